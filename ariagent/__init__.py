@@ -1,0 +1,1 @@
+"""ariagent: an AI voice agent as one more member of an Asterisk contact center."""

@@ -1,0 +1,1 @@
+"""The ARI peer: Asterisk's REST interface and its event stream."""

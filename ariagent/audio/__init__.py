@@ -1,0 +1,1 @@
+"""Sample formats, conversion and playout."""

@@ -1,0 +1,1 @@
+"""The AudioSocket peer: one TCP connection per media leg, opened by Asterisk."""

@@ -1,0 +1,49 @@
+"""Every error of ariagent, in one tree that says whose fault it is.
+
+    AriagentError
+    +-- ConfigurationError     the operator's: a setting, a missing file, a taken port   (exit code 2)
+    +-- AsteriskError          Asterisk's: refused, unreachable, misbehaving
+    |   +-- AriError           a REST request failed, or the event stream was lost
+    |   +-- AudioSocketError   a media connection broke the protocol
+    +-- ModelError             the model's: refused, unreachable, misbehaving
+    +-- InternalError          ours
+
+Each carries a ``remedy``: one sentence that tells the reader what to do about it.
+"""
+
+
+class AriagentError(Exception):
+    """Base of the tree. ``str(error)`` is the cause; ``remedy`` is what to do, or empty."""
+
+    def __init__(self, cause: str, *, remedy: str = "") -> None:
+        super().__init__(cause)
+        self.remedy = remedy
+
+    @property
+    def line(self) -> str:
+        """Cause and remedy as one line for a terminal or a log."""
+        return f"{self}. {self.remedy}" if self.remedy else str(self)
+
+
+class ConfigurationError(AriagentError):
+    """The operator's settings are wrong; nothing was started."""
+
+
+class AsteriskError(AriagentError):
+    """Asterisk refused, is unreachable, or misbehaved."""
+
+
+class AriError(AsteriskError):
+    """An ARI request failed or the event stream was lost."""
+
+
+class AudioSocketError(AsteriskError):
+    """An AudioSocket peer broke the protocol."""
+
+
+class ModelError(AriagentError):
+    """The Realtime server refused, is unreachable, or misbehaved."""
+
+
+class InternalError(AriagentError):
+    """A fault of ours."""

@@ -1,0 +1,1 @@
+"""A rootless Asterisk, synthetic callers, a small SIP phone and the demo."""

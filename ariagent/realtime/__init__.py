@@ -1,0 +1,1 @@
+"""The Realtime peer: the speech-to-speech model."""

@@ -1,0 +1,1 @@
+"""A local Realtime (GA) server to develop and test against."""
