@@ -1,0 +1,312 @@
+"""One typed settings tree, loaded once.
+
+A YAML file (``-c FILE``) is read first, then every ``ARIAGENT_SECTION__KEY`` of the environment overrides
+its key. Unknown keys, duplicate keys and wrong values are refused with file, line and key. A secret may be
+written as ``${NAME}`` (taken from the environment) or ``file:PATH`` (the file's first line); it is never printed.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from ariagent.errors import ConfigurationError
+
+DEFAULT_PATH = Path("/etc/ariagent/ariagent.yaml")
+ENVIRONMENT_PREFIX = "ARIAGENT_"
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are errors, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _resolve_secret(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if reference := re.fullmatch(r"\$\{(\w+)\}", text):
+        value = os.environ.get(reference[1])
+        if value is None:
+            raise ValueError(f"the environment variable {reference[1]} is not set")
+        return SecretStr(value)
+    if text.startswith("file:"):
+        path = Path(text.removeprefix("file:"))
+        try:
+            lines = path.read_text().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"cannot read the secret's file {path}: {error}") from None
+        if not lines or not lines[0].strip():
+            raise ValueError(f"the secret's file {path} is empty")
+        return SecretStr(lines[0].strip())
+    return secret
+
+
+def _url_with(*schemes: str) -> AfterValidator:
+    def check(url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in schemes or not parts.hostname:
+            raise ValueError(f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}")
+        return url
+
+    return AfterValidator(check)
+
+
+Secret = Annotated[SecretStr, AfterValidator(_resolve_secret)]
+HttpUrl = Annotated[str, _url_with("http", "https")]
+WebSocketUrl = Annotated[str, _url_with("ws", "wss")]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class AsteriskSettings(Section):
+    """How to reach Asterisk's REST interface (ARI)."""
+
+    url: HttpUrl = "http://127.0.0.1:8088"
+    """Base URL of Asterisk's HTTP server, without ``/ari``."""
+    user: str = "ariagent"
+    password: Secret = SecretStr("")
+    app: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = "ariagent"
+    """Name of the Stasis application; one running service per name and Asterisk."""
+    request_timeout_s: Seconds = 5.0
+
+
+class AudioSocketSettings(Section):
+    """The TCP server that Asterisk connects each call's audio to."""
+
+    host: str = "127.0.0.1"
+    port: Port = 9092
+    """0 takes any free port."""
+    advertise: str | None = None
+    """``host:port`` that Asterisk is told to connect to; default: host and port above."""
+    format: Literal["auto", "slin", "slin16", "slin24"] = "auto"
+    """``auto``: slin24 where this Asterisk and the model's format allow, else slin (8 kHz)."""
+    allowed: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    """Networks that connections are accepted from."""
+    handshake_timeout_s: Seconds = 2.0
+    max_connections: Annotated[int, Field(ge=1)] = 1000
+
+
+class RealtimeSettings(Section):
+    """The speech-to-speech model."""
+
+    url: WebSocketUrl = "wss://api.openai.com/v1/realtime"
+    """Azure: ``wss://RESOURCE.openai.azure.com/openai/v1/realtime``. Any compatible server by its URL."""
+    api_key: Secret = SecretStr("")
+    model: str = "gpt-realtime-2.1"
+    """Model name; on Azure the deployment's name."""
+    auth: Literal["auto", "bearer", "api-key"] = "auto"
+    """How the key is sent; ``auto``: header ``api-key`` for Azure's hosts, else a bearer token."""
+    headers: dict[str, str] = {}
+    encoding: Literal["pcm", "pcmu", "pcma"] = "pcm"
+    """``pcm`` is 24 kHz; ``pcmu``/``pcma`` are G.711."""
+    connect_timeout_s: Seconds = 8.0
+    """From the start of the connection to the model's acknowledgement of the session."""
+    ping_interval_s: Seconds = 5.0
+    max_backlog_s: Seconds = 5.0
+    """Caller audio that may wait for a slow network before the newest is dropped and counted."""
+
+
+class ServerVad(Section):
+    """Turn detection by silence."""
+
+    type: Literal["server_vad"] = "server_vad"
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    prefix_padding_ms: Annotated[int, Field(ge=0, le=5000)] = 300
+    silence_duration_ms: Annotated[int, Field(ge=50, le=10000)] = 500
+    idle_timeout_ms: Annotated[int, Field(ge=1000, le=600_000)] | None = None
+    create_response: bool = True
+    interrupt_response: bool = True
+
+
+class SemanticVad(Section):
+    """Turn detection by meaning."""
+
+    type: Literal["semantic_vad"]
+    eagerness: Literal["low", "medium", "high", "auto"] = "auto"
+    create_response: bool = True
+    interrupt_response: bool = True
+
+
+class TranscriptionSettings(Section):
+    """What the caller said, as text for records; the model itself hears the audio."""
+
+    model: str = "gpt-transcribe"
+    language: str | None = None
+    prompt: str | None = None
+
+
+class AgentSettings(Section):
+    """One AI agent: who it is and how it talks."""
+
+    instructions: str = "You are a friendly, brief telephone assistant. Say so when you do not know something."
+    opening: str | None = "Hello, this is the automated assistant. How can I help you?"
+    """First words, spoken when the call is answered; null: the caller speaks first."""
+    voice: str = "marin"
+    speed: Annotated[float, Field(ge=0.25, le=1.5)] = 1.0
+    model: str | None = None
+    """Default: ``realtime.model``."""
+    turn_detection: Annotated[ServerVad | SemanticVad, Field(discriminator="type")] = ServerVad()
+    noise_reduction: Literal["near_field", "far_field"] | None = "near_field"
+    transcription: TranscriptionSettings | None = TranscriptionSettings()
+    max_output_tokens: Annotated[int, Field(ge=1, le=4096)] | Literal["inf"] = 1200
+    digit_pause_ms: Annotated[int, Field(ge=100, le=10_000)] = 800
+    """Digits are given to the model after this long without another one, or at once on ``#``."""
+
+    @field_validator("turn_detection", mode="before")
+    @classmethod
+    def _server_vad_by_default(cls, value: object) -> object:
+        return {"type": "server_vad", **value} if isinstance(value, dict) and "type" not in value else value
+
+
+class HttpSettings(Section):
+    """Where ``/metrics`` and ``/healthz`` are served."""
+
+    host: str = "127.0.0.1"
+    port: Port = 9093
+
+
+class LogSettings(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class Settings(Section):
+    """The whole tree."""
+
+    asterisk: AsteriskSettings = AsteriskSettings()
+    audiosocket: AudioSocketSettings = AudioSocketSettings()
+    realtime: RealtimeSettings = RealtimeSettings()
+    agents: Annotated[dict[str, AgentSettings], Field(min_length=1)] = {"default": AgentSettings()}
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+    max_calls: Annotated[int, Field(ge=1)] = 60
+    """Calls served at once; one more is refused as busy, so that it goes to people."""
+    drain_timeout_s: Annotated[float, Field(ge=0)] = 300.0
+    """After SIGTERM, how long running calls may go on."""
+
+
+def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from ``path`` (default ``/etc/ariagent/ariagent.yaml``) and the environment.
+
+    Raises ConfigurationError with ``file:line: key: what is wrong`` for each mistake, one a line.
+    """
+    source = path or DEFAULT_PATH
+    environment = os.environ if environment is None else environment
+    try:
+        text = source.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"{source}: there is no such file",
+            remedy="Name one with -c FILE; the README has a complete example",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{source}: cannot be read: {error}") from None
+    tree, lines = _parse(source, text)
+    _apply_environment(tree, environment, lines, str(source))
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_explain(str(source), lines, error))) from None
+
+
+Path_ = tuple[str | int, ...]
+
+
+def _parse(source: Path, text: str) -> tuple[dict[str, Any], dict[Path_, str]]:
+    """The file's tree, and for each key path where it stands (``file:line``)."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        tree = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigurationError(f"{source}:{line}: not valid YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{source}: not valid YAML: {error}") from None
+    lines: dict[Path_, str] = {(): f"{source}:1"}
+    if node is not None:
+        _mark(source, node, (), lines)
+    if tree is None:
+        tree = {}
+    if not isinstance(tree, dict):
+        raise ConfigurationError(f"{source}:1: the file must hold sections (key: value), not a {type(tree).__name__}")
+    return tree, lines
+
+
+def _mark(source: Path, node: yaml.Node, path: Path_, lines: dict[Path_, str]) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*path, str(key.value))
+            where = f"{source}:{key.start_mark.line + 1}"
+            if here in lines:
+                raise ConfigurationError(f"{where}: {_dotted(here)}: this key stands here a second time")
+            lines[here] = where
+            _mark(source, value, here, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            lines[(*path, index)] = f"{source}:{value.start_mark.line + 1}"
+            _mark(source, value, (*path, index), lines)
+
+
+def _apply_environment(
+    tree: dict[str, Any], environment: Mapping[str, str], lines: dict[Path_, str], source: str
+) -> None:
+    for name, text in sorted(environment.items()):
+        if not name.startswith(ENVIRONMENT_PREFIX) or "__" not in name:
+            continue
+        path = tuple(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))
+        branch = tree
+        for depth, part in enumerate(path[:-1]):
+            below = branch.get(part)
+            if below is None:
+                below = branch[part] = {}
+                lines.setdefault(path[: depth + 1], f"environment {name}")
+            if not isinstance(below, dict):
+                raise ConfigurationError(
+                    f"environment {name}: {_dotted(path[: depth + 1])} is not a section in {source}"
+                )
+            branch = below
+        # Lists and mappings may be given as YAML; everything else stays text and is converted by the field's type.
+        branch[path[-1]] = yaml.safe_load(text) if text[:1] in ("[", "{") else text
+        lines[path] = f"environment {name}"
+
+
+def _dotted(path: Path_) -> str:
+    return ".".join(str(part) for part in path)
+
+
+def _explain(source: str, lines: dict[Path_, str], error: ValidationError) -> list[str]:
+    explained = []
+    for problem in error.errors(include_url=False, include_input=False):
+        # Pydantic names the branch of a union in the location (server_vad): it is no key of the file.
+        path = tuple(part for part in problem["loc"] if part not in ("server_vad", "semantic_vad"))
+        known = path
+        while known and known not in lines:
+            known = known[:-1]
+        where = lines.get(known, source)
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = f"unknown key{_did_you_mean(path)}"
+        explained.append(f"{where}: {_dotted(path) or 'file'}: {message}")
+    return explained
+
+
+def _did_you_mean(path: Path_) -> str:
+    import difflib
+
+    model: Any = Settings
+    for part in path[:-1]:
+        field = model.model_fields.get(str(part)) if isinstance(model, type) and issubclass(model, Section) else None
+        if field is None:
+            # Below ``agents`` the second part is a name of the site's own.
+            model = AgentSettings if path[0] == "agents" else None
+            continue
+        model = field.annotation
+    if not (isinstance(model, type) and issubclass(model, Section)):
+        return ""
+    near = difflib.get_close_matches(str(path[-1]), model.model_fields, n=1)
+    return f" (did you mean {near[0]}?)" if near else f" (known here: {', '.join(model.model_fields)})"

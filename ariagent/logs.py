@@ -1,0 +1,81 @@
+"""Structured logs: an event's name with fields, as text or JSON lines, each with the id of its call.
+
+A module logs ``log.info("media.refused", extra={"fields": {"uuid": uuid}})``; a call logs through
+``CallLog``, which adds ``call``.
+"""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+
+class CallLog(logging.LoggerAdapter[logging.Logger]):
+    """Logger of one call: every record carries the field ``call``."""
+
+    def __init__(self, logger: logging.Logger, call_id: str) -> None:
+        super().__init__(logger, {})
+        self.call_id = call_id
+
+    def event(self, name: str, level: int = logging.INFO, **fields: object) -> None:
+        """Log event ``name`` of this call with its fields."""
+        self.log(level, name, extra={"fields": fields})
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        extra = kwargs.setdefault("extra", {})
+        extra["fields"] = {"call": self.call_id, **extra.get("fields", {})}
+        return msg, kwargs
+
+
+def _fields(record: logging.LogRecord) -> Mapping[str, object]:
+    fields = getattr(record, "fields", None)
+    return fields if isinstance(fields, Mapping) else {}
+
+
+class TextFormatter(logging.Formatter):
+    """``2026-01-31T12:00:00.123 INFO call.answered call=1795357064.1 seat=03``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(record.created))
+        fields = "".join(f" {key}={_text(value)}" for key, value in _fields(record).items())
+        line = f"{stamp}.{int(record.msecs):03d} {record.levelname} {record.getMessage()}{fields}"
+        return line + self._trace(record)
+
+    def _trace(self, record: logging.LogRecord) -> str:
+        return "\n" + self.formatException(record.exc_info) if record.exc_info else ""
+
+
+class JsonFormatter(TextFormatter):
+    """One JSON object a line: time (seconds since the epoch), level, event, logger, then the fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, object] = {
+            "time": round(record.created, 6),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            "logger": record.name,
+            **_fields(record),
+        }
+        if trace := self._trace(record).strip():
+            entry["trace"] = trace
+        return json.dumps(entry, default=str)
+
+
+def _text(value: object) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    # Quoted where a reader (or awk) could mistake it for two fields, or a caller's words for a line of ours.
+    return json.dumps(text) if text == "" or any(c in text for c in ' "=\n\r') else text
+
+
+def configure(level: str = "info", style: str = "text") -> None:
+    """Send the program's logs to standard error. Called once, by the command line."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    logging.getLogger("ariagent").setLevel(level.upper())
+    for chatty in ("websockets", "aiohttp.access", "aioari", "aioswagger11", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,0 +1,169 @@
+"""Drives a RealtimeSession over a WebSocket: feeds what arrives, writes what is to be sent, re-arms its timer."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.protocol import OPEN
+
+from ariagent.config import RealtimeSettings
+from ariagent.realtime.events import Event, Fault, SessionFailed, SessionReady
+from ariagent.realtime.profile import SessionProfile
+from ariagent.realtime.session import RealtimeSession
+
+log = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+CLOSE_TIMEOUT_S = 2.0
+
+
+def session_url(settings: RealtimeSettings, model: str) -> str:
+    """The URL to open: the configured one with ``model`` in its query."""
+    parts = urlsplit(settings.url)
+    query = dict(parse_qsl(parts.query))
+    query.setdefault("model", model)
+    return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+def session_headers(settings: RealtimeSettings) -> dict[str, str]:
+    """The headers that carry the key; the site's own headers win."""
+    key = settings.api_key.get_secret_value()
+    host = urlsplit(settings.url).hostname or ""
+    azure = settings.auth == "api-key" or (settings.auth == "auto" and host.endswith(".azure.com"))
+    ours = {"api-key": key} if azure else {"Authorization": f"Bearer {key}"}
+    return {**ours, **settings.headers} if key else dict(settings.headers)
+
+
+class RealtimeClient:
+    """One model session on one WebSocket.
+
+    ``on_event`` is called for every event, in order, from the event loop; it must not block. The last
+    event is SessionFailed, unless ``close`` was called.
+    """
+
+    def __init__(self, settings: RealtimeSettings, profile: SessionProfile, on_event: Callable[[Event], None]) -> None:
+        self.session = RealtimeSession(profile)
+        self.dropped_s = 0.0
+        """Caller audio thrown away because the network did not take it."""
+        self._settings = settings
+        self._on_event = on_event
+        self._connection: ClientConnection | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        bytes_per_s = 48_000 if profile.encoding == "pcm" else 8_000
+        self._bytes_per_s = bytes_per_s
+        self._max_backlog = int(settings.max_backlog_s * bytes_per_s * 4 / 3)
+        self._closing = False
+
+    async def run(self) -> None:
+        """Connect, configure and receive until the session is over."""
+        failed: list[Event]
+        try:
+            failed = await self._converse()
+        except TimeoutError:
+            failed = [self._unreachable(f"no answer within {self._settings.connect_timeout_s:g} s")]
+        except InvalidStatus as error:
+            failed = [_status_failure(error.response.status_code, error.response.body)]
+        except (OSError, InvalidHandshake, InvalidURI, ssl.SSLError) as error:
+            failed = [self._unreachable(str(error) or type(error).__name__)]
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+        if not self._closing:
+            for event in failed:
+                self._on_event(event)
+
+    async def _converse(self) -> list[Event]:
+        url = session_url(self._settings, self.session.profile.model)
+        async with asyncio.timeout(self._settings.connect_timeout_s) as patience:
+            connection = await connect(
+                url,
+                additional_headers=session_headers(self._settings),
+                user_agent_header="ariagent",
+                # Base64 audio hardly compresses; the attempt would cost more than everything else here.
+                compression=None,
+                max_size=MAX_MESSAGE_BYTES,
+                open_timeout=None,
+                ping_interval=self._settings.ping_interval_s,
+                ping_timeout=self._settings.ping_interval_s,
+                close_timeout=CLOSE_TIMEOUT_S,
+            )
+            self._connection = connection
+            try:
+                async for message in connection:
+                    for event in self.session.receive(message, self._loop.time()):
+                        if isinstance(event, SessionReady):
+                            patience.reschedule(None)
+                        self._on_event(event)
+                        if isinstance(event, SessionFailed):
+                            return []
+                    self.flush()
+            except ConnectionClosed:
+                pass
+            finally:
+                # Abrupt ends of the service must not wait for a peer that is gone.
+                with suppress(ConnectionClosed):
+                    await connection.close()
+        return self.session.closed(connection.close_code, connection.close_reason or "")
+
+    def append_audio(self, audio: bytes) -> None:
+        """Send caller audio (the session's input encoding). Never blocks: what a slow network does not
+        take is dropped, newest first, and counted in ``dropped_s``.
+        """
+        connection = self._connection
+        if connection is None or connection.protocol.state is not OPEN:
+            return
+        if connection.transport.get_write_buffer_size() > self._max_backlog:
+            self.dropped_s += len(audio) / self._bytes_per_s
+            return
+        # The protocol's own send is synchronous; the connection's awaits and costs twice as much,
+        # for flow control that a live stream must not obey.
+        connection.protocol.send_text(self.session.audio_message(audio))
+        connection.send_data()
+
+    def flush(self) -> None:
+        """Send what the session wants to say, and re-arm its timer. Call after using ``session``."""
+        connection = self._connection
+        if connection is not None and connection.protocol.state is OPEN:
+            for message in self.session.take_outgoing():
+                connection.protocol.send_text(message)
+            connection.send_data()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self.session.next_deadline()
+        if deadline is not None:
+            self._timer = self._loop.call_at(deadline, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.session.tick(self._loop.time())
+        self.flush()
+
+    async def close(self) -> None:
+        """End the session; no event follows."""
+        self._closing = True
+        if self._connection is not None:
+            await self._connection.close()
+
+    def _unreachable(self, cause: str) -> SessionFailed:
+        host = urlsplit(self._settings.url).netloc
+        return SessionFailed(Fault.NETWORK, f"cannot reach the model at {host}: {cause}", "Check realtime.url")
+
+
+def _status_failure(status: int, body: bytes | None) -> SessionFailed:
+    """The server refused the upgrade itself, as Azure does (OpenAI refuses after it)."""
+    text = (body or b"")[:200].decode("utf-8", "replace").strip()
+    cause = f"the model refused the connection with HTTP {status} {text}".strip()
+    if status in (401, 403):
+        return SessionFailed(Fault.CREDENTIALS, cause, "Check realtime.api_key and that it may use the model")
+    if status == 429:
+        return SessionFailed(Fault.LIMIT, cause, "Ask for a higher limit or lower max_calls")
+    if status < 500:
+        return SessionFailed(Fault.REQUEST, cause, "Check realtime.url and realtime.model")
+    return SessionFailed(Fault.SERVER, cause)

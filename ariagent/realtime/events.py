@@ -1,0 +1,189 @@
+"""What a Realtime session reports, in our own words.
+
+Nothing outside this package knows the names of the wire events. Positions in the caller's audio
+(``audio_start_ms``, ``audio_end_ms``) count the audio appended to the session, not wall time.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Fault(Enum):
+    """Whose fault a failure of the model's side is, and whether trying again can help."""
+
+    CREDENTIALS = "credentials"
+    """The key was refused."""
+    REQUEST = "request"
+    """The model's name, the session or a request was refused: configuration."""
+    LIMIT = "limit"
+    """Rate limit or quota."""
+    EXPIRED = "expired"
+    """The session reached its longest duration."""
+    NETWORK = "network"
+    """Unreachable, timed out, or cut off."""
+    SERVER = "server"
+    """The server failed or broke its protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one response, or of several added up. Cached tokens are part of the input's."""
+
+    input_text: int = 0
+    input_audio: int = 0
+    cached_text: int = 0
+    cached_audio: int = 0
+    output_text: int = 0
+    output_audio: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.input_text + other.input_text,
+            self.input_audio + other.input_audio,
+            self.cached_text + other.cached_text,
+            self.cached_audio + other.cached_audio,
+            self.output_text + other.output_text,
+            self.output_audio + other.output_audio,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReady:
+    """The session's configuration was acknowledged; audio may flow."""
+
+    session_id: str
+    expires_at: float
+    """Seconds since the epoch; 0 when the server does not say."""
+    silence_wait_ms: float
+    """How long the turn detection waits in silence, as acknowledged; 0 where it does not wait a fixed time."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    item_id: str
+    audio_start_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    item_id: str
+    audio_end_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallerTurnEnded:
+    """The caller's audio became an item of the conversation."""
+
+    item_id: str
+    previous_item_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallerTranscribed:
+    """What the caller said; arrives at any time, turns out of order. ``text`` is None where it failed."""
+
+    item_id: str
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseStarted:
+    response_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AudioArrived:
+    """A piece of an item's audio, in the session's output encoding."""
+
+    item_id: str
+    audio: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AudioEnded:
+    """No more audio will come for the item."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTranscribed:
+    """The words of an item of the agent, as generated; how much was heard is for playout to say."""
+
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A completed function call of the model; answer each exactly once."""
+
+    call_id: str
+    name: str
+    arguments: str
+    """JSON text, not yet validated."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseEnded:
+    response_id: str
+    status: str
+    """completed, cancelled, incomplete or failed."""
+    reason: str
+    """Why, where it is not completed: turn_detected, client_cancelled, max_output_tokens, an error's code ..."""
+    message: str
+    usage: Usage
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Only of completed responses."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemTruncated:
+    """The server now remembers this item up to ``audio_end_ms`` only."""
+
+    item_id: str
+    audio_end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused:
+    """An error that does not end the session."""
+
+    code: str
+    message: str
+    param: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InputMalformed:
+    """The server sent something that is no event; it was skipped. Its content is not kept."""
+
+    what: str
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFailed:
+    """The session is over, or never began. The last event of a session."""
+
+    fault: Fault
+    cause: str
+    remedy: str = field(default="")
+
+
+Event = (
+    SessionReady
+    | SpeechStarted
+    | SpeechStopped
+    | CallerTurnEnded
+    | CallerTranscribed
+    | ResponseStarted
+    | AudioArrived
+    | AudioEnded
+    | AgentTranscribed
+    | ResponseEnded
+    | ItemTruncated
+    | RequestRefused
+    | InputMalformed
+    | SessionFailed
+)
