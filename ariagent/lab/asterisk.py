@@ -1,0 +1,295 @@
+"""One Asterisk of the lab: writes its configuration, starts it, waits until it takes calls, ends it completely."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import resource
+import secrets
+import shutil
+import signal
+import tempfile
+import time
+from base64 import b64encode
+from collections.abc import Mapping
+from pathlib import Path
+
+from ariagent.errors import AsteriskError, ConfigurationError
+from ariagent.lab import conf, ports
+from ariagent.lab.music import write_hold_music
+from ariagent.lab.packages import AsteriskProgram
+
+log = logging.getLogger(__name__)
+
+START_LIMIT_S = 60.0
+"""For a loaded machine; a start takes 1 to 2 s."""
+STOP_LIMIT_S = 8.0
+
+_ATTEMPTS = 3
+_SOCKET_PATH_LIMIT = 107
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_PR_SET_PDEATHSIG = 1
+
+
+class AsteriskInstance:
+    """An Asterisk with a folder of its own; any number of them run side by side.
+
+    ``start()`` picks the ports and passwords; the attributes below hold them from then on. Everything listens on
+    127.0.0.1 only. The folder is kept after ``stop()``: it holds the logs.
+    """
+
+    def __init__(self, program: AsteriskProgram, directory: Path, *, seats: int = conf.SHIPPED_SEATS) -> None:
+        self.program = program
+        self.root = directory.resolve()
+        self.seats = seats
+        self.sip_host = "127.0.0.1"
+        self.sip_port = 0
+        self.http_port = 0
+        self.rtp_ports = (0, 0)
+        self.ari_user = "ariagent"
+        self.ari_password = secrets.token_urlsafe(18)
+        self.phone_passwords: dict[str, str] = {phone: secrets.token_hex(8) for phone in conf.PHONES}
+        self.pid = 0
+        self._process: asyncio.subprocess.Process | None = None
+        self._run_dir = self.root / "run"
+        self._temporary_run_dir = False
+
+    @property
+    def ari_url(self) -> str:
+        """Base of the HTTP server, without a path: ``http://127.0.0.1:PORT``."""
+        return f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def queue_log(self) -> Path:
+        """Asterisk's queue_log file."""
+        return self.root / "log" / "queue_log"
+
+    @property
+    def log_path(self) -> Path:
+        """Asterisk's messages, verbose level 3."""
+        return self.root / "log" / "messages.log"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The instance in the names of ``lab.env``."""
+        names = {
+            "SIP_HOST": self.sip_host,
+            "SIP_PORT": str(self.sip_port),
+            "ARI_URL": self.ari_url,
+            "ARI_USER": self.ari_user,
+            "ARI_PASSWORD": self.ari_password,
+            "ASTERISK_PID": str(self.pid),
+            "ASTERISK_ROOT": str(self.root),
+            "QUEUE_LOG": str(self.queue_log),
+        }
+        return names | {f"PHONE_{phone}_PASSWORD": word for phone, word in self.phone_passwords.items()}
+
+    def write_env(self, path: Path, more: Mapping[str, str] | None = None) -> None:
+        """Write ``KEY=value`` lines that a shell can source, readable by this user only; replaces the file at once."""
+        lines = [f"{key}={value}\n" for key, value in (self.environment | dict(more or {})).items()]
+        scratch = path.with_name(path.name + ".new")
+        scratch.touch(mode=0o600)
+        scratch.write_text("".join(lines))
+        scratch.replace(path)
+
+    async def start(self, *, daemon: bool = False) -> None:
+        """Start and wait until ARI answers and the SIP transport listens.
+
+        The child is killed when the thread that called this ends, unless ``daemon`` is set. Raises AsteriskError with
+        the end of the log when it does not come up, ConfigurationError when modules are missing.
+        """
+        if self._process is not None:
+            raise AsteriskError("this Asterisk is already started")
+        problem = ""
+        for _ in range(_ATTEMPTS):
+            self._write()
+            await self._spawn(daemon=daemon)
+            try:
+                problem = await asyncio.wait_for(self._until_ready(), START_LIMIT_S)
+            except TimeoutError:
+                problem = f"not ready after {START_LIMIT_S:.0f} s"
+            except BaseException:
+                await self.stop()
+                raise
+            if not problem:
+                return
+            tail = self._log_tail()
+            await self.stop()
+            log.warning("asterisk.start_failed", extra={"fields": {"problem": problem, "root": str(self.root)}})
+            # Only a port that was taken in between is worth another attempt.
+            if "in use" not in tail.lower():
+                break
+        raise AsteriskError(f"Asterisk did not start: {problem}\n{tail}", remedy=f"Its logs are in {self.root}/log")
+
+    async def stop(self) -> None:
+        """End the process and everything it started; returns when nothing of it is left."""
+        process, self._process = self._process, None
+        if process is not None:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.terminate()
+                try:
+                    await asyncio.wait_for(process.wait(), STOP_LIMIT_S)
+                except TimeoutError:
+                    log.warning("asterisk.killed", extra={"fields": {"pid": process.pid}})
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+        if self._temporary_run_dir:
+            shutil.rmtree(self._run_dir, ignore_errors=True)
+            self._temporary_run_dir = False
+
+    async def __aenter__(self) -> AsteriskInstance:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def cli(self, command: str) -> str:
+        """The output of one console command. Raises AsteriskError when there is no Asterisk to ask."""
+        process = await asyncio.create_subprocess_exec(
+            *self.program.command,
+            "-C",
+            str(self.root / "etc" / "asterisk.conf"),
+            "-rx",
+            command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        stdout, stderr = await process.communicate()
+        if process.returncode:
+            raise AsteriskError(f"console command {command!r} failed: {stderr.decode(errors='replace').strip()}")
+        return stdout.decode(errors="replace")
+
+    def _write(self) -> None:
+        available = {path.stem for path in self.program.modules_dir.glob("*.so")}
+        modules, missing = conf.select_modules(available)
+        if missing:
+            raise ConfigurationError(
+                f"Asterisk {self.program.version} lacks modules the lab needs: {' '.join(missing)}",
+                remedy="install the distribution's package with all Asterisk modules",
+            )
+        for folder in (
+            "etc",
+            "lib/agi-bin",
+            "lib/keys",
+            "data",
+            "cache",
+            "run",
+            "log",
+            "spool/recording",
+            "spool/monitor",
+        ):
+            (self.root / folder).mkdir(parents=True, exist_ok=True)
+        self._choose_run_dir()
+        self._link_data()
+        write_hold_music(self.root / "data" / "moh")
+        self.sip_port, self.http_port = ports.free_udp_port(), ports.free_tcp_port()
+        self.rtp_ports = ports.rtp_range()
+        settings = conf.InstanceSettings(
+            directory=self.root,
+            run_dir=self._run_dir,
+            data_dir=self.program.data_dir,
+            modules_dir=self.program.modules_dir,
+            modules=modules,
+            checkout=_CHECKOUT,
+            sip_port=self.sip_port,
+            http_port=self.http_port,
+            rtp_ports=self.rtp_ports,
+            ari_password=self.ari_password,
+            phone_passwords=self.phone_passwords,
+            seats=self.seats,
+        )
+        for name, text in conf.files(settings).items():
+            path = self.root / "etc" / name
+            path.touch(mode=0o600)
+            path.write_text(text)
+
+    def _choose_run_dir(self) -> None:
+        self._run_dir = self.root / "run"
+        if len(os.fsencode(self._run_dir / "asterisk.ctl")) > _SOCKET_PATH_LIMIT:
+            self._run_dir = Path(tempfile.mkdtemp(prefix="ariagent-"))
+            self._temporary_run_dir = True
+
+    def _link_data(self) -> None:
+        """Asterisk's own descriptions and sounds, read in place beside what the lab adds."""
+        data, source = self.root / "data", self.program.data_dir
+        sounds = source / "sounds" / "en"
+        if not sounds.exists():
+            # Unpacked, not installed: the package manager would have made this name.
+            sounds = next(iter(sorted((source / "sounds").glob("en*"))), sounds)
+        (data / "sounds").mkdir(exist_ok=True)
+        links = {"documentation": source / "documentation", "rest-api": source / "rest-api", "sounds/en": sounds}
+        for name, target in links.items():
+            link = data / name
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
+
+    async def _spawn(self, *, daemon: bool) -> None:
+        libc = ctypes.CDLL(None)
+        files, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+
+        def in_child() -> None:
+            # A call takes about a dozen descriptors; the usual soft limit of 1024 ends at 80 calls.
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(files, wanted), hard))
+            if not daemon:
+                libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+        command = [*self.program.command, "-f", "-C", str(self.root / "etc" / "asterisk.conf")]
+        with (self.root / "log" / "console.log").open("wb") as console:
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                cwd=self.root,
+                start_new_session=True,
+                preexec_fn=in_child,
+            )
+        self.pid = self._process.pid
+
+    async def _until_ready(self) -> str:
+        """Wait for ARI, then ask for the SIP transport; returns what is wrong, or ""."""
+        assert self._process is not None
+        began = time.monotonic()
+        while not await self._ari_answers():
+            if self._process.returncode is not None:
+                return f"it ended with status {self._process.returncode}"
+            await asyncio.sleep(0.05)
+        await self.cli("core waitfullybooted")
+        if "transport-udp" not in await self.cli("pjsip show transports"):
+            return "its SIP transport did not come up"
+        took_ms = round((time.monotonic() - began) * 1000)
+        log.info("asterisk.ready", extra={"fields": {"pid": self.pid, "sip_port": self.sip_port, "took_ms": took_ms}})
+        return ""
+
+    async def _ari_answers(self) -> bool:
+        """Whether ARI takes our password: then it is our Asterisk on that port, and its modules are loaded."""
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.http_port)
+        except OSError:
+            return False
+        try:
+            token = b64encode(f"{self.ari_user}:{self.ari_password}".encode()).decode()
+            writer.write(
+                f"GET /ari/asterisk/info?only=status HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                f"Authorization: Basic {token}\r\nConnection: close\r\n\r\n".encode()
+            )
+            return (await reader.readline()).startswith(b"HTTP/1.1 200")
+        except OSError:
+            return False
+        finally:
+            writer.close()
+
+    def _log_tail(self, lines: int = 15) -> str:
+        texts = []
+        for path in (self.root / "log" / "console.log", self.log_path):
+            with contextlib.suppress(OSError):
+                texts += path.read_text(errors="replace").splitlines()[-lines:]
+        return "\n".join(texts)
