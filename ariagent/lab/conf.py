@@ -13,7 +13,12 @@ from pathlib import Path
 PHONES = ("1001", "1002", "1003", "1004")
 SHIPPED_SEATS = 60
 
-REQUIRED_MODULES = tuple(
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+REQUIRED_MODULES = _names(
     """
     res_timing_timerfd res_sorcery_config res_sorcery_memory res_sorcery_astdb res_http_websocket res_crypto
     pbx_config func_callerid func_channel func_devstate func_global func_groupcount func_logic func_math
@@ -34,15 +39,15 @@ REQUIRED_MODULES = tuple(
     res_pjsip_caller_id res_pjsip_rfc3326 res_pjsip_dtmf_info res_pjsip_empty_info res_pjsip_dlg_options
     res_pjsip_header_funcs res_pjsip_logger res_pjsip_pubsub res_pjsip_mwi res_pjsip_mwi_body_generator chan_pjsip
     func_pjsip_aor func_pjsip_contact func_pjsip_endpoint
-    """.split()
+    """
 )
 """What the lab, the service and their tests use. Asterisk is not started when one is missing."""
 
-OPTIONAL_MODULES = tuple(
+OPTIONAL_MODULES = _names(
     """
     res_websocket_client codec_opus codec_opus_open_source res_stasis_broadcast app_stasis_broadcast
     res_clioriginate res_manager_devicestate res_convert res_mutestream func_talkdetect func_periodic_hook res_srtp
-    """.split()
+    """
 )
 """Loaded where they exist: named differently, split off or added between releases and distributions."""
 
@@ -95,7 +100,7 @@ def files(settings: InstanceSettings) -> dict[str, str]:
         "cdr.conf": "[general]\nenable = no\n",
         "cel.conf": "[general]\nenable = no\n",
         "manager.conf": "[general]\nenabled = no\n",
-        **{name: "" for name in _EMPTY},
+        **dict.fromkeys(_EMPTY, ""),
     }
 
 
@@ -168,8 +173,8 @@ congestion = 480+620/250,0/250
 callwaiting = 440/300,0/10000
 """
 
-_EMPTY = (
+_EMPTY = _names(
     "acl.conf ccss.conf cli.conf cli_aliases.conf cli_permissions.conf codecs.conf features.conf pjproject.conf "
     "queuerules.conf sorcery.conf stasis.conf udptl.conf websocket_client.conf dnsmgr.conf geolocation.conf"
-).split()
+)
 """Their absence is only worth a warning each; the defaults are meant."""
