@@ -11,6 +11,7 @@ import resource
 import secrets
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 from base64 import b64encode
@@ -21,12 +22,14 @@ from ariagent.errors import AsteriskError, ConfigurationError
 from ariagent.lab import conf, ports
 from ariagent.lab.music import write_hold_music
 from ariagent.lab.packages import AsteriskProgram
+from ariagent.lab.processes import ProcessRef, end_process
 
 log = logging.getLogger(__name__)
 
 START_LIMIT_S = 60.0
 """For a loaded machine; a start takes 1 to 2 s."""
-STOP_LIMIT_S = 8.0
+STOP_SIGNALS = ((signal.SIGTERM, 8.0),)
+"""Asterisk ends its calls and itself at SIGTERM, in under a second."""
 
 _ATTEMPTS = 3
 _SOCKET_PATH_LIMIT = 107
@@ -53,7 +56,7 @@ class AsteriskInstance:
         self.ari_password = secrets.token_urlsafe(18)
         self.phone_passwords: dict[str, str] = {phone: secrets.token_hex(8) for phone in conf.PHONES}
         self.pid = 0
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._run_dir = self.root / "run"
         self._temporary_run_dir = False
 
@@ -106,7 +109,7 @@ class AsteriskInstance:
         problem = ""
         for _ in range(_ATTEMPTS):
             self._write()
-            await self._spawn(daemon=daemon)
+            self._spawn(daemon=daemon)
             try:
                 problem = await asyncio.wait_for(self._until_ready(), START_LIMIT_S)
             except TimeoutError:
@@ -127,20 +130,19 @@ class AsteriskInstance:
     async def stop(self) -> None:
         """End the process and everything it started; returns when nothing of it is left."""
         process, self._process = self._process, None
-        if process is not None:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.terminate()
-                try:
-                    await asyncio.wait_for(process.wait(), STOP_LIMIT_S)
-                except TimeoutError:
-                    log.warning("asterisk.killed", extra={"fields": {"pid": process.pid}})
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+        if process is not None and not await asyncio.to_thread(self._end, process):
+            log.warning("asterisk.killed", extra={"fields": {"pid": process.pid}})
         if self._temporary_run_dir:
             shutil.rmtree(self._run_dir, ignore_errors=True)
             self._temporary_run_dir = False
+
+    @staticmethod
+    def _end(process: subprocess.Popen[bytes]) -> bool:
+        if process.poll() is not None:
+            return True
+        graceful = end_process(ProcessRef.of(process.pid) or ProcessRef(process.pid, 0), STOP_SIGNALS)
+        process.wait()
+        return graceful
 
     async def __aenter__(self) -> AsteriskInstance:
         await self.start()
@@ -230,7 +232,7 @@ class AsteriskInstance:
             link.unlink(missing_ok=True)
             link.symlink_to(target)
 
-    async def _spawn(self, *, daemon: bool) -> None:
+    def _spawn(self, *, daemon: bool) -> None:
         libc = ctypes.CDLL(None)
         files, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
@@ -243,9 +245,9 @@ class AsteriskInstance:
 
         command = [*self.program.command, "-f", "-C", str(self.root / "etc" / "asterisk.conf")]
         with (self.root / "log" / "console.log").open("wb") as console:
-            self._process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
                 cwd=self.root,
@@ -259,8 +261,8 @@ class AsteriskInstance:
         assert self._process is not None
         began = time.monotonic()
         while not await self._ari_answers():
-            if self._process.returncode is not None:
-                return f"it ended with status {self._process.returncode}"
+            if (status := self._process.poll()) is not None:
+                return f"it ended with status {status}"
             await asyncio.sleep(0.05)
         await self.cli("core waitfullybooted")
         if "transport-udp" not in await self.cli("pjsip show transports"):
