@@ -1,0 +1,53 @@
+# ariagent. "make demo" and "make test" are all a newcomer needs; "make help" lists the rest.
+
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+LAB    := $(PYTHON) -m ariagent.lab
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test bench lint types lab-up lab-down lab-status clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+setup: $(STAMP) ## create .venv and fetch what the lab needs (Asterisk, flite, sipp) where the machine lacks it
+	@$(LAB) setup
+
+demo: $(STAMP) ## hold a conversation through a real Asterisk, offline, and print it
+	@$(LAB) demo
+
+test: setup ## run every test
+	@echo "running the tests: units, then calls through a real Asterisk"
+	@$(PYTHON) -m pytest
+
+bench: $(STAMP) ## measure every budget and print it beside what it may be
+	@$(LAB) bench
+
+lint: $(STAMP) ## ruff: rules and formatting
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+
+types: $(STAMP) ## mypy --strict
+	@$(PYTHON) -m mypy
+
+lab-up: $(STAMP) ## start Asterisk, the sandbox and the service in the background
+	@$(LAB) up
+
+lab-down: $(STAMP) ## stop them
+	@$(LAB) down
+
+lab-status: $(STAMP) ## say what runs; fails unless all of it does
+	@$(LAB) status
+
+clean: ## stop the lab and delete everything that was made here, .venv and .lab included
+	@if [ -x $(PYTHON) ] && [ -e .lab/lab.json ]; then $(LAB) down; fi
+	@rm -rf $(VENV) .lab build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Made again only when what it was made from changes. A cut-off run leaves no stamp and is repaired by the next.
+$(STAMP): pyproject.toml setup.cfg .ci/venv
+	@.ci/venv $(VENV)
+	@echo "installing ariagent and its tools into $(VENV) (a minute or two the first time)"
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --editable '.[dev]'
+	@touch $@
