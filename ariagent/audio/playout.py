@@ -1,0 +1,230 @@
+"""What of the model's speech the caller has heard. CORE.
+
+The model speaks faster than real time; its audio waits here and leaves in frames of exactly 20 ms, one per call of
+``next_frame``. Every position (truncation, latency, "finish the sentence before transferring") is counted in bytes
+that left, so that at any time and for every item: pushed = sent + cleared + pending.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from ariagent.audio.format import AudioFormat
+
+REMEMBERED_ITEMS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """An item that was cut short: what of it had left as frames, what had been pushed, and whether that was all."""
+
+    item_id: str
+    sent_ms: float
+    pushed_ms: float
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ItemStarted:
+    """The first frame with audio of this item was handed out."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ItemEnded:
+    """The last audio of this item was handed out and no more will come."""
+
+    item_id: str
+    sent_ms: float
+
+
+@dataclass(slots=True)
+class _Item:
+    item_id: str
+    chunks: deque[bytes] = field(default_factory=deque)
+    offset: int = 0  # bytes of chunks[0] that have left
+    half_sample: bytes = b""
+    pushed: int = 0
+    sent: int = 0
+    cleared: int = 0
+    started: bool = False
+    finished: bool = False
+
+    @property
+    def pending(self) -> int:
+        return self.pushed - self.sent - self.cleared
+
+    def take(self, n_bytes: int) -> bytes:
+        """Exactly ``n_bytes``, which must be pending, from the front."""
+        self.sent += n_bytes
+        head, start = self.chunks[0], self.offset
+        if len(head) - start > n_bytes:
+            self.offset = start + n_bytes
+            return head[start : start + n_bytes]
+        pieces = []
+        while n_bytes:
+            head = self.chunks[0]
+            piece = head[self.offset : self.offset + n_bytes]
+            pieces.append(piece)
+            n_bytes -= len(piece)
+            self.offset += len(piece)
+            if self.offset == len(head):
+                self.chunks.popleft()
+                self.offset = 0
+        return b"".join(pieces)
+
+
+class Playout:
+    """A queue of items, played one after another in the order of their first ``push``.
+
+    An item that runs dry unfinished is waited for: ``next_frame`` returns None (send silence) until a whole frame is
+    there or the item is finished; a broken frame is never played. As soon as a later item has audio, the dry one
+    counts as finished: a lost ``finish`` cannot block the line.
+
+    Counters: ``underruns``, the gaps inside an item (counted when its audio goes on, so that a late ``finish`` after
+    the last audio is none); ``muted_bytes``, audio pushed for items that were cleared or finished before.
+    """
+
+    def __init__(self, fmt: AudioFormat) -> None:
+        self._format = fmt
+        self._frame_bytes = fmt.frame_bytes
+        self._queue: deque[_Item] = deque()
+        self._items: dict[str, _Item] = {}  # the queued ones and the last that are over
+        self._pending = 0
+        self._dry = False
+        self._events: list[ItemStarted | ItemEnded] = []
+        self.underruns = 0
+        self.muted_bytes = 0
+
+    @property
+    def format(self) -> AudioFormat:
+        return self._format
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is queued, and no item that began is still unfinished."""
+        return not self._queue
+
+    @property
+    def ready(self) -> bool:
+        """``next_frame`` would return audio."""
+        return self._pending >= self._frame_bytes or (self._pending > 0 and self._queue[-1].finished)
+
+    @property
+    def pending_ms(self) -> float:
+        """What is queued, in milliseconds."""
+        return self._format.ms(self._pending)
+
+    def sent_ms(self, item_id: str) -> float:
+        """What of the item was handed out; 0 for an unknown one (the last 64 that ended are known)."""
+        item = self._items.get(item_id)
+        return self._format.ms(item.sent) if item else 0.0
+
+    def pushed_ms(self, item_id: str) -> float:
+        """What of the item was accepted; 0 for an unknown one (the last 64 that ended are known)."""
+        item = self._items.get(item_id)
+        return self._format.ms(item.pushed) if item else 0.0
+
+    def push(self, item_id: str, pcm: bytes) -> None:
+        """More audio of an item. A sample may be cut in two between pushes."""
+        item = self._items.get(item_id)
+        if item is None:
+            if not pcm:
+                return
+            item = self._items[item_id] = _Item(item_id)
+            self._queue.append(item)
+        elif item.finished:
+            self.muted_bytes += len(pcm)
+            return
+        if item.half_sample or len(pcm) % 2:
+            pcm = item.half_sample + pcm
+            whole = len(pcm) & ~1
+            pcm, item.half_sample = pcm[:whole], pcm[whole:]
+        if pcm:
+            item.chunks.append(pcm)
+            item.pushed += len(pcm)
+            self._pending += len(pcm)
+
+    def finish(self, item_id: str) -> None:
+        """No more audio will come for this item. Unknown and cleared items are ignored."""
+        item = self._items.get(item_id)
+        if item is None:
+            return
+        item.finished = True
+        self._retire()
+
+    def next_frame(self) -> bytes | None:
+        """The next 20 ms of speech, exactly one frame, or None: send silence.
+
+        The end of a finished item is joined with the item that follows it, or padded with silence (not counted).
+        """
+        if not self.ready:
+            self._dry = bool(self._queue) and self._queue[0].started
+            return None
+        if self._dry:
+            self._dry = False
+            self.underruns += self._queue[0].pending > 0
+        if self._pending >= self._frame_bytes:
+            return self._gather(self._frame_bytes)
+        return self._gather(self._pending).ljust(self._frame_bytes, b"\0")
+
+    def clear(self) -> list[Cleared]:
+        """Drop everything not yet handed out. What comes later for these items is muted.
+
+        Returns the items that were not over, in order; also one that had run dry, with its ``finished`` false.
+        """
+        cleared = []
+        for item in self._queue:
+            item.cleared = item.pending
+            item.chunks.clear()
+            cleared.append(
+                Cleared(item.item_id, self._format.ms(item.sent), self._format.ms(item.pushed), item.finished)
+            )
+            item.finished = True
+        self._queue.clear()
+        self._pending = 0
+        self._dry = False
+        self._forget()
+        return cleared
+
+    def take_events(self) -> list[ItemStarted | ItemEnded]:
+        """What ``next_frame`` and ``finish`` brought about since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    def _gather(self, n_bytes: int) -> bytes:
+        pieces = []
+        self._pending -= n_bytes
+        while True:
+            item = self._queue[0]
+            pending = item.pending
+            if pending:
+                if not item.started:
+                    item.started = True
+                    self._events.append(ItemStarted(item.item_id))
+                part = min(pending, n_bytes)
+                pieces.append(item.take(part))
+                n_bytes -= part
+            if not n_bytes:
+                break
+            item.finished = True  # a later item has audio
+            self._retire()
+        self._retire()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _retire(self) -> None:
+        """Take what is finished and sent from the front of the queue."""
+        queue = self._queue
+        while queue and queue[0].finished and not queue[0].pending:
+            item = queue.popleft()
+            self._events.append(ItemEnded(item.item_id, self._format.ms(item.sent)))
+            self._items[item.item_id] = self._items.pop(item.item_id)
+            self._forget()
+
+    def _forget(self) -> None:
+        """Drop the accounts of the oldest items that are over, beyond REMEMBERED_ITEMS."""
+        surplus = len(self._items) - len(self._queue) - REMEMBERED_ITEMS
+        if surplus > 0:
+            over = [key for key, item in self._items.items() if item.finished and not item.pending]
+            for key in over[:surplus]:
+                del self._items[key]

@@ -1,0 +1,146 @@
+"""The caller's audio as the model hears it: continuous, and with its clock mapped to ours. CORE.
+
+A phone on hold, muted or silent by DTX sends nothing, and then a model's turn detection never ends the caller's turn.
+So when no frame came for ``patience_ms``, silence is appended in real time until frames resume. What was appended is
+the model's audio clock (``audio_start_ms``, ``audio_end_ms`` of its events); ``wall_time`` maps a position on it to
+the monotonic time at which that sample reached us.
+"""
+
+import math
+from array import array
+from bisect import bisect_left
+
+import numpy as np
+
+from ariagent.audio.format import FRAME_MS, AudioFormat
+
+HISTORY_MS = 120_000
+LOUD_BLOCK_MS = 10
+_LOUD_BATCH_MS = 1_000
+_FRAME_S = FRAME_MS / 1000
+
+
+class Uplink:
+    """One call's audio towards the model. Positions are milliseconds of appended audio, times monotonic seconds.
+
+    Counters: ``appended_ms`` (all), ``silence_ms`` (of that, made up by us), ``gaps`` (times it had to begin).
+    ``loud_dbfs`` is the RMS level, relative to full scale, from which 10 ms of audio count as loud.
+    """
+
+    def __init__(self, fmt: AudioFormat, patience_ms: float = 40, *, loud_dbfs: float = -42.0) -> None:
+        self._format = fmt
+        self._patience_s = patience_ms / 1000
+        self._silence = fmt.silence(FRAME_MS)
+        self._appended = 0  # bytes
+        self._silent = 0  # bytes
+        self._heard_at: float | None = None  # when the caller's last frame came, or when we began to wait for one
+        self._filled = 0  # frames of silence since then
+        self._ticked_at: float | None = None
+        self._ends = array("d")  # positions (ms) at which a piece ended ...
+        self._times = array("d")  # ... and when it reached us
+        self.gaps = 0
+        self._loud_block = fmt.n_bytes(LOUD_BLOCK_MS)
+        self._loud_batch = fmt.n_bytes(_LOUD_BATCH_MS)
+        self._loud_square = (32768 * 10 ** (loud_dbfs / 20)) ** 2
+        self._unheard: list[bytes] = []  # audio whose loudness was not looked at yet, up to the last position
+        self._unheard_bytes = 0
+        self._last_loud = 0  # bytes
+
+    @property
+    def appended_ms(self) -> float:
+        """All that was appended: the model's audio clock, if it was given everything."""
+        return self._format.ms(self._appended)
+
+    @property
+    def silence_ms(self) -> float:
+        """What of it is silence made here."""
+        return self._format.ms(self._silent)
+
+    @property
+    def in_gap(self) -> bool:
+        """The caller's side sends nothing at the moment: hold, mute, DTX or loss."""
+        return self._filled > 0
+
+    def received(self, payload: bytes, now: float) -> bytes:
+        """A frame from Asterisk; returns what to append."""
+        self._heard_at = now
+        self._filled = 0
+        self._append(len(payload), now)
+        self._unheard.append(payload)
+        self._unheard_bytes += len(payload)
+        if self._unheard_bytes >= self._loud_batch:
+            self._listen()
+        return payload
+
+    def tick(self, now: float) -> bytes:
+        """To be called about every 20 ms; returns the silence to append, most often none.
+
+        The frame that may be about to arrive is left room for, so that silence and the frames after it add up to the
+        time that passed. A tick that itself comes late adds nothing: the frames may be waiting in the socket.
+        """
+        late = self._ticked_at is not None and now - self._ticked_at > self._patience_s + _FRAME_S
+        self._ticked_at = now
+        if self._heard_at is None:
+            self._heard_at = now
+        if late or now - self._heard_at < self._patience_s:
+            return b""
+        # A microsecond of tolerance, or sums of 0.02 lose a frame now and then.
+        due = math.floor((now - self._heard_at - _FRAME_S) / _FRAME_S + 5e-5)
+        missing = due - self._filled
+        if missing <= 0:
+            return b""
+        if not self._filled:
+            self.gaps += 1
+            self._listen()
+        self._filled = due
+        silence = self._silence * missing
+        self._silent += len(silence)
+        self._append(len(silence), self._heard_at + due * _FRAME_S)
+        return silence
+
+    def wall_time(self, audio_ms: float) -> float:
+        """When the sample at ``audio_ms`` reached us, had it not been packed into a frame with those after it.
+
+        Known for the last 120 s; before that and after the end the clocks are taken to run alike. LookupError when
+        nothing was appended yet.
+        """
+        if not self._ends:
+            raise LookupError("no audio was appended yet")
+        at = min(bisect_left(self._ends, audio_ms), len(self._ends) - 1)
+        return self._times[at] + (audio_ms - self._ends[at]) / 1000
+
+    @property
+    def last_loud_ms(self) -> float | None:
+        """The position where the caller's audio was last loud, to 10 ms; None when it never was."""
+        self._listen()
+        return self._format.ms(self._last_loud) if self._last_loud else None
+
+    def last_loud_at(self) -> float | None:
+        """The time of ``last_loud_ms``."""
+        position = self.last_loud_ms
+        return None if position is None else self.wall_time(position)
+
+    def _append(self, n_bytes: int, now: float) -> None:
+        self._appended += n_bytes
+        self._ends.append(self._format.ms(self._appended))
+        self._times.append(now)
+        # Forgetting half at a time keeps an append cheap.
+        if self._ends[-1] - self._ends[0] > 2 * HISTORY_MS:
+            old = bisect_left(self._ends, self._ends[-1] - HISTORY_MS)
+            del self._ends[:old], self._times[:old]
+
+    def _listen(self) -> None:
+        """Look at the loudness of what came since the last look; in batches, as this costs 0.5 us per frame so."""
+        if not self._unheard:
+            return
+        pcm = np.frombuffer(b"".join(self._unheard), "<i2")
+        start = self._appended - self._unheard_bytes
+        self._unheard.clear()
+        self._unheard_bytes = 0
+        block = self._loud_block // 2
+        if len(pcm) % block:
+            pcm = np.concatenate((pcm, np.zeros(-len(pcm) % block, np.int16)))
+        blocks = pcm.astype(np.float32).reshape(-1, block)
+        loud = np.flatnonzero(np.einsum("ij,ij->i", blocks, blocks) >= self._loud_square * block)
+        if loud.size:
+            self._last_loud = min(start + (int(loud[-1]) + 1) * self._loud_block, self._appended)

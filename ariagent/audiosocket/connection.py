@@ -1,0 +1,294 @@
+"""One AudioSocket connection: the handshake, then an endpoint's media with a frame out every 20 ms.
+
+The rules it keeps are Asterisk's (``res_audiosocket``, ``chan_audiosocket``): the UUID comes first and soon; the peer
+is never left without a frame, for an idle server starves its channel's read path; every frame is one write on a socket
+without Nagle, for a pause of 5 ms inside a frame ends the channel; we never stop reading, for a short write is an
+error on the other side; and we send nothing but audio of the agreed kind and one hangup.
+"""
+
+import asyncio
+import logging
+import socket
+import time
+from collections import Counter
+from typing import Protocol, cast
+from uuid import UUID
+
+from ariagent.audio.format import FRAME_MS, AudioFormat
+from ariagent.audio.pacer import Pacer
+from ariagent.audiosocket.endpoint import MediaEndpoint, Reason, Refusal
+from ariagent.audiosocket.frames import (
+    Decoder,
+    Frame,
+    FrameError,
+    Kind,
+    audio_frame,
+    audio_header,
+    hangup_frame,
+    kind_for,
+)
+
+log = logging.getLogger(__name__)
+
+SEND_BUFFER_BYTES = 32_768
+"""Asked of the kernel, so that a peer that stops reading is noticed after seconds, not minutes."""
+MAX_BACKLOG_FRAMES = 50
+STALL_LIMIT_S = 5.0
+CLOSE_LIMIT_S = 1.0
+_AT_ONCE_S = 0.0005  # a deadline this near needs no timer; uvloop's count in whole milliseconds
+
+
+class ConnectionHost(Protocol):
+    """What a connection needs of its server."""
+
+    handshake_timeout_s: float
+    refused: Counter[str]
+    ended: Counter[str]
+    frames_held: int
+
+    def admit(self, peer: object) -> Refusal | None:
+        """Whether a connection from ``peer`` (a socket address) may stay."""
+
+    def claim(self, uuid: UUID) -> tuple[MediaEndpoint, AudioFormat] | None:
+        """The endpoint that waits for ``uuid``, once."""
+
+    def opened(self, connection: "Connection") -> None: ...
+
+    def closed(self, connection: "Connection") -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """One TCP connection, from accept to close: first a handshake, then an endpoint's media."""
+
+    uuid: UUID
+    format: AudioFormat
+    _transport: asyncio.Transport
+
+    def __init__(self, host: ConnectionHost, loop: asyncio.AbstractEventLoop) -> None:
+        self._host = host
+        self._loop = loop
+        self._decoder = Decoder()
+        self._endpoint: MediaEndpoint | None = None
+        self._pacer = Pacer(FRAME_MS / 1000)
+        self._timer: asyncio.Handle | None = None  # handshake, next frame, then closing
+        self._ending = False
+        self._reason: Reason = Reason.PEER_CLOSED
+        self._stalled_since: float | None = None
+
+    # --- the event loop's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        refusal = self._host.admit(transport.get_extra_info("peername"))
+        self._host.opened(self)
+        if refusal is not None:
+            self._refuse(refusal)
+            return
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        self._timer = self._loop.call_later(self._host.handshake_timeout_s, self._refuse, Refusal.HANDSHAKE_TIMEOUT)
+
+    def data_received(self, data: bytes) -> None:
+        if self._ending:
+            return
+        now = time.monotonic()
+        fault: FrameError | None = None
+        try:
+            frames = self._decoder.feed(data)
+        except FrameError as error:
+            frames, fault = error.frames, error
+        for frame in frames:
+            self._frame_received(frame, now)
+            if self._ending:
+                return
+        if fault is not None:
+            self._malformed(fault)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cancel_timer()
+        if exc is not None and not self._ending and not isinstance(exc, ConnectionError):
+            self._reason = Reason.LOST
+        self._host.closed(self)
+        endpoint, self._endpoint = self._endpoint, None
+        if endpoint is None:
+            if not self._ending:
+                self._count_refusal(Refusal.CLOSED_EARLY)
+            self._ending = True
+            return
+        self._ending = True
+        self._host.ended[self._reason] += 1
+        log.info("media.ended", extra={"fields": {"uuid": str(self.uuid), "reason": str(self._reason)}})
+        try:
+            endpoint.disconnected(self._reason)
+        except Exception:
+            log.exception("media.endpoint_fault", extra=self._fields())
+
+    # --- the endpoint's side
+
+    def speech_ready(self) -> None:
+        if self._ending or self._endpoint is None:
+            return
+        now = time.monotonic()
+        before = self._pacer.next_deadline()
+        self._pacer.speech_ready(now)
+        if self._pacer.next_deadline() < before:
+            self._arm(now)
+
+    def hangup(self) -> None:
+        if not self._ending and self._endpoint is not None:
+            self._transport.write(hangup_frame())
+        self.close()
+
+    def close(self) -> None:
+        self._end(Reason.LOCAL)
+
+    # --- handshake
+
+    def _frame_received(self, frame: Frame, now: float) -> None:
+        if self._endpoint is None:
+            self._handshake(frame, now)
+            return
+        try:
+            if frame.kind is self._kind:
+                if frame.payload:
+                    self._endpoint.audio_received(frame.payload, now)
+            elif frame.kind is Kind.DTMF:
+                self._endpoint.digit_received(frame.digit)
+            else:
+                self._control_received(frame)
+        except Exception:
+            log.exception("media.endpoint_fault", extra=self._fields())
+            self._end(Reason.FAULT)
+
+    def _handshake(self, frame: Frame, now: float) -> None:
+        if frame.kind is not Kind.UUID:
+            self._refuse(Refusal.NO_UUID, kind=frame.kind, length=len(frame.payload))
+            return
+        claimed = self._host.claim(frame.uuid)
+        if claimed is None:
+            self._refuse(Refusal.UNKNOWN_UUID, uuid=str(frame.uuid))
+            return
+        self.uuid = frame.uuid
+        self._endpoint, self.format = claimed
+        self._kind = kind_for(self.format)
+        self._frame_bytes = self.format.frame_bytes
+        self._header = audio_header(self._kind, self._frame_bytes)
+        self._silence = audio_frame(self._kind, bytes(self._frame_bytes))
+        self._backlog_limit = MAX_BACKLOG_FRAMES * len(self._silence)
+        self._cancel_timer()
+        self._pacer.start(now)
+        log.info("media.connected", extra={"fields": {"uuid": str(self.uuid), "format": str(self.format)}})
+        try:
+            self._endpoint.connected(self)
+        except Exception:
+            log.exception("media.endpoint_fault", extra=self._fields())
+            self._end(Reason.FAULT)
+            return
+        if not self._ending:
+            self._arm(now)
+
+    def _control_received(self, frame: Frame) -> None:
+        if frame.kind is Kind.HANGUP:
+            self._end(Reason.PEER_HANGUP)
+            return
+        reason = Reason.PEER_ERROR if frame.kind is Kind.ERROR else Reason.UNEXPECTED_KIND
+        self._warn(f"media.{reason}", kind=frame.kind.name, length=len(frame.payload))
+        self._end(reason)
+
+    # --- a frame every 20 ms
+
+    def _arm(self, now: float) -> None:
+        """(Re)set the timer to the pacer's deadline."""
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = self._pacer.next_deadline()
+        if deadline <= now + _AT_ONCE_S:
+            self._timer = self._loop.call_soon(self._frame_due)
+        else:
+            self._timer = self._loop.call_at(deadline, self._frame_due)
+
+    def _frame_due(self) -> None:
+        now = time.monotonic()
+        endpoint = self._endpoint
+        if endpoint is None or self._ending:
+            return
+        if self._transport.get_write_buffer_size() > self._backlog_limit:
+            self._hold(now)
+            return
+        self._stalled_since = None
+        try:
+            payload = endpoint.frame_due(now)
+        except Exception:
+            log.exception("media.endpoint_fault", extra=self._fields())
+            self._end(Reason.FAULT)
+            return
+        if self._ending:  # by the endpoint, just now
+            return
+        if payload is None:
+            self._transport.write(self._silence)
+        elif len(payload) == self._frame_bytes:
+            self._transport.write(self._header + payload)
+        else:
+            self._warn("media.wrong_frame_length", length=len(payload))
+            self._end(Reason.FAULT)
+            return
+        self._pacer.frame_sent(now, speech=payload is not None)
+        self._timer = self._loop.call_at(self._pacer.next_deadline(), self._frame_due)
+
+    def _hold(self, now: float) -> None:
+        """The peer does not read: keep what is to be said, for a while."""
+        self._host.frames_held += 1
+        if self._stalled_since is None:
+            self._stalled_since = now
+            self._warn("media.stalled")
+        if now - self._stalled_since > STALL_LIMIT_S:
+            self._end(Reason.STALLED)
+            return
+        self._pacer.frame_sent(now, speech=False)
+        self._timer = self._loop.call_at(self._pacer.next_deadline(), self._frame_due)
+
+    # --- the end
+
+    def _refuse(self, refusal: Refusal, **fields: object) -> None:
+        self._count_refusal(refusal, **fields)
+        self._end(Reason.LOCAL)
+
+    def _count_refusal(self, refusal: Refusal, **fields: object) -> None:
+        self._host.refused[refusal] += 1
+        peer = self._transport.get_extra_info("peername")
+        self._warn("media.refused", reason=str(refusal), peer=str(peer), **fields)
+
+    def _malformed(self, fault: FrameError) -> None:
+        fields = {"kind": f"0x{fault.kind:02x}", "length": fault.length}
+        if self._endpoint is None:
+            self._refuse(Refusal.MALFORMED, **fields)
+        else:
+            self._warn("media.malformed", **fields)
+            self._end(Reason.MALFORMED)
+
+    def _end(self, reason: Reason) -> None:
+        """Close once; ``connection_lost`` does the rest. A peer that does not read is cut off after a second."""
+        if self._ending:
+            return
+        self._ending = True
+        self._reason = reason
+        self._cancel_timer()
+        if reason is Reason.STALLED or self._endpoint is None:
+            self._transport.abort()
+            return
+        self._transport.close()
+        self._timer = self._loop.call_later(CLOSE_LIMIT_S, self._transport.abort)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _warn(self, event: str, **fields: object) -> None:
+        log.warning(event, extra=self._fields(**fields))
+
+    def _fields(self, **fields: object) -> dict[str, object]:
+        if self._endpoint is not None:
+            fields["uuid"] = str(self.uuid)
+        return {"fields": fields}

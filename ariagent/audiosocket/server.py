@@ -1,0 +1,123 @@
+"""The AudioSocket server: knows which channels to expect and refuses everybody else."""
+
+import asyncio
+import ipaddress
+import socket
+from collections import Counter
+from collections.abc import Iterable
+from typing import cast
+from uuid import UUID
+
+from ariagent.audio.format import AudioFormat
+from ariagent.audiosocket.connection import Connection
+from ariagent.audiosocket.endpoint import MediaConnection, MediaEndpoint, Reason, Refusal
+from ariagent.audiosocket.frames import kind_for
+from ariagent.errors import ConfigurationError
+
+__all__ = ["AudioSocketServer", "MediaConnection", "MediaEndpoint", "Reason", "Refusal"]
+
+RECEIVE_BUFFER_BYTES = 1 << 20
+"""Asked of the kernel, so that a pause of this process does not make Asterisk's writes fall short."""
+
+
+class AudioSocketServer:
+    """Listens for Asterisk. Counters: ``refused`` and ``ended`` by reason, ``frames_held`` for peers that stall."""
+
+    def __init__(
+        self,
+        *,
+        handshake_timeout_s: float = 2.0,
+        max_connections: int = 1000,
+        allowed: Iterable[str] = ("127.0.0.0/8", "::1"),
+    ) -> None:
+        self.handshake_timeout_s = handshake_timeout_s
+        self.max_connections = max_connections
+        self._allowed = [ipaddress.ip_network(network) for network in allowed]
+        self._expected: dict[UUID, tuple[MediaEndpoint, AudioFormat]] = {}
+        self._connections: set[Connection] = set()
+        self._server: asyncio.Server | None = None
+        self._closing = False
+        self._all_gone = asyncio.Event()
+        self.refused: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
+        self.frames_held = 0
+
+    @property
+    def port(self) -> int:
+        """The TCP port listened on."""
+        if self._server is None:
+            raise RuntimeError("the server is not started")
+        return cast(int, self._server.sockets[0].getsockname()[1])
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that are open, handshakes included."""
+        return len(self._connections)
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen; port 0 takes a free one. ConfigurationError when the address cannot be had."""
+        loop = asyncio.get_running_loop()
+        try:
+            family, _, _, _, address = (await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))[0]
+            listener = socket.create_server(cast(tuple[str, int], address[:2]), family=family, backlog=512)
+        except OSError as error:
+            raise ConfigurationError(
+                f"AudioSocket cannot listen on {host}:{port}: {error.strerror or error}",
+                remedy="Choose another address or port, or stop what uses it.",
+            ) from error
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        self._server = await loop.create_server(lambda: Connection(self, loop), sock=listener)
+
+    def expect(self, uuid: UUID, endpoint: MediaEndpoint, fmt: AudioFormat) -> None:
+        """The one connection that opens with ``uuid`` belongs to ``endpoint``. ValueError if already expected."""
+        kind_for(fmt)
+        if uuid in self._expected:
+            raise ValueError(f"{uuid} is expected already")
+        self._expected[uuid] = (endpoint, fmt)
+
+    def forget(self, uuid: UUID) -> None:
+        """Expect ``uuid`` no longer; nothing happens when it is not expected or has connected."""
+        self._expected.pop(uuid, None)
+
+    async def close(self) -> None:
+        """Stop listening, close every connection, return when all endpoints were told."""
+        self._closing = True
+        if self._server is not None:
+            self._server.close()
+        self._expected.clear()
+        for connection in list(self._connections):
+            connection.close()
+        while self._connections:
+            self._all_gone.clear()
+            await self._all_gone.wait()
+        self._server = None
+
+    # --- what a connection asks of us (ConnectionHost)
+
+    def admit(self, peer: object) -> Refusal | None:
+        if self._closing:
+            return Refusal.CLOSING
+        if len(self._connections) >= self.max_connections:
+            return Refusal.TOO_MANY
+        if not self._is_allowed(peer):
+            return Refusal.NOT_ALLOWED
+        return None
+
+    def claim(self, uuid: UUID) -> tuple[MediaEndpoint, AudioFormat] | None:
+        return self._expected.pop(uuid, None)
+
+    def opened(self, connection: Connection) -> None:
+        self._connections.add(connection)
+
+    def closed(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._all_gone.set()
+
+    def _is_allowed(self, peer: object) -> bool:
+        if not isinstance(peer, tuple):
+            return False
+        address = ipaddress.ip_address(str(peer[0]).partition("%")[0])
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        return any(address in network for network in self._allowed)
