@@ -1,7 +1,7 @@
 """What a session is asked to be, and the ``session.update`` that asks for it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ariagent.config import AgentSettings, RealtimeSettings, SemanticVad
 
@@ -12,12 +12,15 @@ class SessionProfile:
 
     agent: AgentSettings
     model: str
-    encoding: str
-    """pcm (24 kHz, 16 bit), pcmu or pcma."""
+    encoding: Literal["pcm", "pcmu", "pcma"]
+    """pcm is 24 kHz, 16 bit; the others are G.711."""
+    tools: tuple[dict[str, Any], ...] = ()
 
     @classmethod
-    def of(cls, agent: AgentSettings, realtime: RealtimeSettings) -> "SessionProfile":
-        return cls(agent, agent.model or realtime.model, realtime.encoding)
+    def of(
+        cls, agent: AgentSettings, realtime: RealtimeSettings, tools: tuple[dict[str, Any], ...] = ()
+    ) -> "SessionProfile":
+        return cls(agent, agent.model or realtime.model, realtime.encoding, tools)
 
     @property
     def format(self) -> dict[str, Any]:
@@ -42,7 +45,7 @@ class SessionProfile:
                 },
                 "output": {"format": self.format, "voice": agent.voice, "speed": agent.speed},
             },
-            "tools": [],
+            "tools": list(self.tools),
             "tool_choice": "auto",
             "max_output_tokens": agent.max_output_tokens,
         }

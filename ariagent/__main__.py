@@ -1,0 +1,5 @@
+"""``python -m ariagent`` is ``ariagent``."""
+
+from ariagent.cli import main
+
+main()

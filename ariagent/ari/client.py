@@ -1,0 +1,246 @@
+"""Asterisk's REST interface: a small typed client on aioari.
+
+aioari builds its operations from the description that Asterisk itself serves. It has no timeouts, no
+reconnection, and puts the password into the URL, where it would reach access logs; so its HTTP side is
+ours: the credentials travel in the Authorization header and every request has a bound.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from aioari.client import Client as AioariClient
+from aioswagger11.http_client import AsynchronousHttpClient
+
+from ariagent.config import AsteriskSettings
+from ariagent.errors import AriError
+
+HEARTBEAT_S = 10.0
+"""Ping interval of the event stream: a dead one is noticed within one and a half of it."""
+MAX_CONNECTIONS = 40
+"""Asterisk's HTTP server takes 100 in all by default."""
+KEEP_ALIVE_S = 10.0
+"""Shorter than Asterisk's 15 s, so that it never closes a connection while we write to it."""
+
+
+class NotFoundError(AriError):
+    """The channel, bridge or variable is not there (any more)."""
+
+
+class ConflictError(AriError):
+    """The channel is in a state that does not allow it (mostly: hung up or not in Stasis)."""
+
+
+_BY_STATUS: Mapping[int, type[AriError]] = {
+    404: NotFoundError,
+    409: ConflictError,
+    412: ConflictError,
+    422: ConflictError,
+}
+
+
+class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has no type information
+    """aioari's HTTP side with our bounds, our authentication and our errors."""
+
+    def __init__(self, settings: AsteriskSettings) -> None:
+        self.authenticator = None
+        self.websockets: set[aiohttp.ClientWebSocketResponse] = set()
+        self.session = aiohttp.ClientSession(
+            auth=aiohttp.BasicAuth(settings.user, settings.password.get_secret_value()),
+            timeout=aiohttp.ClientTimeout(total=settings.request_timeout_s),
+            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_S),
+        )
+        self._settings = settings
+        self.stream_open = asyncio.Event()
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, str] | None = None,
+        data: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> aiohttp.ClientResponse:
+        where = f"{method} {url.partition('/ari/')[2] or url}"
+        try:
+            response = await self.session.request(method, url, params=params, data=data, headers=headers)
+            if response.status < 400:
+                await response.read()
+                return response
+            text = (await response.text())[:200]
+        except TimeoutError:
+            limit = self._settings.request_timeout_s
+            raise AriError(f"Asterisk did not answer {where} within {limit:g} s") from None
+        except aiohttp.ClientError as error:
+            remedy = "Is Asterisk running, and is its HTTP server enabled (http.conf) at asterisk.url?"
+            raise AriError(f"cannot reach Asterisk at {self._settings.url}: {error}", remedy=remedy) from None
+        if response.status in (401, 403):
+            remedy = "Check asterisk.user and asterisk.password against ari.conf"
+            raise AriError(f"Asterisk refused {where}: HTTP {response.status}", remedy=remedy)
+        raise _BY_STATUS.get(response.status, AriError)(f"Asterisk refused {where}: HTTP {response.status} {text}")
+
+    async def ws_connect(self, url: str, params: Mapping[str, str] | None = None) -> aiohttp.ClientWebSocketResponse:
+        timeout = self._settings.request_timeout_s
+        try:
+            async with asyncio.timeout(timeout):
+                socket = await self.session.ws_connect(url, params=params, heartbeat=HEARTBEAT_S)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise AriError(f"cannot open Asterisk's event stream: {error or 'timed out'}") from None
+        self.websockets.add(socket)
+        self.stream_open.set()
+        return socket
+
+
+class AriClient:
+    """Requests to one Asterisk, and its event stream. Use as an async context manager.
+
+    Every method raises AriError (NotFoundError, ConflictError) and returns within
+    ``asterisk.request_timeout_s``.
+    """
+
+    def __init__(self, settings: AsteriskSettings) -> None:
+        self.settings = settings
+        self._client: AioariClient | None = None
+        self._http: _Http | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def connect(self) -> str:
+        """Read Asterisk's description of its interface; returns Asterisk's version."""
+        http = _Http(self.settings)
+        client = AioariClient(self.settings.url.rstrip("/") + "/", http)
+        try:
+            async with asyncio.timeout(4 * self.settings.request_timeout_s):
+                await client.init()
+        except BaseException as error:
+            await http.close()
+            if isinstance(error, AriError | asyncio.CancelledError):
+                raise
+            remedy = "Is asterisk.url the base URL of Asterisk's HTTP server (without /ari)?"
+            raise AriError(f"{self.settings.url} does not describe an ARI: {error!r}", remedy=remedy) from None
+        self._client, self._http = client, http
+        info = await self._call("asterisk", "getInfo", only="system")
+        return str(info["system"]["version"])
+
+    async def run(self, on_message: Callable[[dict[str, Any]], None]) -> None:
+        """Receive the application's events until the stream ends. ``on_message`` must not block or raise."""
+        client = self._connected()
+        client.event_listeners.clear()
+        client.on_event("*", on_message)
+        try:
+            await client.run(self.settings.app)
+        finally:
+            if self._http is not None:
+                self._http.stream_open.clear()
+
+    @property
+    def listening(self) -> bool:
+        """Whether the event stream is open: calls can come in."""
+        return self._http is not None and self._http.stream_open.is_set()
+
+    async def stream_opened(self) -> None:
+        """Wait until the event stream is open."""
+        if self._http is not None:
+            await self._http.stream_open.wait()
+
+    async def close(self) -> None:
+        client, self._client, self._http = self._client, None, None
+        if client is not None:
+            await client.close()
+
+    def _connected(self) -> AioariClient:
+        if self._client is None:
+            raise AriError("not connected to Asterisk")
+        return self._client
+
+    async def _call(self, resource: str, operation: str, **parameters: Any) -> Any:
+        client = self._connected()
+        run = getattr(client.swagger.resources[resource], operation)
+        response = await run(**parameters)
+        return await response.json() if response.status == 200 else None
+
+    # -- channels ---------------------------------------------------------------------------------
+
+    async def answer(self, channel_id: str) -> None:
+        await self._call("channels", "answer", channelId=channel_id)
+
+    async def hang_up(self, channel_id: str, reason: str = "normal") -> None:
+        await self._call("channels", "hangup", channelId=channel_id, reason=reason)
+
+    async def continue_in_dialplan(self, channel_id: str) -> None:
+        """Let the channel leave Stasis and go on behind ``Stasis()``."""
+        await self._call("channels", "continueInDialplan", channelId=channel_id)
+
+    async def get_variable(self, channel_id: str, name: str) -> str:
+        """A channel variable or function; an empty string where it is not set."""
+        try:
+            found = await self._call("channels", "getChannelVar", channelId=channel_id, variable=name)
+        except NotFoundError as error:
+            if "variable" in str(error).lower().partition("http 404")[2]:
+                return ""
+            raise
+        return str(found["value"])
+
+    async def set_variable(self, channel_id: str, name: str, value: str) -> None:
+        await self._call("channels", "setChannelVar", channelId=channel_id, variable=name, value=value)
+
+    async def external_media(self, channel_id: str, *, host: str, connection: str, format_name: str) -> None:
+        """Have Asterisk connect an AudioSocket channel with this preset id to ``host`` (host:port)."""
+        await self._call(
+            "channels",
+            "externalMedia",
+            channelId=channel_id,
+            app=self.settings.app,
+            external_host=host,
+            encapsulation="audiosocket",
+            transport="tcp",
+            format=format_name,
+            data=connection,
+        )
+
+    async def originate(self, channel_id: str, *, endpoint: str, caller_id: str, timeout_s: int) -> None:
+        """Call ``endpoint``; the channel enters our application when it is answered."""
+        await self._call(
+            "channels",
+            "originate",
+            channelId=channel_id,
+            endpoint=endpoint,
+            app=self.settings.app,
+            callerId=caller_id,
+            timeout=timeout_s,
+        )
+
+    async def send_digits(self, channel_id: str, digits: str) -> None:
+        await self._call("channels", "sendDTMF", channelId=channel_id, dtmf=digits)
+
+    # -- bridges ----------------------------------------------------------------------------------
+
+    async def create_bridge(self, bridge_id: str) -> None:
+        await self._call("bridges", "createWithId", bridgeId=bridge_id, type="mixing", name="ariagent")
+
+    async def add_to_bridge(self, bridge_id: str, *channel_ids: str) -> None:
+        await self._call("bridges", "addChannel", bridgeId=bridge_id, channel=",".join(channel_ids))
+
+    async def destroy_bridge(self, bridge_id: str) -> None:
+        await self._call("bridges", "destroy", bridgeId=bridge_id)
+
+    # -- the application --------------------------------------------------------------------------
+
+    async def application(self) -> tuple[list[str], list[str]]:
+        """Ids of the channels and of the bridges that are in our application now."""
+        try:
+            found = await self._call("applications", "get", applicationName=self.settings.app)
+        except NotFoundError:
+            return [], []
+        return list(found["channel_ids"]), list(found["bridge_ids"])
+
+    async def channel_name(self, channel_id: str) -> str:
+        return str((await self._call("channels", "get", channelId=channel_id))["name"])

@@ -1,0 +1,97 @@
+"""What Asterisk's event stream reports, as values. Source: Asterisk's ``rest-api/api-docs/events.json``."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """The parts of an ARI channel that matter here."""
+
+    id: str
+    name: str
+    state: str
+    caller_number: str = ""
+    caller_name: str = ""
+    context: str = ""
+    extension: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StasisStarted:
+    """A channel entered our application. With ``replaces`` it took the place of a participant: a swap, no new call."""
+
+    channel: Channel
+    args: tuple[str, ...]
+    replaces: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StasisEnded:
+    """A channel left our application: hung up, moved on, or replaced by another."""
+
+    channel_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelDestroyed:
+    channel_id: str
+    cause: int
+
+
+@dataclass(frozen=True, slots=True)
+class DigitReceived:
+    channel_id: str
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationReplaced:
+    """Another program connected with our application's name and took our calls over."""
+
+
+Event = StasisStarted | StasisEnded | ChannelDestroyed | DigitReceived | ApplicationReplaced
+
+
+def parse(message: dict[str, Any]) -> Event | None:
+    """The event in a message of the stream, or None for one of no interest.
+
+    Raises KeyError, TypeError or ValueError for a message that lacks what its type must have.
+    """
+    match message.get("type"):
+        case "StasisStart":
+            replaced = message.get("replace_channel")
+            channel = _channel(message["channel"])
+            return StasisStarted(channel, tuple(message["args"]), replaced["id"] if replaced else None)
+        case "StasisEnd":
+            return StasisEnded(message["channel"]["id"])
+        case "ChannelDestroyed":
+            return ChannelDestroyed(message["channel"]["id"], int(message["cause"]))
+        case "ChannelDtmfReceived":
+            return DigitReceived(message["channel"]["id"], str(message["digit"]))
+        case "ApplicationReplaced":
+            return ApplicationReplaced()
+    return None
+
+
+def channel_id_of(event: Event) -> str | None:
+    """The channel that the event is about; for a swap the channel that was replaced."""
+    match event:
+        case StasisStarted():
+            return event.replaces or event.channel.id
+        case StasisEnded() | ChannelDestroyed() | DigitReceived():
+            return event.channel_id
+    return None
+
+
+def _channel(data: dict[str, Any]) -> Channel:
+    caller, dialplan = data.get("caller") or {}, data.get("dialplan") or {}
+    return Channel(
+        id=data["id"],
+        name=data["name"],
+        state=data.get("state", ""),
+        caller_number=caller.get("number", ""),
+        caller_name=caller.get("name", ""),
+        context=dialplan.get("context", ""),
+        extension=dialplan.get("exten", ""),
+    )

@@ -1,0 +1,96 @@
+"""Keeps the event stream connected and routes each event to the one that it concerns.
+
+The router never awaits: an event is handed to the call's own queue at once, so no call waits for another.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ariagent.ari.client import AriClient
+from ariagent.ari.events import ApplicationReplaced, ChannelDestroyed, Event, StasisStarted, channel_id_of, parse
+from ariagent.errors import AriError
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
+
+Sink = Callable[[Event], None]
+
+
+class Router:
+    """Who gets the events of which channel. Ids are registered before the request that makes them."""
+
+    def __init__(self, on_new_channel: Callable[[StasisStarted], None]) -> None:
+        self._sinks: dict[str, Sink] = {}
+        self._on_new_channel = on_new_channel
+        self.replaced = asyncio.Event()
+        """Set when another program took our application's name."""
+
+    def register(self, channel_id: str, sink: Sink) -> None:
+        self._sinks[channel_id] = sink
+
+    def unregister(self, channel_id: str) -> None:
+        self._sinks.pop(channel_id, None)
+
+    def route(self, message: dict[str, Any]) -> None:
+        """Hand one message of the stream on."""
+        try:
+            event = parse(message)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            log.warning("ari.malformed", extra={"fields": {"type": str(message.get("type"))[:64]}})
+            return
+        if event is None:
+            return
+        if isinstance(event, ApplicationReplaced):
+            self.replaced.set()
+            return
+        channel_id = channel_id_of(event)
+        sink = self._sinks.get(channel_id) if channel_id else None
+        if sink is not None:
+            sink(event)
+        elif isinstance(event, StasisStarted):
+            self._on_new_channel(event)
+        if isinstance(event, ChannelDestroyed):
+            self.unregister(event.channel_id)
+
+
+async def listen(client: AriClient, router: Router, on_connected: Callable[[], Awaitable[None]]) -> None:
+    """Receive events for ever, reconnecting with growing pauses. A clean close is a loss like any other.
+
+    ``on_connected`` runs beside each new stream, to find what was missed while there was none.
+    """
+    pause = FIRST_PAUSE_S
+    loop = asyncio.get_running_loop()
+    while True:
+        began = loop.time()
+        try:
+            await _receive(client, router, on_connected)
+            log.warning("ari.lost", extra={"fields": {"cause": "the event stream was closed"}})
+        except AriError as error:
+            log.warning("ari.lost", extra={"fields": {"cause": error.line}})
+        if loop.time() - began > LONGEST_PAUSE_S:
+            pause = FIRST_PAUSE_S
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_S)
+
+
+async def _receive(client: AriClient, router: Router, on_connected: Callable[[], Awaitable[None]]) -> None:
+    stream = asyncio.ensure_future(client.run(router.route))
+    caught_up = asyncio.ensure_future(_once_open(client, on_connected))
+    try:
+        await stream
+    finally:
+        for task in (stream, caught_up):
+            task.cancel()
+        await asyncio.gather(stream, caught_up, return_exceptions=True)
+
+
+async def _once_open(client: AriClient, on_connected: Callable[[], Awaitable[None]]) -> None:
+    await client.stream_opened()
+    log.info("ari.connected", extra={"fields": {"app": client.settings.app}})
+    try:
+        await on_connected()
+    except AriError as error:
+        log.warning("ari.catch_up_failed", extra={"fields": {"cause": error.line}})

@@ -1,0 +1,75 @@
+"""What a call's state machine wants done. Imperative; the runner does them, in order."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Result(Enum):
+    """How a call ended, as the dialplan (``ARIAGENT_RESULT``), logs and metrics see it."""
+
+    DONE = "done"
+    NO_MODEL = "no_model"
+    BUSY = "busy"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Termination:
+    """The one end that every call has."""
+
+    result: Result
+    reason: str
+    """caller_hung_up, agent_ended, model_unreachable, model_lost, media_failed, stopped ..."""
+    cause: str = ""
+    """Details for a reader, where something failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answer the caller's channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartTalking:
+    """Open the conversation: the agent's first words, the caller's audio to the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class FollowLeg:
+    """From now on the caller's channel is this one."""
+
+    channel_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveDigits:
+    """Tell the model what was pressed."""
+
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnToDialplan:
+    """Give the caller's channel back to the dialplan with ``ARIAGENT_RESULT`` set: people take over."""
+
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """Hang the caller's channel up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Give back everything of the call but the caller's channel; report Released when it is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The call is over."""
+
+    termination: Termination
+
+
+Command = Answer | StartTalking | FollowLeg | GiveDigits | ReturnToDialplan | HangUp | Release | Finish

@@ -1,0 +1,87 @@
+"""What can happen to a call, as its state machine sees it. Past tense; the runner makes them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReady:
+    """The model's session is configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFailed:
+    """The model's session could not be made, or is over."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaReady:
+    """Asterisk's audio connection is up and bridged with the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFailed:
+    """The audio connection or the bridge could not be made, or was lost."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Asterisk answered the caller's channel for us."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerLeft:
+    """The caller's channel hung up or left our application."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegReplaced:
+    """Another channel took the place of the caller's (a transfer): the same call goes on."""
+
+    channel_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DigitPressed:
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndRequested:
+    """Our side wants the call to end after what is being said has been heard."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """The service stops now."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutDrained:
+    """The agent has been heard to the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Every channel, bridge and connection of the call is given back."""
+
+
+Event = (
+    ModelReady
+    | ModelFailed
+    | MediaReady
+    | MediaFailed
+    | Answered
+    | CallerLeft
+    | LegReplaced
+    | DigitPressed
+    | EndRequested
+    | StopRequested
+    | PlayoutDrained
+    | Released
+)

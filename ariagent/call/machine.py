@@ -1,0 +1,211 @@
+"""The life of one call as a table: state and event give the next state and what to do.
+
+No I/O and no clock: ``handle(event, now)`` and ``tick(now)`` return commands, ``next_deadline()`` says when
+``tick`` wants to be called. Times are monotonic seconds.
+
+The diagram in ``docs/call-states.md`` is made from ``TRANSITIONS`` (``python -m ariagent.call.machine``).
+"""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from ariagent.call import commands as cmd
+from ariagent.call import events as ev
+from ariagent.call.commands import Command, Result, Termination
+from ariagent.errors import InternalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PREPARE_TIMEOUT_S = 12.0
+"""From the channel's arrival to both media and model being ready; a queue's ring timeout should be longer."""
+DRAIN_TIMEOUT_S = 20.0
+"""How long a goodbye may last."""
+
+
+class State(Enum):
+    PREPARING = "preparing"
+    """Neither the model nor the media are ready; the caller hears ringing."""
+    MODEL_READY = "model_ready"
+    """Waiting for the media."""
+    MEDIA_READY = "media_ready"
+    """Waiting for the model."""
+    ANSWERING = "answering"
+    TALKING = "talking"
+    DRAINING = "draining"
+    """Our side ends the call as soon as what is being said has been heard."""
+    ENDING = "ending"
+    """Everything is being given back; nothing else matters any more."""
+    ENDED = "ended"
+
+
+class IllegalEventError(InternalError):
+    """An event that cannot happen in this state. Nothing was changed."""
+
+    def __init__(self, state: State, event: ev.Event) -> None:
+        super().__init__(f"{type(event).__name__} in state {state.value}")
+
+
+Action = Callable[["CallMachine", ev.Event, float], "Iterable[Command]"]
+
+
+class CallMachine:
+    """One call's state, and the commands that follow from what happens to it."""
+
+    def __init__(self, now: float, *, digit_pause_s: float = 0.8) -> None:
+        self.state = State.PREPARING
+        self.termination: Termination | None = None
+        self.digit_pause_s = digit_pause_s
+        """Digits are complete after this long without another one."""
+        self._digits = ""
+        self._digits_due: float | None = None
+        self._deadline: float | None = now + PREPARE_TIMEOUT_S
+
+    def handle(self, event: ev.Event, now: float) -> list[Command]:
+        """Take one event; the commands are to be done in order. Raises IllegalEventError."""
+        if self.state in (State.ENDING, State.ENDED) and not isinstance(event, ev.Released):
+            return []  # late news of a call that is over
+        try:
+            following, action = TRANSITIONS[self.state, type(event)]
+        except KeyError:
+            raise IllegalEventError(self.state, event) from None
+        commands = list(action(self, event, now))
+        if following is not self.state:
+            self.state = following
+            if following is State.DRAINING:
+                self._deadline = now + DRAIN_TIMEOUT_S
+            elif following not in _PREPARING:
+                self._deadline = None
+        return commands
+
+    def next_deadline(self) -> float | None:
+        """When ``tick`` must be called, or None."""
+        return min((t for t in (self._deadline, self._digits_due) if t is not None), default=None)
+
+    def tick(self, now: float) -> list[Command]:
+        """Do what time brings: digits that are complete, patience that is at its end."""
+        commands: list[Command] = []
+        if self._digits_due is not None and now >= self._digits_due:
+            commands += self._give_digits()
+        if self._deadline is not None and now >= self._deadline:
+            self._deadline = None
+            if self.state is State.DRAINING:
+                commands += self.handle(ev.PlayoutDrained(), now)
+            elif self.state is State.MODEL_READY:
+                commands += self.handle(ev.MediaFailed("not ready in time"), now)
+            elif self.state in _PREPARING:
+                commands += self.handle(ev.ModelFailed("not ready in time"), now)
+        return commands
+
+    # -- actions ----------------------------------------------------------------------------------
+
+    def _nothing(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        return ()
+
+    def _answer(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        yield cmd.Answer()
+
+    def _talk(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        yield cmd.StartTalking()
+
+    def _caller_left(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        return self._end(Termination(Result.DONE, "caller_hung_up"))
+
+    def _no_model(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        assert isinstance(event, ev.ModelFailed)
+        return self._give_back(Termination(Result.NO_MODEL, "model_unreachable", event.cause))
+
+    def _model_lost(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        assert isinstance(event, ev.ModelFailed)
+        return self._give_back(Termination(Result.ERROR, "model_lost", event.cause))
+
+    def _media_failed(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        assert isinstance(event, ev.MediaFailed)
+        return self._give_back(Termination(Result.ERROR, "media_failed", event.cause))
+
+    def _follow(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        assert isinstance(event, ev.LegReplaced)
+        yield cmd.FollowLeg(event.channel_id)
+
+    def _collect_digit(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        assert isinstance(event, ev.DigitPressed)
+        self._digits += event.digit
+        self._digits_due = now + self.digit_pause_s
+        return self._give_digits() if event.digit == "#" else ()
+
+    def _give_digits(self) -> "Iterable[Command]":
+        digits, self._digits, self._digits_due = self._digits, "", None
+        return (cmd.GiveDigits(digits),) if self.state is State.TALKING else ()
+
+    def _drain(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        assert isinstance(event, ev.EndRequested)
+        self.termination = Termination(Result.DONE, event.reason)
+        return ()
+
+    def _hang_up(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        termination = self.termination or Termination(Result.DONE, "stopped")
+        return (cmd.HangUp(), *self._end(termination))
+
+    def _stop(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        """A caller who is already talking to us goes to people rather than to silence."""
+        return self._give_back(Termination(Result.ERROR, "stopped"))
+
+    def _finish(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        if self.termination is None:
+            raise InternalError("a call was released before it ended")
+        yield cmd.Finish(self.termination)
+
+    def _give_back(self, termination: Termination) -> "Iterable[Command]":
+        return (cmd.ReturnToDialplan(termination.result), *self._end(termination))
+
+    def _end(self, termination: Termination) -> "Iterable[Command]":
+        self.termination = termination
+        self._digits_due = None
+        return (cmd.Release(),)
+
+
+_PREPARING = (State.PREPARING, State.MODEL_READY, State.MEDIA_READY)
+
+TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
+    (State.PREPARING, ev.ModelReady): (State.MODEL_READY, CallMachine._nothing),
+    (State.PREPARING, ev.MediaReady): (State.MEDIA_READY, CallMachine._nothing),
+    (State.MODEL_READY, ev.MediaReady): (State.ANSWERING, CallMachine._answer),
+    (State.MEDIA_READY, ev.ModelReady): (State.ANSWERING, CallMachine._answer),
+    (State.ANSWERING, ev.Answered): (State.TALKING, CallMachine._talk),
+    (State.TALKING, ev.DigitPressed): (State.TALKING, CallMachine._collect_digit),
+    (State.TALKING, ev.EndRequested): (State.DRAINING, CallMachine._drain),
+    (State.TALKING, ev.PlayoutDrained): (State.TALKING, CallMachine._nothing),
+    (State.DRAINING, ev.PlayoutDrained): (State.ENDING, CallMachine._hang_up),
+    (State.DRAINING, ev.DigitPressed): (State.DRAINING, CallMachine._nothing),
+    (State.DRAINING, ev.EndRequested): (State.DRAINING, CallMachine._nothing),
+    (State.DRAINING, ev.ModelFailed): (State.DRAINING, CallMachine._nothing),
+    (State.DRAINING, ev.MediaFailed): (State.ENDING, CallMachine._hang_up),
+    (State.DRAINING, ev.StopRequested): (State.ENDING, CallMachine._hang_up),
+    (State.TALKING, ev.ModelFailed): (State.ENDING, CallMachine._model_lost),
+    (State.ENDING, ev.Released): (State.ENDED, CallMachine._finish),
+}
+for _state in (*_PREPARING, State.ANSWERING):
+    TRANSITIONS[_state, ev.DigitPressed] = (_state, CallMachine._nothing)
+    TRANSITIONS[_state, ev.EndRequested] = (State.ENDING, CallMachine._stop)
+    TRANSITIONS[_state, ev.ModelFailed] = (State.ENDING, CallMachine._no_model)
+for _state in (*_PREPARING, State.ANSWERING, State.TALKING):
+    TRANSITIONS[_state, ev.MediaFailed] = (State.ENDING, CallMachine._media_failed)
+    TRANSITIONS[_state, ev.StopRequested] = (State.ENDING, CallMachine._stop)
+for _state in (*_PREPARING, State.ANSWERING, State.TALKING, State.DRAINING):
+    TRANSITIONS[_state, ev.CallerLeft] = (State.ENDING, CallMachine._caller_left)
+    TRANSITIONS[_state, ev.LegReplaced] = (_state, CallMachine._follow)
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram."""
+    arrows: dict[tuple[State, State], list[str]] = {}
+    for (state, event), (following, _) in TRANSITIONS.items():
+        if state is not following:
+            arrows.setdefault((state, following), []).append(event.__name__)
+    lines = [f"    {a.value} --> {b.value}: {', '.join(names)}" for (a, b), names in arrows.items()]
+    return "\n".join(["stateDiagram-v2", "    [*] --> preparing", *lines, "    ended --> [*]"])
+
+
+if __name__ == "__main__":
+    print(diagram())  # noqa: T201

@@ -1,0 +1,93 @@
+"""Every metric that ariagent exports, in one place. Prometheus format; prefix ``ariagent_``."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from ariagent.call.commands import Termination
+from ariagent.call.turns import TurnLatency
+from ariagent.realtime.events import Usage
+
+# Around the half second that callers expect; what this service adds is tens of milliseconds.
+RESPONSE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
+OURS_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25)
+
+
+class Metrics:
+    """One process's metrics, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self.response = Histogram(
+            "ariagent_response_seconds",
+            "True end of the caller's speech to the first frame of the answer handed to Asterisk",
+            buckets=RESPONSE_BUCKETS,
+            registry=registry,
+        )
+        self.response_part = Histogram(
+            "ariagent_response_part_seconds",
+            "ariagent_response_seconds split: detection (of the turn's end), model, ours",
+            ["part"],
+            buckets=(*OURS_BUCKETS, *RESPONSE_BUCKETS[2:]),
+            registry=registry,
+        )
+        self.active = Gauge("ariagent_calls_active", "Calls being served now", registry=registry)
+        self.calls = Counter("ariagent_calls", "Calls that ended", ["result", "reason"], registry=registry)
+        self.answer = Histogram(
+            "ariagent_answer_seconds",
+            "A call's arrival in Stasis to its answer",
+            buckets=(*OURS_BUCKETS, 0.5, 1.0, 2.0, 5.0),
+            registry=registry,
+        )
+        self.interruptions = Counter("ariagent_interruptions", "Times a caller cut the agent off", registry=registry)
+        self.underruns = Counter(
+            "ariagent_playout_underruns", "Gaps inside the agent's speech: audio came too late", registry=registry
+        )
+        self.uplink_dropped = Counter(
+            "ariagent_uplink_dropped_seconds",
+            "Caller audio that the model's connection did not take",
+            registry=registry,
+        )
+        self.uplink_silence = Counter(
+            "ariagent_uplink_silence_seconds",
+            "Silence given to the model where the phone sent nothing (hold, mute, DTX, loss)",
+            registry=registry,
+        )
+        self.reconnects = Counter(
+            "ariagent_realtime_reconnects", "Model sessions made again during a call", registry=registry
+        )
+        self.model_failures = Counter(
+            "ariagent_realtime_failures", "Model sessions that failed, by whose fault", ["fault"], registry=registry
+        )
+        self.failed_responses = Counter(
+            "ariagent_realtime_failed_responses", "Responses that did not complete", ["reason"], registry=registry
+        )
+        self.malformed = Counter(
+            "ariagent_malformed", "Inputs skipped or refused because they were malformed", ["peer"], registry=registry
+        )
+        self.transfers = Counter("ariagent_transfers", "Calls handed on", ["kind", "result"], registry=registry)
+        self.tokens = Counter("ariagent_realtime_tokens", "Tokens used", ["kind"], registry=registry)
+
+    def answered(self, after_s: float) -> None:
+        self.answer.observe(after_s)
+
+    def turn(self, latency: TurnLatency) -> None:
+        self.response.observe(latency.response_s)
+        self.response_part.labels("detection").observe(latency.detection_s)
+        self.response_part.labels("model").observe(latency.model_s)
+        self.response_part.labels("ours").observe(latency.ours_s)
+
+    def ended(self, termination: Termination) -> None:
+        self.calls.labels(termination.result.value, termination.reason).inc()
+
+    def used(self, usage: Usage) -> None:
+        for kind in usage.__slots__:
+            self.tokens.labels(kind).inc(getattr(usage, kind))
+
+    def render(self) -> bytes:
+        """The text that ``/metrics`` answers."""
+        return generate_latest(self.registry)

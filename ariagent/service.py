@@ -1,0 +1,215 @@
+"""Composition root: builds the parts, runs them, and takes them down in order.
+
+SIGTERM drains: new calls are refused as busy, running ones go on for ``drain_timeout_s``, then go to people.
+SIGINT (Ctrl-C) stops at once: running calls go to people. A second signal of either kind does not wait.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+from contextlib import suppress
+
+from aiohttp import web
+
+from ariagent import __version__
+from ariagent.ari.client import AriClient
+from ariagent.ari.listener import Router, listen
+from ariagent.audio.rates import choose_format
+from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.call.registry import Registry
+from ariagent.call.runner import Context
+from ariagent.config import Settings
+from ariagent.errors import AriError, ConfigurationError, InternalError
+from ariagent.metrics import Metrics
+from ariagent.realtime.client import RealtimeClient
+from ariagent.realtime.events import Event, SessionFailed, SessionReady
+from ariagent.realtime.profile import SessionProfile
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """One running ariagent. ``run`` returns after a signal or ``stop``; nothing is left then."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.ari = AriClient(settings.asterisk)
+        media = settings.audiosocket
+        self.media = AudioSocketServer(
+            handshake_timeout_s=media.handshake_timeout_s,
+            max_connections=media.max_connections,
+            allowed=media.allowed,
+        )
+        self.calls = Registry(self._calls_context)
+        self.router = Router(self.calls.channel_entered)
+        self.started = asyncio.Event()
+        self.http_port = 0
+        self._context: Context | None = None
+        self._model_fault = "not tried yet"
+        self._drain = asyncio.Event()
+        self._stop = asyncio.Event()
+
+    # -- life -------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve until told to end. Raises ConfigurationError or AriError when it cannot begin."""
+        runner = web.AppRunner(self._web(), access_log=None)
+        try:
+            await self._start(runner)
+            async with asyncio.TaskGroup() as tasks:
+                background = [
+                    tasks.create_task(listen(self.ari, self.router, self._stream_opened), name="ari"),
+                    tasks.create_task(self._try_model(), name="model check"),
+                    tasks.create_task(self._watch_replacement(), name="replacement"),
+                ]
+                await self._until_told()
+                await self._end_calls()
+                for task in background:
+                    task.cancel()
+        finally:
+            await self.media.close()
+            await self.ari.close()
+            await runner.cleanup()
+        log.info("service.stopped")
+
+    def drain(self) -> None:
+        """Refuse new calls and end when the running ones have ended."""
+        self._drain.set()
+
+    def stop(self) -> None:
+        """End now; running calls go back to the dialplan."""
+        self._stop.set()
+
+    async def _start(self, runner: web.AppRunner) -> None:
+        settings = self.settings
+        # The media server listens before ARI connects: Asterisk connects to it inside the first request.
+        await self.media.start(settings.audiosocket.host, settings.audiosocket.port)
+        await self._serve_http(runner)
+        version = await self.ari.connect()
+        fmt = choose_format(version, settings.audiosocket.format, settings.realtime.encoding)
+        address = settings.audiosocket.advertise or f"{settings.audiosocket.host}:{self.media.port}"
+        self._context = Context(settings, self.ari, self.router, self.media, address, fmt, self.metrics)
+        fields = {
+            "version": __version__,
+            "asterisk": version,
+            "audio": f"slin/{fmt.rate_hz}",
+            "audiosocket": address,
+            "http_port": self.http_port,
+            "model": settings.realtime.model,
+            "pid": os.getpid(),
+        }
+        log.info("service.starting", extra={"fields": fields})
+
+    async def _stream_opened(self) -> None:
+        await self.calls.catch_up()
+        if not self.started.is_set():
+            self.started.set()
+            log.info("service.ready")
+
+    async def _until_told(self) -> None:
+        loop = asyncio.get_running_loop()
+        told = {signal.SIGTERM: self.drain, signal.SIGINT: self.stop}
+        for number, action in told.items():
+            with suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(number, self._signalled, number, action)
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._drain, self._stop)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    def _signalled(self, number: signal.Signals, action: object) -> None:
+        log.info("service.signalled", extra={"fields": {"signal": number.name, "calls": len(self.calls)}})
+        if self._drain.is_set() or number is signal.SIGINT:
+            self.stop()
+        else:
+            self.drain()
+
+    async def _end_calls(self) -> None:
+        self.calls.refuse_new()
+        if not self._stop.is_set():
+            log.info("service.draining", extra={"fields": {"calls": len(self.calls)}})
+            waits = [asyncio.ensure_future(self.calls.drained()), asyncio.ensure_future(self._stop.wait())]
+            await asyncio.wait(waits, timeout=self.settings.drain_timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+        await self.calls.stop()
+
+    async def _watch_replacement(self) -> None:
+        """Another program with our application's name has our calls now; two would fight for them."""
+        await self.router.replaced.wait()
+        app = self.settings.asterisk.app
+        remedy = f"Run one service for each application name, or give this one another asterisk.app than {app}"
+        log.error("service.replaced", extra={"fields": {"app": app, "remedy": remedy}})
+        self.stop()
+
+    def _calls_context(self) -> Context:
+        if self._context is None:
+            raise InternalError("a call came before the service was started")
+        return self._context
+
+    # -- the model, tried once so that a wrong key is known before the first caller ----------------
+
+    async def _try_model(self) -> None:
+        agent = next(iter(self.settings.agents.values()))
+        answered: list[Event] = []
+        done = asyncio.Event()
+
+        def on_event(event: Event) -> None:
+            if isinstance(event, SessionReady | SessionFailed):
+                answered.append(event)
+                done.set()
+
+        client = RealtimeClient(self.settings.realtime, SessionProfile.of(agent, self.settings.realtime), on_event)
+        running = asyncio.ensure_future(client.run())
+        try:
+            await done.wait()
+        finally:
+            await client.close()
+            running.cancel()
+        match answered[0]:
+            case SessionFailed(cause=cause, remedy=remedy, fault=fault):
+                self._model_fault = f"{cause}. {remedy}" if remedy else cause
+                log.error("model.unusable", extra={"fields": {"fault": fault.value, "cause": self._model_fault}})
+            case _:
+                self._model_fault = ""
+                log.info("model.usable", extra={"fields": {"model": client.session.profile.model}})
+
+    # -- /metrics and /healthz ---------------------------------------------------------------------
+
+    def _web(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/metrics", self._answer_metrics)
+        app.router.add_get("/healthz", self._answer_health)
+        return app
+
+    async def _serve_http(self, runner: web.AppRunner) -> None:
+        await runner.setup()
+        host, port = self.settings.http.host, self.settings.http.port
+        site = web.TCPSite(runner, host, port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot serve metrics on {host}:{port}: {error.strerror or error}",
+                remedy="Set http.port to a free port (0 takes any)",
+            ) from None
+        self.http_port = runner.addresses[0][1]
+
+    async def _answer_metrics(self, request: web.Request) -> web.Response:
+        return web.Response(body=self.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    async def _answer_health(self, request: web.Request) -> web.Response:
+        listening = self.ari.listening and self.started.is_set()
+        health = {
+            "status": "ok" if listening else "unavailable",
+            "asterisk": "connected" if listening else "not connected",
+            "model": self._model_fault or "ok",
+            "calls": len(self.calls),
+            "draining": self._drain.is_set() or self._stop.is_set(),
+            "version": __version__,
+        }
+        return web.json_response(health, status=200 if listening else 503)
