@@ -1,4 +1,4 @@
-"""The command line: reads arguments, calls the part that does the work, and turns errors into one line and an exit code.
+"""The command line: reads arguments, calls the part that does the work, turns errors into one line and an exit code.
 
 0 success, 1 failed, 2 wrong usage or configuration.
 """

@@ -20,7 +20,7 @@ from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call.registry import Registry
 from ariagent.call.runner import Context
 from ariagent.config import Settings
-from ariagent.errors import AriError, ConfigurationError, InternalError
+from ariagent.errors import ConfigurationError, InternalError
 from ariagent.metrics import Metrics
 from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.events import Event, SessionFailed, SessionReady
