@@ -163,7 +163,8 @@ class Playout:
             return None
         if self._dry:
             self._dry = False
-            self.underruns += self._queue[0].pending > 0
+            head = self._queue[0]
+            self.underruns += head.started and head.pending > 0
         if self._pending >= self._frame_bytes:
             return self._gather(self._frame_bytes)
         return self._gather(self._pending).ljust(self._frame_bytes, b"\0")

@@ -18,6 +18,7 @@ HISTORY_MS = 120_000
 LOUD_BLOCK_MS = 10
 _LOUD_BATCH_MS = 1_000
 _FRAME_S = FRAME_MS / 1000
+_TOLERANCE_S = 1e-6  # or sums of 0.02 lose a frame now and then
 
 
 class Uplink:
@@ -82,10 +83,10 @@ class Uplink:
         self._ticked_at = now
         if self._heard_at is None:
             self._heard_at = now
-        if late or now - self._heard_at < self._patience_s:
+        waited_s = now - self._heard_at + _TOLERANCE_S
+        if late or waited_s < self._patience_s:
             return b""
-        # A microsecond of tolerance, or sums of 0.02 lose a frame now and then.
-        due = math.floor((now - self._heard_at - _FRAME_S) / _FRAME_S + 5e-5)
+        due = math.floor(waited_s / _FRAME_S) - 1
         missing = due - self._filled
         if missing <= 0:
             return b""
