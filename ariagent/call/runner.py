@@ -305,20 +305,11 @@ class CallRunner:
         with suppress(NotFoundError, ConflictError):
             try:
                 await self.context.ari.set_variable(self.leg, "ARIAGENT_RESULT", result.value)
-                if self.arrival.seat is not None:
-                    await self._tell_queue_caller(result)
                 await self.context.ari.continue_in_dialplan(self.leg)
             except AriError as error:
                 if isinstance(error, NotFoundError | ConflictError):
                     raise
                 self.log.event("call.not_returned", logging.ERROR, cause=error.line)
-
-    async def _tell_queue_caller(self, result: Result) -> None:
-        """The caller's own channel is in Queue(), out of ARI's reach but for SHARED()."""
-        with suppress(AriError):
-            caller = await self.context.ari.get_variable(self.leg, "ARIAGENT_CALLER")
-            if caller:
-                await self.context.ari.set_variable(self.leg, f"SHARED(ARIAGENT_RESULT,{caller})", result.value)
 
     async def _hang_up(self) -> None:
         with suppress(NotFoundError):
