@@ -1,0 +1,123 @@
+"""``ariagent sandbox``: run the local Realtime server until it is told to stop."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ariagent import logs
+from ariagent.errors import AriagentError, ConfigurationError
+from ariagent.sandbox.faults import FAULTS, Faults
+from ariagent.sandbox.options import DETECTORS, SandboxOptions
+from ariagent.sandbox.scenario_file import DEFAULT_SCENARIO
+from ariagent.sandbox.server import SandboxServer
+from ariagent.sandbox.settings import MODELS
+
+STAND_IN = (
+    "The sandbox is a stand-in: it follows a scenario, "
+    "and its recogniser (pocketsphinx) knows that scenario's phrases only."
+)
+
+_FAULT_HELP = "Misbehave, NAME[:VALUE][@RESPONSE], several by comma. " + " ".join(
+    f"[bold]{name}[/bold]: {text}." for name, text in FAULTS.items()
+)
+
+
+def sandbox(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one and prints it.")] = 0,
+    scenario: Annotated[Path, typer.Option(help="What the model says to what (YAML).")] = DEFAULT_SCENARIO,
+    think_ms: Annotated[
+        float, typer.Option(min=0, help="From the end of the caller's turn to the first audio, in ms.")
+    ] = 250,
+    generation_speed: Annotated[
+        float, typer.Option(min=0, help="How many times faster than real time audio is made; 0: all at once.")
+    ] = 6.0,
+    detector: Annotated[
+        str,
+        typer.Option(
+            help="Turn detection: [bold]silero[/bold], [bold]energy[/bold] (plain loudness), [bold]reflex[/bold] "
+            "(answers the first sound with a tone, for benches) or [bold]none[/bold]."
+        ),
+    ] = "silero",
+    recogniser: Annotated[bool, typer.Option(help="Recognise what the caller says.")] = True,
+    transcription_ms: Annotated[float, typer.Option(min=0, help="From recognition to the transcript, in ms.")] = 150,
+    voice: Annotated[
+        str, typer.Option(help="flite voice (rms, slt, awb, kal, kal16), tone, or '' to map the API's voices.")
+    ] = "rms",
+    session_seconds: Annotated[float, typer.Option(min=1, help="Longest life of a session.")] = 3600,
+    ping_seconds: Annotated[float, typer.Option(min=0, help="Between two pings; 0: none.")] = 20,
+    api_key: Annotated[
+        list[str] | None, typer.Option(help="A key to accept (repeatable); without any, all but those like bad...")
+    ] = None,
+    model: Annotated[list[str] | None, typer.Option(help="A model to offer (repeatable).")] = None,
+    fault: Annotated[str, typer.Option(help=_FAULT_HELP)] = "",
+    clamp_truncation: Annotated[
+        bool, typer.Option(help="Do a refused truncate past the end as far as possible, a moment later.")
+    ] = True,
+    late_deltas: Annotated[int, typer.Option(min=0, help="Deltas that still follow an interruption.")] = 1,
+    reflex_ms: Annotated[float, typer.Option(min=1, help="Length of the reflex detector's tone, in ms.")] = 400,
+    reflex_hz: Annotated[float, typer.Option(min=50, help="Frequency of the reflex detector's tone, in Hz.")] = 1000,
+    idle_timeout_min_ms: Annotated[int, typer.Option(min=1, help="Least idle_timeout_ms to accept.")] = 5000,
+    lab_dir: Annotated[Path, typer.Option(help="Where flite is fetched to when the machine has none.")] = Path(".lab"),
+    cache_dir: Annotated[Path | None, typer.Option(help="Keep synthesised speech here between runs.")] = None,
+    prewarm: Annotated[bool, typer.Option(help="Make the scenario's speech while starting.")] = True,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Run a local Realtime (GA) server to develop and test against.
+
+    It speaks the protocol of the OpenAI Realtime API over ws, holds any number of sessions, and follows a scenario.
+    It is a stand-in: there is no language model, and its recogniser knows the scenario's phrases only.
+
+    A connection may ask for its own behaviour with [bold]?fault=NAME[/bold] or [bold]?sandbox_think_ms=50[/bold].
+    """
+    logs.configure(log_level)
+    try:
+        if detector not in DETECTORS:
+            raise ConfigurationError(f"no such detector: {detector}", remedy=f"Known: {', '.join(DETECTORS)}")
+        options = SandboxOptions(
+            host=host,
+            port=port,
+            scenario=scenario,
+            think_ms=think_ms,
+            generation_speed=generation_speed,
+            detector=DETECTORS[DETECTORS.index(detector)],
+            recogniser=recogniser,
+            transcription_ms=transcription_ms,
+            voice=voice,
+            session_seconds=session_seconds,
+            ping_seconds=ping_seconds,
+            api_keys=tuple(api_key or ()),
+            models=tuple(model or MODELS),
+            faults=Faults.parse(fault),
+            clamp_truncation=clamp_truncation,
+            late_deltas=late_deltas,
+            reflex_ms=reflex_ms,
+            reflex_hz=reflex_hz,
+            idle_timeout_min_ms=idle_timeout_min_ms,
+            lab_dir=lab_dir,
+            cache_dir=cache_dir,
+            prewarm=prewarm,
+        )
+        asyncio.run(_run(options))
+    except ConfigurationError as error:
+        typer.echo(error.line, err=True)
+        raise typer.Exit(2) from None
+    except AriagentError as error:
+        typer.echo(error.line, err=True)
+        raise typer.Exit(1) from None
+
+
+async def _run(options: SandboxOptions) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with SandboxServer(options, keep_sessions=20) as server:
+        typer.echo(STAND_IN, err=True)
+        typer.echo(f"sandbox listening on {server.url}")
+        sys.stdout.flush()
+        await stop.wait()

@@ -1,0 +1,79 @@
+"""Misbehaviour on demand: what a sandbox session can be made to do wrong (CORE).
+
+Written ``name``, ``name:value``, ``name@n`` (from the n-th response of the session on, otherwise all of them) or both,
+several joined by commas: ``late_created:2000,stall:600@2``.
+"""
+
+from dataclasses import dataclass, field
+
+from ariagent.errors import ConfigurationError
+
+FAULTS = {
+    "stall": "a response stops for good after VALUE ms of audio (500)",
+    "abort": "the TCP connection is reset in the middle of a frame after VALUE ms of audio of a response (500)",
+    "close": "the server closes with code VALUE (1011) after 500 ms of audio of a response",
+    "close_1011": "the same as close:1011",
+    "rate_limit": "a response fails with rate_limit_exceeded",
+    "content_filter": "a response ends incomplete, filtered, before anything is said",
+    "late_created": "session.created comes VALUE ms late (2000)",
+    "late_updated": "session.updated comes VALUE ms late (2000)",
+    "no_updated": "session.updated never comes",
+    "slow_reader": "the server waits VALUE ms between two reads (200)",
+    "duplicate_delta": "every third audio delta is sent twice",
+    "format_mismatch": "PCM at 24 kHz comes back, and session.updated says so, although G.711 was asked for",
+    "null_event_id": "errors never carry the client's event_id",
+    "transcription_late": "transcripts come VALUE ms late (5000)",
+    "transcription_fail": "transcriptions fail",
+    "transcription_order": "the transcripts of two turns come in the wrong order",
+    "http": "the upgrade is refused with HTTP status VALUE (403)",
+    "hang": "the upgrade is never answered",
+    "refuse": "in-band refusal at connect with the error code VALUE (insufficient_quota)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault: ``value`` is what follows the colon, ``first_response`` what follows the at sign."""
+
+    name: str
+    value: str | None = None
+    first_response: int = 1
+
+    def number(self, default: float) -> float:
+        """The value as a number."""
+        return default if self.value is None else float(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """The faults of a session."""
+
+    all: tuple[Fault, ...] = field(default=())
+
+    @classmethod
+    def parse(cls, text: str) -> "Faults":
+        """From the notation in this module's docstring. Raises :class:`ConfigurationError`."""
+        found = []
+        for word in filter(None, (part.strip() for part in text.split(","))):
+            head, _, nth = word.partition("@")
+            name, _, value = head.partition(":")
+            if name not in FAULTS:
+                raise ConfigurationError(f"no such fault: {name}", remedy=f"Known: {', '.join(FAULTS)}")
+            try:
+                fault = Fault(name, value or None, int(nth) if nth else 1)
+                if name != "refuse":
+                    fault.number(0)
+            except ValueError as error:
+                raise ConfigurationError(f"fault {word!r}: not a number") from error
+            found.append(fault)
+        return cls(tuple(found))
+
+    def get(self, name: str, response: int | None = None) -> Fault | None:
+        """The fault of this name, if it is on (at the ``response``-th response)."""
+        for fault in self.all:
+            if fault.name == name and (response is None or response >= fault.first_response):
+                return fault
+        return None
+
+    def __bool__(self) -> bool:
+        return bool(self.all)

@@ -1,0 +1,93 @@
+"""What the caller said: pocketsphinx with the scenario's phrases as its grammar.
+
+A stand-in for a model's hearing. It knows the scenario's phrases and nothing else, and forces other speech onto the
+nearest of them.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+from ariagent.errors import ConfigurationError
+from ariagent.sandbox.audio import Samples
+from ariagent.sandbox.speech import resampled
+
+log = logging.getLogger(__name__)
+
+_HZ = 16_000
+_STEP_BYTES = _HZ // 10 * 2
+_WORKERS = 2
+_HEAD = """#JSGF V1.0;
+grammar scenario;
+<digit> = zero | oh | one | two | three | four | five | six | seven | eight | nine;
+<digits> = <digit>+;
+"""
+
+
+def _decoder() -> Any:
+    try:
+        from pocketsphinx import Decoder
+    except ImportError as error:
+        raise ConfigurationError(
+            f"recognition needs the package pocketsphinx ({error})",
+            remedy="Install ariagent[sandbox], or switch the recogniser off",
+        ) from error
+    return Decoder(lm=None, samprate=float(_HZ), loglevel="FATAL")
+
+
+@cache
+def _dictionary() -> Any:
+    return _decoder()
+
+
+def known_word(word: str) -> bool:
+    """Whether the recogniser's dictionary has this word (lower case)."""
+    return _dictionary().lookup_word(word) is not None
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_WORKERS, thread_name_prefix="sandbox-recogniser")
+
+
+class Recogniser:
+    """Recognises the phrases of one grammar; any number of sessions share it. ``phrases`` are JSGF expansions."""
+
+    def __init__(self, phrases: Sequence[str]) -> None:
+        self._grammar = f"{_HEAD}public <said> = {' | '.join(phrases)};\n" if phrases else ""
+        self._of_thread = threading.local()
+
+    async def warm_up(self) -> None:
+        """Load the acoustic model, so that the first turn need not wait for it."""
+        if self._grammar:
+            await asyncio.get_running_loop().run_in_executor(_pool(), self._mine)
+
+    async def recognise(self, samples: Samples, rate_hz: int) -> str:
+        """The phrase that was said, or nothing."""
+        if not self._grammar or not len(samples):
+            return ""
+        return await asyncio.get_running_loop().run_in_executor(_pool(), self._recognise, samples, rate_hz)
+
+    def _mine(self) -> Any:
+        decoder = getattr(self._of_thread, "decoder", None)
+        if decoder is None:
+            decoder = _decoder()
+            decoder.add_jsgf_string("scenario", self._grammar)
+            decoder.activate_search("scenario")
+            self._of_thread.decoder = decoder
+        return decoder
+
+    def _recognise(self, samples: Samples, rate_hz: int) -> str:
+        audio = resampled(samples, rate_hz, _HZ).tobytes()
+        decoder = self._mine()
+        decoder.start_utt()
+        # In steps: the decoder holds the interpreter's lock while it works.
+        for at in range(0, len(audio), _STEP_BYTES):
+            decoder.process_raw(audio[at : at + _STEP_BYTES])
+        decoder.end_utt()
+        found = decoder.hyp()
+        return str(found.hypstr) if found else ""

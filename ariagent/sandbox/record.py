@@ -1,0 +1,142 @@
+"""What a test can see of a session: what it received and sent, its items, and events to wait for."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from ariagent.sandbox.session import Session
+
+Json = dict[str, Any]
+
+
+class SandboxSession:
+    """A session of a :class:`~ariagent.sandbox.server.SandboxServer`, live or past.
+
+    ``received`` and ``sent`` hold the events in order. Audio payloads are replaced by ``audio_bytes``, their length
+    once decoded, and appends in a row are one entry (``events`` says of how many), so that a long call stays small.
+    """
+
+    core: Session
+    """The session itself; set by the server before anything is received."""
+
+    def __init__(self, number: int, *, keep_audio: bool = False) -> None:
+        self.number = number
+        """1 for the server's first session."""
+        self._keep_audio = keep_audio
+        self.received: list[Json] = []
+        self.sent: list[Json] = []
+        self.audio = bytearray()
+        """All appended audio in the input format, with the option ``keep_audio``."""
+        self.closed = asyncio.Event()
+        self.close_code: int | None = None
+        self._changed = asyncio.Event()
+
+    # -- looking --
+
+    @property
+    def id(self) -> str:
+        """The ``sess_...`` id."""
+        return str(self.settings["id"])
+
+    @property
+    def settings(self) -> Json:
+        """The session object as session.updated shows it."""
+        return self.core.state.settings
+
+    @property
+    def appended_ms(self) -> float:
+        """The audio clock: how much audio has arrived."""
+        return self.core.hearing.appended_ms
+
+    @property
+    def items(self) -> list[Json]:
+        """The conversation, as the protocol shows its items."""
+        return [item.public() for item in self.core.conversation]
+
+    @property
+    def said(self) -> list[str]:
+        """What the recogniser understood, turn by turn."""
+        return [words for words in self.core.state.heard.values() if words]
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection is up."""
+        return not self.closed.is_set()
+
+    def received_events(self, kind: str) -> list[Json]:
+        """The client events of this type."""
+        return [event for event in self.received if event.get("type") == kind]
+
+    def sent_events(self, kind: str) -> list[Json]:
+        """The server events of this type."""
+        return [event for event in self.sent if event.get("type") == kind]
+
+    # -- waiting --
+
+    async def wait_event(self, kind: str, timeout: float = 5.0, *, count: int = 1) -> Json:
+        """The ``count``-th event of this type from the client; it may have come already. Raises TimeoutError."""
+        return await self._nth(self.received_events, kind, timeout, count)
+
+    async def wait_sent(self, kind: str, timeout: float = 5.0, *, count: int = 1) -> Json:
+        """The ``count``-th event of this type to the client; it may be gone already. Raises TimeoutError."""
+        return await self._nth(self.sent_events, kind, timeout, count)
+
+    async def wait_appended(self, ms: float, timeout: float = 5.0) -> None:
+        """Until so much audio has arrived. Raises TimeoutError."""
+        await self.wait_until(lambda: self.appended_ms >= ms, timeout, f"{ms} ms of audio, not {self.appended_ms}")
+
+    async def wait_closed(self, timeout: float = 5.0) -> int | None:
+        """Until the connection is gone; its close code. Raises TimeoutError."""
+        await asyncio.wait_for(self.closed.wait(), timeout)
+        return self.close_code
+
+    async def wait_until(self, condition: Callable[[], bool], timeout: float = 5.0, what: str = "condition") -> None:
+        """Until ``condition()`` holds; it is looked at after every event. Raises TimeoutError."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not condition():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            tail = ", ".join(str(event.get("type")) for event in self.received[-8:])
+            message = f"session {self.number}: no {what} within {timeout:g} s; last received: {tail}"
+            raise TimeoutError(message) from None
+
+    async def _nth(self, look: Callable[[str], list[Json]], kind: str, timeout: float, count: int) -> Json:
+        await self.wait_until(lambda: len(look(kind)) >= count, timeout, f"{count} x {kind}")
+        return look(kind)[count - 1]
+
+    # -- the server's side --
+
+    def note_received(self, event: Json) -> None:
+        """The session got a client event."""
+        self.received.append(event)
+        self._changed.set()
+
+    def note_append(self, data: bytes) -> None:
+        """The session decoded an append."""
+        n_bytes = len(data)
+        if self._keep_audio:
+            self.audio += data
+        last = self.received[-1] if self.received else None
+        if last is not None and last["type"] == "input_audio_buffer.append":
+            last["events"] += 1
+            last["audio_bytes"] += n_bytes
+        else:
+            self.received.append({"type": "input_audio_buffer.append", "events": 1, "audio_bytes": n_bytes})
+        self._changed.set()
+
+    def note_sent(self, event: Json) -> None:
+        """The driver sent a server event."""
+        if event["type"] == "response.output_audio.delta":
+            event = {key: value for key, value in event.items() if key not in ("delta", "obfuscation")} | {
+                "audio_bytes": len(event["delta"]) * 3 // 4 - event["delta"].count("=")
+            }
+        self.sent.append(event)
+        self._changed.set()
+
+    def note_closed(self, code: int | None) -> None:
+        """The driver lost or ended the connection."""
+        self.close_code = code
+        self.closed.set()
+        self._changed.set()

@@ -1,0 +1,197 @@
+"""The model's voice: flite in a process of its own, cached, in any of the wire formats.
+
+Speech is made by texts, not by models: it is the stand-in's voice, meant to be understood by people and recognisers.
+The voice ``tone`` needs no flite: it hums for as long as the text would take.
+"""
+
+import asyncio
+import hashlib
+import shutil
+import tempfile
+import wave
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import soxr
+
+from ariagent.errors import ConfigurationError, InternalError
+from ariagent.sandbox.audio import Samples, WireFormat, tone
+
+FLITE_HZ = 16_000
+TONE_MS_PER_LETTER = 65
+_FLITE_OF_VOICE = {
+    "marin": "slt",
+    "coral": "slt",
+    "sage": "slt",
+    "shimmer": "slt",
+    "alloy": "rms",
+    "ash": "rms",
+    "cedar": "rms",
+    "echo": "rms",
+    "ballad": "awb",
+    "verse": "awb",
+}
+_AT_ONCE = 2
+_CACHE_SECONDS = 1200.0
+
+Key = tuple[str, str, float]
+
+
+class _Cache:
+    """Speech at 16 kHz by text, voice and speed; the least recently used goes first once it holds 20 minutes."""
+
+    def __init__(self) -> None:
+        self._clips: OrderedDict[Key, Samples] = OrderedDict()
+        self._seconds = 0.0
+
+    def get(self, key: Key) -> Samples | None:
+        clip = self._clips.get(key)
+        if clip is not None:
+            self._clips.move_to_end(key)
+        return clip
+
+    def put(self, key: Key, clip: Samples) -> None:
+        if key in self._clips:
+            return
+        self._clips[key] = clip
+        self._seconds += len(clip) / FLITE_HZ
+        while self._seconds > _CACHE_SECONDS and len(self._clips) > 1:
+            self._seconds -= len(self._clips.popitem(last=False)[1]) / FLITE_HZ
+
+
+_CACHE = _Cache()  # of the process: a test run starts many servers that all say the same
+
+
+def find_flite(lab_dir: Path) -> list[str]:
+    """The argv prefix that runs flite: the machine's own, else fetched into ``lab_dir``. May take a while."""
+    if own := shutil.which("flite"):
+        return [own]
+    from ariagent.lab.packages import ensure_tool
+
+    return ensure_tool("flite", lab_dir)
+
+
+class Voice:
+    """Speaks texts. ``flite`` is the argv prefix that runs it; empty only with the voice ``tone``."""
+
+    def __init__(self, flite: list[str], voice: str, cache_dir: Path | None = None) -> None:
+        self._flite = flite
+        self._voice = voice
+        self._cache_dir = cache_dir
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._running: dict[Key, asyncio.Task[Samples]] = {}
+
+    async def say(self, text: str, voice: str, speed: float, fmt: WireFormat) -> bytes:
+        """``text`` in the wire format ``fmt``. Raises :class:`InternalError` when flite fails."""
+        chosen = self._voice or _FLITE_OF_VOICE.get(voice, "rms")
+        key = (text, chosen, speed)
+        clip = _CACHE.get(key)
+        if clip is None:
+            task = self._running.get(key)
+            if task is None:
+                task = self._running[key] = asyncio.create_task(self._make(key))
+                task.add_done_callback(lambda _: self._running.pop(key, None))
+            clip = await asyncio.shield(task)
+        if fmt.rate_hz == FLITE_HZ:
+            return fmt.encode(clip)
+        return await asyncio.to_thread(_converted, clip, fmt)
+
+    async def close(self) -> None:
+        """Stop what is being made."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _make(self, key: Key) -> Samples:
+        text, voice, speed = key
+        if voice == "tone":
+            clip = tone(max(1, len(text)) * TONE_MS_PER_LETTER / speed, FLITE_HZ, 440.0)
+        else:
+            clip = await self._from_disk(key)
+        _CACHE.put(key, clip)
+        return clip
+
+    async def _from_disk(self, key: Key) -> Samples:
+        name = hashlib.sha256(repr(key).encode()).hexdigest()[:32] + ".wav"
+        kept = self._cache_dir / name if self._cache_dir else None
+        if kept is not None and await asyncio.to_thread(kept.exists):
+            return await asyncio.to_thread(read_wav, kept)
+        async with self._slots:
+            with tempfile.TemporaryDirectory(prefix="sandbox-speech-") as folder:
+                path = Path(folder) / name
+                await self._run_flite(key, path)
+                clip = trimmed(await asyncio.to_thread(read_wav, path))
+        if kept is not None:
+            await asyncio.to_thread(write_wav, kept, clip)
+        return clip
+
+    async def _run_flite(self, key: Key, path: Path) -> None:
+        text, voice, speed = key
+        argv = [*self._flite, "-voice", voice, "--setf", f"duration_stretch={1 / speed:.3f}"]
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            "-t",
+            text if text.strip() else ".",
+            "-o",
+            str(path),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            _, complaint = await process.communicate()
+        except asyncio.CancelledError:
+            process.kill()
+            await process.wait()
+            raise
+        if process.returncode:
+            raise InternalError(f"flite failed ({process.returncode}): {complaint.decode(errors='replace').strip()}")
+
+
+def _converted(clip: Samples, fmt: WireFormat) -> bytes:
+    return fmt.encode(resampled(clip, FLITE_HZ, fmt.rate_hz))
+
+
+def resampled(clip: Samples, from_hz: int, to_hz: int) -> Samples:
+    """A whole clip at another rate."""
+    if from_hz == to_hz:
+        return clip
+    return np.asarray(soxr.resample(clip, from_hz, to_hz, quality="MQ"), np.int16)
+
+
+def trimmed(clip: Samples, quiet: int = 150, keep: int = FLITE_HZ // 50) -> Samples:
+    """Without the silence around the words, but for 20 ms: a reply's first delta is to be heard at once."""
+    loud = np.flatnonzero(np.abs(clip.astype(np.int32)) > quiet)
+    if not len(loud):
+        return clip
+    return clip[max(0, int(loud[0]) - keep) : int(loud[-1]) + keep]
+
+
+def read_wav(path: Path) -> Samples:
+    """The samples of a mono 16-bit WAV file at 16 kHz (8 kHz voices are brought up)."""
+    with wave.open(str(path)) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+        return resampled(samples, file.getframerate(), FLITE_HZ)
+
+
+def write_wav(path: Path, clip: Samples) -> None:
+    """Write samples at 16 kHz; the file appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part,
+        wave.open(part, "wb") as file,
+    ):
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(FLITE_HZ)
+        file.writeframes(clip.astype("<i2").tobytes())
+    Path(part.name).replace(path)
+
+
+def check_voice(voice: str) -> None:
+    """Raises :class:`ConfigurationError` for a voice that cannot be."""
+    known = ("", "tone", "rms", "slt", "awb", "kal", "kal16")
+    if voice not in known:
+        raise ConfigurationError(f"no such voice: {voice}", remedy=f"Known: {', '.join(known[1:])}")
