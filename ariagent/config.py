@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from ariagent import yamlfile
 from ariagent.errors import ConfigurationError
+from ariagent.yamlfile import KeyPath
 
 DEFAULT_PATH = Path("/etc/ariagent/ariagent.yaml")
 ENVIRONMENT_PREFIX = "ARIAGENT_"
@@ -197,63 +199,17 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None)
     """
     source = path or DEFAULT_PATH
     environment = os.environ if environment is None else environment
-    try:
-        text = source.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"{source}: there is no such file",
-            remedy="Name one with -c FILE; the README has a complete example",
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{source}: cannot be read: {error}") from None
-    tree, lines = _parse(source, text)
+    tree, lines = yamlfile.read(source, remedy="Name one with -c FILE; the README has a complete example")
     _apply_environment(tree, environment, lines, str(source))
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        raise ConfigurationError("\n".join(_explain(str(source), lines, error))) from None
-
-
-Path_ = tuple[str | int, ...]
-
-
-def _parse(source: Path, text: str) -> tuple[dict[str, Any], dict[Path_, str]]:
-    """The file's tree, and for each key path where it stands (``file:line``)."""
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        tree = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigurationError(f"{source}:{line}: not valid YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{source}: not valid YAML: {error}") from None
-    lines: dict[Path_, str] = {(): f"{source}:1"}
-    if node is not None:
-        _mark(source, node, (), lines)
-    if tree is None:
-        tree = {}
-    if not isinstance(tree, dict):
-        raise ConfigurationError(f"{source}:1: the file must hold sections (key: value), not a {type(tree).__name__}")
-    return tree, lines
-
-
-def _mark(source: Path, node: yaml.Node, path: Path_, lines: dict[Path_, str]) -> None:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            here = (*path, str(key.value))
-            where = f"{source}:{key.start_mark.line + 1}"
-            if here in lines:
-                raise ConfigurationError(f"{where}: {_dotted(here)}: this key stands here a second time")
-            lines[here] = where
-            _mark(source, value, here, lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            lines[(*path, index)] = f"{source}:{value.start_mark.line + 1}"
-            _mark(source, value, (*path, index), lines)
+        problems = yamlfile.explain(str(source), lines, error, _did_you_mean)
+        raise ConfigurationError("\n".join(problems)) from None
 
 
 def _apply_environment(
-    tree: dict[str, Any], environment: Mapping[str, str], lines: dict[Path_, str], source: str
+    tree: dict[str, Any], environment: Mapping[str, str], lines: dict[KeyPath, str], source: str
 ) -> None:
     for name, text in sorted(environment.items()):
         if not name.startswith(ENVIRONMENT_PREFIX) or "__" not in name:
@@ -267,7 +223,7 @@ def _apply_environment(
                 lines.setdefault(path[: depth + 1], f"environment {name}")
             if not isinstance(below, dict):
                 raise ConfigurationError(
-                    f"environment {name}: {_dotted(path[: depth + 1])} is not a section in {source}"
+                    f"environment {name}: {yamlfile.dotted(path[: depth + 1])} is not a section in {source}"
                 )
             branch = below
         # Lists and mappings may be given as YAML; everything else stays text and is converted by the field's type.
@@ -275,27 +231,7 @@ def _apply_environment(
         lines[path] = f"environment {name}"
 
 
-def _dotted(path: Path_) -> str:
-    return ".".join(str(part) for part in path)
-
-
-def _explain(source: str, lines: dict[Path_, str], error: ValidationError) -> list[str]:
-    explained = []
-    for problem in error.errors(include_url=False, include_input=False):
-        # Pydantic names the branch of a union in the location (server_vad): it is no key of the file.
-        path = tuple(part for part in problem["loc"] if part not in ("server_vad", "semantic_vad"))
-        known = path
-        while known and known not in lines:
-            known = known[:-1]
-        where = lines.get(known, source)
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            message = f"unknown key{_did_you_mean(path)}"
-        explained.append(f"{where}: {_dotted(path) or 'file'}: {message}")
-    return explained
-
-
-def _did_you_mean(path: Path_) -> str:
+def _did_you_mean(path: KeyPath) -> str:
     import difflib
 
     model: Any = Settings
