@@ -123,7 +123,7 @@ class AsteriskInstance:
             await self.stop()
             log.warning("asterisk.start_failed", extra={"fields": {"problem": problem, "root": str(self.root)}})
             # Only a port that was taken in between is worth another attempt.
-            if "in use" not in tail.lower():
+            if " on port " not in problem:
                 break
         raise AsteriskError(f"Asterisk did not start: {problem}\n{tail}", remedy=f"Its logs are in {self.root}/log")
 
@@ -190,6 +190,8 @@ class AsteriskInstance:
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         self._choose_run_dir()
         self._link_data()
+        # A socket file of an earlier run would look like an Asterisk that is up.
+        (self._run_dir / "asterisk.ctl").unlink(missing_ok=True)
         write_hold_music(self.root / "data" / "moh")
         self.sip_port, self.http_port = ports.free_udp_port(), ports.free_tcp_port()
         self.rtp_ports = ports.rtp_range()
@@ -257,16 +259,22 @@ class AsteriskInstance:
         self.pid = self._process.pid
 
     async def _until_ready(self) -> str:
-        """Wait for ARI, then ask for the SIP transport; returns what is wrong, or ""."""
+        """Wait until everything is loaded, then ask for ARI and the SIP transport; returns what is wrong, or ""."""
         assert self._process is not None
         began = time.monotonic()
-        while not await self._ari_answers():
+        while not (self._run_dir / "asterisk.ctl").exists():
             if (status := self._process.poll()) is not None:
                 return f"it ended with status {status}"
-            await asyncio.sleep(0.05)
-        await self.cli("core waitfullybooted")
-        if "transport-udp" not in await self.cli("pjsip show transports"):
-            return "its SIP transport did not come up"
+            await asyncio.sleep(0.02)
+        try:
+            await self.cli("core waitfullybooted")
+            transports = await self.cli("pjsip show transports")
+        except AsteriskError as error:
+            return f"it ended with status {status}" if (status := self._process.poll()) is not None else str(error)
+        if not await self._ari_answers():
+            return f"ARI does not answer on port {self.http_port}"
+        if "transport-udp" not in transports:
+            return f"its SIP transport did not come up on port {self.sip_port}"
         took_ms = round((time.monotonic() - began) * 1000)
         log.info("asterisk.ready", extra={"fields": {"pid": self.pid, "sip_port": self.sip_port, "took_ms": took_ms}})
         return ""

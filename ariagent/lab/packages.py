@@ -211,7 +211,7 @@ def _download(package: str, apt: Path, progress: Progress) -> list[Path]:
             progress(f"fetching {len(wanted)} packages, {size / 1e6:.0f} MB, for {package}")
             if not (problem := _apt_download(package, options, progress)):
                 return [apt / "cache" / "archives" / name for name in wanted]
-    raise ConfigurationError(f"{package} could not be fetched: {problem}", remedy=_REMEDY)
+    raise ConfigurationError(f"{package} could not be fetched from Debian {SUITE}: {problem}", remedy=_REMEDY)
 
 
 def _prepare(apt: Path, source: AptSource) -> list[str]:
