@@ -1,10 +1,12 @@
 """One typed settings tree, loaded once.
 
-A YAML file (``-c FILE``) is read first, then every ``ARIAGENT_SECTION__KEY`` of the environment overrides
-its key. Unknown keys, duplicate keys and wrong values are refused with file, line and key. A secret may be
-written as ``${NAME}`` (taken from the environment) or ``file:PATH`` (the file's first line); it is never printed.
+A YAML file (``-c FILE``) is read first, then every ``ARIAGENT_SECTION__KEY`` of the environment overrides its key
+(``ARIAGENT_MAX_CALLS`` where there is no section). Unknown keys, duplicate keys and wrong values are refused with
+file, line and key. A secret may be written as ``${NAME}`` (taken from the environment) or ``file:PATH`` (the file's
+first line); it is never printed.
 """
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -53,15 +55,25 @@ def _url_with(*schemes: str) -> AfterValidator:
         parts = urlsplit(url)
         if parts.scheme not in schemes or not parts.hostname:
             raise ValueError(f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}")
+        if parts.username is not None:
+            # The URL is shown in logs and errors.
+            raise ValueError("must not hold credentials; there are keys of their own for them")
+        _ = parts.port  # raises for one that cannot be
         return url
 
     return AfterValidator(check)
+
+
+def _network(text: str) -> str:
+    ipaddress.ip_network(text)
+    return text
 
 
 Secret = Annotated[SecretStr, AfterValidator(_resolve_secret)]
 HttpUrl = Annotated[str, _url_with("http", "https")]
 WebSocketUrl = Annotated[str, _url_with("ws", "wss")]
 Port = Annotated[int, Field(ge=0, le=65535)]
+Network = Annotated[str, AfterValidator(_network)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -87,7 +99,7 @@ class AudioSocketSettings(Section):
     """``host:port`` that Asterisk is told to connect to; default: host and port above."""
     format: Literal["auto", "slin", "slin16", "slin24"] = "auto"
     """``auto``: slin24 where this Asterisk and the model's format allow, else slin (8 kHz)."""
-    allowed: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    allowed: tuple[Network, ...] = ("127.0.0.0/8", "::1/128")
     """Networks that connections are accepted from."""
     handshake_timeout_s: Seconds = 2.0
     max_connections: Annotated[int, Field(ge=1)] = 1000
@@ -211,10 +223,13 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None)
 def _apply_environment(
     tree: dict[str, Any], environment: Mapping[str, str], lines: dict[KeyPath, str], source: str
 ) -> None:
+    # Without a section only the plain keys: other programs' variables may begin as ours do.
+    plain = {key for key, field in Settings.model_fields.items() if field.annotation in (int, float)}
     for name, text in sorted(environment.items()):
-        if not name.startswith(ENVIRONMENT_PREFIX) or "__" not in name:
+        key = name.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if not name.startswith(ENVIRONMENT_PREFIX) or ("__" not in name and key not in plain):
             continue
-        path = tuple(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))
+        path = tuple(key.split("__"))
         branch = tree
         for depth, part in enumerate(path[:-1]):
             below = branch.get(part)
@@ -227,7 +242,10 @@ def _apply_environment(
                 )
             branch = below
         # Lists and mappings may be given as YAML; everything else stays text and is converted by the field's type.
-        branch[path[-1]] = yaml.safe_load(text) if text[:1] in ("[", "{") else text
+        try:
+            branch[path[-1]] = yaml.safe_load(text) if text[:1] in ("[", "{") else text
+        except (yaml.YAMLError, ValueError):
+            raise ConfigurationError(f"environment {name}: {yamlfile.dotted(path)}: not valid YAML") from None
         lines[path] = f"environment {name}"
 
 

@@ -39,11 +39,16 @@ def parse(source: Path, text: str) -> tuple[dict[str, Any], dict[KeyPath, str]]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigurationError(f"{source}:{line}: not valid YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that is none
         raise ConfigurationError(f"{source}: not valid YAML: {error}") from None
+    except RecursionError:
+        raise ConfigurationError(f"{source}: nested too deeply") from None
     lines: dict[KeyPath, str] = {(): f"{source}:1"}
-    if node is not None:
-        _mark(source, node, (), lines)
+    try:
+        if node is not None:
+            _mark(source, node, (), lines)
+    except RecursionError:
+        raise ConfigurationError(f"{source}: nested too deeply") from None
     if tree is None:
         tree = {}
     if not isinstance(tree, dict):
@@ -79,6 +84,8 @@ def _known(location: KeyPath, lines: Mapping[KeyPath, str], kind: str) -> KeyPat
     """The location without parts that are no keys; the name of a missing key stays, as the last part."""
     path: KeyPath = ()
     for at, part in enumerate(location):
+        if (*path, part) not in lines and (*path, str(part)) in lines:
+            part = str(part)  # a number as a key
         if (*path, part) in lines or (at == len(location) - 1 and kind == "missing"):
             path = (*path, part)
     return path
