@@ -1,0 +1,224 @@
+"""The shipped dialplan on a real Asterisk, with a stand-in for the service: who gets the caller, and what is logged."""
+
+import asyncio
+import itertools
+import time
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import aiohttp
+import pytest
+
+from ariagent.lab.asterisk import AsteriskInstance
+
+LIMIT_S = 20.0
+_NUMBERS = itertools.count()
+ApplicationT = TypeVar("ApplicationT", bound="Application")
+
+
+class Application:
+    """A Stasis application: events in, requests out."""
+
+    def __init__(self, session: aiohttp.ClientSession, events: aiohttp.ClientWebSocketResponse, base: str) -> None:
+        self._session = session
+        self._events = events
+        self._base = base
+
+    async def request(self, method: str, path: str, **parameters: str) -> Any:
+        """One ARI request; the answer's JSON, or None when it has none."""
+        async with self._session.request(method, f"{self._base}/ari/{path}", params=parameters) as answer:
+            text = await answer.text()
+            assert answer.status < 300, f"{method} {path}: {answer.status} {text}"
+            return (await answer.json()) if text else None
+
+    async def wait_for(self, kind: str, accept: Callable[[dict[str, Any]], bool] = lambda _: True) -> dict[str, Any]:
+        """The next event of this type."""
+        async with asyncio.timeout(LIMIT_S):
+            while True:
+                event: dict[str, Any] = await self._events.receive_json()
+                if event["type"] == kind and accept(event):
+                    return event
+
+    async def variable(self, channel: str, name: str) -> str:
+        """The value of a channel variable or function."""
+        answer = await self.request("GET", f"channels/{channel}/variable", variable=name)
+        return str(answer["value"])
+
+    async def leave(self, channel: str, result: str) -> None:
+        """What the service does at the end of its part of a call."""
+        await self.request("POST", f"channels/{channel}/variable", variable="ARIAGENT_RESULT", value=result)
+        await self.request("POST", f"channels/{channel}/continue")
+
+
+class Caller(Application):
+    """Places calls; their own end enters this application when they are answered."""
+
+    name = ""
+
+    async def dial(self, number: str) -> str:
+        """Start a call; the id of the caller's own end."""
+        call = f"call-{next(_NUMBERS)}"
+        await self.request(
+            "POST",
+            "channels",
+            endpoint=f"Local/{number}@ariagent-internal/n",
+            app=self.name,
+            channelId=call,
+            otherChannelId=entry_of(call),
+            timeout="60",
+        )
+        return call
+
+    async def answered(self, call: str) -> None:
+        """Return when the call was answered."""
+        await self.wait_for("StasisStart", lambda event: event["channel"]["id"] == call)
+
+    async def ended(self, call: str) -> None:
+        """Return when the far end hung up."""
+        await self.wait_for("StasisEnd", lambda event: event["channel"]["id"] == call)
+
+
+def entry_of(call: str) -> str:
+    """The id of the channel that runs the dialplan; its id is the call's in queue_log too."""
+    return f"{call}-entry"
+
+
+@asynccontextmanager
+async def connect(asterisk: AsteriskInstance, name: str, kind: type[ApplicationT]) -> AsyncIterator[ApplicationT]:
+    token = b64encode(f"{asterisk.ari_user}:{asterisk.ari_password}".encode()).decode()
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Basic {token}"}) as session,
+        session.ws_connect(f"{asterisk.ari_url}/ari/events", params={"app": name}) as events,
+    ):
+        yield kind(session, events, asterisk.ari_url)
+
+
+async def until_shown(asterisk: AsteriskInstance, command: str, text: str) -> None:
+    """Return when the console shows this text."""
+    deadline = time.monotonic() + LIMIT_S
+    while text not in (shown := await asterisk.cli(command)):
+        assert time.monotonic() < deadline, shown
+        await asyncio.sleep(0.05)
+
+
+async def waiting(asterisk: AsteriskInstance, queue: str) -> None:
+    """Return when one caller waits in the queue."""
+    await until_shown(asterisk, f"queue show {queue}", f"{queue} has 1 calls")
+
+
+@pytest.fixture
+async def caller(asterisk: AsteriskInstance) -> AsyncIterator[Caller]:
+    """Places calls; leaves none behind."""
+    name = f"caller{next(_NUMBERS)}"
+    async with connect(asterisk, name, Caller) as application:
+        application.name = name
+        yield application
+        await asterisk.cli("channel request hangup all")
+        await until_shown(asterisk, "core show channels count", "0 active channels")
+
+
+@pytest.fixture
+async def service(asterisk: AsteriskInstance) -> AsyncIterator[Application]:
+    """Stands in for the service."""
+    async with connect(asterisk, "ariagent", Application) as application:
+        yield application
+
+
+async def test_direct_call_without_the_service_goes_to_people(caller: Caller, asterisk: AsteriskInstance) -> None:
+    call = await caller.dial("7001")
+    await caller.answered(call)
+    await waiting(asterisk, "support")
+
+
+@pytest.mark.parametrize("result", ["no_model", "busy", "error", ""])
+async def test_direct_call_that_the_service_gives_back_goes_to_people(
+    caller: Caller, service: Application, asterisk: AsteriskInstance, result: str
+) -> None:
+    call = await caller.dial("7001")
+    start = await service.wait_for("StasisStart")
+    assert start["args"] == ["default"]
+    assert start["channel"]["state"] == "Ring", "it must not be answered before the service answers it"
+    await service.leave(start["channel"]["id"], result)
+    await caller.answered(call)
+    await waiting(asterisk, "support")
+
+
+async def test_direct_call_that_is_done_ends(caller: Caller, service: Application) -> None:
+    call = await caller.dial("7001")
+    start = await service.wait_for("StasisStart")
+    await service.request("POST", f"channels/{start['channel']['id']}/answer")
+    await caller.answered(call)
+    await service.leave(start["channel"]["id"], "done")
+    await caller.ended(call)
+
+
+async def seat_call(caller: Caller, service: Application) -> tuple[str, dict[str, Any]]:
+    """Call 7000: the caller's own end, and the seat's channel in the service."""
+    call = await caller.dial("7000")
+    start = await service.wait_for("StasisStart")
+    return call, start
+
+
+async def test_queue_call_rings_a_seat_unanswered_with_the_callers_id(
+    caller: Caller, service: Application, asterisk: AsteriskInstance
+) -> None:
+    call, start = await seat_call(caller, service)
+    word, seat = start["args"]
+    assert word == "seat"
+    assert 1 <= int(seat) <= 60
+    assert start["channel"]["state"] == "Ring"
+    entry = entry_of(call)
+    linked = await service.variable(start["channel"]["id"], "CHANNEL(linkedid)")
+    assert linked == await service.variable(entry, "CHANNEL(linkedid)")
+    assert [row for row in rows(asterisk, entry) if row[4] == "ENTERQUEUE"]
+    assert (await service.request("GET", f"channels/{entry}"))["state"] == "Ring"
+
+
+async def test_queue_call_that_is_done_ends_and_is_logged_as_the_agents(
+    caller: Caller, service: Application, asterisk: AsteriskInstance
+) -> None:
+    call, start = await seat_call(caller, service)
+    await service.request("POST", f"channels/{start['channel']['id']}/answer")
+    await caller.answered(call)
+    await service.leave(start["channel"]["id"], "done")
+    await caller.ended(call)
+    logged = {(row[3], row[4]) for row in rows(asterisk, entry_of(call))}
+    assert logged == {("NONE", "ENTERQUEUE"), ("AI Agent", "CONNECT"), ("AI Agent", "COMPLETEAGENT")}
+
+
+@pytest.mark.parametrize("result", ["error", ""])
+async def test_queue_call_that_breaks_off_goes_to_people(
+    caller: Caller, service: Application, asterisk: AsteriskInstance, result: str
+) -> None:
+    call, start = await seat_call(caller, service)
+    await service.request("POST", f"channels/{start['channel']['id']}/answer")
+    await caller.answered(call)
+    await service.leave(start["channel"]["id"], result)
+    await waiting(asterisk, "support")
+
+
+async def test_a_seat_that_refuses_fails_unanswered_and_the_next_takes_the_call(
+    caller: Caller, service: Application, asterisk: AsteriskInstance
+) -> None:
+    call, first = await seat_call(caller, service)
+    await service.leave(first["channel"]["id"], "busy")
+    second = await service.wait_for("StasisStart")
+    assert second["args"][1] != first["args"][1]
+    await service.request("POST", f"channels/{second['channel']['id']}/answer")
+    await caller.answered(call)
+    logged = [row[4] for row in rows(asterisk, entry_of(call))]
+    assert logged == ["ENTERQUEUE", "RINGNOANSWER", "CONNECT"]
+
+
+async def test_the_human_queue_answers_and_lets_callers_wait(caller: Caller, asterisk: AsteriskInstance) -> None:
+    call = await caller.dial("7100")
+    await caller.answered(call)
+    await waiting(asterisk, "support")
+
+
+def rows(asterisk: AsteriskInstance, call_id: str) -> list[list[str]]:
+    """The rows of queue_log of one call: time, call id, queue, agent, event, data."""
+    found = [line.split("|") for line in asterisk.queue_log.read_text().splitlines()]
+    return [row for row in found if row[1] == call_id]
