@@ -40,10 +40,13 @@ class ProcessRef:
 def end_process(process: ProcessRef, signals: Sequence[tuple[signal.Signals, float]]) -> bool:
     """End a process that leads its own group: each signal with the seconds to wait, then SIGKILL for the whole group.
 
-    Returns whether it ended before SIGKILL. Blocks; returns when nothing of the group is left.
+    Returns whether it ended before SIGKILL. Blocks; returns when nothing of the group is left. Does nothing when the
+    process has ended already: its pid, and the group of that number, may be somebody else's by now.
     """
-    graceful = not process.alive
-    for number, wait_s in () if graceful else signals:
+    if not process.alive:
+        return True
+    graceful = False
+    for number, wait_s in signals:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, number)
         if graceful := _gone(process, wait_s):

@@ -1,0 +1,85 @@
+"""Processes known by pid and start time, ended with everything they started."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from ariagent.lab.processes import ProcessRef, end_process
+
+TERM = ((signal.SIGTERM, 30.0),)
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a group of its own that ends at SIGTERM."""
+    with _spawn("echo ready; exec sleep 600")[0] as process:
+        yield process
+        process.kill()
+
+
+def test_a_process_is_known_by_its_start_time_too(child: subprocess.Popen[bytes]) -> None:
+    process = ProcessRef.of(child.pid)
+    assert process is not None
+    assert process.alive
+    assert not ProcessRef(process.pid, process.started_ticks + 1).alive
+
+
+def test_an_ended_process_is_none_even_as_a_zombie(child: subprocess.Popen[bytes]) -> None:
+    process = ProcessRef.of(child.pid)
+    assert process is not None
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert not process.alive
+    assert ProcessRef.of(child.pid) is None
+    child.wait()
+    assert ProcessRef.of(child.pid) is None
+
+
+def test_a_name_with_spaces_and_brackets_does_not_confuse() -> None:
+    # prctl(PR_SET_NAME): field 2 of the stat file becomes "(a ) Z 1)".
+    script = "import ctypes, sys; ctypes.CDLL(None).prctl(15, b'a ) Z 1', 0, 0, 0); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        found = ProcessRef.of(process.pid)
+        assert found is not None
+        assert found.started_ticks > 1
+        process.kill()
+
+
+def test_end_process_ends_the_whole_group() -> None:
+    child, said = _spawn("trap '' HUP; sleep 600 & echo $!; exec sleep 600")
+    with child:
+        process, of_its_own = ProcessRef.of(child.pid), ProcessRef.of(int(said))
+        assert process is not None
+        assert of_its_own is not None
+        assert end_process(process, TERM) is True
+        assert not process.alive
+        assert not of_its_own.alive
+
+
+def test_end_process_kills_what_ignores_its_signals() -> None:
+    with _spawn("trap '' TERM; echo ready; while :; do sleep 600; done")[0] as child:
+        process = ProcessRef.of(child.pid)
+        assert process is not None
+        assert end_process(process, ((signal.SIGTERM, 0.2),)) is False
+        assert not process.alive
+        assert child.wait() == -signal.SIGKILL
+
+
+def test_end_process_leaves_a_stranger_with_the_same_pid_alone(child: subprocess.Popen[bytes]) -> None:
+    process = ProcessRef.of(child.pid)
+    assert process is not None
+    assert end_process(ProcessRef(process.pid, process.started_ticks + 1), TERM) is True
+    assert process.alive
+
+
+def _spawn(script: str) -> tuple[subprocess.Popen[bytes], bytes]:
+    """A shell in a group of its own, and the first line it said."""
+    child = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True)
+    assert child.stdout is not None
+    return child, child.stdout.readline()
