@@ -1,4 +1,4 @@
-"""A SIP dialog (RFC 3261 section 12) as one phone sees it: identifiers, route, and the requests made inside it. I/O-free."""
+"""A SIP dialog (RFC 3261 section 12) as one phone sees it: identifiers, route, requests made inside it. I/O-free."""
 
 import secrets
 from collections.abc import Iterable
@@ -110,7 +110,7 @@ class Dialog:
 
     @property
     def replaces(self) -> str:
-        """This dialog as the value of a Replaces header (RFC 3891) sent to its other end, where our tag is the far one."""
+        """This dialog as a Replaces value (RFC 3891) for its other end: the tags as seen from there."""
         return f"{self.call_id};to-tag={self.remote.tag};from-tag={self.local.tag}"
 
 
