@@ -65,8 +65,12 @@ class JsonFormatter(TextFormatter):
 
 def _text(value: object) -> str:
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    # Quoted where a reader (or awk) could mistake it for two fields, or a caller's words for a line of ours.
-    return json.dumps(text) if text == "" or any(c in text for c in ' "=\n\r') else text
+    # Quoted where a reader (or awk) could mistake it for two fields, or a caller's words for a line of ours; escaped
+    # where a terminal would obey it.
+    printable = text.isprintable()
+    if text and printable and not any(c in text for c in ' "='):
+        return text
+    return json.dumps(text, ensure_ascii=not printable)
 
 
 def configure(level: str = "info", style: str = "text") -> None:

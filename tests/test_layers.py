@@ -1,0 +1,178 @@
+"""Who may use whom: cores do no I/O, peers know neither the call nor each other."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import ariagent
+
+ROOT = Path(ariagent.__file__).parent
+
+CORE = (
+    "ariagent.audio.format",
+    "ariagent.audio.g711",
+    "ariagent.audio.pacer",
+    "ariagent.audio.playout",
+    "ariagent.audio.rates",
+    "ariagent.audio.resample",
+    "ariagent.audio.uplink",
+    "ariagent.audiosocket.frames",
+    "ariagent.ari.events",
+    "ariagent.realtime.events",
+    "ariagent.realtime.gate",
+    "ariagent.realtime.profile",
+    "ariagent.realtime.session",
+    "ariagent.call.commands",
+    "ariagent.call.conversation",
+    "ariagent.call.events",
+    "ariagent.call.machine",
+    "ariagent.call.tools",
+    "ariagent.call.turns",
+    "ariagent.sandbox.items",
+    "ariagent.sandbox.line",
+    "ariagent.sandbox.responses",
+    "ariagent.sandbox.responding",
+    "ariagent.sandbox.schema",
+    "ariagent.sandbox.session",
+    "ariagent.sandbox.settings",
+    "ariagent.sandbox.turns",
+    "ariagent.sandbox.usage",
+    "ariagent.sandbox.vad",
+)
+"""Modules without I/O and clock."""
+
+OUTSIDE = {
+    "asyncio",
+    "concurrent",
+    "datetime",
+    "http",
+    "multiprocessing",
+    "queue",
+    "random",
+    "sched",
+    "secrets",
+    "select",
+    "selectors",
+    "signal",
+    "socket",
+    "ssl",
+    "subprocess",
+    "threading",
+    "time",
+    "aioari",
+    "aiohttp",
+    "prometheus_client",
+    "uvloop",
+    "websockets",
+}
+"""What reaches out of the process, waits, or tells the time."""
+
+FILES = {"fileinput", "glob", "io", "os", "pathlib", "shutil", "tempfile"}
+"""Files and the environment: not for a core's own code; the settings' types, which it may use, read theirs."""
+
+PEERS = ("audiosocket", "ari", "ami", "realtime")
+
+
+def modules() -> Iterator[str]:
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT.parent).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def source(module: str) -> ast.Module:
+    path = ROOT.parent.joinpath(*module.split("."))
+    return ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())
+
+
+def imports(module: str) -> set[str]:
+    """Full names of what ``module`` imports, wherever in it, and of what it imports from there if that is a module."""
+    known = set(modules())
+    found: set[str] = set()
+    for node in ast.walk(source(module)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} has a relative import"
+            assert node.module is not None
+            found.add(node.module)
+            found |= {full for alias in node.names if (full := f"{node.module}.{alias.name}") in known}
+    return found
+
+
+def closure(module: str) -> set[str]:
+    """``module`` and everything of ours that it leads to."""
+    seen: set[str] = set()
+    todo = [module]
+    while todo:
+        here = todo.pop()
+        if here not in seen:
+            seen.add(here)
+            todo += [name for name in imports(here) if name.startswith("ariagent.")]
+    return seen
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_a_core_uses_nothing_that_does_io_or_tells_time(module: str) -> None:
+    tops = {(user, name.split(".")[0]) for user in closure(module) for name in imports(user)}
+    assert {(user, top) for user, top in tops if top in OUTSIDE} == set()
+    assert {top for user, top in tops if user == module} & FILES == set()
+    called = {
+        node.func.id
+        for node in ast.walk(source(module))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert called & {"open", "input", "__import__"} == set()
+
+
+def test_the_call_path_without_settings_loads_no_event_loop() -> None:
+    """In a fresh interpreter, third parties included (pydantic, behind the settings, loads asyncio itself)."""
+    settings_free = [name for name in CORE if "ariagent.config" not in closure(name) and ".sandbox." not in name]
+    assert "ariagent.call.machine" in settings_free
+    assert "ariagent.audio.playout" in settings_free
+    program = f"import sys, {', '.join(settings_free)}; print(' '.join(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert set(run.stdout.split()) & {"asyncio", "socket", "ssl", "selectors", "aiohttp", "websockets"} == set()
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_a_peer_knows_neither_the_call_nor_another_peer(peer: str) -> None:
+    others = ("call", "service", "cli", "metrics", "pool", "records", "control", "sandbox", "lab", *PEERS)
+    foreign = tuple(f"ariagent.{other}" for other in others if other != peer)
+    used = {
+        (module, name)
+        for module in modules()
+        if module.startswith(f"ariagent.{peer}.")
+        for name in imports(module)
+        if name.startswith(foreign)
+    }
+    assert used == set()
+
+
+@pytest.mark.parametrize(
+    "module", [name for name in modules() if not name.startswith(("ariagent.sandbox", "ariagent.lab"))]
+)
+def test_the_service_does_not_need_its_test_bench(module: str) -> None:
+    bench = {name for name in imports(module) if name.startswith(("ariagent.sandbox", "ariagent.lab"))}
+    assert bench == set() or module == "ariagent.cli"
+
+
+def test_only_the_realtime_peer_knows_the_wires_event_names() -> None:
+    wire = ("input_audio_buffer.", "response.output_audio", "conversation.item.", "session.update")
+    users = {
+        module
+        for module in modules()
+        for node in ast.walk(source(module))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(wire)
+    }
+    assert users
+    assert {user.split(".")[1] for user in users} <= {"realtime", "sandbox", "lab"}
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if name.startswith("ariagent.audio.")])
+def test_audio_is_a_foundation(module: str) -> None:
+    ours = {name for name in imports(module) if name.startswith("ariagent.")}
+    assert all(name.startswith(("ariagent.audio.", "ariagent.errors")) for name in ours)

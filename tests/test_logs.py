@@ -1,0 +1,168 @@
+"""Log lines: one event a line with its fields, whatever the fields hold."""
+
+import io
+import json
+import logging
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ariagent.logs import CallLog, JsonFormatter, TextFormatter
+
+
+class Sink:
+    """A logger of our own that writes into memory."""
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        self.stream = io.StringIO()
+        handler = logging.StreamHandler(self.stream)
+        handler.setFormatter(formatter)
+        self.logger = logging.Logger("ariagent.test")
+        self.logger.addHandler(handler)
+
+    @property
+    def line(self) -> str:
+        text = self.stream.getvalue()
+        assert text.endswith("\n")
+        return text[:-1]
+
+
+@pytest.fixture
+def text() -> Sink:
+    return Sink(TextFormatter())
+
+
+@pytest.fixture
+def as_json() -> Sink:
+    return Sink(JsonFormatter())
+
+
+def test_a_text_line_is_time_level_event_and_fields(text: Sink) -> None:
+    text.logger.warning("media.refused", extra={"fields": {"uuid": "ab-1", "after_ms": 0.123456789, "count": 3}})
+    stamp, rest = text.line.split(" ", 1)
+    assert rest == "WARNING media.refused uuid=ab-1 after_ms=0.123457 count=3"
+    assert len(stamp) == len("2026-01-31T12:00:00.123")
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("", '""'),
+        ("two words", '"two words"'),
+        ("a=b", '"a=b"'),
+        ('say "hi"', '"say \\"hi\\""'),
+        ("Grüß Gott", '"Grüß Gott"'),
+        ("one\ntwo", '"one\\ntwo"'),
+        ("tab\there", '"tab\\there"'),
+        ("\x1b[31mred", '"\\u001b[31mred"'),
+        ("next\x85line", '"next\\u0085line"'),
+        ("para\u2029graph", '"para\\u2029graph"'),
+        (None, "None"),
+        (True, "True"),
+        (17, "17"),
+    ],
+)
+def test_a_text_field_cannot_pass_for_two_or_for_another_line(text: Sink, value: object, written: str) -> None:
+    text.logger.info("turn.caller", extra={"fields": {"said": value, "next": 1}})
+    assert text.line.endswith(f" INFO turn.caller said={written} next=1")
+
+
+@given(st.text())
+def test_any_words_of_a_caller_stay_on_one_line(said: str) -> None:
+    sink = Sink(TextFormatter())
+    sink.logger.info("turn.caller", extra={"fields": {"said": said}})
+    assert len(sink.line.splitlines()) == 1
+    assert sink.line.isprintable()
+
+
+def test_a_json_line_holds_event_and_fields(as_json: Sink) -> None:
+    as_json.logger.error("call.fault", extra={"fields": {"call": "1.2", "cause": "a\nb", "where": {1}}})
+    entry = json.loads(as_json.line)
+    assert isinstance(entry.pop("time"), float)
+    assert entry == {
+        "level": "error",
+        "event": "call.fault",
+        "logger": "ariagent.test",
+        "call": "1.2",
+        "cause": "a\nb",
+        "where": "{1}",
+    }
+    assert "\n" not in as_json.line
+
+
+def test_a_trace_follows_its_text_line_and_is_inside_its_json_line(text: Sink, as_json: Sink) -> None:
+    for sink in (text, as_json):
+        try:
+            raise ValueError("broken")
+        except ValueError:
+            sink.logger.exception("call.fault")
+    assert text.line.splitlines()[1].startswith("Traceback")
+    assert text.line.endswith("ValueError: broken")
+    assert json.loads(as_json.line)["trace"].endswith("ValueError: broken")
+
+
+def test_a_record_of_another_library_has_no_fields(text: Sink, as_json: Sink) -> None:
+    for sink in (text, as_json):
+        sink.logger.info("%s happened", "it")
+    assert text.line.endswith(" INFO it happened")
+    assert json.loads(as_json.line)["event"] == "it happened"
+
+
+def test_a_calls_lines_carry_its_id_first(text: Sink) -> None:
+    log = CallLog(text.logger, "1795.1")
+    log.event("call.answered", after_ms=5)
+    assert text.line.endswith(" INFO call.answered call=1795.1 after_ms=5")
+
+
+def test_a_calls_id_may_become_known_later(text: Sink) -> None:
+    log = CallLog(text.logger, "1795.7")
+    log.call_id = "1795.1"
+    log.info("call.started")
+    assert text.line.endswith(" INFO call.started call=1795.1")
+
+
+def test_a_calls_event_has_its_level(text: Sink) -> None:
+    text.logger.setLevel(logging.WARNING)
+    log = CallLog(text.logger, "1")
+    log.event("not.this")
+    log.event("but.this", logging.ERROR)
+    assert text.line.endswith(" ERROR but.this call=1")
+
+
+class TestConfigure:
+    """In a process of its own: it changes the root logger."""
+
+    @pytest.fixture
+    def lines(self, request: pytest.FixtureRequest) -> list[str]:
+        level, style = request.param
+        program = (
+            "import logging; from ariagent import logs;"
+            f"logs.configure({level!r}, {style!r});"
+            "log = logging.getLogger('ariagent.x');"
+            "log.debug('ours.debug'); log.info('ours.info'); log.error('ours.error');"
+            "logging.getLogger('websockets.client').info('theirs.info');"
+            "logging.getLogger('websockets.client').warning('theirs.warning')"
+        )
+        run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+        assert run.stdout == ""
+        return run.stderr.splitlines()
+
+    @pytest.mark.parametrize("lines", [("info", "text")], indirect=True)
+    def test_text_to_standard_error(self, lines: list[str]) -> None:
+        assert [line.split(" ", 1)[1] for line in lines] == [
+            "INFO ours.info",
+            "ERROR ours.error",
+            "WARNING theirs.warning",
+        ]
+
+    @pytest.mark.parametrize("lines", [("debug", "json")], indirect=True)
+    def test_json_with_debug_of_ours_only(self, lines: list[str]) -> None:
+        events = [json.loads(line)["event"] for line in lines]
+        assert events == ["ours.debug", "ours.info", "ours.error", "theirs.warning"]
+
+    @pytest.mark.parametrize("lines", [("error", "text")], indirect=True)
+    def test_only_errors_of_ours(self, lines: list[str]) -> None:
+        assert [line.split(" ", 1)[1] for line in lines] == ["ERROR ours.error", "WARNING theirs.warning"]

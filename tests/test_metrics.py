@@ -1,0 +1,90 @@
+"""What /metrics shows: the names that dashboards rely on, and that each hook moves its number."""
+
+import pytest
+
+from ariagent.call.commands import Result, Termination
+from ariagent.call.turns import TurnLatency
+from ariagent.metrics import Metrics
+from ariagent.realtime.events import Usage
+
+
+def samples(metrics: Metrics) -> dict[str, float]:
+    """Every sample of ``/metrics`` by name with labels."""
+    lines = (line for line in metrics.render().decode().splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+def test_the_promised_names_are_there_with_their_labels(metrics: Metrics) -> None:
+    metrics.ended(Termination(Result.DONE, "caller_hung_up"))
+    metrics.transfers.labels("blind", "ok").inc()
+    shown = samples(metrics)
+    for name in (
+        "ariagent_response_seconds_count",
+        "ariagent_response_seconds_sum",
+        'ariagent_response_seconds_bucket{le="0.5"}',
+        "ariagent_calls_active",
+        'ariagent_calls_total{reason="caller_hung_up",result="done"}',
+        'ariagent_transfers_total{kind="blind",result="ok"}',
+        "ariagent_playout_underruns_total",
+        "ariagent_uplink_dropped_seconds_total",
+        "ariagent_realtime_reconnects_total",
+    ):
+        assert name in shown
+
+
+def test_everything_of_ours_has_the_prefix(metrics: Metrics) -> None:
+    others = {name for name in samples(metrics) if not name.startswith("ariagent_")}
+    assert {name.split("_")[0] for name in others} <= {"process", "python"}
+
+
+def test_a_turn_is_counted_whole_and_in_parts(metrics: Metrics) -> None:
+    metrics.turn(TurnLatency(response_s=0.75, detection_s=0.5, model_s=0.24, ours_s=0.01))
+    shown = samples(metrics)
+    assert shown["ariagent_response_seconds_sum"] == 0.75
+    assert shown["ariagent_response_seconds_count"] == 1
+    parts = {part: shown[f'ariagent_response_part_seconds_sum{{part="{part}"}}'] for part in ("detection", "ours")}
+    assert parts == {"detection": 0.5, "ours": 0.01}
+    assert shown['ariagent_response_part_seconds_sum{part="model"}'] == 0.24
+
+
+def test_an_added_delay_of_a_few_milliseconds_can_be_told_apart(metrics: Metrics) -> None:
+    metrics.turn(TurnLatency(0.3, 0.2, 0.096, 0.004))
+    shown = samples(metrics)
+    assert shown['ariagent_response_part_seconds_bucket{le="0.002",part="ours"}'] == 0
+    assert shown['ariagent_response_part_seconds_bucket{le="0.005",part="ours"}'] == 1
+
+
+def test_calls_are_counted_by_result_and_reason(metrics: Metrics) -> None:
+    for termination in (
+        Termination(Result.DONE, "caller_hung_up"),
+        Termination(Result.DONE, "caller_hung_up", "whatever the details"),
+        Termination(Result.NO_MODEL, "model_unreachable"),
+    ):
+        metrics.ended(termination)
+    shown = samples(metrics)
+    assert shown['ariagent_calls_total{reason="caller_hung_up",result="done"}'] == 2
+    assert shown['ariagent_calls_total{reason="model_unreachable",result="no_model"}'] == 1
+
+
+def test_tokens_are_counted_by_kind(metrics: Metrics) -> None:
+    metrics.used(Usage(1, 2, 3, 4, 5, 6))
+    metrics.used(Usage(output_audio=10))
+    shown = samples(metrics)
+    kinds = ("input_text", "input_audio", "cached_text", "cached_audio", "output_text", "output_audio")
+    assert [shown[f'ariagent_realtime_tokens_total{{kind="{kind}"}}'] for kind in kinds] == [1, 2, 3, 4, 5, 16]
+
+
+def test_the_answer_time_is_observed(metrics: Metrics) -> None:
+    metrics.answered(0.018)
+    assert samples(metrics)["ariagent_answer_seconds_sum"] == 0.018
+
+
+def test_two_services_in_one_process_count_apart(metrics: Metrics) -> None:
+    metrics.active.inc()
+    assert samples(Metrics())["ariagent_calls_active"] == 0
+    assert samples(metrics)["ariagent_calls_active"] == 1
