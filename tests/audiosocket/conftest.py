@@ -121,7 +121,7 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 async def eventually(condition: Callable[[], object]) -> None:
     """Until ``condition`` holds; for what nobody is told of."""
     async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.005)
 
 
