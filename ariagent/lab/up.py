@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import yaml
 
+from ariagent.config import load
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.lab import ports
 from ariagent.lab.asterisk import STOP_SIGNALS, AsteriskInstance
@@ -51,14 +51,6 @@ class _Addresses:
     @property
     def realtime_url(self) -> str:
         return f"ws://127.0.0.1:{self.realtime_port}/v1/realtime"
-
-    @property
-    def metrics_url(self) -> str:
-        return f"http://127.0.0.1:{self.http_port}/metrics"
-
-    @property
-    def health_url(self) -> str:
-        return f"http://127.0.0.1:{self.http_port}/healthz"
 
 
 def up(lab_dir: Path) -> int:
@@ -124,17 +116,21 @@ def _start_all(lab_dir: Path, started: dict[str, ProcessRef]) -> None:
     config = lab_dir / "ariagent.yaml"
     config.touch(mode=0o600)
     config.write_text(service_configuration(asterisk, addresses))
-    ariagent = [sys.executable, "-m", "ariagent"]
-    sandbox = [*ariagent, "sandbox", "--host", "127.0.0.1", "--port", str(addresses.realtime_port)]
+    # As the service will see it: ARIAGENT_SECTION__KEY of this environment goes before the file.
+    settings = load(config)
+    http_url = f"http://{settings.http.host}:{settings.http.port}"
+    sandbox = [sys.executable, "-m", "ariagent.sandbox", "--host", "127.0.0.1", "--port", str(addresses.realtime_port)]
+    sandbox += ["--lab-dir", str(lab_dir), "--cache-dir", str(lab_dir / "speech")]
     _start(lab_dir, started, "sandbox", sandbox, lambda: _accepts(addresses.realtime_port))
-    _start(lab_dir, started, "service", [*ariagent, "run", "-c", str(config)], lambda: _healthy(addresses.health_url))
+    service = [sys.executable, "-m", "ariagent", "run", "-c", str(config)]
+    _start(lab_dir, started, "service", service, lambda: _healthy(f"{http_url}/healthz"))
     asterisk.write_env(
         lab_dir / "lab.env",
         {
-            "AUDIOSOCKET_HOST": "127.0.0.1",
-            "AUDIOSOCKET_PORT": os.environ.get("ARIAGENT_AUDIOSOCKET__PORT", str(addresses.audiosocket_port)),
-            "REALTIME_URL": os.environ.get("ARIAGENT_REALTIME__URL", addresses.realtime_url),
-            "METRICS_URL": addresses.metrics_url,
+            "AUDIOSOCKET_HOST": settings.audiosocket.host,
+            "AUDIOSOCKET_PORT": str(settings.audiosocket.port),
+            "REALTIME_URL": settings.realtime.url,
+            "METRICS_URL": f"{http_url}/metrics",
             "SANDBOX_PID": str(started["sandbox"].pid),
             "SERVICE_PID": str(started["service"].pid),
         },

@@ -1,15 +1,20 @@
-"""The lab in the background, with nothing started; ``make lab-up`` itself is tested with the service."""
+"""The lab in the background: up, status, down, and what is left of it afterwards."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ariagent.errors import ConfigurationError
 from ariagent.lab import up
+from ariagent.lab.packages import AsteriskProgram, default_lab_dir
+from ariagent.lab.ports import free_tcp_port
 from ariagent.lab.processes import ProcessRef
 
 
@@ -56,6 +61,75 @@ def test_read_env_of_a_lab_that_is_down(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="not up") as caught:
         up.read_env(tmp_path)
     assert "make lab-up" in caught.value.remedy
+
+
+def _lab(folder: Path, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ariagent.lab", command],
+        env={**os.environ, "ARIAGENT_LAB": str(folder), **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture
+def lab(tmp_path: Path, program: AsteriskProgram) -> Iterator[Path]:
+    """A lab folder of its own that shares what was fetched; whatever a test leaves running is ended."""
+    shared = default_lab_dir() / "packages"
+    if shared.exists():
+        (tmp_path / "packages").symlink_to(shared)
+    yield tmp_path
+    _lab(tmp_path, "down")
+
+
+def test_up_status_down(lab: Path) -> None:
+    started = _lab(lab, "up")
+    assert started.returncode == 0, started.stderr
+    env = up.read_env(lab)
+    assert f"sip:7000@127.0.0.1:{env['SIP_PORT']}" in started.stdout
+    processes = {name: ProcessRef.of(int(env[name])) for name in ("ASTERISK_PID", "SANDBOX_PID", "SERVICE_PID")}
+    assert all(process is not None and process.alive for process in processes.values())
+    with urllib.request.urlopen(env["METRICS_URL"], timeout=30) as answer:
+        assert b"ariagent_calls_active" in answer.read()
+    assert _lab(lab, "status").returncode == 0
+
+    again = _lab(lab, "up")
+    assert again.returncode == 0
+    assert "already up" in again.stderr
+    assert up.read_env(lab) == env
+
+    stopped = _lab(lab, "down")
+    assert "stopped asterisk, sandbox, service" in stopped.stderr
+    assert not any(process is not None and process.alive for process in processes.values())
+    assert not (lab / "lab.env").exists()
+    assert _lab(lab, "status").returncode == 1
+
+
+def test_up_repairs_a_lab_that_is_half_gone(lab: Path) -> None:
+    assert _lab(lab, "up").returncode == 0
+    before = up.read_env(lab)
+    os.kill(int(before["SERVICE_PID"]), signal.SIGKILL)
+    again = _lab(lab, "up")
+    assert again.returncode == 0, again.stderr
+    assert "partly up" in again.stderr
+    assert ProcessRef.of(int(before["ASTERISK_PID"])) is None
+    assert _lab(lab, "status").returncode == 0
+
+
+def test_settings_of_the_environment_reach_the_service_and_the_env_file(lab: Path) -> None:
+    port = str(free_tcp_port())
+    started = _lab(lab, "up", ARIAGENT_HTTP__PORT=port)
+    assert started.returncode == 0, started.stderr
+    assert up.read_env(lab)["METRICS_URL"] == f"http://127.0.0.1:{port}/metrics"
+
+
+def test_a_wrong_setting_leaves_nothing_running(lab: Path) -> None:
+    failed = _lab(lab, "up", ARIAGENT_HTTP__PROT="1")
+    assert failed.returncode == 2
+    assert "http.prot" in failed.stderr
+    assert not (lab / "lab.json").exists()
+    assert not list((lab / "asterisk" / "run").glob("*.ctl"))
 
 
 @pytest.mark.parametrize(
