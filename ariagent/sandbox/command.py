@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import uvloop
 
 from ariagent import logs
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.sandbox.faults import FAULTS, Faults
-from ariagent.sandbox.options import DETECTORS, SandboxOptions
-from ariagent.sandbox.scenario_file import DEFAULT_SCENARIO
+from ariagent.sandbox.options import DEFAULT_SCENARIO, DETECTORS, SandboxOptions
 from ariagent.sandbox.server import SandboxServer
 from ariagent.sandbox.settings import MODELS
 
@@ -29,7 +29,9 @@ _FAULT_HELP = "Misbehave, NAME[:VALUE][@RESPONSE], several by comma. " + " ".joi
 def sandbox(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one and prints it.")] = 0,
-    scenario: Annotated[Path, typer.Option(help="What the model says to what (YAML).")] = DEFAULT_SCENARIO,
+    scenario: Annotated[
+        Path, typer.Option(help="What the model says to what (YAML).", show_default="a bicycle repair shop")
+    ] = DEFAULT_SCENARIO,
     think_ms: Annotated[
         float, typer.Option(min=0, help="From the end of the caller's turn to the first audio, in ms.")
     ] = 250,
@@ -102,7 +104,8 @@ def sandbox(
             cache_dir=cache_dir,
             prewarm=prewarm,
         )
-        asyncio.run(_run(options))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(options))
     except ConfigurationError as error:
         typer.echo(error.line, err=True)
         raise typer.Exit(2) from None

@@ -16,6 +16,7 @@ from ariagent.sandbox.vad import ReflexGate
 MAX_APPEND_BYTES = 15 * 1024 * 1024
 MIN_COMMIT_MS = 100
 _KEEP_QUIET_MS = 1000
+_KEEP_UNJUDGED_MS = 10_000
 _KEEP_MANUAL_MS = 600_000
 
 
@@ -90,7 +91,8 @@ class Hearing:
             if self._gate is not None or self._detector is not None:
                 self._listen(self._tracker, data, length, now)
             if not self._tracker.speaking:
-                self._trim(_KEEP_QUIET_MS * TICKS_PER_MS + self._tracker.prefix_ticks)
+                keep_ms = _KEEP_QUIET_MS if self._detector is not None else _KEEP_UNJUDGED_MS
+                self._trim(keep_ms * TICKS_PER_MS + self._tracker.prefix_ticks)
         else:
             self._trim(_KEEP_MANUAL_MS * TICKS_PER_MS)
 
@@ -189,7 +191,7 @@ class Hearing:
         self._item_id = None
         for kind in ("conversation.item.added", "conversation.item.done"):
             state.line.emit(kind, previous_item_id=previous, item=item.public())
-        if state.options.recogniser and item_id not in state.voiced_silence:
+        if state.options.recognises and item_id not in state.voiced_silence:
             state.heard[item_id] = None
             state.line.commands.append(Recognise(item_id, self._format.decode(data), self._format.rate_hz))
         else:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ariagent.sandbox.audio import PCM, WireFormat
-from ariagent.sandbox.schema import ApiError, Check, anything, list_of, nullable, obj, one_of, tagged, text
+from ariagent.sandbox.schema import ApiError, Check, anything, integer, list_of, nullable, obj, one_of, tagged, text
 
 Json = dict[str, Any]
 
@@ -56,6 +56,8 @@ class Item:
     output: str | None = None
     phase: str | None = None
     revision: int = 0
+    cost: tuple[int, int, int] | None = None
+    """Its tokens as last counted: (revision, text, audio)."""
     truncated: bool = False
     """The client cut the audio: its transcript is gone and nothing is added any more."""
 
@@ -225,23 +227,23 @@ class Conversation:
         del self._by_id[item.id]
 
 
-def truncate(item: Item, content_index: Any, audio_end_ms: Any) -> int | None:
-    """Cut an assistant message's audio; returns the generated length in ms if that is less than asked for.
-
-    The transcript goes with the audio (the API drops it rather than guess how much was heard), the item stays.
-    Raises :class:`ApiError` for anything but an assistant message's audio.
-    """
+def spoken_part(item: Item, content_index: Any) -> Part:
+    """The audio that a truncate is about. Raises :class:`ApiError` for anything but an assistant message's audio."""
     parts = [part for part in item.content if part.kind == "output_audio"]
     if item.role != "assistant" or not parts:
         raise ApiError("invalid_value", "Only model output audio messages can be truncated.", "item_id")
-    if content_index != 0:
+    if integer(0)(content_index, "content_index") != 0:
         raise ApiError("invalid_value", f"Invalid value: '{content_index}'. Expected 0.", "content_index")
-    part = parts[0]
-    generated_ms = int(part.audio_ms)
-    short = audio_end_ms > generated_ms
-    cut = min(len(part.audio), part.format.n_bytes(audio_end_ms))
-    del part.audio[cut:]
+    return parts[0]
+
+
+def truncate(item: Item, audio_end_ms: int) -> None:
+    """Cut a spoken assistant message to ``audio_end_ms``.
+
+    The transcript goes with the audio (the API drops it rather than guess how much was heard), the item stays.
+    """
+    part = spoken_part(item, 0)
+    del part.audio[part.format.n_bytes(audio_end_ms) :]
     part.transcript = None
     item.truncated = True
     item.revision += 1
-    return generated_ms if short else None

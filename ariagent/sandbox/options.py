@@ -6,8 +6,9 @@ from typing import Any, Literal, get_type_hints
 
 from ariagent.errors import ConfigurationError
 from ariagent.sandbox.faults import Faults
-from ariagent.sandbox.scenario_file import DEFAULT_SCENARIO
 from ariagent.sandbox.settings import MODELS
+
+DEFAULT_SCENARIO = Path(__file__).parent / "scenarios" / "default.yaml"
 
 DetectorName = Literal["silero", "energy", "reflex", "none"]
 DETECTORS: tuple[DetectorName, ...] = ("silero", "energy", "reflex", "none")
@@ -57,6 +58,11 @@ class SandboxOptions:
     clamp_truncation: bool = True
     """A truncate past the end is refused, then done as far as possible."""
     faults: Faults = field(default_factory=Faults)
+
+    @property
+    def recognises(self) -> bool:
+        """Whether anybody listens to what is said; the reflex does not."""
+        return self.recogniser and self.detector != "reflex"
 
     def with_query(self, query: dict[str, list[str]]) -> "SandboxOptions":
         """These options changed by ``fault=`` and ``sandbox_FIELD=`` of a connection's query.

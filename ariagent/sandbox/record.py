@@ -1,6 +1,7 @@
 """What a test can see of a session: what it received and sent, its items, and events to wait for."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,8 @@ class SandboxSession:
         self._keep_audio = keep_audio
         self.received: list[Json] = []
         self.sent: list[Json] = []
+        self.sent_at: list[float] = []
+        """When each of ``sent`` went out, in seconds of ``time.monotonic()``."""
         self.audio = bytearray()
         """All appended audio in the input format, with the option ``keep_audio``."""
         self.closed = asyncio.Event()
@@ -81,6 +84,11 @@ class SandboxSession:
         """The ``count``-th event of this type to the client; it may be gone already. Raises TimeoutError."""
         return await self._nth(self.sent_events, kind, timeout, count)
 
+    async def wait_sent_at(self, kind: str, timeout: float = 5.0) -> float:
+        """When the first event of this type went out (``time.monotonic()``). Raises TimeoutError."""
+        await self.wait_sent(kind, timeout)
+        return next(at for at, event in zip(self.sent_at, self.sent, strict=True) if event.get("type") == kind)
+
     async def wait_appended(self, ms: float, timeout: float = 5.0) -> None:
         """Until so much audio has arrived. Raises TimeoutError."""
         await self.wait_until(lambda: self.appended_ms >= ms, timeout, f"{ms} ms of audio, not {self.appended_ms}")
@@ -133,6 +141,7 @@ class SandboxSession:
                 "audio_bytes": len(event["delta"]) * 3 // 4 - event["delta"].count("=")
             }
         self.sent.append(event)
+        self.sent_at.append(time.monotonic())
         self._changed.set()
 
     def note_closed(self, code: int | None) -> None:

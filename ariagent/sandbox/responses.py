@@ -200,7 +200,7 @@ class Response:
         if isinstance(step, Call):
             yield from self._call(step)
         elif isinstance(step, Tone):
-            yield from self._speak("", step.audio, None)
+            yield from self._speak("", step.audio, None, breathe=True)
         else:
             calls_follow = any(isinstance(later, Call) for later in plan[plan.index(step) :])
             phase = ("commentary" if calls_follow else "final_answer") if self.phases else None
@@ -263,14 +263,14 @@ class Response:
     def _part_event(self, kind: str, item: Item, index: int, **fields: Any) -> None:
         self.line.emit(kind, response_id=self.id, item_id=item.id, output_index=index, content_index=0, **fields)
 
-    def _speak(self, text: str, audio: bytes, phase: str | None) -> Script:
+    def _speak(self, text: str, audio: bytes, phase: str | None, *, breathe: bool = False) -> Script:
         part = Part("output_audio", transcript="", format=self.format)
         item = Item(self.line.ids.next("item"), "message", "in_progress", "assistant", phase=phase)
         index = self._open(item)
         item.content.append(part)
         self._part_event("response.content_part.added", item, index, part={"type": "audio", "transcript": ""})
         text, audio, cut = self._within_budget(text, audio)
-        speaker = self._speak_deltas(item, part, index, text, audio)
+        speaker = self._speak_deltas(item, part, index, text, audio, breathe=breathe)
         try:
             yield from speaker
         except Cancelled:
@@ -280,22 +280,24 @@ class Response:
         if cut:
             raise _OutOfTokens
 
-    def _speak_deltas(self, item: Item, part: Part, index: int, text: str, audio: bytes) -> Script:
+    def _speak_deltas(self, item: Item, part: Part, index: int, text: str, audio: bytes, *, breathe: bool) -> Script:
         started = self._now
         if self.audio_started_at is None:
             self.audio_started_at = started
         words = _words(text)
         said = 0
         late: int | None = None
-        pieces = list(sound.deltas(audio, self.format))
         cancelled: Cancelled | None = None
-        for offset, piece in pieces:
+        for offset, piece in sound.deltas(audio, self.format):
             offset_ms = self.format.ms(offset)
             if cancelled is None:
                 try:
                     if self.pace.speed > 0:
                         yield from self._until(started + offset_ms / 1000 / self.pace.speed)
-                    yield from self._maybe_fault(item, index, offset_ms, piece)
+                    if self.faults:
+                        yield from self._maybe_fault(offset_ms, piece)
+                    if breathe and offset:  # the first delta is on its way before the second is even made
+                        yield self._now
                 except Cancelled as error:
                     cancelled = error
                     late = error.late_deltas
@@ -344,7 +346,7 @@ class Response:
         kept = self.format.n_bytes(self.format.ms(len(audio)) * share)
         return text[: int(len(text) * share)], audio[:kept], True
 
-    def _maybe_fault(self, item: Item, index: int, offset_ms: float, piece: bytes) -> Script:
+    def _maybe_fault(self, offset_ms: float, piece: bytes) -> Script:
         if (stall := self.faults.get("stall", self.number)) and offset_ms >= stall.number(500):
             while True:
                 yield None

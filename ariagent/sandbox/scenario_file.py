@@ -8,9 +8,9 @@ from typing import Any
 import yaml
 
 from ariagent.errors import ConfigurationError
+from ariagent.sandbox.options import DEFAULT_SCENARIO
 from ariagent.sandbox.scenario import Call, Fail, Phrase, Rule, Say, Scenario, Step, Stop, Wait, When, normalise
 
-DEFAULT_SCENARIO = Path(__file__).parent / "scenarios" / "default.yaml"
 DEFAULT_DIGITS = r"(?:press|pressed|dtmf|digits?|keys?)\W+(?:the\W+)?(?:digits?\W+|keys?\W+)?([0-9*#]+)"
 
 

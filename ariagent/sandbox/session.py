@@ -13,12 +13,12 @@ from typing import Any, Protocol
 from ariagent.sandbox.faults import Fault
 from ariagent.sandbox.hearing import Hearing
 from ariagent.sandbox.ids import Ids
-from ariagent.sandbox.items import Conversation, parse_item, truncate
+from ariagent.sandbox.items import Conversation, parse_item, spoken_part, truncate
 from ariagent.sandbox.line import Close, Command, Line
 from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.responding import Responding
 from ariagent.sandbox.scenario import Scenario
-from ariagent.sandbox.schema import ApiError, integer, text
+from ariagent.sandbox.schema import ApiError, integer, nullable, text
 from ariagent.sandbox.settings import PCM, Limits, Locks, default_session, merge
 from ariagent.sandbox.state import State
 from ariagent.sandbox.transcripts import Transcripts
@@ -83,7 +83,7 @@ class Session:
             "conversation.item.delete": self._item_delete,
             "conversation.item.retrieve": self._item_retrieve,
             "response.create": self._response_create,
-            "response.cancel": lambda event, now: self.responding.cancel(event.get("response_id"), now),
+            "response.cancel": self._response_cancel,
             "output_audio_buffer.clear": self._not_here,
         }
 
@@ -234,6 +234,9 @@ class Session:
         self.hearing.cancel_idle()
         self.responding.create(event.get("response"), now)
 
+    def _response_cancel(self, event: Json, now: float) -> None:
+        self.responding.cancel(nullable(text)(event.get("response_id"), "response_id"), now)
+
     # -- items --
 
     def _item_create(self, event: Json, now: float) -> None:
@@ -241,7 +244,7 @@ class Session:
         if "item" not in event:
             raise ApiError("missing_required_parameter", "Missing required parameter: 'item'.", "item")
         item = parse_item(event["item"], ids.next("item"), ids.next("call"))
-        self.conversation.insert(item, event.get("previous_item_id"))
+        self.conversation.insert(item, nullable(text)(event.get("previous_item_id"), "previous_item_id"))
         previous = self.conversation.previous_id(item)
         for kind in ("conversation.item.added", "conversation.item.done"):
             self.line.emit(kind, previous_item_id=previous, item=item.public())
@@ -249,26 +252,19 @@ class Session:
     def _item_truncate(self, event: Json, now: float) -> None:
         item = self.conversation.find(event.get("item_id"), "truncate")
         audio_end_ms = integer(0)(event.get("audio_end_ms"), "audio_end_ms")
-        content_index = integer(0)(event.get("content_index"), "content_index")
-        if item.type != "message" or not item.content:
-            raise ApiError("invalid_value", "Only model output audio messages can be truncated.", "item_id")
-        generated_ms = int(item.content[0].audio_ms)
-        if item.content[0].kind == "output_audio" and audio_end_ms > generated_ms:
-            if self.state.options.clamp_truncation and content_index == 0:
+        generated_ms = int(spoken_part(item, event.get("content_index")).audio_ms)
+        if audio_end_ms > generated_ms:
+            if self.state.options.clamp_truncation:
                 self.line.at(now + _CLAMP_AFTER, lambda _: self._cut(item.id, generated_ms))
             message = f"Audio content of {generated_ms}ms is already shorter than {audio_end_ms}ms"
             raise ApiError("invalid_value", message, "audio_end_ms")
-        truncate(item, content_index, audio_end_ms)
-        self._truncated(item.id, audio_end_ms)
+        self._cut(item.id, audio_end_ms)
 
     def _cut(self, item_id: str, audio_end_ms: int) -> None:
         item = self.conversation.get(item_id)
-        if item is not None:
-            truncate(item, 0, audio_end_ms)
-            self._truncated(item_id, audio_end_ms)
-
-    def _truncated(self, item_id: str, audio_end_ms: int) -> None:
-        self.line.emit("conversation.item.truncated", item_id=item_id, content_index=0, audio_end_ms=audio_end_ms)
+        if item is not None:  # it may have been deleted while the clamped cut waited
+            truncate(item, audio_end_ms)
+            self.line.emit("conversation.item.truncated", item_id=item_id, content_index=0, audio_end_ms=audio_end_ms)
 
     def _item_delete(self, event: Json, now: float) -> None:
         item = self.conversation.find(event.get("item_id"), "delete")
@@ -283,7 +279,7 @@ class Session:
 def _parse(message: str) -> Json:
     try:
         event = json.loads(message)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ApiError("invalid_json", "The message is not valid JSON.") from None
     if not isinstance(event, dict):
         raise ApiError("invalid_event", "The message must be a JSON object.")

@@ -40,6 +40,8 @@ def text_tokens(content: str) -> int:
 
 def item_cost(item: Item) -> Cost:
     """What an item costs as part of the context."""
+    if item.cost is not None and item.cost[0] == item.revision and item.status != "in_progress":
+        return Cost(f"{item.id}#{item.revision}", item.cost[1], item.cost[2])
     text = 0
     audio = 0
     if item.type == "message":
@@ -50,6 +52,7 @@ def item_cost(item: Item) -> Cost:
             text += text_tokens(part.text or (part.transcript or "" if item.role == "assistant" else ""))
     else:
         text = text_tokens((item.name or "") + (item.arguments or "") + (item.output or ""))
+    item.cost = (item.revision, text, audio)
     return Cost(f"{item.id}#{item.revision}", text, audio)
 
 
