@@ -184,7 +184,9 @@ def _fetch(package: str, lab_dir: Path, root: Path, progress: Progress) -> None:
 def _unpack(archive: Path, root: Path) -> None:
     done = subprocess.run(["dpkg-deb", "-x", str(archive), str(root)], capture_output=True, text=True, check=False)
     if done.returncode:
-        archive.unlink(missing_ok=True)
+        # Damaged, so to be fetched again; a negative status is only our own Ctrl-C.
+        if done.returncode > 0:
+            archive.unlink(missing_ok=True)
         raise ConfigurationError(
             f"{archive.name} could not be unpacked: {done.stderr.strip()}", remedy="run the command again"
         )
@@ -204,7 +206,7 @@ def _download(package: str, apt: Path, progress: Progress) -> list[Path]:
         for fresh in (False, True):
             if problem := _update(apt, options, progress, fresh=fresh):
                 break
-            wanted, size = _plan(package, options)
+            wanted, size = _plan(package, apt, options)
             if not wanted:
                 problem = f"the mirror's suite {SUITE} has no {package} for {platform.machine()}"
                 break
@@ -216,7 +218,7 @@ def _download(package: str, apt: Path, progress: Progress) -> list[Path]:
 
 def _prepare(apt: Path, source: AptSource) -> list[str]:
     """Write the lab's own apt state; returns the options that keep apt inside it."""
-    for folder in ("state/lists/partial", "cache/archives/partial"):
+    for folder in ("state/lists/partial", "cache/archives/partial", "empty/partial"):
         (apt / folder).mkdir(parents=True, exist_ok=True)
     (apt / "status").touch()
     listing = apt / f"{SUITE}.sources"
@@ -272,9 +274,11 @@ def _update(apt: Path, options: list[str], progress: Progress, *, fresh: bool) -
     return ""
 
 
-def _plan(package: str, options: list[str]) -> tuple[list[str], int]:
+def _plan(package: str, apt: Path, options: list[str]) -> tuple[list[str], int]:
     """File names of ``package`` and all it depends on, and their size in bytes; nothing when there is no such."""
-    done = _run_apt([*options, "install", "-y", "--print-uris", package])
+    # apt leaves out what is in its cache already, as after a cut-off run: the plan is made with an empty one.
+    empty = ["-o", f"Dir::Cache::archives={apt / 'empty'}"]
+    done = _run_apt([*options, *empty, "install", "-y", "--print-uris", package])
     rows = [line.split() for line in done.stdout.splitlines() if line.startswith("'")]
     return [row[1] for row in rows], sum(int(row[2]) for row in rows)
 
