@@ -1,0 +1,133 @@
+"""A private lab for measuring and testing: its own Asterisk, and services and sandboxes as separate processes.
+
+Separate processes, because what is measured (CPU, memory, delays) must not be shared with who measures.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import yaml
+
+from ariagent.errors import AriagentError
+from ariagent.lab.asterisk import AsteriskInstance
+
+START_LIMIT_S = 30.0
+STOP_LIMIT_S = 10.0
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+class Process:
+    """A child process whose output goes to a file."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log_path: Path) -> None:
+        self._process = process
+        self.log_path = log_path
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    @property
+    def running(self) -> bool:
+        return self._process.returncode is None
+
+    def cpu_s(self) -> float:
+        """CPU time used so far, user and system, all threads."""
+        return cpu_seconds(self.pid)
+
+    def rss_mb(self) -> float:
+        """Resident memory now."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    async def wait_for(self, text: str, limit_s: float = START_LIMIT_S) -> str:
+        """The first line of the output that holds ``text``. Raises AriagentError when the process ends without it."""
+        try:
+            async with asyncio.timeout(limit_s):
+                while True:
+                    ended = not self.running
+                    for line in self.log.splitlines():
+                        if text in line:
+                            return line
+                    if ended:
+                        raise AriagentError(f"{self.log_path.stem} ended without {text!r}:\n{self.log[-2000:]}")
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AriagentError(f"no {text!r} of {self.log_path.stem} in {limit_s:g} s:\n{self.log[-2000:]}") from None
+
+    async def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        """End it; returns the exit status."""
+        if self.running:
+            self._process.send_signal(number)
+        try:
+            return await asyncio.wait_for(self._process.wait(), STOP_LIMIT_S)
+        except TimeoutError:
+            self._process.kill()
+            return await self._process.wait()
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process so far, user and system, all threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+
+@asynccontextmanager
+async def process(
+    argv: Sequence[str], log_path: Path, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Process]:
+    """Run ``argv`` for the length of the context."""
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with log_path.open("wb") as out:
+        child = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+            start_new_session=True,
+        )
+    running = Process(child, log_path)
+    try:
+        yield running
+    finally:
+        await running.stop()
+
+
+@asynccontextmanager
+async def service(
+    asterisk: AsteriskInstance, directory: Path, settings: Mapping[str, object], name: str = "service"
+) -> AsyncIterator[Process]:
+    """``ariagent run`` on ``asterisk``, ready for calls. ``settings`` are merged over what the lab needs."""
+    tree: dict[str, object] = {
+        "asterisk": {"url": asterisk.ari_url, "user": asterisk.ari_user, "password": asterisk.ari_password},
+        "audiosocket": {"port": 0},
+        "http": {"port": 0},
+        **settings,
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{name}.yaml"
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(tree))
+    argv = [sys.executable, "-m", "ariagent", "run", "-c", str(path)]
+    async with process(argv, directory / f"{name}.log") as running:
+        await running.wait_for("service.ready")
+        yield running
+
+
+@asynccontextmanager
+async def sandbox(directory: Path, *options: str, name: str = "sandbox") -> AsyncIterator[tuple[Process, str]]:
+    """``ariagent sandbox`` with these options, and its URL."""
+    argv = [sys.executable, "-m", "ariagent.sandbox", "--port", "0", *options]
+    async with process(argv, directory / f"{name}.log") as running:
+        line = await running.wait_for("sandbox listening on ")
+        yield running, line.rpartition(" ")[2]

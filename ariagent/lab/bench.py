@@ -1,0 +1,229 @@
+"""``make bench``: every budget of the design, measured on this machine against its limit.
+
+Real SIP and RTP on a real Asterisk; the model is the sandbox without its ears (``reflex``: it answers the
+first loud frame at once). Everything runs on one machine, so figures are differences and ratios within one
+run: the round trip is less that of a bare AudioSocket echo behind the same Asterisk.
+"""
+
+import asyncio
+import json
+import logging
+import platform
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ariagent.lab import bed
+from ariagent.lab.asterisk import AsteriskInstance
+from ariagent.lab.benchcalls import (
+    BURST_GAP_S,
+    Bell,
+    barge_in,
+    burst_round_trips,
+    calls_up,
+    echo_server,
+    first_words,
+    reply_heard,
+    spacing_of_replies,
+)
+from ariagent.lab.packages import default_lab_dir, ensure_asterisk, ensure_tool
+
+MANY = 50
+ROUND_TRIPS = 25
+ROUND_TRIPS_MANY = 5
+CPU_WINDOW_S = 10.0
+SPEEDS = (1, 3, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One budget and what was measured."""
+
+    name: str
+    measured: float
+    budget: float
+    unit: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return self.measured <= self.budget
+
+    def __str__(self) -> str:
+        mark = "ok  " if self.ok else "MISS"
+        return f"{mark} {self.name:<66} {self.measured:8.2f} {self.unit:<4} of {self.budget:g}"
+
+
+@dataclass(slots=True)
+class Bench:
+    """The Asterisk that everything is measured on, and where files go."""
+
+    asterisk: AsteriskInstance
+    directory: Path
+    rows: list[Row] = field(default_factory=list)
+
+    def note(self, name: str, measured: float, budget: float, unit: str, **detail: Any) -> None:
+        row = Row(name, round(float(measured), 3), budget, unit, detail)
+        self.rows.append(row)
+        print(row, flush=True)  # noqa: T201
+
+    @asynccontextmanager
+    async def service(self, *sandbox_options: str, opening: str | None = None) -> AsyncIterator[bed.Process]:
+        """A fresh service on a fresh sandbox."""
+        agent = {"opening": opening, "transcription": None, "turn_detection": {"silence_duration_ms": 300}}
+        async with AsyncExitStack() as stack:
+            _, url = await stack.enter_async_context(bed.sandbox(self.directory, *sandbox_options))
+            settings = {"realtime": {"url": url, "api_key": "bench"}, "agents": {"default": agent}, "max_calls": 100}
+            yield await stack.enter_async_context(bed.service(self.asterisk, self.directory, settings))
+
+
+REFLEX = ("--detector", "reflex", "--no-recogniser", "--think-ms", "0", "--voice", "tone")
+
+
+async def round_trips(bench: Bench) -> None:
+    """What the service adds to first loud RTP frame in -> first loud RTP frame out."""
+    async with echo_server(bench.asterisk) as extension:
+        echo = await burst_round_trips(bench.asterisk, extension, 1, ROUND_TRIPS)
+        echo_many = await burst_round_trips(bench.asterisk, extension, MANY, ROUND_TRIPS_MANY)
+    base, base_many = np.median(echo), np.median(echo_many)
+    print(f"     bare AudioSocket echo: {base:.2f} ms with 1 call, {base_many:.2f} ms with {MANY}", flush=True)  # noqa: T201
+    async with bench.service(*REFLEX) as service:
+        for extension in ("7001", "7000"):
+            one = await burst_round_trips(bench.asterisk, extension, 1, ROUND_TRIPS)
+            p50, p95 = np.percentile(one, [50, 95]) - base
+            bench.note(f"round trip added, 1 call, p50 ({extension})", p50, 6, "ms", echo_ms=base)
+            bench.note(f"round trip added, 1 call, p95 ({extension})", p95, 15, "ms")
+        for extension in ("7001", "7000"):
+            await many_calls(bench, service, extension, float(base_many))
+
+
+async def many_calls(bench: Bench, service: bed.Process, extension: str, base_ms: float) -> None:
+    """Delay, CPU and memory with many calls that talk: 400 ms of the agent every 1.2 s."""
+    before_mb = service.rss_mb()
+    usage: dict[str, float] = {}
+
+    async def window() -> None:
+        usage["service"] = -service.cpu_s()
+        usage["asterisk"] = -bed.cpu_seconds(bench.asterisk.pid)
+        await asyncio.sleep(CPU_WINDOW_S)
+        usage["service"] += service.cpu_s()
+        usage["asterisk"] += bed.cpu_seconds(bench.asterisk.pid)
+        usage["mb"] = service.rss_mb() - before_mb
+
+    # As many rounds as the window needs, so that it sees nothing but calls in progress.
+    rounds = max(ROUND_TRIPS_MANY, int(CPU_WINDOW_S / BURST_GAP_S) + 2)
+    many = await burst_round_trips(bench.asterisk, extension, MANY, rounds, meanwhile=window)
+    p95 = np.percentile(many, 95) - base_ms
+    bench.note(f"round trip added, {MANY} calls, p95 ({extension})", p95, 30, "ms", p50=np.median(many) - base_ms)
+    share = 100 / CPU_WINDOW_S / MANY
+    bench.note(
+        f"CPU per call, service / Asterisk, {MANY} calls ({extension})",
+        usage["service"] / usage["asterisk"],
+        0.8,
+        "x",
+        service_percent_of_a_core=usage["service"] * share,
+        asterisk_percent_of_a_core=usage["asterisk"] * share,
+    )
+    bench.note(f"memory per extra call ({extension})", usage["mb"] / MANY, 1.5, "MB")
+
+
+async def opening(bench: Bench) -> None:
+    """INVITE to 200, and to the first voice of the opening."""
+    async with bench.service(*REFLEX, opening="Good day.") as _:
+        for extension in ("7001", "7000"):
+            answers, voices = [], []
+            for _ in range(12):
+                async with calls_up(bench.asterisk, extension, 1) as [call]:
+                    answers.append(1000 * (call.answered_at - call.invited_at))
+                    voice = await call.bell.wait_loud(call.invited_at)
+                    voices.append(1000 * (voice - call.invited_at))
+            # The first call of a process loads code that the others find loaded.
+            median_answer, median_voice = float(np.median(answers)), float(np.median(voices))
+            bench.note(f"INVITE -> 200, median ({extension})", median_answer, 20, "ms", worst=max(answers))
+            bench.note(f"INVITE -> first voice, median ({extension})", median_voice, 100, "ms", worst=max(voices))
+
+
+async def spacing(bench: Bench) -> None:
+    """Frame spacing and continuity of long replies on many calls."""
+    async with bench.service(*REFLEX, "--reflex-ms", "8000") as _:
+        seen = await spacing_of_replies(bench.asterisk, "7001", MANY, reply_s=8.0)
+    worst = max(abs(seen["p0.5_ms"] - 20), abs(seen["p99.5_ms"] - 20))
+    bench.note(f"frame spacing, {MANY} calls, 99 % within 20 +/- 5 ms", worst, 5, "ms", **seen)
+    bench.note(f"frames lost, {MANY} calls", seen["lost"], 0, "")
+    bench.note(f"frames bunched (closer than 5 ms), {MANY} calls, of 1000", seen["bunched_permille"], 1, "")
+    bench.note(f"jumps in the signal, {MANY} calls", seen["jumps"], 0, "")
+
+
+async def interruption(bench: Bench) -> None:
+    """Barge-in delay and truncation, judged by what the phone received."""
+    seen = await barge_in(bench.asterisk, bench.directory, "7001", rounds=8)
+    bench.note("barge-in: speech_started -> last loud frame, worst", max(seen["stopped_ms"]), 45, "ms", **seen)
+    bench.note("truncation: audio_end_ms against what was received, worst", max(seen["off_ms"]), 40, "ms")
+
+
+async def words(bench: Bench) -> None:
+    """The caller's first words, spoken right at the answer while the opening plays."""
+    for extension in ("7001", "7000"):
+        missing = await first_words(bench.asterisk, bench.directory, extension)
+        bench.note(f"caller's first words that did not reach the model ({extension})", missing, 0, "ms")
+
+
+async def speeds(bench: Bench) -> None:
+    """Replies generated at different speeds are heard whole."""
+    for speed in SPEEDS:
+        async with bench.service(*REFLEX, "--reflex-ms", "3000", "--generation-speed", str(speed)) as _:
+            missing = await reply_heard(bench.asterisk, "7001", 3.0)
+            bench.note(f"a reply of 3 s generated at {speed}x: not heard, or heard late", missing, 40, "ms")
+
+
+PARTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
+    "round_trips": round_trips,
+    "opening": opening,
+    "spacing": spacing,
+    "interruption": interruption,
+    "words": words,
+    "speeds": speeds,
+}
+
+
+async def run(parts: list[str], out: Path) -> bool:
+    lab_dir = default_lab_dir()
+    program = ensure_asterisk(lab_dir)
+    ensure_tool("flite", lab_dir)
+    with tempfile.TemporaryDirectory(prefix="ariagent-bench-") as scratch:
+        directory = Path(scratch)
+        async with AsteriskInstance(program, directory / "asterisk") as asterisk:
+            bench = Bench(asterisk, directory)
+            for part in parts:
+                await PARTS[part](bench)
+    report = {
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "asterisk": program.version,
+        "ok": all(row.ok for row in bench.rows),
+        "rows": [{**asdict(row), "ok": row.ok} for row in bench.rows],
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(report, indent=1, default=float))
+    misses = [row.name for row in bench.rows if not row.ok]
+    verdict = "every budget is kept" if not misses else f"missed: {'; '.join(misses)}"
+    print(f"{len(bench.rows)} rows, {verdict}; written to {out}", flush=True)  # noqa: T201
+    return not misses
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure all parts, or those named; exit code 0 when every budget is kept."""
+    wanted = list(sys.argv[1:] if argv is None else argv) or list(PARTS)
+    if unknown := [part for part in wanted if part not in PARTS]:
+        print(f"no such part: {', '.join(unknown)}; known: {', '.join(PARTS)}", file=sys.stderr)  # noqa: T201
+        return 2
+    logging.basicConfig(level=logging.WARNING)
+    return 0 if asyncio.run(run(wanted, default_lab_dir() / "bench.json")) else 1
+
+
+__all__ = ["Bell", "main"]
