@@ -22,7 +22,8 @@ class ResponseGate:
     def __init__(self) -> None:
         self.active: str | None = None
         self._wanted: dict[str, Any] | None = None
-        self._sent: dict[str, Any] | None = None
+        self._again: dict[str, Any] | None = None  # what was asked for last, until it is sure that it was granted
+        self._in_flight = False
         self._closed_until = 0.0
 
     def request(self, response: dict[str, Any]) -> None:
@@ -34,35 +35,38 @@ class ResponseGate:
         self._closed_until = now + SERVER_RESPONSE_WAIT_S
 
     def started(self, response_id: str) -> None:
+        """A response began: the one asked for, or one that the server made; which, a refusal may still tell."""
         self.active = response_id
-        self._sent = None
+        self._in_flight = False
         self._closed_until = 0.0
 
     def ended(self, response_id: str) -> None:
         if response_id == self.active:
-            self.active = None
-        if self._sent is None:
+            self.active = self._again = None
+        if not self._in_flight:
             self._closed_until = 0.0
 
     def refused(self, now: float) -> None:
         """Our create lost a race: want it again, after the response that won, which may be over already."""
-        if self._sent is not None:
-            self._wanted = self._wanted or self._sent
-            self._sent = None
+        if self._again is not None:
+            self._wanted = self._again if self._wanted is None else self._wanted
+            self._again = None
             # If that response is not known to us it may have ended already: open by time.
             self._closed_until = now + (CREATED_WAIT_S if self.active else SERVER_RESPONSE_WAIT_S / 4)
+        self._in_flight = False
 
     def withdraw(self) -> None:
         """Want nothing any more (the caller speaks: what they say comes first)."""
-        self._wanted = None
+        self._wanted = self._again = None
 
     def take(self, now: float) -> dict[str, Any] | None:
         """The response to ask for now, if any."""
         if self._wanted is None or self.active is not None or now < self._closed_until:
             return None
-        self._sent, self._wanted = self._wanted, None
+        self._again, self._wanted = self._wanted, None
+        self._in_flight = True
         self._closed_until = now + CREATED_WAIT_S
-        return self._sent
+        return self._again
 
     def next_deadline(self) -> float | None:
         """When ``take`` may have something although nothing else happens."""

@@ -1,5 +1,6 @@
 """What a session is asked to be, and the ``session.update`` that asks for it."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -78,6 +79,8 @@ class SessionProfile:
         if isinstance(self.agent.turn_detection, SemanticVad):
             return 0.0
         try:
-            return float(session["audio"]["input"]["turn_detection"]["silence_duration_ms"])
-        except (KeyError, TypeError, ValueError):
-            return float(self.agent.turn_detection.silence_duration_ms)
+            acknowledged = float(session["audio"]["input"]["turn_detection"]["silence_duration_ms"])
+        except (KeyError, TypeError, ValueError, OverflowError):
+            acknowledged = -1.0
+        asked = float(self.agent.turn_detection.silence_duration_ms)
+        return acknowledged if 0.0 <= acknowledged < math.inf else asked

@@ -27,6 +27,7 @@ TRUNCATE_STEP_MS = 100
 MUTED_KEPT = 32
 
 _APPEND_HEAD = b'{"type":"input_audio_buffer.append","audio":"'
+_LARGEST = 2**53
 _SHORTER = re.compile(r"Audio content of (\d+)ms is already shorter")
 
 
@@ -223,6 +224,10 @@ class RealtimeSession:
         # or comes where nothing else could.
         if error is not None and (unready or error.code in reason or error.code == "session_expired"):
             return [_classify(error.code, error.message)]
+        if (named := reason.rpartition(".")[2]) in _FAULTS:  # "invalid_request_error.invalid_api_key"
+            return [_classify(named, reason)]
+        if "maximum duration" in reason:
+            return [_classify("session_expired", reason)]
         if code in (None, 1006):
             return [ev.SessionFailed(ev.Fault.NETWORK, "the connection to the model was cut off")]
         fault = ev.Fault.NETWORK if code in (1000, 1001, 1012) else ev.Fault.SERVER
@@ -252,7 +257,7 @@ class RealtimeSession:
         expires_at = session.get("expires_at")
         ready = ev.SessionReady(
             str(session.get("id", "")),
-            float(expires_at) if isinstance(expires_at, int | float) else 0.0,
+            float(expires_at) if isinstance(expires_at, int | float) and 0 <= expires_at <= _LARGEST else 0.0,
             self.profile.silence_wait_ms(session),
         )
         return (ready,)
@@ -401,6 +406,9 @@ def _number(message: dict[str, Any], key: str) -> float:
     value = message[key]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _MalformedError
+    # Python's JSON takes NaN, Infinity and integers of any length.
+    if not -_LARGEST <= value <= _LARGEST:
+        raise _MalformedError
     return float(value)
 
 
@@ -413,7 +421,7 @@ def _usage(usage: object) -> ev.Usage:
         value: object = usage
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
-        return value if isinstance(value, int) else 0
+        return value if isinstance(value, int) and 0 < value <= _LARGEST else 0
 
     given, cached = "input_token_details", "cached_tokens_details"
     return ev.Usage(
