@@ -13,6 +13,7 @@ import typer
 
 from ariagent import __version__, config, logs
 from ariagent.errors import AriagentError, ConfigurationError
+from ariagent.lab.command import call
 
 T = TypeVar("T")
 
@@ -75,6 +76,9 @@ def _first(group: BaseExceptionGroup[AriagentError]) -> AriagentError:
         error = error.exceptions[0]
     assert isinstance(error, AriagentError)
     return error
+
+
+app.command()(call)
 
 
 @app.command()

@@ -1,0 +1,386 @@
+"""A synthetic caller: places a call, follows a script, measures every turn.
+
+    report = await hold_call(settings, plan, narrator)
+
+A turn's latency is counted as the caller has it: from the last loud frame of its speech, when it is handed to
+Asterisk, to the first loud frame of the answer, when it arrives. What the agent said is recognised beside the call;
+``expect`` is judged as soon as the words are there and does not hold the conversation up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ariagent.config import Settings
+from ariagent.errors import AriError, ConfigurationError
+from ariagent.lab import script as do
+from ariagent.lab.ears import Utterance
+from ariagent.lab.leg import CAUSES, Leg
+from ariagent.lab.line import Line
+from ariagent.lab.packages import default_lab_dir, ensure_tool
+from ariagent.lab.recognise import Recogniser, available, has_phrase
+from ariagent.lab.report import After, CallReport, Digits, Entry, Failure, Interruption, Narrator, Turn
+from ariagent.lab.voice import Voice, recording
+
+T = TypeVar("T")
+
+RECOGNITION_LIMIT_S = 60.0
+"""For what is still to be recognised when the call is over."""
+PAUSE_S = 0.3
+"""The agent has finished a remark when it is quiet for this long while the caller speaks."""
+STOPPED_S = 0.5
+"""An interrupted agent that is quiet for this long has stopped; its answer to the interruption comes later."""
+NOISE_S = 0.1
+"""What the agent says in less is no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    """Whom to call and what to do. Times in seconds."""
+
+    extension: str
+    script: do.Script
+    context: str = "ariagent-internal"
+    caller_id: str = "5550100"
+    answer_within_s: float = 30.0
+    timeout_s: float = 180.0
+    """For the whole call."""
+    record_dir: Path | None = None
+    """Gets ``call.wav`` (left the caller, right the agent) and ``call.json``."""
+    lab_dir: Path | None = None
+    """Where flite is looked for when the machine has none; speech is kept there when it exists."""
+
+
+class StepFailedError(Exception):
+    """A step did not go as the script expects; the message says how."""
+
+
+async def hold_call(settings: Settings, plan: CallPlan, narrator: Narrator) -> CallReport:
+    """Hold one call from its first ring to its end. Nothing of it is left in Asterisk afterwards, also when cancelled.
+
+    Raises ConfigurationError for what is wrong before the call, AriError where Asterisk cannot be reached; everything
+    that goes otherwise than expected in the call itself is in the report.
+    """
+    async with Recogniser() as recogniser, Leg(settings.asterisk, settings.audiosocket) as leg:
+        fmt = await leg.connect()
+        line = Line(fmt, keep=plan.record_dir is not None)
+        caller = _Caller(plan, leg, line, recogniser, narrator)
+        await caller.rehearse()
+        await leg.prepare(line)
+        try:
+            await caller.hold()
+        finally:
+            narrator.end()
+    if plan.record_dir is not None:
+        caller.report.recording = str(plan.record_dir / "call.wav")
+        await asyncio.to_thread(_keep, plan.record_dir, line, caller.report)
+    return caller.report
+
+
+def _keep(folder: Path, line: Line, report: CallReport) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        line.write(folder / "call.wav")
+        (folder / "call.json").write_text(json.dumps(report.document(), indent=1) + "\n")
+    except OSError as error:
+        raise ConfigurationError(f"the recording cannot be written: {error}") from None
+
+
+class _Caller:
+    """One call while it is held."""
+
+    def __init__(self, plan: CallPlan, leg: Leg, line: Line, recogniser: Recogniser, narrator: Narrator) -> None:
+        self._plan = plan
+        self._leg = leg
+        self._line = line
+        self._ear = line.ear
+        self._recogniser = recogniser
+        self._narrator = narrator
+        self._speech: dict[int, bytes] = {}
+        self._began_at = 0.0
+        self._deadline = 0.0
+        self._since: tuple[float, After] | None = None
+        """What the latency of the next answer counts from."""
+        self._last_answer: asyncio.Task[Turn] | None = None
+        self._beside: set[asyncio.Task[Any]] = set()
+        self.report = CallReport(plan.extension, leg.channel, str(line.format))
+        self.report.recognition = "approximate" if available() else "none"
+
+    async def rehearse(self) -> None:
+        """Make everything that will be said, before the call: synthesis must not show up as the caller's hesitation."""
+        plan, fmt = self._plan, self._line.format
+        lab_dir = plan.lab_dir or default_lab_dir()
+        flite: list[str] = []
+        if any(isinstance(step, do.Say | do.Interrupt) for step in plan.script.steps):
+            flite = await asyncio.to_thread(ensure_tool, "flite", lab_dir)
+        voice = Voice(flite, plan.script.voice, fmt, lab_dir / "speech" if lab_dir.is_dir() else None)
+        for index, step in enumerate(plan.script.steps):
+            try:
+                match step:
+                    case do.Say() | do.Interrupt():
+                        self._speech[index] = await voice.say(step.text)
+                    case do.Play():
+                        self._speech[index] = await asyncio.to_thread(recording, step.path, fmt)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{plan.script.place(index)}: {error}", remedy=error.remedy) from None
+
+    # -- the call ---------------------------------------------------------------------------------
+
+    async def hold(self) -> None:
+        """Call, do the steps, hang up, wait for what is still to be recognised."""
+        report, plan = self.report, self._plan
+        self._began_at = time.monotonic()
+        self._deadline = self._began_at + plan.timeout_s
+        try:
+            if await self._call():
+                await self._steps()
+            if not self._leg.left.is_set():
+                report.ended_by = "caller"
+                await self._leg.hang_up()
+            report.duration_s = self._now()
+            self._close_utterance(interrupted=False)
+            self._say_how_it_ended()
+            if self._beside:
+                await asyncio.wait(self._beside, timeout=RECOGNITION_LIMIT_S)
+        finally:
+            for task in self._beside:
+                task.cancel()
+        for task in self._beside:
+            if task.done() and not task.cancelled() and (fault := task.exception()) is not None:
+                raise fault
+        if report.failures and report.outcome == "ok":
+            report.outcome = "failed"
+
+    async def _call(self) -> bool:
+        """Place the call; returns whether it was answered."""
+        plan, leg = self._plan, self._leg
+        endpoint = f"Local/{plan.extension}@{plan.context}/n"
+        self._narrate("caller", f"(calls {endpoint}, audio {self.report.audio})")
+        try:
+            await leg.place(endpoint, caller_id=plan.caller_id, ring_s=plan.answer_within_s)
+        except AriError as error:
+            return self._not_answered(error.line)
+        limit = min(self._began_at + plan.answer_within_s + 5.0, self._deadline)
+        await self._line.until(lambda now: leg.answered.is_set() or leg.left.is_set() or None, limit)
+        if leg.answered_at is None or not leg.answered.is_set():
+            return self._not_answered(leg.lost or self._why_not_answered())
+        self.report.answered_after_ms = 1000 * (leg.answered_at - self._began_at)
+        self._since = (leg.answered_at, "answer")
+        self._narrate("agent", "(answers)", self.report.answered_after_ms, at_s=leg.answered_at - self._began_at)
+        return True
+
+    def _why_not_answered(self) -> str:
+        plan, leg = self._plan, self._leg
+        if not leg.left.is_set():
+            return f"still ringing after {plan.answer_within_s:g} s"
+        if not leg.cause:
+            return f"refused at once: is there an extension {plan.extension} in the context {plan.context}?"
+        return CAUSES.get(leg.cause, f"Q.850 cause {leg.cause}")
+
+    def _not_answered(self, cause: str) -> bool:
+        self.report.outcome = "not_answered"
+        self._fail("call", cause)
+        return False
+
+    async def _steps(self) -> None:
+        script = self._plan.script
+        for index, step in enumerate(script.steps):
+            place = script.place(index)
+            try:
+                await self._step(index, step, place)
+            except StepFailedError as error:
+                self._fail(place, str(error))
+                return
+            except AriError as error:
+                self._fail(place, error.line)
+                return
+
+    async def _step(self, index: int, step: do.Step, place: str) -> None:
+        if self._leg.left.is_set() and not isinstance(step, do.HangUp | do.ExpectHangup | do.Expect):
+            raise StepFailedError(self._leg.lost or "the other side had hung up")
+        match step:
+            case do.Say(text=text):
+                await self._speak(self._speech[index], text)
+            case do.Play(path=path):
+                await self._speak(self._speech[index], f"({path.name})")
+            case do.WaitAnswer():
+                await self._wait_answer(step)
+            case do.Interrupt():
+                await self._interrupt(step, self._speech[index])
+            case do.Press(digits=digits):
+                await self._press(digits)
+            case do.Silence(duration_s=duration_s):
+                await self._line.until(lambda now: self._leg.left.is_set() or None, time.monotonic() + duration_s)
+            case do.Expect():
+                self._expect(step, place)
+            case do.HangUp():
+                self.report.ended_by = None if self._leg.left.is_set() else "caller"
+                await self._leg.hang_up()
+            case do.ExpectHangup(within_s=within_s):
+                if not await self._wait(lambda now: self._leg.left.is_set() or None, within_s):
+                    raise StepFailedError(f"the other side did not hang up within {within_s:g} s")
+
+    # -- steps ------------------------------------------------------------------------------------
+
+    async def _speak(self, pcm: bytes, text: str) -> None:
+        """Say something to its last sound."""
+        if self._ear.quiet_s(time.monotonic()) >= PAUSE_S:
+            self._close_utterance(interrupted=False)
+        self._line.say(pcm)
+        self._narrate("caller", text)
+        turn = Turn("caller", self._now(), self._now(), text)
+        self.report.turns.append(turn)
+        await self._spoken(turn)
+
+    async def _spoken(self, turn: Turn) -> None:
+        line = self._line
+        await self._wait(lambda now: (not line.talking) or None, float("inf"))
+        if line.began_at is not None and line.last_loud_at is not None:
+            turn.start_s, turn.end_s = line.began_at - self._began_at, line.last_loud_at - self._began_at
+            self._since = (line.last_loud_at, "speech")
+        if self._line.ended or line.talking:
+            raise StepFailedError(self._why_not("the line did not take what was to be said"))
+
+    async def _wait_answer(self, step: do.WaitAnswer) -> None:
+        ear = self._ear
+        spoke_at = self._line.began_at
+        if ear.last_loud_at is not None and spoke_at is not None and ear.last_loud_at < spoke_at:
+            self._close_utterance(interrupted=False)  # said before the caller spoke: no answer to that
+        began = await self._wait(lambda now: ear.began_at, step.within_s)
+        if began is None:
+            raise StepFailedError(self._why_not(f"no answer within {step.within_s:g} s"))
+
+        def over(now: float) -> bool | None:
+            if ear.quiet_s(now) < step.quiet_s and not self._leg.left.is_set():
+                return None
+            return True
+
+        if await self._wait(over, float("inf")) is None:
+            raise StepFailedError("the agent did not stop talking before the call's time was up")
+        self._close_utterance(interrupted=False)
+
+    async def _interrupt(self, step: do.Interrupt, pcm: bytes) -> None:
+        ear, line = self._ear, self._line
+        if ear.quiet_s(time.monotonic()) >= PAUSE_S:
+            self._close_utterance(interrupted=False)
+        began_at = await self._wait(lambda now: ear.began_at, 10.0)
+        if began_at is None:
+            raise StepFailedError(self._why_not("the agent did not speak, so it cannot be interrupted"))
+        await self._wait(lambda now: now >= began_at + step.after_s or None, float("inf"))
+        if ear.last_loud_at is None or ear.quiet_s(time.monotonic()) > 2 * STOPPED_S:
+            spoke_s = (ear.last_loud_at or began_at) - began_at
+            raise StepFailedError(f"the agent spoke for {spoke_s:.1f} s only, too short to interrupt")
+        # The agent's words until here come first in the account; they end where it stops.
+        self._line.say(pcm)
+        entry = Entry(self._now(), "caller", f"{step.text}  (interrupts)")
+        turn = Turn("caller", self._now(), self._now(), step.text)
+        spoke_at = await self._wait(lambda now: line.began_at, 5.0)
+        if spoke_at is None:
+            raise StepFailedError(self._why_not("the interruption could not be said"))
+        stopped = await self._wait(
+            lambda now: ear.last_loud_at if ear.quiet_s(now) >= STOPPED_S else None, step.stop_within_s + STOPPED_S
+        )
+        self._close_utterance(interrupted=stopped is not None)
+        self.report.turns.append(turn)
+        self._narrator.add(entry)
+        await self._spoken(turn)
+        if stopped is None:
+            raise StepFailedError(f"the agent was still talking {step.stop_within_s:g} s after the caller began to")
+        stopped_after_ms = max(0.0, 1000 * (stopped - spoke_at))
+        self.report.interruptions.append(Interruption(spoke_at - self._began_at, stopped_after_ms))
+        self._narrate("agent", f"(stops {stopped_after_ms:.0f} ms after the caller began to speak)")
+
+    async def _press(self, digits: str) -> None:
+        if self._ear.quiet_s(time.monotonic()) >= PAUSE_S:
+            self._close_utterance(interrupted=False)
+        await self._leg.press(digits)
+        self._since = (time.monotonic(), "digits")
+        self.report.digits.append(Digits(self._now(), digits))
+        self._narrate("caller", f"(presses {digits})")
+
+    def _expect(self, step: do.Expect, place: str) -> None:
+        answer = self._last_answer
+        if answer is None:
+            self._fail(place, "the agent has not said anything")
+            return
+        self._run_beside(self._judge(answer, step, place))
+
+    async def _judge(self, answer: asyncio.Task[Turn], step: do.Expect, place: str) -> None:
+        turn = await asyncio.shield(answer)
+        wanted = (" or " if step.any_of else " and ").join(f'"{word}"' for word in step.words)
+        if turn.text is None:
+            remedy = "install the extra ariagent[sandbox] (pocketsphinx)"
+            self._fail(place, f"cannot tell whether {wanted} was said without a recogniser: {remedy}")
+            return
+        found = [has_phrase(turn.text, word) for word in step.words]
+        if not (any(found) if step.any_of else all(found)):
+            self._fail(place, f'expected {wanted}, understood "{turn.text}"')
+
+    # -- small things -----------------------------------------------------------------------------
+
+    async def _wait(self, found: Callable[[float], T | None], within_s: float) -> T | None:
+        """Ask ``found(now)`` until it returns something; None when time, the call's time, or the call is over."""
+        return await self._line.until(found, min(time.monotonic() + within_s, self._deadline))
+
+    def _why_not(self, otherwise: str) -> str:
+        if self._leg.left.is_set():
+            return self._leg.lost or "the other side hung up"
+        if self._line.ended:
+            return f"the audio connection ended: {self._line.ended}"
+        if time.monotonic() >= self._deadline:
+            return f"the call took longer than {self._plan.timeout_s:g} s"
+        return otherwise
+
+    def _now(self) -> float:
+        """Seconds since the call was placed."""
+        return time.monotonic() - self._began_at
+
+    def _narrate(self, who: str, text: str, latency_ms: float | None = None, at_s: float | None = None) -> None:
+        self._narrator.add(Entry(self._now() if at_s is None else at_s, who, text, latency_ms))
+
+    def _fail(self, step: str, cause: str) -> None:
+        self.report.failures.append(Failure(step, cause))
+        self._narrate("FAILED", f"{step}: {cause}")
+
+    def _run_beside(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._beside.add(task)
+        return task
+
+    def _say_how_it_ended(self) -> None:
+        if self.report.outcome == "not_answered":
+            return
+        by_caller = self.report.ended_by == "caller"
+        self.report.ended_by = "caller" if by_caller else "other side"
+        self._narrate("caller" if by_caller else "agent", "(hangs up)")
+
+    def _close_utterance(self, *, interrupted: bool) -> None:
+        """What the agent has said so far is a turn."""
+        utterance = self._ear.take()
+        if utterance is None or (utterance.duration_s < NOISE_S and not interrupted):
+            return
+        turn = Turn("agent", utterance.began_at - self._began_at, utterance.ended_at - self._began_at)
+        turn.interrupted = interrupted
+        if self._since is not None:
+            since, turn.after = self._since
+            self._since = None
+            if utterance.began_at >= since:
+                turn.latency_ms = 1000 * (utterance.began_at - since)
+        self.report.turns.append(turn)
+        entry = Entry(turn.start_s, "agent", "", turn.latency_ms, ready=False)
+        self._narrator.add(entry)
+        self._last_answer = self._run_beside(self._recognised(turn, utterance, entry))
+
+    async def _recognised(self, turn: Turn, utterance: Utterance, entry: Entry) -> Turn:
+        turn.text = await self._recogniser.words(utterance.pcm, self._line.format)
+        cut = " ..." if turn.interrupted else ""
+        entry.text = (turn.text or f"(speaking {utterance.duration_s:.1f} s)") + cut
+        entry.ready = True
+        self._narrator.update()
+        return turn

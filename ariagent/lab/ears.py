@@ -1,0 +1,105 @@
+"""What a synthetic caller hears: speech told from silence by its energy. CORE.
+
+Frames come with the time they arrived at. The level that counts as speech follows the line's own noise between
+``QUIETEST_DBFS`` and ``LOUDEST_DBFS``: digital silence and the hiss of G.711 are both silence.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ariagent.audio.format import FRAME_MS, AudioFormat
+
+QUIETEST_DBFS = -45.0
+LOUDEST_DBFS = -35.0
+"""Bounds of the level from which a frame is loud."""
+ABOVE_NOISE_DB = 12.0
+NOISE_WINDOW_MS = 3000
+"""The noise is the quietest frame of this long: people pause more often."""
+ONSET_FRAMES = 3
+"""So many loud frames within twice as many begin an utterance; fewer are a click."""
+PREROLL_MS = 200
+"""Audio kept from before an utterance, for the recogniser."""
+_FLOOR_DBFS = -96.0
+
+
+def level_dbfs(pcm: bytes) -> float:
+    """RMS level of 16-bit samples relative to full scale; -96 for digital silence and for no samples."""
+    samples = np.frombuffer(pcm, "<i2").astype(np.float32)
+    power = float(np.dot(samples, samples)) / max(len(samples), 1)
+    return max(_FLOOR_DBFS, float(10 * np.log10(power / 32768**2))) if power > 0 else _FLOOR_DBFS
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """A stretch of speech with the pauses in it; ends with the last loud frame. Times are arrival times, in seconds."""
+
+    began_at: float
+    ended_at: float
+    pcm: bytes
+    """In the ear's format, a little before and after included."""
+
+    @property
+    def duration_s(self) -> float:
+        """From the arrival of the first loud frame to that of the last."""
+        return self.ended_at - self.began_at
+
+
+@dataclass(slots=True)
+class _Open:
+    began_at: float
+    last_loud_at: float
+    pieces: list[bytes] = field(default_factory=list)
+
+
+class Ear:
+    """Listens to one side of a call. An utterance goes on over any pause until it is taken."""
+
+    def __init__(self, fmt: AudioFormat) -> None:
+        self._format = fmt
+        self._levels: deque[float] = deque(maxlen=NOISE_WINDOW_MS // FRAME_MS)
+        self._recent: deque[tuple[bytes, float, bool]] = deque(maxlen=max(2 * ONSET_FRAMES, PREROLL_MS // FRAME_MS))
+        self._open: _Open | None = None
+        self.threshold_dbfs = QUIETEST_DBFS
+
+    @property
+    def began_at(self) -> float | None:
+        """When the utterance that is open began: its first loud frame. None when there is none."""
+        return self._open.began_at if self._open else None
+
+    @property
+    def last_loud_at(self) -> float | None:
+        """When the last loud frame of the open utterance arrived."""
+        return self._open.last_loud_at if self._open else None
+
+    def quiet_s(self, now: float) -> float:
+        """For how long the open utterance has been silent; infinite when none is open. Needs no frames to grow."""
+        return now - self._open.last_loud_at if self._open else float("inf")
+
+    def heard(self, pcm: bytes, now: float) -> None:
+        """A frame that arrived at ``now``."""
+        level = level_dbfs(pcm)
+        self._levels.append(level)
+        noise = min(self._levels)
+        self.threshold_dbfs = min(max(noise + ABOVE_NOISE_DB, QUIETEST_DBFS), LOUDEST_DBFS)
+        loud = level >= self.threshold_dbfs
+        if self._open is not None:
+            self._open.pieces.append(pcm)
+            if loud:
+                self._open.last_loud_at = now
+            return
+        self._recent.append((pcm, now, loud))
+        onset = [at for _, at, was_loud in list(self._recent)[-2 * ONSET_FRAMES :] if was_loud]
+        if len(onset) >= ONSET_FRAMES:
+            self._open = _Open(onset[0], now, [piece for piece, _, _ in self._recent])
+            self._recent.clear()
+
+    def take(self) -> Utterance | None:
+        """Close the open utterance and return it; None when there is none."""
+        if self._open is None:
+            return None
+        opened, self._open = self._open, None
+        return Utterance(opened.began_at, opened.last_loud_at, b"".join(opened.pieces))

@@ -1,0 +1,115 @@
+"""The words of an answer, approximately: pocketsphinx with its general English model, in a process of its own.
+
+Recognising takes about a third of the audio's length on one core and would hold up the audio of the call, so it has
+its own process at low priority, one utterance at a time. ``python -m ariagent.lab.recognise`` is that process: it reads
+``rate, length`` (two big-endian 32-bit numbers) and so many bytes of PCM, and writes one line of JSON for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import os
+import struct
+import sys
+from difflib import SequenceMatcher
+from typing import Self
+
+from ariagent.audio.format import AudioFormat
+
+MODEL_HZ = 16_000
+SIMILAR = 0.75
+"""How alike two phrases must be to count as the same, from 0 to 1."""
+_HEADER = struct.Struct(">II")
+
+
+def available() -> bool:
+    """Whether pocketsphinx is installed (it comes with the extra ``ariagent[sandbox]``)."""
+    return importlib.util.find_spec("pocketsphinx") is not None
+
+
+class Recogniser:
+    """The process, as an async context manager. ``words`` may be asked for several utterances; they queue up."""
+
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+        self._turn = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        if available():
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", __name__),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                # Ctrl-C is for the caller, which then ends this process in its own time.
+                start_new_session=True,
+            )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    async def words(self, pcm: bytes, fmt: AudioFormat) -> str | None:
+        """What was said, in lower case; empty for nothing intelligible, None when there is no recogniser."""
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
+            return None
+        async with self._turn:
+            try:
+                process.stdin.write(_HEADER.pack(fmt.rate_hz, len(pcm)) + pcm)
+                await process.stdin.drain()
+                line = await process.stdout.readline()
+            except (ConnectionError, BrokenPipeError):
+                return None
+        return str(json.loads(line)["words"]) if line else None
+
+
+def spoken(text: str) -> list[str]:
+    """The words of a text, in lower case, without punctuation."""
+    return "".join(letter if letter.isalnum() or letter == "'" else " " for letter in text.lower()).split()
+
+
+def has_phrase(text: str, phrase: str) -> bool:
+    """Whether ``text`` has words that sound about like ``phrase``: recognition on a telephone line is never exact."""
+    words, wanted = spoken(text), spoken(phrase)
+    if not wanted:
+        return False
+    joined = "".join(wanted)
+    for width in {max(1, len(wanted) - 1), len(wanted), len(wanted) + 1}:
+        for at in range(len(words) - width + 1):
+            if SequenceMatcher(None, "".join(words[at : at + width]), joined).ratio() >= SIMILAR:
+                return True
+    return False
+
+
+def _serve() -> None:
+    import numpy as np
+    import soxr
+    from pocketsphinx import Decoder
+
+    with contextlib.suppress(OSError):
+        os.nice(5)
+    decoder = Decoder(samprate=MODEL_HZ, loglevel="FATAL")
+    source, sink = sys.stdin.buffer, sys.stdout
+    while len(header := source.read(_HEADER.size)) == _HEADER.size:
+        rate_hz, length = _HEADER.unpack(header)
+        samples = np.frombuffer(source.read(length), "<i2")
+        pcm = soxr.resample(samples, rate_hz, MODEL_HZ).astype("<i2").tobytes()
+        decoder.start_utt()
+        if pcm:
+            decoder.process_raw(pcm, full_utt=True)
+        decoder.end_utt()
+        found = decoder.hyp()
+        sink.write(json.dumps({"words": found.hypstr if found else ""}) + "\n")
+        sink.flush()
+
+
+if __name__ == "__main__":
+    _serve()

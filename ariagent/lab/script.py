@@ -1,0 +1,270 @@
+"""What a synthetic caller does, step by step: the vocabulary, and its YAML file, read strictly.
+
+    voice: kal16                        # a flite voice; default kal16
+    steps:
+      - wait_answer: {within: 8}        # until the agent has spoken and fallen quiet (quiet: 0.8 s by default)
+      - say: What are your opening hours?
+      - play: question.wav              # beside this file; any mono or stereo 16-bit WAV
+      - wait_answer
+      - expect: {words: [monday, friday], any: true}
+      - interrupt: {after: 1.5, say: Wait a moment., stop_within: 2}
+      - press: "1"
+      - silence: 2
+      - hangup
+      - expect_hangup: {within: 10}
+
+Times are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+
+from ariagent import yamlfile
+from ariagent.config import Section
+from ariagent.errors import ConfigurationError
+
+SCRIPTS = Path(__file__).parent / "scripts"
+DEFAULT_SCRIPT = SCRIPTS / "default.yaml"
+DEFAULT_VOICE = "kal16"
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Speak a text; the step is over when its last sound was sent."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """The same with a recording."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class WaitAnswer:
+    """Wait until the agent has spoken and then been quiet for ``quiet_s``. Fails when it does not begin in time."""
+
+    within_s: float = 10.0
+    quiet_s: float = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """Wait for the agent to speak, let it for ``after_s``, then talk over it. Fails when it does not stop in time."""
+
+    after_s: float
+    text: str
+    stop_within_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """Press keys of the telephone."""
+
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Say nothing for a while."""
+
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """The last answer has these words (phrases are allowed), or one of them. Judged as soon as it is recognised."""
+
+    words: tuple[str, ...]
+    any_of: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """The caller hangs up."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectHangup:
+    """The other side hangs up. Fails when it does not in time."""
+
+    within_s: float = 10.0
+
+
+Step = Say | Play | WaitAnswer | Interrupt | Press | Silence | Expect | HangUp | ExpectHangup
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Steps in order. ``places[i]`` tells where step i was written, for messages."""
+
+    steps: tuple[Step, ...]
+    voice: str = DEFAULT_VOICE
+    source: str = "script"
+    places: tuple[str, ...] = ()
+
+    def place(self, index: int) -> str:
+        """``file:line: step 3 (say)``; ``index`` counts from 0."""
+        where = f"{Path(self.places[index]).name}: " if index < len(self.places) else ""
+        return f"{where}step {index + 1} ({_NAMES[type(self.steps[index])]})"
+
+
+_NAMES: dict[type, str] = {
+    Say: "say",
+    Play: "play",
+    WaitAnswer: "wait_answer",
+    Interrupt: "interrupt",
+    Press: "press",
+    Silence: "silence",
+    Expect: "expect",
+    HangUp: "hangup",
+    ExpectHangup: "expect_hangup",
+}
+_BARE = ("wait_answer", "hangup", "expect_hangup")
+"""Steps that may be written without anything behind them."""
+
+Text = Annotated[str, Field(min_length=1, max_length=2000)]
+Seconds = Annotated[float, Field(gt=0, le=600)]
+
+
+class _WaitAnswer(Section):
+    within: Seconds = 10.0
+    quiet: Seconds = 0.8
+
+
+class _Interrupt(Section):
+    after: Annotated[float, Field(ge=0, le=600)]
+    say: Text
+    stop_within: Seconds = 2.0
+
+
+class _Expect(Section):
+    words: Annotated[tuple[Text, ...], Field(min_length=1)]
+    any: bool = False
+
+    @field_validator("words")
+    @classmethod
+    def _have_letters(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        for word in words:
+            if not any(letter.isalnum() for letter in word):
+                raise ValueError(f"{word!r} is no word")
+        return words
+
+
+class _Nothing(Section):
+    pass
+
+
+class _ExpectHangup(Section):
+    within: Seconds = 10.0
+
+
+class _StepKeys(Section):
+    """One step of the file: exactly one of these keys."""
+
+    say: Text | None = None
+    play: Text | None = None
+    wait_answer: _WaitAnswer | None = None
+    interrupt: _Interrupt | None = None
+    press: Annotated[str, Field(pattern=r"^[0-9A-Da-d*#]{1,32}$")] | None = None
+    silence: Seconds | None = None
+    expect: _Expect | None = None
+    hangup: _Nothing | None = None
+    expect_hangup: _ExpectHangup | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_step(cls, value: object) -> object:
+        known = ", ".join(_NAMES.values())
+        if isinstance(value, str) and value in _BARE:
+            return {value: {}}
+        if not isinstance(value, dict) or len(value) != 1:
+            raise ValueError(f"a step is one of: {known}")
+        key, content = next(iter(value.items()))
+        if content is None and key in _BARE:
+            return {key: {}}
+        if content is None:
+            raise ValueError(f"{key} needs something behind it")
+        return value
+
+    @field_validator("press", mode="before")
+    @classmethod
+    def _digits_are_text(cls, value: object) -> object:
+        if isinstance(value, int):
+            raise ValueError(f'write the keys in quotes, "{value}", or YAML reads them as a number')
+        return value
+
+    @field_validator("play")
+    @classmethod
+    def _file_exists(cls, value: str, info: ValidationInfo) -> str:
+        folder = info.context or Path()
+        if not (folder / value).is_file():
+            raise ValueError(f"there is no such file: {folder / value}")
+        return str(folder / value)
+
+    def step(self) -> Step:
+        """The step in the caller's vocabulary."""
+        match self:
+            case _StepKeys(say=str(text)):
+                return Say(text)
+            case _StepKeys(play=str(path)):
+                return Play(Path(path))
+            case _StepKeys(wait_answer=_WaitAnswer(within=within, quiet=quiet)):
+                return WaitAnswer(within, quiet)
+            case _StepKeys(interrupt=_Interrupt(after=after, say=text, stop_within=within)):
+                return Interrupt(after, text, within)
+            case _StepKeys(press=str(digits)):
+                return Press(digits.upper())
+            case _StepKeys(silence=float(duration)):
+                return Silence(duration)
+            case _StepKeys(expect=_Expect(words=words, any=any_of)):
+                return Expect(words, any_of)
+            case _StepKeys(expect_hangup=_ExpectHangup(within=within)):
+                return ExpectHangup(within)
+        return HangUp()
+
+
+class _ScriptFile(Section):
+    voice: Literal["kal", "kal16", "awb", "rms", "slt"] = "kal16"
+    steps: Annotated[tuple[_StepKeys, ...], Field(min_length=1)]
+
+
+def load_script(path: Path = DEFAULT_SCRIPT) -> Script:
+    """Read a script. Raises ConfigurationError with ``file:line: key: what is wrong``, one a line."""
+    return _judge(path, *yamlfile.read(path, remedy="Name one with --script FILE"))
+
+
+def parse_script(text: str, source: Path) -> Script:
+    """A script from the text of its file; recordings are looked for beside ``source``."""
+    return _judge(source, *yamlfile.parse(source, text))
+
+
+def _judge(path: Path, tree: dict[str, Any], lines: dict[yamlfile.KeyPath, str]) -> Script:
+    try:
+        script = _ScriptFile.model_validate(tree, context=path.parent)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(yamlfile.explain(str(path), lines, error, _known_here))) from None
+    places = tuple(lines[("steps", index)] for index in range(len(script.steps)))
+    return Script(tuple(keys.step() for keys in script.steps), script.voice, str(path), places)
+
+
+_SECTIONS: dict[str, type[Section]] = {
+    "wait_answer": _WaitAnswer,
+    "interrupt": _Interrupt,
+    "expect": _Expect,
+    "expect_hangup": _ExpectHangup,
+}
+
+
+def _known_here(path: yamlfile.KeyPath) -> str:
+    model: type[Section] = _ScriptFile if len(path) == 1 else _StepKeys
+    if len(path) == 4:
+        model = _SECTIONS.get(str(path[2]), _Nothing)
+    return f" (known here: {', '.join(model.model_fields) or 'none'})"
