@@ -84,10 +84,10 @@ class SandboxSession:
         """The ``count``-th event of this type to the client; it may be gone already. Raises TimeoutError."""
         return await self._nth(self.sent_events, kind, timeout, count)
 
-    async def wait_sent_at(self, kind: str, timeout: float = 5.0) -> float:
-        """When the first event of this type went out (``time.monotonic()``). Raises TimeoutError."""
-        await self.wait_sent(kind, timeout)
-        return next(at for at, event in zip(self.sent_at, self.sent, strict=True) if event.get("type") == kind)
+    async def wait_sent_at(self, kind: str, timeout: float = 5.0, *, count: int = 1) -> float:
+        """When the ``count``-th event of this type left, by time.monotonic(). Raises TimeoutError."""
+        event = await self.wait_sent(kind, timeout, count=count)
+        return next(at for at, sent in zip(self.sent_at, self.sent, strict=True) if sent is event)
 
     async def wait_appended(self, ms: float, timeout: float = 5.0) -> None:
         """Until so much audio has arrived. Raises TimeoutError."""

@@ -253,6 +253,7 @@ class _Driver:
         slow = options.faults.get("slow_reader")
         self._pause_seconds = slow.number(200) / 1000 if slow else 0.0
         self._over = False
+        self._armed_for = 0.0
 
     async def run(self) -> None:
         """Until the connection is gone."""
@@ -296,11 +297,13 @@ class _Driver:
                 self._abort(command)
         deadline = self._core.next_deadline()
         if self._timer is not None:
-            if deadline == self._timer.when():
+            # Kept apart: a uvloop handle that is due at once does not say when.
+            if deadline == self._armed_for:
                 return
             self._timer.cancel()
             self._timer = None
         if deadline is not None and not self._over:
+            self._armed_for = deadline
             self._timer = self._loop.call_at(deadline, self._wake)
 
     def _wake(self) -> None:
