@@ -152,7 +152,8 @@ class Hearing:
             "input_audio_buffer.speech_stopped", audio_end_ms=end_tick // TICKS_PER_MS, item_id=item_id
         )
         item = self._commit(item_id, self._cut(start_tick, end_tick), now)
-        if (self._state.turn_detection or {}).get("create_response") and self._reflex is None:
+        wanted = (self._state.turn_detection or {}).get("create_response") and not self._state.is_transcription
+        if wanted and self._reflex is None:
             self._turn_ended(item, now)
 
     def commit(self, now: float) -> None:
@@ -232,4 +233,5 @@ class Hearing:
         self._state.voiced_silence.add(item_id)
         self._forget_turn()
         item = self._commit(item_id, self._cut(start, self.tick), now)
-        self._turn_ended(item, now)
+        if not self._state.is_transcription:
+            self._turn_ended(item, now)

@@ -68,7 +68,7 @@ class Session:
         self._limits = Limits(options.models, options.idle_timeout_min_ms)
         self._transcripts = Transcripts(self.state)
         self.responding = Responding(self.state, self._response_done)
-        reflex = self.responding.reflex if options.detector == "reflex" else None
+        reflex = self.responding.reflex if options.detector == "reflex" and not transcription else None
         self.hearing = Hearing(
             self.state, detector, self._transcripts, self._turn_started, self.responding.answer, reflex
         )
