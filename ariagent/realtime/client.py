@@ -39,6 +39,13 @@ def session_headers(settings: RealtimeSettings) -> dict[str, str]:
     return {**ours, **settings.headers} if key else dict(settings.headers)
 
 
+class _Connect(connect):
+    """Follows no redirection: it would take the key to another server."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 class RealtimeClient:
     """One model session on one WebSocket.
 
@@ -81,7 +88,7 @@ class RealtimeClient:
     async def _converse(self) -> list[Event]:
         url = session_url(self._settings, self.session.profile.model)
         async with asyncio.timeout(self._settings.connect_timeout_s) as patience:
-            connection = await connect(
+            connection = await _Connect(
                 url,
                 additional_headers=session_headers(self._settings),
                 user_agent_header="ariagent",
@@ -95,7 +102,11 @@ class RealtimeClient:
             )
             self._connection = connection
             try:
+                if self._closing:
+                    return []
                 async for message in connection:
+                    if self._closing:
+                        return []
                     for event in self.session.receive(message, self._loop.time()):
                         if isinstance(event, SessionReady):
                             patience.reschedule(None)
@@ -146,7 +157,7 @@ class RealtimeClient:
         self.flush()
 
     async def close(self) -> None:
-        """End the session; no event follows."""
+        """End the session; no event follows. A connection that is still being made ends as soon as it is."""
         self._closing = True
         if self._connection is not None:
             await self._connection.close()
