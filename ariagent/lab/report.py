@@ -128,7 +128,7 @@ class Narrator:
 
     def begin(self) -> None:
         """The heading of the columns."""
-        self._show(f"{'time':>7}  {'latency':>9}  {'who':<7}")
+        self._show(f"{'time, s':>7}  {'latency':>9}  {'who':<7}  what")
 
     def add(self, entry: Entry) -> None:
         """Something happened."""

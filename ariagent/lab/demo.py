@@ -1,0 +1,335 @@
+"""``make demo``: a conversation through a real Asterisk, offline, with every turn measured and every promise checked.
+
+Starts an Asterisk, the sandbox (a local Realtime server) and the service on free ports, calls 7000 (queue, seat,
+service, model and back) with the synthetic caller, and takes everything down again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import json
+import shlex
+import shutil
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
+
+from ariagent.config import AsteriskSettings, Settings
+from ariagent.errors import AriagentError, ConfigurationError
+from ariagent.lab import bed
+from ariagent.lab.asterisk import AsteriskInstance
+from ariagent.lab.caller import CallPlan, hold_call
+from ariagent.lab.packages import default_lab_dir, ensure_asterisk, ensure_tool, stderr_progress
+from ariagent.lab.recognise import available
+from ariagent.lab.report import CallReport, Narrator
+from ariagent.lab.script import SCRIPTS, load_script
+
+EXTENSION = "7000"
+FEWEST_TURNS = 4
+STOP_LIMIT_MS = 1500.0
+"""An interrupted agent is silent by then: turn detection takes most of it, ours is a few tens."""
+END_LIMIT_S = 10.0
+"""After the call, for the service and Asterisk to have cleared up."""
+TAIL_LINES = 15
+
+AGENT = {
+    "instructions": "You answer the telephone of Harbour Cycles, a bicycle repair shop. Be friendly and brief.",
+    "opening": "Hello, this is the automated assistant of Harbour Cycles. How can I help you?",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One promise, and whether it was kept."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What was found out about the call, besides what the caller noticed."""
+
+    log: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    """The service's events of the call: name and fields."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    queue_log: list[str] = field(default_factory=list)
+    channels_left: int = -1
+
+    def events(self, name: str) -> list[dict[str, str]]:
+        """The fields of every event of this name."""
+        return [fields for event, fields in self.log if event == name]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Hold the conversation; exit code 0 only if all of it went right."""
+    parser = argparse.ArgumentParser(prog="demo", description="Hold a conversation through a real Asterisk.")
+    parser.parse_args(argv)
+    lab_dir = default_lab_dir()
+    with _alone(lab_dir / "demo.lock"):
+        try:
+            return asyncio.run(_until_told(lab_dir))
+        except asyncio.CancelledError:
+            stderr_progress("ended by a signal; everything was stopped")
+            return 130
+
+
+async def _until_told(lab_dir: Path) -> int:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await _demo(lab_dir)
+
+
+async def _demo(lab_dir: Path) -> int:
+    program = await asyncio.to_thread(ensure_asterisk, lab_dir)
+    await asyncio.to_thread(ensure_tool, "flite", lab_dir)
+    if not available():
+        raise ConfigurationError(
+            "the recogniser is not installed", remedy="Run: pip install 'ariagent[sandbox]' (make demo does)"
+        )
+    folder = lab_dir / "demo"
+    shutil.rmtree(folder, ignore_errors=True)
+    began = time.monotonic()
+    logs = {
+        "Asterisk": folder / "asterisk" / "log" / "messages.log",
+        "sandbox": folder / "sandbox.log",
+        "service": folder / "service.log",
+    }
+    async with AsyncExitStack() as parts:
+        try:
+            asterisk = await parts.enter_async_context(AsteriskInstance(program, folder / "asterisk"))
+            stderr_progress(f"Asterisk {program.version} is up")
+            _, url = await parts.enter_async_context(bed.sandbox(folder))
+            stderr_progress("the sandbox, a local stand-in for the Realtime API, is up")
+            settings = {"realtime": {"url": url, "api_key": "sandbox"}, "agents": {"default": AGENT}}
+            service = await parts.enter_async_context(bed.service(asterisk, folder, settings))
+            stderr_progress(f"the service is up; set up in {time.monotonic() - began:.1f} s")
+            report = await _converse(asterisk, lab_dir)
+            evidence = await _gather(asterisk, service, report)
+        except AriagentError as error:
+            _write(f"\nFAILED: {error.line}\n")
+            _show_logs(logs)
+            return 1
+    return _conclude(report, evidence, logs, lab_dir / "demo.json")
+
+
+async def _converse(asterisk: AsteriskInstance, lab_dir: Path) -> CallReport:
+    settings = Settings(
+        asterisk=AsteriskSettings(
+            url=asterisk.ari_url, user=asterisk.ari_user, password=SecretStr(asterisk.ari_password)
+        )
+    )
+    plan = CallPlan(EXTENSION, load_script(SCRIPTS / "demo.yaml"), lab_dir=lab_dir)
+    _write(
+        f"\nA caller dials {EXTENSION}: dialplan, queue, an AI seat, the service, the model, and back.\n"
+        "Latency is from the last sound of the caller to the first of the answer. The agent's words are as a\n"
+        "small recogniser understood them on the line: approximate.\n\n"
+    )
+    narrator = Narrator(lambda line: _write(line + "\n"))
+    narrator.begin()
+    return await hold_call(settings, plan, narrator)
+
+
+# -- what the others noticed ----------------------------------------------------------------------
+
+
+async def _gather(asterisk: AsteriskInstance, service: bed.Process, report: CallReport) -> Evidence:
+    """Wait until the call is over for everybody, then read what they wrote down."""
+    found = Evidence()
+    deadline = time.monotonic() + END_LIMIT_S
+    while True:
+        found.log = list(service_events(service.log, report.channel))
+        found.channels_left = active_channels(await asterisk.cli("core show channels count"))
+        if (found.events("call.ended") and not found.channels_left) or time.monotonic() > deadline:
+            break
+        await asyncio.sleep(0.1)
+    found.metrics = await _metrics(service)
+    rows = asterisk.queue_log.read_text(errors="replace").splitlines()
+    found.queue_log = [row for row in rows if row.split("|")[1:2] == [f"{report.channel};2"]]
+    return found
+
+
+def service_events(log: str, call_id: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Name and fields of each of one call's events in the service's text log."""
+    for line in log.splitlines():
+        words = line.split(" ", 3)
+        if len(words) < 4:
+            continue
+        try:
+            fields = dict(word.partition("=")[::2] for word in shlex.split(words[3]))
+        except ValueError:
+            continue  # no event of ours: a traceback, a warning of Python's
+        if fields.get("call") == call_id:
+            yield words[2], fields
+
+
+def active_channels(output: str) -> int:
+    """The number in ``core show channels count``; -1 when there is none."""
+    words = output.split()
+    return int(words[0]) if len(words) > 1 and words[1] == "active" and words[0].isdigit() else -1
+
+
+async def _metrics(service: bed.Process) -> dict[str, float]:
+    """The service's own samples, by name and labels as ``/metrics`` has them."""
+    starting = await service.wait_for("service.starting")
+    port = dict(word.partition("=")[::2] for word in starting.split())["http_port"]
+    timeout = aiohttp.ClientTimeout(total=5)
+    async with (
+        aiohttp.ClientSession(timeout=timeout) as session,
+        session.get(f"http://127.0.0.1:{port}/metrics") as answer,
+    ):
+        text = await answer.text()
+    return samples(text)
+
+
+def samples(text: str) -> dict[str, float]:
+    """``name{label="value"}`` -> value for every sample whose name begins with ``ariagent_``, buckets left out."""
+    found = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name.startswith("ariagent_") and not sample.name.endswith(("_bucket", "_created")):
+                labels = ",".join(f'{key}="{value}"' for key, value in sample.labels.items())
+                found[sample.name + (f"{{{labels}}}" if labels else "")] = sample.value
+    return found
+
+
+# -- the verdict ----------------------------------------------------------------------------------
+
+
+def judge(report: CallReport, evidence: Evidence) -> list[Check]:
+    """Every promise of the demo."""
+    answers = [turn for turn in report.turns if turn.who == "agent" and turn.text]
+    stopped = [interruption.stopped_after_ms for interruption in report.interruptions]
+    cut_off = [fields for fields in evidence.events("turn.interrupted") if float(fields.get("heard_ms", 0)) > 0]
+    pressed = [fields["said"] for fields in evidence.events("turn.agent") if "pressed two" in fields.get("said", "")]
+    ended = evidence.events("call.ended")
+    ends = [f"{fields.get('result')} ({fields.get('reason')})" for fields in ended]
+    done = sum(value for name, value in evidence.metrics.items() if name.startswith("ariagent_calls_total{"))
+    rows = [row.split("|")[4] for row in evidence.queue_log]
+    return [
+        Check("the call was answered", report.answered_after_ms is not None, _ms(report.answered_after_ms)),
+        Check(f"at least {FEWEST_TURNS} answers", len(answers) >= FEWEST_TURNS, str(len(answers))),
+        Check(
+            "every answer had the expected words",
+            report.outcome == "ok",
+            "; ".join(f"{failure.step}: {failure.cause}" for failure in report.failures),
+        ),
+        Check(
+            f"the interrupted agent stopped within {STOP_LIMIT_MS:.0f} ms",
+            bool(stopped) and max(stopped) <= STOP_LIMIT_MS,
+            ", ".join(map(_ms, stopped)),
+        ),
+        Check(
+            "the service cut the model's memory where the caller stopped hearing",
+            bool(cut_off),
+            ", ".join(f"heard {fields['heard_ms']} ms, dropped {fields['dropped_ms']} ms" for fields in cut_off),
+        ),
+        Check("the pressed key reached the model", bool(evidence.events("call.digits") and pressed), *pressed[:1]),
+        Check(
+            "the call ended once, as it should",
+            len(ended) == 1 and ended[0].get("result") == "done" and done == 1,
+            ", ".join(ends),
+        ),
+        Check("the queue counted it as an agent's call", "CONNECT" in rows and rows[-1:] == ["COMPLETEAGENT"]),
+        Check("no channel is left in Asterisk", evidence.channels_left == 0, f"{evidence.channels_left}"),
+    ]
+
+
+def _conclude(report: CallReport, evidence: Evidence, logs: Mapping[str, Path], out: Path) -> int:
+    checks = judge(report, evidence)
+    ok = all(check.ok for check in checks)
+    _write("\n" + "\n".join(table(report, evidence.metrics)) + "\n\nqueue_log of the call\n")
+    _write("".join(f"  {row}\n" for row in evidence.queue_log) + "\n")
+    for check in checks:
+        detail = f": {check.detail}" if check.detail else ""
+        _write(f"{'ok    ' if check.ok else 'FAILED'}  {check.name}{detail}\n")
+    document = {
+        "ok": ok,
+        "checks": [asdict(check) for check in checks],
+        **report.document(),
+        "latency_ms": _spread(report.latencies_ms),
+        "metrics": evidence.metrics,
+        "queue_log": evidence.queue_log,
+    }
+    out.write_text(json.dumps(document, indent=1) + "\n")
+    if not ok:
+        _show_logs(logs)
+    _write(f"\n{'All of it went right' if ok else 'Not all of it went right'}; details: {out}\n")
+    return 0 if ok else 1
+
+
+def table(report: CallReport, metrics: Mapping[str, float]) -> list[str]:
+    """The numbers of the call in a few lines."""
+    heard = _spread(report.latencies_ms)
+    turns = int(metrics.get("ariagent_response_seconds_count", 0))
+    parts = {
+        part: mean_ms(metrics, "ariagent_response_part_seconds", f'{{part="{part}"}}')
+        for part in ("detection", "model", "ours")
+    }
+    split = " + ".join(f"{part} {_ms(value)}" for part, value in parts.items())
+    calls = [
+        f"{int(value)} {name.partition('{')[2].rstrip('}')}" for name, value in metrics.items() if "_calls_" in name
+    ]
+    by_caller = sum(turn.who == "caller" for turn in report.turns)
+    return [
+        f"turns               {by_caller} by the caller, {len(report.turns) - by_caller} by the agent, "
+        f"in {report.duration_s:.0f} s",
+        f"latency, heard      p50 {_ms(heard.get('p50'))}, longest {_ms(heard.get('max'))} "
+        f"({len(report.latencies_ms)} answers to speech)",
+        f"latency, measured   mean {_ms(mean_ms(metrics, 'ariagent_response_seconds'))} by the service "
+        f"over {turns} turns = {split}",
+        f"interruption        silent {', '.join(_ms(each.stopped_after_ms) for each in report.interruptions) or '-'} "
+        "after the caller began to speak",
+        f"answered            {_ms(report.answered_after_ms)} after the call was placed",
+        f"calls               {', '.join(call for call in calls if 'result=' in call) or '-'}",
+    ]
+
+
+def mean_ms(metrics: Mapping[str, float], name: str, labels: str = "") -> float | None:
+    """The mean of a histogram in seconds, as milliseconds; None when it is empty."""
+    count = metrics.get(f"{name}_count{labels}", 0.0)
+    return 1000 * metrics[f"{name}_sum{labels}"] / count if count else None
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {"p50": round(statistics.median(values), 1), "max": round(max(values), 1)} if values else {}
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f} ms"
+
+
+def _show_logs(logs: Mapping[str, Path]) -> None:
+    for part, path in logs.items():
+        lines = path.read_text(errors="replace").splitlines()[-TAIL_LINES:] if path.exists() else []
+        _write(f"\n{part}, {path}\n" + "".join(f"  {line}\n" for line in lines))
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One demo at a time: they share a folder. Raises ConfigurationError when there is another."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError("another demo is running", remedy="Wait for it to end") from None
+        yield
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
