@@ -1,0 +1,337 @@
+"""The life of a call: the table, the times (literal seconds), and that every order of events comes to one end."""
+
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ariagent.call import commands as cmd
+from ariagent.call import events as ev
+from ariagent.call.commands import Command, Result, Termination
+from ariagent.call.machine import (
+    DRAIN_TIMEOUT_S,
+    PREPARE_TIMEOUT_S,
+    TRANSITIONS,
+    CallMachine,
+    IllegalEventError,
+    State,
+    diagram,
+)
+
+EVENTS: dict[type[ev.Event], ev.Event] = {
+    type(event): event
+    for event in (
+        ev.ModelReady(),
+        ev.ModelFailed("refused"),
+        ev.MediaReady(),
+        ev.MediaFailed("no route"),
+        ev.Answered(),
+        ev.CallerLeft(),
+        ev.LegReplaced("leg-2"),
+        ev.DigitPressed("5"),
+        ev.EndRequested("agent_ended"),
+        ev.StopRequested(),
+        ev.PlayoutDrained(),
+        ev.Released(),
+    )
+}
+
+WAY: dict[State, tuple[ev.Event, ...]] = {
+    State.PREPARING: (),
+    State.MODEL_READY: (ev.ModelReady(),),
+    State.MEDIA_READY: (ev.MediaReady(),),
+    State.ANSWERING: (ev.ModelReady(), ev.MediaReady()),
+    State.TALKING: (ev.MediaReady(), ev.ModelReady(), ev.Answered()),
+    State.DRAINING: (ev.MediaReady(), ev.ModelReady(), ev.Answered(), ev.EndRequested("agent_ended")),
+    State.ENDING: (ev.CallerLeft(),),
+    State.ENDED: (ev.CallerLeft(), ev.Released()),
+}
+"""How each state is reached."""
+
+BEFORE_TALKING = (State.PREPARING, State.MODEL_READY, State.MEDIA_READY, State.ANSWERING)
+ALIVE = (*BEFORE_TALKING, State.TALKING, State.DRAINING)
+
+
+def machine_in(state: State, now: float = 0.0) -> CallMachine:
+    machine = CallMachine(now)
+    for event in WAY[state]:
+        machine.handle(event, now)
+    assert machine.state is state
+    return machine
+
+
+def shape(machine: CallMachine) -> tuple[object, ...]:
+    """Everything that a machine remembers."""
+    return tuple(vars(machine).items())
+
+
+def test_every_event_has_an_example_here() -> None:
+    assert set(EVENTS) == set(ev.Event.__args__)
+
+
+class TestTable:
+    @pytest.mark.parametrize(
+        ("state", "event"), itertools.product(State, EVENTS), ids=lambda v: getattr(v, "value", None)
+    )
+    def test_each_pair_is_in_it_or_illegal_or_too_late(self, state: State, event: type[ev.Event]) -> None:
+        machine = machine_in(state)
+        before = shape(machine)
+        over = state in (State.ENDING, State.ENDED) and event is not ev.Released
+        if (state, event) in TRANSITIONS:
+            machine.handle(EVENTS[event], 1.0)
+            assert machine.state is TRANSITIONS[state, event][0]
+        elif over:
+            assert machine.handle(EVENTS[event], 1.0) == []
+            assert shape(machine) == before
+        else:
+            with pytest.raises(IllegalEventError, match=f"^{event.__name__} in state {state.value}$"):
+                machine.handle(EVENTS[event], 1.0)
+            assert shape(machine) == before
+
+    @pytest.mark.parametrize("state", ALIVE)
+    @pytest.mark.parametrize(
+        "event",
+        [
+            ev.CallerLeft,
+            ev.StopRequested,
+            ev.MediaFailed,
+            ev.ModelFailed,
+            ev.EndRequested,
+            ev.LegReplaced,
+            ev.DigitPressed,
+        ],
+    )
+    def test_what_comes_from_outside_is_legal_as_long_as_the_call_lives(
+        self, state: State, event: type[ev.Event]
+    ) -> None:
+        machine_in(state).handle(EVENTS[event], 1.0)
+
+    def test_nothing_leaves_the_end(self) -> None:
+        assert [state for state, _ in TRANSITIONS if state is State.ENDED] == []
+
+    def test_the_only_way_to_the_end_is_through_release(self) -> None:
+        ways = {(state, event) for (state, event), (following, _) in TRANSITIONS.items() if following is State.ENDED}
+        assert ways == {(State.ENDING, ev.Released)}
+
+
+class TestPreparing:
+    @pytest.mark.parametrize("order", [(ev.ModelReady(), ev.MediaReady()), (ev.MediaReady(), ev.ModelReady())])
+    def test_answers_when_both_are_ready(self, order: tuple[ev.Event, ...]) -> None:
+        machine = CallMachine(0.0)
+        first, second = order
+        assert machine.handle(first, 1.0) == []
+        assert machine.handle(second, 2.0) == [cmd.Answer()]
+
+    def test_talks_when_it_is_answered(self) -> None:
+        assert machine_in(State.ANSWERING).handle(ev.Answered(), 1.0) == [cmd.StartTalking()]
+
+    @pytest.mark.parametrize("state", BEFORE_TALKING)
+    def test_without_a_model_people_take_over(self, state: State) -> None:
+        machine = machine_in(state)
+        assert machine.handle(ev.ModelFailed("no answer"), 1.0) == [
+            cmd.ReturnToDialplan(Result.NO_MODEL),
+            cmd.Release(),
+        ]
+        assert machine.termination == Termination(Result.NO_MODEL, "model_unreachable", "no answer")
+
+    @pytest.mark.parametrize("state", BEFORE_TALKING)
+    def test_without_media_people_take_over(self, state: State) -> None:
+        machine = machine_in(state)
+        assert machine.handle(ev.MediaFailed("no route"), 1.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
+        assert machine.termination == Termination(Result.ERROR, "media_failed", "no route")
+
+    @pytest.mark.parametrize("state", BEFORE_TALKING)
+    def test_digits_before_the_conversation_are_not_for_the_model(self, state: State) -> None:
+        machine = machine_in(state)
+        deadline = machine.next_deadline()
+        assert machine.handle(ev.DigitPressed("5"), 1.0) == []
+        assert machine.handle(ev.DigitPressed("#"), 1.0) == []
+        assert machine.next_deadline() == deadline
+
+    @pytest.mark.parametrize(
+        ("state", "result", "reason"),
+        [
+            (State.PREPARING, Result.NO_MODEL, "model_unreachable"),
+            (State.MEDIA_READY, Result.NO_MODEL, "model_unreachable"),
+            (State.MODEL_READY, Result.ERROR, "media_failed"),
+        ],
+    )
+    def test_patience_has_an_end_and_blames_what_is_missing(self, state: State, result: Result, reason: str) -> None:
+        machine = machine_in(state, now=100.0)
+        assert machine.next_deadline() == 100.0 + PREPARE_TIMEOUT_S
+        assert machine.tick(100.0 + PREPARE_TIMEOUT_S - 0.001) == []
+        assert machine.tick(100.0 + PREPARE_TIMEOUT_S) == [cmd.ReturnToDialplan(result), cmd.Release()]
+        assert machine.termination == Termination(result, reason, "not ready in time")
+        assert machine.next_deadline() is None
+
+    @pytest.mark.parametrize("state", [State.ANSWERING, State.TALKING, State.ENDING, State.ENDED])
+    def test_and_none_when_both_are_ready_or_all_is_over(self, state: State) -> None:
+        machine = machine_in(state)
+        assert machine.next_deadline() is None
+        assert machine.tick(1e6) == []
+        assert machine.state is state
+
+
+class TestTalking:
+    def test_a_lost_model_hands_the_caller_to_people(self) -> None:
+        machine = machine_in(State.TALKING)
+        assert machine.handle(ev.ModelFailed("cut off"), 1.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
+        assert machine.termination == Termination(Result.ERROR, "model_lost", "cut off")
+
+    @pytest.mark.parametrize("state", [*BEFORE_TALKING, State.TALKING])
+    def test_a_stop_hands_the_caller_to_people(self, state: State) -> None:
+        machine = machine_in(state)
+        assert machine.handle(ev.StopRequested(), 1.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
+        assert machine.termination == Termination(Result.ERROR, "stopped")
+
+    @pytest.mark.parametrize("state", ALIVE)
+    def test_a_caller_who_leaves_is_not_hung_up_on(self, state: State) -> None:
+        machine = machine_in(state)
+        assert machine.handle(ev.CallerLeft(), 1.0) == [cmd.Release()]
+        assert machine.termination == Termination(Result.DONE, "caller_hung_up")
+
+    @pytest.mark.parametrize("state", ALIVE)
+    def test_a_replaced_leg_is_followed_and_nothing_else_changes(self, state: State) -> None:
+        machine = machine_in(state)
+        deadline = machine.next_deadline()
+        assert machine.handle(ev.LegReplaced("leg-2"), 1.0) == [cmd.FollowLeg("leg-2")]
+        assert (machine.state, machine.next_deadline()) == (state, deadline)
+
+
+class TestDigits:
+    def test_are_given_together_after_a_pause(self) -> None:
+        machine = machine_in(State.TALKING)
+        for number, digit in enumerate("123"):
+            assert machine.handle(ev.DigitPressed(digit), 10.0 + 0.5 * number) == []
+        assert machine.next_deadline() == pytest.approx(11.8)
+        assert machine.tick(11.79) == []
+        assert machine.tick(11.81) == [cmd.GiveDigits("123")]
+        assert machine.next_deadline() is None
+        assert machine.tick(20.0) == []
+
+    def test_a_hash_ends_them_at_once(self) -> None:
+        machine = machine_in(State.TALKING)
+        machine.handle(ev.DigitPressed("4"), 1.0)
+        assert machine.handle(ev.DigitPressed("#"), 1.1) == [cmd.GiveDigits("4#")]
+        assert machine.tick(5.0) == []
+
+    def test_the_pause_is_the_agents(self) -> None:
+        machine = machine_in(State.TALKING)
+        machine.digit_pause_s = 0.25
+        machine.handle(ev.DigitPressed("*"), 1.0)
+        assert machine.next_deadline() == 1.25
+        assert machine.tick(1.25) == [cmd.GiveDigits("*")]
+
+    def test_that_are_not_complete_when_the_end_is_asked_for_are_dropped(self) -> None:
+        machine = machine_in(State.TALKING)
+        machine.handle(ev.DigitPressed("4"), 1.0)
+        machine.handle(ev.EndRequested("agent_ended"), 1.1)
+        assert machine.tick(2.0) == []
+        assert machine.next_deadline() == 1.1 + DRAIN_TIMEOUT_S
+
+    def test_that_are_not_complete_when_the_caller_leaves_are_dropped(self) -> None:
+        machine = machine_in(State.TALKING)
+        machine.handle(ev.DigitPressed("4"), 1.0)
+        machine.handle(ev.CallerLeft(), 1.1)
+        assert machine.next_deadline() is None
+        assert machine.tick(2.0) == []
+
+
+class TestDraining:
+    def test_hangs_up_when_the_goodbye_was_heard(self) -> None:
+        machine = machine_in(State.DRAINING)
+        assert machine.handle(ev.PlayoutDrained(), 2.0) == [cmd.HangUp(), cmd.Release()]
+        assert machine.termination == Termination(Result.DONE, "agent_ended")
+
+    def test_does_not_wait_for_ever(self) -> None:
+        machine = machine_in(State.DRAINING, now=50.0)
+        assert machine.next_deadline() == 50.0 + DRAIN_TIMEOUT_S
+        assert machine.tick(50.0 + DRAIN_TIMEOUT_S - 0.001) == []
+        assert machine.tick(50.0 + DRAIN_TIMEOUT_S) == [cmd.HangUp(), cmd.Release()]
+        assert machine.termination == Termination(Result.DONE, "agent_ended")
+
+    def test_a_second_wish_does_not_prolong_it(self) -> None:
+        machine = machine_in(State.DRAINING, now=50.0)
+        assert machine.handle(ev.EndRequested("again"), 60.0) == []
+        assert machine.next_deadline() == 50.0 + DRAIN_TIMEOUT_S
+        machine.handle(ev.PlayoutDrained(), 61.0)
+        assert machine.termination == Termination(Result.DONE, "agent_ended")
+
+    def test_a_lost_model_does_not_cut_the_goodbye_short(self) -> None:
+        machine = machine_in(State.DRAINING)
+        assert machine.handle(ev.ModelFailed("closed"), 1.0) == []
+        assert machine.state is State.DRAINING
+
+    @pytest.mark.parametrize("event", [ev.MediaFailed("lost"), ev.StopRequested()])
+    def test_lost_media_or_a_stop_do(self, event: ev.Event) -> None:
+        machine = machine_in(State.DRAINING)
+        assert machine.handle(event, 1.0) == [cmd.HangUp(), cmd.Release()]
+        assert machine.termination == Termination(Result.DONE, "agent_ended")
+
+
+class TestEnd:
+    def test_is_told_once_when_all_is_given_back(self) -> None:
+        machine = machine_in(State.TALKING)
+        machine.handle(ev.ModelFailed("cut off"), 1.0)
+        assert machine.handle(ev.Released(), 2.0) == [cmd.Finish(Termination(Result.ERROR, "model_lost", "cut off"))]
+        with pytest.raises(IllegalEventError):
+            machine.handle(ev.Released(), 3.0)
+
+    def test_the_first_reason_stays(self) -> None:
+        machine = machine_in(State.TALKING)
+        machine.handle(ev.CallerLeft(), 1.0)
+        machine.handle(ev.ModelFailed("late news"), 1.1)
+        assert machine.handle(ev.Released(), 2.0) == [cmd.Finish(Termination(Result.DONE, "caller_hung_up"))]
+
+
+STEPS = st.tuples(
+    st.sampled_from([event for kind, event in EVENTS.items() if kind is not ev.Released]), st.floats(0, 15)
+)
+
+
+@given(st.lists(STEPS, max_size=30))
+def test_any_order_of_events_comes_to_one_end(steps: list[tuple[ev.Event, float]]) -> None:
+    machine, now = CallMachine(0.0), 0.0
+    done: list[Command] = []
+    for event, pause in steps:
+        now += pause
+        if (deadline := machine.next_deadline()) is not None and deadline <= now:
+            done += machine.tick(now)
+            assert machine.next_deadline() is None or machine.next_deadline() > now  # type: ignore[operator]
+        before = shape(machine)
+        try:
+            done += machine.handle(event, now)
+        except IllegalEventError:
+            assert shape(machine) == before
+    done += machine.handle(ev.CallerLeft(), now)
+    done += machine.handle(ev.Released(), now)
+    assert machine.state is State.ENDED
+    assert machine.next_deadline() is None
+    kinds = [type(command) for command in done]
+    assert kinds.count(cmd.Release) == kinds.count(cmd.Finish) == 1
+    assert kinds[-1] is cmd.Finish
+    assert kinds.count(cmd.Answer) <= 1
+    assert kinds.count(cmd.StartTalking) <= 1
+    assert kinds.count(cmd.ReturnToDialplan) + kinds.count(cmd.HangUp) <= 1
+    ended = kinds.index(cmd.Release)
+    assert set(kinds[ended + 1 :]) == {cmd.Finish}
+
+
+class TestDiagram:
+    def test_has_each_change_of_state(self) -> None:
+        drawn = re.findall(r"^    (\w+) --> (\w+): (.+)$", diagram(), re.MULTILINE)
+        arrows = {(a, event, b) for a, b, names in drawn for event in names.split(", ")}
+        assert arrows == {
+            (state.value, event.__name__, following.value)
+            for (state, event), (following, _) in TRANSITIONS.items()
+            if state is not following
+        }
+
+    def test_the_one_in_the_documentation_is_made_from_the_table(self) -> None:
+        page = Path(__file__).parents[2] / "docs" / "call-states.md"
+        if not page.exists():
+            pytest.skip("the page is not written yet")
+        assert diagram() in page.read_text()
