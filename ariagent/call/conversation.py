@@ -73,6 +73,7 @@ class Conversation:
         self._codec = codec
         self._turns = TurnClock()
         self._silence_wait_ms = 0.0
+        self._item_id = ""  # of the audio that arrived last
 
     @property
     def quiet(self) -> bool:
@@ -96,10 +97,10 @@ class Conversation:
         match event:
             case rt.AudioArrived():
                 self._turns.audio_arrived(now)
+                self._item_id = event.item_id
                 self._playout.push(event.item_id, self._codec.from_model(event.audio))
             case rt.AudioEnded():
-                self._playout.push(event.item_id, self._codec.end_item())
-                self._playout.finish(event.item_id)
+                self._end_item(event.item_id)
             case rt.SpeechStarted():
                 self._turns.speech_started()
                 return list(self._cut_off(now, by_server=True))
@@ -111,6 +112,8 @@ class Conversation:
                 return [AgentSaid(event.item_id, event.text)]
             case rt.ResponseEnded():
                 return list(self._response_ended(event))
+            case rt.SessionFailed():
+                self._end_item(self._item_id)
             case rt.SessionReady():
                 self._silence_wait_ms = event.silence_wait_ms
         return []
@@ -123,6 +126,10 @@ class Conversation:
             if isinstance(event, ItemStarted) and (latency := self._turns.frame_sent(now)) is not None:
                 happened.append(AnswerBegan(latency))
         return frame, happened
+
+    def _end_item(self, item_id: str) -> None:
+        self._playout.push(item_id, self._codec.end_item())
+        self._playout.finish(item_id)
 
     def _true_end(self, audio_end_ms: float, now: float) -> float:
         """Wall time at which the caller really fell silent."""
@@ -144,6 +151,9 @@ class Conversation:
             yield Interrupted(c.item_id, c.sent_ms, c.pushed_ms - c.sent_ms)
 
     def _response_ended(self, event: rt.ResponseEnded) -> Iterator[Happening]:
+        if self._session.gate.active is None:
+            # One that failed may leave its item open, and the playout would wait for more of it.
+            self._end_item(self._item_id)
         if event.tool_calls:
             yield ToolsCalled(event.tool_calls)
         if event.status in ("failed", "incomplete"):

@@ -1,0 +1,516 @@
+"""Turns, with the real session, playout, uplink and codec; the model's side is its texts, times are literal seconds."""
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ariagent.audio.format import SLIN8, SLIN24, AudioFormat
+from ariagent.audio.playout import Playout
+from ariagent.audio.rates import ModelCodec
+from ariagent.audio.uplink import Uplink
+from ariagent.call.conversation import (
+    AgentSaid,
+    AnswerBegan,
+    CallerSaid,
+    Conversation,
+    Happening,
+    Interrupted,
+    ResponseFailed,
+    ToolsCalled,
+)
+from ariagent.config import AgentSettings, RealtimeSettings, SemanticVad, ServerVad
+from ariagent.realtime.events import ToolCall
+from ariagent.realtime.profile import SessionProfile
+from ariagent.realtime.session import RealtimeSession
+
+MODEL_BYTES_PER_MS = {"pcm": 48, "pcmu": 8, "pcma": 8}
+
+
+def tone(ms: float, rate_hz: int = 24_000) -> bytes:
+    """A loud tone, PCM."""
+    at = np.arange(int(rate_hz * ms / 1000)) / rate_hz
+    return (12_000 * np.sin(2 * np.pi * 440 * at)).astype("<i2").tobytes()
+
+
+class Talk:
+    """One conversation. ``says`` is the model, ``play`` Asterisk's clock, ``caller`` the phone."""
+
+    def __init__(self, agent: AgentSettings, fmt: AudioFormat, **realtime: Any) -> None:
+        settings = RealtimeSettings(**realtime)
+        profile = SessionProfile.of(agent, settings)
+        self.fmt = fmt
+        self.session = RealtimeSession(profile)
+        self.playout = Playout(fmt)
+        self.uplink = Uplink(fmt)
+        self.conversation = Conversation(self.session, self.playout, self.uplink, ModelCodec(fmt, profile.encoding))
+        self.bytes_per_ms = MODEL_BYTES_PER_MS[profile.encoding]
+        self.now = 0.0
+        self.says("session.created", session={"id": "s"})
+        self.says("session.updated", session={"id": "s", **profile.session()})
+        self.session.take_outgoing()
+
+    def says(self, kind: str, **fields: Any) -> list[Happening]:
+        happened: list[Happening] = []
+        for event in self.session.receive(json.dumps({"type": kind, **fields}), self.now):
+            happened += self.conversation.handle(event, self.now)
+        return happened
+
+    def hears(self) -> list[dict[str, Any]]:
+        return [json.loads(message) for message in self.session.take_outgoing()]
+
+    def starts(self, response_id: str = "r1") -> None:
+        self.says("response.created", response={"id": response_id})
+
+    def speaks(self, ms: float, item_id: str = "a", response_id: str = "r1") -> None:
+        """So much audio of an item, at once."""
+        audio = tone(ms) if self.bytes_per_ms == 48 else b"\x10" * int(ms * self.bytes_per_ms)
+        delta = base64.b64encode(audio).decode()
+        self.says("response.output_audio.delta", response_id=response_id, item_id=item_id, delta=delta)
+
+    def finishes(self, item_id: str = "a", response_id: str = "r1") -> None:
+        self.says("response.output_audio.done", response_id=response_id, item_id=item_id)
+
+    def ends(self, response_id: str = "r1", status: str = "completed", **fields: Any) -> list[Happening]:
+        return self.says("response.done", response={"id": response_id, "status": status, **fields})
+
+    def play(self, frames: int) -> list[bytes | None]:
+        """So many frames of 20 ms."""
+        played = []
+        for _ in range(frames):
+            frame, happened = self.conversation.frame_due(self.now)
+            played.append(frame)
+            self.heard = happened
+            self.now += 0.02
+        return played
+
+    def caller(self, ms: int, *, loud: bool = True) -> None:
+        """Frames of the caller; each arrives when its last sample was spoken."""
+        frame = tone(20, self.fmt.rate_hz) if loud else self.fmt.silence(20)
+        for _ in range(ms // 20):
+            self.now += 0.02
+            self.uplink.received(frame, self.now)
+
+    def interrupts(self) -> list[Happening]:
+        return self.says("input_audio_buffer.speech_started", item_id="u", audio_start_ms=0)
+
+    def truncations(self) -> list[tuple[str, int]]:
+        truncates = [m for m in self.hears() if m["type"] == "conversation.item.truncate"]
+        return [(m["item_id"], m["audio_end_ms"]) for m in truncates]
+
+
+MakeTalk = Callable[..., Talk]
+
+
+@pytest.fixture
+def make_talk() -> MakeTalk:
+    def make(agent: AgentSettings | None = None, fmt: AudioFormat = SLIN24, **realtime: Any) -> Talk:
+        return Talk(agent or AgentSettings(), fmt, **realtime)
+
+    return make
+
+
+@pytest.fixture
+def talk(make_talk: MakeTalk) -> Talk:
+    return make_talk()
+
+
+class TestOpening:
+    def test_the_agents_first_words_are_asked_for(self, talk: Talk) -> None:
+        talk.conversation.open("Good day.", 0.0)
+        (create,) = talk.hears()
+        assert create["type"] == "response.create"
+        assert create["response"] == {"instructions": "Say exactly: Good day."}
+
+    @pytest.mark.parametrize("words", [None, ""])
+    def test_without_any_the_caller_speaks_first(self, talk: Talk, words: str | None) -> None:
+        talk.conversation.open(words, 0.0)
+        assert talk.hears() == []
+
+    def test_an_opening_is_no_answer(self, talk: Talk) -> None:
+        talk.conversation.open("Good day.", 0.0)
+        talk.starts()
+        talk.speaks(100)
+        talk.play(1)
+        assert talk.heard == []
+
+
+class TestSpeech:
+    def test_what_the_model_says_is_played_whole_in_frames(self, talk: Talk) -> None:
+        talk.starts()
+        for _ in range(3):
+            talk.speaks(33.5)
+        talk.finishes()
+        frames = talk.play(7)
+        assert [frame is not None for frame in frames] == [True] * 6 + [False]
+        spoken = b"".join(frame for frame in frames if frame)
+        assert spoken == (3 * tone(33.5)).ljust(6 * SLIN24.frame_bytes, b"\0")
+
+    @pytest.mark.parametrize(("fmt", "encoding"), [(SLIN8, "pcm"), (SLIN8, "pcmu"), (SLIN24, "pcma")])
+    def test_an_item_keeps_its_length_in_other_rates(
+        self, make_talk: MakeTalk, fmt: AudioFormat, encoding: str
+    ) -> None:
+        talk = make_talk(fmt=fmt, encoding=encoding)
+        talk.starts()
+        for _ in range(10):
+            talk.speaks(100)
+        talk.finishes()
+        frames = talk.play(60)
+        assert sum(frame is not None for frame in frames) == 50
+        assert talk.playout.sent_ms("a") == 1000.0
+
+    def test_silence_where_there_is_nothing_to_say(self, talk: Talk) -> None:
+        assert talk.play(3) == [None, None, None]
+
+
+class TestInterruption:
+    def test_the_model_remembers_what_was_heard(self, talk: Talk) -> None:
+        talk.starts()
+        talk.speaks(1000)
+        talk.play(10)
+        assert talk.interrupts() == [Interrupted("a", 200.0, 800.0)]
+        assert talk.truncations() == [("a", 200)]
+        assert talk.play(2) == [None, None]
+
+    def test_also_when_it_had_generated_everything_long_ago(self, talk: Talk) -> None:
+        talk.starts()
+        talk.speaks(1000)
+        talk.finishes()
+        talk.ends()
+        talk.play(10)
+        assert talk.interrupts() == [Interrupted("a", 200.0, 800.0)]
+        assert talk.truncations() == [("a", 200)]
+
+    def test_later_items_were_not_heard_at_all(self, talk: Talk) -> None:
+        talk.starts()
+        talk.speaks(100, "a")
+        talk.finishes("a")
+        talk.speaks(500, "b")
+        talk.speaks(500, "c")
+        talk.play(7)
+        assert talk.interrupts() == [Interrupted("b", 40.0, 460.0), Interrupted("c", 0.0, 500.0)]
+        assert talk.truncations() == [("b", 40), ("c", 0)]
+
+    def test_what_was_heard_to_its_end_stays_whole(self, talk: Talk) -> None:
+        talk.starts()
+        talk.speaks(100)
+        talk.finishes()
+        talk.ends()
+        talk.play(6)
+        assert talk.interrupts() == []
+        assert talk.hears() == []
+
+    def test_what_ran_dry_is_cut_where_it_ended(self, talk: Talk) -> None:
+        talk.starts()
+        talk.speaks(100)
+        talk.play(6)
+        assert talk.interrupts() == [Interrupted("a", 100.0, 0.0)]
+        assert talk.truncations() == [("a", 100)]
+
+    def test_late_audio_of_it_is_not_played(self, talk: Talk) -> None:
+        talk.starts()
+        talk.speaks(1000)
+        talk.play(10)
+        talk.interrupts()
+        talk.speaks(200)
+        talk.finishes()
+        assert talk.play(3) == [None, None, None]
+        assert talk.conversation.quiet is False  # the server has yet to say that it is over
+        talk.ends(status="cancelled")
+        assert talk.conversation.quiet
+
+    def test_the_next_answer_is_played_from_its_beginning(self, make_talk: MakeTalk) -> None:
+        talk = make_talk(fmt=SLIN8)
+        talk.starts()
+        talk.speaks(1000)
+        talk.play(10)
+        talk.interrupts()
+        talk.speaks(200)  # late
+        talk.finishes()
+        talk.ends(status="cancelled")
+        fresh = make_talk(fmt=SLIN8)
+        answers = []
+        for either in (talk, fresh):
+            either.starts("r2")
+            either.speaks(100, "b", "r2")
+            either.finishes("b", "r2")
+            answers.append(either.play(6))
+        assert answers[0] == answers[1]
+        assert answers[0].count(None) == 1
+
+    @pytest.mark.parametrize(("fmt", "encoding"), [(SLIN8, "pcm"), (SLIN8, "pcmu"), (SLIN24, "pcm"), (SLIN24, "pcma")])
+    def test_the_position_is_the_one_of_the_model_whatever_the_rates(
+        self, make_talk: MakeTalk, fmt: AudioFormat, encoding: str
+    ) -> None:
+        talk = make_talk(fmt=fmt, encoding=encoding)
+        talk.starts()
+        talk.speaks(1000)
+        talk.play(13)
+        talk.interrupts()
+        assert talk.truncations() == [("a", 260)]
+
+    def test_a_server_that_does_not_interrupt_itself_is_told_to(self, make_talk: MakeTalk) -> None:
+        talk = make_talk(AgentSettings(turn_detection=ServerVad(interrupt_response=False)))
+        talk.starts()
+        talk.speaks(1000)
+        talk.play(5)
+        talk.interrupts()
+        assert [m["type"] for m in talk.hears()] == ["response.cancel", "conversation.item.truncate"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("speak"), st.integers(1, 300)),
+            st.tuples(st.just("finish"), st.just(0)),
+            st.tuples(st.just("play"), st.integers(1, 20)),
+            st.tuples(st.just("interrupt"), st.just(0)),
+        ),
+        max_size=30,
+    ),
+    st.sampled_from([(SLIN24, "pcm"), (SLIN8, "pcm"), (SLIN8, "pcmu")]),
+)
+def test_no_truncation_is_past_what_was_generated_or_beside_what_was_heard(
+    steps: list[tuple[str, int]], kind: tuple[AudioFormat, str]
+) -> None:
+    talk = Talk(AgentSettings(), kind[0], encoding=kind[1])
+    generated_ms: dict[str, float] = {}
+    heard_ms: dict[str, float] = {}
+    item, number = "", 0
+    talk.starts()
+    for step, amount in steps:
+        if step == "speak":
+            if not item:
+                number += 1
+                item = f"item{number}"
+            talk.speaks(amount, item, "r1")
+            generated_ms[item] = generated_ms.get(item, 0.0) + amount
+        elif step == "finish" and item:
+            talk.finishes(item)
+            item = ""
+        elif step == "play":
+            talk.play(amount)
+        elif step == "interrupt":
+            before = {name: talk.playout.sent_ms(name) for name in generated_ms}
+            for happening in talk.interrupts():
+                assert isinstance(happening, Interrupted)
+                heard_ms[happening.item_id] = happening.heard_ms
+            for name, audio_end_ms in talk.truncations():
+                assert audio_end_ms <= generated_ms[name]
+                assert audio_end_ms == int(heard_ms[name]) == int(before[name])
+            talk.ends(status="cancelled")
+            talk.starts()
+            break
+    talk.finishes(item)
+    total = talk.play(400)
+    assert total[-1] is None
+    assert talk.playout.idle
+
+
+class TestDigits:
+    def test_are_told_to_the_model_which_answers(self, talk: Talk) -> None:
+        assert talk.conversation.give_digits("12#", 0.0) == []
+        item, create = talk.hears()
+        assert item["item"]["role"] == "user"
+        assert "12#" in item["item"]["content"][0]["text"]
+        assert create["type"] == "response.create"
+
+    def test_cut_the_agent_off_as_speech_does(self, talk: Talk) -> None:
+        talk.starts()
+        talk.speaks(1000)
+        talk.play(10)
+        assert talk.conversation.give_digits("1", talk.now) == [Interrupted("a", 200.0, 800.0)]
+        sent = talk.hears()
+        assert [m["type"] for m in sent] == [
+            "conversation.item.truncate",
+            "response.cancel",
+            "conversation.item.create",
+        ]
+        assert sent[0]["audio_end_ms"] == 200
+        assert talk.play(1) == [None]
+        talk.ends(status="cancelled")
+        assert [m["type"] for m in talk.hears()] == ["response.create"]
+
+    def test_while_the_queued_end_of_an_answer_plays(self, talk: Talk) -> None:
+        talk.starts()
+        talk.speaks(1000)
+        talk.finishes()
+        talk.ends()
+        talk.play(10)
+        talk.conversation.give_digits("1", talk.now)
+        assert [m["type"] for m in talk.hears()] == [
+            "conversation.item.truncate",
+            "conversation.item.create",
+            "response.create",
+        ]
+
+
+def latency(talk: Talk) -> tuple[float, ...]:
+    (began,) = talk.heard
+    assert isinstance(began, AnswerBegan)
+    parts = began.latency
+    return parts.response_s, parts.detection_s, parts.model_s, parts.ours_s
+
+
+class TestLatency:
+    def answer(self, talk: Talk, arrives_at: float, sent_at: float) -> None:
+        talk.starts()
+        talk.now = arrives_at
+        talk.speaks(100)
+        talk.now = sent_at
+        talk.play(1)
+
+    def test_begins_at_the_true_end_of_speech(self, talk: Talk) -> None:
+        talk.caller(2000)
+        talk.caller(520, loud=False)
+        talk.now = 2.55
+        # The model heard 500 ms of silence after the speech, 2500 ms into what it was sent.
+        talk.says("input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=2500)
+        self.answer(talk, arrives_at=2.8, sent_at=2.81)
+        assert latency(talk) == pytest.approx((0.81, 0.55, 0.25, 0.01))
+
+    def test_follows_the_wall_clock_where_the_audio_came_late(self, talk: Talk) -> None:
+        talk.now = 100.0  # a call that was answered long after this process began
+        talk.caller(1000)
+        talk.now += 0.3  # nothing came for a while, and nobody filled it
+        talk.caller(500)
+        talk.says("input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=1500)
+        self.answer(talk, arrives_at=102.0, sent_at=102.0)
+        assert latency(talk) == pytest.approx((1.0, 0.8, 0.2, 0.0), abs=1e-6)
+
+    def test_by_the_last_loud_frame_where_detection_waits_no_fixed_time(self, make_talk: MakeTalk) -> None:
+        talk = make_talk(AgentSettings(turn_detection=SemanticVad(type="semantic_vad")))
+        talk.caller(1000)
+        talk.caller(600, loud=False)
+        talk.says("input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=1600)
+        self.answer(talk, arrives_at=1.9, sent_at=1.9)
+        assert latency(talk) == pytest.approx((0.9, 0.6, 0.3, 0.0))
+
+    def test_by_the_acknowledged_wait_not_the_wished_for(self, talk: Talk) -> None:
+        talk.caller(1000)
+        talk.caller(300, loud=False)
+        session = talk.session.profile.session()
+        session["audio"]["input"]["turn_detection"]["silence_duration_ms"] = 200
+        other = Talk(AgentSettings(), SLIN24)
+        other.session = RealtimeSession(other.session.profile)
+        other.conversation = Conversation(other.session, other.playout, talk.uplink, ModelCodec(SLIN24, "pcm"))
+        other.says("session.created", session={})
+        other.says("session.updated", session=session)
+        other.now = 1.25
+        other.says("input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=1200)
+        self.answer(other, arrives_at=1.5, sent_at=1.5)
+        assert latency(other) == pytest.approx((0.5, 0.25, 0.25, 0.0))
+
+    def test_of_a_server_that_hears_what_it_was_not_sent(self, talk: Talk) -> None:
+        talk.now = 5.0
+        talk.says("input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=900)
+        self.answer(talk, arrives_at=5.2, sent_at=5.25)
+        assert latency(talk) == pytest.approx((0.25, 0.0, 0.2, 0.05))
+
+    def test_is_told_once_an_answer(self, talk: Talk) -> None:
+        talk.caller(1000)
+        talk.says("input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=1000)
+        self.answer(talk, arrives_at=1.2, sent_at=1.2)
+        talk.finishes()
+        talk.speaks(100, "b")
+        told = 0
+        for _ in range(8):
+            talk.play(1)
+            told += len(talk.heard)
+        assert told == 0
+
+    def test_of_an_answer_that_is_talked_over_is_not_told(self, talk: Talk) -> None:
+        talk.caller(1000)
+        talk.says("input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=1000)
+        talk.starts()
+        talk.speaks(10)  # not a whole frame yet
+        talk.play(1)
+        talk.interrupts()
+        talk.ends(status="cancelled")
+        talk.starts("r2")
+        talk.speaks(100, "b", "r2")
+        talk.play(1)
+        assert talk.heard == []
+
+
+class TestWords:
+    def test_of_the_caller(self, talk: Talk) -> None:
+        kind = "conversation.item.input_audio_transcription"
+        assert talk.says(f"{kind}.completed", item_id="u", transcript="Hello") == [CallerSaid("u", "Hello")]
+        assert talk.says(f"{kind}.failed", item_id="u", error={}) == [CallerSaid("u", None)]
+
+    def test_of_the_agent(self, talk: Talk) -> None:
+        said = talk.says("response.output_audio_transcript.done", item_id="a", transcript="Yes?")
+        assert said == [AgentSaid("a", "Yes?")]
+
+
+class TestResponses:
+    def test_tools_are_called_when_the_response_completes(self, talk: Talk) -> None:
+        item = {"type": "function_call", "status": "completed", "call_id": "c", "name": "end_call", "arguments": "{}"}
+        talk.starts()
+        assert talk.says("response.output_item.done", response_id="r1", item=item) == []
+        assert talk.ends() == [ToolsCalled((ToolCall("c", "end_call", "{}"),))]
+
+    @pytest.mark.parametrize("status", ["failed", "incomplete"])
+    def test_one_that_falls_silent_says_why(self, talk: Talk, status: str) -> None:
+        details = {"error": {"code": "rate_limit_exceeded", "message": "too many"}}
+        assert talk.ends(status=status, status_details=details) == [
+            ResponseFailed(status, "rate_limit_exceeded", "too many")
+        ]
+
+    @pytest.mark.parametrize("status", ["completed", "cancelled"])
+    def test_others_are_no_failures(self, talk: Talk, status: str) -> None:
+        assert talk.ends(status=status, status_details={"reason": "turn_detected"}) == []
+
+
+class TestQuiet:
+    def test_at_first(self, talk: Talk) -> None:
+        assert talk.conversation.quiet
+
+    def test_not_while_the_model_speaks_nor_while_it_is_heard(self, talk: Talk) -> None:
+        talk.starts()
+        assert not talk.conversation.quiet
+        talk.speaks(100)
+        talk.finishes()
+        talk.ends()
+        for _ in range(5):
+            assert not talk.conversation.quiet
+            talk.play(1)
+        assert talk.conversation.quiet
+
+    def test_a_model_that_is_gone_says_nothing_more(self, talk: Talk) -> None:
+        talk.starts()
+        talk.session.closed(1006, "")
+        assert talk.conversation.quiet
+
+    @pytest.mark.parametrize("status", ["failed", "incomplete"])
+    def test_after_a_response_that_broke_off_inside_a_sentence(self, talk: Talk, status: str) -> None:
+        talk.starts()
+        talk.speaks(50)
+        talk.ends(status=status)
+        assert [frame is not None for frame in talk.play(4)] == [True, True, True, False]
+        assert talk.conversation.quiet
+
+    def test_a_response_beside_the_conversation_does_not_end_the_agents_words(self, make_talk: MakeTalk) -> None:
+        talk = make_talk(fmt=SLIN8)
+        talk.starts()
+        talk.speaks(50)
+        talk.ends("summary")
+        talk.speaks(50)
+        talk.finishes()
+        assert sum(frame is not None for frame in talk.play(8)) == 5
+        assert talk.playout.sent_ms("a") == 100.0
+
+    def test_even_when_it_went_inside_a_sentence(self, talk: Talk) -> None:
+        talk.starts()
+        talk.speaks(50)
+        for event in talk.session.closed(1006, ""):
+            talk.conversation.handle(event, talk.now)
+        talk.play(4)
+        assert talk.conversation.quiet
