@@ -60,6 +60,7 @@ class SandboxServer:
         self._keep_sessions = keep_sessions
         self._count = 0
         self._arrived = asyncio.Event()
+        self._ending = asyncio.Event()
         self._server: Server | None = None
         self._voice: speech.Voice | None = None
         self._recogniser: recognise.Recogniser | None = None
@@ -101,6 +102,7 @@ class SandboxServer:
 
     async def close(self) -> None:
         """Close every session, stop listening, and wait until nothing runs any more."""
+        self._ending.set()
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
@@ -178,7 +180,9 @@ class SandboxServer:
             status = http.HTTPStatus(int(fault.number(403)))
             return connection.respond(status, json.dumps({"error": {"message": status.phrase}}))
         if options.faults.get("hang"):
-            await asyncio.sleep(options.session_seconds)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), options.session_seconds)
+            return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "the sandbox ends\n")
         return None
 
     def _options(self, request: Request) -> SandboxOptions:
