@@ -2,6 +2,7 @@
 
 import asyncio
 import enum
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -299,7 +300,7 @@ class CallSetup(CallMedia):
         self._phone.respond(event, status, reason, body, tag=self.local_tag)
 
     def _answer_now(self) -> None:
-        self.answered_at = asyncio.get_running_loop().time()
+        self.answered_at = time.monotonic()
         self._advance(CallState.ANSWERED)
 
     def _advance(self, state: CallState) -> None:

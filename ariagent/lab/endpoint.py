@@ -22,6 +22,7 @@ from ariagent.lab.transactions import (
     TimedOut,
     TransactionLayer,
 )
+from ariagent.lab.udp import bind_even
 
 log = logging.getLogger(__name__)
 
@@ -86,9 +87,9 @@ class Endpoint(ABC):
         """No ACK came."""
 
     async def start(self) -> None:
-        """Bind the SIP socket on a free port."""
+        """Bind the SIP socket on a free even port."""
         loop = asyncio.get_running_loop()
-        transport, self._socket = await loop.create_datagram_endpoint(lambda: _Socket(self), (self.host, 0))
+        transport, self._socket = await loop.create_datagram_endpoint(lambda: _Socket(self), sock=bind_even(self.host))
         self._transport = transport
         self.port = int(transport.get_extra_info("sockname")[1])
 

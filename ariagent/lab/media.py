@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import logging
 import secrets
-import socket
+import time
 from collections.abc import Callable
 from typing import cast
 
@@ -29,6 +29,7 @@ from ariagent.lab.rtp import (
 )
 from ariagent.lab.sdp import Sdp
 from ariagent.lab.transactions import Address
+from ariagent.lab.udp import bind_even
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +80,9 @@ class MediaSession(asyncio.DatagramProtocol):
 
     @classmethod
     async def open(cls, bind: str, *, dtx: bool = False) -> "MediaSession":
-        """Bind a free even port on ``bind``. The port above stays free for the far end's RTCP, which nobody reads."""
+        """Bind a free even port on ``bind``."""
         loop = asyncio.get_running_loop()
-        sock = _bind_even(bind)
+        sock = bind_even(bind, receive_buffer=1 << 20)
         _, session = await loop.create_datagram_endpoint(lambda: cls(dtx=dtx), sock=sock)
         return session
 
@@ -107,7 +108,7 @@ class MediaSession(asyncio.DatagramProtocol):
         for data, source, arrival in early:
             self._receive(data, source, arrival)
         if self._timer is None and not self._closed.done():
-            self._origin = self._loop.time()
+            self._origin = time.monotonic()
             self._frames = 0
             self._tick()
 
@@ -169,7 +170,7 @@ class MediaSession(asyncio.DatagramProtocol):
                 future.set_result(whole)
 
     def _tick(self) -> None:
-        now = self._loop.time()
+        now = time.monotonic()  # uvloop's own clock counts whole milliseconds, once per turn of the loop
         late = int((now - self._origin) / FRAME_S) - self._frames
         if late > MAX_DEBT_FRAMES:
             self._frames += late
@@ -180,7 +181,7 @@ class MediaSession(asyncio.DatagramProtocol):
             self._talking = False
         self._frames += 1
         due = self._origin + self._frames * FRAME_S
-        self._timer = self._loop.call_at(max(due, self._last_sent + MIN_INTERVAL_S), self._tick)
+        self._timer = self._loop.call_later(max(due, self._last_sent + MIN_INTERVAL_S) - now, self._tick)
 
     def _send_frame(self, now: float) -> None:
         assert self.codec is not None
@@ -218,7 +219,7 @@ class MediaSession(asyncio.DatagramProtocol):
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
-        arrival = self._loop.time()
+        arrival = time.monotonic()
         if self._remote is not None:
             self._receive(data, addr, arrival)
         elif len(self._early) < _EARLY_LIMIT:  # media may overtake the answer that says where it comes from
@@ -281,16 +282,3 @@ class MediaSession(asyncio.DatagramProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._closed.done():
             self._closed.set_result(None)
-
-
-def _bind_even(bind: str) -> socket.socket:
-    """A non-blocking UDP socket on a free even port."""
-    for _ in range(200):
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        sock.bind((bind, 0))
-        if sock.getsockname()[1] % 2 == 0:
-            return sock
-        sock.close()
-    raise AsteriskError(f"no free even UDP port on {bind}")
