@@ -12,7 +12,7 @@ within 2 ms), so these deadlines are what the phone hears. The pacer keeps three
 
 MIN_INTERVAL_S = 0.015
 MAX_INTERVAL_S = 0.025
-KICK_AFTER_S = 0.005
+KICK_AFTER_S = 0.008
 MAX_DEBT_S = 0.200
 
 

@@ -164,12 +164,12 @@ async def burst_round_trips(
 
 
 async def spacing_of_replies(asterisk: AsteriskInstance, extension: str, count: int, reply_s: float) -> dict[str, Any]:
-    """Each call hears one long tone at the same time: when its packets came, and whether any is missing."""
+    """Each call hears one long tone, all at the same time in the end: when its packets came, and what is missing."""
     gaps: list[float] = []
     lost = jumps = 0
 
-    async def one_reply(one: BenchCall) -> list[RtpPacket]:
-        await asyncio.sleep(0.5)
+    async def one_reply(one: BenchCall, offset_s: float) -> list[RtpPacket]:
+        await asyncio.sleep(0.5 + offset_s)
         began = asyncio.get_running_loop().time()
         await one.call.play(tone(BURST_S))
         await one.bell.wait_loud(began)
@@ -179,7 +179,9 @@ async def spacing_of_replies(asterisk: AsteriskInstance, extension: str, count: 
         return [p for p in one.call.received if first <= p.arrival <= last and p.payload_type == 0]
 
     async with calls_up(asterisk, extension, count) as calls:
-        for packets in await asyncio.gather(*(one_reply(one) for one in calls)):
+        # Callers do not fall silent in one instant: the replies begin one after another, and overlap.
+        replies = (one_reply(one, reply_s / 2 * index / count) for index, one in enumerate(calls))
+        for packets in await asyncio.gather(*replies):
             gaps += [1000 * (b.arrival - a.arrival) for a, b in itertools.pairwise(packets)]
             lost += (packets[-1].seq - packets[0].seq) % 65536 + 1 - len({p.seq for p in packets})
             jumps += count_jumps(b"".join(p.payload for p in sorted(packets, key=lambda p: p.arrival)))

@@ -15,6 +15,7 @@ from ariagent.config import RealtimeSettings
 from ariagent.realtime.events import Event, Fault, SessionFailed, SessionReady
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession
+from ariagent.realtime.wire import TextFramer
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class RealtimeClient:
         self._bytes_per_s = bytes_per_s
         self._max_backlog = int(settings.max_backlog_s * bytes_per_s * 4 / 3)
         self._closing = False
+        self._framer = TextFramer()
 
     async def run(self) -> None:
         """Connect, configure and receive until the session is over."""
@@ -132,10 +134,9 @@ class RealtimeClient:
         if connection.transport.get_write_buffer_size() > self._max_backlog:
             self.dropped_s += len(audio) / self._bytes_per_s
             return
-        # The protocol's own send is synchronous; the connection's awaits and costs twice as much,
-        # for flow control that a live stream must not obey.
-        connection.protocol.send_text(self.session.audio_message(audio))
-        connection.send_data()
+        # Straight to the transport: the library's send awaits, for flow control that a live stream must not
+        # obey, and costs twice as much. Nothing of its own is ever half written here.
+        connection.transport.write(self._framer.frame(self.session.audio_message(audio)))
 
     def flush(self) -> None:
         """Send what the session wants to say, and re-arm its timer. Call after using ``session``."""

@@ -78,18 +78,18 @@ def test_a_reply_starts_at_once_on_a_silent_line(pacer: Pacer) -> None:
     assert ms(pacer.lead_s) == 11
 
 
-def test_a_reply_waits_until_5_ms_after_the_last_frame(pacer: Pacer) -> None:
+def test_a_reply_waits_until_8_ms_after_the_last_frame(pacer: Pacer) -> None:
     last = run(pacer, 100.0, 5)[-1]
     pacer.speech_ready(last + 0.001)
-    assert ms(pacer.next_deadline() - last) == 5
+    assert ms(pacer.next_deadline() - last) == 8
 
 
 def test_a_reply_that_is_ready_twice_starts_once(pacer: Pacer) -> None:
     last = run(pacer, 100.0, 5)[-1]
-    pacer.speech_ready(last + 0.006)
-    pacer.speech_ready(last + 0.0065)
-    assert ms(pacer.next_deadline() - last) == 6
-    assert ms(pacer.lead_s) == 14
+    pacer.speech_ready(last + 0.010)
+    pacer.speech_ready(last + 0.0105)
+    assert ms(pacer.next_deadline() - last) == 10
+    assert ms(pacer.lead_s) == 10
 
 
 def test_a_call_can_start_with_a_reply(pacer: Pacer) -> None:
@@ -100,12 +100,12 @@ def test_a_call_can_start_with_a_reply(pacer: Pacer) -> None:
 
 def test_the_phase_gained_is_kept_in_speech_and_given_back_in_silence(pacer: Pacer) -> None:
     last = run(pacer, 100.0, 5)[-1]
-    pacer.speech_ready(last + 0.007)
+    pacer.speech_ready(last + 0.009)
     speech = run(pacer, last, 50, speech=True)
-    assert ms(speech[0] - last) == 7
+    assert ms(speech[0] - last) == 9
     assert spacing(speech) == [20] * 49
     silence = run(pacer, speech[-1], 8)
-    assert spacing([speech[-1], *silence]) == [20, 25, 25, 23, 20, 20, 20, 20]
+    assert spacing([speech[-1], *silence]) == [20, 25, 25, 21, 20, 20, 20, 20]
     assert pacer.lead_s == pytest.approx(0)
     assert silence[-1] == pytest.approx(100.0 + 62 * 0.020)  # the 63rd frame, where it would have been anyway
 
@@ -140,7 +140,7 @@ def test_a_reply_may_start_while_catching_up(pacer: Pacer) -> None:
     run(pacer, 100.0, 1)
     pacer.frame_sent(100.120, speech=False)
     pacer.speech_ready(100.121)
-    assert pacer.next_deadline() == pytest.approx(100.125)
+    assert pacer.next_deadline() == pytest.approx(100.128)
     assert pacer.lead_s == 0  # it owed that frame anyway
 
 
