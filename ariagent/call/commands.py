@@ -49,6 +49,11 @@ class GiveDigits:
 
 
 @dataclass(frozen=True, slots=True)
+class Drain:
+    """Report PlayoutDrained once the agent has been heard to the end."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReturnToDialplan:
     """Give the caller's channel back to the dialplan with ``ARIAGENT_RESULT`` set: people take over."""
 
@@ -72,4 +77,4 @@ class Finish:
     termination: Termination
 
 
-Command = Answer | StartTalking | FollowLeg | GiveDigits | ReturnToDialplan | HangUp | Release | Finish
+Command = Answer | StartTalking | FollowLeg | GiveDigits | Drain | ReturnToDialplan | HangUp | Release | Finish

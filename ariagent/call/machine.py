@@ -141,7 +141,7 @@ class CallMachine:
     def _drain(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.EndRequested)
         self.termination = Termination(Result.DONE, event.reason)
-        return ()
+        yield cmd.Drain()
 
     def _hang_up(self, event: ev.Event, now: float) -> "Iterable[Command]":
         termination = self.termination or Termination(Result.DONE, "stopped")

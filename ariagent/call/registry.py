@@ -109,7 +109,7 @@ class Registry:
                 call.on_ari(StasisEnded(call.leg))
         for channel_id in present:
             await self._sweep(context, channel_id)
-        live = {call.bridge for call in self._calls}
+        live = {call.media.bridge for call in self._calls}
         for bridge_id in set(bridges) - live:
             try:
                 await context.ari.destroy_bridge(bridge_id)
@@ -120,7 +120,7 @@ class Registry:
         try:
             name = await context.ari.channel_name(channel_id)
             # Asked now: a call may have begun since the list was made.
-            if any(channel_id in (call.leg, call.media_channel) for call in self._calls):
+            if any(channel_id in (call.leg, call.media.channel) for call in self._calls):
                 return
             log.warning("call.left_behind", extra={"fields": {"channel": channel_id, "name": name}})
             if name.startswith(MEDIA_PREFIX):

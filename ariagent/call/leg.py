@@ -1,0 +1,72 @@
+"""The media leg of one call: an AudioSocket channel of Asterisk's and the bridge that joins it with the caller."""
+
+import asyncio
+from uuid import UUID, uuid4
+
+from ariagent.ari.client import AriClient
+from ariagent.errors import AriError
+
+FORMAT_NAMES = {8_000: "slin", 16_000: "slin16", 24_000: "slin24"}
+"""What ``externalMedia`` calls the formats, by rate in Hz."""
+
+
+class MediaLeg:
+    """Made and given back by ids that were chosen before the first request, so that no event is missed and
+    everything can be taken back whatever became of a request.
+    """
+
+    def __init__(self, ari: AriClient) -> None:
+        self.uuid: UUID = uuid4()
+        self.channel = f"ariagent-media-{self.uuid}"
+        self.bridge = f"ariagent-bridge-{self.uuid}"
+        self._ari = ari
+        self._entered = asyncio.Event()
+        self._given_up = asyncio.Event()
+
+    def entered(self) -> None:
+        """The media channel has entered our application."""
+        self._entered.set()
+
+    async def make(self, *, address: str, rate_hz: int) -> bool:
+        """Create bridge and media channel, at once; True when the channel has entered, False when given up.
+
+        Raises AriError.
+        """
+        made = await asyncio.gather(
+            self._ari.create_bridge(self.bridge),
+            self._ari.external_media(
+                self.channel, host=address, connection=str(self.uuid), format_name=FORMAT_NAMES[rate_hz]
+            ),
+            return_exceptions=True,
+        )
+        for failure in made:
+            if failure is not None:
+                raise failure
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._entered, self._given_up)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return not self._given_up.is_set()
+
+    async def join(self, caller_channel: str) -> None:
+        """Bridge the caller with the media. Before the media channel has entered, Asterisk refuses it (422)."""
+        await self._ari.add_to_bridge(self.bridge, caller_channel, self.channel)
+
+    def give_up(self) -> None:
+        """Wait for nothing any more."""
+        self._given_up.set()
+
+    async def release(self) -> list[AriError]:
+        """Give channel and bridge back; returns what Asterisk refused."""
+        results = await asyncio.gather(
+            self._ari.hang_up(self.channel), self._ari.destroy_bridge(self.bridge), return_exceptions=True
+        )
+        failures = []
+        for failure in results:
+            if isinstance(failure, AriError):
+                failures.append(failure)
+            elif failure is not None:
+                raise failure
+        return failures
