@@ -1,12 +1,49 @@
-"""A real Asterisk for the integration tests: one per run, in a temporary folder, its packages from the lab's folder."""
+"""A real Asterisk for the integration tests, and on it, in this process: services, sandboxes, phones.
+
+One Asterisk per run, in a temporary folder, its packages from the lab's folder. Services, sandboxes and phones are
+made by the factories ``service``, ``sandbox`` and ``phone``; after each test all of them are ended, phones first, and
+nothing may be left of any: no call, connection, task, channel or bridge, and one ``call.ended`` for each call.
+"""
 
 import asyncio
-from collections.abc import Iterator
+import itertools
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from ariagent.config import Settings
 from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.packages import default_lab_dir, ensure_asterisk
+from ariagent.lab.call import Call
+from ariagent.lab.codecs import Codec, make_codec
+from ariagent.lab.packages import default_lab_dir, ensure_asterisk, ensure_tool
+from ariagent.lab.phone import Phone
+from ariagent.lab.rtp import CODEC_OF_PAYLOAD, RtpPacket, peak_of
+from ariagent.sandbox.options import SandboxOptions
+from ariagent.sandbox.record import SandboxSession
+from ariagent.sandbox.server import SandboxServer
+from ariagent.service import Service
+
+LIMIT_S = 20.0
+"""For what must happen, on a busy machine."""
+LOUD = 1500
+QUIET_S = 0.3
+SCENARIOS = Path(__file__).parent / "scenarios"
+AGENT = {
+    "opening": "Good day to you.",
+    "transcription": None,
+    "turn_detection": {"silence_duration_ms": 200, "prefix_padding_ms": 100},
+    "digit_pause_ms": 400,
+}
+"""Settings of the agent ``default``; ``service(agent={...})`` changes some."""
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +53,401 @@ def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AsteriskInsta
     asyncio.run(instance.start())
     yield instance
     asyncio.run(instance.stop())
+
+
+@pytest.fixture(scope="session")
+def sipp() -> list[str]:
+    """The argv prefix that runs SIPp."""
+    return ensure_tool("sipp", default_lab_dir())
+
+
+# -- what was logged ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One log record: the event's name and its fields."""
+
+    at: float
+    """Seconds of ``time.monotonic()``."""
+    level: int
+    event: str
+    fields: dict[str, Any]
+    logger: str = ""
+    traceback: str = ""
+
+    def __getitem__(self, field: str) -> Any:
+        return self.fields[field]
+
+
+class LogBook(logging.Handler):
+    """Everything that was logged in this process since the test began."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.entries: list[Entry] = []
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        traceback = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
+        fields = dict(getattr(record, "fields", {}))
+        self.entries.append(
+            Entry(time.monotonic(), record.levelno, record.getMessage(), fields, record.name, traceback)
+        )
+        self._loop.call_soon_threadsafe(self._changed.set)
+
+    def named(self, event: str, **fields: object) -> list[Entry]:
+        """The entries of this event whose fields are these, oldest first."""
+        wanted = fields.items()
+        return [e for e in self.entries if e.event == event and all(e.fields.get(k) == v for k, v in wanted)]
+
+    async def wait(self, event: str, *, count: int = 1, timeout: float = LIMIT_S, **fields: object) -> Entry:
+        """The ``count``-th entry of this event; it may be there already. Raises TimeoutError."""
+        try:
+            async with asyncio.timeout(timeout):
+                while len(found := self.named(event, **fields)) < count:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            names = [entry.event for entry in self.entries[-20:]]
+            raise TimeoutError(f"no {count} x {event} {fields} in {timeout:g} s; last: {names}") from None
+        return found[count - 1]
+
+    def check(self) -> None:
+        """Every call ended once; nothing failed that only a fault of ours can make fail."""
+        started = Counter(entry["call"] for entry in self.named("call.started"))
+        ended = Counter(entry["call"] for entry in self.named("call.ended"))
+        assert {call: ended[call] for call in started} == dict(started)
+        bad = ("call.fault", "call.not_released", "call.not_returned", "call.not_hung_up", "media.endpoint_fault")
+        faults = [e for e in self.entries if e.traceback or e.event in bad or (e.logger == "asyncio" and e.level >= 40)]
+        assert faults == []
+
+
+# -- what a phone hears ------------------------------------------------------------------------------------------------
+
+
+class Ear:
+    """Listens to one call from now on: which packets are loud, and when they came. Times: ``time.monotonic()``."""
+
+    def __init__(self, call: Call, loud: int = LOUD) -> None:
+        self.call = call
+        self.packets: list[RtpPacket] = []
+        """Audio packets, loud or not."""
+        self.loud: list[float] = []
+        """Arrival of each loud one."""
+        self._threshold = loud
+        self._codecs: dict[int, Codec] = {}
+        self._changed = asyncio.Event()
+        call.on_packet = self._on_packet
+
+    def _on_packet(self, packet: RtpPacket) -> None:
+        name = CODEC_OF_PAYLOAD.get(packet.payload_type)
+        if name is None:
+            return
+        codec = self._codecs.setdefault(packet.payload_type, make_codec(name))
+        self.packets.append(packet)
+        if peak_of(codec.decode(packet.payload)) >= self._threshold:
+            self.loud.append(packet.arrival)
+            self._changed.set()
+
+    async def wait_loud(self, after: float = 0.0, timeout: float = LIMIT_S) -> float:
+        """When the first loud packet came that came at or after ``after``. Raises TimeoutError."""
+        async with asyncio.timeout(timeout):
+            while True:
+                for arrival in self.loud:
+                    if arrival >= after:
+                        return arrival
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def wait_quiet(self, quiet_s: float = QUIET_S, timeout: float = 60.0) -> float:
+        """Return once nothing loud came for ``quiet_s``: when the last loud packet came (now, if none ever did)."""
+        async with asyncio.timeout(timeout):
+            began = time.monotonic()
+            while True:
+                last = self.loud[-1] if self.loud else began
+                remaining = last + quiet_s - time.monotonic()
+                if remaining <= 0:
+                    return last
+                await asyncio.sleep(remaining + 0.005)
+
+    async def utterance(self, after: float = 0.0, quiet_s: float = QUIET_S) -> tuple[float, float]:
+        """When the next loud stretch began and when it ended: the arrivals of its first and last loud packet."""
+        first = await self.wait_loud(after)
+        return first, await self.wait_quiet(quiet_s)
+
+    def loud_ms(self, since: float, until: float = float("inf")) -> float:
+        """How much was loud between these arrivals, both included."""
+        return 20.0 * sum(since <= arrival <= until for arrival in self.loud)
+
+    def longest_gap_ms(self, since: float, until: float = float("inf")) -> float:
+        """The longest time between two packets that came one after another."""
+        arrivals = [packet.arrival for packet in self.packets if since <= packet.arrival <= until]
+        return max((1000 * (b - a) for a, b in itertools.pairwise(arrivals)), default=float("inf"))
+
+
+# -- services, sandboxes, phones ---------------------------------------------------------------------------------------
+
+
+class Bed:
+    """Makes what a test needs in this process, and ends all of it in order."""
+
+    def __init__(self, asterisk: AsteriskInstance, log: LogBook) -> None:
+        self.asterisk = asterisk
+        self.log = log
+        self.services: list[tuple[Service, asyncio.Task[None]]] = []
+        self.phones: list[Phone] = []
+        self._before = asyncio.all_tasks()
+        self._phones = AsyncExitStack()
+        self._sandboxes = AsyncExitStack()
+
+    async def sandbox(self, **options: Any) -> SandboxServer:
+        """A sandbox that answers fast and hums instead of speaking; ``options`` are SandboxOptions."""
+        lab_dir = default_lab_dir()
+        chosen: dict[str, Any] = {
+            "scenario": SCENARIOS / "plain.yaml",
+            "think_ms": 20,
+            "transcription_ms": 0,
+            "detector": "energy",
+            "recogniser": False,
+            "voice": "tone",
+            "keep_audio": True,
+            "lab_dir": lab_dir,
+            "cache_dir": lab_dir / "speech",
+            **options,
+        }
+        return await self._sandboxes.enter_async_context(SandboxServer(SandboxOptions(**chosen)))
+
+    async def service(
+        self,
+        model: SandboxServer | str,
+        *,
+        agent: dict[str, Any] | None = None,
+        usable: bool = True,
+        **settings: Any,
+    ) -> Service:
+        """A service on the Asterisk, ready for calls; ``model`` is a sandbox or a URL.
+
+        ``agent`` changes settings of the agent ``default``, ``settings`` sections of the tree (``realtime={...}``).
+        Its first session with the model is its own trial; with ``usable`` this waits until that succeeded, so that
+        the first call has the sandbox's second session.
+        """
+        asterisk = self.asterisk
+        tree: dict[str, Any] = {
+            "asterisk": {"url": asterisk.ari_url, "user": asterisk.ari_user, "password": asterisk.ari_password},
+            "audiosocket": {"port": 0},
+            "realtime": {"url": model if isinstance(model, str) else model.url, "api_key": "test"},
+            "http": {"port": 0},
+            "drain_timeout_s": 5,
+            "agents": {"default": {**AGENT, **(agent or {})}},
+        }
+        for name, section in settings.items():
+            tree[name] = {**tree[name], **section} if isinstance(tree.get(name), dict) else section
+        service = Service(Settings.model_validate(tree))
+        trials = len(self.log.named("model.usable"))
+        running = asyncio.create_task(service.run(), name="service")
+        self.services.append((service, running))
+        ready = asyncio.ensure_future(service.started.wait())
+        async with asyncio.timeout(LIMIT_S):
+            await asyncio.wait((ready, running), return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if running.done():
+            running.result()  # why it could not start
+        if usable:
+            await self.log.wait("model.usable", count=trials + 1)
+        return service
+
+    async def phone(self, user: str = "5551000", *, register: bool = False, **settings: Any) -> Phone:
+        """A phone of the Asterisk; 1001 to 1004 have passwords and may register, others are anonymous callers."""
+        asterisk = self.asterisk
+        password = asterisk.phone_passwords.get(user, "")
+        phone = Phone((asterisk.sip_host, asterisk.sip_port), **{"user": user, "password": password, **settings})
+        await self._phones.enter_async_context(phone)
+        self.phones.append(phone)
+        if register:
+            await phone.register()
+        return phone
+
+    async def dial(self, number: str, phone: Phone | None = None, **options: Any) -> tuple[Call, Ear]:
+        """A call from a phone of its own (or ``phone``), answered, and what it hears from the first packet on."""
+        call = await (phone or await self.phone()).dial(number, **options)
+        ear = Ear(call)
+        await call.answered(LIMIT_S)
+        return call, ear
+
+    async def close(self) -> None:
+        """End everything, phones first, and assert that nothing is left."""
+        try:
+            await self._phones.aclose()
+            for service, running in self.services:
+                await self._end(service, running)
+        finally:
+            for _, running in self.services:
+                if not running.done():
+                    running.cancel()
+                    await asyncio.wait([running])
+            await self._sandboxes.aclose()
+        try:
+            await self._nothing_in_asterisk()
+        finally:
+            await self.asterisk.cli("channel request hangup all")
+        await self._no_task()
+        self.log.check()
+        wrong = [(phone.user, phone.faults, phone.malformed) for phone in self.phones]
+        assert [found for found in wrong if found[1] or found[2]] == []
+
+    async def _end(self, service: Service, running: "asyncio.Task[None]") -> None:
+        if not running.done():
+            await until(lambda: not len(service.calls) and not service.media.open_connections, what="calls to end")
+        service.stop()
+        async with asyncio.timeout(LIMIT_S):
+            await running
+        assert len(service.calls) == 0
+        assert service.media.open_connections == 0
+
+    async def _nothing_in_asterisk(self) -> None:
+        for command in ("core show channels concise", "bridge show all"):
+            deadline = time.monotonic() + LIMIT_S
+            # The list of bridges has a heading.
+            while lines := [x for x in (await self.asterisk.cli(command)).splitlines() if x and "Bridge-ID" not in x]:
+                assert time.monotonic() < deadline, (command, lines)
+                await asyncio.sleep(0.05)
+
+    async def _no_task(self) -> None:
+        def left() -> list[str]:
+            mine = asyncio.current_task()
+            return [str(task) for task in asyncio.all_tasks() - self._before if task is not mine]
+
+        deadline = time.monotonic() + LIMIT_S
+        while left():
+            assert time.monotonic() < deadline, left()
+            await asyncio.sleep(0.02)
+
+
+async def until(condition: Callable[[], object], what: str = "", timeout: float = LIMIT_S) -> None:
+    """Wait for something that has no event of its own."""
+    try:
+        async with asyncio.timeout(timeout):
+            while not condition():
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise TimeoutError(f"waited {timeout:g} s for {what or 'a condition'}") from None
+
+
+@pytest.fixture
+async def log() -> AsyncIterator[LogBook]:
+    """What is logged during the test."""
+    book = LogBook()
+    root, ours = logging.getLogger(), logging.getLogger("ariagent")
+    level = ours.level
+    root.addHandler(book)
+    ours.setLevel(logging.DEBUG)
+    yield book
+    root.removeHandler(book)
+    ours.setLevel(level)
+
+
+@pytest.fixture
+async def bed(asterisk: AsteriskInstance, log: LogBook) -> AsyncIterator[Bed]:
+    """What ``sandbox``, ``service``, ``phone`` and ``dial`` are made by; ends and checks everything after the test."""
+    made = Bed(asterisk, log)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def sandbox(bed: Bed) -> Any:
+    """``await sandbox(detector="silero")``: see ``Bed.sandbox``."""
+    return bed.sandbox
+
+
+@pytest.fixture
+def service(bed: Bed) -> Any:
+    """``await service(sandbox, agent={"opening": None})``: see ``Bed.service``."""
+    return bed.service
+
+
+@pytest.fixture
+def phone(bed: Bed) -> Any:
+    """``await phone("1001", register=True)``: see ``Bed.phone``."""
+    return bed.phone
+
+
+@pytest.fixture
+def dial(bed: Bed) -> Any:
+    """``call, ear = await dial("7001")``: see ``Bed.dial``."""
+    return bed.dial
+
+
+@pytest.fixture
+def ear() -> Any:
+    """``ear(call)``: hears a call of any phone from now on; see ``Ear``."""
+    return Ear
+
+
+# -- audio -------------------------------------------------------------------------------------------------------------
+
+Samples = NDArray[np.int16]
+
+
+class Sound:
+    """Making and judging 16-bit mono samples."""
+
+    @staticmethod
+    def tone(seconds: float, hz: float = 700.0, rate_hz: int = 8000, peak: int = 9000) -> Samples:
+        """A sine."""
+        t = np.arange(int(seconds * rate_hz)) / rate_hz
+        return (peak * np.sin(2 * np.pi * hz * t)).astype(np.int16)
+
+    @staticmethod
+    def strongest_hz(pcm: Samples, rate_hz: int) -> float:
+        """The frequency with the most power."""
+        spectrum = np.abs(np.fft.rfft(pcm.astype(float) * np.hanning(len(pcm))))
+        return float(np.argmax(spectrum) * rate_hz / len(pcm))
+
+    @staticmethod
+    def share_above(pcm: Samples, hz: float, rate_hz: int) -> float:
+        """The part of the power that lies above ``hz``."""
+        power = np.abs(np.fft.rfft(pcm.astype(float) * np.hanning(len(pcm)))) ** 2
+        return float(power[int(hz * len(pcm) / rate_hz) :].sum() / power.sum())
+
+    @staticmethod
+    def loud_part(pcm: Samples, rate_hz: int, threshold: int = LOUD) -> Samples:
+        """From the first loud sample to the last."""
+        loud = np.flatnonzero(np.abs(pcm.astype(np.int32)) >= threshold)
+        assert loud.size, "nothing is loud"
+        return pcm[int(loud[0]) : int(loud[-1]) + 1]
+
+    @staticmethod
+    def level(pcm: Samples) -> float:
+        """RMS."""
+        return float(np.sqrt(np.mean(pcm.astype(float) ** 2)))
+
+    @staticmethod
+    def best_match(wanted: Samples, heard: Samples) -> tuple[int, float]:
+        """Where in ``heard`` ``wanted`` fits best (in samples), and the correlation coefficient there."""
+        a, b = wanted.astype(float), heard.astype(float)
+        size = 1 << int(np.ceil(np.log2(len(a) + len(b))))
+        spectrum = np.fft.rfft(b, size) * np.conj(np.fft.rfft(a, size))
+        at = int(np.argmax(np.fft.irfft(spectrum, size)[: len(b)]))
+        part = b[at : at + len(a)]
+        fit = np.dot(a[: len(part)], part) / (np.linalg.norm(a) * np.linalg.norm(part) + 1e-9)
+        return at, float(fit)
+
+    @staticmethod
+    def appended(session: SandboxSession) -> Samples:
+        """What the model was sent, as PCM at 24 kHz (8 kHz with a G.711 encoding)."""
+        return session.core.hearing._format.decode(bytes(session.audio))
+
+    @staticmethod
+    def said(session: SandboxSession) -> list[tuple[Samples, int]]:
+        """What the model generated, item by item, and its rate; an item that was truncated is what is left of it."""
+        parts = [p for item in session.core.conversation if item.role == "assistant" for p in item.content]
+        return [(part.format.decode(bytes(part.audio)), part.format.rate_hz) for part in parts if part.audio]
+
+
+@pytest.fixture
+def sound() -> Any:
+    """See ``Sound``."""
+    return Sound
