@@ -6,6 +6,7 @@ ours: the credentials travel in the Authorization header and every request has a
 """
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -47,8 +48,9 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
     def __init__(self, settings: AsteriskSettings) -> None:
         self.authenticator = None
         self.websockets: set[aiohttp.ClientWebSocketResponse] = set()
+        credentials = f"{settings.user}:{settings.password.get_secret_value()}"
         self.session = aiohttp.ClientSession(
-            auth=aiohttp.BasicAuth(settings.user, settings.password.get_secret_value()),
+            headers={"Authorization": f"Basic {b64encode(credentials.encode()).decode()}"},
             timeout=aiohttp.ClientTimeout(total=settings.request_timeout_s),
             connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_S),
         )
@@ -69,7 +71,7 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
             if response.status < 400:
                 await response.read()
                 return response
-            text = (await response.text())[:200]
+            text = " ".join((await response.text(errors="replace"))[:200].split())
         except TimeoutError:
             limit = self._settings.request_timeout_s
             raise AriError(f"Asterisk did not answer {where} within {limit:g} s") from None
@@ -87,7 +89,7 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
             async with asyncio.timeout(timeout):
                 socket = await self.session.ws_connect(url, params=params, heartbeat=HEARTBEAT_S)
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise AriError(f"cannot open Asterisk's event stream: {error or 'timed out'}") from None
+            raise AriError(f"cannot open Asterisk's event stream: {str(error) or 'timed out'}") from None
         self.websockets.add(socket)
         self.stream_open.set()
         return socket
@@ -122,13 +124,13 @@ class AriClient:
                 await client.init()
         except BaseException as error:
             await http.close()
-            if isinstance(error, AriError | asyncio.CancelledError):
+            if isinstance(error, AriError | asyncio.CancelledError) and not isinstance(error, NotFoundError):
                 raise
             remedy = "Is asterisk.url the base URL of Asterisk's HTTP server (without /ari)?"
-            raise AriError(f"{self.settings.url} does not describe an ARI: {error!r}", remedy=remedy) from None
+            kind, cause = (NotFoundError, error) if isinstance(error, NotFoundError) else (AriError, repr(error))
+            raise kind(f"{self.settings.url} does not describe an ARI: {cause}", remedy=remedy) from None
         self._client, self._http = client, http
-        info = await self._call("asterisk", "getInfo", only="system")
-        return str(info["system"]["version"])
+        return str(await self._ask("asterisk", "getInfo", "system", "version", only="system"))
 
     async def run(self, on_message: Callable[[dict[str, Any]], None]) -> None:
         """Receive the application's events until the stream ends. ``on_message`` must not block or raise."""
@@ -137,6 +139,9 @@ class AriClient:
         client.on_event("*", on_message)
         try:
             await client.run(self.settings.app)
+        except (ValueError, TypeError, RecursionError) as error:
+            # aioari does not survive a message that is no event.
+            raise AriError(f"Asterisk's event stream broke: {error!r}") from None
         finally:
             if self._http is not None:
                 self._http.stream_open.clear()
@@ -165,7 +170,21 @@ class AriClient:
         client = self._connected()
         run = getattr(client.swagger.resources[resource], operation)
         response = await run(**parameters)
-        return await response.json() if response.status == 200 else None
+        if response.status != 200:
+            return None
+        try:
+            return await response.json()
+        except (aiohttp.ClientError, ValueError, RecursionError) as error:
+            raise AriError(f"Asterisk answered {operation} with something else than JSON: {error!r}") from None
+
+    async def _ask(self, resource: str, operation: str, *keys: str, **parameters: Any) -> Any:
+        """As ``_call``, for one value of the answer."""
+        found = await self._call(resource, operation, **parameters)
+        for key in keys:
+            if not isinstance(found, dict) or key not in found:
+                raise AriError(f"Asterisk's answer to {operation} has no {'.'.join(keys)}")
+            found = found[key]
+        return found
 
     # -- channels ---------------------------------------------------------------------------------
 
@@ -182,12 +201,11 @@ class AriClient:
     async def get_variable(self, channel_id: str, name: str) -> str:
         """A channel variable or function; an empty string where it is not set."""
         try:
-            found = await self._call("channels", "getChannelVar", channelId=channel_id, variable=name)
+            return str(await self._ask("channels", "getChannelVar", "value", channelId=channel_id, variable=name))
         except NotFoundError as error:
             if "variable" in str(error).lower().partition("http 404")[2]:
                 return ""
             raise
-        return str(found["value"])
 
     async def set_variable(self, channel_id: str, name: str, value: str) -> None:
         await self._call("channels", "setChannelVar", channelId=channel_id, variable=name, value=value)
@@ -237,10 +255,12 @@ class AriClient:
     async def application(self) -> tuple[list[str], list[str]]:
         """Ids of the channels and of the bridges that are in our application now."""
         try:
-            found = await self._call("applications", "get", applicationName=self.settings.app)
+            found = await self._ask("applications", "get", applicationName=self.settings.app)
+            return list(found["channel_ids"]), list(found["bridge_ids"])
         except NotFoundError:
             return [], []
-        return list(found["channel_ids"]), list(found["bridge_ids"])
+        except (KeyError, TypeError):
+            raise AriError("Asterisk's answer to applications.get has no channel_ids and bridge_ids") from None
 
     async def channel_name(self, channel_id: str) -> str:
-        return str((await self._call("channels", "get", channelId=channel_id))["name"])
+        return str(await self._ask("channels", "get", "name", channelId=channel_id))

@@ -61,14 +61,14 @@ def parse(message: dict[str, Any]) -> Event | None:
     match message.get("type"):
         case "StasisStart":
             replaced = message.get("replace_channel")
-            channel = _channel(message["channel"])
-            return StasisStarted(channel, tuple(message["args"]), replaced["id"] if replaced else None)
+            args = tuple(str(arg) for arg in message["args"])
+            return StasisStarted(_channel(message["channel"]), args, _id(replaced) if replaced else None)
         case "StasisEnd":
-            return StasisEnded(message["channel"]["id"])
+            return StasisEnded(_id(message["channel"]))
         case "ChannelDestroyed":
-            return ChannelDestroyed(message["channel"]["id"], int(message["cause"]))
+            return ChannelDestroyed(_id(message["channel"]), int(message["cause"]))
         case "ChannelDtmfReceived":
-            return DigitReceived(message["channel"]["id"], str(message["digit"]))
+            return DigitReceived(_id(message["channel"]), str(message["digit"]))
         case "ApplicationReplaced":
             return ApplicationReplaced()
     return None
@@ -84,14 +84,22 @@ def channel_id_of(event: Event) -> str | None:
     return None
 
 
-def _channel(data: dict[str, Any]) -> Channel:
-    caller, dialplan = data.get("caller") or {}, data.get("dialplan") or {}
+def _id(channel: Any) -> str:
+    name = channel["id"]
+    if not isinstance(name, str):
+        raise TypeError("an id that is no text")
+    return name
+
+
+def _channel(data: Any) -> Channel:
+    channel = dict(data)
+    caller, dialplan = dict(channel.get("caller") or {}), dict(channel.get("dialplan") or {})
     return Channel(
-        id=data["id"],
-        name=data["name"],
-        state=data.get("state", ""),
-        caller_number=caller.get("number", ""),
-        caller_name=caller.get("name", ""),
-        context=dialplan.get("context", ""),
-        extension=dialplan.get("exten", ""),
+        id=_id(channel),
+        name=str(channel["name"]),
+        state=str(channel.get("state", "")),
+        caller_number=str(caller.get("number", "")),
+        caller_name=str(caller.get("name", "")),
+        context=str(dialplan.get("context", "")),
+        extension=str(dialplan.get("exten", "")),
     )

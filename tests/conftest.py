@@ -1,0 +1,219 @@
+"""A small Asterisk REST interface on loopback: real HTTP and WebSocket, described as Asterisk describes its own."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import WSMsgType, web
+from pydantic import SecretStr
+
+from ariagent.config import AsteriskSettings
+
+PATIENCE_S = 20.0  # for what must happen, on a busy machine
+
+# resource, operation, method, path, query parameters (required ones with !)
+OPERATIONS = (
+    ("asterisk", "getInfo", "GET", "/asterisk/info", "only"),
+    ("channels", "get", "GET", "/channels/{channelId}", ""),
+    ("channels", "hangup", "DELETE", "/channels/{channelId}", "reason"),
+    ("channels", "originate", "POST", "/channels", "endpoint! app callerId timeout channelId"),
+    ("channels", "answer", "POST", "/channels/{channelId}/answer", ""),
+    ("channels", "continueInDialplan", "POST", "/channels/{channelId}/continue", "label"),
+    ("channels", "getChannelVar", "GET", "/channels/{channelId}/variable", "variable!"),
+    ("channels", "setChannelVar", "POST", "/channels/{channelId}/variable", "variable! value"),
+    ("channels", "sendDTMF", "POST", "/channels/{channelId}/dtmf", "dtmf"),
+    (
+        "channels",
+        "externalMedia",
+        "POST",
+        "/channels/externalMedia",
+        "channelId app! external_host encapsulation transport format! data",
+    ),
+    ("bridges", "createWithId", "POST", "/bridges/{bridgeId}", "type name"),
+    ("bridges", "addChannel", "POST", "/bridges/{bridgeId}/addChannel", "channel!"),
+    ("bridges", "destroy", "DELETE", "/bridges/{bridgeId}", ""),
+    ("applications", "get", "GET", "/applications/{applicationName}", ""),
+    ("events", "eventWebsocket", "GET", "/events", "app!"),
+)
+
+
+class AriServer:
+    """``requests`` is what was asked for, ``answers["METHOD /path"] = (status, body)`` what to answer instead of the
+    usual; a body that is a coroutine function is awaited first. Everything else works as far as ``channels`` (name by
+    id), ``variables`` and ``bridges`` go.
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[str] = []
+        self.queries: list[dict[str, str]] = []
+        self.answers: dict[str, tuple[int, Any]] = {}
+        self.password = "secret"
+        self.channels: dict[str, str] = {}
+        self.variables: dict[tuple[str, str], str] = {}
+        self.bridges: list[str] = []
+        self.streams: list[web.WebSocketResponse] = []
+        self.connections = 0
+        self.authorizations: set[str] = set()
+        self.changed = asyncio.Event()
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def settings(self, **changes: Any) -> AsteriskSettings:
+        given: dict[str, Any] = {"url": self.url, "password": SecretStr(self.password), "request_timeout_s": PATIENCE_S}
+        return AsteriskSettings(**{**given, **changes})
+
+    def asked(self, *requests: str) -> bool:
+        """Whether these requests came, in this order (others may lie between)."""
+        came = iter(self.requests)
+        return all(any(request == other for other in came) for request in requests)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something that this server sees is so."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+    async def emit(self, message: object) -> None:
+        """Tell all who listen; text goes as it is."""
+        text = message if isinstance(message, str) else json.dumps(message)
+        for stream in self.streams:
+            await stream.send_str(text)
+
+    async def drop(self, *, abruptly: bool = False) -> None:
+        """End every event stream."""
+        for stream in list(self.streams):
+            if abruptly:
+                assert stream._req is not None
+                assert stream._req.transport is not None
+                stream._req.transport.abort()
+            else:
+                await stream.close()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator["AriServer"]:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.port = runner.addresses[0][1]
+        try:
+            yield self
+        finally:
+            await runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        wanted = "Basic " + base64.b64encode(f"ariagent:{self.password}".encode()).decode()
+        self.authorizations.add(request.headers.get("Authorization", ""))
+        assert "api_key" not in request.query
+        path = request.path.removeprefix("/ari")
+        name = f"{request.method} {path}"
+        self.requests.append(name)
+        self.queries.append(dict(request.query))
+        self.changed.set()
+        if request.headers.get("Authorization") != wanted:
+            return web.json_response({"error": "Unauthorized"}, status=401)
+        if name in self.answers:
+            status, body = self.answers[name]
+            if callable(body):
+                body = await body()
+            text = body if isinstance(body, str) else json.dumps(body)
+            return web.Response(text=text, status=status, content_type="application/json")
+        if path.startswith("/api-docs/"):
+            return web.json_response(self._describe(path.removeprefix("/api-docs/")))
+        if path == "/events":
+            return await self._stream(request)
+        return self._act(request, path.strip("/").split("/"))
+
+    def _describe(self, page: str) -> dict[str, Any]:
+        base = {"basePath": f"{self.url}/ari", "swaggerVersion": "1.1"}
+        if page == "resources.json":
+            names = dict.fromkeys(operation[0] for operation in OPERATIONS)
+            return {**base, "apis": [{"path": f"/api-docs/{n}.{{format}}", "description": n} for n in names]}
+        apis = []
+        for resource, nickname, method, path, query in OPERATIONS:
+            if f"{resource}.json" != page:
+                continue
+            inside = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+            parameters: list[dict[str, Any]] = [{"name": n, "paramType": "path", "dataType": "string"} for n in inside]
+            for parameter in query.split():
+                required, plain = parameter.endswith("!"), parameter.rstrip("!")
+                parameters.append({"name": plain, "paramType": "query", "required": required, "dataType": "string"})
+            operation: dict[str, Any] = {"httpMethod": method, "nickname": nickname, "parameters": parameters}
+            if nickname == "eventWebsocket":
+                operation["upgrade"] = "websocket"
+            apis.append({"path": path, "description": nickname, "operations": [operation]})
+        return {**base, "resourcePath": f"/api-docs/{page}", "apis": apis, "models": {}}
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        stream = web.WebSocketResponse()
+        await stream.prepare(request)
+        self.streams.append(stream)
+        self.connections += 1
+        self.changed.set()
+        try:
+            async for message in stream:
+                assert message.type is not WSMsgType.TEXT, "nobody talks to Asterisk over this"
+        finally:
+            self.streams.remove(stream)
+            self.changed.set()
+        return stream
+
+    def _act(self, request: web.Request, path: list[str]) -> web.Response:
+        query = request.query
+        match request.method, *path:
+            case "GET", "asterisk", "info":
+                return web.json_response({"system": {"version": "22.10.1"}})
+            case "GET", "applications", str():
+                return web.json_response({"channel_ids": list(self.channels), "bridge_ids": self.bridges})
+            case "POST", "channels", "externalMedia":
+                self.channels[query["channelId"]] = "AudioSocket/1"
+                return web.json_response({"id": query["channelId"]})
+            case _, "channels", str(channel), *_ if channel not in self.channels:
+                return web.json_response({"message": "Channel not found"}, status=404)
+            case "GET", "channels", str(channel):
+                return web.json_response({"id": channel, "name": self.channels[channel]})
+            case "GET", "channels", str(channel), "variable":
+                value = self.variables.get((channel, query["variable"]))
+                if value is None:
+                    return web.json_response({"message": "Provided variable was not found"}, status=404)
+                return web.json_response({"value": value})
+            case "POST", "channels", str(channel), "variable":
+                self.variables[channel, query["variable"]] = query.get("value", "")
+            case ("DELETE", "channels", str(channel)) | ("POST", "channels", str(channel), "continue"):
+                del self.channels[channel]
+            case "POST", "bridges", str(bridge):
+                self.bridges.append(bridge)
+                return web.json_response({"id": bridge})
+            case _, "bridges", str(bridge), *_ if bridge not in self.bridges:
+                return web.json_response({"message": "Bridge not found"}, status=404)
+            case "DELETE", "bridges", str(bridge):
+                self.bridges.remove(bridge)
+        return web.Response(status=204)
+
+
+MakeAriServer = Callable[[], Awaitable[AriServer]]
+
+
+@pytest.fixture
+async def make_ari_server() -> AsyncIterator[MakeAriServer]:
+    """``await make_ari_server()``: one more ``AriServer``; all end after the test."""
+    async with AsyncExitStack() as servers:
+
+        async def make() -> AriServer:
+            return await servers.enter_async_context(AriServer().serving())
+
+        yield make
+
+
+@pytest.fixture
+async def ari_server(make_ari_server: MakeAriServer) -> AriServer:
+    return await make_ari_server()
