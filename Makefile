@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 LAB    := $(PYTHON) -m ariagent.lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint types lab-up lab-down lab-status clean
+.PHONY: help setup demo test bench lint types lab-up lab-down lab-status docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -39,6 +39,10 @@ lab-down: $(STAMP) ## stop them
 
 lab-status: $(STAMP) ## say what runs; fails unless all of it does
 	@$(LAB) status
+
+docs: $(STAMP) ## make the pages of docs/ that are made from the code
+	@$(PYTHON) -m ariagent.configdoc > docs/configuration.md
+	@$(PYTHON) -m ariagent.call.machine > docs/call-states.md
 
 clean: ## stop the lab and delete everything that was made here, .venv and .lab included
 	@if [ -x $(PYTHON) ] && [ -e .lab/lab.json ]; then $(LAB) down; fi

@@ -28,7 +28,7 @@ ENVIRONMENT_PREFIX = "ARIAGENT_"
 class Section(BaseModel):
     """Base of every section: unknown keys are errors, values do not change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 def _resolve_secret(secret: SecretStr) -> SecretStr:
@@ -83,16 +83,20 @@ class AsteriskSettings(Section):
     url: HttpUrl = "http://127.0.0.1:8088"
     """Base URL of Asterisk's HTTP server, without ``/ari``."""
     user: str = "ariagent"
+    """An ARI user of ``ari.conf``, not read-only."""
     password: Secret = SecretStr("")
+    """That user's password."""
     app: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = "ariagent"
     """Name of the Stasis application; one running service per name and Asterisk."""
     request_timeout_s: Seconds = 5.0
+    """How long Asterisk may take to answer one request."""
 
 
 class AudioSocketSettings(Section):
     """The TCP server that Asterisk connects each call's audio to."""
 
     host: str = "127.0.0.1"
+    """Address to listen on."""
     port: Port = 9092
     """0 takes any free port."""
     advertise: str | None = None
@@ -102,7 +106,9 @@ class AudioSocketSettings(Section):
     allowed: tuple[Network, ...] = ("127.0.0.0/8", "::1/128")
     """Networks that connections are accepted from."""
     handshake_timeout_s: Seconds = 2.0
+    """A connection that does not say in time which call it is for is closed."""
     max_connections: Annotated[int, Field(ge=1)] = 1000
+    """More connections at once than this are refused."""
 
 
 class RealtimeSettings(Section):
@@ -116,13 +122,23 @@ class RealtimeSettings(Section):
     auth: Literal["auto", "bearer", "api-key"] = "auto"
     """How the key is sent; ``auto``: header ``api-key`` for Azure's hosts, else a bearer token."""
     headers: dict[str, str] = {}
+    """Further HTTP headers for the connection."""
     encoding: Literal["pcm", "pcmu", "pcma"] = "pcm"
     """``pcm`` is 24 kHz; ``pcmu``/``pcma`` are G.711."""
     connect_timeout_s: Seconds = 8.0
     """From the start of the connection to the model's acknowledgement of the session."""
     ping_interval_s: Seconds = 5.0
+    """A connection that answers no ping for this long is taken for dead."""
     max_backlog_s: Seconds = 5.0
     """Caller audio that may wait for a slow network before the newest is dropped and counted."""
+
+    @property
+    def lacks_key(self) -> bool:
+        """Whether this is a server that refuses every session without a key, and there is none."""
+        host = urlsplit(self.url).hostname or ""
+        own = {name.lower() for name in self.headers} & {"authorization", "api-key"}
+        needed = host == "openai.com" or host.endswith((".openai.com", ".azure.com"))
+        return needed and not own and not self.api_key.get_secret_value().strip()
 
 
 class ServerVad(Section):
@@ -130,11 +146,17 @@ class ServerVad(Section):
 
     type: Literal["server_vad"] = "server_vad"
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """How sure the detector must be that it hears speech."""
     prefix_padding_ms: Annotated[int, Field(ge=0, le=5000)] = 300
+    """How much before the detected start belongs to the turn."""
     silence_duration_ms: Annotated[int, Field(ge=50, le=10000)] = 500
+    """Silence that ends a turn."""
     idle_timeout_ms: Annotated[int, Field(ge=1000, le=600_000)] | None = None
+    """After this long without the caller the model is asked to say something; null: never."""
     create_response: bool = True
+    """The server answers each turn by itself; otherwise ariagent asks it to, a round trip later."""
     interrupt_response: bool = True
+    """The server stops its response when the caller speaks; otherwise ariagent does."""
 
 
 class SemanticVad(Section):
@@ -142,32 +164,45 @@ class SemanticVad(Section):
 
     type: Literal["semantic_vad"]
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"
+    """How soon a pause is taken for the end: at most 8, 4, 2 s for low, medium, high."""
     create_response: bool = True
+    """As with ``server_vad``."""
     interrupt_response: bool = True
+    """As with ``server_vad``."""
 
 
 class TranscriptionSettings(Section):
     """What the caller said, as text for records; the model itself hears the audio."""
 
     model: str = "gpt-transcribe"
+    """The transcription model."""
     language: str | None = None
+    """Of the caller, as ``en``; null: detected, and sometimes wrongly."""
     prompt: str | None = None
+    """Words to expect."""
 
 
 class AgentSettings(Section):
     """One AI agent: who it is and how it talks."""
 
     instructions: str = "You are a friendly, brief telephone assistant. Say so when you do not know something."
+    """What the model is told about itself and its work."""
     opening: str | None = "Hello, this is the automated assistant. How can I help you?"
     """First words, spoken when the call is answered; null: the caller speaks first."""
     voice: str = "marin"
+    """One of the model's voices."""
     speed: Annotated[float, Field(ge=0.25, le=1.5)] = 1.0
+    """Speed of speech; 1 is normal."""
     model: str | None = None
     """Default: ``realtime.model``."""
     turn_detection: Annotated[ServerVad | SemanticVad, Field(discriminator="type")] = ServerVad()
+    """How the end of the caller's turn is found."""
     noise_reduction: Literal["near_field", "far_field"] | None = "near_field"
+    """Applied by the model's server before turn detection; null: off."""
     transcription: TranscriptionSettings | None = TranscriptionSettings()
+    """What the caller says as text, for the log; null: off (billed apart)."""
     max_output_tokens: Annotated[int, Field(ge=1, le=4096)] | Literal["inf"] = 1200
+    """Longest response, in tokens; reserved against the rate limit for every response."""
     digit_pause_ms: Annotated[int, Field(ge=100, le=10_000)] = 800
     """Digits are given to the model after this long without another one, or at once on ``#``."""
 
@@ -181,12 +216,18 @@ class HttpSettings(Section):
     """Where ``/metrics`` and ``/healthz`` are served."""
 
     host: str = "127.0.0.1"
+    """Address to listen on."""
     port: Port = 9093
+    """0 takes any free port."""
 
 
 class LogSettings(Section):
+    """What is logged, to standard error."""
+
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level of ariagent's own events."""
     format: Literal["text", "json"] = "text"
+    """``json``: one object a line."""
 
 
 class Settings(Section):
@@ -204,9 +245,10 @@ class Settings(Section):
     """After SIGTERM, how long running calls may go on."""
 
 
-def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+def load(path: Path | None = None, environment: Mapping[str, str] | None = None, *, serving: bool = False) -> Settings:
     """Read the settings from ``path`` (default ``/etc/ariagent/ariagent.yaml``) and the environment.
 
+    ``serving``: for a program that talks to the model, which also needs what the model's server cannot do without.
     Raises ConfigurationError with ``file:line: key: what is wrong`` for each mistake, one a line.
     """
     source = path or DEFAULT_PATH
@@ -214,10 +256,18 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None)
     tree, lines = yamlfile.read(source, remedy="Name one with -c FILE; the README has a complete example")
     _apply_environment(tree, environment, lines, str(source))
     try:
-        return Settings.model_validate(tree)
+        settings = Settings.model_validate(tree)
     except ValidationError as error:
         problems = yamlfile.explain(str(source), lines, error, _did_you_mean)
         raise ConfigurationError("\n".join(problems)) from None
+    if serving and settings.realtime.lacks_key:
+        path_to_key: KeyPath = ("realtime", "api_key")
+        where = next(lines[part] for part in (path_to_key, path_to_key[:1], ()) if part in lines)
+        raise ConfigurationError(
+            f"{where}: realtime.api_key: {urlsplit(settings.realtime.url).hostname} needs a key",
+            remedy="Set it, for instance as ${OPENAI_API_KEY} or file:PATH, or in ARIAGENT_REALTIME__API_KEY",
+        )
+    return settings
 
 
 def _apply_environment(

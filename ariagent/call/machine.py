@@ -3,7 +3,7 @@
 No I/O and no clock: ``handle(event, now)`` and ``tick(now)`` return commands, ``next_deadline()`` says when
 ``tick`` wants to be called. Times are monotonic seconds.
 
-The diagram in ``docs/call-states.md`` is made from ``TRANSITIONS`` (``python -m ariagent.call.machine``).
+The diagram in ``docs/call-states.md`` is made from ``TRANSITIONS`` (``make docs``).
 """
 
 from collections.abc import Callable
@@ -207,5 +207,21 @@ def diagram() -> str:
     return "\n".join(["stateDiagram-v2", "    [*] --> preparing", *lines, "    ended --> [*]"])
 
 
+_PAGE = """# The states of a call
+
+Made from the table in `ariagent/call/machine.py` by `make docs`; do not edit.
+
+A call is `preparing` from its arrival on: the model's session and the media leg are made at the same time, while the
+phone rings. It is answered when both are there. Whatever ends it, everything is given back once, in `ending`.
+
+```mermaid
+{diagram}
+```
+
+What each state does with each event, where the state does not change: `DigitPressed` is collected while talking and
+ignored elsewhere; `LegReplaced` makes another channel the caller's.
+"""
+
+
 if __name__ == "__main__":
-    print(diagram())  # noqa: T201
+    print(_PAGE.format(diagram=diagram()), end="")  # noqa: T201

@@ -64,6 +64,8 @@ class CallRunner:
         self.leg = arrival.channel.id
         """The caller's channel; another one after a transfer."""
         self.call_id = arrival.channel.id
+        self._place: ari.Place | None = None
+        """Where in the dialplan the leg goes on after Stasis; None: where it came from."""
         self.log = CallLog(logging.getLogger(__name__), self.call_id)
         self._began = time.monotonic()
         self._answered_at: float | None = None
@@ -257,6 +259,8 @@ class CallRunner:
         self.log.event("call.leg_replaced", was=self.leg, now=channel_id)
         self.context.router.unregister(self.leg)
         self.leg = channel_id
+        # The newcomer's own place is that of the transfer's target: it would call itself, or be hung up.
+        self._place = self.arrival.channel.next_place
         self.context.router.register(channel_id, self.on_ari)
 
     async def _turn_away(self, termination: Termination) -> Termination:
@@ -268,7 +272,7 @@ class CallRunner:
         """Leave Stasis with ARIAGENT_RESULT set, so that the dialplan can go on to people."""
         try:
             await self.context.ari.set_variable(self.leg, "ARIAGENT_RESULT", result.value)
-            await self.context.ari.continue_in_dialplan(self.leg)
+            await self.context.ari.continue_in_dialplan(self.leg, self._place)
         except (NotFoundError, ConflictError):
             return  # hung up meanwhile
         except AriError as error:

@@ -301,6 +301,8 @@ class RealtimeSession:
     def _on_committed(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         if self.profile.server_answers:
             self.gate.turn_ended(now)
+        else:
+            self.gate.request({})
         previous = message.get("previous_item_id")
         return (ev.CallerTurnEnded(_text(message, "item_id"), previous if isinstance(previous, str) else None),)
 

@@ -1,0 +1,17 @@
+"""The pages that are made from the code say what the code says."""
+
+from pathlib import Path
+
+from ariagent.configdoc import reference
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def test_the_configuration_reference_is_up_to_date() -> None:
+    assert (DOCS / "configuration.md").read_text() == reference(), "run make docs"
+
+
+def test_every_key_of_the_configuration_is_explained() -> None:
+    rows = [line for line in reference().splitlines() if line.startswith("| `")]
+    assert len(rows) > 40
+    assert [row for row in rows if row.rstrip().endswith("|  |") and "`type`" not in row] == []
