@@ -59,7 +59,7 @@ def run(configuration: ConfigOption = None) -> None:
     from ariagent.service import Service
 
     try:
-        settings = config.load(configuration)
+        settings = config.load(configuration, serving=True)
         logs.configure(settings.log.level, settings.log.format)
 
         async def serve() -> None:
@@ -81,6 +81,18 @@ def _first(group: BaseExceptionGroup[AriagentError]) -> AriagentError:
 app.command()(call)
 
 
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def sandbox(context: typer.Context) -> None:
+    """Run a local Realtime server to develop and test against."""
+    # Imported only here, and with its own options: the service does without it, and so does an installation.
+    from ariagent.sandbox.__main__ import app as sandbox_app
+
+    sandbox_app(context.args, prog_name="ariagent sandbox")
+
+
 @app.command()
 def version() -> None:
     """Print the version."""
@@ -90,6 +102,6 @@ def version() -> None:
 def main() -> None:
     """Entry point of the ``ariagent`` command."""
     try:
-        app()
+        app(prog_name="ariagent")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,0 +1,234 @@
+"""The ``ariagent`` command as a process: one clear line and the right exit code for everything that is wrong."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ariagent import __version__
+
+PATIENCE_S = 60.0
+USAGE, FAILED = 2, 1
+
+
+async def ariagent(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of ``ariagent`` with these arguments."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("ARIAGENT_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "ariagent",
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**clean, "COLUMNS": "200", **environment},
+    )
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+def dead_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def tree(**sections: Any) -> dict[str, Any]:
+    """Settings that are right, apart from ``sections``, which are merged in."""
+    settings: dict[str, Any] = {
+        "asterisk": {"url": f"http://127.0.0.1:{dead_port()}"},
+        "audiosocket": {"port": 0},
+        "http": {"port": 0},
+        "realtime": {"url": f"ws://127.0.0.1:{dead_port()}/v1/realtime"},
+    }
+    for name, section in sections.items():
+        settings[name] = {**settings.get(name, {}), **section} if isinstance(section, dict) else section
+    return settings
+
+
+RunWith = Callable[..., Any]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "ariagent.yaml"
+
+
+@pytest.fixture
+def run_with(file: Path) -> RunWith:
+    """``await run_with(settings or text, NAME=value ...)``: exit code and the one line said, the file as FILE."""
+
+    async def run(settings: dict[str, Any] | str, **environment: str) -> tuple[int, str]:
+        file.write_text(settings if isinstance(settings, str) else yaml.safe_dump(settings))
+        code, out, err = await ariagent("run", "-c", str(file), **environment)
+        assert out == ""
+        assert "Traceback" not in err
+        lines = err.strip().splitlines()
+        assert len(lines) == 1, err
+        assert lines[0].startswith("ariagent: ")
+        return code, lines[0].removeprefix("ariagent: ").replace(str(file), "FILE")
+
+    return run
+
+
+class TestConfiguration:
+    async def test_no_file(self, file: Path) -> None:
+        code, _, err = await ariagent("run", "-c", str(file))
+        assert code == USAGE
+        assert err.startswith(f"ariagent: {file}: there is no such file. Name one with -c FILE")
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("asterisk: [\n", "FILE:2: not valid YAML: "),
+            ("asterisk:\n  pasword: x\n", "FILE:2: asterisk.pasword: unknown key (did you mean password?)"),
+            ("http: {}\nmax_calls: many\n", "FILE:2: max_calls: Input should be a valid integer"),
+            ("realtime:\n  url: http://x/\n", "FILE:2: realtime.url: must be a URL that starts with ws:// or wss://"),
+            ("max_calls: 3\nmax_calls: 4\n", "FILE:2: max_calls: this key stands here a second time"),
+            ("realtime:\n  api_key: ${NOT_SET_ANYWHERE}\n", "FILE:2: realtime.api_key: the environment variable NOT_"),
+        ],
+        ids=["yaml", "unknown key", "type", "url", "twice", "secret"],
+    )
+    async def test_a_mistake_is_told_with_file_line_and_key(self, run_with: RunWith, text: str, said: str) -> None:
+        code, line = await run_with(text)
+        assert code == USAGE
+        assert line.startswith(said)
+
+    async def test_a_mistake_of_the_environment_names_the_variable(self, run_with: RunWith) -> None:
+        code, line = await run_with(tree(), ARIAGENT_HTTP__PORT="eighty")
+        assert code == USAGE
+        assert line.startswith("environment ARIAGENT_HTTP__PORT: http.port: ")
+
+    @pytest.mark.parametrize(
+        "url",
+        ["wss://api.openai.com/v1/realtime", "wss://x.openai.azure.com/openai/v1/realtime"],
+        ids=["openai", "azure"],
+    )
+    async def test_a_model_that_needs_a_key_and_has_none(self, run_with: RunWith, url: str) -> None:
+        code, line = await run_with(f"http: {{port: 0}}\nrealtime:\n  url: {url}\n  api_key: ''\n")
+        assert code == USAGE
+        assert line.startswith("FILE:4: realtime.api_key: ")
+        assert " needs a key. Set it, " in line
+
+    async def test_the_default_model_without_any_settings_needs_a_key_too(self, run_with: RunWith) -> None:
+        code, line = await run_with("http:\n  port: 0\n")
+        assert code == USAGE
+        assert line.startswith("FILE:1: realtime.api_key: api.openai.com needs a key. ")
+
+    @pytest.mark.parametrize(
+        "realtime",
+        [
+            {"url": "wss://api.openai.com/v1/realtime", "api_key": "sk-x"},
+            {"url": "wss://x.openai.azure.com/openai/v1/realtime", "headers": {"authorization": "Bearer x"}},
+            {"url": "ws://127.0.0.1:9/v1/realtime"},
+        ],
+        ids=["key", "own header", "local server"],
+    )
+    async def test_with_what_the_model_needs_the_next_thing_is_asterisk(
+        self, run_with: RunWith, realtime: dict[str, Any]
+    ) -> None:
+        settings = {**tree(), "realtime": realtime}
+        code, line = await run_with(settings)
+        assert code == FAILED
+        assert line.startswith("cannot reach Asterisk at ")
+
+
+class TestPorts:
+    async def test_the_audio_port_is_taken(self, run_with: RunWith, taken_port: int) -> None:
+        code, line = await run_with(tree(audiosocket={"port": taken_port}))
+        assert code == USAGE
+        assert line.startswith(f"AudioSocket cannot listen on 127.0.0.1:{taken_port}: Address already in use")
+        assert "Choose another address or port" in line
+
+    async def test_the_http_port_is_taken(self, run_with: RunWith, taken_port: int) -> None:
+        code, line = await run_with(tree(http={"port": taken_port}))
+        assert code == USAGE
+        assert line.startswith(f"cannot serve metrics on 127.0.0.1:{taken_port}: ")
+        assert "Set http.port to a free port" in line
+
+    async def test_an_address_that_is_not_this_machines(self, run_with: RunWith) -> None:
+        code, line = await run_with(tree(audiosocket={"host": "198.51.100.1"}))
+        assert code == USAGE
+        assert line.startswith("AudioSocket cannot listen on 198.51.100.1:0: ")
+
+
+class TestAsterisk:
+    async def test_nobody_there(self, run_with: RunWith) -> None:
+        settings = tree()
+        code, line = await run_with(settings)
+        assert code == FAILED
+        assert line.startswith(f"cannot reach Asterisk at {settings['asterisk']['url']}: ")
+        assert line.endswith("Is Asterisk running, and is its HTTP server enabled (http.conf) at asterisk.url?")
+
+    async def test_a_wrong_password(self, run_with: RunWith, ari_server: Any) -> None:
+        code, line = await run_with(tree(asterisk={"url": ari_server.url, "password": "wrong"}))
+        assert code == FAILED
+        assert "HTTP 401" in line
+        assert line.endswith("Check asterisk.user and asterisk.password against ari.conf")
+        assert "wrong" not in line
+
+    @pytest.mark.parametrize(
+        "answer",
+        [(404, "<html>\n<body>\nnothing\nhere\n</body>\n</html>"), (200, "<html>\nIt works!\n</html>"), (200, "[]")],
+        ids=["404", "page", "json"],
+    )
+    async def test_a_url_that_is_no_ari(self, run_with: RunWith, ari_server: Any, answer: tuple[int, str]) -> None:
+        ari_server.answers["GET /api-docs/resources.json"] = answer
+        code, line = await run_with(tree(asterisk={"url": ari_server.url, "password": ari_server.password}))
+        assert code == FAILED
+        assert line.startswith(f"{ari_server.url} does not describe an ARI: ")
+        assert line.endswith("Is asterisk.url the base URL of Asterisk's HTTP server (without /ari)?")
+
+    async def test_a_server_that_never_answers(self, run_with: RunWith, taken_port: int) -> None:
+        # The kernel accepts; nobody ever reads.
+        url = f"http://127.0.0.1:{taken_port}"
+        code, line = await run_with(tree(asterisk={"url": url, "request_timeout_s": 0.2}))
+        assert code == FAILED
+        assert line.startswith("Asterisk did not answer GET api-docs/resources.json within 0.2 s")
+
+
+class TestCommands:
+    async def test_version(self) -> None:
+        assert await ariagent("version") == (0, f"{__version__}\n", "")
+
+    @pytest.mark.parametrize("command", ["", "run", "call", "sandbox", "version"])
+    async def test_help(self, command: str) -> None:
+        code, out, err = await ariagent(*command.split(), "--help")
+        assert code == 0
+        assert "Usage: ariagent" in out
+        assert f"ariagent {command}".rstrip() in out
+        assert err == ""
+
+    async def test_every_command_is_listed(self) -> None:
+        _, out, _ = await ariagent("--help")
+        for command in ("run", "call", "sandbox", "version"):
+            assert f" {command} " in out
+
+    @pytest.mark.parametrize("arguments", [["run", "--nope"], ["nope"], ["run", "x"], ["sandbox", "--nope"]])
+    async def test_wrong_usage(self, arguments: list[str]) -> None:
+        code, out, err = await ariagent(*arguments)
+        assert code == USAGE
+        assert out == ""
+        assert "Usage: ariagent" in err
+        assert "Traceback" not in err
