@@ -117,6 +117,7 @@ class RealtimeSettings(Section):
     url: WebSocketUrl = "wss://api.openai.com/v1/realtime"
     """Azure: ``wss://RESOURCE.openai.azure.com/openai/v1/realtime``. Any compatible server by its URL."""
     api_key: Secret = SecretStr("")
+    """The key for that server."""
     model: str = "gpt-realtime-2.1"
     """Model name; on Azure the deployment's name."""
     auth: Literal["auto", "bearer", "api-key"] = "auto"
