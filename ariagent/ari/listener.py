@@ -94,3 +94,5 @@ async def _once_open(client: AriClient, on_connected: Callable[[], Awaitable[Non
         await on_connected()
     except AriError as error:
         log.warning("ari.catch_up_failed", extra={"fields": {"cause": error.line}})
+    except Exception:
+        log.exception("ari.catch_up_fault")
