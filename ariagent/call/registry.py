@@ -102,19 +102,21 @@ class Registry:
         Calls whose channel is gone end; what a dead process left behind goes back to the dialplan.
         """
         context = self._make_context()
+        # A call that begins, or changes its leg, while Asterisk answers is not in the answer.
+        legs = [(call, call.leg) for call in self._calls]
         channels, bridges = await context.ari.application()
         present = set(channels)
-        for call in self.calls:
-            if call.leg not in present:
-                call.on_ari(StasisEnded(call.leg))
+        for call, leg in legs:
+            if leg not in present and leg == call.leg:
+                call.on_ari(StasisEnded(leg))
         for channel_id in present:
             await self._sweep(context, channel_id)
         live = {call.media.bridge for call in self._calls}
         for bridge_id in set(bridges) - live:
             try:
                 await context.ari.destroy_bridge(bridge_id)
-            except NotFoundError:
-                continue
+            except AriError as error:
+                self._not_swept("bridge", bridge_id, error)
 
     async def _sweep(self, context: Context, channel_id: str) -> None:
         try:
@@ -128,8 +130,14 @@ class Registry:
             else:
                 await context.ari.set_variable(channel_id, "ARIAGENT_RESULT", Result.ERROR.value)
                 await context.ari.continue_in_dialplan(channel_id)
-        except NotFoundError:
-            return
+        except AriError as error:
+            self._not_swept("channel", channel_id, error)
+
+    @staticmethod
+    def _not_swept(kind: str, name: str, error: AriError) -> None:
+        """One that Asterisk does not let go must not keep the others, or the service, from going on."""
+        if not isinstance(error, NotFoundError):
+            log.warning("call.not_swept", extra={"fields": {kind: name, "cause": error.line}})
 
     def refuse_new(self) -> None:
         """From now on every new call is told that we are busy."""

@@ -74,7 +74,7 @@ def test_every_event_has_an_example_here() -> None:
 
 class TestTable:
     @pytest.mark.parametrize(
-        ("state", "event"), itertools.product(State, EVENTS), ids=lambda v: getattr(v, "value", None)
+        ("state", "event"), list(itertools.product(State, EVENTS)), ids=lambda v: getattr(v, "value", None)
     )
     def test_each_pair_is_in_it_or_illegal_or_too_late(self, state: State, event: type[ev.Event]) -> None:
         machine = machine_in(state)
@@ -241,6 +241,17 @@ class TestDigits:
 
 
 class TestDraining:
+    def test_begins_by_waiting_for_what_is_being_said(self) -> None:
+        machine = machine_in(State.TALKING)
+        assert machine.handle(ev.EndRequested("agent_ended"), 1.0) == [cmd.Drain()]
+        assert machine.termination == Termination(Result.DONE, "agent_ended")
+
+    @pytest.mark.parametrize("state", BEFORE_TALKING)
+    def test_is_not_for_a_call_that_has_not_begun(self, state: State) -> None:
+        machine = machine_in(state)
+        commands = machine.handle(ev.EndRequested("agent_ended"), 1.0)
+        assert commands == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
+
     def test_hangs_up_when_the_goodbye_was_heard(self) -> None:
         machine = machine_in(State.DRAINING)
         assert machine.handle(ev.PlayoutDrained(), 2.0) == [cmd.HangUp(), cmd.Release()]
