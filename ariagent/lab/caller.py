@@ -13,6 +13,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -223,8 +224,7 @@ class _Caller:
                 self.report.ended_by = None if self._leg.left.is_set() else "caller"
                 await self._leg.hang_up()
             case do.ExpectHangup(within_s=within_s):
-                if not await self._wait(lambda now: self._leg.left.is_set() or None, within_s):
-                    raise StepFailedError(f"the other side did not hang up within {within_s:g} s")
+                await self._expect_hangup(within_s)
 
     # -- steps ------------------------------------------------------------------------------------
 
@@ -321,6 +321,13 @@ class _Caller:
         found = [has_phrase(turn.text, word) for word in step.words]
         if not (any(found) if step.any_of else all(found)):
             self._fail(place, f'expected {wanted}, understood "{turn.text}"')
+
+    async def _expect_hangup(self, within_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, min(within_s, self._deadline - time.monotonic()))):
+                await self._leg.left.wait()
+        if not self._leg.left.is_set():
+            raise StepFailedError(self._why_not(f"the other side did not hang up within {within_s:g} s"))
 
     # -- small things -----------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 STREAM_LIMIT_S = 10.0
 MEDIA_LIMIT_S = 8.0
+EMPTY_LIMIT_S = 2.0
 _FORMAT_NAMES = {8_000: "slin", 24_000: "slin24"}
 
 CAUSES = {
@@ -84,7 +85,13 @@ class Leg:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._release()
+        releasing = asyncio.create_task(self._release())
+        try:
+            await asyncio.shield(releasing)
+        except asyncio.CancelledError:
+            # Cancelled while everything is being given back: that is what the canceller wants, so finish it.
+            await asyncio.wait([releasing])
+            raise
 
     async def connect(self) -> AudioFormat:
         """Reach Asterisk and listen for its audio; returns the format of the audio. Raises AriagentError."""
@@ -213,7 +220,15 @@ class Leg:
             for failure in undone:
                 if isinstance(failure, BaseException) and not isinstance(failure, NotFoundError):
                     log.warning("caller.not_released", extra={"fields": {"cause": str(failure)}})
+            await self._until_empty()
             self._events.cancel()
             await asyncio.wait([self._events])
         await self._server.close()
         await self._ari.close()
+
+    async def _until_empty(self) -> None:
+        """Asterisk forgets an application with its connection, but only if nothing belongs to it by then."""
+        with suppress(TimeoutError, AriError):
+            async with asyncio.timeout(EMPTY_LIMIT_S):
+                while not self.lost and any(await self._ari.application()):
+                    await asyncio.sleep(0.01)

@@ -64,9 +64,8 @@ class Line:
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.add(waiter)
             try:
-                await asyncio.wait_for(waiter, deadline - now)
-            except TimeoutError:
-                pass
+                # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the result.
+                await asyncio.wait([waiter], timeout=deadline - now)
             finally:
                 self._waiters.discard(waiter)
 

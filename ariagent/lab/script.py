@@ -233,7 +233,14 @@ class _StepKeys(Section):
 
 class _ScriptFile(Section):
     voice: Literal["kal", "kal16", "awb", "rms", "slt"] = "kal16"
-    steps: Annotated[tuple[_StepKeys, ...], Field(min_length=1)]
+    steps: tuple[_StepKeys, ...]
+
+    @field_validator("steps")
+    @classmethod
+    def _not_none(cls, steps: tuple[_StepKeys, ...]) -> tuple[_StepKeys, ...]:
+        if not steps:
+            raise ValueError("there is nothing to do")
+        return steps
 
 
 def load_script(path: Path = DEFAULT_SCRIPT) -> Script:

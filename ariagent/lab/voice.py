@@ -18,9 +18,10 @@ from ariagent.errors import ConfigurationError
 
 Samples = NDArray[np.int16]
 
-QUIET_SAMPLE = 160
-"""Below this (-46 dBFS) the ends of a synthesised text are cut off: its first word is to be heard at once."""
-MARGIN_MS = 20
+QUIET_SAMPLE = 500
+"""Below this (-36 dBFS, above the hum that kal16 begins with) the ends of a synthesised text are cut off: its first
+word is to be heard at once."""
+MARGIN_MS = 40
 MAX_RECORDING_S = 300.0
 
 
@@ -115,7 +116,7 @@ def recording(path: Path, fmt: AudioFormat) -> bytes:
 
 
 def trimmed(samples: Samples, rate_hz: int) -> Samples:
-    """Without the silence at both ends, but for 20 ms; nothing when all of it is silence."""
+    """Without the silence at both ends, but for 40 ms; nothing when all of it is silence."""
     loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > QUIET_SAMPLE)
     if not loud.size:
         return samples[:0]

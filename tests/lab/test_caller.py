@@ -1,0 +1,311 @@
+"""The caller without an Asterisk: its end of the audio on a real socket, the account of a call, the command."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from ariagent.audio.format import SLIN24
+from ariagent.audiosocket.frames import Kind, audio_frame, uuid_frame
+from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.lab import demo
+from ariagent.lab.line import Line
+from ariagent.lab.report import WIDTH, CallReport, Entry, Failure, Interruption, Narrator, Turn, lines_of
+
+FRAME_BYTES = SLIN24.frame_bytes
+LIMIT_S = 10.0
+
+
+def loud(frames: int) -> bytes:
+    return (np.sin(np.arange(frames * SLIN24.frame_samples) / 5) * 8000).astype("<i2").tobytes()
+
+
+def never(now: float) -> bool | None:
+    return True if now < 0 else None
+
+
+class Peer:
+    """Asterisk's side of one AudioSocket connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self.writer = writer
+
+    def send(self, pcm: bytes) -> None:
+        for at in range(0, len(pcm), FRAME_BYTES):
+            self.writer.write(audio_frame(Kind.SLIN24, pcm[at : at + FRAME_BYTES]))
+
+    async def frame(self) -> bytes:
+        header = await asyncio.wait_for(self._reader.readexactly(3), LIMIT_S)
+        assert header == bytes([Kind.SLIN24]) + FRAME_BYTES.to_bytes(2, "big")
+        return await self._reader.readexactly(FRAME_BYTES)
+
+
+@pytest.fixture
+async def connected() -> AsyncIterator[tuple[Line, Peer]]:
+    line, uuid = Line(SLIN24, keep=True), uuid4()
+    server = AudioSocketServer()
+    await server.start("127.0.0.1", 0)
+    server.expect(uuid, line, SLIN24)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(uuid_frame(uuid))
+    peer = Peer(reader, writer)
+    await peer.frame()
+    yield line, peer
+    writer.close()
+    await server.close()
+
+
+async def test_what_is_said_is_sent_and_timed(connected: tuple[Line, Peer]) -> None:
+    line, peer = connected
+    speech = loud(5) + SLIN24.silence(100)
+    before = time.monotonic()
+    line.say(speech)
+    assert line.talking
+    heard = b""
+    while len(heard) < len(speech):
+        frame = await peer.frame()
+        if heard or any(frame):
+            heard += frame
+    assert heard == speech
+    assert line.began_at is not None
+    assert line.last_loud_at is not None
+    assert before <= line.began_at < line.last_loud_at <= time.monotonic()
+    assert not line.talking
+
+
+async def test_the_last_frame_is_filled_up(connected: tuple[Line, Peer]) -> None:
+    line, peer = connected
+    line.say(loud(1)[:500])
+    while not any(frame := await peer.frame()):
+        pass
+    assert frame == loud(1)[:500].ljust(FRAME_BYTES, b"\0")
+
+
+async def test_until_sees_what_arrives(connected: tuple[Line, Peer]) -> None:
+    line, peer = connected
+    peer.send(loud(10))
+    assert await line.until(lambda now: line.ear.began_at, time.monotonic() + LIMIT_S) is not None
+
+
+async def test_until_ends_at_its_deadline(connected: tuple[Line, Peer]) -> None:
+    line, _ = connected
+    assert await line.until(never, time.monotonic() + 0.05) is None
+
+
+async def test_until_ends_with_the_connection(connected: tuple[Line, Peer]) -> None:
+    line, peer = connected
+    line.say(loud(500))
+    waiting = asyncio.ensure_future(line.until(never, time.monotonic() + 60))
+    peer.writer.close()
+    assert await asyncio.wait_for(waiting, LIMIT_S) is None
+    assert line.ended == "peer_closed"
+    assert not line.talking
+
+
+async def test_recording_has_both_sides(connected: tuple[Line, Peer], tmp_path: Path) -> None:
+    line, peer = connected
+    line.say(loud(5))
+    peer.send(loud(10))
+    await line.until(lambda now: line.ear.began_at if not line.talking else None, time.monotonic() + LIMIT_S)
+    line.write(tmp_path / "call.wav")
+    with wave.open(str(tmp_path / "call.wav")) as file:
+        assert (file.getnchannels(), file.getframerate()) == (2, 24_000)
+        both = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
+    assert np.count_nonzero(both[:, 0]) > 4 * SLIN24.frame_samples
+    assert np.count_nonzero(both[:, 1]) > 4 * SLIN24.frame_samples
+
+
+# -- the account ----------------------------------------------------------------------------------
+
+
+def test_lines_are_aligned_and_short_enough() -> None:
+    lines = lines_of(Entry(12.3456, "agent", "word " * 60, 873.4))
+    assert lines[0].startswith("  12.35     873 ms  agent    word")
+    assert all(len(line) <= WIDTH for line in lines)
+    assert all(line.startswith(" " * 29 + "word") for line in lines[1:])
+    assert lines_of(Entry(0, "caller", "")) == ["   0.00             caller"]
+
+
+def test_an_answer_that_is_not_recognised_yet_holds_back_what_follows() -> None:
+    shown: list[str] = []
+    narrator = Narrator(shown.append)
+    answer = Entry(1, "agent", "", ready=False)
+    narrator.add(Entry(0, "caller", "one"))
+    narrator.add(answer)
+    narrator.add(Entry(2, "caller", "three"))
+    assert len(shown) == 1
+    answer.text, answer.ready = "two", True
+    narrator.update()
+    assert [line.split()[-1] for line in shown] == ["one", "two", "three"]
+    narrator.add(Entry(3, "agent", "late", ready=False))
+    narrator.end()
+    assert len(shown) == 4
+
+
+def report(**changes: object) -> CallReport:
+    turns = [
+        Turn("agent", 0.3, 2.0, "hello", 300.0, "answer"),
+        Turn("caller", 3.0, 4.0, "Hello."),
+        Turn("agent", 4.5, 6.0, "how can i help", 500.12345, "speech"),
+        Turn("caller", 7.0, 8.0, "Prices?"),
+        Turn("agent", 8.7, 9.0, "forty", 700.0, "speech", interrupted=True),
+        Turn("agent", 10.0, 11.0, "you pressed two", 1200.0, "digits"),
+    ]
+    values: dict[str, object] = {
+        "answered_after_ms": 20.0,
+        "turns": turns,
+        "interruptions": [Interruption(9.0, 250.0)],
+        "duration_s": 12.0,
+        "recognition": "approximate",
+    }
+    return CallReport("7000", "caller-1", "slin/24000", **{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_only_answers_to_speech_count_as_latency() -> None:
+    assert report().latencies_ms == [500.12345, 700.0]
+    assert "answered after 700 ms (median), 700 ms (longest)" in report().summary()
+
+
+def test_the_document_is_json() -> None:
+    document = json.loads(json.dumps(report(failures=[Failure("step 1 (say)", "no")]).document()))
+    assert document["turns"][2] == {
+        "who": "agent",
+        "start_s": 4.5,
+        "end_s": 6.0,
+        "text": "how can i help",
+        "latency_ms": 500.1234,
+        "after": "speech",
+        "interrupted": False,
+    }
+    assert document["interruptions"] == [{"start_s": 9.0, "stopped_after_ms": 250.0}]
+    assert document["failures"] == [{"step": "step 1 (say)", "cause": "no"}]
+
+
+# -- the demo's verdict ---------------------------------------------------------------------------
+
+LOG = """2026-01-31T12:00:00.000 INFO service.ready
+2026-01-31T12:00:01.000 INFO call.started call=caller-1 seat=01
+2026-01-31T12:00:02.000 INFO turn.interrupted call=caller-1 item=i heard_ms=2000 dropped_ms=500
+2026-01-31T12:00:03.000 INFO call.digits call=caller-1 count=1
+2026-01-31T12:00:03.000 INFO call.digits call=another count=1
+2026-01-31T12:00:04.000 INFO turn.agent call=caller-1 item=i said="You pressed two. \\"Good\\"."
+Traceback (most recent call last): it's not an event
+2026-01-31T12:00:05.000 INFO call.ended call=caller-1 result=done reason=agent_ended
+"""
+
+
+def evidence() -> demo.Evidence:
+    return demo.Evidence(
+        log=list(demo.service_events(LOG, "caller-1")),
+        metrics={'ariagent_calls_total{result="done"}': 1.0},
+        queue_log=["1|caller-1;2|frontline|AI Agent|CONNECT|0", "9|caller-1;2|frontline|AI Agent|COMPLETEAGENT|0"],
+        channels_left=0,
+    )
+
+
+def test_service_events_are_those_of_the_call() -> None:
+    events = list(demo.service_events(LOG, "caller-1"))
+    assert [name for name, _ in events] == [
+        "call.started",
+        "turn.interrupted",
+        "call.digits",
+        "turn.agent",
+        "call.ended",
+    ]
+    assert events[3][1]["said"] == 'You pressed two. "Good".'
+
+
+def four_answers() -> CallReport:
+    found = report()
+    found.turns.append(Turn("agent", 11.5, 11.9, "goodbye", 600.0, "speech"))
+    return found
+
+
+def test_the_demo_is_content_when_all_went_right() -> None:
+    assert [check.name for check in demo.judge(four_answers(), evidence()) if not check.ok] == []
+
+
+def test_the_demo_notices_each_thing_that_goes_wrong() -> None:
+    nothing = report(answered_after_ms=None, turns=[], interruptions=[], outcome="not_answered")
+    assert failing(demo.Evidence(), nothing) == list(range(9))
+    assert failing(evidence(), report(turns=[])) == [1]
+    wrong_words = four_answers()
+    wrong_words.outcome = "failed"
+    assert failing(evidence(), wrong_words) == [2]
+    slow = four_answers()
+    slow.interruptions = [Interruption(9.0, 2500.0)]
+    assert failing(evidence(), slow) == [3]
+    found = evidence()
+    found.channels_left = 2
+    assert failing(found, four_answers()) == [8]
+    found = evidence()
+    found.log.append(found.log[-1])
+    assert failing(found, four_answers()) == [6]
+    found = evidence()
+    found.queue_log.append("10|caller-1;2|support|NONE|ENTERQUEUE")
+    assert failing(found, four_answers()) == [7]
+
+
+def failing(found: demo.Evidence, call: CallReport) -> list[int]:
+    """Which of the checks fail, by their places."""
+    return [index for index, check in enumerate(demo.judge(call, found)) if not check.ok]
+
+
+def test_metrics_are_read_without_buckets() -> None:
+    text = (
+        "# TYPE ariagent_response_seconds histogram\n"
+        'ariagent_response_seconds_bucket{le="1.0"} 2\nariagent_response_seconds_bucket{le="+Inf"} 2\n'
+        "ariagent_response_seconds_sum 1.5\nariagent_response_seconds_count 2\n"
+        "# TYPE python_info gauge\npython_info 1\n"
+        '# TYPE ariagent_calls_total counter\nariagent_calls_total{result="done",reason="x"} 1\n'
+    )
+    found = demo.samples(text)
+    assert found['ariagent_calls_total{result="done",reason="x"}'] == 1
+    assert demo.mean_ms(found, "ariagent_response_seconds") == 750
+    assert demo.mean_ms(found, "ariagent_answer_seconds") is None
+    assert not [name for name in found if "bucket" in name or "python" in name]
+
+
+@pytest.mark.parametrize(("output", "channels"), [("3 active channels\n1 active call", 3), ("Unable to connect", -1)])
+def test_channel_count(output: str, channels: int) -> None:
+    assert demo.active_channels(output) == channels
+
+
+# -- the command ----------------------------------------------------------------------------------
+
+
+def ariagent_call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("ARIAGENT_")}
+    command = [sys.executable, "-m", "ariagent", "call", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_wrong_usage_and_configuration_exit_2(tmp_path: Path) -> None:
+    assert ariagent_call(tmp_path).returncode == 2
+    missing = ariagent_call(tmp_path, "600", "-c", "none.yaml")
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert missing.stderr.startswith("ariagent: none.yaml: there is no such file")
+    (tmp_path / "site.yaml").write_text("asterisk: {}\n")
+    (tmp_path / "bad.yaml").write_text("steps:\n  - shout: x\n")
+    bad = ariagent_call(tmp_path, "600", "-c", "site.yaml", "--script", "bad.yaml")
+    assert bad.returncode == 2
+    assert "bad.yaml:2: steps[0].shout: unknown key" in bad.stderr
+
+
+def test_an_unreachable_asterisk_exits_1_with_a_remedy(tmp_path: Path, unused_tcp_port: int) -> None:
+    (tmp_path / "site.yaml").write_text(f"asterisk: {{url: 'http://127.0.0.1:{unused_tcp_port}'}}\n")
+    done = ariagent_call(tmp_path, "600", "-c", "site.yaml", "--json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cannot reach Asterisk" in done.stderr
+    assert "Is Asterisk running" in done.stderr
+    assert "Traceback" not in done.stderr
