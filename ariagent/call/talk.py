@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from ariagent.audio.batcher import Batcher
 from ariagent.audio.format import AudioFormat
 from ariagent.audio.playout import Playout
 from ariagent.audio.rates import ModelCodec
@@ -47,6 +48,7 @@ class Talk:
         profile = SessionProfile.of(agent, realtime, tools.DECLARATIONS)
         self._codec = ModelCodec(fmt, profile.encoding)
         self._uplink = Uplink(fmt)
+        self._batcher = Batcher(fmt)
         self._playout = Playout(fmt)
         self._model = RealtimeClient(realtime, profile, self._on_model)
         self._conversation = convo.Conversation(self._model.session, self._playout, self._uplink, self._codec)
@@ -125,6 +127,8 @@ class Talk:
         self._feed(ev.MediaFailed(f"the audio connection ended: {reason}"))
 
     def _append(self, pcm: bytes) -> None:
+        if not (pcm := self._batcher.add(pcm)):
+            return
         self._model.append_audio(pcm if self._codec.identity else self._codec.to_model(pcm))
 
     # -- the model --------------------------------------------------------------------------------
@@ -137,6 +141,10 @@ class Talk:
                 if self._connection is not None:
                     self._connection.speech_ready()
                 return
+            case rt.SpeechStarted():
+                self._batcher.in_turn = True
+            case rt.SpeechStopped():
+                self._batcher.in_turn = False
             case rt.SessionReady():
                 self._feed(ev.ModelReady())
             case rt.SessionFailed():
