@@ -1,9 +1,13 @@
 """Every metric that ariagent exports, in one place. Prometheus format; prefix ``ariagent_``."""
 
+from collections.abc import Iterator, Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from ariagent.call.commands import Termination
 from ariagent.call.turns import TurnLatency
@@ -12,6 +16,23 @@ from ariagent.realtime.events import Usage
 # Around the half second that callers expect; what this service adds is tens of milliseconds.
 RESPONSE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 OURS_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25)
+
+
+class _MediaCounts(Collector):
+    """AudioSocket connections by how they were refused or ended, as the server counts them."""
+
+    def __init__(self, refused: Mapping[str, int], ended: Mapping[str, int]) -> None:
+        self._families = {
+            ("ariagent_audiosocket_refused", "Audio connections that were refused, by reason"): refused,
+            ("ariagent_audiosocket_ended", "Audio connections that ended, by reason"): ended,
+        }
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        for (name, text), counts in self._families.items():
+            family = CounterMetricFamily(name, text, labels=["reason"])
+            for reason, count in counts.items():
+                family.add_metric([str(reason)], count)
+            yield family
 
 
 class Metrics:
@@ -71,6 +92,10 @@ class Metrics:
         )
         self.transfers = Counter("ariagent_transfers", "Calls handed on", ["kind", "result"], registry=registry)
         self.tokens = Counter("ariagent_realtime_tokens", "Tokens used", ["kind"], registry=registry)
+
+    def watch_media(self, refused: Mapping[str, int], ended: Mapping[str, int]) -> None:
+        """Export the audio server's counts by reason; read when ``/metrics`` is asked for."""
+        self.registry.register(_MediaCounts(refused, ended))
 
     def answered(self, after_s: float) -> None:
         self.answer.observe(after_s)

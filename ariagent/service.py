@@ -42,6 +42,7 @@ class Service:
             max_connections=media.max_connections,
             allowed=media.allowed,
         )
+        self.metrics.watch_media(self.media.refused, self.media.ended)
         self.calls = Registry(self._calls_context)
         self.router = Router(self.calls.channel_entered)
         self.started = asyncio.Event()
