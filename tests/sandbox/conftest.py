@@ -11,7 +11,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
@@ -25,6 +24,7 @@ from ariagent.sandbox.scenario import Scenario
 from ariagent.sandbox.scenario_file import load_scenario, parse_scenario
 from ariagent.sandbox.server import SandboxServer
 from ariagent.sandbox.session import Session
+from ariagent.sandbox.speech import Voice, find_flite
 from ariagent.sandbox.vad import Energy
 
 Json = dict[str, Any]
@@ -280,7 +280,18 @@ def speech_like() -> Callable[[float], bytes]:
     return loud
 
 
+@pytest.fixture(scope="session")
+def flite() -> list[str]:
+    """The argv prefix of flite; fetched where the machine has none."""
+    return find_flite(Path(".lab"))
+
+
 @pytest.fixture
-def noise() -> bytes:
-    """A second of faint noise, PCM at 24 kHz."""
-    return np.random.default_rng(7).normal(0, 20, 24_000).astype("<i2").tobytes()
+def flite_clip(flite: list[str]) -> Callable[[str, sound.WireFormat], Any]:
+    """``await flite_clip(text, format)`` is that text spoken."""
+    voice = Voice(flite, "rms")
+
+    async def clip(text: str, fmt: sound.WireFormat) -> bytes:
+        return await voice.say(text, "", 1.0, fmt)
+
+    return clip

@@ -1,0 +1,108 @@
+"""flite's voice and pocketsphinx's ears, and a spoken conversation through both."""
+
+import asyncio
+import base64
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ariagent.errors import InternalError
+from ariagent.sandbox import audio as sound
+from ariagent.sandbox import speech
+from ariagent.sandbox.recognise import Recogniser, known_word
+from ariagent.sandbox.scenario_file import load_scenario
+
+
+@pytest.mark.parametrize("fmt", [sound.PCM, sound.PCMU, sound.PCMA])
+async def test_speech_comes_in_every_format_at_once_loud_and_trimmed(fmt: Any, flite_clip: Any) -> None:
+    clip = await flite_clip("Good morning. How can I help you?", fmt)
+    assert 1200 < fmt.ms(len(clip)) < 4000
+    samples = fmt.decode(clip)
+    first, last = samples[: fmt.rate_hz // 10], samples[-fmt.rate_hz // 10 :]
+    assert sound.rms(first) > 100
+    assert sound.rms(last) > 30
+    assert sound.rms(samples) > 1000
+
+
+async def test_speed_stretches_and_voices_differ(flite: list[str]) -> None:
+    voice = speech.Voice(flite, "")
+    text = "This sentence is for the speed of speech."
+    normal = await voice.say(text, "cedar", 1.0, sound.PCM)
+    fast = await voice.say(text, "cedar", 1.5, sound.PCM)
+    other = await voice.say(text, "marin", 1.0, sound.PCM)
+    assert len(fast) == pytest.approx(len(normal) / 1.5, rel=0.1)
+    assert other != normal
+    again = await voice.say(text, "cedar", 1.0, sound.PCM)
+    assert again == normal
+
+
+async def test_speech_is_kept_on_disk_if_wished(flite: list[str], tmp_path: Path) -> None:
+    text = f"Kept for later, {tmp_path.name.replace('_', ' ')}."
+    made = await speech.Voice(flite, "rms", tmp_path / "cache").say(text, "marin", 1.0, sound.PCMU)
+    [kept] = (tmp_path / "cache").iterdir()
+    assert sound.PCMU.encode(speech.resampled(speech.read_wav(kept), 16_000, 8_000)) == made
+
+
+async def test_a_voice_that_fails_is_an_error_and_not_a_hang() -> None:
+    with pytest.raises(InternalError, match="flite failed"):
+        await speech.Voice(["false"], "rms").say("nothing comes of this", "marin", 1.0, sound.PCM)
+
+
+async def test_the_tone_voice_needs_no_flite() -> None:
+    audio = await speech.Voice([], "tone").say("x" * 20, "marin", 1.0, sound.PCM)
+    assert sound.PCM.ms(len(audio)) == pytest.approx(1300, abs=2)
+
+
+@pytest.mark.parametrize("voice", ["rms", "slt"])
+async def test_the_recogniser_knows_the_scenarios_phrases_on_the_telephone(voice: str, flite: list[str]) -> None:
+    recogniser = Recogniser(load_scenario(known_word=known_word).grammar)
+    await recogniser.warm_up()
+    mouth = speech.Voice(flite, voice)
+    for words in ("what are your opening hours", "my order number is four two seven", "thank you goodbye"):
+        audio = await mouth.say(words, "", 1.0, sound.PCMU)
+        heard = await recogniser.recognise(sound.PCMU.decode(audio), 8000)
+        assert heard == words
+    assert await recogniser.recognise(np.zeros(0, np.int16), 8000) == ""
+    assert await Recogniser([]).recognise(np.zeros(800, np.int16), 8000) == ""
+
+
+async def test_a_spoken_conversation(make_place: Any, flite: list[str]) -> None:
+    """Silero's turns, pocketsphinx's words, the default scenario, flite's answers; over pcmu, in real time."""
+    place = await make_place(voice="rms", recogniser=True, detector="silero", think_ms=100, lab_dir=Path(".lab"))
+    client = await place.client()
+    both = {"format": {"type": "audio/pcmu"}}
+    detection = {"type": "server_vad", "silence_duration_ms": 400}
+    audio = {
+        "input": {**both, "turn_detection": detection, "transcription": {"model": "gpt-transcribe"}},
+        "output": both,
+    }
+    await client.send({"type": "session.update", "session": {"type": "realtime", "audio": audio}})
+    mouth = speech.Voice(flite, "slt")
+
+    async def say(words: str) -> tuple[str, float]:
+        spoken = await mouth.say(words, "", 1.0, sound.PCMU)
+        start = place.server.session.appended_ms if place.server.sessions else 0.0
+        for piece in sound.PCMU.silence(500) + spoken + sound.PCMU.silence(900), b"":
+            for at in range(0, len(piece), 160):
+                encoded = base64.b64encode(piece[at : at + 160]).decode()
+                await client.send({"type": "input_audio_buffer.append", "audio": encoded})
+                await asyncio.sleep(0.004)
+        done = await client.until("response.done", timeout=30)
+        stopped = client.of("input_audio_buffer.speech_stopped")[-1]["audio_end_ms"]
+        true_end = start + 500 + sound.PCMU.ms(len(spoken))
+        return done["response"]["output"][0]["content"][0]["transcript"], stopped - 400 - true_end
+
+    answer, off_ms = await say("What are your opening hours?")
+    assert answer.startswith("We are open from Monday to Friday")
+    assert abs(off_ms) < 250  # where the detector hears the end of speech, against where it was
+    answer, _ = await say("Where is your shop?")
+    assert "Quay Street" in answer
+    answer, _ = await say("Thank you. Goodbye.")
+    assert answer.endswith("Goodbye!")
+    session = place.server.session
+    assert session.said == ["what are your opening hours", "where is your shop", "thank you goodbye"]
+    prefix = "conversation.item.input_audio_transcription.completed"
+    await session.wait_sent(prefix, count=3)
+    assert [event["transcript"] for event in session.sent_events(prefix)] == session.said
