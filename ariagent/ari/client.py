@@ -15,6 +15,7 @@ import aiohttp
 from aioari.client import Client as AioariClient
 from aioswagger11.http_client import AsynchronousHttpClient
 
+from ariagent.ari.events import Place
 from ariagent.config import AsteriskSettings
 from ariagent.errors import AriError
 
@@ -194,9 +195,12 @@ class AriClient:
     async def hang_up(self, channel_id: str, reason: str = "normal") -> None:
         await self._call("channels", "hangup", channelId=channel_id, reason=reason)
 
-    async def continue_in_dialplan(self, channel_id: str) -> None:
-        """Let the channel leave Stasis and go on behind ``Stasis()``."""
-        await self._call("channels", "continueInDialplan", channelId=channel_id)
+    async def continue_in_dialplan(self, channel_id: str, place: Place | None = None) -> None:
+        """Let the channel leave Stasis and go on behind ``Stasis()``, or at ``place``."""
+        where: dict[str, Any] = {}
+        if place is not None:
+            where = {"context": place.context, "extension": place.extension, "priority": place.priority}
+        await self._call("channels", "continueInDialplan", channelId=channel_id, **where)
 
     async def get_variable(self, channel_id: str, name: str) -> str:
         """A channel variable or function; an empty string where it is not set."""

@@ -5,6 +5,15 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A place in the dialplan."""
+
+    context: str
+    extension: str
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
 class Channel:
     """The parts of an ARI channel that matter here."""
 
@@ -15,6 +24,13 @@ class Channel:
     caller_name: str = ""
     context: str = ""
     extension: str = ""
+    priority: int = 0
+    """In the dialplan, with context and extension: where it is; in ``StasisStarted`` the line with ``Stasis()``."""
+
+    @property
+    def next_place(self) -> Place | None:
+        """The line behind the one that the channel is at, or None when it runs no dialplan."""
+        return Place(self.context, self.extension, self.priority + 1) if self.context and self.extension else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,4 +118,5 @@ def _channel(data: Any) -> Channel:
         caller_name=str(caller.get("name", "")),
         context=str(dialplan.get("context", "")),
         extension=str(dialplan.get("exten", "")),
+        priority=int(dialplan.get("priority") or 0),
     )
