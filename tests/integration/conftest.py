@@ -177,6 +177,12 @@ class Ear:
         first = await self.wait_loud(after)
         return first, await self.wait_quiet(quiet_s)
 
+    def spoke_until(self) -> float:
+        """When the last loud packet of this phone was over."""
+        loud = [frame.time for frame in self.call.sent if frame.peak >= self._threshold]
+        assert loud, "nothing loud was sent"
+        return loud[-1] + 0.02
+
     def loud_ms(self, since: float, until: float = float("inf")) -> float:
         """How much was loud between these arrivals, both included."""
         return 20.0 * sum(since <= arrival <= until for arrival in self.loud)
