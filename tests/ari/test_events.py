@@ -41,6 +41,7 @@ PARSED = Channel(
     caller_name="Ann Other",
     context="ariagent-internal",
     extension="7001",
+    priority=3,
 )
 
 
