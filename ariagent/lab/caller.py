@@ -37,6 +37,8 @@ PAUSE_S = 0.3
 """The agent has finished a remark when it is quiet for this long while the caller speaks."""
 STOPPED_S = 0.5
 """An interrupted agent that is quiet for this long has stopped; its answer to the interruption comes later."""
+LONGEST_ANSWER_S = 60.0
+"""What goes on for longer is no answer but, most likely, hold music."""
 NOISE_S = 0.1
 """What the agent says in less is no answer."""
 
@@ -49,7 +51,7 @@ class CallPlan:
     script: do.Script
     context: str = "ariagent-internal"
     caller_id: str = "5550100"
-    answer_within_s: float = 30.0
+    answer_within_s: float = 40.0
     timeout_s: float = 180.0
     """For the whole call."""
     record_dir: Path | None = None
@@ -217,7 +219,7 @@ class _Caller:
             case do.Press(digits=digits):
                 await self._press(digits)
             case do.Silence(duration_s=duration_s):
-                await self._line.until(lambda now: self._leg.left.is_set() or None, time.monotonic() + duration_s)
+                await self._be_silent(duration_s)
             case do.Expect():
                 self._expect(step, place)
             case do.HangUp():
@@ -261,8 +263,9 @@ class _Caller:
                 return None
             return True
 
-        if await self._wait(over, float("inf")) is None:
-            raise StepFailedError("the agent did not stop talking before the call's time was up")
+        if await self._wait(over, LONGEST_ANSWER_S) is None and not self._leg.left.is_set():
+            self._close_utterance(interrupted=False)
+            raise StepFailedError(self._why_not(f"the agent talked for {LONGEST_ANSWER_S:.0f} s without a pause"))
         self._close_utterance(interrupted=False)
 
     async def _interrupt(self, step: do.Interrupt, pcm: bytes) -> None:
@@ -321,6 +324,12 @@ class _Caller:
         found = [has_phrase(turn.text, word) for word in step.words]
         if not (any(found) if step.any_of else all(found)):
             self._fail(place, f'expected {wanted}, understood "{turn.text}"')
+
+    async def _be_silent(self, duration_s: float) -> None:
+        until = time.monotonic() + duration_s
+        await self._wait(lambda now: now >= until or None, duration_s + 1.0)
+        if time.monotonic() < until and not self._leg.left.is_set():
+            raise StepFailedError(self._why_not("the silence was cut short"))
 
     async def _expect_hangup(self, within_s: float) -> None:
         with suppress(TimeoutError):

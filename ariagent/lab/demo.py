@@ -16,6 +16,7 @@ import signal
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -42,6 +43,8 @@ STOP_LIMIT_MS = 1500.0
 END_LIMIT_S = 10.0
 """After the call, for the service and Asterisk to have cleared up."""
 TAIL_LINES = 15
+MOST_ROWS = 20
+"""Rows of queue_log that are shown; a call as it should be has three."""
 
 AGENT = {
     "instructions": "You answer the telephone of Harbour Cycles, a bicycle repair shop. Be friendly and brief.",
@@ -216,7 +219,7 @@ def judge(report: CallReport, evidence: Evidence) -> list[Check]:
     cut_off = [fields for fields in evidence.events("turn.interrupted") if float(fields.get("heard_ms", 0)) > 0]
     pressed = [fields["said"] for fields in evidence.events("turn.agent") if "pressed two" in fields.get("said", "")]
     ended = evidence.events("call.ended")
-    ends = [f"{fields.get('result')} ({fields.get('reason')})" for fields in ended]
+    ends = Counter(f"{fields.get('result')} ({fields.get('reason')})" for fields in ended)
     done = sum(value for name, value in evidence.metrics.items() if name.startswith("ariagent_calls_total{"))
     rows = [row.split("|")[4] for row in evidence.queue_log]
     return [
@@ -241,7 +244,7 @@ def judge(report: CallReport, evidence: Evidence) -> list[Check]:
         Check(
             "the call ended once, as it should",
             len(ended) == 1 and ended[0].get("result") == "done" and done == 1,
-            ", ".join(ends),
+            ", ".join(end if count == 1 else f"{count} times {end}" for end, count in ends.items()),
         ),
         Check("the queue counted it as an agent's call", "CONNECT" in rows and rows[-1:] == ["COMPLETEAGENT"]),
         Check("no channel is left in Asterisk", evidence.channels_left == 0, f"{evidence.channels_left}"),
@@ -252,7 +255,8 @@ def _conclude(report: CallReport, evidence: Evidence, logs: Mapping[str, Path], 
     checks = judge(report, evidence)
     ok = all(check.ok for check in checks)
     _write("\n" + "\n".join(table(report, evidence.metrics)) + "\n\nqueue_log of the call\n")
-    _write("".join(f"  {row}\n" for row in evidence.queue_log) + "\n")
+    shown, more = evidence.queue_log[:MOST_ROWS], len(evidence.queue_log) - MOST_ROWS
+    _write("".join(f"  {row}\n" for row in shown) + (f"  ... and {more} more\n" if more > 0 else "") + "\n")
     for check in checks:
         detail = f": {check.detail}" if check.detail else ""
         _write(f"{'ok    ' if check.ok else 'FAILED'}  {check.name}{detail}\n")
@@ -314,7 +318,9 @@ def _ms(value: float | None) -> str:
 
 def _show_logs(logs: Mapping[str, Path]) -> None:
     for part, path in logs.items():
-        lines = path.read_text(errors="replace").splitlines()[-TAIL_LINES:] if path.exists() else []
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        # Asterisk's own account of every step is for the file; what it complains about is for here.
+        lines = [line for line in lines if " VERBOSE[" not in line][-TAIL_LINES:]
         _write(f"\n{part}, {path}\n" + "".join(f"  {line}\n" for line in lines))
 
 

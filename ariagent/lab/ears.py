@@ -23,6 +23,8 @@ ONSET_FRAMES = 3
 """So many loud frames within twice as many begin an utterance; fewer are a click."""
 PREROLL_MS = 200
 """Audio kept from before an utterance, for the recogniser."""
+MOST_KEPT_MS = 30_000
+"""Audio kept of one utterance: what is longer is music more often than an answer, and takes long to recognise."""
 _FLOOR_DBFS = -96.0
 
 
@@ -40,7 +42,7 @@ class Utterance:
     began_at: float
     ended_at: float
     pcm: bytes
-    """In the ear's format, a little before and after included."""
+    """In the ear's format, a little before and after included; the first 30 s of what is longer."""
 
     @property
     def duration_s(self) -> float:
@@ -87,7 +89,8 @@ class Ear:
         self.threshold_dbfs = min(max(noise + ABOVE_NOISE_DB, QUIETEST_DBFS), LOUDEST_DBFS)
         loud = level >= self.threshold_dbfs
         if self._open is not None:
-            self._open.pieces.append(pcm)
+            if len(self._open.pieces) < MOST_KEPT_MS // FRAME_MS:
+                self._open.pieces.append(pcm)
             if loud:
                 self._open.last_loud_at = now
             return

@@ -101,3 +101,12 @@ def test_utterance_holds_its_audio_and_a_little_before() -> None:
     assert utterance.pcm.endswith(b"".join(speech))
     before_ms = SLIN24.ms(len(utterance.pcm)) - 500
     assert 100 <= before_ms <= 200
+
+
+def test_only_so_much_of_endless_sound_is_kept() -> None:
+    ear = Ear(SLIN8)
+    listen(ear, frames(SLIN8, 40.0, -20.0))
+    utterance = ear.take()
+    assert utterance is not None
+    assert utterance.duration_s == pytest.approx(39.98)
+    assert SLIN8.ms(len(utterance.pcm)) == pytest.approx(30_000, abs=200)
