@@ -1,11 +1,13 @@
 """What a Realtime server says, and sessions that were told it."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import uvloop
 
 from ariagent.config import AgentSettings, RealtimeSettings
 from ariagent.realtime.events import Event
@@ -87,3 +89,9 @@ def make_peer() -> Callable[..., Peer]:
 def peer(make_peer: Callable[..., Peer]) -> Peer:
     """A session that is ready."""
     return make_peer().ready()
+
+
+@pytest.hookimpl(optionalhook=True)  # an older pytest-asyncio does not know it and runs everything on asyncio's
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The service runs on uvloop; its tests run on both."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

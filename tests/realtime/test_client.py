@@ -31,6 +31,7 @@ from ariagent.realtime.profile import SessionProfile
 
 PATIENCE_S = 20.0  # for what must happen, on a busy machine
 
+
 Script = Callable[[ServerConnection], Awaitable[None]]
 
 
