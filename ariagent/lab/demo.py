@@ -226,7 +226,7 @@ def judge(report: CallReport, evidence: Evidence) -> list[Check]:
         Check("the call was answered", report.answered_after_ms is not None, _ms(report.answered_after_ms)),
         Check(f"at least {FEWEST_TURNS} answers", len(answers) >= FEWEST_TURNS, str(len(answers))),
         Check(
-            "every answer had the expected words",
+            "every step went as expected, every answer had its words",
             report.outcome == "ok",
             "; ".join(f"{failure.step}: {failure.cause}" for failure in report.failures),
         ),
