@@ -38,7 +38,7 @@ LOUD = 1500
 QUIET_S = 0.3
 SCENARIOS = Path(__file__).parent / "scenarios"
 AGENT = {
-    "opening": "Good day to you.",
+    "opening": "Good day.",
     "transcription": None,
     "turn_detection": {"silence_duration_ms": 200, "prefix_padding_ms": 100},
     "digit_pause_ms": 400,

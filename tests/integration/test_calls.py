@@ -22,8 +22,8 @@ pytestmark = pytest.mark.asterisk
 LIMIT_S = 20.0
 MS_PER_LETTER = 65
 """Of the sandbox's voice ``tone``."""
-OPENING = "Good day to you."
-GOODBYE = "Thank you for calling. Goodbye to you."
+OPENING = "Good day."
+GOODBYE = "Thank you, goodbye."
 BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
 LONG = "This is a long opening. " * 8
 
@@ -297,7 +297,7 @@ async def test_transferred_party_goes_on_with_the_conversation(
     hearing = ear(third)
     await third.play(sound.tone(0.5))
     first, last = await hearing.utterance(hearing.spoke_until())
-    assert 1000 * (last - first) == pytest.approx(MS_PER_LETTER * len("That is the answer."), abs=60)
+    assert 1000 * (last - first) == pytest.approx(MS_PER_LETTER * len("The answer."), abs=60)
     # Digits of the new party count, once each.
     pressed = time.monotonic()
     await third.send_dtmf("9")

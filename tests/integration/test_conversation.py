@@ -1,0 +1,170 @@
+"""Who speaks when, through real SIP and RTP: turns and their times, first words, interruptions, digits."""
+
+import asyncio
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ariagent.lab.benchcalls import missing_ms
+
+pytestmark = pytest.mark.asterisk
+
+LIMIT_S = 20.0
+MS_PER_LETTER = 65
+"""Of the sandbox's voice ``tone``."""
+ANSWER_MS = MS_PER_LETTER * len("The answer.")
+LONG = "This is a long opening that leaves time to interrupt it, and then some more of it."
+BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
+
+
+def texts(session: Any) -> list[str]:
+    """What the model was told in text, not in speech."""
+    parts = [part for item in session.items if item.get("role") == "user" for part in item["content"]]
+    return [part["text"] for part in parts if part["type"] == "input_text"]
+
+
+@BOTH_WAYS
+async def test_every_turn_is_answered_and_its_delay_counted_once(
+    number: str, sandbox: Any, service: Any, dial: Any, sound: Any, log: Any
+) -> None:
+    model = await sandbox(think_ms=150)
+    running = await service(model)
+    call, hearing = await dial(number)
+    await hearing.utterance()
+    turns = 2
+    waited: list[float] = []
+    for number_of_turn in range(1, turns + 1):
+        await call.play(sound.tone(0.4 + 0.05 * number_of_turn))
+        spoke_until = hearing.spoke_until()
+        first, last = await hearing.utterance(spoke_until)
+        assert 1000 * (last - first) == pytest.approx(ANSWER_MS, abs=60)
+        waited.append(1000 * (first - spoke_until))
+        await log.wait("turn.answered", count=number_of_turn)
+    await call.hangup()
+
+    answered = log.named("turn.answered")
+    assert len(answered) == turns
+    for entry, phone_ms in zip(answered, waited, strict=True):
+        assert entry["response_ms"] == pytest.approx(phone_ms, abs=100)
+        # 200 ms of silence end a turn; the model then thinks for 150.
+        assert 195 <= entry["detection_ms"] < 400
+        assert 145 <= entry["model_ms"] < 350
+        assert 0 <= entry["ours_ms"] < 100
+        whole = entry["detection_ms"] + entry["model_ms"] + entry["ours_ms"]
+        assert entry["response_ms"] == pytest.approx(whole, abs=1)
+    value = running.metrics.registry.get_sample_value
+    assert value("ariagent_response_seconds_count") == turns
+    parts = [value("ariagent_response_part_seconds_sum", {"part": part}) for part in ("detection", "model", "ours")]
+    assert sum(parts) == pytest.approx(value("ariagent_response_seconds_sum"))
+    assert value("ariagent_playout_underruns_total") == 0
+    assert value("ariagent_uplink_dropped_seconds_total") == 0
+
+
+@BOTH_WAYS
+async def test_first_words_over_the_opening_reach_the_model(
+    number: str, sandbox: Any, service: Any, phone: Any, log: Any
+) -> None:
+    """The caller talks from the very first packet on."""
+    noise = np.convolve(np.random.default_rng(1).normal(0, 1, 12_000), np.hanning(9), "same")
+    words = (noise / np.max(np.abs(noise)) * 12_000).astype(np.int16)
+    model = await sandbox(detector="none")
+    await service(model)
+    call = await (await phone()).dial(number)
+    played = call.play(words)
+    await call.answered(LIMIT_S)
+    assert await played
+    session = await model.wait_session(2)
+    await session.wait_appended(session.appended_ms + 400, LIMIT_S)
+    assert missing_ms(words, bytes(session.audio)) == 0
+    await call.hangup()
+    await log.wait("call.ended")
+
+
+@pytest.mark.parametrize(("number", "speed"), [("7000", 1.5), ("7001", 1.5), ("7000", 0)])
+async def test_agent_that_is_interrupted_falls_silent_and_knows_what_was_heard(
+    number: str, speed: float, sandbox: Any, service: Any, dial: Any, sound: Any, log: Any
+) -> None:
+    """Interrupted while it is still being generated (1.5 times real time), or long after (all at once)."""
+    model = await sandbox(generation_speed=speed, late_deltas=3)
+    running = await service(model, agent={"opening": LONG})
+    call, hearing = await dial(number)
+    session = await model.wait_session(2)
+    began = await hearing.wait_loud()
+    await asyncio.sleep(1.3)  # it has to be in the middle of what it says
+    await call.play(sound.tone(0.5))
+    noticed = await session.wait_sent_at("input_audio_buffer.speech_started")
+    interrupted = await log.wait("turn.interrupted")
+    spoke_until = hearing.spoke_until()
+    truncated = await session.wait_sent("conversation.item.truncated")
+
+    # The next turn goes on as if nothing had been.
+    answer, answer_end = await hearing.utterance(spoke_until)
+    assert 1000 * (answer_end - answer) == pytest.approx(ANSWER_MS, abs=60)
+    cut = [arrival for arrival in hearing.loud if arrival < answer]
+    assert 1000 * (cut[-1] - noticed) < 150
+    heard_ms = hearing.loud_ms(began, cut[-1])
+    opening = session.sent_events("response.output_audio.delta")[0]["item_id"]
+    [asked] = session.received_events("conversation.item.truncate")
+    assert asked["item_id"] == truncated["item_id"] == opening == interrupted["item"]
+    assert asked["audio_end_ms"] == pytest.approx(heard_ms, abs=40)
+    assert interrupted["heard_ms"] == asked["audio_end_ms"]
+    cancelled = [done["response"]["status"] for done in session.sent_events("response.done")]
+    assert cancelled == ["cancelled" if speed else "completed", "completed"]
+    assert session.sent_events("error") == []
+
+    await call.play(sound.tone(0.5))
+    first, last = await hearing.utterance(hearing.spoke_until())
+    assert 1000 * (last - first) == pytest.approx(ANSWER_MS, abs=60)
+    await call.hangup()
+    await log.wait("call.ended")
+    assert running.metrics.registry.get_sample_value("ariagent_interruptions_total") == 1
+    assert len(log.named("turn.answered")) == 2
+
+
+# -- digits ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("number", "pressed"), [("7000", "1"), ("7001", "1"), ("7000", "4711#"), ("7001", "0*")])
+async def test_digits_reach_the_model_once_and_together(
+    number: str, pressed: str, sandbox: Any, service: Any, dial: Any, log: Any
+) -> None:
+    model = await sandbox()
+    await service(model)
+    call, hearing = await dial(number)
+    await hearing.utterance()
+    session = await model.wait_session(2)
+    began = time.monotonic()
+    await call.send_dtmf(pressed)
+    first, last = await hearing.utterance(began)
+    assert 1000 * (last - first) == pytest.approx(MS_PER_LETTER * len(f"You pressed {pressed}."), abs=60)
+    await call.hangup()
+    await log.wait("call.ended")
+    assert texts(session) == [f"[The caller pressed {pressed} on the keypad.]"]
+    assert len(session.received_events("response.create")) == 2
+    assert [entry["count"] for entry in log.named("call.digits")] == [len(pressed)]
+    # The tones themselves are no speech.
+    assert session.sent_events("input_audio_buffer.speech_started") == []
+
+
+@BOTH_WAYS
+async def test_digit_cuts_the_agent_off(number: str, sandbox: Any, service: Any, dial: Any, log: Any) -> None:
+    model = await sandbox(generation_speed=1.5, think_ms=400)
+    await service(model, agent={"opening": LONG, "digit_pause_ms": 200})
+    call, hearing = await dial(number)
+    session = await model.wait_session(2)
+    began = await hearing.wait_loud()
+    await asyncio.sleep(0.6)
+    await call.send_dtmf("5")
+    given = await log.wait("call.digits")
+    answer, _ = await hearing.utterance(given.at + 0.3)
+    cut = [arrival for arrival in hearing.loud if arrival < answer]
+    assert 1000 * (cut[-1] - given.at) < 150
+    [asked] = session.received_events("conversation.item.truncate")
+    assert asked["audio_end_ms"] == pytest.approx(hearing.loud_ms(began, cut[-1]), abs=40)
+    assert len(session.received_events("response.cancel")) == 1
+    assert texts(session) == ["[The caller pressed 5 on the keypad.]"]
+    assert session.sent_events("error") == []
+    await call.hangup()
+    await log.wait("call.ended")
