@@ -16,7 +16,7 @@ from ariagent.audio.format import AudioFormat
 from ariagent.audio.playout import Playout
 from ariagent.audio.rates import ModelCodec
 from ariagent.audio.uplink import Uplink
-from ariagent.audiosocket.server import MediaConnection
+from ariagent.audiosocket.server import MediaConnection, Reason
 from ariagent.call import conversation as convo
 from ariagent.call import events as ev
 from ariagent.call import tools
@@ -124,6 +124,8 @@ class Talk:
 
     def disconnected(self, reason: str) -> None:
         self._connection = None
+        if reason in (Reason.MALFORMED, Reason.UNEXPECTED_KIND, Reason.PEER_ERROR):
+            self._metrics.malformed.labels("asterisk").inc()
         self._feed(ev.MediaFailed(f"the audio connection ended: {reason}"))
 
     def _append(self, pcm: bytes) -> None:

@@ -9,10 +9,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.frames import CloseCode
 from websockets.protocol import OPEN
 
 from ariagent.config import RealtimeSettings
-from ariagent.realtime.events import Event, Fault, SessionFailed, SessionReady
+from ariagent.realtime.events import Event, Fault, InputMalformed, SessionFailed, SessionReady
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession
 from ariagent.realtime.wire import TextFramer
@@ -21,6 +22,12 @@ log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 CLOSE_TIMEOUT_S = 2.0
+VIOLATIONS: dict[int, str] = {
+    CloseCode.PROTOCOL_ERROR: "a broken WebSocket frame",
+    CloseCode.INVALID_DATA: "text that is not UTF-8",
+    CloseCode.MESSAGE_TOO_BIG: "a message that is too big",
+}
+"""What we close the connection for, by the code that we close it with (RFC 6455 section 7.4.1)."""
 
 
 def session_url(settings: RealtimeSettings, model: str) -> str:
@@ -122,7 +129,7 @@ class RealtimeClient:
                 # Abrupt ends of the service must not wait for a peer that is gone.
                 with suppress(ConnectionClosed):
                     await connection.close()
-        return self.session.closed(connection.close_code, connection.close_reason or "")
+        return _violation(connection) or self.session.closed(connection.close_code, connection.close_reason or "")
 
     def append_audio(self, audio: bytes) -> None:
         """Send caller audio (the session's input encoding). Never blocks: what a slow network does not
@@ -154,8 +161,14 @@ class RealtimeClient:
 
     def _tick(self) -> None:
         self._timer = None
-        self.session.tick(self._loop.time())
+        failed = self.session.tick(self._loop.time())
         self.flush()
+        for event in failed:
+            if not self._closing:
+                self._on_event(event)
+        if failed and self._connection is not None:
+            # A server that says nothing would not answer a goodbye either.
+            self._connection.transport.abort()
 
     async def close(self) -> None:
         """End the session; no event follows. A connection that is still being made ends as soon as it is."""
@@ -166,6 +179,14 @@ class RealtimeClient:
     def _unreachable(self, cause: str) -> SessionFailed:
         host = urlsplit(self._settings.url).netloc
         return SessionFailed(Fault.NETWORK, f"cannot reach the model at {host}: {cause}", "Check realtime.url")
+
+
+def _violation(connection: ClientConnection) -> list[Event]:
+    """What happened when the server broke the protocol below ours, for which the library ended the connection."""
+    sent, received = connection.protocol.close_sent, connection.protocol.close_rcvd
+    if sent is None or received is not None or (what := VIOLATIONS.get(sent.code)) is None:
+        return []
+    return [InputMalformed(what, 0), SessionFailed(Fault.SERVER, f"the model sent {what}: {sent.reason}".rstrip(": "))]
 
 
 def _status_failure(status: int, body: bytes | None) -> SessionFailed:

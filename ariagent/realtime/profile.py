@@ -16,12 +16,15 @@ class SessionProfile:
     encoding: Literal["pcm", "pcmu", "pcma"]
     """pcm is 24 kHz, 16 bit; the others are G.711."""
     tools: tuple[dict[str, Any], ...] = ()
+    stall_timeout_s: float = 10.0
+    """A server that owes a response and says nothing for this long is given up."""
 
     @classmethod
     def of(
         cls, agent: AgentSettings, realtime: RealtimeSettings, tools: tuple[dict[str, Any], ...] = ()
     ) -> "SessionProfile":
-        return cls(agent, agent.model or realtime.model, realtime.encoding, tools)
+        model = agent.model or realtime.model
+        return cls(agent, model, realtime.encoding, tools, realtime.stall_timeout_s)
 
     @property
     def format(self) -> dict[str, Any]:

@@ -40,6 +40,16 @@ class State(Enum):
     CLOSED = "closed"
 
 
+class _Owed(Enum):
+    """The response that the server has not begun yet."""
+
+    NOTHING = "nothing"
+    TO_TURN = "to_turn"
+    """It answers the caller's turn by itself."""
+    TO_REQUEST = "to_request"
+    """We asked for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """How much of an item of the agent the caller heard when they interrupted."""
@@ -74,6 +84,8 @@ class RealtimeSession:
         self._truncations: dict[str, _Truncation] = {}
         self._calls: dict[str, list[ev.ToolCall]] = {}
         self._muted: dict[str, None] = {}
+        self._heard_at = 0.0  # when the server last said anything, or came to owe us something
+        self._owed = _Owed.NOTHING
         self._handlers: dict[str, Callable[[dict[str, Any], float], Iterable[ev.Event]]] = {
             "session.created": self._on_created,
             "session.updated": self._on_updated,
@@ -170,6 +182,7 @@ class RealtimeSession:
     def _pump(self, now: float) -> None:
         if self.state is State.READY and (response := self.gate.take(now)) is not None:
             self._send({"type": "response.create", "response": response})
+            self._owed, self._heard_at = _Owed.TO_REQUEST, now
 
     # -- time -------------------------------------------------------------------------------------
 
@@ -178,16 +191,33 @@ class RealtimeSession:
         times = [t.retry_at for t in self._truncations.values() if t.retry_at is not None]
         if self.state is State.READY and (gate := self.gate.next_deadline()) is not None:
             times.append(gate)
+        if (stalled := self._stalled_at()) is not None:
+            times.append(stalled)
         return min(times, default=None)
 
-    def tick(self, now: float) -> None:
-        """Do what is due."""
+    def _stalled_at(self) -> float | None:
+        """When a server that owes us a response, or the rest of one, has been silent for too long."""
+        if self.state is not State.READY or (self._owed is _Owed.NOTHING and self.gate.active is None):
+            return None
+        only_turn = self._owed is _Owed.TO_TURN and self.gate.active is None
+        return self._heard_at + self.profile.stall_timeout_s / (2 if only_turn else 1)
+
+    def tick(self, now: float) -> list[ev.Event]:
+        """Do what is due. SessionFailed: the server owes a response and says nothing; the connection is of no use."""
+        if (stalled := self._stalled_at()) is not None and now >= stalled:
+            if self.gate.active is not None or self._owed is _Owed.TO_REQUEST:
+                cause = f"the model fell silent for {self.profile.stall_timeout_s:g} s in its turn"
+                return self._fail(ev.SessionFailed(ev.Fault.SERVER, cause))
+            # Some servers leave a turn unanswered that they made nothing of: ask, before giving it up.
+            self._owed = _Owed.NOTHING
+            self.gate.request({})
         for item_id, refused in list(self._truncations.items()):
             if refused.retry_at is not None and refused.retry_at <= now:
                 del self._truncations[item_id]
                 if refused.tries < TRUNCATE_TRIES:
                     self._truncate(item_id, max(0, refused.audio_end_ms), refused.tries + 1)
         self._pump(now)
+        return []
 
     # -- what comes in ----------------------------------------------------------------------------
 
@@ -204,6 +234,7 @@ class RealtimeSession:
         kind = message.get("type") if isinstance(message, dict) else None
         if not isinstance(kind, str):
             return [ev.InputMalformed("no type", len(text))]
+        self._heard_at = now
         handler = self._handlers.get(kind)
         if handler is None:
             return []
@@ -270,6 +301,7 @@ class RealtimeSession:
             str(error.get("param") or ""),
         )
         self._last_error = refused
+        self._owed = _Owed.NOTHING  # it may have been the request for a response that was refused
         if refused.code == "conversation_already_has_active_response":
             self.gate.refused(now)
         elif (refused_truncation := self._refused_truncation(error, refused)) is not None:
@@ -293,6 +325,8 @@ class RealtimeSession:
         return waiting[0] if about and waiting else None
 
     def _on_speech_started(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
+        if self._owed is _Owed.TO_TURN:
+            self._owed = _Owed.NOTHING
         return (ev.SpeechStarted(_text(message, "item_id"), _number(message, "audio_start_ms")),)
 
     def _on_speech_stopped(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
@@ -301,6 +335,7 @@ class RealtimeSession:
     def _on_committed(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         if self.profile.server_answers:
             self.gate.turn_ended(now)
+            self._owed = _Owed.TO_TURN
         else:
             self.gate.request({})
         previous = message.get("previous_item_id")
@@ -323,6 +358,7 @@ class RealtimeSession:
         if response.get("conversation_id", "") is None:
             return ()  # out of band: it does not write to the conversation
         self.gate.started(response_id)
+        self._owed = _Owed.NOTHING
         return (ev.ResponseStarted(response_id),)
 
     def _on_audio(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
