@@ -180,10 +180,19 @@ class SandboxServer:
             status = http.HTTPStatus(int(fault.number(403)))
             return connection.respond(status, json.dumps({"error": {"message": status.phrase}}))
         if options.faults.get("hang"):
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), options.session_seconds)
+            await self._hang(connection, options.session_seconds)
             return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "the sandbox ends\n")
         return None
+
+    async def _hang(self, connection: ServerConnection, seconds: float) -> None:
+        ending = asyncio.ensure_future(self._ending.wait())
+        try:
+            waits = (ending, connection.connection_lost_waiter)
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ending.cancel()
+        if connection.connection_lost_waiter.done():
+            raise asyncio.CancelledError  # nobody is left to answer; the library takes it as such, without a trace
 
     def _options(self, request: Request) -> SandboxOptions:
         query = parse_qs(urlsplit(request.path).query)
