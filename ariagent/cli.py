@@ -3,19 +3,16 @@
 0 success, 1 failed, 2 wrong usage or configuration.
 """
 
-import asyncio
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, NoReturn
 
 import typer
 
 from ariagent import __version__, config, logs
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.lab.command import call
-
-T = TypeVar("T")
+from ariagent.loop import run_async
 
 app = typer.Typer(
     name="ariagent",
@@ -36,14 +33,6 @@ def fail(error: AriagentError) -> NoReturn:
     """Say what went wrong on standard error and exit with the code for it."""
     typer.echo(f"ariagent: {error.line}", err=True)
     raise typer.Exit(2 if isinstance(error, ConfigurationError) else 1)
-
-
-def run_async(work: Coroutine[Any, Any, T]) -> T:
-    """Run ``work`` on the fast event loop."""
-    import uvloop
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
 
 
 @app.command()

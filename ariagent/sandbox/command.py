@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvloop
 
 from ariagent import logs
 from ariagent.errors import AriagentError, ConfigurationError
+from ariagent.loop import run_async
 from ariagent.sandbox.faults import FAULTS, Faults
 from ariagent.sandbox.options import DEFAULT_SCENARIO, DETECTORS, SandboxOptions
 from ariagent.sandbox.server import SandboxServer
@@ -104,8 +104,7 @@ def sandbox(
             cache_dir=cache_dir,
             prewarm=prewarm,
         )
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(options))
+        run_async(_run(options))
     except ConfigurationError as error:
         typer.echo(error.line, err=True)
         raise typer.Exit(2) from None
