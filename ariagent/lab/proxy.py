@@ -89,6 +89,11 @@ class Proxy:
         for pair in list(self._pairs):
             pair.cut()
 
+    def freeze(self) -> None:
+        """Hand nothing on any more, in either direction, on the connections that stand; they only end by ``cut``."""
+        for pair in self._pairs:
+            pair.freeze()
+
     @contextmanager
     def hold(self, text: str, *, answer: bool = False) -> Iterator[Hold]:
         """Keep back the first request that holds ``text``, or with ``answer`` let it through and keep its answer back.
@@ -157,6 +162,7 @@ class _Pair:
         self._proxy = proxy
         self._requests: list[bytes] | None = []  # kept back: until the server's side stands, and while held
         self._answers: list[bytes] | None = None
+        self._frozen = False
 
     def connected(self, up: asyncio.Transport) -> None:
         if self.near.is_closing():
@@ -192,8 +198,16 @@ class _Pair:
             if self.up is not None:
                 self.up.writelines(kept or [])
 
+    def freeze(self) -> None:
+        self._frozen = True
+        for transport in (self.near, self.up):
+            if transport is not None:
+                transport.pause_reading()
+
     def ended(self, *, near: bool) -> None:
         """One side ended: end the other behind what was said."""
+        if self._frozen:
+            return
         self._proxy.closed(self)
         other = self.up if near else self.near
         if other is not None:

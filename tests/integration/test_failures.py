@@ -1,0 +1,412 @@
+"""Everything that goes wrong with the model, the media or the site: the caller goes to people, never into silence."""
+
+import asyncio
+import json
+import struct
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from ariagent.audiosocket.frames import Kind
+from ariagent.lab.call import Call
+from ariagent.lab.call_setup import CallState
+from ariagent.lab.proxy import Proxy
+from ariagent.sandbox.faults import Faults
+
+pytestmark = pytest.mark.asterisk
+
+LIMIT_S = 30.0
+BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
+LONG = "This is a long opening. " * 8
+
+MakeProxy = Callable[[], Awaitable[Proxy]]
+
+
+@pytest.fixture(autouse=True)
+async def proxy(asterisk: Any) -> AsyncIterator[MakeProxy]:
+    """``await proxy()``: one more proxy; made before everything else, so that they end last."""
+    async with AsyncExitStack() as proxies:
+
+        async def make() -> Proxy:
+            return await proxies.enter_async_context(Proxy())
+
+        yield make
+
+
+@pytest.fixture
+def ends_with_people(phone: Any, ear: Any, sound: Any) -> Any:
+    """``await ends_with_people(call, human)``: the call reaches the phone ``human``, and both hear each other."""
+
+    async def check(call: Call, human: Any) -> None:
+        answering = await human.incoming(LIMIT_S)
+        await answering.answer()
+        await call.answered(LIMIT_S)
+        ears = [ear(call), ear(answering)]
+        # The people's queue plays music until the two are connected.
+        await asyncio.gather(*(one.wait_quiet(0.2) for one in ears))
+        await asyncio.gather(call.play(sound.tone(0.5, hz=700.0)), answering.play(sound.tone(0.5, hz=1300.0)))
+        await asyncio.gather(*(one.utterance(quiet_s=0.2) for one in ears))
+        for listener, hz in ((call, 1300.0), (answering, 700.0)):
+            heard = sound.loud_part(listener.heard()[-6000:], 8000)
+            assert sound.strongest_hz(heard, 8000) == pytest.approx(hz, abs=20)
+        await call.hangup()
+        await answering.ended(LIMIT_S)
+
+    return check
+
+
+def value(service: Any, name: str, **labels: str) -> float:
+    """The value of a metric now; 0 where it does not exist."""
+    return service.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+# -- no model ----------------------------------------------------------------------------------------------------------
+
+NO_MODEL: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
+    "key refused in-band": ({"api_keys": ("another",)}, {}, "invalid_api_key", "credentials"),
+    "key refused with HTTP 401": ({"faults": Faults.parse("http:401")}, {}, "HTTP 401", "credentials"),
+    "key refused with HTTP 403": ({"faults": Faults.parse("http:403")}, {}, "HTTP 403", "credentials"),
+    "no quota": ({"faults": Faults.parse("refuse:insufficient_quota")}, {}, "insufficient_quota", "limit"),
+    "unknown model": ({}, {"realtime": {"model": "gpt-none"}}, "invalid_model", "request"),
+    "hangs": (
+        {"faults": Faults.parse("hang")},
+        {"realtime": {"connect_timeout_s": 0.5}},
+        "no answer within 0.5 s",
+        "network",
+    ),
+    "another format": (
+        {"faults": Faults.parse("format_mismatch")},
+        {"realtime": {"encoding": "pcmu"}},
+        "would be noise",
+        "request",
+    ),
+    "refused settings": ({}, {"agent": {"voice": "nobody"}}, "session.audio.output.voice", "request"),
+    "never acknowledges": (
+        {"faults": Faults.parse("no_updated")},
+        {"realtime": {"connect_timeout_s": 0.5}},
+        "no answer within 0.5 s",
+        "network",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NO_MODEL)
+async def test_without_a_model_a_direct_call_goes_to_people_unanswered_by_us(
+    case: str, sandbox: Any, service: Any, phone: Any, asterisk: Any, log: Any, ends_with_people: Any
+) -> None:
+    options, settings, cause, fault = NO_MODEL[case]
+    running = await service(await sandbox(**options), usable=False, **settings)
+    human = await phone("1001", register=True)
+    call = await (await phone()).dial("7001")
+    ended = await log.wait("call.ended", result="no_model", reason="model_unreachable")
+    assert cause in ended["cause"]
+    assert log.named("call.answered") == []
+    channels = await asterisk.cli("core show channels concise")
+    caller = next(line.split("!")[0] for line in channels.splitlines() if line.startswith("PJSIP/anonymous"))
+    assert "ARIAGENT_RESULT=no_model" in await asterisk.cli(f"core show channel {caller}")
+    await ends_with_people(call, human)
+    assert value(running, "ariagent_calls_total", result="no_model", reason="model_unreachable") == 1
+    assert value(running, "ariagent_realtime_failures_total", fault=fault) == 1
+    unusable = await log.wait("model.unusable")
+    assert cause in unusable["cause"]
+
+
+async def test_with_nobody_at_the_models_address_a_direct_call_goes_to_people(
+    service: Any, phone: Any, log: Any, ends_with_people: Any
+) -> None:
+    await service("ws://127.0.0.1:9/v1/realtime", usable=False)
+    human = await phone("1001", register=True)
+    call = await (await phone()).dial("7001")
+    ended = await log.wait("call.ended", result="no_model")
+    assert "cannot reach the model at 127.0.0.1:9" in ended["cause"]
+    await ends_with_people(call, human)
+
+
+async def test_without_a_model_a_queue_call_tries_few_seats_then_goes_to_people(
+    sandbox: Any, service: Any, phone: Any, log: Any, ends_with_people: Any
+) -> None:
+    """A model that refuses at once must not become a storm of seats; a caller who gives up meanwhile ends cleanly."""
+    await service(await sandbox(api_keys=("another",)), usable=False)
+    human = await phone("1001", register=True)
+    callers = await phone()
+    began = time.monotonic()
+    call, other = await callers.dial("7000"), await callers.dial("7000")
+    await other.ringing()
+    await log.wait("call.ended", result="no_model", count=4)
+    await other.hangup()
+    assert other.end is not None
+    assert (other.end.by, other.end.status) == ("local", 487)
+    await ends_with_people(call, human)
+    assert 28 < call.answered_at - began < 45
+    seats = [entry["call"] for entry in log.named("call.started")]
+    assert 5 <= seats.count(seats[0]) <= 15 or 5 <= seats.count(seats[-1]) <= 15
+    assert len(seats) <= 20
+
+
+async def test_without_a_service_a_direct_call_goes_to_people_and_a_queue_call_makes_no_storm(
+    asterisk: Any, phone: Any, ends_with_people: Any
+) -> None:
+    human = await phone("1001", register=True)
+    before = asterisk.queue_log.read_text()
+    waiting = await (await phone()).dial("7000")
+    call = await (await phone()).dial("7001")
+    await ends_with_people(call, human)
+    await asyncio.sleep(4)
+    assert waiting.state is not CallState.ANSWERED
+    await waiting.hangup()
+    rows = asterisk.queue_log.read_text().removeprefix(before)
+    assert 1 <= rows.count("|RINGNOANSWER|") <= 5
+
+
+# -- the model is lost, or fails in part, in mid-call ------------------------------------------------------------------
+
+LOST = {
+    "reset in mid-frame": ("abort:300", "cut off"),
+    "closed by an error": ("close:1011", "1011"),
+    "stopped in mid-sentence": ("stall:300", "fell silent"),
+}
+
+
+@pytest.mark.parametrize(
+    ("number", "case"),
+    [("7000", "reset in mid-frame"), ("7001", "reset in mid-frame"), *(("7001", case) for case in list(LOST)[1:])],
+)
+async def test_a_model_lost_in_mid_call_hands_the_caller_to_people(
+    number: str, case: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ends_with_people: Any
+) -> None:
+    fault, cause = LOST[case]
+    model = await sandbox(faults=Faults.parse(fault))
+    running = await service(model, agent={"opening": LONG}, realtime={"stall_timeout_s": 1.5})
+    human = await phone("1001", register=True)
+    call, hearing = await dial(number)
+    await hearing.wait_loud()
+    ended = await log.wait("call.ended", result="error", reason="model_lost")
+    assert cause in ended["cause"]
+    assert ended["talk_s"] > 0
+    await ends_with_people(call, human)
+    assert value(running, "ariagent_calls_total", result="error", reason="model_lost") == 1
+
+
+@BOTH_WAYS
+async def test_a_model_that_vanishes_while_nobody_speaks_hands_the_caller_to_people(
+    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, proxy: MakeProxy, ends_with_people: Any
+) -> None:
+    model, between = await sandbox(), await proxy()
+    between.target = ("127.0.0.1", model.port)
+    await service(f"ws://{between.address}/v1/realtime", agent={"opening": None}, realtime={"ping_interval_s": 0.5})
+    human = await phone("1001", register=True)
+    call, _ = await dial(number)
+    await log.wait("call.answered")
+    # Nothing arrives any more, and nobody says so.
+    between.freeze()
+    await log.wait("call.ended", result="error", reason="model_lost")
+    await ends_with_people(call, human)
+    between.cut()
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"), [("rate_limit@2", "rate_limit_exceeded"), ("content_filter@2", "content_filter")]
+)
+async def test_a_response_that_fails_is_logged_and_counted_and_the_call_lives_on(
+    fault: str, reason: str, sandbox: Any, service: Any, dial: Any, log: Any, sound: Any
+) -> None:
+    running = await service(await sandbox(faults=Faults.parse(fault)))
+    call, hearing = await dial("7001")
+    await hearing.utterance()
+    for turn in (1, 2):
+        await call.play(sound.tone(0.4))
+        failed = await log.wait("turn.failed", count=turn)
+        assert failed["reason"] == reason
+    assert value(running, "ariagent_realtime_failed_responses_total", reason=reason) == 2
+    assert call.state is CallState.ANSWERED
+    assert len(running.calls) == 1
+    await call.hangup()
+    await log.wait("call.ended", result="done", reason="caller_hung_up")
+
+
+# -- no room, no such agent --------------------------------------------------------------------------------------------
+
+
+async def test_a_call_too_many_goes_to_people_and_the_first_is_not_disturbed(
+    sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, sound: Any, ends_with_people: Any
+) -> None:
+    running = await service(await sandbox(), max_calls=1)
+    human = await phone("1001", register=True)
+    first, hearing = await dial("7001")
+    await hearing.utterance()
+    second = await (await phone()).dial("7001")
+    await log.wait("call.ended", result="busy", reason="full")
+    assert value(running, "ariagent_calls_total", result="busy", reason="full") == 1
+    await ends_with_people(second, human)
+
+    await first.play(sound.tone(0.4))
+    await hearing.utterance(after=hearing.spoke_until())
+    await first.hangup()
+    await log.wait("call.ended", result="done")
+    # There is room again.
+    third, hearing = await dial("7001")
+    await hearing.wait_loud()
+    await third.hangup()
+    await log.wait("call.ended", result="done", count=2)
+
+
+async def test_an_agent_that_does_not_exist_sends_the_caller_to_people(
+    sandbox: Any, service: Any, phone: Any, asterisk: Any, log: Any, ends_with_people: Any
+) -> None:
+    lines = ("Stasis(ariagent,nobody)", "Answer()", "Queue(support,tc,,,60)")
+    for priority, line in enumerate(lines, 1):
+        await asterisk.cli(f"dialplan add extension 7801,{priority},{line} into ariagent-internal replace")
+    running = await service(await sandbox())
+    human = await phone("1001", register=True)
+    call = await (await phone()).dial("7801")
+    ended = await log.wait("call.ended", result="error", reason="unknown_agent")
+    assert ended["cause"] == "there is no agent nobody"
+    await ends_with_people(call, human)
+    assert value(running, "ariagent_calls_total", result="error", reason="unknown_agent") == 1
+
+
+# -- malformed audio connections ---------------------------------------------------------------------------------------
+
+
+def audio(kind: int, payload: bytes) -> bytes:
+    return struct.pack(">BH", kind, len(payload)) + payload
+
+
+MALFORMED_MEDIA = {
+    "unknown kind": (b"\xaa\x00\x04abcd", {"kind": "0xaa", "length": 4}),
+    "half a sample": (audio(Kind.SLIN24, b"abc"), {"kind": "0x13", "length": 3}),
+    "over-long frame": (b"\x13\xff\xfe" + bytes(100), {"kind": "0x13", "length": 65534}),
+    "no digit": (b"\x03\x00\x01\xff", {"kind": "0x03", "length": 1}),
+    "audio of another rate": (audio(Kind.SLIN8, bytes(320)), {"kind": "SLIN8", "length": 320}),
+    "a second uuid": (audio(Kind.UUID, bytes(16)), {"kind": "UUID", "length": 16}),
+}
+
+
+async def test_a_malformed_audio_connection_ends_its_call_only(
+    sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, proxy: MakeProxy, ends_with_people: Any
+) -> None:
+    between = await proxy()
+    running = await service(await sandbox(), agent={"opening": None}, audiosocket={"advertise": between.address})
+    between.target = ("127.0.0.1", running.media.port)
+    human = await phone("1001", register=True)
+    other, hearing = await dial("7001")
+    began = time.monotonic()
+    for count, (case, (data, fields)) in enumerate(MALFORMED_MEDIA.items(), 1):
+        call, _ = await dial("7001")
+        await log.wait("call.answered", count=1 + count)
+        between.to_server(data)
+        ended = await log.wait("call.ended", count=count)
+        assert (ended["call"], ended["result"], ended["reason"]) == (
+            log.named("call.started")[count]["call"],
+            "error",
+            "media_failed",
+        ), case
+        told = [e for e in log.entries if e.event in ("media.malformed", "media.unexpected_kind")]
+        assert len(told) == count, case
+        assert {name: told[-1][name] for name in fields} == fields, case
+        assert value(running, "ariagent_malformed_total", peer="asterisk") == count
+        if count < len(MALFORMED_MEDIA):
+            await call.hangup()
+            await (await human.incoming(LIMIT_S)).ended(LIMIT_S)
+    await ends_with_people(call, human)
+    assert other.state is CallState.ANSWERED
+    assert hearing.longest_gap_ms(began) < 200
+    await other.hangup()
+    await log.wait("call.ended", result="done")
+
+
+# -- malformed model ---------------------------------------------------------------------------------------------------
+
+
+def frame(opcode: int, payload: bytes, *, bits: int = 0x80) -> bytes:
+    """A WebSocket frame of a server (RFC 6455 section 5.2)."""
+    length = len(payload)
+    if length < 126:
+        return struct.pack("!BB", bits | opcode, length) + payload
+    if length < 65536:
+        return struct.pack("!BBH", bits | opcode, 126, length) + payload
+    return struct.pack("!BBQ", bits | opcode, 127, length) + payload
+
+
+def event(**fields: Any) -> bytes:
+    return frame(1, json.dumps(fields).encode())
+
+
+SURVIVED = {
+    "not JSON": (frame(1, b"{"), "not JSON", 1),
+    "JSON that is no object": (frame(1, b"[1, 2]"), "no type", 6),
+    "nested too deeply": (frame(1, b"[" * 50_000), "not JSON", 50_000),
+    "no type": (event(x=1), "no type", None),
+    "type that is no text": (event(type=7), "no type", None),
+    "binary": (frame(2, bytes(1000)), "binary frame", 1000),
+    "missing fields": (event(type="response.output_audio.delta"), "response.output_audio.delta", None),
+    "fields of the wrong type": (
+        event(type="input_audio_buffer.speech_stopped", item_id=3, audio_end_ms="soon"),
+        "input_audio_buffer.speech_stopped",
+        None,
+    ),
+    "audio that is none": (
+        event(type="response.output_audio.delta", response_id="r", item_id="i", delta="%%%"),
+        "response.output_audio.delta",
+        None,
+    ),
+}
+
+
+async def test_malformed_messages_of_the_model_are_counted_and_the_conversation_goes_on(
+    sandbox: Any, service: Any, dial: Any, log: Any, sound: Any, proxy: MakeProxy
+) -> None:
+    model, between = await sandbox(), await proxy()
+    between.target = ("127.0.0.1", model.port)
+    running = await service(f"ws://{between.address}/v1/realtime", agent={"opening": None})
+    call, hearing = await dial("7001")
+    for count, (case, (data, what, length)) in enumerate(SURVIVED.items(), 1):
+        between.to_client(data)
+        told = await log.wait("model.malformed", count=count)
+        assert told["what"] == what, case
+        assert length is None or told["length"] == length, case
+        assert value(running, "ariagent_malformed_total", peer="model") == count
+    # Of an event that is not known nothing is said: the protocol grows.
+    between.to_client(event(type="response.daydream.delta", x={"y": [1]}) * 3)
+    await call.play(sound.tone(0.4))
+    await hearing.utterance(after=hearing.spoke_until())
+    assert value(running, "ariagent_malformed_total", peer="model") == len(SURVIVED)
+    await call.hangup()
+    await log.wait("call.ended", result="done", reason="caller_hung_up")
+
+
+FATAL = {
+    "20 MB message": (frame(1, b'{"type":"x","y":"' + bytes(20_000_000) + b'"}'), "too big"),
+    "text that is no UTF-8": (frame(1, b"\xff\xfe"), "not UTF-8"),
+    "reserved bits": (frame(1, b"{}", bits=0xF0), "broken WebSocket frame"),
+}
+
+
+async def test_a_model_that_breaks_the_protocol_ends_its_call_only(
+    sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, sound: Any, proxy: MakeProxy, ends_with_people: Any
+) -> None:
+    model, between = await sandbox(), await proxy()
+    between.target = ("127.0.0.1", model.port)
+    running = await service(f"ws://{between.address}/v1/realtime", agent={"opening": None})
+    human = await phone("1001", register=True)
+    other, hearing = await dial("7001")
+    for count, (case, (data, cause)) in enumerate(FATAL.items(), 1):
+        call, _ = await dial("7001")
+        await log.wait("call.answered", count=1 + count)
+        between.to_client(data)
+        ended = await log.wait("call.ended", count=count)
+        assert ended["call"] == log.named("call.started")[count]["call"], case
+        assert (ended["result"], ended["reason"]) == ("error", "model_lost"), case
+        assert cause in ended["cause"], case
+        assert value(running, "ariagent_malformed_total", peer="model") == count
+        if count < len(FATAL):
+            await call.hangup()
+            await (await human.incoming(LIMIT_S)).ended(LIMIT_S)
+    await ends_with_people(call, human)
+    await other.play(sound.tone(0.4))
+    await hearing.utterance(after=hearing.spoke_until())
+    await other.hangup()
+    await log.wait("call.ended", result="done")

@@ -1,0 +1,118 @@
+"""A server that owes a response and says nothing: when it is given up, and when it is not."""
+
+import json
+from typing import Any
+
+import pytest
+
+from ariagent.config import AgentSettings, RealtimeSettings
+from ariagent.realtime.events import Fault, SessionFailed
+from ariagent.realtime.profile import SessionProfile
+from ariagent.realtime.session import RealtimeSession, State
+
+STALL_S = 10.0
+
+
+class Peer:
+    """A session that is ready at time 0, and what it sends."""
+
+    def __init__(self) -> None:
+        settings = RealtimeSettings(stall_timeout_s=STALL_S)
+        self.session = RealtimeSession(SessionProfile.of(AgentSettings(), settings))
+        self.says("session.created", 0.0, session={})
+        pcm = {"type": "audio/pcm", "rate": 24000}
+        self.says("session.updated", 0.0, session={"audio": {"input": {"format": pcm}, "output": {"format": pcm}}})
+        assert self.session.state is State.READY
+        self.sent()
+
+    def says(self, kind: str, now: float, **fields: Any) -> None:
+        self.session.receive(json.dumps({"type": kind, **fields}), now)
+
+    def sent(self) -> list[str]:
+        return [json.loads(message)["type"] for message in self.session.take_outgoing()]
+
+    def starts(self, now: float, response: str = "r1") -> None:
+        self.says("response.created", now, response={"id": response})
+
+    def delta(self, now: float) -> None:
+        self.says("response.output_audio.delta", now, response_id="r1", item_id="i1", delta="AAAA")
+
+    def done(self, now: float) -> None:
+        self.says("response.done", now, response={"id": "r1", "status": "completed"})
+
+    def turn(self, now: float) -> None:
+        self.says("input_audio_buffer.committed", now, item_id="u1")
+
+
+@pytest.fixture
+def peer() -> Peer:
+    return Peer()
+
+
+def test_nothing_is_owed_while_nobody_wants_anything(peer: Peer) -> None:
+    assert peer.session.next_deadline() is None
+    assert peer.session.tick(1000.0) == []
+
+
+def test_a_response_that_stops_in_the_middle(peer: Peer) -> None:
+    peer.starts(1.0)
+    peer.delta(2.0)
+    assert peer.session.next_deadline() == 2.0 + STALL_S
+    assert peer.session.tick(2.0 + STALL_S - 0.01) == []
+    [failed] = peer.session.tick(2.0 + STALL_S)
+    assert isinstance(failed, SessionFailed)
+    assert failed.fault is Fault.SERVER
+    assert failed.cause == "the model fell silent for 10 s in its turn"
+    assert peer.session.state is State.CLOSED
+    assert peer.session.closed(1006, "") == []
+
+
+def test_any_word_of_the_server_is_a_sign_of_life(peer: Peer) -> None:
+    peer.starts(1.0)
+    peer.says("rate_limits.updated", 9.0)
+    assert peer.session.tick(11.0) == []
+    assert peer.session.next_deadline() == 9.0 + STALL_S
+
+
+def test_a_response_that_ended_owes_nothing(peer: Peer) -> None:
+    peer.starts(1.0)
+    peer.done(2.0)
+    assert peer.session.next_deadline() is None
+    assert peer.session.tick(100.0) == []
+
+
+def test_a_request_that_is_never_answered(peer: Peer) -> None:
+    peer.session.request_response(5.0)
+    assert peer.sent() == ["response.create"]
+    assert peer.session.tick(5.0 + STALL_S - 0.01) == []
+    assert isinstance(peer.session.tick(5.0 + STALL_S)[0], SessionFailed)
+
+
+def test_a_request_that_was_refused_is_owed_no_more(peer: Peer) -> None:
+    peer.session.request_response(5.0)
+    peer.says("error", 6.0, error={"type": "invalid_request_error", "code": "invalid_value", "message": "no"})
+    assert peer.session.tick(100.0) == []
+
+
+def test_a_turn_that_nobody_answers_is_asked_about_before_the_server_is_given_up(peer: Peer) -> None:
+    peer.turn(1.0)
+    asked_at = peer.session.next_deadline()
+    assert asked_at == 1.0 + STALL_S / 2
+    assert peer.session.tick(asked_at) == []
+    assert peer.sent() == ["response.create"]
+    assert isinstance(peer.session.tick(asked_at + STALL_S)[0], SessionFailed)
+
+
+def test_a_turn_that_is_answered_when_asked_about(peer: Peer) -> None:
+    peer.turn(1.0)
+    peer.session.tick(1.0 + STALL_S / 2)
+    peer.starts(6.5)
+    peer.done(7.0)
+    assert peer.session.tick(100.0) == []
+
+
+def test_a_caller_who_speaks_on_takes_back_what_their_turn_was_owed(peer: Peer) -> None:
+    peer.turn(1.0)
+    peer.says("input_audio_buffer.speech_started", 2.0, item_id="u2", audio_start_ms=1)
+    assert peer.session.tick(100.0) == []
+    assert peer.sent() == []
