@@ -3,6 +3,7 @@
 0 success, 1 failed, 2 wrong usage or configuration.
 """
 
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -54,6 +55,10 @@ def run(configuration: ConfigOption = None) -> None:
         async def serve() -> None:
             await Service(settings).run()
 
+        # What is loaded by now lives as long as the process. Left to the garbage collector, each of its full
+        # rounds would look through it all and stop every call's audio for 15 ms or more.
+        gc.collect()
+        gc.freeze()
         run_async(serve())
     except* AriagentError as group:
         fail(_first(group))
