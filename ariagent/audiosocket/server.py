@@ -19,6 +19,9 @@ __all__ = ["AudioSocketServer", "MediaConnection", "MediaEndpoint", "Reason", "R
 RECEIVE_BUFFER_BYTES = 1 << 20
 """Asked of the kernel, so that a pause of this process does not make Asterisk's writes fall short."""
 
+BACKLOG = 512
+"""Connections that the kernel holds for us; one more waits a second for its second try, and the channel with it."""
+
 
 class AudioSocketServer:
     """Listens for Asterisk. Counters: ``refused`` and ``ended`` by reason, ``frames_held`` for peers that stall."""
@@ -59,14 +62,15 @@ class AudioSocketServer:
         loop = asyncio.get_running_loop()
         try:
             family, _, _, _, address = (await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))[0]
-            listener = socket.create_server(cast(tuple[str, int], address[:2]), family=family, backlog=512)
+            listener = socket.create_server(cast(tuple[str, int], address[:2]), family=family)
         except OSError as error:
             raise ConfigurationError(
                 f"AudioSocket cannot listen on {host}:{port}: {error.strerror or error}",
                 remedy="Choose another address or port, or stop what uses it.",
             ) from error
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-        self._server = await loop.create_server(lambda: Connection(self, loop), sock=listener)
+        # The event loop listens again, with a backlog of its own: 100 unless told.
+        self._server = await loop.create_server(lambda: Connection(self, loop), sock=listener, backlog=BACKLOG)
 
     def expect(self, uuid: UUID, endpoint: MediaEndpoint, fmt: AudioFormat) -> None:
         """The one connection that opens with ``uuid`` belongs to ``endpoint``. ValueError if already expected."""
