@@ -26,6 +26,7 @@ from ariagent.lab.call import Call
 from ariagent.lab.codecs import Codec, make_codec
 from ariagent.lab.packages import default_lab_dir, ensure_asterisk, ensure_tool
 from ariagent.lab.phone import Phone
+from ariagent.lab.proxy import Proxy
 from ariagent.lab.rtp import CODEC_OF_PAYLOAD, RtpPacket, peak_of
 from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.record import SandboxSession
@@ -355,7 +356,18 @@ async def log() -> AsyncIterator[LogBook]:
 
 
 @pytest.fixture
-async def bed(asterisk: AsteriskInstance, log: LogBook) -> AsyncIterator[Bed]:
+async def proxy() -> AsyncIterator[Any]:
+    """``await proxy()``: one more proxy; they end after everything else."""
+    async with AsyncExitStack() as proxies:
+
+        async def make() -> Proxy:
+            return await proxies.enter_async_context(Proxy())
+
+        yield make
+
+
+@pytest.fixture
+async def bed(asterisk: AsteriskInstance, log: LogBook, proxy: Any) -> AsyncIterator[Bed]:
     """What ``sandbox``, ``service``, ``phone`` and ``dial`` are made by; ends and checks everything after the test."""
     made = Bed(asterisk, log)
     yield made
@@ -457,3 +469,25 @@ class Sound:
 def sound() -> Any:
     """See ``Sound``."""
     return Sound
+
+
+@pytest.fixture
+def ends_with_people(ear: Any, sound: Any) -> Any:
+    """``await ends_with_people(call, human)``: the call reaches the phone ``human``, and both hear each other."""
+
+    async def check(call: Call, human: Any) -> None:
+        answering = await human.incoming(60)
+        await answering.answer()
+        await call.answered(LIMIT_S)
+        ears = [ear(call), ear(answering)]
+        # The people's queue plays music until the two are connected.
+        await asyncio.gather(*(one.wait_quiet(0.2) for one in ears))
+        await asyncio.gather(call.play(sound.tone(0.5, hz=700.0)), answering.play(sound.tone(0.5, hz=1300.0)))
+        await asyncio.gather(*(one.utterance(quiet_s=0.2) for one in ears))
+        for listener, hz in ((call, 1300.0), (answering, 700.0)):
+            heard = sound.loud_part(listener.heard()[-6000:], 8000)
+            assert sound.strongest_hz(heard, 8000) == pytest.approx(hz, abs=20)
+        await call.hangup()
+        await answering.ended(LIMIT_S)
+
+    return check

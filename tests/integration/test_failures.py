@@ -4,16 +4,12 @@ import asyncio
 import json
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
 from ariagent.audiosocket.frames import Kind
-from ariagent.lab.call import Call
 from ariagent.lab.call_setup import CallState
-from ariagent.lab.proxy import Proxy
 from ariagent.sandbox.faults import Faults
 
 pytestmark = pytest.mark.asterisk
@@ -21,41 +17,6 @@ pytestmark = pytest.mark.asterisk
 LIMIT_S = 30.0
 BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
 LONG = "This is a long opening. " * 8
-
-MakeProxy = Callable[[], Awaitable[Proxy]]
-
-
-@pytest.fixture(autouse=True)
-async def proxy(asterisk: Any) -> AsyncIterator[MakeProxy]:
-    """``await proxy()``: one more proxy; made before everything else, so that they end last."""
-    async with AsyncExitStack() as proxies:
-
-        async def make() -> Proxy:
-            return await proxies.enter_async_context(Proxy())
-
-        yield make
-
-
-@pytest.fixture
-def ends_with_people(phone: Any, ear: Any, sound: Any) -> Any:
-    """``await ends_with_people(call, human)``: the call reaches the phone ``human``, and both hear each other."""
-
-    async def check(call: Call, human: Any) -> None:
-        answering = await human.incoming(LIMIT_S)
-        await answering.answer()
-        await call.answered(LIMIT_S)
-        ears = [ear(call), ear(answering)]
-        # The people's queue plays music until the two are connected.
-        await asyncio.gather(*(one.wait_quiet(0.2) for one in ears))
-        await asyncio.gather(call.play(sound.tone(0.5, hz=700.0)), answering.play(sound.tone(0.5, hz=1300.0)))
-        await asyncio.gather(*(one.utterance(quiet_s=0.2) for one in ears))
-        for listener, hz in ((call, 1300.0), (answering, 700.0)):
-            heard = sound.loud_part(listener.heard()[-6000:], 8000)
-            assert sound.strongest_hz(heard, 8000) == pytest.approx(hz, abs=20)
-        await call.hangup()
-        await answering.ended(LIMIT_S)
-
-    return check
 
 
 def value(service: Any, name: str, **labels: str) -> float:
@@ -192,7 +153,7 @@ async def test_a_model_lost_in_mid_call_hands_the_caller_to_people(
 
 @BOTH_WAYS
 async def test_a_model_that_vanishes_while_nobody_speaks_hands_the_caller_to_people(
-    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, proxy: MakeProxy, ends_with_people: Any
+    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, proxy: Any, ends_with_people: Any
 ) -> None:
     model, between = await sandbox(), await proxy()
     between.target = ("127.0.0.1", model.port)
@@ -286,7 +247,7 @@ MALFORMED_MEDIA = {
 
 
 async def test_a_malformed_audio_connection_ends_its_call_only(
-    sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, proxy: MakeProxy, ends_with_people: Any
+    sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, proxy: Any, ends_with_people: Any
 ) -> None:
     between = await proxy()
     running = await service(await sandbox(), agent={"opening": None}, audiosocket={"advertise": between.address})
@@ -357,7 +318,7 @@ SURVIVED = {
 
 
 async def test_malformed_messages_of_the_model_are_counted_and_the_conversation_goes_on(
-    sandbox: Any, service: Any, dial: Any, log: Any, sound: Any, proxy: MakeProxy
+    sandbox: Any, service: Any, dial: Any, log: Any, sound: Any, proxy: Any
 ) -> None:
     model, between = await sandbox(), await proxy()
     between.target = ("127.0.0.1", model.port)
@@ -386,7 +347,7 @@ FATAL = {
 
 
 async def test_a_model_that_breaks_the_protocol_ends_its_call_only(
-    sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, sound: Any, proxy: MakeProxy, ends_with_people: Any
+    sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, sound: Any, proxy: Any, ends_with_people: Any
 ) -> None:
     model, between = await sandbox(), await proxy()
     between.target = ("127.0.0.1", model.port)
