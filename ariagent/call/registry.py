@@ -107,8 +107,8 @@ class Registry:
         channels, bridges = await context.ari.application()
         present = set(channels)
         for call, leg in legs:
-            if leg not in present and leg == call.leg:
-                call.on_ari(StasisEnded(leg))
+            if leg not in present:
+                call.on_ari(StasisEnded(leg))  # which is not about the call's leg any more if that has changed
         for channel_id in present:
             await self._sweep(context, channel_id)
         live = {call.media.bridge for call in self._calls}

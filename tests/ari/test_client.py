@@ -57,8 +57,8 @@ class TestConnecting:
 
     async def test_nobody_answers(self, ari_server: Any) -> None:
         ari_server.answers["GET /api-docs/channels.json"] = (200, asyncio.Event().wait)
-        async with AriClient(ari_server.settings(request_timeout_s=0.2)) as client:
-            with pytest.raises(AriError, match=r"Asterisk did not answer GET api-docs/channels.json within 0.2 s"):
+        async with AriClient(ari_server.settings(request_timeout_s=0.5)) as client:
+            with pytest.raises(AriError, match=r"Asterisk did not answer GET api-docs/channels.json within 0.5 s"):
                 await client.connect()
 
     @pytest.mark.parametrize("page", ["", "<html>It works!</html>", "[]", "{}", '{"apis": 3}', '"x"'])

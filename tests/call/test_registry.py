@@ -277,6 +277,27 @@ class TestCatchUp:
         assert {call.state for call in desk.registry.calls} == {State.PREPARING}
         assert len(server.bridges) == 2
 
+    async def test_a_call_whose_leg_is_replaced_meanwhile_goes_on(self, desk: Desk) -> None:
+        server = desk.ari_server
+        call = await desk.is_under_way("c1")
+
+        async def replace_then_list() -> dict[str, Any]:
+            server.channels["c2"] = server.channels.pop("c1")
+            desk.router.route(
+                {
+                    "type": "StasisStart",
+                    "args": [],
+                    "channel": {"id": "c2", "name": "PJSIP/c2"},
+                    "replace_channel": {"id": "c1"},
+                }
+            )
+            return {"channel_ids": list(server.channels), "bridge_ids": server.bridges}
+
+        server.answers["GET /applications/ariagent"] = (200, replace_then_list)
+        await desk.registry.catch_up()
+        assert (call.leg, call.state) == ("c2", State.PREPARING)
+        assert list(desk.registry.calls) == [call]
+
     @pytest.mark.parametrize("status", [404, 409, 500])
     async def test_one_channel_that_cannot_be_swept_does_not_keep_the_others(self, desk: Desk, status: int) -> None:
         server = desk.ari_server

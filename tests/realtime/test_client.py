@@ -31,7 +31,6 @@ from ariagent.realtime.profile import SessionProfile
 
 PATIENCE_S = 20.0  # for what must happen, on a busy machine
 
-
 Script = Callable[[ServerConnection], Awaitable[None]]
 
 
@@ -463,17 +462,19 @@ class TestSlowNetwork:
         await recorder.saw(SpeechStarted)  # told while nothing is read any more
         client = recorder.client
         chunk, given_s = bytes(96_000), 0.0
-        # The kernel takes some megabytes; then ours fills, and no more.
-        for _ in range(500):
-            client.append_audio(chunk)
-            given_s += 2.0
-            await asyncio.sleep(0)
-            if client.dropped_s >= 10.0:
-                break
-        assert client.dropped_s == 10.0
-        backlog = client._connection.transport.get_write_buffer_size()  # type: ignore[union-attr]
-        assert backlog < 48_000 * 4 / 3 * (0.5 + 2.0) + 100
-        resume.set()
+        try:
+            # The kernel takes some megabytes; then ours fills, and no more.
+            for _ in range(500):
+                client.append_audio(chunk)
+                given_s += 2.0
+                await asyncio.sleep(0)
+                if client.dropped_s >= 10.0:
+                    break
+            assert client.dropped_s == 10.0
+            backlog = client._connection.transport.get_write_buffer_size()  # type: ignore[union-attr]
+            assert backlog < 48_000 * 4 / 3 * (0.5 + 2.0) + 100
+        finally:
+            resume.set()
         client.session.add_text("user", end)
         client.flush()
         assert await within(heard_s) == pytest.approx(given_s - client.dropped_s)

@@ -88,6 +88,14 @@ def test_a_second_request_waits_until_the_first_one_is_over(gate: ResponseGate) 
     assert gate.take(0.3) == BYE
 
 
+def test_the_end_of_another_response_does_not_open_it_while_a_create_is_under_way(gate: ResponseGate) -> None:
+    gate.request(HELLO)
+    gate.take(0.0)
+    gate.request(BYE)
+    gate.ended("summary")
+    assert gate.take(0.1) is None
+
+
 def test_a_create_that_is_never_acknowledged_does_not_close_it_forever(gate: ResponseGate) -> None:
     gate.request(HELLO)
     gate.take(0.0)
@@ -120,6 +128,7 @@ class TestLostRace:
         gate.take(0.0)
         gate.withdraw()
         gate.refused(0.1)
+        assert gate.take(10.0) is None
         gate.request(BYE)
         assert gate.take(10.0) == BYE
         gate.refused(10.1)
