@@ -57,6 +57,7 @@ class Metrics:
             registry=registry,
         )
         self.active = Gauge("ariagent_calls_active", "Calls being served now", registry=registry)
+        self.tasks = Gauge("ariagent_asyncio_tasks", "Tasks of the event loop now", registry=registry)
         self.calls = Counter("ariagent_calls", "Calls that ended", ["result", "reason"], registry=registry)
         self.answer = Histogram(
             "ariagent_answer_seconds",

@@ -20,7 +20,7 @@ from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call.registry import Registry
 from ariagent.call.runner import Context
 from ariagent.config import Settings
-from ariagent.errors import ConfigurationError, InternalError
+from ariagent.errors import AriError, ConfigurationError, InternalError
 from ariagent.metrics import Metrics
 from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.events import Event, SessionFailed, SessionReady
@@ -43,6 +43,7 @@ class Service:
             allowed=media.allowed,
         )
         self.metrics.watch_media(self.media.refused, self.media.ended)
+        self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
         self.calls = Registry(self._calls_context)
         self.router = Router(self.calls.channel_entered)
         self.started = asyncio.Event()
@@ -55,7 +56,7 @@ class Service:
     # -- life -------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Serve until told to end. Raises ConfigurationError or AriError when it cannot begin."""
+        """Serve until told to end. Raises ConfigurationError or AriError when it cannot begin or was replaced."""
         runner = web.AppRunner(self._web(), access_log=None)
         try:
             await self._start(runner)
@@ -74,6 +75,10 @@ class Service:
             await self.ari.close()
             await runner.cleanup()
         log.info("service.stopped")
+        if self.router.replaced.is_set():
+            app = self.settings.asterisk.app
+            remedy = "Run one service for each application name, or give this one another asterisk.app"
+            raise AriError(f"another program took the Stasis application {app} over", remedy=remedy)
 
     def drain(self) -> None:
         """Refuse new calls and end when the running ones have ended."""
@@ -142,9 +147,7 @@ class Service:
     async def _watch_replacement(self) -> None:
         """Another program with our application's name has our calls now; two would fight for them."""
         await self.router.replaced.wait()
-        app = self.settings.asterisk.app
-        remedy = f"Run one service for each application name, or give this one another asterisk.app than {app}"
-        log.error("service.replaced", extra={"fields": {"app": app, "remedy": remedy}})
+        log.error("service.replaced", extra={"fields": {"app": self.settings.asterisk.app}})
         self.stop()
 
     def _calls_context(self) -> Context:

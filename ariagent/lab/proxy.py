@@ -163,6 +163,7 @@ class _Pair:
         self._requests: list[bytes] | None = []  # kept back: until the server's side stands, and while held
         self._answers: list[bytes] | None = None
         self._frozen = False
+        self._orphaned = False
 
     def connected(self, up: asyncio.Transport) -> None:
         if self.near.is_closing():
@@ -197,6 +198,8 @@ class _Pair:
             kept, self._requests = self._requests, None
             if self.up is not None:
                 self.up.writelines(kept or [])
+                if self._orphaned:
+                    self.up.close()
 
     def freeze(self) -> None:
         self._frozen = True
@@ -207,6 +210,9 @@ class _Pair:
     def ended(self, *, near: bool) -> None:
         """One side ended: end the other behind what was said."""
         if self._frozen:
+            return
+        if near and self._requests and self.up is not None:
+            self._orphaned = True  # what a network holds arrives although nobody waits for the answer any more
             return
         self._proxy.closed(self)
         other = self.up if near else self.near

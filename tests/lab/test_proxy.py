@@ -124,3 +124,18 @@ async def test_an_end_on_either_side_reaches_the_other(proxy: Proxy) -> None:
     await line(client)
     client[1].write_eof()
     assert await line(client) == b""
+
+
+async def test_a_held_request_arrives_although_its_client_gave_up(proxy: Proxy) -> None:
+    client = await connect(proxy)
+    client[1].write(b"one\n")
+    await line(client)
+    with proxy.hold("two") as held:
+        client[1].write(b"two\n")
+        await held.seen()
+        client[1].close()
+        await client[1].wait_closed()
+        assert proxy.connections == 1
+    async with asyncio.timeout(LIMIT_S):
+        while proxy.connections:
+            await asyncio.sleep(0.01)

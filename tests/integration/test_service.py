@@ -1,0 +1,360 @@
+"""The service as a whole: signals, health, a lost or restarted Asterisk, a rival, a crash; callers never pay for it."""
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import signal
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ariagent.lab import bed as lab
+from ariagent.lab.asterisk import AsteriskInstance
+from ariagent.lab.call_setup import CallState
+
+pytestmark = pytest.mark.asterisk
+
+LIMIT_S = 30.0
+AGENT = {"opening": None, "transcription": None, "turn_detection": {"silence_duration_ms": 200}}
+
+
+def settings(model: Any, **sections: Any) -> dict[str, Any]:
+    """For a service that is a process of its own."""
+    return {"realtime": {"url": model.url, "api_key": "test"}, "agents": {"default": AGENT}, **sections}
+
+
+def told(process: lab.Process, event: str) -> list[dict[str, str]]:
+    """The log lines of this event: their fields."""
+    found = []
+    for line in process.log.splitlines():
+        match = re.match(rf"\S+ [A-Z]+ {re.escape(event)}(?: |$)", line)
+        if match:
+            found.append(dict(word.partition("=")[::2] for word in shlex.split(line[match.end() :])))
+    return found
+
+
+async def until_told(process: lab.Process, event: str, count: int = 1) -> dict[str, str]:
+    """The fields of the ``count``-th line of this event."""
+    async with asyncio.timeout(LIMIT_S):
+        while len(found := told(process, event)) < count:
+            await asyncio.sleep(0.02)
+    return found[count - 1]
+
+
+async def exit_code(process: lab.Process) -> int:
+    """Of a process that ends by itself."""
+    return await asyncio.wait_for(process._process.wait(), LIMIT_S)
+
+
+def tell(process: lab.Process, number: signal.Signals) -> None:
+    os.kill(process.pid, number)
+
+
+def check_log(process: lab.Process) -> None:
+    """One end for each call, and no traceback."""
+    assert "Traceback" not in process.log
+    started = sorted(fields["call"] for fields in told(process, "call.started"))
+    ended = [fields["call"] for fields in told(process, "call.ended") if fields["result"] != "busy"]
+    assert sorted(ended) == started
+
+
+async def nothing_in(asterisk: AsteriskInstance) -> None:
+    """Until no channel and no bridge is left."""
+    async with asyncio.timeout(LIMIT_S):
+        while (await asterisk.cli("core show channels concise")).strip():
+            await asyncio.sleep(0.05)
+        while len((await asterisk.cli("bridge show all")).strip().splitlines()) > 1:
+            await asyncio.sleep(0.05)
+
+
+# -- signals -----------------------------------------------------------------------------------------------------------
+
+
+async def test_sigterm_lets_calls_end_and_sends_new_ones_to_people(
+    bed: Any, sandbox: Any, dial: Any, phone: Any, sound: Any, tmp_path: Path, ends_with_people: Any
+) -> None:
+    model = await sandbox()
+    human = await phone("1001", register=True)
+    async with lab.service(bed.asterisk, tmp_path, settings(model)) as process:
+        call, hearing = await dial("7001")
+        await until_told(process, "call.answered")
+        tell(process, signal.SIGTERM)
+        assert (await until_told(process, "service.draining"))["calls"] == "1"
+        late = await (await phone()).dial("7001")
+        await ends_with_people(late, human)
+        assert [(f["result"], f["reason"]) for f in told(process, "call.ended")] == [("busy", "stopping")]
+        # The running conversation goes on.
+        await call.play(sound.tone(0.4))
+        await hearing.utterance(after=hearing.spoke_until())
+        await call.hangup()
+        assert await exit_code(process) == 0
+        assert (await until_told(process, "call.ended", 2))["reason"] == "caller_hung_up"
+        check_log(process)
+
+
+@pytest.mark.parametrize("number", ["7000", "7001"])
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM twice", "drain timeout"])
+async def test_a_service_that_stops_hands_its_callers_to_people(
+    number: str,
+    how: str,
+    bed: Any,
+    sandbox: Any,
+    dial: Any,
+    phone: Any,
+    tmp_path: Path,
+    ends_with_people: Any,
+) -> None:
+    model = await sandbox()
+    human = await phone("1001", register=True)
+    drain_s = 0.3 if how == "drain timeout" else 300
+    async with lab.service(bed.asterisk, tmp_path, settings(model, drain_timeout_s=drain_s)) as process:
+        call, _ = await dial(number)
+        await until_told(process, "call.answered")
+        tell(process, signal.SIGINT if how == "SIGINT" else signal.SIGTERM)
+        if how == "SIGTERM twice":
+            await until_told(process, "service.draining")
+            assert process.running
+            tell(process, signal.SIGTERM)
+        await ends_with_people(call, human)
+        assert await exit_code(process) == 0
+        ended = await until_told(process, "call.ended")
+        assert (ended["result"], ended["reason"]) == ("error", "stopped")
+        check_log(process)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_service_without_calls_ends_at_once(
+    number: signal.Signals, bed: Any, sandbox: Any, tmp_path: Path
+) -> None:
+    model = await sandbox()
+    async with lab.service(bed.asterisk, tmp_path, settings(model)) as process:
+        began = time.monotonic()
+        tell(process, number)
+        assert await exit_code(process) == 0
+        assert time.monotonic() - began < 5
+        assert told(process, "service.stopped")
+
+
+async def test_a_service_is_stopped_while_it_still_waits_for_its_model(bed: Any, sandbox: Any, tmp_path: Path) -> None:
+    """Its own trial and a call are both on their way to a model that hangs."""
+    from ariagent.sandbox.faults import Faults
+
+    model = await sandbox(faults=Faults.parse("hang"))
+    async with lab.service(bed.asterisk, tmp_path, settings(model)) as process:
+        call = await (await bed.phone()).dial("7001")
+        await until_told(process, "call.started")
+        began = time.monotonic()
+        tell(process, signal.SIGINT)
+        assert await exit_code(process) == 0
+        assert time.monotonic() - began < 5
+        # The dialplan has answered for the people.
+        await call.answered(LIMIT_S)
+        await call.hangup()
+        check_log(process)
+
+
+async def test_a_wrong_password_is_one_line_and_exit_code_1(asterisk: AsteriskInstance, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.yaml"
+    tree = {
+        "asterisk": {"url": asterisk.ari_url, "user": asterisk.ari_user, "password": "wrong"},
+        "realtime": {"url": "ws://127.0.0.1:9/"},
+        "audiosocket": {"port": 0},
+        "http": {"port": 0},
+    }
+    path.write_text(yaml.safe_dump(tree))
+    argv = [sys.executable, "-m", "ariagent", "run", "-c", str(path)]
+    async with lab.process(argv, tmp_path / "wrong.log") as process:
+        assert await exit_code(process) == 1
+        [line] = process.log.splitlines()
+    assert line.startswith("ariagent: Asterisk refused GET api-docs/resources.json: HTTP 401. Check asterisk.user and")
+
+
+# -- health ------------------------------------------------------------------------------------------------------------
+
+
+async def get(service: Any, path: str) -> tuple[int, str]:
+    """Status and body of the service's own HTTP."""
+
+    def ask() -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{service.http_port}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    return await asyncio.to_thread(ask)
+
+
+async def health(service: Any) -> tuple[int, dict[str, Any]]:
+    status, body = await get(service, "/healthz")
+    return status, json.loads(body)
+
+
+async def test_health_and_metrics_say_how_it_is(sandbox: Any, service: Any, dial: Any) -> None:
+    running = await service(await sandbox())
+    call, _ = await dial("7001")
+    status, told_now = await health(running)
+    assert status == 200
+    assert (told_now["status"], told_now["asterisk"], told_now["model"]) == ("ok", "connected", "ok")
+    assert (told_now["calls"], told_now["draining"]) == (1, False)
+    status, metrics = await get(running, "/metrics")
+    assert status == 200
+    assert "ariagent_calls_active 1.0" in metrics
+    tasks = float(re.search(r"^ariagent_asyncio_tasks (\S+)$", metrics, re.M)[1])  # type: ignore[index]
+    assert tasks >= 3
+    await call.hangup()
+
+
+async def test_health_tells_what_is_wrong_with_the_model(sandbox: Any, service: Any, log: Any) -> None:
+    running = await service(await sandbox(api_keys=("another",)), usable=False)
+    await log.wait("model.unusable")
+    status, told_now = await health(running)
+    assert status == 200, "callers go to people: the service does its part"
+    assert "invalid_api_key" in told_now["model"]
+    assert "Check realtime.api_key" in told_now["model"]
+
+
+# -- Asterisk is lost --------------------------------------------------------------------------------------------------
+
+
+async def behind(proxy: Any, service: Any, model: Any, asterisk: AsteriskInstance, **sections: Any) -> tuple[Any, Any]:
+    """A service that reaches ARI through a proxy."""
+    between = await proxy()
+    between.target = ("127.0.0.1", asterisk.http_port)
+    ari = {"url": f"http://{between.address}", "request_timeout_s": 2.0}
+    return await service(model, agent={"opening": None}, asterisk=ari, **sections), between
+
+
+async def test_calls_go_on_while_the_event_stream_is_lost_and_a_hang_up_missed_meanwhile_is_found(
+    asterisk: Any, sandbox: Any, service: Any, dial: Any, log: Any, sound: Any, proxy: Any
+) -> None:
+    running, between = await behind(proxy, service, await sandbox(), asterisk)
+    stays, hearing = await dial("7001")
+    leaves, _ = await dial("7000")
+    await log.wait("call.answered", count=2)
+    between.cut(refuse=True)
+    await log.wait("ari.lost")
+    status, told_now = await health(running)
+    assert (status, told_now["status"]) == (503, "unavailable")
+    await stays.play(sound.tone(0.4))
+    await hearing.utterance(after=hearing.spoke_until())
+    await leaves.hangup()
+    assert log.named("call.ended") == []
+    between.refusing = False
+    ended = await log.wait("call.ended", result="done", reason="caller_hung_up")
+    [of_seat] = [entry for entry in log.named("call.started") if entry["seat"] != "-"]
+    assert ended["call"] == of_seat["call"]
+    assert len(running.calls) == 1
+    assert (await health(running))[0] == 200
+    # It serves both the old call and new ones.
+    new, new_hearing = await dial("7001")
+    for call, its in ((stays, hearing), (new, new_hearing)):
+        await call.play(sound.tone(0.4))
+        await its.utterance(after=its.spoke_until())
+        await call.hangup()
+    await log.wait("call.ended", count=3)
+
+
+async def test_an_event_stream_lost_while_idle_comes_back_and_callers_go_to_people_meanwhile(
+    asterisk: Any, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any, proxy: Any, ends_with_people: Any
+) -> None:
+    _, between = await behind(proxy, service, await sandbox(), asterisk)
+    human = await phone("1001", register=True)
+    between.cut(refuse=True)
+    await log.wait("ari.lost")
+    meanwhile = await (await phone()).dial("7001")
+    await ends_with_people(meanwhile, human)
+    assert log.named("call.started") == []
+    between.refusing = False
+    await log.wait("ari.connected", count=2)
+    call, _ = await dial("7001")
+    await call.hangup()
+    await log.wait("call.ended", result="done")
+
+
+async def test_an_asterisk_that_restarts_is_served_again(
+    asterisk: AsteriskInstance, sandbox: Any, service: Any, log: Any, proxy: Any, bed: Any, ear: Any, tmp_path: Path
+) -> None:
+    # One of its own: the others' goes on.
+    own = AsteriskInstance(asterisk.program, tmp_path / "asterisk")
+    await own.start()
+    try:
+        between = await proxy()
+        between.target = ("127.0.0.1", own.http_port)
+        ari = {"url": f"http://{between.address}", "user": own.ari_user, "password": own.ari_password}
+        running = await service(await sandbox(), asterisk={**ari, "request_timeout_s": 2.0})
+        bed.asterisk = own  # where the phones go
+        call, _ = await bed.dial("7001")
+        await log.wait("call.answered")
+        await own.stop()
+        await log.wait("call.ended")
+        assert len(running.calls) == 0
+        await call.hangup()
+        await own.start()
+        between.target = ("127.0.0.1", own.http_port)
+        await log.wait("ari.connected", count=2)
+        again, hearing = await bed.dial("7001")
+        await hearing.utterance()
+        await again.hangup()
+        await log.wait("call.ended", count=2, timeout=LIMIT_S)
+        await nothing_in(own)
+    finally:
+        bed.asterisk = asterisk
+        await own.stop()
+
+
+# -- a rival, and a crash ----------------------------------------------------------------------------------------------
+
+
+async def test_a_second_service_with_the_same_name_ends_the_first_and_its_callers_go_to_people(
+    bed: Any, sandbox: Any, dial: Any, phone: Any, tmp_path: Path, ends_with_people: Any
+) -> None:
+    model = await sandbox()
+    human = await phone("1001", register=True)
+    async with lab.service(bed.asterisk, tmp_path, settings(model), "first") as first:
+        call, _ = await dial("7001")
+        await until_told(first, "call.answered")
+        async with lab.service(bed.asterisk, tmp_path, settings(model), "second") as second:
+            assert await exit_code(first) == 1
+            assert first.log.splitlines()[-1] == (
+                "ariagent: another program took the Stasis application ariagent over. "
+                "Run one service for each application name, or give this one another asterisk.app"
+            )
+            check_log(first)
+            await ends_with_people(call, human)
+            new, _ = await dial("7001")
+            await until_told(second, "call.answered")
+            await new.hangup()
+            await until_told(second, "call.ended")
+            check_log(second)
+
+
+@pytest.mark.parametrize("number", ["7000", "7001"])
+async def test_what_a_killed_service_leaves_is_swept_by_the_next_and_the_caller_goes_to_people(
+    number: str, bed: Any, sandbox: Any, dial: Any, phone: Any, tmp_path: Path, ends_with_people: Any
+) -> None:
+    model = await sandbox()
+    human = await phone("1001", register=True)
+    async with lab.service(bed.asterisk, tmp_path, settings(model), "killed") as killed:
+        call, _ = await dial(number)
+        await until_told(killed, "call.answered")
+        tell(killed, signal.SIGKILL)
+        await exit_code(killed)
+    assert call.state is CallState.ANSWERED
+    async with lab.service(bed.asterisk, tmp_path, settings(model), "next") as following:
+        await until_told(following, "call.left_behind")
+        await ends_with_people(call, human)
+        await nothing_in(bed.asterisk)
+        new, hearing = await dial(number)
+        await until_told(following, "call.answered")
+        await new.hangup()
+        await until_told(following, "call.ended")
+        check_log(following)
+        assert hearing.call is new
