@@ -55,9 +55,13 @@ class ResponseGate:
             self._closed_until = now + (CREATED_WAIT_S if self.active else SERVER_RESPONSE_WAIT_S / 4)
         self._in_flight = False
 
-    def withdraw(self) -> None:
-        """Want nothing any more (the caller speaks: what they say comes first)."""
+    def withdraw(self) -> bool:
+        """Want nothing any more (the caller speaks: what they say comes first).
+
+        True when a response was asked for that has not begun: it is not wanted either.
+        """
         self._wanted = self._again = None
+        return self._in_flight
 
     def take(self, now: float) -> dict[str, Any] | None:
         """The response to ask for now, if any."""

@@ -10,25 +10,22 @@ Times are monotonic seconds, passed in. Protocol facts: OpenAI's Realtime (GA) r
 import base64
 import binascii
 import json
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from ariagent.realtime import events as ev
+from ariagent.realtime import faults
+from ariagent.realtime.fields import LARGEST, MalformedError, mapping, number, text, usage
 from ariagent.realtime.gate import ResponseGate
+from ariagent.realtime.patience import Patience, Verdict
 from ariagent.realtime.profile import SessionProfile
+from ariagent.realtime.truncation import Truncations
 
-TRUNCATED_WAIT_S = 0.25
-"""A refused truncation is sometimes followed by a clamped acknowledgement; after this long it is asked again."""
-TRUNCATE_TRIES = 3
-TRUNCATE_STEP_MS = 100
 MUTED_KEPT = 32
 
 _APPEND_HEAD = b'{"type":"input_audio_buffer.append","audio":"'
-_LARGEST = 2**53
-_SHORTER = re.compile(r"Audio content of (\d+)ms is already shorter")
 
 
 class State(Enum):
@@ -40,34 +37,12 @@ class State(Enum):
     CLOSED = "closed"
 
 
-class _Owed(Enum):
-    """The response that the server has not begun yet."""
-
-    NOTHING = "nothing"
-    TO_TURN = "to_turn"
-    """It answers the caller's turn by itself."""
-    TO_REQUEST = "to_request"
-    """We asked for it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Heard:
     """How much of an item of the agent the caller heard when they interrupted."""
 
     item_id: str
     heard_ms: float
-
-
-@dataclass(slots=True)
-class _Truncation:
-    event_id: str
-    audio_end_ms: int
-    tries: int = 1
-    retry_at: float | None = None
-
-
-class _MalformedError(Exception):
-    """An event lacks what it must have."""
 
 
 class RealtimeSession:
@@ -81,11 +56,11 @@ class RealtimeSession:
         self._out: list[bytes] = []
         self._ids = 0
         self._last_error: ev.RequestRefused | None = None
-        self._truncations: dict[str, _Truncation] = {}
+        self._truncations = Truncations()
+        self._patience = Patience(profile.stall_timeout_s)
         self._calls: dict[str, list[ev.ToolCall]] = {}
         self._muted: dict[str, None] = {}
-        self._heard_at = 0.0  # when the server last said anything, or came to owe us something
-        self._owed = _Owed.NOTHING
+        self._unwanted = False  # the response that we asked for and that has not begun
         self._handlers: dict[str, Callable[[dict[str, Any], float], Iterable[ev.Event]]] = {
             "session.created": self._on_created,
             "session.updated": self._on_updated,
@@ -140,7 +115,7 @@ class RealtimeSession:
 
         The server cancels by itself where the session says so; a cancel from us would be an error then.
         """
-        self.gate.withdraw()
+        self._unwanted = self.gate.withdraw()
         if self.gate.active is not None:
             self._mute(self.gate.active)
             if not self.profile.server_interrupts:
@@ -166,7 +141,7 @@ class RealtimeSession:
                 "audio_end_ms": audio_end_ms,
             }
         )
-        self._truncations[item_id] = _Truncation(event_id, audio_end_ms, tries)
+        self._truncations.asked(item_id, event_id, audio_end_ms, tries)
 
     def _mute(self, response_id: str) -> None:
         self._muted[response_id] = None
@@ -182,66 +157,54 @@ class RealtimeSession:
     def _pump(self, now: float) -> None:
         if self.state is State.READY and (response := self.gate.take(now)) is not None:
             self._send({"type": "response.create", "response": response})
-            self._owed, self._heard_at = _Owed.TO_REQUEST, now
+            self._patience.response_owed(now)
 
     # -- time -------------------------------------------------------------------------------------
 
     def next_deadline(self) -> float | None:
         """When ``tick`` has something to do although no text arrives."""
-        times = [t.retry_at for t in self._truncations.values() if t.retry_at is not None]
-        if self.state is State.READY and (gate := self.gate.next_deadline()) is not None:
-            times.append(gate)
-        if (stalled := self._stalled_at()) is not None:
-            times.append(stalled)
-        return min(times, default=None)
-
-    def _stalled_at(self) -> float | None:
-        """When a server that owes us a response, or the rest of one, has been silent for too long."""
-        if self.state is not State.READY or (self._owed is _Owed.NOTHING and self.gate.active is None):
+        if self.state is not State.READY:
             return None
-        only_turn = self._owed is _Owed.TO_TURN and self.gate.active is None
-        return self._heard_at + self.profile.stall_timeout_s / (2 if only_turn else 1)
+        times = (self.gate.next_deadline(), self._patience.next_deadline(), self._truncations.next_deadline())
+        return min((time for time in times if time is not None), default=None)
 
     def tick(self, now: float) -> list[ev.Event]:
         """Do what is due. SessionFailed: the server owes a response and says nothing; the connection is of no use."""
-        if (stalled := self._stalled_at()) is not None and now >= stalled:
-            if self.gate.active is not None or self._owed is _Owed.TO_REQUEST:
-                cause = f"the model fell silent for {self.profile.stall_timeout_s:g} s in its turn"
+        match self._patience.judge(now):
+            case Verdict.GIVE_UP:
+                cause = f"the model fell silent for {self._patience.limit_s:g} s in its turn"
                 return self._fail(ev.SessionFailed(ev.Fault.SERVER, cause))
-            # Some servers leave a turn unanswered that they made nothing of: ask, before giving it up.
-            self._owed = _Owed.NOTHING
-            self.gate.request({})
-        for item_id, refused in list(self._truncations.items()):
-            if refused.retry_at is not None and refused.retry_at <= now:
-                del self._truncations[item_id]
-                if refused.tries < TRUNCATE_TRIES:
-                    self._truncate(item_id, max(0, refused.audio_end_ms), refused.tries + 1)
+            case Verdict.ASK:
+                self._patience.settled()
+                self.gate.request({})
+        for item_id, audio_end_ms, tries in self._truncations.due(now):
+            self._truncate(item_id, audio_end_ms, tries)
         self._pump(now)
         return []
 
     # -- what comes in ----------------------------------------------------------------------------
 
-    def receive(self, text: str | bytes, now: float) -> list[ev.Event]:
+    def receive(self, data: str | bytes, now: float) -> list[ev.Event]:
         """What one message of the server means. Never raises for anything a server can send."""
         if self.state is State.CLOSED:
             return []
-        if isinstance(text, bytes):
-            return [ev.InputMalformed("binary frame", len(text))]
+        if isinstance(data, bytes):
+            return [ev.InputMalformed("binary frame", len(data))]
         try:
-            message = json.loads(text)
+            message = json.loads(data)
         except (ValueError, RecursionError):
-            return [ev.InputMalformed("not JSON", len(text))]
+            return [ev.InputMalformed("not JSON", len(data))]
         kind = message.get("type") if isinstance(message, dict) else None
         if not isinstance(kind, str):
-            return [ev.InputMalformed("no type", len(text))]
-        self._heard_at = now
+            return [ev.InputMalformed("no type", len(data))]
+        self._patience.alive(now)
         handler = self._handlers.get(kind)
         if handler is None:
             return []
         try:
             happened = list(handler(message, now))
-        except (_MalformedError, KeyError, TypeError, ValueError, AttributeError):
-            return [ev.InputMalformed(kind[:64], len(text))]
+        except (MalformedError, ValueError):
+            return [ev.InputMalformed(kind[:64], len(data))]
         self._pump(now)
         return happened
 
@@ -249,34 +212,23 @@ class RealtimeSession:
         """The connection is gone: close code (None: cut off without one) and reason as received."""
         if self.state is State.CLOSED:
             return []
-        error, unready = self._last_error, self.state is not State.READY
+        ready = self.state is State.READY
         self.state = State.CLOSED
-        # An error of long ago did not end the session; one that ends it says so in the close reason,
-        # or comes where nothing else could.
-        if error is not None and (unready or error.code in reason or error.code == "session_expired"):
-            return [_classify(error.code, error.message)]
-        if (named := reason.rpartition(".")[2]) in _FAULTS:  # "invalid_request_error.invalid_api_key"
-            return [_classify(named, reason)]
-        if "maximum duration" in reason:
-            return [_classify("session_expired", reason)]
-        if code in (None, 1006):
-            return [ev.SessionFailed(ev.Fault.NETWORK, "the connection to the model was cut off")]
-        fault = ev.Fault.NETWORK if code in (1000, 1001, 1012) else ev.Fault.SERVER
-        return [ev.SessionFailed(fault, f"the model closed the connection ({code} {reason})".replace(" )", ")"))]
+        return [faults.loss(code, reason, self._last_error, ready=ready)]
 
     def _fail(self, failure: ev.SessionFailed) -> list[ev.Event]:
         self.state = State.CLOSED
         return [failure]
 
     def _on_created(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        _mapping(message, "session")
+        mapping(message, "session")
         if self.state is State.CONNECTED:
             self.state = State.CONFIGURING
             self._send({"type": "session.update", "session": self.profile.session()})
         return ()
 
     def _on_updated(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        session = _mapping(message, "session")
+        session = mapping(message, "session")
         if self.state is not State.CONFIGURING:
             return ()
         if mismatch := self.profile.mismatch(session):
@@ -288,105 +240,98 @@ class RealtimeSession:
         expires_at = session.get("expires_at")
         ready = ev.SessionReady(
             str(session.get("id", "")),
-            float(expires_at) if isinstance(expires_at, int | float) and 0 <= expires_at <= _LARGEST else 0.0,
+            float(expires_at) if isinstance(expires_at, int | float) and 0 <= expires_at <= LARGEST else 0.0,
             self.profile.silence_wait_ms(session),
         )
         return (ready,)
 
     def _on_error(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        error = _mapping(message, "error")
+        error = mapping(message, "error")
         refused = ev.RequestRefused(
             str(error.get("code") or error.get("type") or "unknown"),
             str(error.get("message") or ""),
             str(error.get("param") or ""),
         )
         self._last_error = refused
-        self._owed = _Owed.NOTHING  # it may have been the request for a response that was refused
+        event_id = error.get("event_id")
         if refused.code == "conversation_already_has_active_response":
             self.gate.refused(now)
-        elif (refused_truncation := self._refused_truncation(error, refused)) is not None:
-            shorter = _SHORTER.search(refused.message)
-            bound = refused_truncation.audio_end_ms - TRUNCATE_STEP_MS
-            refused_truncation.audio_end_ms = int(shorter[1]) if shorter else bound
-            refused_truncation.retry_at = now + TRUNCATED_WAIT_S
+        elif self._truncations.refused(refused, event_id if isinstance(event_id, str) else None, now):
+            pass
         elif self.state is State.CONFIGURING:
             # A rejected session.update is discarded whole: going on would mean talking as somebody else.
             where = f" ({refused.param})" if refused.param else ""
-            return self._fail(_classify(refused.code, refused.message + where))
+            return self._fail(faults.refusal(refused.code, refused.message + where))
+        elif self.gate.active is None:
+            self._patience.settled()  # it may have been the request for a response that was refused
         return (refused,)
 
-    def _refused_truncation(self, error: dict[str, Any], refused: ev.RequestRefused) -> _Truncation | None:
-        """The truncation that this error is about. Servers often leave out which request they mean."""
-        event_id = error.get("event_id")
-        waiting = [t for t in self._truncations.values() if t.retry_at is None]
-        if event_id is not None:
-            return next((t for t in waiting if t.event_id == event_id), None)
-        about = refused.code == "item_truncate_invalid_item_id" or _SHORTER.search(refused.message) is not None
-        return waiting[0] if about and waiting else None
-
     def _on_speech_started(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        if self._owed is _Owed.TO_TURN:
-            self._owed = _Owed.NOTHING
-        return (ev.SpeechStarted(_text(message, "item_id"), _number(message, "audio_start_ms")),)
+        self._patience.answer_waived()
+        return (ev.SpeechStarted(text(message, "item_id"), number(message, "audio_start_ms")),)
 
     def _on_speech_stopped(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        return (ev.SpeechStopped(_text(message, "item_id"), _number(message, "audio_end_ms")),)
+        return (ev.SpeechStopped(text(message, "item_id"), number(message, "audio_end_ms")),)
 
     def _on_committed(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         if self.profile.server_answers:
             self.gate.turn_ended(now)
-            self._owed = _Owed.TO_TURN
+            self._patience.answer_owed(now)
         else:
             self.gate.request({})
         previous = message.get("previous_item_id")
-        return (ev.CallerTurnEnded(_text(message, "item_id"), previous if isinstance(previous, str) else None),)
+        return (ev.CallerTurnEnded(text(message, "item_id"), previous if isinstance(previous, str) else None),)
 
     def _on_transcribed(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        return (ev.CallerTranscribed(_text(message, "item_id"), _text(message, "transcript")),)
+        return (ev.CallerTranscribed(text(message, "item_id"), text(message, "transcript")),)
 
     def _on_transcription_failed(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        return (ev.CallerTranscribed(_text(message, "item_id"), None),)
+        return (ev.CallerTranscribed(text(message, "item_id"), None),)
 
     def _on_truncated(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        item_id = _text(message, "item_id")
-        self._truncations.pop(item_id, None)
-        return (ev.ItemTruncated(item_id, int(_number(message, "audio_end_ms"))),)
+        item_id = text(message, "item_id")
+        self._truncations.acknowledged(item_id)
+        return (ev.ItemTruncated(item_id, int(number(message, "audio_end_ms"))),)
 
     def _on_response_created(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        response = _mapping(message, "response")
-        response_id = _text(response, "id")
+        response = mapping(message, "response")
+        response_id = text(response, "id")
         if response.get("conversation_id", "") is None:
             return ()  # out of band: it does not write to the conversation
         self.gate.started(response_id)
-        self._owed = _Owed.NOTHING
+        self._patience.response_owed(now)
+        if self._unwanted:
+            self._unwanted = False
+            self._mute(response_id)
+            self._send({"type": "response.cancel", "response_id": response_id})
         return (ev.ResponseStarted(response_id),)
 
     def _on_audio(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        if message["response_id"] in self._muted:
+        if text(message, "response_id") in self._muted:
             return ()
-        audio = base64.b64decode(message["delta"], validate=True)
+        audio = base64.b64decode(text(message, "delta"), validate=True)
         if self.profile.encoding == "pcm" and len(audio) % 2:
-            raise _MalformedError
-        return (ev.AudioArrived(_text(message, "item_id"), audio),)
+            raise MalformedError
+        return (ev.AudioArrived(text(message, "item_id"), audio),)
 
     def _on_audio_done(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        return (ev.AudioEnded(_text(message, "item_id")),)
+        return (ev.AudioEnded(text(message, "item_id")),)
 
     def _on_agent_transcript(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        return (ev.AgentTranscribed(_text(message, "item_id"), _text(message, "transcript")),)
+        return (ev.AgentTranscribed(text(message, "item_id"), text(message, "transcript")),)
 
     def _on_item_done(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        item = _mapping(message, "item")
+        item = mapping(message, "item")
         if item.get("type") == "function_call" and item.get("status") == "completed":
-            call = ev.ToolCall(_text(item, "call_id"), _text(item, "name"), _text(item, "arguments"))
-            self._calls.setdefault(_text(message, "response_id"), []).append(call)
+            call = ev.ToolCall(text(item, "call_id"), text(item, "name"), text(item, "arguments"))
+            self._calls.setdefault(text(message, "response_id"), []).append(call)
         return ()
 
     def _on_response_done(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        response = _mapping(message, "response")
-        response_id, status = _text(response, "id"), _text(response, "status")
-        usage = _usage(response.get("usage"))
-        self.usage += usage
+        response = mapping(message, "response")
+        response_id, status = text(response, "id"), text(response, "status")
+        used = usage(response.get("usage"))
+        self.usage += used
         # Calls of a response that did not complete are never run: their arguments may be cut short,
         # and the caller interrupted them.
         calls = self._calls.pop(response_id, [])
@@ -395,78 +340,15 @@ class RealtimeSession:
         error = details.get("error")
         error = error if isinstance(error, dict) else {}
         self.gate.ended(response_id)
+        if self.gate.active is None:
+            self._patience.settled()
         return (
             ev.ResponseEnded(
                 response_id,
                 status,
                 str(error.get("code") or error.get("type") or details.get("reason") or ""),
                 str(error.get("message") or ""),
-                usage,
+                used,
                 tuple(calls) if status == "completed" else (),
             ),
         )
-
-
-_FAULTS = {
-    "invalid_api_key": (ev.Fault.CREDENTIALS, "Check realtime.api_key"),
-    "missing_model": (ev.Fault.REQUEST, "Set realtime.model"),
-    "invalid_model": (ev.Fault.REQUEST, "Check realtime.model and that the key may use it"),
-    "model_not_found": (ev.Fault.REQUEST, "Check realtime.model and that the key may use it"),
-    "beta_api_shape_disabled": (ev.Fault.REQUEST, "Remove the OpenAI-Beta header from realtime.headers"),
-    "rate_limit_exceeded": (ev.Fault.LIMIT, "Ask for a higher limit or lower max_calls"),
-    "insufficient_quota": (ev.Fault.LIMIT, "Check the plan and billing of the account"),
-    "session_expired": (ev.Fault.EXPIRED, ""),
-}
-
-
-def _classify(code: str, message: str) -> ev.SessionFailed:
-    fault, remedy = _FAULTS.get(code, (ev.Fault.REQUEST, "Check the agent's settings"))
-    if code == "server_error":
-        fault, remedy = ev.Fault.SERVER, ""
-    return ev.SessionFailed(fault, f"the model refused: {code}: {message}", remedy)
-
-
-def _mapping(message: dict[str, Any], key: str) -> dict[str, Any]:
-    value = message[key]
-    if not isinstance(value, dict):
-        raise _MalformedError
-    return value
-
-
-def _text(message: dict[str, Any], key: str) -> str:
-    value = message[key]
-    if not isinstance(value, str):
-        raise _MalformedError
-    return value
-
-
-def _number(message: dict[str, Any], key: str) -> float:
-    value = message[key]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _MalformedError
-    # Python's JSON takes NaN, Infinity and integers of any length.
-    if not -_LARGEST <= value <= _LARGEST:
-        raise _MalformedError
-    return float(value)
-
-
-def _usage(usage: object) -> ev.Usage:
-    """A cancelled response may come without any."""
-    if not isinstance(usage, dict):
-        return ev.Usage()
-
-    def count(*path: str) -> int:
-        value: object = usage
-        for key in path:
-            value = value.get(key) if isinstance(value, dict) else None
-        return value if isinstance(value, int) and 0 < value <= _LARGEST else 0
-
-    given, cached = "input_token_details", "cached_tokens_details"
-    return ev.Usage(
-        count(given, "text_tokens"),
-        count(given, "audio_tokens"),
-        count(given, cached, "text_tokens"),
-        count(given, cached, "audio_tokens"),
-        count("output_token_details", "text_tokens"),
-        count("output_token_details", "audio_tokens"),
-    )

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from ariagent.config import AgentSettings, RealtimeSettings, ServerVad
 from ariagent.realtime import events as ev
 from ariagent.realtime.profile import SessionProfile
-from ariagent.realtime.session import TRUNCATE_TRIES, TRUNCATED_WAIT_S, Heard, RealtimeSession, State
+from ariagent.realtime.session import Heard, RealtimeSession, State
+from ariagent.realtime.truncation import ACKNOWLEDGED_WAIT_S as TRUNCATED_WAIT_S
+from ariagent.realtime.truncation import TRIES as TRUNCATE_TRIES
 
 MakePeer = Callable[..., Any]
 
