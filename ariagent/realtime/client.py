@@ -2,13 +2,11 @@
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Callable
-from contextlib import suppress
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.frames import CloseCode
 from websockets.protocol import OPEN
 
@@ -21,6 +19,7 @@ from ariagent.realtime.wire import TextFramer
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+MAX_CONTROL_BYTES = 1024 * 1024
 CLOSE_TIMEOUT_S = 2.0
 VIOLATIONS: dict[int, str] = {
     CloseCode.PROTOCOL_ERROR: "a broken WebSocket frame",
@@ -85,7 +84,8 @@ class RealtimeClient:
             failed = [self._unreachable(f"no answer within {self._settings.connect_timeout_s:g} s")]
         except InvalidStatus as error:
             failed = [_status_failure(error.response.status_code, error.response.body)]
-        except (OSError, InvalidHandshake, InvalidURI, ssl.SSLError) as error:
+        except (OSError, WebSocketException, ImportError) as error:
+            # ImportError: the environment names a kind of proxy that needs a package which is not there.
             failed = [self._unreachable(str(error) or type(error).__name__)]
         finally:
             if self._timer is not None:
@@ -107,6 +107,8 @@ class RealtimeClient:
                 open_timeout=None,
                 ping_interval=self._settings.ping_interval_s,
                 ping_timeout=self._settings.ping_interval_s,
+                # Beyond our own bound: pings wait behind this limit, and would never notice a network that is gone.
+                write_limit=2 * self._max_backlog + MAX_CONTROL_BYTES,
                 close_timeout=CLOSE_TIMEOUT_S,
             )
             self._connection = connection
@@ -126,24 +128,25 @@ class RealtimeClient:
             except ConnectionClosed:
                 pass
             finally:
-                # Abrupt ends of the service must not wait for a peer that is gone.
-                with suppress(ConnectionClosed):
-                    await connection.close()
-        return _violation(connection) or self.session.closed(connection.close_code, connection.close_reason or "")
+                await _close(connection)
+        lost = self.session.closed(connection.close_code, connection.close_reason or "")
+        return _violation(connection) or lost
 
-    def append_audio(self, audio: bytes) -> None:
-        """Send caller audio (the session's input encoding). Never blocks: what a slow network does not
-        take is dropped, newest first, and counted in ``dropped_s``.
+    def append_audio(self, audio: bytes) -> bool:
+        """Send caller audio (the session's input encoding); False where it was dropped.
+
+        Never blocks: what a slow network does not take is dropped, newest first, and counted in ``dropped_s``.
         """
         connection = self._connection
         if connection is None or connection.protocol.state is not OPEN:
-            return
+            return False
         if connection.transport.get_write_buffer_size() > self._max_backlog:
             self.dropped_s += len(audio) / self._bytes_per_s
-            return
+            return False
         # Straight to the transport: the library's send awaits, for flow control that a live stream must not
         # obey, and costs twice as much. Nothing of its own is ever half written here.
         connection.transport.write(self._framer.frame(self.session.audio_message(audio)))
+        return True
 
     def flush(self) -> None:
         """Send what the session wants to say, and re-arm its timer. Call after using ``session``."""
@@ -174,11 +177,21 @@ class RealtimeClient:
         """End the session; no event follows. A connection that is still being made ends as soon as it is."""
         self._closing = True
         if self._connection is not None:
-            await self._connection.close()
+            await _close(self._connection)
 
     def _unreachable(self, cause: str) -> SessionFailed:
+        self.session.closed(None, "")
         host = urlsplit(self._settings.url).netloc
         return SessionFailed(Fault.NETWORK, f"cannot reach the model at {host}: {cause}", "Check realtime.url")
+
+
+async def _close(connection: ClientConnection) -> None:
+    """Close politely, but not for long: what waits to be sent to a peer that is gone would hold the call up."""
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await connection.close()
+    except TimeoutError:
+        connection.transport.abort()
 
 
 def _violation(connection: ClientConnection) -> list[Event]:

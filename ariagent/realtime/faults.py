@@ -1,6 +1,6 @@
 """Whose fault a failure is, by the codes the server gives. Source: the codes of OpenAI's Realtime (GA) server."""
 
-from ariagent.realtime.events import Fault, RequestRefused, SessionFailed
+from ariagent.realtime.events import Fault, RequestRefused, ResponseEnded, SessionFailed
 
 _FAULTS = {
     "invalid_api_key": (Fault.CREDENTIALS, "Check realtime.api_key"),
@@ -19,6 +19,12 @@ def refusal(code: str, message: str) -> SessionFailed:
     """The session is over because of an error with this code."""
     fault, remedy = _FAULTS.get(code, (Fault.REQUEST, "Check the agent's settings"))
     return SessionFailed(fault, f"the model refused: {code}: {message}", remedy)
+
+
+def exhausted(ended: ResponseEnded) -> SessionFailed:
+    """The session is of no use: the model refuses to respond."""
+    fault, remedy = _FAULTS.get(ended.reason, (Fault.SERVER, ""))
+    return SessionFailed(fault, f"the model does not respond: {ended.reason}: {ended.message}", remedy)
 
 
 def loss(code: int | None, reason: str, error: RequestRefused | None, *, ready: bool) -> SessionFailed:

@@ -22,7 +22,8 @@ class ResponseGate:
     def __init__(self) -> None:
         self.active: str | None = None
         self._wanted: dict[str, Any] | None = None
-        self._again: dict[str, Any] | None = None  # what was asked for last, until it is sure that it was granted
+        self._asked: dict[str, Any] | None = None  # what was asked for last, until it is sure that it was granted
+        self._asked_in = ""  # the id of the event that asked
         self._in_flight = False
         self._closed_until = 0.0
 
@@ -34,6 +35,14 @@ class ResponseGate:
         """The caller's turn ended and the server will answer it by itself."""
         self._closed_until = now + SERVER_RESPONSE_WAIT_S
 
+    def asked(self, event_id: str) -> None:
+        """What ``take`` returned was sent, in this event."""
+        self._asked_in = event_id
+
+    def asked_in(self, event_id: str | None) -> bool:
+        """Whether this event asked for a response whose fate is open."""
+        return self._asked is not None and event_id == self._asked_in
+
     def started(self, response_id: str) -> None:
         """A response began: the one asked for, or one that the server made; which, a refusal may still tell."""
         self.active = response_id
@@ -42,35 +51,50 @@ class ResponseGate:
 
     def ended(self, response_id: str) -> None:
         if response_id == self.active:
-            self.active = self._again = None
+            self.active = self._asked = None
         if not self._in_flight:
             self._closed_until = 0.0
 
-    def refused(self, now: float) -> None:
-        """Our create lost a race: want it again, after the response that won, which may be over already."""
-        if self._again is not None:
-            self._wanted = self._again if self._wanted is None else self._wanted
-            self._again = None
-            # If that response is not known to us it may have ended already: open by time.
-            self._closed_until = now + (CREATED_WAIT_S if self.active else SERVER_RESPONSE_WAIT_S / 4)
+    def raced(self, now: float, event_id: str | None, *, answer_owed: bool) -> None:
+        """Some create lost a race: ours, or the server's own. Want it again, after the response that won.
+
+        Whose it was, servers often leave out (``event_id`` None). If nothing has begun since we asked, it was ours; if
+        something has, it may be what we asked for, and repeating it word for word would say it twice: then an answer
+        to whatever the conversation holds is right in both cases.
+        """
+        ours = self._asked is not None and (event_id == self._asked_in or (event_id is None and self._in_flight))
+        if ours:
+            self._wanted = self._asked if self._wanted is None else self._wanted
+        elif self._wanted is None and (answer_owed or self._asked is not None):
+            self._wanted = {}
+        self._asked = None
         self._in_flight = False
+        if self._wanted is not None:
+            # If the response that won is not known to us it may have ended already: open by time.
+            self._closed_until = now + (CREATED_WAIT_S if self.active else SERVER_RESPONSE_WAIT_S / 4)
+
+    def failed(self) -> None:
+        """What was asked for was refused, for another reason than a race."""
+        self._asked = None
+        self._in_flight = False
+        self._closed_until = 0.0
 
     def withdraw(self) -> bool:
         """Want nothing any more (the caller speaks: what they say comes first).
 
         True when a response was asked for that has not begun: it is not wanted either.
         """
-        self._wanted = self._again = None
+        self._wanted = self._asked = None
         return self._in_flight
 
     def take(self, now: float) -> dict[str, Any] | None:
         """The response to ask for now, if any."""
         if self._wanted is None or self.active is not None or now < self._closed_until:
             return None
-        self._again, self._wanted = self._wanted, None
+        self._asked, self._wanted = self._wanted, None
         self._in_flight = True
         self._closed_until = now + CREATED_WAIT_S
-        return self._again
+        return self._asked
 
     def next_deadline(self) -> float | None:
         """When ``take`` may have something although nothing else happens."""

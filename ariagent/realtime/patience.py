@@ -36,6 +36,11 @@ class Patience:
     def answer_owed(self, now: float) -> None:
         self._owed, self._since = _Owed.ANSWER, now
 
+    @property
+    def owes_answer(self) -> bool:
+        """The caller's last turn is not answered yet."""
+        return self._owed is _Owed.ANSWER
+
     def answer_waived(self) -> None:
         """The caller speaks on: what they said before may stay unanswered."""
         if self._owed is _Owed.ANSWER:

@@ -24,6 +24,8 @@ from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.truncation import Truncations
 
 MUTED_KEPT = 32
+FAILURES_BORNE = 1
+"""Responses that may fail one after another before the model is given up."""
 
 _APPEND_HEAD = b'{"type":"input_audio_buffer.append","audio":"'
 
@@ -60,6 +62,7 @@ class RealtimeSession:
         self._patience = Patience(profile.stall_timeout_s)
         self._calls: dict[str, list[ev.ToolCall]] = {}
         self._muted: dict[str, None] = {}
+        self._failures = 0  # responses that failed one after another
         self._unwanted = False  # the response that we asked for and that has not begun
         self._handlers: dict[str, Callable[[dict[str, Any], float], Iterable[ev.Event]]] = {
             "session.created": self._on_created,
@@ -156,7 +159,7 @@ class RealtimeSession:
 
     def _pump(self, now: float) -> None:
         if self.state is State.READY and (response := self.gate.take(now)) is not None:
-            self._send({"type": "response.create", "response": response})
+            self.gate.asked(self._send({"type": "response.create", "response": response}))
             self._patience.response_owed(now)
 
     # -- time -------------------------------------------------------------------------------------
@@ -254,17 +257,29 @@ class RealtimeSession:
         )
         self._last_error = refused
         event_id = error.get("event_id")
+        event_id = event_id if isinstance(event_id, str) else None
         if refused.code == "conversation_already_has_active_response":
-            self.gate.refused(now)
-        elif self._truncations.refused(refused, event_id if isinstance(event_id, str) else None, now):
-            pass
+            self.gate.raced(now, event_id, answer_owed=self._patience.owes_answer)
         elif self.state is State.CONFIGURING:
             # A rejected session.update is discarded whole: going on would mean talking as somebody else.
             where = f" ({refused.param})" if refused.param else ""
             return self._fail(faults.refusal(refused.code, refused.message + where))
-        elif self.gate.active is None:
-            self._patience.settled()  # it may have been the request for a response that was refused
+        elif self.gate.asked_in(event_id):
+            self.gate.failed()
+            ended = ev.ResponseEnded("", "failed", refused.code, refused.message, ev.Usage())
+            return (refused, *self._response_failed(ended))
+        else:
+            # Whatever it is about, it is no reason to wait less: what is owed stays owed.
+            self._truncations.refused(refused, event_id, now)
         return (refused,)
+
+    def _response_failed(self, ended: ev.ResponseEnded) -> list[ev.Event]:
+        """A failed response is silence to the caller: ask once more, then give the model up."""
+        self._failures += 1
+        if self._failures > FAILURES_BORNE or ended.reason == "insufficient_quota":
+            return self._fail(faults.exhausted(ended))
+        self.gate.request({})
+        return []
 
     def _on_speech_started(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         self._patience.answer_waived()
@@ -309,10 +324,7 @@ class RealtimeSession:
     def _on_audio(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         if text(message, "response_id") in self._muted:
             return ()
-        audio = base64.b64decode(text(message, "delta"), validate=True)
-        if self.profile.encoding == "pcm" and len(audio) % 2:
-            raise MalformedError
-        return (ev.AudioArrived(text(message, "item_id"), audio),)
+        return (ev.AudioArrived(text(message, "item_id"), base64.b64decode(text(message, "delta"), validate=True)),)
 
     def _on_audio_done(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         return (ev.AudioEnded(text(message, "item_id")),)
@@ -332,9 +344,13 @@ class RealtimeSession:
         response_id, status = text(response, "id"), text(response, "status")
         used = usage(response.get("usage"))
         self.usage += used
-        # Calls of a response that did not complete are never run: their arguments may be cut short,
-        # and the caller interrupted them.
+        # Calls of a response that did not complete, or that the caller interrupted, are never run, least of all a
+        # hang-up; but each wants exactly one answer.
         calls = self._calls.pop(response_id, [])
+        if status != "completed" or response_id in self._muted:
+            for call in calls:
+                self.answer_tool(call.call_id, '{"error": "the caller interrupted; this was not done"}')
+            calls = []
         details = response.get("status_details")
         details = details if isinstance(details, dict) else {}
         error = details.get("error")
@@ -342,13 +358,15 @@ class RealtimeSession:
         self.gate.ended(response_id)
         if self.gate.active is None:
             self._patience.settled()
-        return (
-            ev.ResponseEnded(
-                response_id,
-                status,
-                str(error.get("code") or error.get("type") or details.get("reason") or ""),
-                str(error.get("message") or ""),
-                used,
-                tuple(calls) if status == "completed" else (),
-            ),
+        ended = ev.ResponseEnded(
+            response_id,
+            status,
+            str(error.get("code") or error.get("type") or details.get("reason") or ""),
+            str(error.get("message") or ""),
+            used,
+            tuple(calls),
         )
+        if status == "failed":
+            return (ended, *self._response_failed(ended))
+        self._failures = 0
+        return (ended,)
