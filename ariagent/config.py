@@ -11,11 +11,20 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from ariagent import yamlfile
 from ariagent.errors import ConfigurationError
@@ -99,7 +108,7 @@ class AudioSocketSettings(Section):
     """Address to listen on."""
     port: Port = 9092
     """0 takes any free port."""
-    advertise: str | None = None
+    advertise: Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^:\s]+):[0-9]{1,5}$")] | None = None
     """``host:port`` that Asterisk is told to connect to; default: host and port above."""
     format: Literal["auto", "slin", "slin16", "slin24"] = "auto"
     """``auto``: slin24 where this Asterisk and the model's format allow, else slin (8 kHz)."""
@@ -109,6 +118,14 @@ class AudioSocketSettings(Section):
     """A connection that does not say in time which call it is for is closed."""
     max_connections: Annotated[int, Field(ge=1)] = 1000
     """More connections at once than this are refused."""
+
+    @model_validator(mode="after")
+    def _advertises_an_address(self) -> Self:
+        if self.advertise is None and self.host in ("0.0.0.0", "::", ""):
+            raise ValueError(
+                "with a host that is every address, advertise must say which one Asterisk is to connect to"
+            )
+        return self
 
 
 class RealtimeSettings(Section):
@@ -122,7 +139,7 @@ class RealtimeSettings(Section):
     """Model name; on Azure the deployment's name."""
     auth: Literal["auto", "bearer", "api-key"] = "auto"
     """How the key is sent; ``auto``: header ``api-key`` for Azure's hosts, else a bearer token."""
-    headers: dict[str, str] = {}
+    headers: dict[str, Secret] = {}
     """Further HTTP headers for the connection."""
     encoding: Literal["pcm", "pcmu", "pcma"] = "pcm"
     """``pcm`` is 24 kHz; ``pcmu``/``pcma`` are G.711."""
@@ -232,6 +249,8 @@ class LogSettings(Section):
     """Least level of ariagent's own events."""
     format: Literal["text", "json"] = "text"
     """``json``: one object a line."""
+    transcripts: bool = False
+    """Log what caller and agent say. Off by default: callers say things that no log should hold."""
 
 
 class Settings(Section):

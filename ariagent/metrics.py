@@ -15,6 +15,9 @@ from ariagent.realtime.events import Usage
 
 # Around the half second that callers expect; what this service adds is tens of milliseconds.
 RESPONSE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
+FAILED_RESPONSE_REASONS = frozenset(
+    ("rate_limit_exceeded", "insufficient_quota", "server_error", "content_filter", "max_output_tokens")
+)
 OURS_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25)
 
 
@@ -106,6 +109,10 @@ class Metrics:
         self.response_part.labels("detection").observe(latency.detection_s)
         self.response_part.labels("model").observe(latency.model_s)
         self.response_part.labels("ours").observe(latency.ours_s)
+
+    def response_failed(self, reason: str) -> None:
+        """Reasons come from the server: only known ones become label values."""
+        self.failed_responses.labels(reason if reason in FAILED_RESPONSE_REASONS else "other").inc()
 
     def ended(self, termination: Termination) -> None:
         self.calls.labels(termination.result.value, termination.reason).inc()

@@ -23,7 +23,7 @@ from ariagent.config import Settings
 from ariagent.errors import AriError, ConfigurationError, InternalError
 from ariagent.metrics import Metrics
 from ariagent.realtime.client import RealtimeClient
-from ariagent.realtime.events import Event, SessionFailed, SessionReady
+from ariagent.realtime.events import Event, Fault, SessionFailed, SessionReady
 from ariagent.realtime.profile import SessionProfile
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class Service:
         await self._serve_http(runner)
         version = await self.ari.connect()
         fmt = choose_format(version, settings.audiosocket.format, settings.realtime.encoding)
-        address = settings.audiosocket.advertise or f"{settings.audiosocket.host}:{self.media.port}"
+        address = settings.audiosocket.advertise or _address(settings.audiosocket.host, self.media.port)
         self._context = Context(settings, self.ari, self.router, self.media, address, fmt, self.metrics)
         fields = {
             "version": __version__,
@@ -169,12 +169,14 @@ class Service:
 
         client = RealtimeClient(self.settings.realtime, SessionProfile.of(agent, self.settings.realtime), on_event)
         running = asyncio.ensure_future(client.run())
+        waiting = asyncio.ensure_future(done.wait())
         try:
-            await done.wait()
+            await asyncio.wait((waiting, running), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            waiting.cancel()
             await client.close()
             running.cancel()
-        match answered[0]:
+        match answered[0] if answered else SessionFailed(Fault.SERVER, "the session ended at once"):
             case SessionFailed(cause=cause, remedy=remedy, fault=fault):
                 self._model_fault = f"{cause}. {remedy}" if remedy else cause
                 log.error("model.unusable", extra={"fields": {"fault": fault.value, "cause": self._model_fault}})
@@ -208,12 +210,18 @@ class Service:
 
     async def _answer_health(self, request: web.Request) -> web.Response:
         listening = self.ari.listening and self.started.is_set()
+        draining = self._drain.is_set() or self._stop.is_set()
+        takes_calls = listening and not draining
         health = {
-            "status": "ok" if listening else "unavailable",
+            "status": "ok" if takes_calls else "draining" if draining else "unavailable",
             "asterisk": "connected" if listening else "not connected",
             "model": self._model_fault or "ok",
             "calls": len(self.calls),
-            "draining": self._drain.is_set() or self._stop.is_set(),
+            "draining": draining,
             "version": __version__,
         }
-        return web.json_response(health, status=200 if listening else 503)
+        return web.json_response(health, status=200 if takes_calls else 503)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

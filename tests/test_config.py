@@ -105,7 +105,8 @@ class TestEnvironment:
             },
         )
         assert settings.audiosocket.allowed == ("10.0.0.0/8", "192.168.0.0/16")
-        assert settings.realtime.headers == {"OpenAI-Project": "p1"}
+        assert settings.realtime.headers["OpenAI-Project"].get_secret_value() == "p1"
+        assert "p1" not in repr(settings)
 
     def test_other_variables_are_not_ours(self, loaded: Load) -> None:
         others = {"ARIAGENT_TOKEN": "x", "PATH": "/bin", "OTHER__THING": "y"}

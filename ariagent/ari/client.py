@@ -21,8 +21,9 @@ from ariagent.errors import AriError
 
 HEARTBEAT_S = 10.0
 """Ping interval of the event stream: a dead one is noticed within one and a half of it."""
-MAX_CONNECTIONS = 40
-"""Asterisk's HTTP server takes 100 in all by default."""
+MAX_CONNECTIONS = 8
+"""Asterisk's HTTP server queues 10 new connections; one more waits a second for its SYN to be sent again. A request
+takes a millisecond or two, so eight at a time are plenty."""
 KEEP_ALIVE_S = 10.0
 """Shorter than Asterisk's 15 s, so that it never closes a connection while we write to it."""
 

@@ -66,7 +66,14 @@ class ApplicationReplaced:
     """Another program connected with our application's name and took our calls over."""
 
 
-Event = StasisStarted | StasisEnded | ChannelDestroyed | DigitReceived | ApplicationReplaced
+@dataclass(frozen=True, slots=True)
+class BridgeDestroyed:
+    """A bridge is gone; whoever was in it hears nobody."""
+
+    bridge_id: str
+
+
+Event = BridgeDestroyed | StasisStarted | StasisEnded | ChannelDestroyed | DigitReceived | ApplicationReplaced
 
 
 def parse(message: dict[str, Any]) -> Event | None:
@@ -85,14 +92,18 @@ def parse(message: dict[str, Any]) -> Event | None:
             return ChannelDestroyed(_id(message["channel"]), int(message["cause"]))
         case "ChannelDtmfReceived":
             return DigitReceived(_id(message["channel"]), str(message["digit"]))
+        case "BridgeDestroyed":
+            return BridgeDestroyed(message["bridge"]["id"])
         case "ApplicationReplaced":
             return ApplicationReplaced()
     return None
 
 
 def channel_id_of(event: Event) -> str | None:
-    """The channel that the event is about; for a swap the channel that was replaced."""
+    """The channel (or bridge) that the event is about; for a swap the channel that was replaced."""
     match event:
+        case BridgeDestroyed():
+            return event.bridge_id
         case StasisStarted():
             return event.replaces or event.channel.id
         case StasisEnded() | ChannelDestroyed() | DigitReceived():

@@ -90,9 +90,16 @@ async def _receive(client: AriClient, router: Router, on_connected: Callable[[],
 async def _once_open(client: AriClient, on_connected: Callable[[], Awaitable[None]]) -> None:
     await client.stream_opened()
     log.info("ari.connected", extra={"fields": {"app": client.settings.app}})
-    try:
-        await on_connected()
-    except AriError as error:
-        log.warning("ari.catch_up_failed", extra={"fields": {"cause": error.line}})
-    except Exception:
-        log.exception("ari.catch_up_fault")
+    pause = FIRST_PAUSE_S
+    # Until it works, or the stream ends and takes this with it: what was missed stays missed otherwise.
+    while True:
+        try:
+            await on_connected()
+        except AriError as error:
+            log.warning("ari.catch_up_failed", extra={"fields": {"cause": error.line}})
+        except Exception:
+            log.exception("ari.catch_up_fault")
+        else:
+            return
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_S)

@@ -73,6 +73,14 @@ class Uplink:
             self._listen()
         return payload
 
+    def dropped(self, n_bytes: int) -> None:
+        """The newest audio was not given to the model after all: the clock goes back by that much."""
+        self._appended = max(0, self._appended - n_bytes)
+        end = self._format.ms(self._appended)
+        while self._ends and self._ends[-1] > end:
+            self._ends.pop()
+            self._times.pop()
+
     def tick(self, now: float) -> bytes:
         """To be called about every 20 ms; returns the silence to append, most often none.
 

@@ -57,6 +57,11 @@ class EndRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class CallerSpoke:
+    """The caller spoke into the goodbye: they are not done."""
+
+
+@dataclass(frozen=True, slots=True)
 class StopRequested:
     """The service stops now."""
 
@@ -81,6 +86,7 @@ Event = (
     | LegReplaced
     | DigitPressed
     | EndRequested
+    | CallerSpoke
     | StopRequested
     | PlayoutDrained
     | Released

@@ -3,9 +3,10 @@
 import asyncio
 from uuid import UUID, uuid4
 
-from ariagent.ari.client import AriClient
+from ariagent.ari.client import AriClient, ConflictError, NotFoundError
 from ariagent.errors import AriError
 
+LATE_PAUSES_S = (2.0, 8.0)
 FORMAT_NAMES = {8_000: "slin", 16_000: "slin16", 24_000: "slin24"}
 """What ``externalMedia`` calls the formats, by rate in Hz."""
 
@@ -22,6 +23,7 @@ class MediaLeg:
         self._ari = ari
         self._entered = asyncio.Event()
         self._given_up = asyncio.Event()
+        self._bridge_unsure = False
 
     def entered(self) -> None:
         """The media channel has entered our application."""
@@ -39,6 +41,8 @@ class MediaLeg:
             ),
             return_exceptions=True,
         )
+        # A request that was not answered may still be carried out.
+        self._bridge_unsure = isinstance(made[0], AriError) and not isinstance(made[0], NotFoundError | ConflictError)
         for failure in made:
             if failure is not None:
                 raise failure
@@ -69,4 +73,16 @@ class MediaLeg:
                 failures.append(failure)
             elif failure is not None:
                 raise failure
+        if self._bridge_unsure and any(isinstance(failure, NotFoundError) for failure in failures):
+            await self._destroy_late_bridge()
         return failures
+
+    async def _destroy_late_bridge(self) -> None:
+        """Media channels that come late enter our application and are noticed; bridges are not."""
+        for pause in LATE_PAUSES_S:
+            await asyncio.sleep(pause)
+            try:
+                await self._ari.destroy_bridge(self.bridge)
+            except AriError:
+                continue
+            return

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PREPARE_TIMEOUT_S = 12.0
 """From the channel's arrival to both media and model being ready; a queue's ring timeout should be longer."""
+ANSWER_TIMEOUT_S = 15.0
+"""For Asterisk to answer the caller's channel; its request has a shorter bound of its own."""
 DRAIN_TIMEOUT_S = 20.0
 """How long a goodbye may last."""
 
@@ -75,6 +77,8 @@ class CallMachine:
             self.state = following
             if following is State.DRAINING:
                 self._deadline = now + DRAIN_TIMEOUT_S
+            elif following is State.ANSWERING:
+                self._deadline = now + ANSWER_TIMEOUT_S
             elif following not in _PREPARING:
                 self._deadline = None
         return commands
@@ -92,7 +96,7 @@ class CallMachine:
             self._deadline = None
             if self.state is State.DRAINING:
                 commands += self.handle(ev.PlayoutDrained(), now)
-            elif self.state is State.MODEL_READY:
+            elif self.state in (State.MODEL_READY, State.ANSWERING):
                 commands += self.handle(ev.MediaFailed("not ready in time"), now)
             elif self.state in _PREPARING:
                 commands += self.handle(ev.ModelFailed("not ready in time"), now)
@@ -143,6 +147,10 @@ class CallMachine:
         self.termination = Termination(Result.DONE, event.reason)
         yield cmd.Drain()
 
+    def _resume(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        self.termination = None
+        return ()
+
     def _hang_up(self, event: ev.Event, now: float) -> "Iterable[Command]":
         termination = self.termination or Termination(Result.DONE, "stopped")
         return (cmd.HangUp(), *self._end(termination))
@@ -174,9 +182,11 @@ TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.MEDIA_READY, ev.ModelReady): (State.ANSWERING, CallMachine._answer),
     (State.ANSWERING, ev.Answered): (State.TALKING, CallMachine._talk),
     (State.TALKING, ev.DigitPressed): (State.TALKING, CallMachine._collect_digit),
+    (State.TALKING, ev.CallerSpoke): (State.TALKING, CallMachine._nothing),
     (State.TALKING, ev.EndRequested): (State.DRAINING, CallMachine._drain),
     (State.TALKING, ev.PlayoutDrained): (State.TALKING, CallMachine._nothing),
     (State.DRAINING, ev.PlayoutDrained): (State.ENDING, CallMachine._hang_up),
+    (State.DRAINING, ev.CallerSpoke): (State.TALKING, CallMachine._resume),
     (State.DRAINING, ev.DigitPressed): (State.DRAINING, CallMachine._nothing),
     (State.DRAINING, ev.EndRequested): (State.DRAINING, CallMachine._nothing),
     (State.DRAINING, ev.ModelFailed): (State.DRAINING, CallMachine._nothing),
@@ -186,6 +196,7 @@ TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.ENDING, ev.Released): (State.ENDED, CallMachine._finish),
 }
 for _state in (*_PREPARING, State.ANSWERING):
+    TRANSITIONS[_state, ev.CallerSpoke] = (_state, CallMachine._nothing)
     TRANSITIONS[_state, ev.DigitPressed] = (_state, CallMachine._nothing)
     TRANSITIONS[_state, ev.EndRequested] = (State.ENDING, CallMachine._stop)
     TRANSITIONS[_state, ev.ModelFailed] = (State.ENDING, CallMachine._no_model)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from ariagent.ari.client import NotFoundError
 from ariagent.ari.events import StasisEnded, StasisStarted
 from ariagent.call.commands import Result, Termination
+from ariagent.call.dialplan import give_back
 from ariagent.call.events import StopRequested
 from ariagent.call.runner import Arrival, CallRunner, Context
 from ariagent.errors import AriError
@@ -53,10 +54,18 @@ class Registry:
         if event.channel.name.startswith(MEDIA_PREFIX):
             self._spawn(self._discard(context, event.channel.id))
             return
-        if not self._admitting or len(self._calls) >= context.settings.max_calls:
-            self._spawn(self._refuse(context, event))
+        if event.replaces is not None:
+            # It took the place of a participant whose call is over: no new call of somebody's.
+            self._spawn(self._turn_away(context, event, Termination(Result.ERROR, "late_transfer")))
+            return
+        serving = sum(not call.over for call in self._calls)
+        if not self._admitting or serving >= context.settings.max_calls:
+            reason = "full" if self._admitting else "stopping"
+            self._spawn(self._turn_away(context, event, Termination(Result.BUSY, reason)))
             return
         call = CallRunner(context, arrival_of(event))
+        # At once: the next event of the stream may be about this channel already.
+        context.router.register(call.leg, call.on_ari)
         self._none_left.clear()
         self._calls[call] = asyncio.create_task(self._serve(context, call), name=f"call {event.channel.id}")
 
@@ -74,18 +83,20 @@ class Registry:
                 self._none_left.set()
         context.metrics.ended(termination)
 
-    async def _refuse(self, context: Context, event: StasisStarted) -> None:
-        """Full, or stopping: the caller goes to people."""
-        reason = "full" if self._admitting else "stopping"
-        fields = {"call": event.channel.id, "result": "busy", "reason": reason}
-        log.warning("call.ended", extra={"fields": fields})
-        context.metrics.ended(Termination(Result.BUSY, reason))
+    async def _turn_away(self, context: Context, event: StasisStarted, termination: Termination) -> None:
+        """A caller who is not served goes to people."""
+        channel = event.channel.id
         try:
-            await context.ari.set_variable(event.channel.id, "ARIAGENT_RESULT", Result.BUSY.value)
-            await context.ari.continue_in_dialplan(event.channel.id)
+            call_id = await context.ari.get_variable(channel, "CHANNEL(linkedid)") or channel
+        except AriError:
+            call_id = channel
+        fields = {"call": call_id, "result": termination.result.value, "reason": termination.reason}
+        log.warning("call.ended", extra={"fields": fields})
+        context.metrics.ended(termination)
+        try:
+            await give_back(context.ari, channel, termination.result)
         except AriError as error:
-            if not isinstance(error, NotFoundError):
-                log.warning("call.not_returned", extra={"fields": {"call": event.channel.id, "cause": error.line}})
+            log.error("call.not_returned", extra={"fields": {"call": call_id, "cause": error.line}})
 
     async def _discard(self, context: Context, channel_id: str) -> None:
         """A media channel of a call that is over, or of a process that died."""
@@ -128,8 +139,7 @@ class Registry:
             if name.startswith(MEDIA_PREFIX):
                 await context.ari.hang_up(channel_id)
             else:
-                await context.ari.set_variable(channel_id, "ARIAGENT_RESULT", Result.ERROR.value)
-                await context.ari.continue_in_dialplan(channel_id)
+                await give_back(context.ari, channel_id, Result.ERROR)
         except AriError as error:
             self._not_swept("channel", channel_id, error)
 

@@ -18,6 +18,7 @@ from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call import commands as cmd
 from ariagent.call import events as ev
 from ariagent.call.commands import Command, Result, Termination
+from ariagent.call.dialplan import give_back
 from ariagent.call.leg import MediaLeg
 from ariagent.call.machine import CallMachine, State
 from ariagent.call.talk import Talk
@@ -80,11 +81,15 @@ class CallRunner:
     def state(self) -> State:
         return self._machine.state
 
+    @property
+    def over(self) -> bool:
+        """The caller is served no longer; what is left is giving things back."""
+        return self.state in (State.ENDING, State.ENDED)
+
     # -- life -------------------------------------------------------------------------------------
 
     async def run(self) -> Termination:
         """Serve the call to its end. Returns how it ended; gives everything back whatever happens."""
-        self.context.router.register(self.leg, self.on_ari)
         try:
             agent = await self._identify()
             if agent is None:
@@ -109,9 +114,16 @@ class CallRunner:
         context = self.context
         self._machine.digit_pause_s = agent.digit_pause_ms / 1000
         self._talk = talk = Talk(
-            agent, context.settings.realtime, context.format, feed=self.feed, log=self.log, metrics=context.metrics
+            agent,
+            context.settings.realtime,
+            context.format,
+            feed=self.feed,
+            log=self.log,
+            metrics=context.metrics,
+            transcripts=context.settings.log.transcripts,
         )
         context.router.register(self.media.channel, self.on_ari)
+        context.router.register(self.media.bridge, self.on_ari)
         context.media.expect(self.media.uuid, talk, context.format)
         self._arm()
         async with asyncio.TaskGroup() as tasks:
@@ -134,7 +146,8 @@ class CallRunner:
         self.call_id = self.log.call_id = linked or self.leg
         name = wanted or "default"
         caller = self.arrival.channel.caller_number or "-"
-        self.log.event("call.started", leg=self.leg, agent=name, seat=self.arrival.seat or "-", caller=caller)
+        seat, media = self.arrival.seat or "-", self.media.uuid
+        self.log.event("call.started", leg=self.leg, agent=name, seat=seat, caller=caller, media=media)
         return self.context.settings.agents.get(name)
 
     def _ended(self, termination: Termination) -> Termination:
@@ -152,6 +165,7 @@ class CallRunner:
     def _forget(self) -> None:
         self.context.router.unregister(self.leg)
         self.context.router.unregister(self.media.channel)
+        self.context.router.unregister(self.media.bridge)
         self.context.media.forget(self.media.uuid)
         if self._timer is not None:
             self._timer.cancel()
@@ -173,6 +187,8 @@ class CallRunner:
                 self.feed(ev.CallerLeft())
             case ari.ChannelDestroyed() if event.channel_id == self.media.channel:
                 self.feed(ev.MediaFailed("Asterisk hung the media channel up"))
+            case ari.BridgeDestroyed():
+                self.feed(ev.MediaFailed("the bridge with the caller was destroyed"))
             case ari.DigitReceived() if event.channel_id == self.leg:
                 self.feed(ev.DigitPressed(event.digit))
 
@@ -205,6 +221,8 @@ class CallRunner:
                 case _:
                     if isinstance(command, cmd.Release):
                         self.media.give_up()
+                        # Nothing of the leg matters any more. One that takes its place is a newcomer: turned away.
+                        self.context.router.unregister(self.leg)
                     self._commands.put_nowait(command)
         self._arm()
 
@@ -245,15 +263,24 @@ class CallRunner:
         try:
             await self.context.ari.answer(self.leg)
         except AriError as error:
-            if not isinstance(error, NotFoundError | ConflictError):
-                self.feed(ev.MediaFailed(error.line))
-            return  # gone: Asterisk's event says so too
+            gone = isinstance(error, NotFoundError | ConflictError) and not await self._leg_exists()
+            self.feed(ev.CallerLeft() if gone else ev.MediaFailed(error.line))
+            return
         if self.state is State.ANSWERING:
             self._answered_at = time.monotonic()
             after_s = self._answered_at - self._began
             self.log.event("call.answered", after_ms=round(1000 * after_s, 1))
             self.context.metrics.answered(after_s)
             self.feed(ev.Answered())
+
+    async def _leg_exists(self) -> bool:
+        try:
+            await self.context.ari.channel_name(self.leg)
+        except NotFoundError:
+            return False
+        except AriError:
+            return True
+        return True
 
     def _follow(self, channel_id: str) -> None:
         self.log.event("call.leg_replaced", was=self.leg, now=channel_id)
@@ -271,10 +298,7 @@ class CallRunner:
     async def _return_to_dialplan(self, result: Result) -> None:
         """Leave Stasis with ARIAGENT_RESULT set, so that the dialplan can go on to people."""
         try:
-            await self.context.ari.set_variable(self.leg, "ARIAGENT_RESULT", result.value)
-            await self.context.ari.continue_in_dialplan(self.leg, self._place)
-        except (NotFoundError, ConflictError):
-            return  # hung up meanwhile
+            await give_back(self.context.ari, self.leg, result, self._place)
         except AriError as error:
             self.log.event("call.not_returned", logging.ERROR, cause=error.line)
 
@@ -297,8 +321,11 @@ class CallRunner:
         # A request in flight cannot be taken back: wait for it (it is bounded), then undo it by its preset id.
         if self._media_task is not None:
             await asyncio.wait([self._media_task])
-        if self._talk is not None:
-            await self._talk.close()
-        for failure in await self.media.release():
+        failures, _ = await asyncio.gather(self.media.release(), self._close_talk())
+        for failure in failures:
             if not isinstance(failure, NotFoundError):
                 self.log.event("call.not_released", logging.ERROR, cause=failure.line)
+
+    async def _close_talk(self) -> None:
+        if self._talk is not None:
+            await self._talk.close()

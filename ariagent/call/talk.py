@@ -10,6 +10,7 @@ same callback, and the pacer takes the next frame from the playout.
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 from ariagent.audio.batcher import Batcher
 from ariagent.audio.format import AudioFormat
@@ -40,11 +41,13 @@ class Talk:
         feed: Callable[[ev.Event], None],
         log: CallLog,
         metrics: Metrics,
+        transcripts: bool,
     ) -> None:
         self._agent = agent
         self._feed = feed
         self._log = log
         self._metrics = metrics
+        self._transcripts = transcripts
         profile = SessionProfile.of(agent, realtime, tools.DECLARATIONS)
         self._codec = ModelCodec(fmt, profile.encoding)
         self._uplink = Uplink(fmt)
@@ -98,6 +101,7 @@ class Talk:
             "underruns": self._playout.underruns,
             "uplink_dropped_s": round(self._model.dropped_s, 3),
             "uplink_silence_s": round(self._uplink.silence_ms / 1000, 3),
+            "uplink_gaps": self._uplink.gaps,
         }
 
     # -- the audio connection (MediaEndpoint) -----------------------------------------------------
@@ -131,7 +135,8 @@ class Talk:
     def _append(self, pcm: bytes) -> None:
         if not (pcm := self._batcher.add(pcm)):
             return
-        self._model.append_audio(pcm if self._codec.identity else self._codec.to_model(pcm))
+        if not self._model.append_audio(pcm if self._codec.identity else self._codec.to_model(pcm)):
+            self._uplink.dropped(len(pcm))
 
     # -- the model --------------------------------------------------------------------------------
 
@@ -145,6 +150,9 @@ class Talk:
                 return
             case rt.SpeechStarted():
                 self._batcher.in_turn = True
+                if self._draining:
+                    self._draining = False
+                    self._feed(ev.CallerSpoke())
             case rt.SpeechStopped():
                 self._batcher.in_turn = False
             case rt.SessionReady():
@@ -176,6 +184,12 @@ class Talk:
         else:
             self._model.session.request_response(time.monotonic())
 
+    def _words(self, text: str | None) -> dict[str, Any]:
+        """What was said, for the log: a caller's card number is nothing for it, so only where the site wants it."""
+        if text is None:
+            return {"said": "(not transcribed)"}
+        return {"said": text} if self._transcripts else {"characters": len(text)}
+
     def _report(self, happened: list[convo.Happening]) -> None:
         """Log, count and act on what the conversation says."""
         for what in happened:
@@ -194,11 +208,11 @@ class Talk:
                     heard, dropped = round(what.heard_ms), round(what.dropped_ms)
                     self._log.event("turn.interrupted", item=what.item_id, heard_ms=heard, dropped_ms=dropped)
                 case convo.CallerSaid():
-                    self._log.event("turn.caller", item=what.item_id, said=what.text or "(not transcribed)")
+                    self._log.event("turn.caller", item=what.item_id, **self._words(what.text))
                 case convo.AgentSaid():
-                    self._log.event("turn.agent", item=what.item_id, said=what.text)
+                    self._log.event("turn.agent", item=what.item_id, **self._words(what.text))
                 case convo.ResponseFailed():
-                    self._metrics.failed_responses.labels(what.reason).inc()
+                    self._metrics.response_failed(what.reason)
                     self._log.event(
                         "turn.failed", logging.WARNING, status=what.status, reason=what.reason, message=what.message
                     )

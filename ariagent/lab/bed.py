@@ -112,6 +112,7 @@ async def service(
         "asterisk": {"url": asterisk.ari_url, "user": asterisk.ari_user, "password": asterisk.ari_password},
         "audiosocket": {"port": 0},
         "http": {"port": 0},
+        "log": {"transcripts": True},
         **settings,
     }
     directory.mkdir(parents=True, exist_ok=True)

@@ -144,6 +144,7 @@ def service_configuration(asterisk: AsteriskInstance, addresses: _Addresses) -> 
         "audiosocket": {"host": "127.0.0.1", "port": addresses.audiosocket_port},
         "realtime": {"url": addresses.realtime_url, "api_key": "sandbox", "model": "gpt-realtime-2.1"},
         "http": {"host": "127.0.0.1", "port": addresses.http_port},
+        "log": {"transcripts": True},
         "agents": {
             "default": {
                 "instructions": "You answer the telephone of a small company. Be friendly and brief.",

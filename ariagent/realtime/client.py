@@ -43,7 +43,8 @@ def session_headers(settings: RealtimeSettings) -> dict[str, str]:
     host = urlsplit(settings.url).hostname or ""
     azure = settings.auth == "api-key" or (settings.auth == "auto" and host.endswith(".azure.com"))
     ours = {"api-key": key} if azure else {"Authorization": f"Bearer {key}"}
-    return {**ours, **settings.headers} if key else dict(settings.headers)
+    theirs = {name: value.get_secret_value() for name, value in settings.headers.items()}
+    return {**ours, **theirs} if key else theirs
 
 
 class _Connect(connect):

@@ -33,6 +33,7 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         ev.LegReplaced("leg-2"),
         ev.DigitPressed("5"),
         ev.EndRequested("agent_ended"),
+        ev.CallerSpoke(),
         ev.StopRequested(),
         ev.PlayoutDrained(),
         ev.Released(),
@@ -167,12 +168,30 @@ class TestPreparing:
         assert machine.termination == Termination(result, reason, "not ready in time")
         assert machine.next_deadline() is None
 
-    @pytest.mark.parametrize("state", [State.ANSWERING, State.TALKING, State.ENDING, State.ENDED])
+    def test_an_answer_that_never_comes_hands_the_caller_to_people(self) -> None:
+        machine = machine_in(State.ANSWERING)
+        deadline = machine.next_deadline()
+        assert deadline is not None
+        assert machine.tick(deadline) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
+        assert machine.termination == Termination(Result.ERROR, "media_failed", "not ready in time")
+
+    @pytest.mark.parametrize("state", [State.TALKING, State.ENDING, State.ENDED])
     def test_and_none_when_both_are_ready_or_all_is_over(self, state: State) -> None:
         machine = machine_in(state)
         assert machine.next_deadline() is None
         assert machine.tick(1e6) == []
         assert machine.state is state
+
+
+class TestGoodbye:
+    def test_a_caller_who_speaks_into_it_is_not_hung_up_on(self) -> None:
+        machine = machine_in(State.TALKING)
+        machine.handle(ev.EndRequested("agent_ended"), 1.0)
+        assert machine.handle(ev.CallerSpoke(), 2.0) == []
+        assert machine.state is State.TALKING
+        assert machine.termination is None
+        assert machine.next_deadline() is None
+        assert machine.handle(ev.PlayoutDrained(), 3.0) == []
 
 
 class TestTalking:

@@ -247,6 +247,7 @@ class Bed:
             "audiosocket": {"port": 0},
             "realtime": {"url": model if isinstance(model, str) else model.url, "api_key": "test"},
             "http": {"port": 0},
+            "log": {"transcripts": True},
             "drain_timeout_s": 5,
             "agents": {"default": {**AGENT, **(agent or {})}},
         }

@@ -1,0 +1,40 @@
+"""Gives a channel back to the dialplan: where a caller goes on when we do not, to people."""
+
+import asyncio
+
+from ariagent.ari.client import AriClient, ConflictError, NotFoundError
+from ariagent.ari.events import Place
+from ariagent.call.commands import Result
+from ariagent.errors import AriError
+
+PAUSES_S = (1.0, 3.0)
+"""Before another try; some versions of Asterisk are known to stall for a while."""
+
+
+async def give_back(ari: AriClient, channel_id: str, result: Result, place: Place | None = None) -> None:
+    """Let the channel leave Stasis with ARIAGENT_RESULT set; it goes on at ``place``, or where it came from.
+
+    A channel that is gone is fine. Raises AriError when Asterisk refuses again and again: the caller is stuck.
+    """
+    for pause in (*PAUSES_S, None):
+        try:
+            await _once(ari, channel_id, result, place)
+        except (NotFoundError, ConflictError):
+            return  # hung up meanwhile
+        except AriError:
+            if pause is None:
+                raise
+            await asyncio.sleep(pause)
+        else:
+            return
+
+
+async def _once(ari: AriClient, channel_id: str, result: Result, place: Place | None) -> None:
+    try:
+        await ari.set_variable(channel_id, "ARIAGENT_RESULT", result.value)
+    except (NotFoundError, ConflictError):
+        raise
+    except AriError:
+        # Going on matters more than saying why: without a result the dialplan sends the caller to people.
+        pass
+    await ari.continue_in_dialplan(channel_id, place)
