@@ -40,8 +40,8 @@ class ResponseGate:
         self._asked_in = event_id
 
     def asked_in(self, event_id: str | None) -> bool:
-        """Whether this event asked for a response whose fate is open."""
-        return self._asked is not None and event_id == self._asked_in
+        """Whether this event asked for a response whose fate is open, wanted still or not."""
+        return (self._in_flight or self._asked is not None) and event_id == self._asked_in
 
     def started(self, response_id: str) -> None:
         """A response began: the one asked for, or one that the server made; which, a refusal may still tell."""
@@ -74,7 +74,16 @@ class ResponseGate:
             self._closed_until = now + (CREATED_WAIT_S if self.active else SERVER_RESPONSE_WAIT_S / 4)
 
     def failed(self) -> None:
-        """What was asked for was refused, for another reason than a race."""
+        """A response failed, or the request for it, for another reason than a race: want it again.
+
+        Where it was not ours, an answer to whatever the conversation holds is. What is wanted already is enough.
+        """
+        if self._wanted is None:
+            self._wanted = self._asked or {}
+        self.dropped()
+
+    def dropped(self) -> None:
+        """The request for a response failed, and nobody wants that response any more."""
         self._asked = None
         self._in_flight = False
         self._closed_until = 0.0

@@ -119,6 +119,8 @@ class RealtimeSession:
         The server cancels by itself where the session says so; a cancel from us would be an error then.
         """
         self._unwanted = self.gate.withdraw()
+        if self._unwanted:
+            self._patience.settled()
         if self.gate.active is not None:
             self._mute(self.gate.active)
             if not self.profile.server_interrupts:
@@ -160,6 +162,7 @@ class RealtimeSession:
     def _pump(self, now: float) -> None:
         if self.state is State.READY and (response := self.gate.take(now)) is not None:
             self.gate.asked(self._send({"type": "response.create", "response": response}))
+            self._unwanted = False
             self._patience.response_owed(now)
 
     # -- time -------------------------------------------------------------------------------------
@@ -264,8 +267,10 @@ class RealtimeSession:
             # A rejected session.update is discarded whole: going on would mean talking as somebody else.
             where = f" ({refused.param})" if refused.param else ""
             return self._fail(faults.refusal(refused.code, refused.message + where))
+        elif self._unwanted and self.gate.asked_in(event_id):
+            self._unwanted = False
+            self.gate.dropped()
         elif self.gate.asked_in(event_id):
-            self.gate.failed()
             ended = ev.ResponseEnded("", "failed", refused.code, refused.message, ev.Usage())
             return (refused, *self._response_failed(ended))
         else:
@@ -278,7 +283,7 @@ class RealtimeSession:
         self._failures += 1
         if self._failures > FAILURES_BORNE or ended.reason == "insufficient_quota":
             return self._fail(faults.exhausted(ended))
-        self.gate.request({})
+        self.gate.failed()
         return []
 
     def _on_speech_started(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
@@ -289,6 +294,7 @@ class RealtimeSession:
         return (ev.SpeechStopped(text(message, "item_id"), number(message, "audio_end_ms")),)
 
     def _on_committed(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
+        self._unwanted = False  # what begins from now on answers this turn
         if self.profile.server_answers:
             self.gate.turn_ended(now)
             self._patience.answer_owed(now)
@@ -347,7 +353,8 @@ class RealtimeSession:
         # Calls of a response that did not complete, or that the caller interrupted, are never run, least of all a
         # hang-up; but each wants exactly one answer.
         calls = self._calls.pop(response_id, [])
-        if status != "completed" or response_id in self._muted:
+        muted = response_id in self._muted
+        if status != "completed" or muted:
             for call in calls:
                 self.answer_tool(call.call_id, '{"error": "the caller interrupted; this was not done"}')
             calls = []
@@ -355,9 +362,6 @@ class RealtimeSession:
         details = details if isinstance(details, dict) else {}
         error = details.get("error")
         error = error if isinstance(error, dict) else {}
-        self.gate.ended(response_id)
-        if self.gate.active is None:
-            self._patience.settled()
         ended = ev.ResponseEnded(
             response_id,
             status,
@@ -366,7 +370,12 @@ class RealtimeSession:
             used,
             tuple(calls),
         )
-        if status == "failed":
-            return (ended, *self._response_failed(ended))
-        self._failures = 0
-        return (ended,)
+        failed: list[ev.Event] = []
+        if status != "failed":
+            self._failures = 0
+        elif not muted:  # the caller is speaking: what they say is answered, not what they interrupted
+            failed = self._response_failed(ended)
+        self.gate.ended(response_id)
+        if self.gate.active is None:
+            self._patience.settled()
+        return (ended, *failed)
