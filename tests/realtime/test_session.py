@@ -252,6 +252,24 @@ class TestResponses:
         peer.session.tick(deadline)
         assert peer.hears_types() == ["response.create"]
 
+    def test_an_opening_that_was_granted_is_not_said_twice(self, peer: Any) -> None:
+        peer.session.request_response(0.0, "Say hello")
+        peer.hears()
+        peer.starts_response("ours")
+        peer.objects("conversation_already_has_active_response")  # the server's own create, so no event of ours
+        peer.ends_response("ours")
+        (create,) = peer.hears()
+        assert create["response"] == {}
+
+    def test_a_turn_whose_answer_lost_the_race_is_answered_after_the_winner(self, peer: Any) -> None:
+        peer.starts_response("ours")
+        peer.says("input_audio_buffer.committed", previous_item_id=None, item_id="u")
+        peer.objects("conversation_already_has_active_response")
+        assert peer.hears() == []
+        peer.ends_response("ours")
+        (create,) = peer.hears()
+        assert create["response"] == {}
+
     def test_one_out_of_band_does_not_take_the_turn(self, peer: Any) -> None:
         assert peer.starts_response("summary", conversation_id=None) == []
         peer.session.request_response(0.0)
@@ -292,6 +310,123 @@ class TestResponses:
         assert peer.session.usage.output_audio == 3 * 91
 
 
+def failure(code: str = "rate_limit_exceeded") -> dict[str, Any]:
+    """``status_details`` of a response that failed."""
+    return {"type": "failed", "error": {"type": "tokens", "code": code, "message": "slow down"}}
+
+
+class TestFailures:
+    """A response that fails is silence to the caller: it is asked for once more, then the model is given up."""
+
+    def fails(self, peer: Any, response_id: str, code: str = "rate_limit_exceeded") -> list[Any]:
+        peer.starts_response(response_id)
+        happened: list[Any] = peer.ends_response(response_id, status="failed", status_details=failure(code))
+        return happened
+
+    def test_the_first_is_asked_for_again(self, peer: Any) -> None:
+        assert [type(event) for event in self.fails(peer, "r1")] == [ev.ResponseEnded]
+        (create,) = peer.hears()
+        assert (create["type"], create["response"]) == ("response.create", {})
+        assert peer.session.state is State.READY
+
+    def test_the_words_that_were_asked_for_are_not_lost(self, peer: Any) -> None:
+        peer.session.request_response(0.0, "Say hello")
+        peer.hears()
+        self.fails(peer, "r1")
+        (again,) = peer.hears()
+        assert again["response"] == {"instructions": "Say hello"}
+
+    def test_what_is_wanted_by_then_is_asked_for_instead(self, peer: Any) -> None:
+        peer.starts_response("r1")
+        peer.session.request_response(0.0, "Say goodbye")
+        peer.ends_response("r1", status="failed", status_details=failure())
+        (create,) = peer.hears()
+        assert create["response"] == {"instructions": "Say goodbye"}
+        peer.starts_response("r2")
+        peer.ends_response("r2")
+        assert peer.hears() == []
+
+    def test_the_second_in_a_row_ends_the_session(self, peer: Any) -> None:
+        self.fails(peer, "r1")
+        peer.hears()
+        ended, failed = self.fails(peer, "r2")
+        assert ended.status == "failed"
+        assert failed == ev.SessionFailed(
+            ev.Fault.LIMIT,
+            "the model does not respond: rate_limit_exceeded: slow down",
+            "Ask for a higher limit or lower max_calls",
+        )
+        assert peer.session.state is State.CLOSED
+        assert peer.hears() == []
+        assert peer.session.closed(1000, "") == []
+
+    def test_no_quota_is_not_asked_twice(self, peer: Any) -> None:
+        _, failed = self.fails(peer, "r1", "insufficient_quota")
+        assert (failed.fault, "billing" in failed.remedy) == (ev.Fault.LIMIT, True)
+        assert peer.hears() == []
+
+    @pytest.mark.parametrize("status", ["completed", "cancelled", "incomplete"])
+    def test_any_other_end_in_between_forgives_it(self, peer: Any, status: str) -> None:
+        self.fails(peer, "r1")
+        peer.starts_response("r2")
+        peer.ends_response("r2", status=status)
+        assert [type(event) for event in self.fails(peer, "r3")] == [ev.ResponseEnded]
+        assert peer.session.state is State.READY
+
+    def test_a_request_that_is_refused_counts(self, peer: Any) -> None:
+        peer.session.request_response(0.0, "Say hello")
+        (create,) = peer.hears()
+        (refused,) = peer.objects("rate_limit_exceeded", "slow", event_id=create["event_id"])
+        assert refused == ev.RequestRefused("rate_limit_exceeded", "slow")
+        (again,) = peer.hears()
+        assert again["response"] == {"instructions": "Say hello"}
+        refused, failed = peer.objects("rate_limit_exceeded", "slow", event_id=again["event_id"])
+        assert isinstance(refused, ev.RequestRefused)
+        assert (failed.fault, failed.cause) == (
+            ev.Fault.LIMIT,
+            "the model does not respond: rate_limit_exceeded: slow",
+        )
+        assert peer.hears() == []
+
+    def test_refused_and_then_failed_are_two_in_a_row(self, peer: Any) -> None:
+        peer.session.request_response(0.0)
+        (create,) = peer.hears()
+        peer.objects("server_error", event_id=create["event_id"])
+        _, failed = self.fails(peer, "r1", "server_error")
+        assert failed.fault is ev.Fault.SERVER
+
+    def test_a_refusal_of_no_quota_ends_it_at_once(self, peer: Any) -> None:
+        peer.session.request_response(0.0)
+        (create,) = peer.hears()
+        events = peer.objects("insufficient_quota", event_id=create["event_id"])
+        assert [type(event) for event in events] == [ev.RequestRefused, ev.SessionFailed]
+
+    @pytest.mark.parametrize("event_id", [None, "somebody_else"])
+    def test_a_refusal_of_something_else_does_not_count(self, peer: Any, event_id: str | None) -> None:
+        peer.session.request_response(0.0)
+        peer.hears()
+        for _ in range(5):
+            (refused,) = peer.objects("invalid_value", event_id=event_id)
+            assert isinstance(refused, ev.RequestRefused)
+        assert peer.hears() == []
+        assert peer.session.state is State.READY
+
+    def test_a_lost_race_is_no_failure(self, peer: Any) -> None:
+        peer.session.request_response(0.0)
+        for number in range(5):
+            (create,) = peer.hears()
+            peer.objects("conversation_already_has_active_response", event_id=create["event_id"])
+            peer.ends_response(f"winner{number}")
+        assert peer.session.state is State.READY
+
+    def test_one_that_the_caller_interrupted_is_not_asked_for_again(self, peer: Any) -> None:
+        peer.starts_response("r1")
+        peer.session.interrupt([], 0.0)
+        events = peer.ends_response("r1", status="failed", status_details=failure())
+        assert [type(event) for event in events] == [ev.ResponseEnded]
+        assert peer.hears() == []
+
+
 def function_call(name: str = "end_call", status: str = "completed", call_id: str = "call_1") -> dict[str, Any]:
     return {"type": "function_call", "status": status, "call_id": call_id, "name": name, "arguments": "{}"}
 
@@ -309,11 +444,46 @@ class TestToolCalls:
         )
 
     @pytest.mark.parametrize("status", ["cancelled", "failed", "incomplete"])
-    def test_are_not_run_when_it_does_not(self, peer: Any, status: str) -> None:
+    def test_are_refused_and_not_run_when_it_does_not(self, peer: Any, status: str) -> None:
         peer.starts_response()
-        peer.says("response.output_item.done", response_id="resp_1", item=function_call())
+        for call_id in ("call_1", "call_2"):
+            peer.says("response.output_item.done", response_id="resp_1", item=function_call(call_id=call_id))
         (ended,) = peer.ends_response(status=status)
         assert ended.tool_calls == ()
+        self.assert_refused(peer.hears(), "call_1", "call_2")
+
+    @pytest.mark.parametrize("way", ["interrupt", "cancel"])
+    def test_are_refused_and_not_run_when_the_caller_interrupted(self, peer: Any, way: str) -> None:
+        peer.starts_response()
+        peer.says("response.output_item.done", response_id="resp_1", item=function_call())
+        getattr(peer.session, way)([], 0.0)
+        peer.hears()
+        (ended,) = peer.ends_response()  # it was complete before the server heard of it
+        assert ended.tool_calls == ()
+        self.assert_refused(peer.hears(), "call_1")
+
+    def test_are_refused_when_they_arrive_after_the_interruption(self, peer: Any) -> None:
+        peer.starts_response()
+        peer.session.interrupt([], 0.0)
+        peer.says("response.output_item.done", response_id="resp_1", item=function_call())
+        assert peer.hears() == []
+        (ended,) = peer.ends_response()
+        assert ended.tool_calls == ()
+        self.assert_refused(peer.hears(), "call_1")
+
+    def test_are_left_to_the_caller_of_the_session_otherwise(self, peer: Any) -> None:
+        peer.starts_response()
+        peer.says("response.output_item.done", response_id="resp_1", item=function_call())
+        peer.ends_response()
+        assert peer.hears() == []
+
+    def assert_refused(self, sent: list[dict[str, Any]], *call_ids: str) -> None:
+        answers = [message["item"] for message in sent if message["type"] == "conversation.item.create"]
+        assert [(item["type"], item["call_id"]) for item in answers] == [
+            ("function_call_output", call_id) for call_id in call_ids
+        ]
+        for item in answers:
+            assert "error" in json.loads(item["output"])
 
     def test_are_not_run_when_cut_short_themselves(self, peer: Any) -> None:
         peer.starts_response()
@@ -383,6 +553,74 @@ class TestInterruption:
         peer.ends_response(status="cancelled")
         peer.starts_response("resp_2")
         assert peer.speaks(PCM, "item_b", "resp_2") == [ev.AudioArrived("item_b", PCM)]
+
+    @pytest.mark.parametrize("way", ["interrupt", "cancel"])
+    @pytest.mark.parametrize("server_interrupts", [True, False])
+    def test_a_response_on_its_way_is_muted_and_cancelled_when_it_begins(
+        self, make_peer: MakePeer, way: str, server_interrupts: bool
+    ) -> None:
+        peer = make_peer(AgentSettings(turn_detection=ServerVad(interrupt_response=server_interrupts))).ready()
+        peer.session.request_response(0.0, "Say hello")
+        peer.hears()
+        getattr(peer.session, way)([], 0.1)
+        assert peer.hears() == []  # there is nothing yet to cancel
+        assert peer.starts_response("unwanted") == [ev.ResponseStarted("unwanted")]
+        (cancel,) = peer.hears()
+        assert (cancel["type"], cancel["response_id"]) == ("response.cancel", "unwanted")
+        assert peer.speaks(PCM, "item_a", "unwanted") == []
+        peer.ends_response("unwanted", status="cancelled")
+        assert peer.hears() == []
+        peer.starts_response("next")
+        assert peer.hears() == []
+        assert peer.speaks(PCM, "item_b", "next") == [ev.AudioArrived("item_b", PCM)]
+
+    def test_a_digit_into_a_response_on_its_way_is_answered_after_it(self, peer: Any) -> None:
+        peer.session.request_response(0.0, "Say hello")
+        peer.hears()
+        peer.session.cancel([], 0.1)
+        peer.session.request_response(0.1)
+        assert peer.hears() == []
+        peer.starts_response("unwanted")
+        assert peer.hears_types() == ["response.cancel"]
+        peer.ends_response("unwanted", status="cancelled")
+        (create,) = peer.hears()
+        assert create["response"] == {}
+        peer.starts_response("answer")
+        assert peer.speaks(PCM, "item_b", "answer") == [ev.AudioArrived("item_b", PCM)]
+        assert peer.hears() == []
+
+    @pytest.mark.parametrize("code", ["conversation_already_has_active_response", "rate_limit_exceeded"])
+    def test_one_on_its_way_that_is_refused_does_not_cost_the_caller_their_answer(self, peer: Any, code: str) -> None:
+        peer.session.request_response(0.0, "Say hello")
+        (create,) = peer.hears()
+        peer.session.interrupt([], 0.1)
+        (refused,) = peer.objects(code, event_id=create["event_id"])
+        assert refused.code == code
+        assert peer.hears() == []  # not asked for again
+        peer.says("input_audio_buffer.committed", previous_item_id=None, item_id="u")
+        peer.starts_response("answer")
+        assert peer.hears() == []
+        assert peer.speaks(PCM, "item_b", "answer") == [ev.AudioArrived("item_b", PCM)]
+
+    def test_a_refusal_of_one_on_its_way_opens_the_way_for_the_next(self, peer: Any) -> None:
+        peer.session.request_response(0.0, "Say hello")
+        (create,) = peer.hears()
+        peer.session.cancel([], 0.1)
+        peer.session.request_response(0.1)
+        peer.objects("rate_limit_exceeded", event_id=create["event_id"])
+        assert peer.hears_types() == ["response.create"]
+        peer.starts_response("answer")
+        assert peer.hears() == []
+        assert peer.speaks(PCM, "item_b", "answer") == [ev.AudioArrived("item_b", PCM)]
+
+    def test_one_on_its_way_that_never_begins_does_not_cost_the_caller_their_answer(self, peer: Any) -> None:
+        peer.session.request_response(0.0, "Say hello")
+        peer.session.interrupt([], 0.1)
+        peer.hears()
+        peer.says("input_audio_buffer.committed", previous_item_id=None, item_id="u")
+        peer.starts_response("answer")
+        assert peer.hears() == []
+        assert peer.speaks(PCM, "item_b", "answer") == [ev.AudioArrived("item_b", PCM)]
 
     def test_a_wanted_response_is_no_longer_wanted(self, peer: Any) -> None:
         peer.starts_response()
@@ -584,13 +822,14 @@ class TestMalformed:
     def test_unknown_events_are_of_no_interest(self, peer: Any) -> None:
         assert peer.says("response.sung", item_id="x") == []
 
-    @pytest.mark.parametrize("delta", [None, 3, "***", "AAA", "é", base64.b64encode(b"odd").decode()])
+    @pytest.mark.parametrize("delta", [None, 3, "***", "AAA", "é"])
     def test_audio_that_is_none(self, peer: Any, delta: object) -> None:
         said = peer.says("response.output_audio.delta", response_id="r", item_id="i", delta=delta)
         assert [type(event) for event in said] == [ev.InputMalformed]
 
-    def test_an_odd_number_of_bytes_is_fine_in_g711(self, make_peer: MakePeer) -> None:
-        peer = make_peer(encoding="pcmu").ready()
+    @pytest.mark.parametrize("encoding", ["pcm", "pcmu", "pcma"])
+    def test_an_odd_number_of_bytes_is_passed_on(self, make_peer: MakePeer, encoding: str) -> None:
+        peer = make_peer(encoding=encoding).ready()
         assert peer.speaks(b"odd") == [ev.AudioArrived("item_a", b"odd")]
 
     @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 400, "true", '"7"', "null"])

@@ -88,10 +88,38 @@ def test_a_request_that_is_never_answered(peer: Peer) -> None:
     assert isinstance(peer.session.tick(5.0 + STALL_S)[0], SessionFailed)
 
 
-def test_a_request_that_was_refused_is_owed_no_more(peer: Peer) -> None:
+@pytest.mark.parametrize("event_id", [None, "somebody_else"])
+def test_an_error_about_something_else_is_no_reason_to_wait_for_ever(peer: Peer, event_id: str | None) -> None:
+    error = {"type": "invalid_request_error", "code": "invalid_value", "message": "no", "event_id": event_id}
     peer.session.request_response(5.0)
-    peer.says("error", 6.0, error={"type": "invalid_request_error", "code": "invalid_value", "message": "no"})
+    peer.says("error", 6.0, error=error)
+    assert peer.session.tick(6.0 + STALL_S - 0.01) == []
+    assert isinstance(peer.session.tick(6.0 + STALL_S)[0], SessionFailed)
+
+
+def test_an_error_while_a_turn_waits_for_its_answer_leaves_it_owed(peer: Peer) -> None:
+    peer.turn(1.0)
+    peer.says("error", 2.0, error={"code": "response_cancel_not_active", "message": "nothing to cancel"})
+    assert peer.session.tick(2.0 + STALL_S / 2) == []
+    assert peer.sent() == ["response.create"]
+
+
+def test_a_response_that_was_refused_and_asked_for_again_is_owed_from_then_on(peer: Peer) -> None:
+    peer.session.request_response(5.0)
+    [create] = peer.session.take_outgoing()
+    error = {"code": "server_error", "message": "no", "event_id": json.loads(create)["event_id"]}
+    peer.says("error", 6.0, error=error)
+    assert peer.sent() == ["response.create"]
+    assert peer.session.tick(6.0 + STALL_S - 0.01) == []
+    assert isinstance(peer.session.tick(6.0 + STALL_S)[0], SessionFailed)
+
+
+def test_a_caller_who_interrupts_what_has_not_begun_is_owed_nothing_while_they_speak(peer: Peer) -> None:
+    peer.session.request_response(5.0)
+    peer.session.interrupt([], 5.1)
     assert peer.session.tick(100.0) == []
+    peer.turn(101.0)
+    assert peer.session.next_deadline() == 101.0 + STALL_S / 2
 
 
 def test_a_turn_that_nobody_answers_is_asked_about_before_the_server_is_given_up(peer: Peer) -> None:

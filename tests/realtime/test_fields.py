@@ -1,0 +1,67 @@
+"""Fields of the server's events, and what is none."""
+
+import pytest
+
+from ariagent.realtime.events import Usage
+from ariagent.realtime.fields import LARGEST, MalformedError, mapping, number, text, usage
+
+NO_NUMBERS: list[object] = [None, True, "7", [], {}, float("nan"), float("inf"), -float("inf"), LARGEST + 1, -LARGEST - 1, 10**400]
+
+
+def test_a_mapping() -> None:
+    assert mapping({"session": {"id": 1}}, "session") == {"id": 1}
+
+
+def test_a_text() -> None:
+    assert text({"item_id": ""}, "item_id") == ""
+
+
+@pytest.mark.parametrize("value", [0, 7, -3, 2.5, LARGEST, -LARGEST])
+def test_a_number(value: float) -> None:
+    read = number({"audio_end_ms": value}, "audio_end_ms")
+    assert (read, type(read)) == (value, float)
+
+
+@pytest.mark.parametrize("message", [{}, {"x": None}, {"x": []}, {"x": "text"}, {"x": 3}])
+def test_no_mapping(message: dict[str, object]) -> None:
+    with pytest.raises(MalformedError):
+        mapping(message, "x")
+
+
+@pytest.mark.parametrize("message", [{}, {"x": None}, {"x": {}}, {"x": 3}, {"x": b"text"}])
+def test_no_text(message: dict[str, object]) -> None:
+    with pytest.raises(MalformedError):
+        text(message, "x")
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS)
+def test_no_number(value: object) -> None:
+    with pytest.raises(MalformedError):
+        number({"x": value}, "x")
+
+
+def test_a_number_that_is_missing() -> None:
+    with pytest.raises(MalformedError):
+        number({}, "x")
+
+
+class TestUsage:
+    def test_each_count_has_its_place(self) -> None:
+        value = {
+            "input_token_details": {
+                "text_tokens": 1,
+                "audio_tokens": 2,
+                "cached_tokens_details": {"text_tokens": 3, "audio_tokens": 4},
+            },
+            "output_token_details": {"text_tokens": 5, "audio_tokens": 6},
+        }
+        assert usage(value) == Usage(1, 2, 3, 4, 5, 6)
+
+    @pytest.mark.parametrize("value", [None, 3, "many", [], {}, {"input_token_details": 3}, {"total_tokens": 9}])
+    def test_there_may_be_none(self, value: object) -> None:
+        assert usage(value) == Usage()
+
+    @pytest.mark.parametrize("count", [None, "7", -1, 2.5, 10**400, [7], {"n": 7}])
+    def test_a_count_that_is_none_is_left_out_alone(self, count: object) -> None:
+        value = {"output_token_details": {"text_tokens": count, "audio_tokens": 6}}
+        assert usage(value) == Usage(output_audio=6)
