@@ -30,6 +30,15 @@ def test_a_loud_frame_goes_at_once_with_what_was_held_before_it() -> None:
     assert batcher.add(LOUD) == LOUD
 
 
+def test_loud_is_from_256_on() -> None:
+    for level, held in ((255, True), (-256, True), (256, False), (-257, False)):
+        batcher = Batcher(SLIN24)
+        batcher.in_turn = False
+        frame = np.zeros(480, "<i2")
+        frame[200] = level
+        assert (batcher.add(frame.tobytes()) == b"") is held
+
+
 def test_a_turn_that_begins_sends_what_was_held_with_its_first_frame() -> None:
     batcher = Batcher(SLIN24)
     batcher.in_turn = False
