@@ -18,6 +18,7 @@ from ariagent.audio.format import FRAME_MS, AudioFormat
 from ariagent.audio.pacer import Pacer
 from ariagent.audiosocket.endpoint import MediaEndpoint, Reason, Refusal
 from ariagent.audiosocket.frames import (
+    HEADER_BYTES,
     Decoder,
     Frame,
     FrameError,
@@ -72,6 +73,8 @@ class Connection(asyncio.Protocol):
         self._pacer = Pacer(FRAME_MS / 1000)
         self._timer: asyncio.Handle | None = None  # handshake, next frame, then closing
         self._ending = False
+        self._header = b""
+        self._usual_bytes = -1
         self._reason: Reason = Reason.PEER_CLOSED
         self._stalled_since: float | None = None
 
@@ -93,6 +96,10 @@ class Connection(asyncio.Protocol):
         if self._ending:
             return
         now = time.monotonic()
+        if len(data) == self._usual_bytes and data[:HEADER_BYTES] == self._header and not self._decoder.buffered_bytes:
+            # Nearly always: one whole frame of the agreed audio, which needs no decoder.
+            self._audio_received(data[HEADER_BYTES:], now)
+            return
         fault: FrameError | None = None
         try:
             frames = self._decoder.feed(data)
@@ -152,11 +159,19 @@ class Connection(asyncio.Protocol):
         try:
             if frame.kind is self._kind:
                 if frame.payload:
-                    self._endpoint.audio_received(frame.payload, now)
+                    self._audio_received(frame.payload, now)
             elif frame.kind is Kind.DTMF:
                 self._endpoint.digit_received(frame.digit)
             else:
                 self._control_received(frame)
+        except Exception:
+            log.exception("media.endpoint_fault", extra=self._fields())
+            self._end(Reason.FAULT)
+
+    def _audio_received(self, payload: bytes, now: float) -> None:
+        assert self._endpoint is not None
+        try:
+            self._endpoint.audio_received(payload, now)
         except Exception:
             log.exception("media.endpoint_fault", extra=self._fields())
             self._end(Reason.FAULT)
@@ -174,6 +189,7 @@ class Connection(asyncio.Protocol):
         self._kind = kind_for(self.format)
         self._frame_bytes = self.format.frame_bytes
         self._header = audio_header(self._kind, self._frame_bytes)
+        self._usual_bytes = len(self._header) + self._frame_bytes
         self._silence = audio_frame(self._kind, bytes(self._frame_bytes))
         self._backlog_limit = MAX_BACKLOG_FRAMES * len(self._silence)
         self._cancel_timer()

@@ -4,7 +4,7 @@ Everything that a position is needed for (what the caller heard when they interr
 is counted in frames handed to Asterisk, never in what was received from the model.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ariagent.audio.playout import ItemStarted, Playout
@@ -118,9 +118,11 @@ class Conversation:
                 self._silence_wait_ms = event.silence_wait_ms
         return []
 
-    def frame_due(self, now: float) -> tuple[bytes | None, list[Happening]]:
+    def frame_due(self, now: float) -> tuple[bytes | None, Sequence[Happening]]:
         """The next 20 ms for the caller (None: silence), and what became audible with it."""
         frame = self._playout.next_frame()
+        if frame is None:
+            return None, ()
         happened: list[Happening] = []
         for event in self._playout.take_events():
             if isinstance(event, ItemStarted) and (latency := self._turns.frame_sent(now)) is not None:

@@ -9,7 +9,7 @@ same callback, and the pacer takes the next frame from the playout.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ariagent.audio.batcher import Batcher
@@ -190,7 +190,7 @@ class Talk:
             return {"said": "(not transcribed)"}
         return {"said": text} if self._transcripts else {"characters": len(text)}
 
-    def _report(self, happened: list[convo.Happening]) -> None:
+    def _report(self, happened: Sequence[convo.Happening]) -> None:
         """Log, count and act on what the conversation says."""
         for what in happened:
             match what:
