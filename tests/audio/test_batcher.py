@@ -16,10 +16,10 @@ def test_in_a_turn_every_frame_goes_at_once() -> None:
     assert [batcher.add(frame) for frame in (QUIET, LOUD, QUIET)] == [QUIET, LOUD, QUIET]
 
 
-def test_between_turns_three_quiet_frames_go_together() -> None:
+def test_between_turns_five_quiet_frames_go_together() -> None:
     batcher = Batcher(SLIN24)
     batcher.in_turn = False
-    assert [len(batcher.add(QUIET)) for _ in range(7)] == [0, 0, 2880, 0, 0, 2880, 0]
+    assert [len(batcher.add(QUIET)) for _ in range(11)] == [0, 0, 0, 0, 4800, 0, 0, 0, 0, 4800, 0]
 
 
 def test_a_loud_frame_goes_at_once_with_what_was_held_before_it() -> None:
@@ -57,6 +57,6 @@ def test_nothing_is_lost_or_reordered(frames: list[tuple[bool, int, int]]) -> No
         given_ += frame
         sent += batcher.add(frame)
         assert given_.startswith(sent)
-        assert len(given_) - len(sent) <= 2 * 480 * 2 + 2 * 960
+        assert len(given_) - len(sent) <= 4 * 480 * 2 + 2 * 960
     batcher.in_turn = True
     assert sent + batcher.add(QUIET) == given_ + QUIET
