@@ -3,13 +3,16 @@
 import asyncio
 import base64
 import json
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from http import HTTPStatus
+from inspect import signature
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from websockets.asyncio.client import connect as connect_library
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -28,6 +31,7 @@ from ariagent.realtime.events import (
     SpeechStarted,
 )
 from ariagent.realtime.profile import SessionProfile
+from ariagent.realtime.session import State
 
 PATIENCE_S = 20.0  # for what must happen, on a busy machine
 
@@ -76,6 +80,8 @@ class Recorder:
         await within(self.running)
         last = self.events[-1]
         assert isinstance(last, SessionFailed)
+        assert self.client.session.state is State.CLOSED
+        assert self.client.session.next_deadline() is None
         assert sum(isinstance(event, SessionFailed) for event in self.events) == 1
         return last
 
@@ -179,7 +185,7 @@ class TestConnection:
         await recorder.saw(SessionReady)
         recorder.client.session.add_text("user", "Grüß Gott")
         recorder.client.flush()
-        recorder.client.append_audio(b"\x01\x02" * 480)
+        assert recorder.client.append_audio(b"\x01\x02" * 480)
         item, append = await within(heard.get()), await within(heard.get())
         assert json.loads(item)["item"]["content"][0]["text"] == "Grüß Gott"
         assert base64.b64decode(json.loads(append)["audio"]) == b"\x01\x02" * 480
@@ -234,7 +240,7 @@ class TestConnection:
 
     async def test_audio_before_the_connection_goes_nowhere(self, listen_raw: Listen, connect: Connect) -> None:
         recorder = connect(await listen_raw(b""))
-        recorder.client.append_audio(bytes(960))
+        assert not recorder.client.append_audio(bytes(960))
         assert recorder.client.dropped_s == 0.0
 
 
@@ -366,6 +372,46 @@ class TestUnreachable:
         assert await recorder.saw(SpeechStarted)
 
 
+@pytest.mark.skipif("proxy" not in signature(connect_library.__init__).parameters, reason="websockets before 15")
+class TestProxy:
+    """The library obeys the environment's proxy settings; whatever is wrong with them, the model is unreachable."""
+
+    @pytest.fixture(autouse=True)
+    def bypass_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+
+    @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "nonsense://127.0.0.1:9", "http://"])
+    async def test_settings_that_cannot_work(
+        self, listen: Listen, connect: Connect, monkeypatch: pytest.MonkeyPatch, proxy: str
+    ) -> None:
+        monkeypatch.setenv("ws_proxy", proxy)
+        recorder = connect(await listen(hold))
+        failure = await recorder.failure()
+        assert failure.fault is Fault.NETWORK
+        assert failure.cause.startswith("cannot reach the model at 127.0.0.1:")
+        assert recorder.events == [failure]
+
+    async def test_a_package_for_them_that_is_not_there(
+        self, listen: Listen, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "python_socks", None)
+        monkeypatch.setitem(sys.modules, "python_socks.async_.asyncio", None)
+        monkeypatch.setenv("ws_proxy", "socks5://127.0.0.1:9")
+        failure = await connect(await listen(hold)).failure()
+        assert failure.fault is Fault.NETWORK
+        assert "python-socks" in failure.cause
+
+    async def test_one_that_refuses(
+        self, listen: Listen, listen_raw: Listen, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        proxy = await listen_raw(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        monkeypatch.setenv("ws_proxy", proxy.replace("ws://", "http://"))
+        failure = await connect(await listen(hold)).failure()
+        assert failure.fault is Fault.NETWORK
+        assert "407" in failure.cause
+
+
 class TestLoss:
     async def test_closed_at_the_longest_duration(self, listen: Listen, connect: Connect) -> None:
         async def script(connection: ServerConnection) -> None:
@@ -428,7 +474,7 @@ class TestLoss:
 
         recorder = connect(await listen(script))
         await recorder.failure()
-        recorder.client.append_audio(bytes(960))
+        assert not recorder.client.append_audio(bytes(960))
         recorder.client.session.add_text("user", "x")
         recorder.client.flush()
         await within(recorder.client.close())
@@ -465,7 +511,9 @@ class TestSlowNetwork:
         try:
             # The kernel takes some megabytes; then ours fills, and no more.
             for _ in range(500):
-                client.append_audio(chunk)
+                dropped_s = client.dropped_s
+                taken = client.append_audio(chunk)
+                assert client.dropped_s == dropped_s + (0.0 if taken else 2.0)
                 given_s += 2.0
                 await asyncio.sleep(0)
                 if client.dropped_s >= 10.0:
@@ -478,6 +526,101 @@ class TestSlowNetwork:
         client.session.add_text("user", end)
         client.flush()
         assert await within(heard_s) == pytest.approx(given_s - client.dropped_s)
+
+
+class Hole:
+    """A peer that greets, then reads nothing any more though its host still takes what fits into its buffers."""
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+
+    async def script(self, connection: ServerConnection) -> None:
+        await greet(connection)
+        connection.transport.pause_reading()
+        await self.over.wait()
+        connection.transport.abort()
+
+
+@pytest.fixture
+async def hole() -> AsyncIterator[Hole]:
+    hole = Hole()
+    yield hole
+    hole.over.set()
+
+
+async def fill(client: RealtimeClient) -> None:
+    """Append caller audio until no more is taken."""
+    chunk = bytes(96_000)
+    for _ in range(500):
+        if not client.append_audio(chunk):
+            return
+        await asyncio.sleep(0)
+    pytest.fail("the network takes everything")
+
+
+async def speak_on(client: RealtimeClient) -> None:
+    """Append caller audio in real time, for ever."""
+    while True:
+        client.append_audio(bytes(960))
+        await asyncio.sleep(0.02)
+
+
+class TestBlackHole:
+    """A network that takes nothing and says nothing, while the caller speaks on."""
+
+    @pytest.mark.parametrize("max_backlog_s", [0.5, 5.0])
+    async def test_is_noticed(
+        self,
+        listen: Listen,
+        connect: Connect,
+        hole: Hole,
+        monkeypatch: pytest.MonkeyPatch,
+        max_backlog_s: float,
+    ) -> None:
+        monkeypatch.setattr(client_module, "CLOSE_TIMEOUT_S", 0.2)
+        recorder = connect(await listen(hole.script), max_backlog_s=max_backlog_s, ping_interval_s=0.5)
+        await recorder.saw(SessionReady)
+        await fill(recorder.client)
+        speaking = asyncio.ensure_future(speak_on(recorder.client))
+        try:
+            failure = await recorder.failure()
+        finally:
+            speaking.cancel()
+        assert (failure.fault, failure.cause) == (Fault.NETWORK, "the connection to the model was cut off")
+        assert recorder.client.dropped_s > 0
+
+    @pytest.mark.parametrize("notes_bytes", [10, 8 * client_module.MAX_CONTROL_BYTES])
+    async def test_does_not_hold_up_the_end_of_a_call(
+        self, listen: Listen, connect: Connect, hole: Hole, monkeypatch: pytest.MonkeyPatch, notes_bytes: int
+    ) -> None:
+        monkeypatch.setattr(client_module, "CLOSE_TIMEOUT_S", 0.2)
+        recorder = connect(await listen(hole.script), max_backlog_s=0.5, ping_interval_s=3600.0)
+        await recorder.saw(SessionReady)
+        await fill(recorder.client)
+        recorder.client.session.add_text("user", "x" * notes_bytes)
+        recorder.client.flush()
+        await within(recorder.client.close())
+        await within(recorder.running)
+        assert [type(event) for event in recorder.events] == [SessionReady]
+        assert not recorder.client.append_audio(bytes(960))
+
+    async def test_nor_does_one_that_swallows_the_goodbye_of_a_failed_session(
+        self, listen: Listen, connect: Connect, hole: Hole, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(client_module, "CLOSE_TIMEOUT_S", 0.2)
+
+        async def script(connection: ServerConnection) -> None:
+            await greet(connection)
+            connection.transport.pause_reading()
+            for number in range(2):
+                details = {"error": {"code": "rate_limit_exceeded", "message": "slow"}}
+                response = {"id": f"r{number}", "status": "failed", "status_details": details}
+                await connection.send(json.dumps({"type": "response.done", "response": response}))
+            await hole.over.wait()
+
+        recorder = connect(await listen(script), ping_interval_s=3600.0)
+        failure = await recorder.failure()
+        assert failure.fault is Fault.LIMIT
 
 
 class TestClosing:

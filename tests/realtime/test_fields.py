@@ -5,7 +5,7 @@ import pytest
 from ariagent.realtime.events import Usage
 from ariagent.realtime.fields import LARGEST, MalformedError, mapping, number, text, usage
 
-NO_NUMBERS: list[object] = [None, True, "7", [], {}, float("nan"), float("inf"), -float("inf"), LARGEST + 1, -LARGEST - 1, 10**400]
+NO_NUMBERS: list[object] = [None, True, "7", [], {}, float("nan"), float("inf"), LARGEST + 1, -LARGEST - 1, 10**400]
 
 
 def test_a_mapping() -> None:

@@ -613,6 +613,28 @@ class TestInterruption:
         assert peer.hears() == []
         assert peer.speaks(PCM, "item_b", "answer") == [ev.AudioArrived("item_b", PCM)]
 
+    def test_nor_does_it_cut_off_what_the_server_says_next(self, peer: Any) -> None:
+        peer.session.request_response(0.0, "Say hello")
+        (create,) = peer.hears()
+        peer.session.cancel([], 0.1)
+        peer.objects("rate_limit_exceeded", event_id=create["event_id"])
+        peer.starts_response("servers")
+        assert peer.hears() == []
+
+    def test_one_that_lost_a_race_to_nobody_known_does_not_cut_off_the_next(self, peer: Any) -> None:
+        peer.session.request_response(0.0, "Say hello")
+        (create,) = peer.hears()
+        peer.session.cancel([], 0.1)
+        peer.session.request_response(0.1)
+        peer.objects("conversation_already_has_active_response", event_id=create["event_id"])
+        deadline = peer.session.next_deadline()
+        assert deadline is not None
+        peer.session.tick(deadline)
+        assert peer.hears_types() == ["response.create"]
+        peer.starts_response("answer")
+        assert peer.hears() == []
+        assert peer.speaks(PCM, "item_b", "answer") == [ev.AudioArrived("item_b", PCM)]
+
     def test_one_on_its_way_that_never_begins_does_not_cost_the_caller_their_answer(self, peer: Any) -> None:
         peer.session.request_response(0.0, "Say hello")
         peer.session.interrupt([], 0.1)
