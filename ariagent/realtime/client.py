@@ -89,6 +89,7 @@ class RealtimeClient:
             # ImportError: the environment names a kind of proxy that needs a package which is not there.
             failed = [self._unreachable(str(error) or type(error).__name__)]
         finally:
+            self.session.closed(None, "")
             if self._timer is not None:
                 self._timer.cancel()
         if not self._closing:
@@ -181,7 +182,6 @@ class RealtimeClient:
             await _close(self._connection)
 
     def _unreachable(self, cause: str) -> SessionFailed:
-        self.session.closed(None, "")
         host = urlsplit(self._settings.url).netloc
         return SessionFailed(Fault.NETWORK, f"cannot reach the model at {host}: {cause}", "Check realtime.url")
 
