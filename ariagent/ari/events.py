@@ -67,13 +67,13 @@ class ApplicationReplaced:
 
 
 @dataclass(frozen=True, slots=True)
-class BridgeDestroyed:
-    """A bridge is gone; whoever was in it hears nobody."""
+class LeftBridge:
+    """A channel is in its bridge no longer: hung up, replaced, kicked, or the bridge is gone (which is not told)."""
 
-    bridge_id: str
+    channel_id: str
 
 
-Event = BridgeDestroyed | StasisStarted | StasisEnded | ChannelDestroyed | DigitReceived | ApplicationReplaced
+Event = LeftBridge | StasisStarted | StasisEnded | ChannelDestroyed | DigitReceived | ApplicationReplaced
 
 
 def parse(message: dict[str, Any]) -> Event | None:
@@ -92,21 +92,19 @@ def parse(message: dict[str, Any]) -> Event | None:
             return ChannelDestroyed(_id(message["channel"]), int(message["cause"]))
         case "ChannelDtmfReceived":
             return DigitReceived(_id(message["channel"]), str(message["digit"]))
-        case "BridgeDestroyed":
-            return BridgeDestroyed(message["bridge"]["id"])
+        case "ChannelLeftBridge":
+            return LeftBridge(message["channel"]["id"])
         case "ApplicationReplaced":
             return ApplicationReplaced()
     return None
 
 
 def channel_id_of(event: Event) -> str | None:
-    """The channel (or bridge) that the event is about; for a swap the channel that was replaced."""
+    """The channel that the event is about; for a swap the channel that was replaced."""
     match event:
-        case BridgeDestroyed():
-            return event.bridge_id
         case StasisStarted():
             return event.replaces or event.channel.id
-        case StasisEnded() | ChannelDestroyed() | DigitReceived():
+        case StasisEnded() | ChannelDestroyed() | DigitReceived() | LeftBridge():
             return event.channel_id
     return None
 

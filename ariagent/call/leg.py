@@ -73,7 +73,7 @@ class MediaLeg:
                 failures.append(failure)
             elif failure is not None:
                 raise failure
-        if self._bridge_unsure and any(isinstance(failure, NotFoundError) for failure in failures):
+        if self._bridge_unsure and isinstance(results[1], NotFoundError):
             await self._destroy_late_bridge()
         return failures
 

@@ -123,7 +123,6 @@ class CallRunner:
             transcripts=context.settings.log.transcripts,
         )
         context.router.register(self.media.channel, self.on_ari)
-        context.router.register(self.media.bridge, self.on_ari)
         context.media.expect(self.media.uuid, talk, context.format)
         self._arm()
         async with asyncio.TaskGroup() as tasks:
@@ -165,7 +164,6 @@ class CallRunner:
     def _forget(self) -> None:
         self.context.router.unregister(self.leg)
         self.context.router.unregister(self.media.channel)
-        self.context.router.unregister(self.media.bridge)
         self.context.media.forget(self.media.uuid)
         if self._timer is not None:
             self._timer.cancel()
@@ -187,8 +185,9 @@ class CallRunner:
                 self.feed(ev.CallerLeft())
             case ari.ChannelDestroyed() if event.channel_id == self.media.channel:
                 self.feed(ev.MediaFailed("Asterisk hung the media channel up"))
-            case ari.BridgeDestroyed():
-                self.feed(ev.MediaFailed("the bridge with the caller was destroyed"))
+            case ari.LeftBridge() if event.channel_id == self.media.channel:
+                # The caller may be in no bridge either; in Stasis nothing would end their silence.
+                self.feed(ev.MediaFailed("the media channel left the bridge"))
             case ari.DigitReceived() if event.channel_id == self.leg:
                 self.feed(ev.DigitPressed(event.digit))
 

@@ -162,6 +162,7 @@ class _Pair:
         self._proxy = proxy
         self._requests: list[bytes] | None = []  # kept back: until the server's side stands, and while held
         self._answers: list[bytes] | None = None
+        self._held = False  # its requests
         self._frozen = False
         self._orphaned = False
 
@@ -170,7 +171,8 @@ class _Pair:
             up.abort()
             return
         self.up = up
-        self.let_go(answer=False)
+        if not self._held:
+            self.let_go(answer=False)
 
     def request(self, data: bytes) -> None:
         if (hold := self._proxy.held_by(data)) is not None:
@@ -178,6 +180,7 @@ class _Pair:
                 self._answers = []
             else:
                 self._requests = self._requests or []
+                self._held = True
             hold.take(self)
         if self._requests is not None:
             self._requests.append(data)
@@ -195,8 +198,9 @@ class _Pair:
             kept, self._answers = self._answers, None
             self.near.writelines(kept or [])
         else:
-            kept, self._requests = self._requests, None
+            self._held = False
             if self.up is not None:
+                kept, self._requests = self._requests, None
                 self.up.writelines(kept or [])
                 if self._orphaned:
                     self.up.close()

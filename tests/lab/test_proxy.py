@@ -67,6 +67,16 @@ async def test_a_held_request_waits_and_so_does_what_follows_it(proxy: Proxy) ->
     assert [await line(client), await line(client)] == [b"got two\n", b"got three\n"]
 
 
+async def test_the_very_first_request_of_a_connection_can_be_held(proxy: Proxy) -> None:
+    with proxy.hold("one") as held:
+        client = await connect(proxy)
+        client[1].write(b"one\n")
+        await held.seen()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client[0].readline(), 0.1)
+    assert await line(client) == b"got one\n"
+
+
 async def test_a_held_answer_is_that_of_a_request_that_was_done(proxy: Proxy) -> None:
     client = await connect(proxy)
     with proxy.hold("one", answer=True) as held:
