@@ -10,7 +10,7 @@ import pytest
 
 from ariagent.audiosocket.frames import Kind
 from ariagent.lab.call_setup import CallState
-from ariagent.sandbox.faults import Faults
+from ariagent.sandbox.faults import Fault, Faults
 
 pytestmark = pytest.mark.asterisk
 
@@ -168,24 +168,62 @@ async def test_a_model_that_vanishes_while_nobody_speaks_hands_the_caller_to_peo
     between.cut()
 
 
-@pytest.mark.parametrize(
-    ("fault", "reason"), [("rate_limit@2", "rate_limit_exceeded"), ("content_filter@2", "content_filter")]
-)
-async def test_a_response_that_fails_is_logged_and_counted_and_the_call_lives_on(
-    fault: str, reason: str, sandbox: Any, service: Any, dial: Any, log: Any, sound: Any
+async def test_a_filtered_response_is_logged_and_counted_and_the_call_lives_on(
+    sandbox: Any, service: Any, dial: Any, log: Any, sound: Any
 ) -> None:
-    running = await service(await sandbox(faults=Faults.parse(fault)))
+    running = await service(await sandbox(faults=Faults.parse("content_filter@2")))
     call, hearing = await dial("7001")
     await hearing.utterance()
     for turn in (1, 2):
         await call.play(sound.tone(0.4))
         failed = await log.wait("turn.failed", count=turn)
-        assert failed["reason"] == reason
-    assert value(running, "ariagent_realtime_failed_responses_total", reason=reason) == 2
+        assert failed["reason"] == "content_filter"
+    assert value(running, "ariagent_realtime_failed_responses_total", reason="content_filter") == 2
     assert call.state is CallState.ANSWERED
     assert len(running.calls) == 1
     await call.hangup()
     await log.wait("call.ended", result="done", reason="caller_hung_up")
+
+
+class OnceOnly(Faults):
+    """Faults of the n-th response alone, not of those after it."""
+
+    __slots__ = ()
+
+    def get(self, name: str, response: int | None = None) -> Fault | None:
+        fault = Faults.get(self, name, response)
+        return fault if fault is None or response in (None, fault.first_response) else None
+
+
+async def test_a_response_that_fails_once_is_asked_for_again_and_the_caller_hears_it(
+    sandbox: Any, service: Any, dial: Any, log: Any, sound: Any
+) -> None:
+    running = await service(await sandbox(faults=OnceOnly.parse("rate_limit@2")))
+    call, hearing = await dial("7001")
+    await hearing.utterance()
+    opening_ended = hearing.spoke_until()
+    await call.play(sound.tone(0.4))
+    await log.wait("turn.failed", reason="rate_limit_exceeded")
+    await hearing.utterance(after=opening_ended)
+    assert value(running, "ariagent_realtime_failed_responses_total", reason="rate_limit_exceeded") == 1
+    assert call.state is CallState.ANSWERED
+    await call.hangup()
+    await log.wait("call.ended", result="done", reason="caller_hung_up")
+
+
+async def test_a_model_that_only_refuses_hands_the_caller_to_people(
+    sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, sound: Any, ends_with_people: Any
+) -> None:
+    running = await service(await sandbox(faults=Faults.parse("rate_limit@2")))
+    human = await phone("1001", register=True)
+    call, hearing = await dial("7001")
+    await hearing.utterance()
+    await call.play(sound.tone(0.4))
+    await log.wait("turn.failed", count=2)
+    ended = await log.wait("call.ended", result="error", reason="model_lost")
+    assert "does not respond: rate_limit_exceeded" in ended["cause"]
+    assert value(running, "ariagent_realtime_failed_responses_total", reason="rate_limit_exceeded") == 2
+    await ends_with_people(call, human)
 
 
 # -- no room, no such agent --------------------------------------------------------------------------------------------
