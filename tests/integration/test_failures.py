@@ -201,10 +201,9 @@ async def test_a_response_that_fails_once_is_asked_for_again_and_the_caller_hear
     running = await service(await sandbox(faults=OnceOnly.parse("rate_limit@2")))
     call, hearing = await dial("7001")
     await hearing.utterance()
-    opening_ended = hearing.spoke_until()
     await call.play(sound.tone(0.4))
     await log.wait("turn.failed", reason="rate_limit_exceeded")
-    await hearing.utterance(after=opening_ended)
+    await hearing.utterance(after=hearing.spoke_until())
     assert value(running, "ariagent_realtime_failed_responses_total", reason="rate_limit_exceeded") == 1
     assert call.state is CallState.ANSWERED
     await call.hangup()
