@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import tempfile
 import wave
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from ariagent.audio.format import AudioFormat
 from ariagent.errors import ConfigurationError
+from ariagent.lab.flite import speak
 
 Samples = NDArray[np.int16]
 
@@ -68,21 +68,7 @@ class Voice:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
             # Made beside its place and then moved there: a cut-off run leaves no half file in the cache.
             scratch = Path(folder) / "speech.wav"
-            process = await asyncio.create_subprocess_exec(
-                *(*self._flite, "-voice", self._name, "-t", text, "-o", str(scratch)),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-            )
-            try:
-                output, _ = await process.communicate()
-            except asyncio.CancelledError:
-                process.kill()
-                await process.wait()
-                raise
-            if process.returncode or not scratch.exists():
-                said = output.decode(errors="replace").strip()[-200:]
-                raise ConfigurationError(f"flite failed ({process.returncode}): {said or 'no message'}")
+            await speak(self._flite, self._name, text, scratch)
             scratch.replace(path)
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from ariagent.errors import ConfigurationError, InternalError
+from ariagent.errors import ConfigurationError
+from ariagent.lab.flite import speak
 from ariagent.sandbox.audio import Samples, WireFormat, tone
 
 FLITE_HZ = 16_000
@@ -83,7 +84,7 @@ class Voice:
         self._running: dict[Key, asyncio.Task[Samples]] = {}
 
     async def say(self, text: str, voice: str, speed: float, fmt: WireFormat) -> bytes:
-        """``text`` in the wire format ``fmt``. Raises :class:`InternalError` when flite fails."""
+        """``text`` in the wire format ``fmt``. Raises :class:`ConfigurationError` when flite fails."""
         chosen = self._voice or _FLITE_OF_VOICE.get(voice, "rms")
         key = (text, chosen, speed)
         clip = _CACHE.get(key)
@@ -121,33 +122,13 @@ class Voice:
         async with self._slots:
             with tempfile.TemporaryDirectory(prefix="sandbox-speech-") as folder:
                 path = Path(folder) / name
-                await self._run_flite(key, path)
+                text, voice, speed = key
+                stretch = ("--setf", f"duration_stretch={1 / speed:.3f}")
+                await speak(self._flite, voice, text if text.strip() else ".", path, *stretch)
                 clip = trimmed(await asyncio.to_thread(read_wav, path))
         if kept is not None:
             await asyncio.to_thread(write_wav, kept, clip)
         return clip
-
-    async def _run_flite(self, key: Key, path: Path) -> None:
-        text, voice, speed = key
-        argv = [*self._flite, "-voice", voice, "--setf", f"duration_stretch={1 / speed:.3f}"]
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            "-t",
-            text if text.strip() else ".",
-            "-o",
-            str(path),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            _, complaint = await process.communicate()
-        except asyncio.CancelledError:
-            process.kill()
-            await process.wait()
-            raise
-        if process.returncode:
-            raise InternalError(f"flite failed ({process.returncode}): {complaint.decode(errors='replace').strip()}")
 
 
 def _converted(clip: Samples, fmt: WireFormat) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ariagent.errors import InternalError
+from ariagent.errors import ConfigurationError
 from ariagent.sandbox import audio as sound
 from ariagent.sandbox import speech
 from ariagent.sandbox.recognise import Recogniser, known_word
@@ -46,7 +46,7 @@ async def test_speech_is_kept_on_disk_if_wished(flite: list[str], tmp_path: Path
 
 
 async def test_a_voice_that_fails_is_an_error_and_not_a_hang() -> None:
-    with pytest.raises(InternalError, match="flite failed"):
+    with pytest.raises(ConfigurationError, match="flite failed"):
         await speech.Voice(["false"], "rms").say("nothing comes of this", "marin", 1.0, sound.PCM)
 
 
