@@ -28,6 +28,7 @@ from ariagent.logs import CallLog
 from ariagent.metrics import Metrics
 
 MEDIA_TIMEOUT_S = 8.0
+HANGUP_TOLD_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,8 @@ class CallRunner:
         self.context.media.forget(self.media.uuid)
         if self._timer is not None:
             self._timer.cancel()
+        # It holds us and we hold it, with all the audio that was not heard: nothing should wait for the collector.
+        self._talk = None
 
     # -- what happens -----------------------------------------------------------------------------
 
@@ -262,8 +265,10 @@ class CallRunner:
         try:
             await self.context.ari.answer(self.leg)
         except AriError as error:
-            gone = isinstance(error, NotFoundError | ConflictError) and not await self._leg_exists()
-            self.feed(ev.CallerLeft() if gone else ev.MediaFailed(error.line))
+            # One that is just being hung up cannot be answered (500, 404 ...); that it is gone is told in a moment.
+            await asyncio.sleep(HANGUP_TOLD_S)
+            if self.state is State.ANSWERING:
+                self.feed(ev.MediaFailed(error.line) if await self._leg_exists() else ev.CallerLeft())
             return
         if self.state is State.ANSWERING:
             self._answered_at = time.monotonic()

@@ -178,6 +178,7 @@ class RealtimeClient:
     async def close(self) -> None:
         """End the session; no event follows. A connection that is still being made ends as soon as it is."""
         self._closing = True
+        self._on_event = _ignore  # lets go of whoever listened
         if self._connection is not None:
             await _close(self._connection)
 
@@ -193,6 +194,10 @@ async def _close(connection: ClientConnection) -> None:
             await connection.close()
     except TimeoutError:
         connection.transport.abort()
+
+
+def _ignore(event: Event) -> None:
+    """After ``close`` no event follows."""
 
 
 def _violation(connection: ClientConnection) -> list[Event]:
