@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 LAB    := $(PYTHON) -m ariagent.lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint types lab-up lab-down lab-status docs clean
+.PHONY: help setup demo test bench soak lint types lab-up lab-down lab-status docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -23,6 +23,9 @@ test: setup ## run every test
 
 bench: $(STAMP) ## measure every budget and print it beside what it may be
 	@$(LAB) bench
+
+soak: $(STAMP) ## 200 calls hung up at random moments: nothing may be left of them
+	@$(LAB) soak
 
 lint: $(STAMP) ## ruff: rules and formatting
 	@$(PYTHON) -m ruff check .

@@ -14,6 +14,12 @@ from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.lab import up
 from ariagent.lab.packages import default_lab_dir, ensure_asterisk, ensure_tool, stderr_progress
 
+_OWN_OPTIONS = {
+    "demo": "hold a conversation and print it",
+    "bench": "measure every budget",
+    "soak": "hang many calls up at random moments and see what is left",
+}
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 success, 1 failed, 2 wrong usage or configuration."""
@@ -25,11 +31,11 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("status", help="say what runs; exit code 0 when all of it does")
     alone = commands.add_parser("asterisk", help="run one Asterisk in the foreground")
     alone.add_argument("directory", type=Path, help="its folder; DIRECTORY/lab.env gets its addresses")
-    for name, text in (("demo", "hold a conversation and print it"), ("bench", "measure every budget")):
+    for name, text in _OWN_OPTIONS.items():
         # Their own options are theirs to parse.
         commands.add_parser(name, help=text, add_help=False)
     options, rest = parser.parse_known_args(arguments)
-    if rest and options.command not in {"demo", "bench"}:
+    if rest and options.command not in _OWN_OPTIONS:
         parser.error(f"unknown: {' '.join(rest)}")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     try:
