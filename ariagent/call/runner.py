@@ -253,7 +253,7 @@ class CallRunner:
                     return
                 await self.media.join(self.leg)
         except AriError as error:
-            self.feed(ev.MediaFailed(error.line))
+            await self._refused(error)
         except TimeoutError:
             self.feed(ev.MediaFailed("Asterisk did not connect the audio in time; can it reach audiosocket.advertise?"))
         else:
@@ -265,10 +265,7 @@ class CallRunner:
         try:
             await self.context.ari.answer(self.leg)
         except AriError as error:
-            # One that is just being hung up cannot be answered (500, 404 ...); that it is gone is told in a moment.
-            await asyncio.sleep(HANGUP_TOLD_S)
-            if self.state is State.ANSWERING:
-                self.feed(ev.MediaFailed(error.line) if await self._leg_exists() else ev.CallerLeft())
+            await self._refused(error)
             return
         if self.state is State.ANSWERING:
             self._answered_at = time.monotonic()
@@ -276,6 +273,18 @@ class CallRunner:
             self.log.event("call.answered", after_ms=round(1000 * after_s, 1))
             self.context.metrics.answered(after_s)
             self.feed(ev.Answered())
+
+    async def _refused(self, error: AriError) -> None:
+        """Asterisk would not do what the call needs: because the caller is gone, or for a reason of its own.
+
+        What is asked for a channel that is just being hung up is refused in many ways (400, 404, 422, 500); that it
+        is gone is told in a moment.
+        """
+        await asyncio.sleep(HANGUP_TOLD_S)
+        if self.over:
+            return
+        gone = isinstance(error, NotFoundError | ConflictError) and not await self._leg_exists()
+        self.feed(ev.CallerLeft() if gone else ev.MediaFailed(error.line))
 
     async def _leg_exists(self) -> bool:
         try:
