@@ -11,7 +11,7 @@ from ariagent.lab.soak import Plan, Reading, Report
 
 @pytest.mark.asterisk
 async def test_nothing_is_left_of_calls_hung_up_at_random_moments() -> None:
-    report = await soak.run(40, at_once=20, warm_up=40, longest_s=1.5, seed=7)
+    report = await soak.run(40, at_once=20, warm_up=40, longest_s=1.5, seed=7, idle_s=2)
     assert report.wrong == [], "\n".join(report.lines)
 
 
