@@ -19,7 +19,7 @@ demo: $(STAMP) ## hold a conversation through a real Asterisk, offline, and prin
 
 test: setup ## run every test
 	@echo "running the tests: units, then calls through a real Asterisk"
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest -n 3 --dist loadfile
 
 bench: $(STAMP) ## measure every budget and print it beside what it may be
 	@$(LAB) bench

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import time
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -114,7 +114,8 @@ async def test_speech_ready_from_any_callback_sends_no_frame_twice(call, endpoin
     await peer.receive(20)
     assert [frame.payload for frame in peer.frames[:5]] == [SPEECH8] * 5
     assert endpoint.frames_due >= len(peer.frames)
-    assert peer.times[19] - peer.times[0] > 0.28
+    # 19 intervals of at least 15 ms, less what the first frame may have been late in arriving.
+    assert peer.times[19] - peer.times[0] > 0.24
 
 
 async def test_fifty_calls_keep_their_rate(server, dial, eventually) -> None:
@@ -257,7 +258,7 @@ async def test_a_frame_of_the_wrong_length_is_our_fault(call, endpoint) -> None:
         (hangup_frame(), "peer_hangup"),
         (error_frame(b"\x01"), "peer_error"),
         (audio_frame(Kind.SLIN24, bytes(960)), "unexpected_kind"),
-        (uuid_frame(uuid4()), "unexpected_kind"),
+        (uuid_frame(UUID(int=7)), "unexpected_kind"),
         (b"\x47\x45\x54 / HTTP/1.1\r\n\r\n", "malformed"),
         (b"\x10\x01\x41", "malformed"),
     ],
@@ -382,7 +383,7 @@ async def test_a_peer_that_only_connects(server, dial, refused) -> None:
     await refused(server, "closed_early")
 
 
-@pytest.mark.parametrize("data", [b"", b"\x01", uuid_frame(uuid4())[:-1]])
+@pytest.mark.parametrize("data", [b"", b"\x01", uuid_frame(UUID(int=7))[:-1]])
 async def test_a_handshake_has_a_time_limit(dial, data, refused) -> None:
     server = AudioSocketServer(handshake_timeout_s=0.05)
     await server.start("127.0.0.1", 0)

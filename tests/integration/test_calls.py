@@ -36,7 +36,7 @@ async def lasting(condition: Any, what: str) -> None:
         await asyncio.sleep(0.02)
 
 
-async def hear_each_other(bed: Any, one: Call, other: Call, sound: Any, ear: Any) -> None:
+async def hear_each_other(one: Call, other: Call, sound: Any, ear: Any) -> None:
     for speaker, listener, hz in ((one, other, 700.0), (other, one, 1300.0)):
         hearing = ear(listener)
         began = time.monotonic()
@@ -311,7 +311,7 @@ async def test_transferred_party_goes_on_with_the_conversation(
 
 @pytest.mark.parametrize("kind", ["blind", "attended"])
 async def test_transferred_party_goes_to_people_when_the_model_is_lost(
-    kind: str, bed: Any, sandbox: Any, service: Any, dial: Any, phone: Any, ear: Any, sound: Any, log: Any
+    kind: str, sandbox: Any, service: Any, dial: Any, phone: Any, ear: Any, sound: Any, log: Any
 ) -> None:
     """Not to where the transfer's target would go on in the dialplan, which is a hang-up."""
     model = await sandbox()
@@ -327,6 +327,47 @@ async def test_transferred_party_goes_to_people_when_the_model_is_lost(
     answering = await human.incoming(LIMIT_S)
     await answering.answer()
     await log.wait("call.ended", result="error", reason="model_lost")
-    await hear_each_other(bed, third, answering, sound, ear)
+    await hear_each_other(third, answering, sound, ear)
     await third.hangup()
     await answering.ended(LIMIT_S)
+
+
+@pytest.mark.parametrize(("kind", "number"), [("blind", "7000"), ("blind", "7001"), ("attended", "7001")])
+async def test_human_hands_a_caller_to_the_agent(
+    kind: str, number: str, sandbox: Any, service: Any, dial: Any, phone: Any, ear: Any, sound: Any, log: Any
+) -> None:
+    """A person talks to a caller and transfers them to us: at once, or after having called us first.
+
+    Not after having called the queue first: there Asterisk 22.10 often stops passing the caller's audio from one half
+    of the seat's Local channel to the other.
+    """
+    await service(await sandbox())
+    human = await phone("1001", register=True)
+    call = await (await phone()).dial("1001")
+    first = await human.incoming(LIMIT_S)
+    await first.answer()
+    await call.answered(LIMIT_S)
+    await hear_each_other(call, first, sound, ear)
+    hearing = ear(call)
+    if kind == "blind":
+        assert await first.refer(number) == 200
+        await hearing.utterance()
+    else:
+        await first.hold()
+        second, greeting = await dial(number, human)
+        await greeting.utterance()
+        assert await first.refer_attended(second) == 200
+        await second.ended(LIMIT_S)
+    await first.ended(LIMIT_S)
+    await hearing.wait_quiet()
+
+    await call.play(sound.tone(0.5))
+    asked, answered = await hearing.utterance(hearing.spoke_until())
+    assert hearing.loud_ms(asked, answered) == pytest.approx(MS_PER_LETTER * len("The answer."), abs=60)
+    pressed = time.monotonic()
+    await call.send_dtmf("9")
+    assert (await call.ended(LIMIT_S)).by == "remote"
+    assert hearing.loud_ms(since=pressed) == pytest.approx(MS_PER_LETTER * len(GOODBYE), abs=60)
+    await log.wait("call.ended", result="done", reason="agent_ended")
+    assert len(log.named("call.started")) == 1
+    assert len(log.named("call.leg_replaced")) == (1 if kind == "attended" else 0)

@@ -307,8 +307,9 @@ async def test_a_malformed_audio_connection_ends_its_call_only(
         assert {name: told[-1][name] for name in fields} == fields, case
         assert value(running, "ariagent_malformed_total", peer="asterisk") == count
         if count < len(MALFORMED_MEDIA):
+            ringing = await human.incoming(LIMIT_S)
             await call.hangup()
-            await (await human.incoming(LIMIT_S)).ended(LIMIT_S)
+            await ringing.ended(LIMIT_S)
     await ends_with_people(call, human)
     assert other.state is CallState.ANSWERED
     assert hearing.longest_gap_ms(began) < 200
@@ -401,8 +402,9 @@ async def test_a_model_that_breaks_the_protocol_ends_its_call_only(
         assert cause in ended["cause"], case
         assert value(running, "ariagent_malformed_total", peer="model") == count
         if count < len(FATAL):
+            ringing = await human.incoming(LIMIT_S)
             await call.hangup()
-            await (await human.incoming(LIMIT_S)).ended(LIMIT_S)
+            await ringing.ended(LIMIT_S)
     await ends_with_people(call, human)
     await other.play(sound.tone(0.4))
     await hearing.utterance(after=hearing.spoke_until())
