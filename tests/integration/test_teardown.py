@@ -59,13 +59,13 @@ class Stage:
         return call
 
     async def reaches(self, *states: State) -> None:
-        """Until the one call is in one of these states, or over where ENDED is one."""
+        """Until the one call is in one of these states; ENDED alone: until no call is left."""
         async with asyncio.timeout(LIMIT_S):
             while True:
                 if not len(self.service.calls):
                     if State.ENDED in states:
                         return
-                elif self.state in states:
+                elif states != (State.ENDED,) and self.state in states:
                     return
                 await asyncio.sleep(0.005)
 
