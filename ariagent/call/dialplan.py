@@ -7,22 +7,26 @@ from ariagent.ari.events import Place
 from ariagent.call.commands import Result
 from ariagent.errors import AriError
 
-PAUSES_S = (1.0, 3.0)
-"""Before another try; some versions of Asterisk are known to stall for a while."""
+PAUSES_S = (0.2, 1.0, 3.0)
+"""Before another try: a channel that has just taken another's place may not be there yet (409), and some versions of
+Asterisk are known to stall for a while."""
 
 
 async def give_back(ari: AriClient, channel_id: str, result: Result, place: Place | None = None) -> None:
     """Let the channel leave Stasis with ARIAGENT_RESULT set; it goes on at ``place``, or where it came from.
 
-    A channel that is gone is fine. Raises AriError when Asterisk refuses again and again: the caller is stuck.
+    A channel that is gone, or has left Stasis for good, is fine. Raises AriError when Asterisk refuses again and
+    again: the caller is stuck.
     """
     for pause in (*PAUSES_S, None):
         try:
             await _once(ari, channel_id, result, place)
-        except (NotFoundError, ConflictError):
+        except NotFoundError:
             return  # hung up meanwhile
-        except AriError:
+        except AriError as error:
             if pause is None:
+                if isinstance(error, ConflictError):
+                    return
                 raise
             await asyncio.sleep(pause)
         else:
