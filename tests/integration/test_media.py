@@ -148,6 +148,21 @@ async def test_model_hears_silence_from_a_phone_that_sends_nothing(
     assert ended["uplink_silence_s"] >= 2.0
 
 
+async def test_queue_caller_s_line_goes_on_during_hold(sandbox: Any, service: Any, dial: Any, log: Any) -> None:
+    """The model's audio clock only: in some calls Asterisk plays its hold music to the seat's end of the line."""
+    model = await sandbox(detector="none")
+    await service(model, agent={"opening": None})
+    call, _ = await dial("7000")
+    session = await model.wait_session(2)
+    await call.hold()
+    began, before = time.monotonic(), session.appended_ms
+    await session.wait_appended(before + 2000, LIMIT_S)
+    assert time.monotonic() - began == pytest.approx(2.0, abs=0.1)
+    await call.unhold()
+    await call.hangup()
+    await log.wait("call.ended", result="done")
+
+
 # -- strangers at the media port ---------------------------------------------------------------------------------------
 
 
