@@ -79,7 +79,9 @@ class Bench:
         agent = {"opening": opening, "transcription": None, "turn_detection": {"silence_duration_ms": 300}}
         async with AsyncExitStack() as stack:
             _, url = await stack.enter_async_context(bed.sandbox(self.directory, *sandbox_options))
-            settings = {"realtime": {"url": url, "api_key": "bench"}, "agents": {"default": agent}, "max_calls": 100}
+            # The reflex answers before the turn has ended; its end would be taken for a turn that is not answered.
+            realtime = {"url": url, "api_key": "bench", "stall_timeout_s": 120}
+            settings = {"realtime": realtime, "agents": {"default": agent}, "max_calls": 100}
             yield await stack.enter_async_context(bed.service(self.asterisk, self.directory, settings))
 
 
