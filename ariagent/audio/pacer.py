@@ -16,7 +16,7 @@ GRID_S = 0.005
 """Calls start on this raster, so that the frames of many of them go out together: one wake-up instead of several."""
 MIN_INTERVAL_S = 0.015
 MAX_INTERVAL_S = 0.025
-KICK_AFTER_S = 0.008
+KICK_AFTER_S = 0.006
 MAX_DEBT_S = 0.200
 
 

@@ -78,10 +78,10 @@ def test_a_reply_starts_at_once_on_a_silent_line(pacer: Pacer) -> None:
     assert ms(pacer.lead_s) == 11
 
 
-def test_a_reply_waits_until_8_ms_after_the_last_frame(pacer: Pacer) -> None:
+def test_a_reply_waits_until_6_ms_after_the_last_frame(pacer: Pacer) -> None:
     last = run(pacer, 100.0, 5)[-1]
     pacer.speech_ready(last + 0.001)
-    assert ms(pacer.next_deadline() - last) == 8
+    assert ms(pacer.next_deadline() - last) == 6
 
 
 def test_a_reply_that_is_ready_twice_starts_once(pacer: Pacer) -> None:
@@ -140,7 +140,7 @@ def test_a_reply_may_start_while_catching_up(pacer: Pacer) -> None:
     run(pacer, 100.0, 1)
     pacer.frame_sent(100.120, speech=False)
     pacer.speech_ready(100.121)
-    assert pacer.next_deadline() == pytest.approx(100.128)
+    assert pacer.next_deadline() == pytest.approx(100.126)
     assert pacer.lead_s == 0  # it owed that frame anyway
 
 
