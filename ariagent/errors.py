@@ -5,7 +5,6 @@
     +-- AsteriskError          Asterisk's: refused, unreachable, misbehaving
     |   +-- AriError           a REST request failed, or the event stream was lost
     |   +-- AudioSocketError   a media connection broke the protocol
-    +-- ModelError             the model's: refused, unreachable, misbehaving
     +-- InternalError          ours
 
 Each carries a ``remedy``: one sentence that tells the reader what to do about it.
@@ -39,10 +38,6 @@ class AriError(AsteriskError):
 
 class AudioSocketError(AsteriskError):
     """An AudioSocket peer broke the protocol."""
-
-
-class ModelError(AriagentError):
-    """The Realtime server refused, is unreachable, or misbehaved."""
 
 
 class InternalError(AriagentError):

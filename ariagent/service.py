@@ -116,10 +116,9 @@ class Service:
 
     async def _until_told(self) -> None:
         loop = asyncio.get_running_loop()
-        told = {signal.SIGTERM: self.drain, signal.SIGINT: self.stop}
-        for number, action in told.items():
+        for number in (signal.SIGTERM, signal.SIGINT):
             with suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, self._signalled, number, action)
+                loop.add_signal_handler(number, self._signalled, number)
         waits = [asyncio.ensure_future(event.wait()) for event in (self._drain, self._stop)]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -127,7 +126,7 @@ class Service:
             for wait in waits:
                 wait.cancel()
 
-    def _signalled(self, number: signal.Signals, action: object) -> None:
+    def _signalled(self, number: signal.Signals) -> None:
         log.info("service.signalled", extra={"fields": {"signal": number.name, "calls": len(self.calls)}})
         if self._drain.is_set() or number is signal.SIGINT:
             self.stop()

@@ -23,7 +23,6 @@ from ariagent.lab import bed
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.benchcalls import (
     BURST_GAP_S,
-    Bell,
     barge_in,
     burst_round_trips,
     calls_up,
@@ -226,6 +225,3 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     logging.basicConfig(level=logging.WARNING)
     return 0 if asyncio.run(run(wanted, default_lab_dir() / "bench.json")) else 1
-
-
-__all__ = ["Bell", "main"]
