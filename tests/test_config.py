@@ -315,5 +315,5 @@ class TestSecrets:
 def test_an_agents_defaults_suit_a_telephone() -> None:
     agent = AgentSettings()
     assert agent.opening
-    assert agent.turn_detection.interrupt_response
+    assert not agent.turn_detection.interrupt_response
     assert agent.turn_detection.create_response

@@ -113,7 +113,7 @@ class CallRunner:
 
     async def _serve(self, agent: AgentSettings) -> Termination:
         context = self.context
-        self._machine.digit_pause_s = agent.digit_pause_ms / 1000
+        self._machine.digit_pause_s = agent.keypad.pause_ms / 1000
         self._talk = talk = Talk(
             agent,
             context.settings.realtime,

@@ -71,7 +71,7 @@ class Talk:
 
     def begin(self) -> None:
         """Have the agent say its first words."""
-        self._conversation.open(self._agent.opening, time.monotonic())
+        self._conversation.open(self._agent.opening_in(self._agent.language), time.monotonic())
         self._model.flush()
 
     def give_digits(self, digits: str) -> None:

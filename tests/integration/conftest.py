@@ -43,7 +43,7 @@ AGENT = {
     "opening": "Good day.",
     "transcription": None,
     "turn_detection": {"silence_duration_ms": 200, "prefix_padding_ms": 100},
-    "digit_pause_ms": 400,
+    "keypad": {"pause_ms": 400},
 }
 """Settings of the agent ``default``; ``service(agent={...})`` changes some."""
 

@@ -151,7 +151,7 @@ async def test_digits_reach_the_model_once_and_together(
 @BOTH_WAYS
 async def test_digit_cuts_the_agent_off(number: str, sandbox: Any, service: Any, dial: Any, log: Any) -> None:
     model = await sandbox(generation_speed=1.5, think_ms=400)
-    await service(model, agent={"opening": LONG, "digit_pause_ms": 200})
+    await service(model, agent={"opening": LONG, "keypad": {"pause_ms": 200}})
     call, hearing = await dial(number)
     session = await model.wait_session(2)
     began = await hearing.wait_loud()

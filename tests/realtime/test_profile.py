@@ -37,7 +37,7 @@ def test_the_session_is_asked_for_in_the_words_of_the_wire() -> None:
                     "prefix_padding_ms": 300,
                     "silence_duration_ms": 300,
                     "create_response": True,
-                    "interrupt_response": True,
+                    "interrupt_response": False,
                 },
             },
             "output": {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "cedar", "speed": 1.1},
@@ -66,7 +66,7 @@ def test_detection_by_meaning_has_no_keys_of_the_other() -> None:
         "type": "semantic_vad",
         "eagerness": "high",
         "create_response": True,
-        "interrupt_response": True,
+        "interrupt_response": False,
     }
 
 

@@ -1,0 +1,52 @@
+"""One typed settings tree, loaded once."""
+
+from ariagent.config.agents import (
+    AgentSettings,
+    InterruptionSettings,
+    KeypadSettings,
+    LengthSettings,
+    RouteSettings,
+    SemanticVad,
+    ServerVad,
+    SilenceSettings,
+)
+from ariagent.config.base import Section
+from ariagent.config.load import DEFAULT_PATH, load
+from ariagent.config.peers import AsteriskSettings, AudioSocketSettings, HttpSettings, LogSettings, RealtimeSettings
+from ariagent.config.tools import (
+    HttpRequestSettings,
+    HttpToolSettings,
+    LookupSettings,
+    McpServerSettings,
+    OutboundSettings,
+)
+from ariagent.config.tree import Settings
+from ariagent.config.use import CostSettings, PriceSettings, RecordsSettings
+
+__all__ = [
+    "DEFAULT_PATH",
+    "AgentSettings",
+    "AsteriskSettings",
+    "AudioSocketSettings",
+    "CostSettings",
+    "HttpRequestSettings",
+    "HttpSettings",
+    "HttpToolSettings",
+    "InterruptionSettings",
+    "KeypadSettings",
+    "LengthSettings",
+    "LogSettings",
+    "LookupSettings",
+    "McpServerSettings",
+    "OutboundSettings",
+    "PriceSettings",
+    "RealtimeSettings",
+    "RecordsSettings",
+    "RouteSettings",
+    "Section",
+    "SemanticVad",
+    "ServerVad",
+    "Settings",
+    "SilenceSettings",
+    "load",
+]

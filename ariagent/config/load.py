@@ -1,0 +1,96 @@
+"""Reads the settings: a YAML file (``-c FILE``), then the environment.
+
+Every ``ARIAGENT_SECTION__KEY`` of the environment overrides its key (``ARIAGENT_MAX_CALLS`` where there is no section).
+Unknown keys, duplicate keys and wrong values are refused with file, line and key. A secret may be written as
+``${NAME}`` (taken from the environment) or ``file:PATH`` (the file's first line); it is never printed.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import ValidationError
+
+from ariagent import yamlfile
+from ariagent.config.agents import AgentSettings
+from ariagent.config.base import Section
+from ariagent.config.tree import Settings
+from ariagent.errors import ConfigurationError
+from ariagent.yamlfile import KeyPath
+
+DEFAULT_PATH = Path("/etc/ariagent/ariagent.yaml")
+ENVIRONMENT_PREFIX = "ARIAGENT_"
+
+
+def load(path: Path | None = None, environment: Mapping[str, str] | None = None, *, serving: bool = False) -> Settings:
+    """Read the settings from ``path`` (default ``/etc/ariagent/ariagent.yaml``) and the environment.
+
+    ``serving``: for a program that talks to the model, which also needs what the model's server cannot do without.
+    Raises ConfigurationError with ``file:line: key: what is wrong`` for each mistake, one a line.
+    """
+    source = path or DEFAULT_PATH
+    environment = os.environ if environment is None else environment
+    tree, lines = yamlfile.read(source, remedy="Name one with -c FILE; the README has a complete example")
+    _apply_environment(tree, environment, lines, str(source))
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        problems = yamlfile.explain(str(source), lines, error, _did_you_mean)
+        raise ConfigurationError("\n".join(problems)) from None
+    if serving and settings.realtime.lacks_key:
+        path_to_key: KeyPath = ("realtime", "api_key")
+        where = next(lines[part] for part in (path_to_key, path_to_key[:1], ()) if part in lines)
+        raise ConfigurationError(
+            f"{where}: realtime.api_key: {urlsplit(settings.realtime.url).hostname} needs a key",
+            remedy="Set it, for instance as ${OPENAI_API_KEY} or file:PATH, or in ARIAGENT_REALTIME__API_KEY",
+        )
+    return settings
+
+
+def _apply_environment(
+    tree: dict[str, Any], environment: Mapping[str, str], lines: dict[KeyPath, str], source: str
+) -> None:
+    # Without a section only the plain keys: other programs' variables may begin as ours do.
+    plain = {key for key, field in Settings.model_fields.items() if field.annotation in (int, float, Path)}
+    for name, text in sorted(environment.items()):
+        key = name.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if not name.startswith(ENVIRONMENT_PREFIX) or ("__" not in name and key not in plain):
+            continue
+        path = tuple(key.split("__"))
+        branch = tree
+        for depth, part in enumerate(path[:-1]):
+            below = branch.get(part)
+            if below is None:
+                below = branch[part] = {}
+                lines.setdefault(path[: depth + 1], f"environment {name}")
+            if not isinstance(below, dict):
+                raise ConfigurationError(
+                    f"environment {name}: {yamlfile.dotted(path[: depth + 1])} is not a section in {source}"
+                )
+            branch = below
+        # Lists and mappings may be given as YAML; everything else stays text and is converted by the field's type.
+        try:
+            branch[path[-1]] = yaml.safe_load(text) if text[:1] in ("[", "{") else text
+        except (yaml.YAMLError, ValueError):
+            raise ConfigurationError(f"environment {name}: {yamlfile.dotted(path)}: not valid YAML") from None
+        lines[path] = f"environment {name}"
+
+
+def _did_you_mean(path: KeyPath) -> str:
+    import difflib
+
+    model: Any = Settings
+    for part in path[:-1]:
+        field = model.model_fields.get(str(part)) if isinstance(model, type) and issubclass(model, Section) else None
+        if field is None:
+            # Below ``agents`` the second part is a name of the site's own.
+            model = AgentSettings if path[0] == "agents" else None
+            continue
+        model = field.annotation
+    if not (isinstance(model, type) and issubclass(model, Section)):
+        return ""
+    near = difflib.get_close_matches(str(path[-1]), model.model_fields, n=1)
+    return f" (did you mean {near[0]}?)" if near else f" (known here: {', '.join(model.model_fields)})"

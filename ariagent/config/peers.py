@@ -1,0 +1,104 @@
+"""Whom the service talks to, and where it can be reached itself."""
+
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, model_validator
+
+from ariagent.config.base import HttpUrl, Network, Port, Seconds, Secret, Section, WebSocketUrl
+
+
+class AsteriskSettings(Section):
+    """How to reach Asterisk's REST interface (ARI)."""
+
+    url: HttpUrl = "http://127.0.0.1:8088"
+    """Base URL of Asterisk's HTTP server, without ``/ari``."""
+    user: str = "ariagent"
+    """An ARI user of ``ari.conf``, not read-only."""
+    password: Secret = SecretStr("")
+    """That user's password."""
+    app: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = "ariagent"
+    """Name of the Stasis application; one running service per name and Asterisk."""
+    request_timeout_s: Seconds = 5.0
+    """How long Asterisk may take to answer one request."""
+
+
+class AudioSocketSettings(Section):
+    """The TCP server that Asterisk connects each call's audio to."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Port = 9092
+    """0 takes any free port."""
+    advertise: Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^:\s]+):[0-9]{1,5}$")] | None = None
+    """``host:port`` that Asterisk is told to connect to; default: host and port above."""
+    format: Literal["auto", "slin", "slin16", "slin24"] = "auto"
+    """``auto``: slin24 where this Asterisk and the model's format allow, else slin (8 kHz)."""
+    allowed: tuple[Network, ...] = ("127.0.0.0/8", "::1/128")
+    """Networks that connections are accepted from."""
+    handshake_timeout_s: Seconds = 2.0
+    """A connection that does not say in time which call it is for is closed."""
+    max_connections: Annotated[int, Field(ge=1)] = 1000
+    """More connections at once than this are refused."""
+
+    @model_validator(mode="after")
+    def _advertises_an_address(self) -> Self:
+        if self.advertise is None and self.host in ("0.0.0.0", "::", ""):
+            raise ValueError(
+                "with a host that is every address, advertise must say which one Asterisk is to connect to"
+            )
+        return self
+
+
+class RealtimeSettings(Section):
+    """The speech-to-speech model."""
+
+    url: WebSocketUrl = "wss://api.openai.com/v1/realtime"
+    """Azure: ``wss://RESOURCE.openai.azure.com/openai/v1/realtime``. Any compatible server by its URL."""
+    api_key: Secret = SecretStr("")
+    """The key for that server."""
+    model: str = "gpt-realtime-2.1"
+    """Model name; on Azure the deployment's name."""
+    auth: Literal["auto", "bearer", "api-key"] = "auto"
+    """How the key is sent; ``auto``: header ``api-key`` for Azure's hosts, else a bearer token."""
+    headers: dict[str, Secret] = {}
+    """Further HTTP headers for the connection."""
+    encoding: Literal["pcm", "pcmu", "pcma"] = "pcm"
+    """``pcm`` is 24 kHz; ``pcmu``/``pcma`` are G.711."""
+    connect_timeout_s: Seconds = 8.0
+    """From the start of the connection to the model's acknowledgement of the session."""
+    ping_interval_s: Seconds = 3.0
+    """A connection that answers no ping for this long is taken for dead."""
+    stall_timeout_s: Seconds = 10.0
+    """A model that owes a response, or the rest of one, and says nothing for this long is given up: the caller goes
+    to people."""
+    max_backlog_s: Seconds = 5.0
+    """Caller audio that may wait for a slow network before the newest is dropped and counted."""
+
+    @property
+    def lacks_key(self) -> bool:
+        """Whether this is a server that refuses every session without a key, and there is none."""
+        host = urlsplit(self.url).hostname or ""
+        own = {name.lower() for name in self.headers} & {"authorization", "api-key"}
+        needed = host == "openai.com" or host.endswith((".openai.com", ".azure.com"))
+        return needed and not own and not self.api_key.get_secret_value().strip()
+
+
+class HttpSettings(Section):
+    """Where ``/metrics`` and ``/healthz`` are served."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Port = 9093
+    """0 takes any free port."""
+
+
+class LogSettings(Section):
+    """What is logged, to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level of ariagent's own events."""
+    format: Literal["text", "json"] = "text"
+    """``json``: one object a line."""
+    transcripts: bool = False
+    """Log what caller and agent say. Off by default: callers say things that no log should hold."""

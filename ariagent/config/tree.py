@@ -1,0 +1,38 @@
+"""The whole tree of settings."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from ariagent.config.agents import AgentSettings, RouteSettings
+from ariagent.config.base import Section
+from ariagent.config.peers import AsteriskSettings, AudioSocketSettings, HttpSettings, LogSettings, RealtimeSettings
+from ariagent.config.tools import HttpToolSettings, McpServerSettings, OutboundSettings, ToolName
+from ariagent.config.use import CostSettings, RecordsSettings
+
+
+class Settings(Section):
+    """The whole tree."""
+
+    asterisk: AsteriskSettings = AsteriskSettings()
+    audiosocket: AudioSocketSettings = AudioSocketSettings()
+    realtime: RealtimeSettings = RealtimeSettings()
+    agents: Annotated[dict[str, AgentSettings], Field(min_length=1)] = {"default": AgentSettings()}
+    routes: tuple[RouteSettings, ...] = ()
+    """Which agent takes which call, where the dialplan does not say so; without a match it is ``default``."""
+    tools: dict[ToolName, HttpToolSettings] = {}
+    """Functions that agents may call, by name."""
+    mcp_servers: dict[str, McpServerSettings] = {}
+    """Servers of further functions, by name."""
+    outbound: OutboundSettings = OutboundSettings()
+    records: RecordsSettings = RecordsSettings()
+    cost: CostSettings = CostSettings()
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+    max_calls: Annotated[int, Field(ge=1)] = 60
+    """Calls served at once; one more is refused as busy, so that it goes to people."""
+    state_directory: Path = Path("/var/lib/ariagent")
+    """Where records of calls and rendered phrases are kept."""
+    drain_timeout_s: Annotated[float, Field(ge=0)] = 300.0
+    """After SIGTERM, how long running calls may go on."""
