@@ -95,6 +95,18 @@ def read_wav(path: Path) -> tuple[Samples, int]:
     return samples, rate_hz
 
 
+def write_wav(path: Path, samples: Samples, rate_hz: int) -> None:
+    """Write mono 16-bit samples; the file appears whole or not at all."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
+        scratch = Path(folder) / "new.wav"
+        with wave.open(str(scratch), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(rate_hz)
+            file.writeframes(samples.astype("<i2").tobytes())
+        scratch.replace(path)
+
+
 def recording(path: Path, fmt: AudioFormat) -> bytes:
     """A WAV file as PCM in ``fmt``, whole: silence around the words is part of a recording."""
     samples, rate_hz = read_wav(path)
