@@ -5,6 +5,7 @@
     +-- AsteriskError          Asterisk's: refused, unreachable, misbehaving
     |   +-- AriError           a REST request failed, or the event stream was lost
     |   +-- AudioSocketError   a media connection broke the protocol
+    +-- UnknownAgentError      the dialplan's: it names an agent that the settings do not have
     +-- InternalError          ours
 
 Each carries a ``remedy``: one sentence that tells the reader what to do about it.
@@ -38,6 +39,14 @@ class AriError(AsteriskError):
 
 class AudioSocketError(AsteriskError):
     """An AudioSocket peer broke the protocol."""
+
+
+class UnknownAgentError(AriagentError):
+    """A call is for an agent that the settings do not have."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no agent {name[:64]}", remedy="Name one from agents, or add it there")
+        self.name = name
 
 
 class InternalError(AriagentError):

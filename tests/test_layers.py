@@ -13,6 +13,10 @@ import ariagent
 ROOT = Path(ariagent.__file__).parent
 
 CORE = (
+    "ariagent.agents.briefing",
+    "ariagent.agents.choose",
+    "ariagent.agents.languages",
+    "ariagent.agents.template",
     "ariagent.audio.format",
     "ariagent.audio.g711",
     "ariagent.audio.pacer",

@@ -131,6 +131,9 @@ class AgentSettings(Section):
     """Speed of speech; 1 is normal."""
     model: str | None = None
     """Default: ``realtime.model``."""
+    reasoning: Literal["minimal", "low", "medium", "high", "xhigh"] | None = None
+    """How long the model thinks before it answers, for models that reason; callers wait that long. null: the model's
+    own default."""
     turn_detection: Annotated[ServerVad | SemanticVad, Field(discriminator="type")] = ServerVad()
     """How the end of the caller's turn is found."""
     noise_reduction: Literal["near_field", "far_field"] | None = "near_field"

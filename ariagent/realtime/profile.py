@@ -16,15 +16,23 @@ class SessionProfile:
     encoding: Literal["pcm", "pcmu", "pcma"]
     """pcm is 24 kHz, 16 bit; the others are G.711."""
     tools: tuple[dict[str, Any], ...] = ()
+    instructions: str = ""
+    """What the model is told."""
     stall_timeout_s: float = 10.0
     """A server that owes a response and says nothing for this long is given up."""
 
     @classmethod
     def of(
-        cls, agent: AgentSettings, realtime: RealtimeSettings, tools: tuple[dict[str, Any], ...] = ()
+        cls,
+        agent: AgentSettings,
+        realtime: RealtimeSettings,
+        tools: tuple[dict[str, Any], ...] = (),
+        instructions: str | None = None,
     ) -> "SessionProfile":
+        """``instructions``: with the call's data filled in; None: as they stand in the settings."""
         model = agent.model or realtime.model
-        return cls(agent, model, realtime.encoding, tools, realtime.stall_timeout_s)
+        told = agent.instructions if instructions is None else instructions
+        return cls(agent, model, realtime.encoding, tools, told, realtime.stall_timeout_s)
 
     @property
     def format(self) -> dict[str, Any]:
@@ -34,25 +42,56 @@ class SessionProfile:
     def session(self) -> dict[str, Any]:
         """The session object of ``session.update``."""
         agent = self.agent
-        transcription = agent.transcription.model_dump(exclude_none=True) if agent.transcription else None
         noise_reduction = {"type": agent.noise_reduction} if agent.noise_reduction else None
+        reasoning = {"reasoning": {"effort": agent.reasoning}} if agent.reasoning else {}
         return {
             "type": "realtime",
             "output_modalities": ["audio"],
-            "instructions": agent.instructions,
+            "instructions": self.instructions,
             "audio": {
                 "input": {
                     "format": self.format,
                     "noise_reduction": noise_reduction,
-                    "transcription": transcription,
+                    "transcription": self._transcription(),
                     "turn_detection": agent.turn_detection.model_dump(exclude_none=True),
                 },
-                "output": {"format": self.format, "voice": agent.voice, "speed": agent.speed},
+                "output": {"format": self.format, "voice": self._voice(), "speed": agent.speed},
             },
             "tools": list(self.tools),
             "tool_choice": "auto",
             "max_output_tokens": agent.max_output_tokens,
+            # Only where it is set: a model that does not reason rejects the whole update with it.
+            **reasoning,
         }
+
+    def _voice(self) -> str | dict[str, str]:
+        voice = self.agent.voice
+        return {"id": voice} if voice.startswith("voice_") else voice
+
+    def _transcription(self) -> dict[str, Any] | None:
+        """Keys that the transcription model does not have would reject the whole update (source: the descriptions in
+        openai.types.realtime.AudioTranscription)."""
+        agent, wanted = self.agent, self.agent.transcription
+        if wanted is None:
+            return None
+        given: dict[str, Any] = {"model": wanted.model}
+        newer = not wanted.model.startswith(("whisper", "gpt-4o", "gpt-realtime-whisper"))
+        # The agent's languages are given in the API's form, without a region.
+        codes = list(dict.fromkeys(code.partition("-")[0] for code in (agent.language, *(agent.languages or ()))))
+        if wanted.language:
+            given["language"] = wanted.language
+        elif agent.languages is not None and len(codes) == 1:
+            given["language"] = codes[0]
+        elif agent.languages is not None and newer:
+            given["languages"] = codes
+        prompt = [wanted.prompt] if wanted.prompt else []
+        if newer and wanted.keywords:
+            given["keywords"] = list(wanted.keywords)
+        elif wanted.keywords:
+            prompt.append(", ".join(wanted.keywords))
+        if prompt and wanted.model != "gpt-realtime-whisper":
+            given["prompt"] = " ".join(prompt)
+        return given
 
     @property
     def server_answers(self) -> bool:

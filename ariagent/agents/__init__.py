@@ -1,0 +1,1 @@
+"""Which agent takes a call, and what it is told about it."""
