@@ -419,7 +419,8 @@ class TestFailures:
             peer.ends_response(f"winner{number}")
         assert peer.session.state is State.READY
 
-    def test_one_that_the_caller_interrupted_is_not_asked_for_again(self, peer: Any) -> None:
+    def test_one_that_the_caller_interrupted_is_not_asked_for_again(self, make_peer: MakePeer) -> None:
+        peer = make_peer(AgentSettings(turn_detection=ServerVad(interrupt_response=True))).ready()
         peer.starts_response("r1")
         peer.session.interrupt([], 0.0)
         events = peer.ends_response("r1", status="failed", status_details=failure())
@@ -462,7 +463,8 @@ class TestToolCalls:
         assert ended.tool_calls == ()
         self.assert_refused(peer.hears(), "call_1")
 
-    def test_are_refused_when_they_arrive_after_the_interruption(self, peer: Any) -> None:
+    def test_are_refused_when_they_arrive_after_the_interruption(self, make_peer: MakePeer) -> None:
+        peer = make_peer(AgentSettings(turn_detection=ServerVad(interrupt_response=True))).ready()
         peer.starts_response()
         peer.session.interrupt([], 0.0)
         peer.says("response.output_item.done", response_id="resp_1", item=function_call())
@@ -504,7 +506,8 @@ class TestToolCalls:
 
 
 class TestInterruption:
-    def test_truncates_what_was_heard_and_leaves_the_cancelling_to_the_server(self, peer: Any) -> None:
+    def test_truncates_what_was_heard_and_leaves_the_cancelling_to_the_server(self, make_peer: MakePeer) -> None:
+        peer = make_peer(AgentSettings(turn_detection=ServerVad(interrupt_response=True))).ready()
         peer.starts_response()
         peer.speaks(PCM, "item_a")
         peer.session.interrupt([Heard("item_a", 1234.9), Heard("item_b", 0.0)], 1.0)
@@ -644,7 +647,8 @@ class TestInterruption:
         assert peer.hears() == []
         assert peer.speaks(PCM, "item_b", "answer") == [ev.AudioArrived("item_b", PCM)]
 
-    def test_a_wanted_response_is_no_longer_wanted(self, peer: Any) -> None:
+    def test_a_wanted_response_is_no_longer_wanted(self, make_peer: MakePeer) -> None:
+        peer = make_peer(AgentSettings(turn_detection=ServerVad(interrupt_response=True))).ready()
         peer.starts_response()
         peer.session.request_response(0.0, "One more thing")
         peer.session.interrupt([], 0.0)
