@@ -64,6 +64,9 @@ def sandbox(
     reflex_ms: Annotated[float, typer.Option(min=1, help="Length of the reflex detector's tone, in ms.")] = 400,
     reflex_hz: Annotated[float, typer.Option(min=50, help="Frequency of the reflex detector's tone, in Hz.")] = 1000,
     idle_timeout_min_ms: Annotated[int, typer.Option(min=1, help="Least idle_timeout_ms to accept.")] = 5000,
+    paraphrase: Annotated[
+        int, typer.Option(min=0, help="So many times, say other words than the ones asked for (Say exactly: ...).")
+    ] = 0,
     lab_dir: Annotated[Path, typer.Option(help="Where flite is fetched to when the machine has none.")] = Path(".lab"),
     cache_dir: Annotated[Path | None, typer.Option(help="Keep synthesised speech here between runs.")] = None,
     prewarm: Annotated[bool, typer.Option(help="Make the scenario's speech while starting.")] = True,
@@ -100,6 +103,7 @@ def sandbox(
             reflex_ms=reflex_ms,
             reflex_hz=reflex_hz,
             idle_timeout_min_ms=idle_timeout_min_ms,
+            paraphrase=paraphrase,
             lab_dir=lab_dir,
             cache_dir=cache_dir,
             prewarm=prewarm,

@@ -57,6 +57,9 @@ class SandboxOptions:
     """Keep all appended audio in the session record (``SandboxSession.audio``)."""
     clamp_truncation: bool = True
     """A truncate past the end is refused, then done as far as possible."""
+    paraphrase: int = 0
+    """So many times, over all sessions, other words are said than the exact ones that a response's instructions ask
+    for."""
     faults: Faults = field(default_factory=Faults)
 
     @property

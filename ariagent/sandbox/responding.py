@@ -210,7 +210,7 @@ class Responding:
         situation = self._situation(settings, items)
         steps: list[Step]
         if settings.instructions_given and (words := words_to_say(settings.instructions)):
-            steps = [Say((words,))]
+            steps = [Say((self._state.paraphrases.said(words),))]
         elif not settings.default_conversation and not _rule_for(situation, scenario.rules):
             steps = [Say((self._summary(items),))]
         elif (

@@ -273,3 +273,20 @@ def words_to_say(instructions: str) -> str | None:
         if end > 0:
             words = words[1:end]
     return words.strip() or None
+
+
+_PARAPHRASES = ("Sure! {text}", "{text} Just let me know what you need.", "Well, what I am to tell you is this. {text}")
+
+
+class Paraphrases:
+    """How often a model may still say other words than it was told to; all sessions of a server share one."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def said(self, words: str) -> str:
+        """What is said when ``words`` were asked for."""
+        if self.left <= 0:
+            return words
+        self.left -= 1
+        return _PARAPHRASES[self.left % len(_PARAPHRASES)].format(text=words)

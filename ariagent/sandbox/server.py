@@ -26,6 +26,7 @@ from ariagent.sandbox.gatekeeper import Refusal, admit
 from ariagent.sandbox.line import Abort, Close, Recognise, SendEvent, Synthesize
 from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.record import SandboxSession
+from ariagent.sandbox.scenario import Paraphrases
 from ariagent.sandbox.scenario_file import load_scenario
 from ariagent.sandbox.session import Session
 from ariagent.sandbox.turns import Detector
@@ -58,6 +59,7 @@ class SandboxServer:
         self.options = options or SandboxOptions()
         self.sessions: list[SandboxSession] = []
         self._keep_sessions = keep_sessions
+        self._paraphrases = Paraphrases(self.options.paraphrase)
         self._count = 0
         self._arrived = asyncio.Event()
         self._ending = asyncio.Event()
@@ -221,6 +223,7 @@ class SandboxServer:
             wall_time=time.time(),
             transcription=verdict.transcription,
             observer=record,
+            paraphrases=self._paraphrases,
         )
         self.sessions.append(record)
         del self.sessions[: -self._keep_sessions]

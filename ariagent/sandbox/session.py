@@ -17,7 +17,7 @@ from ariagent.sandbox.items import Conversation, parse_item, spoken_part, trunca
 from ariagent.sandbox.line import Close, Command, Line
 from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.responding import Responding
-from ariagent.sandbox.scenario import Scenario
+from ariagent.sandbox.scenario import Paraphrases, Scenario
 from ariagent.sandbox.schema import ApiError, integer, nullable, text
 from ariagent.sandbox.settings import PCM, Limits, Locks, default_session, merge
 from ariagent.sandbox.state import State
@@ -57,6 +57,7 @@ class Session:
         wall_time: float,
         transcription: bool = False,
         observer: Observer | None = None,
+        paraphrases: Paraphrases | None = None,
     ) -> None:
         faults = options.faults
         self._observer = observer
@@ -64,7 +65,8 @@ class Session:
         session_id = self.line.ids.next("sess")
         expires_at = int(wall_time + options.session_seconds)
         settings = default_session(session_id, model, expires_at, transcription=transcription)
-        self.state = State(settings, options, scenario, self.line, self.line.ids.next("conv"))
+        paraphrases = paraphrases or Paraphrases(options.paraphrase)
+        self.state = State(settings, options, scenario, self.line, self.line.ids.next("conv"), paraphrases)
         self._limits = Limits(options.models, options.idle_timeout_min_ms)
         self._transcripts = Transcripts(self.state)
         self.responding = Responding(self.state, self._response_done)

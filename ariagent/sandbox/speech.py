@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import shutil
 import tempfile
+import unicodedata
 import wave
 from collections import OrderedDict
 from pathlib import Path
@@ -33,6 +34,7 @@ _FLITE_OF_VOICE = {
     "ballad": "awb",
     "verse": "awb",
 }
+_PLAIN = {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "’": "'", "‘": "'", "–": "-", "—": "-"}
 _AT_ONCE = 2
 _CACHE_SECONDS = 1200.0
 
@@ -107,7 +109,7 @@ class Voice:
 
     async def _make(self, key: Key) -> Samples:
         text, voice, speed = key
-        if voice == "tone":
+        if voice == "tone" or (_has_words(text) and not _has_words(pronounceable(text))):
             clip = tone(max(1, len(text)) * TONE_MS_PER_LETTER / speed, FLITE_HZ, 440.0)
         else:
             clip = await self._from_disk(key)
@@ -124,11 +126,22 @@ class Voice:
                 path = Path(folder) / name
                 text, voice, speed = key
                 stretch = ("--setf", f"duration_stretch={1 / speed:.3f}")
-                await speak(self._flite, voice, text if text.strip() else ".", path, *stretch)
+                await speak(self._flite, voice, pronounceable(text) or ".", path, *stretch)
                 clip = trimmed(await asyncio.to_thread(read_wav, path))
         if kept is not None:
             await asyncio.to_thread(write_wav, kept, clip)
         return clip
+
+
+def pronounceable(text: str) -> str:
+    """A text in letters that flite can read, which are the English ones: it breaks a word at others (f r for für)."""
+    for letter, plain in _PLAIN.items():
+        text = text.replace(letter, plain)
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().strip()
+
+
+def _has_words(text: str) -> bool:
+    return any(letter.isalnum() for letter in text)
 
 
 def _converted(clip: Samples, fmt: WireFormat) -> bytes:

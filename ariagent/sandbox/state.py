@@ -6,7 +6,7 @@ from typing import Any
 from ariagent.sandbox.items import Conversation
 from ariagent.sandbox.line import Line
 from ariagent.sandbox.options import SandboxOptions
-from ariagent.sandbox.scenario import Scenario
+from ariagent.sandbox.scenario import Paraphrases, Scenario
 
 Json = dict[str, Any]
 
@@ -20,6 +20,7 @@ class State:
     scenario: Scenario
     line: Line
     conversation_id: str
+    paraphrases: Paraphrases
     conversation: Conversation = field(default_factory=Conversation)
     heard: dict[str, str | None] = field(default_factory=dict)
     """What was said in each spoken item; ``None`` while the recogniser works on it."""

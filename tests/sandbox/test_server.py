@@ -261,3 +261,18 @@ async def test_the_end_of_the_server_ends_everything(make_place: Any) -> None:
         assert await server.session.wait_closed() == 1001
     left = {task for task in asyncio.all_tasks() - before if not task.done()}
     assert left == set()
+
+
+async def test_a_server_paraphrases_as_often_as_it_was_told_whatever_the_session(make_place: Any) -> None:
+    place = await make_place(paraphrase=2)
+
+    async def said() -> str:
+        client = await place.client()
+        response = {"output_modalities": ["text"], "instructions": "Say exactly: Welcome aboard."}
+        await client.send({"type": "response.create", "response": response})
+        done = await client.until("response.done")
+        return str(done["response"]["output"][0]["content"][0]["text"])
+
+    answers = [await said() for _ in range(4)]
+    assert answers[2:] == ["Welcome aboard."] * 2
+    assert all("Welcome aboard." in text and text != "Welcome aboard." for text in answers[:2])

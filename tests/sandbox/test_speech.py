@@ -45,6 +45,17 @@ async def test_speech_is_kept_on_disk_if_wished(flite: list[str], tmp_path: Path
     assert sound.PCMU.encode(speech.resampled(speech.read_wav(kept), 16_000, 8_000)) == made
 
 
+async def test_flite_reads_other_languages_as_far_as_letters_go(flite: list[str]) -> None:
+    assert speech.pronounceable("¿Qué? Grüße, “Straße”") == "Que? Grusse, Strasse"
+    assert speech.pronounceable("it’s – so") == "it's - so"
+    voice = speech.Voice(flite, "rms")
+    german = await voice.say("Grüße aus Köln für Sie", "marin", 1.0, sound.PCM)
+    assert german == await voice.say("Grusse aus Koln fur Sie", "marin", 1.0, sound.PCM)
+    russian = "Здравствуйте, чем могу помочь?"
+    hummed = await voice.say(russian, "marin", 1.0, sound.PCM)
+    assert sound.PCM.ms(len(hummed)) == pytest.approx(len(russian) * speech.TONE_MS_PER_LETTER, abs=2)
+
+
 async def test_a_voice_that_fails_is_an_error_and_not_a_hang() -> None:
     with pytest.raises(ConfigurationError, match="flite failed"):
         await speech.Voice(["false"], "rms").say("nothing comes of this", "marin", 1.0, sound.PCM)
