@@ -1,0 +1,99 @@
+"""Plain requests to ARI, for looking: which status came, and why none did. The service's own client is AriClient."""
+
+import socket
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from ariagent.config import AsteriskSettings
+from ariagent.errors import AriError
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What Asterisk answered. ``body`` is None where it is not JSON."""
+
+    status: int
+    body: Any
+    headers: dict[str, str]
+
+    @property
+    def message(self) -> str:
+        """Why it refused, in its words."""
+        return str(self.body["message"]) if isinstance(self.body, dict) and "message" in self.body else ""
+
+
+class Probe:
+    """Asks Asterisk. Every request returns within ``asterisk.request_timeout_s`` or raises AriError."""
+
+    def __init__(self, settings: AsteriskSettings, session: aiohttp.ClientSession) -> None:
+        self._settings = settings
+        self._session = session
+        self._base = settings.url.rstrip("/")
+
+    async def ask(self, method: str, path: str, **query: str) -> Answer:
+        """``path`` is below ``/ari/`` and already escaped."""
+        url = URL(f"{self._base}/ari/{path}", encoded=True).update_query(query)
+        try:
+            async with self._session.request(method, url, allow_redirects=False) as response:
+                try:
+                    body = await response.json(content_type=None)
+                except ValueError:
+                    body = None
+                return Answer(response.status, body, dict(response.headers))
+        except TimeoutError:
+            raise AriError(
+                f"{self._base} did not answer within {self._settings.request_timeout_s:g} s",
+                remedy="Is a firewall between, or is Asterisk stuck? Try `asterisk -rx 'core show uptime'`",
+            ) from None
+        except aiohttp.ClientConnectorError as error:
+            raise self._no_connection(error.os_error) from None
+        except (aiohttp.ClientError, UnicodeError) as error:
+            raise AriError(
+                f"{self._base} does not speak HTTP: {error}",
+                remedy="Set asterisk.url to Asterisk's HTTP server (http.conf, `asterisk -rx 'http show status'`)",
+            ) from None
+
+    def _no_connection(self, error: OSError) -> AriError:
+        reason = error.strerror or error
+        if isinstance(error, socket.gaierror):
+            return AriError(
+                f"the name {urlsplit(self._base).hostname} of asterisk.url cannot be resolved: {reason}",
+                remedy="Correct asterisk.url, or the machine's name service",
+            )
+        return AriError(
+            f"cannot connect to {self._base}: {reason}",
+            remedy="Start Asterisk, set enabled=yes in http.conf, compare bindaddr and bindport with asterisk.url",
+        )
+
+    @asynccontextmanager
+    async def application(self, name: str) -> AsyncIterator[None]:
+        """Register a Stasis application of this name for the length of the context. Raises AriError."""
+        try:
+            stream = await self._session.ws_connect(f"{self._base}/ari/events", params={"app": name})
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise AriError(
+                f"the event stream cannot be opened: {error or 'timed out'}",
+                remedy="Load res_http_websocket and res_ari_events; a proxy between must pass WebSockets on",
+            ) from None
+        try:
+            yield
+        finally:
+            await stream.close()
+
+
+@asynccontextmanager
+async def probe(settings: AsteriskSettings) -> AsyncIterator[Probe]:
+    """A Probe; its connections end with the context."""
+    credentials = f"{settings.user}:{settings.password.get_secret_value()}"
+    async with aiohttp.ClientSession(
+        headers={"Authorization": f"Basic {b64encode(credentials.encode()).decode()}"},
+        timeout=aiohttp.ClientTimeout(total=settings.request_timeout_s),
+    ) as session:
+        yield Probe(settings, session)

@@ -1,0 +1,81 @@
+"""Name, port and TLS of a peer, one after another, so that what fails can be told from what works."""
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class UnreachableError(Exception):
+    """Text: what did not work, with its reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """How long each step took; ``tls_ms`` is None without TLS."""
+
+    address: str
+    connect_ms: float
+    tls_ms: float | None
+
+    def __str__(self) -> str:
+        tls = "" if self.tls_ms is None else f", TLS in {self.tls_ms:.0f} ms"
+        return f"TCP in {self.connect_ms:.0f} ms{tls}"
+
+
+async def resolve(host: str, limit_s: float) -> list[IpAddress]:
+    """The addresses of a host, best first. Raises UnreachableError."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(limit_s):
+            found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except TimeoutError:
+        raise UnreachableError(f"the name {host} was not resolved within {limit_s:g} s") from None
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UnreachableError(f"the name {host} cannot be resolved: {reason}") from None
+    return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
+
+
+async def connect(address: str, port: int, tls_name: str | None, limit_s: float) -> Connected:
+    """Connect, make TLS for ``tls_name`` (None: no TLS), and close. Raises UnreachableError."""
+    where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    began = time.monotonic()
+    writer: asyncio.StreamWriter | None = None
+    step = "connect"
+    try:
+        async with asyncio.timeout(limit_s):
+            _, writer = await asyncio.open_connection(address, port)
+            connected = time.monotonic()
+            step = "make a TLS connection"
+            if tls_name is not None:
+                context = await asyncio.to_thread(ssl.create_default_context)
+                await writer.start_tls(context, server_hostname=tls_name)
+            secured = time.monotonic()
+    except TimeoutError:
+        raise UnreachableError(f"cannot {step} to {where}: no answer within {limit_s:g} s") from None
+    except ssl.SSLCertVerificationError as error:
+        raise UnreachableError(f"the certificate of {tls_name} is not good: {error.verify_message}") from None
+    except OSError as error:
+        reason = getattr(error, "reason", None) or error.strerror or error
+        raise UnreachableError(f"cannot {step} to {where}: {reason}") from None
+    finally:
+        if writer is not None:
+            writer.transport.abort()
+            with suppress(OSError, ssl.SSLError):
+                await writer.wait_closed()
+    tls_ms = 1000 * (secured - connected) if tls_name is not None else None
+    return Connected(where, 1000 * (connected - began), tls_ms)
+
+
+async def connect_any(addresses: list[IpAddress], port: int, tls_name: str | None, limit_s: float) -> Connected:
+    """As ``connect``, to the first of the addresses that takes it; the last one's error when none does."""
+    for address in addresses[:-1]:
+        with suppress(UnreachableError):
+            return await connect(str(address), port, tls_name, limit_s)
+    return await connect(str(addresses[-1]), port, tls_name, limit_s)

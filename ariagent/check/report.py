@@ -1,0 +1,101 @@
+"""What was found, as values, as lines for a terminal and as JSON. No I/O."""
+
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """Calls work; something about them, or some of them, will not."""
+    FAILED = "failed"
+    """Calls do not work."""
+    SKIPPED = "skipped"
+    """Not tried, because something that it needs failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One line of the report."""
+
+    status: Status
+    name: str
+    """What was looked at: two or three words."""
+    found: str
+    """What it is, with figures."""
+    remedy: str = ""
+    """What to do about it; empty where nothing is to be done."""
+    figures: dict[str, float] = field(default_factory=dict)
+    """Measurements by name, the unit at its end (``connect_ms``)."""
+
+    @property
+    def line(self) -> str:
+        """``status what - found; remedy``, on one line whatever a peer said."""
+        text = f"{self.found}; {self.remedy}" if self.remedy else self.found
+        return f"{self.status:<8} {self.name:<22} - {_plain(text)}"
+
+
+def ok(name: str, found: str, **figures: float) -> Result:
+    return Result(Status.OK, name, found, figures=figures)
+
+
+def warning(name: str, found: str, remedy: str = "", **figures: float) -> Result:
+    return Result(Status.WARNING, name, found, remedy, figures)
+
+
+def failed(name: str, found: str, remedy: str = "") -> Result:
+    return Result(Status.FAILED, name, found, remedy)
+
+
+def skipped(name: str, needs: str) -> Result:
+    """``needs``: what failed."""
+    return Result(Status.SKIPPED, name, f"needs {needs}")
+
+
+class Report:
+    """Everything that was found, in order."""
+
+    def __init__(self) -> None:
+        self.results: list[Result] = []
+
+    def add(self, result: Result) -> None:
+        self.results.append(result)
+
+    def count(self, status: Status) -> int:
+        return sum(result.status is status for result in self.results)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when nothing failed, else 1."""
+        return 1 if self.count(Status.FAILED) else 0
+
+    @property
+    def summary(self) -> str:
+        """The last line."""
+        counts = [(self.count(status), status) for status in Status if self.count(status)]
+        return ", ".join(f"{number} {status}" for number, status in counts) or "nothing was checked"
+
+    def json(self, **head: Any) -> str:
+        """One object: ``head``, ``passed``, ``counts`` by status, ``results``."""
+        results = [
+            {
+                "status": result.status.value,
+                "check": result.name,
+                "found": _plain(result.found),
+                "remedy": _plain(result.remedy),
+                **({"figures": result.figures} if result.figures else {}),
+            }
+            for result in self.results
+        ]
+        counts = {status.value: self.count(status) for status in Status}
+        body = {**head, "passed": not self.exit_code, "counts": counts, "results": results}
+        return json.dumps(body, indent=2, ensure_ascii=False)
+
+
+def _plain(text: str) -> str:
+    # What a peer says may hold anything, a terminal's control sequences included.
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

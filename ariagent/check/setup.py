@@ -1,0 +1,60 @@
+"""What the settings themselves say: legal, and still not what one wants. No I/O."""
+
+from urllib.parse import urlsplit
+
+from ariagent.check.report import Result, failed, ok, warning
+from ariagent.config import Settings
+
+NAME = "settings"
+
+
+def check_settings(settings: Settings, source: str) -> list[Result]:
+    """``source`` names where they come from."""
+    agents = settings.agents
+    number = f"{len(agents)} agent{'s' if len(agents) > 1 else ''} ({', '.join(agents)})"
+    return [ok(NAME, f"{source}: {number}"), *_peers(settings), *_agents(settings), *_routes(settings)]
+
+
+def _peers(settings: Settings) -> list[Result]:
+    results = []
+    if not settings.asterisk.password.get_secret_value():
+        results.append(warning(NAME, "asterisk.password is empty", "Set it, as ${NAME} or file:PATH"))
+    if settings.realtime.lacks_key:
+        host = urlsplit(settings.realtime.url).hostname
+        remedy = "Set it, for instance as ${OPENAI_API_KEY} or file:PATH, or in ARIAGENT_REALTIME__API_KEY"
+        results.append(failed(NAME, f"realtime.api_key: {host} needs a key", remedy))
+    if settings.asterisk.app != "ariagent":
+        found = f"asterisk.app is {settings.asterisk.app}; the shipped dialplan says Stasis(ariagent)"
+        results.append(warning(NAME, found, "See that your dialplan names the same application"))
+    if settings.audiosocket.max_connections < settings.max_calls:
+        found = f"audiosocket.max_connections ({settings.audiosocket.max_connections}) is less than max_calls"
+        results.append(warning(NAME, found, f"Set it to {2 * settings.max_calls} at least"))
+    return results
+
+
+def _agents(settings: Settings) -> list[Result]:
+    results = []
+    if "default" not in settings.agents:
+        found = "there is no agent named default, which takes the calls that name no other"
+        results.append(
+            warning(NAME, found, "Name one so, or see that the dialplan or a route names one for every call")
+        )
+    for name, agent in settings.agents.items():
+        if agent.opening_in(agent.language) is None:
+            found = f"agents.{name} has no opening: callers are not told that they talk to a machine"
+            results.append(warning(NAME, found, "Many countries' laws want it: set agents.NAME.opening"))
+        elif isinstance(agent.opening, dict) and agent.language not in agent.opening:
+            found = f"agents.{name}.opening has no text in its language ({agent.language})"
+            results.append(warning(NAME, found, f"Add {agent.language} to it"))
+        for server in agent.mcp:
+            if server not in settings.mcp_servers:
+                results.append(failed(NAME, f"agents.{name}.mcp: there is no {server}", "Add it to mcp_servers"))
+    return results
+
+
+def _routes(settings: Settings) -> list[Result]:
+    return [
+        failed(NAME, f"routes: there is no agent {route.agent}", f"Known: {', '.join(settings.agents)}")
+        for route in settings.routes
+        if route.agent not in settings.agents
+    ]
