@@ -19,6 +19,7 @@ from ariagent.config.tools import (
     LookupSettings,
     McpServerSettings,
     OutboundSettings,
+    SignatureSettings,
 )
 from ariagent.config.tree import Settings
 from ariagent.config.use import CostSettings, PriceSettings, RecordsSettings
@@ -47,6 +48,7 @@ __all__ = [
     "SemanticVad",
     "ServerVad",
     "Settings",
+    "SignatureSettings",
     "SilenceSettings",
     "load",
 ]

@@ -1,0 +1,109 @@
+"""Tools that a site writes in Python: entry points of the group ``ariagent.tools``.
+
+The entry point's name is the tool's name; it leads to an object (or a class that is made without arguments) that
+is a ``Tool``. Only those that an agent names are loaded.
+"""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Protocol, runtime_checkable
+
+from ariagent.errors import ConfigurationError
+from ariagent.tools.arguments import schema_problem
+
+GROUP = "ariagent.tools"
+DEFAULT_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """The call that a tool is used in."""
+
+    call_id: str
+    """As in queue_log and in the logs."""
+    agent: str
+    """The AI agent's name in the settings."""
+    caller_number: str = ""
+    """Empty where it is withheld."""
+    caller_name: str = ""
+    language: str = ""
+    """Of the conversation, as ``en``."""
+
+
+@runtime_checkable
+class Tool(Protocol):
+    """What an entry point leads to.
+
+    It may also have ``timeout_s`` (seconds that one call may take, 10 by default) and ``sign`` (as of an HTTP tool:
+    ``"tone"``, a text to say, or None).
+    """
+
+    name: str
+    """The entry point's name."""
+    description: str
+    """Tells the model what it is for and when to use it; at most 1024 characters."""
+    parameters: Mapping[str, Any]
+    """JSON Schema of its arguments. They are validated before the call."""
+
+    async def __call__(self, arguments: dict[str, Any], facts: CallFacts) -> Any:
+        """Whatever JSON can hold, at most 16 KB of it. An exception is logged, and told to the model as a failure.
+
+        Runs in the event loop where every call's audio runs too: it must not block. Use ``asyncio.to_thread``.
+        """
+
+
+def installed() -> Mapping[str, EntryPoint]:
+    """The entry points of this environment, by name. Nothing of theirs is loaded."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def load(point: EntryPoint) -> Tool:
+    """Load one. Raises ConfigurationError that names the entry point where it is broken, or no ``Tool``."""
+    where = f"the entry point {point.name} = {point.value} (group {GROUP}{_package(point)})"
+    remedy = "Mend or uninstall that package, or take the tool out of the agents"
+    try:
+        tool = point.load()
+        if isinstance(tool, type):
+            tool = tool()
+    except (Exception, SystemExit) as error:
+        raise ConfigurationError(f"{where} cannot be loaded: {type(error).__name__}: {error}", remedy=remedy) from error
+    problem = _problem(point, tool)
+    if problem:
+        raise ConfigurationError(f"{where} {problem}", remedy=remedy)
+    checked: Tool = tool
+    return checked
+
+
+def timeout_of(tool: Tool) -> float:
+    return float(getattr(tool, "timeout_s", DEFAULT_TIMEOUT_S))
+
+
+def sign_of(tool: Tool) -> str | None:
+    sign = getattr(tool, "sign", "tone")
+    return None if sign is None else str(sign)
+
+
+def _problem(point: EntryPoint, tool: Any) -> str | None:
+    name, description = getattr(tool, "name", None), getattr(tool, "description", None)
+    parameters, timeout_s = getattr(tool, "parameters", None), getattr(tool, "timeout_s", DEFAULT_TIMEOUT_S)
+    sign = getattr(tool, "sign", "tone")
+    if not (inspect.iscoroutinefunction(tool) or inspect.iscoroutinefunction(getattr(tool, "__call__", None))):  # noqa: B004
+        return "is not callable with async def __call__(self, arguments, facts)"
+    if name != point.name:
+        return f"has the name {name!r}; it must be the entry point's"
+    if not isinstance(description, str) or not 0 < len(description) <= 1024:
+        return "must have a description, of at most 1024 characters"
+    if not isinstance(parameters, Mapping):
+        return "must have parameters, a JSON Schema"
+    if not isinstance(timeout_s, int | float) or isinstance(timeout_s, bool) or not 0 < timeout_s <= 60:
+        return "has a timeout_s that is not above 0 and at most 60"
+    if sign is not None and (not isinstance(sign, str) or not sign.strip()):
+        return "has a sign that is neither a text nor None"
+    problem = schema_problem(parameters)
+    return f"has parameters that cannot be used: {problem}" if problem else None
+
+
+def _package(point: EntryPoint) -> str:
+    return f", package {point.dist.name}" if point.dist is not None else ""

@@ -1,0 +1,197 @@
+"""All tools of all agents: what the model is told of them, and what happens when it calls one."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aiohttp.abc import AbstractResolver
+
+from ariagent.config import HttpToolSettings, LookupSettings, Settings
+from ariagent.errors import ConfigurationError
+from ariagent.tools import mcp, plugins, request
+from ariagent.tools.arguments import Parameters
+from ariagent.tools.http import HttpClient
+from ariagent.tools.outcome import Kind, Outcome, ToolFailure, json_text
+from ariagent.tools.plugins import CallFacts, Tool
+
+log = logging.getLogger(__name__)
+
+MAX_OUTPUT = 16_384
+"""Characters of JSON that a Python tool may return."""
+
+OnCall = Callable[[str, float, str], None]
+"""Told of each finished call: the tool's name, seconds, and the kind of its outcome. Lookups are called ``lookup``."""
+
+
+class FunctionCall(Protocol):
+    """What of a model's function call is needed; ``realtime.events.ToolCall`` is one."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def arguments(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A tool with its arguments' schema compiled."""
+
+    source: HttpToolSettings | Tool
+    parameters: Parameters
+
+
+class Toolbox:
+    """The tools that the agents of ``settings`` use, and their lookups. One for the service.
+
+    Raises ConfigurationError for an entry point that is not there, broken, or has the name of a tool in ``tools``; the
+    settings have been checked in themselves when they were loaded. ``resolver`` is for tests.
+    """
+
+    def __init__(
+        self, settings: Settings, *, on_call: OnCall | None = None, resolver: AbstractResolver | None = None
+    ) -> None:
+        self._settings = settings
+        self._on_call = on_call
+        self._http = HttpClient(settings.outbound, resolver=resolver)
+        self._tools: dict[str, _Ready] = {}
+        self._abandoned: set[asyncio.Task[Any]] = set()
+        points = plugins.installed()
+        for name in dict.fromkeys(name for agent in settings.agents.values() for name in agent.tools):
+            source: HttpToolSettings | Tool | None = settings.tools.get(name)
+            if name in points:
+                if source is not None:
+                    raise ConfigurationError(
+                        f"tools.{name}: the installed entry point {points[name].value} has the same name",
+                        remedy="Give the tool another name, or uninstall the entry point's package",
+                    )
+                source = plugins.load(points[name])
+            if source is None:
+                raise ConfigurationError(
+                    f"there is no tool {name}",
+                    remedy=f"Describe it in tools, or install an entry point of the group {plugins.GROUP}",
+                )
+            self._tools[name] = _Ready(source, Parameters(source.parameters))
+
+    def declarations(self, agent: str) -> tuple[dict[str, Any], ...]:
+        """An agent's functions and MCP servers, as ``session.update`` takes them; without ariagent's own functions.
+
+        Those of MCP servers hold secrets: not for logs.
+        """
+        chosen = self._settings.agents[agent]
+        functions = [
+            {
+                "type": "function",
+                "name": name,
+                "description": self._tools[name].source.description,
+                "parameters": dict(self._tools[name].source.parameters),
+            }
+            for name in chosen.tools
+        ]
+        servers = [mcp.declaration(label, self._settings.mcp_servers[label]) for label in chosen.mcp]
+        return (*functions, *servers)
+
+    def sign(self, name: str) -> str | None:
+        """What the caller is given when this tool takes longer than a second: ``tone``, a text to say, or nothing."""
+        ready = self._tools.get(name)
+        if ready is None:
+            return None
+        source = ready.source
+        return source.sign if isinstance(source, HttpToolSettings) else plugins.sign_of(source)
+
+    async def run(self, agent: str, call: FunctionCall, facts: CallFacts) -> Outcome:
+        """Carry out one function call of a completed response. Raises nothing but CancelledError."""
+        start = time.monotonic()
+        detail = ""
+        name = call.name[:64]
+        try:
+            outcome = Outcome(await self._run(agent, call, facts), ok=True, kind=Kind.OK)
+        except ToolFailure as failure:
+            outcome, detail = failure.outcome, failure.detail or str(failure)
+        except Exception:
+            log.exception("tool.fault", extra={"fields": {"call": facts.call_id, "tool": name}})
+            outcome = ToolFailure(Kind.FAILED, "the tool failed").outcome
+        self._finished(name if name in self._tools else "unknown", name, start, outcome.kind, facts.call_id, detail)
+        return outcome
+
+    async def lookup(
+        self, settings: LookupSettings, values: Mapping[str, str], *, call_id: str = ""
+    ) -> Mapping[str, str]:
+        """Ask about a caller: names and texts for the instructions. ``{}`` after any failure, which is logged."""
+        start = time.monotonic()
+        found: Mapping[str, str] = {}
+        kind, detail = Kind.OK, ""
+        try:
+            found = request.texts(await self._http.fetch(settings, request.of_lookup(settings, values)))
+        except ToolFailure as failure:
+            kind, detail = failure.kind, failure.detail or str(failure)
+        except Exception:
+            log.exception("lookup.fault", extra={"fields": {"call": call_id}})
+            kind = Kind.FAILED
+        self._finished("lookup", "lookup", start, kind, call_id, detail)
+        return found
+
+    async def close(self) -> None:
+        """Give up what is still running, and the connections."""
+        for task in self._abandoned:
+            task.cancel()
+        await self._http.close()
+
+    async def _run(self, agent: str, call: FunctionCall, facts: CallFacts) -> str:
+        chosen = self._settings.agents.get(agent)
+        ready = self._tools.get(call.name) if chosen is not None and call.name in chosen.tools else None
+        if ready is None:
+            raise ToolFailure(
+                Kind.UNKNOWN_TOOL, f"there is no tool {call.name[:64]}", remedy="Use only the tools that you were given"
+            )
+        arguments = ready.parameters.read(call.arguments)
+        if isinstance(ready.source, HttpToolSettings):
+            return json_text(await self._http.fetch(ready.source, request.of_tool(ready.source, arguments)))
+        return await self._run_plugin(ready.source, arguments, facts)
+
+    async def _run_plugin(self, tool: Tool, arguments: dict[str, Any], facts: CallFacts) -> str:
+        timeout_s = plugins.timeout_of(tool)
+        task = asyncio.ensure_future(tool(arguments, facts))
+        try:
+            # Not asyncio.timeout: the caller does not wait for one that takes its time to be cancelled.
+            await asyncio.wait((task,), timeout=timeout_s)
+        finally:
+            if not task.done():
+                task.cancel()
+                self._abandoned.add(task)
+                task.add_done_callback(self._forget)
+        if not task.done():
+            raise ToolFailure(Kind.TIMEOUT, f"there was no answer within {timeout_s:g} s")
+        if task.cancelled():
+            raise ToolFailure(Kind.FAILED, "the tool failed", detail="cancelled itself")
+        error = task.exception()
+        if error is not None:
+            fields = {"call": facts.call_id, "tool": tool.name}
+            log.error("tool.raised", exc_info=error, extra={"fields": fields})
+            raise ToolFailure(Kind.FAILED, "the tool failed", detail=f"{type(error).__name__}: {error}"[:200])
+        try:
+            output = json_text(task.result())
+            output.encode()
+        except (TypeError, ValueError, RecursionError) as problem:
+            raise ToolFailure(Kind.FAILED, "the tool failed", detail=f"returned no JSON: {problem}"[:200]) from None
+        if len(output) > MAX_OUTPUT:
+            raise ToolFailure(Kind.TOO_LARGE, f"the tool's answer is longer than {MAX_OUTPUT} characters")
+        return output
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._abandoned.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("tool.raised_late", exc_info=error)
+
+    def _finished(self, label: str, name: str, start: float, kind: str, call_id: str, detail: str) -> None:
+        seconds = time.monotonic() - start
+        fields = {"call": call_id, "tool": name, "kind": str(kind), "seconds": round(seconds, 3)}
+        if kind == Kind.OK:
+            log.info("tool.called", extra={"fields": fields})
+        else:
+            log.warning("tool.failed", extra={"fields": {**fields, "detail": detail[:300]}})
+        if self._on_call is not None:
+            self._on_call(label, seconds, str(kind))
