@@ -92,6 +92,8 @@ class Playout:
         self._items: dict[str, _Item] = {}  # the queued ones and the last that are over
         self._pending = 0
         self._dry = False
+        self.paused = False
+        """Nothing is handed out until this is False again; what is pushed waits."""
         self._events: list[ItemStarted | ItemEnded] = []
         self.underruns = 0
         self.muted_bytes = 0
@@ -108,6 +110,8 @@ class Playout:
     @property
     def ready(self) -> bool:
         """``next_frame`` would return audio."""
+        if self.paused:
+            return False
         return self._pending >= self._frame_bytes or (self._pending > 0 and self._queue[-1].finished)
 
     @property
@@ -159,7 +163,7 @@ class Playout:
         The end of a finished item is joined with the item that follows it, or padded with silence (not counted).
         """
         if not self.ready:
-            self._dry = bool(self._queue) and self._queue[0].started
+            self._dry = not self.paused and bool(self._queue) and self._queue[0].started
             return None
         if self._dry:
             self._dry = False

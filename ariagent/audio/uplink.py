@@ -9,13 +9,18 @@ the monotonic time at which that sample reached us.
 import math
 from array import array
 from bisect import bisect_left
+from collections import deque
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ariagent.audio.format import FRAME_MS, AudioFormat
 
 HISTORY_MS = 120_000
+LEVELS_MS = 10_000
 LOUD_BLOCK_MS = 10
+SILENT_DBFS = -96.0
 _LOUD_BATCH_MS = 1_000
 _FRAME_S = FRAME_MS / 1000
 _TOLERANCE_S = 1e-6  # or sums of 0.02 lose a frame now and then
@@ -46,6 +51,7 @@ class Uplink:
         self._unheard: list[bytes] = []  # audio whose loudness was not looked at yet, up to the last position
         self._unheard_bytes = 0
         self._last_loud = 0  # bytes
+        self._energies: deque[tuple[int, npt.NDArray[Any]]] = deque()  # first byte, mean squares of blocks
 
     @property
     def appended_ms(self) -> float:
@@ -124,6 +130,24 @@ class Uplink:
         self._listen()
         return self._format.ms(self._last_loud) if self._last_loud else None
 
+    def levels(self, since_ms: float) -> npt.NDArray[Any]:
+        """RMS levels in dBFS of the 10 ms blocks from about ``since_ms`` to the newest (the last 10 s are known).
+
+        Silence that was made here is left out.
+        """
+        self._listen()
+        since = self._format.n_bytes(max(0.0, since_ms))
+        parts = []
+        for start, energies in self._energies:
+            skip = max(0, (since - start) // self._loud_block)
+            if skip < len(energies):
+                parts.append(energies[skip:])
+        if not parts:
+            return np.empty(0)
+        levels = 10 * np.log10(np.maximum(np.concatenate(parts), 1e-9) / 32768.0**2)
+        known: npt.NDArray[Any] = np.maximum(levels, SILENT_DBFS)
+        return known
+
     def last_loud_at(self) -> float | None:
         """The time of ``last_loud_ms``."""
         position = self.last_loud_ms
@@ -150,6 +174,10 @@ class Uplink:
         if len(pcm) % block:
             pcm = np.concatenate((pcm, np.zeros(-len(pcm) % block, np.int16)))
         blocks = pcm.astype(np.float32).reshape(-1, block)
-        loud = np.flatnonzero(np.einsum("ij,ij->i", blocks, blocks) >= self._loud_square * block)
+        energies = np.einsum("ij,ij->i", blocks, blocks) / block
+        self._energies.append((start, energies))
+        while self._format.ms(self._appended - self._energies[0][0]) > LEVELS_MS + _LOUD_BATCH_MS:
+            self._energies.popleft()
+        loud = np.flatnonzero(energies >= self._loud_square)
         if loud.size:
             self._last_loud = min(start + (int(loud[-1]) + 1) * self._loud_block, self._appended)

@@ -7,9 +7,10 @@ is counted in frames handed to Asterisk, never in what was received from the mod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ariagent.audio.playout import ItemStarted, Playout
+from ariagent.audio.playout import Cleared, ItemStarted, Playout
 from ariagent.audio.rates import ModelCodec
 from ariagent.audio.uplink import Uplink
+from ariagent.call.interruption import Judge, Verdict
 from ariagent.call.turns import TurnClock, TurnLatency
 from ariagent.realtime import events as rt
 from ariagent.realtime.session import Heard, RealtimeSession, State
@@ -60,13 +61,72 @@ class ResponseFailed:
     message: str
 
 
-Happening = AnswerBegan | Interrupted | CallerSaid | AgentSaid | ToolsCalled | ResponseFailed
+@dataclass(frozen=True, slots=True)
+class AgentBegan:
+    """The agent can be heard, after silence or after another of its items."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentEnded:
+    """The agent was heard to the end and says nothing more for now."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerBegan:
+    """The caller speaks: the turn is theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerEnded:
+    """The caller's turn ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoundDismissed:
+    """Something that the model took for the caller did not interrupt the agent."""
+
+    item_id: str
+    what: str
+    """noise or agreement."""
+    silent_ms: float
+    """How long the agent was silent because of it."""
+
+
+Happening = (
+    AnswerBegan
+    | Interrupted
+    | CallerSaid
+    | AgentSaid
+    | ToolsCalled
+    | ResponseFailed
+    | AgentBegan
+    | AgentEnded
+    | CallerBegan
+    | CallerEnded
+    | SoundDismissed
+)
+
+OPENING = "aria_opening"
+"""The item of the opening, in the playout and in the model's conversation."""
+_OPENING_HEARD = "aria_opening_heard"
+PHRASE = "aria_phrase_"
+"""Items that are played only: nothing the model needs to remember."""
+ANSWER_LEFT_MS = 1_000
+"""Agreement in the last moments of a reply may be the answer to it."""
 
 
 class Conversation:
     """One call's turns. ``handle`` takes the model's events, ``frame_due`` the pacer's clock."""
 
-    def __init__(self, session: RealtimeSession, playout: Playout, uplink: Uplink, codec: ModelCodec) -> None:
+    def __init__(
+        self,
+        session: RealtimeSession,
+        playout: Playout,
+        uplink: Uplink,
+        codec: ModelCodec,
+        judge: Judge | None = None,
+    ) -> None:
+        """Without a ``judge`` every sound that the server takes for speech is an interruption."""
         self._session = session
         self._playout = playout
         self._uplink = uplink
@@ -74,26 +134,60 @@ class Conversation:
         self._turns = TurnClock()
         self._silence_wait_ms = 0.0
         self._item_id = ""  # of the audio that arrived last
+        self._judge = judge
+        self._held: list[tuple[rt.Event, float]] = []  # of a response to a sound that is being judged, and when
+        self._held_response = ""
+        self._silent_since = 0.0
+        self._silent_ms = 0.0
+        self._opening = ""
+        self._phrases = 0
+        self._speaking = False  # the agent, to the caller
+        self._turn_start_ms: float | None = None
 
     @property
     def quiet(self) -> bool:
         """The agent has been heard to the end and nothing more of it is on the way."""
         return self._playout.idle and (self._session.gate.active is None or self._session.state is State.CLOSED)
 
-    def open(self, words: str | None, now: float) -> None:
-        """Have the agent say its first words, if it has any."""
-        if words:
+    def open(self, words: str, now: float, audio: bytes | None = None) -> list[Happening]:
+        """Have the agent say its first words: ``audio`` (the playout's format) where they are rendered already.
+
+        Rendered, they are the same every time and the model need not be asked; it is told that it said them.
+        """
+        if audio is None:
             self._session.request_response(now, f"Say exactly: {words}")
+            return []
+        self._opening = words
+        self._session.add_said(OPENING, words)
+        self._playout.push(OPENING, audio)
+        self._playout.finish(OPENING)
+        return [AgentSaid(OPENING, words)]
+
+    def play(self, audio: bytes) -> None:
+        """Play a rendered phrase or a tone behind what is being said. The model is not told."""
+        self._phrases += 1
+        item_id = f"{PHRASE}{self._phrases}"
+        self._playout.push(item_id, audio)
+        self._playout.finish(item_id)
+
+    def tell(self, note: str, now: float) -> None:
+        """Have the model act on a note of the system's, as soon as nothing else of it is running."""
+        self._session.add_text("system", note)
+        self._session.request_response(now)
 
     def give_digits(self, digits: str, now: float) -> list[Happening]:
         """Tell the model what the caller pressed; that cuts the agent off as speech does."""
-        happened = list(self._cut_off(now, by_server=False))
+        happened = self._verdict(Verdict.NOISE, now) if self._judge is not None and self._judge.item_id else []
+        happened += self._cut_off(now, by_server=False)
         self._session.add_text("user", f"[The caller pressed {digits} on the keypad.]")
         self._session.request_response(now)
         return happened
 
     def handle(self, event: rt.Event, now: float) -> list[Happening]:
         """What one event of the model means for the conversation."""
+        if self._held_response and getattr(event, "response_id", None) == self._held_response:
+            self._held.append((event, now))
+            return []
         match event:
             case rt.AudioArrived():
                 self._turns.audio_arrived(now)
@@ -101,13 +195,17 @@ class Conversation:
                 self._playout.push(event.item_id, self._codec.from_model(event.audio))
             case rt.AudioEnded():
                 self._end_item(event.item_id)
+            case rt.ResponseStarted():
+                if event.answers is not None and self._judge is not None and event.answers == self._judge.item_id:
+                    self._held_response = event.response_id
             case rt.SpeechStarted():
-                self._turns.speech_started()
-                return list(self._cut_off(now, by_server=True))
+                return self._speech_started(event, now)
             case rt.SpeechStopped():
-                self._turns.speech_ended(self._true_end(event.audio_end_ms, now), now)
+                return self._speech_stopped(event, now)
             case rt.CallerTranscribed():
-                return [CallerSaid(event.item_id, event.text)]
+                if self._judge is not None:
+                    self._judge.said(event.item_id, event.text)
+                return [CallerSaid(event.item_id, event.text), *self._judged(now)]
             case rt.AgentTranscribed():
                 return [AgentSaid(event.item_id, event.text)]
             case rt.ResponseEnded():
@@ -120,14 +218,88 @@ class Conversation:
 
     def frame_due(self, now: float) -> tuple[bytes | None, Sequence[Happening]]:
         """The next 20 ms for the caller (None: silence), and what became audible with it."""
+        happened: list[Happening] = []
+        if self._judge is not None and self._judge.item_id is not None:
+            happened += self._judged(now)
         frame = self._playout.next_frame()
         if frame is None:
-            return None, ()
-        happened: list[Happening] = []
+            if self._speaking and self.quiet:
+                self._speaking = False
+                happened.append(AgentEnded())
+            return None, happened
         for event in self._playout.take_events():
-            if isinstance(event, ItemStarted) and (latency := self._turns.frame_sent(now)) is not None:
-                happened.append(AnswerBegan(latency))
+            if isinstance(event, ItemStarted):
+                self._speaking = True
+                happened.append(AgentBegan())
+                if not event.item_id.startswith(PHRASE) and (latency := self._turns.frame_sent(now)) is not None:
+                    happened.append(AnswerBegan(latency))
         return frame, happened
+
+    # -- the caller's voice, or what the server takes for it --------------------------------------
+
+    def _speech_started(self, event: rt.SpeechStarted, now: float) -> list[Happening]:
+        happened: list[Happening] = []
+        judge = self._judge
+        if judge is not None and judge.item_id is not None:
+            happened += self._verdict(Verdict.NOISE, now)  # it had its time
+        self._turn_start_ms = event.audio_start_ms
+        if judge is not None and not self._playout.idle:
+            judge.sound_began(event.item_id, event.audio_start_ms, now)
+            self._silent_ms = 0.0
+            self._hold(judge.holds, now)
+            return happened
+        self._turns.speech_started()
+        return [*happened, *self._cut_off(now, by_server=True), CallerBegan()]
+
+    def _speech_stopped(self, event: rt.SpeechStopped, now: float) -> list[Happening]:
+        judged = self._judge is not None and self._judge.item_id is not None
+        self._turns.speech_ended(self._true_end(event.audio_end_ms, now), now)
+        if self._judge is not None and judged:
+            self._judge.sound_ended(event.item_id, now)
+            return self._judged(now)
+        if self._judge is not None and self._turn_start_ms is not None:
+            self._judge.turn_ended(self._turn_start_ms)
+        return [CallerEnded()]
+
+    def _judged(self, now: float) -> list[Happening]:
+        """Look at the sound that is being judged, if any."""
+        judge = self._judge
+        if judge is None or judge.item_id is None:
+            return []
+        verdict = judge.judge(now)
+        self._hold(judge.holds, now)
+        if verdict is Verdict.AGREEMENT and self._last_words:
+            verdict = Verdict.INTERRUPTION
+        return [] if verdict is Verdict.OPEN else self._verdict(verdict, now)
+
+    def _verdict(self, verdict: Verdict, now: float) -> list[Happening]:
+        judge = self._judge
+        assert judge is not None
+        assert judge.item_id is not None
+        item_id, ended = judge.item_id, judge.ended
+        judge.close()
+        self._hold(False, now)
+        held, answer = self._held, self._held_response
+        self._held, self._held_response = [], ""
+        if verdict is not Verdict.INTERRUPTION:
+            self._turns.speech_started()  # no turn: nothing is to be measured from its end
+            self._session.dismiss(item_id, now)
+            return [SoundDismissed(item_id, verdict.value, self._silent_ms)]
+        happened = [*self._cut_off(now, by_server=True, turn_over=ended, answer=answer), CallerBegan()]
+        if ended:
+            happened.append(CallerEnded())
+        else:
+            self._turns.speech_started()
+        for event, arrived in held:
+            happened += self.handle(event, arrived)
+        return happened
+
+    def _hold(self, hold: bool, now: float) -> None:
+        if hold and not self._playout.paused:
+            self._silent_since = now
+        elif self._playout.paused and not hold:
+            self._silent_ms += 1000 * (now - self._silent_since)
+        self._playout.paused = hold
 
     def _end_item(self, item_id: str) -> None:
         self._playout.push(item_id, self._codec.end_item())
@@ -142,15 +314,37 @@ class Conversation:
         last_loud = self._uplink.last_loud_ms
         return self._uplink.wall_time(audio_end_ms if last_loud is None else last_loud)
 
-    def _cut_off(self, now: float, *, by_server: bool) -> Iterator[Happening]:
+    @property
+    def _last_words(self) -> bool:
+        """The reply is about to end."""
+        over = self._session.gate.active in (None, self._held_response)
+        return over and self._playout.pending_ms <= ANSWER_LEFT_MS
+
+    def _cut_off(
+        self, now: float, *, by_server: bool, turn_over: bool = False, answer: str = ""
+    ) -> Iterator[Happening]:
         cleared = self._playout.clear()
         self._codec.end_item()
         # An item of which nothing was heard is cut at 0, so that the model does not think it said it. One that
         # was heard to its end stays whole.
-        heard = [Heard(c.item_id, c.sent_ms) for c in cleared if not (c.finished and c.sent_ms >= c.pushed_ms)]
-        (self._session.interrupt if by_server else self._session.cancel)(heard, now)
+        cut = [c for c in cleared if not (c.finished and c.sent_ms >= c.pushed_ms)]
+        heard = [Heard(c.item_id, c.sent_ms) for c in cut if c.item_id != OPENING and not c.item_id.startswith(PHRASE)]
+        if by_server:
+            self._session.interrupt(heard, now, turn_over=turn_over, answer=answer)
+        else:
+            self._session.cancel(heard, now)
+        for c in cut:
+            if c.item_id == OPENING:
+                self._opening_cut(c)
         for c in cleared:
-            yield Interrupted(c.item_id, c.sent_ms, c.pushed_ms - c.sent_ms)
+            if not c.item_id.startswith(PHRASE):
+                yield Interrupted(c.item_id, c.sent_ms, c.pushed_ms - c.sent_ms)
+
+    def _opening_cut(self, cut: Cleared) -> None:
+        """The model believes that it said all of the opening: let it know how far the caller heard it."""
+        self._session.forget(OPENING)
+        if heard := heard_words(self._opening, cut.sent_ms / cut.pushed_ms):
+            self._session.add_said(_OPENING_HEARD, heard)
 
     def _response_ended(self, event: rt.ResponseEnded) -> Iterator[Happening]:
         if self._session.gate.active is None:
@@ -160,3 +354,16 @@ class Conversation:
             yield ToolsCalled(event.tool_calls)
         if event.status in ("failed", "incomplete"):
             yield ResponseFailed(event.status, event.reason, event.message)
+
+
+def heard_words(text: str, part: float) -> str:
+    """The words of a text that had begun after this part (0 to 1) of its audio, as far as their lengths tell."""
+    words = text.split()
+    spoken = part * sum(len(word) + 1 for word in words)
+    heard: list[str] = []
+    for word in words:
+        if spoken <= 0:
+            break
+        heard.append(word)
+        spoken -= len(word) + 1
+    return " ".join(heard) if len(heard) == len(words) or not heard else " ".join(heard) + " ..."

@@ -89,6 +89,8 @@ class CallerTranscribed:
 @dataclass(frozen=True, slots=True)
 class ResponseStarted:
     response_id: str
+    answers: str | None = None
+    """The item of the caller's turn that the model answers; None: it was asked for otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class AudioArrived:
 
     item_id: str
     audio: bytes
+    response_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ class AudioEnded:
     """No more audio will come for the item."""
 
     item_id: str
+    response_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,7 @@ class AgentTranscribed:
 
     item_id: str
     text: str
+    response_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,11 @@ class ResponseGate:
         """What ``take`` returned was sent, in this event."""
         self._asked_in = event_id
 
+    @property
+    def in_flight(self) -> bool:
+        """A response was asked for that has not begun."""
+        return self._in_flight
+
     def asked_in(self, event_id: str | None) -> bool:
         """Whether this event asked for a response whose fate is open, wanted still or not."""
         return (self._in_flight or self._asked is not None) and event_id == self._asked_in

@@ -17,6 +17,7 @@ from typing import Any
 
 from ariagent.realtime import events as ev
 from ariagent.realtime import faults
+from ariagent.realtime.answers import Answers
 from ariagent.realtime.fields import LARGEST, MalformedError, mapping, number, text, usage
 from ariagent.realtime.gate import ResponseGate
 from ariagent.realtime.patience import Patience, Verdict
@@ -58,12 +59,14 @@ class RealtimeSession:
         self._out: list[bytes] = []
         self._ids = 0
         self._last_error: ev.RequestRefused | None = None
+        self._answers = Answers()
         self._truncations = Truncations()
         self._patience = Patience(profile.stall_timeout_s)
         self._calls: dict[str, list[ev.ToolCall]] = {}
         self._muted: dict[str, None] = {}
         self._failures = 0  # responses that failed one after another
         self._unwanted = False  # the response that we asked for and that has not begun
+        self._raced = False  # the server could not answer the caller's turn by itself
         self._handlers: dict[str, Callable[[dict[str, Any], float], Iterable[ev.Event]]] = {
             "session.created": self._on_created,
             "session.updated": self._on_updated,
@@ -78,6 +81,7 @@ class RealtimeSession:
             "response.output_audio.delta": self._on_audio,
             "response.output_audio.done": self._on_audio_done,
             "response.output_audio_transcript.done": self._on_agent_transcript,
+            "response.output_item.added": self._on_item_added,
             "response.output_item.done": self._on_item_done,
             "response.done": self._on_response_done,
         }
@@ -107,24 +111,67 @@ class RealtimeSession:
         content = [{"type": "input_text", "text": text}]
         self._send({"type": "conversation.item.create", "item": {"type": "message", "role": role, "content": content}})
 
+    def add_said(self, item_id: str, text: str) -> None:
+        """Have the model believe that it began the conversation with this text."""
+        content = [{"type": "output_text", "text": text}]
+        item = {"id": item_id, "type": "message", "role": "assistant", "content": content}
+        self._send({"type": "conversation.item.create", "previous_item_id": "root", "item": item})
+
+    def forget(self, item_id: str) -> None:
+        """Have the model forget an item."""
+        self._send({"type": "conversation.item.delete", "item_id": item_id})
+
+    def dismiss(self, item_id: str, now: float) -> None:
+        """The caller's turn with this item, which may not have ended yet, was none: cough, noise, a hum of agreement.
+
+        The model forgets it, and what it answers to it, or will.
+        """
+        awaited = self._answers.awaits(item_id)
+        committed, response_id = self._answers.dismiss(item_id)
+        if committed:
+            self.forget(item_id)
+        if awaited:
+            self._answer_not_wanted()
+        if response_id is not None:
+            self._discard(response_id)
+        self._pump(now)
+
+    def _answer_not_wanted(self) -> None:
+        self._patience.answer_waived()
+        if self._raced:
+            # The server could not answer because something else was running, and we would have asked it to.
+            self._raced = False
+            self.gate.withdraw()
+
+    def _discard(self, response_id: str) -> None:
+        self._mute(response_id)
+        if self.gate.active == response_id:
+            self._send({"type": "response.cancel", "response_id": response_id})
+            return  # its items go when it is done
+        for item_id in self._answers.items(response_id):
+            self.forget(item_id)
+
     def answer_tool(self, call_id: str, output: str) -> None:
         """Give the model the result of one of its function calls."""
         item = {"type": "function_call_output", "call_id": call_id, "output": output}
         self._send({"type": "conversation.item.create", "item": item})
 
-    def interrupt(self, heard: Iterable[Heard], now: float) -> None:
+    def interrupt(self, heard: Iterable[Heard], now: float, *, turn_over: bool = False, answer: str = "") -> None:
         """The caller interrupted: nothing more of the running response is wanted, and of what was
         generated only ``heard`` was heard.
 
-        The server cancels by itself where the session says so; a cancel from us would be an error then.
+        The server cancels by itself where the session says so; a cancel from us would be an error then. With
+        ``turn_over`` the caller's turn has ended already: what is wanted, or runs as ``answer``, answers it and stays.
         """
-        self._unwanted = self.gate.withdraw()
-        if self._unwanted:
-            self._patience.settled()
-        if self.gate.active is not None:
-            self._mute(self.gate.active)
+        if not turn_over:
+            self._unwanted = self.gate.withdraw()
+            if self._unwanted:
+                self._patience.settled()
+        active = self.gate.active
+        if active is not None and active != answer:
+            self._mute(active)
             if not self.profile.server_interrupts:
-                self._send({"type": "response.cancel", "response_id": self.gate.active})
+                self._send({"type": "response.cancel", "response_id": active})
         for item in heard:
             # Whole milliseconds, rounded down: past the end of the item is an error.
             self._truncate(item.item_id, int(item.heard_ms))
@@ -262,6 +309,7 @@ class RealtimeSession:
         event_id = error.get("event_id")
         event_id = event_id if isinstance(event_id, str) else None
         if refused.code == "conversation_already_has_active_response":
+            self._raced = event_id is None and self._patience.owes_answer
             self.gate.raced(now, event_id, answer_owed=self._patience.owes_answer)
         elif self.state is State.CONFIGURING:
             # A rejected session.update is discarded whole: going on would mean talking as somebody else.
@@ -295,13 +343,21 @@ class RealtimeSession:
 
     def _on_committed(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         self._unwanted = False  # what begins from now on answers this turn
+        self._raced = False
+        item_id = text(message, "item_id")
+        previous = message.get("previous_item_id")
+        ended = ev.CallerTurnEnded(item_id, previous if isinstance(previous, str) else None)
+        if self._answers.turn_ended(item_id):
+            self.forget(item_id)
+            if self.profile.server_answers:
+                self.gate.turn_ended(now)
+            return (ended,)
         if self.profile.server_answers:
             self.gate.turn_ended(now)
             self._patience.answer_owed(now)
         else:
             self.gate.request({})
-        previous = message.get("previous_item_id")
-        return (ev.CallerTurnEnded(text(message, "item_id"), previous if isinstance(previous, str) else None),)
+        return (ended,)
 
     def _on_transcribed(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         return (ev.CallerTranscribed(text(message, "item_id"), text(message, "transcript")),)
@@ -319,24 +375,37 @@ class RealtimeSession:
         response_id = text(response, "id")
         if response.get("conversation_id", "") is None:
             return ()  # out of band: it does not write to the conversation
+        asked = self.gate.in_flight and self.profile.server_answers and not self._raced
+        answers = self._answers.response_started(response_id, asked_otherwise=asked)
+        self._raced = False
         self.gate.started(response_id)
         self._patience.response_owed(now)
-        if self._unwanted:
+        if self._answers.discarded(response_id):
+            self._discard(response_id)
+        elif self._unwanted:
             self._unwanted = False
             self._mute(response_id)
             self._send({"type": "response.cancel", "response_id": response_id})
-        return (ev.ResponseStarted(response_id),)
+        return (ev.ResponseStarted(response_id, answers),)
 
     def _on_audio(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        if text(message, "response_id") in self._muted:
+        response_id = text(message, "response_id")
+        if response_id in self._muted:
             return ()
-        return (ev.AudioArrived(text(message, "item_id"), base64.b64decode(text(message, "delta"), validate=True)),)
+        audio = base64.b64decode(text(message, "delta"), validate=True)
+        return (ev.AudioArrived(text(message, "item_id"), audio, response_id),)
 
     def _on_audio_done(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        return (ev.AudioEnded(text(message, "item_id")),)
+        return (ev.AudioEnded(text(message, "item_id"), _response_of(message)),)
 
     def _on_agent_transcript(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        return (ev.AgentTranscribed(text(message, "item_id"), text(message, "transcript")),)
+        if (response_id := _response_of(message)) and self._answers.discarded(response_id):
+            return ()
+        return (ev.AgentTranscribed(text(message, "item_id"), text(message, "transcript"), response_id),)
+
+    def _on_item_added(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
+        self._answers.item_added(text(message, "response_id"), text(mapping(message, "item"), "id"))
+        return ()
 
     def _on_item_done(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         item = mapping(message, "item")
@@ -354,7 +423,11 @@ class RealtimeSession:
         # hang-up; but each wants exactly one answer.
         calls = self._calls.pop(response_id, [])
         muted = response_id in self._muted
-        if status != "completed" or muted:
+        if self._answers.discarded(response_id):
+            for item_id in self._answers.items(response_id):
+                self.forget(item_id)
+            calls = []
+        elif status != "completed" or muted:
             for call in calls:
                 self.answer_tool(call.call_id, '{"error": "the caller interrupted; this was not done"}')
             calls = []
@@ -379,3 +452,9 @@ class RealtimeSession:
         if self.gate.active is None:
             self._patience.settled()
         return (ended, *failed)
+
+
+def _response_of(message: dict[str, Any]) -> str:
+    """The response that an event belongs to; some servers leave it out."""
+    response_id = message.get("response_id")
+    return response_id if isinstance(response_id, str) else ""

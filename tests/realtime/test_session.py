@@ -139,10 +139,10 @@ def test_a_whole_turn_in_the_order_of_the_wire(peer: Any) -> None:
         ev.SpeechStarted("item_u", 1200.0),
         ev.SpeechStopped("item_u", 3400.0),
         ev.CallerTurnEnded("item_u", "item_0"),
-        ev.ResponseStarted("resp_1"),
-        ev.AudioArrived("item_a", PCM),
-        ev.AudioArrived("item_a", PCM[:10]),
-        ev.AudioEnded("item_a"),
+        ev.ResponseStarted("resp_1", "item_u"),
+        ev.AudioArrived("item_a", PCM, "resp_1"),
+        ev.AudioArrived("item_a", PCM[:10], "resp_1"),
+        ev.AudioEnded("item_a", "resp_1"),
         ev.AgentTranscribed("item_a", "Good morning."),
         ev.ResponseEnded("resp_1", "completed", "", "", usage),
         ev.CallerTranscribed("item_u", "Good morning"),
@@ -555,7 +555,7 @@ class TestInterruption:
         peer.session.interrupt([], 0.0)
         peer.ends_response(status="cancelled")
         peer.starts_response("resp_2")
-        assert peer.speaks(PCM, "item_b", "resp_2") == [ev.AudioArrived("item_b", PCM)]
+        assert peer.speaks(PCM, "item_b", "resp_2") == [ev.AudioArrived("item_b", PCM, "resp_2")]
 
     @pytest.mark.parametrize("way", ["interrupt", "cancel"])
     @pytest.mark.parametrize("server_interrupts", [True, False])
@@ -575,7 +575,7 @@ class TestInterruption:
         assert peer.hears() == []
         peer.starts_response("next")
         assert peer.hears() == []
-        assert peer.speaks(PCM, "item_b", "next") == [ev.AudioArrived("item_b", PCM)]
+        assert peer.speaks(PCM, "item_b", "next") == [ev.AudioArrived("item_b", PCM, "next")]
 
     def test_a_digit_into_a_response_on_its_way_is_answered_after_it(self, peer: Any) -> None:
         peer.session.request_response(0.0, "Say hello")
@@ -589,7 +589,7 @@ class TestInterruption:
         (create,) = peer.hears()
         assert create["response"] == {}
         peer.starts_response("answer")
-        assert peer.speaks(PCM, "item_b", "answer") == [ev.AudioArrived("item_b", PCM)]
+        assert peer.speaks(PCM, "item_b", "answer") == [ev.AudioArrived("item_b", PCM, "answer")]
         assert peer.hears() == []
 
     @pytest.mark.parametrize("code", ["conversation_already_has_active_response", "rate_limit_exceeded"])
@@ -603,7 +603,7 @@ class TestInterruption:
         peer.says("input_audio_buffer.committed", previous_item_id=None, item_id="u")
         peer.starts_response("answer")
         assert peer.hears() == []
-        assert peer.speaks(PCM, "item_b", "answer") == [ev.AudioArrived("item_b", PCM)]
+        assert peer.speaks(PCM, "item_b", "answer") == [ev.AudioArrived("item_b", PCM, "answer")]
 
     def test_a_refusal_of_one_on_its_way_opens_the_way_for_the_next(self, peer: Any) -> None:
         peer.session.request_response(0.0, "Say hello")
@@ -614,7 +614,7 @@ class TestInterruption:
         assert peer.hears_types() == ["response.create"]
         peer.starts_response("answer")
         assert peer.hears() == []
-        assert peer.speaks(PCM, "item_b", "answer") == [ev.AudioArrived("item_b", PCM)]
+        assert peer.speaks(PCM, "item_b", "answer") == [ev.AudioArrived("item_b", PCM, "answer")]
 
     def test_nor_does_it_cut_off_what_the_server_says_next(self, peer: Any) -> None:
         peer.session.request_response(0.0, "Say hello")
@@ -636,7 +636,7 @@ class TestInterruption:
         assert peer.hears_types() == ["response.create"]
         peer.starts_response("answer")
         assert peer.hears() == []
-        assert peer.speaks(PCM, "item_b", "answer") == [ev.AudioArrived("item_b", PCM)]
+        assert peer.speaks(PCM, "item_b", "answer") == [ev.AudioArrived("item_b", PCM, "answer")]
 
     def test_one_on_its_way_that_never_begins_does_not_cost_the_caller_their_answer(self, peer: Any) -> None:
         peer.session.request_response(0.0, "Say hello")
@@ -645,7 +645,7 @@ class TestInterruption:
         peer.says("input_audio_buffer.committed", previous_item_id=None, item_id="u")
         peer.starts_response("answer")
         assert peer.hears() == []
-        assert peer.speaks(PCM, "item_b", "answer") == [ev.AudioArrived("item_b", PCM)]
+        assert peer.speaks(PCM, "item_b", "answer") == [ev.AudioArrived("item_b", PCM, "answer")]
 
     def test_a_wanted_response_is_no_longer_wanted(self, make_peer: MakePeer) -> None:
         peer = make_peer(AgentSettings(turn_detection=ServerVad(interrupt_response=True))).ready()
@@ -856,7 +856,7 @@ class TestMalformed:
     @pytest.mark.parametrize("encoding", ["pcm", "pcmu", "pcma"])
     def test_an_odd_number_of_bytes_is_passed_on(self, make_peer: MakePeer, encoding: str) -> None:
         peer = make_peer(encoding=encoding).ready()
-        assert peer.speaks(b"odd") == [ev.AudioArrived("item_a", b"odd")]
+        assert peer.speaks(b"odd") == [ev.AudioArrived("item_a", b"odd", "resp_1")]
 
     @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 400, "true", '"7"', "null"])
     @pytest.mark.parametrize(

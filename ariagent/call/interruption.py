@@ -1,0 +1,199 @@
+"""Whether a sound in the middle of a reply is the caller interrupting. CORE.
+
+The model's server takes many a sound for speech: a cough, "uh-huh", the phone's echo, people talking in the background.
+The agent falls silent at once all the same, as if it were an interruption, and the sound is judged while it lasts: by
+its level beside the caller's own and the background's, by its length, and if it is short by its words. Positions are
+milliseconds of the uplink, times monotonic seconds.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+from ariagent.audio.uplink import LOUD_BLOCK_MS, Uplink
+from ariagent.config.agents import InterruptionSettings
+
+Levels = npt.NDArray[np.floating]
+
+BACKGROUND_MS = 8_000
+ABOVE_BACKGROUND_DB = 10.0
+LEAST_DBFS = -45.0
+"""Quieter sounds are nobody's who speaks into a telephone."""
+SMOOTH_MS = 60
+RECENT_MS = 1_500
+"""Only what is loud within this time adds up: a background that is loud now and then is no speech."""
+QUIET_MS = 300
+"""So much silence ends a short sound."""
+LONGEST_PAUSE_S = 1.2
+"""Then the reply goes on although the sound is not judged yet."""
+WORDS_WAIT_S = 2.5
+WORDS_LEAST_MS = 120
+"""Of loud sound; words that were made out of less were not said by the caller."""
+UNHEARD_LEAST_MS = 350
+"""Of loud sound that nobody could put into words, to be taken for speech all the same."""
+
+AGREEMENT = {
+    "en": "uh-huh uhuh mm-hmm mhm mhmm mm hm hmm huh aha ah oh yeah yes yep ok okay right sure good fine i see got it",
+    "es": "aja ah eh mm mhm hm si ya vale bueno claro bien ok okay de acuerdo entiendo",
+    "de": "aha ah mhm hm hmm mm ja jo genau okay ok gut richtig klar ach so verstehe",
+    "fr": "ah hm mhm mm oui ouais ok okay d'accord bien voila je vois",
+    "it": "ah eh mm mhm hm si ok okay va bene certo bene giusto capisco",
+    "pt": "ah hm mhm mm sim ok okay certo claro bem entendo ta",
+    "nl": "aha ah mhm hm mm ja jo oke okay ok goed precies juist ik snap het",
+}
+"""Words by which listeners say that they listen."""
+
+
+class Verdict(Enum):
+    OPEN = "open"
+    INTERRUPTION = "interruption"
+    AGREEMENT = "agreement"
+    """The caller said that they listen."""
+    NOISE = "noise"
+
+
+@dataclass(slots=True)
+class _Sound:
+    item_id: str
+    start_ms: float
+    threshold_db: float
+    paused_at: float | None = None
+    resumed: bool = False
+    most_ms: float = 0.0
+    """The most that was loud within RECENT_MS."""
+    ended_at: float | None = None
+    words: str | None = None
+    transcribed: bool = False
+
+
+@dataclass(slots=True)
+class Judge:
+    """Judges one sound at a time. ``holds``: the agent is to be silent meanwhile."""
+
+    settings: InterruptionSettings
+    uplink: Uplink
+    language: str = "en"
+    transcribes: bool = True
+    """The words of a short sound will be told."""
+    _usual_db: float | None = None
+    _sound: _Sound | None = field(default=None, init=False)
+
+    @property
+    def item_id(self) -> str | None:
+        """The turn that is being judged."""
+        return self._sound.item_id if self._sound else None
+
+    @property
+    def ended(self) -> bool:
+        """The turn that is being judged is over."""
+        return self._sound is not None and self._sound.ended_at is not None
+
+    @property
+    def holds(self) -> bool:
+        sound = self._sound
+        return sound is not None and sound.paused_at is not None and not sound.resumed
+
+    def turn_ended(self, start_ms: float) -> None:
+        """The caller spoke from there to now while the agent was silent: that is how loud they are."""
+        levels = _smooth(self.uplink.levels(max(start_ms, self.uplink.appended_ms - BACKGROUND_MS)))
+        voiced = levels[levels > max(LEAST_DBFS, self._background_db() + ABOVE_BACKGROUND_DB / 2)]
+        if voiced.size < 20:
+            return
+        level = float(np.median(voiced))
+        self._usual_db = level if self._usual_db is None else (self._usual_db + level) / 2
+
+    def sound_began(self, item_id: str, start_ms: float, now: float) -> None:
+        """The server took something for speech while the agent was being heard."""
+        threshold = max(LEAST_DBFS, self._background_db(before_ms=start_ms) + ABOVE_BACKGROUND_DB)
+        if self._usual_db is not None:
+            # Never so high that the caller's own voice would not pass.
+            threshold = max(min(threshold, self._usual_db - 3), self._usual_db - self.settings.level_db)
+        self._sound = _Sound(item_id, start_ms, threshold)
+        # Before anything is smoothed or counted: in a true interruption every millisecond of ours is heard.
+        levels = self.uplink.levels(self.uplink.appended_ms - QUIET_MS)
+        if levels.size and levels.max() >= threshold:
+            self._sound.paused_at = now
+
+    def sound_ended(self, item_id: str, now: float) -> None:
+        if self._sound is not None and self._sound.item_id == item_id:
+            self._sound.ended_at = now
+
+    def said(self, item_id: str, words: str | None) -> None:
+        """What the server made of the turn; None: nothing."""
+        if self._sound is not None and self._sound.item_id == item_id:
+            self._sound.words, self._sound.transcribed = words, True
+
+    def close(self) -> None:
+        """The sound is judged, or matters no longer."""
+        self._sound = None
+
+    def judge(self, now: float) -> Verdict:
+        """To be asked about every 20 ms while there is a sound."""
+        sound = self._sound
+        if sound is None:
+            return Verdict.OPEN
+        loud_ms, quiet_ms = self._loud(sound)
+        sound.most_ms = max(sound.most_ms, loud_ms)
+        if sound.paused_at is None and loud_ms >= SMOOTH_MS:
+            sound.paused_at = now
+        if loud_ms >= self.settings.speech_ms:
+            return Verdict.INTERRUPTION
+        if self.holds and sound.paused_at is not None:
+            sound.resumed = quiet_ms >= QUIET_MS or now - sound.paused_at >= LONGEST_PAUSE_S
+        return self._by_words(sound, now)
+
+    def _by_words(self, sound: _Sound, now: float) -> Verdict:
+        if sound.ended_at is None and not sound.transcribed:
+            return Verdict.OPEN
+        if sound.transcribed and sound.words is not None:
+            spoken = _spoken(sound.words)
+            if not spoken or sound.most_ms < WORDS_LEAST_MS:
+                return Verdict.NOISE
+            return Verdict.AGREEMENT if self._agrees(spoken) else Verdict.INTERRUPTION
+        waited = sound.ended_at is not None and now - sound.ended_at >= WORDS_WAIT_S
+        if self.transcribes and not sound.transcribed and not waited:
+            return Verdict.OPEN
+        return Verdict.INTERRUPTION if sound.most_ms >= UNHEARD_LEAST_MS else Verdict.NOISE
+
+    def _agrees(self, spoken: str) -> bool:
+        given = self.settings.agreement
+        known = " ".join(given) if given is not None else AGREEMENT.get(self.language[:2], AGREEMENT["en"])
+        words = set(_spoken(known).split())
+        return len(spoken.split()) <= 4 and set(spoken.split()) <= words
+
+    def _loud(self, sound: _Sound) -> tuple[float, float]:
+        """How much of the sound was loud lately, and for how long it has not been."""
+        since = max(sound.start_ms, self.uplink.appended_ms - RECENT_MS)
+        levels = _smooth(self.uplink.levels(since))
+        loud = np.flatnonzero(levels >= sound.threshold_db)
+        if not loud.size:
+            return 0.0, self.uplink.appended_ms - since
+        return float(loud.size * LOUD_BLOCK_MS), float((len(levels) - 1 - loud[-1]) * LOUD_BLOCK_MS)
+
+    def _background_db(self, before_ms: float | None = None) -> float:
+        end = self.uplink.appended_ms if before_ms is None else before_ms
+        levels = self.uplink.levels(end - BACKGROUND_MS)
+        n = int((self.uplink.appended_ms - end) / LOUD_BLOCK_MS)
+        levels = levels[: max(0, len(levels) - n)]
+        return float(np.percentile(levels, 30)) if levels.size >= 20 else LEAST_DBFS - ABOVE_BACKGROUND_DB
+
+
+def _smooth(levels: Levels) -> Levels:
+    """Running mean of the power over SMOOTH_MS."""
+    n = SMOOTH_MS // LOUD_BLOCK_MS
+    if levels.size < n:
+        return levels
+    power = np.convolve(10 ** (levels / 10), np.full(n, 1 / n), "valid")
+    smooth: Levels = 10 * np.log10(power)
+    return smooth
+
+
+def _spoken(words: str) -> str:
+    """Lower case without accents and signs."""
+    plain = unicodedata.normalize("NFKD", words.casefold())
+    plain = "".join(c for c in plain if not unicodedata.combining(c))
+    return " ".join(re.findall(r"[^\W_]+(?:['-][^\W_]+)*", plain))
