@@ -12,7 +12,7 @@ def check_settings(settings: Settings, source: str) -> list[Result]:
     """``source`` names where they come from."""
     agents = settings.agents
     number = f"{len(agents)} agent{'s' if len(agents) > 1 else ''} ({', '.join(agents)})"
-    return [ok(NAME, f"{source}: {number}"), *_peers(settings), *_agents(settings), *_routes(settings)]
+    return [ok(NAME, f"{source}: {number}"), *_peers(settings), *_agents(settings)]
 
 
 def _peers(settings: Settings) -> list[Result]:
@@ -43,18 +43,4 @@ def _agents(settings: Settings) -> list[Result]:
         if agent.opening_in(agent.language) is None:
             found = f"agents.{name} has no opening: callers are not told that they talk to a machine"
             results.append(warning(NAME, found, "Many countries' laws want it: set agents.NAME.opening"))
-        elif isinstance(agent.opening, dict) and agent.language not in agent.opening:
-            found = f"agents.{name}.opening has no text in its language ({agent.language})"
-            results.append(warning(NAME, found, f"Add {agent.language} to it"))
-        for server in agent.mcp:
-            if server not in settings.mcp_servers:
-                results.append(failed(NAME, f"agents.{name}.mcp: there is no {server}", "Add it to mcp_servers"))
     return results
-
-
-def _routes(settings: Settings) -> list[Result]:
-    return [
-        failed(NAME, f"routes: there is no agent {route.agent}", f"Known: {', '.join(settings.agents)}")
-        for route in settings.routes
-        if route.agent not in settings.agents
-    ]

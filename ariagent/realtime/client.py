@@ -150,6 +150,15 @@ class RealtimeClient:
         connection.transport.write(self._framer.frame(self.session.audio_message(audio)))
         return True
 
+    async def round_trip_s(self) -> float:
+        """Seconds from a ping to its answer. Raises ConnectionError when there is no connection, or none any more."""
+        if self._connection is None:
+            raise ConnectionError("there is no connection to the model")
+        try:
+            return await (await self._connection.ping())
+        except ConnectionClosed:
+            raise ConnectionError("the connection to the model is closed") from None
+
     def flush(self) -> None:
         """Send what the session wants to say, and re-arm its timer. Call after using ``session``."""
         connection = self._connection

@@ -1,0 +1,194 @@
+"""The model: its name, port and TLS, the key, a session for every agent, and the round trip to it."""
+
+import asyncio
+import json
+import statistics
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from ariagent.call.tools import DECLARATIONS
+from ariagent.check import reach
+from ariagent.check.asterisk import Say
+from ariagent.check.report import Result, failed, ok, skipped, warning
+from ariagent.config import Settings
+from ariagent.errors import ConfigurationError
+from ariagent.realtime.client import RealtimeClient
+from ariagent.realtime.events import Event, Fault, SessionFailed, SessionReady
+from ariagent.realtime.profile import SessionProfile
+from ariagent.tools.toolbox import Toolbox
+
+PINGS = 5
+PINGS_LIMIT_S = 10.0
+SLOW_ROUND_TRIP_MS = 150.0
+"""Noticed by callers: it is part of the pause before every answer, once at least."""
+LIMITS_S = 2.0
+"""Beyond the client's own limits; they should always come first."""
+CONNECTION, SESSIONS, ROUND_TRIP = "model connection", "model sessions", "model round trip"
+
+
+@dataclass(slots=True)
+class Conversation:
+    """A session that is ready, and what it reports from then on."""
+
+    client: RealtimeClient
+    events: "asyncio.Queue[Event]"
+    ready_ms: float
+
+
+class SessionRefusedError(Exception):
+    """The session did not become ready."""
+
+    def __init__(self, failure: SessionFailed) -> None:
+        super().__init__(failure.cause)
+        self.failure = failure
+
+
+async def check_model(settings: Settings, say: Say) -> bool:
+    """Say whether the model can be used by every agent; True when by all of them."""
+    if not await _connection(settings, say):
+        say(skipped(SESSIONS, "a connection to the model"))
+        say(skipped(ROUND_TRIP, "a connection to the model"))
+        return False
+    return await _sessions(settings, say)
+
+
+async def _connection(settings: Settings, say: Say) -> bool:
+    realtime = settings.realtime
+    parts = urlsplit(realtime.url)
+    host, tls = parts.hostname or "", parts.scheme == "wss"
+    proxy = _proxy(host, tls)
+    aim, port = proxy or (host, parts.port or (443 if tls else 80))
+    through = f" through the proxy {aim}:{port}" if proxy else ""
+    try:
+        began = time.monotonic()
+        addresses = await reach.resolve(aim, realtime.connect_timeout_s)
+        resolve_ms = 1000 * (time.monotonic() - began)
+        # Behind a proxy TLS begins later, and the session tells whether it works.
+        tls_name = host if tls and not proxy else None
+        connected = await reach.connect_any(addresses, port, tls_name, realtime.connect_timeout_s)
+    except reach.UnreachableError as error:
+        remedy = "Check the proxy in the environment" if proxy else "Check realtime.url, name service, firewall, proxy"
+        say(failed(CONNECTION, f"{host}{through}: {error}", remedy))
+        return False
+    found = f"{host}{through}: name in {resolve_ms:.0f} ms, {connected}"
+    figures = {"resolve_ms": round(resolve_ms, 1), "connect_ms": round(connected.connect_ms, 1)}
+    if connected.tls_ms is not None:
+        figures["tls_ms"] = round(connected.tls_ms, 1)
+    say(ok(CONNECTION, found, **figures))
+    return True
+
+
+def _proxy(host: str, tls: bool) -> tuple[str, int] | None:
+    """The proxy that the WebSocket library takes from the environment, if any."""
+    if proxy_bypass(host):
+        return None
+    proxies = getproxies()
+    for kind in ("wss" if tls else "ws", "socks", "https", "http") if not tls else ("wss", "socks", "https"):
+        if kind in proxies:
+            parts = urlsplit(proxies[kind])
+            default = 1080 if parts.scheme.startswith("socks") else 443 if parts.scheme == "https" else 80
+            return (parts.hostname or host, parts.port or default)
+    return None
+
+
+async def _sessions(settings: Settings, say: Say) -> bool:
+    profiles = _profiles(settings)
+    usable, measured = len(profiles) > 0, False
+    refused: SessionFailed | None = None
+    for names, profile in profiles:
+        name = "agent " + ", ".join(names)
+        if refused is not None:
+            say(skipped(name, "a model that accepts the key" if refused.fault is Fault.CREDENTIALS else "the model"))
+            continue
+        try:
+            async with conversing(settings, profile) as talk:
+                say(ok(name, _accepted(profile, talk.ready_ms), ready_ms=round(talk.ready_ms, 1)))
+                if not measured:
+                    measured = True
+                    say(await _round_trip(talk.client))
+        except SessionRefusedError as error:
+            usable = False
+            failure = error.failure
+            say(failed(name, failure.cause, failure.remedy))
+            if failure.fault in (Fault.CREDENTIALS, Fault.NETWORK, Fault.LIMIT):
+                refused = failure
+    if not measured:
+        say(skipped(ROUND_TRIP, "a session"))
+    return usable
+
+
+def _profiles(settings: Settings) -> list[tuple[list[str], SessionProfile]]:
+    """A profile for each agent; agents whose sessions do not differ (but for what they are told) share one."""
+    try:
+        toolbox = Toolbox(settings)
+    except ConfigurationError:
+        toolbox = None  # the check of the tools says why
+    found: dict[str, tuple[list[str], SessionProfile]] = {}
+    for name, agent in settings.agents.items():
+        own = tuple(tool for tool in DECLARATIONS if tool["name"] in agent.builtin_tools)
+        tools = (*own, *(toolbox.declarations(name) if toolbox is not None else ()))
+        profile = SessionProfile.of(agent, settings.realtime, tools)
+        told: dict[str, Any] = {**profile.session(), "model": profile.model}
+        key = json.dumps(told, sort_keys=True, default=str)
+        found.setdefault(key, ([], profile))[0].append(name)
+    return list(found.values())
+
+
+def _accepted(profile: SessionProfile, ready_ms: float) -> str:
+    agent = profile.agent
+    tools = f"{len(profile.tools)} tool{'' if len(profile.tools) == 1 else 's'}"
+    return (
+        f"{profile.model} accepted key and session in {ready_ms:.0f} ms: voice {agent.voice}, {tools}, "
+        f"{agent.turn_detection.type}, {profile.encoding}"
+    )
+
+
+async def _round_trip(client: RealtimeClient) -> Result:
+    try:
+        async with asyncio.timeout(PINGS_LIMIT_S):
+            times_ms = [1000 * await client.round_trip_s() for _ in range(PINGS)]
+    except (ConnectionError, TimeoutError) as error:
+        return failed(ROUND_TRIP, f"the model answers no ping: {str(error) or 'timed out'}", "Look at the network")
+    median = statistics.median(times_ms)
+    found = f"{median:.1f} ms (median of {PINGS}; worst {max(times_ms):.1f} ms)"
+    figures = {"median_ms": round(median, 2), "worst_ms": round(max(times_ms), 2)}
+    if median > SLOW_ROUND_TRIP_MS:
+        return warning(
+            ROUND_TRIP, found, "Every answer waits that long; run the service nearer to the model", **figures
+        )
+    return ok(ROUND_TRIP, found, **figures)
+
+
+@asynccontextmanager
+async def conversing(settings: Settings, profile: SessionProfile) -> AsyncIterator[Conversation]:
+    """A session of this profile, ready; closed afterwards. Raises SessionRefusedError."""
+    events: asyncio.Queue[Event] = asyncio.Queue()
+    client = RealtimeClient(settings.realtime, profile, events.put_nowait)
+    began = time.monotonic()
+    running = asyncio.ensure_future(client.run())
+    try:
+        await _ready(events, settings.realtime.connect_timeout_s)
+        yield Conversation(client, events, 1000 * (time.monotonic() - began))
+    finally:
+        await client.close()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def _ready(events: "asyncio.Queue[Event]", limit_s: float) -> None:
+    try:
+        async with asyncio.timeout(limit_s + LIMITS_S):
+            while True:
+                match await events.get():
+                    case SessionReady():
+                        return
+                    case SessionFailed() as failure:
+                        raise SessionRefusedError(failure)
+    except TimeoutError:
+        failure = SessionFailed(Fault.SERVER, f"the session was not ready within {limit_s:g} s", "Try again later")
+        raise SessionRefusedError(failure) from None

@@ -1,0 +1,103 @@
+"""The site's tools: whether their hosts may be and can be reached. No request is made to them."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from ariagent.check import reach
+from ariagent.check.asterisk import Say
+from ariagent.check.report import Result, failed, ok, warning
+from ariagent.config import HttpRequestSettings, Settings
+from ariagent.errors import ConfigurationError
+from ariagent.tools import plugins
+from ariagent.tools.addresses import address_allowed, host_allowed
+
+LIMIT_S = 8.0
+"""For a name or a connection; a tool's own time limit if that is less."""
+
+
+async def check_tools(settings: Settings, say: Say) -> None:
+    """Say what each tool, lookup and MCP server looks like from here."""
+    for name, request in _requests(settings):
+        say(await _reachable(name, request, settings))
+    for result in _plugins(settings):
+        say(result)
+    for label, server in settings.mcp_servers.items():
+        if any(label in agent.mcp for agent in settings.agents.values()):
+            say(judge_mcp(label, server.url))
+        else:
+            say(
+                warning(f"mcp {label}", "no agent uses it", f"Name it in an agent's mcp, or remove mcp_servers.{label}")
+            )
+
+
+def _requests(settings: Settings) -> Iterator[tuple[str, HttpRequestSettings]]:
+    used = {name for agent in settings.agents.values() for name in agent.tools}
+    for name, tool in settings.tools.items():
+        yield (f"tool {name}" if name in used else f"unused tool {name}"), tool
+    for name, agent in settings.agents.items():
+        if agent.lookup is not None:
+            yield f"lookup of {name}", agent.lookup
+
+
+async def _reachable(name: str, request: HttpRequestSettings, settings: Settings) -> Result:
+    parts = urlsplit(request.url)
+    host, tls = parts.hostname or "", parts.scheme == "https"
+    if not host_allowed(host, settings.outbound.allowed_hosts):
+        return failed(
+            name, f"{host} is not allowed: the request would be refused", f"Add {host} to outbound.allowed_hosts"
+        )
+    limit_s = min(LIMIT_S, max(request.timeout_s, 1.0))
+    try:
+        addresses = await reach.resolve(host, limit_s)
+        allowed = [address for address in addresses if address_allowed(str(address), settings.outbound.private)]
+        if not allowed:
+            listed = ", ".join(map(str, addresses))
+            remedy = "Add its network to outbound.private, if that is where it belongs"
+            return failed(name, f"{host} is at a private address ({listed}): the request would be refused", remedy)
+        connected = await reach.connect_any(allowed, parts.port or (443 if tls else 80), host if tls else None, limit_s)
+    except reach.UnreachableError as error:
+        return failed(name, f"{host}: {error}", "Check the tool's url, name service and firewall")
+    if name.startswith("unused"):
+        return warning(name, "no agent uses it", "Name it in an agent's tools, or remove it")
+    found = f"{host}: {connected} (no request was made)"
+    if not tls and not allowed[0].is_private:
+        return warning(
+            name, f"{found}; not encrypted", "Use https: it carries what callers say, and the tool's secrets"
+        )
+    return ok(name, found, connect_ms=round(connected.connect_ms, 1))
+
+
+def _plugins(settings: Settings) -> Iterator[Result]:
+    points = plugins.installed()
+    for name in dict.fromkeys(name for agent in settings.agents.values() for name in agent.tools):
+        if name in settings.tools:
+            continue
+        if name not in points:
+            remedy = f"Describe it in tools, or install a package with that entry point of the group {plugins.GROUP}"
+            yield failed(f"tool {name}", "there is none of this name", remedy)
+            continue
+        try:
+            plugins.load(points[name])
+        except ConfigurationError as error:
+            yield failed(f"tool {name}", str(error), error.remedy)
+        else:
+            yield ok(f"tool {name}", f"Python entry point {points[name].value} loads")
+
+
+def judge_mcp(label: str, url: str) -> Result:
+    """An MCP server is connected to by the model's provider, not by us. No I/O."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    name = f"mcp {label}"
+    if parts.scheme != "https":
+        return warning(name, f"{url} is not encrypted", "Use https: the model's provider connects over the internet")
+    if host == "localhost" or (_is_private(host)):
+        return warning(name, f"{host} cannot be reached from the model's provider", "Give it a public address")
+    return ok(name, f"{host}; reached by the model's provider, not from here")
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return not address_allowed(host, ()) if host.replace(".", "").isdigit() or ":" in host else False
+    except ValueError:
+        return False
