@@ -1,0 +1,331 @@
+"""Writes down what happens in calls, while it happens, without ever holding one up.
+
+    call ----CallRecord.event----> queue (bounded) ----writer thread----> calls.db
+
+A call only appends to the queue: its words are with SQLite at most a quarter of a second later, and then survive the
+process. A disk that is full, a database that is locked, deleted or damaged is reported, and tried again for as long
+as the service runs; what does not fit into the queue meanwhile is dropped and counted. The tables are in ``schema``.
+"""
+
+import contextlib
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ariagent.config import RecordsSettings
+from ariagent.errors import ConfigurationError
+from ariagent.records import rows, schema
+from ariagent.records.alive import SEEN_EVERY_S, Identity
+from ariagent.records.rows import Row
+
+log = logging.getLogger(__name__)
+
+Side = Literal["caller", "agent"]
+Trouble = Callable[[str], None]
+
+FLUSH_S = 0.25
+BATCH_ROWS = 200
+QUEUE_ROWS = 20_000
+QUEUE_BYTES = 32_000_000
+RETRY_S = 1.0
+LOCKED_S = 2.0
+REPORT_S = 60.0
+PURGE_S = 60.0
+PURGE_CALLS = 5
+
+_ONE_ROWS_FAULT = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
+
+
+@dataclass(slots=True, eq=False)
+class CallRecord:
+    """What is being kept of one call. Its methods never wait and never raise; call them from one thread."""
+
+    journal: "Journal"
+    call_id: str
+    began: float
+    """Seconds since the epoch."""
+    ended: bool = False
+    dropped: int = 0
+    """Rows of this call that found no place."""
+    row: tuple[int, int] | None = None
+    """The writer's: which file, and the row in it."""
+    head: Row | None = None
+    """The row that says whose call it is, for a database that has to begin anew."""
+
+    def event(self, name: str, at: float, fields: Mapping[str, object]) -> None:
+        """``name`` happened ``at`` (seconds since the epoch). ``call.ended`` is the same as ``end``."""
+        if name == "call.ended":
+            self.end(at, fields)
+        else:
+            row = rows.event(name, at, fields, words=self.journal.keeps_words)
+            if name == "call.started":
+                self.head = row
+            self.journal.put(self, row)
+
+    def wave(self, side: Side, start_s: float, peaks: bytes) -> None:
+        """Peaks (see ``audio.peaks``) of one side, from ``start_s`` seconds after the call began."""
+        if peaks:
+            self.journal.put(self, rows.wave(side, start_s, peaks))
+
+    def end(self, at: float, fields: Mapping[str, object]) -> None:
+        """The call is over; only the first time counts."""
+        if not self.ended:
+            self.ended = True
+            row = rows.event("call.ended", at, fields, words=self.journal.keeps_words)
+            self.journal.put(self, row, always=True)
+
+
+class Journal:
+    """The writer of ``calls.db``. Make it with ``open``."""
+
+    def __init__(self, directory: Path, settings: RecordsSettings, on_trouble: Trouble | None) -> None:
+        self.path = directory / schema.FILE
+        self.keeps_words = settings.transcripts
+        self.dropped = 0
+        """Rows that were not written, and will not be."""
+        self._keep_s = settings.keep_days * 86400
+        self._on_trouble = on_trouble
+        self._queue: deque[tuple[CallRecord, Row]] = deque()
+        # Two counters that only grow, one per thread, need no lock.
+        self._bytes_in = self._bytes_out = 0
+        self._batch: list[tuple[CallRecord, Row]] = []
+        self._base: sqlite3.Connection | None = None
+        self._inode = 0
+        self._generation = 0
+        self._process = 0
+        self._reported = float("-inf")
+        self._failing = False
+        self._seen_due = self._purge_due = 0.0
+        self._closing = threading.Event()
+        self._flush = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    @classmethod
+    def open(cls, directory: Path, settings: RecordsSettings, on_trouble: Trouble | None = None) -> "Journal":
+        """The journal of this process. Where ``settings`` keep no records, one that does nothing.
+
+        ``on_trouble`` is called, in the writer's thread, with every failure. Raises ConfigurationError for a directory
+        that cannot be used and for a database of a newer version; anything else is tried again.
+        """
+        journal = cls(directory, settings, on_trouble)
+        if settings.enabled:
+            _prepare(directory)
+            try:
+                journal._connect()
+            except (sqlite3.Error, OSError) as error:
+                journal._failed(error)
+            journal._thread = threading.Thread(target=journal._run, name="records", daemon=True)
+            journal._thread.start()
+        return journal
+
+    def begin(self, call_id: str, at: float) -> CallRecord:
+        """A call arrived ``at`` (seconds since the epoch)."""
+        record = CallRecord(self, call_id, at)
+        self.put(record, rows.BEGIN, always=True)
+        return record
+
+    def put(self, record: CallRecord, row: Row, *, always: bool = False) -> None:
+        """For records: queue ``row``; ``always``: a call's beginning and end, for which there is always a place."""
+        if self._thread is None:
+            return
+        full = len(self._queue) >= QUEUE_ROWS or self._bytes_in - self._bytes_out >= QUEUE_BYTES
+        if self._closing.is_set() or (full and not always):
+            self.dropped += 1
+            record.dropped += 1
+            return
+        self._bytes_in += row.size
+        self._queue.append((record, row))
+
+    def close(self, timeout_s: float = 3.0) -> bool:
+        """Write what is queued and close; waits up to ``timeout_s``. Returns whether everything was written."""
+        if self._thread is None:
+            return True
+        self._closing.set()
+        with self._flush:
+            self._flush.notify()
+        self._thread.join(timeout_s)
+        left = len(self._queue) + len(self._batch)
+        self.dropped += left
+        if left:
+            log.warning("records.lost", extra={"fields": {"rows": left}})
+        return not left
+
+    # -- the writer's thread ----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            last = self._closing.is_set()
+            wait_s = FLUSH_S
+            try:
+                self._write_all()
+                self._upkeep()
+            except (sqlite3.Error, OSError, ConfigurationError) as error:
+                self._failed(error)
+                wait_s = RETRY_S
+            except Exception:
+                log.exception("records.broken")
+                self._disconnect()
+                wait_s = RETRY_S
+            if last:
+                self._disconnect()
+                return
+            with self._flush:
+                if not self._closing.is_set():
+                    self._flush.wait(wait_s)
+
+    def _write_all(self) -> None:
+        while self._batch or self._queue:
+            while self._queue and len(self._batch) < BATCH_ROWS:
+                self._batch.append(self._queue.popleft())
+            base = self._connect()
+            fresh: list[CallRecord] = []
+            base.execute("BEGIN IMMEDIATE")
+            try:
+                for record, row in self._batch:
+                    self._write(base, record, row, fresh)
+                base.execute("COMMIT")
+            except BaseException:
+                for record in fresh:
+                    record.row = None
+                with contextlib.suppress(sqlite3.Error):
+                    base.execute("ROLLBACK")
+                raise
+            self._bytes_out += sum(row.size for _, row in self._batch)
+            self._batch = []
+            if self._failing:
+                self._failing = False
+                log.info("records.recovered", extra={"fields": {"dropped": self.dropped}})
+
+    def _write(self, base: sqlite3.Connection, record: CallRecord, row: Row, fresh: list[CallRecord]) -> None:
+        try:
+            if record.row is None or record.row[0] != self._generation:
+                again = record.row is not None
+                call = rows.insert_call(base, self._process, record.call_id, record.began)
+                record.row = self._generation, call
+                fresh.append(record)
+                if again and record.head is not None and record.head is not row:
+                    record.head.write(base, call)
+            row.write(base, record.row[1])
+            if record.ended and record.dropped:
+                rows.note_dropped(base, record.row[1], record.dropped)
+        except _ONE_ROWS_FAULT as error:
+            # For instance an event of a call that was deleted meanwhile: the others must not suffer for it.
+            self.dropped += 1
+            log.debug("records.refused", extra={"fields": {"cause": str(error)}})
+
+    def _upkeep(self) -> None:
+        now, wall = time.monotonic(), time.time()
+        if now >= self._seen_due:
+            self._seen_due = now + SEEN_EVERY_S
+            rows.renew_process(self._connect(), self._process, wall)
+        if now >= self._purge_due and not self._closing.is_set():
+            more = rows.purge(self._connect(), self._process, wall - self._keep_s, PURGE_CALLS)
+            if not more:
+                self._purge_due = now + PURGE_S
+                _purge_damaged(self.path, wall - self._keep_s)
+
+    def _connect(self) -> sqlite3.Connection:
+        """The connection, to the file that is there now."""
+        try:
+            inode = self.path.stat().st_ino
+        except FileNotFoundError:
+            inode = 0
+        if self._base is not None:
+            if inode == self._inode:
+                return self._base
+            self._disconnect()
+        if not inode:
+            # A journal without its file cannot be read, but would be read into a new one.
+            for suffix in ("-wal", "-shm"):
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            inode = self.path.stat().st_ino
+        if inode != self._inode:
+            self._inode = inode
+            self._generation += 1
+        base = schema.connect(self.path, writes=True, timeout_s=LOCKED_S)
+        try:
+            process = rows.insert_process(base, Identity.own(), time.time())
+        except BaseException:
+            base.close()
+            raise
+        self._base, self._process = base, process
+        return base
+
+    def _disconnect(self) -> None:
+        if self._base is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._base.close()
+            self._base = None
+
+    def _failed(self, error: Exception) -> None:
+        """Report, and make the next attempt start from the file; a damaged one is put aside."""
+        damaged = _is_damage(error)
+        text = f"{error} ({error.sqlite_errorname})" if hasattr(error, "sqlite_errorname") else str(error)
+        self._failing = True
+        self._disconnect()
+        now = time.monotonic()
+        if damaged or now - self._reported >= REPORT_S:
+            self._reported = now
+            fields = {"cause": text, "file": str(self.path), "queued": len(self._queue), "dropped": self.dropped}
+            log.error("records.failing", extra={"fields": fields})
+        if damaged:
+            self._put_aside()
+        if self._on_trouble is not None:
+            self._on_trouble(text)
+
+    def _put_aside(self) -> None:
+        try:
+            if self.path.stat().st_ino != self._inode:
+                return  # another process has done so already
+        except OSError:
+            return
+        aside = f"{self.path}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
+        for suffix in ("", "-wal", "-shm"):
+            try:
+                os.replace(f"{self.path}{suffix}", f"{aside}{suffix}")
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                log.error("records.not_put_aside", extra={"fields": {"cause": str(error)}})
+                return
+        log.error("records.put_aside", extra={"fields": {"file": aside}})
+
+
+def _prepare(directory: Path) -> None:
+    remedy = "Name another state_directory, let the service's user write there, or set records.enabled to false"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"records of calls cannot be kept in {directory}: {error}", remedy=remedy) from None
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"records of calls cannot be kept in {directory}: not writable", remedy=remedy)
+
+
+def _is_damage(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_ERROR:
+        return "no such table" in str(error) or "no such column" in str(error)
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _purge_damaged(path: Path, before: float) -> None:
+    for aside in path.parent.glob(f"{path.name}.damaged-*"):
+        with contextlib.suppress(OSError):
+            if aside.stat().st_mtime < before:
+                aside.unlink()
