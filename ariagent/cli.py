@@ -88,6 +88,34 @@ def sandbox(context: typer.Context) -> None:
 
 
 @app.command()
+def check(
+    configuration: ConfigOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object at the end, and nothing else.")
+    ] = False,
+    talk: Annotated[
+        bool, typer.Option("--talk", help="Also hold one spoken turn with the model, which costs a little.")
+    ] = False,
+) -> None:
+    """Check the installation: settings, Asterisk, audio, model, tools.
+
+    Prints a line for each thing as soon as it is known: *ok*, *warning* (calls work, something else does not),
+    *failed* (calls do not work) or *skipped* (needs something that failed), and what to do about it. Exits with 0 when
+    nothing failed, 1 when something did, 2 when the settings do not load.
+
+    It may run beside the service and changes nothing: Asterisk is asked to connect to a port here for a moment,
+    nobody is called, no request is made to the tools, and every agent's session with the model is opened and closed.
+    """
+    from ariagent.check.command import check as run_check
+
+    try:
+        code = run_check(configuration, as_json=as_json, talk=talk)
+    except AriagentError as error:
+        fail(error)
+    raise typer.Exit(code)
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)

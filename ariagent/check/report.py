@@ -35,7 +35,7 @@ class Result:
     @property
     def line(self) -> str:
         """``status what - found; remedy``, on one line whatever a peer said."""
-        text = f"{self.found}; {self.remedy}" if self.remedy else self.found
+        text = f"{self.found.rstrip(' .')}; {self.remedy}" if self.remedy else self.found
         return f"{self.status:<8} {self.name:<22} - {_plain(text)}"
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -154,10 +155,12 @@ class RealtimeClient:
         """Seconds from a ping to its answer. Raises ConnectionError when there is no connection, or none any more."""
         if self._connection is None:
             raise ConnectionError("there is no connection to the model")
+        began = time.monotonic()  # the event loop's clock counts whole milliseconds
         try:
-            return await (await self._connection.ping())
+            await (await self._connection.ping())
         except ConnectionClosed:
             raise ConnectionError("the connection to the model is closed") from None
+        return time.monotonic() - began
 
     def flush(self) -> None:
         """Send what the session wants to say, and re-arm its timer. Call after using ``session``."""
