@@ -45,6 +45,7 @@ lab-status: $(STAMP) ## say what runs; fails unless all of it does
 
 docs: $(STAMP) ## make the pages of docs/ that are made from the code
 	@$(PYTHON) -m ariagent.configdoc > docs/configuration.md
+	@$(PYTHON) -m ariagent.configdoc schema > docs/ariagent.schema.json
 	@$(PYTHON) -m ariagent.call.machine > docs/call-states.md
 
 clean: ## stop the lab and delete everything that was made here, .venv and .lab included

@@ -116,6 +116,17 @@ def check(
 
 
 @app.command()
+def schema() -> None:
+    """Print the JSON Schema of the settings file, for editors.
+
+    Save it, and put `# yaml-language-server: $schema=FILE` at the top of the settings.
+    """
+    from ariagent.configdoc import schema_text
+
+    typer.echo(schema_text(), nl=False)
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)

@@ -1,89 +1,146 @@
-"""The configuration reference, made from the settings tree (``make docs``)."""
+"""The configuration reference and the schema, made from the settings tree (``make docs``)."""
 
+import json
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 from ariagent.config import Settings
+from ariagent.config.schema import schema as editors_schema
 
 _HEAD = """# Configuration
 
-Made from the code by `make docs`; do not edit.
+Made from the code by `make docs`; do not edit. How to describe agents, with a complete example: `docs/agents.md`.
 
 One YAML file: `ariagent run -c FILE`, by default `/etc/ariagent/ariagent.yaml`. Every key can be overridden in the
 environment as `ARIAGENT_SECTION__KEY`, for instance `ARIAGENT_REALTIME__API_KEY` or
 `ARIAGENT_AGENTS__DEFAULT__VOICE`. Keys that are not below are errors.
 
-Secrets (`password`, `api_key`) may be written as `${NAME}`, taken from the environment, or `file:PATH`, the first
-line of that file. They are never printed.
+Secrets (`password`, `api_key`, values of `headers` and others that say so) may be written as `${NAME}`, taken from the
+environment, or `file:PATH`, the first line of that file. They are never printed.
+
+An editor that knows JSON Schema completes and checks the file with `docs/ariagent.schema.json` (`ariagent schema`
+prints it too). In VS Code with its YAML extension, or any other editor with yaml-language-server, put this at the top
+of the file:
+
+```yaml
+# yaml-language-server: $schema=/etc/ariagent/ariagent.schema.json
+```
 """
+
+_BELOW = {"agents": "NAME", "tools": "NAME", "mcp_servers": "NAME", "prices": "MODEL", "routes": "N"}
+"""What the keys of a mapping, or the places of a list, are called."""
+
+Node = dict[str, Any]
 
 
 def reference() -> str:
     """The whole page, Markdown."""
     schema = Settings.model_json_schema()
-    top, sections = [], []
-    for name, field in schema["properties"].items():
-        inner = _model(schema, field)
-        if name == "agents":
-            inner = schema["$defs"]["AgentSettings"]
-            sections.append(_section(schema, "agents.NAME", inner))
-        elif inner is not None:
-            sections.append(_section(schema, name, inner))
-        else:
-            top.append(_row(name, field))
-    for title, definition in (
-        ("agents.NAME.turn_detection, type server_vad", "ServerVad"),
-        ("agents.NAME.turn_detection, type semantic_vad", "SemanticVad"),
-        ("agents.NAME.transcription", "TranscriptionSettings"),
-    ):
-        sections.append(_section(schema, title, schema["$defs"][definition]))
-    return "\n".join([_HEAD, "## At the top", "", *_table(top), *sections]) + "\n"
+    page = [_HEAD, "## At the top", "", *_table(schema, "", schema)]
+    for title, model in _sections(schema, "", schema):
+        intro = [_prose(model["description"]), ""] if model.get("description") else []
+        page += ["", f"## {title}", "", *intro, *_table(schema, title, model)]
+    return "\n".join(page) + "\n"
 
 
-def _model(schema: dict[str, Any], field: dict[str, Any]) -> dict[str, Any] | None:
-    reference = field.get("$ref", "")
-    found = schema["$defs"].get(reference.rpartition("/")[2]) if reference else None
-    return found if found and "properties" in found else None
+def schema_text() -> str:
+    """The schema for editors as it stands in ``docs/ariagent.schema.json``."""
+    return json.dumps(editors_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
-def _section(schema: dict[str, Any], title: str, model: dict[str, Any]) -> str:
-    rows = [_row(name, field) for name, field in model["properties"].items() if name != "type" or "default" in field]
-    intro = [model["description"].replace("``", "`"), ""] if model.get("description") else []
-    return "\n".join(["", f"## {title}", "", *intro, *_table(rows)])
+def _sections(schema: Node, path: str, model: Node) -> Iterator[tuple[str, Node]]:
+    """Every section below a model with its title, depth first."""
+    for name, field in model["properties"].items():
+        for title, below in _inner(schema, f"{path}.{name}".lstrip("."), name, field):
+            yield title, below
+            yield from _sections(schema, title.partition(",")[0], below)
 
 
-def _table(rows: list[str]) -> list[str]:
+def _inner(schema: Node, path: str, name: str, field: Node) -> Iterator[tuple[str, Node]]:
+    """The sections that a field is, or holds."""
+    for choice in field.get("anyOf", [field]):
+        if "$ref" in choice:
+            yield path, _resolve(schema, choice)
+        for branch in choice.get("oneOf", []):
+            below = _resolve(schema, branch)
+            yield f"{path}, type {below['properties']['type']['const']}", below
+        place = _BELOW.get(name, "NAME")
+        mapped = [*choice.get("patternProperties", {}).values(), choice.get("additionalProperties")]
+        for each in mapped:
+            if isinstance(each, dict) and "$ref" in each:
+                yield f"{path}.{place}", _resolve(schema, each)
+        if "$ref" in choice.get("items", {}):
+            yield f"{path}[{place}]", _resolve(schema, choice["items"])
+
+
+def _resolve(schema: Node, field: Node) -> Node:
+    found: Node = schema["$defs"][field["$ref"].rpartition("/")[2]]
+    return found
+
+
+def _table(schema: Node, path: str, model: Node) -> list[str]:
+    rows = [
+        _row(schema, path, name, field)
+        for name, field in model["properties"].items()
+        if (name != "type" or "default" in field) and not (path == "" and "$ref" in field)
+    ]
     return ["| key | values | default | meaning |", "|---|---|---|---|", *rows]
 
 
-def _row(name: str, field: dict[str, Any]) -> str:
-    meaning = " ".join(field.get("description", "").split()).replace("``", "`")
-    return f"| `{name}` | {_values(field)} | {_default(field)} | {meaning} |"
+def _row(schema: Node, path: str, name: str, field: Node) -> str:
+    meaning = field.get("description", "")
+    if not meaning:  # the section's own words say it
+        meaning = next((below["description"] for _, below in _inner(schema, path, name, field)), "")
+    cells = (f"`{name}`", _values(field), _default(field), _prose(meaning))
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _values(field: dict[str, Any]) -> str:
+def _prose(text: str) -> str:
+    return " ".join(text.split()).replace("``", "`")
+
+
+def _values(field: Node) -> str:
     if "anyOf" in field:
         return " or ".join(_values(choice) for choice in field["anyOf"])
-    if "oneOf" in field:
+    if "oneOf" in field or "$ref" in field:
         return "see below"
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
     if "const" in field:
         return f"`{field['const']}`"
-    if "$ref" in field:
-        return "see below"
-    kind = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true, false"}.get(
-        field.get("type", ""), field.get("type", "")
-    )
     if field.get("format") == "password":
-        kind = "secret"
-    low, high = field.get("minimum", field.get("exclusiveMinimum")), field.get("maximum")
-    if low is not None or high is not None:
-        kind += f" {'' if low is None else low} to {'any' if high is None else high}"
-    names = {"null": "null", "array": "list", "object": "mapping"}
-    return names.get(kind, str(kind))
+        return "secret"
+    match field.get("type"):
+        case "array":
+            return f"list: {_values(field['items'])}" if field.get("items") else "list"
+        case "object":
+            return _mapping(field)
+        case "string":
+            return "text"
+        case "boolean":
+            return "true, false"
+        case "integer" | "number" as kind:
+            return ("whole number" if kind == "integer" else "number") + _range(field)
+    return str(field.get("type", ""))
 
 
-def _default(field: dict[str, Any]) -> str:
+def _mapping(field: Node) -> str:
+    inner = [*field.get("patternProperties", {}).values(), field.get("additionalProperties")]
+    kinds = [_values(each) for each in inner if isinstance(each, dict) and each]
+    return f"mapping: {kinds[0]}" if kinds else "mapping"
+
+
+def _range(field: Node) -> str:
+    low, high = field.get("minimum"), field.get("maximum")
+    above = field.get("exclusiveMinimum")
+    least = f"above {above}" if above is not None else "" if low is None else f"{low}"
+    if high is None:
+        return "" if not least else f" {least}" if above is not None else f", at least {least}"
+    return f" {least}, at most {high}" if above is not None else f" {least} to {high}"
+
+
+def _default(field: Node) -> str:
     default = field.get("default")
     if isinstance(default, dict):
         return "see below" if default else "none"
@@ -92,11 +149,11 @@ def _default(field: dict[str, Any]) -> str:
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     if isinstance(default, list):
-        return ", ".join(f"`{value}`" for value in default)
+        return ", ".join(f"`{value}`" for value in default) or "none"
     if default in ("", "**********"):
         return "empty"
     return f"`{default}`"
 
 
 if __name__ == "__main__":
-    print(reference(), end="")  # noqa: T201
+    sys.stdout.write(schema_text() if sys.argv[1:] == ["schema"] else reference())

@@ -71,13 +71,17 @@ def explain(
     """
     for problem in error.errors(include_url=False, include_input=False):
         path = _known(problem["loc"], lines, problem["type"])
-        known = path
-        while known and known not in lines:
-            known = known[:-1]
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = f"unknown key{hint(path)}"
-        yield f"{lines.get(known, source)}: {dotted(path) or 'file'}: {message}"
+        yield f"{place(source, lines, path)}: {dotted(path) or 'file'}: {message}"
+
+
+def place(source: str, lines: Mapping[KeyPath, str], path: KeyPath) -> str:
+    """``file:line`` of a key; of the nearest one above it where it is not written in the file."""
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path, source)
 
 
 def _known(location: KeyPath, lines: Mapping[KeyPath, str], kind: str) -> KeyPath:

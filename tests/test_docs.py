@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
-from ariagent.configdoc import reference
+from ariagent.configdoc import reference, schema_text
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
 def test_the_configuration_reference_is_up_to_date() -> None:
     assert (DOCS / "configuration.md").read_text() == reference(), "run make docs"
+
+
+def test_the_schema_is_up_to_date() -> None:
+    assert (DOCS / "ariagent.schema.json").read_text() == schema_text(), "run make docs"
 
 
 def test_every_key_of_the_configuration_is_explained() -> None:

@@ -1,12 +1,17 @@
 """What the model is told before a call: the agent's instructions with the caller's data in them, and the manners of
 the telephone. No I/O, no clock: date and time are values like the others."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ariagent.agents import languages, template
-from ariagent.config import AgentSettings
+
+if TYPE_CHECKING:  # the settings' own checks use this module
+    from ariagent.config import AgentSettings
 
 MAX_INSTRUCTIONS_TOKENS = 16_384
 """The Realtime API takes no longer instructions (seen with gpt-realtime-1.5: community.openai.com, thread 1378932)."""

@@ -2,13 +2,25 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
-from ariagent.config.base import Section
+from ariagent.agents import template
+from ariagent.config.base import Language, Section, Text, VariableName
 from ariagent.config.tools import LookupSettings, ToolName
 
-Language = Annotated[str, Field(pattern=r"^[a-z]{2}(-[A-Z]{2})?$")]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+MAX_OPENING_CHARS = 600
+"""About 40 seconds of speech; nobody listens longer before they may say what they want."""
+
+
+def _key(value: object) -> object:
+    # A single digit is the same key however YAML has read it.
+    return str(value) if type(value) is int and 0 <= value <= 9 else value
+
+
+KEYS = r"^[0-9*#]{1,8}$"
+Keys = Annotated[Text, BeforeValidator(_key), Field(pattern=KEYS)]
 
 OPENINGS = {
     "en": "Hello, you are speaking with an automated assistant. How can I help you?",
@@ -108,7 +120,10 @@ class KeypadSettings(Section):
     """Digits belong together until this long without another one."""
     terminator: Annotated[str, Field(pattern=r"^[0-9*#]?$")] = "#"
     """Ends them at once; empty: none does."""
-    actions: dict[Annotated[str, Field(pattern=r"^[0-9*#]{1,8}$")], Literal["person", "end_call", "ignore"]] = {}
+    actions: Annotated[
+        dict[Keys, Literal["person", "end_call", "ignore"]],
+        Field(json_schema_extra={"propertyNames": {"pattern": KEYS}}),
+    ] = {}
     """What a key or a sequence of keys does instead of reaching the model: ``person`` gives the caller to people,
     ``end_call`` ends the call."""
 
@@ -117,7 +132,9 @@ class AgentSettings(Section):
     """One AI agent: who it is and how it talks."""
 
     instructions: str = "You are a friendly, brief telephone assistant. Say so when you do not know something."
-    """What the model is told about itself and its work."""
+    """What the model is told about itself and its work. ``{caller.number}``, ``{caller.name}``, ``{called.number}``,
+    ``{queue}``, ``{agent.name}``, ``{now.date}``, ``{now.time}``, ``{now.weekday}``, ``{variable.NAME}`` and
+    ``{lookup.NAME}`` are filled in; ``{caller.name|a caller}`` says what stands there without a value."""
     language: Language = "en"
     """The language it greets in."""
     languages: tuple[Language, ...] | None = None
@@ -125,8 +142,8 @@ class AgentSettings(Section):
     opening: str | dict[Language, str] | None = OPENINGS
     """First words, always the same, from the first moment; one text, or one for each language; null: the caller
     speaks first. Say in it that the caller talks with a machine: in many places the law wants it."""
-    voice: str = "marin"
-    """One of the model's voices."""
+    voice: Annotated[str, Field(min_length=1)] = "marin"
+    """One of the model's voices, or ``voice_...``, the id of one made for the site."""
     speed: Annotated[float, Field(ge=0.25, le=1.5)] = 1.0
     """Speed of speech; 1 is normal."""
     model: str | None = None
@@ -162,17 +179,35 @@ class AgentSettings(Section):
     """Functions of the site's that it may call: names from ``tools``, or of installed Python entry points."""
     mcp: tuple[str, ...] = ()
     """Names from ``mcp_servers``."""
-    variables: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_()]*$")], ...] = ()
+    variables: tuple[VariableName, ...] = ()
     """Channel variables that the instructions use, as ``{variable.NAME}``."""
     lookup: LookupSettings | None = None
     """Asked before answering, as ``{lookup.NAME}``."""
 
     def opening_in(self, language: str) -> str | None:
-        """The first words in a language; where they are not given in it, in the agent's own, else in the first."""
-        if isinstance(self.opening, dict):
-            texts = self.opening
-            return texts.get(language) or texts.get(self.language) or next(iter(texts.values()), None)
-        return self.opening
+        """The first words in a language; where they are not given in it, in the agent's own, else in the first. A
+        language with a region falls back on that without."""
+        if not isinstance(self.opening, dict):
+            return self.opening
+        for code in (language, self.language):
+            if text := self.opening.get(code) or self.opening.get(code.partition("-")[0]):
+                return text
+        return next(iter(self.opening.values()), None)
+
+    @field_validator("opening")
+    @classmethod
+    def _opening_can_be_said(cls, value: str | dict[str, str] | None) -> str | dict[str, str] | None:
+        if value == {}:
+            raise ValueError("must hold a text for at least one language; null for no opening")
+        for language, text in value.items() if isinstance(value, dict) else (("", value or " "),):
+            named = f"{language}: " if language else ""
+            if value is not None and not text.strip():
+                raise ValueError(f"{named}must not be empty; null for no opening")
+            if len(text) > MAX_OPENING_CHARS:
+                raise ValueError(f"{named}must have at most {MAX_OPENING_CHARS} characters, not {len(text)}")
+            if any(template.templates(text)):
+                raise ValueError(f"{named}is the same for every caller; only instructions are filled in")
+        return value
 
     @field_validator("turn_detection", mode="before")
     @classmethod
@@ -181,15 +216,16 @@ class AgentSettings(Section):
 
 
 class RouteSettings(Section):
-    """Which agent takes a call. The first route of which everything given matches; ``*`` stands for any text."""
+    """Which agent takes a call: that of the first route of which everything given matches. ``*`` stands for any text,
+    but not for none."""
 
     agent: str
     """A name from ``agents``."""
-    extension: str | None = None
-    """The extension that was dialled inside (``7001``)."""
-    queue: str | None = None
+    extension: Text | None = None
+    """The extension that was dialled inside (``"7001"``; numbers in quotes)."""
+    queue: Text | None = None
     """The queue that the caller came through."""
-    dialled: str | None = None
+    dialled: Text | None = None
     """The number that the caller dialled from outside (DNID)."""
-    variables: dict[str, str] = {}
+    variables: dict[VariableName, Text] = {}
     """Channel variables and their values."""

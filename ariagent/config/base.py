@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
 
 
 class Section(BaseModel):
@@ -54,9 +54,29 @@ def _network(text: str) -> str:
     return text
 
 
+def _quoted(value: object) -> object:
+    # YAML has read 0049 as the number 39, +49 as 49 and no as false: what was written cannot be told any more.
+    if isinstance(value, bool | int | float):
+        raise ValueError("must be text: put what is written here in quotes")
+    return value
+
+
+def _language(code: object) -> str:
+    if code is False:
+        raise ValueError('must be text: YAML reads no as false, write "no" in quotes (or nb)')
+    if not isinstance(code, str) or not re.fullmatch(_LANGUAGE, code):
+        raise ValueError(f"{code} is no language code; they look like en or pt-BR")
+    return code
+
+
+_LANGUAGE = r"^[a-z]{2,3}(-[A-Z]{2})?$"
+
 Secret = Annotated[SecretStr, AfterValidator(_resolve_secret)]
 HttpUrl = Annotated[str, _url_with("http", "https")]
 WebSocketUrl = Annotated[str, _url_with("ws", "wss")]
 Port = Annotated[int, Field(ge=0, le=65535)]
+Text = Annotated[str, BeforeValidator(_quoted)]
+Language = Annotated[str, BeforeValidator(_language), WithJsonSchema({"type": "string", "pattern": _LANGUAGE})]
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\([A-Za-z0-9_,.:/ -]*\))?$")]
 Network = Annotated[str, AfterValidator(_network)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]

@@ -15,6 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from ariagent import yamlfile
+from ariagent.config import consistency
 from ariagent.config.agents import AgentSettings
 from ariagent.config.base import Section
 from ariagent.config.tree import Settings
@@ -40,9 +41,14 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None,
     except ValidationError as error:
         problems = yamlfile.explain(str(source), lines, error, _did_you_mean)
         raise ConfigurationError("\n".join(problems)) from None
+    if found := list(consistency.problems(settings)):
+        raise ConfigurationError(
+            "\n".join(
+                f"{yamlfile.place(str(source), lines, path)}: {yamlfile.dotted(path)}: {text}" for path, text in found
+            )
+        )
     if serving and settings.realtime.lacks_key:
-        path_to_key: KeyPath = ("realtime", "api_key")
-        where = next(lines[part] for part in (path_to_key, path_to_key[:1], ()) if part in lines)
+        where = yamlfile.place(str(source), lines, ("realtime", "api_key"))
         raise ConfigurationError(
             f"{where}: realtime.api_key: {urlsplit(settings.realtime.url).hostname} needs a key",
             remedy="Set it, for instance as ${OPENAI_API_KEY} or file:PATH, or in ARIAGENT_REALTIME__API_KEY",

@@ -76,12 +76,16 @@ class RealtimeSettings(Section):
     """Caller audio that may wait for a slow network before the newest is dropped and counted."""
 
     @property
+    def is_openai(self) -> bool:
+        """Whether this is OpenAI's own server or Azure's, of which is known what they accept."""
+        host = urlsplit(self.url).hostname or ""
+        return host == "openai.com" or host.endswith((".openai.com", ".azure.com"))
+
+    @property
     def lacks_key(self) -> bool:
         """Whether this is a server that refuses every session without a key, and there is none."""
-        host = urlsplit(self.url).hostname or ""
         own = {name.lower() for name in self.headers} & {"authorization", "api-key"}
-        needed = host == "openai.com" or host.endswith((".openai.com", ".azure.com"))
-        return needed and not own and not self.api_key.get_secret_value().strip()
+        return self.is_openai and not own and not self.api_key.get_secret_value().strip()
 
 
 class HttpSettings(Section):

@@ -11,6 +11,8 @@ from ariagent.config.peers import AsteriskSettings, AudioSocketSettings, HttpSet
 from ariagent.config.tools import HttpToolSettings, McpServerSettings, OutboundSettings, ToolName
 from ariagent.config.use import CostSettings, RecordsSettings
 
+AgentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
+
 
 class Settings(Section):
     """The whole tree."""
@@ -18,7 +20,7 @@ class Settings(Section):
     asterisk: AsteriskSettings = AsteriskSettings()
     audiosocket: AudioSocketSettings = AudioSocketSettings()
     realtime: RealtimeSettings = RealtimeSettings()
-    agents: Annotated[dict[str, AgentSettings], Field(min_length=1)] = {"default": AgentSettings()}
+    agents: Annotated[dict[AgentName, AgentSettings], Field(min_length=1)] = {"default": AgentSettings()}
     routes: tuple[RouteSettings, ...] = ()
     """Which agent takes which call, where the dialplan does not say so; without a match it is ``default``."""
     tools: dict[ToolName, HttpToolSettings] = {}

@@ -24,11 +24,17 @@ class PriceSettings(Section):
     """Money per million tokens of one model."""
 
     input_text: Money
+    """Instructions, functions, digits."""
     cached_text: Money
+    """The same, seen before in the call."""
     output_text: Money
+    """Transcripts of the agent, arguments of functions."""
     input_audio: Money
+    """What the caller says, and what was said before."""
     cached_audio: Money
+    """The same, seen before in the call."""
     output_audio: Money
+    """What the agent says."""
     transcription_minute: Money = 0.0045
     """Per minute of caller speech, where transcription is on."""
 

@@ -1,0 +1,93 @@
+"""What the sections of the settings need of each other, and what is known of the model's server."""
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator
+
+from ariagent.agents import template
+from ariagent.agents.briefing import MAX_INSTRUCTIONS_TOKENS, longest_tokens, tokens
+from ariagent.config.agents import AgentSettings
+from ariagent.config.tree import Settings
+from ariagent.yamlfile import KeyPath
+
+VOICES = ("alloy", "ash", "ballad", "cedar", "coral", "echo", "marin", "sage", "shimmer", "verse")
+"""Of OpenAI's Realtime models."""
+
+RESERVED = ("seat", "returned")
+"""First words that ``Stasis(ariagent,...)`` keeps for itself."""
+
+Problem = tuple[KeyPath, str]
+"""Where, and what is wrong."""
+
+
+def problems(settings: Settings) -> Iterator[Problem]:
+    """Everything that is well-formed and yet cannot work."""
+    for name, agent in settings.agents.items():
+        if name in RESERVED:
+            yield ("agents", name), "this name means something else in Stasis(); choose another one"
+        for key, text in _agent(settings, agent):
+            yield ("agents", name, key), text
+    yield from _routes(settings)
+
+
+def _agent(settings: Settings, agent: AgentSettings) -> Iterator[tuple[str, str]]:
+    for text in template.problems(agent.instructions, agent.variables, _lookups(agent)):
+        yield "instructions", text
+    told = longest_tokens(agent)
+    functions = sum(
+        tokens(json.dumps([name, tool.description, tool.parameters], default=str))
+        for name, tool in settings.tools.items()
+        if name in agent.tools
+    )
+    if told + functions > MAX_INSTRUCTIONS_TOKENS:
+        yield (
+            "instructions",
+            f"about {told} tokens with the caller's data, {functions} more of its tools; "
+            f"the model takes {MAX_INSTRUCTIONS_TOKENS}",
+        )
+    if isinstance(agent.opening, dict) and not {agent.language, agent.language.partition("-")[0]} & set(agent.opening):
+        yield "opening", f"has no text in the agent's language, {agent.language}"
+    for server in agent.mcp:
+        if server not in settings.mcp_servers:
+            yield "mcp", f"there is no {server} in mcp_servers{_near(server, settings.mcp_servers)}"
+    yield from _model(settings, agent)
+
+
+def _model(settings: Settings, agent: AgentSettings) -> Iterator[tuple[str, str]]:
+    """What other servers accept is for them to say."""
+    if not settings.realtime.is_openai:
+        return
+    if agent.voice not in VOICES and not agent.voice.startswith("voice_"):
+        near = _near(agent.voice, VOICES)
+        yield "voice", f"there is no voice {agent.voice}{near}; known: {', '.join(VOICES)}, or voice_... of your own"
+    model = agent.model or settings.realtime.model
+    older = model.startswith(("gpt-realtime", "gpt-4o")) and not model.startswith("gpt-realtime-2.")
+    if agent.reasoning and older and model != "gpt-realtime-2":
+        yield (
+            "reasoning",
+            f"{model} does not reason; it would refuse the session. Leave it out, or use gpt-realtime-2.1",
+        )
+
+
+def _lookups(agent: AgentSettings) -> tuple[str, ...] | None:
+    if agent.lookup is None:
+        return ()
+    return None if agent.lookup.answer is None else tuple(agent.lookup.answer)
+
+
+def _routes(settings: Settings) -> Iterator[Problem]:
+    for at, route in enumerate(settings.routes):
+        if route.agent not in settings.agents:
+            yield (
+                ("routes", at, "agent"),
+                f"there is no agent {route.agent}{_near(route.agent, settings.agents)}; "
+                f"known: {', '.join(settings.agents)}",
+            )
+        anything = (route.extension, route.queue, route.dialled) == (None, None, None) and not route.variables
+        if anything and at < len(settings.routes) - 1:
+            yield ("routes", at), "takes every call, so that the routes below it never do; move it to the end"
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""

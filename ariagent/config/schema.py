@@ -1,0 +1,47 @@
+"""JSON Schema of the settings file, for editors (``ariagent schema``)."""
+
+from typing import Any
+
+from ariagent.config.tree import Settings
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_NOISE = ("title", "writeOnly", "discriminator")
+"""Made by pydantic: names again, and what no editor of YAML reads."""
+
+
+def schema() -> dict[str, Any]:
+    """The schema, draft 2020-12. Unknown keys are mistakes in it too; a secret is text."""
+    made = Settings.model_json_schema()
+    definitions = {name: _tidy(each) for name, each in sorted(made.pop("$defs").items())}
+    return {
+        "$schema": DIALECT,
+        "title": "Settings of ariagent",
+        **_tidy(made),
+        "description": "Agents, routes and peers of ariagent: docs/agents.md, docs/configuration.md.",
+        "$defs": definitions,
+    }
+
+
+def _tidy(node: dict[str, Any]) -> dict[str, Any]:
+    """A schema without noise, in one key order, and strict about mappings whose keys have a form."""
+    tidy = {key: _value(key, value) for key, value in node.items() if key not in _NOISE}
+    if tidy.get("format") in ("password", "path"):
+        del tidy["format"]
+    if "patternProperties" in tidy:
+        tidy["additionalProperties"] = False
+    if "description" in tidy:
+        tidy["description"] = " ".join(tidy["description"].split()).replace("``", "`")
+    if isinstance(tidy.get("default"), dict):
+        del tidy["default"]  # a whole section: its own keys say theirs
+    return tidy
+
+
+def _value(key: str, value: Any) -> Any:
+    if key in ("properties", "patternProperties"):
+        return {name: _tidy(each) for name, each in value.items()}
+    if key in ("default", "enum", "const", "examples", "required"):
+        return value
+    if isinstance(value, list):
+        return [_tidy(each) if isinstance(each, dict) else each for each in value]
+    return _tidy(value) if isinstance(value, dict) else value
