@@ -1,0 +1,66 @@
+"""What tools and lookups need of the rest of the settings."""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+
+from ariagent.agents import template
+from ariagent.config.tools import BUILTIN_TOOLS, HttpRequestSettings, OutboundSettings
+from ariagent.config.tree import Settings
+from ariagent.tools import plugins, templates
+from ariagent.tools.addresses import address_allowed, host_allowed, is_address
+from ariagent.yamlfile import KeyPath
+
+Problem = tuple[KeyPath, str]
+"""Where, and what is wrong."""
+
+
+def problems(settings: Settings) -> Iterator[Problem]:
+    """Tools that no call could use. Python entry points are looked for, not loaded."""
+    points = plugins.installed()
+    for name, tool in settings.tools.items():
+        if name in BUILTIN_TOOLS:
+            yield ("tools", name), "is one of ariagent's own functions; choose another name"
+        if name in points:
+            yield ("tools", name), f"the installed entry point {points[name].value} has this name too; choose another"
+        yield from _request(("tools", name, "url"), tool, settings.outbound)
+    for label in settings.mcp_servers:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", label):
+            yield ("mcp_servers", label), "must begin with a letter and hold only letters, digits, - and _"
+    for agent_name, agent in settings.agents.items():
+        if agent.lookup is not None:
+            where: KeyPath = ("agents", agent_name, "lookup", "url")
+            yield from _request(where, agent.lookup, settings.outbound)
+            known = [*template.FIXED, *(f"variable.{variable}" for variable in agent.variables)]
+            for name in templates.variables(agent.lookup.url):
+                if name not in known:
+                    yield where, f"{{{name}}} is not known of a call{_near(name, known)}; known: {', '.join(known)}"
+        for at, name in enumerate(agent.tools):
+            here: KeyPath = ("agents", agent_name, "tools", at)
+            if name in agent.tools[:at]:
+                yield here, f"{name} stands here twice"
+            elif name in BUILTIN_TOOLS:
+                yield here, f"{name} is one of ariagent's own functions; they are listed in builtin_tools"
+            elif name not in settings.tools and name not in points:
+                known = [*settings.tools, *points]
+                yield (
+                    here,
+                    f"there is no {name} in tools, nor an installed entry point of that name{_near(name, known)}",
+                )
+        for at, label in enumerate(agent.mcp):
+            if label in agent.mcp[:at]:
+                yield ("agents", agent_name, "mcp", at), f"{label} stands here twice"
+
+
+def _request(where: KeyPath, request: HttpRequestSettings, outbound: OutboundSettings) -> Iterator[Problem]:
+    host = templates.host(request.url)
+    address = "127.0.0.1" if host == "localhost" else host
+    if not host_allowed(host, outbound.allowed_hosts):
+        yield where, f"{host} is not among outbound.allowed_hosts; add it there"
+    elif is_address(address) and not address_allowed(address, outbound.private):
+        yield where, f"{host} is a private address; add its network to outbound.private"
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
