@@ -88,6 +88,76 @@ def sandbox(context: typer.Context) -> None:
 
 
 @app.command()
+def rehearse(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with rehearsals (*.yaml), or one of them.")],
+    configuration: Annotated[
+        Path | None,
+        typer.Option(
+            "-c",
+            "--config",
+            metavar="FILE",
+            help=f"The service's settings (YAML). Default: the lab's when it is up, else {config.DEFAULT_PATH}",
+        ),
+    ] = None,
+    exten: Annotated[str, typer.Option(metavar="EXTEN", help="What to dial.")] = "7001",
+    context: Annotated[str, typer.Option(metavar="NAME", help="Dialplan context of EXTEN.")] = "ariagent-internal",
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, max=64, help="Calls at once.")] = 4,
+    wanted: Annotated[
+        str, typer.Option("--filter", metavar="TEXT", help="Only those whose file name or title holds (or is like) it.")
+    ] = "",
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the outcome as JUnit XML.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output at the end.")] = False,
+    record: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep each call there: call.wav (caller, agent), call.json.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(metavar="S", min=1, max=3600, help="Longest duration of a call.")] = 180.0,
+) -> None:
+    """Let synthetic callers call an agent, and judge how it treated them.
+
+    Each *.yaml in DIR is one caller: what it says (steps), and how the call has to go (expect):
+
+        title: A caller who asks twice
+        steps:
+          - wait_answer
+          - say: When are you open on Saturday?
+          - wait_answer
+          - hangup
+        expect:
+          said: [ten to two, {any: [goodbye, anything else], after: 2}]
+          never_said: [/as an? (AI|language) model/]
+          tools: [{name: lookup_hours, arguments: {day: saturday}}]
+          ended_by: caller
+          answer_within_ms: 2000
+
+    The calls go through the real Asterisk to the running service and whichever model it uses; that costs what calls
+    cost. What the agent said and did is taken from the service's records (state_directory) where this machine has
+    them; its words are otherwise recognised, approximately. ariagent/templates has agents with suites to start from.
+
+    Exit code 0: all as expected; 1: not all; 2: wrong usage or configuration.
+    """
+    from ariagent.lab.rehearse import Plan
+    from ariagent.lab.rehearse_command import run_rehearsals
+
+    try:
+        plan = Plan(exten, context, jobs=jobs, timeout_s=timeout, record_dir=record)
+        code = run_rehearsals(directory, configuration, plan, wanted=wanted, junit_path=junit, as_json=as_json)
+    except AriagentError as error:
+        fail(error)
+    raise typer.Exit(code)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the settings file, for editors.
+
+    Save it, and put `# yaml-language-server: $schema=FILE` at the top of the settings.
+    """
+    from ariagent.configdoc import schema_text
+
+    typer.echo(schema_text(), nl=False)
+
+
+@app.command()
 def check(
     configuration: ConfigOption = None,
     as_json: Annotated[
@@ -113,17 +183,6 @@ def check(
     except AriagentError as error:
         fail(error)
     raise typer.Exit(code)
-
-
-@app.command()
-def schema() -> None:
-    """Print the JSON Schema of the settings file, for editors.
-
-    Save it, and put `# yaml-language-server: $schema=FILE` at the top of the settings.
-    """
-    from ariagent.configdoc import schema_text
-
-    typer.echo(schema_text(), nl=False)
 
 
 @app.command()

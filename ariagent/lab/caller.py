@@ -18,16 +18,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from ariagent.config import Settings
 from ariagent.errors import AriError, ConfigurationError
 from ariagent.lab import script as do
 from ariagent.lab.ears import Utterance
 from ariagent.lab.leg import CAUSES, Leg
 from ariagent.lab.line import Line
+from ariagent.lab.noise import Noise, NoiseMaker, active_level_dbfs, placed
 from ariagent.lab.packages import default_lab_dir, ensure_tool
-from ariagent.lab.recognise import Recogniser, available, has_phrase
-from ariagent.lab.report import After, CallReport, Digits, Entry, Failure, Interruption, Narrator, Turn
-from ariagent.lab.voice import Voice, recording
+from ariagent.lab.recognise import Recogniser, available
+from ariagent.lab.report import After, CallReport, Digits, Entry, Failure, Interruption, Narrator, Turn, Wait
+from ariagent.lab.voice import Voice, recording, tool_of
+from ariagent.lab.words import has_phrase
 
 T = TypeVar("T")
 
@@ -41,6 +45,10 @@ LONGEST_ANSWER_S = 60.0
 """What goes on for longer is no answer but, most likely, hold music."""
 NOISE_S = 0.1
 """What the agent says in less is no answer."""
+NOISE_LASTS_S = 30.0
+"""Then the noise around the caller begins anew."""
+USUAL_SPEECH_DBFS = -20.0
+"""The level that noise is placed below where the caller says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,8 @@ class CallPlan:
     """Gets ``call.wav`` (left the caller, right the agent) and ``call.json``."""
     lab_dir: Path | None = None
     """Where flite is looked for when the machine has none; speech is kept there when it exists."""
+    recognise: bool = True
+    """Whether anybody is to make words of what the agent says."""
 
 
 class StepFailedError(Exception):
@@ -70,7 +80,7 @@ async def hold_call(settings: Settings, plan: CallPlan, narrator: Narrator) -> C
     Raises ConfigurationError for what is wrong before the call, AriError where Asterisk cannot be reached; everything
     that goes otherwise than expected in the call itself is in the report.
     """
-    async with Recogniser() as recogniser, Leg(settings.asterisk, settings.audiosocket) as leg:
+    async with Recogniser(wanted=plan.recognise) as recogniser, Leg(settings.asterisk, settings.audiosocket) as leg:
         fmt = await leg.connect()
         line = Line(fmt, keep=plan.record_dir is not None)
         caller = _Caller(plan, leg, line, recogniser, narrator)
@@ -113,16 +123,17 @@ class _Caller:
         self._last_answer: asyncio.Task[Turn] | None = None
         self._beside: set[asyncio.Task[Any]] = set()
         self.report = CallReport(plan.extension, leg.channel, str(line.format))
-        self.report.recognition = "approximate" if available() else "none"
+        self.report.recognition = "approximate" if plan.recognise and available() else "none"
 
     async def rehearse(self) -> None:
         """Make everything that will be said, before the call: synthesis must not show up as the caller's hesitation."""
         plan, fmt = self._plan, self._line.format
         lab_dir = plan.lab_dir or default_lab_dir()
-        flite: list[str] = []
+        cache_dir = lab_dir / "speech" if lab_dir.is_dir() else None
+        argv: list[str] = []
         if any(isinstance(step, do.Say | do.Interrupt) for step in plan.script.steps):
-            flite = await asyncio.to_thread(ensure_tool, "flite", lab_dir)
-        voice = Voice(flite, plan.script.voice, fmt, lab_dir / "speech" if lab_dir.is_dir() else None)
+            argv = await asyncio.to_thread(ensure_tool, tool_of(plan.script.voice), lab_dir)
+        voice = Voice(argv, plan.script.voice, fmt, cache_dir)
         for index, step in enumerate(plan.script.steps):
             try:
                 match step:
@@ -132,6 +143,16 @@ class _Caller:
                         self._speech[index] = await asyncio.to_thread(recording, step.path, fmt)
             except ConfigurationError as error:
                 raise ConfigurationError(f"{plan.script.place(index)}: {error}", remedy=error.remedy) from None
+        if plan.script.noise is not None:
+            self._line.surround(await self._noise(plan.script.noise, lab_dir, cache_dir))
+
+    async def _noise(self, noise: Noise, lab_dir: Path, cache_dir: Path | None) -> bytes:
+        fmt = self._line.format
+        speech = np.frombuffer(b"".join(self._speech.values()), "<i2")
+        level_dbfs = active_level_dbfs(speech, fmt.rate_hz) if len(speech) else USUAL_SPEECH_DBFS
+        flite = await asyncio.to_thread(ensure_tool, "flite", lab_dir) if noise.kind == "babble" else []
+        track = await NoiseMaker(flite, cache_dir).track(noise.kind, NOISE_LASTS_S, noise.seed)
+        return await asyncio.to_thread(placed, track, level_dbfs - noise.snr_db, fmt)
 
     # -- the call ---------------------------------------------------------------------------------
 
@@ -140,6 +161,7 @@ class _Caller:
         report, plan = self.report, self._plan
         self._began_at = time.monotonic()
         self._deadline = self._began_at + plan.timeout_s
+        report.placed_at = time.time()
         try:
             if await self._call():
                 await self._steps()
@@ -147,6 +169,8 @@ class _Caller:
                 report.ended_by = "caller"
                 await self._leg.hang_up()
             report.duration_s = self._now()
+            for since, until in self._line.silences.waits:
+                report.waits.append(Wait(since - self._began_at, until - self._began_at))
             self._close_utterance(interrupted=False)
             self._say_how_it_ended()
             if self._beside:
@@ -175,6 +199,7 @@ class _Caller:
             return self._not_answered(leg.lost or self._why_not_answered())
         self.report.answered_after_ms = 1000 * (leg.answered_at - self._began_at)
         self._since = (leg.answered_at, "answer")
+        self._line.silences.begin(leg.answered_at)
         self._narrate("agent", "(answers)", self.report.answered_after_ms, at_s=leg.answered_at - self._began_at)
         return True
 
@@ -195,6 +220,7 @@ class _Caller:
         script = self._plan.script
         for index, step in enumerate(script.steps):
             place = script.place(index)
+            self.report.steps_began_s.append(self._now())
             try:
                 await self._step(index, step, place)
             except StepFailedError as error:
@@ -304,6 +330,7 @@ class _Caller:
             self._close_utterance(interrupted=False)
         await self._leg.press(digits)
         self._since = (time.monotonic(), "digits")
+        self._line.silences.caller_heard(time.monotonic())
         self.report.digits.append(Digits(self._now(), digits))
         self._narrate("caller", f"(presses {digits})")
 
@@ -327,6 +354,7 @@ class _Caller:
 
     async def _be_silent(self, duration_s: float) -> None:
         until = time.monotonic() + duration_s
+        self._line.silences.excused.append((time.monotonic(), until))
         await self._wait(lambda now: now >= until or None, duration_s + 1.0)
         if time.monotonic() < until and not self._leg.left.is_set():
             raise StepFailedError(self._why_not("the silence was cut short"))

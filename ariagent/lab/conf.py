@@ -147,7 +147,7 @@ def _queues(settings: InstanceSettings, shipped: Path) -> str:
     if settings.seats > SHIPPED_SEATS:
         lines.append("[frontline](+)")
         lines += [
-            f"member => Local/{seat:02d}@ariagent-seat/n,0,AI Agent"
+            f"member => Local/{seat:02d}@ariagent-seat/nm,0,AI Agent"
             for seat in range(SHIPPED_SEATS + 1, settings.seats + 1)
         ]
     return "\n".join(lines) + "\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -81,8 +82,8 @@ class Ear:
         """For how long the open utterance has been silent; infinite when none is open. Needs no frames to grow."""
         return now - self._open.last_loud_at if self._open else float("inf")
 
-    def heard(self, pcm: bytes, now: float) -> None:
-        """A frame that arrived at ``now``."""
+    def heard(self, pcm: bytes, now: float) -> bool:
+        """A frame that arrived at ``now``. Returns whether it was loud."""
         level = level_dbfs(pcm)
         self._levels.append(level)
         noise = min(self._levels)
@@ -93,12 +94,13 @@ class Ear:
                 self._open.pieces.append(pcm)
             if loud:
                 self._open.last_loud_at = now
-            return
+            return loud
         self._recent.append((pcm, now, loud))
         onset = [at for _, at, was_loud in list(self._recent)[-2 * ONSET_FRAMES :] if was_loud]
         if len(onset) >= ONSET_FRAMES:
             self._open = _Open(onset[0], now, [piece for piece, _, _ in self._recent])
             self._recent.clear()
+        return loud
 
     def take(self) -> Utterance | None:
         """Close the open utterance and return it; None when there is none."""
@@ -106,3 +108,39 @@ class Ear:
             return None
         opened, self._open = self._open, None
         return Utterance(opened.began_at, opened.last_loud_at, b"".join(opened.pieces))
+
+
+@dataclass(slots=True)
+class Silences:
+    """When neither side was heard and it was the agent's turn to speak. Times are the caller's ``now``."""
+
+    waits: list[tuple[float, float]] = field(default_factory=list)
+    """Each longer than ``SHORTEST_S``, in order."""
+    excused: list[tuple[float, float]] = field(default_factory=list)
+    """When the caller was silent of its own will."""
+    _since: float | None = None
+    _agents_turn: bool = True
+
+    SHORTEST_S: ClassVar[float] = 1.0
+
+    def begin(self, now: float) -> None:
+        """The call was answered: the agent is expected to speak."""
+        self._since = now
+
+    def caller_heard(self, now: float) -> None:
+        """A loud frame of the caller. The silence before it was its own, unless it still waited for an answer."""
+        if self._agents_turn:
+            self._note(now)
+        self._since, self._agents_turn = now, True
+
+    def agent_heard(self, now: float) -> None:
+        """A loud frame of the agent."""
+        self._note(now)
+        self._since, self._agents_turn = now, False
+
+    def _note(self, now: float) -> None:
+        if self._since is None or now - self._since < self.SHORTEST_S:
+            return
+        since = self._since
+        if not any(begins < now and since < ends for begins, ends in self.excused):
+            self.waits.append((since, now))

@@ -14,7 +14,8 @@ import numpy as np
 
 from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.endpoint import MediaConnection
-from ariagent.lab.ears import Ear, level_dbfs
+from ariagent.lab.ears import Ear, Silences, level_dbfs
+from ariagent.lab.noise import mixed
 
 T = TypeVar("T")
 
@@ -37,7 +38,10 @@ class Line:
         self.ended = ""
         """Why there is nothing to hear or say any more; empty while there is."""
         self.tracks = (_Track(fmt), _Track(fmt)) if keep else None
+        self.silences = Silences()
         self._frames: deque[bytes] = deque()
+        self._background = b""
+        self._background_at = 0
         self._waiters: set[asyncio.Future[None]] = set()
 
     @property
@@ -53,6 +57,11 @@ class Line:
         self._frames.extend(pcm[at : at + size].ljust(size, b"\0") for at in range(0, len(pcm), size))
         if self.connection is not None:
             self.connection.speech_ready()
+
+    def surround(self, noise: bytes) -> None:
+        """From now on the caller is heard amid this noise, again and again; only with at least one frame of it."""
+        if len(noise) >= self.format.frame_bytes:
+            self._background = noise[: len(noise) - len(noise) % self.format.frame_bytes]
 
     async def until(self, found: Callable[[float], T | None], deadline: float) -> T | None:
         """Ask ``found(now)`` with every frame until it returns something; None at the deadline or the line's end."""
@@ -104,22 +113,32 @@ class Line:
                 track.began_at = time.monotonic()
 
     def audio_received(self, payload: bytes, now: float) -> None:
-        self.ear.heard(payload, now)
+        if self.ear.heard(payload, now):
+            self.silences.agent_heard(now)
         if self.tracks is not None:
             self.tracks[1].add(payload, now)
         self.wake()
 
     def frame_due(self, now: float) -> bytes | None:
         frame = self._frames.popleft() if self._frames else None
-        if frame is not None:
-            if level_dbfs(frame) >= LOUD_DBFS:
-                self.last_loud_at = now
-                if self.began_at is None:
-                    self.began_at = now
-            if self.tracks is not None:
-                self.tracks[0].add(frame, now)
+        if frame is not None and level_dbfs(frame) >= LOUD_DBFS:
+            self.last_loud_at = now
+            self.silences.caller_heard(now)
+            if self.began_at is None:
+                self.began_at = now
+        if self._background:
+            # What is loud was judged before: the noise around a caller is nothing that it says.
+            frame = self._amid_noise(frame)
+        if frame is not None and self.tracks is not None:
+            self.tracks[0].add(frame, now)
         self.wake()
         return frame
+
+    def _amid_noise(self, frame: bytes | None) -> bytes:
+        at, size = self._background_at, self.format.frame_bytes
+        self._background_at = (at + size) % len(self._background)
+        noise = self._background[at : at + size]
+        return noise if frame is None else mixed(frame, noise)
 
     def digit_received(self, digit: str) -> None:
         """Keys that the other side presses mean nothing to us."""

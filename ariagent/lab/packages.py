@@ -30,7 +30,7 @@ SUITE = "forky"
 MINIMUM_VERSIONS = {20: 20, 22: 10, 23: 4}
 """Lowest minor release per branch whose AudioSocket has none of the known defects; 21 never got the fixes."""
 
-PACKAGES = {"flite": "flite", "sipp": "sip-tester"}
+PACKAGES = {"flite": "flite", "espeak-ng": "espeak-ng", "sipp": "sip-tester"}
 """Tool -> the Debian package that holds it."""
 
 _REMEDY = "install Asterisk 20.20, 22.10, 23.4 or newer, or run on Debian, whose suite forky has it"
@@ -95,11 +95,14 @@ def ensure_asterisk(lab_dir: Path, progress: Progress = stderr_progress) -> Aste
 
 
 def ensure_tool(tool: str, lab_dir: Path, progress: Progress = stderr_progress) -> list[str]:
-    """The argv prefix that runs ``tool`` ("flite" or "sipp"): the machine's own, else fetched into ``lab_dir``."""
+    """The argv prefix that runs a tool of ``PACKAGES``: the machine's own, else fetched into ``lab_dir``."""
     if own := shutil.which(tool):
         return [own]
     root = ensure_package(PACKAGES[tool], lab_dir, progress)
-    return [*loader(root), str(root / "usr/bin" / tool)]
+    argv = [*loader(root), str(root / "usr/bin" / tool)]
+    if tool == "espeak-ng":  # looks for its voices where the distribution has them
+        argv.append(f"--path={_first(root, 'usr/lib/*/espeak-ng-data', 'usr/share/espeak-ng-data').parent}")
+    return argv
 
 
 def ensure_package(package: str, lab_dir: Path, progress: Progress = stderr_progress) -> Path:
@@ -119,6 +122,7 @@ def loader(root: Path) -> tuple[str, ...]:
     """The argv prefix that runs a program of ``root`` with the C library and the libraries of ``root`` only."""
     program = _first(root, "usr/lib64/ld-linux-*.so.*", "usr/lib/ld-linux-*.so.*", "lib*/ld-linux-*.so.*")
     libraries = [*root.glob("usr/lib/*-linux-gnu*"), *root.glob("lib/*-linux-gnu*"), root / "usr/lib"]
+    libraries += root.glob("usr/lib/*-linux-gnu*/pulseaudio")
     return (str(program), "--library-path", ":".join(str(path) for path in libraries if path.is_dir()))
 
 

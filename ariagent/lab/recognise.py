@@ -14,14 +14,11 @@ import json
 import os
 import struct
 import sys
-from difflib import SequenceMatcher
 from typing import Self
 
 from ariagent.audio.format import AudioFormat
 
 MODEL_HZ = 16_000
-SIMILAR = 0.75
-"""How alike two phrases must be to count as the same, from 0 to 1."""
 _HEADER = struct.Struct(">II")
 
 
@@ -33,12 +30,13 @@ def available() -> bool:
 class Recogniser:
     """The process, as an async context manager. ``words`` may be asked for several utterances; they queue up."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, wanted: bool = True) -> None:
+        self._wanted = wanted
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        if available():
+        if self._wanted and available():
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", __name__),
                 stdin=asyncio.subprocess.PIPE,
@@ -69,24 +67,6 @@ class Recogniser:
             except (ConnectionError, BrokenPipeError):
                 return None
         return str(json.loads(line)["words"]) if line else None
-
-
-def spoken(text: str) -> list[str]:
-    """The words of a text, in lower case, without punctuation."""
-    return "".join(letter if letter.isalnum() or letter == "'" else " " for letter in text.lower()).split()
-
-
-def has_phrase(text: str, phrase: str) -> bool:
-    """Whether ``text`` has words that sound about like ``phrase``: recognition on a telephone line is never exact."""
-    words, wanted = spoken(text), spoken(phrase)
-    if not wanted:
-        return False
-    joined = "".join(wanted)
-    for width in {max(1, len(wanted) - 1), len(wanted), len(wanted) + 1}:
-        for at in range(len(words) - width + 1):
-            if SequenceMatcher(None, "".join(words[at : at + width]), joined).ratio() >= SIMILAR:
-                return True
-    return False
 
 
 def _serve() -> None:

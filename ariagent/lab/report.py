@@ -42,6 +42,14 @@ class Interruption:
 
 
 @dataclass(slots=True)
+class Wait:
+    """The caller waited for the agent in silence."""
+
+    start_s: float
+    end_s: float
+
+
+@dataclass(slots=True)
 class Digits:
     """Keys that the caller pressed."""
 
@@ -71,6 +79,12 @@ class CallReport:
     turns: list[Turn] = field(default_factory=list)
     interruptions: list[Interruption] = field(default_factory=list)
     digits: list[Digits] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
+    """Longer than a second."""
+    steps_began_s: list[float] = field(default_factory=list)
+    """When each step of the script that was come to began."""
+    placed_at: float = 0.0
+    """When the call was placed, in seconds since the epoch."""
     ended_by: Literal["caller", "other side"] | None = None
     duration_s: float = 0.0
     recognition: Literal["approximate", "none"] = "none"

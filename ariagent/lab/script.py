@@ -1,6 +1,7 @@
 """What a synthetic caller does, step by step: the vocabulary, and its YAML file, read strictly.
 
-    voice: kal16                        # a flite voice; default kal16
+    voice: kal16                        # kal, kal16, awb, rms, slt; Spanish: es, es-419; default kal16
+    noise: {kind: babble, snr_db: 10}   # around the caller: babble, street or cough; default none
     steps:
       - wait_answer: {within: 8}        # until the agent has spoken and fallen quiet (quiet: 0.8 s by default)
       - say: What are your opening hours?
@@ -13,20 +14,29 @@
       - hangup
       - expect_hangup: {within: 10}
 
-Times are seconds.
+Times are seconds. A rehearsal (``ariagent rehearse``) is such a script that also says how the whole call has to go:
+
+    title: A caller who talks to everybody else as well
+    caller_id: "5550123"
+    extension: "7001"                   # where this one is to be called; default: as the command line says
+    expect:                             # see expectations.Expectations
+      said: [opening hours]
+      ended_by: agent
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from ariagent import yamlfile
 from ariagent.config import Section
 from ariagent.errors import ConfigurationError
+from ariagent.lab.expectations import Expectations, ToolUse, Words
+from ariagent.lab.noise import Kind, Noise
 
 SCRIPTS = Path(__file__).parent / "scripts"
 DEFAULT_SCRIPT = SCRIPTS / "default.yaml"
@@ -109,6 +119,11 @@ class Script:
     voice: str = DEFAULT_VOICE
     source: str = "script"
     places: tuple[str, ...] = ()
+    title: str = ""
+    noise: Noise | None = None
+    caller_id: str | None = None
+    extension: str | None = None
+    expected: Expectations = field(default_factory=Expectations)
 
     def place(self, index: int) -> str:
         """``file:line: step 3 (say)``; ``index`` counts from 0."""
@@ -231,9 +246,20 @@ class _StepKeys(Section):
         return HangUp()
 
 
+class _Noise(Section):
+    kind: Kind
+    snr_db: Annotated[float, Field(ge=-10, le=60)]
+    seed: Annotated[int, Field(ge=0)] = 1
+
+
 class _ScriptFile(Section):
-    voice: Literal["kal", "kal16", "awb", "rms", "slt"] = "kal16"
+    title: Text = ""
+    voice: Literal["kal", "kal16", "awb", "rms", "slt", "es", "es-419"] = "kal16"
+    noise: _Noise | None = None
+    caller_id: Annotated[str, Field(pattern=r"^[0-9A-Za-z+]{1,40}$")] | None = None
+    extension: Annotated[str, Field(pattern=r"^[0-9A-Za-z_*#+-]{1,40}$")] | None = None
     steps: tuple[_StepKeys, ...]
+    expect: Expectations = Expectations()
 
     @field_validator("steps")
     @classmethod
@@ -241,6 +267,27 @@ class _ScriptFile(Section):
         if not steps:
             raise ValueError("there is nothing to do")
         return steps
+
+    @model_validator(mode="after")
+    def _steps_exist(self) -> Self:
+        for words in (*self.expect.said, *self.expect.never_said):
+            if words.after is not None and words.after > len(self.steps):
+                raise ValueError(f"after: {words.after}, but there are {len(self.steps)} steps")
+        return self
+
+    def script(self, source: str, places: tuple[str, ...]) -> Script:
+        """The script in the caller's vocabulary."""
+        return Script(
+            tuple(keys.step() for keys in self.steps),
+            self.voice,
+            source,
+            places,
+            self.title or Path(source).stem.replace("_", " "),
+            Noise(self.noise.kind, self.noise.snr_db, self.noise.seed) if self.noise else None,
+            self.caller_id,
+            self.extension,
+            self.expect,
+        )
 
 
 def load_script(path: Path = DEFAULT_SCRIPT) -> Script:
@@ -259,10 +306,13 @@ def _judge(path: Path, tree: dict[str, Any], lines: dict[yamlfile.KeyPath, str])
     except ValidationError as error:
         raise ConfigurationError("\n".join(yamlfile.explain(str(path), lines, error, _known_here))) from None
     places = tuple(lines[("steps", index)] for index in range(len(script.steps)))
-    return Script(tuple(keys.step() for keys in script.steps), script.voice, str(path), places)
+    return script.script(str(path), places)
 
 
 _SECTIONS: dict[str, type[Section]] = {
+    "said": Words,
+    "never_said": Words,
+    "tools": ToolUse,
     "wait_answer": _WaitAnswer,
     "interrupt": _Interrupt,
     "expect": _Expect,
@@ -272,6 +322,10 @@ _SECTIONS: dict[str, type[Section]] = {
 
 def _known_here(path: yamlfile.KeyPath) -> str:
     model: type[Section] = _ScriptFile if len(path) == 1 else _StepKeys
-    if len(path) == 4:
+    if len(path) == 2:
+        model = Expectations if path[0] == "expect" else _Noise
+    elif path[0] == "expect":
+        model = _SECTIONS.get(str(path[1]), _Nothing)
+    elif len(path) == 4:
         model = _SECTIONS.get(str(path[2]), _Nothing)
     return f" (known here: {', '.join(model.model_fields) or 'none'})"

@@ -1,4 +1,4 @@
-"""What a synthetic caller says: texts spoken by flite, recordings from WAV files, both as 16-bit mono PCM."""
+"""What a synthetic caller says: texts spoken by flite or espeak-ng, recordings; all of it as 16-bit mono PCM."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ariagent.audio.format import AudioFormat
 from ariagent.errors import ConfigurationError
-from ariagent.lab.flite import speak
+from ariagent.lab.flite import speak, speak_foreign
 
 Samples = NDArray[np.int16]
 
@@ -22,17 +22,20 @@ QUIET_SAMPLE = 500
 """Below this (-36 dBFS, above the hum that kal16 begins with) the ends of a synthesised text are cut off: its first
 word is to be heard at once."""
 MARGIN_MS = 40
+FOREIGN_VOICES = ("es", "es-419")
+"""Voices of espeak-ng: Spanish of Spain and of Latin America. All others are flite's."""
+_FOREIGN_WORDS_PER_MINUTE = 150
 MAX_RECORDING_S = 300.0
 
 
 class Voice:
-    """Speaks with one flite voice at one rate. ``flite`` is the argv prefix that runs it.
+    """Speaks with one voice at one rate. ``argv`` is the argv prefix of the program that has it (``tool_of``).
 
     A text is synthesised once; with ``cache_dir`` also once for later runs.
     """
 
-    def __init__(self, flite: Sequence[str], name: str, fmt: AudioFormat, cache_dir: Path | None = None) -> None:
-        self._flite = tuple(flite)
+    def __init__(self, argv: Sequence[str], name: str, fmt: AudioFormat, cache_dir: Path | None = None) -> None:
+        self._argv = tuple(argv)
         self._name = name
         self._format = fmt
         self._cache_dir = cache_dir
@@ -41,7 +44,7 @@ class Voice:
     async def say(self, text: str) -> bytes:
         """``text`` as PCM in the voice's format, without silence around it.
 
-        Raises ConfigurationError when flite fails or has nothing to say.
+        Raises ConfigurationError when the program fails or has nothing to say.
         """
         if text not in self._spoken:
             self._spoken[text] = await self._make(text)
@@ -51,11 +54,13 @@ class Voice:
         with tempfile.TemporaryDirectory(prefix="ariagent-voice-") as folder:
             path = self._cached(text) or Path(folder) / "speech.wav"
             if not path.exists():
-                await self._run_flite(text, path)
+                await self._synthesise(text, path)
             samples, rate_hz = read_wav(path)
         samples = trimmed(samples, rate_hz)
         if not len(samples):
-            raise ConfigurationError(f"flite says nothing for {text!r}", remedy="Write words in plain letters")
+            raise ConfigurationError(
+                f"{tool_of(self._name)} says nothing for {text!r}", remedy="Write words in plain letters"
+            )
         return converted(samples, rate_hz, self._format)
 
     def _cached(self, text: str) -> Path | None:
@@ -64,12 +69,20 @@ class Voice:
         self._cache_dir.mkdir(parents=True, exist_ok=True)
         return self._cache_dir / (hashlib.sha256(f"{self._name}\0{text}".encode()).hexdigest()[:32] + ".wav")
 
-    async def _run_flite(self, text: str, path: Path) -> None:
+    async def _synthesise(self, text: str, path: Path) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
             # Made beside its place and then moved there: a cut-off run leaves no half file in the cache.
             scratch = Path(folder) / "speech.wav"
-            await speak(self._flite, self._name, text, scratch)
+            if tool_of(self._name) == "espeak-ng":
+                await speak_foreign(self._argv, self._name, text, scratch, _FOREIGN_WORDS_PER_MINUTE)
+            else:
+                await speak(self._argv, self._name, text, scratch)
             scratch.replace(path)
+
+
+def tool_of(voice: str) -> str:
+    """The program that has this voice, as ``packages.ensure_tool`` knows it."""
+    return "espeak-ng" if voice in FOREIGN_VOICES else "flite"
 
 
 def read_wav(path: Path) -> tuple[Samples, int]:

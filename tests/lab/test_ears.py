@@ -5,7 +5,7 @@ import pytest
 
 from ariagent.audio import g711
 from ariagent.audio.format import SLIN8, SLIN24, AudioFormat
-from ariagent.lab.ears import Ear, level_dbfs
+from ariagent.lab.ears import Ear, Silences, level_dbfs
 
 FRAME_S = 0.02
 
@@ -110,3 +110,29 @@ def test_only_so_much_of_endless_sound_is_kept() -> None:
     assert utterance is not None
     assert utterance.duration_s == pytest.approx(39.98)
     assert SLIN8.ms(len(utterance.pcm)) == pytest.approx(30_000, abs=200)
+
+
+def test_only_waiting_for_the_agent_counts_as_silence() -> None:
+    silences = Silences()
+    silences.begin(0.0)
+    silences.agent_heard(1.5)  # the opening, late
+    silences.agent_heard(2.0)
+    silences.caller_heard(9.0)  # thought for a while: its own affair
+    silences.caller_heard(9.5)
+    silences.agent_heard(12.0)  # an answer, late
+    silences.agent_heard(14.0)  # a pause in the middle of it
+    silences.caller_heard(14.5)
+    silences.agent_heard(15.4)  # quick enough
+    silences.caller_heard(16.0)
+    silences.caller_heard(19.0)  # asks again, as nobody answers
+    assert silences.waits == [(0.0, 1.5), (9.5, 12.0), (12.0, 14.0), (16.0, 19.0)]
+
+
+def test_a_caller_who_is_silent_on_purpose_does_not_wait() -> None:
+    silences = Silences()
+    silences.begin(0.0)
+    silences.agent_heard(0.1)
+    silences.excused.append((1.0, 8.0))
+    silences.agent_heard(10.0)  # are you still there?
+    silences.agent_heard(20.0)
+    assert silences.waits == [(10.0, 20.0)]

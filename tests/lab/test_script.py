@@ -60,7 +60,7 @@ def test_place_names_file_line_step_and_kind() -> None:
     ("text", "complaint"),
     [
         ("voice: bob\nsteps: [hangup]", "talk.yaml:1: voice: Input should be"),
-        ("steps: [hangup]\nstep: 1", "talk.yaml:2: step: unknown key (known here: voice, steps)"),
+        ("steps: [hangup]\nstep: 1", "talk.yaml:2: step: unknown key (known here: title, voice, noise,"),
         ("steps: []", "talk.yaml:1: steps: "),
         ("", "talk.yaml:1: steps: Field required"),
         ("- hangup", "talk.yaml:1: the file must hold sections"),
