@@ -125,10 +125,12 @@ class Journal:
         journal = cls(directory, settings, on_trouble)
         if settings.enabled:
             _prepare(directory)
-            try:
-                journal._connect()
-            except (sqlite3.Error, OSError) as error:
-                journal._failed(error)
+            for _ in range(2):
+                try:
+                    journal._connect()
+                    break
+                except (sqlite3.Error, OSError) as error:
+                    journal._failed(error)
             journal._thread = threading.Thread(target=journal._run, name="records", daemon=True)
             journal._thread.start()
         return journal
@@ -175,8 +177,7 @@ class Journal:
                 self._write_all()
                 self._upkeep()
             except (sqlite3.Error, OSError, ConfigurationError) as error:
-                self._failed(error)
-                wait_s = RETRY_S
+                wait_s = 0.0 if self._failed(error) else RETRY_S
             except Exception:
                 log.exception("records.broken")
                 self._disconnect()
@@ -273,8 +274,8 @@ class Journal:
                 self._base.close()
             self._base = None
 
-    def _failed(self, error: Exception) -> None:
-        """Report, and make the next attempt start from the file; a damaged one is put aside."""
+    def _failed(self, error: Exception) -> bool:
+        """Report, and make the next attempt start from the file; returns whether a damaged one was put aside."""
         damaged = _is_damage(error)
         text = f"{error} ({error.sqlite_errorname})" if hasattr(error, "sqlite_errorname") else str(error)
         self._failing = True
@@ -284,17 +285,16 @@ class Journal:
             self._reported = now
             fields = {"cause": text, "file": str(self.path), "queued": len(self._queue), "dropped": self.dropped}
             log.error("records.failing", extra={"fields": fields})
-        if damaged:
-            self._put_aside()
         if self._on_trouble is not None:
             self._on_trouble(text)
+        return damaged and self._put_aside()
 
-    def _put_aside(self) -> None:
+    def _put_aside(self) -> bool:
         try:
             if self.path.stat().st_ino != self._inode:
-                return  # another process has done so already
+                return True  # another process has done so already
         except OSError:
-            return
+            return True
         aside = f"{self.path}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
         for suffix in ("", "-wal", "-shm"):
             try:
@@ -303,8 +303,9 @@ class Journal:
                 continue
             except OSError as error:
                 log.error("records.not_put_aside", extra={"fields": {"cause": str(error)}})
-                return
+                return False
         log.error("records.put_aside", extra={"fields": {"file": aside}})
+        return True
 
 
 def _prepare(directory: Path) -> None:

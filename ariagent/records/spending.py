@@ -1,0 +1,42 @@
+"""What the calls of this process use and cost, as it is used."""
+
+import time
+from collections.abc import Callable
+
+from ariagent.config import CostSettings
+from ariagent.realtime.events import Usage
+from ariagent.records.cost import DailySpending, PriceTable
+
+
+class Spending:
+    """Prices, and today's sum. ``on_use`` is told (agent, model, usage, money or None) of every use."""
+
+    def __init__(
+        self,
+        settings: CostSettings,
+        spent_today: float = 0.0,
+        on_use: Callable[[str, str, Usage, float | None], None] | None = None,
+    ) -> None:
+        self.currency = settings.currency
+        self._prices = PriceTable(settings)
+        self._today = DailySpending(settings.daily_cap, today(), spent_today)
+        self._on_use = on_use
+
+    def used(self, agent: str, model: str, usage: Usage, transcribed_s: float = 0.0) -> float | None:
+        """Count a use; returns what it costs, None where the model has no price."""
+        money = self._prices.money(model, usage, transcribed_s)
+        if money is not None:
+            self._today.add(money, today())
+        if self._on_use is not None:
+            self._on_use(agent, model, usage, money)
+        return money
+
+    @property
+    def over_cap(self) -> bool:
+        """Today's calls have cost as much as they may."""
+        return self._today.over_cap(today())
+
+
+def today() -> str:
+    """The local day, as ``2026-11-22``."""
+    return time.strftime("%Y-%m-%d")

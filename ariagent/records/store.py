@@ -1,0 +1,272 @@
+"""Reads the journal's database, while the service writes it or when there is none running."""
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from ariagent.errors import AriagentError
+from ariagent.realtime.events import Usage
+from ariagent.records import schema
+from ariagent.records.alive import Identity
+from ariagent.records.cost import KINDS, PriceTable
+
+LOCKED_S = 5.0
+GroupBy = Literal["agent", "day"]
+
+
+class RecordsError(AriagentError):
+    """The records cannot be read, or what was asked for is not in them."""
+
+
+class UnknownCallError(RecordsError):
+    """No call has this id, or several have."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """One call as a list shows it. Times are seconds since the epoch."""
+
+    row: int
+    call: str
+    """The call id: queue_log's and CHANNEL(linkedid)."""
+    visit: int
+    """1, or which time it is that this call came to the AI."""
+    began: float
+    answered: float | None
+    ended: float | None
+    state: str
+    """``ringing``, ``talking``, ...; ``ended``; ``lost``: the service was gone before the call had ended."""
+    agent: str
+    caller: str
+    seat: str
+    result: str
+    reason: str
+    side: str
+    """Who spoke last, "caller" or "agent" or ""; ``words``: and what."""
+    words: str
+    dropped: int
+    """Events that could not be written."""
+    cost: float | None = None
+
+    @property
+    def id(self) -> str:
+        """What names this call and no other: its call id, with ``/2`` and so on for a later visit."""
+        return self.call if self.visit == 1 else f"{self.call}/{self.visit}"
+
+    @property
+    def live(self) -> bool:
+        return self.ended is None and self.state != "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    at: float
+    name: str
+    fields: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class WaveRow:
+    side: str
+    start_s: float
+    """Seconds after the call began."""
+    peaks: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UseRow:
+    """Tokens and money of one model; of one call, or of several added up."""
+
+    model: str
+    usage: Usage
+    transcribed_s: float = 0.0
+    cost: float | None = None
+    calls: int = 1
+
+    def priced(self, prices: PriceTable) -> "UseRow":
+        """With a cost at today's prices where the journal has none."""
+        if self.cost is not None:
+            return self
+        return replace(self, cost=prices.money(self.model, self.usage, self.transcribed_s))
+
+
+_COLUMNS = "id, call, visit, began, answered, ended, state, agent, caller, seat, result, reason, side, words, dropped"
+_RUNS = "process IN (SELECT id FROM processes WHERE lives(pid, birth, namespace, seen))"
+_SUMS = ", ".join(f"sum({kind})" for kind in KINDS) + ", sum(transcribed_s), sum(cost)"
+
+
+class Store:
+    """The records under one ``state_directory``."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / schema.FILE
+
+    # -- lists ------------------------------------------------------------------------------------
+
+    def live(self, agent: str | None = None) -> list[CallRow]:
+        """Calls that go on now, the longest first."""
+        return self._calls(f"ended IS NULL AND {_RUNS}", [], "ORDER BY began", agent)
+
+    def past(self, limit: int | None, agent: str | None = None, since: float | None = None) -> list[CallRow]:
+        """Calls that are over (or lost), the latest first; ``since``: that began then or later."""
+        over = f"(ended IS NOT NULL OR NOT {_RUNS})"
+        where, values = (f"{over} AND began >= ?", [since]) if since is not None else (over, [])
+        return self._calls(where, values, "ORDER BY began DESC, id DESC", agent, -1 if limit is None else limit)
+
+    def find(self, name: str) -> CallRow:
+        """The one call whose id is ``name``, or begins or ends with it. Raises UnknownCallError."""
+        call, _, visit = name.partition("/")
+        if visit and not visit.isdecimal():
+            raise UnknownCallError(f"there is no call {name!r}", remedy="A later visit is written as ID/2")
+        exact = self._calls("call = ? AND visit = ?", [call, int(visit or 1)], "")
+        if exact:
+            return exact[0]
+        text = call.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        found = self._calls(
+            "(call LIKE ? ESCAPE '\\' OR call LIKE ? ESCAPE '\\') AND visit = ?",
+            [f"{text}%", f"%{text}", int(visit or 1)],
+            "ORDER BY began DESC",
+            limit=6,
+        )
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise UnknownCallError(f"there is no call {name!r}", remedy="`ariagent calls --all` lists what there is")
+        some = ", ".join(row.id for row in found[:5]) + (", ..." if len(found) > 5 else "")
+        raise UnknownCallError(f"{name!r} is the id of several calls: {some}", remedy="Give more of it")
+
+    def visits(self, call: str) -> list[CallRow]:
+        """All visits of the call with this id."""
+        return self._calls("call = ?", [call], "ORDER BY visit")
+
+    # -- one call ---------------------------------------------------------------------------------
+
+    def events(self, call: CallRow) -> list[EventRow]:
+        """What happened, in order."""
+        with self._open() as base:
+            rows = base.execute("SELECT at, name, fields FROM events WHERE call = ? ORDER BY at, id", (call.row,))
+            return [EventRow(at, name, _fields(text)) for at, name, text in rows]
+
+    def waves(self, call: CallRow) -> list[WaveRow]:
+        """Peaks of both sides, in order."""
+        with self._open() as base:
+            rows = base.execute("SELECT side, start_s, peaks FROM waves WHERE call = ? ORDER BY start_s", (call.row,))
+            return [WaveRow(*row) for row in rows]
+
+    def use(self, call: CallRow) -> list[UseRow]:
+        """Tokens and money, by model."""
+        with self._open() as base:
+            select = f"SELECT model, {_SUMS} FROM use WHERE call = ? GROUP BY model"
+            return [_use(model, amounts) for model, *amounts in base.execute(select, (call.row,))]
+
+    # -- sums -------------------------------------------------------------------------------------
+
+    def use_by(self, group: GroupBy, agent: str | None = None, since: float | None = None) -> dict[str, list[UseRow]]:
+        """Tokens and money of all calls, by agent or by local day (``2026-11-22``), then by model."""
+        key = "agent" if group == "agent" else "strftime('%Y-%m-%d', began, 'unixepoch', 'localtime')"
+        select = (
+            f"SELECT {key}, model, count(*), {_SUMS} FROM use JOIN calls ON calls.id = use.call "
+            "WHERE (? IS NULL OR agent = ?) AND (? IS NULL OR began >= ?) GROUP BY 1, 2, cost IS NULL ORDER BY 1, 2"
+        )
+        found: dict[str, list[UseRow]] = {}
+        with self._open() as base:
+            for name, model, calls, *amounts in base.execute(select, (agent, agent, since, since)):
+                found.setdefault(name, []).append(replace(_use(model, amounts), calls=calls))
+        return found
+
+    def spent(self, start: float, end: float) -> float:
+        """What calls that began from ``start`` until before ``end`` have cost."""
+        select = "SELECT total(cost) FROM use JOIN calls ON calls.id = use.call WHERE began >= ? AND began < ?"
+        with self._open() as base:
+            return float(base.execute(select, (start, end)).fetchone()[0])
+
+    # -- changes ----------------------------------------------------------------------------------
+
+    def delete(self, call: CallRow) -> None:
+        """Erase everything kept of ``call``. Raises RecordsError for one that goes on."""
+        if call.live:
+            raise RecordsError(f"the call {call.id} goes on", remedy="Delete it when it has ended")
+        if not os.access(self.path, os.W_OK):
+            raise self._unreadable(f"{self.path} is not writable")
+        try:
+            with closing(schema.connect(self.path, writes=True, timeout_s=LOCKED_S)) as base:
+                base.execute("DELETE FROM calls WHERE id = ?", (call.row,))
+                base.execute("PRAGMA incremental_vacuum(500)").fetchall()
+                # The write-ahead log holds it until then.
+                base.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as error:
+            raise self._unreadable(str(error)) from None
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        if not os.access(self.path.parent, os.X_OK) and self.path.parent.exists():
+            raise self._unreadable("permission denied")
+        if not self.path.exists():
+            raise RecordsError(
+                f"nothing was recorded in {self.path.parent}",
+                remedy="Name the service's settings with -c FILE; it records when records.enabled is true",
+            )
+        try:
+            with closing(schema.connect(self.path, writes=False, timeout_s=LOCKED_S)) as base:
+                base.create_function("lives", 4, _lives)
+                yield base
+        except sqlite3.Error as error:
+            raise self._unreadable(str(error)) from None
+
+    def _unreadable(self, cause: str) -> RecordsError:
+        return RecordsError(
+            f"the records in {self.path} cannot be read: {cause}",
+            remedy="Run this as the service's user; the service puts a damaged file aside and begins a new one",
+        )
+
+    def _calls(
+        self, where: str, values: Sequence[object], order: str, agent: str | None = None, limit: int = -1
+    ) -> list[CallRow]:
+        if agent is not None:
+            where, values = f"{where} AND agent = ?", [*values, agent]
+        select = (
+            f"SELECT {_COLUMNS}, (SELECT sum(cost) FROM use WHERE use.call = calls.id), "
+            f"ended IS NULL AND NOT {_RUNS} FROM calls WHERE {where} {order} LIMIT ?"
+        )
+        with self._open() as base:
+            rows = base.execute(select, [*values, limit]).fetchall()
+        # A row whose process is gone tells so.
+        return [replace(CallRow(*row[:-1]), state="lost") if row[-1] else CallRow(*row[:-1]) for row in rows]
+
+
+def spent_today(directory: Path, now: float) -> tuple[str, float]:
+    """The local day of ``now`` and what its calls have cost so far: how ``DailySpending`` begins.
+
+    Nothing where there are no records; raises RecordsError where they cannot be read.
+    """
+    day = local_day(now)
+    midnight = time.mktime(time.strptime(day, "%Y-%m-%d"))
+    store = Store(directory)
+    return day, store.spent(midnight, now + 86400) if store.path.exists() else 0.0
+
+
+def local_day(at: float) -> str:
+    """The local date of ``at`` (seconds since the epoch), as ``2026-11-22``."""
+    return time.strftime("%Y-%m-%d", time.localtime(at))
+
+
+def _lives(pid: int, birth: str, namespace: str, seen: float) -> bool:
+    return Identity(pid, birth, namespace).lives(seen, time.time())
+
+
+def _fields(text: str) -> dict[str, object]:
+    fields = json.loads(text)
+    return fields if isinstance(fields, dict) else {"": fields}
+
+
+def _use(model: str, amounts: list[float | None]) -> UseRow:
+    counts = {kind: int(amount or 0) for kind, amount in zip(KINDS, amounts, strict=False)}
+    return UseRow(model, Usage(**counts), float(amounts[-2] or 0.0), amounts[-1])
