@@ -138,7 +138,7 @@ async def test_direct_call_that_the_service_gives_back_goes_to_people(
 ) -> None:
     call = await caller.dial("7001")
     start = await service.wait_for("StasisStart")
-    assert start["args"] == ["default"]
+    assert start["args"] == [], "which agent it is for is the settings' business"
     assert start["channel"]["state"] == "Ring", "it must not be answered before the service answers it"
     await service.leave(start["channel"]["id"], result)
     await caller.answered(call)
@@ -174,6 +174,16 @@ async def test_queue_call_rings_a_seat_unanswered_with_the_callers_id(
     assert linked == await service.variable(entry, "CHANNEL(linkedid)")
     assert [row for row in rows(asterisk, entry) if row[4] == "ENTERQUEUE"]
     assert (await service.request("GET", f"channels/{entry}"))["state"] == "Ring"
+
+
+@pytest.mark.parametrize(("number", "queue"), [("7000", "frontline"), ("7001", "")])
+async def test_the_service_can_see_what_was_dialled_and_which_queue_it_came_through(
+    caller: Caller, service: Application, number: str, queue: str
+) -> None:
+    await caller.dial(number)
+    channel = (await service.wait_for("StasisStart"))["channel"]["id"]
+    names = ("ARIAGENT_EXTENSION", "ARIAGENT_QUEUE", "ARIAGENT_DIALLED")
+    assert [await service.variable(channel, name) for name in names] == [number, queue, number]
 
 
 async def test_queue_call_that_is_done_ends_and_is_logged_as_the_agents(
