@@ -58,6 +58,10 @@ class MediaLeg:
         """Bridge the caller with the media. Before the media channel has entered, Asterisk refuses it (422)."""
         await self._ari.add_to_bridge(self.bridge, caller_channel, self.channel)
 
+    async def rejoin(self, caller_channel: str) -> None:
+        """Put the caller, who is in the bridge, into it anew: one request, and Asterisk takes them out first."""
+        await self._ari.add_to_bridge(self.bridge, caller_channel)
+
     def give_up(self) -> None:
         """Wait for nothing any more."""
         self._given_up.set()

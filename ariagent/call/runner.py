@@ -21,6 +21,7 @@ from ariagent.call.commands import Command, Result, Termination
 from ariagent.call.dialplan import give_back
 from ariagent.call.leg import MediaLeg
 from ariagent.call.machine import CallMachine, State
+from ariagent.call.rejoin import Rejoining
 from ariagent.call.talk import Talk
 from ariagent.config import AgentSettings, Settings
 from ariagent.errors import AriError
@@ -129,8 +130,10 @@ class CallRunner:
         async with asyncio.TaskGroup() as tasks:
             model = tasks.create_task(talk.run(), name=f"model {self.call_id}")
             self._media_task = tasks.create_task(self._make_media(), name=f"media {self.call_id}")
+            joined = tasks.create_task(self._keep_joined(talk), name=f"joined {self.call_id}")
             termination = await self._do_commands(talk)
             model.cancel()
+            joined.cancel()
         return termination
 
     async def _identify(self) -> AgentSettings | None:
@@ -258,6 +261,22 @@ class CallRunner:
             self.feed(ev.MediaFailed("Asterisk did not connect the audio in time; can it reach audiosocket.advertise?"))
         else:
             self.feed(ev.MediaReady())
+
+    async def _keep_joined(self, talk: Talk) -> None:
+        """Put a seat's silent leg into the bridge anew, time and again; see ``rejoin``."""
+        plan = Rejoining()
+        while self.arrival.seat is not None:
+            now = time.monotonic()
+            if now < (due := plan.due(talk.heard_at)):
+                await asyncio.sleep(due - now)
+                continue
+            plan.tried(now)
+            if self.state in (State.TALKING, State.DRAINING):
+                try:
+                    await self.media.rejoin(self.leg)
+                except AriError as error:
+                    # Whatever is wrong with the leg or the bridge is told by events of their own.
+                    self.log.event("call.not_rejoined", logging.DEBUG, cause=error.line)
 
     async def _answer(self, talk: Talk) -> None:
         # The caller's first words may be on their way before the answer to our request is.
