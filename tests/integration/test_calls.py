@@ -332,16 +332,15 @@ async def test_transferred_party_goes_to_people_when_the_model_is_lost(
     await answering.ended(LIMIT_S)
 
 
-@pytest.mark.parametrize(("kind", "number"), [("blind", "7000"), ("blind", "7001"), ("attended", "7001")])
+@pytest.mark.parametrize(
+    ("kind", "number"), [("blind", "7000"), ("blind", "7001"), ("attended", "7000"), ("attended", "7001")]
+)
 async def test_human_hands_a_caller_to_the_agent(
     kind: str, number: str, sandbox: Any, service: Any, dial: Any, phone: Any, ear: Any, sound: Any, log: Any
 ) -> None:
-    """A person talks to a caller and transfers them to us: at once, or after having called us first.
-
-    Not after having called the queue first: there Asterisk 22.10 often stops passing the caller's audio from one half
-    of the seat's Local channel to the other.
-    """
-    await service(await sandbox())
+    """A person talks to a caller and transfers them to us: at once, or after having called us first."""
+    model = await sandbox()
+    await service(model)
     human = await phone("1001", register=True)
     call = await (await phone()).dial("1001")
     first = await human.incoming(LIMIT_S)
@@ -360,6 +359,10 @@ async def test_human_hands_a_caller_to_the_agent(
         await second.ended(LIMIT_S)
     await first.ended(LIMIT_S)
     await hearing.wait_quiet()
+    if (kind, number) == ("attended", "7000"):
+        # Asterisk may have stopped passing the caller's audio on, and that must have been noticed.
+        session = await model.wait_session(2)
+        await session.wait_appended(session.appended_ms + 1000, LIMIT_S)
 
     await call.play(sound.tone(0.5))
     asked, answered = await hearing.utterance(hearing.spoke_until())
@@ -370,4 +373,4 @@ async def test_human_hands_a_caller_to_the_agent(
     assert hearing.loud_ms(since=pressed) == pytest.approx(MS_PER_LETTER * len(GOODBYE), abs=60)
     await log.wait("call.ended", result="done", reason="agent_ended")
     assert len(log.named("call.started")) == 1
-    assert len(log.named("call.leg_replaced")) == (1 if kind == "attended" else 0)
+    assert len(log.named("call.leg_replaced")) == (1 if (kind, number) == ("attended", "7001") else 0)

@@ -12,6 +12,7 @@ import pytest
 
 from ariagent.audio.resample import Resampler
 from ariagent.audiosocket.frames import Kind
+from ariagent.call.machine import State
 from ariagent.lab.call import Call
 
 pytestmark = pytest.mark.asterisk
@@ -108,7 +109,9 @@ async def fall_silent(how: str, call: Call) -> None:
         call.mute_rtp = True
 
 
-@pytest.mark.parametrize(("how", "number"), [("hold", "7001"), ("mute", "7000"), ("mute", "7001"), ("dtx", "7001")])
+@pytest.mark.parametrize(
+    ("how", "number"), [("hold", "7000"), ("hold", "7001"), ("mute", "7000"), ("mute", "7001"), ("dtx", "7001")]
+)
 async def test_model_hears_silence_from_a_phone_that_sends_nothing(
     how: str, number: str, sandbox: Any, service: Any, phone: Any, dial: Any, sound: Any, log: Any
 ) -> None:
@@ -148,19 +151,46 @@ async def test_model_hears_silence_from_a_phone_that_sends_nothing(
     assert ended["uplink_silence_s"] >= 2.0
 
 
-async def test_queue_caller_s_line_goes_on_during_hold(sandbox: Any, service: Any, dial: Any, log: Any) -> None:
-    """The model's audio clock only: in some calls Asterisk plays its hold music to the seat's end of the line."""
+async def test_queue_caller_is_heard_again_after_hold(
+    sandbox: Any, service: Any, dial: Any, sound: Any, log: Any
+) -> None:
+    """And the model hears nothing in between, least of all music. Several calls: the fault of Asterisk hits some."""
     model = await sandbox(detector="none")
     await service(model, agent={"opening": None})
-    call, _ = await dial("7000")
-    session = await model.wait_session(2)
-    await call.hold()
-    began, before = time.monotonic(), session.appended_ms
-    await session.wait_appended(before + 2000, LIMIT_S)
-    assert time.monotonic() - began == pytest.approx(2.0, abs=0.1)
-    await call.unhold()
+    for count in range(1, 6):
+        call, _ = await dial("7000")
+        session = await model.wait_session(1 + count)
+        await call.hold()
+        await session.wait_appended(session.appended_ms + 200, LIMIT_S)
+        began, before = time.monotonic(), session.appended_ms
+        await session.wait_appended(before + 1000, LIMIT_S)
+        assert time.monotonic() - began == pytest.approx(1.0, abs=0.1)
+        assert np.abs(sound.appended(session)[int(24 * before) :].astype(int)).max() < 500
+        await call.unhold()
+        await session.wait_appended(session.appended_ms + 300, LIMIT_S)
+        before = session.appended_ms
+        await call.play(sound.tone(0.3))
+        await session.wait_appended(before + 500, LIMIT_S)
+        assert sound.level(sound.loud_part(sound.appended(session)[int(24 * before) :], 24_000)) > 4000
+        await call.hangup()
+        await log.wait("call.ended", count=count, result="done")
+
+
+async def test_muted_queue_caller_hears_the_agent_without_gaps(sandbox: Any, service: Any, dial: Any, log: Any) -> None:
+    """Their channel is put into its bridge anew time and again, which may cost a frame, not the call."""
+    model = await sandbox(detector="none")
+    running = await service(model, agent={"opening": "So " * 60})
+    call, hearing = await dial("7000")
+    call.mute_rtp = True
+    first = await hearing.wait_loud()
+    last = await hearing.wait_quiet()
+    assert last - first > 3.0
+    assert hearing.longest_gap_ms(first, last) < 100
+    assert 0.02 * sum(first <= packet.arrival <= last for packet in hearing.packets) > last - first - 0.2
+    [runner] = running.calls.calls
+    assert runner.state is State.TALKING
     await call.hangup()
-    await log.wait("call.ended", result="done")
+    await log.wait("call.ended", result="done", reason="caller_hung_up")
 
 
 # -- strangers at the media port ---------------------------------------------------------------------------------------
