@@ -180,8 +180,10 @@ def test_the_tool_takes_no_arguments() -> None:
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
-            "agent_speaks agent_fell_silent caller_speaks caller_fell_silent key_pressed "
-            "busy not_busy hold unhold said tick".split()
+            [
+                *("agent_speaks", "agent_fell_silent", "caller_speaks", "caller_fell_silent", "key_pressed"),
+                *("busy", "not_busy", "hold", "unhold", "said", "tick"),
+            ]
         ),
         st.floats(0, 40),
     ),
