@@ -1,7 +1,7 @@
 """Asterisk: reachable, its version, modules and rights, the running service, the ways into it."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 from uuid import uuid4
@@ -10,11 +10,9 @@ from ariagent.ari.client import AriClient
 from ariagent.audio.rates import choose_format
 from ariagent.check import versions
 from ariagent.check.ari import Answer, Probe
-from ariagent.check.report import Result, failed, ok, skipped, warning
+from ariagent.check.report import Result, Say, failed, ok, skipped, warning
 from ariagent.config import Settings
 from ariagent.errors import AriError, ConfigurationError
-
-Say = Callable[[Result], None]
 
 NEEDED: Mapping[str, str] = {
     **dict.fromkeys(
@@ -139,7 +137,7 @@ def judge_version(version: str, settings: Settings) -> Result:
     found = f"{version}, audio at {fmt.rate_hz // 1000} kHz"
     if faults := versions.faults_of(version):
         listed = ", ".join(f"{fault.what} ({fault.source})" for fault in faults)
-        remedy = f"Upgrade to {versions.BETTER}" if len(faults) > 1 else ""
+        remedy = "" if all(fault.unfixed for fault in faults) else f"Upgrade to {versions.BETTER}"
         return warning(name, f"{found}; known faults: {listed}", remedy)
     if number is None:
         return ok(name, f"{found}; a build without a number, nothing is known about its faults")

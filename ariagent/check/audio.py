@@ -12,9 +12,8 @@ from ariagent.audiosocket.endpoint import MediaConnection
 from ariagent.audiosocket.frames import uuid_frame
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.check.ari import Answer, Probe
-from ariagent.check.asterisk import Say
 from ariagent.check.queues import check_queues
-from ariagent.check.report import Result, Status, failed, ok, skipped, warning
+from ariagent.check.report import Result, Say, Status, failed, ok, skipped, warning
 from ariagent.config import AudioSocketSettings, Settings
 from ariagent.errors import AriError, ConfigurationError
 

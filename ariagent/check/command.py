@@ -1,25 +1,30 @@
 """``ariagent check``: runs the checks one after another and prints each result as soon as it is known."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from ariagent import __version__, config
 from ariagent.check import ari
-from ariagent.check.asterisk import Say, check_asterisk
+from ariagent.check.asterisk import check_asterisk
 from ariagent.check.audio import NAMES as AUDIO_NAMES
 from ariagent.check.audio import check_audio
 from ariagent.check.machine import check_machine
 from ariagent.check.model import check_model
-from ariagent.check.report import Report, Result, failed, skipped
+from ariagent.check.report import Report, Result, Say, failed, skipped
 from ariagent.check.setup import check_settings
 from ariagent.check.talk import check_talk
 from ariagent.check.tools import check_tools
 from ariagent.config import Settings
 from ariagent.loop import run_async
+
+log = logging.getLogger(__name__)
 
 ASTERISK_LIMIT_S = 120.0
 MODEL_LIMIT_S = 60.0
@@ -27,6 +32,8 @@ MODEL_LIMIT_S = 60.0
 TOOL_LIMIT_S = 30.0
 """For each tool."""
 TALK_LIMIT_S = 180.0
+TERMINATED = 143
+"""Exit code after SIGTERM, as a shell has it."""
 
 
 def check(path: Path | None, *, as_json: bool = False, talk: bool = False) -> int:
@@ -41,13 +48,34 @@ def check(path: Path | None, *, as_json: bool = False, talk: bool = False) -> in
             typer.echo(result.line)
 
     # What the parts log is in their results; on a terminal it would stand between the lines.
-    logging.getLogger("ariagent").setLevel(logging.CRITICAL)
-    run_async(run_checks(settings, source, say, talk=talk))
+    logging.getLogger("ariagent").setLevel(logging.ERROR)
+    if not run_async(_until_terminated(run_checks(settings, source, say, talk=talk))):
+        return TERMINATED
     if as_json:
         typer.echo(report.json(ariagent=__version__, settings=source))
     else:
         typer.echo(report.summary)
     return report.exit_code
+
+
+async def _until_terminated(work: Coroutine[Any, Any, None]) -> bool:
+    """SIGTERM ends it as Ctrl-C does: what was made in Asterisk is given back first; returns False then."""
+    terminated = False
+    checking = asyncio.ensure_future(work)
+
+    def terminate() -> None:
+        nonlocal terminated
+        terminated = True
+        checking.cancel()
+
+    with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+    try:
+        await checking
+    except asyncio.CancelledError:
+        if not terminated:
+            raise
+    return not terminated
 
 
 async def run_checks(settings: Settings, source: str, say: Say, *, talk: bool = False) -> None:
@@ -82,4 +110,7 @@ async def _bounded(name: str, limit_s: float, say: Say, work: Callable[[], Await
             return bool(await work())
     except TimeoutError:
         say(failed(name, f"not done within {limit_s:g} s", "Please report this"))
+    except Exception as error:
+        log.exception("check.fault", extra={"fields": {"part": name}})
+        say(failed(name, f"a fault of ours: {error!r}", "Please report this"))
     return False

@@ -11,10 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from ariagent.call.tools import DECLARATIONS
+from ariagent.call.tools import declarations
 from ariagent.check import reach
-from ariagent.check.asterisk import Say
-from ariagent.check.report import Result, failed, ok, skipped, warning
+from ariagent.check.report import Result, Say, failed, ok, skipped, warning
 from ariagent.config import Settings
 from ariagent.errors import ConfigurationError
 from ariagent.realtime.client import RealtimeClient
@@ -130,8 +129,7 @@ def _profiles(settings: Settings) -> list[tuple[list[str], SessionProfile]]:
         toolbox = None  # the check of the tools says why
     found: dict[str, tuple[list[str], SessionProfile]] = {}
     for name, agent in settings.agents.items():
-        own = tuple(tool for tool in DECLARATIONS if tool["name"] in agent.builtin_tools)
-        tools = (*own, *(toolbox.declarations(name) if toolbox is not None else ()))
+        tools = (*declarations(agent), *(toolbox.declarations(name) if toolbox is not None else ()))
         profile = SessionProfile.of(agent, settings.realtime, tools)
         told: dict[str, Any] = {**profile.session(), "model": profile.model}
         key = json.dumps(told, sort_keys=True, default=str)

@@ -1,8 +1,7 @@
 """The queues: whether they exist, and who answers them. Functions of the dialplan, read on a channel that is there."""
 
 from ariagent.check.ari import Probe
-from ariagent.check.asterisk import Say
-from ariagent.check.report import Result, ok, skipped, warning
+from ariagent.check.report import Result, Say, ok, skipped, warning
 from ariagent.config import Settings
 from ariagent.errors import AriError
 

@@ -1,6 +1,7 @@
 """What was found, as values, as lines for a terminal and as JSON. No I/O."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -37,6 +38,10 @@ class Result:
         """``status what - found; remedy``, on one line whatever a peer said."""
         text = f"{self.found.rstrip(' .')}; {self.remedy}" if self.remedy else self.found
         return f"{self.status:<8} {self.name:<22} - {_plain(text)}"
+
+
+Say = Callable[[Result], None]
+"""Where results go, one at a time, as soon as they are known."""
 
 
 def ok(name: str, found: str, **figures: float) -> Result:

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 
 from ariagent.audio.format import FRAME_MS, SLIN24
 from ariagent.audio.rates import ModelCodec
-from ariagent.check.asterisk import Say
 from ariagent.check.model import Conversation, SessionRefusedError, conversing
-from ariagent.check.report import failed, ok, warning
+from ariagent.check.report import Say, failed, ok, warning
 from ariagent.config import AgentSettings, Settings
 from ariagent.realtime.events import (
     AgentTranscribed,

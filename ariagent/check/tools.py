@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from ariagent.check import reach
-from ariagent.check.asterisk import Say
-from ariagent.check.report import Result, failed, ok, warning
+from ariagent.check.report import Result, Say, failed, ok, warning
 from ariagent.config import HttpRequestSettings, Settings
 from ariagent.errors import ConfigurationError
 from ariagent.tools import plugins

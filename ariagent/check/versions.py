@@ -21,7 +21,9 @@ class KnownFault:
     """The first minor release that has it, in branches 20 to 23; 0: always had it."""
     fixed: tuple[int, int, int, int]
     """The first one without it."""
-    source: str = ""
+    source: str
+    unfixed: bool = False
+    """No release is known to be without it: upgrading does not help."""
 
 
 FAULTS = (
@@ -72,6 +74,7 @@ FAULTS = (
         (_NEVER, _NEVER, 10, _NEVER),
         (_NEVER, _NEVER, 11, _NEVER),
         "seen on 22.10.1; docs/known-faults.md",
+        unfixed=True,
     ),
 )
 
