@@ -7,8 +7,21 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _PATTERN = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*\.?")
 _NAT64 = IPv6Network("64:ff9b::/96")
-# Public by its number, and yet the metadata service of every Azure machine.
-_AZURE_WIRE_SERVER = IPv4Address("168.63.129.16")
+_NOT_PUBLIC = tuple(
+    map(
+        ip_network,
+        (
+            "168.63.129.16/32",  # public by its number, and yet a service to every Azure machine from its host
+            # Not for the Internet, or not any more; Python's versions differ in which of them they know.
+            "192.0.0.0/24",
+            "192.88.99.0/24",
+            "64:ff9b:1::/48",
+            "3fff::/20",
+            "5f00::/16",
+            "fec0::/10",
+        ),
+    )
+)
 
 
 def host_pattern_problem(pattern: str) -> str | None:
@@ -47,7 +60,9 @@ def address_allowed(address: str, private: Iterable[str]) -> bool:
         return False
     if any(found in network for network in networks):
         return True
-    return found.is_global and not found.is_multicast and not found.is_reserved and found != _AZURE_WIRE_SERVER
+    if found.is_multicast or found.is_reserved or any(found in network for network in _NOT_PUBLIC):
+        return False
+    return found.is_global
 
 
 def _inner(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
