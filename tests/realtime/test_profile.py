@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from ariagent.config import AgentSettings, RealtimeSettings, SemanticVad, ServerVad
+from ariagent.config.agents import TranscriptionSettings
 from ariagent.realtime.profile import SessionProfile
 
 TOOL: dict[str, Any] = {"type": "function", "name": "end_call", "parameters": {"type": "object", "properties": {}}}
@@ -68,6 +69,63 @@ def test_detection_by_meaning_has_no_keys_of_the_other() -> None:
         "create_response": True,
         "interrupt_response": False,
     }
+
+
+def test_instructions_are_those_of_the_call_where_they_are_given() -> None:
+    agent = AgentSettings(instructions="Serve {caller.name}.")
+    assert SessionProfile.of(agent, RealtimeSettings()).session()["instructions"] == "Serve {caller.name}."
+    given = SessionProfile.of(agent, RealtimeSettings(), instructions="Serve Ann.")
+    assert given.session()["instructions"] == "Serve Ann."
+    assert SessionProfile.of(agent, RealtimeSettings(), instructions="").session()["instructions"] == ""
+
+
+def test_a_voice_of_the_sites_own_is_named_by_its_id() -> None:
+    assert profile(AgentSettings(voice="voice_123")).session()["audio"]["output"]["voice"] == {"id": "voice_123"}
+
+
+def test_reasoning_is_only_there_where_it_is_set() -> None:
+    assert "reasoning" not in profile().session()
+    assert profile(AgentSettings(reasoning="low")).session()["reasoning"] == {"effort": "low"}
+
+
+class TestTranscription:
+    """Keys by model: ``openai.types.realtime.AudioTranscription``."""
+
+    def asked(self, languages: tuple[str, ...] | None = None, language: str = "en", **settings: Any) -> Any:
+        agent = AgentSettings(language=language, languages=languages, transcription=TranscriptionSettings(**settings))
+        return profile(agent).session()["audio"]["input"]["transcription"]
+
+    def test_words_to_expect(self) -> None:
+        assert self.asked(keywords=("Acme", "Zoë")) == {"model": "gpt-transcribe", "keywords": ["Acme", "Zoë"]}
+        assert self.asked(prompt="Bicycles.") == {"model": "gpt-transcribe", "prompt": "Bicycles."}
+
+    @pytest.mark.parametrize("model", ["whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe"])
+    def test_models_without_keywords_have_them_in_their_prompt(self, model: str) -> None:
+        assert self.asked(model=model, prompt="Bicycles.", keywords=("Acme", "Zoë")) == {
+            "model": model,
+            "prompt": "Bicycles. Acme, Zoë",
+        }
+
+    def test_one_without_either_gets_neither(self) -> None:
+        asked = self.asked(model="gpt-realtime-whisper", prompt="Bicycles.", keywords=("Acme",))
+        assert asked == {"model": "gpt-realtime-whisper"}
+
+    def test_the_language_where_there_is_but_one(self) -> None:
+        assert self.asked((), "pt-BR") == {"model": "gpt-transcribe", "language": "pt"}
+        assert self.asked(("pt-PT",), "pt-BR") == {"model": "gpt-transcribe", "language": "pt"}
+
+    def test_those_that_are_possible_where_the_model_takes_several(self) -> None:
+        assert self.asked(("es", "de")) == {"model": "gpt-transcribe", "languages": ["en", "es", "de"]}
+        assert self.asked(("es",), model="whisper-1") == {"model": "whisper-1"}
+
+    def test_none_where_the_caller_may_speak_any(self) -> None:
+        assert self.asked(None, "de") == {"model": "gpt-transcribe"}
+
+    def test_the_sites_word_wins(self) -> None:
+        assert self.asked(("es",), language="en") == {"model": "gpt-transcribe", "languages": ["en", "es"]}
+        agent = AgentSettings(languages=("es",), transcription=TranscriptionSettings(language="fr"))
+        assert profile(agent).session()["audio"]["input"]["transcription"]["language"] == "fr"
+        assert "languages" not in profile(agent).session()["audio"]["input"]["transcription"]
 
 
 def test_the_agents_model_wins() -> None:
