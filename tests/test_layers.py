@@ -25,6 +25,7 @@ CORE = (
     "ariagent.audio.playout",
     "ariagent.audio.rates",
     "ariagent.audio.resample",
+    "ariagent.audio.sign",
     "ariagent.audio.uplink",
     "ariagent.audiosocket.frames",
     "ariagent.ari.events",

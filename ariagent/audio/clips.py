@@ -1,4 +1,4 @@
-"""Short pieces of audio that are made once and played whole: rendered phrases and the tonal sign (CORE).
+"""Short pieces of audio that are made once and played whole (CORE).
 
 Nothing here is for the live path: a clip is at hand from its first to its last sample. PCM is signed 16-bit
 little-endian mono.
@@ -22,10 +22,6 @@ _FADE_MS = 5
 _QUIETEST = 30.0  # RMS, of 32768: below it is silence, however quiet the clip
 _SILENCE_BELOW = 0.006  # of the loudest step: -44 dB
 
-SIGN_MS = 150
-SIGN_DBFS = -26.0
-_SIGN_NOTES_HZ = (659.26, 880.0)  # e'' a'': a fourth up, asks for patience without alarming
-
 Samples = NDArray[np.float64]
 
 
@@ -43,7 +39,7 @@ def trimmed(pcm: bytes, fmt: AudioFormat) -> bytes:
         return b""
     begin = max(0, int(sounding[0]) * step - fmt.rate_hz * LEAD_MS // 1000)
     end = (int(sounding[-1]) + 1) * step + fmt.rate_hz * TAIL_MS // 1000
-    return _pcm(_faded(samples[begin:end], fmt.rate_hz * _FADE_MS // 1000))
+    return to_pcm(faded(samples[begin:end], fmt.rate_hz * _FADE_MS // 1000))
 
 
 def converted(pcm: bytes, from_hz: int, to_hz: int) -> bytes:
@@ -53,24 +49,7 @@ def converted(pcm: bytes, from_hz: int, to_hz: int) -> bytes:
     return np.asarray(soxr.resample(np.frombuffer(pcm, "<i2"), from_hz, to_hz, quality="HQ"), "<i2").tobytes()
 
 
-def tone_sign(fmt: AudioFormat) -> bytes:
-    """Two soft notes of ``SIGN_MS`` in all: something is being done, one moment."""
-    n = fmt.rate_hz * SIGN_MS // 1000
-    half = n // 2
-    at = np.arange(n)
-    wave = np.zeros(n)
-    for note, hz in enumerate(_SIGN_NOTES_HZ):
-        # Each note sounds until the end, the second over the first: a bell, not a beeper.
-        start = note * half
-        t = (at[start:] - start) / fmt.rate_hz
-        attack = np.minimum(1.0, t / 0.008)
-        wave[start:] += np.sin(2 * math.pi * hz * t) * attack * np.exp(-t / 0.06)
-    wave = _faded(wave, fmt.rate_hz * 20 // 1000)
-    wanted = 32768 * 10 ** (SIGN_DBFS / 20)
-    return _pcm(wave * (wanted / math.sqrt(float(np.mean(wave**2)))))
-
-
-def _faded(samples: Samples, n: int) -> Samples:
+def faded(samples: Samples, n: int) -> Samples:
     """``samples`` with a rise and a fall of ``n`` samples."""
     faded = samples.copy()
     n = min(n, len(faded) // 2)
@@ -81,5 +60,6 @@ def _faded(samples: Samples, n: int) -> Samples:
     return faded
 
 
-def _pcm(samples: Samples) -> bytes:
+def to_pcm(samples: Samples) -> bytes:
+    """Samples in the range of 16 bits as PCM; what is beyond is clipped."""
     return np.clip(np.rint(samples), -32768, 32767).astype("<i2").tobytes()

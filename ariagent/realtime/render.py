@@ -8,6 +8,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 
+from ariagent.agents import languages
 from ariagent.audio.clips import converted, trimmed
 from ariagent.audio.format import SLIN24
 from ariagent.audio.g711 import decode_alaw, decode_ulaw
@@ -39,15 +40,6 @@ LONGEST_CHARACTERS = 1200
 _LEAST_MS_PER_LETTER = 15
 """Audio that is shorter was cut off: the fastest speech takes twice as long."""
 _MOST_TOKENS = 4096
-_LANGUAGES = {
-    "en": "English",
-    "es": "Spanish",
-    "de": "German",
-    "fr": "French",
-    "it": "Italian",
-    "pt": "Portuguese",
-    "nl": "Dutch",
-}
 _READER = "You read texts out on the telephone, in a friendly and natural voice, word for word."
 
 
@@ -216,6 +208,5 @@ class _Attempt:
                 self._over.set()
 
     def _wish(self) -> str:
-        name = _LANGUAGES.get(self._language[:2])
-        language = f" in {name} ({self._language})" if name else f" in the language {self._language}"
-        return f"Speak{language}, and only the words after the colon. Say exactly: {self._text}"
+        language = languages.name(self._language)
+        return f"Speak {language}, and only the words after the colon. Say exactly: {self._text}"

@@ -1,9 +1,9 @@
-"""Clips: what is cut off them, their rates, and the tonal sign."""
+"""Clips: what is cut off them, and their rates."""
 
 import numpy as np
 import pytest
 
-from ariagent.audio.clips import SIGN_MS, converted, tone_sign, trimmed
+from ariagent.audio.clips import converted, trimmed
 from ariagent.audio.format import SLIN8, SLIN16, SLIN24, AudioFormat
 
 FORMATS = (SLIN8, SLIN16, SLIN24)
@@ -60,16 +60,3 @@ def test_loud_clips_are_limited_and_do_not_wrap() -> None:
     assert abs(np.diff(clip)).max() <= 65535
     steady = samples(square)[::3][10:13]
     assert np.sign(clip[10:13]).tolist() == np.sign(steady).tolist()
-
-
-@pytest.mark.parametrize("fmt", FORMATS)
-def test_the_sign_is_short_soft_and_has_two_notes(fmt: AudioFormat) -> None:
-    sign = samples(tone_sign(fmt))
-    assert fmt.ms(2 * len(sign)) == SIGN_MS
-    assert 20 * np.log10(np.sqrt(np.mean(sign**2)) / 32768) == pytest.approx(-26, abs=0.1)
-    assert abs(sign).max() < 32768 * 10 ** (-14 / 20)
-    assert abs(sign[[0, -1]]).max() < 10
-    halves = np.array_split(sign, 2)
-    pitches = [np.argmax(np.abs(np.fft.rfft(half, fmt.rate_hz))) for half in halves]
-    assert pitches[0] == pytest.approx(659, abs=8)
-    assert pitches[1] == pytest.approx(880, abs=8)
