@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from ariagent.agents import template
 from ariagent.agents.briefing import MAX_INSTRUCTIONS_TOKENS, longest_tokens, tokens
+from ariagent.config import toolcheck
 from ariagent.config.agents import AgentSettings
 from ariagent.config.tree import Settings
 from ariagent.yamlfile import KeyPath
@@ -28,6 +29,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
         for key, text in _agent(settings, agent):
             yield ("agents", name, key), text
     yield from _routes(settings)
+    yield from toolcheck.problems(settings)
 
 
 def _agent(settings: Settings, agent: AgentSettings) -> Iterator[tuple[str, str]]:

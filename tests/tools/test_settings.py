@@ -1,0 +1,166 @@
+"""What is wrong with tools in the settings is told at the start, with file, line and key."""
+
+import re
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from ariagent.config import AgentSettings, load
+from ariagent.config.tools import BUILTIN_TOOLS
+from ariagent.errors import ConfigurationError
+
+GOOD = """\
+outbound:
+  allowed_hosts: [api.example.com]
+tools:
+  order_status:
+    description: Says where an order is.
+    url: https://api.example.com/orders/{number}?lang=en
+    headers: {Authorization: Bearer abc}
+    answer: {status: order.items.0.status}
+    parameters:
+      type: object
+      properties:
+        number: {type: string}
+        detail: {type: string}
+      required: [number]
+mcp_servers:
+  crm: {url: "https://crm.example.com/mcp"}
+agents:
+  default:
+    tools: [order_status]
+    mcp: [crm]
+    lookup: {url: "https://api.example.com/who?n={caller.number}"}
+"""
+
+MISTAKES = {
+    "an unknown tool": (
+        "tools: [order_status]",
+        "tools: [order_stats]",
+        19,
+        "agents.default.tools[0]",
+        "order_status?",
+    ),
+    "a tool twice": ("[order_status]", "[order_status, order_status]", 19, "agents.default.tools[1]", "twice"),
+    "our own as the site's": (
+        "tools: [order_status]",
+        "tools: [end_call]",
+        19,
+        "agents.default.tools[0]",
+        "builtin_tools",
+    ),
+    "our own name": ("  order_status:", "  end_call:", 4, "tools.end_call", "ariagent's own"),
+    "a host not allowed": ("[api.example.com]", "[www.example.com]", 6, "tools.order_status.url", "allowed_hosts"),
+    "a lookup's host": (
+        "https://api.example.com/who",
+        "https://who.example.com/who",
+        21,
+        "agents.default.lookup.url",
+        "who.example.com is not",
+    ),
+    "a lookup's variable": ("{caller.number}", "{caller.numer}", 21, "agents.default.lookup.url", "{caller.numer}"),
+    "a private address": (
+        GOOD[GOOD.index("[api.example") : GOOD.index("/orders")],
+        GOOD[GOOD.index("[api.example") : GOOD.index("/orders")].replace("api.example.com", "localhost"),
+        6,
+        "tools.order_status.url",
+        "outbound.private",
+    ),
+    "a variable without a parameter": ("{number}", "{nummer}", 6, "tools.order_status.url", "{nummer} is not among"),
+    "a variable that may be missing": ("{number}?", "{detail}?", 6, "tools.order_status.url", "required"),
+    "a variable that is an object": (
+        "number: {type: string}",
+        "number: {type: [string, 'null']}",
+        6,
+        "tools.order_status.url",
+        "must be a text",
+    ),
+    "an argument that is there already": ("lang=en", "detail=no", 6, "tools.order_status.url", "detail stands"),
+    "a variable in the host": (
+        "api.example.com/orders",
+        "{number}.example.com/orders",
+        6,
+        "tools.order_status.url",
+        "path",
+    ),
+    "no schema": ("{type: string}", "{type: text}", 9, "tools.order_status.parameters", "'text'"),
+    "no description": ("Says where an order is.", "' '", 5, "tools.order_status.description", "must not be empty"),
+    "an empty sign": ("    answer:", "    sign: ''\n    answer:", 8, "tools.order_status.sign", "must not be empty"),
+    "a header's name": ("Authorization:", "'Autho rization':", 7, "tools.order_status.headers", "name of a header"),
+    "a header of ours": ("Authorization:", "Host:", 7, "tools.order_status.headers", "not yours to set"),
+    "a header's value": ("Bearer abc", '"Bearer\\nsecret-abc"', 7, "tools.order_status.headers", "line break"),
+    "a path of the answer": ("order.items.0", "order..0", 8, "tools.order_status.answer", "is no path"),
+    "a host pattern": ("[api.example.com]", "['https://api.example.com']", 2, "outbound.allowed_hosts", "host name"),
+    "an mcp server's name": ("  crm:", "  1crm:", 16, "mcp_servers.1crm", "begin with a letter"),
+    "an mcp server twice": ("mcp: [crm]", "mcp: [crm, crm]", 20, "agents.default.mcp[1]", "twice"),
+    "two authorizations": (
+        'mcp"}',
+        'mcp", authorization: x, headers: {authorization: secret-y}}',
+        16,
+        "mcp_servers.crm.headers",
+        "keep one",
+    ),
+    "an empty signature": (
+        "    answer:",
+        "    signature: {secret: ''}\n    answer:",
+        8,
+        "signature.secret",
+        "not be empty",
+    ),
+}
+
+
+@pytest.fixture
+def complaint(tmp_path: Path) -> Callable[[str], str]:
+    file = tmp_path / "ariagent.yaml"
+
+    def complain(text: str) -> str:
+        file.write_text(text)
+        with pytest.raises(ConfigurationError) as caught:
+            load(file, {})
+        return str(caught.value).replace(str(file), "FILE")
+
+    return complain
+
+
+def test_the_good_ones_load(tmp_path: Path) -> None:
+    file = tmp_path / "ariagent.yaml"
+    file.write_text(GOOD)
+    assert set(load(file, {}).tools) == {"order_status"}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_names_file_line_and_key(mistake: str, complaint: Callable[[str], str]) -> None:
+    before, after, line, key, words = MISTAKES[mistake]
+    text = GOOD.replace(before, after, 1)
+    assert text != GOOD
+    told = complaint(text)
+    assert "secret-" not in told
+    # One mistake may have consequences, which are told as well.
+    matching = [found for found in told.splitlines() if re.match(rf"FILE:{line}: \S*{re.escape(key)}", found)]
+    assert matching, told
+    assert words in matching[0]
+
+
+def test_an_entry_point_with_the_same_name(
+    complaint: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "site_tools-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: site-tools\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        dedent("""\
+        [ariagent.tools]
+        order_status = site_tools:tool
+        """)
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "FILE:4: tools.order_status: the installed entry point site_tools:tool" in complaint(GOOD)
+
+
+def test_our_own_names_are_those_that_agents_know() -> None:
+    annotation = AgentSettings.model_fields["builtin_tools"].annotation
+    assert typing.get_args(typing.get_args(annotation)[0]) == BUILTIN_TOOLS
