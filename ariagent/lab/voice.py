@@ -22,9 +22,10 @@ QUIET_SAMPLE = 500
 """Below this (-36 dBFS, above the hum that kal16 begins with) the ends of a synthesised text are cut off: its first
 word is to be heard at once."""
 MARGIN_MS = 40
-FOREIGN_VOICES = ("es", "es-419")
-"""Voices of espeak-ng: Spanish of Spain and of Latin America. All others are flite's."""
-_FOREIGN_WORDS_PER_MINUTE = 150
+FOREIGN_VOICES = {"es": "es+f5", "es-419": "es-419+f5"}
+"""Voices of espeak-ng, as it names them: Spanish of Spain and of Latin America. All others are flite's. f5 is the one
+of its speakers that a recogniser understands on a telephone line."""
+_FOREIGN_WORDS_PER_MINUTE = 140
 MAX_RECORDING_S = 300.0
 
 
@@ -74,7 +75,7 @@ class Voice:
             # Made beside its place and then moved there: a cut-off run leaves no half file in the cache.
             scratch = Path(folder) / "speech.wav"
             if tool_of(self._name) == "espeak-ng":
-                await speak_foreign(self._argv, self._name, text, scratch, _FOREIGN_WORDS_PER_MINUTE)
+                await speak_foreign(self._argv, FOREIGN_VOICES[self._name], text, scratch, _FOREIGN_WORDS_PER_MINUTE)
             else:
                 await speak(self._argv, self._name, text, scratch)
             scratch.replace(path)

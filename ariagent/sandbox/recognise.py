@@ -7,7 +7,7 @@ nearest of them.
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -64,9 +64,13 @@ def _pool() -> ThreadPoolExecutor:
 
 
 class Recogniser:
-    """Recognises the phrases of one grammar; any number of sessions share it. ``phrases`` are JSGF expansions."""
+    """Recognises the phrases of one grammar; any number of sessions share it. ``phrases`` are JSGF expansions.
 
-    def __init__(self, phrases: Sequence[str]) -> None:
+    ``pronunciations``: phones (``M AA N Y AA N AH``) of words that the dictionary lacks or has otherwise.
+    """
+
+    def __init__(self, phrases: Sequence[str], pronunciations: Mapping[str, str] | None = None) -> None:
+        self._pronunciations = dict(pronunciations or {})
         self._grammar = f"{_HEAD}public <said> = {' | '.join(phrases)};\n" if phrases else ""
         self._of_thread = threading.local()
 
@@ -85,6 +89,12 @@ class Recogniser:
         decoder = getattr(self._of_thread, "decoder", None)
         if decoder is None:
             decoder = _decoder()
+            for word, phones in self._pronunciations.items():
+                name, number = word, 1
+                while decoder.lookup_word(name) is not None:  # one pronunciation more
+                    number += 1
+                    name = f"{word}({number})"
+                decoder.add_word(name, phones, True)
             decoder.add_jsgf_string("scenario", self._grammar)
             decoder.activate_search("scenario")
             self._of_thread.decoder = decoder

@@ -167,6 +167,8 @@ class Scenario:
     digits: re.Pattern[str]
     grammar: tuple[str, ...] = ()
     """What the recogniser listens for, as JSGF expansions."""
+    pronunciations: Mapping[str, str] = field(default_factory=dict)
+    """Words that its dictionary lacks (or pronounces otherwise), and their phones."""
     source: str = ""
 
     def digits_in(self, content: str) -> str | None:

@@ -11,6 +11,8 @@ from ariagent.errors import ConfigurationError
 from ariagent.sandbox.options import DEFAULT_SCENARIO
 from ariagent.sandbox.scenario import Call, Fail, Phrase, Rule, Say, Scenario, Step, Stop, Wait, When, normalise
 
+_PHONES = "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH"
+"""ARPAbet without stress marks, as in the recogniser's dictionary."""
 DEFAULT_DIGITS = r"(?:press|pressed|dtmf|digits?|keys?)\W+(?:the\W+)?(?:digits?\W+|keys?\W+)?([0-9*#]+)"
 
 
@@ -111,13 +113,14 @@ def parse_scenario(text: str, source: str, known_word: KnownWord | None = None) 
     if node is None:
         raise ConfigurationError(f"{source}, line 1: the scenario is empty")
     top = _Node(source, node, "")
-    keys = top.mapping("company", "opening", "rules", "otherwise", "digits", "phrases")
+    keys = top.mapping("company", "opening", "rules", "otherwise", "digits", "phrases", "pronunciations")
     if "otherwise" not in keys:
         raise top.error("key otherwise is missing", "Say what to do when no rule matches")
     company = {}
     if "company" in keys:
         company = {key: child.text() for key, child in keys["company"].mapping().items()}
-    grammar = _Grammar(known_word)
+    pronunciations = _pronunciations(keys["pronunciations"]) if "pronunciations" in keys else {}
+    grammar = _Grammar(known_word and (lambda word: word in pronunciations or known_word(word)))
     rules = tuple(_rule(child, grammar) for child in keys["rules"].items()) if "rules" in keys else ()
     if "phrases" in keys:
         for child in keys["phrases"].items():
@@ -126,7 +129,19 @@ def parse_scenario(text: str, source: str, known_word: KnownWord | None = None) 
     if not digits.groups:
         raise keys["digits"].error("needs one group, the key that was pressed")
     opening = _steps(keys["opening"]) if "opening" in keys else (Say(("Hello, how can I help you?",)),)
-    return Scenario(company, opening, rules, _steps(keys["otherwise"]), digits, tuple(grammar.expansions), source)
+    return Scenario(
+        company, opening, rules, _steps(keys["otherwise"]), digits, tuple(grammar.expansions), pronunciations, source
+    )
+
+
+def _pronunciations(node: _Node) -> dict[str, str]:
+    found = {}
+    for word, child in node.mapping().items():
+        phones = child.text().upper().split()
+        if wrong := sorted(set(phones) - set(_PHONES.split())):
+            raise child.error(f"no such phones: {', '.join(wrong)}", f"Known: {_PHONES}")
+        found[word.lower()] = " ".join(phones)
+    return found
 
 
 class _Grammar:

@@ -17,7 +17,7 @@ import numpy as np
 import soxr
 
 from ariagent.errors import ConfigurationError
-from ariagent.lab.flite import speak
+from ariagent.lab.flite import speak, speak_foreign
 from ariagent.sandbox.audio import Samples, WireFormat, tone
 
 FLITE_HZ = 16_000
@@ -35,6 +35,9 @@ _FLITE_OF_VOICE = {
     "verse": "awb",
 }
 _PLAIN = {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "’": "'", "‘": "'", "–": "-", "—": "-"}
+_SPANISH_VOICE = "es+m3"
+_SPANISH_WORDS_PER_MINUTE = 160
+_SPANISH_LETTERS = frozenset("¿¡ñÑ")
 _AT_ONCE = 2
 _CACHE_SECONDS = 1200.0
 
@@ -75,11 +78,29 @@ def find_flite(lab_dir: Path) -> list[str]:
     return ensure_tool("flite", lab_dir)
 
 
-class Voice:
-    """Speaks texts. ``flite`` is the argv prefix that runs it; empty only with the voice ``tone``."""
+def find_espeak(lab_dir: Path) -> list[str]:
+    """The same for espeak-ng."""
+    from ariagent.lab.packages import ensure_tool
 
-    def __init__(self, flite: list[str], voice: str, cache_dir: Path | None = None) -> None:
+    return ensure_tool("espeak-ng", lab_dir)
+
+
+def is_spanish(text: str) -> bool:
+    """Whether a text shows that it is Spanish: by a letter or mark that no other language here has."""
+    return not _SPANISH_LETTERS.isdisjoint(text)
+
+
+class Voice:
+    """Speaks texts. ``flite`` is the argv prefix that runs it; empty only with the voice ``tone``.
+
+    With ``espeak``, the same of espeak-ng, what is Spanish is spoken as such.
+    """
+
+    def __init__(
+        self, flite: list[str], voice: str, cache_dir: Path | None = None, espeak: list[str] | None = None
+    ) -> None:
         self._flite = flite
+        self._espeak = espeak or []
         self._voice = voice
         self._cache_dir = cache_dir
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -88,6 +109,8 @@ class Voice:
     async def say(self, text: str, voice: str, speed: float, fmt: WireFormat) -> bytes:
         """``text`` in the wire format ``fmt``. Raises :class:`ConfigurationError` when flite fails."""
         chosen = self._voice or _FLITE_OF_VOICE.get(voice, "rms")
+        if self._espeak and chosen != "tone" and is_spanish(text):
+            chosen = _SPANISH_VOICE
         key = (text, chosen, speed)
         clip = _CACHE.get(key)
         if clip is None:
@@ -125,8 +148,11 @@ class Voice:
             with tempfile.TemporaryDirectory(prefix="sandbox-speech-") as folder:
                 path = Path(folder) / name
                 text, voice, speed = key
-                stretch = ("--setf", f"duration_stretch={1 / speed:.3f}")
-                await speak(self._flite, voice, pronounceable(text) or ".", path, *stretch)
+                if voice == _SPANISH_VOICE:
+                    await speak_foreign(self._espeak, voice, text, path, round(_SPANISH_WORDS_PER_MINUTE * speed))
+                else:
+                    stretch = ("--setf", f"duration_stretch={1 / speed:.3f}")
+                    await speak(self._flite, voice, pronounceable(text) or ".", path, *stretch)
                 clip = trimmed(await asyncio.to_thread(read_wav, path))
         if kept is not None:
             await asyncio.to_thread(write_wav, kept, clip)

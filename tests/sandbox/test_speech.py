@@ -2,17 +2,21 @@
 
 import asyncio
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from ariagent.audio.format import SLIN8
 from ariagent.errors import ConfigurationError
+from ariagent.lab.packages import default_lab_dir, ensure_tool
+from ariagent.lab.voice import Voice as CallersVoice
 from ariagent.sandbox import audio as sound
 from ariagent.sandbox import speech
 from ariagent.sandbox.recognise import Recogniser, known_word
-from ariagent.sandbox.scenario_file import load_scenario
+from ariagent.sandbox.scenario_file import load_scenario, parse_scenario
 
 
 @pytest.mark.parametrize("fmt", [sound.PCM, sound.PCMU, sound.PCMA])
@@ -117,3 +121,65 @@ async def test_a_spoken_conversation(make_place: Any, flite: list[str]) -> None:
     prefix = "conversation.item.input_audio_transcription.completed"
     await session.wait_sent(prefix, count=3)
     assert [event["transcript"] for event in session.sent_events(prefix)] == session.said
+
+
+SPANISH = """
+rules:
+  - when: {said: [a qué hora abren mañana]}
+    then: [say: "¡Claro! Abrimos a las nueve."]
+  - when: {said: [quiero hablar con una persona]}
+    then: [say: "¡Un momento!"]
+  - when: {said: [what are your opening hours]}
+    then: [say: From nine to six.]
+otherwise: [say: Pardon.]
+pronunciations:
+  a: AA
+  qué: K EY
+  hora: AO R AH
+  abren: AA B R EH N
+  mañana: m aa n y aa n ah
+  quiero: K Y EH R OW
+  hablar: AA B L AA R
+  con: K OW N
+  persona: P EH R S OW N AH
+"""
+
+
+@pytest.fixture(scope="session")
+def espeak() -> list[str]:
+    return ensure_tool("espeak-ng", default_lab_dir())
+
+
+@pytest.mark.parametrize("voice", ["es", "es-419"])
+async def test_words_of_another_language_are_recognised_by_their_pronunciations(
+    flite: list[str], espeak: list[str], voice: str
+) -> None:
+    scenario = parse_scenario(SPANISH, "spanish.yaml", known_word)
+    recogniser = Recogniser(scenario.grammar, scenario.pronunciations)
+    for text, argv, name in (
+        ("¿A qué hora abren mañana?", espeak, voice),
+        ("Quiero hablar con una persona.", espeak, voice),
+        ("What are your opening hours?", flite, "kal16"),
+    ):
+        pcm = await CallersVoice(argv, name, SLIN8).say(text)
+        heard = await recogniser.recognise(np.frombuffer(pcm, "<i2"), 8000)
+        assert heard == " ".join(re.findall(r"\w+", text.lower()))
+
+
+async def test_spanish_is_spoken_as_such(flite: list[str], espeak: list[str]) -> None:
+    english, spanish = speech.Voice(flite, "rms"), speech.Voice(flite, "rms", espeak=espeak)
+    text = "¡Mañana abrimos a las nueve!"
+    made = [await mouth.say(text, "marin", 1.0, sound.PCM) for mouth in (english, spanish)]
+    assert made[0] != made[1]
+    assert all(len(audio) > 24000 for audio in made)
+    assert await english.say("Hello there.", "marin", 1.0, sound.PCM) == await spanish.say(
+        "Hello there.", "marin", 1.0, sound.PCM
+    )
+
+
+def test_phones_that_are_none_are_refused() -> None:
+    text = SPANISH.replace("hora: AO R AH", "hora: O R A")
+    with pytest.raises(
+        ConfigurationError, match=r"spanish.yaml, line \d+, key pronunciations.hora: no such phones: A, O"
+    ):
+        parse_scenario(text, "spanish.yaml", known_word)
