@@ -168,6 +168,8 @@ def _forbidden(error: aiohttp.ClientError) -> bool:
 def _failure(error: aiohttp.ClientError, doubt: str) -> ToolFailure:
     if _forbidden(error):
         return ToolFailure(Kind.FORBIDDEN, _FORBIDDEN, detail=str(getattr(error, "os_error", "")))
+    if isinstance(error, aiohttp.InvalidURL):  # an address in a writing that only some programs take for one
+        return ToolFailure(Kind.FORBIDDEN, _FORBIDDEN, detail=type(error).__name__)
     if isinstance(error, aiohttp.ClientConnectorError):
         return ToolFailure(Kind.UNREACHABLE, "the server cannot be reached", detail=str(error))
     if isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError):
