@@ -55,7 +55,7 @@ def _network(text: str) -> str:
 
 
 def _quoted(value: object) -> object:
-    # YAML has read 0049 as the number 39, +49 as 49 and no as false: what was written cannot be told any more.
+    # YAML has read 0047 as the number 39, +49 as 49 and no as false: what was written cannot be told any more.
     if isinstance(value, bool | int | float):
         raise ValueError("must be text: put what is written here in quotes")
     return value

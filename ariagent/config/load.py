@@ -5,10 +5,11 @@ Unknown keys, duplicate keys and wrong values are refused with file, line and ke
 ``${NAME}`` (taken from the environment) or ``file:PATH`` (the file's first line); it is never printed.
 """
 
+import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 from urllib.parse import urlsplit
 
 import yaml
@@ -16,7 +17,6 @@ from pydantic import ValidationError
 
 from ariagent import yamlfile
 from ariagent.config import consistency
-from ariagent.config.agents import AgentSettings
 from ariagent.config.base import Section
 from ariagent.config.tree import Settings
 from ariagent.errors import ConfigurationError
@@ -86,17 +86,28 @@ def _apply_environment(
 
 
 def _did_you_mean(path: KeyPath) -> str:
-    import difflib
-
-    model: Any = Settings
+    """For the last part of a path, which no section has: the keys that there are."""
+    models: list[type[Section]] = [Settings]
+    holder = False
     for part in path[:-1]:
-        field = model.model_fields.get(str(part)) if isinstance(model, type) and issubclass(model, Section) else None
-        if field is None:
-            # Below ``agents`` the second part is a name of the site's own.
-            model = AgentSettings if path[0] == "agents" else None
+        if holder:  # the part is a name of the site's own, or a place in a list
+            holder = False
             continue
-        model = field.annotation
-    if not (isinstance(model, type) and issubclass(model, Section)):
+        annotation = next(
+            (model.model_fields[str(part)].annotation for model in models if part in model.model_fields), None
+        )
+        models = list(_sections(annotation))
+        holder = any(get_origin(each) in (dict, tuple) for each in (annotation, *get_args(annotation)))
+    known = list(dict.fromkeys(name for model in models for name in model.model_fields))
+    if not known or holder:
         return ""
-    near = difflib.get_close_matches(str(path[-1]), model.model_fields, n=1)
-    return f" (did you mean {near[0]}?)" if near else f" (known here: {', '.join(model.model_fields)})"
+    near = difflib.get_close_matches(str(path[-1]), known, n=1)
+    return f" (did you mean {near[0]}?)" if near else f" (known here: {', '.join(known)})"
+
+
+def _sections(annotation: Any) -> Iterator[type[Section]]:
+    """The sections that a field may be, or hold."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _sections(inner)
