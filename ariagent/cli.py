@@ -5,6 +5,7 @@
 
 import gc
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -183,6 +184,51 @@ def check(
     except AriagentError as error:
         fail(error)
     raise typer.Exit(code)
+
+
+class SumBy(StrEnum):
+    DAY = "day"
+    AGENT = "agent"
+
+
+@app.command()
+def calls(
+    call_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="A call: its id, or a beginning or end of it.")
+    ] = None,
+    configuration: ConfigOption = None,
+    past: Annotated[int, typer.Option(min=0, metavar="N", help="How many past calls to list.")] = 10,
+    every: Annotated[bool, typer.Option("--all", help="List all past calls.")] = False,
+    agent: Annotated[str | None, typer.Option(metavar="NAME", help="Only calls of this agent.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Only calls that began then or later: 2026-11-22, 90m, 12h, 7d.")
+    ] = None,
+    cost: Annotated[bool, typer.Option("--cost", help="What calls used and cost.")] = False,
+    by: Annotated[SumBy, typer.Option(help="How --cost is summed.")] = SumBy.DAY,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the call as a page, with both sides' waveforms.")
+    ] = None,
+    delete: Annotated[
+        str | None, typer.Option(metavar="ID", help="Erase all that is kept of a call (its whole id).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print data.")] = False,
+) -> None:
+    """List running and past calls, or print one as a timeline.
+
+    A timeline shows every turn with how long its answer took and why, interruptions with what was heard, tools,
+    errors, gaps in the audio, and cost. It is read from the service's records (`state_directory`): also while the
+    service runs, and when it is down.
+    """
+    from ariagent.records import command
+
+    try:
+        if delete is not None:
+            command.delete(configuration, delete)
+            return
+        wanted = command.Wanted(None if every else past, agent, since, by.value if cost else None, html, as_json)
+        command.show(configuration, call_id, wanted)
+    except AriagentError as error:
+        fail(error)
 
 
 @app.command()

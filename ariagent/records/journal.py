@@ -71,7 +71,7 @@ class CallRecord:
         """``name`` happened ``at`` (seconds since the epoch). ``call.ended`` is the same as ``end``."""
         if name == "call.ended":
             self.end(at, fields)
-        else:
+        elif self.journal.keeps_records:
             row = rows.event(name, at, fields, words=self.journal.keeps_words)
             if name == "call.started":
                 self.head = row
@@ -79,12 +79,12 @@ class CallRecord:
 
     def wave(self, side: Side, start_s: float, peaks: bytes) -> None:
         """Peaks (see ``audio.peaks``) of one side, from ``start_s`` seconds after the call began."""
-        if peaks:
+        if peaks and self.journal.keeps_records:
             self.journal.put(self, rows.wave(side, start_s, peaks))
 
     def end(self, at: float, fields: Mapping[str, object]) -> None:
         """The call is over; only the first time counts."""
-        if not self.ended:
+        if not self.ended and self.journal.keeps_records:
             self.ended = True
             row = rows.event("call.ended", at, fields, words=self.journal.keeps_words)
             self.journal.put(self, row, always=True)
@@ -95,6 +95,7 @@ class Journal:
 
     def __init__(self, directory: Path, settings: RecordsSettings, on_trouble: Trouble | None) -> None:
         self.path = directory / schema.FILE
+        self.keeps_records = settings.enabled
         self.keeps_words = settings.transcripts
         self.dropped = 0
         """Rows that were not written, and will not be."""

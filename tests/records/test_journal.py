@@ -384,7 +384,7 @@ def test_what_was_written_survives_kill_9_and_the_call_is_lost(directory: Path, 
 
 
 async def test_sixty_busy_calls_hardly_delay_the_event_loop_and_lose_nothing(directory: Path, store: Store) -> None:
-    """60 calls with 50 events a second each, read meanwhile: measured 3 ms at most on an idle machine."""
+    """60 calls with 50 events a second each, read meanwhile: measured 1.4 ms at most on an idle machine."""
     journal = Journal.open(directory, RecordsSettings())
     loop = asyncio.get_running_loop()
     records = [journal.begin(f"{n}.1", time.time()) for n in range(60)]

@@ -1,0 +1,118 @@
+"""``ariagent calls``: running and past calls, one call as a timeline, what calls cost."""
+
+import json
+import re
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import typer
+
+from ariagent import config
+from ariagent.errors import ConfigurationError
+from ariagent.records import page, terminal, timeline, views
+from ariagent.records.cost import PriceTable
+from ariagent.records.store import GroupBy, Store
+
+PAST = 10
+_UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What ``ariagent calls`` was asked for."""
+
+    past: int | None = PAST
+    """How many past calls to list; None: all."""
+    agent: str | None = None
+    since: str | None = None
+    cost_by: GroupBy | None = None
+    html: Path | None = None
+    as_json: bool = False
+
+
+def show(configuration: Path | None, call_id: str | None, wanted: Wanted) -> None:
+    """Print a list of calls, one call, or what calls cost. Raises AriagentError."""
+    settings = config.load(configuration)
+    store, prices = Store(settings.state_directory), PriceTable(settings.cost)
+    since = None if wanted.since is None else moment(wanted.since, time.time())
+    if wanted.html is not None and call_id is None:
+        raise ConfigurationError("--html is for one call", remedy="Name it: ariagent calls ID --html FILE")
+    if wanted.cost_by is not None:
+        _cost(store, prices, wanted.cost_by, wanted.agent, since, as_json=wanted.as_json)
+    elif call_id is not None:
+        _one(store, prices, call_id, wanted.html, as_json=wanted.as_json)
+    else:
+        _list(store, prices.currency, wanted.past, wanted.agent, since, as_json=wanted.as_json)
+
+
+def delete(configuration: Path | None, call_id: str) -> None:
+    """Erase a call, named by its whole id. Raises AriagentError."""
+    store = Store(config.load(configuration).state_directory)
+    call = store.find(call_id)
+    if call.id != call_id:
+        raise ConfigurationError(f"--delete needs the whole id of a call: {call.id}?")
+    store.delete(call)
+    typer.echo(f"Deleted {call.id}")
+
+
+def moment(text: str, now: float) -> float:
+    """The time (seconds since the epoch) that ``--since`` names: so long ago, or a local date or time."""
+    if found := re.fullmatch(r"(\d{1,6})([mhdw])", text.strip()):
+        return now - int(found[1]) * _UNITS[found[2]]
+    try:
+        return datetime.fromisoformat(text.strip()).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise ConfigurationError(
+            f"--since {text!r} is no time", remedy="Write it as 2026-11-22, 2026-11-22T14:30, 90m, 12h, 7d or 2w"
+        ) from None
+
+
+def _print_json(data: object) -> None:
+    typer.echo(json.dumps(data, indent=1, ensure_ascii=False))
+
+
+def _list(
+    store: Store, currency: str, limit: int | None, agent: str | None, since: float | None, *, as_json: bool
+) -> None:
+    live, past = store.live(agent), store.past(limit, agent, since)
+    if as_json:
+        _print_json({"live": [views.call_data(c) for c in live], "past": [views.call_data(c) for c in past]})
+        return
+    out, now = terminal.console(), time.time()
+    if live:
+        out.print(terminal.calls(f"{len(live)} running", live, now, currency))
+    else:
+        out.print("No call is running.")
+    if past:
+        out.print(terminal.calls("Past", past, now, currency))
+
+
+def _one(store: Store, prices: PriceTable, name: str, html: Path | None, *, as_json: bool) -> None:
+    call = store.find(name)
+    line = timeline.build(call, store.events(call), store.waves(call), store.use(call), prices)
+    if html is not None:
+        try:
+            html.write_text(page.render(line, terminal.when(call.began), prices), encoding="utf-8")
+        except OSError as error:
+            raise ConfigurationError(f"{html} cannot be written: {error.strerror}") from None
+    if as_json:
+        _print_json(views.timeline_data(line))
+    elif html is not None:
+        typer.echo(f"Wrote {html}")
+    else:
+        terminal.console().print(terminal.timeline(line, store.visits(call.call)))
+
+
+def _cost(
+    store: Store, prices: PriceTable, by: GroupBy, agent: str | None, since: float | None, *, as_json: bool
+) -> None:
+    found = store.use_by(by, agent, since)
+    groups = {name: [row.priced(prices) for row in rows] for name, rows in found.items()}
+    if as_json:
+        _print_json(views.cost_data(groups, by, prices.currency))
+    elif groups:
+        terminal.console().print(terminal.costs(groups, by, prices.currency))
+    else:
+        typer.echo("No use has been recorded.")

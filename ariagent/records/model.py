@@ -1,0 +1,74 @@
+"""What the records tell of a call: rows as they are read, without where from. CORE."""
+
+from dataclasses import dataclass, replace
+
+from ariagent.realtime.events import Usage
+from ariagent.records.cost import PriceTable
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """One call as a list shows it. Times are seconds since the epoch."""
+
+    row: int
+    call: str
+    """The call id: queue_log's and CHANNEL(linkedid)."""
+    visit: int
+    """1, or which time it is that this call came to the AI."""
+    began: float
+    answered: float | None
+    ended: float | None
+    state: str
+    """``ringing``, ``talking``, ...; ``ended``; ``lost``: the service was gone before the call had ended."""
+    agent: str
+    caller: str
+    seat: str
+    result: str
+    reason: str
+    side: str
+    """Who spoke last, "caller" or "agent" or ""; ``words``: and what."""
+    words: str
+    dropped: int
+    """Events that could not be written."""
+    cost: float | None = None
+
+    @property
+    def id(self) -> str:
+        """What names this call and no other: its call id, with ``/2`` and so on for a later visit."""
+        return self.call if self.visit == 1 else f"{self.call}/{self.visit}"
+
+    @property
+    def live(self) -> bool:
+        return self.ended is None and self.state != "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    at: float
+    name: str
+    fields: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class WaveRow:
+    side: str
+    start_s: float
+    """Seconds after the call began."""
+    peaks: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UseRow:
+    """Tokens and money of one model; of one call, or of several added up."""
+
+    model: str
+    usage: Usage
+    transcribed_s: float = 0.0
+    cost: float | None = None
+    calls: int = 1
+
+    def priced(self, prices: PriceTable) -> "UseRow":
+        """With a cost at today's prices where the journal has none."""
+        if self.cost is not None:
+            return self
+        return replace(self, cost=prices.money(self.model, self.usage, self.transcribed_s))

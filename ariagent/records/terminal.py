@@ -1,0 +1,149 @@
+"""Calls in the terminal."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ariagent.records import views
+from ariagent.records.cost import KINDS
+from ariagent.records.model import CallRow, UseRow
+from ariagent.records.timeline import Entry, Note, Timeline, ToolRun, Turn
+
+PIPE_COLUMNS = 120
+_CUT = 300
+"""Characters of a tool's arguments and output; the page and ``--json`` have all."""
+
+
+def console() -> Console:
+    """Standard output; wide enough for a line where it is no terminal."""
+    made = Console(highlight=False, markup=False, emoji=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = PIPE_COLUMNS
+    return made
+
+
+def when(at: float) -> str:
+    """Local date and time."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def calls(title: str, rows: Sequence[CallRow], now: float, currency: str) -> Table:
+    """A list of calls, one a line."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("id", "began", "length", "agent", "caller", "state"):
+        table.add_column(name, no_wrap=True)
+    table.add_column(f"cost {currency}".rstrip(), justify="right", no_wrap=True)
+    table.add_column("last words", ratio=1, no_wrap=True, overflow="ellipsis", min_width=12)
+    for row in rows:
+        over = row.ended if row.ended is not None else now if row.live else None
+        length = views.span(over - row.began) if over is not None else "-"
+        state = views.outcome(row)
+        style = "green" if row.live else "red" if row.result in ("error", "no_model") or row.state == "lost" else ""
+        agent = f"{row.agent} {row.seat}".strip() or "-"
+        cost = "-" if row.cost is None else f"{row.cost:.4f}"
+        words = f"{row.side}: {row.words}" if row.words else ""
+        cells = (row.id, when(row.began), length, agent, row.caller or "-")
+        table.add_row(*map(_text, cells), Text(views.printable(state), style), cost, _text(words))
+    return table
+
+
+def costs(groups: Mapping[str, Sequence[UseRow]], by: str, currency: str) -> Table:
+    """Use and money, summed."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(by)
+    table.add_column("model")
+    for name in ("calls", *(kind.replace("_", " ") for kind in KINDS), "transcribed", f"cost {currency}".rstrip()):
+        table.add_column(name, justify="right")
+    total = 0.0
+    for name, uses in groups.items():
+        for row in uses:
+            tokens = [f"{getattr(row.usage, kind):,}" for kind in KINDS]
+            money = "-" if row.cost is None else f"{row.cost:.4f}"
+            total += row.cost or 0.0
+            transcribed = views.span(row.transcribed_s) if row.transcribed_s else "-"
+            table.add_row(_text(name or "-"), _text(row.model), str(row.calls), *tokens, transcribed, money)
+    table.add_section()
+    table.add_row("together", "", "", *[""] * len(KINDS), "", f"{total:.4f}", style="bold")
+    return table
+
+
+def timeline(line: Timeline, visits: Sequence[CallRow] = ()) -> RenderableType:
+    """One call, entry after entry."""
+    call = line.call
+    head = Text()
+    head.append(f"Call {views.printable(call.id)}", "bold")
+    for part in (call.agent, f"seat {call.seat}" if call.seat else "", call.caller, when(call.began)):
+        if part:
+            head.append(f"  {views.printable(part)}")
+    head.append(f"  {views.printable(views.outcome(call))}", "bold green" if call.live else "bold")
+    if cause := line.end.get("cause"):
+        head.append(f": {views.printable(str(cause))}", "red")
+    summary = Text("; ".join(f"{name}: {value}" for name, value in views.facts(line)), "dim")
+    parts: list[RenderableType] = [head, summary]
+    if call.dropped:
+        parts.append(Text(f"{call.dropped} events of this call could not be recorded.", "red"))
+    if others := [visit.id for visit in visits if visit.id != call.id]:
+        parts.append(Text(f"The same call came to the AI more than once: {', '.join(map(views.printable, others))}"))
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1)
+    for entry in line.entries:
+        table.add_row(Text(views.clock(entry.at_s), "dim"), *_entry(entry))
+    return Group(*parts, Text(), table)
+
+
+def _entry(entry: Entry) -> tuple[Text, Text]:
+    match entry:
+        case Turn():
+            return Text(entry.side, "cyan" if entry.side == "caller" else "magenta"), _turn(entry)
+        case ToolRun():
+            return Text("tool", "yellow"), _tool(entry)
+        case Note():
+            style = {"error": "red", "gap": "yellow"}.get(entry.kind, "dim")
+            return Text(entry.kind if entry.kind != "event" else "-", style), _note(entry, style)
+
+
+def _turn(turn: Turn) -> Text:
+    text = _text(turn.text or "(no words)")
+    if turn.heard_ms is not None:
+        text.append(f"\ninterrupted after {turn.heard_ms:.0f} ms", "yellow")
+        heard = f'; heard: "{views.printable(turn.heard_text)}"' if turn.heard_text else "; nothing of it was heard"
+        text.append(f"{heard if turn.text or turn.heard_text else ''} ({turn.dropped_ms:.0f} ms dropped)", "yellow")
+    if turn.latency is not None:
+        text.append(f"\nafter {views.split(turn.latency)}", "dim")
+        if turn.latency.why:
+            text.append(f"  SLOW: {views.printable(turn.latency.why)}", "bold red")
+    return text
+
+
+def _tool(run: ToolRun) -> Text:
+    text = Text(f"{views.printable(run.tool)}({_short(run.arguments)})")
+    if run.ms is None:
+        text.append(" did not come back", "red")
+    else:
+        text.append(f" {run.ms:.0f} ms", "bold red" if run.slow else "dim")
+    if not run.ok:
+        text.append(f" failed: {views.printable(run.kind) or '?'}", "red")
+    if run.output:
+        text.append(f"\n-> {_short(run.output)}", "dim")
+    return text
+
+
+def _note(note: Note, style: str) -> Text:
+    text = Text(views.printable(note.name), style)
+    return text.append(f"  {_short(note.text)}")
+
+
+def _short(text: str) -> str:
+    text = views.printable(text)
+    return text if len(text) <= _CUT else text[:_CUT] + "..."
+
+
+def _text(text: str) -> Text:
+    return Text(views.printable(text))
