@@ -1,6 +1,7 @@
 """What the model is told."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from ariagent.agents.briefing import (
 from ariagent.config import AgentSettings
 
 
-def told(agent: AgentSettings, **values: str) -> str:
+def told(agent: AgentSettings, **values: Any) -> str:
     return instructions(agent, call_values("front", **values)).text
 
 
