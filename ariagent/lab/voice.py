@@ -22,8 +22,8 @@ QUIET_SAMPLE = 500
 """Below this (-36 dBFS, above the hum that kal16 begins with) the ends of a synthesised text are cut off: its first
 word is to be heard at once."""
 MARGIN_MS = 40
-FOREIGN_VOICES = {"es": "es+f5", "es-419": "es-419+f5"}
-"""Voices of espeak-ng, as it names them: Spanish of Spain and of Latin America. All others are flite's. f5 is the one
+FOREIGN_VOICES = {"es": "es+f2", "es-419": "es-419+f2"}
+"""Voices of espeak-ng, as it names them: Spanish of Spain and of Latin America. All others are flite's. f2 is the one
 of its speakers that a recogniser understands on a telephone line."""
 _FOREIGN_WORDS_PER_MINUTE = 140
 MAX_RECORDING_S = 300.0

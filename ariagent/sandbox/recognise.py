@@ -6,6 +6,7 @@ nearest of them.
 
 import asyncio
 import logging
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,7 @@ _LEVEL = 9_000.0
 _MEANS = "50.5,31.3,-29.4,60.8,-16.2,1.5,20.6,-22.7,14.2,-18.2,4.9,8.8,-17.4"
 """Cepstral means of speech on a telephone (flite's three voices, 8 kHz u-law, at that level)."""
 _WORKERS = 2
+_QUIET = "quiet_around"
 _HEAD = """#JSGF V1.0;
 grammar scenario;
 <digit> = zero | oh | one | two | three | four | five | six | seven | eight | nine;
@@ -37,7 +39,7 @@ grammar scenario;
 """
 
 
-def _decoder() -> Any:
+def _decoder(**options: Any) -> Any:
     try:
         from pocketsphinx import Decoder
     except ImportError as error:
@@ -45,7 +47,7 @@ def _decoder() -> Any:
             f"recognition needs the package pocketsphinx ({error})",
             remedy="Install ariagent[sandbox], or switch the recogniser off",
         ) from error
-    return Decoder(lm=None, samprate=float(_HZ), loglevel="FATAL")
+    return Decoder(lm=None, samprate=float(_HZ), loglevel="FATAL", **options)
 
 
 @cache
@@ -70,6 +72,7 @@ class Recogniser:
     """
 
     def __init__(self, phrases: Sequence[str], pronunciations: Mapping[str, str] | None = None) -> None:
+        self._whole_phrases = tuple(_as_regular_expression(phrase) for phrase in phrases)
         self._pronunciations = dict(pronunciations or {})
         self._grammar = f"{_HEAD}public <said> = {' | '.join(phrases)};\n" if phrases else ""
         self._of_thread = threading.local()
@@ -77,7 +80,7 @@ class Recogniser:
     async def warm_up(self) -> None:
         """Load the acoustic model, so that the first turn need not wait for it."""
         if self._grammar:
-            await asyncio.get_running_loop().run_in_executor(_pool(), self._mine)
+            await asyncio.get_running_loop().run_in_executor(_pool(), self._decoders)
 
     async def recognise(self, samples: Samples, rate_hz: int) -> str:
         """The phrase that was said, or nothing."""
@@ -85,36 +88,74 @@ class Recogniser:
             return ""
         return await asyncio.get_running_loop().run_in_executor(_pool(), self._recognise, samples, rate_hz)
 
-    def _mine(self) -> Any:
-        decoder = getattr(self._of_thread, "decoder", None)
-        if decoder is None:
-            decoder = _decoder()
-            for word, phones in self._pronunciations.items():
-                name, number = word, 1
-                while decoder.lookup_word(name) is not None:  # one pronunciation more
-                    number += 1
-                    name = f"{word}({number})"
-                decoder.add_word(name, phones, True)
-            decoder.add_jsgf_string("scenario", self._grammar)
-            decoder.activate_search("scenario")
-            self._of_thread.decoder = decoder
+    def _decoders(self) -> tuple[Any, ...]:
+        """Of this thread: the usual one, and for words of another language one that gives up less easily."""
+        decoders: tuple[Any, ...] | None = getattr(self._of_thread, "decoders", None)
+        if decoders is None:
+            decoders = (self._prepared(_decoder(), self._grammar),)
+            if self._pronunciations:
+                # Their sounds are not those of the acoustic model. Noise, which may stand anywhere in a phrase, would
+                # win against them: so only quiet is known, and only around the phrase.
+                patient = _decoder(fsgusefiller=False, beam=1e-80, wbeam=1e-60, pbeam=1e-80)
+                patient.add_word(_QUIET, "SIL", True)
+                around = re.sub("= (.*);\n$", f"= {_QUIET} (\\1) {_QUIET};\n", self._grammar)
+                decoders += (self._prepared(patient, around),)
+            self._of_thread.decoders = decoders
+        return decoders
+
+    def _prepared(self, decoder: Any, grammar: str) -> Any:
+        for word, phones in self._pronunciations.items():
+            name, number = word, 1
+            while decoder.lookup_word(name) is not None:  # one pronunciation more
+                number += 1
+                name = f"{word}({number})"
+            decoder.add_word(name, phones, True)
+        decoder.add_jsgf_string("scenario", grammar)
+        decoder.activate_search("scenario")
         return decoder
 
     def _recognise(self, samples: Samples, rate_hz: int) -> str:
         audio = _PAD + _as_on_the_telephone(samples, rate_hz).tobytes() + _PAD
         # In steps, because the decoder holds the interpreter's lock while it works; if that finds no whole phrase, once
         # more as one utterance, over whose whole length its features are then normalised.
-        return self._decode(audio, _STEP_BYTES) or self._decode(audio, len(audio))
+        usual, *others = self._decoders()
+        tries = [(usual, _STEP_BYTES), (usual, len(audio)), *((decoder, len(audio)) for decoder in others)]
+        found = ""
+        for decoder, step in tries:
+            text = _decode(decoder, audio, step)
+            if self._whole(text):
+                return text
+            found = found or text
+        return found
 
-    def _decode(self, audio: bytes, step: int) -> str:
-        decoder = self._mine()
-        decoder.set_cmn(_MEANS)  # not what the utterance before left behind: each is heard in the same way
-        decoder.start_utt()
-        for at in range(0, len(audio), step):
-            decoder.process_raw(audio[at : at + step], full_utt=step == len(audio))
-        decoder.end_utt()
-        found = decoder.hyp()
-        return str(found.hypstr) if found else ""
+    def _whole(self, text: str) -> bool:
+        """Whether this is a phrase and not, as where the decoder has lost its way, the beginning of one."""
+        return any(phrase.fullmatch(f"{text} ") for phrase in self._whole_phrases)
+
+
+def _decode(decoder: Any, audio: bytes, step: int) -> str:
+    decoder.set_cmn(_MEANS)  # not what the utterance before left behind: each is heard in the same way
+    decoder.start_utt()
+    for at in range(0, len(audio), step):
+        decoder.process_raw(audio[at : at + step], full_utt=step == len(audio))
+    decoder.end_utt()
+    found = decoder.hyp()
+    return str(found.hypstr).replace(_QUIET, "").strip() if found else ""
+
+
+_DIGIT = "(?:zero|oh|one|two|three|four|five|six|seven|eight|nine) "
+_JSGF = {"[": "(?:", "]": ")?", "(": "(?:", ")": ")", "|": "|", "*": "*", "+": "+"}
+
+
+def _as_regular_expression(expansion: str) -> re.Pattern[str]:
+    """Matches what a JSGF expansion matches: words, each with a space behind it."""
+    parts = []
+    for token in re.findall(r"<[^>]*>|[\[\]()|*+]|[^\s\[\]()|*+<>]+", expansion):
+        if token in ("<digit>", "<digits>"):
+            parts.append(f"(?:{_DIGIT})" + ("+" if token == "<digits>" else ""))
+        else:
+            parts.append(_JSGF.get(token) or f"(?:{re.escape(token)} )")
+    return re.compile("".join(parts))
 
 
 def _as_on_the_telephone(samples: Samples, rate_hz: int) -> Samples:
