@@ -26,6 +26,7 @@ CORE = (
     "ariagent.audio.rates",
     "ariagent.audio.resample",
     "ariagent.audio.sign",
+    "ariagent.audio.tones",
     "ariagent.audio.uplink",
     "ariagent.audiosocket.frames",
     "ariagent.ari.events",
