@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
+from ariagent.check.reach import reason
 from ariagent.config import AsteriskSettings
 from ariagent.errors import AriError
 
@@ -61,14 +62,13 @@ class Probe:
             ) from None
 
     def _no_connection(self, error: OSError) -> AriError:
-        reason = error.strerror or error
         if isinstance(error, socket.gaierror):
             return AriError(
-                f"the name {urlsplit(self._base).hostname} of asterisk.url cannot be resolved: {reason}",
+                f"the name {urlsplit(self._base).hostname} of asterisk.url cannot be resolved: {reason(error)}",
                 remedy="Correct asterisk.url, or the machine's name service",
             )
         return AriError(
-            f"cannot connect to {self._base}: {reason}",
+            f"cannot connect to {self._base}: {reason(error)}",
             remedy="Start Asterisk, set enabled=yes in http.conf, compare bindaddr and bindport with asterisk.url",
         )
 

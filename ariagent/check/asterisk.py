@@ -99,7 +99,8 @@ async def _reach(settings: Settings, probe: Probe, say: Say) -> str | None:
         say(failed("asterisk", what, remedy))
     else:
         say(ok("asterisk", f"answers at {url} in {took_ms:.0f} ms", answer_ms=round(took_ms, 1)))
-        _clock(answer, say)
+        if (result := judge_clock(answer.headers.get("Date", ""), time.time())) is not None:
+            say(result)
         return version
     return None
 
@@ -113,15 +114,16 @@ def _version_in(body: object) -> str | None:
     return version if isinstance(version, str) else None
 
 
-def _clock(answer: Answer, say: Say) -> None:
+def judge_clock(date: str, now: float) -> Result | None:
+    """Compares an HTTP date with ``now`` (seconds since the epoch); None where there is nothing to say. No I/O."""
     try:
-        theirs = parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
-    except ValueError:
-        return
-    skew = time.time() - theirs
-    if abs(skew) > LARGEST_SKEW_S:
-        found = f"this machine's clock and Asterisk's differ by {abs(skew):.0f} s"
-        say(warning("clock", found, "Synchronise both (NTP), or records and queue_log do not match"))
+        skew = abs(now - parsedate_to_datetime(date).timestamp())
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if skew <= LARGEST_SKEW_S:
+        return ok("clock", "as Asterisk's")
+    found = f"this machine's clock and Asterisk's differ by {skew:.0f} s"
+    return warning("clock", found, "Synchronise both (NTP), or records and queue_log do not match")
 
 
 def judge_version(version: str, settings: Settings) -> Result:

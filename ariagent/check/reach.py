@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import os
 import socket
 import ssl
 import time
@@ -28,6 +29,15 @@ class Connected:
         return f"TCP in {self.connect_ms:.0f} ms{tls}"
 
 
+def reason(error: Exception) -> str:
+    """Why, in the system's words: event loops put calls and addresses into theirs."""
+    if isinstance(error, ssl.SSLError):
+        return error.reason or str(error)
+    if isinstance(error, OSError) and not isinstance(error, socket.gaierror) and error.errno:
+        return os.strerror(error.errno)
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
 async def resolve(host: str, limit_s: float) -> list[IpAddress]:
     """The addresses of a host, best first. Raises UnreachableError."""
     loop = asyncio.get_running_loop()
@@ -37,8 +47,7 @@ async def resolve(host: str, limit_s: float) -> list[IpAddress]:
     except TimeoutError:
         raise UnreachableError(f"the name {host} was not resolved within {limit_s:g} s") from None
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UnreachableError(f"the name {host} cannot be resolved: {reason}") from None
+        raise UnreachableError(f"the name {host} cannot be resolved: {reason(error)}") from None
     return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
 
 
@@ -62,13 +71,11 @@ async def connect(address: str, port: int, tls_name: str | None, limit_s: float)
     except ssl.SSLCertVerificationError as error:
         raise UnreachableError(f"the certificate of {tls_name} is not good: {error.verify_message}") from None
     except OSError as error:
-        reason = getattr(error, "reason", None) or error.strerror or error
-        raise UnreachableError(f"cannot {step} to {where}: {reason}") from None
+        raise UnreachableError(f"cannot {step} to {where}: {reason(error)}") from None
     finally:
         if writer is not None:
+            # Not waited for: a stream whose TLS was given up half-way never says that it is closed.
             writer.transport.abort()
-            with suppress(OSError, ssl.SSLError):
-                await writer.wait_closed()
     tls_ms = 1000 * (secured - connected) if tls_name is not None else None
     return Connected(where, 1000 * (connected - began), tls_ms)
 

@@ -83,7 +83,8 @@ BETTER = "20.20, 22.10, 23.4 or later"
 
 def number_of(version: str) -> tuple[int, int] | None:
     """(major, minor) of "22.10.1+dfsg", "certified/20.7-cert2", "20.21.0-rc1"; None for a build without a number."""
-    found = re.search(r"(?<![\w.])(\d+)(?:\.(\d+))?", version.replace("certified-", "").strip())
+    # At the start only: a build from git ends with a hash, which may begin with digits.
+    found = re.match(r"(?:certified[/-])?(\d+)(?:\.(\d+))?(?!\w)", version.strip())
     return (int(found[1]), int(found[2] or 0)) if found else None
 
 
