@@ -9,7 +9,19 @@ import logging
 import sys
 import time
 from collections.abc import Mapping, MutableMapping
-from typing import Any
+from typing import Any, Literal, Protocol
+
+Side = Literal["caller", "agent"]
+
+
+class Record(Protocol):
+    """Where a call's events are kept. Nothing here waits or raises."""
+
+    def event(self, name: str, at: float, fields: Mapping[str, object]) -> None:
+        """``at``: seconds since the epoch."""
+
+    def wave(self, side: Side, start_s: float, peaks: bytes) -> None:
+        """Loudness of one side (see ``audio.peaks``), ``start_s`` seconds after the call began."""
 
 
 class CallLog(logging.LoggerAdapter[logging.Logger]):
@@ -18,10 +30,25 @@ class CallLog(logging.LoggerAdapter[logging.Logger]):
     def __init__(self, logger: logging.Logger, call_id: str) -> None:
         super().__init__(logger, {})
         self.call_id = call_id
+        self.record: Record | None = None
+        """Is told every event too, from when it is set."""
 
-    def event(self, name: str, level: int = logging.INFO, **fields: object) -> None:
-        """Log event ``name`` of this call with its fields."""
+    def event(
+        self, name: str, level: int = logging.INFO, *, private: Mapping[str, object] | None = None, **fields: object
+    ) -> None:
+        """Log event ``name`` of this call with its fields; ``private`` ones are for the call's record only."""
         self.log(level, name, extra={"fields": fields})
+        self.note(name, **{**fields, **(private or {})})
+
+    def note(self, name: str, **fields: object) -> None:
+        """An event for the record only."""
+        if self.record is not None:
+            self.record.event(name, time.time(), fields)
+
+    def wave(self, side: Side, start_s: float, peaks: bytes) -> None:
+        """Loudness of one side, for the record."""
+        if self.record is not None:
+            self.record.wave(side, start_s, peaks)
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         extra = kwargs.setdefault("extra", {})

@@ -69,6 +69,9 @@ class Metrics:
             registry=registry,
         )
         self.interruptions = Counter("ariagent_interruptions", "Times a caller cut the agent off", registry=registry)
+        self.dismissed = Counter(
+            "ariagent_dismissed_sounds", "Sounds in a reply that were no interruption", ["what"], registry=registry
+        )
         self.underruns = Counter(
             "ariagent_playout_underruns", "Gaps inside the agent's speech: audio came too late", registry=registry
         )
@@ -96,6 +99,14 @@ class Metrics:
         )
         self.transfers = Counter("ariagent_transfers", "Calls handed on", ["kind", "result"], registry=registry)
         self.tokens = Counter("ariagent_realtime_tokens", "Tokens used", ["kind"], registry=registry)
+        self.cost = Counter("ariagent_cost", "Money that the model's use costs", ["agent"], registry=registry)
+        self.tools = Histogram(
+            "ariagent_tool_seconds",
+            "Function calls of the model, by name and how they went",
+            ["tool", "kind"],
+            buckets=(0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0),
+            registry=registry,
+        )
 
     def watch_media(self, refused: Mapping[str, int], ended: Mapping[str, int]) -> None:
         """Export the audio server's counts by reason; read when ``/metrics`` is asked for."""
@@ -117,9 +128,15 @@ class Metrics:
     def ended(self, termination: Termination) -> None:
         self.calls.labels(termination.result.value, termination.reason).inc()
 
-    def used(self, usage: Usage) -> None:
+    def used(self, agent: str, model: str, usage: Usage, money: float | None) -> None:
+        """Tokens of a response, and what they cost (None: the model has no price)."""
         for kind in usage.__slots__:
             self.tokens.labels(kind).inc(getattr(usage, kind))
+        if money is not None:
+            self.cost.labels(agent).inc(money)
+
+    def tool_called(self, name: str, seconds: float, kind: str) -> None:
+        self.tools.labels(name, kind).observe(seconds)
 
     def render(self) -> bytes:
         """The text that ``/metrics`` answers."""

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from contextlib import suppress
 
 from aiohttp import web
@@ -17,14 +18,19 @@ from ariagent.ari.client import AriClient
 from ariagent.ari.listener import Router, listen
 from ariagent.audio.rates import choose_format
 from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.call.context import Context
+from ariagent.call.prompts import Prompts
 from ariagent.call.registry import Registry
-from ariagent.call.runner import Context
 from ariagent.config import Settings
 from ariagent.errors import AriError, ConfigurationError, InternalError
 from ariagent.metrics import Metrics
 from ariagent.realtime.client import RealtimeClient
-from ariagent.realtime.events import Event, Fault, SessionFailed, SessionReady
+from ariagent.realtime.events import Event, Fault, SessionFailed, SessionReady, Usage
 from ariagent.realtime.profile import SessionProfile
+from ariagent.records.journal import Journal
+from ariagent.records.spending import Spending
+from ariagent.records.store import spent_today
+from ariagent.tools.toolbox import Toolbox
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +50,13 @@ class Service:
         )
         self.metrics.watch_media(self.media.refused, self.media.ended)
         self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
+        self.toolbox = Toolbox(settings, on_call=self.metrics.tool_called)
         self.calls = Registry(self._calls_context)
         self.router = Router(self.calls.channel_entered)
         self.started = asyncio.Event()
         self.http_port = 0
+        self.journal: Journal | None = None
+        self.prompts: Prompts | None = None
         self._context: Context | None = None
         self._model_fault = "not tried yet"
         self._drain = asyncio.Event()
@@ -63,7 +72,7 @@ class Service:
             async with asyncio.TaskGroup() as tasks:
                 background = [
                     tasks.create_task(listen(self.ari, self.router, self._stream_opened), name="ari"),
-                    tasks.create_task(self._try_model(), name="model check"),
+                    tasks.create_task(self._prepare_speech(), name="prompts"),
                     tasks.create_task(self._watch_replacement(), name="replacement"),
                 ]
                 await self._until_told()
@@ -73,7 +82,10 @@ class Service:
         finally:
             await self.media.close()
             await self.ari.close()
+            await self.toolbox.close()
             await runner.cleanup()
+            if self.journal is not None:
+                await asyncio.to_thread(self.journal.close)
         log.info("service.stopped")
         if self.router.replaced.is_set():
             app = self.settings.asterisk.app
@@ -90,13 +102,30 @@ class Service:
 
     async def _start(self, runner: web.AppRunner) -> None:
         settings = self.settings
+        journal = self.journal = await asyncio.to_thread(Journal.open, settings.state_directory, settings.records)
+        spending = await asyncio.to_thread(self._spending)
         # The media server listens before ARI connects: Asterisk connects to it inside the first request.
         await self.media.start(settings.audiosocket.host, settings.audiosocket.port)
         await self._serve_http(runner)
         version = await self.ari.connect()
         fmt = choose_format(version, settings.audiosocket.format, settings.realtime.encoding)
         address = settings.audiosocket.advertise or _address(settings.audiosocket.host, self.media.port)
-        self._context = Context(settings, self.ari, self.router, self.media, address, fmt, self.metrics)
+        prompts = self.prompts = Prompts(
+            settings.state_directory, settings.realtime, fmt, used=lambda usage: self._prompts_used(spending, usage)
+        )
+        self._context = Context(
+            settings=settings,
+            ari=self.ari,
+            router=self.router,
+            media=self.media,
+            media_address=address,
+            format=fmt,
+            metrics=self.metrics,
+            prompts=prompts,
+            toolbox=self.toolbox,
+            journal=journal,
+            spending=spending,
+        )
         fields = {
             "version": __version__,
             "asterisk": version,
@@ -107,6 +136,22 @@ class Service:
             "pid": os.getpid(),
         }
         log.info("service.starting", extra={"fields": fields})
+
+    def _spending(self) -> Spending:
+        spent = 0.0
+        if self.settings.records.enabled:
+            _, spent = spent_today(self.settings.state_directory, time.time())
+        return Spending(self.settings.cost, spent, self.metrics.used)
+
+    def _prompts_used(self, spending: Spending, usage: Usage) -> None:
+        """Rendering phrases costs too; no call is to blame."""
+        spending.used("(phrases)", self.settings.realtime.model, usage)
+
+    async def _prepare_speech(self) -> None:
+        """Find out whether the model can be used, and have the agents' fixed phrases rendered."""
+        await self._try_model()
+        assert self.prompts is not None
+        await self.prompts.warm(self.settings.agents, self.settings.tools)
 
     async def _stream_opened(self) -> None:
         await self.calls.catch_up()

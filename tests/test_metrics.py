@@ -72,8 +72,8 @@ def test_calls_are_counted_by_result_and_reason(metrics: Metrics) -> None:
 
 
 def test_tokens_are_counted_by_kind(metrics: Metrics) -> None:
-    metrics.used(Usage(1, 2, 3, 4, 5, 6))
-    metrics.used(Usage(output_audio=10))
+    metrics.used("default", "m", Usage(1, 2, 3, 4, 5, 6), 0.5)
+    metrics.used("default", "m", Usage(output_audio=10), None)
     shown = samples(metrics)
     kinds = ("input_text", "input_audio", "cached_text", "cached_audio", "output_text", "output_audio")
     assert [shown[f'ariagent_realtime_tokens_total{{kind="{kind}"}}'] for kind in kinds] == [1, 2, 3, 4, 5, 16]

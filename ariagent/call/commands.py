@@ -11,6 +11,8 @@ class Result(Enum):
     NO_MODEL = "no_model"
     BUSY = "busy"
     ERROR = "error"
+    PERSON = "person"
+    """The caller asked for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,10 @@ class FollowLeg:
 
 
 @dataclass(frozen=True, slots=True)
-class GiveDigits:
-    """Tell the model what was pressed."""
+class PressKey:
+    """The caller pressed this key."""
 
-    digits: str
+    digit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,4 +79,4 @@ class Finish:
     termination: Termination
 
 
-Command = Answer | StartTalking | FollowLeg | GiveDigits | Drain | ReturnToDialplan | HangUp | Release | Finish
+Command = Answer | StartTalking | FollowLeg | PressKey | Drain | ReturnToDialplan | HangUp | Release | Finish

@@ -147,7 +147,7 @@ class Conversation:
     @property
     def quiet(self) -> bool:
         """The agent has been heard to the end and nothing more of it is on the way."""
-        return self._playout.idle and (self._session.gate.active is None or self._session.state is State.CLOSED)
+        return self._playout.idle and (self._session.gate.idle or self._session.state is State.CLOSED)
 
     def open(self, words: str, now: float, audio: bytes | None = None) -> list[Happening]:
         """Have the agent say its first words: ``audio`` (the playout's format) where they are rendered already.

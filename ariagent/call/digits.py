@@ -118,6 +118,11 @@ def collect_output(event: Collected | CollectFailed, wanted: Collect) -> str:
     return json.dumps(result)
 
 
+def refusal(wrong: str) -> str:
+    """The tool's result for arguments that are wrong, as JSON text for the model."""
+    return json.dumps({"error": wrong})
+
+
 _FAILED = {
     "timeout": "the caller typed nothing; ask for the number to be spoken, or go on without it",
     "too_short": "the caller typed too few digits each time; ask for the number to be spoken, or go on without it",

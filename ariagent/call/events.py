@@ -57,6 +57,21 @@ class EndRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class NobodyThere:
+    """What calls is no person: the call is to end now."""
+
+    what: str
+    """fax, modem or voicemail."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRequested:
+    """The caller is to go to people now."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallerSpoke:
     """The caller spoke into the goodbye: they are not done."""
 
@@ -86,6 +101,8 @@ Event = (
     | LegReplaced
     | DigitPressed
     | EndRequested
+    | NobodyThere
+    | PersonRequested
     | CallerSpoke
     | StopRequested
     | PlayoutDrained

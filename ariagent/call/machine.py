@@ -55,13 +55,9 @@ Action = Callable[["CallMachine", ev.Event, float], "Iterable[Command]"]
 class CallMachine:
     """One call's state, and the commands that follow from what happens to it."""
 
-    def __init__(self, now: float, *, digit_pause_s: float = 0.8) -> None:
+    def __init__(self, now: float) -> None:
         self.state = State.PREPARING
         self.termination: Termination | None = None
-        self.digit_pause_s = digit_pause_s
-        """Digits are complete after this long without another one."""
-        self._digits = ""
-        self._digits_due: float | None = None
         self._deadline: float | None = now + PREPARE_TIMEOUT_S
 
     def handle(self, event: ev.Event, now: float) -> list[Command]:
@@ -85,22 +81,20 @@ class CallMachine:
 
     def next_deadline(self) -> float | None:
         """When ``tick`` must be called, or None."""
-        return min((t for t in (self._deadline, self._digits_due) if t is not None), default=None)
+        return self._deadline
 
     def tick(self, now: float) -> list[Command]:
-        """Do what time brings: digits that are complete, patience that is at its end."""
-        commands: list[Command] = []
-        if self._digits_due is not None and now >= self._digits_due:
-            commands += self._give_digits()
-        if self._deadline is not None and now >= self._deadline:
-            self._deadline = None
-            if self.state is State.DRAINING:
-                commands += self.handle(ev.PlayoutDrained(), now)
-            elif self.state in (State.MODEL_READY, State.ANSWERING):
-                commands += self.handle(ev.MediaFailed("not ready in time"), now)
-            elif self.state in _PREPARING:
-                commands += self.handle(ev.ModelFailed("not ready in time"), now)
-        return commands
+        """Do what time brings: patience that is at its end."""
+        if self._deadline is None or now < self._deadline:
+            return []
+        self._deadline = None
+        if self.state is State.DRAINING:
+            return self.handle(ev.PlayoutDrained(), now)
+        if self.state in (State.MODEL_READY, State.ANSWERING):
+            return self.handle(ev.MediaFailed("not ready in time"), now)
+        if self.state in _PREPARING:
+            return self.handle(ev.ModelFailed("not ready in time"), now)
+        return []
 
     # -- actions ----------------------------------------------------------------------------------
 
@@ -132,15 +126,17 @@ class CallMachine:
         assert isinstance(event, ev.LegReplaced)
         yield cmd.FollowLeg(event.channel_id)
 
-    def _collect_digit(self, event: ev.Event, now: float) -> "Iterable[Command]":
+    def _press(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.DigitPressed)
-        self._digits += event.digit
-        self._digits_due = now + self.digit_pause_s
-        return self._give_digits() if event.digit == "#" else ()
+        yield cmd.PressKey(event.digit)
 
-    def _give_digits(self) -> "Iterable[Command]":
-        digits, self._digits, self._digits_due = self._digits, "", None
-        return (cmd.GiveDigits(digits),) if self.state is State.TALKING else ()
+    def _nobody(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        assert isinstance(event, ev.NobodyThere)
+        return (cmd.HangUp(), *self._end(Termination(Result.DONE, event.what)))
+
+    def _to_people(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        assert isinstance(event, ev.PersonRequested)
+        return self._give_back(Termination(Result.PERSON, event.reason))
 
     def _drain(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.EndRequested)
@@ -169,7 +165,6 @@ class CallMachine:
 
     def _end(self, termination: Termination) -> "Iterable[Command]":
         self.termination = termination
-        self._digits_due = None
         return (cmd.Release(),)
 
 
@@ -181,7 +176,11 @@ TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.MODEL_READY, ev.MediaReady): (State.ANSWERING, CallMachine._answer),
     (State.MEDIA_READY, ev.ModelReady): (State.ANSWERING, CallMachine._answer),
     (State.ANSWERING, ev.Answered): (State.TALKING, CallMachine._talk),
-    (State.TALKING, ev.DigitPressed): (State.TALKING, CallMachine._collect_digit),
+    (State.TALKING, ev.DigitPressed): (State.TALKING, CallMachine._press),
+    (State.TALKING, ev.NobodyThere): (State.ENDING, CallMachine._nobody),
+    (State.TALKING, ev.PersonRequested): (State.ENDING, CallMachine._to_people),
+    (State.DRAINING, ev.NobodyThere): (State.ENDING, CallMachine._nobody),
+    (State.DRAINING, ev.PersonRequested): (State.ENDING, CallMachine._to_people),
     (State.TALKING, ev.CallerSpoke): (State.TALKING, CallMachine._nothing),
     (State.TALKING, ev.EndRequested): (State.DRAINING, CallMachine._drain),
     (State.TALKING, ev.PlayoutDrained): (State.TALKING, CallMachine._nothing),
@@ -229,8 +228,8 @@ phone rings. It is answered when both are there. Whatever ends it, everything is
 {diagram}
 ```
 
-What each state does with each event, where the state does not change: `DigitPressed` is collected while talking and
-ignored elsewhere; `LegReplaced` makes another channel the caller's.
+What each state does with each event, where the state does not change: `DigitPressed` is for the keypad
+while talking and ignored elsewhere; `LegReplaced` makes another channel the caller's.
 """
 
 

@@ -6,10 +6,12 @@ from collections.abc import Callable, Coroutine, Iterable
 
 from ariagent.ari.client import NotFoundError
 from ariagent.ari.events import StasisEnded, StasisStarted
+from ariagent.call.casting import Arrival
 from ariagent.call.commands import Result, Termination
+from ariagent.call.context import Context
 from ariagent.call.dialplan import give_back
 from ariagent.call.events import StopRequested
-from ariagent.call.runner import Arrival, CallRunner, Context
+from ariagent.call.runner import CallRunner
 from ariagent.errors import AriError
 
 log = logging.getLogger(__name__)
@@ -59,9 +61,14 @@ class Registry:
             self._spawn(self._turn_away(context, event, Termination(Result.ERROR, "late_transfer")))
             return
         serving = sum(not call.over for call in self._calls)
-        if not self._admitting or serving >= context.settings.max_calls:
-            reason = "full" if self._admitting else "stopping"
-            self._spawn(self._turn_away(context, event, Termination(Result.BUSY, reason)))
+        if not self._admitting:
+            refusal = "stopping"
+        elif serving >= context.settings.max_calls:
+            refusal = "full"
+        else:
+            refusal = "over_daily_cap" if context.spending.over_cap else ""
+        if refusal:
+            self._spawn(self._turn_away(context, event, Termination(Result.BUSY, refusal)))
             return
         call = CallRunner(context, arrival_of(event))
         # At once: the next event of the stream may be about this channel already.

@@ -8,54 +8,25 @@ What is said and heard is in ``talk``.
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from typing import Any
 
 from ariagent.ari import events as ari
-from ariagent.ari.client import AriClient, ConflictError, NotFoundError
-from ariagent.ari.listener import Router
-from ariagent.audio.format import AudioFormat
-from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.ari.client import ConflictError, NotFoundError
 from ariagent.call import commands as cmd
 from ariagent.call import events as ev
+from ariagent.call.casting import Arrival, cast, identify
 from ariagent.call.commands import Command, Result, Termination
+from ariagent.call.context import Context, Role
 from ariagent.call.dialplan import give_back
 from ariagent.call.leg import MediaLeg
 from ariagent.call.machine import CallMachine, State
 from ariagent.call.rejoin import Rejoining
 from ariagent.call.talk import Talk
-from ariagent.config import AgentSettings, Settings
-from ariagent.errors import AriError
+from ariagent.errors import AriError, UnknownAgentError
 from ariagent.logs import CallLog
-from ariagent.metrics import Metrics
 
 MEDIA_TIMEOUT_S = 8.0
 HANGUP_TOLD_S = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What every call of this process uses."""
-
-    settings: Settings
-    ari: AriClient
-    router: Router
-    media: AudioSocketServer
-    media_address: str
-    """``host:port`` that Asterisk is told to connect to."""
-    format: AudioFormat
-    """Of the audio between Asterisk and us."""
-    metrics: Metrics
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """How a call came in."""
-
-    channel: ari.Channel
-    agent: str | None
-    """Named by the dialplan, or None: chosen by the channel variable ARIAGENT_AGENT, else ``default``."""
-    seat: str | None
-    """The queue seat, or None for a call straight into Stasis."""
 
 
 class CallRunner:
@@ -71,6 +42,7 @@ class CallRunner:
         """Where in the dialplan the leg goes on after Stasis; None: where it came from."""
         self.log = CallLog(logging.getLogger(__name__), self.call_id)
         self._began = time.monotonic()
+        self._arrived = time.time()
         self._answered_at: float | None = None
         self._machine = CallMachine(self._began)
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
@@ -93,13 +65,12 @@ class CallRunner:
     async def run(self) -> Termination:
         """Serve the call to its end. Returns how it ended; gives everything back whatever happens."""
         try:
-            agent = await self._identify()
-            if agent is None:
-                cause = f"there is no agent {self.arrival.agent}"
-                return await self._turn_away(Termination(Result.ERROR, "unknown_agent", cause))
+            role = await self._cast()
             if self._machine.termination is not None:  # hung up or stopped meanwhile
                 return await self._turn_away(self._machine.termination)
-            return self._ended(await self._serve(agent))
+            return self._ended(await self._serve(role))
+        except UnknownAgentError as error:
+            return await self._turn_away(Termination(Result.ERROR, "unknown_agent", error.line))
         except AriError as error:
             if isinstance(error, NotFoundError | ConflictError):
                 return self._ended(Termination(Result.DONE, "caller_hung_up"))
@@ -112,18 +83,9 @@ class CallRunner:
         finally:
             self._forget()
 
-    async def _serve(self, agent: AgentSettings) -> Termination:
+    async def _serve(self, role: Role) -> Termination:
         context = self.context
-        self._machine.digit_pause_s = agent.keypad.pause_ms / 1000
-        self._talk = talk = Talk(
-            agent,
-            context.settings.realtime,
-            context.format,
-            feed=self.feed,
-            log=self.log,
-            metrics=context.metrics,
-            transcripts=context.settings.log.transcripts,
-        )
+        self._talk = talk = Talk(context, role, feed=self.feed, log=self.log)
         context.router.register(self.media.channel, self.on_ari)
         context.media.expect(self.media.uuid, talk, context.format)
         self._arm()
@@ -136,25 +98,24 @@ class CallRunner:
             joined.cancel()
         return termination
 
-    async def _identify(self) -> AgentSettings | None:
-        """Learn the call's id and its agent. None: there is no such agent."""
-        wanted = self.arrival.agent
-        if wanted is None:
-            linked, wanted = await asyncio.gather(
-                self.context.ari.get_variable(self.leg, "CHANNEL(linkedid)"),
-                self.context.ari.get_variable(self.leg, "ARIAGENT_AGENT"),
-            )
-        else:
-            linked = await self.context.ari.get_variable(self.leg, "CHANNEL(linkedid)")
-        self.call_id = self.log.call_id = linked or self.leg
-        name = wanted or "default"
-        caller = self.arrival.channel.caller_number or "-"
-        seat, media = self.arrival.seat or "-", self.media.uuid
-        self.log.event("call.started", leg=self.leg, agent=name, seat=seat, caller=caller, media=media)
-        return self.context.settings.agents.get(name)
+    async def _cast(self) -> Role:
+        """Learn the call's id, and who talks with the caller. Raises AriError, UnknownAgentError."""
+        context, arrival = self.context, self.arrival
+        identity = await identify(context, arrival)
+        self.call_id = self.log.call_id = identity.call_id
+        self.log.record = context.journal.begin(self.call_id, self._arrived)
+        caller, seat = arrival.channel.caller_number or "-", arrival.seat or "-"
+        try:
+            role = await cast(context, arrival, identity, self.log)
+        except UnknownAgentError as error:
+            self.log.event("call.started", leg=self.leg, agent=error.name, seat=seat, caller=caller)
+            raise
+        media = self.media.uuid
+        self.log.event("call.started", leg=self.leg, agent=role.name, seat=seat, caller=caller, media=media)
+        return role
 
     def _ended(self, termination: Termination) -> Termination:
-        fields: dict[str, object] = {"result": termination.result.value, "reason": termination.reason}
+        fields: dict[str, Any] = {"result": termination.result.value, "reason": termination.reason}
         if termination.cause:
             fields["cause"] = termination.cause
         if self._talk is not None:
@@ -219,8 +180,8 @@ class CallRunner:
                     self._follow(channel_id)
                 case cmd.StartTalking() if self._talk is not None:
                     self._talk.begin()
-                case cmd.GiveDigits(digits=digits) if self._talk is not None:
-                    self._talk.give_digits(digits)
+                case cmd.PressKey(digit=digit) if self._talk is not None:
+                    self._talk.press(digit)
                 case cmd.Drain() if self._talk is not None:
                     self._talk.drain()
                 case _:

@@ -7,59 +7,74 @@ Audio never passes a queue or a task of ours: a frame from Asterisk is appended 
 same callback, and the pacer takes the next frame from the playout.
 """
 
+import json
 import logging
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 from ariagent.audio.batcher import Batcher
-from ariagent.audio.format import AudioFormat
 from ariagent.audio.playout import Playout
 from ariagent.audio.rates import ModelCodec
+from ariagent.audio.sign import tone_sign
 from ariagent.audio.uplink import Uplink
 from ariagent.audiosocket.server import MediaConnection, Reason
+from ariagent.call import conduct as deeds
 from ariagent.call import conversation as convo
 from ariagent.call import events as ev
 from ariagent.call import tools
-from ariagent.config import AgentSettings, RealtimeSettings
+from ariagent.call.belt import Answer, Belt, Pending, described
+from ariagent.call.conduct import Conduct, Deed
+from ariagent.call.context import Context, Role
+from ariagent.call.interruption import Judge
+from ariagent.call.report import Reporter
+from ariagent.call.waves import Waves
 from ariagent.logs import CallLog
-from ariagent.metrics import Metrics
 from ariagent.realtime import events as rt
 from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.profile import SessionProfile
+
+_DONE = json.dumps({"ok": True})
 
 
 class Talk:
     """A MediaEndpoint that holds a conversation. What it means for the call's life goes to ``feed``."""
 
-    def __init__(
-        self,
-        agent: AgentSettings,
-        realtime: RealtimeSettings,
-        fmt: AudioFormat,
-        *,
-        feed: Callable[[ev.Event], None],
-        log: CallLog,
-        metrics: Metrics,
-        transcripts: bool,
-    ) -> None:
-        self._agent = agent
+    def __init__(self, context: Context, role: Role, *, feed: Callable[[ev.Event], None], log: CallLog) -> None:
+        settings, fmt = context.settings, context.format
+        self._context = context
+        self._role = role
         self._feed = feed
         self._log = log
-        self._metrics = metrics
-        self._transcripts = transcripts
-        profile = SessionProfile.of(agent, realtime, tools.DECLARATIONS)
+        self._metrics = context.metrics
+        self._report = Reporter(log, context.metrics, transcripts=settings.log.transcripts)
+        functions = (*tools.declarations(role.agent), *context.toolbox.declarations(role.name))
+        profile = SessionProfile.of(role.agent, settings.realtime, functions, role.instructions)
         self._codec = ModelCodec(fmt, profile.encoding)
         self._uplink = Uplink(fmt)
         self._batcher = Batcher(fmt)
         self._playout = Playout(fmt)
-        self._model = RealtimeClient(realtime, profile, self._on_model)
-        self._conversation = convo.Conversation(self._model.session, self._playout, self._uplink, self._codec)
+        self._waves = Waves(fmt, log)
+        self._model = RealtimeClient(settings.realtime, profile, self._on_model)
+        self._conversation = convo.Conversation(
+            self._model.session, self._playout, self._uplink, self._codec, self._judge()
+        )
+        self._belt = Belt(context.toolbox, role, self._tool_answered, self._give_sign)
+        self._pending = Pending()
+        self._conduct: Conduct | None = None  # from the first word on
         self._connection: MediaConnection | None = None
         self._uplink_open = False
         self._draining = False
+        self._turn_start_ms = 0.0
         self.heard_at = time.monotonic()
         """When the caller's last frame came, in monotonic seconds; before the first one when we began."""
+
+    def _judge(self) -> Judge | None:
+        agent = self._role.agent
+        if not agent.interruptions.confirm or agent.turn_detection.interrupt_response:
+            return None
+        return Judge(
+            agent.interruptions, self._uplink, self._role.language, transcribes=agent.transcription is not None
+        )
 
     # -- for the call -----------------------------------------------------------------------------
 
@@ -73,32 +88,40 @@ class Talk:
 
     def begin(self) -> None:
         """Have the agent say its first words."""
-        self._conversation.open(self._agent.opening_in(self._agent.language), time.monotonic())
+        now = time.monotonic()
+        agent, language = self._role.agent, self._role.language
+        self._conduct = Conduct(agent, language, self._context.format, now)
+        if words := agent.opening_in(language):
+            audio = self._context.prompts.find(agent, words, language)
+            self._happened(self._conversation.open(words, now, audio))
+            if audio is not None and self._connection is not None:
+                self._connection.speech_ready()
         self._model.flush()
 
-    def give_digits(self, digits: str) -> None:
-        """Tell the model what the caller pressed."""
-        # The digits themselves may be a card's: they are not for logs.
-        self._log.event("call.digits", count=len(digits))
-        self._report(self._conversation.give_digits(digits, time.monotonic()))
-        self._model.flush()
+    def press(self, digit: str) -> None:
+        """A key of the caller's."""
+        if self._conduct is not None:
+            # The digits themselves may be a card's: they are not for logs.
+            self._log.event("call.digit")
+            self._do(self._conduct.pressed(digit, time.monotonic()))
 
     def drain(self) -> None:
         """Report PlayoutDrained as soon as the agent has been heard to the end."""
         self._draining = True
 
     async def close(self) -> None:
-        """Give the audio connection and the model's session back."""
+        """Give the audio connection and the model's session back, and what still runs for the model."""
         if self._connection is not None:
             self._connection.close()
+        await self._belt.close()
         await self._model.close()
 
     def account(self) -> dict[str, object]:
         """Count what the call used, once, at its end; returns what belongs into its log."""
+        self._waves.close()
         self._metrics.uplink_dropped.inc(self._model.dropped_s)
         self._metrics.uplink_silence.inc(self._uplink.silence_ms / 1000)
         self._metrics.underruns.inc(self._playout.underruns)
-        self._metrics.used(self._model.session.usage)
         return {
             "underruns": self._playout.underruns,
             "uplink_dropped_s": round(self._model.dropped_s, 3),
@@ -115,13 +138,21 @@ class Talk:
         self.heard_at = now
         if self._uplink_open:
             self._append(self._uplink.received(payload, now))
+            self._waves.caller_sent(payload)
+            if self._conduct is not None and (found := self._conduct.hears(payload, now)):
+                self._do(found)
 
     def frame_due(self, now: float) -> bytes | None:
         if self._uplink_open and (silence := self._uplink.tick(now)):
             self._append(silence)
+            self._waves.caller_sent(silence)
         frame, happened = self._conversation.frame_due(now)
         if happened:
-            self._report(happened)
+            self._happened(happened)
+        if self._conduct is not None:
+            self._waves.agent_sent(frame)
+            if found := self._conduct.tick(now):
+                self._do(found)
         if frame is None and self._draining:
             self._check_drained()
         return frame
@@ -147,17 +178,22 @@ class Talk:
         now = time.monotonic()
         match event:
             case rt.AudioArrived():
-                self._report(self._conversation.handle(event, now))
+                self._happened(self._conversation.handle(event, now))
                 if self._connection is not None:
                     self._connection.speech_ready()
                 return
             case rt.SpeechStarted():
                 self._batcher.in_turn = True
-                if self._draining:
-                    self._draining = False
-                    self._feed(ev.CallerSpoke())
+                self._turn_start_ms = event.audio_start_ms
             case rt.SpeechStopped():
                 self._batcher.in_turn = False
+                self._log.note(
+                    "turn.ended", item=event.item_id, seconds=(event.audio_end_ms - self._turn_start_ms) / 1e3
+                )
+                if self._role.agent.transcription is not None:
+                    self._use(rt.Usage(), max(0.0, event.audio_end_ms - self._turn_start_ms) / 1000)
+            case rt.ResponseEnded():
+                self._use(event.usage)
             case rt.SessionReady():
                 self._feed(ev.ModelReady())
             case rt.SessionFailed():
@@ -168,56 +204,109 @@ class Talk:
             case rt.InputMalformed():
                 self._metrics.malformed.labels("model").inc()
                 self._log.event("model.malformed", logging.WARNING, what=event.what, length=event.length)
-        self._report(self._conversation.handle(event, now))
+        self._happened(self._conversation.handle(event, now))
         if self._draining:
             self._check_drained()
 
+    def _use(self, usage: rt.Usage, transcribed_s: float = 0.0) -> None:
+        model = self._model.session.profile.model
+        money = self._context.spending.used(self._role.name, model, usage, transcribed_s)
+        tokens = {kind: count for kind in usage.__slots__ if (count := getattr(usage, kind))}
+        self._log.note("usage", model=model, cost=money, transcribed_s=transcribed_s, **tokens)
+
     def _check_drained(self) -> None:
-        if self._conversation.quiet:
+        if self._conversation.quiet and not self._pending:
             self._draining = False
             self._feed(ev.PlayoutDrained())
 
-    def _run_tools(self, calls: tuple[rt.ToolCall, ...]) -> None:
-        outcomes = [(call, tools.run(call)) for call in calls]
-        for call, outcome in outcomes:
-            self._log.event("tool.called", tool=call.name[:64])
-            self._model.session.answer_tool(call.call_id, outcome.output)
-        if any(outcome.ends_call for _, outcome in outcomes):
-            self._feed(ev.EndRequested("agent_ended"))
-        else:
-            self._model.session.request_response(time.monotonic())
+    # -- what follows -----------------------------------------------------------------------------
 
-    def _words(self, text: str | None) -> dict[str, Any]:
-        """What was said, for the log: a caller's card number is nothing for it, so only where the site wants it."""
-        if text is None:
-            return {"said": "(not transcribed)"}
-        return {"said": text} if self._transcripts else {"characters": len(text)}
-
-    def _report(self, happened: Sequence[convo.Happening]) -> None:
+    def _happened(self, happened: Sequence[convo.Happening]) -> None:
         """Log, count and act on what the conversation says."""
         for what in happened:
+            self._report.happened(what)
+            if self._conduct is not None:
+                self._conduct.happened(what, time.monotonic())
             match what:
-                case convo.AnswerBegan(latency=latency):
-                    self._metrics.turn(latency)
-                    self._log.event(
-                        "turn.answered",
-                        response_ms=round(1000 * latency.response_s, 1),
-                        detection_ms=round(1000 * latency.detection_s, 1),
-                        model_ms=round(1000 * latency.model_s, 1),
-                        ours_ms=round(1000 * latency.ours_s, 1),
-                    )
-                case convo.Interrupted():
-                    self._metrics.interruptions.inc()
-                    heard, dropped = round(what.heard_ms), round(what.dropped_ms)
-                    self._log.event("turn.interrupted", item=what.item_id, heard_ms=heard, dropped_ms=dropped)
-                case convo.CallerSaid():
-                    self._log.event("turn.caller", item=what.item_id, **self._words(what.text))
-                case convo.AgentSaid():
-                    self._log.event("turn.agent", item=what.item_id, **self._words(what.text))
-                case convo.ResponseFailed():
-                    self._metrics.response_failed(what.reason)
-                    self._log.event(
-                        "turn.failed", logging.WARNING, status=what.status, reason=what.reason, message=what.message
-                    )
+                case convo.CallerBegan() if self._draining:
+                    self._draining = False
+                    self._feed(ev.CallerSpoke())
                 case convo.ToolsCalled(calls=calls):
                     self._run_tools(calls)
+
+    def _do(self, what: Iterable[Deed]) -> None:
+        """Carry out what the agent's conduct asks for."""
+        now = time.monotonic()
+        for deed in what:
+            match deed:
+                case deeds.Tell(note=note):
+                    self._conversation.tell(note, now)
+                case deeds.GiveDigits(digits=digits):
+                    self._log.event("call.digits", count=len(digits), private={"text": digits})
+                    self._happened(self._conversation.give_digits(digits, now))
+                case deeds.ToolDone(call_id=call_id, output=output):
+                    self._answer(call_id, output)
+                case deeds.End(reason=reason, at_once=at_once):
+                    self._feed(ev.NobodyThere(reason) if at_once else ev.EndRequested(reason))
+                case deeds.ToPerson():
+                    self._feed(ev.PersonRequested("caller_pressed_person"))
+        self._model.flush()
+
+    def _run_tools(self, calls: tuple[rt.ToolCall, ...]) -> None:
+        self._pending.add(calls)
+        for call in calls:
+            self._log.note("tool.called", **described(call))
+            own = tools.own(self._role.agent, call.name)
+            if own is None:
+                if self._conduct is not None:
+                    self._conduct.busy(True, time.monotonic())
+                self._belt.start(call)
+                continue
+            self._log.event("tool.used", tool=own)
+            self._run_own(own, call)
+
+    def _run_own(self, name: str, call: rt.ToolCall) -> None:
+        now = time.monotonic()
+        if name == "collect_digits" and self._conduct is not None:
+            self._do(self._conduct.collect(call.call_id, call.arguments, now))
+            return
+        self._answer(call.call_id, _DONE, goes_on=False)
+        if name == "end_call":
+            self._feed(ev.EndRequested("agent_ended"))
+        elif self._conduct is not None:
+            self._conduct.hold_on(now)
+
+    def _tool_answered(self, answer: Answer) -> None:
+        outcome = answer.outcome
+        self._log.note(
+            "tool.done",
+            tool=answer.call.name[:64],
+            id=answer.call.call_id,
+            ms=round(1000 * answer.seconds, 1),
+            ok=outcome.ok,
+            kind=outcome.kind,
+            output=outcome.output,
+        )
+        self._answer(answer.call.call_id, outcome.output)
+        if self._conduct is not None and not self._pending:
+            self._conduct.busy(False, time.monotonic())
+        self._model.flush()
+
+    def _answer(self, call_id: str, output: str, *, goes_on: bool = True) -> None:
+        """Give the model the result of a function call; after the last of a response it goes on."""
+        ask = self._pending.answered(call_id, goes_on=goes_on)
+        if ask is None:
+            return
+        self._model.session.answer_tool(call_id, output)
+        if ask:
+            self._model.session.request_response(time.monotonic())
+
+    def _give_sign(self, sign: str) -> None:
+        """A tool takes its time: let the caller know, unless the agent is talking."""
+        if not self._conversation.quiet:
+            return
+        role = self._role
+        said = None if sign == "tone" else self._context.prompts.find(role.agent, sign, role.language)
+        self._conversation.play(tone_sign(self._context.format) if said is None else said)
+        if self._connection is not None:
+            self._connection.speech_ready()

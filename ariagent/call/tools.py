@@ -1,10 +1,10 @@
-"""The functions that the model may call, and what becomes of such a call. No I/O."""
+"""ariagent's own functions of the model: which an agent has, and which is meant by a call. No I/O."""
 
-import json
-from dataclasses import dataclass
 from typing import Any
 
-from ariagent.realtime.events import ToolCall
+from ariagent.call.digits import COLLECT_DIGITS
+from ariagent.call.silence import HOLD_ON
+from ariagent.config import AgentSettings
 
 END_CALL: dict[str, Any] = {
     "type": "function",
@@ -13,22 +13,14 @@ END_CALL: dict[str, Any] = {
     "parameters": {"type": "object", "properties": {}, "required": []},
 }
 
-DECLARATIONS: tuple[dict[str, Any], ...] = (END_CALL,)
-"""In the form that ``session.update`` takes."""
+_OWN = {declared["name"]: declared for declared in (END_CALL, COLLECT_DIGITS, HOLD_ON)}
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one call comes to."""
-
-    output: str
-    """JSON text for the model."""
-    ends_call: bool = False
-    """The call is to end once what the agent said has been heard."""
+def declarations(agent: AgentSettings) -> tuple[dict[str, Any], ...]:
+    """An agent's built-in functions, in the form that ``session.update`` takes."""
+    return tuple(_OWN[name] for name in agent.builtin_tools)
 
 
-def run(call: ToolCall) -> Outcome:
-    """Carry out one function call of a completed response."""
-    if call.name == END_CALL["name"]:
-        return Outcome(json.dumps({"ok": True}), ends_call=True)
-    return Outcome(json.dumps({"error": f"there is no tool {call.name[:64]}"}))
+def own(agent: AgentSettings, name: str) -> str | None:
+    """The name of the built-in function that is called; None: it is the site's, or nobody's."""
+    return name if name in agent.builtin_tools else None

@@ -113,6 +113,7 @@ async def service(
         "audiosocket": {"port": 0},
         "http": {"port": 0},
         "log": {"transcripts": True},
+        "state_directory": str(directory / f"{name}-state"),
         **settings,
     }
     directory.mkdir(parents=True, exist_ok=True)

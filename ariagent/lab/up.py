@@ -115,7 +115,7 @@ def _start_all(lab_dir: Path, started: dict[str, ProcessRef]) -> None:
     addresses = _Addresses(ports.free_tcp_port(), ports.free_tcp_port(), ports.free_tcp_port())
     config = lab_dir / "ariagent.yaml"
     config.touch(mode=0o600)
-    config.write_text(service_configuration(asterisk, addresses))
+    config.write_text(service_configuration(asterisk, addresses, lab_dir))
     # As the service will see it: ARIAGENT_SECTION__KEY of this environment goes before the file.
     settings = load(config)
     http_url = f"http://{settings.http.host}:{settings.http.port}"
@@ -137,7 +137,7 @@ def _start_all(lab_dir: Path, started: dict[str, ProcessRef]) -> None:
     )
 
 
-def service_configuration(asterisk: AsteriskInstance, addresses: _Addresses) -> str:
+def service_configuration(asterisk: AsteriskInstance, addresses: _Addresses, lab_dir: Path) -> str:
     """The service's settings for the lab, as YAML."""
     tree: Mapping[str, object] = {
         "asterisk": {"url": asterisk.ari_url, "user": asterisk.ari_user, "password": asterisk.ari_password},
@@ -145,6 +145,7 @@ def service_configuration(asterisk: AsteriskInstance, addresses: _Addresses) -> 
         "realtime": {"url": addresses.realtime_url, "api_key": "sandbox", "model": "gpt-realtime-2.1"},
         "http": {"host": "127.0.0.1", "port": addresses.http_port},
         "log": {"transcripts": True},
+        "state_directory": str(lab_dir / "state"),
         "agents": {
             "default": {
                 "instructions": "You answer the telephone of a small company. Be friendly and brief.",

@@ -40,6 +40,11 @@ class ResponseGate:
         self._asked_in = event_id
 
     @property
+    def idle(self) -> bool:
+        """No response runs, is on its way or is wanted."""
+        return self.active is None and self._wanted is None and not self._in_flight
+
+    @property
     def in_flight(self) -> bool:
         """A response was asked for that has not begun."""
         return self._in_flight

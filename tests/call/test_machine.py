@@ -33,6 +33,8 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         ev.LegReplaced("leg-2"),
         ev.DigitPressed("5"),
         ev.EndRequested("agent_ended"),
+        ev.NobodyThere("fax"),
+        ev.PersonRequested("caller_pressed_person"),
         ev.CallerSpoke(),
         ev.StopRequested(),
         ev.PlayoutDrained(),
@@ -220,43 +222,31 @@ class TestTalking:
         assert (machine.state, machine.next_deadline()) == (state, deadline)
 
 
-class TestDigits:
-    def test_are_given_together_after_a_pause(self) -> None:
+class TestKeys:
+    def test_are_for_the_keypad(self) -> None:
         machine = machine_in(State.TALKING)
-        for number, digit in enumerate("123"):
-            assert machine.handle(ev.DigitPressed(digit), 10.0 + 0.5 * number) == []
-        assert machine.next_deadline() == pytest.approx(11.8)
-        assert machine.tick(11.79) == []
-        assert machine.tick(11.81) == [cmd.GiveDigits("123")]
-        assert machine.next_deadline() is None
-        assert machine.tick(20.0) == []
+        assert machine.handle(ev.DigitPressed("4"), 1.0) == [cmd.PressKey("4")]
 
-    def test_a_hash_ends_them_at_once(self) -> None:
-        machine = machine_in(State.TALKING)
-        machine.handle(ev.DigitPressed("4"), 1.0)
-        assert machine.handle(ev.DigitPressed("#"), 1.1) == [cmd.GiveDigits("4#")]
-        assert machine.tick(5.0) == []
+    def test_are_nothing_any_more_once_the_agent_says_goodbye(self) -> None:
+        machine = machine_in(State.DRAINING)
+        assert machine.handle(ev.DigitPressed("4"), 1.0) == []
 
-    def test_the_pause_is_the_agents(self) -> None:
-        machine = machine_in(State.TALKING)
-        machine.digit_pause_s = 0.25
-        machine.handle(ev.DigitPressed("*"), 1.0)
-        assert machine.next_deadline() == 1.25
-        assert machine.tick(1.25) == [cmd.GiveDigits("*")]
 
-    def test_that_are_not_complete_when_the_end_is_asked_for_are_dropped(self) -> None:
-        machine = machine_in(State.TALKING)
-        machine.handle(ev.DigitPressed("4"), 1.0)
-        machine.handle(ev.EndRequested("agent_ended"), 1.1)
-        assert machine.tick(2.0) == []
-        assert machine.next_deadline() == 1.1 + DRAIN_TIMEOUT_S
+class TestWhoCalls:
+    @pytest.mark.parametrize("state", [State.TALKING, State.DRAINING])
+    def test_a_machine_is_hung_up_on(self, state: State) -> None:
+        machine = machine_in(state)
+        assert machine.handle(ev.NobodyThere("fax"), 1.0) == [cmd.HangUp(), cmd.Release()]
+        assert machine.termination == Termination(Result.DONE, "fax")
 
-    def test_that_are_not_complete_when_the_caller_leaves_are_dropped(self) -> None:
-        machine = machine_in(State.TALKING)
-        machine.handle(ev.DigitPressed("4"), 1.0)
-        machine.handle(ev.CallerLeft(), 1.1)
-        assert machine.next_deadline() is None
-        assert machine.tick(2.0) == []
+    @pytest.mark.parametrize("state", [State.TALKING, State.DRAINING])
+    def test_who_wants_a_person_goes_to_people(self, state: State) -> None:
+        machine = machine_in(state)
+        assert machine.handle(ev.PersonRequested("caller_pressed_person"), 1.0) == [
+            cmd.ReturnToDialplan(Result.PERSON),
+            cmd.Release(),
+        ]
+        assert machine.termination == Termination(Result.PERSON, "caller_pressed_person")
 
 
 class TestDraining:

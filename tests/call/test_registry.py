@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +12,16 @@ from ariagent.ari.events import Channel, StasisStarted
 from ariagent.ari.listener import Router
 from ariagent.audio.format import SLIN24
 from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.call.context import Context
 from ariagent.call.machine import State
+from ariagent.call.prompts import Prompts
 from ariagent.call.registry import Registry, arrival_of
-from ariagent.call.runner import CallRunner, Context
-from ariagent.config import RealtimeSettings, Settings
+from ariagent.call.runner import CallRunner
+from ariagent.config import RealtimeSettings, RecordsSettings, Settings
 from ariagent.metrics import Metrics
+from ariagent.records.journal import Journal
+from ariagent.records.spending import Spending
+from ariagent.tools.toolbox import Toolbox
 
 PATIENCE_S = 20.0
 
@@ -45,7 +51,13 @@ class Desk:
     """A registry with everything that its calls use."""
 
     def __init__(
-        self, ari_server: Any, ari: AriClient, media: AudioSocketServer, model_url: str, max_calls: int
+        self,
+        ari_server: Any,
+        ari: AriClient,
+        media: AudioSocketServer,
+        model_url: str,
+        max_calls: int,
+        directory: Path,
     ) -> None:
         self.ari_server = ari_server
         self.metrics = Metrics()
@@ -57,7 +69,19 @@ class Desk:
         self.registry = Registry(lambda: self.context)
         self.router = Router(self.registry.channel_entered)
         address = f"127.0.0.1:{media.port}"
-        self.context = Context(settings, ari, self.router, media, address, SLIN24, self.metrics)
+        self.context = Context(
+            settings=settings,
+            ari=ari,
+            router=self.router,
+            media=media,
+            media_address=address,
+            format=SLIN24,
+            metrics=self.metrics,
+            prompts=Prompts(directory, settings.realtime, SLIN24),
+            toolbox=Toolbox(settings),
+            journal=Journal.open(directory, RecordsSettings(enabled=False)),
+            spending=Spending(settings.cost),
+        )
 
     def enter(self, channel_id: str, *args: str, name: str = "") -> None:
         """A channel comes into our application."""
@@ -95,7 +119,7 @@ MakeDesk = Callable[..., Awaitable[Desk]]
 
 
 @pytest.fixture
-async def make_desk(ari_server: Any) -> AsyncIterator[MakeDesk]:
+async def make_desk(ari_server: Any, tmp_path: Path) -> AsyncIterator[MakeDesk]:
     """``await make_desk(max_calls=2)``. The model's server takes connections and never says a word."""
     over = asyncio.Event()
 
@@ -113,7 +137,7 @@ async def make_desk(ari_server: Any) -> AsyncIterator[MakeDesk]:
         ari_server.requests.clear()
 
         async def make(max_calls: int = 10) -> Desk:
-            desks.append(Desk(ari_server, ari, media, url, max_calls))
+            desks.append(Desk(ari_server, ari, media, url, max_calls, tmp_path))
             return desks[-1]
 
         yield make

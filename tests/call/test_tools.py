@@ -1,40 +1,30 @@
-"""The functions of the model."""
-
-import json
+"""ariagent's own functions of the model."""
 
 import pytest
 
-from ariagent.call.tools import DECLARATIONS, run
-from ariagent.realtime.events import ToolCall
+from ariagent.call.tools import declarations, own
+from ariagent.config import AgentSettings
 
 
-def test_end_call_ends_the_call_and_says_so_to_the_model() -> None:
-    outcome = run(ToolCall("c1", "end_call", "{}"))
-    assert outcome.ends_call
-    assert json.loads(outcome.output) == {"ok": True}
+def test_all_are_there_unless_the_site_says_otherwise() -> None:
+    names = [declared["name"] for declared in declarations(AgentSettings())]
+    assert names == ["end_call", "collect_digits", "hold_on"]
+    assert [d["name"] for d in declarations(AgentSettings(builtin_tools=("hold_on",)))] == ["hold_on"]
+    assert declarations(AgentSettings(builtin_tools=())) == ()
 
 
-@pytest.mark.parametrize("arguments", ["", "{", "null", '{"reason": "bye"}'])
-def test_end_call_needs_no_arguments(arguments: str) -> None:
-    assert run(ToolCall("c1", "end_call", arguments)).ends_call
+def test_each_tells_the_model_what_it_is_for() -> None:
+    for declared in declarations(AgentSettings()):
+        assert declared["type"] == "function"
+        assert declared["description"]
+        assert declared["parameters"]["type"] == "object"
 
 
 @pytest.mark.parametrize("name", ["", "hang_up", "END_CALL", "x" * 1000])
-def test_a_tool_that_is_not_there_is_an_error_for_the_model_only(name: str) -> None:
-    outcome = run(ToolCall("c1", name, "{}"))
-    assert not outcome.ends_call
-    assert "there is no tool" in json.loads(outcome.output)["error"]
-    assert len(outcome.output) < 200
+def test_other_names_are_not_ours(name: str) -> None:
+    assert own(AgentSettings(), name) is None
 
 
-def test_what_is_declared_can_be_run() -> None:
-    for declaration in DECLARATIONS:
-        assert declaration["type"] == "function"
-        assert declaration["description"]
-        assert declaration["parameters"]["type"] == "object"
-        assert "error" not in json.loads(run(ToolCall("c", declaration["name"], "{}")).output)
-
-
-def test_the_names_are_different() -> None:
-    names = [declaration["name"] for declaration in DECLARATIONS]
-    assert len(set(names)) == len(names)
+def test_one_that_the_agent_does_not_have_is_not_run() -> None:
+    assert own(AgentSettings(builtin_tools=()), "end_call") is None
+    assert own(AgentSettings(), "end_call") == "end_call"

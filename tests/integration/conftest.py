@@ -44,6 +44,7 @@ AGENT = {
     "transcription": None,
     "turn_detection": {"silence_duration_ms": 200, "prefix_padding_ms": 100},
     "keypad": {"pause_ms": 400},
+    "machines": "ignore",
 }
 """Settings of the agent ``default``; ``service(agent={...})`` changes some."""
 
@@ -201,8 +202,9 @@ class Ear:
 class Bed:
     """Makes what a test needs in this process, and ends all of it in order."""
 
-    def __init__(self, asterisk: AsteriskInstance, log: LogBook) -> None:
+    def __init__(self, asterisk: AsteriskInstance, log: LogBook, directory: Path) -> None:
         self.asterisk = asterisk
+        self.directory = directory
         self.log = log
         self.services: list[tuple[Service, asyncio.Task[None]]] = []
         self.phones: list[Phone] = []
@@ -249,12 +251,14 @@ class Bed:
             "http": {"port": 0},
             "log": {"transcripts": True},
             "drain_timeout_s": 5,
+            "state_directory": self.directory / f"state{len(self.services)}",
             "agents": {"default": {**AGENT, **(agent or {})}},
         }
         for name, section in settings.items():
             tree[name] = {**tree[name], **section} if isinstance(tree.get(name), dict) else section
         service = Service(Settings.model_validate(tree))
         trials = len(self.log.named("model.usable"))
+        rendered = len(self.log.named("prompts.ready"))
         running = asyncio.create_task(service.run(), name="service")
         self.services.append((service, running))
         ready = asyncio.ensure_future(service.started.wait())
@@ -265,6 +269,7 @@ class Bed:
             running.result()  # why it could not start
         if usable:
             await self.log.wait("model.usable", count=trials + 1)
+            await self.log.wait("prompts.ready", count=rendered + 1)
         return service
 
     async def phone(self, user: str = "5551000", *, register: bool = False, **settings: Any) -> Phone:
@@ -369,9 +374,9 @@ async def proxy() -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-async def bed(asterisk: AsteriskInstance, log: LogBook, proxy: Any) -> AsyncIterator[Bed]:
+async def bed(asterisk: AsteriskInstance, log: LogBook, proxy: Any, tmp_path: Path) -> AsyncIterator[Bed]:
     """What ``sandbox``, ``service``, ``phone`` and ``dial`` are made by; ends and checks everything after the test."""
-    made = Bed(asterisk, log)
+    made = Bed(asterisk, log, tmp_path)
     # As the command line does before it serves: what is there is not looked through again and again, which takes 90 ms
     # in this large process and would be heard.
     gc.collect()

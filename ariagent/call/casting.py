@@ -1,0 +1,77 @@
+"""Who takes a call: asks Asterisk, and the site, what is known about it before it is answered."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ariagent.agents import briefing
+from ariagent.agents.choose import DIALLED, QUEUE, ArrivalFacts, agent_variables, choose, needed_variables
+from ariagent.ari import events as ari
+from ariagent.call.context import Context, Role
+from ariagent.logs import CallLog
+from ariagent.tools.plugins import CallFacts
+
+LINKED_ID = "CHANNEL(linkedid)"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """How a call came in."""
+
+    channel: ari.Channel
+    agent: str | None
+    """Named by the dialplan, or None: chosen by the channel variable ARIAGENT_AGENT, else by the routes."""
+    seat: str | None
+    """The queue seat, or None for a call straight into Stasis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which call this is."""
+
+    call_id: str
+    facts: ArrivalFacts
+
+
+async def identify(context: Context, arrival: Arrival) -> Identity:
+    """The call's id and what its agent is chosen by. Raises AriError."""
+    named = arrival.agent if arrival.agent in context.settings.agents else None
+    wanted = () if named else needed_variables(context.settings)
+    found = await _variables(context, arrival.channel.id, (LINKED_ID, *wanted))
+    extension = "" if arrival.seat is not None else arrival.channel.extension
+    return Identity(found.pop(LINKED_ID, "") or arrival.channel.id, ArrivalFacts.of(arrival.agent, found, extension))
+
+
+async def cast(context: Context, arrival: Arrival, identity: Identity, log: CallLog) -> Role:
+    """The agent for a call, briefed. Raises AriError, UnknownAgentError."""
+    facts, channel = identity.facts, arrival.channel
+    name = choose(context.settings, facts)
+    agent = context.settings.agents[name]
+    variables = await _variables(context, channel.id, agent_variables(agent))
+    values = briefing.call_values(
+        name,
+        caller_number=channel.caller_number,
+        caller_name=channel.caller_name,
+        called=variables.get(DIALLED) or facts.dialled or facts.extension,
+        queue=variables.get(QUEUE) or facts.queue,
+        date=time.strftime("%Y-%m-%d"),
+        time=time.strftime("%H:%M"),
+        weekday=time.strftime("%A"),
+        variables={key: variables.get(key, "") for key in agent.variables},
+    )
+    if agent.lookup is not None:
+        found = await context.toolbox.lookup(agent.lookup, values, call_id=identity.call_id)
+        values |= {f"lookup.{key}": value for key, value in found.items()}
+    told = briefing.instructions(agent, values)
+    if told.missing:
+        log.event("agent.values_missing", names=",".join(told.missing))
+    about = CallFacts(identity.call_id, name, channel.caller_number, channel.caller_name, agent.language)
+    return Role(agent, told.text, about)
+
+
+async def _variables(context: Context, channel_id: str, names: Iterable[str]) -> dict[str, str]:
+    """Those of the channel's variables that are set."""
+    wanted = tuple(names)
+    values = await asyncio.gather(*(context.ari.get_variable(channel_id, name) for name in wanted))
+    return {name: value for name, value in zip(wanted, values, strict=True) if value}

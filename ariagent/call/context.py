@@ -1,0 +1,53 @@
+"""What calls share, and what each is given when it begins."""
+
+from dataclasses import dataclass
+
+from ariagent.ari.client import AriClient
+from ariagent.ari.listener import Router
+from ariagent.audio.format import AudioFormat
+from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.call.prompts import Prompts
+from ariagent.config import AgentSettings, Settings
+from ariagent.metrics import Metrics
+from ariagent.records.journal import Journal
+from ariagent.records.spending import Spending
+from ariagent.tools.plugins import CallFacts
+from ariagent.tools.toolbox import Toolbox
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every call of this process uses."""
+
+    settings: Settings
+    ari: AriClient
+    router: Router
+    media: AudioSocketServer
+    media_address: str
+    """``host:port`` that Asterisk is told to connect to."""
+    format: AudioFormat
+    """Of the audio between Asterisk and us."""
+    metrics: Metrics
+    prompts: Prompts
+    toolbox: Toolbox
+    journal: Journal
+    spending: Spending
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """Who the agent is in one call, and what it knows."""
+
+    agent: AgentSettings
+    instructions: str
+    """With the caller's data filled in."""
+    facts: CallFacts
+
+    @property
+    def name(self) -> str:
+        """The agent's, in the settings."""
+        return self.facts.agent
+
+    @property
+    def language(self) -> str:
+        return self.facts.language
