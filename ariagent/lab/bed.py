@@ -123,6 +123,8 @@ async def service(
     argv = [sys.executable, "-m", "ariagent", "run", "-c", str(path)]
     async with process(argv, directory / f"{name}.log") as running:
         await running.wait_for("service.ready")
+        # The fixed phrases: a call before they are there would be opened by the model.
+        await running.wait_for("prompts.ready")
         yield running
 
 

@@ -239,8 +239,8 @@ async def _watched(
         agent = {"opening": _LONG, "transcription": None, "turn_detection": {"silence_duration_ms": 300}}
         settings = {"realtime": {"url": server.url, "api_key": "bench"}, "agents": {"default": agent}}
         async with bed.service(asterisk, directory, settings):
-            # The first session is the service trying its model.
-            yield lambda number: server.wait_session(number + 1)
+            server.count_anew()  # those until now were the service's own
+            yield server.wait_session
 
 
 async def barge_in(asterisk: AsteriskInstance, directory: Path, extension: str, rounds: int) -> dict[str, list[float]]:

@@ -159,6 +159,11 @@ class SandboxServer:
         """The newest session."""
         return self.sessions[-1]
 
+    def count_anew(self) -> None:
+        """Forget the sessions until now; the next one is number 1 again."""
+        self.sessions.clear()
+        self._count = 0
+
     async def wait_session(self, number: int = 1, timeout: float = 5.0) -> SandboxSession:
         """The ``number``-th session since the start (1 is the first); waits until it is there. Raises TimeoutError."""
         async with asyncio.timeout(timeout):

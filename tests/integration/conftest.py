@@ -240,8 +240,8 @@ class Bed:
         """A service on the Asterisk, ready for calls; ``model`` is a sandbox or a URL.
 
         ``agent`` changes settings of the agent ``default``, ``settings`` sections of the tree (``realtime={...}``).
-        Its first session with the model is its own trial; with ``usable`` this waits until that succeeded, so that
-        the first call has the sandbox's second session.
+        Its first sessions with the model are its own: a trial, and its fixed phrases. With ``usable`` this waits until
+        they are over, so that the first call has the sandbox's session 1.
         """
         asterisk = self.asterisk
         tree: dict[str, Any] = {
@@ -270,6 +270,8 @@ class Bed:
         if usable:
             await self.log.wait("model.usable", count=trials + 1)
             await self.log.wait("prompts.ready", count=rendered + 1)
+            if not isinstance(model, str):
+                model.count_anew()
         return service
 
     async def phone(self, user: str = "5551000", *, register: bool = False, **settings: Any) -> Phone:

@@ -62,7 +62,7 @@ async def test_phone_rings_until_the_model_is_ready_and_is_greeted(
     await hearing.utterance(quiet_s=0.6)
     await call.hangup()
 
-    session = await model.wait_session(2)
+    session = await model.wait_session(1)
     [(spoken, rate_hz)] = sound.said(session)
     wanted = np.frombuffer(Resampler(rate_hz, 8000).process(spoken.astype("<i2").tobytes()), "<i2")
     _, fit = sound.best_match(wanted, call.heard())
@@ -87,7 +87,7 @@ async def test_spoken_question_is_understood_and_answered(
     running = await service(model, agent={"turn_detection": {"silence_duration_ms": 400}, "transcription": {}})
     call, hearing = await dial("7000")
     await hearing.utterance(quiet_s=0.6)
-    session = await model.wait_session(2)
+    session = await model.wait_session(1)
 
     await call.play(question, 8000)
     spoke_until = hearing.spoke_until()
@@ -125,7 +125,7 @@ async def test_agent_hangs_up_once_its_goodbye_was_heard(
     assert hearing.loud_ms(since=pressed) == pytest.approx(MS_PER_LETTER * len(GOODBYE), abs=60)
     assert ended >= hearing.loud[-1]
     await log.wait("call.ended", result="done", reason="agent_ended")
-    session = await model.wait_session(2)
+    session = await model.wait_session(1)
     # The function's result is given to the model, but the model is not asked to go on.
     outputs = [item for item in session.items if item["type"] == "function_call_output"]
     assert len(outputs) == 1
@@ -243,7 +243,7 @@ async def test_caller_who_transfers_to_an_extension_is_followed(
     model = await sandbox()
     running = await service(model, agent={"opening": LONG})
     call, hearing = await dial("7001", await phone("1001"))
-    session = await model.wait_session(2)
+    session = await model.wait_session(1)
     await hearing.wait_loud()
     assert session.sent_events("input_audio_buffer.speech_started") == []
     assert await call.refer("600") == 200
@@ -291,7 +291,7 @@ async def test_transferred_party_goes_on_with_the_conversation(
     await hearing.utterance()
     third = await transfer(kind, call, caller, colleague)
     await log.wait("call.leg_replaced")
-    session = await model.wait_session(2)
+    session = await model.wait_session(1)
 
     hearing = ear(third)
     await third.play(sound.tone(0.5))
@@ -361,7 +361,7 @@ async def test_human_hands_a_caller_to_the_agent(
     await hearing.wait_quiet()
     if (kind, number) == ("attended", "7000"):
         # Asterisk may have stopped passing the caller's audio on, and that must have been noticed.
-        session = await model.wait_session(2)
+        session = await model.wait_session(1)
         await session.wait_appended(session.appended_ms + 1000, LIMIT_S)
 
     await call.play(sound.tone(0.5))

@@ -75,7 +75,7 @@ async def test_first_words_over_the_opening_reach_the_model(
     played = call.play(words)
     await call.answered(LIMIT_S)
     assert await played
-    session = await model.wait_session(2)
+    session = await model.wait_session(1)
     await session.wait_appended(session.appended_ms + 400, LIMIT_S)
     assert missing_ms(words, bytes(session.audio)) == 0
     await call.hangup()
@@ -90,7 +90,7 @@ async def test_agent_that_is_interrupted_falls_silent_and_knows_what_was_heard(
     model = await sandbox(generation_speed=speed, late_deltas=3)
     running = await service(model, agent={"opening": LONG})
     call, hearing = await dial(number)
-    session = await model.wait_session(2)
+    session = await model.wait_session(1)
     began = await hearing.wait_loud()
     await asyncio.sleep(1.3)  # it has to be in the middle of what it says
     await call.play(sound.tone(0.5))
@@ -134,7 +134,7 @@ async def test_digits_reach_the_model_once_and_together(
     await service(model)
     call, hearing = await dial(number)
     await hearing.utterance()
-    session = await model.wait_session(2)
+    session = await model.wait_session(1)
     began = time.monotonic()
     await call.send_dtmf(pressed)
     first, last = await hearing.utterance(began)
@@ -153,7 +153,7 @@ async def test_digit_cuts_the_agent_off(number: str, sandbox: Any, service: Any,
     model = await sandbox(generation_speed=1.5, think_ms=400)
     await service(model, agent={"opening": LONG, "keypad": {"pause_ms": 200}})
     call, hearing = await dial(number)
-    session = await model.wait_session(2)
+    session = await model.wait_session(1)
     began = await hearing.wait_loud()
     await asyncio.sleep(0.6)
     await call.send_dtmf("5")

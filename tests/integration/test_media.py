@@ -45,7 +45,7 @@ async def test_caller_of_every_codec_hears_and_is_heard(
     await service(model, agent={"opening": None})
     call, hearing = await dial("7001", await phone(codecs=(codec,)))
     assert call.codec == codec
-    session = await model.wait_session(2)
+    session = await model.wait_session(1)
     await call.play(sound.tone(0.6, hz=hz, rate_hz=rate_hz, peak=8000), rate_hz)
     await hearing.utterance()
     await session.wait_until(lambda: np.abs(sound.appended(session)[-4800:].astype(int)).max() < 100, LIMIT_S, "quiet")
@@ -83,7 +83,7 @@ async def test_audio_is_the_same_at_both_ends(
     await service(model, agent={"opening": "The quick brown fox jumps over the lazy dog."}, **settings)
     assert log.named("service.starting")[0]["audio"] == f"slin/{rate_hz}"
     call, hearing = await dial("7001")
-    session = await model.wait_session(2)
+    session = await model.wait_session(1)
     await hearing.utterance(quiet_s=0.6)
     sent = words(1.0)
     await call.play(sent)
@@ -120,7 +120,7 @@ async def test_model_hears_silence_from_a_phone_that_sends_nothing(
     await service(model)
     call, hearing = await dial(number, await phone(dtx=how == "dtx"))
     await hearing.utterance()
-    session = await model.wait_session(2)
+    session = await model.wait_session(1)
     await call.play(sound.tone(0.5))
     await fall_silent(how, call)
     sent = len(call.sent)
@@ -159,7 +159,7 @@ async def test_queue_caller_is_heard_again_after_hold(
     await service(model, agent={"opening": None})
     for count in range(1, 6):
         call, _ = await dial("7000")
-        session = await model.wait_session(1 + count)
+        session = await model.wait_session(count)
         await call.hold()
         await session.wait_appended(session.appended_ms + 200, LIMIT_S)
         began, before = time.monotonic(), session.appended_ms
