@@ -1,9 +1,10 @@
 """Plain requests to ARI, for looking: which status came, and why none did. The service's own client is AriClient."""
 
+import asyncio
 import socket
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,9 @@ from yarl import URL
 from ariagent.check.reach import reason
 from ariagent.config import AsteriskSettings
 from ariagent.errors import AriError
+
+FORGET_LIMIT_S, FORGET_PAUSE_S = 5.0, 0.05
+"""For an application to be forgotten; between two looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +79,35 @@ class Probe:
     @asynccontextmanager
     async def application(self, name: str) -> AsyncIterator[None]:
         """Register a Stasis application of this name for the length of the context. Raises AriError."""
-        try:
-            stream = await self._session.ws_connect(f"{self._base}/ari/events", params={"app": name})
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise AriError(
-                f"the event stream cannot be opened: {error or 'timed out'}",
-                remedy="Load res_http_websocket and res_ari_events; a proxy between must pass WebSockets on",
-            ) from None
+        stream = await self._listen(name)
         try:
             yield
         finally:
-            await stream.close()
+            # Also when we are cancelled (Ctrl-C).
+            await asyncio.shield(self._forget(name, stream))
+
+    async def _listen(self, name: str) -> aiohttp.ClientWebSocketResponse:
+        try:
+            async with asyncio.timeout(self._settings.request_timeout_s):
+                return await self._session.ws_connect(f"{self._base}/ari/events", params={"app": name})
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise AriError(
+                f"the event stream cannot be opened: {str(error) or 'timed out'}",
+                remedy="Load res_http_websocket and res_ari_events; a proxy between must pass WebSockets on",
+            ) from None
+
+    async def _forget(self, name: str, stream: aiohttp.ClientWebSocketResponse) -> None:
+        """Asterisk looks whether an application can go when its stream ends, and no more: one whose last channel was
+        not quite gone then stays for ever. So its stream is opened and ended again until it has gone."""
+        with suppress(AriError, TimeoutError):
+            async with asyncio.timeout(FORGET_LIMIT_S):
+                while True:
+                    await stream.close()
+                    for _ in range(3):
+                        if (await self.ask("GET", f"applications/{name}")).status == 404:
+                            return
+                        await asyncio.sleep(FORGET_PAUSE_S)
+                    stream = await self._listen(name)
 
 
 @asynccontextmanager

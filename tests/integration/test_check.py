@@ -1,0 +1,385 @@
+"""``ariagent check`` on a real Asterisk and the sandbox: what works is ok, what does not is named, nothing is left."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ariagent.lab.asterisk import AsteriskInstance
+
+pytestmark = pytest.mark.asterisk
+
+LIMIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one run said."""
+
+    code: int
+    out: str
+    err: str
+
+    def lines(self, name: str) -> list[tuple[str, str]]:
+        """(status, what was found) of the results of this name."""
+        split = [line.partition(" - ") for line in self.out.splitlines()]
+        return [(head.split()[0], text) for head, _, text in split if " ".join(head.split()[1:]) == name]
+
+    def one(self, name: str) -> tuple[str, str]:
+        (line,) = self.lines(name)
+        return line
+
+    def failures(self) -> list[str]:
+        return [line for line in self.out.splitlines() if line.startswith("failed ")]
+
+
+Check = Callable[..., Awaitable[Outcome]]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(autouse=True)
+def quiet_model_server() -> Iterator[None]:
+    """The check first connects without a word, which the sandbox's WebSocket library takes for an error."""
+    logger = logging.getLogger("websockets.server")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(level)
+
+
+@pytest.fixture
+def write(asterisk: AsteriskInstance, tmp_path: Path) -> Callable[..., Path]:
+    """``write(model, section={...})``: a settings file; ``model`` is a sandbox or a URL."""
+
+    def write(model: Any, **sections: Any) -> Path:
+        tree: dict[str, Any] = {
+            "asterisk": {"url": asterisk.ari_url, "user": asterisk.ari_user, "password": asterisk.ari_password},
+            "audiosocket": {"port": 0},
+            "realtime": {"url": getattr(model, "url", model), "api_key": "test"},
+            "state_directory": str(tmp_path),
+        }
+        for name, section in sections.items():
+            tree[name] = {**tree[name], **section} if isinstance(tree.get(name), dict) else section
+        path = tmp_path / "check.yaml"
+        path.write_text(yaml.safe_dump(tree))
+        return path
+
+    return write
+
+
+async def start(path: Path, *options: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "ariagent",
+        "check",
+        "-c",
+        str(path),
+        *options,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+
+
+@pytest.fixture
+async def check(write: Callable[..., Path], asterisk: AsteriskInstance) -> Check:
+    """``await check(model, *options, section={...})``: run the command; nothing may be left of it in Asterisk."""
+
+    async def run(model: Any, *options: str, **sections: Any) -> Outcome:
+        process = await start(write(model, **sections), *options)
+        out, err = await asyncio.wait_for(process.communicate(), LIMIT_S)
+        assert process.returncode is not None
+        await nothing_left(asterisk)
+        assert "Traceback" not in err.decode()
+        return Outcome(process.returncode, out.decode(), err.decode())
+
+    return run
+
+
+async def nothing_left(asterisk: AsteriskInstance) -> None:
+    """No channel, bridge or application of the check's."""
+    left = ""
+    for _ in range(100):
+        channels = await asterisk.cli("core show channels concise")
+        bridges = [x for x in (await asterisk.cli("bridge show all")).splitlines() if x and "Bridge-ID" not in x]
+        apps = [x for x in (await asterisk.cli("ari show apps")).splitlines() if "ariagent-check" in x]
+        left = "\n".join((channels.strip(), *bridges, *apps)).strip()
+        if not left:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(left)
+
+
+@asynccontextmanager
+async def without_module(asterisk: AsteriskInstance, name: str) -> AsyncIterator[None]:
+    assert "Unloaded" in await asterisk.cli(f"module unload {name}.so")
+    try:
+        yield
+    finally:
+        assert "Loaded" in await asterisk.cli(f"module load {name}.so")
+
+
+# -- everything works --------------------------------------------------------------------------------------------------
+
+
+async def test_everything_works(check: Check, sandbox: Any) -> None:
+    outcome = await check(await sandbox())
+    assert outcome.failures() == []
+    assert outcome.code == 0
+    assert outcome.err == ""
+    for name in ("asterisk", "clock", "ARI user", "ARI description", "modules", "dialplan", "queues"):
+        assert outcome.one(name)[0] == "ok", name
+    status, found = outcome.one("audio connection")
+    assert status == "ok"
+    assert "sends audio (slin/24000)" in found
+    assert outcome.one("queues")[1] == "frontline has 60 members, 0 of them paused"
+    assert outcome.one("application")[0] == "warning"
+    assert outcome.one("model connection")[0] == "ok"
+    assert outcome.one("agent default")[0] == "ok"
+    assert outcome.one("model round trip")[0] == "ok"
+    assert outcome.out.splitlines()[-1].endswith(" warning")
+
+
+async def test_beside_a_running_service(check: Check, sandbox: Any, service: Any, log: Any) -> None:
+    model = await sandbox()
+    running = await service(model)
+    outcome = await check(model, audiosocket={"port": running.media.port})
+    assert outcome.failures() == []
+    assert outcome.one("application")[1].startswith("the service is running as ariagent")
+    status, found = outcome.one("service's audio port")
+    assert status == "ok"
+    assert f"reaches it at 127.0.0.1:{running.media.port}" in found
+    assert outcome.one("audio connection")[0] == "ok"
+    assert log.named("call.started") == []
+    assert len(running.calls) == 0
+
+
+async def test_a_spoken_turn(check: Check, sandbox: Any) -> None:
+    outcome = await check(await sandbox(think_ms=100), "--talk")
+    assert outcome.failures() == []
+    assert "What are your opening hours?" in outcome.one("spoken question")[1]
+    assert outcome.one("spoken answer")[0] == "ok"
+    assert "ms after the last word" in outcome.one("latency")[1]
+
+
+async def test_json(check: Check, sandbox: Any) -> None:
+    outcome = await check(await sandbox(), "--json", realtime={"api_key": "bad"})
+    told = json.loads(outcome.out)
+    assert outcome.code == 1
+    assert told["passed"] is False
+    assert told["counts"]["failed"] == 1
+    (failure,) = (result for result in told["results"] if result["status"] == "failed")
+    assert failure["check"] == "agent default"
+    assert failure["remedy"] == "Check realtime.api_key"
+    (audio,) = (result for result in told["results"] if result["check"] == "audio connection")
+    assert audio["figures"]["connect_ms"] > 0
+
+
+# -- something does not ------------------------------------------------------------------------------------------------
+
+
+async def test_a_wrong_password(check: Check, sandbox: Any) -> None:
+    outcome = await check(await sandbox(), asterisk={"password": "wrong"})
+    assert outcome.code == 1
+    assert "(401)" in outcome.one("asterisk")[1]
+    for name in ("modules", "dialplan", "audio connection", "queues"):
+        assert outcome.one(name)[0] == "skipped"
+    assert outcome.one("agent default")[0] == "ok"
+
+
+async def test_no_asterisk(check: Check, sandbox: Any) -> None:
+    port = free_port()
+    outcome = await check(await sandbox(), asterisk={"url": f"http://127.0.0.1:{port}"})
+    assert outcome.code == 1
+    assert outcome.one("asterisk")[1].startswith(f"cannot connect to http://127.0.0.1:{port}: Connection refused; ")
+
+
+async def test_a_url_that_is_no_ari(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
+    outcome = await check(await sandbox(), asterisk={"url": f"{asterisk.ari_url}/ari"})
+    assert outcome.code == 1
+    assert "is no ARI (HTTP 404 from Asterisk/" in outcome.one("asterisk")[1]
+
+
+async def test_a_port_that_is_not_http(check: Check, sandbox: Any) -> None:
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        outcome = await check(await sandbox(), asterisk={"url": f"http://127.0.0.1:{port}"})
+    assert "does not speak HTTP" in outcome.one("asterisk")[1]
+
+
+async def test_a_refused_key(check: Check, sandbox: Any) -> None:
+    agents = {"default": {}, "second": {"voice": "cedar"}}
+    outcome = await check(await sandbox(), realtime={"api_key": "bad"}, agents=agents)
+    assert outcome.code == 1
+    status, found = outcome.one("agent default")
+    assert status == "failed"
+    assert "invalid_api_key" in found
+    assert found.endswith("; Check realtime.api_key")
+    assert outcome.one("agent second") == ("skipped", "needs a model that accepts the key")
+    assert outcome.one("audio connection")[0] == "ok"
+
+
+async def test_an_unknown_model(check: Check, sandbox: Any) -> None:
+    outcome = await check(await sandbox(), realtime={"model": "gpt-none"})
+    assert "invalid_model" in outcome.one("agent default")[1]
+
+
+async def test_no_model(check: Check) -> None:
+    port = free_port()
+    outcome = await check(f"ws://127.0.0.1:{port}/v1/realtime", "--talk")
+    assert outcome.code == 1
+    assert f"cannot connect to 127.0.0.1:{port}: Connection refused" in outcome.one("model connection")[1]
+    assert outcome.one("model sessions")[0] == "skipped"
+    assert outcome.one("talk")[0] == "skipped"
+
+
+async def test_an_unknown_voice_fails_its_own_agent_only(check: Check, sandbox: Any) -> None:
+    agents = {"default": {}, "twin": {}, "second": {"voice": "nobody"}, "third": {"voice": "cedar"}}
+    outcome = await check(await sandbox(), agents=agents)
+    assert outcome.code == 1
+    assert outcome.one("agent default, twin")[0] == "ok"
+    status, found = outcome.one("agent second")
+    assert status == "failed"
+    assert "voice" in found
+    assert outcome.one("agent third")[0] == "ok"
+
+
+async def test_audio_that_asterisk_cannot_connect_to(check: Check, sandbox: Any) -> None:
+    port = free_port()
+    outcome = await check(await sandbox(), audiosocket={"advertise": f"127.0.0.1:{port}"})
+    assert outcome.code == 1
+    status, found = outcome.one("audio connection")
+    assert status == "failed"
+    assert f"Asterisk cannot connect to 127.0.0.1:{port}" in found
+    assert "audiosocket.advertise" in found
+    assert outcome.one("queues")[0] == "skipped"
+
+
+async def test_audio_that_another_program_takes(check: Check, sandbox: Any) -> None:
+    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        outcome = await check(await sandbox(), audiosocket={"advertise": f"127.0.0.1:{port}"})
+    assert outcome.one("audio connection")[0] == "failed"
+    assert f"Another program answers at 127.0.0.1:{port}" in outcome.one("audio connection")[1]
+
+
+async def test_audio_from_an_address_that_is_not_allowed(check: Check, sandbox: Any) -> None:
+    outcome = await check(await sandbox(), audiosocket={"allowed": ["192.0.2.0/24"]})
+    status, found = outcome.one("audio connection")
+    assert status == "failed"
+    assert "audiosocket.allowed" in found
+
+
+async def test_a_port_that_something_else_has(check: Check, sandbox: Any) -> None:
+    async def mumble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello")
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(mumble, "127.0.0.1", 0)
+    async with server:
+        outcome = await check(await sandbox(), audiosocket={"port": server.sockets[0].getsockname()[1]})
+    status, found = outcome.one("service's audio port")
+    assert status == "failed"
+    assert "is no AudioSocket server" in found
+    assert outcome.one("audio connection")[0] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("module", "status"), [("app_queue", "warning"), ("chan_audiosocket", "failed")], ids=["queue", "audiosocket"]
+)
+async def test_a_module_that_is_missing(
+    check: Check, sandbox: Any, asterisk: AsteriskInstance, module: str, status: str
+) -> None:
+    model = await sandbox()
+    async with without_module(asterisk, module):
+        outcome = await check(model)
+    assert outcome.lines("modules")[0][0] == status
+    assert outcome.lines("modules")[0][1].startswith(f"{module} is not loaded")
+    assert outcome.one("queues")[0] == "skipped"
+    assert outcome.code == (status == "failed")
+
+
+async def test_a_context_that_is_missing(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
+    model = await sandbox()
+    assert "removed" in (await asterisk.cli("dialplan remove context ariagent-seat")).lower()
+    try:
+        outcome = await check(model)
+    finally:
+        await asterisk.cli("dialplan reload")
+    assert [status for status, _ in outcome.lines("dialplan")] == ["ok", "warning"]
+    assert outcome.lines("dialplan")[1][1].startswith("seats (01@ariagent-seat): not there; Add #include")
+    assert (await check(model)).one("dialplan")[0] == "ok"
+
+
+async def test_a_queue_that_is_missing(check: Check, sandbox: Any) -> None:
+    outcome = await check(await sandbox(), routes=[{"agent": "default", "queue": "nobodys"}])
+    assert ("warning", "there is no queue nobodys, which a route names; Correct routes, or make the queue") in (
+        outcome.lines("queues")
+    )
+
+
+async def test_a_user_who_may_only_read(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
+    path = asterisk.root / "etc" / "ari.conf"
+    before = path.read_text()
+    path.write_text(f"{before}\n[reader]\ntype = user\nread_only = yes\npassword = {asterisk.ari_password}\n")
+    try:
+        await asterisk.cli("module reload res_ari.so")
+        outcome = await check(await sandbox(), asterisk={"user": "reader"})
+    finally:
+        path.write_text(before)
+        await asterisk.cli("module reload res_ari.so")
+    assert outcome.code == 1
+    assert outcome.one("ARI user")[1].startswith("reader is read-only; Set read_only = no under [reader]")
+    assert outcome.one("audio connection")[0] == "skipped"
+
+
+async def test_settings_that_do_not_load(check: Check) -> None:
+    outcome = await check("ws://127.0.0.1:1", max_calls=0, log={"levle": "info"})
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert "check.yaml:" in outcome.err
+    assert "max_calls" in outcome.err
+    assert "did you mean level?" in outcome.err
+
+
+@pytest.mark.parametrize(("number", "codes"), [(signal.SIGINT, {130}), (signal.SIGTERM, {143})], ids=["INT", "TERM"])
+async def test_ended_in_the_middle_it_leaves_nothing(
+    number: signal.Signals, codes: set[int], sandbox: Any, write: Callable[..., Path], asterisk: AsteriskInstance
+) -> None:
+    arrived = asyncio.Event()
+
+    def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        arrived.set()  # and never answer: Asterisk's channel stays as long as nobody hangs it up
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        process = await start(write(await sandbox(), audiosocket={"advertise": f"127.0.0.1:{port}"}))
+        await asyncio.wait_for(arrived.wait(), LIMIT_S)
+        process.send_signal(number)
+        _, err = await asyncio.wait_for(process.communicate(), LIMIT_S)
+        assert process.returncode in codes, err.decode()
+        await nothing_left(asterisk)
+    assert "Traceback" not in err.decode()
