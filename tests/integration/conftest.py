@@ -6,19 +6,21 @@ nothing may be left of any: no call, connection, task, channel or bridge, and on
 """
 
 import asyncio
+import contextlib
 import gc
 import itertools
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from aiohttp import web
 from numpy.typing import NDArray
 
 from ariagent.config import Settings
@@ -505,3 +507,64 @@ def ends_with_people(ear: Any, sound: Any) -> Any:
         await answering.ended(LIMIT_S)
 
     return check
+
+
+# -- the site's own web server -----------------------------------------------------------------------------------------
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass
+class Site:
+    """What HTTP tools and lookups ask: a real server on loopback. ``answers[path]`` is what it does there."""
+
+    url: str = ""
+    answers: dict[str, Answer] = field(default_factory=dict)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    """Method, and path with query, of each request."""
+    given_up: list[str] = field(default_factory=list)
+    """Paths of requests whose client went away before the answer."""
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    """The test is over: nothing needs to wait any longer."""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append((request.method, request.path_qs))
+        if (answer := self.answers.get(request.path)) is None:
+            return web.json_response({"error": "no such page"}, status=404)
+        try:
+            return await answer(request)
+        except asyncio.CancelledError:
+            self.given_up.append(request.path)
+            raise
+
+    def says(self, path: str, body: Any, *, status: int = 200, after_s: float = 0.0) -> None:
+        """Answer this path with JSON."""
+
+        async def answer(request: web.Request) -> web.Response:
+            if after_s:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.over.wait(), after_s)
+            return web.json_response(body, status=status)
+
+        self.answers[path] = answer
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    """A running ``Site`` without any answers yet."""
+    found = Site()
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", found.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.2, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    found.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield found
+    found.over.set()
+    await runner.cleanup()
+
+
+@pytest.fixture
+def outbound() -> dict[str, Any]:
+    """Settings by which the site may be reached."""
+    return {"allowed_hosts": ["127.0.0.1"], "private": ["127.0.0.0/8"]}
