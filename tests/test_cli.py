@@ -212,7 +212,7 @@ class TestCommands:
     async def test_version(self) -> None:
         assert await ariagent("version") == (0, f"{__version__}\n", "")
 
-    @pytest.mark.parametrize("command", ["", "run", "call", "sandbox", "version"])
+    @pytest.mark.parametrize("command", ["", "run", "call", "check", "sandbox", "version"])
     async def test_help(self, command: str) -> None:
         code, out, err = await ariagent(*command.split(), "--help")
         assert code == 0
@@ -222,7 +222,7 @@ class TestCommands:
 
     async def test_every_command_is_listed(self) -> None:
         _, out, _ = await ariagent("--help")
-        for command in ("run", "call", "sandbox", "version"):
+        for command in ("run", "call", "check", "sandbox", "version"):
             assert f" {command} " in out
 
     @pytest.mark.parametrize("arguments", [["run", "--nope"], ["nope"], ["run", "x"], ["sandbox", "--nope"]])
