@@ -35,6 +35,7 @@ BATCH_ROWS = 200
 QUEUE_ROWS = 20_000
 QUEUE_BYTES = 32_000_000
 RETRY_S = 1.0
+LAST_RETRY_S = 0.1
 LOCKED_S = 2.0
 REPORT_S = 60.0
 PURGE_S = 60.0
@@ -63,7 +64,7 @@ class CallRecord:
     dropped: int = 0
     """Rows of this call that found no place."""
     row: tuple[int, int] | None = None
-    """The writer's: which file, and the row in it."""
+    """The writer's: which file (its ``application_id``), and the row in it."""
     head: Row | None = None
     """The row that says whose call it is, for a database that has to begin anew."""
 
@@ -107,12 +108,13 @@ class Journal:
         self._batch: list[tuple[CallRecord, Row]] = []
         self._base: sqlite3.Connection | None = None
         self._inode = 0
-        self._generation = 0
+        self._file = 0
         self._process = 0
         self._reported = float("-inf")
         self._failing = False
         self._seen_due = self._purge_due = 0.0
         self._closing = threading.Event()
+        self._give_up = 0.0
         self._flush = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -158,10 +160,11 @@ class Journal:
         """Write what is queued and close; waits up to ``timeout_s``. Returns whether everything was written."""
         if self._thread is None:
             return True
+        self._give_up = time.monotonic() + timeout_s
         self._closing.set()
         with self._flush:
             self._flush.notify()
-        self._thread.join(timeout_s)
+        self._thread.join(timeout_s + LAST_RETRY_S)
         left = len(self._queue) + len(self._batch)
         self.dropped += left
         if left:
@@ -183,12 +186,14 @@ class Journal:
                 log.exception("records.broken")
                 self._disconnect()
                 wait_s = RETRY_S
-            if last:
+            if last and (not (self._queue or self._batch) or time.monotonic() >= self._give_up):
                 self._disconnect()
                 return
             with self._flush:
                 if not self._closing.is_set():
                     self._flush.wait(wait_s)
+            if last:
+                time.sleep(LAST_RETRY_S)
 
     def _write_all(self) -> None:
         while self._batch or self._queue:
@@ -215,10 +220,10 @@ class Journal:
 
     def _write(self, base: sqlite3.Connection, record: CallRecord, row: Row, fresh: list[CallRecord]) -> None:
         try:
-            if record.row is None or record.row[0] != self._generation:
+            if record.row is None or record.row[0] != self._file:
                 again = record.row is not None
                 call = rows.insert_call(base, self._process, record.call_id, record.began)
-                record.row = self._generation, call
+                record.row = self._file, call
                 fresh.append(record)
                 if again and record.head is not None and record.head is not row:
                     record.head.write(base, call)
@@ -257,12 +262,11 @@ class Journal:
                 Path(f"{self.path}{suffix}").unlink(missing_ok=True)
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
             inode = self.path.stat().st_ino
-        if inode != self._inode:
-            self._inode = inode
-            self._generation += 1
+        self._inode = inode
         base = schema.connect(self.path, writes=True, timeout_s=LOCKED_S)
         try:
             process = rows.insert_process(base, Identity.own(), time.time())
+            (self._file,) = base.execute("PRAGMA application_id").fetchone()
         except BaseException:
             base.close()
             raise

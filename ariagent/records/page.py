@@ -9,8 +9,9 @@ from html import escape
 
 from ariagent.records import strips, views
 from ariagent.records.cost import PriceTable, shares
+from ariagent.records.entries import Entry, Latency, Note, ToolRun, Turn
 from ariagent.records.style import STYLE
-from ariagent.records.timeline import Entry, Latency, Note, Timeline, ToolRun, Turn
+from ariagent.records.timeline import Timeline
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _SHORT = 120
@@ -77,12 +78,15 @@ def _pairs(pairs: Sequence[tuple[str, str]], kind: str) -> str:
 
 
 def _warnings(line: Timeline) -> str:
-    found = [
-        f'<a href="#e{n}">{views.clock(entry.at_s)}</a> waited {entry.latency.response_ms:.0f} ms: '
-        f"{_said(entry.latency.why)}"
-        for n, entry in enumerate(line.entries)
-        if isinstance(entry, Turn) and entry.latency is not None and entry.latency.why
-    ]
+    found = []
+    for n, entry in enumerate(line.entries):
+        why = ""
+        if isinstance(entry, Turn) and entry.latency is not None and entry.latency.why:
+            why = f"waited {entry.latency.response_ms:.0f} ms: {_said(entry.latency.why)}"
+        elif isinstance(entry, ToolRun) and entry.slow:
+            why = f"the tool {_said(entry.tool)} took {entry.ms or 0.0:.0f} ms"
+        if why:
+            found.append(f'<a href="#e{n}">{views.clock(entry.at_s)}</a> {why}')
     if line.call.dropped:
         found.append(f"{line.call.dropped} events of this call could not be recorded")
     if not found:
@@ -149,7 +153,9 @@ def _latency(latency: Latency) -> str:
 
 
 def _tool(run: ToolRun) -> str:
-    if run.ms is None:
+    if run.ms is None and run.own:
+        took = ""
+    elif run.ms is None:
         took = '<b class="bad">did not come back</b>'
     else:
         took = f'<b class="{"bad" if run.slow else ""}">{run.ms:.0f} ms</b>'

@@ -11,11 +11,13 @@ repeat what is in ``events``; the conversation of a call that broke off can be r
 
     turn.caller        item, said                 what the caller said; turn.agent: what the agent said, whole
     turn.interrupted   item, heard_ms             how much of the agent's item the caller heard
-    tool.called        call_id, tool, arguments   tool.done: call_id, output
+    tool.called        id, tool, arguments        tool.done: id, output
 
+``application_id`` tells one file from another that took its place.
 ``user_version`` is the schema's version. A file of a newer version is left alone; an older one is brought up to date.
 """
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -135,4 +137,5 @@ def _check_version(base: sqlite3.Connection, path: Path, *, writes: bool) -> Non
                 for statement in _TABLES.split(";\n"):
                     cursor.execute(statement)
                 cursor.execute(f"PRAGMA user_version={VERSION}")
+                cursor.execute(f"PRAGMA application_id={int.from_bytes(os.urandom(3)) + 1}")
             cursor.execute("COMMIT")

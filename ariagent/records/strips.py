@@ -1,4 +1,4 @@
-"""Both sides of a call drawn over time, as SVG: strips of up to a minute, one under the other, so that it also prints.
+"""Both sides of a call drawn over time, as SVG: strips of half a minute, one under the other, so that it also prints.
 
 Above the axis the caller, below it the agent; under that who spoke when, how each answer's wait was made up, tools,
 interruptions, errors and gaps. CORE.
@@ -9,7 +9,8 @@ from html import escape
 
 from ariagent.audio.peaks import BLOCK_MS
 from ariagent.records import views
-from ariagent.records.timeline import Note, Timeline, ToolRun, Turn
+from ariagent.records.entries import Note, ToolRun, Turn
+from ariagent.records.timeline import Timeline
 
 WIDTH = 1200
 AXIS_Y = 62
@@ -19,15 +20,17 @@ LANE_H = 14
 TOOL_Y = 166
 HEIGHT = 186
 MAX_STRIPS = 240
-"""Four hours; of a longer call the rest is not drawn."""
+"""Two hours; of a longer call the rest is not drawn."""
 
 _BLOCK_S = BLOCK_MS / 1000
-_LENGTHS_S = (10, 20, 30, 60)
+_LENGTHS_S = (10, 15, 20, 30, 45)
+_LONG_S = 30
+"""The strips of a call that does not fit into one."""
 
 
 def render(line: Timeline) -> str:
     """All strips of the call."""
-    length_s = next((n for n in _LENGTHS_S if line.duration_s <= n), _LENGTHS_S[-1])
+    length_s = next((n for n in _LENGTHS_S if line.duration_s <= n), _LONG_S)
     count = min(max(1, -(-int(line.duration_s * 1000) // (length_s * 1000))), MAX_STRIPS)
     return "".join(_Strip(line, n * length_s, length_s).svg() for n in range(count))
 
@@ -61,7 +64,7 @@ class _Strip:
         return to_s >= self._start and from_s < self._start + self._length
 
     def _grid(self) -> Iterable[str]:
-        step = 1 if self._length <= 10 else 2 if self._length <= 30 else 5
+        step = 1 if self._length <= 15 else 2 if self._length <= 30 else 5
         for second in range(0, int(self._length), step):
             x = self._x(self._start + second)
             yield f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{HEIGHT - 2}"/>'
@@ -72,10 +75,15 @@ class _Strip:
         first = round(self._start / _BLOCK_S)
         peaks = self._line.waves.get(side, b"")[first : first + round(self._length / _BLOCK_S)]
         step = WIDTH * _BLOCK_S / self._length
-        bars = [
-            f"M{n * step:.1f} {AXIS_Y}v{direction * peak / 255 * WAVE_H:.1f}" for n, peak in enumerate(peaks) if peak
-        ]
-        return f'<path class="wave {side}" stroke-width="{max(step * 0.8, 0.9):.2f}" d="{"".join(bars)}"/>'
+        path, drawing = [], False
+        for n, peak in enumerate([*peaks, 0]):
+            if peak:
+                start = "" if drawing else f"M{n * step:.1f} {AXIS_Y}"
+                path.append(f"{start}V{AXIS_Y + direction * peak / 255 * WAVE_H:.1f}h{step:.2f}")
+            elif drawing:
+                path.append(f"V{AXIS_Y}z")
+            drawing = bool(peak)
+        return f'<path class="wave {side}" d="{"".join(path)}"/>'
 
     def _box(self, kind: str, from_s: float, to_s: float, y: float, title: str, entry: int, h: float = LANE_H) -> str:
         x = self._x(from_s)

@@ -3,11 +3,11 @@
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1c2024; --soft: #5b6570; --line: #d9dee3; --box: #f5f7f9;
   --caller: #1769aa; --agent: #9a3f8f; --unheard: #d6b3d1; --detection: #6b7f93; --model: #c27c0e; --tools: #2c8a57;
-  --ours: #c4342b; --bad: #b3261e; --good: #1f7a44; --gap: #a86a00; }
+  --ours: #0b7f83; --bad: #b3261e; --good: #1f7a44; --gap: #a86a00; }
 @media screen and (prefers-color-scheme: dark) {
   :root { --paper: #14171a; --ink: #e6e9ec; --soft: #9aa5b0; --line: #343b42; --box: #1d2226;
   --caller: #63b3f2; --agent: #dd8fd2; --unheard: #5d4159; --detection: #8b9caf; --model: #e3a63f; --tools: #5cc28a;
-  --ours: #f2746b; --bad: #ff8a80; --good: #6fd49a; --gap: #e3a63f; } }
+  --ours: #4fc3c4; --bad: #ff8a80; --good: #6fd49a; --gap: #e3a63f; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.45 system-ui, sans-serif; }
 main { max-width: 76rem; margin: 0 auto; padding: 1.5rem 1.25rem 4rem; }
@@ -33,7 +33,7 @@ dl.facts dd { font-size: 1.15rem; font-weight: 600; }
   margin-bottom: .5rem; background: var(--box); break-inside: avoid; }
 svg .grid { stroke: var(--line); stroke-width: .7; } svg .axis { stroke: var(--soft); stroke-width: 1; }
 svg .tick { font: 11px system-ui, sans-serif; fill: var(--soft); }
-svg .wave { fill: none; } svg .wave.caller { stroke: var(--caller); } svg .wave.agent { stroke: var(--agent); }
+svg .wave.caller { fill: var(--caller); } svg .wave.agent { fill: var(--agent); }
 .key.caller { background: var(--caller); } .key.agent { background: var(--agent); }
 .key.unheard { background: var(--unheard); } .key.detection, .wait .detection { background: var(--detection); }
 .key.model, .wait .model { background: var(--model); } .key.tools, .wait .tools { background: var(--tools); }
@@ -60,7 +60,7 @@ svg path.mark.gap { fill: var(--gap); } svg line.mark.gap { stroke: var(--gap); 
 .said s { color: var(--soft); }
 .cut { color: var(--gap); font-size: .88rem; }
 .note p { overflow-wrap: anywhere; }
-.latency { font-size: .88rem; } .latency strong { color: var(--bad); }
+.latency { font-size: .88rem; } .latency strong { color: var(--bad); display: block; }
 .wait { display: inline-flex; height: .65em; border-radius: 3px; overflow: hidden; margin-right: .6em; }
 .wait i { display: block; height: 100%; }
 .payload code { white-space: pre-wrap; }

@@ -10,11 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ariagent.records import views
-from ariagent.records.cost import KINDS
+from ariagent.records.entries import Entry, Note, ToolRun, Turn
 from ariagent.records.model import CallRow, UseRow
-from ariagent.records.timeline import Entry, Note, Timeline, ToolRun, Turn
+from ariagent.records.timeline import Timeline
 
-PIPE_COLUMNS = 120
+PIPE_COLUMNS = 160
+_WAYS = ("input", "cached", "output")
 _CUT = 300
 """Characters of a tool's arguments and output; the page and ``--json`` have all."""
 
@@ -35,40 +36,48 @@ def when(at: float) -> str:
 def calls(title: str, rows: Sequence[CallRow], now: float, currency: str) -> Table:
     """A list of calls, one a line."""
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("id", "began", "length", "agent", "caller", "state"):
-        table.add_column(name, no_wrap=True)
-    table.add_column(f"cost {currency}".rstrip(), justify="right", no_wrap=True)
-    table.add_column("last words", ratio=1, no_wrap=True, overflow="ellipsis", min_width=12)
-    for row in rows:
-        over = row.ended if row.ended is not None else now if row.live else None
-        length = views.span(over - row.began) if over is not None else "-"
-        state = views.outcome(row)
-        style = "green" if row.live else "red" if row.result in ("error", "no_model") or row.state == "lost" else ""
-        agent = f"{row.agent} {row.seat}".strip() or "-"
-        cost = "-" if row.cost is None else f"{row.cost:.4f}"
-        words = f"{row.side}: {row.words}" if row.words else ""
-        cells = (row.id, when(row.began), length, agent, row.caller or "-")
-        table.add_row(*map(_text, cells), Text(views.printable(state), style), cost, _text(words))
+    names = ("id", "began", "length", "agent", "caller", "state", currency or "cost")
+    lines = [_call_cells(row, now) for row in rows]
+    for n, name in enumerate(names):
+        # What is too long for the terminal is the words; an id that is cut off is of no use.
+        width = max(len(name), *(line[n].cell_len for line in lines))
+        table.add_column(name, no_wrap=True, min_width=width, justify="right" if name == names[-1] else "left")
+    table.add_column("last words", ratio=1, no_wrap=True, overflow="ellipsis")
+    for row, line in zip(rows, lines, strict=True):
+        table.add_row(*line, _text(f"{row.side}: {row.words}" if row.words else ""))
     return table
+
+
+def _call_cells(row: CallRow, now: float) -> list[Text]:
+    over = row.ended if row.ended is not None else now if row.live else None
+    length = views.span(over - row.began) if over is not None else "-"
+    agent = f"{row.agent} {row.seat}".strip() or "-"
+    state = _text(views.outcome(row))
+    state.stylize("green" if row.live else "red" if row.result in ("error", "no_model") or row.state == "lost" else "")
+    cost = "-" if row.cost is None else f"{row.cost:.4f}"
+    began = time.strftime("%m-%d %H:%M", time.localtime(row.began))
+    return [*map(_text, (row.id, began, length, agent, row.caller or "-")), state, Text(cost)]
 
 
 def costs(groups: Mapping[str, Sequence[UseRow]], by: str, currency: str) -> Table:
     """Use and money, summed."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(by)
-    table.add_column("model")
-    for name in ("calls", *(kind.replace("_", " ") for kind in KINDS), "transcribed", f"cost {currency}".rstrip()):
-        table.add_column(name, justify="right")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(by, overflow="fold", min_width=10)
+    table.add_column("model", overflow="fold", min_width=16)
+    for name in ("calls", "text in/cached/out", "audio in/cached/out", "transcribed", currency or "cost"):
+        table.add_column(name, justify="right", no_wrap=True)
     total = 0.0
     for name, uses in groups.items():
         for row in uses:
-            tokens = [f"{getattr(row.usage, kind):,}" for kind in KINDS]
+            tokens = (
+                "/".join(f"{getattr(row.usage, f'{way}_{what}'):,}" for way in _WAYS) for what in ("text", "audio")
+            )
             money = "-" if row.cost is None else f"{row.cost:.4f}"
             total += row.cost or 0.0
             transcribed = views.span(row.transcribed_s) if row.transcribed_s else "-"
             table.add_row(_text(name or "-"), _text(row.model), str(row.calls), *tokens, transcribed, money)
     table.add_section()
-    table.add_row("together", "", "", *[""] * len(KINDS), "", f"{total:.4f}", style="bold")
+    table.add_row("together", "", "", "", "", "", f"{total:.4f}", style="bold")
     return table
 
 
@@ -124,10 +133,10 @@ def _turn(turn: Turn) -> Text:
 
 def _tool(run: ToolRun) -> Text:
     text = Text(f"{views.printable(run.tool)}({_short(run.arguments)})")
-    if run.ms is None:
+    if run.ms is None and not run.own:
         text.append(" did not come back", "red")
-    else:
-        text.append(f" {run.ms:.0f} ms", "bold red" if run.slow else "dim")
+    elif run.ms is not None:
+        text.append(f" {run.ms:.0f} ms{'  SLOW' if run.slow else ''}", "bold red" if run.slow else "dim")
     if not run.ok:
         text.append(f" failed: {views.printable(run.kind) or '?'}", "red")
     if run.output:

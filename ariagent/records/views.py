@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from ariagent.records.cost import KINDS
+from ariagent.records.entries import Latency, Note, ToolRun, Turn
 from ariagent.records.model import CallRow, UseRow
-from ariagent.records.timeline import Latency, Note, Timeline, ToolRun, Turn
+from ariagent.records.timeline import Timeline
 
 
 def printable(text: str) -> str:

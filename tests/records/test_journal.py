@@ -279,6 +279,22 @@ def test_a_locked_database_is_waited_for(
     assert (store.find("17.1").agent, journal.dropped) == ("frontdesk", 0)
 
 
+def test_closing_gives_up_on_a_database_that_stays_locked_and_counts_what_was_lost(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "LOCKED_S", 0.05)
+    journal = Journal.open(directory, RecordsSettings())
+    other = sqlite3.connect(directory / "calls.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    journal.begin("17.1", NOW).event("call.started", NOW, STARTED)
+    began = time.monotonic()
+    assert not journal.close(0.5)
+    assert time.monotonic() - began < 10
+    assert journal.dropped == 2
+    other.execute("ROLLBACK")
+    other.close()
+
+
 def test_what_finds_no_place_is_dropped_and_counted_but_never_a_calls_end(
     directory: Path, store: Store, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,101 @@
+"""What a call's timeline is made of. CORE."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+SLOW_TOOL_MS = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How long the caller waited for an answer, from their true end of speech to its first frame, in parts (ms)."""
+
+    response_ms: float
+    detection_ms: float
+    """Until the model reported that the turn was over."""
+    model_ms: float
+    """Until its first audio arrived, less what tools took of that."""
+    tools_ms: float
+    """What tools took meanwhile."""
+    ours_ms: float
+    """Until its first frame was handed to Asterisk."""
+    why: str = ""
+    """What made it slow; empty when it was not."""
+
+    @property
+    def parts(self) -> tuple[tuple[str, float], ...]:
+        """The parts in order, by name."""
+        named = ("detection", self.detection_ms), ("model", self.model_ms)
+        return *named, ("tools", self.tools_ms), ("ours", self.ours_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Something that was said."""
+
+    at_s: float
+    """When it began to be heard, as well as is known."""
+    end_s: float
+    side: str
+    """``caller`` or ``agent``."""
+    text: str
+    item: str = ""
+    latency: Latency | None = None
+    """Of an agent's answer."""
+    heard_ms: float | None = None
+    """Of an agent's turn that the caller talked over: what they heard of it."""
+    dropped_ms: float = 0.0
+    heard_text: str = ""
+    """The words of that, estimated."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRun:
+    """A tool that the model called."""
+
+    at_s: float
+    tool: str
+    ms: float | None
+    """None: it had not come back when the call ended, or need not."""
+    ok: bool
+    kind: str = ""
+    """What went wrong, where something did."""
+    arguments: str = ""
+    output: str = ""
+    own: bool = False
+    """One of ours that ends or changes the call, with no result to wait for."""
+
+    @property
+    def slow(self) -> bool:
+        return self.ms is not None and self.ms >= SLOW_TOOL_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Anything else."""
+
+    at_s: float
+    name: str
+    fields: Mapping[str, object]
+    kind: str = "event"
+    """``error``, ``gap`` (audio was missing) or ``event``."""
+
+    @property
+    def text(self) -> str:
+        """The fields as one line."""
+        return ", ".join(f"{key}: {show(value)}" for key, value in self.fields.items())
+
+
+Entry = Turn | ToolRun | Note
+
+
+def number(value: object) -> float | None:
+    """``value`` if it is a number."""
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def show(value: object) -> str:
+    """A field's value as text."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else str(value)

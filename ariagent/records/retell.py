@@ -1,0 +1,238 @@
+"""Puts together what belongs together: a caller's turn, the answer to it, its latency, its words, its tools. CORE.
+
+The journal's events come in the order in which we learned of things: a caller's words arrive after the answer to them,
+an answer's latency before its words, an interruption before or after the words that it cut off.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ariagent.audio.peaks import BLOCK_MS, decibels
+from ariagent.records.entries import Latency, ToolRun, Turn, number, show
+from ariagent.records.model import EventRow, WaveRow
+
+SLOW_MS = 1000.0
+"""An answer that the caller waits longer for is called slow, and explained."""
+BLOCK_S = BLOCK_MS / 1000
+
+_LOUD_DB = -40.0
+_PAUSE_S = 0.8
+"""Speech with shorter pauses is one stretch."""
+_LATE_WORDS_S = 15.0
+"""The transcription of what was said earlier than that is of something else."""
+_SAME_S = 0.15
+
+
+# -- tools --------------------------------------------------------------------------------------------
+
+
+def tools(began: float, events: Sequence[EventRow]) -> list[ToolRun]:
+    """The tools that the model called, in order."""
+    runs: list[tuple[str, ToolRun]] = []
+    for event in events:
+        fields, at_s = event.fields, event.at - began
+        name, call_id = show(fields.get("tool", "?")), show(fields.get("call_id", fields.get("id", "")))
+        if event.name == "tool.called":
+            runs.append((call_id, ToolRun(at_s, name, None, True, arguments=show(fields.get("arguments", "")))))
+        elif event.name == "tool.used":
+            # One of our own, which need not come back.
+            if n := _open_run(runs, name, None):
+                runs[n - 1] = runs[n - 1][0], replace(runs[n - 1][1], own=True)
+        elif event.name == "tool.done":
+            ms = number(fields.get("ms"))
+            n = _open_run(runs, name, call_id)
+            if not n:
+                runs.append((call_id, ToolRun(at_s - (ms or 0.0) / 1000, name, None, True)))
+                n = len(runs)
+            run = runs[n - 1][1]
+            done = replace(
+                run,
+                ms=(at_s - run.at_s) * 1000 if ms is None else ms,
+                ok=fields.get("ok", True) is not False,
+                kind=show(fields.get("kind", "")),
+                output=show(fields.get("output", "")),
+            )
+            runs[n - 1] = call_id, done
+    return [run for _, run in runs]
+
+
+def _open_run(runs: Sequence[tuple[str, ToolRun]], name: str, call_id: str | None) -> int:
+    """The number, from 1, of the first run that has not come back; 0: there is none."""
+    for n, (id_, run) in enumerate(runs, 1):
+        if run.ms is None and not (run.own and call_id is None) and run.tool == name and call_id in (None, id_):
+            return n
+    return 0
+
+
+# -- turns --------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Answer:
+    """An answer's first frame."""
+
+    at_s: float
+    speech_end_s: float
+    noticed_s: float
+    latency: Latency
+    item: str
+    taken: bool = False
+    caller_taken: bool = False
+
+
+def turns(began: float, events: Sequence[EventRow], tools: Sequence[ToolRun], waves: Mapping[str, bytes]) -> list[Turn]:
+    """What was said, by both, in the order in which it began to be heard."""
+    answers = [_answer(event, event.at - began, tools) for event in events if event.name == "turn.answered"]
+    cut = {show(e.fields.get("item", "")): e for e in events if e.name == "turn.interrupted"}
+    ended = {show(e.fields.get("item", "")): e for e in events if e.name == "turn.ended"}
+    found: list[Turn] = []
+    for event in events:
+        at_s, item, text = event.at - began, show(event.fields.get("item", "")), show(event.fields.get("said", ""))
+        if event.name == "turn.caller":
+            found.append(_caller_turn(began, event, ended.get(item), answers, waves.get("caller", b"")))
+        elif event.name == "turn.agent":
+            found.append(_agent_turn(at_s, item, text, answers, cut.pop(item, None)))
+    # Cut off before its words were known, or said by somebody whose words never came.
+    for item, event in cut.items():
+        found.append(_agent_turn(event.at - began, item, "", answers, event))
+    for answer in answers:
+        if not answer.taken:
+            found.append(Turn(answer.at_s, answer.at_s, "agent", "", answer.item, answer.latency))
+    found.sort(key=lambda turn: turn.at_s)
+    return _with_ends(found, waves.get("agent", b""))
+
+
+def _answer(event: EventRow, at_s: float, tools: Sequence[ToolRun]) -> _Answer:
+    response, detection, model, ours = (
+        number(event.fields.get(f"{part}_ms")) or 0.0 for part in ("response", "detection", "model", "ours")
+    )
+    noticed_s, arrived_s = at_s - (model + ours) / 1000, at_s - ours / 1000
+    meanwhile = [
+        (1000 * (min(arrived_s, run.at_s + run.ms / 1000) - max(noticed_s, run.at_s)), run.tool)
+        for run in tools
+        if run.ms is not None
+    ]
+    # Several at once take as long as the longest of them.
+    in_tools, tool = max(meanwhile, default=(0.0, ""))
+    in_tools = max(0.0, in_tools)
+    latency = Latency(response, detection, max(0.0, model - in_tools), in_tools, ours)
+    latency = replace(latency, why=_why(latency, tool))
+    return _Answer(at_s, at_s - response / 1000, noticed_s, latency, show(event.fields.get("item", "")))
+
+
+def _why(latency: Latency, tool: str) -> str:
+    if latency.response_ms < SLOW_MS:
+        return ""
+    part, ms = max(latency.parts, key=lambda part: part[1])
+    match part:
+        case "detection":
+            return f"turn detection waited {ms:.0f} ms before it took the caller's turn for ended"
+        case "tools":
+            return f"the tool {tool} took {ms:.0f} ms"
+        case "model":
+            return f"the model took {ms:.0f} ms to begin its answer"
+    return f"the service took {ms:.0f} ms to play what it had: is the machine overloaded?"
+
+
+def _caller_turn(
+    began: float, event: EventRow, ended: EventRow | None, answers: Sequence[_Answer], peaks: bytes
+) -> Turn:
+    at_s = event.at - began
+    if ended is not None:
+        # The model's report of its end is the one that the answer's latency was counted from.
+        end_s = ended.at - began
+        same = [a for a in answers if abs(a.noticed_s - end_s) < _SAME_S]
+    else:
+        end_s = at_s
+        same = [a for a in answers if not a.caller_taken and at_s - _LATE_WORDS_S < a.speech_end_s <= at_s + 0.05]
+    if same:
+        same[-1].caller_taken = True
+        end_s = same[-1].speech_end_s
+    start_s = _stretch_start(peaks, end_s)
+    if ended is not None and start_s == end_s:
+        start_s = max(0.0, end_s - (number(ended.fields.get("seconds")) or 0.0))
+    text, item = show(event.fields.get("said", "")), show(event.fields.get("item", ""))
+    return Turn(start_s, end_s, "caller", text, item)
+
+
+def _agent_turn(at_s: float, item: str, text: str, answers: Sequence[_Answer], cut: EventRow | None) -> Turn:
+    answer = next((a for a in answers if item and a.item == item and not a.taken), None)
+    if answer is None:
+        # Without its item: the last that began before the words were complete.
+        before = [a for a in answers if not a.item and not a.taken and a.at_s <= at_s + 0.5]
+        answer = before[-1] if before else None
+    turn = Turn(at_s, at_s, "agent", text, item)
+    if answer is not None:
+        answer.taken = True
+        turn = replace(turn, at_s=answer.at_s, end_s=answer.at_s, latency=answer.latency)
+    if cut is None:
+        return turn
+    heard, dropped = number(cut.fields.get("heard_ms")) or 0.0, number(cut.fields.get("dropped_ms")) or 0.0
+    known = cut.fields.get("heard")
+    words = known if isinstance(known, str) else heard_words(text, heard, dropped)
+    return replace(turn, heard_ms=heard, dropped_ms=dropped, heard_text=words)
+
+
+def heard_words(text: str, heard_ms: float, dropped_ms: float) -> str:
+    """The beginning of ``text`` that was heard, taking every character to last as long as any other."""
+    total = heard_ms + dropped_ms
+    share = heard_ms / total if total > 0 else 0.0
+    reached, words = share * len(text), []
+    at = 0
+    for word in text.split():
+        at = text.index(word, at) + len(word)
+        if at > reached + len(word) / 2:
+            break
+        words.append(word)
+    return " ".join(words)
+
+
+def _with_ends(turns: Sequence[Turn], peaks: bytes) -> list[Turn]:
+    """The agent's turns with where they ended: what the wave shows, until the next one began."""
+    agent = [turn for turn in turns if turn.side == "agent"]
+    ends: dict[int, float] = {}
+    for n, turn in enumerate(agent):
+        limit_s = agent[n + 1].at_s if n + 1 < len(agent) else len(peaks) * BLOCK_S
+        shown_s = _loud_until(peaks, turn.at_s, limit_s)
+        # Interrupted: as long as was heard of it, whatever the wave was taken from.
+        ends[id(turn)] = turn.at_s + turn.heard_ms / 1000 if turn.heard_ms else shown_s
+    return [replace(turn, end_s=ends[id(turn)]) if id(turn) in ends else turn for turn in turns]
+
+
+# -- waves --------------------------------------------------------------------------------------------
+
+
+def waves(rows: Iterable[WaveRow]) -> dict[str, bytes]:
+    """Each side's pieces laid on one axis; what is missing between them is silence."""
+    sides: dict[str, bytearray] = {}
+    for row in rows:
+        side = sides.setdefault(row.side, bytearray())
+        start = max(0, round(row.start_s / BLOCK_S))
+        if start > 24 * 3600 / BLOCK_S:
+            continue  # no call is that long: not worth the memory
+        side.extend(bytes(max(0, start + len(row.peaks) - len(side))))
+        side[start : start + len(row.peaks)] = row.peaks
+    return {name: bytes(side) for name, side in sides.items()}
+
+
+def _loud(peak: int) -> bool:
+    return decibels(peak) > _LOUD_DB
+
+
+def _stretch_start(peaks: bytes, end_s: float) -> float:
+    """Where the stretch of speech that ends at ``end_s`` began; there itself, when none does."""
+    start = end = min(round(end_s / BLOCK_S), len(peaks))
+    pause = round(_PAUSE_S / BLOCK_S)
+    for n in range(end - 1, -1, -1):
+        if _loud(peaks[n]):
+            start = n
+        elif start - n > pause:
+            break
+    return start * BLOCK_S if start < end else end_s
+
+
+def _loud_until(peaks: bytes, start_s: float, limit_s: float) -> float:
+    for n in range(min(round(limit_s / BLOCK_S), len(peaks)) - 1, round(start_s / BLOCK_S) - 1, -1):
+        if n >= 0 and _loud(peaks[n]):
+            return max(start_s, (n + 1) * BLOCK_S)
+    return start_s

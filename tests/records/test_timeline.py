@@ -1,0 +1,256 @@
+"""The order in which a call is told, what made an answer slow, and what was heard of an interrupted one."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ariagent.config import CostSettings
+from ariagent.realtime.events import Usage
+from ariagent.records.cost import PriceTable
+from ariagent.records.entries import Note, ToolRun, Turn
+from ariagent.records.model import CallRow, EventRow, UseRow, WaveRow
+from ariagent.records.retell import heard_words
+from ariagent.records.timeline import Timeline, build
+from ariagent.records.views import clock, facts, printable, span, split, timeline_data
+
+BEGAN = 1_795_357_064.0
+CALL = CallRow(
+    1, "17.1", 1, BEGAN, BEGAN + 0.3, BEGAN + 30, "ended", "frontdesk", "+34600", "", "done", "caller_left", "", "", 0
+)
+LOUD, SILENT = bytes([200]), bytes(1)
+
+
+def timeline(*events: tuple[float, str, dict[str, object]], waves: tuple[WaveRow, ...] = ()) -> Timeline:
+    return build(CALL, [EventRow(BEGAN + at, name, fields) for at, name, fields in events], waves)
+
+
+def answered(at: float, detection: float, model: float, ours: float) -> tuple[float, str, dict[str, object]]:
+    parts = {"detection_ms": detection, "model_ms": model, "ours_ms": ours}
+    return at, "turn.answered", {"response_ms": detection + model + ours, **parts}
+
+
+def test_words_that_come_after_the_answer_stand_before_it() -> None:
+    line = timeline(
+        answered(5.0, 200, 300, 10),
+        (5.2, "turn.agent", {"item": "a1", "said": "On Tuesday."}),
+        (5.9, "turn.caller", {"item": "c1", "said": "When?"}),
+    )
+    assert [(turn.side, turn.text) for turn in line.turns] == [("caller", "When?"), ("agent", "On Tuesday.")]
+    assert [turn.at_s for turn in line.turns] == pytest.approx([4.49, 5.0])
+    assert line.turns[1].latency is not None
+    assert split(line.turns[1].latency) == "510 ms = 200 detection + 300 model + 10 ours"
+    assert line.turns[1].latency.why == ""
+
+
+def test_words_that_come_before_the_first_frame_get_its_latency_too() -> None:
+    line = timeline((5.0, "turn.agent", {"item": "a1", "said": "Yes."}), answered(5.1, 200, 300, 10))
+    (turn,) = line.turns
+    assert turn.latency is not None
+    assert turn.at_s == pytest.approx(5.1)
+
+
+def test_an_opening_has_no_latency_and_does_not_take_the_first_answers() -> None:
+    line = timeline(
+        (0.5, "turn.agent", {"item": "a0", "said": "Welcome."}),
+        (4.4, "turn.caller", {"item": "c1", "said": "Hello?"}),
+        answered(5.0, 200, 300, 10),
+        (5.2, "turn.agent", {"item": "a1", "said": "Hello."}),
+    )
+    assert [(turn.text, turn.latency is not None) for turn in line.turns] == [
+        ("Welcome.", False),
+        ("Hello?", False),
+        ("Hello.", True),
+    ]
+
+
+def test_an_answer_without_words_is_still_there() -> None:
+    (turn,) = timeline(answered(5.0, 200, 300, 10)).turns
+    assert (turn.text, turn.latency is not None) == ("", True)
+
+
+@pytest.mark.parametrize(
+    ("parts", "why"),
+    [
+        ((200, 300, 499), ""),
+        ((1500, 300, 10), "turn detection waited 1500 ms"),
+        ((200, 1800, 10), "the model took 1800 ms"),
+        ((200, 300, 2000), "the service took 2000 ms"),
+    ],
+)
+def test_a_slow_answer_says_which_part_made_it_so(parts: tuple[float, float, float], why: str) -> None:
+    (turn,) = timeline(answered(9.0, *parts)).turns
+    assert turn.latency is not None
+    assert turn.latency.why.startswith(why)
+    assert bool(why) is bool(turn.latency.why)
+
+
+def test_what_a_tool_took_of_an_answer_is_not_the_models() -> None:
+    line = timeline(
+        (6.0, "tool.called", {"tool": "order_status", "call_id": "c", "arguments": '{"n": 1}'}),
+        (8.0, "tool.done", {"tool": "order_status", "call_id": "c", "ms": 2000.0, "ok": True, "output": "{}"}),
+        answered(8.5, 200, 2800, 10),
+    )
+    latency = line.latencies[0]
+    assert [latency.tools_ms, latency.model_ms] == pytest.approx([2000, 800])
+    assert latency.why == "the tool order_status took 2000 ms"
+    assert sum(ms for _, ms in latency.parts) == pytest.approx(latency.response_ms)
+    (run,) = line.tools
+    assert (run.tool, run.ms, run.slow, run.arguments, run.output) == ("order_status", 2000, True, '{"n": 1}', "{}")
+
+
+def test_a_tool_before_the_turn_is_not_part_of_its_wait() -> None:
+    line = timeline(
+        (1.0, "tool.called", {"tool": "t", "call_id": "c"}),
+        (2.0, "tool.done", {"tool": "t", "call_id": "c", "ms": 1000}),
+        answered(8.5, 200, 1800, 10),
+    )
+    assert line.latencies[0].tools_ms == 0
+    assert "model" in line.latencies[0].why
+
+
+def test_two_tools_of_one_name_are_told_apart_and_one_may_not_come_back() -> None:
+    line = timeline(
+        (1.0, "tool.called", {"tool": "t", "call_id": "c1"}),
+        (1.0, "tool.called", {"tool": "t", "call_id": "c2"}),
+        (1.4, "tool.done", {"tool": "t", "call_id": "c2", "ms": 400, "ok": False, "kind": "timeout"}),
+    )
+    assert [(run.ms, run.ok, run.kind) for run in line.tools] == [(None, True, ""), (400, False, "timeout")]
+
+
+def test_a_tool_without_times_is_measured_by_its_events() -> None:
+    (run,) = timeline((1.0, "tool.called", {"tool": "t"}), (1.5, "tool.done", {"tool": "t"})).tools
+    assert run.ms == pytest.approx(500)
+
+
+def test_an_interrupted_turn_shows_what_was_heard() -> None:
+    line = timeline(
+        (2.0, "turn.agent", {"item": "a1", "said": "one two three four five six seven eight"}),
+        (4.0, "turn.interrupted", {"item": "a1", "heard_ms": 1000, "dropped_ms": 1000}),
+    )
+    (turn,) = line.turns
+    assert (turn.heard_ms, turn.heard_text) == (1000, "one two three four")
+
+
+def test_an_interruption_before_the_words_finds_them_and_one_without_words_is_not_lost() -> None:
+    line = timeline(
+        (4.0, "turn.interrupted", {"item": "a1", "heard_ms": 500, "dropped_ms": 0}),
+        (4.1, "turn.agent", {"item": "a1", "said": "All of it."}),
+        (9.0, "turn.interrupted", {"item": "a2", "heard_ms": 0, "dropped_ms": 700}),
+    )
+    assert [(turn.text, turn.heard_text, turn.heard_ms) for turn in line.turns] == [
+        ("All of it.", "All of it.", 500),
+        ("", "", 0),
+    ]
+
+
+@given(st.text(), st.floats(0, 1e5), st.floats(0, 1e5))
+def test_what_was_heard_is_a_beginning(text: str, heard: float, dropped: float) -> None:
+    words = heard_words(text, heard, dropped).split()
+    assert text.split()[: len(words)] == words
+
+
+def test_errors_and_gaps_stand_out_and_unknown_events_are_kept() -> None:
+    line = timeline(
+        (1.0, "model.refused", {"code": "x"}),
+        (2.0, "uplink.gap", {"ms": 420}),
+        (3.0, "call.not_returned", {"cause": "x"}),
+        (4.0, "quite.new", {"colour": "blue", "size": 1.5}),
+    )
+    assert [(note.name, note.kind) for note in line.notes] == [
+        ("model.refused", "error"),
+        ("uplink.gap", "gap"),
+        ("call.not_returned", "error"),
+        ("quite.new", "event"),
+    ]
+    assert line.notes[3].text == "colour: blue, size: 1.5"
+
+
+def test_a_callers_turn_ends_with_the_report_of_its_end() -> None:
+    """Two turns before one answer: the second is what was answered."""
+    line = timeline(
+        (3.0, "turn.ended", {"item": "c1", "seconds": 1.5}),
+        (4.7, "turn.ended", {"item": "c2", "seconds": 0.5}),
+        answered(5.0, 200, 300, 0),
+        (5.5, "turn.caller", {"item": "c2", "said": "second"}),
+        (5.6, "turn.caller", {"item": "c1", "said": "first"}),
+    )
+    assert [turn.text for turn in line.turns] == ["first", "second", ""]
+    assert [turn.end_s for turn in line.turns] == pytest.approx([3.0, 4.5, 5.0])
+    assert [turn.at_s for turn in line.turns] == pytest.approx([1.5, 4.0, 5.0])
+
+
+def test_a_tool_of_our_own_need_not_come_back() -> None:
+    line = timeline(
+        (1.0, "tool.called", {"tool": "end_call", "id": "c1", "arguments": "{}"}),
+        (1.0, "tool.used", {"tool": "end_call"}),
+    )
+    assert [(run.tool, run.ms, run.own) for run in line.tools] == [("end_call", None, True)]
+    assert line.notes == ()
+
+
+def test_waves_tell_where_turns_began_and_ended() -> None:
+    caller = WaveRow("caller", 2.0, LOUD * 40)
+    agent = (WaveRow("agent", 5.0, LOUD * 20), WaveRow("agent", 6.0, LOUD * 10 + SILENT * 10))
+    line = timeline(
+        answered(5.0, 200, 800, 0),
+        (5.2, "turn.agent", {"item": "a1", "said": "On Tuesday."}),
+        (5.3, "turn.caller", {"item": "c1", "said": "When?"}),
+        waves=(caller, *agent),
+    )
+    assert [turn.side for turn in line.turns] == ["caller", "agent"]
+    assert [time for turn in line.turns for time in (turn.at_s, turn.end_s)] == pytest.approx([2.0, 4.0, 5.0, 6.5])
+    assert len(line.waves["agent"]) == 140
+    assert line.waves["agent"][:100] == bytes(100)
+
+
+def test_a_wave_at_an_absurd_place_takes_no_memory() -> None:
+    line = timeline(waves=(WaveRow("caller", 1e12, LOUD), WaveRow("caller", -5.0, LOUD)))
+    assert len(line.waves["caller"]) == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"response_ms": "fast", "item": 5, "said": None, "heard_ms": "x", "tool": None, "ms": True, "call_id": []},
+        {"response_ms": float("inf"), "heard_ms": -1, "dropped_ms": -5, "ms": -3},
+    ],
+)
+def test_fields_that_are_missing_or_odd_are_done_without(fields: dict[str, object]) -> None:
+    names = ("call.started", "turn.answered", "turn.agent", "turn.caller", "turn.interrupted", "tool.called")
+    line = timeline(*((float(n), name, fields) for n, name in enumerate((*names, "tool.done", "usage", "call.ended"))))
+    assert len(line.entries) >= 3
+    assert timeline_data(line)["id"] == "17.1"
+
+
+def test_cost_is_known_only_when_all_of_it_is() -> None:
+    prices = PriceTable(CostSettings())
+    known = UseRow("gpt-realtime-2.1", Usage(input_text=1_000_000))
+    assert build(CALL, [], (), [known], prices).cost == pytest.approx(4)
+    assert build(CALL, [], (), [known, UseRow("other", Usage())], prices).cost is None
+    assert build(CALL, []).cost is None
+
+
+def test_data_has_every_entry_with_its_type() -> None:
+    line = timeline(
+        answered(5.0, 200, 1300, 10),
+        (5.2, "turn.agent", {"item": "a1", "said": "Yes."}),
+        (6.0, "tool.called", {"tool": "t", "call_id": "c"}),
+        (7.0, "model.refused", {"code": "x"}),
+    )
+    data = timeline_data(line)
+    entries = data["timeline"]
+    assert isinstance(entries, list)
+    assert [entry["type"] for entry in entries] == ["turn", "tool", "note"]
+    assert entries[0]["latency"]["slow"] is True
+    assert [type(entry) for entry in line.entries] == [Turn, ToolRun, Note]
+    assert ("Slowest", "1510 ms") in facts(line)
+
+
+def test_words_for_times() -> None:
+    assert [clock(0), clock(59.96), clock(61.25)] == ["0:00.0", "1:00.0", "1:01.2"]
+    assert [span(9.34), span(59.96), span(245), span(7380)] == ["9.3 s", "1 min 00 s", "4 min 05 s", "2 h 03 min"]
+
+
+def test_what_a_terminal_would_obey_is_not_printed() -> None:
+    assert printable("a\x1b[31mb\nc\u202ed\0") == "a�[31mb c�d�"
