@@ -60,8 +60,9 @@ async def _connection(settings: Settings, say: Say) -> bool:
     realtime = settings.realtime
     parts = urlsplit(realtime.url)
     host, tls = parts.hostname or "", parts.scheme == "wss"
-    proxy = _proxy(host, tls)
-    aim, port = proxy or (host, parts.port or (443 if tls else 80))
+    own_port = parts.port or (443 if tls else 80)
+    proxy = proxy_for(host, own_port, tls=tls)
+    aim, port = proxy or (host, own_port)
     through = f" through the proxy {aim}:{port}" if proxy else ""
     try:
         began = time.monotonic()
@@ -82,16 +83,16 @@ async def _connection(settings: Settings, say: Say) -> bool:
     return True
 
 
-def _proxy(host: str, tls: bool) -> tuple[str, int] | None:
-    """The proxy that the WebSocket library takes from the environment, if any."""
-    if proxy_bypass(host):
+def proxy_for(host: str, port: int, *, tls: bool) -> tuple[str, int] | None:
+    """Host and port of the proxy that the WebSocket library takes from the environment, if any."""
+    if proxy_bypass(f"{host}:{port}"):
         return None
     proxies = getproxies()
-    for kind in ("wss" if tls else "ws", "socks", "https", "http") if not tls else ("wss", "socks", "https"):
+    for kind in ("wss", "socks", "https") if tls else ("ws", "socks", "https", "http"):
         if kind in proxies:
             parts = urlsplit(proxies[kind])
             default = 1080 if parts.scheme.startswith("socks") else 443 if parts.scheme == "https" else 80
-            return (parts.hostname or host, parts.port or default)
+            return parts.hostname or host, parts.port or default
     return None
 
 

@@ -82,7 +82,10 @@ class Report:
     def summary(self) -> str:
         """The last line."""
         counts = [(self.count(status), status) for status in Status if self.count(status)]
-        return ", ".join(f"{number} {status}" for number, status in counts) or "nothing was checked"
+        return (
+            ", ".join(f"{n} {'warnings' if n > 1 and status is Status.WARNING else status}" for n, status in counts)
+            or "nothing was checked"
+        )
 
     def json(self, **head: Any) -> str:
         """One object: ``head``, ``passed``, ``counts`` by status, ``results``."""

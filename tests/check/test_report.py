@@ -26,6 +26,8 @@ def test_warnings_and_skipped_ones_do_not_fail() -> None:
         report.add(result)
     assert report.exit_code == 0
     assert report.summary == "2 ok, 1 warning, 1 skipped"
+    report.add(warning("g", "5"))
+    assert report.summary == "2 ok, 2 warnings, 1 skipped"
     report.add(failed("f", "4"))
     assert report.exit_code == 1
     assert report.count(Status.FAILED) == 1
