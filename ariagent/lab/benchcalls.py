@@ -2,8 +2,11 @@
 
 import asyncio
 import itertools
+import json
+import shutil
 import sys
 import uuid
+import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,11 +29,21 @@ from ariagent.sandbox.server import SandboxServer
 
 Samples = NDArray[np.int16]
 
+AGENT: dict[str, Any] = {
+    "opening": None,
+    "transcription": None,
+    "turn_detection": {"silence_duration_ms": 300},
+    # Our callers are silent for long, and what they say are tones.
+    "silence": None,
+    "machines": "ignore",
+}
+
 RATE_HZ = 8000
 BURST_S = 0.1
 BURST_GAP_S = 1.2
 """From one burst of the caller to the next: the answer's 400 ms and quiet enough to be a new turn."""
 LOUD = 1500
+SOFT = 150
 QUIET_S = 0.3
 PATIENCE_S = 15.0
 
@@ -227,36 +240,51 @@ async def reply_heard(asterisk: AsteriskInstance, extension: str, reply_s: float
 # -- with the sandbox in this process, which knows when it said what ------------------------------------------------
 
 _LONG = "This sentence is long enough to be interrupted. " * 8
+_WORDS = "Good day, this is Harbour Cycles. How can I help you?"
+_ASK_S = 0.4
+_INTERRUPT_S = 0.9
+"""Longer than ``interruptions.speech_ms``, so that it counts whatever its words are."""
 
 
 @asynccontextmanager
 async def _watched(
-    asterisk: AsteriskInstance, directory: Path, **options: Any
+    asterisk: AsteriskInstance, directory: Path, *, opening: str | None = None, voice: str = "tone", **options: Any
 ) -> AsyncIterator[Callable[[int], Awaitable[SandboxSession]]]:
-    """A service on a sandbox of this process; gives the n-th call's session."""
-    chosen = SandboxOptions(think_ms=0, voice="tone", recogniser=False, **options)
+    """A service on a sandbox of this process; gives the n-th call's session. The caller is always answered _LONG."""
+    scenario = directory / "long.yaml"
+    scenario.write_text(json.dumps({"otherwise": [{"say": _LONG}]}))
+    chosen = SandboxOptions(think_ms=0, voice=voice, recogniser=False, scenario=scenario, **options)
     async with SandboxServer(chosen) as server:
-        agent = {"opening": _LONG, "transcription": None, "turn_detection": {"silence_duration_ms": 300}}
-        settings = {"realtime": {"url": server.url, "api_key": "bench"}, "agents": {"default": agent}}
+        realtime = {"url": server.url, "api_key": "bench"}
+        state = directory / "watched-state"
+        shutil.rmtree(state, ignore_errors=True)
+        settings = {
+            "realtime": realtime,
+            "agents": {"default": {**AGENT, "opening": opening}},
+            "state_directory": str(state),
+        }
         async with bed.service(asterisk, directory, settings):
             server.count_anew()  # those until now were the service's own
             yield server.wait_session
 
 
 async def barge_in(asterisk: AsteriskInstance, directory: Path, extension: str, rounds: int) -> dict[str, list[float]]:
-    """The caller interrupts the opening: when the agent fell silent, and what the model was told was heard."""
+    """The caller interrupts a reply: when the agent fell silent, and what the model was told was heard."""
     stopped: list[float] = []
     off: list[float] = []
     async with _watched(asterisk, directory, detector="energy") as session_of:
         for number in range(1, rounds + 1):
             async with calls_up(asterisk, extension, 1) as [one]:
                 session = await session_of(number)
+                await asyncio.sleep(0.5)
+                await one.call.play(tone(_ASK_S, hz=500))
                 first = await one.bell.wait_loud(one.invited_at)
                 await asyncio.sleep(1.0 + 0.113 * number)
-                await one.call.play(tone(0.4, hz=500))
-                noticed = await session.wait_sent_at("input_audio_buffer.speech_started")
+                await one.call.play(tone(_INTERRUPT_S, hz=500))
+                noticed = await session.wait_sent_at("input_audio_buffer.speech_started", count=2)
                 truncate = await session.wait_event("conversation.item.truncate")
-                last = await one.bell.wait_quiet()
+                # By now it is silent for long, and the answer to the interruption is still to come.
+                last = one.bell.loud[-1]
                 stopped.append(1000 * (last - noticed))
                 heard_ms = 20 * sum(first <= arrival <= last for arrival in one.bell.loud)
                 off.append(abs(heard_ms - float(truncate["audio_end_ms"])))
@@ -266,7 +294,7 @@ async def barge_in(asterisk: AsteriskInstance, directory: Path, extension: str, 
 async def first_words(asterisk: AsteriskInstance, directory: Path, extension: str) -> float:
     """The caller speaks at the answer, over the opening: how many ms of it never reached the model."""
     words = _noise_words(1.5)
-    async with _watched(asterisk, directory, detector="none", keep_audio=True) as session_of:
+    async with _watched(asterisk, directory, opening=_LONG, detector="none", keep_audio=True) as session_of:
         async with calls_up(asterisk, extension, 1, play=words) as [one]:
             session = await session_of(1)
             assert one.played is not None
@@ -274,6 +302,23 @@ async def first_words(asterisk: AsteriskInstance, directory: Path, extension: st
             # What is on its way arrives within this.
             await session.wait_appended(session.appended_ms + 500)
         return missing_ms(words, bytes(session.audio))
+
+
+async def opening_heard(asterisk: AsteriskInstance, directory: Path, extension: str, calls: int = 3) -> list[float]:
+    """How many ms of the opening, as it was rendered before the calls, each caller did not hear."""
+    async with _watched(asterisk, directory, opening=_WORDS, voice="rms", detector="none", paraphrase=1):
+        [path] = (directory / "watched-state" / "prompts").iterdir()
+        with wave.open(str(path)) as file:
+            wanted = _at_8k(file.readframes(file.getnframes()))
+        off = []
+        for _ in range(calls):
+            async with calls_up(asterisk, extension, 1) as [one]:
+                await one.bell.wait_loud(one.invited_at)
+                await asyncio.sleep(len(wanted) / RATE_HZ + QUIET_S)
+                packets = sorted(one.call.received, key=lambda packet: packet.arrival)
+                heard = decode_ulaw(b"".join(p.payload for p in packets if p.payload_type == 0))
+                off.append(_missing_ms(wanted, heard))
+        return off
 
 
 def _noise_words(seconds: float) -> Samples:
@@ -286,8 +331,15 @@ def _noise_words(seconds: float) -> Samples:
 
 def missing_ms(sent: Samples, received_24k: bytes) -> float:
     """How much of ``sent`` (8 kHz) cannot be found, in place, in what was received (24 kHz)."""
-    received = np.frombuffer(Resampler(24_000, RATE_HZ).process(received_24k), "<i2").astype(float)
-    wanted = sent.astype(float)
+    return _missing_ms(sent, _at_8k(received_24k))
+
+
+def _at_8k(pcm_24k: bytes) -> Samples:
+    return np.frombuffer(Resampler(24_000, RATE_HZ).process(pcm_24k), "<i2")
+
+
+def _missing_ms(sent: Samples, heard: Samples) -> float:
+    wanted, received = sent.astype(float), heard.astype(float)
     size = 1 << int(np.ceil(np.log2(len(received) + len(wanted))))
     spectrum = np.fft.rfft(received, size) * np.conj(np.fft.rfft(wanted, size))
     at = int(np.argmax(np.fft.irfft(spectrum, size)[: len(received)]))
@@ -295,6 +347,8 @@ def missing_ms(sent: Samples, received_24k: bytes) -> float:
     block = RATE_HZ // 50
     for start in range(0, len(wanted) - block + 1, block):
         a, b = wanted[start : start + block], received[at + start : at + start + block]
+        if np.linalg.norm(a) < SOFT * np.sqrt(block):
+            continue  # too soft to be told from what the line does to it
         alike = len(b) == block and np.dot(a, b) > 0.7 * np.linalg.norm(a) * (np.linalg.norm(b) + 1e-9)
         missing += 0 if alike else 20
     return float(missing)
