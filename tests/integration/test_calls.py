@@ -50,8 +50,9 @@ async def hear_each_other(one: Call, other: Call, sound: Any, ear: Any) -> None:
 async def test_phone_rings_until_the_model_is_ready_and_is_greeted(
     number: str, sandbox: Any, service: Any, phone: Any, ear: Any, sound: Any, log: Any
 ) -> None:
+    opening = "Good day to you, how can I help?"
     model = await sandbox(voice="rms", faults=Faults.parse("late_created:400"))
-    await service(model, agent={"opening": "Good day to you, how can I help?"})
+    running = await service(model, agent={"opening": opening})
     call = await (await phone()).dial(number)
     hearing = ear(call)
     dialled = time.monotonic()
@@ -62,9 +63,8 @@ async def test_phone_rings_until_the_model_is_ready_and_is_greeted(
     await hearing.utterance(quiet_s=0.6)
     await call.hangup()
 
-    session = await model.wait_session(1)
-    [(spoken, rate_hz)] = sound.said(session)
-    wanted = np.frombuffer(Resampler(rate_hz, 8000).process(spoken.astype("<i2").tobytes()), "<i2")
+    rendered = running.prompts.find(running.settings.agents["default"], opening, "en")
+    wanted = np.frombuffer(Resampler(24_000, 8000).process(rendered), "<i2")
     _, fit = sound.best_match(wanted, call.heard())
     assert fit > 0.95
     ours, theirs = sound.loud_part(wanted, 8000), sound.loud_part(call.heard(), 8000)
@@ -129,7 +129,7 @@ async def test_agent_hangs_up_once_its_goodbye_was_heard(
     # The function's result is given to the model, but the model is not asked to go on.
     outputs = [item for item in session.items if item["type"] == "function_call_output"]
     assert len(outputs) == 1
-    assert len(session.received_events("response.create")) == 2
+    assert len(session.received_events("response.create")) == 1
 
 
 @BOTH_WAYS

@@ -80,7 +80,7 @@ async def test_audio_is_the_same_at_both_ends(
 ) -> None:
     """Whatever converts it on the way: ours, Asterisk's, or G.711 on the model's side."""
     model = await sandbox(voice="rms")
-    await service(model, agent={"opening": "The quick brown fox jumps over the lazy dog."}, **settings)
+    await service(model, **settings)
     assert log.named("service.starting")[0]["audio"] == f"slin/{rate_hz}"
     call, hearing = await dial("7001")
     session = await model.wait_session(1)
@@ -88,6 +88,7 @@ async def test_audio_is_the_same_at_both_ends(
     sent = words(1.0)
     await call.play(sent)
     await session.wait_sent("input_audio_buffer.speech_stopped", LIMIT_S)
+    await hearing.utterance(hearing.spoke_until(), quiet_s=0.6)
     await call.hangup()
 
     model_hz = 8000 if "realtime" in settings else 24_000
