@@ -1,0 +1,340 @@
+"""Functions of the site's in a call: HTTP tools against a real server, Python tools, MCP; and all that goes wrong."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+pytestmark = pytest.mark.asterisk
+
+LIMIT_S = 20.0
+MS_PER_LETTER = 65
+"""Of the sandbox's voice ``tone``."""
+SCENARIO = Path(__file__).parent / "scenarios" / "features.yaml"
+SORRY = "Sorry, no."
+BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
+
+
+def order(site: Any, **changes: Any) -> dict[str, Any]:
+    """An HTTP tool of the site's."""
+    return {
+        "description": "Says where an order is.",
+        "url": f"{site.url}/orders/{{number}}",
+        "parameters": {"type": "object", "properties": {"number": {"type": "string"}}, "required": ["number"]},
+        "timeout_s": 5,
+        "retries": 0,
+        **changes,
+    }
+
+
+def stock(site: Any) -> dict[str, Any]:
+    parameters = {"type": "object", "properties": {"part": {"type": "string"}}, "required": ["part"]}
+    return {"description": "Says how many there are.", "url": f"{site.url}/stock", "parameters": parameters}
+
+
+def outputs(session: Any) -> dict[str, Any]:
+    """What the model was told about its function calls, by the function's name."""
+    names = {item["call_id"]: item["name"] for item in session.items if item["type"] == "function_call"}
+    found = [item for item in session.items if item["type"] == "function_call_output"]
+    assert len(found) == len({item["call_id"] for item in found})
+    return {names[item["call_id"]]: json.loads(item["output"]) for item in found}
+
+
+def said(log: Any) -> list[str]:
+    """What the agent said after its opening."""
+    return [entry["said"] for entry in log.named("turn.agent")][1:]
+
+
+@pytest.fixture
+def begin(sandbox: Any, service: Any, dial: Any, site: Any, outbound: Any) -> Any:
+    """``model, running, call, hearing = await begin("7001", tools={...})``: a call whose opening is over."""
+
+    async def make(
+        number: str, tools: dict[str, Any], *, agent: dict[str, Any] | None = None, options: Any = None, **settings: Any
+    ) -> Any:
+        model = await sandbox(scenario=SCENARIO, **(options or {}))
+        chosen = {"opening": "Hi.", "tools": list(tools), "keypad": {"pause_ms": 150}, **(agent or {})}
+        running = await service(model, agent=chosen, tools=tools, **{"outbound": outbound, **settings})
+        call, hearing = await dial(number)
+        await hearing.utterance(quiet_s=0.2)
+        return await model.wait_session(1), running, call, hearing
+
+    return make
+
+
+async def over(call: Any, log: Any) -> None:
+    """The call still is a call; end it."""
+    await call.hangup()
+    await log.wait("call.ended", result="done", reason="caller_hung_up")
+
+
+@BOTH_WAYS
+async def test_the_answer_of_an_http_tool_is_spoken_about(number: str, begin: Any, site: Any, log: Any) -> None:
+    site.says("/orders/4711", {"order": {"items": [{"status": "on its way", "secret": "x"}]}})
+    tool = order(site, answer={"status": "order.items.0.status"}, headers={"X-Key": "k"})
+    session, running, call, hearing = await begin(number, {"order": tool})
+    [declared] = [each for each in session.settings["tools"] if each["name"] == "order"]
+    assert declared["description"] == tool["description"]
+    assert declared["parameters"] == tool["parameters"]
+
+    before = hearing.loud[-1] + 0.02
+    await call.send_dtmf("1")
+    first, last = await hearing.utterance(before)
+    assert hearing.loud_ms(first, last) == pytest.approx(MS_PER_LETTER * len("It is on its way."), abs=60)
+    await over(call, log)
+    assert site.asked == [("GET", "/orders/4711")]
+    assert outputs(session) == {"order": {"status": "on its way"}}
+    assert len(session.received_events("response.create")) == 2
+    done = log.named("tool.called", tool="order")
+    assert [entry["kind"] for entry in done] == ["ok"]
+    value = running.metrics.registry.get_sample_value
+    assert value("ariagent_tool_seconds_count", {"tool": "order", "kind": "ok"}) == 1
+
+
+async def _html(request: web.Request) -> web.Response:
+    return web.Response(text="<html><body>Welcome!</body></html>", content_type="text/html")
+
+
+async def _huge(request: web.Request) -> web.StreamResponse:
+    answer = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await answer.prepare(request)
+    await answer.write(b'{"status": "')
+    for _ in range(160):
+        await answer.write(b"x" * 65_536)  # 10 MB in all, unless the client has enough before
+    await answer.write(b'"}')
+    return answer
+
+
+async def _elsewhere(request: web.Request) -> web.Response:
+    raise web.HTTPFound("http://10.0.0.1/latest/meta-data")
+
+
+async def _never(request: web.Request) -> web.Response:
+    await asyncio.sleep(60)
+    return web.json_response({})
+
+
+async def _broken(request: web.Request) -> web.Response:
+    return web.Response(status=500, text="Traceback (most recent call last): secret")
+
+
+FAILURES: dict[str, tuple[Any, str]] = {
+    "500": (_broken, "http_status"),
+    "HTML": (_html, "bad_answer"),
+    "10 MB": (_huge, "too_large"),
+    "a redirect inside": (_elsewhere, "redirect"),
+    "no answer": (_never, "timeout"),
+}
+
+
+async def test_a_tool_that_fails_is_told_to_the_model_and_the_call_goes_on(begin: Any, site: Any, log: Any) -> None:
+    session, running, call, hearing = await begin("7001", {"order": order(site, timeout_s=0.5)})
+    for number, (answer, _) in enumerate(FAILURES.values(), start=1):
+        site.answers["/orders/4711"] = answer
+        before = hearing.loud[-1] + 0.02
+        await call.send_dtmf("1")
+        first, last = await hearing.utterance(before, quiet_s=0.2)
+        assert hearing.loud_ms(first, last) == pytest.approx(MS_PER_LETTER * len(SORRY), abs=60)
+        await log.wait("tool.failed", count=number)
+        assert len(site.asked) == number
+    await call.send_dtmf("*")
+    await log.wait("turn.agent", count=len(FAILURES) + 2)
+    await over(call, log)
+
+    assert said(log) == [SORRY] * len(FAILURES) + ["You pressed *."]
+    told = [item["output"] for item in session.items if item["type"] == "function_call_output"]
+    assert len(told) == len(FAILURES)
+    for output in told:
+        assert json.loads(output)["error"]
+        assert "secret" not in output
+        assert len(output) < 400
+    failed = log.named("tool.failed")
+    assert [entry["kind"] for entry in failed] == [kind for _, kind in FAILURES.values()]
+    assert {entry["call"] for entry in failed} == {log.named("call.started")[0]["call"]}
+    value = running.metrics.registry.get_sample_value
+    for _, kind in FAILURES.values():
+        assert value("ariagent_tool_seconds_count", {"tool": "order", "kind": kind}) == 1
+
+
+@pytest.mark.parametrize(("key", "kind"), [("3", "bad_arguments"), ("1", "forbidden")])
+async def test_what_must_not_be_sent_is_not_sent(key: str, kind: str, begin: Any, site: Any, log: Any) -> None:
+    """Arguments that do not validate; an address that is private and not allowed."""
+    site.says("/orders/4711", {"status": "on its way"})
+    forbidden = {"outbound": {"allowed_hosts": ["127.0.0.1"], "private": []}} if kind == "forbidden" else {}
+    session, _, call, hearing = await begin("7001", {"order": order(site)}, **forbidden)
+    await call.send_dtmf(key)
+    await hearing.utterance(hearing.loud[-1] + 0.02)
+    assert said(log) == [SORRY]
+    assert site.asked == []
+    assert [entry["kind"] for entry in log.named("tool.failed")] == [kind]
+    assert list(outputs(session)) == ["order"]
+    await over(call, log)
+
+
+async def test_several_calls_of_one_response_are_answered_once(begin: Any, site: Any, log: Any) -> None:
+    site.says("/orders/4711", {"status": "ready"}, after_s=0.3)
+    site.says("/stock", {"left": 3}, after_s=0.05)
+    session, _, call, hearing = await begin("7001", {"order": order(site), "stock": stock(site)})
+    await call.send_dtmf("2")
+    await hearing.utterance(hearing.loud[-1] + 0.02, quiet_s=0.6)
+    await over(call, log)
+    assert outputs(session) == {"order": {"status": "ready"}, "stock": {"left": 3}}
+    assert sorted(site.asked) == [("GET", "/orders/4711"), ("GET", "/stock?part=lamp")]
+    # One for the key, one for both results; nothing for the opening, which is played by us.
+    assert len(session.received_events("response.create")) == 2
+    kinds = [event.get("item", {}).get("type") or event["type"] for event in session.received]
+    assert kinds.index("response.create", kinds.index("function_call_output")) > max(
+        at for at, kind in enumerate(kinds) if kind == "function_call_output"
+    )
+    assert len(said(log)) == 1
+
+
+@pytest.mark.parametrize(("number", "sign"), [("7000", "tone"), ("7001", "Wait."), ("7001", None)])
+async def test_a_slow_tool_is_bridged_by_a_sign(
+    number: str, sign: str | None, begin: Any, site: Any, log: Any, sound: Any
+) -> None:
+    site.says("/orders/4711", {"status": "ready"}, after_s=1.6)
+    session, _, call, hearing = await begin(number, {"order": order(site, sign=sign)})
+    await call.send_dtmf("1")
+    pressed = (await log.wait("call.digits")).at
+    await log.wait("turn.agent", count=2)
+    await hearing.utterance(hearing.loud[-1] + 0.02 if sign is None else pressed + 1.65)
+    answer = next(at for at in hearing.loud if at > pressed + 1.6)
+    between = [at for at in hearing.loud if pressed < at < answer - 0.1]
+    length_ms = 20 * len(between)
+    if sign is None:
+        assert between == []
+    else:
+        # A second after the tool was called, and over before the answer.
+        assert 1.0 <= between[0] - pressed < 1.4
+        wanted = 150 if sign == "tone" else MS_PER_LETTER * len(sign)
+        assert length_ms == pytest.approx(wanted, abs=80)
+    assert said(log) == ["It is ready."]
+    assert outputs(session) == {"order": {"status": "ready"}}
+    await over(call, log)
+    # A sign is nothing that the model said.
+    assert [item for item in session.items if item.get("role") == "assistant" and "Wait" in json.dumps(item)] == []
+
+
+@pytest.mark.parametrize("by", ["voice", "key"])
+async def test_the_tools_of_a_response_that_was_interrupted_are_never_run(
+    by: str, begin: Any, site: Any, log: Any, sound: Any
+) -> None:
+    site.says("/orders/4711", {"status": "ready"})
+    session, _, call, hearing = await begin("7001", {"order": order(site)}, options={"generation_speed": 1.5})
+    await call.send_dtmf("4")
+    await hearing.wait_loud(hearing.loud[-1] + 0.02)
+    if by == "voice":
+        await call.play(sound.tone(0.9))
+    else:
+        await call.send_dtmf("*")
+    await log.wait("turn.interrupted")
+    await log.wait("turn.agent", count=3)
+    await hearing.wait_quiet()
+    assert said(log)[-1] == ("The answer." if by == "voice" else "You pressed *.")
+    await over(call, log)
+    assert site.asked == []
+    assert outputs(session) == {}
+    assert session.sent_events("error") == []
+
+
+async def test_hanging_up_gives_a_running_tool_up(begin: Any, site: Any, log: Any) -> None:
+    site.answers["/orders/4711"] = _never
+    _, _, call, _ = await begin("7001", {"order": order(site, timeout_s=30, sign=None)})
+    await call.send_dtmf("1")
+    async with asyncio.timeout(LIMIT_S):
+        while not site.asked:
+            await asyncio.sleep(0.01)
+    await over(call, log)
+    async with asyncio.timeout(LIMIT_S):
+        while site.given_up != ["/orders/4711"]:
+            await asyncio.sleep(0.01)
+
+
+# -- Python tools and MCP ----------------------------------------------------------------------------------------------
+
+WEATHER = """
+    class Weather:
+        name = "weather"
+        description = "Says how the weather is."
+        parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+
+        async def __call__(self, arguments, facts):
+            if arguments["city"] == "Atlantis":
+                raise LookupError("under water")
+            return {"city": arguments["city"], "caller": facts.caller_number, "agent": facts.agent}
+
+    weather = Weather()
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """``installed(code)``: a package on the path whose entry point ``weather`` is a tool."""
+    before = set(sys.modules)
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+
+    def put(code: str) -> None:
+        (folder / "call_site_tools.py").write_text(dedent(code))
+        info = folder / "call_site_tools-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: call-site-tools\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text("[ariagent.tools]\nweather = call_site_tools:weather\n")
+
+    yield put
+    for name in set(sys.modules) - before:
+        if name.startswith("call_site_tools"):
+            del sys.modules[name]
+
+
+async def test_a_python_tool_of_the_sites(begin: Any, installed: Any, log: Any) -> None:
+    installed(WEATHER)
+    session, _, call, hearing = await begin("7001", {}, agent={"tools": ["weather"]})
+    await call.send_dtmf("0")
+    await hearing.utterance(hearing.loud[-1] + 0.02)
+    assert said(log) == ["Delft is fine."]
+    assert outputs(session) == {"weather": {"city": "Delft", "caller": "5551000", "agent": "default"}}
+    await over(call, log)
+
+
+async def test_a_python_tool_that_raises_is_told_to_the_model(begin: Any, installed: Any, log: Any) -> None:
+    """Its traceback is in the log, with the call's id, and nowhere else."""
+    installed(WEATHER.replace('"Atlantis"', '"Delft"'))
+    session, _, call, hearing = await begin("7001", {}, agent={"tools": ["weather"]})
+    await call.send_dtmf("0")
+    await hearing.utterance(hearing.loud[-1] + 0.02)
+    assert said(log) == [SORRY]
+    assert "water" not in json.dumps(outputs(session))
+    await over(call, log)
+    [raised] = log.named("tool.raised")
+    assert "under water" in raised.traceback
+    assert raised["call"] == log.named("call.started")[0]["call"]
+    log.entries.remove(raised)  # expected: no fault of ours
+
+
+async def test_mcp_servers_are_declared_to_the_model(begin: Any, log: Any) -> None:
+    server = {
+        "url": "https://mcp.example.com/sse",
+        "authorization": "tok-1",
+        "allowed_tools": ["find"],
+        "headers": {"X-Site": "a"},
+    }
+    session, _, call, _ = await begin("7001", {}, agent={"mcp": ["crm"]}, mcp_servers={"crm": server})
+    update = session.received_events("session.update")[0]["session"]
+    [declared] = [tool for tool in update["tools"] if tool["type"] == "mcp"]
+    assert declared["server_label"] == "crm"
+    assert declared["server_url"] == server["url"]
+    assert declared["allowed_tools"] == ["find"]
+    assert declared["authorization"] == "tok-1"
+    # Our own functions are there as before.
+    assert {"end_call", "collect_digits", "hold_on"} <= {tool.get("name") for tool in update["tools"]}
+    await over(call, log)
+    assert "tok-1" not in repr([entry.fields for entry in log.entries])
