@@ -139,6 +139,7 @@ class Conversation:
         self._held_response = ""
         self._silent_since = 0.0
         self._silent_ms = 0.0
+        self._sound_end = (0.0, 0.0)  # of the sound that is judged: when it was silent, and when the server said so
         self._opening = ""
         self._phrases = 0
         self._speaking = False  # the agent, to the caller
@@ -241,9 +242,9 @@ class Conversation:
         happened: list[Happening] = []
         judge = self._judge
         if judge is not None and judge.item_id is not None:
-            happened += self._verdict(Verdict.NOISE, now)  # it had its time
+            happened += self._verdict(judge.settle(), now)  # it had its time
         self._turn_start_ms = event.audio_start_ms
-        if judge is not None and not self._playout.idle:
+        if judge is not None and not self.quiet:  # an answer that cannot be heard yet can be lost to a cough, too
             judge.sound_began(event.item_id, event.audio_start_ms, now)
             self._silent_ms = 0.0
             self._hold(judge.holds, now)
@@ -252,11 +253,12 @@ class Conversation:
         return [*happened, *self._cut_off(now, by_server=True), CallerBegan()]
 
     def _speech_stopped(self, event: rt.SpeechStopped, now: float) -> list[Happening]:
-        judged = self._judge is not None and self._judge.item_id is not None
-        self._turns.speech_ended(self._true_end(event.audio_end_ms, now), now)
-        if self._judge is not None and judged:
+        ended = (self._true_end(event.audio_end_ms, now), now)
+        if self._judge is not None and self._judge.item_id is not None:
+            self._sound_end = ended
             self._judge.sound_ended(event.item_id, now)
             return self._judged(now)
+        self._turns.speech_ended(*ended)
         if self._judge is not None and self._turn_start_ms is not None:
             self._judge.turn_ended(self._turn_start_ms)
         return [CallerEnded()]
@@ -282,11 +284,11 @@ class Conversation:
         held, answer = self._held, self._held_response
         self._held, self._held_response = [], ""
         if verdict is not Verdict.INTERRUPTION:
-            self._turns.speech_started()  # no turn: nothing is to be measured from its end
             self._session.dismiss(item_id, now)
             return [SoundDismissed(item_id, verdict.value, self._silent_ms)]
         happened = [*self._cut_off(now, by_server=True, turn_over=ended, answer=answer), CallerBegan()]
         if ended:
+            self._turns.speech_ended(*self._sound_end)
             happened.append(CallerEnded())
         else:
             self._turns.speech_started()

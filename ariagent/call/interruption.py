@@ -28,7 +28,7 @@ RECENT_MS = 1_500
 """Only what is loud within this time adds up: a background that is loud now and then is no speech."""
 QUIET_MS = 300
 """So much silence ends a short sound."""
-LONGEST_PAUSE_S = 1.2
+LONGEST_PAUSE_S = 0.9
 """Then the reply goes on although the sound is not judged yet."""
 WORDS_WAIT_S = 2.5
 WORDS_LEAST_MS = 120
@@ -146,6 +146,15 @@ class Judge:
             sound.resumed = quiet_ms >= QUIET_MS or now - sound.paused_at >= LONGEST_PAUSE_S
         return self._by_words(sound, now)
 
+    def settle(self) -> Verdict:
+        """The verdict on a sound that is over and has no time left for its words."""
+        sound = self._sound
+        if sound is None:
+            return Verdict.OPEN
+        if sound.transcribed:
+            return self._by_words(sound, 0.0)
+        return self._unheard(sound)
+
     def _by_words(self, sound: _Sound, now: float) -> Verdict:
         if sound.ended_at is None and not sound.transcribed:
             return Verdict.OPEN
@@ -157,6 +166,11 @@ class Judge:
         waited = sound.ended_at is not None and now - sound.ended_at >= WORDS_WAIT_S
         if self.transcribes and not sound.transcribed and not waited:
             return Verdict.OPEN
+        return self._unheard(sound)
+
+    @staticmethod
+    def _unheard(sound: _Sound) -> Verdict:
+        """Nobody tells its words: only a long one is taken for speech."""
         return Verdict.INTERRUPTION if sound.most_ms >= UNHEARD_LEAST_MS else Verdict.NOISE
 
     def _agrees(self, spoken: str) -> bool:
@@ -193,7 +207,7 @@ def _smooth(levels: Levels) -> Levels:
 
 
 def _spoken(words: str) -> str:
-    """Lower case without accents and signs."""
+    """Lower case without accents and signs; "uh-huh" is two words, as some write it."""
     plain = unicodedata.normalize("NFKD", words.casefold())
     plain = "".join(c for c in plain if not unicodedata.combining(c))
-    return " ".join(re.findall(r"[^\W_]+(?:['-][^\W_]+)*", plain))
+    return " ".join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", plain))
