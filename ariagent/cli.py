@@ -112,6 +112,9 @@ def rehearse(
         Path | None, typer.Option(metavar="DIR", help="Keep each call there: call.wav (caller, agent), call.json.")
     ] = None,
     timeout: Annotated[float, typer.Option(metavar="S", min=1, max=3600, help="Longest duration of a call.")] = 180.0,
+    patience: Annotated[
+        float, typer.Option(metavar="FACTOR", min=0.1, max=100, help="Multiplies every time limit, for a busy machine.")
+    ] = 1.0,
 ) -> None:
     """Let synthetic callers call an agent, and judge how it treated them.
 
@@ -141,7 +144,9 @@ def rehearse(
 
     try:
         plan = Plan(exten, context, jobs=jobs, timeout_s=timeout, record_dir=record)
-        code = run_rehearsals(directory, configuration, plan, wanted=wanted, junit_path=junit, as_json=as_json)
+        code = run_rehearsals(
+            directory, configuration, plan, wanted=wanted, junit_path=junit, as_json=as_json, patience=patience
+        )
     except AriagentError as error:
         fail(error)
     raise typer.Exit(code)

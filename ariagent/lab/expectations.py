@@ -102,6 +102,12 @@ class Expectations(Section):
     longest_silence_s: Annotated[float, Field(gt=0, le=600)] | None = None
     """No longer silence while the caller waits for the agent; ``silence`` steps do not count."""
 
+    def with_patience(self, factor: float) -> Expectations:
+        """The same with every time that many times as long."""
+        limits = ("answer_within_ms", "opening_within_ms", "interrupted_within_ms", "longest_silence_s")
+        given = {name: limit * factor for name in limits if (limit := getattr(self, name)) is not None}
+        return self.model_copy(update=given)
+
     @property
     def need_agent_side(self) -> bool:
         """Whether a caller alone cannot tell."""

@@ -18,6 +18,7 @@ from ariagent.lab.command import ENV_FILE
 from ariagent.lab.junit import junit
 from ariagent.lab.processes import ProcessRef
 from ariagent.lab.rehearse import Outcome, Plan, load_rehearsals, rehearse
+from ariagent.lab.script import with_patience
 from ariagent.loop import run_async
 
 LAB_CONFIGURATION = ENV_FILE.parent / "ariagent.yaml"
@@ -31,12 +32,13 @@ def run_rehearsals(
     wanted: str = "",
     junit_path: Path | None = None,
     as_json: bool = False,
+    patience: float = 1.0,
 ) -> int:
     """Play the rehearsals in ``path`` and say how they went; returns the exit code.
 
     Raises ConfigurationError for what is wrong before the first call.
     """
-    scripts = load_rehearsals(path, wanted)
+    scripts = [with_patience(script, patience) for script in load_rehearsals(path, wanted)]
     settings = _settings(configuration)
     logs.configure("error", settings.log.format)
     began_at = datetime.datetime.now().astimezone().isoformat(timespec="seconds")

@@ -26,7 +26,7 @@ Times are seconds. A rehearsal (``ariagent rehearse``) is such a script that als
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -129,6 +129,20 @@ class Script:
         """``file:line: step 3 (say)``; ``index`` counts from 0."""
         where = f"{Path(self.places[index]).name}: " if index < len(self.places) else ""
         return f"{where}step {index + 1} ({_NAMES[type(self.steps[index])]})"
+
+
+def with_patience(script: Script, factor: float) -> Script:
+    """The same script with every limit of time that many times as long; what the caller does takes as long as ever."""
+    steps: list[Step] = []
+    for step in script.steps:
+        match step:
+            case WaitAnswer(within_s=within_s) | ExpectHangup(within_s=within_s):
+                steps.append(replace(step, within_s=within_s * factor))
+            case Interrupt(stop_within_s=within_s):
+                steps.append(replace(step, stop_within_s=within_s * factor))
+            case _:
+                steps.append(step)
+    return replace(script, steps=tuple(steps), expected=script.expected.with_patience(factor))
 
 
 _NAMES: dict[type, str] = {

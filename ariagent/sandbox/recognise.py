@@ -119,7 +119,7 @@ class Recogniser:
         # In steps, because the decoder holds the interpreter's lock while it works; if that finds no whole phrase, once
         # more as one utterance, over whose whole length its features are then normalised.
         usual, *others = self._decoders()
-        tries = [(usual, _STEP_BYTES), (usual, len(audio)), *((decoder, len(audio)) for decoder in others)]
+        tries = [*((decoder, len(audio)) for decoder in others), (usual, _STEP_BYTES), (usual, len(audio))]
         found = ""
         for decoder, step in tries:
             text = _decode(decoder, audio, step)

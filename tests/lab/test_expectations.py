@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from ariagent.errors import ConfigurationError
+from ariagent.lab import script as do
 from ariagent.lab.expectations import AgentSide, Expectations, Remark, ToolCall, judge
 from ariagent.lab.report import CallReport, Interruption, Turn, Wait
-from ariagent.lab.script import parse_script
+from ariagent.lab.script import parse_script, with_patience
 
 AGENT = AgentSide(
     remarks=(Remark(0.4, "Hello, this is Ann's office."), Remark(6.0, "Mañana, a las diez. Until Friday then!")),
@@ -167,3 +168,24 @@ expect: {said: [hola], ended_by: caller}
     assert (script.noise.kind, script.noise.snr_db, script.noise.seed) == ("street", 10, 3)
     assert script.expected.said[0].any == ("hola",)
     assert parse_script("steps: [hangup]", Path("in_a_hurry.yaml")).title == "in a hurry"
+
+
+def test_patience_multiplies_limits_and_nothing_else() -> None:
+    text = """
+steps:
+  - wait_answer: {within: 5, quiet: 0.5}
+  - interrupt: {after: 1, say: Stop, stop_within: 2}
+  - silence: 3
+  - expect_hangup: {within: 4}
+expect: {said: [hello], answer_within_ms: 1000, longest_silence_s: 2}
+"""
+    patient = with_patience(parse_script(text, Path("talk.yaml")), 3)
+    assert patient.steps == (
+        do.WaitAnswer(15, 0.5),
+        do.Interrupt(1, "Stop", 6),
+        do.Silence(3),
+        do.ExpectHangup(12),
+    )
+    expected = patient.expected
+    assert (expected.answer_within_ms, expected.longest_silence_s, expected.opening_within_ms) == (3000, 6, None)
+    assert expected.said[0].any == ("hello",)
