@@ -127,7 +127,7 @@ def _turn(turn: Turn) -> str:
     if turn.latency is not None:
         parts.append(_latency(turn.latency))
     if turn.heard_ms is None:
-        parts.append(f'<p class="said">{_said(turn.text or "(no words)")}</p>')
+        parts.append(f'<p class="said">{_said(turn.text or "(not transcribed)")}</p>')
     else:
         rest = turn.text.removeprefix(turn.heard_text) if turn.text.startswith(turn.heard_text) else turn.text
         unheard = f"<s>{_said(rest)}</s>" if rest else ""

@@ -21,6 +21,8 @@ _PAUSE_S = 0.8
 _LATE_WORDS_S = 15.0
 """The transcription of what was said earlier than that is of something else."""
 _SAME_S = 0.15
+_SURE_S = 3.0
+"""It takes no longer until an interruption is known to be one."""
 
 
 # -- tools --------------------------------------------------------------------------------------------
@@ -83,23 +85,28 @@ class _Answer:
 def turns(began: float, events: Sequence[EventRow], tools: Sequence[ToolRun], waves: Mapping[str, bytes]) -> list[Turn]:
     """What was said, by both, in the order in which it began to be heard."""
     answers = [_answer(event, event.at - began, tools) for event in events if event.name == "turn.answered"]
-    cut = {show(e.fields.get("item", "")): e for e in events if e.name == "turn.interrupted"}
-    ended = {show(e.fields.get("item", "")): e for e in events if e.name == "turn.ended"}
+    cut, ended, starts = (
+        {show(e.fields.get("item", "")): e for e in events if e.name == name}
+        for name in ("turn.interrupted", "turn.ended", "turn.began")
+    )
+    heard, spoken = waves.get("caller", b""), waves.get("agent", b"")
     found: list[Turn] = []
     for event in events:
-        at_s, item, text = event.at - began, show(event.fields.get("item", "")), show(event.fields.get("said", ""))
+        item = show(event.fields.get("item", ""))
         if event.name == "turn.caller":
-            found.append(_caller_turn(began, event, ended.get(item), answers, waves.get("caller", b"")))
+            found.append(_caller_turn(began, event, ended.pop(item, None), answers, heard))
         elif event.name == "turn.agent":
-            found.append(_agent_turn(at_s, item, text, answers, cut.pop(item, None)))
-    # Cut off before its words were known, or said by somebody whose words never came.
+            found.append(_agent_turn(began, event, starts.get(item), cut.pop(item, None), answers, spoken))
+    # Of which no words came, or not yet.
+    for event in ended.values():
+        found.append(_caller_turn(began, event, event, answers, heard))
     for item, event in cut.items():
-        found.append(_agent_turn(event.at - began, item, "", answers, event))
+        found.append(_agent_turn(began, event, starts.get(item), event, answers, spoken))
     for answer in answers:
         if not answer.taken:
             found.append(Turn(answer.at_s, answer.at_s, "agent", "", answer.item, answer.latency))
     found.sort(key=lambda turn: turn.at_s)
-    return _with_ends(found, waves.get("agent", b""))
+    return _with_ends(found, spoken)
 
 
 def _answer(event: EventRow, at_s: float, tools: Sequence[ToolRun]) -> _Answer:
@@ -155,19 +162,36 @@ def _caller_turn(
     return Turn(start_s, end_s, "caller", text, item)
 
 
-def _agent_turn(at_s: float, item: str, text: str, answers: Sequence[_Answer], cut: EventRow | None) -> Turn:
+def _agent_turn(
+    began: float,
+    event: EventRow,
+    start: EventRow | None,
+    cut: EventRow | None,
+    answers: Sequence[_Answer],
+    peaks: bytes,
+) -> Turn:
+    at_s, item, text = event.at - began, show(event.fields.get("item", "")), show(event.fields.get("said", ""))
+    turn = Turn(at_s, at_s, "agent", text, item)
     answer = next((a for a in answers if item and a.item == item and not a.taken), None)
     if answer is None:
         # Without its item: the last that began before the words were complete.
         before = [a for a in answers if not a.item and not a.taken and a.at_s <= at_s + 0.5]
         answer = before[-1] if before else None
-    turn = Turn(at_s, at_s, "agent", text, item)
+    heard, dropped = (
+        number(cut.fields.get(key)) or 0.0 if cut is not None else 0.0 for key in ("heard_ms", "dropped_ms")
+    )
     if answer is not None:
         answer.taken = True
         turn = replace(turn, at_s=answer.at_s, end_s=answer.at_s, latency=answer.latency)
+    elif start is not None:
+        turn = replace(turn, at_s=start.at - began)
+    elif cut is not None:
+        turn = replace(turn, at_s=_silent_since(peaks, cut.at - began) - heard / 1000)
+    else:
+        # The words are complete somewhere in the middle of being said.
+        turn = replace(turn, at_s=_stretch_start(peaks, at_s))
     if cut is None:
         return turn
-    heard, dropped = number(cut.fields.get("heard_ms")) or 0.0, number(cut.fields.get("dropped_ms")) or 0.0
     known = cut.fields.get("heard")
     words = known if isinstance(known, str) else heard_words(text, heard, dropped)
     return replace(turn, heard_ms=heard, dropped_ms=dropped, heard_text=words)
@@ -194,7 +218,7 @@ def _with_ends(turns: Sequence[Turn], peaks: bytes) -> list[Turn]:
     for n, turn in enumerate(agent):
         limit_s = agent[n + 1].at_s if n + 1 < len(agent) else len(peaks) * BLOCK_S
         shown_s = _loud_until(peaks, turn.at_s, limit_s)
-        # Interrupted: as long as was heard of it, whatever the wave was taken from.
+        # Interrupted: as long as was heard of it.
         ends[id(turn)] = turn.at_s + turn.heard_ms / 1000 if turn.heard_ms else shown_s
     return [replace(turn, end_s=ends[id(turn)]) if id(turn) in ends else turn for turn in turns]
 
@@ -231,8 +255,21 @@ def _stretch_start(peaks: bytes, end_s: float) -> float:
     return start * BLOCK_S if start < end else end_s
 
 
+def _silent_since(peaks: bytes, at_s: float) -> float:
+    """Where the last loud block before ``at_s`` ended: an interruption is sure only some time after the silence."""
+    last = min(round(at_s / BLOCK_S), len(peaks)) - 1
+    for n in range(last, max(-1, last - round(_SURE_S / BLOCK_S)), -1):
+        if _loud(peaks[n]):
+            return (n + 1) * BLOCK_S
+    return at_s
+
+
 def _loud_until(peaks: bytes, start_s: float, limit_s: float) -> float:
-    for n in range(min(round(limit_s / BLOCK_S), len(peaks)) - 1, round(start_s / BLOCK_S) - 1, -1):
-        if n >= 0 and _loud(peaks[n]):
-            return max(start_s, (n + 1) * BLOCK_S)
-    return start_s
+    """Where the stretch of speech that begins at ``start_s`` or soon after ended, at the latest ``limit_s``."""
+    end, first = 0, round(start_s / BLOCK_S)
+    for n in range(first, min(round(limit_s / BLOCK_S), len(peaks))):
+        if _loud(peaks[n]):
+            end = n + 1
+        elif n - max(end, first) > _PAUSE_S / BLOCK_S:
+            break
+    return max(start_s, end * BLOCK_S)

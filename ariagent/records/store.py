@@ -143,16 +143,21 @@ class Store:
         if not os.access(self.path.parent, os.X_OK) and self.path.parent.exists():
             raise self._unreadable("permission denied")
         if not self.path.exists():
-            raise RecordsError(
-                f"nothing was recorded in {self.path.parent}",
-                remedy="Name the service's settings with -c FILE; it records when records.enabled is true",
-            )
+            raise self._nothing()
         try:
             with closing(schema.connect(self.path, writes=False, timeout_s=LOCKED_S)) as base:
+                if base.execute("PRAGMA user_version").fetchone() == (0,):
+                    raise self._nothing()  # it is just being made
                 base.create_function("lives", 4, _lives)
                 yield base
         except sqlite3.Error as error:
             raise self._unreadable(str(error)) from None
+
+    def _nothing(self) -> RecordsError:
+        return RecordsError(
+            f"nothing was recorded in {self.path.parent}",
+            remedy="Name the service's settings with -c FILE; it records when records.enabled is true",
+        )
 
     def _unreadable(self, cause: str) -> RecordsError:
         return RecordsError(

@@ -119,7 +119,7 @@ def _entry(entry: Entry) -> tuple[Text, Text]:
 
 
 def _turn(turn: Turn) -> Text:
-    text = _text(turn.text or "(no words)")
+    text = _text(turn.text or "(not transcribed)")
     if turn.heard_ms is not None:
         text.append(f"\ninterrupted after {turn.heard_ms:.0f} ms", "yellow")
         heard = f'; heard: "{views.printable(turn.heard_text)}"' if turn.heard_text else "; nothing of it was heard"

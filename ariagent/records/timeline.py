@@ -10,11 +10,11 @@ from ariagent.records.model import CallRow, EventRow, UseRow, WaveRow
 
 _FAULTS = (".failed", ".refused", ".malformed", ".broken", ".lost", ".unreachable")
 _ELSEWHERE = {
-    *("call.started", "call.answered", "call.ended", "call.state", "usage"),
-    *("turn.caller", "turn.agent", "turn.ended", "turn.answered", "turn.interrupted"),
+    *("call.started", "call.answered", "call.ended", "call.state", "call.digit", "usage"),
+    *("turn.caller", "turn.agent", "turn.ended", "turn.began", "turn.answered", "turn.interrupted"),
     *("tool.called", "tool.used", "tool.done"),
 }
-"""Events that are told in the head, the bill, a turn or a tool."""
+"""Events that are told in the head, the bill, a turn or a tool, or (a single digit) together with others."""
 
 
 @dataclass(frozen=True, slots=True)

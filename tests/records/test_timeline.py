@@ -179,6 +179,26 @@ def test_a_callers_turn_ends_with_the_report_of_its_end() -> None:
     assert [turn.at_s for turn in line.turns] == pytest.approx([1.5, 4.0, 5.0])
 
 
+def test_a_callers_turn_that_is_not_transcribed_is_there_without_words() -> None:
+    (turn,) = timeline((3.0, "turn.ended", {"item": "c1", "seconds": 1.5})).turns
+    assert (turn.side, turn.text, turn.at_s, turn.end_s) == ("caller", "", 1.5, 3.0)
+
+
+def test_where_an_agents_turn_began_without_an_answers_latency() -> None:
+    """By its own event, else by what was heard of it, else by its wave, whose waiting tones are not its end."""
+    told = timeline((5.0, "turn.began", {"item": "a"}), (8.0, "turn.agent", {"item": "a", "said": "x"}))
+    cut = timeline(
+        (8.0, "turn.interrupted", {"item": "a", "heard_ms": 2500, "dropped_ms": 1}),
+        (8.1, "turn.agent", {"item": "a", "said": "x"}),
+    )
+    wave = WaveRow("agent", 4.0, LOUD * 80 + SILENT * 40 + LOUD * 4)
+    late = (8.5, "turn.interrupted", {"item": "a", "heard_ms": 2500, "dropped_ms": 1})
+    assert timeline(late, waves=(wave,)).turns[0].at_s == pytest.approx(5.5), "known to be one only after a while"
+    seen = timeline((7.0, "turn.agent", {"item": "a", "said": "x"}), waves=(wave,))
+    assert [line.turns[0].at_s for line in (told, cut, seen)] == pytest.approx([5.0, 5.5, 4.0])
+    assert [line.turns[0].end_s for line in (cut, seen)] == pytest.approx([8.0, 8.0])
+
+
 def test_a_tool_of_our_own_need_not_come_back() -> None:
     line = timeline(
         (1.0, "tool.called", {"tool": "end_call", "id": "c1", "arguments": "{}"}),
