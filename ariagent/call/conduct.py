@@ -47,6 +47,8 @@ class End:
     reason: str
     at_once: bool = False
     """There is nobody to say goodbye to."""
+    final: bool = False
+    """The caller has no say in it: talking into the goodbye does not keep the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class Conduct:
             if isinstance(event, silence.Goodbye):
                 deeds.append(End("caller_silent"))
             elif isinstance(event, silence.EndLength):
-                deeds.append(End("too_long"))
+                deeds.append(End("too_long", final=True))
         self._arm()
         return deeds
 
@@ -134,6 +136,7 @@ class Conduct:
             return [ToolDone(call_id, digits.refusal(wanted))]
         deeds = [] if self._wanted is None else self._typed([CollectFailed("replaced")], now)
         self._wanted = (call_id, wanted)
+        self._silence.busy(True, now, "digits")
         return deeds + self._typed([e for e in self._keypad.collect(wanted, now) if not _replaced(e)], now)
 
     def _typed(self, events: Iterable[KeypadEvent], now: float) -> list[Deed]:
@@ -151,6 +154,7 @@ class Conduct:
                 case Collected() | CollectFailed() if self._wanted is not None:
                     call_id, wanted = self._wanted
                     self._wanted = None
+                    self._silence.busy(False, now, "digits")
                     deeds.append(ToolDone(call_id, digits.collect_output(event, wanted)))
         self._arm()
         return deeds

@@ -64,6 +64,7 @@ class Talk:
         self._connection: MediaConnection | None = None
         self._uplink_open = False
         self._draining = False
+        self._ends_for_good = False
         self._turn_start_ms = 0.0
         self.heard_at = time.monotonic()
         """When the caller's last frame came, in monotonic seconds; before the first one when we began."""
@@ -228,7 +229,7 @@ class Talk:
             if self._conduct is not None:
                 self._conduct.happened(what, time.monotonic())
             match what:
-                case convo.CallerBegan() if self._draining:
+                case convo.CallerBegan() if self._draining and not self._ends_for_good:
                     self._draining = False
                     self._feed(ev.CallerSpoke())
                 case convo.ToolsCalled(calls=calls):
@@ -246,7 +247,8 @@ class Talk:
                     self._happened(self._conversation.give_digits(digits, now))
                 case deeds.ToolDone(call_id=call_id, output=output):
                     self._answer(call_id, output)
-                case deeds.End(reason=reason, at_once=at_once):
+                case deeds.End(reason=reason, at_once=at_once, final=final):
+                    self._ends_for_good |= final
                     self._feed(ev.NobodyThere(reason) if at_once else ev.EndRequested(reason))
                 case deeds.ToPerson():
                     self._feed(ev.PersonRequested("caller_pressed_person"))
