@@ -33,6 +33,8 @@ from ariagent.realtime import events as rt
 from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.profile import SessionProfile
 
+LISTEN_FRAMES = 50
+"""A second of the caller's frames is collected, then looked at."""
 _DONE = json.dumps({"ok": True})
 
 
@@ -63,6 +65,8 @@ class Talk:
         self._conduct: Conduct | None = None  # from the first word on
         self._connection: MediaConnection | None = None
         self._uplink_open = False
+        self._unheard: list[bytes] = []  # of the caller, since the last look at it
+        self._unheard_since = 0.0
         self._draining = False
         self._ends_for_good = False
         self._turn_start_ms = 0.0
@@ -119,6 +123,9 @@ class Talk:
 
     def account(self) -> dict[str, object]:
         """Count what the call used, once, at its end; returns what belongs into its log."""
+        if self._unheard:
+            self._waves.caller_sent(b"".join(self._unheard), self._unheard_since)
+            self._unheard.clear()
         self._waves.close()
         self._metrics.uplink_dropped.inc(self._model.dropped_s)
         self._metrics.uplink_silence.inc(self._uplink.silence_ms / 1000)
@@ -139,14 +146,17 @@ class Talk:
         self.heard_at = now
         if self._uplink_open:
             self._append(self._uplink.received(payload, now))
-            self._waves.caller_sent(payload)
-            if self._conduct is not None and (found := self._conduct.hears(payload, now)):
-                self._do(found)
+            if not self._unheard:
+                self._unheard_since = now
+            self._unheard.append(payload)
+            if len(self._unheard) >= LISTEN_FRAMES:
+                self._listen(now)
 
     def frame_due(self, now: float) -> bytes | None:
         if self._uplink_open and (silence := self._uplink.tick(now)):
             self._append(silence)
-            self._waves.caller_sent(silence)
+            self._listen(now)
+            self._waves.caller_sent(silence, now)
         frame, happened = self._conversation.frame_due(now)
         if happened:
             self._happened(happened)
@@ -157,6 +167,16 @@ class Talk:
         if frame is None and self._draining:
             self._check_drained()
         return frame
+
+    def _listen(self, now: float) -> None:
+        """Look at what the caller sent since the last time: together, for frame by frame it would cost much more."""
+        if not self._unheard:
+            return
+        pcm = b"".join(self._unheard)
+        self._unheard.clear()
+        self._waves.caller_sent(pcm, self._unheard_since)
+        if self._conduct is not None and (found := self._conduct.hears(pcm, now)):
+            self._do(found)
 
     def digit_received(self, digit: str) -> None:
         """Each digit comes a second time through ARI; that one counts."""
