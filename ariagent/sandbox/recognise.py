@@ -31,6 +31,7 @@ _LEVEL = 9_000.0
 _MEANS = "50.5,31.3,-29.4,60.8,-16.2,1.5,20.6,-22.7,14.2,-18.2,4.9,8.8,-17.4"
 """Cepstral means of speech on a telephone (flite's three voices, 8 kHz u-law, at that level)."""
 _WORKERS = 2
+_LONGEST_WHOLE_BYTES = 6 * _HZ * 2
 _QUIET = "quiet_around"
 _HEAD = """#JSGF V1.0;
 grammar scenario;
@@ -117,9 +118,12 @@ class Recogniser:
     def _recognise(self, samples: Samples, rate_hz: int) -> str:
         audio = _PAD + _as_on_the_telephone(samples, rate_hz).tobytes() + _PAD
         # In steps, because the decoder holds the interpreter's lock while it works; if that finds no whole phrase, once
-        # more as one utterance, over whose whole length its features are then normalised.
+        # more as one utterance, over whose whole length its features are then normalised. What is too long for a phrase
+        # is noise, and would stop everything for seconds.
         usual, *others = self._decoders()
         tries = [*((decoder, len(audio)) for decoder in others), (usual, _STEP_BYTES), (usual, len(audio))]
+        if len(audio) > _LONGEST_WHOLE_BYTES:
+            tries = [(usual, _STEP_BYTES)]
         found = ""
         for decoder, step in tries:
             text = _decode(decoder, audio, step)

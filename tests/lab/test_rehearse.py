@@ -13,7 +13,7 @@ from ariagent.lab.expectations import AgentSide, Remark, ToolCall
 from ariagent.lab.junit import junit
 from ariagent.lab.rehearse import Outcome, load_rehearsals
 from ariagent.lab.report import CallReport, Digits, Failure, Turn
-from ariagent.lab.script import HangUp, Script
+from ariagent.lab.script import HangUp, Script, parse_script
 from ariagent.records.journal import Journal
 
 
@@ -120,3 +120,10 @@ def test_junit_counts_failures_and_errors_apart() -> None:
     assert "<there>" in (failed.findtext("system-out") or "")
     assert passed.find("failure") is None
     assert error.find("error").get("message") == "Asterisk cannot be reached"  # type: ignore[union-attr]
+
+
+def test_the_documented_example_is_right() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "rehearsals.md").read_text().split("```yaml\n")[1].split("```")[0]
+    script = parse_script(text, Path("documented.yaml"))
+    assert script.expected.said[1].found("We open at 9.", exact=True)
+    assert not script.expected.said[1].found("We open at 19.", exact=True)
