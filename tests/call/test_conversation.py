@@ -26,8 +26,10 @@ from ariagent.call.conversation import (
     Happening,
     Interrupted,
     ResponseFailed,
+    SoundDismissed,
     ToolsCalled,
 )
+from ariagent.call.interruption import Judge
 from ariagent.config import AgentSettings, RealtimeSettings, SemanticVad, ServerVad
 from ariagent.realtime.events import ToolCall
 from ariagent.realtime.profile import SessionProfile
@@ -47,14 +49,17 @@ def tone(ms: float, rate_hz: int = 24_000) -> bytes:
 class Talk:
     """One conversation. ``says`` is the model, ``play`` Asterisk's clock, ``caller`` the phone."""
 
-    def __init__(self, agent: AgentSettings, fmt: AudioFormat, **realtime: Any) -> None:
+    def __init__(self, agent: AgentSettings, fmt: AudioFormat, *, judges: bool = False, **realtime: Any) -> None:
         settings = RealtimeSettings(**realtime)
         profile = SessionProfile.of(agent, settings)
         self.fmt = fmt
         self.session = RealtimeSession(profile)
         self.playout = Playout(fmt)
         self.uplink = Uplink(fmt)
-        self.conversation = Conversation(self.session, self.playout, self.uplink, ModelCodec(fmt, profile.encoding))
+        transcribes = agent.transcription is not None
+        judge = Judge(agent.interruptions, self.uplink, "en", transcribes=transcribes) if judges else None
+        codec = ModelCodec(fmt, profile.encoding)
+        self.conversation = Conversation(self.session, self.playout, self.uplink, codec, judge)
         self.bytes_per_ms = MODEL_BYTES_PER_MS[profile.encoding]
         self.now = 0.0
         self.says("session.created", session={"id": "s"})
@@ -515,3 +520,375 @@ class TestQuiet:
             talk.conversation.handle(event, talk.now)
         talk.play(4)
         assert talk.conversation.quiet
+
+
+class Judged(Talk):
+    """One whose sounds are judged. The caller's side: silence, a loud sound, or what the server says of it."""
+
+    def __init__(self, agent: AgentSettings | None = None, **realtime: Any) -> None:
+        super().__init__(agent or AgentSettings(), SLIN24, judges=True, **realtime)
+        self.happened: list[Happening] = []
+        self.line(500, loud=False)
+        self.happened.clear()
+
+    def says(self, kind: str, **fields: Any) -> list[Happening]:
+        happened = super().says(kind, **fields)
+        if hasattr(self, "happened"):
+            self.happened += happened
+        return happened
+
+    def line(self, ms: int, *, loud: bool) -> list[bytes]:
+        """So much of the caller's side, while the agent's is played: what was heard of the agent."""
+        heard = []
+        for _ in range(ms // 20):
+            self.caller(20, loud=loud)
+            frame, happened = self.conversation.frame_due(self.now)
+            self.happened += [what for what in happened if not isinstance(what, BOUNDARIES)]
+            if frame is not None:
+                heard.append(frame)
+        return heard
+
+    def talks(self, ms: int = 4000, item_id: str = "a", response_id: str = "r1", *, whole: bool = True) -> None:
+        """The model generates a reply, all of it at once; without ``whole`` it is still at it."""
+        self.starts(response_id)
+        item = {"id": item_id, "type": "message"}
+        self.says("response.output_item.added", response_id=response_id, item=item)
+        self.speaks(ms, item_id, response_id)
+        if whole:
+            self.finishes(item_id, response_id)
+            self.ends(response_id)
+        self.hears()
+
+    def begins(self, item_id: str = "u") -> None:
+        start = self.uplink.appended_ms - 100
+        self.says("input_audio_buffer.speech_started", item_id=item_id, audio_start_ms=start)
+
+    def stops(self, item_id: str = "u") -> None:
+        """The turn ends and becomes an item."""
+        self.says("input_audio_buffer.speech_stopped", item_id=item_id, audio_end_ms=self.uplink.appended_ms)
+        self.says("input_audio_buffer.committed", item_id=item_id, previous_item_id=None)
+
+    def words(self, text: str, item_id: str = "u") -> None:
+        self.says("conversation.item.input_audio_transcription.completed", item_id=item_id, transcript=text)
+
+    def sound(self, ms: int = 200, item_id: str = "u") -> list[bytes]:
+        """One sound, from its first to the end of its turn; what was heard of the agent meanwhile."""
+        heard = self.line(80, loud=True)
+        self.begins(item_id)
+        heard += self.line(ms - 80, loud=True)
+        heard += self.line(400, loud=False)
+        self.stops(item_id)
+        return heard
+
+    def sent(self) -> list[tuple[str, str]]:
+        """What the model was sent, as type and what it is about."""
+        return [
+            (m["type"], m.get("item_id") or m.get("response_id") or "")
+            for m in self.hears()
+            if m["type"] != "input_audio_buffer.append"
+        ]
+
+    @property
+    def dismissed(self) -> list[str]:
+        return [what.what for what in self.happened if isinstance(what, SoundDismissed)]
+
+    @property
+    def interrupted(self) -> list[Interrupted]:
+        return [what for what in self.happened if isinstance(what, Interrupted)]
+
+
+@pytest.fixture
+def judged() -> Judged:
+    talk = Judged()
+    talk.talks()
+    talk.line(1000, loud=False)
+    return talk
+
+
+class TestJudgedSound:
+    def test_pauses_the_agent_with_the_next_frame(self, judged: Judged) -> None:
+        judged.line(80, loud=True)
+        judged.begins()
+        assert judged.line(200, loud=True) == []
+        assert judged.hears() == []
+
+    def test_that_was_noise_costs_the_caller_nothing_of_the_reply(self) -> None:
+        plain, judged = Judged(), Judged()
+        plain.talks()
+        judged.talks()
+        heard = judged.line(1000, loud=False) + judged.sound()
+        judged.words("")
+        heard += judged.line(5000, loud=False)
+        assert judged.dismissed == ["noise"]
+        assert b"".join(heard) == b"".join(plain.line(5000, loud=False))
+
+    def test_that_was_noise_is_forgotten_and_nothing_else_is_told(self, judged: Judged) -> None:
+        judged.sound()
+        judged.words("")
+        assert judged.sent() == [("conversation.item.delete", "u")]
+        assert judged.interrupted == []
+
+    def test_of_some_length_is_the_caller(self, judged: Judged) -> None:
+        judged.line(80, loud=True)
+        judged.begins()
+        assert judged.line(800, loud=True) == []
+        assert judged.interrupted == [Interrupted("a", 1080.0, 2920.0)]
+        assert judged.sent() == [("conversation.item.truncate", "a")]
+
+    def test_the_cut_is_where_the_agent_was_paused(self, judged: Judged) -> None:
+        judged.line(80, loud=True)
+        judged.begins()
+        judged.line(800, loud=True)
+        assert judged.line(1000, loud=False) == []
+        assert judged.playout.idle
+
+    def test_while_the_model_still_generates_has_it_stopped_once_confirmed(self) -> None:
+        talk = Judged()
+        talk.talks(whole=False)
+        talk.line(1000, loud=False)
+        talk.line(80, loud=True)
+        talk.begins()
+        talk.line(200, loud=True)
+        assert talk.sent() == []
+        talk.line(800, loud=True)
+        assert talk.sent() == [("response.cancel", "r1"), ("conversation.item.truncate", "a")]
+        talk.speaks(500)
+        assert talk.line(200, loud=False) == []
+
+    def test_a_reply_that_grows_while_it_is_paused_is_heard_whole(self) -> None:
+        talk = Judged()
+        talk.talks(1200, whole=False)
+        heard = talk.line(1000, loud=False)
+        heard += talk.line(80, loud=True)
+        talk.begins()
+        talk.line(120, loud=True)
+        talk.speaks(800)
+        heard += talk.line(400, loud=False)
+        talk.stops()
+        talk.words("")
+        talk.finishes()
+        talk.ends()
+        heard += talk.line(3000, loud=False)
+        assert len(heard) == 100
+
+    def test_a_short_word_is_an_interruption_and_its_answer_is_heard(self, judged: Judged) -> None:
+        heard = judged.sound(300)
+        judged.talks(500, "b", "r2")
+        assert judged.line(100, loud=False)  # the reply goes on until the words are known
+        judged.words("Stop!")
+        [cut] = judged.interrupted
+        assert cut.item_id == "a"
+        assert cut.heard_ms == pytest.approx(1000 + 20 * (len(heard) + 5))
+        assert judged.sent() == [("conversation.item.truncate", "a")]
+        assert len(judged.line(1000, loud=False)) == 25
+
+    def test_a_short_word_whose_answer_has_not_begun(self, judged: Judged) -> None:
+        judged.sound(300)
+        judged.words("No, wait.")
+        assert judged.sent() == [("conversation.item.truncate", "a")]
+        judged.talks(500, "b", "r2")
+        assert len(judged.line(1000, loud=False)) == 25
+
+    @pytest.mark.parametrize("words", ["Uh-huh.", "Okay.", "mhm"])
+    def test_agreement_does_not_end_the_reply(self, judged: Judged, words: str) -> None:
+        judged.sound(300)
+        judged.talks(500, "b", "r2")
+        judged.words(words)
+        assert judged.dismissed == ["agreement"]
+        assert judged.sent() == [("conversation.item.delete", "u"), ("conversation.item.delete", "b")]
+        judged.line(6000, loud=False)
+        assert judged.playout.sent_ms("a") == 4000
+        assert judged.playout.sent_ms("b") == 0
+
+    def test_agreement_in_the_last_moment_is_the_answer(self) -> None:
+        talk = Judged()
+        talk.talks(1500)
+        talk.line(1000, loud=False)
+        talk.sound(300)
+        talk.talks(500, "b", "r2")
+        talk.words("Okay.")
+        assert talk.dismissed == []
+        assert len(talk.line(1000, loud=False)) == 25
+
+    def test_what_it_provoked_is_never_heard_nor_done(self, judged: Judged) -> None:
+        judged.sound()
+        judged.starts("r2")
+        judged.says("response.output_item.added", response_id="r2", item={"id": "b", "type": "function_call"})
+        call = {"id": "b", "type": "function_call", "status": "completed"}
+        call |= {"call_id": "c", "name": "end_call", "arguments": "{}"}
+        judged.says("response.output_item.done", response_id="r2", item=call)
+        judged.ends("r2")
+        judged.hears()
+        judged.words("")
+        assert judged.sent() == [("conversation.item.delete", "u"), ("conversation.item.delete", "b")]
+        judged.line(5000, loud=False)
+        assert not any(isinstance(what, ToolsCalled) for what in judged.happened)
+
+    def test_tools_of_the_answer_to_a_true_one_are_called(self, judged: Judged) -> None:
+        judged.sound(300)
+        judged.starts("r2")
+        call = {"id": "b", "type": "function_call", "status": "completed"}
+        call |= {"call_id": "c", "name": "end_call", "arguments": "{}"}
+        judged.says("response.output_item.done", response_id="r2", item=call)
+        judged.ends("r2")
+        assert not any(isinstance(what, ToolsCalled) for what in judged.happened)
+        judged.words("Stop, goodbye!")
+        assert ToolsCalled((ToolCall("c", "end_call", "{}"),)) in judged.happened
+
+    def test_dismissed_before_the_answer_begins(self, judged: Judged) -> None:
+        judged.sound()
+        judged.words("")
+        judged.hears()
+        judged.starts("r2")
+        judged.says("response.output_item.added", response_id="r2", item={"id": "b", "type": "message"})
+        assert judged.sent() == [("response.cancel", "r2")]
+        judged.speaks(500, "b", "r2")
+        judged.ends("r2", status="cancelled")
+        assert judged.sent() == [("conversation.item.delete", "b")]
+        judged.line(5000, loud=False)
+        assert judged.playout.sent_ms("b") == 0
+
+    def test_noise_whose_answer_is_refused_because_the_reply_is_still_generated(self) -> None:
+        """The server cannot answer it by itself, and it need not be answered."""
+        talk = Judged()
+        talk.talks(whole=False)
+        talk.line(1000, loud=False)
+        talk.sound()
+        error = {"code": "conversation_already_has_active_response", "message": "no", "event_id": None}
+        talk.says("error", error=error)
+        talk.words("")
+        assert talk.sent() == [("conversation.item.delete", "u")]
+        talk.finishes()
+        talk.ends()
+        talk.line(5000, loud=False)
+        assert [kind for kind, _ in talk.sent() if kind == "response.create"] == []
+        assert talk.playout.sent_ms("a") == 4000
+
+    def test_a_true_one_whose_answer_is_refused_is_asked_for(self) -> None:
+        talk = Judged()
+        talk.talks(whole=False)
+        talk.line(1000, loud=False)
+        talk.sound(300)
+        error = {"code": "conversation_already_has_active_response", "message": "no", "event_id": None}
+        talk.says("error", error=error)
+        talk.words("Stop.")
+        assert talk.sent() == [("response.cancel", "r1"), ("conversation.item.truncate", "a")]
+        talk.ends("r1", status="cancelled")
+        assert talk.sent() == [("response.create", "")]
+
+    def test_two_sounds_in_a_row_are_judged_each(self, judged: Judged) -> None:
+        judged.sound(200, "u1")
+        judged.sound(200, "u2")
+        judged.words("", "u1")
+        judged.words("", "u2")
+        assert judged.dismissed == ["noise", "noise"]
+        assert judged.sent() == [("conversation.item.delete", "u1"), ("conversation.item.delete", "u2")]
+        judged.line(6000, loud=False)
+        assert judged.playout.sent_ms("a") == 4000
+
+    def test_a_digit_ends_the_judging(self, judged: Judged) -> None:
+        judged.line(80, loud=True)
+        judged.begins()
+        assert judged.conversation.give_digits("1", judged.now)[-1] == Interrupted("a", 1080.0, 2920.0)
+        kinds = [kind for kind, _ in judged.sent()]
+        assert kinds == ["conversation.item.truncate", "conversation.item.create", "response.create"]
+        judged.talks(500, "b", "r2")
+        assert len(judged.line(1000, loud=False)) == 25
+
+    @pytest.mark.parametrize("fails", [True, False])
+    def test_words_that_never_come_end_the_judging(self, judged: Judged, fails: bool) -> None:
+        judged.sound()
+        if fails:
+            judged.says("conversation.item.input_audio_transcription.failed", item_id="u", error={})
+        judged.line(6000, loud=False)
+        assert judged.dismissed == ["noise"]
+        assert judged.playout.sent_ms("a") == 4000
+
+    def test_without_transcription_the_length_decides_at_once(self) -> None:
+        talk = Judged(AgentSettings(transcription=None))
+        talk.talks()
+        talk.line(1000, loud=False)
+        talk.sound()
+        assert talk.dismissed == ["noise"]
+        talk.sound(500, "u2")
+        assert len(talk.interrupted) == 1
+
+    def test_with_semantic_detection_too(self) -> None:
+        talk = Judged(AgentSettings(turn_detection=SemanticVad(type="semantic_vad")))
+        talk.talks()
+        talk.line(1000, loud=False)
+        talk.sound()
+        talk.words("Okay")
+        assert talk.dismissed == ["agreement"]
+
+    def test_before_the_answer_is_heard_does_not_stop_it(self) -> None:
+        """A cough while the model thinks, or just before its first word."""
+        talk = Judged()
+        talk.starts()
+        talk.line(80, loud=True)
+        talk.begins()
+        assert talk.sent() == []
+        talk.speaks(1000)
+        talk.finishes()
+        talk.ends()
+        assert talk.line(120, loud=True) == []
+        talk.line(400, loud=False)
+        talk.stops()
+        talk.words("")
+        talk.line(2000, loud=False)
+        assert talk.playout.sent_ms("a") == 1000
+        assert talk.sent() == [("conversation.item.delete", "u")]
+
+    def test_more_of_the_callers_sentence_before_the_answer_is_heard(self) -> None:
+        """They only paused to think: the answer to the first half is not wanted."""
+        talk = Judged()
+        talk.starts()
+        talk.line(80, loud=True)
+        talk.begins()
+        talk.speaks(1000)
+        assert talk.line(1000, loud=True) == []
+        assert talk.sent() == [("response.cancel", "r1"), ("conversation.item.truncate", "a")]
+        talk.ends(status="cancelled")
+        talk.stops()
+        talk.talks(500, "b", "r2")
+        assert len(talk.line(1000, loud=False)) == 25
+
+
+SOUND_STEPS: dict[str, Callable[[Judged], object]] = {
+    "loud": lambda talk: talk.line(200, loud=True),
+    "quiet": lambda talk: talk.line(300, loud=False),
+    "begins": Judged.begins,
+    "stops": Judged.stops,
+    "agrees": lambda talk: talk.words("okay"),
+    "says": lambda talk: talk.words("stop"),
+    "nothing": lambda talk: talk.words(""),
+    "starts": Talk.starts,
+    "speaks": lambda talk: talk.speaks(500),
+    "finishes": Talk.finishes,
+    "ends": Talk.ends,
+    "fails": lambda talk: talk.ends(status="cancelled"),
+    "digit": lambda talk: talk.conversation.give_digits("1", talk.now),
+}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from(sorted(SOUND_STEPS)), max_size=25))
+def test_no_order_of_events_silences_the_agent_for_ever(steps: list[str]) -> None:
+    talk = Judged()
+    talk.talks(1000, "z", "r0")
+    for step in steps:
+        SOUND_STEPS[step](talk)
+    if talk.session.gate.active is not None:
+        talk.ends(talk.session.gate.active)
+    talk.stops()
+    talk.line(8000, loud=False)
+    assert not talk.playout.paused
+    talk.session.tick(talk.now)
+    talk.session.tick(talk.now + 10)
+    talk.starts("r9")
+    talk.speaks(500, "y", "r9")
+    talk.finishes("y", "r9")
+    talk.ends("r9")
+    talk.line(8000, loud=False)
+    assert talk.session.gate.active is None
+    assert not talk.playout.paused
