@@ -916,6 +916,89 @@ KEYS = st.sampled_from(
     ]
 )
 
+
+class TestDismissedTurn:
+    """The caller's turn was none: ``dismiss``."""
+
+    def turn(self, peer: Any, item_id: str = "item_u") -> None:
+        peer.says("input_audio_buffer.speech_started", audio_start_ms=0, item_id=item_id)
+        peer.says("input_audio_buffer.speech_stopped", audio_end_ms=400, item_id=item_id)
+        peer.says("input_audio_buffer.committed", previous_item_id=None, item_id=item_id)
+
+    def told(self, peer: Any) -> list[tuple[str, str]]:
+        return [(m["type"], m.get("item_id") or m.get("response_id") or "") for m in peer.hears()]
+
+    def test_is_forgotten_once_it_is_an_item(self, peer: Any) -> None:
+        peer.says("input_audio_buffer.speech_started", audio_start_ms=0, item_id="item_u")
+        peer.session.dismiss("item_u", 0.0)
+        assert self.told(peer) == []
+        peer.says("input_audio_buffer.committed", previous_item_id=None, item_id="item_u")
+        assert self.told(peer) == [("conversation.item.delete", "item_u")]
+
+    def test_its_answer_is_cancelled_unheard_and_forgotten(self, peer: Any) -> None:
+        self.turn(peer)
+        peer.session.dismiss("item_u", 0.0)
+        assert self.told(peer) == [("conversation.item.delete", "item_u")]
+        peer.starts_response()
+        peer.says("response.output_item.added", response_id="resp_1", item={"id": "item_a"})
+        assert peer.speaks(PCM) == []
+        assert self.told(peer) == [("response.cancel", "resp_1")]
+        said = peer.says(
+            "response.output_audio_transcript.done", response_id="resp_1", item_id="item_a", transcript="Yes?"
+        )
+        assert said == []
+        peer.ends_response(status="cancelled")
+        assert self.told(peer) == [("conversation.item.delete", "item_a")]
+
+    def test_an_answer_that_is_over_is_forgotten_too(self, peer: Any) -> None:
+        self.turn(peer)
+        peer.starts_response()
+        peer.says("response.output_item.added", response_id="resp_1", item={"id": "item_a"})
+        peer.ends_response()
+        peer.hears()
+        peer.session.dismiss("item_u", 0.0)
+        assert self.told(peer) == [("conversation.item.delete", "item_u"), ("conversation.item.delete", "item_a")]
+
+    def test_its_tool_calls_are_not_run_and_not_answered(self, peer: Any) -> None:
+        self.turn(peer)
+        peer.session.dismiss("item_u", 0.0)
+        peer.starts_response()
+        call = {"type": "function_call", "id": "item_c", "status": "completed"}
+        call |= {"call_id": "c", "name": "end_call", "arguments": "{}"}
+        peer.says("response.output_item.added", response_id="resp_1", item=call)
+        peer.says("response.output_item.done", response_id="resp_1", item=call)
+        (ended,) = peer.ends_response()
+        assert ended.tool_calls == ()
+        assert "conversation.item.create" not in [kind for kind, _ in self.told(peer)]
+
+    def test_an_answer_that_never_comes_is_not_missed(self, peer: Any) -> None:
+        self.turn(peer)
+        peer.session.dismiss("item_u", 0.0)
+        peer.hears()
+        for second in range(60):
+            assert peer.session.tick(float(second)) == []
+        assert peer.session.state is State.READY
+        assert self.told(peer) == []
+
+    def test_one_that_the_server_could_not_answer_is_not_asked_for(self, peer: Any) -> None:
+        peer.starts_response("resp_0")
+        self.turn(peer)
+        peer.objects("conversation_already_has_active_response")
+        peer.session.dismiss("item_u", 0.0)
+        peer.ends_response("resp_0")
+        peer.session.tick(10.0)
+        assert self.told(peer) == [("conversation.item.delete", "item_u")]
+
+    def test_the_next_turn_is_answered(self, peer: Any) -> None:
+        self.turn(peer)
+        peer.session.dismiss("item_u", 0.0)
+        peer.starts_response("resp_1")
+        peer.ends_response("resp_1", status="cancelled")
+        self.turn(peer, "item_v")
+        peer.starts_response("resp_2")
+        assert len(peer.speaks(PCM, "item_b", "resp_2")) == 1
+
+
 LIKELY = st.recursive(
     st.none()
     | st.integers()
