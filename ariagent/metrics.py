@@ -1,6 +1,6 @@
 """Every metric that ariagent exports, in one place. Prometheus format; prefix ``ariagent_``."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily
@@ -99,6 +99,9 @@ class Metrics:
         )
         self.transfers = Counter("ariagent_transfers", "Calls handed on", ["kind", "result"], registry=registry)
         self.tokens = Counter("ariagent_realtime_tokens", "Tokens used", ["kind"], registry=registry)
+        self.records_failures = Counter(
+            "ariagent_records_failures", "Times that call records could not be written", registry=registry
+        )
         self.cost = Counter("ariagent_cost", "Money that the model's use costs", ["agent"], registry=registry)
         self.tools = Histogram(
             "ariagent_tool_seconds",
@@ -107,6 +110,11 @@ class Metrics:
             buckets=(0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0),
             registry=registry,
         )
+
+    def watch_records(self, dropped: Callable[[], float]) -> None:
+        """Export how much of the records was dropped; read when ``/metrics`` is asked for."""
+        gauge = Gauge("ariagent_records_dropped", "Rows of call records that were not written", registry=self.registry)
+        gauge.set_function(dropped)
 
     def watch_media(self, refused: Mapping[str, int], ended: Mapping[str, int]) -> None:
         """Export the audio server's counts by reason; read when ``/metrics`` is asked for."""

@@ -102,7 +102,10 @@ class Service:
 
     async def _start(self, runner: web.AppRunner) -> None:
         settings = self.settings
-        journal = self.journal = await asyncio.to_thread(Journal.open, settings.state_directory, settings.records)
+        journal = self.journal = await asyncio.to_thread(
+            Journal.open, settings.state_directory, settings.records, lambda _: self.metrics.records_failures.inc()
+        )
+        self.metrics.watch_records(lambda: journal.dropped)
         spending = await asyncio.to_thread(self._spending)
         # The media server listens before ARI connects: Asterisk connects to it inside the first request.
         await self.media.start(settings.audiosocket.host, settings.audiosocket.port)

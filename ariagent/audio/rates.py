@@ -28,7 +28,10 @@ def carries_wide_audio(asterisk_version: str) -> bool:
     Takes what ``core show version`` and ARI say ("22.10.1", "certified/20.7-cert2", "20.21.0-rc1"). Majors after the
     known ones do; so, we assume, does a build without a number ("GIT-master-...").
     """
-    number = re.search(r"(?<![\w.])(\d+)(?:\.(\d+))?", asterisk_version.replace("certified-", "").strip())
+    # At the start only: a build from git ends with a hash, which may begin with digits.
+    number = re.match(
+        r"(?:certified[/-])?(?:Asterisk )?(?:certified[/-])?(\d+)(?:\.(\d+))?(?!\w)", asterisk_version.strip()
+    )
     if number is None:
         return True
     major, minor = int(number[1]), int(number[2] or 0)

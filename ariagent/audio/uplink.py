@@ -68,6 +68,11 @@ class Uplink:
         """The caller's side sends nothing at the moment: hold, mute, DTX or loss."""
         return self._filled > 0
 
+    @property
+    def gap_ms(self) -> float:
+        """How much silence was made since the caller's side sent its last frame."""
+        return float(self._filled * FRAME_MS)
+
     def received(self, payload: bytes, now: float) -> bytes:
         """A frame from Asterisk; returns what to append."""
         self._heard_at = now

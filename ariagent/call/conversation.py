@@ -21,6 +21,7 @@ class AnswerBegan:
     """The agent's answer to the caller's turn can be heard from now on."""
 
     latency: TurnLatency
+    item_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class ResponseFailed:
 @dataclass(frozen=True, slots=True)
 class AgentBegan:
     """The agent can be heard, after silence or after another of its items."""
+
+    item_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,9 +234,9 @@ class Conversation:
         for event in self._playout.take_events():
             if isinstance(event, ItemStarted):
                 self._speaking = True
-                happened.append(AgentBegan())
+                happened.append(AgentBegan(event.item_id))
                 if not event.item_id.startswith(PHRASE) and (latency := self._turns.frame_sent(now)) is not None:
-                    happened.append(AnswerBegan(latency))
+                    happened.append(AnswerBegan(latency, event.item_id))
         return frame, happened
 
     # -- the caller's voice, or what the server takes for it --------------------------------------

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Iterable
 
 from ariagent.ari.client import NotFoundError
@@ -92,13 +93,16 @@ class Registry:
 
     async def _turn_away(self, context: Context, event: StasisStarted, termination: Termination) -> None:
         """A caller who is not served goes to people."""
-        channel = event.channel.id
+        channel, now = event.channel.id, time.time()
         try:
             call_id = await context.ari.get_variable(channel, "CHANNEL(linkedid)") or channel
         except AriError:
             call_id = channel
-        fields = {"call": call_id, "result": termination.result.value, "reason": termination.reason}
-        log.warning("call.ended", extra={"fields": fields})
+        fields = {"result": termination.result.value, "reason": termination.reason}
+        log.warning("call.ended", extra={"fields": {"call": call_id, **fields}})
+        record = context.journal.begin(call_id, now)
+        record.event("call.started", now, {"leg": channel, "agent": "-", "caller": event.channel.caller_number or "-"})
+        record.end(now, fields)
         context.metrics.ended(termination)
         try:
             await give_back(context.ari, channel, termination.result)

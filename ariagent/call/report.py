@@ -19,10 +19,13 @@ class Reporter:
     def happened(self, what: convo.Happening) -> None:
         log, metrics = self._log, self._metrics
         match what:
+            case convo.AgentBegan(item_id=item_id):
+                log.note("turn.began", item=item_id)
             case convo.AnswerBegan(latency=latency):
                 metrics.turn(latency)
                 log.event(
                     "turn.answered",
+                    item=what.item_id,
                     response_ms=round(1000 * latency.response_s, 1),
                     detection_ms=round(1000 * latency.detection_s, 1),
                     model_ms=round(1000 * latency.model_s, 1),

@@ -85,7 +85,7 @@ class CallRunner:
 
     async def _serve(self, role: Role) -> Termination:
         context = self.context
-        self._talk = talk = Talk(context, role, feed=self.feed, log=self.log)
+        self._talk = talk = Talk(context, role, feed=self.feed, log=self.log, began=self._began)
         context.router.register(self.media.channel, self.on_ari)
         context.media.expect(self.media.uuid, talk, context.format)
         self._arm()
@@ -139,7 +139,10 @@ class CallRunner:
 
     def feed(self, event: ev.Event) -> None:
         """Something happened to the call. Called from the event loop; never blocks."""
+        before = self.state
         self._carry_out(self._machine.handle(event, time.monotonic()))
+        if self.state is not before:
+            self.log.note("call.state", state=self.state.value)
 
     def on_ari(self, event: ari.Event) -> None:
         """An event of one of this call's channels."""

@@ -35,13 +35,17 @@ from ariagent.realtime.profile import SessionProfile
 
 LISTEN_FRAMES = 50
 """A second of the caller's frames is collected, then looked at."""
+NOTED_GAP_MS = 200
 _DONE = json.dumps({"ok": True})
 
 
 class Talk:
     """A MediaEndpoint that holds a conversation. What it means for the call's life goes to ``feed``."""
 
-    def __init__(self, context: Context, role: Role, *, feed: Callable[[ev.Event], None], log: CallLog) -> None:
+    def __init__(
+        self, context: Context, role: Role, *, feed: Callable[[ev.Event], None], log: CallLog, began: float
+    ) -> None:
+        """``began``: when the call arrived, in monotonic seconds."""
         settings, fmt = context.settings, context.format
         self._context = context
         self._role = role
@@ -55,7 +59,7 @@ class Talk:
         self._uplink = Uplink(fmt)
         self._batcher = Batcher(fmt)
         self._playout = Playout(fmt)
-        self._waves = Waves(fmt, log)
+        self._waves = Waves(fmt, log, began)
         self._model = RealtimeClient(settings.realtime, profile, self._on_model)
         self._conversation = convo.Conversation(
             self._model.session, self._playout, self._uplink, self._codec, self._judge()
@@ -145,6 +149,8 @@ class Talk:
     def audio_received(self, payload: bytes, now: float) -> None:
         self.heard_at = now
         if self._uplink_open:
+            if self._uplink.in_gap and (gap_ms := self._uplink.gap_ms) >= NOTED_GAP_MS:
+                self._log.note("uplink.gap", ms=gap_ms)
             self._append(self._uplink.received(payload, now))
             if not self._unheard:
                 self._unheard_since = now
@@ -266,6 +272,7 @@ class Talk:
                     self._log.event("call.digits", count=len(digits), private={"text": digits})
                     self._happened(self._conversation.give_digits(digits, now))
                 case deeds.ToolDone(call_id=call_id, output=output):
+                    self._log.note("tool.done", tool="collect_digits", id=call_id, output=output)
                     self._answer(call_id, output)
                 case deeds.End(reason=reason, at_once=at_once, final=final):
                     self._ends_for_good |= final

@@ -12,14 +12,14 @@ KEEP_EVERY_LOOKS = 10
 
 
 class Waves:
-    """Collects both sides of a call that begins now.
+    """Collects both sides of a call that arrived at ``began`` (monotonic seconds).
 
     The caller's side is what the model was given, the agent's what was handed to Asterisk.
     """
 
-    def __init__(self, fmt: AudioFormat, log: CallLog) -> None:
+    def __init__(self, fmt: AudioFormat, log: CallLog, began: float) -> None:
         self._log = log
-        self._began = time.monotonic()
+        self._began = began
         self._caller, self._agent = Peaks(fmt), Peaks(fmt)
         self._starts: dict[str, float] = {}
         self._silence = fmt.silence(FRAME_MS)
@@ -51,7 +51,10 @@ class Waves:
         if self._frames and "agent" not in self._starts:
             lasted_s = len(self._frames) * FRAME_MS / 1000
             self._starts["agent"] = max(0.0, time.monotonic() - self._began - lasted_s)
-        self._agent.add(b"".join([self._silence if frame is None else frame for frame in self._frames]))
+        if any(self._frames):
+            self._agent.add(b"".join([self._silence if frame is None else frame for frame in self._frames]))
+        else:
+            self._agent.add_silence(len(self._frames))
         self._frames.clear()
 
     def _keep(self, *, final: bool) -> None:

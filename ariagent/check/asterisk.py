@@ -139,8 +139,7 @@ def judge_version(version: str, settings: Settings) -> Result:
     found = f"{version}, audio at {fmt.rate_hz // 1000} kHz"
     if faults := versions.faults_of(version):
         listed = ", ".join(f"{fault.what} ({fault.source})" for fault in faults)
-        remedy = "" if all(fault.unfixed for fault in faults) else f"Upgrade to {versions.BETTER}"
-        return warning(name, f"{found}; known faults: {listed}", remedy)
+        return warning(name, f"{found}; known faults: {listed}", f"Upgrade to {versions.BETTER}")
     if number is None:
         return ok(name, f"{found}; a build without a number, nothing is known about its faults")
     return ok(name, f"{found}; no known faults")

@@ -45,7 +45,7 @@ def _missing(queue: str) -> Result:
 def judge_queue(queue: str, members: int, paused: int, max_calls: int) -> Result:
     """What a queue's members say. No I/O."""
     if not members:
-        return warning("queues", f"{queue} has no members", "Add seats: member => Local/01@ariagent-seat/n,0,AI Agent")
+        return warning("queues", f"{queue} has no members", "Add seats: member => Local/01@ariagent-seat/nm,0,AI Agent")
     if paused >= members:
         return warning(
             "queues", f"all {members} members of {queue} are paused", "Un-pause them: `queue unpause member`"

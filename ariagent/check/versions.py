@@ -22,8 +22,6 @@ class KnownFault:
     fixed: tuple[int, int, int, int]
     """The first one without it."""
     source: str
-    unfixed: bool = False
-    """No release is known to be without it: upgrading does not help."""
 
 
 FAULTS = (
@@ -68,13 +66,6 @@ FAULTS = (
         (18, _NEVER, _NEVER, _NEVER),
         (20, _NEVER, _NEVER, _NEVER),
         "issue 2078",
-    ),
-    KnownFault(
-        "after a hold in the queue the agent may not hear the caller again (direct calls are not affected)",
-        (_NEVER, _NEVER, 10, _NEVER),
-        (_NEVER, _NEVER, 11, _NEVER),
-        "seen on 22.10.1; docs/known-faults.md",
-        unfixed=True,
     ),
 )
 

@@ -260,7 +260,7 @@ class Bed:
             tree[name] = {**tree[name], **section} if isinstance(tree.get(name), dict) else section
         service = Service(Settings.model_validate(tree))
         trials = len(self.log.named("model.usable"))
-        rendered = len(self.log.named("prompts.ready"))
+        prepared, failed = len(self.log.named("prompts.ready")), len(self.log.named("prompt.failed"))
         running = asyncio.create_task(service.run(), name="service")
         self.services.append((service, running))
         ready = asyncio.ensure_future(service.started.wait())
@@ -271,7 +271,13 @@ class Bed:
             running.result()  # why it could not start
         if usable:
             await self.log.wait("model.usable", count=trials + 1)
-            await self.log.wait("prompts.ready", count=rendered + 1)
+            # With a sandbox that fails on purpose its phrases fail too, and are tried again later.
+            await until(
+                lambda: (
+                    len(self.log.named("prompts.ready")) > prepared or len(self.log.named("prompt.failed")) > failed
+                ),
+                what="the fixed phrases",
+            )
             if not isinstance(model, str):
                 model.count_anew()
         return service

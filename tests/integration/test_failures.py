@@ -261,7 +261,7 @@ async def test_an_agent_that_does_not_exist_sends_the_caller_to_people(
     human = await phone("1001", register=True)
     call = await (await phone()).dial("7801")
     ended = await log.wait("call.ended", result="error", reason="unknown_agent")
-    assert ended["cause"] == "there is no agent nobody"
+    assert ended["cause"].startswith("there is no agent nobody")
     await ends_with_people(call, human)
     assert value(running, "ariagent_calls_total", result="error", reason="unknown_agent") == 1
 

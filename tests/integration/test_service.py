@@ -22,7 +22,7 @@ from ariagent.lab.call_setup import CallState
 pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 30.0
-AGENT = {"opening": None, "transcription": None, "turn_detection": {"silence_duration_ms": 200}}
+AGENT = {"opening": None, "machines": "ignore", "transcription": None, "turn_detection": {"silence_duration_ms": 200}}
 
 
 def settings(model: Any, **sections: Any) -> dict[str, Any]:
