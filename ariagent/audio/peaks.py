@@ -56,6 +56,14 @@ class Peaks:
         if self._held >= self._pass:
             self._look()
 
+    def add_silence(self, n_frames: int) -> None:
+        """So many frames of 20 ms of silence."""
+        blocks, rest = divmod(n_frames * len(self._silence), self._block)
+        if self._held or rest:
+            self.add(self._silence * n_frames)
+        else:
+            self._done += bytes(blocks)
+
     def take(self, *, final: bool = False) -> bytes:
         """The peaks of whole blocks since the last time; ``final``: also of a last block that is not whole."""
         self._look()

@@ -125,16 +125,18 @@ class MachineEar:
         """The next of the caller's audio, any whole samples. Returns what machine it is, once in all; what was heard
         by then may be up to a second old."""
         new = self._new
-        new += pcm
-        if len(new) < self._batch_bytes or self._heard:
+        if self._heard:
             return None
         machine = None
-        while machine is None and len(new) >= self._batch_bytes:
-            machine = self._batch(bytes(new[: self._batch_bytes]))
-            del new[: self._batch_bytes]
+        if not new and len(pcm) == self._batch_bytes:
+            machine = self._batch(pcm)  # without a copy, which would cost as much as the look
+        else:
+            new += pcm
+            while machine is None and len(new) >= self._batch_bytes:
+                machine = self._batch(bytes(new[: self._batch_bytes]))
+                del new[: self._batch_bytes]
         if machine is not None:
             self._heard = True
-        if self._heard:
             new.clear()
             self._past = b""
         return machine

@@ -100,3 +100,16 @@ def test_a_second_of_audio_costs_microseconds() -> None:
         peaks.take()
 
     assert min(timeit.repeat(second, number=50, repeat=5)) / 50 < 500e-6
+
+
+def test_silence_in_one_piece_is_the_same_as_frame_by_frame() -> None:
+    for lead in (b"", b"\x00\x40" * 100):
+        one, many = Peaks(SLIN8), Peaks(SLIN8)
+        one.add(lead)
+        one.add_silence(50)
+        one.add_silence(3)
+        many.add(lead)
+        for _ in range(53):
+            many.add(None)
+        assert one.take(final=True) == many.take(final=True)
+        assert one.taken_s == many.taken_s
