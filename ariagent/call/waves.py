@@ -52,10 +52,7 @@ class Waves:
             lasted_s = len(self._frames) * FRAME_MS / 1000
             self._starts["agent"] = max(0.0, time.monotonic() - self._began - lasted_s)
         if any(self._frames):
-            if any(self._frames):
             self._agent.add(b"".join([self._silence if frame is None else frame for frame in self._frames]))
-        else:
-            self._agent.add_silence(len(self._frames))
         else:
             self._agent.add_silence(len(self._frames))
         self._frames.clear()
