@@ -110,8 +110,6 @@ class Talk:
     def press(self, digit: str) -> None:
         """A key of the caller's."""
         if self._conduct is not None:
-            # The digits themselves may be a card's: they are not for logs.
-            self._log.event("call.digit")
             self._do(self._conduct.pressed(digit, time.monotonic()))
 
     def drain(self) -> None:
@@ -269,6 +267,7 @@ class Talk:
                 case deeds.Tell(note=note):
                     self._conversation.tell(note, now)
                 case deeds.GiveDigits(digits=digits):
+                    # The digits themselves may be a card's: they are not for logs.
                     self._log.event("call.digits", count=len(digits), private={"text": digits})
                     self._happened(self._conversation.give_digits(digits, now))
                 case deeds.ToolDone(call_id=call_id, output=output):
