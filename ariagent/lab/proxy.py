@@ -10,6 +10,7 @@ Made of protocols, without a task of its own once a connection stands.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -49,6 +50,8 @@ class Proxy:
         self.target = (host, port)
         self.refusing = False
         """Reset new connections at once."""
+        self.delay_s = 0.0
+        """How long everything takes on its way, in each direction. What is on its way when a side ends is lost."""
         self._pairs: list[_Pair] = []
         self._holds: list[Hold] = []
         self._server: asyncio.Server | None = None
@@ -162,6 +165,7 @@ class _Pair:
         self._proxy = proxy
         self._requests: list[bytes] | None = []  # kept back: until the server's side stands, and while held
         self._answers: list[bytes] | None = None
+        self._on_the_way: deque[tuple[asyncio.Transport, bytes]] = deque()
         self._held = False  # its requests
         self._frozen = False
         self._orphaned = False
@@ -185,13 +189,26 @@ class _Pair:
         if self._requests is not None:
             self._requests.append(data)
         elif self.up is not None:
-            self.up.write(data)
+            self._send(self.up, data)
 
     def answer(self, data: bytes) -> None:
         if self._answers is not None:
             self._answers.append(data)
         else:
-            self.near.write(data)
+            self._send(self.near, data)
+
+    def _send(self, transport: asyncio.Transport, data: bytes) -> None:
+        if not self._proxy.delay_s and not self._on_the_way:
+            transport.write(data)
+            return
+        # In one line, so that nothing overtakes: timers that are due together come in any order.
+        self._on_the_way.append((transport, data))
+        asyncio.get_running_loop().call_later(self._proxy.delay_s, self._arrive)
+
+    def _arrive(self) -> None:
+        transport, data = self._on_the_way.popleft()
+        if not transport.is_closing():
+            transport.write(data)
 
     def let_go(self, *, answer: bool) -> None:
         if answer:

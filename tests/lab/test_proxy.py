@@ -149,3 +149,16 @@ async def test_a_held_request_arrives_although_its_client_gave_up(proxy: Proxy) 
     async with asyncio.timeout(LIMIT_S):
         while proxy.connections:
             await asyncio.sleep(0.01)
+
+
+async def test_everything_takes_its_time_and_keeps_its_order(proxy: Proxy) -> None:
+    proxy.delay_s = 0.05
+    client = await connect(proxy)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for number in range(20):
+        client[1].write(b"%d\n" % number)
+        await asyncio.sleep(0)
+    assert [await line(client) for _ in range(20)] == [b"got %d\n" % number for number in range(20)]
+    assert loop.time() - began >= 0.09
+    client[1].close()
