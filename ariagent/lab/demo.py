@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import fcntl
+import io
 import json
 import shlex
 import shutil
@@ -35,16 +37,23 @@ from ariagent.lab.packages import default_lab_dir, ensure_asterisk, ensure_tool,
 from ariagent.lab.recognise import available
 from ariagent.lab.report import CallReport, Narrator
 from ariagent.lab.script import SCRIPTS, load_script
+from ariagent.records import command
+from ariagent.records.store import RecordsError, Store
 
 EXTENSION = "7000"
 FEWEST_TURNS = 4
 STOP_LIMIT_MS = 1500.0
 """An interrupted agent is silent by then: turn detection takes most of it, ours is a few tens."""
+OPENING_LIMIT_MS = 300.0
+"""It is rendered before the call, so it waits for nothing."""
 END_LIMIT_S = 10.0
 """After the call, for the service and Asterisk to have cleared up."""
 TAIL_LINES = 15
 MOST_ROWS = 20
 """Rows of queue_log that are shown; a call as it should be has three."""
+
+STATE = "service-state"
+"""Where ``bed.service`` keeps its records, under the demo's folder."""
 
 AGENT = {
     "instructions": "You answer the telephone of Harbour Cycles, a bicycle repair shop. Be friendly and brief.",
@@ -70,6 +79,8 @@ class Evidence:
     metrics: dict[str, float] = field(default_factory=dict)
     queue_log: list[str] = field(default_factory=list)
     channels_left: int = -1
+    kept: list[tuple[str, str]] = field(default_factory=list)
+    """What the service's records tell of the call: events and who or what they are about."""
 
     def events(self, name: str) -> list[dict[str, str]]:
         """The fields of every event of this name."""
@@ -121,11 +132,12 @@ async def _demo(lab_dir: Path) -> int:
             service = await parts.enter_async_context(bed.service(asterisk, folder, settings))
             stderr_progress(f"the service is up; set up in {time.monotonic() - began:.1f} s")
             report = await _converse(asterisk, lab_dir)
-            evidence = await _gather(asterisk, service, report)
+            evidence = await _gather(asterisk, service, report, folder)
         except AriagentError as error:
             _write(f"\nFAILED: {error.line}\n")
             _show_logs(logs)
             return 1
+    _show_records(folder, report.channel)
     return _conclude(report, evidence, logs, lab_dir / "demo.json")
 
 
@@ -149,20 +161,45 @@ async def _converse(asterisk: AsteriskInstance, lab_dir: Path) -> CallReport:
 # -- what the others noticed ----------------------------------------------------------------------
 
 
-async def _gather(asterisk: AsteriskInstance, service: bed.Process, report: CallReport) -> Evidence:
+async def _gather(asterisk: AsteriskInstance, service: bed.Process, report: CallReport, folder: Path) -> Evidence:
     """Wait until the call is over for everybody, then read what they wrote down."""
     found = Evidence()
     deadline = time.monotonic() + END_LIMIT_S
     while True:
         found.log = list(service_events(service.log, report.channel))
         found.channels_left = active_channels(await asterisk.cli("core show channels count"))
-        if (found.events("call.ended") and not found.channels_left) or time.monotonic() > deadline:
+        found.kept = await asyncio.to_thread(_kept, folder, report.channel)
+        over = found.events("call.ended") and ("call.ended", "") in found.kept and not found.channels_left
+        if over or time.monotonic() > deadline:
             break
         await asyncio.sleep(0.1)
     found.metrics = await _metrics(service)
     rows = asterisk.queue_log.read_text(errors="replace").splitlines()
     found.queue_log = [row for row in rows if row.split("|")[1:2] == [f"{report.channel};2"]]
     return found
+
+
+def _kept(folder: Path, call_id: str) -> list[tuple[str, str]]:
+    """Name and words of each event that the service recorded of the call."""
+    store = Store(folder / STATE)
+    try:
+        events = store.events(store.find(call_id))
+    except RecordsError:
+        return []
+    return [(event.name, str(event.fields.get("said") or "")) for event in events]
+
+
+def _show_records(folder: Path, call_id: str) -> None:
+    """What ``ariagent calls`` has of the call."""
+    settings, page = folder / "service.yaml", folder / "call.html"
+    _write(f"\nThe same call in the service's records: ariagent calls -c {settings} {call_id}\n")
+    try:
+        command.show(settings, call_id, command.Wanted())
+        with contextlib.redirect_stdout(io.StringIO()):
+            command.show(settings, call_id, command.Wanted(html=page))
+        _write(f"As a page with both voices drawn: {page}\n")
+    except AriagentError as error:
+        _write(f"{error.line}\n")  # the check below says so, too
 
 
 def service_events(log: str, call_id: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -214,6 +251,8 @@ def samples(text: str) -> dict[str, float]:
 
 def judge(report: CallReport, evidence: Evidence) -> list[Check]:
     """Every promise of the demo."""
+    opening = next((turn.latency_ms for turn in report.turns if turn.after == "answer"), None)
+    words = Counter(name for name, said in evidence.kept if said)
     answers = [turn for turn in report.turns if turn.who == "agent" and turn.text]
     stopped = [interruption.stopped_after_ms for interruption in report.interruptions]
     cut_off = [fields for fields in evidence.events("turn.interrupted") if float(fields.get("heard_ms", 0)) > 0]
@@ -224,6 +263,11 @@ def judge(report: CallReport, evidence: Evidence) -> list[Check]:
     rows = [row.split("|")[4] for row in evidence.queue_log]
     return [
         Check("the call was answered", report.answered_after_ms is not None, _ms(report.answered_after_ms)),
+        Check(
+            f"the opening began within {OPENING_LIMIT_MS:.0f} ms of the answer",
+            opening is not None and opening <= OPENING_LIMIT_MS,
+            _ms(opening),
+        ),
         Check(f"at least {FEWEST_TURNS} answers", len(answers) >= FEWEST_TURNS, str(len(answers))),
         Check(
             "every step went as expected, every answer had its words",
@@ -247,6 +291,11 @@ def judge(report: CallReport, evidence: Evidence) -> list[Check]:
             ", ".join(end if count == 1 else f"{count} times {end}" for end, count in ends.items()),
         ),
         Check("the queue counted it as an agent's call", "CONNECT" in rows and rows[-1:] == ["COMPLETEAGENT"]),
+        Check(
+            "the call was recorded, with the words of both",
+            ("call.ended", "") in evidence.kept and min(words["turn.caller"], words["turn.agent"]) >= FEWEST_TURNS,
+            f"{words['turn.caller']} turns of the caller, {words['turn.agent']} of the agent",
+        ),
         Check("no channel is left in Asterisk", evidence.channels_left == 0, f"{evidence.channels_left}"),
     ]
 

@@ -7,6 +7,7 @@ conversation. The sandbox takes its time over a session, so that the moments bef
 
 import argparse
 import asyncio
+import itertools
 import logging
 import random
 import re
@@ -31,7 +32,10 @@ from ariagent.lab.phone import Phone
 EXTENSIONS = ("7000", "7001")
 SESSION_MS = 150
 """How long the model takes to open a session."""
-TALK_EVERY_S = 1.1
+TALK_EVERY_S = 0.8
+"""Silence between two sounds of the caller."""
+SOUNDS_S = (0.3, 0.9)
+"""Their lengths in turn: too short to end a reply that nobody could put into words, and long enough."""
 IDLE_S = 12.0
 """After this long without a call most connections that are kept for the next request are closed, too."""
 SETTLE_LIMIT_S = 60.0
@@ -170,9 +174,9 @@ async def _call(phone: Phone, plan: Plan) -> str:
             outcome = "hung up after the answer"
             if plan.presses:
                 await call.send_dtmf(plan.presses)
-            while True:
+            for seconds in itertools.cycle(SOUNDS_S):
                 await asyncio.sleep(TALK_EVERY_S / 2)
-                await call.play(_TONE)
+                await call.play(_NOISE[: int(8000 * seconds)])
                 await asyncio.sleep(TALK_EVERY_S / 2)
     except TimeoutError:
         pass
@@ -183,7 +187,8 @@ async def _call(phone: Phone, plan: Plan) -> str:
     return outcome
 
 
-_TONE = (9000 * np.sin(2 * np.pi * 700 * np.arange(2400) / 8000)).astype(np.int16)
+_NOISE = np.random.default_rng(1).normal(0, 4000, 8000).clip(-16000, 16000).astype(np.int16)
+"""No tone: that would be a machine's."""
 
 
 def _more(now: Reading, before: Reading) -> bool:
@@ -203,6 +208,8 @@ def judge(soak: Soak, before: Reading, after: Reading, left: list[str], expected
     report.note("ends: one for each call", f"{len(ended)}, {dict(results)}", ok=not odd, wanted=f"not {odd[:5]}")
     unwell = [f"{f['reason']}: {f.get('cause', '')}" for f in ended if f["result"] != "done"]
     report.note("ends that are no ordinary ones", unwell or "none", ok=not unwell, wanted="none")
+    over = {event: len(soak.logged(f"turn.{event}")) for event in ("interrupted", "dismissed")}
+    report.note("sounds in the middle of a reply", over, ok=True)
     faults = soak.service.log.count("Traceback") + sum(len(soak.logged(event)) for event in BAD_EVENTS)
     report.note("tracebacks and things not given back in the log", faults, ok=not faults, wanted=0)
     report.note("channels and bridges left in Asterisk", len(left), ok=not left, wanted=0)

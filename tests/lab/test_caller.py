@@ -210,6 +210,7 @@ def evidence() -> demo.Evidence:
         metrics={'ariagent_calls_total{result="done"}': 1.0},
         queue_log=["1|caller-1;2|frontline|AI Agent|CONNECT|0", "9|caller-1;2|frontline|AI Agent|COMPLETEAGENT|0"],
         channels_left=0,
+        kept=[("call.started", ""), *[("turn.caller", "yes"), ("turn.agent", "good")] * 4, ("call.ended", "")],
     )
 
 
@@ -237,23 +238,32 @@ def test_the_demo_is_content_when_all_went_right() -> None:
 
 def test_the_demo_notices_each_thing_that_goes_wrong() -> None:
     nothing = report(answered_after_ms=None, turns=[], interruptions=[], outcome="not_answered")
-    assert failing(demo.Evidence(), nothing) == list(range(9))
-    assert failing(evidence(), report(turns=[])) == [1]
+    assert failing(demo.Evidence(), nothing) == list(range(11))
+    assert failing(evidence(), report(turns=[])) == [1, 2]
+    late = four_answers()
+    late.turns[0].latency_ms = 400.0
+    assert failing(evidence(), late) == [1]
     wrong_words = four_answers()
     wrong_words.outcome = "failed"
-    assert failing(evidence(), wrong_words) == [2]
+    assert failing(evidence(), wrong_words) == [3]
     slow = four_answers()
     slow.interruptions = [Interruption(9.0, 2500.0)]
-    assert failing(evidence(), slow) == [3]
+    assert failing(evidence(), slow) == [4]
     found = evidence()
     found.channels_left = 2
-    assert failing(found, four_answers()) == [8]
+    assert failing(found, four_answers()) == [10]
+    found = evidence()
+    found.kept[1:3] = [("turn.caller", ""), ("turn.agent", "")]
+    assert failing(found, four_answers()) == [9]
+    found = evidence()
+    del found.kept[-1]
+    assert failing(found, four_answers()) == [9]
     found = evidence()
     found.log.append(found.log[-1])
-    assert failing(found, four_answers()) == [6]
+    assert failing(found, four_answers()) == [7]
     found = evidence()
     found.queue_log.append("10|caller-1;2|support|NONE|ENTERQUEUE")
-    assert failing(found, four_answers()) == [7]
+    assert failing(found, four_answers()) == [8]
 
 
 def failing(found: demo.Evidence, call: CallReport) -> list[int]:
