@@ -64,6 +64,8 @@ CORE = (
     "ariagent.tools.outcome",
     "ariagent.tools.request",
     "ariagent.tools.templates",
+    "ariagent.lab.expectations",
+    "ariagent.lab.words",
     "ariagent.sandbox.items",
     "ariagent.sandbox.line",
     "ariagent.sandbox.responses",

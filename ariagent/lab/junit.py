@@ -1,4 +1,4 @@
-"""The outcome of rehearsals as JUnit XML, which every CI server reads. CORE."""
+"""The outcome of rehearsals as JUnit XML, which every CI server reads."""
 
 from __future__ import annotations
 
