@@ -1,0 +1,237 @@
+"""What is asked before a call is answered: of Asterisk and of the site."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from ariagent.ari.client import AriClient
+from ariagent.ari.events import Channel
+from ariagent.ari.listener import Router
+from ariagent.audio.format import SLIN24
+from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.call.casting import Arrival, Identity, cast, identify
+from ariagent.call.context import Context, Role
+from ariagent.call.prompts import Prompts
+from ariagent.config import RecordsSettings, Settings
+from ariagent.errors import AriError, UnknownAgentError
+from ariagent.logs import CallLog
+from ariagent.metrics import Metrics
+from ariagent.records.journal import Journal
+from ariagent.records.spending import Spending
+from ariagent.tools.toolbox import Toolbox
+
+LOG = CallLog(logging.getLogger("ariagent.test"), "c1")
+AGENTS: dict[str, Any] = {
+    "default": {"instructions": "Default for {caller.number}."},
+    "sales": {
+        "instructions": "{agent.name}: {caller.name|nobody}, {variable.TIER|no tier}, {queue}, {called.number|none}",
+        "variables": ["TIER"],
+        "language": "nl",
+    },
+}
+ROUTES = [{"agent": "sales", "queue": "front*"}, {"agent": "sales", "variables": {"TIER": "gold"}}]
+
+
+def arrival(agent: str | None = None, *, seat: str | None = None, extension: str = "7001", **channel: Any) -> Arrival:
+    return Arrival(Channel("c1", "PJSIP/c1", "Ring", extension=extension, **channel), agent=agent, seat=seat)
+
+
+Cast = Callable[..., Awaitable[tuple[Identity, Role]]]
+MakeContext = Callable[..., Context]
+
+
+@pytest.fixture
+async def make_context(ari_server: Any, tmp_path: Path) -> AsyncIterator[MakeContext]:
+    """``make_context(agents={...})``: what calls share, on the small ARI."""
+    boxes: list[Toolbox] = []
+    async with AriClient(ari_server.settings()) as ari:
+        await ari.connect()
+        ari_server.requests.clear()
+        ari_server.queries.clear()
+        ari_server.channels["c1"] = "PJSIP/c1"
+
+        def make(**tree: Any) -> Context:
+            settings = Settings.model_validate({"agents": AGENTS, "routes": ROUTES, **tree})
+            boxes.append(Toolbox(settings))
+            return Context(
+                settings=settings,
+                ari=ari,
+                router=Router(lambda event: None),
+                media=AudioSocketServer(),
+                media_address="127.0.0.1:1",
+                format=SLIN24,
+                metrics=Metrics(),
+                prompts=Prompts(tmp_path, settings.realtime, SLIN24),
+                toolbox=boxes[-1],
+                journal=Journal.open(tmp_path, RecordsSettings(enabled=False)),
+                spending=Spending(settings.cost),
+            )
+
+        yield make
+        for box in boxes:
+            await box.close()
+
+
+async def arrive(context: Context, who: Arrival) -> tuple[Identity, Role]:
+    identity = await identify(context, who)
+    return identity, await cast(context, who, identity, LOG)
+
+
+def asked(ari_server: Any) -> set[str]:
+    """The channel variables that Asterisk was asked for."""
+    return {query["variable"] for query in ari_server.queries if "variable" in query}
+
+
+class TestIdentity:
+    async def test_the_call_id_is_the_linked_id(self, make_context: MakeContext, ari_server: Any) -> None:
+        ari_server.variables["c1", "CHANNEL(linkedid)"] = "1795357064.1"
+        assert (await identify(make_context(), arrival())).call_id == "1795357064.1"
+
+    async def test_the_channels_own_where_there_is_none(self, make_context: MakeContext) -> None:
+        assert (await identify(make_context(), arrival())).call_id == "c1"
+
+    async def test_a_named_agent_needs_no_other_question(self, make_context: MakeContext, ari_server: Any) -> None:
+        await identify(make_context(), arrival("sales"))
+        assert asked(ari_server) == {"CHANNEL(linkedid)"}
+
+    async def test_a_seats_number_is_no_extension(self, make_context: MakeContext) -> None:
+        assert (await identify(make_context(), arrival(seat="03", extension="03"))).facts.extension == ""
+        assert (await identify(make_context(), arrival(extension="7001"))).facts.extension == "7001"
+
+    async def test_asterisk_that_does_not_answer(self, make_context: MakeContext, ari_server: Any) -> None:
+        ari_server.answers["GET /channels/c1/variable"] = (500, {"message": "no"})
+        with pytest.raises(AriError):
+            await identify(make_context(), arrival())
+
+
+class TestChoice:
+    async def test_the_dialplans_word(self, make_context: MakeContext) -> None:
+        _, role = await arrive(make_context(), arrival("sales"))
+        assert (role.name, role.language) == ("sales", "nl")
+
+    async def test_a_channel_variable(self, make_context: MakeContext, ari_server: Any) -> None:
+        ari_server.variables["c1", "ARIAGENT_AGENT"] = "sales"
+        assert (await arrive(make_context(), arrival(seat="03")))[1].name == "sales"
+
+    @pytest.mark.parametrize(
+        ("name", "value", "agent"),
+        [("ARIAGENT_QUEUE", "frontline", "sales"), ("TIER", "gold", "sales"), ("TIER", "silver", "default")],
+    )
+    async def test_routes(self, name: str, value: str, agent: str, make_context: MakeContext, ari_server: Any) -> None:
+        ari_server.variables["c1", name] = value
+        assert (await arrive(make_context(), arrival()))[1].name == agent
+
+    async def test_a_name_that_nobody_has(self, make_context: MakeContext, ari_server: Any) -> None:
+        with pytest.raises(UnknownAgentError, match="nobody"):
+            await arrive(make_context(), arrival("nobody"))
+
+
+class TestBriefing:
+    async def test_the_calls_data_is_filled_in(self, make_context: MakeContext, ari_server: Any) -> None:
+        ari_server.variables |= {
+            ("c1", "TIER"): "gold",
+            ("c1", "ARIAGENT_QUEUE"): "frontline",
+            ("c1", "ARIAGENT_DIALLED"): "+31205",
+        }
+        who = arrival(seat="03", extension="03", caller_number="+3161", caller_name="Ann")
+        identity, role = await arrive(make_context(), who)
+        assert "sales: Ann, gold, frontline, +31205" in role.instructions
+        facts = role.facts
+        assert (facts.call_id, facts.agent, facts.caller_number, facts.caller_name, facts.language) == (
+            identity.call_id,
+            "sales",
+            "+3161",
+            "Ann",
+            "nl",
+        )
+
+    async def test_what_is_not_known_is_left_out_and_told(
+        self, make_context: MakeContext, ari_server: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "ariagent")
+        ari_server.variables["c1", "ARIAGENT_AGENT"] = "sales"
+        _, role = await arrive(make_context(), arrival(extension=""))
+        assert "sales: nobody, no tier, , none" in role.instructions
+        [entry] = [r for r in caplog.records if r.getMessage() == "agent.values_missing"]
+        assert entry.fields == {"call": "c1", "names": "queue"}  # type: ignore[attr-defined]
+
+    async def test_only_variables_that_are_used_are_asked_for(self, make_context: MakeContext, ari_server: Any) -> None:
+        await arrive(make_context(routes=[]), arrival())
+        assert asked(ari_server) == {"CHANNEL(linkedid)", "ARIAGENT_AGENT"}
+
+    async def test_a_direct_calls_extension_stands_for_what_was_dialled(self, make_context: MakeContext) -> None:
+        _, role = await arrive(make_context(), arrival("sales", extension="7001"))
+        assert ", 7001" in role.instructions
+
+
+class Crm:
+    """The site's server."""
+
+    def __init__(self) -> None:
+        self.answer: tuple[int, Any] = (200, {"person": {"name": "Ann Lee"}})
+        self.asked: list[str] = []
+        """Paths with queries."""
+        self.url = ""
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.asked.append(request.path_qs)
+        await self.go_on.wait()
+        return web.json_response(self.answer[1], status=self.answer[0])
+
+
+class TestLookup:
+    @pytest.fixture
+    async def crm(self) -> AsyncIterator[Crm]:
+        found = Crm()
+        app = web.Application()
+        app.router.add_get("/who", found.handle)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        found.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield found
+        found.go_on.set()
+        await runner.cleanup()
+
+    def tree(self, crm: Crm) -> dict[str, Any]:
+        agent = {
+            "instructions": "You talk to {lookup.name|a stranger}.",
+            "lookup": {
+                "url": crm.url + "/who?n={caller.number}",
+                "answer": {"name": "person.name"},
+                "timeout_s": 20,
+            },
+        }
+        outbound = {"allowed_hosts": ["127.0.0.1"], "private": ["127.0.0.0/8"]}
+        return {"agents": {"default": agent}, "routes": [], "outbound": outbound}
+
+    async def test_what_it_found_is_filled_in(self, make_context: MakeContext, crm: Crm) -> None:
+        _, role = await arrive(make_context(**self.tree(crm)), arrival(caller_number="+31 61"))
+        assert "You talk to Ann Lee." in role.instructions
+        assert crm.asked == ["/who?n=%2B31%2061"]
+
+    @pytest.mark.parametrize("answer", [(500, {}), (404, {}), (200, {"person": None}), (200, ["x"])])
+    async def test_without_an_answer_the_call_goes_on(
+        self, answer: tuple[int, Any], make_context: MakeContext, crm: Crm
+    ) -> None:
+        crm.answer = answer
+        _, role = await arrive(make_context(**self.tree(crm)), arrival())
+        assert "You talk to a stranger." in role.instructions
+
+    async def test_a_slow_one_is_not_waited_for(self, make_context: MakeContext, crm: Crm) -> None:
+        crm.go_on.clear()
+        tree = self.tree(crm)
+        tree["agents"]["default"]["lookup"]["timeout_s"] = 0.2
+        began = time.monotonic()
+        _, role = await arrive(make_context(**tree), arrival())
+        assert "You talk to a stranger." in role.instructions
+        assert time.monotonic() - began < 10
+        assert len(crm.asked) == 1
