@@ -148,7 +148,7 @@ class Conduct:
                 case Action(name="person"):
                     deeds.append(ToPerson())
                 case Action():
-                    deeds.append(End("caller_pressed_end"))
+                    deeds.append(End("caller_pressed_end", final=True))
                 case AskAgain() if self._wanted is not None:
                     deeds.append(Tell(digits.ask_again_note(event, self._wanted[1])))
                 case Collected() | CollectFailed() if self._wanted is not None:

@@ -186,7 +186,7 @@ TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.TALKING, ev.PlayoutDrained): (State.TALKING, CallMachine._nothing),
     (State.DRAINING, ev.PlayoutDrained): (State.ENDING, CallMachine._hang_up),
     (State.DRAINING, ev.CallerSpoke): (State.TALKING, CallMachine._resume),
-    (State.DRAINING, ev.DigitPressed): (State.DRAINING, CallMachine._nothing),
+    (State.DRAINING, ev.DigitPressed): (State.DRAINING, CallMachine._press),
     (State.DRAINING, ev.EndRequested): (State.DRAINING, CallMachine._nothing),
     (State.DRAINING, ev.ModelFailed): (State.DRAINING, CallMachine._nothing),
     (State.DRAINING, ev.MediaFailed): (State.ENDING, CallMachine._hang_up),
@@ -229,7 +229,7 @@ phone rings. It is answered when both are there. Whatever ends it, everything is
 ```
 
 What each state does with each event, where the state does not change: `DigitPressed` is for the keypad
-while talking and ignored elsewhere; `LegReplaced` makes another channel the caller's.
+while talking and draining, and ignored elsewhere; `LegReplaced` makes another channel the caller's.
 """
 
 

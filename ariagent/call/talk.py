@@ -108,7 +108,9 @@ class Talk:
         self._model.flush()
 
     def press(self, digit: str) -> None:
-        """A key of the caller's."""
+        """A key of the caller's; as good as a word, also in a goodbye."""
+        if self._draining:
+            self._keep_talking()
         if self._conduct is not None:
             self._do(self._conduct.pressed(digit, time.monotonic()))
 
@@ -244,6 +246,12 @@ class Talk:
             self._draining = False
             self._feed(ev.PlayoutDrained())
 
+    def _keep_talking(self) -> None:
+        """The caller is not done, whatever the agent thought."""
+        if not self._ends_for_good:
+            self._draining = False
+            self._feed(ev.CallerSpoke())
+
     # -- what follows -----------------------------------------------------------------------------
 
     def _happened(self, happened: Sequence[convo.Happening]) -> None:
@@ -253,9 +261,8 @@ class Talk:
             if self._conduct is not None:
                 self._conduct.happened(what, time.monotonic())
             match what:
-                case convo.CallerBegan() if self._draining and not self._ends_for_good:
-                    self._draining = False
-                    self._feed(ev.CallerSpoke())
+                case convo.CallerBegan() if self._draining:
+                    self._keep_talking()
                 case convo.ToolsCalled(calls=calls):
                     self._run_tools(calls)
 

@@ -112,7 +112,7 @@ class TestKeys:
         one = conduct()
         assert one.pressed("0", 1.0) == []
         assert deeds(one, 1, 2) == [(1.8, ToPerson())]
-        assert one.pressed("*", 3.0) + one.pressed("9", 3.2) == [End("caller_pressed_end")]
+        assert one.pressed("*", 3.0) + one.pressed("9", 3.2) == [End("caller_pressed_end", final=True)]
         assert one.pressed("1", 5.0) == []
         assert deeds(one, 5, 6) == []
 

@@ -223,13 +223,11 @@ class TestTalking:
 
 
 class TestKeys:
-    def test_are_for_the_keypad(self) -> None:
-        machine = machine_in(State.TALKING)
+    @pytest.mark.parametrize("state", [State.TALKING, State.DRAINING])
+    def test_are_for_the_keypad_also_while_the_agent_says_goodbye(self, state: State) -> None:
+        machine = machine_in(state)
         assert machine.handle(ev.DigitPressed("4"), 1.0) == [cmd.PressKey("4")]
-
-    def test_are_nothing_any_more_once_the_agent_says_goodbye(self) -> None:
-        machine = machine_in(State.DRAINING)
-        assert machine.handle(ev.DigitPressed("4"), 1.0) == []
+        assert machine.state is state
 
 
 class TestWhoCalls:

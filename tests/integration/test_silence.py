@@ -86,16 +86,18 @@ async def test_a_caller_who_answers_is_asked_from_the_start(by: str, begin: Any,
     await log.wait("call.ended", reason="caller_hung_up")
 
 
-async def test_a_caller_who_speaks_into_the_goodbye_stays(begin: Any, sound: Any, log: Any) -> None:
-    _, call, hearing = await begin(silence=SILENCE)
+@pytest.mark.parametrize("by", ["voice", "key"])
+async def test_a_caller_who_answers_the_goodbye_stays(by: str, begin: Any, sound: Any, log: Any) -> None:
+    _, call, hearing = await begin(silence=SILENCE | {"ask_after_s": 0.3, "ask_again_after_s": 0.3})
     await log.wait("turn.agent", count=4)
     await hearing.wait_loud(hearing.loud[-1] + 0.1)
-    await call.play(sound.tone(0.9))
+    if by == "voice":
+        await call.play(sound.tone(0.9))
+    else:
+        await call.send_dtmf("*")
     await log.wait("turn.interrupted")
-    await log.wait("turn.agent", count=5)
-    assert said(log) == [*ASKS, "The answer."]
     await log.wait("turn.agent", count=6)
-    assert said(log)[-1] == ASKS[0]
+    assert said(log) == [*ASKS, "The answer." if by == "voice" else "You pressed *.", ASKS[0]]
     await call.hangup()
     await log.wait("call.ended", reason="caller_hung_up")
 

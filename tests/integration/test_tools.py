@@ -244,6 +244,22 @@ async def test_the_tools_of_a_response_that_was_interrupted_are_never_run(
     assert session.sent_events("error") == []
 
 
+async def test_a_turn_while_a_tool_runs_is_answered_and_the_result_is_told_after(
+    begin: Any, site: Any, log: Any, sound: Any
+) -> None:
+    site.says("/orders/4711", {"status": "ready"}, after_s=1.3)
+    session, _, call, hearing = await begin("7001", {"order": order(site, sign=None)})
+    await call.send_dtmf("1")
+    await call.play(sound.tone(0.4))
+    await log.wait("turn.agent", count=3)
+    await hearing.wait_quiet()
+    assert said(log) == ["The answer.", "It is ready."]
+    assert len(session.received_events("response.create")) == 2
+    assert session.sent_events("error") == []
+    assert log.named("turn.interrupted") == []
+    await over(call, log)
+
+
 async def test_hanging_up_gives_a_running_tool_up(begin: Any, site: Any, log: Any) -> None:
     site.answers["/orders/4711"] = _never
     _, _, call, _ = await begin("7001", {"order": order(site, timeout_s=30, sign=None)})
