@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ariagent.lab import bed
+from ariagent.lab import bed, noisebench
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.benchcalls import (
     AGENT,
@@ -33,7 +33,9 @@ from ariagent.lab.benchcalls import (
     reply_heard,
     spacing_of_replies,
 )
+from ariagent.lab.noise import Kind
 from ariagent.lab.packages import default_lab_dir, ensure_asterisk, ensure_tool
+from ariagent.sandbox.options import DetectorName
 
 MANY = 50
 ROUND_TRIPS = 25
@@ -199,6 +201,40 @@ async def speeds(bench: Bench) -> None:
             bench.note(f"a reply of 3 s generated at {speed}x: not heard, or heard late", missing, 40, "ms")
 
 
+NOISE_CALLERS, NOISE_ROUNDS = 10, 5
+
+
+async def noise(bench: Bench) -> None:
+    """What cuts the agent off that should not, and the caller who should; see ``lab.noisebench``."""
+    of_all = NOISE_CALLERS * NOISE_ROUNDS
+    longest: list[float] = []
+    ears: list[tuple[Kind, DetectorName]] = [
+        ("babble", "silero"),
+        ("street", "silero"),
+        ("cough", "silero"),
+        ("cough", "energy"),  # one that takes every loud sound for speech
+    ]
+    for kind, detector in ears:
+        # Without a recogniser: that of so many calls would take all of the machine.
+        async with noisebench.opened(bench.asterisk, bench.directory, recogniser=False, detector=detector) as calls:
+            sound = await calls.noise(kind, 10.0)
+            seen = await calls.replies(sound, count=NOISE_CALLERS, rounds=NOISE_ROUNDS)
+        name = f"false interruptions in {of_all} replies, {kind} 10 dB" + (", any sound heard" * (detector == "energy"))
+        lost = of_all - seen.heard
+        bench.note(name, seen.cut + lost, 1, "", unheard=lost, sounds=seen.sounds)
+        longest += seen.longest_gap_ms
+    bench.note("longest silence inside a reply amid noise", max(longest) / 1000, 1, "s")
+    async with noisebench.opened(bench.asterisk, bench.directory) as calls:
+        for where in (None, "street"):
+            around = None if where is None else await calls.noise("street", 10.0)
+            cuts = await calls.interruptions(around, noisebench.LONG, count=3)
+            amid = "" if where is None else f", {where} 10 dB"
+            stopped = max(cut.stopped_ms for cut in cuts)
+            bench.note(f"a caller interrupts: speech_started -> last loud frame, worst{amid}", stopped, 45, "ms")
+            missed = sum(not cut.confirmed for cut in cuts)
+            bench.note(f"a caller interrupts: not taken for it, of {len(cuts)}{amid}", missed, 0, "")
+
+
 PARTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "round_trips": round_trips,
     "opening": opening,
@@ -206,6 +242,7 @@ PARTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "interruption": interruption,
     "words": words,
     "speeds": speeds,
+    "noise": noise,
 }
 
 

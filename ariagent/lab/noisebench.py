@@ -38,6 +38,8 @@ NOISE_LASTS_S = 60.0
 ANSWER_LIMIT_S = 12.0
 STOP_S = 0.25
 """Longer than the story's own pauses."""
+THRESHOLD = 0.7
+"""Of the server's turn detection. At 0.5 Silero takes babble for one turn that never ends, and nobody is answered."""
 OVER_S = 1.3
 """A reply is over after so much silence; no pause inside it may be as long."""
 VOICES = ("rms", "slt", "awb")
@@ -323,7 +325,8 @@ async def opened(asterisk: AsteriskInstance, directory: Path, **options: Any) ->
         **options,
     }
     async with SandboxServer(SandboxOptions(**chosen)) as server:
-        agent = {"opening": None, "turn_detection": {"silence_duration_ms": 300}, "silence": {"ask_after_s": 120}}
+        detection = {"silence_duration_ms": 300, "threshold": THRESHOLD}
+        agent = {"opening": None, "turn_detection": detection, "silence": {"ask_after_s": 120}}
         settings = {"realtime": {"url": server.url, "api_key": "bench"}, "agents": {"default": agent}}
         async with bed.service(asterisk, directory, settings):
             flite = await asyncio.to_thread(ensure_tool, "flite", lab_dir)

@@ -1,0 +1,85 @@
+"""What cuts the agent off and what does not, through real SIP and RTP, judged by a model's ears (Silero, a recogniser).
+
+The measurement with 50 replies of each noise is a part of ``make bench``.
+"""
+
+import statistics
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ariagent.lab import noisebench
+from ariagent.lab.asterisk import AsteriskInstance
+from ariagent.lab.noise import Kind
+from ariagent.lab.noisebench import AGREEMENT, LONG, SHORT, NoiseBench, Replies
+
+pytestmark = pytest.mark.asterisk
+
+SNR_DB = 10.0
+LONGEST_GAP_MS = 1000
+STOPPED_MS = 45
+BUSY_MS = 60
+"""What a loaded machine adds now and then; ``make bench`` has the budget itself."""
+
+
+@pytest.fixture
+async def bench(asterisk: AsteriskInstance, tmp_path: Path) -> AsyncIterator[NoiseBench]:
+    async with noisebench.opened(asterisk, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def deaf_bench(asterisk: AsteriskInstance, tmp_path: Path, request: Any) -> AsyncIterator[NoiseBench]:
+    """One whose model makes no words of anything, with this detector: for many calls at once."""
+    async with noisebench.opened(asterisk, tmp_path, recogniser=False, detector=request.param) as opened:
+        yield opened
+
+
+def whole(replies: Replies, count: int) -> None:
+    """Every reply was heard, to its end, nothing of it twice, and nothing was silent for long."""
+    assert (replies.heard, replies.missing, replies.cut) == (count, 0, 0)
+    assert max(replies.longest_gap_ms) <= LONGEST_GAP_MS
+    usual = statistics.median(replies.loud_ms)
+    assert replies.loud_ms == pytest.approx([usual] * count, abs=60)
+
+
+@pytest.mark.parametrize(
+    ("deaf_bench", "kind"),
+    [("silero", "babble"), ("silero", "street"), ("silero", "cough"), ("energy", "cough")],
+    indirect=["deaf_bench"],
+)
+async def test_noise_does_not_cut_the_agent_off(deaf_bench: NoiseBench, kind: Kind) -> None:
+    replies = await deaf_bench.replies(await deaf_bench.noise(kind, SNR_DB), count=6, rounds=1)
+    whole(replies, 6)
+
+
+@pytest.mark.parametrize("words", AGREEMENT)
+async def test_a_caller_who_agrees_does_not_end_the_reply(bench: NoiseBench, words: str) -> None:
+    replies = await bench.replies(None, count=2, rounds=1, say=words)
+    assert replies.sounds == 2
+    whole(replies, 2)
+
+
+async def test_the_agents_own_voice_does_not_cut_it_off(bench: NoiseBench) -> None:
+    """It comes back from the phone 150 ms later, 20 dB weaker."""
+    replies = await bench.replies(None, count=3, rounds=1, echo_db=-20)
+    whole(replies, 3)
+
+
+@pytest.mark.parametrize("kind", [None, "street"])
+async def test_a_caller_who_interrupts_is_heard_at_once(bench: NoiseBench, kind: Kind | None) -> None:
+    noise = None if kind is None else await bench.noise(kind, SNR_DB)
+    cuts = await bench.interruptions(noise, LONG, count=3)
+    assert len(cuts) == 6
+    assert all(cut.confirmed for cut in cuts), cuts
+    assert max(cut.stopped_ms for cut in cuts) <= STOPPED_MS + BUSY_MS, cuts
+    if kind is None:
+        assert all(cut.answered for cut in cuts), cuts
+
+
+async def test_a_short_word_interrupts_too(bench: NoiseBench) -> None:
+    cuts = await bench.interruptions(None, SHORT, count=3)
+    assert all(cut.confirmed and cut.answered for cut in cuts), cuts
+    assert max(cut.stopped_ms for cut in cuts) <= STOPPED_MS + BUSY_MS, cuts
