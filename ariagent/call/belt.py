@@ -66,6 +66,12 @@ class Belt:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        # Lets go of who holds it: a call and its audio should not have to wait for the collector of cycles.
+        self._on_answer = self._on_wait = _ignore
+
+
+def _ignore(_: object) -> None:
+    pass
 
 
 class Pending:
