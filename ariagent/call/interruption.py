@@ -29,7 +29,13 @@ RECENT_MS = 1_500
 QUIET_MS = 300
 """So much silence ends a short sound."""
 LONGEST_PAUSE_S = 0.9
-"""Then the reply goes on although the sound is not judged yet."""
+"""Then the reply goes on although the sound is not judged yet ..."""
+UNLIKELY_PAUSE_S = 0.7
+"""... or then, when less than half of what makes it speech was loud."""
+BETWEEN_PAUSES_S = 0.3
+"""Pauses with less than this of the reply between them are one."""
+USUAL_LEAST_MS = 400
+"""So much of a turn must be loud to tell how loud the caller is: less may be a cough that nobody spoke over."""
 WORDS_WAIT_S = 2.5
 WORDS_LEAST_MS = 120
 """Of loud sound; words that were made out of less were not said by the caller."""
@@ -80,6 +86,8 @@ class Judge:
     transcribes: bool = True
     """The words of a short sound will be told."""
     _usual_db: float | None = None
+    _held_since: float = float("-inf")
+    _held_last: float = float("-inf")
     _sound: _Sound | None = field(default=None, init=False)
 
     @property
@@ -101,10 +109,15 @@ class Judge:
         """The caller spoke from there to now while the agent was silent: that is how loud they are."""
         levels = _smooth(self.uplink.levels(max(start_ms, self.uplink.appended_ms - BACKGROUND_MS)))
         voiced = levels[levels > max(LEAST_DBFS, self._background_db() + ABOVE_BACKGROUND_DB / 2)]
-        if voiced.size < 20:
+        if voiced.size * LOUD_BLOCK_MS < USUAL_LEAST_MS:
             return
         level = float(np.median(voiced))
-        self._usual_db = level if self._usual_db is None else (self._usual_db + level) / 2
+        if self._usual_db is None:
+            self._usual_db = level
+        else:
+            # Noise that was taken for a turn is weaker than the caller more often than it is louder.
+            weight = 0.5 if level > self._usual_db else 0.2
+            self._usual_db += weight * (level - self._usual_db)
 
     def sound_began(self, item_id: str, start_ms: float, now: float) -> None:
         """The server took something for speech while the agent was being heard."""
@@ -116,7 +129,7 @@ class Judge:
         # Before anything is smoothed or counted: in a true interruption every millisecond of ours is heard.
         levels = self.uplink.levels(self.uplink.appended_ms - QUIET_MS)
         if levels.size and levels.max() >= threshold:
-            self._sound.paused_at = now
+            self._pause(self._sound, now)
 
     def sound_ended(self, item_id: str, now: float) -> None:
         if self._sound is not None and self._sound.item_id == item_id:
@@ -139,12 +152,22 @@ class Judge:
         loud_ms, quiet_ms = self._loud(sound)
         sound.most_ms = max(sound.most_ms, loud_ms)
         if sound.paused_at is None and loud_ms >= SMOOTH_MS:
-            sound.paused_at = now
+            self._pause(sound, now)
         if loud_ms >= self.settings.speech_ms:
             return Verdict.INTERRUPTION
         if self.holds and sound.paused_at is not None:
-            sound.resumed = quiet_ms >= QUIET_MS or now - sound.paused_at >= LONGEST_PAUSE_S
+            likely = sound.most_ms >= self.settings.speech_ms / 2
+            longest_s = LONGEST_PAUSE_S if likely else UNLIKELY_PAUSE_S
+            sound.resumed = quiet_ms >= QUIET_MS or now - sound.paused_at >= longest_s
+            self._held_last = now
         return self._by_words(sound, now)
+
+    def _pause(self, sound: _Sound, now: float) -> None:
+        if now - self._held_last > BETWEEN_PAUSES_S:
+            self._held_since = now
+        self._held_last = now
+        sound.paused_at = self._held_since
+        sound.resumed = now - self._held_since >= UNLIKELY_PAUSE_S
 
     def settle(self) -> Verdict:
         """The verdict on a sound that is over and has no time left for its words."""
