@@ -111,7 +111,7 @@ class Judge:
         voiced = levels[levels > max(LEAST_DBFS, self._background_db() + ABOVE_BACKGROUND_DB / 2)]
         if voiced.size * LOUD_BLOCK_MS < USUAL_LEAST_MS:
             return
-        level = float(np.median(voiced))
+        level = _quantile(voiced, 0.5)
         if self._usual_db is None:
             self._usual_db = level
         else:
@@ -216,7 +216,13 @@ class Judge:
         levels = self.uplink.levels(end - BACKGROUND_MS)
         n = int((self.uplink.appended_ms - end) / LOUD_BLOCK_MS)
         levels = levels[: max(0, len(levels) - n)]
-        return float(np.percentile(levels, 30)) if levels.size >= 20 else LEAST_DBFS - ABOVE_BACKGROUND_DB
+        return _quantile(levels, 0.3) if levels.size >= 20 else LEAST_DBFS - ABOVE_BACKGROUND_DB
+
+
+def _quantile(levels: Levels, part: float) -> float:
+    """About what ``np.quantile`` gives, in a twentieth of the time; every turn of every call comes by here."""
+    place = int(part * len(levels))
+    return float(np.partition(levels, place)[place])
 
 
 def _smooth(levels: Levels) -> Levels:
