@@ -4,6 +4,8 @@
     +-- ConfigurationError     the operator's: a setting, a missing file, a taken port   (exit code 2)
     +-- AsteriskError          Asterisk's: refused, unreachable, misbehaving
     |   +-- AriError           a REST request failed, or the event stream was lost
+    |   +-- AmiError           a manager action failed, or the manager connection was lost
+    |   |   +-- AmiRefusedError   Asterisk answered with an error: no permission, no such channel, queue or member
     |   +-- AudioSocketError   a media connection broke the protocol
     +-- UnknownAgentError      the dialplan's: it names an agent that the settings do not have
     +-- InternalError          ours
@@ -35,6 +37,14 @@ class AsteriskError(AriagentError):
 
 class AriError(AsteriskError):
     """An ARI request failed or the event stream was lost."""
+
+
+class AmiError(AsteriskError):
+    """A manager action failed or the manager connection was lost."""
+
+
+class AmiRefusedError(AmiError):
+    """Asterisk answered a manager action with an error."""
 
 
 class AudioSocketError(AsteriskError):

@@ -29,6 +29,8 @@ CORE = (
     "ariagent.audio.tones",
     "ariagent.audio.uplink",
     "ariagent.audiosocket.frames",
+    "ariagent.ami.events",
+    "ariagent.ami.protocol",
     "ariagent.ari.events",
     "ariagent.realtime.events",
     "ariagent.realtime.gate",

@@ -12,7 +12,14 @@ from ariagent.config.agents import (
 )
 from ariagent.config.base import Section
 from ariagent.config.load import DEFAULT_PATH, load
-from ariagent.config.peers import AsteriskSettings, AudioSocketSettings, HttpSettings, LogSettings, RealtimeSettings
+from ariagent.config.peers import (
+    AmiSettings,
+    AsteriskSettings,
+    AudioSocketSettings,
+    HttpSettings,
+    LogSettings,
+    RealtimeSettings,
+)
 from ariagent.config.tools import (
     HttpRequestSettings,
     HttpToolSettings,
@@ -27,6 +34,7 @@ from ariagent.config.use import CostSettings, PriceSettings, RecordsSettings
 __all__ = [
     "DEFAULT_PATH",
     "AgentSettings",
+    "AmiSettings",
     "AsteriskSettings",
     "AudioSocketSettings",
     "CostSettings",

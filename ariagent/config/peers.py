@@ -23,6 +23,21 @@ class AsteriskSettings(Section):
     """How long Asterisk may take to answer one request."""
 
 
+class AmiSettings(Section):
+    """How to reach Asterisk's manager interface (AMI). Without this section seats are not paused, queues not known."""
+
+    host: str = "127.0.0.1"
+    """Where Asterisk listens for managers (``bindaddr`` of ``manager.conf``)."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 5038
+    """Its port."""
+    user: Annotated[str, Field(pattern=r"^[^\r\n]+$")] = "ariagent"
+    """A user of ``manager.conf`` with the classes agent, call and user."""
+    password: Secret
+    """That user's password (``secret``)."""
+    request_timeout_s: Seconds = 5.0
+    """How long Asterisk may take to answer one action."""
+
+
 class AudioSocketSettings(Section):
     """The TCP server that Asterisk connects each call's audio to."""
 

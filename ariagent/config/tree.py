@@ -7,7 +7,14 @@ from pydantic import Field
 
 from ariagent.config.agents import AgentSettings, RouteSettings
 from ariagent.config.base import Section
-from ariagent.config.peers import AsteriskSettings, AudioSocketSettings, HttpSettings, LogSettings, RealtimeSettings
+from ariagent.config.peers import (
+    AmiSettings,
+    AsteriskSettings,
+    AudioSocketSettings,
+    HttpSettings,
+    LogSettings,
+    RealtimeSettings,
+)
 from ariagent.config.tools import HttpToolSettings, McpServerSettings, OutboundSettings, ToolName
 from ariagent.config.use import CostSettings, RecordsSettings
 
@@ -18,6 +25,7 @@ class Settings(Section):
     """The whole tree."""
 
     asterisk: AsteriskSettings = AsteriskSettings()
+    ami: AmiSettings | None = None
     audiosocket: AudioSocketSettings = AudioSocketSettings()
     realtime: RealtimeSettings = RealtimeSettings()
     agents: Annotated[dict[AgentName, AgentSettings], Field(min_length=1)] = {"default": AgentSettings()}

@@ -51,7 +51,10 @@ class AsteriskInstance:
         self.sip_host = "127.0.0.1"
         self.sip_port = 0
         self.http_port = 0
+        self.ami_port = 0
         self.rtp_ports = (0, 0)
+        self.ami_user = "ariagent"
+        self.ami_password = secrets.token_urlsafe(18)
         self.ari_user = "ariagent"
         self.ari_password = secrets.token_urlsafe(18)
         self.phone_passwords: dict[str, str] = {phone: secrets.token_hex(8) for phone in conf.PHONES}
@@ -64,6 +67,11 @@ class AsteriskInstance:
     def ari_url(self) -> str:
         """Base of the HTTP server, without a path: ``http://127.0.0.1:PORT``."""
         return f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def ami(self) -> dict[str, str | int]:
+        """The section ``ami`` of settings for this Asterisk."""
+        return {"host": "127.0.0.1", "port": self.ami_port, "user": self.ami_user, "password": self.ami_password}
 
     @property
     def queue_log(self) -> Path:
@@ -84,6 +92,10 @@ class AsteriskInstance:
             "ARI_URL": self.ari_url,
             "ARI_USER": self.ari_user,
             "ARI_PASSWORD": self.ari_password,
+            "AMI_HOST": "127.0.0.1",
+            "AMI_PORT": str(self.ami_port),
+            "AMI_USER": self.ami_user,
+            "AMI_PASSWORD": self.ami_password,
             "ASTERISK_PID": str(self.pid),
             "ASTERISK_ROOT": str(self.root),
             "QUEUE_LOG": str(self.queue_log),
@@ -194,6 +206,7 @@ class AsteriskInstance:
         (self._run_dir / "asterisk.ctl").unlink(missing_ok=True)
         write_hold_music(self.root / "data" / "moh")
         self.sip_port, self.http_port = ports.free_udp_port(), ports.free_tcp_port()
+        self.ami_port = ports.free_tcp_port()
         self.rtp_ports = ports.rtp_range()
         settings = conf.InstanceSettings(
             directory=self.root,
@@ -204,7 +217,9 @@ class AsteriskInstance:
             checkout=_CHECKOUT,
             sip_port=self.sip_port,
             http_port=self.http_port,
+            ami_port=self.ami_port,
             rtp_ports=self.rtp_ports,
+            ami_password=self.ami_password,
             ari_password=self.ari_password,
             phone_passwords=self.phone_passwords,
             seats=self.seats,
@@ -273,6 +288,8 @@ class AsteriskInstance:
             return f"it ended with status {status}" if (status := self._process.poll()) is not None else str(error)
         if not await self._ari_answers():
             return f"ARI does not answer on port {self.http_port}"
+        if not await self._ami_greets():
+            return f"its manager interface does not answer on port {self.ami_port}"
         if "transport-udp" not in transports:
             return f"its SIP transport did not come up on port {self.sip_port}"
         took_ms = round((time.monotonic() - began) * 1000)
@@ -292,6 +309,18 @@ class AsteriskInstance:
                 f"Authorization: Basic {token}\r\nConnection: close\r\n\r\n".encode()
             )
             return (await reader.readline()).startswith(b"HTTP/1.1 200")
+        except OSError:
+            return False
+        finally:
+            writer.close()
+
+    async def _ami_greets(self) -> bool:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.ami_port)
+        except OSError:
+            return False
+        try:
+            return (await reader.readline()).startswith(b"Asterisk Call Manager/")
         except OSError:
             return False
         finally:

@@ -110,6 +110,7 @@ async def service(
     """``ariagent run`` on ``asterisk``, ready for calls. ``settings`` are merged over what the lab needs."""
     tree: dict[str, object] = {
         "asterisk": {"url": asterisk.ari_url, "user": asterisk.ari_user, "password": asterisk.ari_password},
+        "ami": asterisk.ami,
         "audiosocket": {"port": 0},
         "http": {"port": 0},
         "log": {"transcripts": True},

@@ -68,7 +68,9 @@ class InstanceSettings:
     sip_port: int
     http_port: int
     rtp_ports: tuple[int, int]
+    ami_port: int
     ari_password: str
+    ami_password: str
     phone_passwords: Mapping[str, str] = field(default_factory=dict)
     seats: int = SHIPPED_SEATS
 
@@ -99,7 +101,8 @@ def files(settings: InstanceSettings) -> dict[str, str]:
         "indications.conf": _INDICATIONS,
         "cdr.conf": "[general]\nenable = no\n",
         "cel.conf": "[general]\nenable = no\n",
-        "manager.conf": "[general]\nenabled = no\n",
+        "manager.conf": f'#include "{shipped / "manager.conf"}"\n[general](+)\nport = {settings.ami_port}\n',
+        "ariagent-ami-password.conf": f"secret = {settings.ami_password}\n",
         **dict.fromkeys(_EMPTY, ""),
     }
 

@@ -141,6 +141,7 @@ def service_configuration(asterisk: AsteriskInstance, addresses: _Addresses, lab
     """The service's settings for the lab, as YAML."""
     tree: Mapping[str, object] = {
         "asterisk": {"url": asterisk.ari_url, "user": asterisk.ari_user, "password": asterisk.ari_password},
+        "ami": asterisk.ami,
         "audiosocket": {"host": "127.0.0.1", "port": addresses.audiosocket_port},
         "realtime": {"url": addresses.realtime_url, "api_key": "sandbox", "model": "gpt-realtime-2.1"},
         "http": {"host": "127.0.0.1", "port": addresses.http_port},

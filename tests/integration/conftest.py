@@ -248,6 +248,7 @@ class Bed:
         asterisk = self.asterisk
         tree: dict[str, Any] = {
             "asterisk": {"url": asterisk.ari_url, "user": asterisk.ari_user, "password": asterisk.ari_password},
+            "ami": asterisk.ami,
             "audiosocket": {"port": 0},
             "realtime": {"url": model if isinstance(model, str) else model.url, "api_key": "test"},
             "http": {"port": 0},
@@ -513,6 +514,55 @@ def ends_with_people(ear: Any, sound: Any) -> Any:
         await answering.ended(LIMIT_S)
 
     return check
+
+
+# -- several callers at once -------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Guest:
+    """One of several callers of the same service, and what is known of this call alone."""
+
+    call: Call
+    hearing: Ear
+    session: SandboxSession
+    id: str
+    """The call's, in the log."""
+    log: LogBook
+
+    async def wait(self, event: str, *, count: int = 1, **fields: object) -> Entry:
+        """As ``LogBook.wait``, of this call."""
+        return await self.log.wait(event, count=count, call=self.id, **fields)
+
+    def said(self) -> list[str]:
+        """What the agent said after its opening."""
+        return [entry["said"] for entry in self.log.named("turn.agent", call=self.id)][1:]
+
+    async def hang_up(self) -> None:
+        """The call still is a call; end it."""
+        await self.call.hangup()
+        await self.wait("call.ended", result="done", reason="caller_hung_up")
+
+
+@pytest.fixture
+def guests(bed: Bed) -> Any:
+    """``await guests(model, {"7000 asks": scenario})``: all call at once; a scenario is awaited with its Guest.
+
+    The first word of a name is the number that is dialled. The agent's instructions must hold ``[{caller.number}]``.
+    """
+
+    async def one(model: SandboxServer, user: str, number: str, scenario: Callable[[Guest], Awaitable[None]]) -> None:
+        call, hearing = await bed.dial(number, await bed.phone(user))
+        started = await bed.log.wait("call.started", caller=user)
+        told = (session for session in model.sessions if f"[{user}]" in session.settings["instructions"])
+        await scenario(Guest(call, hearing, next(told), started["call"], bed.log))
+
+    async def invite(model: SandboxServer, scenarios: dict[str, Callable[[Guest], Awaitable[None]]]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for number, (name, scenario) in enumerate(scenarios.items(), start=1):
+                group.create_task(one(model, f"555{number:04}", name.split()[0], scenario), name=name)
+
+    return invite
 
 
 # -- the site's own web server -----------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Asterisk's manager interface (AMI): queues, members and transfers."""

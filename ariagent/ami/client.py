@@ -1,0 +1,295 @@
+"""One connection to Asterisk's manager interface: login, actions with bounds, events, and connecting again.
+
+``run`` keeps it connected. Nothing is queued while there is no connection and nothing is sent twice: a transfer that
+was asked for before an outage must not happen after it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from ariagent.ami.events import Event, parse
+from ariagent.ami.protocol import Decoder, Message, Value, challenge_key, encode
+from ariagent.config import AmiSettings
+from ariagent.errors import AmiError, AmiRefusedError
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
+PING_S = 10.0
+"""A connection that was quiet for so long is asked whether it still is one."""
+READ_BYTES = 64 * 1024
+MAX_LISTED = 100_000
+"""Messages of one list; more is no queue's status."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """An action that was not answered completely yet."""
+
+    answer: asyncio.Future[list[Message]]
+    as_list: bool
+    messages: list[Message] = field(default_factory=list)
+
+    def fail(self, error: AmiError) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+    def take(self, message: Message) -> bool:
+        """Add a message; returns whether it was the last."""
+        if self.answer.done():
+            return True
+        if (response := message.get("response")) is not None:
+            if response.lower() not in ("success", "goodbye", "pong"):
+                self.fail(AmiRefusedError(message.get("message") or f"the answer was {response[:64]}"))
+                return True
+            self.messages.append(message)
+            if self.as_list:
+                return False
+        else:
+            self.messages.append(message)
+            if message.get("eventlist", "").lower() not in ("complete", "cancelled"):
+                if len(self.messages) > MAX_LISTED:
+                    self.fail(AmiError("Asterisk's list does not end"))
+                    return True
+                return False
+        self.answer.set_result(self.messages)
+        return True
+
+
+class AmiClient:
+    """The manager interface of one Asterisk.
+
+    ``on_event`` gets every event in the order of the wire, those of lists too, and must not block. ``on_connected``
+    runs beside each new connection once it is logged in, again until it does not fail; ``on_lost`` when that is gone.
+    """
+
+    def __init__(
+        self,
+        settings: AmiSettings,
+        on_event: Callable[[Event], None],
+        *,
+        on_connected: Callable[[], Awaitable[None]] | None = None,
+        on_lost: Callable[[], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.version = ""
+        """The interface's version, of the last greeting."""
+        self.malformed = 0
+        """Messages that made no sense and were skipped."""
+        self._on_event = on_event
+        self._on_connected = on_connected
+        self._on_lost = on_lost
+        self._writer: asyncio.StreamWriter | None = None
+        self._logged_in = asyncio.Event()
+        self._pending: dict[str, _Pending] = {}
+        self._number = 0
+        self._heard = 0.0
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is logged in: actions can be asked for."""
+        return self._logged_in.is_set()
+
+    async def wait_connected(self) -> None:
+        """Return once it is logged in."""
+        await self._logged_in.wait()
+
+    async def action(self, name: str, /, **fields: Value) -> Message:
+        """Ask for one thing; returns Asterisk's answer.
+
+        Raises AmiRefusedError when Asterisk says no, AmiError when there is no connection, no answer within
+        ``ami.request_timeout_s``, or something that cannot be sent. Not sent again, whatever happens.
+        """
+        if not self.connected:
+            raise AmiError(f"{name}: not connected to Asterisk's manager interface")
+        return (await self._ask(name, fields, as_list=False))[0]
+
+    async def action_list(self, name: str, /, **fields: Value) -> list[Message]:
+        """Ask for a list; returns its items without the answer before and the end after them. Raises as ``action``."""
+        if not self.connected:
+            raise AmiError(f"{name}: not connected to Asterisk's manager interface")
+        return (await self._ask(name, fields, as_list=True))[1:-1]
+
+    async def run(self) -> None:
+        """Be connected until cancelled, with growing pauses between attempts."""
+        pause = FIRST_PAUSE_S
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            try:
+                await self._connection()
+                cause = "the connection was closed"
+            except AmiError as error:
+                cause = error.line
+            log.warning("ami.lost", extra={"fields": {"cause": cause}})
+            if loop.time() - began > LONGEST_PAUSE_S:
+                pause = FIRST_PAUSE_S
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    # -- one connection ----------------------------------------------------------------------------
+
+    async def _connection(self) -> None:
+        reader, writer = await self._open()
+        self._writer = writer
+        reading = asyncio.ensure_future(self._read(reader))
+        living = asyncio.ensure_future(self._live())
+        try:
+            await asyncio.wait((reading, living), return_when=asyncio.FIRST_COMPLETED)
+            for task in (reading, living):
+                if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                    raise error
+        finally:
+            was_connected = self.connected
+            self._logged_in.clear()
+            self._writer = None
+            self._fail_all()
+            for task in (reading, living):
+                task.cancel()
+            await asyncio.gather(reading, living, return_exceptions=True)
+            # Not close(): what a hung Asterisk does not read would be waited for.
+            writer.transport.abort()
+            with suppress(OSError):
+                await writer.wait_closed()
+            if was_connected and self._on_lost is not None:
+                self._on_lost()
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, port = self.settings.host, self.settings.port
+        try:
+            async with asyncio.timeout(self.settings.request_timeout_s):
+                return await asyncio.open_connection(host, port)
+        except (OSError, TimeoutError) as error:
+            cause = getattr(error, "strerror", None) or "no answer"
+            remedy = (
+                "Is Asterisk running, and is its manager interface enabled (manager.conf) at ami.host and ami.port?"
+            )
+            raise AmiError(
+                f"cannot reach Asterisk's manager interface at {host}:{port}: {cause}", remedy=remedy
+            ) from None
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        decoder = Decoder()
+        loop = asyncio.get_running_loop()
+        dropped = 0
+        while True:
+            try:
+                data = await reader.read(READ_BYTES)
+            except OSError as error:
+                raise AmiError(f"the connection broke: {error.strerror or error}") from None
+            if not data:
+                return
+            self._heard = loop.time()
+            for message in decoder.feed(data):
+                self._dispatch(message)
+            self.version = decoder.version
+            if decoder.dropped > dropped:
+                self._count_malformed("too large")
+                dropped = decoder.dropped
+            # A flood must not keep the calls of this process from their frames.
+            await asyncio.sleep(0)
+
+    async def _live(self) -> None:
+        """Log in, have the state read, then see to it that the other side is alive."""
+        await self._login()
+        self._logged_in.set()
+        log.info("ami.connected", extra={"fields": {"version": self.version, "user": self.settings.user}})
+        catching_up = asyncio.ensure_future(self._catch_up())
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                quiet = loop.time() - self._heard
+                if quiet < PING_S:
+                    await asyncio.sleep(PING_S - quiet)
+                    continue
+                await self._ask("Ping", {}, as_list=False)
+        finally:
+            catching_up.cancel()
+            await asyncio.gather(catching_up, return_exceptions=True)
+
+    async def _login(self) -> None:
+        password = self.settings.password.get_secret_value()
+        user = {"Username": self.settings.user}
+        try:
+            try:
+                (answer,) = await self._ask("Challenge", {"AuthType": "MD5"}, as_list=False)
+                proof = {"AuthType": "MD5", "Key": challenge_key(answer.get("challenge", ""), password)}
+            except AmiRefusedError:
+                # Some manager interfaces cannot: then in plain text, as on loopback it may be.
+                proof = {"Secret": password}
+            await self._ask("Login", {**user, **proof, "Events": "on"}, as_list=False)
+        except AmiRefusedError as error:
+            remedy = "Check ami.user and ami.password against manager.conf, and its permit lines"
+            raise AmiError(f"Asterisk refused the manager's login: {error}", remedy=remedy) from None
+
+    async def _catch_up(self) -> None:
+        if self._on_connected is None:
+            return
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                await self._on_connected()
+            except AmiError as error:
+                log.warning("ami.catch_up_failed", extra={"fields": {"cause": error.line}})
+            except Exception:
+                log.exception("ami.catch_up_fault")
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    # -- actions and their answers -----------------------------------------------------------------
+
+    async def _ask(self, name: str, fields: dict[str, Value], *, as_list: bool) -> list[Message]:
+        writer = self._writer
+        if writer is None or writer.transport.is_closing():
+            raise AmiError(f"{name}: not connected to Asterisk's manager interface")
+        self._number += 1
+        action_id = f"ariagent-{self._number}"
+        data = encode(name, action_id, fields)
+        pending = _Pending(asyncio.get_running_loop().create_future(), as_list)
+        self._pending[action_id] = pending
+        timeout_s = self.settings.request_timeout_s
+        try:
+            writer.write(data)
+            async with asyncio.timeout(timeout_s):
+                return await pending.answer
+        except TimeoutError:
+            raise AmiError(f"Asterisk did not answer {name} within {timeout_s:g} s") from None
+        except AmiRefusedError as error:
+            raise AmiRefusedError(f"{name}: {error}") from None
+        finally:
+            self._pending.pop(action_id, None)
+
+    def _dispatch(self, message: Message) -> None:
+        pending = self._pending.get(message.get("actionid", ""))
+        if "event" in message:
+            try:
+                event = parse(message)
+            except (KeyError, ValueError, OverflowError):
+                self._count_malformed(message["event"][:64])
+                event = None
+            if event is not None:
+                self._tell(event)
+        # Events that an action causes may carry its id too; they do not end what has no list.
+        if pending is not None and (pending.as_list or "response" in message) and pending.take(message):
+            self._pending.pop(message["actionid"], None)
+
+    def _tell(self, event: Event) -> None:
+        try:
+            self._on_event(event)
+        except Exception:
+            # The next event is somebody else's; the connection is everybody's.
+            log.exception("ami.event_fault", extra={"fields": {"event": type(event).__name__}})
+
+    def _count_malformed(self, what: str) -> None:
+        self.malformed += 1
+        log.warning("ami.malformed", extra={"fields": {"event": what}})
+
+    def _fail_all(self) -> None:
+        waiting, self._pending = self._pending, {}
+        for pending in waiting.values():
+            pending.fail(AmiError("the connection to Asterisk's manager interface was lost"))

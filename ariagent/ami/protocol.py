@@ -1,0 +1,133 @@
+"""CORE: the wire format of Asterisk's manager interface. Bytes in, messages out, and the other way round.
+
+A message is lines of ``Name: value`` ended by CR LF, and an empty line after the last (source: main/manager.c). The
+connection begins with one greeting line. Names are compared without case, so they are lower case here.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from ariagent.errors import AmiError
+
+Message = dict[str, str]
+"""One message: name in lower case -> value. Where a name comes again, its values are joined by line feeds."""
+Value = str | int | float | bool | Sequence[str]
+"""What a field of an action may be; a sequence becomes a field for each of its items (``Variable``)."""
+
+GREETING = b"Asterisk Call Manager/"
+MAX_GREETING_BYTES = 256
+MAX_LINE_BYTES = 64 * 1024
+"""A longer line takes its message with it. Asterisk's own are a few hundred bytes."""
+MAX_MESSAGE_BYTES = 1024 * 1024
+MAX_SENT_LINE_BYTES = 1000
+"""Asterisk throws a longer line away: it reads into 1025 bytes (source: main/manager.c, struct mansession_session)."""
+MAX_SENT_LINES = 120
+"""Asterisk takes 128 lines at most (source: include/asterisk/manager.h, AST_MAX_MANHEADERS)."""
+
+
+class Decoder:
+    """Turns what Asterisk sends into messages. ``feed`` raises AmiError when the peer is no manager interface."""
+
+    def __init__(self) -> None:
+        self.version = ""
+        """The interface's version, from the greeting; empty until that was read."""
+        self.dropped = 0
+        """Messages that were too large and are left out."""
+        self._line = bytearray()
+        self._message: Message = {}
+        self._size = 0
+        self._skipping_line = False
+        self._damaged = False
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages that ``data`` completes."""
+        messages: list[Message] = []
+        start = 0
+        while (end := data.find(b"\n", start)) >= 0:
+            self._add(data[start:end])
+            start = end + 1
+            if (message := self._end_line()) is not None:
+                messages.append(message)
+        self._add(data[start:])
+        return messages
+
+    def _add(self, part: bytes) -> None:
+        if self._skipping_line:
+            return
+        self._line += part
+        limit = MAX_LINE_BYTES if self.version else MAX_GREETING_BYTES
+        if len(self._line) > limit:
+            if not self.version:
+                raise _not_a_manager(bytes(self._line))
+            self._line.clear()
+            self._skipping_line = self._damaged = True
+
+    def _end_line(self) -> Message | None:
+        line = bytes(self._line).rstrip(b"\r")
+        self._line.clear()
+        if self._skipping_line:
+            self._skipping_line = False
+            return None
+        if not self.version:
+            if not line.startswith(GREETING):
+                raise _not_a_manager(line)
+            self.version = line[len(GREETING) :].decode(errors="replace").strip() or "?"
+            return None
+        if line:
+            self._keep(line)
+            return None
+        message, damaged = self._message, self._damaged
+        self._message, self._damaged, self._size = {}, False, 0
+        if damaged:
+            self.dropped += 1
+            return None
+        return message or None
+
+    def _keep(self, line: bytes) -> None:
+        self._size += len(line)
+        if self._size > MAX_MESSAGE_BYTES:
+            self._message.clear()
+            self._damaged = True
+        if self._damaged:
+            return
+        name, colon, value = line.decode(errors="replace").partition(":")
+        if not colon:
+            return  # no field: output of a console command, which nobody here asks for
+        name, value = name.strip().lower(), value.removeprefix(" ")
+        known = self._message.get(name)
+        self._message[name] = value if known is None else f"{known}\n{value}"
+
+
+def encode(action: str, action_id: str, fields: Mapping[str, Value]) -> bytes:
+    """An action as it is sent. Raises AmiError for what cannot be: a line break would begin another field or action."""
+    lines = [_line("Action", action), _line("ActionID", action_id)]
+    for name, value in fields.items():
+        if not (name.isascii() and name.replace("-", "").isalnum()):
+            raise AmiError(f"{name[:64]!r} cannot be the name of a field of {action}")
+        several = [value] if isinstance(value, str | int | float) else value
+        lines += [_line(name, each) for each in several]
+    if len(lines) > MAX_SENT_LINES:
+        raise AmiError(f"{action} with {len(lines)} lines is more than Asterisk takes")
+    return b"".join(lines) + b"\r\n"
+
+
+def _line(name: str, value: str | float) -> bytes:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    if any(forbidden in text for forbidden in "\r\n\0"):
+        raise AmiError(f"the field {name} holds a line break or a zero byte")
+    line = f"{name}: {text}\r\n".encode(errors="replace")
+    if len(line) > MAX_SENT_LINE_BYTES:
+        raise AmiError(f"the field {name} has {len(line)} bytes, more than the {MAX_SENT_LINE_BYTES} Asterisk takes")
+    return line
+
+
+def challenge_key(challenge: str, password: str) -> str:
+    """The answer to a login challenge (``AuthType: MD5``)."""
+    return hashlib.md5((challenge + password).encode(), usedforsecurity=False).hexdigest()
+
+
+def _not_a_manager(line: bytes) -> AmiError:
+    shown = line[:40].decode(errors="replace")
+    return AmiError(
+        f"no manager interface: it said {shown!r}", remedy="Does ami.port name Asterisk's manager.conf port?"
+    )
