@@ -530,7 +530,7 @@ class Guest:
     """The call's, in the log."""
     log: LogBook
 
-    async def wait(self, event: str, *, count: int = 1, **fields: object) -> Entry:
+    async def wait(self, event: str, *, count: int = 1, **fields: Any) -> Entry:
         """As ``LogBook.wait``, of this call."""
         return await self.log.wait(event, count=count, call=self.id, **fields)
 

@@ -17,8 +17,7 @@ LIMIT_S = 20.0
 MS_PER_LETTER = 65
 """Of the sandbox's voice ``tone``."""
 SCENARIO = Path(__file__).parent / "scenarios" / "features.yaml"
-SORRY = "Sorry, no."
-BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
+SORRY = "Sorry."
 
 
 def order(site: Any, **changes: Any) -> dict[str, Any]:
@@ -74,11 +73,10 @@ async def over(call: Any, log: Any) -> None:
     await log.wait("call.ended", result="done", reason="caller_hung_up")
 
 
-@BOTH_WAYS
-async def test_the_answer_of_an_http_tool_is_spoken_about(number: str, begin: Any, site: Any, log: Any) -> None:
+async def test_the_answer_of_an_http_tool_is_spoken_about(begin: Any, site: Any, log: Any) -> None:
     site.says("/orders/4711", {"order": {"items": [{"status": "on its way", "secret": "x"}]}})
     tool = order(site, answer={"status": "order.items.0.status"}, headers={"X-Key": "k"})
-    session, running, call, hearing = await begin(number, {"order": tool})
+    session, running, call, hearing = await begin("7000", {"order": tool})
     [declared] = [each for each in session.settings["tools"] if each["name"] == "order"]
     assert declared["description"] == tool["description"]
     assert declared["parameters"] == tool["parameters"]
@@ -195,26 +193,21 @@ async def test_several_calls_of_one_response_are_answered_once(begin: Any, site:
     assert len(said(log)) == 1
 
 
-@pytest.mark.parametrize(("number", "sign"), [("7000", "tone"), ("7001", "Wait."), ("7001", None)])
-async def test_a_slow_tool_is_bridged_by_a_sign(
-    number: str, sign: str | None, begin: Any, site: Any, log: Any, sound: Any
-) -> None:
+@pytest.mark.parametrize(("number", "sign"), [("7000", "tone"), ("7001", "Wait.")])
+async def test_a_slow_tool_is_bridged_by_a_sign(number: str, sign: str, begin: Any, site: Any, log: Any) -> None:
     site.says("/orders/4711", {"status": "ready"}, after_s=1.6)
     session, _, call, hearing = await begin(number, {"order": order(site, sign=sign)})
     await call.send_dtmf("1")
     pressed = (await log.wait("call.digits")).at
     await log.wait("turn.agent", count=2)
-    await hearing.utterance(hearing.loud[-1] + 0.02 if sign is None else pressed + 1.65)
+    await hearing.utterance(pressed + 1.65)
     answer = next(at for at in hearing.loud if at > pressed + 1.6)
     between = [at for at in hearing.loud if pressed < at < answer - 0.1]
     length_ms = 20 * len(between)
-    if sign is None:
-        assert between == []
-    else:
-        # A second after the tool was called, and over before the answer.
-        assert 1.0 <= between[0] - pressed < 1.4
-        wanted = 150 if sign == "tone" else MS_PER_LETTER * len(sign)
-        assert length_ms == pytest.approx(wanted, abs=80)
+    # A second after the tool was called, and over before the answer.
+    assert 1.0 <= between[0] - pressed < 1.4
+    wanted = 150 if sign == "tone" else MS_PER_LETTER * len(sign)
+    assert length_ms == pytest.approx(wanted, abs=80)
     assert said(log) == ["It is ready."]
     assert outputs(session) == {"order": {"status": "ready"}}
     await over(call, log)
