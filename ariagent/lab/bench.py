@@ -24,6 +24,7 @@ from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.benchcalls import (
     AGENT,
     BURST_GAP_S,
+    PATIENCE_S,
     barge_in,
     burst_round_trips,
     calls_up,
@@ -127,7 +128,9 @@ async def many_calls(bench: Bench, service: bed.Process, extension: str, base_ms
     rounds = max(ROUND_TRIPS_MANY, int(CPU_WINDOW_S / BURST_GAP_S) + 2)
     many = await burst_round_trips(bench.asterisk, extension, MANY, rounds, meanwhile=window)
     p95 = np.percentile(many, 95) - base_ms
-    bench.note(f"round trip added, {MANY} calls, p95 ({extension})", p95, 30, "ms", p50=np.median(many) - base_ms)
+    unanswered = sum(trip >= 1000 * PATIENCE_S for trip in many)
+    p50 = np.median(many) - base_ms
+    bench.note(f"round trip added, {MANY} calls, p95 ({extension})", p95, 30, "ms", p50=p50, unanswered=unanswered)
     share = 100 / CPU_WINDOW_S / MANY
     bench.note(
         f"CPU per call, service / Asterisk, {MANY} calls ({extension})",
