@@ -73,6 +73,7 @@ class Talk:
         self._unheard_since = 0.0
         self._draining = False
         self._ends_for_good = False
+        self._caller_speaks = False
         self._turn_start_ms = 0.0
         self.heard_at = time.monotonic()
         """When the caller's last frame came, in monotonic seconds; before the first one when we began."""
@@ -261,8 +262,12 @@ class Talk:
             if self._conduct is not None:
                 self._conduct.happened(what, time.monotonic())
             match what:
-                case convo.CallerBegan() if self._draining:
-                    self._keep_talking()
+                case convo.CallerBegan():
+                    self._caller_speaks = True
+                    if self._draining:
+                        self._keep_talking()
+                case convo.CallerEnded():
+                    self._caller_speaks = False
                 case convo.ToolsCalled(calls=calls):
                     self._run_tools(calls)
 
@@ -337,8 +342,8 @@ class Talk:
             self._model.session.request_response(time.monotonic())
 
     def _give_sign(self, sign: str) -> None:
-        """A tool takes its time: let the caller know, unless the agent is talking."""
-        if not self._conversation.quiet:
+        """A tool takes its time: let the caller know, unless somebody is talking."""
+        if self._caller_speaks or not self._conversation.quiet:
             return
         role = self._role
         said = None if sign == "tone" else self._context.prompts.find(role.agent, sign, role.language)
