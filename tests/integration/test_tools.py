@@ -241,7 +241,7 @@ async def test_a_turn_while_a_tool_runs_is_answered_and_the_result_is_told_after
     begin: Any, site: Any, log: Any, sound: Any
 ) -> None:
     """Nor does a sign talk into the caller's words."""
-    site.says("/orders/4711", {"status": "ready"}, after_s=1.8)
+    site.says("/orders/4711", {"status": "ready"}, after_s=3.0)  # after the answer was heard
     session, _, call, hearing = await begin("7001", {"order": order(site)})
     pressed = hearing.loud[-1] + 0.02
     await call.send_dtmf("1")
