@@ -43,6 +43,7 @@ CORE = (
     "ariagent.call.digits",
     "ariagent.call.events",
     "ariagent.call.holdon",
+    "ariagent.call.interruption",
     "ariagent.call.keypad",
     "ariagent.call.machine",
     "ariagent.call.promptfile",

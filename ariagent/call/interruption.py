@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ariagent.audio.uplink import LOUD_BLOCK_MS, Uplink
-from ariagent.config.agents import InterruptionSettings
+from ariagent.config import InterruptionSettings
 
 Levels = npt.NDArray[np.floating]
 
