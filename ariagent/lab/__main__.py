@@ -27,9 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("setup", help="fetch what the lab needs and the machine lacks")
     starting = commands.add_parser("up", help="start Asterisk, sandbox and service in the background")
-    starting.add_argument(
-        "--settings", type=Path, metavar="FILE", help="your settings, with the lab's addresses"
-    )
+    starting.add_argument("--settings", type=Path, metavar="FILE", help="your settings, with the lab's addresses")
     starting.add_argument("--scenario", type=Path, metavar="FILE", help="what the sandbox says to what")
     commands.add_parser("down", help="stop them")
     commands.add_parser("status", help="say what runs; exit code 0 when all of it does")
