@@ -9,7 +9,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from ariagent.call.commands import Termination
+from ariagent.call.commands import Result, Termination
 from ariagent.call.turns import TurnLatency
 from ariagent.realtime.events import Usage
 
@@ -59,8 +59,12 @@ class Metrics:
             buckets=(*OURS_BUCKETS, *RESPONSE_BUCKETS[2:]),
             registry=registry,
         )
+        # Looked up once: this is done at every turn of every call.
+        self._detection, self._model, self._ours = map(self.response_part.labels, ("detection", "model", "ours"))
         self.active = Gauge("ariagent_calls_active", "Calls being served now", registry=registry)
         self.tasks = Gauge("ariagent_asyncio_tasks", "Tasks of the event loop now", registry=registry)
+        self.without_model = 0
+        """Calls that ended because the model could not be reached; for the one who tries it then."""
         self.calls = Counter("ariagent_calls", "Calls that ended", ["result", "reason"], registry=registry)
         self.answer = Histogram(
             "ariagent_answer_seconds",
@@ -125,9 +129,9 @@ class Metrics:
 
     def turn(self, latency: TurnLatency) -> None:
         self.response.observe(latency.response_s)
-        self.response_part.labels("detection").observe(latency.detection_s)
-        self.response_part.labels("model").observe(latency.model_s)
-        self.response_part.labels("ours").observe(latency.ours_s)
+        self._detection.observe(latency.detection_s)
+        self._model.observe(latency.model_s)
+        self._ours.observe(latency.ours_s)
 
     def response_failed(self, reason: str) -> None:
         """Reasons come from the server: only known ones become label values."""
@@ -135,6 +139,7 @@ class Metrics:
 
     def ended(self, termination: Termination) -> None:
         self.calls.labels(termination.result.value, termination.reason).inc()
+        self.without_model += termination.result is Result.NO_MODEL
 
     def used(self, agent: str, model: str, usage: Usage, money: float | None) -> None:
         """Tokens of a response, and what they cost (None: the model has no price)."""

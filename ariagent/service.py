@@ -1,7 +1,8 @@
 """Composition root: builds the parts, runs them, and takes them down in order.
 
 SIGTERM drains: new calls are refused as busy, running ones go on for ``drain_timeout_s``, then go to people.
-SIGINT (Ctrl-C) stops at once: running calls go to people. A second signal of either kind does not wait.
+SIGINT (Ctrl-C) stops at once: running calls go to people. A second signal of either kind does not wait. SIGHUP changes
+nothing.
 """
 
 import asyncio
@@ -25,6 +26,9 @@ from ariagent.call.registry import Registry
 from ariagent.config import Settings
 from ariagent.errors import AriError, ConfigurationError, InternalError
 from ariagent.metrics import Metrics
+from ariagent.pool.availability import Availability
+from ariagent.pool.pool import Pool
+from ariagent.pool.seats import Reason
 from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.events import Event, Fault, SessionFailed, SessionReady, Usage
 from ariagent.realtime.profile import SessionProfile
@@ -34,6 +38,10 @@ from ariagent.records.store import spent_today
 from ariagent.tools.toolbox import Toolbox
 
 log = logging.getLogger(__name__)
+
+MODEL_LOOK_S = 1.0
+FIRST_TRIAL_S, LONGEST_TRIAL_S = 5.0, 60.0
+"""Pauses between trials of a model that could not be used."""
 
 
 class Service:
@@ -54,12 +62,14 @@ class Service:
         self.toolbox = Toolbox(settings, on_call=self.metrics.tool_called)
         self.calls = Registry(self._calls_context)
         self.router = Router(self.calls.channel_entered)
+        self.pool = Pool(settings.ami) if settings.ami is not None else None
         self.started = asyncio.Event()
         self.http_port = 0
         self.journal: Journal | None = None
         self.prompts: Prompts | None = None
         self._context: Context | None = None
         self._model_fault = "not tried yet"
+        self._model_tried = asyncio.Event()
         self._drain = asyncio.Event()
         self._stop = asyncio.Event()
 
@@ -75,6 +85,8 @@ class Service:
                     tasks.create_task(listen(self.ari, self.router, self._stream_opened), name="ari"),
                     tasks.create_task(self._prepare_speech(), name="prompts"),
                     tasks.create_task(self._watch_replacement(), name="replacement"),
+                    tasks.create_task(self._watch_model(), name="model"),
+                    tasks.create_task(self._keep_pool(), name="pool"),
                 ]
                 await self._until_told()
                 await self._end_calls()
@@ -130,6 +142,7 @@ class Service:
             journal=journal,
             spending=spending,
             memories=Memories(),
+            ami=self.pool.client if self.pool is not None else None,
         )
         fields = {
             "version": __version__,
@@ -166,7 +179,7 @@ class Service:
 
     async def _until_told(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             with suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(number, self._signalled, number)
         waits = [asyncio.ensure_future(event.wait()) for event in (self._drain, self._stop)]
@@ -178,6 +191,10 @@ class Service:
 
     def _signalled(self, number: signal.Signals) -> None:
         log.info("service.signalled", extra={"fields": {"signal": number.name, "calls": len(self.calls)}})
+        if number is signal.SIGHUP:
+            # A terminal that is closed, or a wish for new settings, which are read at the start only: no reason to
+            # leave callers in silence.
+            return
         if self._drain.is_set() or number is signal.SIGINT:
             self.stop()
         else:
@@ -185,6 +202,10 @@ class Service:
 
     async def _end_calls(self) -> None:
         self.calls.refuse_new()
+        # What took our application over serves our seats now.
+        pool = None if self.router.replaced.is_set() else self.pool
+        if pool is not None:
+            pool.set_reason(Reason.DOWN if self._stop.is_set() else Reason.DRAINING, True)
         if not self._stop.is_set():
             log.info("service.draining", extra={"fields": {"calls": len(self.calls)}})
             waits = [asyncio.ensure_future(self.calls.drained()), asyncio.ensure_future(self._stop.wait())]
@@ -192,6 +213,24 @@ class Service:
             for wait in waits:
                 wait.cancel()
         await self.calls.stop()
+        if pool is not None:
+            await pool.leave()
+
+    async def _keep_pool(self) -> None:
+        """Seats and queues, from the moment that calls can come in."""
+        if self.pool is None:
+            return
+        await self.started.wait()
+        settings = self.settings
+        availability = Availability(
+            self.pool,
+            listening=lambda: self.ari.listening,
+            calls=lambda: len(self.calls),
+            over_cap=lambda: self._calls_context().spending.over_cap,
+            most=settings.max_calls,
+        )
+        availability.look()
+        await asyncio.gather(self.pool.run(), availability.run())
 
     async def _watch_replacement(self) -> None:
         """Another program with our application's name has our calls now; two would fight for them."""
@@ -232,6 +271,25 @@ class Service:
             case _:
                 self._model_fault = ""
                 log.info("model.usable", extra={"fields": {"model": client.session.profile.model}})
+        self._model_tried.set()
+        if self.pool is not None:
+            self.pool.set_reason(Reason.MODEL, bool(self._model_fault))
+
+    async def _watch_model(self) -> None:
+        """Try a model that could not be used again and again, and one that a call could not reach at once."""
+        await self._model_tried.wait()
+        pause, failed = FIRST_TRIAL_S, self.metrics.without_model
+        while True:
+            if self._model_fault:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_TRIAL_S)
+            else:
+                pause = FIRST_TRIAL_S
+                await asyncio.sleep(MODEL_LOOK_S)
+                if self.metrics.without_model == failed:
+                    continue
+            failed = self.metrics.without_model
+            await self._try_model()
 
     # -- /metrics and /healthz ---------------------------------------------------------------------
 
@@ -264,6 +322,7 @@ class Service:
         health = {
             "status": "ok" if takes_calls else "draining" if draining else "unavailable",
             "asterisk": "connected" if listening else "not connected",
+            "manager": "not configured" if self.pool is None else self.pool.state,
             "model": self._model_fault or "ok",
             "calls": len(self.calls),
             "draining": draining,

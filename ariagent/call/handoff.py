@@ -118,8 +118,8 @@ def returned_note(destination: str, status: str) -> str:
     why = WHY_BACK.get(status, "they could not be put through")
     return (
         f"[system] You had put the caller through ({destination}), but {why}; the caller has come back to you and "
-        f"hears you again now. Do not greet again. {_LANGUAGE[0].upper()}{_LANGUAGE[1:]}, say in one or two sentences that "
-        "you are sorry, and why, and ask how they want to go on."
+        f"hears you again now. Do not greet again. {_LANGUAGE[0].upper()}{_LANGUAGE[1:]}, say in one or two sentences "
+        "that you are sorry, and why, and ask how they want to go on."
     )
 
 

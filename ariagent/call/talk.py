@@ -38,6 +38,7 @@ LISTEN_FRAMES = 50
 """A second of the caller's frames is collected, then looked at."""
 NOTED_GAP_MS = 200
 KEPT_LINES = 200
+USE_TOLD_EVERY_S = 15.0
 _DONE = json.dumps({"ok": True})
 
 
@@ -77,7 +78,10 @@ class Talk:
         self._draining = False
         self._lines: list[tuple[Who, str]] = []
         self._ends_for_good = False
+        self._caller_speaks = False
         self._turn_start_ms = 0.0
+        self._used, self._transcribed_s = rt.Usage(), 0.0
+        self._use_due = time.monotonic() + USE_TOLD_EVERY_S
         self.heard_at = time.monotonic()
         """When the caller's last frame came, in monotonic seconds; before the first one when we began."""
 
@@ -152,6 +156,7 @@ class Talk:
             self._waves.caller_sent(b"".join(self._unheard), self._unheard_since)
             self._unheard.clear()
         self._waves.close()
+        self._tell_use()
         self._metrics.uplink_dropped.inc(self._model.dropped_s)
         self._metrics.uplink_silence.inc(self._uplink.silence_ms / 1000)
         self._metrics.underruns.inc(self._playout.underruns)
@@ -257,10 +262,21 @@ class Talk:
             self._check_drained()
 
     def _use(self, usage: rt.Usage, transcribed_s: float = 0.0) -> None:
-        model = self._model.session.profile.model
-        money = self._context.spending.used(self._role.name, model, usage, transcribed_s)
+        """Count what a turn used; it is told now and then, not at every turn."""
+        self._used += usage
+        self._transcribed_s += transcribed_s
+        if time.monotonic() >= self._use_due:
+            self._tell_use()
+
+    def _tell_use(self) -> None:
+        usage, transcribed_s = self._used, self._transcribed_s
+        self._used, self._transcribed_s = rt.Usage(), 0.0
+        self._use_due = time.monotonic() + USE_TOLD_EVERY_S
         tokens = {kind: count for kind in usage.__slots__ if (count := getattr(usage, kind))}
-        self._log.note("usage", model=model, cost=money, transcribed_s=transcribed_s, **tokens)
+        if tokens or transcribed_s:
+            model = self._model.session.profile.model
+            money = self._context.spending.used(self._role.name, model, usage, transcribed_s)
+            self._log.note("usage", model=model, cost=money, transcribed_s=transcribed_s, **tokens)
 
     def _check_drained(self) -> None:
         if self._conversation.quiet and not self._pending:
@@ -283,8 +299,12 @@ class Talk:
             if self._conduct is not None:
                 self._conduct.happened(what, time.monotonic())
             match what:
-                case convo.CallerBegan() if self._draining:
-                    self._keep_talking()
+                case convo.CallerBegan():
+                    self._caller_speaks = True
+                    if self._draining:
+                        self._keep_talking()
+                case convo.CallerEnded():
+                    self._caller_speaks = False
                 case convo.ToolsCalled(calls=calls):
                     self._run_tools(calls)
 
@@ -374,8 +394,8 @@ class Talk:
             self._model.session.request_response(time.monotonic())
 
     def _give_sign(self, sign: str) -> None:
-        """A tool takes its time: let the caller know, unless the agent is talking."""
-        if not self._conversation.quiet:
+        """A tool takes its time: let the caller know, unless somebody is talking."""
+        if self._caller_speaks or not self._conversation.quiet:
             return
         role = self._role
         said = None if sign == "tone" else self._context.prompts.find(role.agent, sign, role.language)

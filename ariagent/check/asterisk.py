@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from ariagent.ari.client import AriClient
 from ariagent.audio.rates import choose_format
-from ariagent.check import versions
+from ariagent.check import reach, versions
 from ariagent.check.ari import Answer, Probe
 from ariagent.check.report import Result, Say, failed, ok, skipped, warning
 from ariagent.config import Settings
@@ -218,9 +218,38 @@ async def _application(probe: Probe, settings: Settings, say: Say) -> None:
     elif answer.status != 200 or not isinstance(answer.body, dict):
         say(failed("application", f"Asterisk does not tell (HTTP {answer.status} {answer.message})"))
     else:
-        channels = answer.body.get("channel_ids")
-        count = len(channels) if isinstance(channels, list) else 0
-        say(ok("application", f"the service is running as {app}; {count} channels in it"))
+        channels, bridges = (_length(answer.body.get(key)) for key in ("channel_ids", "bridge_ids"))
+        say(judge_application(settings, await reach.answers(service_ports(settings)), channels, bridges))
+
+
+def service_ports(settings: Settings) -> tuple[tuple[str, int], ...]:
+    """Where a running service answers on this machine, as (host, port); none where it takes any free port. No I/O."""
+    # /metrics first: a connection to the audio port that says nothing is logged by the service.
+    listeners = ((settings.http.host, settings.http.port), (settings.audiosocket.host, settings.audiosocket.port))
+    everywhere = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}
+    return tuple((everywhere.get(host, host), port) for host, port in listeners if port)
+
+
+def judge_application(settings: Settings, answered: bool | None, channels: int, bridges: int) -> Result:
+    """The application that Asterisk has; ``answered``: whether a service does, None where it cannot be asked. No I/O.
+
+    Asterisk keeps the application of a process that is gone for as long as a channel or bridge is left in it.
+    """
+    app = settings.asterisk.app
+    if answered is not False:
+        return ok("application", f"the service is running as {app}; {_count(channels, 'channel')} in it")
+    nobody = " nor ".join(f"{host}:{port}" for host, port in service_ports(settings))
+    left = f"{_count(bridges, 'bridge')} and {_count(channels, 'channel')} are left of a dead process"
+    found = f"Asterisk knows {app}, but nobody answers at {nobody}: {left}"
+    return warning("application", found, "Start it: `ariagent run -c FILE`")
+
+
+def _length(listed: object) -> int:
+    return len(listed) if isinstance(listed, list) else 0
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 async def _dialplan(probe: Probe, settings: Settings, say: Say) -> None:

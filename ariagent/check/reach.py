@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -86,3 +87,12 @@ async def connect_any(addresses: list[IpAddress], port: int, tls_name: str | Non
         with suppress(UnreachableError):
             return await connect(str(address), port, tls_name, limit_s)
     return await connect(str(addresses[-1]), port, tls_name, limit_s)
+
+
+async def answers(places: Sequence[tuple[str, int]], limit_s: float = 2.0) -> bool | None:
+    """Whether anybody takes a connection at one of the (host, port); None where there are none to ask."""
+    for host, port in places:
+        with suppress(UnreachableError):
+            await connect(host, port, None, limit_s)
+            return True
+    return False if places else None

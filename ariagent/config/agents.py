@@ -78,14 +78,15 @@ class TranscriptionSettings(Section):
 
 
 class InterruptionSettings(Section):
-    """What counts as an interruption. At every sound the agent falls silent; it goes on where it stopped when the sound
-    was a cough, a hum of agreement, noise or echo."""
+    """What counts as an interruption. At every sound that is loud enough the agent falls silent; it goes on where it
+    stopped when the sound was a cough, a hum of agreement, noise or echo. `docs/turn-taking.md` has the details."""
 
     confirm: bool = True
     """False: every sound that the model's server takes for speech ends the reply."""
     speech_ms: Annotated[int, Field(ge=100, le=5000)] = 600
-    """Speech of this length is an interruption without looking at its words."""
-    level_db: Annotated[float, Field(ge=0, le=60)] = 12.0
+    """Speech of this length within 1.5 s is an interruption without looking at its words; a shorter one is when its
+    words say more than that the caller listens, which needs `transcription`."""
+    level_db: Annotated[float, Field(ge=0, le=60)] = 10.0
     """Sounds this much below the caller's usual level are not theirs."""
     agreement: tuple[str, ...] | None = None
     """Words that only say that the caller listens; null: those of the agent's language ("uh-huh", "okay")."""

@@ -101,7 +101,7 @@ class HttpRequestSettings(Section):
 class LookupSettings(HttpRequestSettings):
     """What to ask about a caller before answering; ``{lookup.NAME}`` in the instructions is filled in with it."""
 
-    timeout_s: Timeout = 1.0
+    timeout_s: Annotated[float, Field(gt=0, le=8)] = 1.0
     """The phone rings meanwhile. Without an answer the call goes on without it."""
     retries: Annotated[int, Field(ge=0, le=5)] = 0
     """As of an HTTP tool."""

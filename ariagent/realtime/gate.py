@@ -98,6 +98,16 @@ class ResponseGate:
         self._in_flight = False
         self._closed_until = 0.0
 
+    def fulfilled(self) -> dict[str, Any] | None:
+        """A response has begun that sees all that the wanted one would have seen: no further one is needed.
+
+        Returns what was wanted, for the case that the response is discarded. One with instructions stays wanted.
+        """
+        if self._wanted:
+            return None
+        wanted, self._wanted = self._wanted, None
+        return wanted
+
     def withdraw(self) -> bool:
         """Want nothing any more (the caller speaks: what they say comes first).
 

@@ -25,6 +25,8 @@ from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.truncation import Truncations
 
 MUTED_KEPT = 32
+LONGEST_TURN_S = 30.0
+"""A server that does not say that the caller fell silent is not waited for any longer."""
 FAILURES_BORNE = 1
 """Responses that may fail one after another before the model is given up."""
 
@@ -67,6 +69,8 @@ class RealtimeSession:
         self._failures = 0  # responses that failed one after another
         self._unwanted = False  # the response that we asked for and that has not begun
         self._raced = False  # the server could not answer the caller's turn by itself
+        self._caller_until = 0.0  # a turn of the caller's goes on, until then at most
+        self._fulfilled: dict[str, None] = {}  # responses that made one of ours unnecessary
         self._handlers: dict[str, Callable[[dict[str, Any], float], Iterable[ev.Event]]] = {
             "session.created": self._on_created,
             "session.updated": self._on_updated,
@@ -128,6 +132,7 @@ class RealtimeSession:
 
         The model forgets it, and what it answers to it, or will.
         """
+        self._caller_until = 0.0
         awaited = self._answers.awaits(item_id)
         committed, response_id = self._answers.dismiss(item_id)
         if committed:
@@ -146,6 +151,8 @@ class RealtimeSession:
             self.gate.withdraw()
 
     def _discard(self, response_id: str) -> None:
+        if self._fulfilled.pop(response_id, "") is None:
+            self.gate.request({})
         self._mute(response_id)
         if self.gate.active == response_id:
             self._send({"type": "response.cancel", "response_id": response_id})
@@ -209,7 +216,10 @@ class RealtimeSession:
         return event_id
 
     def _pump(self, now: float) -> None:
-        if self.state is State.READY and (response := self.gate.take(now)) is not None:
+        # What is asked for while the caller speaks waits for their turn; its answer may make it unnecessary.
+        if self.state is not State.READY or now < self._caller_until:
+            return
+        if (response := self.gate.take(now)) is not None:
             self.gate.asked(self._send({"type": "response.create", "response": response}))
             self._unwanted = False
             self._patience.response_owed(now)
@@ -220,7 +230,9 @@ class RealtimeSession:
         """When ``tick`` has something to do although no text arrives."""
         if self.state is not State.READY:
             return None
-        times = (self.gate.next_deadline(), self._patience.next_deadline(), self._truncations.next_deadline())
+        wanted = self.gate.next_deadline()
+        wanted = None if wanted is None else max(wanted, self._caller_until)
+        times = (wanted, self._patience.next_deadline(), self._truncations.next_deadline())
         return min((time for time in times if time is not None), default=None)
 
     def tick(self, now: float) -> list[ev.Event]:
@@ -338,9 +350,11 @@ class RealtimeSession:
 
     def _on_speech_started(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         self._patience.answer_waived()
+        self._caller_until = now + LONGEST_TURN_S
         return (ev.SpeechStarted(text(message, "item_id"), number(message, "audio_start_ms")),)
 
     def _on_speech_stopped(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
+        self._caller_until = 0.0
         return (ev.SpeechStopped(text(message, "item_id"), number(message, "audio_end_ms")),)
 
     def _on_committed(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
@@ -384,6 +398,8 @@ class RealtimeSession:
         self._patience.response_owed(now)
         if self._answers.discarded(response_id):
             self._discard(response_id)
+        elif answers is not None and self.gate.fulfilled() is not None:
+            self._fulfilled[response_id] = None
         elif self._unwanted:
             self._unwanted = False
             self._mute(response_id)
@@ -450,6 +466,7 @@ class RealtimeSession:
             self._failures = 0
         elif not muted:  # the caller is speaking: what they say is answered, not what they interrupted
             failed = self._response_failed(ended)
+        self._fulfilled.pop(response_id, None)
         self.gate.ended(response_id)
         if self.gate.active is None:
             self._patience.settled()

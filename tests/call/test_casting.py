@@ -207,7 +207,7 @@ class TestLookup:
             "lookup": {
                 "url": crm.url + "/who?n={caller.number}",
                 "answer": {"name": "person.name"},
-                "timeout_s": 20,
+                "timeout_s": 8,
             },
         }
         outbound = {"allowed_hosts": ["127.0.0.1"], "private": ["127.0.0.0/8"]}

@@ -10,10 +10,12 @@ from ariagent.check.asterisk import (
     NEEDED,
     USEFUL,
     check_asterisk,
+    judge_application,
     judge_clock,
     judge_dialplan,
     judge_modules,
     judge_version,
+    service_ports,
 )
 from ariagent.check.queues import judge_queue
 from ariagent.check.report import Result, Status
@@ -22,6 +24,31 @@ from ariagent.config import Settings
 
 def version_of(version: str, **sections: Any) -> Result:
     return judge_version(version, Settings.model_validate(sections))
+
+
+class TestApplication:
+    def test_a_running_service(self) -> None:
+        result = judge_application(Settings(), True, channels=1, bridges=1)
+        assert (result.status, result.found) == (Status.OK, "the service is running as ariagent; 1 channel in it")
+
+    def test_one_whose_ports_are_not_known_is_believed(self) -> None:
+        settings = Settings.model_validate({"http": {"port": 0}, "audiosocket": {"port": 0}})
+        assert service_ports(settings) == ()
+        assert judge_application(settings, None, 0, 0).found.endswith("; 0 channels in it")
+
+    def test_what_a_dead_process_left(self) -> None:
+        result = judge_application(Settings(), False, channels=0, bridges=1)
+        assert result.status is Status.WARNING
+        assert result.found == (
+            "Asterisk knows ariagent, but nobody answers at 127.0.0.1:9093 nor 127.0.0.1:9092: "
+            "1 bridge and 0 channels are left of a dead process"
+        )
+        assert result.remedy == "Start it: `ariagent run -c FILE`"
+
+    def test_a_service_that_listens_everywhere_is_asked_on_loopback(self) -> None:
+        audio = {"host": "0.0.0.0", "port": 7, "advertise": "192.0.2.1:7"}
+        settings = Settings.model_validate({"http": {"host": "::", "port": 8}, "audiosocket": audio})
+        assert service_ports(settings) == (("::1", 8), ("127.0.0.1", 7))
 
 
 class TestVersion:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ariagent.check.reach import UnreachableError, connect, connect_any, resolve
+from ariagent.check.reach import UnreachableError, answers, connect, connect_any, resolve
 
 LIMIT_S = 20.0
 
@@ -44,3 +44,10 @@ async def test_tls_that_never_answers(silent_port: int) -> None:
 async def test_the_first_address_that_answers_is_taken(silent_port: int) -> None:
     addresses = [*await resolve("127.0.0.2", LIMIT_S), *await resolve("127.0.0.1", LIMIT_S)]
     assert (await connect_any(addresses, silent_port, None, LIMIT_S)).address == f"127.0.0.1:{silent_port}"
+
+
+async def test_who_answers(closed_port: int, silent_port: int) -> None:
+    closed, open_ = ("127.0.0.1", closed_port), ("127.0.0.1", silent_port)
+    assert await answers([closed, open_], LIMIT_S) is True
+    assert await answers([closed], LIMIT_S) is False
+    assert await answers([]) is None

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import yaml
 
+from ariagent.check.ari import probe
+from ariagent.config import load
 from ariagent.lab.asterisk import AsteriskInstance
 
 pytestmark = pytest.mark.asterisk
@@ -170,6 +173,33 @@ async def test_beside_a_running_service(check: Check, sandbox: Any, service: Any
     assert outcome.one("audio connection")[0] == "ok"
     assert log.named("call.started") == []
     assert len(running.calls) == 0
+
+
+async def test_an_application_that_a_dead_process_left(
+    sandbox: Any, write: Callable[..., Path], asterisk: AsteriskInstance
+) -> None:
+    app, bridge = "ariagent-left", "ariagent-left-bridge"
+    sections = {"asterisk": {"app": app}, "http": {"port": free_port()}, "audiosocket": {"port": free_port()}}
+    path = write(await sandbox(), **sections)
+    login = {"app": app, "api_key": f"{asterisk.ari_user}:{asterisk.ari_password}"}
+    async with aiohttp.ClientSession() as session, probe(load(path).asterisk) as ari:
+        stream = await session.ws_connect(f"{asterisk.ari_url}/ari/events", params=login)
+        assert (await ari.ask("POST", "bridges", bridgeId=bridge)).status == 200
+        subscribed = await ari.ask("POST", f"applications/{app}/subscription", eventSource=f"bridge:{bridge}")
+        assert subscribed.status == 200
+        # As when its process dies: the connection is gone, the bridge is not.
+        await stream.close()
+        process = await start(path)
+        out, err = await asyncio.wait_for(process.communicate(), LIMIT_S)
+        assert (await ari.ask("DELETE", f"bridges/{bridge}")).status == 204
+        async with ari.application(app):
+            pass
+    await nothing_left(asterisk)
+    outcome = Outcome(process.returncode or 0, out.decode(), err.decode())
+    status, found = outcome.one("application")
+    assert status == "warning"
+    assert f"Asterisk knows {app}, but nobody answers" in found
+    assert "1 bridge and 0 channels are left of a dead process" in found
 
 
 async def test_a_spoken_turn(check: Check, sandbox: Any) -> None:

@@ -240,12 +240,16 @@ async def test_the_tools_of_a_response_that_was_interrupted_are_never_run(
 async def test_a_turn_while_a_tool_runs_is_answered_and_the_result_is_told_after(
     begin: Any, site: Any, log: Any, sound: Any
 ) -> None:
-    site.says("/orders/4711", {"status": "ready"}, after_s=1.3)
-    session, _, call, hearing = await begin("7001", {"order": order(site, sign=None)})
+    """Nor does a sign talk into the caller's words."""
+    site.says("/orders/4711", {"status": "ready"}, after_s=3.0)  # after the answer was heard
+    session, _, call, hearing = await begin("7001", {"order": order(site)})
+    pressed = hearing.loud[-1] + 0.02
     await call.send_dtmf("1")
-    await call.play(sound.tone(0.4))
+    await call.play(sound.tone(1.4))
+    spoke_until = hearing.spoke_until()
     await log.wait("turn.agent", count=3)
     await hearing.wait_quiet()
+    assert hearing.loud_ms(pressed, spoke_until) == 0
     assert said(log) == ["The answer.", "It is ready."]
     assert len(session.received_events("response.create")) == 2
     assert session.sent_events("error") == []

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ariagent.config import AgentSettings, RealtimeSettings, ServerVad
 from ariagent.realtime import events as ev
 from ariagent.realtime.profile import SessionProfile
-from ariagent.realtime.session import Heard, RealtimeSession, State
+from ariagent.realtime.session import LONGEST_TURN_S, Heard, RealtimeSession, State
 from ariagent.realtime.truncation import ACKNOWLEDGED_WAIT_S as TRUNCATED_WAIT_S
 from ariagent.realtime.truncation import TRIES as TRUNCATE_TRIES
 
@@ -207,10 +207,36 @@ class TestResponses:
 
     def test_the_servers_own_answer_to_a_turn_comes_first(self, peer: Any) -> None:
         peer.says("input_audio_buffer.committed", previous_item_id=None, item_id="u")
-        peer.session.request_response(0.0)
+        peer.session.request_response(0.0, "Say goodbye")
         peer.starts_response()
         assert peer.hears() == []
         peer.ends_response()
+        assert peer.hears_types() == ["response.create"]
+
+    def test_the_servers_own_answer_is_also_that_to_what_came_before_it(self, peer: Any) -> None:
+        """The result of a function, say: the answer to the caller's turn sees it too."""
+        peer.says("input_audio_buffer.committed", previous_item_id=None, item_id="u")
+        peer.session.request_response(0.0)
+        peer.starts_response()
+        peer.ends_response()
+        assert peer.hears() == []
+
+    def test_what_a_discarded_answer_was_to_bring_is_asked_for_again(self, peer: Any) -> None:
+        peer.says("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u")
+        peer.says("input_audio_buffer.speech_stopped", audio_end_ms=500, item_id="u")
+        peer.says("input_audio_buffer.committed", previous_item_id=None, item_id="u")
+        peer.session.request_response(0.0)
+        peer.starts_response()
+        peer.session.dismiss("u", 0.0)
+        peer.ends_response(status="cancelled")
+        assert peer.hears_types()[-1] == "response.create"
+
+    def test_nothing_is_asked_for_while_the_caller_speaks(self, peer: Any) -> None:
+        peer.says("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u")
+        peer.session.request_response(0.0)
+        assert peer.hears() == []
+        assert peer.session.next_deadline() == LONGEST_TURN_S
+        peer.session.tick(LONGEST_TURN_S)
         assert peer.hears_types() == ["response.create"]
 
     def test_a_server_that_does_not_answer_turns_is_not_waited_for(self, make_peer: MakePeer) -> None:

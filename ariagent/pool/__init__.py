@@ -1,0 +1,1 @@
+"""The AI as agents in the pool: its seats, and what the queues of people look like now."""

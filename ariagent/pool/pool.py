@@ -1,0 +1,164 @@
+"""The AI's place in the contact center: one manager connection, the queues it shows, and the seats it keeps honest."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from ariagent.ami.client import AmiClient
+from ariagent.ami.events import Event
+from ariagent.ami.protocol import Value
+from ariagent.config import AmiSettings
+from ariagent.errors import AmiError, AmiRefusedError
+from ariagent.pool.queues import QueueBoard, QueueView
+from ariagent.pool.seats import Reason, Seats, SetPause
+
+log = logging.getLogger(__name__)
+
+RESYNC_S = 60.0
+"""How often everything is read anew: averages and reloads of queues come without an event."""
+FAULT_PAUSE_S = 5.0
+LEAVE_LIMIT_S = 3.0
+"""How long the end may wait for the seats to be paused."""
+
+
+class Pool:
+    """Owns the connection, the board and the seats. ``run`` goes on until cancelled."""
+
+    def __init__(self, settings: AmiSettings) -> None:
+        self.client = AmiClient(settings, self._hear, on_connected=self._connected, on_lost=self._lost)
+        self.queues = QueueBoard()
+        self.seats = Seats()
+        self.listeners: list[Callable[[Event], None]] = []
+        """Told of every event, after the board and the seats. They must not block."""
+        self.settled = asyncio.Event()
+        """Set while the seats are as they should be."""
+        self._wake = asyncio.Event()
+        self._working = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Be connected, and tell Asterisk what changes about the seats."""
+        while True:
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self.client.run(), name="ami")
+                    tasks.create_task(self._keep_seats(), name="seats")
+            except* Exception:
+                # The calls go on without us.
+                log.exception("pool.fault")
+            await asyncio.sleep(FAULT_PAUSE_S)
+
+    async def leave(self) -> None:
+        """Pause the seats before the process ends, so that no caller rings one in vain. Waits 3 s at most."""
+        self.set_reason(Reason.DOWN, True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_LIMIT_S):
+                await self._tell_asterisk()
+
+    def set_reason(self, reason: Reason, on: bool) -> None:
+        """A reason to take no calls holds, or does not any more."""
+        if on == (reason in self.seats.reasons) and reason is not Reason.MANUAL:
+            return
+        log.info("seats.reason", extra={"fields": {"reason": reason.value, "holds": on}})
+        self.seats.set_reason(reason, on)
+        self._changed()
+
+    def pause(self, number: str | None = None) -> list[str]:
+        """Pause a seat, or all, by hand; returns the numbers of those that there are."""
+        numbers = self.seats.pause(number)
+        self._changed()
+        return numbers
+
+    def resume(self, number: str | None = None) -> list[str]:
+        """End the pause of a seat, or of all, whoever made it; the service's own reasons go on to hold."""
+        numbers = self.seats.resume(number)
+        self._changed()
+        return numbers
+
+    def view(self, queue: str) -> QueueView | None:
+        """How a queue looks now; None when that is not known, or there is none."""
+        return self.queues.view(queue, time.monotonic())
+
+    # -- the connection's side ---------------------------------------------------------------------
+
+    def _hear(self, event: Event) -> None:
+        now = time.monotonic()
+        self.queues.handle(event, now)
+        self.seats.handle(event, now)
+        if self.seats.due(now):
+            self._changed()
+        for listener in self.listeners:
+            listener(event)
+
+    async def _connected(self) -> None:
+        self.seats.begin()
+        await self.client.action_list("QueueStatus")
+        fields = {"queues": len(self.queues.names), "seats": len(self.seats.view())}
+        log.info("pool.known", extra={"fields": fields})
+        self._changed()
+
+    def _lost(self) -> None:
+        self.queues.lost()
+        self.seats.lost()
+        self.settled.clear()
+
+    # -- the seats' side ---------------------------------------------------------------------------
+
+    def _changed(self) -> None:
+        self.settled.clear()
+        self._wake.set()
+
+    async def _keep_seats(self) -> None:
+        read_at = time.monotonic()
+        while True:
+            self._wake.clear()
+            now = time.monotonic()
+            if self.seats.known and now - read_at >= RESYNC_S:
+                read_at = now
+                await self._read_anew()
+            await self._tell_asterisk()
+            deadline = min(self.seats.next_deadline() or now + RESYNC_S, read_at + RESYNC_S)
+            # One that is due already was refused just now, or the connection is gone.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), max(deadline - time.monotonic(), 1.0))
+
+    async def _read_anew(self) -> None:
+        try:
+            await self.client.action_list("QueueStatus")
+        except AmiError as error:
+            log.warning("pool.not_read", extra={"fields": {"cause": error.line}})
+
+    async def _tell_asterisk(self) -> None:
+        """Every pause that is due, one after another. Returns early when the connection is lost."""
+        async with self._working:
+            while commands := self.seats.commands(time.monotonic()):
+                for command in commands:
+                    if not await self._set_pause(command):
+                        return
+                self._log_done(commands)
+            if self.seats.known:
+                self.settled.set()
+
+    async def _set_pause(self, command: SetPause) -> bool:
+        fields: dict[str, Value] = {"Interface": command.interface, "Paused": command.paused, "Reason": command.reason}
+        if command.queue:
+            fields["Queue"] = command.queue
+        try:
+            await self.client.action("QueuePause", **fields)
+        except AmiRefusedError as error:
+            log.warning("seat.refused", extra={"fields": {"seat": command.interface, "cause": error.line}})
+            self.seats.refused(command, time.monotonic())
+        except AmiError as error:
+            log.warning("seats.not_told", extra={"fields": {"cause": error.line}})
+            return False
+        else:
+            self.seats.applied(command)
+        return True
+
+    @staticmethod
+    def _log_done(commands: list[SetPause]) -> None:
+        for paused, reason in dict.fromkeys((command.paused, command.reason) for command in commands):
+            count = sum((command.paused, command.reason) == (paused, reason) for command in commands)
+            event = "seats.paused" if paused else "seats.resumed"
+            log.info(event, extra={"fields": {"seats": count, "reason": reason}})

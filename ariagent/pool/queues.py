@@ -1,0 +1,252 @@
+"""CORE: what the queues look like now, from the manager interface's events, and how long a caller would wait.
+
+The board is fed in the order of the wire: the items of QueueStatus (a queue's own line, then its members and callers)
+and between them whatever happens. A queue's own line begins it anew, so a full list may come at any time. ``now``:
+seconds of a monotonic clock.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from ariagent.ami.events import (
+    AgentCompleted,
+    CallerAbandoned,
+    CallerJoined,
+    CallerLeft,
+    CallerWaits,
+    Event,
+    MemberChanged,
+    MemberPaused,
+    MemberRemoved,
+    MemberState,
+    MemberStatus,
+    QueuesListed,
+    QueueState,
+)
+
+RECENT_CALLS = 20
+"""So many conversations make the average that estimates are made from."""
+ENOUGH_CALLS = 3
+"""With fewer of our own, Asterisk's average is the better one, where it has any."""
+
+_AWAY = (MemberStatus.INVALID, MemberStatus.UNAVAILABLE)
+_IDLE = (MemberStatus.UNKNOWN, MemberStatus.NOT_IN_USE)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """One queue at one moment. ``logged_in = free + ringing + busy + paused``."""
+
+    name: str
+    logged_in: int
+    """Members whose phone can be reached, those on a break too (as QueueSummary counts)."""
+    free: int
+    ringing: int
+    """Their phone rings: they are about to take somebody."""
+    busy: int
+    """In a conversation, or in the time after one."""
+    paused: int
+    waiting: int
+    longest_wait_s: float
+    """Of those who wait now; 0 when nobody does."""
+    handling_s: float | None
+    """How long a conversation takes here, with the time after it; None: not known yet."""
+    next_wait_s: float | None
+    """How long one more caller would wait; 0: somebody is free; None: cannot be known."""
+
+    @property
+    def working(self) -> int:
+        """Members who take calls: logged in and not on a break."""
+        return self.logged_in - self.paused
+
+
+@dataclass(slots=True)
+class _Caller:
+    unique_id: str
+    since: float
+
+
+@dataclass(slots=True)
+class _Queue:
+    state: QueueState
+    members: dict[str, MemberState] = field(default_factory=dict)
+    """By interface."""
+    free_from: dict[str, float] = field(default_factory=dict)
+    """By interface, the end of the time after the last conversation (wrap-up); no list tells it."""
+    waiting: list[_Caller] = field(default_factory=list)
+    """In the order of their positions."""
+    talked_s: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT_CALLS))
+
+    def handling_s(self) -> float | None:
+        wrapup_s = max((member.wrapup_s for member in self.members.values()), default=0)
+        if len(self.talked_s) < ENOUGH_CALLS and self.state.talktime_s > 0:
+            return float(self.state.talktime_s + wrapup_s)
+        if not self.talked_s:
+            return None
+        return max(1.0, sum(self.talked_s) / len(self.talked_s) + wrapup_s)
+
+
+class QueueBoard:
+    """Every queue of one Asterisk. Knows nothing (``known`` False) until a list was complete, and after ``lost``."""
+
+    def __init__(self) -> None:
+        self.known = False
+        self._queues: dict[str, _Queue] = {}
+        self._listed: set[str] = set()
+
+    @property
+    def names(self) -> list[str]:
+        """The queues there are, in order of their names; empty while nothing is known."""
+        return sorted(self._queues) if self.known else []
+
+    def lost(self) -> None:
+        """The connection is gone: what the queues look like is not known until the next list."""
+        self.known = False
+        self._listed.clear()
+
+    def handle(self, event: Event, now: float) -> None:
+        """Take one event in; those that are none of queues' are ignored."""
+        match event:
+            case QueueState():
+                self._begin(event)
+            case QueuesListed():
+                self._queues = {name: queue for name, queue in self._queues.items() if name in self._listed}
+                self._listed.clear()
+                self.known = True
+            case MemberState() | MemberChanged() | MemberPaused():
+                state = event if isinstance(event, MemberState) else event.member
+                if (queue := self._queues.get(state.queue)) is not None:
+                    queue.members[state.interface] = state
+            case MemberRemoved(queue=name, interface=interface):
+                if (queue := self._queues.get(name)) is not None:
+                    queue.members.pop(interface, None)
+            case CallerWaits() | CallerJoined():
+                if (queue := self._queues.get(event.queue)) is not None:
+                    waited_s = event.wait_s if isinstance(event, CallerWaits) else 0
+                    _place(queue, event.unique_id, event.position, now - waited_s)
+            case CallerLeft() | CallerAbandoned():
+                if (queue := self._queues.get(event.queue)) is not None:
+                    queue.waiting = [caller for caller in queue.waiting if caller.unique_id != event.unique_id]
+            case AgentCompleted():
+                if (queue := self._queues.get(event.queue)) is not None:
+                    queue.talked_s.append(event.talked_s)
+                    if (member := queue.members.get(event.interface)) is not None:
+                        queue.free_from[event.interface] = now + member.wrapup_s
+            case _:
+                pass
+
+    def view(self, name: str, now: float) -> QueueView | None:
+        """How a queue looks; None when there is none of that name, or nothing is known."""
+        queue = self._queues.get(name) if self.known else None
+        if queue is None:
+            return None
+        members = [member for member in queue.members.values() if member.status not in _AWAY]
+        working = [member for member in members if not member.paused]
+        free = sum(_is_free(member) and now >= queue.free_from.get(member.interface, now) for member in working)
+        ringing = sum(member.status is MemberStatus.RINGING for member in working)
+        return QueueView(
+            name=name,
+            logged_in=len(members),
+            free=free,
+            ringing=ringing,
+            busy=len(working) - free - ringing,
+            paused=len(members) - len(working),
+            waiting=len(queue.waiting),
+            longest_wait_s=max((now - caller.since for caller in queue.waiting), default=0.0),
+            handling_s=queue.handling_s(),
+            next_wait_s=_wait_s(queue, len(queue.waiting) + 1, free + ringing, len(working)),
+        )
+
+    def members(self, name: str) -> list[MemberState]:
+        """A queue's members, in order of their interfaces; empty when it is not known."""
+        queue = self._queues.get(name) if self.known else None
+        return [queue.members[key] for key in sorted(queue.members)] if queue is not None else []
+
+    def position(self, name: str, unique_id: str) -> int | None:
+        """A waiting caller's position, from 1; None when they do not wait there."""
+        queue = self._queues.get(name) if self.known else None
+        callers = [caller.unique_id for caller in queue.waiting] if queue is not None else []
+        return callers.index(unique_id) + 1 if unique_id in callers else None
+
+    def estimate_s(self, name: str, position: int | None, now: float) -> float | None:
+        """How long the caller at ``position`` (from 1; None: one more at the end) will wait from now on, in seconds.
+
+        0 when somebody is free for them. None when it cannot be known: no such queue, nobody there to take calls, or
+        no conversation yet to learn from.
+        """
+        view = self.view(name, now)
+        if view is None:
+            return None
+        if position is None:
+            return view.next_wait_s
+        return _wait_s(self._queues[name], position, view.free + view.ringing, view.working)
+
+    def _begin(self, state: QueueState) -> None:
+        queue = _Queue(state)
+        if (before := self._queues.get(state.queue)) is not None:
+            queue.talked_s, queue.free_from = before.talked_s, before.free_from
+        self._queues[state.queue] = queue
+        self._listed.add(state.queue)
+
+
+def describe(view: QueueView | None, *, closed: bool = False) -> str:
+    """A queue in a few plain English words, for the model to tell the caller in theirs.
+
+    ``closed``: the site's opening hours say so.
+    """
+    if closed:
+        return "closed"
+    if view is None:
+        return "nobody knows how long the wait is"
+    if not view.logged_in:
+        return "nobody is logged in"
+    if not view.working:
+        return "everybody is on a break"
+    if view.next_wait_s == 0:
+        return "somebody is free"
+    wait = "how long it takes is not known" if view.next_wait_s is None else f"the wait is {in_words(view.next_wait_s)}"
+    callers = {0: "nobody is waiting", 1: "1 caller is waiting"}.get(
+        view.waiting, f"{view.waiting} callers are waiting"
+    )
+    return f"everybody is busy, {callers}, {wait}"
+
+
+def in_words(wait_s: float) -> str:
+    """A waiting time as one says it: no more exact than it is."""
+    minutes = round(wait_s / 60)
+    if minutes < 1:
+        return "less than a minute"
+    if minutes == 1:
+        return "about a minute"
+    if minutes <= 10:
+        return f"about {minutes} minutes"
+    if minutes <= 60:
+        return f"about {5 * round(minutes / 5)} minutes"
+    return "more than an hour"
+
+
+def _is_free(member: MemberState) -> bool:
+    # in_call is only news where the device's state says nothing: it is cleared a moment after the device is idle.
+    talks = member.in_call and member.status is MemberStatus.UNKNOWN
+    return member.status in _IDLE and not talks
+
+
+def _place(queue: _Queue, unique_id: str, position: int, since: float) -> None:
+    """Put a caller where they are; one who is known already (told twice) keeps their time."""
+    for caller in queue.waiting:
+        if caller.unique_id == unique_id:
+            since = min(since, caller.since)
+    queue.waiting = [caller for caller in queue.waiting if caller.unique_id != unique_id]
+    queue.waiting.insert(max(position, 1) - 1, _Caller(unique_id, since))
+
+
+def _wait_s(queue: _Queue, position: int, taking: int, working: int) -> float | None:
+    """``taking``: members free or about to take somebody. Conversations end at random: with N people talking for H
+    seconds on average, somebody is free every H/N seconds."""
+    if not working:
+        return None
+    to_end = position - taking
+    if to_end <= 0:
+        return 0.0
+    handling_s = queue.handling_s()
+    return None if handling_s is None else to_end * handling_s / working

@@ -1,0 +1,324 @@
+"""CORE: which of the AI's seats are paused, and why.
+
+A seat is a member ``Local/NN@ariagent-seat/...`` of any queue. The pauses that queue_log shows are of four kinds:
+
+* ours: ``ariagent: `` and one of ``Reason``; set and lifted here, also those of a former process;
+* by hand with our commands: one of ours too, but it outlives a restart;
+* Asterisk's own (``Auto-Pause``: a seat did not answer): lifted at the start, after every connection and after every
+  outage of ours at once, else after a growing while;
+* somebody else's, with any other reason or none: left as they are, unless ours are told to resume them.
+
+``now``: seconds of a monotonic clock.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ariagent.ami.events import (
+    AgentConnected,
+    Event,
+    MemberChanged,
+    MemberPaused,
+    MemberRemoved,
+    MemberState,
+    MemberStatus,
+    QueuesListed,
+)
+
+PREFIX = "ariagent: "
+AUTO_PAUSE = "Auto-Pause"
+"""The reason that app_queue gives (source: app_queue.c rna)."""
+FIRST_LIFT_S, LONGEST_LIFT_S = 10.0, 300.0
+"""How long Asterisk's own pause of a seat is left: a seat that fails again and again costs callers time."""
+REFUSED_S = 30.0
+"""A pause that Asterisk refused is tried again after this."""
+
+_SEAT = re.compile(r"Local/(\d{2,3})@ariagent-seat(?:/\w+)?", re.IGNORECASE)
+
+
+class Reason(StrEnum):
+    """Why the AI takes no calls, the first of those that hold is the one that is shown."""
+
+    MANUAL = "manual"
+    """By hand."""
+    DRAINING = "draining"
+    """The service is about to end."""
+    DOWN = "down"
+    """The service is not running, or not connected to Asterisk."""
+    MODEL = "model"
+    """The model cannot be reached or refuses."""
+    CAPPED = "capped"
+    """As many calls, or as much money, as there may be."""
+
+    @property
+    def text(self) -> str:
+        """As it stands in queue_log."""
+        return PREFIX + self.value
+
+
+@dataclass(frozen=True, slots=True)
+class SetPause:
+    """Pause or un-pause a seat: the manager's action QueuePause. An empty queue is all of the seat's."""
+
+    interface: str
+    queue: str
+    paused: bool
+    reason: str
+    """Why it is paused, or what is lifted."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeatView:
+    """One seat in one queue."""
+
+    number: str
+    queue: str
+    interface: str
+    name: str
+    busy: bool
+    paused: bool
+    reason: str
+
+
+@dataclass(slots=True)
+class _Seat:
+    number: str
+    state: MemberState
+    paused: bool
+    reason: str
+    lift_at: float = 0.0
+    """When Asterisk's own pause may be lifted."""
+    auto_pauses: int = 0
+    """In a row, without a call taken."""
+    not_before: float = 0.0
+    """After a refusal."""
+
+
+def seat_number(interface: str) -> str | None:
+    """``NN`` of a seat's interface; None when it is no seat."""
+    match = _SEAT.fullmatch(interface)
+    return match[1] if match is not None else None
+
+
+class Seats:
+    """The seats of one Asterisk. Begins as ``down``: nothing is un-paused before ``set_reason(Reason.DOWN, False)``."""
+
+    def __init__(self) -> None:
+        self.known = False
+        """Whether a list was complete since the connection was made."""
+        self.reasons: set[Reason] = {Reason.DOWN}
+        """What holds for all seats now."""
+        self._seats: dict[tuple[str, str], _Seat] = {}
+        """By interface and queue."""
+        self._listed: set[tuple[str, str]] = set()
+        self._manual: set[str] = set()
+        """Numbers of seats that are paused by hand."""
+        self._resumed: set[tuple[str, str]] = set()
+        """Seats whose pause is to be lifted once, whosever it is."""
+        self._adopted = False
+
+    # -- what is asked for -------------------------------------------------------------------------
+
+    def set_reason(self, reason: Reason, on: bool) -> None:
+        """A reason holds, or no longer does, for all seats. MANUAL is ``pause`` and ``resume`` for all."""
+        if reason is Reason.MANUAL:
+            self.pause() if on else self.resume()
+            return
+        if on:
+            self.reasons.add(reason)
+            return
+        if reason in self.reasons:
+            self.reasons.discard(reason)
+            # What Asterisk paused meanwhile it paused for a cause that is over.
+            self._lift_all()
+
+    def pause(self, number: str | None = None) -> list[str]:
+        """Pause a seat, or all, by hand; returns the numbers. Empty when there is no such seat."""
+        seats = self._numbered(number)
+        self._manual.update(seat.number for seat in seats.values())
+        self._resumed.difference_update(seats)
+        return _numbers(seats.values())
+
+    def resume(self, number: str | None = None) -> list[str]:
+        """End pauses by hand, somebody else's and Asterisk's too; the service's own reasons go on to hold."""
+        seats = self._numbered(number)
+        self._manual.difference_update(seat.number for seat in seats.values())
+        self._resumed.update(key for key, seat in seats.items() if seat.paused)
+        return _numbers(seats.values())
+
+    # -- what is heard -----------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """A new connection; a list follows."""
+        self.lost()
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self.known = False
+        self._listed.clear()
+
+    def handle(self, event: Event, now: float) -> None:
+        """Take one event in; those that are none of seats' are ignored."""
+        match event:
+            case MemberState():
+                self._listed.add((event.interface, event.queue))
+                self._keep(event, now)
+            case MemberChanged(member=member) | MemberPaused(member=member):
+                self._keep(member, now)
+            case MemberRemoved(queue=queue, interface=interface):
+                self._seats.pop((interface, queue), None)
+            case AgentConnected(queue=queue, interface=interface):
+                if (seat := self._seats.get((interface, queue))) is not None:
+                    seat.auto_pauses = 0
+            case QueuesListed():
+                self._listed_all()
+            case _:
+                pass
+
+    def _keep(self, member: MemberState, now: float) -> None:
+        number = seat_number(member.interface)
+        if number is None:
+            return
+        key = (member.interface, member.queue)
+        seat = self._seats.get(key)
+        if seat is None:
+            self._seats[key] = _Seat(number, member, member.paused, member.reason, lift_at=now)
+            return
+        auto_paused = member.paused and member.reason == AUTO_PAUSE
+        if auto_paused and not self.known:
+            seat.lift_at = now
+        elif auto_paused and not (seat.paused and seat.reason == AUTO_PAUSE):
+            seat.lift_at = now + min(FIRST_LIFT_S * 2**seat.auto_pauses, LONGEST_LIFT_S)
+            seat.auto_pauses = min(seat.auto_pauses + 1, 16)
+        seat.state, seat.paused, seat.reason = member, member.paused, member.reason
+        if not seat.paused:
+            self._resumed.discard(key)
+
+    def _listed_all(self) -> None:
+        self._seats = {key: seat for key, seat in self._seats.items() if key in self._listed}
+        self._listed.clear()
+        self.known = True
+        if not self._adopted:
+            # A former process of ours was told to by a person; that it was started anew changes nothing.
+            self._adopted = True
+            self._manual |= {seat.number for seat in self._seats.values() if _is(seat, Reason.MANUAL)}
+
+    # -- what is to be done ------------------------------------------------------------------------
+
+    def commands(self, now: float) -> list[SetPause]:
+        """What Asterisk must be told now. After each: ``applied`` or ``refused``."""
+        if not self.known:
+            return []
+        wanted: dict[tuple[str, str], tuple[bool, str]] = {}
+        for key, seat in self._seats.items():
+            if (change := self._change(key, seat, now)) is not None:
+                wanted[key] = change
+        return list(self._grouped(wanted))
+
+    def due(self, now: float) -> bool:
+        """Whether ``commands`` has something to say now."""
+        return self.known and any(self._change(key, seat, now) is not None for key, seat in self._seats.items())
+
+    def applied(self, command: SetPause) -> None:
+        """Asterisk did it. Its event says so as well, a moment later."""
+        for key, seat in self._matching(command):
+            seat.paused, seat.reason = command.paused, command.reason if command.paused else ""
+            seat.not_before = 0.0
+            if not command.paused:
+                self._resumed.discard(key)
+
+    def refused(self, command: SetPause, now: float) -> None:
+        """Asterisk would not; asked again later."""
+        for _, seat in self._matching(command):
+            seat.not_before = now + REFUSED_S
+
+    def next_deadline(self) -> float | None:
+        """When ``commands`` has something to say although nothing happens; None: never."""
+        if not self.known:
+            return None
+        ahead = (seat for key, seat in self._seats.items() if self._change(key, seat, math.inf) is not None)
+        return min((self._due(seat) for seat in ahead), default=None)
+
+    def view(self) -> list[SeatView]:
+        """All seats, in order of queue and number."""
+        seats = sorted(self._seats.values(), key=lambda seat: (seat.state.queue, seat.number, seat.state.interface))
+        return [
+            SeatView(
+                number=seat.number,
+                queue=seat.state.queue,
+                interface=seat.state.interface,
+                name=seat.state.name,
+                busy=seat.state.status not in (MemberStatus.UNKNOWN, MemberStatus.NOT_IN_USE),
+                paused=seat.paused,
+                reason=seat.reason,
+            )
+            for seat in seats
+        ]
+
+    # -- how that is decided -----------------------------------------------------------------------
+
+    def _change(self, key: tuple[str, str], seat: _Seat, now: float) -> tuple[bool, str] | None:
+        """(whether to pause, the reason that is set or lifted), or None for a seat that is as it should be."""
+        if now < seat.not_before:
+            return None
+        reason = self._reason_for(seat)
+        if reason is not None:
+            ours = seat.reason.startswith(PREFIX) or seat.reason == AUTO_PAUSE
+            # Only a pause by hand outlives this process, so it must show; else one reason is as good as another.
+            misnamed = ours and (reason is Reason.MANUAL) != _is(seat, Reason.MANUAL)
+            return (True, reason.text) if not seat.paused or misnamed else None
+        if not seat.paused:
+            return None
+        lift = (
+            seat.reason.startswith(PREFIX)
+            or key in self._resumed
+            or (seat.reason == AUTO_PAUSE and now >= seat.lift_at)
+        )
+        return (False, seat.reason) if lift else None
+
+    def _reason_for(self, seat: _Seat) -> Reason | None:
+        if seat.number in self._manual:
+            return Reason.MANUAL
+        return next((reason for reason in Reason if reason in self.reasons), None)
+
+    @staticmethod
+    def _due(seat: _Seat) -> float:
+        auto_paused = seat.paused and seat.reason == AUTO_PAUSE
+        return max(seat.not_before, seat.lift_at if auto_paused else 0.0)
+
+    def _grouped(self, wanted: dict[tuple[str, str], tuple[bool, str]]) -> Iterator[SetPause]:
+        """One command where a seat changes alike in all of its queues, else one for each."""
+        queues_of: dict[str, list[str]] = {}
+        for interface, queue in self._seats:
+            queues_of.setdefault(interface, []).append(queue)
+        for interface in dict.fromkeys(interface for interface, _ in wanted):
+            queues = queues_of[interface]
+            changes = {queue: wanted[interface, queue] for queue in queues if (interface, queue) in wanted}
+            if len(queues) > 1 and len(changes) == len(queues) and len(set(changes.values())) == 1:
+                yield SetPause(interface, "", *changes[queues[0]])
+            else:
+                for queue, change in changes.items():
+                    yield SetPause(interface, queue, *change)
+
+    def _matching(self, command: SetPause) -> Iterator[tuple[tuple[str, str], _Seat]]:
+        for key, seat in self._seats.items():
+            if key[0] == command.interface and command.queue in ("", key[1]):
+                yield key, seat
+
+    def _numbered(self, number: str | None) -> dict[tuple[str, str], _Seat]:
+        return {key: seat for key, seat in self._seats.items() if number in (None, seat.number)}
+
+    def _lift_all(self) -> None:
+        for seat in self._seats.values():
+            seat.lift_at, seat.auto_pauses = -math.inf, 0
+
+
+def _numbers(seats: Iterable[_Seat]) -> list[str]:
+    return sorted({seat.number for seat in seats})
+
+
+def _is(seat: _Seat, reason: Reason) -> bool:
+    return seat.paused and seat.reason == reason.text

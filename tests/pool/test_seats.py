@@ -1,0 +1,258 @@
+"""Which seats are paused, and why."""
+
+from typing import Any
+
+import pytest
+
+from ariagent.ami.events import (
+    AgentConnected,
+    MemberPaused,
+    MemberRemoved,
+    MemberState,
+    QueuesListed,
+)
+from ariagent.pool.seats import AUTO_PAUSE, Reason, Seats, SetPause, seat_number
+
+S1, S2, S3 = (f"Local/0{n}@ariagent-seat/nm" for n in (1, 2, 3))
+Q = "frontline"
+
+
+def listed(*members: MemberState, seats: Seats | None = None, now: float = 100.0, serving: bool = True) -> Seats:
+    made = seats or Seats()
+    if serving:
+        made.set_reason(Reason.DOWN, False)
+    made.begin()
+    for member in members:
+        made.handle(member, now)
+    made.handle(QueuesListed(), now)
+    return made
+
+
+def obey(seats: Seats, now: float = 100.0) -> list[SetPause]:
+    """What Asterisk is told, and does."""
+    commands = seats.commands(now)
+    for command in commands:
+        seats.applied(command)
+    assert seats.commands(now) == []
+    return commands
+
+
+def states(seats: Seats) -> list[tuple[str, bool, str]]:
+    return [(seat.number, seat.paused, seat.reason) for seat in seats.view()]
+
+
+@pytest.mark.parametrize(
+    ("interface", "number"),
+    [
+        ("Local/01@ariagent-seat/nm", "01"),
+        ("Local/60@ariagent-seat/n", "60"),
+        ("Local/120@ariagent-seat", "120"),
+        ("Local/1@ariagent-seat/n", None),
+        ("Local/01@ariagent-seats/n", None),
+        ("Local/01@from-queue/n", None),
+        ("PJSIP/1001", None),
+        ("x-Local/01@ariagent-seat/n", None),
+    ],
+)
+def test_what_is_a_seat(interface: str, number: str | None) -> None:
+    assert seat_number(interface) == number
+
+
+def test_people_are_left_alone(member: Any) -> None:
+    seats = listed(member("support", "PJSIP/1001", paused=AUTO_PAUSE), member("support", "PJSIP/1002"))
+    assert seats.view() == []
+    seats.set_reason(Reason.DRAINING, True)
+    assert seats.commands(100) == []
+
+
+def test_nothing_is_done_before_the_list_is_complete(member: Any) -> None:
+    seats = Seats()
+    seats.set_reason(Reason.DOWN, False)
+    seats.handle(member(Q, S1, paused=AUTO_PAUSE), 100)
+    assert (seats.commands(100), seats.due(100), seats.next_deadline()) == ([], False, None)
+    seats.handle(QueuesListed(), 100)
+    assert seats.due(100)
+    seats.lost()
+    assert not seats.due(100)
+
+
+def test_auto_pause_is_lifted_at_the_start_and_others_pauses_stay(member: Any) -> None:
+    seats = listed(member(Q, S1, paused=AUTO_PAUSE), member(Q, S2, paused="Lunch"), member(Q, S3))
+    assert obey(seats) == [SetPause(S1, Q, False, AUTO_PAUSE)]
+    assert states(seats) == [("01", False, ""), ("02", True, "Lunch"), ("03", False, "")]
+
+
+def test_what_a_former_process_left_is_lifted(member: Any) -> None:
+    seats = listed(member(Q, S1, paused="ariagent: draining"), member(Q, S2, paused="ariagent: down"))
+    assert [(command.interface, command.paused) for command in obey(seats)] == [(S1, False), (S2, False)]
+
+
+def test_but_not_what_a_person_asked_it_for(member: Any) -> None:
+    seats = listed(member(Q, S1, paused="ariagent: manual"), member(Q, S2))
+    assert obey(seats) == []
+    assert seats.resume("01") == ["01"]
+    assert obey(seats) == [SetPause(S1, Q, False, "ariagent: manual")]
+    # A later list that was made before that changes nothing: it is read as a person's wish at the start only.
+    listed(member(Q, S1, paused="ariagent: manual"), member(Q, S2), seats=seats)
+    assert obey(seats) == [SetPause(S1, Q, False, "ariagent: manual")]
+
+
+@pytest.mark.parametrize("reason", [Reason.DOWN, Reason.DRAINING, Reason.CAPPED, Reason.MODEL])
+def test_a_reason_pauses_all_and_its_end_lifts_what_it_paused(member: Any, reason: Reason) -> None:
+    seats = listed(member(Q, S1), member(Q, S2, paused="Lunch"), member(Q, S3, "talking"))
+    seats.set_reason(reason, True)
+    assert obey(seats) == [SetPause(S1, Q, True, f"ariagent: {reason}"), SetPause(S3, Q, True, f"ariagent: {reason}")]
+    seats.set_reason(reason, False)
+    assert [(command.interface, command.paused) for command in obey(seats)] == [(S1, False), (S3, False)]
+
+
+def test_one_reason_of_several_is_enough_and_the_first_is_shown(member: Any) -> None:
+    seats = listed(member(Q, S1))
+    seats.set_reason(Reason.CAPPED, True)
+    seats.set_reason(Reason.DRAINING, True)
+    assert obey(seats) == [SetPause(S1, Q, True, "ariagent: draining")]
+    seats.set_reason(Reason.DRAINING, False)
+    assert obey(seats) == []  # still paused; another row in queue_log would say nothing new
+    seats.set_reason(Reason.CAPPED, False)
+    assert obey(seats) == [SetPause(S1, Q, False, "ariagent: draining")]
+
+
+def test_a_seat_that_comes_in_while_a_reason_holds_is_paused(member: Any) -> None:
+    seats = listed()
+    seats.set_reason(Reason.MODEL, True)
+    seats.handle(MemberPaused(member(Q, S1)), 100)
+    assert obey(seats) == [SetPause(S1, Q, True, "ariagent: model")]
+
+
+def test_somebody_who_lifts_our_pause_is_overruled_while_the_reason_holds(member: Any) -> None:
+    seats = listed(member(Q, S1))
+    seats.set_reason(Reason.DRAINING, True)
+    obey(seats)
+    seats.handle(MemberPaused(member(Q, S1)), 101)
+    assert obey(seats) == [SetPause(S1, Q, True, "ariagent: draining")]
+
+
+def test_a_seat_in_several_queues_is_told_once_when_all_are_alike(member: Any) -> None:
+    seats = listed(member(Q, S1), member("sales", S1), member("sales", S2))
+    seats.set_reason(Reason.DRAINING, True)
+    assert obey(seats) == [
+        SetPause(S1, "", True, "ariagent: draining"),
+        SetPause(S2, "sales", True, "ariagent: draining"),
+    ]
+    assert all(paused for _, paused, _ in states(seats))
+
+
+def test_and_by_queue_when_they_are_not(member: Any) -> None:
+    seats = listed(member(Q, S1, paused=AUTO_PAUSE), member("sales", S1, paused="Lunch"), member("night", S1))
+    assert obey(seats) == [SetPause(S1, Q, False, AUTO_PAUSE)]
+    seats.set_reason(Reason.DRAINING, True)
+    assert {command.queue for command in obey(seats)} == {Q, "night"}
+
+
+# -- by hand -----------------------------------------------------------------------------------------------------------
+
+
+def test_one_seat_by_hand(member: Any) -> None:
+    seats = listed(member(Q, S1), member(Q, S2))
+    assert seats.pause("02") == ["02"]
+    assert obey(seats) == [SetPause(S2, Q, True, "ariagent: manual")]
+    assert seats.pause("09") == []
+    assert seats.resume("02") == ["02"]
+    assert obey(seats) == [SetPause(S2, Q, False, "ariagent: manual")]
+
+
+def test_all_by_hand(member: Any) -> None:
+    seats = listed(member(Q, S1), member(Q, S2), member("sales", S2))
+    seats.set_reason(Reason.MANUAL, True)
+    obey(seats)
+    assert {reason for _, _, reason in states(seats)} == {"ariagent: manual"}
+    seats.set_reason(Reason.MANUAL, False)
+    obey(seats)
+    assert not any(paused for _, paused, _ in states(seats))
+
+
+def test_by_hand_shows_before_the_services_reasons_and_outlives_them(member: Any) -> None:
+    seats = listed(member(Q, S1), member(Q, S2))
+    seats.set_reason(Reason.DRAINING, True)
+    obey(seats)
+    seats.pause("01")
+    assert obey(seats) == [SetPause(S1, Q, True, "ariagent: manual")]
+    seats.set_reason(Reason.DRAINING, False)
+    assert obey(seats) == [SetPause(S2, Q, False, "ariagent: draining")]
+    seats.set_reason(Reason.CAPPED, True)
+    seats.resume("01")
+    assert SetPause(S1, Q, True, "ariagent: capped") in obey(seats)
+
+
+def test_resume_lifts_others_pauses_too_but_only_once(member: Any) -> None:
+    seats = listed(member(Q, S1, paused="Lunch"), member(Q, S2, paused="Lunch"))
+    seats.resume("01")
+    assert obey(seats) == [SetPause(S1, Q, False, "Lunch")]
+    seats.handle(MemberPaused(member(Q, S1)), 101)
+    seats.handle(MemberPaused(member(Q, S1, paused="Lunch")), 102)
+    assert obey(seats, 102) == []
+
+
+# -- Asterisk's own pauses while the service runs ----------------------------------------------------------------------
+
+
+def test_a_seat_that_fails_is_left_longer_each_time_until_it_takes_a_call(member: Any) -> None:
+    seats, now = listed(member(Q, S1)), 1000.0
+    waits = []
+    for _ in range(7):
+        seats.handle(MemberPaused(member(Q, S1, paused=AUTO_PAUSE)), now)
+        assert seats.commands(now) == []
+        deadline = seats.next_deadline()
+        assert deadline is not None
+        waits.append(deadline - now)
+        assert seats.commands(deadline - 0.01) == []
+        assert obey(seats, deadline) == [SetPause(S1, Q, False, AUTO_PAUSE)]
+        now = deadline
+    assert waits == [10, 20, 40, 80, 160, 300, 300]
+    seats.handle(AgentConnected(Q, S1, "AI", "1.1", "1.1", "", "", 0, 0), now)
+    seats.handle(MemberPaused(member(Q, S1, paused=AUTO_PAUSE)), now)
+    assert seats.next_deadline() == now + 10
+
+
+def test_told_again_the_while_does_not_begin_anew(member: Any) -> None:
+    seats = listed(member(Q, S1))
+    seats.handle(MemberPaused(member(Q, S1, paused=AUTO_PAUSE)), 100)
+    for event in (MemberPaused(member(Q, S1, paused=AUTO_PAUSE)), member(Q, S1, paused=AUTO_PAUSE), QueuesListed()):
+        seats.handle(event, 105)
+    assert seats.next_deadline() == 110
+
+
+def test_a_new_connection_and_the_end_of_an_outage_lift_them_at_once(member: Any) -> None:
+    seats = listed(member(Q, S1))
+    seats.handle(MemberPaused(member(Q, S1, paused=AUTO_PAUSE)), 100)
+    seats.lost()
+    listed(member(Q, S1, paused=AUTO_PAUSE), seats=seats, now=101)
+    assert obey(seats, 101) == [SetPause(S1, Q, False, AUTO_PAUSE)]
+    seats.set_reason(Reason.DOWN, True)
+    seats.handle(MemberPaused(member(Q, S1, paused=AUTO_PAUSE)), 102)
+    assert seats.commands(1000) == []
+    seats.set_reason(Reason.DOWN, False)
+    assert obey(seats, 103) == [SetPause(S1, Q, False, AUTO_PAUSE)]
+
+
+def test_a_refused_command_is_tried_again_later(member: Any) -> None:
+    seats = listed(member(Q, S1))
+    seats.set_reason(Reason.DRAINING, True)
+    (command,) = seats.commands(100)
+    seats.refused(command, 100)
+    assert seats.commands(129) == []
+    assert seats.next_deadline() == 130
+    assert obey(seats, 130) == [command]
+    assert seats.next_deadline() is None
+
+
+def test_a_seat_that_is_taken_out_is_forgotten(member: Any) -> None:
+    seats = listed(member(Q, S1), member(Q, S2), member(Q, S3))
+    seats.handle(MemberRemoved(Q, S1), 100)
+    listed(member(Q, S3), seats=seats)
+    assert [seat.number for seat in seats.view()] == ["03"]
+
+
+def test_down_until_told_otherwise(member: Any) -> None:
+    seats = listed(member(Q, S1), serving=False)
+    assert obey(seats) == [SetPause(S1, Q, True, "ariagent: down")]
