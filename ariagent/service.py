@@ -20,7 +20,6 @@ from ariagent.ari.listener import Router, listen
 from ariagent.audio.rates import choose_format
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call.context import Context
-from ariagent.call.memory import Memories
 from ariagent.call.prompts import Prompts
 from ariagent.call.registry import Registry
 from ariagent.config import Settings
@@ -141,7 +140,6 @@ class Service:
             toolbox=self.toolbox,
             journal=journal,
             spending=spending,
-            memories=Memories(),
             ami=self.pool.client if self.pool is not None else None,
         )
         fields = {

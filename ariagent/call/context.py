@@ -1,6 +1,6 @@
 """What calls share, and what each is given when it begins."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ariagent.ami.client import AmiClient
 from ariagent.ari.client import AriClient
@@ -34,7 +34,7 @@ class Context:
     toolbox: Toolbox
     journal: Journal
     spending: Spending
-    memories: Memories
+    memories: Memories = field(default_factory=Memories)
     """Of callers who were handed to people."""
     ami: AmiClient | None = None
     """None: the site has no manager interface for us."""

@@ -14,7 +14,6 @@ from ariagent.audio.format import SLIN24
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call.context import Context
 from ariagent.call.machine import State
-from ariagent.call.memory import Memories
 from ariagent.call.prompts import Prompts
 from ariagent.call.registry import Registry, arrival_of
 from ariagent.call.runner import CallRunner
@@ -82,7 +81,6 @@ class Desk:
             toolbox=Toolbox(settings),
             journal=Journal.open(directory, RecordsSettings(enabled=False)),
             spending=Spending(settings.cost),
-            memories=Memories(),
         )
 
     def enter(self, channel_id: str, *args: str, name: str = "") -> None:
