@@ -228,7 +228,9 @@ class Service:
             most=settings.max_calls,
         )
         availability.look()
-        await asyncio.gather(self.pool.run(), availability.run())
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.pool.run(), name="pool")
+            tasks.create_task(availability.run(), name="availability")
 
     async def _watch_replacement(self) -> None:
         """Another program with our application's name has our calls now; two would fight for them."""

@@ -23,6 +23,7 @@ BACKGROUND_MS = 8_000
 ABOVE_BACKGROUND_DB = 10.0
 LEAST_DBFS = -45.0
 """Quieter sounds are nobody's who speaks into a telephone."""
+LEAST_BELOW_USUAL_DB = 6.0
 SMOOTH_MS = 60
 RECENT_MS = 1_500
 """Only what is loud within this time adds up: a background that is loud now and then is no speech."""
@@ -124,7 +125,8 @@ class Judge:
         threshold = max(LEAST_DBFS, self._background_db(before_ms=start_ms) + ABOVE_BACKGROUND_DB)
         if self._usual_db is not None:
             # Never so high that the caller's own voice would not pass.
-            threshold = max(min(threshold, self._usual_db - 3), self._usual_db - self.settings.level_db)
+            highest, lowest = self._usual_db - LEAST_BELOW_USUAL_DB, self._usual_db - self.settings.level_db
+            threshold = max(min(threshold, highest), lowest)
         self._sound = _Sound(item_id, start_ms, threshold)
         # Before anything is smoothed or counted: in a true interruption every millisecond of ours is heard.
         levels = self.uplink.levels(self.uplink.appended_ms - QUIET_MS)

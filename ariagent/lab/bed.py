@@ -126,6 +126,9 @@ async def service(
         await running.wait_for("service.ready")
         # The fixed phrases: a call before they are there would be opened by the model.
         await running.wait_for("prompts.ready")
+        if tree["ami"] is not None:
+            # A former service may have left the seats paused.
+            await running.wait_for("pool.ready")
         yield running
 
 

@@ -2,7 +2,8 @@
 
 Every reply is the same story. A caller asks for it, listens, and asks again; around them is noise from the first
 moment on. What cuts a reply off shows in what the model was told (``conversation.item.truncate``), and what the phone
-heard of it in what it received.
+heard of it in what it received. Babble is speech: Silero takes it for a turn that lasts while nobody louder speaks, and
+then no question is answered. Only replies that began are judged here.
 """
 
 import asyncio
@@ -38,8 +39,6 @@ NOISE_LASTS_S = 60.0
 ANSWER_LIMIT_S = 12.0
 STOP_S = 0.25
 """Longer than the story's own pauses."""
-THRESHOLD = 0.7
-"""Of the server's turn detection. At 0.5 Silero takes babble for one turn that never ends, and nobody is answered."""
 OVER_S = 1.3
 """A reply is over after so much silence; no pause inside it may be as long."""
 VOICES = ("rms", "slt", "awb")
@@ -150,7 +149,7 @@ class Handset:
         self._at = (self._at + FRAME) % len(self._noise)
         if self._words:
             frame = frame + self._words.popleft()
-            if not self._words and self._said is not None:
+            if not self._words and self._said is not None and not self._said.done():
                 self._said.set_result(now + AHEAD * 0.02)
         if self._echo and self._echo[0][0] <= now:
             back = self._echo.popleft()[1]
@@ -325,8 +324,7 @@ async def opened(asterisk: AsteriskInstance, directory: Path, **options: Any) ->
         **options,
     }
     async with SandboxServer(SandboxOptions(**chosen)) as server:
-        detection = {"silence_duration_ms": 300, "threshold": THRESHOLD}
-        agent = {"opening": None, "turn_detection": detection, "silence": {"ask_after_s": 120}}
+        agent = {"opening": None, "turn_detection": {"silence_duration_ms": 300}, "silence": {"ask_after_s": 120}}
         settings = {"realtime": {"url": server.url, "api_key": "bench"}, "agents": {"default": agent}}
         async with bed.service(asterisk, directory, settings):
             flite = await asyncio.to_thread(ensure_tool, "flite", lab_dir)

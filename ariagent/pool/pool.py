@@ -34,6 +34,7 @@ class Pool:
         """Told of every event, after the board and the seats. They must not block."""
         self.settled = asyncio.Event()
         """Set while the seats are as they should be."""
+        self._ready = False
         self._wake = asyncio.Event()
         self._working = asyncio.Lock()
 
@@ -76,6 +77,11 @@ class Pool:
         self._changed()
         return numbers
 
+    @property
+    def state(self) -> str:
+        """The connection, for ``/healthz``."""
+        return "connected" if self.client.connected else "not connected"
+
     def view(self, queue: str) -> QueueView | None:
         """How a queue looks now; None when that is not known, or there is none."""
         return self.queues.view(queue, time.monotonic())
@@ -94,14 +100,13 @@ class Pool:
     async def _connected(self) -> None:
         self.seats.begin()
         await self.client.action_list("QueueStatus")
-        fields = {"queues": len(self.queues.names), "seats": len(self.seats.view())}
-        log.info("pool.known", extra={"fields": fields})
         self._changed()
 
     def _lost(self) -> None:
         self.queues.lost()
         self.seats.lost()
         self.settled.clear()
+        self._ready = False
 
     # -- the seats' side ---------------------------------------------------------------------------
 
@@ -120,8 +125,10 @@ class Pool:
             await self._tell_asterisk()
             deadline = min(self.seats.next_deadline() or now + RESYNC_S, read_at + RESYNC_S)
             # One that is due already was refused just now, or the connection is gone.
+            # (asyncio.wait_for of Python 3.11 may lose a cancellation that comes together with what it waits for.)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), max(deadline - time.monotonic(), 1.0))
+                async with asyncio.timeout(max(deadline - time.monotonic(), 1.0)):
+                    await self._wake.wait()
 
     async def _read_anew(self) -> None:
         try:
@@ -138,7 +145,15 @@ class Pool:
                         return
                 self._log_done(commands)
             if self.seats.known:
-                self.settled.set()
+                self._settle()
+
+    def _settle(self) -> None:
+        self.settled.set()
+        if not self._ready:
+            self._ready = True
+            seats = self.seats.view()
+            fields = {"queues": len(self.queues.names), "seats": len(seats), "paused": sum(s.paused for s in seats)}
+            log.info("pool.ready", extra={"fields": fields})
 
     async def _set_pause(self, command: SetPause) -> bool:
         fields: dict[str, Value] = {"Interface": command.interface, "Paused": command.paused, "Reason": command.reason}

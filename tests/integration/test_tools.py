@@ -50,6 +50,13 @@ def said(log: Any) -> list[str]:
     return [entry["said"] for entry in log.named("turn.agent")][1:]
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for something that the site's server sees."""
+    async with asyncio.timeout(LIMIT_S):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
 @pytest.fixture
 def begin(sandbox: Any, service: Any, dial: Any, site: Any, outbound: Any) -> Any:
     """``model, running, call, hearing = await begin("7001", tools={...})``: a call whose opening is over."""
@@ -245,6 +252,7 @@ async def test_a_turn_while_a_tool_runs_is_answered_and_the_result_is_told_after
     session, _, call, hearing = await begin("7001", {"order": order(site)})
     pressed = hearing.loud[-1] + 0.02
     await call.send_dtmf("1")
+    await until(lambda: site.asked)
     await call.play(sound.tone(1.4))
     spoke_until = hearing.spoke_until()
     await log.wait("turn.agent", count=3)
@@ -261,13 +269,9 @@ async def test_hanging_up_gives_a_running_tool_up(begin: Any, site: Any, log: An
     site.answers["/orders/4711"] = _never
     _, _, call, _ = await begin("7001", {"order": order(site, timeout_s=30, sign=None)})
     await call.send_dtmf("1")
-    async with asyncio.timeout(LIMIT_S):
-        while not site.asked:
-            await asyncio.sleep(0.01)
+    await until(lambda: site.asked)
     await over(call, log)
-    async with asyncio.timeout(LIMIT_S):
-        while site.given_up != ["/orders/4711"]:
-            await asyncio.sleep(0.01)
+    await until(lambda: site.given_up == ["/orders/4711"])
 
 
 # -- Python tools and MCP ----------------------------------------------------------------------------------------------
