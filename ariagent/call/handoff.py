@@ -6,9 +6,10 @@ The model chooses among the site's destinations by name; nothing that a caller t
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ariagent.config.handoff import DestinationSettings
+if TYPE_CHECKING:
+    from ariagent.config.handoff import DestinationSettings
 
 TRANSFER_CALL = "transfer_call"
 LONGEST_TEXT = 500
@@ -21,7 +22,7 @@ class Handoff:
 
     name: str
     """Of the destination, in the settings."""
-    destination: DestinationSettings
+    destination: "DestinationSettings"
     by: str
     """Who wants it: model, caller or supervisor."""
     reason: str = ""
@@ -50,7 +51,7 @@ class Handoff:
         return "ariagent-dial", self.destination.extension or ""
 
 
-def declaration(destinations: Mapping[str, DestinationSettings]) -> dict[str, Any]:
+def declaration(destinations: "Mapping[str, DestinationSettings]") -> dict[str, Any]:
     """The function by which the model hands the caller on, in the form that ``session.update`` takes."""
     listed = "; ".join(f"{name}: {destination.description}" for name, destination in destinations.items())
     return {
@@ -74,7 +75,7 @@ def declaration(destinations: Mapping[str, DestinationSettings]) -> dict[str, An
     }
 
 
-def parse(arguments: str, destinations: Mapping[str, DestinationSettings]) -> Handoff | str:
+def parse(arguments: str, destinations: "Mapping[str, DestinationSettings]") -> Handoff | str:
     """The model's wish, or what is wrong with it, for the model."""
     try:
         asked = json.loads(arguments or "{}")

@@ -182,8 +182,7 @@ class CallMachine:
         return (*self._note_loss(event, now), *self._hand_over(event, now))
 
     def _strand(self, event: ev.Event, now: float) -> "Iterable[Command]":
-        assert self._lost is not None
-        return self._give_back(self._lost)
+        return self._give_back(self._lost or Termination(Result.ERROR, "stranded"))
 
     def _hand_over(self, event: ev.Event, now: float) -> "Iterable[Command]":
         if self._handoff is None:

@@ -1,6 +1,5 @@
 """The agent puts callers through to people, and gets those back whom nobody took."""
 
-import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -61,13 +60,58 @@ async def test_a_caller_whom_nobody_takes_comes_back_to_the_same_conversation(
     session = await model.wait_session(2, timeout=20)
     back = await log.wait("call.answered", count=2) if number == "7000" else await log.wait("call.started", count=2)
     await hearing.wait_loud(back.at)
-    texts = [
-        part.get("text", "")
-        for item in session.items
-        for part in item.get("content", [])
-    ]
+    texts = [part.get("text", "") for item in session.items for part in item.get("content", [])]
     assert any("nobody took the call" in text for text in texts), texts
     assert any("[The caller pressed" in text or "moment" in text for text in texts), texts
     assert [entry["call"] for entry in log.named("call.started")][0] == log.named("call.started")[1]["call"]
     await call.hangup()
     await log.wait("call.ended", count=2)
+
+
+@BOTH_WAYS
+async def test_a_caller_is_put_through_to_an_extension(
+    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
+) -> None:
+    await service(await sandbox(scenario=SCENARIO), agent=AGENT, destinations=DESTINATIONS)
+    boss = await phone("1002", register=True)
+    call, hearing = await dial(number)
+    await hearing.utterance()
+    await call.send_dtmf("3")
+    incoming = await boss.incoming(20)
+    await log.wait("call.ended", result="transferred")
+    await incoming.answer()
+    await call.hangup()
+    await incoming.ended(20)
+
+
+async def test_nobody_goes_where_the_site_does_not_allow(sandbox: Any, service: Any, dial: Any, log: Any) -> None:
+    model = await sandbox(scenario=SCENARIO)
+    await service(model, agent=AGENT, destinations=DESTINATIONS)
+    call, hearing = await dial("7001")
+    await hearing.utterance()
+    await call.send_dtmf("4")
+    await hearing.utterance(time.monotonic())
+    session = await model.wait_session(1)
+    [output] = [item["output"] for item in session.items if item["type"] == "function_call_output"]
+    assert "there is no destination 0190123456" in output
+    assert log.named("call.handed_over") == []
+    await call.hangup()
+    await log.wait("call.ended", result="done")
+
+
+async def test_a_seat_without_the_manager_interface_keeps_its_caller(
+    sandbox: Any, service: Any, dial: Any, log: Any
+) -> None:
+    """Asterisk cannot be asked: the caller stays, and the model is told."""
+    model = await sandbox(scenario=SCENARIO)
+    await service(model, agent=AGENT, destinations=DESTINATIONS, ami=None)
+    call, hearing = await dial("7000")
+    await hearing.utterance()
+    await call.send_dtmf("1")
+    await log.wait("call.not_handed_over", destination="people")
+    session = await model.wait_session(1)
+    await hearing.utterance(time.monotonic())
+    texts = [part.get("text", "") for item in session.items for part in item.get("content", [])]
+    assert any("could not be put through" in text for text in texts)
+    await call.hangup()
+    await log.wait("call.ended", result="done", reason="caller_hung_up")
