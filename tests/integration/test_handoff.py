@@ -63,7 +63,8 @@ async def test_a_caller_whom_nobody_takes_comes_back_to_the_same_conversation(
     texts = [part.get("text", "") for item in session.items for part in item.get("content", [])]
     assert any("nobody took the call" in text for text in texts), texts
     assert any("[The caller pressed" in text or "moment" in text for text in texts), texts
-    assert [entry["call"] for entry in log.named("call.started")][0] == log.named("call.started")[1]["call"]
+    first, second = log.named("call.started")
+    assert first["call"] == second["call"]
     await call.hangup()
     await log.wait("call.ended", count=2)
 
@@ -97,21 +98,3 @@ async def test_nobody_goes_where_the_site_does_not_allow(sandbox: Any, service: 
     assert log.named("call.handed_over") == []
     await call.hangup()
     await log.wait("call.ended", result="done")
-
-
-async def test_a_seat_without_the_manager_interface_keeps_its_caller(
-    sandbox: Any, service: Any, dial: Any, log: Any
-) -> None:
-    """Asterisk cannot be asked: the caller stays, and the model is told."""
-    model = await sandbox(scenario=SCENARIO)
-    await service(model, agent=AGENT, destinations=DESTINATIONS, ami=None)
-    call, hearing = await dial("7000")
-    await hearing.utterance()
-    await call.send_dtmf("1")
-    await log.wait("call.not_handed_over", destination="people")
-    session = await model.wait_session(1)
-    await hearing.utterance(time.monotonic())
-    texts = [part.get("text", "") for item in session.items for part in item.get("content", [])]
-    assert any("could not be put through" in text for text in texts)
-    await call.hangup()
-    await log.wait("call.ended", result="done", reason="caller_hung_up")
