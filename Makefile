@@ -34,8 +34,8 @@ lint: $(STAMP) ## ruff: rules and formatting
 types: $(STAMP) ## mypy --strict
 	@$(PYTHON) -m mypy
 
-lab-up: $(STAMP) ## start Asterisk, the sandbox and the service in the background
-	@$(LAB) up
+lab-up: $(STAMP) ## start Asterisk, the sandbox and the service; SETTINGS=my.yaml SCENARIO=mine.yaml for your own
+	@$(LAB) up $(if $(SETTINGS),--settings '$(SETTINGS)') $(if $(SCENARIO),--scenario '$(SCENARIO)')
 
 lab-down: $(STAMP) ## stop them
 	@$(LAB) down

@@ -1,6 +1,6 @@
 """The command line: reads arguments, calls the part that does the work, turns errors into one line and an exit code.
 
-0 success, 1 failed, 2 wrong usage or configuration.
+0 success, 1 failed (Asterisk refusing a password included), 2 wrong usage, or settings that do not load.
 """
 
 import gc
@@ -14,6 +14,7 @@ import typer
 from ariagent import __version__, config, logs
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.lab.command import call
+from ariagent.lab.whose import settings_file
 from ariagent.loop import run_async
 
 app = typer.Typer(
@@ -30,11 +31,36 @@ ConfigOption = Annotated[
     typer.Option("-c", "--config", metavar="FILE", help=f"Settings (YAML). Default: {config.DEFAULT_PATH}"),
 ]
 
+OrLabsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "-c",
+        "--config",
+        metavar="FILE",
+        help=f"Settings (YAML). Default: {config.DEFAULT_PATH}; where there is none, the lab's while it is up",
+    ),
+]
+
 
 def fail(error: AriagentError) -> NoReturn:
     """Say what went wrong on standard error and exit with the code for it."""
     typer.echo(f"ariagent: {error.line}", err=True)
     raise typer.Exit(2 if isinstance(error, ConfigurationError) else 1)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """An AI voice agent as one more member of an Asterisk contact center."""
 
 
 @app.command()
@@ -137,7 +163,8 @@ def rehearse(
     cost. What the agent said and did is taken from the service's records (state_directory) where this machine has
     them; its words are otherwise recognised, approximately. ariagent/templates has agents with suites to start from.
 
-    Exit code 0: all as expected; 1: not all; 2: wrong usage or configuration.
+    Exit code 0: all as expected; 1: not all, or Asterisk could not be reached or refused; 2: wrong usage, or settings
+    or rehearsals that do not load.
     """
     from ariagent.lab.rehearse import Plan
     from ariagent.lab.rehearse_command import run_rehearsals
@@ -165,7 +192,7 @@ def schema() -> None:
 
 @app.command()
 def check(
-    configuration: ConfigOption = None,
+    configuration: OrLabsOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object at the end, and nothing else.")
     ] = False,
@@ -185,7 +212,7 @@ def check(
     from ariagent.check.command import check as run_check
 
     try:
-        code = run_check(configuration, as_json=as_json, talk=talk)
+        code = run_check(settings_file(configuration), as_json=as_json, talk=talk)
     except AriagentError as error:
         fail(error)
     raise typer.Exit(code)
@@ -201,7 +228,7 @@ def calls(
     call_id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="A call: its id, or a beginning or end of it.")
     ] = None,
-    configuration: ConfigOption = None,
+    configuration: OrLabsOption = None,
     past: Annotated[int, typer.Option(min=0, metavar="N", help="How many past calls to list.")] = 10,
     every: Annotated[bool, typer.Option("--all", help="List all past calls.")] = False,
     agent: Annotated[str | None, typer.Option(metavar="NAME", help="Only calls of this agent.")] = None,
@@ -227,6 +254,7 @@ def calls(
     from ariagent.records import command
 
     try:
+        configuration = settings_file(configuration)
         if delete is not None:
             command.delete(configuration, delete)
             return

@@ -24,7 +24,14 @@ class AriagentError(Exception):
     @property
     def line(self) -> str:
         """Cause and remedy as one line for a terminal or a log."""
-        return f"{self}. {self.remedy}" if self.remedy else str(self)
+        return told(str(self), self.remedy)
+
+
+def told(cause: str, remedy: str) -> str:
+    """Cause and remedy as one line; a cause that is a sentence already gets no second full stop."""
+    if not remedy:
+        return cause
+    return f"{cause} {remedy}" if cause.endswith((".", "!", "?")) else f"{cause}. {remedy}"
 
 
 class ConfigurationError(AriagentError):

@@ -211,6 +211,7 @@ class TestAsterisk:
 class TestCommands:
     async def test_version(self) -> None:
         assert await ariagent("version") == (0, f"{__version__}\n", "")
+        assert await ariagent("--version") == (0, f"{__version__}\n", "")
 
     @pytest.mark.parametrize("command", ["", "run", "call", "check", "sandbox", "version"])
     async def test_help(self, command: str) -> None:

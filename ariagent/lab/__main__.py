@@ -26,7 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ariagent.lab", description="The rootless lab.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("setup", help="fetch what the lab needs and the machine lacks")
-    commands.add_parser("up", help="start Asterisk, sandbox and service in the background")
+    starting = commands.add_parser("up", help="start Asterisk, sandbox and service in the background")
+    starting.add_argument(
+        "--settings", type=Path, metavar="FILE", help="your settings, with the lab's addresses"
+    )
+    starting.add_argument("--scenario", type=Path, metavar="FILE", help="what the sandbox says to what")
     commands.add_parser("down", help="stop them")
     commands.add_parser("status", help="say what runs; exit code 0 when all of it does")
     alone = commands.add_parser("asterisk", help="run one Asterisk in the foreground")
@@ -55,7 +59,7 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
     lab_dir = default_lab_dir()
     match options.command:
         case "up":
-            return up.up(lab_dir)
+            return up.up(lab_dir, options.settings, options.scenario)
         case "down":
             return up.down(lab_dir)
         case "status":

@@ -9,6 +9,7 @@ import logging
 import os
 import resource
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -103,12 +104,8 @@ class AsteriskInstance:
         return names | {f"PHONE_{phone}_PASSWORD": word for phone, word in self.phone_passwords.items()}
 
     def write_env(self, path: Path, more: Mapping[str, str] | None = None) -> None:
-        """Write ``KEY=value`` lines that a shell can source, readable by this user only; replaces the file at once."""
-        lines = [f"{key}={value}\n" for key, value in (self.environment | dict(more or {})).items()]
-        scratch = path.with_name(path.name + ".new")
-        scratch.touch(mode=0o600)
-        scratch.write_text("".join(lines))
-        scratch.replace(path)
+        """This instance's names, and ``more``, as a file that a shell can source; see ``write_env``."""
+        write_env(path, self.environment | dict(more or {}))
 
     async def start(self, *, daemon: bool = False) -> None:
         """Start and wait until ARI answers and the SIP transport listens.
@@ -332,3 +329,11 @@ class AsteriskInstance:
             with contextlib.suppress(OSError):
                 texts += path.read_text(errors="replace").splitlines()[-lines:]
         return "\n".join(texts)
+
+
+def write_env(path: Path, names: Mapping[str, str]) -> None:
+    """Write ``KEY=value`` lines, readable by this user only; replaces the file at once."""
+    scratch = path.with_name(path.name + ".new")
+    scratch.touch(mode=0o600)
+    scratch.write_text("".join(f"{key}={shlex.quote(value)}\n" for key, value in names.items()))
+    scratch.replace(path)

@@ -43,8 +43,8 @@ STOPPED_S = 0.5
 """An interrupted agent that is quiet for this long has stopped; its answer to the interruption comes later."""
 LONGEST_ANSWER_S = 60.0
 """What goes on for longer is no answer but, most likely, hold music."""
-NOISE_S = 0.1
-"""What the agent says in less is no answer."""
+SHORTEST_ANSWER_S = 0.3
+"""A shorter sound is no answer: the tone that a slow tool makes takes 0.1 s, and spoken, even "yes" takes longer."""
 NOISE_LASTS_S = 30.0
 """Then the noise around the caller begins anew."""
 USUAL_SPEECH_DBFS = -20.0
@@ -206,7 +206,7 @@ class _Caller:
     def _why_not_answered(self) -> str:
         plan, leg = self._plan, self._leg
         if not leg.left.is_set():
-            return f"still ringing after {plan.answer_within_s:g} s"
+            return f"still ringing after {self._now():.0f} s"
         if not leg.cause:
             return f"refused at once: is there an extension {plan.extension} in the context {plan.context}?"
         return CAUSES.get(leg.cause, f"Q.850 cause {leg.cause}")
@@ -280,19 +280,28 @@ class _Caller:
         spoke_at = self._line.began_at
         if ear.last_loud_at is not None and spoke_at is not None and ear.last_loud_at < spoke_at:
             self._close_utterance(interrupted=False)  # said before the caller spoke: no answer to that
-        began = await self._wait(lambda now: ear.began_at, step.within_s)
-        if began is None:
-            raise StepFailedError(self._why_not(f"no answer within {step.within_s:g} s"))
+        until = time.monotonic() + step.within_s
+        while True:
+            began = await self._wait(lambda now: ear.began_at, until - time.monotonic())
+            if began is None:
+                raise StepFailedError(self._why_not(f"no answer within {step.within_s:g} s"))
+            await self._until_quiet(step.quiet_s)
+            enough = ear.last_loud_at is not None and ear.last_loud_at - began >= SHORTEST_ANSWER_S
+            self._close_utterance(interrupted=False)
+            if enough:
+                return
+
+    async def _until_quiet(self, quiet_s: float) -> None:
+        """The agent speaks: wait until it has finished, or the call is over."""
 
         def over(now: float) -> bool | None:
-            if ear.quiet_s(now) < step.quiet_s and not self._leg.left.is_set():
+            if self._ear.quiet_s(now) < quiet_s and not self._leg.left.is_set():
                 return None
             return True
 
         if await self._wait(over, LONGEST_ANSWER_S) is None and not self._leg.left.is_set():
             self._close_utterance(interrupted=False)
             raise StepFailedError(self._why_not(f"the agent talked for {LONGEST_ANSWER_S:.0f} s without a pause"))
-        self._close_utterance(interrupted=False)
 
     async def _interrupt(self, step: do.Interrupt, pcm: bytes) -> None:
         ear, line = self._ear, self._line
@@ -407,7 +416,7 @@ class _Caller:
     def _close_utterance(self, *, interrupted: bool) -> None:
         """What the agent has said so far is a turn."""
         utterance = self._ear.take()
-        if utterance is None or (utterance.duration_s < NOISE_S and not interrupted):
+        if utterance is None or (utterance.duration_s < SHORTEST_ANSWER_S and not interrupted):
             return
         turn = Turn("agent", utterance.began_at - self._began_at, utterance.ended_at - self._began_at)
         turn.interrupted = interrupted

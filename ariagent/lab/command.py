@@ -10,14 +10,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import SecretStr
 
 from ariagent import config
-from ariagent.config import AsteriskSettings, Settings
+from ariagent.config import Settings
 from ariagent.errors import AriagentError, ConfigurationError
-from ariagent.lab.processes import ProcessRef
-
-ENV_FILE = Path(".lab") / "lab.env"
+from ariagent.lab.whose import ENV_FILE, caller_settings
 
 
 def call(
@@ -50,11 +47,12 @@ def call(
     the answer's latency: from the last sound of the caller to the first of the answer. What the agent says is
     recognised by a small recogniser and is approximate.
 
-    Exit code 0: everything went as the script expects; 1: it did not; 2: wrong usage or configuration.
+    Exit code 0: everything went as the script expects; 1: it did not, or Asterisk could not be reached or refused the
+    user or password; 2: wrong usage, or settings or a script that do not load.
     """
     try:
         code = _call(
-            _settings(configuration),
+            caller_settings(configuration, quiet=quiet),
             extension=extension,
             context=context,
             script=script,
@@ -68,23 +66,6 @@ def call(
         typer.echo(f"ariagent: {error.line}", err=True)
         code = 2 if isinstance(error, ConfigurationError) else 1
     raise typer.Exit(code)
-
-
-def lab_settings(env: dict[str, str]) -> Settings:
-    """Settings for a caller from the addresses in ``lab.env``. Raises ConfigurationError when it lacks one."""
-    try:
-        asterisk = AsteriskSettings(url=env["ARI_URL"], user=env["ARI_USER"], password=SecretStr(env["ARI_PASSWORD"]))
-    except KeyError as error:
-        raise ConfigurationError(f"{ENV_FILE} lacks {error}", remedy="Start the lab anew: make lab-up") from None
-    return Settings(asterisk=asterisk)
-
-
-def _settings(configuration: Path | None) -> Settings:
-    if configuration is None and ENV_FILE.exists():
-        env = dict(line.partition("=")[::2] for line in ENV_FILE.read_text().splitlines())
-        if ProcessRef.of(int(env.get("ASTERISK_PID") or 0)) is not None:
-            return lab_settings(env)
-    return config.load(configuration)
 
 
 def _call(

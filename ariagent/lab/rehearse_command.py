@@ -12,16 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ariagent import config, logs
-from ariagent.config import Settings
 from ariagent.errors import ConfigurationError
-from ariagent.lab.command import ENV_FILE
 from ariagent.lab.junit import junit
-from ariagent.lab.processes import ProcessRef
 from ariagent.lab.rehearse import Outcome, Plan, load_rehearsals, rehearse
 from ariagent.lab.script import with_patience
+from ariagent.lab.whose import settings_file
 from ariagent.loop import run_async
-
-LAB_CONFIGURATION = ENV_FILE.parent / "ariagent.yaml"
 
 
 def run_rehearsals(
@@ -39,7 +35,7 @@ def run_rehearsals(
     Raises ConfigurationError for what is wrong before the first call.
     """
     scripts = [with_patience(script, patience) for script in load_rehearsals(path, wanted)]
-    settings = _settings(configuration)
+    settings = config.load(settings_file(configuration, lab_first=True))
     logs.configure("error", settings.log.format)
     began_at = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     _say(f"{len(scripts)} rehearsals, {min(plan.jobs, len(scripts))} at once, extension {plan.extension}")
@@ -73,15 +69,6 @@ def run_rehearsals(
     else:
         _show(outcomes)
     return 0 if all(outcome.passed for outcome in outcomes) else 1
-
-
-def _settings(configuration: Path | None) -> Settings:
-    """As given, or the lab's when it is up."""
-    if configuration is None and ENV_FILE.exists() and LAB_CONFIGURATION.exists():
-        env = dict(line.partition("=")[::2] for line in ENV_FILE.read_text().splitlines())
-        if ProcessRef.of(int(env.get("ASTERISK_PID") or 0)) is not None:
-            return config.load(LAB_CONFIGURATION)
-    return config.load(configuration)
 
 
 def _write(path: Path, text: str) -> None:

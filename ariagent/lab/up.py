@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -17,15 +19,16 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 
-from ariagent.config import load
+from ariagent.config import Settings, load
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.lab import ports
-from ariagent.lab.asterisk import STOP_SIGNALS, AsteriskInstance
+from ariagent.lab.asterisk import STOP_SIGNALS, AsteriskInstance, write_env
+from ariagent.lab.labsettings import Addresses, check, check_scenario, existing, merged
 from ariagent.lab.packages import ensure_asterisk, ensure_tool, stderr_progress
 from ariagent.lab.processes import ProcessRef, end_process
 
@@ -42,30 +45,45 @@ _SIGNALS: dict[str, tuple[tuple[signal.Signals, float], ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Addresses:
-    realtime_port: int
-    audiosocket_port: int
-    http_port: int
-
-    @property
-    def realtime_url(self) -> str:
-        return f"ws://127.0.0.1:{self.realtime_port}/v1/realtime"
+NOT_TRIED = "not tried yet"
+"""What ``/healthz`` says of the model until the service has tried it."""
+MODEL_EXTRA_S = 10.0
+"""For the service to say so, beyond ``realtime.connect_timeout_s``."""
 
 
-def up(lab_dir: Path) -> int:
-    """Start what the lab consists of and wait until it takes calls; returns the exit code."""
+def up(lab_dir: Path, settings: Path | None = None, scenario: Path | None = None) -> int:
+    """Start what the lab consists of and wait until it takes calls; returns the exit code.
+
+    ``settings``: a site's own, used with the lab's addresses; ``scenario``: the sandbox's. Where Asterisk runs it goes
+    on, and what is started again keeps its ports and, unless others are given, its settings.
+    Raises AriagentError; nothing is left running then.
+    """
     running = _running(lab_dir)
-    if all(running.values()):
+    if all(running.values()) and settings is None and scenario is None:
         _say("already up")
         _hints(lab_dir)
         return 0
-    if any(running.values()):
+    before = read_env(lab_dir) if running["asterisk"] and (lab_dir / "lab.env").exists() else {}
+    settings, scenario = (
+        existing(given) if given is not None else Path(before[name]) if before.get(name) else None
+        for name, given in (("SETTINGS", settings), ("SCENARIO", scenario))
+    )
+    # What is wrong in them is told before anything is ended.
+    if settings is not None:
+        check(settings, os.environ, lab_dir)
+    if scenario is not None:
+        check_scenario(scenario)
+    started: dict[str, ProcessRef] = {}
+    if before:
+        _say("Asterisk goes on; starting the sandbox and the service anew")
+        known = _known(lab_dir)
+        _end_all({part: process for part, process in known.items() if part != "asterisk"})
+        started["asterisk"] = known["asterisk"]
+    elif any(running.values()):
         _say("partly up: starting anew")
         down(lab_dir)
-    started: dict[str, ProcessRef] = {}
     try:
-        _start_all(lab_dir, started)
+        _start_all(lab_dir, started, before, settings, scenario)
     except BaseException:
         _end_all(started)
         _forget(lab_dir)
@@ -98,13 +116,52 @@ def read_env(lab_dir: Path) -> dict[str, str]:
         lines = (lab_dir / "lab.env").read_text().splitlines()
     except FileNotFoundError:
         raise ConfigurationError("the lab is not up", remedy="Start it with make lab-up") from None
-    return dict(line.partition("=")[::2] for line in lines)
+    return {name: "".join(shlex.split(value)) for name, _, value in (line.partition("=") for line in lines)}
 
 
-def _start_all(lab_dir: Path, started: dict[str, ProcessRef]) -> None:
-    program = ensure_asterisk(lab_dir)
+def _start_all(
+    lab_dir: Path,
+    started: dict[str, ProcessRef],
+    before: Mapping[str, str],
+    settings_file: Path | None,
+    scenario: Path | None,
+) -> None:
     ensure_tool("flite", lab_dir)
     (lab_dir / "log").mkdir(parents=True, exist_ok=True)
+    env = dict(before) if before else _start_asterisk(lab_dir, started)
+    addresses = _addresses(env)
+    config = lab_dir / "ariagent.yaml"
+    config.touch(mode=0o600)
+    tree = merged(settings_file, addresses, os.environ, lab_dir)
+    config.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+    # As the service will see it: ARIAGENT_SECTION__KEY of this environment goes before the file.
+    settings = load(config, serving=True)
+    http_url = f"http://{settings.http.host}:{settings.http.port}"
+    sandbox = [sys.executable, "-m", "ariagent.sandbox", "--host", "127.0.0.1", "--port", str(addresses.realtime_port)]
+    sandbox += ["--lab-dir", str(lab_dir), "--cache-dir", str(lab_dir / "speech")]
+    if scenario is not None:
+        sandbox += ["--scenario", str(scenario)]
+    _start(lab_dir, started, "sandbox", sandbox, lambda: _accepts(addresses.realtime_port))
+    service = [sys.executable, "-m", "ariagent", "run", "-c", str(config)]
+    _start(lab_dir, started, "service", service, lambda: (_health(http_url) or {}).get("status") == "ok")
+    _await_model(lab_dir, settings, http_url)
+    env |= {
+        "AUDIOSOCKET_HOST": settings.audiosocket.host,
+        "AUDIOSOCKET_PORT": str(settings.audiosocket.port),
+        "REALTIME_URL": settings.realtime.url,
+        "SANDBOX_PORT": str(addresses.realtime_port),
+        "METRICS_URL": f"{http_url}/metrics",
+        "SANDBOX_PID": str(started["sandbox"].pid),
+        "SERVICE_PID": str(started["service"].pid),
+        "SETTINGS": str(settings_file or ""),
+        "SCENARIO": str(scenario or ""),
+    }
+    write_env(lab_dir / "lab.env", env)
+
+
+def _start_asterisk(lab_dir: Path, started: dict[str, ProcessRef]) -> dict[str, str]:
+    """Returns its names for ``lab.env``."""
+    program = ensure_asterisk(lab_dir)
     began = time.monotonic()
     asterisk = AsteriskInstance(program, lab_dir / "asterisk")
     try:
@@ -112,49 +169,40 @@ def _start_all(lab_dir: Path, started: dict[str, ProcessRef]) -> None:
     finally:
         _note(lab_dir, started, "asterisk", asterisk.pid)
     _say(f"Asterisk {program.version} is up ({time.monotonic() - began:.1f} s)")
-    addresses = _Addresses(ports.free_tcp_port(), ports.free_tcp_port(), ports.free_tcp_port())
-    config = lab_dir / "ariagent.yaml"
-    config.touch(mode=0o600)
-    config.write_text(service_configuration(asterisk, addresses, lab_dir))
-    # As the service will see it: ARIAGENT_SECTION__KEY of this environment goes before the file.
-    settings = load(config)
-    http_url = f"http://{settings.http.host}:{settings.http.port}"
-    sandbox = [sys.executable, "-m", "ariagent.sandbox", "--host", "127.0.0.1", "--port", str(addresses.realtime_port)]
-    sandbox += ["--lab-dir", str(lab_dir), "--cache-dir", str(lab_dir / "speech")]
-    _start(lab_dir, started, "sandbox", sandbox, lambda: _accepts(addresses.realtime_port))
-    service = [sys.executable, "-m", "ariagent", "run", "-c", str(config)]
-    _start(lab_dir, started, "service", service, lambda: _healthy(f"{http_url}/healthz"))
-    asterisk.write_env(
-        lab_dir / "lab.env",
-        {
-            "AUDIOSOCKET_HOST": settings.audiosocket.host,
-            "AUDIOSOCKET_PORT": str(settings.audiosocket.port),
-            "REALTIME_URL": settings.realtime.url,
-            "METRICS_URL": f"{http_url}/metrics",
-            "SANDBOX_PID": str(started["sandbox"].pid),
-            "SERVICE_PID": str(started["service"].pid),
+    return asterisk.environment
+
+
+def _addresses(env: Mapping[str, str]) -> Addresses:
+    """Asterisk's, and for the others the ports they had, or free ones."""
+    http_port = urlsplit(env.get("METRICS_URL", "")).port
+    return Addresses(
+        ari={"url": env["ARI_URL"], "user": env["ARI_USER"], "password": env["ARI_PASSWORD"]},
+        ami={
+            "host": env["AMI_HOST"],
+            "port": int(env["AMI_PORT"]),
+            "user": env["AMI_USER"],
+            "password": env["AMI_PASSWORD"],
         },
+        realtime_port=int(env.get("SANDBOX_PORT") or ports.free_tcp_port()),
+        audiosocket_port=int(env.get("AUDIOSOCKET_PORT") or ports.free_tcp_port()),
+        http_port=http_port or ports.free_tcp_port(),
     )
 
 
-def service_configuration(asterisk: AsteriskInstance, addresses: _Addresses, lab_dir: Path) -> str:
-    """The service's settings for the lab, as YAML."""
-    tree: Mapping[str, object] = {
-        "asterisk": {"url": asterisk.ari_url, "user": asterisk.ari_user, "password": asterisk.ari_password},
-        "ami": asterisk.ami,
-        "audiosocket": {"host": "127.0.0.1", "port": addresses.audiosocket_port},
-        "realtime": {"url": addresses.realtime_url, "api_key": "sandbox", "model": "gpt-realtime-2.1"},
-        "http": {"host": "127.0.0.1", "port": addresses.http_port},
-        "log": {"transcripts": True},
-        "state_directory": str(lab_dir / "state"),
-        "agents": {
-            "default": {
-                "instructions": "You answer the telephone of a small company. Be friendly and brief.",
-                "opening": "Hello, this is the automated assistant. How can I help you?",
-            }
-        },
-    }
-    return yaml.safe_dump(dict(tree), sort_keys=False)
+def _await_model(lab_dir: Path, settings: Settings, http_url: str) -> None:
+    """Wait until the service has tried the model. Raises AriagentError when it cannot be used."""
+    deadline = time.monotonic() + settings.realtime.connect_timeout_s + MODEL_EXTRA_S
+    said = NOT_TRIED
+    while said == NOT_TRIED and time.monotonic() < deadline:
+        said = str((_health(http_url) or {}).get("model", NOT_TRIED))
+        time.sleep(0.05)
+    where = urlsplit(settings.realtime.url).netloc
+    if said != "ok":
+        raise AriagentError(
+            f"the model {settings.realtime.model} at {where} cannot be used: {said}",
+            remedy=f"The service's log: {lab_dir}/log/service.log",
+        )
+    _say(f"the model {settings.realtime.model} at {where} can be used")
 
 
 def _start(
@@ -163,9 +211,7 @@ def _start(
     log_path = lab_dir / "log" / f"{part}.log"
     began = time.monotonic()
     with log_path.open("wb") as out:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=lab_dir, start_new_session=True
-        )
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
     _note(lab_dir, started, part, process.pid)
     while not ready():
         if (code := process.poll()) is not None:
@@ -189,12 +235,15 @@ def _accepts(port: int) -> bool:
     return True
 
 
-def _healthy(url: str) -> bool:
+def _health(http_url: str) -> dict[str, object] | None:
+    """What ``/healthz`` says; None while nobody answers."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2.0) as answer:
-            return int(answer.status) == 200
-    except (urllib.error.URLError, OSError):
-        return False
+        with opener.open(f"{http_url}/healthz", timeout=2.0) as answer:
+            found = json.load(answer)
+    except (urllib.error.URLError, OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _note(lab_dir: Path, started: dict[str, ProcessRef], part: str, pid: int) -> None:
@@ -244,6 +293,7 @@ def _say(line: str) -> None:
 def _hints(lab_dir: Path) -> None:
     env = read_env(lab_dir)
     sip = f"{env['SIP_HOST']}:{env['SIP_PORT']}"
+    made_from = f" (made from {env['SETTINGS']})" if env.get("SETTINGS") else ""
     sys.stdout.write(
         f"""The lab is up on loopback.
   Call the AI:   any SIP phone on this machine, no password: sip:7000@{sip} (queue) or sip:7001@{sip} (direct)
@@ -251,6 +301,7 @@ def _hints(lab_dir: Path) -> None:
   Others:        7100 people, 1001-1004 their phones (passwords in lab.env), 600 echo
   Metrics:       {env["METRICS_URL"]}
   Logs:          {lab_dir}/log/*.log {lab_dir}/asterisk/log/messages.log
+  Settings:      {lab_dir}/ariagent.yaml{made_from}
   Addresses:     {lab_dir}/lab.env
   Stop it:       make lab-down
 """

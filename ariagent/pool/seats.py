@@ -266,9 +266,13 @@ class Seats:
             return None
         reason = self._reason_for(seat)
         if reason is not None:
-            ours = seat.reason.startswith(PREFIX) or seat.reason == AUTO_PAUSE
-            # Only a pause by hand outlives this process, so it must show; else one reason is as good as another.
-            misnamed = ours and (reason is Reason.MANUAL) != _is(seat, Reason.MANUAL)
+            if reason is Reason.MANUAL:
+                # It outlives this process, so it must show.
+                misnamed = seat.reason.startswith((PREFIX, AUTO_PAUSE)) and not _is(seat, reason)
+            else:
+                # Any that holds will do: each change is a row in queue_log for each seat.
+                held = [each.text for each in self.reasons]
+                misnamed = seat.reason.startswith(PREFIX) and seat.reason not in held
             return (True, reason.text) if not seat.paused or misnamed else None
         if not seat.paused:
             return None

@@ -64,7 +64,7 @@ async def test_a_tool_that_can_be_reached_is_asked_nothing(shop: Shop) -> None:
 async def test_a_tool_where_nobody_listens(closed_port: int) -> None:
     (result,) = await told(f"http://127.0.0.1:{closed_port}/")
     assert (result.status, result.found) == (
-        Status.FAILED,
+        Status.WARNING,  # calls work without it
         f"127.0.0.1: cannot connect to 127.0.0.1:{closed_port}: Connection refused",
     )
 
@@ -72,7 +72,7 @@ async def test_a_tool_where_nobody_listens(closed_port: int) -> None:
 async def test_a_tool_without_a_host() -> None:
     url = "https://no-such-host.invalid/"
     (result,) = await told(url, {"allowed_hosts": ["no-such-host.invalid"]})
-    assert result.status is Status.FAILED
+    assert result.status is Status.WARNING
     assert "the name no-such-host.invalid cannot be resolved" in result.found
 
 
@@ -94,7 +94,7 @@ async def test_a_lookup_is_looked_at_too(closed_port: int) -> None:
     agents = {"default": {"lookup": {"url": f"http://127.0.0.1:{closed_port}/"}}}
     results: list[Result] = []
     await check_tools(Settings.model_validate({"agents": agents, "outbound": LOCAL}), results.append)
-    assert [(r.name, r.status) for r in results] == [("lookup of default", Status.FAILED)]
+    assert [(r.name, r.status) for r in results] == [("lookup of default", Status.WARNING)]
 
 
 async def test_a_python_tool_that_is_not_installed() -> None:

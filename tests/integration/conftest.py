@@ -258,8 +258,8 @@ class Bed:
             "agents": {"default": {**AGENT, **(agent or {})}},
         }
         for name, section in settings.items():
-            merge = isinstance(tree.get(name), dict) and isinstance(section, dict)
-            tree[name] = {**tree[name], **section} if merge else section
+            both = isinstance(tree.get(name), dict) and isinstance(section, dict)
+            tree[name] = {**tree[name], **section} if both else section
         service = Service(Settings.model_validate(tree))
         trials = len(self.log.named("model.usable"))
         prepared, failed = len(self.log.named("prompts.ready")), len(self.log.named("prompt.failed"))

@@ -10,11 +10,14 @@ import time
 import wave
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from pydantic import SecretStr
 
+from ariagent.audio.format import SLIN8
+from ariagent.audio.sign import tone_sign
 from ariagent.config import AsteriskSettings, Settings
 from ariagent.errors import AriError
 from ariagent.lab import bed
@@ -109,6 +112,26 @@ async def test_silence_is_no_answer(settings: Settings, asterisk: AsteriskInstan
     ]
     assert report.turns == []
     assert await left_behind(asterisk) == {}
+
+
+async def test_a_slow_tools_tone_is_no_answer(settings: Settings, tmp_path: Path) -> None:
+    """The echo gives back a tone, which the caller does not take for an answer; then words, which it does."""
+    with wave.open(str(tmp_path / "tone.wav"), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(tone_sign(SLIN8))
+    tone = do.Play(tmp_path / "tone.wav")
+    report = await call(settings, tone, do.WaitAnswer(1.5, 0.3))
+    assert [failure.cause for failure in report.failures] == ["no answer within 1.5 s"]
+    assert [turn.who for turn in report.turns] == ["caller"]
+    report = await call(settings, tone, do.Silence(0.5), GREETING, do.WaitAnswer(LIMIT_S), do.HangUp())
+    assert report.outcome == "ok"
+    assert [turn.who for turn in report.turns] == ["caller", "caller", "agent"]
+
+
+async def test_a_phone_that_rings_until_the_time_is_up(settings: Settings, phone: Any) -> None:
+    await phone("1001", register=True)
+    report = await call(settings, GREETING, extension="1001", timeout_s=2.0)
+    assert [failure.cause for failure in report.failures] == ["still ringing after 2 s"]
 
 
 async def test_an_agent_that_talks_on_fails_the_interruption(settings: Settings) -> None:

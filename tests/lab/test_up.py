@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ariagent.config import load
 from ariagent.errors import ConfigurationError
 from ariagent.lab import up
 from ariagent.lab.packages import AsteriskProgram, default_lab_dir
@@ -63,9 +64,9 @@ def test_read_env_of_a_lab_that_is_down(tmp_path: Path) -> None:
     assert "make lab-up" in caught.value.remedy
 
 
-def _lab(folder: Path, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def _lab(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "ariagent.lab", command],
+        [sys.executable, "-m", "ariagent.lab", *command],
         env={**os.environ, "ARIAGENT_LAB": str(folder), **environment},
         capture_output=True,
         text=True,
@@ -106,15 +107,77 @@ def test_up_status_down(lab: Path) -> None:
     assert _lab(lab, "status").returncode == 1
 
 
-def test_up_repairs_a_lab_that_is_half_gone(lab: Path) -> None:
+MINE = """
+asterisk: {url: "http://192.0.2.1:8088", user: someone, password: theirs, app: theirs, request_timeout_s: 4}
+audiosocket: {host: 0.0.0.0, advertise: "192.0.2.1:9092"}
+realtime: {api_key: "${NOBODY_HAS_THIS_KEY}"}
+agents:
+  desk: {opening: "Good morning, this is the desk."}
+routes: [{agent: desk}]
+"""
+
+
+def test_up_with_settings_of_ones_own_and_up_again(lab: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("of one's own")
+    mine, scenario = folder / "mine.yaml", folder / "scenario.yaml"
+    mine.write_text(MINE)
+    scenario.write_text("otherwise: Yes.\n")
     assert _lab(lab, "up").returncode == 0
     before = up.read_env(lab)
-    os.kill(int(before["SERVICE_PID"]), signal.SIGKILL)
+
+    changed = _lab(lab, "up", "--settings", str(mine), "--scenario", str(scenario))
+    assert changed.returncode == 0, changed.stderr
+    assert "Asterisk goes on" in changed.stderr
+    assert f"made from {mine}" in changed.stdout
+    env = up.read_env(lab)
+    same = ("ASTERISK_PID", "SIP_PORT", "ARI_URL", "ARI_PASSWORD", "AUDIOSOCKET_PORT", "METRICS_URL", "SANDBOX_PORT")
+    assert {name: env[name] for name in same} == {name: before[name] for name in same}
+    assert env["SERVICE_PID"] != before["SERVICE_PID"]
+    assert str(scenario) in Path(f"/proc/{env['SANDBOX_PID']}/cmdline").read_text().split("\0")
+    settings = load(lab / "ariagent.yaml", {})
+    assert list(settings.agents) == ["desk"]
+    assert (settings.asterisk.url, settings.asterisk.app) == (env["ARI_URL"], "ariagent")
+
+    os.kill(int(env["SERVICE_PID"]), signal.SIGKILL)
+    again = _lab(lab, "up")
+    assert again.returncode == 0, again.stderr
+    assert up.read_env(lab)["SETTINGS"] == str(mine)
+    assert list(load(lab / "ariagent.yaml", {}).agents) == ["desk"]
+    assert up.read_env(lab)["ASTERISK_PID"] == env["ASTERISK_PID"]
+
+    mine.write_text("agents:\n  desk: {openning: Hello}\n")
+    wrong = _lab(lab, "up", "--settings", str(mine))
+    assert wrong.returncode == 2
+    assert f"{mine}:2: agents.desk.openning: unknown key" in wrong.stderr
+    assert _lab(lab, "status").returncode == 0
+
+
+def test_up_starts_anew_when_asterisk_is_gone(lab: Path) -> None:
+    assert _lab(lab, "up").returncode == 0
+    before = up.read_env(lab)
+    os.kill(int(before["ASTERISK_PID"]), signal.SIGKILL)
     again = _lab(lab, "up")
     assert again.returncode == 0, again.stderr
     assert "partly up" in again.stderr
-    assert ProcessRef.of(int(before["ASTERISK_PID"])) is None
+    assert ProcessRef.of(int(before["SERVICE_PID"])) is None
     assert _lab(lab, "status").returncode == 0
+
+
+def test_a_model_that_needs_a_key_is_not_told_the_sandboxs(lab: Path) -> None:
+    failed = _lab(lab, "up", ARIAGENT_REALTIME__URL="wss://api.openai.com/v1/realtime")
+    assert failed.returncode == 2
+    assert "api.openai.com needs a key" in failed.stderr
+    assert "The lab is up" not in failed.stdout
+    assert _lab(lab, "status").returncode == 1
+
+
+def test_a_model_that_cannot_be_used_is_told(lab: Path) -> None:
+    port = free_tcp_port()
+    failed = _lab(lab, "up", ARIAGENT_REALTIME__URL=f"ws://127.0.0.1:{port}/v1/realtime")
+    assert failed.returncode == 1
+    assert f"at 127.0.0.1:{port} cannot be used: " in failed.stderr
+    assert "The lab is up" not in failed.stdout
+    assert _lab(lab, "status").returncode == 1
 
 
 def test_settings_of_the_environment_reach_the_service_and_the_env_file(lab: Path) -> None:

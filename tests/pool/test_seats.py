@@ -111,10 +111,13 @@ def test_one_reason_of_several_is_enough_and_the_first_is_shown(member: Any) -> 
     seats.set_reason(Reason.CAPPED, True)
     seats.set_reason(Reason.DRAINING, True)
     assert obey(seats) == [SetPause(S1, Q, True, "ariagent: draining")]
+    seats.set_reason(Reason.MODEL, True)
+    assert obey(seats) == []  # what is shown still holds; another row in queue_log would say nothing new
     seats.set_reason(Reason.DRAINING, False)
-    assert obey(seats) == []  # still paused; another row in queue_log would say nothing new
+    assert obey(seats) == [SetPause(S1, Q, True, "ariagent: model")]
+    seats.set_reason(Reason.MODEL, False)
     seats.set_reason(Reason.CAPPED, False)
-    assert obey(seats) == [SetPause(S1, Q, False, "ariagent: draining")]
+    assert obey(seats) == [SetPause(S1, Q, False, "ariagent: model")]
 
 
 def test_a_seat_that_comes_in_while_a_reason_holds_is_paused(member: Any) -> None:

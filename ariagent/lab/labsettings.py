@@ -1,0 +1,126 @@
+"""The service's settings in the lab: a site's own file, if there is one, with the lab's addresses in place of its own.
+
+The lab's Asterisk, ports, state directory and, unless the file (or the environment) names a model's server itself, the
+sandbox. Everything else is the file's: agents, tools, routes, records, cost.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ariagent import yamlfile
+from ariagent.config import Settings, load
+from ariagent.errors import ConfigurationError
+
+URL_NAME, KEY_NAME = "ARIAGENT_REALTIME__URL", "ARIAGENT_REALTIME__API_KEY"
+SANDBOX_KEY = "sandbox"
+"""The sandbox takes any key; no other server is told this one."""
+AGENT = {
+    "instructions": "You answer the telephone of a small company. Be friendly and brief.",
+    "opening": "Hello, this is the automated assistant. How can I help you?",
+}
+"""The agent ``default`` where nobody has described one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the lab's parts are; all on loopback."""
+
+    ari: Mapping[str, str]
+    """``url``, ``user``, ``password``."""
+    ami: Mapping[str, str | int]
+    realtime_port: int
+    audiosocket_port: int
+    http_port: int
+
+    @classmethod
+    def placeholders(cls) -> "Addresses":
+        """For looking through a file before anything runs."""
+        ari = {"url": "http://127.0.0.1:8088", "user": "lab", "password": "lab"}
+        return cls(ari, {"host": "127.0.0.1", "port": 5038, "user": "lab", "password": "lab"}, 1, 1, 1)
+
+    @property
+    def realtime_url(self) -> str:
+        return f"ws://127.0.0.1:{self.realtime_port}/v1/realtime"
+
+
+def check(path: Path, environment: Mapping[str, str], lab_dir: Path) -> Settings:
+    """Load a site's file as the lab will use it, so that mistakes are told with its own lines.
+
+    Raises ConfigurationError.
+    """
+    mine, _ = yamlfile.read(path)
+    put = _sections(mine, Addresses.placeholders(), environment, lab_dir)
+    overrides: dict[str, str] = {}
+    for name, value in put.items():
+        if isinstance(value, Mapping):
+            overrides |= {f"ARIAGENT_{name}__{key}".upper(): str(each) for key, each in value.items()}
+        else:
+            overrides[f"ARIAGENT_{name}".upper()] = str(value)
+    return load(path, overrides | dict(environment), serving=True)
+
+
+def merged(path: Path | None, addresses: Addresses, environment: Mapping[str, str], lab_dir: Path) -> dict[str, Any]:
+    """The tree that the service gets. Raises ConfigurationError."""
+    tree: dict[str, Any] = {} if path is None else yamlfile.read(path)[0]
+    put = _sections(tree, addresses, environment, lab_dir)
+    for name, value in put.items():
+        tree[name] = {**(tree.get(name) or {}), **value} if isinstance(value, Mapping) else value
+    tree["log"] = {"transcripts": True, **(tree.get("log") or {})}
+    if not tree.get("agents"):
+        tree["agents"] = {"default": dict(AGENT)}
+    return tree
+
+
+def _sections(
+    mine: Mapping[str, Any], addresses: Addresses, environment: Mapping[str, str], lab_dir: Path
+) -> dict[str, Any]:
+    """What the lab puts in."""
+    audiosocket: dict[str, Any] = {"host": "127.0.0.1", "port": addresses.audiosocket_port}
+    if "advertise" in _section(mine, "audiosocket"):
+        audiosocket["advertise"] = f"127.0.0.1:{addresses.audiosocket_port}"
+    put: dict[str, Any] = {
+        # The shipped dialplan knows one application name.
+        "asterisk": {**addresses.ari, "app": "ariagent"},
+        "ami": dict(addresses.ami),
+        "audiosocket": audiosocket,
+        "http": {"host": "127.0.0.1", "port": addresses.http_port},
+        "state_directory": str(lab_dir / "state"),
+    }
+    realtime = _section(mine, "realtime")
+    own = environment.get(URL_NAME) or realtime.get("url")
+    if not own:
+        put["realtime"] = {"url": addresses.realtime_url, "api_key": SANDBOX_KEY}
+    elif _on_loopback(str(own)) and not realtime.get("api_key") and KEY_NAME not in environment:
+        put["realtime"] = {"api_key": SANDBOX_KEY}
+    return put
+
+
+def _section(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = tree.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _on_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_scenario(path: Path) -> None:
+    """Raises ConfigurationError where the sandbox would not take it, as far as can be told without its recogniser."""
+    from ariagent.sandbox.scenario_file import load_scenario
+
+    load_scenario(path)
+
+
+def existing(path: Path) -> Path:
+    """The file's absolute path. Raises ConfigurationError when there is none."""
+    if not path.is_file():
+        raise ConfigurationError(f"{path}: there is no such file")
+    return path.resolve()

@@ -1,0 +1,354 @@
+"""The AI's seats and the people's queue as the real Asterisk has them: pauses with reasons, and what the board says."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ariagent.ami.client import AmiClient
+from ariagent.ami.events import AgentConnected, AttendedTransferred
+from ariagent.config import AmiSettings
+from ariagent.errors import AmiRefusedError
+from ariagent.lab import bed as lab
+from ariagent.lab.asterisk import AsteriskInstance
+from ariagent.lab.call_setup import CallState
+from ariagent.pool.queues import describe
+from ariagent.pool.seats import AUTO_PAUSE, Reason
+
+pytestmark = pytest.mark.asterisk
+
+LIMIT_S = 30.0
+SEATS = 60
+
+
+async def until(condition: Callable[[], object], what: str = "") -> None:
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            while not condition():
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise TimeoutError(f"waited {LIMIT_S:g} s for {what or 'a condition'}") from None
+
+
+class QueueLog:
+    """The rows of queue_log since it was made."""
+
+    def __init__(self, asterisk: AsteriskInstance) -> None:
+        self._path = asterisk.queue_log
+        self._before = self._path.read_text()
+
+    def rows(self, verb: str, queue: str = "") -> list[list[str]]:
+        """Rows of this verb: call, queue, agent, verb and its own fields."""
+        rows = [line.split("|")[1:] for line in self._path.read_text().removeprefix(self._before).splitlines()]
+        return [row for row in rows if row[3] == verb and queue in ("", row[1])]
+
+
+@pytest.fixture
+def queue_log(asterisk: AsteriskInstance) -> QueueLog:
+    return QueueLog(asterisk)
+
+
+def paused(service: Any) -> Counter[str]:
+    """How many seats are paused, by reason."""
+    return Counter(seat.reason for seat in service.pool.seats.view() if seat.paused)
+
+
+async def all_paused_by_asterisk(asterisk: AsteriskInstance) -> None:
+    """As a service that died leaves its seats."""
+    client = AmiClient(AmiSettings.model_validate(asterisk.ami), lambda event: None)
+    running = asyncio.create_task(client.run())
+    await client.wait_connected()
+    for number in range(1, SEATS + 1):
+        seat = f"Local/{number:02d}@ariagent-seat/nm"
+        await client.action("QueuePause", Interface=seat, Queue="frontline", Paused=True, Reason=AUTO_PAUSE)
+    running.cancel()
+    await asyncio.wait([running])
+
+
+# -- seats -------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_service_that_starts_finds_its_seats_and_lifts_what_asterisk_paused(
+    asterisk: AsteriskInstance, sandbox: Any, service: Any, dial: Any, queue_log: QueueLog, log: Any
+) -> None:
+    await all_paused_by_asterisk(asterisk)
+    running = await service(await sandbox())
+    assert len(running.pool.seats.view()) == SEATS
+    assert paused(running) == {}
+    assert {row[2] for row in queue_log.rows("UNPAUSE", "frontline")} == {"AI Agent"}
+    assert len(queue_log.rows("UNPAUSE", "frontline")) == SEATS
+    call, hearing = await dial("7000")
+    await hearing.utterance()
+    await until(lambda: running.pool.view("frontline").busy == 1, "the seat to be seen busy")
+    await call.hangup()
+    await until(lambda: running.pool.view("frontline").free == SEATS, "the seat to be seen free")
+
+
+async def test_a_killed_service_costs_a_caller_each_seat_once_at_most_and_then_people_answer(
+    bed: Any, sandbox: Any, phone: Any, queue_log: QueueLog, tmp_path: Path, ends_with_people: Any
+) -> None:
+    model = await sandbox()
+    human = await phone("1001", register=True)
+    agents = {"default": {"opening": None, "machines": "ignore", "transcription": None}}
+    settings = {"realtime": {"url": model.url, "api_key": "test"}, "agents": agents}
+    async with lab.service(bed.asterisk, tmp_path, settings, "killed") as killed:
+        os.kill(killed.pid, signal.SIGKILL)
+        await asyncio.wait_for(killed._process.wait(), LIMIT_S)
+    call = await (await phone()).dial("7000")
+    await ends_with_people(call, human)
+    rings = queue_log.rows("RINGNOANSWER", "frontline")
+    assert 1 <= len(rings) <= SEATS
+    assert len(queue_log.rows("PAUSE", "frontline")) == len(rings)
+    assert {row[4] for row in queue_log.rows("PAUSE", "frontline")} == {AUTO_PAUSE}
+    # The next one is not kept at all.
+    again = await (await phone()).dial("7000")
+    await ends_with_people(again, human)
+    assert len(queue_log.rows("RINGNOANSWER", "frontline")) <= SEATS
+    assert len(queue_log.rows("ENTERQUEUE", "frontline")) == 1
+    async with lab.service(bed.asterisk, tmp_path, settings, "next"):
+        third, hearing = await bed.dial("7000")
+        assert third.state is CallState.ANSWERED
+        await third.hangup()
+        assert hearing.call is third
+
+
+async def test_draining_pauses_the_seats_and_the_running_call_goes_on(
+    sandbox: Any, service: Any, dial: Any, phone: Any, queue_log: QueueLog, sound: Any, ends_with_people: Any
+) -> None:
+    human = await phone("1001", register=True)
+    running = await service(await sandbox(), drain_timeout_s=60)
+    call, hearing = await dial("7000")
+    await hearing.utterance()
+    running.drain()
+    await until(lambda: paused(running) == {"ariagent: draining": SEATS}, "the seats to be paused")
+    await until(lambda: len(queue_log.rows("PAUSE", "frontline")) >= SEATS, "queue_log")
+    rows = queue_log.rows("PAUSE", "frontline")
+    assert {(row[2], row[4]) for row in rows} == {("AI Agent", "ariagent: draining")}
+    late = await (await phone()).dial("7000")
+    await ends_with_people(late, human)
+    assert len(queue_log.rows("ENTERQUEUE", "frontline")) == 1
+    await call.play(sound.tone(0.4))
+    await hearing.utterance(after=hearing.spoke_until())
+    await call.hangup()
+    await until(lambda: queue_log.rows("COMPLETECALLER", "frontline"), "queue_log")
+
+
+async def test_a_service_that_stops_leaves_its_seats_paused_and_the_next_lifts_that(
+    sandbox: Any, service: Any, phone: Any, queue_log: QueueLog, dial: Any, ends_with_people: Any
+) -> None:
+    human = await phone("1001", register=True)
+    model = await sandbox()
+    first = await service(model)
+    first.stop()
+    await until(lambda: len(queue_log.rows("PAUSE", "frontline")) == SEATS, "the seats to be paused")
+    assert {row[4] for row in queue_log.rows("PAUSE", "frontline")} == {"ariagent: down"}
+    call = await (await phone()).dial("7000")
+    await ends_with_people(call, human)
+    assert queue_log.rows("RINGNOANSWER", "frontline") == []
+    second = await service(model)
+    assert paused(second) == {}
+    call, hearing = await dial("7000")
+    await hearing.utterance()
+    await call.hangup()
+
+
+async def test_by_hand_one_seat_and_all_and_across_a_restart(
+    sandbox: Any, service: Any, queue_log: QueueLog, log: Any
+) -> None:
+    model = await sandbox()
+    first = await service(model)
+    assert first.pool.pause("07") == ["07"]
+    await first.pool.settled.wait()
+    assert paused(first) == {"ariagent: manual": 1}
+    first.stop()
+    await until(lambda: len(log.named("service.stopped")) == 1)
+    second = await service(model)
+    assert [seat.number for seat in second.pool.seats.view() if seat.paused] == ["07"]
+    assert len(second.pool.pause()) == SEATS
+    await second.pool.settled.wait()
+    assert paused(second) == {"ariagent: manual": SEATS}
+    second.pool.resume()
+    await second.pool.settled.wait()
+    assert paused(second) == {}
+    rows = [row for row in queue_log.rows("UNPAUSE", "frontline") if row[4] == "ariagent: manual"]
+    assert len(rows) == SEATS
+
+
+async def test_a_model_that_cannot_be_used_sends_callers_to_people_until_it_can(
+    sandbox: Any, service: Any, phone: Any, dial: Any, queue_log: QueueLog, ends_with_people: Any
+) -> None:
+    human = await phone("1001", register=True)
+    model = await sandbox(api_keys=("another",))
+    running = await service(model, usable=False)
+    await until(lambda: paused(running) == {"ariagent: model": SEATS}, "the seats to be paused")
+    call = await (await phone()).dial("7000")
+    await ends_with_people(call, human)
+    assert queue_log.rows("ENTERQUEUE", "frontline") == []
+    running.pool.set_reason(Reason.MODEL, False)
+    await until(lambda: paused(running) == {}, "the seats to be free again")
+
+
+async def test_all_places_taken_pauses_the_rest_until_there_is_room(
+    sandbox: Any, service: Any, phone: Any, dial: Any, queue_log: QueueLog, ends_with_people: Any
+) -> None:
+    human = await phone("1001", register=True)
+    running = await service(await sandbox(), max_calls=1)
+    call, hearing = await dial("7000")
+    await hearing.utterance()
+    await until(lambda: paused(running) == {"ariagent: capped": SEATS}, "the seats to be paused")
+    late = await (await phone()).dial("7000")
+    await ends_with_people(late, human)
+    assert len(queue_log.rows("ENTERQUEUE", "frontline")) == 1
+    await call.hangup()
+    await until(lambda: paused(running) == {}, "the seats to be free again")
+
+
+# -- the people's queue ------------------------------------------------------------------------------------------------
+
+
+async def test_the_board_shows_what_the_people_do(
+    sandbox: Any, service: Any, phone: Any, queue_log: QueueLog, log: Any
+) -> None:
+    running = await service(await sandbox())
+    pool = running.pool
+    connected: list[AgentConnected] = []
+    pool.listeners.append(lambda event: connected.append(event) if isinstance(event, AgentConnected) else None)
+
+    def shown() -> tuple[int, int, int, int, int]:
+        view = pool.view("support")
+        return view.logged_in, view.free, view.busy, view.paused, view.waiting
+
+    await until(lambda: shown() == (0, 0, 0, 0, 0), "nobody")
+    assert describe(pool.view("support")) == "nobody is logged in"
+    one, two = await phone("1001", register=True), await phone("1002", register=True)
+    await until(lambda: shown() == (2, 2, 0, 0, 0), "two who are free")
+    assert describe(pool.view("support")) == "somebody is free"
+    caller = await phone()
+    for _ in range(2):  # what their conversations take is learned
+        first = await caller.dial("7100")
+        ringing = [asyncio.create_task(each.incoming(LIMIT_S)) for each in (one, two)]
+        (done, rest) = await asyncio.wait(ringing, return_when=asyncio.FIRST_COMPLETED)
+        for task in rest:
+            task.cancel()
+        answering = done.pop().result()
+        await answering.answer()
+        await until(lambda: shown()[2] == 1, "one who is busy")
+        assert shown() == (2, 1, 1, 0, 0)
+        await asyncio.sleep(1.2)  # Asterisk counts whole seconds
+        await first.hangup()
+        await until(lambda: shown() == (2, 2, 0, 0, 0), "two who are free")
+    assert len(connected) == 2
+    assert {event.queue for event in connected} == {"support"}
+    await pool.client.action("QueuePause", Interface="PJSIP/1002", Queue="support", Paused=True, Reason="Lunch")
+    await until(lambda: shown() == (2, 1, 0, 1, 0), "one on a break")
+    talking = await caller.dial("7100")
+    answering = await one.incoming(LIMIT_S)
+    await answering.answer()
+    await until(lambda: shown() == (2, 0, 1, 1, 0), "one who is busy")
+    waiting = [await caller.dial("7100") for _ in range(2)]
+    await until(lambda: shown() == (2, 0, 1, 1, 2), "two who wait")
+    view = pool.view("support")
+    assert 0 <= view.longest_wait_s < LIMIT_S
+    assert view.handling_s is not None
+    assert 0 < view.handling_s < LIMIT_S
+    # One person, two callers before: three conversations until it is the next one's turn.
+    assert view.next_wait_s == pytest.approx(3 * view.handling_s)
+    assert describe(view).startswith("everybody is busy, 2 callers are waiting, the wait is ")
+    summary = (await pool.client.action_list("QueueSummary", Queue="support"))[0]
+    assert (summary["loggedin"], summary["available"], summary["callers"]) == ("2", "0", "2")
+    await waiting[0].hangup()
+    await until(lambda: shown() == (2, 0, 1, 1, 1), "one who waits")
+    await waiting[1].hangup()
+    await talking.hangup()
+    await until(lambda: shown() == (2, 1, 0, 1, 0), "nobody who waits")
+    await pool.client.action("QueuePause", Interface="PJSIP/1001", Queue="support", Paused=True, Reason="Lunch")
+    await until(lambda: describe(pool.view("support")) == "everybody is on a break")
+    for number in ("1001", "1002"):
+        await pool.client.action("QueuePause", Interface=f"PJSIP/{number}", Paused=False)
+
+
+async def test_an_attended_transfer_is_told(sandbox: Any, service: Any, phone: Any) -> None:
+    running = await service(await sandbox())
+    heard: list[AttendedTransferred] = []
+    running.pool.listeners.append(lambda e: heard.append(e) if isinstance(e, AttendedTransferred) else None)
+    caller, agent = await phone(), await phone("1001", register=True)
+    call = await caller.dial("1001")
+    answering = await agent.incoming(LIMIT_S)
+    await answering.answer()
+    await call.answered(LIMIT_S)
+    second = await agent.dial("7000")
+    await second.answered(LIMIT_S)
+    assert await answering.refer_attended(second) == 200
+    await until(lambda: heard, "AttendedTransfer")
+    assert heard[0].result == "Success"
+    assert heard[0].target.startswith("Local/")
+    assert heard[0].target.endswith(";1")
+    await call.hangup()
+
+
+# -- the connection ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_manager_interface_that_is_cut_off_comes_back(
+    asterisk: AsteriskInstance, sandbox: Any, service: Any, proxy: Any, dial: Any, phone: Any, log: Any
+) -> None:
+    between = await proxy()
+    between.target = ("127.0.0.1", asterisk.ami_port)
+    host, _, port = between.address.rpartition(":")
+    running = await service(await sandbox(), ami={"host": host, "port": int(port)})
+    call, hearing = await dial("7000")
+    between.cut(refuse=True)
+    await log.wait("ami.lost")
+    assert running.pool.view("support") is None
+    assert running.pool.state == "not connected"
+    # Calls go on, and new ones come.
+    await hearing.utterance()
+    other, _ = await dial("7000")
+    await all_paused_by_asterisk(asterisk)
+    between.refusing = False
+    await log.wait("pool.ready", count=2)
+    assert paused(running) == {}
+    assert running.pool.view("frontline").busy == 2
+    await phone("1001", register=True)
+    await until(lambda: running.pool.view("support").free == 1, "a person")
+    for each in (call, other):
+        await each.hangup()
+
+
+async def test_the_user_may_do_what_it_needs_and_nothing_else(asterisk: AsteriskInstance) -> None:
+    client = AmiClient(AmiSettings.model_validate(asterisk.ami), lambda event: None)
+    running = asyncio.create_task(client.run())
+    await asyncio.wait_for(client.wait_connected(), LIMIT_S)
+    for action, fields in {
+        "Command": {"Command": "core stop now"},
+        "Originate": {"Channel": "Local/600@ariagent-internal", "Application": "Wait", "Data": "1"},
+        "GetConfig": {"Filename": "manager.conf"},
+        "UpdateConfig": {"SrcFilename": "manager.conf", "DstFilename": "manager.conf"},
+        "ModuleLoad": {"LoadType": "reload"},
+    }.items():
+        with pytest.raises(AmiRefusedError, match="Permission denied"):
+            await client.action(action, **fields)
+    assert await client.action_list("Status") == []
+    with pytest.raises(AmiRefusedError, match=r"(?i)channel"):
+        await client.action("BlindTransfer", Channel="PJSIP/nobody-1", Exten="7100", Context="ariagent-internal")
+    await client.action("UserEvent", UserEvent="Test")
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_without_a_manager_interface_calls_are_served(
+    sandbox: Any, service: Any, dial: Any, log: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The seats may have been left paused by a former service, and this one cannot lift that: the straight way.
+    caplog.set_level(logging.WARNING)
+    running = await service(await sandbox(), ami=None)
+    assert running.pool is None
+    call, hearing = await dial("7001")
+    await hearing.utterance()
+    await call.hangup()
