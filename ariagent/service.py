@@ -140,6 +140,7 @@ class Service:
             toolbox=self.toolbox,
             journal=journal,
             spending=spending,
+            ami=self.pool.client if self.pool is not None else None,
         )
         fields = {
             "version": __version__,

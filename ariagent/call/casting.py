@@ -9,9 +9,11 @@ from ariagent.agents import briefing
 from ariagent.agents.choose import DIALLED, QUEUE, ArrivalFacts, agent_variables, choose, needed_variables
 from ariagent.ari import events as ari
 from ariagent.call.context import Context, Role
+from ariagent.call.memory import Memory
 from ariagent.logs import CallLog
 from ariagent.tools.plugins import CallFacts
 
+RETURNED = "ARIAGENT_RETURNED"
 LINKED_ID = "CHANNEL(linkedid)"
 
 
@@ -67,7 +69,17 @@ async def cast(context: Context, arrival: Arrival, identity: Identity, log: Call
     if told.missing:
         log.event("agent.values_missing", names=",".join(told.missing))
     about = CallFacts(identity.call_id, name, channel.caller_number, channel.caller_name, agent.language)
-    return Role(agent, told.text, about)
+    memory, why = await _back(context, arrival, identity.call_id)
+    return Role(agent, told.text, about, memory, why)
+
+
+async def _back(context: Context, arrival: Arrival, call_id: str) -> tuple[Memory | None, str]:
+    """What is remembered of a caller who was handed to people and has come back, and why they have."""
+    memory = context.memories.take(call_id, time.monotonic())
+    if memory is None:
+        return None, ""
+    found = await _variables(context, arrival.channel.id, (RETURNED,))
+    return memory, found.get(RETURNED, "")
 
 
 async def _variables(context: Context, channel_id: str, names: Iterable[str]) -> dict[str, str]:

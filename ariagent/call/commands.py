@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from ariagent.call.handoff import Handoff
+
 
 class Result(Enum):
     """How a call ended, as the dialplan (``ARIAGENT_RESULT``), logs and metrics see it."""
@@ -11,6 +13,8 @@ class Result(Enum):
     NO_MODEL = "no_model"
     BUSY = "busy"
     ERROR = "error"
+    TRANSFERRED = "transferred"
+    """The agent handed the caller to people."""
     PERSON = "person"
     """The caller asked for people."""
 
@@ -63,6 +67,20 @@ class ReturnToDialplan:
 
 
 @dataclass(frozen=True, slots=True)
+class HandOver:
+    """Have Asterisk transfer the caller; reported as HandedOver or HandoffFailed."""
+
+    handoff: Handoff
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainFailure:
+    """Tell the model that the caller could not be put through."""
+
+    handoff: Handoff
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """Hang the caller's channel up."""
 
@@ -79,4 +97,16 @@ class Finish:
     termination: Termination
 
 
-Command = Answer | StartTalking | FollowLeg | PressKey | Drain | ReturnToDialplan | HangUp | Release | Finish
+Command = (
+    Answer
+    | StartTalking
+    | FollowLeg
+    | PressKey
+    | Drain
+    | ReturnToDialplan
+    | HandOver
+    | ExplainFailure
+    | HangUp
+    | Release
+    | Finish
+)

@@ -1,11 +1,13 @@
 """What calls share, and what each is given when it begins."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ariagent.ami.client import AmiClient
 from ariagent.ari.client import AriClient
 from ariagent.ari.listener import Router
 from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.call.memory import Memories, Memory
 from ariagent.call.prompts import Prompts
 from ariagent.config import AgentSettings, Settings
 from ariagent.metrics import Metrics
@@ -32,6 +34,10 @@ class Context:
     toolbox: Toolbox
     journal: Journal
     spending: Spending
+    memories: Memories = field(default_factory=Memories)
+    """Of callers who were handed to people."""
+    ami: AmiClient | None = None
+    """None: the site has no manager interface for us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,10 @@ class Role:
     instructions: str
     """With the caller's data filled in."""
     facts: CallFacts
+    memory: Memory | None = None
+    """The caller was handed to people, and has come back."""
+    why_back: str = ""
+    """QUEUESTATUS or DIALSTATUS of that."""
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ from ariagent.audio.playout import Cleared, ItemStarted, Playout
 from ariagent.audio.rates import ModelCodec
 from ariagent.audio.uplink import Uplink
 from ariagent.call.interruption import Judge, Verdict
+from ariagent.call.memory import Memory
 from ariagent.call.turns import TurnClock, TurnLatency
 from ariagent.realtime import events as rt
 from ariagent.realtime.session import Heard, RealtimeSession, State
@@ -166,6 +167,12 @@ class Conversation:
         self._playout.push(OPENING, audio)
         self._playout.finish(OPENING)
         return [AgentSaid(OPENING, words)]
+
+    def recall(self, memory: Memory, note: str, now: float) -> None:
+        """Go on with a conversation that was interrupted by a transfer; ``note`` tells the model why."""
+        for who, text in memory.lines:
+            self._session.add_text("assistant" if who == "agent" else "user", text)
+        self.tell(note, now)
 
     def play(self, audio: bytes) -> None:
         """Play a rendered phrase or a tone behind what is being said. The model is not told."""

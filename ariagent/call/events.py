@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ariagent.call.handoff import Handoff
+
 
 @dataclass(frozen=True, slots=True)
 class ModelReady:
@@ -72,6 +74,30 @@ class PersonRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class HandoffRequested:
+    """The caller is to go to these people as soon as what is being said has been heard."""
+
+    handoff: Handoff
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """Asterisk has taken the caller to where they were to go."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffFailed:
+    """Asterisk would not; the caller is still with us."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stranded:
+    """The caller can neither be handed over nor stay; the machine's own event."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallerSpoke:
     """The caller spoke into the goodbye: they are not done."""
 
@@ -103,6 +129,10 @@ Event = (
     | EndRequested
     | NobodyThere
     | PersonRequested
+    | HandoffRequested
+    | HandedOver
+    | HandoffFailed
+    | Stranded
     | CallerSpoke
     | StopRequested
     | PlayoutDrained

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ariagent.call import commands as cmd
 from ariagent.call import events as ev
 from ariagent.call.commands import Command, Result, Termination
+from ariagent.call.handoff import Handoff
 from ariagent.errors import InternalError
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ ANSWER_TIMEOUT_S = 15.0
 """For Asterisk to answer the caller's channel; its request has a shorter bound of its own."""
 DRAIN_TIMEOUT_S = 20.0
 """How long a goodbye may last."""
+TRANSFER_TIMEOUT_S = 12.0
+"""For Asterisk to take the caller; its requests have shorter bounds of their own."""
 
 
 class State(Enum):
@@ -37,6 +40,10 @@ class State(Enum):
     TALKING = "talking"
     DRAINING = "draining"
     """Our side ends the call as soon as what is being said has been heard."""
+    PARTING = "parting"
+    """The caller goes to people as soon as what is being said has been heard."""
+    TRANSFERRING = "transferring"
+    """Asterisk was asked to take the caller."""
     ENDING = "ending"
     """Everything is being given back; nothing else matters any more."""
     ENDED = "ended"
@@ -59,11 +66,16 @@ class CallMachine:
         self.state = State.PREPARING
         self.termination: Termination | None = None
         self._deadline: float | None = now + PREPARE_TIMEOUT_S
+        self._handoff: Handoff | None = None
+        self._lost: Termination | None = None
+        """Why a caller who cannot be handed over cannot stay with us either."""
 
     def handle(self, event: ev.Event, now: float) -> list[Command]:
         """Take one event; the commands are to be done in order. Raises IllegalEventError."""
         if self.state in (State.ENDING, State.ENDED) and not isinstance(event, ev.Released):
             return []  # late news of a call that is over
+        if self._lost is not None and isinstance(event, ev.HandoffFailed):
+            event = ev.Stranded()
         try:
             following, action = TRANSITIONS[self.state, type(event)]
         except KeyError:
@@ -71,8 +83,10 @@ class CallMachine:
         commands = list(action(self, event, now))
         if following is not self.state:
             self.state = following
-            if following is State.DRAINING:
+            if following in (State.DRAINING, State.PARTING):
                 self._deadline = now + DRAIN_TIMEOUT_S
+            elif following is State.TRANSFERRING:
+                self._deadline = now + TRANSFER_TIMEOUT_S
             elif following is State.ANSWERING:
                 self._deadline = now + ANSWER_TIMEOUT_S
             elif following not in _PREPARING:
@@ -88,8 +102,10 @@ class CallMachine:
         if self._deadline is None or now < self._deadline:
             return []
         self._deadline = None
-        if self.state is State.DRAINING:
+        if self.state in (State.DRAINING, State.PARTING):
             return self.handle(ev.PlayoutDrained(), now)
+        if self.state is State.TRANSFERRING:
+            return self.handle(ev.HandoffFailed("Asterisk did not take the caller in time"), now)
         if self.state in (State.MODEL_READY, State.ANSWERING):
             return self.handle(ev.MediaFailed("not ready in time"), now)
         if self.state in _PREPARING:
@@ -147,6 +163,39 @@ class CallMachine:
         self.termination = None
         return ()
 
+    def _part(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        assert isinstance(event, ev.HandoffRequested)
+        self._handoff = event.handoff
+        yield cmd.Drain()
+
+    def _note_loss(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        match event:
+            case ev.ModelFailed(cause=cause):
+                self._lost = Termination(Result.ERROR, "model_lost", cause)
+            case ev.MediaFailed(cause=cause):
+                self._lost = Termination(Result.ERROR, "media_failed", cause)
+            case _:
+                self._lost = Termination(Result.ERROR, "stopped")
+        return ()
+
+    def _hand_over_at_once(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        return (*self._note_loss(event, now), *self._hand_over(event, now))
+
+    def _strand(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        return self._give_back(self._lost or Termination(Result.ERROR, "stranded"))
+
+    def _hand_over(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        if self._handoff is None:
+            raise InternalError("a call is to be handed over to nobody")
+        yield cmd.HandOver(self._handoff)
+
+    def _handed_over(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        return self._end(Termination(Result.TRANSFERRED, "handed_over"))
+
+    def _explain(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        handoff, self._handoff = self._handoff, None
+        return () if handoff is None else (cmd.ExplainFailure(handoff),)
+
     def _hang_up(self, event: ev.Event, now: float) -> "Iterable[Command]":
         termination = self.termination or Termination(Result.DONE, "stopped")
         return (cmd.HangUp(), *self._end(termination))
@@ -192,8 +241,33 @@ TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.DRAINING, ev.MediaFailed): (State.ENDING, CallMachine._hang_up),
     (State.DRAINING, ev.StopRequested): (State.ENDING, CallMachine._hang_up),
     (State.TALKING, ev.ModelFailed): (State.ENDING, CallMachine._model_lost),
+    (State.TALKING, ev.HandoffRequested): (State.PARTING, CallMachine._part),
+    (State.DRAINING, ev.HandoffRequested): (State.PARTING, CallMachine._part),
+    (State.PARTING, ev.PlayoutDrained): (State.TRANSFERRING, CallMachine._hand_over),
+    (State.PARTING, ev.CallerSpoke): (State.TALKING, CallMachine._resume),
+    (State.PARTING, ev.HandoffRequested): (State.PARTING, CallMachine._part),
+    (State.PARTING, ev.ModelFailed): (State.TRANSFERRING, CallMachine._hand_over_at_once),
+    (State.PARTING, ev.MediaFailed): (State.TRANSFERRING, CallMachine._hand_over_at_once),
+    (State.PARTING, ev.StopRequested): (State.TRANSFERRING, CallMachine._hand_over_at_once),
+    (State.TRANSFERRING, ev.HandedOver): (State.ENDING, CallMachine._handed_over),
+    (State.TRANSFERRING, ev.HandoffFailed): (State.TALKING, CallMachine._explain),
+    (State.TRANSFERRING, ev.CallerLeft): (State.ENDING, CallMachine._handed_over),
+    (State.TRANSFERRING, ev.Stranded): (State.ENDING, CallMachine._strand),
+    (State.TRANSFERRING, ev.ModelFailed): (State.TRANSFERRING, CallMachine._note_loss),
+    (State.TRANSFERRING, ev.MediaFailed): (State.TRANSFERRING, CallMachine._note_loss),
+    (State.TRANSFERRING, ev.StopRequested): (State.TRANSFERRING, CallMachine._note_loss),
+    (State.TRANSFERRING, ev.CallerSpoke): (State.TRANSFERRING, CallMachine._nothing),
+    (State.TRANSFERRING, ev.PlayoutDrained): (State.TRANSFERRING, CallMachine._nothing),
+    (State.TRANSFERRING, ev.HandoffRequested): (State.TRANSFERRING, CallMachine._nothing),
+    (State.TALKING, ev.HandedOver): (State.ENDING, CallMachine._handed_over),
     (State.ENDING, ev.Released): (State.ENDED, CallMachine._finish),
 }
+for _state in (State.PARTING, State.TRANSFERRING):
+    TRANSITIONS[_state, ev.DigitPressed] = (_state, CallMachine._nothing)
+    TRANSITIONS[_state, ev.EndRequested] = (_state, CallMachine._nothing)
+    TRANSITIONS[_state, ev.PersonRequested] = (_state, CallMachine._nothing)
+    TRANSITIONS[_state, ev.NobodyThere] = (_state, CallMachine._nothing)
+    TRANSITIONS[_state, ev.LegReplaced] = (_state, CallMachine._follow)
 for _state in (*_PREPARING, State.ANSWERING):
     TRANSITIONS[_state, ev.CallerSpoke] = (_state, CallMachine._nothing)
     TRANSITIONS[_state, ev.DigitPressed] = (_state, CallMachine._nothing)
@@ -202,7 +276,7 @@ for _state in (*_PREPARING, State.ANSWERING):
 for _state in (*_PREPARING, State.ANSWERING, State.TALKING):
     TRANSITIONS[_state, ev.MediaFailed] = (State.ENDING, CallMachine._media_failed)
     TRANSITIONS[_state, ev.StopRequested] = (State.ENDING, CallMachine._stop)
-for _state in (*_PREPARING, State.ANSWERING, State.TALKING, State.DRAINING):
+for _state in (*_PREPARING, State.ANSWERING, State.TALKING, State.DRAINING, State.PARTING):
     TRANSITIONS[_state, ev.CallerLeft] = (State.ENDING, CallMachine._caller_left)
     TRANSITIONS[_state, ev.LegReplaced] = (_state, CallMachine._follow)
 

@@ -18,11 +18,13 @@ from ariagent.call.casting import Arrival, cast, identify
 from ariagent.call.commands import Command, Result, Termination
 from ariagent.call.context import Context, Role
 from ariagent.call.dialplan import give_back
+from ariagent.call.handoff import Handoff
 from ariagent.call.leg import MediaLeg
 from ariagent.call.machine import CallMachine, State
 from ariagent.call.rejoin import Rejoining
 from ariagent.call.talk import Talk
-from ariagent.errors import AriError, UnknownAgentError
+from ariagent.call.transfer import hand_over
+from ariagent.errors import AriError, AsteriskError, UnknownAgentError
 from ariagent.logs import CallLog
 
 MEDIA_TIMEOUT_S = 8.0
@@ -203,6 +205,10 @@ class CallRunner:
                     await self._answer(talk)
                 case cmd.ReturnToDialplan(result=result):
                     await self._return_to_dialplan(result)
+                case cmd.HandOver(handoff=handoff):
+                    await self._hand_over(talk, handoff)
+                case cmd.ExplainFailure(handoff=handoff):
+                    talk.explain_failure(handoff)
                 case cmd.HangUp():
                     await self._hang_up()
                 case cmd.Release():
@@ -256,6 +262,22 @@ class CallRunner:
             self.log.event("call.answered", after_ms=round(1000 * after_s, 1))
             self.context.metrics.answered(after_s)
             self.feed(ev.Answered())
+
+    async def _hand_over(self, talk: Talk, handoff: Handoff) -> None:
+        context, name = self.context, handoff.name
+        context.memories.keep(self.call_id, talk.remember(name), time.monotonic())
+        variables = handoff.screen_pop(self.call_id, talk.language)
+        try:
+            await hand_over(context, self.arrival, self.leg, handoff, variables)
+        except AsteriskError as error:
+            context.memories.take(self.call_id, time.monotonic())
+            self.log.event("call.not_handed_over", logging.WARNING, destination=name, cause=error.line)
+            context.metrics.transfers.labels("blind", "failed").inc()
+            self.feed(ev.HandoffFailed(error.line))
+            return
+        self.log.event("call.handed_over", destination=name, by=handoff.by, private={"text": handoff.summary})
+        context.metrics.transfers.labels("blind", "done").inc()
+        self.feed(ev.HandedOver())
 
     async def _refused(self, error: AriError) -> None:
         """Asterisk would not do what the call needs: because the caller is gone, or for a reason of its own.

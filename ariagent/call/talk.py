@@ -21,11 +21,12 @@ from ariagent.audiosocket.server import MediaConnection, Reason
 from ariagent.call import conduct as deeds
 from ariagent.call import conversation as convo
 from ariagent.call import events as ev
-from ariagent.call import tools
+from ariagent.call import handoff, tools
 from ariagent.call.belt import Answer, Belt, Pending, described
 from ariagent.call.conduct import Conduct, Deed
 from ariagent.call.context import Context, Role
 from ariagent.call.interruption import Judge
+from ariagent.call.memory import Memory, Who
 from ariagent.call.report import Reporter
 from ariagent.call.waves import Waves
 from ariagent.logs import CallLog
@@ -36,6 +37,7 @@ from ariagent.realtime.profile import SessionProfile
 LISTEN_FRAMES = 50
 """A second of the caller's frames is collected, then looked at."""
 NOTED_GAP_MS = 200
+KEPT_LINES = 200
 USE_TOLD_EVERY_S = 15.0
 _DONE = json.dumps({"ok": True})
 
@@ -54,7 +56,8 @@ class Talk:
         self._log = log
         self._metrics = context.metrics
         self._report = Reporter(log, context.metrics, transcripts=settings.log.transcripts)
-        functions = (*tools.declarations(role.agent), *context.toolbox.declarations(role.name))
+        self._destinations = {name: settings.destinations[name] for name in role.agent.handoff}
+        functions = (*tools.declarations(role.agent, self._destinations), *context.toolbox.declarations(role.name))
         profile = SessionProfile.of(role.agent, settings.realtime, functions, role.instructions)
         self._codec = ModelCodec(fmt, profile.encoding)
         self._uplink = Uplink(fmt)
@@ -73,6 +76,7 @@ class Talk:
         self._unheard: list[bytes] = []  # of the caller, since the last look at it
         self._unheard_since = 0.0
         self._draining = False
+        self._lines: list[tuple[Who, str]] = []
         self._ends_for_good = False
         self._caller_speaks = False
         self._turn_start_ms = 0.0
@@ -89,6 +93,10 @@ class Talk:
             agent.interruptions, self._uplink, self._role.language, transcribes=agent.transcription is not None
         )
 
+    @property
+    def language(self) -> str:
+        return self._role.language
+
     # -- for the call -----------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -104,7 +112,11 @@ class Talk:
         now = time.monotonic()
         agent, language = self._role.agent, self._role.language
         self._conduct = Conduct(agent, language, self._context.format, now)
-        if words := agent.opening_in(language):
+        if (memory := self._role.memory) is not None:
+            note = handoff.returned_note(memory.destination, self._role.why_back)
+            self._lines.extend(memory.lines)
+            self._conversation.recall(memory, note, now)
+        elif words := agent.opening_in(language):
             audio = self._context.prompts.find(agent, words, language)
             self._happened(self._conversation.open(words, now, audio))
             if audio is not None and self._connection is not None:
@@ -117,6 +129,15 @@ class Talk:
             self._keep_talking()
         if self._conduct is not None:
             self._do(self._conduct.pressed(digit, time.monotonic()))
+
+    def remember(self, destination: str) -> Memory:
+        """The conversation so far, for a caller who may come back."""
+        return Memory(self._role.name, tuple(self._lines[-KEPT_LINES:]), destination)
+
+    def explain_failure(self, wanted: handoff.Handoff) -> None:
+        """Have the model tell the caller that they could not be put through."""
+        self._conversation.tell(handoff.failed_note(wanted.name), time.monotonic())
+        self._model.flush()
 
     def drain(self) -> None:
         """Report PlayoutDrained as soon as the agent has been heard to the end."""
@@ -274,6 +295,7 @@ class Talk:
         """Log, count and act on what the conversation says."""
         for what in happened:
             self._report.happened(what)
+            self._remember(what)
             if self._conduct is not None:
                 self._conduct.happened(what, time.monotonic())
             match what:
@@ -285,6 +307,13 @@ class Talk:
                     self._caller_speaks = False
                 case convo.ToolsCalled(calls=calls):
                     self._run_tools(calls)
+
+    def _remember(self, what: convo.Happening) -> None:
+        match what:
+            case convo.CallerSaid(text=str(text)):
+                self._lines.append(("caller", text))
+            case convo.AgentSaid(text=text):
+                self._lines.append(("agent", text))
 
     def _do(self, what: Iterable[Deed]) -> None:
         """Carry out what the agent's conduct asks for."""
@@ -324,6 +353,14 @@ class Talk:
         now = time.monotonic()
         if name == "collect_digits" and self._conduct is not None:
             self._do(self._conduct.collect(call.call_id, call.arguments, now))
+            return
+        if name == handoff.TRANSFER_CALL:
+            wanted = handoff.parse(call.arguments, self._destinations)
+            if isinstance(wanted, str):
+                self._answer(call.call_id, json.dumps({"error": wanted}))
+            else:
+                self._answer(call.call_id, _DONE, goes_on=False)
+                self._feed(ev.HandoffRequested(wanted))
             return
         self._answer(call.call_id, _DONE, goes_on=False)
         if name == "end_call":

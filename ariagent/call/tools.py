@@ -1,10 +1,13 @@
 """ariagent's own functions of the model: which an agent has, and which is meant by a call. No I/O."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from ariagent.call import handoff
 from ariagent.call.digits import COLLECT_DIGITS
 from ariagent.call.silence import HOLD_ON
 from ariagent.config import AgentSettings
+from ariagent.config.handoff import DestinationSettings
 
 END_CALL: dict[str, Any] = {
     "type": "function",
@@ -16,11 +19,16 @@ END_CALL: dict[str, Any] = {
 _OWN = {declared["name"]: declared for declared in (END_CALL, COLLECT_DIGITS, HOLD_ON)}
 
 
-def declarations(agent: AgentSettings) -> tuple[dict[str, Any], ...]:
-    """An agent's built-in functions, in the form that ``session.update`` takes."""
-    return tuple(_OWN[name] for name in agent.builtin_tools)
+def declarations(
+    agent: AgentSettings, destinations: Mapping[str, DestinationSettings] | None = None
+) -> tuple[dict[str, Any], ...]:
+    """An agent's built-in functions, in the form that ``session.update`` takes; ``destinations``: of the agent."""
+    own = tuple(_OWN[name] for name in agent.builtin_tools)
+    return (*own, handoff.declaration(destinations)) if destinations else own
 
 
 def own(agent: AgentSettings, name: str) -> str | None:
     """The name of the built-in function that is called; None: it is the site's, or nobody's."""
+    if name == handoff.TRANSFER_CALL:
+        return name if agent.handoff else None
     return name if name in agent.builtin_tools else None

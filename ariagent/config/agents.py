@@ -178,6 +178,8 @@ class AgentSettings(Section):
     """Functions of ariagent's own that the model may call."""
     tools: tuple[ToolName, ...] = ()
     """Functions of the site's that it may call: names from ``tools``, or of installed Python entry points."""
+    handoff: tuple[str, ...] = ()
+    """Whom it may hand callers to: names from ``destinations``."""
     mcp: tuple[str, ...] = ()
     """Names from ``mcp_servers``."""
     variables: tuple[VariableName, ...] = ()

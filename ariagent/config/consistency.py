@@ -52,6 +52,10 @@ def _agent(settings: Settings, agent: AgentSettings) -> Iterator[tuple[str, str]
     for server in agent.mcp:
         if server not in settings.mcp_servers:
             yield "mcp", f"there is no {server} in mcp_servers{_near(server, settings.mcp_servers)}"
+    for destination in agent.handoff:
+        if destination not in settings.destinations:
+            near = _near(destination, settings.destinations)
+            yield "handoff", f"there is no {destination} in destinations{near}"
     yield from _model(settings, agent)
 
 

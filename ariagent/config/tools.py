@@ -14,7 +14,7 @@ from ariagent.tools.arguments import schema_problem
 ToolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Timeout = Annotated[float, Field(gt=0, le=60)]
 
-BUILTIN_TOOLS = ("end_call", "collect_digits", "hold_on")
+BUILTIN_TOOLS = ("end_call", "collect_digits", "hold_on", "transfer_call")
 """Names that the site's functions may not have: ariagent's own."""
 
 _OURS = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding", "expect", "upgrade")

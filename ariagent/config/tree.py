@@ -7,6 +7,7 @@ from pydantic import Field
 
 from ariagent.config.agents import AgentSettings, RouteSettings
 from ariagent.config.base import Section
+from ariagent.config.handoff import DestinationSettings
 from ariagent.config.peers import (
     AmiSettings,
     AsteriskSettings,
@@ -31,6 +32,8 @@ class Settings(Section):
     agents: Annotated[dict[AgentName, AgentSettings], Field(min_length=1)] = {"default": AgentSettings()}
     routes: tuple[RouteSettings, ...] = ()
     """Which agent takes which call, where the dialplan does not say so; without a match it is ``default``."""
+    destinations: dict[ToolName, DestinationSettings] = {}
+    """People that agents may hand callers to, by name."""
     tools: dict[ToolName, HttpToolSettings] = {}
     """Functions that agents may call, by name."""
     mcp_servers: dict[str, McpServerSettings] = {}

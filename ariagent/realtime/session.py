@@ -111,8 +111,10 @@ class RealtimeSession:
         self._pump(now)
 
     def add_text(self, role: str, text: str) -> None:
-        """Add a message to the conversation: role ``user`` or ``system``; nothing is spoken because of it."""
-        content = [{"type": "input_text", "text": text}]
+        """Add a message to the conversation: role ``user``, ``system`` or ``assistant`` (the agent said it before);
+        nothing is spoken because of it.
+        """
+        content = [{"type": "output_text" if role == "assistant" else "input_text", "text": text}]
         self._send({"type": "conversation.item.create", "item": {"type": "message", "role": role, "content": content}})
 
     def add_said(self, item_id: str, text: str) -> None:

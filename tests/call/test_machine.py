@@ -11,15 +11,20 @@ from hypothesis import strategies as st
 from ariagent.call import commands as cmd
 from ariagent.call import events as ev
 from ariagent.call.commands import Command, Result, Termination
+from ariagent.call.handoff import Handoff
 from ariagent.call.machine import (
     DRAIN_TIMEOUT_S,
     PREPARE_TIMEOUT_S,
+    TRANSFER_TIMEOUT_S,
     TRANSITIONS,
     CallMachine,
     IllegalEventError,
     State,
     diagram,
 )
+from ariagent.config.handoff import DestinationSettings
+
+HANDOFF = Handoff("people", DestinationSettings(description="the people", queue="support"), "model")
 
 EVENTS: dict[type[ev.Event], ev.Event] = {
     type(event): event
@@ -35,6 +40,10 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         ev.EndRequested("agent_ended"),
         ev.NobodyThere("fax"),
         ev.PersonRequested("caller_pressed_person"),
+        ev.HandoffRequested(HANDOFF),
+        ev.HandedOver(),
+        ev.HandoffFailed("refused"),
+        ev.Stranded(),
         ev.CallerSpoke(),
         ev.StopRequested(),
         ev.PlayoutDrained(),
@@ -49,13 +58,21 @@ WAY: dict[State, tuple[ev.Event, ...]] = {
     State.ANSWERING: (ev.ModelReady(), ev.MediaReady()),
     State.TALKING: (ev.MediaReady(), ev.ModelReady(), ev.Answered()),
     State.DRAINING: (ev.MediaReady(), ev.ModelReady(), ev.Answered(), ev.EndRequested("agent_ended")),
+    State.PARTING: (ev.MediaReady(), ev.ModelReady(), ev.Answered(), ev.HandoffRequested(HANDOFF)),
+    State.TRANSFERRING: (
+        ev.MediaReady(),
+        ev.ModelReady(),
+        ev.Answered(),
+        ev.HandoffRequested(HANDOFF),
+        ev.PlayoutDrained(),
+    ),
     State.ENDING: (ev.CallerLeft(),),
     State.ENDED: (ev.CallerLeft(), ev.Released()),
 }
 """How each state is reached."""
 
 BEFORE_TALKING = (State.PREPARING, State.MODEL_READY, State.MEDIA_READY, State.ANSWERING)
-ALIVE = (*BEFORE_TALKING, State.TALKING, State.DRAINING)
+ALIVE = (*BEFORE_TALKING, State.TALKING, State.DRAINING, State.PARTING, State.TRANSFERRING)
 
 
 def machine_in(state: State, now: float = 0.0) -> CallMachine:
@@ -208,7 +225,7 @@ class TestTalking:
         assert machine.handle(ev.StopRequested(), 1.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
         assert machine.termination == Termination(Result.ERROR, "stopped")
 
-    @pytest.mark.parametrize("state", ALIVE)
+    @pytest.mark.parametrize("state", [state for state in ALIVE if state is not State.TRANSFERRING])
     def test_a_caller_who_leaves_is_not_hung_up_on(self, state: State) -> None:
         machine = machine_in(state)
         assert machine.handle(ev.CallerLeft(), 1.0) == [cmd.Release()]
@@ -353,3 +370,54 @@ class TestDiagram:
         if not page.exists():
             pytest.skip("the page is not written yet")
         assert diagram() in page.read_text()
+
+
+class TestHandoff:
+    def test_waits_until_the_sentence_was_heard(self) -> None:
+        machine = machine_in(State.TALKING)
+        assert machine.handle(ev.HandoffRequested(HANDOFF), 1.0) == [cmd.Drain()]
+        assert machine.handle(ev.PlayoutDrained(), 2.0) == [cmd.HandOver(HANDOFF)]
+        assert machine.handle(ev.HandedOver(), 2.1) == [cmd.Release()]
+        assert machine.termination == Termination(Result.TRANSFERRED, "handed_over")
+
+    def test_does_not_wait_for_ever(self) -> None:
+        machine = machine_in(State.PARTING)
+        assert machine.tick(DRAIN_TIMEOUT_S) == [cmd.HandOver(HANDOFF)]
+
+    def test_a_caller_who_speaks_first_stays(self) -> None:
+        machine = machine_in(State.PARTING)
+        machine.handle(ev.CallerSpoke(), 1.0)
+        assert machine.state is State.TALKING
+
+    def test_a_channel_that_goes_while_it_is_transferred_was_taken(self) -> None:
+        machine = machine_in(State.TRANSFERRING)
+        assert machine.handle(ev.CallerLeft(), 1.0) == [cmd.Release()]
+        assert machine.termination == Termination(Result.TRANSFERRED, "handed_over")
+
+    def test_one_that_fails_leaves_the_caller_with_the_agent(self) -> None:
+        machine = machine_in(State.TRANSFERRING)
+        assert machine.handle(ev.HandoffFailed("no"), 1.0) == [cmd.ExplainFailure(HANDOFF)]
+        assert machine.state is State.TALKING
+
+    def test_asterisk_is_not_waited_for_for_ever(self) -> None:
+        machine = machine_in(State.TRANSFERRING)
+        assert machine.tick(TRANSFER_TIMEOUT_S) == [cmd.ExplainFailure(HANDOFF)]
+
+    @pytest.mark.parametrize(
+        ("loss", "reason"),
+        [
+            (ev.ModelFailed("gone"), "model_lost"),
+            (ev.MediaFailed("gone"), "media_failed"),
+            (ev.StopRequested(), "stopped"),
+        ],
+    )
+    @pytest.mark.parametrize("state", [State.PARTING, State.TRANSFERRING])
+    def test_one_that_fails_when_the_agent_is_gone_too_hands_the_caller_to_people(
+        self, state: State, loss: ev.Event, reason: str
+    ) -> None:
+        machine = machine_in(state)
+        machine.handle(loss, 1.0)
+        assert machine.state is State.TRANSFERRING
+        assert machine.handle(ev.HandoffFailed("no"), 2.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
+        assert machine.termination is not None
+        assert machine.termination.reason == reason

@@ -163,4 +163,4 @@ def test_an_entry_point_with_the_same_name(
 
 def test_our_own_names_are_those_that_agents_know() -> None:
     annotation = AgentSettings.model_fields["builtin_tools"].annotation
-    assert typing.get_args(typing.get_args(annotation)[0]) == BUILTIN_TOOLS
+    assert (*typing.get_args(typing.get_args(annotation)[0]), "transfer_call") == BUILTIN_TOOLS

@@ -1,0 +1,43 @@
+"""What an agent remembers of a caller who may come back from people within the same call. No I/O, no clock."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Literal
+
+Who = Literal["caller", "agent"]
+
+KEPT_S = 3600.0
+KEPT = 500
+"""Calls, and lines of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One call's conversation."""
+
+    agent: str
+    lines: tuple[tuple[Who, str], ...]
+    destination: str
+    """Whom the caller was handed to."""
+
+
+class Memories:
+    """Of calls that were handed to people, by call id; the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, tuple[float, Memory]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def keep(self, call_id: str, memory: Memory, now: float) -> None:
+        """``now``: monotonic seconds."""
+        self._kept.pop(call_id, None)
+        self._kept[call_id] = (now, memory)
+        while len(self._kept) > KEPT or next(iter(self._kept.values()))[0] < now - KEPT_S:
+            self._kept.popitem(last=False)
+
+    def take(self, call_id: str, now: float) -> Memory | None:
+        """The memory of a caller who is back."""
+        at, memory = self._kept.pop(call_id, (0.0, None))
+        return memory if memory is not None and at >= now - KEPT_S else None
