@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 
 from ariagent.config import Settings, SignatureSettings, load
+from ariagent.lab.script import load_script
 from ariagent.realtime.events import ToolCall
+from ariagent.sandbox.scenario import Call, Say, Situation
+from ariagent.sandbox.scenario_file import parse_scenario
 from ariagent.tools import plugins, request
 from ariagent.tools.outcome import Kind
 from ariagent.tools.plugins import CallFacts
@@ -23,7 +26,8 @@ from ariagent.tools.toolbox import Toolbox
 
 TEXT = (Path(__file__).parents[2] / "docs" / "tools.md").read_text()
 EXAMPLES = re.findall(r"^```(\w+)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-FILES = [code for kind, code in EXAMPLES if kind == "yaml"]
+NOT_SETTINGS = ("# scenario.yaml\n", "# caller.yaml\n")
+FILES = [code for kind, code in EXAMPLES if kind == "yaml" and not code.startswith(NOT_SETTINGS)]
 SECRETS = {"OPENAI_API_KEY": "sk-x", "ORDERS_TOKEN": "Bearer x", "CRM_TOKEN": "x"}
 
 
@@ -73,6 +77,16 @@ async def test_the_server_to_try_it_with(tmp_path: Path, monkeypatch: pytest.Mon
         thread.join()
         server.server_close()
     assert json.loads(outcome.output) == {"number": "4711", "status": "shipped"}
+
+
+def test_the_conversation_to_try_it_with(tmp_path: Path) -> None:
+    scenario = parse_scenario(code("scenario.yaml"), "docs/tools.md")
+    asked = Situation(said="My order number is four seven one one.", tools=("order_status", "end_call"))
+    assert scenario.plan(asked, 0)[1] == [Call(("order_status",), {"number": "4711"})]
+    told = Situation(tool_result="order_status", output='{"number": "4711", "status": "shipped"}')
+    assert scenario.plan(told, 0)[1] == [Say(("Your order is shipped. Is there anything else?",))]
+    (tmp_path / "caller.yaml").write_text(code("caller.yaml"))
+    assert len(load_script(tmp_path / "caller.yaml").steps) == 7
 
 
 def test_the_signature_is_verified() -> None:
