@@ -77,6 +77,8 @@ def sandbox(
     It speaks the protocol of the OpenAI Realtime API over ws, holds any number of sessions, and follows a scenario.
     It is a stand-in: there is no language model, and its recogniser knows the scenario's phrases only.
 
+    How a scenario is written, and all about faults: docs/sandbox.md.
+
     A connection may ask for its own behaviour with [bold]?fault=NAME[/bold] or [bold]?sandbox_think_ms=50[/bold].
     """
     logs.configure(log_level)
