@@ -1,6 +1,7 @@
 """The AI's seats and the people's queue as the real Asterisk has them: pauses with reasons, and what the board says."""
 
 import asyncio
+import dataclasses
 import logging
 import os
 import signal
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ariagent import service as service_module
 from ariagent.ami.client import AmiClient
 from ariagent.ami.events import AgentConnected, AttendedTransferred
 from ariagent.config import AmiSettings
@@ -19,7 +21,7 @@ from ariagent.lab import bed as lab
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.call_setup import CallState
 from ariagent.pool.queues import describe
-from ariagent.pool.seats import AUTO_PAUSE, Reason
+from ariagent.pool.seats import AUTO_PAUSE
 
 pytestmark = pytest.mark.asterisk
 
@@ -180,9 +182,34 @@ async def test_by_hand_one_seat_and_all_and_across_a_restart(
     assert len(rows) == SEATS
 
 
+async def test_a_seat_of_two_queues_is_paused_in_both(sandbox: Any, service: Any, queue_log: QueueLog) -> None:
+    pool = (await service(await sandbox())).pool
+    seat = "Local/05@ariagent-seat/nm"
+    await pool.client.action("QueueAdd", Queue="support", Interface=seat, MemberName="AI Agent", Penalty=10)
+    try:
+        await until(lambda: len(pool.seats.view()) == SEATS + 1, "the seat to come in")
+        pool.pause("05")
+        await pool.settled.wait()
+        await until(lambda: len(queue_log.rows("PAUSE")) == 2, "queue_log")
+        assert {row[1] for row in queue_log.rows("PAUSE")} == {"frontline", "support"}
+        pool.resume("05")
+        await pool.settled.wait()
+        await until(lambda: len([row for row in queue_log.rows("UNPAUSE") if row[1] == "support"]) == 1, "queue_log")
+    finally:
+        await pool.client.action("QueueRemove", Queue="support", Interface=seat)
+    await until(lambda: len(pool.seats.view()) == SEATS, "the seat to go")
+
+
 async def test_a_model_that_cannot_be_used_sends_callers_to_people_until_it_can(
-    sandbox: Any, service: Any, phone: Any, dial: Any, queue_log: QueueLog, ends_with_people: Any
+    sandbox: Any,
+    service: Any,
+    phone: Any,
+    dial: Any,
+    queue_log: QueueLog,
+    ends_with_people: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(service_module, "FIRST_TRIAL_S", 0.5)
     human = await phone("1001", register=True)
     model = await sandbox(api_keys=("another",))
     running = await service(model, usable=False)
@@ -190,8 +217,11 @@ async def test_a_model_that_cannot_be_used_sends_callers_to_people_until_it_can(
     call = await (await phone()).dial("7000")
     await ends_with_people(call, human)
     assert queue_log.rows("ENTERQUEUE", "frontline") == []
-    running.pool.set_reason(Reason.MODEL, False)
+    model.options = dataclasses.replace(model.options, api_keys=())
     await until(lambda: paused(running) == {}, "the seats to be free again")
+    call, hearing = await dial("7000")
+    await hearing.utterance()
+    await call.hangup()
 
 
 async def test_all_places_taken_pauses_the_rest_until_there_is_room(
