@@ -282,9 +282,9 @@ class Bed:
             )
             if not isinstance(model, str):
                 model.count_anew()
-            if service.pool is not None:
-                # A former service may have left the seats paused.
-                await asyncio.wait_for(service.pool.settled.wait(), LIMIT_S)
+        if service.pool is not None:
+            # A former service may have left the seats paused.
+            await asyncio.wait_for(service.pool.settled.wait(), LIMIT_S)
         return service
 
     async def phone(self, user: str = "5551000", *, register: bool = False, **settings: Any) -> Phone:
