@@ -29,6 +29,7 @@ from ariagent.call.interruption import Judge
 from ariagent.call.memory import Memory, Who
 from ariagent.call.report import Reporter
 from ariagent.call.waves import Waves
+from ariagent.errors import told
 from ariagent.logs import CallLog
 from ariagent.realtime import events as rt
 from ariagent.realtime.client import RealtimeClient
@@ -251,7 +252,7 @@ class Talk:
                 self._feed(ev.ModelReady())
             case rt.SessionFailed():
                 self._metrics.model_failures.labels(event.fault.value).inc()
-                self._feed(ev.ModelFailed(f"{event.cause}. {event.remedy}" if event.remedy else event.cause))
+                self._feed(ev.ModelFailed(told(event.cause, event.remedy)))
             case rt.RequestRefused():
                 self._log.event("model.refused", logging.WARNING, code=event.code, message=event.message)
             case rt.InputMalformed():
@@ -399,6 +400,7 @@ class Talk:
             return
         role = self._role
         said = None if sign == "tone" else self._context.prompts.find(role.agent, sign, role.language)
+        self._log.note("tool.sign", sign="tone" if said is None else sign)
         self._conversation.play(tone_sign(self._context.format) if said is None else said)
         if self._connection is not None:
             self._connection.speech_ready()

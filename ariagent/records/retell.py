@@ -138,7 +138,10 @@ def _why(latency: Latency, tool: str) -> str:
             return f"the tool {tool} took {ms:.0f} ms"
         case "model":
             return f"the model took {ms:.0f} ms to begin its answer"
-    return f"the service took {ms:.0f} ms to play what it had: is the machine overloaded?"
+    return (
+        f"the service took {ms:.0f} ms to play what it had: an earlier reply or a tool's sign was still being played, "
+        "or the machine is overloaded"
+    )
 
 
 def _caller_turn(

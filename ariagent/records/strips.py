@@ -129,7 +129,8 @@ class _Strip:
                 end_s = run.at_s + (run.ms or 0.0) / 1000
                 if self._here(run.at_s, end_s):
                     kind = "block tools" if run.ok else "block error"
-                    yield self._box(kind, run.at_s, end_s, TOOL_Y, f"{run.tool}: {run.ms or 0:.0f} ms", n, 6)
+                    took = "" if run.ms is None else f": {run.ms:.0f} ms"
+                    yield self._box(kind, run.at_s, end_s, TOOL_Y, f"{run.tool}{took}", n, 6)
 
     def _marks(self) -> Iterable[str]:
         for n, note in enumerate(self._line.entries):

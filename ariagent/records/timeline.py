@@ -93,7 +93,7 @@ def _notes(began: float, events: Sequence[EventRow]) -> list[Note]:
         name = event.name
         if name in _ELSEWHERE:
             continue
-        kind = "event"
+        kind = "sign" if name == "tool.sign" else "event"
         if name.endswith(_FAULTS) or ".not_" in name or event.fields.get("ok") is False:
             kind = "error"
         elif ".gap" in name or "underrun" in name:

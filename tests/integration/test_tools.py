@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from ariagent.records.store import Store
+
 pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 20.0
@@ -203,7 +205,7 @@ async def test_several_calls_of_one_response_are_answered_once(begin: Any, site:
 @pytest.mark.parametrize(("number", "sign"), [("7000", "tone"), ("7001", "Wait.")])
 async def test_a_slow_tool_is_bridged_by_a_sign(number: str, sign: str, begin: Any, site: Any, log: Any) -> None:
     site.says("/orders/4711", {"status": "ready"}, after_s=1.6)
-    session, _, call, hearing = await begin(number, {"order": order(site, sign=sign)})
+    session, running, call, hearing = await begin(number, {"order": order(site, sign=sign)})
     await call.send_dtmf("1")
     pressed = (await log.wait("call.digits")).at
     await log.wait("turn.agent", count=2)
@@ -220,6 +222,12 @@ async def test_a_slow_tool_is_bridged_by_a_sign(number: str, sign: str, begin: A
     await over(call, log)
     # A sign is nothing that the model said.
     assert [item for item in session.items if item.get("role") == "assistant" and "Wait" in json.dumps(item)] == []
+    store = Store(running.settings.state_directory)
+    async with asyncio.timeout(LIMIT_S):
+        while not (kept := await asyncio.to_thread(store.past, None)):
+            await asyncio.sleep(0.05)
+    signs = [event.fields for event in store.events(kept[0]) if event.name == "tool.sign"]
+    assert signs == [{"sign": sign}]
 
 
 @pytest.mark.parametrize("by", ["voice", "key"])

@@ -108,6 +108,27 @@ def test_every_turn_has_a_block_under_the_wave_that_leads_to_it(store: Store, sa
     assert turns <= links
 
 
+def test_a_tool_that_need_not_come_back_has_no_time_and_a_sign_has_a_mark() -> None:
+    events = [
+        EventRow(BEGAN + 1, "tool.called", {"tool": "end_call", "call_id": "c"}),
+        EventRow(BEGAN + 1, "tool.used", {"tool": "end_call"}),
+        EventRow(BEGAN + 2, "tool.sign", {"sign": "One moment."}),
+    ]
+    call = CallRow(1, "17.1", 1, BEGAN, BEGAN, BEGAN + 9, "ended", "a", "", "", "done", "", "", "", 0)
+    html = page.render(build(call, events), "then")
+    assert "<title>end_call</title>" in html
+    assert "0 ms" not in html
+    assert '<path class="mark sign"' in html
+    assert "sign: One moment." in html
+
+
+def test_a_slow_answer_of_ours_is_explained_in_one_sentence() -> None:
+    parts: dict[str, object] = {"response_ms": 2510.0, "detection_ms": 200.0, "model_ms": 300.0, "ours_ms": 2010.0}
+    call = CallRow(1, "17.1", 1, BEGAN, BEGAN, BEGAN + 9, "ended", "a", "", "", "done", "", "", "", 0)
+    html = page.render(build(call, [EventRow(BEGAN + 5, "turn.answered", parts)]), "then")
+    assert re.search(r"or the machine is overloaded(</bdi>)?\.</strong>", html)
+
+
 @pytest.mark.parametrize(("seconds", "strips"), [(0, 1), (9, 1), (45, 1), (46, 2), (600, 20), (100_000, 240)])
 def test_a_long_call_is_drawn_in_strips(seconds: int, strips: int) -> None:
     call = CallRow(

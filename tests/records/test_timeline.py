@@ -98,6 +98,11 @@ def test_what_a_tool_took_of_an_answer_is_not_the_models() -> None:
     assert (run.tool, run.ms, run.slow, run.arguments, run.output) == ("order_status", 2000, True, '{"n": 1}', "{}")
 
 
+def test_a_slow_tools_sign_is_told() -> None:
+    (note,) = timeline((6.9, "tool.sign", {"sign": "tone"})).notes
+    assert (note.name, note.kind, note.text) == ("tool.sign", "sign", "sign: tone")
+
+
 def test_a_tool_before_the_turn_is_not_part_of_its_wait() -> None:
     line = timeline(
         (1.0, "tool.called", {"tool": "t", "call_id": "c"}),
