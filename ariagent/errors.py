@@ -13,6 +13,8 @@
 Each carries a ``remedy``: one sentence that tells the reader what to do about it.
 """
 
+import os
+
 
 class AriagentError(Exception):
     """Base of the tree. ``str(error)`` is the cause; ``remedy`` is what to do, or empty."""
@@ -68,3 +70,13 @@ class UnknownAgentError(AriagentError):
 
 class InternalError(AriagentError):
     """A fault of ours."""
+
+
+def why(error: BaseException) -> str:
+    """What a network error says, in the system's words: HTTP clients put addresses and TLS options around them."""
+    inner = getattr(error, "os_error", error)
+    if isinstance(inner, OSError) and inner.strerror and not inner.strerror.startswith(("Connect call", "Multiple")):
+        return inner.strerror
+    if isinstance(inner, OSError) and inner.errno:
+        return os.strerror(inner.errno)
+    return str(error) or type(error).__name__

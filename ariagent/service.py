@@ -23,7 +23,7 @@ from ariagent.call.context import Context
 from ariagent.call.prompts import Prompts
 from ariagent.call.registry import Registry
 from ariagent.config import Settings
-from ariagent.errors import AriError, ConfigurationError, InternalError
+from ariagent.errors import AriError, ConfigurationError, InternalError, told
 from ariagent.metrics import Metrics
 from ariagent.pool.availability import Availability
 from ariagent.pool.pool import Pool
@@ -123,6 +123,7 @@ class Service:
         await self.media.start(settings.audiosocket.host, settings.audiosocket.port)
         await self._serve_http(runner)
         version = await self.ari.connect()
+        await self._look_for_another()
         fmt = choose_format(version, settings.audiosocket.format, settings.realtime.encoding)
         address = settings.audiosocket.advertise or _address(settings.audiosocket.host, self.media.port)
         prompts = self.prompts = Prompts(
@@ -152,6 +153,14 @@ class Service:
             "pid": os.getpid(),
         }
         log.info("service.starting", extra={"fields": fields})
+
+    async def _look_for_another(self) -> None:
+        """Whoever opens an application's event stream last has it, and its calls: say so before we do."""
+        with suppress(AriError):
+            if (left := await self.ari.registered()) is not None:
+                channels, bridges = left
+                fields = {"app": self.settings.asterisk.app, "channels": channels, "bridges": bridges}
+                log.warning("service.takes_over", extra={"fields": fields})
 
     def _spending(self) -> Spending:
         spent = 0.0
@@ -266,7 +275,7 @@ class Service:
             running.cancel()
         match answered[0] if answered else SessionFailed(Fault.SERVER, "the session ended at once"):
             case SessionFailed(cause=cause, remedy=remedy, fault=fault):
-                self._model_fault = f"{cause}. {remedy}" if remedy else cause
+                self._model_fault = told(cause, remedy)
                 log.error("model.unusable", extra={"fields": {"fault": fault.value, "cause": self._model_fault}})
             case _:
                 self._model_fault = ""

@@ -17,7 +17,7 @@ from aioswagger11.http_client import AsynchronousHttpClient
 
 from ariagent.ari.events import Place
 from ariagent.config import AsteriskSettings
-from ariagent.errors import AriError
+from ariagent.errors import AriError, why
 
 HEARTBEAT_S = 10.0
 """Ping interval of the event stream: a dead one is noticed within one and a half of it."""
@@ -79,7 +79,7 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
             raise AriError(f"Asterisk did not answer {where} within {limit:g} s") from None
         except aiohttp.ClientError as error:
             remedy = "Is Asterisk running, and is its HTTP server enabled (http.conf) at asterisk.url?"
-            raise AriError(f"cannot reach Asterisk at {self._settings.url}: {error}", remedy=remedy) from None
+            raise AriError(f"cannot reach Asterisk at {self._settings.url}: {why(error)}", remedy=remedy) from None
         if response.status in (401, 403):
             remedy = "Check asterisk.user and asterisk.password against ari.conf"
             raise AriError(f"Asterisk refused {where}: HTTP {response.status}", remedy=remedy)
@@ -91,7 +91,8 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
             async with asyncio.timeout(timeout):
                 socket = await self.session.ws_connect(url, params=params, heartbeat=HEARTBEAT_S)
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise AriError(f"cannot open Asterisk's event stream: {str(error) or 'timed out'}") from None
+            said = "timed out" if isinstance(error, TimeoutError) else why(error)
+            raise AriError(f"cannot open Asterisk's event stream: {said}") from None
         self.websockets.add(socket)
         self.stream_open.set()
         return socket
@@ -264,6 +265,19 @@ class AriClient:
             return list(found["channel_ids"]), list(found["bridge_ids"])
         except NotFoundError:
             return [], []
+        except (KeyError, TypeError):
+            raise AriError("Asterisk's answer to applications.get has no channel_ids and bridge_ids") from None
+
+    async def registered(self) -> tuple[int, int] | None:
+        """How many channels and bridges our application has; None when Asterisk does not know it.
+
+        It does while a process serves it, and after that process died for as long as something is left in it.
+        """
+        try:
+            found = await self._ask("applications", "get", applicationName=self.settings.app)
+            return len(found["channel_ids"]), len(found["bridge_ids"])
+        except NotFoundError:
+            return None
         except (KeyError, TypeError):
             raise AriError("Asterisk's answer to applications.get has no channel_ids and bridge_ids") from None
 

@@ -14,7 +14,7 @@ from yarl import URL
 
 from ariagent.check.reach import reason
 from ariagent.config import AsteriskSettings
-from ariagent.errors import AriError
+from ariagent.errors import AriError, why
 
 FORGET_LIMIT_S, FORGET_PAUSE_S = 5.0, 0.05
 """For an application to be forgotten; between two looks."""
@@ -92,7 +92,7 @@ class Probe:
                 return await self._session.ws_connect(f"{self._base}/ari/events", params={"app": name})
         except (aiohttp.ClientError, TimeoutError) as error:
             raise AriError(
-                f"the event stream cannot be opened: {str(error) or 'timed out'}",
+                f"the event stream cannot be opened: {'timed out' if isinstance(error, TimeoutError) else why(error)}",
                 remedy="Load res_http_websocket and res_ari_events; a proxy between must pass WebSockets on",
             ) from None
 

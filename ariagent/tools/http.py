@@ -12,6 +12,7 @@ from yarl import URL
 
 from ariagent import __version__
 from ariagent.config import HttpRequestSettings, OutboundSettings
+from ariagent.errors import why
 from ariagent.tools import request as requests
 from ariagent.tools.addresses import address_allowed, host_allowed, is_address
 from ariagent.tools.outcome import SORRY, UNSURE, Kind, ToolFailure
@@ -171,7 +172,7 @@ def _failure(error: aiohttp.ClientError, doubt: str) -> ToolFailure:
     if isinstance(error, aiohttp.InvalidURL):  # an address in a writing that only some programs take for one
         return ToolFailure(Kind.FORBIDDEN, _FORBIDDEN, detail=type(error).__name__)
     if isinstance(error, aiohttp.ClientConnectorError):
-        return ToolFailure(Kind.UNREACHABLE, "the server cannot be reached", detail=str(error))
+        return ToolFailure(Kind.UNREACHABLE, "the server cannot be reached", detail=why(error))
     if isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError):
         return ToolFailure(Kind.UNREACHABLE, "the connection was lost", remedy=doubt, detail=str(error))
     return ToolFailure(

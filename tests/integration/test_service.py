@@ -322,6 +322,8 @@ async def test_a_second_service_with_the_same_name_ends_the_first_and_its_caller
         call, _ = await dial("7001")
         await until_told(first, "call.answered")
         async with lab.service(bed.asterisk, tmp_path, settings(model), "second") as second:
+            assert told(first, "service.takes_over") == []
+            assert (await until_told(second, "service.takes_over"))["app"] == "ariagent"
             assert await exit_code(first) == 1
             assert first.log.splitlines()[-1] == (
                 "ariagent: another program took the Stasis application ariagent over. "
