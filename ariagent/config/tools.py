@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, WithJsonSchema, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from ariagent.config.base import HttpUrl, Network, Secret, Section
@@ -11,7 +11,16 @@ from ariagent.tools import templates
 from ariagent.tools.addresses import host_pattern_problem
 from ariagent.tools.arguments import schema_problem
 
-ToolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+_TOOL_NAME = r"^[A-Za-z0-9_-]{1,64}$"
+
+
+def _tool_name(name: str) -> str:
+    if not re.fullmatch(_TOOL_NAME, name):
+        raise ValueError("no name for a tool: use letters, digits, _ and -, at most 64")
+    return name
+
+
+ToolName = Annotated[str, AfterValidator(_tool_name), WithJsonSchema({"type": "string", "pattern": _TOOL_NAME})]
 Timeout = Annotated[float, Field(gt=0, le=60)]
 
 BUILTIN_TOOLS = ("end_call", "collect_digits", "hold_on", "transfer_call")

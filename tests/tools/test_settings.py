@@ -53,6 +53,13 @@ MISTAKES = {
         "builtin_tools",
     ),
     "our own name": ("  order_status:", "  end_call:", 4, "tools.end_call", "ariagent's own"),
+    "a name that is none": (
+        "  order_status:",
+        "  order-status!:",
+        4,
+        "tools.order-status!",
+        "letters, digits, _ and -",
+    ),
     "a host not allowed": ("[api.example.com]", "[www.example.com]", 6, "tools.order_status.url", "allowed_hosts"),
     "a lookup's host": (
         "https://api.example.com/who",
