@@ -178,7 +178,7 @@ class TestAsterisk:
         settings = tree()
         code, line = await run_with(settings)
         assert code == FAILED
-        assert line.startswith(f"cannot reach Asterisk at {settings['asterisk']['url']}: ")
+        assert line.startswith(f"cannot reach Asterisk at {settings['asterisk']['url']}: Connection refused. Is")
         assert line.endswith("Is Asterisk running, and is its HTTP server enabled (http.conf) at asterisk.url?")
 
     async def test_a_wrong_password(self, run_with: RunWith, ari_server: Any) -> None:
@@ -187,6 +187,12 @@ class TestAsterisk:
         assert "HTTP 401" in line
         assert line.endswith("Check asterisk.user and asterisk.password against ari.conf")
         assert "wrong" not in line
+
+    async def test_a_caller_with_a_wrong_password(self, file: Path, ari_server: Any) -> None:
+        file.write_text(yaml.safe_dump(tree(asterisk={"url": ari_server.url, "password": "wrong"})))
+        code, _, err = await ariagent("call", "7000", "-c", str(file))
+        assert code == FAILED
+        assert "HTTP 401. Check asterisk.user and asterisk.password" in err
 
     @pytest.mark.parametrize(
         "answer",

@@ -31,6 +31,7 @@ from ariagent.lab.asterisk import STOP_SIGNALS, AsteriskInstance, write_env
 from ariagent.lab.labsettings import Addresses, check, check_scenario, existing, merged
 from ariagent.lab.packages import ensure_asterisk, ensure_tool, stderr_progress
 from ariagent.lab.processes import ProcessRef, end_process
+from ariagent.sandbox.settings import MODELS
 
 READY_LIMIT_S = 60.0
 
@@ -141,6 +142,10 @@ def _start_all(
     sandbox += ["--lab-dir", str(lab_dir), "--cache-dir", str(lab_dir / "speech")]
     if scenario is not None:
         sandbox += ["--scenario", str(scenario)]
+    if settings.realtime.url == addresses.realtime_url:
+        # Whatever the file calls its model, an Azure deployment's name for instance: the sandbox plays it.
+        own = {settings.realtime.model, *(agent.model or "" for agent in settings.agents.values())} - {"", *MODELS}
+        sandbox += [word for model in (*MODELS, *sorted(own)) for word in ("--model", model)] if own else []
     _start(lab_dir, started, "sandbox", sandbox, lambda: _accepts(addresses.realtime_port))
     service = [sys.executable, "-m", "ariagent", "run", "-c", str(config)]
     _start(lab_dir, started, "service", service, lambda: (_health(http_url) or {}).get("status") == "ok")

@@ -110,7 +110,7 @@ def test_up_status_down(lab: Path) -> None:
 MINE = """
 asterisk: {url: "http://192.0.2.1:8088", user: someone, password: theirs, app: theirs, request_timeout_s: 4}
 audiosocket: {host: 0.0.0.0, advertise: "192.0.2.1:9092"}
-realtime: {api_key: "${NOBODY_HAS_THIS_KEY}"}
+realtime: {api_key: "${NOBODY_HAS_THIS_KEY}", model: our-deployment}
 agents:
   desk: {opening: "Good morning, this is the desk."}
 routes: [{agent: desk}]
@@ -128,6 +128,7 @@ def test_up_with_settings_of_ones_own_and_up_again(lab: Path, tmp_path_factory: 
     changed = _lab(lab, "up", "--settings", str(mine), "--scenario", str(scenario))
     assert changed.returncode == 0, changed.stderr
     assert "Asterisk goes on" in changed.stderr
+    assert "the model our-deployment at " in changed.stderr
     assert f"made from {mine}" in changed.stdout
     env = up.read_env(lab)
     same = ("ASTERISK_PID", "SIP_PORT", "ARI_URL", "ARI_PASSWORD", "AUDIOSOCKET_PORT", "METRICS_URL", "SANDBOX_PORT")
