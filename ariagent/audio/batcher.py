@@ -7,7 +7,7 @@ of speech matters to the model, and a loud frame is never held back; so quiet on
 
 from ariagent.audio.format import FRAME_MS, AudioFormat
 
-BATCH_MS = 100
+BATCH_MS = 160
 LOUD_PEAK = 256
 """-42 dBFS: above the noise of an ordinary line, below the softest speech."""
 

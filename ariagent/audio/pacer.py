@@ -12,7 +12,7 @@ within 2 ms), so these deadlines are what the phone hears. The pacer keeps three
 
 import math
 
-GRID_S = 0.005
+GRID_S = 0.010
 """Calls start on this raster, so that the frames of many of them go out together: one wake-up instead of several."""
 MIN_INTERVAL_S = 0.015
 MAX_INTERVAL_S = 0.025

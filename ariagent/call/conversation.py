@@ -115,6 +115,8 @@ OPENING = "aria_opening"
 _OPENING_HEARD = "aria_opening_heard"
 PHRASE = "aria_phrase_"
 """Items that are played only: nothing the model needs to remember."""
+TELLING_TURN_MS = 1_000
+"""Of the server's count, which has the silence before and after in it."""
 ANSWER_LEFT_MS = 1_000
 """Agreement in the last moments of a reply may be the answer to it."""
 
@@ -269,8 +271,10 @@ class Conversation:
             self._judge.sound_ended(event.item_id, now)
             return self._judged(now)
         self._turns.speech_ended(*ended)
-        if self._judge is not None and self._turn_start_ms is not None:
-            self._judge.turn_ended(self._turn_start_ms)
+        start_ms = self._turn_start_ms
+        # Short turns say little about how loud the caller is, and looking at them costs as much as at long ones.
+        if self._judge is not None and start_ms is not None and event.audio_end_ms - start_ms >= TELLING_TURN_MS:
+            self._judge.turn_ended(start_ms)
         return [CallerEnded()]
 
     def _judged(self, now: float) -> list[Happening]:

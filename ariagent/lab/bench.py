@@ -38,7 +38,8 @@ from ariagent.lab.noise import Kind
 from ariagent.lab.packages import default_lab_dir, ensure_asterisk, ensure_tool
 
 MANY = 50
-ROUND_TRIPS = 25
+ROUND_TRIPS = 40
+PHASES = 8
 ROUND_TRIPS_MANY = 5
 CPU_WINDOW_S = 10.0
 SPEEDS = (1, 3, 10)
@@ -102,7 +103,12 @@ async def round_trips(bench: Bench) -> None:
     # What listens for machines is part of what a call costs; bursts this short are none to it.
     async with bench.service(*REFLEX, machines="end") as service:
         for extension in ("7001", "7000"):
-            one = await burst_round_trips(bench.asterisk, extension, 1, ROUND_TRIPS)
+            # Call after call: within one, the caller's 20 ms raster and ours lie to each other as luck will have it.
+            one = [
+                trip
+                for _ in range(PHASES)
+                for trip in await burst_round_trips(bench.asterisk, extension, 1, ROUND_TRIPS // PHASES)
+            ]
             p50, p95 = np.percentile(one, [50, 95]) - base
             bench.note(f"round trip added, 1 call, p50 ({extension})", p50, 6, "ms", echo_ms=base)
             bench.note(f"round trip added, 1 call, p95 ({extension})", p95, 15, "ms")

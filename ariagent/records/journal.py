@@ -2,7 +2,7 @@
 
     call ----CallRecord.event----> queue (bounded) ----writer thread----> calls.db
 
-A call only appends to the queue: its words are with SQLite at most a quarter of a second later, and then survive the
+A call only appends to the queue: its words are with SQLite at most half a second later, and then survive the
 process. A disk that is full, a database that is locked, deleted or damaged is reported, and tried again for as long
 as the service runs; what does not fit into the queue meanwhile is dropped and counted. The tables are in ``schema``.
 """
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 Side = Literal["caller", "agent"]
 Trouble = Callable[[str], None]
 
-FLUSH_S = 0.25
+FLUSH_S = 0.5
 BATCH_ROWS = 200
 QUEUE_ROWS = 20_000
 QUEUE_BYTES = 32_000_000

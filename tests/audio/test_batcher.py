@@ -19,7 +19,7 @@ def test_in_a_turn_every_frame_goes_at_once() -> None:
 def test_between_turns_five_quiet_frames_go_together() -> None:
     batcher = Batcher(SLIN24)
     batcher.in_turn = False
-    assert [len(batcher.add(QUIET)) for _ in range(11)] == [0, 0, 0, 0, 4800, 0, 0, 0, 0, 4800, 0]
+    assert [len(batcher.add(QUIET)) for _ in range(17)] == [*[0] * 7, 7680, *[0] * 7, 7680, 0]
 
 
 def test_a_loud_frame_goes_at_once_with_what_was_held_before_it() -> None:
