@@ -347,7 +347,8 @@ def _at_8k(pcm_24k: bytes) -> Samples:
 
 
 def _missing_ms(sent: Samples, heard: Samples) -> float:
-    wanted, received = sent.astype(float), heard.astype(float)
+    # A queue joins caller and seat a moment after the answer: a first, silent frame may be lost.
+    wanted, received = sent.astype(float), np.concatenate([np.zeros(RATE_HZ // 10), heard.astype(float)])
     size = 1 << int(np.ceil(np.log2(len(received) + len(wanted))))
     spectrum = np.fft.rfft(received, size) * np.conj(np.fft.rfft(wanted, size))
     at = int(np.argmax(np.fft.irfft(spectrum, size)[: len(received)]))

@@ -22,9 +22,9 @@ async def extension(asterisk: Any) -> AsyncIterator[Any]:
     async def add(number: str, *lines: str) -> None:
         added.append(number)
         for priority, line in enumerate(lines, start=1):
-            command = f'dialplan add extension "{number},{priority},{line}" into ariagent-internal'
+            command = f'dialplan add extension "{number},{priority},{line}" into ariagent-internal replace'
             answer = await asterisk.cli(command)
-            assert "added into" in answer, answer
+            assert "failed" not in answer, answer
 
     yield add
     for number in added:
