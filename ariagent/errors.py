@@ -60,6 +60,10 @@ class AudioSocketError(AsteriskError):
     """An AudioSocket peer broke the protocol."""
 
 
+class CallStateError(AriagentError):
+    """What is asked for cannot be done with a call in its present state."""
+
+
 class UnknownAgentError(AriagentError):
     """A call is for an agent that the settings do not have."""
 

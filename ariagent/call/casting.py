@@ -40,6 +40,8 @@ async def identify(context: Context, arrival: Arrival) -> Identity:
     """The call's id and what its agent is chosen by. Raises AriError."""
     named = arrival.agent if arrival.agent in context.settings.agents else None
     wanted = () if named else needed_variables(context.settings)
+    if arrival.seat is not None:
+        wanted = tuple({*wanted, QUEUE})
     found = await _variables(context, arrival.channel.id, (LINKED_ID, *wanted))
     extension = "" if arrival.seat is not None else arrival.channel.extension
     return Identity(found.pop(LINKED_ID, "") or arrival.channel.id, ArrivalFacts.of(arrival.agent, found, extension))

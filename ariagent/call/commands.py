@@ -58,6 +58,9 @@ class PressKey:
 class Drain:
     """Report PlayoutDrained once the agent has been heard to the end."""
 
+    final: bool = False
+    """The caller cannot prevent what follows by talking."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReturnToDialplan:

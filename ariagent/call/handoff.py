@@ -24,10 +24,15 @@ class Handoff:
     """Of the destination, in the settings."""
     destination: "DestinationSettings"
     by: str
-    """Who wants it: model, caller or supervisor."""
+    """Who wants it: ``model``, ``caller``, or a supervisor's name."""
     reason: str = ""
     summary: str = ""
     """Of the conversation, for who takes the call."""
+
+    @property
+    def final(self) -> bool:
+        """Whether it is done whatever the caller says meanwhile: only the model's own wish waits for them."""
+        return self.by != "model"
 
     def screen_pop(self, call_id: str, language: str) -> dict[str, str]:
         """The caller's channel variables that tell people, and their programs, what it is about."""
@@ -126,4 +131,12 @@ def failed_note(destination: str) -> str:
     return (
         f"[system] The caller could not be put through ({destination}): the telephone system refused. The caller is "
         f"still with you. {_LANGUAGE[0].upper()}{_LANGUAGE[1:]}, say so in one sentence and ask how they want to go on."
+    )
+
+
+def whisper_note(text: str) -> str:
+    """What the model is told by a supervisor while the call goes on."""
+    return (
+        f"[system] Your supervisor listens and tells you this, unheard by the caller: {json.dumps(clean(text))}. Take "
+        "it into account from now on as far as your instructions allow; do not mention that you were told."
     )

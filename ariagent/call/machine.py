@@ -25,6 +25,8 @@ ANSWER_TIMEOUT_S = 15.0
 """For Asterisk to answer the caller's channel; its request has a shorter bound of its own."""
 DRAIN_TIMEOUT_S = 20.0
 """How long a goodbye may last."""
+MOVE_TIMEOUT_S = 5.0
+"""How long who moves a call waits for the agent to finish its sentence."""
 TRANSFER_TIMEOUT_S = 12.0
 """For Asterisk to take the caller; its requests have shorter bounds of their own."""
 
@@ -83,7 +85,10 @@ class CallMachine:
         commands = list(action(self, event, now))
         if following is not self.state:
             self.state = following
-            if following in (State.DRAINING, State.PARTING):
+            if following is State.PARTING:
+                moved = self._handoff is not None and self._handoff.final
+                self._deadline = now + (MOVE_TIMEOUT_S if moved else DRAIN_TIMEOUT_S)
+            elif following is State.DRAINING:
                 self._deadline = now + DRAIN_TIMEOUT_S
             elif following is State.TRANSFERRING:
                 self._deadline = now + TRANSFER_TIMEOUT_S
@@ -166,7 +171,7 @@ class CallMachine:
     def _part(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.HandoffRequested)
         self._handoff = event.handoff
-        yield cmd.Drain()
+        yield cmd.Drain(final=event.handoff.final)
 
     def _note_loss(self, event: ev.Event, now: float) -> "Iterable[Command]":
         match event:

@@ -43,6 +43,8 @@ class Registry:
         self._none_left = asyncio.Event()
         self._none_left.set()
         self._sweeps: set[asyncio.Task[None]] = set()
+        self.watchers: list[Callable[[CallRunner], None]] = []
+        """Told of every call that begins, changes or ends. They must not block."""
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -50,6 +52,14 @@ class Registry:
     @property
     def calls(self) -> Iterable[CallRunner]:
         return tuple(self._calls)
+
+    def find(self, call_id: str) -> CallRunner | None:
+        """The call with this id, if it is being served."""
+        return next((call for call in self._calls if call.call_id == call_id and not call.over), None)
+
+    def _changed(self, call: CallRunner) -> None:
+        for watcher in self.watchers:
+            watcher(call)
 
     def channel_entered(self, event: StasisStarted) -> None:
         """A channel that nobody waits for entered our application."""
@@ -71,7 +81,7 @@ class Registry:
         if refusal:
             self._spawn(self._turn_away(context, event, Termination(Result.BUSY, refusal)))
             return
-        call = CallRunner(context, arrival_of(event))
+        call = CallRunner(context, arrival_of(event), self._changed)
         # At once: the next event of the stream may be about this channel already.
         context.router.register(call.leg, call.on_ari)
         self._none_left.clear()
@@ -87,6 +97,7 @@ class Registry:
         finally:
             context.metrics.active.dec()
             self._calls.pop(call, None)
+            self._changed(call)
             if not self._calls:
                 self._none_left.set()
         context.metrics.ended(termination)

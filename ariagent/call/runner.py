@@ -8,6 +8,7 @@ What is said and heard is in ``talk``.
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ariagent.ari import events as ari
@@ -20,11 +21,12 @@ from ariagent.call.context import Context, Role
 from ariagent.call.dialplan import give_back
 from ariagent.call.handoff import Handoff
 from ariagent.call.leg import MediaLeg
+from ariagent.call.live import LiveCall
 from ariagent.call.machine import CallMachine, State
 from ariagent.call.rejoin import Rejoining
 from ariagent.call.talk import Talk
 from ariagent.call.transfer import hand_over
-from ariagent.errors import AriError, AsteriskError, UnknownAgentError
+from ariagent.errors import AriError, AsteriskError, CallStateError, UnknownAgentError
 from ariagent.logs import CallLog
 
 MEDIA_TIMEOUT_S = 8.0
@@ -34,8 +36,14 @@ HANGUP_TOLD_S = 0.3
 class CallRunner:
     """Serves one call from its arrival to its one Termination."""
 
-    def __init__(self, context: Context, arrival: Arrival) -> None:
+    def __init__(
+        self, context: Context, arrival: Arrival, changed: Callable[["CallRunner"], None] = lambda _: None
+    ) -> None:
+        """``changed`` is called when ``live`` has something new to tell; it must not block."""
         self.context = context
+        self._changed = changed
+        self._role: Role | None = None
+        self._queue = ""
         self.arrival = arrival
         self.leg = arrival.channel.id
         """The caller's channel; another one after a transfer."""
@@ -62,6 +70,44 @@ class CallRunner:
         """The caller is served no longer; what is left is giving things back."""
         return self.state in (State.ENDING, State.ENDED)
 
+    # -- for supervisors --------------------------------------------------------------------------
+
+    def live(self) -> LiveCall:
+        """The call as it is now."""
+        channel, role, talk, since = self.arrival.channel, self._role, self._talk, self._answered_at
+        return LiveCall(
+            call_id=self.call_id,
+            state=self.state.value,
+            arrived=self._arrived,
+            answered_s=None if since is None else time.monotonic() - since,
+            agent=role.name if role is not None else "",
+            seat=self.arrival.seat or "",
+            queue=self._queue,
+            language=role.language if role is not None else "",
+            caller_number=channel.caller_number or "",
+            caller_name=channel.caller_name or "",
+            channel=channel.name,
+            last_said=talk.last_said if talk is not None else None,
+        )
+
+    def hand_off(self, handoff: Handoff) -> None:
+        """Put the caller through to people, after the sentence in progress. Raises CallStateError.
+
+        Returns at once; what came of it is in the call's record, and the model is told if it fails.
+        """
+        if self.state not in (State.TALKING, State.DRAINING, State.PARTING):
+            raise CallStateError(f"the call is {self.state.value}: it cannot be transferred now")
+        self.log.event("call.moved", by=handoff.by, destination=handoff.name)
+        self.feed(ev.HandoffRequested(handoff))
+
+    def whisper(self, text: str, by: str, *, now: bool = False) -> None:
+        """Give the model a note that the caller does not hear; ``now``: it is to act on it at once, else from its next
+        words on. Raises CallStateError."""
+        if self._talk is None or self.state not in (State.TALKING, State.DRAINING, State.PARTING):
+            raise CallStateError(f"the call is {self.state.value}: nobody can be told anything now")
+        self.log.event("call.whispered", by=by, private={"text": text})
+        self._talk.whisper(text, now=now)
+
     # -- life -------------------------------------------------------------------------------------
 
     async def run(self) -> Termination:
@@ -87,7 +133,9 @@ class CallRunner:
 
     async def _serve(self, role: Role) -> Termination:
         context = self.context
-        self._talk = talk = Talk(context, role, feed=self.feed, log=self.log, began=self._began)
+        self._talk = talk = Talk(
+            context, role, feed=self.feed, log=self.log, began=self._began, said=lambda: self._changed(self)
+        )
         context.router.register(self.media.channel, self.on_ari)
         context.media.expect(self.media.uuid, talk, context.format)
         self._arm()
@@ -112,6 +160,7 @@ class CallRunner:
         except UnknownAgentError as error:
             self.log.event("call.started", leg=self.leg, agent=error.name, seat=seat, caller=caller)
             raise
+        self._role, self._queue = role, identity.facts.queue
         media = self.media.uuid
         self.log.event("call.started", leg=self.leg, agent=role.name, seat=seat, caller=caller, media=media)
         return role
@@ -145,6 +194,7 @@ class CallRunner:
         self._carry_out(self._machine.handle(event, time.monotonic()))
         if self.state is not before:
             self.log.note("call.state", state=self.state.value)
+            self._changed(self)
 
     def on_ari(self, event: ari.Event) -> None:
         """An event of one of this call's channels."""
@@ -187,8 +237,8 @@ class CallRunner:
                     self._talk.begin()
                 case cmd.PressKey(digit=digit) if self._talk is not None:
                     self._talk.press(digit)
-                case cmd.Drain() if self._talk is not None:
-                    self._talk.drain()
+                case cmd.Drain(final=final) if self._talk is not None:
+                    self._talk.drain(final=final)
                 case _:
                     if isinstance(command, cmd.Release):
                         self.media.give_up()

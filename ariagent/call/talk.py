@@ -48,13 +48,21 @@ class Talk:
     """A MediaEndpoint that holds a conversation. What it means for the call's life goes to ``feed``."""
 
     def __init__(
-        self, context: Context, role: Role, *, feed: Callable[[ev.Event], None], log: CallLog, began: float
+        self,
+        context: Context,
+        role: Role,
+        *,
+        feed: Callable[[ev.Event], None],
+        log: CallLog,
+        began: float,
+        said: Callable[[], None] = lambda: None,
     ) -> None:
-        """``began``: when the call arrived, in monotonic seconds."""
+        """``began``: when the call arrived, in monotonic seconds. ``said`` is called after each new line."""
         settings, fmt = context.settings, context.format
         self._context = context
         self._role = role
         self._feed = feed
+        self._said = said
         self._log = log
         self._metrics = context.metrics
         self._report = Reporter(log, context.metrics, transcripts=settings.log.transcripts)
@@ -99,6 +107,10 @@ class Talk:
     def language(self) -> str:
         return self._role.language
 
+    @property
+    def last_said(self) -> tuple[Who, str] | None:
+        return self._lines[-1] if self._lines else None
+
     # -- for the call -----------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -138,11 +150,25 @@ class Talk:
 
     def explain_failure(self, wanted: handoff.Handoff) -> None:
         """Have the model tell the caller that they could not be put through."""
+        self._draining = self._ends_for_good = False
         self._conversation.tell(handoff.failed_note(wanted.name), time.monotonic())
         self._model.flush()
 
-    def drain(self) -> None:
-        """Report PlayoutDrained as soon as the agent has been heard to the end."""
+    def whisper(self, text: str, *, now: bool) -> None:
+        """Give the model a note that the caller does not hear; ``now``: it is to act on it at once."""
+        note = handoff.whisper_note(text)
+        if now:
+            self._conversation.tell(note, time.monotonic())
+        else:
+            self._conversation.note(note)
+        self._model.flush()
+
+    def drain(self, *, final: bool = False) -> None:
+        """Report PlayoutDrained as soon as the agent has been heard to the end.
+
+        ``final``: the caller has no say in it, talking does not keep the call here.
+        """
+        self._ends_for_good |= final
         self._draining = True
 
     async def close(self) -> None:
@@ -316,6 +342,9 @@ class Talk:
                 self._lines.append(("caller", text))
             case convo.AgentSaid(text=text):
                 self._lines.append(("agent", text))
+            case _:
+                return
+        self._said()
 
     def _do(self, what: Iterable[Deed]) -> None:
         """Carry out what the agent's conduct asks for."""
