@@ -24,11 +24,14 @@ def declarations(
 ) -> tuple[dict[str, Any], ...]:
     """An agent's built-in functions, in the form that ``session.update`` takes; ``destinations``: of the agent."""
     own = tuple(_OWN[name] for name in agent.builtin_tools)
-    return (*own, handoff.declaration(destinations)) if destinations else own
+    if not destinations:
+        return own
+    warm = any(destination.kind == "warm" for destination in destinations.values())
+    return (*own, handoff.declaration(destinations), *((handoff.CANCEL,) if warm else ()))
 
 
 def own(agent: AgentSettings, name: str) -> str | None:
     """The name of the built-in function that is called; None: it is the site's, or nobody's."""
-    if name == handoff.TRANSFER_CALL:
+    if name in (handoff.TRANSFER_CALL, handoff.CANCEL_TRANSFER):
         return name if agent.handoff else None
     return name if name in agent.builtin_tools else None

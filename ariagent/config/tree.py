@@ -7,7 +7,7 @@ from pydantic import Field
 
 from ariagent.config.agents import AgentSettings, RouteSettings
 from ariagent.config.base import Section
-from ariagent.config.handoff import DestinationSettings
+from ariagent.config.handoff import BriefSettings, DestinationSettings
 from ariagent.config.peers import (
     AmiSettings,
     AsteriskSettings,
@@ -34,6 +34,7 @@ class Settings(Section):
     """Which agent takes which call, where the dialplan does not say so; without a match it is ``default``."""
     destinations: dict[ToolName, DestinationSettings] = {}
     """People that agents may hand callers to, by name."""
+    briefs: BriefSettings = BriefSettings()
     tools: dict[ToolName, HttpToolSettings] = {}
     """Functions that agents may call, by name."""
     mcp_servers: dict[str, McpServerSettings] = {}
