@@ -6,8 +6,8 @@ Who answers hears the summary there; then the caller is joined with ;1, and the 
 """
 
 import asyncio
+import secrets
 from contextlib import suppress
-from uuid import uuid4
 
 from ariagent.ari import events as ari
 from ariagent.ari.client import AriClient, NotFoundError
@@ -25,9 +25,10 @@ class Colleague:
 
     def __init__(self, client: AriClient, handoff: Handoff) -> None:
         self.handoff = handoff
-        self.channel = f"ariagent-warm-{uuid4()}"
-        self.queue_call = f"{self.channel}-queue"
-        """The id that queue_log has for this leg."""
+        own = secrets.token_hex(8)
+        self.channel = f"ariagent-warm-{own}"
+        self.queue_call = f"warm-{own}"
+        """The id that queue_log has for this leg; short, for databases often have 32 characters for it."""
         self.name = ""
         """Of the channel, once somebody has answered."""
         self.gone = False

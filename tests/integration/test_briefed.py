@@ -141,3 +141,29 @@ async def test_a_key_for_a_person_hands_over_with_a_summary_of_the_conversation(
     await hears_brief(running, incoming, sound)
     await call.hangup()
     await incoming.ended(20)
+
+
+@BOTH_WAYS
+async def test_somebody_who_hangs_up_during_the_summary_has_not_taken_the_call(
+    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
+) -> None:
+    boss = {**BRIEFED, "queue": None, "extension": "1002"}
+    model = await sandbox(**SPOKEN)
+    running = await service(
+        model, agent={"handoff": ["briefed"], "transcription": None}, destinations={"briefed": boss}
+    )
+    human = await phone("1002", register=True)
+    call, hearing = await dial(number)
+    await hearing.utterance()
+    await call.send_dtmf("5")
+    incoming = await human.incoming(30)
+    await file_in(running.settings.state_directory / "briefs")
+    await incoming.answer()
+    await hearing.wait_loud(time.monotonic())  # music
+    await incoming.hangup()
+    session = await model.wait_session(2, timeout=20)
+    async with asyncio.timeout(20):
+        while not any("hung up again" in p.get("text", "") for i in session.items for p in i.get("content", [])):
+            await asyncio.sleep(0.02)
+    await call.hangup()
+    await log.wait("call.ended", count=2)
