@@ -28,7 +28,7 @@ of the file:
 ```
 """
 
-_BELOW = {"agents": "NAME", "tools": "NAME", "mcp_servers": "NAME", "prices": "MODEL", "routes": "N"}
+_BELOW = {"agents": "NAME", "tools": "NAME", "mcp_servers": "NAME", "prices": "MODEL", "routes": "N", "tokens": "N"}
 """What the keys of a mapping, or the places of a list, are called."""
 
 Node = dict[str, Any]

@@ -11,6 +11,7 @@ from ariagent.config.agents import (
     SilenceSettings,
 )
 from ariagent.config.base import Section
+from ariagent.config.control import ControlSettings, TokenSettings
 from ariagent.config.load import DEFAULT_PATH, load
 from ariagent.config.peers import (
     AmiSettings,
@@ -37,6 +38,7 @@ __all__ = [
     "AmiSettings",
     "AsteriskSettings",
     "AudioSocketSettings",
+    "ControlSettings",
     "CostSettings",
     "HttpRequestSettings",
     "HttpSettings",
@@ -58,5 +60,6 @@ __all__ = [
     "Settings",
     "SignatureSettings",
     "SilenceSettings",
+    "TokenSettings",
     "load",
 ]

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from ariagent.config.agents import AgentSettings, RouteSettings
 from ariagent.config.base import Section
+from ariagent.config.control import ControlSettings
 from ariagent.config.handoff import DestinationSettings
 from ariagent.config.peers import (
     AmiSettings,
@@ -42,6 +43,7 @@ class Settings(Section):
     records: RecordsSettings = RecordsSettings()
     cost: CostSettings = CostSettings()
     http: HttpSettings = HttpSettings()
+    control: ControlSettings = ControlSettings()
     log: LogSettings = LogSettings()
     max_calls: Annotated[int, Field(ge=1)] = 60
     """Calls served at once; one more is refused as busy, so that it goes to people."""
