@@ -175,10 +175,9 @@ def test_a_core_uses_nothing_that_does_io_or_tells_time(module: str) -> None:
 
 def test_the_call_path_without_settings_loads_no_event_loop() -> None:
     """In a fresh interpreter, third parties included (pydantic, behind the settings, loads asyncio itself)."""
+    aside = (".sandbox.", ".control.")
     settings_free = [
-        name
-        for name in CORE
-        if not any(used.startswith("ariagent.config") for used in closure(name)) and ".sandbox." not in name
+        name for name in CORE if "ariagent.config" not in closure(name) and not any(part in name for part in aside)
     ]
     assert "ariagent.call.machine" in settings_free
     assert "ariagent.audio.playout" in settings_free
