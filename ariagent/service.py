@@ -235,6 +235,7 @@ class Service:
             calls=lambda: len(self.calls),
             over_cap=lambda: self._calls_context().spending.over_cap,
             most=settings.max_calls,
+            off_hours=lambda: not settings.seats_wanted(time.time()),
         )
         availability.look()
         async with asyncio.TaskGroup() as tasks:

@@ -11,6 +11,7 @@ from ariagent.config.agents import (
     SilenceSettings,
 )
 from ariagent.config.base import Section
+from ariagent.config.hours import HoursSettings, PoolSettings
 from ariagent.config.load import DEFAULT_PATH, load
 from ariagent.config.peers import (
     AmiSettings,
@@ -29,7 +30,7 @@ from ariagent.config.tools import (
     SignatureSettings,
 )
 from ariagent.config.tree import Settings
-from ariagent.config.use import CostSettings, PriceSettings, RecordsSettings
+from ariagent.config.use import CapsSettings, CostSettings, PriceSettings, RecordsSettings
 
 __all__ = [
     "DEFAULT_PATH",
@@ -37,7 +38,9 @@ __all__ = [
     "AmiSettings",
     "AsteriskSettings",
     "AudioSocketSettings",
+    "CapsSettings",
     "CostSettings",
+    "HoursSettings",
     "HttpRequestSettings",
     "HttpSettings",
     "HttpToolSettings",
@@ -48,6 +51,7 @@ __all__ = [
     "LookupSettings",
     "McpServerSettings",
     "OutboundSettings",
+    "PoolSettings",
     "PriceSettings",
     "RealtimeSettings",
     "RecordsSettings",
