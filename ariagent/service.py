@@ -142,6 +142,7 @@ class Service:
             journal=journal,
             spending=spending,
             ami=self.pool.client if self.pool is not None else None,
+            queue_view=self.pool.view if self.pool is not None else lambda name: None,
         )
         fields = {
             "version": __version__,

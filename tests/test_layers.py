@@ -47,6 +47,7 @@ CORE = (
     "ariagent.call.interruption",
     "ariagent.call.keypad",
     "ariagent.call.machine",
+    "ariagent.call.people",
     "ariagent.call.promptfile",
     "ariagent.call.silence",
     "ariagent.call.tools",

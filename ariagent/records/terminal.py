@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ariagent.records import views
 from ariagent.records.entries import Entry, Note, ToolRun, Turn
-from ariagent.records.model import CallRow, UseRow
+from ariagent.records.model import CallRow, MessageRow, UseRow
 from ariagent.records.timeline import Timeline
 
 PIPE_COLUMNS = 160
@@ -57,6 +57,18 @@ def _call_cells(row: CallRow, now: float) -> list[Text]:
     cost = "-" if row.cost is None else f"{row.cost:.4f}"
     began = time.strftime("%m-%d %H:%M", time.localtime(row.began))
     return [*map(_text, (row.id, began, length, agent, row.caller or "-")), state, Text(cost)]
+
+
+def messages(rows: Sequence[MessageRow]) -> Table:
+    """What callers left for people."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("call", "taken", "caller", "kind", "number", "when"):
+        table.add_column(name, no_wrap=name != "when", overflow="fold")
+    table.add_column("text", ratio=1, overflow="fold")
+    for row in rows:
+        cells = (row.call.id, when(row.at), row.call.caller or "-", row.kind, row.number or "-", row.when or "-")
+        table.add_row(*map(_text, (*cells, row.text)))
+    return table
 
 
 def costs(groups: Mapping[str, Sequence[UseRow]], by: str, currency: str) -> Table:
