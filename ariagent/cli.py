@@ -211,12 +211,15 @@ def calls(
         str | None, typer.Argument(metavar="[ID]", help="A call: its id, or a beginning or end of it.")
     ] = None,
     configuration: OrLabsOption = None,
-    past: Annotated[int, typer.Option(min=0, metavar="N", help="How many past calls to list.")] = 10,
+    past: Annotated[int, typer.Option(min=0, metavar="N", help="How many past calls (or messages) to list.")] = 10,
     every: Annotated[bool, typer.Option("--all", help="List all past calls.")] = False,
     agent: Annotated[str | None, typer.Option(metavar="NAME", help="Only calls of this agent.")] = None,
     since: Annotated[
         str | None, typer.Option(metavar="WHEN", help="Only calls that began then or later: 2026-11-22, 90m, 12h, 7d.")
     ] = None,
+    messages: Annotated[
+        bool, typer.Option("--messages", help="What callers left for people: messages, and callbacks they asked for.")
+    ] = False,
     cost: Annotated[bool, typer.Option("--cost", help="What calls used and cost.")] = False,
     by: Annotated[SumBy, typer.Option(help="How --cost is summed.")] = SumBy.DAY,
     html: Annotated[
@@ -247,8 +250,9 @@ def calls(
             return
         if watch:
             steer.watch(configuration, agent)
-        wanted = command.Wanted(None if every else past, agent, since, by.value if cost else None, html, as_json)
-        alone = call_id is None and not cost
+        most = None if every else past
+        wanted = command.Wanted(most, agent, since, by.value if cost else None, html, as_json, messages)
+        alone = call_id is None and not cost and not messages
         running = steer.running(configuration) if alone else None
         if running is not None and configuration is None and not config.DEFAULT_PATH.exists():
             steer.show(running, agent, as_json=as_json)  # of another machine: its records are there

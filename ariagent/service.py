@@ -148,6 +148,7 @@ class Service:
             journal=journal,
             spending=spending,
             ami=self.pool.client if self.pool is not None else None,
+            queue_view=self.pool.view if self.pool is not None else lambda name: None,
         )
         fields = {
             "version": __version__,
@@ -242,6 +243,7 @@ class Service:
             calls=lambda: len(self.calls),
             over_cap=lambda: self._calls_context().spending.over_cap,
             most=settings.max_calls,
+            off_hours=lambda: not settings.seats_wanted(time.time()),
         )
         availability.look()
         async with asyncio.TaskGroup() as tasks:

@@ -1,4 +1,4 @@
-"""``ariagent calls``: running and past calls, one call as a timeline, what calls cost."""
+"""``ariagent calls``: running and past calls, one call as a timeline, what callers left, what calls cost."""
 
 import json
 import re
@@ -33,12 +33,14 @@ class Wanted:
     cost_by: GroupBy | None = None
     html: Path | None = None
     as_json: bool = False
+    messages: bool = False
+    """What callers left for people, instead of calls."""
 
 
 def show(
     configuration: Path | None, call_id: str | None, wanted: Wanted, running: Sequence[dict[str, Any]] | None = None
 ) -> None:
-    """Print a list of calls, one call, or what calls cost. Raises AriagentError.
+    """Print a list of calls, one call, messages, or what calls cost. Raises AriagentError.
 
     ``running``: calls that go on, as the service tells them (CallAnswer); None: the records are to tell.
     """
@@ -47,7 +49,13 @@ def show(
     since = None if wanted.since is None else moment(wanted.since, time.time())
     if wanted.html is not None and call_id is None:
         raise ConfigurationError("--html is for one call", remedy="Name it: ariagent calls ID --html FILE")
-    if wanted.cost_by is not None:
+    if wanted.messages:
+        if call_id is not None:
+            raise ConfigurationError(
+                "--messages lists those of all calls", remedy=f"ariagent calls {call_id} has its own"
+            )
+        _messages(store, wanted.past, wanted.agent, since, as_json=wanted.as_json)
+    elif wanted.cost_by is not None:
         _cost(store, prices, wanted.cost_by, wanted.agent, since, as_json=wanted.as_json)
     elif call_id is not None:
         _one(store, prices, call_id, wanted.html, as_json=wanted.as_json)
@@ -117,6 +125,16 @@ def _joined(live: Sequence[CallRow], running: Sequence[dict[str, Any]]) -> list[
     """What the service tells of each call, with what only the records know."""
     recorded = {call.call: views.call_data(call) for call in live}
     return [{**recorded.get(call["id"], {}), "live": True, **call} for call in running]
+
+
+def _messages(store: Store, limit: int | None, agent: str | None, since: float | None, *, as_json: bool) -> None:
+    found = store.messages(limit, agent, since)
+    if as_json:
+        _print_json({"messages": [views.message_data(row) for row in found]})
+    elif found:
+        terminal.console().print(terminal.messages(found))
+    else:
+        typer.echo("No message was taken.")
 
 
 def _one(store: Store, prices: PriceTable, name: str, html: Path | None, *, as_json: bool) -> None:

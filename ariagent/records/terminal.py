@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ariagent.records import views
 from ariagent.records.entries import Entry, Note, ToolRun, Turn
-from ariagent.records.model import CallRow, UseRow
+from ariagent.records.model import CallRow, MessageRow, UseRow
 from ariagent.records.timeline import Timeline
 
 PIPE_COLUMNS = 160
@@ -82,6 +82,18 @@ def _running_cells(row: Mapping[str, Any], now: float) -> list[Text]:
     state = _text(row["state"])
     state.stylize("green")
     return [*(_text(cell or "-") for cell in plain), state]
+
+
+def messages(rows: Sequence[MessageRow]) -> Table:
+    """What callers left for people."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("call", "taken", "caller", "kind", "number", "when"):
+        table.add_column(name, no_wrap=name != "when", overflow="fold")
+    table.add_column("text", ratio=1, overflow="fold")
+    for row in rows:
+        cells = (row.call.id, when(row.at), row.call.caller or "-", row.kind, row.number or "-", row.when or "-")
+        table.add_row(*map(_text, (*cells, row.text)))
+    return table
 
 
 def costs(groups: Mapping[str, Sequence[UseRow]], by: str, currency: str) -> Table:
