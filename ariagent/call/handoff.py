@@ -33,6 +33,8 @@ class Handoff:
     """What else the agent passes on."""
     joins: str = ""
     """The name of a channel on which somebody waits for the caller already (a warm hand-off)."""
+    will_wait: bool = False
+    """The caller knows that it takes long."""
 
     @property
     def kind(self) -> str:
@@ -101,6 +103,10 @@ def declaration(destinations: "Mapping[str, DestinationSettings]") -> dict[str, 
                     "description": "Two or three sentences for the person who takes the call: who is calling, what "
                     "they want, what was said and done so far.",
                 },
+                "caller_will_wait": {
+                    "type": "boolean",
+                    "description": "True once you have told the caller how long it takes and they want to wait.",
+                },
                 **(told if fields else {}),
             },
             "required": ["destination", "reason", "summary"],
@@ -129,17 +135,22 @@ def parse(arguments: str, destinations: "Mapping[str, DestinationSettings]") -> 
         return f"there is no destination {name[:64]}; known: {', '.join(destinations)}"
     destination, given = destinations[name], asked.get("fields")
     fields = {
-        known: value for known in destination.fields if isinstance(given, dict) and (value := clean(given.get(known)))
+        known: value
+        for known in destination.fields
+        if isinstance(given, dict) and (value := clean(str(given.get(known, ""))))
     }
-    return Handoff(name, destination, "model", clean(asked.get("reason")), clean(asked.get("summary")), fields)
+    reason, summary = clean(asked.get("reason")), clean(asked.get("summary"))
+    will_wait = asked.get("caller_will_wait") is True
+    return Handoff(name, destination, "model", reason, summary, fields, will_wait=will_wait)
 
 
-def clean(text: object) -> str:
-    """Text for a channel variable: one line, no control characters, not too long."""
-    if not isinstance(text, str | int | float):
+def clean(text: object, longest: int = LONGEST_TEXT) -> str:
+    """Text on one line, as for a channel variable: no control characters, at most ``longest`` bytes; "" for what is no
+    text."""
+    if not isinstance(text, str):
         return ""
-    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
-    return line.encode(errors="replace")[:LONGEST_TEXT].decode(errors="ignore")
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line.encode(errors="replace")[:longest].decode(errors="ignore")
 
 
 def brief_request(wanted: Handoff, language: str) -> tuple[str, bool]:

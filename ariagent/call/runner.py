@@ -76,6 +76,11 @@ class CallRunner:
         """Whether the channel is the caller's, or one of those that we made for the call."""
         return channel_id in (self.leg, self.media.channel) or self._search.owns(channel_id)
 
+    @property
+    def termination(self) -> Termination | None:
+        """How the call ended; None while it goes on."""
+        return self._machine.termination if self.over else None
+
     # -- for supervisors --------------------------------------------------------------------------
 
     def live(self) -> LiveCall:
@@ -103,6 +108,8 @@ class CallRunner:
         """
         if self.state not in (State.TALKING, State.DRAINING, State.PARTING):
             raise CallStateError(f"the call is {self.state.value}: it cannot be transferred now")
+        if (under_way := self._machine.moving) is not None:
+            raise CallStateError(f"{under_way.by} is putting the caller through to {under_way.name} already")
         self.log.event("call.moved", by=handoff.by, destination=handoff.name)
         warm = handoff.kind == "warm"
         self.feed(ev.ColleagueRequested(handoff) if warm else ev.HandoffRequested(handoff))
@@ -199,6 +206,9 @@ class CallRunner:
         """Something happened to the call. Called from the event loop; never blocks."""
         before = self.state
         self._carry_out(self._machine.handle(event, time.monotonic()))
+        self._tell_state(before)
+
+    def _tell_state(self, before: State) -> None:
         if self.state is not before:
             self.log.note("call.state", state=self.state.value)
             self._changed(self)
@@ -230,7 +240,9 @@ class CallRunner:
 
     def _tick(self) -> None:
         self._timer = None
+        before = self.state
         self._carry_out(self._machine.tick(time.monotonic()))
+        self._tell_state(before)
 
     # -- what is done about it --------------------------------------------------------------------
 

@@ -7,6 +7,10 @@ from pydantic import Field, model_validator
 
 from ariagent.config.base import Section
 
+Alternative = Literal["wait", "message", "callback", "stay"]
+"""What a caller can be offered who cannot be put through now, or only after a long wait."""
+Alternatives = Annotated[tuple[Alternative, ...], Field(max_length=4)]
+
 Place = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$")]
 FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
@@ -38,6 +42,13 @@ class DestinationSettings(Section):
     """Set before the caller's name on the display of who takes the call."""
     fields: dict[FieldName, Annotated[str, Field(min_length=1, max_length=200)]] = {}
     """What the agent passes on besides the summary, by name, with a description for the model."""
+    hours: str | None = None
+    """When people are there: a name from ``hours``; null: always."""
+    ask_above_s: Annotated[int, Field(ge=0)] | None = 120
+    """A caller who would wait longer than this is asked whether they will; null: never. Only queues, and only with
+    ``ami``, which tells how long it is."""
+    alternatives: Alternatives | None = None
+    """What a caller is offered instead; null: what the agent says."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

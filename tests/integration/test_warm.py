@@ -95,10 +95,11 @@ async def test_the_human_hangs_up_at_the_end(
 
 @BOTH_WAYS
 async def test_nobody_answers_and_the_conversation_goes_on(
-    number: str, asterisk: Any, sandbox: Any, service: Any, dial: Any, log: Any
+    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
 ) -> None:
     model = await sandbox(scenario=SCENARIO)
     await service(model, agent=AGENT, destinations=DESTINATIONS)
+    await phone("1001", register=True)  # somebody is there, but lets it ring
     call, hearing = await dial(number)
     await hearing.utterance()
     await call.send_dtmf("8")
@@ -111,7 +112,7 @@ async def test_nobody_answers_and_the_conversation_goes_on(
 
 @BOTH_WAYS
 async def test_nothing_rings_on_when_the_caller_hangs_up(
-    number: str, asterisk: Any, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
+    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
 ) -> None:
     await service(await sandbox(scenario=SCENARIO), agent=AGENT, destinations=DESTINATIONS)
     human = await phone("1001", register=True)
