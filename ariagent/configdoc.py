@@ -28,7 +28,8 @@ of the file:
 ```
 """
 
-_BELOW = {"agents": "NAME", "tools": "NAME", "mcp_servers": "NAME", "prices": "MODEL", "routes": "N", "holidays": "N"}
+_BELOW = {"agents": "NAME", "tools": "NAME", "mcp_servers": "NAME", "prices": "MODEL"}
+_BELOW |= {"routes": "N", "holidays": "N", "tokens": "N"}
 """What the keys of a mapping, or the places of a list, are called."""
 
 Node = dict[str, Any]

@@ -24,6 +24,8 @@ from ariagent.call.context import Context
 from ariagent.call.prompts import Prompts
 from ariagent.call.registry import Registry
 from ariagent.config import Settings
+from ariagent.control.desk import Desk
+from ariagent.control.server import ControlServer
 from ariagent.errors import AriError, ConfigurationError, InternalError, told
 from ariagent.metrics import Metrics
 from ariagent.pool.availability import Availability
@@ -63,6 +65,8 @@ class Service:
         self.calls = Registry(self._calls_context)
         self.router = Router(self.calls.channel_entered)
         self.pool = Pool(settings.ami) if settings.ami is not None else None
+        desk = Desk(self.calls, self.pool, settings.destinations)
+        self.control = ControlServer(settings.control, settings.state_directory, desk)
         self.started = asyncio.Event()
         self.http_port = 0
         self.journal: Journal | None = None
@@ -96,6 +100,7 @@ class Service:
             await self.media.close()
             await self.ari.close()
             await self.toolbox.close()
+            await self.control.close()
             await runner.cleanup()
             if self.journal is not None:
                 await asyncio.to_thread(self.journal.close)
@@ -123,6 +128,7 @@ class Service:
         # The media server listens before ARI connects: Asterisk connects to it inside the first request.
         await self.media.start(settings.audiosocket.host, settings.audiosocket.port)
         await self._serve_http(runner)
+        await self.control.start()
         version = await self.ari.connect()
         await self._look_for_another()
         fmt = choose_format(version, settings.audiosocket.format, settings.realtime.encoding)
@@ -152,6 +158,7 @@ class Service:
             "audio": f"slin/{fmt.rate_hz}",
             "audiosocket": address,
             "http_port": self.http_port,
+            "control_port": self.control.port,
             "model": settings.realtime.model,
             "pid": os.getpid(),
         }

@@ -11,6 +11,7 @@ from ariagent.config.agents import (
     SilenceSettings,
 )
 from ariagent.config.base import Section
+from ariagent.config.control import ControlSettings, TokenSettings
 from ariagent.config.hours import HoursSettings, PoolSettings
 from ariagent.config.load import DEFAULT_PATH, load
 from ariagent.config.peers import (
@@ -39,6 +40,7 @@ __all__ = [
     "AsteriskSettings",
     "AudioSocketSettings",
     "CapsSettings",
+    "ControlSettings",
     "CostSettings",
     "HoursSettings",
     "HttpRequestSettings",
@@ -62,5 +64,6 @@ __all__ = [
     "Settings",
     "SignatureSettings",
     "SilenceSettings",
+    "TokenSettings",
     "load",
 ]

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from ariagent.config.agents import AgentSettings, RouteSettings
 from ariagent.config.base import Section
+from ariagent.config.control import ControlSettings
 from ariagent.config.handoff import DestinationSettings
 from ariagent.config.hours import CalendarName, HoursSettings, PoolSettings
 from ariagent.config.peers import (
@@ -47,6 +48,7 @@ class Settings(Section):
     cost: CostSettings = CostSettings()
     caps: CapsSettings = CapsSettings()
     http: HttpSettings = HttpSettings()
+    control: ControlSettings = ControlSettings()
     log: LogSettings = LogSettings()
     max_calls: Annotated[int, Field(ge=1)] = 60
     """Calls served at once; one more is refused as busy, so that it goes to people."""

@@ -275,6 +275,7 @@ class Bed:
             "audiosocket": {"port": 0},
             "realtime": {"url": model if isinstance(model, str) else model.url, "api_key": "test"},
             "http": {"port": 0},
+            "control": {"port": 0},
             "log": {"transcripts": True},
             "drain_timeout_s": 5,
             "state_directory": self.directory / f"state{len(self.services)}",
