@@ -69,13 +69,14 @@ class Admission:
     def enter(self, agent: str, caller: str, at: float, *, returned: bool = False) -> Ticket | str:
         """A call for ``agent`` begins; gives why it is not taken, or a ticket to ``leave`` with.
 
-        ``returned``: the caller comes back from people, and is none who calls again.
+        ``returned``: the caller comes back from people; they were let in before.
         """
-        most = self._most_of.get(agent)
-        if most is not None and sum(ticket.agent == agent for ticket in self._tickets) >= most:
-            return "agent_full"
-        if not returned and not self._rate.may(caller, at):
-            return "caller_often"
+        if not returned:
+            most = self._most_of.get(agent)
+            if most is not None and sum(ticket.agent == agent for ticket in self._tickets) >= most:
+                return "agent_full"
+            if not self._rate.may(caller, at):
+                return "caller_often"
         ticket = Ticket(agent)
         self._tickets.add(ticket)
         return ticket

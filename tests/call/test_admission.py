@@ -36,6 +36,7 @@ def test_an_agents_own_cap_until_one_of_its_calls_is_over() -> None:
     admission.leave(first, 1.0, DAY)
     admitted(admission.enter("sales", "1", 1.0))
     assert admission.enter("sales", "1", 1.0) == "agent_full"
+    admitted(admission.enter("sales", "1", 1.0, returned=True))
 
 
 def test_a_caller_who_calls_too_often_within_an_hour() -> None:
