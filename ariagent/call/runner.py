@@ -178,8 +178,8 @@ class CallRunner:
         return termination
 
     def _forget(self) -> None:
-        self.context.router.unregister(self.leg)
-        self.context.router.unregister(self.media.channel)
+        self.context.router.unregister(self.leg, self.on_ari)
+        self.context.router.unregister(self.media.channel, self.on_ari)
         self.context.media.forget(self.media.uuid)
         if self._timer is not None:
             self._timer.cancel()
@@ -243,7 +243,7 @@ class CallRunner:
                     if isinstance(command, cmd.Release):
                         self.media.give_up()
                         # Nothing of the leg matters any more. One that takes its place is a newcomer: turned away.
-                        self.context.router.unregister(self.leg)
+                        self.context.router.unregister(self.leg, self.on_ari)
                     self._commands.put_nowait(command)
         self._arm()
 
@@ -352,7 +352,7 @@ class CallRunner:
 
     def _follow(self, channel_id: str) -> None:
         self.log.event("call.leg_replaced", was=self.leg, now=channel_id)
-        self.context.router.unregister(self.leg)
+        self.context.router.unregister(self.leg, self.on_ari)
         self.leg = channel_id
         # The newcomer's own place is that of the transfer's target: it would call itself, or be hung up.
         self._place = self.arrival.channel.next_place
