@@ -23,6 +23,7 @@ from ariagent.call.context import Context
 from ariagent.call.prompts import Prompts
 from ariagent.call.registry import Registry
 from ariagent.config import Settings
+from ariagent.control.phone import SupervisorPhones
 from ariagent.errors import AriError, ConfigurationError, InternalError, told
 from ariagent.metrics import Metrics
 from ariagent.pool.availability import Availability
@@ -62,6 +63,7 @@ class Service:
         self.calls = Registry(self._calls_context)
         self.router = Router(self.calls.channel_entered)
         self.pool = Pool(settings.ami) if settings.ami is not None else None
+        self.phones = SupervisorPhones(settings, self.pool, self.calls) if self.pool is not None else None
         self.started = asyncio.Event()
         self.http_port = 0
         self.journal: Journal | None = None
@@ -92,6 +94,8 @@ class Service:
                 for task in background:
                     task.cancel()
         finally:
+            if self.phones is not None:
+                await self.phones.close()
             await self.media.close()
             await self.ari.close()
             await self.toolbox.close()

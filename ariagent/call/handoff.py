@@ -28,6 +28,8 @@ class Handoff:
     reason: str = ""
     summary: str = ""
     """Of the conversation, for who takes the call."""
+    channel: str = ""
+    """The channel of somebody who waits for the caller on the line; then the destination's extension is only a name."""
 
     @property
     def final(self) -> bool:
@@ -36,7 +38,8 @@ class Handoff:
 
     def screen_pop(self, call_id: str, language: str) -> dict[str, str]:
         """The caller's channel variables that tell people, and their programs, what it is about."""
-        return {
+        waits = {"ARIAGENT_TAKEOVER": self.channel} if self.channel else {}
+        return waits | {
             "__ARIAGENT_CALL": call_id,
             "__ARIAGENT_REASON": self.reason,
             "__ARIAGENT_SUMMARY": self.summary,
@@ -48,6 +51,8 @@ class Handoff:
     @property
     def place(self) -> tuple[str, str]:
         """Context and extension of the shipped dialplan that carry it out."""
+        if self.channel:
+            return "ariagent-takeover", self.destination.extension or ""
         if self.destination.queue is not None:
             return "ariagent-handoff", self.destination.queue
         return "ariagent-dial", self.destination.extension or ""
