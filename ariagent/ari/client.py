@@ -36,6 +36,9 @@ class ConflictError(AriError):
     """The channel is in a state that does not allow it (mostly: hung up or not in Stasis)."""
 
 
+NO_CDR = {"CDR_PROP(disable)": "1"}
+"""Channel variables at a channel's creation: it has no row of its own among the call detail records."""
+
 _BY_STATUS: Mapping[int, type[AriError]] = {
     404: NotFoundError,
     409: ConflictError,
@@ -228,6 +231,7 @@ class AriClient:
             transport="tcp",
             format=format_name,
             data=connection,
+            variables=NO_CDR,
         )
 
     async def originate(self, channel_id: str, *, endpoint: str, caller_id: str, timeout_s: int) -> None:
