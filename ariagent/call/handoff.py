@@ -28,8 +28,8 @@ class Handoff:
     reason: str = ""
     summary: str = ""
     """Of the conversation, for who takes the call."""
-    channel: str = ""
-    """The channel of somebody who waits for the caller on the line; then the destination's extension is only a name."""
+    joins: str = ""
+    """The name of a channel on which somebody waits for the caller already."""
 
     @property
     def final(self) -> bool:
@@ -38,12 +38,12 @@ class Handoff:
 
     def screen_pop(self, call_id: str, language: str) -> dict[str, str]:
         """The caller's channel variables that tell people, and their programs, what it is about."""
-        waits = {"ARIAGENT_TAKEOVER": self.channel} if self.channel else {}
-        return waits | {
+        return {
             "__ARIAGENT_CALL": call_id,
             "__ARIAGENT_REASON": self.reason,
             "__ARIAGENT_SUMMARY": self.summary,
             "__ARIAGENT_LANGUAGE": language,
+            "ARIAGENT_JOIN": self.joins,
             "ARIAGENT_TIMEOUT": str(self.destination.timeout_s),
             "ARIAGENT_DIAL_CONTEXT": self.destination.context,
         }
@@ -51,8 +51,8 @@ class Handoff:
     @property
     def place(self) -> tuple[str, str]:
         """Context and extension of the shipped dialplan that carry it out."""
-        if self.channel:
-            return "ariagent-takeover", self.destination.extension or ""
+        if self.joins:
+            return "ariagent-join", self.destination.queue or self.destination.extension or ""
         if self.destination.queue is not None:
             return "ariagent-handoff", self.destination.queue
         return "ariagent-dial", self.destination.extension or ""
@@ -115,6 +115,7 @@ WHY_BACK = {
     "CHANUNAVAIL": "the line could not be reached",
     "CONGESTION": "the line could not be reached",
     "WITHDRAW": "the call was taken out of the queue",
+    "GONE": "the colleague has hung up again",
 }
 """By QUEUESTATUS and DIALSTATUS."""
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from ariagent.ami.events import Event, UserEvent
 from ariagent.ami.protocol import Value
-from ariagent.call.handoff import Handoff
+from ariagent.call.handoff import Handoff, clean
 from ariagent.call.machine import State
 from ariagent.call.registry import Registry
 from ariagent.config import Settings
@@ -32,9 +32,10 @@ SPOKEN_DIGITS = 4
 HEARD = ("listen", "whisper", "barge")
 """How a supervisor is with a call; ``leave`` ends it."""
 COMES = {
-    "whisper": "from now on you may hear my voice beside the caller's. The caller does not hear me. Do not answer me; act "
-    "on what I say in what you say to the caller.",
-    "barge": "I am joining the conversation by voice, and the caller hears me too. Let me lead it; keep to a few words.",
+    "whisper": "from now on you may hear my voice beside the caller's. The caller does not hear me. Do not answer me; "
+    "act on what I say in what you say to the caller.",
+    "barge": "I am joining the conversation by voice, and the caller hears me too. Let me lead it; "
+    "keep to a few words.",
 }
 GOES = "I do not speak any more; what you hear now is the caller alone."
 """What the model is told when a supervisor's voice comes in, and when it goes."""
@@ -54,7 +55,7 @@ class SupervisorPhones:
         if not isinstance(event, UserEvent) or event.name != USER_EVENT:
             return
         fields = event.fields
-        do, by = fields.get("do", ""), f"phone {fields.get('by') or '-'}"
+        do, by = fields.get("do", ""), f"phone {clean(fields.get('by')) or '-'}"
         if do == REFUSED:
             log.warning("supervisor.refused", extra={"fields": {"by": by, "channel": fields.get("channel", "")}})
         elif do in HEARD or do == "leave":
@@ -77,8 +78,8 @@ class SupervisorPhones:
             return REFUSED
         try:
             call.hand_off(self._handoff(do, fields, by))
-        except (CallStateError, ValidationError, KeyError) as error:
-            cause = str(error).splitlines()[0]
+        except (CallStateError, ValidationError, LookupError) as error:
+            cause = "; ".join(str(error).split("\n")[:3])
             log.warning("supervisor.not_done", extra={"fields": {"call": call.call_id, "do": do, "cause": cause}})
             return REFUSED
         return DONE
@@ -95,17 +96,17 @@ class SupervisorPhones:
         return "&".join(("call", call.media.channel, call.call_id, came, str(at + 1), str(len(calls)), digits))
 
     def _handoff(self, do: str, fields: Mapping[str, str], by: str) -> Handoff:
-        """Raises KeyError, ValidationError."""
+        """Raises LookupError, ValidationError."""
         to = fields.get("to", "")
         reason = f"moved by {by}"
         if do == "queue":
             return Handoff(to, DestinationSettings(queue=to, description="people"), by, reason)
-        if do == "destination":
+        if do == "destination" and to in self._settings.destinations:
             return Handoff(to, self._settings.destinations[to], by, reason)
-        if do == "take":
+        if do == "take" and (channel := fields.get("channel")):
             phone = DestinationSettings(extension=to, description="the supervisor")
-            return Handoff("supervisor", phone, by, reason, channel=fields["channel"])
-        raise KeyError(do)
+            return Handoff("supervisor", phone, by, reason, joins=channel)
+        raise LookupError(f"there is no {do} {to}")
 
     def _present(self, mode: str, fields: Mapping[str, str], by: str) -> None:
         """A supervisor is with a call in another way than before: a record says so, and the model whom it will hear."""

@@ -50,6 +50,15 @@ def test_places_in_the_dialplan() -> None:
     assert Handoff("boss", BOSS, "model").place == ("ariagent-dial", "1002")
 
 
+def test_who_waits_on_the_line_is_told_to_the_dialplan_and_nobody_is_called() -> None:
+    wanted = Handoff(
+        "supervisor", DestinationSettings(extension="1004", description="x"), "phone 1004", channel="PJSIP/1"
+    )
+    assert wanted.place == ("ariagent-join", "1004")
+    assert wanted.screen_pop("1.2", "en")["ARIAGENT_JOIN"] == "PJSIP/1"
+    assert wanted.final
+
+
 def test_the_screen_pop() -> None:
     pop = Handoff("boss", BOSS, "model", "why", "what").screen_pop("17.4", "es")
     assert pop == {

@@ -53,7 +53,9 @@ async def codes(asterisk: Any) -> AsyncIterator[Codes]:
 def rows(asterisk: Any, call_id: str) -> set[tuple[str, ...]]:
     """What queue_log says of a call, without times: a set, for the order is not certain."""
     lines = [line.split("|") for line in asterisk.queue_log.read_text().splitlines()]
-    return {tuple(line[2:7]) if line[4] == "BLINDTRANSFER" else tuple(line[2:5]) for line in lines if line[1] == call_id}
+    return {
+        tuple(line[2:7]) if line[4] == "BLINDTRANSFER" else tuple(line[2:5]) for line in lines if line[1] == call_id
+    }
 
 
 def holds(heard: Any, hz: float, rate_hz: int = 8000) -> bool:
@@ -178,6 +180,27 @@ async def test_who_barges_in_is_heard_by_both(number: str, scene: Any, log: Any)
     await here.call.hangup()
 
 
+async def test_an_ordinary_chanspy_whispers_into_a_seat(
+    asterisk: Any, sandbox: Any, service: Any, phone: Any, dial: Any, sound: Any, codes: Codes, log: Any
+) -> None:
+    model = await sandbox(scenario=SCENARIO)
+    await service(model, agent=AGENT)
+    call, hearing = await dial("7000")
+    await hearing.utterance()
+    entry = await log.wait("call.started")
+    spying = f"690,1,ChanSpy(Local/{entry['seat']}@ariagent-seat,qw)"
+    await asterisk.cli(f"dialplan add extension {spying} into ariagent-internal replace")
+    boss, listening = await dial("690", await phone(SUPERVISOR))
+    here = Scene(call, hearing, boss, listening, await model.wait_session(1), sound, entry["call"])
+    supervisor, caller, heard = await here.everybody_plays()
+    await asterisk.cli("dialplan remove extension 690@ariagent-internal")
+    assert supervisor == {AGENT_HZ, CALLER_HZ}
+    assert caller == {AGENT_HZ}
+    assert heard == {CALLER_HZ, SUPERVISOR_HZ}
+    await boss.hangup()
+    await call.hangup()
+
+
 # -- moving ------------------------------------------------------------------------------------------------------------
 
 
@@ -192,7 +215,7 @@ async def test_a_supervisor_takes_a_call_over(number: str, scene: Any, asterisk:
     await here.call.ended(LIMIT_S)
     found = rows(asterisk, here.call_id)
     if number == "7000":
-        assert ("frontline", "AI Agent", "BLINDTRANSFER", SUPERVISOR, "ariagent-takeover") in found
+        assert ("frontline", "AI Agent", "BLINDTRANSFER", SUPERVISOR, "ariagent-join") in found
     else:
         assert found == set()
 
@@ -207,9 +230,7 @@ async def test_a_caller_who_hangs_up_ends_the_call_that_was_taken_over(scene: An
 
 
 @BOTH_WAYS
-async def test_a_caller_stays_with_the_agent_when_who_takes_over_is_gone(
-    number: str, scene: Any, log: Any
-) -> None:
+async def test_a_caller_stays_with_the_agent_when_who_takes_over_is_gone(number: str, scene: Any, log: Any) -> None:
     here = await scene(number)
     await here.call.send_dtmf("9")  # the agent speaks, and ends its sentence before the caller is moved
     await here.hearing.wait_loud(time.monotonic())
