@@ -23,7 +23,9 @@ from ariagent.call.context import Context
 from ariagent.call.prompts import Prompts
 from ariagent.call.registry import Registry
 from ariagent.config import Settings
+from ariagent.control.desk import Desk
 from ariagent.control.phone import SupervisorPhones
+from ariagent.control.server import ControlServer
 from ariagent.errors import AriError, ConfigurationError, InternalError, told
 from ariagent.metrics import Metrics
 from ariagent.pool.availability import Availability
@@ -63,7 +65,9 @@ class Service:
         self.calls = Registry(self._calls_context)
         self.router = Router(self.calls.channel_entered)
         self.pool = Pool(settings.ami) if settings.ami is not None else None
-        self.phones = SupervisorPhones(settings, self.pool, self.calls) if self.pool is not None else None
+        desk = Desk(self.calls, self.pool, settings.destinations)
+        self.control = ControlServer(settings.control, settings.state_directory, desk)
+        self.phones = SupervisorPhones(desk, self.pool) if self.pool is not None else None
         self.started = asyncio.Event()
         self.http_port = 0
         self.journal: Journal | None = None
@@ -99,6 +103,7 @@ class Service:
             await self.media.close()
             await self.ari.close()
             await self.toolbox.close()
+            await self.control.close()
             await runner.cleanup()
             if self.journal is not None:
                 await asyncio.to_thread(self.journal.close)
@@ -126,6 +131,7 @@ class Service:
         # The media server listens before ARI connects: Asterisk connects to it inside the first request.
         await self.media.start(settings.audiosocket.host, settings.audiosocket.port)
         await self._serve_http(runner)
+        await self.control.start()
         version = await self.ari.connect()
         await self._look_for_another()
         fmt = choose_format(version, settings.audiosocket.format, settings.realtime.encoding)
@@ -146,6 +152,7 @@ class Service:
             journal=journal,
             spending=spending,
             ami=self.pool.client if self.pool is not None else None,
+            queue_view=self.pool.view if self.pool is not None else lambda name: None,
         )
         fields = {
             "version": __version__,
@@ -153,6 +160,7 @@ class Service:
             "audio": f"slin/{fmt.rate_hz}",
             "audiosocket": address,
             "http_port": self.http_port,
+            "control_port": self.control.port,
             "model": settings.realtime.model,
             "pid": os.getpid(),
         }
@@ -239,6 +247,7 @@ class Service:
             calls=lambda: len(self.calls),
             over_cap=lambda: self._calls_context().spending.over_cap,
             most=settings.max_calls,
+            off_hours=lambda: not settings.seats_wanted(time.time()),
         )
         availability.look()
         async with asyncio.TaskGroup() as tasks:

@@ -28,6 +28,8 @@ class Handoff:
     reason: str = ""
     summary: str = ""
     """Of the conversation, for who takes the call."""
+    will_wait: bool = False
+    """The caller knows that it takes long."""
     joins: str = ""
     """The name of a channel on which somebody waits for the caller already."""
 
@@ -76,6 +78,10 @@ def declaration(destinations: "Mapping[str, DestinationSettings]") -> dict[str, 
                     "description": "Two or three sentences for the person who takes the call: who is calling, what "
                     "they want, what was said and done so far.",
                 },
+                "caller_will_wait": {
+                    "type": "boolean",
+                    "description": "True once you have told the caller how long it takes and they want to wait.",
+                },
             },
             "required": ["destination", "reason", "summary"],
         },
@@ -93,14 +99,15 @@ def parse(arguments: str, destinations: "Mapping[str, DestinationSettings]") -> 
     name = asked["destination"]
     if name not in destinations:
         return f"there is no destination {name[:64]}; known: {', '.join(destinations)}"
-    return Handoff(name, destinations[name], "model", clean(asked.get("reason")), clean(asked.get("summary")))
+    reason, summary = clean(asked.get("reason")), clean(asked.get("summary"))
+    return Handoff(name, destinations[name], "model", reason, summary, asked.get("caller_will_wait") is True)
 
 
-def clean(text: object) -> str:
-    """Text for a channel variable: one line, no control characters, not too long."""
+def clean(text: object, longest: int = LONGEST_TEXT) -> str:
+    """Text on one line, as for a channel variable: no control characters, not too long; "" for what is no text."""
     if not isinstance(text, str):
         return ""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LONGEST_TEXT]
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:longest]
 
 
 WHY_BACK = {

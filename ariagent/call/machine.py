@@ -98,6 +98,12 @@ class CallMachine:
                 self._deadline = None
         return commands
 
+    @property
+    def moving(self) -> Handoff | None:
+        """The transfer that is about to be made and that nobody can talk away, if there is one."""
+        parting = self.state is State.PARTING and self._handoff is not None and self._handoff.final
+        return self._handoff if parting else None
+
     def next_deadline(self) -> float | None:
         """When ``tick`` must be called, or None."""
         return self._deadline
@@ -170,6 +176,8 @@ class CallMachine:
 
     def _part(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.HandoffRequested)
+        if self.moving is not None:
+            return  # the caller is on the way to where a person wants them
         self._handoff = event.handoff
         yield cmd.Drain(final=event.handoff.final)
 

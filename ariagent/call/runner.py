@@ -70,6 +70,11 @@ class CallRunner:
         """The caller is served no longer; what is left is giving things back."""
         return self.state in (State.ENDING, State.ENDED)
 
+    @property
+    def termination(self) -> Termination | None:
+        """How the call ended; None while it goes on."""
+        return self._machine.termination if self.over else None
+
     # -- for supervisors --------------------------------------------------------------------------
 
     def live(self) -> LiveCall:
@@ -97,6 +102,8 @@ class CallRunner:
         """
         if self.state not in (State.TALKING, State.DRAINING, State.PARTING):
             raise CallStateError(f"the call is {self.state.value}: it cannot be transferred now")
+        if (under_way := self._machine.moving) is not None:
+            raise CallStateError(f"{under_way.by} is putting the caller through to {under_way.name} already")
         self.log.event("call.moved", by=handoff.by, destination=handoff.name)
         self.feed(ev.HandoffRequested(handoff))
 
@@ -192,6 +199,9 @@ class CallRunner:
         """Something happened to the call. Called from the event loop; never blocks."""
         before = self.state
         self._carry_out(self._machine.handle(event, time.monotonic()))
+        self._tell_state(before)
+
+    def _tell_state(self, before: State) -> None:
         if self.state is not before:
             self.log.note("call.state", state=self.state.value)
             self._changed(self)
@@ -223,7 +233,9 @@ class CallRunner:
 
     def _tick(self) -> None:
         self._timer = None
+        before = self.state
         self._carry_out(self._machine.tick(time.monotonic()))
+        self._tell_state(before)
 
     # -- what is done about it --------------------------------------------------------------------
 

@@ -22,12 +22,13 @@ from ariagent.audiosocket.server import MediaConnection, Reason
 from ariagent.call import conduct as deeds
 from ariagent.call import conversation as convo
 from ariagent.call import events as ev
-from ariagent.call import handoff, tools
+from ariagent.call import handoff, people, tools
 from ariagent.call.belt import Answer, Belt, Pending, described
 from ariagent.call.conduct import Conduct, Deed
 from ariagent.call.context import Context, Role
 from ariagent.call.interruption import Judge
 from ariagent.call.memory import Memory, Who
+from ariagent.call.people import People
 from ariagent.call.report import Reporter
 from ariagent.call.waves import Waves
 from ariagent.errors import told
@@ -68,6 +69,9 @@ class Talk:
         self._report = Reporter(log, context.metrics, transcripts=settings.log.transcripts)
         self._destinations = {name: settings.destinations[name] for name in role.agent.handoff}
         functions = (*tools.declarations(role.agent, self._destinations), *context.toolbox.declarations(role.name))
+        self._people = People(
+            role.agent, self._destinations, settings.hours, context.queue_view, role.facts.caller_number
+        )
         profile = SessionProfile.of(role.agent, settings.realtime, functions, role.instructions)
         self._codec = ModelCodec(fmt, profile.encoding)
         self._uplink = Uplink(fmt)
@@ -371,7 +375,7 @@ class Talk:
         self._pending.add(calls)
         for call in calls:
             self._log.note("tool.called", **described(call))
-            own = tools.own(self._role.agent, call.name)
+            own = tools.own(self._role.agent, call.name, self._destinations)
             if own is None:
                 if self._conduct is not None:
                     self._conduct.busy(True, time.monotonic())
@@ -385,10 +389,19 @@ class Talk:
         if name == "collect_digits" and self._conduct is not None:
             self._do(self._conduct.collect(call.call_id, call.arguments, now))
             return
+        if name in people.OWN:
+            output, message = self._people.answer(name, call.arguments, time.time())
+            if message is not None:
+                self._log.event("message.taken", kind=message.kind, private=message.private)
+            self._answer(call.call_id, output)
+            return
         if name == handoff.TRANSFER_CALL:
             wanted = handoff.parse(call.arguments, self._destinations)
             if isinstance(wanted, str):
                 self._answer(call.call_id, json.dumps({"error": wanted}))
+            elif (refusal := self._people.refusal(wanted, time.time())) is not None:
+                self._log.event("call.not_put_through", destination=wanted.name, state=refusal["state"])
+                self._answer(call.call_id, json.dumps(refusal, ensure_ascii=False))
             else:
                 self._answer(call.call_id, _DONE, goes_on=False)
                 self._feed(ev.HandoffRequested(wanted))

@@ -1,10 +1,14 @@
 """Where agents may hand callers to."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from ariagent.config.base import Section
+
+Alternative = Literal["wait", "message", "callback", "stay"]
+"""What a caller can be offered who cannot be put through now, or only after a long wait."""
+Alternatives = Annotated[tuple[Alternative, ...], Field(max_length=4)]
 
 Place = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$")]
 
@@ -22,6 +26,13 @@ class DestinationSettings(Section):
     """Of the extension."""
     timeout_s: Annotated[int, Field(ge=5, le=3600)] = 60
     """How long the caller waits for somebody; then they come back to the agent."""
+    hours: str | None = None
+    """When people are there: a name from ``hours``; null: always."""
+    ask_above_s: Annotated[int, Field(ge=0)] | None = 120
+    """A caller who would wait longer than this is asked whether they will; null: never. Only queues, and only with
+    ``ami``, which tells how long it is."""
+    alternatives: Alternatives | None = None
+    """What a caller is offered instead; null: what the agent says."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

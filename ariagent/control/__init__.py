@@ -1,1 +1,1 @@
-"""Seeing and steering the calls from outside."""
+"""Seeing and steering calls from outside: the HTTP API, the commands that use it, and supervisors' phones."""

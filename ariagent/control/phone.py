@@ -15,9 +15,10 @@ from ariagent.ami.events import Event, UserEvent
 from ariagent.ami.protocol import Value
 from ariagent.call.handoff import Handoff, clean
 from ariagent.call.machine import State
-from ariagent.call.registry import Registry
-from ariagent.config import Settings
 from ariagent.config.handoff import DestinationSettings
+from ariagent.control.desk import Desk
+from ariagent.control.refusal import RefusedError
+from ariagent.control.shapes import TransferBody
 from ariagent.errors import AmiError, CallStateError
 from ariagent.pool.pool import Pool
 
@@ -29,8 +30,8 @@ DONE, REFUSED, NONE = "done", "refused", "none"
 AUDIBLE = (State.TALKING, State.DRAINING, State.PARTING)
 SPOKEN_DIGITS = 4
 
-HEARD = ("listen", "whisper", "barge")
-"""How a supervisor is with a call; ``leave`` ends it."""
+PRESENT = ("listen", "whisper", "barge", "leave")
+"""How a supervisor is with a call; the last one ends it."""
 COMES = {
     "whisper": "from now on you may hear my voice beside the caller's. The caller does not hear me. Do not answer me; "
     "act on what I say in what you say to the caller.",
@@ -44,12 +45,16 @@ GOES = "I do not speak any more; what you hear now is the caller alone."
 class SupervisorPhones:
     """Hears what the pool is told; ``close`` ends what is under way."""
 
-    def __init__(self, settings: Settings, pool: Pool, calls: Registry) -> None:
-        self._settings = settings
+    def __init__(self, desk: Desk, pool: Pool) -> None:
+        self._desk = desk
         self._pool = pool
-        self._calls = calls
         self._tasks: set[asyncio.Task[None]] = set()
         pool.listeners.append(self._hear)
+
+    async def close(self) -> None:
+        """Wait for the answers that are on their way; each has a bound."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     def _hear(self, event: Event) -> None:
         if not isinstance(event, UserEvent) or event.name != USER_EVENT:
@@ -58,75 +63,59 @@ class SupervisorPhones:
         do, by = fields.get("do", ""), f"phone {clean(fields.get('by')) or '-'}"
         if do == REFUSED:
             log.warning("supervisor.refused", extra={"fields": {"by": by, "channel": fields.get("channel", "")}})
-        elif do in HEARD or do == "leave":
+        elif do in PRESENT:
             self._present(do, fields, by)
         else:
-            self._answer(fields.get("channel", ""), self._asked(do, fields, by))
+            task = asyncio.ensure_future(self._answer(do, fields, by))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    async def close(self) -> None:
-        """Wait for the answers that are on their way; each has a bound."""
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+    def _present(self, mode: str, fields: Mapping[str, str], by: str) -> None:
+        """A supervisor is with a call in another way than before: a record says so, and the model whom it will hear."""
+        # They come from a call that is over, too.
+        with suppress(RefusedError, CallStateError):
+            call = self._desk.find(fields.get("call", ""))
+            call.log.event("call.supervised", mode=mode, by=by)
+            if words := COMES.get(mode) or (GOES if fields.get("was") in COMES else ""):
+                call.whisper(words, by)
 
     # -- what is asked -----------------------------------------------------------------------------
 
-    def _asked(self, do: str, fields: Mapping[str, str], by: str) -> str:
+    async def _answer(self, do: str, fields: Mapping[str, str], by: str) -> None:
+        channel = fields.get("channel", "")
+        try:
+            answer = await self._asked(do, fields, by)
+        except (RefusedError, CallStateError, ValidationError) as error:
+            told = {"do": do, "by": by, "cause": "; ".join(str(error).splitlines()[:3])}
+            log.warning("supervisor.not_done", extra={"fields": {"call": fields.get("call", ""), **told}})
+            answer = REFUSED
+        values: dict[str, Value] = {"Channel": channel, "Variable": ANSWER, "Value": answer}
+        try:
+            await self._pool.client.action("Setvar", **values)
+        except AmiError as error:
+            log.warning("supervisor.not_answered", extra={"fields": {"channel": channel, "cause": error.line}})
+
+    async def _asked(self, do: str, fields: Mapping[str, str], by: str) -> str:
+        """The answer to a phone. Raises RefusedError, CallStateError, ValidationError."""
         if do == "next":
             return self._next(fields.get("after", ""))
-        call = self._calls.find(fields.get("call", ""))
-        if call is None:
-            return REFUSED
-        try:
-            call.hand_off(self._handoff(do, fields, by))
-        except (CallStateError, ValidationError, LookupError) as error:
-            cause = "; ".join(str(error).split("\n")[:3])
-            log.warning("supervisor.not_done", extra={"fields": {"call": call.call_id, "do": do, "cause": cause}})
-            return REFUSED
+        call_id, to, reason = fields.get("call", ""), fields.get("to", ""), f"moved by {by}"
+        if do == "take":
+            phone = DestinationSettings(extension=to, description="the supervisor")
+            self._desk.find(call_id).hand_off(
+                Handoff("supervisor", phone, by, reason, joins=fields.get("channel", "-"))
+            )
+            return DONE
+        await self._desk.transfer(call_id, TransferBody.model_validate({do: to, "reason": reason}), by)
         return DONE
 
     def _next(self, after: str) -> str:
         """The oldest call that came after this one did, else the oldest."""
-        calls = [(f"{call.live().arrived:.6f}", call) for call in self._calls.calls if call.state in AUDIBLE]
-        calls.sort(key=lambda found: found[0])
-        if not calls:
+        running = [(f"{call.live().arrived:.6f}", call) for call in self._desk.registry.calls if call.state in AUDIBLE]
+        running.sort(key=lambda found: found[0])
+        if not running:
             return NONE
-        at = next((place for place, (came, _) in enumerate(calls) if came > after), 0)
-        came, call = calls[at]
+        at = next((place for place, (came, _) in enumerate(running) if came > after), 0)
+        came, call = running[at]
         digits = "".join(c for c in call.live().caller_number if c in "0123456789")[-SPOKEN_DIGITS:]
-        return "&".join(("call", call.media.channel, call.call_id, came, str(at + 1), str(len(calls)), digits))
-
-    def _handoff(self, do: str, fields: Mapping[str, str], by: str) -> Handoff:
-        """Raises LookupError, ValidationError."""
-        to = fields.get("to", "")
-        reason = f"moved by {by}"
-        if do == "queue":
-            return Handoff(to, DestinationSettings(queue=to, description="people"), by, reason)
-        if do == "destination" and to in self._settings.destinations:
-            return Handoff(to, self._settings.destinations[to], by, reason)
-        if do == "take" and (channel := fields.get("channel")):
-            phone = DestinationSettings(extension=to, description="the supervisor")
-            return Handoff("supervisor", phone, by, reason, joins=channel)
-        raise LookupError(f"there is no {do} {to}")
-
-    def _present(self, mode: str, fields: Mapping[str, str], by: str) -> None:
-        """A supervisor is with a call in another way than before: a record says so, and the model whom it will hear."""
-        call = self._calls.find(fields.get("call", ""))
-        if call is None:
-            return
-        call.log.event("call.supervised", mode=mode, by=by)
-        words = COMES.get(mode) or (GOES if fields.get("was") in COMES else "")
-        if words:
-            with suppress(CallStateError):
-                call.whisper(words, by)
-
-    def _answer(self, channel: str, answer: str) -> None:
-        task = asyncio.ensure_future(self._set(channel, answer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _set(self, channel: str, answer: str) -> None:
-        fields: dict[str, Value] = {"Channel": channel, "Variable": ANSWER, "Value": answer}
-        try:
-            await self._pool.client.action("Setvar", **fields)
-        except AmiError as error:
-            log.warning("supervisor.not_answered", extra={"fields": {"channel": channel, "cause": error.line}})
+        return "&".join(("call", call.media.channel, call.call_id, came, str(at + 1), str(len(running)), digits))

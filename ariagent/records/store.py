@@ -15,7 +15,7 @@ from ariagent.realtime.events import Usage
 from ariagent.records import schema
 from ariagent.records.alive import Identity
 from ariagent.records.cost import KINDS
-from ariagent.records.model import CallRow, EventRow, UseRow, WaveRow
+from ariagent.records.model import CallRow, EventRow, MessageRow, UseRow, WaveRow
 
 LOCKED_S = 5.0
 GroupBy = Literal["agent", "day"]
@@ -77,6 +77,18 @@ class Store:
     def visits(self, call: str) -> list[CallRow]:
         """All visits of the call with this id."""
         return self._calls("call = ?", [call], "ORDER BY visit")
+
+    def messages(self, limit: int | None, agent: str | None = None, since: float | None = None) -> list[MessageRow]:
+        """What callers left for people, the latest first; ``since``: then or later."""
+        select = (
+            "SELECT events.call, at, fields FROM events JOIN calls ON calls.id = events.call "
+            "WHERE name = 'message.taken' AND (? IS NULL OR agent = ?) AND (? IS NULL OR at >= ?) "
+            "ORDER BY at DESC, events.id DESC LIMIT ?"
+        )
+        with self._open() as base:
+            rows = base.execute(select, (agent, agent, since, since, -1 if limit is None else limit)).fetchall()
+        calls = {row: self._calls("id = ?", [row], "")[0] for row in {row for row, _, _ in rows}}
+        return [_message(calls[row], at, _fields(text)) for row, at, text in rows]
 
     # -- one call ---------------------------------------------------------------------------------
 
@@ -203,6 +215,11 @@ def _lives(pid: int, birth: str, namespace: str, seen: float) -> bool:
 def _fields(text: str) -> dict[str, object]:
     fields = json.loads(text)
     return fields if isinstance(fields, dict) else {"": fields}
+
+
+def _message(call: CallRow, at: float, fields: dict[str, object]) -> MessageRow:
+    kind, number, when, text = (str(fields.get(key, "")) for key in ("kind", "number", "when", "text"))
+    return MessageRow(call, at, kind, number, when, text)
 
 
 def _use(model: str, amounts: list[float | None]) -> UseRow:

@@ -51,9 +51,8 @@ def test_places_in_the_dialplan() -> None:
 
 
 def test_who_waits_on_the_line_is_told_to_the_dialplan_and_nobody_is_called() -> None:
-    wanted = Handoff(
-        "supervisor", DestinationSettings(extension="1004", description="x"), "phone 1004", channel="PJSIP/1"
-    )
+    phone = DestinationSettings(extension="1004", description="x")
+    wanted = Handoff("supervisor", phone, "phone 1004", joins="PJSIP/1")
     assert wanted.place == ("ariagent-join", "1004")
     assert wanted.screen_pop("1.2", "en")["ARIAGENT_JOIN"] == "PJSIP/1"
     assert wanted.final
@@ -66,6 +65,7 @@ def test_the_screen_pop() -> None:
         "__ARIAGENT_REASON": "why",
         "__ARIAGENT_SUMMARY": "what",
         "__ARIAGENT_LANGUAGE": "es",
+        "ARIAGENT_JOIN": "",
         "ARIAGENT_TIMEOUT": "60",
         "ARIAGENT_DIAL_CONTEXT": "inside",
     }

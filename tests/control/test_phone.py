@@ -10,6 +10,7 @@ from ariagent.ami.events import UserEvent
 from ariagent.call.context import Context
 from ariagent.call.registry import Registry
 from ariagent.config import Settings
+from ariagent.control.desk import Desk
 from ariagent.control.phone import SupervisorPhones
 from ariagent.pool.pool import Pool
 
@@ -21,7 +22,7 @@ async def tell(caplog: pytest.LogCaptureFixture) -> Any:
     settings = Settings.model_validate({"ami": {"password": "x"}, "agents": {"default": {}}})
     assert settings.ami is not None
     pool = Pool(settings.ami)
-    phones = SupervisorPhones(settings, pool, Registry(no_context))
+    phones = SupervisorPhones(Desk(Registry(no_context), pool, settings.destinations), pool)
 
     async def say(name: str = "AriagentSupervisor", **fields: str) -> list[str]:
         for listener in pool.listeners:
@@ -41,7 +42,8 @@ Say = Callable[..., Any]
 
 @pytest.mark.parametrize("do", ["", "next", "queue", "take", "destination", "nonsense"])
 async def test_whatever_is_asked_is_answered_and_harms_nobody(tell: Say, do: str) -> None:
-    assert await tell(do=do, to="\x00&,;", after="x", call="1.2") == ["supervisor.not_answered"]
+    refused = [] if do == "next" else ["supervisor.not_done"]
+    assert await tell(do=do, to="\x00&,;", after="x", call="1.2") == [*refused, "supervisor.not_answered"]
 
 
 @pytest.mark.parametrize("do", ["listen", "whisper", "barge", "leave"])

@@ -129,6 +129,29 @@ class LogBook(logging.Handler):
         assert faults == []
 
 
+class QueueLog:
+    """The rows of queue_log since it was made. Their order is not certain: compare them as sets."""
+
+    def __init__(self, asterisk: AsteriskInstance) -> None:
+        self._path = asterisk.queue_log
+        self._before = self._path.read_text()
+
+    def rows(self, verb: str = "", queue: str = "", call: str = "") -> list[list[str]]:
+        """Rows of this verb (queue, call): call, queue, agent, verb and its own fields."""
+        rows = [line.split("|")[1:] for line in self._path.read_text().removeprefix(self._before).splitlines()]
+        return [row for row in rows if verb in ("", row[3]) and queue in ("", row[1]) and call in ("", row[0])]
+
+    def verbs(self, call: str) -> set[tuple[str, str, str]]:
+        """Queue, agent and verb of a call's rows."""
+        return {(row[1], row[2], row[3]) for row in self.rows(call=call)}
+
+
+@pytest.fixture
+def queue_log(asterisk: AsteriskInstance) -> QueueLog:
+    """What queue_log says from now on; see ``QueueLog``."""
+    return QueueLog(asterisk)
+
+
 # -- what a phone hears ------------------------------------------------------------------------------------------------
 
 
@@ -252,6 +275,7 @@ class Bed:
             "audiosocket": {"port": 0},
             "realtime": {"url": model if isinstance(model, str) else model.url, "api_key": "test"},
             "http": {"port": 0},
+            "control": {"port": 0},
             "log": {"transcripts": True},
             "drain_timeout_s": 5,
             "state_directory": self.directory / f"state{len(self.services)}",

@@ -49,10 +49,11 @@ async def test_a_caller_is_put_through_to_a_queue(
 
 @BOTH_WAYS
 async def test_a_caller_whom_nobody_takes_comes_back_to_the_same_conversation(
-    number: str, asterisk: Any, sandbox: Any, service: Any, dial: Any, log: Any
+    number: str, asterisk: Any, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
 ) -> None:
     model = await sandbox(scenario=SCENARIO)
     await service(model, agent=AGENT, destinations=DESTINATIONS)
+    await phone("1001", register=True)  # somebody is there, and lets it ring
     call, hearing = await dial(number)
     await hearing.utterance()
     await call.send_dtmf("2")  # transfers to a queue where nobody answers

@@ -180,27 +180,6 @@ async def test_who_barges_in_is_heard_by_both(number: str, scene: Any, log: Any)
     await here.call.hangup()
 
 
-async def test_an_ordinary_chanspy_whispers_into_a_seat(
-    asterisk: Any, sandbox: Any, service: Any, phone: Any, dial: Any, sound: Any, codes: Codes, log: Any
-) -> None:
-    model = await sandbox(scenario=SCENARIO)
-    await service(model, agent=AGENT)
-    call, hearing = await dial("7000")
-    await hearing.utterance()
-    entry = await log.wait("call.started")
-    spying = f"690,1,ChanSpy(Local/{entry['seat']}@ariagent-seat,qw)"
-    await asterisk.cli(f"dialplan add extension {spying} into ariagent-internal replace")
-    boss, listening = await dial("690", await phone(SUPERVISOR))
-    here = Scene(call, hearing, boss, listening, await model.wait_session(1), sound, entry["call"])
-    supervisor, caller, heard = await here.everybody_plays()
-    await asterisk.cli("dialplan remove extension 690@ariagent-internal")
-    assert supervisor == {AGENT_HZ, CALLER_HZ}
-    assert caller == {AGENT_HZ}
-    assert heard == {CALLER_HZ, SUPERVISOR_HZ}
-    await boss.hangup()
-    await call.hangup()
-
-
 # -- moving ------------------------------------------------------------------------------------------------------------
 
 
