@@ -32,7 +32,7 @@ class Router:
         self._sinks[channel_id] = sink
 
     def unregister(self, channel_id: str, sink: Sink | None = None) -> None:
-        """Forget a channel; with ``sink`` only if it still is that one's: a channel may leave and come in again."""
+        """Nobody gets the channel's events any more; with ``sink``: unless somebody else has taken its place."""
         if sink is None or self._sinks.get(channel_id) == sink:
             self._sinks.pop(channel_id, None)
 
