@@ -38,6 +38,7 @@ CORE = (
     "ariagent.realtime.profile",
     "ariagent.realtime.session",
     "ariagent.realtime.words",
+    "ariagent.call.admission",
     "ariagent.call.commands",
     "ariagent.call.conduct",
     "ariagent.call.conversation",

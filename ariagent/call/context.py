@@ -8,6 +8,7 @@ from ariagent.ari.client import AriClient
 from ariagent.ari.listener import Router
 from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.call.admission import Admission
 from ariagent.call.memory import Memories, Memory
 from ariagent.call.prompts import Prompts
 from ariagent.config import AgentSettings, Settings
@@ -36,6 +37,7 @@ class Context:
     toolbox: Toolbox
     journal: Journal
     spending: Spending
+    admission: Admission
     memories: Memories = field(default_factory=Memories)
     """Of callers who were handed to people."""
     ami: AmiClient | None = None

@@ -15,7 +15,8 @@ from ariagent.ari import events as ari
 from ariagent.ari.client import ConflictError, NotFoundError
 from ariagent.call import commands as cmd
 from ariagent.call import events as ev
-from ariagent.call.casting import Arrival, cast, identify
+from ariagent.call.admission import Ticket
+from ariagent.call.casting import Arrival, agent_of, cast, identify
 from ariagent.call.commands import Command, Result, Termination
 from ariagent.call.context import Context, Role
 from ariagent.call.dialplan import give_back
@@ -26,8 +27,9 @@ from ariagent.call.machine import CallMachine, State
 from ariagent.call.rejoin import Rejoining
 from ariagent.call.talk import Talk
 from ariagent.call.transfer import hand_over
-from ariagent.errors import AriError, AsteriskError, CallStateError, UnknownAgentError
+from ariagent.errors import AriError, AsteriskError, CallStateError, TurnedAwayError, UnknownAgentError
 from ariagent.logs import CallLog
+from ariagent.records.store import local_day
 
 MEDIA_TIMEOUT_S = 8.0
 HANGUP_TOLD_S = 0.3
@@ -60,6 +62,7 @@ class CallRunner:
         self.media = MediaLeg(context.ari)
         self._media_task: asyncio.Task[None] | None = None
         self._talk: Talk | None = None
+        self._ticket: Ticket | None = None
 
     @property
     def state(self) -> State:
@@ -125,7 +128,9 @@ class CallRunner:
                 return await self._turn_away(self._machine.termination)
             return self._ended(await self._serve(role))
         except UnknownAgentError as error:
-            return await self._turn_away(Termination(Result.ERROR, "unknown_agent", error.line))
+            return await self._decline(Termination(Result.ERROR, "unknown_agent", error.line))
+        except TurnedAwayError as error:
+            return await self._decline(Termination(Result.BUSY, error.reason))
         except AriError as error:
             if isinstance(error, NotFoundError | ConflictError):
                 return self._ended(Termination(Result.DONE, "caller_hung_up"))
@@ -162,15 +167,28 @@ class CallRunner:
         self.call_id = self.log.call_id = identity.call_id
         self.log.record = context.journal.begin(self.call_id, self._arrived)
         caller, seat = arrival.channel.caller_number or "-", arrival.seat or "-"
+        agent = "-"
         try:
+            agent = agent_of(context, identity)
+            self._admit(agent)
             role = await cast(context, arrival, identity, self.log)
-        except UnknownAgentError as error:
-            self.log.event("call.started", leg=self.leg, agent=error.name, seat=seat, caller=caller)
+        except (UnknownAgentError, TurnedAwayError) as error:
+            agent = error.name if isinstance(error, UnknownAgentError) else agent
+            self.log.event("call.started", leg=self.leg, agent=agent, seat=seat, caller=caller)
             raise
         self._role, self._queue = role, identity.facts.queue
         media = self.media.uuid
         self.log.event("call.started", leg=self.leg, agent=role.name, seat=seat, caller=caller, media=media)
         return role
+
+    def _admit(self, agent: str) -> None:
+        """Raises TurnedAwayError where a cap of the agent's or the caller's is reached."""
+        returned = self.context.memories.knows(self.call_id, time.monotonic())
+        number = self.arrival.channel.caller_number
+        admitted = self.context.admission.enter(agent, number, self._arrived, returned=returned)
+        if isinstance(admitted, str):
+            raise TurnedAwayError(admitted)
+        self._ticket = admitted
 
     def _ended(self, termination: Termination) -> Termination:
         fields: dict[str, Any] = {"result": termination.result.value, "reason": termination.reason}
@@ -185,6 +203,9 @@ class CallRunner:
         return termination
 
     def _forget(self) -> None:
+        if self._ticket is not None:
+            now = time.time()
+            self.context.admission.leave(self._ticket, now, local_day(now))
         # A caller whom nobody took may be back by now, and served by another runner: the channel is the same.
         self.context.router.unregister(self.leg, self.on_ari)
         self.context.router.unregister(self.media.channel)
@@ -321,6 +342,8 @@ class CallRunner:
             return
         if self.state is State.ANSWERING:
             self._answered_at = time.monotonic()
+            if self._ticket is not None:
+                self.context.admission.answered(self._ticket, time.time())
             after_s = self._answered_at - self._began
             self.log.event("call.answered", after_ms=round(1000 * after_s, 1))
             self.context.metrics.answered(after_s)
@@ -375,6 +398,20 @@ class CallRunner:
         """End a call for which nothing was made, or nothing is left."""
         await self._return_to_dialplan(termination.result)
         return self._ended(termination)
+
+    async def _decline(self, termination: Termination) -> Termination:
+        """Do not serve this caller, whom no other seat would serve either.
+
+        A seat that fails unanswered would have the queue try all others, 2 s each, and Asterisk pause them (measured:
+        also with QueueWithdrawCaller, which app_queue looks at between two rounds of ringing only). One that answers
+        and breaks off gives the caller back to their dialplan at once.
+        """
+        if self.arrival.seat is not None:
+            try:
+                await self.context.ari.answer(self.leg)
+            except AriError as error:
+                self.log.event("call.not_answered", logging.DEBUG, cause=error.line)
+        return await self._turn_away(termination)
 
     async def _return_to_dialplan(self, result: Result) -> None:
         """Leave Stasis with ARIAGENT_RESULT set, so that the dialplan can go on to people."""

@@ -15,6 +15,7 @@ from ariagent.ari.events import Channel
 from ariagent.ari.listener import Router
 from ariagent.audio.format import SLIN24
 from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.call.admission import Admission
 from ariagent.call.casting import Arrival, Identity, cast, identify
 from ariagent.call.context import Context, Role
 from ariagent.call.prompts import Prompts
@@ -71,6 +72,7 @@ async def make_context(ari_server: Any, tmp_path: Path) -> AsyncIterator[MakeCon
                 toolbox=boxes[-1],
                 journal=Journal.open(tmp_path, RecordsSettings(enabled=False)),
                 spending=Spending(settings.cost),
+                admission=Admission(settings),
             )
 
         yield make

@@ -12,6 +12,7 @@ from ariagent.ari.events import Channel, StasisStarted
 from ariagent.ari.listener import Router
 from ariagent.audio.format import SLIN24
 from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.call.admission import Admission
 from ariagent.call.context import Context
 from ariagent.call.machine import State
 from ariagent.call.prompts import Prompts
@@ -81,6 +82,7 @@ class Desk:
             toolbox=Toolbox(settings),
             journal=Journal.open(directory, RecordsSettings(enabled=False)),
             spending=Spending(settings.cost),
+            admission=Admission(settings),
         )
 
     def enter(self, channel_id: str, *args: str, name: str = "") -> None:
