@@ -101,7 +101,7 @@ class SupervisorPhones:
             return self._next(fields.get("after", ""))
         call_id, to, reason = fields.get("call", ""), fields.get("to", ""), f"moved by {by}"
         if do == "take":
-            phone = DestinationSettings(extension=to, description="the supervisor")
+            phone = DestinationSettings(extension=to, description="the supervisor", kind="blind")
             self._desk.find(call_id).hand_off(
                 Handoff("supervisor", phone, by, reason, joins=fields.get("channel", "-"))
             )
