@@ -185,7 +185,8 @@ class CallRunner:
         return termination
 
     def _forget(self) -> None:
-        self.context.router.unregister(self.leg)
+        # A caller whom nobody took may be back by now, and served by another runner: the channel is the same.
+        self.context.router.unregister(self.leg, self.on_ari)
         self.context.router.unregister(self.media.channel)
         self.context.media.forget(self.media.uuid)
         if self._timer is not None:
