@@ -19,6 +19,8 @@ from ariagent.ari.client import AriClient
 from ariagent.ari.listener import Router, listen
 from ariagent.audio.rates import choose_format
 from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.call.admission import Admission
+from ariagent.call.briefs import Briefs
 from ariagent.call.context import Context
 from ariagent.call.prompts import Prompts
 from ariagent.call.registry import Registry
@@ -35,7 +37,7 @@ from ariagent.realtime.events import Event, Fault, SessionFailed, SessionReady, 
 from ariagent.realtime.profile import SessionProfile
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
-from ariagent.records.store import spent_today
+from ariagent.records.store import calls_today, local_day, spent_today
 from ariagent.tools.toolbox import Toolbox
 
 log = logging.getLogger(__name__)
@@ -135,6 +137,8 @@ class Service:
         prompts = self.prompts = Prompts(
             settings.state_directory, settings.realtime, fmt, used=lambda usage: self._prompts_used(spending, usage)
         )
+        briefs = Briefs(settings.briefs.directory or settings.state_directory / "briefs", fmt)
+        await asyncio.to_thread(briefs.clear)
         self._context = Context(
             settings=settings,
             ari=self.ari,
@@ -144,9 +148,11 @@ class Service:
             format=fmt,
             metrics=self.metrics,
             prompts=prompts,
+            briefs=briefs,
             toolbox=self.toolbox,
             journal=journal,
             spending=spending,
+            admission=await asyncio.to_thread(self._admission),
             ami=self.pool.client if self.pool is not None else None,
             queue_view=self.pool.view if self.pool is not None else lambda name: None,
         )
@@ -175,6 +181,18 @@ class Service:
         if self.settings.records.enabled:
             _, spent = spent_today(self.settings.state_directory, time.time())
         return Spending(self.settings.cost, spent, self.metrics.used)
+
+    def _admission(self) -> Admission:
+        now = time.time()
+        if not self.settings.records.enabled:
+            return Admission(self.settings, local_day(now))
+        day, talked_s, recent = calls_today(self.settings.state_directory, now)
+        return Admission(self.settings, day, talked_s, recent)
+
+    def _over_cap(self) -> bool:
+        """Whether today's calls have cost or lasted as much as they may."""
+        context, now = self._calls_context(), time.time()
+        return context.spending.over_cap or context.admission.over_minutes(now, local_day(now))
 
     def _prompts_used(self, spending: Spending, usage: Usage) -> None:
         """Rendering phrases costs too; no call is to blame."""
@@ -241,7 +259,7 @@ class Service:
             self.pool,
             listening=lambda: self.ari.listening,
             calls=lambda: len(self.calls),
-            over_cap=lambda: self._calls_context().spending.over_cap,
+            over_cap=self._over_cap,
             most=settings.max_calls,
             off_hours=lambda: not settings.seats_wanted(time.time()),
         )

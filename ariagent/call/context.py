@@ -8,6 +8,8 @@ from ariagent.ari.client import AriClient
 from ariagent.ari.listener import Router
 from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.call.admission import Admission
+from ariagent.call.briefs import Briefs
 from ariagent.call.memory import Memories, Memory
 from ariagent.call.prompts import Prompts
 from ariagent.config import AgentSettings, Settings
@@ -33,9 +35,11 @@ class Context:
     """Of the audio between Asterisk and us."""
     metrics: Metrics
     prompts: Prompts
+    briefs: Briefs
     toolbox: Toolbox
     journal: Journal
     spending: Spending
+    admission: Admission
     memories: Memories = field(default_factory=Memories)
     """Of callers who were handed to people."""
     ami: AmiClient | None = None

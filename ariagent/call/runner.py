@@ -15,7 +15,8 @@ from ariagent.ari import events as ari
 from ariagent.ari.client import ConflictError, NotFoundError
 from ariagent.call import commands as cmd
 from ariagent.call import events as ev
-from ariagent.call.casting import Arrival, cast, identify
+from ariagent.call.admission import Ticket
+from ariagent.call.casting import Arrival, agent_of, cast, identify
 from ariagent.call.commands import Command, Result, Termination
 from ariagent.call.context import Context, Role
 from ariagent.call.dialplan import give_back
@@ -24,10 +25,12 @@ from ariagent.call.leg import MediaLeg
 from ariagent.call.live import LiveCall
 from ariagent.call.machine import CallMachine, State
 from ariagent.call.rejoin import Rejoining
+from ariagent.call.search import Search
 from ariagent.call.talk import Talk
 from ariagent.call.transfer import hand_over
-from ariagent.errors import AriError, AsteriskError, CallStateError, UnknownAgentError
+from ariagent.errors import AriError, AsteriskError, CallStateError, TurnedAwayError, UnknownAgentError
 from ariagent.logs import CallLog
+from ariagent.records.store import local_day
 
 MEDIA_TIMEOUT_S = 8.0
 HANGUP_TOLD_S = 0.3
@@ -60,6 +63,10 @@ class CallRunner:
         self.media = MediaLeg(context.ari)
         self._media_task: asyncio.Task[None] | None = None
         self._talk: Talk | None = None
+        self.handed: Handoff | None = None
+        """Where the caller went to."""
+        self._search = Search(context, self.log, self.feed, lambda: self._changed(self))
+        self._ticket: Ticket | None = None
 
     @property
     def state(self) -> State:
@@ -69,6 +76,10 @@ class CallRunner:
     def over(self) -> bool:
         """The caller is served no longer; what is left is giving things back."""
         return self.state in (State.ENDING, State.ENDED)
+
+    def owns(self, channel_id: str) -> bool:
+        """Whether the channel is the caller's, or one of those that we made for the call."""
+        return channel_id in (self.leg, self.media.channel) or self._search.owns(channel_id)
 
     @property
     def termination(self) -> Termination | None:
@@ -82,7 +93,7 @@ class CallRunner:
         channel, role, talk, since = self.arrival.channel, self._role, self._talk, self._answered_at
         return LiveCall(
             call_id=self.call_id,
-            state=self.state.value,
+            state="consulting" if self._search.goes_on else self.state.value,
             arrived=self._arrived,
             answered_s=None if since is None else time.monotonic() - since,
             agent=role.name if role is not None else "",
@@ -104,8 +115,11 @@ class CallRunner:
             raise CallStateError(f"the call is {self.state.value}: it cannot be transferred now")
         if (under_way := self._machine.moving) is not None:
             raise CallStateError(f"{under_way.by} is putting the caller through to {under_way.name} already")
+        warm = handoff.kind == "warm"
+        if warm and self._search.goes_on:
+            raise CallStateError("a colleague is being looked for already")
         self.log.event("call.moved", by=handoff.by, destination=handoff.name)
-        self.feed(ev.HandoffRequested(handoff))
+        self.feed(ev.ColleagueRequested(handoff) if warm else ev.HandoffRequested(handoff))
 
     def whisper(self, text: str, by: str, *, now: bool = False) -> None:
         """Give the model a note that the caller does not hear; ``now``: it is to act on it at once, else from its next
@@ -125,7 +139,9 @@ class CallRunner:
                 return await self._turn_away(self._machine.termination)
             return self._ended(await self._serve(role))
         except UnknownAgentError as error:
-            return await self._turn_away(Termination(Result.ERROR, "unknown_agent", error.line))
+            return await self._decline(Termination(Result.ERROR, "unknown_agent", error.line))
+        except TurnedAwayError as error:
+            return await self._decline(Termination(Result.BUSY, error.reason))
         except AriError as error:
             if isinstance(error, NotFoundError | ConflictError):
                 return self._ended(Termination(Result.DONE, "caller_hung_up"))
@@ -162,15 +178,28 @@ class CallRunner:
         self.call_id = self.log.call_id = identity.call_id
         self.log.record = context.journal.begin(self.call_id, self._arrived)
         caller, seat = arrival.channel.caller_number or "-", arrival.seat or "-"
+        agent = "-"
         try:
+            agent = agent_of(context, identity)
+            self._admit(agent)
             role = await cast(context, arrival, identity, self.log)
-        except UnknownAgentError as error:
-            self.log.event("call.started", leg=self.leg, agent=error.name, seat=seat, caller=caller)
+        except (UnknownAgentError, TurnedAwayError) as error:
+            agent = error.name if isinstance(error, UnknownAgentError) else agent
+            self.log.event("call.started", leg=self.leg, agent=agent, seat=seat, caller=caller)
             raise
         self._role, self._queue = role, identity.facts.queue
         media = self.media.uuid
         self.log.event("call.started", leg=self.leg, agent=role.name, seat=seat, caller=caller, media=media)
         return role
+
+    def _admit(self, agent: str) -> None:
+        """Raises TurnedAwayError where a cap of the agent's or the caller's is reached."""
+        returned = self.context.memories.knows(self.call_id, time.monotonic())
+        number = self.arrival.channel.caller_number
+        admitted = self.context.admission.enter(agent, number, self._arrived, returned=returned)
+        if isinstance(admitted, str):
+            raise TurnedAwayError(admitted)
+        self._ticket = admitted
 
     def _ended(self, termination: Termination) -> Termination:
         fields: dict[str, Any] = {"result": termination.result.value, "reason": termination.reason}
@@ -185,6 +214,9 @@ class CallRunner:
         return termination
 
     def _forget(self) -> None:
+        if self._ticket is not None:
+            now = time.time()
+            self.context.admission.leave(self._ticket, now, local_day(now))
         # A caller whom nobody took may be back by now, and served by another runner: the channel is the same.
         self.context.router.unregister(self.leg, self.on_ari)
         self.context.router.unregister(self.media.channel)
@@ -250,6 +282,13 @@ class CallRunner:
                     self._talk.begin()
                 case cmd.PressKey(digit=digit) if self._talk is not None:
                     self._talk.press(digit)
+                case cmd.PrepareBrief(handoff=handoff) if self._talk is not None:
+                    self._search.cancel()
+                    self._talk.prepare_brief(handoff)
+                case cmd.CallColleague(handoff=handoff) if self._talk is not None:
+                    self._search.begin(self._talk, handoff, self.call_id, self.leg, self.arrival.channel)
+                case cmd.DropColleague():
+                    self._search.cancel()
                 case cmd.Drain(final=final) if self._talk is not None:
                     self._talk.drain(final=final)
                 case _:
@@ -321,6 +360,8 @@ class CallRunner:
             return
         if self.state is State.ANSWERING:
             self._answered_at = time.monotonic()
+            if self._ticket is not None:
+                self.context.admission.answered(self._ticket, time.time())
             after_s = self._answered_at - self._began
             self.log.event("call.answered", after_ms=round(1000 * after_s, 1))
             self.context.metrics.answered(after_s)
@@ -329,17 +370,31 @@ class CallRunner:
     async def _hand_over(self, talk: Talk, handoff: Handoff) -> None:
         context, name = self.context, handoff.name
         context.memories.keep(self.call_id, talk.remember(name), time.monotonic())
-        variables = handoff.screen_pop(self.call_id, talk.language)
+        brief = talk.summary.path if talk.summary is not None and not handoff.joins else ""
+        variables = handoff.screen_pop(self.call_id, talk.language, brief)
+        counted, queue_call = context.metrics.transfers, ""
         try:
+            if handoff.joins:
+                queue_call = self._search.join()
             await hand_over(context, self.arrival, self.leg, handoff, variables)
         except AsteriskError as error:
+            if handoff.joins:
+                await self._search.end("FAILED")
             context.memories.take(self.call_id, time.monotonic())
             self.log.event("call.not_handed_over", logging.WARNING, destination=name, cause=error.line)
-            context.metrics.transfers.labels("blind", "failed").inc()
+            counted.labels(handoff.kind, "failed").inc()
             self.feed(ev.HandoffFailed(error.line))
             return
-        self.log.event("call.handed_over", destination=name, by=handoff.by, private={"text": handoff.summary})
-        context.metrics.transfers.labels("blind", "done").inc()
+        self.log.event(
+            "call.handed_over",
+            destination=name,
+            by=handoff.by,
+            kind=handoff.kind,
+            queue_call=queue_call,
+            private={"text": handoff.summary},
+        )
+        counted.labels(handoff.kind, "done").inc()
+        self.handed = handoff
         self.feed(ev.HandedOver())
 
     async def _refused(self, error: AriError) -> None:
@@ -376,6 +431,20 @@ class CallRunner:
         await self._return_to_dialplan(termination.result)
         return self._ended(termination)
 
+    async def _decline(self, termination: Termination) -> Termination:
+        """Do not serve this caller, whom no other seat would serve either.
+
+        A seat that fails unanswered would have the queue try all others, 2 s each, and Asterisk pause them (measured:
+        also with QueueWithdrawCaller, which app_queue looks at between two rounds of ringing only). One that answers
+        and breaks off gives the caller back to their dialplan at once.
+        """
+        if self.arrival.seat is not None:
+            try:
+                await self.context.ari.answer(self.leg)
+            except AriError as error:
+                self.log.event("call.not_answered", logging.DEBUG, cause=error.line)
+        return await self._turn_away(termination)
+
     async def _return_to_dialplan(self, result: Result) -> None:
         """Leave Stasis with ARIAGENT_RESULT set, so that the dialplan can go on to people."""
         try:
@@ -402,11 +471,12 @@ class CallRunner:
         # A request in flight cannot be taken back: wait for it (it is bounded), then undo it by its preset id.
         if self._media_task is not None:
             await asyncio.wait([self._media_task])
-        failures, _ = await asyncio.gather(self.media.release(), self._close_talk())
+        failures, _, _ = await asyncio.gather(self.media.release(), self._close_talk(), self._search.end("ENDED"))
         for failure in failures:
             if not isinstance(failure, NotFoundError):
                 self.log.event("call.not_released", logging.ERROR, cause=failure.line)
 
     async def _close_talk(self) -> None:
         if self._talk is not None:
-            await self._talk.close()
+            ended = self._machine.termination
+            await self._talk.close(handed_over=ended is not None and ended.result is Result.TRANSFERRED)

@@ -131,6 +131,21 @@ class Store:
         with self._open() as base:
             return float(base.execute(select, (start, end)).fetchone()[0])
 
+    def talked_s(self, since: float) -> float:
+        """How long calls have lasted from ``since`` on, in seconds; those that go on, and lost ones, not counted."""
+        select = "SELECT total(ended - max(answered, ?)) FROM calls WHERE ended > ? AND answered IS NOT NULL"
+        with self._open() as base:
+            return float(base.execute(select, (since, since)).fetchone()[0])
+
+    def callers(self, since: float) -> list[tuple[str, float]]:
+        """Who called from ``since`` on and was taken: number, and when. A call that came back is the same one."""
+        select = (
+            "SELECT caller, began FROM calls WHERE began >= ? AND visit = 1 AND caller <> '' AND result <> 'busy' "
+            "ORDER BY began"
+        )
+        with self._open() as base:
+            return [(str(number), float(at)) for number, at in base.execute(select, (since,))]
+
     # -- changes ----------------------------------------------------------------------------------
 
     def delete(self, call: CallRow) -> None:
@@ -201,6 +216,19 @@ def spent_today(directory: Path, now: float) -> tuple[str, float]:
     midnight = time.mktime(time.strptime(day, "%Y-%m-%d"))
     store = Store(directory)
     return day, store.spent(midnight, now + 86400) if store.path.exists() else 0.0
+
+
+def calls_today(directory: Path, now: float) -> tuple[str, float, list[tuple[str, float]]]:
+    """The local day of ``now``, how long its calls have lasted so far, and the last hour's callers: number and when.
+
+    How ``Admission`` begins. Nothing where there are no records; raises RecordsError where they cannot be read.
+    """
+    day = local_day(now)
+    midnight = time.mktime(time.strptime(day, "%Y-%m-%d"))
+    store = Store(directory)
+    if not store.path.exists():
+        return day, 0.0, []
+    return day, store.talked_s(midnight), store.callers(now - 3600)
 
 
 def local_day(at: float) -> str:

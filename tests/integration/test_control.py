@@ -26,7 +26,7 @@ CONTROL = {
         for name, token in TOKENS.items()
     ]
 }
-DESTINATIONS = {"desk": {"queue": "support", "description": "the service desk", "timeout_s": 20}}
+DESTINATIONS = {"desk": {"queue": "support", "description": "the service desk", "timeout_s": 20, "kind": "blind"}}
 AGENT = {"handoff": ["desk"], "transcription": None}
 BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
 
@@ -277,7 +277,7 @@ def hearing_long() -> Any:
 async def test_a_call_that_the_model_is_transferring_is_moved_by_the_supervisor(
     steered: Any, asterisk: Any, phone: Any, dial: Any, ends_with_people: Any, log: Any
 ) -> None:
-    other = {"boss": {"extension": "1002", "description": "the boss", "timeout_s": 20}}
+    other = {"boss": {"extension": "1002", "description": "the boss", "timeout_s": 20, "kind": "blind"}}
     _, _, api = await steered(destinations={**DESTINATIONS, **other})
     boss = await phone("1002", register=True)
     call, hearing = await dial("7000")
@@ -291,6 +291,33 @@ async def test_a_call_that_the_model_is_transferring_is_moved_by_the_supervisor(
     await ends_with_people(call, boss)
     assert [entry["destination"] for entry in log.named("call.handed_over")] == ["boss"]
     assert ("support", "NONE", "ENTERQUEUE") not in rows(asterisk, call_id)
+
+
+async def test_a_colleague_is_looked_for_while_the_caller_talks_on(
+    steered: Any, phone: Any, dial: Any, log: Any
+) -> None:
+    warm = {"queue": "support", "description": "the service desk", "kind": "warm"}
+    destinations = {"warm": {**warm, "timeout_s": 30}, "nobody": {**warm, "timeout_s": 5}}
+    _, _, api = await steered(destinations=destinations, agent={**AGENT, "handoff": ["warm"]})
+    call, hearing = await dial("7000")
+    await hearing.utterance()
+    path = f"calls/{(await api.only_call())['id']}/transfer"
+    status, refused = await api.ask("POST", path, destination="nobody", wait_s=30)
+    assert (status, refused["error"]) == (409, "nobody_found")
+    human = await phone("1001", register=True)
+    assert await api.ask("POST", path, destination="warm") == (
+        202,
+        {"id": path.split("/")[1], "to": "warm", "state": "under_way"},
+    )
+    assert (await api.only_call())["state"] == "consulting"
+    status, refused = await api.ask("POST", path, "ben", destination="warm")
+    assert (status, refused["reason"]) == (409, "a colleague is being looked for already")
+    incoming = await human.incoming(30)
+    await incoming.answer()
+    await log.wait("call.handed_over", by="anna", kind="warm", timeout=LIMIT_S)
+    await log.wait("call.ended", result="transferred")
+    await incoming.hangup()
+    await call.ended(LIMIT_S)
 
 
 async def test_a_transfer_that_cannot_be_made_is_told_and_the_agent_goes_on(
