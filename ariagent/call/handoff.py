@@ -32,7 +32,8 @@ class Handoff:
     fields: Mapping[str, str] = field(default_factory=dict)
     """What else the agent passes on."""
     joins: str = ""
-    """The name of a channel on which somebody waits for the caller already (a warm hand-off)."""
+    """The name of a channel on which somebody waits for the caller already: a warm hand-off, or a supervisor who takes
+    over."""
     will_wait: bool = False
     """The caller knows that it takes long."""
 

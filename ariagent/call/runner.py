@@ -295,7 +295,7 @@ class CallRunner:
                     if isinstance(command, cmd.Release):
                         self.media.give_up()
                         # Nothing of the leg matters any more. One that takes its place is a newcomer: turned away.
-                        self.context.router.unregister(self.leg)
+                        self.context.router.unregister(self.leg, self.on_ari)
                     self._commands.put_nowait(command)
         self._arm()
 
@@ -373,12 +373,14 @@ class CallRunner:
         brief = talk.summary.path if talk.summary is not None and not handoff.joins else ""
         variables = handoff.screen_pop(self.call_id, talk.language, brief)
         counted, queue_call = context.metrics.transfers, ""
+        # A supervisor who takes over waits on a line of their own.
+        found = bool(handoff.joins) and handoff.kind == "warm"
         try:
-            if handoff.joins:
+            if found:
                 queue_call = self._search.join()
             await hand_over(context, self.arrival, self.leg, handoff, variables)
         except AsteriskError as error:
-            if handoff.joins:
+            if found:
                 await self._search.end("FAILED")
             context.memories.take(self.call_id, time.monotonic())
             self.log.event("call.not_handed_over", logging.WARNING, destination=name, cause=error.line)
@@ -420,7 +422,7 @@ class CallRunner:
 
     def _follow(self, channel_id: str) -> None:
         self.log.event("call.leg_replaced", was=self.leg, now=channel_id)
-        self.context.router.unregister(self.leg)
+        self.context.router.unregister(self.leg, self.on_ari)
         self.leg = channel_id
         # The newcomer's own place is that of the transfer's target: it would call itself, or be hung up.
         self._place = self.arrival.channel.next_place

@@ -61,7 +61,7 @@ class Desk:
 
     def call(self, call_id: str) -> shapes.CallAnswer:
         """Raises RefusedError."""
-        if (answer := call_answer(self._find(call_id))) is None:
+        if (answer := call_answer(self.find(call_id))) is None:
             raise self._no_call(call_id)
         return answer
 
@@ -92,7 +92,7 @@ class Desk:
 
     async def transfer(self, call_id: str, wanted: shapes.TransferBody, by: str) -> shapes.TransferAnswer:
         """Put a caller through; waits for what comes of it as long as is wanted. Raises RefusedError."""
-        call = self._find(call_id)
+        call = self.find(call_id)
         name, place = self._place(wanted)
         handoff = Handoff(name, place, by, clean(wanted.reason), clean(wanted.summary))
         over = asyncio.Event()
@@ -139,7 +139,7 @@ class Desk:
 
     def whisper(self, call_id: str, text: str, by: str, *, now: bool) -> shapes.WhisperAnswer:
         """Tell the model something. Raises RefusedError."""
-        call, told = self._find(call_id), clean(text)
+        call, told = self.find(call_id), clean(text)
         if not told:
             raise RefusedError(422, "bad_body", "text: there is nothing in it to be told")
         try:
@@ -148,7 +148,8 @@ class Desk:
             raise RefusedError(409, "wrong_state", str(error)) from None
         return shapes.WhisperAnswer(id=call_id, told=told)
 
-    def _find(self, call_id: str) -> CallRunner:
+    def find(self, call_id: str) -> CallRunner:
+        """The call with this id, if it goes on. Raises RefusedError."""
         if (call := self.registry.find(call_id)) is None:
             raise self._no_call(call_id)
         return call
