@@ -372,12 +372,13 @@ class CallRunner:
         context.memories.keep(self.call_id, talk.remember(name), time.monotonic())
         brief = talk.summary.path if talk.summary is not None and not handoff.joins else ""
         variables = handoff.screen_pop(self.call_id, talk.language, brief)
-        counted, queue_call = context.metrics.transfers, ""
+        counted = context.metrics.transfers
+        queue_call: dict[str, Any] = {}
         # A supervisor who takes over waits on a line of their own.
         found = bool(handoff.joins) and handoff.kind == "warm"
         try:
             if found:
-                queue_call = self._search.join()
+                queue_call = {"queue_call": self._search.join()}
             await hand_over(context, self.arrival, self.leg, handoff, variables)
         except AsteriskError as error:
             if found:
@@ -392,8 +393,8 @@ class CallRunner:
             destination=name,
             by=handoff.by,
             kind=handoff.kind,
-            queue_call=queue_call,
             private={"text": handoff.summary},
+            **queue_call,
         )
         counted.labels(handoff.kind, "done").inc()
         self.handed = handoff
