@@ -63,6 +63,8 @@ class CallRunner:
         self.media = MediaLeg(context.ari)
         self._media_task: asyncio.Task[None] | None = None
         self._talk: Talk | None = None
+        self.handed: Handoff | None = None
+        """Where the caller went to."""
         self._search = Search(context, self.log, self.feed, lambda: self._changed(self))
         self._ticket: Ticket | None = None
 
@@ -113,8 +115,10 @@ class CallRunner:
             raise CallStateError(f"the call is {self.state.value}: it cannot be transferred now")
         if (under_way := self._machine.moving) is not None:
             raise CallStateError(f"{under_way.by} is putting the caller through to {under_way.name} already")
-        self.log.event("call.moved", by=handoff.by, destination=handoff.name)
         warm = handoff.kind == "warm"
+        if warm and self._search.goes_on:
+            raise CallStateError("a colleague is being looked for already")
+        self.log.event("call.moved", by=handoff.by, destination=handoff.name)
         self.feed(ev.ColleagueRequested(handoff) if warm else ev.HandoffRequested(handoff))
 
     def whisper(self, text: str, by: str, *, now: bool = False) -> None:
@@ -393,6 +397,7 @@ class CallRunner:
             **queue_call,
         )
         counted.labels(handoff.kind, "done").inc()
+        self.handed = handoff
         self.feed(ev.HandedOver())
 
     async def _refused(self, error: AriError) -> None:
