@@ -104,5 +104,3 @@ def heard_words(text: str, part: float) -> str:
         heard.append(word)
         spoken -= len(word) + 1
     return " ".join(heard) if len(heard) == len(words) or not heard else " ".join(heard) + " ..."
-
-
