@@ -22,11 +22,13 @@ pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 30.0
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
+ALWAYS = {"ask_above_s": None}
+"""Callers are put through also where nobody is."""
 DESTINATIONS: dict[str, Any] = {
-    "people": {"queue": "support", "description": "the service desk", "timeout_s": 30},
-    "nobody": {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 5},
+    "people": {"queue": "support", "description": "the service desk", "timeout_s": 30, **ALWAYS},
+    "nobody": {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 5, **ALWAYS},
     "boss": {"extension": "1002", "description": "the boss", "timeout_s": 30},
-    "empty": {"queue": "emptydesk", "description": "a queue without anybody", "timeout_s": 30},
+    "empty": {"queue": "emptydesk", "description": "a queue without anybody", "timeout_s": 30, **ALWAYS},
 }
 AGENT = {"handoff": list(DESTINATIONS), "transcription": None}
 EMPTY_QUEUE = (
