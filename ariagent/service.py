@@ -20,6 +20,7 @@ from ariagent.ari.listener import Router, listen
 from ariagent.audio.rates import choose_format
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call.admission import Admission
+from ariagent.call.briefs import Briefs
 from ariagent.call.context import Context
 from ariagent.call.prompts import Prompts
 from ariagent.call.registry import Registry
@@ -136,6 +137,8 @@ class Service:
         prompts = self.prompts = Prompts(
             settings.state_directory, settings.realtime, fmt, used=lambda usage: self._prompts_used(spending, usage)
         )
+        briefs = Briefs(settings.briefs.directory or settings.state_directory / "briefs", fmt)
+        await asyncio.to_thread(briefs.clear)
         self._context = Context(
             settings=settings,
             ari=self.ari,
@@ -145,6 +148,7 @@ class Service:
             format=fmt,
             metrics=self.metrics,
             prompts=prompts,
+            briefs=briefs,
             toolbox=self.toolbox,
             journal=journal,
             spending=spending,

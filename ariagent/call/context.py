@@ -9,6 +9,7 @@ from ariagent.ari.listener import Router
 from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call.admission import Admission
+from ariagent.call.briefs import Briefs
 from ariagent.call.memory import Memories, Memory
 from ariagent.call.prompts import Prompts
 from ariagent.config import AgentSettings, Settings
@@ -34,6 +35,7 @@ class Context:
     """Of the audio between Asterisk and us."""
     metrics: Metrics
     prompts: Prompts
+    briefs: Briefs
     toolbox: Toolbox
     journal: Journal
     spending: Spending

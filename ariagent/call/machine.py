@@ -179,7 +179,17 @@ class CallMachine:
         if self.moving is not None:
             return  # the caller is on the way to where a person wants them
         self._handoff = event.handoff
+        if not event.handoff.joins:
+            yield cmd.PrepareBrief(event.handoff)
         yield cmd.Drain(final=event.handoff.final)
+
+    def _call_colleague(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        assert isinstance(event, ev.ColleagueRequested)
+        self.termination = None  # a goodbye that was on its way is off
+        yield cmd.CallColleague(event.handoff)
+
+    def _drop_colleague(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        yield cmd.DropColleague()
 
     def _note_loss(self, event: ev.Event, now: float) -> "Iterable[Command]":
         match event:
@@ -256,6 +266,10 @@ TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.TALKING, ev.ModelFailed): (State.ENDING, CallMachine._model_lost),
     (State.TALKING, ev.HandoffRequested): (State.PARTING, CallMachine._part),
     (State.DRAINING, ev.HandoffRequested): (State.PARTING, CallMachine._part),
+    (State.TALKING, ev.ColleagueRequested): (State.TALKING, CallMachine._call_colleague),
+    (State.DRAINING, ev.ColleagueRequested): (State.TALKING, CallMachine._call_colleague),
+    (State.TALKING, ev.ColleagueUnwanted): (State.TALKING, CallMachine._drop_colleague),
+    (State.DRAINING, ev.ColleagueUnwanted): (State.DRAINING, CallMachine._drop_colleague),
     (State.PARTING, ev.PlayoutDrained): (State.TRANSFERRING, CallMachine._hand_over),
     (State.PARTING, ev.CallerSpoke): (State.TALKING, CallMachine._resume),
     (State.PARTING, ev.HandoffRequested): (State.PARTING, CallMachine._part),
@@ -281,6 +295,8 @@ for _state in (State.PARTING, State.TRANSFERRING):
     TRANSITIONS[_state, ev.PersonRequested] = (_state, CallMachine._nothing)
     TRANSITIONS[_state, ev.NobodyThere] = (_state, CallMachine._nothing)
     TRANSITIONS[_state, ev.LegReplaced] = (_state, CallMachine._follow)
+    TRANSITIONS[_state, ev.ColleagueRequested] = (_state, CallMachine._nothing)
+    TRANSITIONS[_state, ev.ColleagueUnwanted] = (_state, CallMachine._nothing)
 for _state in (*_PREPARING, State.ANSWERING):
     TRANSITIONS[_state, ev.CallerSpoke] = (_state, CallMachine._nothing)
     TRANSITIONS[_state, ev.DigitPressed] = (_state, CallMachine._nothing)

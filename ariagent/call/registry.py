@@ -158,7 +158,7 @@ class Registry:
         try:
             name = await context.ari.channel_name(channel_id)
             # Asked now: a call may have begun since the list was made.
-            if any(channel_id in (call.leg, call.media.channel) for call in self._calls):
+            if any(call.owns(channel_id) for call in self._calls):
                 return
             log.warning("call.left_behind", extra={"fields": {"channel": channel_id, "name": name}})
             if name.startswith(MEDIA_PREFIX):

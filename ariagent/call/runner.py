@@ -25,6 +25,7 @@ from ariagent.call.leg import MediaLeg
 from ariagent.call.live import LiveCall
 from ariagent.call.machine import CallMachine, State
 from ariagent.call.rejoin import Rejoining
+from ariagent.call.search import Search
 from ariagent.call.talk import Talk
 from ariagent.call.transfer import hand_over
 from ariagent.errors import AriError, AsteriskError, CallStateError, TurnedAwayError, UnknownAgentError
@@ -62,6 +63,7 @@ class CallRunner:
         self.media = MediaLeg(context.ari)
         self._media_task: asyncio.Task[None] | None = None
         self._talk: Talk | None = None
+        self._search = Search(context, self.log, self.feed, lambda: self._changed(self))
         self._ticket: Ticket | None = None
 
     @property
@@ -72,6 +74,10 @@ class CallRunner:
     def over(self) -> bool:
         """The caller is served no longer; what is left is giving things back."""
         return self.state in (State.ENDING, State.ENDED)
+
+    def owns(self, channel_id: str) -> bool:
+        """Whether the channel is the caller's, or one of those that we made for the call."""
+        return channel_id in (self.leg, self.media.channel) or self._search.owns(channel_id)
 
     @property
     def termination(self) -> Termination | None:
@@ -85,7 +91,7 @@ class CallRunner:
         channel, role, talk, since = self.arrival.channel, self._role, self._talk, self._answered_at
         return LiveCall(
             call_id=self.call_id,
-            state=self.state.value,
+            state="consulting" if self._search.goes_on else self.state.value,
             arrived=self._arrived,
             answered_s=None if since is None else time.monotonic() - since,
             agent=role.name if role is not None else "",
@@ -108,7 +114,8 @@ class CallRunner:
         if (under_way := self._machine.moving) is not None:
             raise CallStateError(f"{under_way.by} is putting the caller through to {under_way.name} already")
         self.log.event("call.moved", by=handoff.by, destination=handoff.name)
-        self.feed(ev.HandoffRequested(handoff))
+        warm = handoff.kind == "warm"
+        self.feed(ev.ColleagueRequested(handoff) if warm else ev.HandoffRequested(handoff))
 
     def whisper(self, text: str, by: str, *, now: bool = False) -> None:
         """Give the model a note that the caller does not hear; ``now``: it is to act on it at once, else from its next
@@ -271,6 +278,13 @@ class CallRunner:
                     self._talk.begin()
                 case cmd.PressKey(digit=digit) if self._talk is not None:
                     self._talk.press(digit)
+                case cmd.PrepareBrief(handoff=handoff) if self._talk is not None:
+                    self._search.cancel()
+                    self._talk.prepare_brief(handoff)
+                case cmd.CallColleague(handoff=handoff) if self._talk is not None:
+                    self._search.begin(self._talk, handoff, self.call_id, self.leg, self.arrival.channel)
+                case cmd.DropColleague():
+                    self._search.cancel()
                 case cmd.Drain(final=final) if self._talk is not None:
                     self._talk.drain(final=final)
                 case _:
@@ -352,17 +366,30 @@ class CallRunner:
     async def _hand_over(self, talk: Talk, handoff: Handoff) -> None:
         context, name = self.context, handoff.name
         context.memories.keep(self.call_id, talk.remember(name), time.monotonic())
-        variables = handoff.screen_pop(self.call_id, talk.language)
+        brief = talk.summary.path if talk.summary is not None and not handoff.joins else ""
+        variables = handoff.screen_pop(self.call_id, talk.language, brief)
+        counted, queue_call = context.metrics.transfers, ""
         try:
+            if handoff.joins:
+                queue_call = self._search.join()
             await hand_over(context, self.arrival, self.leg, handoff, variables)
         except AsteriskError as error:
+            if handoff.joins:
+                await self._search.end("FAILED")
             context.memories.take(self.call_id, time.monotonic())
             self.log.event("call.not_handed_over", logging.WARNING, destination=name, cause=error.line)
-            context.metrics.transfers.labels("blind", "failed").inc()
+            counted.labels(handoff.kind, "failed").inc()
             self.feed(ev.HandoffFailed(error.line))
             return
-        self.log.event("call.handed_over", destination=name, by=handoff.by, private={"text": handoff.summary})
-        context.metrics.transfers.labels("blind", "done").inc()
+        self.log.event(
+            "call.handed_over",
+            destination=name,
+            by=handoff.by,
+            kind=handoff.kind,
+            queue_call=queue_call,
+            private={"text": handoff.summary},
+        )
+        counted.labels(handoff.kind, "done").inc()
         self.feed(ev.HandedOver())
 
     async def _refused(self, error: AriError) -> None:
@@ -439,11 +466,12 @@ class CallRunner:
         # A request in flight cannot be taken back: wait for it (it is bounded), then undo it by its preset id.
         if self._media_task is not None:
             await asyncio.wait([self._media_task])
-        failures, _ = await asyncio.gather(self.media.release(), self._close_talk())
+        failures, _, _ = await asyncio.gather(self.media.release(), self._close_talk(), self._search.end("ENDED"))
         for failure in failures:
             if not isinstance(failure, NotFoundError):
                 self.log.event("call.not_released", logging.ERROR, cause=failure.line)
 
     async def _close_talk(self) -> None:
         if self._talk is not None:
-            await self._talk.close()
+            ended = self._machine.termination
+            await self._talk.close(handed_over=ended is not None and ended.result is Result.TRANSFERRED)

@@ -30,6 +30,7 @@ from ariagent.call.interruption import Judge
 from ariagent.call.memory import Memory, Who
 from ariagent.call.people import People
 from ariagent.call.report import Reporter
+from ariagent.call.summary import Summary
 from ariagent.call.waves import Waves
 from ariagent.errors import told
 from ariagent.logs import CallLog
@@ -42,6 +43,8 @@ LISTEN_FRAMES = 50
 NOTED_GAP_MS = 200
 KEPT_LINES = 200
 USE_TOLD_EVERY_S = 15.0
+SUMMARY_LIMIT_S = 8.0
+"""How long after the caller is gone a summary may take that somebody is about to hear."""
 _DONE = json.dumps({"ok": True})
 
 
@@ -92,6 +95,8 @@ class Talk:
         self._draining = False
         self._lines: deque[tuple[Who, str]] = deque(maxlen=KEPT_LINES)
         self._ends_for_good = False
+        self.summary: Summary | None = None
+        """For who takes the call over, once that is about to happen."""
         self._caller_speaks = False
         self._turn_start_ms = 0.0
         self._used, self._transcribed_s = rt.Usage(), 0.0
@@ -155,17 +160,36 @@ class Talk:
     def explain_failure(self, wanted: handoff.Handoff) -> None:
         """Have the model tell the caller that they could not be put through."""
         self._draining = self._ends_for_good = False
-        self._conversation.tell(handoff.failed_note(wanted.name), time.monotonic())
+        self.tell(handoff.failed_note(wanted.name))
+
+    def prepare_brief(self, wanted: handoff.Handoff) -> None:
+        """Have the model speak a summary beside the conversation, unless it is not wanted."""
+        self.summary = None
+        if wanted.kind == "blind":
+            return
+        codec = ModelCodec(self._context.format, self._model.session.profile.encoding)
+        self.summary = Summary(self._context.briefs, self._model.session, codec, wanted, self._role.agent.language)
+        self._model.flush()
+
+    def wait_for_colleague(self) -> None:
+        """Somebody is being looked for, and the caller waits with us: silence is no reason to ask, nor to leave."""
+        self._draining = False
+        if self._conduct is not None:
+            self._conduct.hold_on(time.monotonic())
+
+    def tell(self, note: str) -> None:
+        """Have the model act on a note of the system's."""
+        self._conversation.tell(note, time.monotonic())
         self._model.flush()
 
     def whisper(self, text: str, *, now: bool) -> None:
         """Give the model a note that the caller does not hear; ``now``: it is to act on it at once."""
         note = handoff.whisper_note(text)
         if now:
-            self._conversation.tell(note, time.monotonic())
+            self.tell(note)
         else:
             self._conversation.note(note)
-        self._model.flush()
+            self._model.flush()
 
     def drain(self, *, final: bool = False) -> None:
         """Report PlayoutDrained as soon as the agent has been heard to the end.
@@ -175,11 +199,16 @@ class Talk:
         self._ends_for_good |= final
         self._draining = True
 
-    async def close(self) -> None:
-        """Give the audio connection and the model's session back, and what still runs for the model."""
+    async def close(self, *, handed_over: bool = False) -> None:
+        """Give the audio connection and the model's session back, and what still runs for the model.
+
+        ``handed_over``: the summary is still wanted; that waits for it, a few seconds at most.
+        """
         if self._connection is not None:
             self._connection.close()
         await self._belt.close()
+        if self.summary is not None and handed_over:
+            await self.summary.written(SUMMARY_LIMIT_S)
         await self._model.close()
 
     def account(self) -> dict[str, object]:
@@ -279,9 +308,15 @@ class Talk:
                     self._use(rt.Usage(), max(0.0, event.audio_end_ms - self._turn_start_ms) / 1000)
             case rt.ResponseEnded():
                 self._use(event.usage)
+            case rt.AsideEnded():
+                self._use(event.usage)
+                if self.summary is not None:
+                    self.summary.spoken(event)
             case rt.SessionReady():
                 self._feed(ev.ModelReady())
             case rt.SessionFailed():
+                if self.summary is not None:
+                    self.summary.give_up()
                 self._metrics.model_failures.labels(event.fault.value).inc()
                 self._feed(ev.ModelFailed(told(event.cause, event.remedy)))
             case rt.RequestRefused():
@@ -368,8 +403,20 @@ class Talk:
                     self._ends_for_good |= final
                     self._feed(ev.NobodyThere(reason) if at_once else ev.EndRequested(reason))
                 case deeds.ToPerson():
-                    self._feed(ev.PersonRequested("caller_pressed_person"))
+                    self._to_person()
         self._model.flush()
+
+    def _to_person(self) -> None:
+        """To the first of the agent's destinations; without any, to whom the dialplan names."""
+        first = next(iter(self._destinations.items()), None)
+        if first is None:
+            self._feed(ev.PersonRequested("caller_pressed_person"))
+        else:
+            self._hand_off(handoff.Handoff(*first, by="caller", reason="the caller pressed a key for a person"))
+
+    def _hand_off(self, wanted: handoff.Handoff) -> None:
+        warm = wanted.kind == "warm"
+        self._feed(ev.ColleagueRequested(wanted) if warm else ev.HandoffRequested(wanted))
 
     def _run_tools(self, calls: tuple[rt.ToolCall, ...]) -> None:
         self._pending.add(calls)
@@ -404,11 +451,13 @@ class Talk:
                 self._answer(call.call_id, json.dumps(refusal, ensure_ascii=False))
             else:
                 self._answer(call.call_id, _DONE, goes_on=False)
-                self._feed(ev.HandoffRequested(wanted))
+                self._hand_off(wanted)
             return
         self._answer(call.call_id, _DONE, goes_on=False)
         if name == "end_call":
             self._feed(ev.EndRequested("agent_ended"))
+        elif name == handoff.CANCEL_TRANSFER:
+            self._feed(ev.ColleagueUnwanted())
         elif self._conduct is not None:
             self._conduct.hold_on(now)
 

@@ -26,6 +26,8 @@ def declarations(
     own = [_OWN[name] for name in agent.builtin_tools]
     if destinations:
         own.append(handoff.declaration(destinations))
+        if any(destination.kind == "warm" for destination in destinations.values()):
+            own.append(handoff.CANCEL)
     return (*own, *people.declarations(agent, destinations or {}))
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from ariagent.config.agents import AgentSettings, RouteSettings
 from ariagent.config.base import Section
 from ariagent.config.control import ControlSettings
-from ariagent.config.handoff import DestinationSettings
+from ariagent.config.handoff import BriefSettings, DestinationSettings
 from ariagent.config.hours import CalendarName, HoursSettings, PoolSettings
 from ariagent.config.peers import (
     AmiSettings,
@@ -39,6 +39,7 @@ class Settings(Section):
     pool: PoolSettings = PoolSettings()
     destinations: dict[ToolName, DestinationSettings] = {}
     """People that agents may hand callers to, by name."""
+    briefs: BriefSettings = BriefSettings()
     tools: dict[ToolName, HttpToolSettings] = {}
     """Functions that agents may call, by name."""
     mcp_servers: dict[str, McpServerSettings] = {}

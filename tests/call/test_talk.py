@@ -12,6 +12,7 @@ from ariagent.ari.listener import Router
 from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call.admission import Admission
+from ariagent.call.briefs import Briefs
 from ariagent.call.context import Context, Role
 from ariagent.call.prompts import Prompts
 from ariagent.call.talk import Talk
@@ -40,6 +41,7 @@ async def test_an_ended_call_does_not_wait_for_the_collector_of_cycles(tmp_path:
         format=FORMAT,
         metrics=metrics,
         prompts=Prompts(tmp_path, settings.realtime, FORMAT),
+        briefs=Briefs(tmp_path / "briefs", FORMAT),
         toolbox=toolbox,
         journal=Journal(tmp_path, settings.records, None),
         spending=Spending(settings.cost, 0.0, metrics.used),

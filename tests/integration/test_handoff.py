@@ -8,11 +8,13 @@ import pytest
 
 BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
-DESTINATIONS = {
+DESTINATIONS: dict[str, dict[str, Any]] = {
     "people": {"queue": "support", "description": "the service desk", "timeout_s": 20},
     "nobody": {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 5},
     "boss": {"extension": "1002", "description": "the boss", "timeout_s": 10},
 }
+for _destination in DESTINATIONS.values():
+    _destination["kind"] = "blind"
 AGENT = {"handoff": list(DESTINATIONS), "transcription": None}
 
 
