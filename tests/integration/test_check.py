@@ -433,7 +433,7 @@ async def test_people_whom_callers_cannot_reach(check: Check, sandbox: Any, aste
     status, found = outcome.one("manager")
     assert status == "ok"
     assert "is let in" in found
-    assert outcome.lines("destinations") == [
+    assert set(outcome.lines("destinations")) == {
         ("ok", "boss: 1002@ariagent-internal is there"),
         (
             "failed",
@@ -450,7 +450,7 @@ async def test_people_whom_callers_cannot_reach(check: Check, sandbox: Any, aste
             "Correct destinations.desk.queue, or make the queue",
         ),
         ("ok", "queues support: there"),
-    ]
+    }
     assert outcome.one("agent default")[0] == "ok", "the model takes the functions"
 
 

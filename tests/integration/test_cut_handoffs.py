@@ -214,7 +214,7 @@ async def test_a_queue_that_nobody_is_in_sends_the_caller_back_at_once(
     number: str, scene: Any, bed: Any, log: Any, queue_log: Any
 ) -> None:
     made = await scene(number)
-    await made.ask("5")
+    await made.ask("9")
     handed = await log.wait("call.handed_over", destination="empty")
     back = await log.wait("call.answered", count=2)
     assert back.at - handed.at < 5
