@@ -98,7 +98,9 @@ class Desk:
         over = asyncio.Event()
 
         def look(changed: CallRunner) -> None:
-            if changed is call and (call.over or call.state is State.TALKING or call not in self.registry.calls):
+            # While a colleague is being looked for (a warm hand-off) this is "consulting".
+            talks = call.live().state == State.TALKING.value
+            if changed is call and (call.over or talks or call not in self.registry.calls):
                 over.set()
 
         try:
@@ -114,11 +116,14 @@ class Desk:
             return shapes.TransferAnswer(id=call_id, to=name, state="under_way")
         finally:
             self.registry.watchers.remove(look)
-        return self._outcome(call, name)
+        return self._outcome(call, handoff)
 
     @staticmethod
-    def _outcome(call: CallRunner, name: str) -> shapes.TransferAnswer:
-        ended = call.termination
+    def _outcome(call: CallRunner, handoff: Handoff) -> shapes.TransferAnswer:
+        ended, name = call.termination, handoff.name
+        if ended is None and handoff.kind == "warm":
+            reason = f"nobody of {name} was found for the caller; the agent goes on with the call"
+            raise RefusedError(409, "nobody_found", reason)
         if ended is None:
             reason = f"Asterisk would not put the caller through to {name}; the agent goes on with the call"
             raise RefusedError(
@@ -127,6 +132,9 @@ class Desk:
         if ended.result is not Result.TRANSFERRED:
             reason = f"the call ended before it was put through: {ended.result.value} ({ended.reason})"
             raise RefusedError(409, "call_ended", reason)
+        went = call.handed
+        if went is not None and (went.name, went.by) != (name, handoff.by):
+            raise RefusedError(409, "moved_elsewhere", f"{went.by} put the caller through to {went.name}")
         return shapes.TransferAnswer(id=call.call_id, to=name, state="transferred")
 
     def whisper(self, call_id: str, text: str, by: str, *, now: bool) -> shapes.WhisperAnswer:
