@@ -62,6 +62,8 @@ class Service:
         self.calls = Registry(self._calls_context)
         self.router = Router(self.calls.channel_entered)
         self.pool = Pool(settings.ami) if settings.ami is not None else None
+        if self.pool is not None:
+            self.pool.listeners.append(self.calls.transferred)
         self.started = asyncio.Event()
         self.http_port = 0
         self.journal: Journal | None = None

@@ -73,7 +73,32 @@ class LeftBridge:
     channel_id: str
 
 
-Event = LeftBridge | StasisStarted | StasisEnded | ChannelDestroyed | DigitReceived | ApplicationReplaced
+@dataclass(frozen=True, slots=True)
+class ChannelUp:
+    """A channel was answered."""
+
+    channel_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectedLine:
+    """Who is at the other end of a channel, as it would be shown on a telephone there; empty where not known."""
+
+    channel_id: str
+    number: str
+    name: str
+
+
+Event = (
+    ConnectedLine
+    | ChannelUp
+    | LeftBridge
+    | StasisStarted
+    | StasisEnded
+    | ChannelDestroyed
+    | DigitReceived
+    | ApplicationReplaced
+)
 
 
 def parse(message: dict[str, Any]) -> Event | None:
@@ -94,6 +119,12 @@ def parse(message: dict[str, Any]) -> Event | None:
             return DigitReceived(_id(message["channel"]), str(message["digit"]))
         case "ChannelLeftBridge":
             return LeftBridge(message["channel"]["id"])
+        case "ChannelStateChange":
+            return ChannelUp(_id(message["channel"])) if message["channel"]["state"] == "Up" else None
+        case "ChannelConnectedLine":
+            connected = message["channel"].get("connected") or {}
+            number, name = connected.get("number"), connected.get("name")
+            return ConnectedLine(_id(message["channel"]), str(number or ""), str(name or ""))
         case "ApplicationReplaced":
             return ApplicationReplaced()
     return None
@@ -104,7 +135,7 @@ def channel_id_of(event: Event) -> str | None:
     match event:
         case StasisStarted():
             return event.replaces or event.channel.id
-        case StasisEnded() | ChannelDestroyed() | DigitReceived() | LeftBridge():
+        case StasisEnded() | ChannelDestroyed() | DigitReceived() | LeftBridge() | ChannelUp() | ConnectedLine():
             return event.channel_id
     return None
 

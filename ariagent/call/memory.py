@@ -4,7 +4,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Literal
 
-Who = Literal["caller", "agent"]
+Who = Literal["caller", "agent", "note"]
+"""A note is what the model was told in between."""
 
 KEPT_S = 3600.0
 KEPT = 500

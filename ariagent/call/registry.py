@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable
 
+from ariagent.ami import events as ami
 from ariagent.ari.client import NotFoundError
 from ariagent.ari.events import StasisEnded, StasisStarted
 from ariagent.call.casting import Arrival
@@ -60,6 +61,12 @@ class Registry:
     def _changed(self, call: CallRunner) -> None:
         for watcher in self.watchers:
             watcher(call)
+
+    def transferred(self, event: ami.Event) -> None:
+        """The manager interface tells something; of interest is that a seat's caller is another one now."""
+        if isinstance(event, ami.AttendedTransferred):
+            for call in self.calls:
+                call.attended(event)
 
     def channel_entered(self, event: StasisStarted) -> None:
         """A channel that nobody waits for entered our application."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ariagent.ami.events import AttendedTransferred
 from ariagent.ari import events as ari
 from ariagent.ari.client import ConflictError, NotFoundError
 from ariagent.call import commands as cmd
@@ -20,12 +21,14 @@ from ariagent.call.commands import Command, Result, Termination
 from ariagent.call.context import Context, Role
 from ariagent.call.dialplan import give_back
 from ariagent.call.handoff import Handoff
+from ariagent.call.introduction import Party, newcomer
 from ariagent.call.leg import MediaLeg
 from ariagent.call.live import LiveCall
 from ariagent.call.machine import CallMachine, State
+from ariagent.call.newcomers import Newcomers
 from ariagent.call.rejoin import Rejoining
 from ariagent.call.talk import Talk
-from ariagent.call.transfer import hand_over
+from ariagent.call.transfer import first_half, hand_over, to_people
 from ariagent.errors import AriError, AsteriskError, CallStateError, UnknownAgentError
 from ariagent.logs import CallLog
 
@@ -60,6 +63,8 @@ class CallRunner:
         self.media = MediaLeg(context.ari)
         self._media_task: asyncio.Task[None] | None = None
         self._talk: Talk | None = None
+        channel = arrival.channel
+        self._newcomers = Newcomers(Party.of(channel.caller_number, channel.caller_name), self._put_through)
 
     @property
     def state(self) -> State:
@@ -75,6 +80,7 @@ class CallRunner:
     def live(self) -> LiveCall:
         """The call as it is now."""
         channel, role, talk, since = self.arrival.channel, self._role, self._talk, self._answered_at
+        caller = self._newcomers.current
         return LiveCall(
             call_id=self.call_id,
             state=self.state.value,
@@ -84,8 +90,8 @@ class CallRunner:
             seat=self.arrival.seat or "",
             queue=self._queue,
             language=role.language if role is not None else "",
-            caller_number=channel.caller_number or "",
-            caller_name=channel.caller_name or "",
+            caller_number=caller.number,
+            caller_name=caller.name,
             channel=channel.name,
             last_said=talk.last_said if talk is not None else None,
         )
@@ -171,8 +177,7 @@ class CallRunner:
             fields["cause"] = termination.cause
         if self._talk is not None:
             fields |= self._talk.account()
-        since = self._answered_at
-        fields["talk_s"] = round(time.monotonic() - since, 3) if since is not None else 0
+        fields |= self._newcomers.talk_s(time.monotonic())
         failed = termination.result in (Result.ERROR, Result.NO_MODEL)
         self.log.event("call.ended", logging.WARNING if failed else logging.INFO, **fields)
         return termination
@@ -183,6 +188,7 @@ class CallRunner:
         self.context.media.forget(self.media.uuid)
         if self._timer is not None:
             self._timer.cancel()
+        self._newcomers.close()
         # It holds us and we hold it, with all the audio that was not heard: nothing should wait for the collector.
         self._talk = None
 
@@ -203,6 +209,11 @@ class CallRunner:
                 self.media.entered()
             case ari.StasisStarted(replaces=replaced) if replaced == self.leg:
                 self.feed(ev.LegReplaced(event.channel.id))
+                self._newcomers.replaced(event.channel)
+            case ari.ChannelUp(channel_id=channel_id):
+                self._newcomers.up(channel_id)
+            case ari.ConnectedLine() if event.channel_id == self.media.channel:
+                self._newcomers.shown(Party.of(event.number, event.name))
             case ari.StasisEnded() | ari.ChannelDestroyed() if event.channel_id == self.leg:
                 self.feed(ev.CallerLeft())
             case ari.ChannelDestroyed() if event.channel_id == self.media.channel:
@@ -212,6 +223,19 @@ class CallRunner:
                 self.feed(ev.MediaFailed("the media channel left the bridge"))
             case ari.DigitReceived() if event.channel_id == self.leg:
                 self.feed(ev.DigitPressed(event.digit))
+
+    def attended(self, event: AttendedTransferred) -> None:
+        """Somebody joined two of their calls; maybe one of them is a seat's of ours, and this one."""
+        if self.arrival.seat is not None and (caller := newcomer(event, first_half(self.arrival))) is not None:
+            self._put_through(caller)
+
+    def _put_through(self, caller: Party) -> None:
+        """From now on this is who is on the line."""
+        before = self._newcomers.current
+        self._newcomers.joined(caller, time.monotonic())
+        self.log.event("call.caller_changed", was=before.number or "-", caller=caller.number or "-")
+        self.feed(ev.PartyChanged(before, caller))
+        self._changed(self)
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -235,6 +259,8 @@ class CallRunner:
                     self._follow(channel_id)
                 case cmd.StartTalking() if self._talk is not None:
                     self._talk.begin()
+                case cmd.MeetCaller(before=before, caller=caller) if self._talk is not None:
+                    self._talk.meet(before, caller)
                 case cmd.PressKey(digit=digit) if self._talk is not None:
                     self._talk.press(digit)
                 case cmd.Drain(final=final) if self._talk is not None:
@@ -308,6 +334,7 @@ class CallRunner:
             return
         if self.state is State.ANSWERING:
             self._answered_at = time.monotonic()
+            self._newcomers.answered(self._answered_at)
             after_s = self._answered_at - self._began
             self.log.event("call.answered", after_ms=round(1000 * after_s, 1))
             self.context.metrics.answered(after_s)
@@ -317,6 +344,9 @@ class CallRunner:
         context, name = self.context, handoff.name
         context.memories.keep(self.call_id, talk.remember(name), time.monotonic())
         variables = handoff.screen_pop(self.call_id, talk.language)
+        if self._newcomers.changed:
+            # The channel that stands for them may show another number, or none.
+            variables |= self._newcomers.current.caller_id()
         try:
             await hand_over(context, self.arrival, self.leg, handoff, variables)
         except AsteriskError as error:
@@ -365,6 +395,9 @@ class CallRunner:
 
     async def _return_to_dialplan(self, result: Result) -> None:
         """Leave Stasis with ARIAGENT_RESULT set, so that the dialplan can go on to people."""
+        put_through = self.arrival.seat is not None and self._newcomers.changed
+        if put_through and result is not Result.DONE and await to_people(self.context, self.arrival):
+            return
         try:
             await give_back(self.context.ari, self.leg, result, self._place)
         except AriError as error:

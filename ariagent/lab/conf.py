@@ -97,7 +97,7 @@ def files(settings: InstanceSettings) -> dict[str, str]:
         "ariagent-ari-password.conf": f"password = {settings.ari_password}\n",
         "pjsip.conf": _pjsip(settings, shipped / "pjsip_lab.conf"),
         "rtp.conf": f"[general]\nrtpstart = {first}\nrtpend = {last}\nicesupport = no\n",
-        "extensions.conf": f'[general]\nstatic = yes\nwriteprotect = yes\n#include "{dialplan}"\n',
+        "extensions.conf": f'{_EXTENSIONS}#include "{dialplan}"\n',
         "queues.conf": _queues(settings, shipped / "queues.conf"),
         "musiconhold.conf": f"[default]\nmode = files\ndirectory = {settings.directory / 'data' / 'moh'}\n",
         "indications.conf": _INDICATIONS,
@@ -158,6 +158,13 @@ def _queues(settings: InstanceSettings, shipped: Path) -> str:
         ]
     return "\n".join(lines) + "\n"
 
+
+_EXTENSIONS = """[general]
+static = yes
+writeprotect = yes
+[globals]
+GET_TRANSFERRER_DATA = X-Ariagent-
+"""
 
 _LOGGER = """[general]
 dateformat = %F %T.%3q
