@@ -44,6 +44,7 @@ CORE = (
     "ariagent.call.events",
     "ariagent.call.holdon",
     "ariagent.call.interruption",
+    "ariagent.call.introduction",
     "ariagent.call.keypad",
     "ariagent.call.machine",
     "ariagent.call.promptfile",

@@ -74,7 +74,8 @@ class Registry:
         if event.channel.name.startswith(MEDIA_PREFIX):
             self._spawn(self._discard(context, event.channel.id))
             return
-        if event.replaces is not None:
+        # Of a channel that once took another's place Asterisk says so again whenever it enters.
+        if event.replaces is not None and event.args[:1] != (RETURNED,):
             # It took the place of a participant whose call is over: no new call of somebody's.
             self._spawn(self._turn_away(context, event, Termination(Result.ERROR, "late_transfer")))
             return

@@ -238,7 +238,7 @@ async def test_attended_and_then_handed_on(
     await human.close()
     await call.send_dtmf("1")
     incoming = await other.incoming(LIMIT_S)
-    assert incoming.remote.uri.user == "5551000"
+    assert incoming.remote_user == "5551000"
     await incoming.answer()
     await log.wait("call.ended", result="transferred")
     ears = [ear(call), ear(incoming)]
