@@ -234,8 +234,19 @@ class AriClient:
             variables=NO_CDR,
         )
 
-    async def originate(self, channel_id: str, *, endpoint: str, caller_id: str, timeout_s: int) -> None:
-        """Call ``endpoint``; the channel enters our application when it is answered."""
+    async def originate(
+        self,
+        channel_id: str,
+        *,
+        endpoint: str,
+        caller_id: str,
+        timeout_s: int,
+        originator: str | None = None,
+        other_id: str | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """Call ``endpoint``; the channel enters our application when it is answered. ``originator``: the channel on
+        whose behalf; ``other_id``: of the second half, when the endpoint is a Local one."""
         await self._call(
             "channels",
             "originate",
@@ -244,7 +255,14 @@ class AriClient:
             app=self.settings.app,
             callerId=caller_id,
             timeout=timeout_s,
+            originator=originator,
+            otherChannelId=other_id,
+            variables=dict(variables) if variables else None,
         )
+
+    async def play(self, channel_id: str, playback_id: str, sound: str) -> None:
+        """Play a file (a path without ending) to a channel; ``PlaybackEnded`` follows."""
+        await self._call("channels", "playWithId", channelId=channel_id, playbackId=playback_id, media=f"sound:{sound}")
 
     async def send_digits(self, channel_id: str, digits: str) -> None:
         await self._call("channels", "sendDTMF", channelId=channel_id, dtmf=digits)

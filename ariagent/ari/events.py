@@ -89,14 +89,23 @@ class ConnectedLine:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class PlaybackEnded:
+    """A sound has been played to a channel, or could not be."""
+
+    channel_id: str
+    playback_id: str
+
+
 Event = (
-    ConnectedLine
-    | ChannelUp
-    | LeftBridge
-    | StasisStarted
+    StasisStarted
     | StasisEnded
     | ChannelDestroyed
+    | ChannelUp
+    | ConnectedLine
     | DigitReceived
+    | LeftBridge
+    | PlaybackEnded
     | ApplicationReplaced
 )
 
@@ -125,6 +134,9 @@ def parse(message: dict[str, Any]) -> Event | None:
             connected = message["channel"].get("connected") or {}
             number, name = connected.get("number"), connected.get("name")
             return ConnectedLine(_id(message["channel"]), str(number or ""), str(name or ""))
+        case "PlaybackFinished":
+            kind, _, channel_id = str(message["playback"]["target_uri"]).partition(":")
+            return PlaybackEnded(channel_id, _id(message["playback"])) if kind == "channel" else None
         case "ApplicationReplaced":
             return ApplicationReplaced()
     return None
@@ -135,7 +147,9 @@ def channel_id_of(event: Event) -> str | None:
     match event:
         case StasisStarted():
             return event.replaces or event.channel.id
-        case StasisEnded() | ChannelDestroyed() | DigitReceived() | LeftBridge() | ChannelUp() | ConnectedLine():
+        case StasisEnded() | ChannelDestroyed() | DigitReceived() | LeftBridge() | PlaybackEnded():
+            return event.channel_id
+        case ChannelUp() | ConnectedLine():
             return event.channel_id
     return None
 

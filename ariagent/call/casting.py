@@ -55,10 +55,15 @@ async def identify(context: Context, arrival: Arrival) -> Identity:
     return Identity(call_id, ArrivalFacts.of(arrival.agent, found, extension), by, before)
 
 
+def agent_of(context: Context, identity: Identity) -> str:
+    """The name of the agent who takes the call. Raises UnknownAgentError."""
+    return choose(context.settings, identity.facts)
+
+
 async def cast(context: Context, arrival: Arrival, identity: Identity, log: CallLog) -> Role:
     """The agent for a call, briefed. Raises AriError, UnknownAgentError."""
     facts, channel = identity.facts, arrival.channel
-    name = choose(context.settings, facts)
+    name = agent_of(context, identity)
     agent = context.settings.agents[name]
     variables = await _variables(context, channel.id, agent_variables(agent))
     values = briefing.call_values(

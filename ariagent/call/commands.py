@@ -79,6 +79,25 @@ class ReturnToDialplan:
 
 
 @dataclass(frozen=True, slots=True)
+class PrepareBrief:
+    """Have the summary spoken for who takes the call."""
+
+    handoff: Handoff
+
+
+@dataclass(frozen=True, slots=True)
+class CallColleague:
+    """Find somebody who takes the caller over, and tell them what it is about; HandoffRequested follows then."""
+
+    handoff: Handoff
+
+
+@dataclass(frozen=True, slots=True)
+class DropColleague:
+    """Look for nobody any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class HandOver:
     """Have Asterisk transfer the caller; reported as HandedOver or HandoffFailed."""
 
@@ -117,6 +136,9 @@ Command = (
     | PressKey
     | Drain
     | ReturnToDialplan
+    | PrepareBrief
+    | CallColleague
+    | DropColleague
     | HandOver
     | ExplainFailure
     | HangUp

@@ -7,14 +7,14 @@ from ariagent.call.context import Role
 from ariagent.call.conversation import Conversation, Happening
 from ariagent.call.handoff import returned_note
 from ariagent.call.introduction import Party
-from ariagent.call.memory import Who
+from ariagent.call.memory import Line
 from ariagent.call.prompts import Prompts
 
 
 class Greeting:
     """One call's. ``lines`` is what is remembered of the call, for a caller who goes to people and comes back."""
 
-    def __init__(self, prompts: Prompts, role: Role, conversation: Conversation, lines: deque[tuple[Who, str]]) -> None:
+    def __init__(self, prompts: Prompts, role: Role, conversation: Conversation, lines: deque[Line]) -> None:
         self._prompts = prompts
         self._role = role
         self._conversation = conversation

@@ -78,7 +78,7 @@ class CallMachine:
             return []  # late news of a call that is over
         if self._lost is not None and isinstance(event, ev.HandoffFailed):
             event = ev.Stranded()
-        if isinstance(event, ev.PartyChanged) and self._moved:
+        if isinstance(event, ev.PartyChanged) and self.moving is not None:
             return []  # whoever it is goes where a supervisor wants them
         try:
             following, action = TRANSITIONS[self.state, type(event)]
@@ -88,7 +88,7 @@ class CallMachine:
         if following is not self.state:
             self.state = following
             if following is State.PARTING:
-                self._deadline = now + (MOVE_TIMEOUT_S if self._moved else DRAIN_TIMEOUT_S)
+                self._deadline = now + (MOVE_TIMEOUT_S if self.moving is not None else DRAIN_TIMEOUT_S)
             elif following is State.DRAINING:
                 self._deadline = now + DRAIN_TIMEOUT_S
             elif following is State.TRANSFERRING:
@@ -100,9 +100,10 @@ class CallMachine:
         return commands
 
     @property
-    def _moved(self) -> bool:
-        """Somebody else than the model wants the caller to go to people."""
-        return self.state is State.PARTING and self._handoff is not None and self._handoff.final
+    def moving(self) -> Handoff | None:
+        """The transfer that is about to be made and that nobody can talk away, if there is one."""
+        parting = self.state is State.PARTING and self._handoff is not None and self._handoff.final
+        return self._handoff if parting else None
 
     def next_deadline(self) -> float | None:
         """When ``tick`` must be called, or None."""
@@ -182,8 +183,20 @@ class CallMachine:
 
     def _part(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.HandoffRequested)
+        if self.moving is not None:
+            return  # the caller is on the way to where a person wants them
         self._handoff = event.handoff
+        if not event.handoff.joins:
+            yield cmd.PrepareBrief(event.handoff)
         yield cmd.Drain(final=event.handoff.final)
+
+    def _call_colleague(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        assert isinstance(event, ev.ColleagueRequested)
+        self.termination = None  # a goodbye that was on its way is off
+        yield cmd.CallColleague(event.handoff)
+
+    def _drop_colleague(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        yield cmd.DropColleague()
 
     def _note_loss(self, event: ev.Event, now: float) -> "Iterable[Command]":
         match event:
@@ -260,6 +273,10 @@ TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.TALKING, ev.ModelFailed): (State.ENDING, CallMachine._model_lost),
     (State.TALKING, ev.HandoffRequested): (State.PARTING, CallMachine._part),
     (State.DRAINING, ev.HandoffRequested): (State.PARTING, CallMachine._part),
+    (State.TALKING, ev.ColleagueRequested): (State.TALKING, CallMachine._call_colleague),
+    (State.DRAINING, ev.ColleagueRequested): (State.TALKING, CallMachine._call_colleague),
+    (State.TALKING, ev.ColleagueUnwanted): (State.TALKING, CallMachine._drop_colleague),
+    (State.DRAINING, ev.ColleagueUnwanted): (State.DRAINING, CallMachine._drop_colleague),
     (State.PARTING, ev.PlayoutDrained): (State.TRANSFERRING, CallMachine._hand_over),
     (State.PARTING, ev.CallerSpoke): (State.TALKING, CallMachine._resume),
     (State.PARTING, ev.HandoffRequested): (State.PARTING, CallMachine._part),
@@ -285,6 +302,8 @@ for _state in (State.PARTING, State.TRANSFERRING):
     TRANSITIONS[_state, ev.PersonRequested] = (_state, CallMachine._nothing)
     TRANSITIONS[_state, ev.NobodyThere] = (_state, CallMachine._nothing)
     TRANSITIONS[_state, ev.LegReplaced] = (_state, CallMachine._follow)
+    TRANSITIONS[_state, ev.ColleagueRequested] = (_state, CallMachine._nothing)
+    TRANSITIONS[_state, ev.ColleagueUnwanted] = (_state, CallMachine._nothing)
 for _state in (*_PREPARING, State.ANSWERING):
     TRANSITIONS[_state, ev.CallerSpoke] = (_state, CallMachine._nothing)
     TRANSITIONS[_state, ev.DigitPressed] = (_state, CallMachine._nothing)

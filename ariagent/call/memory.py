@@ -4,8 +4,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Literal
 
-Who = Literal["caller", "agent", "note"]
-"""A note is what the model was told in between."""
+Who = Literal["caller", "agent"]
+Line = tuple[Who | Literal["note"], str]
+"""What somebody said; a note is what the model was told in between."""
 
 KEPT_S = 3600.0
 KEPT = 500
@@ -16,7 +17,7 @@ KEPT = 500
 class Memory:
     """One call's conversation."""
 
-    lines: tuple[tuple[Who, str], ...]
+    lines: tuple[Line, ...]
     destination: str
     """Whom the caller was handed to."""
 
@@ -36,6 +37,11 @@ class Memories:
         self._kept[call_id] = (now, memory)
         while len(self._kept) > KEPT or next(iter(self._kept.values()))[0] < now - KEPT_S:
             self._kept.popitem(last=False)
+
+    def knows(self, call_id: str, now: float) -> bool:
+        """Whether this caller was handed to people and may come back."""
+        at, _ = self._kept.get(call_id, (0.0, None))
+        return call_id in self._kept and at >= now - KEPT_S
 
     def take(self, call_id: str, now: float) -> Memory | None:
         """The memory of a caller who is back."""

@@ -15,6 +15,7 @@ from ariagent.call.dialplan import give_back
 from ariagent.call.events import StopRequested
 from ariagent.call.runner import CallRunner
 from ariagent.errors import AriError
+from ariagent.records.store import local_day
 
 log = logging.getLogger(__name__)
 
@@ -79,14 +80,7 @@ class Registry:
             # It took the place of a participant whose call is over: no new call of somebody's.
             self._spawn(self._turn_away(context, event, Termination(Result.ERROR, "late_transfer")))
             return
-        serving = sum(not call.over for call in self._calls)
-        if not self._admitting:
-            refusal = "stopping"
-        elif serving >= context.settings.max_calls:
-            refusal = "full"
-        else:
-            refusal = "over_daily_cap" if context.spending.over_cap else ""
-        if refusal:
+        if refusal := self._refusal(context):
             self._spawn(self._turn_away(context, event, Termination(Result.BUSY, refusal)))
             return
         call = CallRunner(context, arrival_of(event), self._changed)
@@ -94,6 +88,15 @@ class Registry:
         context.router.register(call.leg, call.on_ari)
         self._none_left.clear()
         self._calls[call] = asyncio.create_task(self._serve(context, call), name=f"call {event.channel.id}")
+
+    def _refusal(self, context: Context) -> str:
+        """Why no new call is taken, or nothing."""
+        if not self._admitting:
+            return "stopping"
+        serving, now = sum(not call.over for call in self._calls), time.time()
+        return context.admission.refusal(serving, now, local_day(now)) or (
+            "over_daily_cap" if context.spending.over_cap else ""
+        )
 
     async def _serve(self, context: Context, call: CallRunner) -> None:
         context.metrics.active.inc()
@@ -163,7 +166,7 @@ class Registry:
         try:
             name = await context.ari.channel_name(channel_id)
             # Asked now: a call may have begun since the list was made.
-            if any(channel_id in (call.leg, call.media.channel) for call in self._calls):
+            if any(call.owns(channel_id) for call in self._calls):
                 return
             log.warning("call.left_behind", extra={"fields": {"channel": channel_id, "name": name}})
             if name.startswith(MEDIA_PREFIX):

@@ -23,15 +23,17 @@ from ariagent.audiosocket.server import MediaConnection, Reason
 from ariagent.call import conduct as deeds
 from ariagent.call import conversation as convo
 from ariagent.call import events as ev
-from ariagent.call import handoff, tools
+from ariagent.call import handoff, people, tools
 from ariagent.call.belt import Answer, Belt, Pending, described
 from ariagent.call.conduct import Conduct, Deed
 from ariagent.call.context import Context, Role
 from ariagent.call.greeting import Greeting
 from ariagent.call.interruption import Judge
 from ariagent.call.introduction import Party
-from ariagent.call.memory import Memory, Who
+from ariagent.call.memory import Line, Memory, Who
+from ariagent.call.people import People
 from ariagent.call.report import Reporter
+from ariagent.call.summary import Summary
 from ariagent.call.waves import Waves
 from ariagent.errors import told
 from ariagent.logs import CallLog
@@ -44,6 +46,8 @@ LISTEN_FRAMES = 50
 NOTED_GAP_MS = 200
 KEPT_LINES = 200
 USE_TOLD_EVERY_S = 15.0
+SUMMARY_LIMIT_S = 8.0
+"""How long after the caller is gone a summary may take that somebody is about to hear."""
 _DONE = json.dumps({"ok": True})
 
 
@@ -71,6 +75,9 @@ class Talk:
         self._report = Reporter(log, context.metrics, transcripts=settings.log.transcripts)
         self._destinations = {name: settings.destinations[name] for name in role.agent.handoff}
         functions = (*tools.declarations(role.agent, self._destinations), *context.toolbox.declarations(role.name))
+        self._people = People(
+            role.agent, self._destinations, settings.hours, context.queue_view, role.facts.caller_number
+        )
         profile = SessionProfile.of(role.agent, settings.realtime, functions, role.instructions)
         self._codec = ModelCodec(fmt, profile.encoding)
         self._uplink = Uplink(fmt)
@@ -90,9 +97,11 @@ class Talk:
         self._unheard_since = 0.0
         self._draining = False
         self._talked = False  # somebody said something to the agent
-        self._lines: deque[tuple[Who, str]] = deque(maxlen=KEPT_LINES)
+        self._lines: deque[Line] = deque(maxlen=KEPT_LINES)
         self._greeting = Greeting(context.prompts, role, self._conversation, self._lines)
         self._ends_for_good = False
+        self.summary: Summary | None = None
+        """For who takes the call over, once that is about to happen."""
         self._caller_speaks = False
         self._turn_start_ms = 0.0
         self._used, self._transcribed_s = rt.Usage(), 0.0
@@ -114,7 +123,7 @@ class Talk:
 
     @property
     def last_said(self) -> tuple[Who, str] | None:
-        return next((line for line in reversed(self._lines) if line[0] != "note"), None)
+        return next(((who, text) for who, text in reversed(self._lines) if who != "note"), None)
 
     # -- for the call -----------------------------------------------------------------------------
 
@@ -140,6 +149,7 @@ class Talk:
         facts = replace(role.facts, caller_number=caller.number, caller_name=caller.name)
         self._role = replace(role, facts=facts)
         self._belt.serve(self._role)
+        self._people.caller_number = caller.number
         self._greet(self._greeting.meet(before, caller, time.monotonic(), talked=self._talked))
 
     def _greet(self, happened: Sequence[convo.Happening]) -> None:
@@ -162,17 +172,36 @@ class Talk:
     def explain_failure(self, wanted: handoff.Handoff) -> None:
         """Have the model tell the caller that they could not be put through."""
         self._draining = self._ends_for_good = False
-        self._conversation.tell(handoff.failed_note(wanted.name), time.monotonic())
+        self.tell(handoff.failed_note(wanted.name))
+
+    def prepare_brief(self, wanted: handoff.Handoff) -> None:
+        """Have the model speak a summary beside the conversation, unless it is not wanted."""
+        self.summary = None
+        if wanted.kind == "blind":
+            return
+        codec = ModelCodec(self._context.format, self._model.session.profile.encoding)
+        self.summary = Summary(self._context.briefs, self._model.session, codec, wanted, self._role.agent.language)
+        self._model.flush()
+
+    def wait_for_colleague(self) -> None:
+        """Somebody is being looked for, and the caller waits with us: silence is no reason to ask, nor to leave."""
+        self._draining = False
+        if self._conduct is not None:
+            self._conduct.hold_on(time.monotonic())
+
+    def tell(self, note: str) -> None:
+        """Have the model act on a note of the system's."""
+        self._conversation.tell(note, time.monotonic())
         self._model.flush()
 
     def whisper(self, text: str, *, now: bool) -> None:
         """Give the model a note that the caller does not hear; ``now``: it is to act on it at once."""
         note = handoff.whisper_note(text)
         if now:
-            self._conversation.tell(note, time.monotonic())
+            self.tell(note)
         else:
             self._conversation.note(note)
-        self._model.flush()
+            self._model.flush()
 
     def drain(self, *, final: bool = False) -> None:
         """Report PlayoutDrained as soon as the agent has been heard to the end.
@@ -182,11 +211,16 @@ class Talk:
         self._ends_for_good |= final
         self._draining = True
 
-    async def close(self) -> None:
-        """Give the audio connection and the model's session back, and what still runs for the model."""
+    async def close(self, *, handed_over: bool = False) -> None:
+        """Give the audio connection and the model's session back, and what still runs for the model.
+
+        ``handed_over``: the summary is still wanted; that waits for it, a few seconds at most.
+        """
         if self._connection is not None:
             self._connection.close()
         await self._belt.close()
+        if self.summary is not None and handed_over:
+            await self.summary.written(SUMMARY_LIMIT_S)
         await self._model.close()
 
     def account(self) -> dict[str, object]:
@@ -286,9 +320,15 @@ class Talk:
                     self._use(rt.Usage(), max(0.0, event.audio_end_ms - self._turn_start_ms) / 1000)
             case rt.ResponseEnded():
                 self._use(event.usage)
+            case rt.AsideEnded():
+                self._use(event.usage)
+                if self.summary is not None:
+                    self.summary.spoken(event)
             case rt.SessionReady():
                 self._feed(ev.ModelReady())
             case rt.SessionFailed():
+                if self.summary is not None:
+                    self.summary.give_up()
                 self._metrics.model_failures.labels(event.fault.value).inc()
                 self._feed(ev.ModelFailed(told(event.cause, event.remedy)))
             case rt.RequestRefused():
@@ -375,14 +415,26 @@ class Talk:
                     self._ends_for_good |= final
                     self._feed(ev.NobodyThere(reason) if at_once else ev.EndRequested(reason))
                 case deeds.ToPerson():
-                    self._feed(ev.PersonRequested("caller_pressed_person"))
+                    self._to_person()
         self._model.flush()
+
+    def _to_person(self) -> None:
+        """To the first of the agent's destinations; without any, to whom the dialplan names."""
+        first = next(iter(self._destinations.items()), None)
+        if first is None:
+            self._feed(ev.PersonRequested("caller_pressed_person"))
+        else:
+            self._hand_off(handoff.Handoff(*first, by="caller", reason="the caller pressed a key for a person"))
+
+    def _hand_off(self, wanted: handoff.Handoff) -> None:
+        warm = wanted.kind == "warm"
+        self._feed(ev.ColleagueRequested(wanted) if warm else ev.HandoffRequested(wanted))
 
     def _run_tools(self, calls: tuple[rt.ToolCall, ...]) -> None:
         self._pending.add(calls)
         for call in calls:
             self._log.note("tool.called", **described(call))
-            own = tools.own(self._role.agent, call.name)
+            own = tools.own(self._role.agent, call.name, self._destinations)
             if own is None:
                 if self._conduct is not None:
                     self._conduct.busy(True, time.monotonic())
@@ -396,17 +448,28 @@ class Talk:
         if name == "collect_digits" and self._conduct is not None:
             self._do(self._conduct.collect(call.call_id, call.arguments, now))
             return
+        if name in people.OWN:
+            output, message = self._people.answer(name, call.arguments, time.time())
+            if message is not None:
+                self._log.event("message.taken", kind=message.kind, private=message.private)
+            self._answer(call.call_id, output)
+            return
         if name == handoff.TRANSFER_CALL:
             wanted = handoff.parse(call.arguments, self._destinations)
             if isinstance(wanted, str):
                 self._answer(call.call_id, json.dumps({"error": wanted}))
+            elif (refusal := self._people.refusal(wanted, time.time())) is not None:
+                self._log.event("call.not_put_through", destination=wanted.name, state=refusal["state"])
+                self._answer(call.call_id, json.dumps(refusal, ensure_ascii=False))
             else:
                 self._answer(call.call_id, _DONE, goes_on=False)
-                self._feed(ev.HandoffRequested(wanted))
+                self._hand_off(wanted)
             return
         self._answer(call.call_id, _DONE, goes_on=False)
         if name == "end_call":
             self._feed(ev.EndRequested("agent_ended"))
+        elif name == handoff.CANCEL_TRANSFER:
+            self._feed(ev.ColleagueUnwanted())
         elif self._conduct is not None:
             self._conduct.hold_on(now)
 

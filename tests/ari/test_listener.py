@@ -90,6 +90,16 @@ class TestRouter:
             sinks.router.route(about("ChannelDestroyed", "c", cause=16))
         assert sinks.heard == [("c", ChannelDestroyed("c", 16))]
 
+    async def test_who_was_registered_before_takes_nothing_from_who_is_now(self, sinks: Sinks) -> None:
+        def former(event: object) -> None:
+            raise AssertionError("nobody is told who has gone")
+
+        sinks.router.register("c", former)
+        sinks.register("c")
+        sinks.router.unregister("c", former)
+        sinks.router.route(about("StasisEnd", "c"))
+        assert sinks.heard == [("c", StasisEnded("c"))]
+
     async def test_an_unregistered_channel_is_forgotten(self, sinks: Sinks) -> None:
         sinks.register("c")
         sinks.router.unregister("c")

@@ -8,7 +8,9 @@ from ariagent.errors import ConfigurationError
 from ariagent.lab.labsettings import AGENT, SANDBOX_KEY, Addresses, check, merged
 
 ARI = {"url": "http://127.0.0.1:7", "user": "ariagent", "password": "p"}
-LAB = Addresses(ARI, {"host": "127.0.0.1", "port": 8, "user": "ariagent", "password": "q"}, 9, 10, 11)
+LAB = Addresses(
+    ARI, {"host": "127.0.0.1", "port": 8, "user": "ariagent", "password": "q"}, 9, 10, 11, 12, "a token of the lab"
+)
 OPENAI = "wss://api.openai.com/v1/realtime"
 
 
