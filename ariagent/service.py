@@ -70,6 +70,8 @@ class Service:
         desk = Desk(self.calls, self.pool, settings.destinations)
         self.control = ControlServer(settings.control, settings.state_directory, desk)
         self.phones = SupervisorPhones(desk, self.pool) if self.pool is not None else None
+        if self.pool is not None:
+            self.pool.listeners.append(self.calls.transferred)
         self.started = asyncio.Event()
         self.http_port = 0
         self.journal: Journal | None = None

@@ -138,11 +138,12 @@ class RealtimeSession:
         """Something is being said, is to be said, or answers what the caller is saying."""
         return not self.gate.idle or self._patience.owes_answer or self._caller_until > 0
 
-    def add_said(self, item_id: str, text: str) -> None:
-        """Have the model believe that it began the conversation with this text."""
+    def add_said(self, item_id: str, text: str, *, first: bool = True) -> None:
+        """Have the model believe that it said this text; ``first``: at the beginning of the conversation."""
         content = [{"type": "output_text", "text": text}]
         item = {"id": item_id, "type": "message", "role": "assistant", "content": content}
-        self._send({"type": "conversation.item.create", "previous_item_id": "root", "item": item})
+        place = {"previous_item_id": "root"} if first else {}
+        self._send({"type": "conversation.item.create", **place, "item": item})
 
     def forget(self, item_id: str) -> None:
         """Have the model forget an item."""
