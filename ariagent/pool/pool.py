@@ -65,7 +65,7 @@ class Pool:
 
     def set_reason(self, reason: Reason, on: bool) -> None:
         """A reason to take no calls holds, or does not any more."""
-        if reason in self._held or on == (reason in self.seats.reasons) and reason is not Reason.MANUAL:
+        if reason in self._held or (on == (reason in self.seats.reasons) and reason is not Reason.MANUAL):
             return
         log.info("seats.reason", extra={"fields": {"reason": reason.value, "holds": on}})
         self.seats.set_reason(reason, on)
