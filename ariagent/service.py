@@ -26,6 +26,7 @@ from ariagent.call.prompts import Prompts
 from ariagent.call.registry import Registry
 from ariagent.config import Settings
 from ariagent.control.desk import Desk
+from ariagent.control.phone import SupervisorPhones
 from ariagent.control.server import ControlServer
 from ariagent.errors import AriError, ConfigurationError, InternalError, told
 from ariagent.metrics import Metrics
@@ -70,6 +71,7 @@ class Service:
         self.control = ControlServer(settings.control, settings.state_directory, desk)
         if self.pool is not None:
             self.pool.listeners.append(self.calls.transferred)
+        self.phones = SupervisorPhones(desk, self.pool) if self.pool is not None else None
         self.started = asyncio.Event()
         self.http_port = 0
         self.journal: Journal | None = None
@@ -100,6 +102,8 @@ class Service:
                 for task in background:
                     task.cancel()
         finally:
+            if self.phones is not None:
+                await self.phones.close()
             await self.media.close()
             await self.ari.close()
             await self.toolbox.close()

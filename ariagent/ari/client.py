@@ -175,7 +175,8 @@ class AriClient:
     async def _call(self, resource: str, operation: str, **parameters: Any) -> Any:
         client = self._connected()
         run = getattr(client.swagger.resources[resource], operation)
-        response = await run(**parameters)
+        # aioari refuses what is given as None.
+        response = await run(**{name: value for name, value in parameters.items() if value is not None})
         if response.status != 200:
             return None
         try:
