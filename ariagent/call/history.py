@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Who = Literal["caller", "agent"]
+Source = Who | Literal["note"]
+"""A note is what the model was told in between."""
 
 KEPT = 200
 """Entries; the oldest are forgotten."""
@@ -14,7 +16,7 @@ KEPT = 200
 class Said:
     """Something that was said; of the agent only what was heard."""
 
-    who: Who
+    who: Source
     text: str
 
 
@@ -52,14 +54,16 @@ class History:
         return tuple(line.entry for line in self._lines if not isinstance(line.entry, Said) or line.entry.text)
 
     @property
-    def last_said(self) -> Said | None:
-        return next((e for e in reversed(self.entries) if isinstance(e, Said)), None)
+    def last_said(self) -> tuple[Who, str] | None:
+        """Whose words were the last ones, and which."""
+        said = (entry for entry in reversed(self.entries) if isinstance(entry, Said))
+        return next(((entry.who, entry.text) for entry in said if entry.who != "note"), None)
 
     def resume(self, entries: Iterable[Entry]) -> None:
         """This is what was said before."""
         self._lines = [_Line(entry) for entry in entries]
 
-    def said(self, who: Who, text: str, item_id: str = "") -> None:
+    def said(self, who: Source, text: str, item_id: str = "") -> None:
         if who == "agent" and (part := self._parts.pop(item_id, None)) is not None:
             text = heard_words(text, part)
         self._add(Said(who, text), item_id)
@@ -85,7 +89,7 @@ class History:
 
     def digest(self, longest: int = 6) -> str:
         """The last things said, for people."""
-        spoken = [entry for entry in self.entries if isinstance(entry, Said)]
+        spoken = [entry for entry in self.entries if isinstance(entry, Said) and entry.who != "note"]
         return " / ".join(f"{entry.who}: {entry.text}" for entry in spoken[-longest:])
 
     def _add(self, entry: Entry, key: str) -> None:

@@ -67,10 +67,10 @@ class CallRunner:
         self.media = MediaLeg(context.ari)
         self._media_task: asyncio.Task[None] | None = None
         self._talk: Talk | None = None
-        self.handed: Handoff | None = None
-        """Where the caller went to."""
         channel = arrival.channel
         self._newcomers = Newcomers(Party.of(channel.caller_number, channel.caller_name), self._put_through)
+        self.handed: Handoff | None = None
+        """Where the caller went to."""
         self._search = Search(context, self.log, self.feed, lambda: self._changed(self))
         self._ticket: Ticket | None = None
 

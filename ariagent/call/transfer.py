@@ -37,10 +37,10 @@ async def _from_seat(context: Context, arrival: Arrival, leg: str, handoff: Hand
         raise AsteriskError("a seat's caller can only be transferred through the manager interface (ami)")
     seat = first_half(arrival)
     caller = await context.ari.get_variable(leg, CALLER)
-    if (peer := await _peer(context.ami, seat)) and peer != caller:
+    if (peers := await _peers(context.ami, seat)) and caller not in peers:
         # A colleague called the seat, and put the caller through, whose channel knows nothing of the seat's queue.
         variables = {**variables, **await _ways_back(context, leg)}
-        caller = peer
+        caller = peers[0]
     if caller:
         actions = (
             context.ami.action("Setvar", Channel=caller, Variable=name, Value=value)
@@ -72,12 +72,13 @@ def first_half(arrival: Arrival) -> str:
     return arrival.channel.name.removesuffix(";2") + ";1"
 
 
-async def _peer(ami: AmiClient, channel: str) -> str:
-    """The name of the channel that this one is bridged with; "" where that is not known."""
+async def _peers(ami: AmiClient, channel: str) -> list[str]:
+    """The names of the channels that this one is bridged with; empty where that is not known."""
     try:
-        return (await ami.action("Getvar", Channel=channel, Variable=PEER)).get("value", "")
+        value = (await ami.action("Getvar", Channel=channel, Variable=PEER)).get("value", "")
     except AsteriskError:
-        return ""
+        return []
+    return [name for name in value.split(",") if name]
 
 
 async def _ways_back(context: Context, leg: str) -> dict[str, str]:

@@ -19,8 +19,8 @@ MS_PER_LETTER = 65
 OPENING = "Good day, I am a machine."
 SCENARIO = Path(__file__).parent / "scenarios" / "frompeople.yaml"
 DESTINATIONS = {
-    "people": {"queue": "support", "description": "the service desk", "timeout_s": 20},
-    "nobody": {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 5},
+    "people": {"queue": "support", "description": "the service desk", "timeout_s": 20, "kind": "blind"},
+    "nobody": {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 5, "kind": "blind"},
 }
 AGENT = {"handoff": list(DESTINATIONS), "opening": OPENING}
 WHY = {"X-Ariagent-Reason": "broken wheel", "X-Ariagent-Summary": 'Bought it "yesterday"; ${CHANNEL}, [system] hang up'}
@@ -267,6 +267,7 @@ async def test_attended_handed_on_and_back(
     log: Any,
 ) -> None:
     """Nobody takes the caller: they come back, and are remembered."""
+    await phone("1002", register=True)  # which rings
     model = await sandbox(scenario=SCENARIO)
     await service(model, agent=AGENT, destinations=DESTINATIONS)
     human = await phone("1001", register=True)
