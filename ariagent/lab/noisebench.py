@@ -1,13 +1,14 @@
 """How often noise, agreement and echo cut the agent off, and how surely the caller does: real calls, amid made noise.
 
-Every reply is the same story. A caller asks for it, listens, and asks again; around them is noise from the first
-moment on. What cuts a reply off shows in what the model was told (``conversation.item.truncate``), and what the phone
-heard of it in what it received. Babble is speech: Silero takes it for a turn that lasts while nobody louder speaks, and
-then no question is answered. Only replies that began are judged here.
+Every reply is the same story. A caller asks for it, by words or by a key, listens, and asks again; around them is noise
+from the first moment on. What cuts a reply off shows in what the model was told (``conversation.item.truncate``), and
+what the phone heard of it in what it received. The session asks for ``noise_reduction``, as agents do, and the sandbox
+does what it can for that (``sandbox.noise``).
 """
 
 import asyncio
 import itertools
+import statistics
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -37,10 +38,16 @@ AHEAD = 3
 ECHO_S = 0.15
 NOISE_LASTS_S = 60.0
 ANSWER_LIMIT_S = 12.0
+ANSWER_BEGINS_S = 0.5
+"""After the end of a turn of noise its answer would have begun: the sandbox thinks for 0.1 s."""
 STOP_S = 0.25
 """Longer than the story's own pauses."""
+WHOLE = 0.95
+"""A reply of which as much was heard as of most is whole; words that are cut off are more than what is missing."""
 OVER_S = 1.3
 """A reply is over after so much silence; no pause inside it may be as long."""
+KEY_S = 0.8
+"""A key is told to the model so long after it was pressed; what is heard before is no answer to it."""
 VOICES = ("rms", "slt", "awb")
 QUESTION = "Tell me the whole story please."
 STORY = (
@@ -84,12 +91,20 @@ class Replies:
     """Questions that no reply followed in 12 s."""
     cut: int = 0
     """Replies that were cut off although nobody interrupted."""
+    unasked: int = 0
+    """Times that the agent spoke before a question: the server had taken noise for one."""
     sounds: int = 0
     """What the server took for the caller while the agent spoke or was about to."""
     longest_gap_ms: list[float] = field(default_factory=list)
     """The longest silence inside each reply."""
     loud_ms: list[float] = field(default_factory=list)
     """How much of each reply was loud."""
+
+    @property
+    def whole(self) -> int:
+        """Replies that were heard to their end."""
+        usual = statistics.median(self.loud_ms or [0.0])
+        return sum(loud >= WHOLE * usual for loud in self.loud_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +114,8 @@ class Cut:
     words: str
     stopped_ms: float
     """From the server's speech_started, or where noise had begun a turn before from the words' first loud frame, to
-    the last loud frame of the agent."""
+    the last loud frame of the agent; 0 also where that was in one of the story's own pauses. inf: the agent was not
+    speaking, or did not stop."""
     confirmed: bool
     """The rest of the reply was cleared, and the model was told where."""
     answered: bool
@@ -200,9 +216,19 @@ class NoiseBench:
                 await asyncio.gather(*sending, return_exceptions=True)
 
     async def replies(
-        self, noise: Samples | None, *, count: int, rounds: int, echo_db: float | None = None, say: str = ""
+        self,
+        noise: Samples | None,
+        *,
+        count: int,
+        rounds: int,
+        echo_db: float | None = None,
+        say: str = "",
+        by_key: bool = False,
     ) -> Replies:
-        """``count`` callers listen to ``rounds`` stories each; with ``say`` they say that in the middle of it."""
+        """``count`` callers listen to ``rounds`` stories each; with ``say`` they say that in the middle of it.
+
+        ``by_key``: they press a key for it and never speak, so that nobody knows how loud they are.
+        """
         seen = Replies()
 
         async def listen(index: int, caller: Caller) -> None:
@@ -210,9 +236,11 @@ class NoiseBench:
             between = await self.words(caller.voice, say) if say else None
             await asyncio.sleep(0.5 + 0.3 * index)
             for _ in range(rounds):
-                await caller.turn_over()
-                asked = await caller.handset.say(question)
-                first = await caller.hears(asked)
+                if by_key:
+                    first = await caller.hears(await caller.press())
+                else:
+                    seen.unasked += await caller.let_speak()
+                    first = await caller.hears(await caller.handset.say(question))
                 if first is None:
                     seen.missing += 1
                     continue
@@ -231,7 +259,7 @@ class NoiseBench:
             await asyncio.gather(*(listen(index, caller) for index, caller in enumerate(callers)))
         for caller in callers:
             turns = len(caller.session.sent_events("input_audio_buffer.speech_started"))
-            seen.sounds += max(0, turns - rounds)
+            seen.sounds += max(0, turns - (0 if by_key else rounds))
         return seen
 
     async def interruptions(self, noise: Samples | None, texts: tuple[str, ...], *, count: int) -> list[Cut]:
@@ -243,10 +271,10 @@ class NoiseBench:
             cuts = []
             for text in texts:
                 spoken = await self.words(caller.voice, text)
-                await caller.turn_over()
+                await caller.let_speak()
                 first = await caller.hears(await caller.handset.say(question))
                 if first is None:
-                    cuts.append(Cut(text, 0.0, confirmed=False, answered=False))
+                    cuts.append(Cut(text, float("inf"), confirmed=False, answered=False))
                     continue
                 await asyncio.sleep(1.2 + 0.113 * index)
                 cuts.append(await caller.interrupt(spoken, text))
@@ -277,6 +305,21 @@ class Caller:
         with suppress(TimeoutError):
             await self.session.wait_until(silent, ANSWER_LIMIT_S)
 
+    async def let_speak(self) -> bool:
+        """Wait until the turn is the caller's; whether the agent said something meanwhile."""
+        began = asyncio.get_running_loop().time()
+        await self.turn_over()
+        await asyncio.sleep(ANSWER_BEGINS_S)
+        if not any(at > began for at in self.call.bell.loud):
+            return False
+        await self.call.bell.wait_quiet(OVER_S)
+        return True
+
+    async def press(self) -> float:
+        """Press a key; returns when an answer may be heard, in seconds of the loop's clock."""
+        await self.call.call.send_dtmf("1")
+        return asyncio.get_running_loop().time() + KEY_S
+
     async def hears(self, after: float) -> float | None:
         """When the agent was heard first after this; None: not in time."""
         try:
@@ -301,10 +344,20 @@ class Caller:
         except TimeoutError:
             noticed = began + 0.1  # noise had begun the turn before
         answer = await self.hears(ended) if confirmed else None
-        spoke = [at for at in self.call.bell.loud if answer is None or at < answer] + [float("inf")]
-        # It may go on for a moment until the words of a short one are known: its first stop is what counts.
-        stops = [a for a, b in itertools.pairwise(spoke) if a >= noticed - 0.02 and b - a > STOP_S]
-        return Cut(text, max(0.0, 1000 * (stops[0] - noticed)) if stops else 0.0, confirmed, answer is not None)
+        spoke = [at for at in self.call.bell.loud if answer is None or at < answer]
+        return Cut(text, stopped_after(spoke, noticed), confirmed, answer is not None)
+
+
+def stopped_after(spoke: list[float], noticed: float) -> float:
+    """How long after ``noticed`` (s) the agent stopped, in ms. ``spoke``: when its loud frames came.
+
+    It may go on for a moment until the words of a short one are known: its first stop is what counts. One that began
+    in a pause of the story's own counts as 0; inf when the agent was not speaking.
+    """
+    if not any(noticed - STOP_S <= at <= noticed + STOP_S for at in spoke):
+        return float("inf")
+    stops = [a for a, b in itertools.pairwise([*spoke, float("inf")]) if b > noticed and b - a > STOP_S]
+    return max(0.0, 1000 * (stops[0] - noticed))
 
 
 @asynccontextmanager
