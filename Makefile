@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 LAB    := $(PYTHON) -m ariagent.lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench soak lint types lab-up lab-down lab-status docs clean
+.PHONY: help setup demo test rehearsals bench soak lint types lab-up lab-down lab-status docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -17,9 +17,12 @@ setup: $(STAMP) ## create .venv and fetch what the lab needs (Asterisk, flite, s
 demo: $(STAMP) ## hold a conversation through a real Asterisk, offline, and print it
 	@$(LAB) demo
 
-test: setup ## run every test
+test: setup ## run every test but the rehearsals
 	@echo "running the tests: units, then calls through a real Asterisk"
-	@$(PYTHON) -m pytest -n 3 --dist loadfile
+	@$(PYTHON) -m pytest -n 3 --dist loadfile -m "not rehearsal"
+
+rehearsals: setup ## the templates' rehearsals through a real Asterisk: 23 callers, two minutes
+	@$(PYTHON) -m pytest -m rehearsal tests/integration/test_rehearse.py
 
 bench: $(STAMP) ## measure every budget and print it beside what it may be
 	@$(LAB) bench

@@ -72,6 +72,7 @@ CORE = (
     "ariagent.tools.templates",
     "ariagent.lab.expectations",
     "ariagent.lab.words",
+    "ariagent.text",
     "ariagent.sandbox.items",
     "ariagent.sandbox.line",
     "ariagent.sandbox.responses",

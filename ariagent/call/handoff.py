@@ -5,7 +5,7 @@ The model chooses among the site's destinations by name; nothing that a caller t
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,13 +28,10 @@ class Handoff:
     reason: str = ""
     summary: str = ""
     """Of the conversation, for who takes the call."""
-    variables: Mapping[str, str] = field(default_factory=dict)
-    """Further ones for the caller's channel."""
 
     def screen_pop(self, call_id: str, language: str) -> dict[str, str]:
         """The caller's channel variables that tell people, and their programs, what it is about."""
         return {
-            **self.variables,
             "__ARIAGENT_CALL": call_id,
             "__ARIAGENT_REASON": self.reason,
             "__ARIAGENT_SUMMARY": self.summary,

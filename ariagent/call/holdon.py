@@ -4,10 +4,11 @@ Only plain requests count: a missed one is asked about a little early, and the m
 """
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+
+from ariagent.text import unaccented
 
 _CLAUSES = re.compile(r"[.,;:!?…¿¡()\u2013\u2014]+|\s-\s")
 LONGEST_TEXT = 300
@@ -152,5 +153,4 @@ def _compiled(language: str) -> tuple[re.Pattern[str], frozenset[str]]:
 
 
 def _words(clause: str) -> list[str]:
-    plain = unicodedata.normalize("NFKD", clause.casefold())
-    return re.findall(r"[a-z0-9]+", "".join(c for c in plain if not unicodedata.combining(c)))
+    return re.findall(r"[a-z0-9]+", unaccented(clause.casefold()))

@@ -7,7 +7,6 @@ milliseconds of the uplink, times monotonic seconds.
 """
 
 import re
-import unicodedata
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from ariagent.audio.uplink import LOUD_BLOCK_MS, Uplink
 from ariagent.config import InterruptionSettings
+from ariagent.text import unaccented
 
 Levels = npt.NDArray[np.floating]
 
@@ -267,6 +267,4 @@ def _smooth(levels: Levels) -> Levels:
 
 def _spoken(words: str) -> str:
     """Lower case without accents and signs; "uh-huh" is two words, as some write it."""
-    plain = unicodedata.normalize("NFKD", words.casefold())
-    plain = "".join(c for c in plain if not unicodedata.combining(c))
-    return " ".join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", plain))
+    return " ".join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", unaccented(words.casefold())))

@@ -15,7 +15,6 @@ KEPT = 500
 class Memory:
     """One call's conversation."""
 
-    agent: str
     lines: tuple[tuple[Who, str], ...]
     destination: str
     """Whom the caller was handed to."""

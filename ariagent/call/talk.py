@@ -10,6 +10,7 @@ same callback, and the pacer takes the next frame from the playout.
 import json
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from ariagent.audio.batcher import Batcher
@@ -77,7 +78,7 @@ class Talk:
         self._unheard: list[bytes] = []  # of the caller, since the last look at it
         self._unheard_since = 0.0
         self._draining = False
-        self._lines: list[tuple[Who, str]] = []
+        self._lines: deque[tuple[Who, str]] = deque(maxlen=KEPT_LINES)
         self._ends_for_good = False
         self._caller_speaks = False
         self._turn_start_ms = 0.0
@@ -133,7 +134,7 @@ class Talk:
 
     def remember(self, destination: str) -> Memory:
         """The conversation so far, for a caller who may come back."""
-        return Memory(self._role.name, tuple(self._lines[-KEPT_LINES:]), destination)
+        return Memory(tuple(self._lines), destination)
 
     def explain_failure(self, wanted: handoff.Handoff) -> None:
         """Have the model tell the caller that they could not be put through."""

@@ -1,14 +1,14 @@
 """What the sections of the settings need of each other, and what is known of the model's server."""
 
-import difflib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from ariagent.agents import template
 from ariagent.agents.briefing import MAX_INSTRUCTIONS_TOKENS, longest_tokens, tokens
 from ariagent.config import toolcheck
 from ariagent.config.agents import AgentSettings
 from ariagent.config.tree import Settings
+from ariagent.text import did_you_mean
 from ariagent.yamlfile import KeyPath
 
 VOICES = ("alloy", "ash", "ballad", "cedar", "coral", "echo", "marin", "sage", "shimmer", "verse")
@@ -51,10 +51,10 @@ def _agent(settings: Settings, agent: AgentSettings) -> Iterator[tuple[str, str]
         yield "opening", f"has no text in the agent's language, {agent.language}"
     for server in agent.mcp:
         if server not in settings.mcp_servers:
-            yield "mcp", f"there is no {server} in mcp_servers{_near(server, settings.mcp_servers)}"
+            yield "mcp", f"there is no {server} in mcp_servers{did_you_mean(server, settings.mcp_servers)}"
     for destination in agent.handoff:
         if destination not in settings.destinations:
-            near = _near(destination, settings.destinations)
+            near = did_you_mean(destination, settings.destinations)
             yield "handoff", f"there is no {destination} in destinations{near}"
     yield from _model(settings, agent)
 
@@ -64,7 +64,7 @@ def _model(settings: Settings, agent: AgentSettings) -> Iterator[tuple[str, str]
     if not settings.realtime.is_openai:
         return
     if agent.voice not in VOICES and not agent.voice.startswith("voice_"):
-        near = _near(agent.voice, VOICES)
+        near = did_you_mean(agent.voice, VOICES)
         yield "voice", f"there is no voice {agent.voice}{near}; known: {', '.join(VOICES)}, or voice_... of your own"
     model = agent.model or settings.realtime.model
     older = model.startswith(("gpt-realtime", "gpt-4o")) and not model.startswith("gpt-realtime-2.")
@@ -86,14 +86,9 @@ def _routes(settings: Settings) -> Iterator[Problem]:
         if route.agent not in settings.agents:
             yield (
                 ("routes", at, "agent"),
-                f"there is no agent {route.agent}{_near(route.agent, settings.agents)}; "
+                f"there is no agent {route.agent}{did_you_mean(route.agent, settings.agents)}; "
                 f"known: {', '.join(settings.agents)}",
             )
         anything = (route.extension, route.queue, route.dialled) == (None, None, None) and not route.variables
         if anything and at < len(settings.routes) - 1:
             yield ("routes", at), "takes every call, so that the routes below it never do; move it to the end"
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""

@@ -5,7 +5,6 @@ Unknown keys, duplicate keys and wrong values are refused with file, line and ke
 ``${NAME}`` (taken from the environment) or ``file:PATH`` (the file's first line); it is never printed.
 """
 
-import difflib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from ariagent.config import consistency
 from ariagent.config.base import Section
 from ariagent.config.tree import Settings
 from ariagent.errors import ConfigurationError
+from ariagent.text import did_you_mean
 from ariagent.yamlfile import KeyPath
 
 DEFAULT_PATH = Path("/etc/ariagent/ariagent.yaml")
@@ -101,8 +101,7 @@ def _did_you_mean(path: KeyPath) -> str:
     known = list(dict.fromkeys(name for model in models for name in model.model_fields))
     if not known or holder:
         return ""
-    near = difflib.get_close_matches(str(path[-1]), known, n=1)
-    return f" (did you mean {near[0]}?)" if near else f" (known here: {', '.join(known)})"
+    return did_you_mean(str(path[-1]), known) or f" (known here: {', '.join(known)})"
 
 
 def _sections(annotation: Any) -> Iterator[type[Section]]:

@@ -1,12 +1,12 @@
 """What tools and lookups need of the rest of the settings."""
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from ariagent.agents import template
 from ariagent.config.tools import BUILTIN_TOOLS, HttpRequestSettings, OutboundSettings
 from ariagent.config.tree import Settings
+from ariagent.text import did_you_mean
 from ariagent.tools import plugins, templates
 from ariagent.tools.addresses import address_allowed, host_allowed, is_address
 from ariagent.yamlfile import KeyPath
@@ -34,7 +34,8 @@ def problems(settings: Settings) -> Iterator[Problem]:
             known = [*template.FIXED, *(f"variable.{variable}" for variable in agent.variables)]
             for name in templates.variables(agent.lookup.url):
                 if name not in known:
-                    yield where, f"{{{name}}} is not known of a call{_near(name, known)}; known: {', '.join(known)}"
+                    near = did_you_mean(name, known)
+                    yield where, f"{{{name}}} is not known of a call{near}; known: {', '.join(known)}"
         for at, name in enumerate(agent.tools):
             here: KeyPath = ("agents", agent_name, "tools", at)
             if name in agent.tools[:at]:
@@ -42,11 +43,8 @@ def problems(settings: Settings) -> Iterator[Problem]:
             elif name in BUILTIN_TOOLS:
                 yield here, f"{name} is one of ariagent's own functions; they are listed in builtin_tools"
             elif name not in settings.tools and name not in points:
-                known = [*settings.tools, *points]
-                yield (
-                    here,
-                    f"there is no {name} in tools, nor an installed entry point of that name{_near(name, known)}",
-                )
+                near = did_you_mean(name, [*settings.tools, *points])
+                yield here, f"there is no {name} in tools, nor an installed entry point of that name{near}"
         for at, label in enumerate(agent.mcp):
             if label in agent.mcp[:at]:
                 yield ("agents", agent_name, "mcp", at), f"{label} stands here twice"
@@ -59,8 +57,3 @@ def _request(where: KeyPath, request: HttpRequestSettings, outbound: OutboundSet
         yield where, f"{host} is not among outbound.allowed_hosts; add it there"
     elif is_address(address) and not address_allowed(address, outbound.private):
         yield where, f"{host} is a private address; add its network to outbound.private"
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""

@@ -1,7 +1,8 @@
 """Comparing words: what was said with what was expected. CORE."""
 
-import unicodedata
 from difflib import SequenceMatcher
+
+from ariagent.text import unaccented
 
 SIMILAR = 0.75
 """How alike two phrases must be to count as the same, from 0 to 1."""
@@ -9,8 +10,7 @@ SIMILAR = 0.75
 
 def spoken(text: str) -> list[str]:
     """The words of a text, in lower case, without punctuation and accents."""
-    plain = unicodedata.normalize("NFKD", text.lower().replace("\u2019", "'"))
-    letters = (letter for letter in plain if not unicodedata.combining(letter))
+    letters = unaccented(text.lower().replace("\u2019", "'"))
     return "".join(letter if letter.isalnum() or letter == "'" else " " for letter in letters).split()
 
 

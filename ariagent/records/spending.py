@@ -6,6 +6,7 @@ from collections.abc import Callable
 from ariagent.config import CostSettings
 from ariagent.realtime.events import Usage
 from ariagent.records.cost import DailySpending, PriceTable
+from ariagent.records.store import local_day
 
 
 class Spending:
@@ -17,16 +18,15 @@ class Spending:
         spent_today: float = 0.0,
         on_use: Callable[[str, str, Usage, float | None], None] | None = None,
     ) -> None:
-        self.currency = settings.currency
         self._prices = PriceTable(settings)
-        self._today = DailySpending(settings.daily_cap, today(), spent_today)
+        self._today = DailySpending(settings.daily_cap, _today(), spent_today)
         self._on_use = on_use
 
     def used(self, agent: str, model: str, usage: Usage, transcribed_s: float = 0.0) -> float | None:
         """Count a use; returns what it costs, None where the model has no price."""
         money = self._prices.money(model, usage, transcribed_s)
         if money is not None:
-            self._today.add(money, today())
+            self._today.add(money, _today())
         if self._on_use is not None:
             self._on_use(agent, model, usage, money)
         return money
@@ -34,9 +34,8 @@ class Spending:
     @property
     def over_cap(self) -> bool:
         """Today's calls have cost as much as they may."""
-        return self._today.over_cap(today())
+        return self._today.over_cap(_today())
 
 
-def today() -> str:
-    """The local day, as ``2026-11-22``."""
-    return time.strftime("%Y-%m-%d")
+def _today() -> str:
+    return local_day(time.time())

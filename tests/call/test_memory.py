@@ -2,7 +2,7 @@
 
 from ariagent.call.memory import KEPT, KEPT_S, Memories, Memory
 
-MEMORY = Memory("default", (("caller", "hello"), ("agent", "good day")), "desk")
+MEMORY = Memory((("caller", "hello"), ("agent", "good day")), "desk")
 
 
 def test_is_there_once() -> None:

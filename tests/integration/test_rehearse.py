@@ -19,7 +19,7 @@ from ariagent.lab.backend import Backend
 from ariagent.lab.packages import default_lab_dir
 from ariagent.sandbox.options import DEFAULT_SCENARIO
 
-pytestmark = pytest.mark.asterisk
+pytestmark = [pytest.mark.asterisk, pytest.mark.rehearsal]
 
 TEMPLATES = Path(ariagent.__file__).parent / "templates"
 LIMIT_S = 300.0
