@@ -355,6 +355,9 @@ class RealtimeSession:
 
     def _on_speech_stopped(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         self._caller_until = 0.0
+        if self.profile.server_answers:
+            # Already here: asked for between this and the commit, a response would come beside the server's own.
+            self.gate.turn_ended(now)
         return (ev.SpeechStopped(text(message, "item_id"), number(message, "audio_end_ms")),)
 
     def _on_committed(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
