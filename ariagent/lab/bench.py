@@ -252,6 +252,7 @@ def _note_replies(bench: Bench, where: str, seen: noisebench.Replies) -> None:
         "",
         missing=seen.missing,
         unasked=seen.unasked,
+        again=seen.again,
     )
 
 

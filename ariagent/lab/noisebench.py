@@ -8,7 +8,6 @@ does what it can for that (``sandbox.noise``).
 
 import asyncio
 import itertools
-import statistics
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -22,7 +21,7 @@ from ariagent.audio.format import SLIN8
 from ariagent.audio.g711 import decode_ulaw
 from ariagent.lab import bed
 from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.benchcalls import RATE_HZ, BenchCall, Samples, calls_up
+from ariagent.lab.benchcalls import LOUD, RATE_HZ, BenchCall, Samples, calls_up
 from ariagent.lab.noise import Kind, NoiseMaker, active_level_dbfs, placed
 from ariagent.lab.packages import default_lab_dir, ensure_tool
 from ariagent.lab.rtp import RtpPacket
@@ -42,12 +41,13 @@ ANSWER_BEGINS_S = 0.5
 """After the end of a turn of noise its answer would have begun: the sandbox thinks for 0.1 s."""
 STOP_S = 0.25
 """Longer than the story's own pauses."""
-WHOLE = 0.95
-"""A reply of which as much was heard as of most is whole; words that are cut off are more than what is missing."""
+WHOLE, AGAIN = 0.95, 1.5
+"""A reply is whole when so much of the story's sound was heard; of more than AGAIN times it a part was heard twice."""
 OVER_S = 1.3
 """A reply is over after so much silence; no pause inside it may be as long."""
 KEY_S = 0.8
 """A key is told to the model so long after it was pressed; what is heard before is no answer to it."""
+AGENT_VOICE = "rms"
 VOICES = ("rms", "slt", "awb")
 QUESTION = "Tell me the whole story please."
 STORY = (
@@ -85,6 +85,8 @@ otherwise:
 class Replies:
     """What became of the replies of one run."""
 
+    story_ms: float
+    """How much of the story is loud when it is heard once and to the end."""
     heard: int = 0
     """Replies that began."""
     missing: int = 0
@@ -103,8 +105,12 @@ class Replies:
     @property
     def whole(self) -> int:
         """Replies that were heard to their end."""
-        usual = statistics.median(self.loud_ms or [0.0])
-        return sum(loud >= WHOLE * usual for loud in self.loud_ms)
+        return sum(loud >= WHOLE * self.story_ms for loud in self.loud_ms)
+
+    @property
+    def again(self) -> int:
+        """Replies that were told again without a pause: noise was taken for one more question."""
+        return sum(loud > AGAIN * self.story_ms for loud in self.loud_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +195,12 @@ class NoiseBench:
         gain = 10 ** ((SPEECH_DBFS - active_level_dbfs(pcm, RATE_HZ)) / 20)
         return np.asarray(np.clip(pcm * gain, -32768, 32767)).astype(np.int16)
 
+    async def _story_ms(self) -> float:
+        """How much of the story is loud, in steps of 20 ms, on a telephone."""
+        pcm = np.frombuffer(await Voice(self._flite, AGENT_VOICE, SLIN8, self._cache).say(STORY), "<i2")
+        steps = np.abs(pcm[: len(pcm) // FRAME * FRAME].astype(int)).reshape(-1, FRAME)
+        return 20.0 * float(np.count_nonzero(steps.max(axis=1) >= LOUD))
+
     async def noise(self, kind: Kind, snr_db: float) -> Samples:
         """Noise that is so much weaker than the callers, 8 kHz."""
         track = await NoiseMaker(self._flite, self._cache).track(kind, NOISE_LASTS_S)
@@ -229,7 +241,7 @@ class NoiseBench:
 
         ``by_key``: they press a key for it and never speak, so that nobody knows how loud they are.
         """
-        seen = Replies()
+        seen = Replies(await self._story_ms())
 
         async def listen(index: int, caller: Caller) -> None:
             question = await self.words(caller.voice, QUESTION)
@@ -370,7 +382,7 @@ async def opened(asterisk: AsteriskInstance, directory: Path, **options: Any) ->
     chosen: dict[str, Any] = {
         "scenario": scenario,
         "think_ms": 100,
-        "voice": "rms",
+        "voice": AGENT_VOICE,
         "lab_dir": lab_dir,
         "cache_dir": lab_dir / "speech",
         "prewarm": True,

@@ -35,6 +35,16 @@ def test_one_who_was_silent_cannot_have_stopped() -> None:
     assert stopped_after([], 4.0) == float("inf")
 
 
-def test_replies_are_whole_when_as_much_was_heard_as_of_most() -> None:
-    assert Replies(loud_ms=[7000, 7020, 6980, 3000, 7000]).whole == 4
-    assert Replies().whole == 0
+def test_replies_are_whole_when_the_story_was_heard_to_its_end() -> None:
+    seen = Replies(7000.0, loud_ms=[7000, 7020, 6980, 3000, 7000])
+    assert (seen.whole, seen.again) == (4, 0)
+
+
+def test_most_being_cut_makes_none_of_them_whole() -> None:
+    assert Replies(7000.0, loud_ms=[3000, 3000, 3000, 7000]).whole == 1
+    assert Replies(7000.0).whole == 0
+
+
+def test_a_story_that_is_told_twice_is_whole_and_counted() -> None:
+    seen = Replies(7000.0, loud_ms=[14_000, 14_000, 14_000, 7000])
+    assert (seen.whole, seen.again) == (4, 3)
