@@ -41,6 +41,8 @@ ANSWER_BEGINS_S = 0.5
 """After the end of a turn of noise its answer would have begun: the sandbox thinks for 0.1 s."""
 STOP_S = 0.25
 """Longer than the story's own pauses."""
+NOTICED_S = 0.4
+"""A turn that the server begins later than that after the first words is not begun by them."""
 WHOLE, AGAIN = 0.95, 1.5
 """A reply is whole when so much of the story's sound was heard; of more than AGAIN times it a part was heard twice."""
 OVER_S = 1.3
@@ -118,10 +120,11 @@ class Cut:
     """One interruption by the caller."""
 
     words: str
-    stopped_ms: float
-    """From the server's speech_started, or where noise had begun a turn before from the words' first loud frame, to
-    the last loud frame of the agent; 0 also where that was in one of the story's own pauses. inf: the agent was not
-    speaking, or did not stop."""
+    silent_ms: float
+    """From the words' first loud frame to the agent's last; inf: the agent was not speaking, or did not stop."""
+    stopped_ms: float | None
+    """From the server's speech_started to the agent's last loud frame; 0 also where that was in one of the story's own
+    pauses. None: noise had begun a turn before, and the server told nothing of the words."""
     confirmed: bool
     """The rest of the reply was cleared, and the model was told where."""
     answered: bool
@@ -286,7 +289,7 @@ class NoiseBench:
                 await caller.let_speak()
                 first = await caller.hears(await caller.handset.say(question))
                 if first is None:
-                    cuts.append(Cut(text, float("inf"), confirmed=False, answered=False))
+                    cuts.append(Cut(text, float("inf"), None, confirmed=False, answered=False))
                     continue
                 await asyncio.sleep(1.2 + 0.113 * index)
                 cuts.append(await caller.interrupt(spoken, text))
@@ -344,20 +347,27 @@ class Caller:
         session = self.session
         turns = len(session.sent_events(_STARTED))
         truncates = len(session.received_events(_TRUNCATE))
-        began = asyncio.get_running_loop().time()
+        sounds = asyncio.get_running_loop().time() + AHEAD * 0.02 + loud_from(spoken)
         ended = await self.handset.say(spoken)
         confirmed = True
         try:
             await session.wait_event(_TRUNCATE, 4.0, count=truncates + 1)
         except TimeoutError:
             confirmed = False
-        try:
-            noticed = await session.wait_sent_at(_STARTED, 0.1, count=turns + 1)
-        except TimeoutError:
-            noticed = began + 0.1  # noise had begun the turn before
         answer = await self.hears(ended) if confirmed else None
         spoke = [at for at in self.call.bell.loud if answer is None or at < answer]
-        return Cut(text, stopped_after(spoke, noticed), confirmed, answer is not None)
+        stopped = None
+        with suppress(TimeoutError):
+            noticed = await session.wait_sent_at(_STARTED, 0.1, count=turns + 1)
+            if noticed <= sounds + NOTICED_S:
+                stopped = stopped_after(spoke, noticed)
+        return Cut(text, stopped_after(spoke, sounds), stopped, confirmed, answer is not None)
+
+
+def loud_from(words: Samples) -> float:
+    """Where the first loud frame of the words begins, in s."""
+    loud = np.flatnonzero(np.abs(words.astype(int)) >= LOUD)
+    return 0.0 if not loud.size else float(loud[0] // FRAME * FRAME / RATE_HZ)
 
 
 def stopped_after(spoke: list[float], noticed: float) -> float:

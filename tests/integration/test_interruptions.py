@@ -3,7 +3,6 @@
 The measurement with 50 replies of each noise is a part of ``make bench``.
 """
 
-import statistics
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,15 +11,22 @@ import pytest
 from ariagent.lab import noisebench
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.noise import Kind
-from ariagent.lab.noisebench import AGREEMENT, LONG, SHORT, NoiseBench, Replies
+from ariagent.lab.noisebench import AGREEMENT, LONG, SHORT, Cut, NoiseBench, Replies
 
 pytestmark = pytest.mark.asterisk
 
 SNR_DB = 10.0
 LONGEST_GAP_MS = 1000
+STORY_OFF_MS = 120
+"""Frames that are loud or not as the 20 ms raster falls."""
 STOPPED_MS = 45
+"""After the server's notice."""
+SILENT_MS = 200
+"""After the caller's first sound, of which the server's turn detection takes about 100."""
 BUSY_MS = 60
 """What a loaded machine adds now and then; ``make bench`` has the budget itself."""
+LATE_MS = 600
+"""Phones and sandbox are one process: on a busy machine it stands still now and then, and what it measures with it."""
 
 
 @pytest.fixture
@@ -40,8 +46,19 @@ def whole(replies: Replies, count: int) -> None:
     """Every reply was heard, to its end, nothing of it twice, and nothing was silent for long."""
     assert (replies.heard, replies.missing, replies.cut, replies.whole) == (count, 0, 0, count)
     assert max(replies.longest_gap_ms) <= LONGEST_GAP_MS
-    usual = statistics.median(replies.loud_ms)
-    assert replies.loud_ms == pytest.approx([usual] * count, abs=60)
+    assert replies.loud_ms == pytest.approx([replies.story_ms] * count, abs=STORY_OFF_MS)
+
+
+def stopped(cuts: list[Cut], *, told: int) -> None:
+    """Each was heard soon, and at once where the server told of it: of ``told`` at least. One of each may be late.
+
+    Where noise had begun a turn before, the server says nothing of the words.
+    """
+    after_notice = [cut.stopped_ms for cut in cuts if cut.stopped_ms is not None]
+    assert len(after_notice) >= told, cuts
+    for measured, limit_ms in ((after_notice, STOPPED_MS), ([cut.silent_ms for cut in cuts], SILENT_MS)):
+        assert sum(ms > limit_ms + BUSY_MS for ms in measured) <= 1, cuts
+        assert max(measured) <= LATE_MS, cuts
 
 
 @pytest.mark.parametrize("kind", ["street", "cough", "babble"])
@@ -69,18 +86,20 @@ async def test_the_agents_own_voice_does_not_cut_it_off(bench: NoiseBench) -> No
     whole(replies, 3)
 
 
-@pytest.mark.parametrize("kind", [None, "street", "babble"])
-async def test_a_caller_who_interrupts_is_heard_at_once(bench: NoiseBench, kind: Kind | None) -> None:
-    noise = None if kind is None else await bench.noise(kind, SNR_DB)
-    cuts = await bench.interruptions(noise, LONG, count=3)
-    assert len(cuts) == 6
-    assert all(cut.confirmed for cut in cuts), cuts
-    assert max(cut.stopped_ms for cut in cuts) <= STOPPED_MS + BUSY_MS, cuts
-    if kind is None:
-        assert all(cut.answered for cut in cuts), cuts
+async def test_a_caller_who_interrupts_is_heard_at_once(bench: NoiseBench) -> None:
+    cuts = await bench.interruptions(None, LONG, count=3)
+    assert [(cut.confirmed, cut.answered) for cut in cuts] == [(True, True)] * 6, cuts
+    stopped(cuts, told=6)
+
+
+@pytest.mark.parametrize("kind", ["street", "babble"])
+async def test_also_amid_noise(deaf_bench: NoiseBench, kind: Kind) -> None:
+    cuts = await deaf_bench.interruptions(await deaf_bench.noise(kind, SNR_DB), LONG, count=3)
+    assert [cut.confirmed for cut in cuts] == [True] * 6, cuts
+    stopped(cuts, told=1)
 
 
 async def test_a_short_word_interrupts_too(bench: NoiseBench) -> None:
     cuts = await bench.interruptions(None, SHORT, count=3)
     assert all(cut.confirmed and cut.answered for cut in cuts), cuts
-    assert max(cut.stopped_ms for cut in cuts) <= STOPPED_MS + BUSY_MS, cuts
+    stopped(cuts, told=len(cuts))
