@@ -338,7 +338,7 @@ class Caller:
     async def hears(self, after: float) -> float | None:
         """When the agent was heard first after this; None: not in time."""
         try:
-            return await asyncio.wait_for(self.call.bell.wait_loud(after + 0.1), ANSWER_LIMIT_S)
+            return await self.call.bell.wait_loud(after + 0.1, ANSWER_LIMIT_S)
         except TimeoutError:
             return None
 

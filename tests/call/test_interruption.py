@@ -180,6 +180,15 @@ class TestAnUnknownCaller:
         assert line.hears(hiss(2000, -32)) is Verdict.OPEN  # 12 dB below them, though far above the background
         assert line.hears(hiss(800, -22)) is Verdict.INTERRUPTION
 
+    def test_is_confused_with_noise_that_begins_suddenly_until_it_has_lasted(self) -> None:
+        """A limit, not a wish: their first words would begin in the same way."""
+        for lasted_ms, verdict in ((1000, Verdict.INTERRUPTION), (7500, Verdict.OPEN)):
+            line = Line()
+            line.hears(hiss(9000, -70))
+            line.hears(murmur(lasted_ms, -32))
+            line.sound_begins()
+            assert line.hears(murmur(3000, -32)) is verdict
+
     def test_need_not_shout_where_it_is_loud(self) -> None:
         line = Line()
         line.hears(hiss(9000, -24))

@@ -1035,6 +1035,29 @@ class TestDismissedTurn:
         peer.session.tick(10.0)
         assert self.told(peer) == [("conversation.item.delete", "item_u")]
 
+    def test_one_dismissed_before_its_end_is_not_asked_for_either(self, peer: Any) -> None:
+        """The caller pressed a key amid noise; the noise ends while the answer to the key is spoken."""
+        peer.says("input_audio_buffer.speech_started", audio_start_ms=0, item_id="item_u")
+        peer.session.dismiss("item_u", 0.0)
+        peer.session.request_response(0.0)
+        peer.starts_response("resp_1")
+        peer.hears()
+        peer.says("input_audio_buffer.speech_stopped", audio_end_ms=400, item_id="item_u")
+        peer.says("input_audio_buffer.committed", previous_item_id=None, item_id="item_u")
+        peer.objects("conversation_already_has_active_response")
+        peer.ends_response("resp_1")
+        peer.session.tick(10.0)
+        assert self.told(peer) == [("conversation.item.delete", "item_u")]
+
+    def test_that_excuses_one_refusal_only(self, peer: Any) -> None:
+        """The next may be that of our own request."""
+        self.test_one_dismissed_before_its_end_is_not_asked_for_either(peer)
+        peer.session.request_response(10.0)
+        peer.hears()
+        peer.objects("conversation_already_has_active_response")
+        peer.session.tick(11.0)
+        assert self.told(peer) == [("response.create", "")]
+
     def test_the_next_turn_is_answered(self, peer: Any) -> None:
         self.turn(peer)
         peer.session.dismiss("item_u", 0.0)
