@@ -1052,7 +1052,8 @@ class TestDismissedTurn:
     def test_that_excuses_one_refusal_only(self, peer: Any) -> None:
         """The next may be that of our own request."""
         self.test_one_dismissed_before_its_end_is_not_asked_for_either(peer)
-        peer.session.request_response(10.0)
+        peer.now = 10.0
+        peer.session.request_response(peer.now)
         peer.hears()
         peer.objects("conversation_already_has_active_response")
         peer.session.tick(11.0)
