@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 LAB    := $(PYTHON) -m ariagent.lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test rehearsals bench soak lint types lab-up lab-down lab-status docs clean
+.PHONY: help setup demo test rehearsals bench soak transfers lint types lab-up lab-down lab-status docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -29,6 +29,9 @@ bench: $(STAMP) ## measure every budget and print it beside what it may be
 
 soak: $(STAMP) ## 200 calls hung up at random moments: nothing may be left of them
 	@$(LAB) soak
+
+transfers: setup ## 100 hand-offs cut at random moments: nothing may be left of them
+	@TRANSFERS=100 $(PYTHON) -m pytest -q -s tests/integration/test_cut_transfers.py
 
 lint: $(STAMP) ## ruff: rules and formatting
 	@$(PYTHON) -m ruff check .

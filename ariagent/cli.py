@@ -7,12 +7,13 @@ import gc
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from ariagent import __version__, config, logs
-from ariagent.errors import AriagentError, ConfigurationError
+from ariagent import __version__, clisteer, config, logs
+from ariagent.cliparts import ConfigOption, OrLabsOption, fail
+from ariagent.errors import AriagentError
 from ariagent.lab.command import call
 from ariagent.lab.whose import settings_file
 from ariagent.loop import run_async
@@ -25,27 +26,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("-c", "--config", metavar="FILE", help=f"Settings (YAML). Default: {config.DEFAULT_PATH}"),
-]
-
-OrLabsOption = Annotated[
-    Path | None,
-    typer.Option(
-        "-c",
-        "--config",
-        metavar="FILE",
-        help=f"Settings (YAML). Default: {config.DEFAULT_PATH}; where there is none, the lab's while it is up",
-    ),
-]
-
-
-def fail(error: AriagentError) -> NoReturn:
-    """Say what went wrong on standard error and exit with the code for it."""
-    typer.echo(f"ariagent: {error.line}", err=True)
-    raise typer.Exit(2 if isinstance(error, ConfigurationError) else 1)
 
 
 def _print_version(wanted: bool) -> None:
@@ -100,6 +80,8 @@ def _first(group: BaseExceptionGroup[AriagentError]) -> AriagentError:
 
 
 app.command()(call)
+for _command in (clisteer.transfer, clisteer.whisper, clisteer.pause, clisteer.resume):
+    app.command()(_command)
 
 
 @app.command(
@@ -229,12 +211,15 @@ def calls(
         str | None, typer.Argument(metavar="[ID]", help="A call: its id, or a beginning or end of it.")
     ] = None,
     configuration: OrLabsOption = None,
-    past: Annotated[int, typer.Option(min=0, metavar="N", help="How many past calls to list.")] = 10,
+    past: Annotated[int, typer.Option(min=0, metavar="N", help="How many past calls (or messages) to list.")] = 10,
     every: Annotated[bool, typer.Option("--all", help="List all past calls.")] = False,
     agent: Annotated[str | None, typer.Option(metavar="NAME", help="Only calls of this agent.")] = None,
     since: Annotated[
         str | None, typer.Option(metavar="WHEN", help="Only calls that began then or later: 2026-11-22, 90m, 12h, 7d.")
     ] = None,
+    messages: Annotated[
+        bool, typer.Option("--messages", help="What callers left for people: messages, and callbacks they asked for.")
+    ] = False,
     cost: Annotated[bool, typer.Option("--cost", help="What calls used and cost.")] = False,
     by: Annotated[SumBy, typer.Option(help="How --cost is summed.")] = SumBy.DAY,
     html: Annotated[
@@ -243,14 +228,19 @@ def calls(
     delete: Annotated[
         str | None, typer.Option(metavar="ID", help="Erase all that is kept of a call (its whole id).")
     ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show running calls until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print data.")] = False,
 ) -> None:
     """List running and past calls, or print one as a timeline.
+
+    Running calls are as the service tells them where it may be asked (on its machine, as its user or as root, or with
+    `ARIAGENT_API_URL` and `ARIAGENT_API_TOKEN`), else as its records do.
 
     A timeline shows every turn with how long its answer took and why, interruptions with what was heard, tools,
     errors, gaps in the audio, and cost. It is read from the service's records (`state_directory`): also while the
     service runs, and when it is down.
     """
+    from ariagent.control import command as steer
     from ariagent.records import command
 
     try:
@@ -258,8 +248,16 @@ def calls(
         if delete is not None:
             command.delete(configuration, delete)
             return
-        wanted = command.Wanted(None if every else past, agent, since, by.value if cost else None, html, as_json)
-        command.show(configuration, call_id, wanted)
+        if watch:
+            steer.watch(configuration, agent)
+        most = None if every else past
+        wanted = command.Wanted(most, agent, since, by.value if cost else None, html, as_json, messages)
+        alone = call_id is None and not cost and not messages
+        running = steer.running(configuration) if alone else None
+        if running is not None and configuration is None and not config.DEFAULT_PATH.exists():
+            steer.show(running, agent, as_json=as_json)  # of another machine: its records are there
+        else:
+            command.show(configuration, call_id, wanted, running)
     except AriagentError as error:
         fail(error)
 

@@ -28,7 +28,8 @@ of the file:
 ```
 """
 
-_BELOW = {"agents": "NAME", "tools": "NAME", "mcp_servers": "NAME", "prices": "MODEL", "routes": "N"}
+_BELOW = {"agents": "NAME", "tools": "NAME", "mcp_servers": "NAME", "prices": "MODEL"}
+_BELOW |= {"routes": "N", "holidays": "N", "tokens": "N"}
 """What the keys of a mapping, or the places of a list, are called."""
 
 Node = dict[str, Any]
@@ -70,8 +71,10 @@ def _inner(schema: Node, path: str, name: str, field: Node) -> Iterator[tuple[st
         for each in mapped:
             if isinstance(each, dict) and "$ref" in each:
                 yield f"{path}.{place}", _resolve(schema, each)
-        if "$ref" in choice.get("items", {}):
-            yield f"{path}[{place}]", _resolve(schema, choice["items"])
+        items = choice.get("items", {})
+        for each in items.get("anyOf", [items]):
+            if "$ref" in each:
+                yield f"{path}[{place}]", _resolve(schema, each)
 
 
 def _resolve(schema: Node, field: Node) -> Node:

@@ -8,6 +8,7 @@
     |   |   +-- AmiRefusedError   Asterisk answered with an error: no permission, no such channel, queue or member
     |   +-- AudioSocketError   a media connection broke the protocol
     +-- UnknownAgentError      the dialplan's: it names an agent that the settings do not have
+    +-- TurnedAwayError        nobody's: a cap that the operator set is reached
     +-- InternalError          ours
 
 Each carries a ``remedy``: one sentence that tells the reader what to do about it.
@@ -60,12 +61,24 @@ class AudioSocketError(AsteriskError):
     """An AudioSocket peer broke the protocol."""
 
 
+class CallStateError(AriagentError):
+    """What is asked for cannot be done with a call in its present state."""
+
+
 class UnknownAgentError(AriagentError):
     """A call is for an agent that the settings do not have."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"there is no agent {name[:64]}", remedy="Name one from agents, or add it there")
         self.name = name
+
+
+class TurnedAwayError(AriagentError):
+    """A call is not taken: enough is going on, or the caller calls too often. ``reason`` is for logs and metrics."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the call is not taken: {reason}")
+        self.reason = reason
 
 
 class InternalError(AriagentError):

@@ -19,10 +19,15 @@ from ariagent.ari.client import AriClient
 from ariagent.ari.listener import Router, listen
 from ariagent.audio.rates import choose_format
 from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.call.admission import Admission
+from ariagent.call.briefs import Briefs
 from ariagent.call.context import Context
 from ariagent.call.prompts import Prompts
 from ariagent.call.registry import Registry
 from ariagent.config import Settings
+from ariagent.control.desk import Desk
+from ariagent.control.phone import SupervisorPhones
+from ariagent.control.server import ControlServer
 from ariagent.errors import AriError, ConfigurationError, InternalError, told
 from ariagent.metrics import Metrics
 from ariagent.pool.availability import Availability
@@ -33,7 +38,7 @@ from ariagent.realtime.events import Event, Fault, SessionFailed, SessionReady, 
 from ariagent.realtime.profile import SessionProfile
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
-from ariagent.records.store import spent_today
+from ariagent.records.store import calls_today, local_day, spent_today
 from ariagent.tools.toolbox import Toolbox
 
 log = logging.getLogger(__name__)
@@ -62,6 +67,9 @@ class Service:
         self.calls = Registry(self._calls_context)
         self.router = Router(self.calls.channel_entered)
         self.pool = Pool(settings.ami) if settings.ami is not None else None
+        desk = Desk(self.calls, self.pool, settings.destinations)
+        self.control = ControlServer(settings.control, settings.state_directory, desk)
+        self.phones = SupervisorPhones(desk, self.pool) if self.pool is not None else None
         self.started = asyncio.Event()
         self.http_port = 0
         self.journal: Journal | None = None
@@ -92,9 +100,12 @@ class Service:
                 for task in background:
                     task.cancel()
         finally:
+            if self.phones is not None:
+                await self.phones.close()
             await self.media.close()
             await self.ari.close()
             await self.toolbox.close()
+            await self.control.close()
             await runner.cleanup()
             if self.journal is not None:
                 await asyncio.to_thread(self.journal.close)
@@ -122,6 +133,7 @@ class Service:
         # The media server listens before ARI connects: Asterisk connects to it inside the first request.
         await self.media.start(settings.audiosocket.host, settings.audiosocket.port)
         await self._serve_http(runner)
+        await self.control.start()
         version = await self.ari.connect()
         await self._look_for_another()
         fmt = choose_format(version, settings.audiosocket.format, settings.realtime.encoding)
@@ -129,6 +141,8 @@ class Service:
         prompts = self.prompts = Prompts(
             settings.state_directory, settings.realtime, fmt, used=lambda usage: self._prompts_used(spending, usage)
         )
+        briefs = Briefs(settings.briefs.directory or settings.state_directory / "briefs", fmt)
+        await asyncio.to_thread(briefs.clear)
         self._context = Context(
             settings=settings,
             ari=self.ari,
@@ -138,10 +152,13 @@ class Service:
             format=fmt,
             metrics=self.metrics,
             prompts=prompts,
+            briefs=briefs,
             toolbox=self.toolbox,
             journal=journal,
             spending=spending,
+            admission=await asyncio.to_thread(self._admission),
             ami=self.pool.client if self.pool is not None else None,
+            queue_view=self.pool.view if self.pool is not None else lambda name: None,
         )
         fields = {
             "version": __version__,
@@ -149,6 +166,7 @@ class Service:
             "audio": f"slin/{fmt.rate_hz}",
             "audiosocket": address,
             "http_port": self.http_port,
+            "control_port": self.control.port,
             "model": settings.realtime.model,
             "pid": os.getpid(),
         }
@@ -167,6 +185,18 @@ class Service:
         if self.settings.records.enabled:
             _, spent = spent_today(self.settings.state_directory, time.time())
         return Spending(self.settings.cost, spent, self.metrics.used)
+
+    def _admission(self) -> Admission:
+        now = time.time()
+        if not self.settings.records.enabled:
+            return Admission(self.settings, local_day(now))
+        day, talked_s, recent = calls_today(self.settings.state_directory, now)
+        return Admission(self.settings, day, talked_s, recent)
+
+    def _over_cap(self) -> bool:
+        """Whether today's calls have cost or lasted as much as they may."""
+        context, now = self._calls_context(), time.time()
+        return context.spending.over_cap or context.admission.over_minutes(now, local_day(now))
 
     def _prompts_used(self, spending: Spending, usage: Usage) -> None:
         """Rendering phrases costs too; no call is to blame."""
@@ -233,8 +263,9 @@ class Service:
             self.pool,
             listening=lambda: self.ari.listening,
             calls=lambda: len(self.calls),
-            over_cap=lambda: self._calls_context().spending.over_cap,
+            over_cap=self._over_cap,
             most=settings.max_calls,
+            off_hours=lambda: not settings.seats_wanted(time.time()),
         )
         availability.look()
         async with asyncio.TaskGroup() as tasks:

@@ -15,7 +15,7 @@ from ariagent.config import AsteriskSettings
 
 PATIENCE_S = 20.0  # for what must happen, on a busy machine
 
-# resource, operation, method, path, query parameters (required ones with !)
+# resource, operation, method, path, query parameters (required ones with !, those of the body with {})
 OPERATIONS = (
     ("asterisk", "getInfo", "GET", "/asterisk/info", "only"),
     ("channels", "get", "GET", "/channels/{channelId}", ""),
@@ -31,7 +31,7 @@ OPERATIONS = (
         "externalMedia",
         "POST",
         "/channels/externalMedia",
-        "channelId app! external_host encapsulation transport format! data",
+        "channelId app! external_host encapsulation transport format! data variables{}",
     ),
     ("bridges", "createWithId", "POST", "/bridges/{bridgeId}", "type name"),
     ("bridges", "addChannel", "POST", "/bridges/{bridgeId}/addChannel", "channel!"),
@@ -42,14 +42,15 @@ OPERATIONS = (
 
 
 class AriServer:
-    """``requests`` is what was asked for, ``answers["METHOD /path"] = (status, body)`` what to answer instead of the
-    usual; a body that is a coroutine function is awaited first. Everything else works as far as ``channels`` (name by
-    id), ``variables`` and ``bridges`` go.
+    """``requests``, ``queries`` and ``bodies`` are what was asked for; ``answers["METHOD /path"] = (status, body)`` is
+    what to answer instead of the usual; a body that is a coroutine function is awaited first. Everything else works as
+    far as ``channels`` (name by id), ``variables`` and ``bridges`` go.
     """
 
     def __init__(self) -> None:
         self.requests: list[str] = []
         self.queries: list[dict[str, str]] = []
+        self.bodies: list[Any] = []
         self.answers: dict[str, tuple[int, Any]] = {}
         self.password = "secret"
         self.channels: dict[str, str] = {}
@@ -118,6 +119,7 @@ class AriServer:
         name = f"{request.method} {path}"
         self.requests.append(name)
         self.queries.append(dict(request.query))
+        self.bodies.append(json.loads(await request.text() or "null"))
         self.changed.set()
         if request.headers.get("Authorization") != wanted:
             return web.json_response({"error": "Unauthorized"}, status=401)
@@ -145,8 +147,9 @@ class AriServer:
             inside = [part[1:-1] for part in path.split("/") if part.startswith("{")]
             parameters: list[dict[str, Any]] = [{"name": n, "paramType": "path", "dataType": "string"} for n in inside]
             for parameter in query.split():
-                required, plain = parameter.endswith("!"), parameter.rstrip("!")
-                parameters.append({"name": plain, "paramType": "query", "required": required, "dataType": "string"})
+                required, plain = parameter.endswith("!"), parameter.rstrip("!{}")
+                where = "body" if parameter.endswith("{}") else "query"
+                parameters.append({"name": plain, "paramType": where, "required": required, "dataType": "string"})
             operation: dict[str, Any] = {"httpMethod": method, "nickname": nickname, "parameters": parameters}
             if nickname == "eventWebsocket":
                 operation["upgrade"] = "websocket"

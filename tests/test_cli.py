@@ -60,6 +60,7 @@ def tree(**sections: Any) -> dict[str, Any]:
         "asterisk": {"url": f"http://127.0.0.1:{dead_port()}"},
         "audiosocket": {"port": 0},
         "http": {"port": 0},
+        "control": {"port": 0},
         "realtime": {"url": f"ws://127.0.0.1:{dead_port()}/v1/realtime"},
     }
     for name, section in sections.items():

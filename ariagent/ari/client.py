@@ -36,6 +36,9 @@ class ConflictError(AriError):
     """The channel is in a state that does not allow it (mostly: hung up or not in Stasis)."""
 
 
+NO_CDR = {"CDR_PROP(disable)": "1"}
+"""Channel variables at a channel's creation: it has no row of its own among the call detail records."""
+
 _BY_STATUS: Mapping[int, type[AriError]] = {
     404: NotFoundError,
     409: ConflictError,
@@ -172,7 +175,8 @@ class AriClient:
     async def _call(self, resource: str, operation: str, **parameters: Any) -> Any:
         client = self._connected()
         run = getattr(client.swagger.resources[resource], operation)
-        response = await run(**parameters)
+        # aioari refuses what is given as None.
+        response = await run(**{name: value for name, value in parameters.items() if value is not None})
         if response.status != 200:
             return None
         try:
@@ -228,10 +232,22 @@ class AriClient:
             transport="tcp",
             format=format_name,
             data=connection,
+            variables=NO_CDR,
         )
 
-    async def originate(self, channel_id: str, *, endpoint: str, caller_id: str, timeout_s: int) -> None:
-        """Call ``endpoint``; the channel enters our application when it is answered."""
+    async def originate(
+        self,
+        channel_id: str,
+        *,
+        endpoint: str,
+        caller_id: str,
+        timeout_s: int,
+        originator: str | None = None,
+        other_id: str | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """Call ``endpoint``; the channel enters our application when it is answered. ``originator``: the channel on
+        whose behalf; ``other_id``: of the second half, when the endpoint is a Local one."""
         await self._call(
             "channels",
             "originate",
@@ -240,7 +256,14 @@ class AriClient:
             app=self.settings.app,
             callerId=caller_id,
             timeout=timeout_s,
+            originator=originator,
+            otherChannelId=other_id,
+            variables=dict(variables) if variables else None,
         )
+
+    async def play(self, channel_id: str, playback_id: str, sound: str) -> None:
+        """Play a file (a path without ending) to a channel; ``PlaybackEnded`` follows."""
+        await self._call("channels", "playWithId", channelId=channel_id, playbackId=playback_id, media=f"sound:{sound}")
 
     async def send_digits(self, channel_id: str, digits: str) -> None:
         await self._call("channels", "sendDTMF", channelId=channel_id, dtmf=digits)

@@ -73,7 +73,17 @@ class LeftBridge:
     channel_id: str
 
 
-Event = LeftBridge | StasisStarted | StasisEnded | ChannelDestroyed | DigitReceived | ApplicationReplaced
+@dataclass(frozen=True, slots=True)
+class PlaybackEnded:
+    """A sound has been played to a channel, or could not be."""
+
+    channel_id: str
+    playback_id: str
+
+
+Event = (
+    PlaybackEnded | LeftBridge | StasisStarted | StasisEnded | ChannelDestroyed | DigitReceived | ApplicationReplaced
+)
 
 
 def parse(message: dict[str, Any]) -> Event | None:
@@ -94,6 +104,9 @@ def parse(message: dict[str, Any]) -> Event | None:
             return DigitReceived(_id(message["channel"]), str(message["digit"]))
         case "ChannelLeftBridge":
             return LeftBridge(message["channel"]["id"])
+        case "PlaybackFinished":
+            kind, _, channel_id = str(message["playback"]["target_uri"]).partition(":")
+            return PlaybackEnded(channel_id, _id(message["playback"])) if kind == "channel" else None
         case "ApplicationReplaced":
             return ApplicationReplaced()
     return None
@@ -104,7 +117,7 @@ def channel_id_of(event: Event) -> str | None:
     match event:
         case StasisStarted():
             return event.replaces or event.channel.id
-        case StasisEnded() | ChannelDestroyed() | DigitReceived() | LeftBridge():
+        case StasisEnded() | ChannelDestroyed() | DigitReceived() | LeftBridge() | PlaybackEnded():
             return event.channel_id
     return None
 

@@ -31,8 +31,10 @@ class Router:
     def register(self, channel_id: str, sink: Sink) -> None:
         self._sinks[channel_id] = sink
 
-    def unregister(self, channel_id: str) -> None:
-        self._sinks.pop(channel_id, None)
+    def unregister(self, channel_id: str, sink: Sink | None = None) -> None:
+        """Nobody gets the channel's events any more; with ``sink``: unless somebody else has taken its place."""
+        if sink is None or self._sinks.get(channel_id) == sink:
+            self._sinks.pop(channel_id, None)
 
     def route(self, message: dict[str, Any]) -> None:
         """Hand one message of the stream on."""

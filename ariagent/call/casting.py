@@ -40,15 +40,22 @@ async def identify(context: Context, arrival: Arrival) -> Identity:
     """The call's id and what its agent is chosen by. Raises AriError."""
     named = arrival.agent if arrival.agent in context.settings.agents else None
     wanted = () if named else needed_variables(context.settings)
+    if arrival.seat is not None:
+        wanted = tuple({*wanted, QUEUE})
     found = await _variables(context, arrival.channel.id, (LINKED_ID, *wanted))
     extension = "" if arrival.seat is not None else arrival.channel.extension
     return Identity(found.pop(LINKED_ID, "") or arrival.channel.id, ArrivalFacts.of(arrival.agent, found, extension))
 
 
+def agent_of(context: Context, identity: Identity) -> str:
+    """The name of the agent who takes the call. Raises UnknownAgentError."""
+    return choose(context.settings, identity.facts)
+
+
 async def cast(context: Context, arrival: Arrival, identity: Identity, log: CallLog) -> Role:
     """The agent for a call, briefed. Raises AriError, UnknownAgentError."""
     facts, channel = identity.facts, arrival.channel
-    name = choose(context.settings, facts)
+    name = agent_of(context, identity)
     agent = context.settings.agents[name]
     variables = await _variables(context, channel.id, agent_variables(agent))
     values = briefing.call_values(

@@ -58,12 +58,34 @@ class PressKey:
 class Drain:
     """Report PlayoutDrained once the agent has been heard to the end."""
 
+    final: bool = False
+    """The caller cannot prevent what follows by talking."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReturnToDialplan:
     """Give the caller's channel back to the dialplan with ``ARIAGENT_RESULT`` set: people take over."""
 
     result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareBrief:
+    """Have the summary spoken for who takes the call."""
+
+    handoff: Handoff
+
+
+@dataclass(frozen=True, slots=True)
+class CallColleague:
+    """Find somebody who takes the caller over, and tell them what it is about; HandoffRequested follows then."""
+
+    handoff: Handoff
+
+
+@dataclass(frozen=True, slots=True)
+class DropColleague:
+    """Look for nobody any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +126,9 @@ Command = (
     | PressKey
     | Drain
     | ReturnToDialplan
+    | PrepareBrief
+    | CallColleague
+    | DropColleague
     | HandOver
     | ExplainFailure
     | HangUp

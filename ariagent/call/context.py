@@ -1,5 +1,6 @@
 """What calls share, and what each is given when it begins."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ariagent.ami.client import AmiClient
@@ -7,10 +8,13 @@ from ariagent.ari.client import AriClient
 from ariagent.ari.listener import Router
 from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.call.admission import Admission
+from ariagent.call.briefs import Briefs
 from ariagent.call.memory import Memories, Memory
 from ariagent.call.prompts import Prompts
 from ariagent.config import AgentSettings, Settings
 from ariagent.metrics import Metrics
+from ariagent.pool.queues import QueueView
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.tools.plugins import CallFacts
@@ -31,13 +35,17 @@ class Context:
     """Of the audio between Asterisk and us."""
     metrics: Metrics
     prompts: Prompts
+    briefs: Briefs
     toolbox: Toolbox
     journal: Journal
     spending: Spending
+    admission: Admission
     memories: Memories = field(default_factory=Memories)
     """Of callers who were handed to people."""
     ami: AmiClient | None = None
     """None: the site has no manager interface for us."""
+    queue_view: Callable[[str], QueueView | None] = lambda name: None
+    """How a queue looks now; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

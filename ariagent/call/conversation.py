@@ -185,8 +185,12 @@ class Conversation:
 
     def tell(self, note: str, now: float) -> None:
         """Have the model act on a note of the system's, as soon as nothing else of it is running."""
-        self._session.add_text("system", note)
+        self.note(note)
         self._session.request_response(now)
+
+    def note(self, note: str) -> None:
+        """Let the model know, for whenever it speaks next."""
+        self._session.add_text("system", note)
 
     def give_digits(self, digits: str, now: float) -> list[Happening]:
         """Tell the model what the caller pressed; that cuts the agent off as speech does."""

@@ -81,6 +81,18 @@ class HandoffRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class ColleagueRequested:
+    """Somebody is to be found who takes the caller over, while the caller goes on talking with the agent."""
+
+    handoff: Handoff
+
+
+@dataclass(frozen=True, slots=True)
+class ColleagueUnwanted:
+    """Nobody is to be looked for any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class HandedOver:
     """Asterisk has taken the caller to where they were to go."""
 
@@ -130,6 +142,8 @@ Event = (
     | NobodyThere
     | PersonRequested
     | HandoffRequested
+    | ColleagueRequested
+    | ColleagueUnwanted
     | HandedOver
     | HandoffFailed
     | Stranded

@@ -25,6 +25,8 @@ ANSWER_TIMEOUT_S = 15.0
 """For Asterisk to answer the caller's channel; its request has a shorter bound of its own."""
 DRAIN_TIMEOUT_S = 20.0
 """How long a goodbye may last."""
+MOVE_TIMEOUT_S = 5.0
+"""How long who moves a call waits for the agent to finish its sentence."""
 TRANSFER_TIMEOUT_S = 12.0
 """For Asterisk to take the caller; its requests have shorter bounds of their own."""
 
@@ -83,7 +85,10 @@ class CallMachine:
         commands = list(action(self, event, now))
         if following is not self.state:
             self.state = following
-            if following in (State.DRAINING, State.PARTING):
+            if following is State.PARTING:
+                moved = self._handoff is not None and self._handoff.final
+                self._deadline = now + (MOVE_TIMEOUT_S if moved else DRAIN_TIMEOUT_S)
+            elif following is State.DRAINING:
                 self._deadline = now + DRAIN_TIMEOUT_S
             elif following is State.TRANSFERRING:
                 self._deadline = now + TRANSFER_TIMEOUT_S
@@ -92,6 +97,12 @@ class CallMachine:
             elif following not in _PREPARING:
                 self._deadline = None
         return commands
+
+    @property
+    def moving(self) -> Handoff | None:
+        """The transfer that is about to be made and that nobody can talk away, if there is one."""
+        parting = self.state is State.PARTING and self._handoff is not None and self._handoff.final
+        return self._handoff if parting else None
 
     def next_deadline(self) -> float | None:
         """When ``tick`` must be called, or None."""
@@ -165,8 +176,20 @@ class CallMachine:
 
     def _part(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.HandoffRequested)
+        if self.moving is not None:
+            return  # the caller is on the way to where a person wants them
         self._handoff = event.handoff
-        yield cmd.Drain()
+        if not event.handoff.joins:
+            yield cmd.PrepareBrief(event.handoff)
+        yield cmd.Drain(final=event.handoff.final)
+
+    def _call_colleague(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        assert isinstance(event, ev.ColleagueRequested)
+        self.termination = None  # a goodbye that was on its way is off
+        yield cmd.CallColleague(event.handoff)
+
+    def _drop_colleague(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        yield cmd.DropColleague()
 
     def _note_loss(self, event: ev.Event, now: float) -> "Iterable[Command]":
         match event:
@@ -243,6 +266,10 @@ TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.TALKING, ev.ModelFailed): (State.ENDING, CallMachine._model_lost),
     (State.TALKING, ev.HandoffRequested): (State.PARTING, CallMachine._part),
     (State.DRAINING, ev.HandoffRequested): (State.PARTING, CallMachine._part),
+    (State.TALKING, ev.ColleagueRequested): (State.TALKING, CallMachine._call_colleague),
+    (State.DRAINING, ev.ColleagueRequested): (State.TALKING, CallMachine._call_colleague),
+    (State.TALKING, ev.ColleagueUnwanted): (State.TALKING, CallMachine._drop_colleague),
+    (State.DRAINING, ev.ColleagueUnwanted): (State.DRAINING, CallMachine._drop_colleague),
     (State.PARTING, ev.PlayoutDrained): (State.TRANSFERRING, CallMachine._hand_over),
     (State.PARTING, ev.CallerSpoke): (State.TALKING, CallMachine._resume),
     (State.PARTING, ev.HandoffRequested): (State.PARTING, CallMachine._part),
@@ -268,6 +295,8 @@ for _state in (State.PARTING, State.TRANSFERRING):
     TRANSITIONS[_state, ev.PersonRequested] = (_state, CallMachine._nothing)
     TRANSITIONS[_state, ev.NobodyThere] = (_state, CallMachine._nothing)
     TRANSITIONS[_state, ev.LegReplaced] = (_state, CallMachine._follow)
+    TRANSITIONS[_state, ev.ColleagueRequested] = (_state, CallMachine._nothing)
+    TRANSITIONS[_state, ev.ColleagueUnwanted] = (_state, CallMachine._nothing)
 for _state in (*_PREPARING, State.ANSWERING):
     TRANSITIONS[_state, ev.CallerSpoke] = (_state, CallMachine._nothing)
     TRANSITIONS[_state, ev.DigitPressed] = (_state, CallMachine._nothing)

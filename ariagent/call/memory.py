@@ -36,6 +36,11 @@ class Memories:
         while len(self._kept) > KEPT or next(iter(self._kept.values()))[0] < now - KEPT_S:
             self._kept.popitem(last=False)
 
+    def knows(self, call_id: str, now: float) -> bool:
+        """Whether this caller was handed to people and may come back."""
+        at, _ = self._kept.get(call_id, (0.0, None))
+        return call_id in self._kept and at >= now - KEPT_S
+
     def take(self, call_id: str, now: float) -> Memory | None:
         """The memory of a caller who is back."""
         at, memory = self._kept.pop(call_id, (0.0, None))

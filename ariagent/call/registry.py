@@ -14,6 +14,7 @@ from ariagent.call.dialplan import give_back
 from ariagent.call.events import StopRequested
 from ariagent.call.runner import CallRunner
 from ariagent.errors import AriError
+from ariagent.records.store import local_day
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ class Registry:
         self._none_left = asyncio.Event()
         self._none_left.set()
         self._sweeps: set[asyncio.Task[None]] = set()
+        self.watchers: list[Callable[[CallRunner], None]] = []
+        """Told of every call that begins, changes or ends. They must not block."""
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -50,6 +53,14 @@ class Registry:
     @property
     def calls(self) -> Iterable[CallRunner]:
         return tuple(self._calls)
+
+    def find(self, call_id: str) -> CallRunner | None:
+        """The call with this id, if it is being served."""
+        return next((call for call in self._calls if call.call_id == call_id and not call.over), None)
+
+    def _changed(self, call: CallRunner) -> None:
+        for watcher in self.watchers:
+            watcher(call)
 
     def channel_entered(self, event: StasisStarted) -> None:
         """A channel that nobody waits for entered our application."""
@@ -61,21 +72,23 @@ class Registry:
             # It took the place of a participant whose call is over: no new call of somebody's.
             self._spawn(self._turn_away(context, event, Termination(Result.ERROR, "late_transfer")))
             return
-        serving = sum(not call.over for call in self._calls)
-        if not self._admitting:
-            refusal = "stopping"
-        elif serving >= context.settings.max_calls:
-            refusal = "full"
-        else:
-            refusal = "over_daily_cap" if context.spending.over_cap else ""
-        if refusal:
+        if refusal := self._refusal(context):
             self._spawn(self._turn_away(context, event, Termination(Result.BUSY, refusal)))
             return
-        call = CallRunner(context, arrival_of(event))
+        call = CallRunner(context, arrival_of(event), self._changed)
         # At once: the next event of the stream may be about this channel already.
         context.router.register(call.leg, call.on_ari)
         self._none_left.clear()
         self._calls[call] = asyncio.create_task(self._serve(context, call), name=f"call {event.channel.id}")
+
+    def _refusal(self, context: Context) -> str:
+        """Why no new call is taken, or nothing."""
+        if not self._admitting:
+            return "stopping"
+        serving, now = sum(not call.over for call in self._calls), time.time()
+        return context.admission.refusal(serving, now, local_day(now)) or (
+            "over_daily_cap" if context.spending.over_cap else ""
+        )
 
     async def _serve(self, context: Context, call: CallRunner) -> None:
         context.metrics.active.inc()
@@ -87,6 +100,7 @@ class Registry:
         finally:
             context.metrics.active.dec()
             self._calls.pop(call, None)
+            self._changed(call)
             if not self._calls:
                 self._none_left.set()
         context.metrics.ended(termination)
@@ -144,7 +158,7 @@ class Registry:
         try:
             name = await context.ari.channel_name(channel_id)
             # Asked now: a call may have begun since the list was made.
-            if any(channel_id in (call.leg, call.media.channel) for call in self._calls):
+            if any(call.owns(channel_id) for call in self._calls):
                 return
             log.warning("call.left_behind", extra={"fields": {"channel": channel_id, "name": name}})
             if name.startswith(MEDIA_PREFIX):

@@ -8,24 +8,29 @@ What is said and heard is in ``talk``.
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ariagent.ari import events as ari
 from ariagent.ari.client import ConflictError, NotFoundError
 from ariagent.call import commands as cmd
 from ariagent.call import events as ev
-from ariagent.call.casting import Arrival, cast, identify
+from ariagent.call.admission import Ticket
+from ariagent.call.casting import Arrival, agent_of, cast, identify
 from ariagent.call.commands import Command, Result, Termination
 from ariagent.call.context import Context, Role
 from ariagent.call.dialplan import give_back
 from ariagent.call.handoff import Handoff
 from ariagent.call.leg import MediaLeg
+from ariagent.call.live import LiveCall
 from ariagent.call.machine import CallMachine, State
 from ariagent.call.rejoin import Rejoining
+from ariagent.call.search import Search
 from ariagent.call.talk import Talk
 from ariagent.call.transfer import hand_over
-from ariagent.errors import AriError, AsteriskError, UnknownAgentError
+from ariagent.errors import AriError, AsteriskError, CallStateError, TurnedAwayError, UnknownAgentError
 from ariagent.logs import CallLog
+from ariagent.records.store import local_day
 
 MEDIA_TIMEOUT_S = 8.0
 HANGUP_TOLD_S = 0.3
@@ -34,8 +39,14 @@ HANGUP_TOLD_S = 0.3
 class CallRunner:
     """Serves one call from its arrival to its one Termination."""
 
-    def __init__(self, context: Context, arrival: Arrival) -> None:
+    def __init__(
+        self, context: Context, arrival: Arrival, changed: Callable[["CallRunner"], None] = lambda _: None
+    ) -> None:
+        """``changed`` is called when ``live`` has something new to tell; it must not block."""
         self.context = context
+        self._changed = changed
+        self._role: Role | None = None
+        self._queue = ""
         self.arrival = arrival
         self.leg = arrival.channel.id
         """The caller's channel; another one after a transfer."""
@@ -52,6 +63,10 @@ class CallRunner:
         self.media = MediaLeg(context.ari)
         self._media_task: asyncio.Task[None] | None = None
         self._talk: Talk | None = None
+        self.handed: Handoff | None = None
+        """Where the caller went to."""
+        self._search = Search(context, self.log, self.feed, lambda: self._changed(self))
+        self._ticket: Ticket | None = None
 
     @property
     def state(self) -> State:
@@ -61,6 +76,58 @@ class CallRunner:
     def over(self) -> bool:
         """The caller is served no longer; what is left is giving things back."""
         return self.state in (State.ENDING, State.ENDED)
+
+    def owns(self, channel_id: str) -> bool:
+        """Whether the channel is the caller's, or one of those that we made for the call."""
+        return channel_id in (self.leg, self.media.channel) or self._search.owns(channel_id)
+
+    @property
+    def termination(self) -> Termination | None:
+        """How the call ended; None while it goes on."""
+        return self._machine.termination if self.over else None
+
+    # -- for supervisors --------------------------------------------------------------------------
+
+    def live(self) -> LiveCall:
+        """The call as it is now."""
+        channel, role, talk, since = self.arrival.channel, self._role, self._talk, self._answered_at
+        return LiveCall(
+            call_id=self.call_id,
+            state="consulting" if self._search.goes_on else self.state.value,
+            arrived=self._arrived,
+            answered_s=None if since is None else time.monotonic() - since,
+            agent=role.name if role is not None else "",
+            seat=self.arrival.seat or "",
+            queue=self._queue,
+            language=role.language if role is not None else "",
+            caller_number=channel.caller_number or "",
+            caller_name=channel.caller_name or "",
+            channel=channel.name,
+            last_said=talk.last_said if talk is not None else None,
+        )
+
+    def hand_off(self, handoff: Handoff) -> None:
+        """Put the caller through to people, after the sentence in progress. Raises CallStateError.
+
+        Returns at once; what came of it is in the call's record, and the model is told if it fails.
+        """
+        if self.state not in (State.TALKING, State.DRAINING, State.PARTING):
+            raise CallStateError(f"the call is {self.state.value}: it cannot be transferred now")
+        if (under_way := self._machine.moving) is not None:
+            raise CallStateError(f"{under_way.by} is putting the caller through to {under_way.name} already")
+        warm = handoff.kind == "warm"
+        if warm and self._search.goes_on:
+            raise CallStateError("a colleague is being looked for already")
+        self.log.event("call.moved", by=handoff.by, destination=handoff.name)
+        self.feed(ev.ColleagueRequested(handoff) if warm else ev.HandoffRequested(handoff))
+
+    def whisper(self, text: str, by: str, *, now: bool = False) -> None:
+        """Give the model a note that the caller does not hear; ``now``: it is to act on it at once, else from its next
+        words on. Raises CallStateError."""
+        if self._talk is None or self.state not in (State.TALKING, State.DRAINING, State.PARTING):
+            raise CallStateError(f"the call is {self.state.value}: nobody can be told anything now")
+        self.log.event("call.whispered", by=by, private={"text": text})
+        self._talk.whisper(text, now=now)
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -72,7 +139,9 @@ class CallRunner:
                 return await self._turn_away(self._machine.termination)
             return self._ended(await self._serve(role))
         except UnknownAgentError as error:
-            return await self._turn_away(Termination(Result.ERROR, "unknown_agent", error.line))
+            return await self._decline(Termination(Result.ERROR, "unknown_agent", error.line))
+        except TurnedAwayError as error:
+            return await self._decline(Termination(Result.BUSY, error.reason))
         except AriError as error:
             if isinstance(error, NotFoundError | ConflictError):
                 return self._ended(Termination(Result.DONE, "caller_hung_up"))
@@ -87,7 +156,9 @@ class CallRunner:
 
     async def _serve(self, role: Role) -> Termination:
         context = self.context
-        self._talk = talk = Talk(context, role, feed=self.feed, log=self.log, began=self._began)
+        self._talk = talk = Talk(
+            context, role, feed=self.feed, log=self.log, began=self._began, said=lambda: self._changed(self)
+        )
         context.router.register(self.media.channel, self.on_ari)
         context.media.expect(self.media.uuid, talk, context.format)
         self._arm()
@@ -107,14 +178,28 @@ class CallRunner:
         self.call_id = self.log.call_id = identity.call_id
         self.log.record = context.journal.begin(self.call_id, self._arrived)
         caller, seat = arrival.channel.caller_number or "-", arrival.seat or "-"
+        agent = "-"
         try:
+            agent = agent_of(context, identity)
+            self._admit(agent)
             role = await cast(context, arrival, identity, self.log)
-        except UnknownAgentError as error:
-            self.log.event("call.started", leg=self.leg, agent=error.name, seat=seat, caller=caller)
+        except (UnknownAgentError, TurnedAwayError) as error:
+            agent = error.name if isinstance(error, UnknownAgentError) else agent
+            self.log.event("call.started", leg=self.leg, agent=agent, seat=seat, caller=caller)
             raise
+        self._role, self._queue = role, identity.facts.queue
         media = self.media.uuid
         self.log.event("call.started", leg=self.leg, agent=role.name, seat=seat, caller=caller, media=media)
         return role
+
+    def _admit(self, agent: str) -> None:
+        """Raises TurnedAwayError where a cap of the agent's or the caller's is reached."""
+        returned = self.context.memories.knows(self.call_id, time.monotonic())
+        number = self.arrival.channel.caller_number
+        admitted = self.context.admission.enter(agent, number, self._arrived, returned=returned)
+        if isinstance(admitted, str):
+            raise TurnedAwayError(admitted)
+        self._ticket = admitted
 
     def _ended(self, termination: Termination) -> Termination:
         fields: dict[str, Any] = {"result": termination.result.value, "reason": termination.reason}
@@ -129,7 +214,11 @@ class CallRunner:
         return termination
 
     def _forget(self) -> None:
-        self.context.router.unregister(self.leg)
+        if self._ticket is not None:
+            now = time.time()
+            self.context.admission.leave(self._ticket, now, local_day(now))
+        # A caller whom nobody took may be back by now, and served by another runner: the channel is the same.
+        self.context.router.unregister(self.leg, self.on_ari)
         self.context.router.unregister(self.media.channel)
         self.context.media.forget(self.media.uuid)
         if self._timer is not None:
@@ -143,8 +232,12 @@ class CallRunner:
         """Something happened to the call. Called from the event loop; never blocks."""
         before = self.state
         self._carry_out(self._machine.handle(event, time.monotonic()))
+        self._tell_state(before)
+
+    def _tell_state(self, before: State) -> None:
         if self.state is not before:
             self.log.note("call.state", state=self.state.value)
+            self._changed(self)
 
     def on_ari(self, event: ari.Event) -> None:
         """An event of one of this call's channels."""
@@ -173,7 +266,9 @@ class CallRunner:
 
     def _tick(self) -> None:
         self._timer = None
+        before = self.state
         self._carry_out(self._machine.tick(time.monotonic()))
+        self._tell_state(before)
 
     # -- what is done about it --------------------------------------------------------------------
 
@@ -187,13 +282,20 @@ class CallRunner:
                     self._talk.begin()
                 case cmd.PressKey(digit=digit) if self._talk is not None:
                     self._talk.press(digit)
-                case cmd.Drain() if self._talk is not None:
-                    self._talk.drain()
+                case cmd.PrepareBrief(handoff=handoff) if self._talk is not None:
+                    self._search.cancel()
+                    self._talk.prepare_brief(handoff)
+                case cmd.CallColleague(handoff=handoff) if self._talk is not None:
+                    self._search.begin(self._talk, handoff, self.call_id, self.leg, self.arrival.channel)
+                case cmd.DropColleague():
+                    self._search.cancel()
+                case cmd.Drain(final=final) if self._talk is not None:
+                    self._talk.drain(final=final)
                 case _:
                     if isinstance(command, cmd.Release):
                         self.media.give_up()
                         # Nothing of the leg matters any more. One that takes its place is a newcomer: turned away.
-                        self.context.router.unregister(self.leg)
+                        self.context.router.unregister(self.leg, self.on_ari)
                     self._commands.put_nowait(command)
         self._arm()
 
@@ -258,6 +360,8 @@ class CallRunner:
             return
         if self.state is State.ANSWERING:
             self._answered_at = time.monotonic()
+            if self._ticket is not None:
+                self.context.admission.answered(self._ticket, time.time())
             after_s = self._answered_at - self._began
             self.log.event("call.answered", after_ms=round(1000 * after_s, 1))
             self.context.metrics.answered(after_s)
@@ -266,17 +370,34 @@ class CallRunner:
     async def _hand_over(self, talk: Talk, handoff: Handoff) -> None:
         context, name = self.context, handoff.name
         context.memories.keep(self.call_id, talk.remember(name), time.monotonic())
-        variables = handoff.screen_pop(self.call_id, talk.language)
+        brief = talk.summary.path if talk.summary is not None and not handoff.joins else ""
+        variables = handoff.screen_pop(self.call_id, talk.language, brief)
+        counted = context.metrics.transfers
+        queue_call: dict[str, Any] = {}
+        # A supervisor who takes over waits on a line of their own.
+        found = bool(handoff.joins) and handoff.kind == "warm"
         try:
+            if found:
+                queue_call = {"queue_call": self._search.join()}
             await hand_over(context, self.arrival, self.leg, handoff, variables)
         except AsteriskError as error:
+            if found:
+                await self._search.end("FAILED")
             context.memories.take(self.call_id, time.monotonic())
             self.log.event("call.not_handed_over", logging.WARNING, destination=name, cause=error.line)
-            context.metrics.transfers.labels("blind", "failed").inc()
+            counted.labels(handoff.kind, "failed").inc()
             self.feed(ev.HandoffFailed(error.line))
             return
-        self.log.event("call.handed_over", destination=name, by=handoff.by, private={"text": handoff.summary})
-        context.metrics.transfers.labels("blind", "done").inc()
+        self.log.event(
+            "call.handed_over",
+            destination=name,
+            by=handoff.by,
+            kind=handoff.kind,
+            private={"text": handoff.summary},
+            **queue_call,
+        )
+        counted.labels(handoff.kind, "done").inc()
+        self.handed = handoff
         self.feed(ev.HandedOver())
 
     async def _refused(self, error: AriError) -> None:
@@ -302,7 +423,7 @@ class CallRunner:
 
     def _follow(self, channel_id: str) -> None:
         self.log.event("call.leg_replaced", was=self.leg, now=channel_id)
-        self.context.router.unregister(self.leg)
+        self.context.router.unregister(self.leg, self.on_ari)
         self.leg = channel_id
         # The newcomer's own place is that of the transfer's target: it would call itself, or be hung up.
         self._place = self.arrival.channel.next_place
@@ -312,6 +433,20 @@ class CallRunner:
         """End a call for which nothing was made, or nothing is left."""
         await self._return_to_dialplan(termination.result)
         return self._ended(termination)
+
+    async def _decline(self, termination: Termination) -> Termination:
+        """Do not serve this caller, whom no other seat would serve either.
+
+        A seat that fails unanswered would have the queue try all others, 2 s each, and Asterisk pause them (measured:
+        also with QueueWithdrawCaller, which app_queue looks at between two rounds of ringing only). One that answers
+        and breaks off gives the caller back to their dialplan at once.
+        """
+        if self.arrival.seat is not None:
+            try:
+                await self.context.ari.answer(self.leg)
+            except AriError as error:
+                self.log.event("call.not_answered", logging.DEBUG, cause=error.line)
+        return await self._turn_away(termination)
 
     async def _return_to_dialplan(self, result: Result) -> None:
         """Leave Stasis with ARIAGENT_RESULT set, so that the dialplan can go on to people."""
@@ -339,11 +474,12 @@ class CallRunner:
         # A request in flight cannot be taken back: wait for it (it is bounded), then undo it by its preset id.
         if self._media_task is not None:
             await asyncio.wait([self._media_task])
-        failures, _ = await asyncio.gather(self.media.release(), self._close_talk())
+        failures, _, _ = await asyncio.gather(self.media.release(), self._close_talk(), self._search.end("ENDED"))
         for failure in failures:
             if not isinstance(failure, NotFoundError):
                 self.log.event("call.not_released", logging.ERROR, cause=failure.line)
 
     async def _close_talk(self) -> None:
         if self._talk is not None:
-            await self._talk.close()
+            ended = self._machine.termination
+            await self._talk.close(handed_over=ended is not None and ended.result is Result.TRANSFERRED)

@@ -22,13 +22,15 @@ from ariagent.audiosocket.server import MediaConnection, Reason
 from ariagent.call import conduct as deeds
 from ariagent.call import conversation as convo
 from ariagent.call import events as ev
-from ariagent.call import handoff, tools
+from ariagent.call import handoff, people, tools
 from ariagent.call.belt import Answer, Belt, Pending, described
 from ariagent.call.conduct import Conduct, Deed
 from ariagent.call.context import Context, Role
 from ariagent.call.interruption import Judge
 from ariagent.call.memory import Memory, Who
+from ariagent.call.people import People
 from ariagent.call.report import Reporter
+from ariagent.call.summary import Summary
 from ariagent.call.waves import Waves
 from ariagent.errors import told
 from ariagent.logs import CallLog
@@ -41,6 +43,8 @@ LISTEN_FRAMES = 50
 NOTED_GAP_MS = 200
 KEPT_LINES = 200
 USE_TOLD_EVERY_S = 15.0
+SUMMARY_LIMIT_S = 8.0
+"""How long after the caller is gone a summary may take that somebody is about to hear."""
 _DONE = json.dumps({"ok": True})
 
 
@@ -48,18 +52,29 @@ class Talk:
     """A MediaEndpoint that holds a conversation. What it means for the call's life goes to ``feed``."""
 
     def __init__(
-        self, context: Context, role: Role, *, feed: Callable[[ev.Event], None], log: CallLog, began: float
+        self,
+        context: Context,
+        role: Role,
+        *,
+        feed: Callable[[ev.Event], None],
+        log: CallLog,
+        began: float,
+        said: Callable[[], None] = lambda: None,
     ) -> None:
-        """``began``: when the call arrived, in monotonic seconds."""
+        """``began``: when the call arrived, in monotonic seconds. ``said`` is called after each new line."""
         settings, fmt = context.settings, context.format
         self._context = context
         self._role = role
         self._feed = feed
+        self._said = said
         self._log = log
         self._metrics = context.metrics
         self._report = Reporter(log, context.metrics, transcripts=settings.log.transcripts)
         self._destinations = {name: settings.destinations[name] for name in role.agent.handoff}
         functions = (*tools.declarations(role.agent, self._destinations), *context.toolbox.declarations(role.name))
+        self._people = People(
+            role.agent, self._destinations, settings.hours, context.queue_view, role.facts.caller_number
+        )
         profile = SessionProfile.of(role.agent, settings.realtime, functions, role.instructions)
         self._codec = ModelCodec(fmt, profile.encoding)
         self._uplink = Uplink(fmt)
@@ -80,6 +95,8 @@ class Talk:
         self._draining = False
         self._lines: deque[tuple[Who, str]] = deque(maxlen=KEPT_LINES)
         self._ends_for_good = False
+        self.summary: Summary | None = None
+        """For who takes the call over, once that is about to happen."""
         self._caller_speaks = False
         self._turn_start_ms = 0.0
         self._used, self._transcribed_s = rt.Usage(), 0.0
@@ -98,6 +115,10 @@ class Talk:
     @property
     def language(self) -> str:
         return self._role.language
+
+    @property
+    def last_said(self) -> tuple[Who, str] | None:
+        return self._lines[-1] if self._lines else None
 
     # -- for the call -----------------------------------------------------------------------------
 
@@ -138,18 +159,56 @@ class Talk:
 
     def explain_failure(self, wanted: handoff.Handoff) -> None:
         """Have the model tell the caller that they could not be put through."""
-        self._conversation.tell(handoff.failed_note(wanted.name), time.monotonic())
+        self._draining = self._ends_for_good = False
+        self.tell(handoff.failed_note(wanted.name))
+
+    def prepare_brief(self, wanted: handoff.Handoff) -> None:
+        """Have the model speak a summary beside the conversation, unless it is not wanted."""
+        self.summary = None
+        if wanted.kind == "blind":
+            return
+        codec = ModelCodec(self._context.format, self._model.session.profile.encoding)
+        self.summary = Summary(self._context.briefs, self._model.session, codec, wanted, self._role.agent.language)
         self._model.flush()
 
-    def drain(self) -> None:
-        """Report PlayoutDrained as soon as the agent has been heard to the end."""
+    def wait_for_colleague(self) -> None:
+        """Somebody is being looked for, and the caller waits with us: silence is no reason to ask, nor to leave."""
+        self._draining = False
+        if self._conduct is not None:
+            self._conduct.hold_on(time.monotonic())
+
+    def tell(self, note: str) -> None:
+        """Have the model act on a note of the system's."""
+        self._conversation.tell(note, time.monotonic())
+        self._model.flush()
+
+    def whisper(self, text: str, *, now: bool) -> None:
+        """Give the model a note that the caller does not hear; ``now``: it is to act on it at once."""
+        note = handoff.whisper_note(text)
+        if now:
+            self.tell(note)
+        else:
+            self._conversation.note(note)
+            self._model.flush()
+
+    def drain(self, *, final: bool = False) -> None:
+        """Report PlayoutDrained as soon as the agent has been heard to the end.
+
+        ``final``: the caller has no say in it, talking does not keep the call here.
+        """
+        self._ends_for_good |= final
         self._draining = True
 
-    async def close(self) -> None:
-        """Give the audio connection and the model's session back, and what still runs for the model."""
+    async def close(self, *, handed_over: bool = False) -> None:
+        """Give the audio connection and the model's session back, and what still runs for the model.
+
+        ``handed_over``: the summary is still wanted; that waits for it, a few seconds at most.
+        """
         if self._connection is not None:
             self._connection.close()
         await self._belt.close()
+        if self.summary is not None and handed_over:
+            await self.summary.written(SUMMARY_LIMIT_S)
         await self._model.close()
 
     def account(self) -> dict[str, object]:
@@ -249,9 +308,15 @@ class Talk:
                     self._use(rt.Usage(), max(0.0, event.audio_end_ms - self._turn_start_ms) / 1000)
             case rt.ResponseEnded():
                 self._use(event.usage)
+            case rt.AsideEnded():
+                self._use(event.usage)
+                if self.summary is not None:
+                    self.summary.spoken(event)
             case rt.SessionReady():
                 self._feed(ev.ModelReady())
             case rt.SessionFailed():
+                if self.summary is not None:
+                    self.summary.give_up()
                 self._metrics.model_failures.labels(event.fault.value).inc()
                 self._feed(ev.ModelFailed(told(event.cause, event.remedy)))
             case rt.RequestRefused():
@@ -316,6 +381,9 @@ class Talk:
                 self._lines.append(("caller", text))
             case convo.AgentSaid(text=text):
                 self._lines.append(("agent", text))
+            case _:
+                return
+        self._said()
 
     def _do(self, what: Iterable[Deed]) -> None:
         """Carry out what the agent's conduct asks for."""
@@ -335,14 +403,26 @@ class Talk:
                     self._ends_for_good |= final
                     self._feed(ev.NobodyThere(reason) if at_once else ev.EndRequested(reason))
                 case deeds.ToPerson():
-                    self._feed(ev.PersonRequested("caller_pressed_person"))
+                    self._to_person()
         self._model.flush()
+
+    def _to_person(self) -> None:
+        """To the first of the agent's destinations; without any, to whom the dialplan names."""
+        first = next(iter(self._destinations.items()), None)
+        if first is None:
+            self._feed(ev.PersonRequested("caller_pressed_person"))
+        else:
+            self._hand_off(handoff.Handoff(*first, by="caller", reason="the caller pressed a key for a person"))
+
+    def _hand_off(self, wanted: handoff.Handoff) -> None:
+        warm = wanted.kind == "warm"
+        self._feed(ev.ColleagueRequested(wanted) if warm else ev.HandoffRequested(wanted))
 
     def _run_tools(self, calls: tuple[rt.ToolCall, ...]) -> None:
         self._pending.add(calls)
         for call in calls:
             self._log.note("tool.called", **described(call))
-            own = tools.own(self._role.agent, call.name)
+            own = tools.own(self._role.agent, call.name, self._destinations)
             if own is None:
                 if self._conduct is not None:
                     self._conduct.busy(True, time.monotonic())
@@ -356,17 +436,28 @@ class Talk:
         if name == "collect_digits" and self._conduct is not None:
             self._do(self._conduct.collect(call.call_id, call.arguments, now))
             return
+        if name in people.OWN:
+            output, message = self._people.answer(name, call.arguments, time.time())
+            if message is not None:
+                self._log.event("message.taken", kind=message.kind, private=message.private)
+            self._answer(call.call_id, output)
+            return
         if name == handoff.TRANSFER_CALL:
             wanted = handoff.parse(call.arguments, self._destinations)
             if isinstance(wanted, str):
                 self._answer(call.call_id, json.dumps({"error": wanted}))
+            elif (refusal := self._people.refusal(wanted, time.time())) is not None:
+                self._log.event("call.not_put_through", destination=wanted.name, state=refusal["state"])
+                self._answer(call.call_id, json.dumps(refusal, ensure_ascii=False))
             else:
                 self._answer(call.call_id, _DONE, goes_on=False)
-                self._feed(ev.HandoffRequested(wanted))
+                self._hand_off(wanted)
             return
         self._answer(call.call_id, _DONE, goes_on=False)
         if name == "end_call":
             self._feed(ev.EndRequested("agent_ended"))
+        elif name == handoff.CANCEL_TRANSFER:
+            self._feed(ev.ColleagueUnwanted())
         elif self._conduct is not None:
             self._conduct.hold_on(now)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ariagent.call import handoff
+from ariagent.call import handoff, people
 from ariagent.call.digits import COLLECT_DIGITS
 from ariagent.call.silence import HOLD_ON
 from ariagent.config import AgentSettings
@@ -23,12 +23,14 @@ def declarations(
     agent: AgentSettings, destinations: Mapping[str, DestinationSettings] | None = None
 ) -> tuple[dict[str, Any], ...]:
     """An agent's built-in functions, in the form that ``session.update`` takes; ``destinations``: of the agent."""
-    own = tuple(_OWN[name] for name in agent.builtin_tools)
-    return (*own, handoff.declaration(destinations)) if destinations else own
+    own = [_OWN[name] for name in agent.builtin_tools]
+    if destinations:
+        own.append(handoff.declaration(destinations))
+        if any(destination.kind == "warm" for destination in destinations.values()):
+            own.append(handoff.CANCEL)
+    return (*own, *people.declarations(agent, destinations or {}))
 
 
-def own(agent: AgentSettings, name: str) -> str | None:
+def own(agent: AgentSettings, name: str, destinations: Mapping[str, DestinationSettings] | None = None) -> str | None:
     """The name of the built-in function that is called; None: it is the site's, or nobody's."""
-    if name == handoff.TRANSFER_CALL:
-        return name if agent.handoff else None
-    return name if name in agent.builtin_tools else None
+    return name if any(declared["name"] == name for declared in declarations(agent, destinations)) else None

@@ -35,8 +35,8 @@ async def _from_seat(context: Context, arrival: Arrival, leg: str, handoff: Hand
             context.ami.action("Setvar", Channel=caller, Variable=name, Value=value)
             for name, value in variables.items()
         )
-        # What the call is about matters less than that it is transferred.
-        await asyncio.gather(*actions, return_exceptions=True)
+        # What the call is about matters less than that it is transferred; whom it joins does not.
+        await asyncio.gather(*actions, return_exceptions=not handoff.joins)
     where, extension = handoff.place
     seat = arrival.channel.name.removesuffix(";2") + ";1"
     await context.ami.action("BlindTransfer", Channel=seat, Context=where, Exten=extension)

@@ -130,7 +130,8 @@ def _profiles(settings: Settings) -> list[tuple[list[str], SessionProfile]]:
         toolbox = None  # the check of the tools says why
     found: dict[str, tuple[list[str], SessionProfile]] = {}
     for name, agent in settings.agents.items():
-        tools = (*declarations(agent), *(toolbox.declarations(name) if toolbox is not None else ()))
+        people = {each: settings.destinations[each] for each in agent.handoff}
+        tools = (*declarations(agent, people), *(toolbox.declarations(name) if toolbox is not None else ()))
         profile = SessionProfile.of(agent, settings.realtime, tools)
         told: dict[str, Any] = {**profile.session(), "model": profile.model}
         key = json.dumps(told, sort_keys=True, default=str)

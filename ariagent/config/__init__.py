@@ -11,6 +11,8 @@ from ariagent.config.agents import (
     SilenceSettings,
 )
 from ariagent.config.base import Section
+from ariagent.config.control import ControlSettings, TokenSettings
+from ariagent.config.hours import HoursSettings, PoolSettings
 from ariagent.config.load import DEFAULT_PATH, load
 from ariagent.config.peers import (
     AmiSettings,
@@ -29,7 +31,7 @@ from ariagent.config.tools import (
     SignatureSettings,
 )
 from ariagent.config.tree import Settings
-from ariagent.config.use import CostSettings, PriceSettings, RecordsSettings
+from ariagent.config.use import CapsSettings, CostSettings, PriceSettings, RecordsSettings
 
 __all__ = [
     "DEFAULT_PATH",
@@ -37,7 +39,10 @@ __all__ = [
     "AmiSettings",
     "AsteriskSettings",
     "AudioSocketSettings",
+    "CapsSettings",
+    "ControlSettings",
     "CostSettings",
+    "HoursSettings",
     "HttpRequestSettings",
     "HttpSettings",
     "HttpToolSettings",
@@ -48,6 +53,7 @@ __all__ = [
     "LookupSettings",
     "McpServerSettings",
     "OutboundSettings",
+    "PoolSettings",
     "PriceSettings",
     "RealtimeSettings",
     "RecordsSettings",
@@ -58,5 +64,6 @@ __all__ = [
     "Settings",
     "SignatureSettings",
     "SilenceSettings",
+    "TokenSettings",
     "load",
 ]

@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from ariagent.agents import template
 from ariagent.config.base import Language, Section, Text, VariableName
+from ariagent.config.handoff import Alternatives
 from ariagent.config.tools import LookupSettings, ToolName
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -180,6 +181,11 @@ class AgentSettings(Section):
     """Functions of the site's that it may call: names from ``tools``, or of installed Python entry points."""
     handoff: tuple[str, ...] = ()
     """Whom it may hand callers to: names from ``destinations``."""
+    alternatives: Alternatives = ("wait", "stay")
+    """What callers are offered who cannot be put through now: to ``wait``, to leave a ``message``, to be called back
+    (``callback``), to ``stay`` with the agent. Messages and callbacks: ``ariagent calls --messages``."""
+    max_calls: Annotated[int, Field(ge=1)] | None = None
+    """Calls of this agent at once; one more goes to people. null: as many as the service takes."""
     mcp: tuple[str, ...] = ()
     """Names from ``mcp_servers``."""
     variables: tuple[VariableName, ...] = ()

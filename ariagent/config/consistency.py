@@ -29,6 +29,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
         for key, text in _agent(settings, agent):
             yield ("agents", name, key), text
     yield from _routes(settings)
+    yield from _hours(settings)
     yield from toolcheck.problems(settings)
 
 
@@ -56,6 +57,7 @@ def _agent(settings: Settings, agent: AgentSettings) -> Iterator[tuple[str, str]
         if destination not in settings.destinations:
             near = did_you_mean(destination, settings.destinations)
             yield "handoff", f"there is no {destination} in destinations{near}"
+    yield from _messages(settings, agent)
     yield from _model(settings, agent)
 
 
@@ -79,6 +81,33 @@ def _lookups(agent: AgentSettings) -> tuple[str, ...] | None:
     if agent.lookup is None:
         return ()
     return None if agent.lookup.answer is None else tuple(agent.lookup.answer)
+
+
+def _hours(settings: Settings) -> Iterator[Problem]:
+    named: list[tuple[KeyPath, str]] = [
+        (("destinations", name, "hours"), place.hours)
+        for name, place in settings.destinations.items()
+        if place.hours is not None
+    ]
+    if (calendar := settings.pool.calendar) is not None:
+        key = "calls_outside" if settings.pool.calls_outside else "calls_during"
+        named.append((("pool", key), calendar))
+        if settings.ami is None:
+            yield ("pool", key), "seats can only be paused through the manager interface: needs the section ami"
+    for where, name in named:
+        if name not in settings.hours:
+            yield where, f"there is no {name} in hours{did_you_mean(name, settings.hours)}"
+
+
+def _messages(settings: Settings, agent: AgentSettings) -> Iterator[tuple[str, str]]:
+    offered = {*agent.alternatives}
+    for name in agent.handoff:
+        if (place := settings.destinations.get(name)) is not None:
+            offered |= {*(place.alternatives or ())}
+    if offered & {"message", "callback"} and not settings.records.enabled:
+        yield "alternatives", "messages and callbacks are kept in the records of calls: needs records.enabled"
+    elif "message" in offered and not settings.records.transcripts:
+        yield "alternatives", "a message is what the caller said: needs records.transcripts"
 
 
 def _routes(settings: Settings) -> Iterator[Problem]:

@@ -1,12 +1,25 @@
-"""Where agents may hand callers to."""
+"""Where agents may hand callers to, and how."""
 
-from typing import Annotated, Self
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from ariagent.config.base import Section
 
+Alternative = Literal["wait", "message", "callback", "stay"]
+"""What a caller can be offered who cannot be put through now, or only after a long wait."""
+Alternatives = Annotated[tuple[Alternative, ...], Field(max_length=4)]
+
 Place = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$")]
+FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+
+
+class BriefSettings(Section):
+    """Summaries, spoken for whoever takes a call: files that Asterisk plays, removed after use."""
+
+    directory: Path | None = None
+    """Asterisk must be able to read there, the service to write; null: ``briefs`` in ``state_directory``."""
 
 
 class DestinationSettings(Section):
@@ -22,6 +35,20 @@ class DestinationSettings(Section):
     """Of the extension."""
     timeout_s: Annotated[int, Field(ge=5, le=3600)] = 60
     """How long the caller waits for somebody; then they come back to the agent."""
+    kind: Literal["blind", "briefed", "warm"] = "briefed"
+    """``blind``: like a transfer. ``briefed``: who takes the call hears a summary first, while the caller hears music.
+    ``warm``: the caller goes on talking with the agent until somebody takes the call and has heard the summary."""
+    name_prefix: Annotated[str, Field(max_length=32)] = ""
+    """Set before the caller's name on the display of who takes the call."""
+    fields: dict[FieldName, Annotated[str, Field(min_length=1, max_length=200)]] = {}
+    """What the agent passes on besides the summary, by name, with a description for the model."""
+    hours: str | None = None
+    """When people are there: a name from ``hours``; null: always."""
+    ask_above_s: Annotated[int, Field(ge=0)] | None = 120
+    """A caller who would wait longer than this is asked whether they will; null: never. Only queues, and only with
+    ``ami``, which tells how long it is."""
+    alternatives: Alternatives | None = None
+    """What a caller is offered instead; null: what the agent says."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

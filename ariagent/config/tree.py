@@ -7,7 +7,9 @@ from pydantic import Field
 
 from ariagent.config.agents import AgentSettings, RouteSettings
 from ariagent.config.base import Section
-from ariagent.config.handoff import DestinationSettings
+from ariagent.config.control import ControlSettings
+from ariagent.config.handoff import BriefSettings, DestinationSettings
+from ariagent.config.hours import CalendarName, HoursSettings, PoolSettings
 from ariagent.config.peers import (
     AmiSettings,
     AsteriskSettings,
@@ -17,7 +19,7 @@ from ariagent.config.peers import (
     RealtimeSettings,
 )
 from ariagent.config.tools import HttpToolSettings, McpServerSettings, OutboundSettings, ToolName
-from ariagent.config.use import CostSettings, RecordsSettings
+from ariagent.config.use import CapsSettings, CostSettings, RecordsSettings
 
 AgentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
 
@@ -32,8 +34,12 @@ class Settings(Section):
     agents: Annotated[dict[AgentName, AgentSettings], Field(min_length=1)] = {"default": AgentSettings()}
     routes: tuple[RouteSettings, ...] = ()
     """Which agent takes which call, where the dialplan does not say so; without a match it is ``default``."""
+    hours: dict[CalendarName, HoursSettings] = {}
+    """Opening hours, by name."""
+    pool: PoolSettings = PoolSettings()
     destinations: dict[ToolName, DestinationSettings] = {}
     """People that agents may hand callers to, by name."""
+    briefs: BriefSettings = BriefSettings()
     tools: dict[ToolName, HttpToolSettings] = {}
     """Functions that agents may call, by name."""
     mcp_servers: dict[str, McpServerSettings] = {}
@@ -41,7 +47,9 @@ class Settings(Section):
     outbound: OutboundSettings = OutboundSettings()
     records: RecordsSettings = RecordsSettings()
     cost: CostSettings = CostSettings()
+    caps: CapsSettings = CapsSettings()
     http: HttpSettings = HttpSettings()
+    control: ControlSettings = ControlSettings()
     log: LogSettings = LogSettings()
     max_calls: Annotated[int, Field(ge=1)] = 60
     """Calls served at once; one more is refused as busy, so that it goes to people."""
@@ -49,3 +57,9 @@ class Settings(Section):
     """Where records of calls and rendered phrases are kept."""
     drain_timeout_s: Annotated[float, Field(ge=0)] = 300.0
     """After SIGTERM, how long running calls may go on."""
+
+    def seats_wanted(self, at: float) -> bool:
+        """Whether the AI's seats are to take calls at ``at`` (seconds since the epoch), as far as hours say."""
+        if self.pool.calendar is None:
+            return True
+        return self.hours[self.pool.calendar].calendar.open_at(at) == (self.pool.calls_during is not None)

@@ -60,3 +60,13 @@ class CostSettings(Section):
     daily_cap: Money | None = None
     """Once a day's calls have cost this, new ones are refused as busy, so that they go to people; null: no cap. Days
     are the machine's local ones."""
+
+
+class CapsSettings(Section):
+    """How much is too much; over a cap callers go to people. Calls at once: ``max_calls``, here and of each agent."""
+
+    calls_per_caller_per_hour: Annotated[int, Field(ge=1)] | None = None
+    """Of one number within any 60 minutes; callers without a number are not counted, nor are those who come back from
+    people. null: no cap."""
+    minutes_per_day: Annotated[float, Field(gt=0)] | None = None
+    """Of conversation, all calls together; null: no cap. Running calls go on. Days are the machine's local ones."""

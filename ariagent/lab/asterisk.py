@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import time
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ariagent.errors import AsteriskError, ConfigurationError
@@ -45,10 +45,21 @@ class AsteriskInstance:
     127.0.0.1 only. The folder is kept after ``stop()``: it holds the logs.
     """
 
-    def __init__(self, program: AsteriskProgram, directory: Path, *, seats: int = conf.SHIPPED_SEATS) -> None:
+    def __init__(
+        self,
+        program: AsteriskProgram,
+        directory: Path,
+        *,
+        seats: int = conf.SHIPPED_SEATS,
+        additions: Mapping[str, str] | None = None,
+        modules: Sequence[str] = (),
+    ) -> None:
+        """``additions``: file name -> text that comes after what the lab writes; ``modules``: more of Asterisk's."""
         self.program = program
         self.root = directory.resolve()
         self.seats = seats
+        self.additions = additions or {}
+        self.modules = modules
         self.sip_host = "127.0.0.1"
         self.sip_port = 0
         self.http_port = 0
@@ -210,7 +221,7 @@ class AsteriskInstance:
             run_dir=self._run_dir,
             data_dir=self.program.data_dir,
             modules_dir=self.program.modules_dir,
-            modules=modules,
+            modules=[*modules, *self.modules],
             checkout=_CHECKOUT,
             sip_port=self.sip_port,
             http_port=self.http_port,
@@ -220,6 +231,7 @@ class AsteriskInstance:
             ari_password=self.ari_password,
             phone_passwords=self.phone_passwords,
             seats=self.seats,
+            additions=self.additions,
         )
         for name, text in conf.files(settings).items():
             path = self.root / "etc" / name

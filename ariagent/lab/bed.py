@@ -113,6 +113,7 @@ async def service(
         "ami": asterisk.ami,
         "audiosocket": {"port": 0},
         "http": {"port": 0},
+        "control": {"port": 0},
         "log": {"transcripts": True},
         "state_directory": str(directory / f"{name}-state"),
         **settings,

@@ -21,7 +21,7 @@ def _names(text: str) -> tuple[str, ...]:
 REQUIRED_MODULES = _names(
     """
     res_timing_timerfd res_sorcery_config res_sorcery_memory res_sorcery_astdb res_http_websocket res_crypto
-    pbx_config func_callerid func_channel func_devstate func_global func_groupcount func_logic func_math
+    pbx_config func_callerid func_cdr func_channel func_devstate func_global func_groupcount func_logic func_math
     func_strings func_timeout func_cut func_db func_hangupcause func_sprintf func_uri func_uuid
     app_dial app_echo app_exec app_playback app_playtones app_queue app_read app_senddtmf app_stack app_stasis
     app_transfer app_userevent app_verbose app_waitforsilence app_waituntil app_chanspy app_mixmonitor
@@ -73,6 +73,8 @@ class InstanceSettings:
     ami_password: str
     phone_passwords: Mapping[str, str] = field(default_factory=dict)
     seats: int = SHIPPED_SEATS
+    additions: Mapping[str, str] = field(default_factory=dict)
+    """File name -> text that comes after the lab's own: what a test's site has besides."""
 
 
 def select_modules(available: Collection[str]) -> tuple[list[str], list[str]]:
@@ -84,9 +86,8 @@ def select_modules(available: Collection[str]) -> tuple[list[str], list[str]]:
 def files(settings: InstanceSettings) -> dict[str, str]:
     """File name -> text, for the folder that ``asterisk.conf`` names as ``astetcdir``."""
     shipped = settings.checkout / "asterisk"
-    dialplan = settings.checkout / "dialplan" / "ariagent.conf"
     first, last = settings.rtp_ports
-    return {
+    texts = {
         "asterisk.conf": _asterisk(settings),
         "modules.conf": _modules(settings.modules),
         "logger.conf": _LOGGER,
@@ -95,7 +96,7 @@ def files(settings: InstanceSettings) -> dict[str, str]:
         "ariagent-ari-password.conf": f"password = {settings.ari_password}\n",
         "pjsip.conf": _pjsip(settings, shipped / "pjsip_lab.conf"),
         "rtp.conf": f"[general]\nrtpstart = {first}\nrtpend = {last}\nicesupport = no\n",
-        "extensions.conf": f'[general]\nstatic = yes\nwriteprotect = yes\n#include "{dialplan}"\n',
+        "extensions.conf": _extensions(settings.checkout / "dialplan"),
         "queues.conf": _queues(settings, shipped / "queues.conf"),
         "musiconhold.conf": f"[default]\nmode = files\ndirectory = {settings.directory / 'data' / 'moh'}\n",
         "indications.conf": _INDICATIONS,
@@ -105,6 +106,15 @@ def files(settings: InstanceSettings) -> dict[str, str]:
         "ariagent-ami-password.conf": f"secret = {settings.ami_password}\n",
         **dict.fromkeys(_EMPTY, ""),
     }
+    return texts | {name: texts.get(name, "") + text for name, text in settings.additions.items()}
+
+
+def _extensions(shipped: Path) -> str:
+    lines = ["[general]", "static = yes", "writeprotect = yes"]
+    lines += [f'#include "{shipped / name}"' for name in ("ariagent.conf", "ariagent-supervisor.conf")]
+    # 1004 is the lab's supervisor; that number cannot be had without its password.
+    lines += ["[globals]", "ARIAGENT_SUPERVISORS = 1004", "[ariagent-internal](+)", "include => ariagent-supervisor"]
+    return "\n".join(lines) + "\n"
 
 
 def _modules(names: Collection[str]) -> str:

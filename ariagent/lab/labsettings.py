@@ -16,6 +16,8 @@ from ariagent.config import Settings, load
 from ariagent.errors import ConfigurationError
 
 URL_NAME, KEY_NAME = "ARIAGENT_REALTIME__URL", "ARIAGENT_REALTIME__API_KEY"
+TOKEN_NAME = "lab"
+"""Who the lab's token of the control API is."""
 SANDBOX_KEY = "sandbox"
 """The sandbox takes any key; no other server is told this one."""
 AGENT = {
@@ -35,12 +37,17 @@ class Addresses:
     realtime_port: int
     audiosocket_port: int
     http_port: int
+    control_port: int
+    api_token: str
+    """For the control API, as an admin."""
 
     @classmethod
     def placeholders(cls) -> "Addresses":
         """For looking through a file before anything runs."""
         ari = {"url": "http://127.0.0.1:8088", "user": "lab", "password": "lab"}
-        return cls(ari, {"host": "127.0.0.1", "port": 5038, "user": "lab", "password": "lab"}, 1, 1, 1)
+        return cls(
+            ari, {"host": "127.0.0.1", "port": 5038, "user": "lab", "password": "lab"}, 1, 1, 1, 1, TOKEN_NAME * 8
+        )
 
     @property
     def realtime_url(self) -> str:
@@ -57,7 +64,8 @@ def check(path: Path, environment: Mapping[str, str], lab_dir: Path) -> Settings
     overrides: dict[str, str] = {}
     for name, value in put.items():
         if isinstance(value, Mapping):
-            overrides |= {f"ARIAGENT_{name}__{key}".upper(): str(each) for key, each in value.items()}
+            plain = {key: each for key, each in value.items() if not isinstance(each, list)}
+            overrides |= {f"ARIAGENT_{name}__{key}".upper(): str(each) for key, each in plain.items()}
         else:
             overrides[f"ARIAGENT_{name}".upper()] = str(value)
     return load(path, overrides | dict(environment), serving=True)
@@ -88,6 +96,11 @@ def _sections(
         "ami": dict(addresses.ami),
         "audiosocket": audiosocket,
         "http": {"host": "127.0.0.1", "port": addresses.http_port},
+        "control": {
+            "host": "127.0.0.1",
+            "port": addresses.control_port,
+            "tokens": [*_tokens(mine), {"name": TOKEN_NAME, "role": "admin", "token": addresses.api_token}],
+        },
         "state_directory": str(lab_dir / "state"),
     }
     realtime = _section(mine, "realtime")
@@ -102,6 +115,13 @@ def _sections(
 def _section(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found = tree.get(name)
     return found if isinstance(found, Mapping) else {}
+
+
+def _tokens(mine: Mapping[str, Any]) -> list[Any]:
+    """The file's own; what is no list is left for the settings to refuse."""
+    found = _section(mine, "control").get("tokens")
+    kept = found if isinstance(found, list) else [] if found is None else [found]
+    return [each for each in kept if not (isinstance(each, Mapping) and each.get("name") == TOKEN_NAME)]
 
 
 def _on_loopback(url: str) -> bool:

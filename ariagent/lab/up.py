@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import shlex
 import signal
 import socket
@@ -151,6 +152,8 @@ def _start_all(
     _start(lab_dir, started, "service", service, lambda: (_health(http_url) or {}).get("status") == "ok")
     _await_model(lab_dir, settings, http_url)
     env |= {
+        "API_URL": f"http://{settings.control.host}:{settings.control.port}",
+        "API_TOKEN": addresses.api_token,
         "AUDIOSOCKET_HOST": settings.audiosocket.host,
         "AUDIOSOCKET_PORT": str(settings.audiosocket.port),
         "REALTIME_URL": settings.realtime.url,
@@ -191,6 +194,8 @@ def _addresses(env: Mapping[str, str]) -> Addresses:
         realtime_port=int(env.get("SANDBOX_PORT") or ports.free_tcp_port()),
         audiosocket_port=int(env.get("AUDIOSOCKET_PORT") or ports.free_tcp_port()),
         http_port=http_port or ports.free_tcp_port(),
+        control_port=urlsplit(env.get("API_URL", "")).port or ports.free_tcp_port(),
+        api_token=env.get("API_TOKEN") or secrets.token_urlsafe(24),
     )
 
 
@@ -305,6 +310,8 @@ def _hints(lab_dir: Path) -> None:
                  or: {sys.executable} -m ariagent call 7000 -c {lab_dir}/ariagent.yaml
   Others:        7100 people, 1001-1004 their phones (passwords in lab.env), 600 echo
   Metrics:       {env["METRICS_URL"]}
+  Supervising:   {sys.executable} -m ariagent calls (transfer, whisper, pause, resume)
+                 or: {env["API_URL"]}/v1 with API_TOKEN of lab.env
   Logs:          {lab_dir}/log/*.log {lab_dir}/asterisk/log/messages.log
   Settings:      {lab_dir}/ariagent.yaml{made_from}
   Addresses:     {lab_dir}/lab.env

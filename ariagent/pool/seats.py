@@ -50,8 +50,10 @@ class Reason(StrEnum):
     """The service is not running, or not connected to Asterisk."""
     MODEL = "model"
     """The model cannot be reached or refuses."""
+    HOURS = "hours"
+    """The site wants people to take the calls at this time."""
     CAPPED = "capped"
-    """As many calls, or as much money, as there may be."""
+    """As many calls or minutes, or as much money, as there may be."""
 
     @property
     def text(self) -> str:

@@ -143,6 +143,17 @@ class ResponseEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class AsideEnded:
+    """Speech beside the conversation is complete, or will not come."""
+
+    key: str
+    audio: bytes
+    """Whole, in the session's output encoding; empty: it failed."""
+    transcript: str
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
 class ItemTruncated:
     """The server now remembers this item up to ``audio_end_ms`` only."""
 
@@ -187,6 +198,7 @@ Event = (
     | AudioEnded
     | AgentTranscribed
     | ResponseEnded
+    | AsideEnded
     | ItemTruncated
     | RequestRefused
     | InputMalformed

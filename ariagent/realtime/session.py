@@ -18,6 +18,7 @@ from typing import Any
 from ariagent.realtime import events as ev
 from ariagent.realtime import faults
 from ariagent.realtime.answers import Answers
+from ariagent.realtime.asides import Asides
 from ariagent.realtime.fields import LARGEST, MalformedError, mapping, number, text, usage
 from ariagent.realtime.gate import ResponseGate
 from ariagent.realtime.patience import Patience, Verdict
@@ -62,6 +63,7 @@ class RealtimeSession:
         self._ids = 0
         self._last_error: ev.RequestRefused | None = None
         self._answers = Answers()
+        self._asides = Asides()
         self._truncations = Truncations()
         self._patience = Patience(profile.stall_timeout_s)
         self._calls: dict[str, list[ev.ToolCall]] = {}
@@ -110,6 +112,13 @@ class RealtimeSession:
         """Have the model speak, as soon as nothing else of it is running."""
         self.gate.request({} if instructions is None else {"instructions": instructions})
         self._pump(now)
+
+    def say_aside(self, key: str, instructions: str, *, alone: bool) -> None:
+        """Have the model speak beside the conversation, unheard by the caller; AsideEnded has the audio. ``alone``: it
+        is not to know the conversation. What the caller hears does not wait for it, nor it for that."""
+        self._asides.asked(
+            key, self._send({"type": "response.create", "response": Asides.request(key, instructions, alone=alone)})
+        )
 
     def add_text(self, role: str, text: str) -> None:
         """Add a message to the conversation: role ``user``, ``system`` or ``assistant`` (the agent said it before);
@@ -270,6 +279,9 @@ class RealtimeSession:
         if handler is None:
             return []
         try:
+            if not self._asides.idle and (aside := self._asides.take(kind, message)) is not None:
+                self.usage = sum((event.usage for event in aside if isinstance(event, ev.AsideEnded)), self.usage)
+                return aside
             happened = list(handler(message, now))
         except (MalformedError, ValueError):
             return [ev.InputMalformed(kind[:64], len(data))]

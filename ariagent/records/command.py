@@ -1,11 +1,13 @@
-"""``ariagent calls``: running and past calls, one call as a timeline, what calls cost."""
+"""``ariagent calls``: running and past calls, one call as a timeline, what callers left, what calls cost."""
 
 import json
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -13,7 +15,8 @@ from ariagent import config
 from ariagent.errors import ConfigurationError
 from ariagent.records import page, terminal, timeline, views
 from ariagent.records.cost import PriceTable
-from ariagent.records.store import GroupBy, Store
+from ariagent.records.model import CallRow
+from ariagent.records.store import GroupBy, RecordsError, Store
 
 PAST = 10
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
@@ -30,21 +33,35 @@ class Wanted:
     cost_by: GroupBy | None = None
     html: Path | None = None
     as_json: bool = False
+    messages: bool = False
+    """What callers left for people, instead of calls."""
 
 
-def show(configuration: Path | None, call_id: str | None, wanted: Wanted) -> None:
-    """Print a list of calls, one call, or what calls cost. Raises AriagentError."""
+def show(
+    configuration: Path | None, call_id: str | None, wanted: Wanted, running: Sequence[dict[str, Any]] | None = None
+) -> None:
+    """Print a list of calls, one call, messages, or what calls cost. Raises AriagentError.
+
+    ``running``: calls that go on, as the service tells them (CallAnswer); None: the records are to tell.
+    """
     settings = config.load(configuration)
     store, prices = Store(settings.state_directory), PriceTable(settings.cost)
     since = None if wanted.since is None else moment(wanted.since, time.time())
     if wanted.html is not None and call_id is None:
         raise ConfigurationError("--html is for one call", remedy="Name it: ariagent calls ID --html FILE")
-    if wanted.cost_by is not None:
+    if wanted.messages:
+        if call_id is not None:
+            raise ConfigurationError(
+                "--messages lists those of all calls", remedy=f"ariagent calls {call_id} has its own"
+            )
+        _messages(store, wanted.past, wanted.agent, since, as_json=wanted.as_json)
+    elif wanted.cost_by is not None:
         _cost(store, prices, wanted.cost_by, wanted.agent, since, as_json=wanted.as_json)
     elif call_id is not None:
         _one(store, prices, call_id, wanted.html, as_json=wanted.as_json)
     else:
-        _list(store, prices.currency, wanted.past, wanted.agent, since, as_json=wanted.as_json)
+        mine = None if running is None else [call for call in running if wanted.agent in (None, call["agent"])]
+        _list(store, prices.currency, wanted.past, wanted.agent, since, mine, as_json=wanted.as_json)
 
 
 def delete(configuration: Path | None, call_id: str) -> None:
@@ -74,19 +91,50 @@ def _print_json(data: object) -> None:
 
 
 def _list(
-    store: Store, currency: str, limit: int | None, agent: str | None, since: float | None, *, as_json: bool
+    store: Store,
+    currency: str,
+    limit: int | None,
+    agent: str | None,
+    since: float | None,
+    running: list[dict[str, Any]] | None,
+    *,
+    as_json: bool,
 ) -> None:
-    live, past = store.live(agent), store.past(limit, agent, since)
+    try:
+        live, past = store.live(agent), store.past(limit, agent, since)
+    except RecordsError:
+        if running is None:
+            raise
+        live, past = [], []  # nothing is recorded, or may be read; what goes on can be told all the same
     if as_json:
-        _print_json({"live": [views.call_data(c) for c in live], "past": [views.call_data(c) for c in past]})
+        told = [views.call_data(call) for call in live] if running is None else _joined(live, running)
+        _print_json({"live": told, "past": [views.call_data(c) for c in past]})
         return
     out, now = terminal.console(), time.time()
-    if live:
+    if running:
+        out.print(terminal.running(running))
+    elif live and running is None:
         out.print(terminal.calls(f"{len(live)} running", live, now, currency))
     else:
         out.print("No call is running.")
     if past:
         out.print(terminal.calls("Past", past, now, currency))
+
+
+def _joined(live: Sequence[CallRow], running: Sequence[dict[str, Any]]) -> list[dict[str, object]]:
+    """What the service tells of each call, with what only the records know."""
+    recorded = {call.call: views.call_data(call) for call in live}
+    return [{**recorded.get(call["id"], {}), "live": True, **call} for call in running]
+
+
+def _messages(store: Store, limit: int | None, agent: str | None, since: float | None, *, as_json: bool) -> None:
+    found = store.messages(limit, agent, since)
+    if as_json:
+        _print_json({"messages": [views.message_data(row) for row in found]})
+    elif found:
+        terminal.console().print(terminal.messages(found))
+    else:
+        typer.echo("No message was taken.")
 
 
 def _one(store: Store, prices: PriceTable, name: str, html: Path | None, *, as_json: bool) -> None:

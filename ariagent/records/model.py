@@ -43,6 +43,21 @@ class CallRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageRow:
+    """What a caller left for people."""
+
+    call: CallRow
+    at: float
+    kind: str
+    """message or callback."""
+    number: str
+    """To call back."""
+    when: str
+    """As the caller said it."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class EventRow:
     at: float
     name: str

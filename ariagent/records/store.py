@@ -15,7 +15,7 @@ from ariagent.realtime.events import Usage
 from ariagent.records import schema
 from ariagent.records.alive import Identity
 from ariagent.records.cost import KINDS
-from ariagent.records.model import CallRow, EventRow, UseRow, WaveRow
+from ariagent.records.model import CallRow, EventRow, MessageRow, UseRow, WaveRow
 
 LOCKED_S = 5.0
 GroupBy = Literal["agent", "day"]
@@ -78,6 +78,18 @@ class Store:
         """All visits of the call with this id."""
         return self._calls("call = ?", [call], "ORDER BY visit")
 
+    def messages(self, limit: int | None, agent: str | None = None, since: float | None = None) -> list[MessageRow]:
+        """What callers left for people, the latest first; ``since``: then or later."""
+        select = (
+            "SELECT events.call, at, fields FROM events JOIN calls ON calls.id = events.call "
+            "WHERE name = 'message.taken' AND (? IS NULL OR agent = ?) AND (? IS NULL OR at >= ?) "
+            "ORDER BY at DESC, events.id DESC LIMIT ?"
+        )
+        with self._open() as base:
+            rows = base.execute(select, (agent, agent, since, since, -1 if limit is None else limit)).fetchall()
+        calls = {row: self._calls("id = ?", [row], "")[0] for row in {row for row, _, _ in rows}}
+        return [_message(calls[row], at, _fields(text)) for row, at, text in rows]
+
     # -- one call ---------------------------------------------------------------------------------
 
     def events(self, call: CallRow) -> list[EventRow]:
@@ -118,6 +130,21 @@ class Store:
         select = "SELECT total(cost) FROM use JOIN calls ON calls.id = use.call WHERE began >= ? AND began < ?"
         with self._open() as base:
             return float(base.execute(select, (start, end)).fetchone()[0])
+
+    def talked_s(self, since: float) -> float:
+        """How long calls have lasted from ``since`` on, in seconds; those that go on, and lost ones, not counted."""
+        select = "SELECT total(ended - max(answered, ?)) FROM calls WHERE ended > ? AND answered IS NOT NULL"
+        with self._open() as base:
+            return float(base.execute(select, (since, since)).fetchone()[0])
+
+    def callers(self, since: float) -> list[tuple[str, float]]:
+        """Who called from ``since`` on and was taken: number, and when. A call that came back is the same one."""
+        select = (
+            "SELECT caller, began FROM calls WHERE began >= ? AND visit = 1 AND caller <> '' AND result <> 'busy' "
+            "ORDER BY began"
+        )
+        with self._open() as base:
+            return [(str(number), float(at)) for number, at in base.execute(select, (since,))]
 
     # -- changes ----------------------------------------------------------------------------------
 
@@ -191,6 +218,19 @@ def spent_today(directory: Path, now: float) -> tuple[str, float]:
     return day, store.spent(midnight, now + 86400) if store.path.exists() else 0.0
 
 
+def calls_today(directory: Path, now: float) -> tuple[str, float, list[tuple[str, float]]]:
+    """The local day of ``now``, how long its calls have lasted so far, and the last hour's callers: number and when.
+
+    How ``Admission`` begins. Nothing where there are no records; raises RecordsError where they cannot be read.
+    """
+    day = local_day(now)
+    midnight = time.mktime(time.strptime(day, "%Y-%m-%d"))
+    store = Store(directory)
+    if not store.path.exists():
+        return day, 0.0, []
+    return day, store.talked_s(midnight), store.callers(now - 3600)
+
+
 def local_day(at: float) -> str:
     """The local date of ``at`` (seconds since the epoch), as ``2026-11-22``."""
     return time.strftime("%Y-%m-%d", time.localtime(at))
@@ -203,6 +243,11 @@ def _lives(pid: int, birth: str, namespace: str, seen: float) -> bool:
 def _fields(text: str) -> dict[str, object]:
     fields = json.loads(text)
     return fields if isinstance(fields, dict) else {"": fields}
+
+
+def _message(call: CallRow, at: float, fields: dict[str, object]) -> MessageRow:
+    kind, number, when, text = (str(fields.get(key, "")) for key in ("kind", "number", "when", "text"))
+    return MessageRow(call, at, kind, number, when, text)
 
 
 def _use(model: str, amounts: list[float | None]) -> UseRow:

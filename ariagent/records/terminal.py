@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from ariagent.records import views
 from ariagent.records.entries import Entry, Note, ToolRun, Turn
-from ariagent.records.model import CallRow, UseRow
+from ariagent.records.model import CallRow, MessageRow, UseRow
 from ariagent.records.timeline import Timeline
 
 PIPE_COLUMNS = 160
@@ -57,6 +58,42 @@ def _call_cells(row: CallRow, now: float) -> list[Text]:
     cost = "-" if row.cost is None else f"{row.cost:.4f}"
     began = time.strftime("%m-%d %H:%M", time.localtime(row.began))
     return [*map(_text, (row.id, began, length, agent, row.caller or "-")), state, Text(cost)]
+
+
+def running(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Calls that go on, as the service tells them (CallAnswer), one a line."""
+    table = Table(
+        title=f"{len(rows)} running", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    lines = [_running_cells(row) for row in rows]
+    for n, name in enumerate(("id", "since", "agent", "caller", "queue", "lang", "state")):
+        table.add_column(name, no_wrap=True, min_width=max([len(name), *(line[n].cell_len for line in lines)]))
+    table.add_column("last words", ratio=1, no_wrap=True, overflow="ellipsis")
+    for row, line in zip(rows, lines, strict=True):
+        said = row["last_words"]
+        table.add_row(*line, _text(f"{said['side']}: {said['text']}" if said else ""))
+    return table
+
+
+def _running_cells(row: Mapping[str, Any]) -> list[Text]:
+    since = time.strftime("%H:%M:%S", time.localtime(row["began"]))
+    agent = f"{row['agent']} {row['seat']}".strip()
+    plain = (row["id"], since, agent, row["caller"], row["queue"], row["language"])
+    state = _text(row["state"])
+    state.stylize("green")
+    return [*(_text(cell or "-") for cell in plain), state]
+
+
+def messages(rows: Sequence[MessageRow]) -> Table:
+    """What callers left for people."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("call", "taken", "caller", "kind", "number", "when"):
+        table.add_column(name, no_wrap=name != "when", overflow="fold")
+    table.add_column("text", ratio=1, overflow="fold")
+    for row in rows:
+        cells = (row.call.id, when(row.at), row.call.caller or "-", row.kind, row.number or "-", row.when or "-")
+        table.add_row(*map(_text, (*cells, row.text)))
+    return table
 
 
 def costs(groups: Mapping[str, Sequence[UseRow]], by: str, currency: str) -> Table:

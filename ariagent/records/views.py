@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from ariagent.records.cost import KINDS
 from ariagent.records.entries import Latency, Note, ToolRun, Turn
-from ariagent.records.model import CallRow, UseRow
+from ariagent.records.model import CallRow, MessageRow, UseRow
 from ariagent.records.timeline import Timeline
 
 
@@ -77,6 +77,12 @@ def call_data(call: CallRow) -> dict[str, object]:
     data = asdict(call)
     del data["row"], data["side"], data["words"]
     return {"id": call.id, **data, "live": call.live, "last_words": {"side": call.side, "text": call.words}}
+
+
+def message_data(row: MessageRow) -> dict[str, object]:
+    """What a caller left, for ``--json``. ``at`` is seconds since the epoch."""
+    call = {"call": row.call.id, "agent": row.call.agent, "caller": row.call.caller}
+    return {**call, "at": row.at, "kind": row.kind, "number": row.number, "when": row.when, "text": row.text}
 
 
 def use_data(row: UseRow) -> dict[str, object]:

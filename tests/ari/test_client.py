@@ -149,6 +149,7 @@ class TestRequests:
             format="slin24",
             data="uuid-1",
         )
+        assert ari_server.bodies[-1] == {"variables": {"CDR_PROP(disable)": "1"}}
 
     async def test_originate(self, client: AriClient, ari_server: Any) -> None:
         ari_server.answers["POST /channels"] = (200, {"id": "o-1"})

@@ -90,12 +90,30 @@ class TestRouter:
             sinks.router.route(about("ChannelDestroyed", "c", cause=16))
         assert sinks.heard == [("c", ChannelDestroyed("c", 16))]
 
+    async def test_who_was_registered_before_takes_nothing_from_who_is_now(self, sinks: Sinks) -> None:
+        def former(event: object) -> None:
+            raise AssertionError("nobody is told who has gone")
+
+        sinks.router.register("c", former)
+        sinks.register("c")
+        sinks.router.unregister("c", former)
+        sinks.router.route(about("StasisEnd", "c"))
+        assert sinks.heard == [("c", StasisEnded("c"))]
+
     async def test_an_unregistered_channel_is_forgotten(self, sinks: Sinks) -> None:
         sinks.register("c")
         sinks.router.unregister("c")
         sinks.router.unregister("c")
         sinks.router.route(about("StasisEnd", "c"))
         assert sinks.heard == []
+
+    async def test_who_is_registered_no_longer_does_not_unregister_its_successor(self, sinks: Sinks) -> None:
+        was: list[Event] = []
+        sinks.router.register("c", was.append)
+        sinks.register("c")
+        sinks.router.unregister("c", was.append)
+        sinks.router.route(about("StasisEnd", "c"))
+        assert (was, len(sinks.heard)) == ([], 1)
 
     async def test_the_newest_registration_counts(self, sinks: Sinks) -> None:
         sinks.register("c", "first")

@@ -15,6 +15,8 @@ from ariagent.ari.events import Channel
 from ariagent.ari.listener import Router
 from ariagent.audio.format import SLIN24
 from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.call.admission import Admission
+from ariagent.call.briefs import Briefs
 from ariagent.call.casting import Arrival, Identity, cast, identify
 from ariagent.call.context import Context, Role
 from ariagent.call.prompts import Prompts
@@ -68,9 +70,11 @@ async def make_context(ari_server: Any, tmp_path: Path) -> AsyncIterator[MakeCon
                 format=SLIN24,
                 metrics=Metrics(),
                 prompts=Prompts(tmp_path, settings.realtime, SLIN24),
+                briefs=Briefs(tmp_path / "briefs", SLIN24),
                 toolbox=boxes[-1],
                 journal=Journal.open(tmp_path, RecordsSettings(enabled=False)),
                 spending=Spending(settings.cost),
+                admission=Admission(settings),
             )
 
         yield make

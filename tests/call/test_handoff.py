@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ariagent.call.handoff import LONGEST_TEXT, Handoff, clean, declaration, parse, returned_note
+from ariagent.call.handoff import LONGEST_TEXT, Handoff, brief_request, clean, declaration, parse, returned_note
 from ariagent.config import AgentSettings
 from ariagent.config.handoff import DestinationSettings
 
@@ -51,21 +51,53 @@ def test_places_in_the_dialplan() -> None:
 
 
 def test_the_screen_pop() -> None:
-    pop = Handoff("boss", BOSS, "model", "why", "what").screen_pop("17.4", "es")
+    fields = {"order": "17", "city": "Ulm"}
+    pop = Handoff("boss", BOSS, "model", "why", "what", fields).screen_pop("17.4", "es", "/b")
     assert pop == {
         "__ARIAGENT_CALL": "17.4",
         "__ARIAGENT_REASON": "why",
         "__ARIAGENT_SUMMARY": "what",
         "__ARIAGENT_LANGUAGE": "es",
+        "__ARIAGENT_FIELDS": "order=17; city=Ulm",
+        "__ARIAGENT_FIELD_ORDER": "17",
+        "__ARIAGENT_FIELD_CITY": "Ulm",
+        "__ARIAGENT_PREFIX": "",
+        "ARIAGENT_BRIEF": "/b",
+        "ARIAGENT_JOIN": "",
         "ARIAGENT_TIMEOUT": "60",
         "ARIAGENT_DIAL_CONTEXT": "inside",
     }
 
 
+def test_a_place_to_join() -> None:
+    assert Handoff("desk", QUEUE, "model", joins="Local/support@ariagent-warm-1;1").place == (
+        "ariagent-join",
+        "support",
+    )
+
+
+def test_only_the_fields_of_the_destination_are_passed_on() -> None:
+    desk = QUEUE.model_copy(update={"fields": {"order": "number of the order"}})
+    text = json.dumps({"destination": "desk", "fields": {"order": 17, "SECRET": "x"}})
+    wanted = parse(text, {"desk": desk})
+    assert isinstance(wanted, Handoff)
+    assert wanted.fields == {"order": "17"}
+    assert "number of the order" in json.dumps(declaration({"desk": desk}))
+    assert "fields" not in declaration(DESTINATIONS)["parameters"]["properties"]
+
+
+def test_a_summary_is_read_out_as_it_is_or_made_of_the_conversation() -> None:
+    assert brief_request(Handoff("desk", QUEUE, "model", "why", "what"), "en") == ("Say exactly: what", True)
+    assert brief_request(Handoff("desk", QUEUE, "model", "why"), "en") == ("Say exactly: why", True)
+    instructions, alone = brief_request(Handoff("desk", QUEUE, "anna"), "de")
+    assert "language de" in instructions
+    assert not alone
+
+
 @given(st.one_of(st.text(), st.integers(), st.none()))
 def test_variables_are_one_line_of_bounded_length(text: object) -> None:
     cleaned = clean(text)
-    assert len(cleaned) <= LONGEST_TEXT
+    assert len(cleaned.encode()) <= LONGEST_TEXT
     assert cleaned == "" or cleaned.isprintable()
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from ariagent.call.commands import Command, Result, Termination
 from ariagent.call.handoff import Handoff
 from ariagent.call.machine import (
     DRAIN_TIMEOUT_S,
+    MOVE_TIMEOUT_S,
     PREPARE_TIMEOUT_S,
     TRANSFER_TIMEOUT_S,
     TRANSITIONS,
@@ -41,6 +43,8 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         ev.NobodyThere("fax"),
         ev.PersonRequested("caller_pressed_person"),
         ev.HandoffRequested(HANDOFF),
+        ev.ColleagueRequested(HANDOFF),
+        ev.ColleagueUnwanted(),
         ev.HandedOver(),
         ev.HandoffFailed("refused"),
         ev.Stranded(),
@@ -375,10 +379,35 @@ class TestDiagram:
 class TestHandoff:
     def test_waits_until_the_sentence_was_heard(self) -> None:
         machine = machine_in(State.TALKING)
-        assert machine.handle(ev.HandoffRequested(HANDOFF), 1.0) == [cmd.Drain()]
+        assert machine.handle(ev.HandoffRequested(HANDOFF), 1.0) == [cmd.PrepareBrief(HANDOFF), cmd.Drain()]
         assert machine.handle(ev.PlayoutDrained(), 2.0) == [cmd.HandOver(HANDOFF)]
         assert machine.handle(ev.HandedOver(), 2.1) == [cmd.Release()]
         assert machine.termination == Termination(Result.TRANSFERRED, "handed_over")
+
+    def test_who_moves_a_call_waits_for_no_story(self) -> None:
+        machine = machine_in(State.TALKING)
+        moved = replace(HANDOFF, by="anna")
+        assert cmd.Drain(final=True) in machine.handle(ev.HandoffRequested(moved), 1.0)
+        assert machine.tick(1.0 + MOVE_TIMEOUT_S) == [cmd.HandOver(moved)]
+
+    def test_a_colleague_is_called_while_the_caller_talks_on(self) -> None:
+        machine = machine_in(State.TALKING)
+        assert machine.handle(ev.ColleagueRequested(HANDOFF), 1.0) == [cmd.CallColleague(HANDOFF)]
+        assert machine.state is State.TALKING
+        joined = replace(HANDOFF, joins="Local/x;1")
+        # Who was found knows what it is about already, and the caller is not asked any more.
+        assert machine.handle(ev.HandoffRequested(joined), 2.0) == [cmd.Drain(final=True)]
+        assert machine.handle(ev.PlayoutDrained(), 3.0) == [cmd.HandOver(joined)]
+
+    def test_a_goodbye_is_off_when_a_colleague_is_wanted(self) -> None:
+        machine = machine_in(State.DRAINING)
+        machine.handle(ev.ColleagueRequested(HANDOFF), 1.0)
+        assert machine.state is State.TALKING
+        assert machine.next_deadline() is None
+
+    def test_a_colleague_who_is_not_wanted_any_more_is_dropped(self) -> None:
+        machine = machine_in(State.TALKING)
+        assert machine.handle(ev.ColleagueUnwanted(), 1.0) == [cmd.DropColleague()]
 
     def test_does_not_wait_for_ever(self) -> None:
         machine = machine_in(State.PARTING)

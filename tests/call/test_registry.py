@@ -12,6 +12,8 @@ from ariagent.ari.events import Channel, StasisStarted
 from ariagent.ari.listener import Router
 from ariagent.audio.format import SLIN24
 from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.call.admission import Admission
+from ariagent.call.briefs import Briefs
 from ariagent.call.context import Context
 from ariagent.call.machine import State
 from ariagent.call.prompts import Prompts
@@ -78,9 +80,11 @@ class Desk:
             format=SLIN24,
             metrics=self.metrics,
             prompts=Prompts(directory, settings.realtime, SLIN24),
+            briefs=Briefs(directory / "briefs", SLIN24),
             toolbox=Toolbox(settings),
             journal=Journal.open(directory, RecordsSettings(enabled=False)),
             spending=Spending(settings.cost),
+            admission=Admission(settings),
         )
 
     def enter(self, channel_id: str, *args: str, name: str = "") -> None:

@@ -11,6 +11,8 @@ from ariagent.ari.client import AriClient
 from ariagent.ari.listener import Router
 from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.call.admission import Admission
+from ariagent.call.briefs import Briefs
 from ariagent.call.context import Context, Role
 from ariagent.call.prompts import Prompts
 from ariagent.call.talk import Talk
@@ -39,9 +41,11 @@ async def test_an_ended_call_does_not_wait_for_the_collector_of_cycles(tmp_path:
         format=FORMAT,
         metrics=metrics,
         prompts=Prompts(tmp_path, settings.realtime, FORMAT),
+        briefs=Briefs(tmp_path / "briefs", FORMAT),
         toolbox=toolbox,
         journal=Journal(tmp_path, settings.records, None),
         spending=Spending(settings.cost, 0.0, metrics.used),
+        admission=Admission(settings),
     )
     role = Role(settings.agents["default"], "Be brief.", CallFacts("1.1", "default", "", "", "en"))
     gc.collect()

@@ -202,3 +202,81 @@ class TestKeys:
 )
 def test_an_unknown_key_is_answered_with_the_known_ones(complaints: Complaints, text: str, hint: str) -> None:
     assert any("unknown key" in line and hint in line for line in complaints(text))
+
+
+HOURS = "hours: {office: {timezone: Europe/Berlin, week: {mon-fri: 08:00-17:00}}}\n"
+AMI = "ami: {password: x}\n"
+
+
+class TestHours:
+    def test_hours_as_people_write_them(self, complaints: Complaints) -> None:
+        text = (
+            "hours:\n  office:\n    timezone: Europe/Berlin\n    week:\n"
+            '      mon-thu: [08:00-12:00, "13:00-17:00"]\n      fri: 8:00 - 12:00\n      sat: 22:00-06:00\n'
+            '    holidays: ["12-25", 2026-12-24, {date: "12-31", hours: 08:00-12:00}, {date: 2027-01-01}]\n'
+            "pool: {calls_outside: office}\n"
+            "destinations: {desk: {queue: a, description: b, hours: office, alternatives: [message, callback]}}\n"
+            "agents: {default: {handoff: [desk], alternatives: [wait, stay]}}\n"
+        )
+        assert complaints(text + AMI + ELSEWHERE) == []
+
+    @pytest.mark.parametrize(
+        ("text", "found"),
+        [
+            ("hours: {a: {timezone: Europe/Berlin}}", "1: hours.a.week: Field required"),
+            ("hours: {a: {week: {mon: 08:00-09:00}}}", "1: hours.a.timezone: Field required"),
+            (
+                "hours: {a: {timezone: Mars/Olympus, week: {mon: 08:00-09:00}}}",
+                "1: hours.a.timezone: there is no time zone Mars/Olympus; they look like Europe/Berlin "
+                "(is the package tzdata installed?)",
+            ),
+            (
+                "hours:\n a:\n  timezone: UTC\n  week:\n   mon: 08-09",
+                "5: hours.a.week.mon: 08-09 is no range of hours; they look like 08:00-12:00",
+            ),
+            (
+                "hours:\n a:\n  timezone: UTC\n  week:\n   mon: [08:00-12:00, 11:00-13:00]",
+                "5: hours.a.week.mon: 08:00-12:00, 11:00-13:00 overlap",
+            ),
+            (
+                "hours:\n a:\n  timezone: UTC\n  week:\n   montag: 08:00-12:00",
+                "5: hours.a.week.montag: montag is no day of the week; they are mon, tue, wed, thu, fri, sat, sun",
+            ),
+            (
+                "hours:\n a:\n  timezone: UTC\n  week: {mon-tue: 08:00-09:00, tue: 10:00-11:00}",
+                "2: hours.a: week: tuesday stands here twice",
+            ),
+            (
+                "hours:\n a:\n  timezone: UTC\n  week: {mon: 08:00-09:00}\n  holidays:\n  - 24.12.",
+                "6: hours.a.holidays[0]: 24.12. is no date; they look like 2026-12-24, or 12-25 for every year",
+            ),
+            (
+                AMI + "pool: {calls_outside: a, calls_during: b}",
+                "2: pool: calls_outside and calls_during are two ways to say when; give one",
+            ),
+            (
+                HOURS + AMI + "pool: {calls_during: ofice}",
+                "3: pool.calls_during: there is no ofice in hours (did you mean office?)",
+            ),
+            (
+                HOURS + "pool: {calls_during: office}",
+                "2: pool.calls_during: seats can only be paused through the manager interface: needs the section ami",
+            ),
+            (
+                "destinations: {d: {queue: a, description: b, hours: x}}",
+                "1: destinations.d.hours: there is no x in hours",
+            ),
+            (
+                "records: {enabled: false}\nagents: {a: {alternatives: [callback]}}",
+                "2: agents.a.alternatives: messages and callbacks are kept in the records of calls: needs "
+                "records.enabled",
+            ),
+            (
+                "records: {transcripts: false}\nagents: {a: {handoff: [d]}}\n"
+                "destinations: {d: {queue: a, description: b, alternatives: [message]}}",
+                "2: agents.a.alternatives: a message is what the caller said: needs records.transcripts",
+            ),
+        ],
+    )
+    def test_mistakes_have_their_line(self, complaints: Complaints, text: str, found: str) -> None:
+        assert complaints(f"{text}\n{ELSEWHERE}") == [found]

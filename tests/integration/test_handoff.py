@@ -8,11 +8,13 @@ import pytest
 
 BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
-DESTINATIONS = {
+DESTINATIONS: dict[str, dict[str, Any]] = {
     "people": {"queue": "support", "description": "the service desk", "timeout_s": 20},
     "nobody": {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 5},
     "boss": {"extension": "1002", "description": "the boss", "timeout_s": 10},
 }
+for _destination in DESTINATIONS.values():
+    _destination["kind"] = "blind"
 AGENT = {"handoff": list(DESTINATIONS), "transcription": None}
 
 
@@ -49,10 +51,11 @@ async def test_a_caller_is_put_through_to_a_queue(
 
 @BOTH_WAYS
 async def test_a_caller_whom_nobody_takes_comes_back_to_the_same_conversation(
-    number: str, asterisk: Any, sandbox: Any, service: Any, dial: Any, log: Any
+    number: str, asterisk: Any, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
 ) -> None:
     model = await sandbox(scenario=SCENARIO)
     await service(model, agent=AGENT, destinations=DESTINATIONS)
+    await phone("1001", register=True)  # somebody is there, and lets it ring
     call, hearing = await dial(number)
     await hearing.utterance()
     await call.send_dtmf("2")  # transfers to a queue where nobody answers

@@ -38,24 +38,6 @@ async def until(condition: Callable[[], object], what: str = "") -> None:
         raise TimeoutError(f"waited {LIMIT_S:g} s for {what or 'a condition'}") from None
 
 
-class QueueLog:
-    """The rows of queue_log since it was made."""
-
-    def __init__(self, asterisk: AsteriskInstance) -> None:
-        self._path = asterisk.queue_log
-        self._before = self._path.read_text()
-
-    def rows(self, verb: str, queue: str = "") -> list[list[str]]:
-        """Rows of this verb: call, queue, agent, verb and its own fields."""
-        rows = [line.split("|")[1:] for line in self._path.read_text().removeprefix(self._before).splitlines()]
-        return [row for row in rows if row[3] == verb and queue in ("", row[1])]
-
-
-@pytest.fixture
-def queue_log(asterisk: AsteriskInstance) -> QueueLog:
-    return QueueLog(asterisk)
-
-
 def paused(service: Any) -> Counter[str]:
     """How many seats are paused, by reason."""
     return Counter(seat.reason for seat in service.pool.seats.view() if seat.paused)
@@ -77,7 +59,7 @@ async def all_paused_by_asterisk(asterisk: AsteriskInstance) -> None:
 
 
 async def test_a_service_that_starts_finds_its_seats_and_lifts_what_asterisk_paused(
-    asterisk: AsteriskInstance, sandbox: Any, service: Any, dial: Any, queue_log: QueueLog, log: Any
+    asterisk: AsteriskInstance, sandbox: Any, service: Any, dial: Any, queue_log: Any, log: Any
 ) -> None:
     await all_paused_by_asterisk(asterisk)
     running = await service(await sandbox())
@@ -93,7 +75,7 @@ async def test_a_service_that_starts_finds_its_seats_and_lifts_what_asterisk_pau
 
 
 async def test_a_killed_service_costs_a_caller_each_seat_once_at_most_and_then_people_answer(
-    bed: Any, sandbox: Any, phone: Any, queue_log: QueueLog, tmp_path: Path, ends_with_people: Any
+    bed: Any, sandbox: Any, phone: Any, queue_log: Any, tmp_path: Path, ends_with_people: Any
 ) -> None:
     model = await sandbox()
     human = await phone("1001", register=True)
@@ -121,7 +103,7 @@ async def test_a_killed_service_costs_a_caller_each_seat_once_at_most_and_then_p
 
 
 async def test_draining_pauses_the_seats_and_the_running_call_goes_on(
-    sandbox: Any, service: Any, dial: Any, phone: Any, queue_log: QueueLog, sound: Any, ends_with_people: Any
+    sandbox: Any, service: Any, dial: Any, phone: Any, queue_log: Any, sound: Any, ends_with_people: Any
 ) -> None:
     human = await phone("1001", register=True)
     running = await service(await sandbox(), drain_timeout_s=60)
@@ -142,7 +124,7 @@ async def test_draining_pauses_the_seats_and_the_running_call_goes_on(
 
 
 async def test_a_service_that_stops_leaves_its_seats_paused_and_the_next_lifts_that(
-    sandbox: Any, service: Any, phone: Any, queue_log: QueueLog, dial: Any, ends_with_people: Any
+    sandbox: Any, service: Any, phone: Any, queue_log: Any, dial: Any, ends_with_people: Any
 ) -> None:
     human = await phone("1001", register=True)
     model = await sandbox()
@@ -161,7 +143,7 @@ async def test_a_service_that_stops_leaves_its_seats_paused_and_the_next_lifts_t
 
 
 async def test_by_hand_one_seat_and_all_and_across_a_restart(
-    sandbox: Any, service: Any, queue_log: QueueLog, log: Any
+    sandbox: Any, service: Any, queue_log: Any, log: Any
 ) -> None:
     model = await sandbox()
     first = await service(model)
@@ -182,7 +164,7 @@ async def test_by_hand_one_seat_and_all_and_across_a_restart(
     assert len(rows) == SEATS
 
 
-async def test_a_seat_of_two_queues_is_paused_in_both(sandbox: Any, service: Any, queue_log: QueueLog) -> None:
+async def test_a_seat_of_two_queues_is_paused_in_both(sandbox: Any, service: Any, queue_log: Any) -> None:
     pool = (await service(await sandbox())).pool
     seat = "Local/05@ariagent-seat/nm"
     await pool.client.action("QueueAdd", Queue="support", Interface=seat, MemberName="AI Agent", Penalty=10)
@@ -205,7 +187,7 @@ async def test_a_model_that_cannot_be_used_sends_callers_to_people_until_it_can(
     service: Any,
     phone: Any,
     dial: Any,
-    queue_log: QueueLog,
+    queue_log: Any,
     ends_with_people: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -225,7 +207,7 @@ async def test_a_model_that_cannot_be_used_sends_callers_to_people_until_it_can(
 
 
 async def test_all_places_taken_pauses_the_rest_until_there_is_room(
-    sandbox: Any, service: Any, phone: Any, dial: Any, queue_log: QueueLog, ends_with_people: Any
+    sandbox: Any, service: Any, phone: Any, dial: Any, queue_log: Any, ends_with_people: Any
 ) -> None:
     human = await phone("1001", register=True)
     running = await service(await sandbox(), max_calls=1)
@@ -243,7 +225,7 @@ async def test_all_places_taken_pauses_the_rest_until_there_is_room(
 
 
 async def test_the_board_shows_what_the_people_do(
-    sandbox: Any, service: Any, phone: Any, queue_log: QueueLog, log: Any
+    sandbox: Any, service: Any, phone: Any, queue_log: Any, log: Any
 ) -> None:
     running = await service(await sandbox())
     pool = running.pool

@@ -167,6 +167,7 @@ async def test_a_wrong_password_is_one_line_and_exit_code_1(asterisk: AsteriskIn
         "realtime": {"url": "ws://127.0.0.1:9/"},
         "audiosocket": {"port": 0},
         "http": {"port": 0},
+        "control": {"port": 0},
     }
     path.write_text(yaml.safe_dump(tree))
     argv = [sys.executable, "-m", "ariagent", "run", "-c", str(path)]

@@ -12,7 +12,7 @@ class Truth:
     """A service's state, and what the pool holds against taking calls."""
 
     def __init__(self, most: int) -> None:
-        self.listening, self.calls, self.over_cap = True, 0, False
+        self.listening, self.calls, self.over_cap, self.off_hours = True, 0, False, False
         self.pool = Pool(AmiSettings.model_validate({"password": "x"}))
         self._availability = Availability(
             self.pool,
@@ -20,6 +20,7 @@ class Truth:
             calls=lambda: self.calls,
             over_cap=lambda: self.over_cap,
             most=most,
+            off_hours=lambda: self.off_hours,
         )
 
     def reasons(self) -> set[Reason]:
@@ -53,4 +54,13 @@ def test_capped_when_full_until_there_is_some_room(most: int, again: int) -> Non
     truth.calls = again
     assert truth.reasons() == set()
     truth.calls = max(again, most - 1)
+    assert truth.reasons() == set()
+
+
+def test_off_hours_have_a_reason_of_their_own() -> None:
+    truth = Truth(10)
+    truth.off_hours = True
+    assert truth.reasons() == {Reason.HOURS}
+    assert Reason.HOURS.text == "ariagent: hours"
+    truth.off_hours = False
     assert truth.reasons() == set()

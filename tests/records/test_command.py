@@ -151,3 +151,33 @@ def test_since_is_a_time_or_so_long_ago() -> None:
     for wrong in ("yesterday", "", "5", "2026-13-01", "9999999d9"):
         with pytest.raises(ConfigurationError, match="is no time"):
             moment(wrong, 0)
+
+
+def test_what_callers_left_for_people(run: Run, sample: Callable[..., str], directory: Path) -> None:
+    sample("1795357064.12")
+    journal = Journal.open(directory, RecordsSettings())
+    for number, kind in enumerate(("message", "callback")):
+        record = journal.begin(f"179536000{number}.7", time.time())
+        record.event("call.started", time.time(), {"agent": f"a{number}", "caller": "+49305551", "seat": "-"})
+        left = {"kind": kind, "text": "The bill\x1b[2J, please.", "number": "+4917", "when": "after six"}
+        record.event("message.taken", time.time() + number, left)
+    assert journal.close()
+    listed = run("--messages").stdout
+    assert listed.index("1795360001.7") < listed.index("1795360000.7")
+    for words in ("callback", "+49305551", "+4917", "after six", "The bill�[2J, please."):
+        assert words in listed
+    data = json.loads(run("--messages", "--json").stdout)["messages"]
+    assert [(each["call"], each["kind"], each["number"]) for each in data] == [
+        ("1795360001.7", "callback", "+4917"),
+        ("1795360000.7", "message", "+4917"),
+    ]
+    assert [each["call"] for each in json.loads(run("--messages", "--json", "--agent", "a0").stdout)["messages"]] == [
+        "1795360000.7"
+    ]
+    assert len(json.loads(run("--messages", "--json", "--past", "1").stdout)["messages"]) == 1
+    assert run("1795360000.7", "--messages").exit_code == 2
+
+
+def test_nobody_left_anything(run: Run, sample: Callable[..., str]) -> None:
+    sample("1795357064.12")
+    assert run("--messages").stdout == "No message was taken.\n"

@@ -18,7 +18,7 @@ from ariagent.errors import ConfigurationError
 from ariagent.records import journal as journal_module
 from ariagent.records import schema
 from ariagent.records.journal import Journal
-from ariagent.records.store import RecordsError, Store
+from ariagent.records.store import RecordsError, Store, calls_today
 
 Until = Callable[[Callable[[], bool]], None]
 NOW = 1_795_357_064.0
@@ -432,3 +432,34 @@ async def test_sixty_busy_calls_hardly_delay_the_event_loop_and_lose_nothing(dir
     assert {count(store, call.id) for call in store.past(None)} == {102}
     assert reads > 0
     assert sorted(lags)[len(lags) // 2] < 0.05
+
+
+def test_what_caps_count_on_after_a_restart(directory: Path) -> None:
+    """Talk of today, also of a call over midnight, and who called within the last hour and was taken."""
+    midnight = time.mktime((2026, 11, 22, 0, 0, 0, 0, 0, -1))
+    now = midnight + 2000.0
+    calls = [  # caller, began, answered, ended, result; seconds after midnight
+        ("5551", -500, -400, -100, "done"),  # yesterday's
+        ("5551", -50, -40, 20, "done"),  # over midnight
+        ("5552", 100, 110, 170, "transferred"),
+        ("5552", 300, None, 310, "busy"),  # turned away
+        ("-", 400, 400, 401, "done"),
+        ("5553", 1990, 1995, None, ""),  # goes on
+    ]
+    assert calls_today(directory, now) == ("2026-11-22", 0.0, [])
+    journal = Journal.open(directory, RecordsSettings())
+    for number, (caller, began, answered, ended, result) in enumerate(calls):
+        record = journal.begin(f"call{number}", midnight + began)
+        record.event("call.started", midnight + began, {"agent": "a", "caller": caller})
+        if answered is not None:
+            record.event("call.answered", midnight + answered, {})
+        if ended is not None:
+            record.end(midnight + ended, {"result": result, "reason": "x"})
+    again = journal.begin("call2", midnight + 200)  # came back from people: the same call
+    again.event("call.started", midnight + 200, {"agent": "a", "caller": "5552"})
+    assert journal.close()
+    day, talked_s, recent = calls_today(directory, now)
+    assert (day, talked_s) == ("2026-11-22", pytest.approx(20 + 60 + 1))
+    after = [(caller, round(at - midnight)) for caller, at in recent]
+    assert after == [("5551", -500), ("5551", -50), ("5552", 100), ("5553", 1990)]
+    assert [caller for caller, _ in calls_today(directory, midnight + 3750)[2]] == ["5553"]

@@ -1,0 +1,31 @@
+"""A call as its supervisors see it while it goes on."""
+
+from dataclasses import dataclass
+
+from ariagent.call.memory import Who
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCall:
+    """One call at one moment."""
+
+    call_id: str
+    state: str
+    """Of the state machine: preparing, talking, parting ..."""
+    arrived: float
+    """Unix time, seconds."""
+    answered_s: float | None
+    """For how long caller and agent have been connected; None: not yet."""
+    agent: str
+    """"" until it is known."""
+    seat: str
+    """Number of the queue's seat; "" for a direct call."""
+    queue: str
+    """That the caller came through; "" for a direct call."""
+    language: str
+    caller_number: str
+    caller_name: str
+    channel: str
+    """The name of the caller's channel, or of the seat's, in Asterisk."""
+    last_said: tuple[Who, str] | None
+    """Whose words were the last ones, and which."""

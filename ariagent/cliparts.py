@@ -1,0 +1,32 @@
+"""What the commands have in common: where their settings come from, and how they fail."""
+
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from ariagent import config
+from ariagent.errors import AriagentError, ConfigurationError
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("-c", "--config", metavar="FILE", help=f"Settings (YAML). Default: {config.DEFAULT_PATH}"),
+]
+
+OrLabsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "-c",
+        "--config",
+        metavar="FILE",
+        help=f"Settings (YAML). Default: {config.DEFAULT_PATH}; where there is none, the lab's while it is up",
+    ),
+]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print data.")]
+
+
+def fail(error: AriagentError) -> NoReturn:
+    """Say what went wrong on standard error and exit with the code for it."""
+    typer.echo(f"ariagent: {error.line}", err=True)
+    raise typer.Exit(2 if isinstance(error, ConfigurationError) else 1)

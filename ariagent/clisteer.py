@@ -1,0 +1,120 @@
+"""The commands that steer a running service: transfer, whisper, pause, resume."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ariagent.cliparts import JsonOption, OrLabsOption, fail
+from ariagent.errors import AriagentError
+from ariagent.lab.whose import settings_file
+
+CallArgument = Annotated[
+    str, typer.Argument(metavar="CALL", help="A call that goes on: its id, or a beginning or end of it.")
+]
+SeatArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[SEAT]", help="Number of a seat, 07 for Local/07@ariagent-seat. Default: all of them."),
+]
+_ACCESS = """
+
+    Works on the machine of the service, as its user or as root. Elsewhere: `ARIAGENT_API_URL` and
+    `ARIAGENT_API_TOKEN` (of a token in `control.tokens` with the role supervisor).
+
+    Exit code 0: done; 1: not done, the reason is printed; 2: wrong usage, or settings that do not load.
+"""
+
+
+@contextmanager
+def _settings(configuration: Path | None) -> Iterator[Path | None]:
+    """Whose settings they are; what goes wrong ends the command."""
+    try:
+        yield settings_file(configuration)
+    except AriagentError as error:
+        fail(error)
+
+
+def transfer(
+    call: CallArgument,
+    queue: Annotated[str | None, typer.Option(metavar="QUEUE", help="To this queue of Asterisk's.")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="DESTINATION", help="To one of `destinations` of the settings.")
+    ] = None,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for who takes the call.")] = "",
+    summary: Annotated[str, typer.Option(metavar="TEXT", help="What it is about, for who takes the call.")] = "",
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the caller is there.")] = True,
+    as_json: JsonOption = False,
+    configuration: OrLabsOption = None,
+) -> None:
+    from ariagent.control import command
+
+    with _settings(configuration) as settings:
+        where = {"queue": queue, "destination": to}
+        command.transfer(settings, call, where, reason=reason, summary=summary, wait=wait, as_json=as_json)
+
+
+transfer.__doc__ = f"""Put the caller of a running call through to people.
+
+    The sentence that the agent is saying is heard to its end, for at most 5 s; then the caller waits in the queue, and
+    in queue_log stands a transfer by the agent. Whom nobody takes comes back to the agent, which remembers everything.
+
+        ariagent transfer 1795357064 --queue support --reason "asks for a refund"
+        ariagent transfer 1795357064 --to desk
+    {_ACCESS}"""
+
+
+def whisper(
+    call: CallArgument,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What the agent is to know; 500 bytes at most.")],
+    now: Annotated[bool, typer.Option("--now", help="Have the agent act on it at once.")] = False,
+    as_json: JsonOption = False,
+    configuration: OrLabsOption = None,
+) -> None:
+    from ariagent.control import command
+
+    with _settings(configuration) as settings:
+        command.whisper(settings, call, text, now=now, as_json=as_json)
+
+
+whisper.__doc__ = f"""Tell the agent of a running call something that the caller does not hear.
+
+    Without --now it knows when it speaks next. What it makes of it is up to it, within its instructions.
+
+        ariagent whisper 1795357064 "She is a member since 2009: offer her the free inspection." --now
+    {_ACCESS}"""
+
+
+def pause(seat: SeatArgument = None, as_json: JsonOption = False, configuration: OrLabsOption = None) -> None:
+    from ariagent.control import command
+
+    with _settings(configuration) as settings:
+        command.pause(settings, seat, paused=True, as_json=as_json)
+
+
+pause.__doc__ = f"""Have the AI, or one of its seats, take no more calls from the queues.
+
+    Calls that go on do so. In queue_log stands PAUSE with the reason `ariagent: manual`; it lasts, also when the
+    service is started anew, until `ariagent resume`. Callers who dial the agent directly are still answered.
+
+        ariagent pause
+        ariagent pause 07
+    {_ACCESS}"""
+
+
+def resume(seat: SeatArgument = None, as_json: JsonOption = False, configuration: OrLabsOption = None) -> None:
+    from ariagent.control import command
+
+    with _settings(configuration) as settings:
+        command.pause(settings, seat, paused=False, as_json=as_json)
+
+
+resume.__doc__ = f"""Have the AI, or one of its seats, take calls from the queues again.
+
+    Ends a pause whoever made it. Where the service itself cannot take calls (draining, no model, over its cap) it says
+    so, and the seats stay paused for that reason.
+
+        ariagent resume
+        ariagent resume 07
+    {_ACCESS}"""

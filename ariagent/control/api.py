@@ -1,0 +1,196 @@
+"""The HTTP server of the control API: tokens, bodies, answers. What is done stands in ``desk``."""
+
+import asyncio
+import json
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from ariagent import __version__
+from ariagent.control import shapes
+from ariagent.control.auth import Grant, Keyring, Throttle, bearer
+from ariagent.control.desk import Desk
+from ariagent.control.events import Feed
+from ariagent.control.openapi import document
+from ariagent.control.refusal import RefusedError
+from ariagent.control.routes import EVENT_STREAM, ROUTES, Route
+
+log = logging.getLogger(__name__)
+
+LARGEST_BODY = 16 * 1024
+"""Bytes."""
+BODY_LIMIT_S = 10.0
+"""For a body to come in."""
+WRITE_LIMIT_S = 10.0
+"""For a reader of events to take what it was sent."""
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_WORDS = {400: "bad_request", 404: "unknown_path", 405: "wrong_method", 413: "too_large"}
+
+
+class Api:
+    """Answers requests. ``now`` is a monotonic clock."""
+
+    def __init__(self, desk: Desk, feed: Feed, keyring: Keyring, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._desk = desk
+        self._feed = feed
+        self._keyring = keyring
+        self._throttle = Throttle()
+        self._now = now
+        self._document = document(ROUTES, __version__)
+
+    def application(self) -> web.Application:
+        """The routes of ``ROUTES``, each behind its role."""
+        app = web.Application(middlewares=[_in_json], client_max_size=LARGEST_BODY)
+        for route in ROUTES:
+            app.router.add_route(route.method, route.path, self._guarded(route, getattr(self, f"_{route.name}")))
+        return app
+
+    def _guarded(self, route: Route, handler: Callable[..., Awaitable[Any]]) -> Handler:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            given: list[object] = [request]
+            if route.role is not None:
+                given.append(self._authenticated(request, route))
+            if route.body is not None:
+                given.append(await _body(request, route.body))
+            result = await handler(*given)
+            if isinstance(result, web.StreamResponse):
+                return result
+            status = 202 if isinstance(result, shapes.TransferAnswer) and result.state == "under_way" else 200
+            data = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
+            return web.json_response(data, status=status)
+
+        return answer
+
+    def _authenticated(self, request: web.Request, route: Route) -> Grant:
+        """Raises RefusedError."""
+        address, now = request.remote or "", self._now()
+        token = bearer(request.headers.get("Authorization"))
+        found = None if token is None else self._keyring.find(token)
+        wait_s = self._throttle.wait_s(address, now)
+        if wait_s > 0 and not (found is not None and found.local):
+            seconds = math.ceil(wait_s)
+            reason = f"too many wrong tokens came from {address}; wait {seconds} s"
+            raise RefusedError(429, "slow_down", reason, retry_after_s=seconds)
+        if token is None:
+            remedy = "Send the header Authorization: Bearer TOKEN"
+            raise RefusedError(401, "no_token", "a token is needed", remedy=remedy)
+        if found is None:
+            self._throttle.failed(address, now)
+            log.warning("control.wrong_token", extra={"fields": {"address": address, "path": request.path[:200]}})
+            raise RefusedError(401, "wrong_token", "nobody has this token", remedy="See control.tokens in the settings")
+        assert route.role is not None
+        if found.role < route.role:
+            fields = {"by": found.name, "name": route.name}
+            log.warning("control.forbidden", extra={"fields": fields})
+            needed = route.role.name.lower()
+            reason = f"{found.name} is a {found.role.name.lower()}; this is for a {needed} and above"
+            raise RefusedError(403, "wrong_role", reason)
+        return found
+
+    # -- one for each route, named as it is --------------------------------------------------------
+
+    async def _calls(self, request: web.Request, grant: Grant) -> shapes.CallsAnswer:
+        return self._desk.calls()
+
+    async def _call(self, request: web.Request, grant: Grant) -> shapes.CallAnswer:
+        return self._desk.call(request.match_info["id"])
+
+    async def _transfer(self, request: web.Request, grant: Grant, body: shapes.TransferBody) -> shapes.TransferAnswer:
+        return await self._desk.transfer(request.match_info["id"], body, grant.name)
+
+    async def _whisper(self, request: web.Request, grant: Grant, body: shapes.WhisperBody) -> shapes.WhisperAnswer:
+        return self._desk.whisper(request.match_info["id"], body.text, grant.name, now=body.now)
+
+    async def _queues(self, request: web.Request, grant: Grant) -> shapes.QueuesAnswer:
+        return self._desk.queues()
+
+    async def _seats(self, request: web.Request, grant: Grant) -> shapes.SeatsAnswer:
+        return self._desk.seats()
+
+    async def _pause(self, request: web.Request, grant: Grant, body: shapes.SeatsBody) -> shapes.PausedAnswer:
+        return await self._set_pause(grant, body, paused=True)
+
+    async def _resume(self, request: web.Request, grant: Grant, body: shapes.SeatsBody) -> shapes.PausedAnswer:
+        return await self._set_pause(grant, body, paused=False)
+
+    async def _set_pause(self, grant: Grant, body: shapes.SeatsBody, *, paused: bool) -> shapes.PausedAnswer:
+        log.info("control.seats", extra={"fields": {"by": grant.name, "seat": body.seat or "all", "paused": paused}})
+        return await self._desk.pause(body.seat, paused=paused)
+
+    async def _openapi(self, request: web.Request) -> dict[str, Any]:
+        return self._document
+
+    async def _events(self, request: web.Request, grant: Grant) -> web.StreamResponse:
+        reader = self._feed.join()
+        headers = {"Content-Type": EVENT_STREAM, "Cache-Control": "no-store", "Server": "ariagent"}
+        headers["X-Accel-Buffering"] = "no"  # for nginx
+        response = web.StreamResponse(headers=headers)
+        try:
+            await response.prepare(request)
+            while (text := await reader.next()) is not None:
+                async with asyncio.timeout(WRITE_LIMIT_S):
+                    await response.write(text.encode())
+        except TimeoutError:
+            reader.slow = True
+        finally:
+            self._feed.leave(reader)
+        if reader.slow:
+            log.warning("control.slow_reader", extra={"fields": {"by": grant.name, "address": request.remote}})
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+
+async def _body(request: web.Request, model: type[BaseModel]) -> BaseModel:
+    """Raises RefusedError."""
+    try:
+        async with asyncio.timeout(BODY_LIMIT_S):
+            raw = await request.read()
+    except TimeoutError:
+        raise RefusedError(408, "too_slow", f"the body did not come within {BODY_LIMIT_S:g} s") from None
+    try:
+        return model.model_validate_json(raw or b"{}")
+    except ValidationError as error:
+        wrong = [
+            (".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in error.errors()
+        ]
+        reason = "; ".join(f"{where}: {what}" if where else what for where, what in wrong)[:1000]
+        known = ", ".join(model.model_fields)
+        raise RefusedError(422, "bad_body", reason, remedy=f"A JSON object with: {known}") from None
+
+
+@web.middleware
+async def _in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Whatever goes wrong, the answer is JSON with a reason."""
+    try:
+        response = await handler(request)
+    except RefusedError as refusal:
+        response = _refused(refusal)
+    except web.HTTPException as error:
+        response = _refused(RefusedError(error.status, _WORDS.get(error.status, "refused"), error.reason))
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+    except Exception:
+        log.exception("control.fault", extra={"fields": {"method": request.method, "path": request.path[:200]}})
+        response = _refused(RefusedError(500, "fault", "a fault of ours", remedy="The service's log has it"))
+    if not response.prepared:
+        response.headers.update(
+            {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "ariagent"}
+        )
+    return response
+
+
+def _refused(refusal: RefusedError) -> web.Response:
+    headers = {}
+    if refusal.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="ariagent"'
+    if refusal.retry_after_s:
+        headers["Retry-After"] = str(refusal.retry_after_s)
+    return web.json_response(
+        refusal.body, status=refusal.status, headers=headers, dumps=lambda data: json.dumps(data, ensure_ascii=False)
+    )

@@ -1,0 +1,217 @@
+"""What supervisors see and do, whoever asks for it and however: over calls, queues and seats of this process."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+
+from ariagent.call.commands import Result
+from ariagent.call.handoff import Handoff, clean
+from ariagent.call.machine import State
+from ariagent.call.registry import Registry
+from ariagent.call.runner import CallRunner
+from ariagent.config.handoff import DestinationSettings
+from ariagent.control import shapes
+from ariagent.control.refusal import RefusedError
+from ariagent.errors import CallStateError
+from ariagent.pool.pool import Pool
+from ariagent.pool.seats import Reason
+from ariagent.text import did_you_mean
+
+log = logging.getLogger(__name__)
+
+SETTLE_LIMIT_S = 5.0
+"""How long an answer about seats waits for Asterisk to have been told."""
+
+
+def call_answer(call: CallRunner) -> shapes.CallAnswer | None:
+    """A call as it is told; None until it is known which one it is, and when it is over."""
+    live = call.live()
+    if call.over or not live.agent:
+        return None
+    return shapes.CallAnswer(
+        id=live.call_id,
+        state=live.state,
+        began=live.arrived,
+        answered_s=None if live.answered_s is None else round(live.answered_s, 3),
+        agent=live.agent,
+        seat=live.seat,
+        queue=live.queue,
+        language=live.language,
+        caller=live.caller_number,
+        caller_name=live.caller_name,
+        channel=live.channel,
+        last_words=None if live.last_said is None else shapes.Words(side=live.last_said[0], text=live.last_said[1]),
+    )
+
+
+class Desk:
+    """The supervisors' place."""
+
+    def __init__(self, registry: Registry, pool: Pool | None, destinations: Mapping[str, DestinationSettings]) -> None:
+        self.registry = registry
+        self.pool = pool
+        self.destinations = destinations
+
+    # -- seeing -----------------------------------------------------------------------------------
+
+    def calls(self) -> shapes.CallsAnswer:
+        found = (call_answer(call) for call in self.registry.calls)
+        return shapes.CallsAnswer(calls=sorted((call for call in found if call is not None), key=lambda c: c.began))
+
+    def call(self, call_id: str) -> shapes.CallAnswer:
+        """Raises RefusedError."""
+        if (answer := call_answer(self.find(call_id))) is None:
+            raise self._no_call(call_id)
+        return answer
+
+    def queues(self) -> shapes.QueuesAnswer:
+        views = [] if self.pool is None else [self.pool.view(name) for name in self.pool.queues.names]
+        return shapes.QueuesAnswer(
+            known=self.pool is not None and self.pool.queues.known,
+            queues=[shapes.QueueAnswer.model_validate(view) for view in views if view is not None],
+            destinations=[
+                shapes.DestinationAnswer(
+                    name=name, description=place.description, queue=place.queue, extension=place.extension
+                )
+                for name, place in self.destinations.items()
+            ],
+        )
+
+    def seats(self) -> shapes.SeatsAnswer:
+        if self.pool is None:
+            return shapes.SeatsAnswer(known=False, held_by=[], seats=[])
+        seats = self.pool.seats
+        return shapes.SeatsAnswer(
+            known=seats.known,
+            held_by=[reason.value for reason in Reason if reason in seats.reasons],
+            seats=[shapes.SeatAnswer.model_validate(seat) for seat in seats.view()],
+        )
+
+    # -- calls ------------------------------------------------------------------------------------
+
+    async def transfer(self, call_id: str, wanted: shapes.TransferBody, by: str) -> shapes.TransferAnswer:
+        """Put a caller through; waits for what comes of it as long as is wanted. Raises RefusedError."""
+        call = self.find(call_id)
+        name, place = self._place(wanted)
+        handoff = Handoff(name, place, by, clean(wanted.reason), clean(wanted.summary))
+        over = asyncio.Event()
+
+        def look(changed: CallRunner) -> None:
+            # While a colleague is being looked for (a warm hand-off) this is "consulting".
+            talks = call.live().state == State.TALKING.value
+            if changed is call and (call.over or talks or call not in self.registry.calls):
+                over.set()
+
+        try:
+            call.hand_off(handoff)
+        except CallStateError as error:
+            raise RefusedError(409, "wrong_state", str(error)) from None
+        self.registry.watchers.append(look)
+        try:
+            look(call)
+            async with asyncio.timeout(wanted.wait_s):
+                await over.wait()
+        except TimeoutError:
+            return shapes.TransferAnswer(id=call_id, to=name, state="under_way")
+        finally:
+            self.registry.watchers.remove(look)
+        return self._outcome(call, handoff)
+
+    @staticmethod
+    def _outcome(call: CallRunner, handoff: Handoff) -> shapes.TransferAnswer:
+        ended, name = call.termination, handoff.name
+        if ended is None and handoff.kind == "warm":
+            reason = f"nobody of {name} was found for the caller; the agent goes on with the call"
+            raise RefusedError(409, "nobody_found", reason)
+        if ended is None:
+            reason = f"Asterisk would not put the caller through to {name}; the agent goes on with the call"
+            raise RefusedError(
+                502, "not_transferred", reason, remedy="The service's log says why (call.not_handed_over)"
+            )
+        if ended.result is not Result.TRANSFERRED:
+            reason = f"the call ended before it was put through: {ended.result.value} ({ended.reason})"
+            raise RefusedError(409, "call_ended", reason)
+        went = call.handed
+        if went is not None and (went.name, went.by) != (name, handoff.by):
+            raise RefusedError(409, "moved_elsewhere", f"{went.by} put the caller through to {went.name}")
+        return shapes.TransferAnswer(id=call.call_id, to=name, state="transferred")
+
+    def whisper(self, call_id: str, text: str, by: str, *, now: bool) -> shapes.WhisperAnswer:
+        """Tell the model something. Raises RefusedError."""
+        call, told = self.find(call_id), clean(text)
+        if not told:
+            raise RefusedError(422, "bad_body", "text: there is nothing in it to be told")
+        try:
+            call.whisper(told, by, now=now)
+        except CallStateError as error:
+            raise RefusedError(409, "wrong_state", str(error)) from None
+        return shapes.WhisperAnswer(id=call_id, told=told)
+
+    def find(self, call_id: str) -> CallRunner:
+        """The call with this id, if it goes on. Raises RefusedError."""
+        if (call := self.registry.find(call_id)) is None:
+            raise self._no_call(call_id)
+        return call
+
+    @staticmethod
+    def _no_call(call_id: str) -> RefusedError:
+        reason = f"no call {call_id[:64]} goes on"
+        return RefusedError(404, "unknown_call", reason, remedy="GET /v1/calls lists those that do")
+
+    def _place(self, wanted: shapes.TransferBody) -> tuple[str, DestinationSettings]:
+        """Where to: nothing but what the site, or Asterisk, has."""
+        if (name := wanted.destination) is not None:
+            if (place := self.destinations.get(name)) is None:
+                raise self._unknown("destination", name, list(self.destinations))
+            return name, place
+        assert wanted.queue is not None
+        for name, place in self.destinations.items():
+            if place.queue == wanted.queue:
+                return name, place
+        board = None if self.pool is None else self.pool.queues
+        known = [] if board is None else board.names
+        if wanted.queue in known:
+            return wanted.queue, DestinationSettings(queue=wanted.queue, description=wanted.queue)
+        if board is not None and not board.known:
+            reason = f"whether there is a queue {wanted.queue} is not known: no connection to the manager interface"
+            raise RefusedError(
+                503, "queues_unknown", reason, remedy="Try again when /healthz says that it is connected"
+            )
+        raise self._unknown("queue", wanted.queue, sorted({*known, *self._configured_queues()}))
+
+    def _configured_queues(self) -> list[str]:
+        return [place.queue for place in self.destinations.values() if place.queue is not None]
+
+    @staticmethod
+    def _unknown(kind: str, name: str, known: list[str]) -> RefusedError:
+        remedy = f"There are: {', '.join(known)}" if known else f"The settings name no {kind}"
+        return RefusedError(
+            404, f"unknown_{kind}", f"there is no {kind} {name}{did_you_mean(name, known)}", remedy=remedy
+        )
+
+    # -- seats ------------------------------------------------------------------------------------
+
+    async def pause(self, seat: str | None, *, paused: bool) -> shapes.PausedAnswer:
+        """Pause seats, or end that. Raises RefusedError."""
+        pool = self.pool
+        if pool is None:
+            remedy = "Give the service access to it: ami, in its settings"
+            raise RefusedError(503, "no_manager", "seats are paused through the manager interface", remedy=remedy)
+        if not pool.seats.known:
+            reason = "the seats are not known: no connection to the manager interface"
+            raise RefusedError(503, "seats_unknown", reason, remedy="Try again when /healthz says that it is connected")
+        number = None if seat is None else seat.zfill(2)
+        numbers = pool.pause(number) if paused else pool.resume(number)
+        if not numbers:
+            known = sorted({each.number for each in pool.seats.view()})
+            there = f"There are: {known[0]} to {known[-1]}" if known else "The queues have no seats: see queues.conf"
+            reason = "there are no seats" if number is None else f"there is no seat {number}"
+            raise RefusedError(404, "unknown_seat", reason, remedy=there)
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(SETTLE_LIMIT_S):
+                await pool.settled.wait()
+        except TimeoutError:
+            log.warning("control.not_settled", extra={"fields": {"after_s": round(time.monotonic() - began, 1)}})
+        return shapes.PausedAnswer(seats=numbers, paused=paused, settled=pool.settled.is_set())

@@ -1,0 +1,54 @@
+"""How commands on this machine reach the service: a file that only its own user can read."""
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+FILE = "control.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Where the API is, and a token for it."""
+
+    url: str
+    """Without ``/v1``."""
+    token: str
+
+
+def url_of(host: str, port: int) -> str:
+    """The address as one on this machine reaches it."""
+    host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def write(directory: Path, access: Access) -> None:
+    """Raises OSError."""
+    directory.mkdir(parents=True, exist_ok=True)
+    scratch = directory / f"{FILE}.{os.getpid()}"
+    with suppress(FileNotFoundError):
+        scratch.unlink()
+    # Nobody else may read it even for a moment.
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump({"url": access.url, "token": access.token}, file)
+    scratch.replace(directory / FILE)
+
+
+def read(directory: Path) -> Access | None:
+    """None: no service has written one, or what is there is none. Raises OSError, PermissionError among them."""
+    try:
+        found = json.loads((directory / FILE).read_text())
+        return Access(str(found["url"]), str(found["token"]))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def remove(directory: Path, token: str) -> None:
+    """Unless it is a later service's."""
+    with suppress(OSError):
+        if (found := read(directory)) is not None and found.token == token:
+            (directory / FILE).unlink()

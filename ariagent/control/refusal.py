@@ -1,0 +1,19 @@
+"""What the API answers when it does not do what was asked for."""
+
+from ariagent.errors import AriagentError
+
+
+class RefusedError(AriagentError):
+    """An answer ``{"error": ..., "reason": ..., "remedy": ...}`` with a status of 400 or more."""
+
+    def __init__(self, status: int, error: str, reason: str, *, remedy: str = "", retry_after_s: int = 0) -> None:
+        """``error``: a word for programs, ``reason`` a sentence for people; ``retry_after_s`` 0: not told."""
+        super().__init__(reason, remedy=remedy)
+        self.status = status
+        self.error = error
+        self.retry_after_s = retry_after_s
+
+    @property
+    def body(self) -> dict[str, str]:
+        found = {"error": self.error, "reason": str(self)}
+        return {**found, "remedy": self.remedy} if self.remedy else found

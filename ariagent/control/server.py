@@ -1,0 +1,80 @@
+"""The control API as a part of the service: its port, its tokens, and the one that is made for this machine."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from aiohttp import web
+
+from ariagent.config.control import ControlSettings
+from ariagent.control import localfile
+from ariagent.control.api import Api
+from ariagent.control.auth import Grant, Keyring, Role, digest_of
+from ariagent.control.desk import Desk
+from ariagent.control.events import Feed
+from ariagent.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+LOCAL = "local"
+"""Who the commands on this machine are."""
+CLOSE_LIMIT_S = 2.0
+
+
+def grants(settings: ControlSettings) -> Iterable[Grant]:
+    """Those of the settings."""
+    for token in settings.tokens:
+        plain = token.token
+        digest = bytes.fromhex(token.sha256 or "") if plain is None else digest_of(plain.get_secret_value())
+        yield Grant(token.name, Role.named(token.role), digest)
+
+
+class ControlServer:
+    """Serves from ``start`` to ``close``."""
+
+    def __init__(self, settings: ControlSettings, state_directory: Path, desk: Desk) -> None:
+        self._settings = settings
+        self._directory = state_directory
+        self._token = secrets.token_urlsafe(32)
+        self._feed = Feed(desk)
+        keyring = Keyring([*grants(settings), Grant(LOCAL, Role.ADMIN, digest_of(self._token), local=True)])
+        app = Api(desk, self._feed, keyring).application()
+        # A reader of events who goes away is noticed at once.
+        self._runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=CLOSE_LIMIT_S, keepalive_timeout=30
+        )
+        self._watch: asyncio.Task[None] | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        """Raises ConfigurationError."""
+        await self._runner.setup()
+        host, port = self._settings.host, self._settings.port
+        site = web.TCPSite(self._runner, host, port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot serve the control API on {host}:{port}: {error.strerror or error}",
+                remedy="Set control.port to a free port (0 takes any)",
+            ) from None
+        self.port = self._runner.addresses[0][1]
+        self._watch = asyncio.create_task(self._feed.run(), name="control feed")
+        access = localfile.Access(localfile.url_of(host, self.port), self._token)
+        try:
+            await asyncio.to_thread(localfile.write, self._directory, access)
+        except OSError as error:
+            # The service does without; only its commands need it.
+            fields = {"file": str(self._directory / localfile.FILE), "cause": error.strerror or str(error)}
+            log.warning("control.not_written", extra={"fields": fields})
+
+    async def close(self) -> None:
+        """End every stream and give the port back."""
+        self._feed.close()
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait([self._watch])
+            await asyncio.to_thread(localfile.remove, self._directory, self._token)
+        await self._runner.cleanup()

@@ -1,0 +1,194 @@
+"""CORE: what goes into the API and comes out of it. The OpenAPI document is made from these."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from ariagent.call.handoff import LONGEST_TEXT
+from ariagent.config.handoff import Place
+
+LONGEST_WAIT_S = 30.0
+
+
+class _Body(BaseModel):
+    """Nothing that is not known, and nothing that is of another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True, frozen=True)
+
+
+def _not_too_long(text: str) -> str:
+    # Counted as what it is cut to where it is used; lone surrogates are no characters.
+    if len(text.encode(errors="replace")) > LONGEST_TEXT:
+        raise ValueError(f"must have at most {LONGEST_TEXT} bytes (UTF-8)")
+    return text
+
+
+Note = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_not_too_long)]
+
+
+class TransferBody(_Body):
+    """Where a caller is to go: ``destination`` or ``queue``."""
+
+    destination: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    """One of the site's ``destinations``, by its name."""
+    queue: Place | None = None
+    """A queue of Asterisk's, by its name."""
+    reason: Note = ""
+    """For who takes the call (``ARIAGENT_REASON``)."""
+    summary: Note = ""
+    """For who takes the call (``ARIAGENT_SUMMARY``)."""
+    wait_s: Annotated[float, Field(ge=0, le=LONGEST_WAIT_S)] = 0.0
+    """Answer when the caller has been transferred, or after so many seconds; 0: at once, with status 202."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.destination is None) == (self.queue is None):
+            raise ValueError("give destination or queue, and not both")
+        return self
+
+
+class WhisperBody(_Body):
+    """A note to the model that the caller does not hear."""
+
+    text: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(_not_too_long)]
+    """At most 500 bytes (UTF-8). Control characters and line breaks count as spaces."""
+    now: bool = False
+    """Have the agent act on it at once; else it does when it speaks next."""
+
+
+class SeatsBody(_Body):
+    """Which seats."""
+
+    seat: Annotated[str, Field(pattern=r"^[0-9]{1,3}$")] | None = None
+    """The number of one (as in ``Local/07@ariagent-seat``), in all of its queues; null or nothing: all."""
+
+
+class ErrorAnswer(_Answer):
+    """Why something was not done."""
+
+    error: str
+    """A word for programs."""
+    reason: str
+    """A sentence for people."""
+    remedy: str = ""
+    """What to do about it; left out where nobody knows."""
+
+
+class Words(_Answer):
+    """What somebody said."""
+
+    side: Literal["caller", "agent"]
+    text: str
+
+
+class CallAnswer(_Answer):
+    """A call that goes on."""
+
+    id: str
+    """The call's id: queue_log's and CHANNEL(linkedid)."""
+    state: str
+    """As in ``docs/call-states.md``."""
+    began: float
+    """Unix time, seconds."""
+    answered_s: float | None
+    """For how long caller and agent have been connected; null: not yet."""
+    agent: str
+    seat: str
+    """Number of the queue's seat; empty for a direct call."""
+    queue: str
+    """That the caller came through; empty for a direct call."""
+    language: str
+    caller: str
+    """Number; empty when it is withheld."""
+    caller_name: str
+    channel: str
+    """The name of the caller's channel, or of the seat's, in Asterisk."""
+    last_words: Words | None
+
+
+class CallsAnswer(_Answer):
+    calls: list[CallAnswer]
+    """The longest first."""
+
+
+class TransferAnswer(_Answer):
+    """How far a transfer is."""
+
+    id: str
+    to: str
+    """The queue's name, or the destination's."""
+    state: Literal["under_way", "transferred"]
+
+
+class WhisperAnswer(_Answer):
+    id: str
+    told: str
+    """What the model was told, as it was cleaned."""
+
+
+class QueueAnswer(_Answer):
+    """A queue at this moment. ``logged_in = free + ringing + busy + paused``."""
+
+    name: str
+    logged_in: int
+    free: int
+    ringing: int
+    busy: int
+    paused: int
+    waiting: int
+    longest_wait_s: float
+    """Of those who wait now."""
+    handling_s: float | None
+    """How long a conversation takes here; null: not known."""
+    next_wait_s: float | None
+    """How long one more caller would wait; 0: somebody is free; null: cannot be known."""
+
+
+class DestinationAnswer(_Answer):
+    """Where callers can be put through to by name."""
+
+    name: str
+    description: str
+    queue: str | None
+    extension: str | None
+
+
+class QueuesAnswer(_Answer):
+    known: bool
+    """False: Asterisk's manager interface is not configured, or not connected."""
+    queues: list[QueueAnswer]
+    destinations: list[DestinationAnswer]
+
+
+class SeatAnswer(_Answer):
+    """One seat in one queue."""
+
+    number: str
+    queue: str
+    interface: str
+    name: str
+    """What queue_log and reports call it."""
+    busy: bool
+    paused: bool
+    reason: str
+
+
+class SeatsAnswer(_Answer):
+    known: bool
+    """False: Asterisk's manager interface is not configured, or not connected."""
+    held_by: list[str]
+    """Why no seat takes calls now: draining, down, model, capped. Empty: they do, but for those paused by hand."""
+    seats: list[SeatAnswer]
+
+
+class PausedAnswer(_Answer):
+    seats: list[str]
+    """The numbers of those that were meant."""
+    paused: bool
+    """What was asked for."""
+    settled: bool
+    """Asterisk has been told; false: it will be as soon as it can."""

@@ -1,0 +1,127 @@
+"""Which calls go to people because enough is going on already."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ariagent.call.admission import HOUR_S, Admission, CallerRate, Ticket, number_key
+from ariagent.config import Settings
+
+DAY, NEXT = "2026-11-22", "2026-11-23"
+
+
+def settings(**tree: object) -> Settings:
+    return Settings.model_validate({"agents": {"default": {}, "sales": {"max_calls": 2}}, **tree})
+
+
+def admitted(found: Ticket | str) -> Ticket:
+    assert isinstance(found, Ticket)
+    return found
+
+
+def test_without_caps_everybody_is_taken() -> None:
+    admission = Admission(settings())
+    for at in range(1000):
+        admitted(admission.enter("default", "+49301", float(at)))
+    assert admission.refusal(59, 0.0, DAY) == ""
+    assert admission.refusal(60, 0.0, DAY) == "full"
+
+
+def test_an_agents_own_cap_until_one_of_its_calls_is_over() -> None:
+    admission = Admission(settings())
+    first, _ = (admitted(admission.enter("sales", "1", 0.0)) for _ in range(2))
+    assert admission.enter("sales", "1", 0.0) == "agent_full"
+    admitted(admission.enter("default", "1", 0.0))
+    admission.leave(first, 1.0, DAY)
+    admission.leave(first, 1.0, DAY)
+    admitted(admission.enter("sales", "1", 1.0))
+    assert admission.enter("sales", "1", 1.0) == "agent_full"
+    admitted(admission.enter("sales", "1", 1.0, returned=True))
+
+
+def test_a_caller_who_calls_too_often_within_an_hour() -> None:
+    admission = Admission(settings(caps={"calls_per_caller_per_hour": 2}))
+    for at in (0.0, 600.0):
+        admitted(admission.enter("default", "+49 (30) 555-1", at))
+    assert admission.enter("default", "+49305551", 700.0) == "caller_often"
+    admitted(admission.enter("default", "+49305552", 700.0))
+    # Those who were turned away are not counted: the hour is that of the calls that were taken.
+    admitted(admission.enter("default", "+49305551", HOUR_S))
+    assert admission.enter("default", "+49305551", HOUR_S) == "caller_often"
+    admitted(admission.enter("default", "+49305551", HOUR_S, returned=True))
+
+
+@pytest.mark.parametrize("number", ["", "anonymous", "Anonymous", "Unknown", " - ", "asterisk"])
+def test_callers_without_a_number_are_not_one(number: str) -> None:
+    admission = Admission(settings(caps={"calls_per_caller_per_hour": 1}))
+    for _ in range(5):
+        admitted(admission.enter("default", number, 0.0))
+
+
+def test_a_restart_forgets_nobody() -> None:
+    caps = {"calls_per_caller_per_hour": 2, "minutes_per_day": 10}
+    admission = Admission(settings(caps=caps), DAY, 540.0, [("5551", 200.0), ("5552", 100.0), ("5551", 100.0)])
+    assert admission.enter("default", "5551", 300.0) == "caller_often"
+    ticket = admitted(admission.enter("default", "5552", 300.0))
+    admission.answered(ticket, 310.0)
+    assert not admission.over_minutes(369.0, DAY)
+    assert admission.refusal(1, 370.0, DAY) == "over_daily_minutes"
+
+
+def test_minutes_count_from_the_answer_and_while_a_call_goes_on() -> None:
+    admission = Admission(settings(caps={"minutes_per_day": 1}), DAY)
+    first, second = (admitted(admission.enter("default", "1", 0.0)) for _ in range(2))
+    assert admission.talked_s(1000.0, DAY) == 0
+    admission.answered(first, 1000.0)
+    admission.answered(second, 1010.0)
+    assert admission.talked_s(1020.0, DAY) == 30
+    admission.leave(first, 1020.0, DAY)
+    assert admission.talked_s(1030.0, DAY) == 40
+    assert not admission.over_minutes(1049.0, DAY)
+    assert admission.over_minutes(1050.0, DAY)
+    admission.leave(second, 1050.0, DAY)
+    assert admission.over_minutes(2000.0, DAY)
+
+
+def test_a_new_day_begins_at_nothing_and_counts_what_goes_on() -> None:
+    admission = Admission(settings(caps={"minutes_per_day": 1}), DAY, 59.0)
+    ticket = admitted(admission.enter("default", "1", 0.0))
+    admission.answered(ticket, 0.0)
+    assert admission.over_minutes(10.0, DAY)
+    assert not admission.over_minutes(20.0, NEXT)
+    assert admission.talked_s(50.0, NEXT) == 30
+    admission.leave(ticket, 60.0, NEXT)
+    assert admission.talked_s(70.0, NEXT) == 40
+    # A clock that is put back brings no day back.
+    assert admission.talked_s(70.0, DAY) == 40
+
+
+def test_no_cap_no_bookkeeping() -> None:
+    rate = CallerRate(None)
+    assert all(rate.may("1", 0.0) for _ in range(100))
+    assert len(rate) == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 900)), max_size=60), st.integers(1, 4))
+def test_never_more_than_the_cap_within_any_hour(calls: list[tuple[str, float]], most: int) -> None:
+    rate, now = CallerRate(most), 0.0
+    taken: dict[str, list[float]] = {}
+    for number, pause in calls:
+        now += pause
+        earlier = [at for at in taken.get(number, []) if at > now - HOUR_S]
+        assert rate.may(number, now) == (len(earlier) < most)
+        if len(earlier) < most:
+            taken.setdefault(number, []).append(now)
+
+
+def test_who_called_once_is_forgotten() -> None:
+    rate = CallerRate(1)
+    for n in range(1000):
+        rate.may(str(n), 5000.0)
+    rate.may("x", 5000.0 + HOUR_S)
+    assert len(rate) == 1
+
+
+@given(st.text())
+def test_any_number_has_a_key(number: str) -> None:
+    assert number_key(number_key(number)) == number_key(number)

@@ -1,0 +1,185 @@
+"""What the API refuses, and how it says so."""
+
+import asyncio
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from ariagent.control import desk as desk_module
+from ariagent.errors import ConfigurationError
+
+CALL = "/v1/calls/1795357064.1"
+
+
+async def refused(site: Any, method: str, path: str, **more: Any) -> tuple[int, str, str]:
+    """Status, word, and reason with remedy."""
+    status, body, headers = await site.ask(method, path, **more)
+    assert set(body) <= {"error", "reason", "remedy"}
+    assert headers["Content-Type"].startswith("application/json")
+    assert headers["Cache-Control"] == "no-store"
+    assert not [name for name in headers if name.lower().startswith("access-control")]
+    return status, body["error"], f"{body['reason']} {body.get('remedy', '')}".strip()
+
+
+async def test_without_calls_and_manager_it_says_so(site: Any) -> None:
+    assert (await site.ask("GET", "/v1/calls"))[:2] == (200, {"calls": []})
+    assert (await site.ask("GET", "/v1/seats"))[:2] == (200, {"known": False, "held_by": [], "seats": []})
+    status, queues, _ = await site.ask("GET", "/v1/queues")
+    assert (status, queues["known"], queues["queues"]) == (200, False, [])
+    assert [place["name"] for place in queues["destinations"]] == ["desk"]
+
+
+async def test_who_may(site: Any, token: dict[str, str]) -> None:
+    assert await refused(site, "GET", "/v1/calls", token=None) == (
+        401,
+        "no_token",
+        "a token is needed Send the header Authorization: Bearer TOKEN",
+    )
+    assert (await refused(site, "GET", "/v1/calls", token="wrong"))[:2] == (401, "wrong_token")
+    assert (await site.ask("GET", "/v1/calls", token["viewer"]))[0] == 200
+    status, word, reason = await refused(site, "POST", f"{CALL}/whisper", token=token["viewer"], json={"text": "x"})
+    assert (status, word) == (403, "wrong_role")
+    assert reason == "the-viewer is a viewer; this is for a supervisor and above"
+    # Who may is told that there is no such call; the body does not matter to who may not.
+    assert (await refused(site, "POST", f"{CALL}/whisper", token=token["viewer"], data=b"x" * 99999))[0] == 403
+    for role in ("supervisor", "admin"):
+        status, word, _ = await refused(site, "POST", f"{CALL}/whisper", token=token[role], json={"text": "x"})
+        assert (status, word) == (404, "unknown_call")
+
+
+async def test_a_hashed_token_is_as_good(make_site: Any) -> None:
+    digest = hashlib.sha256(b"a token of anna").hexdigest()
+    site = await make_site(tokens=[{"name": "anna", "role": "viewer", "sha256": digest.upper()}])
+    assert (await site.ask("GET", "/v1/calls", "a token of anna"))[0] == 200
+    assert (await site.ask("GET", "/v1/calls", digest))[0] == 401
+
+
+async def test_five_wrong_tokens_slow_the_address_down_but_not_the_machines_own_commands(
+    site: Any, token: dict[str, str]
+) -> None:
+    for _ in range(5):
+        assert (await refused(site, "GET", "/v1/calls", token="wrong"))[:2] == (401, "wrong_token")
+    status, body, headers = await site.ask("GET", "/v1/calls", "wrong")
+    assert (status, body["error"]) == (429, "slow_down")
+    wait_s = int(headers["Retry-After"])
+    assert wait_s >= 1
+    # Else a right guess would be told from wrong ones while they are slowed down.
+    assert (await site.ask("GET", "/v1/calls", token["admin"]))[0] == 429
+    assert (await site.ask("GET", "/v1/calls", None))[0] == 429
+    assert (await site.ask("GET", "/v1/calls", site.local_token))[0] == 200
+    assert (await site.ask("GET", "/v1/openapi.json", None))[0] == 200
+    await asyncio.sleep(wait_s)
+    assert (await site.ask("GET", "/v1/calls", token["admin"]))[0] == 200
+    assert (await refused(site, "GET", "/v1/calls", token="wrong"))[0] == 401
+    assert int((await site.ask("GET", "/v1/calls", "wrong"))[2]["Retry-After"]) > wait_s
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("transfer", b"{", "Invalid JSON"),
+        ("transfer", b"[]", "object"),
+        ("transfer", b"\xff\xfe", "Invalid JSON"),
+        ("transfer", b"", "give destination or queue, and not both"),
+        ("transfer", {"queue": "a", "destination": "b"}, "give destination or queue, and not both"),
+        ("transfer", {"queue": "support", "speed": 1}, "speed: Extra inputs are not permitted"),
+        ("transfer", {"queue": 7}, "queue: Input should be a valid string"),
+        ("transfer", {"queue": "support,s,1)"}, "queue: String should match pattern"),
+        ("transfer", {"queue": ""}, "queue: "),
+        ("transfer", {"queue": "support", "reason": "x" * 501}, "reason: String should have at most 500 characters"),
+        ("transfer", {"queue": "support", "wait_s": "5"}, "wait_s: Input should be a valid number"),
+        ("transfer", {"queue": "support", "wait_s": 31}, "wait_s: Input should be less than or equal to 30"),
+        ("transfer", {"queue": "support", "summary": "ü" * 251}, "summary: must have at most 500 bytes (UTF-8)"),
+        ("whisper", {}, "text: Field required"),
+        ("whisper", {"text": "€" * 167}, "text: must have at most 500 bytes (UTF-8)"),
+        ("whisper", {"text": ""}, "text: String should have at least 1 character"),
+        ("whisper", {"text": "x" * 501}, "text: String should have at most 500 characters"),
+        ("whisper", {"text": ["x"]}, "text: Input should be a valid string"),
+        ("whisper", {"text": "x", "now": "yes"}, "now: Input should be a valid boolean"),
+    ],
+)
+async def test_a_wrong_body_is_told_what_is_wrong_with_it(site: Any, path: str, body: Any, said: str) -> None:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    status, word, reason = await refused(site, "POST", f"{CALL}/{path}", data=raw)
+    assert (status, word) == (422, "bad_body")
+    assert said in reason
+    assert "A JSON object with: " in reason
+
+
+async def test_what_is_too_large_is_refused(site: Any) -> None:
+    status, word, _ = await refused(site, "POST", f"{CALL}/whisper", data=b'{"text": "' + b"x" * 20_000 + b'"}')
+    assert (status, word) == (413, "too_large")
+
+
+async def test_what_there_is_not(site: Any) -> None:
+    assert (await refused(site, "GET", "/v1/nothing"))[:2] == (404, "unknown_path")
+    assert (await refused(site, "GET", "/v1/calls/"))[:2] == (404, "unknown_path")
+    assert (await refused(site, "DELETE", "/v1/calls"))[:2] == (405, "wrong_method")
+    _, _, headers = await site.ask("POST", "/v1/calls")
+    assert headers["Allow"] == "GET"
+    assert await refused(site, "GET", CALL) == (
+        404,
+        "unknown_call",
+        "no call 1795357064.1 goes on GET /v1/calls lists those that do",
+    )
+    for path in ("transfer", "whisper"):
+        body = {"queue": "support"} if path == "transfer" else {"text": "x"}
+        assert (await refused(site, "POST", f"/v1/calls/%2e%2e%2f/{path}", json=body))[0] == 404
+
+
+async def test_seats_without_a_manager(site: Any) -> None:
+    status, word, reason = await refused(site, "POST", "/v1/seats/pause")
+    assert (status, word) == (503, "no_manager")
+    assert "ami" in reason
+
+
+async def test_seats_that_are_not_known_or_not_there(make_site: Any, listed: Any) -> None:
+    site = await make_site(manager=True)
+    assert (await refused(site, "POST", "/v1/seats/pause", json={}))[:2] == (503, "seats_unknown")
+    listed(site.desk.pool, "support")
+    assert (await refused(site, "POST", "/v1/seats/pause", json={"seat": "7"}))[1:] == (
+        "unknown_seat",
+        "there is no seat 07 The queues have no seats: see queues.conf",
+    )
+    for wrong in ("x", "1234", "-1", 7, ""):
+        assert (await refused(site, "POST", "/v1/seats/resume", json={"seat": wrong}))[:2] == (422, "bad_body")
+
+
+async def test_a_seat_that_asterisk_cannot_be_told_about_yet(
+    make_site: Any, listed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk_module, "SETTLE_LIMIT_S", 0.1)
+    site = await make_site(manager=True)
+    listed(site.desk.pool, "frontline", seats=("06", "07"))
+    status, body, _ = await site.ask("POST", "/v1/seats/pause", json={"seat": "7"})
+    assert (status, body) == (200, {"seats": ["07"], "paused": True, "settled": False})
+    status, body, _ = await site.ask("POST", "/v1/seats/resume", data=b"")
+    assert (status, body) == (200, {"seats": ["06", "07"], "paused": False, "settled": False})
+    status, body, _ = await site.ask("GET", "/v1/seats")
+    assert (body["known"], body["held_by"], [seat["number"] for seat in body["seats"]]) == (
+        True,
+        ["down"],
+        ["06", "07"],
+    )
+    status, body, _ = await site.ask("GET", "/v1/queues")
+    assert [(queue["name"], queue["logged_in"]) for queue in body["queues"]] == [("frontline", 2)]
+
+
+async def test_a_fault_of_ours_is_told_as_one_and_hides_what_it_was(
+    make_site: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = await make_site(manager=True)
+    site.desk.registry = None
+    status, word, reason = await refused(site, "GET", "/v1/calls")
+    assert (status, word) == (500, "fault")
+    assert "NoneType" not in reason
+    assert "control.fault" in caplog.text
+
+
+async def test_the_port_is_taken(make_site: Any) -> None:
+    site = await make_site()
+    with pytest.raises(ConfigurationError, match="cannot serve the control API on 127") as caught:
+        await make_site(port=site.server.port)
+    assert "control.port" in caught.value.remedy

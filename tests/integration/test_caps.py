@@ -1,0 +1,172 @@
+"""Caps and hours on the real Asterisk: over them callers go to people, and queue_log says why."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ariagent.lab.asterisk import AsteriskInstance
+
+pytestmark = pytest.mark.asterisk
+
+LIMIT_S = 30.0
+SEATS = 60
+BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
+
+
+async def until(condition: Callable[[], object], what: str) -> None:
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            while not condition():
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise TimeoutError(f"waited {LIMIT_S:g} s for {what}") from None
+
+
+class QueueLog:
+    """The rows of queue_log since it was made."""
+
+    def __init__(self, asterisk: AsteriskInstance) -> None:
+        self._path = asterisk.queue_log
+        self._before = self._path.read_text()
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Queue, agent, verb and the verb's own fields."""
+        lines = self._path.read_text().removeprefix(self._before).splitlines()
+        return [tuple(line.split("|")[2:]) for line in lines]
+
+    def count(self, *row: str) -> int:
+        """Rows that begin so."""
+        return sum(found[: len(row)] == row for found in self.rows())
+
+
+@pytest.fixture
+def queue_log(asterisk: AsteriskInstance) -> QueueLog:
+    return QueueLog(asterisk)
+
+
+def paused(service: Any) -> Counter[str]:
+    return Counter(seat.reason for seat in service.pool.seats.view() if seat.paused)
+
+
+@BOTH_WAYS
+async def test_who_calls_too_often_goes_to_people(
+    number: str,
+    sandbox: Any,
+    service: Any,
+    phone: Any,
+    dial: Any,
+    log: Any,
+    queue_log: QueueLog,
+    ends_with_people: Any,
+    tmp_path: Path,
+) -> None:
+    running = await service(await sandbox(), caps={"calls_per_caller_per_hour": 1}, state_directory=tmp_path / "kept")
+    human = await phone("1001", register=True)
+    often = await phone("5559999")
+    call, hearing = await dial(number, often)
+    await hearing.utterance()
+    await call.hangup()
+    await log.wait("call.ended", result="done")
+    began = time.monotonic()
+    again = await often.dial(number)
+    incoming = await human.incoming(LIMIT_S)
+    assert time.monotonic() - began < 5, "the other seats were tried first"
+    await incoming.answer()
+    await again.answered(LIMIT_S)
+    await again.hangup()
+    await log.wait("call.ended", result="busy", reason="caller_often")
+    assert paused(running) == {}
+    if number == "7000":
+        # The seat answers and breaks off: no seat is paused for it, and the caller does not wait.
+        await until(lambda: queue_log.count("support", "Agent 1001", "CONNECT"), "queue_log")
+        assert queue_log.count("frontline", "NONE", "ENTERQUEUE") == 2
+        assert queue_log.count("frontline", "AI Agent", "CONNECT") == 2
+        assert queue_log.count("frontline", "AI Agent", "COMPLETEAGENT", "0", "0") == 1
+        assert queue_log.count("frontline", "AI Agent", "RINGNOANSWER") == 0
+    other, hearing = await dial(number, await phone("5558888"))
+    await hearing.utterance()
+    await other.hangup()
+    await log.wait("call.ended", count=2, result="done")
+    running.stop()
+    await until(lambda: len(log.named("service.stopped")) == 1, "the service to stop")
+    # A restart makes nobody a new caller.
+    await service(await sandbox(), caps={"calls_per_caller_per_hour": 1}, state_directory=tmp_path / "kept")
+    late = await often.dial(number)
+    await ends_with_people(late, human)
+    await log.wait("call.ended", result="busy", reason="caller_often", count=2)
+
+
+@BOTH_WAYS
+async def test_an_agents_own_cap(
+    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ends_with_people: Any
+) -> None:
+    human = await phone("1001", register=True)
+    running = await service(await sandbox(), agent={"max_calls": 1})
+    call, hearing = await dial(number)
+    await hearing.utterance()
+    late = await (await phone("5558888")).dial(number)
+    await ends_with_people(late, human)
+    await log.wait("call.ended", result="busy", reason="agent_full")
+    assert paused(running) == {}, "the seats are other agents', too"
+    await call.hangup()
+    await log.wait("call.ended", result="done")
+    third, hearing = await dial(number, await phone("5557777"))
+    await hearing.utterance()
+    await third.hangup()
+
+
+async def test_the_days_minutes(
+    sandbox: Any,
+    service: Any,
+    phone: Any,
+    dial: Any,
+    log: Any,
+    queue_log: QueueLog,
+    ends_with_people: Any,
+    tmp_path: Path,
+) -> None:
+    human = await phone("1001", register=True)
+    model = await sandbox()
+    caps = {"caps": {"minutes_per_day": 0.03}, "state_directory": tmp_path / "kept"}
+    running = await service(model, **caps)
+    call, hearing = await dial("7000")
+    await hearing.utterance()
+    await until(lambda: paused(running) == {"ariagent: capped": SEATS}, "the seats to be paused")
+    assert len(running.calls) == 1, "calls that go on are not ended"
+    await until(lambda: queue_log.count("frontline", "AI Agent", "PAUSE", "ariagent: capped") == SEATS, "queue_log")
+    direct = await (await phone("5558888")).dial("7001")
+    await ends_with_people(direct, human)
+    await log.wait("call.ended", result="busy", reason="over_daily_minutes")
+    await call.hangup()
+    await log.wait("call.ended", result="done")
+    running.stop()
+    await until(lambda: len(log.named("service.stopped")) == 1, "the service to stop")
+    second = await service(model, **caps)
+    assert paused(second) == {"ariagent: capped": SEATS}
+
+
+async def test_people_first_by_day(
+    sandbox: Any, service: Any, phone: Any, queue_log: QueueLog, ends_with_people: Any, dial: Any
+) -> None:
+    human = await phone("1001", register=True)
+    always = {"timezone": "Europe/Berlin", "week": {"mon-sun": "00:00-24:00"}}
+    never = {"timezone": "Europe/Berlin", "week": {"mon-sun": []}}
+    model = await sandbox()
+    running = await service(model, hours={"office": always}, pool={"calls_outside": "office"})
+    await until(lambda: paused(running) == {"ariagent: hours": SEATS}, "the seats to be paused")
+    await until(lambda: queue_log.count("frontline", "AI Agent", "PAUSE", "ariagent: hours") == SEATS, "queue_log")
+    call = await (await phone()).dial("7000")
+    await ends_with_people(call, human)
+    assert queue_log.count("frontline", "NONE", "ENTERQUEUE") == 0
+    running.stop()
+    await until(lambda: not len(running.calls) and not running.ari.listening, "the service to stop")
+    night = await service(model, hours={"office": never}, pool={"calls_outside": "office"})
+    assert paused(night) == {}
+    call, hearing = await dial("7000")
+    await hearing.utterance()
+    await call.hangup()

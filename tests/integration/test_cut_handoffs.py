@@ -1,0 +1,222 @@
+"""Hand-offs that do not come to their end: people refuse, nobody is there, the caller hangs up at any point of it.
+
+Afterwards nothing is left: no channel, no bridge, no call in the service, no busy seat. ``KINDS`` are the ways in which
+a caller is handed over.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ariagent.call.machine import State
+from ariagent.lab.asterisk import AsteriskInstance
+from ariagent.lab.packages import default_lab_dir, ensure_asterisk
+
+pytestmark = pytest.mark.asterisk
+
+LIMIT_S = 30.0
+SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
+DESTINATIONS: dict[str, Any] = {
+    "people": {"queue": "support", "description": "the service desk", "timeout_s": 30},
+    "nobody": {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 5},
+    "boss": {"extension": "1002", "description": "the boss", "timeout_s": 30},
+    "empty": {"queue": "emptydesk", "description": "a queue without anybody", "timeout_s": 30},
+}
+AGENT = {"handoff": list(DESTINATIONS), "transcription": None}
+EMPTY_QUEUE = (
+    "[emptydesk]\nstrategy = rrmemory\njoinempty = unavailable,invalid\nleavewhenempty = unavailable,invalid\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A way of handing a caller over, and how to bring it about."""
+
+    key: str
+    """What the caller presses; see scenarios/handoff.yaml."""
+    phone: str
+    """Which phone rings."""
+    returns: str
+    """What the caller presses to come back after 5 s because nobody takes the call; empty: it takes longer."""
+
+
+KINDS = {"blind": Kind("1", "1001", "2"), "blind to an extension": Kind("3", "1002", "")}
+EVERY_WAY = pytest.mark.parametrize("number", ["7000", "7001"])
+EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
+
+
+@pytest.fixture(scope="module")
+def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AsteriskInstance]:
+    """An Asterisk with a queue that nobody is in."""
+    root = tmp_path_factory.mktemp("cut")
+    instance = AsteriskInstance(ensure_asterisk(default_lab_dir()), root, additions={"queues.conf": EMPTY_QUEUE})
+    asyncio.run(instance.start())
+    yield instance
+    asyncio.run(instance.stop())
+
+
+async def until(condition: Callable[[], object], what: str, limit_s: float = LIMIT_S) -> None:
+    try:
+        async with asyncio.timeout(limit_s):
+            while not condition():
+                await asyncio.sleep(0.002)
+    except TimeoutError:
+        raise TimeoutError(f"waited {limit_s:g} s for {what}") from None
+
+
+@dataclass
+class Scene:
+    """A caller who talks with the agent."""
+
+    number: str
+    service: Any
+    phone: Any
+    call: Any
+    hearing: Any
+    log: Any
+    kind: Kind
+
+    async def ask(self, key: str = "") -> float:
+        """Ask to be put through; returns when the agent began to say so."""
+        asked = time.monotonic()
+        await self.call.send_dtmf(key or self.kind.key)
+        return float(await self.hearing.wait_loud(asked))
+
+    async def handed_over(self) -> None:
+        await self.ask()
+        await self.log.wait("call.handed_over")
+
+    async def human(self) -> Any:
+        """The people's phone rings."""
+        human = await self.phone(self.kind.phone, register=True)
+        await self.handed_over()
+        return await human.incoming(LIMIT_S)
+
+
+@pytest.fixture
+async def scene(sandbox: Any, service: Any, phone: Any, dial: Any, log: Any) -> Any:
+    """``await scene("7000", "blind")``"""
+
+    async def make(number: str, kind: str = "blind") -> Scene:
+        running = await service(await sandbox(scenario=SCENARIO), agent=AGENT, destinations=DESTINATIONS)
+        call, hearing = await dial(number)
+        await hearing.utterance()
+        return Scene(number, running, phone, call, hearing, log, KINDS[kind])
+
+    return make
+
+
+async def cut_in_the_sentence(scene: Scene) -> None:
+    await scene.ask()
+
+
+async def cut_while_transferring(scene: Scene) -> None:
+    await scene.ask()
+    [call] = scene.service.calls.calls
+    await until(lambda: call.state is State.TRANSFERRING or scene.log.named("call.handed_over"), "the transfer")
+
+
+async def cut_while_waiting(scene: Scene) -> None:
+    await scene.handed_over()
+    await scene.log.wait("call.ended", result="transferred")
+
+
+async def cut_while_it_rings(scene: Scene) -> None:
+    await (await scene.human()).ring()
+
+
+async def cut_while_it_is_answered(scene: Scene) -> None:
+    scene.call._phone.spawn((await scene.human()).answer())
+
+
+async def cut_in_the_conversation(scene: Scene) -> None:
+    await (await scene.human()).answer()
+    await asyncio.sleep(0.3)  # some of a conversation
+
+
+async def cut_when_back(scene: Scene) -> None:
+    if not scene.kind.returns:
+        human = await scene.human()
+        await human.reject(486)
+    else:
+        await scene.ask(scene.kind.returns)
+        await scene.log.wait("call.handed_over")
+    back = await scene.log.wait("call.answered", count=2)
+    await scene.hearing.wait_loud(back.at)
+
+
+MOMENTS: dict[str, Callable[[Scene], Awaitable[None]]] = {
+    name.removeprefix("cut_"): moment for name, moment in globals().items() if name.startswith("cut_")
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@EVERY_KIND
+@EVERY_WAY
+async def test_nothing_is_left_of_a_caller_who_hangs_up(
+    number: str, kind: str, moment: str, scene: Any, bed: Any, log: Any
+) -> None:
+    made = await scene(number, kind)
+    await MOMENTS[moment](made)
+    await made.call.hangup()
+    await bed.nothing_left()
+    ended = Counter(entry["call"] for entry in log.named("call.ended"))
+    assert len(ended) == 1, "it is one call, whoever served it"
+
+
+@pytest.mark.parametrize(("number", "status"), [("7000", 486), ("7001", 603)])
+async def test_people_who_refuse_are_called_again_until_the_caller_comes_back(
+    number: str, status: int, scene: Any, phone: Any, bed: Any, log: Any, queue_log: Any
+) -> None:
+    made = await scene(number)
+    human = await phone("1001", register=True)
+    await made.ask(made.kind.returns)
+    refused = 0
+    while len(log.named("call.started")) < 2:
+        try:
+            incoming = await human.incoming(0.5)
+        except TimeoutError:
+            continue
+        await incoming.reject(status)
+        refused += 1
+    assert refused
+    back = await log.wait("call.answered", count=2)
+    await made.hearing.wait_loud(back.at)
+    call_id = back["call"]
+    assert ("support", "Agent 1001", "RINGNOANSWER") in queue_log.verbs(call_id)
+    assert ("support", "NONE", "EXITWITHTIMEOUT") in queue_log.verbs(call_id)
+    await made.call.hangup()
+    await bed.nothing_left()
+
+
+@pytest.mark.parametrize(("number", "status"), [("7000", 486), ("7001", 603)])
+async def test_an_extension_that_refuses_sends_the_caller_back_at_once(
+    number: str, status: int, scene: Any, bed: Any, log: Any
+) -> None:
+    made = await scene(number, "blind to an extension")
+    await (await made.human()).reject(status)
+    back = await log.wait("call.answered", count=2)
+    await made.hearing.wait_loud(back.at)
+    await made.call.hangup()
+    await bed.nothing_left()
+
+
+@EVERY_WAY
+async def test_a_queue_that_nobody_is_in_sends_the_caller_back_at_once(
+    number: str, scene: Any, bed: Any, log: Any, queue_log: Any
+) -> None:
+    made = await scene(number)
+    await made.ask("5")
+    handed = await log.wait("call.handed_over", destination="empty")
+    back = await log.wait("call.answered", count=2)
+    assert back.at - handed.at < 5
+    assert not [row for row in queue_log.rows("ENTERQUEUE") if row[1] == "emptydesk"]
+    await made.hearing.wait_loud(back.at)
+    await made.call.hangup()
+    await bed.nothing_left()
