@@ -141,8 +141,10 @@ class People:
         view = self._view(place.queue)
         if view is None:
             return Standing("can be tried; whether somebody is free is not known", there=True, quick=True)
+        if place.ask_above_s is None:
+            return Standing(describe(view), there=True, quick=True)
         wait_s = view.next_wait_s if view.working else float("inf")
-        slow = place.ask_above_s is not None and wait_s is not None and wait_s > place.ask_above_s
+        slow = wait_s is not None and wait_s > place.ask_above_s
         return Standing(describe(view), there=bool(view.logged_in), quick=not slow)
 
     def answer(self, name: str, arguments: str, at: float) -> tuple[str, Message | None]:

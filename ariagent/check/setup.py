@@ -34,6 +34,12 @@ def _peers(settings: Settings) -> list[Result]:
     if settings.audiosocket.max_connections < settings.max_calls:
         found = f"audiosocket.max_connections ({settings.audiosocket.max_connections}) is less than max_calls"
         results.append(warning(NAME, found, f"Set it to {2 * settings.max_calls} at least"))
+    queues = [name for name, place in settings.destinations.items() if place.queue is not None]
+    if queues and settings.ami is None:
+        found = (
+            f"destinations ({', '.join(queues)}) without ami: a queue's caller cannot be put through, nor a wait told"
+        )
+        results.append(warning(NAME, found, "Include asterisk/manager.conf, and add the section ami"))
     return results
 
 

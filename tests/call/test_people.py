@@ -115,8 +115,11 @@ def test_who_wants_to_wait_where_nobody_is_waits_in_vain() -> None:
 
 def test_a_site_that_does_not_ask() -> None:
     place = {"desk": DESK.model_copy(update={"ask_above_s": None})}
-    found = People(AgentSettings(handoff=("desk",)), place, {"office": OFFICE}, lambda queue: BUSY)
-    assert found.refusal(Handoff("desk", place["desk"], "model"), MONDAY) is None
+    for view in (BUSY, BREAK, EMPTY):
+        found = People(AgentSettings(handoff=("desk",)), place, {"office": OFFICE}, {"support": view}.get)
+        assert found.refusal(Handoff("desk", place["desk"], "model"), MONDAY) is None
+        assert status(found, MONDAY)["desk"]["state"] != "somebody is free"
+        assert found.refusal(Handoff("desk", place["desk"], "model"), SUNDAY) is not None
 
 
 @pytest.mark.parametrize(("said", "waits"), [(True, True), (False, False), ("true", False), (1, False), (None, False)])
