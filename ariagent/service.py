@@ -244,7 +244,7 @@ class Service:
         # What took our application over serves our seats now.
         pool = None if self.router.replaced.is_set() else self.pool
         if pool is not None:
-            pool.set_reason(Reason.DOWN if self._stop.is_set() else Reason.DRAINING, True)
+            pool.hold(Reason.DOWN if self._stop.is_set() else Reason.DRAINING)
         if not self._stop.is_set():
             log.info("service.draining", extra={"fields": {"calls": len(self.calls)}})
             waits = [asyncio.ensure_future(self.calls.drained()), asyncio.ensure_future(self._stop.wait())]
