@@ -121,9 +121,9 @@ TELLING_TURN_MS = 1_000
 """Of the server's count, which has the silence before and after in it."""
 LOST_NOTE = (
     "[system] The line to you was interrupted for a moment, and you have missed something: the end of what you said, "
-    "or what the caller said to you. The conversation so far is above. Do not greet again. In the language that you and "
-    "the caller have been speaking, say in one short sentence that you lost them for a moment, and ask them to repeat "
-    "what they said last, or go on where you stopped."
+    "or what the caller said to you. The conversation so far is above. Do not greet again. In the language that you "
+    "and the caller have been speaking, say in one short sentence that you lost them for a moment, and ask them to "
+    "repeat what they said last, or go on where you stopped."
 )
 ANSWER_LEFT_MS = 1_000
 """Agreement in the last moments of a reply may be the answer to it."""
