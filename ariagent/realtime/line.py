@@ -47,6 +47,8 @@ class ModelLine:
         self._outage: Recovery | None = None
         self._ready = asyncio.Event()
         """The session that is being made can be used."""
+        self._known = asyncio.Event()
+        """When the session ends has become known."""
         self._live = False
         self._client = self._new()
         self._spare: RealtimeClient | None = None
@@ -75,7 +77,7 @@ class ModelLine:
         running = self._start(self._client)
         try:
             while True:
-                await asyncio.wait((running,), timeout=self._until_renewal())
+                await self._until_something(running)
                 if running.done():
                     running.result()
                     failure = self._failure
@@ -86,7 +88,7 @@ class ModelLine:
                     if (new := await self._recover(failure)) is None:
                         return
                     running = new
-                elif self._quiet():
+                elif self._until_renewal_s() <= 0 and self._quiet():
                     running = await self._renew(running)
         finally:
             for task in self._tasks:
@@ -140,9 +142,24 @@ class ModelLine:
             left_s = ready.expires_at - time.time()
             self._renew_at = time.monotonic() + left_s - min(RENEW_BEFORE_S, left_s / 2)
 
-    def _until_renewal(self) -> float | None:
-        wait_s = self._renew_at - time.monotonic()
-        return None if wait_s == float("inf") else max(wait_s, LOOK_EVERY_S)
+        self._known.set()
+
+    async def _until_something(self, running: "asyncio.Task[None]") -> None:
+        """Until the session is over, may be renewed, or is known to end."""
+        self._known.clear()
+        wait_s = max(self._until_renewal_s(), LOOK_EVERY_S)
+        known = asyncio.ensure_future(self._known.wait())
+        try:
+            await asyncio.wait(
+                (running, known),
+                timeout=wait_s if wait_s < float("inf") else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            known.cancel()
+
+    def _until_renewal_s(self) -> float:
+        return self._renew_at - time.monotonic()
 
     # -- after a loss ------------------------------------------------------------------------------
 
