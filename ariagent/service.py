@@ -145,6 +145,7 @@ class Service:
         )
         briefs = Briefs(settings.briefs.directory or settings.state_directory / "briefs", fmt)
         await asyncio.to_thread(briefs.clear)
+        pool = self.pool
         self._context = Context(
             settings=settings,
             ari=self.ari,
@@ -159,8 +160,9 @@ class Service:
             journal=journal,
             spending=spending,
             admission=await asyncio.to_thread(self._admission),
-            ami=self.pool.client if self.pool is not None else None,
-            queue_view=self.pool.view if self.pool is not None else lambda name: None,
+            ami=pool.client if pool is not None else None,
+            queue_view=pool.view if pool is not None else lambda name: None,
+            queue_names=(lambda: pool.queues.names) if pool is not None else tuple,
         )
         fields = {
             "version": __version__,
@@ -244,7 +246,7 @@ class Service:
         # What took our application over serves our seats now.
         pool = None if self.router.replaced.is_set() else self.pool
         if pool is not None:
-            pool.set_reason(Reason.DOWN if self._stop.is_set() else Reason.DRAINING, True)
+            pool.hold(Reason.DOWN if self._stop.is_set() else Reason.DRAINING)
         if not self._stop.is_set():
             log.info("service.draining", extra={"fields": {"calls": len(self.calls)}})
             waits = [asyncio.ensure_future(self.calls.drained()), asyncio.ensure_future(self._stop.wait())]

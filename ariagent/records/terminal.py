@@ -63,7 +63,12 @@ def _call_cells(row: CallRow, now: float) -> list[Text]:
 def running(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Calls that go on, as the service tells them (CallAnswer), one a line."""
     table = Table(
-        title=f"{len(rows)} running", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+        title=f"{len(rows)} running",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     lines = [_running_cells(row) for row in rows]
     for n, name in enumerate(("id", "since", "agent", "caller", "queue", "lang", "state")):
