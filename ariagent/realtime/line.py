@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from ariagent.config import RealtimeSettings
 from ariagent.realtime.client import RealtimeClient
-from ariagent.realtime.events import Event, SessionFailed, SessionLost, SessionReady, SessionRenewed
+from ariagent.realtime.events import Event, ResponseEnded, SessionFailed, SessionLost, SessionReady, SessionRenewed
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.recovery import Recovery
 from ariagent.realtime.session import RealtimeSession
@@ -45,8 +45,12 @@ class ModelLine:
         self._renew_at = float("inf")
         self._failure: SessionFailed | None = None
         self._outage: Recovery | None = None
+        """Until a new session has proved that it works: one that is lost again before does not get more time."""
+        self._used = False
+        """There was a session that could be used."""
         self._ready = asyncio.Event()
         """The session that is being made can be used."""
+        self._lost_at = 0.0
         self._known = asyncio.Event()
         """When the session ends has become known."""
         self._live = False
@@ -123,15 +127,17 @@ class ModelLine:
         match event:
             case SessionFailed():
                 self._failure = event
-            case SessionReady() if self._outage is not None:
-                self._use(event, SessionRenewed(self._outage.lasted_s(time.monotonic())))
             case SessionReady():
-                self._use(event, event)
-            case _:
-                self._on_event(event)
+                lost_s = time.monotonic() - self._lost_at
+                self._use(event, SessionRenewed(lost_s) if self._used else event)
+                return
+            case ResponseEnded(status="completed"):
+                self._outage = None
+        if not isinstance(event, SessionFailed):
+            self._on_event(event)
 
     def _use(self, ready: SessionReady, told: Event) -> None:
-        self._live = True
+        self._live = self._used = True
         self._expires(ready)
         self._ready.set()
         self._on_event(told)
@@ -165,7 +171,8 @@ class ModelLine:
 
     async def _recover(self, failure: SessionFailed) -> "asyncio.Task[None] | None":
         """A new session instead of the lost one; None: there is none to be had, and that was told."""
-        outage = self._outage = Recovery(self._settings.recover_s, time.monotonic())
+        self._lost_at = time.monotonic()
+        outage = self._outage = self._outage or Recovery(self._settings.recover_s, self._lost_at)
         self._live = False
         self._on_event(SessionLost(failure.fault, failure.cause))
         while (at := outage.next_attempt(failure.fault, time.monotonic())) is not None:
@@ -175,7 +182,6 @@ class ModelLine:
             self._ready.clear()
             running = self._start(self._client)
             if await self._made(running, outage.left_s(time.monotonic())):
-                self._outage = None
                 return running
             running.cancel()
             await self._client.close()

@@ -13,16 +13,12 @@ class Recovery:
 
     def __init__(self, within_s: float, began: float) -> None:
         """``within_s``: how long a caller is kept waiting for a new session."""
-        self._began = began
         self._until = began + within_s
         self._attempts = 0
 
     def left_s(self, now: float) -> float:
         """What is left of the caller's patience."""
         return max(0.0, self._until - now)
-
-    def lasted_s(self, now: float) -> float:
-        return now - self._began
 
     def next_attempt(self, fault: Fault, now: float) -> float | None:
         """When to try again after a failure of this kind; None: give up."""

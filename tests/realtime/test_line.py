@@ -141,7 +141,10 @@ async def test_again_and_again(model: Model, call: Make) -> None:
     for count in range(1, 4):
         await model.reset()
         await caller.saw(ev.SessionRenewed, count)
-    assert caller.line.session is not None
+        # It works: what comes is another loss, not the same one.
+        response = {"type": "response.done", "response": {"id": "r", "status": "completed"}}
+        await model.connections[-1].send(json.dumps(response))
+        await caller.saw(ev.ResponseEnded, count)
 
 
 async def test_a_server_that_refuses_for_a_while_is_asked_again(model: Model, call: Make) -> None:
@@ -176,6 +179,16 @@ async def test_it_is_given_up_when_nothing_helps(model: Model, call: Make) -> No
     await caller.saw(ev.SessionFailed)
     await asyncio.wait_for(caller.running, LIMIT_S)
     assert kinds(caller) == ["SessionReady", "SessionLost", "SessionFailed"]
+
+
+async def test_sessions_that_are_lost_again_and_again_get_no_more_time(model: Model, call: Make) -> None:
+    caller = await call(recover_s=1.0)
+    await caller.saw(ev.SessionReady)
+    async with asyncio.timeout(LIMIT_S):
+        while not any(isinstance(event, ev.SessionFailed) for event in caller.events):
+            await model.reset()
+            await asyncio.sleep(0.05)
+    assert "SessionRenewed" in kinds(caller)
 
 
 async def test_one_that_never_was_is_not_recovered(model: Model, call: Make) -> None:

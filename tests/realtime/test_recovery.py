@@ -33,4 +33,3 @@ def test_patience() -> None:
     outage = Recovery(4.0, 100.0)
     assert outage.left_s(101.0) == 3.0
     assert outage.left_s(110.0) == 0.0
-    assert outage.lasted_s(101.5) == 1.5
