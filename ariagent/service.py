@@ -149,6 +149,7 @@ class Service:
         )
         briefs = Briefs(settings.briefs.directory or settings.state_directory / "briefs", fmt)
         await asyncio.to_thread(briefs.clear)
+        pool = self.pool
         self._context = Context(
             settings=settings,
             ari=self.ari,
@@ -163,8 +164,9 @@ class Service:
             journal=journal,
             spending=spending,
             admission=await asyncio.to_thread(self._admission),
-            ami=self.pool.client if self.pool is not None else None,
-            queue_view=self.pool.view if self.pool is not None else lambda name: None,
+            ami=pool.client if pool is not None else None,
+            queue_view=pool.view if pool is not None else lambda name: None,
+            queue_names=(lambda: pool.queues.names) if pool is not None else tuple,
         )
         fields = {
             "version": __version__,

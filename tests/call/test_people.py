@@ -91,6 +91,14 @@ def test_an_extension_is_only_closed_by_its_hours() -> None:
     assert people(EMPTY).refusal(wish("boss"), SUNDAY) is None
 
 
+def test_a_queue_that_does_not_exist() -> None:
+    agent = AgentSettings(handoff=("desk",))
+    found = People(agent, DESTINATIONS, {"office": OFFICE}, lambda queue: None, "", lambda: ["frontline"])
+    refused = found.refusal(wish(will_wait=True), MONDAY)
+    assert refused is not None
+    assert refused["state"] == "cannot be reached: there is no such queue"
+
+
 def test_a_destinations_own_alternatives_count() -> None:
     own = {"desk": DESK.model_copy(update={"alternatives": ("callback",)})}
     found = People(AgentSettings(handoff=("desk",)), own, {"office": OFFICE}, lambda queue: EMPTY)

@@ -102,11 +102,13 @@ class Api:
 
 @pytest.fixture
 async def steered(sandbox: Any, service: Any, tmp_path: Path) -> AsyncIterator[Any]:
-    """``model, running, api = await steered()``: a service with supervisors."""
+    """``model, running, api = await steered()``: a service with supervisors; ``fault``: of the model's server."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
 
-        async def make(**settings: Any) -> tuple[Any, Any, Api]:
+        async def make(fault: str = "", **settings: Any) -> tuple[Any, Any, Api]:
             model = await sandbox(scenario=SCENARIO)
+            if fault:
+                settings["realtime"] = {"url": f"{model.url}?fault={fault}"}
             chosen = {"agent": AGENT, "destinations": DESTINATIONS, "control": CONTROL, **settings}
             running = await service(model, **chosen)
             file = tmp_path / "commands.yaml"
@@ -291,6 +293,37 @@ async def test_a_call_that_the_model_is_transferring_is_moved_by_the_supervisor(
     await ends_with_people(call, boss)
     assert [entry["destination"] for entry in log.named("call.handed_over")] == ["boss"]
     assert ("support", "NONE", "ENTERQUEUE") not in rows(asterisk, call_id)
+
+
+async def test_a_call_that_still_rings_is_seen_but_not_steered(steered: Any, phone: Any) -> None:
+    _, running, api = await steered(fault="late_updated:3000")
+    call = await (await phone()).dial("7000")
+    await until(lambda: any(each.live().agent for each in running.calls.calls), "the call to be known")
+    seen = await api.only_call()
+    assert (seen["answered_s"], seen["last_words"], seen["caller"]) == (None, None, "5551000")
+    for path, body in (("transfer", {"queue": "support"}), ("whisper", {"text": "Be nice."})):
+        status, refused = await api.ask("POST", f"calls/{seen['id']}/{path}", **body)
+        assert (status, refused["error"]) == (409, "wrong_state")
+    await call.answered(LIMIT_S)
+    await until(lambda: running.calls.find(seen["id"]).live().state == "talking", "the conversation")
+    assert (await api.only_call())["answered_s"] > 0
+    await call.hangup()
+
+
+async def test_a_caller_who_hangs_up_while_being_moved(steered: Any, dial: Any, hearing_long: Any, log: Any) -> None:
+    _, _, api = await steered()
+    call, hearing = await dial("7000")
+    await hearing_long(call, hearing)
+    call_id = (await api.only_call())["id"]
+    async with api.events() as wait:
+        moving = asyncio.create_task(api.ask("POST", f"calls/{call_id}/transfer", queue="support", wait_s=30))
+        await wait("call", lambda data: data["state"] == "parting")
+        await call.hangup()
+        status, refused = await moving
+        assert (status, refused["error"]) == (409, "call_ended")
+        assert refused["reason"].endswith("done (caller_hung_up)")
+        assert await wait("ended") == {"id": call_id, "result": "done", "reason": "caller_hung_up"}
+    assert log.named("call.handed_over") == []
 
 
 async def test_a_colleague_is_looked_for_while_the_caller_talks_on(

@@ -51,18 +51,23 @@ def agent_said(log: Any) -> list[str]:
     return [entry["said"] for entry in log.named("turn.agent")]
 
 
-async def with_colleague(reached: str, phone: Any, human: Any) -> tuple[Call, Call]:
+async def with_colleague(reached: str, phone: Any, human: Any, ear: Any, sound: Any) -> tuple[Call, Call]:
     """A caller and a colleague who talk with each other: the two ends of their call."""
     call = await (await phone()).dial(reached)
     answering = await human.incoming(LIMIT_S)
     await answering.answer()
+    hearing = ear(answering)
     await call.answered(LIMIT_S)
+    # A transfer by somebody who is not connected yet is refused (400).
+    await call.play(sound.tone(1.0))
+    await hearing.utterance()
     return call, answering
 
 
 async def consult(number: str, dial: Any, human: Any, talking: Call, sound: Any) -> Call:
     """The colleague puts the caller on hold, calls the agent, hears its opening, tells it something and is answered."""
     await talking.hold()
+    consultation: Call
     consultation, hearing = await dial(number, human)
     await hearing.utterance()
     await consultation.play(sound.tone(0.5))
@@ -73,13 +78,13 @@ async def consult(number: str, dial: Any, human: Any, talking: Call, sound: Any)
 @BOTH_WAYS
 @THROUGH_QUEUE_OR_NOT
 async def test_blind(
-    number: str, reached: str, asterisk: Any, sandbox: Any, service: Any, phone: Any, ear: Any, log: Any
+    number: str, reached: str, asterisk: Any, sandbox: Any, service: Any, phone: Any, ear: Any, sound: Any, log: Any
 ) -> None:
     model = await sandbox(scenario=SCENARIO)
     await service(model, agent=AGENT, destinations=DESTINATIONS)
     since = len(asterisk.queue_log.read_text())
     human = await phone("1001", register=True)
-    call, answering = await with_colleague(reached, phone, human)
+    call, answering = await with_colleague(reached, phone, human, ear, sound)
     hearing = ear(call)
     assert await answering.refer(number, headers=WHY) == 200
     await log.wait("turn.agent", said="So it is about a broken wheel.")
@@ -108,11 +113,13 @@ async def test_blind(
 
 
 @BOTH_WAYS
-async def test_blind_without_a_reason(number: str, sandbox: Any, service: Any, phone: Any, ear: Any, log: Any) -> None:
+async def test_blind_without_a_reason(
+    number: str, sandbox: Any, service: Any, phone: Any, ear: Any, sound: Any, log: Any
+) -> None:
     """The opening asks what it is about; the model adds nothing, but knows."""
     model = await sandbox(scenario=SCENARIO)
     await service(model, agent=AGENT, destinations=DESTINATIONS)
-    call, answering = await with_colleague("1001", phone, await phone("1001", register=True))
+    call, answering = await with_colleague("1001", phone, await phone("1001", register=True), ear, sound)
     hearing = ear(call)
     assert await answering.refer(number) == 200
     first, last = await hearing.utterance()
@@ -142,7 +149,7 @@ async def test_attended(
     running = await service(model, agent=AGENT, destinations=DESTINATIONS)
     since = len(asterisk.queue_log.read_text())
     human = await phone("1001", register=True)
-    call, answering = await with_colleague(reached, phone, human)
+    call, answering = await with_colleague(reached, phone, human, ear, sound)
     consultation = await consult(number, dial, human, answering, sound)
     hearing, swapped = ear(call), time.monotonic()
     assert await answering.refer_attended(consultation) == 200
@@ -188,12 +195,12 @@ async def test_attended(
 
 @BOTH_WAYS
 async def test_what_was_about_to_be_done_for_the_colleague_is_not_done(
-    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, ear: Any, log: Any
+    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, ear: Any, sound: Any, log: Any
 ) -> None:
     """The agent says goodbye to the colleague, and the caller comes into the middle of that."""
     await service(await sandbox(scenario=SCENARIO), agent=AGENT, destinations=DESTINATIONS)
     human = await phone("1001", register=True)
-    call, answering = await with_colleague("1001", phone, human)
+    call, answering = await with_colleague("1001", phone, human, ear, sound)
     await answering.hold()
     consultation, greeting = await dial(number, human)
     await greeting.utterance()
@@ -229,7 +236,7 @@ async def test_attended_and_then_handed_on(
     since = len(asterisk.queue_log.read_text())
     human = await phone("1001", register=True)
     other = await phone("1002", register=True)
-    call, answering = await with_colleague(reached, phone, human)
+    call, answering = await with_colleague(reached, phone, human, ear, sound)
     consultation = await consult(number, dial, human, answering, sound)
     hearing = ear(call)
     assert await answering.refer_attended(consultation) == 200
@@ -271,7 +278,7 @@ async def test_attended_handed_on_and_back(
     model = await sandbox(scenario=SCENARIO)
     await service(model, agent=AGENT, destinations=DESTINATIONS)
     human = await phone("1001", register=True)
-    call, answering = await with_colleague(reached, phone, human)
+    call, answering = await with_colleague(reached, phone, human, ear, sound)
     consultation = await consult(number, dial, human, answering, sound)
     hearing = ear(call)
     assert await answering.refer_attended(consultation) == 200
@@ -308,7 +315,7 @@ async def test_attended_and_the_model_is_lost(
     await service(model, agent=AGENT, destinations=DESTINATIONS)
     human = await phone("1001", register=True)
     other = await phone("1002", register=True)
-    call, answering = await with_colleague(reached, phone, human)
+    call, answering = await with_colleague(reached, phone, human, ear, sound)
     consultation = await consult(number, dial, human, answering, sound)
     hearing = ear(call)
     assert await answering.refer_attended(consultation) == 200
@@ -322,7 +329,7 @@ async def test_attended_and_the_model_is_lost(
 
 @BOTH_WAYS
 async def test_people_put_through_again_whom_the_agent_put_through(
-    number: str, asterisk: Any, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
+    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, ear: Any, sound: Any, log: Any
 ) -> None:
     model = await sandbox(scenario=SCENARIO)
     await service(model, agent=AGENT, destinations=DESTINATIONS)
@@ -333,6 +340,9 @@ async def test_people_put_through_again_whom_the_agent_put_through(
     answering = await human.incoming(LIMIT_S)
     await answering.answer()
     await log.wait("call.ended", result="transferred")
+    listening = ear(answering)
+    await call.play(sound.tone(1.0))
+    await listening.utterance()
     again = time.monotonic()
     assert await answering.refer(number, headers={"X-Ariagent-Reason": "wants the machine"}) == 200
     await log.wait("turn.agent", said="You are with the machine again.")
