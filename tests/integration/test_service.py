@@ -60,7 +60,7 @@ def tell(process: lab.Process, number: signal.Signals) -> None:
 def check_log(process: lab.Process) -> None:
     """One end for each call, and no traceback."""
     assert "Traceback" not in process.log
-    started = sorted(fields["call"] for fields in told(process, "call.started"))
+    started = sorted(fields["call"] for event in ("call.started", "call.resumed") for fields in told(process, event))
     ended = [fields["call"] for fields in told(process, "call.ended") if fields["result"] != "busy"]
     assert sorted(ended) == started
 
