@@ -25,13 +25,24 @@ SEED = int(os.environ.get("TRANSFERS_SEED", "0")) or random.SystemRandom().randr
 AT_ONCE = 12
 LIMIT_S = 60.0
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
-DESTINATIONS = {
-    "people": {"queue": "support", "description": "the service desk", "timeout_s": 30},
-    "nobody": {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 5},
-    "boss": {"extension": "1002", "description": "the boss", "timeout_s": 10},
+QUEUE = {"queue": "support", "description": "the service desk", "timeout_s": 30}
+DESTINATIONS: dict[str, dict[str, Any]] = {
+    "people": {**QUEUE, "kind": "blind"},
+    "nobody": {**QUEUE, "kind": "blind", "timeout_s": 5},
+    "boss": {"extension": "1002", "description": "the boss", "timeout_s": 30, "kind": "blind"},
+    "briefed": {**QUEUE, "kind": "briefed"},
+    "warm": {**QUEUE, "kind": "warm"},
+    "warm_nobody": {**QUEUE, "kind": "warm", "timeout_s": 5},
 }
 AGENT = {"handoff": list(DESTINATIONS), "transcription": None}
-KINDS = {"blind": ("1", 8.0), "blind, back after 5 s": ("2", 14.0), "blind to an extension": ("3", 8.0)}
+KINDS = {
+    "blind": ("1", 8.0),
+    "blind, back after 5 s": ("2", 14.0),
+    "blind to an extension": ("3", 8.0),
+    "briefed": ("5", 12.0),
+    "warm": ("6", 12.0),
+    "warm, given up after 5 s": ("8", 12.0),
+}
 """Ways to be handed over: what the caller presses (scenarios/handoff.yaml), and how long after that calls last at most.
 It takes about 2 s until the people's phone rings."""
 PEOPLE = ("1001", "1002", "1003", "1004")
@@ -93,7 +104,7 @@ async def person(call: Call, dice: random.Random, seen: Counter[str]) -> None:
             return
         await call.answer()
         seen["answered"] += 1
-        await call.ended(dice.uniform(0, 3))
+        await call.ended(dice.uniform(0, 6))
     await call.hangup()
 
 
@@ -134,5 +145,6 @@ async def test_nothing_is_left_of_transfers_cut_at_random_moments(
     # That each ended once is checked of every test; see LogBook.check.
     assert len(calls) == COUNT
     assert set(ends) <= {"done", "transferred"}
-    assert log.named("call.not_handed_over") == []
+    failed = {entry["cause"] for entry in log.named("call.not_handed_over")}
+    assert failed <= {"the colleague has hung up again"}
     assert sum(seen[how] for how in ("cut", "hung up by the others")) == COUNT
