@@ -67,7 +67,7 @@ transfer.__doc__ = f"""Put the caller of a running call through to people.
 
 def whisper(
     call: CallArgument,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What the agent is to know; 500 characters at most.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What the agent is to know; 500 bytes at most.")],
     now: Annotated[bool, typer.Option("--now", help="Have the agent act on it at once.")] = False,
     as_json: JsonOption = False,
     configuration: OrLabsOption = None,

@@ -26,6 +26,7 @@ from ariagent.call.prompts import Prompts
 from ariagent.call.registry import Registry
 from ariagent.config import Settings
 from ariagent.control.desk import Desk
+from ariagent.control.phone import SupervisorPhones
 from ariagent.control.server import ControlServer
 from ariagent.errors import AriError, ConfigurationError, InternalError, told
 from ariagent.metrics import Metrics
@@ -68,6 +69,7 @@ class Service:
         self.pool = Pool(settings.ami) if settings.ami is not None else None
         desk = Desk(self.calls, self.pool, settings.destinations)
         self.control = ControlServer(settings.control, settings.state_directory, desk)
+        self.phones = SupervisorPhones(desk, self.pool) if self.pool is not None else None
         self.started = asyncio.Event()
         self.http_port = 0
         self.journal: Journal | None = None
@@ -98,6 +100,8 @@ class Service:
                 for task in background:
                     task.cancel()
         finally:
+            if self.phones is not None:
+                await self.phones.close()
             await self.media.close()
             await self.ari.close()
             await self.toolbox.close()
@@ -139,6 +143,7 @@ class Service:
         )
         briefs = Briefs(settings.briefs.directory or settings.state_directory / "briefs", fmt)
         await asyncio.to_thread(briefs.clear)
+        pool = self.pool
         self._context = Context(
             settings=settings,
             ari=self.ari,
@@ -153,8 +158,9 @@ class Service:
             journal=journal,
             spending=spending,
             admission=await asyncio.to_thread(self._admission),
-            ami=self.pool.client if self.pool is not None else None,
-            queue_view=self.pool.view if self.pool is not None else lambda name: None,
+            ami=pool.client if pool is not None else None,
+            queue_view=pool.view if pool is not None else lambda name: None,
+            queue_names=(lambda: pool.queues.names) if pool is not None else tuple,
         )
         fields = {
             "version": __version__,
@@ -238,7 +244,7 @@ class Service:
         # What took our application over serves our seats now.
         pool = None if self.router.replaced.is_set() else self.pool
         if pool is not None:
-            pool.set_reason(Reason.DOWN if self._stop.is_set() else Reason.DRAINING, True)
+            pool.hold(Reason.DOWN if self._stop.is_set() else Reason.DRAINING)
         if not self._stop.is_set():
             log.info("service.draining", extra={"fields": {"calls": len(self.calls)}})
             waits = [asyncio.ensure_future(self.calls.drained()), asyncio.ensure_future(self._stop.wait())]

@@ -120,7 +120,7 @@ class AmiClient:
         while True:
             began = loop.time()
             try:
-                await self._connection()
+                await self.connection()
                 cause = "the connection was closed"
             except AmiError as error:
                 cause = error.line
@@ -132,7 +132,8 @@ class AmiClient:
 
     # -- one connection ----------------------------------------------------------------------------
 
-    async def _connection(self) -> None:
+    async def connection(self) -> None:
+        """One connection, for as long as it lasts. Raises AmiError where it cannot be made or is not let in."""
         reader, writer = await self._open()
         self._writer = writer
         reading = asyncio.ensure_future(self._read(reader))

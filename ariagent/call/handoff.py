@@ -32,7 +32,8 @@ class Handoff:
     fields: Mapping[str, str] = field(default_factory=dict)
     """What else the agent passes on."""
     joins: str = ""
-    """The name of a channel on which somebody waits for the caller already (a warm hand-off)."""
+    """The name of a channel on which somebody waits for the caller already: a warm hand-off, or a supervisor who takes
+    over."""
     will_wait: bool = False
     """The caller knows that it takes long."""
 
@@ -229,7 +230,8 @@ def failed_note(destination: str) -> str:
 
 def whisper_note(text: str) -> str:
     """What the model is told by a supervisor while the call goes on."""
+    quoted = json.dumps(clean(text), ensure_ascii=False)
     return (
-        f"[system] Your supervisor listens and tells you this, unheard by the caller: {json.dumps(clean(text))}. Take "
+        f"[system] Your supervisor listens and tells you this, unheard by the caller: {quoted}. Take "
         "it into account from now on as far as your instructions allow; do not mention that you were told."
     )

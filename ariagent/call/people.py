@@ -6,7 +6,7 @@ caller is asked. Times are seconds since the epoch, for the opening hours.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -121,12 +121,15 @@ class People:
         hours: "Mapping[str, HoursSettings]",
         view: Callable[[str], QueueView | None],
         caller_number: str = "",
+        queues: Callable[[], Collection[str]] = tuple,
     ) -> None:
+        """``queues``: the names of all there are; none while they are not known."""
         self._agent = agent
         self._destinations = destinations
         self._hours = hours
         self._view = view
         self._caller_number = caller_number
+        self._queues = queues
         self._asked: set[str] = set()
         self._taken = 0
 
@@ -139,10 +142,14 @@ class People:
         if place.queue is None:
             return Standing("can be called; whether somebody is there is not known", there=True, quick=True)
         view = self._view(place.queue)
+        if view is None and (queues := self._queues()) and place.queue not in queues:
+            return Standing("cannot be reached: there is no such queue", there=False, quick=False)
         if view is None:
             return Standing("can be tried; whether somebody is free is not known", there=True, quick=True)
+        if place.ask_above_s is None:
+            return Standing(describe(view), there=True, quick=True)
         wait_s = view.next_wait_s if view.working else float("inf")
-        slow = place.ask_above_s is not None and wait_s is not None and wait_s > place.ask_above_s
+        slow = wait_s is not None and wait_s > place.ask_above_s
         return Standing(describe(view), there=bool(view.logged_in), quick=not slow)
 
     def answer(self, name: str, arguments: str, at: float) -> tuple[str, Message | None]:

@@ -63,6 +63,8 @@ class CallRunner:
         self.media = MediaLeg(context.ari)
         self._media_task: asyncio.Task[None] | None = None
         self._talk: Talk | None = None
+        self.handed: Handoff | None = None
+        """Where the caller went to."""
         self._search = Search(context, self.log, self.feed, lambda: self._changed(self))
         self._ticket: Ticket | None = None
 
@@ -113,8 +115,10 @@ class CallRunner:
             raise CallStateError(f"the call is {self.state.value}: it cannot be transferred now")
         if (under_way := self._machine.moving) is not None:
             raise CallStateError(f"{under_way.by} is putting the caller through to {under_way.name} already")
-        self.log.event("call.moved", by=handoff.by, destination=handoff.name)
         warm = handoff.kind == "warm"
+        if warm and self._search.goes_on:
+            raise CallStateError("a colleague is being looked for already")
+        self.log.event("call.moved", by=handoff.by, destination=handoff.name)
         self.feed(ev.ColleagueRequested(handoff) if warm else ev.HandoffRequested(handoff))
 
     def whisper(self, text: str, by: str, *, now: bool = False) -> None:
@@ -291,7 +295,7 @@ class CallRunner:
                     if isinstance(command, cmd.Release):
                         self.media.give_up()
                         # Nothing of the leg matters any more. One that takes its place is a newcomer: turned away.
-                        self.context.router.unregister(self.leg)
+                        self.context.router.unregister(self.leg, self.on_ari)
                     self._commands.put_nowait(command)
         self._arm()
 
@@ -368,13 +372,16 @@ class CallRunner:
         context.memories.keep(self.call_id, talk.remember(name), time.monotonic())
         brief = talk.summary.path if talk.summary is not None and not handoff.joins else ""
         variables = handoff.screen_pop(self.call_id, talk.language, brief)
-        counted, queue_call = context.metrics.transfers, ""
+        counted = context.metrics.transfers
+        queue_call: dict[str, Any] = {}
+        # A supervisor who takes over waits on a line of their own.
+        found = bool(handoff.joins) and handoff.kind == "warm"
         try:
-            if handoff.joins:
-                queue_call = self._search.join()
+            if found:
+                queue_call = {"queue_call": self._search.join()}
             await hand_over(context, self.arrival, self.leg, handoff, variables)
         except AsteriskError as error:
-            if handoff.joins:
+            if found:
                 await self._search.end("FAILED")
             context.memories.take(self.call_id, time.monotonic())
             self.log.event("call.not_handed_over", logging.WARNING, destination=name, cause=error.line)
@@ -386,10 +393,11 @@ class CallRunner:
             destination=name,
             by=handoff.by,
             kind=handoff.kind,
-            queue_call=queue_call,
             private={"text": handoff.summary},
+            **queue_call,
         )
         counted.labels(handoff.kind, "done").inc()
+        self.handed = handoff
         self.feed(ev.HandedOver())
 
     async def _refused(self, error: AriError) -> None:
@@ -415,7 +423,7 @@ class CallRunner:
 
     def _follow(self, channel_id: str) -> None:
         self.log.event("call.leg_replaced", was=self.leg, now=channel_id)
-        self.context.router.unregister(self.leg)
+        self.context.router.unregister(self.leg, self.on_ari)
         self.leg = channel_id
         # The newcomer's own place is that of the transfer's target: it would call itself, or be hung up.
         self._place = self.arrival.channel.next_place

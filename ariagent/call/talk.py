@@ -73,7 +73,12 @@ class Talk:
         self._destinations = {name: settings.destinations[name] for name in role.agent.handoff}
         functions = (*tools.declarations(role.agent, self._destinations), *context.toolbox.declarations(role.name))
         self._people = People(
-            role.agent, self._destinations, settings.hours, context.queue_view, role.facts.caller_number
+            role.agent,
+            self._destinations,
+            settings.hours,
+            context.queue_view,
+            role.facts.caller_number,
+            context.queue_names,
         )
         profile = SessionProfile.of(role.agent, settings.realtime, functions, role.instructions)
         self._codec = ModelCodec(fmt, profile.encoding)
@@ -448,6 +453,7 @@ class Talk:
                 self._answer(call.call_id, json.dumps({"error": wanted}))
             elif (refusal := self._people.refusal(wanted, time.time())) is not None:
                 self._log.event("call.not_put_through", destination=wanted.name, state=refusal["state"])
+                self._metrics.transfers.labels(wanted.kind, "refused").inc()
                 self._answer(call.call_id, json.dumps(refusal, ensure_ascii=False))
             else:
                 self._answer(call.call_id, _DONE, goes_on=False)

@@ -257,16 +257,47 @@ async def _dialplan(probe: Probe, settings: Settings, say: Say) -> None:
     there: list[str] = []
     missing: list[str] = []
     for device, name in WAYS_IN.items():
-        answer = await _asked(probe, say, "dialplan", "GET", f"deviceStates/{quote(device, safe='')}")
-        if answer is None:
+        state = await _state_of(device, probe, say)
+        if state is None:
             return
-        state = answer.body.get("state") if isinstance(answer.body, dict) else None
-        if answer.status != 200 or not isinstance(state, str):
-            say(skipped("dialplan", "the modules res_ari_device_states and res_stasis_device_state"))
-            return
-        (missing if state in ("INVALID", "UNKNOWN") else there).append(name)
+        (missing if state in _NO_EXTENSION else there).append(name)
     for result in judge_dialplan(there, missing):
         say(result)
+    await _destinations(probe, settings, say)
+
+
+_NO_EXTENSION = ("INVALID", "UNKNOWN")
+
+
+async def _state_of(device: str, probe: Probe, say: Say) -> str | None:
+    """A device's state; None, and said, where Asterisk does not tell."""
+    answer = await _asked(probe, say, "dialplan", "GET", f"deviceStates/{quote(device, safe='')}")
+    if answer is None:
+        return None
+    state = answer.body.get("state") if isinstance(answer.body, dict) else None
+    if answer.status != 200 or not isinstance(state, str):
+        say(skipped("dialplan", "the modules res_ari_device_states and res_stasis_device_state"))
+        return None
+    return state
+
+
+async def _destinations(probe: Probe, settings: Settings, say: Say) -> None:
+    """The extensions that callers may be put through to."""
+    for name, place in settings.destinations.items():
+        if place.extension is None:
+            continue
+        state = await _state_of(f"Local/{place.extension}@{place.context}", probe, say)
+        if state is None:
+            return
+        say(judge_extension(name, place.extension, place.context, exists=state not in _NO_EXTENSION))
+
+
+def judge_extension(name: str, extension: str, context: str, *, exists: bool) -> Result:
+    """A destination that is an extension. No I/O."""
+    if exists:
+        return ok("destinations", f"{name}: {extension}@{context} is there")
+    found = f"{name}: there is no extension {extension} in the context {context}"
+    return failed("destinations", found, f"Correct destinations.{name}, or the dialplan")
 
 
 def judge_dialplan(there: list[str], missing: list[str]) -> list[Result]:

@@ -16,6 +16,7 @@ from ariagent.check.asterisk import check_asterisk
 from ariagent.check.audio import NAMES as AUDIO_NAMES
 from ariagent.check.audio import check_audio
 from ariagent.check.machine import check_machine
+from ariagent.check.manager import check_manager
 from ariagent.check.model import check_model
 from ariagent.check.report import Report, Result, Say, failed, skipped
 from ariagent.check.setup import check_settings
@@ -27,6 +28,7 @@ from ariagent.loop import run_async
 log = logging.getLogger(__name__)
 
 ASTERISK_LIMIT_S = 120.0
+MANAGER_LIMIT_S = 60.0
 MODEL_LIMIT_S = 60.0
 """For each agent."""
 TOOL_LIMIT_S = 30.0
@@ -83,6 +85,7 @@ async def run_checks(settings: Settings, source: str, say: Say, *, talk: bool = 
     for result in (*check_settings(settings, source), *check_machine(settings)):
         say(result)
     await _bounded("asterisk", ASTERISK_LIMIT_S, say, lambda: _asterisk(settings, say))
+    await _bounded("manager", MANAGER_LIMIT_S, say, lambda: check_manager(settings, say))
     limit_s = MODEL_LIMIT_S * (1 + len(settings.agents))
     usable = await _bounded("model", limit_s, say, lambda: check_model(settings, say))
     requests = 1 + len(settings.tools) + len(settings.agents)

@@ -10,9 +10,16 @@ SHIPPED = "frontline"
 INCLUDE = "Add #include asterisk/queues.conf to queues.conf, then `asterisk -rx 'queue reload all'`"
 
 
+_UNWATCHED = (
+    "there are seats, but no section ami: nobody pauses them when the service cannot take calls, or lifts Asterisk's "
+    "own pauses (autopause in queues.conf)"
+)
+
+
 async def check_queues(settings: Settings, probe: Probe, channel_id: str, say: Say) -> None:
     """Say what the shipped queue and those of the routes look like."""
     named = [route.queue for route in settings.routes if route.queue and "*" not in route.queue]
+    unwatched = False
     for queue in dict.fromkeys([SHIPPED, *named]):
         try:
             exists = await _read(probe, channel_id, f"QUEUE_EXISTS({queue})")
@@ -28,6 +35,9 @@ async def check_queues(settings: Settings, probe: Probe, channel_id: str, say: S
             say(warning("queues", f"not read: {error}", error.remedy))
             return
         say(judge_queue(queue, members, paused, settings.max_calls))
+        unwatched = unwatched or (members > 0 and settings.ami is None)
+    if unwatched:
+        say(warning("manager", _UNWATCHED, "Include asterisk/manager.conf, and add the section ami"))
 
 
 async def _read(probe: Probe, channel_id: str, function: str) -> str | None:

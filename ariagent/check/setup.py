@@ -1,5 +1,6 @@
 """What the settings themselves say: legal, and still not what one wants. No I/O."""
 
+import ipaddress
 from urllib.parse import urlsplit
 
 from ariagent.check.report import Result, failed, ok, warning
@@ -26,10 +27,27 @@ def _peers(settings: Settings) -> list[Result]:
     if settings.asterisk.app != "ariagent":
         found = f"asterisk.app is {settings.asterisk.app}; the shipped dialplan says Stasis(ariagent)"
         results.append(warning(NAME, found, "See that your dialplan names the same application"))
+    if not _on_loopback(settings.control.host):
+        found = f"control.host is {settings.control.host}: tokens and what callers say travel there in the clear"
+        remedy = "Keep it at 127.0.0.1 and put a proxy with TLS in front"
+        results.append(warning(NAME, found, remedy))
     if settings.audiosocket.max_connections < settings.max_calls:
         found = f"audiosocket.max_connections ({settings.audiosocket.max_connections}) is less than max_calls"
         results.append(warning(NAME, found, f"Set it to {2 * settings.max_calls} at least"))
+    queues = [name for name, place in settings.destinations.items() if place.queue is not None]
+    if queues and settings.ami is None:
+        found = (
+            f"destinations ({', '.join(queues)}) without ami: a queue's caller cannot be put through, nor a wait told"
+        )
+        results.append(warning(NAME, found, "Include asterisk/manager.conf, and add the section ami"))
     return results
+
+
+def _on_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _agents(settings: Settings) -> list[Result]:

@@ -45,8 +45,8 @@ class DestinationSettings(Section):
     hours: str | None = None
     """When people are there: a name from ``hours``; null: always."""
     ask_above_s: Annotated[int, Field(ge=0)] | None = 120
-    """A caller who would wait longer than this is asked whether they will; null: never. Only queues, and only with
-    ``ami``, which tells how long it is."""
+    """A caller who would wait longer than this is asked whether they will, and one for whom nobody is logged in is not
+    put through; null: everybody is, whatever the queue looks like. Needs ``ami``, which tells that."""
     alternatives: Alternatives | None = None
     """What a caller is offered instead; null: what the agent says."""
 

@@ -1,1 +1,1 @@
-"""Seeing and steering calls from outside: the HTTP API, and the commands that use it."""
+"""Seeing and steering calls from outside: the HTTP API, the commands that use it, and supervisors' phones."""

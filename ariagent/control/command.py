@@ -32,7 +32,7 @@ def show(calls: list[Data], agent: str | None, *, as_json: bool) -> None:
     if as_json:
         _print_json({"live": [{**call, "live": True} for call in found], "past": []})
     else:
-        terminal.console().print(terminal.running(found, time.time()) if found else "No call is running.")
+        terminal.console().print(terminal.running(found) if found else "No call is running.")
 
 
 def transfer(
@@ -58,7 +58,7 @@ def transfer(
     elif done["state"] == "transferred":
         typer.echo(f"{call['id']} is with {done['to']} now")
     else:
-        typer.echo(f"{call['id']} goes to {done['to']} when the agent has finished its sentence")
+        typer.echo(f"{call['id']} is being put through to {done['to']}")
 
 
 def whisper(configuration: Path | None, name: str, text: str, *, now: bool = False, as_json: bool = False) -> None:
@@ -98,7 +98,7 @@ def watch(configuration: Path | None, agent: str | None, every_s: float = 1.0) -
         while True:
             try:
                 calls = [call for call in client.get("calls")["calls"] if agent in (None, call["agent"])]
-                screen.update(terminal.running(calls, time.time()), refresh=True)
+                screen.update(terminal.running(calls), refresh=True)
             except ServiceError as error:
                 if error.error:
                     raise

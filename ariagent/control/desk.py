@@ -61,7 +61,7 @@ class Desk:
 
     def call(self, call_id: str) -> shapes.CallAnswer:
         """Raises RefusedError."""
-        if (answer := call_answer(self._find(call_id))) is None:
+        if (answer := call_answer(self.find(call_id))) is None:
             raise self._no_call(call_id)
         return answer
 
@@ -92,13 +92,15 @@ class Desk:
 
     async def transfer(self, call_id: str, wanted: shapes.TransferBody, by: str) -> shapes.TransferAnswer:
         """Put a caller through; waits for what comes of it as long as is wanted. Raises RefusedError."""
-        call = self._find(call_id)
+        call = self.find(call_id)
         name, place = self._place(wanted)
         handoff = Handoff(name, place, by, clean(wanted.reason), clean(wanted.summary))
         over = asyncio.Event()
 
         def look(changed: CallRunner) -> None:
-            if changed is call and (call.over or call.state is State.TALKING or call not in self.registry.calls):
+            # While a colleague is being looked for (a warm hand-off) this is "consulting".
+            talks = call.live().state == State.TALKING.value
+            if changed is call and (call.over or talks or call not in self.registry.calls):
                 over.set()
 
         try:
@@ -114,11 +116,14 @@ class Desk:
             return shapes.TransferAnswer(id=call_id, to=name, state="under_way")
         finally:
             self.registry.watchers.remove(look)
-        return self._outcome(call, name)
+        return self._outcome(call, handoff)
 
     @staticmethod
-    def _outcome(call: CallRunner, name: str) -> shapes.TransferAnswer:
-        ended = call.termination
+    def _outcome(call: CallRunner, handoff: Handoff) -> shapes.TransferAnswer:
+        ended, name = call.termination, handoff.name
+        if ended is None and handoff.kind == "warm":
+            reason = f"nobody of {name} was found for the caller; the agent goes on with the call"
+            raise RefusedError(409, "nobody_found", reason)
         if ended is None:
             reason = f"Asterisk would not put the caller through to {name}; the agent goes on with the call"
             raise RefusedError(
@@ -127,11 +132,14 @@ class Desk:
         if ended.result is not Result.TRANSFERRED:
             reason = f"the call ended before it was put through: {ended.result.value} ({ended.reason})"
             raise RefusedError(409, "call_ended", reason)
+        went = call.handed
+        if went is not None and (went.name, went.by) != (name, handoff.by):
+            raise RefusedError(409, "moved_elsewhere", f"{went.by} put the caller through to {went.name}")
         return shapes.TransferAnswer(id=call.call_id, to=name, state="transferred")
 
     def whisper(self, call_id: str, text: str, by: str, *, now: bool) -> shapes.WhisperAnswer:
         """Tell the model something. Raises RefusedError."""
-        call, told = self._find(call_id), clean(text)
+        call, told = self.find(call_id), clean(text)
         if not told:
             raise RefusedError(422, "bad_body", "text: there is nothing in it to be told")
         try:
@@ -140,7 +148,8 @@ class Desk:
             raise RefusedError(409, "wrong_state", str(error)) from None
         return shapes.WhisperAnswer(id=call_id, told=told)
 
-    def _find(self, call_id: str) -> CallRunner:
+    def find(self, call_id: str) -> CallRunner:
+        """The call with this id, if it goes on. Raises RefusedError."""
         if (call := self.registry.find(call_id)) is None:
             raise self._no_call(call_id)
         return call

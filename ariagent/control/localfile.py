@@ -26,7 +26,7 @@ def url_of(host: str, port: int) -> str:
 
 def write(directory: Path, access: Access) -> None:
     """Raises OSError."""
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     scratch = directory / f"{FILE}.{os.getpid()}"
     with suppress(FileNotFoundError):
         scratch.unlink()

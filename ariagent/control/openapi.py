@@ -16,7 +16,7 @@ _REFUSALS = {
     403: "The token's role does not allow it.",
     404: "There is no such call, queue, destination or seat.",
     408: "The body did not come in time.",
-    409: "The call's state does not allow it.",
+    409: "The call's state does not allow it, or the caller did not get there.",
     413: "The body is too large.",
     422: "The body is not right: an unknown key, a wrong type, too long.",
     429: "Too many wrong tokens came from this address; Retry-After says how many seconds it has to wait.",

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ariagent.call.handoff import LONGEST_TEXT
 from ariagent.config.handoff import Place
@@ -20,7 +20,14 @@ class _Answer(BaseModel):
     model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True, frozen=True)
 
 
-Note = Annotated[str, Field(max_length=LONGEST_TEXT)]
+def _not_too_long(text: str) -> str:
+    # Counted as what it is cut to where it is used; lone surrogates are no characters.
+    if len(text.encode(errors="replace")) > LONGEST_TEXT:
+        raise ValueError(f"must have at most {LONGEST_TEXT} bytes (UTF-8)")
+    return text
+
+
+Note = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_not_too_long)]
 
 
 class TransferBody(_Body):
@@ -47,8 +54,8 @@ class TransferBody(_Body):
 class WhisperBody(_Body):
     """A note to the model that the caller does not hear."""
 
-    text: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
-    """Control characters and line breaks count as spaces."""
+    text: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(_not_too_long)]
+    """At most 500 bytes (UTF-8). Control characters and line breaks count as spaces."""
     now: bool = False
     """Have the agent act on it at once; else it does when it speaks next."""
 
@@ -84,7 +91,7 @@ class CallAnswer(_Answer):
     id: str
     """The call's id: queue_log's and CHANNEL(linkedid)."""
     state: str
-    """As in ``docs/call-states.md``."""
+    """As in ``docs/call-states.md``; ``consulting``: talking, while a colleague is being looked for."""
     began: float
     """Unix time, seconds."""
     answered_s: float | None

@@ -86,7 +86,6 @@ def select_modules(available: Collection[str]) -> tuple[list[str], list[str]]:
 def files(settings: InstanceSettings) -> dict[str, str]:
     """File name -> text, for the folder that ``asterisk.conf`` names as ``astetcdir``."""
     shipped = settings.checkout / "asterisk"
-    dialplan = settings.checkout / "dialplan" / "ariagent.conf"
     first, last = settings.rtp_ports
     texts = {
         "asterisk.conf": _asterisk(settings),
@@ -97,7 +96,7 @@ def files(settings: InstanceSettings) -> dict[str, str]:
         "ariagent-ari-password.conf": f"password = {settings.ari_password}\n",
         "pjsip.conf": _pjsip(settings, shipped / "pjsip_lab.conf"),
         "rtp.conf": f"[general]\nrtpstart = {first}\nrtpend = {last}\nicesupport = no\n",
-        "extensions.conf": f'[general]\nstatic = yes\nwriteprotect = yes\n#include "{dialplan}"\n',
+        "extensions.conf": _extensions(settings.checkout / "dialplan"),
         "queues.conf": _queues(settings, shipped / "queues.conf"),
         "musiconhold.conf": f"[default]\nmode = files\ndirectory = {settings.directory / 'data' / 'moh'}\n",
         "indications.conf": _INDICATIONS,
@@ -108,6 +107,14 @@ def files(settings: InstanceSettings) -> dict[str, str]:
         **dict.fromkeys(_EMPTY, ""),
     }
     return texts | {name: texts.get(name, "") + text for name, text in settings.additions.items()}
+
+
+def _extensions(shipped: Path) -> str:
+    lines = ["[general]", "static = yes", "writeprotect = yes"]
+    lines += [f'#include "{shipped / name}"' for name in ("ariagent.conf", "ariagent-supervisor.conf")]
+    # 1004 is the lab's supervisor; that number cannot be had without its password.
+    lines += ["[globals]", "ARIAGENT_SUPERVISORS = 1004", "[ariagent-internal](+)", "include => ariagent-supervisor"]
+    return "\n".join(lines) + "\n"
 
 
 def _modules(names: Collection[str]) -> str:

@@ -1,7 +1,8 @@
 """``make demo``: a conversation through a real Asterisk, offline, with every turn measured and every promise checked.
 
 Starts an Asterisk, the sandbox (a local Realtime server) and the service on free ports, calls 7000 (queue, seat,
-service, model and back) with the synthetic caller, and takes everything down again.
+service, model and back) with the synthetic caller, who at last is put through to a person's SIP phone, and takes
+everything down again.
 """
 
 from __future__ import annotations
@@ -28,15 +29,18 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
+from ariagent.audio.format import SLIN8
 from ariagent.config import AsteriskSettings, Settings
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.lab import bed
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.caller import CallPlan, hold_call
+from ariagent.lab.colleague import Encounter, take_a_call
 from ariagent.lab.packages import default_lab_dir, ensure_asterisk, ensure_tool, stderr_progress
 from ariagent.lab.recognise import available
 from ariagent.lab.report import CallReport, Narrator
 from ariagent.lab.script import SCRIPTS, load_script
+from ariagent.lab.voice import Voice
 from ariagent.records import command
 from ariagent.records.store import RecordsError, Store
 
@@ -58,7 +62,12 @@ STATE = "service-state"
 AGENT = {
     "instructions": "You answer the telephone of Harbour Cycles, a bicycle repair shop. Be friendly and brief.",
     "opening": "Hello, this is the automated assistant of Harbour Cycles. How can I help you?",
+    "handoff": ["support"],
 }
+DESTINATIONS = {"support": {"queue": "support", "description": "the people of the workshop", "name_prefix": "AI: "}}
+GREETING = "Hello, Anna speaking, from the workshop. How can I help you with your bicycle?"
+LIKE = 0.9
+"""Correlation from which two sounds are the same one, after a telephone line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,8 @@ class Evidence:
     """The service's events of the call: name and fields."""
     metrics: dict[str, float] = field(default_factory=dict)
     queue_log: list[str] = field(default_factory=list)
+    met: Encounter = field(default_factory=Encounter)
+    """The person to whom the caller was put through."""
     channels_left: int = -1
     kept: list[tuple[str, str]] = field(default_factory=list)
     """What the service's records tell of the call: events and who or what they are about."""
@@ -128,11 +139,16 @@ async def _demo(lab_dir: Path) -> int:
             stderr_progress(f"Asterisk {program.version} is up")
             _, url = await parts.enter_async_context(bed.sandbox(folder))
             stderr_progress("the sandbox, a local stand-in for the Realtime API, is up")
-            settings = {"realtime": {"url": url, "api_key": "sandbox"}, "agents": {"default": AGENT}}
+            settings = {
+                "realtime": {"url": url, "api_key": "sandbox"},
+                "agents": {"default": AGENT},
+                "destinations": DESTINATIONS,
+            }
             service = await parts.enter_async_context(bed.service(asterisk, folder, settings))
             stderr_progress(f"the service is up; set up in {time.monotonic() - began:.1f} s")
-            report = await _converse(asterisk, lab_dir)
+            report, met = await _converse(asterisk, lab_dir, folder)
             evidence = await _gather(asterisk, service, report, folder)
+            evidence.met = met
         except AriagentError as error:
             _write(f"\nFAILED: {error.line}\n")
             _show_logs(logs)
@@ -141,21 +157,33 @@ async def _demo(lab_dir: Path) -> int:
     return _conclude(report, evidence, logs, lab_dir / "demo.json")
 
 
-async def _converse(asterisk: AsteriskInstance, lab_dir: Path) -> CallReport:
+async def _converse(asterisk: AsteriskInstance, lab_dir: Path, folder: Path) -> tuple[CallReport, Encounter]:
     settings = Settings(
         asterisk=AsteriskSettings(
             url=asterisk.ari_url, user=asterisk.ari_user, password=SecretStr(asterisk.ari_password)
         )
     )
     plan = CallPlan(EXTENSION, load_script(SCRIPTS / "demo.yaml"), lab_dir=lab_dir)
+    voice = Voice(ensure_tool("flite", lab_dir), "slt", SLIN8, lab_dir / "speech")
+    await voice.say(GREETING)
     _write(
-        f"\nA caller dials {EXTENSION}: dialplan, queue, an AI seat, the service, the model, and back.\n"
+        f"\nA caller dials {EXTENSION}: dialplan, queue, an AI seat, the service, the model, and back; then a person.\n"
         "Latency is from the last sound of the caller to the first of the answer. The agent's words are as a\n"
         "small recogniser understood them on the line: approximate.\n\n"
     )
     narrator = Narrator(lambda line: _write(line + "\n"))
     narrator.begin()
-    return await hold_call(settings, plan, narrator)
+    colleague = asyncio.ensure_future(
+        take_a_call(asterisk, folder / STATE / "briefs", voice, GREETING, lambda line: _write(f"    ---- {line}\n"))
+    )
+    try:
+        report = await hold_call(settings, plan, narrator)
+        await asyncio.wait([colleague], timeout=END_LIMIT_S)
+    finally:
+        if not colleague.done():
+            colleague.cancel()
+            await asyncio.wait([colleague])
+    return report, Encounter(failed="nobody was called") if colleague.cancelled() else colleague.result()
 
 
 # -- what the others noticed ----------------------------------------------------------------------
@@ -260,7 +288,8 @@ def judge(report: CallReport, evidence: Evidence) -> list[Check]:
     ended = evidence.events("call.ended")
     ends = Counter(f"{fields.get('result')} ({fields.get('reason')})" for fields in ended)
     done = sum(value for name, value in evidence.metrics.items() if name.startswith("ariagent_calls_total{"))
-    rows = [row.split("|")[4] for row in evidence.queue_log]
+    rows = [row.split("|")[2:5] for row in evidence.queue_log]
+    met = evidence.met
     return [
         Check("the call was answered", report.answered_after_ms is not None, _ms(report.answered_after_ms)),
         Check(
@@ -287,10 +316,25 @@ def judge(report: CallReport, evidence: Evidence) -> list[Check]:
         Check("the pressed key reached the model", bool(evidence.events("call.digits") and pressed), *pressed[:1]),
         Check(
             "the call ended once, as it should",
-            len(ended) == 1 and ended[0].get("result") == "done" and done == 1,
+            len(ended) == 1 and ended[0].get("result") == "transferred" and done == 1,
             ", ".join(end if count == 1 else f"{count} times {end}" for end, count in ends.items()),
         ),
-        Check("the queue counted it as an agent's call", "CONNECT" in rows and rows[-1:] == ["COMPLETEAGENT"]),
+        Check(
+            "a person's phone rang and showed what it is about",
+            bool(met.summary_shown) and "AI:" in met.shown,
+            met.failed or met.summary_shown,
+        ),
+        Check(
+            "that person heard the summary before the caller, whole",
+            met.likeness >= LIKE,
+            f"{met.heard_s:.1f} s, likeness {met.likeness:.2f}",
+        ),
+        Check("and talked with the caller", met.caller_heard_s > 0, f"{met.caller_heard_s:.1f} s of the caller heard"),
+        Check(
+            "the queues counted it as a person's transfer, under one call id",
+            ["frontline", "AI Agent", "BLINDTRANSFER"] in rows
+            and any(row[0] == "support" and row[2].startswith("COMPLETE") for row in rows),
+        ),
         Check(
             "the call was recorded, with the words of both",
             ("call.ended", "") in evidence.kept and min(words["turn.caller"], words["turn.agent"]) >= FEWEST_TURNS,
@@ -316,6 +360,7 @@ def _conclude(report: CallReport, evidence: Evidence, logs: Mapping[str, Path], 
         "latency_ms": _spread(report.latencies_ms),
         "metrics": evidence.metrics,
         "queue_log": evidence.queue_log,
+        "person": asdict(evidence.met),
     }
     out.write_text(json.dumps(document, indent=1) + "\n")
     if not ok:

@@ -34,6 +34,7 @@ class Pool:
         """Told of every event, after the board and the seats. They must not block."""
         self.settled = asyncio.Event()
         """Set while the seats are as they should be."""
+        self._held: set[Reason] = set()
         self._ready = False
         self._wake = asyncio.Event()
         self._working = asyncio.Lock()
@@ -52,14 +53,19 @@ class Pool:
 
     async def leave(self) -> None:
         """Pause the seats before the process ends, so that no caller rings one in vain. Waits 3 s at most."""
-        self.set_reason(Reason.DOWN, True)
+        self.hold(Reason.DOWN)
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_LIMIT_S):
                 await self._tell_asterisk()
 
+    def hold(self, reason: Reason) -> None:
+        """A reason to take no calls holds until the process ends, whatever else is found."""
+        self.set_reason(reason, True)
+        self._held.add(reason)
+
     def set_reason(self, reason: Reason, on: bool) -> None:
         """A reason to take no calls holds, or does not any more."""
-        if on == (reason in self.seats.reasons) and reason is not Reason.MANUAL:
+        if reason in self._held or (on == (reason in self.seats.reasons) and reason is not Reason.MANUAL):
             return
         log.info("seats.reason", extra={"fields": {"reason": reason.value, "holds": on}})
         self.seats.set_reason(reason, on)

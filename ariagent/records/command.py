@@ -112,7 +112,7 @@ def _list(
         return
     out, now = terminal.console(), time.time()
     if running:
-        out.print(terminal.running(running, now))
+        out.print(terminal.running(running))
     elif live and running is None:
         out.print(terminal.calls(f"{len(live)} running", live, now, currency))
     else:

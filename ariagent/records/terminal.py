@@ -60,13 +60,18 @@ def _call_cells(row: CallRow, now: float) -> list[Text]:
     return [*map(_text, (row.id, began, length, agent, row.caller or "-")), state, Text(cost)]
 
 
-def running(rows: Sequence[Mapping[str, Any]], now: float) -> Table:
+def running(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Calls that go on, as the service tells them (CallAnswer), one a line."""
     table = Table(
-        title=f"{len(rows)} running", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+        title=f"{len(rows)} running",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
-    lines = [_running_cells(row, now) for row in rows]
-    for n, name in enumerate(("id", "began", "length", "agent", "caller", "queue", "lang", "state")):
+    lines = [_running_cells(row) for row in rows]
+    for n, name in enumerate(("id", "since", "agent", "caller", "queue", "lang", "state")):
         table.add_column(name, no_wrap=True, min_width=max([len(name), *(line[n].cell_len for line in lines)]))
     table.add_column("last words", ratio=1, no_wrap=True, overflow="ellipsis")
     for row, line in zip(rows, lines, strict=True):
@@ -75,10 +80,10 @@ def running(rows: Sequence[Mapping[str, Any]], now: float) -> Table:
     return table
 
 
-def _running_cells(row: Mapping[str, Any], now: float) -> list[Text]:
-    began = time.strftime("%m-%d %H:%M", time.localtime(row["began"]))
+def _running_cells(row: Mapping[str, Any]) -> list[Text]:
+    since = time.strftime("%H:%M:%S", time.localtime(row["began"]))
     agent = f"{row['agent']} {row['seat']}".strip()
-    plain = (row["id"], began, views.span(now - row["began"]), agent, row["caller"], row["queue"], row["language"])
+    plain = (row["id"], since, agent, row["caller"], row["queue"], row["language"])
     state = _text(row["state"])
     state.stylize("green")
     return [*(_text(cell or "-") for cell in plain), state]

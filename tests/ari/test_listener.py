@@ -107,6 +107,14 @@ class TestRouter:
         sinks.router.route(about("StasisEnd", "c"))
         assert sinks.heard == []
 
+    async def test_who_is_registered_no_longer_does_not_unregister_its_successor(self, sinks: Sinks) -> None:
+        was: list[Event] = []
+        sinks.router.register("c", was.append)
+        sinks.register("c")
+        sinks.router.unregister("c", was.append)
+        sinks.router.route(about("StasisEnd", "c"))
+        assert (was, len(sinks.heard)) == ([], 1)
+
     async def test_the_newest_registration_counts(self, sinks: Sinks) -> None:
         sinks.register("c", "first")
         sinks.register("c", "second")

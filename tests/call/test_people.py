@@ -91,6 +91,14 @@ def test_an_extension_is_only_closed_by_its_hours() -> None:
     assert people(EMPTY).refusal(wish("boss"), SUNDAY) is None
 
 
+def test_a_queue_that_does_not_exist() -> None:
+    agent = AgentSettings(handoff=("desk",))
+    found = People(agent, DESTINATIONS, {"office": OFFICE}, lambda queue: None, "", lambda: ["frontline"])
+    refused = found.refusal(wish(will_wait=True), MONDAY)
+    assert refused is not None
+    assert refused["state"] == "cannot be reached: there is no such queue"
+
+
 def test_a_destinations_own_alternatives_count() -> None:
     own = {"desk": DESK.model_copy(update={"alternatives": ("callback",)})}
     found = People(AgentSettings(handoff=("desk",)), own, {"office": OFFICE}, lambda queue: EMPTY)
@@ -115,8 +123,11 @@ def test_who_wants_to_wait_where_nobody_is_waits_in_vain() -> None:
 
 def test_a_site_that_does_not_ask() -> None:
     place = {"desk": DESK.model_copy(update={"ask_above_s": None})}
-    found = People(AgentSettings(handoff=("desk",)), place, {"office": OFFICE}, lambda queue: BUSY)
-    assert found.refusal(Handoff("desk", place["desk"], "model"), MONDAY) is None
+    for view in (BUSY, BREAK, EMPTY):
+        found = People(AgentSettings(handoff=("desk",)), place, {"office": OFFICE}, {"support": view}.get)
+        assert found.refusal(Handoff("desk", place["desk"], "model"), MONDAY) is None
+        assert status(found, MONDAY)["desk"]["state"] != "somebody is free"
+        assert found.refusal(Handoff("desk", place["desk"], "model"), SUNDAY) is not None
 
 
 @pytest.mark.parametrize(("said", "waits"), [(True, True), (False, False), ("true", False), (1, False), (None, False)])

@@ -13,6 +13,7 @@ from ariagent.check.asterisk import (
     judge_application,
     judge_clock,
     judge_dialplan,
+    judge_extension,
     judge_modules,
     judge_version,
     service_ports,
@@ -187,3 +188,12 @@ class TestReaching:
 def test_clock(date: str, status: Status | None) -> None:
     result = judge_clock(date, 1795375098.9)
     assert (result and result.status) == status
+
+
+def test_an_extension_that_is_a_destination() -> None:
+    assert judge_extension("boss", "1002", "inside", exists=True).status is Status.OK
+    missing = judge_extension("boss", "1002", "inside", exists=False)
+    assert (missing.status, missing.found) == (
+        Status.FAILED,
+        "boss: there is no extension 1002 in the context inside",
+    )

@@ -34,6 +34,11 @@ def test_nothing_to_say() -> None:
             "asterisk.app is other; the shipped dialplan says Stasis(ariagent)",
         ),
         (
+            {"control": {"host": "0.0.0.0"}},
+            Status.WARNING,
+            "control.host is 0.0.0.0: tokens and what callers say travel there in the clear",
+        ),
+        (
             {"audiosocket": {"max_connections": 10}},
             Status.WARNING,
             "audiosocket.max_connections (10) is less than max_calls",

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ariagent.control import desk as desk_module
 from ariagent.errors import ConfigurationError
@@ -91,7 +93,9 @@ async def test_five_wrong_tokens_slow_the_address_down_but_not_the_machines_own_
         ("transfer", {"queue": "support", "reason": "x" * 501}, "reason: String should have at most 500 characters"),
         ("transfer", {"queue": "support", "wait_s": "5"}, "wait_s: Input should be a valid number"),
         ("transfer", {"queue": "support", "wait_s": 31}, "wait_s: Input should be less than or equal to 30"),
+        ("transfer", {"queue": "support", "summary": "ü" * 251}, "summary: must have at most 500 bytes (UTF-8)"),
         ("whisper", {}, "text: Field required"),
+        ("whisper", {"text": "€" * 167}, "text: must have at most 500 bytes (UTF-8)"),
         ("whisper", {"text": ""}, "text: String should have at least 1 character"),
         ("whisper", {"text": "x" * 501}, "text: String should have at most 500 characters"),
         ("whisper", {"text": ["x"]}, "text: Input should be a valid string"),
@@ -104,6 +108,31 @@ async def test_a_wrong_body_is_told_what_is_wrong_with_it(site: Any, path: str, 
     assert (status, word) == (422, "bad_body")
     assert said in reason
     assert "A JSON object with: " in reason
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+BODIES = st.dictionaries(st.sampled_from(["queue", "destination", "reason", "summary", "wait_s", "text", "now"]), JSON)
+
+
+async def test_nothing_that_is_sent_is_a_fault_of_ours(site: Any) -> None:
+    """A body is refused, or is right for a call that there is not."""
+    examples: list[tuple[str, bytes]] = []
+
+    @settings(max_examples=150, deadline=None, database=None)
+    @given(st.sampled_from(["transfer", "whisper"]), BODIES.map(json.dumps).map(str.encode) | st.binary())
+    def collect(path: str, body: bytes) -> None:
+        examples.append((path, body))
+
+    collect()
+    for path, body in examples:
+        status, _, _ = await refused(site, "POST", f"{CALL}/{path}", data=body)
+        assert status in (404, 422), (path, body)
+    for weird in ("%00", "%ff", "..%2f..", "%0d%0aX: y", "a" * 3000, "%F0%9F%93%9E"):
+        assert (await refused(site, "GET", f"/v1/calls/{weird}"))[0] == 404
 
 
 async def test_what_is_too_large_is_refused(site: Any) -> None:

@@ -413,3 +413,68 @@ async def test_ended_in_the_middle_it_leaves_nothing(
         assert process.returncode in codes, err.decode()
         await nothing_left(asterisk)
     assert "Traceback" not in err.decode()
+
+
+# -- people ------------------------------------------------------------------------------------------------------------
+
+PLACES = {
+    "desk": {"queue": "suport", "description": "the desk"},
+    "night": {"queue": "support", "description": "the night desk"},
+    "boss": {"extension": "1002", "description": "the boss"},
+    "ghost": {"extension": "1009", "description": "nobody"},
+    "far": {"extension": "+4930555", "context": "outside", "description": "a number outside"},
+}
+
+
+async def test_people_whom_callers_cannot_reach(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
+    agents = {"default": {"handoff": list(PLACES)}}
+    outcome = await check(await sandbox(), ami=asterisk.ami, destinations=PLACES, agents=agents)
+    assert outcome.code == 1
+    status, found = outcome.one("manager")
+    assert status == "ok"
+    assert "is let in" in found
+    assert set(outcome.lines("destinations")) == {
+        ("ok", "boss: 1002@ariagent-internal is there"),
+        (
+            "failed",
+            "ghost: there is no extension 1009 in the context ariagent-internal; Correct destinations.ghost, or the "
+            "dialplan",
+        ),
+        (
+            "failed",
+            "far: there is no extension +4930555 in the context outside; Correct destinations.far, or the dialplan",
+        ),
+        (
+            "failed",
+            "desk: there is no queue suport (did you mean support?); there are frontline, support; "
+            "Correct destinations.desk.queue, or make the queue",
+        ),
+        ("ok", "queues support: there"),
+    }
+    assert outcome.one("agent default")[0] == "ok", "the model takes the functions"
+
+
+async def test_seats_without_a_manager(check: Check, sandbox: Any) -> None:
+    outcome = await check(await sandbox(), destinations={"desk": {"queue": "support", "description": "d"}})
+    assert outcome.failures() == []
+    status, found = outcome.one("manager")
+    assert status == "warning"
+    assert found.startswith("there are seats, but no section ami: ")
+    assert any("destinations (desk) without ami" in found for _, found in outcome.lines("settings"))
+
+
+async def test_a_managers_wrong_password(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
+    places = {"desk": {"queue": "support", "description": "d"}}
+    outcome = await check(await sandbox(), ami={**asterisk.ami, "password": "wrong"}, destinations=places)
+    assert outcome.code == 1
+    status, found = outcome.one("manager")
+    assert status == "failed"
+    assert "refused the manager's login" in found
+    assert "ami.password" in found
+    assert outcome.one("destinations") == ("skipped", "needs the manager interface")
+
+
+async def test_no_manager_at_that_port(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
+    outcome = await check(await sandbox(), ami={**asterisk.ami, "port": free_port()})
+    assert outcome.one("manager")[0] == "failed"
+    assert "cannot reach Asterisk's manager interface" in outcome.one("manager")[1]

@@ -106,6 +106,26 @@ async def test_where_nobody_is_logged_in_a_message_is_taken_and_can_be_read(
     assert (left["text"], left["when"]) == ("The caller asks about their bill.", "after six")
 
 
+@pytest.mark.parametrize("manager", [True, False])
+async def test_a_queue_that_does_not_exist(
+    manager: bool, sandbox: Any, service: Any, dial: Any, log: Any, asterisk: AsteriskInstance
+) -> None:
+    model = await sandbox(scenario=SCENARIO)
+    await service(model, agent=AGENT, ami=asterisk.ami if manager else None, **settings(queue="nowhere"))
+    call, hearing = await dial("7001")
+    await hearing.utterance()
+    if manager:
+        refused = await pressed("1", call, hearing, await model.wait_session(1))
+        assert refused["state"] == "cannot be reached: there is no such queue"
+    else:  # nobody can know that before
+        await call.send_dtmf("1")
+        await log.wait("call.handed_over", destination="desk")
+        back = await log.wait("call.started", count=2)
+        await hearing.wait_loud(back.at)
+    await call.hangup()
+    await log.wait("call.ended", reason="caller_hung_up")
+
+
 async def test_a_long_wait_is_told_first_and_then_the_caller_waits(
     asterisk: AsteriskInstance, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
 ) -> None:

@@ -46,6 +46,19 @@ def test_addresses_are_the_labs_and_the_rest_is_the_files(file: Path, tmp_path: 
     assert (tree["log"], tree["agents"], tree["max_calls"]) == ({"transcripts": False}, {"desk": {}}, 3)
 
 
+def test_the_labs_token_comes_to_the_files_own(file: Path, tmp_path: Path) -> None:
+    file.write_text(
+        "control:\n  port: 1\n"
+        f"  tokens: [{{name: anna, role: viewer, sha256: {'a' * 64}}}, {{name: lab, role: viewer}}]\n"
+    )
+    found = merged(file, LAB, {}, tmp_path)["control"]
+    assert (found["host"], found["port"]) == ("127.0.0.1", 12)
+    assert found["tokens"] == [
+        {"name": "anna", "role": "viewer", "sha256": "a" * 64},
+        {"name": "lab", "role": "admin", "token": "a token of the lab"},
+    ]
+
+
 def test_a_server_of_the_files_own_gets_the_files_own_key(file: Path, tmp_path: Path) -> None:
     file.write_text(f"realtime: {{url: '{OPENAI}', api_key: sk-theirs}}\n")
     assert merged(file, LAB, {}, tmp_path)["realtime"] == {"url": OPENAI, "api_key": "sk-theirs"}

@@ -93,6 +93,11 @@ def test_up_status_down(lab: Path) -> None:
     assert all(process is not None and process.alive for process in processes.values())
     with urllib.request.urlopen(env["METRICS_URL"], timeout=30) as answer:
         assert b"ariagent_calls_active" in answer.read()
+    asked = urllib.request.Request(
+        f"{env['API_URL']}/v1/seats", headers={"Authorization": f"Bearer {env['API_TOKEN']}"}
+    )
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        assert len(json.load(answer)["seats"]) == 60
     assert _lab(lab, "status").returncode == 0
 
     again = _lab(lab, "up")
@@ -132,6 +137,7 @@ def test_up_with_settings_of_ones_own_and_up_again(lab: Path, tmp_path_factory: 
     assert f"made from {mine}" in changed.stdout
     env = up.read_env(lab)
     same = ("ASTERISK_PID", "SIP_PORT", "ARI_URL", "ARI_PASSWORD", "AUDIOSOCKET_PORT", "METRICS_URL", "SANDBOX_PORT")
+    same += ("API_URL", "API_TOKEN")
     assert {name: env[name] for name in same} == {name: before[name] for name in same}
     assert env["SERVICE_PID"] != before["SERVICE_PID"]
     assert str(scenario) in Path(f"/proc/{env['SANDBOX_PID']}/cmdline").read_text().split("\0")

@@ -64,3 +64,13 @@ def test_off_hours_have_a_reason_of_their_own() -> None:
     assert Reason.HOURS.text == "ariagent: hours"
     truth.off_hours = False
     assert truth.reasons() == set()
+
+
+def test_a_service_that_ends_takes_no_calls_although_all_is_well() -> None:
+    truth = Truth(10)
+    assert truth.reasons() == set()
+    truth.pool.hold(Reason.DOWN)
+    assert truth.reasons() == {Reason.DOWN}
+    truth.pool.set_reason(Reason.MODEL, True)
+    truth.pool.set_reason(Reason.MODEL, False)
+    assert truth.reasons() == {Reason.DOWN}

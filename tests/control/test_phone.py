@@ -1,0 +1,59 @@
+"""What supervisors' phones ask; what they get is in tests/integration/test_supervisor_phone.py, on a real Asterisk."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ariagent.ami.events import UserEvent
+from ariagent.call.context import Context
+from ariagent.call.registry import Registry
+from ariagent.config import Settings
+from ariagent.control.desk import Desk
+from ariagent.control.phone import SupervisorPhones
+from ariagent.pool.pool import Pool
+
+
+@pytest.fixture
+async def tell(caplog: pytest.LogCaptureFixture) -> Any:
+    """``await tell(do="next")``: the warnings that came of it, without calls and without a connection."""
+    caplog.set_level(logging.INFO)
+    settings = Settings.model_validate({"ami": {"password": "x"}, "agents": {"default": {}}})
+    assert settings.ami is not None
+    pool = Pool(settings.ami)
+    phones = SupervisorPhones(Desk(Registry(no_context), pool, settings.destinations), pool)
+
+    async def say(name: str = "AriagentSupervisor", **fields: str) -> list[str]:
+        for listener in pool.listeners:
+            listener(UserEvent(name, fields))
+        await phones.close()
+        return [record.getMessage() for record in caplog.records]
+
+    return say
+
+
+def no_context() -> Context:
+    raise AssertionError("no call is made")
+
+
+Say = Callable[..., Any]
+
+
+@pytest.mark.parametrize("do", ["", "next", "queue", "take", "destination", "nonsense"])
+async def test_whatever_is_asked_is_answered_and_harms_nobody(tell: Say, do: str) -> None:
+    refused = [] if do == "next" else ["supervisor.not_done"]
+    assert await tell(do=do, to="\x00&,;", after="x", call="1.2") == [*refused, "supervisor.not_answered"]
+
+
+@pytest.mark.parametrize("do", ["listen", "whisper", "barge", "leave"])
+async def test_a_call_that_is_over_needs_to_be_told_nothing(tell: Say, do: str) -> None:
+    assert await tell(do=do, was="whisper", call="1.2") == []
+
+
+async def test_who_was_refused_is_in_the_log(tell: Say) -> None:
+    assert await tell(do="refused", by="1003", channel="PJSIP/1003-1") == ["supervisor.refused"]
+
+
+async def test_other_programs_events_are_theirs(tell: Say) -> None:
+    assert await tell("Something", do="take", to="1004", call="1.2") == []

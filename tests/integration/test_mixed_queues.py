@@ -1,0 +1,125 @@
+"""Queues that AI seats and people share: who gets the call, by the shipped examples and by a site's own dialplan."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ariagent.lab.asterisk import AsteriskInstance
+from ariagent.lab.packages import default_lab_dir, ensure_asterisk
+
+pytestmark = pytest.mark.asterisk
+
+LIMIT_S = 30.0
+EXAMPLES = Path(__file__).parents[2] / "asterisk" / "queues_mixed.conf"
+DIALPLAN = """[ariagent-internal]
+exten => 7030,1,Gosub(ariagent-queue,${EXTEN},1(ai-first,support))
+exten => 7040,1,Gosub(ariagent-queue,${EXTEN},1(people-first,support))
+; people by day (here: always), the AI else
+exten => 7050,1,GotoIfTime(00:00-23:59,mon-sun,*,*?people)
+ same => n,Gosub(ariagent-queue,${EXTEN},1(frontline,support))
+ same => n(people),Goto(7100,1)
+; never people's time: the 30th of February
+exten => 7051,1,GotoIfTime(*,*,30,feb?people)
+ same => n,Gosub(ariagent-queue,${EXTEN},1(frontline,support))
+ same => n(people),Goto(7100,1)
+"""
+
+
+@pytest.fixture(scope="module")
+def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AsteriskInstance]:
+    """An Asterisk with the mixed queues."""
+    additions = {"queues.conf": f'#include "{EXAMPLES}"\n', "extensions.conf": DIALPLAN}
+    root = tmp_path_factory.mktemp("mixed")
+    instance = AsteriskInstance(ensure_asterisk(default_lab_dir()), root, additions=additions)
+    asyncio.run(instance.start())
+    yield instance
+    asyncio.run(instance.stop())
+
+
+async def until(condition: Callable[[], object], what: str) -> None:
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            while not condition():
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise TimeoutError(f"waited {LIMIT_S:g} s for {what}") from None
+
+
+def connected(asterisk: AsteriskInstance, queue: str) -> list[str]:
+    """Who took the calls of a queue, in order."""
+    rows = [line.split("|") for line in asterisk.queue_log.read_text().splitlines()]
+    return [row[3] for row in rows if row[2] == queue and row[4] == "CONNECT"]
+
+
+async def talks_to(human: Any, call: Any) -> Any:
+    incoming = await human.incoming(LIMIT_S)
+    await incoming.answer()
+    await call.answered(LIMIT_S)
+    return incoming
+
+
+async def test_the_ai_first_and_people_when_it_has_no_seat_left(
+    asterisk: AsteriskInstance, sandbox: Any, service: Any, phone: Any, dial: Any
+) -> None:
+    running = await service(await sandbox())
+    human = await phone("1001", register=True)
+    await until(lambda: running.pool.view("ai-first").free == 3, "seats and a person")
+    calls = []
+    for user in ("5550001", "5550002"):
+        call, hearing = await dial("7030", await phone(user))
+        await hearing.utterance()
+        calls.append(call)
+    third = await (await phone("5550003")).dial("7030")
+    await talks_to(human, third)
+    await until(lambda: len(connected(asterisk, "ai-first")) == 3, "queue_log")
+    assert connected(asterisk, "ai-first") == ["AI First", "AI First", "Agent 1001"]
+    for call in (*calls, third):
+        await call.hangup()
+
+
+async def test_the_ai_first_and_people_while_its_seats_are_paused(sandbox: Any, service: Any, phone: Any) -> None:
+    running = await service(await sandbox())
+    human = await phone("1001", register=True)
+    pool = running.pool
+    await until(lambda: pool.view("ai-first").free == 3, "seats and a person")
+    pool.pause()
+    await pool.settled.wait()
+    call = await (await phone()).dial("7030")
+    await talks_to(human, call)
+    await call.hangup()
+    pool.resume()
+    await pool.settled.wait()
+
+
+async def test_people_first_and_the_ai_when_all_are_busy_or_nobody_is_there(
+    asterisk: AsteriskInstance, sandbox: Any, service: Any, phone: Any, dial: Any
+) -> None:
+    running = await service(await sandbox())
+    nobody, hearing = await dial("7040", await phone("5550001"))
+    await hearing.utterance()
+    await nobody.hangup()
+    human = await phone("1001", register=True)
+    await until(lambda: running.pool.view("people-first").free == 3, "seats and a person")
+    first = await (await phone("5550002")).dial("7040")
+    await talks_to(human, first)
+    await until(lambda: running.pool.view("people-first").busy == 1, "the person to be busy")
+    second, hearing = await dial("7040", await phone("5550003"))
+    await hearing.utterance()
+    await until(lambda: len(connected(asterisk, "people-first")) == 3, "queue_log")
+    assert connected(asterisk, "people-first") == ["AI Overflow", "Agent 1001", "AI Overflow"]
+    for call in (first, second):
+        await call.hangup()
+
+
+async def test_a_sites_own_dialplan_says_when(sandbox: Any, service: Any, phone: Any, dial: Any) -> None:
+    await service(await sandbox())
+    human = await phone("1001", register=True)
+    by_day = await (await phone("5550001")).dial("7050")
+    await talks_to(human, by_day)
+    await by_day.hangup()
+    at_night, hearing = await dial("7051", await phone("5550002"))
+    await hearing.utterance()
+    await at_night.hangup()

@@ -1,0 +1,375 @@
+"""Supervisors' feature codes: who may use them, what each party hears, where callers go, and what queue_log says."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ariagent.lab.call_setup import CallState
+
+pytestmark = pytest.mark.asterisk
+
+LIMIT_S = 30.0
+BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
+LISTEN, WHISPER, BARGE = "*80", "*81", "*82"
+SUPERVISOR, STRANGER = "1004", "1003"
+AGENT_HZ, CALLER_HZ, SUPERVISOR_HZ = 440.0, 700.0, 1300.0
+"""The sandbox's voice hums; the others play tones."""
+DIAL_TONE_HZ = 350.0
+"""One of its two, and not in the tone of congestion."""
+SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
+AGENT = {"transcription": None}
+IN_THE_LAB = {"ARIAGENT_SUPERVISORS": SUPERVISOR, "ARIAGENT_SUPERVISOR_SAY": "yes"}
+
+
+class Codes:
+    """The settings of the codes, which are globals of the dialplan."""
+
+    def __init__(self, asterisk: Any) -> None:
+        self._asterisk = asterisk
+        self._changed: set[str] = set()
+
+    async def set(self, name: str, value: str) -> None:
+        self._changed.add(name)
+        await self._asterisk.cli(f'dialplan set global {name} "{value}"')
+
+    async def restore(self) -> None:
+        for name in self._changed:
+            await self.set(name, IN_THE_LAB.get(name, ""))
+
+
+@pytest.fixture
+async def codes(asterisk: Any) -> AsyncIterator[Codes]:
+    """Calls are announced by a tone only."""
+    found = Codes(asterisk)
+    await found.set("ARIAGENT_SUPERVISOR_SAY", "no")
+    yield found
+    await found.restore()
+
+
+def rows(asterisk: Any, call_id: str) -> set[tuple[str, ...]]:
+    """What queue_log says of a call, without times: a set, for the order is not certain."""
+    lines = [line.split("|") for line in asterisk.queue_log.read_text().splitlines()]
+    return {
+        tuple(line[2:7]) if line[4] == "BLINDTRANSFER" else tuple(line[2:5]) for line in lines if line[1] == call_id
+    }
+
+
+def holds(heard: Any, hz: float, rate_hz: int = 8000) -> bool:
+    """Whether a tone of this frequency is in it for a tenth of a second."""
+    window = rate_hz // 10
+    turn = np.exp(-2j * np.pi * hz * np.arange(window) / rate_hz)
+    pieces = (heard[at : at + window].astype(float) for at in range(0, len(heard) - window, window // 2))
+    return any(2 * abs(np.dot(piece, turn)) / window > 1000 for piece in pieces)
+
+
+@dataclass
+class Scene:
+    """A caller who talks with the agent, and a supervisor on the line."""
+
+    call: Any
+    hearing: Any
+    boss: Any
+    listening: Any
+    session: Any
+    sound: Any
+    call_id: str
+
+    async def everybody_plays(self) -> tuple[set[float], set[float], set[float]]:
+        """Supervisor, caller and agent are heard one after another: what supervisor, caller and model heard of it."""
+        began = len(self.boss.heard()), len(self.call.heard()), len(self.sound.appended(self.session))
+        for who, hz in ((self.boss, SUPERVISOR_HZ), (self.call, CALLER_HZ)):
+            await who.play(self.sound.tone(0.6, hz=hz))
+            await self.hearing.wait_quiet(0.6)
+        await self.listening.wait_quiet()
+        heard = (
+            (self.boss.heard()[began[0] :], 8000),
+            (self.call.heard()[began[1] :], 8000),
+            (self.sound.appended(self.session)[began[2] :], 24000),
+        )
+        tones = (AGENT_HZ, CALLER_HZ, SUPERVISOR_HZ)
+        supervisor, caller, model = ({hz for hz in tones if holds(pcm, hz, rate)} for pcm, rate in heard)
+        return supervisor, caller, model
+
+    def notes(self) -> str:
+        """Everything that the model was told in writing."""
+        return " ".join(part.get("text", "") for item in self.session.items for part in item.get("content", []))
+
+    async def told(self, words: str) -> None:
+        """Return once the model was told this."""
+        async with asyncio.timeout(LIMIT_S):
+            while words not in self.notes():
+                await asyncio.sleep(0.02)
+
+    async def talk_with_each_other(self) -> None:
+        """Caller and supervisor hear each other, and the agent is gone."""
+        marks = len(self.call.heard()), len(self.boss.heard())
+        await asyncio.gather(
+            self.call.play(self.sound.tone(1.0, hz=CALLER_HZ)), self.boss.play(self.sound.tone(1.0, hz=SUPERVISOR_HZ))
+        )
+        await asyncio.gather(self.hearing.wait_quiet(), self.listening.wait_quiet())
+        heard = self.call.heard()[marks[0] :], self.boss.heard()[marks[1] :]
+        assert (holds(heard[0], SUPERVISOR_HZ), holds(heard[1], CALLER_HZ)) == (True, True)
+        assert (holds(heard[0], AGENT_HZ), holds(heard[1], AGENT_HZ)) == (False, False)
+
+
+@pytest.fixture
+def scene(sandbox: Any, service: Any, phone: Any, dial: Any, sound: Any, log: Any, codes: Codes) -> Any:
+    """``await scene("7000", LISTEN)``: the opening is over, and the supervisor listens."""
+
+    async def make(number: str, code: str = LISTEN, mode: str = "listen", **settings: Any) -> Scene:
+        model = await sandbox(scenario=SCENARIO)
+        await service(model, agent=AGENT, **settings)
+        call, hearing = await dial(number)
+        await hearing.utterance()
+        boss, listening = await dial(code, await phone(SUPERVISOR))
+        entry = await log.wait("call.supervised", mode=mode, by=f"phone {SUPERVISOR}")
+        await listening.wait_quiet()
+        return Scene(call, hearing, boss, listening, await model.wait_session(1), sound, entry["call"])
+
+    return make
+
+
+# -- hearing and speaking ----------------------------------------------------------------------------------------------
+
+
+@BOTH_WAYS
+async def test_who_listens_hears_both_and_is_heard_by_nobody(number: str, scene: Any, log: Any) -> None:
+    here = await scene(number)
+    supervisor, caller, model = await here.everybody_plays()
+    assert supervisor == {AGENT_HZ, CALLER_HZ}
+    assert caller == {AGENT_HZ}
+    assert model == {CALLER_HZ}
+    assert "supervisor" not in here.notes()
+    await here.boss.hangup()
+    await log.wait("call.supervised", mode="leave")
+    await here.call.hangup()
+
+
+@BOTH_WAYS
+async def test_a_whisper_is_heard_by_the_agent_alone(number: str, scene: Any, log: Any) -> None:
+    here = await scene(number)
+    await here.boss.send_dtmf("5")
+    await log.wait("call.supervised", mode="whisper")
+    supervisor, caller, model = await here.everybody_plays()
+    assert supervisor == {AGENT_HZ, CALLER_HZ}
+    assert caller == {AGENT_HZ}
+    assert model == {CALLER_HZ, SUPERVISOR_HZ}
+    await here.told("The caller does not hear me")
+    await here.boss.send_dtmf("4")
+    await log.wait("call.supervised", mode="listen", count=2)
+    assert SUPERVISOR_HZ not in (await here.everybody_plays())[2]
+    await here.told("I do not speak any more")
+    await here.boss.hangup()
+    await here.call.hangup()
+
+
+@BOTH_WAYS
+async def test_who_barges_in_is_heard_by_both(number: str, scene: Any, log: Any) -> None:
+    here = await scene(number, BARGE, "barge")
+    supervisor, caller, model = await here.everybody_plays()
+    assert supervisor == {AGENT_HZ, CALLER_HZ}
+    assert caller == {AGENT_HZ, SUPERVISOR_HZ}
+    assert model == {CALLER_HZ, SUPERVISOR_HZ}
+    await here.boss.hangup()
+    await log.wait("call.supervised", mode="leave")
+    await here.told("I do not speak any more")
+    await here.call.hangup()
+
+
+# -- moving ------------------------------------------------------------------------------------------------------------
+
+
+@BOTH_WAYS
+async def test_a_supervisor_takes_a_call_over(number: str, scene: Any, asterisk: Any, log: Any) -> None:
+    here = await scene(number)
+    await here.boss.send_dtmf("1")
+    handed = await log.wait("call.handed_over", destination="supervisor", by=f"phone {SUPERVISOR}")
+    await log.wait("call.ended", call=handed["call"], result="transferred")
+    await here.talk_with_each_other()
+    await here.boss.hangup()
+    await here.call.ended(LIMIT_S)
+    found = rows(asterisk, here.call_id)
+    if number == "7000":
+        assert ("frontline", "AI Agent", "BLINDTRANSFER", SUPERVISOR, "ariagent-join") in found
+    else:
+        assert found == set()
+
+
+async def test_a_caller_who_hangs_up_ends_the_call_that_was_taken_over(scene: Any, log: Any) -> None:
+    here = await scene("7000")
+    await here.boss.send_dtmf("1")
+    await log.wait("call.ended", result="transferred")
+    await here.talk_with_each_other()
+    await here.call.hangup()
+    await here.boss.ended(LIMIT_S)
+
+
+@BOTH_WAYS
+async def test_a_caller_stays_with_the_agent_when_who_takes_over_is_gone(number: str, scene: Any, log: Any) -> None:
+    here = await scene(number)
+    await here.call.send_dtmf("9")  # the agent speaks, and ends its sentence before the caller is moved
+    await here.hearing.wait_loud(time.monotonic())
+    await here.boss.send_dtmf("1")
+    await log.wait("call.moved")
+    await here.boss.hangup()
+    await log.wait("call.handed_over")
+    back = await log.wait("call.answered", count=2) if number == "7000" else await log.wait("call.started", count=2)
+    await here.hearing.wait_loud(back.at)
+    assert {entry["call"] for entry in log.named("call.started")} == {here.call_id}
+    await here.call.hangup()
+    await log.wait("call.ended", count=2)
+
+
+@BOTH_WAYS
+async def test_a_call_is_moved_to_the_peoples_queue(
+    number: str, scene: Any, asterisk: Any, phone: Any, ends_with_people: Any, log: Any
+) -> None:
+    human = await phone("1001", register=True)
+    here = await scene(number)
+    await here.boss.send_dtmf("2")
+    await log.wait("call.handed_over", destination="support", by=f"phone {SUPERVISOR}")
+    # There is no other call: a tone says so.
+    await here.boss.ended(LIMIT_S)
+    await ends_with_people(here.call, human)
+    found = rows(asterisk, here.call_id)
+    assert ("support", "Agent 1001", "CONNECT") in found
+    if number == "7000":
+        assert ("frontline", "AI Agent", "BLINDTRANSFER", "support", "ariagent-handoff") in found
+
+
+async def test_a_key_moves_a_call_to_a_destination_of_the_settings_and_to_no_other(
+    scene: Any, codes: Codes, phone: Any, log: Any
+) -> None:
+    await codes.set("ARIAGENT_SUPERVISOR_TO_7", "office")
+    await codes.set("ARIAGENT_SUPERVISOR_TO_8", "elsewhere")
+    office = await phone("1002", register=True)
+    here = await scene("7000", destinations={"office": {"extension": "1002", "description": "the office"}})
+    await here.boss.send_dtmf("8")
+    await log.wait("supervisor.not_done", call=here.call_id)
+    await here.boss.send_dtmf("9")  # which is not set
+    await log.wait("supervisor.not_done", count=2)
+    assert log.named("call.moved") == []
+    await here.listening.wait_quiet()
+    await here.boss.send_dtmf("7")
+    answering = await office.incoming(LIMIT_S)
+    await log.wait("call.ended", result="transferred")
+    await answering.answer()
+    await here.call.hangup()
+    await answering.ended(LIMIT_S)
+    await here.boss.ended(LIMIT_S)
+
+
+# -- which call --------------------------------------------------------------------------------------------------------
+
+
+async def test_one_hops_among_the_calls_and_goes_on_to_the_next_when_one_ends(
+    scene: Any, dial: Any, phone: Any, codes: Codes, log: Any
+) -> None:
+    here = await scene("7000")
+    other, hearing = await dial("7001", await phone("5552000"))
+    await hearing.utterance()
+    second = log.named("call.started")[1]["call"]
+    await here.boss.send_dtmf("*")
+    await log.wait("call.supervised", mode="listen", call=second)
+    await codes.set("ARIAGENT_SUPERVISOR_SAY", "yes")  # any key interrupts what is said
+    await here.boss.send_dtmf("*")
+    await log.wait("call.supervised", mode="leave", call=second)
+    await here.listening.wait_loud(time.monotonic())
+    await here.boss.send_dtmf("5")
+    await log.wait("call.supervised", mode="whisper", call=here.call_id)
+    await here.call.hangup()
+    await log.wait("call.supervised", mode="whisper", call=second)
+    await here.boss.hangup()
+    await log.wait("call.supervised", mode="leave", call=second, count=2)
+    assert other.state is CallState.ANSWERED
+    await other.hangup()
+
+
+async def test_that_there_is_no_call_is_heard(sandbox: Any, service: Any, phone: Any, dial: Any, codes: Codes) -> None:
+    await service(await sandbox())
+    boss, listening = await dial(LISTEN, await phone(SUPERVISOR))
+    await listening.wait_loud()
+    await boss.ended(LIMIT_S)
+
+
+async def test_that_there_is_no_service_is_heard(phone: Any, dial: Any, codes: Codes) -> None:
+    boss, listening = await dial(WHISPER, await phone(SUPERVISOR))
+    await listening.wait_loud()
+    await boss.ended(LIMIT_S)
+
+
+# -- who may -----------------------------------------------------------------------------------------------------------
+
+
+async def dial_tone(call: Any) -> None:
+    """Return once it is heard, from now on."""
+    mark = len(call.heard())
+    async with asyncio.timeout(LIMIT_S):
+        while not holds(call.heard()[mark:], DIAL_TONE_HZ):
+            await asyncio.sleep(0.05)
+
+
+async def refused(dialling: Any) -> None:
+    ended = await dialling.ended(LIMIT_S)
+    assert ended.status == 403
+
+
+@pytest.mark.parametrize("code", [LISTEN, WHISPER, BARGE])
+async def test_who_is_not_on_the_list_is_refused(
+    code: str, sandbox: Any, service: Any, phone: Any, codes: Codes, log: Any
+) -> None:
+    await service(await sandbox())
+    for user in (STRANGER, "5551000"):
+        await refused(await (await phone(user)).dial(code))
+        await log.wait("supervisor.refused", by=f"phone {user}")
+
+
+async def test_without_list_and_pin_everybody_is_refused(phone: Any, codes: Codes) -> None:
+    await codes.set("ARIAGENT_SUPERVISORS", "")
+    await refused(await (await phone(SUPERVISOR)).dial(LISTEN))
+
+
+async def test_a_device_may_be_on_the_list(scene: Any, codes: Codes, phone: Any) -> None:
+    await codes.set("ARIAGENT_SUPERVISORS", f"1001&PJSIP/{SUPERVISOR}")
+    here = await scene("7000")
+    await refused(await (await phone(STRANGER)).dial(LISTEN))
+    await here.boss.hangup()
+    await here.call.hangup()
+
+
+async def test_a_wrong_pin_is_refused_after_three_tries(
+    sandbox: Any, service: Any, phone: Any, dial: Any, codes: Codes, log: Any
+) -> None:
+    await codes.set("ARIAGENT_SUPERVISOR_PIN", "4711")
+    await service(await sandbox())
+    boss, _ = await dial(LISTEN, await phone(SUPERVISOR))
+    for _ in range(3):
+        await dial_tone(boss)
+        await boss.send_dtmf("4712#")
+    await boss.ended(LIMIT_S)
+    await log.wait("supervisor.refused", by=f"phone {SUPERVISOR}")
+
+
+async def test_with_the_pin_alone_anybody_may_and_with_both_both_are_needed(
+    sandbox: Any, service: Any, phone: Any, dial: Any, codes: Codes, log: Any
+) -> None:
+    await codes.set("ARIAGENT_SUPERVISOR_PIN", "4711")
+    await service(await sandbox(), agent=AGENT)
+    call, hearing = await dial("7000")
+    await hearing.utterance()
+    await refused(await (await phone(STRANGER)).dial(LISTEN))
+    for place, (user, allowed) in enumerate(((SUPERVISOR, SUPERVISOR), (STRANGER, "")), start=1):
+        await codes.set("ARIAGENT_SUPERVISORS", allowed)
+        boss, _ = await dial(LISTEN, await phone(user))
+        await dial_tone(boss)
+        await boss.send_dtmf("4711#")
+        await log.wait("call.supervised", mode="listen", by=f"phone {user}")
+        await boss.hangup()
+        await log.wait("call.supervised", mode="leave", count=place)
+    await call.hangup()
