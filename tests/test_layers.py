@@ -48,6 +48,7 @@ CORE = (
     "ariagent.call.handoff",
     "ariagent.call.holdon",
     "ariagent.call.interruption",
+    "ariagent.call.introduction",
     "ariagent.call.keypad",
     "ariagent.call.machine",
     "ariagent.call.people",

@@ -127,11 +127,12 @@ class RealtimeSession:
         content = [{"type": "output_text" if role == "assistant" else "input_text", "text": text}]
         self._send({"type": "conversation.item.create", "item": {"type": "message", "role": role, "content": content}})
 
-    def add_said(self, item_id: str, text: str) -> None:
-        """Have the model believe that it began the conversation with this text."""
+    def add_said(self, item_id: str, text: str, *, first: bool = True) -> None:
+        """Have the model believe that it said this text; ``first``: at the beginning of the conversation."""
         content = [{"type": "output_text", "text": text}]
         item = {"id": item_id, "type": "message", "role": "assistant", "content": content}
-        self._send({"type": "conversation.item.create", "previous_item_id": "root", "item": item})
+        place = {"previous_item_id": "root"} if first else {}
+        self._send({"type": "conversation.item.create", **place, "item": item})
 
     def forget(self, item_id: str) -> None:
         """Have the model forget an item."""
