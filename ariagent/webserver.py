@@ -11,8 +11,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 from ariagent.errors import ConfigurationError
 from ariagent.linebudget import LineBudget
 
-MOST_CONNECTIONS = 256
+MOST_CONNECTIONS = 64
 """At once; one more is closed unheard."""
+BACKLOG = 16
+"""Connections that the kernel holds for us, all of which the event loop takes before it looks after calls again."""
 IDLE_LIMIT_S = 30.0
 """For a request's head to come in, and for a connection without a request."""
 
@@ -41,7 +43,7 @@ class WebServer:
         await self._runner.setup()
         loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(self._connection, host or None, port)
+            self._server = await loop.create_server(self._connection, host or None, port, backlog=BACKLOG)
         except OSError as error:
             raise ConfigurationError(
                 f"cannot serve {what} on {host}:{port}: {error.strerror or error}",

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 LOCAL = "local"
 """Who the commands on this machine are."""
 CLOSE_LIMIT_S = 2.0
+MOST_CONNECTIONS = 128
+"""Each supervisor's page keeps one for its events."""
 
 
 def grants(settings: ControlSettings) -> Iterable[Grant]:
@@ -40,7 +42,9 @@ class ControlServer:
         keyring = Keyring([*grants(settings), Grant(LOCAL, Role.ADMIN, digest_of(self._token), local=True)])
         app = Api(desk, self._feed, keyring).application()
         # A reader of events who goes away is noticed at once.
-        self._server = WebServer(app, handler_cancellation=True, shutdown_timeout=CLOSE_LIMIT_S)
+        self._server = WebServer(
+            app, most_connections=MOST_CONNECTIONS, handler_cancellation=True, shutdown_timeout=CLOSE_LIMIT_S
+        )
         self._watch: asyncio.Task[None] | None = None
 
     @property
