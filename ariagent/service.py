@@ -71,6 +71,8 @@ class Service:
         self.pool = Pool(settings.ami) if settings.ami is not None else None
         desk = Desk(self.calls, self.pool, settings.destinations)
         self.control = ControlServer(settings.control, settings.state_directory, desk)
+        if self.pool is not None:
+            self.pool.listeners.append(self.calls.transferred)
         self.phones = SupervisorPhones(desk, self.pool) if self.pool is not None else None
         self.started = asyncio.Event()
         self.http = WebServer(self._web())

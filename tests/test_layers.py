@@ -50,6 +50,7 @@ CORE = (
     "ariagent.call.handoff",
     "ariagent.call.holdon",
     "ariagent.call.interruption",
+    "ariagent.call.introduction",
     "ariagent.call.keypad",
     "ariagent.call.machine",
     "ariagent.call.people",

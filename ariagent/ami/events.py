@@ -199,8 +199,11 @@ class AttendedTransferred:
     transferee: str
     """Name of the channel that is handed on."""
     transferee_caller: str
+    transferee_name: str
     target: str
     """Name of the channel that it is handed to: with a seat, the ``;1`` leg."""
+    target_caller: str
+    target_name: str
     linked_id: str
     """Of the call to the target."""
 
@@ -372,7 +375,10 @@ def _attended_transferred(m: Fields) -> AttendedTransferred:
         second=m.get("secondtransfererchannel", ""),
         transferee=m.get("transfereechannel", ""),
         transferee_caller=m.get("transfereecalleridnum", ""),
+        transferee_name=m.get("transfereecalleridname", ""),
         target=m.get("transfertargetchannel", ""),
+        target_caller=m.get("transfertargetcalleridnum", ""),
+        target_name=m.get("transfertargetcalleridname", ""),
         linked_id=m.get("transfertargetlinkedid", ""),
     )
 

@@ -74,6 +74,22 @@ class LeftBridge:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelUp:
+    """A channel was answered."""
+
+    channel_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectedLine:
+    """Who is at the other end of a channel, as it would be shown on a telephone there; empty where not known."""
+
+    channel_id: str
+    number: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class PlaybackEnded:
     """A sound has been played to a channel, or could not be."""
 
@@ -82,7 +98,15 @@ class PlaybackEnded:
 
 
 Event = (
-    PlaybackEnded | LeftBridge | StasisStarted | StasisEnded | ChannelDestroyed | DigitReceived | ApplicationReplaced
+    StasisStarted
+    | StasisEnded
+    | ChannelDestroyed
+    | ChannelUp
+    | ConnectedLine
+    | DigitReceived
+    | LeftBridge
+    | PlaybackEnded
+    | ApplicationReplaced
 )
 
 
@@ -104,6 +128,12 @@ def parse(message: dict[str, Any]) -> Event | None:
             return DigitReceived(_id(message["channel"]), str(message["digit"]))
         case "ChannelLeftBridge":
             return LeftBridge(message["channel"]["id"])
+        case "ChannelStateChange":
+            return ChannelUp(_id(message["channel"])) if message["channel"]["state"] == "Up" else None
+        case "ChannelConnectedLine":
+            connected = message["channel"].get("connected") or {}
+            number, name = connected.get("number"), connected.get("name")
+            return ConnectedLine(_id(message["channel"]), str(number or ""), str(name or ""))
         case "PlaybackFinished":
             kind, _, channel_id = str(message["playback"]["target_uri"]).partition(":")
             return PlaybackEnded(channel_id, _id(message["playback"])) if kind == "channel" else None
@@ -118,6 +148,8 @@ def channel_id_of(event: Event) -> str | None:
         case StasisStarted():
             return event.replaces or event.channel.id
         case StasisEnded() | ChannelDestroyed() | DigitReceived() | LeftBridge() | PlaybackEnded():
+            return event.channel_id
+        case ChannelUp() | ConnectedLine():
             return event.channel_id
     return None
 

@@ -41,6 +41,10 @@ class Belt:
         self._on_wait = on_wait
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def serve(self, role: Role) -> None:
+        """From now on the calls are for this caller."""
+        self._role = role
+
     def start(self, call: ToolCall) -> None:
         """Run a function call of a completed response; its answer follows."""
         task = asyncio.ensure_future(self._run(call))

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from ariagent.agents import briefing
 from ariagent.agents.choose import DIALLED, QUEUE, ArrivalFacts, agent_variables, choose, needed_variables
 from ariagent.ari import events as ari
+from ariagent.call import introduction
 from ariagent.call.context import Context, Role
 from ariagent.call.memory import Memory
 from ariagent.logs import CallLog
 from ariagent.tools.plugins import CallFacts
 
-RETURNED = "ARIAGENT_RETURNED"
+RETURNED, CALL = "ARIAGENT_RETURNED", "ARIAGENT_CALL"
 LINKED_ID = "CHANNEL(linkedid)"
 
 
@@ -34,6 +35,11 @@ class Identity:
 
     call_id: str
     facts: ArrivalFacts
+    put_through_by: str = ""
+    """The channel of the colleague that put the caller through, where one did."""
+    handed_over_as: str = ""
+    """The id of the call in which the agent handed the caller to people, where it did. Behind an attended transfer
+    Asterisk counts the caller among the calls that they came with: then it is another one."""
 
 
 async def identify(context: Context, arrival: Arrival) -> Identity:
@@ -42,9 +48,11 @@ async def identify(context: Context, arrival: Arrival) -> Identity:
     wanted = () if named else needed_variables(context.settings)
     if arrival.seat is not None:
         wanted = tuple({*wanted, QUEUE})
-    found = await _variables(context, arrival.channel.id, (LINKED_ID, *wanted))
+    found = await _variables(context, arrival.channel.id, (LINKED_ID, introduction.FROM, CALL, *wanted))
+    by, before = found.pop(introduction.FROM, ""), found.pop(CALL, "")
     extension = "" if arrival.seat is not None else arrival.channel.extension
-    return Identity(found.pop(LINKED_ID, "") or arrival.channel.id, ArrivalFacts.of(arrival.agent, found, extension))
+    call_id = found.pop(LINKED_ID, "") or arrival.channel.id
+    return Identity(call_id, ArrivalFacts.of(arrival.agent, found, extension), by, before)
 
 
 def agent_of(context: Context, identity: Identity) -> str:
@@ -76,13 +84,25 @@ async def cast(context: Context, arrival: Arrival, identity: Identity, log: Call
     if told.missing:
         log.event("agent.values_missing", names=",".join(told.missing))
     about = CallFacts(identity.call_id, name, channel.caller_number, channel.caller_name, agent.language)
-    memory, why = await _back(context, arrival, identity.call_id)
-    return Role(agent, told.text, about, memory, why)
+    memory, why = await _back(context, arrival, identity)
+    by = await _introduction(context, arrival, identity, known=memory is not None)
+    return Role(agent, told.text, about, memory, "" if by else why, by)
 
 
-async def _back(context: Context, arrival: Arrival, call_id: str) -> tuple[Memory | None, str]:
+async def _introduction(
+    context: Context, arrival: Arrival, identity: Identity, *, known: bool
+) -> introduction.Introduction | None:
+    """What the colleague said who put the caller through, where one did."""
+    if not identity.put_through_by:
+        return None
+    found = await _variables(context, arrival.channel.id, introduction.VARIABLES)
+    return introduction.Introduction.of(identity.put_through_by, found, known=known)
+
+
+async def _back(context: Context, arrival: Arrival, identity: Identity) -> tuple[Memory | None, str]:
     """What is remembered of a caller who was handed to people and has come back, and why they have."""
-    memory = context.memories.take(call_id, time.monotonic())
+    now = time.monotonic()
+    memory = context.memories.take(identity.call_id, now) or context.memories.take(identity.handed_over_as, now)
     if memory is None:
         return None, ""
     found = await _variables(context, arrival.channel.id, (RETURNED,))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ariagent.call.handoff import Handoff
+from ariagent.call.introduction import Party
 
 
 class Result(Enum):
@@ -45,6 +46,14 @@ class FollowLeg:
     """From now on the caller's channel is this one."""
 
     channel_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MeetCaller:
+    """Begin with somebody who was put through to us in the middle of the call."""
+
+    before: Party
+    caller: Party
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +132,7 @@ Command = (
     Answer
     | StartTalking
     | FollowLeg
+    | MeetCaller
     | PressKey
     | Drain
     | ReturnToDialplan

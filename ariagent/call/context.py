@@ -10,6 +10,7 @@ from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call.admission import Admission
 from ariagent.call.briefs import Briefs
+from ariagent.call.introduction import Introduction
 from ariagent.call.memory import Memories, Memory
 from ariagent.call.prompts import Prompts
 from ariagent.config import AgentSettings, Settings
@@ -62,6 +63,8 @@ class Role:
     """The caller was handed to people, and has come back."""
     why_back: str = ""
     """QUEUESTATUS or DIALSTATUS of that."""
+    introduced_by: Introduction | None = None
+    """A colleague who put the caller through."""
 
     @property
     def name(self) -> str:

@@ -111,10 +111,11 @@ Happening = (
 )
 
 OPENING = "aria_opening"
-"""The item of the opening, in the playout and in the model's conversation."""
-_OPENING_HEARD = "aria_opening_heard"
+"""The item of the opening, in the playout and in the model's conversation; a number follows when played again."""
+_HEARD = "_heard"
 PHRASE = "aria_phrase_"
 """Items that are played only: nothing the model needs to remember."""
+_ROLES = {"agent": "assistant", "caller": "user", "note": "system"}
 TELLING_TURN_MS = 1_000
 """Of the server's count, which has the silence before and after in it."""
 ANSWER_LEFT_MS = 1_000
@@ -147,6 +148,7 @@ class Conversation:
         self._silent_ms = 0.0
         self._sound_end = (0.0, 0.0)  # of the sound that is judged: when it was silent, and when the server said so
         self._opening = ""
+        self._openings = 0
         self._phrases = 0
         self._speaking = False  # the agent, to the caller
         self._turn_start_ms: float | None = None
@@ -156,24 +158,44 @@ class Conversation:
         """The agent has been heard to the end and nothing more of it is on the way."""
         return self._playout.idle and (self._session.gate.idle or self._session.state is State.CLOSED)
 
-    def open(self, words: str, now: float, audio: bytes | None = None) -> list[Happening]:
+    def open(
+        self, words: str, now: float, audio: bytes | None = None, *, note: str = "", goes_on: bool = False
+    ) -> list[Happening]:
         """Have the agent say its first words: ``audio`` (the playout's format) where they are rendered already.
 
-        Rendered, they are the same every time and the model need not be asked; it is told that it said them.
+        Rendered, they are the same every time and the model need not be asked; it is told that it said them. The model
+        knows ``note`` before it speaks; with ``goes_on`` it goes on by itself behind those words.
         """
-        if audio is None:
-            self._session.request_response(now, f"Say exactly: {words}")
-            return []
+        happened: list[Happening] = []
+        instructions = None
+        if words and audio is not None:
+            happened.append(self._say_rendered(words, audio))
+        elif words:
+            instructions = f"Say exactly: {words}{' Then go on as the last system message says.' if goes_on else ''}"
+        if note:
+            self.note(note)
+        if goes_on or instructions:
+            self._session.request_response(now, instructions)
+        return happened
+
+    def _say_rendered(self, words: str, audio: bytes) -> AgentSaid:
+        self._openings += 1
+        item_id = OPENING if self._openings == 1 else f"{OPENING}_{self._openings}"
         self._opening = words
-        self._session.add_said(OPENING, words)
-        self._playout.push(OPENING, audio)
-        self._playout.finish(OPENING)
-        return [AgentSaid(OPENING, words)]
+        self._session.add_said(item_id, words, first=self._openings == 1)
+        self._playout.push(item_id, audio)
+        self._playout.finish(item_id)
+        return AgentSaid(item_id, words)
+
+    def break_off(self, now: float) -> list[Happening]:
+        """The agent says nothing more of what it is saying: it is for somebody who is not there any more."""
+        happened = self._verdict(Verdict.NOISE, now) if self._judge is not None and self._judge.item_id else []
+        return [*happened, *self._cut_off(now, by_server=False)]
 
     def recall(self, memory: Memory, note: str, now: float) -> None:
         """Go on with a conversation that was interrupted by a transfer; ``note`` tells the model why."""
         for who, text in memory.lines:
-            self._session.add_text("assistant" if who == "agent" else "user", text)
+            self._session.add_text(_ROLES[who], text)
         self.tell(note, now)
 
     def play(self, audio: bytes) -> None:
@@ -194,8 +216,7 @@ class Conversation:
 
     def give_digits(self, digits: str, now: float) -> list[Happening]:
         """Tell the model what the caller pressed; that cuts the agent off as speech does."""
-        happened = self._verdict(Verdict.NOISE, now) if self._judge is not None and self._judge.item_id else []
-        happened += self._cut_off(now, by_server=False)
+        happened = self.break_off(now)
         self._session.add_text("user", f"[The caller pressed {digits} on the keypad.]")
         self._session.request_response(now)
         return happened
@@ -348,13 +369,13 @@ class Conversation:
         # An item of which nothing was heard is cut at 0, so that the model does not think it said it. One that
         # was heard to its end stays whole.
         cut = [c for c in cleared if not (c.finished and c.sent_ms >= c.pushed_ms)]
-        heard = [Heard(c.item_id, c.sent_ms) for c in cut if c.item_id != OPENING and not c.item_id.startswith(PHRASE)]
+        heard = [Heard(c.item_id, c.sent_ms) for c in cut if not c.item_id.startswith((OPENING, PHRASE))]
         if by_server:
             self._session.interrupt(heard, now, turn_over=turn_over, answer=answer)
         else:
             self._session.cancel(heard, now)
         for c in cut:
-            if c.item_id == OPENING:
+            if c.item_id.startswith(OPENING):
                 self._opening_cut(c)
         for c in cleared:
             if not c.item_id.startswith(PHRASE):
@@ -362,9 +383,9 @@ class Conversation:
 
     def _opening_cut(self, cut: Cleared) -> None:
         """The model believes that it said all of the opening: let it know how far the caller heard it."""
-        self._session.forget(OPENING)
+        self._session.forget(cut.item_id)
         if heard := heard_words(self._opening, cut.sent_ms / cut.pushed_ms):
-            self._session.add_said(_OPENING_HEARD, heard)
+            self._session.add_said(cut.item_id + _HEARD, heard, first=self._openings == 1)
 
     def _response_ended(self, event: rt.ResponseEnded) -> Iterator[Happening]:
         if self._session.gate.active is None:

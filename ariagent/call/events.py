@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ariagent.call.handoff import Handoff
+from ariagent.call.introduction import Party
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,14 @@ class LegReplaced:
     """Another channel took the place of the caller's (a transfer): the same call goes on."""
 
     channel_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartyChanged:
+    """Somebody else is on the line from now on: who was there has put them through to us and is gone."""
+
+    before: Party
+    caller: Party
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +146,7 @@ Event = (
     | Answered
     | CallerLeft
     | LegReplaced
+    | PartyChanged
     | DigitPressed
     | EndRequested
     | NobodyThere

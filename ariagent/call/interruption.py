@@ -24,6 +24,14 @@ ABOVE_BACKGROUND_DB = 10.0
 LEAST_DBFS = -45.0
 """Quieter sounds are nobody's who speaks into a telephone."""
 LEAST_BELOW_USUAL_DB = 6.0
+UNKNOWN_MOST_DBFS = -20.0
+"""No more is asked of a caller who has not spoken yet, however loud the background is."""
+ABOVE_SOFTEST_DB = 8.0
+"""Of babble 1 to 2 % are so far above its softest tenth."""
+SOFTEST_PART = 0.1
+"""So much of any speech is pauses, in which the background is heard: the quantile that tells its level."""
+LEVELS_LEAST = 20
+"""Of 10 ms: fewer tell nothing about the background."""
 SMOOTH_MS = 60
 RECENT_MS = 1_500
 """Only what is loud within this time adds up: a background that is loud now and then is no speech."""
@@ -107,9 +115,14 @@ class Judge:
         return sound is not None and sound.paused_at is not None and not sound.resumed
 
     def turn_ended(self, start_ms: float) -> None:
-        """The caller spoke from there to now while the agent was silent: that is how loud they are."""
-        levels = _smooth(self.uplink.levels(max(start_ms, self.uplink.appended_ms - BACKGROUND_MS)))
-        voiced = levels[levels > max(LEAST_DBFS, self._background_db() + ABOVE_BACKGROUND_DB / 2)]
+        """The caller spoke from there to now while the agent was silent: that is how loud they are.
+
+        Noise that was taken for a turn teaches nothing: too little of it stands out from its own softest moments.
+        """
+        levels = self._lately(start_ms - QUIET_MS)
+        if not levels.size:
+            return
+        voiced = levels[levels > max(LEAST_DBFS, _quantile(levels, SOFTEST_PART) + ABOVE_SOFTEST_DB)]
         if voiced.size * LOUD_BLOCK_MS < USUAL_LEAST_MS:
             return
         level = _quantile(voiced, 0.5)
@@ -122,8 +135,10 @@ class Judge:
 
     def sound_began(self, item_id: str, start_ms: float, now: float) -> None:
         """The server took something for speech while the agent was being heard."""
-        threshold = max(LEAST_DBFS, self._background_db(before_ms=start_ms) + ABOVE_BACKGROUND_DB)
-        if self._usual_db is not None:
+        if self._usual_db is None:
+            threshold = self._unknown_caller_db()
+        else:
+            threshold = max(LEAST_DBFS, self._background_db(start_ms) + ABOVE_BACKGROUND_DB)
             # Never so high that the caller's own voice would not pass.
             highest, lowest = self._usual_db - LEAST_BELOW_USUAL_DB, self._usual_db - self.settings.level_db
             threshold = max(min(threshold, highest), lowest)
@@ -151,6 +166,9 @@ class Judge:
         sound = self._sound
         if sound is None:
             return Verdict.OPEN
+        if self._usual_db is None:
+            # The noise may have begun with the call, or with this sound.
+            sound.threshold_db = self._unknown_caller_db()
         loud_ms, quiet_ms = self._loud(sound)
         sound.most_ms = max(sound.most_ms, loud_ms)
         if sound.paused_at is None and loud_ms >= SMOOTH_MS:
@@ -213,12 +231,22 @@ class Judge:
             return 0.0, self.uplink.appended_ms - since
         return float(loud.size * LOUD_BLOCK_MS), float((len(levels) - 1 - loud[-1]) * LOUD_BLOCK_MS)
 
-    def _background_db(self, before_ms: float | None = None) -> float:
-        end = self.uplink.appended_ms if before_ms is None else before_ms
-        levels = self.uplink.levels(end - BACKGROUND_MS)
-        n = int((self.uplink.appended_ms - end) / LOUD_BLOCK_MS)
+    def _unknown_caller_db(self) -> float:
+        """How loud somebody must be whose usual level is not known: beside the softest moments of the last 8 s."""
+        levels = self._lately(0.0)
+        if levels.size < LEVELS_LEAST:
+            return LEAST_DBFS
+        return max(LEAST_DBFS, min(UNKNOWN_MOST_DBFS, _quantile(levels, SOFTEST_PART) + ABOVE_SOFTEST_DB))
+
+    def _lately(self, since_ms: float) -> Levels:
+        """Smooth levels from there to now, of the last 8 s at most."""
+        return _smooth(self.uplink.levels(max(since_ms, self.uplink.appended_ms - BACKGROUND_MS)))
+
+    def _background_db(self, before_ms: float) -> float:
+        levels = self.uplink.levels(before_ms - BACKGROUND_MS)
+        n = int((self.uplink.appended_ms - before_ms) / LOUD_BLOCK_MS)
         levels = levels[: max(0, len(levels) - n)]
-        return _quantile(levels, 0.3) if levels.size >= 20 else LEAST_DBFS - ABOVE_BACKGROUND_DB
+        return _quantile(levels, 0.3) if levels.size >= LEVELS_LEAST else LEAST_DBFS - ABOVE_BACKGROUND_DB
 
 
 def _quantile(levels: Levels, part: float) -> float:

@@ -78,6 +78,8 @@ class CallMachine:
             return []  # late news of a call that is over
         if self._lost is not None and isinstance(event, ev.HandoffFailed):
             event = ev.Stranded()
+        if isinstance(event, ev.PartyChanged) and self.moving is not None:
+            return []  # whoever it is goes where a supervisor wants them
         try:
             following, action = TRANSITIONS[self.state, type(event)]
         except KeyError:
@@ -86,8 +88,7 @@ class CallMachine:
         if following is not self.state:
             self.state = following
             if following is State.PARTING:
-                moved = self._handoff is not None and self._handoff.final
-                self._deadline = now + (MOVE_TIMEOUT_S if moved else DRAIN_TIMEOUT_S)
+                self._deadline = now + (MOVE_TIMEOUT_S if self.moving is not None else DRAIN_TIMEOUT_S)
             elif following is State.DRAINING:
                 self._deadline = now + DRAIN_TIMEOUT_S
             elif following is State.TRANSFERRING:
@@ -152,6 +153,12 @@ class CallMachine:
     def _follow(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.LegReplaced)
         yield cmd.FollowLeg(event.channel_id)
+
+    def _meet(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        """What was about to be done was for somebody else."""
+        assert isinstance(event, ev.PartyChanged)
+        self.termination = self._handoff = None
+        yield cmd.MeetCaller(event.before, event.caller)
 
     def _press(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.DigitPressed)
@@ -308,6 +315,10 @@ for _state in (*_PREPARING, State.ANSWERING, State.TALKING):
 for _state in (*_PREPARING, State.ANSWERING, State.TALKING, State.DRAINING, State.PARTING):
     TRANSITIONS[_state, ev.CallerLeft] = (State.ENDING, CallMachine._caller_left)
     TRANSITIONS[_state, ev.LegReplaced] = (_state, CallMachine._follow)
+for _state in (State.TALKING, State.DRAINING, State.PARTING):
+    TRANSITIONS[_state, ev.PartyChanged] = (State.TALKING, CallMachine._meet)
+for _state in (*_PREPARING, State.ANSWERING, State.TRANSFERRING):
+    TRANSITIONS[_state, ev.PartyChanged] = (_state, CallMachine._nothing)
 
 
 def diagram() -> str:
@@ -332,7 +343,8 @@ phone rings. It is answered when both are there. Whatever ends it, everything is
 ```
 
 What each state does with each event, where the state does not change: `DigitPressed` is for the keypad
-while talking and draining, and ignored elsewhere; `LegReplaced` makes another channel the caller's.
+while talking and draining, and ignored elsewhere; `LegReplaced` makes another channel the caller's; `PartyChanged` has
+the agent begin anew with a caller who was put through to it in the middle of the call.
 """
 
 

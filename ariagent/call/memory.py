@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Who = Literal["caller", "agent"]
+Line = tuple[Who | Literal["note"], str]
+"""What somebody said; a note is what the model was told in between."""
 
 KEPT_S = 3600.0
 KEPT = 500
@@ -15,7 +17,7 @@ KEPT = 500
 class Memory:
     """One call's conversation."""
 
-    lines: tuple[tuple[Who, str], ...]
+    lines: tuple[Line, ...]
     destination: str
     """Whom the caller was handed to."""
 

@@ -128,7 +128,7 @@ class People:
         self._destinations = destinations
         self._hours = hours
         self._view = view
-        self._caller_number = caller_number
+        self.caller_number = caller_number
         self._queues = queues
         self._asked: set[str] = set()
         self._taken = 0
@@ -197,7 +197,7 @@ class People:
         text = clean(asked.get("text"), LONGEST_MESSAGE)
         if not text:
             return "text is missing"
-        kind, number = str(asked["kind"]), clean(asked.get("number"), 64) or self._caller_number
+        kind, number = str(asked["kind"]), clean(asked.get("number"), 64) or self.caller_number
         if kind == "callback" and not any(c.isdigit() for c in number):
             return "the caller's number is not known: ask for it"
         if self._taken >= MOST_MESSAGES:

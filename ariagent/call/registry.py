@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable
 
+from ariagent.ami import events as ami
 from ariagent.ari.client import NotFoundError
 from ariagent.ari.events import StasisEnded, StasisStarted
 from ariagent.call.casting import Arrival
@@ -62,13 +63,20 @@ class Registry:
         for watcher in self.watchers:
             watcher(call)
 
+    def transferred(self, event: ami.Event) -> None:
+        """The manager interface tells something; of interest is that a seat's caller is another one now."""
+        if isinstance(event, ami.AttendedTransferred):
+            for call in self.calls:
+                call.attended(event)
+
     def channel_entered(self, event: StasisStarted) -> None:
         """A channel that nobody waits for entered our application."""
         context = self._make_context()
         if event.channel.name.startswith(MEDIA_PREFIX):
             self._spawn(self._discard(context, event.channel.id))
             return
-        if event.replaces is not None:
+        # Of a channel that once took another's place Asterisk says so again whenever it enters.
+        if event.replaces is not None and event.args[:1] != (RETURNED,):
             # It took the place of a participant whose call is over: no new call of somebody's.
             self._spawn(self._turn_away(context, event, Termination(Result.ERROR, "late_transfer")))
             return

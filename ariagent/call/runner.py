@@ -9,25 +9,29 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from ariagent.ami.events import AttendedTransferred
 from ariagent.ari import events as ari
 from ariagent.ari.client import ConflictError, NotFoundError
 from ariagent.call import commands as cmd
 from ariagent.call import events as ev
 from ariagent.call.admission import Ticket
-from ariagent.call.casting import Arrival, agent_of, cast, identify
+from ariagent.call.casting import Arrival, Identity, agent_of, cast, identify
 from ariagent.call.commands import Command, Result, Termination
 from ariagent.call.context import Context, Role
 from ariagent.call.dialplan import give_back
 from ariagent.call.handoff import Handoff
+from ariagent.call.introduction import Party, newcomer
 from ariagent.call.leg import MediaLeg
 from ariagent.call.live import LiveCall
 from ariagent.call.machine import CallMachine, State
+from ariagent.call.newcomers import Newcomers
 from ariagent.call.rejoin import Rejoining
 from ariagent.call.search import Search
 from ariagent.call.talk import Talk
-from ariagent.call.transfer import hand_over
+from ariagent.call.transfer import first_half, hand_over, to_people
 from ariagent.errors import AriError, AsteriskError, CallStateError, TurnedAwayError, UnknownAgentError
 from ariagent.logs import CallLog
 from ariagent.records.store import local_day
@@ -63,6 +67,8 @@ class CallRunner:
         self.media = MediaLeg(context.ari)
         self._media_task: asyncio.Task[None] | None = None
         self._talk: Talk | None = None
+        channel = arrival.channel
+        self._newcomers = Newcomers(Party.of(channel.caller_number, channel.caller_name), self._put_through)
         self.handed: Handoff | None = None
         """Where the caller went to."""
         self._search = Search(context, self.log, self.feed, lambda: self._changed(self))
@@ -91,6 +97,7 @@ class CallRunner:
     def live(self) -> LiveCall:
         """The call as it is now."""
         channel, role, talk, since = self.arrival.channel, self._role, self._talk, self._answered_at
+        caller = self._newcomers.current
         return LiveCall(
             call_id=self.call_id,
             state="consulting" if self._search.goes_on else self.state.value,
@@ -100,8 +107,8 @@ class CallRunner:
             seat=self.arrival.seat or "",
             queue=self._queue,
             language=role.language if role is not None else "",
-            caller_number=channel.caller_number or "",
-            caller_name=channel.caller_name or "",
+            caller_number=caller.number,
+            caller_name=caller.name,
             channel=channel.name,
             last_said=talk.last_said if talk is not None else None,
         )
@@ -181,7 +188,7 @@ class CallRunner:
         agent = "-"
         try:
             agent = agent_of(context, identity)
-            self._admit(agent)
+            self._admit(agent, identity)
             role = await cast(context, arrival, identity, self.log)
         except (UnknownAgentError, TurnedAwayError) as error:
             agent = error.name if isinstance(error, UnknownAgentError) else agent
@@ -192,9 +199,10 @@ class CallRunner:
         self.log.event("call.started", leg=self.leg, agent=role.name, seat=seat, caller=caller, media=media)
         return role
 
-    def _admit(self, agent: str) -> None:
+    def _admit(self, agent: str, identity: Identity) -> None:
         """Raises TurnedAwayError where a cap of the agent's or the caller's is reached."""
-        returned = self.context.memories.knows(self.call_id, time.monotonic())
+        memories, now = self.context.memories, time.monotonic()
+        returned = any(memories.knows(call_id, now) for call_id in (self.call_id, identity.handed_over_as))
         number = self.arrival.channel.caller_number
         admitted = self.context.admission.enter(agent, number, self._arrived, returned=returned)
         if isinstance(admitted, str):
@@ -207,8 +215,7 @@ class CallRunner:
             fields["cause"] = termination.cause
         if self._talk is not None:
             fields |= self._talk.account()
-        since = self._answered_at
-        fields["talk_s"] = round(time.monotonic() - since, 3) if since is not None else 0
+        fields |= self._newcomers.talk_s(time.monotonic())
         failed = termination.result in (Result.ERROR, Result.NO_MODEL)
         self.log.event("call.ended", logging.WARNING if failed else logging.INFO, **fields)
         return termination
@@ -223,6 +230,7 @@ class CallRunner:
         self.context.media.forget(self.media.uuid)
         if self._timer is not None:
             self._timer.cancel()
+        self._newcomers.close()
         # It holds us and we hold it, with all the audio that was not heard: nothing should wait for the collector.
         self._talk = None
 
@@ -246,6 +254,11 @@ class CallRunner:
                 self.media.entered()
             case ari.StasisStarted(replaces=replaced) if replaced == self.leg:
                 self.feed(ev.LegReplaced(event.channel.id))
+                self._newcomers.replaced(event.channel)
+            case ari.ChannelUp(channel_id=channel_id):
+                self._newcomers.up(channel_id)
+            case ari.ConnectedLine() if event.channel_id == self.media.channel:
+                self._newcomers.shown(Party.of(event.number, event.name))
             case ari.StasisEnded() | ari.ChannelDestroyed() if event.channel_id == self.leg:
                 self.feed(ev.CallerLeft())
             case ari.ChannelDestroyed() if event.channel_id == self.media.channel:
@@ -255,6 +268,24 @@ class CallRunner:
                 self.feed(ev.MediaFailed("the media channel left the bridge"))
             case ari.DigitReceived() if event.channel_id == self.leg:
                 self.feed(ev.DigitPressed(event.digit))
+
+    def attended(self, event: AttendedTransferred) -> None:
+        """Somebody joined two of their calls; maybe one of them is a seat's of ours, and this one."""
+        if self.arrival.seat is not None and (caller := newcomer(event, first_half(self.arrival))) is not None:
+            self._put_through(caller)
+
+    def _put_through(self, caller: Party) -> None:
+        """From now on this is who is on the line."""
+        before = self._newcomers.current
+        self._newcomers.joined(caller, time.monotonic())
+        self.log.event("call.caller_changed", was=before.number or "-", caller=caller.number or "-")
+        self.feed(ev.PartyChanged(before, caller))
+        self._changed(self)
+
+    def _caller_channel(self) -> ari.Channel:
+        """The channel that the call came in on, with who is on the line now."""
+        caller = self._newcomers.current
+        return replace(self.arrival.channel, caller_number=caller.number, caller_name=caller.name)
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -280,13 +311,16 @@ class CallRunner:
                     self._follow(channel_id)
                 case cmd.StartTalking() if self._talk is not None:
                     self._talk.begin()
+                case cmd.MeetCaller(before=before, caller=caller) if self._talk is not None:
+                    self._talk.meet(before, caller)
+                    self._commands.put_nowait(command)
                 case cmd.PressKey(digit=digit) if self._talk is not None:
                     self._talk.press(digit)
                 case cmd.PrepareBrief(handoff=handoff) if self._talk is not None:
                     self._search.cancel()
                     self._talk.prepare_brief(handoff)
                 case cmd.CallColleague(handoff=handoff) if self._talk is not None:
-                    self._search.begin(self._talk, handoff, self.call_id, self.leg, self.arrival.channel)
+                    self._search.begin(self._talk, handoff, self.call_id, self.leg, self._caller_channel())
                 case cmd.DropColleague():
                     self._search.cancel()
                 case cmd.Drain(final=final) if self._talk is not None:
@@ -305,6 +339,8 @@ class CallRunner:
             match await self._commands.get():
                 case cmd.Answer():
                     await self._answer(talk)
+                case cmd.MeetCaller():
+                    await self._search.end("CANCELLED")  # which was for somebody else
                 case cmd.ReturnToDialplan(result=result):
                     await self._return_to_dialplan(result)
                 case cmd.HandOver(handoff=handoff):
@@ -360,6 +396,7 @@ class CallRunner:
             return
         if self.state is State.ANSWERING:
             self._answered_at = time.monotonic()
+            self._newcomers.answered(self._answered_at)
             if self._ticket is not None:
                 self.context.admission.answered(self._ticket, time.time())
             after_s = self._answered_at - self._began
@@ -372,6 +409,9 @@ class CallRunner:
         context.memories.keep(self.call_id, talk.remember(name), time.monotonic())
         brief = talk.summary.path if talk.summary is not None and not handoff.joins else ""
         variables = handoff.screen_pop(self.call_id, talk.language, brief)
+        if self._newcomers.changed:
+            # The channel that stands for them may show another number, or none.
+            variables |= self._newcomers.current.caller_id()
         counted = context.metrics.transfers
         queue_call: dict[str, Any] = {}
         # A supervisor who takes over waits on a line of their own.
@@ -450,6 +490,9 @@ class CallRunner:
 
     async def _return_to_dialplan(self, result: Result) -> None:
         """Leave Stasis with ARIAGENT_RESULT set, so that the dialplan can go on to people."""
+        put_through = self.arrival.seat is not None and self._newcomers.changed
+        if put_through and result is not Result.DONE and await to_people(self.context, self.arrival):
+            return
         try:
             await give_back(self.context.ari, self.leg, result, self._place)
         except AriError as error:

@@ -12,6 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from ariagent.audio.batcher import Batcher
 from ariagent.audio.playout import Playout
@@ -26,8 +27,10 @@ from ariagent.call import handoff, people, tools
 from ariagent.call.belt import Answer, Belt, Pending, described
 from ariagent.call.conduct import Conduct, Deed
 from ariagent.call.context import Context, Role
+from ariagent.call.greeting import Greeting
 from ariagent.call.interruption import Judge
-from ariagent.call.memory import Memory, Who
+from ariagent.call.introduction import Party
+from ariagent.call.memory import Line, Memory, Who
 from ariagent.call.people import People
 from ariagent.call.report import Reporter
 from ariagent.call.summary import Summary
@@ -98,7 +101,9 @@ class Talk:
         self._unheard: list[bytes] = []  # of the caller, since the last look at it
         self._unheard_since = 0.0
         self._draining = False
-        self._lines: deque[tuple[Who, str]] = deque(maxlen=KEPT_LINES)
+        self._talked = False  # somebody said something to the agent
+        self._lines: deque[Line] = deque(maxlen=KEPT_LINES)
+        self._greeting = Greeting(context.prompts, role, self._conversation, self._lines)
         self._ends_for_good = False
         self.summary: Summary | None = None
         """For who takes the call over, once that is about to happen."""
@@ -123,7 +128,7 @@ class Talk:
 
     @property
     def last_said(self) -> tuple[Who, str] | None:
-        return self._lines[-1] if self._lines else None
+        return next(((who, text) for who, text in reversed(self._lines) if who != "note"), None)
 
     # -- for the call -----------------------------------------------------------------------------
 
@@ -140,15 +145,22 @@ class Talk:
         now = time.monotonic()
         agent, language = self._role.agent, self._role.language
         self._conduct = Conduct(agent, language, self._context.format, now)
-        if (memory := self._role.memory) is not None:
-            note = handoff.returned_note(memory.destination, self._role.why_back)
-            self._lines.extend(memory.lines)
-            self._conversation.recall(memory, note, now)
-        elif words := agent.opening_in(language):
-            audio = self._context.prompts.find(agent, words, language)
-            self._happened(self._conversation.open(words, now, audio))
-            if audio is not None and self._connection is not None:
-                self._connection.speech_ready()
+        self._greet(self._greeting.begin(now))
+
+    def meet(self, before: Party, caller: Party) -> None:
+        """Begin anew with the caller, whom ``before``, who spoke with the agent so far, has put through."""
+        self._draining = self._ends_for_good = False
+        role = self._role
+        facts = replace(role.facts, caller_number=caller.number, caller_name=caller.name)
+        self._role = replace(role, facts=facts)
+        self._belt.serve(self._role)
+        self._people.caller_number = caller.number
+        self._greet(self._greeting.meet(before, caller, time.monotonic(), talked=self._talked))
+
+    def _greet(self, happened: Sequence[convo.Happening]) -> None:
+        self._happened(happened)
+        if self._connection is not None:
+            self._connection.speech_ready()
         self._model.flush()
 
     def press(self, digit: str) -> None:
@@ -372,7 +384,7 @@ class Talk:
                 self._conduct.happened(what, time.monotonic())
             match what:
                 case convo.CallerBegan():
-                    self._caller_speaks = True
+                    self._caller_speaks = self._talked = True
                     if self._draining:
                         self._keep_talking()
                 case convo.CallerEnded():

@@ -23,7 +23,10 @@ def _tool_name(name: str) -> str:
 ToolName = Annotated[str, AfterValidator(_tool_name), WithJsonSchema({"type": "string", "pattern": _TOOL_NAME})]
 Timeout = Annotated[float, Field(gt=0, le=60)]
 
-BUILTIN_TOOLS = ("end_call", "collect_digits", "hold_on", "transfer_call", "people_status", "take_message")
+BUILTIN_TOOLS = (
+    *("end_call", "collect_digits", "hold_on"),
+    *("transfer_call", "cancel_transfer", "people_status", "take_message"),
+)
 """Names that the site's functions may not have: ariagent's own."""
 
 _OURS = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding", "expect", "upgrade")

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ariagent.lab import bed, noisebench
+from ariagent.lab import bed, handoffbench, noisebench
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.benchcalls import (
     AGENT,
@@ -214,7 +214,6 @@ NOISE_CALLERS, NOISE_ROUNDS = 10, 5
 
 async def noise(bench: Bench) -> None:
     """What cuts the agent off that should not, and the caller who should; see ``lab.noisebench``."""
-    of_all = NOISE_CALLERS * NOISE_ROUNDS
     longest: list[float] = []
     kinds: tuple[Kind, ...] = ("babble", "street", "cough")
     for kind in kinds:
@@ -222,20 +221,60 @@ async def noise(bench: Bench) -> None:
         async with noisebench.opened(bench.asterisk, bench.directory, recogniser=False) as calls:
             sound = await calls.noise(kind, 10.0)
             seen = await calls.replies(sound, count=NOISE_CALLERS, rounds=NOISE_ROUNDS)
-        name = f"false interruptions in {of_all} replies, {kind} 10 dB"
-        bench.note(name, seen.cut, 1, "", replies=seen.heard, sounds=seen.sounds)
-        bench.note(f"questions of {of_all} that no reply followed, {kind} 10 dB", seen.missing, 1, "")
+        _note_replies(bench, f"{kind} 10 dB", seen)
         longest += seen.longest_gap_ms
+    async with noisebench.opened(bench.asterisk, bench.directory, recogniser=False) as calls:
+        sound = await calls.noise("babble", 10.0)
+        seen = await calls.replies(sound, count=NOISE_CALLERS, rounds=NOISE_ROUNDS, by_key=True)
+        _note_replies(bench, "babble, caller unknown", seen)
     bench.note("longest silence inside a reply amid noise", max(longest) / 1000, 1, "s")
-    async with noisebench.opened(bench.asterisk, bench.directory) as calls:
-        for where in (None, "street"):
-            around = None if where is None else await calls.noise("street", 10.0)
+    places: tuple[Kind | None, ...] = (None, "street", "babble")
+    for where in places:
+        # Amid noise without a recogniser: looking for words in it, it stops this process, phones and all, for 0.2 s.
+        async with noisebench.opened(bench.asterisk, bench.directory, recogniser=where is None) as calls:
+            around = None if where is None else await calls.noise(where, 10.0)
             cuts = await calls.interruptions(around, noisebench.LONG, count=3)
-            amid = "" if where is None else f", {where} 10 dB"
-            stopped = max(cut.stopped_ms for cut in cuts)
-            bench.note(f"a caller interrupts: speech_started -> last loud frame, worst{amid}", stopped, 45, "ms")
-            missed = sum(not cut.confirmed for cut in cuts)
-            bench.note(f"a caller interrupts: not taken for it, of {len(cuts)}{amid}", missed, 0, "")
+        _note_interruptions(bench, "" if where is None else f", {where} 10 dB", cuts)
+
+
+def _note_interruptions(bench: Bench, amid: str, cuts: list[noisebench.Cut]) -> None:
+    told = [cut.stopped_ms for cut in cuts if cut.stopped_ms is not None]
+    stopped = max(told, default=float("inf"))
+    name = "a caller interrupts: speech_started -> last loud frame, worst"
+    bench.note(name + amid, stopped, 45, "ms", told=len(told), of=len(cuts))
+    silent = max(cut.silent_ms for cut in cuts)
+    bench.note(f"a caller interrupts: first sound -> last loud frame, worst{amid}", silent, 200, "ms")
+    missed = sum(not cut.confirmed for cut in cuts)
+    bench.note(f"a caller interrupts: not taken for it, of {len(cuts)}{amid}", missed, 0, "")
+
+
+def _note_replies(bench: Bench, where: str, seen: noisebench.Replies) -> None:
+    """Both rows are needed: a reply that never came cannot be cut off."""
+    of_all = NOISE_CALLERS * NOISE_ROUNDS
+    bench.note(f"false interruptions in {of_all} replies, {where}", seen.cut, 1, "", sounds=seen.sounds)
+    unheard = of_all - seen.whole
+    bench.note(
+        f"questions of {of_all} without a whole reply, {where}",
+        unheard,
+        1,
+        "",
+        missing=seen.missing,
+        unasked=seen.unasked,
+        again=seen.again,
+    )
+
+
+HANDOFFS = 3
+
+
+async def handoff(bench: Bench) -> None:
+    """The agent's last word -> the music of the queue, or the ringing tone of the extension, that the caller hears."""
+    async with handoffbench.opened(bench.asterisk, bench.directory):
+        for place, sound in (("queue", "music"), ("briefed", "music, briefed"), ("extension", "ringing")):
+            for extension in ("7001", "7000"):
+                gaps = await handoffbench.silences(bench.asterisk, extension, place, HANDOFFS)
+                name = f"hand-off: end of the sentence -> {sound}, worst of {len(gaps)} ({extension})"
+                bench.note(name, max(gaps), 300, "ms", median=np.median(gaps))
 
 
 PARTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
@@ -246,6 +285,7 @@ PARTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "words": words,
     "speeds": speeds,
     "noise": noise,
+    "handoff": handoff,
 }
 
 

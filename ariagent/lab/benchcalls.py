@@ -75,14 +75,14 @@ class Bell:
             elif not future.done():
                 future.set_result(packet.arrival)
 
-    async def wait_loud(self, after: float) -> float:
-        """When the first loud packet came that came after ``after``."""
+    async def wait_loud(self, after: float, patience_s: float = PATIENCE_S) -> float:
+        """When the first loud packet came that came after ``after``. Raises TimeoutError."""
         for arrival in self.loud:
             if arrival >= after:
                 return arrival
         future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._waiters.append((after, future))
-        return await asyncio.wait_for(future, PATIENCE_S)
+        return await asyncio.wait_for(future, patience_s)
 
     async def wait_quiet(self, quiet_s: float = QUIET_S) -> float:
         """Wait until nothing loud came for ``quiet_s``; returns when the last loud packet came."""

@@ -113,7 +113,13 @@ def _extensions(shipped: Path) -> str:
     lines = ["[general]", "static = yes", "writeprotect = yes"]
     lines += [f'#include "{shipped / name}"' for name in ("ariagent.conf", "ariagent-supervisor.conf")]
     # 1004 is the lab's supervisor; that number cannot be had without its password.
-    lines += ["[globals]", "ARIAGENT_SUPERVISORS = 1004", "[ariagent-internal](+)", "include => ariagent-supervisor"]
+    lines += [
+        "[globals]",
+        "ARIAGENT_SUPERVISORS = 1004",
+        "GET_TRANSFERRER_DATA = X-Ariagent-",
+        "[ariagent-internal](+)",
+        "include => ariagent-supervisor",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -1,9 +1,9 @@
 """How often noise, agreement and echo cut the agent off, and how surely the caller does: real calls, amid made noise.
 
-Every reply is the same story. A caller asks for it, listens, and asks again; around them is noise from the first
-moment on. What cuts a reply off shows in what the model was told (``conversation.item.truncate``), and what the phone
-heard of it in what it received. Babble is speech: Silero takes it for a turn that lasts while nobody louder speaks, and
-then no question is answered. Only replies that began are judged here.
+Every reply is the same story. A caller asks for it, by words or by a key, listens, and asks again; around them is noise
+from the first moment on. What cuts a reply off shows in what the model was told (``conversation.item.truncate``), and
+what the phone heard of it in what it received. The session asks for ``noise_reduction``, as agents do, and the sandbox
+does what it can for that (``sandbox.noise``).
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from ariagent.audio.format import SLIN8
 from ariagent.audio.g711 import decode_ulaw
 from ariagent.lab import bed
 from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.benchcalls import RATE_HZ, BenchCall, Samples, calls_up
+from ariagent.lab.benchcalls import LOUD, RATE_HZ, BenchCall, Samples, calls_up
 from ariagent.lab.noise import Kind, NoiseMaker, active_level_dbfs, placed
 from ariagent.lab.packages import default_lab_dir, ensure_tool
 from ariagent.lab.rtp import RtpPacket
@@ -37,10 +37,19 @@ AHEAD = 3
 ECHO_S = 0.15
 NOISE_LASTS_S = 60.0
 ANSWER_LIMIT_S = 12.0
+ANSWER_BEGINS_S = 0.5
+"""After the end of a turn of noise its answer would have begun: the sandbox thinks for 0.1 s."""
 STOP_S = 0.25
 """Longer than the story's own pauses."""
+NOTICED_S = 0.4
+"""A turn that the server begins later than that after the first words is not begun by them."""
+WHOLE, AGAIN = 0.95, 1.5
+"""A reply is whole when so much of the story's sound was heard; of more than AGAIN times it a part was heard twice."""
 OVER_S = 1.3
 """A reply is over after so much silence; no pause inside it may be as long."""
+KEY_S = 0.8
+"""A key is told to the model so long after it was pressed; what is heard before is no answer to it."""
+AGENT_VOICE = "rms"
 VOICES = ("rms", "slt", "awb")
 QUESTION = "Tell me the whole story please."
 STORY = (
@@ -78,12 +87,16 @@ otherwise:
 class Replies:
     """What became of the replies of one run."""
 
+    story_ms: float
+    """How much of the story is loud when it is heard once and to the end."""
     heard: int = 0
     """Replies that began."""
     missing: int = 0
     """Questions that no reply followed in 12 s."""
     cut: int = 0
     """Replies that were cut off although nobody interrupted."""
+    unasked: int = 0
+    """Times that the agent spoke before a question: the server had taken noise for one."""
     sounds: int = 0
     """What the server took for the caller while the agent spoke or was about to."""
     longest_gap_ms: list[float] = field(default_factory=list)
@@ -91,15 +104,27 @@ class Replies:
     loud_ms: list[float] = field(default_factory=list)
     """How much of each reply was loud."""
 
+    @property
+    def whole(self) -> int:
+        """Replies that were heard to their end."""
+        return sum(loud >= WHOLE * self.story_ms for loud in self.loud_ms)
+
+    @property
+    def again(self) -> int:
+        """Replies that were told again without a pause: noise was taken for one more question."""
+        return sum(loud > AGAIN * self.story_ms for loud in self.loud_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:
     """One interruption by the caller."""
 
     words: str
-    stopped_ms: float
-    """From the server's speech_started, or where noise had begun a turn before from the words' first loud frame, to
-    the last loud frame of the agent."""
+    silent_ms: float
+    """From the words' first loud frame to the agent's last; inf: the agent was not speaking, or did not stop."""
+    stopped_ms: float | None
+    """From the server's speech_started to the agent's last loud frame; 0 also where that was in one of the story's own
+    pauses. None: noise had begun a turn before, and the server told nothing of the words."""
     confirmed: bool
     """The rest of the reply was cleared, and the model was told where."""
     answered: bool
@@ -173,6 +198,12 @@ class NoiseBench:
         gain = 10 ** ((SPEECH_DBFS - active_level_dbfs(pcm, RATE_HZ)) / 20)
         return np.asarray(np.clip(pcm * gain, -32768, 32767)).astype(np.int16)
 
+    async def _story_ms(self) -> float:
+        """How much of the story is loud, in steps of 20 ms, on a telephone."""
+        pcm = np.frombuffer(await Voice(self._flite, AGENT_VOICE, SLIN8, self._cache).say(STORY), "<i2")
+        steps = np.abs(pcm[: len(pcm) // FRAME * FRAME].astype(int)).reshape(-1, FRAME)
+        return 20.0 * float(np.count_nonzero(steps.max(axis=1) >= LOUD))
+
     async def noise(self, kind: Kind, snr_db: float) -> Samples:
         """Noise that is so much weaker than the callers, 8 kHz."""
         track = await NoiseMaker(self._flite, self._cache).track(kind, NOISE_LASTS_S)
@@ -200,19 +231,31 @@ class NoiseBench:
                 await asyncio.gather(*sending, return_exceptions=True)
 
     async def replies(
-        self, noise: Samples | None, *, count: int, rounds: int, echo_db: float | None = None, say: str = ""
+        self,
+        noise: Samples | None,
+        *,
+        count: int,
+        rounds: int,
+        echo_db: float | None = None,
+        say: str = "",
+        by_key: bool = False,
     ) -> Replies:
-        """``count`` callers listen to ``rounds`` stories each; with ``say`` they say that in the middle of it."""
-        seen = Replies()
+        """``count`` callers listen to ``rounds`` stories each; with ``say`` they say that in the middle of it.
+
+        ``by_key``: they press a key for it and never speak, so that nobody knows how loud they are.
+        """
+        seen = Replies(await self._story_ms())
 
         async def listen(index: int, caller: Caller) -> None:
             question = await self.words(caller.voice, QUESTION)
             between = await self.words(caller.voice, say) if say else None
             await asyncio.sleep(0.5 + 0.3 * index)
             for _ in range(rounds):
-                await caller.turn_over()
-                asked = await caller.handset.say(question)
-                first = await caller.hears(asked)
+                if by_key:
+                    first = await caller.hears(await caller.press())
+                else:
+                    seen.unasked += await caller.let_speak()
+                    first = await caller.hears(await caller.handset.say(question))
                 if first is None:
                     seen.missing += 1
                     continue
@@ -231,7 +274,7 @@ class NoiseBench:
             await asyncio.gather(*(listen(index, caller) for index, caller in enumerate(callers)))
         for caller in callers:
             turns = len(caller.session.sent_events("input_audio_buffer.speech_started"))
-            seen.sounds += max(0, turns - rounds)
+            seen.sounds += max(0, turns - (0 if by_key else rounds))
         return seen
 
     async def interruptions(self, noise: Samples | None, texts: tuple[str, ...], *, count: int) -> list[Cut]:
@@ -243,10 +286,10 @@ class NoiseBench:
             cuts = []
             for text in texts:
                 spoken = await self.words(caller.voice, text)
-                await caller.turn_over()
+                await caller.let_speak()
                 first = await caller.hears(await caller.handset.say(question))
                 if first is None:
-                    cuts.append(Cut(text, 0.0, confirmed=False, answered=False))
+                    cuts.append(Cut(text, float("inf"), None, confirmed=False, answered=False))
                     continue
                 await asyncio.sleep(1.2 + 0.113 * index)
                 cuts.append(await caller.interrupt(spoken, text))
@@ -277,10 +320,25 @@ class Caller:
         with suppress(TimeoutError):
             await self.session.wait_until(silent, ANSWER_LIMIT_S)
 
+    async def let_speak(self) -> bool:
+        """Wait until the turn is the caller's; whether the agent said something meanwhile."""
+        began = asyncio.get_running_loop().time()
+        await self.turn_over()
+        await asyncio.sleep(ANSWER_BEGINS_S)
+        if not any(at > began for at in self.call.bell.loud):
+            return False
+        await self.call.bell.wait_quiet(OVER_S)
+        return True
+
+    async def press(self) -> float:
+        """Press a key; returns when an answer may be heard, in seconds of the loop's clock."""
+        await self.call.call.send_dtmf("1")
+        return asyncio.get_running_loop().time() + KEY_S
+
     async def hears(self, after: float) -> float | None:
         """When the agent was heard first after this; None: not in time."""
         try:
-            return await asyncio.wait_for(self.call.bell.wait_loud(after + 0.1), ANSWER_LIMIT_S)
+            return await self.call.bell.wait_loud(after + 0.1, ANSWER_LIMIT_S)
         except TimeoutError:
             return None
 
@@ -289,22 +347,39 @@ class Caller:
         session = self.session
         turns = len(session.sent_events(_STARTED))
         truncates = len(session.received_events(_TRUNCATE))
-        began = asyncio.get_running_loop().time()
+        sounds = asyncio.get_running_loop().time() + AHEAD * 0.02 + loud_from(spoken)
         ended = await self.handset.say(spoken)
         confirmed = True
         try:
             await session.wait_event(_TRUNCATE, 4.0, count=truncates + 1)
         except TimeoutError:
             confirmed = False
-        try:
-            noticed = await session.wait_sent_at(_STARTED, 0.1, count=turns + 1)
-        except TimeoutError:
-            noticed = began + 0.1  # noise had begun the turn before
         answer = await self.hears(ended) if confirmed else None
-        spoke = [at for at in self.call.bell.loud if answer is None or at < answer] + [float("inf")]
-        # It may go on for a moment until the words of a short one are known: its first stop is what counts.
-        stops = [a for a, b in itertools.pairwise(spoke) if a >= noticed - 0.02 and b - a > STOP_S]
-        return Cut(text, max(0.0, 1000 * (stops[0] - noticed)) if stops else 0.0, confirmed, answer is not None)
+        spoke = [at for at in self.call.bell.loud if answer is None or at < answer]
+        stopped = None
+        with suppress(TimeoutError):
+            noticed = await session.wait_sent_at(_STARTED, 0.1, count=turns + 1)
+            if noticed <= sounds + NOTICED_S:
+                stopped = stopped_after(spoke, noticed)
+        return Cut(text, stopped_after(spoke, sounds), stopped, confirmed, answer is not None)
+
+
+def loud_from(words: Samples) -> float:
+    """Where the first loud frame of the words begins, in s."""
+    loud = np.flatnonzero(np.abs(words.astype(int)) >= LOUD)
+    return 0.0 if not loud.size else float(loud[0] // FRAME * FRAME / RATE_HZ)
+
+
+def stopped_after(spoke: list[float], noticed: float) -> float:
+    """How long after ``noticed`` (s) the agent stopped, in ms. ``spoke``: when its loud frames came.
+
+    It may go on for a moment until the words of a short one are known: its first stop is what counts. One that began
+    in a pause of the story's own counts as 0; inf when the agent was not speaking.
+    """
+    if not any(noticed - STOP_S <= at <= noticed + STOP_S for at in spoke):
+        return float("inf")
+    stops = [a for a, b in itertools.pairwise([*spoke, float("inf")]) if b > noticed and b - a > STOP_S]
+    return max(0.0, 1000 * (stops[0] - noticed))
 
 
 @asynccontextmanager
@@ -317,7 +392,7 @@ async def opened(asterisk: AsteriskInstance, directory: Path, **options: Any) ->
     chosen: dict[str, Any] = {
         "scenario": scenario,
         "think_ms": 100,
-        "voice": "rms",
+        "voice": AGENT_VOICE,
         "lab_dir": lab_dir,
         "cache_dir": lab_dir / "speech",
         "prewarm": True,

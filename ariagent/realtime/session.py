@@ -71,6 +71,7 @@ class RealtimeSession:
         self._failures = 0  # responses that failed one after another
         self._unwanted = False  # the response that we asked for and that has not begun
         self._raced = False  # the server could not answer the caller's turn by itself
+        self._lost_answer = False  # the server's own, to a dismissed turn: refused, as another response runs
         self._caller_until = 0.0  # a turn of the caller's goes on, until then at most
         self._fulfilled: dict[str, None] = {}  # responses that made one of ours unnecessary
         self._handlers: dict[str, Callable[[dict[str, Any], float], Iterable[ev.Event]]] = {
@@ -126,11 +127,12 @@ class RealtimeSession:
         content = [{"type": "output_text" if role == "assistant" else "input_text", "text": text}]
         self._send({"type": "conversation.item.create", "item": {"type": "message", "role": role, "content": content}})
 
-    def add_said(self, item_id: str, text: str) -> None:
-        """Have the model believe that it began the conversation with this text."""
+    def add_said(self, item_id: str, text: str, *, first: bool = True) -> None:
+        """Have the model believe that it said this text; ``first``: at the beginning of the conversation."""
         content = [{"type": "output_text", "text": text}]
         item = {"id": item_id, "type": "message", "role": "assistant", "content": content}
-        self._send({"type": "conversation.item.create", "previous_item_id": "root", "item": item})
+        place = {"previous_item_id": "root"} if first else {}
+        self._send({"type": "conversation.item.create", **place, "item": item})
 
     def forget(self, item_id: str) -> None:
         """Have the model forget an item."""
@@ -334,7 +336,9 @@ class RealtimeSession:
         self._last_error = refused
         event_id = error.get("event_id")
         event_id = event_id if isinstance(event_id, str) else None
-        if refused.code == "conversation_already_has_active_response":
+        if refused.code == "conversation_already_has_active_response" and event_id is None and self._lost_answer:
+            self._lost_answer = False  # nobody wants it
+        elif refused.code == "conversation_already_has_active_response":
             self._raced = event_id is None and self._patience.owes_answer
             self.gate.raced(now, event_id, answer_owed=self._patience.owes_answer)
         elif self.state is State.CONFIGURING:
@@ -367,6 +371,9 @@ class RealtimeSession:
 
     def _on_speech_stopped(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         self._caller_until = 0.0
+        if self.profile.server_answers:
+            # Already here: asked for between this and the commit, a response would come beside the server's own.
+            self.gate.turn_ended(now)
         return (ev.SpeechStopped(text(message, "item_id"), number(message, "audio_end_ms")),)
 
     def _on_committed(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
@@ -379,6 +386,7 @@ class RealtimeSession:
             self.forget(item_id)
             if self.profile.server_answers:
                 self.gate.turn_ended(now)
+                self._lost_answer = self.gate.active is not None and not self.gate.in_flight
             return (ended,)
         if self.profile.server_answers:
             self.gate.turn_ended(now)
@@ -405,7 +413,7 @@ class RealtimeSession:
             return ()  # out of band: it does not write to the conversation
         asked = self.gate.in_flight and self.profile.server_answers and not self._raced
         answers = self._answers.response_started(response_id, asked_otherwise=asked)
-        self._raced = False
+        self._raced = self._lost_answer = False
         self.gate.started(response_id)
         self._patience.response_owed(now)
         if self._answers.discarded(response_id):

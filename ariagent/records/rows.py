@@ -37,6 +37,7 @@ BEGIN = Row()
 _EVENT = "INSERT INTO events (call, at, name, fields) VALUES (:call, :at, :name, :fields)"
 _WAVE = "INSERT INTO waves (call, side, start_s, peaks) VALUES (:call, :side, :start_s, :peaks)"
 _STARTED = "UPDATE calls SET agent = :agent, caller = :caller, seat = :seat, state = 'ringing' WHERE id = :call"
+_PARTY = "UPDATE calls SET caller = :caller WHERE id = :call"
 _ANSWERED = "UPDATE calls SET answered = :at, state = 'talking' WHERE id = :call"
 _STATE = "UPDATE calls SET state = :state WHERE id = :call"
 _SPOKE = "UPDATE calls SET side = :side, words = :said WHERE id = :call"
@@ -62,6 +63,8 @@ def event(name: str, at: float, fields: Mapping[str, object], *, words: bool) ->
     match name:
         case "call.started":
             statements.append((_STARTED, plain("agent", "caller", "seat")))
+        case "call.caller_changed":
+            statements.append((_PARTY, plain("caller")))
         case "call.answered":
             statements.append((_ANSWERED, {"at": when}))
         case "call.state":

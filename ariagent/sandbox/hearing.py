@@ -7,6 +7,7 @@ from ariagent.sandbox import audio as sound
 from ariagent.sandbox.audio import TICKS_PER_MS, WireFormat
 from ariagent.sandbox.items import Item, Part
 from ariagent.sandbox.line import Recognise, Timer
+from ariagent.sandbox.noise import NoiseReduction
 from ariagent.sandbox.schema import ApiError
 from ariagent.sandbox.state import State
 from ariagent.sandbox.transcripts import Transcripts
@@ -50,6 +51,7 @@ class Hearing:
         self._committed_tick = 0
         self._item_id: str | None = None
         self._tracker: TurnTracker | None = None
+        self._reduction: NoiseReduction | None = None
         self._idle: Timer | None = None
         self.configure()
 
@@ -64,7 +66,12 @@ class Hearing:
         if getattr(self, "_format", fmt) != fmt:
             self._buffer.clear()
             self._buffer_tick = self._committed_tick = self.tick
+            self._reduction = None
         self._format: WireFormat = fmt
+        if not (self._detector and self._detector.noise_matters and self._state.input["noise_reduction"]):
+            self._reduction = None
+        elif self._reduction is None:
+            self._reduction = NoiseReduction()
         detection = self._state.turn_detection
         if detection is None:
             self._tracker = None
@@ -106,8 +113,10 @@ class Hearing:
             return
         if self._detector is None:
             return
+        if self._reduction is not None:
+            self._reduction.feed(samples, self._format.rate_hz, self.tick)
         for verdict in self._detector.feed(samples, self._format.rate_hz, self.tick):
-            event = tracker.feed(verdict)
+            event = tracker.feed(verdict if self._reduction is None else self._reduction.heard(verdict))
             if isinstance(event, SpeechStarted):
                 self._start(event.start_tick, now)
             elif event is not None:

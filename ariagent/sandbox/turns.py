@@ -23,6 +23,8 @@ class Detector(Protocol):
 
     min_speech_ms: int
     """How long speech must last before it counts as the start of a turn."""
+    noise_matters: bool
+    """The session's ``noise_reduction`` applies. A made signal on a clean line needs none, and may be too steady."""
 
     def feed(self, samples: Samples, rate_hz: int, end_tick: int) -> list[Verdict]:
         """Judge new samples whose last one is at ``end_tick``."""

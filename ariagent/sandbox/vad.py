@@ -33,6 +33,7 @@ class Silero:
     """Silero's voice activity model at 16 kHz: one verdict per 32 ms, about 0.2 ms of CPU each."""
 
     min_speech_ms = 64
+    noise_matters = True
     _CHUNK = 512
     _CHUNK_TICKS = _CHUNK * CLOCK_HZ // 16_000
 
@@ -71,6 +72,7 @@ class Energy:
     """Loud is speech: one verdict per append. For benches, where the caller is a known signal on a clean line."""
 
     min_speech_ms = 0
+    noise_matters = False
 
     def __init__(self, loud_rms: float = LOUD_RMS) -> None:
         self._loud_rms = loud_rms

@@ -11,6 +11,8 @@ from ariagent.ari.events import (
     ApplicationReplaced,
     Channel,
     ChannelDestroyed,
+    ChannelUp,
+    ConnectedLine,
     DigitReceived,
     Event,
     StasisEnded,
@@ -64,6 +66,12 @@ def message(kind: str, **fields: Any) -> dict[str, Any]:
             message("ChannelDtmfReceived", channel=CHANNEL, digit="#", duration_ms=100),
             DigitReceived("1795357064.1", "#"),
         ),
+        (message("ChannelStateChange", channel={**CHANNEL, "state": "Up"}), ChannelUp("1795357064.1")),
+        (
+            message("ChannelConnectedLine", channel={**CHANNEL, "connected": {"number": "5551000", "name": "Ann"}}),
+            ConnectedLine("1795357064.1", "5551000", "Ann"),
+        ),
+        (message("ChannelConnectedLine", channel={**CHANNEL, "connected": {}}), ConnectedLine("1795357064.1", "", "")),
         (message("ApplicationReplaced"), ApplicationReplaced()),
     ],
 )
@@ -71,7 +79,7 @@ def test_what_matters_is_parsed(received: dict[str, Any], event: Event) -> None:
     assert parse(received) == event
 
 
-@pytest.mark.parametrize("kind", ["ChannelVarset", "ChannelStateChange", "Dial", "BridgeCreated", "", None, 3])
+@pytest.mark.parametrize("kind", ["ChannelVarset", "Dial", "BridgeCreated", "", None, 3])
 def test_what_does_not_is_nothing(kind: object) -> None:
     assert parse({"type": kind}) is None
 

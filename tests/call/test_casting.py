@@ -102,7 +102,7 @@ class TestIdentity:
 
     async def test_a_named_agent_needs_no_other_question(self, make_context: MakeContext, ari_server: Any) -> None:
         await identify(make_context(), arrival("sales"))
-        assert asked(ari_server) == {"CHANNEL(linkedid)"}
+        assert asked(ari_server) == {"CHANNEL(linkedid)", "ARIAGENT_FROM", "ARIAGENT_CALL"}
 
     async def test_a_seats_number_is_no_extension(self, make_context: MakeContext) -> None:
         assert (await identify(make_context(), arrival(seat="03", extension="03"))).facts.extension == ""
@@ -167,7 +167,7 @@ class TestBriefing:
 
     async def test_only_variables_that_are_used_are_asked_for(self, make_context: MakeContext, ari_server: Any) -> None:
         await arrive(make_context(routes=[]), arrival())
-        assert asked(ari_server) == {"CHANNEL(linkedid)", "ARIAGENT_AGENT"}
+        assert asked(ari_server) == {"CHANNEL(linkedid)", "ARIAGENT_FROM", "ARIAGENT_CALL", "ARIAGENT_AGENT"}
 
     async def test_a_direct_calls_extension_stands_for_what_was_dialled(self, make_context: MakeContext) -> None:
         _, role = await arrive(make_context(), arrival("sales", extension="7001"))

@@ -146,6 +146,64 @@ class TestOpening:
         assert talk.heard == []
 
 
+class TestOpeningAgain:
+    """For a caller who is put through in the middle of the call."""
+
+    def played(self, talk: Talk) -> int:
+        """Plays what there is; how many frames that were."""
+        frames = 0
+        while talk.play(1) != [None]:
+            frames += 1
+        return frames
+
+    def test_what_is_being_said_is_for_somebody_who_is_gone(self, talk: Talk) -> None:
+        talk.starts()
+        talk.speaks(1000)
+        talk.play(10)
+        talk.hears()
+        [cut] = talk.conversation.break_off(talk.now)
+        assert isinstance(cut, Interrupted)
+        assert cut.heard_ms == 200
+        kinds = [message["type"] for message in talk.hears()]
+        assert kinds == ["conversation.item.truncate", "response.cancel"]
+        assert talk.play(1) == [None]
+
+    def test_follows_what_was_said_and_the_model_goes_on_behind_it(self, talk: Talk) -> None:
+        talk.conversation.open("Good day.", 0.0, tone(100))
+        assert self.played(talk) == 5
+        talk.hears()
+        said = talk.conversation.open("Good day.", 1.0, tone(100), note="[system] new", goes_on=True)
+        opening, note, create = talk.hears()
+        assert said == [AgentSaid(opening["item"]["id"], "Good day.")]
+        assert opening["item"]["id"] == "aria_opening_2"
+        assert "previous_item_id" not in opening
+        assert note["item"]["role"] == "system"
+        assert create["response"] == {}
+        assert self.played(talk) == 5
+
+    def test_a_cut_one_is_remembered_as_far_as_it_was_heard(self, talk: Talk) -> None:
+        talk.conversation.open("Good day.", 0.0, tone(100))
+        self.played(talk)
+        talk.conversation.open("One two three four.", 1.0, tone(400), note="[system] new")
+        talk.play(11)
+        talk.hears()
+        talk.interrupts()
+        delete, heard = talk.hears()
+        assert (delete["type"], delete["item_id"]) == ("conversation.item.delete", "aria_opening_2")
+        assert heard["item"]["content"][0]["text"] == "One two three ..."
+        assert "previous_item_id" not in heard
+
+    def test_where_it_is_not_rendered_the_model_says_it_and_goes_on(self, talk: Talk) -> None:
+        talk.conversation.open("Good day.", 0.0, note="[system] new", goes_on=True)
+        note, create = talk.hears()
+        assert note["item"]["role"] == "system"
+        assert create["response"]["instructions"].startswith("Say exactly: Good day. Then go on")
+
+    def test_without_words_the_model_begins(self, talk: Talk) -> None:
+        talk.conversation.open("", 0.0, note="[system] new", goes_on=True)
+        assert [message["type"] for message in talk.hears()] == ["conversation.item.create", "response.create"]
+
+
 class TestSpeech:
     def test_what_the_model_says_is_played_whole_in_frames(self, talk: Talk) -> None:
         talk.starts()

@@ -23,6 +23,12 @@ def hiss(ms: int, dbfs: float) -> Wave:
     return _RNG.normal(0, 32768 * 10 ** (dbfs / 20), 8 * ms)
 
 
+def murmur(ms: int, dbfs: float) -> Wave:
+    """Noise of about that level that swells and sinks by 4 dB, as people do who talk all at once."""
+    swell = np.repeat(10 ** (_RNG.uniform(-4, 4, ms // 200 + 1) / 20), 1600)[: 8 * ms]
+    return hiss(ms, dbfs) * swell
+
+
 def cough(dbfs: float) -> Wave:
     """A fit of coughing whose loudest 60 ms have that level."""
     made = single_cough(3)[::2].astype(float)
@@ -141,6 +147,54 @@ class TestSpeech:
         line.sound_begins()
         for _ in range(12):
             assert line.hears(np.concatenate([hiss(100, -22), hiss(500, -70)])) is Verdict.OPEN
+
+
+class TestAnUnknownCaller:
+    """One who has not spoken yet, amid noise about as loud as speech."""
+
+    def test_is_not_the_noise_that_began_with_the_call(self) -> None:
+        line = Line()
+        line.hears(murmur(100, -32))
+        line.sound_begins()
+        assert line.hears(murmur(20_000, -32)) is Verdict.OPEN
+        assert line.paused_s <= LONGEST_PAUSE_S
+        assert line.hears(hiss(1000, -20)) is Verdict.INTERRUPTION
+
+    @pytest.mark.parametrize("turn_ms", [2000, 12_000])
+    def test_stays_unknown_when_noise_is_taken_for_a_turn(self, turn_ms: int) -> None:
+        line = Line()
+        line.hears(murmur(12_000, -32))
+        line.judge.turn_ended(line.uplink.appended_ms - turn_ms)
+        line.hears(murmur(500, -32))
+        line.sound_begins()
+        assert line.hears(murmur(20_000, -32)) is Verdict.OPEN
+
+    def test_becomes_known_amid_it(self) -> None:
+        line = Line()
+        line.hears(murmur(9000, -32))
+        line.hears(hiss(1000, -20))
+        line.hears(murmur(300, -32))
+        line.judge.turn_ended(line.uplink.appended_ms - 1300)
+        line.hears(hiss(9000, -70))
+        line.sound_begins()
+        assert line.hears(hiss(2000, -32)) is Verdict.OPEN  # 12 dB below them, though far above the background
+        assert line.hears(hiss(800, -22)) is Verdict.INTERRUPTION
+
+    def test_is_confused_with_noise_that_begins_suddenly_until_it_has_lasted(self) -> None:
+        """A limit, not a wish: their first words would begin in the same way."""
+        for lasted_ms, verdict in ((1000, Verdict.INTERRUPTION), (7500, Verdict.OPEN)):
+            line = Line()
+            line.hears(hiss(9000, -70))
+            line.hears(murmur(lasted_ms, -32))
+            line.sound_begins()
+            assert line.hears(murmur(3000, -32)) is verdict
+
+    def test_need_not_shout_where_it_is_loud(self) -> None:
+        line = Line()
+        line.hears(hiss(9000, -24))
+        line.sound_begins()
+        assert line.hears(hiss(2000, -24)) is Verdict.OPEN
+        assert line.hears(hiss(1000, -18)) is Verdict.INTERRUPTION
 
 
 class TestWords:

@@ -13,6 +13,7 @@ from ariagent.call import commands as cmd
 from ariagent.call import events as ev
 from ariagent.call.commands import Command, Result, Termination
 from ariagent.call.handoff import Handoff
+from ariagent.call.introduction import Party
 from ariagent.call.machine import (
     DRAIN_TIMEOUT_S,
     MOVE_TIMEOUT_S,
@@ -28,6 +29,8 @@ from ariagent.config.handoff import DestinationSettings
 
 HANDOFF = Handoff("people", DestinationSettings(description="the people", queue="support"), "model")
 
+COLLEAGUE, CALLER = Party("1001", "Anna"), Party("5551000")
+
 EVENTS: dict[type[ev.Event], ev.Event] = {
     type(event): event
     for event in (
@@ -38,6 +41,7 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         ev.Answered(),
         ev.CallerLeft(),
         ev.LegReplaced("leg-2"),
+        ev.PartyChanged(COLLEAGUE, CALLER),
         ev.DigitPressed("5"),
         ev.EndRequested("agent_ended"),
         ev.NobodyThere("fax"),
@@ -125,6 +129,7 @@ class TestTable:
             ev.ModelFailed,
             ev.EndRequested,
             ev.LegReplaced,
+            ev.PartyChanged,
             ev.DigitPressed,
         ],
     )
@@ -241,6 +246,27 @@ class TestTalking:
         deadline = machine.next_deadline()
         assert machine.handle(ev.LegReplaced("leg-2"), 1.0) == [cmd.FollowLeg("leg-2")]
         assert (machine.state, machine.next_deadline()) == (state, deadline)
+
+
+class TestNewcomers:
+    @pytest.mark.parametrize("state", [State.TALKING, State.DRAINING, State.PARTING])
+    def test_are_met_whatever_was_about_to_be_done_for_the_colleague(self, state: State) -> None:
+        machine = machine_in(state)
+        assert machine.handle(ev.PartyChanged(COLLEAGUE, CALLER), 1.0) == [cmd.MeetCaller(COLLEAGUE, CALLER)]
+        assert (machine.state, machine.termination, machine.next_deadline()) == (State.TALKING, None, None)
+
+    @pytest.mark.parametrize("state", BEFORE_TALKING)
+    def test_before_the_first_word_hear_the_opening_anyway(self, state: State) -> None:
+        machine = machine_in(state)
+        deadline = machine.next_deadline()
+        assert machine.handle(ev.PartyChanged(COLLEAGUE, CALLER), 1.0) == []
+        assert (machine.state, machine.next_deadline()) == (state, deadline)
+
+    def test_go_where_a_supervisor_wants_the_call(self) -> None:
+        machine = machine_in(State.TALKING)
+        machine.handle(ev.HandoffRequested(replace(HANDOFF, by="Sam")), 1.0)
+        assert machine.handle(ev.PartyChanged(COLLEAGUE, CALLER), 1.5) == []
+        assert machine.state is State.PARTING
 
 
 class TestKeys:

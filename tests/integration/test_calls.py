@@ -294,6 +294,9 @@ async def test_transferred_party_goes_on_with_the_conversation(
     session = await model.wait_session(1)
 
     hearing = ear(third)
+    # The new party hears the opening, too.
+    await log.wait("turn.agent", said=OPENING, count=2)
+    await hearing.wait_quiet(0.5)
     await third.play(sound.tone(0.5))
     first, last = await hearing.utterance(hearing.spoke_until())
     assert hearing.loud_ms(first, last) == pytest.approx(MS_PER_LETTER * len("The answer."), abs=60)
@@ -358,7 +361,9 @@ async def test_human_hands_a_caller_to_the_agent(
         assert await first.refer_attended(second) == 200
         await second.ended(LIMIT_S)
     await first.ended(LIMIT_S)
-    await hearing.wait_quiet()
+    if kind == "attended":
+        await log.wait("turn.agent", said=OPENING, count=2)  # once for the colleague, once for the caller
+    await hearing.wait_quiet(0.5)
     if (kind, number) == ("attended", "7000"):
         # Asterisk may have stopped passing the caller's audio on, and that must have been noticed.
         session = await model.wait_session(1)

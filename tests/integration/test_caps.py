@@ -170,3 +170,26 @@ async def test_people_first_by_day(
     call, hearing = await dial("7000")
     await hearing.utterance()
     await call.hangup()
+
+
+@BOTH_WAYS
+async def test_who_comes_back_from_people_has_not_called_again(
+    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
+) -> None:
+    nobody = {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 5}
+    await service(
+        await sandbox(scenario=Path(__file__).parent / "scenarios" / "handoff.yaml"),
+        agent={"handoff": ["nobody"], "max_calls": 1},
+        destinations={"nobody": nobody},
+        caps={"calls_per_caller_per_hour": 1},
+    )
+    await phone("1001", register=True)  # somebody is there, and lets it ring
+    call, hearing = await dial(number)
+    await hearing.utterance()
+    await call.send_dtmf("2")
+    await log.wait("call.handed_over", destination="nobody")
+    back = await log.wait("call.started", count=2)
+    await hearing.wait_loud(back.at)
+    await call.hangup()
+    await log.wait("call.ended", result="done", reason="caller_hung_up")
+    assert log.named("call.ended", result="busy") == []

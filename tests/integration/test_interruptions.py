@@ -3,24 +3,34 @@
 The measurement with 50 replies of each noise is a part of ``make bench``.
 """
 
-import statistics
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from ariagent.lab import noisebench
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.noise import Kind
-from ariagent.lab.noisebench import AGREEMENT, LONG, SHORT, NoiseBench, Replies
+from ariagent.lab.noisebench import AGREEMENT, LONG, SHORT, Cut, NoiseBench, Replies
 
 pytestmark = pytest.mark.asterisk
 
 SNR_DB = 10.0
 LONGEST_GAP_MS = 1000
+STORY_OFF_MS = 120
+"""Frames that are loud or not as the 20 ms raster falls."""
 STOPPED_MS = 45
+"""After the server's notice."""
+SILENT_MS = 200
+"""After the caller's first sound, of which the server's turn detection takes about 100."""
 BUSY_MS = 60
 """What a loaded machine adds now and then; ``make bench`` has the budget itself."""
+STILL_S, TRIES = 0.1, 3
+"""When this process, phones and sandbox with it, stood still for so long, what failed is tried again."""
+
+Measured = TypeVar("Measured")
 
 
 @pytest.fixture
@@ -38,49 +48,92 @@ async def deaf_bench(asterisk: AsteriskInstance, tmp_path: Path) -> AsyncIterato
 
 def whole(replies: Replies, count: int) -> None:
     """Every reply was heard, to its end, nothing of it twice, and nothing was silent for long."""
-    assert (replies.heard, replies.missing, replies.cut) == (count, 0, 0)
+    assert (replies.heard, replies.missing, replies.cut, replies.whole) == (count, 0, 0, count)
     assert max(replies.longest_gap_ms) <= LONGEST_GAP_MS
-    usual = statistics.median(replies.loud_ms)
-    assert replies.loud_ms == pytest.approx([usual] * count, abs=60)
+    assert replies.loud_ms == pytest.approx([replies.story_ms] * count, abs=STORY_OFF_MS)
 
 
-@pytest.mark.parametrize("kind", ["street", "cough"])
+def stopped(cuts: list[Cut], *, told: int) -> None:
+    """Each was heard soon, and at once where the server told of it: of ``told`` at least.
+
+    Where noise had begun a turn before, the server says nothing of the words.
+    """
+    after_notice = [cut.stopped_ms for cut in cuts if cut.stopped_ms is not None]
+    assert len(after_notice) >= told, cuts
+    assert max(after_notice) <= STOPPED_MS + BUSY_MS, cuts
+    assert max(cut.silent_ms for cut in cuts) <= SILENT_MS + BUSY_MS, cuts
+
+
+async def calmly(measure: Callable[[], Awaitable[Measured]], check: Callable[[Measured], None]) -> None:
+    """Check what it measures; where that fails and this process was not let run meanwhile, once more."""
+    loop = asyncio.get_running_loop()
+    still_s = 0.0
+
+    async def watch() -> None:
+        nonlocal still_s
+        while True:
+            began = loop.time()
+            await asyncio.sleep(0.01)
+            still_s = max(still_s, loop.time() - began)
+
+    for tries_left in reversed(range(TRIES)):
+        still_s = 0.0
+        watching = asyncio.ensure_future(watch())
+        try:
+            measured = await measure()
+        finally:
+            watching.cancel()
+        try:
+            return check(measured)
+        except AssertionError:
+            if still_s < STILL_S or not tries_left:
+                raise
+
+
+@pytest.mark.parametrize("kind", ["street", "cough", "babble"])
 async def test_noise_does_not_cut_the_agent_off(deaf_bench: NoiseBench, kind: Kind) -> None:
-    replies = await deaf_bench.replies(await deaf_bench.noise(kind, SNR_DB), count=6, rounds=1)
-    whole(replies, 6)
+    noise = await deaf_bench.noise(kind, SNR_DB)
+    await calmly(lambda: deaf_bench.replies(noise, count=6, rounds=1), lambda seen: whole(seen, 6))
 
 
-async def test_nor_do_people_who_talk_in_the_background(deaf_bench: NoiseBench) -> None:
-    """They are speech to the model's ears, which may wait for an end of their turn and not answer at all."""
-    replies = await deaf_bench.replies(await deaf_bench.noise("babble", SNR_DB), count=6, rounds=1)
-    assert replies.cut == 0
+async def test_nor_do_people_who_talk_before_the_caller_ever_spoke(deaf_bench: NoiseBench) -> None:
+    """Nobody knows how loud the caller is; they press keys. Noise of the first seconds is a turn to the server."""
+
+    def check(seen: Replies) -> None:
+        assert (seen.heard, seen.cut, seen.whole, seen.again) == (12, 0, 12, 0), seen
+
+    babble = await deaf_bench.noise("babble", SNR_DB)
+    await calmly(lambda: deaf_bench.replies(babble, count=6, rounds=2, by_key=True), check)
 
 
 @pytest.mark.parametrize("words", AGREEMENT)
 async def test_a_caller_who_agrees_does_not_end_the_reply(bench: NoiseBench, words: str) -> None:
-    replies = await bench.replies(None, count=2, rounds=1, say=words)
-    assert replies.sounds == 2
-    whole(replies, 2)
+    def check(seen: Replies) -> None:
+        assert seen.sounds == 2
+        whole(seen, 2)
+
+    await calmly(lambda: bench.replies(None, count=2, rounds=1, say=words), check)
 
 
 async def test_the_agents_own_voice_does_not_cut_it_off(bench: NoiseBench) -> None:
     """It comes back from the phone 150 ms later, 20 dB weaker."""
-    replies = await bench.replies(None, count=3, rounds=1, echo_db=-20)
-    whole(replies, 3)
+    await calmly(lambda: bench.replies(None, count=3, rounds=1, echo_db=-20), lambda seen: whole(seen, 3))
 
 
-@pytest.mark.parametrize("kind", [None, "street"])
-async def test_a_caller_who_interrupts_is_heard_at_once(bench: NoiseBench, kind: Kind | None) -> None:
-    noise = None if kind is None else await bench.noise(kind, SNR_DB)
-    cuts = await bench.interruptions(noise, LONG, count=3)
-    assert len(cuts) == 6
-    assert all(cut.confirmed for cut in cuts), cuts
-    assert max(cut.stopped_ms for cut in cuts) <= STOPPED_MS + BUSY_MS, cuts
-    if kind is None:
-        assert all(cut.answered for cut in cuts), cuts
+@pytest.mark.parametrize("texts", [LONG, SHORT])
+async def test_a_caller_who_interrupts_is_heard_at_once(bench: NoiseBench, texts: tuple[str, ...]) -> None:
+    def check(cuts: list[Cut]) -> None:
+        assert [(cut.confirmed, cut.answered) for cut in cuts] == [(True, True)] * 6, cuts
+        stopped(cuts, told=6)
+
+    await calmly(lambda: bench.interruptions(None, texts, count=3), check)
 
 
-async def test_a_short_word_interrupts_too(bench: NoiseBench) -> None:
-    cuts = await bench.interruptions(None, SHORT, count=3)
-    assert all(cut.confirmed and cut.answered for cut in cuts), cuts
-    assert max(cut.stopped_ms for cut in cuts) <= STOPPED_MS + BUSY_MS, cuts
+@pytest.mark.parametrize("kind", ["street", "babble"])
+async def test_also_amid_noise(deaf_bench: NoiseBench, kind: Kind) -> None:
+    def check(cuts: list[Cut]) -> None:
+        assert [cut.confirmed for cut in cuts] == [True] * 6, cuts
+        stopped(cuts, told=1)
+
+    noise = await deaf_bench.noise(kind, SNR_DB)
+    await calmly(lambda: deaf_bench.interruptions(noise, LONG, count=3), check)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ariagent.config import AgentSettings, RealtimeSettings, ServerVad
 from ariagent.realtime import events as ev
+from ariagent.realtime.gate import SERVER_RESPONSE_WAIT_S
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import LONGEST_TURN_S, Heard, RealtimeSession, State
 from ariagent.realtime.truncation import ACKNOWLEDGED_WAIT_S as TRUNCATED_WAIT_S
@@ -237,6 +238,25 @@ class TestResponses:
         assert peer.hears() == []
         assert peer.session.next_deadline() == LONGEST_TURN_S
         peer.session.tick(LONGEST_TURN_S)
+        assert peer.hears_types() == ["response.create"]
+
+    def test_what_was_asked_for_meanwhile_is_in_the_answer_to_their_turn(self, peer: Any) -> None:
+        """A key that was pressed, say. Nothing may slip out between the end of the turn and its commit."""
+        peer.says("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u")
+        peer.session.request_response(0.0)
+        peer.says("input_audio_buffer.speech_stopped", audio_end_ms=500, item_id="u")
+        assert peer.hears() == []
+        peer.says("input_audio_buffer.committed", previous_item_id=None, item_id="u")
+        peer.starts_response()
+        peer.ends_response()
+        assert peer.hears() == []
+
+    def test_it_is_asked_for_in_time_when_no_answer_comes(self, peer: Any) -> None:
+        peer.says("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u")
+        peer.session.request_response(0.0)
+        peer.says("input_audio_buffer.speech_stopped", audio_end_ms=500, item_id="u")
+        assert peer.session.next_deadline() == SERVER_RESPONSE_WAIT_S
+        peer.session.tick(SERVER_RESPONSE_WAIT_S)
         assert peer.hears_types() == ["response.create"]
 
     def test_a_server_that_does_not_answer_turns_is_not_waited_for(self, make_peer: MakePeer) -> None:
@@ -1014,6 +1034,30 @@ class TestDismissedTurn:
         peer.ends_response("resp_0")
         peer.session.tick(10.0)
         assert self.told(peer) == [("conversation.item.delete", "item_u")]
+
+    def test_one_dismissed_before_its_end_is_not_asked_for_either(self, peer: Any) -> None:
+        """The caller pressed a key amid noise; the noise ends while the answer to the key is spoken."""
+        peer.says("input_audio_buffer.speech_started", audio_start_ms=0, item_id="item_u")
+        peer.session.dismiss("item_u", 0.0)
+        peer.session.request_response(0.0)
+        peer.starts_response("resp_1")
+        peer.hears()
+        peer.says("input_audio_buffer.speech_stopped", audio_end_ms=400, item_id="item_u")
+        peer.says("input_audio_buffer.committed", previous_item_id=None, item_id="item_u")
+        peer.objects("conversation_already_has_active_response")
+        peer.ends_response("resp_1")
+        peer.session.tick(10.0)
+        assert self.told(peer) == [("conversation.item.delete", "item_u")]
+
+    def test_that_excuses_one_refusal_only(self, peer: Any) -> None:
+        """The next may be that of our own request."""
+        self.test_one_dismissed_before_its_end_is_not_asked_for_either(peer)
+        peer.now = 10.0
+        peer.session.request_response(peer.now)
+        peer.hears()
+        peer.objects("conversation_already_has_active_response")
+        peer.session.tick(11.0)
+        assert self.told(peer) == [("response.create", "")]
 
     def test_the_next_turn_is_answered(self, peer: Any) -> None:
         self.turn(peer)

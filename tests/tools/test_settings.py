@@ -8,6 +8,7 @@ from textwrap import dedent
 
 import pytest
 
+from ariagent.call import handoff, people
 from ariagent.config import AgentSettings, load
 from ariagent.config.tools import BUILTIN_TOOLS
 from ariagent.errors import ConfigurationError
@@ -170,4 +171,5 @@ def test_an_entry_point_with_the_same_name(
 
 def test_our_own_names_are_those_that_agents_know() -> None:
     annotation = AgentSettings.model_fields["builtin_tools"].annotation
-    assert (*typing.get_args(typing.get_args(annotation)[0]), "transfer_call") == BUILTIN_TOOLS
+    chosen = typing.get_args(typing.get_args(annotation)[0])
+    assert {*chosen, handoff.TRANSFER_CALL, handoff.CANCEL_TRANSFER, *people.OWN} == {*BUILTIN_TOOLS}
