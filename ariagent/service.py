@@ -29,7 +29,7 @@ from ariagent.config import Settings
 from ariagent.control.desk import Desk
 from ariagent.control.phone import SupervisorPhones
 from ariagent.control.server import ControlServer
-from ariagent.errors import AriError, ConfigurationError, InternalError, told
+from ariagent.errors import AriError, InternalError, told
 from ariagent.metrics import Metrics
 from ariagent.pool.availability import Availability
 from ariagent.pool.pool import Pool
@@ -41,6 +41,7 @@ from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.records.store import RecordsError, Store, calls_today, local_day, spent_today
 from ariagent.tools.toolbox import Toolbox
+from ariagent.webserver import WebServer
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Service:
         self.media = AudioSocketServer(
             handshake_timeout_s=media.handshake_timeout_s,
             max_connections=media.max_connections,
+            max_unidentified=media.max_unidentified,
             allowed=media.allowed,
         )
         self.metrics.watch_media(self.media.refused, self.media.ended)
@@ -74,7 +76,7 @@ class Service:
             self.pool.listeners.append(self.calls.transferred)
         self.phones = SupervisorPhones(desk, self.pool) if self.pool is not None else None
         self.started = asyncio.Event()
-        self.http_port = 0
+        self.http = WebServer(self._web())
         self.journal: Journal | None = None
         self.prompts: Prompts | None = None
         self._context: Context | None = None
@@ -85,13 +87,17 @@ class Service:
         self._drain = asyncio.Event()
         self._stop = asyncio.Event()
 
+    @property
+    def http_port(self) -> int:
+        """Where ``/metrics`` and ``/healthz`` are, once it runs."""
+        return self.http.port
+
     # -- life -------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Serve until told to end. Raises ConfigurationError or AriError when it cannot begin or was replaced."""
-        runner = web.AppRunner(self._web(), access_log=None)
         try:
-            await self._start(runner)
+            await self._start()
             async with asyncio.TaskGroup() as tasks:
                 background = [
                     tasks.create_task(listen(self.ari, self.router, self._stream_opened), name="ari"),
@@ -111,7 +117,7 @@ class Service:
             await self.ari.close()
             await self.toolbox.close()
             await self.control.close()
-            await runner.cleanup()
+            await self.http.close()
             if self.journal is not None:
                 await asyncio.to_thread(self.journal.close)
         log.info("service.stopped")
@@ -128,7 +134,7 @@ class Service:
         """End now; running calls go back to the dialplan."""
         self._stop.set()
 
-    async def _start(self, runner: web.AppRunner) -> None:
+    async def _start(self) -> None:
         settings = self.settings
         journal = self.journal = await asyncio.to_thread(
             Journal.open, settings.state_directory, settings.records, lambda _: self.metrics.records_failures.inc()
@@ -138,7 +144,7 @@ class Service:
         spending = await asyncio.to_thread(self._spending)
         # The media server listens before ARI connects: Asterisk connects to it inside the first request.
         await self.media.start(settings.audiosocket.host, settings.audiosocket.port)
-        await self._serve_http(runner)
+        await self.http.start(settings.http.host, settings.http.port, what="metrics", key="http.port")
         await self.control.start()
         version = await self.ari.connect()
         await self._look_for_another()
@@ -173,7 +179,7 @@ class Service:
             "asterisk": version,
             "audio": f"slin/{fmt.rate_hz}",
             "audiosocket": address,
-            "http_port": self.http_port,
+            "http_port": self.http.port,
             "control_port": self.control.port,
             "model": settings.realtime.model,
             "pid": os.getpid(),
@@ -363,19 +369,6 @@ class Service:
         app.router.add_get("/metrics", self._answer_metrics)
         app.router.add_get("/healthz", self._answer_health)
         return app
-
-    async def _serve_http(self, runner: web.AppRunner) -> None:
-        await runner.setup()
-        host, port = self.settings.http.host, self.settings.http.port
-        site = web.TCPSite(runner, host, port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise ConfigurationError(
-                f"cannot serve metrics on {host}:{port}: {error.strerror or error}",
-                remedy="Set http.port to a free port (0 takes any)",
-            ) from None
-        self.http_port = runner.addresses[0][1]
 
     async def _answer_metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=self.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
