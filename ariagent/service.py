@@ -24,11 +24,12 @@ from ariagent.call.briefs import Briefs
 from ariagent.call.context import Context
 from ariagent.call.prompts import Prompts
 from ariagent.call.registry import Registry
+from ariagent.call.resume import BrokenOff
 from ariagent.config import Settings
 from ariagent.control.desk import Desk
 from ariagent.control.phone import SupervisorPhones
 from ariagent.control.server import ControlServer
-from ariagent.errors import AriError, ConfigurationError, InternalError, told
+from ariagent.errors import AriError, InternalError, told
 from ariagent.metrics import Metrics
 from ariagent.pool.availability import Availability
 from ariagent.pool.pool import Pool
@@ -38,8 +39,9 @@ from ariagent.realtime.events import Event, Fault, SessionFailed, SessionReady, 
 from ariagent.realtime.profile import SessionProfile
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
-from ariagent.records.store import calls_today, local_day, spent_today
+from ariagent.records.store import RecordsError, Store, calls_today, local_day, spent_today
 from ariagent.tools.toolbox import Toolbox
+from ariagent.webserver import WebServer
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ class Service:
         self.media = AudioSocketServer(
             handshake_timeout_s=media.handshake_timeout_s,
             max_connections=media.max_connections,
+            max_unidentified=media.max_unidentified,
             allowed=media.allowed,
         )
         self.metrics.watch_media(self.media.refused, self.media.ended)
@@ -73,22 +76,28 @@ class Service:
             self.pool.listeners.append(self.calls.transferred)
         self.phones = SupervisorPhones(desk, self.pool) if self.pool is not None else None
         self.started = asyncio.Event()
-        self.http_port = 0
+        self.http = WebServer(self._web())
         self.journal: Journal | None = None
         self.prompts: Prompts | None = None
         self._context: Context | None = None
+        self._broken_off: list[BrokenOff] | None = None
+        """Calls of a process before this one, until they are looked for in Asterisk."""
         self._model_fault = "not tried yet"
         self._model_tried = asyncio.Event()
         self._drain = asyncio.Event()
         self._stop = asyncio.Event()
 
+    @property
+    def http_port(self) -> int:
+        """Where ``/metrics`` and ``/healthz`` are, once it runs."""
+        return self.http.port
+
     # -- life -------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Serve until told to end. Raises ConfigurationError or AriError when it cannot begin or was replaced."""
-        runner = web.AppRunner(self._web(), access_log=None)
         try:
-            await self._start(runner)
+            await self._start()
             async with asyncio.TaskGroup() as tasks:
                 background = [
                     tasks.create_task(listen(self.ari, self.router, self._stream_opened), name="ari"),
@@ -108,7 +117,7 @@ class Service:
             await self.ari.close()
             await self.toolbox.close()
             await self.control.close()
-            await runner.cleanup()
+            await self.http.close()
             if self.journal is not None:
                 await asyncio.to_thread(self.journal.close)
         log.info("service.stopped")
@@ -125,16 +134,17 @@ class Service:
         """End now; running calls go back to the dialplan."""
         self._stop.set()
 
-    async def _start(self, runner: web.AppRunner) -> None:
+    async def _start(self) -> None:
         settings = self.settings
         journal = self.journal = await asyncio.to_thread(
             Journal.open, settings.state_directory, settings.records, lambda _: self.metrics.records_failures.inc()
         )
         self.metrics.watch_records(lambda: journal.dropped)
+        self._broken_off = await asyncio.to_thread(self._unended)
         spending = await asyncio.to_thread(self._spending)
         # The media server listens before ARI connects: Asterisk connects to it inside the first request.
         await self.media.start(settings.audiosocket.host, settings.audiosocket.port)
-        await self._serve_http(runner)
+        await self.http.start(settings.http.host, settings.http.port, what="metrics", key="http.port")
         await self.control.start()
         version = await self.ari.connect()
         await self._look_for_another()
@@ -169,7 +179,7 @@ class Service:
             "asterisk": version,
             "audio": f"slin/{fmt.rate_hz}",
             "audiosocket": address,
-            "http_port": self.http_port,
+            "http_port": self.http.port,
             "control_port": self.control.port,
             "model": settings.realtime.model,
             "pid": os.getpid(),
@@ -197,6 +207,20 @@ class Service:
         day, talked_s, recent = calls_today(self.settings.state_directory, now)
         return Admission(self.settings, day, talked_s, recent)
 
+    def _unended(self) -> list[BrokenOff]:
+        """Calls that no process has ended; no reason not to start."""
+        if not self.settings.records.enabled:
+            return []
+        store, found = Store(self.settings.state_directory), []
+        try:
+            for call in store.unended():
+                visits = [visit for visit in store.visits(call.call) if visit.visit < call.visit]
+                before = [event for visit in visits for event in store.events(visit)]
+                found.append(BrokenOff.of(call, store.events(call), before))
+        except RecordsError as error:
+            log.warning("records.not_read", extra={"fields": {"cause": error.line}})
+        return found
+
     def _over_cap(self) -> bool:
         """Whether today's calls have cost or lasted as much as they may."""
         context, now = self._calls_context(), time.time()
@@ -213,6 +237,9 @@ class Service:
         await self.prompts.warm(self.settings.agents, self.settings.tools)
 
     async def _stream_opened(self) -> None:
+        if self._broken_off is not None:
+            await self.calls.take_over(self._broken_off)
+            self._broken_off = None
         await self.calls.catch_up()
         if not self.started.is_set():
             self.started.set()
@@ -342,19 +369,6 @@ class Service:
         app.router.add_get("/metrics", self._answer_metrics)
         app.router.add_get("/healthz", self._answer_health)
         return app
-
-    async def _serve_http(self, runner: web.AppRunner) -> None:
-        await runner.setup()
-        host, port = self.settings.http.host, self.settings.http.port
-        site = web.TCPSite(runner, host, port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise ConfigurationError(
-                f"cannot serve metrics on {host}:{port}: {error.strerror or error}",
-                remedy="Set http.port to a free port (0 takes any)",
-            ) from None
-        self.http_port = runner.addresses[0][1]
 
     async def _answer_metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=self.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})

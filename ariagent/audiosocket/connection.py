@@ -55,6 +55,18 @@ class ConnectionHost(Protocol):
 
     def opened(self, connection: "Connection") -> None: ...
 
+    def waits(self, connection: "Connection", peer: object) -> None:
+        """It was admitted, and has not said yet which call it is for."""
+
+    def identified(self, connection: "Connection") -> None:
+        """It belongs to a call."""
+
+    def ending(self, connection: "Connection") -> None:
+        """Its place is free."""
+
+    def line_worth(self, now: float) -> int | None:
+        """Whether a refusal is logged: None if not, else how many were not since the last one."""
+
     def closed(self, connection: "Connection") -> None: ...
 
 
@@ -82,7 +94,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        refusal = self._host.admit(transport.get_extra_info("peername"))
+        peer = transport.get_extra_info("peername")
+        refusal = self._host.admit(peer)
         self._host.opened(self)
         if refusal is not None:
             self._refuse(refusal)
@@ -91,6 +104,7 @@ class Connection(asyncio.Protocol):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self._timer = self._loop.call_later(self._host.handshake_timeout_s, self._refuse, Refusal.HANDSHAKE_TIMEOUT)
+        self._host.waits(self, peer)
 
     def data_received(self, data: bytes) -> None:
         if self._ending:
@@ -152,6 +166,10 @@ class Connection(asyncio.Protocol):
 
     # --- handshake
 
+    def give_way(self) -> None:
+        """Another one needs the place of this one, which has not said anything of use yet."""
+        self._refuse(Refusal.CROWDED)
+
     def _frame_received(self, frame: Frame, now: float) -> None:
         if self._endpoint is None:
             self._handshake(frame, now)
@@ -184,6 +202,7 @@ class Connection(asyncio.Protocol):
         if claimed is None:
             self._refuse(Refusal.UNKNOWN_UUID, uuid=str(frame.uuid))
             return
+        self._host.identified(self)
         self.uuid = frame.uuid
         self._endpoint, self.format = claimed
         self._kind = kind_for(self.format)
@@ -272,6 +291,11 @@ class Connection(asyncio.Protocol):
 
     def _count_refusal(self, refusal: Refusal, **fields: object) -> None:
         self._host.refused[refusal] += 1
+        unlogged = self._host.line_worth(time.monotonic())
+        if unlogged is None:
+            return
+        if unlogged:
+            fields["unlogged"] = unlogged
         peer = self._transport.get_extra_info("peername")
         self._warn("media.refused", reason=str(refusal), peer=str(peer), **fields)
 
@@ -290,6 +314,7 @@ class Connection(asyncio.Protocol):
         self._ending = True
         self._reason = reason
         self._cancel_timer()
+        self._host.ending(self)
         if reason is Reason.STALLED or self._endpoint is None:
             self._transport.abort()
             return

@@ -34,6 +34,9 @@ class Refusal(StrEnum):
 
     NOT_ALLOWED = "not_allowed"
     TOO_MANY = "too_many"
+    """As many calls as may be have their connections."""
+    CROWDED = "crowded"
+    """It said nothing of use, and a newcomer needed its place."""
     HANDSHAKE_TIMEOUT = "handshake_timeout"
     UNKNOWN_UUID = "unknown_uuid"
     MALFORMED = "malformed"

@@ -12,7 +12,9 @@ from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.connection import Connection
 from ariagent.audiosocket.endpoint import MediaConnection, MediaEndpoint, Reason, Refusal
 from ariagent.audiosocket.frames import kind_for
+from ariagent.audiosocket.strangers import Waiting
 from ariagent.errors import ConfigurationError
+from ariagent.linebudget import LineBudget
 
 __all__ = ["AudioSocketServer", "MediaConnection", "MediaEndpoint", "Reason", "Refusal"]
 
@@ -31,13 +33,17 @@ class AudioSocketServer:
         *,
         handshake_timeout_s: float = 2.0,
         max_connections: int = 1000,
+        max_unidentified: int = 64,
         allowed: Iterable[str] = ("127.0.0.0/8", "::1"),
     ) -> None:
         self.handshake_timeout_s = handshake_timeout_s
         self.max_connections = max_connections
+        self._waiting: Waiting[Connection] = Waiting(max_unidentified)
+        self._lines = LineBudget()
         self._allowed = [ipaddress.ip_network(network) for network in allowed]
         self._expected: dict[UUID, tuple[MediaEndpoint, AudioFormat]] = {}
         self._connections: set[Connection] = set()
+        self._identified: set[Connection] = set()
         self._server: asyncio.Server | None = None
         self._closing = False
         self._all_gone = asyncio.Event()
@@ -101,10 +107,11 @@ class AudioSocketServer:
     def admit(self, peer: object) -> Refusal | None:
         if self._closing:
             return Refusal.CLOSING
-        if len(self._connections) >= self.max_connections:
-            return Refusal.TOO_MANY
         if not self._is_allowed(peer):
             return Refusal.NOT_ALLOWED
+        # Those who have not said which call they are for give way.
+        if len(self._identified) >= self.max_connections:
+            return Refusal.TOO_MANY
         return None
 
     def claim(self, uuid: UUID) -> tuple[MediaEndpoint, AudioFormat] | None:
@@ -113,8 +120,27 @@ class AudioSocketServer:
     def opened(self, connection: Connection) -> None:
         self._connections.add(connection)
 
+    def waits(self, connection: Connection, peer: object) -> None:
+        gives_way = self._waiting.add(connection, str(peer[0]) if isinstance(peer, tuple) else "")
+        if gives_way is None and len(self._identified) + len(self._waiting) > self.max_connections:
+            gives_way = self._waiting.longest()
+        if gives_way is not None:
+            gives_way.give_way()
+
+    def identified(self, connection: Connection) -> None:
+        self._waiting.remove(connection)
+        self._identified.add(connection)
+
+    def ending(self, connection: Connection) -> None:
+        self._waiting.remove(connection)
+        self._identified.discard(connection)
+
+    def line_worth(self, now: float) -> int | None:
+        return self._lines.take(now)
+
     def closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        self.ending(connection)
         if not self._connections:
             self._all_gone.set()
 

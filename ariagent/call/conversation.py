@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ariagent.audio.playout import Cleared, ItemStarted, Playout
 from ariagent.audio.rates import ModelCodec
 from ariagent.audio.uplink import Uplink
-from ariagent.call.history import Entry, Said, Used, heard_words
+from ariagent.call.history import PRESSED, Entry, Said, Used, heard_words
 from ariagent.call.interruption import Judge, Verdict
 from ariagent.call.memory import Memory
 from ariagent.call.turns import TurnClock, TurnLatency
@@ -265,7 +265,7 @@ class Conversation:
     def give_digits(self, digits: str, now: float) -> list[Happening]:
         """Tell the model what the caller pressed; that cuts the agent off as speech does."""
         happened = self.break_off(now)
-        self._session.add_text("user", f"[The caller pressed {digits} on the keypad.]")
+        self._session.add_text("user", PRESSED.format(digits=digits))
         self._session.request_response(now)
         return happened
 

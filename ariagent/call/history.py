@@ -8,6 +8,9 @@ Who = Literal["caller", "agent"]
 Source = Who | Literal["note"]
 """A note is what the model was told in between."""
 
+PRESSED = "[The caller pressed {digits} on the keypad.]"
+"""How digits stand among what was said."""
+
 KEPT = 200
 """Entries; the oldest are forgotten."""
 

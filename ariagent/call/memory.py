@@ -17,6 +17,8 @@ class Memory:
     entries: tuple[Entry, ...]
     destination: str
     """Whom the caller was handed to."""
+    interrupted: bool = False
+    """The caller was lost and found again, handed to nobody."""
 
 
 class Memories:

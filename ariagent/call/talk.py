@@ -27,7 +27,7 @@ from ariagent.call.belt import Answer, Belt, Pending, described
 from ariagent.call.conduct import Conduct, Deed
 from ariagent.call.context import Context, Role
 from ariagent.call.greeting import Greeting
-from ariagent.call.history import History, Who
+from ariagent.call.history import PRESSED, History, Who
 from ariagent.call.interruption import Judge
 from ariagent.call.introduction import Party
 from ariagent.call.memory import Memory
@@ -456,6 +456,7 @@ class Talk:
                     # The digits themselves may be a card's: they are not for logs.
                     self._log.event("call.digits", count=len(digits), private={"text": digits})
                     self._happened(self._conversation.give_digits(digits, now))
+                    self._history.said("caller", PRESSED.format(digits=digits))
                 case deeds.ToolDone(call_id=call_id, output=output):
                     self._log.note("tool.done", tool="collect_digits", id=call_id, output=output)
                     self._answer(call_id, output)

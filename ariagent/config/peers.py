@@ -55,6 +55,9 @@ class AudioSocketSettings(Section):
     """A connection that does not say in time which call it is for is closed."""
     max_connections: Annotated[int, Field(ge=1)] = 1000
     """More connections at once than this are refused."""
+    max_unidentified: Annotated[int, Field(ge=1)] = 64
+    """Connections of one address that have not said yet which call they are for; with one more the oldest of them is
+    closed. Asterisk's say so at once."""
 
     @model_validator(mode="after")
     def _advertises_an_address(self) -> Self:

@@ -6,21 +6,21 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-from aiohttp import web
-
 from ariagent.config.control import ControlSettings
 from ariagent.control import localfile
 from ariagent.control.api import Api
 from ariagent.control.auth import Grant, Keyring, Role, digest_of
 from ariagent.control.desk import Desk
 from ariagent.control.events import Feed
-from ariagent.errors import ConfigurationError
+from ariagent.webserver import WebServer
 
 log = logging.getLogger(__name__)
 
 LOCAL = "local"
 """Who the commands on this machine are."""
 CLOSE_LIMIT_S = 2.0
+MOST_CONNECTIONS = 128
+"""Each supervisor's page keeps one for its events."""
 
 
 def grants(settings: ControlSettings) -> Iterable[Grant]:
@@ -42,25 +42,20 @@ class ControlServer:
         keyring = Keyring([*grants(settings), Grant(LOCAL, Role.ADMIN, digest_of(self._token), local=True)])
         app = Api(desk, self._feed, keyring).application()
         # A reader of events who goes away is noticed at once.
-        self._runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=True, shutdown_timeout=CLOSE_LIMIT_S, keepalive_timeout=30
+        self._server = WebServer(
+            app, most_connections=MOST_CONNECTIONS, handler_cancellation=True, shutdown_timeout=CLOSE_LIMIT_S
         )
         self._watch: asyncio.Task[None] | None = None
-        self.port = 0
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, once it is."""
+        return self._server.port
 
     async def start(self) -> None:
         """Raises ConfigurationError."""
-        await self._runner.setup()
         host, port = self._settings.host, self._settings.port
-        site = web.TCPSite(self._runner, host, port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise ConfigurationError(
-                f"cannot serve the control API on {host}:{port}: {error.strerror or error}",
-                remedy="Set control.port to a free port (0 takes any)",
-            ) from None
-        self.port = self._runner.addresses[0][1]
+        await self._server.start(host, port, what="the control API", key="control.port")
         self._watch = asyncio.create_task(self._feed.run(), name="control feed")
         access = localfile.Access(localfile.url_of(host, self.port), self._token)
         try:
@@ -77,4 +72,4 @@ class ControlServer:
             self._watch.cancel()
             await asyncio.wait([self._watch])
             await asyncio.to_thread(localfile.remove, self._directory, self._token)
-        await self._runner.cleanup()
+        await self._server.close()

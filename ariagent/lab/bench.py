@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ariagent.lab import bed, noisebench
+from ariagent.lab import bed, handoffbench, noisebench
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.benchcalls import (
     AGENT,
@@ -264,6 +264,19 @@ def _note_replies(bench: Bench, where: str, seen: noisebench.Replies) -> None:
     )
 
 
+HANDOFFS = 3
+
+
+async def handoff(bench: Bench) -> None:
+    """The agent's last word -> the music of the queue, or the ringing tone of the extension, that the caller hears."""
+    async with handoffbench.opened(bench.asterisk, bench.directory):
+        for place, sound in (("queue", "music"), ("briefed", "music, briefed"), ("extension", "ringing")):
+            for extension in ("7001", "7000"):
+                gaps = await handoffbench.silences(bench.asterisk, extension, place, HANDOFFS)
+                name = f"hand-off: end of the sentence -> {sound}, worst of {len(gaps)} ({extension})"
+                bench.note(name, max(gaps), 300, "ms", median=np.median(gaps))
+
+
 PARTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "round_trips": round_trips,
     "opening": opening,
@@ -272,6 +285,7 @@ PARTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "words": words,
     "speeds": speeds,
     "noise": noise,
+    "handoff": handoff,
 }
 
 

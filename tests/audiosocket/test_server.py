@@ -407,11 +407,16 @@ async def test_a_handshake_in_time_is_not_cut_off_later(dial, endpoint) -> None:
     assert endpoint.reasons == ["local"]
 
 
-async def test_connections_are_capped(dial, refused, eventually) -> None:
+async def test_connections_are_capped(dial, endpoint, refused, eventually) -> None:
     server = AudioSocketServer(max_connections=2)
     await server.start("127.0.0.1", 0)
-    peers = [await dial(server.port) for _ in range(2)]
-    await eventually(lambda: server.open_connections == 2)
+    peers = []
+    for _ in range(2):
+        uuid, answerer = uuid4(), type(endpoint)()
+        server.expect(uuid, answerer, SLIN8)
+        peers.append(await dial(server.port))
+        peers[-1].send(uuid_frame(uuid))
+        await answerer.until(lambda answerer=answerer: answerer.calls)
     third = await dial(server.port)
     assert await third.until_closed() == []
     await refused(server, "too_many")
@@ -420,6 +425,40 @@ async def test_connections_are_capped(dial, refused, eventually) -> None:
     await dial(server.port)
     await eventually(lambda: server.open_connections == 2)
     await server.close()
+
+
+@pytest.mark.parametrize("limit", [{"max_connections": 3}, {"max_unidentified": 3}])
+async def test_who_says_nothing_gives_way_to_newcomers(dial, endpoint, eventually, limit) -> None:
+    server = AudioSocketServer(**limit)
+    await server.start("127.0.0.1", 0)
+    silent = [await dial(server.port) for _ in range(3)]
+    await eventually(lambda: server.open_connections == 3)
+    uuid = uuid4()
+    server.expect(uuid, endpoint, SLIN8)
+    asterisk = await dial(server.port)
+    assert await silent[0].until_closed() == []
+    assert dict(server.refused) == {"crowded": 1}
+    asterisk.send(uuid_frame(uuid))
+    await asterisk.receive(3)
+    for _ in range(6):
+        await dial(server.port)
+    await eventually(lambda: server.refused["crowded"] >= 6)
+    assert endpoint.reasons == []
+    await asterisk.receive(len(asterisk.frames) + 3)
+    await server.close()
+
+
+async def test_many_refusals_are_counted_but_not_all_logged(server, dial, eventually, caplog) -> None:
+    for _ in range(60):
+        (await dial(server.port)).send(b"GET / HTTP/1.1\r\n\r\n")
+    await eventually(lambda: server.refused["malformed"] == 60)
+    lines = [record for record in caplog.records if record.getMessage() == "media.refused"]
+    assert 10 <= len(lines) < 60
+    server._lines._second = float("-inf")  # the next second
+    (await dial(server.port)).send(b"GET / HTTP/1.1\r\n\r\n")
+    await eventually(lambda: server.refused["malformed"] == 61)
+    lines = [record for record in caplog.records if record.getMessage() == "media.refused"]
+    assert len(lines) + sum(record.fields.get("unlogged", 0) for record in lines) == 61
 
 
 async def test_only_allowed_addresses_get_in(dial, refused) -> None:

@@ -22,18 +22,20 @@ pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 30.0
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
-ALWAYS = {"ask_above_s": None}
-"""Callers are put through also where nobody is."""
-DESTINATIONS: dict[str, Any] = {
-    "people": {"queue": "support", "description": "the service desk", "timeout_s": 30, **ALWAYS},
-    "nobody": {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 5, **ALWAYS},
-    "boss": {"extension": "1002", "description": "the boss", "timeout_s": 30},
-    "empty": {"queue": "emptydesk", "description": "a queue without anybody", "timeout_s": 30, **ALWAYS},
+QUEUE = {"queue": "support", "description": "the service desk", "timeout_s": 30}
+DESTINATIONS: dict[str, dict[str, Any]] = {
+    "people": {**QUEUE, "kind": "blind"},
+    "nobody": {**QUEUE, "kind": "blind", "timeout_s": 5},
+    "boss": {"extension": "1002", "description": "the boss", "timeout_s": 30, "kind": "blind"},
+    "briefed": {**QUEUE, "kind": "briefed"},
+    "empty": {**QUEUE, "queue": "breakdesk", "kind": "blind"},
 }
 AGENT = {"handoff": list(DESTINATIONS), "transcription": None}
-EMPTY_QUEUE = (
-    "[emptydesk]\nstrategy = rrmemory\njoinempty = unavailable,invalid\nleavewhenempty = unavailable,invalid\n"
-)
+BREAK_QUEUE = """[breakdesk]
+joinempty = paused,unavailable,invalid
+leavewhenempty = paused,unavailable,invalid
+member => PJSIP/1004,0,Agent 1004,,no,0,yes
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +50,19 @@ class Kind:
     """What the caller presses to come back after 5 s because nobody takes the call; empty: it takes longer."""
 
 
-KINDS = {"blind": Kind("1", "1001", "2"), "blind to an extension": Kind("3", "1002", "")}
+KINDS = {
+    "blind": Kind("1", "1001", "2"),
+    "blind to an extension": Kind("3", "1002", ""),
+    "briefed": Kind("5", "1001", ""),
+}
 EVERY_WAY = pytest.mark.parametrize("number", ["7000", "7001"])
-EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
 
 
 @pytest.fixture(scope="module")
 def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AsteriskInstance]:
-    """An Asterisk with a queue that nobody is in."""
+    """An Asterisk with a queue whose people are on a break."""
     root = tmp_path_factory.mktemp("cut")
-    instance = AsteriskInstance(ensure_asterisk(default_lab_dir()), root, additions={"queues.conf": EMPTY_QUEUE})
+    instance = AsteriskInstance(ensure_asterisk(default_lab_dir()), root, additions={"queues.conf": BREAK_QUEUE})
     asyncio.run(instance.start())
     yield instance
     asyncio.run(instance.stop())
@@ -78,7 +83,8 @@ class Scene:
 
     number: str
     service: Any
-    phone: Any
+    human: Any
+    """The people's phone."""
     call: Any
     hearing: Any
     log: Any
@@ -94,11 +100,10 @@ class Scene:
         await self.ask()
         await self.log.wait("call.handed_over")
 
-    async def human(self) -> Any:
+    async def rings(self) -> Any:
         """The people's phone rings."""
-        human = await self.phone(self.kind.phone, register=True)
         await self.handed_over()
-        return await human.incoming(LIMIT_S)
+        return await self.human.incoming(LIMIT_S)
 
 
 @pytest.fixture
@@ -107,9 +112,10 @@ async def scene(sandbox: Any, service: Any, phone: Any, dial: Any, log: Any) -> 
 
     async def make(number: str, kind: str = "blind") -> Scene:
         running = await service(await sandbox(scenario=SCENARIO), agent=AGENT, destinations=DESTINATIONS)
+        human = await phone(KINDS[kind].phone, register=True)
         call, hearing = await dial(number)
         await hearing.utterance()
-        return Scene(number, running, phone, call, hearing, log, KINDS[kind])
+        return Scene(number, running, human, call, hearing, log, KINDS[kind])
 
     return make
 
@@ -125,27 +131,27 @@ async def cut_while_transferring(scene: Scene) -> None:
 
 
 async def cut_while_waiting(scene: Scene) -> None:
-    await scene.handed_over()
+    await (await scene.rings()).reject(486)
     await scene.log.wait("call.ended", result="transferred")
 
 
 async def cut_while_it_rings(scene: Scene) -> None:
-    await (await scene.human()).ring()
+    await (await scene.rings()).ring()
 
 
 async def cut_while_it_is_answered(scene: Scene) -> None:
-    scene.call._phone.spawn((await scene.human()).answer())
+    incoming = await scene.rings()
+    scene.human.spawn(incoming.answer())
 
 
 async def cut_in_the_conversation(scene: Scene) -> None:
-    await (await scene.human()).answer()
+    await (await scene.rings()).answer()
     await asyncio.sleep(0.3)  # some of a conversation
 
 
 async def cut_when_back(scene: Scene) -> None:
     if not scene.kind.returns:
-        human = await scene.human()
-        await human.reject(486)
+        await (await scene.rings()).reject(486)
     else:
         await scene.ask(scene.kind.returns)
         await scene.log.wait("call.handed_over")
@@ -158,8 +164,16 @@ MOMENTS: dict[str, Callable[[Scene], Awaitable[None]]] = {
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-@EVERY_KIND
+RINGING = ("while_it_rings", "while_it_is_answered", "in_the_conversation")
+CUTS = [
+    *(("blind", moment) for moment in MOMENTS),
+    *(("blind to an extension", moment) for moment in (*RINGING, "when_back")),
+    *(("briefed", moment) for moment in ("while_transferring", *RINGING)),
+]
+"""What differs by kind."""
+
+
+@pytest.mark.parametrize(("kind", "moment"), CUTS)
 @EVERY_WAY
 async def test_nothing_is_left_of_a_caller_who_hangs_up(
     number: str, kind: str, moment: str, scene: Any, bed: Any, log: Any
@@ -174,15 +188,14 @@ async def test_nothing_is_left_of_a_caller_who_hangs_up(
 
 @pytest.mark.parametrize(("number", "status"), [("7000", 486), ("7001", 603)])
 async def test_people_who_refuse_are_called_again_until_the_caller_comes_back(
-    number: str, status: int, scene: Any, phone: Any, bed: Any, log: Any, queue_log: Any
+    number: str, status: int, scene: Any, bed: Any, log: Any, queue_log: Any
 ) -> None:
     made = await scene(number)
-    human = await phone("1001", register=True)
     await made.ask(made.kind.returns)
     refused = 0
     while len(log.named("call.started")) < 2:
         try:
-            incoming = await human.incoming(0.5)
+            incoming = await made.human.incoming(0.5)
         except TimeoutError:
             continue
         await incoming.reject(status)
@@ -202,7 +215,7 @@ async def test_an_extension_that_refuses_sends_the_caller_back_at_once(
     number: str, status: int, scene: Any, bed: Any, log: Any
 ) -> None:
     made = await scene(number, "blind to an extension")
-    await (await made.human()).reject(status)
+    await (await made.rings()).reject(status)
     back = await log.wait("call.answered", count=2)
     await made.hearing.wait_loud(back.at)
     await made.call.hangup()
@@ -210,15 +223,17 @@ async def test_an_extension_that_refuses_sends_the_caller_back_at_once(
 
 
 @EVERY_WAY
-async def test_a_queue_that_nobody_is_in_sends_the_caller_back_at_once(
-    number: str, scene: Any, bed: Any, log: Any, queue_log: Any
+async def test_a_queue_whose_people_are_all_on_a_break_sends_the_caller_back_at_once(
+    number: str, scene: Any, phone: Any, bed: Any, log: Any, queue_log: Any
 ) -> None:
+    # With nobody at all the agent would not even try.
+    await phone("1004", register=True)
     made = await scene(number)
-    await made.ask("9")
+    await made.ask("55")
     handed = await log.wait("call.handed_over", destination="empty")
     back = await log.wait("call.answered", count=2)
     assert back.at - handed.at < 5
-    assert not [row for row in queue_log.rows("ENTERQUEUE") if row[1] == "emptydesk"]
+    assert not [row for row in queue_log.rows("ENTERQUEUE") if row[1] == "breakdesk"]
     await made.hearing.wait_loud(back.at)
     await made.call.hangup()
     await bed.nothing_left()

@@ -104,7 +104,7 @@ async def person(call: Call, dice: random.Random, seen: Counter[str]) -> None:
             return
         await call.answer()
         seen["answered"] += 1
-        await call.ended(dice.uniform(0, 3))
+        await call.ended(dice.uniform(0, 6))
     await call.hangup()
 
 

@@ -19,11 +19,8 @@ from ariagent.lab.packages import default_lab_dir, ensure_asterisk
 pytestmark = pytest.mark.asterisk
 
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
-DESTINATIONS = {
-    "people": {"queue": "support", "description": "the service desk", "timeout_s": 20},
-    "nobody": {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 5},
-    "boss": {"extension": "1002", "description": "the boss", "timeout_s": 10},
-}
+QUEUE = {"queue": "support", "description": "the service desk", "timeout_s": 20, "kind": "blind"}
+DESTINATIONS = {"people": QUEUE, "nobody": {**QUEUE, "timeout_s": 5}}
 LIMIT_S = 20.0
 AGENT = {"handoff": list(DESTINATIONS), "transcription": None}
 REPORTING = {

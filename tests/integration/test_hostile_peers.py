@@ -1,0 +1,127 @@
+"""Hostile programs on the service's ports while somebody talks to it: the caller hears no difference.
+
+The attackers are processes of their own, so that their work is not ours. What a busy machine does to the audio by
+itself is measured in the same call, before they come.
+"""
+
+import asyncio
+import itertools
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.asterisk
+
+LIMIT_S = 60.0
+WINDOW_S = 2.0
+LONG = "One moment please, this will take a while, and I will tell you all of it. " * 7
+
+ATTACKER = r"""
+import random, socket, struct, sys, time
+kind, port, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+end, rng, held, made = time.monotonic() + seconds, random.Random(7), [], 0
+GET = b"GET /v1/calls HTTP/1.1\r\nHost: x\r\n"
+while time.monotonic() < end:
+    try:
+        s = socket.create_connection(("127.0.0.1", port), timeout=5)
+        made += 1
+        if kind == "crowd":          # says nothing and stays
+            held.append(s)
+        elif kind == "huge":         # frames of the longest length, never whole; a head that does not end
+            s.settimeout(0.2)
+            s.sendall(b"\x10\xff\xfe" + bytes(65000)) if port % 2 else s.sendall(GET + b"X: " + b"y" * 200000)
+        elif kind == "random":
+            s.sendall(rng.randbytes(rng.randrange(1, 4000)))
+            s.close()
+        elif kind == "guess":        # uuids
+            s.sendall(b"\x01\x00\x10" + rng.randbytes(16) + b"\x10\x01\x40" + bytes(320))
+            held.append(s)
+        elif kind == "slow":         # a byte at a time
+            held.append(s)
+            for each in held[-20:]:
+                each.send(b"\x01")
+        elif kind == "reset":        # half open, then a reset
+            s.send(b"\x01\x00")
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            s.close()
+    except OSError:
+        pass
+    if len(held) > 600:
+        for old in held[:300]:
+            old.close()
+        del held[:300]
+    if made >= 2000:
+        break
+    time.sleep(0.0005)
+print(made)
+"""
+
+
+@asynccontextmanager
+async def attack(kind: str, port: int, seconds: float) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A program that attacks ``port``, until the end of the block at the latest."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", ATTACKER, kind, str(port), str(seconds), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        yield child
+    finally:
+        if child.returncode is None:
+            child.kill()
+        await child.wait()
+
+
+def spacing(hearing: Any, since: float, until: float) -> tuple[int, float, float]:
+    """Packets that came, and the 99th percentile and the longest of the times between them (ms)."""
+    arrivals = [packet.arrival for packet in hearing.packets if since <= packet.arrival <= until]
+    gaps = sorted(1000 * (after - before) for before, after in itertools.pairwise(arrivals))
+    return len(arrivals), gaps[int(0.99 * len(gaps))], gaps[-1]
+
+
+STORMS = (
+    ("media", ("crowd", "huge", "random")),
+    ("media", ("guess", "reset", "slow")),
+    ("control", ("crowd", "huge", "random")),
+    ("http", ("slow", "huge", "reset")),
+)
+
+
+async def storm(port: int, kinds: tuple[str, ...]) -> int:
+    """Attack a port in these ways at once; how many connections that were."""
+    async with AsyncExitStack() as attackers, asyncio.timeout(LIMIT_S):
+        children = [await attackers.enter_async_context(attack(kind, port, WINDOW_S)) for kind in kinds]
+        return sum([int((await child.communicate())[0]) for child in children])
+
+
+async def test_a_call_does_not_notice(sandbox: Any, service: Any, dial: Any, log: Any, capsys: Any) -> None:
+    model = await sandbox()
+    running = await service(model, agent={"opening": LONG})
+    ports = {"media": running.media.port, "control": running.control.port, "http": running.http_port}
+    call, hearing = await dial("7001")
+    loop = asyncio.get_running_loop()
+    began = await hearing.wait_loud()
+    await asyncio.sleep(WINDOW_S)
+    calm = spacing(hearing, began, loop.time())
+    for where, kinds in STORMS:
+        began = loop.time()
+        connections = await storm(ports[where], kinds)
+        ended = loop.time()
+        found = spacing(hearing, began, ended)
+        with capsys.disabled():
+            print(f"\n{where} {'+'.join(kinds)}: {connections} connections; calm {calm}, stormy {found}")
+        assert connections > 100
+        # One packet every 20 ms all the same, and none late by more than what a busy machine does to it.
+        assert found[0] == pytest.approx((ended - began) / 0.02, rel=0.05, abs=15)
+        assert found[1] < max(2 * calm[1], 80)
+        assert found[2] < max(3 * calm[2], 250)
+    # A newcomer gets in, and is heard.
+    second, other = await dial("7001")
+    await other.wait_loud()
+    await second.hangup()
+    assert call.stats.lost == 0
+    await call.hangup()
+    await log.wait("call.ended", count=2, result="done")
+    assert [entry["underruns"] for entry in log.named("call.ended")] == [0, 0]
