@@ -77,6 +77,7 @@ CORE = (
     "ariagent.records.style",
     "ariagent.records.timeline",
     "ariagent.records.views",
+    "ariagent.rescue.stranded",
     "ariagent.tools.addresses",
     "ariagent.tools.arguments",
     "ariagent.tools.mcp",
