@@ -54,6 +54,7 @@ CORE = (
     "ariagent.call.keypad",
     "ariagent.call.machine",
     "ariagent.call.people",
+    "ariagent.call.resume",
     "ariagent.call.promptfile",
     "ariagent.call.silence",
     "ariagent.call.tools",

@@ -9,6 +9,7 @@ from ariagent.call.handoff import returned_note
 from ariagent.call.introduction import Party
 from ariagent.call.memory import Line
 from ariagent.call.prompts import Prompts
+from ariagent.call.resume import resumed_note
 
 
 class Greeting:
@@ -25,7 +26,9 @@ class Greeting:
         memory, by = self._role.memory, self._role.introduced_by
         if memory is not None:
             self._lines.extend(memory.lines)
-            if by is None:
+            if memory.interrupted:
+                self._conversation.recall(memory, self._kept(resumed_note(known=bool(memory.lines))), now)
+            elif by is None:
                 self._conversation.recall(memory, returned_note(memory.destination, self._role.why_back), now)
             else:
                 self._conversation.recall(memory, self._kept(intro.sent_back_note(memory.destination, by)), now)

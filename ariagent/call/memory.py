@@ -20,6 +20,8 @@ class Memory:
     lines: tuple[Line, ...]
     destination: str
     """Whom the caller was handed to."""
+    interrupted: bool = False
+    """The caller was lost and found again, handed to nobody."""
 
 
 class Memories:
