@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ariagent.ari.events import Channel
-from ariagent.call.memory import Line, Memory
+from ariagent.call.history import PRESSED, Entry, History
+from ariagent.call.memory import Memory
 from ariagent.records.model import CallRow, EventRow
 
-KEPT_LINES = 200
 WARM_PREFIX = "ariagent-warm-"
 """Of the id of a leg that looks for somebody; see ``colleague``."""
 _LEG_EVENTS = {"call.started": "leg", "call.resumed": "leg", "call.leg_replaced": "now"}
@@ -32,7 +32,7 @@ class BrokenOff:
     """Its process is gone for sure; in another container that shows after a while only."""
     leg: str = ""
     agent: str = ""
-    lines: tuple[Line, ...] = field(default=(), repr=False)
+    entries: tuple[Entry, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, call: CallRow, events: Sequence[EventRow], before: Sequence[EventRow] = ()) -> "BrokenOff":
@@ -47,49 +47,36 @@ class BrokenOff:
             dead=call.state == "lost",
             leg=legs[-1] if legs else "",
             agent=call.agent,
-            lines=lines_of([*before, *events]),
+            entries=history_of([*before, *events]),
         )
 
     @property
     def memory(self) -> Memory | None:
         """For the agent; None: nobody has spoken with the caller yet."""
-        return None if self.answered is None else Memory(self.lines, "", interrupted=True)
+        return None if self.answered is None else Memory(self.entries, "", interrupted=True)
 
 
-def lines_of(events: Iterable[EventRow]) -> tuple[Line, ...]:
+def history_of(events: Iterable[EventRow]) -> tuple[Entry, ...]:
     """What was said and done in a call, for a model that is to go on with it: of the agent what was heard."""
-    lines: list[tuple[str, Line]] = []
+    history = History()
     for event in events:
         text, item = _text(event, "said"), _text(event, "item")
         match event.name:
             case "turn.caller" if text:
-                lines.append((item, ("caller", text)))
+                history.said("caller", text, item)
             case "turn.agent" if text:
-                lines.append((item, ("agent", text)))
+                history.said("agent", text, item)
             case "turn.interrupted":
-                _cut(lines, item, event)
+                heard, dropped = (event.fields.get(key) for key in ("heard_ms", "dropped_ms"))
+                if isinstance(heard, int | float) and isinstance(dropped, int | float) and heard + dropped > 0:
+                    history.cut(item, heard / (heard + dropped))
             case "call.digits" if digits := _text(event, "text"):
-                lines.append(("", ("caller", f"[The caller pressed {digits} on the keypad.]")))
-            case "tool.called":
-                called = f"[system] You called {_text(event, 'tool')} with {_text(event, 'arguments') or '{}'}."
-                lines.append((_text(event, "id"), ("note", called)))
+                history.said("caller", PRESSED.format(digits=digits))
+            case "tool.called" if call_id := _text(event, "id"):
+                history.used(call_id, _text(event, "tool"), _text(event, "arguments") or "{}")
             case "tool.done" if output := _text(event, "output"):
-                lines.append(("", ("note", f"[system] {_text(event, 'tool')} answered: {output}")))
-    return tuple(line for _, line in lines[-KEPT_LINES:])
-
-
-def _cut(lines: list[tuple[str, Line]], item: str, event: EventRow) -> None:
-    """The caller interrupted: what they did not hear was not said."""
-    heard, dropped = (event.fields.get(key) for key in ("heard_ms", "dropped_ms"))
-    if not isinstance(heard, int | float) or not isinstance(dropped, int | float) or heard + dropped <= 0:
-        return
-    for at, (key, (who, text)) in enumerate(lines):
-        if key == item and who == "agent":
-            words = text.split()
-            kept = words[: round(len(words) * heard / (heard + dropped))]
-            if len(kept) < len(words):
-                lines[at : at + 1] = [(key, (who, " ".join([*kept, "..."])))] if kept else []
-            return
+                history.answered(_text(event, "id"), output)
+    return history.entries
 
 
 def _text(event: EventRow, key: str) -> str:

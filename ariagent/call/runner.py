@@ -206,7 +206,7 @@ class CallRunner:
         self._role, self._queue = role, identity.facts.queue
         media = self.media.uuid
         if resumes is not None:
-            lost_s, remembers = round(time.time() - resumes.last_at, 3), len(resumes.lines)
+            lost_s, remembers = round(time.time() - resumes.last_at, 3), len(resumes.entries)
             self.log.event(
                 "call.resumed", leg=self.leg, agent=role.name, seat=seat, media=media, lost_s=lost_s, lines=remembers
             )

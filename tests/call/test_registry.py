@@ -378,7 +378,7 @@ class TestTakeOver:
         assert (number, resumes and resumes.call_id) == ("03", "call of seat")
         _, resumes = found["direct"]
         assert resumes is not None
-        assert (resumes.call_id, resumes.lines) == ("", ())
+        assert (resumes.call_id, resumes.entries) == ("", ())
 
     async def test_a_leg_that_took_anothers_place_is_known_by_its_record(self, desk: Desk) -> None:
         desk.ari_server.channels["l"] = "Local/_attended@transfer/m-1;2"

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from ariagent.ari.events import Channel
-from ariagent.call.resume import BrokenOff, arguments, lines_of, resumed_note
+from ariagent.call.history import Said, Used
+from ariagent.call.resume import BrokenOff, arguments, history_of, resumed_note
 from ariagent.records.model import CallRow, EventRow
 
 
@@ -20,7 +21,7 @@ def row(**fields: Any) -> CallRow:
 
 
 def test_both_sides_keys_and_tools_are_remembered_in_order() -> None:
-    lines = lines_of(
+    entries = history_of(
         [
             event("call.started", leg="c"),
             event("turn.agent", item="a", said="Good day."),
@@ -30,28 +31,31 @@ def test_both_sides_keys_and_tools_are_remembered_in_order() -> None:
             event("call.digits", count=2, text="17"),
         ]
     )
-    assert lines == (
-        ("agent", "Good day."),
-        ("caller", "Where is my order?"),
-        ("note", '[system] You called orders with {"number": 7}.'),
-        ("note", '[system] orders answered: {"state": "ready"}'),
-        ("caller", "[The caller pressed 17 on the keypad.]"),
+    assert entries == (
+        Said("agent", "Good day."),
+        Said("caller", "Where is my order?"),
+        Used("t", "orders", '{"number": 7}', '{"state": "ready"}'),
+        Said("caller", "[The caller pressed 17 on the keypad.]"),
     )
 
 
 @pytest.mark.parametrize(
     ("heard", "dropped", "left"),
-    [(500, 500, [("agent", "one two ...")]), (0, 900, []), (900, 0, [("agent", "one two three four")])],
+    [
+        (500, 500, [Said("agent", "one two three ...")]),
+        (0, 900, []),
+        (900, 0, [Said("agent", "one two three four")]),
+    ],
 )
-def test_of_the_agent_what_was_heard(heard: int, dropped: int, left: list[tuple[str, str]]) -> None:
+def test_of_the_agent_what_was_heard(heard: int, dropped: int, left: list[Said]) -> None:
     said = event("turn.agent", item="a", said="one two three four")
-    assert lines_of([said, event("turn.interrupted", item="a", heard_ms=heard, dropped_ms=dropped)]) == tuple(left)
+    assert history_of([said, event("turn.interrupted", item="a", heard_ms=heard, dropped_ms=dropped)]) == tuple(left)
 
 
 def test_nonsense_in_the_records_is_passed_over() -> None:
-    assert lines_of([event("turn.agent"), event("turn.caller", said=7), event("turn.interrupted", item="x")]) == ()
+    assert history_of([event("turn.agent"), event("turn.caller", said=7), event("turn.interrupted", item="x")]) == ()
     cut = event("turn.interrupted", item="a", heard_ms="much", dropped_ms=None)
-    assert lines_of([event("turn.agent", item="a", said="all"), cut]) == (("agent", "all"),)
+    assert history_of([event("turn.agent", item="a", said="all"), cut]) == (Said("agent", "all"),)
 
 
 def test_the_last_leg_counts_and_earlier_visits_are_remembered() -> None:
@@ -64,7 +68,7 @@ def test_the_last_leg_counts_and_earlier_visits_are_remembered() -> None:
     assert (call.leg, call.call_id, call.row, call.agent, call.dead) == ("c2", "1.1", 3, "sales", True)
     assert (call.began, call.answered, call.last_at) == (10.0, 11.0, 22.0)
     assert call.memory is not None
-    assert (call.memory.lines, call.memory.interrupted) == ((("caller", "then"), ("caller", "now")), True)
+    assert (call.memory.entries, call.memory.interrupted) == ((Said("caller", "then"), Said("caller", "now")), True)
 
 
 def test_who_was_not_answered_yet_is_greeted_as_usual() -> None:
