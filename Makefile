@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 LAB    := $(PYTHON) -m ariagent.lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test rehearsals bench soak transfers lint types lab-up lab-down lab-status docs clean
+.PHONY: help setup demo test rehearsals bench soak transfers chaos lint types lab-up lab-down lab-status docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -17,9 +17,9 @@ setup: $(STAMP) ## create .venv and fetch what the lab needs (Asterisk, flite, s
 demo: $(STAMP) ## hold a conversation through a real Asterisk, offline, and print it
 	@$(LAB) demo
 
-test: setup ## run every test but the rehearsals
+test: setup ## run every test but the rehearsals and the longer ones of make chaos
 	@echo "running the tests: units, then calls through a real Asterisk"
-	@$(PYTHON) -m pytest -n 3 --dist loadfile -m "not rehearsal"
+	@$(PYTHON) -m pytest -n 3 --dist loadfile -m "not rehearsal and not chaos"
 
 rehearsals: setup ## the templates' rehearsals through a real Asterisk: 23 callers, two minutes
 	@$(PYTHON) -m pytest -m rehearsal tests/integration/test_rehearse.py
@@ -32,6 +32,9 @@ soak: $(STAMP) ## 200 calls hung up at random moments: nothing may be left of th
 
 transfers: setup ## 100 hand-offs cut at random moments: nothing may be left of them
 	@TRANSFERS=100 $(PYTHON) -m pytest -q -s tests/integration/test_cut_transfers.py
+
+chaos: setup ## break what can break under ten calls, and measure what their callers hear
+	@$(PYTHON) -m pytest -q -s tests/chaos
 
 lint: $(STAMP) ## ruff: rules and formatting
 	@$(PYTHON) -m ruff check .

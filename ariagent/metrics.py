@@ -84,6 +84,9 @@ class Metrics:
             "Caller audio that the model's connection did not take",
             registry=registry,
         )
+        self.resumed = Counter(
+            "ariagent_calls_resumed", "Calls that went on after the service had died", registry=registry
+        )
         self.uplink_silence = Counter(
             "ariagent_uplink_silence_seconds",
             "Silence given to the model where the phone sent nothing (hold, mute, DTX, loss)",

@@ -24,6 +24,7 @@ from ariagent.call.briefs import Briefs
 from ariagent.call.context import Context
 from ariagent.call.prompts import Prompts
 from ariagent.call.registry import Registry
+from ariagent.call.resume import BrokenOff
 from ariagent.config import Settings
 from ariagent.control.desk import Desk
 from ariagent.control.phone import SupervisorPhones
@@ -38,7 +39,7 @@ from ariagent.realtime.events import Event, Fault, SessionFailed, SessionReady, 
 from ariagent.realtime.profile import SessionProfile
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
-from ariagent.records.store import calls_today, local_day, spent_today
+from ariagent.records.store import RecordsError, Store, calls_today, local_day, spent_today
 from ariagent.tools.toolbox import Toolbox
 from ariagent.webserver import WebServer
 
@@ -79,6 +80,8 @@ class Service:
         self.journal: Journal | None = None
         self.prompts: Prompts | None = None
         self._context: Context | None = None
+        self._broken_off: list[BrokenOff] | None = None
+        """Calls of a process before this one, until they are looked for in Asterisk."""
         self._model_fault = "not tried yet"
         self._model_tried = asyncio.Event()
         self._drain = asyncio.Event()
@@ -137,6 +140,7 @@ class Service:
             Journal.open, settings.state_directory, settings.records, lambda _: self.metrics.records_failures.inc()
         )
         self.metrics.watch_records(lambda: journal.dropped)
+        self._broken_off = await asyncio.to_thread(self._unended)
         spending = await asyncio.to_thread(self._spending)
         # The media server listens before ARI connects: Asterisk connects to it inside the first request.
         await self.media.start(settings.audiosocket.host, settings.audiosocket.port)
@@ -203,6 +207,20 @@ class Service:
         day, talked_s, recent = calls_today(self.settings.state_directory, now)
         return Admission(self.settings, day, talked_s, recent)
 
+    def _unended(self) -> list[BrokenOff]:
+        """Calls that no process has ended; no reason not to start."""
+        if not self.settings.records.enabled:
+            return []
+        store, found = Store(self.settings.state_directory), []
+        try:
+            for call in store.unended():
+                visits = [visit for visit in store.visits(call.call) if visit.visit < call.visit]
+                before = [event for visit in visits for event in store.events(visit)]
+                found.append(BrokenOff.of(call, store.events(call), before))
+        except RecordsError as error:
+            log.warning("records.not_read", extra={"fields": {"cause": error.line}})
+        return found
+
     def _over_cap(self) -> bool:
         """Whether today's calls have cost or lasted as much as they may."""
         context, now = self._calls_context(), time.time()
@@ -219,6 +237,9 @@ class Service:
         await self.prompts.warm(self.settings.agents, self.settings.tools)
 
     async def _stream_opened(self) -> None:
+        if self._broken_off is not None:
+            await self.calls.take_over(self._broken_off)
+            self._broken_off = None
         await self.calls.catch_up()
         if not self.started.is_set():
             self.started.set()

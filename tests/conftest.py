@@ -54,6 +54,8 @@ class AriServer:
         self.answers: dict[str, tuple[int, Any]] = {}
         self.password = "secret"
         self.channels: dict[str, str] = {}
+        self.details: dict[str, dict[str, Any]] = {}
+        """What else is told of a channel."""
         self.variables: dict[tuple[str, str], str] = {}
         self.bridges: list[str] = []
         self.streams: list[web.WebSocketResponse] = []
@@ -183,7 +185,9 @@ class AriServer:
             case _, "channels", str(channel), *_ if channel not in self.channels:
                 return web.json_response({"message": "Channel not found"}, status=404)
             case "GET", "channels", str(channel):
-                return web.json_response({"id": channel, "name": self.channels[channel]})
+                return web.json_response(
+                    {"id": channel, "name": self.channels[channel], **self.details.get(channel, {})}
+                )
             case "GET", "channels", str(channel), "variable":
                 value = self.variables.get((channel, query["variable"]))
                 if value is None:

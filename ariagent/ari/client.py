@@ -15,7 +15,7 @@ import aiohttp
 from aioari.client import Client as AioariClient
 from aioswagger11.http_client import AsynchronousHttpClient
 
-from ariagent.ari.events import Place
+from ariagent.ari.events import Channel, Place, channel_of
 from ariagent.config import AsteriskSettings
 from ariagent.errors import AriError, why
 
@@ -303,6 +303,14 @@ class AriClient:
             return None
         except (KeyError, TypeError):
             raise AriError("Asterisk's answer to applications.get has no channel_ids and bridge_ids") from None
+
+    async def channel(self, channel_id: str) -> Channel:
+        """What Asterisk knows of a channel now."""
+        found = await self._call("channels", "get", channelId=channel_id)
+        try:
+            return channel_of(found)
+        except (KeyError, TypeError, ValueError):
+            raise AriError("Asterisk's answer to channels.get is no channel") from None
 
     async def channel_name(self, channel_id: str) -> str:
         return str(await self._ask("channels", "get", "name", channelId=channel_id))

@@ -26,6 +26,9 @@ class Channel:
     extension: str = ""
     priority: int = 0
     """In the dialplan, with context and extension: where it is; in ``StasisStarted`` the line with ``Stasis()``."""
+    app_name: str = ""
+    """The dialplan's application that it is in, ``Stasis`` for one of ours; with ``app_data``, its arguments."""
+    app_data: str = ""
 
     @property
     def next_place(self) -> Place | None:
@@ -119,7 +122,7 @@ def parse(message: dict[str, Any]) -> Event | None:
         case "StasisStart":
             replaced = message.get("replace_channel")
             args = tuple(str(arg) for arg in message["args"])
-            return StasisStarted(_channel(message["channel"]), args, _id(replaced) if replaced else None)
+            return StasisStarted(channel_of(message["channel"]), args, _id(replaced) if replaced else None)
         case "StasisEnd":
             return StasisEnded(_id(message["channel"]))
         case "ChannelDestroyed":
@@ -161,7 +164,8 @@ def _id(channel: Any) -> str:
     return name
 
 
-def _channel(data: Any) -> Channel:
+def channel_of(data: Any) -> Channel:
+    """A channel as ARI describes it. Raises KeyError, TypeError or ValueError for something else."""
     channel = dict(data)
     caller, dialplan = dict(channel.get("caller") or {}), dict(channel.get("dialplan") or {})
     return Channel(
@@ -173,4 +177,6 @@ def _channel(data: Any) -> Channel:
         context=str(dialplan.get("context", "")),
         extension=str(dialplan.get("exten", "")),
         priority=int(dialplan.get("priority") or 0),
+        app_name=str(dialplan.get("app_name") or ""),
+        app_data=str(dialplan.get("app_data") or ""),
     )

@@ -11,6 +11,7 @@ from ariagent.ari import events as ari
 from ariagent.call import introduction
 from ariagent.call.context import Context, Role
 from ariagent.call.memory import Memory
+from ariagent.call.resume import BrokenOff
 from ariagent.logs import CallLog
 from ariagent.tools.plugins import CallFacts
 
@@ -27,6 +28,8 @@ class Arrival:
     """Named by the dialplan, or None: chosen by the channel variable ARIAGENT_AGENT, else by the routes."""
     seat: str | None
     """The queue seat, or None for a call straight into Stasis."""
+    resumes: BrokenOff | None = None
+    """The call was served before, by a process that is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,9 @@ async def identify(context: Context, arrival: Arrival) -> Identity:
     by, before = found.pop(introduction.FROM, ""), found.pop(CALL, "")
     extension = "" if arrival.seat is not None else arrival.channel.extension
     call_id = found.pop(LINKED_ID, "") or arrival.channel.id
+    if arrival.resumes is not None:
+        # The first id is the one that it keeps, whatever calls it was joined with since.
+        call_id, by = arrival.resumes.call_id or call_id, ""
     return Identity(call_id, ArrivalFacts.of(arrival.agent, found, extension), by, before)
 
 
@@ -101,6 +107,8 @@ async def _introduction(
 
 async def _back(context: Context, arrival: Arrival, identity: Identity) -> tuple[Memory | None, str]:
     """What is remembered of a caller who was handed to people and has come back, and why they have."""
+    if arrival.resumes is not None and arrival.resumes.memory is not None:
+        return arrival.resumes.memory, ""
     now = time.monotonic()
     memory = context.memories.take(identity.call_id, now) or context.memories.take(identity.handed_over_as, now)
     if memory is None:

@@ -4,12 +4,13 @@ Everything that a position is needed for (what the caller heard when they interr
 is counted in frames handed to Asterisk, never in what was received from the model.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ariagent.audio.playout import Cleared, ItemStarted, Playout
 from ariagent.audio.rates import ModelCodec
 from ariagent.audio.uplink import Uplink
+from ariagent.call.history import PRESSED, Entry, Said, Used, heard_words
 from ariagent.call.interruption import Judge, Verdict
 from ariagent.call.memory import Memory
 from ariagent.call.turns import TurnClock, TurnLatency
@@ -118,6 +119,12 @@ PHRASE = "aria_phrase_"
 _ROLES = {"agent": "assistant", "caller": "user", "note": "system"}
 TELLING_TURN_MS = 1_000
 """Of the server's count, which has the silence before and after in it."""
+LOST_NOTE = (
+    "[system] The line to you was interrupted for a moment, and you have missed something: the end of what you said, "
+    "or what the caller said to you. The conversation so far is above. Do not greet again. In the language that you "
+    "and the caller have been speaking, say in one short sentence that you lost them for a moment, and ask them to "
+    "repeat what they said last, or go on where you stopped."
+)
 ANSWER_LEFT_MS = 1_000
 """Agreement in the last moments of a reply may be the answer to it."""
 
@@ -141,6 +148,9 @@ class Conversation:
         self._turns = TurnClock()
         self._silence_wait_ms = 0.0
         self._item_id = ""  # of the audio that arrived last
+        self._items: set[str] = set()  # that the session knows
+        self._turn_open = False  # the caller speaks, as the server says
+        self._owed = False  # something was lost with the former session
         self._judge = judge
         self._held: list[tuple[rt.Event, float]] = []  # of a response to a sound that is being judged, and when
         self._held_response = ""
@@ -157,6 +167,11 @@ class Conversation:
     def quiet(self) -> bool:
         """The agent has been heard to the end and nothing more of it is on the way."""
         return self._playout.idle and (self._session.gate.idle or self._session.state is State.CLOSED)
+
+    @property
+    def at_rest(self) -> bool:
+        """Nobody speaks, and nobody is about to."""
+        return self.quiet and not self._turn_open and not self._session.owes
 
     def open(
         self, words: str, now: float, audio: bytes | None = None, *, note: str = "", goes_on: bool = False
@@ -194,9 +209,42 @@ class Conversation:
 
     def recall(self, memory: Memory, note: str, now: float) -> None:
         """Go on with a conversation that was interrupted by a transfer; ``note`` tells the model why."""
-        for who, text in memory.lines:
-            self._session.add_text(_ROLES[who], text)
+        self._replay(memory.entries)
         self.tell(note, now)
+
+    def _replay(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            match entry:
+                case Said():
+                    self._session.add_text(_ROLES[entry.who], entry.text)
+                case Used():
+                    self._session.add_call(entry.call_id, entry.name, entry.arguments)
+                    if entry.output is not None:
+                        self._session.answer_tool(entry.call_id, entry.output)
+
+    def lost(self, now: float) -> list[Happening]:
+        """The session is gone in the middle of the call; what it was about to say will not come."""
+        happened: list[Happening] = []
+        if self._judge is not None and self._judge.item_id is not None:
+            happened += self._verdict(Verdict.NOISE, now)
+        self._owed = self._session.owes
+        self._end_item(self._item_id)
+        if self._turn_open:
+            self._turn_open = False
+            happened.append(CallerEnded())
+        return happened
+
+    def renew(self, session: RealtimeSession, entries: Iterable[Entry], now: float) -> None:
+        """Go on in another session, which is told what was said so far."""
+        owed, self._owed = self._owed, False
+        session.audio_origin_ms = self._uplink.appended_ms
+        self._session = session
+        self._turns = TurnClock()
+        self._items.clear()
+        self._opening = ""
+        self._replay(entries)
+        if owed:
+            self.tell(LOST_NOTE, now)
 
     def play(self, audio: bytes) -> None:
         """Play a rendered phrase or a tone behind what is being said. The model is not told."""
@@ -217,7 +265,7 @@ class Conversation:
     def give_digits(self, digits: str, now: float) -> list[Happening]:
         """Tell the model what the caller pressed; that cuts the agent off as speech does."""
         happened = self.break_off(now)
-        self._session.add_text("user", f"[The caller pressed {digits} on the keypad.]")
+        self._session.add_text("user", PRESSED.format(digits=digits))
         self._session.request_response(now)
         return happened
 
@@ -230,6 +278,7 @@ class Conversation:
             case rt.AudioArrived():
                 self._turns.audio_arrived(now)
                 self._item_id = event.item_id
+                self._items.add(event.item_id)
                 self._playout.push(event.item_id, self._codec.from_model(event.audio))
             case rt.AudioEnded():
                 self._end_item(event.item_id)
@@ -280,7 +329,7 @@ class Conversation:
         judge = self._judge
         if judge is not None and judge.item_id is not None:
             happened += self._verdict(judge.settle(), now)  # it had its time
-        self._turn_start_ms = event.audio_start_ms
+        self._turn_start_ms, self._turn_open = event.audio_start_ms, True
         if judge is not None and not self.quiet:  # an answer that cannot be heard yet can be lost to a cough, too
             judge.sound_began(event.item_id, event.audio_start_ms, now)
             self._silent_ms = 0.0
@@ -290,6 +339,7 @@ class Conversation:
         return [*happened, *self._cut_off(now, by_server=True), CallerBegan()]
 
     def _speech_stopped(self, event: rt.SpeechStopped, now: float) -> list[Happening]:
+        self._turn_open = False
         ended = (self._true_end(event.audio_end_ms, now), now)
         if self._judge is not None and self._judge.item_id is not None:
             self._sound_end = ended
@@ -369,13 +419,13 @@ class Conversation:
         # An item of which nothing was heard is cut at 0, so that the model does not think it said it. One that
         # was heard to its end stays whole.
         cut = [c for c in cleared if not (c.finished and c.sent_ms >= c.pushed_ms)]
-        heard = [Heard(c.item_id, c.sent_ms) for c in cut if not c.item_id.startswith((OPENING, PHRASE))]
+        heard = [Heard(c.item_id, c.sent_ms) for c in cut if c.item_id in self._items]
         if by_server:
             self._session.interrupt(heard, now, turn_over=turn_over, answer=answer)
         else:
             self._session.cancel(heard, now)
         for c in cut:
-            if c.item_id.startswith(OPENING):
+            if c.item_id.startswith(OPENING) and self._opening:
                 self._opening_cut(c)
         for c in cleared:
             if not c.item_id.startswith(PHRASE):
@@ -395,16 +445,3 @@ class Conversation:
             yield ToolsCalled(event.tool_calls)
         if event.status in ("failed", "incomplete"):
             yield ResponseFailed(event.status, event.reason, event.message)
-
-
-def heard_words(text: str, part: float) -> str:
-    """The words of a text that had begun after this part (0 to 1) of its audio, as far as their lengths tell."""
-    words = text.split()
-    spoken = part * sum(len(word) + 1 for word in words)
-    heard: list[str] = []
-    for word in words:
-        if spoken <= 0:
-            break
-        heard.append(word)
-        spoken -= len(word) + 1
-    return " ".join(heard) if len(heard) == len(words) or not heard else " ".join(heard) + " ..."

@@ -13,9 +13,17 @@ class ModelReady:
 
 @dataclass(frozen=True, slots=True)
 class ModelFailed:
-    """The model's session could not be made, or is over."""
+    """The model's session could not be made, or is over and could not be made anew."""
 
     cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentGone:
+    """As ModelFailed, in the middle of a conversation of an agent that may hand callers to people: to these."""
+
+    cause: str
+    way_out: Handoff
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +149,7 @@ class Released:
 Event = (
     ModelReady
     | ModelFailed
+    | AgentGone
     | MediaReady
     | MediaFailed
     | Answered

@@ -1,31 +1,32 @@
 """How the agent begins with whoever comes on the line: new, put through by people, or back from people."""
 
-from collections import deque
-
 from ariagent.call import introduction as intro
 from ariagent.call.context import Role
 from ariagent.call.conversation import Conversation, Happening
 from ariagent.call.handoff import returned_note
+from ariagent.call.history import History
 from ariagent.call.introduction import Party
-from ariagent.call.memory import Line
 from ariagent.call.prompts import Prompts
+from ariagent.call.resume import resumed_note
 
 
 class Greeting:
-    """One call's. ``lines`` is what is remembered of the call, for a caller who goes to people and comes back."""
+    """One call's. ``history`` is what is remembered of the call, for a caller who goes to people and comes back."""
 
-    def __init__(self, prompts: Prompts, role: Role, conversation: Conversation, lines: deque[Line]) -> None:
+    def __init__(self, prompts: Prompts, role: Role, conversation: Conversation, history: History) -> None:
         self._prompts = prompts
         self._role = role
         self._conversation = conversation
-        self._lines = lines
+        self._history = history
 
     def begin(self, now: float) -> list[Happening]:
         """The first words of the call. ``now``: monotonic seconds."""
         memory, by = self._role.memory, self._role.introduced_by
         if memory is not None:
-            self._lines.extend(memory.lines)
-            if by is None:
+            self._history.resume(memory.entries)
+            if memory.interrupted:
+                self._conversation.recall(memory, self._kept(resumed_note(known=bool(memory.entries))), now)
+            elif by is None:
                 self._conversation.recall(memory, returned_note(memory.destination, self._role.why_back), now)
             else:
                 self._conversation.recall(memory, self._kept(intro.sent_back_note(memory.destination, by)), now)
@@ -50,5 +51,5 @@ class Greeting:
         return words, self._prompts.find(agent, words, language) if words else None
 
     def _kept(self, note: str) -> str:
-        self._lines.append(("note", note))
+        self._history.said("note", note)
         return note

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ariagent.call.memory import Who
+from ariagent.call.history import Who
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,12 @@ class CallMachine:
         assert isinstance(event, ev.ModelFailed)
         return self._give_back(Termination(Result.ERROR, "model_lost", event.cause))
 
+    def _take_way_out(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        assert isinstance(event, ev.AgentGone)
+        self._handoff = event.way_out
+        self._lost = Termination(Result.ERROR, "model_lost", event.cause)
+        return self._hand_over(event, now)
+
     def _media_failed(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.MediaFailed)
         return self._give_back(Termination(Result.ERROR, "media_failed", event.cause))
@@ -200,7 +206,7 @@ class CallMachine:
 
     def _note_loss(self, event: ev.Event, now: float) -> "Iterable[Command]":
         match event:
-            case ev.ModelFailed(cause=cause):
+            case ev.ModelFailed(cause=cause) | ev.AgentGone(cause=cause):
                 self._lost = Termination(Result.ERROR, "model_lost", cause)
             case ev.MediaFailed(cause=cause):
                 self._lost = Termination(Result.ERROR, "media_failed", cause)
@@ -271,6 +277,10 @@ TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.DRAINING, ev.MediaFailed): (State.ENDING, CallMachine._hang_up),
     (State.DRAINING, ev.StopRequested): (State.ENDING, CallMachine._hang_up),
     (State.TALKING, ev.ModelFailed): (State.ENDING, CallMachine._model_lost),
+    (State.TALKING, ev.AgentGone): (State.TRANSFERRING, CallMachine._take_way_out),
+    (State.DRAINING, ev.AgentGone): (State.DRAINING, CallMachine._nothing),
+    (State.PARTING, ev.AgentGone): (State.TRANSFERRING, CallMachine._hand_over_at_once),
+    (State.TRANSFERRING, ev.AgentGone): (State.TRANSFERRING, CallMachine._note_loss),
     (State.TALKING, ev.HandoffRequested): (State.PARTING, CallMachine._part),
     (State.DRAINING, ev.HandoffRequested): (State.PARTING, CallMachine._part),
     (State.TALKING, ev.ColleagueRequested): (State.TALKING, CallMachine._call_colleague),

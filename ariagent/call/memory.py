@@ -2,24 +2,23 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Literal
 
-Who = Literal["caller", "agent"]
-Line = tuple[Who | Literal["note"], str]
-"""What somebody said; a note is what the model was told in between."""
+from ariagent.call.history import Entry
 
 KEPT_S = 3600.0
 KEPT = 500
-"""Calls, and lines of each."""
+"""Calls."""
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
     """One call's conversation."""
 
-    lines: tuple[Line, ...]
+    entries: tuple[Entry, ...]
     destination: str
     """Whom the caller was handed to."""
+    interrupted: bool = False
+    """The caller was lost and found again, handed to nobody."""
 
 
 class Memories:

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import replace
 
 from ariagent.ami import events as ami
 from ariagent.ari.client import NotFoundError
@@ -13,6 +14,7 @@ from ariagent.call.commands import Result, Termination
 from ariagent.call.context import Context
 from ariagent.call.dialplan import give_back
 from ariagent.call.events import StopRequested
+from ariagent.call.resume import WARM_PREFIX, BrokenOff, arguments
 from ariagent.call.runner import CallRunner
 from ariagent.errors import AriError
 from ariagent.records.store import local_day
@@ -21,6 +23,7 @@ log = logging.getLogger(__name__)
 
 MEDIA_PREFIX = "AudioSocket/"
 SEAT, RETURNED = "seat", "returned"
+SERVICE_DIED = "service_died"
 
 
 def arrival_of(event: StasisStarted) -> Arrival:
@@ -83,11 +86,14 @@ class Registry:
         if refusal := self._refusal(context):
             self._spawn(self._turn_away(context, event, Termination(Result.BUSY, refusal)))
             return
-        call = CallRunner(context, arrival_of(event), self._changed)
+        self._begin(context, arrival_of(event))
+
+    def _begin(self, context: Context, arrival: Arrival) -> None:
+        call = CallRunner(context, arrival, self._changed)
         # At once: the next event of the stream may be about this channel already.
         context.router.register(call.leg, call.on_ari)
         self._none_left.clear()
-        self._calls[call] = asyncio.create_task(self._serve(context, call), name=f"call {event.channel.id}")
+        self._calls[call] = asyncio.create_task(self._serve(context, call), name=f"call {call.leg}")
 
     def _refusal(self, context: Context) -> str:
         """Why no new call is taken, or nothing."""
@@ -140,6 +146,43 @@ class Registry:
         except AriError as error:
             log.warning("media.not_discarded", extra={"fields": {"channel": channel_id, "cause": error.line}})
 
+    async def take_over(self, broken_off: Iterable[BrokenOff]) -> None:
+        """Go on with the calls that a process before this one left behind; those that are over are told as ended.
+
+        Media and bridges of theirs are left to ``catch_up``. Raises AriError when Asterisk does not say what there is.
+        """
+        context = self._make_context()
+        known = {call.leg: call for call in broken_off}
+        channels, _ = await context.ari.application()
+        if self._admitting:
+            await asyncio.gather(*(self._take_over(context, channel_id, known) for channel_id in channels))
+        for call in known.values():
+            if call.leg not in channels and call.dead and call.row is not None:
+                fields = {"result": Result.ERROR.value, "reason": SERVICE_DIED}
+                log.warning("call.ended", extra={"fields": {"call": call.call_id, **fields}})
+                context.journal.resume(call.row, call.call_id, call.began).end(call.last_at, fields)
+                context.metrics.ended(Termination(Result.ERROR, SERVICE_DIED))
+
+    async def _take_over(self, context: Context, channel_id: str, known: Mapping[str, BrokenOff]) -> None:
+        try:
+            channel = await context.ari.channel(channel_id)
+        except AriError as error:
+            self._not_swept("channel", channel_id, error)
+            return
+        args, resumes = arguments(channel, context.settings.asterisk.app), known.get(channel_id)
+        # Asked now: it may have entered just now.
+        if (args is None and resumes is None) or any(call.owns(channel_id) for call in self._calls):
+            return
+        entered = StasisStarted(channel, args or ())
+        if resumes is None and channel.state != "Up":
+            self.channel_entered(entered)
+            return
+        if resumes is None:
+            now = time.time()
+            resumes = BrokenOff("", began=now, answered=now, last_at=now)
+        arrival = arrival_of(entered)
+        self._begin(context, replace(arrival, agent=resumes.agent or arrival.agent, resumes=resumes))
+
     async def catch_up(self) -> None:
         """Compare with what Asterisk has: after a (re)connection, events may have been missed.
 
@@ -169,7 +212,7 @@ class Registry:
             if any(call.owns(channel_id) for call in self._calls):
                 return
             log.warning("call.left_behind", extra={"fields": {"channel": channel_id, "name": name}})
-            if name.startswith(MEDIA_PREFIX):
+            if name.startswith(MEDIA_PREFIX) or channel_id.startswith(WARM_PREFIX):
                 await context.ari.hang_up(channel_id)
             else:
                 await give_back(context.ari, channel_id, Result.ERROR)

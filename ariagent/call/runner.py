@@ -58,10 +58,15 @@ class CallRunner:
         self._place: ari.Place | None = None
         """Where in the dialplan the leg goes on after Stasis; None: where it came from."""
         self.log = CallLog(logging.getLogger(__name__), self.call_id)
-        self._began = time.monotonic()
-        self._arrived = time.time()
+        now, wall = time.monotonic(), time.time()
+        resumes = arrival.resumes
+        self._made = now
+        self._machine = CallMachine(now)
+        self._arrived = wall if resumes is None else resumes.began
+        self._began = now - (wall - self._arrived)
         self._answered_at: float | None = None
-        self._machine = CallMachine(self._began)
+        if resumes is not None and resumes.answered is not None:
+            self._answered_at = now - (wall - resumes.answered)
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
         self.media = MediaLeg(context.ari)
@@ -183,7 +188,11 @@ class CallRunner:
         context, arrival = self.context, self.arrival
         identity = await identify(context, arrival)
         self.call_id = self.log.call_id = identity.call_id
-        self.log.record = context.journal.begin(self.call_id, self._arrived)
+        resumes, journal = arrival.resumes, context.journal
+        if resumes is not None and resumes.row is not None:
+            self.log.record = journal.resume(resumes.row, self.call_id, self._arrived)
+        else:
+            self.log.record = journal.begin(self.call_id, self._arrived)
         caller, seat = arrival.channel.caller_number or "-", arrival.seat or "-"
         agent = "-"
         try:
@@ -196,6 +205,12 @@ class CallRunner:
             raise
         self._role, self._queue = role, identity.facts.queue
         media = self.media.uuid
+        if resumes is not None:
+            lost_s, remembers = round(time.time() - resumes.last_at, 3), len(resumes.entries)
+            self.log.event(
+                "call.resumed", leg=self.leg, agent=role.name, seat=seat, media=media, lost_s=lost_s, lines=remembers
+            )
+            return role
         self.log.event("call.started", leg=self.leg, agent=role.name, seat=seat, caller=caller, media=media)
         return role
 
@@ -203,6 +218,7 @@ class CallRunner:
         """Raises TurnedAwayError where a cap of the agent's or the caller's is reached."""
         memories, now = self.context.memories, time.monotonic()
         returned = any(memories.knows(call_id, now) for call_id in (self.call_id, identity.handed_over_as))
+        returned |= self.arrival.resumes is not None
         number = self.arrival.channel.caller_number
         admitted = self.context.admission.enter(agent, number, self._arrived, returned=returned)
         if isinstance(admitted, str):
@@ -395,14 +411,22 @@ class CallRunner:
             await self._refused(error)
             return
         if self.state is State.ANSWERING:
-            self._answered_at = time.monotonic()
-            self._newcomers.answered(self._answered_at)
-            if self._ticket is not None:
-                self.context.admission.answered(self._ticket, time.time())
-            after_s = self._answered_at - self._began
-            self.log.event("call.answered", after_ms=round(1000 * after_s, 1))
-            self.context.metrics.answered(after_s)
+            self._talk_begins()
             self.feed(ev.Answered())
+
+    def _talk_begins(self) -> None:
+        now = time.monotonic()
+        resumed, self._answered_at = self._answered_at is not None, self._answered_at or now
+        self._newcomers.answered(self._answered_at)
+        if self._ticket is not None:
+            self.context.admission.answered(self._ticket, time.time() - (now - self._answered_at))
+        after_s = now - self._began
+        if resumed:
+            self.log.event("call.goes_on", after_ms=round(1000 * (now - self._made), 1))
+            self.context.metrics.resumed.inc()
+            return
+        self.log.event("call.answered", after_ms=round(1000 * after_s, 1))
+        self.context.metrics.answered(after_s)
 
     async def _hand_over(self, talk: Talk, handoff: Handoff) -> None:
         context, name = self.context, handoff.name

@@ -10,7 +10,6 @@ same callback, and the pacer takes the next frame from the playout.
 import json
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
@@ -28,9 +27,10 @@ from ariagent.call.belt import Answer, Belt, Pending, described
 from ariagent.call.conduct import Conduct, Deed
 from ariagent.call.context import Context, Role
 from ariagent.call.greeting import Greeting
+from ariagent.call.history import PRESSED, History, Who
 from ariagent.call.interruption import Judge
 from ariagent.call.introduction import Party
-from ariagent.call.memory import Line, Memory, Who
+from ariagent.call.memory import Memory
 from ariagent.call.people import People
 from ariagent.call.report import Reporter
 from ariagent.call.summary import Summary
@@ -38,14 +38,15 @@ from ariagent.call.waves import Waves
 from ariagent.errors import told
 from ariagent.logs import CallLog
 from ariagent.realtime import events as rt
-from ariagent.realtime.client import RealtimeClient
+from ariagent.realtime.line import ModelLine
 from ariagent.realtime.profile import SessionProfile
 
 LISTEN_FRAMES = 50
 """A second of the caller's frames is collected, then looked at."""
 NOTED_GAP_MS = 200
-KEPT_LINES = 200
 USE_TOLD_EVERY_S = 15.0
+LOST_SIGN_AFTER_S, LOST_SIGN_EVERY_S = 0.7, 3.0
+"""How soon a caller hears a tone while the session with the model is made anew."""
 SUMMARY_LIMIT_S = 8.0
 """How long after the caller is gone a summary may take that somebody is about to hear."""
 _DONE = json.dumps({"ok": True})
@@ -89,7 +90,7 @@ class Talk:
         self._batcher = Batcher(fmt)
         self._playout = Playout(fmt)
         self._waves = Waves(fmt, log, began)
-        self._model = RealtimeClient(settings.realtime, profile, self._on_model)
+        self._model = ModelLine(settings.realtime, profile, self._on_model, self._at_rest)
         self._conversation = convo.Conversation(
             self._model.session, self._playout, self._uplink, self._codec, self._judge()
         )
@@ -102,8 +103,8 @@ class Talk:
         self._unheard_since = 0.0
         self._draining = False
         self._talked = False  # somebody said something to the agent
-        self._lines: deque[Line] = deque(maxlen=KEPT_LINES)
-        self._greeting = Greeting(context.prompts, role, self._conversation, self._lines)
+        self._history = History()
+        self._greeting = Greeting(context.prompts, role, self._conversation, self._history)
         self._ends_for_good = False
         self.summary: Summary | None = None
         """For who takes the call over, once that is about to happen."""
@@ -111,6 +112,7 @@ class Talk:
         self._turn_start_ms = 0.0
         self._used, self._transcribed_s = rt.Usage(), 0.0
         self._use_due = time.monotonic() + USE_TOLD_EVERY_S
+        self._sign_due = float("inf")  # while there is no session
         self.heard_at = time.monotonic()
         """When the caller's last frame came, in monotonic seconds; before the first one when we began."""
 
@@ -128,7 +130,7 @@ class Talk:
 
     @property
     def last_said(self) -> tuple[Who, str] | None:
-        return next(((who, text) for who, text in reversed(self._lines) if who != "note"), None)
+        return self._history.last_said
 
     # -- for the call -----------------------------------------------------------------------------
 
@@ -172,7 +174,7 @@ class Talk:
 
     def remember(self, destination: str) -> Memory:
         """The conversation so far, for a caller who may come back."""
-        return Memory(tuple(self._lines), destination)
+        return Memory(self._history.entries, destination)
 
     def explain_failure(self, wanted: handoff.Handoff) -> None:
         """Have the model tell the caller that they could not be put through."""
@@ -276,6 +278,9 @@ class Talk:
                 self._do(found)
         if frame is None and self._draining:
             self._check_drained()
+        if now >= self._sign_due:
+            self._sign_due = now + LOST_SIGN_EVERY_S
+            self._give_sign("tone")
         return frame
 
     def _listen(self, now: float) -> None:
@@ -335,7 +340,14 @@ class Talk:
                 if self.summary is not None:
                     self.summary.give_up()
                 self._metrics.model_failures.labels(event.fault.value).inc()
-                self._feed(ev.ModelFailed(told(event.cause, event.remedy)))
+                cause, way_out = told(event.cause, event.remedy), self._way_out(event.cause)
+                self._feed(ev.ModelFailed(cause) if way_out is None else ev.AgentGone(cause, way_out))
+            case rt.SessionLost():
+                self._model_lost(event, now)
+                return
+            case rt.SessionRenewed():
+                self._model_renewed(event, now)
+                return
             case rt.RequestRefused():
                 self._log.event("model.refused", logging.WARNING, code=event.code, message=event.message)
             case rt.InputMalformed():
@@ -344,6 +356,35 @@ class Talk:
         self._happened(self._conversation.handle(event, now))
         if self._draining:
             self._check_drained()
+
+    def _model_lost(self, event: rt.SessionLost, now: float) -> None:
+        """Another session is being made; the caller hears a sign when it takes long."""
+        if self.summary is not None:
+            self.summary.give_up()
+        self._batcher.in_turn = False
+        self._sign_due = now + LOST_SIGN_AFTER_S
+        self._log.event("model.lost", logging.WARNING, fault=event.fault.value, cause=event.cause)
+        self._happened(self._conversation.lost(now))
+
+    def _model_renewed(self, event: rt.SessionRenewed, now: float) -> None:
+        self._sign_due = float("inf")
+        self._metrics.reconnects.inc()
+        self._log.event("model.renewed", lost_ms=round(1000 * event.lost_s))
+        self._conversation.renew(self._model.session, self._history.entries, now)
+
+    def _at_rest(self) -> bool:
+        """Nobody would notice that the session is changed."""
+        return not (self._caller_speaks or self._pending) and self._conversation.at_rest
+
+    def _way_out(self, cause: str) -> handoff.Handoff | None:
+        """Where the caller goes when the agent is gone: to the first of its destinations, if it has any."""
+        first = next(iter(self._destinations.items()), None)
+        if first is None or self._conduct is None:
+            return None
+        name, destination = first
+        blind = destination.model_copy(update={"kind": "blind"})
+        summary = handoff.clean(self._history.digest())
+        return handoff.Handoff(name, blind, "ariagent", handoff.clean(f"the agent failed: {cause}"), summary)
 
     def _use(self, usage: rt.Usage, transcribed_s: float = 0.0) -> None:
         """Count what a turn used; it is told now and then, not at every turn."""
@@ -394,10 +435,12 @@ class Talk:
 
     def _remember(self, what: convo.Happening) -> None:
         match what:
-            case convo.CallerSaid(text=str(text)):
-                self._lines.append(("caller", text))
-            case convo.AgentSaid(text=text):
-                self._lines.append(("agent", text))
+            case convo.CallerSaid(text=str(text), item_id=item_id):
+                self._history.said("caller", text, item_id)
+            case convo.AgentSaid(text=text, item_id=item_id):
+                self._history.said("agent", text, item_id)
+            case convo.Interrupted(item_id=item_id, heard_ms=heard_ms, dropped_ms=dropped_ms):
+                self._history.cut(item_id, heard_ms / max(heard_ms + dropped_ms, 1.0))
             case _:
                 return
         self._said()
@@ -413,6 +456,7 @@ class Talk:
                     # The digits themselves may be a card's: they are not for logs.
                     self._log.event("call.digits", count=len(digits), private={"text": digits})
                     self._happened(self._conversation.give_digits(digits, now))
+                    self._history.said("caller", PRESSED.format(digits=digits))
                 case deeds.ToolDone(call_id=call_id, output=output):
                     self._log.note("tool.done", tool="collect_digits", id=call_id, output=output)
                     self._answer(call_id, output)
@@ -439,6 +483,7 @@ class Talk:
         self._pending.add(calls)
         for call in calls:
             self._log.note("tool.called", **described(call))
+            self._history.used(call.call_id, call.name, call.arguments)
             own = tools.own(self._role.agent, call.name, self._destinations)
             if own is None:
                 if self._conduct is not None:
@@ -500,6 +545,7 @@ class Talk:
         ask = self._pending.answered(call_id, goes_on=goes_on)
         if ask is None:
             return
+        self._history.answered(call_id, output)
         self._model.session.answer_tool(call_id, output)
         if ask:
             self._model.session.request_response(time.monotonic())

@@ -85,11 +85,14 @@ class RealtimeSettings(Section):
     """``pcm`` is 24 kHz; ``pcmu``/``pcma`` are G.711."""
     connect_timeout_s: Seconds = 8.0
     """From the start of the connection to the model's acknowledgement of the session."""
-    ping_interval_s: Seconds = 3.0
+    ping_interval_s: Seconds = 1.5
     """A connection that answers no ping for this long is taken for dead."""
     stall_timeout_s: Seconds = 10.0
     """A model that owes a response, or the rest of one, and says nothing for this long is given up: the caller goes
     to people."""
+    recover_s: Seconds = 4.0
+    """A session that is lost in the middle of a call is made anew within this time, with the conversation so far; else
+    the caller goes to people."""
     max_backlog_s: Seconds = 5.0
     """Caller audio that may wait for a slow network before the newest is dropped and counted."""
 

@@ -59,6 +59,22 @@ class SessionReady:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionLost:
+    """The session is over in the middle of the call; another one is being made."""
+
+    fault: Fault
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRenewed:
+    """Another session is ready in the place of the former, and knows nothing of the conversation yet."""
+
+    lost_s: float
+    """How long there was none; 0: it was changed in a quiet moment."""
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechStarted:
     item_id: str
     audio_start_ms: float
@@ -189,6 +205,8 @@ class SessionFailed:
 
 Event = (
     SessionReady
+    | SessionLost
+    | SessionRenewed
     | SpeechStarted
     | SpeechStopped
     | CallerTurnEnded

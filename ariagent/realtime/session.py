@@ -59,6 +59,8 @@ class RealtimeSession:
         self.state = State.CONNECTED
         self.gate = ResponseGate()
         self.usage = ev.Usage()
+        self.audio_origin_ms = 0.0
+        """The caller's audio that was appended to former sessions: positions are told as if this one had had it."""
         self._out: list[bytes] = []
         self._ids = 0
         self._last_error: ev.RequestRefused | None = None
@@ -126,6 +128,16 @@ class RealtimeSession:
         """
         content = [{"type": "output_text" if role == "assistant" else "input_text", "text": text}]
         self._send({"type": "conversation.item.create", "item": {"type": "message", "role": role, "content": content}})
+
+    def add_call(self, call_id: str, name: str, arguments: str) -> None:
+        """Have the model know that it called a function, in a former session."""
+        item = {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
+        self._send({"type": "conversation.item.create", "item": item})
+
+    @property
+    def owes(self) -> bool:
+        """Something is being said, is to be said, or answers what the caller is saying."""
+        return not self.gate.idle or self._patience.owes_answer or self._caller_until > 0
 
     def add_said(self, item_id: str, text: str, *, first: bool = True) -> None:
         """Have the model believe that it said this text; ``first``: at the beginning of the conversation."""
@@ -367,14 +379,14 @@ class RealtimeSession:
     def _on_speech_started(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         self._patience.answer_waived()
         self._caller_until = now + LONGEST_TURN_S
-        return (ev.SpeechStarted(text(message, "item_id"), number(message, "audio_start_ms")),)
+        return (ev.SpeechStarted(text(message, "item_id"), self.audio_origin_ms + number(message, "audio_start_ms")),)
 
     def _on_speech_stopped(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         self._caller_until = 0.0
         if self.profile.server_answers:
             # Already here: asked for between this and the commit, a response would come beside the server's own.
             self.gate.turn_ended(now)
-        return (ev.SpeechStopped(text(message, "item_id"), number(message, "audio_end_ms")),)
+        return (ev.SpeechStopped(text(message, "item_id"), self.audio_origin_ms + number(message, "audio_end_ms")),)
 
     def _on_committed(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         self._unwanted = False  # what begins from now on answers this turn

@@ -144,6 +144,12 @@ class Journal:
         self.put(record, rows.BEGIN, always=True)
         return record
 
+    def resume(self, row: int, call_id: str, began: float) -> CallRecord:
+        """Go on with the record of a call that a process began which is gone; ``row``: its in the database."""
+        record = CallRecord(self, call_id, began, row=(self._file, row))
+        self.put(record, rows.taken_over(self._process), always=True)
+        return record
+
     def put(self, record: CallRecord, row: Row, *, always: bool = False) -> None:
         """For records: queue ``row``; ``always``: a call's beginning and end, for which there is always a place."""
         if self._thread is None:

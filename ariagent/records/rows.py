@@ -81,6 +81,11 @@ def event(name: str, at: float, fields: Mapping[str, object], *, words: bool) ->
     return Row(tuple(statements), len(text) + 200)
 
 
+def taken_over(process: int) -> Row:
+    """The row of a call that another process goes on with."""
+    return Row((("UPDATE calls SET process = :process WHERE id = :call", {"process": process}),))
+
+
 def wave(side: str, start_s: float, peaks: bytes) -> Row:
     """A row of peaks, ``start_s`` seconds after the call began."""
     values: dict[str, object] = {"side": side, "start_s": float(start_s), "peaks": bytes(peaks)}

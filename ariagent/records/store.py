@@ -46,6 +46,10 @@ class Store:
         """Calls that go on now, the longest first."""
         return self._calls(f"ended IS NULL AND {_RUNS}", [], "ORDER BY began", agent)
 
+    def unended(self) -> list[CallRow]:
+        """Calls without an end, of any process; ``lost`` those whose process is gone."""
+        return self._calls("ended IS NULL", [], "ORDER BY began")
+
     def past(self, limit: int | None, agent: str | None = None, since: float | None = None) -> list[CallRow]:
         """Calls that are over (or lost), the latest first; ``since``: that began then or later."""
         over = f"(ended IS NOT NULL OR NOT {_RUNS})"

@@ -44,6 +44,8 @@ PARSED = Channel(
     context="ariagent-internal",
     extension="7001",
     priority=3,
+    app_name="Stasis",
+    app_data="x",
 )
 
 

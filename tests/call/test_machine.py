@@ -36,6 +36,7 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
     for event in (
         ev.ModelReady(),
         ev.ModelFailed("refused"),
+        ev.AgentGone("refused", HANDOFF),
         ev.MediaReady(),
         ev.MediaFailed("no route"),
         ev.Answered(),
@@ -424,6 +425,12 @@ class TestHandoff:
         # Who was found knows what it is about already, and the caller is not asked any more.
         assert machine.handle(ev.HandoffRequested(joined), 2.0) == [cmd.Drain(final=True)]
         assert machine.handle(ev.PlayoutDrained(), 3.0) == [cmd.HandOver(joined)]
+
+    def test_a_caller_whose_agent_is_gone_goes_to_people(self) -> None:
+        machine = machine_in(State.TALKING)
+        assert machine.handle(ev.AgentGone("lost", HANDOFF), 1.0) == [cmd.HandOver(HANDOFF)]
+        assert machine.handle(ev.HandoffFailed("no"), 2.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
+        assert machine.termination == Termination(Result.ERROR, "model_lost", "lost")
 
     def test_a_goodbye_is_off_when_a_colleague_is_wanted(self) -> None:
         machine = machine_in(State.DRAINING)

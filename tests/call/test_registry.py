@@ -18,6 +18,7 @@ from ariagent.call.context import Context
 from ariagent.call.machine import State
 from ariagent.call.prompts import Prompts
 from ariagent.call.registry import Registry, arrival_of
+from ariagent.call.resume import BrokenOff
 from ariagent.call.runner import CallRunner
 from ariagent.config import RealtimeSettings, RecordsSettings, Settings
 from ariagent.metrics import Metrics
@@ -342,3 +343,61 @@ class TestCatchUp:
     async def test_nothing_left_is_nothing_to_do(self, desk: Desk) -> None:
         await desk.registry.catch_up()
         assert desk.ari_server.requests == ["GET /applications/ariagent"]
+
+
+def broken_off(leg: str, **fields: Any) -> BrokenOff:
+    given: dict[str, Any] = {
+        "call_id": f"call of {leg}",
+        "began": 100.0,
+        "answered": 101.0,
+        "last_at": 130.0,
+        "leg": leg,
+    }
+    return BrokenOff(**{**given, **fields})
+
+
+class TestTakeOver:
+    @staticmethod
+    def left(desk: Desk, channel_id: str, name: str, data: str = "ariagent", state: str = "Up") -> None:
+        desk.ari_server.channels[channel_id] = name
+        details = {"state": state, "dialplan": {"app_name": "Stasis", "app_data": data}}
+        desk.ari_server.details[channel_id] = details
+
+    async def test_legs_of_callers_go_on_and_nothing_else_does(self, desk: Desk) -> None:
+        self.left(desk, "direct", "PJSIP/a")
+        self.left(desk, "seat", "Local/03@ariagent-seat-1;2", "ariagent,seat,03")
+        self.left(desk, "rings", "Local/04@ariagent-seat-2;2", "ariagent,seat,04", state="Ring")
+        self.left(desk, "other", "PJSIP/b", "another,seat,05")
+        self.left(desk, "media", "AudioSocket/1")
+        self.left(desk, "ariagent-warm-1", "Local/support@ariagent-warm-1;1")
+        await desk.registry.take_over([broken_off("seat", agent="default"), broken_off("replaced", row=None)])
+        found = {call.leg: (call.arrival.seat, call.arrival.resumes) for call in desk.registry.calls}
+        assert set(found) == {"direct", "seat", "rings"}
+        assert found["rings"] == ("04", None)
+        number, resumes = found["seat"]
+        assert (number, resumes and resumes.call_id) == ("03", "call of seat")
+        _, resumes = found["direct"]
+        assert resumes is not None
+        assert (resumes.call_id, resumes.entries) == ("", ())
+
+    async def test_a_leg_that_took_anothers_place_is_known_by_its_record(self, desk: Desk) -> None:
+        desk.ari_server.channels["l"] = "Local/_attended@transfer/m-1;2"
+        desk.ari_server.details["l"] = {"state": "Up"}
+        await desk.registry.take_over([broken_off("l")])
+        assert [call.leg for call in desk.registry.calls] == ["l"]
+
+    async def test_taking_over_again_begins_no_second_call(self, desk: Desk) -> None:
+        self.left(desk, "direct", "PJSIP/a")
+        await desk.registry.take_over([])
+        await desk.registry.take_over([])
+        assert len(desk.registry) == 1
+
+    async def test_what_is_over_is_counted_as_lost(self, desk: Desk) -> None:
+        await desk.registry.take_over([broken_off("gone", row=7), broken_off("elsewhere", row=8, dead=False)])
+        assert desk.ended() == {"error/service_died": 1}
+
+    async def test_a_service_that_stops_takes_nothing_over(self, desk: Desk) -> None:
+        self.left(desk, "direct", "PJSIP/a")
+        desk.registry.refuse_new()
+        await desk.registry.take_over([])
+        assert len(desk.registry) == 0

@@ -119,6 +119,14 @@ async def test_an_extension_is_told_too_while_the_caller_hears_music(
     await hears_brief(running, incoming, sound)
     assert hearing.loud_ms(answered) > 1000, "the caller heard nothing meanwhile"
     await log.wait("call.ended", result="transferred")
+    # Then the two talk, and nobody takes the caller away again.
+    own = ear(incoming)
+    for speaker, listener in ((call, own), (incoming, hearing), (call, own)):
+        await listener.wait_quiet(0.3)
+        spoke = time.monotonic()
+        await speaker.play(sound.tone(0.5))
+        await listener.wait_loud(spoke)
+    assert len(log.named("call.started")) == 1
     await call.hangup()
     await incoming.ended(20)
 

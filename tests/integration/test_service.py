@@ -60,7 +60,7 @@ def tell(process: lab.Process, number: signal.Signals) -> None:
 def check_log(process: lab.Process) -> None:
     """One end for each call, and no traceback."""
     assert "Traceback" not in process.log
-    started = sorted(fields["call"] for fields in told(process, "call.started"))
+    started = sorted(fields["call"] for event in ("call.started", "call.resumed") for fields in told(process, event))
     ended = [fields["call"] for fields in told(process, "call.ended") if fields["result"] != "busy"]
     assert sorted(ended) == started
 
@@ -340,24 +340,23 @@ async def test_a_second_service_with_the_same_name_ends_the_first_and_its_caller
 
 
 @pytest.mark.parametrize("number", ["7000", "7001"])
-async def test_what_a_killed_service_leaves_is_swept_by_the_next_and_the_caller_goes_to_people(
-    number: str, bed: Any, sandbox: Any, dial: Any, phone: Any, tmp_path: Path, ends_with_people: Any
+async def test_callers_of_a_killed_service_whose_records_are_lost_are_asked_anew_by_the_next(
+    number: str, bed: Any, sandbox: Any, dial: Any, tmp_path: Path
 ) -> None:
     model = await sandbox()
-    human = await phone("1001", register=True)
     async with lab.service(bed.asterisk, tmp_path, settings(model), "killed") as killed:
-        call, _ = await dial(number)
+        call, hearing = await dial(number)
         await until_told(killed, "call.answered")
         tell(killed, signal.SIGKILL)
         await exit_code(killed)
     assert call.state is CallState.ANSWERED
+    since = time.monotonic()
     async with lab.service(bed.asterisk, tmp_path, settings(model), "next") as following:
-        await until_told(following, "call.left_behind")
-        await ends_with_people(call, human)
-        await nothing_in(bed.asterisk)
-        new, hearing = await dial(number)
-        await until_told(following, "call.answered")
-        await new.hangup()
+        assert (await until_told(following, "call.resumed"))["lines"] == "0"
+        await hearing.wait_loud(since)
+        texts = [part.get("text", "") for s in model.sessions for item in s.items for part in item.get("content", [])]
+        assert any("is not known to you any more" in text for text in texts)
+        await call.hangup()
         await until_told(following, "call.ended")
+        await nothing_in(bed.asterisk)
         check_log(following)
-        assert hearing.call is new

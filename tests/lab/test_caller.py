@@ -8,6 +8,7 @@ import sys
 import time
 import wave
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from ariagent.audio.format import SLIN24
 from ariagent.audiosocket.frames import Kind, audio_frame, uuid_frame
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.lab import demo
+from ariagent.lab.colleague import Encounter
 from ariagent.lab.line import Line
 from ariagent.lab.report import WIDTH, CallReport, Entry, Failure, Interruption, Narrator, Turn, lines_of
 
@@ -200,15 +202,22 @@ LOG = """2026-01-31T12:00:00.000 INFO service.ready
 2026-01-31T12:00:03.000 INFO call.digits call=another count=1
 2026-01-31T12:00:04.000 INFO turn.agent call=caller-1 item=i said="You pressed two. \\"Good\\"."
 Traceback (most recent call last): it's not an event
-2026-01-31T12:00:05.000 INFO call.ended call=caller-1 result=done reason=agent_ended
+2026-01-31T12:00:05.000 INFO call.ended call=caller-1 result=transferred reason=handed_over
 """
 
 
 def evidence() -> demo.Evidence:
     return demo.Evidence(
         log=list(demo.service_events(LOG, "caller-1")),
-        metrics={'ariagent_calls_total{result="done"}': 1.0},
-        queue_log=["1|caller-1;2|frontline|AI Agent|CONNECT|0", "9|caller-1;2|frontline|AI Agent|COMPLETEAGENT|0"],
+        metrics={'ariagent_calls_total{result="transferred"}': 1.0},
+        queue_log=[
+            "1|caller-1;2|frontline|AI Agent|CONNECT|0",
+            "9|caller-1;2|frontline|AI Agent|BLINDTRANSFER|support|ariagent-handoff|0|8|1",
+            "9|caller-1;2|support|NONE|ENTERQUEUE||5550100|1",
+            "12|caller-1;2|support|Agent 1001|CONNECT|3",
+            "20|caller-1;2|support|Agent 1001|COMPLETECALLER|3|8|1",
+        ],
+        met=Encounter('"AI:" <sip:5550100@x>', "what it is about", "what it is about", 3.0, 0.99, 1.0),
         channels_left=0,
         kept=[("call.started", ""), *[("turn.caller", "yes"), ("turn.agent", "good")] * 4, ("call.ended", "")],
     )
@@ -238,7 +247,7 @@ def test_the_demo_is_content_when_all_went_right() -> None:
 
 def test_the_demo_notices_each_thing_that_goes_wrong() -> None:
     nothing = report(answered_after_ms=None, turns=[], interruptions=[], outcome="not_answered")
-    assert failing(demo.Evidence(), nothing) == list(range(11))
+    assert failing(demo.Evidence(), nothing) == list(range(14))
     assert failing(evidence(), report(turns=[])) == [1, 2]
     late = four_answers()
     late.turns[0].latency_ms = 400.0
@@ -249,21 +258,31 @@ def test_the_demo_notices_each_thing_that_goes_wrong() -> None:
     slow = four_answers()
     slow.interruptions = [Interruption(9.0, 2500.0)]
     assert failing(evidence(), slow) == [4]
+
+
+def test_the_demo_notices_what_the_others_noticed() -> None:
     found = evidence()
     found.channels_left = 2
-    assert failing(found, four_answers()) == [10]
+    assert failing(found, four_answers()) == [13]
     found = evidence()
     found.kept[1:3] = [("turn.caller", ""), ("turn.agent", "")]
-    assert failing(found, four_answers()) == [9]
+    assert failing(found, four_answers()) == [12]
     found = evidence()
     del found.kept[-1]
-    assert failing(found, four_answers()) == [9]
+    assert failing(found, four_answers()) == [12]
     found = evidence()
     found.log.append(found.log[-1])
     assert failing(found, four_answers()) == [7]
     found = evidence()
-    found.queue_log.append("10|caller-1;2|support|NONE|ENTERQUEUE")
-    assert failing(found, four_answers()) == [8]
+    del found.queue_log[-1]
+    assert failing(found, four_answers()) == [11]
+
+
+def test_the_demo_notices_what_the_person_did_not_hear() -> None:
+    for change, number in (({"shown": "<sip:5550100@x>"}, 8), ({"likeness": 0.7}, 9), ({"caller_heard_s": 0.0}, 10)):
+        found = evidence()
+        found.met = replace(found.met, **change)
+        assert failing(found, four_answers()) == [number]
 
 
 def failing(found: demo.Evidence, call: CallReport) -> list[int]:

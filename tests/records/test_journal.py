@@ -399,12 +399,19 @@ def test_what_was_written_survives_kill_9_and_the_call_is_lost(directory: Path, 
     numbers = [int(str(event.fields["item"])) for event in store.events(call)[1:]]
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(numbers) + 1 >= seen
-    # The next service writes on in the same file.
+    # The next service writes on in the same file, and goes on with the call.
     journal = Journal.open(directory, RecordsSettings())
     journal.begin("18.1", time.time())
     until(lambda: len(store.live()) == 1)
+    assert [row.state for row in store.unended() if row.call == call.call] == ["lost"]
+    record = journal.resume(call.row, call.call, call.began)
+    until(lambda: len(store.live()) == 2)
+    record.event("turn.caller", time.time(), {"said": "still here", "item": "x"})
+    record.end(time.time(), {"result": "done", "reason": "caller_hung_up"})
     assert journal.close()
-    assert len(store.past(10)) == 1
+    (again,) = (row for row in store.past(10) if row.call == call.call)
+    assert (again.row, again.visit, again.result, again.words) == (call.row, 1, "done", "still here")
+    assert len(store.events(again)) == len(numbers) + 3
 
 
 async def test_sixty_busy_calls_hardly_delay_the_event_loop_and_lose_nothing(directory: Path, store: Store) -> None:

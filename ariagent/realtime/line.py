@@ -1,0 +1,231 @@
+"""One call's line to the model: a session at a time, made anew when it is lost, and before it expires.
+
+What the new session knows of the conversation is for whoever hears ``SessionRenewed`` to tell it.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from ariagent.config import RealtimeSettings
+from ariagent.realtime.client import RealtimeClient
+from ariagent.realtime.events import Event, ResponseEnded, SessionFailed, SessionLost, SessionReady, SessionRenewed
+from ariagent.realtime.profile import SessionProfile
+from ariagent.realtime.recovery import Recovery
+from ariagent.realtime.session import RealtimeSession
+
+RENEW_BEFORE_S = 120.0
+"""Before the session's end a quiet moment for its renewal is looked for."""
+LOOK_EVERY_S = 0.25
+RENEW_AGAIN_S = 10.0
+"""After a renewal that failed; the old session still works."""
+
+
+class ModelLine:
+    """``on_event`` gets the events of the session in use, in order, from the event loop; it must not block.
+
+    A session that was never ready ends with SessionFailed. One that was is replaced: SessionLost, then SessionRenewed,
+    or SessionFailed when no new one could be had within ``realtime.recover_s``. A renewal without a loss is one
+    SessionRenewed, at a moment when ``quiet()``.
+    """
+
+    def __init__(
+        self,
+        settings: RealtimeSettings,
+        profile: SessionProfile,
+        on_event: Callable[[Event], None],
+        quiet: Callable[[], bool],
+    ) -> None:
+        self._settings = settings
+        self._profile = profile
+        self._on_event = on_event
+        self._quiet = quiet
+        self._dropped_s = 0.0  # of former sessions
+        self._renew_at = float("inf")
+        self._failure: SessionFailed | None = None
+        self._outage: Recovery | None = None
+        """Until a new session has proved that it works: one that is lost again before does not get more time."""
+        self._used = False
+        """There was a session that could be used."""
+        self._ready = asyncio.Event()
+        """The session that is being made can be used."""
+        self._lost_at = 0.0
+        self._known = asyncio.Event()
+        """When the session ends has become known."""
+        self._live = False
+        self._client = self._new()
+        self._spare: RealtimeClient | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def session(self) -> RealtimeSession:
+        """The one in use."""
+        return self._client.session
+
+    @property
+    def dropped_s(self) -> float:
+        """Caller audio that a slow network did not take; see ``RealtimeClient``."""
+        return self._dropped_s + self._client.dropped_s
+
+    def append_audio(self, audio: bytes) -> bool:
+        """Send caller audio; False where it was dropped, also because there is no session at the moment."""
+        return self._live and self._client.append_audio(audio)
+
+    def flush(self) -> None:
+        """Send what the session wants to say."""
+        self._client.flush()
+
+    async def run(self) -> None:
+        """Keep a session for as long as one can be had."""
+        running = self._start(self._client)
+        try:
+            while True:
+                await self._until_something(running)
+                if running.done():
+                    running.result()
+                    failure = self._failure
+                    if failure is None or not self._live:
+                        if failure is not None:
+                            self._on_event(failure)
+                        return
+                    if (new := await self._recover(failure)) is None:
+                        return
+                    running = new
+                elif self._until_renewal_s() <= 0 and self._quiet():
+                    running = await self._renew(running)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+
+    async def close(self) -> None:
+        """End the session; no event follows."""
+        self._on_event = _ignore
+        self._quiet = _never
+        await self._client.close()
+        if self._spare is not None:
+            await self._spare.close()
+
+    # -- sessions ----------------------------------------------------------------------------------
+
+    def _new(self) -> RealtimeClient:
+        client = RealtimeClient(self._settings, self._profile, lambda event: self._hear(client, event))
+        return client
+
+    def _start(self, client: RealtimeClient) -> "asyncio.Task[None]":
+        task = asyncio.ensure_future(client.run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _hear(self, client: RealtimeClient, event: Event) -> None:
+        if client is not self._client:
+            if client is self._spare and isinstance(event, SessionReady):
+                self._expires(event)
+                self._ready.set()
+            return
+        match event:
+            case SessionFailed():
+                self._failure = event
+            case SessionReady():
+                lost_s = time.monotonic() - self._lost_at
+                self._use(event, SessionRenewed(lost_s) if self._used else event)
+                return
+            case ResponseEnded(status="completed"):
+                self._outage = None
+        if not isinstance(event, SessionFailed):
+            self._on_event(event)
+
+    def _use(self, ready: SessionReady, told: Event) -> None:
+        self._live = self._used = True
+        self._expires(ready)
+        self._ready.set()
+        self._on_event(told)
+
+    def _expires(self, ready: SessionReady) -> None:
+        self._renew_at = float("inf")
+        if ready.expires_at:
+            left_s = ready.expires_at - time.time()
+            self._renew_at = time.monotonic() + left_s - min(RENEW_BEFORE_S, left_s / 2)
+
+        self._known.set()
+
+    async def _until_something(self, running: "asyncio.Task[None]") -> None:
+        """Until the session is over, may be renewed, or is known to end."""
+        self._known.clear()
+        wait_s = max(self._until_renewal_s(), LOOK_EVERY_S)
+        known = asyncio.ensure_future(self._known.wait())
+        try:
+            await asyncio.wait(
+                (running, known),
+                timeout=wait_s if wait_s < float("inf") else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            known.cancel()
+
+    def _until_renewal_s(self) -> float:
+        return self._renew_at - time.monotonic()
+
+    # -- after a loss ------------------------------------------------------------------------------
+
+    async def _recover(self, failure: SessionFailed) -> "asyncio.Task[None] | None":
+        """A new session instead of the lost one; None: there is none to be had, and that was told."""
+        self._lost_at = time.monotonic()
+        outage = self._outage = self._outage or Recovery(self._settings.recover_s, self._lost_at)
+        self._live = False
+        self._on_event(SessionLost(failure.fault, failure.cause))
+        while (at := outage.next_attempt(failure.fault, time.monotonic())) is not None:
+            await asyncio.sleep(max(0.0, at - time.monotonic()))
+            self._dropped_s += self._client.dropped_s
+            self._client, self._failure = self._new(), None
+            self._ready.clear()
+            running = self._start(self._client)
+            if await self._made(running, outage.left_s(time.monotonic())):
+                return running
+            running.cancel()
+            await self._client.close()
+            failure = self._failure or failure
+        self._on_event(failure)
+        return None
+
+    async def _made(self, running: "asyncio.Task[None]", limit_s: float) -> bool:
+        ready = asyncio.ensure_future(self._ready.wait())
+        try:
+            await asyncio.wait((running, ready), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ready.cancel()
+        return self._ready.is_set() and not running.done()
+
+    # -- before the end ----------------------------------------------------------------------------
+
+    async def _renew(self, running: "asyncio.Task[None]") -> "asyncio.Task[None]":
+        """Put a new session in the place of the one that is about to expire; returns the task of the one in use."""
+        spare = self._spare = self._new()
+        self._ready.clear()
+        making = self._start(spare)
+        if await self._made(making, self._settings.connect_timeout_s):
+            while not self._quiet() and not running.done() and not making.done():
+                await asyncio.sleep(LOOK_EVERY_S)
+        self._spare = None
+        if running.done() or making.done() or not self._ready.is_set():
+            making.cancel()
+            await spare.close()
+            self._renew_at = time.monotonic() + RENEW_AGAIN_S
+            return running
+        old, self._client = self._client, spare
+        self._dropped_s += old.dropped_s
+        self._on_event(SessionRenewed(0.0))
+        self._client.flush()
+        running.cancel()
+        with suppress(OSError):
+            await old.close()
+        return making
+
+
+def _ignore(event: Event) -> None:
+    """After ``close`` no event follows."""
+
+
+def _never() -> bool:
+    return False

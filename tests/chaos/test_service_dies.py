@@ -1,0 +1,145 @@
+"""The service is killed while calls go on: the next process goes on with them, and they with what they know."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ariagent.lab import bed as lab
+from ariagent.lab.call_setup import CallState
+from ariagent.records.store import Store
+
+LIMIT_S = 60.0
+AGENT = {
+    "opening": "Good day.",
+    "transcription": None,
+    "turn_detection": {"silence_duration_ms": 200, "prefix_padding_ms": 100},
+    "keypad": {"pause_ms": 400},
+    "machines": "ignore",
+}
+MOST_SILENCE_S = 3.0
+"""From the new process being back to the last caller's hearing of it."""
+
+
+async def until(condition: Callable[[], object], what: str) -> None:
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            while not condition():
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise TimeoutError(f"waited {LIMIT_S:g} s for {what}") from None
+
+
+def texts(session: Any) -> list[str]:
+    """Everything that is written in a session's conversation."""
+    return [part.get("text") or part.get("transcript") or "" for item in session.items for part in item["content"]]
+
+
+@pytest.fixture
+def run(bed: Any, tmp_path: Path) -> Any:
+    """``async with run(model, "first") as process``: a service with the records of all others of this test."""
+
+    @asynccontextmanager
+    async def service(model: Any, name: str, **sections: Any) -> AsyncIterator[lab.Process]:
+        settings = {
+            "realtime": {"url": model.url, "api_key": "test"},
+            "agents": {"default": AGENT},
+            "state_directory": str(tmp_path / "state"),
+            **sections,
+        }
+        async with lab.service(bed.asterisk, tmp_path, settings, name) as process:
+            yield process
+
+    return service
+
+
+async def kill(process: lab.Process) -> float:
+    os.kill(process.pid, signal.SIGKILL)
+    killed = time.monotonic()
+    await asyncio.wait_for(process._process.wait(), LIMIT_S)
+    return killed
+
+
+@pytest.mark.parametrize("calls", [2, pytest.param(10, marks=pytest.mark.chaos)])
+async def test_callers_of_a_killed_service_go_on_with_the_next(
+    calls: int, bed: Any, sandbox: Any, phone: Any, dial: Any, run: Any, tmp_path: Path
+) -> None:
+    model = await sandbox()
+    store = Store(tmp_path / "state")
+    phones = [await phone(f"55511{number:02}") for number in range(calls)]
+    async with run(model, "killed") as first:
+        lines = await asyncio.gather(*(dial(("7000", "7001")[n % 2], one) for n, one in enumerate(phones)))
+        await asyncio.gather(*(hearing.utterance() for _, hearing in lines))
+        await asyncio.gather(*(call.send_dtmf(f"1{n:02}") for n, (call, _) in enumerate(lines)))
+
+        def written() -> bool:
+            said = [str(event.fields.get("said")) for row in store.live() for event in store.events(row)]
+            return all(f"You pressed 1{n:02}." in said for n in range(calls))
+
+        await until(written, "the records of what was said")
+        await asyncio.gather(*(hearing.wait_quiet(0.5) for _, hearing in lines))
+        killed = await kill(first)
+    before = len(model.sessions)
+    began = time.monotonic()
+    async with run(model, "next") as following:
+        heard = await asyncio.gather(*(hearing.wait_loud(killed + 0.3, LIMIT_S) for _, hearing in lines))
+        assert {call.state for call, _ in lines} == {CallState.ANSWERED}
+        sessions = [s for s in model.sessions[before:] if any("was interrupted" in text for text in texts(s))]
+        assert len(sessions) == calls
+        for n in range(calls):
+            found = [s for s in sessions if f"[The caller pressed 1{n:02} on the keypad.]" in texts(s)]
+            assert len(found) == 1
+            assert {"Good day.", f"You pressed 1{n:02}."} <= set(texts(found[0]))
+        last, ready = max(heard), ready_at(following)
+        print(
+            f"\n{calls} of {calls} calls went on; longest silence {last - killed:.2f} s after the kill, "
+            f"{last - began:.2f} s after the start of the next process, {last - ready:.2f} s after it took calls"
+        )
+        assert last - ready <= MOST_SILENCE_S
+        # They are calls as before: heard, answered, and ended as their callers wish.
+        await asyncio.gather(*(hearing.wait_quiet(0.5) for _, hearing in lines))
+        pressed = time.monotonic()
+        await asyncio.gather(*(call.send_dtmf("5") for call, _ in lines))
+        await asyncio.gather(*(hearing.wait_loud(pressed, LIMIT_S) for _, hearing in lines))
+        await asyncio.gather(*(call.send_dtmf("9") for call, _ in lines[::2]))
+        await asyncio.gather(*(call.hangup() for call, _ in lines[1::2]))
+        await asyncio.gather(*(call.ended(LIMIT_S) for call, _ in lines))
+        await until(lambda: not store.live(), "the calls to end")
+        assert "call.left_behind" not in following.log.replace("name=AudioSocket", "")
+    rows = store.past(None)
+    assert sorted(row.visit for row in rows) == [1] * calls
+    assert {(row.result, row.reason) for row in rows} <= {("done", "caller_hung_up"), ("done", "agent_ended")}
+    names = [[event.name for event in store.events(row)] for row in rows]
+    assert all(n.count("call.started") == n.count("call.resumed") == n.count("call.ended") == 1 for n in names)
+
+
+def ready_at(process: lab.Process) -> float:
+    """When the process said that it takes calls, in seconds of ``time.monotonic()``."""
+    [stamp] = [line.partition(" ")[0] for line in process.log.splitlines() if " service.ready" in line]
+    return time.monotonic() - (time.time() - datetime.fromisoformat(stamp).timestamp())
+
+
+async def test_calls_that_ended_meanwhile_are_told_as_ended(sandbox: Any, dial: Any, run: Any, tmp_path: Path) -> None:
+    model = await sandbox()
+    store = Store(tmp_path / "state")
+    async with run(model, "killed") as first:
+        call, hearing = await dial("7000")
+        await hearing.utterance()
+        await until(lambda: any(row.answered for row in store.live()), "the record")
+        await kill(first)
+    await call.hangup()
+    await call.ended(LIMIT_S)
+    async with run(model, "next"):
+        await until(lambda: all(row.ended for row in store.past(None)), "the end of the call")
+    [row] = store.past(None)
+    assert (row.result, row.reason) == ("error", "service_died")
+    assert row.answered is not None
+    assert row.ended is not None
+    assert 0 <= row.ended - row.answered < 30

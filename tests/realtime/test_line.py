@@ -1,0 +1,230 @@
+"""A call's line to the model, against real WebSocket servers on loopback that go away."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from ariagent.config import AgentSettings, RealtimeSettings
+from ariagent.realtime import events as ev
+from ariagent.realtime.line import ModelLine
+from ariagent.realtime.profile import SessionProfile
+
+LIMIT_S = 20.0
+
+
+class Model:
+    """A server of sessions; ``told`` is what each was told after it was configured."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.connections: list[ServerConnection] = []
+        self.told: list[list[dict[str, Any]]] = []
+        self.refuses = 0
+        """So many of the next sessions are refused."""
+        self.lasts_s = 0.0
+        """What it says of a session's end; 0: nothing."""
+
+    async def serve(self, connection: ServerConnection) -> None:
+        if self.refuses > 0:
+            self.refuses -= 1
+            await connection.close(1013, "try again later")
+            return
+        self.connections.append(connection)
+        told: list[dict[str, Any]] = []
+        self.told.append(told)
+        try:
+            await connection.send(json.dumps({"type": "session.created", "session": {"id": "s"}}))
+            update = json.loads(await connection.recv())
+            ends = {"expires_at": time.time() + self.lasts_s} if self.lasts_s else {}
+            session = {"id": "s", **update["session"], **ends}
+            await connection.send(json.dumps({"type": "session.updated", "session": session}))
+            async for message in connection:
+                told.append(json.loads(message))
+        except ConnectionClosed:
+            pass
+
+    async def reset(self, number: int = -1) -> None:
+        """Cut a connection off."""
+        self.connections[number].transport.abort()
+
+
+class Caller:
+    """One line, with what it reported."""
+
+    def __init__(self, model: Model, **settings: Any) -> None:
+        realtime = RealtimeSettings(url=model.url, api_key=SecretStr("k"), **settings)
+        profile = SessionProfile.of(AgentSettings(), realtime)
+        self.events: list[ev.Event] = []
+        self.changed = asyncio.Event()
+        self.quiet = True
+        self.line = ModelLine(realtime, profile, self.on_event, lambda: self.quiet)
+        self.running = asyncio.ensure_future(self.line.run())
+
+    def on_event(self, event: ev.Event) -> None:
+        self.events.append(event)
+        if isinstance(event, ev.SessionRenewed):
+            self.line.session.add_text("user", "the conversation so far")
+        self.changed.set()
+
+    async def saw(self, kind: type[ev.Event], count: int = 1) -> ev.Event:
+        async with asyncio.timeout(LIMIT_S):
+            while True:
+                found = [event for event in self.events if isinstance(event, kind)]
+                if len(found) >= count:
+                    return found[count - 1]
+                self.changed.clear()
+                await self.changed.wait()
+
+
+Make = Callable[..., Awaitable[Caller]]
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[Model]:
+    model = Model()
+    async with serve(model.serve, "127.0.0.1", 0) as server:
+        model.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield model
+
+
+@pytest.fixture
+async def call(model: Model) -> AsyncIterator[Make]:
+    async with AsyncExitStack() as stack:
+
+        async def make(**settings: Any) -> Caller:
+            caller = Caller(model, **settings)
+
+            async def end() -> None:
+                caller.running.cancel()
+                await asyncio.wait([caller.running])
+                await caller.line.close()
+
+            stack.push_async_callback(end)
+            return caller
+
+        yield make
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(LIMIT_S):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def kinds(caller: Caller) -> list[str]:
+    return [type(event).__name__ for event in caller.events]
+
+
+async def test_a_lost_session_is_made_anew_and_told_what_was_said(model: Model, call: Make) -> None:
+    caller = await call()
+    await caller.saw(ev.SessionReady)
+    await model.reset()
+    renewed = await caller.saw(ev.SessionRenewed)
+    assert isinstance(renewed, ev.SessionRenewed)
+    assert 0 <= renewed.lost_s < LIMIT_S
+    assert kinds(caller) == ["SessionReady", "SessionLost", "SessionRenewed"]
+    await until(lambda: model.told[1])
+    assert model.told[1][0]["item"]["content"][0]["text"] == "the conversation so far"
+
+
+async def test_again_and_again(model: Model, call: Make) -> None:
+    caller = await call()
+    await caller.saw(ev.SessionReady)
+    for count in range(1, 4):
+        await model.reset()
+        await caller.saw(ev.SessionRenewed, count)
+        # It works: what comes is another loss, not the same one.
+        response = {"type": "response.done", "response": {"id": "r", "status": "completed"}}
+        await model.connections[-1].send(json.dumps(response))
+        await caller.saw(ev.ResponseEnded, count)
+
+
+async def test_a_server_that_refuses_for_a_while_is_asked_again(model: Model, call: Make) -> None:
+    caller = await call()
+    await caller.saw(ev.SessionReady)
+    model.refuses = 2
+    await model.reset()
+    await caller.saw(ev.SessionRenewed)
+
+
+async def test_no_audio_goes_to_a_session_that_is_not_ready(model: Model, call: Make) -> None:
+    caller = await call()
+    assert not caller.line.append_audio(bytes(960))
+    await caller.saw(ev.SessionReady)
+    assert caller.line.append_audio(bytes(960))
+    model.refuses = 1
+    await model.reset()
+    await caller.saw(ev.SessionLost)
+    assert not caller.line.append_audio(bytes(960))
+    await caller.saw(ev.SessionRenewed)
+    assert caller.line.append_audio(bytes(960))
+    await until(lambda: len(model.told[1]) == 2)
+    # What was said comes first.
+    assert [message["type"] for message in model.told[1]] == ["conversation.item.create", "input_audio_buffer.append"]
+
+
+async def test_it_is_given_up_when_nothing_helps(model: Model, call: Make) -> None:
+    caller = await call(recover_s=0.6)
+    await caller.saw(ev.SessionReady)
+    model.refuses = 1000
+    await model.reset()
+    await caller.saw(ev.SessionFailed)
+    await asyncio.wait_for(caller.running, LIMIT_S)
+    assert kinds(caller) == ["SessionReady", "SessionLost", "SessionFailed"]
+
+
+async def test_sessions_that_are_lost_again_and_again_get_no_more_time(model: Model, call: Make) -> None:
+    caller = await call(recover_s=1.0)
+    await caller.saw(ev.SessionReady)
+    async with asyncio.timeout(LIMIT_S):
+        while not any(isinstance(event, ev.SessionFailed) for event in caller.events):
+            await model.reset()
+            await asyncio.sleep(0.05)
+    assert "SessionRenewed" in kinds(caller)
+
+
+async def test_one_that_never_was_is_not_recovered(model: Model, call: Make) -> None:
+    model.refuses = 1
+    caller = await call()
+    await caller.saw(ev.SessionFailed)
+    assert kinds(caller) == ["SessionFailed"]
+
+
+async def test_a_session_that_is_about_to_expire_is_changed_in_a_quiet_moment(model: Model, call: Make) -> None:
+    model.lasts_s = 2.0  # renewed after half of it
+    caller = await call()
+    caller.quiet = False
+    await caller.saw(ev.SessionReady)
+    await until(lambda: time.monotonic() and len(model.connections) >= 1)
+    caller.quiet = True
+    renewed = await caller.saw(ev.SessionRenewed)
+    assert renewed == ev.SessionRenewed(0.0)
+    assert "SessionLost" not in kinds(caller)
+    await until(lambda: model.told[1])
+    assert caller.line.append_audio(bytes(960))
+
+
+async def test_a_renewal_that_fails_leaves_the_old_session(model: Model, call: Make) -> None:
+    model.lasts_s = 1.0
+    caller = await call()
+    await caller.saw(ev.SessionReady)
+    model.refuses = 1
+    await until(lambda: model.refuses == 0)
+    assert caller.line.append_audio(bytes(960))
+    await until(lambda: model.told[0])
+
+
+async def test_nothing_is_heard_of_after_the_end(model: Model, call: Make) -> None:
+    caller = await call()
+    await caller.saw(ev.SessionReady)
+    await caller.line.close()
+    await asyncio.wait_for(caller.running, LIMIT_S)
+    assert kinds(caller) == ["SessionReady"]
