@@ -17,6 +17,7 @@ from ariagent.errors import AriagentError
 from ariagent.lab.command import call
 from ariagent.lab.whose import settings_file
 from ariagent.loop import run_async
+from ariagent.redaction import Redaction, secrets_of
 
 app = typer.Typer(
     name="ariagent",
@@ -57,7 +58,7 @@ def run(configuration: ConfigOption = None) -> None:
 
     try:
         settings = config.load(configuration, serving=True)
-        logs.configure(settings.log.level, settings.log.format)
+        logs.configure(settings.log.level, settings.log.format, Redaction(secrets_of(settings)))
 
         async def serve() -> None:
             await Service(settings).run()

@@ -30,6 +30,7 @@ CORE = (
     "ariagent.audio.uplink",
     "ariagent.hours",
     "ariagent.linebudget",
+    "ariagent.redaction",
     "ariagent.audiosocket.frames",
     "ariagent.audiosocket.strangers",
     "ariagent.ami.events",
