@@ -12,11 +12,12 @@ from typing import Annotated
 import typer
 
 from ariagent import __version__, clisteer, config, logs
-from ariagent.cliparts import ConfigOption, OrLabsOption, fail
+from ariagent.cliparts import ConfigOption, JsonOption, OrLabsOption, fail
 from ariagent.errors import AriagentError
 from ariagent.lab.command import call
 from ariagent.lab.whose import settings_file
 from ariagent.loop import run_async
+from ariagent.redaction import Redaction, secrets_of
 
 app = typer.Typer(
     name="ariagent",
@@ -57,7 +58,7 @@ def run(configuration: ConfigOption = None) -> None:
 
     try:
         settings = config.load(configuration, serving=True)
-        logs.configure(settings.log.level, settings.log.format)
+        logs.configure(settings.log.level, settings.log.format, Redaction(secrets_of(settings)))
 
         async def serve() -> None:
             await Service(settings).run()
@@ -195,6 +196,35 @@ def check(
 
     try:
         code = run_check(settings_file(configuration), as_json=as_json, talk=talk)
+    except AriagentError as error:
+        fail(error)
+    raise typer.Exit(code)
+
+
+@app.command()
+def rescue(
+    configuration: OrLabsOption = None,
+    after: Annotated[
+        float | None, typer.Option(metavar="S", min=0, help="Seconds of silence. Default: rescue.after_s.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Look all the time, until Ctrl-C; logs instead.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Send the callers of a service that is gone to people.
+
+    Asks the service at `http.port`; when it says nothing for `rescue.after_s`, its callers, who hear nothing, are found
+    by the manager interface (`ami`) and transferred to their queue's people, or to `rescue.queue`. A service that
+    answers, whatever it says, is left alone, and so are its calls.
+
+    With --watch it goes on looking: run it as a service of its own beside `ariagent run`.
+
+    Exit code 0: done, or nothing to do; 1: somebody could not be moved, or Asterisk could not be asked; 2: wrong usage,
+    or settings that do not load.
+    """
+    from ariagent.rescue.command import rescue as run_rescue
+
+    try:
+        code = run_rescue(settings_file(configuration), after_s=after, watch=watch, as_json=as_json)
     except AriagentError as error:
         fail(error)
     raise typer.Exit(code)

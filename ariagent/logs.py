@@ -8,7 +8,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Literal, Protocol
 
 Side = Literal["caller", "agent"]
@@ -62,9 +62,16 @@ def _fields(record: logging.LogRecord) -> Mapping[str, object]:
 
 
 class TextFormatter(logging.Formatter):
-    """``2026-01-31T12:00:00.123 INFO call.answered call=1795357064.1 seat=03``."""
+    """``2026-01-31T12:00:00.123 INFO call.answered call=1795357064.1 seat=03``. ``redact`` hides secrets in a line."""
+
+    def __init__(self, redact: Callable[[str], str] = str) -> None:
+        super().__init__()
+        self._redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
+        return self._redact(self._line(record))
+
+    def _line(self, record: logging.LogRecord) -> str:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(record.created))
         fields = "".join(f" {key}={_text(value)}" for key, value in _fields(record).items())
         line = f"{stamp}.{int(record.msecs):03d} {record.levelname} {record.getMessage()}{fields}"
@@ -77,7 +84,7 @@ class TextFormatter(logging.Formatter):
 class JsonFormatter(TextFormatter):
     """One JSON object a line: time (seconds since the epoch), level, event, logger, then the fields."""
 
-    def format(self, record: logging.LogRecord) -> str:
+    def _line(self, record: logging.LogRecord) -> str:
         entry: dict[str, object] = {
             "time": round(record.created, 6),
             "level": record.levelname.lower(),
@@ -100,10 +107,10 @@ def _text(value: object) -> str:
     return json.dumps(text, ensure_ascii=not printable)
 
 
-def configure(level: str = "info", style: str = "text") -> None:
-    """Send the program's logs to standard error. Called once, by the command line."""
+def configure(level: str = "info", style: str = "text", redact: Callable[[str], str] = str) -> None:
+    """Send the program's logs to standard error. Called once, by the command line. ``redact`` hides secrets."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
+    handler.setFormatter(JsonFormatter(redact) if style == "json" else TextFormatter(redact))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)

@@ -6,9 +6,10 @@ was asked for before an outage must not happen after it.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Self
 
 from ariagent.ami.events import Event, parse
 from ariagent.ami.protocol import Decoder, Message, Value, challenge_key, encode
@@ -129,6 +130,21 @@ class AmiClient:
                 pause = FIRST_PAUSE_S
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Self]:
+        """One connection, logged in, for the length of the context. Raises AmiError where there is none."""
+        connection, waiting = asyncio.ensure_future(self.connection()), asyncio.ensure_future(self.wait_connected())
+        try:
+            await asyncio.wait((connection, waiting), return_when=asyncio.FIRST_COMPLETED)
+            if connection.done():
+                connection.result()
+                raise AmiError("Asterisk closed the connection")
+            yield self
+        finally:
+            for task in (waiting, connection):
+                task.cancel()
+            await asyncio.gather(waiting, connection, return_exceptions=True)
 
     # -- one connection ----------------------------------------------------------------------------
 

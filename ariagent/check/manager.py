@@ -1,6 +1,5 @@
 """The manager interface: the login, its rights, and the queues that destinations name."""
 
-import asyncio
 from collections.abc import Collection
 
 from ariagent.ami.client import AmiClient
@@ -23,26 +22,16 @@ async def check_manager(settings: Settings, say: Say) -> None:
     if settings.ami is None:
         return
     board = QueueBoard()
-    client = AmiClient(settings.ami, lambda event: board.handle(event, 0.0))
-    connection = asyncio.ensure_future(client.connection())
-    waiting = asyncio.ensure_future(client.wait_connected())
     try:
-        await asyncio.wait((connection, waiting), return_when=asyncio.FIRST_COMPLETED)
-        if connection.done():
-            connection.result()
-            raise AmiError("Asterisk closed the connection")
-        allowed = await client.action("ListCommands")
-        say(judge_rights(settings.ami, client.version, allowed))
-        await client.action_list("QueueStatus")
+        async with AmiClient(settings.ami, lambda event: board.handle(event, 0.0)).session() as client:
+            allowed = await client.action("ListCommands")
+            say(judge_rights(settings.ami, client.version, allowed))
+            await client.action_list("QueueStatus")
     except AmiError as error:
         say(failed(NAME, str(error), error.remedy or _LOOK))
         if any(place.queue for place in settings.destinations.values()):
             say(skipped(DESTINATIONS, "the manager interface"))
         return
-    finally:
-        for task in (waiting, connection):
-            task.cancel()
-        await asyncio.gather(waiting, connection, return_exceptions=True)
     for result in judge_destinations(settings, board.names):
         say(result)
 

@@ -40,10 +40,13 @@ def _url_with(*schemes: str) -> AfterValidator:
         parts = urlsplit(url)
         if parts.scheme not in schemes or not parts.hostname:
             raise ValueError(f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}")
-        if parts.username is not None:
-            # The URL is shown in logs and errors.
+        # The URL is shown in logs and errors. A password with a slash in it makes everything before that the host.
+        if parts.username is not None or "@" in parts.path:
             raise ValueError("must not hold credentials; there are keys of their own for them")
-        _ = parts.port  # raises for one that cannot be
+        try:
+            _ = parts.port
+        except ValueError:
+            raise ValueError("has a port that cannot be") from None  # what stands there may be a password
         return url
 
     return AfterValidator(check)

@@ -18,6 +18,7 @@ from ariagent.config.peers import (
     LogSettings,
     RealtimeSettings,
 )
+from ariagent.config.rescue import RescueSettings
 from ariagent.config.tools import HttpToolSettings, McpServerSettings, OutboundSettings, ToolName
 from ariagent.config.use import CapsSettings, CostSettings, RecordsSettings
 
@@ -51,6 +52,7 @@ class Settings(Section):
     http: HttpSettings = HttpSettings()
     control: ControlSettings = ControlSettings()
     log: LogSettings = LogSettings()
+    rescue: RescueSettings = RescueSettings()
     max_calls: Annotated[int, Field(ge=1)] = 60
     """Calls served at once; one more is refused as busy, so that it goes to people."""
     state_directory: Path = Path("/var/lib/ariagent")

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -12,10 +13,19 @@ from websockets.frames import CloseCode
 from websockets.protocol import OPEN
 
 from ariagent.config import RealtimeSettings
-from ariagent.realtime.events import Event, Fault, InputMalformed, SessionFailed, SessionReady
+from ariagent.realtime.events import (
+    Event,
+    Fault,
+    InputMalformed,
+    RequestRefused,
+    ResponseEnded,
+    SessionFailed,
+    SessionReady,
+)
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession
 from ariagent.realtime.wire import TextFramer
+from ariagent.redaction import Redaction, secrets_of
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +86,7 @@ class RealtimeClient:
         self._max_backlog = int(settings.max_backlog_s * bytes_per_s * 4 / 3)
         self._closing = False
         self._framer = TextFramer()
+        self._redact = Redaction((*secrets_of(settings), *_sent_secrets(profile)))
 
     async def run(self) -> None:
         """Connect, configure and receive until the session is over."""
@@ -85,7 +96,8 @@ class RealtimeClient:
         except TimeoutError:
             failed = [self._unreachable(f"no answer within {self._settings.connect_timeout_s:g} s")]
         except InvalidStatus as error:
-            failed = [_status_failure(error.response.status_code, error.response.body)]
+            body = (error.response.body or b"").decode("utf-8", "replace")
+            failed = [_status_failure(error.response.status_code, self._redact(body))]
         except (OSError, WebSocketException, ImportError) as error:
             # ImportError: the environment names a kind of proxy that needs a package which is not there.
             failed = [self._unreachable(str(error) or type(error).__name__)]
@@ -95,7 +107,7 @@ class RealtimeClient:
                 self._timer.cancel()
         if not self._closing:
             for event in failed:
-                self._on_event(event)
+                self._tell(event)
 
     async def _converse(self) -> list[Event]:
         url = session_url(self._settings, self.session.profile.model)
@@ -124,7 +136,7 @@ class RealtimeClient:
                     for event in self.session.receive(message, self._loop.time()):
                         if isinstance(event, SessionReady):
                             patience.reschedule(None)
-                        self._on_event(event)
+                        self._tell(event)
                         if isinstance(event, SessionFailed):
                             return []
                     self.flush()
@@ -182,10 +194,19 @@ class RealtimeClient:
         self.flush()
         for event in failed:
             if not self._closing:
-                self._on_event(event)
+                self._tell(event)
         if failed and self._connection is not None:
             # A server that says nothing would not answer a goodbye either.
             self._connection.transport.abort()
+
+    def _tell(self, event: Event) -> None:
+        """Hand an event on. What a server says of a failure may hold what it was sent, the key among it."""
+        match event:
+            case SessionFailed():
+                event = replace(event, cause=self._redact(event.cause))
+            case RequestRefused() | ResponseEnded() if event.message:
+                event = replace(event, message=self._redact(event.message))
+        self._on_event(event)
 
     async def close(self) -> None:
         """End the session; no event follows. A connection that is still being made ends as soon as it is."""
@@ -197,6 +218,13 @@ class RealtimeClient:
     def _unreachable(self, cause: str) -> SessionFailed:
         host = urlsplit(self._settings.url).netloc
         return SessionFailed(Fault.NETWORK, f"cannot reach the model at {host}: {cause}", "Check realtime.url")
+
+
+def _sent_secrets(profile: SessionProfile) -> Iterator[str]:
+    """Those by which the model's provider gets into the site's MCP servers."""
+    for tool in profile.tools:
+        if tool.get("type") == "mcp":
+            yield from (str(tool.get("authorization", "")), *map(str, dict(tool.get("headers", {})).values()))
 
 
 async def _close(connection: ClientConnection) -> None:
@@ -220,9 +248,9 @@ def _violation(connection: ClientConnection) -> list[Event]:
     return [InputMalformed(what, 0), SessionFailed(Fault.SERVER, f"the model sent {what}: {sent.reason}".rstrip(": "))]
 
 
-def _status_failure(status: int, body: bytes | None) -> SessionFailed:
+def _status_failure(status: int, body: str) -> SessionFailed:
     """The server refused the upgrade itself, as Azure does (OpenAI refuses after it)."""
-    text = (body or b"")[:200].decode("utf-8", "replace").strip()
+    text = body[:200].strip()
     cause = f"the model refused the connection with HTTP {status} {text}".strip()
     if status in (401, 403):
         return SessionFailed(Fault.CREDENTIALS, cause, "Check realtime.api_key and that it may use the model")

@@ -166,15 +166,14 @@ MOMENTS: dict[str, Callable[[Scene], Awaitable[None]]] = {
 
 RINGING = ("while_it_rings", "while_it_is_answered", "in_the_conversation")
 CUTS = [
-    *(("blind", moment) for moment in MOMENTS),
-    *(("blind to an extension", moment) for moment in (*RINGING, "when_back")),
-    *(("briefed", moment) for moment in ("while_transferring", *RINGING)),
+    *((number, "blind", moment) for number in ("7000", "7001") for moment in MOMENTS),
+    *(("7001", "blind to an extension", moment) for moment in (*RINGING, "when_back")),
+    *(("7000", "briefed", moment) for moment in ("while_transferring", *RINGING)),
 ]
-"""What differs by kind."""
+"""What differs; test_cut_transfers has them all."""
 
 
-@pytest.mark.parametrize(("kind", "moment"), CUTS)
-@EVERY_WAY
+@pytest.mark.parametrize(("number", "kind", "moment"), CUTS)
 async def test_nothing_is_left_of_a_caller_who_hangs_up(
     number: str, kind: str, moment: str, scene: Any, bed: Any, log: Any
 ) -> None:

@@ -1,0 +1,72 @@
+"""CORE: keeps secrets out of what others may read: log lines, reasons of failures.
+
+Nothing of ours puts a secret there. But servers send back what they were sent, and libraries log at their debug level
+what they send; whatever way one takes, it does not come out.
+"""
+
+import base64
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from posixpath import commonprefix
+from urllib.parse import quote, quote_plus
+
+from pydantic import BaseModel, SecretStr
+
+SHORTEST = 8
+"""Characters. What is shorter may stand in any text by chance, and protects nothing anyway."""
+HIDDEN = "***"
+
+
+class Redaction:
+    """Call it with a text: each of ``secrets`` in it, as it is or encoded, whole or cut off, is hidden."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        forms = {form for secret in secrets if len(secret) >= SHORTEST for form in _forms(secret)}
+        # The longest first: one may be the beginning of another.
+        self._forms = sorted(((_beginning(form), form) for form in forms), key=lambda pair: (-len(pair[1]), pair))
+
+    def __call__(self, text: str) -> str:
+        for beginning, form in self._forms:
+            at = text.find(beginning)
+            while at >= 0:
+                length = len(commonprefix((form, text[at : at + len(form)])))
+                text = f"{text[:at]}{HIDDEN}{text[at + length :]}"
+                at = text.find(beginning, at + len(HIDDEN))
+        return text
+
+
+def _beginning(form: str) -> str:
+    """So much of it gives it away: texts are cut where they are too long, and a secret with them."""
+    return form if len(form) < 2 * SHORTEST else form[: max(SHORTEST, len(form) // 3)]
+
+
+def secrets_of(found: object) -> Iterator[str]:
+    """All secrets that stand in settings, and pairs of user and password as HTTP sends them."""
+    if isinstance(found, SecretStr):
+        yield found.get_secret_value()
+    elif isinstance(found, BaseModel):
+        for name in type(found).model_fields:
+            yield from secrets_of(getattr(found, name))
+        user, password = getattr(found, "user", None), getattr(found, "password", None)
+        if isinstance(user, str) and isinstance(password, SecretStr) and password.get_secret_value():
+            pair = f"{user}:{password.get_secret_value()}"
+            yield base64.b64encode(pair.encode()).decode()
+    elif isinstance(found, Mapping):
+        for each in found.values():
+            yield from secrets_of(each)
+    elif isinstance(found, tuple | list):
+        for each in found:
+            yield from secrets_of(each)
+
+
+def _forms(secret: str) -> set[str]:
+    return {
+        secret,
+        quote(secret, safe=""),
+        quote(secret),
+        quote_plus(secret),
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        repr(secret)[1:-1],
+        base64.b64encode(secret.encode(errors="replace")).decode().rstrip("="),
+    }

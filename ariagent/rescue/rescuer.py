@@ -1,0 +1,139 @@
+"""Looks whether the service answers, and sends stranded callers to people when it does not for too long."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+
+import aiohttp
+
+from ariagent.ami.client import AmiClient
+from ariagent.config import Settings
+from ariagent.errors import AmiError, ConfigurationError
+from ariagent.rescue.stranded import Stranded, Way, stranded
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+AGAIN_S = 5.0
+"""While the service stays away: somebody may not have been moved, or have come back from people."""
+ANSWER_S = 2.0
+"""How long the service may take to say anything at all."""
+CONTEXT = "ariagent-handoff"
+WAIT_S = 300
+"""How long callers wait for people before the dialplan goes on."""
+REASON = "The AI agent broke down in the middle of the call"
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What became of one channel."""
+
+    who: Stranded
+    queue: str
+    """"" for what was only hung up."""
+    cause: str = ""
+    """Why it could not be moved."""
+
+
+class Rescuer:
+    """Of one service and its Asterisk. Raises ConfigurationError where the settings do not allow any rescue."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.ami is None:
+            raise ConfigurationError(
+                "callers can only be moved through the manager interface", remedy="Fill in the section ami"
+            )
+        if settings.http.port == 0:
+            raise ConfigurationError("whether the service lives is asked at http.port, which is 0", remedy="Set it")
+        self._settings = settings
+        self._ami = settings.ami
+        host = settings.http.host
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        self._health = f"http://{f'[{host}]' if ':' in host else host}:{settings.http.port}/healthz"
+
+    async def answers(self) -> bool:
+        """Whether the service says anything; what, does not matter: one that has lost Asterisk finds it again."""
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_S)) as session,
+                session.get(self._health),
+            ):
+                return True
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    async def silent(self, for_s: float) -> bool:
+        """Whether the service is silent all the time for so long; returns as soon as it answers."""
+        deadline = time.monotonic() + for_s
+        while not await self.answers():
+            if time.monotonic() >= deadline:
+                return True
+            await asyncio.sleep(min(LOOK_S, max(0.0, deadline - time.monotonic())))
+        return False
+
+    async def watch(self) -> None:
+        """Look for ever, and rescue whenever it is needed."""
+        log.info(
+            "rescue.watching", extra={"fields": {"service": self._health, "after_s": self._settings.rescue.after_s}}
+        )
+        while True:
+            if not await self.silent(self._settings.rescue.after_s):
+                await asyncio.sleep(LOOK_S)
+                continue
+            log.error("rescue.service_silent", extra={"fields": {"service": self._health}})
+            while not await self.answers():
+                try:
+                    await self.rescue()
+                except AmiError as error:
+                    log.error("rescue.failed", extra={"fields": {"cause": error.line}})
+                await asyncio.sleep(AGAIN_S)
+            log.info("rescue.service_back")
+
+    async def rescue(self) -> list[Moved]:
+        """Send everybody who is stranded to people now. Raises AmiError when Asterisk cannot be asked."""
+        async with AmiClient(self._ami, lambda event: None).session() as asterisk:
+            found = stranded(await asterisk.action_list("Status"), self._settings.asterisk.app)
+            moved = await asyncio.gather(*(self._move(asterisk, who) for who in found))
+        for one in moved:
+            fields = {"call": one.who.call_id, "channel": one.who.channel, "way": one.who.way.value, "queue": one.queue}
+            if one.cause:
+                log.error("rescue.not_moved", extra={"fields": {**fields, "cause": one.cause}})
+            else:
+                log.warning("rescue.moved", extra={"fields": fields})
+        return list(moved)
+
+    async def _move(self, asterisk: AmiClient, who: Stranded) -> Moved:
+        queue = ""
+        try:
+            if who.way is Way.HANG_UP:
+                await asterisk.action("Hangup", Channel=who.channel)
+                return Moved(who, "")
+            caller = await self._caller(asterisk, who)
+            queue = await _variable(asterisk, caller, "ARIAGENT_PEOPLE") or self._settings.rescue.queue
+            told = {"__ARIAGENT_CALL": who.call_id, "__ARIAGENT_REASON": REASON, "__ARIAGENT_SUMMARY": ""}
+            told |= {"ARIAGENT_BRIEF": "", "ARIAGENT_TIMEOUT": str(WAIT_S)}
+            set_all = (asterisk.action("Setvar", Channel=caller, Variable=n, Value=v) for n, v in told.items())
+            # What it is about matters less than that they get there.
+            await asyncio.gather(*set_all, return_exceptions=True)
+            where = {"Context": CONTEXT, "Exten": queue}
+            if who.way is Way.TRANSFER:
+                await asterisk.action("BlindTransfer", Channel=who.moved_by, **where)
+            else:
+                await asterisk.action("Redirect", Channel=who.moved_by, **where, Priority="1")
+        except AmiError as error:
+            return Moved(who, queue, error.line)
+        return Moved(who, queue)
+
+    async def _caller(self, asterisk: AmiClient, who: Stranded) -> str:
+        """The name of the caller's own channel."""
+        if who.way is not Way.TRANSFER:
+            return who.channel
+        return await _variable(asterisk, who.channel, "ARIAGENT_CALLER") or who.moved_by
+
+
+async def _variable(asterisk: AmiClient, channel: str, name: str) -> str:
+    try:
+        return (await asterisk.action("Getvar", Channel=channel, Variable=name)).get("value", "")
+    except AmiError:
+        return ""

@@ -1,0 +1,97 @@
+"""The service is killed and does not come back: its callers reach people, by the manager interface alone."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ariagent.lab import bed as lab
+from ariagent.lab.call_setup import CallState
+from ariagent.lab.ports import free_tcp_port
+
+LIMIT_S = 60.0
+AGENT = {"opening": "Good day.", "machines": "ignore", "transcription": None}
+
+
+async def rescue(settings: Path, *options: str) -> tuple[int, dict[str, Any]]:
+    """``ariagent rescue``: exit code and what it printed."""
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "ariagent", "rescue", "-c", str(settings), "--json", *options),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await asyncio.wait_for(child.communicate(), LIMIT_S)
+    assert child.returncode is not None
+    return child.returncode, json.loads(said)
+
+
+@pytest.mark.parametrize("number", ["7000", pytest.param("7001", marks=pytest.mark.chaos)])
+async def test_a_caller_of_a_service_that_stays_away_reaches_people(
+    number: str, bed: Any, sandbox: Any, phone: Any, dial: Any, queue_log: Any, tmp_path: Path, ends_with_people: Any
+) -> None:
+    model = await sandbox()
+    human = await phone("1001", register=True)
+    settings = {
+        "realtime": {"url": model.url, "api_key": "test"},
+        "agents": {"default": AGENT},
+        "http": {"port": free_tcp_port()},
+    }
+    async with lab.service(bed.asterisk, tmp_path, settings, "killed") as killed:
+        call, hearing = await dial(number)
+        await hearing.utterance()
+        code, said = await rescue(tmp_path / "killed.yaml", "--after", "1")
+        assert (code, said) == (0, {"service_answers": True, "channels": []})
+        assert call.state is CallState.ANSWERED
+        os.kill(killed.pid, signal.SIGKILL)
+        await asyncio.wait_for(killed._process.wait(), LIMIT_S)
+    code, said = await rescue(tmp_path / "killed.yaml", "--after", "1")
+    assert code == 0
+    [channel] = said["channels"]
+    assert (channel["way"], channel["queue"]) == ({"7000": "transfer", "7001": "redirect"}[number], "support")
+    await ends_with_people(call, human)
+    rows = {(row[1], row[2], row[3]) for row in queue_log.rows()}
+    print(f"\n{number}: {sorted(row for row in rows if row[2] not in ('PAUSE', 'UNPAUSE'))}")
+    assert {("support", "NONE", "ENTERQUEUE"), ("support", "Agent 1001", "CONNECT")} <= rows
+    assert (("frontline", "AI Agent", "BLINDTRANSFER") in rows) == (number == "7000")
+    assert {row[0] for row in queue_log.rows(queue="support")} == {channel["call"]}
+    # The empty bridge stays until there is a service again.
+    async with lab.service(bed.asterisk, tmp_path, settings, "next") as following:
+        assert "call.resumed" not in following.log
+
+
+async def test_without_a_service_and_without_callers_there_is_nothing_to_do(bed: Any, tmp_path: Path) -> None:
+    settings = tmp_path / "nobody.yaml"
+    ami = {**bed.asterisk.ami}
+    settings.write_text(json.dumps({"ami": ami, "http": {"port": free_tcp_port()}}))
+    code, said = await rescue(settings, "--after", "0")
+    assert (code, said) == (0, {"service_answers": False, "channels": []})
+
+
+@pytest.mark.chaos
+async def test_a_watch_rescues_when_the_service_goes_and_not_before(
+    bed: Any, sandbox: Any, phone: Any, dial: Any, tmp_path: Path, ends_with_people: Any
+) -> None:
+    model = await sandbox()
+    human = await phone("1001", register=True)
+    settings = {
+        "realtime": {"url": model.url, "api_key": "test"},
+        "agents": {"default": AGENT},
+        "http": {"port": free_tcp_port()},
+        "rescue": {"after_s": 1.5},
+    }
+    async with lab.service(bed.asterisk, tmp_path, settings, "killed") as killed:
+        watching = [sys.executable, "-m", "ariagent", "rescue", "--watch", "-c", str(tmp_path / "killed.yaml")]
+        async with lab.process(watching, tmp_path / "rescue.log") as watch:
+            await watch.wait_for("rescue.watching")
+            call, hearing = await dial("7000")
+            await hearing.utterance()
+            assert "rescue.service_silent" not in watch.log
+            os.kill(killed.pid, signal.SIGKILL)
+            await watch.wait_for("rescue.moved")
+            await ends_with_people(call, human)
+            async with lab.service(bed.asterisk, tmp_path, settings, "next"):
+                await watch.wait_for("rescue.service_back")

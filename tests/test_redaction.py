@@ -1,0 +1,80 @@
+"""Secrets do not come out, in whatever form they came in."""
+
+import base64
+import json
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ariagent.config import Settings
+from ariagent.redaction import HIDDEN, SHORTEST, Redaction, secrets_of
+
+SECRET = 'pa"ss/w+ö rd\\42'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SECRET,
+        quote(SECRET),
+        quote(SECRET, safe=""),
+        quote_plus(SECRET),
+        json.dumps(SECRET)[1:-1],
+        json.dumps(SECRET, ensure_ascii=False)[1:-1],
+        repr(SECRET)[1:-1],
+        base64.b64encode(SECRET.encode()).decode(),
+    ],
+)
+def test_every_form_is_hidden(text: str) -> None:
+    assert Redaction([SECRET])(f"it was {text}, they said").rstrip("=").startswith(f"it was {HIDDEN}")
+
+
+def test_the_rest_stays_as_it_is() -> None:
+    assert Redaction(["sekret-one", "sekret-one-two"])("a sekret-one-two b sekret-one c") == "a *** b *** c"
+
+
+def test_a_secret_that_was_cut_off_is_hidden_too() -> None:
+    key = "sk-proj-0123456789abcdefghijklmnopqrstuvwxyz"
+    redact = Redaction([key])
+    assert {redact(f"wrong key: {key[:length]}") for length in range(15, 44)} == {"wrong key: ***"}
+    assert redact(f"{key[:20]}, {key[:30]} and {key}!") == "***, *** and ***!"
+    assert redact("a key begins with sk-proj-") == "a key begins with sk-proj-"
+
+
+@pytest.mark.parametrize("secrets", [[], [""], ["x" * (SHORTEST - 1)]])
+def test_what_protects_nothing_is_not_looked_for(secrets: list[str]) -> None:
+    assert Redaction(secrets)("xxxxxxx and nothing") == "xxxxxxx and nothing"
+
+
+@given(st.text(min_size=SHORTEST, max_size=40), st.text(max_size=40), st.text(max_size=40))
+def test_no_text_around_it_lets_it_out(secret: str, before: str, after: str) -> None:
+    assert secret not in Redaction([secret])(before + secret + after).replace(HIDDEN, "") or secret in before + after
+
+
+def test_all_secrets_of_the_settings_are_found() -> None:
+    settings = Settings.model_validate(
+        {
+            "asterisk": {"user": "u", "password": "s-ari"},
+            "ami": {"password": "s-ami"},
+            "realtime": {"api_key": "s-key", "headers": {"X-A": "s-header"}},
+            "outbound": {"allowed_hosts": ["example.com"]},
+            "tools": {
+                "look": {
+                    "description": "Looks.",
+                    "url": "https://example.com/",
+                    "headers": {"X-B": "s-tool"},
+                    "signature": {"secret": "s-hmac"},
+                }
+            },
+            "mcp_servers": {
+                "m": {"url": "https://example.com", "authorization": "s-mcp", "headers": {"X-C": "s-mcph"}}
+            },
+            "agents": {"default": {"lookup": {"url": "https://example.com/", "headers": {"X-D": "s-lookup"}}}},
+            "control": {"tokens": [{"name": "a", "role": "viewer", "token": "s-token-of-sixteen"}]},
+        }
+    )
+    pairs = {base64.b64encode(pair).decode() for pair in (b"u:s-ari", b"ariagent:s-ami")}
+    plain = {"s-ari", "s-ami", "s-key", "s-header", "s-tool", "s-hmac", "s-mcp", "s-mcph", "s-lookup"}
+    assert set(secrets_of(settings)) == plain | {"s-token-of-sixteen"} | pairs
