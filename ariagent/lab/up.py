@@ -1,4 +1,4 @@
-"""The lab in the background: Asterisk, the sandbox (a local Realtime server) and the service.
+"""The lab in the background: Asterisk, the sandbox (a local Realtime server), the service, and what starts that again.
 
 Each runs in a session of its own and is known again by pid and start time, kept in ``.lab/lab.json``; ``.lab/lab.env``
 has the names for shells and tests.
@@ -7,11 +7,9 @@ has the names for shells and tests.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import secrets
-import shlex
 import signal
 import socket
 import subprocess
@@ -26,17 +24,19 @@ from urllib.parse import urlsplit
 import yaml
 
 from ariagent.config import Settings, load
-from ariagent.errors import AriagentError, ConfigurationError
-from ariagent.lab import ports
+from ariagent.errors import AriagentError
+from ariagent.lab import noted, ports
 from ariagent.lab.asterisk import STOP_SIGNALS, AsteriskInstance, write_env
+from ariagent.lab.keeper import service_command
 from ariagent.lab.labsettings import Addresses, check, check_scenario, existing, merged
+from ariagent.lab.noted import forget, known, read_env
 from ariagent.lab.packages import ensure_asterisk, ensure_tool, stderr_progress
 from ariagent.lab.processes import ProcessRef, end_process
 from ariagent.sandbox.settings import MODELS
 
 READY_LIMIT_S = 60.0
 
-PARTS = ("asterisk", "sandbox", "service")
+PARTS = ("asterisk", "sandbox", "service", "keeper")
 """In the order of starting; they are ended the other way round."""
 
 _SIGNALS: dict[str, tuple[tuple[signal.Signals, float], ...]] = {
@@ -44,6 +44,7 @@ _SIGNALS: dict[str, tuple[tuple[signal.Signals, float], ...]] = {
     "sandbox": ((signal.SIGTERM, 5.0),),
     # At SIGTERM the service waits for its calls to end; at SIGINT it does not.
     "service": ((signal.SIGTERM, 3.0), (signal.SIGINT, 5.0)),
+    "keeper": ((signal.SIGTERM, 8.0),),
 }
 
 
@@ -62,6 +63,7 @@ def up(lab_dir: Path, settings: Path | None = None, scenario: Path | None = None
     """
     running = _running(lab_dir)
     if all(running.values()) and settings is None and scenario is None:
+        _await_service(lab_dir)
         _say("already up")
         _hints(lab_dir)
         return 0
@@ -78,17 +80,16 @@ def up(lab_dir: Path, settings: Path | None = None, scenario: Path | None = None
     started: dict[str, ProcessRef] = {}
     if before:
         _say("Asterisk goes on; starting the sandbox and the service anew")
-        known = _known(lab_dir)
-        _end_all({part: process for part, process in known.items() if part != "asterisk"})
-        started["asterisk"] = known["asterisk"]
+        _end_all(lab_dir, keep="asterisk")
+        started["asterisk"] = known(lab_dir)["asterisk"]
     elif any(running.values()):
         _say("partly up: starting anew")
         down(lab_dir)
     try:
         _start_all(lab_dir, started, before, settings, scenario)
     except BaseException:
-        _end_all(started)
-        _forget(lab_dir)
+        _end_all(lab_dir)
+        forget(lab_dir)
         raise
     _hints(lab_dir)
     return 0
@@ -96,29 +97,26 @@ def up(lab_dir: Path, settings: Path | None = None, scenario: Path | None = None
 
 def down(lab_dir: Path) -> int:
     """End everything ``up`` started; returns the exit code."""
-    known = _known(lab_dir)
-    alive = [part for part, process in known.items() if process.alive]
-    _end_all(known)
-    _forget(lab_dir)
+    alive = [part for part, process in known(lab_dir).items() if process.alive]
+    _end_all(lab_dir)
+    forget(lab_dir)
     _say(f"stopped {', '.join(alive)}" if alive else "nothing was running")
     return 0
 
 
 def status(lab_dir: Path) -> int:
     """Say what runs; 0 when all of it does, else 1."""
-    known = _known(lab_dir)
+    there = known(lab_dir)
     for part, alive in _running(lab_dir).items():
-        sys.stdout.write(f"{part:9} {f'running, pid {known[part].pid}' if alive else 'not running'}\n")
+        sys.stdout.write(f"{part:9} {f'running, pid {there[part].pid}' if alive else 'not running'}\n")
     return 0 if all(_running(lab_dir).values()) else 1
 
 
-def read_env(lab_dir: Path) -> dict[str, str]:
-    """``lab.env`` as a dictionary. Raises ConfigurationError when the lab was never started."""
-    try:
-        lines = (lab_dir / "lab.env").read_text().splitlines()
-    except FileNotFoundError:
-        raise ConfigurationError("the lab is not up", remedy="Start it with make lab-up") from None
-    return {name: "".join(shlex.split(value)) for name, _, value in (line.partition("=") for line in lines)}
+def _note(lab_dir: Path, started: dict[str, ProcessRef], part: str, pid: int) -> None:
+    """Write down what was started before anything else can go wrong."""
+    if pid and (process := ProcessRef.of(pid)) is not None:
+        started[part] = process
+    noted.note(lab_dir, started)
 
 
 def _start_all(
@@ -148,8 +146,9 @@ def _start_all(
         own = {settings.realtime.model, *(agent.model or "" for agent in settings.agents.values())} - {"", *MODELS}
         sandbox += [word for model in (*MODELS, *sorted(own)) for word in ("--model", model)] if own else []
     _start(lab_dir, started, "sandbox", sandbox, lambda: _accepts(addresses.realtime_port))
-    service = [sys.executable, "-m", "ariagent", "run", "-c", str(config)]
-    _start(lab_dir, started, "service", service, lambda: (_health(http_url) or {}).get("status") == "ok")
+    _start(
+        lab_dir, started, "service", service_command(lab_dir), lambda: (_health(http_url) or {}).get("status") == "ok"
+    )
     _await_model(lab_dir, settings, http_url)
     env |= {
         "API_URL": f"http://{settings.control.host}:{settings.control.port}",
@@ -165,6 +164,9 @@ def _start_all(
         "SCENARIO": str(scenario or ""),
     }
     write_env(lab_dir / "lab.env", env)
+    # From now on the service is started again when it ends, and the two files are the keeper's to change.
+    keeper = [sys.executable, "-m", "ariagent.lab.keeper", str(lab_dir)]
+    _start(lab_dir, started, "keeper", keeper, lambda: True)
 
 
 def _start_asterisk(lab_dir: Path, started: dict[str, ProcessRef]) -> dict[str, str]:
@@ -237,6 +239,18 @@ def _start(
     _say(f"the {part} is up ({time.monotonic() - began:.1f} s)")
 
 
+def _await_service(lab_dir: Path) -> None:
+    """The service may just be starting again. Raises AriagentError when it takes too long."""
+    url, deadline = read_env(lab_dir)["METRICS_URL"].removesuffix("/metrics"), time.monotonic() + READY_LIMIT_S
+    while (_health(url) or {}).get("status") != "ok":
+        if time.monotonic() > deadline:
+            raise AriagentError(
+                f"the service does not take calls\n{_tail(lab_dir / 'log' / 'service.log')}",
+                remedy=f"Its log: {lab_dir}/log/service.log",
+            )
+        time.sleep(0.05)
+
+
 def _accepts(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
@@ -256,40 +270,16 @@ def _health(http_url: str) -> dict[str, object] | None:
     return found if isinstance(found, dict) else None
 
 
-def _note(lab_dir: Path, started: dict[str, ProcessRef], part: str, pid: int) -> None:
-    """Write down what was started before anything else can go wrong."""
-    if pid and (process := ProcessRef.of(pid)) is not None:
-        started[part] = process
-    scratch = lab_dir / "lab.json.new"
-    scratch.write_text(json.dumps({name: [ref.pid, ref.started_ticks] for name, ref in started.items()}))
-    scratch.replace(lab_dir / "lab.json")
-
-
-def _known(lab_dir: Path) -> dict[str, ProcessRef]:
-    try:
-        content = json.loads((lab_dir / "lab.json").read_text())
-        return {part: ProcessRef(int(pid), int(ticks)) for part, (pid, ticks) in content.items()}
-    except FileNotFoundError:
-        return {}
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ConfigurationError(f"{lab_dir}/lab.json is damaged: {error}", remedy="Delete the file") from None
-
-
 def _running(lab_dir: Path) -> dict[str, bool]:
-    known = _known(lab_dir)
-    return {part: part in known and known[part].alive for part in PARTS}
+    there = known(lab_dir)
+    return {part: part in there and there[part].alive for part in PARTS}
 
 
-def _end_all(processes: Mapping[str, ProcessRef]) -> None:
+def _end_all(lab_dir: Path, keep: str = "") -> None:
+    """End every part that is noted but ``keep``; the keeper first, which may just be starting the service again."""
     for part in reversed(PARTS):
-        if part in processes:
-            end_process(processes[part], _SIGNALS[part])
-
-
-def _forget(lab_dir: Path) -> None:
-    for name in ("lab.json", "lab.env"):
-        with contextlib.suppress(FileNotFoundError):
-            (lab_dir / name).unlink()
+        if part != keep and (process := known(lab_dir).get(part)) is not None:
+            end_process(process, _SIGNALS[part])
 
 
 def _tail(path: Path, lines: int = 15) -> str:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,8 +106,21 @@ def test_up_status_down(lab: Path) -> None:
     assert "already up" in again.stderr
     assert up.read_env(lab) == env
 
+    # One that dies is started again, and has its name in the file.
+    os.kill(int(env["SERVICE_PID"]), signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while (now := up.read_env(lab))["SERVICE_PID"] == env["SERVICE_PID"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert now == {**env, "SERVICE_PID": now["SERVICE_PID"]}
+    following = processes["SERVICE_PID"] = ProcessRef.of(int(now["SERVICE_PID"]))
+    assert following is not None
+    assert following.alive
+    assert _lab(lab, "up").returncode == 0
+    assert _lab(lab, "status").returncode == 0
+
     stopped = _lab(lab, "down")
-    assert "stopped asterisk, sandbox, service" in stopped.stderr
+    assert "stopped asterisk, sandbox, service, keeper" in stopped.stderr
     assert not any(process is not None and process.alive for process in processes.values())
     assert not (lab / "lab.env").exists()
     assert _lab(lab, "status").returncode == 1
