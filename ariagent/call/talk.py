@@ -7,7 +7,6 @@ Audio never passes a queue or a task of ours: a frame from Asterisk is appended 
 same callback, and the pacer takes the next frame from the playout.
 """
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -22,16 +21,16 @@ from ariagent.audiosocket.server import MediaConnection, Reason
 from ariagent.call import conduct as deeds
 from ariagent.call import conversation as convo
 from ariagent.call import events as ev
-from ariagent.call import handoff, people, tools
-from ariagent.call.belt import Answer, Belt, Pending, described
+from ariagent.call import handoff
 from ariagent.call.conduct import Conduct, Deed
 from ariagent.call.context import Context, Role
+from ariagent.call.functions import Functions
 from ariagent.call.greeting import Greeting
 from ariagent.call.history import PRESSED, History, Who
 from ariagent.call.interruption import Judge
 from ariagent.call.introduction import Party
 from ariagent.call.memory import Memory
-from ariagent.call.people import People
+from ariagent.call.meter import Meter
 from ariagent.call.report import Reporter
 from ariagent.call.summary import Summary
 from ariagent.call.waves import Waves
@@ -44,12 +43,10 @@ from ariagent.realtime.profile import SessionProfile
 LISTEN_FRAMES = 50
 """A second of the caller's frames is collected, then looked at."""
 NOTED_GAP_MS = 200
-USE_TOLD_EVERY_S = 15.0
 LOST_SIGN_AFTER_S, LOST_SIGN_EVERY_S = 0.7, 3.0
 """How soon a caller hears a tone while the session with the model is made anew."""
 SUMMARY_LIMIT_S = 8.0
 """How long after the caller is gone a summary may take that somebody is about to hear."""
-_DONE = json.dumps({"ok": True})
 
 
 class Talk:
@@ -74,17 +71,9 @@ class Talk:
         self._log = log
         self._metrics = context.metrics
         self._report = Reporter(log, context.metrics, transcripts=settings.log.transcripts)
-        self._destinations = {name: settings.destinations[name] for name in role.agent.handoff}
-        functions = (*tools.declarations(role.agent, self._destinations), *context.toolbox.declarations(role.name))
-        self._people = People(
-            role.agent,
-            self._destinations,
-            settings.hours,
-            context.queue_view,
-            role.facts.caller_number,
-            context.queue_names,
-        )
-        profile = SessionProfile.of(role.agent, settings.realtime, functions, role.instructions)
+        self._history = History()
+        self._functions = Functions(context, role, log, self._history, self, feed)
+        profile = SessionProfile.of(role.agent, settings.realtime, self._functions.declarations, role.instructions)
         self._codec = ModelCodec(fmt, profile.encoding)
         self._uplink = Uplink(fmt)
         self._batcher = Batcher(fmt)
@@ -94,8 +83,7 @@ class Talk:
         self._conversation = convo.Conversation(
             self._model.session, self._playout, self._uplink, self._codec, self._judge()
         )
-        self._belt = Belt(context.toolbox, role, self._tool_answered, self._give_sign)
-        self._pending = Pending()
+        self._meter = Meter(context, role, profile.model, log)
         self._conduct: Conduct | None = None  # from the first word on
         self._connection: MediaConnection | None = None
         self._uplink_open = False
@@ -103,15 +91,12 @@ class Talk:
         self._unheard_since = 0.0
         self._draining = False
         self._talked = False  # somebody said something to the agent
-        self._history = History()
         self._greeting = Greeting(context.prompts, role, self._conversation, self._history)
         self._ends_for_good = False
         self.summary: Summary | None = None
         """For who takes the call over, once that is about to happen."""
         self._caller_speaks = False
         self._turn_start_ms = 0.0
-        self._used, self._transcribed_s = rt.Usage(), 0.0
-        self._use_due = time.monotonic() + USE_TOLD_EVERY_S
         self._sign_due = float("inf")  # while there is no session
         self.heard_at = time.monotonic()
         """When the caller's last frame came, in monotonic seconds; before the first one when we began."""
@@ -146,7 +131,7 @@ class Talk:
         """Have the agent say its first words."""
         now = time.monotonic()
         agent, language = self._role.agent, self._role.language
-        self._conduct = Conduct(agent, language, self._context.format, now)
+        self._conduct = self._functions.conduct = Conduct(agent, language, self._context.format, now)
         self._greet(self._greeting.begin(now))
 
     def meet(self, before: Party, caller: Party) -> None:
@@ -155,8 +140,7 @@ class Talk:
         role = self._role
         facts = replace(role.facts, caller_number=caller.number, caller_name=caller.name)
         self._role = replace(role, facts=facts)
-        self._belt.serve(self._role)
-        self._people.caller_number = caller.number
+        self._functions.serve(self._role)
         self._greet(self._greeting.meet(before, caller, time.monotonic(), talked=self._talked))
 
     def _greet(self, happened: Sequence[convo.Happening]) -> None:
@@ -170,7 +154,7 @@ class Talk:
         if self._draining:
             self._keep_talking()
         if self._conduct is not None:
-            self._do(self._conduct.pressed(digit, time.monotonic()))
+            self.do(self._conduct.pressed(digit, time.monotonic()))
 
     def remember(self, destination: str) -> Memory:
         """The conversation so far, for a caller who may come back."""
@@ -225,7 +209,7 @@ class Talk:
         """
         if self._connection is not None:
             self._connection.close()
-        await self._belt.close()
+        await self._functions.close()
         if self.summary is not None and handed_over:
             await self.summary.written(SUMMARY_LIMIT_S)
         await self._model.close()
@@ -236,7 +220,7 @@ class Talk:
             self._waves.caller_sent(b"".join(self._unheard), self._unheard_since)
             self._unheard.clear()
         self._waves.close()
-        self._tell_use()
+        self._meter.tell()
         self._metrics.uplink_dropped.inc(self._model.dropped_s)
         self._metrics.uplink_silence.inc(self._uplink.silence_ms / 1000)
         self._metrics.underruns.inc(self._playout.underruns)
@@ -275,12 +259,12 @@ class Talk:
         if self._conduct is not None:
             self._waves.agent_sent(frame)
             if found := self._conduct.tick(now):
-                self._do(found)
+                self.do(found)
         if frame is None and self._draining:
             self._check_drained()
         if now >= self._sign_due:
             self._sign_due = now + LOST_SIGN_EVERY_S
-            self._give_sign("tone")
+            self.give_sign("tone")
         return frame
 
     def _listen(self, now: float) -> None:
@@ -291,7 +275,7 @@ class Talk:
         self._unheard.clear()
         self._waves.caller_sent(pcm, self._unheard_since)
         if self._conduct is not None and (found := self._conduct.hears(pcm, now)):
-            self._do(found)
+            self.do(found)
 
     def digit_received(self, digit: str) -> None:
         """Each digit comes a second time through ARI; that one counts."""
@@ -327,11 +311,11 @@ class Talk:
                     "turn.ended", item=event.item_id, seconds=(event.audio_end_ms - self._turn_start_ms) / 1e3
                 )
                 if self._role.agent.transcription is not None:
-                    self._use(rt.Usage(), max(0.0, event.audio_end_ms - self._turn_start_ms) / 1000)
+                    self._meter.used(rt.Usage(), max(0.0, event.audio_end_ms - self._turn_start_ms) / 1000)
             case rt.ResponseEnded():
-                self._use(event.usage)
+                self._meter.used(event.usage)
             case rt.AsideEnded():
-                self._use(event.usage)
+                self._meter.used(event.usage)
                 if self.summary is not None:
                     self.summary.spoken(event)
             case rt.SessionReady():
@@ -340,7 +324,8 @@ class Talk:
                 if self.summary is not None:
                     self.summary.give_up()
                 self._metrics.model_failures.labels(event.fault.value).inc()
-                cause, way_out = told(event.cause, event.remedy), self._way_out(event.cause)
+                cause = told(event.cause, event.remedy)
+                way_out = self._functions.way_out(cause) if self._conduct is not None else None
                 self._feed(ev.ModelFailed(cause) if way_out is None else ev.AgentGone(cause, way_out))
             case rt.SessionLost():
                 self._model_lost(event, now)
@@ -374,37 +359,10 @@ class Talk:
 
     def _at_rest(self) -> bool:
         """Nobody would notice that the session is changed."""
-        return not (self._caller_speaks or self._pending) and self._conversation.at_rest
-
-    def _way_out(self, cause: str) -> handoff.Handoff | None:
-        """Where the caller goes when the agent is gone: to the first of its destinations, if it has any."""
-        first = next(iter(self._destinations.items()), None)
-        if first is None or self._conduct is None:
-            return None
-        name, destination = first
-        blind = destination.model_copy(update={"kind": "blind"})
-        summary = handoff.clean(self._history.digest())
-        return handoff.Handoff(name, blind, "ariagent", handoff.clean(f"the agent failed: {cause}"), summary)
-
-    def _use(self, usage: rt.Usage, transcribed_s: float = 0.0) -> None:
-        """Count what a turn used; it is told now and then, not at every turn."""
-        self._used += usage
-        self._transcribed_s += transcribed_s
-        if time.monotonic() >= self._use_due:
-            self._tell_use()
-
-    def _tell_use(self) -> None:
-        usage, transcribed_s = self._used, self._transcribed_s
-        self._used, self._transcribed_s = rt.Usage(), 0.0
-        self._use_due = time.monotonic() + USE_TOLD_EVERY_S
-        tokens = {kind: count for kind in usage.__slots__ if (count := getattr(usage, kind))}
-        if tokens or transcribed_s:
-            model = self._model.session.profile.model
-            money = self._context.spending.used(self._role.name, model, usage, transcribed_s)
-            self._log.note("usage", model=model, cost=money, transcribed_s=transcribed_s, **tokens)
+        return not (self._caller_speaks or self._functions.busy) and self._conversation.at_rest
 
     def _check_drained(self) -> None:
-        if self._conversation.quiet and not self._pending:
+        if self._conversation.quiet and not self._functions.busy:
             self._draining = False
             self._feed(ev.PlayoutDrained())
 
@@ -431,7 +389,7 @@ class Talk:
                 case convo.CallerEnded():
                     self._caller_speaks = False
                 case convo.ToolsCalled(calls=calls):
-                    self._run_tools(calls)
+                    self._functions.called(calls)
 
     def _remember(self, what: convo.Happening) -> None:
         match what:
@@ -445,7 +403,7 @@ class Talk:
                 return
         self._said()
 
-    def _do(self, what: Iterable[Deed]) -> None:
+    def do(self, what: Iterable[Deed]) -> None:
         """Carry out what the agent's conduct asks for."""
         now = time.monotonic()
         for deed in what:
@@ -459,98 +417,22 @@ class Talk:
                     self._history.said("caller", PRESSED.format(digits=digits))
                 case deeds.ToolDone(call_id=call_id, output=output):
                     self._log.note("tool.done", tool="collect_digits", id=call_id, output=output)
-                    self._answer(call_id, output)
+                    self._functions.answer(call_id, output)
                 case deeds.End(reason=reason, at_once=at_once, final=final):
                     self._ends_for_good |= final
                     self._feed(ev.NobodyThere(reason) if at_once else ev.EndRequested(reason))
                 case deeds.ToPerson():
-                    self._to_person()
+                    self._functions.to_person()
         self._model.flush()
 
-    def _to_person(self) -> None:
-        """To the first of the agent's destinations; without any, to whom the dialplan names."""
-        first = next(iter(self._destinations.items()), None)
-        if first is None:
-            self._feed(ev.PersonRequested("caller_pressed_person"))
-        else:
-            self._hand_off(handoff.Handoff(*first, by="caller", reason="the caller pressed a key for a person"))
-
-    def _hand_off(self, wanted: handoff.Handoff) -> None:
-        warm = wanted.kind == "warm"
-        self._feed(ev.ColleagueRequested(wanted) if warm else ev.HandoffRequested(wanted))
-
-    def _run_tools(self, calls: tuple[rt.ToolCall, ...]) -> None:
-        self._pending.add(calls)
-        for call in calls:
-            self._log.note("tool.called", **described(call))
-            self._history.used(call.call_id, call.name, call.arguments)
-            own = tools.own(self._role.agent, call.name, self._destinations)
-            if own is None:
-                if self._conduct is not None:
-                    self._conduct.busy(True, time.monotonic())
-                self._belt.start(call)
-                continue
-            self._log.event("tool.used", tool=own)
-            self._run_own(own, call)
-
-    def _run_own(self, name: str, call: rt.ToolCall) -> None:
-        now = time.monotonic()
-        if name == "collect_digits" and self._conduct is not None:
-            self._do(self._conduct.collect(call.call_id, call.arguments, now))
-            return
-        if name in people.OWN:
-            output, message = self._people.answer(name, call.arguments, time.time())
-            if message is not None:
-                self._log.event("message.taken", kind=message.kind, private=message.private)
-            self._answer(call.call_id, output)
-            return
-        if name == handoff.TRANSFER_CALL:
-            wanted = handoff.parse(call.arguments, self._destinations)
-            if isinstance(wanted, str):
-                self._answer(call.call_id, json.dumps({"error": wanted}))
-            elif (refusal := self._people.refusal(wanted, time.time())) is not None:
-                self._log.event("call.not_put_through", destination=wanted.name, state=refusal["state"])
-                self._metrics.transfers.labels(wanted.kind, "refused").inc()
-                self._answer(call.call_id, json.dumps(refusal, ensure_ascii=False))
-            else:
-                self._answer(call.call_id, _DONE, goes_on=False)
-                self._hand_off(wanted)
-            return
-        self._answer(call.call_id, _DONE, goes_on=False)
-        if name == "end_call":
-            self._feed(ev.EndRequested("agent_ended"))
-        elif name == handoff.CANCEL_TRANSFER:
-            self._feed(ev.ColleagueUnwanted())
-        elif self._conduct is not None:
-            self._conduct.hold_on(now)
-
-    def _tool_answered(self, answer: Answer) -> None:
-        outcome = answer.outcome
-        self._log.note(
-            "tool.done",
-            tool=answer.call.name[:64],
-            id=answer.call.call_id,
-            ms=round(1000 * answer.seconds, 1),
-            ok=outcome.ok,
-            kind=outcome.kind,
-            output=outcome.output,
-        )
-        self._answer(answer.call.call_id, outcome.output)
-        if self._conduct is not None and not self._pending:
-            self._conduct.busy(False, time.monotonic())
-        self._model.flush()
-
-    def _answer(self, call_id: str, output: str, *, goes_on: bool = True) -> None:
-        """Give the model the result of a function call; after the last of a response it goes on."""
-        ask = self._pending.answered(call_id, goes_on=goes_on)
-        if ask is None:
-            return
-        self._history.answered(call_id, output)
+    def give_result(self, call_id: str, output: str, *, ask: bool) -> None:
+        """Give the model a function's result, and with ``ask`` the word."""
         self._model.session.answer_tool(call_id, output)
         if ask:
             self._model.session.request_response(time.monotonic())
+        self._model.flush()
 
-    def _give_sign(self, sign: str) -> None:
+    def give_sign(self, sign: str) -> None:
         """A tool takes its time: let the caller know, unless somebody is talking."""
         if self._caller_speaks or not self._conversation.quiet:
             return
