@@ -20,6 +20,7 @@ from ariagent.ari.listener import Router, listen
 from ariagent.audio.rates import choose_format
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call.admission import Admission
+from ariagent.call.archive import handed_on, unended
 from ariagent.call.briefs import Briefs
 from ariagent.call.context import Context
 from ariagent.call.prompts import Prompts
@@ -40,7 +41,7 @@ from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.trial import failure_of
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
-from ariagent.records.store import RecordsError, Store, calls_today, local_day, spent_today
+from ariagent.records.store import calls_today, local_day, spent_today
 from ariagent.tools.toolbox import Toolbox
 from ariagent.webserver import WebServer
 
@@ -141,7 +142,7 @@ class Service:
             Journal.open, settings.state_directory, settings.records, lambda _: self.metrics.records_failures.inc()
         )
         self.metrics.watch_records(lambda: journal.dropped)
-        self._broken_off = await asyncio.to_thread(self._unended)
+        self._broken_off = await asyncio.to_thread(unended, settings)
         spending = await asyncio.to_thread(self._spending)
         # The media server listens before ARI connects: Asterisk connects to it inside the first request.
         await self.media.start(settings.audiosocket.host, settings.audiosocket.port)
@@ -173,6 +174,7 @@ class Service:
             spending=spending,
             admission=await asyncio.to_thread(self._admission),
             ami=pool.client if pool is not None else None,
+            handed_on=lambda call_id: handed_on(settings, call_id),
             queue_view=pool.view if pool is not None else lambda name: None,
             queue_names=(lambda: pool.queues.names) if pool is not None else tuple,
         )
@@ -208,20 +210,6 @@ class Service:
             return Admission(self.settings, local_day(now))
         day, talked_s, recent = calls_today(self.settings.state_directory, now)
         return Admission(self.settings, day, talked_s, recent)
-
-    def _unended(self) -> list[BrokenOff]:
-        """Calls that no process has ended; no reason not to start."""
-        if not self.settings.records.enabled:
-            return []
-        store, found = Store(self.settings.state_directory), []
-        try:
-            for call in store.unended():
-                visits = [visit for visit in store.visits(call.call) if visit.visit < call.visit]
-                before = [event for visit in visits for event in store.events(visit)]
-                found.append(BrokenOff.of(call, store.events(call), before))
-        except RecordsError as error:
-            log.warning("records.not_read", extra={"fields": {"cause": error.line}})
-        return found
 
     def _over_cap(self) -> bool:
         """Whether today's calls have cost or lasted as much as they may."""
