@@ -9,6 +9,7 @@ from dataclasses import replace
 from ariagent.ami import events as ami
 from ariagent.ari.client import NotFoundError
 from ariagent.ari.events import StasisEnded, StasisStarted
+from ariagent.call.archive import SERVICE_DIED
 from ariagent.call.casting import Arrival
 from ariagent.call.commands import Result, Termination
 from ariagent.call.context import Context
@@ -23,7 +24,6 @@ log = logging.getLogger(__name__)
 
 MEDIA_PREFIX = "AudioSocket/"
 SEAT, RETURNED = "seat", "returned"
-SERVICE_DIED = "service_died"
 
 
 def arrival_of(event: StasisStarted) -> Arrival:

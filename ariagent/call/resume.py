@@ -35,8 +35,10 @@ class BrokenOff:
     entries: tuple[Entry, ...] = field(default=(), repr=False)
 
     @classmethod
-    def of(cls, call: CallRow, events: Sequence[EventRow], before: Sequence[EventRow] = ()) -> "BrokenOff":
-        """From a call's records; ``before``: the events of its former visits."""
+    def of(
+        cls, call: CallRow, events: Sequence[EventRow], before: Sequence[EventRow] = (), *, words: bool = True
+    ) -> "BrokenOff":
+        """From a call's records; ``before``: the events of its former visits; ``words``: what was said is in them."""
         legs = [str(e.fields.get(_LEG_EVENTS[e.name], "")) for e in events if e.name in _LEG_EVENTS]
         return cls(
             call_id=call.call,
@@ -47,7 +49,7 @@ class BrokenOff:
             dead=call.state == "lost",
             leg=legs[-1] if legs else "",
             agent=call.agent,
-            entries=history_of([*before, *events]),
+            entries=history_of([*before, *events]) if words else (),
         )
 
     @property

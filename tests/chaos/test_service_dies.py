@@ -17,6 +17,7 @@ from ariagent.lab.call_setup import CallState
 from ariagent.records.store import Store
 
 LIMIT_S = 60.0
+SCENARIOS = Path(__file__).parents[1] / "integration" / "scenarios"
 AGENT = {
     "opening": "Good day.",
     "transcription": None,
@@ -39,7 +40,8 @@ async def until(condition: Callable[[], object], what: str) -> None:
 
 def texts(session: Any) -> list[str]:
     """Everything that is written in a session's conversation."""
-    return [part.get("text") or part.get("transcript") or "" for item in session.items for part in item["content"]]
+    parts = [part for item in session.items for part in item.get("content", [])]
+    return [part.get("text") or part.get("transcript") or "" for part in parts]
 
 
 @pytest.fixture
@@ -73,8 +75,10 @@ async def test_callers_of_a_killed_service_go_on_with_the_next(
 ) -> None:
     model = await sandbox()
     store = Store(tmp_path / "state")
+    # What is not kept for long is there while the call goes on.
+    kept = {"records": {"transcripts": calls > 2}}
     phones = [await phone(f"55511{number:02}") for number in range(calls)]
-    async with run(model, "killed") as first:
+    async with run(model, "killed", **kept) as first:
         lines = await asyncio.gather(*(dial(("7000", "7001")[n % 2], one) for n, one in enumerate(phones)))
         await asyncio.gather(*(hearing.utterance() for _, hearing in lines))
         await asyncio.gather(*(call.send_dtmf(f"1{n:02}") for n, (call, _) in enumerate(lines)))
@@ -88,7 +92,7 @@ async def test_callers_of_a_killed_service_go_on_with_the_next(
         killed = await kill(first)
     before = len(model.sessions)
     began = time.monotonic()
-    async with run(model, "next") as following:
+    async with run(model, "next", **kept) as following:
         heard = await asyncio.gather(*(hearing.wait_loud(killed + 0.3, LIMIT_S) for _, hearing in lines))
         assert {call.state for call, _ in lines} == {CallState.ANSWERED}
         sessions = [s for s in model.sessions[before:] if any("was interrupted" in text for text in texts(s))]
@@ -116,6 +120,7 @@ async def test_callers_of_a_killed_service_go_on_with_the_next(
     rows = store.past(None)
     assert sorted(row.visit for row in rows) == [1] * calls
     assert {(row.result, row.reason) for row in rows} <= {("done", "caller_hung_up"), ("done", "agent_ended")}
+    assert all(row.words.endswith(" characters)") != (calls > 2) for row in rows)
     names = [[event.name for event in store.events(row)] for row in rows]
     assert all(n.count("call.started") == n.count("call.resumed") == n.count("call.ended") == 1 for n in names)
 
@@ -143,3 +148,34 @@ async def test_calls_that_ended_meanwhile_are_told_as_ended(sandbox: Any, dial: 
     assert row.answered is not None
     assert row.ended is not None
     assert 0 <= row.ended - row.answered < 30
+
+
+@pytest.mark.chaos
+async def test_who_comes_back_from_people_is_remembered_by_the_next(
+    sandbox: Any, phone: Any, dial: Any, run: Any, tmp_path: Path
+) -> None:
+    model = await sandbox(scenario=SCENARIOS / "handoff.yaml")
+    destinations = {
+        "nobody": {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 12, "kind": "blind"}
+    }
+    settings = {"agents": {"default": {**AGENT, "handoff": ["nobody"]}}, "destinations": destinations}
+    store = Store(tmp_path / "state")
+    await phone("1001", register=True)  # somebody is there, and lets it ring
+    async with run(model, "killed", **settings) as first:
+        call, hearing = await dial("7001")
+        await hearing.utterance()
+        await call.send_dtmf("2")
+        await first.wait_for("call.handed_over")
+        await until(lambda: any(row.result == "transferred" for row in store.past(None)), "the record")
+        await kill(first)
+    before = len(model.sessions)
+    async with run(model, "next", **settings) as following:
+        await following.wait_for("call.started")
+
+        def told() -> bool:
+            said = [texts(session) for session in model.sessions[before:]]
+            return any("Good day." in t and any("nobody took the call" in x for x in t) for t in said)
+
+        await until(told, "the caller to be remembered")
+        await call.hangup()
+        await following.wait_for("call.ended")
