@@ -35,9 +35,10 @@ from ariagent.metrics import Metrics
 from ariagent.pool.availability import Availability
 from ariagent.pool.pool import Pool
 from ariagent.pool.seats import Reason
-from ariagent.realtime.client import RealtimeClient
-from ariagent.realtime.events import Event, Fault, SessionFailed, SessionReady, Usage
+from ariagent.realtime.endpoints import Endpoints
+from ariagent.realtime.events import Usage
 from ariagent.realtime.profile import SessionProfile
+from ariagent.realtime.trial import failure_of
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.records.store import calls_today, local_day, spent_today
@@ -167,6 +168,7 @@ class Service:
             metrics=self.metrics,
             prompts=prompts,
             briefs=briefs,
+            endpoints=Endpoints(settings.realtime),
             toolbox=self.toolbox,
             journal=journal,
             spending=spending,
@@ -305,31 +307,17 @@ class Service:
     # -- the model, tried once so that a wrong key is known before the first caller ----------------
 
     async def _try_model(self) -> None:
+        """One endpoint of it is enough."""
         agent = next(iter(self.settings.agents.values()))
-        answered: list[Event] = []
-        done = asyncio.Event()
-
-        def on_event(event: Event) -> None:
-            if isinstance(event, SessionReady | SessionFailed):
-                answered.append(event)
-                done.set()
-
-        client = RealtimeClient(self.settings.realtime, SessionProfile.of(agent, self.settings.realtime), on_event)
-        running = asyncio.ensure_future(client.run())
-        waiting = asyncio.ensure_future(done.wait())
-        try:
-            await asyncio.wait((waiting, running), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
-            await client.close()
-            running.cancel()
-        match answered[0] if answered else SessionFailed(Fault.SERVER, "the session ended at once"):
-            case SessionFailed(cause=cause, remedy=remedy, fault=fault):
-                self._model_fault = told(cause, remedy)
-                log.error("model.unusable", extra={"fields": {"fault": fault.value, "cause": self._model_fault}})
-            case _:
+        self._model_fault = ""
+        for realtime in self.settings.realtime.endpoints:
+            if (failure := await failure_of(realtime, agent)) is None:
                 self._model_fault = ""
-                log.info("model.usable", extra={"fields": {"model": client.session.profile.model}})
+                log.info("model.usable", extra={"fields": {"model": SessionProfile.of(agent, realtime).model}})
+                break
+            cause = told(failure.cause, failure.remedy)
+            self._model_fault = self._model_fault or cause
+            log.error("model.unusable", extra={"fields": {"fault": failure.fault.value, "cause": cause}})
         self._model_tried.set()
         if self.pool is not None:
             self.pool.set_reason(Reason.MODEL, bool(self._model_fault))

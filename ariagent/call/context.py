@@ -16,6 +16,7 @@ from ariagent.call.prompts import Prompts
 from ariagent.config import AgentSettings, Settings
 from ariagent.metrics import Metrics
 from ariagent.pool.queues import QueueView
+from ariagent.realtime.endpoints import Endpoints
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.tools.plugins import CallFacts
@@ -37,6 +38,8 @@ class Context:
     metrics: Metrics
     prompts: Prompts
     briefs: Briefs
+    endpoints: Endpoints
+    """Of the model."""
     toolbox: Toolbox
     journal: Journal
     spending: Spending

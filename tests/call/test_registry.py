@@ -22,6 +22,7 @@ from ariagent.call.resume import BrokenOff
 from ariagent.call.runner import CallRunner
 from ariagent.config import RealtimeSettings, RecordsSettings, Settings
 from ariagent.metrics import Metrics
+from ariagent.realtime.endpoints import Endpoints
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.tools.toolbox import Toolbox
@@ -82,6 +83,7 @@ class Desk:
             metrics=self.metrics,
             prompts=Prompts(directory, settings.realtime, SLIN24),
             briefs=Briefs(directory / "briefs", SLIN24),
+            endpoints=Endpoints(settings.realtime),
             toolbox=Toolbox(settings),
             journal=Journal.open(directory, RecordsSettings(enabled=False)),
             spending=Spending(settings.cost),
