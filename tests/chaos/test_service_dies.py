@@ -179,3 +179,38 @@ async def test_who_comes_back_from_people_is_remembered_by_the_next(
         await until(told, "the caller to be remembered")
         await call.hangup()
         await following.wait_for("call.ended")
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("number", ["7000", "7001"])
+async def test_whatever_a_call_was_doing_it_goes_on_and_nothing_is_left(
+    number: str, bed: Any, sandbox: Any, phone: Any, dial: Any, run: Any, tmp_path: Path
+) -> None:
+    """Killed while the agent speaks, while it announces a transfer, while a colleague is looked for, and while one more
+    phone still rings."""
+    model = await sandbox(scenario=SCENARIOS / "handoff.yaml")
+    people = {"queue": "support", "description": "people", "timeout_s": 60}
+    destinations = {"people": {**people, "kind": "blind"}, "warm": {**people, "kind": "warm"}}
+    settings = {"agents": {"default": {**AGENT, "handoff": list(destinations)}}, "destinations": destinations}
+    colleague = await phone("1001", register=True)
+    async with run(model, "killed", **settings) as first:
+        phones = [await phone(f"555220{n}") for n in range(4)]
+        speaking, announced, warm = lines = [await dial(number, one) for one in phones[:3]]
+        await asyncio.gather(*(hearing.utterance() for _, hearing in lines))
+        await warm[0].send_dtmf("6")
+        ringing = await colleague.incoming(30)
+        await asyncio.gather(speaking[0].send_dtmf("77"), announced[0].send_dtmf("1"))
+        await announced[1].wait_loud(time.monotonic())
+        assert "call.handed_over" not in first.log
+        late = await phones[3].dial(number)
+        killed = await kill(first)
+    before = len(model.sessions)
+    async with run(model, "next", **settings) as following:
+        await ringing.ended(LIMIT_S)  # nobody looks for them any more
+        await asyncio.gather(*(hearing.wait_loud(killed + 0.3, LIMIT_S) for _, hearing in lines))
+        assert {call.state for call, _ in lines} == {CallState.ANSWERED}
+        resumed = [s for s in model.sessions[before:] if any("was interrupted" in text for text in texts(s))]
+        assert len(resumed) == 3
+        await late.answered(LIMIT_S)  # by the agent, or by people
+        await asyncio.gather(*(call.hangup() for call, _ in lines), late.hangup())
+        await until(lambda: following.log.count(" call.ended") >= 3, "the calls to end")

@@ -537,9 +537,10 @@ def sound() -> Any:
 
 @pytest.fixture
 def ends_with_people(ear: Any, sound: Any) -> Any:
-    """``await ends_with_people(call, human)``: the call reaches the phone ``human``, and both hear each other."""
+    """``await ends_with_people(call, human)``: the call reaches the phone ``human``, and both hear each other; returns
+    the call at that phone."""
 
-    async def check(call: Call, human: Any) -> None:
+    async def check(call: Call, human: Any) -> Call:
         answering = await human.incoming(60)
         await answering.answer()
         await call.answered(LIMIT_S)
@@ -553,6 +554,7 @@ def ends_with_people(ear: Any, sound: Any) -> Any:
             assert sound.strongest_hz(heard, 8000) == pytest.approx(hz, abs=20)
         await call.hangup()
         await answering.ended(LIMIT_S)
+        return answering  # type: ignore[no-any-return]
 
     return check
 
