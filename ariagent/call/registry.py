@@ -180,6 +180,8 @@ class Registry:
         if resumes is None:
             now = time.time()
             resumes = BrokenOff("", began=now, answered=now, last_at=now)
+        if resumes.caller not in ("", channel.caller_number):
+            entered = replace(entered, channel=replace(channel, caller_number=resumes.caller, caller_name=""))
         arrival = arrival_of(entered)
         self._begin(context, replace(arrival, agent=resumes.agent or arrival.agent, resumes=resumes))
 

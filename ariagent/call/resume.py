@@ -32,6 +32,8 @@ class BrokenOff:
     """Its process is gone for sure; in another container that shows after a while only."""
     leg: str = ""
     agent: str = ""
+    caller: str = ""
+    """Number of who is on the line: after a transfer into the call not the channel's."""
     entries: tuple[Entry, ...] = field(default=(), repr=False)
 
     @classmethod
@@ -49,6 +51,7 @@ class BrokenOff:
             dead=call.state == "lost",
             leg=legs[-1] if legs else "",
             agent=call.agent,
+            caller=call.caller,
             entries=history_of([*before, *events]) if words else (),
         )
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import random
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -214,3 +216,35 @@ async def test_whatever_a_call_was_doing_it_goes_on_and_nothing_is_left(
         await late.answered(LIMIT_S)  # by the agent, or by people
         await asyncio.gather(*(call.hangup() for call, _ in lines), late.hangup())
         await until(lambda: following.log.count(" call.ended") >= 3, "the calls to end")
+
+
+@pytest.mark.chaos
+async def test_a_service_that_dies_again_and_again_loses_nobody(
+    sandbox: Any, phone: Any, dial: Any, run: Any, tmp_path: Path
+) -> None:
+    seed = int(os.environ.get("CHAOS_SEED", random.randrange(10**6)))
+    print(f"\nCHAOS_SEED={seed}")
+    moments = [random.Random(seed).uniform(0.8, 2.0) for _ in range(5)]
+    model = await sandbox()
+    phones = [await phone(f"55544{n:02}") for n in range(4)]
+    async with run(model, "killed") as first:
+        lines = [await dial(("7000", "7001")[n % 2], one) for n, one in enumerate(phones)]
+        await asyncio.gather(*(hearing.utterance() for _, hearing in lines))
+        await until(lambda: all(row.words for row in Store(tmp_path / "state").live()), "the records")
+        await kill(first)
+    argv = [sys.executable, "-m", "ariagent", "run", "-c", str(tmp_path / "killed.yaml")]
+    for number, moment in enumerate(moments):
+        async with lab.process(argv, tmp_path / f"again{number}.log") as again:
+            await asyncio.sleep(moment)
+            killed = await kill(again)
+    before = len(model.sessions)
+    async with run(model, "last") as following:
+        await asyncio.gather(*(hearing.wait_loud(killed + 0.3, LIMIT_S) for _, hearing in lines))
+        assert {call.state for call, _ in lines} == {CallState.ANSWERED}
+        assert following.log.count(" call.resumed") == len(lines)
+        told = [texts(session) for session in model.sessions[before:]]
+        assert sum("Good day." in said and any("was interrupted" in x for x in said) for said in told) == len(lines)
+        await asyncio.gather(*(call.hangup() for call, _ in lines))
+        await until(lambda: following.log.count(" call.ended") == len(lines), "the calls to end")
+    rows = Store(tmp_path / "state").past(None)
+    assert [(row.visit, row.result, row.reason) for row in rows] == [(1, "done", "caller_hung_up")] * len(lines)
