@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 LAB    := $(PYTHON) -m ariagent.lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test rehearsals bench soak transfers chaos lint types lab-up lab-down lab-status docs clean
+.PHONY: help setup demo test rehearsals bench soak transfers chaos fuzz lint types lab-up lab-down lab-status docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -35,6 +35,11 @@ transfers: setup ## 100 hand-offs cut at random moments: nothing may be left of 
 
 chaos: setup ## break what can break under ten calls, and measure what their callers hear
 	@$(PYTHON) -m pytest -q -s tests/chaos
+
+fuzz: $(STAMP) ## feed the decoders what atheris thinks up; SECONDS=60 for each of them
+	@$(PYTHON) -c 'import atheris' 2>/dev/null || $(PYTHON) -m pip install -qq --disable-pip-version-check --editable '.[fuzz]' \
+		|| echo "fuzz: atheris cannot be installed here"
+	@$(PYTHON) tests/fuzz/fuzz.py $(or $(SECONDS),60)
 
 lint: $(STAMP) ## ruff: rules and formatting
 	@$(PYTHON) -m ruff check .

@@ -142,7 +142,7 @@ class Metrics:
 
     def ended(self, termination: Termination) -> None:
         self.calls.labels(termination.result.value, termination.reason).inc()
-        self.without_model += termination.result is Result.NO_MODEL
+        self.without_model += termination.result is Result.NO_MODEL or termination.reason == "model_lost"
 
     def used(self, agent: str, model: str, usage: Usage, money: float | None) -> None:
         """Tokens of a response, and what they cost (None: the model has no price)."""

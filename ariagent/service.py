@@ -20,6 +20,7 @@ from ariagent.ari.listener import Router, listen
 from ariagent.audio.rates import choose_format
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call.admission import Admission
+from ariagent.call.archive import handed_on, unended
 from ariagent.call.briefs import Briefs
 from ariagent.call.context import Context
 from ariagent.call.prompts import Prompts
@@ -34,12 +35,13 @@ from ariagent.metrics import Metrics
 from ariagent.pool.availability import Availability
 from ariagent.pool.pool import Pool
 from ariagent.pool.seats import Reason
-from ariagent.realtime.client import RealtimeClient
-from ariagent.realtime.events import Event, Fault, SessionFailed, SessionReady, Usage
+from ariagent.realtime.endpoints import Endpoints
+from ariagent.realtime.events import Usage
 from ariagent.realtime.profile import SessionProfile
+from ariagent.realtime.trial import failure_of
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
-from ariagent.records.store import RecordsError, Store, calls_today, local_day, spent_today
+from ariagent.records.store import calls_today, local_day, spent_today
 from ariagent.tools.toolbox import Toolbox
 from ariagent.webserver import WebServer
 
@@ -146,7 +148,7 @@ class Service:
             Journal.open, settings.state_directory, settings.records, lambda _: self.metrics.records_failures.inc()
         )
         self.metrics.watch_records(lambda: journal.dropped)
-        self._broken_off = await asyncio.to_thread(self._unended)
+        self._broken_off = await asyncio.to_thread(unended, settings)
         spending = await asyncio.to_thread(self._spending)
         # The media server listens before ARI connects: Asterisk connects to it inside the first request.
         await self.media.start(settings.audiosocket.host, settings.audiosocket.port)
@@ -172,11 +174,13 @@ class Service:
             metrics=self.metrics,
             prompts=prompts,
             briefs=briefs,
+            endpoints=Endpoints(settings.realtime),
             toolbox=self.toolbox,
             journal=journal,
             spending=spending,
             admission=await asyncio.to_thread(self._admission),
             ami=pool.client if pool is not None else None,
+            handed_on=lambda call_id: handed_on(settings, call_id),
             queue_view=pool.view if pool is not None else lambda name: None,
             queue_names=(lambda: pool.queues.names) if pool is not None else tuple,
         )
@@ -212,20 +216,6 @@ class Service:
             return Admission(self.settings, local_day(now))
         day, talked_s, recent = calls_today(self.settings.state_directory, now)
         return Admission(self.settings, day, talked_s, recent)
-
-    def _unended(self) -> list[BrokenOff]:
-        """Calls that no process has ended; no reason not to start."""
-        if not self.settings.records.enabled:
-            return []
-        store, found = Store(self.settings.state_directory), []
-        try:
-            for call in store.unended():
-                visits = [visit for visit in store.visits(call.call) if visit.visit < call.visit]
-                before = [event for visit in visits for event in store.events(visit)]
-                found.append(BrokenOff.of(call, store.events(call), before))
-        except RecordsError as error:
-            log.warning("records.not_read", extra={"fields": {"cause": error.line}})
-        return found
 
     def _over_cap(self) -> bool:
         """Whether today's calls have cost or lasted as much as they may."""
@@ -323,31 +313,17 @@ class Service:
     # -- the model, tried once so that a wrong key is known before the first caller ----------------
 
     async def _try_model(self) -> None:
+        """One endpoint of it is enough."""
         agent = next(iter(self.settings.agents.values()))
-        answered: list[Event] = []
-        done = asyncio.Event()
-
-        def on_event(event: Event) -> None:
-            if isinstance(event, SessionReady | SessionFailed):
-                answered.append(event)
-                done.set()
-
-        client = RealtimeClient(self.settings.realtime, SessionProfile.of(agent, self.settings.realtime), on_event)
-        running = asyncio.ensure_future(client.run())
-        waiting = asyncio.ensure_future(done.wait())
-        try:
-            await asyncio.wait((waiting, running), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
-            await client.close()
-            running.cancel()
-        match answered[0] if answered else SessionFailed(Fault.SERVER, "the session ended at once"):
-            case SessionFailed(cause=cause, remedy=remedy, fault=fault):
-                self._model_fault = told(cause, remedy)
-                log.error("model.unusable", extra={"fields": {"fault": fault.value, "cause": self._model_fault}})
-            case _:
+        self._model_fault = ""
+        for realtime in self.settings.realtime.endpoints:
+            if (failure := await failure_of(realtime, agent)) is None:
                 self._model_fault = ""
-                log.info("model.usable", extra={"fields": {"model": client.session.profile.model}})
+                log.info("model.usable", extra={"fields": {"model": SessionProfile.of(agent, realtime).model}})
+                break
+            cause = told(failure.cause, failure.remedy)
+            self._model_fault = self._model_fault or cause
+            log.error("model.unusable", extra={"fields": {"fault": failure.fault.value, "cause": cause}})
         self._model_tried.set()
         if self.pool is not None:
             self.pool.set_reason(Reason.MODEL, bool(self._model_fault))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ariagent.agents import languages, template
 
 if TYPE_CHECKING:  # the settings' own checks use this module
-    from ariagent.config import AgentSettings
+    from ariagent.config.agents import AgentSettings
 
 MAX_INSTRUCTIONS_TOKENS = 16_384
 """The Realtime API takes no longer instructions (seen with gpt-realtime-1.5: community.openai.com, thread 1378932)."""

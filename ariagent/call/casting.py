@@ -61,6 +61,16 @@ async def identify(context: Context, arrival: Arrival) -> Identity:
     return Identity(call_id, ArrivalFacts.of(arrival.agent, found, extension), by, before)
 
 
+async def recollect(context: Context, identity: Identity) -> None:
+    """Have in memory what a former process knew of a caller who comes back from people."""
+    ids, now = (identity.call_id, identity.handed_over_as), time.monotonic()
+    if not identity.handed_over_as or any(context.memories.knows(call_id, now) for call_id in ids):
+        return
+    memory = await asyncio.to_thread(context.handed_on, identity.handed_over_as)
+    if memory is not None:
+        context.memories.keep(identity.handed_over_as, memory, now)
+
+
 def agent_of(context: Context, identity: Identity) -> str:
     """The name of the agent who takes the call. Raises UnknownAgentError."""
     return choose(context.settings, identity.facts)

@@ -16,6 +16,7 @@ from ariagent.call.prompts import Prompts
 from ariagent.config import AgentSettings, Settings
 from ariagent.metrics import Metrics
 from ariagent.pool.queues import QueueView
+from ariagent.realtime.endpoints import Endpoints
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.tools.plugins import CallFacts
@@ -37,12 +38,16 @@ class Context:
     metrics: Metrics
     prompts: Prompts
     briefs: Briefs
+    endpoints: Endpoints
+    """Of the model."""
     toolbox: Toolbox
     journal: Journal
     spending: Spending
     admission: Admission
     memories: Memories = field(default_factory=Memories)
     """Of callers who were handed to people."""
+    handed_on: Callable[[str], Memory | None] = lambda call_id: None
+    """The same from the records, by call id, where a former process did so. Reads the disk."""
     ami: AmiClient | None = None
     """None: the site has no manager interface for us."""
     queue_view: Callable[[str], QueueView | None] = lambda name: None

@@ -154,6 +154,12 @@ def clean(text: object, longest: int = LONGEST_TEXT) -> str:
     return line.encode(errors="replace")[:longest].decode(errors="ignore")
 
 
+def caller_id(name: str, number: str) -> str:
+    """``"Name" <number>``, as Asterisk takes it. Who calls has chosen both: neither can end where it stands."""
+    name, number = (clean("".join(c for c in text if c not in '"<>\\'), 80) for text in (name, number))
+    return f'"{name}" <{number}>'
+
+
 def brief_request(wanted: Handoff, language: str) -> tuple[str, bool]:
     """What the model is asked to say to who takes the call, and whether without knowing the conversation."""
     if words := wanted.summary or wanted.reason:

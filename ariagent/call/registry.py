@@ -10,6 +10,7 @@ from dataclasses import replace
 from ariagent.ami import events as ami
 from ariagent.ari.client import NotFoundError
 from ariagent.ari.events import StasisEnded, StasisStarted
+from ariagent.call.archive import SERVICE_DIED
 from ariagent.call.casting import Arrival
 from ariagent.call.commands import Result, Termination
 from ariagent.call.context import Context
@@ -24,7 +25,6 @@ log = logging.getLogger(__name__)
 
 MEDIA_PREFIX = "AudioSocket/"
 SEAT, RETURNED = "seat", "returned"
-SERVICE_DIED = "service_died"
 LOOK_AGAIN_S = (1.0, 2.0, 5.0)
 """Pauses before Asterisk is asked again about what it did not let go; the last one again and again."""
 
@@ -187,6 +187,8 @@ class Registry:
         if resumes is None:
             now = time.time()
             resumes = BrokenOff("", began=now, answered=now, last_at=now)
+        if resumes.caller not in ("", channel.caller_number):
+            entered = replace(entered, channel=replace(channel, caller_number=resumes.caller, caller_name=""))
         arrival = arrival_of(entered)
         self._begin(context, replace(arrival, agent=resumes.agent or arrival.agent, resumes=resumes))
 

@@ -32,11 +32,15 @@ class BrokenOff:
     """Its process is gone for sure; in another container that shows after a while only."""
     leg: str = ""
     agent: str = ""
+    caller: str = ""
+    """Number of who is on the line: after a transfer into the call not the channel's."""
     entries: tuple[Entry, ...] = field(default=(), repr=False)
 
     @classmethod
-    def of(cls, call: CallRow, events: Sequence[EventRow], before: Sequence[EventRow] = ()) -> "BrokenOff":
-        """From a call's records; ``before``: the events of its former visits."""
+    def of(
+        cls, call: CallRow, events: Sequence[EventRow], before: Sequence[EventRow] = (), *, words: bool = True
+    ) -> "BrokenOff":
+        """From a call's records; ``before``: the events of its former visits; ``words``: what was said is in them."""
         legs = [str(e.fields.get(_LEG_EVENTS[e.name], "")) for e in events if e.name in _LEG_EVENTS]
         return cls(
             call_id=call.call,
@@ -47,7 +51,8 @@ class BrokenOff:
             dead=call.state == "lost",
             leg=legs[-1] if legs else "",
             agent=call.agent,
-            entries=history_of([*before, *events]),
+            caller=call.caller,
+            entries=history_of([*before, *events]) if words else (),
         )
 
     @property

@@ -18,7 +18,7 @@ from ariagent.ari.client import ConflictError, NotFoundError
 from ariagent.call import commands as cmd
 from ariagent.call import events as ev
 from ariagent.call.admission import Ticket
-from ariagent.call.casting import Arrival, Identity, agent_of, cast, identify
+from ariagent.call.casting import Arrival, Identity, agent_of, cast, identify, recollect
 from ariagent.call.commands import Command, Result, Termination
 from ariagent.call.context import Context, Role
 from ariagent.call.dialplan import give_back
@@ -189,6 +189,8 @@ class CallRunner:
         """Learn the call's id, and who talks with the caller. Raises AriError, UnknownAgentError."""
         context, arrival = self.context, self.arrival
         identity = await identify(context, arrival)
+        if arrival.resumes is None:
+            await recollect(context, identity)
         self.call_id = self.log.call_id = identity.call_id
         resumes, journal = arrival.resumes, context.journal
         if resumes is not None and resumes.row is not None:

@@ -10,7 +10,7 @@ from ariagent.ari.events import Channel
 from ariagent.call import events as ev
 from ariagent.call.colleague import Colleague
 from ariagent.call.context import Context
-from ariagent.call.handoff import Handoff, found_note, not_found_note, waiting_note
+from ariagent.call.handoff import Handoff, caller_id, found_note, not_found_note, waiting_note
 from ariagent.call.talk import Talk
 from ariagent.errors import AriError, AsteriskError
 from ariagent.logs import CallLog
@@ -102,7 +102,7 @@ class Search:
     async def _ask(self, talk: Talk, colleague: Colleague, call_id: str, leg: str, caller: Channel) -> str:
         """Returns "" when somebody has heard what it is about, else why not. Raises AriError."""
         handoff = colleague.handoff
-        shown = f'"{handoff.destination.name_prefix}{caller.caller_name}" <{caller.caller_number}>'
+        shown = caller_id(f"{handoff.destination.name_prefix}{caller.caller_name}", caller.caller_number)
         variables = handoff.screen_pop(call_id, talk.language)
         leg_name = await self._context.ari.channel_name(leg)
         if why := await colleague.call(shown, leg, leg_name, variables):

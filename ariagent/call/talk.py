@@ -79,7 +79,7 @@ class Talk:
         self._batcher = Batcher(fmt)
         self._playout = Playout(fmt)
         self._waves = Waves(fmt, log, began)
-        self._model = ModelLine(settings.realtime, profile, self._on_model, self._at_rest)
+        self._model = ModelLine(context.endpoints, profile, self._on_model, self._at_rest)
         self._conversation = convo.Conversation(
             self._model.session, self._playout, self._uplink, self._codec, self._judge()
         )

@@ -68,6 +68,21 @@ class AudioSocketSettings(Section):
         return self
 
 
+class FallbackSettings(Section):
+    """Another endpoint of the model, for when the first cannot be used. Everything else is as for the first."""
+
+    url: WebSocketUrl
+    """As ``realtime.url``."""
+    api_key: Secret = SecretStr("")
+    """The key for that server."""
+    model: str | None = None
+    """Default: ``realtime.model``."""
+    auth: Literal["auto", "bearer", "api-key"] = "auto"
+    """As ``realtime.auth``."""
+    headers: dict[str, Secret] = {}
+    """Further HTTP headers for the connection."""
+
+
 class RealtimeSettings(Section):
     """The speech-to-speech model."""
 
@@ -95,6 +110,16 @@ class RealtimeSettings(Section):
     the caller goes to people."""
     max_backlog_s: Seconds = 5.0
     """Caller audio that may wait for a slow network before the newest is dropped and counted."""
+    fallback: FallbackSettings | None = None
+
+    @property
+    def endpoints(self) -> tuple["RealtimeSettings", ...]:
+        """This one, and the other one where there is one."""
+        other = self.fallback
+        if other is None:
+            return (self,)
+        changes = {"url": other.url, "api_key": other.api_key, "auth": other.auth, "headers": other.headers}
+        return self, self.model_copy(update={**changes, "model": other.model or self.model, "fallback": None})
 
     @property
     def is_openai(self) -> bool:

@@ -15,7 +15,9 @@ class RecordsSettings(Section):
     enabled: bool = True
     """Keep records at all."""
     transcripts: bool = True
-    """Keep what caller and agent said."""
+    """Keep what caller and agent said, and what tools were told and answered."""
+    until_the_end: bool = True
+    """Where transcripts are not kept: keep them while the call lasts, so that it can go on when the service dies."""
     keep_days: Annotated[float, Field(gt=0)] = 30.0
     """Older calls are deleted."""
 

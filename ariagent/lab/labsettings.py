@@ -23,8 +23,11 @@ SANDBOX_KEY = "sandbox"
 AGENT = {
     "instructions": "You answer the telephone of a small company. Be friendly and brief.",
     "opening": "Hello, this is the automated assistant. How can I help you?",
+    "handoff": ["support"],
 }
 """The agent ``default`` where nobody has described one."""
+DESTINATIONS = {"support": {"queue": "support", "description": "the people (phones 1001 to 1004)"}}
+"""Where that agent may put callers through to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ def merged(path: Path | None, addresses: Addresses, environment: Mapping[str, st
     tree["log"] = {"transcripts": True, **(tree.get("log") or {})}
     if not tree.get("agents"):
         tree["agents"] = {"default": dict(AGENT)}
+        tree["destinations"] = {**DESTINATIONS, **(tree.get("destinations") or {})}
     return tree
 
 

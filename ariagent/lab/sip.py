@@ -3,6 +3,7 @@
 I/O-free: bytes in, values out. Only what a small phone on UDP needs: no TLS, no multipart bodies.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote, unquote
@@ -123,6 +124,9 @@ def _number(text: str) -> int:
     return int(text) if len(text) <= 10 and text.isascii() and text.isdigit() else -1
 
 
+_QUOTED = re.compile(r'\s*"(?:[^"\\]|\\.)*"')
+
+
 @dataclass(frozen=True, slots=True)
 class NameAddr:
     """The value of From, To, Contact, Refer-To, Route: an optional name, a URI, parameters of the header."""
@@ -133,7 +137,11 @@ class NameAddr:
 
     @classmethod
     def parse(cls, text: str) -> "NameAddr":
-        before, bracket, rest = text.partition("<")
+        # A name in quotes may hold anything, brackets too.
+        quoted = _QUOTED.match(text)
+        start = quoted.end() if quoted else 0
+        before, bracket, rest = text[start:].partition("<")
+        before = text[:start] + before
         if not bracket:
             # RFC 3261 section 20: without brackets, parameters belong to the header, not to the URI.
             uri, _, params = text.partition(";")

@@ -7,9 +7,10 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
-from ariagent.config import RealtimeSettings
 from ariagent.realtime.client import RealtimeClient
+from ariagent.realtime.endpoints import Endpoints
 from ariagent.realtime.events import Event, ResponseEnded, SessionFailed, SessionLost, SessionReady, SessionRenewed
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.recovery import Recovery
@@ -32,12 +33,17 @@ class ModelLine:
 
     def __init__(
         self,
-        settings: RealtimeSettings,
+        endpoints: Endpoints,
         profile: SessionProfile,
         on_event: Callable[[Event], None],
         quiet: Callable[[], bool],
     ) -> None:
-        self._settings = settings
+        self._endpoints = endpoints
+        self._settings = endpoints.all[0]
+        self._place = 0
+        """Of the endpoint in use."""
+        self._tried: set[int] = set()
+        """Endpoints that failed since one worked."""
         self._profile = profile
         self._on_event = on_event
         self._quiet = quiet
@@ -84,12 +90,11 @@ class ModelLine:
                 await self._until_something(running)
                 if running.done():
                     running.result()
-                    failure = self._failure
-                    if failure is None or not self._live:
-                        if failure is not None:
-                            self._on_event(failure)
+                    if (failure := self._failure) is None:
                         return
-                    if (new := await self._recover(failure)) is None:
+                    new = await self._recover(failure) if self._used else self._elsewhere()
+                    if new is None:
+                        self._on_event(self._failure or failure)
                         return
                     running = new
                 elif self._until_renewal_s() <= 0 and self._quiet():
@@ -109,8 +114,28 @@ class ModelLine:
     # -- sessions ----------------------------------------------------------------------------------
 
     def _new(self) -> RealtimeClient:
-        client = RealtimeClient(self._settings, self._profile, lambda event: self._hear(client, event))
+        self._place = self._endpoints.choose(time.monotonic(), self._tried)
+        settings, profile = self._endpoints.all[self._place], self._profile
+        if self._place:
+            profile = replace(profile, model=settings.model)
+        client = RealtimeClient(settings, profile, lambda event: self._hear(client, event))
         return client
+
+    def _note_failure(self) -> bool:
+        """The endpoint in use failed; returns whether there is another one to be tried."""
+        self._endpoints.failed(self._place, time.monotonic())
+        self._tried.add(self._place)
+        if self._endpoints.untried(self._tried):
+            return True
+        self._tried.clear()
+        return False
+
+    def _elsewhere(self) -> "asyncio.Task[None] | None":
+        """The first session, at another endpoint; None: there is none."""
+        if not self._note_failure():
+            return None
+        self._client, self._failure = self._new(), None
+        return self._start(self._client)
 
     def _start(self, client: RealtimeClient) -> "asyncio.Task[None]":
         task = asyncio.ensure_future(client.run())
@@ -138,6 +163,8 @@ class ModelLine:
 
     def _use(self, ready: SessionReady, told: Event) -> None:
         self._live = self._used = True
+        self._endpoints.worked(self._place)
+        self._tried.clear()
         self._expires(ready)
         self._ready.set()
         self._on_event(told)
@@ -175,7 +202,8 @@ class ModelLine:
         outage = self._outage = self._outage or Recovery(self._settings.recover_s, self._lost_at)
         self._live = False
         self._on_event(SessionLost(failure.fault, failure.cause))
-        while (at := outage.next_attempt(failure.fault, time.monotonic())) is not None:
+        elsewhere = False
+        while (at := outage.next_attempt(failure.fault, time.monotonic(), elsewhere=elsewhere)) is not None:
             await asyncio.sleep(max(0.0, at - time.monotonic()))
             self._dropped_s += self._client.dropped_s
             self._client, self._failure = self._new(), None
@@ -185,8 +213,8 @@ class ModelLine:
                 return running
             running.cancel()
             await self._client.close()
-            failure = self._failure or failure
-        self._on_event(failure)
+            failure = self._failure = self._failure or failure
+            elsewhere = self._note_failure()
         return None
 
     async def _made(self, running: "asyncio.Task[None]", limit_s: float) -> bool:

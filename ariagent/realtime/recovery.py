@@ -20,11 +20,11 @@ class Recovery:
         """What is left of the caller's patience."""
         return max(0.0, self._until - now)
 
-    def next_attempt(self, fault: Fault, now: float) -> float | None:
-        """When to try again after a failure of this kind; None: give up."""
-        at = now + PAUSES_S[min(self._attempts, len(PAUSES_S) - 1)]
+    def next_attempt(self, fault: Fault, now: float, *, elsewhere: bool = False) -> float | None:
+        """When to try again after a failure of this kind; ``elsewhere``: where nothing was tried yet. None: give up."""
+        at = now + (0.0 if elsewhere else PAUSES_S[min(self._attempts, len(PAUSES_S) - 1)])
         self._attempts += 1
         # A second attempt is no use where the first was refused; but a session that ran was not refused.
-        if (fault in HOPELESS and self._attempts > 1) or at >= self._until:
+        if (fault in HOPELESS and self._attempts > 1 and not elsewhere) or at >= self._until:
             return None
         return at

@@ -73,7 +73,7 @@ class CallRecord:
         if name == "call.ended":
             self.end(at, fields)
         elif self.journal.keeps_records:
-            row = rows.event(name, at, fields, words=self.journal.keeps_words)
+            row = rows.event(name, at, fields, words=self.journal.writes_words(ended=self.ended))
             if name == "call.started":
                 self.head = row
             self.journal.put(self, row)
@@ -87,7 +87,8 @@ class CallRecord:
         """The call is over; only the first time counts."""
         if not self.ended and self.journal.keeps_records:
             self.ended = True
-            row = rows.event("call.ended", at, fields, words=self.journal.keeps_words)
+            erases = self.journal.erases_words
+            row = rows.event("call.ended", at, fields, words=not erases, erases_words=erases)
             self.journal.put(self, row, always=True)
 
 
@@ -97,7 +98,9 @@ class Journal:
     def __init__(self, directory: Path, settings: RecordsSettings, on_trouble: Trouble | None) -> None:
         self.path = directory / schema.FILE
         self.keeps_records = settings.enabled
-        self.keeps_words = settings.transcripts
+        self.erases_words = not settings.transcripts
+        """When a call ends; until then they may be kept."""
+        self._words_until_the_end = settings.transcripts or settings.until_the_end
         self.dropped = 0
         """Rows that were not written, and will not be."""
         self._keep_s = settings.keep_days * 86400
@@ -149,6 +152,10 @@ class Journal:
         record = CallRecord(self, call_id, began, row=(self._file, row))
         self.put(record, rows.taken_over(self._process), always=True)
         return record
+
+    def writes_words(self, *, ended: bool) -> bool:
+        """Whether what is said in a call is written down now."""
+        return self._words_until_the_end and not (ended and self.erases_words)
 
     def put(self, record: CallRecord, row: Row, *, always: bool = False) -> None:
         """For records: queue ``row``; ``always``: a call's beginning and end, for which there is always a place."""
@@ -218,6 +225,9 @@ class Journal:
                 with contextlib.suppress(sqlite3.Error):
                     base.execute("ROLLBACK")
                 raise
+            if any(row.erases_words for _, row in self._batch):
+                # What is erased is still in the write-ahead log until then.
+                base.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             self._bytes_out += sum(row.size for _, row in self._batch)
             self._batch = []
             if self._failing:

@@ -14,7 +14,7 @@ TEXT_LIMIT = 32_000
 WORDS_LIMIT = 200
 """Of the last words that a list shows."""
 
-_WORDS = ("said", "arguments", "output", "text")
+_WORDS = ("said", "arguments", "output", "text", "cut")
 """Fields that hold what was said or told: not kept where the site keeps no transcripts."""
 
 
@@ -25,10 +25,14 @@ class Row:
     statements: tuple[tuple[str, dict[str, object]], ...] = ()
     size: int = field(default=0)
     """Roughly, in bytes."""
+    erases_words: bool = False
+    """What was said in the call is not kept beyond this."""
 
     def write(self, base: sqlite3.Connection, call: int) -> None:
         for statement, values in self.statements:
             base.execute(statement, {"call": call, **values})
+        if self.erases_words:
+            _erase_words(base, call)
 
 
 BEGIN = Row()
@@ -41,6 +45,7 @@ _PARTY = "UPDATE calls SET caller = :caller WHERE id = :call"
 _ANSWERED = "UPDATE calls SET answered = :at, state = 'talking' WHERE id = :call"
 _STATE = "UPDATE calls SET state = :state WHERE id = :call"
 _SPOKE = "UPDATE calls SET side = :side, words = :said WHERE id = :call"
+_UNSAID = "UPDATE calls SET words = '(' || length(words) || ' characters)' WHERE id = :call AND words <> ''"
 _ENDED = "UPDATE calls SET ended = :at, result = :result, reason = :reason, state = 'ended' WHERE id = :call"
 _SUMMED = (*KINDS, "transcribed_s")
 _USE = (
@@ -51,8 +56,9 @@ _USE = (
 )
 
 
-def event(name: str, at: float, fields: Mapping[str, object], *, words: bool) -> Row:
-    """The row of event ``name``. Without ``words`` it tells how long each text was, not the text."""
+def event(name: str, at: float, fields: Mapping[str, object], *, words: bool, erases_words: bool = False) -> Row:
+    """The row of event ``name``. Without ``words`` it tells how long each text was, not the text; with ``erases_words``
+    so do those before it, from then on."""
     kept = {str(key): _kept(str(key), value, words=words) for key, value in fields.items()}
     when, text = float(at), _json(kept)
     statements: list[tuple[str, dict[str, object]]] = [(_EVENT, {"at": when, "name": clean(name), "fields": text})]
@@ -78,7 +84,7 @@ def event(name: str, at: float, fields: Mapping[str, object], *, words: bool) ->
             money = float(cost) if isinstance(cost, (int, float)) else None
             amounts = {key: _amount(kept.get(key)) for key in _SUMMED}
             statements.append((_USE, {"cost": money, **plain("model"), **amounts}))
-    return Row(tuple(statements), len(text) + 200)
+    return Row(tuple(statements), len(text) + 200, erases_words)
 
 
 def taken_over(process: int) -> Row:
@@ -118,6 +124,15 @@ def insert_call(base: sqlite3.Connection, process: int, call_id: str, began: flo
     row = base.execute(insert, (process, call, float(began), call)).lastrowid
     assert row is not None
     return row
+
+
+def _erase_words(base: sqlite3.Connection, call: int) -> None:
+    for row, text in base.execute("SELECT id, fields FROM events WHERE call = ?", (call,)).fetchall():
+        fields = json.loads(text)
+        if isinstance(fields, dict) and any(fields.get(key) is not None for key in _WORDS):
+            kept = {key: _kept(key, value, words=False) for key, value in fields.items()}
+            base.execute("UPDATE events SET fields = ? WHERE id = ?", (_json(kept), row))
+    base.execute(_UNSAID, {"call": call})
 
 
 def note_dropped(base: sqlite3.Connection, call: int, dropped: int) -> None:

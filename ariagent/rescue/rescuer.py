@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import aiohttp
 
 from ariagent.ami.client import AmiClient
+from ariagent.call.archive import unended
+from ariagent.call.handoff import clean
+from ariagent.call.history import History
 from ariagent.config import Settings
 from ariagent.errors import AmiError, ConfigurationError
 from ariagent.rescue.stranded import Stranded, Way, stranded
@@ -94,7 +97,8 @@ class Rescuer:
         """Send everybody who is stranded to people now. Raises AmiError when Asterisk cannot be asked."""
         async with AmiClient(self._ami, lambda event: None).session() as asterisk:
             found = stranded(await asterisk.action_list("Status"), self._settings.asterisk.app)
-            moved = await asyncio.gather(*(self._move(asterisk, who) for who in found))
+            said = await asyncio.to_thread(_last_words, self._settings) if found else {}
+            moved = await asyncio.gather(*(self._move(asterisk, who, said.get(who.call_id, "")) for who in found))
         for one in moved:
             fields = {"call": one.who.call_id, "channel": one.who.channel, "way": one.who.way.value, "queue": one.queue}
             if one.cause:
@@ -103,7 +107,7 @@ class Rescuer:
                 log.warning("rescue.moved", extra={"fields": fields})
         return list(moved)
 
-    async def _move(self, asterisk: AmiClient, who: Stranded) -> Moved:
+    async def _move(self, asterisk: AmiClient, who: Stranded, said: str) -> Moved:
         queue = ""
         try:
             if who.way is Way.HANG_UP:
@@ -111,7 +115,7 @@ class Rescuer:
                 return Moved(who, "")
             caller = await self._caller(asterisk, who)
             queue = await _variable(asterisk, caller, "ARIAGENT_PEOPLE") or self._settings.rescue.queue
-            told = {"__ARIAGENT_CALL": who.call_id, "__ARIAGENT_REASON": REASON, "__ARIAGENT_SUMMARY": ""}
+            told = {"__ARIAGENT_CALL": who.call_id, "__ARIAGENT_REASON": REASON, "__ARIAGENT_SUMMARY": said}
             told |= {"ARIAGENT_BRIEF": "", "ARIAGENT_TIMEOUT": str(WAIT_S)}
             set_all = (asterisk.action("Setvar", Channel=caller, Variable=n, Value=v) for n, v in told.items())
             # What it is about matters less than that they get there.
@@ -130,6 +134,16 @@ class Rescuer:
         if who.way is not Way.TRANSFER:
             return who.channel
         return await _variable(asterisk, who.channel, "ARIAGENT_CALLER") or who.moved_by
+
+
+def _last_words(settings: Settings) -> dict[str, str]:
+    """What was said last in each call that did not end, for who takes it; as far as the records tell."""
+    said = {}
+    for call in unended(settings):
+        history = History()
+        history.resume(call.entries)
+        said[call.call_id] = clean(history.digest())
+    return said
 
 
 async def _variable(asterisk: AmiClient, channel: str, name: str) -> str:

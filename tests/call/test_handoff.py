@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ariagent.call.handoff import LONGEST_TEXT, Handoff, brief_request, clean, declaration, parse, returned_note
+from ariagent.call.handoff import (
+    LONGEST_TEXT,
+    Handoff,
+    brief_request,
+    caller_id,
+    clean,
+    declaration,
+    parse,
+    returned_note,
+)
 from ariagent.config import AgentSettings
 from ariagent.config.handoff import DestinationSettings
 
@@ -117,3 +126,17 @@ def test_a_destination_is_a_queue_or_an_extension() -> None:
 
 def test_an_agent_hands_nobody_on_unless_it_may() -> None:
     assert AgentSettings().handoff == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "shown"),
+    [
+        ("Ann Lee", "5551000", '"Ann Lee" <5551000>'),
+        ("", "", '"" <>'),
+        ('Ann" <110> "', "5551000", '"Ann 110" <5551000>'),
+        ("a\\", '1> "x" <2', '"a" <1 x 2>'),
+        ("a\r\nb", "5\x00", '"a b" <5>'),
+    ],
+)
+def test_whoever_calls_cannot_be_shown_as_somebody_else(name: str, number: str, shown: str) -> None:
+    assert caller_id(name, number) == shown

@@ -24,6 +24,7 @@ from ariagent.call.resume import BrokenOff
 from ariagent.call.runner import CallRunner
 from ariagent.config import RealtimeSettings, RecordsSettings, Settings
 from ariagent.metrics import Metrics
+from ariagent.realtime.endpoints import Endpoints
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.tools.toolbox import Toolbox
@@ -84,6 +85,7 @@ class Desk:
             metrics=self.metrics,
             prompts=Prompts(directory, settings.realtime, SLIN24),
             briefs=Briefs(directory / "briefs", SLIN24),
+            endpoints=Endpoints(settings.realtime),
             toolbox=Toolbox(settings),
             journal=Journal.open(directory, RecordsSettings(enabled=False)),
             spending=Spending(settings.cost),
@@ -390,12 +392,14 @@ class TestTakeOver:
         self.left(desk, "other", "PJSIP/b", "another,seat,05")
         self.left(desk, "media", "AudioSocket/1")
         self.left(desk, "ariagent-warm-1", "Local/support@ariagent-warm-1;1")
-        await desk.registry.take_over([broken_off("seat", agent="default"), broken_off("replaced", row=None)])
+        await desk.registry.take_over([broken_off("seat", agent="default", caller="5551"), broken_off("x", row=None)])
         found = {call.leg: (call.arrival.seat, call.arrival.resumes) for call in desk.registry.calls}
         assert set(found) == {"direct", "seat", "rings"}
         assert found["rings"] == ("04", None)
         number, resumes = found["seat"]
         assert (number, resumes and resumes.call_id) == ("03", "call of seat")
+        (seat,) = (call for call in desk.registry.calls if call.leg == "seat")
+        assert seat.arrival.channel.caller_number == "5551"
         _, resumes = found["direct"]
         assert resumes is not None
         assert (resumes.call_id, resumes.entries) == ("", ())

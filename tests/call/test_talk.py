@@ -19,6 +19,7 @@ from ariagent.call.talk import Talk
 from ariagent.config import Settings
 from ariagent.logs import CallLog
 from ariagent.metrics import Metrics
+from ariagent.realtime.endpoints import Endpoints
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.tools.plugins import CallFacts
@@ -42,6 +43,7 @@ async def test_an_ended_call_does_not_wait_for_the_collector_of_cycles(tmp_path:
         metrics=metrics,
         prompts=Prompts(tmp_path, settings.realtime, FORMAT),
         briefs=Briefs(tmp_path / "briefs", FORMAT),
+        endpoints=Endpoints(settings.realtime),
         toolbox=toolbox,
         journal=Journal(tmp_path, settings.records, None),
         spending=Spending(settings.cost, 0.0, metrics.used),

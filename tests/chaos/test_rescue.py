@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from ariagent.lab import bed as lab
 from ariagent.lab.call_setup import CallState
 from ariagent.lab.ports import free_tcp_port
+from ariagent.records.store import Store
 
 LIMIT_S = 60.0
 AGENT = {"opening": "Good day.", "machines": "ignore", "transcription": None}
@@ -27,6 +29,13 @@ async def rescue(settings: Path, *options: str) -> tuple[int, dict[str, Any]]:
     said, _ = await asyncio.wait_for(child.communicate(), LIMIT_S)
     assert child.returncode is not None
     return child.returncode, json.loads(said)
+
+
+async def until_written(store: Store) -> None:
+    """Wait until the opening is in the records."""
+    async with asyncio.timeout(LIMIT_S):
+        while not any(row.words for row in store.live()):
+            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("number", ["7000", pytest.param("7001", marks=pytest.mark.chaos)])
@@ -46,13 +55,16 @@ async def test_a_caller_of_a_service_that_stays_away_reaches_people(
         code, said = await rescue(tmp_path / "killed.yaml", "--after", "1")
         assert (code, said) == (0, {"service_answers": True, "channels": []})
         assert call.state is CallState.ANSWERED
+        await until_written(Store(tmp_path / "killed-state"))
         os.kill(killed.pid, signal.SIGKILL)
         await asyncio.wait_for(killed._process.wait(), LIMIT_S)
     code, said = await rescue(tmp_path / "killed.yaml", "--after", "1")
     assert code == 0
     [channel] = said["channels"]
     assert (channel["way"], channel["queue"]) == ({"7000": "transfer", "7001": "redirect"}[number], "support")
-    await ends_with_people(call, human)
+    answered = await ends_with_people(call, human)
+    assert answered.invite.headers.get("x-ariagent-call") == channel["call"]
+    assert answered.invite.headers.get("x-ariagent-summary") == "agent: Good day."
     rows = {(row[1], row[2], row[3]) for row in queue_log.rows()}
     print(f"\n{number}: {sorted(row for row in rows if row[2] not in ('PAUSE', 'UNPAUSE'))}")
     assert {("support", "NONE", "ENTERQUEUE"), ("support", "Agent 1001", "CONNECT")} <= rows
@@ -95,3 +107,32 @@ async def test_a_watch_rescues_when_the_service_goes_and_not_before(
             await ends_with_people(call, human)
             async with lab.service(bed.asterisk, tmp_path, settings, "next"):
                 await watch.wait_for("rescue.service_back")
+
+
+@pytest.mark.chaos
+async def test_ten_callers_of_a_service_that_stays_away_wait_for_people(
+    bed: Any, sandbox: Any, phone: Any, dial: Any, queue_log: Any, tmp_path: Path
+) -> None:
+    model = await sandbox()
+    settings = {
+        "realtime": {"url": model.url, "api_key": "test"},
+        "agents": {"default": AGENT},
+        "http": {"port": free_tcp_port()},
+    }
+    phones = [await phone(f"55533{n:02}") for n in range(10)]
+    async with lab.service(bed.asterisk, tmp_path, settings, "killed") as killed:
+        lines = await asyncio.gather(*(dial(("7000", "7001")[n % 2], one) for n, one in enumerate(phones)))
+        await asyncio.gather(*(hearing.utterance() for _, hearing in lines))
+        os.kill(killed.pid, signal.SIGKILL)
+        began = time.monotonic()
+        await asyncio.wait_for(killed._process.wait(), LIMIT_S)
+    code, said = await rescue(tmp_path / "killed.yaml", "--after", "1")
+    assert (code, len(said["channels"])) == (0, 10)
+    heard = await asyncio.gather(*(hearing.wait_loud(began + 0.3, LIMIT_S) for _, hearing in lines))
+    print(f"\n10 of 10 callers wait for people; longest silence {max(heard) - began:.2f} s, 1 s of it on purpose")
+    assert len(queue_log.rows("ENTERQUEUE", "support")) == 10
+    assert len(queue_log.rows("BLINDTRANSFER", "frontline")) == 5
+    assert {call.state for call, _ in lines} == {CallState.ANSWERED}
+    await asyncio.gather(*(call.hangup() for call, _ in lines))
+    async with lab.service(bed.asterisk, tmp_path, settings, "next"):
+        pass

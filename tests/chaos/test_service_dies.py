@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import random
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +19,7 @@ from ariagent.lab.call_setup import CallState
 from ariagent.records.store import Store
 
 LIMIT_S = 60.0
+SCENARIOS = Path(__file__).parents[1] / "integration" / "scenarios"
 AGENT = {
     "opening": "Good day.",
     "transcription": None,
@@ -39,7 +42,8 @@ async def until(condition: Callable[[], object], what: str) -> None:
 
 def texts(session: Any) -> list[str]:
     """Everything that is written in a session's conversation."""
-    return [part.get("text") or part.get("transcript") or "" for item in session.items for part in item["content"]]
+    parts = [part for item in session.items for part in item.get("content", [])]
+    return [part.get("text") or part.get("transcript") or "" for part in parts]
 
 
 @pytest.fixture
@@ -73,8 +77,10 @@ async def test_callers_of_a_killed_service_go_on_with_the_next(
 ) -> None:
     model = await sandbox()
     store = Store(tmp_path / "state")
+    # What is not kept for long is there while the call goes on.
+    kept = {"records": {"transcripts": calls > 2}}
     phones = [await phone(f"55511{number:02}") for number in range(calls)]
-    async with run(model, "killed") as first:
+    async with run(model, "killed", **kept) as first:
         lines = await asyncio.gather(*(dial(("7000", "7001")[n % 2], one) for n, one in enumerate(phones)))
         await asyncio.gather(*(hearing.utterance() for _, hearing in lines))
         await asyncio.gather(*(call.send_dtmf(f"1{n:02}") for n, (call, _) in enumerate(lines)))
@@ -88,7 +94,7 @@ async def test_callers_of_a_killed_service_go_on_with_the_next(
         killed = await kill(first)
     before = len(model.sessions)
     began = time.monotonic()
-    async with run(model, "next") as following:
+    async with run(model, "next", **kept) as following:
         heard = await asyncio.gather(*(hearing.wait_loud(killed + 0.3, LIMIT_S) for _, hearing in lines))
         assert {call.state for call, _ in lines} == {CallState.ANSWERED}
         sessions = [s for s in model.sessions[before:] if any("was interrupted" in text for text in texts(s))]
@@ -116,6 +122,7 @@ async def test_callers_of_a_killed_service_go_on_with_the_next(
     rows = store.past(None)
     assert sorted(row.visit for row in rows) == [1] * calls
     assert {(row.result, row.reason) for row in rows} <= {("done", "caller_hung_up"), ("done", "agent_ended")}
+    assert all(row.words.endswith(" characters)") != (calls > 2) for row in rows)
     names = [[event.name for event in store.events(row)] for row in rows]
     assert all(n.count("call.started") == n.count("call.resumed") == n.count("call.ended") == 1 for n in names)
 
@@ -143,3 +150,101 @@ async def test_calls_that_ended_meanwhile_are_told_as_ended(sandbox: Any, dial: 
     assert row.answered is not None
     assert row.ended is not None
     assert 0 <= row.ended - row.answered < 30
+
+
+@pytest.mark.chaos
+async def test_who_comes_back_from_people_is_remembered_by_the_next(
+    sandbox: Any, phone: Any, dial: Any, run: Any, tmp_path: Path
+) -> None:
+    model = await sandbox(scenario=SCENARIOS / "handoff.yaml")
+    destinations = {
+        "nobody": {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 12, "kind": "blind"}
+    }
+    settings = {"agents": {"default": {**AGENT, "handoff": ["nobody"]}}, "destinations": destinations}
+    store = Store(tmp_path / "state")
+    await phone("1001", register=True)  # somebody is there, and lets it ring
+    async with run(model, "killed", **settings) as first:
+        call, hearing = await dial("7001")
+        await hearing.utterance()
+        await call.send_dtmf("2")
+        await first.wait_for("call.handed_over")
+        await until(lambda: any(row.result == "transferred" for row in store.past(None)), "the record")
+        await kill(first)
+    before = len(model.sessions)
+    async with run(model, "next", **settings) as following:
+        await following.wait_for("call.started")
+
+        def told() -> bool:
+            said = [texts(session) for session in model.sessions[before:]]
+            return any("Good day." in t and any("nobody took the call" in x for x in t) for t in said)
+
+        await until(told, "the caller to be remembered")
+        await call.hangup()
+        await following.wait_for("call.ended")
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("number", ["7000", "7001"])
+async def test_whatever_a_call_was_doing_it_goes_on_and_nothing_is_left(
+    number: str, bed: Any, sandbox: Any, phone: Any, dial: Any, run: Any, tmp_path: Path
+) -> None:
+    """Killed while the agent speaks, while it announces a transfer, while a colleague is looked for, and while one more
+    phone still rings."""
+    model = await sandbox(scenario=SCENARIOS / "handoff.yaml")
+    people = {"queue": "support", "description": "people", "timeout_s": 60}
+    destinations = {"people": {**people, "kind": "blind"}, "warm": {**people, "kind": "warm"}}
+    settings = {"agents": {"default": {**AGENT, "handoff": list(destinations)}}, "destinations": destinations}
+    colleague = await phone("1001", register=True)
+    async with run(model, "killed", **settings) as first:
+        phones = [await phone(f"555220{n}") for n in range(4)]
+        speaking, announced, warm = lines = [await dial(number, one) for one in phones[:3]]
+        await asyncio.gather(*(hearing.utterance() for _, hearing in lines))
+        await warm[0].send_dtmf("6")
+        ringing = await colleague.incoming(30)
+        await asyncio.gather(speaking[0].send_dtmf("77"), announced[0].send_dtmf("1"))
+        await announced[1].wait_loud(time.monotonic())
+        assert "call.handed_over" not in first.log
+        late = await phones[3].dial(number)
+        killed = await kill(first)
+    before = len(model.sessions)
+    async with run(model, "next", **settings) as following:
+        await ringing.ended(LIMIT_S)  # nobody looks for them any more
+        await asyncio.gather(*(hearing.wait_loud(killed + 0.3, LIMIT_S) for _, hearing in lines))
+        assert {call.state for call, _ in lines} == {CallState.ANSWERED}
+        resumed = [s for s in model.sessions[before:] if any("was interrupted" in text for text in texts(s))]
+        assert len(resumed) == 3
+        await late.answered(LIMIT_S)  # by the agent, or by people
+        await asyncio.gather(*(call.hangup() for call, _ in lines), late.hangup())
+        await until(lambda: following.log.count(" call.ended") >= 3, "the calls to end")
+
+
+@pytest.mark.chaos
+async def test_a_service_that_dies_again_and_again_loses_nobody(
+    sandbox: Any, phone: Any, dial: Any, run: Any, tmp_path: Path
+) -> None:
+    seed = int(os.environ.get("CHAOS_SEED", random.randrange(10**6)))
+    print(f"\nCHAOS_SEED={seed}")
+    moments = [random.Random(seed).uniform(0.8, 2.0) for _ in range(5)]
+    model = await sandbox()
+    phones = [await phone(f"55544{n:02}") for n in range(4)]
+    async with run(model, "killed") as first:
+        lines = [await dial(("7000", "7001")[n % 2], one) for n, one in enumerate(phones)]
+        await asyncio.gather(*(hearing.utterance() for _, hearing in lines))
+        await until(lambda: all(row.words for row in Store(tmp_path / "state").live()), "the records")
+        await kill(first)
+    argv = [sys.executable, "-m", "ariagent", "run", "-c", str(tmp_path / "killed.yaml")]
+    for number, moment in enumerate(moments):
+        async with lab.process(argv, tmp_path / f"again{number}.log") as again:
+            await asyncio.sleep(moment)
+            killed = await kill(again)
+    before = len(model.sessions)
+    async with run(model, "last") as following:
+        await asyncio.gather(*(hearing.wait_loud(killed + 0.3, LIMIT_S) for _, hearing in lines))
+        assert {call.state for call, _ in lines} == {CallState.ANSWERED}
+        assert following.log.count(" call.resumed") == len(lines)
+        told = [texts(session) for session in model.sessions[before:]]
+        assert sum("Good day." in said and any("was interrupted" in x for x in said) for said in told) == len(lines)
+        await asyncio.gather(*(call.hangup() for call, _ in lines))
+        await until(lambda: following.log.count(" call.ended") == len(lines), "the calls to end")
+    rows = Store(tmp_path / "state").past(None)
+    assert [(row.visit, row.result, row.reason) for row in rows] == [(1, "done", "caller_hung_up")] * len(lines)

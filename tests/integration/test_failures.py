@@ -203,6 +203,35 @@ async def test_a_model_that_is_gone_hands_the_caller_to_people(
 
 
 @BOTH_WAYS
+async def test_another_endpoint_takes_over(
+    number: str, sandbox: Any, service: Any, dial: Any, log: Any, proxy: Any, sound: Any
+) -> None:
+    first, second, between = await sandbox(), await sandbox(), await proxy()
+    between.target = ("127.0.0.1", first.port)
+    running = await service(
+        f"ws://{between.address}/v1/realtime",
+        agent={"opening": None},
+        realtime={"fallback": {"url": second.url, "api_key": "test"}},
+    )
+    call, hearing = await dial(number)
+    await log.wait("call.answered")
+    between.target = ("127.0.0.1", 1)  # where nobody listens
+    between.cut()
+    await log.wait("model.renewed")
+    await call.play(sound.tone(0.4))
+    await hearing.utterance(after=hearing.spoke_until())
+    assert len(second.sessions) == 1
+    # The next call does not wait for the first one.
+    other, _ = await dial(number)
+    await log.wait("call.answered", count=2)
+    assert len(second.sessions) == 2
+    assert running.pool.seats.reasons == set()
+    await call.hangup()
+    await other.hangup()
+    await log.wait("call.ended", result="done", count=2)
+
+
+@BOTH_WAYS
 async def test_an_agent_that_is_gone_hands_its_caller_to_its_own_destination(
     number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, proxy: Any, sound: Any
 ) -> None:

@@ -228,3 +228,9 @@ def test_core_module_imports_no_io_and_no_clock(module: str) -> None:
         elif isinstance(node, ast.ImportFrom) and node.module:
             imported.add(node.module.split(".")[0])
     assert imported.isdisjoint({"asyncio", "socket", "time", "datetime", "threading", "os", "io"})
+
+
+@pytest.mark.parametrize("display", ["Ann <110>", 'a" <sip:b@c>;tag=1 "d', "\\", "<", ";"])
+def test_a_name_in_quotes_may_hold_anything(display: str) -> None:
+    address = NameAddr(Uri("ann", "127.0.0.1"), display, (("tag", "x"),))
+    assert NameAddr.parse(str(address)) == address

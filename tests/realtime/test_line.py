@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -13,7 +13,9 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from ariagent.config import AgentSettings, RealtimeSettings
+from ariagent.config.peers import FallbackSettings
 from ariagent.realtime import events as ev
+from ariagent.realtime.endpoints import Endpoints
 from ariagent.realtime.line import ModelLine
 from ariagent.realtime.profile import SessionProfile
 
@@ -59,13 +61,14 @@ class Model:
 class Caller:
     """One line, with what it reported."""
 
-    def __init__(self, model: Model, **settings: Any) -> None:
-        realtime = RealtimeSettings(url=model.url, api_key=SecretStr("k"), **settings)
+    def __init__(self, model: Model, other: Model | None = None, **settings: Any) -> None:
+        fallback = None if other is None else FallbackSettings(url=other.url, model="another")
+        realtime = RealtimeSettings(url=model.url, api_key=SecretStr("k"), fallback=fallback, **settings)
         profile = SessionProfile.of(AgentSettings(), realtime)
         self.events: list[ev.Event] = []
         self.changed = asyncio.Event()
         self.quiet = True
-        self.line = ModelLine(realtime, profile, self.on_event, lambda: self.quiet)
+        self.line = ModelLine(Endpoints(realtime), profile, self.on_event, lambda: self.quiet)
         self.running = asyncio.ensure_future(self.line.run())
 
     def on_event(self, event: ev.Event) -> None:
@@ -87,8 +90,8 @@ class Caller:
 Make = Callable[..., Awaitable[Caller]]
 
 
-@pytest.fixture
-async def model() -> AsyncIterator[Model]:
+@asynccontextmanager
+async def serving() -> AsyncIterator[Model]:
     model = Model()
     async with serve(model.serve, "127.0.0.1", 0) as server:
         model.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -96,11 +99,24 @@ async def model() -> AsyncIterator[Model]:
 
 
 @pytest.fixture
+async def model() -> AsyncIterator[Model]:
+    async with serving() as model:
+        yield model
+
+
+@pytest.fixture
+async def other() -> AsyncIterator[Model]:
+    """Another endpoint."""
+    async with serving() as model:
+        yield model
+
+
+@pytest.fixture
 async def call(model: Model) -> AsyncIterator[Make]:
     async with AsyncExitStack() as stack:
 
-        async def make(**settings: Any) -> Caller:
-            caller = Caller(model, **settings)
+        async def make(other: Model | None = None, **settings: Any) -> Caller:
+            caller = Caller(model, other, **settings)
 
             async def end() -> None:
                 caller.running.cancel()
@@ -220,6 +236,31 @@ async def test_a_renewal_that_fails_leaves_the_old_session(model: Model, call: M
     await until(lambda: model.refuses == 0)
     assert caller.line.append_audio(bytes(960))
     await until(lambda: model.told[0])
+
+
+async def test_another_endpoint_takes_over_when_the_first_refuses(model: Model, other: Model, call: Make) -> None:
+    model.refuses = 1000
+    caller = await call(other)
+    await caller.saw(ev.SessionReady)
+    assert kinds(caller) == ["SessionReady"]
+    assert caller.line.session.profile.model == "another"
+    assert (len(model.connections), len(other.connections)) == (0, 1)
+
+
+async def test_and_in_the_middle_of_a_call(model: Model, other: Model, call: Make) -> None:
+    caller = await call(other)
+    await caller.saw(ev.SessionReady)
+    model.refuses = 1000
+    await model.reset()
+    await caller.saw(ev.SessionRenewed)
+    assert len(other.connections) == 1
+
+
+async def test_when_both_refuse_that_is_told(model: Model, other: Model, call: Make) -> None:
+    model.refuses = other.refuses = 1000
+    caller = await call(other)
+    await caller.saw(ev.SessionFailed)
+    assert kinds(caller) == ["SessionFailed"]
 
 
 async def test_nothing_is_heard_of_after_the_end(model: Model, call: Make) -> None:

@@ -100,15 +100,33 @@ def test_a_call_that_comes_back_is_a_visit_of_its_own(journal: Journal, store: S
     assert store.find("17.1/2").began == NOW + 60
 
 
-def test_without_transcripts_only_the_length_of_what_was_said_is_kept(directory: Path, store: Store) -> None:
-    journal = Journal.open(directory, RecordsSettings(transcripts=False))
+@pytest.mark.parametrize("until_the_end", [True, False])
+def test_without_transcripts_only_the_length_of_what_was_said_is_kept(
+    directory: Path, store: Store, until: Until, until_the_end: bool
+) -> None:
+    journal = Journal.open(directory, RecordsSettings(transcripts=False, until_the_end=until_the_end))
     record = journal.begin("17.1", NOW)
     record.event("turn.caller", NOW, {"item": "i", "said": "my card is 4111"})
     record.event("tool.called", NOW, {"tool": "pay", "arguments": {"card": "4111"}})
     record.event("tool.done", NOW, {"tool": "pay", "output": "paid with 4111"})
-    journal.close()
-    assert store.events(store.find("17.1"))[0].fields == {"item": "i", "said": "(15 characters)"}
-    assert b"4111" not in b"".join(path.read_bytes() for path in directory.iterdir())
+    record.event("message.taken", NOW, {"kind": "message", "text": "4111" * 90_000, "number": 7})
+    until(lambda: written(store) == 4)
+    said = "my card is 4111" if until_the_end else "(15 characters)"
+    assert store.events(store.find("17.1"))[0].fields == {"item": "i", "said": said}
+
+    def on_disk() -> bytes:
+        return b"".join(path.read_bytes() for path in directory.iterdir())
+
+    assert (b"4111" in on_disk()) == until_the_end
+    record.end(NOW + 1, {"result": "done"})
+    record.event("tool.done", NOW + 2, {"tool": "late", "output": "4111"})
+    until(lambda: written(store) == 6)
+    call = store.find("17.1")
+    assert store.events(call)[0].fields == {"item": "i", "said": "(15 characters)"}
+    assert call.words == "(15 characters)"
+    until(lambda: b"4111" not in on_disk())
+    assert journal.close()
+    assert b"4111" not in on_disk()
 
 
 def test_where_none_are_wanted_there_is_no_file(directory: Path) -> None:

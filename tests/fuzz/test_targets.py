@@ -1,0 +1,39 @@
+"""The fuzzing targets take what they are begun with, and some of what else there is."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+
+def load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("fuzz_targets", Path(__file__).parent / "targets.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+targets = load()
+
+
+@pytest.mark.parametrize("name", targets.TARGETS)
+def test_seeds(name: str) -> None:
+    for seed in targets.SEEDS[name]:
+        targets.TARGETS[name](seed)
+        for at in range(0, len(seed), 7):
+            targets.TARGETS[name](seed[:at] + bytes([seed[at] ^ 0x41]) + seed[at + 1 :])
+
+
+@pytest.mark.parametrize("name", targets.TARGETS)
+@settings(max_examples=100, deadline=None)
+@given(data=st.binary(max_size=300))
+@example(data=b"")
+def test_any_bytes(name: str, data: bytes) -> None:
+    targets.TARGETS[name](data)
