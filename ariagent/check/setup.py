@@ -31,6 +31,9 @@ def _peers(settings: Settings) -> list[Result]:
         found = f"control.host is {settings.control.host}: tokens and what callers say travel there in the clear"
         remedy = "Keep it at 127.0.0.1 and put a proxy with TLS in front"
         results.append(warning(NAME, found, remedy))
+    if any(ipaddress.ip_network(network).prefixlen == 0 for network in settings.audiosocket.allowed):
+        found = "audiosocket.allowed is everybody: only a call's UUID keeps strangers from its audio"
+        results.append(warning(NAME, found, "Name Asterisk's address there"))
     if settings.audiosocket.max_connections < settings.max_calls:
         found = f"audiosocket.max_connections ({settings.audiosocket.max_connections}) is less than max_calls"
         results.append(warning(NAME, found, f"Set it to {2 * settings.max_calls} at least"))

@@ -39,6 +39,11 @@ def test_nothing_to_say() -> None:
             "control.host is 0.0.0.0: tokens and what callers say travel there in the clear",
         ),
         (
+            {"audiosocket": {"allowed": ["127.0.0.0/8", "0.0.0.0/0"]}},
+            Status.WARNING,
+            "audiosocket.allowed is everybody: only a call's UUID keeps strangers from its audio",
+        ),
+        (
             {"audiosocket": {"max_connections": 10}},
             Status.WARNING,
             "audiosocket.max_connections (10) is less than max_calls",

@@ -210,3 +210,23 @@ async def test_the_port_is_taken(make_site: Any) -> None:
     with pytest.raises(ConfigurationError, match="cannot serve the control API on 127") as caught:
         await make_site(port=site.server.port)
     assert "control.port" in caught.value.remedy
+
+
+async def test_a_web_page_of_somebody_elses_gets_nowhere(site: Any, token: dict[str, str]) -> None:
+    """In a supervisor's browser, also with a name of its own that points to this machine: it has no token to send."""
+
+    async def ask(method: str, path: str, headers: dict[str, str], body: str | None = None) -> tuple[int, Any]:
+        async with site.session.request(method, f"{site.url}{path}", headers=headers, data=body) as answer:
+            return answer.status, answer.headers
+
+    page = {"Origin": "https://evil.example.com", "Host": "evil.example.com:9094", "Sec-Fetch-Site": "cross-site"}
+    asks = {**page, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    status, headers = await ask("OPTIONS", f"{CALL}/transfer", asks)
+    assert status == 405
+    assert not [name for name in headers if name.lower().startswith("access-control")]
+    plain = {**page, "Content-Type": "text/plain", "Cookie": f"token={token['admin']}"}
+    for path in (f"{CALL}/transfer", f"{CALL}/whisper", "/v1/seats/pause"):
+        body = json.dumps({"token": token["admin"], "queue": "support"})
+        status, headers = await ask("POST", f"{path}?access_token={token['admin']}", plain, body)
+        assert status == 401, path
+        assert not [name for name in headers if name.lower().startswith("access-control")]

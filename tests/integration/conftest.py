@@ -23,7 +23,7 @@ import pytest
 from aiohttp import web
 from numpy.typing import NDArray
 
-from ariagent.config import Settings
+from ariagent.config import AsteriskSettings, Settings
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.call import Call
 from ariagent.lab.codecs import Codec, make_codec
@@ -31,6 +31,7 @@ from ariagent.lab.packages import default_lab_dir, ensure_asterisk, ensure_tool
 from ariagent.lab.phone import Phone
 from ariagent.lab.proxy import Proxy
 from ariagent.lab.rtp import CODEC_OF_PAYLOAD, RtpPacket, peak_of
+from ariagent.redaction import Redaction, secrets_of
 from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.record import SandboxSession
 from ariagent.sandbox.server import SandboxServer
@@ -360,6 +361,7 @@ class Bed:
             await self.asterisk.cli("channel request hangup all")
         await self._no_task()
         self.log.check()
+        self._no_secret()
         wrong = [(phone.user, phone.faults, phone.malformed) for phone in self.phones]
         assert [found for found in wrong if found[1] or found[2]] == []
 
@@ -379,6 +381,17 @@ class Bed:
             while lines := [x for x in (await self.asterisk.cli(command)).splitlines() if x and "Bridge-ID" not in x]:
                 assert time.monotonic() < deadline, (command, lines)
                 await asyncio.sleep(0.05)
+
+    def _no_secret(self) -> None:
+        """No log line, and nothing that was written in the test's folder but settings, holds a password."""
+        asterisk = self.asterisk
+        redact = Redaction(secrets_of(AsteriskSettings(user=asterisk.ari_user, password=asterisk.ari_password)))
+        redact_too = Redaction([asterisk.ami_password, *asterisk.phone_passwords.values()])
+        texts = [(entry.event, f"{entry.event} {entry.fields} {entry.traceback}") for entry in self.log.entries]
+        for path in self.directory.rglob("*"):
+            if path.is_file() and path.suffix in (".log", ".db", ".db-wal", ".json", ".txt", ".html", ".xml"):
+                texts.append((path.name, path.read_bytes().decode("latin-1")))
+        assert [where for where, text in texts if redact(text) != text or redact_too(text) != text] == []
 
     async def _no_task(self) -> None:
         def left() -> list[str]:

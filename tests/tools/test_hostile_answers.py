@@ -1,0 +1,64 @@
+"""What a model asks for and what a site answers, whatever it is."""
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ariagent.config import HttpRequestSettings
+from ariagent.tools.arguments import Parameters
+from ariagent.tools.outcome import ToolFailure
+from ariagent.tools.request import of_tool, read_answer, texts
+
+PARAMETERS = Parameters(
+    {
+        "type": "object",
+        "properties": {"number": {"type": "string", "maxLength": 20}, "count": {"type": "integer"}},
+        "required": ["number"],
+    }
+)
+ORDER = HttpRequestSettings(url="https://api.example.com/orders/{number}?of=a")
+PICKED = HttpRequestSettings(url="https://api.example.com/", answer={"status": "order.items.0.status"})
+KEYS = st.text(max_size=6) | st.just("order")
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.text(max_size=60) | JSON.map(json.dumps))
+def test_any_arguments_are_as_declared_or_refused(text: str) -> None:
+    try:
+        found = PARAMETERS.read(text)
+    except ToolFailure:
+        return
+    assert set(found) <= {"number", "count"}
+    assert isinstance(found["number"], str)
+
+
+@given(st.text(max_size=30))
+def test_an_argument_stays_in_its_place_in_the_url(number: str) -> None:
+    try:
+        request = of_tool(ORDER, {"number": number})
+    except ToolFailure:
+        return
+    head, _, query = request.url.partition("?")
+    assert head.startswith("https://api.example.com/orders/")
+    assert head.count("/") == 4
+    assert query == "of=a"
+    assert request.url.isascii()
+    assert request.url.isprintable()
+
+
+@given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_any_answer_is_json_or_a_failure(body: bytes) -> None:
+    for settings in (ORDER, PICKED):
+        try:
+            found: Any = read_answer(settings, body)
+            json.dumps(found, allow_nan=False).encode()
+            values = texts(found)
+        except ToolFailure:
+            continue
+        assert all(isinstance(value, str) for value in values.values())
