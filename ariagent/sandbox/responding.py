@@ -233,6 +233,8 @@ class Responding:
             if item.role == "assistant":
                 break
             if item.type == "function_call_output":
+                if note is not None:
+                    break  # what the system says after a tool's result is about something else
                 name = next((call.name for call in items if call.name and call.call_id == item.call_id), "")
                 return _but(base, tool_result=name or "?", output=item.output)
             if item.type != "message":

@@ -312,7 +312,7 @@ async def test_attended_and_the_model_is_lost(
 ) -> None:
     """The caller goes to people, though no dialplan of theirs waits for the agent's seat."""
     model = await sandbox(scenario=SCENARIO)
-    await service(model, agent=AGENT, destinations=DESTINATIONS)
+    await service(model, agent={**AGENT, "handoff": []}, destinations=DESTINATIONS)
     human = await phone("1001", register=True)
     other = await phone("1002", register=True)
     call, answering = await with_colleague(reached, phone, human, ear, sound)

