@@ -81,7 +81,7 @@ def _first(group: BaseExceptionGroup[AriagentError]) -> AriagentError:
 
 
 app.command()(call)
-for _command in (clisteer.transfer, clisteer.whisper, clisteer.pause, clisteer.resume):
+for _command in (clisteer.transfer, clisteer.whisper, clisteer.pause, clisteer.resume, clisteer.drain):
     app.command()(_command)
 
 

@@ -1,4 +1,4 @@
-"""The commands that steer a running service: transfer, whisper, pause, resume."""
+"""The commands that steer a running service: transfer, whisper, pause, resume, drain."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,3 +118,24 @@ resume.__doc__ = f"""Have the AI, or one of its seats, take calls from the queue
         ariagent resume
         ariagent resume 07
     {_ACCESS}"""
+
+
+def drain(
+    wait: Annotated[bool, typer.Option("--wait", help="Return when the service has ended.")] = False,
+    as_json: JsonOption = False,
+    configuration: OrLabsOption = None,
+) -> None:
+    from ariagent.control import command
+
+    with _settings(configuration) as settings:
+        command.drain(settings, wait=wait, as_json=as_json)
+
+
+drain.__doc__ = f"""Have the service end when its calls have ended: for an upgrade, or before the machine goes down.
+
+    The AI's seats are paused at once (`ariagent: draining`), new direct callers go on in the dialplan, to people. Calls
+    that go on may do so for drain_timeout_s; who is left then goes to people. As SIGTERM does. What started the service
+    (systemd) may start it again.
+
+        ariagent drain --wait
+    {_ACCESS.replace("supervisor", "admin")}"""

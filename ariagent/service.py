@@ -72,7 +72,13 @@ class Service:
         self.calls = Registry(self._calls_context)
         self.router = Router(self.calls.channel_entered)
         self.pool = Pool(settings.ami) if settings.ami is not None else None
-        desk = Desk(self.calls, self.pool, settings.destinations)
+        desk = Desk(
+            self.calls,
+            self.pool,
+            settings.destinations,
+            drain=self.drain,
+            drain_timeout_s=settings.drain_timeout_s,
+        )
         self.control = ControlServer(settings.control, settings.state_directory, desk)
         if self.pool is not None:
             self.pool.listeners.append(self.calls.transferred)

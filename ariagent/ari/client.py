@@ -21,6 +21,8 @@ from ariagent.errors import AriError, why
 
 HEARTBEAT_S = 10.0
 """Ping interval of the event stream: a dead one is noticed within one and a half of it."""
+LATE_ATTEMPT_S = 60.0
+"""For so long may Asterisk carry out what it was asked for and did not answer."""
 MAX_CONNECTIONS = 8
 """Asterisk's HTTP server queues 10 new connections; one more waits a second for its SYN to be sent again. A request
 takes a millisecond or two, so eight at a time are plenty."""
@@ -61,6 +63,8 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
         )
         self._settings = settings
         self.stream_open = asyncio.Event()
+        self.gave_up_at: float | None = None
+        """When an attempt to open the stream was last given up; it may still be carried out."""
 
     async def request(
         self,
@@ -94,7 +98,9 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
             async with asyncio.timeout(timeout):
                 socket = await self.session.ws_connect(url, params=params, heartbeat=HEARTBEAT_S)
         except (aiohttp.ClientError, TimeoutError) as error:
-            said = "timed out" if isinstance(error, TimeoutError) else why(error)
+            said = why(error)
+            if isinstance(error, TimeoutError):
+                said, self.gave_up_at = "timed out", asyncio.get_running_loop().time()
             raise AriError(f"cannot open Asterisk's event stream: {said}") from None
         self.websockets.add(socket)
         self.stream_open.set()
@@ -156,6 +162,12 @@ class AriClient:
     def listening(self) -> bool:
         """Whether the event stream is open: calls can come in."""
         return self._http is not None and self._http.stream_open.is_set()
+
+    @property
+    def may_be_overtaken(self) -> bool:
+        """Whether an attempt of ours to open the stream may still be carried out, and take it from us."""
+        gave_up_at = None if self._http is None else self._http.gave_up_at
+        return gave_up_at is not None and asyncio.get_running_loop().time() - gave_up_at < LATE_ATTEMPT_S
 
     async def stream_opened(self) -> None:
         """Wait until the event stream is open."""
@@ -290,6 +302,16 @@ class AriClient:
             return [], []
         except (KeyError, TypeError):
             raise AriError("Asterisk's answer to applications.get has no channel_ids and bridge_ids") from None
+
+    async def tell_application(self, name: str) -> None:
+        """Have Asterisk send an event of this name to whoever it takes for our application: ourselves, if all is well.
+
+        On the stream it is a ``ChannelUserevent`` with ``eventname``.
+        """
+        try:
+            await self._call("events", "userEvent", eventName=name, application=self.settings.app)
+        except (KeyError, AttributeError):
+            raise AriError("this Asterisk's ARI has no events.userEvent") from None
 
     async def registered(self) -> tuple[int, int] | None:
         """How many channels and bridges our application has; None when Asterisk does not know it.

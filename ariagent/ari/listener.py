@@ -15,6 +15,8 @@ from ariagent.errors import AriError
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
+ECHO_EVERY_S = 5.0
+ECHO = "ariagent-echo"
 
 Sink = Callable[[Event], None]
 
@@ -79,14 +81,59 @@ async def listen(client: AriClient, router: Router, on_connected: Callable[[], A
 
 
 async def _receive(client: AriClient, router: Router, on_connected: Callable[[], Awaitable[None]]) -> None:
-    stream = asyncio.ensure_future(client.run(router.route))
+    echo, overtaken = asyncio.Event(), asyncio.Event()
+
+    def on_message(message: dict[str, Any]) -> None:
+        kind = message.get("type")
+        if kind == "ChannelUserevent" and message.get("eventname") == ECHO:
+            echo.set()
+        elif kind == "ApplicationReplaced" and client.may_be_overtaken:
+            overtaken.set()
+        else:
+            router.route(message)
+
+    ends = [
+        asyncio.ensure_future(work)
+        for work in (client.run(on_message), _listen_for_echo(client, echo), _be_overtaken(overtaken))
+    ]
     caught_up = asyncio.ensure_future(_once_open(client, on_connected))
     try:
-        await stream
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for each in done:
+            each.result()
     finally:
-        for task in (stream, caught_up):
-            task.cancel()
-        await asyncio.gather(stream, caught_up, return_exceptions=True)
+        for each in (*ends, caught_up):
+            each.cancel()
+        await asyncio.gather(*ends, caught_up, return_exceptions=True)
+
+
+async def _be_overtaken(overtaken: asyncio.Event) -> None:
+    """Measured with Asterisk 22: an attempt to connect that was given up while its HTTP server hung is carried out when
+    that goes on, ends at once, and has taken the application from the stream that stands. No other program did that."""
+    await overtaken.wait()
+    raise AriError("an earlier attempt of ours to connect took the event stream's place")
+
+
+async def _listen_for_echo(client: AriClient, echo: asyncio.Event) -> None:
+    """Have Asterisk send us an event, time and again: a connection that is alive need not be one that events come on.
+
+    Raises AriError when none comes.
+    """
+    await client.stream_opened()
+    limit_s = client.settings.request_timeout_s
+    while True:
+        echo.clear()
+        try:
+            await client.tell_application(ECHO)
+        except AriError:
+            pass  # not asked for here, or no answer now: the stream's own heartbeat finds that
+        else:
+            try:
+                async with asyncio.timeout(limit_s):
+                    await echo.wait()
+            except TimeoutError:
+                raise AriError("Asterisk's event stream is open, but no events come") from None
+        await asyncio.sleep(ECHO_EVERY_S)
 
 
 async def _once_open(client: AriClient, on_connected: Callable[[], Awaitable[None]]) -> None:

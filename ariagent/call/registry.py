@@ -1,6 +1,7 @@
 """The calls of this process: admission, and who serves which channel."""
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 MEDIA_PREFIX = "AudioSocket/"
 SEAT, RETURNED = "seat", "returned"
+LOOK_AGAIN_S = (1.0, 2.0, 5.0)
+"""Pauses before Asterisk is asked again about what it did not let go; the last one again and again."""
 
 
 def arrival_of(event: StasisStarted) -> Arrival:
@@ -48,6 +51,7 @@ class Registry:
         self._none_left = asyncio.Event()
         self._none_left.set()
         self._sweeps: set[asyncio.Task[None]] = set()
+        self._looking: asyncio.Task[None] | None = None
         self.watchers: list[Callable[[CallRunner], None]] = []
         """Told of every call that begins, changes or ends. They must not block."""
 
@@ -117,6 +121,8 @@ class Registry:
             self._changed(call)
             if not self._calls:
                 self._none_left.set()
+            if call.stuck:
+                self._look_again()
         context.metrics.ended(termination)
 
     async def _turn_away(self, context: Context, event: StasisStarted, termination: Termination) -> None:
@@ -136,6 +142,7 @@ class Registry:
             await give_back(context.ari, channel, termination.result)
         except AriError as error:
             log.error("call.not_returned", extra={"fields": {"call": call_id, "cause": error.line}})
+            self._look_again()
 
     async def _discard(self, context: Context, channel_id: str) -> None:
         """A media channel of a call that is over, or of a process that died."""
@@ -188,8 +195,28 @@ class Registry:
     async def catch_up(self) -> None:
         """Compare with what Asterisk has: after a (re)connection, events may have been missed.
 
-        Calls whose channel is gone end; what a dead process left behind goes back to the dialplan.
+        Calls whose channel is gone end; what a dead process left behind goes back to the dialplan, later where Asterisk
+        does not let it go now. Raises AriError when Asterisk does not say what there is.
         """
+        if not await self._compare():
+            self._look_again()
+
+    def _look_again(self) -> None:
+        """Something is left in Asterisk that nobody serves, and no event may ever tell: look until it is gone."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.ensure_future(self._compare_again())
+
+    async def _compare_again(self) -> None:
+        for pause in itertools.chain(LOOK_AGAIN_S, itertools.repeat(LOOK_AGAIN_S[-1])):
+            await asyncio.sleep(pause)
+            try:
+                if await self._compare():
+                    return
+            except AriError as error:
+                log.warning("ari.catch_up_failed", extra={"fields": {"cause": error.line}})
+
+    async def _compare(self) -> bool:
+        """Returns whether nothing is left that nobody serves. Raises AriError."""
         context = self._make_context()
         # A call that begins, or changes its leg, while Asterisk answers is not in the answer.
         legs = [(call, call.leg) for call in self._calls]
@@ -198,34 +225,38 @@ class Registry:
         for call, leg in legs:
             if leg not in present:
                 call.on_ari(StasisEnded(leg))  # which is not about the call's leg any more if that has changed
-        for channel_id in present:
-            await self._sweep(context, channel_id)
+        swept = [await self._sweep(context, channel_id) for channel_id in present]
         live = {call.media.bridge for call in self._calls}
         for bridge_id in set(bridges) - live:
             try:
                 await context.ari.destroy_bridge(bridge_id)
             except AriError as error:
-                self._not_swept("bridge", bridge_id, error)
+                swept.append(self._not_swept("bridge", bridge_id, error))
+        return all(swept)
 
-    async def _sweep(self, context: Context, channel_id: str) -> None:
+    async def _sweep(self, context: Context, channel_id: str) -> bool:
         try:
             name = await context.ari.channel_name(channel_id)
             # Asked now: a call may have begun since the list was made.
             if any(call.owns(channel_id) for call in self._calls):
-                return
+                return True
             log.warning("call.left_behind", extra={"fields": {"channel": channel_id, "name": name}})
             if name.startswith(MEDIA_PREFIX) or channel_id.startswith(WARM_PREFIX):
                 await context.ari.hang_up(channel_id)
             else:
                 await give_back(context.ari, channel_id, Result.ERROR)
         except AriError as error:
-            self._not_swept("channel", channel_id, error)
+            return self._not_swept("channel", channel_id, error)
+        return True
 
     @staticmethod
-    def _not_swept(kind: str, name: str, error: AriError) -> None:
-        """One that Asterisk does not let go must not keep the others, or the service, from going on."""
-        if not isinstance(error, NotFoundError):
-            log.warning("call.not_swept", extra={"fields": {kind: name, "cause": error.line}})
+    def _not_swept(kind: str, name: str, error: AriError) -> bool:
+        """One that Asterisk does not let go must not keep the others, or the service, from going on; returns whether
+        it is gone."""
+        if gone := isinstance(error, NotFoundError):
+            return gone
+        log.warning("call.not_swept", extra={"fields": {kind: name, "cause": error.line}})
+        return False
 
     def refuse_new(self) -> None:
         """From now on every new call is told that we are busy."""
@@ -241,6 +272,8 @@ class Registry:
         for call in self.calls:
             call.feed(StopRequested())
         await self.drained()
+        if self._looking is not None:
+            self._looking.cancel()
         if self._sweeps:
             await asyncio.wait(self._sweeps)
 

@@ -76,6 +76,8 @@ class CallRunner:
         self._newcomers = Newcomers(Party.of(channel.caller_number, channel.caller_name), self._put_through)
         self.handed: Handoff | None = None
         """Where the caller went to."""
+        self.stuck = False
+        """Asterisk did not let something of the call go."""
         self._search = Search(context, self.log, self.feed, lambda: self._changed(self))
         self._ticket: Ticket | None = None
 
@@ -522,7 +524,7 @@ class CallRunner:
         try:
             await give_back(self.context.ari, self.leg, result, self._place)
         except AriError as error:
-            self.log.event("call.not_returned", logging.ERROR, cause=error.line)
+            self._not_given_back("call.not_returned", error)
 
     async def _hang_up(self) -> None:
         """End the caller's channel: a direct caller's dialplan goes on (and hangs up), a seat's is over."""
@@ -534,7 +536,7 @@ class CallRunner:
         except NotFoundError:
             return
         except AriError as error:
-            self.log.event("call.not_hung_up", logging.ERROR, cause=error.line)
+            self._not_given_back("call.not_hung_up", error)
 
     async def _release(self) -> None:
         """Give back model, media channel and bridge, in whatever state of being made they are."""
@@ -546,7 +548,11 @@ class CallRunner:
         failures, _, _ = await asyncio.gather(self.media.release(), self._close_talk(), self._search.end("ENDED"))
         for failure in failures:
             if not isinstance(failure, NotFoundError):
-                self.log.event("call.not_released", logging.ERROR, cause=failure.line)
+                self._not_given_back("call.not_released", failure)
+
+    def _not_given_back(self, event: str, error: AriError) -> None:
+        self.stuck = True
+        self.log.event(event, logging.ERROR, cause=error.line)
 
     async def _close_talk(self) -> None:
         if self._talk is not None:

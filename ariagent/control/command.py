@@ -1,4 +1,4 @@
-"""What ``ariagent calls|transfer|whisper|pause|resume`` do with a running service."""
+"""What ``ariagent calls|transfer|whisper|pause|resume|drain`` do with a running service."""
 
 import json
 import time
@@ -16,6 +16,7 @@ from ariagent.records import terminal
 from ariagent.records.views import printable
 
 Data = dict[str, Any]
+WATCH_S = 0.5
 
 
 def running(configuration: Path | None) -> list[Data] | None:
@@ -86,6 +87,25 @@ def pause(configuration: Path | None, seat: str | None, *, paused: bool, as_json
     typer.echo(f"{who} {verb}" + ("" if done["settled"] else "; Asterisk will be told as soon as it answers"))
     if held:
         typer.echo(f"They take no calls yet: {', '.join(held)}", err=True)
+
+
+def drain(configuration: Path | None, *, wait: bool = False, as_json: bool = False) -> None:
+    """Have the service end when its calls have ended; with ``wait`` return when it has. Raises AriagentError."""
+    client = Client.find(configuration)
+    done = client.post("drain", {})
+    if as_json:
+        _print_json(done)
+    else:
+        calls = f"{done['calls']} {'call' if done['calls'] == 1 else 'calls'}"
+        typer.echo(f"no new calls; {calls} may go on for {done['timeout_s']:g} s, then their callers go to people")
+    while wait:
+        time.sleep(WATCH_S)
+        try:
+            client.get("calls")
+        except ServiceError as error:
+            if error.error not in ("", "wrong_token"):
+                raise
+            break  # ended; or the next one serves already
 
 
 def watch(configuration: Path | None, agent: str | None, every_s: float = 1.0) -> None:

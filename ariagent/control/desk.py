@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ariagent.call.commands import Result
 from ariagent.call.handoff import Handoff, clean
@@ -48,10 +48,21 @@ def call_answer(call: CallRunner) -> shapes.CallAnswer | None:
 class Desk:
     """The supervisors' place."""
 
-    def __init__(self, registry: Registry, pool: Pool | None, destinations: Mapping[str, DestinationSettings]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        pool: Pool | None,
+        destinations: Mapping[str, DestinationSettings],
+        *,
+        drain: Callable[[], None] = lambda: None,
+        drain_timeout_s: float = 0.0,
+    ) -> None:
+        """``drain``: have the service end when its calls have ended, after ``drain_timeout_s`` at the latest."""
         self.registry = registry
         self.pool = pool
         self.destinations = destinations
+        self._drain = drain
+        self._drain_timeout_s = drain_timeout_s
 
     # -- seeing -----------------------------------------------------------------------------------
 
@@ -189,6 +200,14 @@ class Desk:
         return RefusedError(
             404, f"unknown_{kind}", f"there is no {kind} {name}{did_you_mean(name, known)}", remedy=remedy
         )
+
+    # -- the service ------------------------------------------------------------------------------
+
+    def drain(self, by: str) -> shapes.DrainAnswer:
+        """Begin to end. A second time changes nothing."""
+        log.info("control.drain", extra={"fields": {"by": by, "calls": len(self.registry)}})
+        self._drain()
+        return shapes.DrainAnswer(calls=len(self.registry), timeout_s=self._drain_timeout_s)
 
     # -- seats ------------------------------------------------------------------------------------
 

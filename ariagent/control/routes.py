@@ -80,6 +80,14 @@ ROUTES = (
         refusals=(404, 503),
     ),
     Route(
+        "POST",
+        "/v1/drain",
+        "drain",
+        "Have the service take no new calls, and end when those that go on have ended, as SIGTERM does.",
+        Role.ADMIN,
+        answers=shapes.DrainAnswer,
+    ),
+    Route(
         "GET",
         "/v1/events",
         "events",

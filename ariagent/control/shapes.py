@@ -164,6 +164,15 @@ class QueuesAnswer(_Answer):
     destinations: list[DestinationAnswer]
 
 
+class DrainAnswer(_Answer):
+    """The service takes no new calls any more, and ends when those that go on have ended."""
+
+    calls: int
+    """That go on."""
+    timeout_s: float
+    """After this long the rest goes to people."""
+
+
 class SeatAnswer(_Answer):
     """One seat in one queue."""
 

@@ -50,6 +50,8 @@ class Proxy:
         self.target = (host, port)
         self.refusing = False
         """Reset new connections at once."""
+        self.hung = False
+        """Set by ``hang``."""
         self.delay_s = 0.0
         """How long everything takes on its way, in each direction. What is on its way when a side ends is lost."""
         self._pairs: list[_Pair] = []
@@ -97,6 +99,17 @@ class Proxy:
         for pair in self._pairs:
             pair.freeze()
 
+    def hang(self) -> None:
+        """As ``freeze``, new connections too, until ``go_on``: accepted, and then nothing."""
+        self.hung = True
+        self.freeze()
+
+    def go_on(self) -> None:
+        """Hand on what came meanwhile, also of those who do not wait for its answer any more."""
+        self.hung = False
+        for pair in list(self._pairs):
+            pair.thaw()
+
     @contextmanager
     def hold(self, text: str, *, answer: bool = False) -> Iterator[Hold]:
         """Keep back the first request that holds ``text``, or with ``answer`` let it through and keep its answer back.
@@ -133,6 +146,8 @@ class Proxy:
             pair.near.abort()
             return
         self._pairs.append(pair)
+        if self.hung:
+            pair.freeze()
         task = asyncio.get_running_loop().create_task(self._connect(pair))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
@@ -227,6 +242,12 @@ class _Pair:
         for transport in (self.near, self.up):
             if transport is not None:
                 transport.pause_reading()
+
+    def thaw(self) -> None:
+        self._frozen = False
+        for transport in (self.near, self.up):
+            if transport is not None and not transport.is_closing():
+                transport.resume_reading()
 
     def ended(self, *, near: bool) -> None:
         """One side ended: end the other behind what was said."""

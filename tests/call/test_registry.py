@@ -12,9 +12,11 @@ from ariagent.ari.events import Channel, StasisStarted
 from ariagent.ari.listener import Router
 from ariagent.audio.format import SLIN24
 from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.call import dialplan, registry
 from ariagent.call.admission import Admission
 from ariagent.call.briefs import Briefs
 from ariagent.call.context import Context
+from ariagent.call.events import StopRequested
 from ariagent.call.machine import State
 from ariagent.call.prompts import Prompts
 from ariagent.call.registry import Registry, arrival_of
@@ -341,6 +343,24 @@ class TestCatchUp:
         await desk.registry.catch_up()
         assert set(server.channels) == {"left-0", "left-3"}
         assert server.bridges == ["old-1"]
+
+    async def test_what_asterisk_did_not_let_go_is_swept_later(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(registry, "LOOK_AGAIN_S", (0.01,))
+        monkeypatch.setattr(dialplan, "PAUSES_S", ())
+        server = desk.ari_server
+        call = await desk.is_under_way("c1")
+        server.answers["POST /channels/c1/continue"] = (500, {"message": "no"})
+        call.feed(StopRequested())
+        await asyncio.wait_for(desk.registry.drained(), PATIENCE_S)
+        assert "c1" in server.channels
+        asked = len(server.requests)
+        await server.until(lambda: server.requests[asked:].count("POST /channels/c1/continue") >= 2)
+        del server.answers["POST /channels/c1/continue"]
+        await server.until(lambda: "c1" not in server.channels)
+        assert desk.ended() == {"error/stopped": 1}
+        await desk.registry.stop()
 
     async def test_nothing_left_is_nothing_to_do(self, desk: Desk) -> None:
         await desk.registry.catch_up()

@@ -32,6 +32,8 @@ class Site:
     desk: Desk
     directory: Path
     session: aiohttp.ClientSession
+    drained: list[bool]
+    """An element for each time that the service was told to end."""
 
     @property
     def local_token(self) -> str:
@@ -59,17 +61,18 @@ async def make_site(tmp_path: Path) -> AsyncIterator[MakeSite]:
         raise InternalError("there is no call in these tests")
 
     async with AsyncExitStack() as stack:
+        drained: list[bool] = []
 
         async def make(*, manager: bool = False, **settings: Any) -> Site:
             pool = Pool(AmiSettings(password="x")) if manager else None  # type: ignore[arg-type]
-            desk = Desk(Registry(no_calls), pool, DESTINATIONS)
+            desk = Desk(Registry(no_calls), pool, DESTINATIONS, drain=lambda: drained.append(True), drain_timeout_s=9)
             tokens = [{"name": f"the-{role}", "role": role, "token": token} for role, token in TOKENS.items()]
             chosen = ControlSettings.model_validate({"port": 0, "tokens": tokens, **settings})
             server = ControlServer(chosen, tmp_path / "state", desk)
             await server.start()
             stack.push_async_callback(server.close)
             session = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)))
-            return Site(f"http://127.0.0.1:{server.port}", server, desk, tmp_path / "state", session)
+            return Site(f"http://127.0.0.1:{server.port}", server, desk, tmp_path / "state", session, drained)
 
         yield make
 

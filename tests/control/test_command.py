@@ -82,6 +82,19 @@ async def test_seats_are_paused_and_resumed(run: Run, make_site: Any, listed: An
     assert result.stderr.startswith("ariagent: seat: String should match pattern")
 
 
+async def test_a_service_is_told_to_end_by_an_admin_only(run: Run, site: Any, token: dict[str, str]) -> None:
+    result = await run("drain")
+    told = "no new calls; 0 calls may go on for 9 s, then their callers go to people\n"
+    assert (result.exit_code, result.stdout, site.drained) == (0, told, [True])
+    result = await run("drain", "--json")
+    assert json.loads(result.stdout) == {"calls": 0, "timeout_s": 9.0}
+    remote = {"ARIAGENT_API_URL": site.url, "ARIAGENT_API_TOKEN": token["supervisor"]}
+    result = await run("drain", configuration=False, **remote)
+    assert result.exit_code == 1
+    assert "the-supervisor is a supervisor; this is for a admin" in result.stderr
+    assert len(site.drained) == 2
+
+
 async def test_another_machines_service(run: Run, site: Any, token: dict[str, str]) -> None:
     remote = {"ARIAGENT_API_URL": f"{site.url}/v1/", "ARIAGENT_API_TOKEN": token["viewer"]}
     result = await run("pause", configuration=False, **remote)

@@ -77,15 +77,22 @@ async def nothing_in(asterisk: AsteriskInstance) -> None:
 # -- signals -----------------------------------------------------------------------------------------------------------
 
 
-async def test_sigterm_lets_calls_end_and_sends_new_ones_to_people(
-    bed: Any, sandbox: Any, dial: Any, phone: Any, sound: Any, tmp_path: Path, ends_with_people: Any
+@pytest.mark.parametrize("how", ["SIGTERM", "ariagent drain"])
+async def test_draining_lets_calls_end_and_sends_new_ones_to_people(
+    how: str, bed: Any, sandbox: Any, dial: Any, phone: Any, sound: Any, tmp_path: Path, ends_with_people: Any
 ) -> None:
     model = await sandbox()
     human = await phone("1001", register=True)
     async with lab.service(bed.asterisk, tmp_path, settings(model)) as process:
         call, hearing = await dial("7001")
         await until_told(process, "call.answered")
-        tell(process, signal.SIGTERM)
+        if how == "SIGTERM":
+            tell(process, signal.SIGTERM)
+        else:
+            argv = [sys.executable, "-m", "ariagent", "drain", "-c", str(tmp_path / "service.yaml")]
+            async with lab.process(argv, tmp_path / "drain.log") as command:
+                assert await exit_code(command) == 0
+                assert command.log.startswith("no new calls; 1 call may go on for ")
         assert (await until_told(process, "service.draining"))["calls"] == "1"
         late = await (await phone()).dial("7001")
         await ends_with_people(late, human)
