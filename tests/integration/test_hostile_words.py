@@ -100,6 +100,7 @@ async def test_what_a_model_was_talked_into_stays_text(
         await incoming.answer()
         await incoming.hangup()
         await call.ended(LIMIT_S)
+        await log.wait("call.ended", count=count, timeout=LIMIT_S)
     ended = [entry["result"] for entry in log.named("call.ended")]
     assert ended == ["transferred"] * len(keys)
 
@@ -136,7 +137,7 @@ async def test_what_a_supervisor_writes_stays_text(
     human = await phone("1001", register=True)
     url = f"http://127.0.0.1:{running.control.port}/v1"
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
-        for text in (HOSTILE["another action"], HOSTILE["dialplan"]):
+        for count, text in enumerate((HOSTILE["another action"], HOSTILE["dialplan"]), start=1):
             call, hearing = await dial("7000")
             await hearing.utterance()
             async with session.get(f"{url}/calls") as answer:
@@ -162,6 +163,7 @@ async def test_what_a_supervisor_writes_stays_text(
             await incoming.answer()
             await incoming.hangup()
             await call.ended(LIMIT_S)
+            await log.wait("call.ended", count=count, timeout=LIMIT_S)
     whispered = [
         part["text"]
         for each in model.sessions

@@ -191,6 +191,32 @@ def test_s12_a_function_call_with_commentary_before_it(desk: Any) -> None:
     assert desk.done["output"][0]["phase"] == "final_answer"
 
 
+def test_a_note_of_the_systems_that_is_newer_than_a_tools_result_is_what_is_answered(make_desk: Any) -> None:
+    desk = make_desk(
+        "rules:\n"
+        "- {name: looked, when: {tool_result: lookup_order}, then: It is there.}\n"
+        "- {name: back, when: {said: /has come back/}, then: Welcome back.}\n"
+        "- {name: go, when: {said: go}, then: [{call: {name: lookup_order, arguments: {}}}]}\n"
+        "otherwise: I see."
+    )
+    desk.configure(tools=[TOOL])
+    desk.say("go")
+    desk.respond()
+    desk.run()
+    [call] = desk.done["output"]
+    output = {"type": "function_call_output", "call_id": call["call_id"], "output": "{}"}
+    note = {
+        "type": "message",
+        "role": "system",
+        "content": [{"type": "input_text", "text": "The caller has come back."}],
+    }
+    for item in (output, note):
+        desk.send({"type": "conversation.item.create", "item": item})
+    desk.respond()
+    desk.run()
+    assert desk.done["output"][0]["content"][0]["transcript"] == "Welcome back."
+
+
 def test_s12_several_calls_in_one_response(make_desk: Any) -> None:
     desk = make_desk("otherwise: [{call: {name: lookup_order, arguments: {n: 1}}}, {call: {name: end_call}}]")
     desk.configure(tools=[TOOL, BYE])
