@@ -60,8 +60,15 @@ def run(configuration: ConfigOption = None) -> None:
         settings = config.load(configuration, serving=True)
         logs.configure(settings.log.level, settings.log.format, Redaction(secrets_of(settings)))
 
+        def read() -> config.Settings:
+            found = config.load(configuration, serving=True)
+            # What calls that go on were given is a secret still.
+            redaction = Redaction((*secrets_of(settings), *secrets_of(found)))
+            logs.configure(settings.log.level, settings.log.format, redaction)
+            return found
+
         async def serve() -> None:
-            await Service(settings).run()
+            await Service(settings, read).run()
 
         # What is loaded by now lives as long as the process. Left to the garbage collector, each of its full
         # rounds would look through it all and stop every call's audio for 15 ms or more.

@@ -1,8 +1,8 @@
 """Composition root: builds the parts, runs them, and takes them down in order.
 
 SIGTERM drains: new calls are refused as busy, running ones go on for ``drain_timeout_s``, then go to people.
-SIGINT (Ctrl-C) stops at once: running calls go to people. A second signal of either kind does not wait. SIGHUP changes
-nothing.
+SIGINT (Ctrl-C) stops at once: running calls go to people. A second signal of either kind does not wait. SIGHUP has the
+settings read anew, for calls that begin from then on.
 """
 
 import asyncio
@@ -10,7 +10,9 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -27,10 +29,11 @@ from ariagent.call.prompts import Prompts
 from ariagent.call.registry import Registry
 from ariagent.call.resume import BrokenOff
 from ariagent.config import Settings
+from ariagent.config.change import changed
 from ariagent.control.desk import Desk
 from ariagent.control.phone import SupervisorPhones
 from ariagent.control.server import ControlServer
-from ariagent.errors import AriError, InternalError, told
+from ariagent.errors import AriError, ConfigurationError, InternalError, told
 from ariagent.lag import LOOK_S, Lag
 from ariagent.metrics import Metrics
 from ariagent.pool.availability import Availability
@@ -56,8 +59,13 @@ FIRST_TRIAL_S, LONGEST_TRIAL_S = 5.0, 60.0
 class Service:
     """One running ariagent. ``run`` returns after a signal or ``stop``; nothing is left then."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, read: Callable[[], Settings] | None = None) -> None:
+        """``read`` reads the settings anew, for SIGHUP; it may raise ConfigurationError."""
         self.settings = settings
+        self._read = read
+        self._reloading: asyncio.Task[None] | None = None
+        self._old_toolboxes: list[Toolbox] = []
+        """Of calls that began before the settings were changed."""
         self.metrics = Metrics()
         self.ari = AriClient(settings.asterisk)
         media = settings.audiosocket
@@ -74,7 +82,7 @@ class Service:
         self.calls = Registry(self._calls_context)
         self.router = Router(self.calls.channel_entered)
         self.pool = Pool(settings.ami) if settings.ami is not None else None
-        desk = Desk(
+        desk = self.desk = Desk(
             self.calls,
             self.pool,
             settings.destinations,
@@ -119,6 +127,8 @@ class Service:
                 ]
                 await self._until_told()
                 await self._end_calls()
+                if self._reloading is not None:
+                    background.append(self._reloading)
                 for task in background:
                     task.cancel()
         finally:
@@ -126,7 +136,8 @@ class Service:
                 await self.phones.close()
             await self.media.close()
             await self.ari.close()
-            await self.toolbox.close()
+            for toolbox in (*self._old_toolboxes, self.toolbox):
+                await toolbox.close()
             await self.control.close()
             await self.http.close()
             if self.journal is not None:
@@ -260,13 +271,40 @@ class Service:
     def _signalled(self, number: signal.Signals) -> None:
         log.info("service.signalled", extra={"fields": {"signal": number.name, "calls": len(self.calls)}})
         if number is signal.SIGHUP:
-            # A terminal that is closed, or a wish for new settings, which are read at the start only: no reason to
-            # leave callers in silence.
+            self.reload()
             return
         if self._drain.is_set() or number is signal.SIGINT:
             self.stop()
         else:
             self.drain()
+
+    def reload(self) -> None:
+        """Read the settings anew, for calls that begin from then on."""
+        if self._reloading is not None:
+            self._reloading.cancel()
+        self._reloading = asyncio.create_task(self._reload(), name="reload")
+
+    async def _reload(self) -> None:
+        if self._read is None or self._context is None or self.prompts is None:
+            return
+        try:
+            settings = await asyncio.to_thread(self._read)
+            taken, fixed = changed(self.settings, settings)
+            if fixed:
+                remedy = "Restart the service (ariagent drain), or undo that"
+                raise ConfigurationError(f"a change of {', '.join(fixed)} needs a restart", remedy=remedy)
+            toolbox = Toolbox(settings, on_call=self.metrics.tool_called)
+        except ConfigurationError as error:
+            log.error("settings.refused", extra={"fields": {"cause": error.line}})
+            return
+        # Nothing can fail from here on: all of it or nothing.
+        self._old_toolboxes.append(self.toolbox)
+        self.settings, self.toolbox, self.desk.destinations = settings, toolbox, settings.destinations
+        self._context.admission.configure(settings)
+        self._context.spending.configure(settings.cost)
+        self._context = replace(self._context, settings=settings, toolbox=toolbox)
+        log.info("settings.reloaded", extra={"fields": {"changed": ",".join(taken) or "-", "calls": len(self.calls)}})
+        await self.prompts.warm(settings.agents, settings.tools)
 
     async def _end_calls(self) -> None:
         self.calls.refuse_new()
@@ -296,7 +334,7 @@ class Service:
             calls=lambda: len(self.calls),
             over_cap=self._over_cap,
             most=settings.max_calls,
-            off_hours=lambda: not settings.seats_wanted(time.time()),
+            off_hours=lambda: not self.settings.seats_wanted(time.time()),
             overloaded=lambda: self.lag.overloaded,
         )
         availability.look()

@@ -24,6 +24,7 @@ CORE = (
     "ariagent.audio.peaks",
     "ariagent.audio.playout",
     "ariagent.audio.rates",
+    "ariagent.config.change",
     "ariagent.lag",
     "ariagent.audio.resample",
     "ariagent.audio.sign",

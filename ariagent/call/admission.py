@@ -32,13 +32,18 @@ class Admission:
         self, settings: "Settings", day: str = "", talked_s: float = 0.0, recent: Iterable[tuple[str, float]] = ()
     ) -> None:
         """``recent``: (number, when) of the last hour's calls."""
-        self._most = settings.max_calls
-        self._most_of = {name: agent.max_calls for name, agent in settings.agents.items()}
         self._rate = CallerRate(settings.caps.calls_per_caller_per_hour, recent)
-        self._minutes = settings.caps.minutes_per_day
+        self.configure(settings)
         self._day, self._talked_s = day, talked_s
         self._day_began = 0.0
         self._tickets: set[Ticket] = set()
+
+    def configure(self, settings: "Settings") -> None:
+        """Other caps hold from now on."""
+        self._most = settings.max_calls
+        self._most_of = {name: agent.max_calls for name, agent in settings.agents.items()}
+        self._rate.most = settings.caps.calls_per_caller_per_hour
+        self._minutes = settings.caps.minutes_per_day
 
     # -- all calls ---------------------------------------------------------------------------------
 
@@ -97,7 +102,7 @@ class CallerRate:
     """How often each number has called within an hour."""
 
     def __init__(self, most: int | None, recent: Iterable[tuple[str, float]] = ()) -> None:
-        self._most = most
+        self.most = most
         self._calls: defaultdict[str, deque[float]] = defaultdict(deque)
         self._swept_at = 0.0
         for number, at in sorted(recent, key=lambda call: call[1]):
@@ -109,13 +114,13 @@ class CallerRate:
     def may(self, number: str, at: float) -> bool:
         """Whether this number may call; if so, it has."""
         key = number_key(number)
-        if self._most is None or not key:
+        if self.most is None or not key:
             return True
         self._sweep(at)
         calls = self._calls[key]
         while calls and calls[0] <= at - HOUR_S:
             calls.popleft()
-        if len(calls) >= self._most:
+        if len(calls) >= self.most:
             return False
         calls.append(at)
         return True

@@ -22,6 +22,11 @@ class Spending:
         self._today = DailySpending(settings.daily_cap, _today(), spent_today)
         self._on_use = on_use
 
+    def configure(self, settings: CostSettings) -> None:
+        """Other prices and another cap hold from now on."""
+        self._prices = PriceTable(settings)
+        self._today.cap = settings.daily_cap
+
     def used(self, agent: str, model: str, usage: Usage, transcribed_s: float = 0.0) -> float | None:
         """Count a use; returns what it costs, None where the model has no price."""
         money = self._prices.money(model, usage, transcribed_s)

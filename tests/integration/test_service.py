@@ -367,3 +367,43 @@ async def test_callers_of_a_killed_service_whose_records_are_lost_are_asked_anew
         await until_told(following, "call.ended")
         await nothing_in(bed.asterisk)
         check_log(following)
+
+
+# -- other settings ----------------------------------------------------------------------------------------------------
+
+
+async def test_changed_settings_are_for_new_calls_and_refused_whole_when_wrong(
+    bed: Any, sandbox: Any, dial: Any, tmp_path: Path
+) -> None:
+    model = await sandbox()
+    async with lab.service(bed.asterisk, tmp_path, settings(model)) as process:
+        call, hearing = await dial("7001")
+        await until_told(process, "call.answered")
+        path = tmp_path / "service.yaml"
+        tree = yaml.safe_load(path.read_text())
+        # One key that can be changed, and another that is wrong, or needs a restart: neither is taken.
+        newer = {**tree["agents"]["default"], "instructions": "You are new here."}
+        for wrong in ({"agents": {"default": {**newer, "voise": "x"}}}, {"http": {"port": 1}}):
+            path.write_text(yaml.safe_dump({**tree, "agents": {"default": newer}, **wrong}))
+            tell(process, signal.SIGHUP)
+            await until_told(process, "settings.refused", 1 if "agents" in wrong else 2)
+        causes = [line for line in process.log.splitlines() if " settings.refused" in line]
+        assert f"{path}:" in causes[0]
+        assert "agents.default.voise" in causes[0]
+        assert "a change of http needs a restart" in causes[1]
+        path.write_text(yaml.safe_dump({**tree, "agents": {"default": newer}}))
+        tell(process, signal.SIGHUP)
+        assert (await until_told(process, "settings.reloaded"))["changed"] == "agents"
+        new, _ = await dial("7001")
+        await until_told(process, "call.answered", 2)
+        given = ["You are new here." in s.settings["instructions"] for s in model.sessions]
+        assert given.count(True) == 1
+        assert given[-1]
+        # The call that was there goes on.
+        before = time.monotonic()
+        await call.send_dtmf("1")
+        await hearing.wait_loud(before)
+        for each in (call, new):
+            await each.hangup()
+        await until_told(process, "call.ended", 2)
+        check_log(process)

@@ -1,0 +1,17 @@
+"""CORE: which settings a running service takes over from a changed file, and which need a restart."""
+
+from ariagent.config.tree import Settings
+
+AT_RUN_TIME = frozenset(
+    (
+        *("agents", "routes", "hours", "pool", "destinations", "tools", "mcp_servers", "outbound", "caps", "cost"),
+        "drain_timeout_s",
+    )
+)
+"""Sections that calls which begin later are served by."""
+
+
+def changed(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
+    """The names of sections that differ: those that can be taken over, and those that need a restart."""
+    names = [name for name in Settings.model_fields if getattr(old, name) != getattr(new, name)]
+    return [name for name in names if name in AT_RUN_TIME], [name for name in names if name not in AT_RUN_TIME]
