@@ -66,6 +66,12 @@ class Metrics:
         self.without_model = 0
         """Calls that ended because the model could not be reached; for the one who tries it then."""
         self.calls = Counter("ariagent_calls", "Calls that ended", ["result", "reason"], registry=registry)
+        self.loop_lag = Histogram(
+            "ariagent_loop_lag_seconds",
+            "How late the event loop is with what is due",
+            buckets=(*OURS_BUCKETS, 0.5, 1.0),
+            registry=registry,
+        )
         self.answer = Histogram(
             "ariagent_answer_seconds",
             "A call's arrival in Stasis to its answer",

@@ -31,6 +31,7 @@ from ariagent.control.desk import Desk
 from ariagent.control.phone import SupervisorPhones
 from ariagent.control.server import ControlServer
 from ariagent.errors import AriError, InternalError, told
+from ariagent.lag import LOOK_S, Lag
 from ariagent.metrics import Metrics
 from ariagent.pool.availability import Availability
 from ariagent.pool.pool import Pool
@@ -68,6 +69,7 @@ class Service:
         )
         self.metrics.watch_media(self.media.refused, self.media.ended)
         self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
+        self.lag = Lag(settings.watchdog.lag_ms / 1000)
         self.toolbox = Toolbox(settings, on_call=self.metrics.tool_called)
         self.calls = Registry(self._calls_context)
         self.router = Router(self.calls.channel_entered)
@@ -113,6 +115,7 @@ class Service:
                     tasks.create_task(self._watch_replacement(), name="replacement"),
                     tasks.create_task(self._watch_model(), name="model"),
                     tasks.create_task(self._keep_pool(), name="pool"),
+                    tasks.create_task(self._watch_lag(), name="lag"),
                 ]
                 await self._until_told()
                 await self._end_calls()
@@ -179,6 +182,7 @@ class Service:
             journal=journal,
             spending=spending,
             admission=await asyncio.to_thread(self._admission),
+            overloaded=lambda: self.lag.overloaded,
             ami=pool.client if pool is not None else None,
             handed_on=lambda call_id: handed_on(settings, call_id),
             queue_view=pool.view if pool is not None else lambda name: None,
@@ -293,11 +297,26 @@ class Service:
             over_cap=self._over_cap,
             most=settings.max_calls,
             off_hours=lambda: not settings.seats_wanted(time.time()),
+            overloaded=lambda: self.lag.overloaded,
         )
         availability.look()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.pool.run(), name="pool")
             tasks.create_task(availability.run(), name="availability")
+
+    async def _watch_lag(self) -> None:
+        """Measure how late this process is; too late for more calls is told."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            due = clock() + LOOK_S
+            await asyncio.sleep(LOOK_S)
+            now = clock()
+            self.metrics.loop_lag.observe(lag_s := max(0.0, now - due))
+            if self.lag.late(lag_s, now):
+                fields = {"p95_ms": round(1000 * self.lag.p95_s, 1), "calls": len(self.calls)}
+                log.warning(
+                    "service.overloaded" if self.lag.overloaded else "service.relieved", extra={"fields": fields}
+                )
 
     async def _watch_replacement(self) -> None:
         """Another program with our application's name has our calls now; two would fight for them."""

@@ -24,6 +24,7 @@ CORE = (
     "ariagent.audio.peaks",
     "ariagent.audio.playout",
     "ariagent.audio.rates",
+    "ariagent.lag",
     "ariagent.audio.resample",
     "ariagent.audio.sign",
     "ariagent.audio.tones",

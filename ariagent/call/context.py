@@ -48,6 +48,8 @@ class Context:
     """Of callers who were handed to people."""
     handed_on: Callable[[str], Memory | None] = lambda call_id: None
     """The same from the records, by call id, where a former process did so. Reads the disk."""
+    overloaded: Callable[[], bool] = lambda: False
+    """Whether the machine is too busy for another call."""
     ami: AmiClient | None = None
     """None: the site has no manager interface for us."""
     queue_view: Callable[[str], QueueView | None] = lambda name: None

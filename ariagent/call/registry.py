@@ -105,7 +105,7 @@ class Registry:
             return "stopping"
         serving, now = sum(not call.over for call in self._calls), time.time()
         return context.admission.refusal(serving, now, local_day(now)) or (
-            "over_daily_cap" if context.spending.over_cap else ""
+            "over_daily_cap" if context.spending.over_cap else "overloaded" if context.overloaded() else ""
         )
 
     async def _serve(self, context: Context, call: CallRunner) -> None:

@@ -180,9 +180,10 @@ class CallRunner:
             model = tasks.create_task(talk.run(), name=f"model {self.call_id}")
             self._media_task = tasks.create_task(self._make_media(), name=f"media {self.call_id}")
             joined = tasks.create_task(self._keep_joined(talk), name=f"joined {self.call_id}")
+            heard = tasks.create_task(self._watch_audio(talk), name=f"heard {self.call_id}")
             termination = await self._do_commands(talk)
-            model.cancel()
-            joined.cancel()
+            for task in (model, joined, heard):
+                task.cancel()
         return termination
 
     async def _cast(self) -> Role:
@@ -405,6 +406,19 @@ class CallRunner:
                 except AriError as error:
                     # Whatever is wrong with the leg or the bridge is told by events of their own.
                     self.log.event("call.not_rejoined", logging.DEBUG, cause=error.line)
+
+    async def _watch_audio(self, talk: Talk) -> None:
+        """Have a caller of whom nothing comes any more go to people: on hold for good, or on a line that is dead."""
+        limit_s = self.context.settings.watchdog.no_audio_s
+        while True:
+            left_s = talk.heard_at + limit_s - time.monotonic()
+            if left_s > 0:
+                await asyncio.sleep(left_s)
+            elif self.state in (State.TALKING, State.DRAINING):
+                self.feed(ev.PersonRequested("no_audio"))
+                return
+            else:  # it will, or it is on its way to people
+                await asyncio.sleep(MEDIA_TIMEOUT_S)
 
     async def _answer(self, talk: Talk) -> None:
         # The caller's first words may be on their way before the answer to our request is.

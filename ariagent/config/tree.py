@@ -21,6 +21,7 @@ from ariagent.config.peers import (
 from ariagent.config.rescue import RescueSettings
 from ariagent.config.tools import HttpToolSettings, McpServerSettings, OutboundSettings, ToolName
 from ariagent.config.use import CapsSettings, CostSettings, RecordsSettings
+from ariagent.config.watchdog import WatchdogSettings
 
 AgentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
 
@@ -53,6 +54,7 @@ class Settings(Section):
     control: ControlSettings = ControlSettings()
     log: LogSettings = LogSettings()
     rescue: RescueSettings = RescueSettings()
+    watchdog: WatchdogSettings = WatchdogSettings()
     max_calls: Annotated[int, Field(ge=1)] = 60
     """Calls served at once; one more is refused as busy, so that it goes to people."""
     state_directory: Path = Path("/var/lib/ariagent")

@@ -14,7 +14,7 @@ queue_log for each seat."""
 
 
 class Availability:
-    """The reasons ``down``, ``hours`` and ``capped`` of a pool."""
+    """The reasons ``down``, ``hours``, ``capped`` and ``overloaded`` of a pool."""
 
     def __init__(
         self,
@@ -25,15 +25,17 @@ class Availability:
         over_cap: Callable[[], bool],
         most: int,
         off_hours: Callable[[], bool] = lambda: False,
+        overloaded: Callable[[], bool] = lambda: False,
     ) -> None:
         """``listening``: connected to Asterisk's events; ``over_cap``: enough was spent; ``most``: calls at once;
-        ``off_hours``: it is people's time."""
+        ``off_hours``: it is people's time; ``overloaded``: the machine is too busy."""
         self._pool = pool
         self._listening = listening
         self._calls = calls
         self._over_cap = over_cap
         self._most = most
         self._off_hours = off_hours
+        self._overloaded = overloaded
         self._full = False
 
     async def run(self) -> None:
@@ -46,6 +48,7 @@ class Availability:
         """Tell the pool what holds now."""
         self._pool.set_reason(Reason.DOWN, not self._listening())
         self._pool.set_reason(Reason.HOURS, self._off_hours())
+        self._pool.set_reason(Reason.OVERLOADED, self._overloaded())
         calls = self._calls()
         self._full = calls >= self._most or (self._full and calls > self._most - math.ceil(ROOM * self._most))
         self._pool.set_reason(Reason.CAPPED, self._full or self._over_cap())

@@ -54,6 +54,8 @@ class Reason(StrEnum):
     """The site wants people to take the calls at this time."""
     CAPPED = "capped"
     """As many calls or minutes, or as much money, as there may be."""
+    OVERLOADED = "overloaded"
+    """The machine is too busy for another call."""
 
     @property
     def text(self) -> str:

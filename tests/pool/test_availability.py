@@ -13,6 +13,7 @@ class Truth:
 
     def __init__(self, most: int) -> None:
         self.listening, self.calls, self.over_cap, self.off_hours = True, 0, False, False
+        self.overloaded = False
         self.pool = Pool(AmiSettings.model_validate({"password": "x"}))
         self._availability = Availability(
             self.pool,
@@ -21,6 +22,7 @@ class Truth:
             over_cap=lambda: self.over_cap,
             most=most,
             off_hours=lambda: self.off_hours,
+            overloaded=lambda: self.overloaded,
         )
 
     def reasons(self) -> set[Reason]:
@@ -63,6 +65,14 @@ def test_off_hours_have_a_reason_of_their_own() -> None:
     assert truth.reasons() == {Reason.HOURS}
     assert Reason.HOURS.text == "ariagent: hours"
     truth.off_hours = False
+    assert truth.reasons() == set()
+
+
+def test_overloaded_while_the_machine_is_too_busy() -> None:
+    truth = Truth(10)
+    truth.overloaded = True
+    assert truth.reasons() == {Reason.OVERLOADED}
+    truth.overloaded = False
     assert truth.reasons() == set()
 
 
