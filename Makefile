@@ -19,7 +19,7 @@ demo: $(STAMP) ## hold a conversation through a real Asterisk, offline, and prin
 
 test: setup ## run every test but the rehearsals and the longer ones of make chaos
 	@echo "running the tests: units, then calls through a real Asterisk"
-	@$(PYTHON) -m pytest -n 4 --dist worksteal -m "not rehearsal and not chaos"
+	@$(PYTHON) -m pytest -n 4 --dist loadfile -m "not rehearsal and not chaos"
 
 rehearsals: setup ## the templates' rehearsals through a real Asterisk: 23 callers, two minutes
 	@$(PYTHON) -m pytest -m rehearsal tests/integration/test_rehearse.py
