@@ -24,7 +24,6 @@ CORE = (
     "ariagent.audio.peaks",
     "ariagent.audio.playout",
     "ariagent.audio.rates",
-    "ariagent.config.change",
     "ariagent.lag",
     "ariagent.audio.resample",
     "ariagent.audio.sign",

@@ -1,4 +1,4 @@
-"""CORE: which settings a running service takes over from a changed file, and which need a restart."""
+"""Which settings a running service takes over from a changed file, and which need a restart."""
 
 from ariagent.config.tree import Settings
 
