@@ -283,6 +283,8 @@ class Bed:
             "control": {"port": 0},
             "log": {"transcripts": True},
             "drain_timeout_s": 5,
+            # Phones and model share the event loop here, on a machine that runs other tests, too.
+            "watchdog": {"lag_ms": 2000},
             "state_directory": self.directory / f"state{len(self.services)}",
             "agents": {"default": {**AGENT, **(agent or {})}},
         }

@@ -31,7 +31,7 @@ async def test_a_caller_of_whom_nothing_comes_any_more_goes_to_people(
 async def test_a_machine_that_is_too_busy_takes_no_more_calls(
     sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ends_with_people: Any
 ) -> None:
-    running = await service(await sandbox())
+    running = await service(await sandbox(), watchdog={"lag_ms": 100})
     human = await phone("1001", register=True)
     here, hearing = await dial("7000")
     await hearing.utterance()
