@@ -19,7 +19,10 @@ demo: $(STAMP) ## hold a conversation through a real Asterisk, offline, and prin
 
 test: setup ## run every test but the rehearsals and the longer ones of make chaos
 	@echo "running the tests: units, then calls through a real Asterisk"
-	@$(PYTHON) -m pytest -n 4 --dist loadfile -m "not rehearsal and not chaos"
+	@$(PYTHON) -m pytest -n 4 --dist loadfile -m "not rehearsal and not chaos" || { \
+	    test $$? -eq 1 || exit 1; \
+	    echo "what failed beside three others is run again by itself: a busy machine is late, a fault stays"; \
+	    $(PYTHON) -m pytest --last-failed --last-failed-no-failures none --maxfail 5 -m "not rehearsal and not chaos"; }
 
 rehearsals: setup ## the templates' rehearsals through a real Asterisk: 23 callers, two minutes
 	@$(PYTHON) -m pytest -m rehearsal tests/integration/test_rehearse.py
