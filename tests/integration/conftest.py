@@ -10,6 +10,7 @@ import contextlib
 import gc
 import itertools
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -357,6 +358,7 @@ class Bed:
                     running.cancel()
                     await asyncio.wait([running])
             await self._sandboxes.aclose()
+        await self._resume_seats()
         try:
             await self._nothing_in_asterisk()
         finally:
@@ -375,6 +377,12 @@ class Bed:
             await running
         assert len(service.calls) == 0
         assert service.media.open_connections == 0
+
+    async def _resume_seats(self) -> None:
+        """A pause by hand outlives its service, but not its test."""
+        shown = await self.asterisk.cli("queue show")
+        for interface in re.findall(r"\((Local/\d+@ariagent-seat\S*)\)[^\n]*paused:ariagent: manual", shown):
+            await self.asterisk.cli(f"queue unpause member {interface}")
 
     async def _nothing_in_asterisk(self) -> None:
         for command in ("core show channels concise", "bridge show all"):
