@@ -24,6 +24,8 @@ RINGS_S = 3.0
 """How long a person takes to pick up; the summary is made meanwhile."""
 QUIET_S = 1.0
 """A summary is over when nothing was heard for so long."""
+BREATH_S = 1.5
+"""Before the person speaks: the caller is to hear that the music has ended."""
 WAITS_S = 120.0
 LOUD_DBFS = -45.0
 
@@ -68,6 +70,7 @@ async def take_a_call(
             met.heard = await recogniser.words(summary.tobytes(), SLIN8)
             met.likeness = likeness(spoken, summary)
             tell(f"{USER} answers and hears first ({met.heard_s:.1f} s, approximately): {met.heard}")
+            await asyncio.sleep(BREATH_S)
             await call.play(np.frombuffer(await voice.say(greeting), "<i2"), SLIN8.rate_hz)
             tell(f"{USER} says: {greeting}")
             since = len(call.heard(SLIN8.rate_hz))
