@@ -187,7 +187,8 @@ class _Caller:
     async def _call(self) -> bool:
         """Place the call; returns whether it was answered."""
         plan, leg = self._plan, self._leg
-        endpoint = f"Local/{plan.extension}@{plan.context}/n"
+        # m: with music on hold of its own a Local channel (22.10.1) at times passes no audio on afterwards.
+        endpoint = f"Local/{plan.extension}@{plan.context}/nm"
         self._narrate("caller", f"(calls {endpoint}, audio {self.report.audio})")
         try:
             await leg.place(endpoint, caller_id=plan.caller_id, ring_s=plan.answer_within_s)
