@@ -30,8 +30,8 @@ rehearsals: setup ## the templates' rehearsals through a real Asterisk: 23 calle
 bench: $(STAMP) ## measure every budget and print it beside what it may be
 	@$(LAB) bench
 
-soak: $(STAMP) ## 200 calls hung up at random moments: nothing may be left of them
-	@$(LAB) soak
+soak: $(STAMP) ## 200 calls hung up at random moments: nothing may be left; MINUTES=30 for 20 callers who stay and talk
+	@$(LAB) soak $(if $(MINUTES),--minutes '$(MINUTES)')
 
 transfers: setup ## 100 hand-offs cut at random moments: nothing may be left of them
 	@TRANSFERS=100 $(PYTHON) -m pytest -q -s tests/integration/test_cut_transfers.py
