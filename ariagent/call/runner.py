@@ -27,8 +27,10 @@ from ariagent.call.introduction import Party, newcomer
 from ariagent.call.leg import MediaLeg
 from ariagent.call.live import LiveCall
 from ariagent.call.machine import CallMachine, State
+from ariagent.call.memory import Owed
 from ariagent.call.newcomers import Newcomers
 from ariagent.call.rejoin import Rejoining
+from ariagent.call.resume import LEFT
 from ariagent.call.search import Search
 from ariagent.call.talk import Talk
 from ariagent.call.transfer import first_half, hand_over, to_people
@@ -76,6 +78,8 @@ class CallRunner:
         self._newcomers = Newcomers(Party.of(channel.caller_number, channel.caller_name), self._put_through)
         self.handed: Handoff | None = None
         """Where the caller went to."""
+        self._owed = Owed.NOTHING
+        """What the caller waits for when we leave."""
         self.stuck = False
         """Asterisk did not let something of the call go."""
         self._search = Search(context, self.log, self.feed, lambda: self._changed(self))
@@ -149,8 +153,8 @@ class CallRunner:
         """Serve the call to its end. Returns how it ended; gives everything back whatever happens."""
         try:
             role = await self._cast()
-            if self._machine.termination is not None:  # hung up or stopped meanwhile
-                return await self._turn_away(self._machine.termination)
+            if (ended := self._machine.termination) is not None:  # hung up or stopped meanwhile
+                return self._ended(ended) if ended.result is Result.LEFT else await self._turn_away(ended)
             return self._ended(await self._serve(role))
         except UnknownAgentError as error:
             return await self._decline(Termination(Result.ERROR, "unknown_agent", error.line))
@@ -182,7 +186,7 @@ class CallRunner:
             joined = tasks.create_task(self._keep_joined(talk), name=f"joined {self.call_id}")
             heard = tasks.create_task(self._watch_audio(talk), name=f"heard {self.call_id}")
             termination = await self._do_commands(talk)
-            for task in (model, joined, heard):
+            for task in (model, joined, heard, self._media_task):
                 task.cancel()
         return termination
 
@@ -237,6 +241,9 @@ class CallRunner:
         if self._talk is not None:
             fields |= self._talk.account()
         fields |= self._newcomers.talk_s(time.monotonic())
+        if termination.result is Result.LEFT:
+            self.log.event(LEFT, owed=self._owed.value, **fields)
+            return termination
         failed = termination.result in (Result.ERROR, Result.NO_MODEL)
         self.log.event("call.ended", logging.WARNING if failed else logging.INFO, **fields)
         return termination
@@ -347,7 +354,7 @@ class CallRunner:
                 case cmd.Drain(final=final) if self._talk is not None:
                     self._talk.drain(final=final)
                 case _:
-                    if isinstance(command, cmd.Release):
+                    if isinstance(command, cmd.Release | cmd.Leave):
                         self.media.give_up()
                         # Nothing of the leg matters any more. One that takes its place is a newcomer: turned away.
                         self.context.router.unregister(self.leg, self.on_ari)
@@ -372,6 +379,9 @@ class CallRunner:
                     await self._hang_up()
                 case cmd.Release():
                     await self._release()
+                    self.feed(ev.Released())
+                case cmd.Leave():
+                    await self._leave(talk)
                     self.feed(ev.Released())
                 case cmd.Finish(termination=termination):
                     return termination
@@ -563,6 +573,15 @@ class CallRunner:
         for failure in failures:
             if not isinstance(failure, NotFoundError):
                 self._not_given_back("call.not_released", failure)
+
+    async def _leave(self, talk: Talk) -> None:
+        """Let go of what is ours; Asterisk keeps the caller, in a bridge that the next process does away with."""
+        searched = self._search.goes_on
+        self._owed, _ = await asyncio.gather(talk.leave(), self._search.end("CANCELLED"))
+        if searched and self._owed is not Owed.TURN:
+            self._owed = Owed.COLLEAGUE
+        self.context.media.forget(self.media.uuid)
+        await self._close_talk()
 
     def _not_given_back(self, event: str, error: AriError) -> None:
         self.stuck = True
