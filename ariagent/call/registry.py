@@ -26,11 +26,11 @@ log = logging.getLogger(__name__)
 
 MEDIA_PREFIX = "AudioSocket/"
 SEAT, RETURNED = "seat", "returned"
-GOODBYE_S = 3.0
-"""How long calls that are being ended by the agent may take to end before the service leaves."""
-GOODBYE_LOOK_S = 0.05
-LEAVE_LIMIT_S = 5.0
-"""How long what Asterisk was asked for may still take then."""
+AT_THEIR_END = (State.DRAINING, State.TRANSFERRING, State.ENDING)
+SETTLE_S, SETTLE_LOOK_S = 3.0, 0.05
+"""How long calls that are at their end may take to get there before the service leaves."""
+LEAVE_LIMIT_S = 2.0
+"""How long what Asterisk was asked for may still take then, in silence."""
 LOOK_AGAIN_S = (1.0, 2.0, 5.0)
 """Pauses before Asterisk is asked again about what it did not let go; the last one again and again."""
 
@@ -293,9 +293,7 @@ class Registry:
     async def leave(self) -> None:
         """Serve no call any more, and leave them in Asterisk as they are, for the next process to go on with."""
         self.refuse_new()
-        deadline = time.monotonic() + GOODBYE_S
-        while any(call.state is State.DRAINING for call in self._calls) and time.monotonic() < deadline:
-            await asyncio.sleep(GOODBYE_LOOK_S)
+        await self._settle()
         self._leaving = True
         if self._looking is not None:
             self._looking.cancel()
@@ -310,7 +308,16 @@ class Registry:
             unfinished = [*self._calls.values(), *self._sweeps]
             for task in unfinished:
                 task.cancel()
-            await asyncio.wait(unfinished)
+            await asyncio.gather(*unfinished, return_exceptions=True)
+
+    async def _settle(self) -> None:
+        """Let goodbyes be heard and hand-offs be made, for a while, and while the other calls talk on."""
+        for call in self.calls:
+            if call.state is State.PARTING:
+                call.feed(LeaveRequested())
+        deadline = time.monotonic() + SETTLE_S
+        while any(call.state in AT_THEIR_END for call in self._calls) and time.monotonic() < deadline:
+            await asyncio.sleep(SETTLE_LOOK_S)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)
