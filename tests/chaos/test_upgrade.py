@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ariagent.call.resume import SHORT_S
 from ariagent.lab import bed as lab
 from ariagent.lab.call_setup import CallState
 from ariagent.lab.ports import free_tcp_port
@@ -27,6 +28,9 @@ AGENT = {
 }
 MOST_SILENCE_S = 2.0
 """From the next process's taking calls to the last caller's hearing of it; three times that on a busy machine."""
+MAKE_UP = ("wait for the caller to speak", "the sentence that was cut off", "The caller was speaking")
+"""What the model is told about callers who rest, listen, speak."""
+SEATS = 60
 STORY = "8"
 """The key that makes the agent tell a long story."""
 
@@ -100,6 +104,7 @@ async def test_calls_go_on_with_the_next_process_as_if_nothing_had_been(
     async with run(model, "first", **ending) as first:
         lines = await asyncio.gather(*(dial(("7000", "7001")[n % 2], one) for n, one in enumerate(phones)))
         await asyncio.gather(*(hearing.utterance() for _, hearing in lines))
+        rows_before = len(queue_log.rows(queue="frontline"))
         await asyncio.gather(*(call.send_dtmf(f"1{n:02}") for n, (call, _) in enumerate(lines)))
 
         def written() -> bool:
@@ -129,20 +134,20 @@ async def test_calls_go_on_with_the_next_process_as_if_nothing_had_been(
         heard = await asyncio.gather(*(h.wait_loud(left + 0.3, LIMIT_S) for _, h in [*listening, *speaking]))
         await until(lambda: len(at(following, "call.goes_on")) == calls, "all calls to go on")
         assert {call.state for call, _ in lines} == {CallState.ANSWERED}
-        sessions = [
-            s for s in model.sessions[before:] if any("a conversation that is under way" in t for t in texts(s))
-        ]
-        assert len(sessions) == calls
+        # On a machine that is too busy to start a process at once callers do notice.
+        unnoticed = max(float(found["lost_s"]) for found in fields(following, "call.resumed")) < SHORT_S - 0.1
         for n in range(calls):
-            [found] = [s for s in sessions if f"[The caller pressed 1{n:02} on the keypad.]" in texts(s)]
-            assert {"Good day.", f"You pressed 1{n:02}."} <= set(texts(found))
-            said = " ".join(texts(found))
-            assert "sorry" not in said
-            expected = ("wait for the caller to speak", "the sentence that was cut off", "was speaking")[n % 3]
-            assert expected in said.replace("The caller was speaking", "was speaking")
+            pressed_key = f"[The caller pressed 1{n:02} on the keypad.]"
+            [told] = [texts(s) for s in model.sessions[before:] if pressed_key in texts(s)]
+            assert {"Good day.", f"You pressed 1{n:02}."} <= set(told)
+            assert told[-1 if n % 3 == 0 and unnoticed else -2].startswith("[system] ")
+            said = " ".join(told)
             if n % 3 == 1:
-                assert "This is a long story" in said
+                assert " This " in said
                 assert "it is being told" not in said
+            if unnoticed:
+                assert MAKE_UP[n % 3] in said
+                assert "sorry" not in said
         [ready], goes_on = at(following, "service.ready"), at(following, "call.goes_on")
         print(
             f"\n{calls} of {calls} calls went on; longest silence of those who waited {max(heard) - left:.2f} s "
@@ -151,9 +156,19 @@ async def test_calls_go_on_with_the_next_process_as_if_nothing_had_been(
         )
         assert max(heard) - ready <= (3 if calls == 2 else 1) * MOST_SILENCE_S
         await asyncio.gather(*talks)
+        # The seats rested from the old process's last word to the new one's first.
+        changes = [("PAUSE", "ariagent: draining")] * SEATS + [("UNPAUSE", "ariagent: draining")] * SEATS
+
+        def changed() -> list[tuple[str, str]]:
+            rows = queue_log.rows(queue="frontline")[rows_before:]
+            return [(row[3], row[4]) for row in rows if row[3] in ("PAUSE", "UNPAUSE")]
+
+        await until(lambda: len(changed()) >= len(changes), "the seats to be resumed")
+        assert changed() == changes
         # They are calls as before: heard, answered, and ended as their callers wish. Who waited for nothing heard none.
         await asyncio.gather(*(hearing.wait_quiet(0.5) for _, hearing in lines))
-        assert [hearing.loud_ms(left) for _, hearing in resting] == [0.0] * len(resting)
+        if unnoticed:
+            assert [hearing.loud_ms(left) for _, hearing in resting] == [0.0] * len(resting)
         pressed = time.monotonic()
         await asyncio.gather(*(call.send_dtmf("5") for call, _ in lines))
         await asyncio.gather(*(hearing.wait_loud(pressed, LIMIT_S) for _, hearing in lines))
@@ -168,11 +183,6 @@ async def test_calls_go_on_with_the_next_process_as_if_nothing_had_been(
     for row in rows:
         names = [event.name for event in store.events(row)]
         assert [names.count(f"call.{n}") for n in ("started", "left", "resumed", "ended")] == [1, 1, 1, 1]
-    pauses = [(row[3], row[4]) for row in queue_log.rows(queue="frontline") if row[3] in ("PAUSE", "UNPAUSE")]
-    seats = len(pauses) // 4  # both processes ended
-    assert (
-        pauses[: 2 * seats] == [("PAUSE", "ariagent: draining")] * seats + [("UNPAUSE", "ariagent: draining")] * seats
-    )
 
 
 @pytest.mark.chaos
