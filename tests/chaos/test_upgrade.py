@@ -84,7 +84,7 @@ def run(bed: Any, tmp_path: Path) -> Any:
 async def told_to_leave(process: lab.Process, tmp_path: Path, *, command: bool) -> None:
     """End it as an upgrade does, by SIGTERM or by the command; returns when it has ended."""
     if command:
-        argv = ["drain", "--to", "next", "--after", "0", "--wait", "-c", str(tmp_path / "first.yaml")]
+        argv = ["drain", "--to", "next", "--after", "0", "-c", str(tmp_path / "first.yaml")]
         async with lab.process([sys.executable, "-m", "ariagent", *argv], tmp_path / "drain.log") as drain:
             assert await asyncio.wait_for(drain._process.wait(), LIMIT_S) == 0
             assert "then their callers go on with the next process" in drain.log
@@ -118,7 +118,7 @@ async def test_calls_go_on_with_the_next_process_as_if_nothing_had_been(
         pressed = time.monotonic()
         await asyncio.gather(*(call.send_dtmf(STORY) for call, _ in listening))
         await asyncio.gather(*(hearing.wait_loud(pressed) for _, hearing in listening))
-        talks = [asyncio.create_task(call.play(sound.tone(3.0))) for call, _ in speaking]
+        talks = [call.play(sound.tone(3.0)) for call, _ in speaking]
         if talks:
             await until(
                 lambda: (
@@ -128,10 +128,9 @@ async def test_calls_go_on_with_the_next_process_as_if_nothing_had_been(
             )
         before = len(model.sessions)
         await told_to_leave(first, tmp_path, command=calls > 2)
-        ended = time.monotonic()
-    [left] = at(first, "service.leaves")
+    [left], [ended] = at(first, "service.leaves"), at(first, "service.stopped")
     async with run(model, "next", **ending) as following:
-        heard = await asyncio.gather(*(h.wait_loud(left + 0.3, LIMIT_S) for _, h in [*listening, *speaking]))
+        heard = await asyncio.gather(*(h.wait_loud(ended, LIMIT_S) for _, h in [*listening, *speaking]))
         await until(lambda: len(at(following, "call.goes_on")) == calls, "all calls to go on")
         assert {call.state for call, _ in lines} == {CallState.ANSWERED}
         # On a machine that is too busy to start a process at once callers do notice.
@@ -216,9 +215,9 @@ async def test_when_no_process_comes_they_are_rescued(
         call, hearing = await dial(number)
         await hearing.utterance()
         await told_to_leave(first, tmp_path, command=True)
-        left = time.monotonic()
         await watch.wait_for("rescue.moved")
-        print(f"\n{number}: moved {time.monotonic() - left:.2f} s after the service had ended, 1.5 s of it on purpose")
+        [left], [moved] = at(first, "service.leaves"), at(watch, "rescue.moved")
+        print(f"\n{number}: moved {moved - left:.2f} s after the service had ended, 1.5 s of it on purpose")
         await ends_with_people(call, human)
     async with run(model, "next", **sections) as following:
         assert "call.resumed" not in following.log
