@@ -92,6 +92,11 @@ class Uplink:
             self._ends.pop()
             self._times.pop()
 
+    def loud(self, pcm: bytes) -> bool:
+        """Whether a piece of audio is loud, taken as a whole."""
+        samples = np.frombuffer(pcm, "<i2").astype(np.float32)
+        return float(np.dot(samples, samples)) >= self._loud_square * max(len(samples), 1)
+
     def tick(self, now: float) -> bytes:
         """To be called about every 20 ms; returns the silence to append, most often none.
 

@@ -125,6 +125,8 @@ LOST_NOTE = (
     "and the caller have been speaking, say in one short sentence that you lost them for a moment, and ask them to "
     "repeat what they said last, or go on where you stopped."
 )
+MISSED_MS = 200
+"""So much that the caller said while there was no session is worth asking for; less may be a click."""
 ANSWER_LEFT_MS = 1_000
 """Agreement in the last moments of a reply may be the answer to it."""
 
@@ -151,6 +153,7 @@ class Conversation:
         self._items: set[str] = set()  # that the session knows
         self._turn_open = False  # the caller speaks, as the server says
         self._owed = False  # something was lost with the former session
+        self._missed_ms = 0.0  # of the caller's words, since then
         self._judge = judge
         self._held: list[tuple[rt.Event, float]] = []  # of a response to a sound that is being judged, and when
         self._held_response = ""
@@ -231,16 +234,27 @@ class Conversation:
         happened: list[Happening] = []
         if self._judge is not None and self._judge.item_id is not None:
             happened += self._verdict(Verdict.NOISE, now)
-        self._owed = self._session.owes
+        self._owed, self._missed_ms = self._session.owes, 0.0
         self._end_item(self._item_id)
         if self._turn_open:
             self._turn_open = False
             happened.append(CallerEnded())
         return happened
 
+    def begin_in(self, session: RealtimeSession) -> None:
+        """The first session that can be used, which need not be the first that was tried."""
+        self._session = session
+
+    def missed(self, pcm: bytes, ms: float) -> None:
+        """No session took this of the caller's audio."""
+        if self._uplink.loud(pcm):
+            self._missed_ms += ms
+
     def renew(self, session: RealtimeSession, entries: Iterable[Entry], now: float) -> None:
         """Go on in another session, which is told what was said so far."""
-        owed, self._owed = self._owed, False
+        # What was to be said while there was no session (to keys, a tool's result) is asked of the lost one.
+        owed = self._owed or self._session.owes or self._missed_ms >= MISSED_MS
+        self._owed, self._missed_ms = False, 0.0
         session.audio_origin_ms = self._uplink.appended_ms
         self._session = session
         self._turns = TurnClock()

@@ -83,7 +83,8 @@ class Talk:
         self._batcher = Batcher(fmt)
         self._playout = Playout(fmt)
         self._waves = Waves(fmt, log, began)
-        self._model = ModelLine(context.endpoints, profile, self._on_model, self._at_rest)
+        talked = role.memory is not None and role.memory.interrupted
+        self._model = ModelLine(context.endpoints, profile, self._on_model, self._at_rest, in_call=talked)
         self._conversation = convo.Conversation(
             self._model.session, self._playout, self._uplink, self._codec, self._judge()
         )
@@ -311,6 +312,7 @@ class Talk:
             return
         if not self._model.append_audio(pcm if self._codec.identity else self._codec.to_model(pcm)):
             self._uplink.dropped(len(pcm))
+            self._conversation.missed(pcm, self._context.format.ms(len(pcm)))
 
     # -- the model --------------------------------------------------------------------------------
 
@@ -339,6 +341,7 @@ class Talk:
                 if self.summary is not None:
                     self.summary.spoken(event)
             case rt.SessionReady():
+                self._conversation.begin_in(self._model.session)
                 self._feed(ev.ModelReady())
             case rt.SessionFailed():
                 if self.summary is not None:

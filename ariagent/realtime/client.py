@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 MAX_CONTROL_BYTES = 1024 * 1024
-CLOSE_TIMEOUT_S = 2.0
+CLOSE_TIMEOUT_S = 0.5
+"""For a goodbye. Callers of a peer that answers nothing any more wait that long in silence."""
 VIOLATIONS: dict[int, str] = {
     CloseCode.PROTOCOL_ERROR: "a broken WebSocket frame",
     CloseCode.INVALID_DATA: "text that is not UTF-8",

@@ -28,7 +28,8 @@ class ModelLine:
 
     A session that was never ready ends with SessionFailed. One that was is replaced: SessionLost, then SessionRenewed,
     or SessionFailed when no new one could be had within ``realtime.recover_s``. A renewal without a loss is one
-    SessionRenewed, at a moment when ``quiet()``.
+    SessionRenewed, at a moment when ``quiet()``. With ``in_call`` the caller has been talking with the agent, and the
+    first session, too, is tried for as long.
     """
 
     def __init__(
@@ -37,6 +38,8 @@ class ModelLine:
         profile: SessionProfile,
         on_event: Callable[[Event], None],
         quiet: Callable[[], bool],
+        *,
+        in_call: bool = False,
     ) -> None:
         self._endpoints = endpoints
         self._settings = endpoints.all[0]
@@ -47,11 +50,12 @@ class ModelLine:
         self._profile = profile
         self._on_event = on_event
         self._quiet = quiet
+        self._in_call = in_call
         self._dropped_s = 0.0  # of former sessions
         self._renew_at = float("inf")
         self._failure: SessionFailed | None = None
-        self._outage: Recovery | None = None
-        """Until a new session has proved that it works: one that is lost again before does not get more time."""
+        recover_s = self._settings.recover_s
+        self._recovery = Recovery(recover_s, self._settings.stall_timeout_s + recover_s)
         self._used = False
         """There was a session that could be used."""
         self._ready = asyncio.Event()
@@ -92,7 +96,7 @@ class ModelLine:
                     running.result()
                     if (failure := self._failure) is None:
                         return
-                    new = await self._recover(failure) if self._used else self._elsewhere()
+                    new = await self._recover(failure) if self._used or self._in_call else self._elsewhere()
                     if new is None:
                         self._on_event(self._failure or failure)
                         return
@@ -157,12 +161,13 @@ class ModelLine:
                 self._use(event, SessionRenewed(lost_s) if self._used else event)
                 return
             case ResponseEnded(status="completed"):
-                self._outage = None
+                self._recovery.proved()
         if not isinstance(event, SessionFailed):
             self._on_event(event)
 
     def _use(self, ready: SessionReady, told: Event) -> None:
         self._live = self._used = True
+        self._recovery.stands(time.monotonic())
         self._endpoints.worked(self._place)
         self._tried.clear()
         self._expires(ready)
@@ -198,10 +203,12 @@ class ModelLine:
     async def _recover(self, failure: SessionFailed) -> "asyncio.Task[None] | None":
         """A new session instead of the lost one; None: there is none to be had, and that was told."""
         self._lost_at = time.monotonic()
-        outage = self._outage = self._outage or Recovery(self._settings.recover_s, self._lost_at)
+        outage = self._recovery
+        outage.lost(failure.fault, self._lost_at)
+        elsewhere = not self._used and self._note_failure()
         self._live = False
-        self._on_event(SessionLost(failure.fault, failure.cause))
-        elsewhere = False
+        if self._used:
+            self._on_event(SessionLost(failure.fault, failure.cause))
         while (at := outage.next_attempt(failure.fault, time.monotonic(), elsewhere=elsewhere)) is not None:
             await asyncio.sleep(max(0.0, at - time.monotonic()))
             self._dropped_s += self._client.dropped_s

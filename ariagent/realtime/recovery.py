@@ -6,14 +6,43 @@ PAUSES_S = (0.0, 0.25, 0.5, 1.0)
 """Before each attempt; the last one goes on. The first is made at once: most losses are of one connection only."""
 HOPELESS = (Fault.CREDENTIALS, Fault.REQUEST)
 """What is refused for its content is refused again."""
+MOST_LOSSES = 3
+"""Of sessions one after another of which none has proved that it works."""
 
 
 class Recovery:
-    """One outage, from ``began`` on (monotonic seconds)."""
+    """A caller's patience with one call's sessions. Times: monotonic seconds.
 
-    def __init__(self, within_s: float, began: float) -> None:
-        """``within_s``: how long a caller is kept waiting for a new session."""
-        self._until = began + within_s
+    It is ``within_s`` without a session, and begins anew when one has proved that it works: a response of it was
+    completed, or nobody asked it anything, and it stood for longer than a stall takes to be noticed
+    (``proven_after_s``).
+    """
+
+    def __init__(self, within_s: float, proven_after_s: float) -> None:
+        self._within_s = within_s
+        self._proven_after_s = proven_after_s
+        self._proven = True
+        self._until = self._stands_since = 0.0
+        self._losses = self._attempts = 0
+
+    def proved(self) -> None:
+        """The session in use does what it is for."""
+        self._proven = True
+
+    def stands(self, now: float) -> None:
+        """There is a session that can be used."""
+        self._stands_since = now
+
+    def lost(self, fault: Fault, now: float) -> None:
+        """The session in use is lost."""
+        stood_s = now - self._stands_since
+        if self._proven or stood_s > self._proven_after_s:
+            self._until, self._losses = now + self._within_s, 0
+        elif fault is not Fault.SERVER:
+            # Who was not answered by a model that stalls has been waiting; who was connected has not.
+            self._until += stood_s
+        self._proven = False
+        self._losses += 1
         self._attempts = 0
 
     def left_s(self, now: float) -> float:
@@ -25,6 +54,7 @@ class Recovery:
         at = now + (0.0 if elsewhere else PAUSES_S[min(self._attempts, len(PAUSES_S) - 1)])
         self._attempts += 1
         # A second attempt is no use where the first was refused; but a session that ran was not refused.
-        if (fault in HOPELESS and self._attempts > 1 and not elsewhere) or at >= self._until:
+        hopeless = fault in HOPELESS and self._attempts > 1 and not elsewhere
+        if hopeless or self._losses > MOST_LOSSES or at >= self._until:
             return None
         return at

@@ -371,9 +371,9 @@ class RealtimeSession:
     def _response_failed(self, ended: ev.ResponseEnded) -> list[ev.Event]:
         """A failed response is silence to the caller: ask once more, then give the model up."""
         self._failures += 1
+        self.gate.failed()  # owed also by a session that takes the place of this one
         if self._failures > FAILURES_BORNE or ended.reason == "insufficient_quota":
             return self._fail(faults.exhausted(ended))
-        self.gate.failed()
         return []
 
     def _on_speech_started(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:

@@ -170,7 +170,7 @@ def test_an_empty_clock_has_no_times(uplink: Uplink) -> None:
 @pytest.mark.parametrize(("dbfs", "loud"), [(-20, True), (-41, True), (-43, False), (-70, False)])
 def test_loudness_has_a_threshold(uplink: Uplink, dbfs: float, loud: bool) -> None:
     uplink.received(tone(dbfs), 1.0)
-    assert (uplink.last_loud_ms is not None) == loud
+    assert (uplink.last_loud_ms is not None) == uplink.loud(tone(dbfs)) == loud
 
 
 def test_the_last_loud_place_is_known_to_10_ms(uplink: Uplink) -> None:

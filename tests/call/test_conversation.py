@@ -580,6 +580,50 @@ class TestQuiet:
         assert talk.conversation.quiet
 
 
+class TestLost:
+    """The session is gone; another one takes its place."""
+
+    def lose(self, talk: Talk) -> None:
+        """The session is lost while nobody speaks."""
+        talk.session.closed(1006, "")
+        talk.conversation.lost(talk.now)
+
+    def renew(self, talk: Talk) -> list[str]:
+        """Another session takes its place; returns what is asked of it, by type."""
+        session = RealtimeSession(talk.session.profile)
+        for kind in ("session.created", "session.updated"):
+            session.receive(json.dumps({"type": kind, "session": {"id": "t", **session.profile.session()}}), talk.now)
+        session.take_outgoing()
+        talk.conversation.renew(session, (), talk.now)
+        return [json.loads(message)["type"] for message in session.take_outgoing()]
+
+    def miss(self, talk: Talk, ms: int, *, loud: bool) -> None:
+        frame = tone(20) if loud else talk.fmt.silence(20)
+        for _ in range(ms // 20):
+            talk.conversation.missed(frame, 20.0)
+
+    def test_in_a_quiet_moment_nothing_is_said_about_it(self, talk: Talk) -> None:
+        self.lose(talk)
+        self.miss(talk, 3000, loud=False)
+        self.miss(talk, 100, loud=True)  # a click
+        assert self.renew(talk) == []
+
+    def test_what_the_caller_said_meanwhile_is_asked_for(self, talk: Talk) -> None:
+        self.lose(talk)
+        self.miss(talk, 400, loud=True)
+        assert self.renew(talk) == ["conversation.item.create", "response.create"]
+
+    def test_keys_pressed_meanwhile_are_answered(self, talk: Talk) -> None:
+        self.lose(talk)
+        talk.conversation.give_digits("1", talk.now)
+        assert self.renew(talk) == ["conversation.item.create", "response.create"]
+
+    def test_what_a_slow_network_did_not_take_before_does_not_count(self, talk: Talk) -> None:
+        self.miss(talk, 400, loud=True)
+        self.lose(talk)
+        assert self.renew(talk) == []
+
+
 class Judged(Talk):
     """One whose sounds are judged. The caller's side: silence, a loud sound, or what the server says of it."""
 

@@ -231,6 +231,21 @@ async def test_another_endpoint_takes_over(
     await log.wait("call.ended", result="done", count=2)
 
 
+async def test_another_endpoint_has_the_call_from_its_beginning(
+    sandbox: Any, service: Any, dial: Any, log: Any, proxy: Any
+) -> None:
+    model, between = await sandbox(), await proxy()
+    between.target = ("127.0.0.1", 1)  # where nobody listens
+    await service(f"ws://{between.address}/v1/realtime", realtime={"fallback": {"url": model.url, "api_key": "test"}})
+    call, hearing = await dial("7001")
+    opened = await hearing.utterance()
+    await call.send_dtmf("1")
+    await hearing.utterance(after=opened[1] + 0.1)
+    assert [entry["said"] for entry in log.named("turn.agent")] == ["Good day.", "You pressed 1."]
+    await call.hangup()
+    await log.wait("call.ended", result="done")
+
+
 @BOTH_WAYS
 async def test_an_agent_that_is_gone_hands_its_caller_to_its_own_destination(
     number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, proxy: Any, sound: Any

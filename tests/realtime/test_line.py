@@ -61,14 +61,14 @@ class Model:
 class Caller:
     """One line, with what it reported."""
 
-    def __init__(self, model: Model, other: Model | None = None, **settings: Any) -> None:
+    def __init__(self, model: Model, other: Model | None = None, *, in_call: bool = False, **settings: Any) -> None:
         fallback = None if other is None else FallbackSettings(url=other.url, model="another")
         realtime = RealtimeSettings(url=model.url, api_key=SecretStr("k"), fallback=fallback, **settings)
         profile = SessionProfile.of(AgentSettings(), realtime)
         self.events: list[ev.Event] = []
         self.changed = asyncio.Event()
         self.quiet = True
-        self.line = ModelLine(Endpoints(realtime), profile, self.on_event, lambda: self.quiet)
+        self.line = ModelLine(Endpoints(realtime), profile, self.on_event, lambda: self.quiet, in_call=in_call)
         self.running = asyncio.ensure_future(self.line.run())
 
     def on_event(self, event: ev.Event) -> None:
@@ -207,11 +207,41 @@ async def test_sessions_that_are_lost_again_and_again_get_no_more_time(model: Mo
     assert "SessionRenewed" in kinds(caller)
 
 
+async def test_a_session_that_stood_for_long_is_recovered_though_nobody_asked_it_anything(
+    model: Model, call: Make
+) -> None:
+    caller = await call(recover_s=1.0, stall_timeout_s=0.1)
+    await caller.saw(ev.SessionReady)
+    await model.reset()
+    await caller.saw(ev.SessionRenewed)
+    renewed_at = time.monotonic()
+    await until(lambda: time.monotonic() > renewed_at + 1.2)
+    await model.reset()
+    await caller.saw(ev.SessionRenewed, 2)
+
+
 async def test_one_that_never_was_is_not_recovered(model: Model, call: Make) -> None:
     model.refuses = 1
     caller = await call()
     await caller.saw(ev.SessionFailed)
     assert kinds(caller) == ["SessionFailed"]
+
+
+async def test_unless_the_caller_is_in_a_conversation_already(model: Model, call: Make) -> None:
+    model.refuses = 2
+    caller = await call(in_call=True)
+    await caller.saw(ev.SessionReady)
+    assert kinds(caller) == ["SessionReady"]
+    await model.reset()
+    await caller.saw(ev.SessionRenewed)
+
+
+async def test_whose_patience_ends_too(model: Model, call: Make) -> None:
+    model.refuses = 1000
+    caller = await call(in_call=True, recover_s=0.3)
+    await caller.saw(ev.SessionFailed)
+    assert kinds(caller) == ["SessionFailed"]
+    assert model.refuses < 999
 
 
 async def test_a_session_that_is_about_to_expire_is_changed_in_a_quiet_moment(model: Model, call: Make) -> None:

@@ -3,11 +3,19 @@
 import pytest
 
 from ariagent.realtime.events import Fault
-from ariagent.realtime.recovery import PAUSES_S, Recovery
+from ariagent.realtime.recovery import MOST_LOSSES, PAUSES_S, Recovery
+
+
+def lost(within_s: float) -> Recovery:
+    """A session is lost at 100 s."""
+    recovery = Recovery(within_s, 14.0)
+    recovery.stands(90.0)
+    recovery.lost(Fault.NETWORK, 100.0)
+    return recovery
 
 
 def attempts(fault: Fault, within_s: float) -> list[float]:
-    outage, now, made = Recovery(within_s, 100.0), 100.0, []
+    outage, now, made = lost(within_s), 100.0, []
     while (at := outage.next_attempt(fault, now)) is not None:
         made.append(at - 100.0)
         now = at
@@ -30,6 +38,48 @@ def test_other_failures_may_pass(fault: Fault) -> None:
 
 
 def test_patience() -> None:
-    outage = Recovery(4.0, 100.0)
+    outage = lost(4.0)
     assert outage.left_s(101.0) == 3.0
     assert outage.left_s(110.0) == 0.0
+
+
+def test_who_had_a_session_meanwhile_has_the_rest_of_their_patience() -> None:
+    recovery = lost(4.0)
+    recovery.stands(101.0)
+    recovery.lost(Fault.NETWORK, 106.0)
+    assert recovery.left_s(106.0) == 3.0
+    assert recovery.next_attempt(Fault.NETWORK, 106.0) == 106.0
+
+
+def test_a_session_that_stalled_was_none() -> None:
+    recovery = lost(4.0)
+    recovery.stands(101.0)
+    recovery.lost(Fault.SERVER, 111.0)
+    assert recovery.next_attempt(Fault.SERVER, 111.0) is None
+
+
+def test_one_that_worked_earns_all_of_it_again() -> None:
+    recovery = lost(4.0)
+    recovery.stands(101.0)
+    recovery.proved()
+    recovery.lost(Fault.SERVER, 111.0)
+    assert recovery.left_s(111.0) == 4.0
+
+
+def test_so_does_one_that_stood_for_longer_than_a_stall_takes() -> None:
+    recovery = lost(4.0)
+    recovery.stands(101.0)
+    recovery.lost(Fault.SERVER, 116.0)
+    assert recovery.left_s(116.0) == 4.0
+
+
+def test_the_sessions_that_are_lost_one_after_another_are_counted() -> None:
+    recovery, now = lost(4.0), 100.0
+    for _ in range(MOST_LOSSES - 1):
+        recovery.stands(now)
+        now += 2.0
+        recovery.lost(Fault.NETWORK, now)
+        assert recovery.next_attempt(Fault.NETWORK, now) == now
+    recovery.stands(now)
+    recovery.lost(Fault.NETWORK, now + 2.0)
+    assert recovery.next_attempt(Fault.NETWORK, now + 2.0) is None

@@ -403,6 +403,7 @@ class TestFailures:
             "Ask for a higher limit or lower max_calls",
         )
         assert peer.session.state is State.CLOSED
+        assert peer.session.owes  # to whoever takes its place
         assert peer.hears() == []
         assert peer.session.closed(1000, "") == []
 
