@@ -18,6 +18,8 @@ from ariagent.lab.asterisk import AsteriskInstance
 
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 10.0
+RESTART_S = 0.1
+"""``RestartSec`` of ``packaging/ariagent.service``."""
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -64,6 +66,10 @@ class Process:
         except TimeoutError:
             raise AriagentError(f"no {text!r} of {self.log_path.stem} in {limit_s:g} s:\n{self.log[-2000:]}") from None
 
+    async def ended(self) -> int:
+        """Wait for its end; returns the exit status."""
+        return await self._process.wait()
+
     async def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         """End it; returns the exit status."""
         if self.running:
@@ -103,11 +109,59 @@ async def process(
         await running.stop()
 
 
+class Kept:
+    """A process that is started again whenever it ends, as systemd would. Made by ``kept``."""
+
+    def __init__(self, argv: Sequence[str], directory: Path, name: str, ready: str) -> None:
+        self.starts: list[Process] = []
+        """Every process so far; the last one runs, or is about to be followed."""
+        self._argv = argv
+        self._log_path = directory / name
+        self._ready = ready
+
+    async def run(self) -> None:
+        """Keep it running until cancelled."""
+        while True:
+            path = self._log_path.with_name(f"{self._log_path.name}{len(self.starts) + 1}.log")
+            async with process(self._argv, path) as running:
+                self.starts.append(running)
+                await running.ended()
+            await asyncio.sleep(RESTART_S)
+
+    async def serving(self, after: int = 0) -> Process:
+        """Wait until a process that was started after the first ``after`` says that it is ready; returns it."""
+        async with asyncio.timeout(START_LIMIT_S):
+            while True:
+                for running in self.starts[after:][-1:]:
+                    if running.running and self._ready in running.log:
+                        return running
+                await asyncio.sleep(0.05)
+
+    async def kill(self) -> Process:
+        """SIGKILL it, as running out of memory would; returns the process that serves instead."""
+        count = len(self.starts)
+        if (running := self.starts[-1]).running:
+            os.kill(running.pid, signal.SIGKILL)
+        return await self.serving(after=count)
+
+
 @asynccontextmanager
-async def service(
+async def kept(argv: Sequence[str], directory: Path, name: str, ready: str = "service.ready") -> AsyncIterator[Kept]:
+    """Run ``argv`` and start it again 0.1 s after each end. It is ready when its output holds ``ready``."""
+    keeper = Kept(argv, directory, name, ready)
+    task = asyncio.create_task(keeper.run(), name=f"keeper of {name}")
+    try:
+        await keeper.serving()
+        yield keeper
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def write_settings(
     asterisk: AsteriskInstance, directory: Path, settings: Mapping[str, object], name: str = "service"
-) -> AsyncIterator[Process]:
-    """``ariagent run`` on ``asterisk``, ready for calls. ``settings`` are merged over what the lab needs."""
+) -> Path:
+    """A file of settings of a service on ``asterisk``. ``settings`` are merged over what the lab needs."""
     tree: dict[str, object] = {
         "asterisk": {"url": asterisk.ari_url, "user": asterisk.ari_user, "password": asterisk.ari_password},
         "ami": asterisk.ami,
@@ -122,12 +176,25 @@ async def service(
     path = directory / f"{name}.yaml"
     path.touch(mode=0o600)
     path.write_text(yaml.safe_dump(tree))
-    argv = [sys.executable, "-m", "ariagent", "run", "-c", str(path)]
-    async with process(argv, directory / f"{name}.log") as running:
+    return path
+
+
+def service_argv(path: Path) -> list[str]:
+    """The command that serves with these settings."""
+    return [sys.executable, "-m", "ariagent", "run", "-c", str(path)]
+
+
+@asynccontextmanager
+async def service(
+    asterisk: AsteriskInstance, directory: Path, settings: Mapping[str, object], name: str = "service"
+) -> AsyncIterator[Process]:
+    """``ariagent run`` on ``asterisk``, ready for calls. ``settings`` are merged over what the lab needs."""
+    path = write_settings(asterisk, directory, settings, name)
+    async with process(service_argv(path), directory / f"{name}.log") as running:
         await running.wait_for("service.ready")
         # The fixed phrases: a call before they are there would be opened by the model.
         await running.wait_for("prompts.ready")
-        if tree["ami"] is not None:
+        if settings.get("ami", asterisk.ami) is not None:
             # A former service may have left the seats paused.
             await running.wait_for("pool.ready")
         yield running
