@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +27,7 @@ from ariagent.call.handoff import Handoff
 from ariagent.call.introduction import Party, newcomer
 from ariagent.call.leg import MediaLeg
 from ariagent.call.live import LiveCall
-from ariagent.call.machine import CallMachine, State
+from ariagent.call.machine import OVERTIME_S, RELEASE_TIMEOUT_S, CallMachine, State
 from ariagent.call.newcomers import Newcomers
 from ariagent.call.rejoin import Rejoining
 from ariagent.call.search import Search
@@ -78,6 +79,8 @@ class CallRunner:
         """Where the caller went to."""
         self.stuck = False
         """Asterisk did not let something of the call go."""
+        self._released = False
+        self._over: asyncio.Future[Termination] = asyncio.get_running_loop().create_future()
         self._search = Search(context, self.log, self.feed, lambda: self._changed(self))
         self._ticket: Ticket | None = None
 
@@ -163,7 +166,9 @@ class CallRunner:
         except Exception as error:
             # A fault of ours, at this call's edge: the caller goes to people, the other calls go on.
             self.log.exception("call.fault")
-            await self._release()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RELEASE_TIMEOUT_S):
+                    await self._release()
             return await self._turn_away(Termination(Result.ERROR, "fault", repr(error)))
         finally:
             self._forget()
@@ -181,8 +186,9 @@ class CallRunner:
             self._media_task = tasks.create_task(self._make_media(), name=f"media {self.call_id}")
             joined = tasks.create_task(self._keep_joined(talk), name=f"joined {self.call_id}")
             heard = tasks.create_task(self._watch_audio(talk), name=f"heard {self.call_id}")
-            termination = await self._do_commands(talk)
-            for task in (model, joined, heard):
+            doing = tasks.create_task(self._do_commands(talk), name=f"commands {self.call_id}")
+            termination = await self._over
+            for task in (model, joined, heard, doing):
                 task.cancel()
         return termination
 
@@ -346,6 +352,8 @@ class CallRunner:
                     self._search.cancel()
                 case cmd.Drain(final=final) if self._talk is not None:
                     self._talk.drain(final=final)
+                case cmd.Finish(termination=termination):
+                    self._finish(termination)
                 case _:
                     if isinstance(command, cmd.Release):
                         self.media.give_up()
@@ -354,8 +362,15 @@ class CallRunner:
                     self._commands.put_nowait(command)
         self._arm()
 
-    async def _do_commands(self, talk: Talk) -> Termination:
-        """The commands that need Asterisk, one after another, until the call is over."""
+    def _finish(self, termination: Termination) -> None:
+        if not self._released:
+            # Whatever hangs there must not keep the end from being told; what is left is looked for later.
+            self.stuck = True
+            self.log.event("call.not_released", logging.ERROR, cause="not everything was given back in time")
+        self._over.set_result(termination)
+
+    async def _do_commands(self, talk: Talk) -> None:
+        """The commands that need Asterisk, one after another."""
         while True:
             match await self._commands.get():
                 case cmd.Answer():
@@ -372,9 +387,8 @@ class CallRunner:
                     await self._hang_up()
                 case cmd.Release():
                     await self._release()
+                    self._released = True
                     self.feed(ev.Released())
-                case cmd.Finish(termination=termination):
-                    return termination
 
     async def _make_media(self) -> None:
         """Bridge, audio channel, both ends in the bridge; reported as MediaReady or MediaFailed."""
@@ -434,6 +448,8 @@ class CallRunner:
 
     def _talk_begins(self) -> None:
         now = time.monotonic()
+        if self._role is not None:
+            self._machine.talks_until = now + self._role.agent.length.longest_s + OVERTIME_S
         resumed, self._answered_at = self._answered_at is not None, self._answered_at or now
         self._newcomers.answered(self._answered_at)
         if self._ticket is not None:

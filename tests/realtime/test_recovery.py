@@ -29,6 +29,13 @@ def test_other_failures_may_pass(fault: Fault) -> None:
     assert len(attempts(fault, 4.0)) > 2
 
 
+def test_a_model_that_is_silent_is_given_one_more_session() -> None:
+    assert attempts(Fault.SILENT, 60.0) == [0.0]
+    outage = Recovery(60.0, 100.0)
+    assert outage.next_attempt(Fault.SILENT, 100.0, elsewhere=True) == 100.0
+    assert outage.next_attempt(Fault.SILENT, 101.0, elsewhere=True) is None
+
+
 def test_patience() -> None:
     outage = Recovery(4.0, 100.0)
     assert outage.left_s(101.0) == 3.0
