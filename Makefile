@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 LAB    := $(PYTHON) -m ariagent.lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test rehearsals bench soak transfers chaos fuzz lint types lab-up lab-down lab-status docs clean
+.PHONY: help setup demo test rehearsals noise bench soak transfers chaos fuzz lint types lab-up lab-down lab-status docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -17,15 +17,20 @@ setup: $(STAMP) ## create .venv and fetch what the lab needs (Asterisk, flite, s
 demo: $(STAMP) ## hold a conversation through a real Asterisk, offline, and print it
 	@$(LAB) demo
 
-test: setup ## run every test but the rehearsals and the longer ones of make chaos
+SHORT := not rehearsal and not chaos and not noise
+
+test: setup ## run every test but the longer ones of make rehearsals, make noise and make chaos
 	@echo "running the tests: units, then calls through a real Asterisk"
-	@$(PYTHON) -m pytest -n 4 --dist loadfile -m "not rehearsal and not chaos" || { \
+	@$(PYTHON) -m pytest -n 4 --dist loadfile -m "$(SHORT)" || { \
 	    test $$? -eq 1 || exit 1; \
 	    echo "what failed beside three others is run again by itself: a busy machine is late, a fault stays"; \
-	    $(PYTHON) -m pytest --last-failed --last-failed-no-failures none --maxfail 5 -m "not rehearsal and not chaos"; }
+	    $(PYTHON) -m pytest --last-failed --last-failed-no-failures none --maxfail 5 -m "$(SHORT)"; }
 
 rehearsals: setup ## the templates' rehearsals through a real Asterisk: 23 callers, two minutes
 	@$(PYTHON) -m pytest -m rehearsal tests/integration/test_rehearse.py
+
+noise: setup ## whether noise cuts the agent off, and words do: three minutes of it
+	@$(PYTHON) -m pytest -m noise tests/integration/test_interruptions.py
 
 bench: $(STAMP) ## measure every budget and print it beside what it may be
 	@$(LAB) bench

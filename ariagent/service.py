@@ -34,6 +34,7 @@ from ariagent.control.desk import Desk
 from ariagent.control.phone import SupervisorPhones
 from ariagent.control.server import ControlServer
 from ariagent.errors import AriError, ConfigurationError, InternalError, told
+from ariagent.hosts import joined
 from ariagent.lag import LOOK_S, Lag
 from ariagent.metrics import Metrics
 from ariagent.pool.availability import Availability
@@ -171,7 +172,7 @@ class Service:
         version = await self.ari.connect()
         await self._look_for_another()
         fmt = choose_format(version, settings.audiosocket.format, settings.realtime.encoding)
-        address = settings.audiosocket.advertise or _address(settings.audiosocket.host, self.media.port)
+        address = settings.audiosocket.advertise or joined(settings.audiosocket.host, self.media.port)
         prompts = self.prompts = Prompts(
             settings.state_directory, settings.realtime, fmt, used=lambda usage: self._prompts_used(spending, usage)
         )
@@ -434,7 +435,3 @@ class Service:
             "version": __version__,
         }
         return web.json_response(health, status=200 if takes_calls else 503)
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -29,6 +29,7 @@ CORE = (
     "ariagent.audio.sign",
     "ariagent.audio.tones",
     "ariagent.audio.uplink",
+    "ariagent.hosts",
     "ariagent.hours",
     "ariagent.linebudget",
     "ariagent.redaction",

@@ -55,6 +55,10 @@ class State(Enum):
     ENDED = "ended"
 
 
+AUDIBLE = (State.TALKING, State.DRAINING, State.PARTING)
+"""The caller and the agent hear each other."""
+
+
 class IllegalEventError(InternalError):
     """An event that cannot happen in this state. Nothing was changed."""
 

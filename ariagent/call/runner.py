@@ -8,7 +8,7 @@ What is said and heard is in ``talk``.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -18,24 +18,23 @@ from ariagent.ari import events as ari
 from ariagent.ari.client import ConflictError, NotFoundError
 from ariagent.call import commands as cmd
 from ariagent.call import events as ev
-from ariagent.call.admission import Ticket
-from ariagent.call.casting import Arrival, Identity, agent_of, cast, identify, recollect
+from ariagent.call.callerleg import CallerLeg
+from ariagent.call.casting import Arrival
 from ariagent.call.commands import Command, Result, Termination
 from ariagent.call.context import Context, Role
-from ariagent.call.dialplan import give_back
 from ariagent.call.handoff import Handoff
 from ariagent.call.introduction import Party, newcomer
 from ariagent.call.leg import MediaLeg
 from ariagent.call.live import LiveCall
-from ariagent.call.machine import OVERTIME_S, RELEASE_TIMEOUT_S, CallMachine, State
+from ariagent.call.machine import AUDIBLE, OVERTIME_S, RELEASE_TIMEOUT_S, CallMachine, State
 from ariagent.call.newcomers import Newcomers
-from ariagent.call.rejoin import Rejoining
+from ariagent.call.reception import Reception
 from ariagent.call.search import Search
 from ariagent.call.talk import Talk
 from ariagent.call.transfer import first_half, hand_over, to_people
+from ariagent.call.vigil import keep_joined, nothing_heard
 from ariagent.errors import AriError, AsteriskError, CallStateError, TurnedAwayError, UnknownAgentError
 from ariagent.logs import CallLog
-from ariagent.records.store import local_day
 
 MEDIA_TIMEOUT_S = 8.0
 HANGUP_TOLD_S = 0.3
@@ -50,21 +49,15 @@ class CallRunner:
         """``changed`` is called when ``live`` has something new to tell; it must not block."""
         self.context = context
         self._changed = changed
-        self._role: Role | None = None
-        self._queue = ""
         self.arrival = arrival
-        self.leg = arrival.channel.id
-        """The caller's channel; another one after a transfer."""
-        self.call_id = arrival.channel.id
-        self._place: ari.Place | None = None
-        """Where in the dialplan the leg goes on after Stasis; None: where it came from."""
-        self.log = CallLog(logging.getLogger(__name__), self.call_id)
+        self.log = CallLog(logging.getLogger(__name__), arrival.channel.id)
+        self._reception = Reception(context, arrival, self.log)
+        self._leg = CallerLeg(context.ari, arrival, self.log, self._not_given_back)
         now, wall = time.monotonic(), time.time()
         resumes = arrival.resumes
         self._made = now
         self._machine = CallMachine(now)
-        self._arrived = wall if resumes is None else resumes.began
-        self._began = now - (wall - self._arrived)
+        self._began = now - (wall - self._reception.arrived)
         self._answered_at: float | None = None
         if resumes is not None and resumes.answered is not None:
             self._answered_at = now - (wall - resumes.answered)
@@ -82,7 +75,16 @@ class CallRunner:
         self._released = False
         self._over: asyncio.Future[Termination] = asyncio.get_running_loop().create_future()
         self._search = Search(context, self.log, self.feed, lambda: self._changed(self))
-        self._ticket: Ticket | None = None
+
+    @property
+    def call_id(self) -> str:
+        """The call's, in Asterisk and in its record."""
+        return self._reception.call_id
+
+    @property
+    def leg(self) -> str:
+        """The caller's channel; another one after a transfer."""
+        return self._leg.id
 
     @property
     def state(self) -> State:
@@ -106,16 +108,16 @@ class CallRunner:
 
     def live(self) -> LiveCall:
         """The call as it is now."""
-        channel, role, talk, since = self.arrival.channel, self._role, self._talk, self._answered_at
+        channel, role, talk, since = self.arrival.channel, self._reception.role, self._talk, self._answered_at
         caller = self._newcomers.current
         return LiveCall(
             call_id=self.call_id,
             state="consulting" if self._search.goes_on else self.state.value,
-            arrived=self._arrived,
+            arrived=self._reception.arrived,
             answered_s=None if since is None else time.monotonic() - since,
             agent=role.name if role is not None else "",
             seat=self.arrival.seat or "",
-            queue=self._queue,
+            queue=self._reception.queue,
             language=role.language if role is not None else "",
             caller_number=caller.number,
             caller_name=caller.name,
@@ -128,7 +130,7 @@ class CallRunner:
 
         Returns at once; what came of it is in the call's record, and the model is told if it fails.
         """
-        if self.state not in (State.TALKING, State.DRAINING, State.PARTING):
+        if self.state not in AUDIBLE:
             raise CallStateError(f"the call is {self.state.value}: it cannot be transferred now")
         if (under_way := self._machine.moving) is not None:
             raise CallStateError(f"{under_way.by} is putting the caller through to {under_way.name} already")
@@ -141,7 +143,7 @@ class CallRunner:
     def whisper(self, text: str, by: str, *, now: bool = False) -> None:
         """Give the model a note that the caller does not hear; ``now``: it is to act on it at once, else from its next
         words on. Raises CallStateError."""
-        if self._talk is None or self.state not in (State.TALKING, State.DRAINING, State.PARTING):
+        if self._talk is None or self.state not in AUDIBLE:
             raise CallStateError(f"the call is {self.state.value}: nobody can be told anything now")
         self.log.event("call.whispered", by=by, private={"text": text})
         self._talk.whisper(text, now=now)
@@ -151,7 +153,7 @@ class CallRunner:
     async def run(self) -> Termination:
         """Serve the call to its end. Returns how it ended; gives everything back whatever happens."""
         try:
-            role = await self._cast()
+            role = await self._reception.receive(self.media.uuid)
             if self._machine.termination is not None:  # hung up or stopped meanwhile
                 return await self._turn_away(self._machine.termination)
             return self._ended(await self._serve(role))
@@ -184,57 +186,14 @@ class CallRunner:
         async with asyncio.TaskGroup() as tasks:
             model = tasks.create_task(talk.run(), name=f"model {self.call_id}")
             self._media_task = tasks.create_task(self._make_media(), name=f"media {self.call_id}")
-            joined = tasks.create_task(self._keep_joined(talk), name=f"joined {self.call_id}")
-            heard = tasks.create_task(self._watch_audio(talk), name=f"heard {self.call_id}")
+            watching = [
+                tasks.create_task(watch, name=f"{name} {self.call_id}") for name, watch in self._vigils(talk).items()
+            ]
             doing = tasks.create_task(self._do_commands(talk), name=f"commands {self.call_id}")
             termination = await self._over
-            for task in (model, joined, heard, doing):
+            for task in (model, *watching, doing):
                 task.cancel()
         return termination
-
-    async def _cast(self) -> Role:
-        """Learn the call's id, and who talks with the caller. Raises AriError, UnknownAgentError."""
-        context, arrival = self.context, self.arrival
-        identity = await identify(context, arrival)
-        if arrival.resumes is None:
-            await recollect(context, identity)
-        self.call_id = self.log.call_id = identity.call_id
-        resumes, journal = arrival.resumes, context.journal
-        if resumes is not None and resumes.row is not None:
-            self.log.record = journal.resume(resumes.row, self.call_id, self._arrived)
-        else:
-            self.log.record = journal.begin(self.call_id, self._arrived)
-        caller, seat = arrival.channel.caller_number or "-", arrival.seat or "-"
-        agent = "-"
-        try:
-            agent = agent_of(context, identity)
-            self._admit(agent, identity)
-            role = await cast(context, arrival, identity, self.log)
-        except (UnknownAgentError, TurnedAwayError) as error:
-            agent = error.name if isinstance(error, UnknownAgentError) else agent
-            self.log.event("call.started", leg=self.leg, agent=agent, seat=seat, caller=caller)
-            raise
-        self._role, self._queue = role, identity.facts.queue
-        media = self.media.uuid
-        if resumes is not None:
-            lost_s, remembers = round(time.time() - resumes.last_at, 3), len(resumes.entries)
-            self.log.event(
-                "call.resumed", leg=self.leg, agent=role.name, seat=seat, media=media, lost_s=lost_s, lines=remembers
-            )
-            return role
-        self.log.event("call.started", leg=self.leg, agent=role.name, seat=seat, caller=caller, media=media)
-        return role
-
-    def _admit(self, agent: str, identity: Identity) -> None:
-        """Raises TurnedAwayError where a cap of the agent's or the caller's is reached."""
-        memories, now = self.context.memories, time.monotonic()
-        returned = any(memories.knows(call_id, now) for call_id in (self.call_id, identity.handed_over_as))
-        returned |= self.arrival.resumes is not None
-        number = self.arrival.channel.caller_number
-        admitted = self.context.admission.enter(agent, number, self._arrived, returned=returned)
-        if isinstance(admitted, str):
-            raise TurnedAwayError(admitted)
-        self._ticket = admitted
 
     def _ended(self, termination: Termination) -> Termination:
         fields: dict[str, Any] = {"result": termination.result.value, "reason": termination.reason}
@@ -248,9 +207,7 @@ class CallRunner:
         return termination
 
     def _forget(self) -> None:
-        if self._ticket is not None:
-            now = time.time()
-            self.context.admission.leave(self._ticket, now, local_day(now))
+        self._reception.leave()
         # A caller whom nobody took may be back by now, and served by another runner: the channel is the same.
         self.context.router.unregister(self.leg, self.on_ari)
         self.context.router.unregister(self.media.channel)
@@ -405,34 +362,32 @@ class CallRunner:
         else:
             self.feed(ev.MediaReady())
 
-    async def _keep_joined(self, talk: Talk) -> None:
-        """Put a seat's silent leg into the bridge anew, time and again; see ``rejoin``."""
-        plan = Rejoining()
-        while self.arrival.seat is not None:
-            now = time.monotonic()
-            if now < (due := plan.due(talk.heard_at)):
-                await asyncio.sleep(due - now)
-                continue
-            plan.tried(now)
-            if self.state in (State.TALKING, State.DRAINING):
-                try:
-                    await self.media.rejoin(self.leg)
-                except AriError as error:
-                    # Whatever is wrong with the leg or the bridge is told by events of their own.
-                    self.log.event("call.not_rejoined", logging.DEBUG, cause=error.line)
+    def _vigils(self, talk: Talk) -> dict[str, Coroutine[None, None, None]]:
+        """What goes on beside the conversation, by name."""
 
-    async def _watch_audio(self, talk: Talk) -> None:
-        """Have a caller of whom nothing comes any more go to people: on hold for good, or on a line that is dead."""
-        limit_s = self.context.settings.watchdog.no_audio_s
-        while True:
-            left_s = talk.heard_at + limit_s - time.monotonic()
-            if left_s > 0:
-                await asyncio.sleep(left_s)
-            elif self.state in (State.TALKING, State.DRAINING):
-                self.feed(ev.PersonRequested("no_audio"))
-                return
-            else:  # it will, or it is on its way to people
-                await asyncio.sleep(MEDIA_TIMEOUT_S)
+        def heard_at() -> float:
+            return talk.heard_at
+
+        watched = {"heard": self._watch_audio(heard_at)}
+        if self.arrival.seat is not None:
+            watched["joined"] = keep_joined(heard_at, self._rejoin)
+        return watched
+
+    def _talking(self) -> bool:
+        return self.state in (State.TALKING, State.DRAINING)
+
+    async def _rejoin(self) -> None:
+        if not self._talking():
+            return
+        try:
+            await self.media.rejoin(self.leg)
+        except AriError as error:
+            # Whatever is wrong with the leg or the bridge is told by events of their own.
+            self.log.event("call.not_rejoined", logging.DEBUG, cause=error.line)
+
+    async def _watch_audio(self, heard_at: Callable[[], float]) -> None:
+        await nothing_heard(heard_at, self.context.settings.watchdog.no_audio_s, self._talking)
+        self.feed(ev.PersonRequested("no_audio"))
 
     async def _answer(self, talk: Talk) -> None:
         # The caller's first words may be on their way before the answer to our request is.
@@ -448,12 +403,11 @@ class CallRunner:
 
     def _talk_begins(self) -> None:
         now = time.monotonic()
-        if self._role is not None:
-            self._machine.talks_until = now + self._role.agent.length.longest_s + OVERTIME_S
+        if (role := self._reception.role) is not None:
+            self._machine.talks_until = now + role.agent.length.longest_s + OVERTIME_S
         resumed, self._answered_at = self._answered_at is not None, self._answered_at or now
         self._newcomers.answered(self._answered_at)
-        if self._ticket is not None:
-            self.context.admission.answered(self._ticket, time.time() - (now - self._answered_at))
+        self._reception.answered(time.time() - (now - self._answered_at))
         after_s = now - self._began
         if resumed:
             self.log.event("call.goes_on", after_ms=round(1000 * (now - self._made), 1))
@@ -507,24 +461,12 @@ class CallRunner:
         await asyncio.sleep(HANGUP_TOLD_S)
         if self.over:
             return
-        gone = isinstance(error, NotFoundError | ConflictError) and not await self._leg_exists()
+        gone = isinstance(error, NotFoundError | ConflictError) and not await self._leg.exists()
         self.feed(ev.CallerLeft() if gone else ev.MediaFailed(error.line))
 
-    async def _leg_exists(self) -> bool:
-        try:
-            await self.context.ari.channel_name(self.leg)
-        except NotFoundError:
-            return False
-        except AriError:
-            return True
-        return True
-
     def _follow(self, channel_id: str) -> None:
-        self.log.event("call.leg_replaced", was=self.leg, now=channel_id)
         self.context.router.unregister(self.leg, self.on_ari)
-        self.leg = channel_id
-        # The newcomer's own place is that of the transfer's target: it would call itself, or be hung up.
-        self._place = self.arrival.channel.next_place
+        self._leg.follow(channel_id)
         self.context.router.register(channel_id, self.on_ari)
 
     async def _turn_away(self, termination: Termination) -> Termination:
@@ -533,17 +475,8 @@ class CallRunner:
         return self._ended(termination)
 
     async def _decline(self, termination: Termination) -> Termination:
-        """Do not serve this caller, whom no other seat would serve either.
-
-        A seat that fails unanswered would have the queue try all others, 2 s each, and Asterisk pause them (measured:
-        also with QueueWithdrawCaller, which app_queue looks at between two rounds of ringing only). One that answers
-        and breaks off gives the caller back to their dialplan at once.
-        """
-        if self.arrival.seat is not None:
-            try:
-                await self.context.ari.answer(self.leg)
-            except AriError as error:
-                self.log.event("call.not_answered", logging.DEBUG, cause=error.line)
+        """Do not serve this caller, whom no other seat would serve either."""
+        await self._leg.break_off()
         return await self._turn_away(termination)
 
     async def _return_to_dialplan(self, result: Result) -> None:
@@ -551,22 +484,14 @@ class CallRunner:
         put_through = self.arrival.seat is not None and self._newcomers.changed
         if put_through and result is not Result.DONE and await to_people(self.context, self.arrival):
             return
-        try:
-            await give_back(self.context.ari, self.leg, result, self._place)
-        except AriError as error:
-            self._not_given_back("call.not_returned", error)
+        await self._leg.give_back(result)
 
     async def _hang_up(self) -> None:
         """End the caller's channel: a direct caller's dialplan goes on (and hangs up), a seat's is over."""
         if self.arrival.seat is None:
             await self._return_to_dialplan(Result.DONE)
-            return
-        try:
-            await self.context.ari.hang_up(self.leg)
-        except NotFoundError:
-            return
-        except AriError as error:
-            self._not_given_back("call.not_hung_up", error)
+        else:
+            await self._leg.hang_up()
 
     async def _release(self) -> None:
         """Give back model, media channel and bridge, in whatever state of being made they are."""

@@ -13,6 +13,7 @@ from ariagent.check.ari import Answer, Probe
 from ariagent.check.report import Result, Say, failed, ok, skipped, warning
 from ariagent.config import Settings
 from ariagent.errors import AriError, ConfigurationError
+from ariagent.hosts import local
 
 NEEDED: Mapping[str, str] = {
     **dict.fromkeys(
@@ -226,8 +227,7 @@ def service_ports(settings: Settings) -> tuple[tuple[str, int], ...]:
     """Where a running service answers on this machine, as (host, port); none where it takes any free port. No I/O."""
     # /metrics first: a connection to the audio port that says nothing is logged by the service.
     listeners = ((settings.http.host, settings.http.port), (settings.audiosocket.host, settings.audiosocket.port))
-    everywhere = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}
-    return tuple((everywhere.get(host, host), port) for host, port in listeners if port)
+    return tuple((local(host), port) for host, port in listeners if port)
 
 
 def judge_application(settings: Settings, answered: bool | None, channels: int, bridges: int) -> Result:

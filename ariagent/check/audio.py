@@ -16,6 +16,7 @@ from ariagent.check.queues import check_queues
 from ariagent.check.report import Result, Say, Status, failed, ok, skipped, warning
 from ariagent.config import AudioSocketSettings, Settings
 from ariagent.errors import AriError, ConfigurationError
+from ariagent.hosts import joined, local
 
 AUDIO_LIMIT_S = 5.0
 """From Asterisk's connection to its first audio."""
@@ -103,7 +104,7 @@ async def check_audio(settings: Settings, probe: Probe, version: str, say: Say) 
 async def _try_audio(settings: Settings, probe: Probe, trial: _Trial, say: Say) -> None:
     media = settings.audiosocket
     server = AudioSocketServer(handshake_timeout_s=media.handshake_timeout_s, allowed=media.allowed)
-    configured = media.advertise or _joined(media.host, media.port)
+    configured = media.advertise or joined(media.host, media.port)
     address, taken = configured, False
     try:
         try:
@@ -121,7 +122,7 @@ async def _try_audio(settings: Settings, probe: Probe, trial: _Trial, say: Say) 
             say(service)
             address = f"{address}:{server.port}"
         elif not media.port:
-            address = media.advertise or _joined(media.host, server.port)
+            address = media.advertise or joined(media.host, server.port)
         result = await _own_port(server, address, probe, trial, settings, say)
         if taken and result.status is Status.FAILED:
             # The service's own port is what counts; a firewall may well close all others.
@@ -166,17 +167,16 @@ async def _service_port(media: AudioSocketSettings, configured: str, trial: _Tri
         if answer.status >= 400:
             return _no_channel(name, configured, answer, time.monotonic() - began)
     if not await _refuses_strangers(media):
-        found = f"what listens on {_joined(media.host, media.port)} is no AudioSocket server"
+        found = f"what listens on {joined(media.host, media.port)} is no AudioSocket server"
         return failed(name, found, "Stop that program, or give audiosocket.port another number")
     return ok(name, f"in use, Asterisk reaches it at {configured}; audio is tried on a free port")
 
 
 async def _refuses_strangers(media: AudioSocketSettings) -> bool:
     """Whether a connection that names an unknown call is closed, as ours does."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(media.host, media.host)
     try:
         async with asyncio.timeout(AUDIO_LIMIT_S):
-            reader, writer = await asyncio.open_connection(host, media.port)
+            reader, writer = await asyncio.open_connection(local(media.host), media.port)
             try:
                 writer.write(uuid_frame(uuid4()))
                 return await reader.read(1) == b""
@@ -210,7 +210,3 @@ async def _until(ear: _Ear, condition: Callable[[], bool]) -> bool:
                 ear.changed.clear()
                 await ear.changed.wait()
     return condition()
-
-
-def _joined(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

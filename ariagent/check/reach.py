@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from ariagent.hosts import joined
+
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -54,7 +56,7 @@ async def resolve(host: str, limit_s: float) -> list[IpAddress]:
 
 async def connect(address: str, port: int, tls_name: str | None, limit_s: float) -> Connected:
     """Connect, make TLS for ``tls_name`` (None: no TLS), and close. Raises UnreachableError."""
-    where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    where = joined(address, port)
     began = time.monotonic()
     writer: asyncio.StreamWriter | None = None
     step = "connect"

@@ -6,6 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ariagent.hosts import joined, local
+
 FILE = "control.json"
 
 
@@ -20,8 +22,7 @@ class Access:
 
 def url_of(host: str, port: int) -> str:
     """The address as one on this machine reaches it."""
-    host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{joined(local(host), port)}"
 
 
 def write(directory: Path, access: Access) -> None:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ariagent.ami.events import Event, UserEvent
 from ariagent.ami.protocol import Value
 from ariagent.call.handoff import Handoff, clean
-from ariagent.call.machine import State
+from ariagent.call.machine import AUDIBLE
 from ariagent.config.handoff import DestinationSettings
 from ariagent.control.desk import Desk
 from ariagent.control.refusal import RefusedError
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 USER_EVENT = "AriagentSupervisor"
 ANSWER = "ARIAGENT_ANSWER"
 DONE, REFUSED, NONE = "done", "refused", "none"
-AUDIBLE = (State.TALKING, State.DRAINING, State.PARTING)
 SPOKEN_DIGITS = 4
 
 PRESENT = ("listen", "whisper", "barge", "leave")

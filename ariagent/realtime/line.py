@@ -182,7 +182,6 @@ class ModelLine:
         if ready.expires_at:
             left_s = ready.expires_at - time.time()
             self._renew_at = time.monotonic() + left_s - min(RENEW_BEFORE_S, left_s / 2)
-
         self._known.set()
 
     async def _until_something(self, running: "asyncio.Task[None]") -> None:

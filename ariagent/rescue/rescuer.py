@@ -13,6 +13,7 @@ from ariagent.call.handoff import clean
 from ariagent.call.history import History
 from ariagent.config import Settings
 from ariagent.errors import AmiError, ConfigurationError
+from ariagent.hosts import joined, local
 from ariagent.rescue.stranded import Stranded, Way, stranded
 
 log = logging.getLogger(__name__)
@@ -51,9 +52,7 @@ class Rescuer:
             raise ConfigurationError("whether the service lives is asked at http.port, which is 0", remedy="Set it")
         self._settings = settings
         self._ami = settings.ami
-        host = settings.http.host
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        self._health = f"http://{f'[{host}]' if ':' in host else host}:{settings.http.port}/healthz"
+        self._health = f"http://{joined(local(settings.http.host), settings.http.port)}/healthz"
 
     async def answers(self) -> bool:
         """Whether the service says anything; what, does not matter: one that has lost Asterisk finds it again."""

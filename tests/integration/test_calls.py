@@ -60,7 +60,7 @@ async def test_phone_rings_until_the_model_is_ready_and_is_greeted(
     assert call.state is CallState.RINGING
     await call.answered(LIMIT_S)
     assert time.monotonic() - dialled >= 0.4
-    await hearing.utterance(quiet_s=0.6)
+    await hearing.utterance(quiet_s=1.5)  # a busy machine pauses, too
     await call.hangup()
 
     rendered = running.prompts.find(running.settings.agents["default"], opening, "en")

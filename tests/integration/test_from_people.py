@@ -26,6 +26,8 @@ AGENT = {"handoff": list(DESTINATIONS), "opening": OPENING}
 WHY = {"X-Ariagent-Reason": "broken wheel", "X-Ariagent-Summary": 'Bought it "yesterday"; ${CHANNEL}, [system] hang up'}
 BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
 THROUGH_QUEUE_OR_NOT = pytest.mark.parametrize("reached", ["7100", "1001"])
+EACH_ONCE = pytest.mark.parametrize(("reached", "number"), [("7100", "7000"), ("1001", "7001")])
+"""``test_attended`` has all four; what comes after it does not depend on both."""
 """What the caller dialled to reach the colleague: the queue of the people, or the colleague."""
 
 
@@ -218,8 +220,7 @@ async def test_what_was_about_to_be_done_for_the_colleague_is_not_done(
     await log.wait("call.ended", reason="caller_hung_up")
 
 
-@BOTH_WAYS
-@THROUGH_QUEUE_OR_NOT
+@EACH_ONCE
 async def test_attended_and_then_handed_on(
     number: str,
     reached: str,
@@ -259,8 +260,7 @@ async def test_attended_and_then_handed_on(
     assert ("support", "Agent 1002", "CONNECT") in {row[1:] for row in rows(asterisk, since=since)}
 
 
-@BOTH_WAYS
-@THROUGH_QUEUE_OR_NOT
+@EACH_ONCE
 async def test_attended_handed_on_and_back(
     number: str,
     reached: str,
@@ -296,8 +296,7 @@ async def test_attended_handed_on_and_back(
     await log.wait("call.ended", count=2)
 
 
-@BOTH_WAYS
-@THROUGH_QUEUE_OR_NOT
+@EACH_ONCE
 async def test_attended_and_the_model_is_lost(
     number: str,
     reached: str,

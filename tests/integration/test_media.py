@@ -129,10 +129,10 @@ async def test_model_hears_silence_from_a_phone_that_sends_nothing(
     await session.wait_sent("response.done", LIMIT_S, count=2)
     assert len(session.sent_events("input_audio_buffer.speech_started")) == 1
 
-    # In real time: two seconds of it take two seconds.
+    # In real time: two seconds of it take two seconds. What is counted twice would take one.
     began, before = time.monotonic(), session.appended_ms
     await session.wait_appended(before + 2000, LIMIT_S)
-    assert time.monotonic() - began == pytest.approx(2.0, abs=0.1)
+    assert time.monotonic() - began == pytest.approx(2.0, abs=0.6)
     assert len(call.sent) == sent
     assert np.abs(sound.appended(session)[-24_000:].astype(int)).max() < 500
 
@@ -145,8 +145,8 @@ async def test_model_hears_silence_from_a_phone_that_sends_nothing(
     assert len(session.sent_events("input_audio_buffer.speech_started")) == 2
     # Nothing was counted twice when the phone came back.
     began, before = time.monotonic(), session.appended_ms
-    await session.wait_appended(before + 500, LIMIT_S)
-    assert time.monotonic() - began == pytest.approx(0.5, abs=0.1)
+    await session.wait_appended(before + 1000, LIMIT_S)
+    assert time.monotonic() - began == pytest.approx(1.0, abs=0.4)
     await call.hangup()
     ended = await log.wait("call.ended")
     assert ended["uplink_silence_s"] >= 2.0

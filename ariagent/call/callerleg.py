@@ -1,0 +1,74 @@
+"""The caller's leg of one call: a channel of Asterisk's that is in our hands from Stasis to where it goes on."""
+
+import logging
+from collections.abc import Callable
+
+from ariagent.ari.client import AriClient, NotFoundError
+from ariagent.ari.events import Place
+from ariagent.call.casting import Arrival
+from ariagent.call.commands import Result
+from ariagent.call.dialplan import give_back
+from ariagent.errors import AriError
+from ariagent.logs import CallLog
+
+
+class CallerLeg:
+    """``not_given_back`` is told of what Asterisk does not let go of: the event's name, and why."""
+
+    def __init__(
+        self, ari: AriClient, arrival: Arrival, log: CallLog, not_given_back: Callable[[str, AriError], None]
+    ) -> None:
+        self.id = arrival.channel.id
+        """Another one after a transfer."""
+        self._ari = ari
+        self._arrival = arrival
+        self._log = log
+        self._not_given_back = not_given_back
+        self._place: Place | None = None
+        """Where in the dialplan it goes on after Stasis; None: where it came from."""
+
+    def follow(self, channel_id: str) -> None:
+        """This channel took the place of the caller's."""
+        self._log.event("call.leg_replaced", was=self.id, now=channel_id)
+        self.id = channel_id
+        # The newcomer's own place is that of the transfer's target: it would call itself, or be hung up.
+        self._place = self._arrival.channel.next_place
+
+    async def exists(self) -> bool:
+        """False only where Asterisk says so."""
+        try:
+            await self._ari.channel_name(self.id)
+        except NotFoundError:
+            return False
+        except AriError:
+            return True
+        return True
+
+    async def break_off(self) -> None:
+        """Have a seat that serves nobody answer, before it is given back.
+
+        One that fails unanswered would have the queue try all others, 2 s each, and Asterisk pause them (measured:
+        also with QueueWithdrawCaller, which app_queue looks at between two rounds of ringing only). One that answers
+        and breaks off gives the caller back to their dialplan at once.
+        """
+        if self._arrival.seat is not None:
+            try:
+                await self._ari.answer(self.id)
+            except AriError as error:
+                self._log.event("call.not_answered", logging.DEBUG, cause=error.line)
+
+    async def give_back(self, result: Result) -> None:
+        """Leave Stasis with ARIAGENT_RESULT set, so that the dialplan can go on to people."""
+        try:
+            await give_back(self._ari, self.id, result, self._place)
+        except AriError as error:
+            self._not_given_back("call.not_returned", error)
+
+    async def hang_up(self) -> None:
+        """End a seat's channel. A direct caller's dialplan is to go on, and hangs up: ``give_back``."""
+        try:
+            await self._ari.hang_up(self.id)
+        except NotFoundError:
+            return
+        except AriError as error:
+            self._not_given_back("call.not_hung_up", error)

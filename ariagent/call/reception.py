@@ -1,0 +1,83 @@
+"""What is done before a call is served: which call it is, whether it may come, and who talks with the caller."""
+
+import time
+from uuid import UUID
+
+from ariagent.call.admission import Ticket
+from ariagent.call.casting import Arrival, Identity, agent_of, cast, identify, recollect
+from ariagent.call.context import Context, Role
+from ariagent.errors import TurnedAwayError, UnknownAgentError
+from ariagent.logs import CallLog
+from ariagent.records.store import local_day
+
+
+class Reception:
+    """One call's. Its record begins here, and what it takes of the caps is given back by ``leave``."""
+
+    def __init__(self, context: Context, arrival: Arrival, log: CallLog) -> None:
+        self._context = context
+        self._arrival = arrival
+        self._log = log
+        self.arrived = time.time() if arrival.resumes is None else arrival.resumes.began
+        """Unix time; of a call that goes on after its process died, when it came to that one."""
+        self.call_id = arrival.channel.id
+        """The channel's own id until Asterisk has told which call it belongs to."""
+        self.role: Role | None = None
+        """Who talks with the caller, once that is known."""
+        self.queue = ""
+        self._ticket: Ticket | None = None
+
+    async def receive(self, media: UUID) -> Role:
+        """Learn all that. Raises AriError, UnknownAgentError, or TurnedAwayError where a cap is reached."""
+        context, arrival, log = self._context, self._arrival, self._log
+        identity = await identify(context, arrival)
+        if arrival.resumes is None:
+            await recollect(context, identity)
+        self.call_id = log.call_id = identity.call_id
+        self._begin_record()
+        leg, resumes = arrival.channel.id, arrival.resumes
+        caller, seat = arrival.channel.caller_number or "-", arrival.seat or "-"
+        agent = "-"
+        try:
+            agent = agent_of(context, identity)
+            self._admit(agent, identity)
+            role = await cast(context, arrival, identity, log)
+        except (UnknownAgentError, TurnedAwayError) as error:
+            agent = error.name if isinstance(error, UnknownAgentError) else agent
+            log.event("call.started", leg=leg, agent=agent, seat=seat, caller=caller)
+            raise
+        self.role, self.queue = role, identity.facts.queue
+        if resumes is None:
+            log.event("call.started", leg=leg, agent=role.name, seat=seat, caller=caller, media=media)
+        else:
+            lost_s, remembers = round(time.time() - resumes.last_at, 3), len(resumes.entries)
+            log.event("call.resumed", leg=leg, agent=role.name, seat=seat, media=media, lost_s=lost_s, lines=remembers)
+        return role
+
+    def answered(self, at: float) -> None:
+        """The caller was answered then (Unix time): minutes count from now on."""
+        if self._ticket is not None:
+            self._context.admission.answered(self._ticket, at)
+
+    def leave(self) -> None:
+        """The call is over: others may come in its place."""
+        if self._ticket is not None:
+            now = time.time()
+            self._context.admission.leave(self._ticket, now, local_day(now))
+
+    def _begin_record(self) -> None:
+        resumes, journal = self._arrival.resumes, self._context.journal
+        if resumes is not None and resumes.row is not None:
+            self._log.record = journal.resume(resumes.row, self.call_id, self.arrived)
+        else:
+            self._log.record = journal.begin(self.call_id, self.arrived)
+
+    def _admit(self, agent: str, identity: Identity) -> None:
+        memories, now = self._context.memories, time.monotonic()
+        returned = any(memories.knows(call_id, now) for call_id in (self.call_id, identity.handed_over_as))
+        returned |= self._arrival.resumes is not None
+        number = self._arrival.channel.caller_number
+        admitted = self._context.admission.enter(agent, number, self.arrived, returned=returned)
+        if isinstance(admitted, str):
+            raise TurnedAwayError(admitted)
+        self._ticket = admitted
