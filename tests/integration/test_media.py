@@ -129,7 +129,8 @@ async def test_model_hears_silence_from_a_phone_that_sends_nothing(
     await session.wait_sent("response.done", LIMIT_S, count=2)
     assert len(session.sent_events("input_audio_buffer.speech_started")) == 1
 
-    # In real time: two seconds of it take two seconds. What is counted twice would take one.
+    # In real time: two seconds of it take two seconds; what is counted twice would take one. Silence goes to the model
+    # in pieces of 160 ms.
     began, before = time.monotonic(), session.appended_ms
     await session.wait_appended(before + 2000, LIMIT_S)
     assert time.monotonic() - began == pytest.approx(2.0, abs=0.6)
@@ -165,7 +166,7 @@ async def test_queue_caller_is_heard_again_after_hold(
         await session.wait_appended(session.appended_ms + 200, LIMIT_S)
         began, before = time.monotonic(), session.appended_ms
         await session.wait_appended(before + 1000, LIMIT_S)
-        assert time.monotonic() - began == pytest.approx(1.0, abs=0.1)
+        assert time.monotonic() - began == pytest.approx(1.0, abs=0.4)
         assert np.abs(sound.appended(session)[int(24 * before) :].astype(int)).max() < 500
         await call.unhold()
         await session.wait_appended(session.appended_ms + 300, LIMIT_S)
