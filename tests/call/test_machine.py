@@ -197,7 +197,6 @@ class TestPreparing:
         assert machine.tick(100.0 + PREPARE_TIMEOUT_S - 0.001) == []
         assert machine.tick(100.0 + PREPARE_TIMEOUT_S) == [cmd.ReturnToDialplan(result), cmd.Release()]
         assert machine.termination == Termination(result, reason, "not ready in time")
-        assert machine.next_deadline() is None
 
     def test_an_answer_that_never_comes_hands_the_caller_to_people(self) -> None:
         machine = machine_in(State.ANSWERING)
