@@ -73,6 +73,7 @@ class RealtimeSession:
         self._calls: dict[str, list[ev.ToolCall]] = {}
         self._muted: dict[str, None] = {}
         self._failures = 0  # responses that failed, or were nothing, one after another
+        self._gave_up = False  # the model, which responded and said nothing
         self._untold = ""  # the caller's turn whose words are still to come
         self._sounding = ""  # the response that has brought something: sound, or a function call
         self._unwanted = False  # the response that we asked for and that has not begun
@@ -141,7 +142,7 @@ class RealtimeSession:
     @property
     def owes(self) -> bool:
         """Something is being said, is to be said, or answers what the caller is saying."""
-        return not self.gate.idle or self._patience.owes_answer or self._caller_until > 0
+        return not self.gate.idle or self._patience.owes_answer or self._caller_until > 0 or self._gave_up
 
     @property
     def untold(self) -> bool:
@@ -382,6 +383,7 @@ class RealtimeSession:
         """A failed response is silence to the caller: ask once more, then give the model up."""
         self._failures += 1
         if self._failures > FAILURES_BORNE or ended.reason == "insufficient_quota":
+            self._gave_up = True
             return self._fail(faults.exhausted(ended))
         self.gate.failed()
         return []
