@@ -21,7 +21,7 @@ SHORT := not rehearsal and not chaos and not noise
 
 test: setup ## run every test but the longer ones of make rehearsals, make noise and make chaos
 	@echo "running the tests: units, then calls through a real Asterisk"
-	@$(PYTHON) -m pytest -n 4 --dist loadfile -m "$(SHORT)" || { \
+	@$(PYTHON) -m pytest -n 4 --dist worksteal -m "$(SHORT)" || { \
 	    test $$? -eq 1 || exit 1; \
 	    echo "what failed beside three others is run again by itself: a busy machine is late, a fault stays"; \
 	    $(PYTHON) -m pytest --last-failed --last-failed-no-failures none --maxfail 5 -m "$(SHORT)"; }

@@ -49,7 +49,8 @@ def run(configuration: ConfigOption = None) -> None:
     """Serve calls until told to end.
 
     Ctrl-C (SIGINT) ends at once: running calls go back to the dialplan, to people. SIGTERM drains: new
-    calls are refused as busy, running ones may end by themselves (`drain_timeout_s`).
+    calls are refused as busy, running ones may end by themselves (`drain_timeout_s`); who is left goes to people, or on
+    with the next process (`drain_to`).
 
     Every setting can be overridden in the environment: `ARIAGENT_SECTION__KEY`, for instance
     `ARIAGENT_REALTIME__API_KEY`.

@@ -121,6 +121,14 @@ resume.__doc__ = f"""Have the AI, or one of its seats, take calls from the queue
 
 
 def drain(
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="people|next", help="Who gets the calls that are left. Default: `drain_to`."),
+    ] = None,
+    after: Annotated[
+        float | None,
+        typer.Option("--after", metavar="S", help="How long calls may still go on. Default: `drain_timeout_s`."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Return when the service has ended.")] = False,
     as_json: JsonOption = False,
     configuration: OrLabsOption = None,
@@ -128,7 +136,7 @@ def drain(
     from ariagent.control import command
 
     with _settings(configuration) as settings:
-        command.drain(settings, wait=wait, as_json=as_json)
+        command.drain(settings, to=to, after_s=after, wait=wait, as_json=as_json)
 
 
 drain.__doc__ = f"""Have the service end when its calls have ended: for an upgrade, or before the machine goes down.
@@ -137,5 +145,10 @@ drain.__doc__ = f"""Have the service end when its calls have ended: for an upgra
     that go on may do so for drain_timeout_s; who is left then goes to people. As SIGTERM does. What started the service
     (systemd) may start it again.
 
+    With `--to next` who is left stays in Asterisk, in silence, and the process that is started next goes on with the
+    conversations: an upgrade that callers hardly notice, where something starts one at once. A second `ariagent drain`
+    changes what the first one said.
+
         ariagent drain --wait
+        ariagent drain --to next --after 0
     {_ACCESS.replace("supervisor", "admin")}"""

@@ -1,6 +1,7 @@
 """Composition root: builds the parts, runs them, and takes them down in order.
 
-SIGTERM drains: new calls are refused as busy, running ones go on for ``drain_timeout_s``, then go to people.
+SIGTERM drains: new calls are refused as busy, running ones go on for ``drain_timeout_s``, then go to people, or stay in
+Asterisk for the next process (``drain_to``).
 SIGINT (Ctrl-C) stops at once: running calls go to people. A second signal of either kind does not wait. SIGHUP has the
 settings read anew, for calls that begin from then on.
 """
@@ -30,9 +31,11 @@ from ariagent.call.registry import Registry
 from ariagent.call.resume import BrokenOff
 from ariagent.config import Settings
 from ariagent.config.change import changed
+from ariagent.config.tree import DrainTo
 from ariagent.control.desk import Desk
 from ariagent.control.phone import SupervisorPhones
 from ariagent.control.server import ControlServer
+from ariagent.draining import Draining, Plan
 from ariagent.errors import AriError, ConfigurationError, InternalError, told
 from ariagent.hosts import joined
 from ariagent.lag import LOOK_S, Lag
@@ -88,7 +91,6 @@ class Service:
             self.pool,
             settings.destinations,
             drain=self.drain,
-            drain_timeout_s=settings.drain_timeout_s,
         )
         self.control = ControlServer(settings.control, settings.state_directory, desk)
         if self.pool is not None:
@@ -103,7 +105,7 @@ class Service:
         """Calls of a process before this one, until they are looked for in Asterisk."""
         self._model_fault = "not tried yet"
         self._model_tried = asyncio.Event()
-        self._drain = asyncio.Event()
+        self._draining = Draining()
         self._stop = asyncio.Event()
 
     @property
@@ -149,9 +151,9 @@ class Service:
             remedy = "Run one service for each application name, or give this one another asterisk.app"
             raise AriError(f"another program took the Stasis application {app} over", remedy=remedy)
 
-    def drain(self) -> None:
-        """Refuse new calls and end when the running ones have ended."""
-        self._drain.set()
+    def drain(self, to: DrainTo | None = None, after_s: float | None = None) -> Plan:
+        """Refuse new calls and end when the running ones have ended; returns what becomes of those that do not."""
+        return self._draining.begin(Plan(self.settings.drain_to, self.settings.drain_timeout_s), to, after_s)
 
     def stop(self) -> None:
         """End now; running calls go back to the dialplan."""
@@ -262,7 +264,7 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             with suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(number, self._signalled, number)
-        waits = [asyncio.ensure_future(event.wait()) for event in (self._drain, self._stop)]
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._draining.asked, self._stop)]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -274,7 +276,7 @@ class Service:
         if number is signal.SIGHUP:
             self.reload()
             return
-        if self._drain.is_set() or number is signal.SIGINT:
+        if self._draining.asked.is_set() or number is signal.SIGINT:
             self.stop()
         else:
             self.drain()
@@ -314,11 +316,17 @@ class Service:
         if pool is not None:
             pool.hold(Reason.DOWN if self._stop.is_set() else Reason.DRAINING)
         if not self._stop.is_set():
-            log.info("service.draining", extra={"fields": {"calls": len(self.calls)}})
-            waits = [asyncio.ensure_future(self.calls.drained()), asyncio.ensure_future(self._stop.wait())]
-            await asyncio.wait(waits, timeout=self.settings.drain_timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            for wait in waits:
-                wait.cancel()
+            plan = self._draining.plan
+            fields = {"calls": len(self.calls), "to": plan.to, "after_s": round(plan.after_s, 1)}
+            log.info("service.draining", extra={"fields": fields})
+            await self._draining.over(self.calls.drained(), self._stop.wait())
+        if self._draining.to == "next" and not self._stop.is_set():
+            # The seats first: from when the calls are left on every moment is silence for their callers.
+            if pool is not None:
+                await pool.leave()
+            log.info("service.leaves", extra={"fields": {"calls": len(self.calls)}})
+            await self.calls.leave()
+            return
         await self.calls.stop()
         if pool is not None:
             await pool.leave()
@@ -423,7 +431,7 @@ class Service:
 
     async def _answer_health(self, request: web.Request) -> web.Response:
         listening = self.ari.listening and self.started.is_set()
-        draining = self._drain.is_set() or self._stop.is_set()
+        draining = self._draining.asked.is_set() or self._stop.is_set()
         takes_calls = listening and not draining
         health = {
             "status": "ok" if takes_calls else "draining" if draining else "unavailable",

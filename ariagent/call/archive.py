@@ -11,7 +11,8 @@ from ariagent.records.store import RecordsError, Store
 log = logging.getLogger(__name__)
 
 SERVICE_DIED = "service_died"
-"""The reason of calls that ended while there was no service."""
+LEFT_MEANWHILE = "left_meanwhile"
+"""The reasons of calls that ended while there was no service: it had died, or left them to the next one."""
 
 
 def unended(settings: Settings) -> list[BrokenOff]:
@@ -46,7 +47,7 @@ def handed_on(settings: Settings, call_id: str) -> Memory | None:
     last = visits[-1] if visits else None
     if last is None or last.ended is None or last.ended < time.time() - KEPT_S:
         return None
-    if last.result != "transferred" and last.reason != SERVICE_DIED:
+    if last.result != "transferred" and last.reason not in (SERVICE_DIED, LEFT_MEANWHILE):
         return None
     places = [str(event.fields.get("destination", "")) for event in events if event.name == "call.handed_over"]
     return Memory(history_of(events), places[-1] if places else "a colleague")

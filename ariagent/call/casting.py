@@ -117,8 +117,8 @@ async def _introduction(
 
 async def _back(context: Context, arrival: Arrival, identity: Identity) -> tuple[Memory | None, str]:
     """What is remembered of a caller who was handed to people and has come back, and why they have."""
-    if arrival.resumes is not None and arrival.resumes.memory is not None:
-        return arrival.resumes.memory, ""
+    if arrival.resumes is not None and (resumed := arrival.resumes.memory(time.time())) is not None:
+        return resumed, ""
     now = time.monotonic()
     memory = context.memories.take(identity.call_id, now) or context.memories.take(identity.handed_over_as, now)
     if memory is None:

@@ -18,6 +18,8 @@ class Result(Enum):
     """The agent handed the caller to people."""
     PERSON = "person"
     """The caller asked for people."""
+    LEFT = "left"
+    """Nothing ended but our part: the caller is still in Asterisk's Stasis, for the next process to go on with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,11 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Leave:
+    """Say no more and let go of model and audio, but leave everything in Asterisk as it is; report Released then."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """The call is over."""
 
@@ -143,5 +150,6 @@ Command = (
     | ExplainFailure
     | HangUp
     | Release
+    | Leave
     | Finish
 )

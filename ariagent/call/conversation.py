@@ -207,10 +207,14 @@ class Conversation:
         happened = self._verdict(Verdict.NOISE, now) if self._judge is not None and self._judge.item_id else []
         return [*happened, *self._cut_off(now, by_server=False)]
 
-    def recall(self, memory: Memory, note: str, now: float) -> None:
-        """Go on with a conversation that was interrupted by a transfer; ``note`` tells the model why."""
+    def recall(self, memory: Memory, note: str, now: float, *, speaks: bool = True) -> None:
+        """Go on with a conversation that was interrupted by a transfer; ``note`` tells the model why, and without
+        ``speaks`` it waits for the caller then."""
         self._replay(memory.entries)
-        self.tell(note, now)
+        if speaks:
+            self.tell(note, now)
+        else:
+            self.note(note)
 
     def _replay(self, entries: Iterable[Entry]) -> None:
         for entry in entries:

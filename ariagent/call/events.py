@@ -142,6 +142,11 @@ class StopRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaveRequested:
+    """The service ends now, and the next process goes on with the call."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlayoutDrained:
     """The agent has been heard to the end."""
 
@@ -173,6 +178,7 @@ Event = (
     | Stranded
     | CallerSpoke
     | StopRequested
+    | LeaveRequested
     | PlayoutDrained
     | Released
 )

@@ -6,8 +6,9 @@ from ariagent.call.conversation import Conversation, Happening
 from ariagent.call.handoff import returned_note
 from ariagent.call.history import History
 from ariagent.call.introduction import Party
+from ariagent.call.memory import Owed
 from ariagent.call.prompts import Prompts
-from ariagent.call.resume import resumed_note
+from ariagent.call.resume import renewed_note, resumed_note
 
 
 class Greeting:
@@ -24,7 +25,10 @@ class Greeting:
         memory, by = self._role.memory, self._role.introduced_by
         if memory is not None:
             self._history.resume(memory.entries)
-            if memory.interrupted:
+            if memory.owed is not None:
+                waits = memory.owed is not Owed.NOTHING
+                self._conversation.recall(memory, self._kept(renewed_note(memory.owed)), now, speaks=waits)
+            elif memory.interrupted:
                 self._conversation.recall(memory, self._kept(resumed_note(known=bool(memory.entries))), now)
             elif by is None:
                 self._conversation.recall(memory, returned_note(memory.destination, self._role.why_back), now)

@@ -255,6 +255,11 @@ class CallMachine:
         """A caller who is already talking to us goes to people rather than to silence."""
         return self._give_back(Termination(Result.ERROR, "stopped"))
 
+    def _leave(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        """As it is: whatever the call was doing, the next process goes on with it."""
+        self.termination = Termination(Result.LEFT, "next_process")
+        yield cmd.Leave()
+
     def _finish(self, event: ev.Event, now: float) -> "Iterable[Command]":
         if self.termination is None:
             raise InternalError("a call was released before it ended")
@@ -308,6 +313,7 @@ TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.PARTING, ev.ModelFailed): (State.TRANSFERRING, CallMachine._hand_over_at_once),
     (State.PARTING, ev.MediaFailed): (State.TRANSFERRING, CallMachine._hand_over_at_once),
     (State.PARTING, ev.StopRequested): (State.TRANSFERRING, CallMachine._hand_over_at_once),
+    (State.PARTING, ev.LeaveRequested): (State.TRANSFERRING, CallMachine._hand_over_at_once),
     (State.TRANSFERRING, ev.HandedOver): (State.ENDING, CallMachine._handed_over),
     (State.TRANSFERRING, ev.HandoffFailed): (State.TALKING, CallMachine._explain),
     (State.TRANSFERRING, ev.CallerLeft): (State.ENDING, CallMachine._handed_over),
@@ -315,6 +321,7 @@ TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.TRANSFERRING, ev.ModelFailed): (State.TRANSFERRING, CallMachine._note_loss),
     (State.TRANSFERRING, ev.MediaFailed): (State.TRANSFERRING, CallMachine._note_loss),
     (State.TRANSFERRING, ev.StopRequested): (State.TRANSFERRING, CallMachine._note_loss),
+    (State.TRANSFERRING, ev.LeaveRequested): (State.TRANSFERRING, CallMachine._note_loss),
     (State.TRANSFERRING, ev.CallerSpoke): (State.TRANSFERRING, CallMachine._nothing),
     (State.TRANSFERRING, ev.PlayoutDrained): (State.TRANSFERRING, CallMachine._nothing),
     (State.TRANSFERRING, ev.HandoffRequested): (State.TRANSFERRING, CallMachine._nothing),
@@ -337,6 +344,8 @@ for _state in (*_PREPARING, State.ANSWERING):
 for _state in (*_PREPARING, State.ANSWERING, State.TALKING):
     TRANSITIONS[_state, ev.MediaFailed] = (State.ENDING, CallMachine._media_failed)
     TRANSITIONS[_state, ev.StopRequested] = (State.ENDING, CallMachine._stop)
+for _state in (*_PREPARING, State.ANSWERING, State.TALKING, State.DRAINING):
+    TRANSITIONS[_state, ev.LeaveRequested] = (State.ENDING, CallMachine._leave)
 for _state in (*_PREPARING, State.ANSWERING, State.TALKING, State.DRAINING, State.PARTING):
     TRANSITIONS[_state, ev.CallerLeft] = (State.ENDING, CallMachine._caller_left)
     TRANSITIONS[_state, ev.LegReplaced] = (_state, CallMachine._follow)

@@ -2,12 +2,28 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ariagent.call.history import Entry
 
 KEPT_S = 3600.0
 KEPT = 500
 """Calls."""
+
+
+class Owed(StrEnum):
+    """What a caller waits for whose process left them to the next one."""
+
+    NOTHING = "nothing"
+    """Nobody spoke, and nobody was about to."""
+    WORDS = "words"
+    """The agent was cut off."""
+    TURN = "turn"
+    """The caller was speaking, and was not heard to the end."""
+    ANSWER = "answer"
+    """To what the caller said or pressed."""
+    COLLEAGUE = "colleague"
+    """Somebody was being looked for who would take the caller over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +35,8 @@ class Memory:
     """Whom the caller was handed to."""
     interrupted: bool = False
     """The caller was lost and found again, handed to nobody."""
+    owed: Owed | None = None
+    """The same, as planned and so quickly that there is nothing to be sorry for: what the caller waits for."""
 
 
 class Memories:

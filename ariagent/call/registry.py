@@ -10,12 +10,13 @@ from dataclasses import replace
 from ariagent.ami import events as ami
 from ariagent.ari.client import NotFoundError
 from ariagent.ari.events import StasisEnded, StasisStarted
-from ariagent.call.archive import SERVICE_DIED
+from ariagent.call.archive import LEFT_MEANWHILE, SERVICE_DIED
 from ariagent.call.casting import Arrival
 from ariagent.call.commands import Result, Termination
 from ariagent.call.context import Context
 from ariagent.call.dialplan import give_back
-from ariagent.call.events import StopRequested
+from ariagent.call.events import LeaveRequested, StopRequested
+from ariagent.call.machine import State
 from ariagent.call.resume import WARM_PREFIX, BrokenOff, arguments
 from ariagent.call.runner import CallRunner
 from ariagent.errors import AriError
@@ -25,6 +26,11 @@ log = logging.getLogger(__name__)
 
 MEDIA_PREFIX = "AudioSocket/"
 SEAT, RETURNED = "seat", "returned"
+AT_THEIR_END = (State.DRAINING, State.TRANSFERRING, State.ENDING)
+SETTLE_S, SETTLE_LOOK_S = 3.0, 0.05
+"""How long calls that are at their end may take to get there before the service leaves."""
+LEAVE_LIMIT_S = 2.0
+"""How long what Asterisk was asked for may still take then, in silence."""
 LOOK_AGAIN_S = (1.0, 2.0, 5.0)
 """Pauses before Asterisk is asked again about what it did not let go; the last one again and again."""
 
@@ -48,6 +54,7 @@ class Registry:
         self._make_context = make_context
         self._calls: dict[CallRunner, asyncio.Task[None]] = {}
         self._admitting = True
+        self._leaving = False
         self._none_left = asyncio.Event()
         self._none_left.set()
         self._sweeps: set[asyncio.Task[None]] = set()
@@ -123,7 +130,8 @@ class Registry:
                 self._none_left.set()
             if call.stuck:
                 self._look_again()
-        context.metrics.ended(termination)
+        if termination.result is not Result.LEFT:
+            context.metrics.ended(termination)
 
     async def _turn_away(self, context: Context, event: StasisStarted, termination: Termination) -> None:
         """A caller who is not served goes to people."""
@@ -165,10 +173,13 @@ class Registry:
             await asyncio.gather(*(self._take_over(context, channel_id, known) for channel_id in channels))
         for call in known.values():
             if call.leg not in channels and call.dead and call.row is not None:
-                fields = {"result": Result.ERROR.value, "reason": SERVICE_DIED}
-                log.warning("call.ended", extra={"fields": {"call": call.call_id, **fields}})
+                died = call.owed is None
+                ended = Termination(Result.ERROR, SERVICE_DIED) if died else Termination(Result.DONE, LEFT_MEANWHILE)
+                fields = {"result": ended.result.value, "reason": ended.reason}
+                level = logging.WARNING if died else logging.INFO
+                log.log(level, "call.ended", extra={"fields": {"call": call.call_id, **fields}})
                 context.journal.resume(call.row, call.call_id, call.began).end(call.last_at, fields)
-                context.metrics.ended(Termination(Result.ERROR, SERVICE_DIED))
+                context.metrics.ended(ended)
 
     async def _take_over(self, context: Context, channel_id: str, known: Mapping[str, BrokenOff]) -> None:
         try:
@@ -217,6 +228,8 @@ class Registry:
 
     async def _compare(self) -> bool:
         """Returns whether nothing is left that nobody serves. Raises AriError."""
+        if self._leaving:
+            return True  # what nobody serves is for the next process
         context = self._make_context()
         # A call that begins, or changes its leg, while Asterisk answers is not in the answer.
         legs = [(call, call.leg) for call in self._calls]
@@ -276,6 +289,35 @@ class Registry:
             self._looking.cancel()
         if self._sweeps:
             await asyncio.wait(self._sweeps)
+
+    async def leave(self) -> None:
+        """Serve no call any more, and leave them in Asterisk as they are, for the next process to go on with."""
+        self.refuse_new()
+        await self._settle()
+        self._leaving = True
+        if self._looking is not None:
+            self._looking.cancel()
+        for call in self.calls:
+            call.feed(LeaveRequested())
+        try:
+            async with asyncio.timeout(LEAVE_LIMIT_S):
+                await self.drained()
+                await asyncio.gather(*self._sweeps, return_exceptions=True)
+        except TimeoutError:
+            log.warning("service.leaves_unfinished", extra={"fields": {"calls": len(self)}})
+            unfinished = [*self._calls.values(), *self._sweeps]
+            for task in unfinished:
+                task.cancel()
+            await asyncio.gather(*unfinished, return_exceptions=True)
+
+    async def _settle(self) -> None:
+        """Let goodbyes be heard and hand-offs be made, for a while, and while the other calls talk on."""
+        for call in self.calls:
+            if call.state is State.PARTING:
+                call.feed(LeaveRequested())
+        deadline = time.monotonic() + SETTLE_S
+        while any(call.state in AT_THEIR_END for call in self._calls) and time.monotonic() < deadline:
+            await asyncio.sleep(SETTLE_LOOK_S)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)

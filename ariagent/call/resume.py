@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 
 from ariagent.ari.events import Channel
 from ariagent.call.history import PRESSED, Entry, History
-from ariagent.call.memory import Memory
+from ariagent.call.memory import Memory, Owed
 from ariagent.records.model import CallRow, EventRow
 
+LEFT = "call.left"
+"""The event of a call that its process left to the next one."""
 WARM_PREFIX = "ariagent-warm-"
 """Of the id of a leg that looks for somebody; see ``colleague``."""
+SHORT_S = 4.0
+"""A silence that nobody asks about: callers take it for the agent's thinking, or their own turn."""
 _LEG_EVENTS = {"call.started": "leg", "call.resumed": "leg", "call.leg_replaced": "now"}
 
 
@@ -34,6 +38,8 @@ class BrokenOff:
     agent: str = ""
     caller: str = ""
     """Number of who is on the line: after a transfer into the call not the channel's."""
+    owed: Owed | None = None
+    """What the caller waits for, where the process did not die but left them to the next one."""
     entries: tuple[Entry, ...] = field(default=(), repr=False)
 
     @classmethod
@@ -52,13 +58,27 @@ class BrokenOff:
             leg=legs[-1] if legs else "",
             agent=call.agent,
             caller=call.caller,
+            owed=_owed(events),
             entries=history_of([*before, *events]) if words else (),
         )
 
-    @property
-    def memory(self) -> Memory | None:
-        """For the agent; None: nobody has spoken with the caller yet."""
-        return None if self.answered is None else Memory(self.entries, "", interrupted=True)
+    def memory(self, now: float) -> Memory | None:
+        """For the agent who goes on ``now`` (seconds since the epoch); None: nobody has spoken with the caller yet."""
+        if self.answered is None:
+            return None
+        unnoticed = bool(self.entries) and now - self.last_at <= SHORT_S
+        return Memory(self.entries, "", interrupted=True, owed=self.owed if unnoticed else None)
+
+
+def _owed(events: Sequence[EventRow]) -> Owed | None:
+    """What the last process that served the call left; None where it died."""
+    last = next((e for e in reversed(events) if e.name in (*_LEG_EVENTS, LEFT)), None)
+    if last is None or last.name != LEFT:
+        return None
+    try:
+        return Owed(_text(last, "owed"))
+    except ValueError:
+        return Owed.ANSWER
 
 
 def history_of(events: Iterable[EventRow]) -> tuple[Entry, ...]:
@@ -95,6 +115,28 @@ def arguments(channel: Channel, app: str) -> tuple[str, ...] | None:
         return None
     name, *args = channel.app_data.split(",")
     return tuple(args) if channel.app_name == "Stasis" and name == app else None
+
+
+_LANGUAGE = "in the language that you and the caller have been speaking"
+_MAKE_UP = {
+    Owed.NOTHING: "Nothing of it was lost: say nothing now, and wait for the caller to speak.",
+    Owed.WORDS: "You were cut off in the middle of what you were saying; what the caller heard of it is above. Go on "
+    f"now, {_LANGUAGE}, with the sentence that was cut off.",
+    Owed.TURN: "The caller was speaking, and you have not heard them to the end. Ask them in one short sentence, "
+    f"{_LANGUAGE}, to say it again.",
+    Owed.ANSWER: "The caller is waiting for your answer to what they said or pressed last. Give it now, "
+    f"{_LANGUAGE}; if what they said is not above, ask them in one short sentence to say it again.",
+    Owed.COLLEAGUE: "The colleague who was being looked for is not being called any more. Tell the caller so in one "
+    f"short sentence, {_LANGUAGE}, and ask whether you shall try again.",
+}
+
+
+def renewed_note(owed: Owed) -> str:
+    """What the model is told when it goes on, as planned, with a caller who has hardly noticed anything."""
+    return (
+        "[system] You go on with a conversation that is under way; what was said so far is above. The caller has heard "
+        f"nothing for a second or two. Do not greet, do not apologise, and do not mention it. {_MAKE_UP[owed]}"
+    )
 
 
 def resumed_note(*, known: bool) -> str:

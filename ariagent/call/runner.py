@@ -27,8 +27,10 @@ from ariagent.call.introduction import Party, newcomer
 from ariagent.call.leg import MediaLeg
 from ariagent.call.live import LiveCall
 from ariagent.call.machine import AUDIBLE, OVERTIME_S, RELEASE_TIMEOUT_S, CallMachine, State
+from ariagent.call.memory import Owed
 from ariagent.call.newcomers import Newcomers
 from ariagent.call.reception import Reception
+from ariagent.call.resume import LEFT
 from ariagent.call.search import Search
 from ariagent.call.talk import Talk
 from ariagent.call.transfer import first_half, hand_over, to_people
@@ -70,6 +72,8 @@ class CallRunner:
         self._newcomers = Newcomers(Party.of(channel.caller_number, channel.caller_name), self._put_through)
         self.handed: Handoff | None = None
         """Where the caller went to."""
+        self._owed = Owed.NOTHING
+        """What the caller waits for when we leave."""
         self.stuck = False
         """Asterisk did not let something of the call go."""
         self._released = False
@@ -154,8 +158,8 @@ class CallRunner:
         """Serve the call to its end. Returns how it ended; gives everything back whatever happens."""
         try:
             role = await self._reception.receive(self.media.uuid)
-            if self._machine.termination is not None:  # hung up or stopped meanwhile
-                return await self._turn_away(self._machine.termination)
+            if (ended := self._machine.termination) is not None:  # hung up or stopped meanwhile
+                return self._ended(ended) if ended.result is Result.LEFT else await self._turn_away(ended)
             return self._ended(await self._serve(role))
         except UnknownAgentError as error:
             return await self._decline(Termination(Result.ERROR, "unknown_agent", error.line))
@@ -191,7 +195,7 @@ class CallRunner:
             ]
             doing = tasks.create_task(self._do_commands(talk), name=f"commands {self.call_id}")
             termination = await self._over
-            for task in (model, *watching, doing):
+            for task in (model, self._media_task, *watching, doing):
                 task.cancel()
         return termination
 
@@ -202,6 +206,9 @@ class CallRunner:
         if self._talk is not None:
             fields |= self._talk.account()
         fields |= self._newcomers.talk_s(time.monotonic())
+        if termination.result is Result.LEFT:
+            self.log.event(LEFT, owed=self._owed.value, **fields)
+            return termination
         failed = termination.result in (Result.ERROR, Result.NO_MODEL)
         self.log.event("call.ended", logging.WARNING if failed else logging.INFO, **fields)
         return termination
@@ -312,7 +319,7 @@ class CallRunner:
                 case cmd.Finish(termination=termination):
                     self._finish(termination)
                 case _:
-                    if isinstance(command, cmd.Release):
+                    if isinstance(command, cmd.Release | cmd.Leave):
                         self.media.give_up()
                         # Nothing of the leg matters any more. One that takes its place is a newcomer: turned away.
                         self.context.router.unregister(self.leg, self.on_ari)
@@ -344,6 +351,10 @@ class CallRunner:
                     await self._hang_up()
                 case cmd.Release():
                     await self._release()
+                    self._released = True
+                    self.feed(ev.Released())
+                case cmd.Leave():
+                    await self._leave(talk)
                     self._released = True
                     self.feed(ev.Released())
 
@@ -504,6 +515,15 @@ class CallRunner:
         for failure in failures:
             if not isinstance(failure, NotFoundError):
                 self._not_given_back("call.not_released", failure)
+
+    async def _leave(self, talk: Talk) -> None:
+        """Let go of what is ours; Asterisk keeps the caller, in a bridge that the next process does away with."""
+        searched = self._search.goes_on
+        self._owed, _ = await asyncio.gather(talk.leave(), self._search.end("CANCELLED"))
+        if searched and self._owed is not Owed.TURN:
+            self._owed = Owed.COLLEAGUE
+        self.context.media.forget(self.media.uuid)
+        await self._close_talk()
 
     def _not_given_back(self, event: str, error: AriError) -> None:
         self.stuck = True

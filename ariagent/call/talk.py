@@ -7,12 +7,14 @@ Audio never passes a queue or a task of ours: a frame from Asterisk is appended 
 same callback, and the pacer takes the next frame from the playout.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from ariagent.audio.batcher import Batcher
+from ariagent.audio.format import FRAME_MS
 from ariagent.audio.playout import Playout
 from ariagent.audio.rates import ModelCodec
 from ariagent.audio.sign import tone_sign
@@ -29,7 +31,7 @@ from ariagent.call.greeting import Greeting
 from ariagent.call.history import PRESSED, History, Who
 from ariagent.call.interruption import Judge
 from ariagent.call.introduction import Party
-from ariagent.call.memory import Memory
+from ariagent.call.memory import Memory, Owed
 from ariagent.call.meter import Meter
 from ariagent.call.report import Reporter
 from ariagent.call.summary import Summary
@@ -45,6 +47,8 @@ LISTEN_FRAMES = 50
 NOTED_GAP_MS = 200
 LOST_SIGN_AFTER_S, LOST_SIGN_EVERY_S = 0.7, 3.0
 """How soon a caller hears a tone while the session with the model is made anew."""
+CUT_LIMIT_S = 0.3
+"""How long the end waits for the words of a sentence that was cut off."""
 SUMMARY_LIMIT_S = 8.0
 """How long after the caller is gone a summary may take that somebody is about to hear."""
 
@@ -201,6 +205,22 @@ class Talk:
         """
         self._ends_for_good |= final
         self._draining = True
+
+    async def leave(self) -> Owed:
+        """Have the agent say nothing more; returns what the caller waits for. What was cut off is in the history."""
+        if self._caller_speaks:
+            owed = Owed.TURN
+        elif self._playout.idle:
+            owed = Owed.NOTHING if self._at_rest() else Owed.ANSWER
+        else:
+            owed = Owed.WORDS
+        now = time.monotonic()
+        self._happened(self._conversation.break_off(now))
+        self._model.flush()
+        until = now + CUT_LIMIT_S
+        while not self._conversation.quiet and time.monotonic() < until:
+            await asyncio.sleep(FRAME_MS / 1000)
+        return owed
 
     async def close(self, *, handed_over: bool = False) -> None:
         """Give the audio connection and the model's session back, and what still runs for the model.

@@ -1,7 +1,7 @@
 """The whole tree of settings."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,7 @@ from ariagent.config.tools import HttpToolSettings, McpServerSettings, OutboundS
 from ariagent.config.use import CapsSettings, CostSettings, RecordsSettings
 from ariagent.config.watchdog import WatchdogSettings
 
+DrainTo = Literal["people", "next"]
 AgentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
 
 
@@ -61,6 +62,8 @@ class Settings(Section):
     """Where records of calls and rendered phrases are kept."""
     drain_timeout_s: Annotated[float, Field(ge=0)] = 300.0
     """After SIGTERM, how long running calls may go on."""
+    drain_to: DrainTo = "people"
+    """Who gets the calls that are left then: people, or the next process, which has to be started at once."""
 
     def seats_wanted(self, at: float) -> bool:
         """Whether the AI's seats are to take calls at ``at`` (seconds since the epoch), as far as hours say."""

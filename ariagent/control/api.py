@@ -122,8 +122,8 @@ class Api:
         log.info("control.seats", extra={"fields": {"by": grant.name, "seat": body.seat or "all", "paused": paused}})
         return await self._desk.pause(body.seat, paused=paused)
 
-    async def _drain(self, request: web.Request, grant: Grant) -> shapes.DrainAnswer:
-        return self._desk.drain(grant.name)
+    async def _drain(self, request: web.Request, grant: Grant, body: shapes.DrainBody) -> shapes.DrainAnswer:
+        return self._desk.drain(body, grant.name)
 
     async def _openapi(self, request: web.Request) -> dict[str, Any]:
         return self._document

@@ -89,15 +89,23 @@ def pause(configuration: Path | None, seat: str | None, *, paused: bool, as_json
         typer.echo(f"They take no calls yet: {', '.join(held)}", err=True)
 
 
-def drain(configuration: Path | None, *, wait: bool = False, as_json: bool = False) -> None:
+def drain(
+    configuration: Path | None,
+    *,
+    to: str | None = None,
+    after_s: float | None = None,
+    wait: bool = False,
+    as_json: bool = False,
+) -> None:
     """Have the service end when its calls have ended; with ``wait`` return when it has. Raises AriagentError."""
     client = Client.find(configuration)
-    done = client.post("drain", {})
+    done = client.post("drain", {"to": to, "after_s": after_s})
     if as_json:
         _print_json(done)
     else:
         calls = f"{done['calls']} {'call' if done['calls'] == 1 else 'calls'}"
-        typer.echo(f"no new calls; {calls} may go on for {done['timeout_s']:g} s, then their callers go to people")
+        then = "go on with the next process" if done["to"] == "next" else "go to people"
+        typer.echo(f"no new calls; {calls} may go on for {done['timeout_s']:g} s, then their callers {then}")
     while wait:
         time.sleep(WATCH_S)
         try:

@@ -11,8 +11,10 @@ from ariagent.call.machine import State
 from ariagent.call.registry import Registry
 from ariagent.call.runner import CallRunner
 from ariagent.config.handoff import DestinationSettings
+from ariagent.config.tree import DrainTo
 from ariagent.control import shapes
 from ariagent.control.refusal import RefusedError
+from ariagent.draining import Plan
 from ariagent.errors import CallStateError
 from ariagent.pool.pool import Pool
 from ariagent.pool.seats import Reason
@@ -20,6 +22,7 @@ from ariagent.text import did_you_mean
 
 log = logging.getLogger(__name__)
 
+Drain = Callable[[DrainTo | None, float | None], Plan]
 SETTLE_LIMIT_S = 5.0
 """How long an answer about seats waits for Asterisk to have been told."""
 
@@ -54,15 +57,13 @@ class Desk:
         pool: Pool | None,
         destinations: Mapping[str, DestinationSettings],
         *,
-        drain: Callable[[], None] = lambda: None,
-        drain_timeout_s: float = 0.0,
+        drain: Drain | None = None,
     ) -> None:
-        """``drain``: have the service end when its calls have ended, after ``drain_timeout_s`` at the latest."""
+        """``drain(to, after_s)`` has the service end, as it usually does or as told, and returns how it does."""
         self.registry = registry
         self.pool = pool
         self.destinations = destinations
         self._drain = drain
-        self._drain_timeout_s = drain_timeout_s
 
     # -- seeing -----------------------------------------------------------------------------------
 
@@ -203,11 +204,13 @@ class Desk:
 
     # -- the service ------------------------------------------------------------------------------
 
-    def drain(self, by: str) -> shapes.DrainAnswer:
-        """Begin to end. A second time changes nothing."""
-        log.info("control.drain", extra={"fields": {"by": by, "calls": len(self.registry)}})
-        self._drain()
-        return shapes.DrainAnswer(calls=len(self.registry), timeout_s=self._drain_timeout_s)
+    def drain(self, wanted: shapes.DrainBody, by: str) -> shapes.DrainAnswer:
+        """Begin to end. A second time changes what it says, and nothing else."""
+        calls = len(self.registry)
+        plan = Plan("people", 0.0) if self._drain is None else self._drain(wanted.to, wanted.after_s)
+        fields = {"by": by, "calls": calls, "to": plan.to, "after_s": round(plan.after_s, 1)}
+        log.info("control.drain", extra={"fields": fields})
+        return shapes.DrainAnswer(calls=calls, timeout_s=round(plan.after_s, 3), to=plan.to)
 
     # -- seats ------------------------------------------------------------------------------------
 

@@ -83,8 +83,10 @@ ROUTES = (
         "POST",
         "/v1/drain",
         "drain",
-        "Have the service take no new calls, and end when those that go on have ended, as SIGTERM does.",
+        "Have the service take no new calls, and end when those that go on have ended, as SIGTERM does. Calls that are "
+        "left after a time go to people, or on with the next process.",
         Role.ADMIN,
+        body=shapes.DrainBody,
         answers=shapes.DrainAnswer,
     ),
     Route(

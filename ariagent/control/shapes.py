@@ -6,8 +6,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from ariagent.call.handoff import LONGEST_TEXT
 from ariagent.config.handoff import Place
+from ariagent.config.tree import DrainTo
 
 LONGEST_WAIT_S = 30.0
+LONGEST_DRAIN_S = 86_400.0
 
 
 class _Body(BaseModel):
@@ -65,6 +67,16 @@ class SeatsBody(_Body):
 
     seat: Annotated[str, Field(pattern=r"^[0-9]{1,3}$")] | None = None
     """The number of one (as in ``Local/07@ariagent-seat``), in all of its queues; null or nothing: all."""
+
+
+class DrainBody(_Body):
+    """How the service is to end; what is left out is as in the settings, or, where it is on its way out already, as it
+    was."""
+
+    to: DrainTo | None = None
+    """Who gets the calls that are left: people, or the next process, which has to be started at once."""
+    after_s: Annotated[float, Field(ge=0, le=LONGEST_DRAIN_S)] | None = None
+    """How long calls may still go on."""
 
 
 class ErrorAnswer(_Answer):
@@ -170,7 +182,9 @@ class DrainAnswer(_Answer):
     calls: int
     """That go on."""
     timeout_s: float
-    """After this long the rest goes to people."""
+    """After this long the rest is handed on."""
+    to: DrainTo
+    """To whom."""
 
 
 class SeatAnswer(_Answer):

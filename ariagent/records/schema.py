@@ -113,6 +113,8 @@ def connect(path: Path, *, writes: bool, timeout_s: float) -> sqlite3.Connection
                 "foreign_keys=ON",
                 "secure_delete=ON",
                 "journal_size_limit=4194304",
+                # KiB. One who only adds reads next to nothing again; by default this would fill to 2 MB.
+                "cache_size=-256",
             ):
                 base.execute(f"PRAGMA {pragma}").fetchall()
         _check_version(base, path, writes=writes)

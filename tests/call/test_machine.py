@@ -57,6 +57,7 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         ev.Stranded(),
         ev.CallerSpoke(),
         ev.StopRequested(),
+        ev.LeaveRequested(),
         ev.PlayoutDrained(),
         ev.Released(),
     )
@@ -128,6 +129,7 @@ class TestTable:
         [
             ev.CallerLeft,
             ev.StopRequested,
+            ev.LeaveRequested,
             ev.MediaFailed,
             ev.ModelFailed,
             ev.EndRequested,
@@ -235,6 +237,14 @@ class TestTalking:
         machine = machine_in(state)
         assert machine.handle(ev.StopRequested(), 1.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
         assert machine.termination == Termination(Result.ERROR, "stopped")
+
+    @pytest.mark.parametrize("state", [*BEFORE_TALKING, State.TALKING, State.DRAINING])
+    def test_who_is_left_to_the_next_process_stays_in_asterisk(self, state: State) -> None:
+        machine = machine_in(state)
+        assert machine.handle(ev.LeaveRequested(), 1.0) == [cmd.Leave()]
+        assert machine.handle(ev.MediaFailed("the audio connection ended"), 1.1) == []
+        left = Termination(Result.LEFT, "next_process")
+        assert machine.handle(ev.Released(), 1.2) == [cmd.Finish(left)]
 
     @pytest.mark.parametrize("state", [state for state in ALIVE if state is not State.TRANSFERRING])
     def test_a_caller_who_leaves_is_not_hung_up_on(self, state: State) -> None:
@@ -407,12 +417,12 @@ def test_any_order_of_events_comes_to_one_end(steps: list[tuple[ev.Event, float]
     assert machine.state is State.ENDED
     assert machine.next_deadline() is None
     kinds = [type(command) for command in done]
-    assert kinds.count(cmd.Release) == kinds.count(cmd.Finish) == 1
+    assert kinds.count(cmd.Release) + kinds.count(cmd.Leave) == kinds.count(cmd.Finish) == 1
     assert kinds[-1] is cmd.Finish
     assert kinds.count(cmd.Answer) <= 1
     assert kinds.count(cmd.StartTalking) <= 1
-    assert kinds.count(cmd.ReturnToDialplan) + kinds.count(cmd.HangUp) <= 1
-    ended = kinds.index(cmd.Release)
+    assert kinds.count(cmd.ReturnToDialplan) + kinds.count(cmd.HangUp) + kinds.count(cmd.Leave) <= 1
+    ended = next(place for place, kind in enumerate(kinds) if kind in (cmd.Release, cmd.Leave))
     assert set(kinds[ended + 1 :]) == {cmd.Finish}
 
 
@@ -440,7 +450,7 @@ def test_whatever_has_happened_time_alone_ends_the_call_once(steps: list[tuple[e
     assert machine.state is State.ENDED
     assert now <= max(last, LONGEST_S) + DRAIN_TIMEOUT_S + TRANSFER_TIMEOUT_S + RELEASE_TIMEOUT_S
     kinds = [type(command) for command in done]
-    assert kinds.count(cmd.Finish) == kinds.count(cmd.Release) == 1
+    assert kinds.count(cmd.Finish) == kinds.count(cmd.Release) + kinds.count(cmd.Leave) == 1
     assert kinds[-1] is cmd.Finish
 
 
@@ -472,6 +482,12 @@ class TestDiagram:
 
 
 class TestHandoff:
+    def test_a_service_that_leaves_lets_who_was_about_to_go_to_people_go(self) -> None:
+        machine = machine_in(State.PARTING)
+        assert machine.handle(ev.LeaveRequested(), 1.0) == [cmd.HandOver(HANDOFF)]
+        assert machine.handle(ev.LeaveRequested(), 1.1) == []
+        assert machine.handle(ev.HandoffFailed("refused"), 1.2) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
+
     def test_waits_until_the_sentence_was_heard(self) -> None:
         machine = machine_in(State.TALKING)
         assert machine.handle(ev.HandoffRequested(HANDOFF), 1.0) == [cmd.PrepareBrief(HANDOFF), cmd.Drain()]

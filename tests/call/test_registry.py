@@ -15,9 +15,11 @@ from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call import dialplan, registry
 from ariagent.call.admission import Admission
 from ariagent.call.briefs import Briefs
+from ariagent.call.commands import Result, Termination
 from ariagent.call.context import Context
 from ariagent.call.events import StopRequested
 from ariagent.call.machine import State
+from ariagent.call.memory import Owed
 from ariagent.call.prompts import Prompts
 from ariagent.call.registry import Registry, arrival_of
 from ariagent.call.resume import BrokenOff
@@ -378,6 +380,62 @@ def broken_off(leg: str, **fields: Any) -> BrokenOff:
     return BrokenOff(**{**given, **fields})
 
 
+class TestLeave:
+    async def test_callers_stay_where_they_are_and_are_not_told_as_ended(self, desk: Desk) -> None:
+        calls = [await desk.is_under_way(f"c{number}") for number in range(3)]
+        desk.ari_server.requests.clear()
+        await asyncio.wait_for(desk.registry.leave(), PATIENCE_S)
+        assert desk.ari_server.requests == []
+        assert {f"c{number}" for number in range(3)} <= set(desk.ari_server.channels)
+        assert desk.ended() == {}
+        assert {call.termination for call in calls} == {Termination(Result.LEFT, "next_process")}
+        assert len(desk.registry) == 0
+        # Nor swept when the event stream is opened anew.
+        await desk.registry.catch_up()
+        assert desk.ari_server.requests == []
+
+    async def test_new_ones_go_on_in_the_dialplan(self, desk: Desk) -> None:
+        await asyncio.wait_for(desk.registry.leave(), PATIENCE_S)
+        desk.enter("c1", "default")
+        await desk.is_back_in_the_dialplan("c1")
+        assert desk.result("c1") == "busy"
+
+    async def test_a_call_that_is_just_being_asked_about_stays_too(self, desk: Desk) -> None:
+        asked, go_on = asyncio.Event(), asyncio.Event()
+
+        async def wait() -> dict[str, str]:
+            asked.set()
+            await go_on.wait()
+            return {"value": "x"}
+
+        desk.ari_server.answers["GET /channels/c1/variable"] = (200, wait)
+        desk.enter("c1", "default")
+        await asyncio.wait_for(asked.wait(), PATIENCE_S)
+        leaving = asyncio.ensure_future(desk.registry.leave())
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.wait_for(leaving, PATIENCE_S)
+        assert "c1" in desk.ari_server.channels
+        assert desk.result("c1") is None
+
+    async def test_what_asterisk_does_not_answer_is_waited_for_a_while_only(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(registry, "LEAVE_LIMIT_S", 0.05)
+        asked = asyncio.Event()
+
+        async def wait() -> dict[str, str]:
+            asked.set()
+            await asyncio.sleep(PATIENCE_S)
+            return {"value": "x"}
+
+        desk.ari_server.answers["GET /channels/c1/variable"] = (200, wait)
+        desk.enter("c1", "default")
+        await asyncio.wait_for(asked.wait(), PATIENCE_S)
+        await asyncio.wait_for(desk.registry.leave(), PATIENCE_S / 2)
+        assert len(desk.registry) == 0
+
+
 class TestTakeOver:
     @staticmethod
     def left(desk: Desk, channel_id: str, name: str, data: str = "ariagent", state: str = "Up") -> None:
@@ -419,6 +477,10 @@ class TestTakeOver:
     async def test_what_is_over_is_counted_as_lost(self, desk: Desk) -> None:
         await desk.registry.take_over([broken_off("gone", row=7), broken_off("elsewhere", row=8, dead=False)])
         assert desk.ended() == {"error/service_died": 1}
+
+    async def test_who_hung_up_after_an_upgrade_began_is_no_error(self, desk: Desk) -> None:
+        await desk.registry.take_over([broken_off("gone", row=7, owed=Owed.WORDS)])
+        assert desk.ended() == {"done/left_meanwhile": 1}
 
     async def test_a_service_that_stops_takes_nothing_over(self, desk: Desk) -> None:
         self.left(desk, "direct", "PJSIP/a")

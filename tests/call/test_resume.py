@@ -6,7 +6,8 @@ import pytest
 
 from ariagent.ari.events import Channel
 from ariagent.call.history import Said, Used
-from ariagent.call.resume import BrokenOff, arguments, history_of, resumed_note
+from ariagent.call.memory import Owed
+from ariagent.call.resume import SHORT_S, BrokenOff, arguments, history_of, renewed_note, resumed_note
 from ariagent.records.model import CallRow, EventRow
 
 
@@ -67,12 +68,47 @@ def test_the_last_leg_counts_and_earlier_visits_are_remembered() -> None:
     call = BrokenOff.of(row(), events, [event("turn.caller", 1.0, item="y", said="then")])
     assert (call.leg, call.call_id, call.row, call.agent, call.dead) == ("c2", "1.1", 3, "sales", True)
     assert (call.began, call.answered, call.last_at) == (10.0, 11.0, 22.0)
-    assert call.memory is not None
-    assert (call.memory.entries, call.memory.interrupted) == ((Said("caller", "then"), Said("caller", "now")), True)
+    memory = call.memory(23.0)
+    assert memory is not None
+    assert (memory.entries, memory.interrupted) == ((Said("caller", "then"), Said("caller", "now")), True)
+    assert memory.owed is None
 
 
 def test_who_was_not_answered_yet_is_greeted_as_usual() -> None:
-    assert BrokenOff.of(row(answered=None), [event("call.started", leg="c")]).memory is None
+    assert BrokenOff.of(row(answered=None), [event("call.started", leg="c")]).memory(1.0) is None
+
+
+SAID = (event("call.started", 11.0, leg="c"), event("turn.agent", 12.0, item="a", said="Good day."))
+
+
+@pytest.mark.parametrize("owed", list(Owed))
+def test_who_was_left_on_purpose_is_owed_what_they_were_waiting_for(owed: Owed) -> None:
+    left = [*SAID, event("call.left", 20.0, owed=owed.value), event("call.state", 20.0, state="ended")]
+    memory = BrokenOff.of(row(), left).memory(20.0 + SHORT_S)
+    assert memory is not None
+    assert (memory.owed, memory.entries) == (owed, (Said("agent", "Good day."),))
+
+
+def test_a_long_silence_or_a_lost_memory_is_excused() -> None:
+    left = [*SAID, event("call.left", 20.0, owed="nothing")]
+    for call, now in ((BrokenOff.of(row(), left), 20.1 + SHORT_S), (BrokenOff.of(row(), left, words=False), 20.0)):
+        memory = call.memory(now)
+        assert memory is not None
+        assert (memory.interrupted, memory.owed) == (True, None)
+
+
+def test_one_that_went_on_and_died_then_was_not_left() -> None:
+    events = [*SAID, event("call.left", 20.0, owed="words"), event("call.resumed", 21.0, leg="c")]
+    assert BrokenOff.of(row(), events).owed is None
+    again = [*events, event("call.left", 22.0, owed="of a later version")]
+    assert BrokenOff.of(row(), again).owed is Owed.ANSWER
+
+
+def test_the_model_is_told_what_is_owed_and_nothing_to_be_sorry_for() -> None:
+    notes = [renewed_note(owed) for owed in Owed]
+    assert len(set(notes)) == len(Owed)
+    assert all("Do not greet, do not apologise" in note and "sorry" not in note for note in notes)
+    assert "wait for the caller to speak" in renewed_note(Owed.NOTHING)
 
 
 @pytest.mark.parametrize(

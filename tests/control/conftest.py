@@ -13,9 +13,11 @@ from ariagent.ami.events import MemberState, MemberStatus, QueuesListed, QueueSt
 from ariagent.call.registry import Registry
 from ariagent.config import AmiSettings, ControlSettings
 from ariagent.config.handoff import DestinationSettings
+from ariagent.config.tree import DrainTo
 from ariagent.control import localfile
 from ariagent.control.desk import Desk
 from ariagent.control.server import ControlServer
+from ariagent.draining import Draining, Plan
 from ariagent.errors import InternalError
 from ariagent.pool.pool import Pool
 
@@ -32,7 +34,7 @@ class Site:
     desk: Desk
     directory: Path
     session: aiohttp.ClientSession
-    drained: list[bool]
+    drained: list[Plan]
     """An element for each time that the service was told to end."""
 
     @property
@@ -61,11 +63,17 @@ async def make_site(tmp_path: Path) -> AsyncIterator[MakeSite]:
         raise InternalError("there is no call in these tests")
 
     async with AsyncExitStack() as stack:
-        drained: list[bool] = []
+        drained: list[Plan] = []
+        draining = Draining()
+
+        def drain(to: DrainTo | None, after_s: float | None) -> Plan:
+            plan = draining.begin(Plan("people", 9.0), to, after_s)
+            drained.append(Plan(plan.to, round(plan.after_s)))
+            return drained[-1]
 
         async def make(*, manager: bool = False, **settings: Any) -> Site:
             pool = Pool(AmiSettings(password="x")) if manager else None  # type: ignore[arg-type]
-            desk = Desk(Registry(no_calls), pool, DESTINATIONS, drain=lambda: drained.append(True), drain_timeout_s=9)
+            desk = Desk(Registry(no_calls), pool, DESTINATIONS, drain=drain)
             tokens = [{"name": f"the-{role}", "role": role, "token": token} for role, token in TOKENS.items()]
             chosen = ControlSettings.model_validate({"port": 0, "tokens": tokens, **settings})
             server = ControlServer(chosen, tmp_path / "state", desk)

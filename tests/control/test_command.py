@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from ariagent.cli import app
 from ariagent.control import localfile
+from ariagent.draining import Plan
 
 Run = Callable[..., Awaitable[Any]]
 USAGE = 2
@@ -85,14 +86,22 @@ async def test_seats_are_paused_and_resumed(run: Run, make_site: Any, listed: An
 async def test_a_service_is_told_to_end_by_an_admin_only(run: Run, site: Any, token: dict[str, str]) -> None:
     result = await run("drain")
     told = "no new calls; 0 calls may go on for 9 s, then their callers go to people\n"
-    assert (result.exit_code, result.stdout, site.drained) == (0, told, [True])
-    result = await run("drain", "--json")
-    assert json.loads(result.stdout) == {"calls": 0, "timeout_s": 9.0}
+    assert (result.exit_code, result.stdout, site.drained) == (0, told, [Plan("people", 9.0)])
+    result = await run("drain", "--to", "next", "--after", "0", "--json")
+    assert json.loads(result.stdout) == {"calls": 0, "timeout_s": 0.0, "to": "next"}
+    told = "no new calls; 0 calls may go on for 60 s, then their callers go on with the next process\n"
+    assert (await run("drain", "--after", "60")).stdout == told
     remote = {"ARIAGENT_API_URL": site.url, "ARIAGENT_API_TOKEN": token["supervisor"]}
     result = await run("drain", configuration=False, **remote)
     assert result.exit_code == 1
     assert "the-supervisor is a supervisor; this is for a admin" in result.stderr
-    assert len(site.drained) == 2
+    assert len(site.drained) == 3
+
+
+@pytest.mark.parametrize("wrong", [("--to", "nobody"), ("--after", "-1"), ("--after", "nan")])
+async def test_a_service_is_not_told_nonsense_about_its_end(run: Run, site: Any, wrong: tuple[str, str]) -> None:
+    result = await run("drain", *wrong)
+    assert (result.exit_code, result.stdout, site.drained) == (2, "", [])
 
 
 async def test_another_machines_service(run: Run, site: Any, token: dict[str, str]) -> None:
