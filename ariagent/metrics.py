@@ -11,12 +11,12 @@ from prometheus_client.registry import Collector
 
 from ariagent.call.commands import Result, Termination
 from ariagent.call.turns import TurnLatency
-from ariagent.realtime.events import Usage
+from ariagent.realtime.events import Fault, Usage
 
 # Around the half second that callers expect; what this service adds is tens of milliseconds.
 RESPONSE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 FAILED_RESPONSE_REASONS = frozenset(
-    ("rate_limit_exceeded", "insufficient_quota", "server_error", "content_filter", "max_output_tokens")
+    ("rate_limit_exceeded", "insufficient_quota", "server_error", "content_filter", "max_output_tokens", "silent")
 )
 OURS_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25)
 
@@ -64,7 +64,9 @@ class Metrics:
         self.active = Gauge("ariagent_calls_active", "Calls being served now", registry=registry)
         self.tasks = Gauge("ariagent_asyncio_tasks", "Tasks of the event loop now", registry=registry)
         self.without_model = 0
-        """Calls that ended because the model could not be reached; for the one who tries it then."""
+        """Calls that had, or have now, to do without a model; for the one who tries it then."""
+        self.model_silent = 0
+        """Those of them that had a session with it, in which it said nothing."""
         self.calls = Counter("ariagent_calls", "Calls that ended", ["result", "reason"], registry=registry)
         self.loop_lag = Histogram(
             "ariagent_loop_lag_seconds",
@@ -148,7 +150,12 @@ class Metrics:
 
     def ended(self, termination: Termination) -> None:
         self.calls.labels(termination.result.value, termination.reason).inc()
-        self.without_model += termination.result is Result.NO_MODEL or termination.reason == "model_lost"
+        self.without_model += termination.result is Result.NO_MODEL
+
+    def model_gone(self, fault: Fault) -> None:
+        """A call lost the model for good."""
+        self.without_model += 1
+        self.model_silent += fault is Fault.SILENT
 
     def used(self, agent: str, model: str, usage: Usage, money: float | None) -> None:
         """Tokens of a response, and what they cost (None: the model has no price)."""

@@ -378,12 +378,16 @@ class Service:
 
     # -- the model, tried once so that a wrong key is known before the first caller ----------------
 
-    async def _try_model(self) -> None:
-        """One endpoint of it is enough."""
+    async def _try_model(self, *, speaks: bool = False) -> None:
+        """One endpoint of it is enough. ``speaks``: a session is not enough, it has to be heard."""
         agent = next(iter(self.settings.agents.values()))
         self._model_fault = ""
         for realtime in self.settings.realtime.endpoints:
-            if (failure := await failure_of(realtime, agent)) is None:
+            failure, said = await failure_of(realtime, agent, speaks=speaks)
+            if said is not None:
+                model = SessionProfile.of(agent, realtime).model
+                self._calls_context().spending.used("(trials)", model, said.usage)
+            if failure is None:
                 self._model_fault = ""
                 log.info("model.usable", extra={"fields": {"model": SessionProfile.of(agent, realtime).model}})
                 break
@@ -397,7 +401,7 @@ class Service:
     async def _watch_model(self) -> None:
         """Try a model that could not be used again and again, and one that a call could not reach at once."""
         await self._model_tried.wait()
-        pause, failed = FIRST_TRIAL_S, self.metrics.without_model
+        pause, failed, silent = FIRST_TRIAL_S, self.metrics.without_model, self.metrics.model_silent
         while True:
             if self._model_fault:
                 await asyncio.sleep(pause)
@@ -408,7 +412,11 @@ class Service:
                 if self.metrics.without_model == failed:
                     continue
             failed = self.metrics.without_model
-            await self._try_model()
+            # One that was silent has to be heard again; that a session can be had was true all the time.
+            silent_now = self.metrics.model_silent
+            await self._try_model(speaks=silent_now != silent)
+            if not self._model_fault:
+                silent = silent_now
 
     # -- /metrics and /healthz ---------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ class Termination:
 
     result: Result
     reason: str
-    """caller_hung_up, agent_ended, model_unreachable, model_lost, media_failed, stopped ..."""
+    """caller_hung_up, agent_ended, model_unreachable, model_lost, model_silent, media_failed, stopped ..."""
     cause: str = ""
     """Details for a reader, where something failed."""
 

@@ -173,8 +173,8 @@ class Conversation:
 
     @property
     def at_rest(self) -> bool:
-        """Nobody speaks, and nobody is about to."""
-        return self.quiet and not self._turn_open and not self._session.owes
+        """Nobody speaks, and nobody is about to; what was said is known."""
+        return self.quiet and not (self._turn_open or self._session.owes or self._session.untold)
 
     def open(
         self, words: str, now: float, audio: bytes | None = None, *, note: str = "", goes_on: bool = False
@@ -461,5 +461,5 @@ class Conversation:
             self._end_item(self._item_id)
         if event.tool_calls:
             yield ToolsCalled(event.tool_calls)
-        if event.status in ("failed", "incomplete"):
+        if event.status in ("failed", "incomplete") or event.reason == rt.SILENT:
             yield ResponseFailed(event.status, event.reason, event.message)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from ariagent.call.handoff import Handoff
 from ariagent.call.introduction import Party
 
+MODEL_LOST, MODEL_SILENT = "model_lost", "model_silent"
+
 
 @dataclass(frozen=True, slots=True)
 class ModelReady:
@@ -16,6 +18,8 @@ class ModelFailed:
     """The model's session could not be made, or is over and could not be made anew."""
 
     cause: str
+    reason: str = MODEL_LOST
+    """Of the call's end, where it had begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,7 @@ class AgentGone:
 
     cause: str
     way_out: Handoff
+    reason: str = MODEL_LOST
 
 
 @dataclass(frozen=True, slots=True)

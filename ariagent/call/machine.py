@@ -29,6 +29,10 @@ MOVE_TIMEOUT_S = 5.0
 """How long who moves a call waits for the agent to finish its sentence."""
 TRANSFER_TIMEOUT_S = 12.0
 """For Asterisk to take the caller; its requests have shorter bounds of their own."""
+RELEASE_TIMEOUT_S = 90.0
+"""For everything to be given back, the caller first; each request for it has a shorter bound of its own."""
+OVERTIME_S = 60.0
+"""Beyond the longest call, at which the agent says goodbye, until it is ended without one."""
 
 
 class State(Enum):
@@ -75,6 +79,8 @@ class CallMachine:
         self._handoff: Handoff | None = None
         self._lost: Termination | None = None
         """Why a caller who cannot be handed over cannot stay with us either."""
+        self.talks_until: float | None = None
+        """When a conversation is over at the latest, whatever happens in it; None: not known yet."""
 
     def handle(self, event: ev.Event, now: float) -> list[Command]:
         """Take one event; the commands are to be done in order. Raises IllegalEventError."""
@@ -99,6 +105,8 @@ class CallMachine:
                 self._deadline = now + TRANSFER_TIMEOUT_S
             elif following is State.ANSWERING:
                 self._deadline = now + ANSWER_TIMEOUT_S
+            elif following is State.ENDING:
+                self._deadline = now + RELEASE_TIMEOUT_S
             elif following not in _PREPARING:
                 self._deadline = None
         return commands
@@ -111,11 +119,12 @@ class CallMachine:
 
     def next_deadline(self) -> float | None:
         """When ``tick`` must be called, or None."""
-        return self._deadline
+        return self.talks_until if self.state is State.TALKING else self._deadline
 
     def tick(self, now: float) -> list[Command]:
         """Do what time brings: patience that is at its end."""
-        if self._deadline is None or now < self._deadline:
+        deadline = self.next_deadline()
+        if deadline is None or now < deadline:
             return []
         self._deadline = None
         if self.state in (State.DRAINING, State.PARTING):
@@ -126,7 +135,9 @@ class CallMachine:
             return self.handle(ev.MediaFailed("not ready in time"), now)
         if self.state in _PREPARING:
             return self.handle(ev.ModelFailed("not ready in time"), now)
-        return []
+        if self.state is State.TALKING:
+            return self.handle(ev.PersonRequested("too_long"), now)
+        return self.handle(ev.Released(), now)
 
     # -- actions ----------------------------------------------------------------------------------
 
@@ -148,12 +159,12 @@ class CallMachine:
 
     def _model_lost(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.ModelFailed)
-        return self._give_back(Termination(Result.ERROR, "model_lost", event.cause))
+        return self._give_back(Termination(Result.ERROR, event.reason, event.cause))
 
     def _take_way_out(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.AgentGone)
         self._handoff = event.way_out
-        self._lost = Termination(Result.ERROR, "model_lost", event.cause)
+        self._lost = Termination(Result.ERROR, event.reason, event.cause)
         return self._hand_over(event, now)
 
     def _media_failed(self, event: ev.Event, now: float) -> "Iterable[Command]":
@@ -210,8 +221,8 @@ class CallMachine:
 
     def _note_loss(self, event: ev.Event, now: float) -> "Iterable[Command]":
         match event:
-            case ev.ModelFailed(cause=cause) | ev.AgentGone(cause=cause):
-                self._lost = Termination(Result.ERROR, "model_lost", cause)
+            case ev.ModelFailed(cause=cause, reason=reason) | ev.AgentGone(cause=cause, reason=reason):
+                self._lost = Termination(Result.ERROR, reason, cause)
             case ev.MediaFailed(cause=cause):
                 self._lost = Termination(Result.ERROR, "media_failed", cause)
             case _:
@@ -368,8 +379,34 @@ phone rings. It is answered when both are there. Whatever ends it, everything is
 What each state does with each event, where the state does not change: `DigitPressed` is for the keypad
 while talking and draining, and ignored elsewhere; `LegReplaced` makes another channel the caller's; `PartyChanged` has
 the agent begin anew with a caller who was put through to it in the middle of the call.
+
+No state lasts for ever, even when nothing happens any more:
+
+| state | at most | then |
+|---|---|---|
+| `preparing`, `media_ready` | {prepare} s from the call's arrival | to people: `no_model`, `model_unreachable` |
+| `model_ready` | {prepare} s from the call's arrival | to people: `error`, `media_failed` |
+| `answering` | {answer} s | to people: `error`, `media_failed` |
+| `talking` | `agents.NAME.length.longest_s` (the agent says goodbye) and {overtime} s | to people: `too_long` |
+| `draining` | {drain} s | hung up |
+| `parting` | {drain} s; moved by somebody else: {move} s | `transferring` |
+| `transferring` | {transfer} s | `talking`; to people when the agent is gone |
+| `ending` | {release} s | `ended`; what was not given back is looked for again (`call.not_released`) |
+
+A colleague who is looked for (warm) is waited for while `talking`: for the destination's `timeout_s` and 10 s, then for
+up to 60 s while they hear the summary.
 """
 
 
 if __name__ == "__main__":
-    print(_PAGE.format(diagram=diagram()), end="")  # noqa: T201
+    limits = {
+        "prepare": PREPARE_TIMEOUT_S,
+        "answer": ANSWER_TIMEOUT_S,
+        "overtime": OVERTIME_S,
+        "drain": DRAIN_TIMEOUT_S,
+        "move": MOVE_TIMEOUT_S,
+        "transfer": TRANSFER_TIMEOUT_S,
+        "release": RELEASE_TIMEOUT_S,
+    }
+    shown = {name: f"{seconds:g}" for name, seconds in limits.items()}
+    print(_PAGE.format(diagram=diagram(), **shown), end="")  # noqa: T201

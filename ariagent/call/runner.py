@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +26,7 @@ from ariagent.call.handoff import Handoff
 from ariagent.call.introduction import Party, newcomer
 from ariagent.call.leg import MediaLeg
 from ariagent.call.live import LiveCall
-from ariagent.call.machine import AUDIBLE, CallMachine, State
+from ariagent.call.machine import AUDIBLE, OVERTIME_S, RELEASE_TIMEOUT_S, CallMachine, State
 from ariagent.call.memory import Owed
 from ariagent.call.newcomers import Newcomers
 from ariagent.call.reception import Reception
@@ -75,6 +76,8 @@ class CallRunner:
         """What the caller waits for when we leave."""
         self.stuck = False
         """Asterisk did not let something of the call go."""
+        self._released = False
+        self._over: asyncio.Future[Termination] = asyncio.get_running_loop().create_future()
         self._search = Search(context, self.log, self.feed, lambda: self._changed(self))
 
     @property
@@ -169,7 +172,9 @@ class CallRunner:
         except Exception as error:
             # A fault of ours, at this call's edge: the caller goes to people, the other calls go on.
             self.log.exception("call.fault")
-            await self._release()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RELEASE_TIMEOUT_S):
+                    await self._release()
             return await self._turn_away(Termination(Result.ERROR, "fault", repr(error)))
         finally:
             self._forget()
@@ -188,8 +193,9 @@ class CallRunner:
             watching = [
                 tasks.create_task(watch, name=f"{name} {self.call_id}") for name, watch in self._vigils(talk).items()
             ]
-            termination = await self._do_commands(talk)
-            for task in (model, self._media_task, *watching):
+            doing = tasks.create_task(self._do_commands(talk), name=f"commands {self.call_id}")
+            termination = await self._over
+            for task in (model, self._media_task, *watching, doing):
                 task.cancel()
         return termination
 
@@ -310,6 +316,8 @@ class CallRunner:
                     self._search.cancel()
                 case cmd.Drain(final=final) if self._talk is not None:
                     self._talk.drain(final=final)
+                case cmd.Finish(termination=termination):
+                    self._finish(termination)
                 case _:
                     if isinstance(command, cmd.Release | cmd.Leave):
                         self.media.give_up()
@@ -318,8 +326,15 @@ class CallRunner:
                     self._commands.put_nowait(command)
         self._arm()
 
-    async def _do_commands(self, talk: Talk) -> Termination:
-        """The commands that need Asterisk, one after another, until the call is over."""
+    def _finish(self, termination: Termination) -> None:
+        if not self._released:
+            # Whatever hangs there must not keep the end from being told; what is left is looked for later.
+            self.stuck = True
+            self.log.event("call.not_released", logging.ERROR, cause="not everything was given back in time")
+        self._over.set_result(termination)
+
+    async def _do_commands(self, talk: Talk) -> None:
+        """The commands that need Asterisk, one after another."""
         while True:
             match await self._commands.get():
                 case cmd.Answer():
@@ -336,12 +351,12 @@ class CallRunner:
                     await self._hang_up()
                 case cmd.Release():
                     await self._release()
+                    self._released = True
                     self.feed(ev.Released())
                 case cmd.Leave():
                     await self._leave(talk)
+                    self._released = True
                     self.feed(ev.Released())
-                case cmd.Finish(termination=termination):
-                    return termination
 
     async def _make_media(self) -> None:
         """Bridge, audio channel, both ends in the bridge; reported as MediaReady or MediaFailed."""
@@ -399,6 +414,8 @@ class CallRunner:
 
     def _talk_begins(self) -> None:
         now = time.monotonic()
+        if (role := self._reception.role) is not None:
+            self._machine.talks_until = now + role.agent.length.longest_s + OVERTIME_S
         resumed, self._answered_at = self._answered_at is not None, self._answered_at or now
         self._newcomers.answered(self._answered_at)
         self._reception.answered(time.time() - (now - self._answered_at))

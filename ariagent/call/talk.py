@@ -348,8 +348,11 @@ class Talk:
                     self.summary.give_up()
                 self._metrics.model_failures.labels(event.fault.value).inc()
                 cause = told(event.cause, event.remedy)
-                way_out = self._functions.way_out(cause) if self._conduct is not None else None
-                self._feed(ev.ModelFailed(cause) if way_out is None else ev.AgentGone(cause, way_out))
+                if self._conduct is None:
+                    self._feed(ev.ModelFailed(cause))
+                else:
+                    self._metrics.model_gone(event.fault)
+                    self._feed(self._without_model(event.fault, cause))
             case rt.SessionLost():
                 self._model_lost(event, now)
                 return
@@ -364,6 +367,12 @@ class Talk:
         self._happened(self._conversation.handle(event, now))
         if self._draining:
             self._check_drained()
+
+    def _without_model(self, fault: rt.Fault, cause: str) -> ev.Event:
+        """What it means for the call that there is no model any more."""
+        reason = ev.MODEL_SILENT if fault is rt.Fault.SILENT else ev.MODEL_LOST
+        way_out = self._functions.way_out(cause)
+        return ev.ModelFailed(cause, reason) if way_out is None else ev.AgentGone(cause, way_out, reason)
 
     def _model_lost(self, event: rt.SessionLost, now: float) -> None:
         """Another session is being made; the caller hears a sign when it takes long."""

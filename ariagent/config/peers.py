@@ -102,9 +102,9 @@ class RealtimeSettings(Section):
     """From the start of the connection to the model's acknowledgement of the session."""
     ping_interval_s: Seconds = 1.5
     """A connection that answers no ping for this long is taken for dead."""
-    stall_timeout_s: Seconds = 10.0
-    """A model that owes a response, or the rest of one, and says nothing for this long is given up: the caller goes
-    to people."""
+    stall_timeout_s: Seconds = 8.0
+    """A model that owes a response, or the rest of one, and brings nothing for this long has its session made anew;
+    when that happens again the caller goes to people. Longer than the model may think."""
     recover_s: Seconds = 4.0
     """A session that is lost in the middle of a call is made anew within this time, with the conversation so far; else
     the caller goes to people."""

@@ -23,6 +23,8 @@ class Fault(Enum):
     """Unreachable, timed out, or cut off."""
     SERVER = "server"
     """The server failed or broke its protocol."""
+    SILENT = "silent"
+    """The session lives, and nothing is heard of the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +147,18 @@ class ToolCall:
     """JSON text, not yet validated."""
 
 
+SILENT = "silent"
+"""The reason of a response that completed, and had nothing in it to be heard or done."""
+
+
 @dataclass(frozen=True, slots=True)
 class ResponseEnded:
     response_id: str
     status: str
     """completed, cancelled, incomplete or failed."""
     reason: str
-    """Why, where it is not completed: turn_detected, client_cancelled, max_output_tokens, an error's code ..."""
+    """Why, where it is not completed: turn_detected, client_cancelled, max_output_tokens, an error's code ...; or
+    ``SILENT``."""
     message: str
     usage: Usage
     tool_calls: tuple[ToolCall, ...] = ()

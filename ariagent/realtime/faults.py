@@ -1,6 +1,6 @@
 """Whose fault a failure is, by the codes the server gives. Source: the codes of OpenAI's Realtime (GA) server."""
 
-from ariagent.realtime.events import Fault, RequestRefused, ResponseEnded, SessionFailed
+from ariagent.realtime.events import SILENT, Fault, RequestRefused, ResponseEnded, SessionFailed
 
 _FAULTS = {
     "invalid_api_key": (Fault.CREDENTIALS, "Check realtime.api_key"),
@@ -23,6 +23,8 @@ def refusal(code: str, message: str) -> SessionFailed:
 
 def exhausted(ended: ResponseEnded) -> SessionFailed:
     """The session is of no use: the model refuses to respond."""
+    if ended.reason == SILENT:
+        return SessionFailed(Fault.SILENT, "the model answers, and says nothing")
     fault, remedy = _FAULTS.get(ended.reason, (Fault.SERVER, ""))
     return SessionFailed(fault, f"the model does not respond: {ended.reason}: {ended.message}", remedy)
 

@@ -11,7 +11,15 @@ from dataclasses import replace
 
 from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.endpoints import Endpoints
-from ariagent.realtime.events import Event, ResponseEnded, SessionFailed, SessionLost, SessionReady, SessionRenewed
+from ariagent.realtime.events import (
+    Event,
+    Fault,
+    ResponseEnded,
+    SessionFailed,
+    SessionLost,
+    SessionReady,
+    SessionRenewed,
+)
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.recovery import Recovery
 from ariagent.realtime.session import RealtimeSession
@@ -101,7 +109,7 @@ class ModelLine:
                         self._on_event(self._failure or failure)
                         return
                     running = new
-                elif self._until_renewal_s() <= 0 and self._quiet():
+                elif self._until_renewal_s() <= 0:
                     running = await self._renew(running)
         finally:
             for task in self._tasks:
@@ -160,7 +168,7 @@ class ModelLine:
                 lost_s = time.monotonic() - self._lost_at
                 self._use(event, SessionRenewed(lost_s) if self._used else event)
                 return
-            case ResponseEnded(status="completed"):
+            case ResponseEnded(status="completed", reason=""):
                 self._recovery.proved()
         if not isinstance(event, SessionFailed):
             self._on_event(event)
@@ -205,10 +213,11 @@ class ModelLine:
         self._lost_at = time.monotonic()
         outage = self._recovery
         outage.lost(failure.fault, self._lost_at)
-        elsewhere = not self._used and self._note_failure()
         self._live = False
         if self._used:
             self._on_event(SessionLost(failure.fault, failure.cause))
+        # One that can be connected to, and says nothing, is no better the next time.
+        elsewhere = (not self._used or failure.fault is Fault.SILENT) and self._note_failure()
         while (at := outage.next_attempt(failure.fault, time.monotonic(), elsewhere=elsewhere)) is not None:
             await asyncio.sleep(max(0.0, at - time.monotonic()))
             self._dropped_s += self._client.dropped_s
@@ -223,30 +232,35 @@ class ModelLine:
             elsewhere = self._note_failure()
         return None
 
-    async def _made(self, running: "asyncio.Task[None]", limit_s: float) -> bool:
+    async def _made(self, making: "asyncio.Task[None]", limit_s: float, *others: "asyncio.Task[None]") -> bool:
+        """Wait for the session that is being made, while the ``others`` live; returns whether it can be used."""
         ready = asyncio.ensure_future(self._ready.wait())
         try:
-            await asyncio.wait((running, ready), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((making, ready, *others), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             ready.cancel()
-        return self._ready.is_set() and not running.done()
+        return self._ready.is_set() and not making.done()
 
     # -- before the end ----------------------------------------------------------------------------
 
     async def _renew(self, running: "asyncio.Task[None]") -> "asyncio.Task[None]":
-        """Put a new session in the place of the one that is about to expire; returns the task of the one in use."""
+        """Put a new session in the place of the one that is about to expire, in a quiet moment, or when it has expired
+        before there was one; returns the task of the one in use."""
         spare = self._spare = self._new()
         self._ready.clear()
         making = self._start(spare)
-        if await self._made(making, self._settings.connect_timeout_s):
-            while not self._quiet() and not running.done() and not making.done():
-                await asyncio.sleep(LOOK_EVERY_S)
+        made = await self._made(making, self._settings.connect_timeout_s, running)
+        while made and not (self._quiet() or running.done() or making.done()):
+            await asyncio.wait((running, making), timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
         self._spare = None
-        if running.done() or making.done() or not self._ready.is_set():
+        if making.done() or not made or (running.done() and self._failure is None):
             making.cancel()
             await spare.close()
             self._renew_at = time.monotonic() + RENEW_AGAIN_S
             return running
+        if self._failure is not None:
+            lost, self._failure = self._failure, None
+            self._on_event(SessionLost(lost.fault, lost.cause))
         old, self._client = self._client, spare
         self._dropped_s += old.dropped_s
         self._on_event(SessionRenewed(0.0))

@@ -18,7 +18,7 @@ class SessionProfile:
     tools: tuple[dict[str, Any], ...] = ()
     instructions: str = ""
     """What the model is told."""
-    stall_timeout_s: float = 10.0
+    stall_timeout_s: float = 8.0
     """A server that owes a response and says nothing for this long is given up."""
 
     @classmethod

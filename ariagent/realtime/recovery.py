@@ -6,6 +6,8 @@ PAUSES_S = (0.0, 0.25, 0.5, 1.0)
 """Before each attempt; the last one goes on. The first is made at once: most losses are of one connection only."""
 HOPELESS = (Fault.CREDENTIALS, Fault.REQUEST)
 """What is refused for its content is refused again."""
+ONCE = Fault.SILENT
+"""A caller waits in silence for this to be noticed, and does so once again at most, wherever the new session is."""
 MOST_LOSSES = 3
 """Of sessions one after another of which none has proved that it works."""
 
@@ -22,6 +24,7 @@ class Recovery:
         self._within_s = within_s
         self._proven_after_s = proven_after_s
         self._proven = True
+        self._fell_silent = False  # since one was proven
         self._until = self._stands_since = 0.0
         self._losses = self._attempts = 0
 
@@ -37,10 +40,12 @@ class Recovery:
         """The session in use is lost."""
         stood_s = now - self._stands_since
         if self._proven or stood_s > self._proven_after_s:
-            self._until, self._losses = now + self._within_s, 0
-        elif fault is not Fault.SERVER:
-            # Who was not answered by a model that stalls has been waiting; who was connected has not.
+            self._until, self._losses, self._fell_silent = now + self._within_s, 0, False
+        else:
             self._until += stood_s
+        if fault is ONCE:
+            self._losses = MOST_LOSSES if self._fell_silent else self._losses
+            self._fell_silent = True
         self._proven = False
         self._losses += 1
         self._attempts = 0
@@ -53,6 +58,8 @@ class Recovery:
         """When to try again after a failure of this kind; ``elsewhere``: where nothing was tried yet. None: give up."""
         at = now + (0.0 if elsewhere else PAUSES_S[min(self._attempts, len(PAUSES_S) - 1)])
         self._attempts += 1
+        if fault is ONCE and self._attempts > 1:
+            return None
         # A second attempt is no use where the first was refused; but a session that ran was not refused.
         hopeless = fault in HOPELESS and self._attempts > 1 and not elsewhere
         if hopeless or self._losses > MOST_LOSSES or at >= self._until:

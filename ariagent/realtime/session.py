@@ -29,7 +29,9 @@ MUTED_KEPT = 32
 LONGEST_TURN_S = 30.0
 """A server that does not say that the caller fell silent is not waited for any longer."""
 FAILURES_BORNE = 1
-"""Responses that may fail one after another before the model is given up."""
+"""Responses that may fail, or bring nothing, one after another before the model is given up."""
+SILENT_ITEMS = ("message", "reasoning")
+"""Items that are nothing to the caller unless there is audio in them."""
 
 _APPEND_HEAD = b'{"type":"input_audio_buffer.append","audio":"'
 
@@ -70,7 +72,10 @@ class RealtimeSession:
         self._patience = Patience(profile.stall_timeout_s)
         self._calls: dict[str, list[ev.ToolCall]] = {}
         self._muted: dict[str, None] = {}
-        self._failures = 0  # responses that failed one after another
+        self._failures = 0  # responses that failed, or were nothing, one after another
+        self._gave_up = False  # the model, which responded and said nothing
+        self._untold = ""  # the caller's turn whose words are still to come
+        self._sounding = ""  # the response that has brought something: sound, or a function call
         self._unwanted = False  # the response that we asked for and that has not begun
         self._raced = False  # the server could not answer the caller's turn by itself
         self._lost_answer = False  # the server's own, to a dismissed turn: refused, as another response runs
@@ -137,7 +142,12 @@ class RealtimeSession:
     @property
     def owes(self) -> bool:
         """Something is being said, is to be said, or answers what the caller is saying."""
-        return not self.gate.idle or self._patience.owes_answer or self._caller_until > 0
+        return not self.gate.idle or self._patience.owes_answer or self._caller_until > 0 or self._gave_up
+
+    @property
+    def untold(self) -> bool:
+        """The words of the caller's last turn are still to come."""
+        return self._untold != ""
 
     def add_said(self, item_id: str, text: str, *, first: bool = True) -> None:
         """Have the model believe that it said this text; ``first``: at the beginning of the conversation."""
@@ -161,13 +171,13 @@ class RealtimeSession:
         if committed:
             self.forget(item_id)
         if awaited:
-            self._answer_not_wanted()
+            self._answer_not_wanted(now)
         if response_id is not None:
             self._discard(response_id)
         self._pump(now)
 
-    def _answer_not_wanted(self) -> None:
-        self._patience.answer_waived()
+    def _answer_not_wanted(self, now: float) -> None:
+        self._patience.answer_waived(now)
         if self._raced:
             # The server could not answer because something else was running, and we would have asked it to.
             self._raced = False
@@ -198,7 +208,7 @@ class RealtimeSession:
         if not turn_over:
             self._unwanted = self.gate.withdraw()
             if self._unwanted:
-                self._patience.settled()
+                self._patience.settled(now)
         active = self.gate.active
         if active is not None and active != answer:
             self._mute(active)
@@ -245,7 +255,7 @@ class RealtimeSession:
         if (response := self.gate.take(now)) is not None:
             self.gate.asked(self._send({"type": "response.create", "response": response}))
             self._unwanted = False
-            self._patience.response_owed(now)
+            self._patience.response_asked(now)
 
     # -- time -------------------------------------------------------------------------------------
 
@@ -263,9 +273,9 @@ class RealtimeSession:
         match self._patience.judge(now):
             case Verdict.GIVE_UP:
                 cause = f"the model fell silent for {self._patience.limit_s:g} s in its turn"
-                return self._fail(ev.SessionFailed(ev.Fault.SERVER, cause))
+                return self._fail(ev.SessionFailed(ev.Fault.SILENT, cause))
             case Verdict.ASK:
-                self._patience.settled()
+                self._patience.response_asked(now)
                 self.gate.request({})
         for item_id, audio_end_ms, tries in self._truncations.due(now):
             self._truncate(item_id, audio_end_ms, tries)
@@ -287,7 +297,8 @@ class RealtimeSession:
         kind = message.get("type") if isinstance(message, dict) else None
         if not isinstance(kind, str):
             return [ev.InputMalformed("no type", len(data))]
-        self._patience.alive(now)
+        if kind.startswith("response.") and kind != "response.done":
+            self._patience.progress(now)
         handler = self._handlers.get(kind)
         if handler is None:
             return []
@@ -371,13 +382,14 @@ class RealtimeSession:
     def _response_failed(self, ended: ev.ResponseEnded) -> list[ev.Event]:
         """A failed response is silence to the caller: ask once more, then give the model up."""
         self._failures += 1
-        self.gate.failed()  # owed also by a session that takes the place of this one
         if self._failures > FAILURES_BORNE or ended.reason == "insufficient_quota":
+            self._gave_up = True
             return self._fail(faults.exhausted(ended))
+        self.gate.failed()
         return []
 
     def _on_speech_started(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        self._patience.answer_waived()
+        self._patience.answer_waived(now)
         self._caller_until = now + LONGEST_TURN_S
         return (ev.SpeechStarted(text(message, "item_id"), self.audio_origin_ms + number(message, "audio_start_ms")),)
 
@@ -392,6 +404,7 @@ class RealtimeSession:
         self._unwanted = False  # what begins from now on answers this turn
         self._raced = False
         item_id = text(message, "item_id")
+        self._untold = item_id if self.profile.agent.transcription is not None else ""
         previous = message.get("previous_item_id")
         ended = ev.CallerTurnEnded(item_id, previous if isinstance(previous, str) else None)
         if self._answers.turn_ended(item_id):
@@ -408,10 +421,16 @@ class RealtimeSession:
         return (ended,)
 
     def _on_transcribed(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        return (ev.CallerTranscribed(text(message, "item_id"), text(message, "transcript")),)
+        return (self._told(message, text(message, "transcript")),)
 
     def _on_transcription_failed(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        return (ev.CallerTranscribed(text(message, "item_id"), None),)
+        return (self._told(message, None),)
+
+    def _told(self, message: dict[str, Any], words: str | None) -> ev.Event:
+        item_id = text(message, "item_id")
+        if item_id == self._untold:
+            self._untold = ""
+        return ev.CallerTranscribed(item_id, words)
 
     def _on_truncated(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         item_id = text(message, "item_id")
@@ -427,7 +446,7 @@ class RealtimeSession:
         answers = self._answers.response_started(response_id, asked_otherwise=asked)
         self._raced = self._lost_answer = False
         self.gate.started(response_id)
-        self._patience.response_owed(now)
+        self._patience.response_begun(now)
         if self._answers.discarded(response_id):
             self._discard(response_id)
         elif answers is not None and self.gate.fulfilled() is not None:
@@ -443,6 +462,8 @@ class RealtimeSession:
         if response_id in self._muted:
             return ()
         audio = base64.b64decode(text(message, "delta"), validate=True)
+        if audio:
+            self._brings(response_id, now)
         return (ev.AudioArrived(text(message, "item_id"), audio, response_id),)
 
     def _on_audio_done(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
@@ -454,8 +475,16 @@ class RealtimeSession:
         return (ev.AgentTranscribed(text(message, "item_id"), text(message, "transcript"), response_id),)
 
     def _on_item_added(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        self._answers.item_added(text(message, "response_id"), text(mapping(message, "item"), "id"))
+        response_id, item = text(message, "response_id"), mapping(message, "item")
+        self._answers.item_added(response_id, text(item, "id"))
+        if item.get("type") not in SILENT_ITEMS:
+            self._brings(response_id, now)
         return ()
+
+    def _brings(self, response_id: str, now: float) -> None:
+        """The response has something that is heard, or done."""
+        self._sounding = response_id
+        self._patience.heard(now)
 
     def _on_item_done(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         item = mapping(message, "item")
@@ -481,6 +510,7 @@ class RealtimeSession:
             for call in calls:
                 self.answer_tool(call.call_id, '{"error": "the caller interrupted; this was not done"}')
             calls = []
+        nothing = status == "completed" and not (muted or calls) and self._was_nothing(response_id)
         details = response.get("status_details")
         details = details if isinstance(details, dict) else {}
         error = details.get("error")
@@ -488,21 +518,27 @@ class RealtimeSession:
         ended = ev.ResponseEnded(
             response_id,
             status,
-            str(error.get("code") or error.get("type") or details.get("reason") or ""),
+            ev.SILENT if nothing else str(error.get("code") or error.get("type") or details.get("reason") or ""),
             str(error.get("message") or ""),
             used,
             tuple(calls),
         )
         failed: list[ev.Event] = []
-        if status != "failed":
+        if nothing:
+            failed = self._response_failed(ended)
+        elif status != "failed":
             self._failures = 0
         elif not muted:  # the caller is speaking: what they say is answered, not what they interrupted
             failed = self._response_failed(ended)
         self._fulfilled.pop(response_id, None)
         self.gate.ended(response_id)
         if self.gate.active is None:
-            self._patience.settled()
+            self._patience.settled(now)
         return (ended, *failed)
+
+    def _was_nothing(self, response_id: str) -> bool:
+        """Nothing came of the response that the caller waited for."""
+        return response_id not in ("", self._sounding) and response_id == self.gate.active
 
 
 def _response_of(message: dict[str, Any]) -> str:

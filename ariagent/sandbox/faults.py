@@ -10,6 +10,8 @@ from ariagent.errors import ConfigurationError
 
 FAULTS = {
     "stall": "a response stops for good after VALUE ms of audio (500)",
+    "silent": "a response is never begun: turns stay unanswered, response.create too",
+    "empty": "a response completes with nothing in it",
     "abort": "the TCP connection is reset in the middle of a frame after VALUE ms of audio of a response (500)",
     "close": "the server closes with code VALUE (1011) after 500 ms of audio of a response",
     "close_1011": "the same as close:1011",

@@ -51,6 +51,8 @@ class Responding:
         if settings.default_conversation:
             self._check_free()
         items = self._input(settings)
+        if self._silent():
+            return
         response = self._start(settings, now)
         self._plan(response, items, now)
 
@@ -61,8 +63,17 @@ class Responding:
         except ApiError as error:
             self._state.line.refuse(error, None)
             return
+        if self._silent():
+            return
         response = self._start(response_settings(self._state.settings, None), now)
         self._plan(response, list(self._state.conversation), now)
+
+    def _silent(self) -> bool:
+        """Whether the response that is to be made now never is."""
+        if self._state.options.faults.get("silent", self._count + 1) is None:
+            return False
+        self._count += 1
+        return True
 
     def interrupt(self, now: float) -> None:
         """The caller speaks: cancel the response that is in progress in the conversation."""

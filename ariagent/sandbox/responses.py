@@ -175,6 +175,8 @@ class Response:
                 plan = [Fail("tokens", "rate_limit_exceeded", "Rate limit reached. Please try again in 12s.")]
             elif self.faults.get("content_filter", self.number):
                 plan = [Stop("content_filter")]
+            elif self.faults.get("empty", self.number):
+                plan = [Wait(0)]
             for step in plan:
                 done = yield from self._do(step, plan)
                 if done:

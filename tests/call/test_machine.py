@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ariagent.call.machine import (
     DRAIN_TIMEOUT_S,
     MOVE_TIMEOUT_S,
     PREPARE_TIMEOUT_S,
+    RELEASE_TIMEOUT_S,
     TRANSFER_TIMEOUT_S,
     TRANSITIONS,
     CallMachine,
@@ -197,7 +199,6 @@ class TestPreparing:
         assert machine.tick(100.0 + PREPARE_TIMEOUT_S - 0.001) == []
         assert machine.tick(100.0 + PREPARE_TIMEOUT_S) == [cmd.ReturnToDialplan(result), cmd.Release()]
         assert machine.termination == Termination(result, reason, "not ready in time")
-        assert machine.next_deadline() is None
 
     def test_an_answer_that_never_comes_hands_the_caller_to_people(self) -> None:
         machine = machine_in(State.ANSWERING)
@@ -206,7 +207,7 @@ class TestPreparing:
         assert machine.tick(deadline) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
         assert machine.termination == Termination(Result.ERROR, "media_failed", "not ready in time")
 
-    @pytest.mark.parametrize("state", [State.TALKING, State.ENDING, State.ENDED])
+    @pytest.mark.parametrize("state", [State.TALKING, State.ENDED])
     def test_and_none_when_both_are_ready_or_all_is_over(self, state: State) -> None:
         machine = machine_in(state)
         assert machine.next_deadline() is None
@@ -363,6 +364,34 @@ class TestEnd:
         assert machine.handle(ev.Released(), 2.0) == [cmd.Finish(Termination(Result.DONE, "caller_hung_up"))]
 
 
+class TestLimits:
+    """No state lasts for ever."""
+
+    def test_a_conversation_that_nothing_ends_goes_to_people(self) -> None:
+        machine = CallMachine(0.0)
+        machine.talks_until = 100.0
+        assert machine.next_deadline() == PREPARE_TIMEOUT_S
+        for event in WAY[State.TALKING]:
+            machine.handle(event, 1.0)
+        assert machine.next_deadline() == 100.0
+        assert machine.tick(99.9) == []
+        assert machine.tick(100.0) == [cmd.ReturnToDialplan(Result.PERSON), cmd.Release()]
+        assert machine.termination == Termination(Result.PERSON, "too_long")
+
+    def test_a_goodbye_and_a_transfer_have_times_of_their_own(self) -> None:
+        for state in (State.DRAINING, State.PARTING, State.TRANSFERRING):
+            machine = machine_in(state, 1.0)
+            deadline = machine.next_deadline()
+            machine.talks_until = 2.0
+            assert machine.next_deadline() == deadline
+
+    def test_what_is_not_given_back_does_not_keep_the_end_back(self) -> None:
+        machine = machine_in(State.ENDING, 50.0)
+        assert machine.next_deadline() == 50.0 + RELEASE_TIMEOUT_S
+        assert machine.tick(50.0 + RELEASE_TIMEOUT_S) == [cmd.Finish(Termination(Result.DONE, "caller_hung_up"))]
+        assert machine.state is State.ENDED
+
+
 STEPS = st.tuples(
     st.sampled_from([event for kind, event in EVENTS.items() if kind is not ev.Released]), st.floats(0, 15)
 )
@@ -383,7 +412,8 @@ def test_any_order_of_events_comes_to_one_end(steps: list[tuple[ev.Event, float]
         except IllegalEventError:
             assert shape(machine) == before
     done += machine.handle(ev.CallerLeft(), now)
-    done += machine.handle(ev.Released(), now)
+    if machine.state is State.ENDING:  # it may have been too long for that
+        done += machine.handle(ev.Released(), now)
     assert machine.state is State.ENDED
     assert machine.next_deadline() is None
     kinds = [type(command) for command in done]
@@ -394,6 +424,44 @@ def test_any_order_of_events_comes_to_one_end(steps: list[tuple[ev.Event, float]
     assert kinds.count(cmd.ReturnToDialplan) + kinds.count(cmd.HangUp) + kinds.count(cmd.Leave) <= 1
     ended = next(place for place, kind in enumerate(kinds) if kind in (cmd.Release, cmd.Leave))
     assert set(kinds[ended + 1 :]) == {cmd.Finish}
+
+
+LONGEST_S = 600.0
+MOST_TICKS = 6
+"""Each state's end leads to another state or to the end; the longest way is by a transfer that fails."""
+
+
+@given(st.lists(STEPS, max_size=30))
+def test_whatever_has_happened_time_alone_ends_the_call_once(steps: list[tuple[ev.Event, float]]) -> None:
+    machine, now = CallMachine(0.0), 0.0
+    machine.talks_until = LONGEST_S
+    done: list[Command] = []
+    for event, pause in steps:
+        now += pause
+        done += machine.tick(now)
+        with suppress(IllegalEventError):
+            done += machine.handle(event, now)
+    last = now
+    for _ in range(MOST_TICKS):
+        if (deadline := machine.next_deadline()) is None:
+            break
+        now = max(now, deadline)
+        done += machine.tick(now)
+    assert machine.state is State.ENDED
+    assert now <= max(last, LONGEST_S) + DRAIN_TIMEOUT_S + TRANSFER_TIMEOUT_S + RELEASE_TIMEOUT_S
+    kinds = [type(command) for command in done]
+    assert kinds.count(cmd.Finish) == kinds.count(cmd.Release) + kinds.count(cmd.Leave) == 1
+    assert kinds[-1] is cmd.Finish
+
+
+def test_every_state_but_the_last_has_an_end() -> None:
+    for state in set(State) - {State.ENDED}:
+        machine = machine_in(state, 1.0)
+        machine.talks_until = LONGEST_S
+        deadline = machine.next_deadline()
+        assert deadline is not None
+        machine.tick(deadline)
+        assert machine.state is not state
 
 
 class TestDiagram:

@@ -221,6 +221,11 @@ class Ear:
         """How much was loud between these arrivals, both included."""
         return 20.0 * sum(since <= arrival <= until for arrival in self.loud)
 
+    def longest_silence_s(self, since: float, until: float) -> float:
+        """The longest time between two loud packets of that time, its ends among them."""
+        loud = [since, *(arrival for arrival in self.loud if since <= arrival < until), until]
+        return max(b - a for a, b in itertools.pairwise(loud))
+
     def longest_gap_ms(self, since: float, until: float = float("inf")) -> float:
         """The longest time between two packets that came one after another."""
         arrivals = [packet.arrival for packet in self.packets if since <= packet.arrival <= until]

@@ -136,9 +136,9 @@ async def test_without_a_service_callers_go_to_people_and_each_seat_is_tried_onc
 # -- the model is lost, or fails in part, in mid-call ------------------------------------------------------------------
 
 LOST = {
-    "reset in mid-frame": ("abort:300", "cut off"),
-    "closed by an error": ("close:1011", "1011"),
-    "stopped in mid-sentence": ("stall:300", "fell silent"),
+    "reset in mid-frame": ("abort:300", "cut off", "model_lost"),
+    "closed by an error": ("close:1011", "1011", "model_lost"),
+    "stopped in mid-sentence": ("stall:300", "fell silent", "model_silent"),
 }
 
 
@@ -149,17 +149,17 @@ LOST = {
 async def test_a_model_lost_in_mid_call_hands_the_caller_to_people(
     number: str, case: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ends_with_people: Any
 ) -> None:
-    fault, cause = LOST[case]
+    fault, cause, reason = LOST[case]
     model = await sandbox(faults=Faults.parse(fault))
     running = await service(model, agent={"opening": LONG}, realtime={"stall_timeout_s": 1.5})
     human = await phone("1001", register=True)
     call, hearing = await dial(number)
     await hearing.wait_loud()
-    ended = await log.wait("call.ended", result="error", reason="model_lost")
+    ended = await log.wait("call.ended", result="error", reason=reason)
     assert cause in ended["cause"]
     assert ended["talk_s"] > 0
     await ends_with_people(call, human)
-    assert value(running, "ariagent_calls_total", result="error", reason="model_lost") == 1
+    assert value(running, "ariagent_calls_total", result="error", reason=reason) == 1
 
 
 @BOTH_WAYS

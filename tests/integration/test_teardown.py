@@ -133,6 +133,23 @@ async def test_the_caller_hangs_up_right_after_the_answer_and_while_the_agent_sp
         await on.reaches(State.ENDED)
 
 
+async def test_what_asterisk_does_not_let_go_does_not_keep_the_end_back(
+    stage: Any, log: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ariagent.call.machine.RELEASE_TIMEOUT_S", 0.5)
+    on = await stage(ari={"request_timeout_s": 60.0}, agent={"opening": "Hi."})
+    call = await on.dial("7001")
+    await call.answered(LIMIT_S)
+    with on.ari.hold("DELETE /ari/bridges") as held:
+        await call.hangup()
+        await held.seen()
+        await hung_up(log)
+        await on.reaches(State.ENDED)
+    # What was left is looked for again, until it is gone; that it was told is what we wanted here.
+    await log.wait("call.not_released")
+    log.entries[:] = [entry for entry in log.entries if entry.event != "call.not_released"]
+
+
 @BOTH_WAYS
 @pytest.mark.parametrize("request_text", ["/continue", "DELETE /ari/bridges", "DELETE /ari/channels"])
 @DONE_OR_NOT

@@ -59,7 +59,10 @@ class Peer:
         )
 
     def ends_response(self, response_id: str = "resp_1", status: str = "completed", **fields: Any) -> list[Event]:
+        """A completed one was heard: one without a sound would be a fault of the server's."""
         response = {"id": response_id, "status": status, "status_details": None, "usage": None, **fields}
+        if status == "completed":
+            self.speaks(bytes(2), f"item_of_{response_id}", response_id)
         return self.says("response.done", response=response)
 
     def objects(

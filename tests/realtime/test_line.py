@@ -16,7 +16,7 @@ from ariagent.config import AgentSettings, RealtimeSettings
 from ariagent.config.peers import FallbackSettings
 from ariagent.realtime import events as ev
 from ariagent.realtime.endpoints import Endpoints
-from ariagent.realtime.line import ModelLine
+from ariagent.realtime.line import LOOK_EVERY_S, ModelLine
 from ariagent.realtime.profile import SessionProfile
 
 LIMIT_S = 20.0
@@ -256,6 +256,59 @@ async def test_a_session_that_is_about_to_expire_is_changed_in_a_quiet_moment(mo
     assert "SessionLost" not in kinds(caller)
     await until(lambda: model.told[1])
     assert caller.line.append_audio(bytes(960))
+
+
+async def test_one_that_expires_before_there_was_a_quiet_moment_is_taken_over_at_once(model: Model, call: Make) -> None:
+    model.lasts_s = 2.0
+    caller = await call()
+    caller.quiet = False
+    await caller.saw(ev.SessionReady)
+    await until(lambda: len(model.told) == 2)
+    await asyncio.sleep(2 * LOOK_EVERY_S)  # the new one is ready, and waits
+    assert kinds(caller) == ["SessionReady"]
+    await model.connections[0].close(1001, "Your session hit the maximum duration of 60 minutes.")
+    await caller.saw(ev.SessionRenewed)
+    [_, lost, _] = caller.events
+    assert isinstance(lost, ev.SessionLost)
+    assert lost.fault is ev.Fault.EXPIRED
+    # No third one was made.
+    assert len(model.connections) == 2
+    assert caller.line.append_audio(bytes(960))
+    await until(lambda: model.told[1])
+
+
+async def says_nothing(model: Model, caller: Caller) -> None:
+    """The newest session is asked for two responses, and both have nothing in them."""
+    caller.line.session.request_response(time.monotonic())
+    caller.line.flush()
+    for number in (1, 2):
+        await until(lambda n=number: sum(m["type"] == "response.create" for m in model.told[-1]) == n)
+        response = {"id": f"r{number}", "conversation_id": "c"}
+        await model.connections[-1].send(json.dumps({"type": "response.created", "response": response}))
+        await model.connections[-1].send(
+            json.dumps({"type": "response.done", "response": {**response, "status": "completed"}})
+        )
+
+
+async def test_a_model_that_says_nothing_gets_another_session_and_not_a_third(model: Model, call: Make) -> None:
+    caller = await call(recover_s=60)
+    await caller.saw(ev.SessionReady)
+    await says_nothing(model, caller)
+    await caller.saw(ev.SessionRenewed)
+    await says_nothing(model, caller)
+    failed = await caller.saw(ev.SessionFailed)
+    assert isinstance(failed, ev.SessionFailed)
+    assert failed.fault is ev.Fault.SILENT
+    await asyncio.wait_for(caller.running, LIMIT_S)
+    assert len(model.connections) == 2
+
+
+async def test_a_model_that_says_nothing_is_left_for_another_endpoint(model: Model, other: Model, call: Make) -> None:
+    caller = await call(other)
+    await caller.saw(ev.SessionReady)
+    await says_nothing(model, caller)
+    await caller.saw(ev.SessionRenewed)
+    assert (len(model.connections), len(other.connections)) == (1, 1)
 
 
 async def test_a_renewal_that_fails_leaves_the_old_session(model: Model, call: Make) -> None:

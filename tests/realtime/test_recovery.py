@@ -37,6 +37,13 @@ def test_other_failures_may_pass(fault: Fault) -> None:
     assert len(attempts(fault, 4.0)) > 2
 
 
+def test_a_model_that_is_silent_is_given_one_more_session() -> None:
+    assert attempts(Fault.SILENT, 60.0) == [0.0]
+    outage = lost(60.0)
+    assert outage.next_attempt(Fault.SILENT, 100.0, elsewhere=True) == 100.0
+    assert outage.next_attempt(Fault.SILENT, 101.0, elsewhere=True) is None
+
+
 def test_patience() -> None:
     outage = lost(4.0)
     assert outage.left_s(101.0) == 3.0
@@ -51,11 +58,16 @@ def test_who_had_a_session_meanwhile_has_the_rest_of_their_patience() -> None:
     assert recovery.next_attempt(Fault.NETWORK, 106.0) == 106.0
 
 
-def test_a_session_that_stalled_was_none() -> None:
-    recovery = lost(4.0)
-    recovery.stands(101.0)
-    recovery.lost(Fault.SERVER, 111.0)
-    assert recovery.next_attempt(Fault.SERVER, 111.0) is None
+def test_a_model_that_falls_silent_twice_is_given_up() -> None:
+    recovery = lost(60.0)
+    for at, attempt in ((111.0, 111.0), (122.0, None)):
+        recovery.stands(at - 10.0)
+        recovery.lost(Fault.SILENT, at)
+        assert recovery.next_attempt(Fault.SILENT, at) == attempt
+    recovery.stands(200.0)
+    recovery.proved()
+    recovery.lost(Fault.SILENT, 211.0)
+    assert recovery.next_attempt(Fault.SILENT, 211.0) == 211.0
 
 
 def test_one_that_worked_earns_all_of_it_again() -> None:

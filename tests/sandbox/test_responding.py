@@ -364,6 +364,25 @@ def test_s19_a_stalled_response_never_ends_but_can_be_cancelled(make_desk: Any) 
     assert desk.done["status"] == "cancelled"
 
 
+def test_s19_a_silent_server_begins_no_response_and_hears_on(make_desk: Any) -> None:
+    desk = make_desk(faults="silent@2")
+    desk.respond()
+    desk.run()
+    assert desk.done["status"] == "completed"
+    desk.respond()
+    desk.run(1000)
+    assert len(desk.of("response.created")) == 1
+    assert not desk.of("error")
+
+
+def test_s19_an_empty_response_completes(make_desk: Any) -> None:
+    desk = make_desk(faults="empty")
+    desk.respond()
+    desk.run()
+    assert (desk.done["status"], desk.done["output"]) == ("completed", [])
+    assert not desk.of("response.output_audio.delta")
+
+
 def test_s19_duplicate_deltas(make_desk: Any) -> None:
     desk = make_desk(faults="duplicate_delta")
     desk.speech_ms = 3000
