@@ -81,24 +81,6 @@ class RealtimeSession:
         self._lost_answer = False  # the server's own, to a dismissed turn: refused, as another response runs
         self._caller_until = 0.0  # a turn of the caller's goes on, until then at most
         self._fulfilled: dict[str, None] = {}  # responses that made one of ours unnecessary
-        self._handlers: dict[str, Callable[[dict[str, Any], float], Iterable[ev.Event]]] = {
-            "session.created": self._on_created,
-            "session.updated": self._on_updated,
-            "error": self._on_error,
-            "input_audio_buffer.speech_started": self._on_speech_started,
-            "input_audio_buffer.speech_stopped": self._on_speech_stopped,
-            "input_audio_buffer.committed": self._on_committed,
-            "conversation.item.input_audio_transcription.completed": self._on_transcribed,
-            "conversation.item.input_audio_transcription.failed": self._on_transcription_failed,
-            "conversation.item.truncated": self._on_truncated,
-            "response.created": self._on_response_created,
-            "response.output_audio.delta": self._on_audio,
-            "response.output_audio.done": self._on_audio_done,
-            "response.output_audio_transcript.done": self._on_agent_transcript,
-            "response.output_item.added": self._on_item_added,
-            "response.output_item.done": self._on_item_done,
-            "response.done": self._on_response_done,
-        }
 
     # -- what goes out ---------------------------------------------------------------------------
 
@@ -299,14 +281,14 @@ class RealtimeSession:
             return [ev.InputMalformed("no type", len(data))]
         if kind.startswith("response.") and kind != "response.done":
             self._patience.progress(now)
-        handler = self._handlers.get(kind)
+        handler = _HANDLERS.get(kind)
         if handler is None:
             return []
         try:
             if not self._asides.idle and (aside := self._asides.take(kind, message)) is not None:
                 self.usage = sum((event.usage for event in aside if isinstance(event, ev.AsideEnded)), self.usage)
                 return aside
-            happened = list(handler(message, now))
+            happened = list(handler(self, message, now))
         except (MalformedError, ValueError):
             return [ev.InputMalformed(kind[:64], len(data))]
         self._pump(now)
@@ -545,3 +527,24 @@ def _response_of(message: dict[str, Any]) -> str:
     """The response that an event belongs to; some servers leave it out."""
     response_id = message.get("response_id")
     return response_id if isinstance(response_id, str) else ""
+
+
+# Not the instance's own: bound methods would keep every session until the garbage collector comes.
+_HANDLERS: dict[str, Callable[[RealtimeSession, dict[str, Any], float], Iterable[ev.Event]]] = {
+    "session.created": RealtimeSession._on_created,
+    "session.updated": RealtimeSession._on_updated,
+    "error": RealtimeSession._on_error,
+    "input_audio_buffer.speech_started": RealtimeSession._on_speech_started,
+    "input_audio_buffer.speech_stopped": RealtimeSession._on_speech_stopped,
+    "input_audio_buffer.committed": RealtimeSession._on_committed,
+    "conversation.item.input_audio_transcription.completed": RealtimeSession._on_transcribed,
+    "conversation.item.input_audio_transcription.failed": RealtimeSession._on_transcription_failed,
+    "conversation.item.truncated": RealtimeSession._on_truncated,
+    "response.created": RealtimeSession._on_response_created,
+    "response.output_audio.delta": RealtimeSession._on_audio,
+    "response.output_audio.done": RealtimeSession._on_audio_done,
+    "response.output_audio_transcript.done": RealtimeSession._on_agent_transcript,
+    "response.output_item.added": RealtimeSession._on_item_added,
+    "response.output_item.done": RealtimeSession._on_item_done,
+    "response.done": RealtimeSession._on_response_done,
+}

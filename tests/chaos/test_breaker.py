@@ -13,7 +13,7 @@ CALLERS = 5
 async def test_the_first_callers_reach_people_and_the_others_do_not_have_to_try(
     sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, queue_log: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ariagent.service.FIRST_TRIAL_S", 1.0)
+    monkeypatch.setattr("ariagent.service.FIRST_TRIAL_S", 0.3)
     model = await sandbox()
     running = await service(model)
     healthy = model.options

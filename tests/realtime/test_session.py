@@ -13,7 +13,7 @@ from ariagent.config import AgentSettings, RealtimeSettings, ServerVad
 from ariagent.realtime import events as ev
 from ariagent.realtime.gate import SERVER_RESPONSE_WAIT_S
 from ariagent.realtime.profile import SessionProfile
-from ariagent.realtime.session import LONGEST_TURN_S, Heard, RealtimeSession, State
+from ariagent.realtime.session import _HANDLERS, LONGEST_TURN_S, Heard, RealtimeSession, State
 from ariagent.realtime.truncation import ACKNOWLEDGED_WAIT_S as TRUNCATED_WAIT_S
 from ariagent.realtime.truncation import TRIES as TRUNCATE_TRIES
 
@@ -924,7 +924,7 @@ class TestMalformed:
         assert peer.session.gate.active == "resp_1"
 
 
-HANDLED = sorted(RealtimeSession(SessionProfile.of(AgentSettings(), RealtimeSettings()))._handlers)
+HANDLED = sorted(_HANDLERS)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
