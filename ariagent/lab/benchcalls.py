@@ -82,7 +82,9 @@ class Bell:
                 return arrival
         future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._waiters.append((after, future))
-        return await asyncio.wait_for(future, patience_s)
+        # Not wait_for: until Python 3.12 it swallows a cancellation that comes with the result.
+        async with asyncio.timeout(patience_s):
+            return await future
 
     async def wait_quiet(self, quiet_s: float = QUIET_S) -> float:
         """Wait until nothing loud came for ``quiet_s``; returns when the last loud packet came."""
