@@ -34,8 +34,8 @@ _FLOOR = 184.0
 """RMS of what is no longer a tone: -45 dBFS."""
 _SPREAD = 0.08
 """Variance of the cosine of the frequency: 0.5 for white noise, 0 for a tone, 0.07 for one in noise 13 dB below."""
-_WANDER = 0.05
-"""The most that its mean may change within a tone."""
+_WANDER = 0.06
+"""The most that its mean may change within a tone. Of flags, half a frame may hold ones only, or two zeros: 0.051."""
 _LOUDER = 2.0
 """The most that the power may change within a tone."""
 _SHORTEST_FRAMES = 6

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -118,6 +118,7 @@ def test_a_machine_is_heard_in_noise_at_any_level(name: str, level: float) -> No
 
 
 @given(st.integers(0, 1000), st.sampled_from(sorted(MACHINES)), st.lists(st.integers(1, 20_000), min_size=1))
+@example(157, "V.21 flags", [640]).via("half of its frames held no zero")
 @settings(max_examples=40, deadline=None)
 def test_neither_the_moment_nor_the_pieces_matter(lead_ms: int, name: str, sizes: list[int]) -> None:
     machine, make = MACHINES[name]

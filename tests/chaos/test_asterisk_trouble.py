@@ -33,14 +33,6 @@ async def behind(
     return await service(model, agent=AGENT, asterisk={"url": f"http://{between.address}", **ari}, **sections), between
 
 
-async def talking(calls: int, phone: Any, dial: Any) -> list[Any]:
-    """Callers on both ways in, after the opening."""
-    phones = [await phone(f"55533{number:02}") for number in range(calls)]
-    lines = await asyncio.gather(*(dial(("7000", "7001")[n % 2], one) for n, one in enumerate(phones)))
-    await asyncio.gather(*(hearing.utterance() for _, hearing in lines))
-    return list(lines)
-
-
 async def answered(lines: list[Any], key: str) -> float:
     """Everybody presses a key and hears the agent's answer; returns the longest wait in seconds.
 
@@ -80,13 +72,14 @@ async def test_calls_talk_on_while_asterisks_http_hangs(
     proxy: Any,
     sound: Any,
     monkeypatch: pytest.MonkeyPatch,
+    talking: Any,
 ) -> None:
     hung_s = HUNG_S
     if calls == 2:
         hung_s = SHORTLY_HUNG_S
         monkeypatch.setattr(client, "HEARTBEAT_S", SHORT_HEARTBEAT_S)
     _, between = await behind(proxy, asterisk, service, await sandbox())
-    lines = await talking(calls + 1, phone, dial)
+    lines = await talking(calls + 1)
     (leaving, _), *lines = lines
     between.hang()
     began = time.monotonic()
@@ -155,14 +148,14 @@ async def test_an_attempt_to_connect_that_was_given_up_is_no_rival_when_it_is_ca
 
 @pytest.mark.chaos
 async def test_callers_whom_a_hanging_asterisk_did_not_take_back_reach_people_when_it_does(
-    asterisk: Any, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, proxy: Any
+    asterisk: Any, sandbox: Any, service: Any, log: Any, proxy: Any, talking: Any
 ) -> None:
     model, to_model = await sandbox(), await proxy()
     to_model.target = ("127.0.0.1", model.port)
     url = f"ws://{to_model.address}/v1/realtime"
     realtime = {"recover_s": 0.5}
     _, between = await behind(proxy, asterisk, service, url, realtime=realtime, request_timeout_s=0.2)
-    lines = await talking(2, phone, dial)
+    lines = await talking(2)
     await asyncio.gather(*(hearing.wait_quiet(0.5) for _, hearing in lines))
     between.hang()
     to_model.target = ("127.0.0.1", 1)  # where nobody listens
@@ -181,13 +174,13 @@ async def test_callers_whom_a_hanging_asterisk_did_not_take_back_reach_people_wh
 
 @COUNTS
 async def test_calls_go_on_while_events_and_the_manager_interface_are_lost(
-    calls: int, asterisk: Any, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, proxy: Any, sound: Any
+    calls: int, asterisk: Any, sandbox: Any, service: Any, log: Any, proxy: Any, sound: Any, talking: Any
 ) -> None:
     to_ami = await proxy()
     to_ami.target = ("127.0.0.1", asterisk.ami_port)
     ami = {"host": "127.0.0.1", "port": to_ami.port}
     running, between = await behind(proxy, asterisk, service, await sandbox(), ami=ami)
-    lines = await talking(calls, phone, dial)
+    lines = await talking(calls)
     for each in (between, to_ami):
         each.cut(refuse=True)
     await log.wait("ari.lost")
@@ -213,16 +206,7 @@ async def test_calls_go_on_while_events_and_the_manager_interface_are_lost(
 
 @COUNTS
 async def test_an_asterisk_that_restarts_gets_its_seats_back(
-    calls: int,
-    asterisk: Any,
-    bed: Any,
-    sandbox: Any,
-    service: Any,
-    phone: Any,
-    dial: Any,
-    log: Any,
-    proxy: Any,
-    tmp_path: Path,
+    calls: int, asterisk: Any, bed: Any, sandbox: Any, service: Any, log: Any, proxy: Any, tmp_path: Path, talking: Any
 ) -> None:
     own = AsteriskInstance(asterisk.program, tmp_path / "own")
     await own.start()
@@ -233,7 +217,7 @@ async def test_an_asterisk_that_restarts_gets_its_seats_back(
         ami = {**own.ami, "host": "127.0.0.1", "port": to_ami.port}
         user = {"user": own.ari_user, "password": own.ari_password, "request_timeout_s": 2.0}
         running, between = await behind(proxy, own, service, await sandbox(), ami=ami, **user)
-        lines = await talking(calls, phone, dial)
+        lines = await talking(calls)
         await own.stop()
         for n in range(1, calls + 1):
             await log.wait("call.ended", count=n, timeout=LIMIT_S)
@@ -248,7 +232,7 @@ async def test_an_asterisk_that_restarts_gets_its_seats_back(
             while running.pool.seats.reasons or any(seat.paused for seat in running.pool.seats.view()):
                 await asyncio.sleep(0.05)
         print(f"\nAsterisk restarted: {calls} of {calls} ended once, seats back {time.monotonic() - began:.1f} s later")
-        again = await talking(calls, phone, dial)
+        again = await talking(calls)
         await asyncio.gather(*(call.hangup() for call, _ in again))
         await log.wait("call.ended", count=2 * calls, timeout=LIMIT_S)
         await bed.nothing_left()

@@ -13,14 +13,6 @@ MOST_UNTIL_PEOPLE_S = 8.0
 COUNTS = pytest.mark.parametrize("calls", [2, pytest.param(10, marks=pytest.mark.chaos)])
 
 
-async def talking(calls: int, phone: Any, dial: Any) -> list[Any]:
-    """Callers on both ways in, after the opening."""
-    phones = [await phone(f"55522{number:02}") for number in range(calls)]
-    lines = await asyncio.gather(*(dial(("7000", "7001")[n % 2], one) for n, one in enumerate(phones)))
-    await asyncio.gather(*(hearing.utterance() for _, hearing in lines))
-    return list(lines)
-
-
 def longest_silence_s(hearing: Any, since: float) -> float:
     """Between two loud packets, from ``since`` on."""
     loud = [since, *(arrival for arrival in hearing.loud if arrival >= since)]
@@ -30,12 +22,12 @@ def longest_silence_s(hearing: Any, since: float) -> float:
 @COUNTS
 @pytest.mark.parametrize("moment", ["thinking", "speaking"])
 async def test_sessions_that_are_reset_are_made_anew(
-    moment: str, calls: int, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, proxy: Any
+    moment: str, calls: int, sandbox: Any, service: Any, log: Any, proxy: Any, talking: Any
 ) -> None:
     model, between = await sandbox(think_ms=400), await proxy()
     between.target = ("127.0.0.1", model.port)
     running = await service(f"ws://{between.address}/v1/realtime", agent={"keypad": {"pause_ms": 100}})
-    lines = await talking(calls, phone, dial)
+    lines = await talking(calls)
     # Every one of them has asked something; the model has not said anything yet, or the answer is heard already.
     await asyncio.gather(*(hearing.wait_quiet(0.3) for _, hearing in lines))
     pressed = time.monotonic()
@@ -63,12 +55,12 @@ async def test_sessions_that_are_reset_are_made_anew(
 
 @COUNTS
 async def test_callers_of_a_model_that_is_gone_reach_people(
-    calls: int, asterisk: Any, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, proxy: Any
+    calls: int, asterisk: Any, sandbox: Any, service: Any, log: Any, proxy: Any, talking: Any
 ) -> None:
     model, between = await sandbox(), await proxy()
     between.target = ("127.0.0.1", model.port)
     await service(f"ws://{between.address}/v1/realtime")
-    lines = await talking(calls, phone, dial)
+    lines = await talking(calls)
     await asyncio.gather(*(hearing.wait_quiet(0.5) for _, hearing in lines))
     rows = len(asterisk.queue_log.read_text().splitlines())
     between.target = ("127.0.0.1", 1)  # where nobody listens

@@ -616,6 +616,19 @@ class Guest:
 
 
 @pytest.fixture
+def talking(bed: Bed) -> Any:
+    """``await talking(10)``: so many callers, by turns of 7000 and 7001, each after the opening; as (call, ear)."""
+
+    async def call(count: int) -> list[tuple[Call, Ear]]:
+        phones = [await bed.phone(f"55522{number:02}") for number in range(count)]
+        lines = await asyncio.gather(*(bed.dial(("7000", "7001")[n % 2], one) for n, one in enumerate(phones)))
+        await asyncio.gather(*(hearing.utterance() for _, hearing in lines))
+        return list(lines)
+
+    return call
+
+
+@pytest.fixture
 def guests(bed: Bed) -> Any:
     """``await guests(model, {"7000 asks": scenario})``: all call at once; a scenario is awaited with its Guest.
 
