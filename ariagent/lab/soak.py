@@ -120,17 +120,23 @@ async def run(count: int, *, at_once: int, warm_up: int, longest_s: float, seed:
 
 
 async def run_steady(
-    minutes: float, *, at_once: int, warm_up: int, seed: int, lives_s: tuple[float, float] = steady.LIVES_S
+    minutes: float,
+    *,
+    at_once: int,
+    warm_up: int,
+    seed: int,
+    lives_s: tuple[float, float] = steady.LIVES_S,
+    idle_s: float = IDLE_S,
 ) -> Report:
     """``warm_up`` cut calls, a reading, ``at_once`` conversations for so long, another reading, and what differs."""
     with tempfile.TemporaryDirectory(prefix="ariagent-soak-") as scratch:
         async with stage(Path(scratch), steady.AGENT) as soak:
             await _calls(soak, plans(warm_up, 6.0, seed), at_once)
-            before = await soak.at_rest(IDLE_S)
+            before = await soak.at_rest(idle_s)
             _say(f"after {warm_up} calls of warm-up: {show(before)}")
             crowd = steady.Crowd(soak, random.Random(seed), lives_s)
             await crowd.talk(60 * minutes, at_once, tell=_say)
-            after = await soak.at_rest(IDLE_S, like=before)
+            after = await soak.at_rest(idle_s, like=before)
             report = judge_rest(soak, before, after, await soak.left_in_asterisk(), ordinary=("done", "person"))
             crowd.judge(report)
             return report

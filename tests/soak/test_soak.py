@@ -17,8 +17,8 @@ async def test_nothing_is_left_of_calls_hung_up_at_random_moments() -> None:
 
 @pytest.mark.asterisk
 async def test_conversations_that_come_and_go_are_answered_and_leave_nothing() -> None:
-    report = await soak.run_steady(0.5, at_once=4, warm_up=8, seed=3, lives_s=(4.0, 9.0))
-    # Half a minute on a busy machine says nothing about how fast it is at its end, nor about memory.
+    report = await soak.run_steady(0.2, at_once=4, warm_up=8, seed=3, lives_s=(3.0, 7.0), idle_s=2)
+    # Twelve seconds on a busy machine says nothing about how fast it is at its end, nor about memory.
     report.wrong = [name for name in report.wrong if "first and last fifth" not in name]
     assert report.wrong == [], "\n".join(report.lines)
 
