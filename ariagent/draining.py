@@ -27,11 +27,6 @@ class Draining:
         self._changed = asyncio.Event()
 
     @property
-    def to(self) -> DrainTo:
-        """Who gets the calls that are left."""
-        return self._to
-
-    @property
     def plan(self) -> Plan:
         """As it is now."""
         return Plan(self._to, max(0.0, self._until - time.monotonic()))

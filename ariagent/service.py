@@ -320,7 +320,7 @@ class Service:
             fields = {"calls": len(self.calls), "to": plan.to, "after_s": round(plan.after_s, 1)}
             log.info("service.draining", extra={"fields": fields})
             await self._draining.over(self.calls.drained(), self._stop.wait())
-        if self._draining.to == "next" and not self._stop.is_set():
+        if self._draining.plan.to == "next" and not self._stop.is_set():
             # The seats first: from when the calls are left on every moment is silence for their callers.
             if pool is not None:
                 await pool.leave()

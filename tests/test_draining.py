@@ -43,4 +43,4 @@ async def test_it_is_over_when_the_time_is_up_or_nothing_is_left_or_a_later_word
     await asyncio.sleep(0)
     draining.begin(USUAL, "next", 0.0)
     await asyncio.wait_for(waiting, PATIENCE_S)
-    assert draining.to == "next"
+    assert draining.plan.to == "next"

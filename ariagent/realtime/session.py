@@ -506,12 +506,11 @@ class RealtimeSession:
             tuple(calls),
         )
         failed: list[ev.Event] = []
-        if nothing:
+        # Muted: the caller is speaking, and what they say is answered, not what they interrupted.
+        if nothing or (status == "failed" and not muted):
             failed = self._response_failed(ended)
         elif status != "failed":
             self._failures = 0
-        elif not muted:  # the caller is speaking: what they say is answered, not what they interrupted
-            failed = self._response_failed(ended)
         self._fulfilled.pop(response_id, None)
         self.gate.ended(response_id)
         if self.gate.active is None:

@@ -57,6 +57,12 @@ class SandboxSession:
         return [item.public() for item in self.core.conversation]
 
     @property
+    def texts(self) -> list[str]:
+        """Everything that is written in the conversation, of both sides."""
+        parts = [part for item in self.items for part in item.get("content", [])]
+        return [part.get("text") or part.get("transcript") or "" for part in parts]
+
+    @property
     def said(self) -> list[str]:
         """What the recogniser understood, turn by turn."""
         return [words for words in self.core.state.heard.values() if words]

@@ -100,6 +100,20 @@ class Desk:
         self.ari_server.channels[channel_id] = event.channel.name
         self.registry.channel_entered(event)
 
+    async def enter_and_ask(self, channel_id: str) -> asyncio.Event:
+        """A channel comes in, and Asterisk, just asked about it, answers when the event is set."""
+        asked, go_on = asyncio.Event(), asyncio.Event()
+
+        async def wait() -> dict[str, str]:
+            asked.set()
+            await go_on.wait()
+            return {"value": "x"}
+
+        self.ari_server.answers[f"GET /channels/{channel_id}/variable"] = (200, wait)
+        self.enter(channel_id, "default")
+        await asyncio.wait_for(asked.wait(), PATIENCE_S)
+        return go_on
+
     def result(self, channel_id: str) -> str | None:
         """What the dialplan was told about the call."""
         return self.ari_server.variables.get((channel_id, "ARIAGENT_RESULT"))  # type: ignore[no-any-return]
@@ -249,17 +263,7 @@ class TestStop:
         await asyncio.wait_for(desk.registry.drained(), PATIENCE_S)
 
     async def test_a_call_that_is_just_being_asked_about_ends_too(self, desk: Desk) -> None:
-        asked = asyncio.Event()
-        go_on = asyncio.Event()
-
-        async def wait() -> dict[str, str]:
-            asked.set()
-            await go_on.wait()
-            return {"value": "x"}
-
-        desk.ari_server.answers["GET /channels/c1/variable"] = (200, wait)
-        desk.enter("c1", "default")
-        await asyncio.wait_for(asked.wait(), PATIENCE_S)
+        go_on = await desk.enter_and_ask("c1")
         stopping = asyncio.ensure_future(desk.registry.stop())
         await asyncio.sleep(0)
         go_on.set()
@@ -401,16 +405,7 @@ class TestLeave:
         assert desk.result("c1") == "busy"
 
     async def test_a_call_that_is_just_being_asked_about_stays_too(self, desk: Desk) -> None:
-        asked, go_on = asyncio.Event(), asyncio.Event()
-
-        async def wait() -> dict[str, str]:
-            asked.set()
-            await go_on.wait()
-            return {"value": "x"}
-
-        desk.ari_server.answers["GET /channels/c1/variable"] = (200, wait)
-        desk.enter("c1", "default")
-        await asyncio.wait_for(asked.wait(), PATIENCE_S)
+        go_on = await desk.enter_and_ask("c1")
         leaving = asyncio.ensure_future(desk.registry.leave())
         await asyncio.sleep(0)
         go_on.set()
@@ -422,18 +417,10 @@ class TestLeave:
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(registry, "LEAVE_LIMIT_S", 0.05)
-        asked = asyncio.Event()
-
-        async def wait() -> dict[str, str]:
-            asked.set()
-            await asyncio.sleep(PATIENCE_S)
-            return {"value": "x"}
-
-        desk.ari_server.answers["GET /channels/c1/variable"] = (200, wait)
-        desk.enter("c1", "default")
-        await asyncio.wait_for(asked.wait(), PATIENCE_S)
+        go_on = await desk.enter_and_ask("c1")
         await asyncio.wait_for(desk.registry.leave(), PATIENCE_S / 2)
         assert len(desk.registry) == 0
+        go_on.set()
 
 
 class TestTakeOver:

@@ -57,7 +57,7 @@ async def test_a_caller_of_a_service_that_stays_away_reaches_people(
         assert call.state is CallState.ANSWERED
         await until_written(Store(tmp_path / "killed-state"))
         os.kill(killed.pid, signal.SIGKILL)
-        await asyncio.wait_for(killed._process.wait(), LIMIT_S)
+        await asyncio.wait_for(killed.ended(), LIMIT_S)
     code, said = await rescue(tmp_path / "killed.yaml", "--after", "1")
     assert code == 0
     [channel] = said["channels"]
@@ -125,7 +125,7 @@ async def test_ten_callers_of_a_service_that_stays_away_wait_for_people(
         await asyncio.gather(*(hearing.utterance() for _, hearing in lines))
         os.kill(killed.pid, signal.SIGKILL)
         began = time.monotonic()
-        await asyncio.wait_for(killed._process.wait(), LIMIT_S)
+        await asyncio.wait_for(killed.ended(), LIMIT_S)
     code, said = await rescue(tmp_path / "killed.yaml", "--after", "1")
     assert (code, len(said["channels"])) == (0, 10)
     heard = await asyncio.gather(*(hearing.wait_loud(began + 0.3, LIMIT_S) for _, hearing in lines))

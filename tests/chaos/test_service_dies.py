@@ -6,68 +6,31 @@ import random
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ariagent.lab import bed as lab
+from ariagent.lab import waiting
 from ariagent.lab.call_setup import CallState
 from ariagent.records.store import Store
 
 LIMIT_S = 60.0
 SCENARIOS = Path(__file__).parents[1] / "integration" / "scenarios"
-AGENT = {
-    "opening": "Good day.",
-    "transcription": None,
-    "turn_detection": {"silence_duration_ms": 200, "prefix_padding_ms": 100},
-    "keypad": {"pause_ms": 400},
-    "machines": "ignore",
-}
 MOST_SILENCE_S = 3.0
 """From the new process being back to the last caller's hearing of it."""
 
 
-async def until(condition: Callable[[], object], what: str) -> None:
-    try:
-        async with asyncio.timeout(LIMIT_S):
-            while not condition():
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise TimeoutError(f"waited {LIMIT_S:g} s for {what}") from None
-
-
-def texts(session: Any) -> list[str]:
-    """Everything that is written in a session's conversation."""
-    parts = [part for item in session.items for part in item.get("content", [])]
-    return [part.get("text") or part.get("transcript") or "" for part in parts]
-
-
-@pytest.fixture
-def run(bed: Any, tmp_path: Path) -> Any:
-    """``async with run(model, "first") as process``: a service with the records of all others of this test."""
-
-    @asynccontextmanager
-    async def service(model: Any, name: str, **sections: Any) -> AsyncIterator[lab.Process]:
-        settings = {
-            "realtime": {"url": model.url, "api_key": "test"},
-            "agents": {"default": AGENT},
-            "state_directory": str(tmp_path / "state"),
-            **sections,
-        }
-        async with lab.service(bed.asterisk, tmp_path, settings, name) as process:
-            yield process
-
-    return service
+until = partial(waiting.until, limit_s=LIMIT_S)
 
 
 async def kill(process: lab.Process) -> float:
     os.kill(process.pid, signal.SIGKILL)
     killed = time.monotonic()
-    await asyncio.wait_for(process._process.wait(), LIMIT_S)
+    await asyncio.wait_for(process.ended(), LIMIT_S)
     return killed
 
 
@@ -97,12 +60,12 @@ async def test_callers_of_a_killed_service_go_on_with_the_next(
     async with run(model, "next", **kept) as following:
         heard = await asyncio.gather(*(hearing.wait_loud(killed + 0.3, LIMIT_S) for _, hearing in lines))
         assert {call.state for call, _ in lines} == {CallState.ANSWERED}
-        sessions = [s for s in model.sessions[before:] if any("was interrupted" in text for text in texts(s))]
+        sessions = [s for s in model.sessions[before:] if any("was interrupted" in text for text in s.texts)]
         assert len(sessions) == calls
         for n in range(calls):
-            found = [s for s in sessions if f"[The caller pressed 1{n:02} on the keypad.]" in texts(s)]
+            found = [s for s in sessions if f"[The caller pressed 1{n:02} on the keypad.]" in s.texts]
             assert len(found) == 1
-            assert {"Good day.", f"You pressed 1{n:02}."} <= set(texts(found[0]))
+            assert {"Good day.", f"You pressed 1{n:02}."} <= set(found[0].texts)
         last, ready = max(heard), ready_at(following)
         print(
             f"\n{calls} of {calls} calls went on; longest silence {last - killed:.2f} s after the kill, "
@@ -160,7 +123,7 @@ async def test_who_comes_back_from_people_is_remembered_by_the_next(
     destinations = {
         "nobody": {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 12, "kind": "blind"}
     }
-    settings = {"agents": {"default": {**AGENT, "handoff": ["nobody"]}}, "destinations": destinations}
+    settings = {"agent": {"handoff": ["nobody"]}, "destinations": destinations}
     store = Store(tmp_path / "state")
     await phone("1001", register=True)  # somebody is there, and lets it ring
     async with run(model, "killed", **settings) as first:
@@ -175,7 +138,7 @@ async def test_who_comes_back_from_people_is_remembered_by_the_next(
         await following.wait_for("call.started")
 
         def told() -> bool:
-            said = [texts(session) for session in model.sessions[before:]]
+            said = [session.texts for session in model.sessions[before:]]
             return any("Good day." in t and any("nobody took the call" in x for x in t) for t in said)
 
         await until(told, "the caller to be remembered")
@@ -193,7 +156,7 @@ async def test_whatever_a_call_was_doing_it_goes_on_and_nothing_is_left(
     model = await sandbox(scenario=SCENARIOS / "handoff.yaml")
     people = {"queue": "support", "description": "people", "timeout_s": 60}
     destinations = {"people": {**people, "kind": "blind"}, "warm": {**people, "kind": "warm"}}
-    settings = {"agents": {"default": {**AGENT, "handoff": list(destinations)}}, "destinations": destinations}
+    settings = {"agent": {"handoff": list(destinations)}, "destinations": destinations}
     colleague = await phone("1001", register=True)
     async with run(model, "killed", **settings) as first:
         phones = [await phone(f"555220{n}") for n in range(4)]
@@ -211,7 +174,7 @@ async def test_whatever_a_call_was_doing_it_goes_on_and_nothing_is_left(
         await ringing.ended(LIMIT_S)  # nobody looks for them any more
         await asyncio.gather(*(hearing.wait_loud(killed + 0.3, LIMIT_S) for _, hearing in lines))
         assert {call.state for call, _ in lines} == {CallState.ANSWERED}
-        resumed = [s for s in model.sessions[before:] if any("was interrupted" in text for text in texts(s))]
+        resumed = [s for s in model.sessions[before:] if any("was interrupted" in text for text in s.texts)]
         assert len(resumed) == 3
         await late.answered(LIMIT_S)  # by the agent, or by people
         await asyncio.gather(*(call.hangup() for call, _ in lines), late.hangup())
@@ -242,7 +205,7 @@ async def test_a_service_that_dies_again_and_again_loses_nobody(
         await asyncio.gather(*(hearing.wait_loud(killed + 0.3, LIMIT_S) for _, hearing in lines))
         assert {call.state for call, _ in lines} == {CallState.ANSWERED}
         assert following.log.count(" call.resumed") == len(lines)
-        told = [texts(session) for session in model.sessions[before:]]
+        told = [session.texts for session in model.sessions[before:]]
         assert sum("Good day." in said and any("was interrupted" in x for x in said) for said in told) == len(lines)
         await asyncio.gather(*(call.hangup() for call, _ in lines))
         await until(lambda: following.log.count(" call.ended") == len(lines), "the calls to end")

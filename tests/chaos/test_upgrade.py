@@ -1,12 +1,12 @@
 """A service ends and leaves its calls to the next process: those go on, and hardly notice."""
 
 import asyncio
+import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,12 @@ import pytest
 
 from ariagent.call.resume import SHORT_S
 from ariagent.lab import bed as lab
+from ariagent.lab import waiting
 from ariagent.lab.call_setup import CallState
 from ariagent.lab.ports import free_tcp_port
 from ariagent.records.store import Store
 
 LIMIT_S = 60.0
-AGENT = {
-    "opening": "Good day.",
-    "transcription": None,
-    "turn_detection": {"silence_duration_ms": 200, "prefix_padding_ms": 100},
-    "keypad": {"pause_ms": 400},
-    "machines": "ignore",
-}
 MOST_SILENCE_S = 2.0
 """From the next process's taking calls to the last caller's hearing of it; three times that on a busy machine."""
 MAKE_UP = ("wait for the caller to speak", "the sentence that was cut off", "The caller was speaking")
@@ -35,19 +29,7 @@ STORY = "8"
 """The key that makes the agent tell a long story."""
 
 
-async def until(condition: Callable[[], object], what: str) -> None:
-    try:
-        async with asyncio.timeout(LIMIT_S):
-            while not condition():
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise TimeoutError(f"waited {LIMIT_S:g} s for {what}") from None
-
-
-def texts(session: Any) -> list[str]:
-    """Everything that is written in a session's conversation."""
-    parts = [part for item in session.items for part in item.get("content", [])]
-    return [part.get("text") or part.get("transcript") or "" for part in parts]
+until = partial(waiting.until, limit_s=LIMIT_S)
 
 
 def at(process: lab.Process, event: str) -> list[float]:
@@ -63,34 +45,16 @@ def fields(process: lab.Process, event: str) -> list[dict[str, str]]:
     return [dict(word.split("=", 1) for word in words if "=" in word) for words in lines]
 
 
-@pytest.fixture
-def run(bed: Any, tmp_path: Path) -> Any:
-    """``async with run(model, "first") as process``: a service with the records of all others of this test."""
-
-    @asynccontextmanager
-    async def service(model: Any, name: str, **sections: Any) -> AsyncIterator[lab.Process]:
-        settings = {
-            "realtime": {"url": model.url, "api_key": "test"},
-            "agents": {"default": AGENT},
-            "state_directory": str(tmp_path / "state"),
-            **sections,
-        }
-        async with lab.service(bed.asterisk, tmp_path, settings, name) as process:
-            yield process
-
-    return service
-
-
 async def told_to_leave(process: lab.Process, tmp_path: Path, *, command: bool) -> None:
     """End it as an upgrade does, by SIGTERM or by the command; returns when it has ended."""
     if command:
         argv = ["drain", "--to", "next", "--after", "0", "-c", str(tmp_path / "first.yaml")]
         async with lab.process([sys.executable, "-m", "ariagent", *argv], tmp_path / "drain.log") as drain:
-            assert await asyncio.wait_for(drain._process.wait(), LIMIT_S) == 0
+            assert await asyncio.wait_for(drain.ended(), LIMIT_S) == 0
             assert "then their callers go on with the next process" in drain.log
     else:
-        process._process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(process._process.wait(), LIMIT_S) == 0
+        os.kill(process.pid, signal.SIGTERM)
+    assert await asyncio.wait_for(process.ended(), LIMIT_S) == 0
 
 
 @pytest.mark.parametrize("calls", [2, pytest.param(10, marks=pytest.mark.chaos)])
@@ -137,7 +101,7 @@ async def test_calls_go_on_with_the_next_process_as_if_nothing_had_been(
         unnoticed = max(float(found["lost_s"]) for found in fields(following, "call.resumed")) < SHORT_S - 0.1
         for n in range(calls):
             pressed_key = f"[The caller pressed 1{n:02} on the keypad.]"
-            [told] = [texts(s) for s in model.sessions[before:] if pressed_key in texts(s)]
+            [told] = [s.texts for s in model.sessions[before:] if pressed_key in s.texts]
             assert {"Good day.", f"You pressed 1{n:02}."} <= set(told)
             said = " ".join(told)
             assert "[system] " in said
@@ -233,7 +197,7 @@ async def test_whatever_a_call_was_doing_it_goes_on_or_gets_there(
     model = await sandbox(scenario=scenario)
     people = {"queue": "support", "description": "people", "timeout_s": 60}
     destinations = {"people": {**people, "kind": "blind"}, "warm": {**people, "kind": "warm"}}
-    settings = {"agents": {"default": {**AGENT, "handoff": list(destinations)}}, "destinations": destinations}
+    settings = {"agent": {"handoff": list(destinations)}, "destinations": destinations}
     colleague = await phone("1001", register=True)
     async with run(model, "first", **settings) as first:
         phones = [await phone(f"555880{n}") for n in range(3)]
@@ -251,7 +215,7 @@ async def test_whatever_a_call_was_doing_it_goes_on_or_gets_there(
     async with run(model, "next", **settings) as following:
         await ringing.ended(LIMIT_S)
         await until(lambda: "call.goes_on" in following.log, "the call to go on")
-        told = [text for session in model.sessions[before:] for text in texts(session)]
+        told = [text for session in model.sessions[before:] for text in session.texts]
         assert any("is not being called any more" in text for text in told)
         assert {call.state for call, _ in lines} == {CallState.ANSWERED}
         await late.answered(LIMIT_S)  # by the agent, or by people

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from aiohttp import web
 from numpy.typing import NDArray
 
 from ariagent.config import AsteriskSettings, Settings
+from ariagent.lab import waiting
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.call import Call
 from ariagent.lab.codecs import Codec, make_codec
@@ -419,14 +421,7 @@ class Bed:
             await asyncio.sleep(0.02)
 
 
-async def until(condition: Callable[[], object], what: str = "", timeout: float = LIMIT_S) -> None:
-    """Wait for something that has no event of its own."""
-    try:
-        async with asyncio.timeout(timeout):
-            while not condition():
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        raise TimeoutError(f"waited {timeout:g} s for {what or 'a condition'}") from None
+until = partial(waiting.until, limit_s=LIMIT_S)
 
 
 @pytest.fixture

@@ -1,14 +1,14 @@
 """Caps and hours on the real Asterisk: over them callers go to people, and queue_log says why."""
 
-import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ariagent.lab import waiting
 from ariagent.lab.asterisk import AsteriskInstance
 
 pytestmark = pytest.mark.asterisk
@@ -18,13 +18,7 @@ SEATS = 60
 BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
 
 
-async def until(condition: Callable[[], object], what: str) -> None:
-    try:
-        async with asyncio.timeout(LIMIT_S):
-            while not condition():
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise TimeoutError(f"waited {LIMIT_S:g} s for {what}") from None
+until = partial(waiting.until, limit_s=LIMIT_S)
 
 
 class QueueLog:

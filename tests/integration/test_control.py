@@ -8,12 +8,15 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 import yaml
+
+from ariagent.lab import waiting
 
 pytestmark = pytest.mark.asterisk
 
@@ -124,13 +127,7 @@ def rows(asterisk: Any, call_id: str) -> set[tuple[str, ...]]:
     return {tuple(line[2:5]) for line in lines if line[1] == call_id}
 
 
-async def until(condition: Callable[[], object], what: str) -> None:
-    try:
-        async with asyncio.timeout(LIMIT_S):
-            while not condition():
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise TimeoutError(f"waited {LIMIT_S:g} s for {what}") from None
+until = partial(waiting.until, limit_s=LIMIT_S)
 
 
 @BOTH_WAYS

@@ -1,12 +1,14 @@
 """Queues that AI seats and people share: who gets the call, by the shipped examples and by a site's own dialplan."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ariagent.lab import waiting
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.packages import default_lab_dir, ensure_asterisk
 
@@ -39,13 +41,7 @@ def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AsteriskInsta
     asyncio.run(instance.stop())
 
 
-async def until(condition: Callable[[], object], what: str) -> None:
-    try:
-        async with asyncio.timeout(LIMIT_S):
-            while not condition():
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise TimeoutError(f"waited {LIMIT_S:g} s for {what}") from None
+until = partial(waiting.until, limit_s=LIMIT_S)
 
 
 def connected(asterisk: AsteriskInstance, queue: str) -> list[str]:
