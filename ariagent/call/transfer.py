@@ -12,8 +12,8 @@ from ariagent.errors import AsteriskError
 
 CALLER = "ARIAGENT_CALLER"
 PEER = "BRIDGEPEER"
-PEOPLE = ("ariagent-internal", "7100")
-"""Context and extension of the shipped dialplan: the people, where nobody else is named."""
+PEOPLE = ("ariagent-human", "human")
+"""Context and extension of the shipped dialplan: the human queue, then the last resort."""
 WAYS_BACK = (QUEUE, EXTENSION, DIALLED)
 
 

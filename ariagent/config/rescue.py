@@ -1,7 +1,6 @@
 """What happens to callers when the service dies and does not come back."""
 
 from ariagent.config.base import Seconds, Section
-from ariagent.config.handoff import Place
 
 
 class RescueSettings(Section):
@@ -9,5 +8,3 @@ class RescueSettings(Section):
 
     after_s: Seconds = 10.0
     """How long the service may be silent; it needs a second or two to start again and take its calls over."""
-    queue: Place = "support"
-    """Where callers wait for people, unless their own queue of AI seats names other people."""

@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ariagent.errors import AsteriskError, ConfigurationError
+from ariagent.install.ours import FOLDER
 from ariagent.lab import conf, ports
 from ariagent.lab.music import write_hold_music
 from ariagent.lab.packages import AsteriskProgram
@@ -34,7 +35,7 @@ STOP_SIGNALS = ((signal.SIGTERM, 8.0),)
 
 _ATTEMPTS = 3
 _SOCKET_PATH_LIMIT = 107
-_CHECKOUT = Path(__file__).resolve().parents[2]
+_SITE = Path(__file__).resolve().parents[2] / "lab" / "asterisk"
 _PR_SET_PDEATHSIG = 1
 
 
@@ -50,7 +51,7 @@ class AsteriskInstance:
         program: AsteriskProgram,
         directory: Path,
         *,
-        seats: int = conf.SHIPPED_SEATS,
+        seats: int = conf.SEATS,
         additions: Mapping[str, str] | None = None,
         modules: Sequence[str] = (),
     ) -> None:
@@ -197,7 +198,7 @@ class AsteriskInstance:
                 remedy="install the distribution's package with all Asterisk modules",
             )
         for folder in (
-            "etc",
+            f"etc/{FOLDER}",
             "lib/agi-bin",
             "lib/keys",
             "data",
@@ -222,7 +223,7 @@ class AsteriskInstance:
             data_dir=self.program.data_dir,
             modules_dir=self.program.modules_dir,
             modules=[*modules, *self.modules],
-            checkout=_CHECKOUT,
+            site=_SITE,
             sip_port=self.sip_port,
             http_port=self.http_port,
             ami_port=self.ami_port,

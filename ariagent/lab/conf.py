@@ -1,7 +1,7 @@
 """CORE: the text of the lab Asterisk's configuration files.
 
-What the project ships (``asterisk/``, ``dialplan/``) is included unchanged; here is only what a real site has already,
-and what differs per instance: folders, ports, passwords, the module list.
+ariagent's own files are those that ``ariagent install`` writes. Here is what a site has already (``lab/asterisk/``),
+and what differs for each instance: folders, ports, passwords, the module list.
 """
 
 from __future__ import annotations
@@ -10,8 +10,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ariagent.install.choices import Choices
+from ariagent.install.ours import FOLDER, include_of
+from ariagent.install.render import Additions, site_files
+
 PHONES = ("1001", "1002", "1003", "1004")
-SHIPPED_SEATS = 60
+SEATS = 60
+HUMAN_QUEUE = "support"
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -21,7 +26,8 @@ def _names(text: str) -> tuple[str, ...]:
 REQUIRED_MODULES = _names(
     """
     res_timing_timerfd res_sorcery_config res_sorcery_memory res_sorcery_astdb res_http_websocket res_crypto
-    pbx_config func_callerid func_cdr func_channel func_devstate func_global func_groupcount func_logic func_math
+    pbx_config func_callerid func_cdr func_channel func_devstate func_dialplan func_global func_groupcount func_logic
+    func_math
     func_strings func_timeout func_cut func_db func_hangupcause func_sprintf func_uri func_uuid
     app_dial app_echo app_exec app_playback app_playtones app_queue app_read app_senddtmf app_stack app_stasis
     app_transfer app_userevent app_verbose app_waitforsilence app_waituntil app_chanspy app_mixmonitor
@@ -63,8 +69,8 @@ class InstanceSettings:
     modules_dir: Path
     modules: Collection[str]
     """Module names without ``.so`` to load."""
-    checkout: Path
-    """Where ``asterisk/`` and ``dialplan/`` are."""
+    site: Path
+    """``lab/asterisk`` of the checkout."""
     sip_port: int
     http_port: int
     rtp_ports: tuple[int, int]
@@ -72,7 +78,7 @@ class InstanceSettings:
     ari_password: str
     ami_password: str
     phone_passwords: Mapping[str, str] = field(default_factory=dict)
-    seats: int = SHIPPED_SEATS
+    seats: int = SEATS
     additions: Mapping[str, str] = field(default_factory=dict)
     """File name -> text that comes after the lab's own: what a test's site has besides."""
 
@@ -85,41 +91,36 @@ def select_modules(available: Collection[str]) -> tuple[list[str], list[str]]:
 
 def files(settings: InstanceSettings) -> dict[str, str]:
     """File name -> text, for the folder that ``asterisk.conf`` names as ``astetcdir``."""
-    shipped = settings.checkout / "asterisk"
     first, last = settings.rtp_ports
+    choices = Choices(human_queue=HUMAN_QUEUE, numbers=("7000",), direct_numbers=("7001",), seats=settings.seats)
+    ours = site_files(choices, Additions({}), settings.ari_password, settings.ami_password)
     texts = {
         "asterisk.conf": _asterisk(settings),
         "modules.conf": _modules(settings.modules),
         "logger.conf": _LOGGER,
-        "http.conf": f'#include "{shipped / "http.conf"}"\n[general](+)\nbindport = {settings.http_port}\n',
-        "ari.conf": f'#include "{shipped / "ari.conf"}"\n',
-        "ariagent-ari-password.conf": f"password = {settings.ari_password}\n",
-        "pjsip.conf": _pjsip(settings, shipped / "pjsip_lab.conf"),
+        "http.conf": f"[general]\nenabled = yes\nbindaddr = 127.0.0.1\nbindport = {settings.http_port}\n",
+        "ari.conf": f"[general]\nenabled = yes\n{include_of('ari.conf')}\n",
+        "pjsip.conf": _pjsip(settings),
         "rtp.conf": f"[general]\nrtpstart = {first}\nrtpend = {last}\nicesupport = no\n",
-        "extensions.conf": _extensions(settings.checkout / "dialplan"),
-        "queues.conf": _queues(settings, shipped / "queues.conf"),
+        "extensions.conf": _extensions(settings),
+        "queues.conf": _queues(settings),
         "musiconhold.conf": f"[default]\nmode = files\ndirectory = {settings.directory / 'data' / 'moh'}\n",
         "indications.conf": _INDICATIONS,
         "cdr.conf": "[general]\nenable = no\n",
         "cel.conf": "[general]\nenable = no\n",
-        "manager.conf": f'#include "{shipped / "manager.conf"}"\n[general](+)\nport = {settings.ami_port}\n',
-        "ariagent-ami-password.conf": f"secret = {settings.ami_password}\n",
+        "manager.conf": "[general]\nenabled = yes\nwebenabled = no\nbindaddr = 127.0.0.1\n"
+        f"port = {settings.ami_port}\n{include_of('manager.conf')}\n",
         **dict.fromkeys(_EMPTY, ""),
+        **{f"{FOLDER}/{name}": text for name, text in ours.items()},
     }
     return texts | {name: texts.get(name, "") + text for name, text in settings.additions.items()}
 
 
-def _extensions(shipped: Path) -> str:
-    lines = ["[general]", "static = yes", "writeprotect = yes"]
-    lines += [f'#include "{shipped / name}"' for name in ("ariagent.conf", "ariagent-supervisor.conf")]
-    # 1004 is the lab's supervisor; that number cannot be had without its password.
-    lines += [
-        "[globals]",
-        "ARIAGENT_SUPERVISORS = 1004",
-        "GET_TRANSFERRER_DATA = X-Ariagent-",
-        "[ariagent-internal](+)",
-        "include => ariagent-supervisor",
-    ]
+def _extensions(settings: InstanceSettings) -> str:
+    lines = ["[general]", "static = yes", "writeprotect = yes", include_of("extensions.conf")]
+    # 1004 is the lab's supervisor; a phone gets that number only with its password.
+    lines += ["[globals]", "ARIAGENT_SUPERVISORS = 1004", "GET_TRANSFERRER_DATA = X-Ariagent-"]
+    lines.append(f'#include "{settings.site / "extensions.conf"}"')
     return "\n".join(lines) + "\n"
 
 
@@ -153,22 +154,17 @@ def _asterisk(settings: InstanceSettings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _pjsip(settings: InstanceSettings, shipped: Path) -> str:
+def _pjsip(settings: InstanceSettings) -> str:
     lines = ["[transport-udp]", "type = transport", "protocol = udp", f"bind = 127.0.0.1:{settings.sip_port}"]
-    lines.append(f'#include "{shipped}"')
+    lines.append(f'#include "{settings.site / "pjsip.conf"}"')
     for phone in PHONES:
         lines += [f"[auth{phone}](+)", f"password = {settings.phone_passwords[phone]}"]
     return "\n".join(lines) + "\n"
 
 
-def _queues(settings: InstanceSettings, shipped: Path) -> str:
-    lines = ["[general]", "persistentmembers = no", "log_membername_as_agent = yes", f'#include "{shipped}"']
-    if settings.seats > SHIPPED_SEATS:
-        lines.append("[frontline](+)")
-        lines += [
-            f"member => Local/{seat:02d}@ariagent-seat/nm,0,AI Agent"
-            for seat in range(SHIPPED_SEATS + 1, settings.seats + 1)
-        ]
+def _queues(settings: InstanceSettings) -> str:
+    lines = ["[general]", "persistentmembers = no", "log_membername_as_agent = yes"]
+    lines += [f'#include "{settings.site / "queues.conf"}"', include_of("queues.conf")]
     return "\n".join(lines) + "\n"
 
 

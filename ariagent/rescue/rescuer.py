@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from ariagent.ami.client import AmiClient
+from ariagent.ami.queues import queue_exists
 from ariagent.call.archive import unended
 from ariagent.call.handoff import clean
 from ariagent.call.history import History
@@ -24,6 +25,10 @@ AGAIN_S = 5.0
 ANSWER_S = 2.0
 """How long the service may take to say anything at all."""
 CONTEXT = "ariagent-handoff"
+LAST_RESORT = {"Context": "ariagent-human", "Exten": "human"}
+"""Where the dialplan itself finds somebody, or says that nobody is there."""
+HUMAN_QUEUE = "ARIAGENT_HUMAN_QUEUE"
+NOWHERE = "the last resort"
 WAIT_S = 300
 """How long callers wait for people before the dialplan goes on."""
 REASON = "The AI agent broke down in the middle of the call"
@@ -113,20 +118,28 @@ class Rescuer:
                 await asterisk.action("Hangup", Channel=who.channel)
                 return Moved(who, "")
             caller = await self._caller(asterisk, who)
-            queue = await _variable(asterisk, caller, "ARIAGENT_PEOPLE") or self._settings.rescue.queue
+            queue = await self._human_queue(asterisk, caller)
             told = {"__ARIAGENT_CALL": who.call_id, "__ARIAGENT_REASON": REASON, "__ARIAGENT_SUMMARY": said}
             told |= {"ARIAGENT_BRIEF": "", "ARIAGENT_TIMEOUT": str(WAIT_S)}
             set_all = (asterisk.action("Setvar", Channel=caller, Variable=n, Value=v) for n, v in told.items())
             # What it is about matters less than that they get there.
             await asyncio.gather(*set_all, return_exceptions=True)
-            where = {"Context": CONTEXT, "Exten": queue}
+            where = {"Context": CONTEXT, "Exten": queue} if queue else LAST_RESORT
             if who.way is Way.TRANSFER:
                 await asterisk.action("BlindTransfer", Channel=who.moved_by, **where)
             else:
                 await asterisk.action("Redirect", Channel=who.moved_by, **where, Priority="1")
         except AmiError as error:
             return Moved(who, queue, error.line)
-        return Moved(who, queue)
+        return Moved(who, queue or NOWHERE)
+
+    async def _human_queue(self, asterisk: AmiClient, caller: str) -> str:
+        """The caller's own human queue, else the site's; empty where Asterisk has no such queue."""
+        named = (await _variable(asterisk, caller, HUMAN_QUEUE), self._settings.human_queue or "")
+        for queue in named:
+            if await queue_exists(asterisk, queue):
+                return queue
+        return ""
 
     async def _caller(self, asterisk: AmiClient, who: Stranded) -> str:
         """The name of the caller's own channel."""

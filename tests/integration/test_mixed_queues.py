@@ -15,7 +15,7 @@ from ariagent.lab.packages import default_lab_dir, ensure_asterisk
 pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 30.0
-EXAMPLES = Path(__file__).parents[2] / "asterisk" / "queues_mixed.conf"
+EXAMPLES = Path(__file__).parents[2] / "lab" / "asterisk" / "queues_mixed.conf"
 DIALPLAN = """[ariagent-internal]
 exten => 7030,1,Gosub(ariagent-queue,${EXTEN},1(ai-first,support))
 exten => 7040,1,Gosub(ariagent-queue,${EXTEN},1(people-first,support))

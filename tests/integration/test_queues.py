@@ -15,7 +15,7 @@ from ariagent.lab.packages import default_lab_dir, ensure_asterisk
 pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 30.0
-EXAMPLES = Path(__file__).parents[2] / "asterisk" / "queues_examples.conf"
+EXAMPLES = Path(__file__).parents[2] / "lab" / "asterisk" / "queues_examples.conf"
 SHARED = ("71", "72", "73")
 """Seats that two queues of these tests have in common."""
 QUEUES = f'#include "{EXAMPLES}"\n' + "".join(

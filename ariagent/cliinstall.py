@@ -1,0 +1,472 @@
+"""``ariagent install``, ``uninstall`` and ``files``."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import SecretStr
+
+from ariagent import config, shipped
+from ariagent.ami.client import AmiClient
+from ariagent.check import ari, installed
+from ariagent.check.report import Result, Status, failed, ok
+from ariagent.cliparts import JsonOption, fail
+from ariagent.config import AmiSettings, AsteriskSettings
+from ariagent.errors import AmiError, AriagentError, AriError, AsteriskError, ConfigurationError
+from ariagent.install import reload
+from ariagent.install.choices import DEFAULT_NUMBER, DEFAULT_SEATS, Choices
+from ariagent.install.plan import Plan, make_plan
+from ariagent.install.site import Site, find
+from ariagent.install.store import STATE, Manifest, Store
+from ariagent.install.survey import phone_contexts, queue_names
+
+RootOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Work on a copy of a machine's files below DIR (DIR/etc/asterisk ...)."),
+]
+ConfOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--asterisk-conf",
+        metavar="FILE",
+        help="Asterisk's asterisk.conf. Default: of the one that runs, else the usual.",
+    ),
+]
+ProgramOption = Annotated[
+    str | None, typer.Option("--asterisk", metavar="COMMAND", help="How to run Asterisk. Default: the one that runs.")
+]
+SettingsOption = Annotated[
+    Path | None,
+    typer.Option("-c", "--config", metavar="FILE", help=f"The service's settings. Default: {config.DEFAULT_PATH}"),
+]
+StateOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help=f"Where copies and the list of changes are kept. Default: /{STATE}"),
+]
+
+
+def install(
+    human_queue: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The queue of human agents. They get every call that the AI cannot take."),
+    ] = None,
+    number: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NUMBER", help=f"A number that reaches the AI; may be repeated. Default: {DEFAULT_NUMBER}"
+        ),
+    ] = None,
+    context: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A dialplan context of the site's phones, which get the numbers; may be repeated."
+        ),
+    ] = None,
+    seats: Annotated[
+        int | None,
+        typer.Option(metavar="N", help=f"How many calls the AI takes at the same time. Default: {DEFAULT_SEATS}"),
+    ] = None,
+    last_resort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CONTEXT,EXTENSION,PRIORITY",
+            help="Where callers go whom the human queue does not take. Default: a spoken sentence, then congestion.",
+        ),
+    ] = None,
+    direct_number: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NUMBER", help="A number that reaches the AI without a queue; may be repeated."),
+    ] = None,
+    ai_queue: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the queue of AI seats. Default: frontline")
+    ] = None,
+    member_name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The AI's name in queue_log and reports. Default: AI Agent")
+    ] = None,
+    app: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the Stasis application. Default: ariagent")
+    ] = None,
+    ari_user: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the ARI user. Default: ariagent")
+    ] = None,
+    ami_user: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the AMI user. Default: ariagent")
+    ] = None,
+    supervisor_context: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A context of supervisors' phones, which get the feature codes; may be repeated."
+        ),
+    ] = None,
+    supervisors: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Who may use the feature codes: 1004&PJSIP/1005. Default: nobody."),
+    ] = None,
+    code: Annotated[
+        str | None, typer.Option(metavar="DIGITS", help="How the feature codes begin. Default: *8 (*88 beside FreePBX)")
+    ] = None,
+    general: Annotated[
+        bool,
+        typer.Option(
+            "--general/--no-general",
+            help="Add what a [general] section lacks (HTTP and AMI enabled), or leave that to you.",
+        ),
+    ] = True,
+    apply: Annotated[bool, typer.Option("--apply", help="Write the changes. Without it they are only shown.")] = False,
+    configuration: SettingsOption = None,
+    root: RootOption = None,
+    asterisk_conf: ConfOption = None,
+    asterisk: ProgramOption = None,
+    state_directory: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put ariagent beside an Asterisk that has a configuration of its own.
+
+    Shows every change as a diff; `--apply` makes them. ariagent's files are in a folder of their own
+    (`/etc/asterisk/ariagent`); the site's files get one line each that includes them, beside FreePBX its custom files.
+    Asterisk is reloaded, not restarted, and then asked whether everything is there. `ariagent uninstall` takes all of
+    it back.
+
+    Run it again after an upgrade, or to change a choice: it shows only what is new. A choice that is not given stays as
+    it was. The first time a terminal is asked for the most important ones.
+
+        ariagent install --human-queue support --context from-internal
+        ariagent install --apply
+
+    Exit code 0: done, or shown; 1: it cannot be done, or Asterisk does not have all of it; 2: wrong usage.
+    """
+    given = {
+        "human_queue": human_queue,
+        "numbers": tuple(number) if number else None,
+        "contexts": tuple(context) if context else None,
+        "seats": seats,
+        "last_resort": last_resort,
+        "direct_numbers": tuple(direct_number) if direct_number else None,
+        "ai_queue": ai_queue,
+        "member_name": member_name,
+        "app": app,
+        "ari_user": ari_user,
+        "ami_user": ami_user,
+        "supervisor_contexts": tuple(supervisor_context) if supervisor_context else None,
+        "supervisors": supervisors,
+        "code": code,
+        "general": None if general else False,
+    }
+    try:
+        session = _Session(root, asterisk_conf, asterisk, configuration, state_directory, quiet=as_json)
+        code_ = session.install({name: value for name, value in given.items() if value is not None}, apply=apply)
+    except AriagentError as error:
+        fail(error)
+    if as_json:
+        typer.echo(json.dumps(session.document, indent=1))
+    raise typer.Exit(code_)
+
+
+def uninstall(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also while the service runs.")] = False,
+    configuration: SettingsOption = None,
+    root: RootOption = None,
+    asterisk_conf: ConfOption = None,
+    asterisk: ProgramOption = None,
+    state_directory: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take everything back that `ariagent install` did: every file is again as it was, byte by byte.
+
+    A file that somebody changed since keeps those changes; only ariagent's lines are taken out of it. The service's
+    settings and records stay.
+    """
+    try:
+        session = _Session(root, asterisk_conf, asterisk, configuration, state_directory, quiet=as_json)
+        exit_code = session.uninstall(dry_run=dry_run, force=force)
+    except AriagentError as error:
+        fail(error)
+    if as_json:
+        typer.echo(json.dumps(session.document, indent=1))
+    raise typer.Exit(exit_code)
+
+
+def files(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A file to print, as the list names it.")] = None,
+    to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Write all of them below this folder.")] = None,
+) -> None:
+    """List the files that ariagent ships for Asterisk and systemd, print one, or write them all.
+
+    A word between at signs (`@ARI_PASSWORD@`) is what `ariagent install` fills in.
+    """
+    try:
+        if name is not None:
+            typer.echo(shipped.text(name), nl=False)
+            return
+    except KeyError:
+        fail(ConfigurationError(f"no shipped file {name}", remedy="`ariagent files` lists them"))
+    for each in shipped.names():
+        typer.echo(each)
+        if to is not None:
+            path = to / each
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(shipped.text(each))
+            except OSError as error:
+                fail(AriagentError(f"{path} cannot be written: {error.strerror}"))
+
+
+@dataclass
+class _Session:
+    """One run of a command: the site, what is said of it, and what ``--json`` prints."""
+
+    root: Path | None
+    asterisk_conf: Path | None
+    asterisk: str | None
+    configuration: Path | None
+    state_directory: Path | None
+    quiet: bool = False
+    document: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        base = self.root or Path("/")
+        self.settings = self.configuration or base / config.DEFAULT_PATH.relative_to("/")
+        self.store = Store(self.state_directory or base / STATE)
+
+    # -- install -----------------------------------------------------------------------------------
+
+    def install(self, given: dict[str, Any], *, apply: bool) -> int:
+        manifest = self.store.read()
+        conf = self.asterisk_conf or (
+            Path(manifest.asterisk_conf) if manifest is not None and self.root is None else None
+        )
+        site = find(root=self.root, conf=conf, program=self.asterisk)
+        self._introduce(site)
+        choices = self._choices(site, manifest, given)
+        unusable = manifest.unusable if manifest is not None else ()
+        plan = make_plan(site, choices, self.settings.absolute(), unusable)
+        self.document |= {
+            "choices": choices.document(),
+            "changes": [str(change.path) for change in plan.changes],
+            "obstacles": plan.found.obstacles,
+            "notes": plan.found.notes,
+            "diff": plan.diff(),
+            "applied": False,
+        }
+        for obstacle in plan.found.obstacles:
+            self._say(f"cannot install: {obstacle}", error=True)
+        if plan.found.obstacles:
+            return 1
+        self._say(plan.diff(), end="")
+        for note in plan.found.notes:
+            self._say(f"note: {note}")
+        if not plan.changes:
+            self._say("Everything is in place.")
+        elif not apply:
+            self._say(
+                f"{len(plan.changes)} files would be changed. Nothing was written. To do it: {self._again(given)}"
+            )
+            return 0
+        return self._apply(plan) if apply or not plan.changes else 0
+
+    def _introduce(self, site: Site) -> None:
+        running = "running" if site.console is not None else "not running, or it lets nobody in"
+        kind = ", FreePBX" if site.is_freepbx else ""
+        version = site.version or "Asterisk (its program was not found)"
+        self.document |= {
+            "asterisk": site.version,
+            "configuration": str(site.etc),
+            "freepbx": site.is_freepbx,
+            "running": site.console is not None,
+        }
+        self._say(f"{version}, {running}; configuration in {site.etc}{kind}")
+
+    def _choices(self, site: Site, manifest: Manifest | None, given: dict[str, Any]) -> Choices:
+        """What was given, else chosen the last time, else asked for, else usual."""
+        if manifest is not None:
+            return replace(Choices.of(manifest.choices), **given)
+        asks = sys.stdin.isatty() and not self.quiet
+        queues = [
+            name for name in queue_names(site.document("queues.conf")) if name != given.get("ai_queue", "frontline")
+        ]
+        if "human_queue" not in given:
+            given["human_queue"] = _ask_for("Queue of human agents", queues, asks) or ""
+        if not given["human_queue"] and queues and not given.get("last_resort"):
+            raise ConfigurationError(
+                f"which queue is the human agents'? There are {', '.join(queues)}", remedy="Name it: --human-queue NAME"
+            )
+        if "contexts" not in given:
+            contexts = ["from-internal-custom"] if site.is_freepbx else phone_contexts(site)
+            chosen = _ask_for("Dialplan context of the site's phones", contexts, asks)
+            given["contexts"] = tuple(chosen.replace(",", " ").split()) if chosen else ()
+            if not chosen:
+                named = f"; phones are in {', '.join(contexts)}" if contexts else ""
+                self._say(f"note: no phone gets the AI's number yet{named}. Name a context: --context NAME")
+        if asks and "numbers" not in given:
+            given["numbers"] = tuple(typer.prompt("Number of the AI", default=DEFAULT_NUMBER).replace(",", " ").split())
+        if asks and "seats" not in given:
+            given["seats"] = typer.prompt("How many calls at the same time", default=DEFAULT_SEATS, type=int)
+        if site.is_freepbx:
+            given.setdefault("code", "*88")  # *80 is its intercom prefix
+        return Choices(**given)
+
+    def _again(self, given: dict[str, Any]) -> str:
+        words = [word for word in sys.argv[1:] if word != "--apply"]
+        return " ".join(["ariagent", *words, "--apply"])
+
+    def _apply(self, plan: Plan) -> int:
+        site, console = plan.site, plan.site.console
+        since = installed.log_sizes(console, site.folders.log) if console is not None else {}
+        changed = {change.path.name for change in plan.changes}
+        facts = {
+            "ari_url": plan.found.ari_url,
+            "ami_host": plan.found.ami_address[0],
+            "ami_port": plan.found.ami_address[1],
+        }
+        manifest = self.store.write(plan, plan.choices, facts)
+        self.document["applied"] = bool(plan.changes)
+        if plan.changes:
+            self._say(f"wrote {len(plan.changes)} files; copies of what was there are in {self.store.folder}")
+        if console is None:
+            self._say("Asterisk was not asked: start it, or reload it, then run `ariagent check`")
+            return 0
+        if plan.changes:
+            self._reload(plan, manifest, changed)
+        results = list(self._verify(plan, manifest, since if plan.changes else None))
+        self.document["checks"] = [{"status": each.status, "name": each.name, "found": each.found} for each in results]
+        bad = [each for each in results if each.status is Status.FAILED]
+        if bad:
+            self._say(
+                "Asterisk does not have all of it; see above. `ariagent uninstall` takes everything back.", error=True
+            )
+            return 1
+        if plan.changes:
+            self._next_steps(plan)
+        return 0
+
+    def _reload(self, plan: Plan, manifest: Manifest, changed: set[str]) -> None:
+        console = plan.site.console
+        assert console is not None
+        progress = lambda command: self._say(f"asterisk -rx '{command}'")  # noqa: E731
+        custom = {plan.site.place(name): name for name in reload.RELOADS}
+        names = {custom.get(name, name) for name in changed}
+        if {"dialplan.conf", "supervisor.conf"} & changed:
+            names.add("extensions.conf")
+        reload.reload(console, names - {"ari.conf", "extensions.conf", "queues.conf"}, progress)
+        refused = reload.load(console, plan.found.modules, progress)
+        if refused:
+            # Better without them than an Asterisk that does not start any more.
+            self._say(f"warning: {', '.join(refused)} did not load, so modules.conf does not name them", error=True)
+            plan.found.modules = tuple(name for name in plan.found.modules if name not in refused)
+            manifest = self.store.write(plan.again(), plan.choices, manifest.facts)
+            manifest.unusable = sorted({*manifest.unusable, *refused})
+            self.store.save(manifest)
+        reload.reload(console, names & {"ari.conf", "extensions.conf", "queues.conf"}, progress)
+
+    def _verify(self, plan: Plan, manifest: Manifest, since: Any) -> Iterable[Result]:
+        console = plan.site.console
+        assert console is not None
+        results = list(installed.check_installed(console, plan.choices))
+        if plan.found.modules:
+            results.append(installed.check_modules(console, plan.found.modules))
+        results += asyncio.run(_log_in(plan))
+        if since is not None:
+            results.append(installed.check_log(since))
+        for result in results:
+            self._say(result.line)
+        return results
+
+    def _next_steps(self, plan: Plan) -> None:
+        numbers = " or ".join(plan.choices.all_numbers)
+        if self.settings.exists():
+            self._say(f"Next: `ariagent check`, then start the service and dial {numbers}.")
+        else:
+            self._say(f"Next: `ariagent init` writes {self.settings}. Then start the service and dial {numbers}.")
+
+    # -- uninstall ---------------------------------------------------------------------------------
+
+    def uninstall(self, *, dry_run: bool, force: bool) -> int:
+        manifest = self.store.read()
+        if manifest is None:
+            self._say(f"nothing is installed: {self.store.folder} has no list of changes")
+            self.document["removed"] = []
+            return 0
+        conf = self.asterisk_conf or (None if self.root is not None else Path(manifest.asterisk_conf))
+        site = find(root=self.root, conf=conf, program=self.asterisk)
+        choices, console = Choices.of(manifest.choices), site.console
+        if console is not None and not force and _serves(console.ask, choices.app):
+            raise AriagentError(
+                f"the service is connected to Asterisk as {choices.app}, and its callers need what would be removed",
+                remedy="Stop it first (systemctl stop ariagent), or give --force",
+            )
+        for entry in manifest.files.values():
+            self._say(f"{'restore' if entry.existed else 'remove '} {entry.path}")
+        self.document["removed"] = list(manifest.files)
+        if dry_run:
+            self._say("Nothing was written.")
+            return 0
+        notes = self.store.remove(manifest)
+        self.document["notes"] = notes
+        for note in notes:
+            self._say(f"note: {note}")
+        if console is not None:
+            progress = lambda command: self._say(f"asterisk -rx '{command}'")  # noqa: E731
+            reload.reload(console, reload.RELOADS, progress)
+        self._say(f"ariagent is not in {site.etc} any more. {self.settings} and the records of calls stay.")
+        return 0
+
+    def _say(self, line: str, *, error: bool = False, end: str = "\n") -> None:
+        if not self.quiet:
+            typer.echo(line, err=error, nl=end == "\n")
+
+
+def _ask_for(what: str, known: list[str], asks: bool) -> str:
+    """One of ``known``, or another; without a terminal the only one there is, or nothing."""
+    if not asks:
+        return known[0] if len(known) == 1 else ""
+    listed = f" ({', '.join(known)})" if known else ""
+    return str(typer.prompt(f"{what}{listed}", default=known[0] if known else "")).strip()
+
+
+def _serves(ask: Callable[[str], str], app: str) -> bool:
+    try:
+        return app in ask("ari show apps").split()
+    except AsteriskError:
+        return False
+
+
+async def _log_in(plan: Plan) -> list[Result]:
+    """Use both users as the service will."""
+    choices, found = plan.choices, plan.found
+    ari_password, ami_password = (SecretStr(password) for password in plan.passwords)
+    asterisk = AsteriskSettings(url=found.ari_url, user=choices.ari_user, password=ari_password, app=choices.app)
+    host, port = found.ami_address
+    return [
+        await _log_in_to_ari(asterisk),
+        await _log_in_to_ami(AmiSettings(host=host, port=port, user=choices.ami_user, password=ami_password)),
+    ]
+
+
+async def _log_in_to_ari(settings: AsteriskSettings) -> Result:
+    name = "ARI"
+    try:
+        async with ari.probe(settings) as probe:
+            answer = await probe.ask("GET", "asterisk/info")
+    except AriError as error:
+        return failed(name, str(error), error.remedy)
+    if answer.status != 200:
+        what = f"{settings.url} answered the user {settings.user} with HTTP {answer.status}"
+        return failed(
+            name, what, "Look for another section of that name, and for permit, deny and acl in http.conf and ari.conf"
+        )
+    return ok(name, f"{settings.user} is let in at {settings.url}")
+
+
+async def _log_in_to_ami(settings: AmiSettings) -> Result:
+    name = "AMI"
+    try:
+        async with AmiClient(settings, lambda event: None).session():
+            return ok(name, f"{settings.user} is let in at {settings.host}:{settings.port}")
+    except AmiError as error:
+        return failed(name, str(error), error.remedy)

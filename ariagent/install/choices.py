@@ -1,0 +1,114 @@
+"""CORE: what an administrator chooses when ariagent is installed beside an Asterisk."""
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from ariagent.errors import ConfigurationError
+
+DEFAULT_SEATS = 10
+DEFAULT_NUMBER = "7000"
+MOST_SEATS = 999
+"""The seats' extensions have three digits at most."""
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+_NUMBER = re.compile(r"[A-Za-z0-9+*#][A-Za-z0-9+*#_-]{0,31}")
+_CONTEXT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,78}")
+_APP = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MEMBER = re.compile(r"[^,;\"\[\]\\\r\n|]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Every choice has been made; ``""`` or ``()`` means: none."""
+
+    human_queue: str
+    """The queue of human agents, who take the calls that the AI cannot."""
+    last_resort: str = ""
+    """``CONTEXT,EXTENSION,PRIORITY`` for callers whom the human queue does not take."""
+    numbers: tuple[str, ...] = (DEFAULT_NUMBER,)
+    """Numbers that reach the AI through its queue."""
+    direct_numbers: tuple[str, ...] = ()
+    """Numbers that reach the AI without a queue."""
+    contexts: tuple[str, ...] = ()
+    """Contexts of the site's phones, which get the numbers."""
+    seats: int = DEFAULT_SEATS
+    ai_queue: str = "frontline"
+    member_name: str = "AI Agent"
+    app: str = "ariagent"
+    ari_user: str = "ariagent"
+    ami_user: str = "ariagent"
+    general: bool = True
+    """Whether a value that a ``[general]`` section lacks is added to it."""
+    supervisor_contexts: tuple[str, ...] = ()
+    """Contexts of supervisors' phones, which get the feature codes."""
+    supervisors: str = ""
+    """Who may use the feature codes: numbers or devices, ``&`` between them."""
+    code: str = ""
+    """The first two characters of the feature codes; ``""`` is ``*8``."""
+
+    def __post_init__(self) -> None:
+        _check("human queue", self.human_queue, _NAME, optional=True)
+        _check("queue of AI seats", self.ai_queue, _NAME)
+        _check("member name", self.member_name, _MEMBER)
+        _check("Stasis application", self.app, _APP)
+        for kind, name in (("ARI user", self.ari_user), ("AMI user", self.ami_user)):
+            _check(kind, name, _APP)
+            if name.lower() == "general":
+                raise ConfigurationError(f"{kind} {name}: this is the name of a section", remedy="Choose another name")
+        for number in (*self.numbers, *self.direct_numbers):
+            _check("number", number, _NUMBER)
+        for context in (*self.contexts, *self.supervisor_contexts):
+            _check("context", context, _CONTEXT)
+        if self.supervisors and re.search(r"[^A-Za-z0-9+&/_@.-]", self.supervisors):
+            raise ConfigurationError(
+                f"supervisors {self.supervisors!r}: numbers or devices (PJSIP/1004), & between them"
+            )
+        if not 1 <= self.seats <= MOST_SEATS:
+            raise ConfigurationError(f"{self.seats} seats: 1 to {MOST_SEATS} are possible")
+        if not self.numbers and not self.direct_numbers:
+            raise ConfigurationError("no number reaches the AI", remedy="Give at least one with --number")
+        if twice := {number for number in self.numbers if number in self.direct_numbers}:
+            raise ConfigurationError(f"{min(twice)} cannot reach the AI both through its queue and directly")
+        if self.last_resort and not _is_place(self.last_resort):
+            raise ConfigurationError(
+                f"last resort {self.last_resort!r} is not CONTEXT,EXTENSION,PRIORITY",
+                remedy="For example from-internal,500,1",
+            )
+        if self.human_queue.lower() == self.ai_queue.lower():
+            raise ConfigurationError(f"the human queue and the queue of AI seats have the same name, {self.ai_queue}")
+
+    @property
+    def all_numbers(self) -> tuple[str, ...]:
+        """Every number of the AI."""
+        return (*self.numbers, *self.direct_numbers)
+
+    def document(self) -> dict[str, Any]:
+        """For a JSON file."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> Self:
+        """What ``document`` wrote. Keys that this version does not know are left out."""
+        known: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in document.items()
+            if key in cls.__dataclass_fields__
+        }
+        return cls(**known)
+
+
+def _check(kind: str, text: str, pattern: re.Pattern[str], *, optional: bool = False) -> None:
+    if (optional and not text) or pattern.fullmatch(text):
+        return
+    raise ConfigurationError(f"{kind} {text!r} is no name that Asterisk can have there")
+
+
+def _is_place(text: str) -> bool:
+    parts = text.split(",")
+    return (
+        len(parts) == 3
+        and _CONTEXT.fullmatch(parts[0]) is not None
+        and re.fullmatch(r"[A-Za-z0-9+*#_-]{1,64}", parts[1]) is not None
+        and re.fullmatch(r"[0-9]{1,4}|[A-Za-z][A-Za-z0-9_-]{0,63}", parts[2]) is not None
+    )

@@ -1,0 +1,37 @@
+"""CORE: the lines that ariagent adds to a site's files, and how they are told from the site's own."""
+
+from collections.abc import Iterable
+
+FOLDER = "ariagent"
+"""Our folder in Asterisk's configuration folder."""
+FIRST = b"; Added by `ariagent install`; `ariagent uninstall` takes out the lines from here to the #tryinclude."
+
+
+def include_of(name: str) -> str:
+    """The line that includes our file of this name."""
+    return f'#tryinclude "{FOLDER}/{name}"'
+
+
+def added_to(content: bytes, name: str, before: Iterable[str] = ()) -> bytes:
+    """A site's file with our lines at its end. ``before``: what stands before the include."""
+    if content and not content.endswith(b"\n"):
+        content += b"\n"  # else our first line would end the site's last one, which may be a comment
+    lines = [FIRST, *(line.encode() for line in before), include_of(name).encode()]
+    return content + b"".join(line + b"\n" for line in lines)
+
+
+def taken_out(content: bytes) -> bytes:
+    """A site's file without our lines, wherever they are now."""
+    kept, inside = [], False
+    for line in content.splitlines(keepends=True):
+        inside = inside or line.strip() == FIRST
+        if not inside:
+            kept.append(line)
+        elif line.strip().startswith(b"#tryinclude"):
+            inside = False
+    return b"".join(kept)
+
+
+def has_ours(content: bytes) -> bool:
+    """Whether our lines are in the file."""
+    return any(line.strip() == FIRST for line in content.splitlines())

@@ -1,0 +1,149 @@
+"""What an installation would change: every file as it is and as it will be."""
+
+import difflib
+import os
+import pwd
+import re
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ariagent.install.choices import Choices
+from ariagent.install.ours import FOLDER, added_to, include_of, taken_out
+from ariagent.install.render import site_files
+from ariagent.install.site import Site, contents
+from ariagent.install.survey import FILES, Survey, survey
+
+MODE = 0o640
+"""Of every file that is made: Asterisk's group may read it, others not."""
+ARI_PASSWORD, AMI_PASSWORD = "ari-password", "ami-password"
+"""Beside the service's settings, one line each."""
+SERVICE_USER = "ariagent"
+"""Of the shipped systemd unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One file."""
+
+    path: Path
+    before: bytes | None
+    """None: there is no such file."""
+    after: bytes
+    without: bytes | None
+    """As it is without ariagent; None: not at all."""
+    owner: tuple[int, int]
+    """(user, group) of a file that is made."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """Everything that an installation would do."""
+
+    site: Site
+    choices: Choices
+    found: Survey
+    settings: Path
+    """Where the service's settings are, or will be."""
+    files: list[Change] = field(default_factory=list)
+    """Every file, those that are right already too."""
+    passwords: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> list[Change]:
+        """The files that are not right yet."""
+        return [change for change in self.files if change.before != change.after]
+
+    def again(self) -> "Plan":
+        """The same after ``found`` has changed."""
+        return _made(self.site, self.choices, self.found, self.settings)
+
+    def diff(self) -> str:
+        """A unified diff of all changes, with passwords masked."""
+        return "".join(_diff(change) for change in self.changes)
+
+
+def make_plan(site: Site, choices: Choices, settings: Path, unusable: Collection[str] = ()) -> Plan:
+    """Look at the site, and say what would change. ``unusable``: modules that did not load the last time. Raises
+    ConfigurationError for a file that cannot be read."""
+    return _made(site, choices, survey(site, choices, unusable), settings)
+
+
+def _made(site: Site, choices: Choices, found: Survey, settings: Path) -> Plan:
+    folder = settings.parent
+    passwords = {name: _password(folder / name) for name in (ARI_PASSWORD, AMI_PASSWORD)}
+    plan = Plan(site, choices, found, settings, passwords=tuple(passwords.values()))
+    texts = site_files(choices, found.additions(), passwords[ARI_PASSWORD], passwords[AMI_PASSWORD])
+    for name, text in texts.items():
+        _ours(plan, site.etc / FOLDER / name, text, site.owner)
+    for name in FILES:
+        begins = {} if found.has_general(name) else found.general.get(name, {})
+        if name in texts or begins:
+            _include(
+                plan, name, ["[general]", *(f"{key} = {value}" for key, value in begins.items())] if begins else []
+            )
+    for name, password in passwords.items():
+        _ours(plan, folder / name, f"{password}\n", _service_owner(folder))
+    return plan
+
+
+def _ours(plan: Plan, path: Path, text: str, owner: tuple[int, int]) -> None:
+    plan.files.append(Change(path, contents(path), text.encode(), None, owner))
+
+
+def _include(plan: Plan, name: str, begins: list[str]) -> None:
+    """Have a file of the site's include our file ``name``, after the lines ``begins``."""
+    site, document = plan.site, plan.found.documents[name]
+    place = site.place(name)
+    path = site.etc / place
+    if place != name and (document is None or place not in document.named_files):
+        plan.found.obstacles.append(
+            f"{site.etc / name} does not include {place}, as FreePBX's own does. Add that include, then run the "
+            "command again"
+        )
+        return
+    before = contents(path)
+    without = None if before is None else taken_out(before)
+    if before is not None and without == before and include_of(name).encode() in before.splitlines():
+        return  # somebody has put the line there already
+    if path.is_symlink():
+        plan.found.obstacles.append(
+            f"{path} is a link to {os.readlink(path)}, and ariagent does not write through links. Add this line at the "
+            f"end of that file, then run the command again: {include_of(name)}"
+        )
+        return
+    made_by_us = before is not None and without is not None and not without.strip() and before != without
+    after = added_to(without or b"", name, begins)
+    plan.files.append(Change(path, before, after, None if made_by_us else without, site.owner))
+
+
+def _password(path: Path) -> str:
+    """The one that is there, else a new one."""
+    lines = (contents(path) or b"").decode(errors="replace").strip().splitlines()
+    return lines[0] if lines else secrets.token_urlsafe(24)
+
+
+def _service_owner(folder: Path) -> tuple[int, int]:
+    """Root writes for the service's user, where there is one; everybody else for themselves."""
+    if os.geteuid() != 0:
+        return os.getuid(), os.getgid()
+    try:
+        return 0, pwd.getpwnam(SERVICE_USER).pw_gid
+    except KeyError:
+        return (folder.stat().st_uid, folder.stat().st_gid) if folder.exists() else (0, 0)
+
+
+def _diff(change: Change) -> str:
+    old, new = ([] if content is None else _masked(change.path, content) for content in (change.before, change.after))
+    name = str(change.path)
+    lines = difflib.unified_diff(old, new, "/dev/null" if change.before is None else name, name)
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def _masked(path: Path, content: bytes) -> list[str]:
+    text = content.decode(errors="replace")
+    if path.name in (ARI_PASSWORD, AMI_PASSWORD):
+        return ["********\n"]
+    # Not only ours: the lines around ours may hold other people's.
+    return re.sub(r"(?im)^(\s*(?:secret|password)\s*=>?\s*)\S.*$", r"\1********", text).splitlines(keepends=True)

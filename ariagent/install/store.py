@@ -1,0 +1,251 @@
+"""Writes an installation and takes it back: files, copies of what was there before, and the list of both.
+
+The list and the copies are in a folder of their own, never in Asterisk's: Asterisk may read whatever is in there. The
+list is written before the first file is, so an installation that was cut off can be taken back too.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ariagent import __version__
+from ariagent.errors import AriagentError, ConfigurationError
+from ariagent.install.choices import Choices
+from ariagent.install.ours import has_ours, taken_out
+from ariagent.install.plan import MODE, Change, Plan
+from ariagent.install.site import contents
+
+STATE = Path("var/lib/ariagent/install")
+"""Below the root of the file system."""
+LIST = "manifest.json"
+FOLDER_MODE = 0o750
+
+
+class InstallError(AriagentError):
+    """An installation cannot be written or taken back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of an installation."""
+
+    path: str
+    existed: bool
+    """Whether it was there before ariagent."""
+    copy: str
+    """Name of the copy of what was there, in the state folder; empty for a file that was not there."""
+    after: str
+    """SHA-256 of what was written."""
+
+
+@dataclass(slots=True)
+class Manifest:
+    """What is installed, and where."""
+
+    asterisk_conf: str
+    choices: dict[str, Any]
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What ``ariagent init`` wants to know: ``ari_url``, ``ami_host``, ``ami_port``."""
+    files: dict[str, Entry] = field(default_factory=dict)
+    """By path."""
+    folders: list[str] = field(default_factory=list)
+    """That were made."""
+    unusable: list[str] = field(default_factory=list)
+    """Modules that this Asterisk has and could not load."""
+    version: str = __version__
+
+
+class Store:
+    """The state folder of one machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def read(self) -> Manifest | None:
+        """The present installation; None where there is none. Raises InstallError for a list that cannot be read."""
+        path = self.folder / LIST
+        content = contents(path)
+        if content is None:
+            return None
+        try:
+            document = json.loads(content)
+            files = {path: Entry(**entry) for path, entry in document.pop("files").items()}
+            return Manifest(files=files, **document)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InstallError(
+                f"{path} cannot be read: {error!r}", remedy="It lists what was installed; restore it"
+            ) from None
+
+    def write(self, plan: Plan, choices: Choices, facts: dict[str, Any]) -> Manifest:
+        """Write every file of the plan. Raises InstallError where one cannot be written."""
+        manifest = self.read() or Manifest(str(plan.site.conf), {})
+        manifest.choices, manifest.facts, manifest.version = choices.document(), facts, __version__
+        manifest.folders += self._make_state_folder(plan.files[-1].owner)
+        for change in plan.files:
+            manifest.files[str(change.path)] = self._entry(change, manifest.files.get(str(change.path)))
+            manifest.folders += [name for name in _missing_folders(change.path.parent) if name not in manifest.folders]
+        gone = [path for path in manifest.files if path not in {str(change.path) for change in plan.files}]
+        self.save(manifest)
+        for change in plan.changes:
+            _make_folders(change.path.parent, change.owner)
+            replace(change.path, change.after, change.owner)
+        for change in plan.files:
+            if change.without is None:
+                _give(change.path, change.owner)
+        for path in gone:
+            self._take_back(manifest.files.pop(path))
+        self.save(manifest)
+        return manifest
+
+    def remove(self, manifest: Manifest) -> list[str]:
+        """Take everything back; returns what the administrator should know."""
+        notes = []
+        for path in reversed(list(manifest.files)):
+            notes += self._take_back(manifest.files[path])
+        (self.folder / LIST).unlink(missing_ok=True)
+        for entry in manifest.files.values():
+            if entry.copy:
+                (self.folder / entry.copy).unlink(missing_ok=True)
+        for folder in (self.folder, *map(Path, sorted(manifest.folders, key=len, reverse=True))):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+            elif folder.is_dir():
+                notes.append(f"{folder} stays: it holds files that `ariagent install` did not write")
+        return notes
+
+    def save(self, manifest: Manifest) -> None:
+        """Write the list."""
+        document = asdict(manifest)
+        replace(
+            self.folder / LIST, (json.dumps(document, indent=1) + "\n").encode(), (os.getuid(), os.getgid()), mode=0o600
+        )
+
+    def _make_state_folder(self, service: tuple[int, int]) -> list[str]:
+        """Only we may read the copies: they hold what the site's files hold. Returns the folders above that were
+        made."""
+        made = _missing_folders(self.folder.parent)
+        # The service keeps its own state in the folder above.
+        _make_folders(self.folder.parent, service)
+        try:
+            self.folder.mkdir(exist_ok=True)
+            self.folder.chmod(0o700)
+        except OSError as error:
+            raise InstallError(
+                f"{self.folder} cannot be made: {error.strerror}", remedy="Run the command as root"
+            ) from None
+        return made
+
+    def _entry(self, change: Change, known: Entry | None) -> Entry:
+        after = _digest(change.after)
+        if known is None:
+            copy = self._keep(change.path, change.without) if change.without is not None else ""
+            return Entry(str(change.path), change.without is not None, copy, after)
+        untouched = change.before is not None and _digest(change.before) == known.after
+        if known.existed and not untouched and change.without is not None:
+            # The administrator has changed the file since: what it is without us is what has to come back.
+            return Entry(known.path, True, self._keep(change.path, change.without), after)
+        return Entry(known.path, known.existed, known.copy, after)
+
+    def _keep(self, path: Path, content: bytes) -> str:
+        name = f"{path.name}.{_digest(str(path).encode())[:8]}"
+        target = self.folder / name
+        target.touch(mode=0o600)
+        target.write_bytes(content)
+        if path.exists():
+            shutil.copystat(path, target)
+            target.chmod(0o600)
+        return name
+
+    def _take_back(self, entry: Entry) -> list[str]:
+        path = Path(entry.path)
+        now = contents(path)
+        if now is None:
+            return [f"{path} was not there any more"] if entry.existed else []
+        untouched = _digest(now) == entry.after
+        if not entry.existed:
+            if untouched or not taken_out(now).strip():
+                path.unlink()
+                return []
+            if has_ours(now):
+                replace(path, taken_out(now), None)
+                return [f"{path} stays: it was changed after the installation; only ariagent's lines were taken out"]
+            kept = self.folder / "kept"
+            kept.mkdir(exist_ok=True)
+            shutil.move(path, kept / path.name)
+            return [f"{path} was changed after the installation; it is in {kept} now"]
+        if untouched:
+            copy = self.folder / entry.copy
+            replace(path, copy.read_bytes(), None)
+            times = copy.stat()
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+            return []
+        replace(path, taken_out(now), None)
+        return [f"{path} was changed after the installation; only ariagent's lines were taken out"]
+
+
+def replace(path: Path, content: bytes, owner: tuple[int, int] | None, mode: int = MODE) -> None:
+    """Write a file whole or not at all; one that exists keeps its owner and mode. Raises InstallError."""
+    try:
+        before = path.stat() if path.exists() else None
+        handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            if before is not None:
+                shutil.copystat(path, scratch)
+                owner = (before.st_uid, before.st_gid)
+                os.utime(scratch)
+            else:
+                os.chmod(scratch, mode)
+            if owner is not None and owner != (os.getuid(), os.getgid()):
+                os.chown(scratch, *owner)
+            os.replace(scratch, path)
+        except BaseException:
+            Path(scratch).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InstallError(f"{path} cannot be written: {error.strerror}", remedy="Run the command as root") from None
+
+
+def _give(path: Path, owner: tuple[int, int]) -> None:
+    """A file of ours belongs to whom it should: the service's user may have been made since it was written."""
+    found = path.stat()
+    if (found.st_uid, found.st_gid) != owner and os.geteuid() == 0:
+        os.chown(path, *owner)
+
+
+def _missing_folders(folder: Path) -> list[str]:
+    return [] if folder.exists() else [*_missing_folders(folder.parent), str(folder)]
+
+
+def _make_folders(folder: Path, owner: tuple[int, int]) -> None:
+    for name in _missing_folders(folder):
+        path = Path(name)
+        try:
+            path.mkdir(mode=FOLDER_MODE)
+            path.chmod(FOLDER_MODE)
+            if owner != (os.getuid(), os.getgid()):
+                os.chown(path, *owner)
+        except OSError as error:
+            raise InstallError(f"{path} cannot be made: {error.strerror}", remedy="Run the command as root") from None
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def installed(folders: Iterable[Path]) -> Manifest | None:
+    """The first installation that is found. For who may not read one it is as if there were none."""
+    for folder in folders:
+        try:
+            if (manifest := Store(folder).read()) is not None:
+                return manifest
+        except (InstallError, ConfigurationError):
+            continue
+    return None

@@ -1,0 +1,258 @@
+"""What a site has and lacks, and what stands in the way of ariagent there. Reads; changes nothing."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ariagent.errors import AsteriskError
+from ariagent.install.asteriskconf import Document, is_true
+from ariagent.install.choices import Choices
+from ariagent.install.dialplan import answers_to
+from ariagent.install.modules import MODULES, SPLIT_OFF
+from ariagent.install.render import Additions
+from ariagent.install.site import Site
+from ariagent.text import did_you_mean
+
+FILES = ("extensions.conf", "queues.conf", "ari.conf", "http.conf", "manager.conf", "modules.conf")
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = ("", "0.0.0.0", "::", "[::]")
+ARI_PORT, AMI_PORT = 8088, 5038
+"""Asterisk's defaults."""
+_LOADS = ("load", "preload", "require", "preload-require")
+
+
+@dataclass(slots=True)
+class Survey:
+    """What was found."""
+
+    documents: Mapping[str, Document | None]
+    """By name, each of ``FILES`` as it is without ariagent."""
+    obstacles: list[str] = field(default_factory=list)
+    """Why ariagent must not be installed, each with what to do about it."""
+    notes: list[str] = field(default_factory=list)
+    """What the administrator should know."""
+    general: dict[str, dict[str, str]] = field(default_factory=dict)
+    """File -> what its ``[general]`` lacks."""
+    modules: tuple[str, ...] = ()
+    """Modules that nothing loads."""
+    ari_url: str = ""
+    """Where ARI is, or will be."""
+    ami_address: tuple[str, int] = (LOOPBACK, AMI_PORT)
+    """Where AMI is, or will be."""
+
+    def additions(self) -> Additions:
+        """What our own files have to hold besides what every site gets."""
+        dialplan = self.documents["extensions.conf"]
+        return Additions(
+            {name: values for name, values in self.general.items() if self.has_general(name)},
+            self.modules,
+            {section.name for section in dialplan.sections} if dialplan is not None else (),
+        )
+
+    def has_general(self, name: str) -> bool:
+        """Whether a file has a ``[general]``."""
+        document = self.documents[name]
+        return document is not None and document.has("general")
+
+
+def survey(site: Site, choices: Choices, unusable: Collection[str] = ()) -> Survey:
+    """Look at everything. ``unusable``: modules that this Asterisk has and cannot load. Raises ConfigurationError for a
+    file that cannot be read."""
+    found = Survey({name: site.document(name) for name in FILES})
+    _queues(found, site, choices)
+    _users(found, site, choices)
+    _dialplan(found, site, choices)
+    _http(found)
+    _manager(found)
+    _ari(found)
+    if not choices.general:
+        for name, values in found.general.items():
+            listed = ", ".join(f"{key} = {value}" for key, value in values.items())
+            found.notes.append(f"Set in [general] of {site.etc / site.place(name)} yourself (--no-general): {listed}")
+        found.general.clear()
+    found.modules = tuple(name for name in _modules(found, site) if name not in unusable)
+    return found
+
+
+def queue_names(document: Document | None) -> list[str]:
+    """The queues of a ``queues.conf``."""
+    sections = [] if document is None else document.sections
+    return sorted({each.name for each in sections if each.name != "general" and not each.is_template})
+
+
+def phone_contexts(site: Site) -> list[str]:
+    """The contexts of the site's phones, as far as ``pjsip.conf`` and ``sip.conf`` tell; the most used first."""
+    count: dict[str, int] = {}
+    for name in ("pjsip.conf", "pjsip_wizard.conf", "sip.conf", "iax.conf"):
+        document = site.document(name)
+        for section in document.sections if document is not None else ():
+            is_phone = name != "pjsip.conf" or any(
+                value.key == "type" and value.value == "endpoint" for value in section.values
+            )
+            contexts = [value.value for value in section.values if value.key in ("context", "endpoint/context")]
+            if is_phone and contexts and not section.is_template and section.name != "general":
+                count[contexts[-1]] = count.get(contexts[-1], 0) + 1
+    return sorted(count, key=lambda context: -count[context])
+
+
+def _queues(found: Survey, site: Site, choices: Choices) -> None:
+    names = queue_names(found.documents["queues.conf"])
+    known = {name.lower() for name in names}
+    if choices.ai_queue.lower() in known:
+        found.obstacles.append(
+            f"the site has a queue {choices.ai_queue} already. Choose another name for the queue of AI seats: "
+            "--ai-queue NAME"
+        )
+    wanted = choices.human_queue
+    if wanted and wanted.lower() not in known and not _shows(site, f"queue show {wanted}", "No such queue"):
+        there = f"there are {', '.join(names)}" if names else "there is none"
+        found.obstacles.append(
+            f"there is no queue {wanted}{did_you_mean(wanted, names)}; {there}. Name the queue of human agents: "
+            "--human-queue NAME"
+        )
+    if not wanted and not choices.last_resort:
+        found.obstacles.append(
+            "callers whom the AI cannot help have nowhere to go. Name a queue of human agents (--human-queue NAME), or "
+            "a place in the dialplan (--last-resort CONTEXT,EXTENSION,PRIORITY)"
+        )
+
+
+def _users(found: Survey, site: Site, choices: Choices) -> None:
+    for name, user, option in (
+        ("ari.conf", choices.ari_user, "--ari-user"),
+        ("manager.conf", choices.ami_user, "--ami-user"),
+    ):
+        document = found.documents[name]
+        for section in document.sections if document is not None else ():
+            if section.name == user:
+                found.obstacles.append(
+                    f"{site.etc / section.file}:{section.line}: there is a section [{user}] already. Remove it, or "
+                    f"choose another name: {option} NAME"
+                )
+
+
+def _dialplan(found: Survey, site: Site, choices: Choices) -> None:
+    document = found.documents["extensions.conf"]
+    if document is None:
+        found.obstacles.append(
+            f"{site.etc / 'extensions.conf'} does not exist: this Asterisk has no dialplan to add to"
+        )
+        return
+    found.obstacles += [f"Asterisk does not read the dialplan as it is: {problem}" for problem in document.problems]
+    contexts = sorted({section.name for section in document.sections} - {"general", "globals"})
+    for context in (*choices.contexts, *choices.supervisor_contexts):
+        if context in contexts or _shows(site, f"dialplan show {context}", "There is no existence of"):
+            continue
+        # FreePBX's own dialplan includes this one, whether anybody has written it or not.
+        if not (site.is_freepbx and context.endswith("-custom")):
+            found.obstacles.append(
+                f"there is no context {context}{did_you_mean(context, contexts)}. Name the context of the site's "
+                "phones: --context NAME"
+            )
+    # FreePBX searches its custom context before its own extensions: what is taken there would be taken away.
+    searched = (*choices.contexts, "from-internal") if site.is_freepbx else choices.contexts
+    for context in dict.fromkeys(searched):
+        for number in choices.all_numbers:
+            _number(found, site, document, context, number)
+    if choices.last_resort:
+        context, extension, _ = choices.last_resort.split(",")
+        known = next(answers_to(document, context, extension), None)
+        if known is None and not _shows(site, f"dialplan show {extension}@{context}", "There is no existence of"):
+            found.obstacles.append(
+                f"the last resort is not there: no extension {extension} in the context {context}. Correct "
+                "--last-resort"
+            )
+
+
+def _number(found: Survey, site: Site, document: Document, context: str, number: str) -> None:
+    """A number that the site uses must stay the site's."""
+    for taken in answers_to(document, context, number):
+        place = f"{site.etc / taken.file}:{taken.line}"
+        if not taken.extension.startswith("_"):
+            found.obstacles.append(
+                f"{number} is taken in the context {context} ({place}). Choose another number: --number NUMBER"
+            )
+            return
+        found.notes.append(
+            f"{number} in the context {context} matched the pattern {taken.extension} ({place}) until now; ariagent "
+            "takes it"
+        )
+        return
+
+
+def _shows(site: Site, command: str, absent: str) -> bool:
+    """Whether the running Asterisk has something; False where none runs."""
+    if site.console is None:
+        return False
+    try:
+        return absent not in site.console.ask(command)
+    except AsteriskError:
+        return False
+
+
+def _value(document: Document | None, key: str) -> str:
+    return document.value("general", key) if document is not None else ""
+
+
+def _http(found: Survey) -> None:
+    document = found.documents["http.conf"]
+    host, port, prefix = (_value(document, key) for key in ("bindaddr", "bindport", "prefix"))
+    if not is_true(_value(document, "enabled")):
+        # Nobody uses this server: it must not open to the network because ariagent switches it on.
+        host = host if _is_loopback(host) else LOOPBACK
+        found.general["http.conf"] = {"enabled": "yes", "bindaddr": host}
+    host = LOOPBACK if host in EVERYWHERE else host
+    path = f"/{prefix.strip('/')}" if prefix.strip("/") else ""
+    found.ari_url = f"http://{f'[{host}]' if ':' in host else host}:{port or ARI_PORT}{path}"
+
+
+def _manager(found: Survey) -> None:
+    document = found.documents["manager.conf"]
+    host, port = _value(document, "bindaddr"), _value(document, "port")
+    if not is_true(_value(document, "enabled")):
+        host = host if _is_loopback(host) else LOOPBACK
+        found.general["manager.conf"] = {"enabled": "yes", "bindaddr": host}
+    found.ami_address = (LOOPBACK if host in EVERYWHERE else host, int(port) if port.isdigit() else AMI_PORT)
+    several = _value(document, "allowmultiplelogin")
+    if several and not is_true(several):
+        found.obstacles.append(
+            "manager.conf has allowmultiplelogin = no, and `ariagent check` and `ariagent rescue` log in beside the "
+            "service. Set it to yes"
+        )
+
+
+def _ari(found: Survey) -> None:
+    enabled = _value(found.documents["ari.conf"], "enabled")
+    # Without a [general] Asterisk refuses the whole file; an enabled that is missing means yes.
+    if not found.has_general("ari.conf") or (enabled and not is_true(enabled)):
+        found.general["ari.conf"] = {"enabled": "yes"}
+
+
+def _is_loopback(host: str) -> bool:
+    return host.startswith("127.") or host in ("::1", "localhost")
+
+
+def _modules(found: Survey, site: Site) -> Iterator[str]:
+    """The modules that have to be loaded and are not."""
+    document = found.documents["modules.conf"]
+    sections = document.titled("modules") if document is not None else []
+    if not sections:
+        found.obstacles.append(f"{site.etc / 'modules.conf'} has no [modules]: Asterisk loads no module at all")
+        return
+    lines = [(value.key.lower(), value.value.strip().removesuffix(".so")) for value in sections[0].values]
+    refused = {name for key, name in lines if key == "noload"}
+    loaded = {name for key, name in lines if key in _LOADS}
+    automatic = any(key == "autoload" and is_true(value) for key, value in lines)
+    for name, why in MODULES.items():
+        there = not site.modules or name in site.modules
+        if name in SPLIT_OFF and (not there or name in refused):
+            continue
+        if not there:
+            found.obstacles.append(
+                f"this Asterisk has no module {name} ({why}). Install it, or another build of Asterisk"
+            )
+        elif name in refused:
+            found.obstacles.append(
+                f"modules.conf has noload = {name}.so, and ariagent needs the module ({why}). Take that line out"
+            )
+        elif not automatic and name not in loaded and (name != "res_pjsip_header_funcs" or "res_pjsip" in loaded):
+            yield name
