@@ -1,7 +1,7 @@
 """CORE: Asterisk's configuration files as Asterisk reads them: sections, values, includes.
 
-Source: Asterisk's main/config.c. ``[name](template)`` begins with the template's values, ``[name](+)`` adds to a section
-that is there. ``;`` begins a comment unless it is ``\\;``; ``;--`` and ``--;`` enclose a comment of several lines.
+Source: main/config.c of Asterisk. ``[name](template)`` begins with the template's values, ``[name](+)`` adds to a
+section that is there. ``;`` begins a comment unless it is ``\\;``; ``;--`` and ``--;`` enclose a comment of several lines.
 ``#exec`` is not run.
 """
 
