@@ -1,8 +1,8 @@
 """CORE: Asterisk's configuration files as Asterisk reads them: sections, values, includes.
 
 Source: main/config.c of Asterisk. ``[name](template)`` begins with the template's values, ``[name](+)`` adds to a
-section that is there. ``;`` begins a comment unless it is ``\\;``; ``;--`` and ``--;`` enclose a comment of several lines.
-``#exec`` is not run.
+section that is there. ``;`` begins a comment unless it is ``\\;``. ``;--`` and ``--;`` enclose a comment of several
+lines. ``#exec`` is not run.
 """
 
 import re

@@ -16,8 +16,17 @@ def added_to(content: bytes, name: str, before: Iterable[str] = ()) -> bytes:
     """A site's file with our lines at its end. ``before``: what stands before the include."""
     if content and not content.endswith(b"\n"):
         content += b"\n"  # else our first line would end the site's last one, which may be a comment
+    return content + _lines(name, before)
+
+
+def has_lines(content: bytes, name: str, before: Iterable[str] = ()) -> bool:
+    """Whether a file has the lines that ``added_to`` adds, wherever they are now."""
+    return _lines(name, before) in content and content.count(FIRST) == 1
+
+
+def _lines(name: str, before: Iterable[str]) -> bytes:
     lines = [FIRST, *(line.encode() for line in before), include_of(name).encode()]
-    return content + b"".join(line + b"\n" for line in lines)
+    return b"".join(line + b"\n" for line in lines)
 
 
 def taken_out(content: bytes) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ariagent.install.choices import Choices
-from ariagent.install.ours import FOLDER, added_to, include_of, taken_out
+from ariagent.install.ours import FOLDER, added_to, has_lines, include_of, taken_out
 from ariagent.install.render import site_files
 from ariagent.install.site import Site, contents
 from ariagent.install.survey import FILES, Survey, survey
@@ -76,7 +76,8 @@ def _made(site: Site, choices: Choices, found: Survey, settings: Path) -> Plan:
     plan = Plan(site, choices, found, settings, passwords=tuple(passwords.values()))
     texts = site_files(choices, found.additions(), passwords[ARI_PASSWORD], passwords[AMI_PASSWORD])
     for name, text in texts.items():
-        _ours(plan, site.etc / FOLDER / name, text, site.owner)
+        path = site.etc / FOLDER / name
+        plan.files.append(Change(path, contents(path), text.encode(), None, site.owner))
     for name in FILES:
         begins = {} if found.has_general(name) else found.general.get(name, {})
         if name in texts or begins:
@@ -84,12 +85,11 @@ def _made(site: Site, choices: Choices, found: Survey, settings: Path) -> Plan:
                 plan, name, ["[general]", *(f"{key} = {value}" for key, value in begins.items())] if begins else []
             )
     for name, password in passwords.items():
-        _ours(plan, folder / name, f"{password}\n", _service_owner(folder))
+        path = folder / name
+        plan.files.append(
+            Change(path, contents(path), f"{password}\n".encode(), contents(path), _service_owner(folder))
+        )
     return plan
-
-
-def _ours(plan: Plan, path: Path, text: str, owner: tuple[int, int]) -> None:
-    plan.files.append(Change(path, contents(path), text.encode(), None, owner))
 
 
 def _include(plan: Plan, name: str, begins: list[str]) -> None:
@@ -114,7 +114,7 @@ def _include(plan: Plan, name: str, begins: list[str]) -> None:
         )
         return
     made_by_us = before is not None and without is not None and not without.strip() and before != without
-    after = added_to(without or b"", name, begins)
+    after = before if before and has_lines(before, name, begins) else added_to(without or b"", name, begins)
     plan.files.append(Change(path, before, after, None if made_by_us else without, site.owner))
 
 

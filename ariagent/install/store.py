@@ -96,7 +96,7 @@ class Store:
             _make_folders(change.path.parent, change.owner)
             replace(change.path, change.after, change.owner)
         for change in plan.files:
-            if change.without is None:
+            if not manifest.files[str(change.path)].existed:
                 _give(change.path, change.owner)
         for path in gone:
             self._take_back(manifest.files.pop(path))

@@ -1,0 +1,29 @@
+"""Our lines in other people's files."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ariagent.install.ours import added_to, has_ours, taken_out
+
+
+@given(st.binary(max_size=200), st.sampled_from([(), ("[general]", "enabled = yes")]))
+def test_what_was_added_can_be_taken_out(content: bytes, before: tuple[str, ...]) -> None:
+    changed = added_to(content, "queues.conf", before)
+    assert has_ours(changed)
+    wanted = content if not content or content.endswith(b"\n") else content + b"\n"
+    assert taken_out(changed) == wanted
+
+
+def test_a_last_line_without_an_end_does_not_swallow_ours() -> None:
+    assert added_to(b"; a comment", "x.conf").splitlines()[-1] == b'#tryinclude "ariagent/x.conf"'
+
+
+@pytest.mark.parametrize("later", [b"", b"[site]\nx = 1\n", b'#tryinclude "other.conf"\n'])
+def test_lines_that_came_later_stay(later: bytes) -> None:
+    assert taken_out(added_to(b"[a]\n", "x.conf") + later) == b"[a]\n" + later
+
+
+def test_lines_that_moved_are_found() -> None:
+    ours = added_to(b"", "x.conf")
+    assert taken_out(b"[a]\n" + ours + b"[b]\n") == b"[a]\n[b]\n"

@@ -1,0 +1,236 @@
+"""What a site has and lacks, and what stands in the way."""
+
+import pytest
+
+from ariagent.errors import ConfigurationError
+from ariagent.install.choices import Choices
+from ariagent.install.modules import MODULES
+from ariagent.install.survey import phone_contexts, queue_names, survey
+from tests.install.conftest import FREEPBX, STOCK, MakeSite, choices
+
+
+def test_a_stock_site_lacks_an_http_server_only(make_site: MakeSite) -> None:
+    found = survey(make_site(STOCK), choices())
+    assert found.obstacles == []
+    assert found.notes == []
+    assert found.general == {"http.conf": {"enabled": "yes", "bindaddr": "127.0.0.1"}}
+    assert found.ari_url == "http://127.0.0.1:8088"
+    assert found.ami_address == ("127.0.0.1", 5039)
+    assert found.modules == ()
+
+
+@pytest.mark.parametrize(
+    ("http", "added", "url"),
+    [
+        (None, {"enabled": "yes", "bindaddr": "127.0.0.1"}, "http://127.0.0.1:8088"),
+        ("", {"enabled": "yes", "bindaddr": "127.0.0.1"}, "http://127.0.0.1:8088"),
+        # It was off, so nobody needs it to be open to the network.
+        (
+            "[general]\nenabled = no\nbindaddr = 0.0.0.0\nbindport = 8090\n",
+            {"enabled": "yes", "bindaddr": "127.0.0.1"},
+            "http://127.0.0.1:8090",
+        ),
+        ("[general]\nenabled = no\nbindaddr = ::1\n", {"enabled": "yes", "bindaddr": "::1"}, "http://[::1]:8088"),
+        ("[general]\nenabled = yes\n", {}, "http://127.0.0.1:8088"),
+        ("[general]\nenabled = yes\nbindaddr = 0.0.0.0\nprefix = /pbx/\n", {}, "http://127.0.0.1:8088/pbx"),
+        ("[general]\nenabled = yes\nbindaddr = 10.1.2.3\nbindport = 80\n", {}, "http://10.1.2.3:80"),
+        ("[general]\nenabled = no\nenabled = yes\n", {}, "http://127.0.0.1:8088"),
+    ],
+)
+def test_the_http_server(make_site: MakeSite, http: str | None, added: dict[str, str], url: str) -> None:
+    found = survey(make_site(STOCK, {"http.conf": http}), choices())
+    assert found.general.get("http.conf", {}) == added
+    assert found.ari_url == url
+
+
+@pytest.mark.parametrize(
+    ("manager", "added", "address"),
+    [
+        (None, {"enabled": "yes", "bindaddr": "127.0.0.1"}, ("127.0.0.1", 5038)),
+        (
+            "[general]\nenabled = no\nbindaddr = 0.0.0.0\nport = 5040\n",
+            {"enabled": "yes", "bindaddr": "127.0.0.1"},
+            ("127.0.0.1", 5040),
+        ),
+        ("[general]\nenabled = yes\nbindaddr = ::\n", {}, ("127.0.0.1", 5038)),
+        ("[general]\nenabled = yes\nbindaddr = 10.1.2.3\n", {}, ("10.1.2.3", 5038)),
+    ],
+)
+def test_the_manager_interface(
+    make_site: MakeSite, manager: str | None, added: dict[str, str], address: tuple[str, int]
+) -> None:
+    found = survey(make_site(STOCK, {"manager.conf": manager}), choices())
+    assert found.general.get("manager.conf", {}) == added
+    assert found.ami_address == address
+
+
+@pytest.mark.parametrize(
+    ("ari", "added"),
+    [
+        (None, {"enabled": "yes"}),
+        ("[someone]\ntype = user\n", {"enabled": "yes"}),
+        ("[general]\n", {}),
+        ("[general]\nenabled = yes\n", {}),
+        ("[general]\nenabled = no\n", {"enabled": "yes"}),
+    ],
+)
+def test_ari(make_site: MakeSite, ari: str | None, added: dict[str, str]) -> None:
+    assert survey(make_site(STOCK, {"ari.conf": ari}), choices()).general.get("ari.conf", {}) == added
+
+
+def test_with_no_general_the_administrator_is_told_instead(make_site: MakeSite) -> None:
+    site = make_site(STOCK)
+    found = survey(site, choices(general=False))
+    assert found.general == {}
+    assert found.notes == [
+        f"Set in [general] of {site.etc}/http.conf yourself (--no-general): enabled = yes, bindaddr = 127.0.0.1"
+    ]
+
+
+def test_one_login_at_a_time_is_not_enough(make_site: MakeSite) -> None:
+    manager = STOCK["manager.conf"].replace("[admin]", "allowmultiplelogin = no\n[admin]")
+    [obstacle] = survey(make_site(STOCK, {"manager.conf": manager}), choices()).obstacles
+    assert "allowmultiplelogin" in obstacle
+
+
+@pytest.mark.parametrize("queue", ["support", "SUPPORT", "Sales"])
+def test_a_human_queue_is_found_in_any_letter_case(make_site: MakeSite, queue: str) -> None:
+    assert survey(make_site(STOCK), choices(human_queue=queue)).obstacles == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({"human_queue": "suport"}, "there is no queue suport (did you mean support?); there are sales, support."),
+        ({"human_queue": ""}, "callers whom the AI cannot help have nowhere to go."),
+        ({"ai_queue": "Sales"}, "the site has a queue Sales already."),
+        ({"ami_user": "admin"}, "manager.conf:5: there is a section [admin] already."),
+        ({"contexts": ("from-interna",)}, "there is no context from-interna (did you mean from-internal?)."),
+        ({"supervisor_contexts": ("boss",)}, "there is no context boss."),
+        ({"numbers": ("7000", "500")}, "500 is taken in the context from-internal ("),
+        ({"last_resort": "from-internal,9000,1"}, "the last resort is not there: no extension 9000 in the context"),
+        ({"last_resort": "nowhere,500,1"}, "the last resort is not there: no extension 500 in the context nowhere."),
+    ],
+)
+def test_what_stands_in_the_way(make_site: MakeSite, changes: dict[str, object], wanted: str) -> None:
+    dialplan = STOCK["extensions.conf"] + "exten => 500,1,Dial(PJSIP/1001)\n"
+    [obstacle] = survey(make_site(STOCK, {"extensions.conf": dialplan}), choices(**changes)).obstacles
+    assert wanted in obstacle
+
+
+def test_a_last_resort_is_enough_without_a_human_queue(make_site: MakeSite) -> None:
+    assert survey(make_site(STOCK), choices(human_queue="", last_resort="from-internal,1000,1")).obstacles == []
+
+
+def test_a_number_that_a_pattern_took_is_told(make_site: MakeSite) -> None:
+    site = make_site(STOCK)
+    found = survey(site, choices(numbers=("1700",)))
+    assert found.obstacles == []
+    assert found.notes == [
+        f"1700 in the context from-internal matched the pattern _1XXX ({site.etc}/extensions.conf:5) until now; "
+        "ariagent takes it"
+    ]
+
+
+def test_an_installation_by_hand_is_found(make_site: MakeSite) -> None:
+    changes = {"ari.conf": "[general]\n#include by-hand.conf\n", "by-hand.conf": "[ariagent]\ntype = user\n"}
+    site = make_site(STOCK, changes)
+    [obstacle] = survey(site, choices()).obstacles
+    assert obstacle.startswith(f"{site.etc}/by-hand.conf:1: there is a section [ariagent] already.")
+
+
+def test_a_dialplan_that_asterisk_does_not_read_is_not_added_to(make_site: MakeSite) -> None:
+    dialplan = STOCK["extensions.conf"] + "#include gone.conf\n"
+    [obstacle] = survey(make_site(STOCK, {"extensions.conf": dialplan}), choices()).obstacles
+    assert obstacle.endswith("extensions.conf:6: #include of gone.conf, which does not exist")
+
+
+def test_without_autoload_every_module_that_nothing_loads_is_loaded(make_site: MakeSite) -> None:
+    modules = "[modules]\nautoload = no\nload => app_queue.so\npreload = pbx_config\nload = res_pjsip.so\n"
+    found = survey(make_site(STOCK, {"modules.conf": modules}), choices())
+    assert set(found.modules) == set(MODULES) - {"app_queue", "pbx_config"}
+    # Some modules end Asterisk when this one does not run before them.
+    assert found.modules[0] == "res_sorcery_config"
+
+
+def test_without_pjsip_nothing_of_pjsip_is_loaded(make_site: MakeSite) -> None:
+    found = survey(make_site(STOCK, {"modules.conf": "[modules]\nautoload = no\n"}), choices())
+    assert not [name for name in found.modules if "pjsip" in name]
+
+
+def test_a_module_that_the_site_refuses_is_an_obstacle(make_site: MakeSite) -> None:
+    modules = "[modules]\nautoload = yes\nnoload = chan_audiosocket.so\n"
+    [obstacle] = survey(make_site(STOCK, {"modules.conf": modules}), choices()).obstacles
+    assert obstacle.startswith("modules.conf has noload = chan_audiosocket.so")
+
+
+def test_a_module_that_the_build_lacks_is_an_obstacle(make_site: MakeSite) -> None:
+    site = make_site(STOCK)
+    folder = site.folders.modules
+    assert folder is not None
+    folder.mkdir(parents=True)
+    for name in set(MODULES) - {"chan_audiosocket", "func_dialplan"}:
+        (folder / f"{name}.so").touch()
+    [obstacle] = survey(site, choices()).obstacles
+    assert obstacle.startswith("this Asterisk has no module chan_audiosocket (the audio of every call).")
+
+
+def test_modules_that_did_not_load_are_not_asked_for_again(make_site: MakeSite) -> None:
+    site = make_site(STOCK, {"modules.conf": "[modules]\nautoload = no\n"})
+    assert "codec_gsm" not in survey(site, choices(), ["codec_gsm"]).modules
+
+
+class TestFreePbx:
+    def test_it_is_known_and_lacks_nothing(self, make_site: MakeSite) -> None:
+        site = make_site(FREEPBX)
+        assert site.is_freepbx
+        found = survey(site, choices(human_queue="201", contexts=("from-internal-custom",)))
+        assert (found.obstacles, found.general, found.modules) == ([], {}, ())
+        assert (found.ari_url, found.ami_address) == ("http://127.0.0.1:8088", ("127.0.0.1", 5038))
+
+    def test_its_own_extensions_are_not_hidden(self, make_site: MakeSite) -> None:
+        site = make_site(FREEPBX)
+        chosen = choices(human_queue="201", contexts=("from-internal-custom",), numbers=("101",))
+        [obstacle] = survey(site, chosen).obstacles
+        assert "101 is taken in the context from-internal (" in obstacle
+
+    def test_a_plain_site_with_such_a_file_is_none(self, make_site: MakeSite) -> None:
+        assert not make_site(STOCK, {"extensions_custom.conf": ""}).is_freepbx
+
+
+def test_queues_and_phones_are_listed(make_site: MakeSite) -> None:
+    phones = (
+        "[phone](!)\ntype = endpoint\ncontext = from-internal\n[1001](phone)\n[1002](phone)\n"
+        "[trunk]\ntype = endpoint\ncontext = from-trunk\n[1001]\ntype = aor\n"
+    )
+    site = make_site(STOCK, {"pjsip.conf": phones})
+    assert phone_contexts(site) == ["from-internal", "from-trunk"]
+    assert queue_names(site.document("queues.conf")) == ["sales", "support"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"numbers": ("70 00",)},
+        {"numbers": ("7000\nexten => 1,1,System(x)",)},
+        {"numbers": (), "direct_numbers": ()},
+        {"direct_numbers": ("7000",)},
+        {"seats": 0},
+        {"seats": 1000},
+        {"human_queue": "sup,port"},
+        {"human_queue": "frontline"},
+        {"ai_queue": ""},
+        {"contexts": ("a]b",)},
+        {"member_name": "AI; Agent"},
+        {"member_name": "AI,Agent"},
+        {"app": "a b"},
+        {"ari_user": "general"},
+        {"last_resort": "from-internal"},
+        {"last_resort": "from-internal,500,1,2"},
+        {"last_resort": "from-internal,500,1)"},
+        {"supervisors": "1004)"},
+    ],
+)
+def test_choices_that_would_break_a_file_are_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError):
+        Choices(**{"human_queue": "support", **changes})  # type: ignore[arg-type]
