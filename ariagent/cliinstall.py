@@ -97,6 +97,13 @@ def install(
     ami_user: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name of the AMI user. Default: ariagent")
     ] = None,
+    http_port: Annotated[
+        int | None,
+        typer.Option(metavar="PORT", help="Port of Asterisk's HTTP server, where it is off until now. Default: 8088"),
+    ] = None,
+    ami_port: Annotated[
+        int | None, typer.Option(metavar="PORT", help="Port of AMI, where it is off until now. Default: 5038")
+    ] = None,
     supervisor_context: Annotated[
         list[str] | None,
         typer.Option(
@@ -152,6 +159,8 @@ def install(
         "app": app,
         "ari_user": ari_user,
         "ami_user": ami_user,
+        "http_port": http_port,
+        "ami_port": ami_port,
         "supervisor_contexts": tuple(supervisor_context) if supervisor_context else None,
         "supervisors": supervisors,
         "code": code,

@@ -40,6 +40,10 @@ class Choices:
     ami_user: str = "ariagent"
     general: bool = True
     """Whether a value that a ``[general]`` section lacks is added to it."""
+    http_port: int = 0
+    """Where Asterisk's HTTP server listens if ariagent switches it on; 0: as the site says, else 8088."""
+    ami_port: int = 0
+    """The same for the manager interface; 0: as the site says, else 5038."""
     supervisor_contexts: tuple[str, ...] = ()
     """Contexts of supervisors' phones, which get the feature codes."""
     supervisors: str = ""
@@ -64,6 +68,9 @@ class Choices:
             raise ConfigurationError(
                 f"supervisors {self.supervisors!r}: numbers or devices (PJSIP/1004), & between them"
             )
+        for port in (self.http_port, self.ami_port):
+            if not 0 <= port <= 65535:
+                raise ConfigurationError(f"port {port}: 1 to 65535 are possible")
         if not 1 <= self.seats <= MOST_SEATS:
             raise ConfigurationError(f"{self.seats} seats: 1 to {MOST_SEATS} are possible")
         if not self.numbers and not self.direct_numbers:

@@ -61,8 +61,8 @@ def survey(site: Site, choices: Choices, unusable: Collection[str] = ()) -> Surv
     _queues(found, site, choices)
     _users(found, site, choices)
     _dialplan(found, site, choices)
-    _http(found)
-    _manager(found)
+    _http(found, choices)
+    _manager(found, choices)
     _ari(found)
     if not choices.general:
         for name, values in found.general.items():
@@ -193,24 +193,28 @@ def _value(document: Document | None, key: str) -> str:
     return document.value("general", key) if document is not None else ""
 
 
-def _http(found: Survey) -> None:
+def _http(found: Survey, choices: Choices) -> None:
     document = found.documents["http.conf"]
     host, port, prefix = (_value(document, key) for key in ("bindaddr", "bindport", "prefix"))
     if not is_true(_value(document, "enabled")):
         # Nobody uses this server: it must not open to the network because ariagent switches it on.
         host = host if _is_loopback(host) else LOOPBACK
         found.general["http.conf"] = {"enabled": "yes", "bindaddr": host}
+        if choices.http_port:
+            port = found.general["http.conf"]["bindport"] = str(choices.http_port)
     host = LOOPBACK if host in EVERYWHERE else host
     path = f"/{prefix.strip('/')}" if prefix.strip("/") else ""
     found.ari_url = f"http://{f'[{host}]' if ':' in host else host}:{port or ARI_PORT}{path}"
 
 
-def _manager(found: Survey) -> None:
+def _manager(found: Survey, choices: Choices) -> None:
     document = found.documents["manager.conf"]
     host, port = _value(document, "bindaddr"), _value(document, "port")
     if not is_true(_value(document, "enabled")):
         host = host if _is_loopback(host) else LOOPBACK
         found.general["manager.conf"] = {"enabled": "yes", "bindaddr": host}
+        if choices.ami_port:
+            port = found.general["manager.conf"]["port"] = str(choices.ami_port)
     found.ami_address = (LOOPBACK if host in EVERYWHERE else host, int(port) if port.isdigit() else AMI_PORT)
     several = _value(document, "allowmultiplelogin")
     if several and not is_true(several):

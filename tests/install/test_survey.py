@@ -64,6 +64,13 @@ def test_the_manager_interface(
     assert found.ami_address == address
 
 
+def test_ports_are_chosen_only_where_a_server_is_switched_on(make_site: MakeSite) -> None:
+    found = survey(make_site(STOCK), choices(http_port=18088, ami_port=15038))
+    assert found.general == {"http.conf": {"enabled": "yes", "bindaddr": "127.0.0.1", "bindport": "18088"}}
+    assert found.ari_url == "http://127.0.0.1:18088"
+    assert found.ami_address == ("127.0.0.1", 5039)
+
+
 @pytest.mark.parametrize(
     ("ari", "added"),
     [
@@ -217,6 +224,7 @@ def test_queues_and_phones_are_listed(make_site: MakeSite) -> None:
         {"direct_numbers": ("7000",)},
         {"seats": 0},
         {"seats": 1000},
+        {"http_port": 65536},
         {"human_queue": "sup,port"},
         {"human_queue": "frontline"},
         {"ai_queue": ""},

@@ -1,0 +1,161 @@
+"""CORE: the first settings file of a site, with comments, from a few answers. ``ariagent init`` writes it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+
+TEMPLATES = ("receptionist", "front_desk", "after_hours", "appointment", "order_status")
+"""Agents to start from; all but the first are in ``ariagent/templates``, with rehearsals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What was asked. ``""`` means: none, or not known."""
+
+    business: str
+    """Name of the business, and what it does."""
+    template: str = "receptionist"
+    language: str = "en"
+    human_queue: str = ""
+    """Where callers go who ask for a human agent."""
+    model_url: str = ""
+    """Another Realtime server than OpenAI's."""
+    model: str = ""
+    key: str = ""
+    """As the settings have it: ``file:PATH``, ``${NAME}``, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where Asterisk is, and as whom the service logs in."""
+
+    ari_url: str
+    ari_user: str
+    ari_password: str
+    """As the settings have it: ``file:PATH``."""
+    ami_host: str
+    ami_port: int
+    ami_user: str
+    ami_password: str
+    app: str = "ariagent"
+    seats: int = 10
+
+
+OPENINGS: Mapping[str, str] = {
+    "en": "{business}, you are speaking with our automated assistant. How can I help you?",
+    "de": "{business}, Sie sprechen mit unserem automatischen Assistenten. Wie kann ich Ihnen helfen?",
+    "es": "{business}, le atiende nuestro asistente automático. ¿En qué puedo ayudarle?",
+    "fr": "{business}, vous parlez avec notre assistant automatique. Comment puis-je vous aider ?",
+    "it": "{business}, sta parlando con il nostro assistente automatico. Come posso aiutarla?",
+    "nl": "{business}, u spreekt met onze automatische assistent. Waarmee kan ik u helpen?",
+    "pt": "{business}, está a falar com o nosso assistente automático. Em que posso ajudar?",
+}
+"""The first words of the receptionist. They say that the caller talks to a machine, as many countries' laws demand."""
+
+
+def first_settings(answers: Answers, place: Place) -> str:
+    """The text of the file."""
+    parts = [_HEAD, _asterisk(place), _realtime(answers), _destinations(answers), _agent(answers)]
+    return "\n".join(part.strip("\n") + "\n" for part in parts if part)
+
+
+_HEAD = """
+# Settings of ariagent. docs/configuration.md describes every key. After a change run `ariagent check`, then reload the
+# service (systemctl reload ariagent): the change applies to new calls.
+"""
+
+
+def _asterisk(place: Place) -> str:
+    return f"""
+# How ariagent reaches Asterisk. `ariagent install` has written both users and their passwords.
+asterisk:
+  url: {_text(place.ari_url)}
+  user: {_text(place.ari_user)}
+  password: {_text(place.ari_password)}
+{f"  app: {_text(place.app)}" if place.app != "ariagent" else ""}
+ami:
+  host: {_text(place.ami_host)}
+  port: {place.ami_port}
+  user: {_text(place.ami_user)}
+  password: {_text(place.ami_password)}
+
+# Calls at the same time: as many as the queue of the AI has seats.
+max_calls: {place.seats}
+""".replace("\n\nami:", "\nami:")
+
+
+def _realtime(answers: Answers) -> str:
+    lines = ["# The speech-to-speech model."]
+    if not answers.key and not answers.model_url:
+        lines += [
+            "# A key is missing. Put it into a file that only root and the service's user can read, and name it here:",
+            "#   api_key: file:/etc/ariagent/openai-key",
+        ]
+    lines.append("realtime:")
+    if answers.model_url:
+        lines.append(f"  url: {_text(answers.model_url)}")
+    if answers.model:
+        lines.append(f"  model: {_text(answers.model)}")
+    if answers.key:
+        lines.append(f"  api_key: {_text(answers.key)}")
+    if len(lines) and lines[-1] == "realtime:":
+        lines[-1] = "realtime: {}"
+    return "\n".join(lines)
+
+
+def _destinations(answers: Answers) -> str:
+    if not answers.human_queue:
+        return ""
+    return f"""
+# Where the agent may transfer callers to. The model sees the name and the description.
+destinations:
+  human:
+    queue: {_text(answers.human_queue)}
+    description: human agents, for everything that the assistant cannot do
+"""
+
+
+def _agent(answers: Answers) -> str:
+    text = _receptionist(answers) if answers.template == "receptionist" else _template(answers.template)
+    if answers.human_queue and "\n    handoff:" not in text:
+        text = text.replace("\n    language:", "\n    handoff: [human]\n    language:", 1)
+    return text
+
+
+def _template(name: str) -> str:
+    return (files("ariagent.templates") / name / "agent.yaml").read_text(encoding="utf-8")
+
+
+def _receptionist(answers: Answers) -> str:
+    # Braces would be filled in at each call.
+    business = " ".join(answers.business.split()).translate({ord("{"): "(", ord("}"): ")"}) or "our company"
+    language = answers.language if answers.language in OPENINGS else "en"
+    opening = OPENINGS[language].format(business=business.split(",")[0].strip())
+    return f"""
+# The AI agent. Write down what it has to know; docs/agents.md says what else it can do.
+agents:
+  default:
+    instructions: |
+      You are the automated telephone assistant of {business}. Today is {{now.weekday}}, {{now.date}}.
+      Answer in one or two short sentences, then wait. If you do not know something, say so; never invent anything.
+      Facts you may tell callers:
+      - (opening hours, address, prices ...)
+      If a caller asks for a human, or needs something that you cannot do, offer to transfer the call.
+      When the caller says goodbye, say goodbye and call end_call.
+    language: {language}
+    opening: {_text(opening)}
+    # Key 0 always reaches a human agent.
+    keypad:
+      actions: {{"0": person}}
+"""
+
+
+def _text(value: str) -> str:
+    """A YAML scalar on one line. JSON's strings are YAML's too."""
+    plain = value and all(sign.isalnum() or sign in "/.:_-" for sign in value) and not value[0].isdigit()
+    is_plain = plain and ": " not in value and not value.endswith(":") and value.lower() not in _WORDS
+    return value if is_plain else json.dumps(value, ensure_ascii=False)
+
+
+_WORDS = frozenset({"yes", "no", "true", "false", "on", "off", "null", "y", "n", "~", "-", "."})
