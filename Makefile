@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 LAB    := $(PYTHON) -m ariagent.lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test rehearsals noise bench soak transfers chaos fuzz lint types lab-up lab-down lab-status docs clean
+.PHONY: help setup demo test sites rehearsals noise bench soak transfers chaos fuzz lint types lab-up lab-down lab-status docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -17,9 +17,9 @@ setup: $(STAMP) ## create .venv and fetch what the lab needs (Asterisk, flite, s
 demo: $(STAMP) ## hold a conversation through a real Asterisk, offline, and print it
 	@$(LAB) demo
 
-SHORT := not rehearsal and not chaos and not noise
+SHORT := not rehearsal and not chaos and not noise and not sites
 
-test: setup ## run every test but the longer ones of make rehearsals, make noise and make chaos
+test: setup ## run every test but the longer ones of make sites, make rehearsals, make noise and make chaos
 	@echo "running the tests: units, then calls through a real Asterisk"
 	@$(PYTHON) -m pytest -n 4 --dist worksteal -m "$(SHORT)" || { \
 	    test $$? -eq 1 || exit 1; \
@@ -28,6 +28,9 @@ test: setup ## run every test but the longer ones of make rehearsals, make noise
 
 rehearsals: setup ## the templates' rehearsals through a real Asterisk: 23 callers, two minutes
 	@$(PYTHON) -m pytest -m rehearsal tests/integration/test_rehearse.py
+
+sites: setup ## install beside four kinds of Asterisk installations, call, break, uninstall: two minutes
+	@$(PYTHON) -m pytest -q -m "sites or asterisk" tests/sites
 
 noise: setup ## whether noise cuts the agent off, and words do: three minutes of it
 	@$(PYTHON) -m pytest -m noise tests/integration/test_interruptions.py

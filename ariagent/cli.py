@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from ariagent import __version__, cliinstall, clisteer, config, logs
+from ariagent import __version__, cliinit, cliinstall, clisteer, config, logs
 from ariagent.cliparts import ConfigOption, JsonOption, OrLabsOption, fail
 from ariagent.errors import AriagentError
 from ariagent.lab.command import call
@@ -92,6 +92,7 @@ app.command()(call)
 app.command()(cliinstall.install)
 app.command()(cliinstall.uninstall)
 app.command()(cliinstall.files)
+app.command()(cliinit.init)
 for _command in (clisteer.transfer, clisteer.whisper, clisteer.pause, clisteer.resume, clisteer.drain):
     app.command()(_command)
 

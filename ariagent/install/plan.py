@@ -86,9 +86,7 @@ def _made(site: Site, choices: Choices, found: Survey, settings: Path) -> Plan:
             )
     for name, password in passwords.items():
         path = folder / name
-        plan.files.append(
-            Change(path, contents(path), f"{password}\n".encode(), contents(path), _service_owner(folder))
-        )
+        plan.files.append(Change(path, contents(path), f"{password}\n".encode(), contents(path), service_owner(folder)))
     return plan
 
 
@@ -124,7 +122,7 @@ def _password(path: Path) -> str:
     return lines[0] if lines else secrets.token_urlsafe(24)
 
 
-def _service_owner(folder: Path) -> tuple[int, int]:
+def service_owner(folder: Path) -> tuple[int, int]:
     """Root writes for the service's user, where there is one; everybody else for themselves."""
     if os.geteuid() != 0:
         return os.getuid(), os.getgid()

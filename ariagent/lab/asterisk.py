@@ -39,7 +39,116 @@ _SITE = Path(__file__).resolve().parents[2] / "lab" / "asterisk"
 _PR_SET_PDEATHSIG = 1
 
 
-class AsteriskInstance:
+class AsteriskProcess:
+    """One Asterisk as a child process, with a configuration that is there already."""
+
+    def __init__(self, program: AsteriskProgram, conf: Path, run_dir: Path, log_dir: Path) -> None:
+        """``conf``: its ``asterisk.conf``, which names ``run_dir`` and ``log_dir``."""
+        self.program = program
+        self.conf = conf
+        self.pid = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._run_dir = run_dir
+        self._log_dir = log_dir
+
+    @property
+    def log_path(self) -> Path:
+        """Asterisk's messages."""
+        return self._log_dir / "messages.log"
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """How to run this Asterisk's program; its console is ``[*command, "-C", conf, "-rx", ...]``."""
+        return self.program.command
+
+    async def boot(self, *, daemon: bool = False) -> str:
+        """Start, and wait until everything is loaded; returns what is wrong, or "".
+
+        The child is killed when the thread that called this ends, unless ``daemon`` is set.
+        """
+        if self._process is not None:
+            raise AsteriskError("this Asterisk is already started")
+        # A socket file of an earlier run would look like an Asterisk that is up.
+        (self._run_dir / "asterisk.ctl").unlink(missing_ok=True)
+        self._spawn(daemon=daemon)
+        assert self._process is not None
+        try:
+            async with asyncio.timeout(START_LIMIT_S):
+                while not (self._run_dir / "asterisk.ctl").exists():
+                    if (status := self._process.poll()) is not None:
+                        return f"it ended with status {status}"
+                    await asyncio.sleep(0.02)
+                await self.cli("core waitfullybooted")
+        except TimeoutError:
+            return f"not ready after {START_LIMIT_S:.0f} s"
+        except AsteriskError as error:
+            return f"it ended with status {status}" if (status := self._process.poll()) is not None else str(error)
+        return ""
+
+    async def stop(self) -> None:
+        """End the process and everything it started; returns when nothing of it is left."""
+        process, self._process = self._process, None
+        if process is not None and not await asyncio.to_thread(self._end, process):
+            log.warning("asterisk.killed", extra={"fields": {"pid": process.pid}})
+
+    @staticmethod
+    def _end(process: subprocess.Popen[bytes]) -> bool:
+        if process.poll() is not None:
+            return True
+        graceful = end_process(ProcessRef.of(process.pid) or ProcessRef(process.pid, 0), STOP_SIGNALS)
+        process.wait()
+        return graceful
+
+    async def cli(self, command: str) -> str:
+        """The output of one console command. Raises AsteriskError when there is no Asterisk to ask."""
+        process = await asyncio.create_subprocess_exec(
+            *self.command,
+            "-C",
+            str(self.conf),
+            "-rx",
+            command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        stdout, stderr = await process.communicate()
+        if process.returncode:
+            raise AsteriskError(f"console command {command!r} failed: {stderr.decode(errors='replace').strip()}")
+        return stdout.decode(errors="replace")
+
+    def _spawn(self, *, daemon: bool) -> None:
+        libc = ctypes.CDLL(None)
+        files, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+
+        def in_child() -> None:
+            # A call takes about a dozen descriptors; the usual soft limit of 1024 ends at 80 calls.
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(files, wanted), hard))
+            if not daemon:
+                libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+        with (self._log_dir / "console.log").open("wb") as console:
+            self._process = subprocess.Popen(
+                [*self.command, "-f", "-C", str(self.conf)],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                cwd=self._log_dir,
+                start_new_session=True,
+                preexec_fn=in_child,
+            )
+        self.pid = self._process.pid
+
+    def log_tail(self, lines: int = 15) -> str:
+        """The end of what it printed and logged."""
+        texts = []
+        for path in (self._log_dir / "console.log", self.log_path):
+            with contextlib.suppress(OSError):
+                texts += path.read_text(errors="replace").splitlines()[-lines:]
+        return "\n".join(texts)
+
+
+class AsteriskInstance(AsteriskProcess):
     """An Asterisk with a folder of its own; any number of them run side by side.
 
     ``start()`` picks the ports and passwords; the attributes below hold them from then on. Everything listens on
@@ -56,8 +165,8 @@ class AsteriskInstance:
         modules: Sequence[str] = (),
     ) -> None:
         """``additions``: file name -> text that comes after what the lab writes; ``modules``: more of Asterisk's."""
-        self.program = program
         self.root = directory.resolve()
+        super().__init__(program, self.root / "etc" / "asterisk.conf", self.root / "run", self.root / "log")
         self.seats = seats
         self.additions = additions or {}
         self.modules = modules
@@ -71,9 +180,6 @@ class AsteriskInstance:
         self.ari_user = "ariagent"
         self.ari_password = secrets.token_urlsafe(18)
         self.phone_passwords: dict[str, str] = {phone: secrets.token_hex(8) for phone in conf.PHONES}
-        self.pid = 0
-        self._process: subprocess.Popen[bytes] | None = None
-        self._run_dir = self.root / "run"
         self._temporary_run_dir = False
 
     @property
@@ -90,11 +196,6 @@ class AsteriskInstance:
     def queue_log(self) -> Path:
         """Asterisk's queue_log file."""
         return self.root / "log" / "queue_log"
-
-    @property
-    def log_path(self) -> Path:
-        """Asterisk's messages, verbose level 3."""
-        return self.root / "log" / "messages.log"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -125,22 +226,21 @@ class AsteriskInstance:
         The child is killed when the thread that called this ends, unless ``daemon`` is set. Raises AsteriskError with
         the end of the log when it does not come up, ConfigurationError when modules are missing.
         """
-        if self._process is not None:
-            raise AsteriskError("this Asterisk is already started")
         problem = ""
         for _ in range(_ATTEMPTS):
             self._write()
-            self._spawn(daemon=daemon)
+            began = time.monotonic()
             try:
-                problem = await asyncio.wait_for(self._until_ready(), START_LIMIT_S)
-            except TimeoutError:
-                problem = f"not ready after {START_LIMIT_S:.0f} s"
+                problem = await self.boot(daemon=daemon) or await self._what_is_wrong()
             except BaseException:
                 await self.stop()
                 raise
             if not problem:
+                took_ms = round((time.monotonic() - began) * 1000)
+                fields = {"pid": self.pid, "sip_port": self.sip_port, "took_ms": took_ms}
+                log.info("asterisk.ready", extra={"fields": fields})
                 return
-            tail = self._log_tail()
+            tail = self.log_tail()
             await self.stop()
             log.warning("asterisk.start_failed", extra={"fields": {"problem": problem, "root": str(self.root)}})
             # Only a port that was taken in between is worth another attempt.
@@ -150,20 +250,10 @@ class AsteriskInstance:
 
     async def stop(self) -> None:
         """End the process and everything it started; returns when nothing of it is left."""
-        process, self._process = self._process, None
-        if process is not None and not await asyncio.to_thread(self._end, process):
-            log.warning("asterisk.killed", extra={"fields": {"pid": process.pid}})
+        await super().stop()
         if self._temporary_run_dir:
             shutil.rmtree(self._run_dir, ignore_errors=True)
             self._temporary_run_dir = False
-
-    @staticmethod
-    def _end(process: subprocess.Popen[bytes]) -> bool:
-        if process.poll() is not None:
-            return True
-        graceful = end_process(ProcessRef.of(process.pid) or ProcessRef(process.pid, 0), STOP_SIGNALS)
-        process.wait()
-        return graceful
 
     async def __aenter__(self) -> AsteriskInstance:
         await self.start()
@@ -171,23 +261,6 @@ class AsteriskInstance:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
-
-    async def cli(self, command: str) -> str:
-        """The output of one console command. Raises AsteriskError when there is no Asterisk to ask."""
-        process = await asyncio.create_subprocess_exec(
-            *self.program.command,
-            "-C",
-            str(self.root / "etc" / "asterisk.conf"),
-            "-rx",
-            command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        stdout, stderr = await process.communicate()
-        if process.returncode:
-            raise AsteriskError(f"console command {command!r} failed: {stderr.decode(errors='replace').strip()}")
-        return stdout.decode(errors="replace")
 
     def _write(self) -> None:
         available = {path.stem for path in self.program.modules_dir.glob("*.so")}
@@ -211,8 +284,6 @@ class AsteriskInstance:
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         self._choose_run_dir()
         self._link_data()
-        # A socket file of an earlier run would look like an Asterisk that is up.
-        (self._run_dir / "asterisk.ctl").unlink(missing_ok=True)
         write_hold_music(self.root / "data" / "moh")
         self.sip_port, self.http_port = ports.free_udp_port(), ports.free_tcp_port()
         self.ami_port = ports.free_tcp_port()
@@ -259,52 +330,17 @@ class AsteriskInstance:
             link.unlink(missing_ok=True)
             link.symlink_to(target)
 
-    def _spawn(self, *, daemon: bool) -> None:
-        libc = ctypes.CDLL(None)
-        files, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
-
-        def in_child() -> None:
-            # A call takes about a dozen descriptors; the usual soft limit of 1024 ends at 80 calls.
-            resource.setrlimit(resource.RLIMIT_NOFILE, (max(files, wanted), hard))
-            if not daemon:
-                libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-        command = [*self.program.command, "-f", "-C", str(self.root / "etc" / "asterisk.conf")]
-        with (self.root / "log" / "console.log").open("wb") as console:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=console,
-                cwd=self.root,
-                start_new_session=True,
-                preexec_fn=in_child,
-            )
-        self.pid = self._process.pid
-
-    async def _until_ready(self) -> str:
-        """Wait until everything is loaded, then ask for ARI and the SIP transport; returns what is wrong, or ""."""
-        assert self._process is not None
-        began = time.monotonic()
-        while not (self._run_dir / "asterisk.ctl").exists():
-            if (status := self._process.poll()) is not None:
-                return f"it ended with status {status}"
-            await asyncio.sleep(0.02)
-        try:
-            await self.cli("core waitfullybooted")
-            transports = await self.cli("pjsip show transports")
-        except AsteriskError as error:
-            return f"it ended with status {status}" if (status := self._process.poll()) is not None else str(error)
+    async def _what_is_wrong(self) -> str:
+        """Ask for ARI, AMI and the SIP transport; returns what does not answer, or ""."""
         if not await self._ari_answers():
             return f"ARI does not answer on port {self.http_port}"
         if not await self._ami_greets():
             return f"its manager interface does not answer on port {self.ami_port}"
-        if "transport-udp" not in transports:
-            return f"its SIP transport did not come up on port {self.sip_port}"
-        took_ms = round((time.monotonic() - began) * 1000)
-        log.info("asterisk.ready", extra={"fields": {"pid": self.pid, "sip_port": self.sip_port, "took_ms": took_ms}})
-        return ""
+        try:
+            transports = await self.cli("pjsip show transports")
+        except AsteriskError as error:
+            return str(error)
+        return "" if "transport-udp" in transports else f"its SIP transport did not come up on port {self.sip_port}"
 
     async def _ari_answers(self) -> bool:
         """Whether ARI takes our password: then it is our Asterisk on that port, and its modules are loaded."""
@@ -335,13 +371,6 @@ class AsteriskInstance:
             return False
         finally:
             writer.close()
-
-    def _log_tail(self, lines: int = 15) -> str:
-        texts = []
-        for path in (self.root / "log" / "console.log", self.log_path):
-            with contextlib.suppress(OSError):
-                texts += path.read_text(errors="replace").splitlines()[-lines:]
-        return "\n".join(texts)
 
 
 def write_env(path: Path, names: Mapping[str, str]) -> None:

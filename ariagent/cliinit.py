@@ -1,0 +1,163 @@
+"""``ariagent init``: the first settings file."""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ariagent import config
+from ariagent.cliparts import JsonOption, fail
+from ariagent.errors import AriagentError, ConfigurationError
+from ariagent.install.choices import Choices
+from ariagent.install.firstsettings import OPENINGS, TEMPLATES, Answers, Place, first_settings
+from ariagent.install.plan import AMI_PASSWORD, ARI_PASSWORD, service_owner
+from ariagent.install.store import STATE, Manifest, Store, replace
+
+KEY_FILE = "openai-key"
+KEY_VARIABLE = "OPENAI_API_KEY"
+
+
+def init(
+    business: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Name of the business and what it does, for the agent.")
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option(metavar="NAME", help=f"The agent to start from: {', '.join(TEMPLATES)}.")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(metavar="CODE", help=f"The language it greets in: {', '.join(OPENINGS)}.")
+    ] = None,
+    human_queue: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Queue for callers who ask for a human. Default: the installation's."),
+    ] = None,
+    api_key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file whose first line is the key of the model's server.")
+    ] = None,
+    api_key_env: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The environment variable that holds the key when the service starts."),
+    ] = None,
+    model_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Another Realtime server than OpenAI's, as wss://HOST/v1/realtime."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Another model than the default.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace settings that are there.")] = False,
+    configuration: Annotated[
+        Path | None,
+        typer.Option("-c", "--config", metavar="FILE", help=f"The file to write. Default: {config.DEFAULT_PATH}"),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Work on a copy of a machine's files below DIR.")
+    ] = None,
+    state_directory: Annotated[
+        Path | None, typer.Option(metavar="DIR", help=f"Where `ariagent install` kept its list. Default: /{STATE}")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the first settings, with an agent to start from.
+
+    `ariagent install` comes first: the settings take Asterisk's address, users and passwords from it. On a terminal the
+    command asks for what is not given. The key of the model's server goes into a file of its own that only root and the
+    service's user can read; it may be added later.
+
+        ariagent init --business "Harbour Cycles, a bicycle repair shop"
+
+    Exit code 0: written; 1: it could not be; 2: wrong usage.
+    """
+    base = root or Path("/")
+    path = (configuration or base / config.DEFAULT_PATH.relative_to("/")).absolute()
+    try:
+        if path.exists() and not force:
+            raise ConfigurationError(f"{path} is there already", remedy="Edit it, or replace it with --force")
+        manifest = Store(state_directory or base / STATE).read()
+        if manifest is None:
+            raise ConfigurationError(
+                "ariagent is not installed beside Asterisk yet", remedy="Run `ariagent install` first"
+            )
+        given = {
+            "business": business,
+            "template": template,
+            "language": language,
+            "human_queue": human_queue,
+            "model_url": model_url,
+            "model": model,
+        }
+        chosen = {name: value for name, value in given.items() if value is not None}
+        chosen["key"] = _key(path.parent, api_key_file, api_key_env, asks=sys.stdin.isatty() and model_url is None)
+        answers = _answers(chosen, Choices.of(manifest.choices))
+        replace(path, first_settings(answers, _place(manifest, path.parent)).encode(), service_owner(path.parent))
+        config.load(path, {})
+    except AriagentError as error:
+        fail(error)
+    document = {"settings": str(path), "key": bool(answers.key), "agent": answers.template}
+    if as_json:
+        typer.echo(json.dumps(document, indent=1))
+        return
+    typer.echo(f"wrote {path}")
+    if not answers.key and not answers.model_url:
+        typer.echo(
+            f"still missing: the key of your OpenAI account. Put it into {path.parent / KEY_FILE}, mode 0640, and"
+        )
+        typer.echo(f"  add to realtime in {path.name}: api_key: file:{path.parent / KEY_FILE}")
+
+
+def _answers(chosen: dict[str, Any], installed: Choices) -> Answers:
+    chosen.setdefault("human_queue", installed.human_queue)
+    if sys.stdin.isatty():
+        for name, question, default in (
+            ("business", "Name of the business, and what it does", "our company"),
+            ("template", f"Agent to start from ({', '.join(TEMPLATES)})", TEMPLATES[0]),
+            ("language", f"Language ({', '.join(OPENINGS)})", "en"),
+        ):
+            if name not in chosen:
+                chosen[name] = typer.prompt(question, default=default)
+    chosen.setdefault("business", "our company")
+    if chosen.get("template", TEMPLATES[0]) not in TEMPLATES:
+        raise ConfigurationError(f"no template {chosen['template']}", remedy=f"There are {', '.join(TEMPLATES)}")
+    if chosen.get("language", "en") not in OPENINGS:
+        raise ConfigurationError(f"no opening in {chosen['language']}", remedy=f"There are {', '.join(OPENINGS)}")
+    return Answers(**chosen)
+
+
+def _key(folder: Path, file: Path | None, variable: str | None, *, asks: bool) -> str:
+    """How the settings name the key; a key that is typed in, or in the environment, is kept in a file."""
+    if file is not None:
+        return f"file:{file.absolute()}"
+    if variable is not None:
+        if not re.fullmatch(r"\w+", variable):
+            raise ConfigurationError(f"{variable!r} is no name of an environment variable")
+        return f"${{{variable}}}"
+    kept = folder / KEY_FILE
+    if kept.exists():
+        return f"file:{kept}"
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if not key and asks:
+        key = str(
+            typer.prompt("Key of your OpenAI account (Enter: later)", default="", hide_input=True, show_default=False)
+        )
+    if not key.strip():
+        return ""
+    folder.mkdir(parents=True, exist_ok=True)
+    replace(kept, f"{key.strip()}\n".encode(), service_owner(folder))
+    return f"file:{kept}"
+
+
+def _place(manifest: Manifest, folder: Path) -> Place:
+    choices = Choices.of(manifest.choices)
+    return Place(
+        ari_url=manifest.facts["ari_url"],
+        ari_user=choices.ari_user,
+        ari_password=f"file:{folder / ARI_PASSWORD}",
+        ami_host=manifest.facts["ami_host"],
+        ami_port=manifest.facts["ami_port"],
+        ami_user=choices.ami_user,
+        ami_password=f"file:{folder / AMI_PASSWORD}",
+        app=choices.app,
+        seats=choices.seats,
+    )

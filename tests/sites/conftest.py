@@ -1,0 +1,198 @@
+"""One site at a time: a tree of files, its Asterisk, its phones, and the commands that an administrator runs."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ariagent.lab import bed, waiting
+from ariagent.lab.asterisk import AsteriskProcess
+from ariagent.lab.call import Call
+from ariagent.lab.codecs import make_codec
+from ariagent.lab.packages import AsteriskProgram, default_lab_dir, ensure_asterisk, ensure_package
+from ariagent.lab.phone import Phone
+from ariagent.lab.rtp import CODEC_OF_PAYLOAD, RtpPacket, peak_of
+from tests.sites.shapes import PASSWORD, Addresses, Shape, build
+
+CHECKOUT = Path(__file__).parents[2]
+LIMIT_S = 30.0
+LOUD = 1500
+
+until = partial(waiting.until, limit_s=LIMIT_S)
+
+
+@dataclass
+class Command:
+    """What a command of ariagent's did."""
+
+    code: int
+    out: str
+    err: str
+
+    def __str__(self) -> str:
+        return f"exit {self.code}\n{self.out}\n{self.err}"
+
+
+@dataclass
+class SiteUnderTest:
+    """A machine with an Asterisk that nobody here configured."""
+
+    shape: Shape
+    root: Path
+    addresses: Addresses
+    asterisk: AsteriskProcess
+    _phones: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    @property
+    def etc(self) -> Path:
+        return self.root / "etc"
+
+    @property
+    def settings(self) -> Path:
+        return self.etc / "ariagent" / "ariagent.yaml"
+
+    async def start(self) -> None:
+        problem = await self.asterisk.boot()
+        assert not problem, f"{problem}\n{self.asterisk.log_tail(40)}"
+
+    async def restart(self) -> None:
+        """As after a reboot of the machine: everything that Asterisk knows is what its files say."""
+        await self.asterisk.stop()
+        await self.start()
+
+    async def ariagent(self, *words: str, limit_s: float = 120.0) -> Command:
+        """Run a command of ariagent's, from another folder than the checkout."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "ariagent",
+            *words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=self.root,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT), "MODEL_KEY": "any"},
+        )
+        out, err = await asyncio.wait_for(process.communicate(), limit_s)
+        assert process.returncode is not None
+        return Command(process.returncode, out.decode(), err.decode())
+
+    async def install(self, *more: str) -> Command:
+        """``ariagent install`` as the site needs it; without ``--apply`` unless that is in ``more``."""
+        words = ["--root", str(self.root), "--human-queue", self.shape.human_queue, "--context", self.shape.context]
+        words += ["--http-port", str(self.addresses.http), "--ami-port", str(self.addresses.ami)]
+        return await self.ariagent("install", *words, *self.shape.flags, *more)
+
+    async def shown(self) -> dict[str, str]:
+        """What Asterisk knows, as its console shows it."""
+        commands = ("dialplan show", "queue show", "http show status", "manager show users", "ari show users")
+        return {command: _steady(command, await self.asterisk.cli(command)) for command in commands}
+
+    async def phone(self, number: str) -> Phone:
+        """A registered phone of the site."""
+        phone = Phone(("127.0.0.1", self.addresses.sip), user=number, password=PASSWORD)
+        await self._phones.enter_async_context(phone)
+        await phone.register()
+        return phone
+
+    async def close(self) -> None:
+        await self._phones.aclose()
+        await self.asterisk.stop()
+
+
+def _steady(command: str, text: str) -> str:
+    """Without what changes from one start to the next: counters, and the order of what Asterisk keeps in a hash."""
+    lines = [line.rstrip() for line in text.splitlines()]
+    if command == "queue show":
+        lines = [
+            line.partition(" has 0 calls")[0].partition(" (Not in use")[0].partition(" (Unavailable")[0]
+            for line in lines
+        ]
+        lines = [line.partition(" (ringinuse")[0].partition(" (dynamic")[0] for line in lines]
+    return "\n".join(sorted(lines))
+
+
+class Heard:
+    """What a phone hears of one call from now on."""
+
+    def __init__(self, call: Call) -> None:
+        self._loud = asyncio.Event()
+        self.count = 0
+        call.on_packet = self._take
+
+    def _take(self, packet: RtpPacket) -> None:
+        name = CODEC_OF_PAYLOAD.get(packet.payload_type)
+        if name is not None and peak_of(make_codec(name).decode(packet.payload)) >= LOUD:
+            self.count += 1
+            self._loud.set()
+
+    async def loud(self, packets: int = 5) -> None:
+        """Return when so many loud packets came since the last time this returned. Raises TimeoutError."""
+        async with asyncio.timeout(LIMIT_S):
+            while self.count < packets:
+                self._loud.clear()
+                await self._loud.wait()
+        self.count = 0
+
+
+@pytest.fixture(scope="session")
+def program() -> AsteriskProgram:
+    """The Asterisk to start: the machine's or the lab's."""
+    return ensure_asterisk(default_lab_dir())
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The distribution's stock configuration."""
+    return ensure_package("asterisk", default_lab_dir()) / "etc" / "asterisk"
+
+
+MakeSite = Callable[[Shape], "asyncio.Future[SiteUnderTest]"]
+
+
+@pytest.fixture
+async def make_site(tmp_path: Path, program: AsteriskProgram, samples: Path) -> AsyncIterator[MakeSite]:
+    """``await make_site(shape)``: a running site; ended after the test."""
+    made: list[SiteUnderTest] = []
+
+    async def make(shape: Shape) -> SiteUnderTest:
+        root, addresses = tmp_path / shape.name, Addresses()
+        conf = build(shape, root, program, samples, addresses)
+        asterisk = AsteriskProcess(program, conf, root / "var" / "run" / "asterisk", root / "var" / "log" / "asterisk")
+        made.append(SiteUnderTest(shape, root, addresses, asterisk))
+        await made[-1].start()
+        return made[-1]
+
+    yield make  # type: ignore[misc]
+    for site in made:
+        await site.close()
+
+
+@asynccontextmanager
+async def service(site: SiteUnderTest, name: str = "service") -> AsyncIterator[bed.Process]:
+    """``ariagent run`` with the site's settings, ready for calls."""
+    argv = [sys.executable, "-m", "ariagent", "run", "-c", str(site.settings)]
+    environment = {"PYTHONPATH": str(CHECKOUT), "ARIAGENT_STATE_DIRECTORY": str(site.root / "var" / "lib" / "service")}
+    environment["MODEL_KEY"] = "any"  # the administrator's shell does not have it
+    for section in ("HTTP", "CONTROL", "AUDIOSOCKET"):
+        environment[f"ARIAGENT_{section}__PORT"] = "0"
+    async with bed.process(argv, site.root / f"{name}.log", environment) as running:
+        await running.wait_for("service.ready")
+        await running.wait_for("prompts.ready")
+        await running.wait_for("pool.ready")
+        yield running
+
+
+def difference(before: Path, after: Path) -> str:
+    """What ``diff -r`` says; nothing where two trees are the same."""
+    done = subprocess.run(
+        ["diff", "-r", "--no-dereference", before, after], capture_output=True, text=True, check=False
+    )
+    return done.stdout + done.stderr

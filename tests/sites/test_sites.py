@@ -1,0 +1,123 @@
+"""ariagent beside an Asterisk with a configuration of its own: installed, restarted, called, broken, taken out."""
+
+import asyncio
+import shutil
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ariagent.lab import bed
+from tests.sites.conftest import Heard, SiteUnderTest, difference, service
+from tests.sites.shapes import DEBIAN, SHAPES, Shape
+
+pytestmark = pytest.mark.asterisk
+
+AI = "7000"
+LIMIT_S = 30
+TONE = (9000 * np.sin(2 * np.pi * 700 * np.arange(8000 * LIMIT_S) / 8000)).astype(np.int16)
+
+
+async def human_answers(site: SiteUnderTest, caller: Any, colleague: Any, number: str) -> None:
+    """A call to ``number`` reaches the human agent, and both hear each other."""
+    call = await caller.dial(number)
+    ringing = await colleague.incoming(LIMIT_S)
+    await ringing.answer()
+    await call.answered(LIMIT_S)
+    await hear_each_other(call, ringing)
+    await call.hangup()
+    await ringing.ended(LIMIT_S)
+    await quiet(site)
+
+
+async def hear_each_other(one: Any, other: Any) -> None:
+    for speaker, listener in ((one, other), (other, one)):
+        heard = Heard(listener)
+        # They are joined a moment after the answer.
+        speaker.play(TONE)
+        await heard.loud()
+        speaker.stop_playing()
+
+
+async def unknown_number(caller: Any) -> tuple[bool, int]:
+    """What the site does with a number that it does not have: whether it answers (and says so), and how it ends."""
+    call = await caller.dial(AI)
+    end = await call.ended(LIMIT_S)
+    return call.answered_at is not None, end.status
+
+
+async def quiet(site: SiteUnderTest) -> None:
+    """Return when no channel is left. Raises TimeoutError."""
+    async with asyncio.timeout(LIMIT_S):
+        while "0 active channels" not in await site.asterisk.cli("core show channels count"):
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [pytest.param(shape, marks=() if shape is DEBIAN else pytest.mark.sites, id=shape.name) for shape in SHAPES],
+)
+async def test_installed_called_broken_and_taken_out(make_site: Any, shape: Shape) -> None:
+    site: SiteUnderTest = await make_site(shape)
+    shutil.copytree(site.etc, site.root / "etc.before", symlinks=True)
+    before = await site.shown()
+    caller = await site.phone("1001")
+    taken_for_unknown = await unknown_number(caller)
+
+    # Looking changes nothing.
+    looked = await site.install()
+    assert looked.code == 0, looked
+    assert difference(site.root / "etc.before", site.etc) == ""
+    assert await site.shown() == before
+
+    done = await site.install("--apply")
+    assert done.code == 0, done
+    assert [line for line in done.out.splitlines() if line.startswith(("failed", "warning"))] == []
+    again = await site.install()
+    assert "Everything is in place." in again.out, again
+    if shape.links:
+        assert all((site.etc / "asterisk" / name).is_symlink() for name in shape.links)
+        assert (
+            difference(site.root / "etc.before" / "asterisk" / "http.conf", site.etc / "asterisk" / "http.conf") == ""
+        )
+
+    await site.restart()
+    assert (await site.install()).code == 0
+    caller, colleague = await site.phone("1001"), await site.phone("1002")
+    async with bed.sandbox(site.root, "--detector", "energy", "--no-recogniser", "--voice", "tone") as (model, url):
+        words = ["--business", "Harbour Cycles", "--model-url", url, "--api-key-env", "MODEL_KEY"]
+        made = await site.ariagent("init", "--root", str(site.root), *words)
+        assert made.code == 0, made
+        async with service(site) as running:
+            # The AI answers, and hears the caller.
+            call = await caller.dial(AI)
+            await call.answered(LIMIT_S)
+            heard = Heard(call)
+            await heard.loud()
+            await call.send_dtmf("0")  # to a human agent, who is in the site's own queue
+            ringing = await colleague.incoming(LIMIT_S)
+            await ringing.answer()
+            await hear_each_other(call, ringing)
+            await call.hangup()
+            await quiet(site)
+
+            # Without a model callers reach human agents.
+            await model.stop()
+            await human_answers(site, caller, colleague, AI)
+            await running.wait_for("model.unusable")
+    # Without a service too.
+    await human_answers(site, caller, colleague, AI)
+    # The site's own numbers are the site's.
+    await human_answers(site, caller, colleague, "1002")
+    await human_answers(site, caller, colleague, "7100")
+
+    gone = await site.ariagent("uninstall", "--root", str(site.root))
+    assert gone.code == 0, gone
+    site.settings.unlink()
+    site.settings.parent.rmdir()
+    assert difference(site.root / "etc.before", site.etc) == ""
+    await site.restart()
+    assert await site.shown() == before
+    caller, colleague = await site.phone("1001"), await site.phone("1002")
+    await human_answers(site, caller, colleague, "7100")
+    assert await unknown_number(caller) == taken_for_unknown
