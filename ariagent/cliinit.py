@@ -3,13 +3,12 @@
 import json
 import os
 import re
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ariagent import config
+from ariagent import cliparts, config
 from ariagent.cliparts import JsonOption, fail
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.install.choices import Choices
@@ -89,7 +88,7 @@ def init(
             "model": model,
         }
         chosen = {name: value for name, value in given.items() if value is not None}
-        chosen["key"] = _key(path.parent, api_key_file, api_key_env, asks=sys.stdin.isatty() and model_url is None)
+        chosen["key"] = _key(path.parent, api_key_file, api_key_env, asks=cliparts.can_ask() and model_url is None)
         answers = _answers(chosen, Choices.of(manifest.choices))
         replace(path, first_settings(answers, _place(manifest, path.parent)).encode(), service_owner(path.parent))
         config.load(path, {})
@@ -109,7 +108,7 @@ def init(
 
 def _answers(chosen: dict[str, Any], installed: Choices) -> Answers:
     chosen.setdefault("human_queue", installed.human_queue)
-    if sys.stdin.isatty():
+    if cliparts.can_ask():
         for name, question, default in (
             ("business", "Name of the business, and what it does", "our company"),
             ("template", f"Agent to start from ({', '.join(TEMPLATES)})", TEMPLATES[0]),

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import SecretStr
 
-from ariagent import config, shipped
+from ariagent import cliparts, config, shipped
 from ariagent.ami.client import AmiClient
 from ariagent.check import ari, installed
 from ariagent.check.report import Result, Status, failed, ok
@@ -295,7 +295,7 @@ class _Session:
         """What was given, else chosen the last time, else asked for, else usual."""
         if manifest is not None:
             return replace(Choices.of(manifest.choices), **given)
-        asks = sys.stdin.isatty() and not self.quiet
+        asks = cliparts.can_ask() and not self.quiet
         queues = [
             name for name in queue_names(site.document("queues.conf")) if name != given.get("ai_queue", "frontline")
         ]

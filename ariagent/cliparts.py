@@ -1,5 +1,6 @@
 """What the commands have in common: where their settings come from, and how they fail."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -24,6 +25,11 @@ OrLabsOption = Annotated[
 ]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print data.")]
+
+
+def can_ask() -> bool:
+    """Whether somebody sits at a terminal who can be asked."""
+    return sys.stdin.isatty()
 
 
 def fail(error: AriagentError) -> NoReturn:

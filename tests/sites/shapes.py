@@ -291,7 +291,8 @@ def _freepbx(addresses: Addresses, etc: Path) -> dict[str, str]:
         "globals_custom.conf": "",
         "extensions_custom.conf": "; Your own dialplan.\n",
         "queues.conf": "[general]\n#include queues_general_additional.conf\n"
-        "#include queues_custom_general.conf\n[default]\n#include queues_custom.conf\n#include queues_additional.conf\n#include queues_post_custom.conf\n",
+        "#include queues_custom_general.conf\n[default]\n#include queues_custom.conf\n"
+        "#include queues_additional.conf\n#include queues_post_custom.conf\n",
         "queues_general_additional.conf": f"{generated}persistentmembers=yes\nautofill=yes\nmonitor-type=MixMonitor\n",
         "queues_custom_general.conf": "",
         "queues_custom.conf": "",

@@ -1,0 +1,208 @@
+"""The commands on copied trees, where no Asterisk runs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from ariagent import cliparts, config
+from ariagent.cli import app
+from ariagent.install.site import Site
+from tests.install.conftest import FREEPBX, STOCK, MakeSite, tree
+
+runner = CliRunner()
+
+
+def run(site: Site, *words: str, **options: Any) -> Result:
+    return runner.invoke(app, [words[0], "--root", str(site.root), *words[1:]], **options)
+
+
+def install(site: Site, *words: str, **options: Any) -> Result:
+    return run(site, "install", "--human-queue", "support", "--context", "from-internal", *words, **options)
+
+
+def test_looking_changes_nothing_and_says_how_to_go_on(make_site: MakeSite) -> None:
+    site = make_site(STOCK)
+    before = tree(site.root)
+    result = install(site)
+    assert result.exit_code == 0
+    assert '+#tryinclude "ariagent/queues.conf"' in result.output
+    assert "Nothing was written." in result.output
+    assert tree(site.root) == before
+
+
+def test_it_is_written_and_taken_back(make_site: MakeSite) -> None:
+    site = make_site(STOCK)
+    before = tree(site.root)
+    result = install(site, "--apply")
+    assert result.exit_code == 0
+    assert "Asterisk was not asked: start it, or reload it, then run `ariagent check`" in result.output
+    # The choices are remembered.
+    assert "Everything is in place." in run(site, "install").output
+    assert "12 members" not in run(site, "install", "--seats", "12").output
+    shown = run(site, "uninstall", "--dry-run")
+    assert "Nothing was written." in shown.output
+    assert tree(site.root) != before
+    assert run(site, "uninstall").exit_code == 0
+    assert tree(site.root) == before
+    again = run(site, "uninstall")
+    assert again.exit_code == 0
+    assert "nothing is installed" in again.output
+
+
+def test_which_queue_is_the_human_agents_must_be_said(make_site: MakeSite) -> None:
+    result = run(make_site(STOCK), "install")
+    assert result.exit_code == 2
+    assert "which queue is the human agents'? There are sales, support" in result.output
+
+
+def test_the_only_queue_and_the_only_context_need_not_be_said(make_site: MakeSite) -> None:
+    site = make_site(STOCK, {"queues.conf": "[general]\n[support]\nmember => PJSIP/1001\n"})
+    result = run(site, "install", "--apply")
+    assert result.exit_code == 0
+    written = (site.etc / "ariagent" / "extensions.conf").read_text()
+    assert "ARIAGENT_HUMAN_QUEUE = support" in written
+    assert "[from-internal](+)\nexten => 7000,1," in written
+
+
+def test_several_contexts_are_named_and_none_is_guessed(make_site: MakeSite) -> None:
+    phones = STOCK["pjsip.conf"] + "[t]\ntype = endpoint\ncontext = from-trunk\n"
+    site = make_site(STOCK, {"pjsip.conf": phones})
+    result = run(site, "install", "--human-queue", "support")
+    assert result.exit_code == 0
+    assert "no phone gets the AI's number yet; phones are in from-internal, from-trunk" in result.output
+
+
+def test_a_terminal_is_asked(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cliparts, "can_ask", lambda: True)
+    site = make_site(STOCK)
+    result = run(site, "install", "--apply", input="sales\n\n7000 7010\n5\n")
+    assert result.exit_code == 0
+    written = (site.etc / "ariagent" / "extensions.conf").read_text()
+    assert "ARIAGENT_HUMAN_QUEUE = sales" in written
+    assert "ARIAGENT_NUMBERS = 7000 7010" in written
+    assert (site.etc / "ariagent" / "queues.conf").read_text().count("member =>") == 5
+
+
+def test_freepbx_gets_its_own_contexts_and_codes(make_site: MakeSite) -> None:
+    site = make_site(FREEPBX)
+    result = run(site, "install", "--human-queue", "201", "--apply")
+    assert result.exit_code == 0
+    assert "FreePBX" in result.output
+    written = (site.etc / "ariagent" / "extensions.conf").read_text()
+    assert "\n[from-internal-custom]\nexten => 7000,1," in written
+    assert "ARIAGENT_CODE_LISTEN = *880" in written  # *80 is its intercom's
+
+
+def test_what_stands_in_the_way_is_all_told_and_nothing_is_written(make_site: MakeSite) -> None:
+    site = make_site(STOCK, {"extensions.conf": STOCK["extensions.conf"] + "exten => 7000,1,Hangup()\n"})
+    before = tree(site.root)
+    result = install(site, "--ai-queue", "sales", "--apply")
+    assert result.exit_code == 1
+    assert result.output.count("cannot install: ") == 2
+    assert tree(site.root) == before
+
+
+def test_as_json(make_site: MakeSite) -> None:
+    site = make_site(STOCK)
+    document = json.loads(install(site, "--json").output)
+    assert document["applied"] is False
+    assert document["freepbx"] is False
+    assert str(site.etc / "queues.conf") in document["changes"]
+    assert document["obstacles"] == []
+    assert json.loads(install(site, "--apply", "--json").output)["applied"] is True
+    assert json.loads(install(site, "--json").output)["changes"] == []
+
+
+def test_a_machine_without_asterisk(tmp_path: Path) -> None:
+    result = runner.invoke(app, ["install", "--root", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "there is no Asterisk configuration" in result.output
+    assert "--root DIR" in result.output
+
+
+def test_shipped_files_are_listed_printed_and_written(tmp_path: Path) -> None:
+    listed = runner.invoke(app, ["files"])
+    assert "dialplan/dialplan.conf" in listed.output
+    printed = runner.invoke(app, ["files", "asterisk/queues.conf"])
+    assert printed.output.startswith("; The queue of AI seats.")
+    written = runner.invoke(app, ["files", "--to", str(tmp_path / "x")])
+    assert written.exit_code == 0
+    assert (tmp_path / "x" / "asterisk" / "queues.conf").read_text() == printed.output
+    assert runner.invoke(app, ["files", "nosuch"]).exit_code == 2
+
+
+class TestInit:
+    def test_it_takes_asterisk_from_the_installation(
+        self, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        site = make_site(STOCK)
+        install(site, "--apply", "--seats", "4", "--app", "second")
+        result = run(site, "init", "--business", "Harbour Cycles, a repair shop")
+        assert result.exit_code == 0
+        assert "still missing: the key of your OpenAI account" in result.output
+        path = site.root / "etc" / "ariagent" / "ariagent.yaml"
+        assert path.stat().st_mode & 0o777 == 0o640
+        settings = config.load(path, {})
+        assert settings.asterisk.url == "http://127.0.0.1:8088"
+        assert settings.asterisk.app == "second"
+        assert settings.ami is not None
+        assert settings.ami.port == 5039
+        assert settings.max_calls == 4
+        assert settings.destinations["human"].queue == "support"
+        written = (site.etc / "ariagent" / "ari.conf").read_text()
+        assert settings.asterisk.password.get_secret_value() in written
+
+    def test_a_key_in_the_environment_is_kept_in_a_file(
+        self, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-something-secret")
+        site = make_site(STOCK)
+        install(site, "--apply")
+        result = run(site, "init")
+        assert "sk-something" not in result.output
+        folder = site.root / "etc" / "ariagent"
+        assert (folder / "openai-key").read_text() == "sk-something-secret\n"
+        assert (folder / "openai-key").stat().st_mode & 0o777 == 0o640
+        text = (folder / "ariagent.yaml").read_text()
+        assert "sk-something" not in text
+        assert yaml.safe_load(text)["realtime"]["api_key"] == f"file:{folder}/openai-key"
+
+    def test_a_terminal_is_asked(self, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        site = make_site(STOCK)
+        install(site, "--apply")
+        monkeypatch.setattr(cliparts, "can_ask", lambda: True)
+        result = run(site, "init", input="sk-typed\nKontor Nord\n\nde\n")
+        assert result.exit_code == 0
+        settings = config.load(site.root / "etc" / "ariagent" / "ariagent.yaml", {})
+        assert settings.agents["default"].opening_in(
+            "de",
+        ) == ("Kontor Nord, Sie sprechen mit unserem automatischen Assistenten. Wie kann ich Ihnen helfen?")
+        assert settings.realtime.api_key.get_secret_value() == "sk-typed"
+
+    def test_settings_that_are_there_are_kept(self, make_site: MakeSite) -> None:
+        site = make_site(STOCK)
+        install(site, "--apply")
+        assert run(site, "init", "--business", "one").exit_code == 0
+        refused = run(site, "init", "--business", "two")
+        assert refused.exit_code == 2
+        assert "is there already" in refused.output
+        assert run(site, "init", "--business", "two", "--force").exit_code == 0
+        assert "assistant of two." in (site.root / "etc" / "ariagent" / "ariagent.yaml").read_text()
+
+    def test_without_an_installation_it_says_so(self, make_site: MakeSite) -> None:
+        result = run(make_site(STOCK), "init")
+        assert result.exit_code == 2
+        assert "Run `ariagent install` first" in result.output
+
+    @pytest.mark.parametrize("words", [["--template", "nosuch"], ["--language", "xx"], ["--api-key-env", "A B"]])
+    def test_wrong_words_are_refused(self, make_site: MakeSite, words: list[str]) -> None:
+        site = make_site(STOCK)
+        install(site, "--apply")
+        assert run(site, "init", *words).exit_code == 2
+        assert not (site.root / "etc" / "ariagent" / "ariagent.yaml").exists()
