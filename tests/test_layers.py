@@ -33,6 +33,7 @@ CORE = (
     "ariagent.hours",
     "ariagent.linebudget",
     "ariagent.redaction",
+    "ariagent.release",
     "ariagent.audiosocket.frames",
     "ariagent.audiosocket.strangers",
     "ariagent.ami.events",
@@ -248,4 +249,4 @@ def test_only_the_realtime_peer_knows_the_wires_event_names() -> None:
 @pytest.mark.parametrize("module", [name for name in modules() if name.startswith("ariagent.audio.")])
 def test_audio_is_a_foundation(module: str) -> None:
     ours = {name for name in imports(module) if name.startswith("ariagent.")}
-    assert all(name.startswith(("ariagent.audio.", "ariagent.errors")) for name in ours)
+    assert all(name.startswith(("ariagent.audio.", "ariagent.errors", "ariagent.release")) for name in ours)
