@@ -118,6 +118,12 @@ class Metrics:
             "ariagent_records_failures", "Times that call records could not be written", registry=registry
         )
         self.cost = Counter("ariagent_cost", "Money that the model's use costs", ["agent"], registry=registry)
+        self._shutdown = Gauge(
+            "ariagent_model_shutdown_timestamp_seconds",
+            "When the model's server shuts a used model down, where it announces that; seconds since the epoch",
+            ["model"],
+            registry=registry,
+        )
         self.tools = Histogram(
             "ariagent_tool_seconds",
             "Function calls of the model, by name and how they went",
@@ -125,6 +131,12 @@ class Metrics:
             buckets=(0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0),
             registry=registry,
         )
+
+    def model_shutdowns(self, at: Mapping[str, float]) -> None:
+        """The announced ends of used models, by name, in seconds since the epoch."""
+        self._shutdown.clear()
+        for model, when in at.items():
+            self._shutdown.labels(model).set(when)
 
     def watch_records(self, dropped: Callable[[], float]) -> None:
         """Export how much of the records was dropped; read when ``/metrics`` is asked for."""

@@ -50,6 +50,7 @@ from ariagent.realtime.trial import failure_of
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.records.store import calls_today, local_day, spent_today
+from ariagent.shutdownwatch import ShutdownWatch
 from ariagent.tools.toolbox import Toolbox
 from ariagent.webserver import WebServer
 
@@ -105,6 +106,7 @@ class Service:
         """Calls of a process before this one, until they are looked for in Asterisk."""
         self._model_fault = "not tried yet"
         self._model_tried = asyncio.Event()
+        self._shutdowns = ShutdownWatch(lambda: self.settings, self.metrics)
         self._draining = Draining()
         self._stop = asyncio.Event()
 
@@ -125,6 +127,7 @@ class Service:
                     tasks.create_task(self._prepare_speech(), name="prompts"),
                     tasks.create_task(self._watch_replacement(), name="replacement"),
                     tasks.create_task(self._watch_model(), name="model"),
+                    tasks.create_task(self._shutdowns.run(), name="model shutdowns"),
                     tasks.create_task(self._keep_pool(), name="pool"),
                     tasks.create_task(self._watch_lag(), name="lag"),
                 ]
@@ -307,6 +310,7 @@ class Service:
         self._context.spending.configure(settings.cost)
         self._context = replace(self._context, settings=settings, toolbox=toolbox)
         log.info("settings.reloaded", extra={"fields": {"changed": ",".join(taken) or "-", "calls": len(self.calls)}})
+        self._shutdowns.look_again()
         await self.prompts.warm(settings.agents, settings.tools)
 
     async def _end_calls(self) -> None:

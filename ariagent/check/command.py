@@ -20,6 +20,7 @@ from ariagent.check.manager import check_manager
 from ariagent.check.model import check_model
 from ariagent.check.report import Report, Result, Say, failed, skipped
 from ariagent.check.setup import check_settings
+from ariagent.check.shutdowns import check_shutdowns
 from ariagent.check.talk import check_talk
 from ariagent.check.tools import check_tools
 from ariagent.config import Settings
@@ -88,6 +89,7 @@ async def run_checks(settings: Settings, source: str, say: Say, *, talk: bool = 
     await _bounded("manager", MANAGER_LIMIT_S, say, lambda: check_manager(settings, say))
     limit_s = MODEL_LIMIT_S * (1 + len(settings.agents))
     usable = await _bounded("model", limit_s, say, lambda: check_model(settings, say))
+    await _bounded("model lifetime", MODEL_LIMIT_S, say, lambda: check_shutdowns(settings, say))
     requests = 1 + len(settings.tools) + len(settings.agents)
     await _bounded("tools", TOOL_LIMIT_S * requests, say, lambda: check_tools(settings, say))
     if talk and usable:
