@@ -67,6 +67,7 @@ CORE = (
     "ariagent.call.silence",
     "ariagent.call.tools",
     "ariagent.call.turns",
+    "ariagent.check.discretion",
     "ariagent.check.report",
     "ariagent.check.setup",
     "ariagent.check.versions",
