@@ -86,6 +86,11 @@ class CallRunner:
         return self._reception.call_id
 
     @property
+    def agent(self) -> str:
+        """The label of the agent that the call is for."""
+        return self._reception.agent
+
+    @property
     def leg(self) -> str:
         """The caller's channel; another one after a transfer."""
         return self._leg.id

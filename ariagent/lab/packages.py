@@ -30,7 +30,7 @@ SUITE = "forky"
 MINIMUM_VERSIONS = {20: 20, 22: 10, 23: 4}
 """Lowest minor release per branch whose AudioSocket has none of the known defects; 21 never got the fixes."""
 
-PACKAGES = {"flite": "flite", "espeak-ng": "espeak-ng", "sipp": "sip-tester"}
+PACKAGES = {"flite": "flite", "espeak-ng": "espeak-ng", "sipp": "sip-tester", "promtool": "prometheus"}
 """Tool -> the Debian package that holds it."""
 
 _REMEDY = "install Asterisk 20.20, 22.10, 23.4 or newer, or run on Debian, whose suite forky has it"
