@@ -190,7 +190,7 @@ class CallRunner:
             context, role, feed=self.feed, log=self.log, began=self._began, said=lambda: self._changed(self)
         )
         context.router.register(self.media.channel, self.on_ari)
-        context.media.expect(self.media.uuid, talk, context.format)
+        context.media.expect(self.media.uuid, talk, context.format, self.call_id)
         self._arm()
         async with asyncio.TaskGroup() as tasks:
             model = tasks.create_task(talk.run(), name=f"model {self.call_id}")

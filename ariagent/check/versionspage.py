@@ -19,7 +19,8 @@ from ariagent.check.versions import (
 from ariagent.release import Release
 
 SHOWN = (
-    ("18.20.0", "old installations"),
+    ("18.10.0", "Ubuntu 22.04"),
+    ("18.20.0", ""),
     ("20.6.0", "Ubuntu 24.04"),
     ("20.20.1", ""),
     ("21.12.3", "the last of its branch"),
@@ -79,8 +80,11 @@ Use Asterisk {wanted}. `ariagent check` judges your Asterisk in the lines `aster
 `asterisk security`, and gives a warning where an upgrade is worth while.
 
 Older versions can be used from Asterisk {oldest} on, with the faults below. Before Asterisk {oldest} there is no
-AudioSocket channel driver, and the check fails. ariagent's own tests run on 22.10.1; what this page says of other
-versions comes from Asterisk's change logs and issues. A branch that is newer than these is used as 23 is.
+AudioSocket channel driver, and the check fails. A branch that is newer than these is used as 23 is.
+
+ariagent's own tests run on 22.10.1. Ubuntu's packages of 20.6.0 and 18.10.0 were tried with 112 of them in November 2026:
+calls, queues, transfers, announcements, keys and supervisors' phones work on both, at 8 kHz. What this page says of
+other versions comes from Asterisk's change logs and issues.
 
 | version | audio | known faults | fixes of {day} | security fixes until | verdict |
 |---|---|---|---|---|---|
