@@ -31,10 +31,10 @@ SHOWN = frozenset(
         *("file", "format", "id", "item", "kind", "language", "level", "logger", "media", "method", "missing"),
         *("mode", "model", "name", "names", "owed", "part", "peer", "path", "properties", "queue"),
         *("queue_call", "queues", "reason", "result", "seat", "service", "signal", "state", "status", "time"),
-        *("to", "tool", "type", "url", "user", "uuid", "version", "way", "what", "why", "words"),
+        *("to", "tool", "type", "url", "user", "uuid", "version", "way", "what", "why"),
     )
 )
-"""Fields with names, ids and words of ariagent's own. ``words`` is how many, in a log; a call's row is not an event."""
+"""Fields with names, ids and words of ariagent's own."""
 
 SECRET_KEYS = frozenset(("sha256",))
 """Settings that are no secrets, and help to guess one."""

@@ -82,9 +82,9 @@ Use Asterisk {wanted}. `ariagent check` judges your Asterisk in the lines `aster
 Older versions can be used from Asterisk {oldest} on, with the faults below. Before Asterisk {oldest} there is no
 AudioSocket channel driver, and the check fails. A branch that is newer than these is used as 23 is.
 
-ariagent's own tests run on 22.10.1. Ubuntu's packages of 20.6.0 and 18.10.0 were tried with 112 of them in November 2026:
-calls, queues, transfers, announcements, keys and supervisors' phones work on both, at 8 kHz. What this page says of
-other versions comes from Asterisk's change logs and issues.
+ariagent's own tests run on 22.10.1. Ubuntu's packages of 20.6.0 and 18.10.0 were tried with 112 of them in November
+2026: calls, queues, transfers, announcements, keys and supervisors' phones work on both, at 8 kHz. What this page says
+of other versions comes from Asterisk's change logs and issues.
 
 | version | audio | known faults | fixes of {day} | security fixes until | verdict |
 |---|---|---|---|---|---|
