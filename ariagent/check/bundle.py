@@ -12,6 +12,7 @@ import io
 import json
 import os
 import platform
+import re
 import sys
 import tarfile
 import time
@@ -53,6 +54,7 @@ ADVICE_WITH_WORDS = (
     "Secrets were taken out. It holds what callers and agents said, and telephone numbers: look at it before you send "
     "it to anybody, and send it only where that is allowed."
 )
+_SECRET_LINE = re.compile(rb"^(\s*(?:password|secret)\s*=).*$", re.IGNORECASE | re.MULTILINE)
 INSTALLED = Path("/etc/asterisk/ariagent")
 """Where a site's copies of the shipped files are."""
 JOURNAL = "journalctl -u ariagent --since '1 hour ago' --output cat > ariagent.log"
@@ -164,7 +166,7 @@ def _versions() -> dict[str, Any]:
 
 
 def _installed(folder: Path) -> dict[str, Any]:
-    """Not what is in them: they hold passwords."""
+    """Not what is in them, for they hold passwords; nor a digest from which one could be found by trying."""
     found: dict[str, Any] = {}
     try:
         for path in sorted(path for path in folder.iterdir() if path.is_file()):
@@ -173,7 +175,11 @@ def _installed(folder: Path) -> dict[str, Any]:
             except OSError as error:
                 found[path.name] = error.strerror
                 continue
-            found[path.name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            if any(word in path.name.lower() for word in SECRET_NAMES):
+                found[path.name] = {"sha256": "not told: by its name it holds a secret"}
+                continue
+            digest = hashlib.sha256(_SECRET_LINE.sub(rb"\1", content)).hexdigest()
+            found[path.name] = {"sha256": digest}
     except OSError as error:
         return {"missing": f"{folder}: {error.strerror}"}
     return found

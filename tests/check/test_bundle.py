@@ -19,6 +19,7 @@ import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from ariagent.check import bundle as bundles
 from ariagent.check.bundle import Wanted, make
 from ariagent.check.report import Report, failed
 from ariagent.config import Settings, load
@@ -292,6 +293,26 @@ async def test_only_the_end_of_a_long_log_is_taken(settings: Settings, tmp_path:
     assert lines[-1].endswith("line.59999")
     assert 10_000 < len(lines) < 40_000
     assert all(line.startswith("2026-") for line in lines)
+
+
+async def test_digests_of_installed_files_do_not_tell_their_passwords(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "asterisk"
+    folder.mkdir()
+    monkeypatch.setattr(bundles, "INSTALLED", folder)
+    digests = []
+    for password in ("one", "two"):
+        (folder / "ari.conf").write_text(f"[ariagent]\ntype = user\npassword = {password}\n")
+        (folder / "manager.conf").write_text(f"[ariagent]\n  Secret={password}\n")
+        (folder / "ari-password.conf").write_text(f"{password}\n")
+        digests.append(json.loads((await bundle(tmp_path, settings))["shipped.json"]))
+    assert digests[0] == digests[1]
+    assert set(digests[0]) == {"ari.conf", "manager.conf", "ari-password.conf"}
+    (folder / "ari.conf").write_text("[ariagent]\ntype = user\nread_only = yes\npassword = one\n")
+    changed = json.loads((await bundle(tmp_path, settings))["shipped.json"])
+    assert changed["ari.conf"] != digests[0]["ari.conf"]
+    assert changed["manager.conf"] == digests[0]["manager.conf"]
 
 
 async def test_a_place_that_cannot_be_written_is_named(settings: Settings, tmp_path: Path) -> None:
