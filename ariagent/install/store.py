@@ -18,7 +18,7 @@ from ariagent import __version__
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.install.choices import Choices
 from ariagent.install.ours import has_ours, taken_out
-from ariagent.install.plan import MODE, Change, Plan
+from ariagent.install.plan import MODE, Change, Plan, service_owner
 from ariagent.install.site import contents
 
 STATE = Path("var/lib/ariagent/install")
@@ -86,7 +86,7 @@ class Store:
         """Write every file of the plan. Raises InstallError where one cannot be written."""
         manifest = self.read() or Manifest(str(plan.site.conf), {})
         manifest.choices, manifest.facts, manifest.version = choices.document(), facts, __version__
-        manifest.folders += self._make_state_folder(plan.files[-1].owner)
+        manifest.folders += self._make_state_folder(service_owner(plan.settings.parent))
         for change in plan.files:
             manifest.files[str(change.path)] = self._entry(change, manifest.files.get(str(change.path)))
             manifest.folders += [name for name in _missing_folders(change.path.parent) if name not in manifest.folders]
@@ -94,7 +94,7 @@ class Store:
         self.save(manifest)
         for change in plan.changes:
             _make_folders(change.path.parent, change.owner)
-            replace(change.path, change.after, change.owner)
+            replace(change.path, change.after, change.owner, change.mode)
         for change in plan.files:
             if not manifest.files[str(change.path)].existed:
                 _give(change.path, change.owner)
