@@ -18,11 +18,13 @@ from ariagent.check.audio import check_audio
 from ariagent.check.machine import check_machine
 from ariagent.check.manager import check_manager
 from ariagent.check.model import check_model
-from ariagent.check.report import Report, Result, Say, failed, skipped
+from ariagent.check.report import Report, Result, Say, failed, skipped, warning
 from ariagent.check.setup import check_settings
 from ariagent.check.talk import check_talk
 from ariagent.check.tools import check_tools
 from ariagent.config import Settings
+from ariagent.config.secrets import SecretError
+from ariagent.errors import ConfigurationError
 from ariagent.loop import run_async
 
 log = logging.getLogger(__name__)
@@ -40,8 +42,9 @@ TERMINATED = 143
 
 def check(path: Path | None, *, as_json: bool = False, talk: bool = False) -> int:
     """Check everything and print it; returns the exit code. Raises ConfigurationError for settings that do not load."""
-    settings = config.load(path)
-    source = str(path or config.DEFAULT_PATH)
+    doubts: list[str] = []
+    settings = config.load(path, warn=doubts.append)
+    source = str(config.chosen(path))
     report = Report()
 
     def say(result: Result) -> None:
@@ -51,6 +54,8 @@ def check(path: Path | None, *, as_json: bool = False, talk: bool = False) -> in
 
     # What the parts log is in their results; on a terminal it would stand between the lines.
     logging.getLogger("ariagent").setLevel(logging.ERROR)
+    for doubt in doubts:
+        say(warning("settings", doubt))
     if not run_async(_until_terminated(run_checks(settings, source, say, talk=talk))):
         return TERMINATED
     if as_json:
@@ -113,6 +118,10 @@ async def _bounded(name: str, limit_s: float, say: Say, work: Callable[[], Await
             return bool(await work())
     except TimeoutError:
         say(failed(name, f"not done within {limit_s:g} s", "Please report this"))
+    except SecretError as error:
+        say(skipped(name, error.key))  # what is wrong with it was said with the settings
+    except ConfigurationError as error:
+        say(failed(name, str(error), error.remedy))
     except Exception as error:
         log.exception("check.fault", extra={"fields": {"part": name}})
         say(failed(name, f"a fault of ours: {error!r}", "Please report this"))

@@ -4,7 +4,6 @@ The lab's Asterisk, ports, state directory and, unless the file (or the environm
 sandbox. Everything else is the file's: agents, tools, routes, records, cost.
 """
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 from ariagent import yamlfile
 from ariagent.config import Settings, load
 from ariagent.errors import ConfigurationError
+from ariagent.hosts import is_loopback
 
 URL_NAME, KEY_NAME = "ARIAGENT_REALTIME__URL", "ARIAGENT_REALTIME__API_KEY"
 TOKEN_NAME = "lab"
@@ -111,7 +111,7 @@ def _sections(
     own = environment.get(URL_NAME) or realtime.get("url")
     if not own:
         put["realtime"] = {"url": addresses.realtime_url, "api_key": SANDBOX_KEY}
-    elif _on_loopback(str(own)) and not realtime.get("api_key") and KEY_NAME not in environment:
+    elif is_loopback(urlsplit(str(own)).hostname or "") and not realtime.get("api_key") and KEY_NAME not in environment:
         put["realtime"] = {"api_key": SANDBOX_KEY}
     return put
 
@@ -126,14 +126,6 @@ def _tokens(mine: Mapping[str, Any]) -> list[Any]:
     found = _section(mine, "control").get("tokens")
     kept = found if isinstance(found, list) else [] if found is None else [found]
     return [each for each in kept if not (isinstance(each, Mapping) and each.get("name") == TOKEN_NAME)]
-
-
-def _on_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def check_scenario(path: Path) -> None:
