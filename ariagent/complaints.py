@@ -108,6 +108,7 @@ _OTHERS: Mapping[str, Callable[[Mapping[str, Any], object], str]] = {
     "literal_error": _one_of,
     "union_tag_invalid": _tag,
     "union_tag_not_found": _tag,
+    "json_invalid": lambda context, value: f"is no JSON: {context['error']}",
     "setting": lambda context, value: str(context["message"]),
 }
 

@@ -12,7 +12,7 @@ from urllib.parse import quote, quote_plus
 
 from pydantic import SecretStr
 
-from ariagent.config.secrets import known_value, within
+from ariagent.secret import known_value, within
 
 SHORTEST = 8
 """Characters. What is shorter may stand in any text by chance, and protects nothing anyway."""

@@ -43,6 +43,7 @@ from ariagent.metrics import Metrics
 from ariagent.pool.availability import Availability
 from ariagent.pool.pool import Pool
 from ariagent.pool.seats import Reason
+from ariagent.realtime.client import trust
 from ariagent.realtime.endpoints import Endpoints
 from ariagent.realtime.events import Usage
 from ariagent.realtime.profile import SessionProfile
@@ -168,6 +169,9 @@ class Service:
 
     async def _start(self) -> None:
         settings = self.settings
+        for endpoint in settings.realtime.endpoints:
+            if endpoint.url.startswith("wss:"):
+                await asyncio.to_thread(trust, endpoint)  # read now, and not in the first call
         journal = self.journal = await asyncio.to_thread(
             Journal.open, settings.state_directory, settings.records, lambda _: self.metrics.records_failures.inc()
         )

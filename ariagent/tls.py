@@ -19,60 +19,57 @@ LOOK_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """What an error calls a peer, and the keys and settings that mend it."""
+    """What an error calls a peer, and what is to be done about each thing that may be wrong with TLS to it."""
 
     name: str
-    """As ``Asterisk's HTTP server``."""
-    key: str
-    """The section of the settings: ``asterisk``."""
     use_plain: str
-    """What to do when the port speaks no TLS."""
-    use_tls: str
-    """What to do when it does, and was spoken to without."""
+    """Its port speaks no TLS."""
+    trust: str
+    """Its certificate is of an unknown CA."""
+    rename: str
+    """Its certificate is for another name."""
     renew: str
-    """Where its certificate is set."""
-    names: bool = True
-    """Whether the section has ``tls_name``."""
+    """The certificate, or the setting of Asterisk's that names it."""
+    use_tls: str = ""
+    """Its port speaks TLS, and was spoken to without."""
 
-    @property
-    def trust(self) -> str:
-        """What to do about a certificate of an unknown CA."""
-        return f"Name a file with the CA's certificate in {self.key}.ca_file; a self-signed certificate is its own CA"
 
-    @property
-    def rename(self) -> str:
-        """What to do about a certificate of another name."""
-        said = f", or say that name in {self.key}.tls_name" if self.names else ""
-        return f"Connect to a name that the certificate has{said}"
+def _trust(key: str) -> str:
+    return f"Name a file with the CA's certificate in {key}.ca_file; a self-signed certificate is its own CA"
+
+
+def _rename(key: str) -> str:
+    return f"Connect to a name that the certificate has, or say that name in {key}.tls_name"
 
 
 ASTERISK = Peer(
     "Asterisk's HTTP server",
-    "asterisk",
-    "Write http:// in asterisk.url, or use the TLS port (tlsbindaddr in http.conf)",
-    "Write https:// in asterisk.url, or use the plain port (bindport in http.conf)",
-    "tlscertfile in http.conf",
+    use_plain="Write http:// in asterisk.url, or use the TLS port (tlsbindaddr in http.conf)",
+    use_tls="Write https:// in asterisk.url, or use the plain port (bindport in http.conf)",
+    trust=_trust("asterisk"),
+    rename=_rename("asterisk"),
+    renew="tlscertfile in http.conf",
 )
 AMI = Peer(
     "Asterisk's manager interface",
-    "ami",
-    "Set ami.tls to false, or ami.port to the TLS port (tlsbindaddr in manager.conf)",
-    "Set ami.tls to true, or ami.port to the plain port (port in manager.conf)",
-    "tlscertfile in manager.conf",
+    use_plain="Set ami.tls to false, or ami.port to the TLS port (tlsbindaddr in manager.conf)",
+    use_tls="Set ami.tls to true, or ami.port to the plain port (port in manager.conf)",
+    trust=_trust("ami"),
+    rename=_rename("ami"),
+    renew="tlscertfile in manager.conf",
 )
 MODEL = Peer(
     "the model's server",
-    "realtime",
-    "Write ws:// in realtime.url if that is meant, or use the server's TLS port",
-    "Write wss:// in realtime.url",
-    "the server's certificate",
-    names=False,
+    use_plain="Write ws:// in realtime.url if that is meant, or use the server's TLS port",
+    use_tls="Write wss:// in realtime.url",
+    trust=_trust("realtime"),
+    rename="Write a name that the certificate has in realtime.url",
+    renew="the server's certificate",
 )
 
 
 @functools.cache
-def _context(ca_file: Path | None, changed_ns: int) -> ssl.SSLContext:
-    # A fresh one for each connection would keep the event loop from calls' audio for 20 ms and more.
+def _context(ca_file: Path | None) -> ssl.SSLContext:
     if ca_file is None:
         return ssl.create_default_context()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -83,10 +80,11 @@ def _context(ca_file: Path | None, changed_ns: int) -> ssl.SSLContext:
 def client_context(ca_file: Path | None, key: str) -> ssl.SSLContext:
     """For connections that verify the other side: against ``ca_file`` alone, or the machine's CAs.
 
-    ``key`` is the setting that names the file. Raises ConfigurationError when it cannot be used.
+    Made once for the process: a new one takes 20 ms and more, in which no call has audio. ``key`` is the setting that
+    names the file. Raises ConfigurationError when it cannot be used.
     """
     try:
-        return _context(ca_file, 0 if ca_file is None else ca_file.stat().st_mtime_ns)
+        return _context(ca_file)
     except ssl.SSLError:
         cause, remedy = "holds no certificate", "It must hold certificates in PEM form (-----BEGIN CERTIFICATE-----)"
     except OSError as error:

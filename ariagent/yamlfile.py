@@ -83,9 +83,12 @@ def _document(source: Path, text: str) -> Document:
     except yaml.YAMLError as error:
         line, wrong = mistake(text, error)
         raise ConfigurationError(f"{source}:{line}: {wrong}") from None
-    except ValueError:
-        wrong = "this line has a date or a number that is none; put it in quotes"
-        raise ConfigurationError(f"{source}:{_valueless(node)}: {wrong}") from None
+    except (ValueError, OverflowError):
+        if node is None:  # the parser makes a character of \\U and a number, whatever that is
+            line, wrong = text[: text.find("\\U")].count("\n") + 1, "this line has a \\U that is no character"
+        else:
+            line, wrong = _valueless(node), "this line has a date or a number that is none; put it in quotes"
+        raise ConfigurationError(f"{source}:{line}: {wrong}") from None
     except RecursionError:
         raise ConfigurationError(f"{source}: nested too deeply") from None
     marks = _Marks(source, text.splitlines())
@@ -102,10 +105,10 @@ def _document(source: Path, text: str) -> Document:
     return Document(tree, marks.lines, frozenset(marks.empty), tuple(marks.blocks))
 
 
-def _valueless(node: yaml.Node | None) -> int:
+def _valueless(node: yaml.Node) -> int:
     """The line of the first scalar that looks like a date or a number and is none."""
     loader = yaml.SafeLoader("")
-    waiting = [node] if node is not None else []
+    waiting = [node]
     while waiting:
         here = waiting.pop(0)
         if isinstance(here, yaml.MappingNode):
@@ -115,7 +118,7 @@ def _valueless(node: yaml.Node | None) -> int:
         else:
             try:
                 loader.construct_object(here)
-            except ValueError:
+            except (ValueError, OverflowError):
                 return int(here.start_mark.line) + 1
     return 1
 
@@ -140,19 +143,23 @@ def explain(
     """
     problems = [(_known(problem, lines), problem) for problem in error.errors(include_url=False)]
     problems = [(path, problem) for path, problem in problems if problem["type"] not in complaints.UNSAID]
-    said: dict[KeyPath, list[str]] = {}
+    said: dict[tuple[KeyPath, bool], list[str]] = {}
     for section in empty:
         if keys := [path[-1] for path, problem in problems if problem["type"] == "missing" and path[:-1] == section]:
-            said[section] = [f"this section is empty; it needs {' and '.join(map(str, keys))}"]
+            said[section, False] = [f"this section is empty; it needs {' and '.join(map(str, keys))}"]
             problems = [(path, problem) for path, problem in problems if path[:-1] != section]
     for path, problem in problems:
         # Of a value that may be several things: what is wrong inside it says more than what it might be instead.
         inside = any(len(other) > len(path) and other[: len(path)] == path for other, _ in problems)
         if not (inside and complaints.is_of_kind(problem)):
             message = complaints.sentence(problem)
-            said.setdefault(path, []).append(message + hint(path) if problem["type"] == "extra_forbidden" else message)
-    for path, sentences in said.items():
-        yield f"{place(source, lines, path)}: {dotted(path) or 'file'}: {complaints.together(sentences)}"
+            of_the_key = problem["loc"][-1:] == ("[key]",)
+            said.setdefault((path, of_the_key), []).append(
+                message + hint(path) if problem["type"] == "extra_forbidden" else message
+            )
+    for (path, of_the_key), sentences in said.items():
+        begins = "the key " if of_the_key and sentences[0].startswith("must ") else ""
+        yield f"{place(source, lines, path)}: {dotted(path) or 'file'}: {begins}{complaints.together(sentences)}"
 
 
 def place(source: str, lines: Mapping[KeyPath, str], path: KeyPath) -> str:
@@ -203,5 +210,5 @@ class _Marks:
         elif node.style in ("|", ">"):
             first, end = node.start_mark.line + 1, node.end_mark.line
             self.blocks.append(Block(path, first + 1, tuple(self._text[first:end])))
-        elif node.value == "" and node.style is None:
+        elif path and node.value == "" and node.style is None:
             self.empty.add(path)

@@ -139,6 +139,14 @@ def _open_bracket(spot: _Spot) -> Mistake:
     return spot.began, f"the {'{' if '}' in spot.said else '['} in this line is not closed"
 
 
+def _at_the_end(spot: _Spot) -> Mistake:
+    for number in range(len(spot.lines), 0, -1):
+        for opens, closes in ("[]", "{}"):
+            if spot.at(number).count(opens) > spot.at(number).count(closes):
+                return number, f"the {opens} in this line is not closed"
+    return _out_of_block(spot)
+
+
 def _no_content(spot: _Spot) -> Mistake:
     return spot.number, _quotes(spot.line[spot.column : spot.column + 1])
 
@@ -172,6 +180,7 @@ _EXPLANATIONS: tuple[tuple[str, Callable[[_Spot], Mistake]], ...] = (
     ("could not find expected ':'", _no_colon),
     ("expected ',' or '", _open_bracket),
     ("expected <block end>", _out_of_block),
+    ("expected the node content, but found '<stream end>'", _at_the_end),
     ("expected the node content, but found '<", _out_of_block),
     ("expected the node content", _no_content),
     ("undefined alias", lambda spot: (spot.number, _quotes("*"))),

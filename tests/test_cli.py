@@ -102,9 +102,9 @@ class TestConfiguration:
     @pytest.mark.parametrize(
         ("text", "said"),
         [
-            ("asterisk: [\n", "FILE:2: not valid YAML: "),
+            ("asterisk: [\n", "FILE:1: the [ in this line is not closed"),
             ("asterisk:\n  pasword: x\n", "FILE:2: asterisk.pasword: unknown key (did you mean password?)"),
-            ("http: {}\nmax_calls: many\n", "FILE:2: max_calls: Input should be a valid integer"),
+            ("http: {}\nmax_calls: many\n", "FILE:2: max_calls: must be a whole number"),
             ("realtime:\n  url: http://x/\n", "FILE:2: realtime.url: must be a URL that starts with ws:// or wss://"),
             ("max_calls: 3\nmax_calls: 4\n", "FILE:2: max_calls: this key stands here a second time"),
             ("realtime:\n  api_key: ${NOT_SET_ANYWHERE}\n", "FILE:2: realtime.api_key: the environment variable NOT_"),
@@ -179,8 +179,8 @@ class TestAsterisk:
         settings = tree()
         code, line = await run_with(settings)
         assert code == FAILED
-        assert line.startswith(f"cannot reach Asterisk at {settings['asterisk']['url']}: Connection refused. Is")
-        assert line.endswith("Is Asterisk running, and is its HTTP server enabled (http.conf) at asterisk.url?")
+        assert line.startswith(f"cannot reach Asterisk at {settings['asterisk']['url']}: Connection refused. Start")
+        assert line.endswith("set enabled=yes in http.conf, compare bindaddr and bindport with asterisk.url")
 
     async def test_a_wrong_password(self, run_with: RunWith, ari_server: Any) -> None:
         code, line = await run_with(tree(asterisk={"url": ari_server.url, "password": "wrong"}))

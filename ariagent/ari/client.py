@@ -179,6 +179,9 @@ async def unreachable(settings: AsteriskSettings, error: aiohttp.ClientError, *,
     if isinstance(error, aiohttp.ClientResponseError) and "Asterisk Call Manager" in str(error):
         remedy = "Set asterisk.url to the port of http.conf; this one is for the section ami"
         return AriError(f"{where} is Asterisk's manager interface, not its HTTP server", remedy=remedy)
+    if isinstance(error, aiohttp.ClientResponseError):
+        remedy = "Set asterisk.url to Asterisk's HTTP server (http.conf, `asterisk -rx 'http show status'`)"
+        return AriError(f"{settings.url} does not speak HTTP: {' '.join(error.message.split())}", remedy=remedy)
     remedy = "Is Asterisk running, and is its HTTP server enabled (http.conf) at asterisk.url?"
     return AriError(f"cannot reach Asterisk at {settings.url}: {why(error)}", remedy=remedy)
 

@@ -23,9 +23,9 @@ from ariagent.check.setup import check_settings
 from ariagent.check.talk import check_talk
 from ariagent.check.tools import check_tools
 from ariagent.config import Settings
-from ariagent.config.secrets import SecretError
 from ariagent.errors import ConfigurationError
 from ariagent.loop import run_async
+from ariagent.secret import SecretError
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 from ariagent.check.report import Result, failed, ok, warning
 from ariagent.config import Settings
-from ariagent.config.secrets import is_empty, lost
 from ariagent.hosts import is_loopback
+from ariagent.secret import is_empty, lost
 
 NAME = "settings"
 

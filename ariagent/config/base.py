@@ -100,7 +100,7 @@ def _language(code: object) -> str:
     if code is False:
         raise ValueError('must be text: YAML reads no as false, write "no" in quotes (or nb)')
     if not isinstance(code, str) or not re.fullmatch(_LANGUAGE, code):
-        raise ValueError(f"{code} is no language code; they look like en or pt-BR")
+        raise ValueError("must be a language code, as en or pt-BR")
     return code
 
 

@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import ValidationError
 
-from ariagent import yamlfile
-from ariagent.config import consistency, secrets
+from ariagent import secret, yamlfile
+from ariagent.config import consistency
 from ariagent.config.base import Section
+from ariagent.config.secrets import Reading
 from ariagent.config.tree import Settings
 from ariagent.errors import ConfigurationError
 from ariagent.text import did_you_mean
@@ -63,9 +64,7 @@ def load(
     """
     environment = os.environ if environment is None else environment
     source = chosen(path, environment)
-    document = yamlfile.load(
-        source, remedy=f"Name one with -c FILE or {PATH_NAME}; the README has a complete example"
-    )
+    document = yamlfile.load(source, remedy=f"Name one with -c FILE or {PATH_NAME}; the README has a complete example")
     tree, lines = document.tree, document.lines
 
     def complaint(path: KeyPath, text: str) -> str:
@@ -74,11 +73,11 @@ def load(
     emptied = _fill_empty_sections(document)
     _apply_environment(tree, environment, lines, str(source))
     try:
-        settings = Settings.model_validate(tree, context=secrets.Reading(environment, source.absolute().parent))
+        settings = Settings.model_validate(tree, context=Reading(environment, source.absolute().parent))
     except ValidationError as error:
         problems = yamlfile.explain(str(source), lines, error, _did_you_mean, emptied)
         raise ConfigurationError("\n".join(problems)) from None
-    secrets.locate(settings, lambda path: yamlfile.place(str(source), lines, path), yamlfile.dotted)
+    secret.locate(settings, lambda path: yamlfile.place(str(source), lines, path), yamlfile.dotted)
     if found := list(consistency.problems(settings)):
         raise ConfigurationError("\n".join(complaint(*problem) for problem in found))
     for empty in _switched_off(document.empty - emptied):
@@ -87,7 +86,7 @@ def load(
         text = f"this line is a part of the text, and looks like the key {key}; if it is one, indent it as {block[-1]}"
         warn(f"{source}:{number}: {yamlfile.dotted(block)}: {text}")
     if serving:
-        secrets.demand(settings)
+        secret.demand(settings)
         if settings.realtime.lacks_key:
             raise ConfigurationError(
                 complaint(("realtime", "api_key"), f"{urlsplit(settings.realtime.url).hostname} needs a key"),
@@ -117,9 +116,9 @@ def _apply_environment(
                     f"environment {name}: {yamlfile.dotted(path[: depth + 1])} is not a section in {source}"
                 )
             branch = below
-        # Lists and mappings may be given as YAML; everything else stays text and is converted by the field's type.
+        # Lists, mappings and null may be given as YAML; all else stays text and is converted by the field's type.
         try:
-            branch[path[-1]] = yaml.safe_load(text) if text[:1] in ("[", "{") else text
+            branch[path[-1]] = yaml.safe_load(text) if text[:1] in ("[", "{") or text == "null" else text
         except (yaml.YAMLError, ValueError):
             raise ConfigurationError(f"environment {name}: {yamlfile.dotted(path)}: not valid YAML") from None
         lines[path] = f"environment {name}"
@@ -135,13 +134,10 @@ def _fill_empty_sections(document: Document) -> set[KeyPath]:
     """
     filled = set()
     for path in sorted(document.empty, key=len):
+        branch, key = _holder(document.tree, path)
         kinds = _kinds(path)
-        if not kinds:
+        if branch is None:
             continue
-        branch: Any = document.tree
-        for part in path[:-1]:
-            branch = branch[_key_in(branch, part)]
-        key = _key_in(branch, path[-1])
         if _sections(path):
             branch[key] = {}
         elif str not in kinds and kinds & {dict, tuple} and isinstance(branch, dict):
@@ -152,11 +148,19 @@ def _fill_empty_sections(document: Document) -> set[KeyPath]:
     return filled
 
 
-def _key_in(branch: Any, part: str | int) -> Any:
-    """The key that is written as ``part``: 1001 is no text to YAML."""
-    if isinstance(branch, dict) and part not in branch:
-        return next(key for key in branch if str(key) == part)
-    return part
+def _holder(tree: Any, path: KeyPath) -> tuple[Any, Any]:
+    """What holds the value at a key path, and under which key; None where the tree has no such place.
+
+    A key is written in ways that YAML does not take for text: 1001. One that is merged (``<<``) is in no place.
+    """
+    branch = key = None
+    for part in path:
+        branch = tree if branch is None else branch[key]
+        keys = branch.keys() if isinstance(branch, dict) else range(len(branch)) if isinstance(branch, list) else ()
+        key = next((each for each in keys if each == part or str(each) == part), None)
+        if key is None:
+            return None, None
+    return branch, key
 
 
 # -- what the settings tree has where -------------------------------------------------------------------------------
@@ -197,6 +201,10 @@ def _is_literal(annotation: Any) -> bool:
 def _did_you_mean(path: KeyPath) -> str:
     """For the last part of a path, which no section has: the keys that there are."""
     known = _keys(path[:-1])
+    if path[-1] in known:
+        others = [kind for kind in _sections(path[:-1]) if str(path[-1]) in kind.model_fields]
+        types = [get_args(kind.model_fields["type"].annotation)[0] for kind in others]
+        return f" with this type; it belongs to {' and '.join(types)}"
     return did_you_mean(str(path[-1]), known) or f" (known here: {', '.join(known)})" if known else ""
 
 

@@ -15,7 +15,8 @@ from ariagent.config.base import (
     Section,
     WebSocketUrl,
 )
-from ariagent.config.secrets import Secret, is_empty
+from ariagent.config.secrets import Secret
+from ariagent.secret import is_empty
 
 TlsName = Annotated[
     str, Form(r"^[A-Za-z0-9_.:-]{1,253}$", "must be the name in the server's certificate, as pbx.example.com")
@@ -45,9 +46,9 @@ class AsteriskSettings(Section):
     tls_name: TlsName | None = None
     """With ``https``: the name that Asterisk's certificate must have; null: the host of ``url``. For a host that is
     given as an address."""
-    app: Annotated[
-        str, Form(r"^[A-Za-z0-9_-]+$", "must be a name of letters, digits, _ and -, as ariagent")
-    ] = "ariagent"
+    app: Annotated[str, Form(r"^[A-Za-z0-9_-]+$", "must be a name of letters, digits, _ and -, as ariagent")] = (
+        "ariagent"
+    )
     """Name of the Stasis application; one running service per name and Asterisk."""
     request_timeout_s: Seconds = 5.0
     """How long Asterisk may take to answer one request."""

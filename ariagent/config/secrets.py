@@ -1,21 +1,19 @@
 """Secrets of the settings: ``${NAME}``, ``file:PATH`` or the text itself.
 
-A secret that cannot be had is no reason to refuse a command that does without it. So it becomes a ``LostSecret``: it
-remembers what is wrong and where, and whoever asks for its value gets that as an error. ``load`` for a program that
-serves calls asks for all of them at once.
+What cannot be had, or is no secret by the look of it, becomes a ``LostSecret``.
 """
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, PlainSerializer, SecretStr, ValidationInfo
+from pydantic import AfterValidator, PlainSerializer, SecretStr, ValidationInfo
 
-from ariagent.errors import ConfigurationError, told, why
-from ariagent.yamlfile import KeyPath
+from ariagent.errors import why
+from ariagent.secret import LostSecret
 
 MOST_BYTES = 64 * 1024
 """Of a secret's file. A key of RSA-4096 has 3 KiB."""
@@ -36,47 +34,6 @@ class Reading:
     def of(cls, info: ValidationInfo) -> "Reading":
         """That of a validation; for sections made in code: this process's environment, and no folder."""
         return info.context if isinstance(info.context, cls) else cls(os.environ)
-
-
-class SecretError(ConfigurationError):
-    """A secret is needed that cannot be had. ``key`` names it, as ``realtime.api_key``."""
-
-    def __init__(self, cause: str, *, remedy: str, key: str) -> None:
-        super().__init__(cause, remedy=remedy)
-        self.key = key
-
-
-class LostSecret(SecretStr):
-    """A secret that cannot be had: asking for its value raises SecretError."""
-
-    def __init__(self, problem: str, remedy: str = "") -> None:
-        super().__init__("")
-        self.problem = problem
-        self.remedy = remedy
-        self.place = ""
-        """``file:line`` or the environment's variable, once known."""
-        self.key = ""
-
-    @property
-    def error(self) -> SecretError:
-        """What is wrong, where, and what to do."""
-        where = "".join(f"{part}: " for part in (self.place, self.key) if part)
-        return SecretError(f"{where}{self.problem}", remedy=self.remedy, key=self.key)
-
-    def get_secret_value(self) -> NoReturn:
-        raise self.error
-
-    def __len__(self) -> NoReturn:
-        raise self.error
-
-    def __bool__(self) -> bool:
-        return True
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, LostSecret) and (self.problem, self.key) == (other.problem, other.key)
-
-    def __hash__(self) -> int:
-        return hash((self.problem, self.key))
 
 
 class _UnusableError(ValueError):
@@ -206,47 +163,3 @@ def judged(problem: Callable[[str], str | None]) -> AfterValidator:
 
 
 Secret = Annotated[SecretStr, AfterValidator(_resolved), PlainSerializer(str, return_type=str, when_used="json")]
-
-
-def is_empty(secret: SecretStr) -> bool:
-    """Whether no secret is given. One that cannot be had is given."""
-    return not isinstance(secret, LostSecret) and not secret.get_secret_value().strip()
-
-
-def known_value(secret: SecretStr) -> str:
-    """Its value; nothing for one that cannot be had."""
-    return "" if isinstance(secret, LostSecret) else secret.get_secret_value()
-
-
-def within(found: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, SecretStr | BaseModel]]:
-    """Every secret and every section in settings, a section before what is in it; each with its key path."""
-    if isinstance(found, SecretStr):
-        yield path, found
-    elif isinstance(found, BaseModel):
-        yield path, found
-        for name in type(found).model_fields:
-            yield from within(getattr(found, name), (*path, name))
-    elif isinstance(found, Mapping):
-        for name, each in found.items():
-            yield from within(each, (*path, str(name)))
-    elif isinstance(found, tuple | list):
-        for at, each in enumerate(found):
-            yield from within(each, (*path, at))
-
-
-def lost(settings: BaseModel) -> list[LostSecret]:
-    """The secrets that cannot be had."""
-    return [found for _, found in within(settings) if isinstance(found, LostSecret)]
-
-
-def locate(settings: BaseModel, place: Callable[[KeyPath], str], key: Callable[[KeyPath], str]) -> None:
-    """Tell each lost secret where it stands."""
-    for path, found in within(settings):
-        if isinstance(found, LostSecret):
-            found.place, found.key = place(path), key(path)
-
-
-def demand(settings: BaseModel) -> None:
-    """Raises ConfigurationError that names every secret that cannot be had, one a line."""
-    if lines := [told(str(each.error), each.error.remedy) for each in lost(settings)]:
-        raise ConfigurationError("\n".join(lines))

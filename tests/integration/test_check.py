@@ -249,7 +249,9 @@ async def test_no_asterisk(check: Check, sandbox: Any) -> None:
     port = free_port()
     outcome = await check(await sandbox(), asterisk={"url": f"http://127.0.0.1:{port}"})
     assert outcome.code == 1
-    assert outcome.one("asterisk")[1].startswith(f"cannot connect to http://127.0.0.1:{port}: Connection refused; ")
+    assert outcome.one("asterisk")[1].startswith(
+        f"cannot reach Asterisk at http://127.0.0.1:{port}: Connection refused; "
+    )
 
 
 async def test_a_url_that_is_no_ari(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
