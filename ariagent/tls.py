@@ -7,14 +7,17 @@ file, one for another name against a name that the settings give.
 import asyncio
 import functools
 import ssl
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ariagent.errors import ConfigurationError, why
 
-LOOK_S = 2.0
-"""For finding out whether a port speaks TLS."""
+LOOK_S = 1.0
+"""For finding out what a port speaks."""
+MOST_OF_A_GREETING = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +148,29 @@ def _inner(error: BaseException) -> BaseException:
 
 async def speaks_tls(host: str, port: int) -> bool:
     """Whether a port answers the beginning of a TLS handshake, with whatever certificate. Nothing is sent beyond it."""
-    context = client_context(None, "")
-    writer: asyncio.StreamWriter | None = None
     try:
-        async with asyncio.timeout(LOOK_S):
-            _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
+        async with _looking(host, port, ssl=client_context(None, ""), server_hostname=host):
+            return True
     except ssl.SSLError as error:
         return isinstance(error, ssl.SSLCertVerificationError) or error.reason not in _NO_TLS
     except (OSError, TimeoutError, ValueError):
         return False
-    finally:
-        if writer is not None:
-            with suppress(OSError):
-                writer.transport.abort()
-    return True
+
+
+async def greeting(host: str, port: int) -> bytes:
+    """The beginning of what a port says by itself; nothing where it waits to be spoken to."""
+    with suppress(OSError, TimeoutError, ValueError):
+        async with _looking(host, port) as reader:
+            return await reader.read(MOST_OF_A_GREETING)
+    return b""
+
+
+@asynccontextmanager
+async def _looking(host: str, port: int, **options: Any) -> AsyncIterator[asyncio.StreamReader]:
+    """A connection for a moment."""
+    async with asyncio.timeout(LOOK_S):
+        reader, writer = await asyncio.open_connection(host, port, **options)
+        try:
+            yield reader
+        finally:
+            writer.transport.abort()

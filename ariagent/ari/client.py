@@ -23,7 +23,7 @@ from ariagent.ari.events import Channel, Place, channel_of
 from ariagent.config import AsteriskSettings
 from ariagent.errors import AriError, InternalError, why
 from ariagent.hosts import joined
-from ariagent.tls import ASTERISK, client_context, speaks_tls
+from ariagent.tls import ASTERISK, client_context, greeting, speaks_tls
 from ariagent.tls import failure as tls_failure
 
 HEARTBEAT_S = 10.0
@@ -176,7 +176,7 @@ async def unreachable(settings: AsteriskSettings, error: aiohttp.ClientError, *,
         return AriError(f"cannot reach Asterisk at {settings.url}: {why(error)}", remedy=remedy)
     if look_closer and not tls and await speaks_tls(host, port):
         return AriError(f"{where} speaks TLS, and asterisk.url is plain http", remedy=ASTERISK.use_tls)
-    if isinstance(error, aiohttp.ClientResponseError) and "Asterisk Call Manager" in str(error):
+    if look_closer and not tls and (await greeting(host, port)).startswith(b"Asterisk Call Manager"):
         remedy = "Set asterisk.url to the port of http.conf; this one is for the section ami"
         return AriError(f"{where} is Asterisk's manager interface, not its HTTP server", remedy=remedy)
     if isinstance(error, aiohttp.ClientResponseError):

@@ -126,10 +126,7 @@ class KeypadSettings(Section):
         Text, BeforeValidator(_key), Form(r"^[0-9*#]?$", 'must be one key of a telephone, as "#", or empty: ""')
     ] = "#"
     """Ends them at once; empty: none does."""
-    actions: Annotated[
-        dict[Keys, Literal["person", "end_call", "ignore"]],
-        Field(json_schema_extra={"propertyNames": {"pattern": KEYS}}),
-    ] = {}
+    actions: dict[Keys, Literal["person", "end_call", "ignore"]] = {}
     """What a key or a sequence of keys does instead of reaching the model: ``person`` gives the caller to people,
     ``end_call`` ends the call."""
 
