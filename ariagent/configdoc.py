@@ -12,8 +12,8 @@ _HEAD = """# Configuration
 
 Made from the code by `make docs`; do not edit. How to describe agents, with a complete example: `docs/agents.md`.
 
-One YAML file: that of `-c FILE`, else the one that `ARIAGENT_CONFIG` names, else `/etc/ariagent/ariagent.yaml`. Every key
-can be overridden in the environment as `ARIAGENT_SECTION__KEY`, for instance `ARIAGENT_REALTIME__API_KEY` or
+One YAML file: that of `-c FILE`, else the one that `ARIAGENT_CONFIG` names, else `/etc/ariagent/ariagent.yaml`. Every
+key can be overridden in the environment as `ARIAGENT_SECTION__KEY`, for instance `ARIAGENT_REALTIME__API_KEY` or
 `ARIAGENT_AGENTS__DEFAULT__VOICE` (lists, mappings and `null` as YAML). Keys that are not below are errors. A section
 with nothing in it has its defaults; what can be switched off is switched off by `null`.
 

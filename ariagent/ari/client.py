@@ -9,22 +9,19 @@ would send the password there. So it never sees that URL: every request goes bel
 """
 
 import asyncio
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import aiohttp
 from aioari.client import Client as AioariClient
 from aioswagger11.http_client import AsynchronousHttpClient
 
+from ariagent.ari.connection import redirected, session, unreachable
 from ariagent.ari.events import Channel, Place, channel_of
 from ariagent.config import AsteriskSettings
 from ariagent.errors import AriError, InternalError, why
-from ariagent.hosts import joined
-from ariagent.tls import ASTERISK, client_context, greeting, speaks_tls
-from ariagent.tls import failure as tls_failure
+from ariagent.tls import ASTERISK
 
 HEARTBEAT_S = 10.0
 """Ping interval of the event stream: a dead one is noticed within one and a half of it."""
@@ -142,56 +139,6 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
 
     async def _page(self, name: str) -> dict[str, Any]:
         return dict(await (await self.request("GET", f"{self.base}/api-docs/{name}")).json())
-
-
-def session(settings: AsteriskSettings, **connections: Any) -> aiohttp.ClientSession:
-    """For requests to Asterisk as its ARI user; ``connections``: options of aiohttp's TCPConnector.
-
-    No proxy of the environment is used. Raises ConfigurationError for a password or CA file that cannot be had.
-    """
-    credentials = f"{settings.user}:{settings.password.get_secret_value()}"
-    verified = settings.url.startswith("https:")
-    tls = client_context(settings.ca_file, "asterisk.ca_file") if verified else True
-    return aiohttp.ClientSession(
-        headers={"Authorization": f"Basic {b64encode(credentials.encode()).decode()}"},
-        timeout=aiohttp.ClientTimeout(total=settings.request_timeout_s),
-        connector=aiohttp.TCPConnector(ssl=tls, **connections),
-        trust_env=False,
-    )
-
-
-async def unreachable(settings: AsteriskSettings, error: aiohttp.ClientError, *, look_closer: bool) -> AriError:
-    """Why a request got no answer. ``look_closer``: the port may be tried with TLS, to tell the cause."""
-    url = urlsplit(settings.url)
-    tls, port = url.scheme == "https", url.port or (443 if url.scheme == "https" else 80)
-    host = url.hostname or ""
-    where = joined(host, port)
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        remedy = "Correct asterisk.url, or the machine's name service"
-        return AriError(f"the name {host} of asterisk.url cannot be resolved: {why(error)}", remedy=remedy)
-    if isinstance(error, aiohttp.ClientConnectorError):
-        if tls and (failure := tls_failure(error, ASTERISK, where)) is not None:
-            return AriError(failure.cause, remedy=failure.remedy)
-        remedy = "Start Asterisk, set enabled=yes in http.conf, compare bindaddr and bindport with asterisk.url"
-        return AriError(f"cannot reach Asterisk at {settings.url}: {why(error)}", remedy=remedy)
-    if look_closer and not tls and await speaks_tls(host, port):
-        return AriError(f"{where} speaks TLS, and asterisk.url is plain http", remedy=ASTERISK.use_tls)
-    if look_closer and not tls and (await greeting(host, port)).startswith(b"Asterisk Call Manager"):
-        remedy = "Set asterisk.url to the port of http.conf; this one is for the section ami"
-        return AriError(f"{where} is Asterisk's manager interface, not its HTTP server", remedy=remedy)
-    if isinstance(error, aiohttp.ClientResponseError):
-        remedy = "Set asterisk.url to Asterisk's HTTP server (http.conf, `asterisk -rx 'http show status'`)"
-        return AriError(f"{settings.url} does not speak HTTP: {' '.join(error.message.split())}", remedy=remedy)
-    remedy = "Is Asterisk running, and is its HTTP server enabled (http.conf) at asterisk.url?"
-    return AriError(f"cannot reach Asterisk at {settings.url}: {why(error)}", remedy=remedy)
-
-
-def redirected(settings: AsteriskSettings, status: int, location: str) -> AriError:
-    """The answer is a redirection, which is not followed: the password would go with it."""
-    goal = urlsplit(location)
-    aim = "elsewhere" if "@" in goal.netloc or not goal.netloc else f"{goal.scheme}://{goal.netloc}"
-    remedy = "Set asterisk.url to the address that answers by itself"
-    return AriError(f"{settings.url} redirects to {aim} (HTTP {status}), which is not followed", remedy=remedy)
 
 
 class AriClient:

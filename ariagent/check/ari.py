@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from ariagent.ari.client import redirected, session, unreachable
+from ariagent.ari.connection import redirected, session, unreachable
 from ariagent.config import AsteriskSettings
 from ariagent.errors import AriError, why
 
