@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, ValidationError
 
 from ariagent.text import did_you_mean
 
@@ -60,6 +60,12 @@ def sentence(problem: ErrorDetails) -> str:
     if (say := _OTHERS.get(kind)) is not None:
         return say(context, value)
     return problem["msg"]
+
+
+def in_one_line(error: ValidationError, whole: str) -> str:
+    """Everything that is wrong, each with its place; ``whole`` is what the value itself is called."""
+    wrong = [(".".join(map(str, each["loc"])), sentence(each)) for each in error.errors(include_url=False)]
+    return "; ".join(f"{where or whole}: {what}" for where, what in wrong)
 
 
 def is_of_kind(problem: ErrorDetails) -> bool:

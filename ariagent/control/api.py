@@ -159,8 +159,7 @@ async def _body(request: web.Request, model: type[BaseModel]) -> BaseModel:
     try:
         return model.model_validate_json(raw or b"{}")
     except ValidationError as error:
-        wrong = [(".".join(map(str, each["loc"])), complaints.sentence(each)) for each in error.errors()]
-        reason = "; ".join(f"{where or 'the body'}: {what}" for where, what in wrong)[:1000]
+        reason = complaints.in_one_line(error, "the body")[:1000]
         known = ", ".join(model.model_fields)
         raise RefusedError(422, "bad_body", reason, remedy=f"A JSON object with: {known}") from None
 
