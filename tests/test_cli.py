@@ -351,7 +351,7 @@ class TestAsterisk:
         code, line = await run_with(tree(asterisk={"url": ari_server.url, "password": ari_server.password}))
         assert code == FAILED
         assert line.startswith(f"{ari_server.url} does not describe an ARI: ")
-        assert line.endswith("Is asterisk.url the base URL of Asterisk's HTTP server (without /ari)?")
+        assert line.endswith("HTTP server: without /ari, with the prefix of http.conf?")
 
     async def test_a_server_that_never_answers(self, run_with: RunWith, taken_port: int) -> None:
         # The kernel accepts; nobody ever reads.

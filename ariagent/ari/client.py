@@ -173,7 +173,9 @@ class AriClient:
             await http.close()
             if isinstance(error, AriError | asyncio.CancelledError) and not isinstance(error, NotFoundError):
                 raise
-            remedy = "Is asterisk.url the base URL of Asterisk's HTTP server (without /ari)?"
+            remedy = (
+                "Is asterisk.url the base URL of Asterisk's HTTP server: without /ari, with the prefix of http.conf?"
+            )
             kind, cause = (NotFoundError, error) if isinstance(error, NotFoundError) else (AriError, repr(error))
             raise kind(f"{self.settings.url} does not describe an ARI: {cause}", remedy=remedy) from None
         self._client, self._http = client, http

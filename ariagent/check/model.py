@@ -75,7 +75,8 @@ async def _connection(settings: Settings, say: Say) -> bool:
         connected = await reach.connect_any(addresses, port, secured, realtime.connect_timeout_s)
     except reach.UnreachableError as error:
         remedy = "Check the proxy in the environment" if proxy else "Check realtime.url, name service, firewall, proxy"
-        say(failed(CONNECTION, f"{host}{through}: {error}", error.remedy or remedy))
+        found = str(error) if error.remedy else f"{host}{through}: {error}"
+        say(failed(CONNECTION, found, error.remedy or remedy))
         return False
     found = f"{host}{through}: name in {resolve_ms:.0f} ms, {connected}"
     figures = {"resolve_ms": round(resolve_ms, 1), "connect_ms": round(connected.connect_ms, 1)}

@@ -58,7 +58,9 @@ async def _reachable(name: str, request: HttpRequestSettings, settings: Settings
         connected = await reach.connect_any(allowed, parts.port or (443 if tls else 80), secured, limit_s)
     except reach.UnreachableError as error:
         # Calls work without it: the model is told that the tool failed.
-        return warning(name, f"{host}: {error}", error.remedy or "Check the tool's url, name service and firewall")
+        if error.remedy:
+            return warning(name, str(error), error.remedy)
+        return warning(name, f"{host}: {error}", "Check the tool's url, name service and firewall")
     if name.startswith("unused"):
         return warning(name, "no agent uses it", "Name it in an agent's tools, or remove it")
     found = f"{host}: {connected} (no request was made)"

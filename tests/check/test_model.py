@@ -55,7 +55,7 @@ async def test_nobody_there(closed_port: int) -> None:
 async def test_tls_where_there_is_none(talking_port: int) -> None:
     connection, *_ = await told(f"wss://127.0.0.1:{talking_port}/")
     assert connection.status is Status.FAILED
-    assert connection.found == f"127.0.0.1: 127.0.0.1:{talking_port} does not speak TLS"
+    assert connection.found == f"127.0.0.1:{talking_port} does not speak TLS"
     assert connection.remedy == MODEL.use_plain
 
 
