@@ -50,7 +50,7 @@ async def unreachable(settings: AsteriskSettings, error: aiohttp.ClientError, *,
     if isinstance(error, aiohttp.ClientResponseError):
         remedy = "Set asterisk.url to Asterisk's HTTP server (http.conf, `asterisk -rx 'http show status'`)"
         return AriError(f"{settings.url} does not speak HTTP: {' '.join(error.message.split())}", remedy=remedy)
-    closed = isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientConnectionResetError)
+    closed = isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionResetError)
     said = "it closed the connection without an answer" if closed else why(error)
     remedy = "Is Asterisk running, and is its HTTP server enabled (http.conf) at asterisk.url?"
     return AriError(f"cannot reach Asterisk at {settings.url}: {said}", remedy=remedy)
