@@ -78,7 +78,7 @@ class SiteUnderTest:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=self.root,
-            env={**os.environ, "PYTHONPATH": str(CHECKOUT), "MODEL_KEY": "any"},
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
         )
         out, err = await asyncio.wait_for(process.communicate(), limit_s)
         assert process.returncode is not None
