@@ -14,10 +14,10 @@ import typer
 from ariagent import __version__, clisteer, config, logs
 from ariagent.cliparts import ConfigOption, JsonOption, OrLabsOption, fail
 from ariagent.errors import AriagentError
-from ariagent.lab.command import call
 from ariagent.lab.whose import settings_file
 from ariagent.loop import run_async
 from ariagent.redaction import Redaction, secrets_of
+from ariagent.rehearsal.call_command import call
 
 app = typer.Typer(
     name="ariagent",
@@ -157,8 +157,8 @@ def rehearse(
     Exit code 0: all as expected; 1: not all, or Asterisk could not be reached or refused; 2: wrong usage, or settings
     or rehearsals that do not load.
     """
-    from ariagent.lab.rehearse import Plan
-    from ariagent.lab.rehearse_command import run_rehearsals
+    from ariagent.rehearsal.rehearse import Plan
+    from ariagent.rehearsal.rehearse_command import run_rehearsals
 
     try:
         plan = Plan(exten, context, jobs=jobs, timeout_s=timeout, record_dir=record)

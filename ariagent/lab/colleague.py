@@ -14,10 +14,10 @@ import soxr
 from ariagent.audio.format import SLIN8, SLIN24, AudioFormat
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.call import Call
-from ariagent.lab.ears import level_dbfs
 from ariagent.lab.phone import Phone
-from ariagent.lab.recognise import Recogniser
-from ariagent.lab.voice import Voice
+from ariagent.rehearsal.ears import level_dbfs
+from ariagent.rehearsal.recognise import Recogniser
+from ariagent.rehearsal.voice import Voice
 
 USER = "1001"
 RINGS_S = 3.0

@@ -34,16 +34,18 @@ from ariagent.config import AsteriskSettings, Settings
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.lab import bed
 from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.caller import CallPlan, hold_call
 from ariagent.lab.colleague import Encounter, take_a_call
 from ariagent.lab.packages import default_lab_dir, ensure_asterisk, ensure_tool, stderr_progress
-from ariagent.lab.recognise import available
-from ariagent.lab.report import CallReport, Narrator
-from ariagent.lab.script import SCRIPTS, load_script
-from ariagent.lab.voice import Voice
 from ariagent.records import command
 from ariagent.records.store import RecordsError, Store
+from ariagent.rehearsal.caller import CallPlan, hold_call
+from ariagent.rehearsal.recognise import available
+from ariagent.rehearsal.report import CallReport, Narrator
+from ariagent.rehearsal.script import load_script
+from ariagent.rehearsal.voice import Voice
+from ariagent.synthesis.programs import fetched
 
+SCRIPT = Path(__file__).parent / "scripts" / "demo.yaml"
 EXTENSION = "7000"
 FEWEST_TURNS = 4
 STOP_LIMIT_MS = 1500.0
@@ -163,7 +165,7 @@ async def _converse(asterisk: AsteriskInstance, lab_dir: Path, folder: Path) -> 
             url=asterisk.ari_url, user=asterisk.ari_user, password=SecretStr(asterisk.ari_password)
         )
     )
-    plan = CallPlan(EXTENSION, load_script(SCRIPTS / "demo.yaml"), lab_dir=lab_dir)
+    plan = CallPlan(EXTENSION, load_script(SCRIPT), find=fetched, speech_dir=lab_dir / "speech")
     voice = Voice(ensure_tool("flite", lab_dir), "slt", SLIN8, lab_dir / "speech")
     await voice.say(GREETING)
     _write(

@@ -138,7 +138,7 @@ def _start_all(
     settings = load(config, serving=True)
     http_url = f"http://{settings.http.host}:{settings.http.port}"
     sandbox = [sys.executable, "-m", "ariagent.sandbox", "--host", "127.0.0.1", "--port", str(addresses.realtime_port)]
-    sandbox += ["--lab-dir", str(lab_dir), "--cache-dir", str(lab_dir / "speech")]
+    sandbox += ["--fetch", "--cache-dir", str(lab_dir / "speech")]
     if scenario is not None:
         sandbox += ["--scenario", str(scenario)]
     if settings.realtime.url == addresses.realtime_url:

@@ -15,6 +15,7 @@ from ariagent.sandbox.faults import FAULTS, Faults
 from ariagent.sandbox.options import DEFAULT_SCENARIO, DETECTORS, SandboxOptions
 from ariagent.sandbox.server import SandboxServer
 from ariagent.sandbox.settings import MODELS
+from ariagent.synthesis.programs import fetched, installed
 
 STAND_IN = (
     "The sandbox is a stand-in: it follows a scenario, "
@@ -67,7 +68,9 @@ def sandbox(
     paraphrase: Annotated[
         int, typer.Option(min=0, help="So many times, say other words than the ones asked for (Say exactly: ...).")
     ] = 0,
-    lab_dir: Annotated[Path, typer.Option(help="Where flite is fetched to when the machine has none.")] = Path(".lab"),
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Fetch flite (and espeak-ng for Spanish) if they are missing; needs apt.")
+    ] = False,
     cache_dir: Annotated[Path | None, typer.Option(help="Keep synthesised speech here between runs.")] = None,
     prewarm: Annotated[bool, typer.Option(help="Make the scenario's speech while starting.")] = True,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
@@ -106,7 +109,7 @@ def sandbox(
             reflex_hz=reflex_hz,
             idle_timeout_min_ms=idle_timeout_min_ms,
             paraphrase=paraphrase,
-            lab_dir=lab_dir,
+            find=fetched if fetch else installed,
             cache_dir=cache_dir,
             prewarm=prewarm,
         )

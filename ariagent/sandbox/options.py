@@ -7,6 +7,7 @@ from typing import Any, Literal, get_type_hints
 from ariagent.errors import ConfigurationError
 from ariagent.sandbox.faults import Faults
 from ariagent.sandbox.settings import MODELS
+from ariagent.synthesis.programs import Finder, installed
 
 DEFAULT_SCENARIO = Path(__file__).parent / "scenarios" / "default.yaml"
 
@@ -33,8 +34,8 @@ class SandboxOptions:
     """How long after the recogniser the transcript of a turn is sent, if the session asked for transcripts."""
     voice: str = "rms"
     """flite voice for every voice of the API; empty maps the API's voices to different ones."""
-    lab_dir: Path = Path(".lab")
-    """Where flite is fetched to when the machine has none."""
+    find: Finder = installed
+    """Where the programs that speak are."""
     cache_dir: Path | None = None
     """Keeps synthesised speech between runs."""
     prewarm: bool = False

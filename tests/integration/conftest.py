@@ -39,6 +39,7 @@ from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.record import SandboxSession
 from ariagent.sandbox.server import SandboxServer
 from ariagent.service import Service
+from ariagent.synthesis.programs import fetched
 
 LIMIT_S = 20.0
 """For what must happen, on a busy machine."""
@@ -261,7 +262,7 @@ class Bed:
             "recogniser": False,
             "voice": "tone",
             "keep_audio": True,
-            "lab_dir": lab_dir,
+            "find": fetched,
             "cache_dir": lab_dir / "speech",
             **options,
         }

@@ -21,11 +21,11 @@ from ariagent.audio.sign import tone_sign
 from ariagent.config import AsteriskSettings, Settings
 from ariagent.errors import AriError
 from ariagent.lab import bed
-from ariagent.lab import script as do
 from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.caller import CallPlan, hold_call
-from ariagent.lab.report import CallReport, Narrator
-from ariagent.lab.script import Script
+from ariagent.rehearsal import script as do
+from ariagent.rehearsal.caller import CallPlan, hold_call
+from ariagent.rehearsal.report import CallReport, Narrator
+from ariagent.rehearsal.script import Script
 
 pytestmark = pytest.mark.asterisk
 

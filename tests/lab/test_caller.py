@@ -20,8 +20,8 @@ from ariagent.audiosocket.frames import Kind, audio_frame, uuid_frame
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.lab import demo
 from ariagent.lab.colleague import Encounter
-from ariagent.lab.line import Line
-from ariagent.lab.report import WIDTH, CallReport, Entry, Failure, Interruption, Narrator, Turn, lines_of
+from ariagent.rehearsal.line import Line
+from ariagent.rehearsal.report import WIDTH, CallReport, Entry, Failure, Interruption, Narrator, Turn, lines_of
 
 FRAME_BYTES = SLIN24.frame_bytes
 LIMIT_S = 10.0

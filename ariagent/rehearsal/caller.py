@@ -22,16 +22,17 @@ import numpy as np
 
 from ariagent.config import Settings
 from ariagent.errors import AriError, ConfigurationError
-from ariagent.lab import script as do
-from ariagent.lab.ears import Utterance
-from ariagent.lab.leg import CAUSES, Leg
-from ariagent.lab.line import Line
-from ariagent.lab.noise import Noise, NoiseMaker, active_level_dbfs, placed
-from ariagent.lab.packages import default_lab_dir, ensure_tool
-from ariagent.lab.recognise import Recogniser, available
-from ariagent.lab.report import After, CallReport, Digits, Entry, Failure, Interruption, Narrator, Turn, Wait
-from ariagent.lab.voice import Voice, recording, tool_of
-from ariagent.lab.words import has_phrase
+from ariagent.rehearsal import script as do
+from ariagent.rehearsal.ears import Utterance
+from ariagent.rehearsal.leg import CAUSES, Leg
+from ariagent.rehearsal.line import Line
+from ariagent.rehearsal.noise import Noise, NoiseMaker, active_level_dbfs, placed
+from ariagent.rehearsal.recognise import Recogniser, available
+from ariagent.rehearsal.recorded import recorded
+from ariagent.rehearsal.report import After, CallReport, Digits, Entry, Failure, Interruption, Narrator, Turn, Wait
+from ariagent.rehearsal.voice import Voice, recording, tool_of
+from ariagent.rehearsal.words import has_phrase
+from ariagent.synthesis.programs import Finder, installed
 
 T = TypeVar("T")
 
@@ -64,8 +65,10 @@ class CallPlan:
     """For the whole call."""
     record_dir: Path | None = None
     """Gets ``call.wav`` (left the caller, right the agent) and ``call.json``."""
-    lab_dir: Path | None = None
-    """Where flite is looked for when the machine has none; speech is kept there when it exists."""
+    find: Finder = installed
+    """Where the programs that speak are: for sentences that are not recorded."""
+    speech_dir: Path | None = None
+    """Keeps synthesised speech between runs."""
     recognise: bool = True
     """Whether anybody is to make words of what the agent says."""
 
@@ -116,6 +119,7 @@ class _Caller:
         self._recogniser = recogniser
         self._narrator = narrator
         self._speech: dict[int, bytes] = {}
+        self._voice: Voice | None = None
         self._began_at = 0.0
         self._deadline = 0.0
         self._since: tuple[float, After] | None = None
@@ -128,30 +132,38 @@ class _Caller:
     async def rehearse(self) -> None:
         """Make everything that will be said, before the call: synthesis must not show up as the caller's hesitation."""
         plan, fmt = self._plan, self._line.format
-        lab_dir = plan.lab_dir or default_lab_dir()
-        cache_dir = lab_dir / "speech" if lab_dir.is_dir() else None
-        argv: list[str] = []
-        if any(isinstance(step, do.Say | do.Interrupt) for step in plan.script.steps):
-            argv = await asyncio.to_thread(ensure_tool, tool_of(plan.script.voice), lab_dir)
-        voice = Voice(argv, plan.script.voice, fmt, cache_dir)
         for index, step in enumerate(plan.script.steps):
             try:
                 match step:
                     case do.Say() | do.Interrupt():
-                        self._speech[index] = await voice.say(step.text)
+                        self._speech[index] = await self._words(step.text)
                     case do.Play():
                         self._speech[index] = await asyncio.to_thread(recording, step.path, fmt)
             except ConfigurationError as error:
                 raise ConfigurationError(f"{plan.script.place(index)}: {error}", remedy=error.remedy) from None
         if plan.script.noise is not None:
-            self._line.surround(await self._noise(plan.script.noise, lab_dir, cache_dir))
+            self._line.surround(await self._noise(plan.script.noise))
 
-    async def _noise(self, noise: Noise, lab_dir: Path, cache_dir: Path | None) -> bytes:
+    async def _words(self, text: str) -> bytes:
+        """A sentence as PCM: as it was recorded, else spoken now."""
+        plan = self._plan
+        if (path := recorded(plan.script.voice, text)) is not None:
+            return await asyncio.to_thread(recording, path, self._line.format)
+        if self._voice is None:
+            try:
+                argv = await asyncio.to_thread(plan.find, tool_of(plan.script.voice))
+            except ConfigurationError as error:
+                cause = f'"{text}" is not among the recorded sentences, and {error}'
+                raise ConfigurationError(cause, remedy=error.remedy) from None
+            self._voice = Voice(argv, plan.script.voice, self._line.format, plan.speech_dir)
+        return await self._voice.say(text)
+
+    async def _noise(self, noise: Noise) -> bytes:
         fmt = self._line.format
         speech = np.frombuffer(b"".join(self._speech.values()), "<i2")
         level_dbfs = active_level_dbfs(speech, fmt.rate_hz) if len(speech) else USUAL_SPEECH_DBFS
-        flite = await asyncio.to_thread(ensure_tool, "flite", lab_dir) if noise.kind == "babble" else []
-        track = await NoiseMaker(flite, cache_dir).track(noise.kind, NOISE_LASTS_S, noise.seed)
+        flite = await asyncio.to_thread(self._plan.find, "flite") if noise.kind == "babble" else []
+        track = await NoiseMaker(flite, self._plan.speech_dir).track(noise.kind, NOISE_LASTS_S, noise.seed)
         return await asyncio.to_thread(placed, track, level_dbfs - noise.snr_db, fmt)
 
     # -- the call ---------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ import numpy as np
 
 from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.endpoint import MediaConnection
-from ariagent.lab.ears import Ear, Silences, level_dbfs
-from ariagent.lab.noise import mixed
+from ariagent.rehearsal.ears import Ear, Silences, level_dbfs
+from ariagent.rehearsal.noise import mixed
 
 T = TypeVar("T")
 

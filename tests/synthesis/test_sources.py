@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ariagent.lab.sources import AptSource, candidates, parse_deb822, parse_one_line, render, system_sources
+from ariagent.synthesis.sources import AptSource, candidates, parse_deb822, parse_one_line, render, system_sources
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 

@@ -27,7 +27,7 @@ from ariagent.audio.rates import choose_format
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.config import AsteriskSettings, AudioSocketSettings
 from ariagent.errors import AriError, AsteriskError
-from ariagent.lab.line import Line
+from ariagent.rehearsal.line import Line
 
 log = logging.getLogger(__name__)
 

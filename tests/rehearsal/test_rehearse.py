@@ -8,13 +8,13 @@ import pytest
 
 from ariagent.config import RecordsSettings, Settings
 from ariagent.errors import ConfigurationError
-from ariagent.lab.agentside import read_agent_side, records_of
-from ariagent.lab.expectations import AgentSide, Remark, ToolCall
-from ariagent.lab.junit import junit
-from ariagent.lab.rehearse import Outcome, load_rehearsals
-from ariagent.lab.report import CallReport, Digits, Failure, Turn
-from ariagent.lab.script import HangUp, Script, parse_script
 from ariagent.records.journal import Journal
+from ariagent.rehearsal.agentside import read_agent_side, records_of
+from ariagent.rehearsal.expectations import AgentSide, Remark, ToolCall
+from ariagent.rehearsal.junit import junit
+from ariagent.rehearsal.rehearse import Outcome, load_rehearsals
+from ariagent.rehearsal.report import CallReport, Digits, Failure, Turn
+from ariagent.rehearsal.script import HangUp, Script, parse_script
 
 
 @pytest.fixture

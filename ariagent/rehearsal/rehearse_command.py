@@ -13,11 +13,11 @@ from pathlib import Path
 
 from ariagent import config, logs
 from ariagent.errors import ConfigurationError
-from ariagent.lab.junit import junit
-from ariagent.lab.rehearse import Outcome, Plan, load_rehearsals, rehearse
-from ariagent.lab.script import with_patience
 from ariagent.lab.whose import settings_file
 from ariagent.loop import run_async
+from ariagent.rehearsal.junit import junit
+from ariagent.rehearsal.rehearse import Outcome, Plan, load_rehearsals, rehearse
+from ariagent.rehearsal.script import with_patience
 
 
 def run_rehearsals(

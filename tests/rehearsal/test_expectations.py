@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from ariagent.errors import ConfigurationError
-from ariagent.lab import script as do
-from ariagent.lab.expectations import AgentSide, Expectations, Remark, ToolCall, judge
-from ariagent.lab.report import CallReport, Interruption, Turn, Wait
-from ariagent.lab.script import parse_script, with_patience
+from ariagent.rehearsal import script as do
+from ariagent.rehearsal.expectations import AgentSide, Expectations, Remark, ToolCall, judge
+from ariagent.rehearsal.report import CallReport, Interruption, Turn, Wait
+from ariagent.rehearsal.script import parse_script, with_patience
 
 AGENT = AgentSide(
     remarks=(Remark(0.4, "Hello, this is Ann's office."), Remark(6.0, "Mañana, a las diez. Until Friday then!")),

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from ariagent.errors import ConfigurationError
-from ariagent.lab import script as do
-from ariagent.lab.script import SCRIPTS, load_script, parse_script
+from ariagent.lab.demo import SCRIPT
+from ariagent.rehearsal import script as do
+from ariagent.rehearsal.script import DEFAULT_SCRIPT, load_script, parse_script
 
 SOURCE = Path("talk.yaml")
 
@@ -45,7 +46,7 @@ steps:
     )
 
 
-@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [DEFAULT_SCRIPT, SCRIPT], ids=lambda path: path.stem)
 def test_shipped_scripts_are_right(path: Path) -> None:
     assert load_script(path).steps
 

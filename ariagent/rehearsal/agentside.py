@@ -11,8 +11,8 @@ from typing import Any
 
 from ariagent.config import Settings
 from ariagent.errors import ConfigurationError
-from ariagent.lab.expectations import AgentSide, Remark, ToolCall
 from ariagent.records import schema
+from ariagent.rehearsal.expectations import AgentSide, Remark, ToolCall
 
 WRITTEN_LIMIT_S = 5.0
 """Records are written a moment after things happen."""

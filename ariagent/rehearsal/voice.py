@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ariagent.audio.format import AudioFormat
 from ariagent.errors import ConfigurationError
-from ariagent.lab.flite import speak, speak_foreign
+from ariagent.synthesis.speaking import speak, speak_foreign
 
 Samples = NDArray[np.int16]
 

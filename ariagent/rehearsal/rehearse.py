@@ -18,11 +18,12 @@ from typing import Any
 
 from ariagent.config import Settings
 from ariagent.errors import AriagentError, ConfigurationError
-from ariagent.lab.agentside import read_agent_side, records_of
-from ariagent.lab.caller import CallPlan, hold_call
-from ariagent.lab.expectations import AgentSide, judge
-from ariagent.lab.report import CallReport, Entry, Failure, Narrator, lines_of
-from ariagent.lab.script import Expect, Script, load_script
+from ariagent.rehearsal.agentside import read_agent_side, records_of
+from ariagent.rehearsal.caller import CallPlan, hold_call
+from ariagent.rehearsal.expectations import AgentSide, judge
+from ariagent.rehearsal.report import CallReport, Entry, Failure, Narrator, lines_of
+from ariagent.rehearsal.script import Expect, Script, load_script
+from ariagent.synthesis.programs import Finder, installed
 
 FIRST_CALLS_APART_S = 0.4
 """Calls that begin together keep the machine busy together; the first ones begin one after another."""
@@ -40,7 +41,10 @@ class Plan:
     """For each call."""
     record_dir: Path | None = None
     """Gets a folder with ``call.wav`` and ``call.json`` for each."""
-    lab_dir: Path | None = None
+    find: Finder = installed
+    """Where the programs that speak are."""
+    speech_dir: Path | None = None
+    """Keeps synthesised speech between runs."""
 
 
 @dataclass(slots=True)
@@ -181,7 +185,8 @@ def _call_plan(script: Script, plan: Plan, *, transcribed: bool) -> CallPlan:
         caller_id=script.caller_id or plan.caller_id,
         timeout_s=plan.timeout_s,
         record_dir=folder,
-        lab_dir=plan.lab_dir,
+        find=plan.find,
+        speech_dir=plan.speech_dir,
         # The service's own transcripts are better, and recognising several calls at once keeps the machine busy.
         recognise=not transcribed or any(isinstance(step, Expect) for step in script.steps),
     )

@@ -1,8 +1,9 @@
 """The words of an answer, approximately: pocketsphinx with its general English model, in a process of its own.
 
 Recognising takes about a third of the audio's length on one core and would hold up the audio of the call, so it has
-its own process at low priority, one utterance at a time. ``python -m ariagent.lab.recognise`` is that process: it reads
-``rate, length`` (two big-endian 32-bit numbers) and so many bytes of PCM, and writes one line of JSON for each.
+its own process at low priority, one utterance at a time. ``python -m ariagent.rehearsal.recognise`` is that process.
+It reads ``rate, length`` (two big-endian 32-bit numbers) and so many bytes of PCM, and writes one line of JSON for
+each.
 """
 
 from __future__ import annotations

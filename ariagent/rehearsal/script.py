@@ -35,11 +35,10 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from ariagent import yamlfile
 from ariagent.config import Section
 from ariagent.errors import ConfigurationError
-from ariagent.lab.expectations import Expectations, ToolUse, Words
-from ariagent.lab.noise import Kind, Noise
+from ariagent.rehearsal.expectations import Expectations, ToolUse, Words
+from ariagent.rehearsal.noise import Kind, Noise
 
-SCRIPTS = Path(__file__).parent / "scripts"
-DEFAULT_SCRIPT = SCRIPTS / "default.yaml"
+DEFAULT_SCRIPT = Path(__file__).parent / "scripts" / "default.yaml"
 DEFAULT_VOICE = "kal16"
 
 

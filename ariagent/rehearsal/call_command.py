@@ -81,10 +81,10 @@ def _call(
     quiet: bool,
 ) -> int:
     from ariagent import logs
-    from ariagent.lab.caller import CallPlan, hold_call
-    from ariagent.lab.report import CallReport, Narrator
-    from ariagent.lab.script import DEFAULT_SCRIPT, load_script
     from ariagent.loop import run_async
+    from ariagent.rehearsal.caller import CallPlan, hold_call
+    from ariagent.rehearsal.report import CallReport, Narrator
+    from ariagent.rehearsal.script import DEFAULT_SCRIPT, load_script
 
     logs.configure("warning" if settings.log.level in ("debug", "info") else settings.log.level, settings.log.format)
     plan = CallPlan(

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ariagent.config import Section
-from ariagent.lab.report import CallReport, Failure
-from ariagent.lab.words import has_phrase, spoken
+from ariagent.rehearsal.report import CallReport, Failure
+from ariagent.rehearsal.words import has_phrase, spoken
 
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Milliseconds = Annotated[float, Field(gt=0, le=600_000)]

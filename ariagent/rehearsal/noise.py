@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ariagent.audio.format import AudioFormat
-from ariagent.lab.ears import level_dbfs
-from ariagent.lab.flite import speak
-from ariagent.lab.voice import Samples, converted, read_wav, trimmed, write_wav
+from ariagent.rehearsal.ears import level_dbfs
+from ariagent.rehearsal.voice import Samples, converted, read_wav, trimmed, write_wav
+from ariagent.synthesis.speaking import speak
 
 Kind = Literal["babble", "street", "cough"]
 KINDS: tuple[Kind, ...] = ("babble", "street", "cough")
