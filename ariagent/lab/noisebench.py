@@ -29,7 +29,6 @@ from ariagent.rehearsal.voice import Voice
 from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.record import SandboxSession
 from ariagent.sandbox.server import SandboxServer
-from ariagent.synthesis.programs import fetched
 
 SPEECH_DBFS = -22.0
 FRAME = RATE_HZ // 50
@@ -394,7 +393,7 @@ async def opened(asterisk: AsteriskInstance, directory: Path, **options: Any) ->
         "scenario": scenario,
         "think_ms": 100,
         "voice": AGENT_VOICE,
-        "find": fetched,
+        "fetch": True,
         "cache_dir": lab_dir / "speech",
         "prewarm": True,
         **options,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -24,12 +25,9 @@ _ENDS = "SELECT ended, result, reason FROM calls WHERE call = ? ORDER BY visit"
 
 
 def records_of(settings: Settings) -> Path | None:
-    """Where the service keeps its records; None when this machine and its settings have none."""
+    """Where the service keeps its records; None when there are none here, or none that this user may read."""
     path = settings.state_directory / schema.FILE
-    try:
-        return path if settings.records.enabled and path.exists() else None
-    except OSError:
-        return None
+    return path if settings.records.enabled and os.access(path, os.R_OK) else None
 
 
 async def read_agent_side(path: Path, call_id: str, placed_at: float) -> AgentSide | None:

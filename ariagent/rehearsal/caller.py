@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,15 +23,18 @@ import numpy as np
 
 from ariagent.config import Settings
 from ariagent.errors import AriError, ConfigurationError
+from ariagent.rehearsal import CONTEXT
 from ariagent.rehearsal import script as do
 from ariagent.rehearsal.ears import Utterance
 from ariagent.rehearsal.leg import CAUSES, Leg
 from ariagent.rehearsal.line import Line
 from ariagent.rehearsal.noise import Noise, NoiseMaker, active_level_dbfs, placed
-from ariagent.rehearsal.recognise import Recogniser, available
+from ariagent.rehearsal.recognise import Recogniser
 from ariagent.rehearsal.recorded import recorded
 from ariagent.rehearsal.report import After, CallReport, Digits, Entry, Failure, Interruption, Narrator, Turn, Wait
+from ariagent.rehearsal.truewords import TrueWords, true_words
 from ariagent.rehearsal.voice import Voice, recording, tool_of
+from ariagent.rehearsal.whynot import causes
 from ariagent.rehearsal.words import has_phrase
 from ariagent.synthesis.programs import Finder, installed
 
@@ -58,8 +62,10 @@ class CallPlan:
 
     extension: str
     script: do.Script
-    context: str = "ariagent-internal"
+    context: str = CONTEXT
     caller_id: str = "5550100"
+    anyone: bool = False
+    """Whoever answers will do. Otherwise a call that the AI does not take has failed, and ends when that is clear."""
     answer_within_s: float = 40.0
     timeout_s: float = 180.0
     """For the whole call."""
@@ -69,12 +75,16 @@ class CallPlan:
     """Where the programs that speak are: for sentences that are not recorded."""
     speech_dir: Path | None = None
     """Keeps synthesised speech between runs."""
-    recognise: bool = True
-    """Whether anybody is to make words of what the agent says."""
+    guess: bool = False
+    """Have a recogniser, where there is one, guess what the agent says also where its words are known."""
 
 
 class StepFailedError(Exception):
     """A step did not go as the script expects; the message says how."""
+
+
+class GivenAwayError(StepFailedError):
+    """Somebody else than the AI has got the call."""
 
 
 async def hold_call(settings: Settings, plan: CallPlan, narrator: Narrator) -> CallReport:
@@ -83,10 +93,14 @@ async def hold_call(settings: Settings, plan: CallPlan, narrator: Narrator) -> C
     Raises ConfigurationError for what is wrong before the call, AriError where Asterisk cannot be reached; everything
     that goes otherwise than expected in the call itself is in the report.
     """
-    async with Recogniser(wanted=plan.recognise) as recogniser, Leg(settings.asterisk, settings.audiosocket) as leg:
+    async with (
+        Recogniser() as recogniser,
+        Leg(settings.asterisk, settings.audiosocket) as leg,
+        true_words(settings, leg.channel) as words,
+    ):
         fmt = await leg.connect()
         line = Line(fmt, keep=plan.record_dir is not None)
-        caller = _Caller(plan, leg, line, recogniser, narrator)
+        caller = _Caller(settings, plan, leg, line, recogniser, words, narrator)
         await caller.rehearse()
         await leg.prepare(line)
         try:
@@ -111,12 +125,25 @@ def _keep(folder: Path, line: Line, report: CallReport) -> None:
 class _Caller:
     """One call while it is held."""
 
-    def __init__(self, plan: CallPlan, leg: Leg, line: Line, recogniser: Recogniser, narrator: Narrator) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        plan: CallPlan,
+        leg: Leg,
+        line: Line,
+        recogniser: Recogniser,
+        words: TrueWords | None,
+        narrator: Narrator,
+    ) -> None:
+        self._settings = settings
         self._plan = plan
         self._leg = leg
         self._line = line
         self._ear = line.ear
         self._recogniser = recogniser
+        self._true_words = words
+        self._asking = asyncio.Lock()
+        self._guesses = plan.guess or any(isinstance(step, do.Expect) for step in plan.script.steps)
         self._narrator = narrator
         self._speech: dict[int, bytes] = {}
         self._voice: Voice | None = None
@@ -127,7 +154,6 @@ class _Caller:
         self._last_answer: asyncio.Task[Turn] | None = None
         self._beside: set[asyncio.Task[Any]] = set()
         self.report = CallReport(plan.extension, leg.channel, str(line.format))
-        self.report.recognition = "approximate" if plan.recognise and available() else "none"
 
     async def rehearse(self) -> None:
         """Make everything that will be said, before the call: synthesis must not show up as the caller's hesitation."""
@@ -179,12 +205,14 @@ class _Caller:
                 await self._steps()
             if not self._leg.left.is_set():
                 report.ended_by = "caller"
-                await self._leg.hang_up()
+                await self._hang_up()
             report.duration_s = self._now()
             for since, until in self._line.silences.waits:
                 report.waits.append(Wait(since - self._began_at, until - self._began_at))
             self._close_utterance(interrupted=False)
             self._say_how_it_ended()
+            if report.outcome != "not_answered":
+                await self._say_who_answered()
             if self._beside:
                 await asyncio.wait(self._beside, timeout=RECOGNITION_LIMIT_S)
         finally:
@@ -199,6 +227,8 @@ class _Caller:
     async def _call(self) -> bool:
         """Place the call; returns whether it was answered."""
         plan, leg = self._plan, self._leg
+        if await leg.has_extension(plan.extension, plan.context) is False:
+            return self._not_answered(no_extension(plan, await leg.contexts_with(plan.extension)))
         # m: with music on hold of its own a Local channel (22.10.1) at times passes no audio on afterwards.
         endpoint = f"Local/{plan.extension}@{plan.context}/nm"
         self._narrate("caller", f"(calls {endpoint}, audio {self.report.audio})")
@@ -209,20 +239,43 @@ class _Caller:
         limit = min(self._began_at + plan.answer_within_s + 5.0, self._deadline)
         await self._line.until(lambda now: leg.answered.is_set() or leg.left.is_set() or None, limit)
         if leg.answered_at is None or not leg.answered.is_set():
-            return self._not_answered(leg.lost or self._why_not_answered())
+            return self._not_answered(leg.lost or await self._why_not_answered())
         self.report.answered_after_ms = 1000 * (leg.answered_at - self._began_at)
         self._since = (leg.answered_at, "answer")
         self._line.silences.begin(leg.answered_at)
         self._narrate("agent", "(answers)", self.report.answered_after_ms, at_s=leg.answered_at - self._began_at)
         return True
 
-    def _why_not_answered(self) -> str:
-        plan, leg = self._plan, self._leg
+    async def _why_not_answered(self) -> str:
+        leg, step = self._leg, self._leg.answerer.step
         if not leg.left.is_set():
-            return f"still ringing after {self._now():.0f} s"
-        if not leg.cause:
-            return f"refused at once: is there an extension {plan.extension} in the context {plan.context}?"
-        return CAUSES.get(leg.cause, f"Q.850 cause {leg.cause}")
+            what = f"still ringing after {self._now():.0f} s"
+        elif not leg.cause:
+            what = "the dialplan ended the call without an answer"
+        else:
+            what = CAUSES.get(leg.cause, f"Q.850 cause {leg.cause}")
+        where = f" at {step.context},{step.extension},{step.priority}: {step}" if step is not None else ""
+        tried_ai = leg.answerer.ai_queue or leg.answerer.why_not
+        why = await causes(self._settings, leg.answerer) if tried_ai else []
+        return f"{what}{where}" + "".join(f"; {cause}" for cause in why)
+
+    async def _hang_up(self) -> None:
+        """End the call; who has it is looked at as long as somebody has."""
+        await self._leg.look_for_ai()
+        await self._leg.hang_up()
+
+    async def _say_who_answered(self) -> None:
+        """The call was answered: by the AI, or else why not."""
+        report, answerer = self.report, self._leg.answerer
+        report.answered_by, report.answered = answerer.who, answerer.answered
+        if answerer.broke_off and not self._plan.anyone:
+            self._fail("call", f"the AI gave the call back: {answerer.broke_off}")
+        elif self._in_others_hands:
+            why = await causes(self._settings, answerer)
+            # What the steps found out about somebody else than the AI is of no use.
+            report.failures.clear()
+            report.outcome = "not_taken"
+            self._fail("call", f"the AI did not take this call: {'; '.join([*why, answerer.answered])}")
 
     def _not_answered(self, cause: str) -> bool:
         self.report.outcome = "not_answered"
@@ -236,8 +289,11 @@ class _Caller:
             self.report.steps_began_s.append(self._now())
             try:
                 await self._step(index, step, place)
+            except GivenAwayError:
+                return
             except StepFailedError as error:
-                self._fail(place, str(error))
+                if not self._in_others_hands:  # else that is what is wrong
+                    self._fail(place, str(error))
                 return
             except AriError as error:
                 self._fail(place, error.line)
@@ -263,7 +319,7 @@ class _Caller:
                 self._expect(step, place)
             case do.HangUp():
                 self.report.ended_by = None if self._leg.left.is_set() else "caller"
-                await self._leg.hang_up()
+                await self._hang_up()
             case do.ExpectHangup(within_s=within_s):
                 await self._expect_hangup(within_s)
 
@@ -300,6 +356,7 @@ class _Caller:
                 raise StepFailedError(self._why_not(f"no answer within {step.within_s:g} s"))
             await self._until_quiet(step.quiet_s)
             enough = ear.last_loud_at is not None and ear.last_loud_at - began >= SHORTEST_ANSWER_S
+            await self._leg.look_for_ai()
             self._close_utterance(interrupted=False)
             if enough:
                 return
@@ -366,13 +423,15 @@ class _Caller:
     async def _judge(self, answer: asyncio.Task[Turn], step: do.Expect, place: str) -> None:
         turn = await asyncio.shield(answer)
         wanted = (" or " if step.any_of else " and ").join(f'"{word}"' for word in step.words)
-        if turn.text is None:
-            remedy = "install the extra ariagent[sandbox] (pocketsphinx)"
-            self._fail(place, f"cannot tell whether {wanted} was said without a recogniser: {remedy}")
+        # What came over the line, where somebody can understand it: that is what the caller has heard.
+        said = turn.text if turn.heard is None else turn.heard
+        if said is None:
+            self._fail(place, f"cannot tell whether {wanted} was said: {unknown_words()}")
             return
-        found = [has_phrase(turn.text, word) for word in step.words]
+        found = [has_phrase(said, word) for word in step.words]
         if not (any(found) if step.any_of else all(found)):
-            self._fail(place, f'expected {wanted}, understood "{turn.text}"')
+            how = "said" if turn.heard is None else "understood"
+            self._fail(place, f'expected {wanted}, {how} "{said}"')
 
     async def _be_silent(self, duration_s: float) -> None:
         until = time.monotonic() + duration_s
@@ -391,8 +450,30 @@ class _Caller:
     # -- small things -----------------------------------------------------------------------------
 
     async def _wait(self, found: Callable[[float], T | None], within_s: float) -> T | None:
-        """Ask ``found(now)`` until it returns something; None when time, the call's time, or the call is over."""
-        return await self._line.until(found, min(time.monotonic() + within_s, self._deadline))
+        """Ask ``found(now)`` until it returns something; None when time, the call's time, or the call is over.
+
+        Raises GivenAwayError when somebody else than the AI has got the call.
+        """
+
+        def look(now: float) -> tuple[T | None] | None:
+            if self._given_away:
+                return (None,)
+            result = found(now)
+            return None if result is None else (result,)
+
+        result = await self._line.until(look, min(time.monotonic() + within_s, self._deadline))
+        if self._given_away:
+            raise GivenAwayError
+        return None if result is None else result[0]
+
+    @property
+    def _given_away(self) -> bool:
+        return self._leg.answerer.gave_up and not self._plan.anyone
+
+    @property
+    def _in_others_hands(self) -> bool:
+        """The call is wanted to be the AI's, and is somebody else's."""
+        return self._leg.answerer.who not in ("ai", "unknown") and not self._plan.anyone
 
     def _why_not(self, otherwise: str) -> str:
         if self._leg.left.is_set():
@@ -441,12 +522,47 @@ class _Caller:
         self.report.turns.append(turn)
         entry = Entry(turn.start_s, "agent", "", turn.latency_ms, ready=False)
         self._narrator.add(entry)
-        self._last_answer = self._run_beside(self._recognised(turn, utterance, entry))
+        self._last_answer = self._run_beside(self._worded(turn, utterance, entry))
 
-    async def _recognised(self, turn: Turn, utterance: Utterance, entry: Entry) -> Turn:
-        turn.text = await self._recogniser.words(utterance.pcm, self._line.format)
-        cut = " ..." if turn.interrupted else ""
-        entry.text = (turn.text or f"(speaking {utterance.duration_s:.1f} s)") + cut
+    async def _worded(self, turn: Turn, utterance: Utterance, entry: Entry) -> Turn:
+        """Find out what the agent said in a turn: its own words, else what a recogniser makes of them."""
+        if self._true_words is not None and self._leg.answerer.ai:
+            placed_at = self.report.placed_at
+            # One after another: each of the agent's sentences belongs to the first turn that it fits.
+            async with self._asking:
+                turn.text = await self._true_words.said(
+                    placed_at + turn.start_s, placed_at + turn.end_s, interrupted=turn.interrupted
+                )
+            turn.words_from = self._true_words.origin if turn.text is not None else None
+        if self._guesses or turn.text is None:
+            turn.heard = await self._recogniser.words(utterance.pcm, self._line.format)
+        if turn.text is None and turn.heard:
+            turn.text, turn.words_from = turn.heard, "recogniser"
+        entry.text = self._shown(turn, utterance)
         entry.ready = True
         self._narrator.update()
         return turn
+
+    def _shown(self, turn: Turn, utterance: Utterance) -> str:
+        if turn.text is None:
+            return f"(speaking {utterance.duration_s:.1f} s)"
+        if turn.words_from == "recogniser":
+            return f"(sounds like) {turn.text}" + (" ..." if turn.interrupted else "")
+        return turn.text + (f"  (sounds like: {turn.heard})" if self._plan.guess and turn.heard else "")
+
+
+def no_extension(plan: CallPlan, others: Sequence[str]) -> str:
+    """The dialplan lacks what is to be called; ``others``: contexts that have it. No I/O."""
+    what = f"the dialplan has no extension {plan.extension} in context {plan.context}"
+    if not others:
+        return f"{what}. Name the context that has it with --context (`dialplan show {plan.extension}@` in Asterisk)"
+    has = "has" if len(others) == 1 else "have"
+    return f"{what}; {', '.join(others)} {has} it. Give --context {others[0]}"
+
+
+def unknown_words() -> str:
+    """Why nobody knows what the agent said, and what to do about it."""
+    return (
+        "nothing here knows the agent's words. Run this on the service's machine as a user who may read its records "
+        f"(state_directory), or install a recogniser: {sys.executable} -m pip install 'pocketsphinx>=5.0.4'"
+    )

@@ -150,7 +150,7 @@ class AgentSide:
 
 def judge(expected: Expectations, report: CallReport, agent: AgentSide | None) -> list[Failure]:
     """What was otherwise than expected, in the order of the file; empty when all was as expected."""
-    if report.outcome == "not_answered":
+    if not report.reached_ai:
         return []  # the report says so already, and everything else follows from it
     checks = (
         _words(expected, report, agent),

@@ -27,6 +27,8 @@ from ariagent.audio.rates import choose_format
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.config import AsteriskSettings, AudioSocketSettings
 from ariagent.errors import AriError, AsteriskError
+from ariagent.rehearsal import contexts
+from ariagent.rehearsal.answerer import Answerer
 from ariagent.rehearsal.line import Line
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,8 @@ class Leg:
 
     def __init__(self, asterisk: AsteriskSettings, audiosocket: AudioSocketSettings) -> None:
         token = secrets.token_hex(4)
+        self.answerer = Answerer(asterisk.app)
+        """What the dialplan does with the call."""
         self.app = f"ariagent-caller-{token}"
         self.channel = f"caller-{token}"
         self.line: Line
@@ -78,6 +82,8 @@ class Leg:
         self._server = AudioSocketServer(allowed=audiosocket.allowed)
         self._requests: set[asyncio.Task[Any]] = set()
         self._events: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._look_again = False
         self.lost = ""
         """Why the event stream ended; empty while it has not."""
 
@@ -149,6 +155,61 @@ class Leg:
         host = advertised.rpartition(":")[0] if self._audiosocket.advertise else advertised
         return f"{host}:{self._server.port}"
 
+    async def contexts_with(self, extension: str) -> list[str]:
+        """Dialplan contexts that have this extension, as far as that can be known."""
+        return await contexts.contexts_with(self._ari, extension)
+
+    async def has_extension(self, extension: str, context: str) -> bool | None:
+        """Whether the dialplan has it; None where Asterisk does not tell."""
+        return await contexts.has_extension(self._ari, extension, context)
+
+    async def look_for_ai(self) -> None:
+        """Find out whether the AI is in the call where the dialplan does not show it: behind another Local channel."""
+        self._look()
+        while (looking := self._looking) is not None:
+            await asyncio.wait([looking])
+
+    def _route(self, message: dict[str, Any]) -> None:
+        """One message of the stream. What the dialplan does is told of the other half of the call's channel."""
+        channel = message.get("channel")
+        if isinstance(channel, dict) and channel.get("id") == f"{self.channel};2":
+            if self.answerer.take(message):
+                self._dialplan_went_on(bridged=message.get("variable") == "BRIDGEPEER")
+            return
+        self._router.route(message)
+
+    def _dialplan_went_on(self, *, bridged: bool) -> None:
+        if bridged and not self.answerer.ai:
+            self._look()
+        self.line.wake()
+
+    def _look(self) -> None:
+        """Look for our call among the channels that the service has; once more if the call changes meanwhile."""
+        if self._looking is not None:
+            self._look_again = True
+        elif self.answerer.up and not self.answerer.ai and not self.left.is_set():
+            self._looking = asyncio.create_task(self._look_now())
+
+    async def _look_now(self) -> None:
+        try:
+            self._look_again = True
+            while self._look_again and not self.answerer.ai:
+                self._look_again = False
+                self.answerer.ai = await self._ai_has_it()
+        except AriError as error:
+            log.info("caller.ai_not_looked_for", extra={"fields": {"cause": error.line}})
+        finally:
+            self._looking = None
+
+    async def _ai_has_it(self) -> bool:
+        apps = await self._ari.applications()
+        theirs = [channels for app, channels in apps.items() if self.answerer.serves(app)]
+        for channel in {channel for channels in theirs for channel in channels}:
+            with suppress(NotFoundError):
+                if await self._ari.get_variable(channel, "CHANNEL(linkedid)") == self.channel:
+                    return True
+        return False
+
     def _on_event(self, event: ari.Event) -> None:
         match event:
             case ari.StasisStarted() if event.channel.id == self._media_channel:
@@ -179,7 +240,7 @@ class Leg:
 
     async def _receive(self) -> None:
         try:
-            await self._ari.run(self._router.route)
+            await self._ari.run(self._route)
             self.lost = "Asterisk closed it"
         except AsteriskError as error:
             self.lost = error.line
@@ -209,6 +270,9 @@ class Leg:
     async def _release(self) -> None:
         if self._requests:
             await asyncio.wait(list(self._requests))
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
         self._server.forget(self._media_uuid)
         if self._events is not None:
             undone = await asyncio.gather(

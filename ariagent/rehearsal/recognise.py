@@ -29,16 +29,30 @@ def available() -> bool:
 
 
 class Recogniser:
-    """The process, as an async context manager. ``words`` may be asked for several utterances; they queue up."""
+    """The process, as an async context manager; it is started when it is first needed.
 
-    def __init__(self, *, wanted: bool = True) -> None:
-        self._wanted = wanted
+    ``words`` may be asked for several utterances; they queue up.
+    """
+
+    def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
+        self._over = False
 
     async def __aenter__(self) -> Self:
-        if self._wanted and available():
-            self._process = await asyncio.create_subprocess_exec(
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._over = True
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    async def _start(self) -> asyncio.subprocess.Process | None:
+        if self._process is None and not self._over and available():
+            process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", __name__),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -46,21 +60,15 @@ class Recogniser:
                 # Ctrl-C is for the caller, which then ends this process in its own time.
                 start_new_session=True,
             )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            self._process = process
+        return self._process
 
     async def words(self, pcm: bytes, fmt: AudioFormat) -> str | None:
         """What was said, in lower case; empty for nothing intelligible, None when there is no recogniser."""
-        process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
-            return None
         async with self._turn:
+            process = await self._start()
+            if process is None or process.stdin is None or process.stdout is None:
+                return None
             try:
                 process.stdin.write(_HEADER.pack(fmt.rate_hz, len(pcm)) + pcm)
                 await process.stdin.drain()

@@ -18,11 +18,12 @@ from typing import Any
 
 from ariagent.config import Settings
 from ariagent.errors import AriagentError, ConfigurationError
+from ariagent.rehearsal import CONTEXT
 from ariagent.rehearsal.agentside import read_agent_side, records_of
 from ariagent.rehearsal.caller import CallPlan, hold_call
 from ariagent.rehearsal.expectations import AgentSide, judge
 from ariagent.rehearsal.report import CallReport, Entry, Failure, Narrator, lines_of
-from ariagent.rehearsal.script import Expect, Script, load_script
+from ariagent.rehearsal.script import Script, load_script
 from ariagent.synthesis.programs import Finder, installed
 
 FIRST_CALLS_APART_S = 0.4
@@ -34,7 +35,7 @@ class Plan:
     """How a suite is played. Times in seconds."""
 
     extension: str
-    context: str = "ariagent-internal"
+    context: str = CONTEXT
     caller_id: str = "5550100"
     jobs: int = 4
     timeout_s: float = 180.0
@@ -134,6 +135,12 @@ def _wanted(script: Script, wanted: str) -> bool:
     return any(wanted in name or fnmatch.fnmatchcase(name, wanted) for name in names)
 
 
+def called(scripts: Sequence[Script], plan: Plan) -> str:
+    """What is dialled, for people: ``7002 in context from-internal``, in the order of the files."""
+    places = dict.fromkeys((script.extension or plan.extension, script.context or plan.context) for script in scripts)
+    return ", ".join(f"{extension} in context {context}" for extension, context in places)
+
+
 async def rehearse(
     settings: Settings, scripts: Sequence[Script], plan: Plan, done: Callable[[Outcome], None]
 ) -> list[Outcome]:
@@ -161,14 +168,11 @@ async def _play(settings: Settings, script: Script, plan: Plan, records: Path | 
     outcome = Outcome(script)
     began = time.monotonic()
     try:
-        transcribed = records is not None and settings.records.transcripts
-        call_plan = _call_plan(script, plan, transcribed=transcribed)
-        outcome.report = await hold_call(settings, call_plan, Narrator(lambda line: None))
-        report = outcome.report
-        if records is not None and report.outcome != "not_answered":
+        report = outcome.report = await hold_call(settings, _call_plan(script, plan), Narrator(lambda line: None))
+        if records is not None and report.reached_ai:
             outcome.agent = await read_agent_side(records, report.channel, report.placed_at)
-        if outcome.agent is None and not call_plan.recognise and report.outcome != "not_answered":
-            outcome.error = "the service's records hold nothing of this call: is state_directory the service's own?"
+            if outcome.agent is None and settings.records.transcripts:
+                outcome.error = "the service's records hold nothing of this call: is state_directory the service's own?"
         outcome.failures = [*report.failures, *judge(script.expected, report, outcome.agent)]
     except AriagentError as error:
         outcome.error = error.line
@@ -176,17 +180,15 @@ async def _play(settings: Settings, script: Script, plan: Plan, records: Path | 
     return outcome
 
 
-def _call_plan(script: Script, plan: Plan, *, transcribed: bool) -> CallPlan:
+def _call_plan(script: Script, plan: Plan) -> CallPlan:
     folder = plan.record_dir / re.sub(r"[^\w.-]", "_", Path(script.source).stem) if plan.record_dir else None
     return CallPlan(
         extension=script.extension or plan.extension,
         script=script,
-        context=plan.context,
+        context=script.context or plan.context,
         caller_id=script.caller_id or plan.caller_id,
         timeout_s=plan.timeout_s,
         record_dir=folder,
         find=plan.find,
         speech_dir=plan.speech_dir,
-        # The service's own transcripts are better, and recognising several calls at once keeps the machine busy.
-        recognise=not transcribed or any(isinstance(step, Expect) for step in script.steps),
     )

@@ -16,7 +16,7 @@ from ariagent.errors import ConfigurationError
 from ariagent.lab.whose import settings_file
 from ariagent.loop import run_async
 from ariagent.rehearsal.junit import junit
-from ariagent.rehearsal.rehearse import Outcome, Plan, load_rehearsals, rehearse
+from ariagent.rehearsal.rehearse import Outcome, Plan, called, load_rehearsals, rehearse
 from ariagent.rehearsal.script import with_patience
 
 
@@ -38,7 +38,8 @@ def run_rehearsals(
     settings = config.load(settings_file(configuration, lab_first=True))
     logs.configure("error", settings.log.format)
     began_at = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    _say(f"{len(scripts)} rehearsals, {min(plan.jobs, len(scripts))} at once, extension {plan.extension}")
+    many = f"{len(scripts)} rehearsals, {min(plan.jobs, len(scripts))} at once" if len(scripts) > 1 else "1 rehearsal"
+    _say(f"{many}, calling {called(scripts, plan)}")
     finished = 0
 
     def done(outcome: Outcome) -> None:

@@ -8,23 +8,32 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from ariagent.rehearsal.answerer import Who
+
 WIDTH = 120
 _TEXT_COLUMN = 29
 
-Who = Literal["caller", "agent"]
+Speaker = Literal["caller", "agent"]
 After = Literal["answer", "speech", "digits"]
-Outcome = Literal["ok", "failed", "not_answered"]
+Outcome = Literal["ok", "failed", "not_answered", "not_taken"]
+"""``not_taken``: something else than the AI answered."""
+WordsFrom = Literal["records", "api", "recogniser"]
+"""Where an agent's words come from: the service's records, its API, or a recogniser's guess."""
 
 
 @dataclass(slots=True)
 class Turn:
     """Somebody spoke. Times are seconds since the call was placed."""
 
-    who: Who
+    who: Speaker
     start_s: float
     end_s: float
     text: str | None = None
-    """The caller's: its words. The agent's: what was recognised, approximately; None without a recogniser."""
+    """What was said; None where nobody knows the agent's words."""
+    words_from: WordsFrom | None = None
+    """The agent's: how its words are known."""
+    heard: str | None = None
+    """The agent's: a recogniser's guess from the sound, where one was asked for."""
     latency_ms: float | None = None
     """The agent's: from ``after`` to the first loud frame that was received. None when it spoke before that."""
     after: After | None = None
@@ -87,8 +96,11 @@ class CallReport:
     """When the call was placed, in seconds since the epoch."""
     ended_by: Literal["caller", "other side"] | None = None
     duration_s: float = 0.0
-    recognition: Literal["approximate", "none"] = "none"
     recording: str | None = None
+    answered_by: Who = "unknown"
+    """Who took the call."""
+    answered: str = ""
+    """The same as a sentence; empty where nobody did, or where it cannot be told."""
 
     @property
     def latencies_ms(self) -> list[float]:
@@ -100,18 +112,38 @@ class CallReport:
         parts = [f"{len(self.turns)} turns in {self.duration_s:.1f} s"]
         if found := sorted(self.latencies_ms):
             parts.append(f"answered after {found[len(found) // 2]:.0f} ms (median), {found[-1]:.0f} ms (longest)")
-        if self.recognition == "approximate":
-            parts.append("the agent's words are approximate")
-        else:
-            parts.append("no recogniser: pip install 'ariagent[sandbox]' for the agent's words")
-        how = {"ok": "as expected", "failed": "not as expected", "not_answered": "not answered"}[self.outcome]
-        return f"{how}: " + "; ".join(parts)
+        if self.guessed:
+            parts.append("words after (sounds like) are a recogniser's guess")
+        return f"{_HOW[self.outcome]}: " + "; ".join(parts)
+
+    @property
+    def reached_ai(self) -> bool:
+        """The call was answered, and not by anybody else than the AI as far as is known."""
+        return self.outcome not in ("not_answered", "not_taken")
+
+    @property
+    def guessed(self) -> bool:
+        """Some of the agent's words are a recogniser's guess."""
+        return any(turn.words_from == "recogniser" for turn in self.turns)
+
+    @property
+    def wordless(self) -> bool:
+        """Of something that the agent said nobody knows the words."""
+        return any(turn.who == "agent" and turn.text is None for turn in self.turns)
 
     def document(self) -> dict[str, Any]:
         """As JSON: every field by its name, numbers rounded to tenths of a millisecond."""
         rounded = _rounded(asdict(self))
         assert isinstance(rounded, dict)
         return rounded
+
+
+_HOW: dict[Outcome, str] = {
+    "ok": "as expected",
+    "failed": "not as expected",
+    "not_answered": "not answered",
+    "not_taken": "not taken by the AI",
+}
 
 
 def _rounded(value: object) -> object:

@@ -19,6 +19,7 @@ Times are seconds. A rehearsal (``ariagent rehearse``) is such a script that als
     title: A caller who talks to everybody else as well
     caller_id: "5550123"
     extension: "7001"                   # where this one is to be called; default: as the command line says
+    context: from-internal              # the dialplan context of the extension; default: as the command line says
     expect:                             # see expectations.Expectations
       said: [opening hours]
       ended_by: agent
@@ -122,6 +123,7 @@ class Script:
     noise: Noise | None = None
     caller_id: str | None = None
     extension: str | None = None
+    context: str | None = None
     expected: Expectations = field(default_factory=Expectations)
 
     def place(self, index: int) -> str:
@@ -271,6 +273,7 @@ class _ScriptFile(Section):
     noise: _Noise | None = None
     caller_id: Annotated[str, Field(pattern=r"^[0-9A-Za-z+]{1,40}$")] | None = None
     extension: Annotated[str, Field(pattern=r"^[0-9A-Za-z_*#+-]{1,40}$")] | None = None
+    context: Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,79}$")] | None = None
     steps: tuple[_StepKeys, ...]
     expect: Expectations = Expectations()
 
@@ -299,6 +302,7 @@ class _ScriptFile(Section):
             Noise(self.noise.kind, self.noise.snr_db, self.noise.seed) if self.noise else None,
             self.caller_id,
             self.extension,
+            self.context,
             self.expect,
         )
 

@@ -15,7 +15,6 @@ from ariagent.sandbox.faults import FAULTS, Faults
 from ariagent.sandbox.options import DEFAULT_SCENARIO, DETECTORS, SandboxOptions
 from ariagent.sandbox.server import SandboxServer
 from ariagent.sandbox.settings import MODELS
-from ariagent.synthesis.programs import fetched, installed
 
 STAND_IN = (
     "The sandbox is a stand-in: it follows a scenario, "
@@ -109,7 +108,7 @@ def sandbox(
             reflex_hz=reflex_hz,
             idle_timeout_min_ms=idle_timeout_min_ms,
             paraphrase=paraphrase,
-            find=fetched if fetch else installed,
+            fetch=fetch,
             cache_dir=cache_dir,
             prewarm=prewarm,
         )

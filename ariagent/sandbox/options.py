@@ -7,7 +7,6 @@ from typing import Any, Literal, get_type_hints
 from ariagent.errors import ConfigurationError
 from ariagent.sandbox.faults import Faults
 from ariagent.sandbox.settings import MODELS
-from ariagent.synthesis.programs import Finder, installed
 
 DEFAULT_SCENARIO = Path(__file__).parent / "scenarios" / "default.yaml"
 
@@ -34,8 +33,8 @@ class SandboxOptions:
     """How long after the recogniser the transcript of a turn is sent, if the session asked for transcripts."""
     voice: str = "rms"
     """flite voice for every voice of the API; empty maps the API's voices to different ones."""
-    find: Finder = installed
-    """Where the programs that speak are."""
+    fetch: bool = False
+    """Programs that speak are fetched where they are missing."""
     cache_dir: Path | None = None
     """Keeps synthesised speech between runs."""
     prewarm: bool = False

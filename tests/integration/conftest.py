@@ -39,7 +39,6 @@ from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.record import SandboxSession
 from ariagent.sandbox.server import SandboxServer
 from ariagent.service import Service
-from ariagent.synthesis.programs import fetched
 
 LIMIT_S = 20.0
 """For what must happen, on a busy machine."""
@@ -262,7 +261,7 @@ class Bed:
             "recogniser": False,
             "voice": "tone",
             "keep_audio": True,
-            "find": fetched,
+            "fetch": True,
             "cache_dir": lab_dir / "speech",
             **options,
         }

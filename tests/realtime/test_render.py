@@ -21,7 +21,6 @@ from ariagent.realtime.render import LONGEST_CHARACTERS, RenderError, render
 from ariagent.sandbox.faults import Faults
 from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.server import SandboxServer
-from ariagent.synthesis.programs import fetched
 
 PATIENCE_S = 30.0
 TEXT = "Hello, you talk with a machine. How can I help?"
@@ -128,7 +127,7 @@ async def test_g711_becomes_pcm_at_24_khz(make_sandbox: MakeSandbox, encoding: s
 
 @pytest.mark.parametrize("language", OPENINGS)
 async def test_every_shipped_opening_is_spoken(make_sandbox: MakeSandbox, language: str) -> None:
-    sandbox = await make_sandbox(voice="rms", find=fetched)
+    sandbox = await make_sandbox(voice="rms", fetch=True)
     rendering = await render(realtime(sandbox.url), AgentSettings(), OPENINGS[language], language)
     assert rendering.tries == 1
     assert 2500 < SLIN24.ms(len(rendering.pcm)) < 9000

@@ -17,7 +17,6 @@ from ariagent.sandbox import audio as sound
 from ariagent.sandbox import speech
 from ariagent.sandbox.recognise import Recogniser, known_word
 from ariagent.sandbox.scenario_file import load_scenario, parse_scenario
-from ariagent.synthesis.programs import fetched
 
 
 @pytest.mark.parametrize("fmt", [sound.PCM, sound.PCMU, sound.PCMA])
@@ -86,7 +85,7 @@ async def test_the_recogniser_knows_the_scenarios_phrases_on_the_telephone(voice
 
 async def test_a_spoken_conversation(make_place: Any, flite: list[str]) -> None:
     """Silero's turns, pocketsphinx's words, the default scenario, flite's answers; over pcmu, in real time."""
-    place = await make_place(voice="rms", recogniser=True, detector="silero", think_ms=100, find=fetched)
+    place = await make_place(voice="rms", recogniser=True, detector="silero", think_ms=100, fetch=True)
     client = await place.client()
     both = {"format": {"type": "audio/pcmu"}}
     detection = {"type": "server_vad", "silence_duration_ms": 400}
