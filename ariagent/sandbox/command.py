@@ -67,6 +67,9 @@ def sandbox(
     paraphrase: Annotated[
         int, typer.Option(min=0, help="So many times, say other words than the ones asked for (Say exactly: ...).")
     ] = 0,
+    billed: Annotated[
+        bool, typer.Option("--billed", help="Report usage as a real server does; without it calls cost nothing.")
+    ] = False,
     fetch: Annotated[
         bool, typer.Option("--fetch", help="Fetch flite (and espeak-ng for Spanish) if they are missing; needs apt.")
     ] = False,
@@ -108,6 +111,7 @@ def sandbox(
             reflex_hz=reflex_hz,
             idle_timeout_min_ms=idle_timeout_min_ms,
             paraphrase=paraphrase,
+            billed=billed,
             fetch=fetch,
             cache_dir=cache_dir,
             prewarm=prewarm,

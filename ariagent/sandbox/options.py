@@ -33,6 +33,8 @@ class SandboxOptions:
     """How long after the recogniser the transcript of a turn is sent, if the session asked for transcripts."""
     voice: str = "rms"
     """flite voice for every voice of the API; empty maps the API's voices to different ones."""
+    billed: bool = False
+    """Usage looks like a real server's. Otherwise it says that it costs nothing (``unbilled``)."""
     fetch: bool = False
     """Programs that speak are fetched where they are missing."""
     cache_dir: Path | None = None

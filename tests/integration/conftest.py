@@ -262,6 +262,7 @@ class Bed:
             "voice": "tone",
             "keep_audio": True,
             "fetch": True,
+            "billed": True,
             "cache_dir": lab_dir / "speech",
             **options,
         }
