@@ -43,7 +43,7 @@ class Usage:
     cached_audio: int = 0
     output_text: int = 0
     output_audio: int = 0
-    free: bool = False
+    free: bool = field(default=False, kw_only=True)
     """The server said that nobody is billed for them: it is the sandbox."""
 
     def __add__(self, other: "Usage") -> "Usage":
@@ -54,7 +54,7 @@ class Usage:
             self.cached_audio + other.cached_audio,
             self.output_text + other.output_text,
             self.output_audio + other.output_audio,
-            all(each.free for each in (self, other) if each.tokens) and bool(self.tokens or other.tokens),
+            free=all(each.free for each in (self, other) if each.tokens) and bool(self.tokens or other.tokens),
         )
 
     @property

@@ -28,6 +28,8 @@ _UNHEALTHY = ("model", "audio", "seats")
 async def causes(settings: Settings, answerer: Answerer) -> list[str]:
     """Everything that is known of it, the nearest cause first; empty: nothing is known."""
     found = list(answerer.why_not)
+    if not found and not answerer.ai_queue:
+        return ["the dialplan did not lead to it"]
     if answerer.ai_queue and settings.ami is not None and (seats := await _seats(settings, answerer.ai_queue)):
         found = [seats]
     if settings.http.port:
