@@ -14,8 +14,8 @@ help: ## show this list
 setup: $(STAMP) ## create .venv and fetch what the lab needs (Asterisk, flite, sipp) where the machine lacks it
 	@$(LAB) setup
 
-demo: $(STAMP) ## hold a conversation through a real Asterisk, offline, and print it
-	@$(LAB) demo
+demo: $(STAMP) ## hold a conversation through a real Asterisk, offline, and print it; VERBOSE=1 for what was understood
+	@$(LAB) demo $(if $(VERBOSE),--verbose)
 
 SHORT := not rehearsal and not chaos and not noise
 

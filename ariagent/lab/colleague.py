@@ -54,7 +54,10 @@ async def take_a_call(
     """Be there until one call was taken and is over; ``tell`` gets what happens, line by line."""
     met = Encounter()
     address = (asterisk.sip_host, asterisk.sip_port)
-    async with Phone(address, user=USER, password=asterisk.phone_passwords[USER]) as phone, Recogniser() as recogniser:
+    async with (
+        Phone(address, user=USER, password=asterisk.phone_passwords[USER]) as phone,
+        Recogniser(early=True) as recogniser,
+    ):
         await phone.register()
         try:
             call = await phone.incoming(WAITS_S)

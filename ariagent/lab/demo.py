@@ -30,7 +30,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from ariagent.audio.format import SLIN8
-from ariagent.config import AsteriskSettings, Settings
+from ariagent.config import AsteriskSettings, HttpSettings, Settings
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.lab import bed
 from ariagent.lab.asterisk import AsteriskInstance
@@ -103,24 +103,25 @@ class Evidence:
 def main(argv: Sequence[str] | None = None) -> int:
     """Hold the conversation; exit code 0 only if all of it went right."""
     parser = argparse.ArgumentParser(prog="demo", description="Hold a conversation through a real Asterisk.")
-    parser.parse_args(argv)
+    parser.add_argument("--verbose", action="store_true", help="also print what a recogniser understood on the line")
+    options = parser.parse_args(argv)
     lab_dir = default_lab_dir()
     with _alone(lab_dir / "demo.lock"):
         try:
-            return asyncio.run(_until_told(lab_dir))
+            return asyncio.run(_until_told(lab_dir, verbose=options.verbose))
         except asyncio.CancelledError:
             stderr_progress("ended by a signal; everything was stopped")
             return 130
 
 
-async def _until_told(lab_dir: Path) -> int:
+async def _until_told(lab_dir: Path, *, verbose: bool) -> int:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await _demo(lab_dir)
+    return await _demo(lab_dir, verbose=verbose)
 
 
-async def _demo(lab_dir: Path) -> int:
+async def _demo(lab_dir: Path, *, verbose: bool) -> int:
     program = await asyncio.to_thread(ensure_asterisk, lab_dir)
     await asyncio.to_thread(ensure_tool, "flite", lab_dir)
     if not available():
@@ -148,7 +149,7 @@ async def _demo(lab_dir: Path) -> int:
             }
             service = await parts.enter_async_context(bed.service(asterisk, folder, settings))
             stderr_progress(f"the service is up; set up in {time.monotonic() - began:.1f} s")
-            report, met = await _converse(asterisk, lab_dir, folder)
+            report, met = await _converse(asterisk, lab_dir, folder, verbose=verbose)
             evidence = await _gather(asterisk, service, report, folder)
             evidence.met = met
         except AriagentError as error:
@@ -159,19 +160,23 @@ async def _demo(lab_dir: Path) -> int:
     return _conclude(report, evidence, logs, lab_dir / "demo.json")
 
 
-async def _converse(asterisk: AsteriskInstance, lab_dir: Path, folder: Path) -> tuple[CallReport, Encounter]:
+async def _converse(
+    asterisk: AsteriskInstance, lab_dir: Path, folder: Path, *, verbose: bool
+) -> tuple[CallReport, Encounter]:
     settings = Settings(
         asterisk=AsteriskSettings(
             url=asterisk.ari_url, user=asterisk.ari_user, password=SecretStr(asterisk.ari_password)
-        )
+        ),
+        http=HttpSettings(port=0),
+        state_directory=folder / STATE,
     )
-    plan = CallPlan(EXTENSION, load_script(SCRIPT), find=fetched, speech_dir=lab_dir / "speech")
+    plan = CallPlan(EXTENSION, load_script(SCRIPT), find=fetched, speech_dir=lab_dir / "speech", guess=verbose)
     voice = Voice(ensure_tool("flite", lab_dir), "slt", SLIN8, lab_dir / "speech")
     await voice.say(GREETING)
     _write(
         f"\nA caller dials {EXTENSION}: dialplan, queue, an AI seat, the service, the model, and back; then a person.\n"
-        "Latency is from the last sound of the caller to the first of the answer. The agent's words are as a\n"
-        "small recogniser understood them on the line: approximate.\n\n"
+        "Latency is from the last sound of the caller to the first of the answer. A small recogniser listens on the\n"
+        "line, too, and checks that the words arrive; --verbose prints what it understood.\n\n"
     )
     narrator = Narrator(lambda line: _write(line + "\n"))
     narrator.begin()

@@ -78,6 +78,11 @@ class CallPlan:
     guess: bool = False
     """Have a recogniser, where there is one, guess what the agent says also where its words are known."""
 
+    @property
+    def guesses(self) -> bool:
+        """Whether a recogniser is wanted in any case: steps ``expect`` judge what came over the line."""
+        return self.guess or any(isinstance(step, do.Expect) for step in self.script.steps)
+
 
 class StepFailedError(Exception):
     """A step did not go as the script expects; the message says how."""
@@ -94,7 +99,7 @@ async def hold_call(settings: Settings, plan: CallPlan, narrator: Narrator) -> C
     that goes otherwise than expected in the call itself is in the report.
     """
     async with (
-        Recogniser() as recogniser,
+        Recogniser(early=plan.guesses) as recogniser,
         Leg(settings.asterisk, settings.audiosocket) as leg,
         true_words(settings, leg.channel) as words,
     ):
@@ -143,7 +148,6 @@ class _Caller:
         self._recogniser = recogniser
         self._true_words = words
         self._asking = asyncio.Lock()
-        self._guesses = plan.guess or any(isinstance(step, do.Expect) for step in plan.script.steps)
         self._narrator = narrator
         self._speech: dict[int, bytes] = {}
         self._voice: Voice | None = None
@@ -534,7 +538,7 @@ class _Caller:
                     placed_at + turn.start_s, placed_at + turn.end_s, interrupted=turn.interrupted
                 )
             turn.words_from = self._true_words.origin if turn.text is not None else None
-        if self._guesses or turn.text is None:
+        if self._plan.guesses or turn.text is None:
             turn.heard = await self._recogniser.words(utterance.pcm, self._line.format)
         if turn.text is None and turn.heard:
             turn.text, turn.words_from = turn.heard, "recogniser"

@@ -29,17 +29,21 @@ def available() -> bool:
 
 
 class Recogniser:
-    """The process, as an async context manager; it is started when it is first needed.
+    """The process, as an async context manager.
 
-    ``words`` may be asked for several utterances; they queue up.
+    It is started when it is first needed, or at once where ``early``: starting takes a second of a core, which a call
+    that goes on may notice. ``words`` may be asked for several utterances; they queue up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, early: bool = False) -> None:
+        self._early = early
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
         self._over = False
 
     async def __aenter__(self) -> Self:
+        if self._early:
+            await self._start()
         return self
 
     async def __aexit__(self, *_: object) -> None:

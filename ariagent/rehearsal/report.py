@@ -30,15 +30,15 @@ class Turn:
     end_s: float
     text: str | None = None
     """What was said; None where nobody knows the agent's words."""
-    words_from: WordsFrom | None = None
-    """The agent's: how its words are known."""
-    heard: str | None = None
-    """The agent's: a recogniser's guess from the sound, where one was asked for."""
     latency_ms: float | None = None
     """The agent's: from ``after`` to the first loud frame that was received. None when it spoke before that."""
     after: After | None = None
     """What the latency counts from: the call's answer, the caller's last loud frame, the last key."""
     interrupted: bool = False
+    words_from: WordsFrom | None = None
+    """The agent's: how its words are known."""
+    heard: str | None = None
+    """The agent's: a recogniser's guess from the sound, where one was asked for."""
 
 
 @dataclass(slots=True)

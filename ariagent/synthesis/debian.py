@@ -39,6 +39,10 @@ def ensure_package(package: str, folder: Path, progress: Progress) -> Path:
     stamp = root / unpacked.STAMP
     if stamp.exists():
         return root
+    for needed in ("apt-get", "dpkg-deb"):
+        if shutil.which(needed) is None:
+            cause = f"{package} is missing and there is no {needed} to fetch it with"
+            raise ConfigurationError(cause, remedy=_remedy(package))
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / "packages.lock", progress):
         if not stamp.exists():
@@ -58,11 +62,6 @@ def _locked(path: Path, progress: Progress) -> Iterator[None]:
 
 
 def _fetch(package: str, folder: Path, root: Path, progress: Progress) -> None:
-    for needed in ("apt-get", "dpkg-deb"):
-        if shutil.which(needed) is None:
-            raise ConfigurationError(
-                f"{package} is missing and there is no {needed} to fetch it with", remedy=_remedy(package)
-            )
     apt = folder / "apt"
     archives = _download(package, apt, progress)
     progress(f"unpacking {len(archives)} packages")

@@ -100,7 +100,9 @@ def test_fetching_goes_into_the_users_cache_and_only_when_it_is_missing(
     assert asked == [("flite", tmp_path / "cache" / "ariagent")]
 
 
-def test_a_cache_that_cannot_be_written_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_says_what_to_set(bare: Path, tmp_path: Path) -> None:
+    for tool in ("apt-get", "dpkg-deb"):
+        program(bare / tool)
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(ConfigurationError, match="cannot be kept in") as caught:
         programs.fetched("flite")
