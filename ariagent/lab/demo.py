@@ -31,7 +31,7 @@ from pydantic import SecretStr
 
 from ariagent.audio.format import SLIN8
 from ariagent.config import AsteriskSettings, HttpSettings, Settings
-from ariagent.errors import AriagentError, ConfigurationError
+from ariagent.errors import AriagentError, ConfigurationError, pip_install
 from ariagent.lab import bed
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.colleague import Encounter, take_a_call
@@ -39,7 +39,7 @@ from ariagent.lab.packages import default_lab_dir, ensure_asterisk, ensure_tool,
 from ariagent.records import command
 from ariagent.records.store import RecordsError, Store
 from ariagent.rehearsal.caller import CallPlan, hold_call
-from ariagent.rehearsal.recognise import available
+from ariagent.rehearsal.recognise import RECOGNISER, available
 from ariagent.rehearsal.report import CallReport, Narrator
 from ariagent.rehearsal.script import load_script
 from ariagent.rehearsal.voice import Voice
@@ -126,7 +126,7 @@ async def _demo(lab_dir: Path, *, verbose: bool) -> int:
     await asyncio.to_thread(ensure_tool, "flite", lab_dir)
     if not available():
         raise ConfigurationError(
-            "the recogniser is not installed", remedy="Run: pip install 'ariagent[sandbox]' (make demo does)"
+            "the recogniser is not installed", remedy=f"Run: {pip_install(RECOGNISER)} (make demo does)"
         )
     folder = lab_dir / "demo"
     shutil.rmtree(folder, ignore_errors=True)

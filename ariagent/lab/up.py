@@ -33,6 +33,7 @@ from ariagent.lab.noted import forget, known, read_env
 from ariagent.lab.packages import ensure_asterisk, ensure_tool, stderr_progress
 from ariagent.lab.processes import ProcessRef, end_process
 from ariagent.sandbox.settings import MODELS
+from ariagent.synthesis.programs import LAB
 
 READY_LIMIT_S = 60.0
 
@@ -151,6 +152,8 @@ def _start_all(
     )
     _await_model(lab_dir, settings, http_url)
     env |= {
+        # Commands find the programs that speak there.
+        LAB: str(lab_dir),
         "API_URL": f"http://{settings.control.host}:{settings.control.port}",
         "API_TOKEN": addresses.api_token,
         "AUDIOSOCKET_HOST": settings.audiosocket.host,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -22,14 +21,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ariagent.config import Settings
-from ariagent.errors import AriError, ConfigurationError
+from ariagent.errors import AriError, ConfigurationError, pip_install
 from ariagent.rehearsal import CONTEXT
 from ariagent.rehearsal import script as do
 from ariagent.rehearsal.ears import Utterance
 from ariagent.rehearsal.leg import CAUSES, Leg
 from ariagent.rehearsal.line import Line
 from ariagent.rehearsal.noise import Noise, NoiseMaker, active_level_dbfs, placed
-from ariagent.rehearsal.recognise import Recogniser
+from ariagent.rehearsal.recognise import RECOGNISER, Recogniser
 from ariagent.rehearsal.recorded import recorded
 from ariagent.rehearsal.report import After, CallReport, Digits, Entry, Failure, Interruption, Narrator, Turn, Wait
 from ariagent.rehearsal.truewords import TrueWords, true_words
@@ -568,5 +567,5 @@ def unknown_words() -> str:
     """Why nobody knows what the agent said, and what to do about it."""
     return (
         "nothing here knows the agent's words. Run this on the service's machine as a user who may read its records "
-        f"(state_directory), or install a recogniser: {sys.executable} -m pip install 'pocketsphinx>=5.0.4'"
+        f"(state_directory), or install a recogniser: {pip_install(RECOGNISER)}"
     )

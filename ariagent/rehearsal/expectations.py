@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ariagent.config import Section
+from ariagent.errors import pip_install
 from ariagent.rehearsal.report import CallReport, Failure
 from ariagent.rehearsal.words import has_phrase, spoken
 
@@ -165,7 +166,7 @@ def _words(expected: Expectations, report: CallReport, agent: AgentSide | None) 
     remarks, exact = _remarks(report, agent)
     unheard = not exact and any(turn.text is None for turn in report.turns if turn.who == "agent")
     if unheard and (expected.said or expected.never_said):
-        remedy = "keep records (records.transcripts), or install the extra ariagent[sandbox]"
+        remedy = f"keep records (records.transcripts), or install a recogniser: {pip_install('pocketsphinx>=5.0.4')}"
         yield Failure("expect.said", f"nobody knows what the agent said: {remedy}")
         return
     for index, words in enumerate(expected.said):

@@ -20,11 +20,13 @@ from typing import Self
 from ariagent.audio.format import AudioFormat
 
 MODEL_HZ = 16_000
+RECOGNISER = "pocketsphinx>=5.0.4"
+"""What is to be installed for it; part of the extra ``sandbox``."""
 _HEADER = struct.Struct(">II")
 
 
 def available() -> bool:
-    """Whether pocketsphinx is installed (it comes with the extra ``ariagent[sandbox]``)."""
+    """Whether pocketsphinx is installed."""
     return importlib.util.find_spec("pocketsphinx") is not None
 
 

@@ -136,7 +136,7 @@ async def test_what_is_not_met_fails_the_rehearsal(asterisk: AsteriskInstance, t
     document = json.loads(out)
     assert (document["suite"], document["passed"], document["failed"]) == ("suite", 0, 2)
     nobody, wrong = document["rehearsals"]
-    assert "an extension 7999" in nobody["failures"][0]["cause"]
+    assert "has no extension 7999 in context" in nobody["failures"][0]["cause"]
     steps = [failure["step"] for failure in wrong["failures"]]
     assert steps == [
         "expect.said[0]",

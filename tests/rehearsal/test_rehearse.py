@@ -12,7 +12,7 @@ from ariagent.records.journal import Journal
 from ariagent.rehearsal.agentside import read_agent_side, records_of
 from ariagent.rehearsal.expectations import AgentSide, Remark, ToolCall
 from ariagent.rehearsal.junit import junit
-from ariagent.rehearsal.rehearse import Outcome, load_rehearsals
+from ariagent.rehearsal.rehearse import Outcome, Plan, called, load_rehearsals
 from ariagent.rehearsal.report import CallReport, Digits, Failure, Turn
 from ariagent.rehearsal.script import HangUp, Script, parse_script
 
@@ -51,6 +51,22 @@ def test_nothing_to_play_is_a_mistake(folder: Path, tmp_path_factory: pytest.Tem
     for path in (tmp_path_factory.mktemp("empty"), folder / "missing"):
         with pytest.raises(ConfigurationError, match="there are no rehearsals"):
             load_rehearsals(path)
+
+
+def test_what_is_called_is_what_the_files_say() -> None:
+    plan = Plan("7001", "ariagent-internal")
+    plain, other, elsewhere = (
+        parse_script(f"{head}steps: [hangup]\n", Path("x.yaml"))
+        for head in ("", 'extension: "7002"\n', 'extension: "7002"\ncontext: from-internal\n')
+    )
+    assert (elsewhere.extension, elsewhere.context) == ("7002", "from-internal")
+    assert called([plain, plain], plan) == "7001 in context ariagent-internal"
+    assert called([elsewhere], plan) == "7002 in context from-internal"
+    assert called([other, elsewhere, plain], plan) == (
+        "7002 in context ariagent-internal, 7002 in context from-internal, 7001 in context ariagent-internal"
+    )
+    with pytest.raises(ConfigurationError, match="context"):
+        parse_script("context: 'a b'\nsteps: [hangup]\n", Path("x.yaml"))
 
 
 async def test_the_agents_side_is_read_from_the_services_records(tmp_path: Path) -> None:
