@@ -90,6 +90,7 @@ CORE = (
     "ariagent.tools.outcome",
     "ariagent.tools.request",
     "ariagent.tools.templates",
+    "ariagent.rehearsal.answerer",
     "ariagent.rehearsal.expectations",
     "ariagent.rehearsal.words",
     "ariagent.text",

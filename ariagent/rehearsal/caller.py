@@ -554,6 +554,14 @@ class _Caller:
         return turn.text + (f"  (sounds like: {turn.heard})" if self._plan.guess and turn.heard else "")
 
 
+def programs_needed(script: do.Script) -> list[str]:
+    """The programs that speak what this caller says and is not recorded. No I/O but looking for recordings."""
+    said = [step.text for step in script.steps if isinstance(step, do.Say | do.Interrupt)]
+    needed = [tool_of(script.voice)] if any(recorded(script.voice, text) is None for text in said) else []
+    babble = script.noise is not None and script.noise.kind == "babble"
+    return list(dict.fromkeys([*needed, *(["flite"] if babble else [])]))
+
+
 def no_extension(plan: CallPlan, others: Sequence[str]) -> str:
     """The dialplan lacks what is to be called; ``others``: contexts that have it. No I/O."""
     what = f"the dialplan has no extension {plan.extension} in context {plan.context}"

@@ -15,6 +15,7 @@ from ariagent import config, logs
 from ariagent.errors import ConfigurationError
 from ariagent.lab.whose import settings_file
 from ariagent.loop import run_async
+from ariagent.rehearsal.caller import programs_needed
 from ariagent.rehearsal.junit import junit
 from ariagent.rehearsal.rehearse import Outcome, Plan, called, load_rehearsals, rehearse
 from ariagent.rehearsal.script import with_patience
@@ -36,6 +37,9 @@ def run_rehearsals(
     """
     scripts = [with_patience(script, patience) for script in load_rehearsals(path, wanted)]
     settings = config.load(settings_file(configuration, lab_first=True))
+    # Once, and before the first call: not by each of them.
+    for tool in dict.fromkeys(tool for script in scripts for tool in programs_needed(script)):
+        plan.find(tool)
     logs.configure("error", settings.log.format)
     began_at = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     many = f"{len(scripts)} rehearsals, {min(plan.jobs, len(scripts))} at once" if len(scripts) > 1 else "1 rehearsal"

@@ -174,10 +174,11 @@ async def test_other_sentences_say_what_they_need_and_fetch_nothing(
     for arguments in (("call", "7001", "--script"), ("rehearse",)):
         done = await run(command, *arguments, str(open_folder / "mine.yaml"), "-c", str(settings))
         assert "Traceback" not in done.output, done.output
-        assert 'mine.yaml:2: step 1 (say): "Where is my order?" is not among the recorded sentences' in done.text
+        if arguments[0] == "call":
+            assert 'mine.yaml:2: step 1 (say): "Where is my order?" is not among the recorded sentences' in done.text
         assert "flite, which speaks sentences, is not on this machine. Install it" in done.text
         assert "give recordings (play: FILE.wav)" in done.text
-        assert done.code == (2 if arguments[0] == "call" else 1)
+        assert done.code == 2
     done = await run(
         command, "call", "7001", "--fetch", "--script", str(open_folder / "mine.yaml"), "-c", str(settings)
     )

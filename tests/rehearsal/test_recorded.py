@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from ariagent.audio.format import SLIN8, SLIN24
+from ariagent.rehearsal.caller import programs_needed
 from ariagent.rehearsal.recognise import Recogniser
 from ariagent.rehearsal.recorded import FOLDER, RATE_HZ, file_name, recorded
-from ariagent.rehearsal.script import HangUp, Interrupt, Say, WaitAnswer, load_script
+from ariagent.rehearsal.script import HangUp, Interrupt, Say, WaitAnswer, load_script, parse_script
 from ariagent.rehearsal.voice import recording
 from ariagent.rehearsal.words import has_phrase
 
@@ -28,6 +29,18 @@ def test_the_shipped_call_needs_no_program_that_speaks_and_rings_no_human() -> N
     assert {type(step) for step in SCRIPT.steps} == {WaitAnswer, Say, HangUp}
     assert SCRIPT.noise is None
     assert not any(word in text.lower() for text in SENTENCES for word in ("human", "person", "agent", "somebody"))
+
+
+def test_which_programs_a_caller_needs() -> None:
+    def needed(text: str) -> list[str]:
+        return programs_needed(parse_script(text, Path("x.yaml")))
+
+    assert programs_needed(SCRIPT) == []
+    assert needed("steps: [{say: 'What are your opening hours?'}, hangup]") == []
+    assert needed("steps: [{say: Something else}, hangup]") == ["flite"]
+    assert needed("voice: es\nsteps: [{say: Hola}]") == ["espeak-ng"]
+    assert needed("voice: es\nnoise: {kind: babble, snr_db: 10}\nsteps: [{say: Hola}]") == ["espeak-ng", "flite"]
+    assert needed("noise: {kind: street, snr_db: 10}\nsteps: [hangup]") == []
 
 
 @pytest.mark.parametrize("text", SENTENCES)
