@@ -170,7 +170,14 @@ async def _converse(
         http=HttpSettings(port=0),
         state_directory=folder / STATE,
     )
-    plan = CallPlan(EXTENSION, load_script(SCRIPT), find=fetched, speech_dir=lab_dir / "speech", guess=verbose)
+    plan = CallPlan(
+        EXTENSION,
+        load_script(SCRIPT),
+        find=fetched,
+        speech_dir=lab_dir / "speech",
+        guess=verbose,
+        shows_guesses=verbose,
+    )
     voice = Voice(ensure_tool("flite", lab_dir), "slt", SLIN8, lab_dir / "speech")
     await voice.say(GREETING)
     _write(
@@ -181,7 +188,14 @@ async def _converse(
     narrator = Narrator(lambda line: _write(line + "\n"))
     narrator.begin()
     colleague = asyncio.ensure_future(
-        take_a_call(asterisk, folder / STATE / "briefs", voice, GREETING, lambda line: _write(f"    ---- {line}\n"))
+        take_a_call(
+            asterisk,
+            folder / STATE / "briefs",
+            voice,
+            GREETING,
+            lambda line: _write(f"    ---- {line}\n"),
+            guess=verbose,
+        )
     )
     try:
         report = await hold_call(settings, plan, narrator)

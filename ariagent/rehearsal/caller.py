@@ -77,6 +77,9 @@ class CallPlan:
     guess: bool = False
     """Have a recogniser, where there is one, guess what the agent says also where its words are known."""
 
+    shows_guesses: bool = True
+    """Whether a guess is printed where it is all that is known of the words."""
+
     @property
     def guesses(self) -> bool:
         """Whether a recogniser is wanted in any case: steps ``expect`` judge what came over the line."""
@@ -547,9 +550,10 @@ class _Caller:
         return turn
 
     def _shown(self, turn: Turn, utterance: Utterance) -> str:
-        if turn.text is None:
+        guessed = turn.words_from == "recogniser"
+        if turn.text is None or (guessed and not self._plan.shows_guesses):
             return f"(speaking {utterance.duration_s:.1f} s)"
-        if turn.words_from == "recogniser":
+        if guessed:
             return f"(sounds like) {turn.text}" + (" ..." if turn.interrupted else "")
         return turn.text + (f"  (sounds like: {turn.heard})" if self._plan.guess and turn.heard else "")
 
