@@ -38,7 +38,8 @@ from ariagent.lab.colleague import Encounter, take_a_call
 from ariagent.lab.packages import default_lab_dir, ensure_asterisk, ensure_tool, stderr_progress
 from ariagent.records import command
 from ariagent.records.store import RecordsError, Store
-from ariagent.rehearsal.caller import CallPlan, hold_call
+from ariagent.rehearsal.caller import hold_call
+from ariagent.rehearsal.plan import CallPlan
 from ariagent.rehearsal.recognise import RECOGNISER, available
 from ariagent.rehearsal.report import CallReport, Narrator
 from ariagent.rehearsal.script import load_script

@@ -19,7 +19,7 @@ from ariagent.lab.whose import ENV_FILE, caller_settings
 from ariagent.rehearsal import CONTEXT
 
 if TYPE_CHECKING:
-    from ariagent.rehearsal.caller import CallPlan
+    from ariagent.rehearsal.plan import CallPlan
 
 FetchOption = Annotated[
     bool,
@@ -80,7 +80,7 @@ def call(
     Exit code 0: the AI took the call, and everything went as the script expects. 1: it did not, or Asterisk could not
     be reached or refused the user or password. 2: wrong usage, or settings or a script that do not load.
     """
-    from ariagent.rehearsal.caller import CallPlan
+    from ariagent.rehearsal.plan import CallPlan
     from ariagent.rehearsal.script import DEFAULT_SCRIPT, load_script
     from ariagent.synthesis.programs import fetched, installed
 
@@ -107,7 +107,8 @@ def call(
 def _call(settings: Settings, plan: CallPlan, *, as_json: bool, quiet: bool) -> int:
     from ariagent import logs
     from ariagent.loop import run_async
-    from ariagent.rehearsal.caller import hold_call, unknown_words
+    from ariagent.rehearsal.caller import hold_call
+    from ariagent.rehearsal.plan import unknown_words
     from ariagent.rehearsal.report import CallReport, Narrator
 
     logs.configure("warning" if settings.log.level in ("debug", "info") else settings.log.level, settings.log.format)

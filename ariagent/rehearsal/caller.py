@@ -12,30 +12,28 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from ariagent.config import Settings
-from ariagent.errors import AriError, ConfigurationError, pip_install
-from ariagent.rehearsal import CONTEXT
+from ariagent.errors import AriError, ConfigurationError
 from ariagent.rehearsal import script as do
 from ariagent.rehearsal.ears import Utterance
 from ariagent.rehearsal.leg import CAUSES, Leg
 from ariagent.rehearsal.line import Line
 from ariagent.rehearsal.noise import Noise, NoiseMaker, active_level_dbfs, placed
-from ariagent.rehearsal.recognise import RECOGNISER, Recogniser
+from ariagent.rehearsal.plan import CallPlan, no_extension, unknown_words
+from ariagent.rehearsal.recognise import Recogniser
 from ariagent.rehearsal.recorded import recorded
 from ariagent.rehearsal.report import After, CallReport, Digits, Entry, Failure, Interruption, Narrator, Turn, Wait
 from ariagent.rehearsal.truewords import TrueWords, true_words
 from ariagent.rehearsal.voice import Voice, recording, tool_of
 from ariagent.rehearsal.whynot import causes
 from ariagent.rehearsal.words import has_phrase
-from ariagent.synthesis.programs import Finder, installed
 
 T = TypeVar("T")
 
@@ -53,37 +51,6 @@ NOISE_LASTS_S = 30.0
 """Then the noise around the caller begins anew."""
 USUAL_SPEECH_DBFS = -20.0
 """The level that noise is placed below where the caller says nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallPlan:
-    """Whom to call and what to do. Times in seconds."""
-
-    extension: str
-    script: do.Script
-    context: str = CONTEXT
-    caller_id: str = "5550100"
-    anyone: bool = False
-    """Whoever answers will do. Otherwise a call that the AI does not take has failed, and ends when that is clear."""
-    answer_within_s: float = 40.0
-    timeout_s: float = 180.0
-    """For the whole call."""
-    record_dir: Path | None = None
-    """Gets ``call.wav`` (left the caller, right the agent) and ``call.json``."""
-    find: Finder = installed
-    """Where the programs that speak are: for sentences that are not recorded."""
-    speech_dir: Path | None = None
-    """Keeps synthesised speech between runs."""
-    guess: bool = False
-    """Have a recogniser, where there is one, guess what the agent says also where its words are known."""
-
-    shows_guesses: bool = True
-    """Whether a guess is printed where it is all that is known of the words."""
-
-    @property
-    def guesses(self) -> bool:
-        """Whether a recogniser is wanted in any case: steps ``expect`` judge what came over the line."""
-        return self.guess or any(isinstance(step, do.Expect) for step in self.script.steps)
 
 
 class StepFailedError(Exception):
@@ -556,28 +523,3 @@ class _Caller:
         if guessed:
             return f"(sounds like) {turn.text}" + (" ..." if turn.interrupted else "")
         return turn.text + (f"  (sounds like: {turn.heard})" if self._plan.guess and turn.heard else "")
-
-
-def programs_needed(script: do.Script) -> list[str]:
-    """The programs that speak what this caller says and is not recorded. No I/O but looking for recordings."""
-    said = [step.text for step in script.steps if isinstance(step, do.Say | do.Interrupt)]
-    needed = [tool_of(script.voice)] if any(recorded(script.voice, text) is None for text in said) else []
-    babble = script.noise is not None and script.noise.kind == "babble"
-    return list(dict.fromkeys([*needed, *(["flite"] if babble else [])]))
-
-
-def no_extension(plan: CallPlan, others: Sequence[str]) -> str:
-    """The dialplan lacks what is to be called; ``others``: contexts that have it. No I/O."""
-    what = f"the dialplan has no extension {plan.extension} in context {plan.context}"
-    if not others:
-        return f"{what}. Name the context that has it with --context (`dialplan show {plan.extension}@` in Asterisk)"
-    has = "has" if len(others) == 1 else "have"
-    return f"{what}; {', '.join(others)} {has} it. Give --context {others[0]}"
-
-
-def unknown_words() -> str:
-    """Why nobody knows what the agent said, and what to do about it."""
-    return (
-        "nothing here knows the agent's words. Run this on the service's machine as a user who may read its records "
-        f"(state_directory), or install a recogniser: {pip_install(RECOGNISER)}"
-    )

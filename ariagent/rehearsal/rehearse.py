@@ -20,8 +20,9 @@ from ariagent.config import Settings
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.rehearsal import CONTEXT
 from ariagent.rehearsal.agentside import read_agent_side, records_of
-from ariagent.rehearsal.caller import CallPlan, hold_call
+from ariagent.rehearsal.caller import hold_call
 from ariagent.rehearsal.expectations import AgentSide, judge
+from ariagent.rehearsal.plan import CallPlan
 from ariagent.rehearsal.report import CallReport, Entry, Failure, Narrator, lines_of
 from ariagent.rehearsal.script import Script, load_script
 from ariagent.synthesis.programs import Finder, installed

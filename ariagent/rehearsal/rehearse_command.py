@@ -15,8 +15,8 @@ from ariagent import config, logs
 from ariagent.errors import ConfigurationError
 from ariagent.lab.whose import settings_file
 from ariagent.loop import run_async
-from ariagent.rehearsal.caller import programs_needed
 from ariagent.rehearsal.junit import junit
+from ariagent.rehearsal.plan import programs_needed
 from ariagent.rehearsal.rehearse import Outcome, Plan, called, load_rehearsals, rehearse
 from ariagent.rehearsal.script import with_patience
 

@@ -14,7 +14,8 @@ from ariagent.config import AmiSettings, AsteriskSettings, HttpSettings, Setting
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.packages import default_lab_dir, ensure_asterisk
 from ariagent.rehearsal import script as do
-from ariagent.rehearsal.caller import CallPlan, hold_call
+from ariagent.rehearsal.caller import hold_call
+from ariagent.rehearsal.plan import CallPlan
 from ariagent.rehearsal.report import CallReport, Narrator
 from ariagent.rehearsal.script import Script
 

@@ -23,7 +23,8 @@ from ariagent.errors import AriError
 from ariagent.lab import bed
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.rehearsal import script as do
-from ariagent.rehearsal.caller import CallPlan, hold_call
+from ariagent.rehearsal.caller import hold_call
+from ariagent.rehearsal.plan import CallPlan
 from ariagent.rehearsal.report import CallReport, Narrator
 from ariagent.rehearsal.script import Script
 

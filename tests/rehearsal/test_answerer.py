@@ -6,7 +6,7 @@ import pytest
 
 from ariagent.ami.events import MemberState, MemberStatus
 from ariagent.rehearsal.answerer import Answerer
-from ariagent.rehearsal.caller import CallPlan, no_extension
+from ariagent.rehearsal.plan import CallPlan, no_extension
 from ariagent.rehearsal.script import HangUp, Script
 from ariagent.rehearsal.whynot import told_by_health, told_by_seats
 

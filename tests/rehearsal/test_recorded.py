@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ariagent.audio.format import SLIN8, SLIN24
-from ariagent.rehearsal.caller import programs_needed
+from ariagent.rehearsal.plan import programs_needed
 from ariagent.rehearsal.recognise import Recogniser
 from ariagent.rehearsal.recorded import FOLDER, RATE_HZ, file_name, recorded
 from ariagent.rehearsal.script import HangUp, Interrupt, Say, WaitAnswer, load_script, parse_script
