@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 LAB    := $(PYTHON) -m ariagent.lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test sites rehearsals noise bench soak transfers chaos fuzz lint types lab-up lab-down lab-status docs clean
+.PHONY: help setup demo test sites rehearsals noise bench soak transfers chaos fuzz lint types lab-up lab-down lab-status docs recordings clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -14,8 +14,8 @@ help: ## show this list
 setup: $(STAMP) ## create .venv and fetch what the lab needs (Asterisk, flite, sipp) where the machine lacks it
 	@$(LAB) setup
 
-demo: $(STAMP) ## hold a conversation through a real Asterisk, offline, and print it
-	@$(LAB) demo
+demo: $(STAMP) ## hold a conversation through a real Asterisk, offline, and print it; VERBOSE=1 for what was understood
+	@$(LAB) demo $(if $(VERBOSE),--verbose)
 
 SHORT := not rehearsal and not chaos and not noise and not sites
 
@@ -73,6 +73,9 @@ docs: $(STAMP) ## make the pages of docs/ that are made from the code
 	@$(PYTHON) -m ariagent.configdoc schema > docs/ariagent.schema.json
 	@$(PYTHON) -m ariagent.call.machine > docs/call-states.md
 	@$(PYTHON) -m ariagent.check.versionspage > docs/asterisk-versions.md
+
+recordings: $(STAMP) ## make the recorded sentences of `ariagent call` anew, after a change of its script
+	@$(LAB) recordings
 
 clean: ## stop the lab and delete everything that was made here, .venv and .lab included
 	@if [ -x $(PYTHON) ] && [ -e .lab/lab.json ]; then $(LAB) down; fi

@@ -15,9 +15,10 @@ import typer
 from ariagent import __version__, cliinit, cliinstall, clisteer, config, logs
 from ariagent.cliparts import ConfigOption, JsonOption, fail
 from ariagent.errors import AriagentError
-from ariagent.lab.command import call
 from ariagent.loop import run_async
 from ariagent.redaction import Redaction, secrets_of
+from ariagent.rehearsal import CONTEXT
+from ariagent.rehearsal.call_command import FetchOption, call
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +123,12 @@ def sandbox(context: typer.Context) -> None:
 def rehearse(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with rehearsals (*.yaml), or one of them.")],
     configuration: ConfigOption = None,
-    exten: Annotated[str, typer.Option(metavar="EXTEN", help="What to dial.")] = "7001",
-    context: Annotated[str, typer.Option(metavar="NAME", help="Dialplan context of EXTEN.")] = "ariagent-internal",
+    exten: Annotated[
+        str, typer.Option(metavar="EXTEN", help="Extension to dial. A file's own extension goes first.")
+    ] = "7001",
+    context: Annotated[
+        str, typer.Option(metavar="NAME", help="Dialplan context of EXTEN. A file's own context goes first.")
+    ] = CONTEXT,
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, max=64, help="Calls at once.")] = 4,
     wanted: Annotated[
         str, typer.Option("--filter", metavar="TEXT", help="Only those whose file name or title holds (or is like) it.")
@@ -137,6 +142,7 @@ def rehearse(
     patience: Annotated[
         float, typer.Option(metavar="FACTOR", min=0.1, max=100, help="Multiplies every time limit, for a busy machine.")
     ] = 1.0,
+    fetch: FetchOption = False,
 ) -> None:
     """Let synthetic callers call an agent, and judge how it treated them.
 
@@ -156,17 +162,20 @@ def rehearse(
           answer_within_ms: 2000
 
     The calls go through the real Asterisk to the running service and whichever model it uses; that costs what calls
-    cost. What the agent said and did is taken from the service's records (state_directory) where this machine has
-    them; its words are otherwise recognised, approximately. ariagent/templates has agents with suites to start from.
+    cost. What the agent said and did is taken from the service's records (state_directory) if this user may read
+    them. Otherwise a recogniser, if there is one, guesses the words. The callers' sentences need a program that speaks
+    them (flite). ariagent/templates has agents with suites to start from.
 
     Exit code 0: all as expected; 1: not all, or Asterisk could not be reached or refused; 2: wrong usage, or settings
     or rehearsals that do not load.
     """
-    from ariagent.lab.rehearse import Plan
-    from ariagent.lab.rehearse_command import run_rehearsals
+    from ariagent.rehearsal.rehearse import Plan
+    from ariagent.rehearsal.rehearse_command import run_rehearsals
+    from ariagent.synthesis.programs import fetched, installed
 
     try:
-        plan = Plan(exten, context, jobs=jobs, timeout_s=timeout, record_dir=record)
+        find = fetched if fetch else installed
+        plan = Plan(exten, context, jobs=jobs, timeout_s=timeout, record_dir=record, find=find)
         code = run_rehearsals(
             directory, configuration, plan, wanted=wanted, junit_path=junit, as_json=as_json, patience=patience
         )

@@ -205,8 +205,8 @@ class Metrics:
 
     def used(self, agent: str, model: str, usage: Usage, money: float | None) -> None:
         """Tokens of a response, and what they cost (None: the model has no price)."""
-        for kind in usage.__slots__:
-            self.tokens.labels(kind).inc(getattr(usage, kind))
+        for kind, count in usage.tokens.items():
+            self.tokens.labels(kind).inc(count)
         if money is not None:
             self.cost.labels(agent).inc(money)
 

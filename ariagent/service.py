@@ -264,7 +264,7 @@ class Service:
 
     def _prompts_used(self, spending: Spending, usage: Usage) -> None:
         """Rendering phrases costs too; no call is to blame."""
-        spending.used("(phrases)", self.settings.realtime.model, usage)
+        spending.used("(phrases)", usage.billed_as(self.settings.realtime.model), usage)
 
     async def _prepare_speech(self) -> None:
         """Find out whether the model can be used, and have the agents' fixed phrases rendered."""
@@ -413,7 +413,7 @@ class Service:
             failure, said = await failure_of(realtime, agent, speaks=speaks)
             if said is not None:
                 model = SessionProfile.of(agent, realtime).model
-                self._calls_context().spending.used("(trials)", model, said.usage)
+                self._calls_context().spending.used("(trials)", said.usage.billed_as(model), said.usage)
             if failure is None:
                 self._model_fault = ""
                 log.info("model.usable", extra={"fields": {"model": SessionProfile.of(agent, realtime).model}})

@@ -5,6 +5,7 @@ certificates for tests of TLS.
 import asyncio
 import base64
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,6 +20,11 @@ from aiohttp import WSMsgType, web
 from pydantic import SecretStr
 
 from ariagent.config import AsteriskSettings
+from ariagent.lab.packages import default_lab_dir
+from ariagent.synthesis.programs import LAB
+
+# Programs that speak are the lab's in every test, and in what tests start.
+os.environ[LAB] = str(default_lab_dir())
 
 PATIENCE_S = 20.0  # for what must happen, on a busy machine
 

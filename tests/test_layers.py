@@ -96,8 +96,9 @@ CORE = (
     "ariagent.tools.outcome",
     "ariagent.tools.request",
     "ariagent.tools.templates",
-    "ariagent.lab.expectations",
-    "ariagent.lab.words",
+    "ariagent.rehearsal.answerer",
+    "ariagent.rehearsal.expectations",
+    "ariagent.rehearsal.words",
     "ariagent.text",
     "ariagent.sandbox.catalogue",
     "ariagent.sandbox.items",
@@ -232,12 +233,26 @@ def test_a_peer_knows_neither_the_call_nor_another_peer(peer: str) -> None:
     assert used == set()
 
 
-@pytest.mark.parametrize(
-    "module", [name for name in modules() if not name.startswith(("ariagent.sandbox", "ariagent.lab"))]
-)
+BENCH = ("ariagent.sandbox", "ariagent.lab")
+CALLER = ("ariagent.rehearsal", "ariagent.synthesis")
+"""The synthetic caller, which a production machine has, too."""
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if not name.startswith(BENCH)])
 def test_the_service_does_not_need_its_test_bench(module: str) -> None:
-    bench = {name for name in imports(module) if name.startswith(("ariagent.sandbox", "ariagent.lab"))}
-    assert bench == set() or module in ("ariagent.cli", "ariagent.clisteer")
+    bench = {name for name in imports(module) if name.startswith(BENCH)}
+    assert not bench or module == "ariagent.cli"
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if not name.startswith((*BENCH, *CALLER))])
+def test_only_the_command_line_knows_the_synthetic_caller(module: str) -> None:
+    assert module == "ariagent.cli" or not {name for name in imports(module) if name.startswith(CALLER)}
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if name.startswith("ariagent.synthesis.")])
+def test_what_speaks_knows_nobody(module: str) -> None:
+    ours = {name for name in imports(module) if name.startswith("ariagent.")}
+    assert all(name.startswith(("ariagent.synthesis", "ariagent.errors")) for name in ours)
 
 
 def test_only_the_realtime_peer_knows_the_wires_event_names() -> None:

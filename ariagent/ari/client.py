@@ -363,6 +363,51 @@ class AriClient:
         except (KeyError, TypeError):
             raise AriError("Asterisk's answer to applications.get has no channel_ids and bridge_ids") from None
 
+    # -- looking around -----------------------------------------------------------------------------
+
+    async def device_state(self, device: str) -> str:
+        """The state of a device, as ``NOT_INUSE``. ``Local/EXTEN@CONTEXT`` is ``INVALID`` if the dialplan lacks it."""
+        return str(await self._look("deviceStates", "get", "state", deviceName=device))
+
+    async def channels(self) -> list[Channel]:
+        """Every channel of this Asterisk now."""
+        try:
+            return [channel_of(data) for data in await self._look("channels", "list")]
+        except (KeyError, TypeError, ValueError):
+            raise AriError("Asterisk's answer to channels.list is no list of channels") from None
+
+    async def applications(self) -> dict[str, list[str]]:
+        """Every Stasis application that Asterisk knows, and the ids of the channels that it is told about."""
+        try:
+            return {str(data["name"]): list(data["channel_ids"]) for data in await self._look("applications", "list")}
+        except (KeyError, TypeError):
+            raise AriError("Asterisk's answer to applications.list is no list of applications") from None
+
+    async def endpoints(self) -> list[str]:
+        """The names of the PJSIP endpoints: telephones and trunks."""
+        try:
+            found = await self._look("endpoints", "listByTech", tech="PJSIP")
+            return [str(data["resource"]) for data in found]
+        except NotFoundError:
+            return []  # no chan_pjsip
+        except (KeyError, TypeError):
+            raise AriError("Asterisk's answer to endpoints.listByTech is no list of endpoints") from None
+
+    async def endpoint_context(self, endpoint: str) -> str:
+        """The dialplan context of a PJSIP endpoint's calls; empty where it has none."""
+        found = await self._look("asterisk", "getObject", configClass="res_pjsip", objectType="endpoint", id=endpoint)
+        try:
+            return next((str(each["value"]) for each in found if each["attribute"] == "context"), "")
+        except (KeyError, TypeError):
+            raise AriError("Asterisk's answer to asterisk.getObject is no list of attributes") from None
+
+    async def _look(self, resource: str, operation: str, *keys: str, **parameters: Any) -> Any:
+        """As ``_ask``, for what not every Asterisk's ARI has."""
+        try:
+            return await self._ask(resource, operation, *keys, **parameters)
+        except (KeyError, AttributeError):
+            raise AriError(f"this Asterisk's ARI has no {resource}.{operation}") from None
+
     async def channel(self, channel_id: str) -> Channel:
         """What Asterisk knows of a channel now."""
         found = await self._call("channels", "get", channelId=channel_id)

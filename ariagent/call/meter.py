@@ -1,6 +1,7 @@
 """What one call uses of the model: counted at once, told now and then."""
 
 import time
+from dataclasses import replace
 
 from ariagent.call.context import Context, Role
 from ariagent.logs import CallLog
@@ -18,10 +19,13 @@ class Meter:
         self._model = model
         self._log = log
         self._used, self._transcribed_s = Usage(), 0.0
+        self._free = False
+        """The model that is used now bills nobody: what it transcribes is free, too."""
         self._due = time.monotonic() + TOLD_EVERY_S
 
     def used(self, usage: Usage, transcribed_s: float = 0.0) -> None:
         """Count what a turn used: tokens, and seconds of transcribed speech."""
+        self._free = usage.free if usage.tokens else self._free
         self._used += usage
         self._transcribed_s += transcribed_s
         if time.monotonic() >= self._due:
@@ -32,7 +36,7 @@ class Meter:
         usage, transcribed_s = self._used, self._transcribed_s
         self._used, self._transcribed_s = Usage(), 0.0
         self._due = time.monotonic() + TOLD_EVERY_S
-        tokens = {kind: count for kind in usage.__slots__ if (count := getattr(usage, kind))}
-        if tokens or transcribed_s:
-            money = self._spending.used(self._agent, self._model, usage, transcribed_s)
-            self._log.note("usage", model=self._model, cost=money, transcribed_s=transcribed_s, **tokens)
+        if usage.tokens or transcribed_s:
+            model = replace(usage, free=self._free if not usage.tokens else usage.free).billed_as(self._model)
+            money = self._spending.used(self._agent, model, usage, transcribed_s)
+            self._log.note("usage", model=model, cost=money, transcribed_s=transcribed_s, **usage.tokens)

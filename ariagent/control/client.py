@@ -40,14 +40,24 @@ class Client:
         Raises ServiceError when none runs here, ConfigurationError when the settings do not load.
         """
         environment = os.environ if environment is None else environment
+        if (named := cls._named(environment)) is not None:
+            return named
+        return cls.of_settings(config.load(configuration), environment)
+
+    @classmethod
+    def _named(cls, environment: Mapping[str, str]) -> "Client | None":
         url, token = environment.get(URL_NAME, "").strip(), environment.get(TOKEN_NAME, "").strip()
         if url and not token:
             remedy = f"Set {TOKEN_NAME} to a token of its control.tokens"
             raise ConfigurationError(f"{URL_NAME} is set, but there is no token for it", remedy=remedy)
-        if url:
-            return cls(localfile.Access(url.rstrip("/").removesuffix("/v1"), token))
-        settings = config.load(configuration)
-        if token:
+        return cls(localfile.Access(url.rstrip("/").removesuffix("/v1"), token)) if url else None
+
+    @classmethod
+    def of_settings(cls, settings: config.Settings, environment: Mapping[str, str]) -> "Client":
+        """As ``find``, with settings that are loaded already."""
+        if (named := cls._named(environment)) is not None:
+            return named
+        if token := environment.get(TOKEN_NAME, "").strip():
             control = settings.control
             return cls(localfile.Access(localfile.url_of(control.host, control.port), token))
         return cls.of_state(settings.state_directory)

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import importlib
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -13,11 +14,13 @@ from pathlib import Path
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.lab import up
 from ariagent.lab.packages import default_lab_dir, ensure_asterisk, ensure_tool, stderr_progress
+from ariagent.synthesis.programs import LAB
 
 _OWN_OPTIONS = {
     "demo": "hold a conversation and print it",
     "bench": "measure every budget",
     "soak": "hang many calls up at random moments and see what is left",
+    "recordings": "make the recorded speech of the package anew",
 }
 
 
@@ -55,6 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace, rest: list[str]) -> int:
     lab_dir = default_lab_dir()
+    # For what is started here, too: programs that speak are looked for, and unpacked, in the lab's folder.
+    os.environ[LAB] = str(lab_dir)
     match options.command:
         case "up":
             return up.up(lab_dir, options.settings, options.scenario)

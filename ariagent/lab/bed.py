@@ -15,6 +15,8 @@ import yaml
 
 from ariagent.errors import AriagentError
 from ariagent.lab.asterisk import AsteriskInstance
+from ariagent.lab.packages import default_lab_dir
+from ariagent.synthesis.programs import LAB
 
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 10.0
@@ -203,7 +205,7 @@ async def service(
 @asynccontextmanager
 async def sandbox(directory: Path, *options: str, name: str = "sandbox") -> AsyncIterator[tuple[Process, str]]:
     """``ariagent sandbox`` with these options, and its URL."""
-    argv = [sys.executable, "-m", "ariagent.sandbox", "--port", "0", *options]
-    async with process(argv, directory / f"{name}.log") as running:
+    argv = [sys.executable, "-m", "ariagent.sandbox", "--port", "0", "--fetch", *options]
+    async with process(argv, directory / f"{name}.log", {LAB: str(default_lab_dir())}) as running:
         line = await running.wait_for("sandbox listening on ")
         yield running, line.rpartition(" ")[2]

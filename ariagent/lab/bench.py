@@ -34,8 +34,8 @@ from ariagent.lab.benchcalls import (
     reply_heard,
     spacing_of_replies,
 )
-from ariagent.lab.noise import Kind
 from ariagent.lab.packages import default_lab_dir, ensure_asterisk, ensure_tool
+from ariagent.rehearsal.noise import Kind
 
 MANY = 50
 ROUND_TRIPS = 40

@@ -14,10 +14,10 @@ import soxr
 from ariagent.audio.format import SLIN8, SLIN24, AudioFormat
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.call import Call
-from ariagent.lab.ears import level_dbfs
 from ariagent.lab.phone import Phone
-from ariagent.lab.recognise import Recogniser
-from ariagent.lab.voice import Voice
+from ariagent.rehearsal.ears import level_dbfs
+from ariagent.rehearsal.recognise import Recogniser
+from ariagent.rehearsal.voice import Voice
 
 USER = "1001"
 RINGS_S = 3.0
@@ -39,7 +39,7 @@ class Encounter:
     summary_shown: str = ""
     """What came with the call as a header."""
     heard: str | None = None
-    """The words before the caller was there, as a recogniser understood them; None without one."""
+    """The words before the caller was there, as a recogniser understood them; None where none was asked."""
     heard_s: float = 0.0
     likeness: float = 0.0
     """How like the file that the service had put in place it was: the correlation, 1 is the same."""
@@ -49,12 +49,24 @@ class Encounter:
 
 
 async def take_a_call(
-    asterisk: AsteriskInstance, briefs: Path, voice: Voice, greeting: str, tell: Callable[[str], None]
+    asterisk: AsteriskInstance,
+    briefs: Path,
+    voice: Voice,
+    greeting: str,
+    tell: Callable[[str], None],
+    *,
+    guess: bool = False,
 ) -> Encounter:
-    """Be there until one call was taken and is over; ``tell`` gets what happens, line by line."""
+    """Be there until one call was taken and is over; ``tell`` gets what happens, line by line.
+
+    ``guess``: have a recogniser say what it understood of the summary.
+    """
     met = Encounter()
     address = (asterisk.sip_host, asterisk.sip_port)
-    async with Phone(address, user=USER, password=asterisk.phone_passwords[USER]) as phone, Recogniser() as recogniser:
+    async with (
+        Phone(address, user=USER, password=asterisk.phone_passwords[USER]) as phone,
+        Recogniser(early=guess) as recogniser,
+    ):
         await phone.register()
         try:
             call = await phone.incoming(WAITS_S)
@@ -67,15 +79,17 @@ async def take_a_call(
             await _until_quiet(call)
             summary = call.heard(SLIN8.rate_hz)
             met.heard_s = _loud_s(summary, SLIN8)
-            met.heard = await recogniser.words(summary.tobytes(), SLIN8)
             met.likeness = likeness(spoken, summary)
-            tell(f"{USER} answers and hears first ({met.heard_s:.1f} s, approximately): {met.heard}")
+            tell(f"{USER} answers and hears the summary first ({met.heard_s:.1f} s)")
             await asyncio.sleep(BREATH_S)
             await call.play(np.frombuffer(await voice.say(greeting), "<i2"), SLIN8.rate_hz)
             tell(f"{USER} says: {greeting}")
             since = len(call.heard(SLIN8.rate_hz))
             await call.ended(60)
             met.caller_heard_s = _loud_s(call.heard(SLIN8.rate_hz)[since:], SLIN8)
+            if guess:
+                met.heard = await recogniser.words(summary.tobytes(), SLIN8)
+                tell(f"the summary sounds like: {met.heard}")
         except TimeoutError:
             met.failed = "nobody called, or the call did not end"
     return met

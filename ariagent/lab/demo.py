@@ -30,20 +30,23 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from ariagent.audio.format import SLIN8
-from ariagent.config import AsteriskSettings, Settings
-from ariagent.errors import AriagentError, ConfigurationError
+from ariagent.config import AsteriskSettings, HttpSettings, Settings
+from ariagent.errors import AriagentError, ConfigurationError, pip_install
 from ariagent.lab import bed
 from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.caller import CallPlan, hold_call
 from ariagent.lab.colleague import Encounter, take_a_call
 from ariagent.lab.packages import default_lab_dir, ensure_asterisk, ensure_tool, stderr_progress
-from ariagent.lab.recognise import available
-from ariagent.lab.report import CallReport, Narrator
-from ariagent.lab.script import SCRIPTS, load_script
-from ariagent.lab.voice import Voice
 from ariagent.records import command
 from ariagent.records.store import RecordsError, Store
+from ariagent.rehearsal.caller import hold_call
+from ariagent.rehearsal.plan import CallPlan
+from ariagent.rehearsal.recognise import RECOGNISER, available
+from ariagent.rehearsal.report import CallReport, Narrator
+from ariagent.rehearsal.script import load_script
+from ariagent.rehearsal.voice import Voice
+from ariagent.synthesis.programs import fetched
 
+SCRIPT = Path(__file__).parent / "scripts" / "demo.yaml"
 EXTENSION = "7000"
 FEWEST_TURNS = 4
 STOP_LIMIT_MS = 1500.0
@@ -101,29 +104,30 @@ class Evidence:
 def main(argv: Sequence[str] | None = None) -> int:
     """Hold the conversation; exit code 0 only if all of it went right."""
     parser = argparse.ArgumentParser(prog="demo", description="Hold a conversation through a real Asterisk.")
-    parser.parse_args(argv)
+    parser.add_argument("--verbose", action="store_true", help="also print what a recogniser understood on the line")
+    options = parser.parse_args(argv)
     lab_dir = default_lab_dir()
     with _alone(lab_dir / "demo.lock"):
         try:
-            return asyncio.run(_until_told(lab_dir))
+            return asyncio.run(_until_told(lab_dir, verbose=options.verbose))
         except asyncio.CancelledError:
             stderr_progress("ended by a signal; everything was stopped")
             return 130
 
 
-async def _until_told(lab_dir: Path) -> int:
+async def _until_told(lab_dir: Path, *, verbose: bool) -> int:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await _demo(lab_dir)
+    return await _demo(lab_dir, verbose=verbose)
 
 
-async def _demo(lab_dir: Path) -> int:
+async def _demo(lab_dir: Path, *, verbose: bool) -> int:
     program = await asyncio.to_thread(ensure_asterisk, lab_dir)
     await asyncio.to_thread(ensure_tool, "flite", lab_dir)
     if not available():
         raise ConfigurationError(
-            "the recogniser is not installed", remedy="Run: pip install 'ariagent[sandbox]' (make demo does)"
+            "the recogniser is not installed", remedy=f"Run: {pip_install(RECOGNISER)} (make demo does)"
         )
     folder = lab_dir / "demo"
     shutil.rmtree(folder, ignore_errors=True)
@@ -146,7 +150,7 @@ async def _demo(lab_dir: Path) -> int:
             }
             service = await parts.enter_async_context(bed.service(asterisk, folder, settings))
             stderr_progress(f"the service is up; set up in {time.monotonic() - began:.1f} s")
-            report, met = await _converse(asterisk, lab_dir, folder)
+            report, met = await _converse(asterisk, lab_dir, folder, verbose=verbose)
             evidence = await _gather(asterisk, service, report, folder)
             evidence.met = met
         except AriagentError as error:
@@ -157,24 +161,42 @@ async def _demo(lab_dir: Path) -> int:
     return _conclude(report, evidence, logs, lab_dir / "demo.json")
 
 
-async def _converse(asterisk: AsteriskInstance, lab_dir: Path, folder: Path) -> tuple[CallReport, Encounter]:
+async def _converse(
+    asterisk: AsteriskInstance, lab_dir: Path, folder: Path, *, verbose: bool
+) -> tuple[CallReport, Encounter]:
     settings = Settings(
         asterisk=AsteriskSettings(
             url=asterisk.ari_url, user=asterisk.ari_user, password=SecretStr(asterisk.ari_password)
-        )
+        ),
+        http=HttpSettings(port=0),
+        state_directory=folder / STATE,
     )
-    plan = CallPlan(EXTENSION, load_script(SCRIPTS / "demo.yaml"), lab_dir=lab_dir)
+    plan = CallPlan(
+        EXTENSION,
+        load_script(SCRIPT),
+        find=fetched,
+        speech_dir=lab_dir / "speech",
+        guess=verbose,
+        shows_guesses=verbose,
+    )
     voice = Voice(ensure_tool("flite", lab_dir), "slt", SLIN8, lab_dir / "speech")
     await voice.say(GREETING)
     _write(
         f"\nA caller dials {EXTENSION}: dialplan, queue, an AI seat, the service, the model, and back; then a person.\n"
-        "Latency is from the last sound of the caller to the first of the answer. The agent's words are as a\n"
-        "small recogniser understood them on the line: approximate.\n\n"
+        "Latency is from the last sound of the caller to the first of the answer. A small recogniser listens on the\n"
+        "line, too, and checks that the words arrive; --verbose prints what it understood.\n\n"
     )
     narrator = Narrator(lambda line: _write(line + "\n"))
     narrator.begin()
     colleague = asyncio.ensure_future(
-        take_a_call(asterisk, folder / STATE / "briefs", voice, GREETING, lambda line: _write(f"    ---- {line}\n"))
+        take_a_call(
+            asterisk,
+            folder / STATE / "briefs",
+            voice,
+            GREETING,
+            lambda line: _write(f"    ---- {line}\n"),
+            guess=verbose,
+        )
     )
     try:
         report = await hold_call(settings, plan, narrator)

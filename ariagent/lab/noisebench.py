@@ -22,10 +22,10 @@ from ariagent.audio.g711 import decode_ulaw
 from ariagent.lab import bed
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.benchcalls import LOUD, RATE_HZ, BenchCall, Samples, calls_up
-from ariagent.lab.noise import Kind, NoiseMaker, active_level_dbfs, placed
 from ariagent.lab.packages import default_lab_dir, ensure_tool
 from ariagent.lab.rtp import RtpPacket
-from ariagent.lab.voice import Voice
+from ariagent.rehearsal.noise import Kind, NoiseMaker, active_level_dbfs, placed
+from ariagent.rehearsal.voice import Voice
 from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.record import SandboxSession
 from ariagent.sandbox.server import SandboxServer
@@ -393,7 +393,7 @@ async def opened(asterisk: AsteriskInstance, directory: Path, **options: Any) ->
         "scenario": scenario,
         "think_ms": 100,
         "voice": AGENT_VOICE,
-        "lab_dir": lab_dir,
+        "fetch": True,
         "cache_dir": lab_dir / "speech",
         "prewarm": True,
         **options,

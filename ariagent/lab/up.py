@@ -34,6 +34,7 @@ from ariagent.lab.noted import forget, known, read_env
 from ariagent.lab.packages import ensure_asterisk, ensure_tool, stderr_progress
 from ariagent.lab.processes import ProcessRef, end_process
 from ariagent.sandbox.settings import MODELS
+from ariagent.synthesis.programs import LAB
 
 READY_LIMIT_S = 60.0
 
@@ -139,7 +140,7 @@ def _start_all(
     settings = load(config, serving=True)
     http_url = f"http://{settings.http.host}:{settings.http.port}"
     sandbox = [sys.executable, "-m", "ariagent.sandbox", "--host", "127.0.0.1", "--port", str(addresses.realtime_port)]
-    sandbox += ["--lab-dir", str(lab_dir), "--cache-dir", str(lab_dir / "speech")]
+    sandbox += ["--fetch", "--cache-dir", str(lab_dir / "speech")]
     if scenario is not None:
         sandbox += ["--scenario", str(scenario)]
     if settings.realtime.url == addresses.realtime_url:
@@ -152,6 +153,8 @@ def _start_all(
     )
     _await_model(lab_dir, settings, http_url)
     env |= {
+        # Commands find the programs that speak there.
+        LAB: str(lab_dir),
         "API_URL": f"http://{settings.control.host}:{settings.control.port}",
         "API_TOKEN": addresses.api_token,
         "AUDIOSOCKET_HOST": settings.audiosocket.host,

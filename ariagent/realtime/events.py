@@ -27,6 +27,12 @@ class Fault(Enum):
     """The session lives, and nothing is heard of the model."""
 
 
+TOKENS = ("input_text", "input_audio", "cached_text", "cached_audio", "output_text", "output_audio")
+"""The kinds of tokens: fields of ``Usage``."""
+SANDBOX = "(sandbox)"
+"""The sandbox's use stands under this name, which no model can have, and costs nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one response, or of several added up. Cached tokens are part of the input's."""
@@ -37,6 +43,8 @@ class Usage:
     cached_audio: int = 0
     output_text: int = 0
     output_audio: int = 0
+    free: bool = field(default=False, kw_only=True)
+    """The server said that nobody is billed for them: it is the sandbox."""
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
@@ -46,7 +54,17 @@ class Usage:
             self.cached_audio + other.cached_audio,
             self.output_text + other.output_text,
             self.output_audio + other.output_audio,
+            free=all(each.free for each in (self, other) if each.tokens) and bool(self.tokens or other.tokens),
         )
+
+    @property
+    def tokens(self) -> dict[str, int]:
+        """How many of each kind; kinds without any left out."""
+        return {kind: count for kind in TOKENS if (count := getattr(self, kind))}
+
+    def billed_as(self, model: str) -> str:
+        """The name under which the use of ``model`` is counted, and priced."""
+        return SANDBOX if self.free else model
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,4 +52,5 @@ def usage(value: object) -> Usage:
         count(given, cached, "audio_tokens"),
         count("output_token_details", "text_tokens"),
         count("output_token_details", "audio_tokens"),
+        free=value.get("unbilled") is True,
     )

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ariagent.config import CostSettings, PriceSettings
-from ariagent.realtime.events import Usage
+from ariagent.realtime.events import SANDBOX, Usage
 
 KINDS = ("input_text", "cached_text", "output_text", "input_audio", "cached_audio", "output_audio")
 """The kinds of tokens: fields of ``Usage`` and, under the same names, of ``PriceSettings``."""
 
+_FREE = PriceSettings.model_validate(dict.fromkeys(PriceSettings.model_fields, 0))
 _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 
@@ -60,8 +61,12 @@ class PriceTable:
         self._prices: Mapping[str, PriceSettings] = settings.prices
 
     def of(self, model: str) -> PriceSettings | None:
-        """The price of ``model``, or of the model that it is a dated snapshot of; None: not in the table."""
-        return self._prices.get(model) or self._prices.get(_SNAPSHOT.sub("", model))
+        """The price of ``model``, or of the model that it is a dated snapshot of; None: not in the table.
+
+        The sandbox's use costs nothing unless the site gives it a price.
+        """
+        found = self._prices.get(model) or self._prices.get(_SNAPSHOT.sub("", model))
+        return _FREE if found is None and model == SANDBOX else found
 
     def money(self, model: str, usage: Usage, transcribed_s: float = 0.0) -> float | None:
         """What ``usage`` of ``model`` costs; None where the table has no price for it."""

@@ -182,11 +182,11 @@ def _cost(line: Timeline, prices: PriceTable | None) -> str:
         price = prices.of(use.model) if prices is not None else None
         for share in shares(use.usage, price, use.transcribed_s):
             amount = views.span(share.amount) if share.kind == "transcription" else f"{share.amount:,}"
-            money = "" if share.money is None else f"{share.money:.4f}"
+            money = "" if share.money is None else views.amount(share.money, "")
             cells = f"<td>{_said(use.model)}</td><td>{text(share.kind.replace('_', ' '))}</td>"
             rows.append(f'<tr>{cells}<td class="n">{amount}</td><td class="n">{money}</td></tr>')
     head = f"<tr><th>Model</th><th>Kind</th><th>Tokens</th><th>{text(line.currency)}</th></tr>"
-    total = "not known: a model has no price" if line.cost is None else f"{line.cost:.4f}"
+    total = "not known: a model has no price" if line.cost is None else views.amount(line.cost, "")
     foot = f'<tr><th colspan="3">Together</th><td class="n"><b>{total}</b></td></tr>'
     return (
         f"<section><h2>Use and cost</h2><table><thead>{head}</thead><tbody>{''.join(rows)}</tbody>"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from ariagent.errors import AriagentError
-from ariagent.realtime.events import Usage
+from ariagent.realtime.events import TOKENS, Usage
 from ariagent.records import schema
 from ariagent.records.alive import Identity
 from ariagent.records.cost import KINDS
@@ -264,4 +264,4 @@ def _message(call: CallRow, at: float, fields: dict[str, object]) -> MessageRow:
 
 def _use(model: str, amounts: list[float | None]) -> UseRow:
     counts = {kind: int(amount or 0) for kind, amount in zip(KINDS, amounts, strict=False)}
-    return UseRow(model, Usage(**counts), float(amounts[-2] or 0.0), amounts[-1])
+    return UseRow(model, Usage(*(counts[kind] for kind in TOKENS)), float(amounts[-2] or 0.0), amounts[-1])

@@ -55,7 +55,7 @@ def _call_cells(row: CallRow, now: float) -> list[Text]:
     agent = f"{row.agent} {row.seat}".strip() or "-"
     state = _text(views.outcome(row))
     state.stylize("green" if row.live else "red" if row.result in ("error", "no_model") or row.state == "lost" else "")
-    cost = "-" if row.cost is None else f"{row.cost:.4f}"
+    cost = views.amount(row.cost, "")
     began = time.strftime("%m-%d %H:%M", time.localtime(row.began))
     return [*map(_text, (row.id, began, length, agent, row.caller or "-")), state, Text(cost)]
 
@@ -114,7 +114,7 @@ def costs(groups: Mapping[str, Sequence[UseRow]], by: str, currency: str) -> Tab
             tokens = (
                 "/".join(f"{getattr(row.usage, f'{way}_{what}'):,}" for way in _WAYS) for what in ("text", "audio")
             )
-            money = "-" if row.cost is None else f"{row.cost:.4f}"
+            money = views.amount(row.cost, "")
             total += row.cost or 0.0
             transcribed = views.span(row.transcribed_s) if row.transcribed_s else "-"
             table.add_row(_text(name or "-"), _text(row.model), str(row.calls), *tokens, transcribed, money)

@@ -31,8 +31,10 @@ def span(seconds: float) -> str:
 
 
 def amount(cost: float | None, currency: str) -> str:
-    """Money, to a hundredth of a cent."""
-    return "-" if cost is None else f"{cost:.4f} {currency}".rstrip()
+    """Money, to a hundredth of a cent; what costs nothing, as the sandbox's calls, is ``free``."""
+    if cost is None:
+        return "-"
+    return f"{cost:.4f} {currency}".rstrip() if cost else "free"
 
 
 def outcome(call: CallRow) -> str:

@@ -67,9 +67,12 @@ def sandbox(
     paraphrase: Annotated[
         int, typer.Option(min=0, help="So many times, say other words than the ones asked for (Say exactly: ...).")
     ] = 0,
-    lab_dir: Annotated[
-        Path | None, typer.Option(help="Where flite is fetched to when the machine has none. Default: the cache.")
-    ] = None,
+    billed: Annotated[
+        bool, typer.Option("--billed", help="Report usage as a real server does; without it calls cost nothing.")
+    ] = False,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Fetch flite (and espeak-ng for Spanish) if they are missing; needs apt.")
+    ] = False,
     cache_dir: Annotated[Path | None, typer.Option(help="Keep synthesised speech here between runs.")] = None,
     prewarm: Annotated[bool, typer.Option(help="Make the scenario's speech while starting.")] = True,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
@@ -108,7 +111,8 @@ def sandbox(
             reflex_hz=reflex_hz,
             idle_timeout_min_ms=idle_timeout_min_ms,
             paraphrase=paraphrase,
-            lab_dir=lab_dir,
+            billed=billed,
+            fetch=fetch,
             cache_dir=cache_dir,
             prewarm=prewarm,
         )

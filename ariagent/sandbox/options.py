@@ -34,8 +34,10 @@ class SandboxOptions:
     """How long after the recogniser the transcript of a turn is sent, if the session asked for transcripts."""
     voice: str = "rms"
     """flite voice for every voice of the API; empty maps the API's voices to different ones."""
-    lab_dir: Path | None = None
-    """Where flite is fetched to when the machine has none; None: the lab's own folder."""
+    billed: bool = False
+    """Usage looks like a real server's. Otherwise it says that it costs nothing (``unbilled``)."""
+    fetch: bool = False
+    """Programs that speak are fetched where they are missing."""
     cache_dir: Path | None = None
     """Keeps synthesised speech between runs."""
     prewarm: bool = False

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ariagent.errors import ConfigurationError
+from ariagent.errors import ConfigurationError, pip_install
 from ariagent.sandbox.audio import Samples
 from ariagent.sandbox.speech import resampled
 
@@ -46,7 +46,7 @@ def _decoder(**options: Any) -> Any:
     except ImportError as error:
         raise ConfigurationError(
             f"recognition needs the package pocketsphinx ({error})",
-            remedy="Install ariagent[sandbox], or switch the recogniser off",
+            remedy=f"Run: {pip_install('pocketsphinx>=5.0.4')}, or give --no-recogniser",
         ) from error
     return Decoder(lm=None, samprate=float(_HZ), loglevel="FATAL", **options)
 

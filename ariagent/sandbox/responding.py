@@ -1,12 +1,12 @@
 """Which response is made when, and from what (CORE)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ariagent.sandbox import audio as sound
 from ariagent.sandbox.items import Item, parse_item
 from ariagent.sandbox.responses import Pace, Response, Tone
-from ariagent.sandbox.scenario import Call, Say, Situation, Step, words_to_say
+from ariagent.sandbox.scenario import NOTE, Call, Say, Situation, Step, words_to_say
 from ariagent.sandbox.schema import ApiError
 from ariagent.sandbox.settings import ResponseSettings, is_reasoning_model, response_settings
 from ariagent.sandbox.state import State
@@ -18,6 +18,8 @@ RATE_LIMITS_AFTER = 0.04
 """Seconds from response.done to rate_limits.updated, as seen on the live API."""
 TOKENS_PER_MINUTE = 40_000
 _RECOGNISER_PATIENCE = 10.0
+BREATH_MS = 200
+"""How long a response is that says nothing."""
 
 
 class Responding:
@@ -177,7 +179,7 @@ class Responding:
         cached = shared_prefix(self._last_context, costs)
         if settings.default_conversation:
             self._last_context = costs
-        usage = response_usage(costs, cached, output)
+        usage = response_usage(costs, cached, output, billed=self._state.options.billed)
         self._tokens_used += usage["total_tokens"]
         return usage
 
@@ -215,7 +217,7 @@ class Responding:
             self._state.heard[item_id] = ""
             self.recognised(item_id, now)
 
-    def _steps(self, response: Response, items: list[Item]) -> list[Step]:
+    def _steps(self, response: Response, items: list[Item]) -> Sequence[Step | Tone]:
         scenario = self._state.scenario
         settings = response.settings
         situation = self._situation(settings, items)
@@ -226,6 +228,7 @@ class Responding:
             steps = [Say((self._summary(items),))]
         elif (
             situation.said is None
+            and situation.note is None
             and situation.digits is None
             and situation.tool_result is None
             and not (situation.silence or any(item.role == "assistant" for item in items))
@@ -233,6 +236,9 @@ class Responding:
             steps = scenario.fill(scenario.opening, situation, response.number, {})
         else:
             _, steps = scenario.plan(situation, response.number)
+            if not steps and situation.note is not None and "audio" in settings.modalities:
+                # Not a response with nothing in it, which is a fault: somebody draws breath, and says nothing.
+                return [Tone(response.format.silence(BREATH_MS))]
         return _with_forced_call(steps, settings, situation)
 
     def _situation(self, settings: ResponseSettings, items: list[Item]) -> Situation:
@@ -258,7 +264,7 @@ class Responding:
             if item.role == "user":
                 return _but(base, said=item.words)
             note = note or item.words
-        return _but(base, said=note)
+        return _but(base, note=note) if note is not None and note.startswith(NOTE) else _but(base, said=note)
 
     def _summary(self, items: Iterable[Item]) -> str:
         lines = []

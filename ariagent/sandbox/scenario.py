@@ -96,6 +96,8 @@ class Situation:
     """What the model knows when it must respond."""
 
     said: str | None = None
+    note: str | None = None
+    """What the client told it, and the caller did not hear: a system message that begins with ``[system]``."""
     digits: str | None = None
     turn: int = 0
     tool_result: str | None = None
@@ -111,6 +113,7 @@ class When:
     """Conditions of a rule; all that are given must hold."""
 
     said: tuple[Phrase, ...] = ()
+    note: tuple[Phrase, ...] = ()
     digits: str | None = None
     turn: int | None = None
     tool_result: str | None = None
@@ -121,12 +124,15 @@ class When:
     def match(self, now: Situation) -> dict[str, str] | None:
         """Values for the placeholders of the rule's steps, or ``None`` if it does not apply."""
         values: dict[str, str] = {}
-        if self.said:
-            hits = (phrase.match(now.said) for phrase in self.said) if now.said else iter(())
-            hit = next((found for found in hits if found is not None), None)
-            if hit is None:
-                return None
-            values |= hit
+        if now.note is not None and not (self.note or self.metadata):
+            return None  # a note is nothing that the caller said or did
+        for phrases, text in ((self.said, now.said), (self.note, now.note)):
+            if phrases:
+                hits = (phrase.match(text) for phrase in phrases) if text else iter(())
+                hit = next((found for found in hits if found is not None), None)
+                if hit is None:
+                    return None
+                values |= hit
         if self.digits is not None and not (now.digits and re.fullmatch(self.digits, now.digits)):
             return None
         if self.turn is not None and self.turn != now.turn:
@@ -177,11 +183,16 @@ class Scenario:
         return next((group for group in found.groups() if group), None) if found else None
 
     def plan(self, now: Situation, uses: int) -> tuple[str, list[Step]]:
-        """The rule that applies and its steps with all placeholders filled; ``uses`` numbers the response."""
+        """The rule that applies and its steps with all placeholders filled; ``uses`` numbers the response.
+
+        No steps: a note that no rule is for. ``otherwise`` answers callers only.
+        """
         for rule in self.rules:
             values = rule.when.match(now)
             if values is not None and rule.possible(now.tools):
                 return rule.name, self.fill(rule.then, now, uses, values)
+        if now.note is not None:
+            return "silence", []
         return "otherwise", self.fill(self.otherwise, now, uses, {})
 
     def fill(self, steps: Sequence[Step], now: Situation, uses: int, values: Mapping[str, str]) -> list[Step]:
@@ -208,6 +219,9 @@ class Scenario:
         filled = [_fill_text(text, names) for step in steps if isinstance(step, Say) for text in step.texts]
         return [text for text in filled if not _PLACEHOLDER.search(text)]
 
+
+NOTE = "[system]"
+"""How the notes of ariagent begin."""
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][\w.]*)\}")
 

@@ -186,7 +186,7 @@ def _rule(node: _Node, grammar: _Grammar) -> Rule:
 
 
 def _when(node: _Node, grammar: _Grammar) -> When:
-    keys = node.mapping("said", "digits", "turn", "tool_result", "contains", "silence", "metadata")
+    keys = node.mapping("said", "note", "digits", "turn", "tool_result", "contains", "silence", "metadata")
     if not keys:
         raise node.error("a rule needs a condition")
     digits = None
@@ -202,6 +202,7 @@ def _when(node: _Node, grammar: _Grammar) -> When:
         metadata = tuple((key, child.text()) for key, child in keys["metadata"].mapping().items())
     return When(
         said=said,
+        note=_notes(keys["note"]) if "note" in keys else (),
         digits=digits,
         turn=int(keys["turn"].number(0, 1e6)) if "turn" in keys else None,
         tool_result=keys["tool_result"].text() if "tool_result" in keys else None,
@@ -211,14 +212,22 @@ def _when(node: _Node, grammar: _Grammar) -> When:
     )
 
 
-def _phrase(node: _Node, grammar: _Grammar) -> Phrase:
+def _notes(node: _Node) -> tuple[Phrase, ...]:
+    """Nobody says a note, so it adds nothing to the grammar; ``true`` is any."""
+    if not node.is_list and node.scalar() is True:
+        return (Phrase(pattern=re.compile("")),)
+    return tuple(_phrase(child, None) for child in (node.items() if node.is_list else (node,)))
+
+
+def _phrase(node: _Node, grammar: "_Grammar | None") -> Phrase:
     if node.is_list:
         words = tuple(normalise(child.text()) for child in node.items())
         return Phrase(words=words, in_a_row=False)
     text = node.text()
     if len(text) > 2 and text.startswith("/") and text.endswith("/"):
         return Phrase(pattern=node.pattern(text[1:-1]))
-    grammar.add(node, text)
+    if grammar is not None:
+        grammar.add(node, text)
     return Phrase(words=tuple(normalise(text).split()))
 
 

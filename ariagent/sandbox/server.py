@@ -32,6 +32,7 @@ from ariagent.sandbox.scenario_file import load_scenario
 from ariagent.sandbox.session import Session
 from ariagent.sandbox.turns import Detector
 from ariagent.sandbox.vad import Energy, Silero
+from ariagent.synthesis import programs
 
 log = logging.getLogger(__name__)
 
@@ -77,10 +78,11 @@ class SandboxServer:
         speech.check_voice(options.voice)
         known = recognise.known_word if options.recogniser else None
         self._scenario = await asyncio.to_thread(load_scenario, options.scenario, known)
-        flite = [] if options.voice == "tone" else await asyncio.to_thread(speech.find_flite, options.lab_dir)
+        find = programs.fetched if options.fetch else programs.installed
+        flite = [] if options.voice == "tone" else await asyncio.to_thread(find, "flite")
         espeak: list[str] = []
         if flite and any(speech.is_spanish(text) for text in self._scenario.texts()):
-            espeak = await asyncio.to_thread(speech.find_espeak, options.lab_dir)
+            espeak = await asyncio.to_thread(find, "espeak-ng")
         self._voice = speech.Voice(flite, options.voice, options.cache_dir, espeak)
         if options.recogniser:
             self._recogniser = recognise.Recogniser(self._scenario.grammar, self._scenario.pronunciations)

@@ -6,7 +6,6 @@ The voice ``tone`` needs no flite: it hums for as long as the text would take.
 
 import asyncio
 import hashlib
-import shutil
 import tempfile
 import unicodedata
 import wave
@@ -17,8 +16,8 @@ import numpy as np
 import soxr
 
 from ariagent.errors import ConfigurationError
-from ariagent.lab.flite import speak, speak_foreign
 from ariagent.sandbox.audio import Samples, WireFormat, tone
+from ariagent.synthesis.speaking import speak, speak_foreign
 
 FLITE_HZ = 16_000
 TONE_MS_PER_LETTER = 65
@@ -67,22 +66,6 @@ class _Cache:
 
 
 _CACHE = _Cache()  # of the process: a test run starts many servers that all say the same
-
-
-def find_flite(lab_dir: Path | None) -> list[str]:
-    """The argv prefix that runs flite: the machine's own, else fetched into ``lab_dir``. May take a while."""
-    if own := shutil.which("flite"):
-        return [own]
-    from ariagent.lab.packages import default_lab_dir, ensure_tool
-
-    return ensure_tool("flite", lab_dir or default_lab_dir())
-
-
-def find_espeak(lab_dir: Path | None) -> list[str]:
-    """The same for espeak-ng."""
-    from ariagent.lab.packages import default_lab_dir, ensure_tool
-
-    return ensure_tool("espeak-ng", lab_dir or default_lab_dir())
 
 
 def is_spanish(text: str) -> bool:

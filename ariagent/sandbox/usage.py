@@ -85,8 +85,8 @@ def shared_prefix(before: Sequence[Cost], now: Sequence[Cost]) -> Cost:
     return Cost("cached", text // CACHE_BLOCK * CACHE_BLOCK, audio // CACHE_BLOCK * CACHE_BLOCK)
 
 
-def response_usage(costs: Sequence[Cost], cached: Cost, output: Cost) -> dict[str, Any]:
-    """The ``usage`` of a response.done."""
+def response_usage(costs: Sequence[Cost], cached: Cost, output: Cost, *, billed: bool = True) -> dict[str, Any]:
+    """The ``usage`` of a response.done. Without ``billed`` it says, as no other server does, that it costs nothing."""
     text = sum(cost.text for cost in costs)
     audio = sum(cost.audio for cost in costs)
     cached = replace(cached, text=min(cached.text, text), audio=min(cached.audio, audio))
@@ -106,6 +106,7 @@ def response_usage(costs: Sequence[Cost], cached: Cost, output: Cost) -> dict[st
             },
         },
         "output_token_details": {"text_tokens": output.text, "audio_tokens": output.audio},
+        **({} if billed else {"unbilled": True}),
     }
 
 

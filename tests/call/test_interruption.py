@@ -12,7 +12,7 @@ from ariagent.audio.format import SLIN8
 from ariagent.audio.uplink import Uplink
 from ariagent.call.interruption import AGREEMENT, LONGEST_PAUSE_S, WORDS_WAIT_S, Judge, Verdict
 from ariagent.config.agents import InterruptionSettings
-from ariagent.lab.noise import single_cough
+from ariagent.rehearsal.noise import single_cough
 
 Wave = NDArray[np.float64]
 _RNG = np.random.default_rng(7)

@@ -261,7 +261,8 @@ class Bed:
             "recogniser": False,
             "voice": "tone",
             "keep_audio": True,
-            "lab_dir": lab_dir,
+            "fetch": True,
+            "billed": True,
             "cache_dir": lab_dir / "speech",
             **options,
         }

@@ -22,11 +22,12 @@ from ariagent.audio.sign import tone_sign
 from ariagent.config import AsteriskSettings, Settings
 from ariagent.errors import AriError
 from ariagent.lab import bed
-from ariagent.lab import script as do
 from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.caller import CallPlan, hold_call
-from ariagent.lab.report import CallReport, Narrator
-from ariagent.lab.script import Script
+from ariagent.rehearsal import script as do
+from ariagent.rehearsal.caller import hold_call
+from ariagent.rehearsal.plan import CallPlan
+from ariagent.rehearsal.report import CallReport, Narrator
+from ariagent.rehearsal.script import Script
 
 pytestmark = pytest.mark.asterisk
 
@@ -44,7 +45,8 @@ def settings(asterisk: AsteriskInstance) -> Settings:
 
 
 async def call(settings: Settings, *steps: do.Step, extension: str = "600", **options: object) -> CallReport:
-    plan = CallPlan(extension, Script(steps), **options)  # type: ignore[arg-type]
+    """Talk with whoever answers, which mostly is the echo."""
+    plan = CallPlan(extension, Script(steps), **{"anyone": True, **options})  # type: ignore[arg-type]
     return await hold_call(settings, plan, Narrator(lambda line: None))
 
 
@@ -79,7 +81,7 @@ async def test_the_echo_says_what_the_caller_said(
         do.Silence(0.1),
         do.HangUp(),
     )
-    plan = CallPlan("600", Script(steps), record_dir=tmp_path / "kept")
+    plan = CallPlan("600", Script(steps), anyone=True, record_dir=tmp_path / "kept")
     report = await hold_call(settings, plan, Narrator(shown.append))
     assert (report.outcome, report.failures, report.ended_by) == ("ok", [], "caller")
     assert [turn.who for turn in report.turns] == ["caller", "agent"]
@@ -132,7 +134,8 @@ async def test_a_slow_tools_tone_is_no_answer(settings: Settings, tmp_path: Path
 async def test_a_phone_that_rings_until_the_time_is_up(settings: Settings, phone: Any) -> None:
     await phone("1001", register=True)
     report = await call(settings, GREETING, extension="1001", timeout_s=2.0)
-    assert [failure.cause for failure in report.failures] == ["still ringing after 2 s"]
+    [failure] = report.failures
+    assert failure.cause.startswith("still ringing after 2 s at ariagent-internal,1001,1: Dial(PJSIP/1001,30,")
 
 
 async def test_an_agent_that_talks_on_fails_the_interruption(settings: Settings) -> None:
@@ -152,9 +155,13 @@ async def test_a_silent_agent_cannot_be_interrupted(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("extension", "context", "cause"),
     [
-        ("9999", "ariagent-internal", "is there an extension 9999 in the context ariagent-internal?"),
-        ("600", "nowhere", "is there an extension 600 in the context nowhere?"),
-        ("1001", "ariagent-internal", ""),
+        (
+            "9999",
+            "ariagent-internal",
+            "the dialplan has no extension 9999 in context ariagent-internal. Name the context",
+        ),
+        ("600", "nowhere", "in context nowhere; ariagent-internal has it. Give --context ariagent-internal"),
+        ("1001", "ariagent-internal", "no route at ariagent-internal,1001,2: Hangup()"),
     ],
     ids=["no extension", "no context", "nobody registered"],
 )
@@ -241,7 +248,7 @@ def written(asterisk: AsteriskInstance, folder: Path) -> Path:
 def test_the_command_ends_cleanly_at_ctrl_c(asterisk: AsteriskInstance, tmp_path: Path) -> None:
     path = written(asterisk, tmp_path)
     (tmp_path / "wait.yaml").write_text("steps:\n  - silence: 60\n")
-    command = [sys.executable, "-m", "ariagent", "call", "600", "--script", "wait.yaml", "-c", str(path)]
+    command = [sys.executable, "-m", "ariagent", "call", "600", "--anyone", "--script", "wait.yaml", "-c", str(path)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         command,
@@ -270,9 +277,23 @@ def test_the_command_ends_cleanly_at_ctrl_c(asterisk: AsteriskInstance, tmp_path
 
 async def test_json_is_all_that_standard_output_gets(asterisk: AsteriskInstance, tmp_path: Path) -> None:
     path = written(asterisk, tmp_path)
-    (tmp_path / "short.yaml").write_text("steps:\n  - say: Hello.\n  - wait_answer\n  - wait_answer: {within: 0.5}\n")
+    (tmp_path / "short.yaml").write_text(
+        "steps:\n  - say: Hello, can you hear me?\n  - wait_answer\n  - wait_answer: {within: 0.5}\n"
+    )
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ariagent", "call", "600", "--script", "short.yaml", "--json", "-c", str(path)),
+        *(
+            sys.executable,
+            "-m",
+            "ariagent",
+            "call",
+            "600",
+            "--anyone",
+            "--script",
+            "short.yaml",
+            "--json",
+            "-c",
+            str(path),
+        ),
         cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -304,11 +325,11 @@ async def test_a_conversation_with_the_service(settings: Settings, asterisk: Ast
     async with bed.sandbox(tmp_path) as (_, url):
         realtime = {"realtime": {"url": url, "api_key": "sandbox"}}
         async with bed.service(asterisk, tmp_path, realtime) as service:
-            report = await call(settings, *steps, extension="7000")
+            report = await call(settings, *steps, extension="7000", anyone=False)
             ended = await service.wait_for("call.ended")
             interrupted = await service.wait_for("turn.interrupted")
     assert report.failures == []
-    assert report.ended_by == "other side"
+    assert (report.ended_by, report.answered_by) == ("other side", "ai")
     assert [turn.after for turn in report.turns if turn.who == "agent"] == [
         "answer",
         "speech",

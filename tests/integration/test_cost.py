@@ -111,6 +111,27 @@ async def test_transcription_is_billed_by_the_minute_of_speech(
     assert 1.0 <= seconds < 1.6
 
 
+async def test_the_sandboxs_calls_cost_nothing(sandbox: Any, service: Any, dial: Any, sound: Any, log: Any) -> None:
+    """Its tokens are counted, under its own name; transcription by the minute is free, too."""
+    model = await sandbox(scenario=SCENARIO, billed=False)
+    running = await service(model, agent={"transcription": {}}, realtime={"model": "gpt-realtime-2.1"})
+    call, hearing = await dial("7001")
+    await hearing.utterance()
+    await call.play(sound.tone(1.0))
+    await hearing.utterance(hearing.spoke_until())
+    await call.hangup()
+    await log.wait("call.ended")
+    store = Store(running.settings.state_directory)
+    async with asyncio.timeout(LIMIT_S):
+        while not (calls := await asyncio.to_thread(store.past, None)):
+            await asyncio.sleep(0.05)
+    [use] = store.use(calls[0])
+    assert (use.model, use.cost, calls[0].cost) == ("(sandbox)", 0.0, 0.0)
+    assert use.usage.output_audio > 0
+    assert use.transcribed_s > 0
+    assert running.metrics.registry.get_sample_value("ariagent_cost_total", {"agent": "default"}) in (None, 0.0)
+
+
 async def test_over_the_daily_cap_callers_go_to_people(
     sandbox: Any, service: Any, dial: Any, phone: Any, ends_with_people: Any, log: Any
 ) -> None:

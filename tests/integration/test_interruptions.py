@@ -13,8 +13,8 @@ import pytest
 
 from ariagent.lab import noisebench
 from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.noise import Kind
 from ariagent.lab.noisebench import AGREEMENT, LONG, SHORT, Cut, NoiseBench, Replies
+from ariagent.rehearsal.noise import Kind
 
 pytestmark = pytest.mark.asterisk
 

@@ -42,7 +42,7 @@ async def running(asterisk: AsteriskInstance, folder: Path, template: str) -> As
     tree["agents"]["default"]["silence"] = {"ask_after_s": 3, "ask_again_after_s": 3, "goodbye_after_s": 3}
     lab_dir = default_lab_dir()
     options = ["--scenario", str(DEFAULT_SCENARIO.parent / f"{template}.yaml"), "--think-ms", "150"]
-    options += ["--lab-dir", str(lab_dir), "--cache-dir", str(lab_dir / "speech")]
+    options += ["--cache-dir", str(lab_dir / "speech")]
     try:
         async with bed.sandbox(folder, *options) as (_, url):
             ari = {"url": asterisk.ari_url, "user": asterisk.ari_user, "password": asterisk.ari_password}
@@ -136,7 +136,7 @@ async def test_what_is_not_met_fails_the_rehearsal(asterisk: AsteriskInstance, t
     document = json.loads(out)
     assert (document["suite"], document["passed"], document["failed"]) == ("suite", 0, 2)
     nobody, wrong = document["rehearsals"]
-    assert "an extension 7999" in nobody["failures"][0]["cause"]
+    assert "has no extension 7999 in context" in nobody["failures"][0]["cause"]
     steps = [failure["step"] for failure in wrong["failures"]]
     assert steps == [
         "expect.said[0]",

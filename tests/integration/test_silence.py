@@ -9,8 +9,8 @@ import pytest
 
 from ariagent.audio.format import AudioFormat
 from ariagent.lab.packages import default_lab_dir
-from ariagent.lab.voice import Voice
-from ariagent.sandbox.speech import find_flite
+from ariagent.rehearsal.voice import Voice
+from ariagent.synthesis.programs import fetched
 
 pytestmark = pytest.mark.asterisk
 
@@ -127,7 +127,7 @@ async def test_callers_who_say_nothing(sandbox: Any, service: Any, guests: Any, 
 async def test_asked_to_wait_by_the_callers_words(sandbox: Any, service: Any, guests: Any) -> None:
     pytest.importorskip("pocketsphinx")
     lab_dir = default_lab_dir()
-    flite = await asyncio.to_thread(find_flite, lab_dir)
+    flite = await asyncio.to_thread(fetched, "flite")
     words = await Voice(flite, "kal16", AudioFormat(8000), lab_dir / "speech").say("Hold on a moment please")
     model = await sandbox(scenario=SCENARIO, detector="silero", recogniser=True)
     silence = SILENCE | {"ask_after_s": 1.2, "hold_on_s": 2.4}

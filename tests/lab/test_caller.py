@@ -20,8 +20,8 @@ from ariagent.audiosocket.frames import Kind, audio_frame, uuid_frame
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.lab import demo
 from ariagent.lab.colleague import Encounter
-from ariagent.lab.line import Line
-from ariagent.lab.report import WIDTH, CallReport, Entry, Failure, Interruption, Narrator, Turn, lines_of
+from ariagent.rehearsal.line import Line
+from ariagent.rehearsal.report import WIDTH, CallReport, Entry, Failure, Interruption, Narrator, Turn, lines_of
 
 FRAME_BYTES = SLIN24.frame_bytes
 LIMIT_S = 10.0
@@ -156,19 +156,18 @@ def test_an_answer_that_is_not_recognised_yet_holds_back_what_follows() -> None:
 
 def report(**changes: object) -> CallReport:
     turns = [
-        Turn("agent", 0.3, 2.0, "hello", 300.0, "answer"),
+        Turn("agent", 0.3, 2.0, "hello", latency_ms=300.0, after="answer"),
         Turn("caller", 3.0, 4.0, "Hello."),
-        Turn("agent", 4.5, 6.0, "how can i help", 500.12345, "speech"),
+        Turn("agent", 4.5, 6.0, "How can I help?", latency_ms=500.12345, after="speech", words_from="records"),
         Turn("caller", 7.0, 8.0, "Prices?"),
-        Turn("agent", 8.7, 9.0, "forty", 700.0, "speech", interrupted=True),
-        Turn("agent", 10.0, 11.0, "you pressed two", 1200.0, "digits"),
+        Turn("agent", 8.7, 9.0, "forty", words_from="recogniser", latency_ms=700.0, after="speech", interrupted=True),
+        Turn("agent", 10.0, 11.0, "you pressed two", latency_ms=1200.0, after="digits"),
     ]
     values: dict[str, object] = {
         "answered_after_ms": 20.0,
         "turns": turns,
         "interruptions": [Interruption(9.0, 250.0)],
         "duration_s": 12.0,
-        "recognition": "approximate",
     }
     return CallReport("7000", "caller-1", "slin/24000", **{**values, **changes})  # type: ignore[arg-type]
 
@@ -178,13 +177,23 @@ def test_only_answers_to_speech_count_as_latency() -> None:
     assert "answered after 700 ms (median), 700 ms (longest)" in report().summary()
 
 
+def test_the_summary_says_how_it_went_and_which_words_are_guesses() -> None:
+    assert report().summary().startswith("as expected: 6 turns in 12.0 s; ")
+    assert "words after (sounds like) are a recogniser's guess" in report().summary()
+    assert "guess" not in report(turns=[Turn("agent", 0.3, 2.0, "hello", words_from="records")]).summary()
+    assert report(outcome="not_taken").summary().startswith("not taken by the AI: ")
+    assert report(outcome="not_answered").summary().startswith("not answered: ")
+
+
 def test_the_document_is_json() -> None:
     document = json.loads(json.dumps(report(failures=[Failure("step 1 (say)", "no")]).document()))
     assert document["turns"][2] == {
         "who": "agent",
         "start_s": 4.5,
         "end_s": 6.0,
-        "text": "how can i help",
+        "text": "How can I help?",
+        "words_from": "records",
+        "heard": None,
         "latency_ms": 500.1234,
         "after": "speech",
         "interrupted": False,
@@ -237,7 +246,7 @@ def test_service_events_are_those_of_the_call() -> None:
 
 def four_answers() -> CallReport:
     found = report()
-    found.turns.append(Turn("agent", 11.5, 11.9, "goodbye", 600.0, "speech"))
+    found.turns.append(Turn("agent", 11.5, 11.9, "goodbye", latency_ms=600.0, after="speech"))
     return found
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from ariagent.errors import ConfigurationError
 from ariagent.lab import packages
-from ariagent.lab.sources import candidates, system_sources
+from ariagent.synthesis import debian
+from ariagent.synthesis.sources import candidates, system_sources
 
 can_fetch = pytest.mark.skipif(
     shutil.which("apt-get") is None or not candidates(system_sources()), reason="apt has no Debian mirror here"
@@ -43,28 +44,6 @@ def test_version_threshold(banner: str, suffices: bool) -> None:
     assert packages.version_suffices(banner) is suffices
 
 
-@pytest.mark.parametrize(
-    ("program", "libraries"),
-    [
-        ("usr/lib64/ld-linux-x86-64.so.2", "usr/lib/x86_64-linux-gnu"),
-        ("usr/lib/ld-linux-aarch64.so.1", "usr/lib/aarch64-linux-gnu"),
-    ],
-)
-def test_loader_is_found_on_each_architecture(tmp_path: Path, program: str, libraries: str) -> None:
-    (tmp_path / libraries).mkdir(parents=True)
-    (tmp_path / program).parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / program).touch()
-    found = packages.loader(tmp_path)
-    assert found[:2] == (str(tmp_path / program), "--library-path")
-    assert str(tmp_path / libraries) in found[2].split(":")
-
-
-def test_loader_of_an_incomplete_folder_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="lacks") as caught:
-        packages.loader(tmp_path)
-    assert "delete the folder" in caught.value.remedy
-
-
 def test_an_old_asterisk_on_the_machine_is_passed_over_aloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _program(tmp_path / "asterisk", "#!/bin/sh\necho Asterisk 20.6.0\n")
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -83,7 +62,7 @@ def test_without_apt_the_error_is_one_line_with_a_remedy(tmp_path: Path, monkeyp
 
 
 def test_without_a_debian_mirror_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packages, "system_sources", list)
+    monkeypatch.setattr(debian, "system_sources", list)
     for tool in ("apt-get", "dpkg-deb"):
         _program(tmp_path / tool, "#!/bin/sh\n")
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -111,7 +90,7 @@ def test_the_labs_asterisk_is_found_again_without_a_word() -> None:
 def test_fetching_survives_a_cut_off_run_and_two_processes_at_once(tmp_path: Path) -> None:
     lab = tmp_path / "lab"
     # What a run leaves that was cut off while it unpacked: archives, no stamp, and files that do not belong.
-    (archive,) = packages._download("netbase", lab / "apt", lambda _: None)
+    (archive,) = debian._download("netbase", lab / "apt", lambda _: None)
     assert archive.exists()
     for name in ("netbase.partial", "netbase"):
         (lab / "packages" / name).mkdir(parents=True)

@@ -10,10 +10,10 @@ import pytest
 
 import ariagent
 from ariagent.config import load
-from ariagent.lab import script as do
 from ariagent.lab.backend import Backend
-from ariagent.lab.rehearse import load_rehearsals
-from ariagent.lab.script import Script
+from ariagent.rehearsal import script as do
+from ariagent.rehearsal.rehearse import load_rehearsals
+from ariagent.rehearsal.script import Script
 from ariagent.sandbox.options import DEFAULT_SCENARIO
 from ariagent.sandbox.recognise import known_word
 from ariagent.sandbox.scenario_file import load_scenario

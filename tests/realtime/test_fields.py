@@ -56,6 +56,8 @@ class TestUsage:
             "output_token_details": {"text_tokens": 5, "audio_tokens": 6},
         }
         assert usage(value) == Usage(1, 2, 3, 4, 5, 6)
+        assert usage({**value, "unbilled": True}) == Usage(1, 2, 3, 4, 5, 6, free=True)
+        assert not usage({**value, "unbilled": "yes"}).free
 
     @pytest.mark.parametrize("value", [None, 3, "many", [], {}, {"input_token_details": 3}, {"total_tokens": 9}])
     def test_there_may_be_none(self, value: object) -> None:

@@ -5,7 +5,6 @@ import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -128,7 +127,7 @@ async def test_g711_becomes_pcm_at_24_khz(make_sandbox: MakeSandbox, encoding: s
 
 @pytest.mark.parametrize("language", OPENINGS)
 async def test_every_shipped_opening_is_spoken(make_sandbox: MakeSandbox, language: str) -> None:
-    sandbox = await make_sandbox(voice="rms", lab_dir=Path(".lab"))
+    sandbox = await make_sandbox(voice="rms", fetch=True)
     rendering = await render(realtime(sandbox.url), AgentSettings(), OPENINGS[language], language)
     assert rendering.tries == 1
     assert 2500 < SLIN24.ms(len(rendering.pcm)) < 9000

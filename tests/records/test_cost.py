@@ -4,6 +4,7 @@ import pytest
 
 from ariagent.config import CostSettings, PriceSettings
 from ariagent.realtime.events import Usage
+from ariagent.records import views
 from ariagent.records.cost import DailySpending, PriceTable, money, shares
 
 PRICE = PriceSettings(input_text=4, cached_text=0.4, output_text=24, input_audio=32, cached_audio=0.4, output_audio=64)
@@ -59,9 +60,25 @@ def test_a_dated_snapshot_has_its_models_price_and_the_mini_its_own() -> None:
     table = PriceTable(CostSettings())
     assert table.of("gpt-realtime-2.1-2026-09-01") == table.of("gpt-realtime-2.1")
     assert table.of("gpt-realtime-2.1-mini") != table.of("gpt-realtime-2.1")
-    assert table.of("sandbox") is None
-    assert table.money("sandbox", Usage(input_text=1)) is None
+    assert table.of("another") is None
+    assert table.money("another", Usage(input_text=1)) is None
     assert table.money("gpt-realtime-2.1", Usage(input_text=MILLION)) == pytest.approx(4)
+
+
+def test_the_sandbox_costs_nothing_and_hides_no_models_price() -> None:
+    table = PriceTable(CostSettings())
+    used = Usage(input_text=MILLION, output_audio=MILLION, free=True)
+    assert table.money(used.billed_as("gpt-realtime-2.1"), used, 60.0) == 0
+    # A model that is called so is another thing than the sandbox.
+    assert table.of("sandbox") is None
+    billed = Usage(input_text=MILLION)
+    assert table.money(billed.billed_as("gpt-realtime-2.1"), billed) == pytest.approx(4)
+    # One billed response among others: all of them are priced.
+    assert not (used + billed).free
+    assert (used + Usage() + used).free
+    assert not Usage().free
+    assert views.amount(0.0, "USD") == "free"
+    assert views.amount(0.00005, "USD") == "0.0001 USD"
 
 
 def test_the_cap_counts_what_was_spent_before_the_start() -> None:

@@ -24,8 +24,9 @@ from ariagent.sandbox.scenario import Scenario
 from ariagent.sandbox.scenario_file import load_scenario, parse_scenario
 from ariagent.sandbox.server import SandboxServer
 from ariagent.sandbox.session import Session
-from ariagent.sandbox.speech import Voice, find_flite
+from ariagent.sandbox.speech import Voice
 from ariagent.sandbox.vad import Energy
+from ariagent.synthesis.programs import fetched
 
 Json = dict[str, Any]
 
@@ -283,7 +284,7 @@ def speech_like() -> Callable[[float], bytes]:
 @pytest.fixture(scope="session")
 def flite() -> list[str]:
     """The argv prefix of flite; fetched where the machine has none."""
-    return find_flite(Path(".lab"))
+    return fetched("flite")
 
 
 @pytest.fixture

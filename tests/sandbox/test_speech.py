@@ -12,7 +12,7 @@ import pytest
 from ariagent.audio.format import SLIN8
 from ariagent.errors import ConfigurationError
 from ariagent.lab.packages import default_lab_dir, ensure_tool
-from ariagent.lab.voice import Voice as CallersVoice
+from ariagent.rehearsal.voice import Voice as CallersVoice
 from ariagent.sandbox import audio as sound
 from ariagent.sandbox import speech
 from ariagent.sandbox.recognise import Recogniser, known_word
@@ -85,7 +85,7 @@ async def test_the_recogniser_knows_the_scenarios_phrases_on_the_telephone(voice
 
 async def test_a_spoken_conversation(make_place: Any, flite: list[str]) -> None:
     """Silero's turns, pocketsphinx's words, the default scenario, flite's answers; over pcmu, in real time."""
-    place = await make_place(voice="rms", recogniser=True, detector="silero", think_ms=100, lab_dir=Path(".lab"))
+    place = await make_place(voice="rms", recogniser=True, detector="silero", think_ms=100, fetch=True)
     client = await place.client()
     both = {"format": {"type": "audio/pcmu"}}
     detection = {"type": "server_vad", "silence_duration_ms": 400}

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from ariagent.config import Settings, SignatureSettings, load
-from ariagent.lab.script import load_script
 from ariagent.realtime.events import ToolCall
+from ariagent.rehearsal.script import load_script
 from ariagent.sandbox.scenario import Call, Say, Situation
 from ariagent.sandbox.scenario_file import parse_scenario
 from ariagent.tools import plugins, request

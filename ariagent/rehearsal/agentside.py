@@ -1,0 +1,73 @@
+"""The agent's side of a call that a synthetic caller held: read from the service's records of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from ariagent.config import Settings
+from ariagent.errors import ConfigurationError
+from ariagent.records import schema
+from ariagent.rehearsal.expectations import AgentSide, Remark, ToolCall
+
+WRITTEN_LIMIT_S = 5.0
+"""Records are written a moment after things happen."""
+_EVENTS = (
+    "SELECT events.at, events.name, events.fields FROM events JOIN calls ON events.call = calls.id "
+    "WHERE calls.call = ? AND events.name IN ('turn.agent', 'tool.called') ORDER BY events.id"
+)
+_ENDS = "SELECT ended, result, reason FROM calls WHERE call = ? ORDER BY visit"
+
+
+def records_of(settings: Settings) -> Path | None:
+    """Where the service keeps its records; None when there are none here, or none that this user may read."""
+    path = settings.state_directory / schema.FILE
+    return path if settings.records.enabled and os.access(path, os.R_OK) else None
+
+
+async def read_agent_side(path: Path, call_id: str, placed_at: float) -> AgentSide | None:
+    """What the records hold of a call, waiting a moment for its end; None when they hold nothing.
+
+    ``placed_at``: seconds since the epoch, from which the times in the result count. Raises ConfigurationError for
+    records that cannot be read.
+    """
+    deadline = asyncio.get_running_loop().time() + WRITTEN_LIMIT_S
+    while True:
+        try:
+            found, ended = await asyncio.to_thread(_read, path, call_id, placed_at)
+        except sqlite3.Error as error:
+            raise ConfigurationError(f"{path} cannot be read: {error}") from None
+        if ended or asyncio.get_running_loop().time() >= deadline:
+            return found
+        await asyncio.sleep(0.1)
+
+
+def _read(path: Path, call_id: str, placed_at: float) -> tuple[AgentSide | None, bool]:
+    with closing(schema.connect(path, writes=False, timeout_s=2.0)) as base:
+        ends = base.execute(_ENDS, (call_id,)).fetchall()
+        events = base.execute(_EVENTS, (call_id,)).fetchall()
+    if not ends:
+        return None, False
+    remarks, tools = [], []
+    for at, name, text in events:
+        fields = json.loads(text)
+        if name == "turn.agent" and fields.get("said"):
+            remarks.append(Remark(at - placed_at, str(fields["said"])))
+        elif name == "tool.called":
+            tools.append(ToolCall(at - placed_at, str(fields.get("tool", "")), _arguments(fields.get("arguments"))))
+    ended, result, reason = ends[-1]
+    return AgentSide(tuple(remarks), tuple(tools), result or None, reason or None), ended is not None
+
+
+def _arguments(value: object) -> dict[str, Any]:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,102 @@
+"""Why the AI did not take a call: what the dialplan showed, the AI seats in their queue, and what the service says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import aiohttp
+
+from ariagent.ami.client import AmiClient
+from ariagent.ami.events import Event, MemberState, MemberStatus
+from ariagent.config import Settings
+from ariagent.errors import AmiError
+from ariagent.hosts import joined, local
+from ariagent.pool.seats import AUTO_PAUSE, seat_number
+from ariagent.rehearsal.answerer import Answerer
+
+HEALTH_LIMIT_S = 3.0
+_REASONS = {
+    "": "no reason given",
+    AUTO_PAUSE: f"{AUTO_PAUSE}: by Asterisk, since no service took a call there",
+}
+"""Reasons of pauses that need an explanation."""
+_UNHEALTHY = ("model", "audio", "seats")
+"""What ``/healthz`` tells in words when it is not well."""
+
+
+async def causes(settings: Settings, answerer: Answerer) -> list[str]:
+    """Everything that is known of it, the nearest cause first; empty: nothing is known."""
+    found = list(answerer.why_not)
+    if not found and not answerer.ai_queue:
+        return ["the dialplan did not lead to it"]
+    if answerer.ai_queue and settings.ami is not None and (seats := await _seats(settings, answerer.ai_queue)):
+        found = [seats]
+    if settings.http.port:
+        health = await _health(settings)
+        silent = [f"the service does not answer at {_address(settings)}"]
+        found += silent if health is None else told_by_health(health)
+    return found
+
+
+async def _seats(settings: Settings, queue: str) -> str:
+    """What the AI's seats in ``queue`` are like; empty where nobody tells, or where some would take a call."""
+    assert settings.ami is not None
+    members: list[MemberState] = []
+
+    def take(event: Event) -> None:
+        if isinstance(event, MemberState):
+            members.append(event)
+
+    try:
+        async with AmiClient(settings.ami, take).session() as client:
+            await client.action_list("QueueStatus", Queue=queue)
+    except AmiError:
+        return ""
+    return told_by_seats(queue, members)
+
+
+def told_by_seats(queue: str, members: Sequence[MemberState]) -> str:
+    """Why no seat of ``queue`` takes a call; empty where some would. No I/O."""
+    seats = [member for member in members if seat_number(member.interface) is not None]
+    if not seats:
+        return f"queue {queue} has no AI seats"
+    invalid = sum(seat.status is MemberStatus.INVALID for seat in seats)
+    paused = Counter(_REASONS.get(seat.reason, seat.reason) for seat in seats if seat.paused)
+    if invalid == len(seats):
+        return f"all {invalid} seats of queue {queue} are Invalid: Asterisk has no context ariagent-seat for them"
+    if sum(paused.values()) + invalid < len(seats):
+        return ""
+    reasons = ", ".join(reason for reason, _ in paused.most_common())
+    return f"all {len(seats)} seats of queue {queue} are paused ({reasons})"
+
+
+async def _health(settings: Settings) -> Mapping[str, object] | None:
+    """What the service says of itself; None where it does not answer."""
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=HEALTH_LIMIT_S)) as session,
+            session.get(_address(settings)) as answer,
+        ):
+            found = await answer.json(content_type=None)
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        return None
+    return found if isinstance(found, Mapping) else None
+
+
+def _address(settings: Settings) -> str:
+    return f"http://{joined(local(settings.http.host), settings.http.port)}/healthz"
+
+
+def told_by_health(health: Mapping[str, object]) -> list[str]:
+    """What is wrong, by the service's own ``/healthz``. No I/O."""
+    found = []
+    if health.get("draining") is True:
+        found.append("the service is draining: it takes no new calls")
+    elif health.get("asterisk") not in (None, "connected"):
+        found.append(f"the service is {health['asterisk']} to Asterisk")
+    for part in _UNHEALTHY:
+        state = health.get(part)
+        if isinstance(state, str) and state not in ("ok", ""):
+            found.append(f"{part}: {state}")
+    return found
