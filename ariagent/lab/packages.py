@@ -30,13 +30,15 @@ SUITE = "forky"
 MINIMUM_VERSIONS = {20: 20, 22: 10, 23: 4}
 """Lowest minor release per branch whose AudioSocket has none of the known defects; 21 never got the fixes."""
 
-PACKAGES = {"flite": "flite", "espeak-ng": "espeak-ng", "sipp": "sip-tester"}
+PACKAGES = {"flite": "flite", "espeak-ng": "espeak-ng", "sipp": "sip-tester", "systemd-analyze": "systemd"}
 """Tool -> the Debian package that holds it."""
 
 _REMEDY = "install Asterisk 20.20, 22.10, 23.4 or newer, or run on Debian, whose suite forky has it"
 _UPDATE_LASTS_S = 600.0
 
 Progress = Callable[[str], None]
+Make = Callable[[Sequence[Path], Path], None]
+"""(archives, folder): makes something of archives in an empty folder. Raises ConfigurationError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +109,28 @@ def ensure_tool(tool: str, lab_dir: Path, progress: Progress = stderr_progress) 
 
 def ensure_package(package: str, lab_dir: Path, progress: Progress = stderr_progress) -> Path:
     """The folder with ``package`` and its dependencies unpacked; fetches it once. Safe to call from two processes."""
-    root = lab_dir / "packages" / package
+    return ensure_folder(package, [package], lab_dir, unpack, progress)
+
+
+def ensure_folder(
+    name: str,
+    packages: Sequence[str],
+    lab_dir: Path,
+    make: Make,
+    progress: Progress = stderr_progress,
+    *,
+    suite: str = SUITE,
+) -> Path:
+    """The folder ``name`` that ``make`` makes of the packages of a suite and all they depend on; made once. Safe to call
+    from two processes."""
+    root = lab_dir / "packages" / name
     stamp = root / ".complete"
     if stamp.exists():
         return root
     lab_dir.mkdir(parents=True, exist_ok=True)
     with _locked(lab_dir / "packages.lock", progress):
         if not stamp.exists():
-            _fetch(package, lab_dir, root, progress)
+            _fetch(name, packages, lab_dir, root, make, suite, progress)
     return root
 
 
@@ -122,7 +138,8 @@ def loader(root: Path) -> tuple[str, ...]:
     """The argv prefix that runs a program of ``root`` with the C library and the libraries of ``root`` only."""
     program = _first(root, "usr/lib64/ld-linux-*.so.*", "usr/lib/ld-linux-*.so.*", "lib*/ld-linux-*.so.*")
     libraries = [*root.glob("usr/lib/*-linux-gnu*"), *root.glob("lib/*-linux-gnu*"), root / "usr/lib"]
-    libraries += root.glob("usr/lib/*-linux-gnu*/pulseaudio")
+    for private in ("pulseaudio", "systemd"):
+        libraries += root.glob(f"usr/lib/*-linux-gnu*/{private}")
     return (str(program), "--library-path", ":".join(str(path) for path in libraries if path.is_dir()))
 
 
@@ -166,23 +183,30 @@ def _locked(path: Path, progress: Progress) -> Iterator[None]:
         yield
 
 
-def _fetch(package: str, lab_dir: Path, root: Path, progress: Progress) -> None:
+def _fetch(
+    name: str, packages: Sequence[str], lab_dir: Path, root: Path, make: Make, suite: str, progress: Progress
+) -> None:
     for needed in ("apt-get", "dpkg-deb"):
         if shutil.which(needed) is None:
-            raise ConfigurationError(f"{package} is missing and there is no {needed} to fetch it with", remedy=_REMEDY)
-    apt = lab_dir / "apt"
-    archives = _download(package, apt, progress)
+            raise ConfigurationError(f"{name} is missing and there is no {needed} to fetch it with", remedy=_REMEDY)
+    apt = lab_dir / ("apt" if suite == SUITE else f"apt-{suite}")
+    archives = _download(packages, suite, apt, progress)
     progress(f"unpacking {len(archives)} packages")
     partial = root.with_name(root.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(root, ignore_errors=True)
     partial.mkdir(parents=True)
-    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2)) as pool:
-        list(pool.map(lambda archive: _unpack(archive, partial), archives))
+    make(archives, partial)
     (partial / ".complete").write_text(json.dumps([archive.name for archive in archives], indent=1) + "\n")
     partial.rename(root)
     shutil.rmtree(apt / "cache", ignore_errors=True)
-    progress(f"{package} is ready in {root}")
+    progress(f"{name} is ready in {root}")
+
+
+def unpack(archives: Sequence[Path], root: Path) -> None:
+    """Unpack archives side by side below ``root``."""
+    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2)) as pool:
+        list(pool.map(lambda archive: _unpack(archive, root), archives))
 
 
 def _unpack(archive: Path, root: Path) -> None:
@@ -196,37 +220,38 @@ def _unpack(archive: Path, root: Path) -> None:
         )
 
 
-def _download(package: str, apt: Path, progress: Progress) -> list[Path]:
-    """Bring ``package`` and its dependencies into the lab's own cache; returns the archives."""
+def _download(packages: Sequence[str], suite: str, apt: Path, progress: Progress) -> list[Path]:
+    """Bring the packages and their dependencies into the lab's own cache; returns the archives."""
+    names = ", ".join(packages)
     found = candidates(system_sources())
     if not found:
         raise ConfigurationError(
             "the machine's apt sources name no Debian mirror",
-            remedy=f"{_REMEDY}, or add a source for Debian {SUITE} to /etc/apt/sources.list.d",
+            remedy=f"{_REMEDY}, or add a source for Debian {suite} to /etc/apt/sources.list.d",
         )
     problem = ""
     for source in found:
-        options = _prepare(apt, source)
+        options = _prepare(apt, source, suite)
         for fresh in (False, True):
-            if problem := _update(apt, options, progress, fresh=fresh):
+            if problem := _update(apt, options, suite, progress, fresh=fresh):
                 break
-            wanted, size = _plan(package, apt, options)
+            wanted, size = _plan(packages, apt, options)
             if not wanted:
-                problem = f"the mirror's suite {SUITE} has no {package} for {platform.machine()}"
+                problem = f"the mirror's suite {suite} has no {names} for {platform.machine()}"
                 break
-            progress(f"fetching {len(wanted)} packages, {size / 1e6:.0f} MB, for {package}")
-            if not (problem := _apt_download(package, options, progress)):
+            progress(f"fetching {len(wanted)} packages, {size / 1e6:.0f} MB, for {names}")
+            if not (problem := _apt_download(packages, options, progress)):
                 return [apt / "cache" / "archives" / name for name in wanted]
-    raise ConfigurationError(f"{package} could not be fetched from Debian {SUITE}: {problem}", remedy=_REMEDY)
+    raise ConfigurationError(f"{names} could not be fetched from Debian {suite}: {problem}", remedy=_REMEDY)
 
 
-def _prepare(apt: Path, source: AptSource) -> list[str]:
+def _prepare(apt: Path, source: AptSource, suite: str) -> list[str]:
     """Write the lab's own apt state; returns the options that keep apt inside it."""
     for folder in ("state/lists/partial", "cache/archives/partial", "empty/partial"):
         (apt / folder).mkdir(parents=True, exist_ok=True)
     (apt / "status").touch()
-    listing = apt / f"{SUITE}.sources"
-    text = render(source, SUITE)
+    listing = apt / f"{suite}.sources"
+    text = render(source, suite)
     if not listing.exists() or listing.read_text() != text:
         (apt / "updated").unlink(missing_ok=True)
         listing.write_text(text)
@@ -264,12 +289,12 @@ def _errors(stderr: str) -> str:
     return " / ".join(lines[:2]) or "apt-get failed without a message"
 
 
-def _update(apt: Path, options: list[str], progress: Progress, *, fresh: bool) -> str:
+def _update(apt: Path, options: list[str], suite: str, progress: Progress, *, fresh: bool) -> str:
     """Bring the package lists up to date; returns what went wrong, or ""."""
     stamp = apt / "updated"
     if not fresh and stamp.exists() and time.time() - stamp.stat().st_mtime < _UPDATE_LASTS_S:
         return ""
-    progress(f"reading the package lists of Debian {SUITE}")
+    progress(f"reading the package lists of Debian {suite}")
     # Without Error-Mode an unreachable mirror is only a warning and the exit status is 0.
     done = _run_apt([*options, "-o", "APT::Update::Error-Mode=any", "update"])
     if done.returncode:
@@ -278,19 +303,19 @@ def _update(apt: Path, options: list[str], progress: Progress, *, fresh: bool) -
     return ""
 
 
-def _plan(package: str, apt: Path, options: list[str]) -> tuple[list[str], int]:
-    """File names of ``package`` and all it depends on, and their size in bytes; nothing when there is no such."""
+def _plan(packages: Sequence[str], apt: Path, options: list[str]) -> tuple[list[str], int]:
+    """File names of the packages and all they depend on, and their size in bytes; nothing when one is not there."""
     # apt leaves out what is in its cache already, as after a cut-off run: the plan is made with an empty one.
     empty = ["-o", f"Dir::Cache::archives={apt / 'empty'}"]
-    done = _run_apt([*options, *empty, "install", "-y", "--print-uris", package])
+    done = _run_apt([*options, *empty, "install", "-y", "--print-uris", *packages])
     rows = [line.split() for line in done.stdout.splitlines() if line.startswith("'")]
     return [row[1] for row in rows], sum(int(row[2]) for row in rows)
 
 
-def _apt_download(package: str, options: list[str], progress: Progress) -> str:
+def _apt_download(packages: Sequence[str], options: list[str], progress: Progress) -> str:
     """Download with a percentage every few seconds; returns what went wrong, or ""."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
-    words = [*options, "-o", "APT::Status-Fd=1", "-qq", "install", "-y", "--download-only", package]
+    words = [*options, "-o", "APT::Status-Fd=1", "-qq", "install", "-y", "--download-only", *packages]
     with subprocess.Popen(
         ["apt-get", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as process:
