@@ -14,8 +14,8 @@ from ariagent.lab.packages import default_lab_dir, ensure_folder
 
 WANTED = ("?essential", "python3", "adduser", "procps", "systemd")
 _LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-_ENTER = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec chroot "$0" "$@"'
-_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
+_MOUNT = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && '
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
 
 
 class Machine:
@@ -23,28 +23,25 @@ class Machine:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.binds: dict[Path, str] = {}
+        """Folder outside -> folder inside that shows it."""
 
-    def entering(self, *binds: tuple[Path, str]) -> tuple[str, ...]:
-        """The argv prefix that runs a command in it. ``binds``: (folder outside, folder inside) pairs."""
-        mounts = "".join(f"mount --bind '{outside}' '{self.root}{inside}' && " for outside, inside in binds)
-        return ("unshare", "--mount", "sh", "-c", mounts + _ENTER, str(self.root))
+    def entering(self, user: str = "root") -> tuple[str, ...]:
+        """The argv prefix that runs a command in it."""
+        mounts = _MOUNT + "".join(f'mount --bind "{outside}" "$0{inside}" && ' for outside, inside in self.binds.items())
+        return ("unshare", "--mount", "sh", "-c", f'{mounts} exec chroot --userspec={user} "$0" "$@"', str(self.root))
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command in it."""
         return subprocess.run(
-            [*self.entering(), *words], capture_output=True, text=True, env=_ENVIRONMENT, timeout=120, check=False
+            [*self.entering(), *words], capture_output=True, text=True, env=ENVIRONMENT, timeout=300, check=False
         )
 
-    def dpkg(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
-        """The machine's own dpkg, on its own list of packages: nothing is forced."""
-        return subprocess.run(
-            [*self.entering((Path("/tmp"), "/tmp")), "dpkg", *words],
-            capture_output=True,
-            text=True,
-            env=_ENVIRONMENT,
-            timeout=300,
-            check=False,
-        )
+    def done(self, *words: str) -> str:
+        """Run a command in it that must not fail; returns what it prints."""
+        finished = self.run(*words)
+        assert finished.returncode == 0, f"{' '.join(words)}: {finished.stdout}\n{finished.stderr}"
+        return finished.stdout + finished.stderr
 
     def tree(self) -> dict[str, str]:
         """Every file, folder and link of it, with owner, mode and what it holds."""
@@ -98,7 +95,11 @@ def _make(archives: Sequence[Path], root: Path) -> None:
     for step in (("--force-all", "--unpack", *archives), ("--configure", "-a")):
         argv = ["unshare", "--mount", "sh", "-c", 'mount --rbind /dev "$0/dev" && exec dpkg --root="$0" "$@"', root]
         done = subprocess.run(
-            [*argv, "--force-unsafe-io", *step], capture_output=True, text=True, env=_ENVIRONMENT, check=False
+            [*argv, "--force-unsafe-io", *step], capture_output=True, text=True, env=ENVIRONMENT, check=False
         )
         if done.returncode:
             raise ConfigurationError(f"dpkg cannot install a clean machine: {done.stderr[-500:]}")
+    # Absolute links would lead those who look from outside out of the folder.
+    for name in ("run", "lock"):
+        (root / "var" / name).unlink()
+        (root / "var" / name).symlink_to({"run": "../run", "lock": "../run/lock"}[name])
