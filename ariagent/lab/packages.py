@@ -121,8 +121,9 @@ def ensure_folder(
     *,
     suite: str = SUITE,
 ) -> Path:
-    """The folder ``name`` that ``make`` makes of the packages of a suite and all they depend on; made once. Safe to call
-    from two processes."""
+    """The folder ``name`` that ``make`` makes of the packages of a suite and all that they depend on. It is made once.
+
+    Safe to call from two processes."""
     root = lab_dir / "packages" / name
     stamp = root / ".complete"
     if stamp.exists():

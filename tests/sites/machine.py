@@ -1,4 +1,4 @@
-"""A machine of the distribution that this one has, in a folder: its essential packages, Python and systemd, installed by dpkg.
+"""A machine in a folder: essential packages, Python and systemd of the distribution that this machine has.
 
 Commands run in it by chroot, which needs root; each has a mount namespace of its own, so nothing stays mounted.
 """
@@ -28,7 +28,9 @@ class Machine:
 
     def entering(self, user: str = "root") -> tuple[str, ...]:
         """The argv prefix that runs a command in it."""
-        mounts = _MOUNT + "".join(f'mount --bind "{outside}" "$0{inside}" && ' for outside, inside in self.binds.items())
+        mounts = _MOUNT + "".join(
+            f'mount --bind "{outside}" "$0{inside}" && ' for outside, inside in self.binds.items()
+        )
         return ("unshare", "--mount", "sh", "-c", f'{mounts} exec chroot --userspec={user} "$0" "$@"', str(self.root))
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -51,7 +53,9 @@ class Machine:
                 path = Path(folder) / name
                 status = path.lstat()
                 kind = os.readlink(path) if path.is_symlink() else "" if path.is_dir() else f"{status.st_size} bytes"
-                found["/" + str(path.relative_to(self.root))] = f"{status.st_uid}:{status.st_gid} {status.st_mode:o} {kind}"
+                found["/" + str(path.relative_to(self.root))] = (
+                    f"{status.st_uid}:{status.st_gid} {status.st_mode:o} {kind}"
+                )
         return found
 
 
