@@ -78,6 +78,7 @@ docs: $(STAMP) ## make the pages of docs/ that are made from the code
 	@$(PYTHON) -m ariagent.configdoc > docs/configuration.md
 	@$(PYTHON) -m ariagent.configdoc schema > docs/ariagent.schema.json
 	@$(PYTHON) -m ariagent.call.machine > docs/call-states.md
+	@$(PYTHON) -m ariagent.check.versionspage > docs/asterisk-versions.md
 
 clean: ## stop the lab and delete everything that was made here, .venv and .lab included
 	@if [ -x $(PYTHON) ] && [ -e .lab/lab.json ]; then $(LAB) down; fi

@@ -194,6 +194,19 @@ def check(
     talk: Annotated[
         bool, typer.Option("--talk", help="Also hold one spoken turn with the model, which costs a little.")
     ] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also gather what a maintainer needs into FILE (.tar.gz), without secrets."),
+    ] = None,
+    with_words: Annotated[
+        bool, typer.Option("--with-words", help="With --bundle: keep what was said, and telephone numbers.")
+    ] = False,
+    calls: Annotated[
+        int, typer.Option(min=0, max=1000, metavar="N", help="With --bundle: records of the newest N calls.")
+    ] = 10,
+    log: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --bundle: the service's log, where it is a file.")
+    ] = None,
 ) -> None:
     """Check the installation: settings, Asterisk, audio, model, tools.
 
@@ -203,11 +216,17 @@ def check(
 
     It may run beside the service and changes nothing: Asterisk is asked to connect to a port here for a moment,
     nobody is called, no request is made to the tools, and every agent's session with the model is opened and closed.
+
+    With --bundle FILE the result, versions, settings, Asterisk's account of itself, metrics, health, the end of the log
+    and the newest calls' records are put into one file. Nothing is sent. Secrets are taken out; without --with-words
+    what was said and telephone numbers are, too. Look at it before you give it away.
     """
+    from ariagent.check.bundle import Wanted
     from ariagent.check.command import check as run_check
 
+    wanted = None if bundle is None else Wanted(bundle, with_words, calls, log)
     try:
-        code = run_check(settings_file(configuration), as_json=as_json, talk=talk)
+        code = run_check(settings_file(configuration), as_json=as_json, talk=talk, bundle=wanted)
     except AriagentError as error:
         fail(error)
     raise typer.Exit(code)

@@ -9,6 +9,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, MutableMapping
+from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
 Side = Literal["caller", "agent"]
@@ -62,7 +63,10 @@ def _fields(record: logging.LogRecord) -> Mapping[str, object]:
 
 
 class TextFormatter(logging.Formatter):
-    """``2026-01-31T12:00:00.123 INFO call.answered call=1795357064.1 seat=03``. ``redact`` hides secrets in a line."""
+    """``2026-01-31T12:00:00.123+01:00 INFO call.answered call=1795357064.1 seat=03``, in local time.
+
+    ``redact`` hides secrets in a line.
+    """
 
     def __init__(self, redact: Callable[[str], str] = str) -> None:
         super().__init__()
@@ -72,9 +76,9 @@ class TextFormatter(logging.Formatter):
         return self._redact(self._line(record))
 
     def _line(self, record: logging.LogRecord) -> str:
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(record.created))
+        stamp = datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds")
         fields = "".join(f" {key}={_text(value)}" for key, value in _fields(record).items())
-        line = f"{stamp}.{int(record.msecs):03d} {record.levelname} {record.getMessage()}{fields}"
+        line = f"{stamp} {record.levelname} {record.getMessage()}{fields}"
         return line + self._trace(record)
 
     def _trace(self, record: logging.LogRecord) -> str:
@@ -82,11 +86,11 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(TextFormatter):
-    """One JSON object a line: time (seconds since the epoch), level, event, logger, then the fields."""
+    """One JSON object a line: time (ISO 8601, UTC, milliseconds), level, event, logger, then the fields."""
 
     def _line(self, record: logging.LogRecord) -> str:
         entry: dict[str, object] = {
-            "time": round(record.created, 6),
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
             "level": record.levelname.lower(),
             "event": record.getMessage(),
             "logger": record.name,

@@ -1,14 +1,16 @@
 """Every metric that ariagent exports, in one place. Prometheus format; prefix ``ariagent_``."""
 
-from collections.abc import Callable, Iterator, Mapping
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from ariagent import __version__
 from ariagent.call.commands import Result, Termination
 from ariagent.call.turns import TurnLatency
 from ariagent.realtime.events import Fault, Usage
@@ -18,6 +20,8 @@ RESPONSE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0,
 FAILED_RESPONSE_REASONS = frozenset(
     ("rate_limit_exceeded", "insufficient_quota", "server_error", "content_filter", "max_output_tokens", "silent")
 )
+NO_AGENT = "-"
+"""The label of calls that no agent of the settings was to take. What a caller or the dialplan names is no label."""
 OURS_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25)
 
 
@@ -49,6 +53,7 @@ class Metrics:
         self.response = Histogram(
             "ariagent_response_seconds",
             "True end of the caller's speech to the first frame of the answer handed to Asterisk",
+            ["agent"],
             buckets=RESPONSE_BUCKETS,
             registry=registry,
         )
@@ -67,7 +72,10 @@ class Metrics:
         """Calls that had, or have now, to do without a model; for the one who tries it then."""
         self.model_silent = 0
         """Those of them that had a session with it, in which it said nothing."""
-        self.calls = Counter("ariagent_calls", "Calls that ended", ["result", "reason"], registry=registry)
+        self.calls = Counter("ariagent_calls", "Calls that ended", ["agent", "result", "reason"], registry=registry)
+        Info("ariagent_build", "What runs", registry=registry).info(
+            {"version": __version__, "python": platform.python_version()}
+        )
         self.loop_lag = Histogram(
             "ariagent_loop_lag_seconds",
             "How late the event loop is with what is due",
@@ -118,6 +126,12 @@ class Metrics:
             "ariagent_records_failures", "Times that call records could not be written", registry=registry
         )
         self.cost = Counter("ariagent_cost", "Money that the model's use costs", ["agent"], registry=registry)
+        self._shutdown = Gauge(
+            "ariagent_model_shutdown_timestamp_seconds",
+            "When the model's server shuts a used model down, where it announces that; seconds since the epoch",
+            ["model"],
+            registry=registry,
+        )
         self.tools = Histogram(
             "ariagent_tool_seconds",
             "Function calls of the model, by name and how they went",
@@ -125,6 +139,36 @@ class Metrics:
             buckets=(0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0),
             registry=registry,
         )
+
+    def know_agents(self, names: Iterable[str]) -> None:
+        """Agents of the settings: their response times are exported before their first call."""
+        for name in names:
+            self.response.labels(name)
+
+    def watch_service(
+        self,
+        *,
+        accepting: Callable[[], bool],
+        ari: Callable[[], bool],
+        model: Callable[[], bool],
+        ami: Callable[[], bool] | None,
+    ) -> None:
+        """Export 1 or 0 for each; read when ``/metrics`` is asked for. ``ami``: None without a manager interface."""
+        watched = (
+            ("ariagent_accepting_calls", "1 while new calls are taken, as /healthz tells by its status", accepting),
+            ("ariagent_ari_connected", "1 while Asterisk's event stream is connected", ari),
+            ("ariagent_ami_connected", "1 while Asterisk's manager interface is connected", ami),
+            ("ariagent_model_usable", "1 when the model could be used when it was last tried", model),
+        )
+        for name, text, holds in watched:
+            if holds is not None:
+                Gauge(name, text, registry=self.registry).set_function(holds)
+
+    def model_shutdowns(self, at: Mapping[str, float]) -> None:
+        """The announced ends of used models, by name, in seconds since the epoch."""
+        self._shutdown.clear()
+        for model, when in at.items():
+            self._shutdown.labels(model).set(when)
 
     def watch_records(self, dropped: Callable[[], float]) -> None:
         """Export how much of the records was dropped; read when ``/metrics`` is asked for."""
@@ -138,8 +182,9 @@ class Metrics:
     def answered(self, after_s: float) -> None:
         self.answer.observe(after_s)
 
-    def turn(self, latency: TurnLatency) -> None:
-        self.response.observe(latency.response_s)
+    def turn(self, latency: TurnLatency, agent: str) -> None:
+        """``agent``: one of the settings."""
+        self.response.labels(agent).observe(latency.response_s)
         self._detection.observe(latency.detection_s)
         self._model.observe(latency.model_s)
         self._ours.observe(latency.ours_s)
@@ -148,8 +193,9 @@ class Metrics:
         """Reasons come from the server: only known ones become label values."""
         self.failed_responses.labels(reason if reason in FAILED_RESPONSE_REASONS else "other").inc()
 
-    def ended(self, termination: Termination) -> None:
-        self.calls.labels(termination.result.value, termination.reason).inc()
+    def ended(self, termination: Termination, agent: str = NO_AGENT) -> None:
+        """``agent``: the one of the settings that the call was for."""
+        self.calls.labels(agent, termination.result.value, termination.reason).inc()
         self.without_model += termination.result is Result.NO_MODEL
 
     def model_gone(self, fault: Fault) -> None:

@@ -20,19 +20,27 @@ HIDDEN = "***"
 class Redaction:
     """Call it with a text: each of ``secrets`` in it, as it is or encoded, whole or cut off, is hidden."""
 
-    def __init__(self, secrets: Iterable[str]) -> None:
-        forms = {form for secret in secrets if len(secret) >= SHORTEST for form in _forms(secret)}
+    def __init__(self, secrets: Iterable[str], *, shortest: int = SHORTEST) -> None:
+        """Secrets of fewer characters than ``shortest`` are left."""
+        forms = {form for secret in secrets if len(secret) >= shortest for form in _forms(secret)}
         # The longest first: one may be the beginning of another.
         self._forms = sorted(((_beginning(form), form) for form in forms), key=lambda pair: (-len(pair[1]), pair))
 
     def __call__(self, text: str) -> str:
-        for beginning, form in self._forms:
+        for beginning, _ in self._forms:
             at = text.find(beginning)
             while at >= 0:
-                length = len(commonprefix((form, text[at : at + len(form)])))
-                text = f"{text[:at]}{HIDDEN}{text[at + length :]}"
+                text = f"{text[:at]}{HIDDEN}{text[at + self._length(text, at) :]}"
                 at = text.find(beginning, at + len(HIDDEN))
         return text
+
+    def _length(self, text: str, at: int) -> int:
+        """How much of a secret stands there: of all writings that begin alike the one that goes on for longest."""
+        return max(
+            len(commonprefix((form, text[at : at + len(form)])))
+            for beginning, form in self._forms
+            if text.startswith(beginning, at)
+        )
 
 
 def _beginning(form: str) -> str:

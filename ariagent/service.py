@@ -50,6 +50,7 @@ from ariagent.realtime.trial import failure_of
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.records.store import calls_today, local_day, spent_today
+from ariagent.shutdownwatch import ShutdownWatch
 from ariagent.tools.toolbox import Toolbox
 from ariagent.webserver import WebServer
 
@@ -81,6 +82,7 @@ class Service:
         )
         self.metrics.watch_media(self.media.refused, self.media.ended)
         self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
+        self.metrics.know_agents(settings.agents)
         self.lag = Lag(settings.watchdog.lag_ms / 1000)
         self.toolbox = Toolbox(settings, on_call=self.metrics.tool_called)
         self.calls = Registry(self._calls_context)
@@ -105,8 +107,16 @@ class Service:
         """Calls of a process before this one, until they are looked for in Asterisk."""
         self._model_fault = "not tried yet"
         self._model_tried = asyncio.Event()
+        self._shutdowns = ShutdownWatch(lambda: self.settings, self.metrics)
         self._draining = Draining()
         self._stop = asyncio.Event()
+        pool = self.pool
+        self.metrics.watch_service(
+            accepting=lambda: self._accepting,
+            ari=lambda: self.ari.listening,
+            model=lambda: not self._model_fault,
+            ami=None if pool is None else lambda: pool.client.connected,
+        )
 
     @property
     def http_port(self) -> int:
@@ -125,6 +135,7 @@ class Service:
                     tasks.create_task(self._prepare_speech(), name="prompts"),
                     tasks.create_task(self._watch_replacement(), name="replacement"),
                     tasks.create_task(self._watch_model(), name="model"),
+                    tasks.create_task(self._shutdowns.run(), name="model shutdowns"),
                     tasks.create_task(self._keep_pool(), name="pool"),
                     tasks.create_task(self._watch_lag(), name="lag"),
                 ]
@@ -307,6 +318,8 @@ class Service:
         self._context.spending.configure(settings.cost)
         self._context = replace(self._context, settings=settings, toolbox=toolbox)
         log.info("settings.reloaded", extra={"fields": {"changed": ",".join(taken) or "-", "calls": len(self.calls)}})
+        self.metrics.know_agents(settings.agents)
+        self._shutdowns.look_again()
         await self.prompts.warm(settings.agents, settings.tools)
 
     async def _end_calls(self) -> None:
@@ -426,15 +439,26 @@ class Service:
         app.router.add_get("/healthz", self._answer_health)
         return app
 
+    @property
+    def _listening(self) -> bool:
+        return self.ari.listening and self.started.is_set()
+
+    @property
+    def _leaving(self) -> bool:
+        return self._draining.asked.is_set() or self._stop.is_set()
+
+    @property
+    def _accepting(self) -> bool:
+        """Whether calls can come in."""
+        return self._listening and not self._leaving
+
     async def _answer_metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=self.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     async def _answer_health(self, request: web.Request) -> web.Response:
-        listening = self.ari.listening and self.started.is_set()
-        draining = self._draining.asked.is_set() or self._stop.is_set()
-        takes_calls = listening and not draining
+        listening, draining = self._listening, self._leaving
         health = {
-            "status": "ok" if takes_calls else "draining" if draining else "unavailable",
+            "status": "ok" if self._accepting else "draining" if draining else "unavailable",
             "asterisk": "connected" if listening else "not connected",
             "manager": "not configured" if self.pool is None else self.pool.state,
             "model": self._model_fault or "ok",
@@ -442,4 +466,4 @@ class Service:
             "draining": draining,
             "version": __version__,
         }
-        return web.json_response(health, status=200 if takes_calls else 503)
+        return web.json_response(health, status=200 if self._accepting else 503)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ariagent.check import versionspage
 from ariagent.configdoc import reference, schema_text
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -13,6 +14,10 @@ def test_the_configuration_reference_is_up_to_date() -> None:
 
 def test_the_schema_is_up_to_date() -> None:
     assert (DOCS / "ariagent.schema.json").read_text() == schema_text(), "run make docs"
+
+
+def test_the_page_about_asterisks_versions_is_up_to_date() -> None:
+    assert (DOCS / "asterisk-versions.md").read_text() == versionspage.page(), "run make docs"
 
 
 def test_every_key_of_the_configuration_is_explained() -> None:

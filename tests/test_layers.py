@@ -33,6 +33,7 @@ CORE = (
     "ariagent.hours",
     "ariagent.linebudget",
     "ariagent.redaction",
+    "ariagent.release",
     "ariagent.audiosocket.frames",
     "ariagent.audiosocket.strangers",
     "ariagent.ami.events",
@@ -42,6 +43,7 @@ CORE = (
     "ariagent.realtime.endpoints",
     "ariagent.realtime.events",
     "ariagent.realtime.gate",
+    "ariagent.realtime.lifetimes",
     "ariagent.realtime.profile",
     "ariagent.realtime.recovery",
     "ariagent.realtime.session",
@@ -65,6 +67,7 @@ CORE = (
     "ariagent.call.silence",
     "ariagent.call.tools",
     "ariagent.call.turns",
+    "ariagent.check.discretion",
     "ariagent.check.report",
     "ariagent.check.setup",
     "ariagent.check.versions",
@@ -93,6 +96,7 @@ CORE = (
     "ariagent.lab.expectations",
     "ariagent.lab.words",
     "ariagent.text",
+    "ariagent.sandbox.catalogue",
     "ariagent.sandbox.items",
     "ariagent.sandbox.line",
     "ariagent.sandbox.responses",
@@ -248,4 +252,4 @@ def test_only_the_realtime_peer_knows_the_wires_event_names() -> None:
 @pytest.mark.parametrize("module", [name for name in modules() if name.startswith("ariagent.audio.")])
 def test_audio_is_a_foundation(module: str) -> None:
     ours = {name for name in imports(module) if name.startswith("ariagent.")}
-    assert all(name.startswith(("ariagent.audio.", "ariagent.errors")) for name in ours)
+    assert all(name.startswith(("ariagent.audio.", "ariagent.errors", "ariagent.release")) for name in ours)

@@ -5,6 +5,8 @@ import json
 import logging
 import subprocess
 import sys
+import time
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -44,7 +46,30 @@ def test_a_text_line_is_time_level_event_and_fields(text: Sink) -> None:
     text.logger.warning("media.refused", extra={"fields": {"uuid": "ab-1", "after_ms": 0.123456789, "count": 3}})
     stamp, rest = text.line.split(" ", 1)
     assert rest == "WARNING media.refused uuid=ab-1 after_ms=0.123457 count=3"
-    assert len(stamp) == len("2026-01-31T12:00:00.123")
+    assert len(stamp) == len("2026-01-31T12:00:00.123+01:00")
+
+
+@pytest.mark.parametrize(
+    ("zone", "stamp"),
+    [
+        ("UTC", "2026-07-31T11:59:59.999+00:00"),
+        ("CET-1CEST,M3.5.0,M10.5.0", "2026-07-31T13:59:59.999+02:00"),
+        ("NST3:30", "2026-07-31T08:29:59.999-03:30"),
+    ],
+)
+def test_times_tell_their_zone(zone: str, stamp: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole milliseconds, cut off: a line is never of a moment that is still to come."""
+    record = logging.makeLogRecord({"msg": "a.b", "levelname": "INFO", "created": 1_785_499_199.9996})
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        line = TextFormatter().format(record)
+        entry = json.loads(JsonFormatter().format(record))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert line == f"{stamp} INFO a.b"
+    assert entry["time"] == "2026-07-31T11:59:59.999Z"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +106,7 @@ def test_any_words_of_a_caller_stay_on_one_line(said: str) -> None:
 def test_a_json_line_holds_event_and_fields(as_json: Sink) -> None:
     as_json.logger.error("call.fault", extra={"fields": {"call": "1.2", "cause": "a\nb", "where": {1}}})
     entry = json.loads(as_json.line)
-    assert isinstance(entry.pop("time"), float)
+    assert datetime.fromisoformat(entry.pop("time")).utcoffset() == timedelta(0)
     assert entry == {
         "level": "error",
         "event": "call.fault",

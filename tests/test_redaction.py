@@ -35,6 +35,12 @@ def test_the_rest_stays_as_it_is() -> None:
     assert Redaction(["sekret-one", "sekret-one-two"])("a sekret-one-two b sekret-one c") == "a *** b *** c"
 
 
+@pytest.mark.parametrize("secret", ['ari-pass"word-1', "fallback key/4", "password=again&again"])
+def test_none_of_it_is_left_where_its_writings_begin_alike(secret: str) -> None:
+    for written in (secret, json.dumps(secret)[1:-1], quote(secret), quote(secret, safe=""), quote_plus(secret)):
+        assert Redaction([secret])(f"refused {written}, they said") == f"refused {HIDDEN}, they said"
+
+
 def test_a_secret_that_was_cut_off_is_hidden_too() -> None:
     key = "sk-proj-0123456789abcdefghijklmnopqrstuvwxyz"
     redact = Redaction([key])

@@ -4,7 +4,6 @@ Asterisk converts rates at no measurable delay, so the leg takes the model's rat
 20.17, 21.12, 22.7 and 23.1 (before, AudioSocket carries 8 kHz only), 8 kHz for a model that speaks G.711.
 """
 
-import re
 from typing import Literal
 
 import numpy as np
@@ -13,6 +12,7 @@ from ariagent.audio.format import SLIN8, SLIN16, SLIN24, AudioFormat
 from ariagent.audio.g711 import decode_alaw, decode_ulaw, encode_alaw, encode_ulaw
 from ariagent.audio.resample import Resampler
 from ariagent.errors import ConfigurationError
+from ariagent.release import Release
 
 Wanted = Literal["auto", "slin", "slin16", "slin24"]
 ModelEncoding = Literal["pcm", "pcmu", "pcma"]
@@ -25,19 +25,14 @@ _MODEL_RATES_HZ = {"pcm": 24_000, "pcmu": 8_000, "pcma": 8_000}
 def carries_wide_audio(asterisk_version: str) -> bool:
     """Whether AudioSocket of this Asterisk carries more than 8 kHz (frame kinds 0x11 to 0x18).
 
-    Takes what ``core show version`` and ARI say ("22.10.1", "certified/20.7-cert2", "20.21.0-rc1"). Majors after the
-    known ones do; so, we assume, does a build without a number ("GIT-master-...").
+    ``asterisk_version``: what ``core show version`` and ARI report. Branches after the known ones carry it; a build
+    without a number ("GIT-master-...", "GIT-22-...") is taken to be recent.
     """
-    # At the start only: a build from git ends with a hash, which may begin with digits.
-    number = re.match(
-        r"(?:certified[/-])?(?:Asterisk )?(?:certified[/-])?(\d+)(?:\.(\d+))?(?!\w)", asterisk_version.strip()
-    )
-    if number is None:
+    release = Release.parse(asterisk_version)
+    if release is None or release.major > max(_WIDE_SINCE):
         return True
-    major, minor = int(number[1]), int(number[2] or 0)
-    if major > max(_WIDE_SINCE):
-        return True
-    return major in _WIDE_SINCE and minor >= _WIDE_SINCE[major]
+    since = _WIDE_SINCE.get(release.major)
+    return since is not None and (release.minor is None or release.minor >= since)
 
 
 def choose_format(asterisk_version: str, wanted: Wanted, model_encoding: ModelEncoding) -> AudioFormat:

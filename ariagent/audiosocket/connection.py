@@ -16,7 +16,7 @@ from uuid import UUID
 
 from ariagent.audio.format import FRAME_MS, AudioFormat
 from ariagent.audio.pacer import Pacer
-from ariagent.audiosocket.endpoint import MediaEndpoint, Reason, Refusal
+from ariagent.audiosocket.endpoint import Expected, MediaEndpoint, Reason, Refusal
 from ariagent.audiosocket.frames import (
     HEADER_BYTES,
     Decoder,
@@ -50,8 +50,8 @@ class ConnectionHost(Protocol):
     def admit(self, peer: object) -> Refusal | None:
         """Whether a connection from ``peer`` (a socket address) may stay."""
 
-    def claim(self, uuid: UUID) -> tuple[MediaEndpoint, AudioFormat] | None:
-        """The endpoint that waits for ``uuid``, once."""
+    def claim(self, uuid: UUID) -> Expected | None:
+        """What waits for ``uuid``, once."""
 
     def opened(self, connection: "Connection") -> None: ...
 
@@ -82,6 +82,8 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._decoder = Decoder()
         self._endpoint: MediaEndpoint | None = None
+        self._identity: dict[str, object] = {}
+        """Fields of every line of the log, once it has said which call it is for."""
         self._pacer = Pacer(FRAME_MS / 1000)
         self._timer: asyncio.Handle | None = None  # handshake, next frame, then closing
         self._ending = False
@@ -139,7 +141,7 @@ class Connection(asyncio.Protocol):
             return
         self._ending = True
         self._host.ended[self._reason] += 1
-        log.info("media.ended", extra={"fields": {"uuid": str(self.uuid), "reason": str(self._reason)}})
+        log.info("media.ended", extra=self._fields(reason=str(self._reason)))
         try:
             endpoint.disconnected(self._reason)
         except Exception:
@@ -204,7 +206,8 @@ class Connection(asyncio.Protocol):
             return
         self._host.identified(self)
         self.uuid = frame.uuid
-        self._endpoint, self.format = claimed
+        self._endpoint, self.format = claimed.endpoint, claimed.format
+        self._identity = {**({"call": claimed.call} if claimed.call else {}), "uuid": str(self.uuid)}
         self._kind = kind_for(self.format)
         self._frame_bytes = self.format.frame_bytes
         self._header = audio_header(self._kind, self._frame_bytes)
@@ -213,7 +216,7 @@ class Connection(asyncio.Protocol):
         self._backlog_limit = MAX_BACKLOG_FRAMES * len(self._silence)
         self._cancel_timer()
         self._pacer.start(now)
-        log.info("media.connected", extra={"fields": {"uuid": str(self.uuid), "format": str(self.format)}})
+        log.info("media.connected", extra=self._fields(format=str(self.format)))
         try:
             self._endpoint.connected(self)
         except Exception:
@@ -330,6 +333,4 @@ class Connection(asyncio.Protocol):
         log.warning(event, extra=self._fields(**fields))
 
     def _fields(self, **fields: object) -> dict[str, object]:
-        if self._endpoint is not None:
-            fields["uuid"] = str(self.uuid)
-        return {"fields": fields}
+        return {"fields": {**self._identity, **fields}}

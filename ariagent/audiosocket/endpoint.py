@@ -1,5 +1,6 @@
 """Where a media connection meets the call: what an endpoint is told, what it may ask for, how it ends."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
@@ -83,3 +84,13 @@ class MediaEndpoint(Protocol):
 
     def disconnected(self, reason: str) -> None:
         """The connection is over; ``reason`` is a ``Reason``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A connection that is to come."""
+
+    endpoint: MediaEndpoint
+    format: AudioFormat
+    call: str = ""
+    """The id of the call that it is for, for the log."""

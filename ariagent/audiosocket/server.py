@@ -10,7 +10,7 @@ from uuid import UUID
 
 from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.connection import Connection
-from ariagent.audiosocket.endpoint import MediaConnection, MediaEndpoint, Reason, Refusal
+from ariagent.audiosocket.endpoint import Expected, MediaConnection, MediaEndpoint, Reason, Refusal
 from ariagent.audiosocket.frames import kind_for
 from ariagent.audiosocket.strangers import Waiting
 from ariagent.errors import ConfigurationError
@@ -41,7 +41,7 @@ class AudioSocketServer:
         self._waiting: Waiting[Connection] = Waiting(max_unidentified)
         self._lines = LineBudget()
         self._allowed = [ipaddress.ip_network(network) for network in allowed]
-        self._expected: dict[UUID, tuple[MediaEndpoint, AudioFormat]] = {}
+        self._expected: dict[UUID, Expected] = {}
         self._connections: set[Connection] = set()
         self._identified: set[Connection] = set()
         self._server: asyncio.Server | None = None
@@ -78,12 +78,15 @@ class AudioSocketServer:
         # The event loop listens again, with a backlog of its own: 100 unless told.
         self._server = await loop.create_server(lambda: Connection(self, loop), sock=listener, backlog=BACKLOG)
 
-    def expect(self, uuid: UUID, endpoint: MediaEndpoint, fmt: AudioFormat) -> None:
-        """The one connection that opens with ``uuid`` belongs to ``endpoint``. ValueError if already expected."""
+    def expect(self, uuid: UUID, endpoint: MediaEndpoint, fmt: AudioFormat, call: str = "") -> None:
+        """The one connection that opens with ``uuid`` belongs to ``endpoint``; ``call``: the call's id, for the log.
+
+        ValueError if already expected.
+        """
         kind_for(fmt)
         if uuid in self._expected:
             raise ValueError(f"{uuid} is expected already")
-        self._expected[uuid] = (endpoint, fmt)
+        self._expected[uuid] = Expected(endpoint, fmt, call)
 
     def forget(self, uuid: UUID) -> None:
         """Expect ``uuid`` no longer; nothing happens when it is not expected or has connected."""
@@ -114,7 +117,7 @@ class AudioSocketServer:
             return Refusal.TOO_MANY
         return None
 
-    def claim(self, uuid: UUID) -> tuple[MediaEndpoint, AudioFormat] | None:
+    def claim(self, uuid: UUID) -> Expected | None:
         return self._expected.pop(uuid, None)
 
     def opened(self, connection: Connection) -> None:

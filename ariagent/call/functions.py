@@ -4,6 +4,7 @@ Each is answered exactly once; after the last one of a response the model goes o
 """
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
@@ -172,13 +173,20 @@ class Functions:
         wanted = handoff.parse(call.arguments, self.destinations)
         if isinstance(wanted, str):
             self.answer(call.call_id, json.dumps({"error": wanted}))
-        elif (refusal := self._people.refusal(wanted, time.time())) is not None:
-            self._log.event("call.not_put_through", destination=wanted.name, state=refusal["state"])
-            self._metrics.transfers.labels(wanted.kind, "refused").inc()
+        elif (refusal := self._people.refusal(wanted, now := time.time())) is not None:
+            self._not_now(wanted, wrong=self._people.standing(wanted.name, now).wrong, state=refusal["state"])
             self.answer(call.call_id, json.dumps(refusal, ensure_ascii=False))
         else:
             self.answer(call.call_id, _DONE, goes_on=False)
             self._hand_off(wanted)
+
+    def _not_now(self, wanted: Handoff, *, wrong: bool, state: object) -> None:
+        """Closed, nobody there or a long wait is no error; a destination that there never is, is one."""
+        if wrong:
+            self._log.event("call.not_transferred", logging.WARNING, destination=wanted.name, state=state)
+        else:
+            self._log.event("call.transfer_declined", destination=wanted.name, state=state)
+        self._metrics.transfers.labels(wanted.kind, "failed" if wrong else "declined").inc()
 
     def _hand_off(self, wanted: Handoff) -> None:
         warm = wanted.kind == "warm"

@@ -91,6 +91,8 @@ class Standing:
     """False: nobody will, so it is of no use to wait."""
     quick: bool
     """False: only after a wait that the caller is to be asked about."""
+    wrong: bool = False
+    """The settings or Asterisk are wrong: nobody will ever be there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ class People:
             return Standing("can be called; whether somebody is there is not known", there=True, quick=True)
         view = self._view(place.queue)
         if view is None and (queues := self._queues()) and place.queue not in queues:
-            return Standing("cannot be reached: there is no such queue", there=False, quick=False)
+            return Standing("cannot be reached: there is no such queue", there=False, quick=False, wrong=True)
         if view is None:
             return Standing("can be tried; whether somebody is free is not known", there=True, quick=True)
         if place.ask_above_s is None:

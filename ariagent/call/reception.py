@@ -8,6 +8,7 @@ from ariagent.call.casting import Arrival, Identity, agent_of, cast, identify, r
 from ariagent.call.context import Context, Role
 from ariagent.errors import TurnedAwayError, UnknownAgentError
 from ariagent.logs import CallLog
+from ariagent.metrics import NO_AGENT
 from ariagent.records.store import local_day
 
 
@@ -24,6 +25,8 @@ class Reception:
         """The channel's own id until Asterisk has told which call it belongs to."""
         self.role: Role | None = None
         """Who talks with the caller, once that is known."""
+        self.agent = NO_AGENT
+        """The agent of the settings that the call is for, once that is known."""
         self.queue = ""
         self._ticket: Ticket | None = None
 
@@ -39,7 +42,7 @@ class Reception:
         caller, seat = arrival.channel.caller_number or "-", arrival.seat or "-"
         agent = "-"
         try:
-            agent = agent_of(context, identity)
+            agent = self.agent = agent_of(context, identity)
             self._admit(agent, identity)
             role = await cast(context, arrival, identity, log)
         except (UnknownAgentError, TurnedAwayError) as error:

@@ -20,6 +20,7 @@ from ariagent.call.machine import State
 from ariagent.call.resume import WARM_PREFIX, BrokenOff, arguments
 from ariagent.call.runner import CallRunner
 from ariagent.errors import AriError
+from ariagent.metrics import NO_AGENT
 from ariagent.records.store import local_day
 
 log = logging.getLogger(__name__)
@@ -131,7 +132,7 @@ class Registry:
             if call.stuck:
                 self._look_again()
         if termination.result is not Result.LEFT:
-            context.metrics.ended(termination)
+            context.metrics.ended(termination, call.agent)
 
     async def _turn_away(self, context: Context, event: StasisStarted, termination: Termination) -> None:
         """A caller who is not served goes to people."""
@@ -179,7 +180,7 @@ class Registry:
                 level = logging.WARNING if died else logging.INFO
                 log.log(level, "call.ended", extra={"fields": {"call": call.call_id, **fields}})
                 context.journal.resume(call.row, call.call_id, call.began).end(call.last_at, fields)
-                context.metrics.ended(ended)
+                context.metrics.ended(ended, call.agent if call.agent in context.settings.agents else NO_AGENT)
 
     async def _take_over(self, context: Context, channel_id: str, known: Mapping[str, BrokenOff]) -> None:
         try:

@@ -11,8 +11,9 @@ from ariagent.metrics import Metrics
 class Reporter:
     """One call's."""
 
-    def __init__(self, log: CallLog, metrics: Metrics, *, transcripts: bool) -> None:
+    def __init__(self, log: CallLog, metrics: Metrics, agent: str, *, transcripts: bool) -> None:
         self._log = log
+        self._agent = agent
         self._metrics = metrics
         self._transcripts = transcripts
 
@@ -22,7 +23,7 @@ class Reporter:
             case convo.AgentBegan(item_id=item_id):
                 log.note("turn.began", item=item_id)
             case convo.AnswerBegan(latency=latency):
-                metrics.turn(latency)
+                metrics.turn(latency, self._agent)
                 log.event(
                     "turn.answered",
                     item=what.item_id,

@@ -86,6 +86,11 @@ class CallRunner:
         return self._reception.call_id
 
     @property
+    def agent(self) -> str:
+        """The label of the agent that the call is for."""
+        return self._reception.agent
+
+    @property
     def leg(self) -> str:
         """The caller's channel; another one after a transfer."""
         return self._leg.id
@@ -185,7 +190,7 @@ class CallRunner:
             context, role, feed=self.feed, log=self.log, began=self._began, said=lambda: self._changed(self)
         )
         context.router.register(self.media.channel, self.on_ari)
-        context.media.expect(self.media.uuid, talk, context.format)
+        context.media.expect(self.media.uuid, talk, context.format, self.call_id)
         self._arm()
         async with asyncio.TaskGroup() as tasks:
             model = tasks.create_task(talk.run(), name=f"model {self.call_id}")

@@ -74,7 +74,7 @@ class Talk:
         self._said = said
         self._log = log
         self._metrics = context.metrics
-        self._report = Reporter(log, context.metrics, transcripts=settings.log.transcripts)
+        self._report = Reporter(log, context.metrics, role.name, transcripts=settings.log.transcripts)
         self._history = History()
         self._functions = Functions(context, role, log, self._history, self, feed)
         profile = SessionProfile.of(role.agent, settings.realtime, self._functions.declarations, role.instructions)

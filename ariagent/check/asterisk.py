@@ -7,12 +7,11 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from ariagent.ari.client import AriClient
-from ariagent.audio.rates import choose_format
 from ariagent.check import reach, versions
 from ariagent.check.ari import Answer, Probe
 from ariagent.check.report import Result, Say, failed, ok, skipped, warning
 from ariagent.config import Settings
-from ariagent.errors import AriError, ConfigurationError
+from ariagent.errors import AriError
 from ariagent.hosts import local
 
 NEEDED: Mapping[str, str] = {
@@ -56,7 +55,15 @@ WAYS_IN = {
 }
 INCLUDE = "Add #include dialplan/ariagent.conf to extensions.conf, then `asterisk -rx 'dialplan reload'`"
 LARGEST_SKEW_S = 5.0
-AFTER_REACHING = ("asterisk version", "ARI user", "ARI description", "modules", "application", "dialplan")
+AFTER_REACHING = (
+    versions.VERSION,
+    versions.SECURITY,
+    "ARI user",
+    "ARI description",
+    "modules",
+    "application",
+    "dialplan",
+)
 
 
 async def check_asterisk(settings: Settings, probe: Probe, say: Say) -> str | None:
@@ -66,7 +73,8 @@ async def check_asterisk(settings: Settings, probe: Probe, say: Say) -> str | No
         for name in AFTER_REACHING:
             say(skipped(name, "Asterisk"))
         return None
-    say(judge_version(version, settings))
+    for result in versions.judge_version(version, settings, time.strftime("%Y-%m-%d", time.gmtime())):
+        say(result)
     writable = await _user(probe, settings, say)
     described = await _description(settings, say)
     loaded = await _modules(probe, settings, say)
@@ -125,25 +133,6 @@ def judge_clock(date: str, now: float) -> Result | None:
         return ok("clock", "as Asterisk's")
     found = f"this machine's clock and Asterisk's differ by {skew:.0f} s"
     return warning("clock", found, "Synchronise both (NTP), or records and queue_log do not match")
-
-
-def judge_version(version: str, settings: Settings) -> Result:
-    """What is known of this Asterisk version. No I/O."""
-    name = "asterisk version"
-    number = versions.number_of(version)
-    if number is not None and number[0] < versions.OLDEST:
-        return failed(name, f"{version} has no AudioSocket", f"Upgrade to {versions.BETTER}")
-    try:
-        fmt = choose_format(version, settings.audiosocket.format, settings.realtime.encoding)
-    except ConfigurationError as error:
-        return failed(name, str(error), error.remedy)
-    found = f"{version}, audio at {fmt.rate_hz // 1000} kHz"
-    if faults := versions.faults_of(version):
-        listed = ", ".join(f"{fault.what} ({fault.source})" for fault in faults)
-        return warning(name, f"{found}; known faults: {listed}", f"Upgrade to {versions.BETTER}")
-    if number is None:
-        return ok(name, f"{found}; a build without a number, nothing is known about its faults")
-    return ok(name, f"{found}; no known faults")
 
 
 async def _user(probe: Probe, settings: Settings, say: Say) -> bool:

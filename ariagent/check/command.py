@@ -12,6 +12,7 @@ import typer
 
 from ariagent import __version__, config
 from ariagent.check import ari
+from ariagent.check import bundle as bundles
 from ariagent.check.asterisk import check_asterisk
 from ariagent.check.audio import NAMES as AUDIO_NAMES
 from ariagent.check.audio import check_audio
@@ -20,9 +21,11 @@ from ariagent.check.manager import check_manager
 from ariagent.check.model import check_model
 from ariagent.check.report import Report, Result, Say, failed, skipped
 from ariagent.check.setup import check_settings
+from ariagent.check.shutdowns import check_shutdowns
 from ariagent.check.talk import check_talk
 from ariagent.check.tools import check_tools
 from ariagent.config import Settings
+from ariagent.errors import ConfigurationError
 from ariagent.loop import run_async
 
 log = logging.getLogger(__name__)
@@ -38,11 +41,17 @@ TERMINATED = 143
 """Exit code after SIGTERM, as a shell has it."""
 
 
-def check(path: Path | None, *, as_json: bool = False, talk: bool = False) -> int:
-    """Check everything and print it; returns the exit code. Raises ConfigurationError for settings that do not load."""
-    settings = config.load(path)
+def check(path: Path | None, *, as_json: bool = False, talk: bool = False, bundle: bundles.Wanted | None = None) -> int:
+    """Check everything and print it; returns the exit code. Raises ConfigurationError for settings that do not load,
+    after the ``bundle`` has been made, if one is wanted."""
     source = str(path or config.DEFAULT_PATH)
     report = Report()
+    try:
+        settings = config.load(path)
+    except ConfigurationError as error:
+        if bundle is not None:
+            _bundle(bundle, report, source, None, error.line)
+        raise
 
     def say(result: Result) -> None:
         report.add(result)
@@ -57,7 +66,18 @@ def check(path: Path | None, *, as_json: bool = False, talk: bool = False) -> in
         typer.echo(report.json(ariagent=__version__, settings=source))
     else:
         typer.echo(report.summary)
+    if bundle is not None:
+        _bundle(bundle, report, source, settings)
     return report.exit_code
+
+
+def _bundle(wanted: bundles.Wanted, report: Report, source: str, settings: Settings | None, problem: str = "") -> None:
+    """Make it and list on standard error what is in it. Raises ConfigurationError where it cannot be written."""
+    parts = run_async(bundles.make(wanted, report, source, settings, problem))
+    typer.echo(f"\nWrote {wanted.file} (only you can read it):", err=True)
+    for part in parts:
+        typer.echo(f"  {part.name:<32} {part.what}", err=True)
+    typer.echo(bundles.ADVICE_WITH_WORDS if wanted.words else bundles.ADVICE, err=True)
 
 
 async def _until_terminated(work: Coroutine[Any, Any, None]) -> bool:
@@ -88,6 +108,7 @@ async def run_checks(settings: Settings, source: str, say: Say, *, talk: bool = 
     await _bounded("manager", MANAGER_LIMIT_S, say, lambda: check_manager(settings, say))
     limit_s = MODEL_LIMIT_S * (1 + len(settings.agents))
     usable = await _bounded("model", limit_s, say, lambda: check_model(settings, say))
+    await _bounded("model lifetime", MODEL_LIMIT_S, say, lambda: check_shutdowns(settings, say))
     requests = 1 + len(settings.tools) + len(settings.agents)
     await _bounded("tools", TOOL_LIMIT_S * requests, say, lambda: check_tools(settings, say))
     if talk and usable:

@@ -1,15 +1,26 @@
-"""Which faults an Asterisk of some version has, as far as they concern us. No I/O.
+"""CORE: what is known of Asterisk's versions, as far as it concerns ariagent: faults, security fixes, end of life.
 
-Sources: Asterisk's change logs and issues, named at each entry; releases up to 20.20, 21.12, 22.10 and 23.4.
+Sources: Asterisk's change logs and issues, named at each entry; releases up to 20.21, 21.12.3, 22.11, 23.5.
+``versionspage`` makes a page of the documents from it.
 """
 
-import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+
+from ariagent.audio.rates import choose_format
+from ariagent.check.report import Result, failed, ok, warning
+from ariagent.config import Settings
+from ariagent.errors import ConfigurationError
+from ariagent.release import Release
+
+VERSION, SECURITY = "asterisk version", "asterisk security"
 
 OLDEST = 18
 """Before, there is no AudioSocket channel driver."""
-_BRANCHES = (20, 21, 22, 23)
-_NEVER = 10_000
+FAULT_BRANCHES = (20, 21, 22, 23)
+"""The branches of ``KnownFault.since`` and ``fixed``."""
+NEVER = 10_000
+"""A minor release that there will not be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +33,17 @@ class KnownFault:
     fixed: tuple[int, int, int, int]
     """The first one without it."""
     source: str
+    rare: bool = False
+    """It does not concern ordinary calls: the check mentions it without a warning."""
+
+    def concerns(self, release: Release) -> bool:
+        """Whether this release has the fault, as far as its number says."""
+        if release.minor is None or release.major > FAULT_BRANCHES[-1]:
+            return False
+        if release.major not in FAULT_BRANCHES:
+            return not any(self.since)
+        branch = FAULT_BRANCHES.index(release.major)
+        return self.since[branch] <= release.minor < self.fixed[branch]
 
 
 FAULTS = (
@@ -40,52 +62,184 @@ FAULTS = (
     KnownFault(
         "an audio connection that is quiet for a moment ends the call",
         (0, 0, 0, 0),
-        (17, _NEVER, 7, 1),
+        (17, NEVER, 7, 1),
         "commit 27fb0398",
     ),
     KnownFault(
         "audio headers that arrive in pieces are misread",
-        (17, _NEVER, 7, 1),
-        (19, _NEVER, 9, 3),
+        (17, NEVER, 7, 1),
+        (19, NEVER, 9, 3),
         "issue 1824",
     ),
     KnownFault(
         "comfort noise or text from a phone ends the call's audio",
         (0, 0, 0, 0),
-        (20, _NEVER, 10, 4),
+        (20, NEVER, 10, 4),
         "commit 97798a05",
     ),
     KnownFault(
         "hanging up can lock up while RTP statistics are set",
         (0, 0, 0, 0),
-        (20, _NEVER, 10, 4),
+        (20, NEVER, 10, 4),
         "issue 1928",
     ),
     KnownFault(
         "ARI was seen to stall for minutes under load with AudioSocket",
-        (18, _NEVER, _NEVER, _NEVER),
-        (20, _NEVER, _NEVER, _NEVER),
+        (18, NEVER, NEVER, NEVER),
+        (20, NEVER, NEVER, NEVER),
         "issue 2078",
+    ),
+    KnownFault(
+        "a supervisor's whisper is not heard while the call is on hold",
+        (0, 0, 0, 0),
+        (21, NEVER, 11, 5),
+        "issue 1966",
+        rare=True,
+    ),
+    KnownFault(
+        "a supervisor's whisper can leak memory and use a whole processor",
+        (21, NEVER, 11, 5),
+        (NEVER, NEVER, NEVER, NEVER),
+        "issue 2134",
+        rare=True,
     ),
 )
 
-BETTER = "20.20, 22.10, 23.4 or later"
+
+@dataclass(frozen=True, slots=True)
+class Advisory:
+    """A security advisory of Asterisk's that was fixed on ``FIXES_OF``."""
+
+    name: str
+    """Its number at github.com/asterisk/asterisk/security/advisories."""
+    what: str
+    where: str
+    """The part of Asterisk that has it."""
+    concerns_ari: bool = False
+    """ariagent's own way into Asterisk has it: every site is concerned, whatever modules it uses."""
 
 
-def number_of(version: str) -> tuple[int, int] | None:
-    """(major, minor) of "22.10.1+dfsg", "certified/20.7-cert2", "20.21.0-rc1"; None for a build without a number."""
-    # At the start only: a build from git ends with a hash, which may begin with digits.
-    found = re.match(r"(?:certified[/-])?(\d+)(?:\.(\d+))?(?!\w)", version.strip())
-    return (int(found[1]), int(found[2] or 0)) if found else None
+FIXES_OF = "2026-06-25"
+"""Releases of this day fixed what is in ``ADVISORIES`` (their change logs; announced on Full Disclosure, July 2026)."""
+
+ADVISORIES = (
+    Advisory("GHSA-vrfp-mg3q-3959", "a variable that is set through ARI can write files", "ARI", True),
+    Advisory("GHSA-wcvv-g26m-wx5c", "a read-only ARI user can load a module (REST over WebSocket)", "ARI", True),
+    Advisory("GHSA-589g-qgf8-m6mx", "a SIP NOTIFY overflows a buffer, without a login", "res_pjsip_pubsub"),
+    Advisory("GHSA-8jw3-ccr9-xrmf", "a SIP NOTIFY is read past its end", "res_pjsip_pubsub"),
+    Advisory("GHSA-g8q2-p36q-94f6", "SIP over TCP that closes during SDP uses freed memory", "res_pjsip"),
+    Advisory("GHSA-vfhr-r9x9-c687", "real-time text (T.140) overflows a buffer", "res_rtp_asterisk"),
+    Advisory("GHSA-j2mm-57pq-jh94", "real-time text (T.140) is written out of bounds", "res_rtp_asterisk"),
+    Advisory("GHSA-3rhj-hhw7-m6fw", "a login to AMI by HTTP can crash Asterisk", "AMI by HTTP"),
+    Advisory("GHSA-4pgv-j3mr-3rcp", "an HTTP error page shows what a link contains as HTML", "phone provisioning"),
+    Advisory("GHSA-ph27-3m5q-mj5m", "a user event reaches the database as SQL", "cel_pgsql, cel_tds"),
+    Advisory("GHSA-r6c2-hwc2-j4mp", "a SIP user name changes an LDAP query", "res_config_ldap"),
+    Advisory("GHSA-8jhw-m2hg-vp3h", "playing a file overflows a buffer", "format_ogg_speex"),
+    Advisory("GHSA-qf8j-jp7h-c5hx", "decoding is written out of bounds", "codec_codec2"),
+    Advisory("GHSA-q9fr-m7g8-6ph5", "a message overflows a buffer", "app_sms"),
+    Advisory("GHSA-mxgm-8c6f-5p8f", "a namespace overflows a buffer", "res_xmpp"),
+    Advisory("GHSA-3g56-cgrh-95p5", "dialled digits overflow a buffer", "chan_unistim"),
+    Advisory("GHSA-746q-794h-cc7f", "a message is read out of bounds", "chan_ooh323"),
+    Advisory("GHSA-h5hv-jmgj-92q2", "a message's numbers are read without a check of their length", "chan_ooh323"),
+    Advisory("GHSA-x348-j6c9-77f3", "the trace overflows a buffer", "chan_ooh323"),
+    Advisory("GHSA-xgj6-2gc5-5x9c", "a script runs from a folder that everybody may write to", "ast_loggrabber"),
+)
+"""Those of the releases of FIXES_OF. 20.20.1 lists all but GHSA-h5hv-jmgj-92q2."""
 
 
-def faults_of(version: str) -> tuple[KnownFault, ...]:
-    """The known faults of this version; none for a build without a number or a branch after the known ones."""
-    number = number_of(version)
-    if number is None or number[0] > _BRANCHES[-1]:
-        return ()
-    major, minor = number
-    if major not in _BRANCHES:
-        return tuple(fault for fault in FAULTS if not any(fault.since))
-    branch = _BRANCHES.index(major)
-    return tuple(fault for fault in FAULTS if fault.since[branch] <= minor < fault.fixed[branch])
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One major version of Asterisk."""
+
+    floor: Release | None
+    """The first release with the fixes of FIXES_OF; None: there is none."""
+    certified_floor: Release | None
+    """The same of the certified releases."""
+    end_of_life: str
+    """The last day (YYYY-MM-DD) for which Asterisk's project promised security fixes; empty: not known."""
+
+
+BRANCHES: Mapping[int, Branch] = {
+    18: Branch(None, None, "2025-10-20"),
+    19: Branch(None, None, "2023-11-02"),
+    20: Branch(Release(20, 20, 1), Release(20, 7, certified=11), "2027-10-19"),
+    21: Branch(Release(21, 12, 3), None, "2026-10-18"),
+    22: Branch(Release(22, 10, 1), Release(22, 8, certified=3), "2029-10-16"),
+    23: Branch(Release(23, 4, 1), None, ""),
+}
+"""Sources: the change logs; CERTFR-2026-AVI-0805 for the certified ones; Asterisk's table of versions for the days."""
+
+WANTED = "20.20.1, 22.10.1, 23.4.1 or later"
+"""The first releases with neither a known fault that concerns calls nor a known hole."""
+
+
+def faults_of(release: Release) -> tuple[KnownFault, ...]:
+    """The known faults; none for a build without a number, or of a branch after the known ones."""
+    return tuple(fault for fault in FAULTS if fault.concerns(release))
+
+
+def lacks_fixes(release: Release) -> bool:
+    """Whether this release came before the security fixes of its branch, as far as its number says."""
+    branch = BRANCHES.get(release.major)
+    if branch is None or release.minor is None:
+        return False
+    floor = branch.certified_floor if release.certified else branch.floor
+    return floor is None or release.order < floor.order
+
+
+def ended(release: Release, today: str) -> str:
+    """The day on which the branch's life ended, where that is before ``today`` (both YYYY-MM-DD); else empty."""
+    branch = BRANCHES.get(release.major)
+    return branch.end_of_life if branch is not None and "" < branch.end_of_life < today else ""
+
+
+def judge_version(version: str, settings: Settings, today: str) -> Iterator[Result]:
+    """What is known of the Asterisk that reports ``version``; ``today``: YYYY-MM-DD."""
+    release = Release.parse(version)
+    yield _judge_faults(version, release, settings)
+    if release is not None and release.minor is not None and release.major in BRANCHES:
+        yield _judge_security(release, today)
+
+
+def _judge_faults(version: str, release: Release | None, settings: Settings) -> Result:
+    if release is not None and release.major < OLDEST:
+        return failed(VERSION, f"{version} has no AudioSocket", f"Upgrade to {WANTED}")
+    try:
+        fmt = choose_format(version, settings.audiosocket.format, settings.realtime.encoding)
+    except ConfigurationError as error:
+        return failed(VERSION, str(error), error.remedy)
+    found = f"{version}, audio at {fmt.rate_hz // 1000} kHz"
+    if release is None or release.minor is None:
+        return ok(VERSION, f"{found}; a build without a number, nothing is known about its faults")
+    if release.major not in BRANCHES:
+        return ok(VERSION, f"{found}; newer than the versions that this ariagent knows")
+    faults = faults_of(release)
+    if grave := _listed(fault for fault in faults if not fault.rare):
+        return warning(VERSION, f"{found}; known faults: {grave}", _upgrade(release))
+    rare = _listed(faults)
+    return ok(VERSION, f"{found}; no known fault that concerns ordinary calls" + (f" (known: {rare})" if rare else ""))
+
+
+def _judge_security(release: Release, today: str) -> Result:
+    wrong = []
+    if lacks_fixes(release):
+        ari = "; ".join(f"{each.name}, {each.what}" for each in ADVISORIES if each.concerns_ari)
+        own = ", unless its distribution added them" if release.repackaged else ""
+        wrong.append(f"the fixes of {FIXES_OF} are missing{own}: {len(ADVISORIES)} advisories, in ARI {ari}")
+    if day := ended(release, today):
+        wrong.append(f"branch {release.major} gets no security fixes since {day}")
+    if wrong:
+        return warning(SECURITY, "; ".join(wrong), _upgrade(release))
+    until = BRANCHES[release.major].end_of_life
+    return ok(SECURITY, f"has the fixes of {FIXES_OF}" + (f"; its branch gets fixes until {until}" if until else ""))
+
+
+def _upgrade(release: Release) -> str:
+    floor = BRANCHES[release.major].floor
+    soon = floor is not None and not any(not fault.rare for fault in faults_of(floor))
+    advice = f"Upgrade to {floor} or later" if soon else f"Upgrade to {WANTED}"
+    return f"{advice}; the package's changelog names fixes that it added" if release.repackaged else advice
+
+
+def _listed(faults: Iterable[KnownFault]) -> str:
+    return ", ".join(f"{fault.what} ({fault.source})" for fault in faults)

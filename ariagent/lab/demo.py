@@ -372,7 +372,7 @@ def _conclude(report: CallReport, evidence: Evidence, logs: Mapping[str, Path], 
 def table(report: CallReport, metrics: Mapping[str, float]) -> list[str]:
     """The numbers of the call in a few lines."""
     heard = _spread(report.latencies_ms)
-    turns = int(metrics.get("ariagent_response_seconds_count", 0))
+    turns = int(total(metrics, "ariagent_response_seconds_count"))
     parts = {
         part: mean_ms(metrics, "ariagent_response_part_seconds", f'{{part="{part}"}}')
         for part in ("detection", "model", "ours")
@@ -397,9 +397,16 @@ def table(report: CallReport, metrics: Mapping[str, float]) -> list[str]:
 
 
 def mean_ms(metrics: Mapping[str, float], name: str, labels: str = "") -> float | None:
-    """The mean of a histogram in seconds, as milliseconds; None when it is empty."""
-    count = metrics.get(f"{name}_count{labels}", 0.0)
-    return 1000 * metrics[f"{name}_sum{labels}"] / count if count else None
+    """The mean of a histogram in seconds, as milliseconds; None when it is empty. Without ``labels``: of all of it."""
+    count, seconds = (total(metrics, f"{name}_{part}", labels) for part in ("count", "sum"))
+    return 1000 * seconds / count if count else None
+
+
+def total(metrics: Mapping[str, float], name: str, labels: str = "") -> float:
+    """A sample, or without ``labels`` the sum of all samples of this name."""
+    if labels:
+        return metrics.get(f"{name}{labels}", 0.0)
+    return sum(value for sample, value in metrics.items() if sample.partition("{")[0] == name)
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

@@ -13,7 +13,6 @@ import fcntl
 import json
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -25,12 +24,19 @@ from pathlib import Path
 
 from ariagent.errors import ConfigurationError
 from ariagent.lab.sources import AptSource, candidates, render, system_sources
+from ariagent.release import Release
 
 SUITE = "forky"
 MINIMUM_VERSIONS = {20: 20, 22: 10, 23: 4}
 """Lowest minor release per branch whose AudioSocket has none of the known defects; 21 never got the fixes."""
 
-PACKAGES = {"flite": "flite", "espeak-ng": "espeak-ng", "sipp": "sip-tester", "systemd-analyze": "systemd"}
+PACKAGES = {
+    "flite": "flite",
+    "espeak-ng": "espeak-ng",
+    "sipp": "sip-tester",
+    "promtool": "prometheus",
+    "systemd-analyze": "systemd",
+}
 """Tool -> the Debian package that holds it."""
 
 _REMEDY = "install Asterisk 20.20, 22.10, 23.4 or newer, or run on Debian, whose suite forky has it"
@@ -66,18 +72,13 @@ def default_lab_dir() -> Path:
     return (checkout if (checkout / "pyproject.toml").exists() else Path.cwd()) / ".lab"
 
 
-def parse_version(banner: str) -> tuple[int, int] | None:
-    """(major, minor) of ``asterisk -V``; None for certified and development builds, which are numbered otherwise."""
-    found = re.match(r"Asterisk (\d+)\.(\d+)(?!.*-cert)", banner.strip())
-    return (int(found[1]), int(found[2])) if found else None
-
-
-def version_suffices(version: tuple[int, int] | None) -> bool:
-    """Whether this release has the AudioSocket fixes the service relies on."""
-    if version is None:
+def version_suffices(banner: str) -> bool:
+    """Whether the release that ``asterisk -V`` reports has the AudioSocket fixes that the service relies on."""
+    release = Release.parse(banner)
+    if release is None or release.minor is None or release.certified:
         return False
-    major, minor = version
-    return major > max(MINIMUM_VERSIONS) or (major in MINIMUM_VERSIONS and minor >= MINIMUM_VERSIONS[major])
+    least = MINIMUM_VERSIONS.get(release.major)
+    return release.major > max(MINIMUM_VERSIONS) or (least is not None and release.minor >= least)
 
 
 def ensure_asterisk(lab_dir: Path, progress: Progress = stderr_progress) -> AsteriskProgram:
@@ -91,7 +92,7 @@ def ensure_asterisk(lab_dir: Path, progress: Progress = stderr_progress) -> Aste
     command = (*loader(root), str(root / "usr/sbin/asterisk"))
     modules = _first(root, "usr/lib/*/asterisk/modules", "usr/lib/asterisk/modules")
     banner = subprocess.run([*command, "-V"], capture_output=True, text=True, check=False).stdout
-    if not version_suffices(parse_version(banner)):
+    if not version_suffices(banner):
         raise ConfigurationError(f"the unpacked Asterisk does not run or is too old: {banner!r}", remedy=_REMEDY)
     return AsteriskProgram(command, banner.split()[1], modules, root / "usr/share/asterisk")
 
@@ -156,7 +157,7 @@ def _machine_asterisk(progress: Progress) -> AsteriskProgram | None:
     if own is None:
         return None
     banner = subprocess.run([own, "-V"], capture_output=True, text=True, check=False).stdout.strip()
-    if not version_suffices(parse_version(banner)):
+    if not version_suffices(banner):
         progress(f"the machine's own {banner or own} is too old for AudioSocket (needs 20.20, 22.10 or 23.4)")
         return None
     system = Path("/")

@@ -30,7 +30,8 @@ class UnknownCallError(RecordsError):
 
 
 _COLUMNS = "id, call, visit, began, answered, ended, state, agent, caller, seat, result, reason, side, words, dropped"
-_RUNS = "process IN (SELECT id FROM processes WHERE lives(pid, birth, namespace, seen))"
+_LIVES = "lives(pid, birth, namespace, seen)"
+_RUNS = f"process IN (SELECT id FROM processes WHERE {_LIVES})"
 _SUMS = ", ".join(f"sum({kind})" for kind in KINDS) + ", sum(transcribed_s), sum(cost)"
 
 
@@ -93,6 +94,13 @@ class Store:
             rows = base.execute(select, (agent, agent, since, since, -1 if limit is None else limit)).fetchall()
         calls = {row: self._calls("id = ?", [row], "")[0] for row in {row for row, _, _ in rows}}
         return [_message(calls[row], at, _fields(text)) for row, at, text in rows]
+
+    def writer(self) -> int | None:
+        """The process id of the service that writes here now; None where none does, or in another container."""
+        select = f"SELECT pid FROM processes WHERE namespace = ? AND {_LIVES} ORDER BY seen DESC LIMIT 1"
+        with self._open() as base:
+            found = base.execute(select, (Identity.own().namespace,)).fetchone()
+        return int(found[0]) if found is not None else None
 
     # -- one call ---------------------------------------------------------------------------------
 

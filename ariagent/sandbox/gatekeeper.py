@@ -45,10 +45,8 @@ def admit(path: str, headers: Mapping[str, str], options: SandboxOptions) -> Adm
     if fault := options.faults.get("refuse"):
         code = fault.value or "insufficient_quota"
         return Refusal(code, f"The sandbox refuses this session ({code}).", 4000)
-    key = _key(headers)
-    if not key or (key not in options.api_keys if options.api_keys else key.startswith("bad")):
-        shown = f"{key[:3]}***" if key else "none"
-        return Refusal("invalid_api_key", f"Incorrect API key provided: {shown}.", 3000)
+    if (wrong := wrong_key(headers, options)) is not None:
+        return wrong
     if "realtime=v1" in headers.get("OpenAI-Beta", ""):
         message = "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API."
         return Refusal("beta_api_shape_disabled", message, 4000)
@@ -62,6 +60,15 @@ def admit(path: str, headers: Mapping[str, str], options: SandboxOptions) -> Adm
     if models[-1] not in options.models:
         return Refusal("invalid_model", f"The model '{models[-1]}' does not exist.", 4000, "model")
     return Admission(models[-1])
+
+
+def wrong_key(headers: Mapping[str, str], options: SandboxOptions) -> Refusal | None:
+    """The refusal for a key that is not accepted."""
+    key = _key(headers)
+    if key and (key in options.api_keys if options.api_keys else not key.startswith("bad")):
+        return None
+    shown = f"{key[:3]}***" if key else "none"
+    return Refusal("invalid_api_key", f"Incorrect API key provided: {shown}.", 3000)
 
 
 def _key(headers: Mapping[str, str]) -> str:

@@ -1,12 +1,13 @@
 """What a sandbox can be told, as one dataclass; the command line and a connection's query set the same fields."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from ariagent.errors import ConfigurationError
 from ariagent.sandbox.faults import Faults
-from ariagent.sandbox.settings import MODELS
+from ariagent.sandbox.settings import MODELS, SHUTDOWN_DATES
 
 DEFAULT_SCENARIO = Path(__file__).parent / "scenarios" / "default.yaml"
 
@@ -45,6 +46,8 @@ class SandboxOptions:
     api_keys: tuple[str, ...] = ()
     """Keys to accept; empty accepts any that does not start with ``bad``."""
     models: tuple[str, ...] = MODELS
+    shutdown_dates: Mapping[str, str] | None = field(default_factory=lambda: dict(SHUTDOWN_DATES))
+    """By model, YYYY-MM-DD, as the list of models tells; None: there is no such list (404)."""
     idle_timeout_min_ms: int = 5000
     context_tokens: int = 28_000
     """The conversation is cut to this size (``truncation``)."""

@@ -22,6 +22,7 @@ from websockets.typing import Subprotocol
 
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.sandbox import recognise, speech
+from ariagent.sandbox.catalogue import model_list
 from ariagent.sandbox.gatekeeper import Refusal, admit
 from ariagent.sandbox.line import Abort, Close, Recognise, SendEvent, Synthesize
 from ariagent.sandbox.options import SandboxOptions
@@ -180,6 +181,12 @@ class SandboxServer:
         parts = urlsplit(request.path)
         if parts.path == "/healthz":
             return connection.respond(http.HTTPStatus.OK, "ok\n")
+        if (listed := model_list(parts.path, request.headers, self.options)) is not None:
+            status, body = listed
+            response = connection.respond(http.HTTPStatus(status), json.dumps(body))
+            del response.headers["Content-Type"]
+            response.headers["Content-Type"] = "application/json"
+            return response
         if parts.path not in PATHS:
             return connection.respond(http.HTTPStatus.NOT_FOUND, f"no such path; try {PATHS[0]}?model=...\n")
         try:

@@ -39,6 +39,22 @@ MODELS = (
     "gpt-realtime-mini-2025-10-06",
     "gpt-realtime-mini-2025-12-15",
 )
+SHUTDOWN_DATES: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            "gpt-realtime",
+            "gpt-realtime-2025-08-28",
+            "gpt-realtime-mini",
+            "gpt-realtime-mini-2025-10-06",
+            "gpt-realtime-mini-2025-12-15",
+        ),
+        "2027-01-20",
+    ),
+    **dict.fromkeys(("whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe"), "2027-02-26"),
+}
+"""Announced ends (YYYY-MM-DD), as OpenAI's list of models has them in November 2026."""
+TRANSCRIPTION_MODELS = ("gpt-transcribe", "whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe")
+"""What the list of models names besides; sessions accept any."""
 VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
 PCM: Json = {"type": "audio/pcm", "rate": 24000}
 

@@ -27,6 +27,8 @@ from ariagent.errors import ConfigurationError
         ("certified-22.8-cert1", True),
         ("Asterisk 22.10.1", True),
         ("GIT-master-f0c1c1a7", True),
+        ("GIT-22-5a1f2e", True),
+        ("GIT-18-5a1f2e", False),
         ("", True),
     ],
 )

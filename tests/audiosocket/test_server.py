@@ -284,6 +284,21 @@ async def test_malformed_input_is_logged_by_kind_and_length(call, endpoint, capl
     assert record.fields == {"kind": "0x99", "length": 0x1234, "uuid": str(endpoint.connection.uuid)}
 
 
+async def test_what_is_logged_of_a_calls_connection_carries_the_calls_id(server, dial, endpoint, caplog) -> None:
+    uuid = uuid4()
+    server.expect(uuid, endpoint, SLIN8, "1795357064.12")
+    with caplog.at_level(logging.INFO):
+        peer = await dial(server.port)
+        peer.send(uuid_frame(uuid))
+        await endpoint.until(lambda: endpoint.calls)
+        peer.send(b"\x99\x12\x34")
+        await endpoint.ended()
+    told = {record.message: record.fields for record in caplog.records if record.message.startswith("media.")}
+    assert set(told) == {"media.connected", "media.malformed", "media.ended"}
+    for fields in told.values():
+        assert (fields["call"], fields["uuid"]) == ("1795357064.12", str(uuid))
+
+
 async def test_an_empty_audio_frame_is_ignored(call, endpoint) -> None:
     peer = await call()
     peer.send(b"\x10\x00\x00", LOUD8)

@@ -34,7 +34,7 @@ class Desk:
         self.metrics = Metrics()
         log = CallLog(logging.getLogger("ariagent.test"), "c1")
         log.record = self.kept
-        self.reporter = Reporter(log, self.metrics, transcripts=transcripts)
+        self.reporter = Reporter(log, self.metrics, "default", transcripts=transcripts)
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)
@@ -55,7 +55,7 @@ def test_a_turn_with_its_latency_in_parts(desk: Desk, caplog: pytest.LogCaptureF
     fields = {"item": "i1", "response_ms": 750.0, "detection_ms": 500.0, "model_ms": 240.0, "ours_ms": 10.0}
     assert logged(caplog) == [("turn.answered", fields)]
     assert desk.kept.events == [("turn.answered", fields)]
-    assert desk.value("ariagent_response_seconds_sum") == 0.75
+    assert desk.value("ariagent_response_seconds_sum", agent="default") == 0.75
     assert desk.value("ariagent_response_part_seconds_sum", part="ours") == 0.01
 
 

@@ -15,16 +15,11 @@ from ariagent.check.asterisk import (
     judge_dialplan,
     judge_extension,
     judge_modules,
-    judge_version,
     service_ports,
 )
 from ariagent.check.queues import judge_queue
 from ariagent.check.report import Result, Status
 from ariagent.config import Settings
-
-
-def version_of(version: str, **sections: Any) -> Result:
-    return judge_version(version, Settings.model_validate(sections))
 
 
 class TestApplication:
@@ -50,33 +45,6 @@ class TestApplication:
         audio = {"host": "0.0.0.0", "port": 7, "advertise": "192.0.2.1:7"}
         settings = Settings.model_validate({"http": {"host": "::", "port": 8}, "audiosocket": audio})
         assert service_ports(settings) == (("::1", 8), ("127.0.0.1", 7))
-
-
-class TestVersion:
-    def test_one_without_faults(self) -> None:
-        assert version_of("23.4.1").line.endswith("- 23.4.1, audio at 24 kHz; no known faults")
-
-    def test_one_with_faults_names_them_and_where_they_are_gone(self) -> None:
-        result = version_of("22.9.0")
-        assert result.status is Status.WARNING
-        assert "comfort noise or text from a phone ends the call's audio (commit 97798a05)" in result.found
-        assert result.remedy == "Upgrade to 20.20, 22.10, 23.4 or later"
-
-    def test_without_audiosocket(self) -> None:
-        result = version_of("16.30.0")
-        assert (result.status, result.found) == (Status.FAILED, "16.30.0 has no AudioSocket")
-
-    def test_settings_beyond_it(self) -> None:
-        result = version_of("22.6.0", audiosocket={"format": "slin24"})
-        assert (result.status, result.found) == (
-            Status.FAILED,
-            "AudioSocket of Asterisk 22.6.0 carries 8 kHz only, not slin24",
-        )
-
-    def test_without_a_number(self) -> None:
-        result = version_of("GIT-master-abc")
-        assert result.status is Status.OK
-        assert "nothing is known about its faults" in result.found
 
 
 class TestModules:

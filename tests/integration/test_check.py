@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -488,3 +489,41 @@ async def test_a_module_that_is_missing(
     assert outcome.lines("modules")[0][1].startswith(f"{module} is not loaded")
     assert outcome.one("queues")[0] == "skipped"
     assert outcome.code == (status == "failed")
+
+
+# -- the bundle --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_bundle_beside_a_running_service(
+    check: Check, sandbox: Any, service: Any, dial: Any, log: Any, tmp_path: Path, asterisk: AsteriskInstance
+) -> None:
+    model = await sandbox()
+    running = await service(model)
+    call, _ = await dial("7001")
+    await log.wait("call.answered")
+    await call.hangup()
+    ended = await log.wait("call.ended")
+    bundle = tmp_path / "support.tar.gz"
+    sections = {"http": {"port": running.http_port}, "state_directory": str(running.settings.state_directory)}
+    sections |= {"ami": asterisk.ami}
+    outcome = await check(model, "--bundle", str(bundle), **sections)
+    assert outcome.failures() == []
+    assert "Look at it before you send it" in outcome.err
+    with tarfile.open(bundle) as tar:
+        found = {
+            member.name.partition("/")[2]: held.read().decode()
+            for member in tar.getmembers()
+            if (held := tar.extractfile(member)) is not None
+        }
+    told = json.loads(found["asterisk.json"])
+    assert told["ari"]["info"]["system"]["version"].startswith("2")
+    assert told["ari"]["modules"]["chan_audiosocket.so"] == "Running"
+    assert told["ari"]["channels"] == 0
+    assert "frontline" in {queue["queue"] for queue in told["ami"]["queues"]}
+    assert json.loads(found["healthz.json"])["status"] == "ok"
+    assert "ariagent_calls_total" in found["metrics.txt"]
+    kept = json.loads(found[f"calls/{ended['call']}.json"])
+    assert "call.answered" in [event["event"] for event in kept["events"]]
+    whole = "".join(found.values())
+    for secret in (asterisk.ari_password, asterisk.ami_password):
+        assert secret not in whole

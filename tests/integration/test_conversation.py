@@ -54,10 +54,10 @@ async def test_every_turn_is_answered_and_its_delay_counted_once(
         assert 0 <= entry["ours_ms"] < 100
         whole = entry["detection_ms"] + entry["model_ms"] + entry["ours_ms"]
         assert entry["response_ms"] == pytest.approx(whole, abs=1)
-    value = running.metrics.registry.get_sample_value
-    assert value("ariagent_response_seconds_count") == turns
+    value, default = running.metrics.registry.get_sample_value, {"agent": "default"}
+    assert value("ariagent_response_seconds_count", default) == turns
     parts = [value("ariagent_response_part_seconds_sum", {"part": part}) for part in ("detection", "model", "ours")]
-    assert sum(parts) == pytest.approx(value("ariagent_response_seconds_sum"))
+    assert sum(parts) == pytest.approx(value("ariagent_response_seconds_sum", default))
     assert value("ariagent_playout_underruns_total") == 0
     assert value("ariagent_uplink_dropped_seconds_total") == 0
 

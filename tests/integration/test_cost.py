@@ -132,7 +132,7 @@ async def test_over_the_daily_cap_callers_go_to_people(
     human = await phone("1001", register=True)
     await ends_with_people(await (await phone()).dial("7001"), human)
     await log.wait("call.ended", result="busy", reason="over_daily_cap")
-    assert metric(running, "ariagent_calls_total", result="busy", reason="over_daily_cap") == 1
+    assert metric(running, "ariagent_calls_total", agent="-", result="busy", reason="over_daily_cap") == 1
 
     # A new start on the same day knows what was spent.
     running.stop()

@@ -70,7 +70,7 @@ async def test_without_a_model_a_direct_call_goes_to_people_unanswered_by_us(
     caller = next(line.split("!")[0] for line in channels.splitlines() if line.startswith("PJSIP/anonymous"))
     assert "ARIAGENT_RESULT=no_model" in await asterisk.cli(f"core show channel {caller}")
     await ends_with_people(call, human)
-    assert value(running, "ariagent_calls_total", result="no_model", reason="model_unreachable") == 1
+    assert value(running, "ariagent_calls_total", agent="default", result="no_model", reason="model_unreachable") == 1
     assert value(running, "ariagent_realtime_failures_total", fault=fault) == 1
     unusable = await log.wait("model.unusable")
     assert cause in unusable["cause"]
@@ -159,7 +159,7 @@ async def test_a_model_lost_in_mid_call_hands_the_caller_to_people(
     assert cause in ended["cause"]
     assert ended["talk_s"] > 0
     await ends_with_people(call, human)
-    assert value(running, "ariagent_calls_total", result="error", reason=reason) == 1
+    assert value(running, "ariagent_calls_total", agent="default", result="error", reason=reason) == 1
 
 
 @BOTH_WAYS
@@ -362,7 +362,7 @@ async def test_a_call_too_many_goes_to_people_and_the_first_is_not_disturbed(
     await hearing.utterance()
     second = await (await phone()).dial("7001")
     await log.wait("call.ended", result="busy", reason="full")
-    assert value(running, "ariagent_calls_total", result="busy", reason="full") == 1
+    assert value(running, "ariagent_calls_total", agent="-", result="busy", reason="full") == 1
     await ends_with_people(second, human)
 
     await first.play(sound.tone(0.4))
@@ -388,7 +388,7 @@ async def test_an_agent_that_does_not_exist_sends_the_caller_to_people(
     ended = await log.wait("call.ended", result="error", reason="unknown_agent")
     assert ended["cause"].startswith("there is no agent nobody")
     await ends_with_people(call, human)
-    assert value(running, "ariagent_calls_total", result="error", reason="unknown_agent") == 1
+    assert value(running, "ariagent_calls_total", agent="-", result="error", reason="unknown_agent") == 1
 
 
 # -- malformed audio connections ---------------------------------------------------------------------------------------

@@ -144,5 +144,5 @@ async def test_zero_brings_a_person(
     await ends_with_people(call, human)
     await log.wait("call.ended", result="person", reason="caller_pressed_person")
     assert pressed(await model.wait_session(1)) == []
-    labels = {"result": "person", "reason": "caller_pressed_person"}
+    labels = {"agent": "default", "result": "person", "reason": "caller_pressed_person"}
     assert running.metrics.registry.get_sample_value("ariagent_calls_total", labels) == 1

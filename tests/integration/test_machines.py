@@ -45,7 +45,7 @@ async def test_a_machine_ends_the_call_with_that_reason(sandbox: Any, service: A
     running = await service(model, agent={**AGENT, "machines": "end", "opening": long})
     await guests(model, {name: calls(machine, pattern) for name, (machine, pattern) in CALLERS.items()})
     for machine, count in (("fax", 2), ("modem", 1), ("voicemail", 1)):
-        labels = {"result": "done", "reason": machine}
+        labels = {"agent": "default", "result": "done", "reason": machine}
         assert running.metrics.registry.get_sample_value("ariagent_calls_total", labels) == count
 
 

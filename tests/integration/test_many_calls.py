@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,10 @@ MS_PER_LETTER = 65
 def terminations(running: Any) -> dict[tuple[str, str], float]:
     """``ariagent_calls_total`` by result and reason."""
     samples = [s for metric in running.metrics.calls.collect() for s in metric.samples if s.name.endswith("_total")]
-    return {(sample.labels["result"], sample.labels["reason"]): sample.value for sample in samples}
+    found: Counter[tuple[str, str]] = Counter()
+    for sample in samples:
+        found[sample.labels["result"], sample.labels["reason"]] += sample.value
+    return dict(found)
 
 
 async def test_twenty_calls_of_sipp_are_answered_talk_and_end(

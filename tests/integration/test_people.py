@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import sys
 import time
@@ -56,7 +57,7 @@ async def test_nobody_is_put_through_to_a_closed_desk(
     sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
 ) -> None:
     model = await sandbox(scenario=SCENARIO)
-    await service(model, agent=AGENT, **settings(open_now=False))
+    running = await service(model, agent=AGENT, **settings(open_now=False))
     await phone("1001", register=True)
     call, hearing = await dial("7000")
     await hearing.utterance()
@@ -67,7 +68,11 @@ async def test_nobody_is_put_through_to_a_closed_desk(
         refused = await pressed(key, call, hearing, session)
         assert refused["state"] == told["desk"]["state"]
         assert refused["caller_can"] == ["be called back later: take_message, kind callback"]
-    assert len(log.named("call.not_put_through", destination="desk")) == 2
+    declined = log.named("call.transfer_declined", destination="desk")
+    assert [entry.level for entry in declined] == [logging.INFO, logging.INFO]
+    samples = [sample for family in running.metrics.transfers.collect() for sample in family.samples]
+    counted = {each.labels["result"]: each.value for each in samples if each.name.endswith("_total")}
+    assert counted == {"declined": 2}
     assert log.named("call.handed_over") == []
     await call.hangup()
     await log.wait("call.ended", result="done")
@@ -117,6 +122,7 @@ async def test_a_queue_that_does_not_exist(
     if manager:
         refused = await pressed("1", call, hearing, await model.wait_session(1))
         assert refused["state"] == "cannot be reached: there is no such queue"
+        assert (await log.wait("call.not_transferred", destination="desk")).level == logging.WARNING
     else:  # nobody can know that before
         await call.send_dtmf("1")
         await log.wait("call.handed_over", destination="desk")

@@ -215,6 +215,9 @@ async def test_health_and_metrics_say_how_it_is(sandbox: Any, service: Any, dial
     status, metrics = await get(running, "/metrics")
     assert status == 200
     assert "ariagent_calls_active 1.0" in metrics
+    for name in ("ariagent_accepting_calls", "ariagent_ari_connected", "ariagent_model_usable"):
+        assert f"\n{name} 1.0\n" in metrics
+    assert 'ariagent_response_seconds_count{agent="default"} 0.0' in metrics, "there before the first answer"
     tasks = float(re.search(r"^ariagent_asyncio_tasks (\S+)$", metrics, re.M)[1])  # type: ignore[index]
     assert tasks >= 3
     await call.hangup()
@@ -227,6 +230,9 @@ async def test_health_tells_what_is_wrong_with_the_model(sandbox: Any, service: 
     assert status == 200, "callers go to people: the service does its part"
     assert "invalid_api_key" in told_now["model"]
     assert "Check realtime.api_key" in told_now["model"]
+    _, metrics = await get(running, "/metrics")
+    assert "\nariagent_model_usable 0.0\n" in metrics
+    assert "\nariagent_accepting_calls 1.0\n" in metrics
 
 
 # -- Asterisk is lost --------------------------------------------------------------------------------------------------

@@ -293,14 +293,16 @@ def failing(found: demo.Evidence, call: CallReport) -> list[int]:
 def test_metrics_are_read_without_buckets() -> None:
     text = (
         "# TYPE ariagent_response_seconds histogram\n"
-        'ariagent_response_seconds_bucket{le="1.0"} 2\nariagent_response_seconds_bucket{le="+Inf"} 2\n'
-        "ariagent_response_seconds_sum 1.5\nariagent_response_seconds_count 2\n"
+        'ariagent_response_seconds_bucket{agent="a",le="1.0"} 2\n'
+        'ariagent_response_seconds_sum{agent="a"} 1\nariagent_response_seconds_count{agent="a"} 1\n'
+        'ariagent_response_seconds_sum{agent="b"} 0.5\nariagent_response_seconds_count{agent="b"} 1\n'
         "# TYPE python_info gauge\npython_info 1\n"
         '# TYPE ariagent_calls_total counter\nariagent_calls_total{result="done",reason="x"} 1\n'
     )
     found = demo.samples(text)
     assert found['ariagent_calls_total{result="done",reason="x"}'] == 1
     assert demo.mean_ms(found, "ariagent_response_seconds") == 750
+    assert demo.mean_ms(found, "ariagent_response_seconds", '{agent="b"}') == 500
     assert demo.mean_ms(found, "ariagent_answer_seconds") is None
     assert not [name for name in found if "bucket" in name or "python" in name]
 

@@ -228,6 +228,65 @@ async def test_the_human_queue_answers_and_lets_callers_wait(caller: Caller, ast
     await waiting(asterisk, "support")
 
 
+class AsteriskLog:
+    """What Asterisk logs from now on."""
+
+    def __init__(self, asterisk: AsteriskInstance) -> None:
+        self._path = asterisk.log_path
+        self._before = len(self._path.read_text())
+
+    @property
+    def text(self) -> str:
+        return self._path.read_text()[self._before :]
+
+    async def until(self, text: str) -> None:
+        """Return when this is logged."""
+        deadline = time.monotonic() + LIMIT_S
+        while text not in self.text:
+            assert time.monotonic() < deadline, self.text
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", ["7911", "7912"])
+async def test_without_a_human_queue_callers_hear_a_sentence_and_are_not_dropped_at_once(
+    caller: Caller, asterisk: AsteriskInstance, number: str
+) -> None:
+    log = AsteriskLog(asterisk)
+    call = await caller.dial(number)
+    await caller.answered(call)
+    began = time.monotonic()
+    await log.until("Playing 'all-circuits-busy-now")
+    await log.until("Playing 'please-try-call-later")
+    await caller.ended(call)
+    assert time.monotonic() - began >= 5.0  # the sentence, then congestion
+
+
+@pytest.mark.parametrize("number", ["7921", "7922", "7923", "7924"])
+async def test_the_last_resort_takes_whom_the_human_queue_does_not(
+    caller: Caller, asterisk: AsteriskInstance, number: str
+) -> None:
+    call = await caller.dial(number)
+    await caller.answered(call)
+    await waiting(asterisk, "support")
+
+
+async def test_a_last_resort_that_is_not_there_is_a_sentence_too(caller: Caller, asterisk: AsteriskInstance) -> None:
+    log = AsteriskLog(asterisk)
+    await caller.answered(await caller.dial("7930"))
+    await log.until("Playing 'all-circuits-busy-now")
+
+
+async def test_a_caller_who_was_served_by_a_human_agent_gets_no_last_resort(
+    caller: Caller, asterisk: AsteriskInstance
+) -> None:
+    log = AsteriskLog(asterisk)
+    call = await caller.dial("7940")
+    await caller.answered(call)
+    await caller.ended(call)
+    assert [row[4] for row in rows(asterisk, entry_of(call))] == ["ENTERQUEUE", "CONNECT", "COMPLETEAGENT"]
+    assert "all-circuits-busy-now" not in log.text
+
+
 def rows(asterisk: AsteriskInstance, call_id: str) -> list[list[str]]:
     """The rows of queue_log of one call: time, call id, queue, agent, event, data."""
     found = [line.split("|") for line in asterisk.queue_log.read_text().splitlines()]

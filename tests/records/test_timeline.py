@@ -160,13 +160,18 @@ def test_errors_and_gaps_stand_out_and_unknown_events_are_kept() -> None:
         (2.0, "uplink.gap", {"ms": 420}),
         (3.0, "call.not_returned", {"cause": "x"}),
         (4.0, "quite.new", {"colour": "blue", "size": 1.5}),
+        (5.0, "call.transfer_declined", {"destination": "desk", "state": "closed until Monday, 8:00"}),
+        (6.0, "call.not_transferred", {"destination": "desk", "state": "cannot be reached"}),
     )
     assert [(note.name, note.kind) for note in line.notes] == [
         ("model.refused", "error"),
         ("uplink.gap", "gap"),
         ("call.not_returned", "error"),
         ("quite.new", "event"),
+        ("call.transfer_declined", "event"),
+        ("call.not_transferred", "error"),
     ]
+    assert ("Errors", "3") in facts(line), "that an office is closed is none"
     assert line.notes[3].text == "colour: blue, size: 1.5"
 
 

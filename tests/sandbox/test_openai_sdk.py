@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, AuthenticationError, NotFoundError
 from websockets.exceptions import ConnectionClosedError
 
 TOOL: Any = {
@@ -106,3 +106,18 @@ async def test_openai_sdk_sees_a_refused_key_and_an_expired_session(make_place: 
     async with client(place).realtime.connect(model="gpt-realtime-2.1") as connection:
         kinds = [event.type async for event in connection]  # 1001 ends it without an exception
         assert kinds == ["session.created", "error"]
+
+
+async def test_openai_sdk_lists_the_models_with_their_ends(make_place: Any) -> None:
+    place = await make_place()
+    async with client(place) as sdk:
+        listed = {model.id: model async for model in sdk.models.list()}
+        one = await sdk.models.retrieve("gpt-realtime")
+        with pytest.raises(NotFoundError):
+            await sdk.models.retrieve("gpt-none")
+    assert listed["gpt-realtime-2.1"].model_dump()["shutdown_date"] is None
+    assert one.model_dump()["shutdown_date"] == "2027-01-20"
+    assert one == listed["gpt-realtime"]
+    async with client(place, key="bad") as stranger:
+        with pytest.raises(AuthenticationError):
+            await stranger.models.list()

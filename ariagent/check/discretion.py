@@ -1,0 +1,185 @@
+"""CORE: takes out of what a support bundle holds what is nobody else's business: secrets, and unless they are wanted,
+what was said and telephone numbers.
+
+Of an event's fields only those are shown whose names are known here (``SHOWN``, ``FREE``); a text in any other field is
+replaced by its length. A test holds every field that ariagent logs against these names.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote_plus
+
+from pydantic import BaseModel, SecretStr
+
+from ariagent.redaction import HIDDEN, Redaction
+
+SHORTEST = 4
+"""Characters of the shortest secret that is looked for: in a bundle a word too many that is hidden does no harm."""
+
+WORDS = frozenset(("said", "arguments", "output", "text", "cut", "when", "description"))
+"""Fields that hold what was said, told or read out."""
+NUMBERS = frozenset(("caller", "number"))
+"""Fields that hold a caller's number."""
+FREE = frozenset(("cause", "detail", "message", "remedy", "trace", "was", "now", "leg", "channel", "address"))
+"""Fields of free text: secrets and telephone numbers are taken out of it."""
+SHOWN = frozenset(
+    (
+        *("Interface", "Paused", "Reason", "agent", "agents", "app", "asterisk", "audio", "audiosocket"),
+        *("birth", "by", "call", "changed", "code", "date", "destination", "directory", "event", "fault"),
+        *("file", "format", "id", "item", "kind", "language", "level", "logger", "media", "method", "missing"),
+        *("mode", "model", "name", "names", "owed", "part", "peer", "path", "properties", "queue"),
+        *("queue_call", "queues", "reason", "result", "seat", "service", "signal", "state", "status", "time"),
+        *("to", "tool", "type", "url", "user", "uuid", "version", "way", "what", "why"),
+    )
+)
+"""Fields with names, ids and words of ariagent's own."""
+
+SECRET_KEYS = frozenset(("sha256",))
+"""Settings that are no secrets, and help to guess one."""
+HARMLESS_QUERY = frozenset(("model", "api-version", "deployment", "intent"))
+
+_CREDENTIALS = re.compile(r"(?<=://)[^\s/@\"'<>]+@")
+_QUERY = re.compile(r"([?&])([^=&?\s\"'<>]+)=([^&\s\"'<>]+)")
+_BEARER = re.compile(r"\b(bearer|basic|token)(\s+|=|:\s*)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_API_KEY = re.compile(r"\bsk-[A-Za-z0-9_-]{6,}")
+_NUMBER = re.compile(r"(?<![\w-])(?<!\d\.)(?!\d{4}-\d\d-\d\d(?!\d))\+?\d(?:[ ()/-]{0,2}\d){5,}(?![\w-]|\.\d)")
+"""Six digits and more, but no dates, call ids (``1795357064.12``) and UUIDs."""
+_FIELD = re.compile(r' ([A-Za-z_]\w*)=("(?:[^"\\]|\\.)*"|[^\s"]*)')
+
+Json = Any
+
+
+class Discretion:
+    """``secrets``: of the settings and from elsewhere. ``words``: what was said and numbers may be shown."""
+
+    def __init__(self, secrets: Iterable[str], *, words: bool = False) -> None:
+        self._redact: Callable[[str], str] = Redaction(secrets, shortest=SHORTEST)
+        self._words = words
+
+    def safe(self, text: str) -> str:
+        """A text without secrets, and without what looks like one."""
+        text = self._redact(text)
+        text = _CREDENTIALS.sub(f"{HIDDEN}@", text)
+        text = _QUERY.sub(_query, text)
+        text = _BEARER.sub(rf"\1\2{HIDDEN}", text)
+        return _API_KEY.sub(f"sk-{HIDDEN}", text)
+
+    def text(self, text: str) -> str:
+        """Free text, such as an error: without secrets, and without telephone numbers unless they are wanted."""
+        text = self.safe(text)
+        return text if self._words else _NUMBER.sub("(number)", text)
+
+    def said(self, text: str) -> str:
+        """What somebody said or wrote for a caller."""
+        return self.safe(text) if self._words or not text else f"({len(text)} characters)"
+
+    def number(self, text: str) -> str:
+        """A caller's number."""
+        return self.safe(text) if self._words or text in ("", "-") else "(number)"
+
+    def fields(self, fields: Mapping[str, Json]) -> dict[str, Json]:
+        """An event's fields."""
+        return {str(key): self._field(str(key), value) for key, value in fields.items()}
+
+    def _field(self, key: str, value: Json) -> Json:
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if not isinstance(value, str):
+            if key in FREE or key in SHOWN:
+                return self.value(value)
+            return self.said(json.dumps(value, default=str))
+        if key in NUMBERS:
+            return self.number(value)
+        if key in SHOWN or key in FREE:
+            return self.text(value)
+        return self.said(value)
+
+    def value(self, value: Json) -> Json:
+        """JSON of any shape: every text in it as free text."""
+        match value:
+            case str():
+                return self.text(value)
+            case Mapping():
+                return {self.text(str(key)): self.value(each) for key, each in value.items()}
+            case list() | tuple():
+                return [self.value(each) for each in value]
+            case _:
+                return value
+
+    def line(self, line: str) -> str:
+        """A line of ariagent's log, as text or JSON; any other line is free text."""
+        if line.startswith("{"):
+            try:
+                entry = json.loads(line)
+            except (ValueError, RecursionError):
+                entry = None
+            if isinstance(entry, dict):
+                return json.dumps(self.fields(entry), ensure_ascii=False)
+        pieces, end = [], 0
+        for field in _FIELD.finditer(line):
+            pieces += [self.text(line[end : field.start()]), self._shown(field)]
+            end = field.end()
+        return "".join((*pieces, self.text(line[end:])))
+
+    def _shown(self, found: re.Match[str]) -> str:
+        key, text = found[1], found[2]
+        value = _unquoted(text)
+        kept = str(self._field(key, value))
+        return f" {key}={text if kept == value else json.dumps(kept, ensure_ascii=False)}"
+
+    # -- settings -----------------------------------------------------------------------------------
+
+    def settings(self, value: object, key: str = "") -> Json:
+        """A section of the settings, or one of its values, as JSON. Prose (a text with spaces) counts as words."""
+        match value:
+            case SecretStr():
+                return HIDDEN if value.get_secret_value() else ""
+            case BaseModel():
+                return {name: self.settings(getattr(value, name), name) for name in type(value).model_fields}
+            case Mapping():
+                return {self.text(str(name)): self.settings(each, str(name)) for name, each in value.items()}
+            case list() | tuple() | set() | frozenset():
+                return [self.settings(each, key) for each in value]
+            case None | bool() | int() | float():
+                return value
+        text = str(value)
+        if key in SECRET_KEYS and text:
+            return HIDDEN
+        return self.said(text) if " " in text.strip() else self.text(text)
+
+
+def secrets_in_urls(value: object) -> Iterator[str]:
+    """What settings have in the queries of their URLs: many a server takes its key there."""
+    match value:
+        case BaseModel():
+            for name in type(value).model_fields:
+                yield from secrets_in_urls(getattr(value, name))
+        case Mapping():
+            for each in value.values():
+                yield from secrets_in_urls(each)
+        case list() | tuple():
+            for each in value:
+                yield from secrets_in_urls(each)
+        case str() if "://" in value:
+            for found in _QUERY.finditer(value):
+                if not _harmless(found):
+                    yield from {found[3], unquote_plus(found[3])}
+
+
+def _harmless(found: re.Match[str]) -> bool:
+    return found[2].lower() in HARMLESS_QUERY or re.fullmatch(r"\{[\w.]+\}", found[3]) is not None
+
+
+def _query(found: re.Match[str]) -> str:
+    return found[0] if _harmless(found) else f"{found[1]}{found[2]}={HIDDEN}"
+
+
+def _unquoted(text: str) -> str:
+    if not text.startswith('"'):
+        return text
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return text

@@ -1,0 +1,133 @@
+"""``docs/asterisk-versions.md``: what the check knows of Asterisk's versions, as a page. Made by ``make docs``."""
+
+from collections.abc import Mapping
+
+from ariagent.audio.rates import carries_wide_audio
+from ariagent.check.versions import (
+    ADVISORIES,
+    BRANCHES,
+    FAULT_BRANCHES,
+    FAULTS,
+    FIXES_OF,
+    NEVER,
+    OLDEST,
+    WANTED,
+    KnownFault,
+    faults_of,
+    lacks_fixes,
+)
+from ariagent.release import Release
+
+SHOWN = (
+    ("18.10.0", "Ubuntu 22.04"),
+    ("18.20.0", ""),
+    ("20.6.0", "Ubuntu 24.04"),
+    ("20.20.1", ""),
+    ("21.12.3", "the last of its branch"),
+    ("22.9.0", ""),
+    ("22.10.1", "Debian forky and sid; ariagent is tested with it"),
+    ("22.11.0", ""),
+    ("23.4.1", ""),
+    ("23.5.0", ""),
+)
+"""Versions that the page compares, and where they come from."""
+
+
+def page() -> str:
+    """``docs/asterisk-versions.md``."""
+    names = {fault: chr(ord("a") + place) for place, fault in enumerate(FAULTS)}
+    faults = (
+        f"| {name} | {fault.what} | {_releases(fault.since)} | {_releases(fault.fixed)} | {fault.source} |"
+        for fault, name in names.items()
+    )
+    return _PAGE.format(
+        versions="\n".join(_row(version, note, names) for version, note in SHOWN),
+        faults="\n".join(faults),
+        rare=" and ".join(name for fault, name in names.items() if fault.rare),
+        advisories="\n".join(f"| {each.name} | {each.where} | {each.what} |" for each in ADVISORIES),
+        count=len(ADVISORIES),
+        day=FIXES_OF,
+        wanted=WANTED,
+        oldest=OLDEST,
+    )
+
+
+def _row(version: str, note: str, names: Mapping[KnownFault, str]) -> str:
+    release = Release.parse(version)
+    assert release is not None
+    faults = faults_of(release)
+    old = lacks_fixes(release) or any(not fault.rare for fault in faults)
+    cells = (
+        f"{version} ({note})" if note else version,
+        "24 kHz" if carries_wide_audio(version) else "8 kHz",
+        " ".join(names[fault] for fault in faults) or "none",
+        "missing" if lacks_fixes(release) else "there",
+        BRANCHES[release.major].end_of_life or "not stated here",
+        "usable; upgrade it" if old else "good",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _releases(minors: tuple[int, int, int, int]) -> str:
+    named = [f"{major}.{minor}" for major, minor in zip(FAULT_BRANCHES, minors, strict=True) if minor not in (0, NEVER)]
+    return ", ".join(named) or ("always" if not any(minors) else "none yet")
+
+
+_PAGE = """\
+# Which Asterisk works
+
+Use Asterisk {wanted}. `ariagent check` judges your Asterisk in the lines `asterisk version` and
+`asterisk security`, and gives a warning where an upgrade is worth while.
+
+Older versions can be used from Asterisk {oldest} on, with the faults below. Before Asterisk {oldest} there is no
+AudioSocket channel driver, and the check fails. A branch that is newer than these is used as 23 is.
+
+ariagent's own tests run on 22.10.1. Ubuntu's packages of 20.6.0 and 18.10.0 were tried with 112 of them in November
+2026: calls, queues, transfers, announcements, keys and supervisors' phones work on both, at 8 kHz. What this page says
+of other versions comes from Asterisk's change logs and issues.
+
+| version | audio | known faults | fixes of {day} | security fixes until | verdict |
+|---|---|---|---|---|---|
+{versions}
+
+A certified release counts as the release that it is made from: `certified-22.8-cert3` has the faults of 22.8. It has
+the security fixes from `certified-20.7-cert11` and `certified-22.8-cert3` on. A build from a branch's sources
+(`GIT-22-...`) has no number, and nothing is said about it. A distribution may add fixes to an older version: the
+changelog of its package names them.
+
+## Known faults
+
+| | fault | first release with it | first release without it | source |
+|---|---|---|---|---|
+{faults}
+
+Sources are commits and issues of [asterisk/asterisk](https://github.com/asterisk/asterisk). A branch that a column
+does not name never got the change. {rare} concern supervisors at a phone only (`docs/supervisor-phone.md`).
+
+## Security fixes of {day}
+
+Releases of that day are 20.20.1, 21.12.3, 22.10.1, 23.4.1, certified-20.7-cert11 and certified-22.8-cert3. The change
+logs of 21.12.3, 22.10.1 and 23.4.1 list these {count} advisories; that of 20.20.1 lists all but GHSA-h5hv-jmgj-92q2.
+ariagent uses ARI, so the first two concern every site. Each of the others concerns a site that loads the module and
+lets strangers reach it.
+
+| advisory | part | what |
+|---|---|---|
+{advisories}
+
+From these releases on a program that uses ARI may not call dangerous dialplan functions (`FILE`, `SHELL`, `DB`, `STAT`
+...) unless `asterisk.conf` has `live_dangerously`. ariagent calls none of them: leave that off.
+
+## How to get a newer one
+
+* Debian: forky and sid have 22.10.1. Bookworm and trixie have no Asterisk.
+* FreePBX: it offers a release about a month after Asterisk's project does (22.10.1 on 2026-07-15).
+* Anything else: build it from the sources that [asterisk.org](https://www.asterisk.org/downloads/) links to. See in
+  `make menuselect` that `res_audiosocket`, `chan_audiosocket` and the modules `res_ari...` are chosen.
+
+This page is made from `ariagent/check/versionspage.py` by `make docs`.
+"""
+
+
+if __name__ == "__main__":
+    print(page(), end="")  # noqa: T201
