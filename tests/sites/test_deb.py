@@ -1,19 +1,22 @@
 """The Debian package: installed by dpkg on a clean machine beside an Asterisk, used, and taken out again."""
 
 import gzip
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from ariagent import __version__
+from ariagent import __version__, shipped
 from ariagent.errors import ConfigurationError
 from ariagent.lab import bed
 from ariagent.lab.asterisk import AsteriskProcess
 from ariagent.lab.packages import AsteriskProgram, default_lab_dir, ensure_package, loader
+from tests.containerfile import copied
 from tests.sites.conftest import CHECKOUT, LIMIT_S, Heard, SiteUnderTest, difference, service
 from tests.sites.machine import Machine, copy_of_clean_machine
 from tests.sites.shapes import DEBIAN, Addresses, build
@@ -58,10 +61,15 @@ class PackagedSite(SiteUnderTest):
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package of this checkout."""
-    folder = tmp_path_factory.mktemp("dist")
+    """The package of this checkout, built of what the container recipe copies."""
+    source, folder = tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("dist")
+    subprocess.run(["cp", "--archive", *(CHECKOUT / name for name in copied()), source], check=True)
     done = subprocess.run(
-        [CHECKOUT / "packaging/deb/build", folder], capture_output=True, text=True, check=False, cwd=folder
+        [source / "packaging/deb/build", folder],
+        env={**os.environ, "PIP": str(Path(sys.executable).with_name("pip"))},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (built,) = folder.glob("*.deb")
@@ -125,7 +133,9 @@ def test_the_package_holds_what_it_needs_and_nothing_of_where_it_was_built(packa
     folder = tmp_path / "package"
     subprocess.run(["dpkg-deb", "--raw-extract", package, folder], check=True)
     assert not (folder / "DEBIAN/conffiles").exists()
-    named = subprocess.run(["grep", "-rlF", "-e", str(CHECKOUT), "-e", "/tmp/tmp.", folder / "usr", folder / "DEBIAN"])
+    # The folders of the checkout, of its copy and of the build.
+    places = ["-e", str(CHECKOUT), "-e", str(package.parents[1]), "-e", "/tmp/tmp."]
+    named = subprocess.run(["grep", "-rlF", *places, folder / "usr", folder / "DEBIAN"], check=False)
     assert named.returncode == 1
     for name in ("ariagent.service", "ariagent-rescue.service"):
         unit = (folder / "usr/lib/systemd/system" / name).read_text()
@@ -142,6 +152,7 @@ def test_a_clean_machine_takes_it_and_loses_it_again(package: Path, machine: Mac
     assert "ariagent install" in said
     assert "ariagent init" in said
     assert machine.done("ariagent", "version").strip() == __version__
+    assert machine.done("ariagent", "files").split() == shipped.names()
     assert machine.done("dpkg", "--verify", "ariagent") == ""
     # Its state belongs to the service's user, as systemd would make it.
     mode = re.search(
