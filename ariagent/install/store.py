@@ -21,8 +21,9 @@ from ariagent.install.ours import has_ours, taken_out
 from ariagent.install.plan import MODE, Change, Plan
 from ariagent.install.site import contents
 
-STATE = Path("var/lib/ariagent/install")
-"""Below the root of the file system."""
+STATE = Path("var/lib/ariagent-install")
+"""Below the root of the file system. Root does what the list says, so nobody else may be able to replace the folder. In
+the folder of the service's state the service's user could."""
 LIST = "manifest.json"
 FOLDER_MODE = 0o750
 
@@ -86,7 +87,7 @@ class Store:
         """Write every file of the plan. Raises InstallError where one cannot be written."""
         manifest = self.read() or Manifest(str(plan.site.conf), {})
         manifest.choices, manifest.facts, manifest.version = choices.document(), facts, __version__
-        manifest.folders += self._make_state_folder(plan.files[-1].owner)
+        manifest.folders += self._make_state_folder()
         for change in plan.files:
             manifest.files[str(change.path)] = self._entry(change, manifest.files.get(str(change.path)))
             manifest.folders += [name for name in _missing_folders(change.path.parent) if name not in manifest.folders]
@@ -126,12 +127,11 @@ class Store:
             self.folder / LIST, (json.dumps(document, indent=1) + "\n").encode(), (os.getuid(), os.getgid()), mode=0o600
         )
 
-    def _make_state_folder(self, service: tuple[int, int]) -> list[str]:
+    def _make_state_folder(self) -> list[str]:
         """Only we may read the copies: they hold what the site's files hold. Returns the folders above that were
         made."""
         made = _missing_folders(self.folder.parent)
-        # The service keeps its own state in the folder above.
-        _make_folders(self.folder.parent, service)
+        _make_folders(self.folder.parent, (os.getuid(), os.getgid()))
         try:
             self.folder.mkdir(exist_ok=True)
             self.folder.chmod(0o700)

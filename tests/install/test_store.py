@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ariagent import __version__
+from ariagent.config import Settings
 from ariagent.install import store as store_module
 from ariagent.install.asteriskconf import parse
 from ariagent.install.plan import AMI_PASSWORD, ARI_PASSWORD, Plan
@@ -98,6 +99,11 @@ def test_what_asterisk_will_read_is_whole(make_site: MakeSite, shape: str) -> No
     dialplan = parse("extensions.conf", read, lambda pattern: [])
     assert dialplan is not None
     assert [value.value for value in dialplan.values("globals", "ARIAGENT_DIALPLAN")] in ([__version__], [])
+
+
+def test_the_list_is_not_where_the_services_user_could_replace_it() -> None:
+    """Root does what it says. In a folder that the user owns a folder of root's can be renamed, and another be made."""
+    assert not STATE.is_relative_to(Settings().state_directory.relative_to("/"))
 
 
 def test_only_our_lines_and_our_files_are_added(make_site: MakeSite) -> None:

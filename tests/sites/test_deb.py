@@ -210,12 +210,18 @@ def test_the_service_is_stopped_only_when_the_package_goes(package: Path, machin
     assert not [line for line in second if re.match(r"(start|stop|restart) ariagent.service", line)]
     assert "try-restart ariagent-rescue.service" in second
     assert "ariagent drain --to next --after 0" in said
-    _, last = told("--remove", "ariagent")
+    installed = machine.root / "var/lib/ariagent-install"
+    installed.mkdir()
+    (installed / "manifest.json").touch()
+    said, last = told("--remove", "ariagent")
+    assert "ariagent uninstall" in said
     assert last.index("stop ariagent.service") < last.index("stop ariagent-rescue.service")
     # The settings are the site's until it says otherwise.
     assert (machine.root / "etc/ariagent/ariagent.yaml").exists()
-    told("--purge", "ariagent")
+    said, _ = told("--purge", "ariagent")
     assert not (machine.root / "etc/ariagent").exists()
+    assert (installed / "manifest.json").exists()
+    assert "/var/lib/ariagent-install stays" in said
 
 
 def _as_version(package: Path, version: str, to: Path, scratch: Path) -> str:
@@ -266,6 +272,7 @@ async def test_calls_through_the_installed_package(package: Path, site: Packaged
     gone = await site.ariagent("uninstall")
     assert gone.code == 0, gone
     assert difference(before, root / "etc/asterisk") == ""
+    assert not (root / "var/lib/ariagent-install").exists()
     owners = machine.done("find", "/etc/asterisk", "-printf", "%U:%G\n")
     assert set(owners.split()) == set(machine.done("stat", "-c", "%u:%g", "/etc/asterisk/asterisk.conf").split())
 
