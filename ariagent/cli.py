@@ -4,6 +4,7 @@
 """
 
 import gc
+import logging
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -12,12 +13,13 @@ from typing import Annotated
 import typer
 
 from ariagent import __version__, cliinit, cliinstall, clisteer, config, logs
-from ariagent.cliparts import ConfigOption, JsonOption, OrLabsOption, fail
+from ariagent.cliparts import ConfigOption, JsonOption, fail
 from ariagent.errors import AriagentError
 from ariagent.lab.command import call
-from ariagent.lab.whose import settings_file
 from ariagent.loop import run_async
 from ariagent.redaction import Redaction, secrets_of
+
+log = logging.getLogger(__name__)
 
 app = typer.Typer(
     name="ariagent",
@@ -57,19 +59,26 @@ def run(configuration: ConfigOption = None) -> None:
     """
     from ariagent.service import Service
 
-    try:
-        settings = config.load(configuration, serving=True)
-        logs.configure(settings.log.level, settings.log.format, Redaction(secrets_of(settings)))
+    known: list[str] = []
+    doubts: list[str] = []
 
-        def read() -> config.Settings:
-            found = config.load(configuration, serving=True)
-            # What calls that go on were given is a secret still.
-            redaction = Redaction((*secrets_of(settings), *secrets_of(found)))
-            logs.configure(settings.log.level, settings.log.format, redaction)
-            return found
+    def read() -> config.Settings:
+        doubts.clear()
+        return config.load(configuration, serving=True, warn=doubts.append)
+
+    def adopt(settings: config.Settings) -> None:
+        # The secrets of settings before these are secrets still: calls that go on were given them.
+        known.extend(secrets_of(settings))
+        logs.configure(settings.log.level, settings.log.format, Redaction(known))
+        for doubt in doubts:
+            log.warning("settings.doubtful", extra={"fields": {"cause": doubt}})
+
+    try:
+        settings = read()
+        adopt(settings)
 
         async def serve() -> None:
-            await Service(settings, read).run()
+            await Service(settings, read, adopt).run()
 
         # What is loaded by now lives as long as the process. Left to the garbage collector, each of its full
         # rounds would look through it all and stop every call's audio for 15 ms or more.
@@ -112,15 +121,7 @@ def sandbox(context: typer.Context) -> None:
 @app.command()
 def rehearse(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with rehearsals (*.yaml), or one of them.")],
-    configuration: Annotated[
-        Path | None,
-        typer.Option(
-            "-c",
-            "--config",
-            metavar="FILE",
-            help=f"The service's settings (YAML). Default: the lab's when it is up, else {config.DEFAULT_PATH}",
-        ),
-    ] = None,
+    configuration: ConfigOption = None,
     exten: Annotated[str, typer.Option(metavar="EXTEN", help="What to dial.")] = "7001",
     context: Annotated[str, typer.Option(metavar="NAME", help="Dialplan context of EXTEN.")] = "ariagent-internal",
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, max=64, help="Calls at once.")] = 4,
@@ -187,7 +188,7 @@ def schema() -> None:
 
 @app.command()
 def check(
-    configuration: OrLabsOption = None,
+    configuration: ConfigOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object at the end, and nothing else.")
     ] = False,
@@ -226,7 +227,7 @@ def check(
 
     wanted = None if bundle is None else Wanted(bundle, with_words, calls, log)
     try:
-        code = run_check(settings_file(configuration), as_json=as_json, talk=talk, bundle=wanted)
+        code = run_check(configuration, as_json=as_json, talk=talk, bundle=wanted)
     except AriagentError as error:
         fail(error)
     raise typer.Exit(code)
@@ -234,7 +235,7 @@ def check(
 
 @app.command()
 def rescue(
-    configuration: OrLabsOption = None,
+    configuration: ConfigOption = None,
     after: Annotated[
         float | None, typer.Option(metavar="S", min=0, help="Seconds of silence. Default: rescue.after_s.")
     ] = None,
@@ -255,7 +256,7 @@ def rescue(
     from ariagent.rescue.command import rescue as run_rescue
 
     try:
-        code = run_rescue(settings_file(configuration), after_s=after, watch=watch, as_json=as_json)
+        code = run_rescue(configuration, after_s=after, watch=watch, as_json=as_json)
     except AriagentError as error:
         fail(error)
     raise typer.Exit(code)
@@ -271,7 +272,7 @@ def calls(
     call_id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="A call: its id, or a beginning or end of it.")
     ] = None,
-    configuration: OrLabsOption = None,
+    configuration: ConfigOption = None,
     past: Annotated[int, typer.Option(min=0, metavar="N", help="How many past calls (or messages) to list.")] = 10,
     every: Annotated[bool, typer.Option("--all", help="List all past calls.")] = False,
     agent: Annotated[str | None, typer.Option(metavar="NAME", help="Only calls of this agent.")] = None,
@@ -305,7 +306,6 @@ def calls(
     from ariagent.records import command
 
     try:
-        configuration = settings_file(configuration)
         if delete is not None:
             command.delete(configuration, delete)
             return
@@ -315,7 +315,7 @@ def calls(
         wanted = command.Wanted(most, agent, since, by.value if cost else None, html, as_json, messages)
         alone = call_id is None and not cost and not messages
         running = steer.running(configuration) if alone else None
-        if running is not None and configuration is None and not config.DEFAULT_PATH.exists():
+        if running is not None and configuration is None and not config.chosen().exists():
             steer.show(running, agent, as_json=as_json)  # of another machine: its records are there
         else:
             command.show(configuration, call_id, wanted, running)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -20,10 +21,13 @@ from ariagent.config import AmiSettings, AsteriskSettings
 from ariagent.errors import AmiError, AriagentError, AriError, AsteriskError, ConfigurationError
 from ariagent.install import reload
 from ariagent.install.choices import DEFAULT_NUMBER, DEFAULT_SEATS, Choices
-from ariagent.install.plan import Plan, make_plan
+from ariagent.install.plan import UNITS, Plan, Units, make_plan
 from ariagent.install.site import Site, find
 from ariagent.install.store import STATE, Manifest, Store
 from ariagent.install.survey import phone_contexts, queue_names
+
+SYSTEMD_RUNS = Path("/run/systemd/system")
+"""As sd_booted(3) has it."""
 
 RootOption = Annotated[
     Path | None,
@@ -136,6 +140,13 @@ def install(
             help="Add what a [general] section lacks (HTTP and AMI enabled), or leave that to you.",
         ),
     ] = True,
+    units: Annotated[
+        bool | None,
+        typer.Option(
+            "--units/--no-units",
+            help="Also write the systemd units. Default: where systemd runs and no package has put them there.",
+        ),
+    ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Write the changes. Without it they are only shown.")] = False,
     configuration: SettingsOption = None,
     root: RootOption = None,
@@ -182,7 +193,8 @@ def install(
     }
     try:
         session = _Session(root, asterisk_conf, asterisk, configuration, state_directory, quiet=as_json)
-        code_ = session.install({name: value for name, value in given.items() if value is not None}, apply=apply)
+        chosen = {name: value for name, value in given.items() if value is not None}
+        code_ = session.install(chosen, units=units, apply=apply)
     except AriagentError as error:
         fail(error)
     if as_json:
@@ -259,7 +271,7 @@ class _Session:
 
     # -- install -----------------------------------------------------------------------------------
 
-    def install(self, given: dict[str, Any], *, apply: bool) -> int:
+    def install(self, given: dict[str, Any], *, units: bool | None = None, apply: bool) -> int:
         manifest = self.store.read()
         conf = self.asterisk_conf or (
             Path(manifest.asterisk_conf) if manifest is not None and self.root is None else None
@@ -268,7 +280,7 @@ class _Session:
         self._introduce(site)
         choices = self._choices(site, manifest, given)
         unusable = manifest.unusable if manifest is not None else ()
-        plan = make_plan(site, choices, self.settings.absolute(), unusable)
+        plan = make_plan(site, choices, self.settings.absolute(), unusable, self._units(units, manifest))
         self.document |= {
             "choices": choices.document(),
             "changes": [str(change.path) for change in plan.changes],
@@ -292,6 +304,15 @@ class _Session:
             )
             return 0
         return self._apply(plan) if apply or not plan.changes else 0
+
+    def _units(self, wanted: bool | None, manifest: Manifest | None) -> Units | None:
+        base = self.root or Path("/")
+        if wanted is None and manifest is not None:
+            wanted = any(Path(path).name in UNITS for path in manifest.files)
+        elif wanted is None:
+            packaged = (base / "usr/lib/systemd/system" / UNITS[0]).exists()
+            wanted = self.root is None and SYSTEMD_RUNS.is_dir() and not packaged
+        return Units(base / "etc/systemd/system", Path(sys.prefix) / "bin" / "ariagent") if wanted else None
 
     def _introduce(self, site: Site) -> None:
         running = "running" if site.console is not None else "not running, or it lets nobody in"
@@ -351,6 +372,8 @@ class _Session:
         self.document["applied"] = bool(plan.changes)
         if plan.changes:
             self._say(f"wrote {len(plan.changes)} files; copies of what was there are in {self.store.folder}")
+        if {change.path.name for change in plan.changes} & set(UNITS):
+            self._reload_units()
         if console is None:
             self._say("Asterisk was not asked: start it, or reload it, then run `ariagent check`")
             return 0
@@ -412,6 +435,11 @@ class _Session:
         else:
             self._say(f"Next: `ariagent init` writes {self.settings}. Then start the service and dial {numbers}.")
 
+    def _reload_units(self) -> None:
+        if self.root is None and SYSTEMD_RUNS.is_dir():
+            self._say("systemctl daemon-reload")
+            subprocess.run(["systemctl", "daemon-reload"], check=False)
+
     # -- uninstall ---------------------------------------------------------------------------------
 
     def uninstall(self, *, dry_run: bool, force: bool) -> int:
@@ -435,6 +463,8 @@ class _Session:
             self._say("Nothing was written.")
             return 0
         notes = self.store.remove(manifest)
+        if {Path(path).name for path in manifest.files} & set(UNITS):
+            self._reload_units()
         self.document["notes"] = notes
         for note in notes:
             self._say(f"note: {note}")

@@ -1,6 +1,8 @@
 """What the commands have in common: where their settings come from, and how they fail."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -11,16 +13,11 @@ from ariagent.errors import AriagentError, ConfigurationError
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("-c", "--config", metavar="FILE", help=f"Settings (YAML). Default: {config.DEFAULT_PATH}"),
-]
-
-OrLabsOption = Annotated[
-    Path | None,
     typer.Option(
         "-c",
         "--config",
         metavar="FILE",
-        help=f"Settings (YAML). Default: {config.DEFAULT_PATH}; where there is none, the lab's while it is up",
+        help=f"Settings (YAML). Default: what {config.PATH_NAME} names, else {config.DEFAULT_PATH}",
     ),
 ]
 
@@ -30,6 +27,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print data.")]
 def can_ask() -> bool:
     """Whether somebody sits at a terminal who can be asked."""
     return sys.stdin.isatty()
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    """What goes wrong in it ends the command, as ``fail`` says it."""
+    try:
+        yield
+    except AriagentError as error:
+        fail(error)
 
 
 def fail(error: AriagentError) -> NoReturn:

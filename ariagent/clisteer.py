@@ -1,15 +1,10 @@
 """The commands that steer a running service: transfer, whisper, pause, resume, drain."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ariagent.cliparts import JsonOption, OrLabsOption, fail
-from ariagent.errors import AriagentError
-from ariagent.lab.whose import settings_file
+from ariagent.cliparts import ConfigOption, JsonOption, failing
 
 CallArgument = Annotated[
     str, typer.Argument(metavar="CALL", help="A call that goes on: its id, or a beginning or end of it.")
@@ -27,15 +22,6 @@ _ACCESS = """
 """
 
 
-@contextmanager
-def _settings(configuration: Path | None) -> Iterator[Path | None]:
-    """Whose settings they are; what goes wrong ends the command."""
-    try:
-        yield settings_file(configuration)
-    except AriagentError as error:
-        fail(error)
-
-
 def transfer(
     call: CallArgument,
     queue: Annotated[str | None, typer.Option(metavar="QUEUE", help="To this queue of Asterisk's.")] = None,
@@ -46,13 +32,13 @@ def transfer(
     summary: Annotated[str, typer.Option(metavar="TEXT", help="What it is about, for who takes the call.")] = "",
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the caller is there.")] = True,
     as_json: JsonOption = False,
-    configuration: OrLabsOption = None,
+    configuration: ConfigOption = None,
 ) -> None:
     from ariagent.control import command
 
-    with _settings(configuration) as settings:
+    with failing():
         where = {"queue": queue, "destination": to}
-        command.transfer(settings, call, where, reason=reason, summary=summary, wait=wait, as_json=as_json)
+        command.transfer(configuration, call, where, reason=reason, summary=summary, wait=wait, as_json=as_json)
 
 
 transfer.__doc__ = f"""Put the caller of a running call through to people.
@@ -70,12 +56,12 @@ def whisper(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What the agent is to know; 500 bytes at most.")],
     now: Annotated[bool, typer.Option("--now", help="Have the agent act on it at once.")] = False,
     as_json: JsonOption = False,
-    configuration: OrLabsOption = None,
+    configuration: ConfigOption = None,
 ) -> None:
     from ariagent.control import command
 
-    with _settings(configuration) as settings:
-        command.whisper(settings, call, text, now=now, as_json=as_json)
+    with failing():
+        command.whisper(configuration, call, text, now=now, as_json=as_json)
 
 
 whisper.__doc__ = f"""Tell the agent of a running call something that the caller does not hear.
@@ -86,11 +72,11 @@ whisper.__doc__ = f"""Tell the agent of a running call something that the caller
     {_ACCESS}"""
 
 
-def pause(seat: SeatArgument = None, as_json: JsonOption = False, configuration: OrLabsOption = None) -> None:
+def pause(seat: SeatArgument = None, as_json: JsonOption = False, configuration: ConfigOption = None) -> None:
     from ariagent.control import command
 
-    with _settings(configuration) as settings:
-        command.pause(settings, seat, paused=True, as_json=as_json)
+    with failing():
+        command.pause(configuration, seat, paused=True, as_json=as_json)
 
 
 pause.__doc__ = f"""Have the AI, or one of its seats, take no more calls from the queues.
@@ -103,11 +89,11 @@ pause.__doc__ = f"""Have the AI, or one of its seats, take no more calls from th
     {_ACCESS}"""
 
 
-def resume(seat: SeatArgument = None, as_json: JsonOption = False, configuration: OrLabsOption = None) -> None:
+def resume(seat: SeatArgument = None, as_json: JsonOption = False, configuration: ConfigOption = None) -> None:
     from ariagent.control import command
 
-    with _settings(configuration) as settings:
-        command.pause(settings, seat, paused=False, as_json=as_json)
+    with failing():
+        command.pause(configuration, seat, paused=False, as_json=as_json)
 
 
 resume.__doc__ = f"""Have the AI, or one of its seats, take calls from the queues again.
@@ -131,12 +117,12 @@ def drain(
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Return when the service has ended.")] = False,
     as_json: JsonOption = False,
-    configuration: OrLabsOption = None,
+    configuration: ConfigOption = None,
 ) -> None:
     from ariagent.control import command
 
-    with _settings(configuration) as settings:
-        command.drain(settings, to=to, after_s=after, wait=wait, as_json=as_json)
+    with failing():
+        command.drain(configuration, to=to, after_s=after, wait=wait, as_json=as_json)
 
 
 drain.__doc__ = f"""Have the service end when its calls have ended: for an upgrade, or before the machine goes down.

@@ -12,12 +12,17 @@ _HEAD = """# Configuration
 
 Made from the code by `make docs`; do not edit. How to describe agents, with a complete example: `docs/agents.md`.
 
-One YAML file: `ariagent run -c FILE`, by default `/etc/ariagent/ariagent.yaml`. Every key can be overridden in the
-environment as `ARIAGENT_SECTION__KEY`, for instance `ARIAGENT_REALTIME__API_KEY` or
-`ARIAGENT_AGENTS__DEFAULT__VOICE`. Keys that are not below are errors.
+One YAML file: that of `-c FILE`, else the one that `ARIAGENT_CONFIG` names, else `/etc/ariagent/ariagent.yaml`. Every
+key can be overridden in the environment as `ARIAGENT_SECTION__KEY`, for instance `ARIAGENT_REALTIME__API_KEY` or
+`ARIAGENT_AGENTS__DEFAULT__VOICE` (lists, mappings and `null` as YAML). Keys that are not below are errors. A section
+with nothing in it has its defaults; what can be switched off is switched off by `null`.
 
 Secrets (`password`, `api_key`, values of `headers` and others that say so) may be written as `${NAME}`, taken from the
-environment, or `file:PATH`, the first line of that file. They are never printed.
+environment, or `file:PATH`, the first line of that file. `PATH` may hold `${NAME}`, as in
+`file:${CREDENTIALS_DIRECTORY}/api-key` for systemd's `LoadCredential`. They are never printed. `ariagent run` needs all
+of them, other commands need those that they use.
+
+Relative paths are relative to the folder of the settings file.
 
 An editor that knows JSON Schema completes and checks the file with `docs/ariagent.schema.json` (`ariagent schema`
 prints it too). In VS Code with its YAML extension, or any other editor with yaml-language-server, put this at the top

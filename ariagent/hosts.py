@@ -1,5 +1,7 @@
 """Addresses of servers on this machine. CORE."""
 
+import ipaddress
+
 _EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -11,3 +13,11 @@ def local(host: str) -> str:
 def joined(host: str, port: int) -> str:
     """``host:port``, as URLs and Asterisk write it."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` (a name or an address, as URLs hold it) is this machine. No name is looked up."""
+    try:
+        return ipaddress.ip_address(host.strip("[]").partition("%")[0]).is_loopback
+    except ValueError:
+        return host.rstrip(".").lower() == "localhost"

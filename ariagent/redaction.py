@@ -6,11 +6,13 @@ what they send; whatever way one takes, it does not come out.
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from posixpath import commonprefix
 from urllib.parse import quote, quote_plus
 
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
+
+from ariagent.secret import known_value, within
 
 SHORTEST = 8
 """Characters. What is shorter may stand in any text by chance, and protects nothing anyway."""
@@ -50,21 +52,13 @@ def _beginning(form: str) -> str:
 
 def secrets_of(found: object) -> Iterator[str]:
     """All secrets that stand in settings, and pairs of user and password as HTTP sends them."""
-    if isinstance(found, SecretStr):
-        yield found.get_secret_value()
-    elif isinstance(found, BaseModel):
-        for name in type(found).model_fields:
-            yield from secrets_of(getattr(found, name))
-        user, password = getattr(found, "user", None), getattr(found, "password", None)
-        if isinstance(user, str) and isinstance(password, SecretStr) and password.get_secret_value():
-            pair = f"{user}:{password.get_secret_value()}"
-            yield base64.b64encode(pair.encode()).decode()
-    elif isinstance(found, Mapping):
-        for each in found.values():
-            yield from secrets_of(each)
-    elif isinstance(found, tuple | list):
-        for each in found:
-            yield from secrets_of(each)
+    for _, each in within(found):
+        if isinstance(each, SecretStr):
+            yield known_value(each)
+            continue
+        user, password = getattr(each, "user", None), getattr(each, "password", None)
+        if isinstance(user, str) and isinstance(password, SecretStr) and (value := known_value(password)):
+            yield base64.b64encode(f"{user}:{value}".encode()).decode()
 
 
 def _forms(secret: str) -> set[str]:

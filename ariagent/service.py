@@ -43,6 +43,7 @@ from ariagent.metrics import Metrics
 from ariagent.pool.availability import Availability
 from ariagent.pool.pool import Pool
 from ariagent.pool.seats import Reason
+from ariagent.realtime.client import trust
 from ariagent.realtime.endpoints import Endpoints
 from ariagent.realtime.events import Usage
 from ariagent.realtime.profile import SessionProfile
@@ -64,10 +65,17 @@ FIRST_TRIAL_S, LONGEST_TRIAL_S = 5.0, 60.0
 class Service:
     """One running ariagent. ``run`` returns after a signal or ``stop``; nothing is left then."""
 
-    def __init__(self, settings: Settings, read: Callable[[], Settings] | None = None) -> None:
-        """``read`` reads the settings anew, for SIGHUP; it may raise ConfigurationError."""
+    def __init__(
+        self,
+        settings: Settings,
+        read: Callable[[], Settings] | None = None,
+        adopt: Callable[[Settings], None] = lambda settings: None,
+    ) -> None:
+        """``read`` reads the settings anew, for SIGHUP; it may raise ConfigurationError. ``adopt`` is told of those
+        that are taken over, before anything uses them."""
         self.settings = settings
         self._read = read
+        self._adopt = adopt
         self._reloading: asyncio.Task[None] | None = None
         self._old_toolboxes: list[Toolbox] = []
         """Of calls that began before the settings were changed."""
@@ -172,6 +180,9 @@ class Service:
 
     async def _start(self) -> None:
         settings = self.settings
+        for endpoint in settings.realtime.endpoints:
+            if endpoint.url.startswith("wss:"):
+                await asyncio.to_thread(trust, endpoint)  # read now, and not in the first call
         journal = self.journal = await asyncio.to_thread(
             Journal.open, settings.state_directory, settings.records, lambda _: self.metrics.records_failures.inc()
         )
@@ -209,7 +220,7 @@ class Service:
             admission=await asyncio.to_thread(self._admission),
             overloaded=lambda: self.lag.overloaded,
             ami=pool.client if pool is not None else None,
-            handed_on=lambda call_id: handed_on(settings, call_id),
+            handed_on=lambda call_id: handed_on(self.settings, call_id),
             queue_view=pool.view if pool is not None else lambda name: None,
             queue_names=(lambda: pool.queues.names) if pool is not None else tuple,
         )
@@ -312,6 +323,9 @@ class Service:
             log.error("settings.refused", extra={"fields": {"cause": error.line}})
             return
         # Nothing can fail from here on: all of it or nothing.
+        self._adopt(settings)
+        if self.journal is not None:
+            self.journal.configure(settings.records)
         self._old_toolboxes.append(self.toolbox)
         self.settings, self.toolbox, self.desk.destinations = settings, toolbox, settings.destinations
         self._context.admission.configure(settings)

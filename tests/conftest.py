@@ -1,13 +1,20 @@
-"""A small Asterisk REST interface on loopback: real HTTP and WebSocket, described as Asterisk describes its own."""
+"""A small Asterisk REST interface on loopback: real HTTP and WebSocket, described as Asterisk describes its own; and
+certificates for tests of TLS.
+"""
 
 import asyncio
 import base64
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from aiohttp import WSMsgType, web
 from pydantic import SecretStr
 
@@ -63,10 +70,13 @@ class AriServer:
         self.authorizations: set[str] = set()
         self.changed = asyncio.Event()
         self.port = 0
+        self.tls: ssl.SSLContext | None = None
+        self.prefix = ""
+        """As of a reverse proxy, or of http.conf: where the server is below its address."""
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self.tls is None else 'https'}://127.0.0.1:{self.port}{self.prefix}"
 
     def settings(self, **changes: Any) -> AsteriskSettings:
         given: dict[str, Any] = {"url": self.url, "password": SecretStr(self.password), "request_timeout_s": PATIENCE_S}
@@ -106,7 +116,7 @@ class AriServer:
         app.router.add_route("*", "/{path:.*}", self._answer)
         runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=self.tls).start()
         self.port = runner.addresses[0][1]
         try:
             yield self
@@ -117,7 +127,9 @@ class AriServer:
         wanted = "Basic " + base64.b64encode(f"ariagent:{self.password}".encode()).decode()
         self.authorizations.add(request.headers.get("Authorization", ""))
         assert "api_key" not in request.query
-        path = request.path.removeprefix("/ari")
+        if not request.path.startswith(f"{self.prefix}/ari/"):
+            return web.Response(status=404, text="nothing here")
+        path = request.path.removeprefix(f"{self.prefix}/ari")
         name = f"{request.method} {path}"
         self.requests.append(name)
         self.queries.append(dict(request.query))
@@ -138,7 +150,8 @@ class AriServer:
         return self._act(request, path.strip("/").split("/"))
 
     def _describe(self, page: str) -> dict[str, Any]:
-        base = {"basePath": f"{self.url}/ari", "swaggerVersion": "1.1"}
+        # What Asterisk says of itself, whatever it is reached by (source: res/res_ari.c, ast_ari_get_docs).
+        base = {"basePath": f"http://127.0.0.1:{self.port}/ari", "swaggerVersion": "1.1"}
         if page == "resources.json":
             names = dict.fromkeys(operation[0] for operation in OPERATIONS)
             return {**base, "apis": [{"path": f"/api-docs/{n}.{{format}}", "description": n} for n in names]}
@@ -207,16 +220,70 @@ class AriServer:
         return web.Response(status=204)
 
 
-MakeAriServer = Callable[[], Awaitable[AriServer]]
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Files in PEM form: a certificate with its chain, and its key."""
+
+    chain: Path
+    key: Path
+
+    def server(self) -> ssl.SSLContext:
+        """For a server that has it."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.chain, self.key)
+        return context
+
+
+class Authority:
+    """A certificate authority of its own, and the certificates that it issues."""
+
+    def __init__(self, folder: Path) -> None:
+        self._ca = trustme.CA()
+        self._folder = folder
+        self._issued = 0
+        self.file = folder / "ca.pem"
+        self._ca.cert_pem.write_to_path(str(self.file))
+
+    def issue(self, *names: str, expired: bool = False) -> Certificate:
+        """A certificate for these names or addresses; valid now, or until yesterday."""
+        until = datetime.now(UTC) - timedelta(days=1) if expired else None
+        made = self._ca.issue_cert(*names, not_after=until)
+        self._issued += 1
+        chain, key = self._folder / f"chain{self._issued}.pem", self._folder / f"key{self._issued}.pem"
+        chain.write_bytes(b"".join(part.bytes() for part in made.cert_chain_pems))
+        made.private_key_pem.write_to_path(str(key))
+        return Certificate(chain, key)
+
+
+@pytest.fixture(scope="session")
+def make_authority(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Authority]:
+    """``make_authority()``: one more, of which nobody knows yet."""
+    return lambda: Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def authority(make_authority: Callable[[], Authority]) -> Authority:
+    return make_authority()
+
+
+@pytest.fixture
+def other_authority(make_authority: Callable[[], Authority]) -> Authority:
+    return make_authority()
+
+
+MakeAriServer = Callable[..., Awaitable[AriServer]]
 
 
 @pytest.fixture
 async def make_ari_server() -> AsyncIterator[MakeAriServer]:
-    """``await make_ari_server()``: one more ``AriServer``; all end after the test."""
+    """``await make_ari_server(tls=..., prefix=...)``: one more ``AriServer``; all end after the test."""
     async with AsyncExitStack() as servers:
 
-        async def make() -> AriServer:
-            return await servers.enter_async_context(AriServer().serving())
+        async def make(**options: Any) -> AriServer:
+            made = AriServer()
+            for name, value in options.items():
+                setattr(made, name, value)
+            return await servers.enter_async_context(made.serving())
 
         yield make
 

@@ -1,6 +1,7 @@
 """The ``ariagent`` command as a process: one clear line and the right exit code for everything that is wrong."""
 
 import asyncio
+import json
 import os
 import socket
 import sys
@@ -12,13 +13,15 @@ import pytest
 import yaml
 
 from ariagent import __version__
+from ariagent.config import DEFAULT_PATH, RecordsSettings
+from ariagent.records.journal import Journal
 
 PATIENCE_S = 60.0
 USAGE, FAILED = 2, 1
 
 
-async def ariagent(*arguments: str, **environment: str) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of ``ariagent`` with these arguments."""
+async def ariagent(*arguments: str, folder: Path | None = None, **environment: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of ``ariagent`` with these arguments, started in ``folder``."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ARIAGENT_")}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -28,6 +31,7 @@ async def ariagent(*arguments: str, **environment: str) -> tuple[int, str, str]:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        cwd=folder,
         env={**clean, "COLUMNS": "200", **environment},
     )
     try:
@@ -102,9 +106,9 @@ class TestConfiguration:
     @pytest.mark.parametrize(
         ("text", "said"),
         [
-            ("asterisk: [\n", "FILE:2: not valid YAML: "),
+            ("asterisk: [\n", "FILE:1: the [ in this line is not closed"),
             ("asterisk:\n  pasword: x\n", "FILE:2: asterisk.pasword: unknown key (did you mean password?)"),
-            ("http: {}\nmax_calls: many\n", "FILE:2: max_calls: Input should be a valid integer"),
+            ("http: {}\nmax_calls: many\n", "FILE:2: max_calls: must be a whole number"),
             ("realtime:\n  url: http://x/\n", "FILE:2: realtime.url: must be a URL that starts with ws:// or wss://"),
             ("max_calls: 3\nmax_calls: 4\n", "FILE:2: max_calls: this key stands here a second time"),
             ("realtime:\n  api_key: ${NOT_SET_ANYWHERE}\n", "FILE:2: realtime.api_key: the environment variable NOT_"),
@@ -155,6 +159,148 @@ class TestConfiguration:
         assert line.startswith("cannot reach Asterisk at ")
 
 
+def without_secrets(folder: Path, **sections: Any) -> dict[str, Any]:
+    """Settings whose every secret is one that this shell does not have, apart from ``sections``."""
+    lost = "${NOT_IN_THIS_SHELL}"
+    http = {"description": "x", "url": "https://a.example/", "headers": {"Authorization": lost}}
+    return tree(
+        **{
+            "asterisk": {"password": lost},
+            "ami": {"port": dead_port(), "password": lost},
+            "realtime": {"api_key": lost, "fallback": {"url": "ws://127.0.0.1:1", "api_key": lost}},
+            "control": {"port": 0, "tokens": [{"name": "anna", "role": "viewer", "token": lost}]},
+            "outbound": {"allowed_hosts": ["a.example"]},
+            "tools": {"order": {**http, "signature": {"secret": lost}}},
+            "mcp_servers": {"crm": {"url": "https://a.example/mcp", "authorization": lost}},
+            "agents": {"default": {"tools": ["order"], "mcp": ["crm"]}},
+            "http": {"port": dead_port()},
+            "state_directory": str(folder / "state"),
+            **sections,
+        }
+    )
+
+
+class TestWithoutSecrets:
+    """In an administrator's shell, which has none of the service's secrets."""
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("transfer", "1", "--queue", "support"),
+            ("whisper", "1", "be kind"),
+            ("pause",),
+            ("resume",),
+            ("drain",),
+            ("calls", "--watch"),
+        ],
+        ids=lambda words: words[0],
+    )
+    async def test_a_command_for_the_running_service_looks_for_that(
+        self, file: Path, tmp_path: Path, words: tuple[str, ...]
+    ) -> None:
+        file.write_text(yaml.safe_dump(without_secrets(tmp_path)))
+        code, _, err = await ariagent(*words, "-c", str(file))
+        assert (code, err.partition(". ")[0]) == (FAILED, "ariagent: the service does not run")
+
+    async def test_calls_are_listed(self, file: Path, tmp_path: Path) -> None:
+        file.write_text(yaml.safe_dump(without_secrets(tmp_path)))
+        Journal.open(tmp_path / "state", RecordsSettings()).close()
+        assert await ariagent("calls", "-c", str(file)) == (0, "No call is running.\n", "")
+
+    async def test_callers_are_rescued_with_the_managers_password_alone(self, file: Path, tmp_path: Path) -> None:
+        settings = without_secrets(tmp_path)
+        settings["ami"]["password"] = "known"
+        file.write_text(yaml.safe_dump(settings))
+        code, _, err = await ariagent("rescue", "--after", "0", "-c", str(file))
+        assert code == FAILED
+        assert err.startswith("ariagent: cannot reach Asterisk's manager interface at ")
+
+    @pytest.mark.parametrize("options", [("--after", "0"), ("--watch",)], ids=["once", "watching"])
+    async def test_a_rescue_that_would_fail_says_so_at_once(
+        self, file: Path, tmp_path: Path, options: tuple[str, ...]
+    ) -> None:
+        file.write_text(yaml.safe_dump(without_secrets(tmp_path)))
+        code, _, err = await ariagent("rescue", *options, "-c", str(file))
+        assert code == USAGE
+        assert ": ami.password: the environment variable NOT_IN_THIS_SHELL is not set. " in err
+
+    async def test_a_caller_needs_asterisks_password_alone(self, file: Path, tmp_path: Path) -> None:
+        settings = without_secrets(tmp_path)
+        file.write_text(yaml.safe_dump(settings))
+        code, _, err = await ariagent("call", "7000", "-c", str(file))
+        assert code == USAGE
+        assert ": asterisk.password: the environment variable NOT_IN_THIS_SHELL is not set. " in err
+        settings["asterisk"]["password"] = "known"
+        file.write_text(yaml.safe_dump(settings))
+        code, _, err = await ariagent("call", "7000", "-c", str(file))
+        assert code == FAILED
+        assert "cannot reach Asterisk at " in err
+
+    async def test_a_check_reports_each_and_checks_the_rest(self, file: Path, tmp_path: Path, ari_server: Any) -> None:
+        asterisk = {"url": ari_server.url, "password": ari_server.password}
+        file.write_text(yaml.safe_dump(without_secrets(tmp_path, asterisk=asterisk)))
+        code, out, err = await ariagent("check", "--json", "-c", str(file))
+        assert (code, err) == (FAILED, "")
+        results = json.loads(out)["results"]
+        lost = [each["found"] for each in results if each["check"] == "settings" and each["status"] == "failed"]
+        assert [found.split(": ")[1] for found in lost] == [
+            "ami.password",
+            "realtime.api_key",
+            "realtime.fallback.api_key",
+            "tools.order.headers.Authorization",
+            "tools.order.signature.secret",
+            "mcp_servers.crm.authorization",
+            "control.tokens[0].token",
+        ]
+        statuses = {each["check"]: (each["status"], each["found"]) for each in results}
+        assert statuses["asterisk"][0] == "ok"
+        assert statuses["manager"] == ("skipped", "needs ami.password")
+        assert statuses["model connection"][0] == "failed"  # nobody is there
+        assert statuses["tool order"][0] in ("warning", "ok")
+
+    async def test_the_service_does_not_start_and_names_them_all(self, file: Path, tmp_path: Path) -> None:
+        file.write_text(yaml.safe_dump(without_secrets(tmp_path)))
+        code, _, err = await ariagent("run", "-c", str(file))
+        assert code == USAGE
+        assert err.count("the environment variable NOT_IN_THIS_SHELL is not set") == 8
+        assert ": asterisk.password: " in err
+
+    async def test_the_schema_needs_no_settings(self) -> None:
+        code, out, _ = await ariagent("schema")
+        assert (code, json.loads(out)["title"]) == (0, "Settings of ariagent")
+
+
+class TestTheCurrentDirectory:
+    """Of somebody else: nothing in it is read, whoever starts a command there."""
+
+    @pytest.fixture
+    def trap(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "somebodys"
+        for name in (".lab/ariagent.yaml", "ariagent.yaml", "etc/ariagent/ariagent.yaml"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(yaml.safe_dump({"state_directory": str(folder / "state")}))
+        (folder / ".lab" / "lab.env").write_text(f"ASTERISK_PID={os.getpid()}\nARI_URL=http://127.0.0.1:1\n")
+        (folder / ".env").write_text("OPENAI_API_KEY=stolen\n")
+        for module in ("yaml", "typer", "json", "uvloop", "ariagent_tools"):
+            (folder / f"{module}.py").write_text("raise SystemExit('imported from the current directory')\n")
+        return folder
+
+    @pytest.mark.parametrize("words", [("calls",), ("check",), ("pause",), ("rescue",), ("call", "7000"), ("run",)])
+    async def test_without_settings_there_are_none(self, trap: Path, words: tuple[str, ...]) -> None:
+        if DEFAULT_PATH.exists():
+            pytest.skip("ariagent is installed here")
+        code, _, err = await ariagent(*words, folder=trap)
+        assert code == USAGE
+        assert err.startswith(
+            f"ariagent: {DEFAULT_PATH}: there is no such file. Name one with -c FILE or ARIAGENT_CONFIG"
+        )
+
+    async def test_settings_are_those_that_the_environment_names(self, trap: Path, file: Path, tmp_path: Path) -> None:
+        file.write_text(yaml.safe_dump(without_secrets(tmp_path)))
+        code, _, err = await ariagent("pause", folder=trap, ARIAGENT_CONFIG=str(file))
+        assert (code, err.partition(". ")[0]) == (FAILED, "ariagent: the service does not run")
+
+
 class TestPorts:
     async def test_the_audio_port_is_taken(self, run_with: RunWith, taken_port: int) -> None:
         code, line = await run_with(tree(audiosocket={"port": taken_port}))
@@ -179,8 +325,8 @@ class TestAsterisk:
         settings = tree()
         code, line = await run_with(settings)
         assert code == FAILED
-        assert line.startswith(f"cannot reach Asterisk at {settings['asterisk']['url']}: Connection refused. Is")
-        assert line.endswith("Is Asterisk running, and is its HTTP server enabled (http.conf) at asterisk.url?")
+        assert line.startswith(f"cannot reach Asterisk at {settings['asterisk']['url']}: Connection refused. Start")
+        assert line.endswith("set enabled=yes in http.conf, compare bindaddr and bindport with asterisk.url")
 
     async def test_a_wrong_password(self, run_with: RunWith, ari_server: Any) -> None:
         code, line = await run_with(tree(asterisk={"url": ari_server.url, "password": "wrong"}))
@@ -205,7 +351,7 @@ class TestAsterisk:
         code, line = await run_with(tree(asterisk={"url": ari_server.url, "password": ari_server.password}))
         assert code == FAILED
         assert line.startswith(f"{ari_server.url} does not describe an ARI: ")
-        assert line.endswith("Is asterisk.url the base URL of Asterisk's HTTP server (without /ari)?")
+        assert line.endswith("HTTP server: without /ari, with the prefix of http.conf?")
 
     async def test_a_server_that_never_answers(self, run_with: RunWith, taken_port: int) -> None:
         # The kernel accepts; nobody ever reads.

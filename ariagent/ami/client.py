@@ -9,12 +9,14 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from ariagent.ami.events import Event, parse
 from ariagent.ami.protocol import Decoder, Message, Value, challenge_key, encode
 from ariagent.config import AmiSettings
 from ariagent.errors import AmiError, AmiRefusedError
+from ariagent.hosts import is_loopback, joined
+from ariagent.tls import AMI, client_context, failure, speaks_tls
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,7 @@ class AmiClient:
 
     ``on_event`` gets every event in the order of the wire, those of lists too, and must not block. ``on_connected``
     runs beside each new connection once it is logged in, again until it does not fail; ``on_lost`` when that is gone.
+    Raises ConfigurationError for a password or CA file that cannot be had.
     """
 
     def __init__(
@@ -80,6 +83,9 @@ class AmiClient:
         """The interface's version, of the last greeting."""
         self.malformed = 0
         """Messages that made no sense and were skipped."""
+        # What the settings lack is found here, and not when somebody is to be rescued.
+        self._password = settings.password.get_secret_value()
+        self._tls = client_context(settings.ca_file, "ami.ca_file") if settings.tls else None
         self._on_event = on_event
         self._on_connected = on_connected
         self._on_lost = on_lost
@@ -176,17 +182,29 @@ class AmiClient:
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         host, port = self.settings.host, self.settings.port
+        where = joined(host, port)
+        secured: dict[str, Any] = {}
+        if self._tls is not None:
+            secured = {"ssl": self._tls, "server_hostname": self.settings.tls_name or host}
         try:
             async with asyncio.timeout(self.settings.request_timeout_s):
-                return await asyncio.open_connection(host, port)
+                return await asyncio.open_connection(host, port, **secured)
         except (OSError, TimeoutError) as error:
+            if self._tls is not None and (failed := failure(error, AMI, where)) is not None:
+                raise AmiError(failed.cause, remedy=failed.remedy) from None
             cause = getattr(error, "strerror", None) or "no answer"
             remedy = (
                 "Is Asterisk running, and is its manager interface enabled (manager.conf) at ami.host and ami.port?"
             )
-            raise AmiError(
-                f"cannot reach Asterisk's manager interface at {host}:{port}: {cause}", remedy=remedy
-            ) from None
+            raise AmiError(f"cannot reach Asterisk's manager interface at {where}: {cause}", remedy=remedy) from None
+
+    async def _never_greeted(self) -> AmiError:
+        """The connection ended before anything came."""
+        host, port = self.settings.host, self.settings.port
+        if self._tls is None and await speaks_tls(host, port):
+            return AmiError(f"{joined(host, port)} speaks TLS, and ami.tls is false", remedy=AMI.use_tls)
+        remedy = "See that ami.host and ami.port are those of manager.conf, and what Asterisk's log says"
+        return AmiError(f"{joined(host, port)} closed the connection without a greeting", remedy=remedy)
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         decoder = Decoder()
@@ -196,8 +214,12 @@ class AmiClient:
             try:
                 data = await reader.read(READ_BYTES)
             except OSError as error:
+                if not decoder.version:
+                    raise await self._never_greeted() from None
                 raise AmiError(f"the connection broke: {error.strerror or error}") from None
             if not data:
+                if not decoder.version:
+                    raise await self._never_greeted()
                 return
             self._heard = loop.time()
             for message in decoder.feed(data):
@@ -228,19 +250,29 @@ class AmiClient:
             await asyncio.gather(catching_up, return_exceptions=True)
 
     async def _login(self) -> None:
-        password = self.settings.password.get_secret_value()
         user = {"Username": self.settings.user}
         try:
             try:
                 (answer,) = await self._ask("Challenge", {"AuthType": "MD5"}, as_list=False)
-                proof = {"AuthType": "MD5", "Key": challenge_key(answer.get("challenge", ""), password)}
-            except AmiRefusedError:
-                # Some manager interfaces cannot: then in plain text, as on loopback it may be.
-                proof = {"Secret": password}
+                proof = {"AuthType": "MD5", "Key": challenge_key(answer.get("challenge", ""), self._password)}
+            except AmiRefusedError as error:
+                # Some manager interfaces cannot. The password itself goes nowhere that others could read it.
+                if not self._unheard:
+                    raise AmiError(
+                        f"Asterisk refused a login that does not show the password: {error}",
+                        remedy="Set ami.tls (tlsenable in manager.conf); without, the password is shown to nobody",
+                    ) from None
+                proof = {"Secret": self._password}
             await self._ask("Login", {**user, **proof, "Events": "on"}, as_list=False)
         except AmiRefusedError as error:
             remedy = "Check ami.user and ami.password against manager.conf, and its permit lines"
             raise AmiError(f"Asterisk refused the manager's login: {error}", remedy=remedy) from None
+
+    @property
+    def _unheard(self) -> bool:
+        """Whether nobody between can listen: TLS, or a peer on this machine."""
+        peer = self._writer.get_extra_info("peername") if self._writer is not None else None
+        return self._tls is not None or (isinstance(peer, tuple) and is_loopback(str(peer[0])))
 
     async def _catch_up(self) -> None:
         if self._on_connected is None:

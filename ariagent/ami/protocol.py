@@ -128,6 +128,9 @@ def challenge_key(challenge: str, password: str) -> str:
 
 def _not_a_manager(line: bytes) -> AmiError:
     shown = line[:40].decode(errors="replace")
+    if line.startswith(b"HTTP/"):
+        remedy = "Set ami.port to the port of manager.conf; this one is for asterisk.url"
+        return AmiError("no manager interface: an HTTP server answered", remedy=remedy)
     return AmiError(
         f"no manager interface: it said {shown!r}", remedy="Does ami.port name Asterisk's manager.conf port?"
     )

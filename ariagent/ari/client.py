@@ -3,10 +3,12 @@
 aioari builds its operations from the description that Asterisk itself serves. It has no timeouts, no
 reconnection, and puts the password into the URL, where it would reach access logs; so its HTTP side is
 ours: the credentials travel in the Authorization header and every request has a bound.
+
+The description names the URL that Asterisk believes to be reached by: plain ``http``, without a proxy's path. aioari
+would send the password there. So it never sees that URL: every request goes below ``asterisk.url``.
 """
 
 import asyncio
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -15,9 +17,11 @@ import aiohttp
 from aioari.client import Client as AioariClient
 from aioswagger11.http_client import AsynchronousHttpClient
 
+from ariagent.ari.connection import redirected, session, unreachable
 from ariagent.ari.events import Channel, Place, channel_of
 from ariagent.config import AsteriskSettings
-from ariagent.errors import AriError, why
+from ariagent.errors import AriError, InternalError, why
+from ariagent.tls import ASTERISK
 
 HEARTBEAT_S = 10.0
 """Ping interval of the event stream: a dead one is noticed within one and a half of it."""
@@ -55,13 +59,11 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
     def __init__(self, settings: AsteriskSettings) -> None:
         self.authenticator = None
         self.websockets: set[aiohttp.ClientWebSocketResponse] = set()
-        credentials = f"{settings.user}:{settings.password.get_secret_value()}"
-        self.session = aiohttp.ClientSession(
-            headers={"Authorization": f"Basic {b64encode(credentials.encode()).decode()}"},
-            timeout=aiohttp.ClientTimeout(total=settings.request_timeout_s),
-            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_S),
-        )
+        self.base = f"{settings.url}/ari"
+        self.session = session(settings, limit=MAX_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_S)
         self._settings = settings
+        self.described = False
+        """Whether Asterisk has answered: a request that gets no answer from then on is looked into no further."""
         self.stream_open = asyncio.Event()
         self.gave_up_at: float | None = None
         """When an attempt to open the stream was last given up; it may still be carried out."""
@@ -74,10 +76,19 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
         data: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> aiohttp.ClientResponse:
-        where = f"{method} {url.partition('/ari/')[2] or url}"
+        where = f"{method} {url.removeprefix(self.base)[1:]}"
+        self._guard(url)
         try:
-            response = await self.session.request(method, url, params=params, data=data, headers=headers)
-            if response.status < 400:
+            response = await self.session.request(
+                method,
+                url,
+                params=params,
+                data=data,
+                headers=headers,
+                allow_redirects=False,
+                server_hostname=self._settings.tls_name,
+            )
+            if response.status < 300:
                 await response.read()
                 return response
             text = " ".join((await response.text(errors="replace"))[:200].split())
@@ -85,18 +96,24 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
             limit = self._settings.request_timeout_s
             raise AriError(f"Asterisk did not answer {where} within {limit:g} s") from None
         except aiohttp.ClientError as error:
-            remedy = "Is Asterisk running, and is its HTTP server enabled (http.conf) at asterisk.url?"
-            raise AriError(f"cannot reach Asterisk at {self._settings.url}: {why(error)}", remedy=remedy) from None
+            raise await unreachable(self._settings, error, look_closer=not self.described) from None
+        if response.status < 400:
+            raise redirected(self._settings, response.status, response.headers.get("Location", ""))
         if response.status in (401, 403):
             remedy = "Check asterisk.user and asterisk.password against ari.conf"
             raise AriError(f"Asterisk refused {where}: HTTP {response.status}", remedy=remedy)
+        if response.status == 400 and "https port" in text.lower():  # as nginx and Apache say it
+            raise AriError(f"{self._settings.url} is a TLS port, and the URL is plain http", remedy=ASTERISK.use_tls)
         raise _BY_STATUS.get(response.status, AriError)(f"Asterisk refused {where}: HTTP {response.status} {text}")
 
     async def ws_connect(self, url: str, params: Mapping[str, str] | None = None) -> aiohttp.ClientWebSocketResponse:
         timeout = self._settings.request_timeout_s
+        self._guard(url.replace("ws", "http", 1))
         try:
             async with asyncio.timeout(timeout):
-                socket = await self.session.ws_connect(url, params=params, heartbeat=HEARTBEAT_S)
+                socket = await self.session.ws_connect(
+                    url, params=params, heartbeat=HEARTBEAT_S, server_hostname=self._settings.tls_name
+                )
         except (aiohttp.ClientError, TimeoutError) as error:
             said = why(error)
             if isinstance(error, TimeoutError):
@@ -105,6 +122,23 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
         self.websockets.add(socket)
         self.stream_open.set()
         return socket
+
+    def _guard(self, url: str) -> None:
+        """Whatever asks: the password goes nowhere else."""
+        if not url.startswith(f"{self.base}/"):
+            raise InternalError("a request would leave asterisk.url")
+
+    async def description(self) -> dict[str, Any]:
+        """What Asterisk says of its interface, complete, with our own URL in it."""
+        listing = await self._page("resources.json")
+        for resource in listing["apis"]:
+            page = str(resource["path"]).replace("{format}", "json").removeprefix("/api-docs/")
+            resource["api_declaration"] = {**await self._page(page), "basePath": self.base}
+        self.described = True
+        return {**listing, "basePath": self.base}
+
+    async def _page(self, name: str) -> dict[str, Any]:
+        return dict(await (await self.request("GET", f"{self.base}/api-docs/{name}")).json())
 
 
 class AriClient:
@@ -130,15 +164,18 @@ class AriClient:
     async def connect(self) -> str:
         """Read Asterisk's description of its interface; returns Asterisk's version."""
         http = _Http(self.settings)
-        client = AioariClient(self.settings.url.rstrip("/") + "/", http)
+        client = AioariClient(f"{self.settings.url}/", http)
         try:
             async with asyncio.timeout(4 * self.settings.request_timeout_s):
+                client.swagger.url = await http.description()
                 await client.init()
         except BaseException as error:
             await http.close()
             if isinstance(error, AriError | asyncio.CancelledError) and not isinstance(error, NotFoundError):
                 raise
-            remedy = "Is asterisk.url the base URL of Asterisk's HTTP server (without /ari)?"
+            remedy = (
+                "Is asterisk.url the base URL of Asterisk's HTTP server: without /ari, with the prefix of http.conf?"
+            )
             kind, cause = (NotFoundError, error) if isinstance(error, NotFoundError) else (AriError, repr(error))
             raise kind(f"{self.settings.url} does not describe an ARI: {cause}", remedy=remedy) from None
         self._client, self._http = client, http

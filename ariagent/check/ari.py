@@ -1,18 +1,15 @@
 """Plain requests to ARI, for looking: which status came, and why none did. The service's own client is AriClient."""
 
 import asyncio
-import socket
-from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
-from ariagent.check.reach import reason
+from ariagent.ari.connection import redirected, session, unreachable
 from ariagent.config import AsteriskSettings
 from ariagent.errors import AriError, why
 
@@ -37,16 +34,20 @@ class Answer:
 class Probe:
     """Asks Asterisk. Every request returns within ``asterisk.request_timeout_s`` or raises AriError."""
 
-    def __init__(self, settings: AsteriskSettings, session: aiohttp.ClientSession) -> None:
+    def __init__(self, settings: AsteriskSettings, connections: aiohttp.ClientSession) -> None:
         self._settings = settings
-        self._session = session
-        self._base = settings.url.rstrip("/")
+        self._session = connections
+        self._base = settings.url
 
     async def ask(self, method: str, path: str, **query: str) -> Answer:
         """``path`` is below ``/ari/`` and already escaped."""
         url = URL(f"{self._base}/ari/{path}", encoded=True).update_query(query)
         try:
-            async with self._session.request(method, url, allow_redirects=False) as response:
+            async with self._session.request(
+                method, url, allow_redirects=False, server_hostname=self._settings.tls_name
+            ) as response:
+                if 300 <= response.status < 400:
+                    raise redirected(self._settings, response.status, response.headers.get("Location", ""))
                 try:
                     body = await response.json(content_type=None)
                 except ValueError:
@@ -57,24 +58,10 @@ class Probe:
                 f"{self._base} did not answer within {self._settings.request_timeout_s:g} s",
                 remedy="Is a firewall between, or is Asterisk stuck? Try `asterisk -rx 'core show uptime'`",
             ) from None
-        except aiohttp.ClientConnectorError as error:
-            raise self._no_connection(error.os_error) from None
-        except (aiohttp.ClientError, UnicodeError) as error:
-            raise AriError(
-                f"{self._base} does not speak HTTP: {error}",
-                remedy="Set asterisk.url to Asterisk's HTTP server (http.conf, `asterisk -rx 'http show status'`)",
-            ) from None
-
-    def _no_connection(self, error: OSError) -> AriError:
-        if isinstance(error, socket.gaierror):
-            return AriError(
-                f"the name {urlsplit(self._base).hostname} of asterisk.url cannot be resolved: {reason(error)}",
-                remedy="Correct asterisk.url, or the machine's name service",
-            )
-        return AriError(
-            f"cannot connect to {self._base}: {reason(error)}",
-            remedy="Start Asterisk, set enabled=yes in http.conf, compare bindaddr and bindport with asterisk.url",
-        )
+        except aiohttp.ClientError as error:
+            raise await unreachable(self._settings, error, look_closer=True) from None
+        except UnicodeError as error:
+            raise AriError(f"the host of asterisk.url is no name: {error}", remedy="Correct asterisk.url") from None
 
     @asynccontextmanager
     async def application(self, name: str) -> AsyncIterator[None]:
@@ -89,7 +76,9 @@ class Probe:
     async def _listen(self, name: str) -> aiohttp.ClientWebSocketResponse:
         try:
             async with asyncio.timeout(self._settings.request_timeout_s):
-                return await self._session.ws_connect(f"{self._base}/ari/events", params={"app": name})
+                return await self._session.ws_connect(
+                    f"{self._base}/ari/events", params={"app": name}, server_hostname=self._settings.tls_name
+                )
         except (aiohttp.ClientError, TimeoutError) as error:
             raise AriError(
                 f"the event stream cannot be opened: {'timed out' if isinstance(error, TimeoutError) else why(error)}",
@@ -113,9 +102,5 @@ class Probe:
 @asynccontextmanager
 async def probe(settings: AsteriskSettings) -> AsyncIterator[Probe]:
     """A Probe; its connections end with the context."""
-    credentials = f"{settings.user}:{settings.password.get_secret_value()}"
-    async with aiohttp.ClientSession(
-        headers={"Authorization": f"Basic {b64encode(credentials.encode()).decode()}"},
-        timeout=aiohttp.ClientTimeout(total=settings.request_timeout_s),
-    ) as session:
-        yield Probe(settings, session)
+    async with session(settings) as made:
+        yield Probe(settings, made)

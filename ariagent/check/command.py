@@ -19,7 +19,7 @@ from ariagent.check.audio import check_audio
 from ariagent.check.machine import check_machine
 from ariagent.check.manager import check_manager
 from ariagent.check.model import check_model
-from ariagent.check.report import Report, Result, Say, failed, skipped
+from ariagent.check.report import Report, Result, Say, failed, skipped, warning
 from ariagent.check.setup import check_settings
 from ariagent.check.shutdowns import check_shutdowns
 from ariagent.check.talk import check_talk
@@ -27,6 +27,7 @@ from ariagent.check.tools import check_tools
 from ariagent.config import Settings
 from ariagent.errors import ConfigurationError
 from ariagent.loop import run_async
+from ariagent.secret import SecretError
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +45,11 @@ TERMINATED = 143
 def check(path: Path | None, *, as_json: bool = False, talk: bool = False, bundle: bundles.Wanted | None = None) -> int:
     """Check everything and print it; returns the exit code. Raises ConfigurationError for settings that do not load,
     after the ``bundle`` has been made, if one is wanted."""
-    source = str(path or config.DEFAULT_PATH)
+    doubts: list[str] = []
+    source = str(config.chosen(path))
     report = Report()
     try:
-        settings = config.load(path)
+        settings = config.load(path, warn=doubts.append)
     except ConfigurationError as error:
         if bundle is not None:
             _bundle(bundle, report, source, None, error.line)
@@ -60,6 +62,8 @@ def check(path: Path | None, *, as_json: bool = False, talk: bool = False, bundl
 
     # What the parts log is in their results; on a terminal it would stand between the lines.
     logging.getLogger("ariagent").setLevel(logging.ERROR)
+    for doubt in doubts:
+        say(warning("settings", doubt))
     if not run_async(_until_terminated(run_checks(settings, source, say, talk=talk))):
         return TERMINATED
     if as_json:
@@ -134,6 +138,10 @@ async def _bounded(name: str, limit_s: float, say: Say, work: Callable[[], Await
             return bool(await work())
     except TimeoutError:
         say(failed(name, f"not done within {limit_s:g} s", "Please report this"))
+    except SecretError as error:
+        say(skipped(name, error.key))  # what is wrong with it was said with the settings
+    except ConfigurationError as error:
+        say(failed(name, str(error), error.remedy))
     except Exception as error:
         log.exception("check.fault", extra={"fields": {"part": name}})
         say(failed(name, f"a fault of ours: {error!r}", "Please report this"))

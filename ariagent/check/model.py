@@ -16,9 +16,11 @@ from ariagent.check import reach
 from ariagent.check.report import Result, Say, failed, ok, skipped, warning
 from ariagent.config import Settings
 from ariagent.errors import ConfigurationError
-from ariagent.realtime.client import RealtimeClient
+from ariagent.hosts import is_loopback
+from ariagent.realtime.client import RealtimeClient, trust
 from ariagent.realtime.events import Event, Fault, SessionFailed, SessionReady
 from ariagent.realtime.profile import SessionProfile
+from ariagent.tls import MODEL
 from ariagent.tools.toolbox import Toolbox
 
 PINGS = 5
@@ -69,11 +71,12 @@ async def _connection(settings: Settings, say: Say) -> bool:
         addresses = await reach.resolve(aim, realtime.connect_timeout_s)
         resolve_ms = 1000 * (time.monotonic() - began)
         # Behind a proxy TLS begins later, and the session tells whether it works.
-        tls_name = host if tls and not proxy else None
-        connected = await reach.connect_any(addresses, port, tls_name, realtime.connect_timeout_s)
+        secured = reach.Secured(host, trust(realtime), MODEL) if tls and not proxy else None
+        connected = await reach.connect_any(addresses, port, secured, realtime.connect_timeout_s)
     except reach.UnreachableError as error:
         remedy = "Check the proxy in the environment" if proxy else "Check realtime.url, name service, firewall, proxy"
-        say(failed(CONNECTION, f"{host}{through}: {error}", remedy))
+        found = str(error) if error.remedy else f"{host}{through}: {error}"
+        say(failed(CONNECTION, found, error.remedy or remedy))
         return False
     found = f"{host}{through}: name in {resolve_ms:.0f} ms, {connected}"
     figures = {"resolve_ms": round(resolve_ms, 1), "connect_ms": round(connected.connect_ms, 1)}
@@ -85,7 +88,7 @@ async def _connection(settings: Settings, say: Say) -> bool:
 
 def proxy_for(host: str, port: int, *, tls: bool) -> tuple[str, int] | None:
     """Host and port of the proxy that the WebSocket library takes from the environment, if any."""
-    if proxy_bypass(f"{host}:{port}"):
+    if is_loopback(host) or proxy_bypass(f"{host}:{port}"):
         return None
     proxies = getproxies()
     for kind in ("wss", "socks", "https") if tls else ("ws", "socks", "https", "http"):

@@ -11,12 +11,26 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ariagent.hosts import joined
+from ariagent.tls import Peer, failure
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class UnreachableError(Exception):
-    """Text: what did not work, with its reason."""
+    """Text: what did not work, with its reason. ``remedy``: what to do, where that is known."""
+
+    def __init__(self, text: str, remedy: str = "") -> None:
+        super().__init__(text)
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """TLS: the name that the certificate must have, what it is verified against, and who the other side is."""
+
+    name: str
+    context: ssl.SSLContext
+    peer: Peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +68,8 @@ async def resolve(host: str, limit_s: float) -> list[IpAddress]:
     return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
 
 
-async def connect(address: str, port: int, tls_name: str | None, limit_s: float) -> Connected:
-    """Connect, make TLS for ``tls_name`` (None: no TLS), and close. Raises UnreachableError."""
+async def connect(address: str, port: int, tls: Secured | None, limit_s: float) -> Connected:
+    """Connect, make TLS (None: none), and close. Raises UnreachableError."""
     where = joined(address, port)
     began = time.monotonic()
     writer: asyncio.StreamWriter | None = None
@@ -65,30 +79,30 @@ async def connect(address: str, port: int, tls_name: str | None, limit_s: float)
             _, writer = await asyncio.open_connection(address, port)
             connected = time.monotonic()
             step = "make a TLS connection"
-            if tls_name is not None:
-                context = await asyncio.to_thread(ssl.create_default_context)
-                await writer.start_tls(context, server_hostname=tls_name)
-            secured = time.monotonic()
+            if tls is not None:
+                await writer.start_tls(tls.context, server_hostname=tls.name)
+            ready = time.monotonic()
     except TimeoutError:
         raise UnreachableError(f"cannot {step} to {where}: no answer within {limit_s:g} s") from None
-    except ssl.SSLCertVerificationError as error:
-        raise UnreachableError(f"the certificate of {tls_name} is not good: {error.verify_message}") from None
     except OSError as error:
+        found = failure(error, tls.peer, joined(tls.name, port)) if tls is not None and step != "connect" else None
+        if found is not None:
+            raise UnreachableError(found.cause, found.remedy) from None
         raise UnreachableError(f"cannot {step} to {where}: {reason(error)}") from None
     finally:
         if writer is not None:
             # Not waited for: a stream whose TLS was given up half-way never says that it is closed.
             writer.transport.abort()
-    tls_ms = 1000 * (secured - connected) if tls_name is not None else None
+    tls_ms = 1000 * (ready - connected) if tls is not None else None
     return Connected(where, 1000 * (connected - began), tls_ms)
 
 
-async def connect_any(addresses: list[IpAddress], port: int, tls_name: str | None, limit_s: float) -> Connected:
+async def connect_any(addresses: list[IpAddress], port: int, tls: Secured | None, limit_s: float) -> Connected:
     """As ``connect``, to the first of the addresses that takes it; the last one's error when none does."""
     for address in addresses[:-1]:
         with suppress(UnreachableError):
-            return await connect(str(address), port, tls_name, limit_s)
-    return await connect(str(addresses[-1]), port, tls_name, limit_s)
+            return await connect(str(address), port, tls, limit_s)
+    return await connect(str(addresses[-1]), port, tls, limit_s)
 
 
 async def answers(places: Sequence[tuple[str, int]], limit_s: float = 2.0) -> bool | None:

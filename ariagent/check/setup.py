@@ -5,6 +5,8 @@ from urllib.parse import urlsplit
 
 from ariagent.check.report import Result, failed, ok, warning
 from ariagent.config import Settings
+from ariagent.hosts import is_loopback
+from ariagent.secret import is_empty, lost
 
 NAME = "settings"
 
@@ -13,12 +15,16 @@ def check_settings(settings: Settings, source: str) -> list[Result]:
     """``source`` names where they come from."""
     agents = settings.agents
     number = f"{len(agents)} agent{'s' if len(agents) > 1 else ''} ({', '.join(agents)})"
-    return [ok(NAME, f"{source}: {number}"), *_peers(settings), *_agents(settings)]
+    return [ok(NAME, f"{source}: {number}"), *_secrets(settings), *_peers(settings), *_agents(settings)]
+
+
+def _secrets(settings: Settings) -> list[Result]:
+    return [failed(NAME, str(secret.error), secret.error.remedy) for secret in lost(settings)]
 
 
 def _peers(settings: Settings) -> list[Result]:
     results = []
-    if not settings.asterisk.password.get_secret_value():
+    if is_empty(settings.asterisk.password):
         results.append(warning(NAME, "asterisk.password is empty", "Set it, as ${NAME} or file:PATH"))
     if settings.realtime.lacks_key:
         host = urlsplit(settings.realtime.url).hostname
@@ -27,7 +33,14 @@ def _peers(settings: Settings) -> list[Result]:
     if settings.asterisk.app != "ariagent":
         found = f"asterisk.app is {settings.asterisk.app}; the shipped dialplan says Stasis(ariagent)"
         results.append(warning(NAME, found, "See that your dialplan names the same application"))
-    if not _on_loopback(settings.control.host):
+    if settings.asterisk.url.startswith("http://") and not is_loopback(urlsplit(settings.asterisk.url).hostname or ""):
+        found = "asterisk.url is http: the password of the ARI user travels to another machine in the clear"
+        remedy = "Use https (tlsenable in http.conf), or a proxy with TLS beside Asterisk"
+        results.append(warning(NAME, found, remedy))
+    if settings.ami is not None and not settings.ami.tls and not is_loopback(settings.ami.host):
+        found = "ami.tls is false: what the manager interface tells and is told travels to another machine in the clear"
+        results.append(warning(NAME, found, "Set ami.tls (tlsenable in manager.conf)"))
+    if not is_loopback(settings.control.host):
         found = f"control.host is {settings.control.host}: tokens and what callers say travel there in the clear"
         remedy = "Keep it at 127.0.0.1 and put a proxy with TLS in front"
         results.append(warning(NAME, found, remedy))
@@ -44,13 +57,6 @@ def _peers(settings: Settings) -> list[Result]:
         )
         results.append(warning(NAME, found, "Include asterisk/manager.conf, and add the section ami"))
     return results
-
-
-def _on_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _agents(settings: Settings) -> list[Result]:

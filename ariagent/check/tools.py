@@ -7,6 +7,7 @@ from ariagent.check import reach
 from ariagent.check.report import Result, Say, failed, ok, warning
 from ariagent.config import HttpRequestSettings, Settings
 from ariagent.errors import ConfigurationError
+from ariagent.tls import Peer, client_context
 from ariagent.tools import plugins
 from ariagent.tools.addresses import address_allowed, host_allowed
 
@@ -53,9 +54,12 @@ async def _reachable(name: str, request: HttpRequestSettings, settings: Settings
             listed = ", ".join(map(str, addresses))
             remedy = "Add its network to outbound.private, if that is where it belongs"
             return failed(name, f"{host} is at a private address ({listed}): the request would be refused", remedy)
-        connected = await reach.connect_any(allowed, parts.port or (443 if tls else 80), host if tls else None, limit_s)
+        secured = reach.Secured(host, client_context(None, ""), _server(host)) if tls else None
+        connected = await reach.connect_any(allowed, parts.port or (443 if tls else 80), secured, limit_s)
     except reach.UnreachableError as error:
         # Calls work without it: the model is told that the tool failed.
+        if error.remedy:
+            return warning(name, str(error), error.remedy)
         return warning(name, f"{host}: {error}", "Check the tool's url, name service and firewall")
     if name.startswith("unused"):
         return warning(name, "no agent uses it", "Name it in an agent's tools, or remove it")
@@ -65,6 +69,17 @@ async def _reachable(name: str, request: HttpRequestSettings, settings: Settings
             name, f"{found}; not encrypted", "Use https: it carries what callers say, and the tool's secrets"
         )
     return ok(name, found, connect_ms=round(connected.connect_ms, 1))
+
+
+def _server(host: str) -> Peer:
+    """The server of a tool, in the words of errors."""
+    return Peer(
+        host,
+        use_plain="Correct the tool's url: http://, or the server's TLS port",
+        trust="Add its CA to those of this machine",
+        rename="Write the name that the certificate has in the tool's url",
+        renew=f"the certificate of {host}",
+    )
 
 
 def _plugins(settings: Settings) -> Iterator[Result]:

@@ -13,7 +13,7 @@ from ariagent.config.agents import (
 from ariagent.config.base import Section
 from ariagent.config.control import ControlSettings, TokenSettings
 from ariagent.config.hours import HoursSettings, PoolSettings
-from ariagent.config.load import DEFAULT_PATH, load
+from ariagent.config.load import DEFAULT_PATH, PATH_NAME, chosen, load
 from ariagent.config.peers import (
     AmiSettings,
     AsteriskSettings,
@@ -35,6 +35,7 @@ from ariagent.config.use import CapsSettings, CostSettings, PriceSettings, Recor
 
 __all__ = [
     "DEFAULT_PATH",
+    "PATH_NAME",
     "AgentSettings",
     "AmiSettings",
     "AsteriskSettings",
@@ -65,5 +66,6 @@ __all__ = [
     "SignatureSettings",
     "SilenceSettings",
     "TokenSettings",
+    "chosen",
     "load",
 ]

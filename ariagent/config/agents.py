@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from ariagent.agents import template
-from ariagent.config.base import Language, Section, Text, VariableName
+from ariagent.config.base import Form, Language, Section, Text, VariableName
 from ariagent.config.handoff import Alternatives
 from ariagent.config.tools import LookupSettings, ToolName
 
@@ -21,7 +21,9 @@ def _key(value: object) -> object:
 
 
 KEYS = r"^[0-9*#]{1,8}$"
-Keys = Annotated[Text, BeforeValidator(_key), Field(pattern=KEYS)]
+Keys = Annotated[
+    Text, BeforeValidator(_key), Form(KEYS, 'must be one to eight keys of a telephone (0-9, *, #), as "0" or "*9"')
+]
 
 OPENINGS = {
     "en": "Hello, you are speaking with an automated assistant. How can I help you?",
@@ -120,12 +122,11 @@ class KeypadSettings(Section):
 
     pause_ms: Annotated[int, Field(ge=100, le=10_000)] = 800
     """Digits belong together until this long without another one."""
-    terminator: Annotated[str, Field(pattern=r"^[0-9*#]?$")] = "#"
+    terminator: Annotated[
+        Text, BeforeValidator(_key), Form(r"^[0-9*#]?$", 'must be one key of a telephone, as "#", or empty: ""')
+    ] = "#"
     """Ends them at once; empty: none does."""
-    actions: Annotated[
-        dict[Keys, Literal["person", "end_call", "ignore"]],
-        Field(json_schema_extra={"propertyNames": {"pattern": KEYS}}),
-    ] = {}
+    actions: dict[Keys, Literal["person", "end_call", "ignore"]] = {}
     """What a key or a sequence of keys does instead of reaching the model: ``person`` gives the caller to people,
     ``end_call`` ends the call."""
 

@@ -1,13 +1,27 @@
-"""What every section of the settings is made of: strict reading, secrets, addresses."""
+"""What every section of the settings is made of: strict reading, texts of a form, addresses, paths."""
 
 import ipaddress
-import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from ariagent.config.secrets import Reading, anchored
 
 
 class Section(BaseModel):
@@ -16,28 +30,31 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-def _resolve_secret(secret: SecretStr) -> SecretStr:
-    text = secret.get_secret_value()
-    if reference := re.fullmatch(r"\$\{(\w+)\}", text):
-        value = os.environ.get(reference[1])
-        if value is None:
-            raise ValueError(f"the environment variable {reference[1]} is not set")
-        return SecretStr(value)
-    if text.startswith("file:"):
-        path = Path(text.removeprefix("file:"))
-        try:
-            lines = path.read_text().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"cannot read the secret's file {path}: {error}") from None
-        if not lines or not lines[0].strip():
-            raise ValueError(f"the secret's file {path} is empty")
-        return SecretStr(lines[0].strip())
-    return secret
+@dataclass(frozen=True, slots=True)
+class Form:
+    """An annotation: text of this form. ``must`` says which, with an example, to one who wrote something else."""
+
+    pattern: str
+    must: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {**handler(core), "pattern": self.pattern}
+
+    def _check(self, text: str) -> str:
+        if not re.fullmatch(self.pattern, text):
+            raise ValueError(self.must)
+        return text
 
 
 def _url_with(*schemes: str) -> AfterValidator:
     def check(url: str) -> str:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise ValueError("is no URL: its address in [ ] is not one") from None
         if parts.scheme not in schemes or not parts.hostname:
             raise ValueError(f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}")
         # The URL is shown in logs and errors. A password with a slash in it makes everything before that the host.
@@ -46,15 +63,30 @@ def _url_with(*schemes: str) -> AfterValidator:
         try:
             _ = parts.port
         except ValueError:
-            raise ValueError("has a port that cannot be") from None  # what stands there may be a password
+            # What stands there may be a password.
+            raise ValueError("has a port that is none; ports are 1 to 65535") from None
         return url
 
     return AfterValidator(check)
 
 
 def _network(text: str) -> str:
-    ipaddress.ip_network(text)
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        try:
+            whole = ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise ValueError("must be a network, as 10.0.0.0/8, or an address, as 10.0.0.5") from None
+        raise ValueError(f"is an address inside a network; write {whole} for the network") from None
     return text
+
+
+def _local_path(path: Path, info: ValidationInfo) -> Path:
+    folder = Reading.of(info).folder
+    if folder is None and path.parts[:1] != ("~",):
+        return path  # of a section that was made in code
+    return anchored(path, folder, unusable=lambda problem, remedy: ValueError(f"{problem}. {remedy}"))
 
 
 def _quoted(value: object) -> object:
@@ -68,18 +100,25 @@ def _language(code: object) -> str:
     if code is False:
         raise ValueError('must be text: YAML reads no as false, write "no" in quotes (or nb)')
     if not isinstance(code, str) or not re.fullmatch(_LANGUAGE, code):
-        raise ValueError(f"{code} is no language code; they look like en or pt-BR")
+        raise ValueError("must be a language code, as en or pt-BR")
     return code
 
 
 _LANGUAGE = r"^[a-z]{2,3}(-[A-Z]{2})?$"
 
-Secret = Annotated[SecretStr, AfterValidator(_resolve_secret)]
 HttpUrl = Annotated[str, _url_with("http", "https")]
 WebSocketUrl = Annotated[str, _url_with("ws", "wss")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Text = Annotated[str, BeforeValidator(_quoted)]
 Language = Annotated[str, BeforeValidator(_language), WithJsonSchema({"type": "string", "pattern": _LANGUAGE})]
-VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\([A-Za-z0-9_,.:/ -]*\))?$")]
+VariableName = Annotated[
+    str,
+    Form(
+        r"^[A-Za-z_][A-Za-z0-9_]*(\([A-Za-z0-9_,.:/ -]*\))?$",
+        "must be the name of a channel variable, as CAMPAIGN, or a function, as CHANNEL(language)",
+    ),
+]
 Network = Annotated[str, AfterValidator(_network)]
+LocalPath = Annotated[Path, AfterValidator(_local_path)]
+"""A path on this machine. A relative one is relative to the folder of the settings file, never to the current one."""
 Seconds = Annotated[float, Field(gt=0, le=3600)]

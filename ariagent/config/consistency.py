@@ -28,9 +28,27 @@ def problems(settings: Settings) -> Iterator[Problem]:
             yield ("agents", name), "this name means something else in Stasis(); choose another one"
         for key, text in _agent(settings, agent):
             yield ("agents", name, key), text
+    yield from _tls(settings)
     yield from _routes(settings)
     yield from _hours(settings)
     yield from toolcheck.problems(settings)
+
+
+def _tls(settings: Settings) -> Iterator[Problem]:
+    """What is said about a certificate that nobody is asked for: whoever wrote it believes to be protected."""
+    model, rest = settings.realtime, settings.asterisk
+    sections: list[tuple[KeyPath, object, bool, str]] = [
+        (("asterisk",), rest, rest.url.startswith("https:"), "asterisk.url begins with https"),
+        (("ami",), settings.ami, settings.ami is not None and settings.ami.tls, "ami.tls is true"),
+        (("realtime",), model, model.url.startswith("wss:"), "realtime.url begins with wss"),
+    ]
+    if model.fallback is not None:
+        secured = model.fallback.url.startswith("wss:")
+        sections.append((("realtime", "fallback"), model.fallback, secured, "its url begins with wss"))
+    for path, section, secured, condition in sections:
+        for key in ("ca_file", "tls_name"):
+            if not secured and getattr(section, key, None) is not None:
+                yield (*path, key), f"is only used where {condition}"
 
 
 def _agent(settings: Settings, agent: AgentSettings) -> Iterator[tuple[str, str]]:

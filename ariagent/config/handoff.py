@@ -1,24 +1,35 @@
 """Where agents may hand callers to, and how."""
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ariagent.config.base import Section
+from ariagent.config.base import Form, LocalPath, Section, Text
 
 Alternative = Literal["wait", "message", "callback", "stay"]
 """What a caller can be offered who cannot be put through now, or only after a long wait."""
 Alternatives = Annotated[tuple[Alternative, ...], Field(max_length=4)]
 
-Place = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$")]
-FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+Place = Annotated[
+    Text,
+    Form(
+        r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$",
+        "must be a name in Asterisk of letters, digits, _ and -, at most 64 of them, as support",
+    ),
+]
+FieldName = Annotated[
+    str,
+    Form(
+        r"^[a-z][a-z0-9_]{0,31}$",
+        "must be a name of small letters, digits and _, at most 32 of them, as order_number",
+    ),
+]
 
 
 class BriefSettings(Section):
     """Summaries, spoken for whoever takes a call: files that Asterisk plays, removed after use."""
 
-    directory: Path | None = None
+    directory: LocalPath | None = None
     """Asterisk must be able to read there, the service to write; null: ``briefs`` in ``state_directory``."""
 
 
@@ -29,7 +40,16 @@ class DestinationSettings(Section):
     """Tells the model who is there, and for what."""
     queue: Place | None = None
     """A queue of Asterisk's; the caller waits in it."""
-    extension: Annotated[str, Field(pattern=r"^[A-Za-z0-9+*#_-]{1,64}$")] | None = None
+    extension: (
+        Annotated[
+            Text,
+            Form(
+                r"^[A-Za-z0-9+*#_-]{1,64}$",
+                'must be an extension of letters, digits and + * # _ -, at most 64 of them, as "1001" in quotes',
+            ),
+        ]
+        | None
+    ) = None
     """Instead of a queue: an extension of the dialplan, which may also be a way to an outside number."""
     context: Place = "ariagent-internal"
     """Of the extension."""

@@ -10,7 +10,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from ariagent import hours
-from ariagent.config.base import Section
+from ariagent.config.base import Form, Section
 
 
 def _range(text: str) -> str:
@@ -19,6 +19,8 @@ def _range(text: str) -> str:
 
 
 def _ranges(value: object) -> object:
+    if not isinstance(value, str | list | tuple) or not all(isinstance(each, str) for each in value):
+        raise ValueError("must be hours, as 08:00-12:00, or a list of them")
     return (value,) if isinstance(value, str) else value
 
 
@@ -71,7 +73,10 @@ _RANGE = r"^\s*([01]?\d|2[0-3]):[0-5]\d ?- ?([01]?\d|2[0-4]):[0-5]\d\s*$"
 Range = Annotated[str, AfterValidator(_range), Field(json_schema_extra={"pattern": _RANGE})]
 Ranges = Annotated[tuple[Range, ...], BeforeValidator(_ranges), AfterValidator(_apart), _OrText()]
 Days = Annotated[str, AfterValidator(_days)]
-CalendarName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+CalendarName = Annotated[
+    str,
+    Form(r"^[A-Za-z0-9_-]{1,64}$", "must be a name of letters, digits, _ and -, at most 64 of them, as office"),
+]
 
 
 class Holiday(Section):

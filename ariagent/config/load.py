@@ -1,58 +1,97 @@
-"""Reads the settings: a YAML file (``-c FILE``), then the environment.
+"""Reads the settings: a YAML file (``-c FILE``, ``ARIAGENT_CONFIG``, ``/etc/ariagent``), then the environment.
 
 Every ``ARIAGENT_SECTION__KEY`` of the environment overrides its key (``ARIAGENT_MAX_CALLS`` where there is no section).
 Unknown keys, duplicate keys and wrong values are refused with file, line and key. A secret may be written as
-``${NAME}`` (taken from the environment) or ``file:PATH`` (the file's first line); it is never printed.
+``${NAME}`` (taken from the environment) or ``file:PATH`` (the file's first line); it is never printed. Nothing is read
+from the current directory: a relative path is relative to the folder of the settings file.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any, get_args, get_origin
 from urllib.parse import urlsplit
 
 import yaml
 from pydantic import ValidationError
 
-from ariagent import yamlfile
+from ariagent import secret, yamlfile
 from ariagent.config import consistency
 from ariagent.config.base import Section
+from ariagent.config.secrets import Reading
 from ariagent.config.tree import Settings
 from ariagent.errors import ConfigurationError
 from ariagent.text import did_you_mean
-from ariagent.yamlfile import KeyPath
+from ariagent.yamlfile import Document, KeyPath
 
 DEFAULT_PATH = Path("/etc/ariagent/ariagent.yaml")
 ENVIRONMENT_PREFIX = "ARIAGENT_"
+PATH_NAME = f"{ENVIRONMENT_PREFIX}CONFIG"
+"""Names the settings file where no ``-c`` does."""
 
 
-def load(path: Path | None = None, environment: Mapping[str, str] | None = None, *, serving: bool = False) -> Settings:
-    """Read the settings from ``path`` (default ``/etc/ariagent/ariagent.yaml``) and the environment.
+def chosen(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Path:
+    """The settings file: ``path``, else what ``ARIAGENT_CONFIG`` names, else ``/etc/ariagent/ariagent.yaml``.
 
-    ``serving``: for a program that talks to the model, which also needs what the model's server cannot do without.
+    Raises ConfigurationError for an ``ARIAGENT_CONFIG`` that would be another file in another directory.
+    """
+    environment = os.environ if environment is None else environment
+    if path is not None:
+        return path
+    if not (named := environment.get(PATH_NAME, "")):
+        return DEFAULT_PATH
+    if not Path(named).is_absolute():
+        raise ConfigurationError(
+            f"environment {PATH_NAME}: {named} is a relative path", remedy="Write the whole path, from / on"
+        )
+    return Path(named)
+
+
+def load(
+    path: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    *,
+    serving: bool = False,
+    warn: Callable[[str], None] = lambda warning: None,
+) -> Settings:
+    """Read the settings from the file that ``chosen`` chooses, and the environment.
+
+    ``serving``: for a program that serves calls, which needs every secret, and a key where the model's server wants
+    one; others get an error from the secret that they use. ``warn`` is called with what is legal and surely not meant.
     Raises ConfigurationError with ``file:line: key: what is wrong`` for each mistake, one a line.
     """
-    source = path or DEFAULT_PATH
     environment = os.environ if environment is None else environment
-    tree, lines = yamlfile.read(source, remedy="Name one with -c FILE; the README has a complete example")
+    source = chosen(path, environment)
+    document = yamlfile.load(source, remedy=f"Name one with -c FILE or {PATH_NAME}; the README has a complete example")
+    tree, lines = document.tree, document.lines
+
+    def complaint(path: KeyPath, text: str) -> str:
+        return f"{yamlfile.place(str(source), lines, path)}: {yamlfile.dotted(path)}: {text}"
+
+    emptied = _fill_empty_sections(document)
     _apply_environment(tree, environment, lines, str(source))
     try:
-        settings = Settings.model_validate(tree)
+        settings = Settings.model_validate(tree, context=Reading(environment, source.absolute().parent))
     except ValidationError as error:
-        problems = yamlfile.explain(str(source), lines, error, _did_you_mean)
+        problems = yamlfile.explain(str(source), lines, error, _did_you_mean, emptied)
         raise ConfigurationError("\n".join(problems)) from None
+    secret.locate(settings, lambda path: yamlfile.place(str(source), lines, path), yamlfile.dotted)
     if found := list(consistency.problems(settings)):
-        raise ConfigurationError(
-            "\n".join(
-                f"{yamlfile.place(str(source), lines, path)}: {yamlfile.dotted(path)}: {text}" for path, text in found
+        raise ConfigurationError("\n".join(complaint(*problem) for problem in found))
+    for empty in _switched_off(document.empty - emptied):
+        warn(complaint(empty, "has no value, which switches it off; write null if you mean that, else remove the key"))
+    for block, number, key in _swallowed(document):
+        text = f"this line is a part of the text, and looks like the key {key}; if it is one, indent it as {block[-1]}"
+        warn(f"{source}:{number}: {yamlfile.dotted(block)}: {text}")
+    if serving:
+        secret.demand(settings)
+        if settings.realtime.lacks_key:
+            raise ConfigurationError(
+                complaint(("realtime", "api_key"), f"{urlsplit(settings.realtime.url).hostname} needs a key"),
+                remedy="Set it, for instance as ${OPENAI_API_KEY} or file:PATH, or in ARIAGENT_REALTIME__API_KEY",
             )
-        )
-    if serving and settings.realtime.lacks_key:
-        where = yamlfile.place(str(source), lines, ("realtime", "api_key"))
-        raise ConfigurationError(
-            f"{where}: realtime.api_key: {urlsplit(settings.realtime.url).hostname} needs a key",
-            remedy="Set it, for instance as ${OPENAI_API_KEY} or file:PATH, or in ARIAGENT_REALTIME__API_KEY",
-        )
     return settings
 
 
@@ -77,36 +116,123 @@ def _apply_environment(
                     f"environment {name}: {yamlfile.dotted(path[: depth + 1])} is not a section in {source}"
                 )
             branch = below
-        # Lists and mappings may be given as YAML; everything else stays text and is converted by the field's type.
+        # Lists, mappings and null may be given as YAML; all else stays text and is converted by the field's type.
         try:
-            branch[path[-1]] = yaml.safe_load(text) if text[:1] in ("[", "{") else text
+            branch[path[-1]] = yaml.safe_load(text) if text[:1] in ("[", "{") or text == "null" else text
         except (yaml.YAMLError, ValueError):
             raise ConfigurationError(f"environment {name}: {yamlfile.dotted(path)}: not valid YAML") from None
         lines[path] = f"environment {name}"
 
 
+# -- sections with nothing in them ----------------------------------------------------------------------------------
+
+
+def _fill_empty_sections(document: Document) -> set[KeyPath]:
+    """A section with every key commented out has its defaults, and so has a list. Returns the places of those.
+
+    Only ``null`` itself switches off what can be switched off.
+    """
+    filled = set()
+    for path in sorted(document.empty, key=len):
+        branch, key = _holder(document.tree, path)
+        kinds = _kinds(path)
+        if branch is None:
+            continue
+        if _sections(path):
+            branch[key] = {}
+        elif str not in kinds and kinds & {dict, tuple} and isinstance(branch, dict):
+            del branch[key]
+        else:
+            continue
+        filled.add(path)
+    return filled
+
+
+def _holder(tree: Any, path: KeyPath) -> tuple[Any, Any]:
+    """What holds the value at a key path, and under which key; None where the tree has no such place.
+
+    A key is written in ways that YAML does not take for text: 1001. One that is merged (``<<``) is in no place.
+    """
+    branch = key = None
+    for part in path:
+        branch = tree if branch is None else branch[key]
+        keys = branch.keys() if isinstance(branch, dict) else range(len(branch)) if isinstance(branch, list) else ()
+        key = next((each for each in keys if each == part or str(each) == part), None)
+        if key is None:
+            return None, None
+    return branch, key
+
+
+# -- what the settings tree has where -------------------------------------------------------------------------------
+
+
+def _kinds(path: KeyPath) -> set[Any]:
+    """What may stand at a key path: sections, ``dict``, ``tuple``, plain types; nothing where no key is known."""
+    annotations: list[Any] = [Settings]
+    for part in path:
+        below: list[Any] = []
+        for annotation in annotations:
+            origin, arguments = get_origin(annotation), get_args(annotation)
+            if isinstance(annotation, type) and issubclass(annotation, Section):
+                field = annotation.model_fields.get(str(part))
+                below += [] if field is None else _choices(field.annotation)
+            elif origin is dict:
+                below += _choices(arguments[1])
+            elif origin is tuple and isinstance(part, int):
+                below += _choices(arguments[0])
+        annotations = below
+    return {get_origin(each) or each for each in annotations}
+
+
+def _choices(annotation: Any) -> list[Any]:
+    """A union's members, without their validators; of any other annotation itself."""
+    if (members := getattr(annotation, "__metadata__", None)) is not None and members:
+        return _choices(annotation.__origin__)
+    arguments = get_args(annotation)
+    if arguments and get_origin(annotation) not in (dict, tuple, list, type) and not _is_literal(annotation):
+        return [choice for argument in arguments for choice in _choices(argument)]
+    return [] if annotation is NoneType else [annotation]
+
+
+def _is_literal(annotation: Any) -> bool:
+    return all(isinstance(argument, str | int) for argument in get_args(annotation))
+
+
 def _did_you_mean(path: KeyPath) -> str:
     """For the last part of a path, which no section has: the keys that there are."""
-    models: list[type[Section]] = [Settings]
-    holder = False
-    for part in path[:-1]:
-        if holder:  # the part is a name of the site's own, or a place in a list
-            holder = False
-            continue
-        annotation = next(
-            (model.model_fields[str(part)].annotation for model in models if part in model.model_fields), None
-        )
-        models = list(_sections(annotation))
-        holder = any(get_origin(each) in (dict, tuple) for each in (annotation, *get_args(annotation)))
-    known = list(dict.fromkeys(name for model in models for name in model.model_fields))
-    if not known or holder:
-        return ""
-    return did_you_mean(str(path[-1]), known) or f" (known here: {', '.join(known)})"
+    known = _keys(path[:-1])
+    if path[-1] in known:
+        others = [kind for kind in _sections(path[:-1]) if str(path[-1]) in kind.model_fields]
+        types = [get_args(kind.model_fields["type"].annotation)[0] for kind in others]
+        return f" with this type; it belongs to {' and '.join(types)}"
+    return did_you_mean(str(path[-1]), known) or f" (known here: {', '.join(known)})" if known else ""
 
 
-def _sections(annotation: Any) -> Iterator[type[Section]]:
-    """The sections that a field may be, or hold."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        yield annotation
-    for inner in get_args(annotation):
-        yield from _sections(inner)
+def _sections(path: KeyPath) -> list[type[Section]]:
+    """The sections that may stand at a key path."""
+    return [kind for kind in _kinds(path) if isinstance(kind, type) and issubclass(kind, Section)]
+
+
+def _keys(path: KeyPath) -> list[str]:
+    """The keys of those sections."""
+    return list(dict.fromkeys(name for kind in _sections(path) for name in kind.model_fields))
+
+
+_LOOKS_LIKE_A_KEY = re.compile(r"\s*([a-z_]+):(\s|$)")
+
+
+def _switched_off(empty: Collection[KeyPath]) -> Iterator[KeyPath]:
+    """Of keys with nothing behind them: those that have a default."""
+    for path in sorted(empty, key=str):
+        fields = [kind.model_fields.get(str(path[-1])) for kind in _sections(path[:-1])]
+        if any(field is not None and field.get_default() is not None for field in fields):
+            yield path
+
+
+def _swallowed(document: Document) -> Iterator[tuple[KeyPath, int, str]]:
+    """Keys that are indented so far that they are a part of the text above them: its path, the line, the key."""
+    for block in document.blocks:
+        known = _keys(block.path[:-1])
+        for number, line in enumerate(block.lines, block.first_line):
+            if (found := _LOOKS_LIKE_A_KEY.match(line)) and found[1] in known:
+                yield block.path, number, found[1]

@@ -1,36 +1,83 @@
-"""Whom the service talks to, and where it can be reached itself."""
+"""The peers that the service talks to, and where it can be reached itself."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from ariagent.config.base import HttpUrl, Network, Port, Seconds, Secret, Section, WebSocketUrl
+from ariagent.config.base import (
+    Form,
+    HttpUrl,
+    LocalPath,
+    Network,
+    Port,
+    Seconds,
+    Section,
+    WebSocketUrl,
+)
+from ariagent.config.secrets import Secret
+from ariagent.secret import is_empty
+
+TlsName = Annotated[
+    str, Form(r"^[A-Za-z0-9_.:-]{1,253}$", "must be the name in the server's certificate, as pbx.example.com")
+]
+
+
+def _without_query(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.query or parts.fragment:
+        raise ValueError("must be a base URL, without ? and #, as https://pbx.example.com/asterisk")
+    return url.rstrip("/")
 
 
 class AsteriskSettings(Section):
-    """How to reach Asterisk's REST interface (ARI)."""
+    """How to reach Asterisk's REST interface (ARI). No proxy of the environment (``HTTP_PROXY``) is used for it."""
 
-    url: HttpUrl = "http://127.0.0.1:8088"
-    """Base URL of Asterisk's HTTP server, without ``/ari``."""
+    url: Annotated[HttpUrl, AfterValidator(_without_query)] = "http://127.0.0.1:8088"
+    """Base URL of Asterisk's HTTP server, without ``/ari``. A path is kept: ``https://pbx.example.com/asterisk`` is for
+    Asterisk behind a reverse proxy, or with ``prefix=asterisk`` in ``http.conf``."""
     user: str = "ariagent"
     """An ARI user of ``ari.conf``, not read-only."""
     password: Secret = SecretStr("")
     """That user's password."""
-    app: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = "ariagent"
+    ca_file: LocalPath | None = None
+    """With ``https``: the CA certificates (PEM) that Asterisk's certificate must be signed by; a self-signed
+    certificate is its own. null: the machine's CAs."""
+    tls_name: TlsName | None = None
+    """With ``https``: the name that Asterisk's certificate must have; null: the host of ``url``. For a host that is
+    given as an address."""
+    app: Annotated[str, Form(r"^[A-Za-z0-9_-]+$", "must be a name of letters, digits, _ and -, as ariagent")] = (
+        "ariagent"
+    )
     """Name of the Stasis application; one running service per name and Asterisk."""
     request_timeout_s: Seconds = 5.0
     """How long Asterisk may take to answer one request."""
+
+
+AMI_PORT, AMI_TLS_PORT = 5038, 5039
+"""Asterisk's own defaults."""
+
+
+def _usual_port(given: dict[str, Any]) -> int:
+    return AMI_TLS_PORT if given.get("tls") else AMI_PORT
 
 
 class AmiSettings(Section):
     """How to reach Asterisk's manager interface (AMI). Without this section seats are not paused, queues not known."""
 
     host: str = "127.0.0.1"
-    """Where Asterisk listens for managers (``bindaddr`` of ``manager.conf``)."""
-    port: Annotated[int, Field(ge=1, le=65535)] = 5038
-    """Its port."""
-    user: Annotated[str, Field(pattern=r"^[^\r\n]+$")] = "ariagent"
+    """Where Asterisk listens for managers (``bindaddr`` of ``manager.conf``, with TLS ``tlsbindaddr``)."""
+    tls: bool = False
+    """Connect with TLS (``tlsenable`` of ``manager.conf``). The certificate is always verified."""
+    port: Annotated[int, Field(ge=1, le=65535, json_schema_extra={"default": AMI_PORT})] = Field(
+        default_factory=_usual_port
+    )
+    """Its port. The default with ``tls`` is 5039."""
+    ca_file: LocalPath | None = None
+    """As ``asterisk.ca_file``."""
+    tls_name: TlsName | None = None
+    """As ``asterisk.tls_name``; null: ``host``."""
+    user: Annotated[str, Form(r"^[^\r\n]+$", "must be the name of a user in manager.conf, as ariagent")] = "ariagent"
     """A user of ``manager.conf`` with the classes agent, call and user."""
     password: Secret
     """That user's password (``secret``)."""
@@ -45,7 +92,16 @@ class AudioSocketSettings(Section):
     """Address to listen on."""
     port: Port = 9092
     """0 takes any free port."""
-    advertise: Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^:\s]+):[0-9]{1,5}$")] | None = None
+    advertise: (
+        Annotated[
+            str,
+            Form(
+                r"^(\[[0-9A-Fa-f:.]+\]|[^:\s]+):[0-9]{1,5}$",
+                "must be HOST:PORT, as 10.0.0.5:9092 or [2001:db8::5]:9092",
+            ),
+        ]
+        | None
+    ) = None
     """``host:port`` that Asterisk is told to connect to; default: host and port above."""
     format: Literal["auto", "slin", "slin16", "slin24"] = "auto"
     """``auto``: slin24 where this Asterisk and the model's format allow, else slin (8 kHz)."""
@@ -81,10 +137,13 @@ class FallbackSettings(Section):
     """As ``realtime.auth``."""
     headers: dict[str, Secret] = {}
     """Further HTTP headers for the connection."""
+    ca_file: LocalPath | None = None
+    """As ``realtime.ca_file``."""
 
 
 class RealtimeSettings(Section):
-    """The speech-to-speech model."""
+    """The speech-to-speech model. A proxy of the environment (``HTTPS_PROXY``, ``NO_PROXY``) is used for it, but for a
+    server on this machine."""
 
     url: WebSocketUrl = "wss://api.openai.com/v1/realtime"
     """Azure: ``wss://RESOURCE.openai.azure.com/openai/v1/realtime``. Any compatible server by its URL."""
@@ -96,6 +155,9 @@ class RealtimeSettings(Section):
     """How the key is sent; ``auto``: header ``api-key`` for Azure's hosts, else a bearer token."""
     headers: dict[str, Secret] = {}
     """Further HTTP headers for the connection."""
+    ca_file: LocalPath | None = None
+    """With ``wss``: the CA certificates (PEM) that the server's certificate must be signed by; null: the machine's
+    CAs."""
     encoding: Literal["pcm", "pcmu", "pcma"] = "pcm"
     """``pcm`` is 24 kHz; ``pcmu``/``pcma`` are G.711."""
     connect_timeout_s: Seconds = 8.0
@@ -118,7 +180,7 @@ class RealtimeSettings(Section):
         other = self.fallback
         if other is None:
             return (self,)
-        changes = {"url": other.url, "api_key": other.api_key, "auth": other.auth, "headers": other.headers}
+        changes = {key: getattr(other, key) for key in ("url", "api_key", "auth", "headers", "ca_file")}
         return self, self.model_copy(update={**changes, "model": other.model or self.model, "fallback": None})
 
     @property
@@ -131,7 +193,7 @@ class RealtimeSettings(Section):
     def lacks_key(self) -> bool:
         """Whether this is a server that refuses every session without a key, and there is none."""
         own = {name.lower() for name in self.headers} & {"authorization", "api-key"}
-        return self.is_openai and not own and not self.api_key.get_secret_value().strip()
+        return self.is_openai and not own and is_empty(self.api_key)
 
 
 class HttpSettings(Section):

@@ -3,24 +3,22 @@
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, WithJsonSchema, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from ariagent.config.base import HttpUrl, Network, Secret, Section
+from ariagent.config.base import Form, HttpUrl, Network, Section
+from ariagent.config.secrets import Secret, judged
 from ariagent.tools import templates
 from ariagent.tools.addresses import host_pattern_problem
 from ariagent.tools.arguments import schema_problem
 
-_TOOL_NAME = r"^[A-Za-z0-9_-]{1,64}$"
-
-
-def _tool_name(name: str) -> str:
-    if not re.fullmatch(_TOOL_NAME, name):
-        raise ValueError("no name for a tool: use letters, digits, _ and -, at most 64")
-    return name
-
-
-ToolName = Annotated[str, AfterValidator(_tool_name), WithJsonSchema({"type": "string", "pattern": _TOOL_NAME})]
+ToolName = Annotated[
+    str,
+    Form(
+        r"^[A-Za-z0-9_-]{1,64}$",
+        "must be a name of letters, digits, _ and -, at most 64 of them, as order_status",
+    ),
+]
 Timeout = Annotated[float, Field(gt=0, le=60)]
 
 BUILTIN_TOOLS = (
@@ -34,17 +32,14 @@ _OURS = ("host", "content-length", "transfer-encoding", "connection", "accept-en
 
 def _header_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
-        raise ValueError("is no name of a header")
+        raise ValueError("must be the name of an HTTP header, as X-Api-Key")
     if name.lower() in _OURS:
-        raise ValueError("this header is not yours to set")
+        raise ValueError("ariagent sets this header itself; leave it out")
     return name
 
 
-def _header_value(secret: Secret) -> Secret:
-    # Never show the value.
-    if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", secret.get_secret_value()):
-        raise ValueError("holds a line break or a control character")
-    return secret
+def _no_header_value(value: str) -> str | None:
+    return "holds a line break or a control character" if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value) else None
 
 
 def _not_blank(text: str) -> str:
@@ -53,20 +48,18 @@ def _not_blank(text: str) -> str:
     return text
 
 
-def _not_empty(secret: Secret) -> Secret:
-    if not secret.get_secret_value().strip():
-        raise ValueError("must not be empty")
-    return secret
+def _empty(value: str) -> str | None:
+    return None if value.strip() else "must not be empty"
 
 
 HeaderName = Annotated[str, AfterValidator(_header_name)]
-Headers = dict[HeaderName, Annotated[Secret, AfterValidator(_header_value)]]
+Headers = dict[HeaderName, Annotated[Secret, judged(_no_header_value)]]
 
 
 class SignatureSettings(Section):
     """Proof to the other side that a request is ours: HMAC-SHA256 over ``timestamp.body``."""
 
-    secret: Annotated[Secret, AfterValidator(_not_empty)]
+    secret: Annotated[Secret, judged(_empty)]
     """Known to both sides."""
     header: HeaderName = "X-Ariagent-Signature"
     """Carries ``t=<seconds since the epoch>,v1=<hex>``."""
@@ -159,7 +152,7 @@ class McpServerSettings(Section):
 
     url: HttpUrl
     """Of the server, as seen from the model's provider."""
-    authorization: Annotated[Secret, AfterValidator(_not_empty)] | None = None
+    authorization: Annotated[Secret, judged(_empty)] | None = None
     """OAuth token for it."""
     headers: Headers = {}
     """Further headers."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ariagent.config.agents import AgentSettings, RouteSettings
-from ariagent.config.base import Section
+from ariagent.config.base import Form, LocalPath, Section
 from ariagent.config.control import ControlSettings
 from ariagent.config.handoff import BriefSettings, DestinationSettings, Place
 from ariagent.config.hours import CalendarName, HoursSettings, PoolSettings
@@ -24,7 +24,13 @@ from ariagent.config.use import CapsSettings, CostSettings, RecordsSettings
 from ariagent.config.watchdog import WatchdogSettings
 
 DrainTo = Literal["people", "next"]
-AgentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
+AgentName = Annotated[
+    str,
+    Form(
+        r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$",
+        "must be a name of letters, digits and _ . -, at most 64 of them, as front_desk",
+    ),
+]
 
 
 class Settings(Section):
@@ -61,7 +67,7 @@ class Settings(Section):
     which ``ariagent install`` writes."""
     max_calls: Annotated[int, Field(ge=1)] = 60
     """Calls served at once; one more is refused as busy, so that it goes to people."""
-    state_directory: Path = Path("/var/lib/ariagent")
+    state_directory: LocalPath = Path("/var/lib/ariagent")
     """Where records of calls and rendered phrases are kept."""
     drain_timeout_s: Annotated[float, Field(ge=0)] = 300.0
     """After SIGTERM, how long running calls may go on."""

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from ariagent import __version__
+from ariagent import __version__, complaints
 from ariagent.control import shapes
 from ariagent.control.auth import Grant, Keyring, Throttle, bearer
 from ariagent.control.desk import Desk
@@ -159,10 +159,7 @@ async def _body(request: web.Request, model: type[BaseModel]) -> BaseModel:
     try:
         return model.model_validate_json(raw or b"{}")
     except ValidationError as error:
-        wrong = [
-            (".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in error.errors()
-        ]
-        reason = "; ".join(f"{where}: {what}" if where else what for where, what in wrong)[:1000]
+        reason = complaints.in_one_line(error, "the body")[:1000]
         known = ", ".join(model.model_fields)
         raise RefusedError(422, "bad_body", reason, remedy=f"A JSON object with: {known}") from None
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from pydantic import ValidationError
 
+from ariagent import complaints
 from ariagent.ami.events import Event, UserEvent
 from ariagent.ami.protocol import Value
 from ariagent.call.handoff import Handoff, clean
@@ -85,7 +86,8 @@ class SupervisorPhones:
         try:
             answer = await self._asked(do, fields, by)
         except (RefusedError, CallStateError, ValidationError) as error:
-            told = {"do": do, "by": by, "cause": "; ".join(str(error).splitlines()[:3])}
+            wrong = complaints.in_one_line(error, "transfer") if isinstance(error, ValidationError) else str(error)
+            told = {"do": do, "by": by, "cause": wrong[:300]}
             log.warning("supervisor.not_done", extra={"fields": {"call": fields.get("call", ""), **told}})
             answer = REFUSED
         values: dict[str, Value] = {"Channel": channel, "Variable": ANSWER, "Value": answer}

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ariagent.call.handoff import LONGEST_TEXT
+from ariagent.config.base import Form
 from ariagent.config.handoff import Place
 from ariagent.config.tree import DrainTo
 
@@ -65,7 +66,7 @@ class WhisperBody(_Body):
 class SeatsBody(_Body):
     """Which seats."""
 
-    seat: Annotated[str, Field(pattern=r"^[0-9]{1,3}$")] | None = None
+    seat: Annotated[str, Form(r"^[0-9]{1,3}$", 'must be the number of a seat, as "07"')] | None = None
     """The number of one (as in ``Local/07@ariagent-seat``), in all of its queues; null or nothing: all."""
 
 

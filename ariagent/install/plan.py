@@ -9,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ariagent import shipped
 from ariagent.install.choices import Choices
 from ariagent.install.ours import FOLDER, added_to, has_lines, include_of, taken_out
 from ariagent.install.render import site_files
@@ -16,7 +17,9 @@ from ariagent.install.site import Site, contents
 from ariagent.install.survey import FILES, Survey, survey
 
 MODE = 0o640
-"""Of every file that is made: Asterisk's group may read it, others not."""
+"""Of the files that are made for Asterisk and the service: their groups may read them, others not."""
+UNIT_MODE = 0o644
+UNITS = ("ariagent.service", "ariagent-rescue.service")
 ARI_PASSWORD, AMI_PASSWORD = "ari-password", "ami-password"
 """Beside the service's settings, one line each."""
 SERVICE_USER = "ariagent"
@@ -35,6 +38,17 @@ class Change:
     """As it is without ariagent; None: not at all."""
     owner: tuple[int, int]
     """(user, group) of a file that is made."""
+    mode: int = MODE
+    """Of a file that is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """The systemd units, for an installation that no package has put there."""
+
+    folder: Path
+    program: Path
+    """The ``ariagent`` command that they run."""
 
 
 @dataclass(slots=True)
@@ -46,6 +60,7 @@ class Plan:
     found: Survey
     settings: Path
     """Where the service's settings are, or will be."""
+    units: Units | None = None
     files: list[Change] = field(default_factory=list)
     """Every file, those that are right already too."""
     passwords: tuple[str, ...] = ()
@@ -57,23 +72,25 @@ class Plan:
 
     def again(self) -> "Plan":
         """The same after ``found`` has changed."""
-        return _made(self.site, self.choices, self.found, self.settings)
+        return _made(self.site, self.choices, self.found, self.settings, self.units)
 
     def diff(self) -> str:
         """A unified diff of all changes, with passwords masked."""
         return "".join(_diff(change) for change in self.changes)
 
 
-def make_plan(site: Site, choices: Choices, settings: Path, unusable: Collection[str] = ()) -> Plan:
+def make_plan(
+    site: Site, choices: Choices, settings: Path, unusable: Collection[str] = (), units: Units | None = None
+) -> Plan:
     """Look at the site, and say what would change. ``unusable``: modules that did not load the last time. Raises
     ConfigurationError for a file that cannot be read."""
-    return _made(site, choices, survey(site, choices, unusable), settings)
+    return _made(site, choices, survey(site, choices, unusable), settings, units)
 
 
-def _made(site: Site, choices: Choices, found: Survey, settings: Path) -> Plan:
+def _made(site: Site, choices: Choices, found: Survey, settings: Path, units: Units | None) -> Plan:
     folder = settings.parent
     passwords = {name: _password(folder / name) for name in (ARI_PASSWORD, AMI_PASSWORD)}
-    plan = Plan(site, choices, found, settings, passwords=tuple(passwords.values()))
+    plan = Plan(site, choices, found, settings, units, passwords=tuple(passwords.values()))
     texts = site_files(choices, found.additions(), passwords[ARI_PASSWORD], passwords[AMI_PASSWORD])
     for name, text in texts.items():
         path = site.etc / FOLDER / name
@@ -87,6 +104,12 @@ def _made(site: Site, choices: Choices, found: Survey, settings: Path) -> Plan:
     for name, password in passwords.items():
         path = folder / name
         plan.files.append(Change(path, contents(path), f"{password}\n".encode(), contents(path), service_owner(folder)))
+    for name in UNITS if units is not None else ():
+        assert units is not None
+        text = shipped.text(f"packaging/{name}").replace("/opt/ariagent/bin/ariagent", str(units.program))
+        text = text.replace("/etc/ariagent/ariagent.yaml", str(settings))
+        path = units.folder / name
+        plan.files.append(Change(path, contents(path), text.encode(), None, (os.getuid(), os.getgid()), UNIT_MODE))
     return plan
 
 

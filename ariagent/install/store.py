@@ -95,7 +95,7 @@ class Store:
         self.save(manifest)
         for change in plan.changes:
             _make_folders(change.path.parent, change.owner)
-            replace(change.path, change.after, change.owner)
+            replace(change.path, change.after, change.owner, change.mode)
         for change in plan.files:
             if not manifest.files[str(change.path)].existed:
                 _give(change.path, change.owner)

@@ -12,22 +12,14 @@ from typing import Annotated
 import typer
 
 from ariagent import config
+from ariagent.cliparts import ConfigOption
 from ariagent.config import Settings
 from ariagent.errors import AriagentError, ConfigurationError
-from ariagent.lab.whose import ENV_FILE, caller_settings
 
 
 def call(
     extension: Annotated[str, typer.Argument(metavar="EXTEN", help="What to dial, for instance 7000.")],
-    configuration: Annotated[
-        Path | None,
-        typer.Option(
-            "-c",
-            "--config",
-            metavar="FILE",
-            help=f"Settings (YAML). Default: the lab's ({ENV_FILE}) when it is up, else {config.DEFAULT_PATH}",
-        ),
-    ] = None,
+    configuration: ConfigOption = None,
     context: Annotated[str, typer.Option(metavar="NAME", help="Dialplan context of EXTEN.")] = "ariagent-internal",
     script: Annotated[
         Path | None,
@@ -52,7 +44,7 @@ def call(
     """
     try:
         code = _call(
-            caller_settings(configuration, quiet=quiet),
+            config.load(configuration),
             extension=extension,
             context=context,
             script=script,

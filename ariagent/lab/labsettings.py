@@ -4,7 +4,6 @@ The lab's Asterisk, ports, state directory and, unless the file (or the environm
 sandbox. Everything else is the file's: agents, tools, routes, records, cost.
 """
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 from ariagent import yamlfile
 from ariagent.config import Settings, load
 from ariagent.errors import ConfigurationError
+from ariagent.hosts import is_loopback
 
 URL_NAME, KEY_NAME = "ARIAGENT_REALTIME__URL", "ARIAGENT_REALTIME__API_KEY"
 TOKEN_NAME = "lab"
@@ -28,6 +28,12 @@ AGENT = {
 """The agent ``default`` where nobody has described one."""
 DESTINATIONS = {"support": {"queue": "support", "description": "the people (phones 1001 to 1004)"}}
 """Where that agent may put callers through to."""
+
+
+_NO_TLS = {"tls": False, "ca_file": None, "tls_name": None}
+"""The lab's Asterisk is on loopback."""
+_NAMES_A_FILE = ("ca_file", "directory")
+"""Keys whose value is a path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,8 @@ def check(path: Path, environment: Mapping[str, str], lab_dir: Path) -> Settings
     for name, value in put.items():
         if isinstance(value, Mapping):
             plain = {key: each for key, each in value.items() if not isinstance(each, list)}
-            overrides |= {f"ARIAGENT_{name}__{key}".upper(): str(each) for key, each in plain.items()}
+            texts = {key: "null" if each is None else str(each) for key, each in plain.items()}
+            overrides |= {f"ARIAGENT_{name}__{key}".upper(): text for key, text in texts.items()}
         else:
             overrides[f"ARIAGENT_{name}".upper()] = str(value)
     return load(path, overrides | dict(environment), serving=True)
@@ -76,7 +83,7 @@ def check(path: Path, environment: Mapping[str, str], lab_dir: Path) -> Settings
 
 def merged(path: Path | None, addresses: Addresses, environment: Mapping[str, str], lab_dir: Path) -> dict[str, Any]:
     """The tree that the service gets. Raises ConfigurationError."""
-    tree: dict[str, Any] = {} if path is None else yamlfile.read(path)[0]
+    tree: dict[str, Any] = {} if path is None else _anchored(yamlfile.read(path)[0], path.absolute().parent)
     put = _sections(tree, addresses, environment, lab_dir)
     for name, value in put.items():
         tree[name] = {**(tree.get(name) or {}), **value} if isinstance(value, Mapping) else value
@@ -96,8 +103,8 @@ def _sections(
         audiosocket["advertise"] = f"127.0.0.1:{addresses.audiosocket_port}"
     put: dict[str, Any] = {
         # The shipped dialplan knows one application name.
-        "asterisk": {**addresses.ari, "app": "ariagent"},
-        "ami": dict(addresses.ami),
+        "asterisk": {**addresses.ari, "app": "ariagent", **_without_tls(mine, "asterisk")},
+        "ami": {**addresses.ami, **_without_tls(mine, "ami")},
         "audiosocket": audiosocket,
         "http": {"host": "127.0.0.1", "port": addresses.http_port},
         "control": {
@@ -111,9 +118,28 @@ def _sections(
     own = environment.get(URL_NAME) or realtime.get("url")
     if not own:
         put["realtime"] = {"url": addresses.realtime_url, "api_key": SANDBOX_KEY}
-    elif _on_loopback(str(own)) and not realtime.get("api_key") and KEY_NAME not in environment:
+    elif is_loopback(urlsplit(str(own)).hostname or "") and not realtime.get("api_key") and KEY_NAME not in environment:
         put["realtime"] = {"api_key": SANDBOX_KEY}
     return put
+
+
+def _without_tls(mine: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What undoes the TLS of a section."""
+    return {key: value for key, value in _NO_TLS.items() if key in _section(mine, name)}
+
+
+def _anchored(found: Any, folder: Path, key: object = None) -> Any:
+    """The same with whole paths where they were relative to the file's folder: the lab's file is in another one."""
+    if isinstance(found, dict):
+        return {name: _anchored(each, folder, name) for name, each in found.items()}
+    if isinstance(found, list):
+        return [_anchored(each, folder, key) for each in found]
+    if isinstance(found, str):
+        begins = "file:" if found.startswith("file:") else ""
+        rest = found.removeprefix("file:").strip()
+        if (begins or key in _NAMES_A_FILE) and rest and rest[0] not in "/~$":
+            return f"{begins}{folder / rest}"
+    return found
 
 
 def _section(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -126,14 +152,6 @@ def _tokens(mine: Mapping[str, Any]) -> list[Any]:
     found = _section(mine, "control").get("tokens")
     kept = found if isinstance(found, list) else [] if found is None else [found]
     return [each for each in kept if not (isinstance(each, Mapping) and each.get("name") == TOKEN_NAME)]
-
-
-def _on_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def check_scenario(path: Path) -> None:

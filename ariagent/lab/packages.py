@@ -65,11 +65,17 @@ def stderr_progress(line: str) -> None:
 
 
 def default_lab_dir() -> Path:
-    """``ARIAGENT_LAB``, else ``.lab`` of the checkout this module is in, else of the current folder."""
+    """``ARIAGENT_LAB``, else ``.lab`` of the checkout this module is in, else a folder of the user's cache.
+
+    Programs are run from there: never from a folder that the current directory happens to have.
+    """
     if named := os.environ.get("ARIAGENT_LAB"):
         return Path(named).resolve()
     checkout = Path(__file__).resolve().parents[2]
-    return (checkout if (checkout / "pyproject.toml").exists() else Path.cwd()) / ".lab"
+    if (checkout / "pyproject.toml").exists():
+        return checkout / ".lab"
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (cache if cache.is_absolute() else Path.home() / ".cache") / "ariagent"
 
 
 def version_suffices(banner: str) -> bool:

@@ -38,7 +38,7 @@ class Recogniser:
     async def __aenter__(self) -> Self:
         if self._wanted and available():
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", __name__),
+                *(sys.executable, "-P", "-m", __name__),  # -P: nothing is imported from the current directory
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,

@@ -16,7 +16,6 @@ from ariagent.errors import ConfigurationError
 from ariagent.lab.junit import junit
 from ariagent.lab.rehearse import Outcome, Plan, load_rehearsals, rehearse
 from ariagent.lab.script import with_patience
-from ariagent.lab.whose import settings_file
 from ariagent.loop import run_async
 
 
@@ -35,7 +34,7 @@ def run_rehearsals(
     Raises ConfigurationError for what is wrong before the first call.
     """
     scripts = [with_patience(script, patience) for script in load_rehearsals(path, wanted)]
-    settings = config.load(settings_file(configuration, lab_first=True))
+    settings = config.load(configuration)
     logs.configure("error", settings.log.format)
     began_at = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     _say(f"{len(scripts)} rehearsals, {min(plan.jobs, len(scripts))} at once, extension {plan.extension}")

@@ -91,7 +91,7 @@ class Soak:
         return [line for line in (*channels.splitlines(), *bridges.splitlines()) if line and "Bridge-ID" not in line]
 
     def _reading(self) -> Reading:
-        with urllib.request.urlopen(self._metrics_url, timeout=10) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(self._metrics_url, timeout=10) as answer:
             text = answer.read().decode()
 
         def value(name: str) -> float:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import secrets
+import shlex
 import signal
 import socket
 import subprocess
@@ -23,7 +24,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from ariagent.config import Settings, load
+from ariagent.config import PATH_NAME, Settings, load
 from ariagent.errors import AriagentError
 from ariagent.lab import noted, ports
 from ariagent.lab.asterisk import STOP_SIGNALS, AsteriskInstance, write_env
@@ -160,6 +161,7 @@ def _start_all(
         "METRICS_URL": f"{http_url}/metrics",
         "SANDBOX_PID": str(started["sandbox"].pid),
         "SERVICE_PID": str(started["service"].pid),
+        PATH_NAME: str(config),
         "SETTINGS": str(settings_file or ""),
         "SCENARIO": str(scenario or ""),
     }
@@ -290,20 +292,28 @@ def _say(line: str) -> None:
     stderr_progress(line)
 
 
+def _program() -> str:
+    """The command ``ariagent`` of this installation. Not ``python -m``, which imports from the current directory."""
+    beside = Path(sys.executable).with_name("ariagent")
+    return str(beside) if beside.exists() else "ariagent"
+
+
 def _hints(lab_dir: Path) -> None:
     env = read_env(lab_dir)
     sip = f"{env['SIP_HOST']}:{env['SIP_PORT']}"
+    settings, program = shlex.quote(str(lab_dir / "ariagent.yaml")), shlex.quote(_program())
     made_from = f" (made from {env['SETTINGS']})" if env.get("SETTINGS") else ""
     sys.stdout.write(
         f"""The lab is up on loopback.
   Call the AI:   any SIP phone on this machine, no password: sip:7000@{sip} (queue) or sip:7001@{sip} (direct)
-                 or: {sys.executable} -m ariagent call 7000 -c {lab_dir}/ariagent.yaml
+                 or: {program} call 7000 -c {settings}
   Others:        7100 people, 1001-1004 their phones (passwords in lab.env), 600 echo
   Metrics:       {env["METRICS_URL"]}
-  Supervising:   {sys.executable} -m ariagent calls (transfer, whisper, pause, resume)
+  Supervising:   {program} calls -c {settings} (transfer, whisper, pause, resume)
                  or: {env["API_URL"]}/v1 with API_TOKEN of lab.env
   Logs:          {lab_dir}/log/*.log {lab_dir}/asterisk/log/messages.log
-  Settings:      {lab_dir}/ariagent.yaml{made_from}
+  Settings:      {settings}{made_from}
+                 every command takes them by -c, or all of this shell's by: export {PATH_NAME}={settings}
   Addresses:     {lab_dir}/lab.env
   Stop it:       make lab-down
 """

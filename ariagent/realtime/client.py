@@ -2,17 +2,20 @@
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus, WebSocketException
 from websockets.frames import CloseCode
 from websockets.protocol import OPEN
 
 from ariagent.config import RealtimeSettings
+from ariagent.hosts import is_loopback
 from ariagent.realtime.events import (
     Event,
     Fault,
@@ -26,6 +29,7 @@ from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession
 from ariagent.realtime.wire import TextFramer
 from ariagent.redaction import Redaction, secrets_of
+from ariagent.tls import MODEL, client_context, failure
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +63,11 @@ def session_headers(settings: RealtimeSettings) -> dict[str, str]:
     return {**ours, **theirs} if key else theirs
 
 
+def trust(settings: RealtimeSettings) -> ssl.SSLContext:
+    """What the certificate of the model's server is verified against. Raises ConfigurationError."""
+    return client_context(settings.ca_file, "realtime.ca_file")
+
+
 class _Connect(connect):
     """Follows no redirection: it would take the key to another server."""
 
@@ -67,7 +76,7 @@ class _Connect(connect):
 
 
 class RealtimeClient:
-    """One model session on one WebSocket.
+    """One model session on one WebSocket. Raises ConfigurationError for a secret or CA file that cannot be had.
 
     ``on_event`` is called for every event, in order, from the event loop; it must not block. The last
     event is SessionFailed, unless ``close`` was called.
@@ -78,6 +87,8 @@ class RealtimeClient:
         self.dropped_s = 0.0
         """Caller audio thrown away because the network did not take it."""
         self._settings = settings
+        self._headers = session_headers(settings)
+        self._tls: dict[str, Any] = {"ssl": trust(settings)} if settings.url.startswith("wss:") else {}
         self._on_event = on_event
         self._connection: ClientConnection | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -101,7 +112,7 @@ class RealtimeClient:
             failed = [_status_failure(error.response.status_code, self._redact(body))]
         except (OSError, WebSocketException, ImportError) as error:
             # ImportError: the environment names a kind of proxy that needs a package which is not there.
-            failed = [self._unreachable(str(error) or type(error).__name__)]
+            failed = [self._without_tls(error) or self._unreachable(str(error) or type(error).__name__)]
         finally:
             self.session.closed(None, "")
             if self._timer is not None:
@@ -115,7 +126,7 @@ class RealtimeClient:
         async with asyncio.timeout(self._settings.connect_timeout_s) as patience:
             connection = await _Connect(
                 url,
-                additional_headers=session_headers(self._settings),
+                additional_headers=self._headers,
                 user_agent_header="ariagent",
                 # Base64 audio hardly compresses; the attempt would cost more than everything else here.
                 compression=None,
@@ -126,6 +137,9 @@ class RealtimeClient:
                 # Beyond our own bound: pings wait behind this limit, and would never notice a network that is gone.
                 write_limit=2 * self._max_backlog + MAX_CONTROL_BYTES,
                 close_timeout=CLOSE_TIMEOUT_S,
+                # The environment's, but for a server on this machine.
+                proxy=None if is_loopback(urlsplit(url).hostname or "") else True,
+                **self._tls,
             )
             self._connection = connection
             try:
@@ -215,6 +229,14 @@ class RealtimeClient:
         self._on_event = _ignore  # lets go of whoever listened
         if self._connection is not None:
             await _close(self._connection)
+
+    def _without_tls(self, error: Exception) -> SessionFailed | None:
+        host = urlsplit(self._settings.url).netloc
+        found = failure(error, MODEL, host) if self._tls and self._connection is None else None
+        if not self._tls and isinstance(error, InvalidMessage):
+            cause = f"cannot reach the model at {host}: it does not speak HTTP, or it is a TLS port"
+            return SessionFailed(Fault.NETWORK, cause, f"Check realtime.url. {MODEL.use_tls} for a TLS port")
+        return None if found is None else SessionFailed(Fault.NETWORK, found.cause, found.remedy)
 
     def _unreachable(self, cause: str) -> SessionFailed:
         host = urlsplit(self._settings.url).netloc

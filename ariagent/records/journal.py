@@ -98,12 +98,9 @@ class Journal:
     def __init__(self, directory: Path, settings: RecordsSettings, on_trouble: Trouble | None) -> None:
         self.path = directory / schema.FILE
         self.keeps_records = settings.enabled
-        self.erases_words = not settings.transcripts
-        """When a call ends; until then they may be kept."""
-        self._words_until_the_end = settings.transcripts or settings.until_the_end
+        self.configure(settings)
         self.dropped = 0
         """Rows that were not written, and will not be."""
-        self._keep_s = settings.keep_days * 86400
         self._on_trouble = on_trouble
         self._queue: deque[tuple[CallRecord, Row]] = deque()
         # Two counters that only grow, one per thread, need no lock.
@@ -140,6 +137,13 @@ class Journal:
             journal._thread = threading.Thread(target=journal._run, name="records", daemon=True)
             journal._thread.start()
         return journal
+
+    def configure(self, settings: RecordsSettings) -> None:
+        """Keep what ``settings`` say from now on, of running calls too. ``enabled`` does not change any more."""
+        self.erases_words = not settings.transcripts
+        """When a call ends; until then they may be kept."""
+        self._words_until_the_end = settings.transcripts or settings.until_the_end
+        self._keep_s = settings.keep_days * 86400
 
     def begin(self, call_id: str, at: float) -> CallRecord:
         """A call arrived ``at`` (seconds since the epoch)."""

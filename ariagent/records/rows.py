@@ -1,6 +1,7 @@
 """What is written into the journal's tables: each row knows its statement."""
 
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ WORDS_LIMIT = 200
 
 _WORDS = ("said", "arguments", "output", "text", "cut")
 """Fields that hold what was said or told: not kept where the site keeps no transcripts."""
+
+_LENGTH = re.compile(r"\(\d+ characters\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,10 @@ _PARTY = "UPDATE calls SET caller = :caller WHERE id = :call"
 _ANSWERED = "UPDATE calls SET answered = :at, state = 'talking' WHERE id = :call"
 _STATE = "UPDATE calls SET state = :state WHERE id = :call"
 _SPOKE = "UPDATE calls SET side = :side, words = :said WHERE id = :call"
-_UNSAID = "UPDATE calls SET words = '(' || length(words) || ' characters)' WHERE id = :call AND words <> ''"
+_UNSAID = (
+    "UPDATE calls SET words = '(' || length(words) || ' characters)' "
+    "WHERE id = :call AND words <> '' AND words NOT GLOB '([0-9]* characters)'"
+)
 _ENDED = "UPDATE calls SET ended = :at, result = :result, reason = :reason, state = 'ended' WHERE id = :call"
 _SUMMED = (*KINDS, "transcribed_s")
 _USE = (
@@ -164,6 +170,8 @@ def clean(text: str) -> str:
 
 def _kept(key: str, value: object, *, words: bool) -> object:
     if not words and key in _WORDS and value is not None:
+        if isinstance(value, str) and _LENGTH.fullmatch(value):
+            return value  # only its length was kept from the beginning
         return f"({len(value if isinstance(value, str) else _json(value))} characters)"
     if isinstance(value, str) and len(value) > TEXT_LIMIT:
         return value[:TEXT_LIMIT] + "..."

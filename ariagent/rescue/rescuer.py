@@ -46,7 +46,8 @@ class Moved:
 
 
 class Rescuer:
-    """Of one service and its Asterisk. Raises ConfigurationError where the settings do not allow any rescue."""
+    """Of one service and its Asterisk. Raises ConfigurationError where the settings do not allow any rescue: now, and
+    not when somebody is stranded."""
 
     def __init__(self, settings: Settings) -> None:
         if settings.ami is None:
@@ -56,7 +57,7 @@ class Rescuer:
         if settings.http.port == 0:
             raise ConfigurationError("whether the service lives is asked at http.port, which is 0", remedy="Set it")
         self._settings = settings
-        self._ami = settings.ami
+        self._asterisk = AmiClient(settings.ami, lambda event: None)
         self._health = f"http://{joined(local(settings.http.host), settings.http.port)}/healthz"
 
     async def answers(self) -> bool:
@@ -99,7 +100,7 @@ class Rescuer:
 
     async def rescue(self) -> list[Moved]:
         """Send everybody who is stranded to people now. Raises AmiError when Asterisk cannot be asked."""
-        async with AmiClient(self._ami, lambda event: None).session() as asterisk:
+        async with self._asterisk.session() as asterisk:
             found = stranded(await asterisk.action_list("Status"), self._settings.asterisk.app)
             said = await asyncio.to_thread(_last_words, self._settings) if found else {}
             moved = await asyncio.gather(*(self._move(asterisk, who, said.get(who.call_id, "")) for who in found))

@@ -67,7 +67,9 @@ def sandbox(
     paraphrase: Annotated[
         int, typer.Option(min=0, help="So many times, say other words than the ones asked for (Say exactly: ...).")
     ] = 0,
-    lab_dir: Annotated[Path, typer.Option(help="Where flite is fetched to when the machine has none.")] = Path(".lab"),
+    lab_dir: Annotated[
+        Path | None, typer.Option(help="Where flite is fetched to when the machine has none. Default: the cache.")
+    ] = None,
     cache_dir: Annotated[Path | None, typer.Option(help="Keep synthesised speech here between runs.")] = None,
     prewarm: Annotated[bool, typer.Option(help="Make the scenario's speech while starting.")] = True,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",

@@ -34,8 +34,8 @@ class SandboxOptions:
     """How long after the recogniser the transcript of a turn is sent, if the session asked for transcripts."""
     voice: str = "rms"
     """flite voice for every voice of the API; empty maps the API's voices to different ones."""
-    lab_dir: Path = Path(".lab")
-    """Where flite is fetched to when the machine has none."""
+    lab_dir: Path | None = None
+    """Where flite is fetched to when the machine has none; None: the lab's own folder."""
     cache_dir: Path | None = None
     """Keeps synthesised speech between runs."""
     prewarm: bool = False

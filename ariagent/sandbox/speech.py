@@ -69,20 +69,20 @@ class _Cache:
 _CACHE = _Cache()  # of the process: a test run starts many servers that all say the same
 
 
-def find_flite(lab_dir: Path) -> list[str]:
+def find_flite(lab_dir: Path | None) -> list[str]:
     """The argv prefix that runs flite: the machine's own, else fetched into ``lab_dir``. May take a while."""
     if own := shutil.which("flite"):
         return [own]
-    from ariagent.lab.packages import ensure_tool
+    from ariagent.lab.packages import default_lab_dir, ensure_tool
 
-    return ensure_tool("flite", lab_dir)
+    return ensure_tool("flite", lab_dir or default_lab_dir())
 
 
-def find_espeak(lab_dir: Path) -> list[str]:
+def find_espeak(lab_dir: Path | None) -> list[str]:
     """The same for espeak-ng."""
-    from ariagent.lab.packages import ensure_tool
+    from ariagent.lab.packages import default_lab_dir, ensure_tool
 
-    return ensure_tool("espeak-ng", lab_dir)
+    return ensure_tool("espeak-ng", lab_dir or default_lab_dir())
 
 
 def is_spanish(text: str) -> bool:

@@ -1,6 +1,7 @@
 """A manager interface on loopback that does what a test tells it."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -56,6 +57,8 @@ class Manager:
         self.md5 = True
         self.on_action: Handler = self.succeed_always
         self.mute = False
+        self.tls: ssl.SSLContext | None = None
+        self.password = PASSWORD
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -63,7 +66,7 @@ class Manager:
         connection.succeed(action)
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -134,13 +137,30 @@ class Desk:
                 await asyncio.sleep(0.005)
 
 
+MakeManager = Callable[..., Awaitable[Manager]]
+
+
 @pytest.fixture
-async def manager() -> AsyncIterator[Manager]:
-    """A running ``Manager``."""
-    made = Manager()
-    await made.start()
-    yield made
-    await made.stop()
+async def make_manager() -> AsyncIterator[MakeManager]:
+    """``await make_manager(tls=...)``: one more running ``Manager``; all end after the test."""
+    running: list[Manager] = []
+
+    async def make(**options: Any) -> Manager:
+        made = Manager()
+        for name, value in options.items():
+            setattr(made, name, value)
+        running.append(made)
+        await made.start()
+        return made
+
+    yield make
+    for made in running:
+        await made.stop()
+
+
+@pytest.fixture
+async def manager(make_manager: MakeManager) -> Manager:
+    return await make_manager()
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ class TestReaching:
 
     async def test_nobody_listens(self, closed_port: int) -> None:
         result = await self.one(url=f"http://127.0.0.1:{closed_port}")
-        assert result.found == f"cannot connect to http://127.0.0.1:{closed_port}: Connection refused"
+        assert result.found == f"cannot reach Asterisk at http://127.0.0.1:{closed_port}: Connection refused"
 
     async def test_no_such_name(self) -> None:
         result = await self.one(url="http://no-such-host.invalid:8088")

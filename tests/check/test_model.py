@@ -7,6 +7,7 @@ from ariagent.check.report import Result, Status
 from ariagent.config import Settings
 from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.profile import SessionProfile
+from ariagent.tls import MODEL
 
 PROXIES = ("http_proxy", "https_proxy", "ws_proxy", "wss_proxy", "socks_proxy", "all_proxy", "no_proxy")
 
@@ -54,7 +55,8 @@ async def test_nobody_there(closed_port: int) -> None:
 async def test_tls_where_there_is_none(talking_port: int) -> None:
     connection, *_ = await told(f"wss://127.0.0.1:{talking_port}/")
     assert connection.status is Status.FAILED
-    assert "cannot make a TLS connection" in connection.found
+    assert connection.found == f"127.0.0.1:{talking_port} does not speak TLS"
+    assert connection.remedy == MODEL.use_plain
 
 
 async def test_something_that_is_no_websocket(talking_port: int) -> None:

@@ -2,9 +2,11 @@
 
 import pytest
 
-from ariagent.check.reach import UnreachableError, answers, connect, connect_any, resolve
+from ariagent.check.reach import Secured, UnreachableError, answers, connect, connect_any, resolve
+from ariagent.tls import MODEL, client_context
 
 LIMIT_S = 20.0
+SECURED = Secured("localhost", client_context(None, ""), MODEL)
 
 
 async def test_a_name_and_addresses_resolve() -> None:
@@ -32,13 +34,13 @@ async def test_a_port_where_nobody_listens(closed_port: int) -> None:
 
 
 async def test_no_tls_there(talking_port: int) -> None:
-    with pytest.raises(UnreachableError, match=f"^cannot make a TLS connection to 127.0.0.1:{talking_port}: "):
-        await connect("127.0.0.1", talking_port, "localhost", LIMIT_S)
+    with pytest.raises(UnreachableError, match=f"^localhost:{talking_port} does not speak TLS$"):
+        await connect("127.0.0.1", talking_port, SECURED, LIMIT_S)
 
 
 async def test_tls_that_never_answers(silent_port: int) -> None:
     with pytest.raises(UnreachableError, match=r"cannot make a TLS connection to .*: no answer within 0.2 s"):
-        await connect("127.0.0.1", silent_port, "localhost", 0.2)
+        await connect("127.0.0.1", silent_port, SECURED, 0.2)
 
 
 async def test_the_first_address_that_answers_is_taken(silent_port: int) -> None:

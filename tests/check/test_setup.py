@@ -34,6 +34,21 @@ def test_nothing_to_say() -> None:
             "asterisk.app is other; the shipped dialplan says Stasis(ariagent)",
         ),
         (
+            {"asterisk": {"password": "p", "url": "http://10.0.0.5:8088"}},
+            Status.WARNING,
+            "asterisk.url is http: the password of the ARI user travels to another machine in the clear",
+        ),
+        (
+            {"ami": {"password": "p", "host": "10.0.0.5"}},
+            Status.WARNING,
+            "ami.tls is false: what the manager interface tells and is told travels to another machine in the clear",
+        ),
+        (
+            {"realtime": {"api_key": "${NOT_SET_HERE}"}},
+            Status.FAILED,
+            "the environment variable NOT_SET_HERE is not set",
+        ),
+        (
             {"control": {"host": "0.0.0.0"}},
             Status.WARNING,
             "control.host is 0.0.0.0: tokens and what callers say travel there in the clear",
@@ -64,6 +79,13 @@ def test_something_to_say(sections: dict[str, Any], status: Status, found: str) 
     _, *others = told(**sections)
     assert [(r.status, r.found) for r in others] == [(status, found)]
     assert others[0].remedy
+
+
+@pytest.mark.parametrize("url", ["https://10.0.0.5:8089", "http://localhost:8088", "http://[::1]:8088"])
+def test_where_nobody_can_listen_nothing_is_said(url: str) -> None:
+    assert (
+        len(told(asterisk={"password": "p", "url": url}, ami={"password": "p", "host": "10.0.0.5", "tls": True})) == 1
+    )
 
 
 def test_a_local_server_needs_no_key() -> None:

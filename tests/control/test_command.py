@@ -80,7 +80,7 @@ async def test_seats_are_paused_and_resumed(run: Run, make_site: Any, listed: An
     assert (result.exit_code, result.stderr) == (1, "ariagent: there is no seat 99. There are: 06 to 07\n")
     result = await run("pause", "seven")
     assert result.exit_code == USAGE
-    assert result.stderr.startswith("ariagent: seat: String should match pattern")
+    assert result.stderr.startswith("ariagent: seat: must be the number of a seat")
 
 
 async def test_a_service_is_told_to_end_by_an_admin_only(run: Run, site: Any, token: dict[str, str]) -> None:

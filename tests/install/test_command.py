@@ -1,6 +1,7 @@
 """The commands on copied trees, where no Asterisk runs."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -222,3 +223,22 @@ class TestInit:
         install(site, "--apply")
         assert run(site, "init", *words).exit_code == 2
         assert not (site.root / "etc" / "ariagent" / "ariagent.yaml").exists()
+
+
+def test_units_run_the_command_that_wrote_them(make_site: MakeSite) -> None:
+    site = make_site(STOCK)
+    before = tree(site.root)
+    assert not (site.root / "etc" / "systemd").exists()
+    install(site, "--apply")
+    assert not (site.root / "etc" / "systemd").exists()  # a copied tree is another machine's
+    result = run(site, "install", "--units", "--apply")
+    assert result.exit_code == 0
+    folder = site.root / "etc" / "systemd" / "system"
+    for name in ("ariagent.service", "ariagent-rescue.service"):
+        [start] = [line for line in (folder / name).read_text().splitlines() if line.startswith("ExecStart=")]
+        assert start.startswith(f"ExecStart={sys.prefix}/bin/ariagent ")
+        assert start.endswith(f"-c {site.root}/etc/ariagent/ariagent.yaml")
+        assert (folder / name).stat().st_mode & 0o777 == 0o644
+    assert "Everything is in place." in run(site, "install").output
+    run(site, "uninstall")
+    assert tree(site.root) == before

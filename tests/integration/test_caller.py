@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import yaml
 from pydantic import SecretStr
 
 from ariagent.audio.format import SLIN8
@@ -229,11 +230,18 @@ async def test_audio_that_cannot_be_connected(settings: Settings, asterisk: Aste
     assert await left_behind(asterisk) == {}
 
 
+def written(asterisk: AsteriskInstance, folder: Path) -> Path:
+    """Settings for a caller."""
+    path = folder / "caller.yaml"
+    access = {"url": asterisk.ari_url, "user": asterisk.ari_user, "password": asterisk.ari_password}
+    path.write_text(yaml.safe_dump({"asterisk": access}))
+    return path
+
+
 def test_the_command_ends_cleanly_at_ctrl_c(asterisk: AsteriskInstance, tmp_path: Path) -> None:
-    (tmp_path / ".lab").mkdir()
-    asterisk.write_env(tmp_path / ".lab" / "lab.env")
+    path = written(asterisk, tmp_path)
     (tmp_path / "wait.yaml").write_text("steps:\n  - silence: 60\n")
-    command = [sys.executable, "-m", "ariagent", "call", "600", "--script", "wait.yaml"]
+    command = [sys.executable, "-m", "ariagent", "call", "600", "--script", "wait.yaml", "-c", str(path)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         command,
@@ -261,11 +269,10 @@ def test_the_command_ends_cleanly_at_ctrl_c(asterisk: AsteriskInstance, tmp_path
 
 
 async def test_json_is_all_that_standard_output_gets(asterisk: AsteriskInstance, tmp_path: Path) -> None:
-    (tmp_path / ".lab").mkdir()
-    asterisk.write_env(tmp_path / ".lab" / "lab.env")
+    path = written(asterisk, tmp_path)
     (tmp_path / "short.yaml").write_text("steps:\n  - say: Hello.\n  - wait_answer\n  - wait_answer: {within: 0.5}\n")
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ariagent", "call", "600", "--script", "short.yaml", "--json"),
+        *(sys.executable, "-m", "ariagent", "call", "600", "--script", "short.yaml", "--json", "-c", str(path)),
         cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

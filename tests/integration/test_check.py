@@ -250,7 +250,9 @@ async def test_no_asterisk(check: Check, sandbox: Any) -> None:
     port = free_port()
     outcome = await check(await sandbox(), asterisk={"url": f"http://127.0.0.1:{port}"})
     assert outcome.code == 1
-    assert outcome.one("asterisk")[1].startswith(f"cannot connect to http://127.0.0.1:{port}: Connection refused; ")
+    assert outcome.one("asterisk")[1].startswith(
+        f"cannot reach Asterisk at http://127.0.0.1:{port}: Connection refused; "
+    )
 
 
 async def test_a_url_that_is_no_ari(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
@@ -264,7 +266,7 @@ async def test_a_port_that_is_not_http(check: Check, sandbox: Any) -> None:
     async with server:
         port = server.sockets[0].getsockname()[1]
         outcome = await check(await sandbox(), asterisk={"url": f"http://127.0.0.1:{port}"})
-    assert "does not speak HTTP" in outcome.one("asterisk")[1]
+    assert "closed the connection without an answer" in outcome.one("asterisk")[1]
 
 
 async def test_a_refused_key(check: Check, sandbox: Any) -> None:

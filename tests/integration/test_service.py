@@ -413,3 +413,24 @@ async def test_changed_settings_are_for_new_calls_and_refused_whole_when_wrong(
             await each.hangup()
         await until_told(process, "call.ended", 2)
         check_log(process)
+
+
+async def test_the_log_can_be_changed_during_a_call(bed: Any, sandbox: Any, dial: Any, tmp_path: Path) -> None:
+    async with lab.service(bed.asterisk, tmp_path, settings(await sandbox())) as process:
+        path = tmp_path / "service.yaml"
+        tree = yaml.safe_load(path.read_text())
+        call, _ = await dial("7001")
+        await until_told(process, "call.answered")
+        log = {"level": "debug", "format": "json"}
+        path.write_text(yaml.safe_dump({**tree, "log": log, "records": {"transcripts": False}}))
+        tell(process, signal.SIGHUP)
+        async with asyncio.timeout(LIMIT_S):
+            while '"settings.reloaded"' not in process.log:
+                await asyncio.sleep(0.02)
+        await call.hangup()
+        async with asyncio.timeout(LIMIT_S):
+            while '"call.ended"' not in process.log:
+                await asyncio.sleep(0.02)
+        entries = [json.loads(line) for line in process.log.splitlines() if line.startswith("{")]
+        (reloaded,) = [entry for entry in entries if entry["event"] == "settings.reloaded"]
+        assert reloaded["changed"] == "records,log"

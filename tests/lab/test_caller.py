@@ -338,5 +338,5 @@ def test_an_unreachable_asterisk_exits_1_with_a_remedy(tmp_path: Path, unused_tc
     done = ariagent_call(tmp_path, "600", "-c", "site.yaml", "--json")
     assert (done.returncode, done.stdout) == (1, "")
     assert "cannot reach Asterisk" in done.stderr
-    assert "Is Asterisk running" in done.stderr
+    assert "Start Asterisk" in done.stderr
     assert "Traceback" not in done.stderr

@@ -59,10 +59,10 @@ def test_place_names_file_line_step_and_kind() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("voice: bob\nsteps: [hangup]", "talk.yaml:1: voice: Input should be"),
+        ("voice: bob\nsteps: [hangup]", "talk.yaml:1: voice: must be kal, kal16"),
         ("steps: [hangup]\nstep: 1", "talk.yaml:2: step: unknown key (known here: title, voice, noise,"),
         ("steps: []", "talk.yaml:1: steps: "),
-        ("", "talk.yaml:1: steps: Field required"),
+        ("", "talk.yaml:1: steps: is missing"),
         ("- hangup", "talk.yaml:1: the file must hold sections"),
         ("steps:\n  - shout: x", "talk.yaml:2: steps[0].shout: unknown key (known here: say, play"),
         ("steps:\n  - hangup\n  - hang", "talk.yaml:3: steps[1]: a step is one of: say, play"),
@@ -75,11 +75,11 @@ def test_place_names_file_line_step_and_kind() -> None:
         ("steps:\n  - silence: 0", "talk.yaml:2: steps[0].silence: "),
         ("steps:\n  - wait_answer: {within: -1}", "talk.yaml:2: steps[0].wait_answer.within: "),
         ("steps:\n  - wait_answer: {quit: 1}", "steps[0].wait_answer.quit: unknown key (known here: within, quiet)"),
-        ("steps:\n  - interrupt: {after: 1}", "talk.yaml:2: steps[0].interrupt.say: Field required"),
-        ("steps:\n  - expect: {any: true}", "talk.yaml:2: steps[0].expect.words: Field required"),
+        ("steps:\n  - interrupt: {after: 1}", "talk.yaml:2: steps[0].interrupt.say: is missing"),
+        ("steps:\n  - expect: {any: true}", "talk.yaml:2: steps[0].expect.words: is missing"),
         ("steps:\n  - expect: {words: ['?']}", "talk.yaml:2: steps[0].expect.words: '?' is no word"),
         ("steps:\n  - say: a\n    say: b", "talk.yaml:3: steps[0].say: this key stands here a second time"),
-        ("steps: [", "talk.yaml:1: not valid YAML"),
+        ("steps: [", "talk.yaml:1: the [ in this line is not closed"),
     ],
 )
 def test_mistakes_name_file_line_and_key(text: str, complaint: str) -> None:

@@ -7,12 +7,10 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from http import HTTPStatus
-from inspect import signature
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from websockets.asyncio.client import connect as connect_library
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -372,7 +370,10 @@ class TestUnreachable:
         assert await recorder.saw(SpeechStarted)
 
 
-@pytest.mark.skipif("proxy" not in signature(connect_library.__init__).parameters, reason="websockets before 15")
+ELSEWHERE = "ws://model.invalid/v1"
+"""A server that only a proxy could reach."""
+
+
 class TestProxy:
     """The library obeys the environment's proxy settings; whatever is wrong with them, the model is unreachable."""
 
@@ -383,33 +384,40 @@ class TestProxy:
 
     @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "nonsense://127.0.0.1:9", "http://"])
     async def test_settings_that_cannot_work(
-        self, listen: Listen, connect: Connect, monkeypatch: pytest.MonkeyPatch, proxy: str
+        self, connect: Connect, monkeypatch: pytest.MonkeyPatch, proxy: str
     ) -> None:
         monkeypatch.setenv("ws_proxy", proxy)
-        recorder = connect(await listen(hold))
+        recorder = connect(ELSEWHERE)
         failure = await recorder.failure()
         assert failure.fault is Fault.NETWORK
-        assert failure.cause.startswith("cannot reach the model at 127.0.0.1:")
+        assert failure.cause.startswith("cannot reach the model at model.invalid: ")
         assert recorder.events == [failure]
 
     async def test_a_package_for_them_that_is_not_there(
-        self, listen: Listen, connect: Connect, monkeypatch: pytest.MonkeyPatch
+        self, connect: Connect, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "python_socks", None)
         monkeypatch.setitem(sys.modules, "python_socks.async_.asyncio", None)
         monkeypatch.setenv("ws_proxy", "socks5://127.0.0.1:9")
-        failure = await connect(await listen(hold)).failure()
+        failure = await connect(ELSEWHERE).failure()
         assert failure.fault is Fault.NETWORK
         assert "python-socks" in failure.cause
 
     async def test_one_that_refuses(
-        self, listen: Listen, listen_raw: Listen, connect: Connect, monkeypatch: pytest.MonkeyPatch
+        self, listen_raw: Listen, connect: Connect, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         proxy = await listen_raw(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
         monkeypatch.setenv("ws_proxy", proxy.replace("ws://", "http://"))
-        failure = await connect(await listen(hold)).failure()
+        failure = await connect(ELSEWHERE).failure()
         assert failure.fault is Fault.NETWORK
         assert "407" in failure.cause
+
+    async def test_a_server_on_this_machine_needs_none(
+        self, listen: Listen, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ws_proxy", "http://127.0.0.1:9")
+        recorder = connect(await listen(greet))
+        await recorder.saw(SessionReady)
 
 
 class TestLoss:

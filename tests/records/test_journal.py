@@ -100,6 +100,23 @@ def test_a_call_that_comes_back_is_a_visit_of_its_own(journal: Journal, store: S
     assert store.find("17.1/2").began == NOW + 60
 
 
+def test_what_is_kept_can_be_changed_while_a_call_runs(journal: Journal, store: Store) -> None:
+    record = journal.begin("17.1", NOW)
+    record.event("call.started", NOW, STARTED)
+    record.event("turn.caller", NOW, {"said": "my card is 4111"})
+    journal.configure(RecordsSettings(transcripts=False, until_the_end=False))
+    record.event("turn.caller", NOW, {"said": "and 1111"})
+    record.end(NOW, {"result": "done", "reason": "caller_hung_up"})
+    other = journal.begin("17.2", NOW)
+    other.event("call.started", NOW, STARTED)
+    journal.configure(RecordsSettings())
+    other.event("turn.caller", NOW, {"said": "two tickets"})
+    other.end(NOW, {"result": "done", "reason": "caller_hung_up"})
+    assert journal.close()
+    said = [[e.fields.get("said") for e in store.events(call) if e.name == "turn.caller"] for call in store.past(10)]
+    assert sorted(said) == [["(15 characters)", "(8 characters)"], ["two tickets"]]
+
+
 @pytest.mark.parametrize("until_the_end", [True, False])
 def test_without_transcripts_only_the_length_of_what_was_said_is_kept(
     directory: Path, store: Store, until: Until, until_the_end: bool

@@ -79,7 +79,7 @@ class SiteUnderTest:
     @property
     def environment(self) -> dict[str, str]:
         """The variables of a command of ariagent's."""
-        return {"PYTHONPATH": str(CHECKOUT), "MODEL_KEY": "any"}
+        return {"PYTHONPATH": str(CHECKOUT)}
 
     @property
     def service_argv(self) -> list[str]:
@@ -88,8 +88,12 @@ class SiteUnderTest:
 
     @property
     def service_environment(self) -> dict[str, str]:
-        """The variables of the service."""
-        return {**self.environment, "ARIAGENT_STATE_DIRECTORY": str(self.root / "var" / "lib" / "service")}
+        """The variables of the service. The administrator's shell does not have the key."""
+        return {
+            **self.environment,
+            "MODEL_KEY": "any",
+            "ARIAGENT_STATE_DIRECTORY": str(self.root / "var" / "lib" / "service"),
+        }
 
     async def ariagent(self, *words: str, limit_s: float = 120.0) -> Command:
         """Run a command of ariagent's, from another folder than the checkout."""

@@ -40,7 +40,7 @@ class PackagedSite(SiteUnderTest):
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"PATH": "/usr/sbin:/usr/bin", "MODEL_KEY": "any"}
+        return {"PATH": "/usr/sbin:/usr/bin"}
 
     def argv(self, *words: str) -> list[str]:
         return [*self.machine.entering(), "ariagent", *words]
@@ -52,7 +52,7 @@ class PackagedSite(SiteUnderTest):
 
     @property
     def service_environment(self) -> dict[str, str]:
-        return self.environment
+        return {**self.environment, "MODEL_KEY": "any"}
 
     def _unit(self, key: str) -> list[str]:
         text = (self.root / "usr/lib/systemd/system/ariagent.service").read_text()

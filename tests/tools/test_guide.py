@@ -35,24 +35,22 @@ def code(name: str) -> str:
     return next(code for kind, code in EXAMPLES if code.startswith(f"# {name}\n"))
 
 
-def loaded(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    for name, value in SECRETS.items():
-        monkeypatch.setenv(name, value)
+def loaded(text: str, folder: Path) -> Settings:
     (folder / "secret").write_text("shared\n")
     file = folder / "ariagent.yaml"
     file.write_text(re.sub(r"file:/\S+", f"file:{folder / 'secret'}", text))
-    return load(file, {})
+    return load(file, SECRETS)
 
 
 @pytest.mark.parametrize("number", range(len(FILES)))
-def test_the_settings_load(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = loaded(FILES[number], tmp_path, monkeypatch)
+def test_the_settings_load(number: int, tmp_path: Path) -> None:
+    settings = loaded(FILES[number], tmp_path)
     Toolbox(settings).declarations("default")
     assert settings.tools or settings.mcp_servers or settings.agents["default"].lookup
 
 
-def test_the_first_example_asks_and_picks_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tool = loaded(FILES[0], tmp_path, monkeypatch).tools["order_status"]
+def test_the_first_example_asks_and_picks_what_it_says(tmp_path: Path) -> None:
+    tool = loaded(FILES[0], tmp_path).tools["order_status"]
     asked = request.of_tool(tool, {"number": "4711"})
     assert f"{asked.method} {asked.url}" in TEXT
     answer = next(code for kind, code in EXAMPLES if kind == "json")
@@ -60,7 +58,7 @@ def test_the_first_example_asks_and_picks_what_it_says(tmp_path: Path, monkeypat
     assert f"the model gets `{picked}`" in TEXT
 
 
-async def test_the_server_to_try_it_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_server_to_try_it_with(tmp_path: Path) -> None:
     names: dict[str, Any] = {"__name__": "orders"}
     exec(code("orders.py"), names)
     server = HTTPServer(("127.0.0.1", 0), names["Orders"])
@@ -68,7 +66,7 @@ async def test_the_server_to_try_it_with(tmp_path: Path, monkeypatch: pytest.Mon
     thread.start()
     try:
         text = FILES[1].replace(":8000", f":{server.server_port}")
-        toolbox = Toolbox(loaded(text, tmp_path, monkeypatch))
+        toolbox = Toolbox(loaded(text, tmp_path))
         call = ToolCall("c", "order_status", '{"number": "4711"}')
         outcome = await toolbox.run("default", call, CallFacts("1.1", "default"))
         await toolbox.close()

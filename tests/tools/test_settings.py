@@ -97,8 +97,8 @@ MISTAKES = {
     "no schema": ("{type: string}", "{type: text}", 9, "tools.order_status.parameters", "'text'"),
     "no description": ("Says where an order is.", "' '", 5, "tools.order_status.description", "must not be empty"),
     "an empty sign": ("    answer:", "    sign: ''\n    answer:", 8, "tools.order_status.sign", "must not be empty"),
-    "a header's name": ("Authorization:", "'Autho rization':", 7, "tools.order_status.headers", "name of a header"),
-    "a header of ours": ("Authorization:", "Host:", 7, "tools.order_status.headers", "not yours to set"),
+    "a header's name": ("Authorization:", "'Autho rization':", 7, "tools.order_status.headers", "an HTTP header"),
+    "a header of ours": ("Authorization:", "Host:", 7, "tools.order_status.headers", "sets this header itself"),
     "a header's value": ("Bearer abc", '"Bearer\\nsecret-abc"', 7, "tools.order_status.headers", "line break"),
     "a path of the answer": ("order.items.0", "order..0", 8, "tools.order_status.answer", "is no path"),
     "a host pattern": ("[api.example.com]", "['https://api.example.com']", 2, "outbound.allowed_hosts", "host name"),
@@ -128,7 +128,7 @@ def complaint(tmp_path: Path) -> Callable[[str], str]:
     def complain(text: str) -> str:
         file.write_text(text)
         with pytest.raises(ConfigurationError) as caught:
-            load(file, {})
+            load(file, {"OPENAI_API_KEY": "k"}, serving=True)
         return str(caught.value).replace(str(file), "FILE")
 
     return complain

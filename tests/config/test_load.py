@@ -1,45 +1,17 @@
 """Settings: what is read from where, and that every mistake names file, line and key."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ariagent.config import AgentSettings, SemanticVad, ServerVad, Settings, load
+from ariagent.config import DEFAULT_PATH, PATH_NAME, AgentSettings, SemanticVad, ServerVad, Settings, chosen, load
 from ariagent.errors import ConfigurationError
 
 Load = Callable[..., Settings]
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "ariagent.yaml"
-
-
-@pytest.fixture
-def loaded(file: Path) -> Load:
-    """``loaded(text, {NAME: value})``: the settings of a file with this text in this environment."""
-
-    def load_text(text: str = "", environment: Mapping[str, str] | None = None) -> Settings:
-        file.write_text(text)
-        return load(file, environment or {})
-
-    return load_text
-
-
-@pytest.fixture
-def complaint(loaded: Load, file: Path) -> Callable[..., str]:
-    """What ``loaded`` complains about, with the file's path written as FILE."""
-
-    def complain(text: str = "", environment: Mapping[str, str] | None = None) -> str:
-        with pytest.raises(ConfigurationError) as caught:
-            loaded(text, environment)
-        return str(caught.value).replace(str(file), "FILE")
-
-    return complain
 
 
 class TestReading:
@@ -108,6 +80,9 @@ class TestEnvironment:
         assert settings.realtime.headers["OpenAI-Project"].get_secret_value() == "p1"
         assert "p1" not in repr(settings)
 
+    def test_null_switches_off(self, loaded: Load) -> None:
+        assert loaded("", {"ARIAGENT_AGENTS__DEFAULT__OPENING": "null"}).agents["default"].opening is None
+
     def test_other_variables_are_not_ours(self, loaded: Load) -> None:
         others = {"ARIAGENT_TOKEN": "x", "PATH": "/bin", "OTHER__THING": "y"}
         assert loaded("", others) == Settings()
@@ -160,11 +135,11 @@ MISTAKES = {
     "no number": ("asterisk:\n\n  request_timeout_s: soon\n", "FILE:3: asterisk.request_timeout_s: ", "number"),
     "out of range": ("http:\n  port: 65536\n", "FILE:2: http.port: ", "65535"),
     "zero seconds": ("asterisk: {request_timeout_s: 0}\n", "FILE:1: asterisk.request_timeout_s: ", "greater than 0"),
-    "not one of a few words": ("log:\n  level: loud\n", "FILE:2: log.level: ", "'debug'"),
+    "not one of a few words": ("log:\n  level: loud\n", "FILE:2: log.level: ", "must be debug, info"),
     "number or word": (
         "agents:\n  a:\n    max_output_tokens: lots\n",
         "FILE:3: agents.a.max_output_tokens: ",
-        "'inf'",
+        "must be a whole number; or be inf",
     ),
     "text where a section belongs": ("log: debug\n", "FILE:1: log: ", ""),
     "list where a section belongs": ("agents:\n  a:\n    - voice\n", "FILE:2: agents.a: ", ""),
@@ -176,7 +151,7 @@ MISTAKES = {
     "no network": (
         "audiosocket:\n  allowed:\n    - 10.0.0.0/8\n    - here\n",
         "FILE:4: audiosocket.allowed[1]: ",
-        "here",
+        "must be a network, as 10.0.0.0/8",
     ),
     "not a URL": ("realtime:\n  url: localhost\n", "FILE:2: realtime.url: ", "ws:// or wss://"),
     "URL of another kind": ("realtime:\n  url: https://h/v1\n", "FILE:2: realtime.url: ", "ws:// or wss://"),
@@ -184,18 +159,18 @@ MISTAKES = {
     "URL with an impossible port": ("asterisk:\n  url: http://h:88088\n", "FILE:2: asterisk.url: ", "ort"),
     "URL with an impossible address": ("asterisk:\n  url: 'http://[::1'\n", "FILE:2: asterisk.url: ", ""),
     "URL with a password": ("asterisk:\n  url: http://u:pw@h:1\n", "FILE:2: asterisk.url: ", "credentials"),
-    "application name": ("asterisk:\n  app: a b\n", "FILE:2: asterisk.app: ", "pattern"),
+    "application name": ("asterisk:\n  app: a b\n", "FILE:2: asterisk.app: ", "as ariagent"),
     "no agents": ("agents: {}\n", "FILE:1: agents: ", "at least 1"),
     "duplicate key": ("log:\n  level: info\n  level: debug\n", "FILE:3: log.level: ", "second time"),
     "duplicate section": ("log: {}\nhttp: {}\nlog: {}\n", "FILE:3: log: ", "second time"),
     "duplicate agent": ("agents:\n  a: {}\n  a: {}\n", "FILE:3: agents.a: ", "second time"),
-    "number as an agent's name": ("agents:\n  a: {}\n  1001: {}\n", "FILE:3: agents.1001", "string"),
-    "not YAML": ("log:\n  level: [info\nhttp:\n", "FILE:3: not valid YAML", ""),
-    "tabs": ("log:\n\tlevel: info\n", "FILE:2: not valid YAML", ""),
-    "a date that is none": ("max_calls: 2026-99-99\n", "FILE: not valid YAML", ""),
-    "a control character": ("max_calls: \x07\n", "FILE: not valid YAML", ""),
+    "number as an agent's name": ("agents:\n  a: {}\n  1001: {}\n", "FILE:3: agents.1001", "in quotes"),
+    "not YAML": ("log:\n  level: [info\nhttp:\n", "FILE:2: the [ in this line is not closed", ""),
+    "tabs": ("log:\n\tlevel: info\n", "FILE:2: this line is indented with a tab", ""),
+    "a date that is none": ("log: {}\nmax_calls: 2026-99-99\n", "FILE:2: this line has a date", ""),
+    "a control character": ("\nmax_calls: \x07\n", "FILE:2: this line holds the character U+0007", ""),
     "a list": ("- log\n", "FILE:1: the file must hold sections", "list"),
-    "a word": ("hello\n", "FILE:1: the file must hold sections", "str"),
+    "a word": ("hello\n", "FILE:1: the file must hold sections", "a text"),
 }
 
 
@@ -217,6 +192,43 @@ def test_every_mistake_is_told_at_once(complaint: Callable[..., str]) -> None:
 
 
 class TestFile:
+    def test_the_one_that_is_named_goes_first_then_the_environments_then_the_installed(self, file: Path) -> None:
+        assert chosen(file, {PATH_NAME: "/elsewhere.yaml"}) == file
+        assert chosen(None, {PATH_NAME: "/elsewhere.yaml"}) == Path("/elsewhere.yaml")
+        assert chosen(None, {PATH_NAME: ""}) == chosen(None, {}) == DEFAULT_PATH
+
+    def test_the_environments_file_is_read(self, file: Path) -> None:
+        file.write_text("max_calls: 7\n")
+        assert load(None, {PATH_NAME: str(file)}).max_calls == 7
+
+    def test_nothing_is_read_from_the_current_directory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for place in (".lab/ariagent.yaml", "ariagent.yaml", ".env", "etc/ariagent/ariagent.yaml"):
+            (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / place).write_text("max_calls: 7\n")
+        monkeypatch.chdir(tmp_path)
+        assert chosen(None, {}) == DEFAULT_PATH
+        with pytest.raises(ConfigurationError, match=r"environment ARIAGENT_CONFIG: .* is a relative path"):
+            load(None, {PATH_NAME: "ariagent.yaml"})
+
+    def test_relative_paths_are_relative_to_the_files_folder(
+        self, loaded: Load, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        settings = loaded(
+            "state_directory: state\nbriefs: {directory: ../briefs}\nasterisk: {url: 'https://h', ca_file: ca.pem}\n"
+        )
+        assert settings.state_directory == tmp_path / "state"
+        assert settings.briefs.directory == tmp_path / "../briefs"
+        assert settings.asterisk.ca_file == tmp_path / "ca.pem"
+        assert loaded("", {"ARIAGENT_STATE_DIRECTORY": "state"}).state_directory == tmp_path / "state"
+
+    @pytest.mark.parametrize("path", ["~/state", "~ann/state", '""'])
+    def test_a_path_that_is_another_one_for_each_user_is_refused(
+        self, complaint: Callable[..., str], path: str
+    ) -> None:
+        assert complaint(f"state_directory: {path}\n").startswith("FILE:1: state_directory: ")
+
     def test_a_missing_file_is_named_with_a_remedy(self, file: Path) -> None:
         with pytest.raises(ConfigurationError, match=re.escape(f"{file}: there is no such file")) as caught:
             load(file, {})
@@ -227,9 +239,10 @@ class TestFile:
             load(tmp_path, {})
 
     def test_bytes_that_are_not_text(self, file: Path) -> None:
-        file.write_bytes(b"log: \xff\xfe\n")
-        with pytest.raises(ConfigurationError, match="cannot be read"):
+        file.write_bytes(b"log: {}\nagents: {a: {opening: Gr\xfc\xdf Gott}}\n")
+        with pytest.raises(ConfigurationError, match=f"^{re.escape(str(file))}:2: this line is not UTF-8$") as caught:
             load(file, {})
+        assert "UTF-8" in caught.value.remedy
 
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.text(alphabet=st.sampled_from(list("ab:- \n[]{}&*!|>'\"#,0_x2:\t?%@")), max_size=40))
@@ -239,6 +252,10 @@ class TestFile:
     @example("&a [*a]")
     @example("? {}\n: 1")
     @example("<<: 1")
+    @example("agents: {<<: {a: }}")
+    @example("agents: {x: &x , y: *x}")
+    @example("!")
+    @example('a: "\\UFFFFFFFF"')
     def test_any_text_gives_settings_or_a_complaint(self, tmp_path: Path, text: str) -> None:
         file = tmp_path / "any.yaml"
         file.write_text(text)
@@ -248,68 +265,6 @@ class TestFile:
         except ConfigurationError as error:
             told = str(error)
         assert told == "" or told.startswith(str(file))
-
-
-SECRET = "sk-do-not-print-me"
-
-
-class TestSecrets:
-    def test_from_the_environment(self, loaded: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("A_KEY", SECRET)
-        assert loaded("realtime:\n  api_key: ${A_KEY}\n").realtime.api_key.get_secret_value() == SECRET
-
-    def test_from_a_file_its_first_line(self, loaded: Load, tmp_path: Path) -> None:
-        (tmp_path / "key").write_text(f"  {SECRET} \nsecond line\n")
-        settings = loaded(f"realtime:\n  api_key: file:{tmp_path}/key\n")
-        assert settings.realtime.api_key.get_secret_value() == SECRET
-
-    def test_from_a_file_named_in_the_environment(self, loaded: Load, tmp_path: Path) -> None:
-        (tmp_path / "key").write_text(SECRET)
-        settings = loaded("", {"ARIAGENT_ASTERISK__PASSWORD": f"file:{tmp_path}/key"})
-        assert settings.asterisk.password.get_secret_value() == SECRET
-
-    def test_literally(self, loaded: Load) -> None:
-        assert loaded(f"asterisk:\n  password: {SECRET}\n").asterisk.password.get_secret_value() == SECRET
-
-    @pytest.mark.parametrize(
-        ("reference", "told"),
-        [
-            ("${ARIAGENT_TEST_UNSET}", "the environment variable ARIAGENT_TEST_UNSET is not set"),
-            ("file:/nonexistent/key", "cannot read the secret's file /nonexistent/key"),
-        ],
-    )
-    def test_one_that_is_not_there_names_line_and_key(
-        self, complaint: Callable[..., str], reference: str, told: str
-    ) -> None:
-        said = complaint(f"realtime:\n  api_key: {reference}\n")
-        assert said.startswith(f"FILE:2: realtime.api_key: {told}")
-
-    @pytest.mark.parametrize("content", ["", "\n", "  \nsecond\n"])
-    def test_an_empty_file_is_refused(self, complaint: Callable[..., str], tmp_path: Path, content: str) -> None:
-        (tmp_path / "key").write_text(content)
-        assert "is empty" in complaint(f"realtime:\n  api_key: file:{tmp_path}/key\n")
-
-    def test_a_file_of_bytes_is_refused(self, complaint: Callable[..., str], tmp_path: Path) -> None:
-        (tmp_path / "key").write_bytes(b"\xff\xfe")
-        assert "cannot read the secret's file" in complaint(f"realtime:\n  api_key: file:{tmp_path}/key\n")
-
-    def test_never_in_any_text_of_the_settings(self, loaded: Load) -> None:
-        settings = loaded(f"realtime:\n  api_key: {SECRET}\nasterisk:\n  password: {SECRET}\n")
-        for text in (repr(settings), str(settings), repr(settings.realtime), f"{settings.asterisk}"):
-            assert SECRET not in text
-        assert SECRET not in settings.model_dump_json()
-
-    @pytest.mark.parametrize(
-        "text",
-        [
-            f"realtime:\n  api_key: [{SECRET}]\n",
-            f"realtime:\n  api_key: {{a: {SECRET}}}\n",
-            f"asterisk:\n  url: http://u:{SECRET}@h\n",
-            f"realtime: {SECRET}\n",
-        ],
-    )
-    def test_never_in_a_complaint(self, complaint: Callable[..., str], text: str) -> None:
-        assert SECRET not in complaint(text)
 
 
 def test_an_agents_defaults_suit_a_telephone() -> None:
