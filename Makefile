@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 LAB    := $(PYTHON) -m ariagent.lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test sites rehearsals noise bench soak transfers chaos fuzz lint types lab-up lab-down lab-status docs recordings clean
+.PHONY: help setup demo test sites deb deb-test rehearsals noise bench soak transfers chaos fuzz lint types lab-up lab-down lab-status docs recordings clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -17,7 +17,7 @@ setup: $(STAMP) ## create .venv and fetch what the lab needs (Asterisk, flite, s
 demo: $(STAMP) ## hold a conversation through a real Asterisk, offline, and print it; VERBOSE=1 for what was understood
 	@$(LAB) demo $(if $(VERBOSE),--verbose)
 
-SHORT := not rehearsal and not chaos and not noise and not sites
+SHORT := not rehearsal and not chaos and not noise and not sites and not deb
 
 test: setup ## run every test but the longer ones of make sites, make rehearsals, make noise and make chaos
 	@echo "running the tests: units, then calls through a real Asterisk"
@@ -31,6 +31,12 @@ rehearsals: setup ## the templates' rehearsals through a real Asterisk: 23 calle
 
 sites: setup ## install beside four kinds of Asterisk installations, call, break, uninstall: two minutes
 	@$(PYTHON) -m pytest -q -m "sites or asterisk" tests/sites
+
+deb: $(STAMP) ## build the Debian package, for the release that this machine has: dist/ariagent_VERSION_ARCHITECTURE.deb
+	@PIP=$(VENV)/bin/pip packaging/deb/build dist
+
+deb-test: setup ## install the Debian package on a clean machine (a chroot, so as root), call through it, remove it
+	@$(PYTHON) -m pytest -q -m deb tests/sites
 
 noise: setup ## whether noise cuts the agent off, and words do: three minutes of it
 	@$(PYTHON) -m pytest -m noise tests/integration/test_interruptions.py

@@ -159,4 +159,6 @@ def _place(manifest: Manifest, folder: Path) -> Place:
         ami_password=f"file:{folder / AMI_PASSWORD}",
         app=choices.app,
         seats=choices.seats,
+        service_address=choices.service_address,
+        asterisk_address=choices.asterisk_address,
     )

@@ -121,6 +121,18 @@ def install(
     code: Annotated[
         str | None, typer.Option(metavar="DIGITS", help="How the feature codes begin. Default: *8 (*88 beside FreePBX)")
     ] = None,
+    service_address: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="The service's IP address, if it runs on another machine than Asterisk."),
+    ] = None,
+    asterisk_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="This machine's IP address, as that service reaches it. HTTP and AMI listen there if they are off "
+            "until now.",
+        ),
+    ] = None,
     general: Annotated[
         bool,
         typer.Option(
@@ -175,6 +187,8 @@ def install(
         "supervisor_contexts": tuple(supervisor_context) if supervisor_context else None,
         "supervisors": supervisors,
         "code": code,
+        "service_address": service_address,
+        "asterisk_address": asterisk_address,
         "general": None if general else False,
     }
     try:
@@ -411,7 +425,12 @@ class _Session:
 
     def _next_steps(self, plan: Plan) -> None:
         numbers = " or ".join(plan.choices.all_numbers)
-        if self.settings.exists():
+        if plan.choices.service_address:
+            self._say(
+                f"Next: `ariagent init` writes {self.settings}. Copy that folder to {plan.choices.service_address}."
+            )
+            self._say(f"There run `ariagent check`, start the service, and dial {numbers} here.")
+        elif self.settings.exists():
             self._say(f"Next: `ariagent check`, then start the service and dial {numbers}.")
         else:
             self._say(f"Next: `ariagent init` writes {self.settings}. Then start the service and dial {numbers}.")

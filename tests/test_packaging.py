@@ -1,17 +1,38 @@
 """The systemd units: systemd takes them, and they leave the service no more than it needs."""
 
+import os
 import re
-import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ariagent.config import Settings
+from ariagent.errors import ConfigurationError
+from ariagent.lab.packages import default_lab_dir, ensure_tool
 
 FOLDER = Path(__file__).parents[1] / "packaging"
 UNITS = sorted(FOLDER.glob("*.service"))
-ANALYZE = shutil.which("systemd-analyze")
+
+Analyze = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def analyze() -> Analyze:
+    """``analyze(*words)`` runs systemd-analyze: the machine's, else the distribution's, unpacked. No systemd runs."""
+    try:
+        argv = ensure_tool("systemd-analyze", default_lab_dir())
+    except ConfigurationError as error:
+        pytest.skip(f"systemd-analyze is not here and cannot be fetched: {error}")
+    environment = dict(os.environ)
+    if len(argv) > 1:
+        environment["SYSTEMD_UNIT_PATH"] = str(Path(argv[-1]).parents[1] / "lib/systemd/system")
+
+    def run(*words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run([*argv, *words], capture_output=True, text=True, timeout=60, check=False, env=environment)
+
+    return run
 
 
 def options(unit: Path) -> dict[str, list[str]]:
@@ -32,19 +53,21 @@ def test_there_are_units() -> None:
     assert [unit.name for unit in UNITS] == ["ariagent-rescue.service", "ariagent.service"]
 
 
-@pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not here")
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_systemd_understands_it(unit: Path, tmp_path: Path) -> None:
-    argv = [str(ANALYZE), "verify", str(runnable(unit, tmp_path))]
-    run = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+def test_systemd_understands_it(unit: Path, tmp_path: Path, analyze: Analyze) -> None:
+    copy = runnable(unit, tmp_path)
+    run = analyze("verify", str(copy))
+    assert (run.returncode, run.stderr) == (0, "")
+    # Also what an administrator may switch on.
+    copy.write_text(re.sub(r"^#(?=[A-Z]\w+=)", "", copy.read_text(), flags=re.MULTILINE))
+    assert "\nLoadCredential=" in copy.read_text()
+    run = analyze("verify", str(copy))
     assert (run.returncode, run.stderr) == (0, "")
 
 
-@pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not here")
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_its_sandbox_is_tight(unit: Path, tmp_path: Path) -> None:
-    argv = [str(ANALYZE), "security", "--offline=true", "--threshold=20", str(runnable(unit, tmp_path))]
-    run = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+def test_its_sandbox_is_tight(unit: Path, tmp_path: Path, analyze: Analyze) -> None:
+    run = analyze("security", "--offline=true", "--threshold=20", str(runnable(unit, tmp_path)))
     if "unrecognized option" in run.stderr:
         pytest.skip("systemd-analyze is too old to judge a file")
     assert run.returncode == 0, run.stdout
@@ -56,8 +79,21 @@ def test_it_is_nobody_in_particular_and_comes_back_at_once(unit: Path) -> None:
     assert found["User"] == ["ariagent"]
     assert found["CapabilityBoundingSet"] == [""]
     assert found["Restart"] == ["always"]
-    assert found["RestartSec"][0] in ("100ms", "1s")
+    assert found["RestartSec"] == ["5s" if "rescue" in unit.name else "100ms"]
     assert found["StartLimitIntervalSec"] == ["0"]
+
+
+def test_both_have_the_same_settings_and_secrets() -> None:
+    """As ``file:${CREDENTIALS_DIRECTORY}/NAME``, which is another folder in each of them."""
+    service, rescue = (FOLDER / f"{name}.service" for name in ("ariagent", "ariagent-rescue"))
+    handed = [set(re.findall(r"^#LoadCredential=(.*)$", unit.read_text(), re.MULTILINE)) for unit in (service, rescue)]
+    assert {line.partition(":")[0] for line in handed[1]} == {"ami-password"}
+    assert handed[1] < handed[0]
+    for key in ("User", "Group", "EnvironmentFile"):
+        assert options(service)[key] == options(rescue)[key]
+    for unit in (service, rescue):
+        assert options(unit)["ExecStart"][0].endswith(" -c /etc/ariagent/ariagent.yaml")
+        assert "/run/credentials/" not in unit.read_text()
 
 
 def test_draining_is_waited_for() -> None:

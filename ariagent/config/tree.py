@@ -67,7 +67,7 @@ class Settings(Section):
     which ``ariagent install`` writes."""
     max_calls: Annotated[int, Field(ge=1)] = 60
     """Calls served at once; one more is refused as busy, so that it goes to people."""
-    state_directory: LocalPath = Path("/var/lib/ariagent")
+    state_directory: LocalPath = Path("/var/lib/ariagent/state")
     """Where records of calls and rendered phrases are kept."""
     drain_timeout_s: Annotated[float, Field(ge=0)] = 300.0
     """After SIGTERM, how long running calls may go on."""

@@ -1,5 +1,6 @@
 """CORE: what an administrator chooses when ariagent is installed beside an Asterisk."""
 
+import ipaddress
 import re
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -50,6 +51,10 @@ class Choices:
     """Who may use the feature codes: numbers or devices, ``&`` between them."""
     code: str = ""
     """The first two characters of the feature codes; ``""`` is ``*8``."""
+    service_address: str = ""
+    """The service's IP address, where it runs on another machine than Asterisk."""
+    asterisk_address: str = ""
+    """This Asterisk's IP address, as such a service reaches it."""
 
     def __post_init__(self) -> None:
         _check("human queue", self.human_queue, _NAME, optional=True)
@@ -71,6 +76,13 @@ class Choices:
         for port in (self.http_port, self.ami_port):
             if not 0 <= port <= 65535:
                 raise ConfigurationError(f"port {port}: 1 to 65535 are possible")
+        for address in (self.service_address, self.asterisk_address):
+            _check_address(address)
+        if bool(self.service_address) != bool(self.asterisk_address):
+            raise ConfigurationError(
+                "a service on another machine needs both addresses: its own, and this Asterisk's as it reaches it",
+                remedy="Give --service-address ADDRESS and --asterisk-address ADDRESS",
+            )
         if not 1 <= self.seats <= MOST_SEATS:
             raise ConfigurationError(f"{self.seats} seats: 1 to {MOST_SEATS} are possible")
         if not self.numbers and not self.direct_numbers:
@@ -109,6 +121,20 @@ def _check(kind: str, text: str, pattern: re.Pattern[str], *, optional: bool = F
     if (optional and not text) or pattern.fullmatch(text):
         return
     raise ConfigurationError(f"{kind} {text!r} is no name that Asterisk can have there")
+
+
+def is_address(text: str) -> bool:
+    """Whether this is the IP address of one machine."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return not (address.is_unspecified or address.is_multicast)
+
+
+def _check_address(text: str) -> None:
+    if text and not is_address(text):
+        raise ConfigurationError(f"{text!r} is not the IP address of a machine", remedy="For example 10.0.0.7")
 
 
 def _is_place(text: str) -> bool:

@@ -5,8 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
+from ariagent.config import AudioSocketSettings
+
 TEMPLATES = ("receptionist", "front_desk", "after_hours", "appointment", "order_status")
 """Agents to start from; all but the first are in ``ariagent/templates``, with rehearsals."""
+
+AUDIOSOCKET_PORT = AudioSocketSettings().port
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,10 @@ class Place:
     ami_password: str
     app: str = "ariagent"
     seats: int = 10
+    service_address: str = ""
+    """Of a service that runs on another machine than Asterisk, as Asterisk reaches it."""
+    asterisk_address: str = ""
+    """Of Asterisk, as such a service reaches it."""
 
 
 OPENINGS: Mapping[str, str] = {
@@ -67,7 +75,8 @@ _HEAD = """
 
 
 def _asterisk(place: Place) -> str:
-    return f"""
+    return (
+        f"""
 # How ariagent reaches Asterisk. `ariagent install` has written both users and their passwords.
 asterisk:
   url: {_text(place.ari_url)}
@@ -83,6 +92,19 @@ ami:
 # Calls at the same time: as many as the queue of the AI has seats.
 max_calls: {place.seats}
 """.replace("\n\nami:", "\nami:")
+        + (_audio_from_elsewhere(place) if place.service_address else "")
+    )
+
+
+def _audio_from_elsewhere(place: Place) -> str:
+    host = f"[{place.service_address}]" if ":" in place.service_address else place.service_address
+    return f"""
+# Asterisk connects to this machine with the callers' audio. It is not encrypted: use a network of its own.
+audiosocket:
+  host: {json.dumps("::" if ":" in place.service_address else "0.0.0.0")}
+  advertise: {json.dumps(f"{host}:{AUDIOSOCKET_PORT}")}
+  allowed: [{json.dumps(place.asterisk_address)}]
+"""
 
 
 def _realtime(answers: Answers) -> str:

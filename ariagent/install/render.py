@@ -1,5 +1,6 @@
 """CORE: the text of every file that ariagent puts into Asterisk's configuration folder."""
 
+import ipaddress
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ class Additions:
     """Modules that nothing loads."""
     known_contexts: Collection[str] = ()
     """Contexts that ``extensions.conf`` has."""
+    ami_addresses: Collection[str] = ()
+    """Where the AMI user logs in from."""
 
 
 def site_files(choices: Choices, additions: Additions, ari_password: str, ami_password: str) -> dict[str, str]:
@@ -27,7 +30,11 @@ def site_files(choices: Choices, additions: Additions, ari_password: str, ami_pa
         "supervisor.conf": shipped.text("dialplan/supervisor.conf"),
         "queues.conf": _queues(choices),
         "ari.conf": _users("ari.conf", choices.ari_user, {"ARI_PASSWORD": escaped(ari_password)}),
-        "manager.conf": _users("manager.conf", choices.ami_user, {"AMI_PASSWORD": escaped(ami_password)}),
+        "manager.conf": _users(
+            "manager.conf",
+            choices.ami_user,
+            {"AMI_PASSWORD": escaped(ami_password), "PERMITS": _permits(additions.ami_addresses)},
+        ),
     }
     if "http.conf" in additions.general:
         texts["http.conf"] = shipped.text("asterisk/http.conf")
@@ -100,6 +107,11 @@ def _queues(choices: Choices) -> str:
         "MEMBERS": "\n".join(member(seat, choices.member_name) for seat in seats(choices.seats)),
     }
     return shipped.filled("asterisk/queues.conf", words)
+
+
+def _permits(addresses: Collection[str]) -> str:
+    networks = dict.fromkeys(str(ipaddress.ip_network(address)) for address in ("127.0.0.1", "::1", *addresses))
+    return "\n".join(f"permit = {network}" for network in networks)
 
 
 def _users(name: str, user: str, words: Mapping[str, str]) -> str:

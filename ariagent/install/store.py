@@ -18,11 +18,12 @@ from ariagent import __version__
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.install.choices import Choices
 from ariagent.install.ours import has_ours, taken_out
-from ariagent.install.plan import MODE, Change, Plan, service_owner
+from ariagent.install.plan import MODE, Change, Plan
 from ariagent.install.site import contents
 
 STATE = Path("var/lib/ariagent/install")
-"""Below the root of the file system."""
+"""Below the root of the file system. Root does what the list says, so nobody else may be able to replace the folder:
+the folder above is root's too, and the service's user has one of its own beside it (``state``)."""
 LIST = "manifest.json"
 FOLDER_MODE = 0o750
 
@@ -73,6 +74,8 @@ class Store:
         content = contents(path)
         if content is None:
             return None
+        for each in (path, self.folder, self.folder.parent):
+            _trust(each)
         try:
             document = json.loads(content)
             files = {path: Entry(**entry) for path, entry in document.pop("files").items()}
@@ -86,7 +89,7 @@ class Store:
         """Write every file of the plan. Raises InstallError where one cannot be written."""
         manifest = self.read() or Manifest(str(plan.site.conf), {})
         manifest.choices, manifest.facts, manifest.version = choices.document(), facts, __version__
-        manifest.folders += self._make_state_folder(service_owner(plan.settings.parent))
+        manifest.folders += self._make_state_folder()
         for change in plan.files:
             manifest.files[str(change.path)] = self._entry(change, manifest.files.get(str(change.path)))
             manifest.folders += [name for name in _missing_folders(change.path.parent) if name not in manifest.folders]
@@ -126,12 +129,13 @@ class Store:
             self.folder / LIST, (json.dumps(document, indent=1) + "\n").encode(), (os.getuid(), os.getgid()), mode=0o600
         )
 
-    def _make_state_folder(self, service: tuple[int, int]) -> list[str]:
+    def _make_state_folder(self) -> list[str]:
         """Only we may read the copies: they hold what the site's files hold. Returns the folders above that were
         made."""
         made = _missing_folders(self.folder.parent)
-        # The service keeps its own state in the folder above.
-        _make_folders(self.folder.parent, service)
+        # Others must get through: the service's own state is below it.
+        _make_folders(self.folder.parent, (os.getuid(), os.getgid()), 0o755)
+        _trust(self.folder.parent)
         try:
             self.folder.mkdir(exist_ok=True)
             self.folder.chmod(0o700)
@@ -224,12 +228,25 @@ def _missing_folders(folder: Path) -> list[str]:
     return [] if folder.exists() else [*_missing_folders(folder.parent), str(folder)]
 
 
-def _make_folders(folder: Path, owner: tuple[int, int]) -> None:
+def _trust(path: Path) -> None:
+    """What is done with a list, its user can do: nobody else may be able to write it, or put another in its place.
+    Raises InstallError where somebody can."""
+    found = path.lstat()
+    # A user's own group is often theirs alone.
+    writable = found.st_mode & (0o022 if os.geteuid() == 0 else 0o002)
+    if found.st_uid not in (0, os.geteuid()) or writable or path.is_symlink():
+        raise InstallError(
+            f"{path} can be changed by others than root, and root would do what it says",
+            remedy=f"Look at it; then `chown root:root {path} && chmod go-w {path}`",
+        )
+
+
+def _make_folders(folder: Path, owner: tuple[int, int], mode: int = FOLDER_MODE) -> None:
     for name in _missing_folders(folder):
         path = Path(name)
         try:
-            path.mkdir(mode=FOLDER_MODE)
-            path.chmod(FOLDER_MODE)
+            path.mkdir(mode=mode)
+            path.chmod(mode)
             if owner != (os.getuid(), os.getgid()):
                 os.chown(path, *owner)
         except OSError as error:

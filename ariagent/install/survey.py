@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ariagent.errors import AsteriskError
 from ariagent.install.asteriskconf import Document, is_true
-from ariagent.install.choices import Choices
+from ariagent.install.choices import Choices, is_address
 from ariagent.install.dialplan import answers_to
 from ariagent.install.modules import MODULES, SPLIT_OFF
 from ariagent.install.render import Additions
@@ -38,6 +38,8 @@ class Survey:
     """Where ARI is, or will be."""
     ami_address: tuple[str, int] = (LOOPBACK, AMI_PORT)
     """Where AMI is, or will be."""
+    service_address: str = ""
+    """Of a service on another machine."""
 
     def additions(self) -> Additions:
         """What our own files have to hold besides what every site gets."""
@@ -46,6 +48,8 @@ class Survey:
             {name: values for name, values in self.general.items() if self.has_general(name)},
             self.modules,
             {section.name for section in dialplan.sections} if dialplan is not None else (),
+            # A command on this machine that connects to its own address comes from there.
+            [host for host in (self.service_address, self.ami_address[0]) if is_address(host)],
         )
 
     def has_general(self, name: str) -> bool:
@@ -57,12 +61,12 @@ class Survey:
 def survey(site: Site, choices: Choices, unusable: Collection[str] = ()) -> Survey:
     """Look at everything. ``unusable``: modules that this Asterisk has and cannot load. Raises ConfigurationError for a
     file that cannot be read."""
-    found = Survey({name: site.document(name) for name in FILES})
+    found = Survey({name: site.document(name) for name in FILES}, service_address=choices.service_address)
     _queues(found, site, choices)
     _users(found, site, choices)
     _dialplan(found, site, choices)
-    _http(found, choices)
-    _manager(found, choices)
+    _http(found, site, choices)
+    _manager(found, site, choices)
     _ari(found)
     if not choices.general:
         for name, values in found.general.items():
@@ -193,35 +197,53 @@ def _value(document: Document | None, key: str) -> str:
     return document.value("general", key) if document is not None else ""
 
 
-def _http(found: Survey, choices: Choices) -> None:
+def _http(found: Survey, site: Site, choices: Choices) -> None:
     document = found.documents["http.conf"]
     host, port, prefix = (_value(document, key) for key in ("bindaddr", "bindport", "prefix"))
     if not is_true(_value(document, "enabled")):
-        # Nobody uses this server: it must not open to the network because ariagent switches it on.
-        host = host if _is_loopback(host) else LOOPBACK
+        host = _address_to_listen_at(host, choices)
         found.general["http.conf"] = {"enabled": "yes", "bindaddr": host}
         if choices.http_port:
             port = found.general["http.conf"]["bindport"] = str(choices.http_port)
-    host = LOOPBACK if host in EVERYWHERE else host
+    host = _address_to_connect_to(found, site, choices, "http.conf", host)
     path = f"/{prefix.strip('/')}" if prefix.strip("/") else ""
     found.ari_url = f"http://{f'[{host}]' if ':' in host else host}:{port or ARI_PORT}{path}"
 
 
-def _manager(found: Survey, choices: Choices) -> None:
+def _manager(found: Survey, site: Site, choices: Choices) -> None:
     document = found.documents["manager.conf"]
     host, port = _value(document, "bindaddr"), _value(document, "port")
     if not is_true(_value(document, "enabled")):
-        host = host if _is_loopback(host) else LOOPBACK
+        host = _address_to_listen_at(host, choices)
         found.general["manager.conf"] = {"enabled": "yes", "bindaddr": host}
         if choices.ami_port:
             port = found.general["manager.conf"]["port"] = str(choices.ami_port)
-    found.ami_address = (LOOPBACK if host in EVERYWHERE else host, int(port) if port.isdigit() else AMI_PORT)
+    host = _address_to_connect_to(found, site, choices, "manager.conf", host)
+    found.ami_address = (host, int(port) if port.isdigit() else AMI_PORT)
     several = _value(document, "allowmultiplelogin")
     if several and not is_true(several):
         found.obstacles.append(
             "manager.conf has allowmultiplelogin = no, and `ariagent check` and `ariagent rescue` log in beside the "
             "service. Set it to yes"
         )
+
+
+def _address_to_listen_at(host: str, choices: Choices) -> str:
+    """Of a server that ariagent switches on. Nobody uses it: it must not open to more of the network than ariagent
+    needs."""
+    return choices.asterisk_address or (host if _is_loopback(host) else LOOPBACK)
+
+
+def _address_to_connect_to(found: Survey, site: Site, choices: Choices, name: str, host: str) -> str:
+    """Of a server that listens at ``host``. Notes where a service on another machine cannot reach it."""
+    if choices.service_address and _is_loopback(host):
+        found.notes.append(
+            f"{site.etc / name} has bindaddr = {host}, so the service at {choices.service_address} cannot reach this "
+            f"server. Set bindaddr = {choices.asterisk_address} there and run the command again, or let it through a "
+            "TLS proxy (docs/containers.md)"
+        )
+        return host
+    return choices.asterisk_address or (LOOPBACK if host in EVERYWHERE else host)
 
 
 def _ari(found: Survey) -> None:
@@ -232,7 +254,7 @@ def _ari(found: Survey) -> None:
 
 
 def _is_loopback(host: str) -> bool:
-    return host.startswith("127.") or host in ("::1", "localhost")
+    return host in ("::1", "localhost") or (host.startswith("127.") and is_address(host))
 
 
 def _modules(found: Survey, site: Site) -> Iterator[str]:

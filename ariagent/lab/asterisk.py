@@ -72,18 +72,20 @@ class AsteriskProcess:
         (self._run_dir / "asterisk.ctl").unlink(missing_ok=True)
         self._spawn(daemon=daemon)
         assert self._process is not None
+        problem = ""
         try:
             async with asyncio.timeout(START_LIMIT_S):
-                while not (self._run_dir / "asterisk.ctl").exists():
-                    if (status := self._process.poll()) is not None:
-                        return f"it ended with status {status}"
+                while (status := self._process.poll()) is None:
+                    # The socket is there a moment before anybody listens at it.
+                    with contextlib.suppress(AsteriskError):
+                        if (self._run_dir / "asterisk.ctl").exists():
+                            await self.cli("core waitfullybooted")
+                            return ""
                     await asyncio.sleep(0.02)
-                await self.cli("core waitfullybooted")
+                problem = f"it ended with status {status}"
         except TimeoutError:
-            return f"not ready after {START_LIMIT_S:.0f} s"
-        except AsteriskError as error:
-            return f"it ended with status {status}" if (status := self._process.poll()) is not None else str(error)
-        return ""
+            problem = f"not ready after {START_LIMIT_S:.0f} s"
+        return problem
 
     async def stop(self) -> None:
         """End the process and everything it started; returns when nothing of it is left."""

@@ -22,7 +22,7 @@ from ariagent.synthesis.unpacked import first, loader, tool_argv
 MINIMUM_VERSIONS = {20: 20, 22: 10, 23: 4}
 """Lowest minor release per branch whose AudioSocket has none of the known defects; 21 never got the fixes."""
 
-PACKAGES = {**programs.PACKAGES, "sipp": "sip-tester", "promtool": "prometheus"}
+PACKAGES = {**programs.PACKAGES, "sipp": "sip-tester", "promtool": "prometheus", "systemd-analyze": "systemd"}
 """Tool -> the Debian package that holds it."""
 
 _REMEDY = f"Install Asterisk 20.20, 22.10, 23.4 or newer, or run on Debian, whose suite {debian.SUITE} has it"

@@ -15,7 +15,9 @@ _WORD = re.compile(r"@([A-Z_]+)@")
 
 def names() -> list[str]:
     """Every shipped file, as ``folder/file``, sorted."""
-    return sorted(f"{folder}/{name}" for folder in FOLDERS for name in _below(_root() / folder, ""))
+    return sorted(
+        f"{folder}/{entry.name}" for folder in FOLDERS for entry in (_root() / folder).iterdir() if entry.is_file()
+    )
 
 
 def text(name: str) -> str:
@@ -32,13 +34,3 @@ def filled(name: str, words: Mapping[str, str]) -> str:
 
 def _root() -> Traversable:
     return files(__name__)
-
-
-def _below(folder: Traversable, before: str) -> list[str]:
-    found = []
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            found += _below(entry, f"{before}{entry.name}/")
-        elif not entry.name.startswith((".", "__")):
-            found.append(before + entry.name)
-    return found

@@ -27,6 +27,8 @@ SUITE = "forky"
 _UPDATE_LASTS_S = 600.0
 
 Progress = Callable[[str], None]
+Make = Callable[[Sequence[Path], Path], None]
+"""(archives, folder): makes something of archives in an empty folder. Raises ConfigurationError."""
 
 
 def ensure_package(package: str, folder: Path, progress: Progress) -> Path:
@@ -35,18 +37,28 @@ def ensure_package(package: str, folder: Path, progress: Progress) -> Path:
     Safe to call from two processes. Raises ConfigurationError when it cannot be had, OSError when ``folder`` cannot be
     written to.
     """
-    root = unpacked.folder_of(package, folder)
+    return ensure_folder(package, [package], folder, unpack, progress)
+
+
+def ensure_folder(
+    name: str, packages: Sequence[str], folder: Path, make: Make, progress: Progress, *, suite: str = SUITE
+) -> Path:
+    """The folder ``name`` that ``make`` makes of packages of a suite and all that they depend on. It is made once.
+
+    Safe to call from two processes. Raises as ``ensure_package``.
+    """
+    root = unpacked.folder_of(name, folder)
     stamp = root / unpacked.STAMP
     if stamp.exists():
         return root
     for needed in ("apt-get", "dpkg-deb"):
         if shutil.which(needed) is None:
-            cause = f"{package} is missing and there is no {needed} to fetch it with"
-            raise ConfigurationError(cause, remedy=_remedy(package))
+            cause = f"{name} is missing and there is no {needed} to fetch it with"
+            raise ConfigurationError(cause, remedy=_remedy(name))
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / "packages.lock", progress):
         if not stamp.exists():
-            _fetch(package, folder, root, progress)
+            _fetch(name, packages, folder, root, make, suite, progress)
     return root
 
 
@@ -61,20 +73,27 @@ def _locked(path: Path, progress: Progress) -> Iterator[None]:
         yield
 
 
-def _fetch(package: str, folder: Path, root: Path, progress: Progress) -> None:
-    apt = folder / "apt"
-    archives = _download(package, apt, progress)
+def _fetch(
+    name: str, packages: Sequence[str], folder: Path, root: Path, make: Make, suite: str, progress: Progress
+) -> None:
+    apt = folder / ("apt" if suite == SUITE else f"apt-{suite}")
+    archives = _download(packages, suite, apt, progress)
     progress(f"unpacking {len(archives)} packages")
     partial = root.with_name(root.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(root, ignore_errors=True)
     partial.mkdir(parents=True)
-    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2)) as pool:
-        list(pool.map(lambda archive: _unpack(archive, partial), archives))
+    make(archives, partial)
     (partial / unpacked.STAMP).write_text(json.dumps([archive.name for archive in archives], indent=1) + "\n")
     partial.rename(root)
     shutil.rmtree(apt / "cache", ignore_errors=True)
-    progress(f"{package} is ready in {root}")
+    progress(f"{name} is ready in {root}")
+
+
+def unpack(archives: Sequence[Path], root: Path) -> None:
+    """Unpack archives side by side below ``root``."""
+    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2)) as pool:
+        list(pool.map(lambda archive: _unpack(archive, root), archives))
 
 
 def _unpack(archive: Path, root: Path) -> None:
@@ -88,42 +107,43 @@ def _unpack(archive: Path, root: Path) -> None:
         )
 
 
-def _download(package: str, apt: Path, progress: Progress) -> list[Path]:
-    """Bring ``package`` and its dependencies into a cache of our own; returns the archives."""
+def _download(packages: Sequence[str], suite: str, apt: Path, progress: Progress) -> list[Path]:
+    """Bring the packages and their dependencies into a cache of our own; returns the archives."""
+    names = ", ".join(packages)
     found = candidates(system_sources())
     if not found:
         raise ConfigurationError(
             "the machine's apt sources name no Debian mirror",
-            remedy=f"{_remedy(package)}, or add a source for Debian {SUITE} to /etc/apt/sources.list.d",
+            remedy=f"{_remedy(names)}, or add a source for Debian {suite} to /etc/apt/sources.list.d",
         )
     problem = ""
     for source in found:
-        options = _prepare(apt, source)
+        options = _prepare(apt, source, suite)
         for fresh in (False, True):
-            if problem := _update(apt, options, progress, fresh=fresh):
+            if problem := _update(apt, options, suite, progress, fresh=fresh):
                 break
-            wanted, size = _plan(package, apt, options)
+            wanted, size = _plan(packages, apt, options)
             if not wanted:
-                problem = f"the mirror's suite {SUITE} has no {package} for {platform.machine()}"
+                problem = f"the mirror's suite {suite} has no {names} for {platform.machine()}"
                 break
-            progress(f"fetching {len(wanted)} packages, {size / 1e6:.0f} MB, for {package}")
-            if not (problem := _apt_download(package, options, progress)):
+            progress(f"fetching {len(wanted)} packages, {size / 1e6:.0f} MB, for {names}")
+            if not (problem := _apt_download(packages, options, progress)):
                 return [apt / "cache" / "archives" / name for name in wanted]
-    cause = f"{package} could not be fetched from Debian {SUITE}: {problem}"
-    raise ConfigurationError(cause, remedy=_remedy(package))
+    cause = f"{names} could not be fetched from Debian {suite}: {problem}"
+    raise ConfigurationError(cause, remedy=_remedy(names))
 
 
 def _remedy(package: str) -> str:
     return f"Install {package} with the system's own package manager"
 
 
-def _prepare(apt: Path, source: AptSource) -> list[str]:
+def _prepare(apt: Path, source: AptSource, suite: str) -> list[str]:
     """Write an apt state of our own; returns the options that keep apt inside it."""
     for folder in ("state/lists/partial", "cache/archives/partial", "empty/partial"):
         (apt / folder).mkdir(parents=True, exist_ok=True)
     (apt / "status").touch()
-    listing = apt / f"{SUITE}.sources"
-    text = render(source, SUITE)
+    listing = apt / f"{suite}.sources"
+    text = render(source, suite)
     if not listing.exists() or listing.read_text() != text:
         (apt / "updated").unlink(missing_ok=True)
         listing.write_text(text)
@@ -161,12 +181,12 @@ def _errors(stderr: str) -> str:
     return " / ".join(lines[:2]) or "apt-get failed without a message"
 
 
-def _update(apt: Path, options: list[str], progress: Progress, *, fresh: bool) -> str:
+def _update(apt: Path, options: list[str], suite: str, progress: Progress, *, fresh: bool) -> str:
     """Bring the package lists up to date; returns what went wrong, or ""."""
     stamp = apt / "updated"
     if not fresh and stamp.exists() and time.time() - stamp.stat().st_mtime < _UPDATE_LASTS_S:
         return ""
-    progress(f"reading the package lists of Debian {SUITE}")
+    progress(f"reading the package lists of Debian {suite}")
     # Without Error-Mode an unreachable mirror is only a warning and the exit status is 0.
     done = _run_apt([*options, "-o", "APT::Update::Error-Mode=any", "update"])
     if done.returncode:
@@ -175,19 +195,19 @@ def _update(apt: Path, options: list[str], progress: Progress, *, fresh: bool) -
     return ""
 
 
-def _plan(package: str, apt: Path, options: list[str]) -> tuple[list[str], int]:
-    """File names of ``package`` and all it depends on, and their size in bytes; nothing when there is no such."""
+def _plan(packages: Sequence[str], apt: Path, options: list[str]) -> tuple[list[str], int]:
+    """File names of the packages and all they depend on, and their size in bytes; nothing when one is not there."""
     # apt leaves out what is in its cache already, as after a cut-off run: the plan is made with an empty one.
     empty = ["-o", f"Dir::Cache::archives={apt / 'empty'}"]
-    done = _run_apt([*options, *empty, "install", "-y", "--print-uris", package])
+    done = _run_apt([*options, *empty, "install", "-y", "--print-uris", *packages])
     rows = [line.split() for line in done.stdout.splitlines() if line.startswith("'")]
     return [row[1] for row in rows], sum(int(row[2]) for row in rows)
 
 
-def _apt_download(package: str, options: list[str], progress: Progress) -> str:
+def _apt_download(packages: Sequence[str], options: list[str], progress: Progress) -> str:
     """Download with a percentage every few seconds; returns what went wrong, or ""."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
-    words = [*options, "-o", "APT::Status-Fd=1", "-qq", "install", "-y", "--download-only", package]
+    words = [*options, "-o", "APT::Status-Fd=1", "-qq", "install", "-y", "--download-only", *packages]
     with subprocess.Popen(
         ["apt-get", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as process:

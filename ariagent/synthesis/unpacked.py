@@ -27,7 +27,8 @@ def loader(root: Path) -> tuple[str, ...]:
     """The argv prefix that runs a program of ``root`` with the C library and the libraries of ``root`` only."""
     program = first(root, "usr/lib64/ld-linux-*.so.*", "usr/lib/ld-linux-*.so.*", "lib*/ld-linux-*.so.*")
     libraries = [*root.glob("usr/lib/*-linux-gnu*"), *root.glob("lib/*-linux-gnu*"), root / "usr/lib"]
-    libraries += root.glob("usr/lib/*-linux-gnu*/pulseaudio")
+    for private in ("pulseaudio", "systemd"):
+        libraries += root.glob(f"usr/lib/*-linux-gnu*/{private}")
     return (str(program), "--library-path", ":".join(str(path) for path in libraries if path.is_dir()))
 
 

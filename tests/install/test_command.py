@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from ariagent import cliparts, config
 from ariagent.cli import app
+from ariagent.install.asteriskconf import parse
 from ariagent.install.site import Site
 from tests.install.conftest import FREEPBX, STOCK, MakeSite, tree
 
@@ -134,6 +135,21 @@ def test_shipped_files_are_listed_printed_and_written(tmp_path: Path) -> None:
     assert written.exit_code == 0
     assert (tmp_path / "x" / "asterisk" / "queues.conf").read_text() == printed.output
     assert runner.invoke(app, ["files", "nosuch"]).exit_code == 2
+
+
+def test_a_service_on_another_machine(make_site: MakeSite) -> None:
+    site = make_site(STOCK)
+    result = install(site, "--apply", "--service-address", "10.0.0.7", "--asterisk-address", "10.0.0.5")
+    assert result.exit_code == 0
+    manager = parse("manager.conf", lambda name: (site.etc / name).read_text(), lambda pattern: [])
+    assert manager is not None
+    permitted, denied = ([each.value for each in manager.values("ariagent", key)] for key in ("permit", "deny"))
+    assert permitted == ["127.0.0.1/32", "::1/128", "10.0.0.7/32"]
+    assert denied == ["0.0.0.0/0.0.0.0", "::/0"]
+    assert run(site, "init").exit_code == 0
+    settings = config.load(site.root / "etc" / "ariagent" / "ariagent.yaml", {})
+    assert settings.asterisk.url == "http://10.0.0.5:8088"
+    assert settings.audiosocket.advertise == "10.0.0.7:9092"
 
 
 class TestInit:

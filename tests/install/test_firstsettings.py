@@ -1,10 +1,12 @@
 """The first settings load, and say what was answered."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ariagent import config
+from ariagent.config import AudioSocketSettings
 from ariagent.install.firstsettings import OPENINGS, TEMPLATES, Answers, Place, first_settings
 
 PLACE = Place("http://127.0.0.1:8088", "ariagent", "one", "127.0.0.1", 5038, "ariagent", "two", seats=7)
@@ -62,6 +64,18 @@ def test_whatever_the_business_is_called(tmp_path: Path, business: str) -> None:
     text = first_settings(Answers(business), PLACE)
     wanted = " ".join(business.split()).replace("{", "(").replace("}", ")")
     assert wanted in load(text, tmp_path).agents["default"].instructions
+
+
+@pytest.mark.parametrize(
+    ("service", "listens", "advertised"),
+    [("10.0.0.7", "0.0.0.0", "10.0.0.7:9092"), ("fd00::7", "::", "[fd00::7]:9092")],
+)
+def test_asterisk_on_another_machine(tmp_path: Path, service: str, listens: str, advertised: str) -> None:
+    place = replace(PLACE, service_address=service, asterisk_address="10.0.0.5")
+    audio = load(first_settings(Answers("Harbour Cycles"), place), tmp_path).audiosocket
+    assert (audio.host, audio.advertise) == (listens, advertised)
+    assert [str(network) for network in audio.allowed] == ["10.0.0.5"]
+    assert load(first_settings(Answers("Harbour Cycles"), PLACE), tmp_path).audiosocket == AudioSocketSettings()
 
 
 def test_without_a_key_it_says_what_is_missing(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ariagent import __version__
+from ariagent.config import Settings
 from ariagent.install import store as store_module
 from ariagent.install.asteriskconf import parse
 from ariagent.install.plan import AMI_PASSWORD, ARI_PASSWORD, Plan
@@ -98,6 +99,11 @@ def test_what_asterisk_will_read_is_whole(make_site: MakeSite, shape: str) -> No
     dialplan = parse("extensions.conf", read, lambda pattern: [])
     assert dialplan is not None
     assert [value.value for value in dialplan.values("globals", "ARIAGENT_DIALPLAN")] in ([__version__], [])
+
+
+def test_the_list_is_not_where_the_services_user_could_replace_it() -> None:
+    """Root does what it says. In a folder that the user owns a folder of root's can be renamed, and another be made."""
+    assert not STATE.is_relative_to(Settings().state_directory.relative_to("/"))
 
 
 def test_only_our_lines_and_our_files_are_added(make_site: MakeSite) -> None:
@@ -318,3 +324,32 @@ def test_a_copied_tree_is_read_below_its_root(make_site: MakeSite) -> None:
     assert site.folders.modules == site.root / "usr" / "lib" / "asterisk" / "modules"
     assert site.console is None
     assert find(conf=site.etc / "asterisk.conf").conf == site.etc / "asterisk.conf"
+
+
+@pytest.mark.parametrize("what", ["list", "folder", "folder above", "link"])
+def test_a_list_that_others_can_change_is_not_followed(make_site: MakeSite, what: str) -> None:
+    site = make_site(STOCK)
+    store = write(plan_of(site))
+    before = tree(site.root / "etc")
+    if what == "list":
+        (store.folder / "manifest.json").chmod(0o666)
+    elif what == "folder":
+        store.folder.chmod(0o777)
+    elif what == "folder above":
+        store.folder.parent.chmod(0o775)
+    else:
+        store.folder.rename(site.root / "elsewhere")
+        store.folder.symlink_to(site.root / "elsewhere")
+    with pytest.raises(InstallError, match="can be changed by others"):
+        store.read()
+    with pytest.raises(InstallError, match="can be changed by others"):
+        store.write(plan_of(site), plan_of(site).choices, {})
+    assert tree(site.root / "etc") == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_list_in_somebody_elses_folder_is_not_followed(make_site: MakeSite) -> None:
+    store = write(plan_of(make_site(STOCK)))
+    os.chown(store.folder.parent, 65534, 65534)
+    with pytest.raises(InstallError, match="can be changed by others"):
+        store.read()

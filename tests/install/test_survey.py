@@ -1,12 +1,14 @@
 """What a site has and lacks, and what stands in the way."""
 
+import re
+
 import pytest
 
 from ariagent.errors import ConfigurationError
 from ariagent.install.choices import Choices
 from ariagent.install.modules import MODULES
 from ariagent.install.survey import phone_contexts, queue_names, survey
-from tests.install.conftest import FREEPBX, STOCK, MakeSite, choices
+from tests.install.conftest import FREEPBX, STOCK, MakeSite, choices, plan_of
 
 
 def test_a_stock_site_lacks_an_http_server_only(make_site: MakeSite) -> None:
@@ -62,6 +64,52 @@ def test_the_manager_interface(
     found = survey(make_site(STOCK, {"manager.conf": manager}), choices())
     assert found.general.get("manager.conf", {}) == added
     assert found.ami_address == address
+
+
+ELSEWHERE = {"service_address": "10.0.0.7", "asterisk_address": "10.0.0.5"}
+
+
+def test_a_service_on_another_machine_gets_servers_that_it_can_reach(make_site: MakeSite) -> None:
+    off = {"http.conf": "[general]\nenabled = no\n", "manager.conf": "[general]\nenabled = no\nport = 5040\n"}
+    found = survey(make_site(STOCK, off), choices(**ELSEWHERE))
+    listening = {"enabled": "yes", "bindaddr": "10.0.0.5"}
+    assert found.general == {"http.conf": listening, "manager.conf": listening}
+    assert found.ari_url == "http://10.0.0.5:8088"
+    assert found.ami_address == ("10.0.0.5", 5040)
+    assert found.notes == []
+
+
+@pytest.mark.parametrize("bindaddr", ["0.0.0.0", "10.0.0.5"])
+def test_servers_that_listen_to_the_network_stay_as_they_are(make_site: MakeSite, bindaddr: str) -> None:
+    text = f"[general]\nenabled = yes\nbindaddr = {bindaddr}\n"
+    found = survey(make_site(STOCK, {"http.conf": text, "manager.conf": text}), choices(**ELSEWHERE))
+    assert found.general == {}
+    assert found.notes == []
+    assert found.ari_url == "http://10.0.0.5:8088"
+    assert found.ami_address == ("10.0.0.5", 5038)
+
+
+def test_servers_on_loopback_are_told_and_not_moved(make_site: MakeSite) -> None:
+    text = "[general]\nenabled = yes\nbindaddr = 127.0.0.1\n"
+    found = survey(make_site(STOCK, {"http.conf": text, "manager.conf": text}), choices(**ELSEWHERE))
+    assert found.general == {}
+    assert found.ari_url == "http://127.0.0.1:8088"
+    for note, name in zip(found.notes, ("http.conf", "manager.conf"), strict=True):
+        assert f"/{name} has bindaddr = 127.0.0.1, so the service at 10.0.0.7 cannot reach this server" in note
+        assert "Set bindaddr = 10.0.0.5 there" in note
+
+
+def test_the_ami_user_may_log_in_from_this_machines_own_address(make_site: MakeSite) -> None:
+    manager = "[general]\nenabled = yes\nbindaddr = 10.1.2.3\n"
+    site = make_site(STOCK, {"manager.conf": manager})
+    texts = {
+        change.path.name: change.after.decode() for change in plan_of(site).changes if "ariagent" in change.path.parts
+    }
+    assert re.findall(r"^permit = (.*)$", texts["manager.conf"], re.MULTILINE) == [
+        "127.0.0.1/32",
+        "::1/128",
+        "10.1.2.3/32",
+    ]
 
 
 def test_ports_are_chosen_only_where_a_server_is_switched_on(make_site: MakeSite) -> None:
@@ -237,6 +285,12 @@ def test_queues_and_phones_are_listed(make_site: MakeSite) -> None:
         {"last_resort": "from-internal,500,1,2"},
         {"last_resort": "from-internal,500,1)"},
         {"supervisors": "1004)"},
+        {"service_address": "10.0.0.7"},
+        {"asterisk_address": "10.0.0.5"},
+        {**ELSEWHERE, "service_address": "service.example"},
+        {**ELSEWHERE, "service_address": "0.0.0.0"},
+        {**ELSEWHERE, "service_address": "10.0.0.7\npermit = 0.0.0.0/0"},
+        {**ELSEWHERE, "asterisk_address": "10.0.0.0/24"},
     ],
 )
 def test_choices_that_would_break_a_file_are_refused(changes: dict[str, object]) -> None:

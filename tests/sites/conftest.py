@@ -67,18 +67,43 @@ class SiteUnderTest:
         await self.asterisk.stop()
         await self.start()
 
+    def argv(self, *words: str) -> list[str]:
+        """How a command of ariagent's is run here."""
+        return [sys.executable, "-m", "ariagent", *words]
+
+    @property
+    def place(self) -> list[str]:
+        """Where a command finds this machine's files."""
+        return ["--root", str(self.root)]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of a command of ariagent's."""
+        return {"PYTHONPATH": str(CHECKOUT)}
+
+    @property
+    def service_argv(self) -> list[str]:
+        """How the service is run here."""
+        return self.argv("run", "-c", str(self.settings))
+
+    @property
+    def service_environment(self) -> dict[str, str]:
+        """The variables of the service. The administrator's shell does not have the key."""
+        return {
+            **self.environment,
+            "MODEL_KEY": "any",
+            "ARIAGENT_STATE_DIRECTORY": str(self.root / "var" / "lib" / "service"),
+        }
+
     async def ariagent(self, *words: str, limit_s: float = 120.0) -> Command:
         """Run a command of ariagent's, from another folder than the checkout."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "ariagent",
-            *words,
+            *self.argv(*words),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=self.root,
-            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            env={**os.environ, **self.environment},
         )
         out, err = await asyncio.wait_for(process.communicate(), limit_s)
         assert process.returncode is not None
@@ -86,7 +111,7 @@ class SiteUnderTest:
 
     async def install(self, *more: str) -> Command:
         """``ariagent install`` as the site needs it; without ``--apply`` unless that is in ``more``."""
-        words = ["--root", str(self.root), "--human-queue", self.shape.human_queue, "--context", self.shape.context]
+        words = [*self.place, "--human-queue", self.shape.human_queue, "--context", self.shape.context]
         words += ["--http-port", str(self.addresses.http), "--ami-port", str(self.addresses.ami)]
         return await self.ariagent("install", *words, *self.shape.flags, *more)
 
@@ -178,12 +203,10 @@ async def make_site(tmp_path: Path, program: AsteriskProgram, samples: Path) -> 
 @asynccontextmanager
 async def service(site: SiteUnderTest, name: str = "service") -> AsyncIterator[bed.Process]:
     """``ariagent run`` with the site's settings, ready for calls."""
-    argv = [sys.executable, "-m", "ariagent", "run", "-c", str(site.settings)]
-    environment = {"PYTHONPATH": str(CHECKOUT), "ARIAGENT_STATE_DIRECTORY": str(site.root / "var" / "lib" / "service")}
-    environment["MODEL_KEY"] = "any"  # the administrator's shell does not have it
+    environment = site.service_environment
     for section in ("HTTP", "CONTROL", "AUDIOSOCKET"):
         environment[f"ARIAGENT_{section}__PORT"] = "0"
-    async with bed.process(argv, site.root / f"{name}.log", environment) as running:
+    async with bed.process(site.service_argv, site.root / f"{name}.log", environment) as running:
         await running.wait_for("service.ready")
         await running.wait_for("prompts.ready")
         await running.wait_for("pool.ready")

@@ -50,7 +50,7 @@ class Shape:
 def build(shape: Shape, root: Path, program: AsteriskProgram, samples: Path, addresses: Addresses) -> Path:
     """Make the tree below ``root``; returns its ``asterisk.conf``."""
     etc = root / "etc" / "asterisk"
-    etc.parent.mkdir(parents=True)
+    etc.parent.mkdir(parents=True, exist_ok=True)
     if shape.stock:
         shutil.copytree(samples, etc)
     else:

@@ -9,11 +9,13 @@ import pytest
 
 from ariagent.lab import bed
 from tests.sites.conftest import Heard, SiteUnderTest, difference, service
-from tests.sites.shapes import DEBIAN, SHAPES, Shape
+from tests.sites.shapes import DEBIAN, SHAPES, UPSTREAM, Shape
 
 pytestmark = pytest.mark.asterisk
 
 AI = "7000"
+ELSEWHERE = ("127.0.0.2", "127.0.0.3")
+"""The service's and Asterisk's addresses, as of two machines."""
 LIMIT_S = 30
 TONE = (9000 * np.sin(2 * np.pi * 700 * np.arange(8000 * LIMIT_S) / 8000)).astype(np.int16)
 
@@ -51,6 +53,32 @@ async def quiet(site: SiteUnderTest) -> None:
     async with asyncio.timeout(LIMIT_S):
         while "0 active channels" not in await site.asterisk.cli("core show channels count"):
             await asyncio.sleep(0.1)
+
+
+async def lets_in(site: SiteUnderTest, source: str) -> bool:
+    """Whether the AMI user may log in from an address."""
+    password = (site.etc / "ariagent" / "ami-password").read_text().strip()
+    reader, writer = await asyncio.open_connection(ELSEWHERE[1], site.addresses.ami, local_addr=(source, 0))
+    writer.write(f"Action: Login\r\nUsername: ariagent\r\nSecret: {password}\r\nEvents: off\r\n\r\n".encode())
+    async with asyncio.timeout(LIMIT_S):
+        await reader.readline()
+        answer = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    assert b"Response: Success" in answer or b"Authentication failed" in answer, answer
+    return b"Response: Success" in answer
+
+
+@pytest.mark.sites
+async def test_a_service_on_another_machine_is_let_in_and_others_are_not(make_site: Any) -> None:
+    """Loopback has many addresses: this machine is several."""
+    site: SiteUnderTest = await make_site(UPSTREAM)
+    done = await site.install("--apply", "--service-address", ELSEWHERE[0], "--asterisk-address", ELSEWHERE[1])
+    assert done.code == 0, done
+    await site.restart()
+    assert f"{ELSEWHERE[1]}:{site.addresses.http}" in await site.asterisk.cli("http show status")
+    assert await lets_in(site, ELSEWHERE[0])
+    assert await lets_in(site, ELSEWHERE[1])
+    assert not await lets_in(site, "127.0.0.9")
 
 
 @pytest.mark.parametrize(
