@@ -53,6 +53,8 @@ class AriServer:
         self.bodies: list[Any] = []
         self.answers: dict[str, tuple[int, Any]] = {}
         self.password = "secret"
+        self.read_only = False
+        """The user may change nothing."""
         self.channels: dict[str, str] = {}
         self.details: dict[str, dict[str, Any]] = {}
         """What else is told of a channel."""
@@ -125,6 +127,8 @@ class AriServer:
         self.changed.set()
         if request.headers.get("Authorization") != wanted:
             return web.json_response({"error": "Unauthorized"}, status=401)
+        if self.read_only and request.method != "GET":
+            return web.json_response({"message": "Write access denied"}, status=403)
         if name in self.answers:
             status, body = self.answers[name]
             if callable(body):

@@ -8,14 +8,17 @@ ours: the credentials travel in the Authorization header and every request has a
 import asyncio
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 import aiohttp
 from aioari.client import Client as AioariClient
 from aioswagger11.http_client import AsynchronousHttpClient
 
 from ariagent.ari.events import Channel, Place, channel_of
+from ariagent.ari.refusals import DENIALS, denial, no_ari
 from ariagent.config import AsteriskSettings
 from ariagent.errors import AriError, why
 
@@ -32,6 +35,10 @@ KEEP_ALIVE_S = 10.0
 
 class NotFoundError(AriError):
     """The channel, bridge or variable is not there (any more)."""
+
+
+class DeniedError(AriError):
+    """Asterisk does not let us in, or not do what we ask for: somebody has to change its configuration or ours."""
 
 
 class ConflictError(AriError):
@@ -65,6 +72,10 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
         self.stream_open = asyncio.Event()
         self.gave_up_at: float | None = None
         """When an attempt to open the stream was last given up; it may still be carried out."""
+        self.read_only = asyncio.Event()
+        """Set when Asterisk refused to change something because we may only read."""
+        self.server = ""
+        """Who answered last, in its own words."""
 
     async def request(
         self,
@@ -77,6 +88,7 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
         where = f"{method} {url.partition('/ari/')[2] or url}"
         try:
             response = await self.session.request(method, url, params=params, data=data, headers=headers)
+            self.server = response.headers.get("Server", "")
             if response.status < 400:
                 await response.read()
                 return response
@@ -87,9 +99,12 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
         except aiohttp.ClientError as error:
             remedy = "Is Asterisk running, and is its HTTP server enabled (http.conf) at asterisk.url?"
             raise AriError(f"cannot reach Asterisk at {self._settings.url}: {why(error)}", remedy=remedy) from None
-        if response.status in (401, 403):
-            remedy = "Check asterisk.user and asterisk.password against ari.conf"
-            raise AriError(f"Asterisk refused {where}: HTTP {response.status}", remedy=remedy)
+        if response.status in DENIALS:
+            writes = method != "GET"
+            if writes and response.status == 403:
+                self.read_only.set()
+            cause, remedy = denial(response.status, self._settings, writes=writes)
+            raise DeniedError(cause, remedy=remedy)
         raise _BY_STATUS.get(response.status, AriError)(f"Asterisk refused {where}: HTTP {response.status} {text}")
 
     async def ws_connect(self, url: str, params: Mapping[str, str] | None = None) -> aiohttp.ClientWebSocketResponse:
@@ -110,7 +125,7 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
 class AriClient:
     """Requests to one Asterisk, and its event stream. Use as an async context manager.
 
-    Every method raises AriError (NotFoundError, ConflictError) and returns within
+    Every method raises AriError (NotFoundError, DeniedError, ConflictError) and returns within
     ``asterisk.request_timeout_s``.
     """
 
@@ -138,9 +153,9 @@ class AriClient:
             await http.close()
             if isinstance(error, AriError | asyncio.CancelledError) and not isinstance(error, NotFoundError):
                 raise
-            remedy = "Is asterisk.url the base URL of Asterisk's HTTP server (without /ari)?"
-            kind, cause = (NotFoundError, error) if isinstance(error, NotFoundError) else (AriError, repr(error))
-            raise kind(f"{self.settings.url} does not describe an ARI: {cause}", remedy=remedy) from None
+            what = "HTTP 404" if isinstance(error, NotFoundError) else repr(error)
+            cause, remedy = no_ari(what, http.server, self.settings)
+            raise AriError(cause, remedy=remedy) from None
         self._client, self._http = client, http
         return str(await self._ask("asterisk", "getInfo", "system", "version", only="system"))
 
@@ -162,6 +177,22 @@ class AriClient:
     def listening(self) -> bool:
         """Whether the event stream is open: calls can come in."""
         return self._http is not None and self._http.stream_open.is_set()
+
+    async def check_rights(self) -> None:
+        """Have a channel hung up that does not exist, which changes nothing. Raises DeniedError where we may only read.
+
+        A service that may only read must not open the event stream: callers would enter and could never be sent on.
+        """
+        self._connected()
+        assert self._http is not None
+        self._http.read_only.clear()
+        with suppress(NotFoundError):
+            await self.hang_up(f"ariagent-rights-{uuid4()}")
+
+    async def became_read_only(self) -> None:
+        """Return once Asterisk has refused to change something because we may only read."""
+        if self._http is not None:
+            await self._http.read_only.wait()
 
     @property
     def may_be_overtaken(self) -> bool:

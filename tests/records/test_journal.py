@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ariagent.config import RecordsSettings
-from ariagent.errors import ConfigurationError
+from ariagent.errors import ResourceError
 from ariagent.records import journal as journal_module
 from ariagent.records import schema
 from ariagent.records.journal import Journal
@@ -230,16 +230,16 @@ def test_a_newer_database_is_left_alone(directory: Path) -> None:
     with sqlite3.connect(directory / "calls.db") as base:
         base.execute("CREATE TABLE theirs (x)")
         base.execute(f"PRAGMA user_version={schema.VERSION + 1}")
-    with pytest.raises(ConfigurationError, match="newer ariagent") as caught:
+    with pytest.raises(ResourceError, match="newer ariagent") as caught:
         Journal.open(directory, RecordsSettings())
     assert "Upgrade" in caught.value.remedy
-    with pytest.raises(ConfigurationError, match="newer ariagent"):
+    with pytest.raises(ResourceError, match="newer ariagent"):
         Store(directory).past(1)
 
 
-def test_a_folder_that_cannot_be_made_is_the_operators_mistake(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_told_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigurationError, match="cannot be kept in") as caught:
+    with pytest.raises(ResourceError, match="cannot be kept in") as caught:
         Journal.open(tmp_path / "file" / "state", RecordsSettings())
     assert "state_directory" in caught.value.remedy
 
