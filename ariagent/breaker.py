@@ -1,6 +1,7 @@
 """A circuit breaker: knows whether something that every call needs can be used, and tries it until it can.
 
-    not tried --trial--> closed (usable) --a call reports trouble--> trial --fails--> open --pause--> trial --passes--> closed
+    not tried --trial passes--> closed (usable) --a call reports trouble, and a trial fails--> open
+    open --pause, then a trial passes--> closed
 
 Callers should not have to find out one by one. While a breaker is open the service takes no calls from queues.
 """

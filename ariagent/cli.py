@@ -69,7 +69,7 @@ def run(configuration: ConfigOption = None) -> None:
             return found
 
         async def serve() -> None:
-            await Service(settings, read).run()
+            await Service(settings, read, source=str(configuration or config.DEFAULT_PATH)).run()
 
         # What is loaded by now lives as long as the process. Left to the garbage collector, each of its full
         # rounds would look through it all and stop every call's audio for 15 ms or more.

@@ -53,6 +53,8 @@ class AriServer:
         self.bodies: list[Any] = []
         self.answers: dict[str, tuple[int, Any]] = {}
         self.password = "secret"
+        self.server = ""
+        """What it calls itself; its library's name where it is empty."""
         self.read_only = False
         """The user may change nothing."""
         self.channels: dict[str, str] = {}
@@ -134,7 +136,8 @@ class AriServer:
             if callable(body):
                 body = await body()
             text = body if isinstance(body, str) else json.dumps(body)
-            return web.Response(text=text, status=status, content_type="application/json")
+            headers = {"Server": self.server} if self.server else None
+            return web.Response(text=text, status=status, content_type="application/json", headers=headers)
         if path.startswith("/api-docs/"):
             return web.json_response(self._describe(path.removeprefix("/api-docs/")))
         if path == "/events":

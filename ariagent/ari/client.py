@@ -33,7 +33,11 @@ KEEP_ALIVE_S = 10.0
 """Shorter than Asterisk's 15 s, so that it never closes a connection while we write to it."""
 
 
-class NotFoundError(AriError):
+class RefusedError(AriError):
+    """Asterisk answered a request, and did not do it."""
+
+
+class NotFoundError(RefusedError):
     """The channel, bridge or variable is not there (any more)."""
 
 
@@ -41,14 +45,16 @@ class DeniedError(AriError):
     """Asterisk does not let us in, or not do what we ask for: somebody has to change its configuration or ours."""
 
 
-class ConflictError(AriError):
+class ConflictError(RefusedError):
     """The channel is in a state that does not allow it (mostly: hung up or not in Stasis)."""
 
 
+TRIAL_PREFIX = "ariagent-trial-"
+"""Of the id of a channel that only tries something: no call's, and nothing that was left behind."""
 NO_CDR = {"CDR_PROP(disable)": "1"}
 """Channel variables at a channel's creation: it has no row of its own among the call detail records."""
 
-_BY_STATUS: Mapping[int, type[AriError]] = {
+_BY_STATUS: Mapping[int, type[RefusedError]] = {
     404: NotFoundError,
     409: ConflictError,
     412: ConflictError,
@@ -105,7 +111,7 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
                 self.read_only.set()
             cause, remedy = denial(response.status, self._settings, writes=writes)
             raise DeniedError(cause, remedy=remedy)
-        raise _BY_STATUS.get(response.status, AriError)(f"Asterisk refused {where}: HTTP {response.status} {text}")
+        raise _BY_STATUS.get(response.status, RefusedError)(f"Asterisk refused {where}: HTTP {response.status} {text}")
 
     async def ws_connect(self, url: str, params: Mapping[str, str] | None = None) -> aiohttp.ClientWebSocketResponse:
         timeout = self._settings.request_timeout_s

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 
 from ariagent.ami import events as ami
-from ariagent.ari.client import NotFoundError
+from ariagent.ari.client import TRIAL_PREFIX, NotFoundError
 from ariagent.ari.events import StasisEnded, StasisStarted
 from ariagent.call.archive import LEFT_MEANWHILE, SERVICE_DIED
 from ariagent.call.casting import Arrival
@@ -86,6 +86,8 @@ class Registry:
     def channel_entered(self, event: StasisStarted) -> None:
         """A channel that nobody waits for entered our application."""
         context = self._make_context()
+        if event.channel.id.startswith(TRIAL_PREFIX):
+            return  # one that came late, of a trial that is over and has it hung up
         if event.channel.name.startswith(MEDIA_PREFIX):
             self._spawn(self._discard(context, event.channel.id))
             return
@@ -234,7 +236,7 @@ class Registry:
         # A call that begins, or changes its leg, while Asterisk answers is not in the answer.
         legs = [(call, call.leg) for call in self._calls]
         channels, bridges = await context.ari.application()
-        present = set(channels)
+        present = {channel_id for channel_id in channels if not channel_id.startswith(TRIAL_PREFIX)}
         for call, leg in legs:
             if leg not in present:
                 call.on_ari(StasisEnded(leg))  # which is not about the call's leg any more if that has changed

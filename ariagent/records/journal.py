@@ -21,7 +21,7 @@ from typing import Literal
 
 from ariagent.config import RecordsSettings
 from ariagent.errors import ResourceError
-from ariagent.records import rows, schema
+from ariagent.records import folder, rows, schema
 from ariagent.records.alive import SEEN_EVERY_S, Identity
 from ariagent.records.rows import Row
 
@@ -332,11 +332,12 @@ class Journal:
 def _prepare(directory: Path) -> None:
     remedy = "Name another state_directory, let the service's user write there, or set records.enabled to false"
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.make(directory)
     except OSError as error:
-        raise ResourceError(f"records of calls cannot be kept in {directory}: {error}", remedy=remedy) from None
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise ResourceError(f"records of calls cannot be kept in {directory}: not writable", remedy=remedy)
+        cause = f"records of calls cannot be kept in {directory}: {error.strerror or error}"
+        raise ResourceError(cause, remedy=remedy) from None
+    if problem := folder.problem(directory):
+        raise ResourceError(f"records of calls cannot be kept in {directory}: {problem}", remedy=remedy)
 
 
 def _is_damage(error: Exception) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from ariagent.ari import client as client_module
-from ariagent.ari.client import AriClient, ConflictError, DeniedError, NotFoundError
+from ariagent.ari.client import AriClient, ConflictError, DeniedError, NotFoundError, RefusedError
 from ariagent.errors import AriError
 
 PATIENCE_S = 20.0
@@ -213,8 +213,8 @@ class TestFailures:
             (409, ConflictError),
             (412, ConflictError),
             (422, ConflictError),
-            (400, AriError),
-            (500, AriError),
+            (400, RefusedError),
+            (500, RefusedError),
         ],
     )
     async def test_a_refusal_says_what_and_why(

@@ -84,6 +84,8 @@ def write(asterisk: AsteriskInstance, tmp_path: Path) -> Callable[..., Path]:
         tree: dict[str, Any] = {
             "asterisk": {"url": asterisk.ari_url, "user": asterisk.ari_user, "password": asterisk.ari_password},
             "audiosocket": {"port": 0},
+            "http": {"port": 0},
+            "control": {"port": 0},
             "realtime": {"url": getattr(model, "url", model), "api_key": "test"},
             "state_directory": str(tmp_path),
         }
@@ -202,7 +204,7 @@ async def test_an_application_that_a_dead_process_left(
         process = await start(path)
         out, err = await asyncio.wait_for(process.communicate(), LIMIT_S)
         assert (await ari.ask("DELETE", f"bridges/{bridge}")).status == 204
-        async with ari.application(app):
+        async with ari.application(app, lambda message: None):
             pass
     await nothing_left(asterisk)
     outcome = Outcome(process.returncode or 0, out.decode(), err.decode())
@@ -239,7 +241,7 @@ async def test_json(check: Check, sandbox: Any) -> None:
 async def test_a_wrong_password(check: Check, sandbox: Any) -> None:
     outcome = await check(await sandbox(), asterisk={"password": "wrong"})
     assert outcome.code == 1
-    assert "(401)" in outcome.one("asterisk")[1]
+    assert "(HTTP 401)" in outcome.one("asterisk")[1]
     for name in ("modules", "dialplan", "audio connection", "queues"):
         assert outcome.one(name)[0] == "skipped"
     assert outcome.one("agent default")[0] == "ok"
@@ -255,7 +257,8 @@ async def test_no_asterisk(check: Check, sandbox: Any) -> None:
 async def test_a_url_that_is_no_ari(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
     outcome = await check(await sandbox(), asterisk={"url": f"{asterisk.ari_url}/ari"})
     assert outcome.code == 1
-    assert "is no ARI (HTTP 404 from Asterisk/" in outcome.one("asterisk")[1]
+    found = f"{asterisk.ari_url}/ari is Asterisk's HTTP server, but there is no ARI at it (HTTP 404)"
+    assert outcome.one("asterisk")[1].startswith(f"{found}; Set asterisk.url without /ari. ")
 
 
 async def test_a_port_that_is_not_http(check: Check, sandbox: Any) -> None:
@@ -354,7 +357,7 @@ async def test_a_context_that_is_missing(check: Check, sandbox: Any, asterisk: A
     finally:
         await asterisk.cli("dialplan reload")
     assert [status for status, _ in outcome.lines("dialplan")] == ["ok", "warning"]
-    assert outcome.lines("dialplan")[1][1].startswith("seats (01@ariagent-seat): not there; Add #include")
+    assert outcome.lines("dialplan")[1][1].startswith("seats (01@ariagent-seat): not there; Run `ariagent install`")
     assert (await check(model)).one("dialplan")[0] == "ok"
 
 
@@ -376,7 +379,8 @@ async def test_a_user_who_may_only_read(check: Check, sandbox: Any, asterisk: As
         path.write_text(before)
         await asterisk.cli("module reload res_ari.so")
     assert outcome.code == 1
-    assert outcome.one("ARI user")[1].startswith("reader is read-only; Set read_only = no under [reader]")
+    assert "the ARI user reader is read-only" in outcome.one("ARI user")[1]
+    assert "Set read_only = no under [reader] in ari.conf" in outcome.one("ARI user")[1]
     assert outcome.one("audio connection")[0] == "skipped"
 
 
