@@ -7,6 +7,7 @@ settings read anew, for calls that begin from then on.
 """
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -54,6 +55,7 @@ from ariagent.realtime.events import Usage
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.records.store import calls_today, local_day, spent_today
+from ariagent.redaction import Redaction, secrets_of
 from ariagent.selfcheck import SelfCheck
 from ariagent.tools.toolbox import Toolbox
 from ariagent.trials import AudioTrial, ModelTrial
@@ -533,7 +535,9 @@ class Service:
 
     async def _answer_health(self, request: web.Request) -> web.Response:
         health = self.health
-        return web.json_response(health.json(), status=health.status)
+        # Peers' words are in it, and they may say what they were sent.
+        redact = Redaction(secrets_of(self.settings))
+        return web.json_response(text=redact(json.dumps(health.json())), status=health.status)
 
     @property
     def health(self) -> Health:

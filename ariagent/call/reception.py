@@ -50,8 +50,10 @@ class Reception:
         if resumes is None:
             log.event("call.started", leg=leg, agent=role.name, seat=seat, caller=caller, media=media)
         else:
-            lost_s, remembers = round(time.time() - resumes.last_at, 3), len(resumes.entries)
-            log.event("call.resumed", leg=leg, agent=role.name, seat=seat, media=media, lost_s=lost_s, lines=remembers)
+            # The silence was shorter where nobody said anything before it: nothing else tells when it began.
+            since_record_s, lines = round(time.time() - resumes.last_at, 3), len(resumes.entries)
+            fields = {"media": media, "since_record_s": since_record_s, "lines": lines}
+            log.event("call.resumed", leg=leg, agent=role.name, seat=seat, **fields)
         return role
 
     def answered(self, at: float) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ariagent.check.machine import check_machine, judge_files, judge_folder
+from ariagent.check.machine import judge_files, judge_folder
 from ariagent.check.report import Result, Status
 from ariagent.check.setup import check_settings
 from ariagent.config import RecordsSettings, Settings
