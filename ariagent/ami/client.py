@@ -257,12 +257,13 @@ class AmiClient:
     async def _catch_up(self) -> None:
         if self._on_connected is None:
             return
-        pause = FIRST_PAUSE_S
+        pause, reminder = FIRST_PAUSE_S, Reminder()
         while True:
             try:
                 await self._on_connected()
             except AmiError as error:
-                log.warning("ami.catch_up_failed", extra={"fields": {"cause": error.line}})
+                if reminder.due(error.line, asyncio.get_running_loop().time()):
+                    log.warning("ami.catch_up_failed", extra={"fields": {"cause": error.line}})
             except Exception:
                 log.exception("ami.catch_up_fault")
             else:

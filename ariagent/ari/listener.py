@@ -205,13 +205,14 @@ async def _once_open(client: AriClient, on_connected: Callable[[], Awaitable[Non
     await client.stream_opened()
     patience.works()
     log.info("ari.connected", extra={"fields": {"app": client.settings.app}})
-    pause = FIRST_PAUSE_S
+    pause, reminder = FIRST_PAUSE_S, Reminder()
     # Until it works, or the stream ends and takes this with it: what was missed stays missed otherwise.
     while True:
         try:
             await on_connected()
         except AriError as error:
-            log.warning("ari.catch_up_failed", extra={"fields": {"cause": error.line}})
+            if reminder.due(error.line, asyncio.get_running_loop().time()):
+                log.warning("ari.catch_up_failed", extra={"fields": {"cause": error.line}})
         except Exception:
             log.exception("ari.catch_up_fault")
         else:

@@ -51,9 +51,16 @@ class Reception:
             log.event("call.started", leg=leg, agent=role.name, seat=seat, caller=caller, media=media)
         else:
             # The silence was shorter where nobody said anything before it: nothing else tells when it began.
-            since_record_s, lines = round(time.time() - resumes.last_at, 3), len(resumes.entries)
-            fields = {"media": media, "since_record_s": since_record_s, "lines": lines}
-            log.event("call.resumed", leg=leg, agent=role.name, seat=seat, **fields)
+            since_record_s = round(time.time() - resumes.last_at, 3)
+            log.event(
+                "call.resumed",
+                leg=leg,
+                agent=role.name,
+                seat=seat,
+                media=media,
+                since_record_s=since_record_s,
+                lines=len(resumes.entries),
+            )
         return role
 
     def answered(self, at: float) -> None:

@@ -21,6 +21,7 @@ from ariagent.call.resume import WARM_PREFIX, BrokenOff, arguments
 from ariagent.call.runner import CallRunner
 from ariagent.errors import AriError
 from ariagent.records.store import local_day
+from ariagent.reminder import Reminder
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Registry:
         self._none_left.set()
         self._sweeps: set[asyncio.Task[None]] = set()
         self._looking: asyncio.Task[None] | None = None
+        self._reminder = Reminder()
         self.watchers: list[Callable[[CallRunner], None]] = []
         """Told of every call that begins, changes or ends. They must not block."""
 
@@ -226,7 +228,8 @@ class Registry:
                 if await self._compare():
                     return
             except AriError as error:
-                log.warning("ari.catch_up_failed", extra={"fields": {"cause": error.line}})
+                if self._reminder.due(error.line, time.monotonic()):
+                    log.warning("ari.catch_up_failed", extra={"fields": {"cause": error.line}})
 
     async def _compare(self) -> bool:
         """Returns whether nothing is left that nobody serves. Raises AriError."""
@@ -255,7 +258,8 @@ class Registry:
             # Asked now: a call may have begun since the list was made.
             if any(call.owns(channel_id) for call in self._calls):
                 return True
-            log.warning("call.left_behind", extra={"fields": {"channel": channel_id, "name": name}})
+            if self._reminder.due(channel_id, time.monotonic()):
+                log.warning("call.left_behind", extra={"fields": {"channel": channel_id, "name": name}})
             if name.startswith(MEDIA_PREFIX) or channel_id.startswith(WARM_PREFIX):
                 await context.ari.hang_up(channel_id)
             else:
@@ -264,13 +268,13 @@ class Registry:
             return self._not_swept("channel", channel_id, error)
         return True
 
-    @staticmethod
-    def _not_swept(kind: str, name: str, error: AriError) -> bool:
+    def _not_swept(self, kind: str, name: str, error: AriError) -> bool:
         """One that Asterisk does not let go must not keep the others, or the service, from going on; returns whether
-        it is gone."""
+        it is gone. It is tried every few seconds, and told seldom."""
         if gone := isinstance(error, NotFoundError):
             return gone
-        log.warning("call.not_swept", extra={"fields": {kind: name, "cause": error.line}})
+        if self._reminder.due(f"{name}: {error.line}", time.monotonic()):
+            log.warning("call.not_swept", extra={"fields": {kind: name, "cause": error.line}})
         return False
 
     def refuse_new(self) -> None:

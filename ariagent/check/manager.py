@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from ariagent.check.report import INSTALL, Result, Say, failed, ok, warning
+from ariagent.check.report import INSTALL, Result, Say, failed, ok, skipped, warning
 from ariagent.check.site import Site
 from ariagent.config import AmiSettings, Settings
 from ariagent.errors import AmiError
@@ -11,6 +11,7 @@ from ariagent.text import did_you_mean
 
 NAME = "manager"
 SEATS, DESTINATIONS = "seats", "destinations"
+NO_QUEUES = "the module app_queue"
 NEEDED = {"QueuePause": "agent", "BlindTransfer": "call", "Setvar": "call"}
 """Actions that the service uses, and the class of the user that allows each (the others need none)."""
 EXCESS = ("Command", "UpdateConfig", "GetConfig", "Originate", "ModuleLoad")
@@ -37,12 +38,19 @@ _LOOK = "Look at manager.conf and at Asterisk's log"
 async def check_seats(site: Site, say: Say) -> None:
     """Whether any queue has seats of the AI."""
     board = (await site.manager()).queues
+    if not board.known:
+        say(skipped(SEATS, NO_QUEUES))
+        return
     say(judge_seats({name: [member.interface for member in board.members(name)] for name in board.names}))
 
 
 async def check_destinations(site: Site, say: Say) -> None:
     """Whether the queues are there that callers may be put through to."""
-    for result in judge_destinations(site.settings, (await site.manager()).queues.names):
+    board = (await site.manager()).queues
+    if not board.known:
+        say(skipped(DESTINATIONS, NO_QUEUES))
+        return
+    for result in judge_destinations(site.settings, board.names):
         say(result)
 
 

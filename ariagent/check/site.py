@@ -1,13 +1,14 @@
 """What checks look at: the settings, and the peers that these name."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from ariagent.ami.client import AmiClient
 from ariagent.check import ari
 from ariagent.check.ari import Probe
 from ariagent.config import Settings
+from ariagent.errors import AmiRefusedError
 from ariagent.pool.queues import QueueBoard
 
 
@@ -39,7 +40,8 @@ class Site:
             board = QueueBoard()
             client = AmiClient(self.settings.ami, lambda event: board.handle(event, 0.0))
             await self._stack.enter_async_context(client.session())
-            await client.action_list("QueueStatus")
+            with suppress(AmiRefusedError):  # there is no such action without app_queue
+                await client.action_list("QueueStatus")
             self.given_manager = Manager(client, board)
         client = self.given_manager.client
         if not client.connected and client.failure is not None:

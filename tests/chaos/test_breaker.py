@@ -195,7 +195,8 @@ async def test_callers_whose_audio_cannot_be_connected_are_with_people_at_once(
     await hearing.utterance()
     print(
         f"\n{how}: {CALLERS} callers, {tried} tries of seats; opened {opened.at - dialled:.2f} s after they dialled, "
-        f"all with people after {took_s:.2f} s, all seats paused after {paused_s:.2f} s; a direct one after {direct_s:.2f} s"
+        f"all with people after {took_s:.2f} s, all seats paused after {paused_s:.2f} s; "
+        f"a direct one after {direct_s:.2f} s"
     )
     assert tried <= CALLERS
     # 13 seats one after another took a caller 30 s.
