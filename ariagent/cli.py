@@ -222,7 +222,7 @@ def rescue(
 
     Asks the service at `http.port`; when it says nothing for `rescue.after_s`, its callers, who hear nothing, are found
     by the manager interface (`ami`) and transferred to their queue's people, or to `rescue.queue`. A service that
-    answers, whatever it says, is left alone, and so are its calls.
+    answers is left alone, and so are its calls, unless it has been waiting for Asterisk since its start.
 
     With --watch it goes on looking: run it as a service of its own beside `ariagent run`.
 

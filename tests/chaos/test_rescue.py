@@ -75,6 +75,34 @@ async def test_a_caller_of_a_service_that_stays_away_reaches_people(
         assert "call.resumed" not in following.log
 
 
+async def test_a_service_that_waits_for_asterisk_since_its_start_has_no_callers(
+    bed: Any, sandbox: Any, phone: Any, dial: Any, tmp_path: Path, ends_with_people: Any
+) -> None:
+    """It answers, and says that it serves nobody: the callers of the one before it are moved all the same."""
+    model = await sandbox()
+    human = await phone("1001", register=True)
+    settings = {
+        "realtime": {"url": model.url, "api_key": "test"},
+        "agents": {"default": AGENT},
+        "http": {"port": free_tcp_port()},
+    }
+    async with lab.service(bed.asterisk, tmp_path, settings, "killed") as killed:
+        call, hearing = await dial("7001")
+        await hearing.utterance()
+        await until_written(Store(tmp_path / "killed-state"))
+        os.kill(killed.pid, signal.SIGKILL)
+        await asyncio.wait_for(killed.ended(), LIMIT_S)
+    wrong = {"url": bed.asterisk.ari_url, "user": bed.asterisk.ari_user, "password": "changed"}
+    path = lab.write_settings(bed.asterisk, tmp_path, {**settings, "asterisk": wrong}, "waiting")
+    async with lab.process(lab.service_argv(path), tmp_path / "waiting.log") as waiting:
+        await waiting.wait_for("asterisk.waiting")
+        code, said = await rescue(tmp_path / "waiting.yaml", "--after", "1")
+        assert (code, len(said["channels"])) == (0, 1)
+        await ends_with_people(call, human)
+    async with lab.service(bed.asterisk, tmp_path, settings, "next"):
+        pass
+
+
 async def test_without_a_service_and_without_callers_there_is_nothing_to_do(bed: Any, tmp_path: Path) -> None:
     settings = tmp_path / "nobody.yaml"
     ami = {**bed.asterisk.ami}
