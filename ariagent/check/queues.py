@@ -55,9 +55,7 @@ def judge_queue(queue: str, members: int, paused: int, max_calls: int) -> Result
     if not members:
         return warning("queues", f"{queue} has no members", "Add seats: member => Local/01@ariagent-seat/nm,0,AI Agent")
     if paused >= members:
-        return warning(
-            "queues", f"all {members} members of {queue} are paused", "Resume them: `ariagent resume`"
-        )
+        return warning("queues", f"all {members} members of {queue} are paused", "Resume them: `ariagent resume`")
     found = f"{queue} has {members} members, {paused} of them paused"
     if queue == SHIPPED and members - paused > max_calls:
         remedy = f"Raise max_calls ({max_calls}), or take seats out; a seat that is refused costs a caller 2 s"
