@@ -49,7 +49,7 @@ def run(configuration: ConfigOption = None) -> None:
     """Serve calls until told to end.
 
     An Asterisk that is not there yet, or does not let the service in, is waited for: the log and `/healthz` say why. At
-    its start the service does the quick ones of `ariagent check` and logs what is wrong (`check.failed`, `check.warned`).
+    its start the service does the quick ones of the checks of `ariagent check`, and logs what is wrong.
 
     Ctrl-C (SIGINT) ends at once: running calls go back to the dialplan, to people. SIGTERM drains: new
     calls are refused as busy, running ones may end by themselves (`drain_timeout_s`); who is left goes to people, or on

@@ -7,16 +7,13 @@ settings read anew, for calls that begin from then on.
 """
 
 import asyncio
-import json
 import logging
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-
-from aiohttp import web
 
 from ariagent import __version__
 from ariagent.ari.client import AriClient
@@ -42,7 +39,7 @@ from ariagent.control.desk import Desk
 from ariagent.control.phone import SupervisorPhones
 from ariagent.control.server import ControlServer
 from ariagent.draining import Draining, Plan
-from ariagent.errors import AriError, ConfigurationError, InternalError, ResourceError
+from ariagent.errors import AriError, ConfigurationError, InternalError
 from ariagent.health import Health
 from ariagent.hosts import joined
 from ariagent.lag import LOOK_S, Lag
@@ -55,17 +52,15 @@ from ariagent.realtime.events import Usage
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.records.store import calls_today, local_day, spent_today
-from ariagent.redaction import Redaction, secrets_of
+from ariagent.resources import having
 from ariagent.selfcheck import SelfCheck
+from ariagent.status import pages
 from ariagent.tools.toolbox import Toolbox
 from ariagent.trials import AudioTrial, ModelTrial
 from ariagent.webserver import WebServer
 
 log = logging.getLogger(__name__)
 
-RESOURCE_PAUSES_S = (0.5, 1.0, 2.0, 3.0, 4.0)
-"""Pauses before another attempt to have a port or a folder that cannot be had: a process before this one may still have
-it. After the last one the service ends."""
 READY_LIMIT_S = 10.0
 """How long ``service.ready`` waits for what is not needed to take calls."""
 
@@ -125,13 +120,14 @@ class Service:
         """Set once calls can come in."""
         self.ready = asyncio.Event()
         """Set once everything else was tried, too."""
-        self.http = WebServer(self._web())
+        self.http = WebServer(pages(self.metrics.render, lambda: self.health, lambda: self.settings))
         self.journal: Journal | None = None
         self.prompts: Prompts | None = None
         self._context: Context | None = None
         self._broken_off: list[BrokenOff] | None = None
         """Calls of a process before this one, until they are looked for in Asterisk."""
         self._background: list[asyncio.Task[None]] = []
+        self._site: Site | None = None
         self._draining = Draining()
         self._stop = asyncio.Event()
 
@@ -178,7 +174,7 @@ class Service:
                 tasks.create_task(self.checks.run(site), name="checks"),
                 tasks.create_task(self._tell_ready(), name="ready"),
             ]
-            self._background = background
+            self._background, self._site = background, site
             self.checks.wanted(Need.SETTINGS)
             await self._told_to_end()
             await self._end_calls()
@@ -191,6 +187,7 @@ class Service:
         """Wait for Asterisk, however long that takes, and take its calls."""
         version = await connect(self.ari, self.patience)
         await self._look_for_another()
+        self._broken_off = await asyncio.to_thread(unended, self.settings)
         self._context = await self._make_context(version, site)
         assert self.audio is not None
         if (pool := self.pool) is not None:
@@ -217,26 +214,26 @@ class Service:
 
         Raises ResourceError when they cannot be had.
         """
-        having = asyncio.ensure_future(self._take_resources())
+        taking = asyncio.ensure_future(self._take_resources())
         told = asyncio.ensure_future(self._told_to_end())
         try:
-            await asyncio.wait((having, told), return_when=asyncio.FIRST_COMPLETED)
-            if having.done():
-                having.result()
-            return having.done()
+            await asyncio.wait((taking, told), return_when=asyncio.FIRST_COMPLETED)
+            if taking.done():
+                taking.result()
+            return taking.done()
         finally:
-            for task in (having, told):
+            for task in (taking, told):
                 task.cancel()
-            await asyncio.wait((having, told))
+            await asyncio.wait((taking, told))
 
     async def _take_resources(self) -> None:
         settings = self.settings
-        await self._having(self._open_journal)
+        await having(self._open_journal)
         # The media server listens before ARI connects: Asterisk connects to it inside the first request.
-        await self._having(lambda: self.media.start(settings.audiosocket.host, settings.audiosocket.port))
+        await having(lambda: self.media.start(settings.audiosocket.host, settings.audiosocket.port))
         http = settings.http
-        await self._having(lambda: self.http.start(http.host, http.port, what="metrics", key="http.port"))
-        await self._having(self.control.start)
+        await having(lambda: self.http.start(http.host, http.port, what="metrics", key="http.port"))
+        await having(self.control.start)
         fields = {
             "version": __version__,
             "audiosocket": joined(settings.audiosocket.host, self.media.port),
@@ -247,25 +244,12 @@ class Service:
         }
         log.info("service.starting", extra={"fields": fields})
 
-    async def _having(self, start: Callable[[], Awaitable[None]]) -> None:
-        for pause in (*RESOURCE_PAUSES_S, None):
-            try:
-                await start()
-            except ResourceError as error:
-                if pause is None:
-                    raise
-                log.error("service.not_started", extra={"fields": {"cause": error.line, "again_s": pause}})
-                await asyncio.sleep(pause)
-            else:
-                return
-
     async def _open_journal(self) -> None:
         settings = self.settings
         journal = self.journal = await asyncio.to_thread(
             Journal.open, settings.state_directory, settings.records, lambda _: self.metrics.records_failures.inc()
         )
         self.metrics.watch_records(lambda: journal.dropped)
-        self._broken_off = await asyncio.to_thread(unended, settings)
 
     async def _make_context(self, version: str, site: Site) -> Context:
         """What calls need, on this Asterisk."""
@@ -450,6 +434,10 @@ class Service:
             self._context.spending.configure(settings.cost)
             self._context = replace(self._context, settings=settings, toolbox=toolbox)
         log.info("settings.reloaded", extra={"fields": {"changed": ",".join(taken) or "-", "calls": len(self.calls)}})
+        if self._site is not None:
+            self._site.settings = settings
+            for need in (Need.SETTINGS, Need.ASTERISK, Need.MANAGER):
+                self.checks.wanted(need)
         if self.prompts is not None:
             await self.prompts.warm(settings.agents, settings.tools)
 
@@ -521,23 +509,6 @@ class Service:
         if self._context is None:
             raise InternalError("a call came before the service was started")
         return self._context
-
-    # -- /metrics and /healthz ---------------------------------------------------------------------
-
-    def _web(self) -> web.Application:
-        app = web.Application()
-        app.router.add_get("/metrics", self._answer_metrics)
-        app.router.add_get("/healthz", self._answer_health)
-        return app
-
-    async def _answer_metrics(self, request: web.Request) -> web.Response:
-        return web.Response(body=self.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
-
-    async def _answer_health(self, request: web.Request) -> web.Response:
-        health = self.health
-        # Peers' words are in it, and they may say what they were sent.
-        redact = Redaction(secrets_of(self.settings))
-        return web.json_response(text=redact(json.dumps(health.json())), status=health.status)
 
     @property
     def health(self) -> Health:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from ariagent import __version__
-from ariagent.service import RESOURCE_PAUSES_S
+from ariagent.resources import PAUSES_S
 
 PATIENCE_S = 60.0
 USAGE, FAILED = 2, 1
@@ -207,7 +207,7 @@ class TestPorts:
         *tries, last = err.strip().splitlines()
         cause = f"cannot serve metrics on 127.0.0.1:{taken_port}: Address already in use"
         assert last.startswith(f"ariagent: {cause}. Stop the program that uses the port, or set http.port")
-        assert len(tries) == len(RESOURCE_PAUSES_S)
+        assert len(tries) == len(PAUSES_S)
         assert all(" ERROR service.not_started " in line and cause in line for line in tries)
 
     async def test_one_that_is_free_a_moment_later(self, told_with: ToldWith) -> None:

@@ -1,5 +1,7 @@
 """A running service's own checks: what is logged, how often, and what stays in ``/healthz``."""
 
+import asyncio
+import contextlib
 import logging
 from typing import Any
 
@@ -11,6 +13,7 @@ from ariagent.check.report import Result, Say, Status, failed, ok, skipped, warn
 from ariagent.check.site import Site
 from ariagent.selfcheck import SelfCheck
 
+LIMIT_S = 20.0
 FAILED = failed("dialplan", "no call can come in", "Run `ariagent install`")
 WARNING = warning("clock", "differs by 9 s", "Synchronise both")
 
@@ -20,11 +23,13 @@ class Plant:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.results: list[Result] = []
+        self.looks = 0
         check = Check("plant", Need.ASTERISK, self._look, Status.FAILED, quick=True)
         monkeypatch.setattr(module, "quick", lambda *needs: [check] if Need.ASTERISK in needs else [])
         self.checks = SelfCheck()
 
     async def _look(self, site: Site, say: Say) -> None:
+        self.looks += 1
         for result in self.results:
             say(result)
 
@@ -96,3 +101,29 @@ async def test_another_group_changes_nothing(plant: Plant, caplog: pytest.LogCap
     await plant.checks.check(site, Need.MANAGER)
     assert logged(caplog) == []
     assert plant.checks.failed
+
+
+async def test_what_has_failed_is_looked_at_again_until_it_is_mended(
+    plant: Plant, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AGAIN_S", 0.01)
+    site: Any = type("NoSite", (), {"settings": None})()
+    plant.results = [FAILED]
+    running = asyncio.create_task(plant.checks.run(site))
+    plant.checks.wanted(Need.ASTERISK)
+    await asyncio.wait_for(plant.checks.settled.wait(), LIMIT_S)
+    async with asyncio.timeout(LIMIT_S):
+        looks = plant.looks
+        while plant.looks < looks + 3:
+            await asyncio.sleep(0.005)
+        plant.results = [ok("plant", "fine")]
+        while plant.checks.failed:
+            await asyncio.sleep(0.005)
+    # What is well is left alone.
+    looks = plant.looks
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(running), 0.2)
+    assert plant.looks == looks
+    running.cancel()
+    await asyncio.wait([running])
+    assert [event for _, event, _ in logged(caplog)] == ["check.failed", "check.passed"]
