@@ -42,7 +42,8 @@ class WebServer:
 
     async def start(self, host: str, port: int, *, what: str, key: str) -> None:
         """Listen; port 0 takes a free one. Raises ResourceError that names ``what`` is served and the setting."""
-        await self._runner.setup()
+        if self._runner.server is None:  # else this is another attempt
+            await self._runner.setup()
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(self._connection, host or None, port, backlog=BACKLOG)
