@@ -262,6 +262,12 @@ async def test_a_service_that_waits_for_asterisk_costs_almost_nothing_and_ends_a
         share = (process.cpu_s() - used) / (time.monotonic() - began)
         assert share < 0.1, "a process that was started again and again took 0.8 of a core"
         assert len(told(process, "asterisk.waiting")) == 1
+        # Settings can be changed meanwhile.
+        tree = yaml.safe_load(path.read_text())
+        tree["agents"]["default"]["instructions"] = "You are new here."
+        path.write_text(yaml.safe_dump(tree))
+        tell(process, signal.SIGHUP)
+        assert (await until_told(process, "settings.reloaded"))["changed"] == "agents"
         ended = time.monotonic()
         tell(process, number)
         assert await exit_code(process) == 0
