@@ -51,12 +51,18 @@ def main_options(
 def run(configuration: ConfigOption = None) -> None:
     """Serve calls until told to end.
 
+    An Asterisk that is not there yet, or does not let the service in, is waited for: the log and `/healthz` say why. At
+    its start the service does the quick ones of the checks of `ariagent check`, and logs what is wrong.
+
     Ctrl-C (SIGINT) ends at once: running calls go back to the dialplan, to people. SIGTERM drains: new
     calls are refused as busy, running ones may end by themselves (`drain_timeout_s`); who is left goes to people, or on
     with the next process (`drain_to`).
 
     Every setting can be overridden in the environment: `ARIAGENT_SECTION__KEY`, for instance
     `ARIAGENT_REALTIME__API_KEY`.
+
+    Exit code 0: ended by a signal; 1: a port or a folder cannot be had, or another program took the application's name;
+    2: wrong usage, or settings that do not load.
     """
     from ariagent.service import Service
 
@@ -79,7 +85,7 @@ def run(configuration: ConfigOption = None) -> None:
         adopt(settings)
 
         async def serve() -> None:
-            await Service(settings, read, adopt).run()
+            await Service(settings, read, adopt, source=str(config.chosen(configuration))).run()
 
         # What is loaded by now lives as long as the process. Left to the garbage collector, each of its full
         # rounds would look through it all and stop every call's audio for 15 ms or more.
@@ -221,11 +227,13 @@ def check(
     """Check the installation: settings, Asterisk, audio, model, tools.
 
     Prints a line for each thing as soon as it is known: *ok*, *warning* (calls work, something else does not),
-    *failed* (calls do not work) or *skipped* (needs something that failed), and what to do about it. Exits with 0 when
-    nothing failed, 1 when something did, 2 when the settings do not load.
+    *failed* (calls do not work, or cannot be put through as the settings say) or *skipped* (needs something that
+    failed), and what to do about it. Exits with 0 when nothing failed, 1 when something did, 2 when the settings do not
+    load.
 
-    It may run beside the service and changes nothing: Asterisk is asked to connect to a port here for a moment,
-    nobody is called, no request is made to the tools, and every agent's session with the model is opened and closed.
+    It may run beside the service and changes nothing. It makes one or two AudioSocket channels in Asterisk, which last
+    for less than a second and have no call detail record. Nobody is called, no request is made to the tools, and every
+    agent's session with the model is opened and closed.
 
     With --bundle FILE the result, versions, settings, Asterisk's account of itself, metrics, health, the end of the log
     and the newest calls' records are put into one file. Nothing is sent. Secrets are taken out; without --with-words
@@ -255,7 +263,7 @@ def rescue(
 
     Asks the service at `http.port`; when it says nothing for `rescue.after_s`, its callers, who hear nothing, are found
     by the manager interface (`ami`) and transferred to their queue's people, or to `rescue.queue`. A service that
-    answers, whatever it says, is left alone, and so are its calls.
+    answers is left alone, and so are its calls, unless it has been waiting for Asterisk since its start.
 
     With --watch it goes on looking: run it as a service of its own beside `ariagent run`.
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +21,7 @@ from ariagent.config import AmiSettings, AsteriskSettings
 from ariagent.errors import AmiError, AriagentError, AriError, AsteriskError, ConfigurationError
 from ariagent.install import reload
 from ariagent.install.choices import DEFAULT_NUMBER, DEFAULT_SEATS, Choices
+from ariagent.install.ours import FOLDER
 from ariagent.install.plan import UNITS, Plan, Units, make_plan
 from ariagent.install.site import Site, find
 from ariagent.install.store import STATE, Manifest, Store
@@ -303,7 +304,7 @@ class _Session:
                 f"{len(plan.changes)} files would be changed. Nothing was written. To do it: {self._again(given)}"
             )
             return 0
-        return self._apply(plan) if apply or not plan.changes else 0
+        return self._apply(plan, apply=apply)
 
     def _units(self, wanted: bool | None, manifest: Manifest | None) -> Units | None:
         base = self.root or Path("/")
@@ -359,7 +360,7 @@ class _Session:
         words = [word for word in sys.argv[1:] if word != "--apply"]
         return " ".join(["ariagent", *words, "--apply"])
 
-    def _apply(self, plan: Plan) -> int:
+    def _apply(self, plan: Plan, *, apply: bool) -> int:
         site, console = plan.site, plan.site.console
         since = installed.log_sizes(console, site.folders.log) if console is not None else {}
         changed = {change.path.name for change in plan.changes}
@@ -379,7 +380,13 @@ class _Session:
             return 0
         if plan.changes:
             self._reload(plan, manifest, changed)
-        results = list(self._verify(plan, manifest, since if plan.changes else None))
+        results = list(self._verify(plan, since if plan.changes else None))
+        if apply and not plan.changes and any(each.status is Status.FAILED for each in results):
+            self._say("Asterisk does not have all of it. It is asked to read its files again.")
+            (plan.site.etc / FOLDER / "queues.conf").touch()  # an unchanged file is not read, and its seats not tried
+            self._reload(plan, manifest, set(reload.RELOADS))
+            results = list(self._verify(plan, since))
+        self._say("".join(f"{each.line}\n" for each in results), end="")
         self.document["checks"] = [{"status": each.status, "name": each.name, "found": each.found} for each in results]
         bad = [each for each in results if each.status is Status.FAILED]
         if bad:
@@ -394,7 +401,7 @@ class _Session:
     def _reload(self, plan: Plan, manifest: Manifest, changed: set[str]) -> None:
         console = plan.site.console
         assert console is not None
-        progress = lambda command: self._say(f"asterisk -rx '{command}'")  # noqa: E731
+        progress = lambda command: self._say(f"asking Asterisk: {command}")  # noqa: E731
         custom = {plan.site.place(name): name for name in reload.RELOADS}
         names = {custom.get(name, name) for name in changed}
         if {"dialplan.conf", "supervisor.conf"} & changed:
@@ -410,18 +417,15 @@ class _Session:
             self.store.save(manifest)
         reload.reload(console, names & {"ari.conf", "extensions.conf", "queues.conf"}, progress)
 
-    def _verify(self, plan: Plan, manifest: Manifest, since: Any) -> Iterable[Result]:
+    def _verify(self, plan: Plan, since: Mapping[Path, int] | None) -> Iterator[Result]:
         console = plan.site.console
         assert console is not None
-        results = list(installed.check_installed(console, plan.choices))
+        yield from installed.check_installed(console, plan.choices)
         if plan.found.modules:
-            results.append(installed.check_modules(console, plan.found.modules))
-        results += asyncio.run(_log_in(plan))
+            yield installed.check_modules(console, plan.found.modules)
+        yield from asyncio.run(_log_in(plan))
         if since is not None:
-            results.append(installed.check_log(since))
-        for result in results:
-            self._say(result.line)
-        return results
+            yield installed.check_log(since)
 
     def _next_steps(self, plan: Plan) -> None:
         numbers = " or ".join(plan.choices.all_numbers)
@@ -469,7 +473,7 @@ class _Session:
         for note in notes:
             self._say(f"note: {note}")
         if console is not None:
-            progress = lambda command: self._say(f"asterisk -rx '{command}'")  # noqa: E731
+            progress = lambda command: self._say(f"asking Asterisk: {command}")  # noqa: E731
             reload.reload(console, reload.RELOADS, progress)
         self._say(f"ariagent is not in {site.etc} any more. {self.settings} and the records of calls stay.")
         return 0

@@ -125,11 +125,14 @@ def drain(
         command.drain(configuration, to=to, after_s=after, wait=wait, as_json=as_json)
 
 
-drain.__doc__ = f"""Have the service end when its calls have ended: for an upgrade, or before the machine goes down.
+drain.__doc__ = f"""Have the service end when its calls have ended: for an upgrade.
 
     The AI's seats are paused at once (`ariagent: draining`), new direct callers go on in the dialplan, to people. Calls
-    that go on may do so for drain_timeout_s; who is left then goes to people. As SIGTERM does. What started the service
-    (systemd) may start it again.
+    that go on may do so for drain_timeout_s; who is left then goes to people. SIGTERM does the same.
+
+    systemd starts the service again as soon as it has ended (`Restart=always` in the shipped unit), and it takes calls
+    again. Before the machine goes down, and wherever the service is to stay down, use `systemctl stop ariagent`: that
+    sends SIGTERM, so it drains as well.
 
     With `--to next` who is left stays in Asterisk, in silence, and the process that is started next goes on with the
     conversations: an upgrade that callers hardly notice, where something starts one at once. A second `ariagent drain`

@@ -1,7 +1,8 @@
 """Every error of ariagent, in one tree that says whose fault it is.
 
     AriagentError
-    +-- ConfigurationError     the operator's: a setting, a missing file, a taken port   (exit code 2)
+    +-- ConfigurationError     the operator's: settings that cannot load, wrong usage   (exit code 2)
+    +-- ResourceError          the machine's: a port is taken, a folder cannot be written; it may change by itself
     +-- AsteriskError          Asterisk's: refused, unreachable, misbehaving
     |   +-- AriError           a REST request failed, or the event stream was lost
     |   +-- AmiError           a manager action failed, or the manager connection was lost
@@ -40,6 +41,10 @@ def told(cause: str, remedy: str) -> str:
 
 class ConfigurationError(AriagentError):
     """The operator's settings are wrong; nothing was started."""
+
+
+class ResourceError(AriagentError):
+    """Something of this machine cannot be had: a port is taken, a folder cannot be written."""
 
 
 class AsteriskError(AriagentError):

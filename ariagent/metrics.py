@@ -11,9 +11,9 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from ariagent import __version__
-from ariagent.call.commands import Result, Termination
+from ariagent.call.commands import Termination
 from ariagent.call.turns import TurnLatency
-from ariagent.realtime.events import Fault, Usage
+from ariagent.realtime.events import Usage
 
 # Around the half second that callers expect; what this service adds is tens of milliseconds.
 RESPONSE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
@@ -68,10 +68,6 @@ class Metrics:
         self._detection, self._model, self._ours = map(self.response_part.labels, ("detection", "model", "ours"))
         self.active = Gauge("ariagent_calls_active", "Calls being served now", registry=registry)
         self.tasks = Gauge("ariagent_asyncio_tasks", "Tasks of the event loop now", registry=registry)
-        self.without_model = 0
-        """Calls that had, or have now, to do without a model; for the one who tries it then."""
-        self.model_silent = 0
-        """Those of them that had a session with it, in which it said nothing."""
         self.calls = Counter("ariagent_calls", "Calls that ended", ["agent", "result", "reason"], registry=registry)
         Info("ariagent_build", "What runs", registry=registry).info(
             {"version": __version__, "python": platform.python_version()}
@@ -175,6 +171,15 @@ class Metrics:
         gauge = Gauge("ariagent_records_dropped", "Rows of call records that were not written", registry=self.registry)
         gauge.set_function(dropped)
 
+    def watch_audio(self, usable: Callable[[], bool]) -> None:
+        """Export whether the audio's way was usable when it was last tried; read when ``/metrics`` is asked for."""
+        gauge = Gauge(
+            "ariagent_audio_usable",
+            "Whether Asterisk could connect its audio when that was last tried",
+            registry=self.registry,
+        )
+        gauge.set_function(lambda: float(usable()))
+
     def watch_media(self, refused: Mapping[str, int], ended: Mapping[str, int]) -> None:
         """Export the audio server's counts by reason; read when ``/metrics`` is asked for."""
         self.registry.register(_MediaCounts(refused, ended))
@@ -196,12 +201,6 @@ class Metrics:
     def ended(self, termination: Termination, agent: str = NO_AGENT) -> None:
         """``agent``: the one of the settings that the call was for."""
         self.calls.labels(agent, termination.result.value, termination.reason).inc()
-        self.without_model += termination.result is Result.NO_MODEL
-
-    def model_gone(self, fault: Fault) -> None:
-        """A call lost the model for good."""
-        self.without_model += 1
-        self.model_silent += fault is Fault.SILENT
 
     def used(self, agent: str, model: str, usage: Usage, money: float | None) -> None:
         """Tokens of a response, and what they cost (None: the model has no price)."""

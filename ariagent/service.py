@@ -15,13 +15,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from aiohttp import web
-
 from ariagent import __version__
 from ariagent.ari.client import AriClient
-from ariagent.ari.listener import Router, listen
+from ariagent.ari.listener import Patience, Router, connect, listen
+from ariagent.audio.format import AudioFormat
 from ariagent.audio.rates import choose_format
 from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.breaker import NOT_TRIED, Breaker
 from ariagent.call.admission import Admission
 from ariagent.call.archive import handed_on, unended
 from ariagent.call.briefs import Briefs
@@ -29,6 +29,9 @@ from ariagent.call.context import Context
 from ariagent.call.prompts import Prompts
 from ariagent.call.registry import Registry
 from ariagent.call.resume import BrokenOff
+from ariagent.check.checks import Need
+from ariagent.check.site import Manager, Site, opened
+from ariagent.check.trial import Trial
 from ariagent.config import Settings
 from ariagent.config.change import changed
 from ariagent.config.tree import DrainTo
@@ -36,7 +39,8 @@ from ariagent.control.desk import Desk
 from ariagent.control.phone import SupervisorPhones
 from ariagent.control.server import ControlServer
 from ariagent.draining import Draining, Plan
-from ariagent.errors import AriError, ConfigurationError, InternalError, told
+from ariagent.errors import AriError, ConfigurationError, InternalError
+from ariagent.health import Health
 from ariagent.hosts import joined
 from ariagent.lag import LOOK_S, Lag
 from ariagent.metrics import Metrics
@@ -46,20 +50,21 @@ from ariagent.pool.seats import Reason
 from ariagent.realtime.client import trust
 from ariagent.realtime.endpoints import Endpoints
 from ariagent.realtime.events import Usage
-from ariagent.realtime.profile import SessionProfile
-from ariagent.realtime.trial import failure_of
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.records.store import calls_today, local_day, spent_today
+from ariagent.resources import having
+from ariagent.selfcheck import SelfCheck
 from ariagent.shutdownwatch import ShutdownWatch
+from ariagent.status import pages
 from ariagent.tools.toolbox import Toolbox
+from ariagent.trials import AudioTrial, ModelTrial
 from ariagent.webserver import WebServer
 
 log = logging.getLogger(__name__)
 
-MODEL_LOOK_S = 1.0
-FIRST_TRIAL_S, LONGEST_TRIAL_S = 5.0, 60.0
-"""Pauses between trials of a model that could not be used."""
+READY_LIMIT_S = 10.0
+"""How long ``service.ready`` waits for what is not needed to take calls."""
 
 
 class Service:
@@ -70,10 +75,13 @@ class Service:
         settings: Settings,
         read: Callable[[], Settings] | None = None,
         adopt: Callable[[Settings], None] = lambda settings: None,
+        *,
+        source: str = "the settings",
     ) -> None:
         """``read`` reads the settings anew, for SIGHUP; it may raise ConfigurationError. ``adopt`` is told of those
-        that are taken over, before anything uses them."""
+        that are taken over, before anything uses them. ``source`` is their file."""
         self.settings = settings
+        self._source = source
         self._read = read
         self._adopt = adopt
         self._reloading: asyncio.Task[None] | None = None
@@ -106,23 +114,38 @@ class Service:
         if self.pool is not None:
             self.pool.listeners.append(self.calls.transferred)
         self.phones = SupervisorPhones(desk, self.pool) if self.pool is not None else None
+        self.patience = Patience()
+        """Why Asterisk cannot be used, while that is so."""
+        self.model_trial = ModelTrial(
+            lambda: self.settings, lambda model, usage: self._calls_context().spending.used("(trials)", model, usage)
+        )
+        self.model = Breaker(self.model_trial, lambda fault: self._holds(Reason.MODEL, bool(fault)))
+        self.audio: Breaker | None = None
+        """From when Asterisk is there."""
+        self.metrics.watch_audio(lambda: self.audio is not None and self.audio.usable)
+        self.checks = SelfCheck()
+        self._prepared = asyncio.Event()
+        """Set once the fixed phrases were rendered, or could not be."""
         self.started = asyncio.Event()
-        self.http = WebServer(self._web())
+        """Set once calls can come in."""
+        self.ready = asyncio.Event()
+        """Set once everything else was tried, too."""
+        self.http = WebServer(pages(self.metrics.render, lambda: self.health, lambda: self.settings))
         self.journal: Journal | None = None
         self.prompts: Prompts | None = None
         self._context: Context | None = None
         self._broken_off: list[BrokenOff] | None = None
         """Calls of a process before this one, until they are looked for in Asterisk."""
-        self._model_fault = "not tried yet"
-        self._model_tried = asyncio.Event()
+        self._background: list[asyncio.Task[None]] = []
+        self._site: Site | None = None
         self._shutdowns = ShutdownWatch(lambda: self.settings, self.metrics)
         self._draining = Draining()
         self._stop = asyncio.Event()
         pool = self.pool
         self.metrics.watch_service(
-            accepting=lambda: self._accepting,
+            accepting=lambda: self.health.takes_calls,
             ari=lambda: self.ari.listening,
-            model=lambda: not self._model_fault,
+            model=lambda: self.model.usable,
             ami=None if pool is None else lambda: pool.client.connected,
         )
 
@@ -134,25 +157,14 @@ class Service:
     # -- life -------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Serve until told to end. Raises ConfigurationError or AriError when it cannot begin or was replaced."""
+        """Serve until told to end.
+
+        Raises ConfigurationError or ResourceError when it cannot begin, AriError when it was replaced.
+        """
+        self._listen_for_signals()
         try:
-            await self._start()
-            async with asyncio.TaskGroup() as tasks:
-                background = [
-                    tasks.create_task(listen(self.ari, self.router, self._stream_opened), name="ari"),
-                    tasks.create_task(self._prepare_speech(), name="prompts"),
-                    tasks.create_task(self._watch_replacement(), name="replacement"),
-                    tasks.create_task(self._watch_model(), name="model"),
-                    tasks.create_task(self._shutdowns.run(), name="model shutdowns"),
-                    tasks.create_task(self._keep_pool(), name="pool"),
-                    tasks.create_task(self._watch_lag(), name="lag"),
-                ]
-                await self._until_told()
-                await self._end_calls()
-                if self._reloading is not None:
-                    background.append(self._reloading)
-                for task in background:
-                    task.cancel()
+            if await self._have_resources():
+                await self._serve()
         finally:
             if self.phones is not None:
                 await self.phones.close()
@@ -170,6 +182,44 @@ class Service:
             remedy = "Run one service for each application name, or give this one another asterisk.app"
             raise AriError(f"another program took the Stasis application {app} over", remedy=remedy)
 
+    async def _serve(self) -> None:
+        """From when ports and folders are ours until told to end."""
+        async with opened(self.settings, self._source) as site, asyncio.TaskGroup() as tasks:
+            background = [
+                tasks.create_task(self._serve_asterisk(tasks, site), name="asterisk"),
+                tasks.create_task(self._watch_replacement(), name="replacement"),
+                tasks.create_task(self._watch_lag(), name="lag"),
+                tasks.create_task(self.checks.run(site), name="checks"),
+                tasks.create_task(self._tell_ready(), name="ready"),
+                tasks.create_task(self._shutdowns.run(), name="model shutdowns"),
+            ]
+            self._background, self._site = background, site
+            self.checks.wanted(Need.SETTINGS)
+            await self._told_to_end()
+            await self._end_calls()
+            if self._reloading is not None:
+                background.append(self._reloading)
+            for task in background:
+                task.cancel()
+
+    async def _serve_asterisk(self, tasks: asyncio.TaskGroup, site: Site) -> None:
+        """Wait for Asterisk, however long that takes, and take its calls."""
+        version = await connect(self.ari, self.patience)
+        await self._look_for_another()
+        self._broken_off = await asyncio.to_thread(unended, self.settings)
+        self._context = await self._make_context(version, site)
+        assert self.audio is not None
+        if (pool := self.pool) is not None:
+            site.given_manager = Manager(pool.client, pool.queues)
+            pool.on_connection.append(lambda: self.checks.wanted(Need.MANAGER))
+        self._background += [
+            tasks.create_task(self.model.run(), name="model"),
+            tasks.create_task(self.audio.run(), name="audio"),
+            tasks.create_task(self._prepare_speech(), name="prompts"),
+            tasks.create_task(self._keep_pool(), name="pool"),
+        ]
+        await listen(self.ari, self.router, self._stream_opened, self.patience)
+
     def drain(self, to: DrainTo | None = None, after_s: float | None = None) -> Plan:
         """Refuse new calls and end when the running ones have ended; returns what becomes of those that do not."""
         return self._draining.begin(Plan(self.settings.drain_to, self.settings.drain_timeout_s), to, after_s)
@@ -178,32 +228,73 @@ class Service:
         """End now; running calls go back to the dialplan."""
         self._stop.set()
 
-    async def _start(self) -> None:
+    async def _have_resources(self) -> bool:
+        """Take ports and folders, so that ``/healthz`` answers and Asterisk can connect; False when told to end first.
+
+        Raises ResourceError when they cannot be had.
+        """
+        taking = asyncio.ensure_future(self._take_resources())
+        told = asyncio.ensure_future(self._told_to_end())
+        try:
+            await asyncio.wait((taking, told), return_when=asyncio.FIRST_COMPLETED)
+            if taking.done():
+                taking.result()
+            return taking.done()
+        finally:
+            for task in (taking, told):
+                task.cancel()
+            await asyncio.wait((taking, told))
+
+    async def _take_resources(self) -> None:
         settings = self.settings
         for endpoint in settings.realtime.endpoints:
             if endpoint.url.startswith("wss:"):
                 await asyncio.to_thread(trust, endpoint)  # read now, and not in the first call
+        await having(self._open_journal)
+        # The media server listens before ARI connects: Asterisk connects to it inside the first request.
+        await having(lambda: self.media.start(settings.audiosocket.host, settings.audiosocket.port))
+        http = settings.http
+        await having(lambda: self.http.start(http.host, http.port, what="metrics", key="http.port"))
+        await having(self.control.start)
+        fields = {
+            "version": __version__,
+            "audiosocket": joined(settings.audiosocket.host, self.media.port),
+            "http_port": self.http.port,
+            "control_port": self.control.port,
+            "model": settings.realtime.model,
+            "pid": os.getpid(),
+        }
+        log.info("service.starting", extra={"fields": fields})
+
+    async def _open_journal(self) -> None:
+        settings = self.settings
         journal = self.journal = await asyncio.to_thread(
             Journal.open, settings.state_directory, settings.records, lambda _: self.metrics.records_failures.inc()
         )
         self.metrics.watch_records(lambda: journal.dropped)
-        self._broken_off = await asyncio.to_thread(unended, settings)
+
+    async def _make_context(self, version: str, site: Site) -> Context:
+        """What calls need, on this Asterisk."""
+        settings, pool, journal = self.settings, self.pool, self.journal
+        assert journal is not None
         spending = await asyncio.to_thread(self._spending)
-        # The media server listens before ARI connects: Asterisk connects to it inside the first request.
-        await self.media.start(settings.audiosocket.host, settings.audiosocket.port)
-        await self.http.start(settings.http.host, settings.http.port, what="metrics", key="http.port")
-        await self.control.start()
-        version = await self.ari.connect()
-        await self._look_for_another()
-        fmt = choose_format(version, settings.audiosocket.format, settings.realtime.encoding)
+        fmt = self._format(version)
         address = settings.audiosocket.advertise or joined(settings.audiosocket.host, self.media.port)
         prompts = self.prompts = Prompts(
             settings.state_directory, settings.realtime, fmt, used=lambda usage: self._prompts_used(spending, usage)
         )
-        briefs = Briefs(settings.briefs.directory or settings.state_directory / "briefs", fmt)
+        briefs = Briefs.of(settings, fmt)
         await asyncio.to_thread(briefs.clear)
-        pool = self.pool
-        self._context = Context(
+        trial = Trial(site.probe, settings.asterisk.app, fmt, self.router)
+        audio = self.audio = Breaker(
+            AudioTrial(self.ari, trial, self.media, address, briefs, lambda: self.settings),
+            lambda fault: self._holds(Reason.AUDIO, bool(fault)),
+        )
+        log.info(
+            "asterisk.found",
+            extra={"fields": {"asterisk": version, "audio": f"slin/{fmt.rate_hz}", "audiosocket": address}},
+        )
+        return Context(
             settings=settings,
             ari=self.ari,
             router=self.router,
@@ -219,22 +310,31 @@ class Service:
             spending=spending,
             admission=await asyncio.to_thread(self._admission),
             overloaded=lambda: self.lag.overloaded,
+            model_doubted=self._model_doubted,
+            audio_doubted=lambda cause, certain: audio.fail(cause) if certain else audio.doubt(),
             ami=pool.client if pool is not None else None,
             handed_on=lambda call_id: handed_on(self.settings, call_id),
             queue_view=pool.view if pool is not None else lambda name: None,
             queue_names=(lambda: pool.queues.names) if pool is not None else tuple,
         )
-        fields = {
-            "version": __version__,
-            "asterisk": version,
-            "audio": f"slin/{fmt.rate_hz}",
-            "audiosocket": address,
-            "http_port": self.http.port,
-            "control_port": self.control.port,
-            "model": settings.realtime.model,
-            "pid": os.getpid(),
-        }
-        log.info("service.starting", extra={"fields": fields})
+
+    def _format(self, version: str) -> AudioFormat:
+        """Of the audio between Asterisk and us. What is asked for and cannot be had is told by the service's checks."""
+        settings = self.settings
+        try:
+            return choose_format(version, settings.audiosocket.format, settings.realtime.encoding)
+        except ConfigurationError:
+            return choose_format(version, "auto", settings.realtime.encoding)
+
+    def _model_doubted(self, silent: bool) -> None:
+        if silent:
+            self.model_trial.was_silent()
+        self.model.doubt()
+
+    def _holds(self, reason: Reason, on: bool) -> None:
+        """A reason to take no calls from queues holds, or does not any more."""
+        if self.pool is not None:
+            self.pool.set_reason(reason, on)
 
     async def _look_for_another(self) -> None:
         """Whoever opens an application's event stream last has it, and its calls: say so before we do."""
@@ -267,25 +367,51 @@ class Service:
         spending.used("(phrases)", usage.billed_as(self.settings.realtime.model), usage)
 
     async def _prepare_speech(self) -> None:
-        """Find out whether the model can be used, and have the agents' fixed phrases rendered."""
-        await self._try_model()
+        """Have the agents' fixed phrases rendered, once it is known whether the model can be used."""
+        await self.model.tried.wait()
         assert self.prompts is not None
         await self.prompts.warm(self.settings.agents, self.settings.tools)
+        self._prepared.set()
 
     async def _stream_opened(self) -> None:
         if self._broken_off is not None:
             await self.calls.take_over(self._broken_off)
             self._broken_off = None
         await self.calls.catch_up()
+        self.checks.wanted(Need.ASTERISK)
         if not self.started.is_set():
             self.started.set()
-            log.info("service.ready")
+            log.info("service.takes_calls", extra={"fields": {"calls": len(self.calls)}})
 
-    async def _until_told(self) -> None:
+    async def _tell_ready(self) -> None:
+        """Say so once all parts were tried: a caller is served now as well as ever."""
+        await self.started.wait()
+        assert self.audio is not None
+        parts: dict[str, tuple[asyncio.Event, Callable[[], str]]] = {
+            "model": (self.model.tried, lambda: "failed" if self.model.open else "ok"),
+            "audio": (self.audio.tried, lambda: "failed" if self.audio is not None and self.audio.open else "ok"),
+            "openings": (self._prepared, lambda: "ok"),
+            "checks": (self.checks.settled, lambda: "failed" if self.checks.failed else "ok"),
+        }
+        if self.pool is not None:
+            parts["manager"] = self.pool.settled, lambda: "ok"
+        waits = [asyncio.ensure_future(event.wait()) for event, _ in parts.values()]
+        try:
+            await asyncio.wait(waits, timeout=READY_LIMIT_S)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        fields = {name: found() if event.is_set() else "late" for name, (event, found) in parts.items()}
+        log.info("service.ready", extra={"fields": fields})
+        self.ready.set()
+
+    def _listen_for_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             with suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(number, self._signalled, number)
+
+    async def _told_to_end(self) -> None:
         waits = [asyncio.ensure_future(event.wait()) for event in (self._draining.asked, self._stop)]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -310,7 +436,7 @@ class Service:
         self._reloading = asyncio.create_task(self._reload(), name="reload")
 
     async def _reload(self) -> None:
-        if self._read is None or self._context is None or self.prompts is None:
+        if self._read is None:
             return
         try:
             settings = await asyncio.to_thread(self._read)
@@ -328,13 +454,19 @@ class Service:
             self.journal.configure(settings.records)
         self._old_toolboxes.append(self.toolbox)
         self.settings, self.toolbox, self.desk.destinations = settings, toolbox, settings.destinations
-        self._context.admission.configure(settings)
-        self._context.spending.configure(settings.cost)
-        self._context = replace(self._context, settings=settings, toolbox=toolbox)
+        if self._context is not None:
+            self._context.admission.configure(settings)
+            self._context.spending.configure(settings.cost)
+            self._context = replace(self._context, settings=settings, toolbox=toolbox)
         log.info("settings.reloaded", extra={"fields": {"changed": ",".join(taken) or "-", "calls": len(self.calls)}})
         self.metrics.know_agents(settings.agents)
         self._shutdowns.look_again()
-        await self.prompts.warm(settings.agents, settings.tools)
+        if self._site is not None:
+            self._site.settings = settings
+            for need in (Need.SETTINGS, Need.ASTERISK, Need.MANAGER):
+                self.checks.wanted(need)
+        if self.prompts is not None:
+            await self.prompts.warm(settings.agents, settings.tools)
 
     async def _end_calls(self) -> None:
         self.calls.refuse_new()
@@ -360,9 +492,11 @@ class Service:
 
     async def _keep_pool(self) -> None:
         """Seats and queues, from the moment that calls can come in."""
-        if self.pool is None:
+        if self.pool is None or self.audio is None:
             return
         await self.started.wait()
+        # Seats that begin to take calls and stop again a moment later would cost callers time.
+        await self.audio.tried.wait()
         settings = self.settings
         availability = Availability(
             self.pool,
@@ -403,81 +537,22 @@ class Service:
             raise InternalError("a call came before the service was started")
         return self._context
 
-    # -- the model, tried once so that a wrong key is known before the first caller ----------------
-
-    async def _try_model(self, *, speaks: bool = False) -> None:
-        """One endpoint of it is enough. ``speaks``: a session is not enough, it has to be heard."""
-        agent = next(iter(self.settings.agents.values()))
-        self._model_fault = ""
-        for realtime in self.settings.realtime.endpoints:
-            failure, said = await failure_of(realtime, agent, speaks=speaks)
-            if said is not None:
-                model = SessionProfile.of(agent, realtime).model
-                self._calls_context().spending.used("(trials)", said.usage.billed_as(model), said.usage)
-            if failure is None:
-                self._model_fault = ""
-                log.info("model.usable", extra={"fields": {"model": SessionProfile.of(agent, realtime).model}})
-                break
-            cause = told(failure.cause, failure.remedy)
-            self._model_fault = self._model_fault or cause
-            log.error("model.unusable", extra={"fields": {"fault": failure.fault.value, "cause": cause}})
-        self._model_tried.set()
-        if self.pool is not None:
-            self.pool.set_reason(Reason.MODEL, bool(self._model_fault))
-
-    async def _watch_model(self) -> None:
-        """Try a model that could not be used again and again, and one that a call could not reach at once."""
-        await self._model_tried.wait()
-        pause, failed, silent = FIRST_TRIAL_S, self.metrics.without_model, self.metrics.model_silent
-        while True:
-            if self._model_fault:
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_TRIAL_S)
-            else:
-                pause = FIRST_TRIAL_S
-                await asyncio.sleep(MODEL_LOOK_S)
-                if self.metrics.without_model == failed:
-                    continue
-            failed = self.metrics.without_model
-            # One that was silent has to be heard again; that a session can be had was true all the time.
-            silent_now = self.metrics.model_silent
-            await self._try_model(speaks=silent_now != silent)
-            if not self._model_fault:
-                silent = silent_now
-
-    # -- /metrics and /healthz ---------------------------------------------------------------------
-
-    def _web(self) -> web.Application:
-        app = web.Application()
-        app.router.add_get("/metrics", self._answer_metrics)
-        app.router.add_get("/healthz", self._answer_health)
-        return app
-
     @property
-    def _listening(self) -> bool:
-        return self.ari.listening and self.started.is_set()
-
-    @property
-    def _leaving(self) -> bool:
-        return self._draining.asked.is_set() or self._stop.is_set()
-
-    @property
-    def _accepting(self) -> bool:
-        """Whether calls can come in."""
-        return self._listening and not self._leaving
-
-    async def _answer_metrics(self, request: web.Request) -> web.Response:
-        return web.Response(body=self.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
-
-    async def _answer_health(self, request: web.Request) -> web.Response:
-        listening, draining = self._listening, self._leaving
-        health = {
-            "status": "ok" if self._accepting else "draining" if draining else "unavailable",
-            "asterisk": "connected" if listening else "not connected",
-            "manager": "not configured" if self.pool is None else self.pool.state,
-            "model": self._model_fault or "ok",
-            "calls": len(self.calls),
-            "draining": draining,
-            "version": __version__,
-        }
-        return web.json_response(health, status=200 if self._accepting else 503)
+    def health(self) -> Health:
+        """How it is now."""
+        audio, pool = self.audio, self.pool
+        return Health(
+            application=self.settings.asterisk.app,
+            version=__version__,
+            started=self.started.is_set(),
+            listening=self.ari.listening and self.started.is_set(),
+            waiting_for=self.patience.cause,
+            audio_failed=audio is not None and audio.open,
+            audio=NOT_TRIED if audio is None else audio.state,
+            model=self.model.state,
+            manager="not configured" if pool is None else pool.state,
+            calls=len(self.calls),
+            draining=self._draining.asked.is_set() or self._stop.is_set(),
+            control_port=self.control.port,
+            failed_checks=self.checks.failed,
+        )

@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
+import os
 import time
 from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from ariagent.errors import ConfigurationError
+from ariagent.errors import ResourceError, why
+from ariagent.hosts import joined
 from ariagent.linebudget import LineBudget
 
 MOST_CONNECTIONS = 64
@@ -39,15 +41,18 @@ class WebServer:
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int, *, what: str, key: str) -> None:
-        """Listen; port 0 takes a free one. Raises ConfigurationError that names ``what`` is served and the setting."""
-        await self._runner.setup()
+        """Listen; port 0 takes a free one. Raises ResourceError that names ``what`` is served and the setting."""
+        if self._runner.server is None:  # else this is another attempt
+            await self._runner.setup()
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(self._connection, host or None, port, backlog=BACKLOG)
         except OSError as error:
-            raise ConfigurationError(
-                f"cannot serve {what} on {host}:{port}: {error.strerror or error}",
-                remedy=f"Set {key} to a free port (0 takes any)",
+            # The event loop puts the address into the system's words once more.
+            cause = os.strerror(error.errno) if error.errno and error.errno > 0 else why(error)
+            raise ResourceError(
+                f"cannot serve {what} on {joined(host, port)}: {cause}",
+                remedy=f"Stop the program that uses the port, or set {key} to a free one (0 takes any)",
             ) from None
         self.port = self._server.sockets[0].getsockname()[1]
 

@@ -66,6 +66,10 @@ class AriServer:
         self.bodies: list[Any] = []
         self.answers: dict[str, tuple[int, Any]] = {}
         self.password = "secret"
+        self.server = ""
+        """What it calls itself; its library's name where it is empty."""
+        self.read_only = False
+        """The user may change nothing."""
         self.channels: dict[str, str] = {}
         self.details: dict[str, dict[str, Any]] = {}
         """What else is told of a channel."""
@@ -143,12 +147,15 @@ class AriServer:
         self.changed.set()
         if request.headers.get("Authorization") != wanted:
             return web.json_response({"error": "Unauthorized"}, status=401)
+        if self.read_only and request.method != "GET":
+            return web.json_response({"message": "Write access denied"}, status=403)
         if name in self.answers:
             status, body = self.answers[name]
             if callable(body):
                 body = await body()
             text = body if isinstance(body, str) else json.dumps(body)
-            return web.Response(text=text, status=status, content_type="application/json")
+            headers = {"Server": self.server} if self.server else None
+            return web.Response(text=text, status=status, content_type="application/json", headers=headers)
         if path.startswith("/api-docs/"):
             return web.json_response(self._describe(path.removeprefix("/api-docs/")))
         if path == "/events":

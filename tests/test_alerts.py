@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from ariagent.lab.packages import default_lab_dir, ensure_tool
-from ariagent.lab.sources import candidates, system_sources
 from ariagent.metrics import Metrics
+from ariagent.synthesis.sources import candidates, system_sources
 
 ROOT = Path(__file__).parents[1]
 RULES = ROOT / "packaging" / "ariagent-alerts.yml"
@@ -28,6 +28,7 @@ def all_metrics() -> Metrics:
     found = Metrics()
     found.watch_media({"unknown_uuid": 1}, {"local": 1})
     found.watch_records(lambda: 0)
+    found.watch_audio(bool)
     found.watch_service(accepting=bool, ari=bool, model=bool, ami=bool)
     return found
 

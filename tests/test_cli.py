@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import yaml
 from ariagent import __version__
 from ariagent.config import DEFAULT_PATH, RecordsSettings
 from ariagent.records.journal import Journal
+from ariagent.resources import PAUSES_S
 
 PATIENCE_S = 60.0
 USAGE, FAILED = 2, 1
@@ -97,6 +99,48 @@ def run_with(file: Path) -> RunWith:
     return run
 
 
+ToldWith = Callable[..., Any]
+
+
+@pytest.fixture
+def told_with(file: Path) -> ToldWith:
+    """``await told_with(settings, event)``: the first log line of this event; the service is ended then, at once."""
+
+    async def run(
+        settings: dict[str, Any], event: str = "asterisk.waiting", then: Callable[[], None] | None = None
+    ) -> str:
+        if "state_directory" not in settings:
+            settings = {**settings, "state_directory": str(file.parent / "state")}
+        file.write_text(yaml.safe_dump(settings))
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("ARIAGENT_")}
+        argv = (sys.executable, "-m", "ariagent", "run", "-c", str(file))
+        process = await asyncio.create_subprocess_exec(*argv, stderr=asyncio.subprocess.PIPE, env=clean)
+        assert process.stderr is not None
+        found = ""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                wanted = [event] if then is None else [event, "asterisk.waiting"]
+                for name in wanted:
+                    line = ""
+                    while f" {name} " not in line:
+                        line = (await process.stderr.readline()).decode()
+                        assert line, f"it ended without {name}"
+                    found = found or line
+                    if then is not None and name == event:
+                        then()
+                process.send_signal(signal.SIGTERM)
+                rest = (await process.stderr.read()).decode()
+                assert await process.wait() == 0
+                assert "Traceback" not in rest
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return found
+
+    return run
+
+
 class TestConfiguration:
     async def test_no_file(self, file: Path) -> None:
         code, _, err = await ariagent("run", "-c", str(file))
@@ -151,12 +195,10 @@ class TestConfiguration:
         ids=["key", "own header", "local server"],
     )
     async def test_with_what_the_model_needs_the_next_thing_is_asterisk(
-        self, run_with: RunWith, realtime: dict[str, Any]
+        self, told_with: ToldWith, realtime: dict[str, Any]
     ) -> None:
-        settings = {**tree(), "realtime": realtime}
-        code, line = await run_with(settings)
-        assert code == FAILED
-        assert line.startswith("cannot reach Asterisk at ")
+        line = await told_with({**tree(), "realtime": realtime})
+        assert "cannot reach Asterisk at " in line
 
 
 def without_secrets(folder: Path, **sections: Any) -> dict[str, Any]:
@@ -302,63 +344,69 @@ class TestTheCurrentDirectory:
 
 
 class TestPorts:
-    async def test_the_audio_port_is_taken(self, run_with: RunWith, taken_port: int) -> None:
-        code, line = await run_with(tree(audiosocket={"port": taken_port}))
-        assert code == USAGE
-        assert line.startswith(f"AudioSocket cannot listen on 127.0.0.1:{taken_port}: Address already in use")
-        assert "Choose another address or port" in line
+    """A taken port is no mistake in the settings: it is tried again for a while, then the exit code is 1."""
 
-    async def test_the_http_port_is_taken(self, run_with: RunWith, taken_port: int) -> None:
-        code, line = await run_with(tree(http={"port": taken_port}))
-        assert code == USAGE
-        assert line.startswith(f"cannot serve metrics on 127.0.0.1:{taken_port}: ")
-        assert "Set http.port to a free port" in line
+    async def test_one_that_stays_taken(self, file: Path, taken_port: int) -> None:
+        file.write_text(yaml.safe_dump(tree(http={"port": taken_port})))
+        code, _, err = await ariagent("run", "-c", str(file))
+        assert code == FAILED
+        *tries, last = err.strip().splitlines()
+        cause = f"cannot serve metrics on 127.0.0.1:{taken_port}: Address already in use"
+        assert last.startswith(f"ariagent: {cause}. Stop the program that uses the port, or set http.port")
+        assert len(tries) == len(PAUSES_S)
+        assert all(" ERROR service.not_started " in line and cause in line for line in tries)
 
-    async def test_an_address_that_is_not_this_machines(self, run_with: RunWith) -> None:
-        code, line = await run_with(tree(audiosocket={"host": "198.51.100.1"}))
-        assert code == USAGE
-        assert line.startswith("AudioSocket cannot listen on 198.51.100.1:0: ")
+    async def test_one_that_is_free_a_moment_later(self, told_with: ToldWith) -> None:
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        line = await told_with(tree(audiosocket={"port": port}), "service.not_started", listener.close)
+        assert f"AudioSocket cannot listen on 127.0.0.1:{port}: Address already in use" in line
+
+    async def test_an_address_that_is_not_this_machines(self, told_with: ToldWith) -> None:
+        line = await told_with(tree(audiosocket={"host": "198.51.100.1"}), "service.not_started")
+        assert "AudioSocket cannot listen on 198.51.100.1:0: " in line
+
+    async def test_a_folder_that_cannot_be_made(self, told_with: ToldWith) -> None:
+        line = await told_with({**tree(), "state_directory": "/proc/ariagent"}, "service.not_started")
+        assert "records of calls cannot be kept in /proc/ariagent: " in line
 
 
 class TestAsterisk:
-    async def test_nobody_there(self, run_with: RunWith) -> None:
-        settings = tree()
-        code, line = await run_with(settings)
-        assert code == FAILED
-        assert line.startswith(f"cannot reach Asterisk at {settings['asterisk']['url']}: Connection refused. Start")
-        assert line.endswith("set enabled=yes in http.conf, compare bindaddr and bindport with asterisk.url")
+    """One that is not there, or does not let us in, is waited for; the log says why, and ``/healthz``."""
 
-    async def test_a_wrong_password(self, run_with: RunWith, ari_server: Any) -> None:
-        code, line = await run_with(tree(asterisk={"url": ari_server.url, "password": "wrong"}))
-        assert code == FAILED
-        assert "HTTP 401" in line
-        assert line.endswith("Check asterisk.user and asterisk.password against ari.conf")
+    async def test_nobody_there(self, told_with: ToldWith) -> None:
+        settings = tree()
+        line = await told_with(settings)
+        assert f"cannot reach Asterisk at {settings['asterisk']['url']}: Connection refused. Start" in line
+
+    async def test_a_wrong_password(self, told_with: ToldWith, ari_server: Any) -> None:
+        line = await told_with(tree(asterisk={"url": ari_server.url, "password": "wrong"}))
+        assert " ERROR asterisk.waiting " in line
+        assert "refused user ariagent or its password (HTTP 401). Compare asterisk.user and asterisk.password" in line
         assert "wrong" not in line
 
     async def test_a_caller_with_a_wrong_password(self, file: Path, ari_server: Any) -> None:
         file.write_text(yaml.safe_dump(tree(asterisk={"url": ari_server.url, "password": "wrong"})))
         code, _, err = await ariagent("call", "7000", "-c", str(file))
         assert code == FAILED
-        assert "HTTP 401. Check asterisk.user and asterisk.password" in err
+        assert "(HTTP 401). Compare asterisk.user and asterisk.password" in err
 
     @pytest.mark.parametrize(
         "answer",
         [(404, "<html>\n<body>\nnothing\nhere\n</body>\n</html>"), (200, "<html>\nIt works!\n</html>"), (200, "[]")],
         ids=["404", "page", "json"],
     )
-    async def test_a_url_that_is_no_ari(self, run_with: RunWith, ari_server: Any, answer: tuple[int, str]) -> None:
+    async def test_a_url_that_is_no_ari(self, told_with: ToldWith, ari_server: Any, answer: tuple[int, str]) -> None:
         ari_server.answers["GET /api-docs/resources.json"] = answer
-        code, line = await run_with(tree(asterisk={"url": ari_server.url, "password": ari_server.password}))
-        assert code == FAILED
-        assert line.startswith(f"{ari_server.url} does not describe an ARI: ")
-        assert line.endswith("HTTP server: without /ari, with the prefix of http.conf?")
+        line = await told_with(tree(asterisk={"url": ari_server.url, "password": ari_server.password}))
+        assert f"{ari_server.url} answers, but is no ARI (" in line
+        assert "Set asterisk.url to Asterisk's HTTP server" in line
 
-    async def test_a_server_that_never_answers(self, run_with: RunWith, taken_port: int) -> None:
+    async def test_a_server_that_never_answers(self, told_with: ToldWith, taken_port: int) -> None:
         # The kernel accepts; nobody ever reads.
         url = f"http://127.0.0.1:{taken_port}"
-        code, line = await run_with(tree(asterisk={"url": url, "request_timeout_s": 0.2}))
-        assert code == FAILED
-        assert line.startswith("Asterisk did not answer GET api-docs/resources.json within 0.2 s")
+        line = await told_with(tree(asterisk={"url": url, "request_timeout_s": 0.2}))
+        assert "Asterisk did not answer GET api-docs/resources.json within 0.2 s" in line
 
 
 class TestCommands:

@@ -11,6 +11,7 @@ import pytest
 from ariagent.config import Settings
 from ariagent.errors import ConfigurationError
 from ariagent.lab.packages import default_lab_dir, ensure_tool
+from ariagent.records import folder
 
 FOLDER = Path(__file__).parents[1] / "packaging"
 UNITS = sorted(FOLDER.glob("*.service"))
@@ -101,3 +102,9 @@ def test_draining_is_waited_for() -> None:
     assert int(found["TimeoutStopSec"][0]) > Settings().drain_timeout_s
     assert found["RestartPreventExitStatus"] == ["2"]
     assert Path("/var/lib") / found["StateDirectory"][0] == Settings().state_directory
+
+
+def test_asterisks_user_reaches_the_spoken_summaries_and_nobody_lists_what_else_is_there() -> None:
+    found = options(FOLDER / "ariagent.service")
+    assert Settings().briefs.directory is None, "they are in the state directory"
+    assert int(found["StateDirectoryMode"][0], 8) == folder.MODE == 0o711

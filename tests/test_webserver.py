@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from ariagent.errors import ConfigurationError
+from ariagent.errors import ResourceError
 from ariagent.webserver import WebServer
 
 LIMIT_S = 20.0
@@ -101,12 +101,13 @@ async def test_a_head_that_trickles_in_is_not_waited_for(serving: Any) -> None:
             await asyncio.wait([closing], timeout=0.02)
 
 
-async def test_a_taken_port_is_a_configuration_error(serving: Any) -> None:
+async def test_a_taken_port_is_told_with_what_to_do(serving: Any) -> None:
     taken = await serving()
     other = WebServer(web.Application())
-    with pytest.raises(ConfigurationError, match="cannot serve greetings on 127") as caught:
+    with pytest.raises(ResourceError) as caught:
         await other.start("127.0.0.1", taken.port, what="greetings", key="hello.port")
-    assert caught.value.remedy == "Set hello.port to a free port (0 takes any)"
+    assert str(caught.value) == f"cannot serve greetings on 127.0.0.1:{taken.port}: Address already in use"
+    assert caught.value.remedy == "Stop the program that uses the port, or set hello.port to a free one (0 takes any)"
     await other.close()
 
 

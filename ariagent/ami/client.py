@@ -16,6 +16,7 @@ from ariagent.ami.protocol import Decoder, Message, Value, challenge_key, encode
 from ariagent.config import AmiSettings
 from ariagent.errors import AmiError, AmiRefusedError
 from ariagent.hosts import is_loopback, joined
+from ariagent.reminder import Reminder
 from ariagent.tls import AMI, client_context, failure, speaks_tls
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class AmiClient:
 
     ``on_event`` gets every event in the order of the wire, those of lists too, and must not block. ``on_connected``
     runs beside each new connection once it is logged in, again until it does not fail; ``on_lost`` when that is gone.
+    ``on_failed`` runs when ``failure`` is a new one.
     Raises ConfigurationError for a password or CA file that cannot be had.
     """
 
@@ -77,8 +79,11 @@ class AmiClient:
         *,
         on_connected: Callable[[], Awaitable[None]] | None = None,
         on_lost: Callable[[], None] | None = None,
+        on_failed: Callable[[], None] | None = None,
     ) -> None:
         self.settings = settings
+        self.failure: AmiError | None = None
+        """Why there was no connection when that was last tried; None while there is one."""
         self.version = ""
         """The interface's version, of the last greeting."""
         self.malformed = 0
@@ -89,6 +94,8 @@ class AmiClient:
         self._on_event = on_event
         self._on_connected = on_connected
         self._on_lost = on_lost
+        self._on_failed = on_failed
+        self._reminder = Reminder()
         self._writer: asyncio.StreamWriter | None = None
         self._logged_in = asyncio.Event()
         self._pending: dict[str, _Pending] = {}
@@ -128,10 +135,13 @@ class AmiClient:
             began = loop.time()
             try:
                 await self.connection()
-                cause = "the connection was closed"
+                self.failure = AmiError("the connection was closed")
             except AmiError as error:
-                cause = error.line
-            log.warning("ami.lost", extra={"fields": {"cause": cause}})
+                self.failure = error
+            if self._reminder.due(self.failure.line, loop.time()):
+                log.warning("ami.lost", extra={"fields": {"cause": self.failure.line}})
+                if self._on_failed is not None:
+                    self._on_failed()
             if loop.time() - began > LONGEST_PAUSE_S:
                 pause = FIRST_PAUSE_S
             await asyncio.sleep(pause)
@@ -235,6 +245,8 @@ class AmiClient:
         """Log in, have the state read, then see to it that the other side is alive."""
         await self._login()
         self._logged_in.set()
+        self.failure = None
+        self._reminder.over()
         log.info("ami.connected", extra={"fields": {"version": self.version, "user": self.settings.user}})
         catching_up = asyncio.ensure_future(self._catch_up())
         loop = asyncio.get_running_loop()
@@ -277,12 +289,13 @@ class AmiClient:
     async def _catch_up(self) -> None:
         if self._on_connected is None:
             return
-        pause = FIRST_PAUSE_S
+        pause, reminder = FIRST_PAUSE_S, Reminder()
         while True:
             try:
                 await self._on_connected()
             except AmiError as error:
-                log.warning("ami.catch_up_failed", extra={"fields": {"cause": error.line}})
+                if reminder.due(error.line, asyncio.get_running_loop().time()):
+                    log.warning("ami.catch_up_failed", extra={"fields": {"cause": error.line}})
             except Exception:
                 log.exception("ami.catch_up_fault")
             else:

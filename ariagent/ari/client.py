@@ -10,8 +10,10 @@ would send the password there. So it never sees that URL: every request goes bel
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 import aiohttp
 from aioari.client import Client as AioariClient
@@ -19,6 +21,7 @@ from aioswagger11.http_client import AsynchronousHttpClient
 
 from ariagent.ari.connection import redirected, session, unreachable
 from ariagent.ari.events import Channel, Place, channel_of
+from ariagent.ari.refusals import DENIALS, denial, no_ari
 from ariagent.config import AsteriskSettings
 from ariagent.errors import AriError, InternalError, why
 from ariagent.tls import ASTERISK
@@ -34,18 +37,28 @@ KEEP_ALIVE_S = 10.0
 """Shorter than Asterisk's 15 s, so that it never closes a connection while we write to it."""
 
 
-class NotFoundError(AriError):
+class RefusedError(AriError):
+    """Asterisk answered a request, and did not do it."""
+
+
+class NotFoundError(RefusedError):
     """The channel, bridge or variable is not there (any more)."""
 
 
-class ConflictError(AriError):
+class DeniedError(AriError):
+    """Asterisk does not let us in, or not do what we ask for: somebody has to change its configuration or ours."""
+
+
+class ConflictError(RefusedError):
     """The channel is in a state that does not allow it (mostly: hung up or not in Stasis)."""
 
 
+TRIAL_PREFIX = "ariagent-trial-"
+"""Of the id of a channel that only tries something: no call's, and nothing that was left behind."""
 NO_CDR = {"CDR_PROP(disable)": "1"}
 """Channel variables at a channel's creation: it has no row of its own among the call detail records."""
 
-_BY_STATUS: Mapping[int, type[AriError]] = {
+_BY_STATUS: Mapping[int, type[RefusedError]] = {
     404: NotFoundError,
     409: ConflictError,
     412: ConflictError,
@@ -67,6 +80,10 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
         self.stream_open = asyncio.Event()
         self.gave_up_at: float | None = None
         """When an attempt to open the stream was last given up; it may still be carried out."""
+        self.read_only = asyncio.Event()
+        """Set when Asterisk refused to change something because we may only read."""
+        self.server = ""
+        """Who answered last, in its own words."""
 
     async def request(
         self,
@@ -88,6 +105,7 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
                 allow_redirects=False,
                 server_hostname=self._settings.tls_name,
             )
+            self.server = response.headers.get("Server", "")
             if response.status < 300:
                 await response.read()
                 return response
@@ -99,12 +117,15 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
             raise await unreachable(self._settings, error, look_closer=not self.described) from None
         if response.status < 400:
             raise redirected(self._settings, response.status, response.headers.get("Location", ""))
-        if response.status in (401, 403):
-            remedy = "Check asterisk.user and asterisk.password against ari.conf"
-            raise AriError(f"Asterisk refused {where}: HTTP {response.status}", remedy=remedy)
+        if response.status in DENIALS:
+            writes = method != "GET"
+            if writes and response.status == 403:
+                self.read_only.set()
+            cause, remedy = denial(response.status, self._settings, writes=writes)
+            raise DeniedError(cause, remedy=remedy)
         if response.status == 400 and "https port" in text.lower():  # as nginx and Apache say it
             raise AriError(f"{self._settings.url} is a TLS port, and the URL is plain http", remedy=ASTERISK.use_tls)
-        raise _BY_STATUS.get(response.status, AriError)(f"Asterisk refused {where}: HTTP {response.status} {text}")
+        raise _BY_STATUS.get(response.status, RefusedError)(f"Asterisk refused {where}: HTTP {response.status} {text}")
 
     async def ws_connect(self, url: str, params: Mapping[str, str] | None = None) -> aiohttp.ClientWebSocketResponse:
         timeout = self._settings.request_timeout_s
@@ -144,7 +165,7 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
 class AriClient:
     """Requests to one Asterisk, and its event stream. Use as an async context manager.
 
-    Every method raises AriError (NotFoundError, ConflictError) and returns within
+    Every method raises AriError (NotFoundError, DeniedError, ConflictError) and returns within
     ``asterisk.request_timeout_s``.
     """
 
@@ -173,11 +194,9 @@ class AriClient:
             await http.close()
             if isinstance(error, AriError | asyncio.CancelledError) and not isinstance(error, NotFoundError):
                 raise
-            remedy = (
-                "Is asterisk.url the base URL of Asterisk's HTTP server: without /ari, with the prefix of http.conf?"
-            )
-            kind, cause = (NotFoundError, error) if isinstance(error, NotFoundError) else (AriError, repr(error))
-            raise kind(f"{self.settings.url} does not describe an ARI: {cause}", remedy=remedy) from None
+            what = "HTTP 404" if isinstance(error, NotFoundError) else repr(error)
+            cause, remedy = no_ari(what, http.server, self.settings)
+            raise AriError(cause, remedy=remedy) from None
         self._client, self._http = client, http
         return str(await self._ask("asterisk", "getInfo", "system", "version", only="system"))
 
@@ -199,6 +218,22 @@ class AriClient:
     def listening(self) -> bool:
         """Whether the event stream is open: calls can come in."""
         return self._http is not None and self._http.stream_open.is_set()
+
+    async def check_rights(self) -> None:
+        """Have a channel hung up that does not exist, which changes nothing. Raises DeniedError where we may only read.
+
+        A service that may only read must not open the event stream: callers would enter and could never be sent on.
+        """
+        self._connected()
+        assert self._http is not None
+        self._http.read_only.clear()
+        with suppress(NotFoundError):
+            await self.hang_up(f"ariagent-rights-{uuid4()}")
+
+    async def became_read_only(self) -> None:
+        """Return once Asterisk has refused to change something because we may only read."""
+        if self._http is not None:
+            await self._http.read_only.wait()
 
     @property
     def may_be_overtaken(self) -> bool:
@@ -399,7 +434,7 @@ class AriClient:
         try:
             return next((str(each["value"]) for each in found if each["attribute"] == "context"), "")
         except (KeyError, TypeError):
-            raise AriError("Asterisk's answer to asterisk.getObject is no list of attributes") from None
+            raise AriError("Asterisk's answer to getObject is no list of attributes") from None
 
     async def _look(self, resource: str, operation: str, *keys: str, **parameters: Any) -> Any:
         """As ``_ask``, for what not every Asterisk's ARI has."""

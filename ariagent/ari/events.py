@@ -98,6 +98,8 @@ class PlaybackEnded:
 
     channel_id: str
     playback_id: str
+    failed: bool = False
+    """Asterisk could not play it: there is no such file, or it may not read it (measured: 22.10.1)."""
 
 
 Event = (
@@ -138,8 +140,10 @@ def parse(message: dict[str, Any]) -> Event | None:
             number, name = connected.get("number"), connected.get("name")
             return ConnectedLine(_id(message["channel"]), str(number or ""), str(name or ""))
         case "PlaybackFinished":
-            kind, _, channel_id = str(message["playback"]["target_uri"]).partition(":")
-            return PlaybackEnded(channel_id, _id(message["playback"])) if kind == "channel" else None
+            playback = message["playback"]
+            kind, _, channel_id = str(playback["target_uri"]).partition(":")
+            failed = playback.get("state") == "failed"
+            return PlaybackEnded(channel_id, _id(playback), failed) if kind == "channel" else None
         case "ApplicationReplaced":
             return ApplicationReplaced()
     return None

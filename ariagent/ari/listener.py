@@ -8,13 +8,16 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ariagent.ari.client import AriClient
+from ariagent.ari.client import AriClient, DeniedError
 from ariagent.ari.events import ApplicationReplaced, ChannelDestroyed, Event, StasisStarted, channel_id_of, parse
 from ariagent.errors import AriError
+from ariagent.reminder import Reminder
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
+LONGEST_DENIED_S = 30.0
+"""The longest pause while Asterisk denies us access: each try is a line in its security log."""
 ECHO_EVERY_S = 5.0
 ECHO = "ariagent-echo"
 
@@ -60,27 +63,77 @@ class Router:
             self.unregister(event.channel_id)
 
 
-async def listen(client: AriClient, router: Router, on_connected: Callable[[], Awaitable[None]]) -> None:
+class Patience:
+    """How long to wait between attempts to reach Asterisk, and which of them are logged. Its state is for ``/healthz``.
+
+    Somebody may mend ari.conf, or start Asterisk, at any time: it is tried for ever.
+    """
+
+    def __init__(self) -> None:
+        self.cause = ""
+        """Why Asterisk cannot be used now; empty while it can."""
+        self._pause_s = FIRST_PAUSE_S
+        self._reminder = Reminder()
+
+    def works(self) -> None:
+        """Asterisk can be used: the next failure is news."""
+        self.cause = ""
+        self._reminder.over()
+
+    def lasts(self) -> None:
+        """It could be used for so long that the next attempt may come soon."""
+        self._pause_s = FIRST_PAUSE_S
+
+    async def fails(self, event: str, error: AriError) -> None:
+        """It cannot: log so, unless that was just done, and wait."""
+        denied = isinstance(error, DeniedError)
+        self.cause = error.line
+        if self._reminder.due(error.line, asyncio.get_running_loop().time()):
+            log.log(logging.ERROR if denied else logging.WARNING, event, extra={"fields": {"cause": error.line}})
+        await asyncio.sleep(self._pause_s)
+        self._pause_s = min(2 * self._pause_s, LONGEST_DENIED_S if denied else LONGEST_PAUSE_S)
+
+
+async def connect(client: AriClient, patience: Patience) -> str:
+    """Wait until Asterisk is there and lets us control calls; returns its version."""
+    while True:
+        try:
+            version = await client.connect()
+            await client.check_rights()
+        except AriError as error:
+            await client.close()
+            await patience.fails("asterisk.waiting", error)
+        else:
+            patience.works()
+            patience.lasts()
+            return version
+
+
+async def listen(
+    client: AriClient, router: Router, on_connected: Callable[[], Awaitable[None]], patience: Patience | None = None
+) -> None:
     """Receive events for ever, reconnecting with growing pauses. A clean close is a loss like any other.
 
     ``on_connected`` runs beside each new stream, to find what was missed while there was none.
     """
-    pause = FIRST_PAUSE_S
+    patience = patience or Patience()
     loop = asyncio.get_running_loop()
     while True:
         began = loop.time()
         try:
-            await _receive(client, router, on_connected)
-            log.warning("ari.lost", extra={"fields": {"cause": "the event stream was closed"}})
+            await client.check_rights()
+            await _receive(client, router, on_connected, patience)
+            lost = AriError("the event stream was closed")
         except AriError as error:
-            log.warning("ari.lost", extra={"fields": {"cause": error.line}})
+            lost = error
         if loop.time() - began > LONGEST_PAUSE_S:
-            pause = FIRST_PAUSE_S
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE_S)
+            patience.lasts()
+        await patience.fails("ari.lost", lost)
 
 
-async def _receive(client: AriClient, router: Router, on_connected: Callable[[], Awaitable[None]]) -> None:
+async def _receive(
+    client: AriClient, router: Router, on_connected: Callable[[], Awaitable[None]], patience: Patience
+) -> None:
     echo, overtaken = asyncio.Event(), asyncio.Event()
 
     def on_message(message: dict[str, Any]) -> None:
@@ -94,9 +147,14 @@ async def _receive(client: AriClient, router: Router, on_connected: Callable[[],
 
     ends = [
         asyncio.ensure_future(work)
-        for work in (client.run(on_message), _listen_for_echo(client, echo), _be_overtaken(overtaken))
+        for work in (
+            client.run(on_message),
+            _listen_for_echo(client, echo),
+            _be_overtaken(overtaken),
+            _be_denied(client),
+        )
     ]
-    caught_up = asyncio.ensure_future(_once_open(client, on_connected))
+    caught_up = asyncio.ensure_future(_once_open(client, on_connected, patience))
     try:
         done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for each in done:
@@ -112,6 +170,13 @@ async def _be_overtaken(overtaken: asyncio.Event) -> None:
     that goes on, ends at once, and has taken the application from the stream that stands. No other program did that."""
     await overtaken.wait()
     raise AriError("an earlier attempt of ours to connect took the event stream's place")
+
+
+async def _be_denied(client: AriClient) -> None:
+    """Without an event stream Stasis() fails at once, and new callers go on in the dialplan. With it they would enter,
+    and nobody could answer them, send them on or hang them up."""
+    await client.became_read_only()
+    raise AriError("Asterisk refused to change something: the ARI user may only read")
 
 
 async def _listen_for_echo(client: AriClient, echo: asyncio.Event) -> None:
@@ -136,16 +201,18 @@ async def _listen_for_echo(client: AriClient, echo: asyncio.Event) -> None:
         await asyncio.sleep(ECHO_EVERY_S)
 
 
-async def _once_open(client: AriClient, on_connected: Callable[[], Awaitable[None]]) -> None:
+async def _once_open(client: AriClient, on_connected: Callable[[], Awaitable[None]], patience: Patience) -> None:
     await client.stream_opened()
+    patience.works()
     log.info("ari.connected", extra={"fields": {"app": client.settings.app}})
-    pause = FIRST_PAUSE_S
+    pause, reminder = FIRST_PAUSE_S, Reminder()
     # Until it works, or the stream ends and takes this with it: what was missed stays missed otherwise.
     while True:
         try:
             await on_connected()
         except AriError as error:
-            log.warning("ari.catch_up_failed", extra={"fields": {"cause": error.line}})
+            if reminder.due(error.line, asyncio.get_running_loop().time()):
+                log.warning("ari.catch_up_failed", extra={"fields": {"cause": error.line}})
         except Exception:
             log.exception("ari.catch_up_fault")
         else:

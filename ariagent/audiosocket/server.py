@@ -13,7 +13,7 @@ from ariagent.audiosocket.connection import Connection
 from ariagent.audiosocket.endpoint import Expected, MediaConnection, MediaEndpoint, Reason, Refusal
 from ariagent.audiosocket.frames import kind_for
 from ariagent.audiosocket.strangers import Waiting
-from ariagent.errors import ConfigurationError
+from ariagent.errors import ResourceError
 from ariagent.linebudget import LineBudget
 
 __all__ = ["AudioSocketServer", "MediaConnection", "MediaEndpoint", "Reason", "Refusal"]
@@ -64,15 +64,15 @@ class AudioSocketServer:
         return len(self._connections)
 
     async def start(self, host: str, port: int) -> None:
-        """Listen; port 0 takes a free one. ConfigurationError when the address cannot be had."""
+        """Listen; port 0 takes a free one. ResourceError when the address cannot be had."""
         loop = asyncio.get_running_loop()
         try:
             family, _, _, _, address = (await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))[0]
             listener = socket.create_server(cast(tuple[str, int], address[:2]), family=family)
         except OSError as error:
-            raise ConfigurationError(
+            raise ResourceError(
                 f"AudioSocket cannot listen on {host}:{port}: {error.strerror or error}",
-                remedy="Choose another address or port, or stop what uses it.",
+                remedy="Stop the program that uses the port, or set audiosocket.host and audiosocket.port to others",
             ) from error
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         # The event loop listens again, with a backlog of its own: 100 unless told.

@@ -2,16 +2,22 @@
 
 A file is put in place whole, while the phone rings already. One that comes too late, or never, is not played; the call
 goes on without it (Asterisk plays nothing that is not there).
+
+Asterisk runs as another user, of whom nothing has to be known: it may enter the folder and read a file whose name it
+was told, as everybody may, and nobody but the service can list the names, which are random.
 """
 
 import asyncio
 import logging
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from ariagent.audio.format import AudioFormat
+from ariagent.config import Settings
+from ariagent.records import folder
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +25,13 @@ KEPT_AFTER_S = 60.0
 """After the last moment at which somebody can take the call: the longest summary is shorter."""
 _ENDINGS = {8_000: "sln", 16_000: "sln16", 24_000: "sln24"}
 """As Asterisk's format_sln names headerless signed linear audio."""
+SAMPLE_MS = 60
+READ_BY_OTHERS = 0o644
+
+
+def briefs_wanted(settings: Settings) -> bool:
+    """Whether anybody is to hear a summary."""
+    return any(place.kind != "blind" for place in settings.destinations.values())
 
 
 class Briefs:
@@ -26,20 +39,75 @@ class Briefs:
 
     def __init__(self, directory: Path, fmt: AudioFormat) -> None:
         self.directory = directory
+        self._fmt = fmt
         self._ending = _ENDINGS[fmt.rate_hz]
+        self._playable: bool | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, fmt: AudioFormat) -> "Briefs":
+        """Where the settings want them."""
+        return cls(settings.briefs.directory or settings.state_directory / "briefs", fmt)
 
     def clear(self) -> None:
         """Make the directory, and remove what a former process left there."""
         try:
-            self.directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+            folder.make(self.directory)
             for left in self.directory.glob("brief-*"):
                 left.unlink(missing_ok=True)
         except OSError as error:
-            self._not_kept(error)
+            self.not_kept(error)
 
     def new_name(self) -> str:
         """Where a summary will be: an absolute path without ending, as Asterisk wants it."""
-        return str(self.directory.absolute() / f"brief-{secrets.token_hex(8)}")
+        return str(self.directory.absolute() / f"brief-{secrets.token_hex(16)}")
+
+    # -- whether Asterisk can play them ------------------------------------------------------------
+
+    @asynccontextmanager
+    async def sample(self) -> AsyncIterator[str]:
+        """A short file as a summary would be, for Asterisk to try: its path without ending. Raises OSError."""
+        name = self.new_name()
+        path = Path(f"{name}.{self._ending}")
+        await asyncio.to_thread(_write, path, bytes(SAMPLE_MS * self._fmt.rate_hz // 1000 * 2))
+        try:
+            yield name
+        finally:
+            await asyncio.to_thread(_remove, path)
+
+    @property
+    def playable(self) -> bool:
+        """Whether those who take calls hear summaries, as far as is known."""
+        return self._playable is not False
+
+    def tried(self, played: bool | None) -> None:
+        """Asterisk was asked to play one (None: it could not be asked). Logged where that is news."""
+        if played is None or played == self._playable:
+            return
+        self._playable = played
+        if not played:
+            cause, remedy = self.unreadable
+            fields = {"directory": str(self.directory), "cause": cause, "remedy": remedy}
+            log.warning("brief.not_played", extra={"fields": fields})
+
+    @property
+    def unreadable(self) -> tuple[str, str]:
+        """Cause and remedy where Asterisk cannot play them."""
+        place = self.directory
+        return (
+            f"Asterisk cannot read files in {place}: human agents hear no summary before a transferred call",
+            f"Let Asterisk's user enter {place} and the folders above it (`chmod o+x`; in the systemd unit "
+            "StateDirectoryMode=0711), or set briefs.directory to a folder that both may use",
+        )
+
+    @property
+    def listed_by_others(self) -> bool:
+        """Whether other users of this machine can see the names, and so read the files."""
+        try:
+            return bool(self.directory.stat().st_mode & 0o004)
+        except OSError:
+            return False
+
+    # -- one summary -------------------------------------------------------------------------------
 
     async def put(self, name: str, pcm: bytes, lasts_s: float) -> bool:
         """Put a summary in place. It is removed when nobody can take the call any more, ``lasts_s`` from now."""
@@ -47,13 +115,13 @@ class Briefs:
         try:
             await asyncio.to_thread(_write, path, pcm)
         except OSError as error:
-            self._not_kept(error)
+            self.not_kept(error)
             return False
         asyncio.get_running_loop().call_later(lasts_s + KEPT_AFTER_S, _remove, path)
         return True
 
-    def _not_kept(self, error: OSError) -> None:
-        remedy = "Make briefs.directory writable for the service and readable for Asterisk"
+    def not_kept(self, error: OSError) -> None:
+        remedy = "Let the service's user write there, or set briefs.directory to another folder"
         fields = {"directory": str(self.directory), "cause": error.strerror or str(error), "remedy": remedy}
         log.warning("brief.not_kept", extra={"fields": fields})
 
@@ -61,8 +129,9 @@ class Briefs:
 def _write(path: Path, pcm: bytes) -> None:
     being_written = path.with_suffix(".part")
     try:
-        with open(os.open(being_written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "wb") as file:
+        with open(os.open(being_written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(pcm)
+            os.fchmod(file.fileno(), READ_BY_OTHERS)  # whatever the umask is
         being_written.rename(path)
     except OSError:
         being_written.unlink(missing_ok=True)

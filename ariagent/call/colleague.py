@@ -32,6 +32,8 @@ class Colleague:
         self.name = ""
         """Of the channel, once somebody has answered."""
         self.gone = False
+        self.briefed: bool | None = None
+        """Whether Asterisk could play them the summary; None: that was not tried."""
         self.joined = False
         """The caller is joined with it: it is not ours to hang up any more."""
         self._ari = client
@@ -44,7 +46,8 @@ class Colleague:
             case ari.StasisStarted():
                 self.name = event.channel.name
                 self._news.put_nowait("answered")
-            case ari.PlaybackEnded():
+            case ari.PlaybackEnded(failed=failed):
+                self.briefed = not failed
                 self._news.put_nowait("played")
             case ari.StasisEnded() | ari.ChannelDestroyed():
                 self.gone = True

@@ -81,6 +81,11 @@ class ReturnToDialplan:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakOff:
+    """Take the caller, whom no other seat could serve either, out of their queue: ReturnToDialplan follows."""
+
+
+@dataclass(frozen=True, slots=True)
 class PrepareBrief:
     """Have the summary spoken for who takes the call."""
 
@@ -143,6 +148,7 @@ Command = (
     | PressKey
     | Drain
     | ReturnToDialplan
+    | BreakOff
     | PrepareBrief
     | CallColleague
     | DropColleague

@@ -50,6 +50,10 @@ class Context:
     """The same from the records, by call id, where a former process did so. Reads the disk."""
     overloaded: Callable[[], bool] = lambda: False
     """Whether the machine is too busy for another call."""
+    model_doubted: Callable[[bool], None] = lambda silent: None
+    """Is told of each call that had no session with the model, or lost it for good; ``silent``: it said nothing."""
+    audio_doubted: Callable[[str, bool], None] = lambda cause, certain: None
+    """Is told of each call whose audio failed; ``certain``: no other call would get any now either."""
     ami: AmiClient | None = None
     """None: the site has no manager interface for us."""
     queue_view: Callable[[str], QueueView | None] = lambda name: None

@@ -41,6 +41,8 @@ class MediaFailed:
     """The audio connection or the bridge could not be made, or was lost."""
 
     cause: str
+    for_all: bool = False
+    """No other call would get any audio now either."""
 
 
 @dataclass(frozen=True, slots=True)

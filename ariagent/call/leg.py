@@ -3,12 +3,19 @@
 import asyncio
 from uuid import UUID, uuid4
 
-from ariagent.ari.client import AriClient, ConflictError, NotFoundError
+from ariagent.ari.client import AriClient, ConflictError, NotFoundError, RefusedError
 from ariagent.errors import AriError
 
 LATE_PAUSES_S = (2.0, 8.0)
 FORMAT_NAMES = {8_000: "slin", 16_000: "slin16", 24_000: "slin24"}
 """What ``externalMedia`` calls the formats, by rate in Hz."""
+
+
+REMEDY = "Set audiosocket.advertise to an address that Asterisk reaches; `ariagent check` tries it"
+
+
+class NoAudioError(AriError):
+    """Asterisk has no way to our audio server: no other call would get any audio now either."""
 
 
 class MediaLeg:
@@ -32,7 +39,7 @@ class MediaLeg:
     async def make(self, *, address: str, rate_hz: int) -> bool:
         """Create bridge and media channel, at once; True when the channel has entered, False when given up.
 
-        Raises AriError.
+        Raises AriError; NoAudioError where Asterisk cannot make an audio channel.
         """
         made = await asyncio.gather(
             self._ari.create_bridge(self.bridge),
@@ -43,6 +50,9 @@ class MediaLeg:
         )
         # A request that was not answered may still be carried out.
         self._bridge_unsure = isinstance(made[0], AriError) and not isinstance(made[0], NotFoundError | ConflictError)
+        if isinstance(made[1], RefusedError):
+            # The request has nothing to do with the caller.
+            raise NoAudioError(f"Asterisk cannot connect the audio to {address}: {made[1]}", remedy=REMEDY)
         for failure in made:
             if failure is not None:
                 raise failure

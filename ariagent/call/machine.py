@@ -35,6 +35,10 @@ OVERTIME_S = 60.0
 """Beyond the longest call, at which the agent says goodbye, until it is ended without one."""
 
 
+MEDIA_FAILED = "media_failed"
+"""The reason of calls whose audio could not be had, or was lost."""
+
+
 class State(Enum):
     PREPARING = "preparing"
     """Neither the model nor the media are ready; the caller hears ringing."""
@@ -169,7 +173,9 @@ class CallMachine:
 
     def _media_failed(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.MediaFailed)
-        return self._give_back(Termination(Result.ERROR, "media_failed", event.cause))
+        if event.for_all:
+            yield cmd.BreakOff()
+        yield from self._give_back(Termination(Result.ERROR, MEDIA_FAILED, event.cause))
 
     def _follow(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.LegReplaced)
@@ -224,7 +230,7 @@ class CallMachine:
             case ev.ModelFailed(cause=cause, reason=reason) | ev.AgentGone(cause=cause, reason=reason):
                 self._lost = Termination(Result.ERROR, reason, cause)
             case ev.MediaFailed(cause=cause):
-                self._lost = Termination(Result.ERROR, "media_failed", cause)
+                self._lost = Termination(Result.ERROR, MEDIA_FAILED, cause)
             case _:
                 self._lost = Termination(Result.ERROR, "stopped")
         return ()

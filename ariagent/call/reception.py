@@ -53,8 +53,17 @@ class Reception:
         if resumes is None:
             log.event("call.started", leg=leg, agent=role.name, seat=seat, caller=caller, media=media)
         else:
-            lost_s, remembers = round(time.time() - resumes.last_at, 3), len(resumes.entries)
-            log.event("call.resumed", leg=leg, agent=role.name, seat=seat, media=media, lost_s=lost_s, lines=remembers)
+            # The silence was shorter where nobody said anything before it: nothing else tells when it began.
+            since_record_s = round(time.time() - resumes.last_at, 3)
+            log.event(
+                "call.resumed",
+                leg=leg,
+                agent=role.name,
+                seat=seat,
+                media=media,
+                since_record_s=since_record_s,
+                lines=len(resumes.entries),
+            )
         return role
 
     def answered(self, at: float) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 
 from ariagent.ami import events as ami
-from ariagent.ari.client import NotFoundError
+from ariagent.ari.client import TRIAL_PREFIX, NotFoundError
 from ariagent.ari.events import StasisEnded, StasisStarted
 from ariagent.call.archive import LEFT_MEANWHILE, SERVICE_DIED
 from ariagent.call.casting import Arrival
@@ -22,6 +22,7 @@ from ariagent.call.runner import CallRunner
 from ariagent.errors import AriError
 from ariagent.metrics import NO_AGENT
 from ariagent.records.store import local_day
+from ariagent.reminder import Reminder
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Registry:
         self._none_left.set()
         self._sweeps: set[asyncio.Task[None]] = set()
         self._looking: asyncio.Task[None] | None = None
+        self._reminder = Reminder()
         self.watchers: list[Callable[[CallRunner], None]] = []
         """Told of every call that begins, changes or ends. They must not block."""
 
@@ -87,6 +89,8 @@ class Registry:
     def channel_entered(self, event: StasisStarted) -> None:
         """A channel that nobody waits for entered our application."""
         context = self._make_context()
+        if event.channel.id.startswith(TRIAL_PREFIX):
+            return  # one that came late, of a trial that is over and has it hung up
         if event.channel.name.startswith(MEDIA_PREFIX):
             self._spawn(self._discard(context, event.channel.id))
             return
@@ -225,7 +229,8 @@ class Registry:
                 if await self._compare():
                     return
             except AriError as error:
-                log.warning("ari.catch_up_failed", extra={"fields": {"cause": error.line}})
+                if self._reminder.due(error.line, time.monotonic()):
+                    log.warning("ari.catch_up_failed", extra={"fields": {"cause": error.line}})
 
     async def _compare(self) -> bool:
         """Returns whether nothing is left that nobody serves. Raises AriError."""
@@ -235,7 +240,7 @@ class Registry:
         # A call that begins, or changes its leg, while Asterisk answers is not in the answer.
         legs = [(call, call.leg) for call in self._calls]
         channels, bridges = await context.ari.application()
-        present = set(channels)
+        present = {channel_id for channel_id in channels if not channel_id.startswith(TRIAL_PREFIX)}
         for call, leg in legs:
             if leg not in present:
                 call.on_ari(StasisEnded(leg))  # which is not about the call's leg any more if that has changed
@@ -254,7 +259,8 @@ class Registry:
             # Asked now: a call may have begun since the list was made.
             if any(call.owns(channel_id) for call in self._calls):
                 return True
-            log.warning("call.left_behind", extra={"fields": {"channel": channel_id, "name": name}})
+            if self._reminder.due(channel_id, time.monotonic()):
+                log.warning("call.left_behind", extra={"fields": {"channel": channel_id, "name": name}})
             if name.startswith(MEDIA_PREFIX) or channel_id.startswith(WARM_PREFIX):
                 await context.ari.hang_up(channel_id)
             else:
@@ -263,13 +269,13 @@ class Registry:
             return self._not_swept("channel", channel_id, error)
         return True
 
-    @staticmethod
-    def _not_swept(kind: str, name: str, error: AriError) -> bool:
+    def _not_swept(self, kind: str, name: str, error: AriError) -> bool:
         """One that Asterisk does not let go must not keep the others, or the service, from going on; returns whether
-        it is gone."""
+        it is gone. It is tried every few seconds, and told seldom."""
         if gone := isinstance(error, NotFoundError):
             return gone
-        log.warning("call.not_swept", extra={"fields": {kind: name, "cause": error.line}})
+        if self._reminder.due(f"{name}: {error.line}", time.monotonic()):
+            log.warning("call.not_swept", extra={"fields": {kind: name, "cause": error.line}})
         return False
 
     def refuse_new(self) -> None:

@@ -24,9 +24,9 @@ from ariagent.call.commands import Command, Result, Termination
 from ariagent.call.context import Context, Role
 from ariagent.call.handoff import Handoff
 from ariagent.call.introduction import Party, newcomer
-from ariagent.call.leg import MediaLeg
+from ariagent.call.leg import REMEDY, MediaLeg, NoAudioError
 from ariagent.call.live import LiveCall
-from ariagent.call.machine import AUDIBLE, OVERTIME_S, RELEASE_TIMEOUT_S, CallMachine, State
+from ariagent.call.machine import AUDIBLE, MEDIA_FAILED, OVERTIME_S, RELEASE_TIMEOUT_S, CallMachine, State
 from ariagent.call.memory import Owed
 from ariagent.call.newcomers import Newcomers
 from ariagent.call.reception import Reception
@@ -39,6 +39,8 @@ from ariagent.errors import AriError, AsteriskError, CallStateError, TurnedAwayE
 from ariagent.logs import CallLog
 
 MEDIA_TIMEOUT_S = 8.0
+AUDIO_HERE_S = 3.0
+"""For the audio connection to be here once Asterisk has made it; that takes milliseconds."""
 HANGUP_TOLD_S = 0.3
 
 
@@ -194,7 +196,7 @@ class CallRunner:
         self._arm()
         async with asyncio.TaskGroup() as tasks:
             model = tasks.create_task(talk.run(), name=f"model {self.call_id}")
-            self._media_task = tasks.create_task(self._make_media(), name=f"media {self.call_id}")
+            self._media_task = tasks.create_task(self._make_media(talk), name=f"media {self.call_id}")
             watching = [
                 tasks.create_task(watch, name=f"{name} {self.call_id}") for name, watch in self._vigils(talk).items()
             ]
@@ -214,6 +216,10 @@ class CallRunner:
         if termination.result is Result.LEFT:
             self.log.event(LEFT, owed=self._owed.value, **fields)
             return termination
+        if termination.result is Result.NO_MODEL:
+            self.context.model_doubted(False)
+        elif termination.reason == MEDIA_FAILED:
+            self.context.audio_doubted(termination.cause, False)
         failed = termination.result in (Result.ERROR, Result.NO_MODEL)
         self.log.event("call.ended", logging.WARNING if failed else logging.INFO, **fields)
         return termination
@@ -258,7 +264,7 @@ class CallRunner:
             case ari.StasisEnded() | ari.ChannelDestroyed() if event.channel_id == self.leg:
                 self.feed(ev.CallerLeft())
             case ari.ChannelDestroyed() if event.channel_id == self.media.channel:
-                self.feed(ev.MediaFailed("Asterisk hung the media channel up"))
+                self._media_gone()
             case ari.LeftBridge() if event.channel_id == self.media.channel:
                 # The caller may be in no bridge either; in Stasis nothing would end their silence.
                 self.feed(ev.MediaFailed("the media channel left the bridge"))
@@ -346,6 +352,8 @@ class CallRunner:
                     await self._answer(talk)
                 case cmd.MeetCaller():
                     await self._search.end("CANCELLED")  # which was for somebody else
+                case cmd.BreakOff():
+                    await self._leg.break_off()
                 case cmd.ReturnToDialplan(result=result):
                     await self._return_to_dialplan(result)
                 case cmd.HandOver(handoff=handoff):
@@ -363,20 +371,44 @@ class CallRunner:
                     self._released = True
                     self.feed(ev.Released())
 
-    async def _make_media(self) -> None:
+    async def _make_media(self, talk: Talk) -> None:
         """Bridge, audio channel, both ends in the bridge; reported as MediaReady or MediaFailed."""
         try:
             async with asyncio.timeout(MEDIA_TIMEOUT_S):
                 context = self.context
                 if not await self.media.make(address=context.media_address, rate_hz=context.format.rate_hz):
                     return
+                await self._audio_here(talk)
                 await self.media.join(self.leg)
+        except NoAudioError as error:
+            self._no_audio(error.line)
         except AriError as error:
             await self._refused(error)
         except TimeoutError:
             self.feed(ev.MediaFailed("Asterisk did not connect the audio in time; can it reach audiosocket.advertise?"))
         else:
             self.feed(ev.MediaReady())
+
+    def _media_gone(self) -> None:
+        if self._talk is not None and not self._talk.joined.is_set():
+            self._no_audio(f"Asterisk's audio connection to {self.context.media_address} did not come about. {REMEDY}")
+        else:
+            self.feed(ev.MediaFailed("Asterisk hung the media channel up"))
+
+    def _no_audio(self, cause: str) -> None:
+        """No call gets any audio now."""
+        if not self.over:
+            self.context.audio_doubted(cause, True)
+            self.feed(ev.MediaFailed(cause, for_all=True))
+
+    async def _audio_here(self, talk: Talk) -> None:
+        """Asterisk has connected to somebody: wait until it is us. Raises NoAudioError."""
+        try:
+            async with asyncio.timeout(AUDIO_HERE_S):
+                await talk.joined.wait()
+        except TimeoutError:
+            address = self.context.media_address
+            raise NoAudioError(f"Asterisk connects to {address}, but not to ariagent", remedy=REMEDY) from None
 
     def _vigils(self, talk: Talk) -> dict[str, Coroutine[None, None, None]]:
         """What goes on beside the conversation, by name."""
@@ -436,6 +468,8 @@ class CallRunner:
         context, name = self.context, handoff.name
         context.memories.keep(self.call_id, talk.remember(name), time.monotonic())
         brief = talk.summary.path if talk.summary is not None and not handoff.joins else ""
+        # Asterisk plays nothing that it cannot read: then it is a blind one, whatever was wanted.
+        kind = handoff.kind if not brief or context.briefs.playable else "blind"
         variables = handoff.screen_pop(self.call_id, talk.language, brief)
         if self._newcomers.changed:
             # The channel that stands for them may show another number, or none.
@@ -453,18 +487,18 @@ class CallRunner:
                 await self._search.end("FAILED")
             context.memories.take(self.call_id, time.monotonic())
             self.log.event("call.not_handed_over", logging.WARNING, destination=name, cause=error.line)
-            counted.labels(handoff.kind, "failed").inc()
+            counted.labels(kind, "failed").inc()
             self.feed(ev.HandoffFailed(error.line))
             return
         self.log.event(
             "call.handed_over",
             destination=name,
             by=handoff.by,
-            kind=handoff.kind,
+            kind=kind,
             private={"text": handoff.summary},
             **queue_call,
         )
-        counted.labels(handoff.kind, "done").inc()
+        counted.labels(kind, "done").inc()
         self.handed = handoff
         self.feed(ev.HandedOver())
 

@@ -111,7 +111,9 @@ class Search:
         talk.tell(found_note())
         summary = talk.summary
         if summary is not None and await summary.written(BRIEF_WAIT_S):
-            return "" if await colleague.brief(summary.path, BRIEF_LIMIT_S) else "GONE"
+            stayed = await colleague.brief(summary.path, BRIEF_LIMIT_S)
+            self._context.briefs.tried(colleague.briefed)
+            return "" if stayed else "GONE"
         return "GONE" if colleague.gone else ""
 
     async def _drop(self, why: str) -> None:

@@ -98,6 +98,8 @@ class Talk:
         self._talked = False  # somebody said something to the agent
         self._greeting = Greeting(context.prompts, role, self._conversation, self._history)
         self._ends_for_good = False
+        self.joined = asyncio.Event()
+        """Set once Asterisk's audio connection is here."""
         self.summary: Summary | None = None
         """For who takes the call over, once that is about to happen."""
         self._caller_speaks = False
@@ -256,6 +258,7 @@ class Talk:
 
     def connected(self, connection: MediaConnection) -> None:
         self._connection = connection
+        self.joined.set()
 
     def audio_received(self, payload: bytes, now: float) -> None:
         self.heard_at = now
@@ -351,7 +354,7 @@ class Talk:
                 if self._conduct is None:
                     self._feed(ev.ModelFailed(cause))
                 else:
-                    self._metrics.model_gone(event.fault)
+                    self._context.model_doubted(event.fault is rt.Fault.SILENT)
                     self._feed(self._without_model(event.fault, cause))
             case rt.SessionLost():
                 self._model_lost(event, now)

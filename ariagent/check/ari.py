@@ -1,7 +1,8 @@
 """Plain requests to ARI, for looking: which status came, and why none did. The service's own client is AriClient."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -39,20 +40,20 @@ class Probe:
         self._session = connections
         self._base = settings.url
 
-    async def ask(self, method: str, path: str, **query: str) -> Answer:
-        """``path`` is below ``/ari/`` and already escaped."""
+    async def ask(self, method: str, path: str, *, body: Mapping[str, Any] | None = None, **query: str) -> Answer:
+        """``path`` is below ``/ari/`` and already escaped; ``body`` is sent as JSON."""
         url = URL(f"{self._base}/ari/{path}", encoded=True).update_query(query)
         try:
             async with self._session.request(
-                method, url, allow_redirects=False, server_hostname=self._settings.tls_name
+                method, url, json=body, allow_redirects=False, server_hostname=self._settings.tls_name
             ) as response:
                 if 300 <= response.status < 400:
                     raise redirected(self._settings, response.status, response.headers.get("Location", ""))
                 try:
-                    body = await response.json(content_type=None)
+                    said = await response.json(content_type=None)
                 except ValueError:
-                    body = None
-                return Answer(response.status, body, dict(response.headers))
+                    said = None
+                return Answer(response.status, said, dict(response.headers))
         except TimeoutError:
             raise AriError(
                 f"{self._base} did not answer within {self._settings.request_timeout_s:g} s",
@@ -64,12 +65,18 @@ class Probe:
             raise AriError(f"the host of asterisk.url is no name: {error}", remedy="Correct asterisk.url") from None
 
     @asynccontextmanager
-    async def application(self, name: str) -> AsyncIterator[None]:
-        """Register a Stasis application of this name for the length of the context. Raises AriError."""
+    async def application(self, name: str, on_message: Callable[[dict[str, Any]], None]) -> AsyncIterator[None]:
+        """Register a Stasis application of this name for the length of the context. Raises AriError.
+
+        ``on_message`` is called with each of its events and must not raise.
+        """
         stream = await self._listen(name)
+        reading = asyncio.ensure_future(_read(stream, on_message))
         try:
             yield
         finally:
+            reading.cancel()
+            await asyncio.wait([reading])
             # Also when we are cancelled (Ctrl-C).
             await asyncio.shield(self._forget(name, stream))
 
@@ -97,6 +104,13 @@ class Probe:
                             return
                         await asyncio.sleep(FORGET_PAUSE_S)
                     stream = await self._listen(name)
+
+
+async def _read(stream: aiohttp.ClientWebSocketResponse, on_message: Callable[[dict[str, Any]], None]) -> None:
+    async for message in stream:
+        with suppress(ValueError, RecursionError):
+            if message.type is aiohttp.WSMsgType.TEXT and isinstance(event := json.loads(message.data), dict):
+                on_message(event)
 
 
 @asynccontextmanager

@@ -7,9 +7,11 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from ariagent.ari.client import AriClient
+from ariagent.ari.refusals import DENIALS, denial, no_ari
 from ariagent.check import reach, versions
 from ariagent.check.ari import Answer, Probe
-from ariagent.check.report import Result, Say, failed, ok, skipped, warning
+from ariagent.check.report import INSTALL, Result, Say, failed, ok, skipped, warning
+from ariagent.check.site import Site
 from ariagent.config import Settings
 from ariagent.errors import AriError
 from ariagent.hosts import local
@@ -53,68 +55,35 @@ WAYS_IN = {
     "Local/7000@ariagent-internal": "7000@ariagent-internal",
     "Local/7001@ariagent-internal": "7001@ariagent-internal",
 }
-INCLUDE = "Add #include dialplan/ariagent.conf to extensions.conf, then `asterisk -rx 'dialplan reload'`"
 LARGEST_SKEW_S = 5.0
-AFTER_REACHING = (
-    versions.VERSION,
-    versions.SECURITY,
-    "ARI user",
-    "ARI description",
-    "modules",
-    "application",
-    "dialplan",
-)
 
 
-async def check_asterisk(settings: Settings, probe: Probe, say: Say) -> str | None:
-    """Say everything about Asterisk itself; returns its version, or None where it cannot be used."""
-    version = await _reach(settings, probe, say)
-    if version is None:
-        for name in AFTER_REACHING:
-            say(skipped(name, "Asterisk"))
-        return None
-    for result in versions.judge_version(version, settings, time.strftime("%Y-%m-%d", time.gmtime())):
-        say(result)
-    writable = await _user(probe, settings, say)
-    described = await _description(settings, say)
-    loaded = await _modules(probe, settings, say)
-    await _application(probe, settings, say)
-    await _dialplan(probe, settings, say)
-    return version if writable and described and loaded else None
-
-
-async def _reach(settings: Settings, probe: Probe, say: Say) -> str | None:
+async def check_reach(site: Site, say: Say) -> None:
+    """Whether Asterisk's REST interface answers and lets us in."""
     began = time.monotonic()
-    url, user = settings.asterisk.url, settings.asterisk.user
+    settings = site.settings.asterisk
     try:
-        answer = await probe.ask("GET", "asterisk/info")
+        answer = await site.probe.ask("GET", "asterisk/info")
     except AriError as error:
         say(failed("asterisk", str(error), error.remedy))
-        return None
+        return
     took_ms = 1000 * (time.monotonic() - began)
-    version = _version_in(answer.body)
-    server = answer.headers.get("Server", "an unknown program")
-    if answer.status == 401:
-        say(failed("asterisk", f"{url} refused user {user} or its password (401)", _LOGIN))
-    elif answer.status == 403:
-        say(
-            failed(
-                "asterisk", f"{url} denies user {user} (403)", "Look for permit, deny and acl in ari.conf, http.conf"
-            )
-        )
-    elif answer.status != 200 or version is None:
-        what = f"{url} answers, but is no ARI (HTTP {answer.status} from {server})"
-        remedy = "Set asterisk.url to Asterisk's HTTP server without /ari; set enabled=yes in ari.conf, load res_ari"
-        say(failed("asterisk", what, remedy))
+    site.version = _version_in(answer.body) or ""
+    if answer.status in DENIALS:
+        say(failed("asterisk", *denial(answer.status, settings, writes=False)))
+    elif answer.status != 200 or not site.version:
+        what = f"HTTP {answer.status}"
+        say(failed("asterisk", *no_ari(what, answer.headers.get("Server", ""), settings)))
     else:
-        say(ok("asterisk", f"answers at {url} in {took_ms:.0f} ms", answer_ms=round(took_ms, 1)))
+        say(ok("asterisk", f"answers at {settings.url} in {took_ms:.0f} ms", answer_ms=round(took_ms, 1)))
         if (result := judge_clock(answer.headers.get("Date", ""), time.time())) is not None:
             say(result)
-        return version
-    return None
 
 
-_LOGIN = "Compare asterisk.user and asterisk.password with ari.conf, then `asterisk -rx 'module reload res_ari'`"
+async def check_version(site: Site, say: Say) -> None:
+    """What is known of this Asterisk's version."""
+    for result in versions.judge_version(site.version, site.settings, time.strftime("%Y-%m-%d", time.gmtime())):
+        say(result)
 
 
 def _version_in(body: object) -> str | None:
@@ -135,48 +104,44 @@ def judge_clock(date: str, now: float) -> Result | None:
     return warning("clock", found, "Synchronise both (NTP), or records and queue_log do not match")
 
 
-async def _user(probe: Probe, settings: Settings, say: Say) -> bool:
+async def check_user(site: Site, say: Say) -> None:
     """Whether the user may change things: a channel that does not exist is hung up, which has no effect."""
-    user = settings.asterisk.user
-    answer = await _asked(probe, say, "ARI user", "DELETE", f"channels/ariagent-check-{uuid4()}")
+    answer = await _asked(site.probe, say, "ARI user", "DELETE", f"channels/ariagent-check-{uuid4()}")
     if answer is None:
-        return False
-    if answer.status == 403:
-        say(failed("ARI user", f"{user} is read-only", f"Set read_only = no under [{user}] in ari.conf, and reload it"))
-        return False
-    say(ok("ARI user", f"{user} may control calls"))
-    return True
+        return
+    if answer.status in DENIALS:
+        say(failed("ARI user", *denial(answer.status, site.settings.asterisk, writes=True)))
+        return
+    say(ok("ARI user", f"{site.settings.asterisk.user} may control calls"))
 
 
-async def _description(settings: Settings, say: Say) -> bool:
+async def check_description(site: Site, say: Say) -> None:
     """What the service begins with."""
     try:
-        async with AriClient(settings.asterisk) as client:
+        async with AriClient(site.settings.asterisk) as client:
             await client.connect()
     except AriError as error:
-        say(
-            failed(
-                "ARI description", str(error), "Put rest-api/ into Asterisk's data folder (astdatadir in asterisk.conf)"
-            )
-        )
-        return False
+        remedy = "Put Asterisk's rest-api folder into its data folder (astdatadir in asterisk.conf)"
+        say(failed("ARI description", str(error), remedy))
+        return
     say(ok("ARI description", "complete"))
-    return True
 
 
-async def _modules(probe: Probe, settings: Settings, say: Say) -> bool:
-    answer = await _asked(probe, say, "modules", "GET", "asterisk/modules")
+async def check_modules(site: Site, say: Say) -> None:
+    """Whether Asterisk has loaded what calls need."""
+    answer = await _asked(site.probe, say, "modules", "GET", "asterisk/modules")
     if answer is None:
-        return False
+        return
     if answer.status != 200 or not isinstance(answer.body, list):
-        say(failed("modules", f"Asterisk does not list them (HTTP {answer.status})", "Load res_ari_asterisk"))
-        return False
+        found = f"Asterisk does not list them (HTTP {answer.status})"
+        say(failed("modules", found, _load("res_ari_asterisk")))
+        return
     running = {
         str(module.get("name", "")).removesuffix(".so")
         for module in answer.body
         if isinstance(module, dict) and module.get("status") == "Running"
     }
-    return judge_modules(running, say)
+    judge_modules(running, say)
 
 
 def judge_modules(running: set[str], say: Say) -> bool:
@@ -197,9 +162,11 @@ def _load(name: str) -> str:
     return f"`asterisk -rx 'module load {name}.so'`, and see that modules.conf loads it"
 
 
-async def _application(probe: Probe, settings: Settings, say: Say) -> None:
+async def check_application(site: Site, say: Say) -> None:
+    """Whether a service runs."""
+    settings = site.settings
     app = settings.asterisk.app
-    answer = await _asked(probe, say, "application", "GET", f"applications/{quote(app, safe='')}")
+    answer = await _asked(site.probe, say, "application", "GET", f"applications/{quote(app, safe='')}")
     if answer is None:
         return
     if answer.status == 404:
@@ -241,18 +208,17 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-async def _dialplan(probe: Probe, settings: Settings, say: Say) -> None:
+async def check_dialplan(site: Site, say: Say) -> None:
     """An extension exists where a Local channel to it has a device state; nothing is dialled."""
     there: list[str] = []
     missing: list[str] = []
     for device, name in WAYS_IN.items():
-        state = await _state_of(device, probe, say)
+        state = await _state_of(device, site.probe, say)
         if state is None:
             return
         (missing if state in _NO_EXTENSION else there).append(name)
     for result in judge_dialplan(there, missing):
         say(result)
-    await _destinations(probe, settings, say)
 
 
 _NO_EXTENSION = ("INVALID", "UNKNOWN")
@@ -270,12 +236,12 @@ async def _state_of(device: str, probe: Probe, say: Say) -> str | None:
     return state
 
 
-async def _destinations(probe: Probe, settings: Settings, say: Say) -> None:
+async def check_extensions(site: Site, say: Say) -> None:
     """The extensions that callers may be put through to."""
-    for name, place in settings.destinations.items():
+    for name, place in site.settings.destinations.items():
         if place.extension is None:
             continue
-        state = await _state_of(f"Local/{place.extension}@{place.context}", probe, say)
+        state = await _state_of(f"Local/{place.extension}@{place.context}", site.probe, say)
         if state is None:
             return
         say(judge_extension(name, place.extension, place.context, exists=state not in _NO_EXTENSION))
@@ -292,11 +258,11 @@ def judge_extension(name: str, extension: str, context: str, *, exists: bool) ->
 def judge_dialplan(there: list[str], missing: list[str]) -> list[Result]:
     """``there`` and ``missing``: names of WAYS_IN. No I/O."""
     if not there:
-        found = f"no way to the agents: {', '.join(missing)} do not exist"
-        return [warning("dialplan", found, f"{INCLUDE}; a dialplan of your own with Stasis() is not looked at")]
+        found = f"no call can come in: {', '.join(missing)} do not exist in Asterisk's dialplan"
+        return [failed("dialplan", found, f"{INSTALL}; a dialplan of your own with Stasis() cannot be seen from here")]
     results = [ok("dialplan", f"{', '.join(there)}: there")]
     if missing:
-        results.append(warning("dialplan", f"{', '.join(missing)}: not there", f"{INCLUDE}, unless meant so"))
+        results.append(warning("dialplan", f"{', '.join(missing)}: not there", f"{INSTALL}, unless that is meant so"))
     return results
 
 

@@ -1,129 +1,74 @@
-"""The audio's way: Asterisk itself connects to us, and sends and takes audio; queues are read on that channel."""
+"""The audio's way, tried by ``ariagent check``: beside the running service, or with a server of its own."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from uuid import UUID, uuid4
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from uuid import uuid4
 
-from ariagent.audio.format import AudioFormat
+from ariagent.ari.listener import Router
 from ariagent.audio.rates import choose_format
-from ariagent.audiosocket.endpoint import MediaConnection
 from ariagent.audiosocket.frames import uuid_frame
 from ariagent.audiosocket.server import AudioSocketServer
-from ariagent.check.ari import Answer, Probe
+from ariagent.call.briefs import Briefs, briefs_wanted
 from ariagent.check.queues import check_queues
 from ariagent.check.report import Result, Say, Status, failed, ok, skipped, warning
+from ariagent.check.site import Site
+from ariagent.check.trial import NAME, STEP_LIMIT_S, Heard, Trial, TrialLeg, no_channel, try_audio
 from ariagent.config import AudioSocketSettings, Settings
-from ariagent.errors import AriError, ConfigurationError
+from ariagent.errors import AriError, ConfigurationError, ResourceError
 from ariagent.hosts import joined, local
 
-AUDIO_LIMIT_S = 5.0
-"""From Asterisk's connection to its first audio."""
-CLEAN_UP_LIMIT_S = 5.0
-FORMAT_NAMES = {8_000: "slin", 16_000: "slin16", 24_000: "slin24"}
-REACH = (
-    "Set audiosocket.advertise to an address that Asterisk reaches, open the port in the firewall, and look at "
-    "Asterisk's log"
-)
-NAMES = ("audio connection", "queues")
+BRIEFS = "briefs"
 
 
-class _Ear:
-    """The endpoint of one connection: counts what comes, answers with silence."""
-
-    def __init__(self) -> None:
-        self.connected_at: float | None = None
-        self.first_audio_at: float | None = None
-        self.changed = asyncio.Event()
-
-    def connected(self, connection: MediaConnection) -> None:
-        self.connected_at = time.monotonic()
-        self.changed.set()
-
-    def audio_received(self, payload: bytes, now: float) -> None:
-        if self.first_audio_at is None:
-            self.first_audio_at = now
-            self.changed.set()
-
-    def frame_due(self, now: float) -> bytes | None:
-        return None
-
-    def digit_received(self, digit: str) -> None:
-        """Nobody presses keys here."""
-
-    def disconnected(self, reason: str) -> None:
-        self.changed.set()
-
-
-class _Trial:
-    """External media channels in an application of our own, so that a running service does not see them."""
-
-    def __init__(self, probe: Probe, fmt: AudioFormat) -> None:
-        self.app = f"ariagent-check-{uuid4()}"
-        self._probe = probe
-        self.fmt = fmt
-
-    @asynccontextmanager
-    async def channel(self, address: str, uuid: UUID) -> AsyncIterator[tuple[str, Answer]]:
-        """Have Asterisk connect to ``address``; whatever happens, the channel is gone afterwards."""
-        channel_id = f"{self.app}-{uuid}"
-        try:
-            answer = await self._probe.ask(
-                "POST",
-                "channels/externalMedia",
-                channelId=channel_id,
-                app=self.app,
-                external_host=address,
-                encapsulation="audiosocket",
-                transport="tcp",
-                format=FORMAT_NAMES[self.fmt.rate_hz],
-                data=str(uuid),
-            )
-            yield channel_id, answer
-        finally:
-            # Also when we are cancelled (Ctrl-C), and when no answer came: it may have been made all the same.
-            await asyncio.shield(self._hang_up(channel_id))
-
-    async def _hang_up(self, channel_id: str) -> None:
-        with suppress(AriError, TimeoutError):
-            async with asyncio.timeout(CLEAN_UP_LIMIT_S):
-                await self._probe.ask("DELETE", f"channels/{channel_id}")
-
-
-async def check_audio(settings: Settings, probe: Probe, version: str, say: Say) -> None:
-    """Say whether audio flows between Asterisk and here, and what the queues look like."""
-    trial = _Trial(probe, choose_format(version, settings.audiosocket.format, settings.realtime.encoding))
+async def check_audio(site: Site, say: Say) -> None:
+    """Say whether audio flows between Asterisk and here, whether Asterisk reads the spoken summaries, and what the
+    queues look like."""
+    settings, router = site.settings, Router(lambda event: None)
     try:
-        async with probe.application(trial.app):
-            await _try_audio(settings, probe, trial, say)
+        fmt = choose_format(site.version, settings.audiosocket.format, settings.realtime.encoding)
+    except ConfigurationError:
+        fmt = choose_format(site.version, "auto", settings.realtime.encoding)
+    # An application of its own, so that a running service does not see the channels.
+    trial = Trial(site.probe, f"ariagent-check-{uuid4()}", fmt, router)
+    try:
+        async with site.probe.application(trial.app, router.route):
+            await _try_audio(site, trial, say)
     except AriError as error:
-        say(failed("audio connection", str(error), error.remedy))
+        say(failed(NAME, str(error), error.remedy))
 
 
-async def _try_audio(settings: Settings, probe: Probe, trial: _Trial, say: Say) -> None:
-    media = settings.audiosocket
+async def _try_audio(site: Site, trial: Trial, say: Say) -> None:
+    media = site.settings.audiosocket
     server = AudioSocketServer(handshake_timeout_s=media.handshake_timeout_s, allowed=media.allowed)
     configured = media.advertise or joined(media.host, media.port)
     address, taken = configured, False
     try:
         try:
             await server.start(media.host, media.port)
-        except ConfigurationError as error:
+        except ResourceError as error:
             address, taken = configured.rpartition(":")[0], True
             try:
                 await server.start(media.host, 0)
-            except ConfigurationError:
-                say(failed("audio connection", str(error), error.remedy))
+            except ResourceError:
+                say(failed(NAME, str(error), error.remedy))
                 say(skipped("queues", "the audio connection"))
                 return
         if taken:
-            service = await _service_port(media, configured, trial)
-            say(service)
+            say(await _service_port(media, configured, trial))
             address = f"{address}:{server.port}"
         elif not media.port:
             address = media.advertise or joined(media.host, server.port)
-        result = await _own_port(server, address, probe, trial, settings, say)
+
+        async def look_at_queues(channel_id: str) -> None:
+            await check_queues(site.settings, site.probe, channel_id, say)
+
+        heard = await _with_brief(site.settings, trial, server, address, look_at_queues, say)
+        if heard.connect_ms is None:
+            say(skipped("queues", "the audio connection"))
+        result = heard.result
         if taken and result.status is Status.FAILED:
             # The service's own port is what counts; a firewall may well close all others.
             result = warning(result.name, result.found, "Only a check of the audio itself needs this port")
@@ -132,40 +77,58 @@ async def _try_audio(settings: Settings, probe: Probe, trial: _Trial, say: Say) 
         await server.close()
 
 
-async def _own_port(
-    server: AudioSocketServer, address: str, probe: Probe, trial: _Trial, settings: Settings, say: Say
-) -> Result:
-    name = "audio connection"
-    uuid, ear = uuid4(), _Ear()
-    server.expect(uuid, ear, trial.fmt)
-    began = time.monotonic()
-    async with trial.channel(address, uuid) as (channel_id, answer):
-        if answer.status >= 400:
-            say(skipped("queues", "the audio connection"))
-            return _no_channel(name, address, answer, time.monotonic() - began)
-        connected = await _until(ear, lambda: ear.connected_at is not None)
-        if not connected:
-            say(skipped("queues", "the audio connection"))
-            return _not_ours(server, address)
-        await check_queues(settings, probe, channel_id, say)
-        # Asterisk sends nothing on a channel that nobody talks to; its silence is audio as well.
-        silence = await probe.ask("POST", f"channels/{channel_id}/silence")
-        heard = await _until(ear, lambda: ear.first_audio_at is not None)
-    connect_ms = 1000 * ((ear.connected_at or began) - began)
-    if not heard:
-        found = f"Asterisk connects to {address}, but no audio comes (HTTP {silence.status} {silence.message})"
-        return failed(name, found, "Look at Asterisk's log; no other program may sit between Asterisk and the service")
-    found = f"Asterisk connects to {address} in {connect_ms:.0f} ms and sends audio ({trial.fmt})"
-    return ok(name, found, connect_ms=round(connect_ms, 1))
+async def _with_brief(
+    settings: Settings,
+    trial: Trial,
+    server: AudioSocketServer,
+    address: str,
+    meanwhile: Callable[[str], Awaitable[None]],
+    say: Say,
+) -> Heard:
+    """Try the audio, and with it a file where spoken summaries will be, if there are to be any."""
+    if not briefs_wanted(settings):
+        return await try_audio(trial, server, address, meanwhile=meanwhile)
+    briefs = Briefs.of(settings, trial.fmt)
+    async with AsyncExitStack() as stack:
+        try:
+            file = await stack.enter_async_context(briefs.sample())
+        except OSError as error:
+            say(judge_no_sample(briefs.directory, error))
+            return await try_audio(trial, server, address, meanwhile=meanwhile)
+        heard = await try_audio(trial, server, address, file=file, meanwhile=meanwhile)
+        say(judge_briefs(briefs, heard.played))
+        return heard
 
 
-async def _service_port(media: AudioSocketSettings, configured: str, trial: _Trial) -> Result:
+def judge_no_sample(directory: Path, error: OSError) -> Result:
+    """No file could be put where summaries will be. No I/O."""
+    if isinstance(error, FileNotFoundError):
+        return ok(BRIEFS, f"{directory} is not there yet; the service makes it, then Asterisk can be asked about it")
+    found = (
+        f"{directory} cannot be written by this user ({error.strerror or error}), so Asterisk was not asked about it"
+    )
+    return warning(BRIEFS, found, "Run this as root or as the service's user")
+
+
+def judge_briefs(briefs: Briefs, played: bool | None) -> Result:
+    """Whether Asterisk plays what lies where summaries will be."""
+    if played is None:
+        return skipped(BRIEFS, "the audio connection")
+    if not played:
+        return warning(BRIEFS, *briefs.unreadable)
+    if briefs.listed_by_others:
+        found = f"Asterisk can play files in {briefs.directory}, but every user of this machine can list and read them"
+        return warning(BRIEFS, found, f"`chmod o-r {briefs.directory}`")
+    return ok(BRIEFS, f"Asterisk can play files in {briefs.directory}")
+
+
+async def _service_port(media: AudioSocketSettings, configured: str, trial: Trial) -> Result:
     """The port is taken: by the service, one hopes. Asterisk connects to it for a call that it does not know."""
     name = "service's audio port"
     began = time.monotonic()
-    async with trial.channel(configured, uuid4()) as (_, answer):
+    async with trial.channel(configured, uuid4(), TrialLeg()) as (_, answer):
         if answer.status >= 400:
-            return _no_channel(name, configured, answer, time.monotonic() - began)
+            return no_channel(name, configured, answer, time.monotonic() - began)
     if not await _refuses_strangers(media):
         found = f"what listens on {joined(media.host, media.port)} is no AudioSocket server"
         return failed(name, found, "Stop that program, or give audiosocket.port another number")
@@ -175,7 +138,7 @@ async def _service_port(media: AudioSocketSettings, configured: str, trial: _Tri
 async def _refuses_strangers(media: AudioSocketSettings) -> bool:
     """Whether a connection that names an unknown call is closed, as ours does."""
     try:
-        async with asyncio.timeout(AUDIO_LIMIT_S):
+        async with asyncio.timeout(STEP_LIMIT_S):
             reader, writer = await asyncio.open_connection(local(media.host), media.port)
             try:
                 writer.write(uuid_frame(uuid4()))
@@ -186,27 +149,3 @@ async def _refuses_strangers(media: AudioSocketSettings) -> bool:
         return True
     except (OSError, TimeoutError):
         return False
-
-
-def _no_channel(name: str, address: str, answer: Answer, took_s: float) -> Result:
-    how = f"within {took_s:.1f} s" if took_s >= 1 else "at once"
-    found = f"Asterisk cannot connect to {address} (it gave up {how}: HTTP {answer.status} {answer.message})"
-    return failed(name, found, REACH)
-
-
-def _not_ours(server: AudioSocketServer, address: str) -> Result:
-    refused = ", ".join(server.refused)
-    if "not_allowed" in server.refused:
-        found = f"Asterisk connects to {address} from an address that audiosocket.allowed does not hold"
-        return failed("audio connection", found, "Add Asterisk's network to audiosocket.allowed")
-    found = f"Asterisk connects to {address}, but not to us" + (f" ({refused})" if refused else "")
-    return failed("audio connection", found, f"Another program answers at {address}: correct audiosocket.advertise")
-
-
-async def _until(ear: _Ear, condition: Callable[[], bool]) -> bool:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(AUDIO_LIMIT_S):
-            while not condition():
-                ear.changed.clear()
-                await ear.changed.wait()
-    return condition()

@@ -26,11 +26,23 @@ FREE = frozenset(("cause", "detail", "message", "remedy", "trace", "was", "now",
 """Fields of free text: secrets and telephone numbers are taken out of it."""
 SHOWN = frozenset(
     (
-        *("Interface", "Paused", "Reason", "agent", "agents", "app", "asterisk", "audio", "audiosocket"),
+        *("Interface", "Paused", "Reason", "again_s", "agent", "agents", "app", "asterisk", "audio", "audiosocket"),
         *("birth", "by", "call", "changed", "code", "date", "destination", "directory", "event", "fault"),
         *("file", "format", "id", "item", "kind", "language", "level", "logger", "media", "method", "missing"),
         *("mode", "model", "name", "names", "owed", "part", "peer", "path", "properties", "queue"),
-        *("queue_call", "queues", "reason", "result", "seat", "service", "signal", "state", "status", "time"),
+        *(
+            "queue_call",
+            "queues",
+            "reason",
+            "result",
+            "seat",
+            "service",
+            "signal",
+            "since_record_s",
+            "state",
+            "status",
+            "time",
+        ),
         *("to", "tool", "type", "url", "user", "uuid", "version", "way", "what", "why"),
     )
 )

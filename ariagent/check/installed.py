@@ -13,7 +13,7 @@ from ariagent.check.report import Result, failed, ok, warning
 from ariagent.install.choices import Choices
 from ariagent.install.console import Console
 from ariagent.install.ours import FOLDER
-from ariagent.install.reload import DIALPLAN, QUEUES, is_running, log_files
+from ariagent.install.reload import is_running, log_files
 
 CONTEXTS = (
     "ariagent-internal",
@@ -24,7 +24,10 @@ CONTEXTS = (
     "ariagent-handoff",
 )
 _ABSENT = "There is no existence of"
-_LOOK = "Look at Asterisk's log, then run `ariagent install` again: it shows what is missing"
+_LOOK = (
+    "Run `ariagent install --apply`, which has Asterisk read its files again. "
+    "If that does not help, look at Asterisk's log"
+)
 _TROUBLE = re.compile(
     r"\b(?:WARNING|ERROR)\b.*\b(config|pbx_config|pbx|app_queue|res_sorcery_config|sorcery|manager|http|res_ari\w*|loader)\.c"
 )
@@ -50,7 +53,7 @@ def _dialplan(console: Console, choices: Choices) -> Iterator[Result]:
     missing = [context for context in CONTEXTS if _ABSENT in console.ask(f"dialplan show {context}")]
     if missing:
         found = f"Asterisk's dialplan has no context {', '.join(missing)}"
-        yield failed(name, found, f"`asterisk -rx '{DIALPLAN}'`. {_LOOK}")
+        yield failed(name, found, _LOOK)
         return
     yield judge_version(console.ask("dialplan show globals"))
     for context in dict.fromkeys(("ariagent-internal", *choices.contexts)):
@@ -97,14 +100,14 @@ def judge_seats(queue: str, shown: str, seats: int) -> Result:
     """The queue of AI seats, from what ``queue show NAME`` prints. No I/O."""
     name = "seats"
     if "No such queue" in shown:
-        return failed(name, f"there is no queue {queue}", f"`asterisk -rx '{QUEUES}'`. {_LOOK}")
+        return failed(name, f"there is no queue {queue}", _LOOK)
     found = members(shown)
     invalid = [interface for interface, usable in found.items() if not usable]
     if invalid:
         what = f"{len(invalid)} of {len(found)} members of {queue} are Invalid, the first is {invalid[0]}"
-        return failed(name, what, "Their dialplan was loaded after the queue: restart Asterisk when no call is running")
+        return failed(name, what, f"Their dialplan was loaded after the queue. {_LOOK}")
     if len(found) < seats:
-        return failed(name, f"{queue} has {len(found)} members, not {seats}", f"`asterisk -rx '{QUEUES}'`. {_LOOK}")
+        return failed(name, f"{queue} has {len(found)} members, not {seats}", _LOOK)
     return ok(name, f"{queue} has {len(found)} members")
 
 

@@ -3,14 +3,16 @@
 import getpass
 import os
 import platform
+import pwd
 import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from ariagent import __version__
-from ariagent.check.report import Result, ok, warning
+from ariagent.check.report import Result, failed, ok, warning
 from ariagent.config import Settings
+from ariagent.records import folder
 
 FILES_FOR_A_CALL = 4
 """Audio, model, and room for what tools and records open."""
@@ -18,15 +20,14 @@ FILES_BESIDES = 100
 
 
 def check_machine(settings: Settings) -> Iterator[Result]:
-    """Versions, processors, open files, the place for records."""
+    """Versions, processors, open files, the folder for what is kept."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     python = ".".join(str(part) for part in sys.version_info[:3])
     found = f"ariagent {__version__}, Python {python}, {platform.system()} {platform.release()}, {cores} processors"
     yield ok("machine", found, processors=cores)
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield judge_files(soft, settings.max_calls)
-    if settings.records.enabled:
-        yield judge_folder(settings.state_directory)
+    yield judge_folder(settings)
 
 
 def judge_files(limit: int, max_calls: int) -> Result:
@@ -39,15 +40,25 @@ def judge_files(limit: int, max_calls: int) -> Result:
     return ok("open files", found)
 
 
-def judge_folder(folder: Path) -> Result:
-    """Whether this user can keep records in ``folder``, or make it."""
-    name = "records"
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+def judge_folder(settings: Settings) -> Result:
+    """Whether this user can keep in ``state_directory`` what the service keeps there, or make it."""
+    name, directory = "state directory", settings.state_directory
+    if found := folder.problem(directory):
+        remedy = f"`install -d -o USER -m 0711 {directory}` for the service's user, or set state_directory"
+        if settings.records.enabled:
+            return failed(name, f"records of calls cannot be kept in {directory}: {found}", remedy)
+        return warning(name, f"{found}: `ariagent calls` and the other commands do not find the service", remedy)
+    return ok(name, f"{directory}: writable by {_as_whom(directory)}")
+
+
+def _as_whom(directory: Path) -> str:
+    """Who looks; root may write everywhere, which says nothing about the service's user."""
     user = getpass.getuser()
-    if not nearest.is_dir():
-        return warning(name, f"{nearest} is no folder", "Correct state_directory")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        what = f"{folder} is not writable" if nearest == folder else f"{folder} does not exist and cannot be made"
-        remedy = f"`install -d -o USER {folder}` for the service's user, or set state_directory"
-        return warning(name, f"{what} by {user}: no records are kept", remedy)
-    return ok(name, f"kept in {folder}, writable by {user}")
+    if os.geteuid() != 0 or not directory.exists():
+        return user
+    stat = directory.stat()
+    try:
+        owner = pwd.getpwuid(stat.st_uid).pw_name
+    except KeyError:
+        owner = str(stat.st_uid)
+    return f"{user}, owned by {owner}"

@@ -1,14 +1,12 @@
 """The queues: whether they exist, and who answers them. Functions of the dialplan, read on a channel that is there."""
 
 from ariagent.check.ari import Probe
-from ariagent.check.report import Result, Say, ok, skipped, warning
+from ariagent.check.report import INSTALL, Result, Say, ok, skipped, warning
 from ariagent.config import Settings
 from ariagent.errors import AriError
 
 SHIPPED = "frontline"
 """The agents' queue in the shipped dialplan."""
-INCLUDE = "Add #include asterisk/queues.conf to queues.conf, then `asterisk -rx 'queue reload all'`"
-
 
 _UNWATCHED = (
     "there are seats, but no section ami: nobody pauses them when the service cannot take calls, or lifts Asterisk's "
@@ -37,7 +35,7 @@ async def check_queues(settings: Settings, probe: Probe, channel_id: str, say: S
         say(judge_queue(queue, members, paused, settings.max_calls))
         unwatched = unwatched or (members > 0 and settings.ami is None)
     if unwatched:
-        say(warning("manager", _UNWATCHED, "Include asterisk/manager.conf, and add the section ami"))
+        say(warning("manager", _UNWATCHED, f"{INSTALL}, and add the section ami to the settings"))
 
 
 async def _read(probe: Probe, channel_id: str, function: str) -> str | None:
@@ -48,7 +46,7 @@ async def _read(probe: Probe, channel_id: str, function: str) -> str | None:
 
 def _missing(queue: str) -> Result:
     if queue == SHIPPED:
-        return warning("queues", f"there is no queue {queue}", f"{INCLUDE}, unless yours has another name")
+        return warning("queues", f"there is no queue {queue}", f"{INSTALL}, unless your queue has another name")
     return warning("queues", f"there is no queue {queue}, which a route names", "Correct routes, or make the queue")
 
 
@@ -57,9 +55,7 @@ def judge_queue(queue: str, members: int, paused: int, max_calls: int) -> Result
     if not members:
         return warning("queues", f"{queue} has no members", "Add seats: member => Local/01@ariagent-seat/nm,0,AI Agent")
     if paused >= members:
-        return warning(
-            "queues", f"all {members} members of {queue} are paused", "Un-pause them: `queue unpause member`"
-        )
+        return warning("queues", f"all {members} members of {queue} are paused", "Resume them: `ariagent resume`")
     found = f"{queue} has {members} members, {paused} of them paused"
     if queue == SHIPPED and members - paused > max_calls:
         remedy = f"Raise max_calls ({max_calls}), or take seats out; a seat that is refused costs a caller 2 s"

@@ -12,9 +12,9 @@ class Status(StrEnum):
 
     OK = "ok"
     WARNING = "warning"
-    """Calls work; something about them, or some of them, will not."""
+    """Calls work. Something else does not, or some day will not."""
     FAILED = "failed"
-    """Calls do not work."""
+    """Calls do not work, or cannot be put through as the settings say."""
     SKIPPED = "skipped"
     """Not tried, because something that it needs failed."""
 
@@ -39,6 +39,9 @@ class Result:
         text = f"{self.found.rstrip(' .')}; {self.remedy}" if self.remedy else self.found
         return f"{self.status:<8} {self.name:<22} - {_plain(text)}"
 
+
+INSTALL = "Run `ariagent install` (it shows first what it would change)"
+"""The remedy where something is missing in Asterisk's configuration."""
 
 Say = Callable[[Result], None]
 """Where results go, one at a time, as soon as they are known."""

@@ -3,7 +3,7 @@
 import ipaddress
 from urllib.parse import urlsplit
 
-from ariagent.check.report import Result, failed, ok, warning
+from ariagent.check.report import INSTALL, Result, failed, ok, warning
 from ariagent.config import Settings
 from ariagent.hosts import is_loopback
 from ariagent.secret import is_empty, lost
@@ -55,7 +55,7 @@ def _peers(settings: Settings) -> list[Result]:
         found = (
             f"destinations ({', '.join(queues)}) without ami: a queue's caller cannot be put through, nor a wait told"
         )
-        results.append(warning(NAME, found, "Include asterisk/manager.conf, and add the section ami"))
+        results.append(warning(NAME, found, f"{INSTALL}, and add the section ami to the settings"))
     return results
 
 

@@ -207,7 +207,7 @@ def _judge_faults(version: str, release: Release | None, settings: Settings) -> 
     try:
         fmt = choose_format(version, settings.audiosocket.format, settings.realtime.encoding)
     except ConfigurationError as error:
-        return failed(VERSION, str(error), error.remedy)
+        return warning(VERSION, f"{error}: calls have audio at 8 kHz", error.remedy)
     found = f"{version}, audio at {fmt.rate_hz // 1000} kHz"
     if release is None or release.minor is None:
         return ok(VERSION, f"{found}; a build without a number, nothing is known about its faults")

@@ -30,7 +30,8 @@ class BriefSettings(Section):
     """Summaries, spoken for whoever takes a call: files that Asterisk plays, removed after use."""
 
     directory: LocalPath | None = None
-    """Asterisk must be able to read there, the service to write; null: ``briefs`` in ``state_directory``."""
+    """The service writes there and Asterisk reads; null: ``briefs`` in ``state_directory``, which every user of the
+    machine may enter and nobody may list. ``ariagent check`` asks Asterisk whether it can play a file there."""
 
 
 class DestinationSettings(Section):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ariagent.hosts import joined, local
+from ariagent.records import folder
 
 FILE = "control.json"
 
@@ -27,7 +28,7 @@ def url_of(host: str, port: int) -> str:
 
 def write(directory: Path, access: Access) -> None:
     """Raises OSError."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.make(directory)
     scratch = directory / f"{FILE}.{os.getpid()}"
     with suppress(FileNotFoundError):
         scratch.unlink()

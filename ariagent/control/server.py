@@ -53,7 +53,7 @@ class ControlServer:
         return self._server.port
 
     async def start(self) -> None:
-        """Raises ConfigurationError."""
+        """Raises ResourceError."""
         host, port = self._settings.host, self._settings.port
         await self._server.start(host, port, what="the control API", key="control.port")
         self._watch = asyncio.create_task(self._feed.run(), name="control feed")

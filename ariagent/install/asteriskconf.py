@@ -156,7 +156,7 @@ class _Reader:
         targets = self._expand(target) if any(sign in target for sign in "*?[") else [target]
         texts = [(each, self._read(each)) for each in targets]
         if kind == "include" and not any(text is not None for _, text in texts):
-            self._problem(name, number, f"#include of {target}, which does not exist")
+            self._problem(name, number, f"includes {target}, which does not exist")
         for each, text in texts:
             if text is not None:
                 self.file(each, text, depth + 1)

@@ -29,7 +29,7 @@ class Console:
                 argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=LIMIT_S
             )
         except subprocess.TimeoutExpired:
-            raise AsteriskError(f"Asterisk did not answer `{text}` within {LIMIT_S:g} s") from None
+            raise AsteriskError(f"Asterisk did not answer the console command {text} within {LIMIT_S:g} s") from None
         except OSError as error:
             raise AsteriskError(f"{self.command[-1]} cannot be run: {error.strerror}") from None
         printed = _COLOUR.sub("", done.stdout)
@@ -38,7 +38,7 @@ class Console:
             cause = (
                 _COLOUR.sub("", done.stderr).strip().splitlines() or printed.strip().splitlines() or ["no reason given"]
             )
-            raise AsteriskError(f"`asterisk -rx '{text}'` failed: {cause[-1]}")
+            raise AsteriskError(f"Asterisk's console command {text} failed: {cause[-1]}")
         return printed
 
     @property

@@ -46,8 +46,10 @@ class Hold:
 class Proxy:
     """Hands every connection on to ``host:port``, which may be changed at any time (``target``)."""
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, *, listen: int = 0) -> None:
+        """``listen``: the port to listen on; 0 takes a free one."""
         self.target = (host, port)
+        self._listen = listen
         self.refusing = False
         """Reset new connections at once."""
         self.hung = False
@@ -60,7 +62,7 @@ class Proxy:
         self._connecting: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.get_running_loop().create_server(lambda: _Near(self), "127.0.0.1", 0)
+        self._server = await asyncio.get_running_loop().create_server(lambda: _Near(self), "127.0.0.1", self._listen)
         return self
 
     async def __aexit__(

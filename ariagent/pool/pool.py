@@ -27,11 +27,16 @@ class Pool:
     """Owns the connection, the board and the seats. ``run`` goes on until cancelled."""
 
     def __init__(self, settings: AmiSettings) -> None:
-        self.client = AmiClient(settings, self._hear, on_connected=self._connected, on_lost=self._lost)
+        self.client = AmiClient(
+            settings, self._hear, on_connected=self._connected, on_lost=self._lost, on_failed=self._told
+        )
         self.queues = QueueBoard()
         self.seats = Seats()
         self.listeners: list[Callable[[Event], None]] = []
         """Told of every event, after the board and the seats. They must not block."""
+        self.on_connection: list[Callable[[], None]] = []
+        """Called once the queues were listed on a new connection, and when there is none for a new reason. They must
+        not block."""
         self.settled = asyncio.Event()
         """Set while the seats are as they should be."""
         self._held: set[Reason] = set()
@@ -67,7 +72,8 @@ class Pool:
         """A reason to take no calls holds, or does not any more."""
         if reason in self._held or (on == (reason in self.seats.reasons) and reason is not Reason.MANUAL):
             return
-        log.info("seats.reason", extra={"fields": {"reason": reason.value, "holds": on}})
+        event = "seats.pause_reason_began" if on else "seats.pause_reason_ended"
+        log.info(event, extra={"fields": {"reason": reason.value}})
         self.seats.set_reason(reason, on)
         self._changed()
 
@@ -86,7 +92,10 @@ class Pool:
     @property
     def state(self) -> str:
         """The connection, for ``/healthz``."""
-        return "connected" if self.client.connected else "not connected"
+        if self.client.connected:
+            return "connected"
+        failure = self.client.failure
+        return "not connected" if failure is None else f"not connected: {failure.line}"
 
     def view(self, queue: str) -> QueueView | None:
         """How a queue looks now; None when that is not known, or there is none."""
@@ -107,6 +116,11 @@ class Pool:
         self.seats.begin()
         await self.client.action_list("QueueStatus")
         self._changed()
+        self._told()
+
+    def _told(self) -> None:
+        for tell in self.on_connection:
+            tell()
 
     def _lost(self) -> None:
         self.queues.lost()

@@ -48,6 +48,8 @@ class Reason(StrEnum):
     """The service is about to end."""
     DOWN = "down"
     """The service is not running, or not connected to Asterisk."""
+    AUDIO = "audio"
+    """Asterisk cannot connect a call's audio to the service."""
     MODEL = "model"
     """The model cannot be reached or refuses."""
     HOURS = "hours"

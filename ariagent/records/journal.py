@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Literal
 
 from ariagent.config import RecordsSettings
-from ariagent.errors import ConfigurationError
-from ariagent.records import rows, schema
+from ariagent.errors import ResourceError
+from ariagent.records import folder, rows, schema
 from ariagent.records.alive import SEEN_EVERY_S, Identity
 from ariagent.records.rows import Row
 
@@ -122,8 +122,8 @@ class Journal:
     def open(cls, directory: Path, settings: RecordsSettings, on_trouble: Trouble | None = None) -> "Journal":
         """The journal of this process. Where ``settings`` keep no records, one that does nothing.
 
-        ``on_trouble`` is called, in the writer's thread, with every failure. Raises ConfigurationError for a directory
-        that cannot be used and for a database of a newer version; anything else is tried again.
+        ``on_trouble`` is called, in the writer's thread, with every failure. Raises ResourceError for a directory that
+        cannot be used and for a database of a newer version; anything else is tried again.
         """
         journal = cls(directory, settings, on_trouble)
         if settings.enabled:
@@ -197,7 +197,7 @@ class Journal:
             try:
                 self._write_all()
                 self._upkeep()
-            except (sqlite3.Error, OSError, ConfigurationError) as error:
+            except (sqlite3.Error, OSError, ResourceError) as error:
                 wait_s = 0.0 if self._failed(error) else RETRY_S
             except Exception:
                 log.exception("records.broken")
@@ -336,11 +336,12 @@ class Journal:
 def _prepare(directory: Path) -> None:
     remedy = "Name another state_directory, let the service's user write there, or set records.enabled to false"
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.make(directory)
     except OSError as error:
-        raise ConfigurationError(f"records of calls cannot be kept in {directory}: {error}", remedy=remedy) from None
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise ConfigurationError(f"records of calls cannot be kept in {directory}: not writable", remedy=remedy)
+        cause = f"records of calls cannot be kept in {directory}: {error.strerror or error}"
+        raise ResourceError(cause, remedy=remedy) from None
+    if problem := folder.problem(directory):
+        raise ResourceError(f"records of calls cannot be kept in {directory}: {problem}", remedy=remedy)
 
 
 def _is_damage(error: Exception) -> bool:

@@ -22,7 +22,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from ariagent.errors import ConfigurationError
+from ariagent.errors import ResourceError
 
 FILE = "calls.db"
 VERSION = 1
@@ -88,7 +88,7 @@ CREATE TABLE use (
 """
 
 
-class NewerSchemaError(ConfigurationError):
+class NewerSchemaError(ResourceError):
     """The file was written by a newer ariagent."""
 
 

@@ -15,6 +15,7 @@ from ariagent.call.history import History
 from ariagent.config import Settings
 from ariagent.errors import AmiError, ConfigurationError
 from ariagent.hosts import joined, local
+from ariagent.reminder import Reminder
 from ariagent.rescue.stranded import Stranded, Way, stranded
 
 log = logging.getLogger(__name__)
@@ -61,15 +62,23 @@ class Rescuer:
         self._health = f"http://{joined(local(settings.http.host), settings.http.port)}/healthz"
 
     async def answers(self) -> bool:
-        """Whether the service says anything; what, does not matter: one that has lost Asterisk finds it again."""
+        """Whether there is a service that has its callers.
+
+        One that has lost Asterisk finds it again, and its calls continue meanwhile. One that has been waiting for
+        Asterisk since its start (because a password was changed, for instance) serves nobody: whoever is in Asterisk
+        is a former process's caller.
+        """
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_S)) as session,
-                session.get(self._health),
+                session.get(self._health) as answer,
             ):
-                return True
+                health = await answer.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError):
             return False
+        except ValueError:
+            return True  # whatever that is
+        return not (isinstance(health, dict) and health.get("started") is False)
 
     async def silent(self, for_s: float) -> bool:
         """Whether the service is silent all the time for so long; returns as soon as it answers."""
@@ -90,11 +99,13 @@ class Rescuer:
                 await asyncio.sleep(LOOK_S)
                 continue
             log.error("rescue.service_silent", extra={"fields": {"service": self._health}})
+            reminder = Reminder()
             while not await self.answers():
                 try:
                     await self.rescue()
                 except AmiError as error:
-                    log.error("rescue.failed", extra={"fields": {"cause": error.line}})
+                    if reminder.due(error.line, time.monotonic()):
+                        log.error("rescue.failed", extra={"fields": {"cause": error.line}})
                 await asyncio.sleep(AGAIN_S)
             log.info("rescue.service_back")
 

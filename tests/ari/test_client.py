@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from ariagent.ari import client as client_module
-from ariagent.ari.client import AriClient, ConflictError, NotFoundError
+from ariagent.ari.client import AriClient, ConflictError, DeniedError, NotFoundError, RefusedError
 from ariagent.errors import AriError
 
 PATIENCE_S = 20.0
@@ -40,9 +40,9 @@ class TestConnecting:
 
     async def test_a_wrong_password(self, ari_server: Any) -> None:
         async with AriClient(ari_server.settings(password=SecretStr("guess"))) as client:
-            with pytest.raises(AriError, match="HTTP 401") as caught:
+            with pytest.raises(DeniedError, match="refused user ariagent or its password") as caught:
                 await client.connect()
-        assert caught.value.remedy == "Check asterisk.user and asterisk.password against ari.conf"
+        assert caught.value.remedy.startswith("Compare asterisk.user and asterisk.password with ari.conf")
         assert "guess" not in caught.value.line
 
     async def test_nobody_listens(self, ari_server: Any) -> None:
@@ -65,15 +65,32 @@ class TestConnecting:
     async def test_another_server_than_asterisk(self, ari_server: Any, page: str) -> None:
         ari_server.answers["GET /api-docs/resources.json"] = (200, page)
         async with AriClient(ari_server.settings()) as client:
-            with pytest.raises(AriError, match="does not describe an ARI") as caught:
+            with pytest.raises(AriError, match="answers, but is no ARI") as caught:
                 await client.connect()
         assert "asterisk.url" in caught.value.remedy
 
     async def test_no_ari_at_this_address(self, ari_server: Any) -> None:
         ari_server.answers["GET /api-docs/resources.json"] = (404, "nothing here")
         async with AriClient(ari_server.settings()) as client:
-            with pytest.raises(NotFoundError, match="HTTP 404 nothing here"):
+            with pytest.raises(AriError, match="answers, but is no ARI") as caught:
                 await client.connect()
+        assert "HTTP 404" in str(caught.value)
+
+    async def test_a_user_who_may_only_read_has_a_remedy_of_its_own(self, client: AriClient, ari_server: Any) -> None:
+        await client.check_rights()
+        ari_server.read_only = True
+        reading = asyncio.ensure_future(client.became_read_only())
+        with pytest.raises(DeniedError, match=r"the ARI user ariagent is read-only: .* \(HTTP 403\)") as caught:
+            await client.check_rights()
+        assert caught.value.remedy.startswith("Set read_only = no under [ariagent] in ari.conf")
+        await asyncio.wait_for(reading, PATIENCE_S)
+        # It is not taken for one any more once that is mended.
+        ari_server.read_only = False
+        await client.check_rights()
+        reading = asyncio.ensure_future(client.became_read_only())
+        await asyncio.sleep(0)
+        assert not reading.done()
+        reading.cancel()
 
     async def test_before_it_every_request_is_an_error(self, ari_server: Any) -> None:
         async with AriClient(ari_server.settings()) as client:
@@ -196,8 +213,8 @@ class TestFailures:
             (409, ConflictError),
             (412, ConflictError),
             (422, ConflictError),
-            (400, AriError),
-            (500, AriError),
+            (400, RefusedError),
+            (500, RefusedError),
         ],
     )
     async def test_a_refusal_says_what_and_why(

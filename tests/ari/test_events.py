@@ -15,6 +15,7 @@ from ariagent.ari.events import (
     ConnectedLine,
     DigitReceived,
     Event,
+    PlaybackEnded,
     StasisEnded,
     StasisStarted,
     channel_id_of,
@@ -58,6 +59,17 @@ def message(kind: str, **fields: Any) -> dict[str, Any]:
     [
         (message("StasisStart", args=["sales"], channel=CHANNEL), StasisStarted(PARSED, ("sales",))),
         (message("StasisStart", args=[], channel=CHANNEL), StasisStarted(PARSED, ())),
+        # As 22.10.1 says it of a file that it played, and of one that is not there or that it may not read.
+        *(
+            (
+                message(
+                    "PlaybackFinished",
+                    playback={"id": "p", "media_uri": "sound:/x", "target_uri": "channel:c", "state": state},
+                ),
+                PlaybackEnded("c", "p", failed),
+            )
+            for state, failed in (("done", False), ("failed", True))
+        ),
         (
             message("StasisStart", args=["seat", "03"], channel=CHANNEL, replace_channel={"id": "old.1"}),
             StasisStarted(PARSED, ("seat", "03"), "old.1"),

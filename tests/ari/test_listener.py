@@ -18,7 +18,7 @@ from ariagent.ari.events import (
     StasisEnded,
     StasisStarted,
 )
-from ariagent.ari.listener import Router, listen
+from ariagent.ari.listener import Patience, Router, connect, listen
 from ariagent.errors import AriError
 
 PATIENCE_S = 20.0
@@ -165,6 +165,7 @@ class Listening:
 
         original, self.sinks.router.route = self.sinks.router.route, route  # type: ignore[method-assign]
         async with AriClient(ari_server.settings()) as client:
+            self.client = client
             await client.connect()
             running = asyncio.ensure_future(listen(client, self.sinks.router, self.on_connected))
             try:
@@ -285,3 +286,98 @@ class TestListen:
             await asyncio.wait_for(enough.wait(), PATIENCE_S)
             monkeypatch.undo()
         assert pauses[:6] == [0.25, 0.5, 1.0, 2.0, 2.0, 2.0]
+
+    async def test_a_user_who_may_only_read_has_no_stream_until_that_is_mended(
+        self,
+        ari_server: Any,
+        listening: Listening,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """With a stream callers would enter and could not be sent on; without, Stasis() fails at once."""
+        monkeypatch.setattr(listener_module, "LONGEST_DENIED_S", 0.02)
+        ari_server.read_only = True
+        async with listening.to(ari_server):
+            asked = "DELETE /channels/ariagent-rights-"
+            await ari_server.until(lambda: sum(r.startswith(asked) for r in ari_server.requests) >= 4)
+            assert ari_server.connections == 0
+            ari_server.read_only = False
+            await listening.until(lambda: listening.connected == 1)
+            # It is taken away again while calls go on: the first request that is refused ends the stream.
+            ari_server.read_only = True
+            client = listening.client
+            with pytest.raises(AriError, match="read-only"):
+                await client.answer("c")
+            await ari_server.until(lambda: not ari_server.streams)
+            ari_server.read_only = False
+            await listening.until(lambda: listening.connected == 2)
+        lost = [(r.levelno, r.fields["cause"]) for r in caplog.records if r.getMessage() == "ari.lost"]  # type: ignore[attr-defined]
+        assert [level for level, _ in lost if level >= logging.ERROR], lost
+        # However often it was tried: once for each time that it was so, and once for the stream that was ended.
+        assert len(lost) <= 3
+        assert "Set read_only = no under [ariagent] in ari.conf" in lost[0][1]
+
+
+class TestConnect:
+    """Waiting for an Asterisk that is not there yet, or does not let us in."""
+
+    @pytest.mark.parametrize(
+        ("wrong", "level", "cause"),
+        [
+            ({"password": "another"}, logging.ERROR, "refused user ariagent or its password"),
+            ({"read_only": True}, logging.ERROR, "is read-only"),
+            ({"answers": {"GET /api-docs/resources.json": (404, "no")}}, logging.WARNING, "is no ARI"),
+            ({"answers": {"GET /api-docs/resources.json": (503, "starting")}}, logging.WARNING, "HTTP 503"),
+        ],
+        ids=["password", "read only", "no ARI", "starting"],
+    )
+    async def test_it_waits_and_says_why_once(
+        self,
+        ari_server: Any,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+        wrong: dict[str, Any],
+        level: int,
+        cause: str,
+    ) -> None:
+        monkeypatch.setattr(listener_module, "FIRST_PAUSE_S", 0.01)
+        monkeypatch.setattr(listener_module, "LONGEST_PAUSE_S", 0.02)
+        monkeypatch.setattr(listener_module, "LONGEST_DENIED_S", 0.02)
+        settings, right = ari_server.settings(), {name: getattr(ari_server, name) for name in wrong}
+        for name, value in wrong.items():
+            setattr(ari_server, name, value)
+        patience = Patience()
+        async with AriClient(settings) as client:
+            connecting = asyncio.ensure_future(connect(client, patience))
+            await ari_server.until(lambda: ari_server.requests.count("GET /api-docs/resources.json") >= 4)
+            assert cause in patience.cause
+            for name, value in right.items():
+                setattr(ari_server, name, value)
+            assert await asyncio.wait_for(connecting, PATIENCE_S) == "22.10.1"
+            assert patience.cause == ""
+        (record,) = [record for record in caplog.records if record.getMessage() == "asterisk.waiting"]
+        assert record.levelno == level
+        assert cause in record.fields["cause"]  # type: ignore[attr-defined]
+
+    async def test_pauses_are_longer_where_each_try_is_a_line_in_asterisks_security_log(
+        self, ari_server: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pauses: dict[str, list[float]] = {}
+        sleep = asyncio.sleep
+
+        async def noted(seconds: float) -> None:
+            pauses[ari_server.password].append(seconds)
+            await sleep(0)
+
+        monkeypatch.setattr(listener_module.asyncio, "sleep", noted)
+        settings = ari_server.settings()
+        for name, answers in (("denied", {}), (ari_server.password, {"GET /api-docs/resources.json": (503, "no")})):
+            ari_server.password, ari_server.answers = name, answers
+            pauses[name] = []
+            async with AriClient(settings) as client:
+                connecting = asyncio.ensure_future(connect(client, Patience()))
+                await ari_server.until(lambda name=name: len(pauses[name]) >= 10)  # type: ignore[misc]
+                connecting.cancel()
+                await asyncio.wait([connecting])
+        longest = {name: max(found) for name, found in pauses.items()}
+        assert list(longest.values()) == [listener_module.LONGEST_DENIED_S, listener_module.LONGEST_PAUSE_S]

@@ -12,7 +12,7 @@ from ariagent.audio.format import SLIN8, SLIN16, SLIN24
 from ariagent.audiosocket import connection as connection_module
 from ariagent.audiosocket.frames import Frame, Kind, audio_frame, dtmf_frame, error_frame, hangup_frame, uuid_frame
 from ariagent.audiosocket.server import AudioSocketServer
-from ariagent.errors import ConfigurationError
+from ariagent.errors import ResourceError
 
 SPEECH8 = b"\x34\x12" * 160
 LOUD8 = audio_frame(Kind.SLIN8, SPEECH8)
@@ -506,7 +506,7 @@ async def test_addresses(peer, allowed) -> None:
 
 
 async def test_a_taken_port_is_a_configuration_error(server) -> None:
-    with pytest.raises(ConfigurationError, match=rf"cannot listen on 127\.0\.0\.1:{server.port}: ") as caught:
+    with pytest.raises(ResourceError, match=rf"cannot listen on 127\.0\.0\.1:{server.port}: ") as caught:
         await AudioSocketServer().start("127.0.0.1", server.port)
     assert caught.value.remedy
 

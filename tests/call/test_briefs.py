@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 
 import pytest
 
 from ariagent.audio.format import SLIN8, SLIN24
 from ariagent.call import briefs as module
-from ariagent.call.briefs import Briefs
+from ariagent.call.briefs import Briefs, briefs_wanted
+from ariagent.config import Settings
 
 
 async def test_a_summary_is_put_in_place_and_removed_after_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,7 +21,6 @@ async def test_a_summary_is_put_in_place_and_removed_after_use(tmp_path: Path, m
     assert await briefs.put(name, b"\x01\x02", 0.05)
     path = Path(f"{name}.sln24")
     assert path.read_bytes() == b"\x01\x02"
-    assert path.stat().st_mode & 0o777 == 0o640 & ~_umask()
     async with asyncio.timeout(10):
         while list(briefs.directory.iterdir()):
             await asyncio.sleep(0.01)
@@ -55,9 +56,56 @@ def test_names_are_absolute_and_cannot_be_guessed(tmp_path: Path) -> None:
     assert all(Path(name).is_absolute() for name in names)
 
 
-def _umask() -> int:
-    import os
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+async def test_whoever_was_told_the_name_can_read_it_and_nobody_else_can_list_it(tmp_path: Path, umask: int) -> None:
+    """Asterisk is another user, whatever the service's umask is."""
+    before = os.umask(umask)
+    try:
+        briefs = Briefs(tmp_path / "state" / "briefs", SLIN24)
+        briefs.clear()
+        name = briefs.new_name()
+        assert await briefs.put(name, b"", 60)
+    finally:
+        os.umask(before)
+    assert briefs.directory.stat().st_mode & 0o777 == 0o711
+    assert not briefs.listed_by_others
+    assert Path(f"{name}.sln24").stat().st_mode & 0o777 == 0o644
+    briefs.directory.chmod(0o755)
+    assert briefs.listed_by_others
 
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+
+def test_a_folder_that_the_site_made_keeps_its_mode(tmp_path: Path) -> None:
+    tmp_path.chmod(0o2750)
+    Briefs(tmp_path, SLIN24).clear()
+    assert tmp_path.stat().st_mode & 0o7777 == 0o2750
+
+
+async def test_a_sample_is_as_a_summary_would_be_and_leaves_nothing(tmp_path: Path) -> None:
+    briefs = Briefs(tmp_path, SLIN24)
+    async with briefs.sample() as name:
+        path = Path(f"{name}.sln24")
+        assert (path.stat().st_size, path.stat().st_mode & 0o777) == (60 * 48, 0o644)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(FileNotFoundError):
+        async with Briefs(tmp_path / "nowhere", SLIN24).sample():
+            pass
+
+
+def test_that_asterisk_cannot_play_them_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    briefs = Briefs(tmp_path, SLIN24)
+    assert briefs.playable, "until the contrary is known"
+    for played in (None, False, False, None):
+        briefs.tried(played)
+    assert not briefs.playable
+    assert [record.message for record in caplog.records] == ["brief.not_played"]
+    assert str(tmp_path) in caplog.records[0].fields["remedy"]  # type: ignore[attr-defined]
+    briefs.tried(True)
+    assert briefs.playable
+    briefs.tried(False)
+    assert [record.message for record in caplog.records] == ["brief.not_played"] * 2
+
+
+@pytest.mark.parametrize(("kinds", "wanted"), [((), False), (("blind",), False), (("blind", "warm"), True)])
+def test_whether_any_are_wanted(kinds: tuple[str, ...], wanted: bool) -> None:
+    places = {f"place{n}": {"queue": "q", "description": "d", "kind": kind} for n, kind in enumerate(kinds)}
+    assert briefs_wanted(Settings.model_validate({"destinations": places})) == wanted

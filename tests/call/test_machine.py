@@ -178,6 +178,16 @@ class TestPreparing:
         assert machine.termination == Termination(Result.ERROR, "media_failed", "no route")
 
     @pytest.mark.parametrize("state", BEFORE_TALKING)
+    def test_where_no_call_gets_any_audio_the_queue_is_not_to_try_another_seat(self, state: State) -> None:
+        machine = machine_in(state)
+        assert machine.handle(ev.MediaFailed("no route", for_all=True), 1.0) == [
+            cmd.BreakOff(),
+            cmd.ReturnToDialplan(Result.ERROR),
+            cmd.Release(),
+        ]
+        assert machine.termination == Termination(Result.ERROR, "media_failed", "no route")
+
+    @pytest.mark.parametrize("state", BEFORE_TALKING)
     def test_digits_before_the_conversation_are_not_for_the_model(self, state: State) -> None:
         machine = machine_in(state)
         deadline = machine.next_deadline()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ariagent.ari.client import AriClient
+from ariagent.ari.client import TRIAL_PREFIX, AriClient
 from ariagent.ari.events import Channel, StasisStarted
 from ariagent.ari.listener import Router
 from ariagent.audio.format import SLIN24
@@ -367,6 +367,33 @@ class TestCatchUp:
         await server.until(lambda: "c1" not in server.channels)
         assert desk.ended() == {"error/stopped": 1}
         await desk.registry.stop()
+
+    async def test_what_asterisk_never_lets_go_is_tried_often_and_logged_once(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(registry, "LOOK_AGAIN_S", (0.01,))
+        monkeypatch.setattr(dialplan, "PAUSES_S", ())
+        server = desk.ari_server
+        server.channels["left"] = "PJSIP/x"
+        server.read_only = True  # as an ARI user that may only read
+        await desk.registry.catch_up()
+        await server.until(lambda: server.requests.count("POST /channels/left/continue") >= 5)
+        server.read_only = False
+        await server.until(lambda: "left" not in server.channels)
+        events = [record.getMessage() for record in caplog.records]
+        assert events.count("call.left_behind") == events.count("call.not_swept") == 1
+        (told,) = [record for record in caplog.records if record.getMessage() == "call.not_swept"]
+        assert "is read-only" in told.fields["cause"]  # type: ignore[attr-defined]
+        await desk.registry.stop()
+
+    async def test_a_channel_that_only_tries_something_is_left_alone(self, desk: Desk) -> None:
+        server = desk.ari_server
+        trial = f"{TRIAL_PREFIX}1"
+        server.channels[trial] = "AudioSocket/127.0.0.1:9092-1"
+        await desk.registry.catch_up()
+        desk.registry.channel_entered(entering(trial, name="AudioSocket/127.0.0.1:9092-1"))
+        await desk.registry.stop()
+        assert list(server.channels) == [trial]
 
     async def test_nothing_left_is_nothing_to_do(self, desk: Desk) -> None:
         await desk.registry.catch_up()

@@ -20,6 +20,12 @@ LIMIT_S = 60.0
 AGENT = {"opening": "Good day.", "machines": "ignore", "transcription": None}
 
 
+def serving(model: Any, **sections: Any) -> dict[str, Any]:
+    """Settings of a service whose health a rescue can ask for."""
+    realtime = {"url": model.url, "api_key": "test"}
+    return {"realtime": realtime, "agents": {"default": AGENT}, "http": {"port": free_tcp_port()}, **sections}
+
+
 async def rescue(settings: Path, *options: str) -> tuple[int, dict[str, Any]]:
     """``ariagent rescue``: exit code and what it printed."""
     child = await asyncio.create_subprocess_exec(
@@ -44,11 +50,7 @@ async def test_a_caller_of_a_service_that_stays_away_reaches_people(
 ) -> None:
     model = await sandbox()
     human = await phone("1001", register=True)
-    settings = {
-        "realtime": {"url": model.url, "api_key": "test"},
-        "agents": {"default": AGENT},
-        "http": {"port": free_tcp_port()},
-    }
+    settings = serving(model)
     async with lab.service(bed.asterisk, tmp_path, settings, "killed") as killed:
         call, hearing = await dial(number)
         await hearing.utterance()
@@ -75,6 +77,30 @@ async def test_a_caller_of_a_service_that_stays_away_reaches_people(
         assert "call.resumed" not in following.log
 
 
+async def test_a_service_that_waits_for_asterisk_since_its_start_has_no_callers(
+    bed: Any, sandbox: Any, phone: Any, dial: Any, tmp_path: Path, ends_with_people: Any
+) -> None:
+    """It answers, and says that it serves nobody: the callers of the one before it are moved all the same."""
+    model = await sandbox()
+    human = await phone("1001", register=True)
+    settings = serving(model)
+    async with lab.service(bed.asterisk, tmp_path, settings, "killed") as killed:
+        call, hearing = await dial("7001")
+        await hearing.utterance()
+        await until_written(Store(tmp_path / "killed-state"))
+        os.kill(killed.pid, signal.SIGKILL)
+        await asyncio.wait_for(killed.ended(), LIMIT_S)
+    wrong = {"url": bed.asterisk.ari_url, "user": bed.asterisk.ari_user, "password": "changed"}
+    path = lab.write_settings(bed.asterisk, tmp_path, {**settings, "asterisk": wrong}, "waiting")
+    async with lab.process(lab.service_argv(path), tmp_path / "waiting.log") as waiting:
+        await waiting.wait_for("asterisk.waiting")
+        code, said = await rescue(tmp_path / "waiting.yaml", "--after", "1")
+        assert (code, len(said["channels"])) == (0, 1)
+        await ends_with_people(call, human)
+    async with lab.service(bed.asterisk, tmp_path, settings, "next"):
+        pass
+
+
 async def test_without_a_service_and_without_callers_there_is_nothing_to_do(bed: Any, tmp_path: Path) -> None:
     settings = tmp_path / "nobody.yaml"
     ami = {**bed.asterisk.ami}
@@ -89,12 +115,7 @@ async def test_a_watch_rescues_when_the_service_goes_and_not_before(
 ) -> None:
     model = await sandbox()
     human = await phone("1001", register=True)
-    settings = {
-        "realtime": {"url": model.url, "api_key": "test"},
-        "agents": {"default": AGENT},
-        "http": {"port": free_tcp_port()},
-        "rescue": {"after_s": 1.5},
-    }
+    settings = serving(model, rescue={"after_s": 1.5})
     async with lab.service(bed.asterisk, tmp_path, settings, "killed") as killed:
         watching = [sys.executable, "-m", "ariagent", "rescue", "--watch", "-c", str(tmp_path / "killed.yaml")]
         async with lab.process(watching, tmp_path / "rescue.log") as watch:
@@ -114,11 +135,7 @@ async def test_ten_callers_of_a_service_that_stays_away_wait_for_people(
     bed: Any, sandbox: Any, phone: Any, dial: Any, queue_log: Any, tmp_path: Path
 ) -> None:
     model = await sandbox()
-    settings = {
-        "realtime": {"url": model.url, "api_key": "test"},
-        "agents": {"default": AGENT},
-        "http": {"port": free_tcp_port()},
-    }
+    settings = serving(model)
     phones = [await phone(f"55533{n:02}") for n in range(10)]
     async with lab.service(bed.asterisk, tmp_path, settings, "killed") as killed:
         lines = await asyncio.gather(*(dial(("7000", "7001")[n % 2], one) for n, one in enumerate(phones)))

@@ -92,7 +92,7 @@ async def test_callers_of_a_killed_service_go_on_with_the_next(
 
 def ready_at(process: lab.Process) -> float:
     """When the process said that it takes calls, in seconds of ``time.monotonic()``."""
-    [stamp] = [line.partition(" ")[0] for line in process.log.splitlines() if " service.ready" in line]
+    [stamp] = [line.partition(" ")[0] for line in process.log.splitlines() if " service.takes_calls" in line]
     return time.monotonic() - (time.time() - datetime.fromisoformat(stamp).timestamp())
 
 

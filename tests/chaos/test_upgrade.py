@@ -98,7 +98,7 @@ async def test_calls_go_on_with_the_next_process_as_if_nothing_had_been(
         await until(lambda: len(at(following, "call.goes_on")) == calls, "all calls to go on")
         assert {call.state for call, _ in lines} == {CallState.ANSWERED}
         # On a machine that is too busy to start a process at once callers do notice.
-        unnoticed = max(float(found["lost_s"]) for found in fields(following, "call.resumed")) < SHORT_S - 0.1
+        unnoticed = max(float(found["since_record_s"]) for found in fields(following, "call.resumed")) < SHORT_S - 0.1
         for n in range(calls):
             pressed_key = f"[The caller pressed 1{n:02} on the keypad.]"
             [told] = [s.texts for s in model.sessions[before:] if pressed_key in s.texts]
@@ -112,7 +112,7 @@ async def test_calls_go_on_with_the_next_process_as_if_nothing_had_been(
                 assert MAKE_UP[n % 3] in said
                 assert "sorry" not in said
                 assert n % 3 > 0 or told[-1].startswith("[system] ")
-        [ready], goes_on = at(following, "service.ready"), at(following, "call.goes_on")
+        [ready], goes_on = at(following, "service.takes_calls"), at(following, "call.goes_on")
         print(
             f"\n{calls} of {calls} calls went on; longest silence of those who waited {max(heard) - left:.2f} s "
             f"({ended - left:.2f} s until the old process had ended, {ready - ended:.2f} s until the next took calls, "

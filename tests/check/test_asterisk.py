@@ -4,12 +4,9 @@ from typing import Any
 
 import pytest
 
-from ariagent.check import ari
 from ariagent.check.asterisk import (
-    AFTER_REACHING,
     NEEDED,
     USEFUL,
-    check_asterisk,
     judge_application,
     judge_clock,
     judge_dialplan,
@@ -17,8 +14,10 @@ from ariagent.check.asterisk import (
     judge_modules,
     service_ports,
 )
+from ariagent.check.checks import CHECKS, Need, run_checks
 from ariagent.check.queues import judge_queue
 from ariagent.check.report import Result, Status
+from ariagent.check.site import opened
 from ariagent.config import Settings
 
 
@@ -74,8 +73,9 @@ def test_dialplan() -> None:
     some = judge_dialplan(["a"], ["b"])
     assert [(r.status, r.found) for r in some] == [(Status.OK, "a: there"), (Status.WARNING, "b: not there")]
     (nothing,) = judge_dialplan([], ["a", "b"])
-    assert (nothing.status, nothing.found) == (Status.WARNING, "no way to the agents: a, b do not exist")
-    assert "extensions.conf" in nothing.remedy
+    found = "no call can come in: a, b do not exist in Asterisk's dialplan"
+    assert (nothing.status, nothing.found) == (Status.FAILED, found)
+    assert nothing.remedy.startswith("Run `ariagent install`")
 
 
 @pytest.mark.parametrize(
@@ -101,13 +101,26 @@ class TestReaching:
     async def told(self, **asterisk: Any) -> list[Result]:
         settings = Settings.model_validate({"asterisk": asterisk})
         results: list[Result] = []
-        async with ari.probe(settings.asterisk) as probe:
-            assert await check_asterisk(settings, probe, results.append) is None
+        checks = [check for check in CHECKS if check.needs is Need.ASTERISK]
+        async with opened(settings, "a.yaml") as site:
+            await run_checks(checks, site, lambda _, result: results.append(result))
         return results
 
     async def one(self, **asterisk: Any) -> Result:
         first, *rest = await self.told(**asterisk)
-        assert [(r.name, r.status) for r in rest] == [(name, Status.SKIPPED) for name in AFTER_REACHING]
+        assert {r.name for r in rest} == {
+            *(
+                "asterisk version",
+                "asterisk security",
+                "ARI user",
+                "ARI description",
+                "modules",
+                "application",
+                "dialplan",
+            ),
+            *("audio connection", "queues"),
+        }
+        assert {(r.status, r.found) for r in rest} == {(Status.SKIPPED, "needs Asterisk")}
         assert first.status is Status.FAILED
         assert first.remedy
         return first
@@ -126,7 +139,7 @@ class TestReaching:
 
     async def test_wrong_password(self, ari_server: Any) -> None:
         result = await self.one(url=ari_server.url, password="wrong")
-        assert result.found == f"{ari_server.url} refused user ariagent or its password (401)"
+        assert result.found == f"{ari_server.url} refused user ariagent or its password (HTTP 401)"
         assert "wrong" not in result.line
 
     @pytest.mark.parametrize(
@@ -136,6 +149,14 @@ class TestReaching:
         ari_server.answers["GET /asterisk/info"] = answer
         result = await self.one(url=ari_server.url, password=ari_server.password)
         assert result.found.startswith(f"{ari_server.url} answers, but is no ARI (HTTP {answer[0]} from ")
+
+    async def test_an_ari_that_did_not_load(self, ari_server: Any) -> None:
+        """Asterisk's HTTP server is there and right, and still every request of ARI is not found."""
+        ari_server.answers["GET /asterisk/info"] = (404, "nothing here")
+        ari_server.server = "Asterisk/22.10.1"
+        result = await self.one(url=ari_server.url, password=ari_server.password)
+        assert result.found == f"{ari_server.url} is Asterisk's HTTP server, but there is no ARI at it (HTTP 404)"
+        assert "ari.conf did not load" in result.remedy
 
     async def test_no_http(self, talking_port: int) -> None:
         result = await self.one(url=f"http://127.0.0.1:{talking_port}")

@@ -1,6 +1,6 @@
 """What the manager interface lets us do, and the queues that destinations name."""
 
-from ariagent.check.manager import judge_destinations, judge_rights
+from ariagent.check.manager import judge_destinations, judge_rights, judge_seats
 from ariagent.check.report import Status
 from ariagent.config import AmiSettings, Settings
 
@@ -45,3 +45,13 @@ def test_queues_of_destinations() -> None:
         "b: there is no queue sales; there is none at all",
     ]
     assert judge_destinations(Settings(), []) == []
+
+
+def test_seats() -> None:
+    seat = "Local/{}@ariagent-seat/nm"
+    there = judge_seats({"frontline": [seat.format("01"), seat.format("02")], "support": ["PJSIP/1001"]})
+    assert (there.status, there.found) == (Status.OK, "2 in queue frontline")
+    for queues in ({}, {"support": ["PJSIP/1001", "Local/01@other/n"]}):
+        none = judge_seats(queues)
+        assert none.status is Status.WARNING
+        assert none.found.startswith("no queue has a seat of the AI")

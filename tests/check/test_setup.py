@@ -1,15 +1,18 @@
 """What the settings and the machine say by themselves."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ariagent.check.machine import check_machine, judge_files, judge_folder
+from ariagent.check.machine import judge_files, judge_folder
 from ariagent.check.report import Result, Status
 from ariagent.check.setup import check_settings
-from ariagent.config import Settings
+from ariagent.config import RecordsSettings, Settings
+from ariagent.errors import ResourceError
+from ariagent.records.journal import Journal
 
 GOOD: dict[str, Any] = {"asterisk": {"password": "p"}, "realtime": {"api_key": "k"}}
 
@@ -99,26 +102,76 @@ def test_open_files(limit: int, calls: int, status: Status) -> None:
     assert judge_files(limit, calls).status is status
 
 
+def folder(path: Path, **sections: Any) -> Result:
+    return judge_folder(Settings.model_validate({"state_directory": str(path), **sections}))
+
+
 class TestFolder:
+    """The verdict is that of a service that starts: without records it does not."""
+
     def test_there(self, tmp_path: Path) -> None:
-        assert judge_folder(tmp_path).status is Status.OK
+        assert folder(tmp_path).status is Status.OK
+        assert list(tmp_path.iterdir()) == [], "nothing is left of the attempt"
 
     def test_can_be_made(self, tmp_path: Path) -> None:
-        assert judge_folder(tmp_path / "a" / "b").status is Status.OK
+        assert folder(tmp_path / "a" / "b").status is Status.OK
         assert not (tmp_path / "a").exists()
 
     def test_under_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "a").write_text("")
-        result = judge_folder(tmp_path / "a" / "b")
-        assert (result.status, result.found) == (Status.WARNING, f"{tmp_path / 'a'} is no folder")
+        result = folder(tmp_path / "a" / "b")
+        assert result.status is Status.FAILED
+        assert result.found.endswith(f": {tmp_path / 'a'} is no folder")
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-    def test_not_writable(self, tmp_path: Path) -> None:
-        tmp_path.chmod(0o500)
-        assert judge_folder(tmp_path / "a").status is Status.WARNING
+    @pytest.mark.parametrize("directory", [Path("/proc/ariagent"), Path("/proc/sys")])
+    def test_where_even_root_may_not_write(self, directory: Path) -> None:
+        result = folder(directory)
+        assert result.status is Status.FAILED
+        assert f"records of calls cannot be kept in {directory}: " in result.found
+        with pytest.raises(ResourceError, match="records of calls cannot be kept in") as caught:
+            Journal.open(directory, RecordsSettings())
+        assert str(caught.value).startswith(f"records of calls cannot be kept in {directory}: ")
+
+    def test_without_records_calls_work(self) -> None:
+        result = folder(Path("/proc/ariagent"), records={"enabled": False})
+        assert result.status is Status.WARNING
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+    def test_of_another_user(self, tmp_path: Path) -> None:
+        """Asked and started by the same user, check and service say the same."""
+        tmp_path.chmod(0o755)
+        state = tmp_path / "state"
+        state.mkdir(mode=0o700)
+        for parent in tmp_path.parents:
+            if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o001)
+        told = as_nobody(lambda: str(folder(state).line))
+        assert told.startswith("failed "), told
+        assert "cannot write to" in told
+
+        def begins() -> str:
+            try:
+                Journal.open(state, RecordsSettings())
+            except ResourceError as error:
+                return error.line
+            return "begun"
+
+        assert as_nobody(begins).startswith(f"records of calls cannot be kept in {state}: ")
 
 
-def test_records_that_are_not_kept_need_no_folder(tmp_path: Path) -> None:
-    sections = {"state_directory": str(tmp_path), "records": {"enabled": False}}
-    names = [result.name for result in check_machine(Settings.model_validate(sections))]
-    assert names == ["machine", "open files"]
+def as_nobody(work: Callable[[], str]) -> str:
+    """What ``work`` returns in a process of another user."""
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            os.write(writing, work().encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading) as told:
+        said = told.read()
+    os.waitpid(child, 0)
+    return said

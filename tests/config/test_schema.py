@@ -32,7 +32,7 @@ def examples() -> list[Any]:
 
 
 EXAMPLES = examples()
-COMPLETE = [example for example in EXAMPLES if "asterisk:" in str(example.values[0])]
+COMPLETE = [each for each in EXAMPLES if {"asterisk:", "realtime:"} <= set(str(each.values[0]).splitlines())]
 """Those that are whole files; others show a section."""
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ariagent.control import desk as desk_module
-from ariagent.errors import ConfigurationError
+from ariagent.errors import ResourceError
 
 CALL = "/v1/calls/1795357064.1"
 
@@ -207,7 +207,7 @@ async def test_a_fault_of_ours_is_told_as_one_and_hides_what_it_was(
 
 async def test_the_port_is_taken(make_site: Any) -> None:
     site = await make_site()
-    with pytest.raises(ConfigurationError, match="cannot serve the control API on 127") as caught:
+    with pytest.raises(ResourceError, match="cannot serve the control API on 127") as caught:
         await make_site(port=site.server.port)
     assert "control.port" in caught.value.remedy
 

@@ -78,7 +78,7 @@ def test_every_way_to_name_an_include(written: str) -> None:
 
 def test_a_missing_include_is_a_problem_and_a_missing_tryinclude_is_none() -> None:
     document = read({"x.conf": '#include "gone.conf"\n#tryinclude "gone too.conf"\n'})
-    assert document.problems == ["x.conf:1: #include of gone.conf, which does not exist"]
+    assert document.problems == ["x.conf:1: includes gone.conf, which does not exist"]
     assert document.named_files == ["gone.conf", "gone too.conf"]
 
 

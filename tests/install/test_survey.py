@@ -197,7 +197,7 @@ def test_an_installation_by_hand_is_found(make_site: MakeSite) -> None:
 def test_a_dialplan_that_asterisk_does_not_read_is_not_added_to(make_site: MakeSite) -> None:
     dialplan = STOCK["extensions.conf"] + "#include gone.conf\n"
     [obstacle] = survey(make_site(STOCK, {"extensions.conf": dialplan}), choices()).obstacles
-    assert obstacle.endswith("extensions.conf:6: #include of gone.conf, which does not exist")
+    assert obstacle.endswith("extensions.conf:6: includes gone.conf, which does not exist")
 
 
 def test_without_autoload_every_module_that_nothing_loads_is_loaded(make_site: MakeSite) -> None:

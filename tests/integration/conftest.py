@@ -274,13 +274,15 @@ class Bed:
         *,
         agent: dict[str, Any] | None = None,
         usable: bool = True,
+        settle: bool = True,
         **settings: Any,
     ) -> Service:
         """A service on the Asterisk, ready for calls; ``model`` is a sandbox or a URL.
 
         ``agent`` changes settings of the agent ``default``, ``settings`` sections of the tree (``realtime={...}``).
         Its first sessions with the model are its own: a trial, and its fixed phrases. With ``usable`` this waits until
-        they are over, so that the first call has the sandbox's session 1.
+        they are over, so that the first call has the sandbox's session 1. With ``settle`` it waits until the seats are
+        as they should be.
         """
         asterisk = self.asterisk
         tree: dict[str, Any] = {
@@ -322,7 +324,7 @@ class Bed:
             )
             if not isinstance(model, str):
                 model.count_anew()
-        if service.pool is not None:
+        if service.pool is not None and settle:
             # A former service may have left the seats paused.
             await asyncio.wait_for(service.pool.settled.wait(), LIMIT_S)
         return service

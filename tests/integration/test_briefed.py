@@ -1,12 +1,23 @@
 """Who takes a call hears first what it is about, and sees it."""
 
 import asyncio
+import dataclasses
+import json
+import os
+import shutil
+import sys
+import tempfile
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+from ariagent.lab import bed as lab
+from ariagent.lab.asterisk import AsteriskInstance
+from ariagent.lab.packages import default_lab_dir
 
 BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
@@ -175,3 +186,134 @@ async def test_somebody_who_hangs_up_during_the_summary_has_not_taken_the_call(
             await asyncio.sleep(0.02)
     await call.hangup()
     await log.wait("call.ended", count=2)
+
+
+# -- an Asterisk that is another user, as on every real installation ---------------------------------------------------
+
+NOBODY = 65534
+AS_NOBODY = f'chown -R {NOBODY}:{NOBODY} "$0" && exec setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups -- "$@"'
+
+
+def nobody_can_read(path: Path) -> bool:
+    return all(parent.stat().st_mode & 0o001 for parent in (path, *path.parents))
+
+
+@pytest.fixture
+async def place() -> AsyncIterator[Path]:
+    """A folder that everybody may enter; pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="ariagent-briefs-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+async def others_asterisk(asterisk: AsteriskInstance, bed: Any, place: Path) -> AsyncIterator[AsteriskInstance]:
+    """One that runs as nobody, while the service is root; the phones go there."""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("only root can start an Asterisk as another user")
+    if not nobody_can_read(Path(__file__).parents[2]) or not nobody_can_read(default_lab_dir()):
+        pytest.skip("this checkout cannot be read by another user")
+    root = place / "asterisk"
+    root.mkdir()
+    command = ("sh", "-c", AS_NOBODY, str(root), *asterisk.program.command)
+    own = AsteriskInstance(dataclasses.replace(asterisk.program, command=command), root)
+    await own.start()
+    bed.asterisk = own
+    try:
+        yield own
+    finally:
+        bed.asterisk = asterisk
+        await own.stop()
+
+
+@pytest.mark.parametrize("mode", [0o711, 0o700], ids=["as packaged", "closed"])
+async def test_asterisk_as_another_user_is_asked_whether_it_can_play_summaries(
+    mode: int,
+    others_asterisk: AsteriskInstance,
+    sandbox: Any,
+    service: Any,
+    phone: Any,
+    dial: Any,
+    log: Any,
+    sound: Any,
+    place: Path,
+) -> None:
+    """``StateDirectoryMode`` of the shipped unit, and what it was before: nobody was briefed, and nobody knew."""
+    state = place / "state"
+    state.mkdir()
+    state.chmod(mode)
+    model = await sandbox(**SPOKEN)
+    sections = {"destinations": {"briefed": BRIEFED}, "state_directory": state}
+    running = await service(model, agent={"handoff": ["briefed"], "transcription": None}, **sections)
+    readable = mode == 0o711
+    await asyncio.wait_for(running.ready.wait(), 20)
+    assert len(log.named("brief.not_played")) == (not readable)
+    assert running.health.status == 200, "calls work"
+    human = await phone("1001", register=True)
+    for number in ("7001", "7000"):
+        handed_on = len(log.named("call.handed_over"))
+        call, hearing = await dial(number)
+        await hearing.utterance()
+        await call.send_dtmf("5")
+        incoming = await human.incoming(30)
+        handed = await log.wait("call.handed_over", count=handed_on + 1)
+        # What the record says is what happened.
+        assert handed["kind"] == ("briefed" if readable else "blind")
+        await file_in(state / "briefs")
+        await incoming.answer()
+        if readable:
+            await hears_brief(running, incoming, sound)
+        await call.hangup()
+        await incoming.ended(20)
+        for left in (state / "briefs").glob("brief-*"):
+            left.unlink()
+    told = log.named("brief.not_played")
+    assert len(told) == (not readable), "once, not for every call"
+    if not readable:
+        assert str(state / "briefs") in told[0]["cause"]
+        assert "StateDirectoryMode=0711" in told[0]["remedy"]
+        # It is mended while the service runs: the next trial of the audio's way finds that.
+        state.chmod(0o711)
+        usable = len(log.named("audio.usable"))
+        running.audio.doubt()
+        await log.wait("audio.usable", count=usable + 1)
+        assert running._context.briefs.playable
+
+
+@pytest.mark.parametrize(
+    ("mode", "briefs_mode", "status", "found"),
+    [
+        (0o711, None, "ok", "is not there yet"),
+        (0o711, 0o711, "ok", "Asterisk can play files in "),
+        (0o700, 0o711, "warning", "Asterisk cannot read files in "),
+        (0o711, 0o755, "warning", "every user of this machine can list and read them"),
+    ],
+    ids=["not made yet", "as packaged", "closed", "open to everybody"],
+)
+async def test_check_asks_asterisk_too(
+    mode: int,
+    briefs_mode: int | None,
+    status: str,
+    found: str,
+    others_asterisk: AsteriskInstance,
+    place: Path,
+) -> None:
+    state = place / "state"
+    state.mkdir()
+    if briefs_mode is not None:
+        (state / "briefs").mkdir()
+        (state / "briefs").chmod(briefs_mode)
+    state.chmod(mode)
+    settings = {
+        "realtime": {"url": "ws://127.0.0.1:9/", "api_key": "test"},
+        "destinations": {"briefed": BRIEFED},
+        "state_directory": str(state),
+    }
+    path = lab.write_settings(others_asterisk, place, settings)
+    argv = [sys.executable, "-m", "ariagent", "check", "-c", str(path), "--json"]
+    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    (told,) = [result for result in json.loads(out)["results"] if result["check"] == "briefs"]
+    assert told["status"] == status, told
+    assert found in told["found"]
+    assert not list(state.glob("briefs/*")), "nothing is left of it"

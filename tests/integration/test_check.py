@@ -4,12 +4,13 @@ import asyncio
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import sys
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,8 @@ def write(asterisk: AsteriskInstance, tmp_path: Path) -> Callable[..., Path]:
         tree: dict[str, Any] = {
             "asterisk": {"url": asterisk.ari_url, "user": asterisk.ari_user, "password": asterisk.ari_password},
             "audiosocket": {"port": 0},
+            "http": {"port": 0},
+            "control": {"port": 0},
             "realtime": {"url": getattr(model, "url", model), "api_key": "test"},
             "state_directory": str(tmp_path),
         }
@@ -203,7 +206,7 @@ async def test_an_application_that_a_dead_process_left(
         process = await start(path)
         out, err = await asyncio.wait_for(process.communicate(), LIMIT_S)
         assert (await ari.ask("DELETE", f"bridges/{bridge}")).status == 204
-        async with ari.application(app):
+        async with ari.application(app, lambda message: None):
             pass
     await nothing_left(asterisk)
     outcome = Outcome(process.returncode or 0, out.decode(), err.decode())
@@ -240,7 +243,7 @@ async def test_json(check: Check, sandbox: Any) -> None:
 async def test_a_wrong_password(check: Check, sandbox: Any) -> None:
     outcome = await check(await sandbox(), asterisk={"password": "wrong"})
     assert outcome.code == 1
-    assert "(401)" in outcome.one("asterisk")[1]
+    assert "(HTTP 401)" in outcome.one("asterisk")[1]
     for name in ("modules", "dialplan", "audio connection", "queues"):
         assert outcome.one(name)[0] == "skipped"
     assert outcome.one("agent default")[0] == "ok"
@@ -258,7 +261,10 @@ async def test_no_asterisk(check: Check, sandbox: Any) -> None:
 async def test_a_url_that_is_no_ari(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
     outcome = await check(await sandbox(), asterisk={"url": f"{asterisk.ari_url}/ari"})
     assert outcome.code == 1
-    assert "is no ARI (HTTP 404 from Asterisk/" in outcome.one("asterisk")[1]
+    found = f"{asterisk.ari_url}/ari is Asterisk's HTTP server, but there is no ARI at it (HTTP 404)"
+    assert outcome.one("asterisk")[1].startswith(
+        f"{found}; Set asterisk.url without /ari, with the prefix of http.conf"
+    )
 
 
 async def test_a_port_that_is_not_http(check: Check, sandbox: Any) -> None:
@@ -357,7 +363,7 @@ async def test_a_context_that_is_missing(check: Check, sandbox: Any, asterisk: A
     finally:
         await asterisk.cli("dialplan reload")
     assert [status for status, _ in outcome.lines("dialplan")] == ["ok", "warning"]
-    assert outcome.lines("dialplan")[1][1].startswith("seats (01@ariagent-seat): not there; Add #include")
+    assert outcome.lines("dialplan")[1][1].startswith("seats (01@ariagent-seat): not there; Run `ariagent install`")
     assert (await check(model)).one("dialplan")[0] == "ok"
 
 
@@ -379,7 +385,8 @@ async def test_a_user_who_may_only_read(check: Check, sandbox: Any, asterisk: As
         path.write_text(before)
         await asterisk.cli("module reload res_ari.so")
     assert outcome.code == 1
-    assert outcome.one("ARI user")[1].startswith("reader is read-only; Set read_only = no under [reader]")
+    assert "the ARI user reader is read-only" in outcome.one("ARI user")[1]
+    assert "Set read_only = no under [reader] in ari.conf" in outcome.one("ARI user")[1]
     assert outcome.one("audio connection")[0] == "skipped"
 
 
@@ -529,3 +536,144 @@ async def test_a_bundle_beside_a_running_service(
     whole = "".join(found.values())
     for secret in (asterisk.ari_password, asterisk.ami_password):
         assert secret not in whole
+
+
+# -- what `check` says, a service that starts says ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One mistake: what makes it, under which name it is told, how bad it is, and what both say."""
+
+    name: str
+    status: str
+    found: str
+    sections: dict[str, Any]
+    without_module: str = ""
+    without_contexts: tuple[str, ...] = ()
+    without_queues: bool = False
+
+
+DESK = {"description": "the desk"}
+SHIPPED_CONTEXTS = ("ariagent-seat", "ariagent-internal")
+ROWS = {
+    "a destination's queue": Row(
+        "destinations",
+        "failed",
+        "desk: there is no queue servicedesk",
+        {"destinations": {"desk": {**DESK, "queue": "servicedesk"}}},
+    ),
+    "a destination's context": Row(
+        "destinations",
+        "failed",
+        "desk: there is no extension 4711 in the context nowhere",
+        {"destinations": {"desk": {**DESK, "extension": "4711", "context": "nowhere"}}},
+    ),
+    "no chan_audiosocket": Row(
+        "modules", "failed", "chan_audiosocket is not loaded (the audio of every call)", {}, "chan_audiosocket"
+    ),
+    "nothing can come in": Row("dialplan", "failed", "no call can come in: ", {}, without_contexts=SHIPPED_CONTEXTS),
+    "a part of the dialplan": Row(
+        "dialplan", "warning", "seats (01@ariagent-seat): not there", {}, without_contexts=SHIPPED_CONTEXTS[:1]
+    ),
+    "no queue": Row("seats", "warning", "no queue has a seat of the AI", {}, without_queues=True),
+    "a manager user's password": Row(
+        "manager", "failed", "Asterisk refused the manager's login", {"ami": {"password": "another"}}
+    ),
+    "no opening": Row(
+        "settings", "warning", "agents.default has no opening", {"agents": {"default": {"opening": None}}}
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ROWS)
+async def test_check_and_a_service_that_starts_say_the_same(
+    what: str, check: Check, sandbox: Any, service: Any, log: Any, asterisk: AsteriskInstance
+) -> None:
+    row = ROWS[what]
+    model = await sandbox()
+    sections = {"ami": asterisk.ami, **row.sections}
+    if "ami" in row.sections:
+        sections["ami"] = {**asterisk.ami, **row.sections["ami"]}
+    async with broken(asterisk, row):
+        outcome = await check(model, **sections)
+        told = [text for status, text in outcome.lines(row.name) if status == row.status]
+        assert any(text.startswith(row.found) for text in told), outcome.out
+        assert outcome.code == (row.status == "failed")
+        await service(model, **sections, settle=False)
+        event, level = ("check.failed", 40) if row.status == "failed" else ("check.warned", 30)
+        entry = await log.wait(event, name=row.name)
+        found = [e for e in log.named(event, name=row.name) if e["cause"].startswith(row.found)]
+        assert [e.level for e in found] == [level], log.named(event)
+        # Word for word.
+        line = f"{found[0]['cause'].rstrip(' .')}; {found[0]['remedy']}"
+        assert " ".join(line.split()) in told, (line, told)
+        assert entry["remedy"]
+
+
+@asynccontextmanager
+async def broken(asterisk: AsteriskInstance, row: Row) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        if row.without_module:
+            await stack.enter_async_context(without_module(asterisk, row.without_module))
+        if row.without_queues:
+            await stack.enter_async_context(without_queues(asterisk))
+        for context in row.without_contexts:
+            assert "removed" in (await asterisk.cli(f"dialplan remove context {context}")).lower()
+        try:
+            yield
+        finally:
+            if row.without_contexts:
+                await asterisk.cli("dialplan reload")
+
+
+@asynccontextmanager
+async def without_queues(asterisk: AsteriskInstance) -> AsyncIterator[None]:
+    path = asterisk.root / "etc" / "queues.conf"
+    before = path.read_text()
+    path.write_text("[general]\n")
+    try:
+        await asterisk.cli("queue reload all")
+        assert "frontline" not in await asterisk.cli("queue show")
+        yield
+    finally:
+        path.write_text(before)
+        await asterisk.cli("queue reload all")
+
+
+@pytest.mark.parametrize("what", ["advertise", "allowed", "another program", "chan_audiosocket"])
+async def test_an_audio_path_that_does_not_work_is_found_at_the_start_in_the_same_words(
+    what: str, check: Check, sandbox: Any, service: Any, log: Any, asterisk: AsteriskInstance
+) -> None:
+    model = await sandbox()
+    other = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    async with other, AsyncExitStack() as stack:
+        sections = {
+            "advertise": {"advertise": f"127.0.0.1:{free_port()}"},
+            "allowed": {"allowed": ["192.0.2.0/24"]},
+            "another program": {"advertise": f"127.0.0.1:{other.sockets[0].getsockname()[1]}"},
+            "chan_audiosocket": {},
+        }[what]
+        if what == "chan_audiosocket":
+            await stack.enter_async_context(without_module(asterisk, what))
+        outcome = await check(model, audiosocket=sections)
+        assert outcome.code == 1
+        running = await service(model, ami=asterisk.ami, audiosocket=sections, settle=False)
+        unusable = await log.wait("audio.unusable")
+        assert unusable.level == 40
+        assert running.health.status == 503
+        assert running.health.json()["audio"] == f"failed: {unusable['cause']}"
+        if what != "chan_audiosocket":  # where check has told it as a missing module before
+            status, found = outcome.one("audio connection")
+            assert status == "failed"
+            said, _, remedy = found.partition("; ")
+            for words in (without_ports(said.rstrip(".")), remedy):
+                assert words in without_ports(unusable["cause"]) or words in unusable["cause"]
+        # No seat takes a call.
+        await log.wait("pool.ready")
+        assert {seat.reason for seat in running.pool.seats.view()} == {"ariagent: audio"}
+
+
+def without_ports(text: str) -> str:
+    """Where the service takes any free port, the check has another one."""
+    return re.sub(r"127\.0\.0\.1:\d+", "HOST:PORT", text)

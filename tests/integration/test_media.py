@@ -81,7 +81,7 @@ async def test_audio_is_the_same_at_both_ends(
     """Whatever converts it on the way: ours, Asterisk's, or G.711 on the model's side."""
     model = await sandbox(voice="rms")
     await service(model, **settings)
-    assert log.named("service.starting")[0]["audio"] == f"slin/{rate_hz}"
+    assert log.named("asterisk.found")[0]["audio"] == f"slin/{rate_hz}"
     call, hearing = await dial("7001")
     session = await model.wait_session(1)
     await hearing.utterance(quiet_s=0.6)

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import sys
 import time
 import urllib.request
@@ -18,6 +19,7 @@ import yaml
 from ariagent.lab import bed as lab
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.call_setup import CallState
+from ariagent.lab.proxy import Proxy
 
 pytestmark = pytest.mark.asterisk
 
@@ -63,6 +65,24 @@ def check_log(process: lab.Process) -> None:
     started = sorted(fields["call"] for event in ("call.started", "call.resumed") for fields in told(process, event))
     ended = [fields["call"] for fields in told(process, "call.ended") if fields["result"] != "busy"]
     assert sorted(ended) == started
+
+
+async def get_at(port: int, path: str) -> tuple[int, str]:
+    """Status and body of the HTTP of a service whose ``http.port`` this is."""
+
+    def ask() -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    return await asyncio.to_thread(ask)
+
+
+async def health_at(port: int) -> tuple[int, dict[str, Any]]:
+    status, body = await get_at(port, "/healthz")
+    return status, json.loads(body)
 
 
 async def nothing_in(asterisk: AsteriskInstance) -> None:
@@ -167,21 +187,124 @@ async def test_a_service_is_stopped_while_it_still_waits_for_its_model(bed: Any,
         check_log(process)
 
 
-async def test_a_wrong_password_is_one_line_and_exit_code_1(asterisk: AsteriskInstance, tmp_path: Path) -> None:
-    path = tmp_path / "wrong.yaml"
-    tree = {
-        "asterisk": {"url": asterisk.ari_url, "user": asterisk.ari_user, "password": "wrong"},
-        "realtime": {"url": "ws://127.0.0.1:9/"},
-        "audiosocket": {"port": 0},
-        "http": {"port": 0},
-        "control": {"port": 0},
-    }
-    path.write_text(yaml.safe_dump(tree))
-    argv = [sys.executable, "-m", "ariagent", "run", "-c", str(path)]
-    async with lab.process(argv, tmp_path / "wrong.log") as process:
-        assert await exit_code(process) == 1
-        [line] = process.log.splitlines()
-    assert line.startswith("ariagent: Asterisk refused GET api-docs/resources.json: HTTP 401. Check asterisk.user and")
+@pytest.mark.parametrize("user", ["ariagent", "reader"])
+async def test_an_ari_user_that_is_not_let_in_or_may_only_read_can_be_mended_while_the_service_waits(
+    user: str,
+    asterisk: AsteriskInstance,
+    bed: Any,
+    sandbox: Any,
+    dial: Any,
+    phone: Any,
+    tmp_path: Path,
+    ends_with_people: Any,
+) -> None:
+    """Nobody rings in vain meanwhile: without an event stream Stasis() fails, and callers go to the human queue."""
+    conf = asterisk.root / "etc" / "ari.conf"
+    before = conf.read_text()
+    human = await phone("1001", register=True)
+    reader = f"[reader]\ntype = user\npassword = {asterisk.ari_password}\nread_only = {{}}\n"
+    wrong = {"ariagent": "[ariagent](+)\npassword = another\n", "reader": reader.format("yes")}[user]
+    right = {"ariagent": "", "reader": reader.format("no")}[user]
+    cause = {"ariagent": "refused user ariagent or its password", "reader": "the ARI user reader is read-only"}[user]
+    tree = settings(
+        await sandbox(), asterisk={"url": asterisk.ari_url, "user": user, "password": asterisk.ari_password}
+    )
+    path = lab.write_settings(asterisk, tmp_path, tree)
+    try:
+        conf.write_text(f"{before}\n{wrong}")
+        await asterisk.cli("module reload res_ari.so")
+        async with lab.process(lab.service_argv(path), tmp_path / "service.log") as process:
+            [waiting] = [await until_told(process, "asterisk.waiting")]
+            assert cause in waiting["cause"]
+            assert re.search(rf" ERROR asterisk.waiting .*{cause}", process.log)
+            port = int((await until_told(process, "service.starting"))["http_port"])
+            status, told_now = await health_at(port)
+            assert (status, told_now["status"], told_now["started"]) == (503, "unavailable", False)
+            assert cause in told_now["asterisk"]
+            for number in ("7001", "7000"):
+                began = time.monotonic()
+                await ends_with_people(await (await phone()).dial(number), human)
+                assert time.monotonic() - began < LIMIT_S
+            assert len(told(process, "asterisk.waiting")) == 1
+            conf.write_text(f"{before}\n{right}")
+            await asterisk.cli("module reload res_ari.so")
+            await until_told(process, "service.ready")
+            assert (await health_at(port))[0] == 200
+            call, _ = await dial("7001")
+            await call.hangup()
+            await until_told(process, "call.ended")
+            check_log(process)
+    finally:
+        conf.write_text(before)
+        await asterisk.cli("module reload res_ari.so")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_service_that_waits_for_asterisk_costs_almost_nothing_and_ends_at_once(
+    number: signal.Signals, asterisk: AsteriskInstance, sandbox: Any, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        nobody = listener.getsockname()[1]
+    tree = settings(await sandbox(), asterisk={"url": f"http://127.0.0.1:{nobody}", "password": "p"})
+    path = lab.write_settings(asterisk, tmp_path, tree)
+    async with lab.process(lab.service_argv(path), tmp_path / "service.log") as process:
+        waiting = await until_told(process, "asterisk.waiting")
+        assert waiting["cause"].startswith(f"cannot reach Asterisk at http://127.0.0.1:{nobody}: Connection refused")
+        port = int((await until_told(process, "service.starting"))["http_port"])
+        status, told_now = await health_at(port)
+        assert status == 503
+        assert told_now["asterisk"].startswith("not connected: cannot reach Asterisk at ")
+        assert (await get_at(port, "/metrics"))[0] == 200
+        used, began = process.cpu_s(), time.monotonic()
+        while time.monotonic() - began < 5:
+            assert (await health_at(port))[0] == 503
+            await asyncio.sleep(0.5)
+        share = (process.cpu_s() - used) / (time.monotonic() - began)
+        assert share < 0.1, "a process that was started again and again took 0.8 of a core"
+        assert len(told(process, "asterisk.waiting")) == 1
+        # Settings can be changed meanwhile.
+        tree = yaml.safe_load(path.read_text())
+        tree["agents"]["default"]["instructions"] = "You are new here."
+        path.write_text(yaml.safe_dump(tree))
+        tell(process, signal.SIGHUP)
+        assert (await until_told(process, "settings.reloaded"))["changed"] == "agents"
+        ended = time.monotonic()
+        tell(process, number)
+        assert await exit_code(process) == 0
+        assert time.monotonic() - ended < 5
+        assert told(process, "service.stopped")
+        assert "Traceback" not in process.log
+    print(f"\n{100 * share:.1f} % of a core while it waits, with ten questions about its health")
+
+
+async def test_an_asterisk_that_comes_later_is_served(
+    asterisk: AsteriskInstance, sandbox: Any, bed: Any, tmp_path: Path
+) -> None:
+    own = AsteriskInstance(asterisk.program, tmp_path / "asterisk")
+    await own.start()
+    await own.stop()
+    # Its ports are new ones at each start; here it comes back where the settings look for it.
+    async with Proxy() as between:
+        ari = {"url": f"http://{between.address}", "user": own.ari_user, "password": own.ari_password}
+        tree = settings(await sandbox(), asterisk=ari, ami=None)
+        path = lab.write_settings(own, tmp_path, tree)
+        between.cut(refuse=True)
+        async with lab.process(lab.service_argv(path), tmp_path / "service.log") as process:
+            await until_told(process, "asterisk.waiting")
+            assert told(process, "service.takes_calls") == []
+            await own.start()
+            try:
+                between.target, between.refusing = ("127.0.0.1", own.http_port), False
+                await until_told(process, "service.ready")
+                bed.asterisk = own
+                call, _ = await bed.dial("7001")
+                await call.hangup()
+                await until_told(process, "call.ended")
+                check_log(process)
+            finally:
+                bed.asterisk = asterisk
+                await process.stop()
+                await own.stop()
 
 
 # -- health ------------------------------------------------------------------------------------------------------------
@@ -189,20 +312,11 @@ async def test_a_wrong_password_is_one_line_and_exit_code_1(asterisk: AsteriskIn
 
 async def get(service: Any, path: str) -> tuple[int, str]:
     """Status and body of the service's own HTTP."""
-
-    def ask() -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{service.http_port}{path}", timeout=10) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
-    return await asyncio.to_thread(ask)
+    return await get_at(service.http_port, path)
 
 
 async def health(service: Any) -> tuple[int, dict[str, Any]]:
-    status, body = await get(service, "/healthz")
-    return status, json.loads(body)
+    return await health_at(service.http_port)
 
 
 async def test_health_and_metrics_say_how_it_is(sandbox: Any, service: Any, dial: Any) -> None:

@@ -1,0 +1,69 @@
+"""The ports of the service's own HTTP servers: free, or the running service's. That of the audio is tried with it."""
+
+import asyncio
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from ariagent.check.report import Result, Say, failed, ok
+from ariagent.config import Settings
+from ariagent.errors import ResourceError
+from ariagent.hosts import joined, local
+from ariagent.webserver import WebServer
+
+NAME = "ports"
+ANSWER_S = 2.0
+
+
+async def check_ports(settings: Settings, say: Say) -> None:
+    """Say whether a service could listen where the settings want it to."""
+    there = await running(settings)
+    wanted = (
+        ("metrics", "http.port", settings.http.host, settings.http.port),
+        ("the control API", "control.port", settings.control.host, settings.control.port),
+    )
+    for what, key, host, port in wanted:
+        if not port:
+            say(ok(NAME, f"{key} is 0: the service takes any free port for {what}"))
+            continue
+        server = WebServer(web.Application())
+        try:
+            await server.start(host, port, what=what, key=key)
+        except ResourceError as error:
+            say(judge_taken(settings, key, port, error, there))
+        else:
+            say(ok(NAME, f"{key} {port} is free for {what}"))
+        finally:
+            await server.close()
+
+
+async def running(settings: Settings) -> dict[str, Any] | None:
+    """What a service at ``http.port`` says of its health; None where nobody, or another program, answers."""
+    host, port = settings.http.host, settings.http.port
+    if not port:
+        return None
+    timeout = aiohttp.ClientTimeout(total=ANSWER_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(f"http://{joined(local(host), port)}/healthz") as answer,
+        ):
+            found = await answer.json(content_type=None)
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError, asyncio.IncompleteReadError):
+        return None
+    return found if isinstance(found, dict) and "application" in found else None
+
+
+def judge_taken(settings: Settings, key: str, port: int, error: ResourceError, there: dict[str, Any] | None) -> Result:
+    """A port that cannot be had; ``there``: what the service says that answers at ``http.port``. No I/O."""
+    app = settings.asterisk.app
+    if there is not None and key in ("http.port", "control.port"):
+        theirs = there["application"]
+        own = theirs == app and (key == "http.port" or there.get("control_port") == port)
+        if own:
+            return ok(NAME, f"{key} {port} is in use by the running service {app}")
+        if key == "http.port":
+            remedy = f"Give each service {key}, control.port and audiosocket.port of its own"
+            return failed(NAME, f"{error} by the service {theirs}", remedy)
+    return failed(NAME, str(error), error.remedy)

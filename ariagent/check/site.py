@@ -1,0 +1,77 @@
+"""What checks look at: the settings, and the peers that these name."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from ariagent.ami.client import AmiClient
+from ariagent.check import ari
+from ariagent.check.ari import Probe
+from ariagent.config import Settings
+from ariagent.errors import AmiRefusedError, ConfigurationError, InternalError
+from ariagent.pool.queues import QueueBoard
+
+
+@dataclass(frozen=True, slots=True)
+class Manager:
+    """The manager interface, logged in, and the queues that it has listed."""
+
+    client: AmiClient
+    queues: QueueBoard
+
+
+@dataclass(slots=True)
+class Site:
+    """One installation. A service that checks itself gives the connections that it has."""
+
+    settings: Settings
+    source: str
+    """Where the settings come from."""
+    given_probe: Probe | None
+    """None where there is none to be had: see ``no_probe``."""
+    version: str = ""
+    """Asterisk's, once that is known."""
+    given_manager: Manager | None = None
+    no_probe: ConfigurationError | None = None
+    """Why there is no ``probe``: a password or a CA file that cannot be had."""
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    @property
+    def probe(self) -> Probe:
+        """Requests to ARI. Raises ConfigurationError where the settings do not allow any."""
+        if self.given_probe is None:
+            raise self.no_probe or InternalError("a site without a probe")
+        return self.given_probe
+
+    async def manager(self) -> Manager:
+        """Of this Asterisk; connected at the first use, and until the site is closed. Raises AmiError."""
+        if self.given_manager is None:
+            assert self.settings.ami is not None
+            board = QueueBoard()
+            client = AmiClient(self.settings.ami, lambda event: board.handle(event, 0.0))
+            await self.stack.enter_async_context(client.session())
+            with suppress(AmiRefusedError):  # there is no such action without app_queue
+                await client.action_list("QueueStatus")
+            self.given_manager = Manager(client, board)
+        client = self.given_manager.client
+        if not client.connected and client.failure is not None:
+            raise client.failure
+        return self.given_manager
+
+    async def close(self) -> None:
+        """End the connections that were made for the checks."""
+        await self.stack.aclose()
+
+
+@asynccontextmanager
+async def opened(settings: Settings, source: str) -> AsyncIterator[Site]:
+    """A site whose connections end with the context."""
+    site = Site(settings, source, None)
+    try:
+        site.given_probe = await site.stack.enter_async_context(ari.probe(settings.asterisk))
+    except ConfigurationError as error:
+        site.no_probe = error
+    try:
+        yield site
+    finally:
+        await site.close()

@@ -1,0 +1,215 @@
+"""Tries the audio's way: Asterisk makes one channel that connects to us, sends audio, and plays a file.
+
+    externalMedia --> does Asterisk reach us? --> silence --> does its audio come? --> play --> can it read our files?
+
+The channel is hung up again at once, has no row among the call detail records, and belongs to no call.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from ariagent.ari import events as ari
+from ariagent.ari.client import NO_CDR, TRIAL_PREFIX
+from ariagent.ari.listener import Router
+from ariagent.audio.format import AudioFormat
+from ariagent.audiosocket.endpoint import MediaConnection
+from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.call.leg import FORMAT_NAMES
+from ariagent.check.ari import Answer, Probe
+from ariagent.check.report import Result, failed, ok
+from ariagent.errors import AriError
+
+STEP_LIMIT_S = 5.0
+"""For each step: Asterisk's connection, its first audio, the end of the file."""
+CLEAN_UP_LIMIT_S = 5.0
+NAME = "audio connection"
+REACH = (
+    "Set audiosocket.advertise to an address that Asterisk reaches, open the port in the firewall, and look at "
+    "Asterisk's log"
+)
+
+
+class TrialLeg:
+    """Both ends of a trial's channel: what Asterisk reports of it, and its audio connection, which gets silence."""
+
+    def __init__(self) -> None:
+        self.connected_at: float | None = None
+        self.first_audio_at: float | None = None
+        self.played: bool | None = None
+        """Whether Asterisk could play the file; None while that is not known."""
+        self.gone = False
+        self._changed = asyncio.Event()
+
+    async def until(self, condition: Callable[[], bool]) -> bool:
+        """Wait until something is so, the channel is gone or the step's time is up; returns whether it is so."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STEP_LIMIT_S):
+                while not (condition() or self.gone):
+                    self._changed.clear()
+                    await self._changed.wait()
+        return condition()
+
+    def on_ari(self, event: ari.Event) -> None:
+        """An event of the trial's channel."""
+        match event:
+            case ari.PlaybackEnded(failed=failed):
+                self.played = not failed
+            case ari.StasisEnded() | ari.ChannelDestroyed():
+                self.gone = True
+        self._changed.set()
+
+    # -- the audio connection (MediaEndpoint) -----------------------------------------------------
+
+    def connected(self, connection: MediaConnection) -> None:
+        self.connected_at = time.monotonic()
+        self._changed.set()
+
+    def audio_received(self, payload: bytes, now: float) -> None:
+        if self.first_audio_at is None:
+            self.first_audio_at = now
+            self._changed.set()
+
+    def frame_due(self, now: float) -> bytes | None:
+        return None
+
+    def digit_received(self, digit: str) -> None:
+        """Nobody presses keys here."""
+
+    def disconnected(self, reason: str) -> None:
+        self._changed.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Makes channels in the Stasis application ``app``, whose events ``router`` gets."""
+
+    probe: Probe
+    app: str
+    fmt: AudioFormat
+    router: Router
+
+    @asynccontextmanager
+    async def channel(self, address: str, uuid: UUID, leg: TrialLeg) -> AsyncIterator[tuple[str, Answer]]:
+        """Have Asterisk connect to ``address``; whatever happens, the channel is gone afterwards. Raises AriError."""
+        channel_id = f"{TRIAL_PREFIX}{uuid}"
+        self.router.register(channel_id, leg.on_ari)
+        try:
+            answer = await self.probe.ask(
+                "POST",
+                "channels/externalMedia",
+                body={"variables": NO_CDR},
+                channelId=channel_id,
+                app=self.app,
+                external_host=address,
+                encapsulation="audiosocket",
+                transport="tcp",
+                format=FORMAT_NAMES[self.fmt.rate_hz],
+                data=str(uuid),
+            )
+            yield channel_id, answer
+        finally:
+            # Also when we are cancelled (Ctrl-C), and when no answer came: it may have been made all the same.
+            await asyncio.shield(self._hang_up(channel_id))
+            self.router.unregister(channel_id)
+
+    async def _hang_up(self, channel_id: str) -> None:
+        with suppress(AriError, TimeoutError):
+            async with asyncio.timeout(CLEAN_UP_LIMIT_S):
+                await self.probe.ask("DELETE", f"channels/{channel_id}")
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What became of a trial. No I/O."""
+
+    address: str
+    fmt: AudioFormat
+    answer: Answer
+    """To the request for the channel."""
+    took_s: float
+    """Until that answer."""
+    connect_ms: float | None = None
+    """Until the connection was here; None: it never was."""
+    refused: tuple[str, ...] = ()
+    """Why connections were refused here meanwhile."""
+    silence: Answer | None = None
+    """To the request for audio."""
+    audio: bool = False
+    """Whether audio came."""
+    played: bool | None = None
+    """Whether Asterisk could play the file; None: there was none, or it is not known."""
+
+    @property
+    def result(self) -> Result:
+        """As a line of ``check``."""
+        if self.answer.status >= 400:
+            return no_channel(NAME, self.address, self.answer, self.took_s)
+        if self.connect_ms is None:
+            return self._not_here
+        if not self.audio:
+            said = f" (HTTP {self.silence.status} {self.silence.message})" if self.silence is not None else ""
+            found = f"Asterisk connects to {self.address}, but no audio comes{said}"
+            remedy = "Look at Asterisk's log; no other program may sit between Asterisk and the service"
+            return failed(NAME, found, remedy)
+        found = f"Asterisk connects to {self.address} in {self.connect_ms:.0f} ms and sends audio ({self.fmt})"
+        return ok(NAME, found, connect_ms=round(self.connect_ms, 1))
+
+    @property
+    def _not_here(self) -> Result:
+        if "not_allowed" in self.refused:
+            found = f"Asterisk connects to {self.address} from an address that audiosocket.allowed does not hold"
+            return failed(NAME, found, "Add Asterisk's network to audiosocket.allowed")
+        why = f" ({', '.join(self.refused)})" if self.refused else ""
+        found = f"Asterisk connects to {self.address}, but not to ariagent{why}"
+        remedy = f"Another program answers at {self.address}: correct audiosocket.advertise"
+        return failed(NAME, found, remedy)
+
+
+def no_channel(name: str, address: str, answer: Answer, took_s: float) -> Result:
+    """Asterisk could not make the channel. No I/O."""
+    how = f"within {took_s:.1f} s" if took_s >= 1 else "at once"
+    found = f"Asterisk cannot connect to {address} (it gave up {how}: HTTP {answer.status} {answer.message})"
+    return failed(name, found, f"{REACH}. Is chan_audiosocket loaded?")
+
+
+async def try_audio(
+    trial: Trial,
+    server: AudioSocketServer,
+    address: str,
+    *,
+    file: str = "",
+    meanwhile: Callable[[str], Awaitable[None]] | None = None,
+) -> Heard:
+    """Make one channel that connects to ``server`` at ``address``, and say what became of it. Raises AriError.
+
+    ``file``: a sound to play on it, an absolute path without ending. ``meanwhile`` is called with the channel's id
+    once it is connected.
+    """
+    uuid, leg = uuid4(), TrialLeg()
+    before = Counter(server.refused)
+    server.expect(uuid, leg, trial.fmt)
+    began = time.monotonic()
+    try:
+        async with trial.channel(address, uuid, leg) as (channel_id, answer):
+            took_s = time.monotonic() - began
+            here = answer.status < 400 and await leg.until(lambda: leg.connected_at is not None)
+            refused = tuple(server.refused - before)
+            if not here:
+                return Heard(address, trial.fmt, answer, took_s, refused=refused)
+            connect_ms = 1000 * ((leg.connected_at or began) - began)
+            if meanwhile is not None:
+                await meanwhile(channel_id)
+            # Asterisk sends nothing on a channel that nobody talks to; its silence is audio as well.
+            silence = await trial.probe.ask("POST", f"channels/{channel_id}/silence")
+            audio = await leg.until(lambda: leg.first_audio_at is not None)
+            if audio and file:
+                await trial.probe.ask("POST", f"channels/{channel_id}/play", media=f"sound:{file}")
+                await leg.until(lambda: leg.played is not None)
+            return Heard(address, trial.fmt, answer, took_s, connect_ms, refused, silence, audio, leg.played)
+    finally:
+        server.forget(uuid)
