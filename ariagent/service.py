@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -41,6 +42,7 @@ from ariagent.hosts import joined
 from ariagent.lag import LOOK_S, Lag
 from ariagent.metrics import Metrics
 from ariagent.pool.availability import Availability
+from ariagent.pool.door import Door
 from ariagent.pool.pool import Pool
 from ariagent.pool.seats import Reason
 from ariagent.realtime.endpoints import Endpoints
@@ -86,6 +88,19 @@ class Service:
         self.calls = Registry(self._calls_context)
         self.router = Router(self.calls.channel_entered)
         self.pool = Pool(settings.ami) if settings.ami is not None else None
+        self.door = Door(self.ari, settings.asterisk.app)
+        self.availability = Availability(
+            self.pool,
+            self.door,
+            listening=lambda: self.ari.listening,
+            calls=lambda: len(self.calls),
+            over_cap=self._over_cap,
+            most=settings.max_calls,
+            off_hours=lambda: not self.settings.seats_wanted(time.time()),
+            overloaded=lambda: self.lag.overloaded,
+        )
+        if (pool := self.pool) is not None:
+            self.metrics.watch_seats(lambda: pool.seats.counts(self.availability.first))
         desk = self.desk = Desk(
             self.calls,
             self.pool,
@@ -95,6 +110,7 @@ class Service:
         self.control = ControlServer(settings.control, settings.state_directory, desk)
         if self.pool is not None:
             self.pool.listeners.append(self.calls.transferred)
+            self.pool.looks_for = lambda: (each.queue for each in self.settings.destinations.values() if each.queue)
         self.phones = SupervisorPhones(desk, self.pool) if self.pool is not None else None
         self.started = asyncio.Event()
         self.http = WebServer(self._web())
@@ -200,7 +216,7 @@ class Service:
             ami=pool.client if pool is not None else None,
             handed_on=lambda call_id: handed_on(settings, call_id),
             queue_view=pool.view if pool is not None else lambda name: None,
-            queue_names=(lambda: pool.queues.names) if pool is not None else tuple,
+            has_queue=pool.has_queue if pool is not None else lambda name: None,
         )
         fields = {
             "version": __version__,
@@ -312,9 +328,9 @@ class Service:
     async def _end_calls(self) -> None:
         self.calls.refuse_new()
         # What took our application over serves our seats now.
-        pool = None if self.router.replaced.is_set() else self.pool
-        if pool is not None:
-            pool.hold(Reason.DOWN if self._stop.is_set() else Reason.DRAINING)
+        seats = None if self.router.replaced.is_set() else self.availability
+        if seats is not None:
+            seats.hold(Reason.DOWN if self._stop.is_set() else Reason.DRAINING)
         if not self._stop.is_set():
             plan = self._draining.plan
             fields = {"calls": len(self.calls), "to": plan.to, "after_s": round(plan.after_s, 1)}
@@ -322,34 +338,23 @@ class Service:
             await self._draining.over(self.calls.drained(), self._stop.wait())
         if self._draining.plan.to == "next" and not self._stop.is_set():
             # The seats first: from when the calls are left on every moment is silence for their callers.
-            if pool is not None:
-                await pool.leave()
+            if seats is not None:
+                await seats.leave()
             log.info("service.leaves", extra={"fields": {"calls": len(self.calls)}})
             await self.calls.leave()
             return
         await self.calls.stop()
-        if pool is not None:
-            await pool.leave()
+        if seats is not None:
+            await seats.leave()
 
     async def _keep_pool(self) -> None:
         """Seats and queues, from the moment that calls can come in."""
-        if self.pool is None:
-            return
         await self.started.wait()
-        settings = self.settings
-        availability = Availability(
-            self.pool,
-            listening=lambda: self.ari.listening,
-            calls=lambda: len(self.calls),
-            over_cap=self._over_cap,
-            most=settings.max_calls,
-            off_hours=lambda: not self.settings.seats_wanted(time.time()),
-            overloaded=lambda: self.lag.overloaded,
-        )
-        availability.look()
+        self.availability.look()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.pool.run(), name="pool")
-            tasks.create_task(availability.run(), name="availability")
+            tasks.create_task(self.availability.run(), name="availability")
+            if self.pool is not None:
+                tasks.create_task(self.pool.run(), name="pool")
 
     async def _watch_lag(self) -> None:
         """Measure how late this process is; too late for more calls is told."""
@@ -395,8 +400,7 @@ class Service:
             self._model_fault = self._model_fault or cause
             log.error("model.unusable", extra={"fields": {"fault": failure.fault.value, "cause": cause}})
         self._model_tried.set()
-        if self.pool is not None:
-            self.pool.set_reason(Reason.MODEL, bool(self._model_fault))
+        self.availability.set_reason(Reason.MODEL, bool(self._model_fault))
 
     async def _watch_model(self) -> None:
         """Try a model that could not be used again and again, and one that a call could not reach at once."""
@@ -437,9 +441,21 @@ class Service:
             "status": "ok" if takes_calls else "draining" if draining else "unavailable",
             "asterisk": "connected" if listening else "not connected",
             "manager": "not configured" if self.pool is None else self.pool.state,
+            "seats": self._seats_now(),
             "model": self._model_fault or "ok",
             "calls": len(self.calls),
             "draining": draining,
             "version": __version__,
         }
         return web.json_response(health, status=200 if takes_calls else 503)
+
+    def _seats_now(self) -> dict[str, object]:
+        """For ``/healthz``: whether callers are sent to seats, else why not, and how many seats are in which state."""
+        first = self.availability.first
+        now: dict[str, object] = {"open": self.door.open, "reason": first.value if first is not None else None}
+        if self.pool is not None and self.pool.seats.known:
+            count: Counter[str] = Counter()
+            for (state, _), seats in self.pool.seats.counts(first).items():
+                count[state] += seats
+            now |= {**count, "invalid": self.pool.seats.invalid}
+        return now

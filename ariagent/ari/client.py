@@ -41,6 +41,8 @@ class ConflictError(AriError):
 NO_CDR = {"CDR_PROP(disable)": "1"}
 """Channel variables at a channel's creation: it has no row of its own among the call detail records."""
 
+_LOAD_DEVICE_STATES = "Load res_stasis_device_state.so and res_ari_device_states.so"
+
 _BY_STATUS: Mapping[int, type[AriError]] = {
     404: NotFoundError,
     409: ConflictError,
@@ -290,6 +292,19 @@ class AriClient:
 
     async def destroy_bridge(self, bridge_id: str) -> None:
         await self._call("bridges", "destroy", bridgeId=bridge_id)
+
+    # -- device states ----------------------------------------------------------------------------
+
+    async def device_state(self, name: str) -> str:
+        """``NOT_INUSE``, ``UNAVAILABLE`` and so on."""
+        try:
+            return str(await self._ask("deviceStates", "get", "state", deviceName=name))
+        except (KeyError, AttributeError):
+            raise AriError("this Asterisk's ARI has no deviceStates.get", remedy=_LOAD_DEVICE_STATES) from None
+
+    async def set_device_state(self, name: str, state: str) -> None:
+        """Set a ``Custom:`` state, as the dialplan does: ARI's own request takes ``Stasis:`` states only."""
+        await self._call("asterisk", "setGlobalVar", variable=f"DEVICE_STATE({name})", value=state)
 
     # -- the application --------------------------------------------------------------------------
 

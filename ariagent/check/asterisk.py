@@ -44,13 +44,16 @@ USEFUL: Mapping[str, str] = {
     "func_channel": "the shipped dialplan",
     "func_global": "the shipped dialplan",
     "func_logic": "the shipped dialplan",
+    "func_devstate": "the AI's seats: their state",
+    "pbx_loopback": "the AI's seats: without it none takes a call",
     "res_stasis_device_state": "this check's look at the dialplan",
     "res_ari_device_states": "this check's look at the dialplan",
 }
 """Modules without which something else does not work."""
 
 WAYS_IN = {
-    "Local/01@ariagent-seat": "seats (01@ariagent-seat)",
+    # 01@ariagent-seat itself is there only while the AI takes calls.
+    "Local/01@ariagent-seat-call": "seats (01@ariagent-seat)",
     "Local/7000@ariagent-internal": "7000@ariagent-internal",
     "Local/7001@ariagent-internal": "7001@ariagent-internal",
 }

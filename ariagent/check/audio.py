@@ -12,7 +12,7 @@ from ariagent.audiosocket.endpoint import MediaConnection
 from ariagent.audiosocket.frames import uuid_frame
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.check.ari import Answer, Probe
-from ariagent.check.queues import check_queues
+from ariagent.check.queues import check_queues_without_manager
 from ariagent.check.report import Result, Say, Status, failed, ok, skipped, warning
 from ariagent.config import AudioSocketSettings, Settings
 from ariagent.errors import AriError, ConfigurationError
@@ -26,7 +26,7 @@ REACH = (
     "Set audiosocket.advertise to an address that Asterisk reaches, open the port in the firewall, and look at "
     "Asterisk's log"
 )
-NAMES = ("audio connection", "queues")
+NAME = "audio connection"
 
 
 class _Ear:
@@ -115,7 +115,7 @@ async def _try_audio(settings: Settings, probe: Probe, trial: _Trial, say: Say) 
                 await server.start(media.host, 0)
             except ConfigurationError:
                 say(failed("audio connection", str(error), error.remedy))
-                say(skipped("queues", "the audio connection"))
+                _skip_queues(settings, say)
                 return
         if taken:
             service = await _service_port(media, configured, trial)
@@ -132,6 +132,12 @@ async def _try_audio(settings: Settings, probe: Probe, trial: _Trial, say: Say) 
         await server.close()
 
 
+def _skip_queues(settings: Settings, say: Say) -> None:
+    """Without a manager interface they are read on the channel that could not be had."""
+    if settings.ami is None:
+        say(skipped("queues", "the audio connection"))
+
+
 async def _own_port(
     server: AudioSocketServer, address: str, probe: Probe, trial: _Trial, settings: Settings, say: Say
 ) -> Result:
@@ -141,13 +147,14 @@ async def _own_port(
     began = time.monotonic()
     async with trial.channel(address, uuid) as (channel_id, answer):
         if answer.status >= 400:
-            say(skipped("queues", "the audio connection"))
+            _skip_queues(settings, say)
             return _no_channel(name, address, answer, time.monotonic() - began)
         connected = await _until(ear, lambda: ear.connected_at is not None)
         if not connected:
-            say(skipped("queues", "the audio connection"))
+            _skip_queues(settings, say)
             return _not_ours(server, address)
-        await check_queues(settings, probe, channel_id, say)
+        if settings.ami is None:
+            await check_queues_without_manager(settings, probe, channel_id, say)
         # Asterisk sends nothing on a channel that nobody talks to; its silence is audio as well.
         silence = await probe.ask("POST", f"channels/{channel_id}/silence")
         heard = await _until(ear, lambda: ear.first_audio_at is not None)

@@ -13,7 +13,7 @@ import typer
 from ariagent import __version__, config
 from ariagent.check import ari
 from ariagent.check.asterisk import check_asterisk
-from ariagent.check.audio import NAMES as AUDIO_NAMES
+from ariagent.check.audio import NAME as AUDIO
 from ariagent.check.audio import check_audio
 from ariagent.check.machine import check_machine
 from ariagent.check.manager import check_manager
@@ -100,7 +100,7 @@ async def _asterisk(settings: Settings, say: Say) -> bool:
     async with ari.probe(settings.asterisk) as probe:
         version = await check_asterisk(settings, probe, say)
         if version is None:
-            for name in AUDIO_NAMES:
+            for name in (AUDIO, *(["queues"] if settings.ami is None else [])):
                 say(skipped(name, "an Asterisk with ARI and its modules"))
             return False
         await check_audio(settings, probe, version, say)

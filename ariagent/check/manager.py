@@ -1,8 +1,10 @@
-"""The manager interface: the login, its rights, and the queues that destinations name."""
+"""The manager interface: the login, its rights, and what it tells of queues: the AI's, and those of destinations."""
 
 from collections.abc import Collection
 
 from ariagent.ami.client import AmiClient
+from ariagent.ami.queues import queue_exists
+from ariagent.check import queues
 from ariagent.check.report import Result, Say, failed, ok, skipped, warning
 from ariagent.config import AmiSettings, Settings
 from ariagent.errors import AmiError
@@ -22,17 +24,22 @@ async def check_manager(settings: Settings, say: Say) -> None:
     if settings.ami is None:
         return
     board = QueueBoard()
+    missing: list[str] = []
     try:
         async with AmiClient(settings.ami, lambda event: board.handle(event, 0.0)).session() as client:
             allowed = await client.action("ListCommands")
             say(judge_rights(settings.ami, client.version, allowed))
+            await queues.check_queues(settings, client, say)
             await client.action_list("QueueStatus")
+            wanted = dict.fromkeys(place.queue for place in settings.destinations.values() if place.queue)
+            missing += [name for name in wanted if not await queue_exists(client, name)]
     except AmiError as error:
         say(failed(NAME, str(error), error.remedy or _LOOK))
+        say(skipped(queues.NAME, "the manager interface"))
         if any(place.queue for place in settings.destinations.values()):
             say(skipped(DESTINATIONS, "the manager interface"))
         return
-    for result in judge_destinations(settings, board.names):
+    for result in judge_destinations(settings, missing, board.names):
         say(result)
 
 
@@ -53,13 +60,13 @@ def judge_rights(ami: AmiSettings, version: str, allowed: Collection[str]) -> Re
     return ok(NAME, f"{ami.user} is let in at {ami.host}:{ami.port} (version {version}), may pause seats and transfer")
 
 
-def judge_destinations(settings: Settings, queues: Collection[str]) -> list[Result]:
-    """``queues``: all that there are. No I/O."""
+def judge_destinations(settings: Settings, missing: Collection[str], queues: Collection[str]) -> list[Result]:
+    """``missing``: those of the destinations' queues that Asterisk does not have; ``queues``: what it has. No I/O."""
     results, there = [], []
     for name, place in settings.destinations.items():
         if place.queue is None:
             continue
-        if place.queue in queues:
+        if place.queue not in missing:
             there.append(place.queue)
             continue
         known = f"there are {', '.join(sorted(queues))}" if queues else "there is none at all"

@@ -56,8 +56,8 @@ class Settings(Section):
     log: LogSettings = LogSettings()
     rescue: RescueSettings = RescueSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
-    max_calls: Annotated[int, Field(ge=1)] = 60
-    """Calls served at once; one more is refused as busy, so that it goes to people."""
+    max_calls: Annotated[int, Field(ge=1)] = 10
+    """Calls served at once. One more is sent to the human queue. Set it to the number of AI seats (``queues.conf``)."""
     state_directory: Path = Path("/var/lib/ariagent")
     """Where records of calls and rendered phrases are kept."""
     drain_timeout_s: Annotated[float, Field(ge=0)] = 300.0

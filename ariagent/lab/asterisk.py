@@ -50,7 +50,7 @@ class AsteriskInstance:
         program: AsteriskProgram,
         directory: Path,
         *,
-        seats: int = conf.SHIPPED_SEATS,
+        seats: int = conf.LAB_SEATS,
         additions: Mapping[str, str] | None = None,
         modules: Sequence[str] = (),
     ) -> None:

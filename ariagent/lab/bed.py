@@ -170,6 +170,7 @@ def write_settings(
         "control": {"port": 0},
         "log": {"transcripts": True},
         "state_directory": str(directory / f"{name}-state"),
+        "max_calls": asterisk.seats,
         **settings,
     }
     directory.mkdir(parents=True, exist_ok=True)
@@ -194,8 +195,9 @@ async def service(
         await running.wait_for("service.ready")
         # The fixed phrases: a call before they are there would be opened by the model.
         await running.wait_for("prompts.ready")
+        # A former service closed the door behind it, and may have left seats paused.
+        await running.wait_for("seats.opened")
         if settings.get("ami", asterisk.ami) is not None:
-            # A former service may have left the seats paused.
             await running.wait_for("pool.ready")
         yield running
 

@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PHONES = ("1001", "1002", "1003", "1004")
-SHIPPED_SEATS = 60
+SHIPPED_SEATS = 10
+"""Of the queue ``frontline`` in ``asterisk/queues.conf``."""
+LAB_SEATS = 60
+"""The lab has more of them, for its tests of many calls."""
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -21,7 +24,8 @@ def _names(text: str) -> tuple[str, ...]:
 REQUIRED_MODULES = _names(
     """
     res_timing_timerfd res_sorcery_config res_sorcery_memory res_sorcery_astdb res_http_websocket res_crypto
-    pbx_config func_callerid func_cdr func_channel func_devstate func_global func_groupcount func_logic func_math
+    pbx_config pbx_loopback
+    func_callerid func_cdr func_channel func_devstate func_global func_groupcount func_logic func_math
     func_strings func_timeout func_cut func_db func_hangupcause func_sprintf func_uri func_uuid
     app_dial app_echo app_exec app_playback app_playtones app_queue app_read app_senddtmf app_stack app_stasis
     app_transfer app_userevent app_verbose app_waitforsilence app_waituntil app_chanspy app_mixmonitor
@@ -72,7 +76,8 @@ class InstanceSettings:
     ari_password: str
     ami_password: str
     phone_passwords: Mapping[str, str] = field(default_factory=dict)
-    seats: int = SHIPPED_SEATS
+    seats: int = LAB_SEATS
+    """Of the queue ``frontline``."""
     additions: Mapping[str, str] = field(default_factory=dict)
     """File name -> text that comes after the lab's own: what a test's site has besides."""
 
@@ -166,7 +171,7 @@ def _queues(settings: InstanceSettings, shipped: Path) -> str:
     if settings.seats > SHIPPED_SEATS:
         lines.append("[frontline](+)")
         lines += [
-            f"member => Local/{seat:02d}@ariagent-seat/nm,0,AI Agent"
+            f"member => Local/{seat:02d}@ariagent-seat/nm,0,AI Agent,hint:{seat:02d}@ariagent-seat"
             for seat in range(SHIPPED_SEATS + 1, settings.seats + 1)
         ]
     return "\n".join(lines) + "\n"

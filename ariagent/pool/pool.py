@@ -3,16 +3,16 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from ariagent.ami.client import AmiClient
 from ariagent.ami.events import Event
-from ariagent.ami.protocol import Value
+from ariagent.ami.queues import queue_exists
 from ariagent.config import AmiSettings
 from ariagent.errors import AmiError, AmiRefusedError
 from ariagent.pool.queues import QueueBoard, QueueView
-from ariagent.pool.seats import Reason, Seats, SetPause
+from ariagent.pool.seats import INVALID_REMEDY, Reason, Seats, SetPause
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +34,13 @@ class Pool:
         """Told of every event, after the board and the seats. They must not block."""
         self.settled = asyncio.Event()
         """Set while the seats are as they should be."""
-        self._held: set[Reason] = set()
+        self.looks_for: Callable[[], Iterable[str]] = tuple
+        """Names of queues that are wanted to be known, listed or not: those that the settings send callers to."""
+        self._elsewhere: dict[str, bool] = {}
+        """Whether those that were not listed are there, by name in lower case."""
         self._ready = False
+        self._invalid: list[str] = []
+        """Numbers of seats that were told to be."""
         self._wake = asyncio.Event()
         self._working = asyncio.Lock()
 
@@ -52,22 +57,13 @@ class Pool:
             await asyncio.sleep(FAULT_PAUSE_S)
 
     async def leave(self) -> None:
-        """Pause the seats before the process ends, so that no caller rings one in vain. Waits 3 s at most."""
-        self.hold(Reason.DOWN)
+        """Make the pauses that are due before the process ends. Waits 3 s at most."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_LIMIT_S):
                 await self._tell_asterisk()
 
-    def hold(self, reason: Reason) -> None:
-        """A reason to take no calls holds until the process ends, whatever else is found."""
-        self.set_reason(reason, True)
-        self._held.add(reason)
-
     def set_reason(self, reason: Reason, on: bool) -> None:
         """A reason to take no calls holds, or does not any more."""
-        if reason in self._held or (on == (reason in self.seats.reasons) and reason is not Reason.MANUAL):
-            return
-        log.info("seats.reason", extra={"fields": {"reason": reason.value, "holds": on}})
         self.seats.set_reason(reason, on)
         self._changed()
 
@@ -92,6 +88,18 @@ class Pool:
         """How a queue looks now; None when that is not known, or there is none."""
         return self.queues.view(queue, time.monotonic())
 
+    def has_queue(self, name: str) -> bool | None:
+        """Whether there is a queue of this name, as far as that is known without asking Asterisk; None: it is not."""
+        if self.queues.name_of(name) is not None:
+            return True
+        return self._elsewhere.get(name.lower()) if self.queues.known else None
+
+    async def find_queue(self, name: str) -> bool:
+        """The same, asked for where it is not known. Raises AmiError."""
+        if not (known := self.has_queue(name)):
+            known = self._elsewhere[name.lower()] = await queue_exists(self.client, name)
+        return known
+
     # -- the connection's side ---------------------------------------------------------------------
 
     def _hear(self, event: Event) -> None:
@@ -100,12 +108,14 @@ class Pool:
         self.seats.handle(event, now)
         if self.seats.due(now):
             self._changed()
+        if self.seats.known:
+            self._tell_invalid()
         for listener in self.listeners:
             listener(event)
 
     async def _connected(self) -> None:
         self.seats.begin()
-        await self.client.action_list("QueueStatus")
+        await self._read()
         self._changed()
 
     def _lost(self) -> None:
@@ -113,6 +123,18 @@ class Pool:
         self.seats.lost()
         self.settled.clear()
         self._ready = False
+
+    def _tell_invalid(self) -> None:
+        """Seats that get no calls at all: only somebody who reloads the queues helps."""
+        invalid = self.seats.invalid
+        if invalid == self._invalid:
+            return
+        self._invalid = invalid
+        if invalid:
+            fields = {"seats": len(invalid), "numbers": ",".join(invalid), "remedy": INVALID_REMEDY}
+            log.error("seats.invalid", extra={"fields": fields})
+        else:
+            log.info("seats.valid")
 
     # -- the seats' side ---------------------------------------------------------------------------
 
@@ -136,9 +158,15 @@ class Pool:
                 async with asyncio.timeout(max(deadline - time.monotonic(), 1.0)):
                     await self._wake.wait()
 
+    async def _read(self) -> None:
+        await self.client.action_list("QueueStatus")
+        for name in self.looks_for():
+            if self.queues.name_of(name) is None:
+                self._elsewhere[name.lower()] = await queue_exists(self.client, name)
+
     async def _read_anew(self) -> None:
         try:
-            await self.client.action_list("QueueStatus")
+            await self._read()
         except AmiError as error:
             log.warning("pool.not_read", extra={"fields": {"cause": error.line}})
 
@@ -162,11 +190,14 @@ class Pool:
             log.info("pool.ready", extra={"fields": fields})
 
     async def _set_pause(self, command: SetPause) -> bool:
-        fields: dict[str, Value] = {"Interface": command.interface, "Paused": command.paused, "Reason": command.reason}
-        if command.queue:
-            fields["Queue"] = command.queue
         try:
-            await self.client.action("QueuePause", **fields)
+            await self.client.action(
+                "QueuePause",
+                Queue=command.queue,
+                Interface=command.interface,
+                Paused=command.paused,
+                Reason=command.reason,
+            )
         except AmiRefusedError as error:
             log.warning("seat.refused", extra={"fields": {"seat": command.interface, "cause": error.line}})
             self.seats.refused(command, time.monotonic())

@@ -18,7 +18,6 @@ from ariagent.check.asterisk import (
     judge_version,
     service_ports,
 )
-from ariagent.check.queues import judge_queue
 from ariagent.check.report import Result, Status
 from ariagent.config import Settings
 
@@ -108,25 +107,6 @@ def test_dialplan() -> None:
     (nothing,) = judge_dialplan([], ["a", "b"])
     assert (nothing.status, nothing.found) == (Status.WARNING, "no way to the agents: a, b do not exist")
     assert "extensions.conf" in nothing.remedy
-
-
-@pytest.mark.parametrize(
-    ("members", "paused", "status"),
-    [
-        (60, 0, Status.OK),
-        (60, 59, Status.OK),
-        (0, 0, Status.WARNING),
-        (60, 60, Status.WARNING),
-        (61, 0, Status.WARNING),
-        (61, 1, Status.OK),
-    ],
-)
-def test_queue(members: int, paused: int, status: Status) -> None:
-    assert judge_queue("frontline", members, paused, max_calls=60).status is status
-
-
-def test_another_queues_members_are_people() -> None:
-    assert judge_queue("support", 100, 0, max_calls=60).status is Status.OK
 
 
 class TestReaching:

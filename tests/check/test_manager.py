@@ -36,12 +36,12 @@ def test_queues_of_destinations() -> None:
         "c": {"extension": "1", "description": "x"},
     }
     settings = Settings.model_validate({"destinations": places})
-    missing, there = judge_destinations(settings, ["support", "frontline"])
+    missing, there = judge_destinations(settings, ["sales"], ["support", "frontline"])
     assert (missing.status, there.status) == (Status.FAILED, Status.OK)
     assert missing.found == "b: there is no queue sales; there are frontline, support"
     assert there.found == "queues support: there"
-    assert [result.found for result in judge_destinations(settings, [])] == [
+    assert [result.found for result in judge_destinations(settings, ["support", "sales"], [])] == [
         "a: there is no queue support; there is none at all",
         "b: there is no queue sales; there is none at all",
     ]
-    assert judge_destinations(Settings(), []) == []
+    assert judge_destinations(Settings(), [], []) == []

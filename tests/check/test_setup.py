@@ -44,7 +44,7 @@ def test_nothing_to_say() -> None:
             "audiosocket.allowed is everybody: only a call's UUID keeps strangers from its audio",
         ),
         (
-            {"audiosocket": {"max_connections": 10}},
+            {"audiosocket": {"max_connections": 10}, "max_calls": 11},
             Status.WARNING,
             "audiosocket.max_connections (10) is less than max_calls",
         ),
