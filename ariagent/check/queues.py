@@ -10,13 +10,12 @@ from ariagent.check.ari import Probe
 from ariagent.check.report import Result, Say, failed, ok, skipped, warning
 from ariagent.config import Settings
 from ariagent.errors import AriError
-from ariagent.pool.seats import INVALID_REMEDY, SeatState, has_hint, seat_number, state_of
+from ariagent.pool.seats import HINT_REMEDY, INVALID_REMEDY, MEMBER, SeatState, has_hint, seat_number, state_of
 
 NAME = "queues"
 SHIPPED = "frontline"
 """The agents' queue in the shipped dialplan."""
 INCLUDE = "Add #include asterisk/queues.conf to queues.conf, then `asterisk -rx 'queue reload all'`"
-MEMBER = "member => Local/01@ariagent-seat/nm,0,AI Agent,hint:01@ariagent-seat"
 
 _UNWATCHED = (
     "there are seats, but no section ami: they cannot be paused by hand or with a reason that reports show, and nobody "
@@ -95,12 +94,12 @@ def judge_queue(queue: str, members: Sequence[MemberState], max_calls: int) -> l
         return [_nobody(queue)]
     results = []
     seats = [(number, each) for each in members if (number := seat_number(each.interface)) is not None]
-    if invalid := [number for number, each in seats if state_of(each.status) is SeatState.INVALID]:
+    if invalid := [number for number, each in seats if state_of(each.status) is SeatState.INVALID and has_hint(each)]:
         found = f"{_seats(invalid)} of {queue} invalid: Asterisk finds no hint for them, and they get no calls"
         results.append(failed(NAME, found, INVALID_REMEDY))
     if bare := [number for number, each in seats if not has_hint(each)]:
-        found = f"{_seats(bare)} of {queue} without a hint: the queue does not see when the AI takes no calls"
-        results.append(failed(NAME, found, f"Write such lines in queues.conf: {MEMBER}"))
+        found = f"{_seats(bare)} of {queue} without a hint: the queue does not see whether the AI takes calls"
+        results.append(failed(NAME, found, HINT_REMEDY))
     paused = Counter(each.reason or "no reason" for each in members if each.paused)
     told = ", ".join(f"{count} for {reason}" for reason, count in sorted(paused.items()))
     if paused.total() == len(members):
@@ -112,7 +111,7 @@ def judge_queue(queue: str, members: Sequence[MemberState], max_calls: int) -> l
         found = f"{queue}: all {len(seats)} seats are unavailable, for the AI takes no calls"
         remedy = "Start the service; if it runs, /healthz has the reason under seats"
         results.append(warning(NAME, found, remedy))
-    elif not invalid:
+    elif not (invalid or bare):
         away = states[SeatState.UNAVAILABLE] + states[SeatState.INVALID]
         found = f"{queue} has {len(members)} members: {states[SeatState.BUSY]} in calls, {away} unavailable, "
         found += f"{paused.total()} paused" + (f" ({told})" if paused else "")
@@ -133,5 +132,6 @@ def _too_many(queue: str, seats: int, max_calls: int) -> Result | None:
 
 
 def _seats(numbers: Sequence[str]) -> str:
+    numbers = sorted(numbers)
     shown = ", ".join(numbers[:5]) + (f" .. {numbers[-1]}" if len(numbers) > 5 else "")
     return f"{len(numbers)} seat{'' if len(numbers) == 1 else 's'} ({shown})"

@@ -12,12 +12,14 @@ from ariagent.ami.queues import queue_exists
 from ariagent.config import AmiSettings
 from ariagent.errors import AmiError, AmiRefusedError
 from ariagent.pool.queues import QueueBoard, QueueView
-from ariagent.pool.seats import INVALID_REMEDY, Reason, Seats, SetPause
+from ariagent.pool.seats import HINT_REMEDY, INVALID_REMEDY, Reason, Seats, SetPause
 
 log = logging.getLogger(__name__)
 
 RESYNC_S = 60.0
 """How often everything is read anew: averages and reloads of queues come without an event."""
+MENDED_S = 5.0
+"""The same while there are invalid seats: somebody may be about to reload the queues."""
 FAULT_PAUSE_S = 5.0
 LEAVE_LIMIT_S = 3.0
 """How long the end may wait for the seats to be paused."""
@@ -130,8 +132,10 @@ class Pool:
         if invalid == self._invalid:
             return
         self._invalid = invalid
+        self._wake.set()
         if invalid:
-            fields = {"seats": len(invalid), "numbers": ",".join(invalid), "remedy": INVALID_REMEDY}
+            remedy = HINT_REMEDY if set(invalid) <= set(self.seats.without_hint) else INVALID_REMEDY
+            fields = {"seats": len(invalid), "numbers": ",".join(invalid), "remedy": remedy}
             log.error("seats.invalid", extra={"fields": fields})
         else:
             log.info("seats.valid")
@@ -147,11 +151,12 @@ class Pool:
         while True:
             self._wake.clear()
             now = time.monotonic()
-            if self.seats.known and now - read_at >= RESYNC_S:
+            every_s = MENDED_S if self._invalid else RESYNC_S
+            if self.seats.known and now - read_at >= every_s:
                 read_at = now
                 await self._read_anew()
             await self._tell_asterisk()
-            deadline = min(self.seats.next_deadline() or now + RESYNC_S, read_at + RESYNC_S)
+            deadline = min(self.seats.next_deadline() or now + every_s, read_at + every_s)
             # One that is due already was refused just now, or the connection is gone.
             # (asyncio.wait_for of Python 3.11 may lose a cancellation that comes together with what it waits for.)
             with suppress(TimeoutError):

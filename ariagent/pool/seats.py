@@ -5,7 +5,7 @@ takes no calls an idle seat is "Unavailable" by that hint, without a row in queu
 row for each seat, so it is made only where it says more than that, or where the hint does not help:
 
 * for a reason that reports and wall boards are to see (all but ``BY_STATE``);
-* for a seat in a call: it is "In use", and callers would wait for it;
+* for a seat in a call, where that reason lasts (``LASTING``): it is "In use", and callers would wait for it;
 * for a seat without the hint.
 
 The pauses that queue_log shows are of four kinds:
@@ -77,11 +77,16 @@ class Reason(StrEnum):
 
 BY_STATE = frozenset((Reason.DRAINING, Reason.DOWN, Reason.MODEL, Reason.FULL))
 """Reasons that the seats' device state tells. They come and go without a person's doing, some of them often."""
+LASTING = frozenset((Reason.DRAINING, Reason.MODEL))
+"""Those of them for which nobody is to wait for a seat in a call: none will take a call for a while."""
 
 
+MEMBER = "member => Local/01@ariagent-seat/nm,0,AI Agent,hint:01@ariagent-seat"
+HINT_REMEDY = f"Name each seat's hint in queues.conf, as in {MEMBER}; then `asterisk -rx 'queue reload members'`"
 INVALID_REMEDY = (
     "Load the dialplan before the queues: `asterisk -rx 'dialplan reload'`, then `touch queues.conf` in Asterisk's "
-    "configuration folder (it skips a file that did not change) and `asterisk -rx 'queue reload members'`"
+    "configuration folder (it skips a file that did not change) and `asterisk -rx 'queue reload members'`. Seats in a "
+    "database: take their rows out and put them in again"
 )
 
 
@@ -380,8 +385,7 @@ class Seats:
                 held = [each.text for each in self.reasons]
                 misnamed = seat.reason.startswith(PREFIX) and seat.reason not in held
             return (True, reason.text) if not seat.paused or misnamed else None
-        # A pause that its reason does not need any more stays while the reason holds: a row would say nothing new.
-        if not seat.paused or any(each.text == seat.reason for each in self.reasons):
+        if not seat.paused:
             return None
         lift = (
             seat.reason.startswith(PREFIX)
@@ -399,8 +403,7 @@ class Seats:
     def _needs_pause(seat: _Seat, reason: Reason) -> bool:
         if reason not in BY_STATE or not seat.has_hint:
             return True
-        # With every place taken callers may well wait for a seat that is in a call.
-        return seat.talks and reason is not Reason.FULL
+        return seat.talks and reason in LASTING
 
     @staticmethod
     def _due(seat: _Seat) -> float:

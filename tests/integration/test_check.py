@@ -86,6 +86,7 @@ def write(asterisk: AsteriskInstance, tmp_path: Path) -> Callable[..., Path]:
             "audiosocket": {"port": 0},
             "realtime": {"url": getattr(model, "url", model), "api_key": "test"},
             "state_directory": str(tmp_path),
+            "max_calls": asterisk.seats,
         }
         for name, section in sections.items():
             tree[name] = {**tree[name], **section} if isinstance(tree.get(name), dict) else section
@@ -153,7 +154,9 @@ async def without_module(asterisk: AsteriskInstance, name: str) -> AsyncIterator
 # -- everything works --------------------------------------------------------------------------------------------------
 
 
-async def test_everything_works(check: Check, sandbox: Any) -> None:
+async def test_everything_works(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
+    # As a service that was killed leaves them.
+    await asterisk.cli("devstate change Custom:ariagent NOT_INUSE")
     outcome = await check(await sandbox())
     assert outcome.failures() == []
     assert outcome.code == 0
@@ -163,7 +166,7 @@ async def test_everything_works(check: Check, sandbox: Any) -> None:
     status, found = outcome.one("audio connection")
     assert status == "ok"
     assert "sends audio (slin/24000)" in found
-    assert outcome.one("queues")[1] == "frontline has 60 members, 0 of them paused"
+    assert outcome.one("queues")[1] == "frontline has 60 members, 60 can take a call now"
     assert outcome.one("application")[0] == "warning"
     assert outcome.one("model connection")[0] == "ok"
     assert outcome.one("agent default")[0] == "ok"
@@ -348,7 +351,7 @@ async def test_a_port_that_something_else_has(check: Check, sandbox: Any) -> Non
 
 async def test_a_context_that_is_missing(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
     model = await sandbox()
-    assert "removed" in (await asterisk.cli("dialplan remove context ariagent-seat")).lower()
+    assert "removed" in (await asterisk.cli("dialplan remove context ariagent-seat-call")).lower()
     try:
         outcome = await check(model)
     finally:
@@ -414,7 +417,7 @@ async def test_ended_in_the_middle_it_leaves_nothing(
 
 PLACES = {
     "desk": {"queue": "suport", "description": "the desk"},
-    "night": {"queue": "support", "description": "the night desk"},
+    "night": {"queue": "SUPPORT", "description": "the night desk, in whatever letters"},
     "boss": {"extension": "1002", "description": "the boss"},
     "ghost": {"extension": "1009", "description": "nobody"},
     "far": {"extension": "+4930555", "context": "outside", "description": "a number outside"},
@@ -444,7 +447,7 @@ async def test_people_whom_callers_cannot_reach(check: Check, sandbox: Any, aste
             "desk: there is no queue suport (did you mean support?); there are frontline, support; "
             "Correct destinations.desk.queue, or make the queue",
         ),
-        ("ok", "queues support: there"),
+        ("ok", "queues SUPPORT: there"),
     }
     assert outcome.one("agent default")[0] == "ok", "the model takes the functions"
 

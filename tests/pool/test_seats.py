@@ -12,7 +12,7 @@ from ariagent.ami.events import (
     MemberState,
     QueuesListed,
 )
-from ariagent.pool.seats import AUTO_PAUSE, BY_STATE, Reason, Seats, SeatState, SetPause, seat_number
+from ariagent.pool.seats import AUTO_PAUSE, BY_STATE, LASTING, Reason, Seats, SeatState, SetPause, seat_number
 
 S1, S2, S3 = (f"Local/0{n}@ariagent-seat/nm" for n in (1, 2, 3))
 Q = "frontline"
@@ -154,7 +154,7 @@ def test_an_idle_seat_with_a_hint_needs_no_pause_for_what_the_device_state_says(
     assert obey(seats) == [SetPause(S3, Q, False, f"ariagent: {reason}")]
 
 
-@pytest.mark.parametrize("reason", [Reason.DOWN, Reason.DRAINING, Reason.MODEL])
+@pytest.mark.parametrize("reason", sorted(LASTING))
 def test_a_seat_in_a_call_is_paused_so_that_nobody_waits_for_it(member: Any, reason: Reason) -> None:
     seats = listed(member(Q, S1, "talking"), member(Q, S2, "ringing"))
     seats.set_reason(reason, True)
@@ -162,17 +162,17 @@ def test_a_seat_in_a_call_is_paused_so_that_nobody_waits_for_it(member: Any, rea
     # One that rang when the reason came, and is answered after that.
     seats.handle(AgentConnected(Q, S2, "AI", "1.1", "1.1", "", "", 0, 0), 101)
     assert obey(seats) == [SetPause(S2, Q, True, f"ariagent: {reason}")]
-    # The calls end: that is no reason for a row. The end of the reason is.
-    for seat in (S1, S2):
-        seats.handle(MemberChanged(member(Q, seat, "gone", paused=f"ariagent: {reason}")), 102)
-    assert obey(seats) == []
+    # The call ends: from now on the device state says it, and whoever comes after us finds no pause.
+    seats.handle(MemberChanged(member(Q, S1, "gone", paused=f"ariagent: {reason}")), 102)
+    assert obey(seats) == [SetPause(S1, Q, False, f"ariagent: {reason}")]
     seats.set_reason(reason, False)
-    assert [(command.interface, command.paused) for command in obey(seats)] == [(S1, False), (S2, False)]
+    assert obey(seats) == [SetPause(S2, Q, False, f"ariagent: {reason}")]
 
 
-def test_with_all_places_taken_callers_may_wait_for_a_seat_in_a_call(member: Any) -> None:
+@pytest.mark.parametrize("reason", [Reason.FULL, Reason.DOWN])
+def test_but_not_for_what_is_soon_over(member: Any, reason: Reason) -> None:
     seats = listed(member(Q, S1, "talking"), member(Q, S2))
-    seats.set_reason(Reason.FULL, True)
+    seats.set_reason(reason, True)
     assert obey(seats) == []
 
 
@@ -342,5 +342,5 @@ def test_a_seat_that_is_taken_out_is_forgotten(member: Any) -> None:
 
 
 def test_down_until_told_otherwise(member: Any) -> None:
-    seats = listed(member(Q, S1), member(Q, S2, "talking"), member(Q, S3, paused=AUTO_PAUSE), serving=False)
-    assert obey(seats) == [SetPause(S2, Q, True, "ariagent: down")]
+    seats = listed(member(Q, S1, paused=AUTO_PAUSE), member(Q, S2, paused="ariagent: hours"), serving=False)
+    assert obey(seats) == [SetPause(S2, Q, False, "ariagent: hours")]
