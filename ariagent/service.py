@@ -330,7 +330,9 @@ class Service:
         # What took our application over serves our seats now.
         seats = None if self.router.replaced.is_set() else self.availability
         if seats is not None:
-            seats.hold(Reason.DOWN if self._stop.is_set() else Reason.DRAINING)
+            # An end that does not wait for calls is over before a pause of their seats would help anybody.
+            at_once = self._stop.is_set() or self._draining.plan.after_s <= 0
+            seats.hold(Reason.DOWN if at_once else Reason.DRAINING)
         if not self._stop.is_set():
             plan = self._draining.plan
             fields = {"calls": len(self.calls), "to": plan.to, "after_s": round(plan.after_s, 1)}

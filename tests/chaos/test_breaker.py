@@ -40,8 +40,9 @@ async def test_the_first_callers_reach_people_and_the_others_do_not_have_to_try(
     model.options = healthy
     closed = await log.wait("seats.reason", reason="model", holds=False, timeout=LIMIT_S)
     async with asyncio.timeout(LIMIT_S):
-        while any(seat.paused for seat in running.pool.seats.view()):
+        while any(seat.paused or seat.state == "unavailable" for seat in running.pool.seats.view()):
             await asyncio.sleep(0.02)
+    assert [row for row in queue_log.rows(queue="frontline") if row[3] in ("PAUSE", "UNPAUSE")] == []
     call, hearing = await dial("7000")
     await hearing.utterance()
     print(
