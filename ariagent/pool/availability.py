@@ -94,6 +94,9 @@ class Availability:
         # Where every seat is in a call the queue knows that by itself.
         idle = self._pool is None or not self._pool.seats.known or self._pool.seats.any_idle
         self.set_reason(Reason.FULL, self._full and idle)
+        if self._door.open and self._pool is not None and self._pool.seats.any_unavailable:
+            # The dialplan closed it: a seat rang for too long, or found no service at the moment of its start.
+            self._door.look()
 
     def _opens(self) -> bool:
         if self.reasons & BY_STATE:

@@ -360,6 +360,11 @@ class Seats:
         return any(seat.activity in usable and not seat.paused for seat in self._seats.values())
 
     @property
+    def any_unavailable(self) -> bool:
+        """Whether the device state keeps calls from a seat, as Asterisk has it."""
+        return any(seat.activity is SeatState.UNAVAILABLE for seat in self._seats.values())
+
+    @property
     def invalid(self) -> list[str]:
         """Numbers of seats that get no calls because their queue finds no hint of theirs."""
         return _numbers(seat for seat in self._seats.values() if seat.activity is SeatState.INVALID)
