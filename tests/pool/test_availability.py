@@ -1,10 +1,13 @@
 """What is true of the service, and what the pool and the door are told."""
 
+from typing import Any
+
 import pytest
 
+from ariagent.ami.events import MemberChanged, QueuesListed
 from ariagent.config import AmiSettings
 from ariagent.pool.availability import Availability
-from ariagent.pool.door import Door
+from ariagent.pool.door import CLOSED, OPEN, Door
 from ariagent.pool.pool import Pool
 from ariagent.pool.seats import BY_STATE, Reason
 
@@ -20,12 +23,16 @@ class Nowhere:
 
 
 class Told(Door):
-    """A door that keeps in mind what was wanted last."""
+    """A door that keeps in mind what was wanted last, and how often it was told to look."""
 
     wanted: bool | None = None
+    looks = 0
 
     def want(self, is_open: bool) -> None:
         self.wanted = is_open
+
+    def look(self) -> None:
+        self.looks += 1
 
 
 class Truth:
@@ -91,20 +98,30 @@ def test_full_when_all_places_are_taken_until_there_is_some_room(most: int, agai
     assert truth.reasons() == set()
 
 
-def test_not_full_where_every_seat_is_in_a_call_for_the_queue_knows_that(member: object) -> None:
-    from ariagent.ami.events import MemberChanged, QueuesListed
-
+def test_not_full_where_every_seat_is_in_a_call_for_the_queue_knows_that(member: Any) -> None:
     truth = Truth(2)
     assert truth.pool is not None
     seats = ["Local/01@ariagent-seat/nm", "Local/02@ariagent-seat/nm"]
     for seat in seats:
-        truth.pool.seats.handle(member("frontline", seat, "talking"), 0)  # type: ignore[operator]
+        truth.pool.seats.handle(member("frontline", seat, "talking"), 0)
     truth.pool.seats.handle(QueuesListed(), 0)
     truth.calls = 2
     assert truth.reasons() == set()
     # One of the calls came straight: there is a seat that cannot take one.
-    truth.pool.seats.handle(MemberChanged(member("frontline", seats[1])), 1)  # type: ignore[operator]
+    truth.pool.seats.handle(MemberChanged(member("frontline", seats[1])), 1)
     assert truth.reasons() == {Reason.FULL}
+
+
+def test_seats_that_are_unavailable_behind_an_open_door_have_it_looked_at(member: Any) -> None:
+    truth = Truth(2)
+    assert truth.pool is not None
+    truth.pool.seats.handle(member("frontline", "Local/01@ariagent-seat/nm", "gone"), 0)
+    truth.door._state = CLOSED
+    truth.reasons()
+    assert truth.door.looks == 0
+    truth.door._state = OPEN
+    truth.reasons()
+    assert truth.door.looks == 1
 
 
 def test_off_hours_have_a_reason_of_their_own() -> None:
