@@ -297,7 +297,7 @@ async def test_an_asterisk_that_restarts_is_served_again(
         between = await proxy()
         between.target = ("127.0.0.1", own.http_port)
         ari = {"url": f"http://{between.address}", "user": own.ari_user, "password": own.ari_password}
-        running = await service(await sandbox(), asterisk={**ari, "request_timeout_s": 2.0})
+        running = await service(await sandbox(), asterisk={**ari, "request_timeout_s": 2.0}, ami=None)
         bed.asterisk = own  # where the phones go
         call, _ = await bed.dial("7001")
         await log.wait("call.answered")
