@@ -391,7 +391,7 @@ class Bed:
     async def _resume_seats(self) -> None:
         """A pause by hand outlives its service, but not its test."""
         shown = await self.asterisk.cli("queue show")
-        for interface in re.findall(r"\((Local/\d+@ariagent-seat\S*)\)[^\n]*paused:ariagent: manual", shown):
+        for interface in re.findall(r"\((Local/\d+@ariagent-seat\S*)[^\n]*paused:ariagent: manual", shown):
             await self.asterisk.cli(f"queue unpause member {interface}")
 
     async def _nothing_in_asterisk(self) -> None:
