@@ -452,6 +452,31 @@ async def test_people_whom_callers_cannot_reach(check: Check, sandbox: Any, aste
     assert outcome.one("agent default")[0] == "ok", "the model takes the functions"
 
 
+async def test_paused_members_are_counted_and_asterisks_log_stays_clean(
+    check: Check, sandbox: Any, service: Any, asterisk: AsteriskInstance
+) -> None:
+    model = await sandbox()
+    pool = (await service(model)).pool
+    before = len(asterisk.log_path.read_text())
+    pool.pause("07")
+    await pool.settled.wait()
+    assert (await check(model, ami=asterisk.ami)).one("queues") == (
+        "ok",
+        "frontline has 60 members: 0 in calls, 0 unavailable, 1 paused (1 for ariagent: manual)",
+    )
+    pool.pause()
+    await pool.settled.wait()
+    status, found = (await check(model, ami=asterisk.ami)).one("queues")
+    assert (status, found.partition(";")[0]) == (
+        "warning",
+        "all 60 members of frontline are paused (60 for ariagent: manual)",
+    )
+    pool.resume()
+    await pool.settled.wait()
+    said = asterisk.log_path.read_text()[before:]
+    assert [line for line in said.splitlines() if " ERROR[" in line and "app_queue" in line] == []
+
+
 async def test_seats_without_a_manager(check: Check, sandbox: Any) -> None:
     outcome = await check(await sandbox(), destinations={"desk": {"queue": "support", "description": "d"}})
     assert outcome.failures() == []
