@@ -224,6 +224,30 @@ def test_whether_a_caller_could_be_sent_to_a_seat(member: Any, status: str, paus
     assert listed(member(Q, S1, status, paused=paused)).any_idle is idle
 
 
+def test_seats_are_counted_by_state_and_reason(member: Any) -> None:
+    seats = listed(
+        member(Q, S1, "talking", paused="ariagent: draining"),
+        member(Q, S2, "gone"),
+        member(Q, S3, "gone", paused="Lunch"),
+        member("sales", S1, paused="ariagent: manual"),
+        member("sales", S2, paused=AUTO_PAUSE),
+        member("sales", S3, paused="ariagent: no reason of ours"),
+        member("night", S1, "invalid"),
+        member("night", S2),
+    )
+    assert {key: count for key, count in seats.counts(Reason.MODEL).items() if count} == {
+        ("busy", "draining"): 1,
+        ("unavailable", "model"): 1,
+        ("unavailable", "other"): 1,
+        ("paused", "manual"): 1,
+        ("paused", "auto-pause"): 1,
+        ("paused", "other"): 1,
+        ("invalid", ""): 1,
+        ("idle", ""): 1,
+    }
+    assert set(Seats().counts(None).values()) == {0}
+
+
 def test_a_reload_of_the_queue_forgets_reasons_but_we_do_not(member: Any) -> None:
     seats = listed(member(Q, S1), member(Q, S2, paused="Lunch"))
     seats.set_reason(Reason.HOURS, True)
