@@ -195,8 +195,8 @@ async def service(
         await running.wait_for("service.ready")
         # The fixed phrases: a call before they are there would be opened by the model.
         await running.wait_for("prompts.ready")
-        # A former service closed the door behind it, and may have left seats paused.
-        await running.wait_for("seats.opened")
+        # A former service closed the door behind it, and may have left seats paused. (Without a model it stays closed.)
+        await running.wait_for(" state=Custom:")
         if settings.get("ami", asterisk.ami) is not None:
             await running.wait_for("pool.ready")
         yield running
