@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from ariagent import __version__, cliinit, cliinstall, clisteer, config, logs
-from ariagent.cliparts import ConfigOption, JsonOption, fail
+from ariagent.cliparts import ConfigOption, JsonOption, StateOption, fail
 from ariagent.errors import AriagentError
 from ariagent.loop import run_async
 from ariagent.redaction import Redaction, secrets_of
@@ -223,6 +223,7 @@ def check(
     log: Annotated[
         Path | None, typer.Option(metavar="FILE", help="With --bundle: the service's log, where it is a file.")
     ] = None,
+    installation: StateOption = None,
 ) -> None:
     """Check the installation: settings, Asterisk, audio, model, tools.
 
@@ -244,7 +245,7 @@ def check(
 
     wanted = None if bundle is None else Wanted(bundle, with_words, calls, log)
     try:
-        code = run_check(configuration, as_json=as_json, talk=talk, bundle=wanted)
+        code = run_check(configuration, as_json=as_json, talk=talk, bundle=wanted, installation=installation)
     except AriagentError as error:
         fail(error)
     raise typer.Exit(code)

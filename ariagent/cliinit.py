@@ -1,10 +1,14 @@
 """``ariagent init``: the first settings file."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,8 +17,12 @@ from ariagent.cliparts import JsonOption, fail
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.install.choices import Choices
 from ariagent.install.firstsettings import OPENINGS, TEMPLATES, Answers, Place, first_settings
+from ariagent.install.ours import STATE
 from ariagent.install.plan import AMI_PASSWORD, ARI_PASSWORD, service_owner
-from ariagent.install.store import STATE, Manifest, Store, replace
+from ariagent.install.store import Manifest, Store, replace
+
+if TYPE_CHECKING:
+    from ariagent.cliproof import Proof
 
 KEY_FILE = "openai-key"
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -46,6 +54,13 @@ def init(
         typer.Option(metavar="URL", help="Another Realtime server than OpenAI's, as wss://HOST/v1/realtime."),
     ] = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Another model than the default.")] = None,
+    call: Annotated[
+        bool | None,
+        typer.Option(
+            "--call/--no-call",
+            help="Make a test call at the end, or do not. Default: where the service will run on this machine.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace settings that are there.")] = False,
     configuration: Annotated[
         Path | None,
@@ -59,15 +74,19 @@ def init(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the first settings, with an agent to start from.
+    """Write the first settings, with an agent to start from, and make a test call.
 
     `ariagent install` comes first: the settings take Asterisk's address, users and passwords from it. On a terminal the
     command asks for what is not given. The key of the model's server goes into a file of its own that only root and the
     service's user can read; it may be added later.
 
+    The test call goes through your Asterisk to the AI's number, asks two questions and waits for the answers. If the
+    service does not run yet, it is started for this call and ended again. Without a key, a stand-in for the model
+    answers with tones: that proves the telephone path. With a key the call costs a few cents.
+
         ariagent init --business "Harbour Cycles, a bicycle repair shop"
 
-    Exit code 0: written; 1: it could not be; 2: wrong usage.
+    Exit code 0: written, and the AI answered the test call; 1: it did not, or nothing could be written; 2: wrong usage.
     """
     base = root or Path("/")
     path = (configuration or base / config.DEFAULT_PATH.relative_to("/")).absolute()
@@ -94,16 +113,38 @@ def init(
         config.load(path, {})
     except AriagentError as error:
         fail(error)
-    document = {"settings": str(path), "key": bool(answers.key), "agent": answers.template}
-    if as_json:
-        typer.echo(json.dumps(document, indent=1))
-        return
-    typer.echo(f"wrote {path}")
+    said = partial(typer.echo, err=as_json)
+    said(f"wrote {path}")
     if not answers.key and not answers.model_url:
-        typer.echo(
-            f"still missing: the key of your OpenAI account. Put it into {path.parent / KEY_FILE}, mode 0640, and"
-        )
-        typer.echo(f"  add to realtime in {path.name}: api_key: file:{path.parent / KEY_FILE}")
+        said(f"still missing: the key of your OpenAI account. Put it into {path.parent / KEY_FILE}, mode 0640, and")
+        said(f"  add to realtime in {path.name}: api_key: file:{path.parent / KEY_FILE}")
+    installed = Choices.of(manifest.choices)
+    wanted = call if call is not None else root is None and not installed.service_address
+    proof = _prove(path, installed, said, as_json=as_json) if wanted and installed.all_numbers else None
+    if as_json:
+        document = {"settings": str(path), "key": bool(answers.key), "agent": answers.template}
+        document["test_call"] = None if proof is None else "ok" if proof.code == 0 else "failed"
+        typer.echo(json.dumps(document, indent=1))
+    raise typer.Exit(0 if proof is None else proof.code)
+
+
+def _prove(path: Path, installed: Choices, said: Callable[[str], None], *, as_json: bool) -> Proof:
+    """The test call, and what it shows."""
+    from ariagent.cliproof import prove
+
+    number = installed.all_numbers[0]
+    try:
+        proof = prove(path, number, said, as_json=as_json)
+    except AriagentError as error:
+        said(f"The test call could not be made. `ariagent call {number}` tries it again.")
+        fail(error)
+    if proof.code:
+        said(f"The settings are written, but the test call failed. `ariagent call {number}` tries it again.")
+    elif proof.with_model:
+        said(f"The AI answers. Start the service if it does not run (systemctl start ariagent), and dial {number}.")
+    else:
+        said("The telephone path works. Add the key, start the service (systemctl start ariagent), and dial " + number)
+    return proof
 
 
 def _answers(chosen: dict[str, Any], installed: Choices) -> Answers:

@@ -13,18 +13,19 @@ import typer
 from pydantic import SecretStr
 
 from ariagent import cliparts, config, shipped
-from ariagent.ami.client import AmiClient
-from ariagent.check import ari, installed
-from ariagent.check.report import Result, Status, failed, ok
-from ariagent.cliparts import JsonOption, fail
-from ariagent.config import AmiSettings, AsteriskSettings
-from ariagent.errors import AmiError, AriagentError, AriError, AsteriskError, ConfigurationError
+from ariagent.check import installed
+from ariagent.check.checks import Need, quick, run_checks
+from ariagent.check.report import Result, Status
+from ariagent.check.site import opened
+from ariagent.cliparts import JsonOption, StateOption, fail
+from ariagent.config import AmiSettings, AsteriskSettings, Settings
+from ariagent.errors import AriagentError, AsteriskError, ConfigurationError
 from ariagent.install import reload
 from ariagent.install.choices import DEFAULT_NUMBER, DEFAULT_SEATS, Choices
-from ariagent.install.ours import FOLDER
+from ariagent.install.ours import FOLDER, STATE
 from ariagent.install.plan import UNITS, Plan, Units, make_plan
 from ariagent.install.site import Site, find
-from ariagent.install.store import STATE, Manifest, Store
+from ariagent.install.store import Manifest, Store
 from ariagent.install.survey import phone_contexts, queue_names
 
 SYSTEMD_RUNS = Path("/run/systemd/system")
@@ -48,10 +49,6 @@ ProgramOption = Annotated[
 SettingsOption = Annotated[
     Path | None,
     typer.Option("-c", "--config", metavar="FILE", help=f"The service's settings. Default: {config.DEFAULT_PATH}"),
-]
-StateOption = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help=f"Where copies and the list of changes are kept. Default: /{STATE}"),
 ]
 
 
@@ -415,15 +412,16 @@ class _Session:
             manifest = self.store.write(plan.again(), plan.choices, manifest.facts)
             manifest.unusable = sorted({*manifest.unusable, *refused})
             self.store.save(manifest)
+        reload.close_seats(console, plan.choices.app)
         reload.reload(console, names & {"ari.conf", "extensions.conf", "queues.conf"}, progress)
 
     def _verify(self, plan: Plan, since: Mapping[Path, int] | None) -> Iterator[Result]:
         console = plan.site.console
         assert console is not None
-        yield from installed.check_installed(console, plan.choices)
         if plan.found.modules:
             yield installed.check_modules(console, plan.found.modules)
-        yield from asyncio.run(_log_in(plan))
+        yield from _run_checks(plan)
+        yield from installed.check_numbers(console, plan.choices)
         if since is not None:
             yield installed.check_log(since)
 
@@ -475,6 +473,7 @@ class _Session:
         if console is not None:
             progress = lambda command: self._say(f"asking Asterisk: {command}")  # noqa: E731
             reload.reload(console, reload.RELOADS, progress)
+            reload.forget_seats(console, choices.app)
         self._say(f"ariagent is not in {site.etc} any more. {self.settings} and the records of calls stay.")
         return 0
 
@@ -498,37 +497,21 @@ def _serves(ask: Callable[[str], str], app: str) -> bool:
         return False
 
 
-async def _log_in(plan: Plan) -> list[Result]:
-    """Use both users as the service will."""
+def _run_checks(plan: Plan) -> list[Result]:
+    """What a service would find with the users that it will have."""
     choices, found = plan.choices, plan.found
     ari_password, ami_password = (SecretStr(password) for password in plan.passwords)
-    asterisk = AsteriskSettings(url=found.ari_url, user=choices.ari_user, password=ari_password, app=choices.app)
     host, port = found.ami_address
-    return [
-        await _log_in_to_ari(asterisk),
-        await _log_in_to_ami(AmiSettings(host=host, port=port, user=choices.ami_user, password=ami_password)),
-    ]
+    settings = Settings(
+        asterisk=AsteriskSettings(url=found.ari_url, user=choices.ari_user, password=ari_password, app=choices.app),
+        ami=AmiSettings(host=host, port=port, user=choices.ami_user, password=ami_password),
+        max_calls=choices.seats,
+    )
+    results: list[Result] = []
 
+    async def run() -> None:
+        async with opened(settings, "ariagent install", serving=False) as site:
+            await run_checks(quick(Need.ASTERISK, Need.MANAGER), site, lambda _, result: results.append(result))
 
-async def _log_in_to_ari(settings: AsteriskSettings) -> Result:
-    name = "ARI"
-    try:
-        async with ari.probe(settings) as probe:
-            answer = await probe.ask("GET", "asterisk/info")
-    except AriError as error:
-        return failed(name, str(error), error.remedy)
-    if answer.status != 200:
-        what = f"{settings.url} answered the user {settings.user} with HTTP {answer.status}"
-        return failed(
-            name, what, "Look for another section of that name, and for permit, deny and acl in http.conf and ari.conf"
-        )
-    return ok(name, f"{settings.user} is let in at {settings.url}")
-
-
-async def _log_in_to_ami(settings: AmiSettings) -> Result:
-    name = "AMI"
-    try:
-        async with AmiClient(settings, lambda event: None).session():
-            return ok(name, f"{settings.user} is let in at {settings.host}:{settings.port}")
-    except AmiError as error:
-        return failed(name, str(error), error.remedy)
+    asyncio.run(run())
+    return results

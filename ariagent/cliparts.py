@@ -10,6 +10,7 @@ import typer
 
 from ariagent import config
 from ariagent.errors import AriagentError, ConfigurationError
+from ariagent.install.ours import STATE
 
 ConfigOption = Annotated[
     Path | None,
@@ -18,6 +19,13 @@ ConfigOption = Annotated[
         "--config",
         metavar="FILE",
         help=f"Settings (YAML). Default: what {config.PATH_NAME} names, else {config.DEFAULT_PATH}",
+    ),
+]
+
+StateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-directory", metavar="DIR", help=f"Where copies and the list of changes are kept. Default: /{STATE}"
     ),
 ]
 

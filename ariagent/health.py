@@ -1,6 +1,6 @@
 """CORE: what ``/healthz`` answers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 
@@ -23,6 +23,9 @@ class Health:
     model: str
     """The same of the model."""
     manager: str
+    seats: Mapping[str, object]
+    """Whether callers are sent to seats (``open``), else why not (``reason``); how many seats are in which state; the
+    numbers of those that are ``invalid``."""
     calls: int
     draining: bool
     control_port: int

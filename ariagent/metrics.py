@@ -4,7 +4,7 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -40,6 +40,20 @@ class _MediaCounts(Collector):
             for reason, count in counts.items():
                 family.add_metric([str(reason)], count)
             yield family
+
+
+class _SeatCounts(Collector):
+    """The AI's seats, as Asterisk has them now."""
+
+    def __init__(self, counts: Callable[[], Mapping[tuple[str, str], int]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        text = "The AI's seats by what they are to their queue (idle, busy, paused, unavailable, invalid), and why"
+        family = GaugeMetricFamily("ariagent_seats", text, labels=["state", "reason"])
+        for labels, count in self._counts().items():
+            family.add_metric(list(labels), count)
+        yield family
 
 
 class Metrics:
@@ -179,6 +193,10 @@ class Metrics:
             registry=self.registry,
         )
         gauge.set_function(lambda: float(usable()))
+
+    def watch_seats(self, counts: Callable[[], Mapping[tuple[str, str], int]]) -> None:
+        """Export how many seats there are by (state, reason); read when ``/metrics`` is asked for."""
+        self.registry.register(_SeatCounts(counts))
 
     def watch_media(self, refused: Mapping[str, int], ended: Mapping[str, int]) -> None:
         """Export the audio server's counts by reason; read when ``/metrics`` is asked for."""

@@ -11,9 +11,11 @@ import logging
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from ariagent import __version__
 from ariagent.ari.client import AriClient
@@ -45,6 +47,7 @@ from ariagent.hosts import joined
 from ariagent.lag import LOOK_S, Lag
 from ariagent.metrics import Metrics
 from ariagent.pool.availability import Availability
+from ariagent.pool.door import Door
 from ariagent.pool.pool import Pool
 from ariagent.pool.seats import Reason
 from ariagent.realtime.client import trust
@@ -104,6 +107,17 @@ class Service:
         self.calls = Registry(self._calls_context)
         self.router = Router(self.calls.channel_entered)
         self.pool = Pool(settings.ami) if settings.ami is not None else None
+        self.door = Door(self.ari, settings.asterisk.app)
+        self.availability = Availability(
+            self.pool,
+            self.door,
+            listening=lambda: self.ari.listening,
+            calls=lambda: len(self.calls),
+            over_cap=self._over_cap,
+            most=settings.max_calls,
+            off_hours=lambda: not self.settings.seats_wanted(time.time()),
+            overloaded=lambda: self.lag.overloaded,
+        )
         desk = self.desk = Desk(
             self.calls,
             self.pool,
@@ -113,13 +127,14 @@ class Service:
         self.control = ControlServer(settings.control, settings.state_directory, desk)
         if self.pool is not None:
             self.pool.listeners.append(self.calls.transferred)
+            self.pool.looks_for = lambda: self.settings.human_queues
         self.phones = SupervisorPhones(desk, self.pool) if self.pool is not None else None
         self.patience = Patience()
         """Why Asterisk cannot be used, while that is so."""
         self.model_trial = ModelTrial(
             lambda: self.settings, lambda model, usage: self._calls_context().spending.used("(trials)", model, usage)
         )
-        self.model = Breaker(self.model_trial, lambda fault: self._holds(Reason.MODEL, bool(fault)))
+        self.model = Breaker(self.model_trial, self._excludes(Reason.MODEL))
         self.audio: Breaker | None = None
         """From when Asterisk is there."""
         self.metrics.watch_audio(lambda: self.audio is not None and self.audio.usable)
@@ -141,7 +156,8 @@ class Service:
         self._shutdowns = ShutdownWatch(lambda: self.settings, self.metrics)
         self._draining = Draining()
         self._stop = asyncio.Event()
-        pool = self.pool
+        if (pool := self.pool) is not None:
+            self.metrics.watch_seats(partial(self._count_seats, pool))
         self.metrics.watch_service(
             accepting=lambda: self.health.takes_calls,
             ari=lambda: self.ari.listening,
@@ -184,7 +200,7 @@ class Service:
 
     async def _serve(self) -> None:
         """From when ports and folders are ours until told to end."""
-        async with opened(self.settings, self._source) as site, asyncio.TaskGroup() as tasks:
+        async with opened(self.settings, self._source, serving=False) as site, asyncio.TaskGroup() as tasks:
             background = [
                 tasks.create_task(self._serve_asterisk(tasks, site), name="asterisk"),
                 tasks.create_task(self._watch_replacement(), name="replacement"),
@@ -288,7 +304,7 @@ class Service:
         trial = Trial(site.probe, settings.asterisk.app, fmt, self.router)
         audio = self.audio = Breaker(
             AudioTrial(self.ari, trial, self.media, address, briefs, lambda: self.settings),
-            lambda fault: self._holds(Reason.AUDIO, bool(fault)),
+            self._excludes(Reason.AUDIO),
         )
         log.info(
             "asterisk.found",
@@ -315,7 +331,7 @@ class Service:
             ami=pool.client if pool is not None else None,
             handed_on=lambda call_id: handed_on(self.settings, call_id),
             queue_view=pool.view if pool is not None else lambda name: None,
-            queue_names=(lambda: pool.queues.names) if pool is not None else tuple,
+            has_queue=pool.has_queue if pool is not None else lambda name: None,
         )
 
     def _format(self, version: str) -> AudioFormat:
@@ -331,10 +347,9 @@ class Service:
             self.model_trial.was_silent()
         self.model.doubt()
 
-    def _holds(self, reason: Reason, on: bool) -> None:
-        """A reason to take no calls from queues holds, or does not any more."""
-        if self.pool is not None:
-            self.pool.set_reason(reason, on)
+    def _excludes(self, reason: Reason) -> Callable[[str], None]:
+        """For a breaker: while it has a fault the AI takes no calls."""
+        return lambda fault: self.availability.set_reason(reason, bool(fault))
 
     async def _look_for_another(self) -> None:
         """Whoever opens an application's event stream last has it, and its calls: say so before we do."""
@@ -471,9 +486,11 @@ class Service:
     async def _end_calls(self) -> None:
         self.calls.refuse_new()
         # What took our application over serves our seats now.
-        pool = None if self.router.replaced.is_set() else self.pool
-        if pool is not None:
-            pool.hold(Reason.DOWN if self._stop.is_set() else Reason.DRAINING)
+        seats = None if self.router.replaced.is_set() else self.availability
+        if seats is not None:
+            # An end that does not wait for calls is over before a pause of their seats would help anybody.
+            at_once = self._stop.is_set() or self._draining.plan.after_s <= 0
+            seats.hold(Reason.DOWN if at_once else Reason.DRAINING)
         if not self._stop.is_set():
             plan = self._draining.plan
             fields = {"calls": len(self.calls), "to": plan.to, "after_s": round(plan.after_s, 1)}
@@ -481,36 +498,27 @@ class Service:
             await self._draining.over(self.calls.drained(), self._stop.wait())
         if self._draining.plan.to == "next" and not self._stop.is_set():
             # The seats first: from when the calls are left on every moment is silence for their callers.
-            if pool is not None:
-                await pool.leave()
+            if seats is not None:
+                await seats.leave()
             log.info("service.leaves", extra={"fields": {"calls": len(self.calls)}})
             await self.calls.leave()
             return
         await self.calls.stop()
-        if pool is not None:
-            await pool.leave()
+        if seats is not None:
+            await seats.leave()
 
     async def _keep_pool(self) -> None:
         """Seats and queues, from the moment that calls can come in."""
-        if self.pool is None or self.audio is None:
+        if self.audio is None:
             return
         await self.started.wait()
         # Seats that begin to take calls and stop again a moment later would cost callers time.
         await self.audio.tried.wait()
-        settings = self.settings
-        availability = Availability(
-            self.pool,
-            listening=lambda: self.ari.listening,
-            calls=lambda: len(self.calls),
-            over_cap=self._over_cap,
-            most=settings.max_calls,
-            off_hours=lambda: not self.settings.seats_wanted(time.time()),
-            overloaded=lambda: self.lag.overloaded,
-        )
-        availability.look()
+        self.availability.look()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.pool.run(), name="pool")
-            tasks.create_task(availability.run(), name="availability")
+            tasks.create_task(self.availability.run(), name="availability")
+            if self.pool is not None:
+                tasks.create_task(self.pool.run(), name="pool")
 
     async def _watch_lag(self) -> None:
         """Measure how late this process is; too late for more calls is told."""
@@ -551,8 +559,22 @@ class Service:
             audio=NOT_TRIED if audio is None else audio.state,
             model=self.model.state,
             manager="not configured" if pool is None else pool.state,
+            seats=self._seats_now(),
             calls=len(self.calls),
             draining=self._draining.asked.is_set() or self._stop.is_set(),
             control_port=self.control.port,
             failed_checks=self.checks.failed,
         )
+
+    def _count_seats(self, pool: Pool) -> dict[tuple[str, str], int]:
+        return pool.seats.counts(self.availability.first)
+
+    def _seats_now(self) -> dict[str, object]:
+        first = self.availability.first
+        now: dict[str, object] = {"open": self.door.open, "reason": first.value if first is not None else None}
+        if self.pool is not None and self.pool.seats.known:
+            count: Counter[str] = Counter()
+            for (state, _), seats in self._count_seats(self.pool).items():
+                count[state] += seats
+            now |= {**count, "invalid": self.pool.seats.invalid}
+        return now

@@ -29,6 +29,7 @@ def all_metrics() -> Metrics:
     found.watch_media({"unknown_uuid": 1}, {"local": 1})
     found.watch_records(lambda: 0)
     found.watch_audio(bool)
+    found.watch_seats(lambda: {("idle", ""): 10, ("paused", "manual"): 1})
     found.watch_service(accepting=bool, ari=bool, model=bool, ami=bool)
     return found
 

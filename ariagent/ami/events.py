@@ -51,6 +51,8 @@ class MemberState:
     paused: bool
     reason: str
     """Why it is paused, or empty."""
+    state_interface: str
+    """The device or hint (``hint:02@context``) whose state is the member's; the interface where none is configured."""
     last_call: int
     """When its last conversation ended, in seconds since 1970; 0: never."""
     wrapup_s: int
@@ -303,6 +305,7 @@ def _member(m: Fields) -> MemberState:
         in_call=m.get("incall") == "1",
         paused=m.get("paused") == "1",
         reason=m.get("pausedreason", ""),
+        state_interface=m.get("stateinterface") or interface,
         last_call=_number(m, "lastcall"),
         wrapup_s=_number(m, "wrapuptime"),
         calls_taken=_number(m, "callstaken"),

@@ -58,6 +58,8 @@ TRIAL_PREFIX = "ariagent-trial-"
 NO_CDR = {"CDR_PROP(disable)": "1"}
 """Channel variables at a channel's creation: it has no row of its own among the call detail records."""
 
+_LOAD_DEVICE_STATES = "Run `ariagent install`, which loads res_stasis_device_state.so and res_ari_device_states.so"
+
 _BY_STATUS: Mapping[int, type[RefusedError]] = {
     404: NotFoundError,
     409: ConflictError,
@@ -363,6 +365,19 @@ class AriClient:
     async def destroy_bridge(self, bridge_id: str) -> None:
         await self._call("bridges", "destroy", bridgeId=bridge_id)
 
+    # -- device states ----------------------------------------------------------------------------
+
+    async def device_state(self, name: str) -> str:
+        """As ``NOT_INUSE``. ``Local/EXTEN@CONTEXT`` is ``INVALID`` if the dialplan lacks it."""
+        try:
+            return str(await self._ask("deviceStates", "get", "state", deviceName=name))
+        except (KeyError, AttributeError):
+            raise AriError("this Asterisk's ARI has no deviceStates.get", remedy=_LOAD_DEVICE_STATES) from None
+
+    async def set_device_state(self, name: str, state: str) -> None:
+        """Set a ``Custom:`` state, as the dialplan does: ARI's own request takes ``Stasis:`` states only."""
+        await self._call("asterisk", "setGlobalVar", variable=f"DEVICE_STATE({name})", value=state)
+
     # -- the application --------------------------------------------------------------------------
 
     async def application(self) -> tuple[list[str], list[str]]:
@@ -399,10 +414,6 @@ class AriClient:
             raise AriError("Asterisk's answer to applications.get has no channel_ids and bridge_ids") from None
 
     # -- looking around -----------------------------------------------------------------------------
-
-    async def device_state(self, device: str) -> str:
-        """The state of a device, as ``NOT_INUSE``. ``Local/EXTEN@CONTEXT`` is ``INVALID`` if the dialplan lacks it."""
-        return str(await self._look("deviceStates", "get", "state", deviceName=device))
 
     async def channels(self) -> list[Channel]:
         """Every channel of this Asterisk now."""

@@ -1,6 +1,6 @@
 """What calls share, and what each is given when it begins."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ariagent.ami.client import AmiClient
@@ -58,8 +58,8 @@ class Context:
     """None: the site has no manager interface for us."""
     queue_view: Callable[[str], QueueView | None] = lambda name: None
     """How a queue looks now; None where that is not known."""
-    queue_names: Callable[[], Collection[str]] = tuple
-    """The queues there are; none while that is not known."""
+    has_queue: Callable[[str], bool | None] = lambda name: None
+    """Whether there is a queue of this name; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ class Functions:
             settings.hours,
             context.queue_view,
             role.facts.caller_number,
-            queues=context.queue_names,
+            has_queue=context.has_queue,
         )
         self._belt = Belt(context.toolbox, role, self._tool_answered, speaker.give_sign)
         self._pending = Pending()

@@ -6,7 +6,7 @@ caller is asked. Times are seconds since the epoch, for the opening hours.
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -123,15 +123,15 @@ class People:
         hours: "Mapping[str, HoursSettings]",
         view: Callable[[str], QueueView | None],
         caller_number: str = "",
-        queues: Callable[[], Collection[str]] = tuple,
+        has_queue: Callable[[str], bool | None] = lambda name: None,
     ) -> None:
-        """``queues``: the names of all there are; none while they are not known."""
+        """``has_queue``: whether there is a queue of this name; None where that is not known."""
         self._agent = agent
         self._destinations = destinations
         self._hours = hours
         self._view = view
         self.caller_number = caller_number
-        self._queues = queues
+        self._has_queue = has_queue
         self._asked: set[str] = set()
         self._taken = 0
 
@@ -144,7 +144,7 @@ class People:
         if place.queue is None:
             return Standing("can be called; whether somebody is there is not known", there=True, quick=True)
         view = self._view(place.queue)
-        if view is None and (queues := self._queues()) and place.queue not in queues:
+        if view is None and self._has_queue(place.queue) is False:
             return Standing("cannot be reached: there is no such queue", there=False, quick=False, wrong=True)
         if view is None:
             return Standing("can be tried; whether somebody is free is not known", there=True, quick=True)

@@ -10,7 +10,7 @@ from ariagent.ari.client import AriClient
 from ariagent.ari.refusals import DENIALS, denial, no_ari
 from ariagent.check import reach, versions
 from ariagent.check.ari import Answer, Probe
-from ariagent.check.report import INSTALL, Result, Say, failed, ok, skipped, warning
+from ariagent.check.report import Result, Say, failed, ok, warning
 from ariagent.check.site import Site
 from ariagent.config import Settings
 from ariagent.errors import AriError
@@ -45,16 +45,13 @@ USEFUL: Mapping[str, str] = {
     "func_channel": "the shipped dialplan",
     "func_global": "the shipped dialplan",
     "func_logic": "the shipped dialplan",
+    "func_devstate": "the AI's seats: their state",
+    "pbx_loopback": "the AI's seats: without it none takes a call",
     "res_stasis_device_state": "this check's look at the dialplan",
     "res_ari_device_states": "this check's look at the dialplan",
 }
 """Modules without which something else does not work."""
 
-WAYS_IN = {
-    "Local/01@ariagent-seat": "seats (01@ariagent-seat)",
-    "Local/7000@ariagent-internal": "7000@ariagent-internal",
-    "Local/7001@ariagent-internal": "7001@ariagent-internal",
-}
 LARGEST_SKEW_S = 5.0
 
 
@@ -206,64 +203,6 @@ def _length(listed: object) -> int:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-async def check_dialplan(site: Site, say: Say) -> None:
-    """An extension exists where a Local channel to it has a device state; nothing is dialled."""
-    there: list[str] = []
-    missing: list[str] = []
-    for device, name in WAYS_IN.items():
-        state = await _state_of(device, site.probe, say)
-        if state is None:
-            return
-        (missing if state in _NO_EXTENSION else there).append(name)
-    for result in judge_dialplan(there, missing):
-        say(result)
-
-
-_NO_EXTENSION = ("INVALID", "UNKNOWN")
-
-
-async def _state_of(device: str, probe: Probe, say: Say) -> str | None:
-    """A device's state; None, and said, where Asterisk does not tell."""
-    answer = await _asked(probe, say, "dialplan", "GET", f"deviceStates/{quote(device, safe='')}")
-    if answer is None:
-        return None
-    state = answer.body.get("state") if isinstance(answer.body, dict) else None
-    if answer.status != 200 or not isinstance(state, str):
-        say(skipped("dialplan", "the modules res_ari_device_states and res_stasis_device_state"))
-        return None
-    return state
-
-
-async def check_extensions(site: Site, say: Say) -> None:
-    """The extensions that callers may be put through to."""
-    for name, place in site.settings.destinations.items():
-        if place.extension is None:
-            continue
-        state = await _state_of(f"Local/{place.extension}@{place.context}", site.probe, say)
-        if state is None:
-            return
-        say(judge_extension(name, place.extension, place.context, exists=state not in _NO_EXTENSION))
-
-
-def judge_extension(name: str, extension: str, context: str, *, exists: bool) -> Result:
-    """A destination that is an extension. No I/O."""
-    if exists:
-        return ok("destinations", f"{name}: {extension}@{context} is there")
-    found = f"{name}: there is no extension {extension} in the context {context}"
-    return failed("destinations", found, f"Correct destinations.{name}, or the dialplan")
-
-
-def judge_dialplan(there: list[str], missing: list[str]) -> list[Result]:
-    """``there`` and ``missing``: names of WAYS_IN. No I/O."""
-    if not there:
-        found = f"no call can come in: {', '.join(missing)} do not exist in Asterisk's dialplan"
-        return [failed("dialplan", found, f"{INSTALL}; a dialplan of your own with Stasis() cannot be seen from here")]
-    results = [ok("dialplan", f"{', '.join(there)}: there")]
-    if missing:
-        results.append(warning("dialplan", f"{', '.join(missing)}: not there", f"{INSTALL}, unless that is meant so"))
-    return results
 
 
 async def _asked(probe: Probe, say: Say, name: str, method: str, path: str) -> Answer | None:

@@ -12,7 +12,8 @@ from ariagent.audio.rates import choose_format
 from ariagent.audiosocket.frames import uuid_frame
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call.briefs import Briefs, briefs_wanted
-from ariagent.check.queues import check_queues
+from ariagent.check.queues import HUMAN, check_on_channel
+from ariagent.check.queues import NAME as QUEUES
 from ariagent.check.report import Result, Say, Status, failed, ok, skipped, warning
 from ariagent.check.site import Site
 from ariagent.check.trial import NAME, STEP_LIMIT_S, Heard, Trial, TrialLeg, no_channel, try_audio
@@ -54,7 +55,7 @@ async def _try_audio(site: Site, trial: Trial, say: Say) -> None:
                 await server.start(media.host, 0)
             except ResourceError:
                 say(failed(NAME, str(error), error.remedy))
-                say(skipped("queues", "the audio connection"))
+                _skip_queues(site.settings, say)
                 return
         if taken:
             say(await _service_port(media, configured, trial))
@@ -63,11 +64,12 @@ async def _try_audio(site: Site, trial: Trial, say: Say) -> None:
             address = media.advertise or joined(media.host, server.port)
 
         async def look_at_queues(channel_id: str) -> None:
-            await check_queues(site.settings, site.probe, channel_id, say)
+            if site.settings.ami is None:
+                await check_on_channel(site.settings, site.probe, channel_id, say)
 
         heard = await _with_brief(site.settings, trial, server, address, look_at_queues, say)
         if heard.connect_ms is None:
-            say(skipped("queues", "the audio connection"))
+            _skip_queues(site.settings, say)
         result = heard.result
         if taken and result.status is Status.FAILED:
             # The service's own port is what counts; a firewall may well close all others.
@@ -75,6 +77,13 @@ async def _try_audio(site: Site, trial: Trial, say: Say) -> None:
         say(result)
     finally:
         await server.close()
+
+
+def _skip_queues(settings: Settings, say: Say) -> None:
+    """Without a manager interface they are read on the channel that could not be had."""
+    if settings.ami is None:
+        for name in (QUEUES, HUMAN):
+            say(skipped(name, "the audio connection"))
 
 
 async def _with_brief(

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ariagent.check import asterisk, manager, versions
+from ariagent.check import asterisk, dialplan, installed, manager, queues, versions
 from ariagent.check.audio import check_audio
 from ariagent.check.machine import check_machine
 from ariagent.check.model import check_model
@@ -50,6 +50,8 @@ class Need(StrEnum):
     """Asterisk's REST interface (ARI)."""
     MANAGER = "manager"
     """Asterisk's manager interface (AMI)."""
+    CONSOLE = "console"
+    """Asterisk's console and the list of what was installed, on Asterisk's machine."""
     MODEL = "model"
     """The model's server."""
     NETWORK = "network"
@@ -111,6 +113,24 @@ def _has_manager(settings: Settings) -> bool:
     return settings.ami is not None
 
 
+def _managed(name: str, run: Callable[[Site, Say], Awaitable[None]], applies: Callable[[Settings], bool]) -> Check:
+    return Check(name, Need.MANAGER, run, Status.FAILED, quick=True, after=("manager",), applies=applies)
+
+
+def _audio(applies: Callable[[Settings], bool], *shows: str) -> Check:
+    return Check(
+        "audio connection",
+        Need.ASTERISK,
+        check_audio,
+        Status.FAILED,
+        after=_ARI,
+        gives="the audio connection",
+        shows=shows,
+        applies=applies,
+        limit_s=lambda settings: AUDIO_LIMIT_S,
+    )
+
+
 _ARI = ("asterisk", "ARI user", "ARI description", "modules")
 _CALLS = "an Asterisk with ARI and its modules"
 
@@ -132,11 +152,11 @@ CHECKS: tuple[Check, ...] = (
     Check("ARI description", Need.ASTERISK, asterisk.check_description, Status.FAILED, after=_ARI[:1], gives=_CALLS),
     Check("modules", Need.ASTERISK, asterisk.check_modules, Status.FAILED, quick=True, after=_ARI[:1], gives=_CALLS),
     Check("application", Need.ASTERISK, asterisk.check_application, Status.WARNING, after=_ARI[:1]),
-    Check("dialplan", Need.ASTERISK, asterisk.check_dialplan, Status.FAILED, quick=True, after=_ARI[:1]),
+    Check(dialplan.NAME, Need.ASTERISK, dialplan.check_dialplan, Status.FAILED, quick=True, after=_ARI[:1]),
     Check(
         "destinations",
         Need.ASTERISK,
-        asterisk.check_extensions,
+        dialplan.check_extensions,
         Status.FAILED,
         quick=True,
         after=_ARI[:1],
@@ -151,28 +171,17 @@ CHECKS: tuple[Check, ...] = (
         gives="the manager interface",
         applies=_has_manager,
     ),
-    Check(
-        "seats", Need.MANAGER, manager.check_seats, Status.WARNING, quick=True, after=("manager",), applies=_has_manager
+    Check(installed.NAME, Need.CONSOLE, installed.check_phones, Status.FAILED, limit_s=lambda settings: 120.0),
+    _managed(queues.NAME, queues.check_queues, _has_manager),
+    _managed(queues.HUMAN, queues.check_human_queue, _has_manager),
+    _managed(
+        queues.DESTINATIONS,
+        queues.check_destinations,
+        lambda settings: _has_manager(settings) and any(place.queue for place in settings.destinations.values()),
     ),
-    Check(
-        "destinations",
-        Need.MANAGER,
-        manager.check_destinations,
-        Status.FAILED,
-        quick=True,
-        after=("manager",),
-        applies=lambda settings: _has_manager(settings) and any(p.queue for p in settings.destinations.values()),
-    ),
-    Check(
-        "audio connection",
-        Need.ASTERISK,
-        check_audio,
-        Status.FAILED,
-        after=_ARI,
-        gives="the audio connection",
-        shows=("audio connection", "queues"),
-        limit_s=lambda settings: AUDIO_LIMIT_S,
-    ),
+    _audio(_has_manager, "audio connection"),
+    # Without a manager interface queues are read on the channel whose audio is tried.
+    _audio(lambda settings: not _has_manager(settings), "audio connection", queues.NAME, queues.HUMAN),
     Check(
         "model",
         Need.MODEL,

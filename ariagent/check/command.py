@@ -23,9 +23,19 @@ TERMINATED = 143
 """Exit code after SIGTERM, as a shell has it."""
 
 
-def check(path: Path | None, *, as_json: bool = False, talk: bool = False, bundle: bundles.Wanted | None = None) -> int:
+def check(
+    path: Path | None,
+    *,
+    as_json: bool = False,
+    talk: bool = False,
+    bundle: bundles.Wanted | None = None,
+    installation: Path | None = None,
+) -> int:
     """Check everything and print it; returns the exit code. Raises ConfigurationError for settings that do not load,
-    after the ``bundle`` has been made, if one is wanted."""
+    after the ``bundle`` has been made, if one is wanted.
+
+    ``installation``: the folder with the list of what was installed.
+    """
     doubts: list[str] = []
     source = str(config.chosen(path))
     report = Report()
@@ -45,7 +55,7 @@ def check(path: Path | None, *, as_json: bool = False, talk: bool = False, bundl
     logging.getLogger("ariagent").setLevel(logging.ERROR)
     for doubt in doubts:
         say(warning("settings", doubt))
-    if not run_async(_until_terminated(_run(settings, source, say, talk=talk))):
+    if not run_async(_until_terminated(_run(settings, source, say, talk=talk, installation=installation))):
         return TERMINATED
     if as_json:
         typer.echo(report.json(ariagent=__version__, settings=source))
@@ -85,7 +95,8 @@ async def _until_terminated(work: Coroutine[Any, Any, None]) -> bool:
     return not terminated
 
 
-async def _run(settings: Settings, source: str, say: Say, *, talk: bool) -> None:
+async def _run(settings: Settings, source: str, say: Say, *, talk: bool, installation: Path | None) -> None:
     """All checks. Nothing is left in Asterisk, also when this is cancelled."""
     async with opened(settings, source) as site:
+        site.installation = installation or site.installation
         await run_checks((*CHECKS, *([TALK] if talk else [])), site, lambda _, result: say(result))

@@ -1,63 +1,248 @@
-"""The queues: whether they exist, and who answers them. Functions of the dialplan, read on a channel that is there."""
+"""The queues: the AI's, the human queue, and those that callers may be transferred to.
 
+Asked through the manager interface. Without one, on a channel that is there, as far as the dialplan's functions tell.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Sequence
+
+from ariagent.ami.client import AmiClient
+from ariagent.ami.events import MemberState
+from ariagent.ami.queues import queue_exists, read_members
 from ariagent.check.ari import Probe
-from ariagent.check.report import INSTALL, Result, Say, ok, skipped, warning
+from ariagent.check.dialplan import Dialplan
+from ariagent.check.report import INSTALL, Result, Say, failed, ok, skipped, warning
+from ariagent.check.site import Site
 from ariagent.config import Settings
-from ariagent.errors import AriError
+from ariagent.errors import AmiError, AriError
+from ariagent.pool.seats import HINT_REMEDY, INVALID_REMEDY, MEMBER, SeatState, has_hint, seat_number, state_of
+from ariagent.text import did_you_mean
 
-SHIPPED = "frontline"
-"""The agents' queue in the shipped dialplan."""
+NAME, HUMAN, DESTINATIONS = "queues", "human queue", "destinations"
+USUAL = "frontline"
+"""The AI's queue where the dialplan does not name it."""
 
 _UNWATCHED = (
-    "there are seats, but no section ami: nobody pauses them when the service cannot take calls, or lifts Asterisk's "
-    "own pauses (autopause in queues.conf)"
+    "there are seats, but no section ami: they cannot be paused by hand or with a reason that reports show, and nobody "
+    "looks whether Asterisk can use them"
 )
+_NO_MODULE = "the module app_queue"
 
 
-async def check_queues(settings: Settings, probe: Probe, channel_id: str, say: Say) -> None:
-    """Say what the shipped queue and those of the routes look like."""
-    named = [route.queue for route in settings.routes if route.queue and "*" not in route.queue]
-    unwatched = False
-    for queue in dict.fromkeys([SHIPPED, *named]):
-        try:
-            exists = await _read(probe, channel_id, f"QUEUE_EXISTS({queue})")
-            if exists is None:
-                say(skipped("queues", "the module app_queue"))
-                return
-            if exists != "1":
-                say(_missing(queue))
+# -- through the manager interface -------------------------------------------------------------------------------------
+
+
+async def check_queues(site: Site, say: Say) -> None:
+    """The queues of AI seats: the dialplan's, and those of the routes."""
+
+    async def look(client: AmiClient, dialplan: Dialplan) -> None:
+        ai_queue = dialplan.ai_queue or USUAL
+        for queue in queues_of(site.settings, ai_queue):
+            if not await queue_exists(client, queue):
+                say(_missing(queue, ai_queue))
                 continue
-            counts = [await _read(probe, channel_id, f"QUEUE_MEMBER({queue},{what})") for what in ("count", "paused")]
-            members, paused = (int(count) if count and count.isdigit() else 0 for count in counts)
-        except AriError as error:
-            say(warning("queues", f"not read: {error}", error.remedy))
-            return
-        say(judge_queue(queue, members, paused, settings.max_calls))
-        unwatched = unwatched or (members > 0 and settings.ami is None)
-    if unwatched:
+            most = site.settings.max_calls if queue == ai_queue else None
+            for result in judge_queue(queue, await read_members(client, queue), most, serving=site.serving):
+                say(result)
+
+    await _look(site, NAME, say, look)
+
+
+async def check_human_queue(site: Site, say: Say) -> None:
+    """The queue of human agents, for callers whom the AI cannot help."""
+
+    async def look(client: AmiClient, dialplan: Dialplan) -> None:
+        queue = site.settings.human_queue or dialplan.human_queue
+        members: list[MemberState] | None = None
+        if queue and await queue_exists(client, queue):
+            members = await read_members(client, queue)
+        usable = sum(state_of(member.status) is not SeatState.INVALID for member in members or ())
+        say(judge_human_queue(queue, None if members is None else len(members), usable, dialplan.last_resort))
+
+    await _look(site, HUMAN, say, look)
+
+
+async def check_destinations(site: Site, say: Say) -> None:
+    """Whether the queues exist that callers may be transferred to."""
+
+    async def look(client: AmiClient, _: Dialplan) -> None:
+        wanted = dict.fromkeys(place.queue for place in site.settings.destinations.values() if place.queue)
+        missing = [name for name in wanted if not await queue_exists(client, name)]
+        for result in judge_destinations(site.settings, missing, (await site.manager()).queues.names):
+            say(result)
+
+    await _look(site, DESTINATIONS, say, look)
+
+
+async def _look(site: Site, name: str, say: Say, look: Callable[[AmiClient, Dialplan], Awaitable[None]]) -> None:
+    try:
+        client = (await site.manager()).client
+        await look(client, await Dialplan.read(lambda variable: _variable(client, variable)))
+    except AmiError as error:
+        say(failed(name, str(error), error.remedy))
+
+
+async def _variable(client: AmiClient, name: str) -> str:
+    return (await client.action("Getvar", Variable=name)).get("value", "")
+
+
+# -- without one -------------------------------------------------------------------------------------------------------
+
+
+async def check_on_channel(settings: Settings, probe: Probe, channel_id: str, say: Say) -> None:
+    """As far as the dialplan's functions tell it, read on a channel that is there."""
+
+    async def read(what: str) -> str:
+        answer = await probe.ask("GET", f"channels/{channel_id}/variable", variable=what)
+        value = answer.body.get("value") if isinstance(answer.body, dict) else None
+        return value if answer.status == 200 and isinstance(value, str) else ""
+
+    async def count(queue: str, what: str) -> int:
+        found = await read(f"QUEUE_MEMBER({queue},{what})")
+        return int(found) if found.isdigit() else 0
+
+    try:
+        dialplan = await Dialplan.read(read)
+        ai_queue, seats = dialplan.ai_queue or USUAL, 0
+        for queue in queues_of(settings, ai_queue):
+            exists = await read(f"QUEUE_EXISTS({queue})")
+            if exists not in ("0", "1"):
+                say(skipped(NAME, _NO_MODULE))
+                say(skipped(HUMAN, _NO_MODULE))
+                return
+            if exists == "0":
+                say(_missing(queue, ai_queue))
+                continue
+            members = await count(queue, "count")
+            seats += members
+            most = settings.max_calls if queue == ai_queue else None
+            say(judge_counts(queue, members, await count(queue, "ready"), most))
+        human = settings.human_queue or dialplan.human_queue
+        is_there = bool(human) and await read(f"QUEUE_EXISTS({human})") == "1"
+        members = await count(human, "count") if is_there else 0
+        say(judge_human_queue(human, members if is_there else None, members, dialplan.last_resort))
+    except AriError as error:
+        say(warning(NAME, f"not read: {error}", error.remedy))
+        return
+    if seats:
         say(warning("manager", _UNWATCHED, f"{INSTALL}, and add the section ami to the settings"))
 
 
-async def _read(probe: Probe, channel_id: str, function: str) -> str | None:
-    answer = await probe.ask("GET", f"channels/{channel_id}/variable", variable=function)
-    value = answer.body.get("value") if isinstance(answer.body, dict) else None
-    return value if answer.status == 200 and isinstance(value, str) else None
+# -- judgements, without I/O -------------------------------------------------------------------------------------------
 
 
-def _missing(queue: str) -> Result:
-    if queue == SHIPPED:
-        return warning("queues", f"there is no queue {queue}", f"{INSTALL}, unless your queue has another name")
-    return warning("queues", f"there is no queue {queue}, which a route names", "Correct routes, or make the queue")
+def queues_of(settings: Settings, ai_queue: str) -> list[str]:
+    """The queues of AI seats that are looked at."""
+    named = [route.queue for route in settings.routes if route.queue and "*" not in route.queue]
+    return list(dict.fromkeys([ai_queue, *named]))
 
 
-def judge_queue(queue: str, members: int, paused: int, max_calls: int) -> Result:
-    """What a queue's members say. No I/O."""
+def judge_counts(queue: str, members: int, ready: int, max_calls: int | None) -> Result:
+    """What can be said of a queue without its members. ``max_calls``: of the AI's queue."""
     if not members:
-        return warning("queues", f"{queue} has no members", "Add seats: member => Local/01@ariagent-seat/nm,0,AI Agent")
-    if paused >= members:
-        return warning("queues", f"all {members} members of {queue} are paused", "Resume them: `ariagent resume`")
-    found = f"{queue} has {members} members, {paused} of them paused"
-    if queue == SHIPPED and members - paused > max_calls:
-        remedy = f"Raise max_calls ({max_calls}), or take seats out; a seat that is refused costs a caller 2 s"
-        return warning("queues", found, remedy)
-    return ok("queues", found)
+        return _nobody(queue)
+    if not ready:
+        found = f"none of the {members} members of {queue} can take a call now"
+        return warning(
+            NAME, found, f"`asterisk -rx 'queue show {queue}'` says why: paused, unavailable, invalid, in use"
+        )
+    return _too_many(queue, members, max_calls) or ok(
+        NAME, f"{queue} has {members} members, {ready} can take a call now"
+    )
+
+
+def judge_queue(
+    queue: str, members: Sequence[MemberState], max_calls: int | None, *, serving: bool = True
+) -> list[Result]:
+    """What a queue's members say. ``max_calls``: of the AI's queue. ``serving``: the AI should take calls now."""
+    if not members:
+        return [_nobody(queue)]
+    results = []
+    seats = [(number, each) for each in members if (number := seat_number(each.interface)) is not None]
+    if invalid := [number for number, each in seats if state_of(each.status) is SeatState.INVALID and has_hint(each)]:
+        found = f"{_seats(invalid)} of {queue} invalid: Asterisk finds no hint for them, and they get no calls"
+        results.append(failed(NAME, found, INVALID_REMEDY))
+    if bare := [number for number, each in seats if not has_hint(each)]:
+        found = f"{_seats(bare)} of {queue} without a hint: the queue does not see whether the AI takes calls"
+        results.append(failed(NAME, found, HINT_REMEDY))
+    paused = Counter(each.reason or "no reason" for each in members if each.paused)
+    told = ", ".join(f"{count} for {reason}" for reason, count in sorted(paused.items()))
+    if paused.total() == len(members):
+        remedy = "`ariagent resume` ends the pauses of the AI's seats"
+        results.append(warning(NAME, f"all {len(members)} members of {queue} are paused ({told})", remedy))
+        return results
+    states = Counter(state_of(each.status) for each in members)
+    if seats and all(state_of(each.status) is SeatState.UNAVAILABLE for _, each in seats):
+        found = f"{queue}: all {len(seats)} seats are unavailable, because the AI takes no calls"
+        remedy = "Start the service. If it runs, /healthz says why under seats"
+        idle = ok(NAME, f"{queue} has {len(seats)} seats, which take calls when the service does")
+        results.append(warning(NAME, found, remedy) if serving else idle)
+    elif not (invalid or bare):
+        away = states[SeatState.UNAVAILABLE] + states[SeatState.INVALID]
+        found = f"{queue} has {len(members)} members: {states[SeatState.BUSY]} in calls, {away} unavailable, "
+        found += f"{paused.total()} paused" + (f" ({told})" if paused else "")
+        usable = len(seats) - sum(each.paused for _, each in seats)
+        results.append(_too_many(queue, usable, max_calls) or ok(NAME, found))
+    return results
+
+
+def judge_human_queue(queue: str, members: int | None, usable: int, last_resort: str) -> Result:
+    """``members``: None where the queue does not exist. ``usable``: those that Asterisk can ring."""
+    resort = "or name a last resort: `ariagent install --last-resort CONTEXT,EXTENSION,PRIORITY --apply`"
+    if usable:
+        return ok(HUMAN, f"{queue} has {members} members")
+    if not queue:
+        found = "there is none"
+        remedy = f"Name one: `ariagent install --human-queue NAME --apply`, {resort}"
+    elif members is None:
+        found = f"there is no queue {queue}"
+        remedy = "Make it, or name another: `ariagent install --human-queue NAME --apply`"
+    elif not members:
+        found = f"{queue} has no members"
+        remedy = f"Have human agents log in, {resort}"
+    else:
+        found = f"Asterisk can ring none of the {members} members of {queue} (Invalid)"
+        remedy = f"Correct its members, {resort}"
+    if last_resort:
+        return warning(HUMAN, f"{found}: callers whom the AI cannot help go to the last resort, {last_resort}", remedy)
+    return failed(HUMAN, f"{found}: callers whom the AI cannot help are turned away", remedy)
+
+
+def judge_destinations(settings: Settings, missing: Collection[str], queues: Collection[str]) -> list[Result]:
+    """``missing``: those of the destinations' queues that Asterisk does not have; ``queues``: what it has."""
+    results, there = [], []
+    for name, place in settings.destinations.items():
+        if place.queue is None:
+            continue
+        if place.queue not in missing:
+            there.append(place.queue)
+            continue
+        known = f"there are {', '.join(sorted(queues))}" if queues else "there is none at all"
+        found = f"{name}: there is no queue {place.queue}{did_you_mean(place.queue, queues)}; {known}"
+        results.append(failed(DESTINATIONS, found, f"Correct destinations.{name}.queue, or make the queue"))
+    if there:
+        results.append(ok(DESTINATIONS, f"queues {', '.join(dict.fromkeys(there))}: there"))
+    return results
+
+
+def _missing(queue: str, ai_queue: str) -> Result:
+    if queue == ai_queue:
+        return warning(NAME, f"there is no queue {queue}", f"{INSTALL}, unless yours has another name")
+    return warning(NAME, f"there is no queue {queue}, which a route names", "Correct routes, or make the queue")
+
+
+def _nobody(queue: str) -> Result:
+    return warning(NAME, f"{queue} has no members", f"Add seats: {MEMBER}")
+
+
+def _too_many(queue: str, seats: int, max_calls: int | None) -> Result | None:
+    if max_calls is None or seats <= max_calls:
+        return None
+    found = f"{queue} has {seats} seats that take calls, max_calls is {max_calls}"
+    return warning(NAME, found, "Raise max_calls, or take seats out: those beyond it never get a call")
+
+
+def _seats(numbers: Sequence[str]) -> str:
+    numbers = sorted(numbers)
+    shown = ", ".join(numbers[:5]) + (f" .. {numbers[-1]}" if len(numbers) > 5 else "")
+    return f"{len(numbers)} seat{'' if len(numbers) == 1 else 's'} ({shown})"

@@ -30,9 +30,6 @@ def _peers(settings: Settings) -> list[Result]:
         host = urlsplit(settings.realtime.url).hostname
         remedy = "Set it, for instance as ${OPENAI_API_KEY} or file:PATH, or in ARIAGENT_REALTIME__API_KEY"
         results.append(failed(NAME, f"realtime.api_key: {host} needs a key", remedy))
-    if settings.asterisk.app != "ariagent":
-        found = f"asterisk.app is {settings.asterisk.app}; the shipped dialplan says Stasis(ariagent)"
-        results.append(warning(NAME, found, "See that your dialplan names the same application"))
     if settings.asterisk.url.startswith("http://") and not is_loopback(urlsplit(settings.asterisk.url).hostname or ""):
         found = "asterisk.url is http: the password of the ARI user travels to another machine in the clear"
         remedy = "Use https (tlsenable in http.conf), or a proxy with TLS beside Asterisk"

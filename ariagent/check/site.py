@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ariagent.ami.client import AmiClient
 from ariagent.check import ari
 from ariagent.check.ari import Probe
 from ariagent.config import Settings
 from ariagent.errors import AmiRefusedError, ConfigurationError, InternalError
+from ariagent.install.ours import STATE
 from ariagent.pool.queues import QueueBoard
 
 
@@ -32,6 +34,10 @@ class Site:
     version: str = ""
     """Asterisk's, once that is known."""
     given_manager: Manager | None = None
+    installation: Path = Path("/") / STATE
+    """Folder with the list of what ``ariagent install`` wrote."""
+    serving: bool = True
+    """Whether a service should be taking calls by now, so that it is worth a warning if none does."""
     no_probe: ConfigurationError | None = None
     """Why there is no ``probe``: a password or a CA file that cannot be had."""
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -64,9 +70,9 @@ class Site:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, source: str) -> AsyncIterator[Site]:
+async def opened(settings: Settings, source: str, *, serving: bool = True) -> AsyncIterator[Site]:
     """A site whose connections end with the context."""
-    site = Site(settings, source, None)
+    site = Site(settings, source, None, serving=serving)
     try:
         site.given_probe = await site.stack.enter_async_context(ari.probe(settings.asterisk))
     except ConfigurationError as error:

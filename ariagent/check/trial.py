@@ -40,6 +40,8 @@ class TrialLeg:
     def __init__(self) -> None:
         self.connected_at: float | None = None
         self.first_audio_at: float | None = None
+        self.entered = False
+        """Whether the channel is in the application: only then may it be told to do something."""
         self.played: bool | None = None
         """Whether Asterisk could play the file; None while that is not known."""
         self.gone = False
@@ -57,6 +59,8 @@ class TrialLeg:
     def on_ari(self, event: ari.Event) -> None:
         """An event of the trial's channel."""
         match event:
+            case ari.StasisStarted():
+                self.entered = True
             case ari.PlaybackEnded(failed=failed):
                 self.played = not failed
             case ari.StasisEnded() | ari.ChannelDestroyed():
@@ -202,6 +206,8 @@ async def try_audio(
             if not here:
                 return Heard(address, trial.fmt, answer, took_s, refused=refused)
             connect_ms = 1000 * ((leg.connected_at or began) - began)
+            # Asterisk connects before the channel enters the application.
+            await leg.until(lambda: leg.entered)
             if meanwhile is not None:
                 await meanwhile(channel_id)
             # Asterisk sends nothing on a channel that nobody talks to; its silence is audio as well.

@@ -65,14 +65,21 @@ class Settings(Section):
     human_queue: Place | None = None
     """The queue of human agents, for callers whom the AI cannot help. null: the dialplan's (``ARIAGENT_HUMAN_QUEUE``),
     which ``ariagent install`` writes."""
-    max_calls: Annotated[int, Field(ge=1)] = 60
-    """Calls served at once; one more is refused as busy, so that it goes to people."""
+    max_calls: Annotated[int, Field(ge=1)] = 10
+    """Calls served at once. One more is sent to the human queue. Set it to the number of AI seats (``ariagent install
+    --seats``)."""
     state_directory: LocalPath = Path("/var/lib/ariagent/state")
     """Where records of calls and rendered phrases are kept."""
     drain_timeout_s: Annotated[float, Field(ge=0)] = 300.0
     """After SIGTERM, how long running calls may go on."""
     drain_to: DrainTo = "people"
     """Who gets the calls that are left then: people, or the next process, which has to be started at once."""
+
+    @property
+    def human_queues(self) -> list[str]:
+        """Every queue that callers are transferred or sent to, once."""
+        named = (self.human_queue, *(place.queue for place in self.destinations.values()))
+        return list(dict.fromkeys(queue for queue in named if queue))
 
     def seats_wanted(self, at: float) -> bool:
         """Whether the AI's seats are to take calls at ``at`` (seconds since the epoch), as far as hours say."""

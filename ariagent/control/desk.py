@@ -15,7 +15,7 @@ from ariagent.config.tree import DrainTo
 from ariagent.control import shapes
 from ariagent.control.refusal import RefusedError
 from ariagent.draining import Plan
-from ariagent.errors import CallStateError
+from ariagent.errors import AmiError, CallStateError
 from ariagent.pool.pool import Pool
 from ariagent.pool.seats import Reason
 from ariagent.text import did_you_mean
@@ -105,7 +105,7 @@ class Desk:
     async def transfer(self, call_id: str, wanted: shapes.TransferBody, by: str) -> shapes.TransferAnswer:
         """Put a caller through; waits for what comes of it as long as is wanted. Raises RefusedError."""
         call = self.find(call_id)
-        name, place = self._place(wanted)
+        name, place = await self._place(wanted)
         handoff = Handoff(name, place, by, clean(wanted.reason), clean(wanted.summary))
         over = asyncio.Event()
 
@@ -171,7 +171,7 @@ class Desk:
         reason = f"no call {call_id[:64]} goes on"
         return RefusedError(404, "unknown_call", reason, remedy="GET /v1/calls lists those that do")
 
-    def _place(self, wanted: shapes.TransferBody) -> tuple[str, DestinationSettings]:
+    async def _place(self, wanted: shapes.TransferBody) -> tuple[str, DestinationSettings]:
         """Where to: nothing but what the site, or Asterisk, has."""
         if (name := wanted.destination) is not None:
             if (place := self.destinations.get(name)) is None:
@@ -179,17 +179,20 @@ class Desk:
             return name, place
         assert wanted.queue is not None
         for name, place in self.destinations.items():
-            if place.queue == wanted.queue:
+            if place.queue is not None and place.queue.lower() == wanted.queue.lower():
                 return name, place
-        board = None if self.pool is None else self.pool.queues
-        known = [] if board is None else board.names
-        if wanted.queue in known:
-            return wanted.queue, DestinationSettings(queue=wanted.queue, description=wanted.queue)
-        if board is not None and not board.known:
-            reason = f"whether there is a queue {wanted.queue} is not known: no connection to the manager interface"
-            raise RefusedError(
-                503, "queues_unknown", reason, remedy="Try again when /healthz says that it is connected"
-            )
+        known: list[str] = []
+        if self.pool is not None:
+            try:
+                if await self.pool.find_queue(wanted.queue):
+                    queue = self.pool.queues.name_of(wanted.queue) or wanted.queue
+                    return queue, DestinationSettings(queue=queue, description=queue)
+            except AmiError as error:
+                cause = error if self.pool.client.connected else "no connection to the manager interface"
+                reason = f"whether there is a queue {wanted.queue} is not known: {cause}"
+                remedy = "Try again when /healthz says that the manager interface is connected"
+                raise RefusedError(503, "queues_unknown", reason, remedy=remedy) from None
+            known = self.pool.queues.names
         raise self._unknown("queue", wanted.queue, sorted({*known, *self._configured_queues()}))
 
     def _configured_queues(self) -> list[str]:

@@ -8,6 +8,7 @@ from ariagent.call.handoff import LONGEST_TEXT
 from ariagent.config.base import Form
 from ariagent.config.handoff import Place
 from ariagent.config.tree import DrainTo
+from ariagent.pool.seats import SeatState
 
 LONGEST_WAIT_S = 30.0
 LONGEST_DRAIN_S = 86_400.0
@@ -196,16 +197,20 @@ class SeatAnswer(_Answer):
     interface: str
     name: str
     """What queue_log and reports call it."""
+    state: SeatState
+    """As its queue has it; ``unavailable``: the AI takes no calls; ``invalid``: Asterisk finds no hint for it."""
     busy: bool
     paused: bool
     reason: str
+    """Why it is paused, or empty."""
 
 
 class SeatsAnswer(_Answer):
     known: bool
     """False: Asterisk's manager interface is not configured, or not connected."""
     held_by: list[str]
-    """Why no seat takes calls now: draining, down, model, capped. Empty: they do, but for those paused by hand."""
+    """Why no seat takes calls now: draining, down, model, hours, capped, overloaded, full. Empty: seats that are not
+    paused do."""
     seats: list[SeatAnswer]
 
 

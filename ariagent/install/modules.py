@@ -15,6 +15,7 @@ MODULES: Mapping[str, str] = {
     "res_sorcery_astdb": "the configuration of other modules",
     "res_timing_timerfd": "the clock of bridges",
     "pbx_config": _DIALPLAN,
+    "pbx_loopback": "the AI's seats: without it none takes a call",
     "res_http_websocket": _REST,
     "res_websocket_client": _REST,
     "res_stasis": "calls reach the service through it",

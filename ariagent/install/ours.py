@@ -1,9 +1,14 @@
 """CORE: the lines that ariagent adds to a site's files, and how they are told from the site's own."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 FOLDER = "ariagent"
 """Our folder in Asterisk's configuration folder."""
+STATE = Path("var/lib/ariagent/install")
+"""Below the root of the file system: the list of what was installed, and copies of what was there. Root does what the
+list says, so nobody else may be able to replace the folder: the folder above is root's too, and the service's user has
+one of its own beside it (``state``)."""
 FIRST = b"; Added by `ariagent install`; `ariagent uninstall` takes out the lines from here to the #tryinclude."
 
 

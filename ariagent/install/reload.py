@@ -31,6 +31,17 @@ def reload(console: Console, names: Iterable[str], progress: Progress) -> None:
             console.ask(command)
 
 
+def close_seats(console: Console, app: str) -> None:
+    """The seats take no calls before the service has run. From then on it sets their state; Asterisk remembers it."""
+    if f"'Custom:{app}'" not in console.ask("devstate list"):
+        console.ask(f"devstate change Custom:{app} UNAVAILABLE")
+
+
+def forget_seats(console: Console, app: str) -> None:
+    """Take the seats' state out of Asterisk's memory."""
+    console.ask(f"database del CustomDevstate {app}")
+
+
 def load(console: Console, modules: Iterable[str], progress: Progress) -> list[str]:
     """Load modules that do not run yet; returns those that did not load.
 

@@ -55,7 +55,7 @@ def seats(count: int) -> list[str]:
 
 def member(seat: str, name: str) -> str:
     """The line of ``queues.conf`` that makes a seat a member of a queue."""
-    return f"member => Local/{seat}@ariagent-seat/nm,0,{name}"
+    return f"member => Local/{seat}@ariagent-seat/nm,0,{name},hint:{seat}@ariagent-seat"
 
 
 def escaped(value: str) -> str:

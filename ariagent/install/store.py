@@ -21,9 +21,6 @@ from ariagent.install.ours import has_ours, taken_out
 from ariagent.install.plan import MODE, Change, Plan
 from ariagent.install.site import contents
 
-STATE = Path("var/lib/ariagent/install")
-"""Below the root of the file system. Root does what the list says, so nobody else may be able to replace the folder:
-the folder above is root's too, and the service's user has one of its own beside it (``state``)."""
 LIST = "manifest.json"
 FOLDER_MODE = 0o750
 

@@ -172,6 +172,7 @@ def write_settings(
         "control": {"port": 0},
         "log": {"transcripts": True},
         "state_directory": str(directory / f"{name}-state"),
+        "max_calls": asterisk.seats,
         **settings,
     }
     directory.mkdir(parents=True, exist_ok=True)
@@ -196,8 +197,9 @@ async def service(
         await running.wait_for("service.ready")
         # The fixed phrases: a call before they are there would be opened by the model.
         await running.wait_for("prompts.ready")
+        # A former service closed the door behind it, and may have left seats paused. (Without a model it stays closed.)
+        await running.wait_for(" state=Custom:")
         if settings.get("ami", asterisk.ami) is not None:
-            # A former service may have left the seats paused.
             await running.wait_for("pool.ready")
         yield running
 

@@ -16,6 +16,7 @@ from ariagent.install.render import Additions, site_files
 
 PHONES = ("1001", "1002", "1003", "1004")
 SEATS = 60
+"""So many, for the tests of many calls."""
 HUMAN_QUEUE = "support"
 
 
@@ -26,9 +27,9 @@ def _names(text: str) -> tuple[str, ...]:
 REQUIRED_MODULES = _names(
     """
     res_timing_timerfd res_sorcery_config res_sorcery_memory res_sorcery_astdb res_http_websocket res_crypto
-    pbx_config func_callerid func_cdr func_channel func_devstate func_dialplan func_global func_groupcount func_logic
-    func_math
-    func_strings func_timeout func_cut func_db func_hangupcause func_sprintf func_uri func_uuid
+    pbx_config pbx_loopback func_callerid func_cdr func_channel func_devstate func_dialplan func_global
+    func_groupcount func_logic func_math func_strings func_timeout func_cut func_db func_hangupcause func_sprintf
+    func_uri func_uuid
     app_dial app_echo app_exec app_playback app_playtones app_queue app_read app_senddtmf app_stack app_stasis
     app_transfer app_userevent app_verbose app_waitforsilence app_waituntil app_chanspy app_mixmonitor
     app_channelredirect app_bridgeaddchan app_originate app_softhangup app_system app_db app_audiosocket
@@ -79,6 +80,7 @@ class InstanceSettings:
     ami_password: str
     phone_passwords: Mapping[str, str] = field(default_factory=dict)
     seats: int = SEATS
+    """Of the queue ``frontline``."""
     additions: Mapping[str, str] = field(default_factory=dict)
     """File name -> text that comes after the lab's own: what a test's site has besides."""
 

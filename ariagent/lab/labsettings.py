@@ -14,6 +14,7 @@ from ariagent import yamlfile
 from ariagent.config import Settings, load
 from ariagent.errors import ConfigurationError
 from ariagent.hosts import is_loopback
+from ariagent.lab.conf import SEATS
 
 URL_NAME, KEY_NAME = "ARIAGENT_REALTIME__URL", "ARIAGENT_REALTIME__API_KEY"
 TOKEN_NAME = "lab"
@@ -88,6 +89,7 @@ def merged(path: Path | None, addresses: Addresses, environment: Mapping[str, st
     for name, value in put.items():
         tree[name] = {**(tree.get(name) or {}), **value} if isinstance(value, Mapping) else value
     tree["log"] = {"transcripts": True, **(tree.get("log") or {})}
+    tree.setdefault("max_calls", SEATS)
     if not tree.get("agents"):
         tree["agents"] = {"default": dict(AGENT)}
         tree["destinations"] = {**DESTINATIONS, **(tree.get("destinations") or {})}

@@ -1,24 +1,30 @@
-"""Whether the AI takes calls, from what is true of the service: looked at every second, told to the pool."""
+"""Whether the AI takes calls, and why not: told by the service or looked at every second, handed on to the door (the
+seats' device state) and to the pool (their pauses)."""
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable
 
+from ariagent.pool.door import Door
 from ariagent.pool.pool import Pool
-from ariagent.pool.seats import Reason
+from ariagent.pool.seats import BY_STATE, Reason
+
+log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 ROOM = 0.1
-"""Share of the places that must be free again after all were taken: at the brink every call would be two rows in
-queue_log for each seat."""
+"""Share of the places that must be free again after all were taken: at the brink the state would change with every
+call."""
 
 
 class Availability:
-    """The reasons ``down``, ``hours``, ``capped`` and ``overloaded`` of a pool."""
+    """Keeps the reasons. Begins as ``down``: nothing is opened before that is over."""
 
     def __init__(
         self,
-        pool: Pool,
+        pool: Pool | None,
+        door: Door,
         *,
         listening: Callable[[], bool],
         calls: Callable[[], int],
@@ -28,27 +34,72 @@ class Availability:
         overloaded: Callable[[], bool] = lambda: False,
     ) -> None:
         """``listening``: connected to Asterisk's events; ``over_cap``: enough was spent; ``most``: calls at once;
-        ``off_hours``: it is people's time; ``overloaded``: the machine is too busy."""
+        ``off_hours``: the site wants human agents to take the calls; ``overloaded``: the machine is too busy."""
         self._pool = pool
+        self._door = door
         self._listening = listening
         self._calls = calls
         self._over_cap = over_cap
         self._most = most
         self._off_hours = off_hours
         self._overloaded = overloaded
+        self.reasons: set[Reason] = {Reason.DOWN} if pool is None else pool.seats.reasons
+        """What holds now. The pool's where there is one: a seat's pauses depend on them."""
+        self._held: set[Reason] = set()
         self._full = False
 
+    @property
+    def first(self) -> Reason | None:
+        """The reason that is told; None: the AI takes calls."""
+        return next((reason for reason in Reason if reason in self.reasons), None)
+
+    def set_reason(self, reason: Reason, on: bool) -> None:
+        """A reason to take no calls holds, or does not any more."""
+        if reason not in self._held and on != (reason in self.reasons):
+            log.info("seats.reason", extra={"fields": {"reason": reason.value, "holds": on}})
+            if self._pool is not None:
+                self._pool.set_reason(reason, on)
+            elif on:
+                self.reasons.add(reason)
+            else:
+                self.reasons.discard(reason)
+        self._door.want(self._opens())
+
+    def hold(self, reason: Reason) -> None:
+        """A reason to take no calls holds until the process ends, whatever else is found."""
+        self.set_reason(reason, True)
+        self._held.add(reason)
+
+    async def leave(self) -> None:
+        """Tell Asterisk before the process ends, so that no caller rings a seat in vain. Waits 3 s at most."""
+        self.hold(Reason.DOWN)
+        await asyncio.gather(self._door.leave(), *([] if self._pool is None else [self._pool.leave()]))
+
     async def run(self) -> None:
-        """Look until cancelled."""
-        while True:
-            self.look()
-            await asyncio.sleep(LOOK_S)
+        """Look until cancelled, and keep the door as it has to be."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._door.run(), name="door")
+            while True:
+                self.look()
+                await asyncio.sleep(LOOK_S)
 
     def look(self) -> None:
-        """Tell the pool what holds now."""
-        self._pool.set_reason(Reason.DOWN, not self._listening())
-        self._pool.set_reason(Reason.HOURS, self._off_hours())
-        self._pool.set_reason(Reason.OVERLOADED, self._overloaded())
+        """Find out what holds now."""
+        self.set_reason(Reason.DOWN, not self._listening())
+        self.set_reason(Reason.HOURS, self._off_hours())
+        self.set_reason(Reason.OVERLOADED, self._overloaded())
+        self.set_reason(Reason.CAPPED, self._over_cap())
         calls = self._calls()
         self._full = calls >= self._most or (self._full and calls > self._most - math.ceil(ROOM * self._most))
-        self._pool.set_reason(Reason.CAPPED, self._full or self._over_cap())
+        # Where every seat is in a call the queue knows that by itself.
+        idle = self._pool is None or not self._pool.seats.known or self._pool.seats.any_idle
+        self.set_reason(Reason.FULL, self._full and idle)
+        if self._door.open and self._pool is not None and self._pool.seats.any_unavailable:
+            # The dialplan closed it: a seat rang for too long, or found no service at the moment of its start.
+            self._door.look()
+
+    def _opens(self) -> bool:
+        if self.reasons & BY_STATE:
+            return False
+        # The others are told by pauses, where there is somebody to tell.
+        return not self.reasons or (self._pool is not None and self._pool.client.connected)

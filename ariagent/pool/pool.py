@@ -3,21 +3,23 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from ariagent.ami.client import AmiClient
 from ariagent.ami.events import Event
-from ariagent.ami.protocol import Value
+from ariagent.ami.queues import queue_exists
 from ariagent.config import AmiSettings
 from ariagent.errors import AmiError, AmiRefusedError
 from ariagent.pool.queues import QueueBoard, QueueView
-from ariagent.pool.seats import Reason, Seats, SetPause
+from ariagent.pool.seats import HINT_REMEDY, INVALID_REMEDY, Reason, Seats, SetPause
 
 log = logging.getLogger(__name__)
 
 RESYNC_S = 60.0
 """How often everything is read anew: averages and reloads of queues come without an event."""
+MENDED_S = 5.0
+"""The same while there are invalid seats: somebody may be about to reload the queues."""
 FAULT_PAUSE_S = 5.0
 LEAVE_LIMIT_S = 3.0
 """How long the end may wait for the seats to be paused."""
@@ -39,8 +41,13 @@ class Pool:
         not block."""
         self.settled = asyncio.Event()
         """Set while the seats are as they should be."""
-        self._held: set[Reason] = set()
+        self.looks_for: Callable[[], Iterable[str]] = tuple
+        """Names of queues that are wanted to be known, listed or not: those that the settings send callers to."""
+        self._elsewhere: dict[str, bool] = {}
+        """Whether those that were not listed are there, by name in lower case."""
         self._ready = False
+        self._invalid: list[str] = []
+        """Numbers of seats that were told to be."""
         self._wake = asyncio.Event()
         self._working = asyncio.Lock()
 
@@ -57,23 +64,13 @@ class Pool:
             await asyncio.sleep(FAULT_PAUSE_S)
 
     async def leave(self) -> None:
-        """Pause the seats before the process ends, so that no caller rings one in vain. Waits 3 s at most."""
-        self.hold(Reason.DOWN)
+        """Make the pauses that are due before the process ends. Waits 3 s at most."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_LIMIT_S):
                 await self._tell_asterisk()
 
-    def hold(self, reason: Reason) -> None:
-        """A reason to take no calls holds until the process ends, whatever else is found."""
-        self.set_reason(reason, True)
-        self._held.add(reason)
-
     def set_reason(self, reason: Reason, on: bool) -> None:
         """A reason to take no calls holds, or does not any more."""
-        if reason in self._held or (on == (reason in self.seats.reasons) and reason is not Reason.MANUAL):
-            return
-        event = "seats.pause_reason_began" if on else "seats.pause_reason_ended"
-        log.info(event, extra={"fields": {"reason": reason.value}})
         self.seats.set_reason(reason, on)
         self._changed()
 
@@ -101,6 +98,18 @@ class Pool:
         """How a queue looks now; None when that is not known, or there is none."""
         return self.queues.view(queue, time.monotonic())
 
+    def has_queue(self, name: str) -> bool | None:
+        """Whether there is a queue of this name, as far as that is known without asking Asterisk; None: it is not."""
+        if self.queues.name_of(name) is not None:
+            return True
+        return self._elsewhere.get(name.lower()) if self.queues.known else None
+
+    async def find_queue(self, name: str) -> bool:
+        """The same, asked for where it is not known. Raises AmiError."""
+        if not (known := self.has_queue(name)):
+            known = self._elsewhere[name.lower()] = await queue_exists(self.client, name)
+        return known
+
     # -- the connection's side ---------------------------------------------------------------------
 
     def _hear(self, event: Event) -> None:
@@ -109,12 +118,14 @@ class Pool:
         self.seats.handle(event, now)
         if self.seats.due(now):
             self._changed()
+        if self.seats.known:
+            self._tell_invalid()
         for listener in self.listeners:
             listener(event)
 
     async def _connected(self) -> None:
         self.seats.begin()
-        await self.client.action_list("QueueStatus")
+        await self._read()
         self._changed()
         self._told()
 
@@ -128,6 +139,20 @@ class Pool:
         self.settled.clear()
         self._ready = False
 
+    def _tell_invalid(self) -> None:
+        """Seats that get no calls at all: only somebody who reloads the queues helps."""
+        invalid = self.seats.invalid
+        if invalid == self._invalid:
+            return
+        self._invalid = invalid
+        self._wake.set()
+        if invalid:
+            remedy = HINT_REMEDY if set(invalid) <= set(self.seats.without_hint) else INVALID_REMEDY
+            fields = {"seats": len(invalid), "numbers": ",".join(invalid), "remedy": remedy}
+            log.error("seats.invalid", extra={"fields": fields})
+        else:
+            log.info("seats.valid")
+
     # -- the seats' side ---------------------------------------------------------------------------
 
     def _changed(self) -> None:
@@ -139,20 +164,27 @@ class Pool:
         while True:
             self._wake.clear()
             now = time.monotonic()
-            if self.seats.known and now - read_at >= RESYNC_S:
+            every_s = MENDED_S if self._invalid else RESYNC_S
+            if self.seats.known and now - read_at >= every_s:
                 read_at = now
                 await self._read_anew()
             await self._tell_asterisk()
-            deadline = min(self.seats.next_deadline() or now + RESYNC_S, read_at + RESYNC_S)
+            deadline = min(self.seats.next_deadline() or now + every_s, read_at + every_s)
             # One that is due already was refused just now, or the connection is gone.
             # (asyncio.wait_for of Python 3.11 may lose a cancellation that comes together with what it waits for.)
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(deadline - time.monotonic(), 1.0)):
                     await self._wake.wait()
 
+    async def _read(self) -> None:
+        await self.client.action_list("QueueStatus")
+        for name in self.looks_for():
+            if self.queues.name_of(name) is None:
+                self._elsewhere[name.lower()] = await queue_exists(self.client, name)
+
     async def _read_anew(self) -> None:
         try:
-            await self.client.action_list("QueueStatus")
+            await self._read()
         except AmiError as error:
             log.warning("pool.not_read", extra={"fields": {"cause": error.line}})
 
@@ -176,11 +208,14 @@ class Pool:
             log.info("pool.ready", extra={"fields": fields})
 
     async def _set_pause(self, command: SetPause) -> bool:
-        fields: dict[str, Value] = {"Interface": command.interface, "Paused": command.paused, "Reason": command.reason}
-        if command.queue:
-            fields["Queue"] = command.queue
         try:
-            await self.client.action("QueuePause", **fields)
+            await self.client.action(
+                "QueuePause",
+                Queue=command.queue,
+                Interface=command.interface,
+                Paused=command.paused,
+                Reason=command.reason,
+            )
         except AmiRefusedError as error:
             log.warning("seat.refused", extra={"fields": {"seat": command.interface, "cause": error.line}})
             self.seats.refused(command, time.monotonic())

@@ -92,12 +92,21 @@ class QueueBoard:
     def __init__(self) -> None:
         self.known = False
         self._queues: dict[str, _Queue] = {}
+        """By name, in lower case: to Asterisk ``Support`` and ``support`` are one."""
         self._listed: set[str] = set()
 
     @property
     def names(self) -> list[str]:
         """The queues there are, in order of their names; empty while nothing is known."""
-        return sorted(self._queues) if self.known else []
+        return sorted(queue.state.queue for queue in self._queues.values()) if self.known else []
+
+    def name_of(self, name: str) -> str | None:
+        """How Asterisk writes the name of this queue; None when there is none, or nothing is known."""
+        queue = self._get(name) if self.known else None
+        return queue.state.queue if queue is not None else None
+
+    def _get(self, name: str) -> _Queue | None:
+        return self._queues.get(name.lower())
 
     def lost(self) -> None:
         """The connection is gone: what the queues look like is not known until the next list."""
@@ -115,20 +124,20 @@ class QueueBoard:
                 self.known = True
             case MemberState() | MemberChanged() | MemberPaused():
                 state = event if isinstance(event, MemberState) else event.member
-                if (queue := self._queues.get(state.queue)) is not None:
+                if (queue := self._get(state.queue)) is not None:
                     queue.members[state.interface] = state
             case MemberRemoved(queue=name, interface=interface):
-                if (queue := self._queues.get(name)) is not None:
+                if (queue := self._get(name)) is not None:
                     queue.members.pop(interface, None)
             case CallerWaits() | CallerJoined():
-                if (queue := self._queues.get(event.queue)) is not None:
+                if (queue := self._get(event.queue)) is not None:
                     waited_s = event.wait_s if isinstance(event, CallerWaits) else 0
                     _place(queue, event.unique_id, event.position, now - waited_s)
             case CallerLeft() | CallerAbandoned():
-                if (queue := self._queues.get(event.queue)) is not None:
+                if (queue := self._get(event.queue)) is not None:
                     queue.waiting = [caller for caller in queue.waiting if caller.unique_id != event.unique_id]
             case AgentCompleted():
-                if (queue := self._queues.get(event.queue)) is not None:
+                if (queue := self._get(event.queue)) is not None:
                     queue.talked_s.append(event.talked_s)
                     if (member := queue.members.get(event.interface)) is not None:
                         queue.free_from[event.interface] = now + member.wrapup_s
@@ -137,7 +146,7 @@ class QueueBoard:
 
     def view(self, name: str, now: float) -> QueueView | None:
         """How a queue looks; None when there is none of that name, or nothing is known."""
-        queue = self._queues.get(name) if self.known else None
+        queue = self._get(name) if self.known else None
         if queue is None:
             return None
         members = [member for member in queue.members.values() if member.status not in _AWAY]
@@ -145,7 +154,7 @@ class QueueBoard:
         free = sum(_is_free(member) and now >= queue.free_from.get(member.interface, now) for member in working)
         ringing = sum(member.status is MemberStatus.RINGING for member in working)
         return QueueView(
-            name=name,
+            name=queue.state.queue,
             logged_in=len(members),
             free=free,
             ringing=ringing,
@@ -159,12 +168,12 @@ class QueueBoard:
 
     def members(self, name: str) -> list[MemberState]:
         """A queue's members, in order of their interfaces; empty when it is not known."""
-        queue = self._queues.get(name) if self.known else None
+        queue = self._get(name) if self.known else None
         return [queue.members[key] for key in sorted(queue.members)] if queue is not None else []
 
     def position(self, name: str, unique_id: str) -> int | None:
         """A waiting caller's position, from 1; None when they do not wait there."""
-        queue = self._queues.get(name) if self.known else None
+        queue = self._get(name) if self.known else None
         callers = [caller.unique_id for caller in queue.waiting] if queue is not None else []
         return callers.index(unique_id) + 1 if unique_id in callers else None
 
@@ -179,14 +188,14 @@ class QueueBoard:
             return None
         if position is None:
             return view.next_wait_s
-        return _wait_s(self._queues[name], position, view.free + view.ringing, view.working)
+        return _wait_s(self._queues[name.lower()], position, view.free + view.ringing, view.working)
 
     def _begin(self, state: QueueState) -> None:
         queue = _Queue(state)
-        if (before := self._queues.get(state.queue)) is not None:
+        if (before := self._get(state.queue)) is not None:
             queue.talked_s, queue.free_from = before.talked_s, before.free_from
-        self._queues[state.queue] = queue
-        self._listed.add(state.queue)
+        self._queues[state.queue.lower()] = queue
+        self._listed.add(state.queue.lower())
 
 
 def describe(view: QueueView | None, *, closed: bool = False) -> str:

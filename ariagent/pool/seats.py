@@ -1,6 +1,14 @@
 """CORE: which of the AI's seats are paused, and why.
 
-A seat is a member ``Local/NN@ariagent-seat/...`` of any queue. The pauses that queue_log shows are of four kinds:
+A seat is a member ``Local/NN@ariagent-seat/...`` of any queue, with the hint of its number as its state. While the AI
+takes no calls an idle seat is "Unavailable" by that hint, without a row in queue_log (``pool.door``). A pause writes a
+row for each seat, so it is made only where it says more than that, or where the hint does not help:
+
+* for a reason that reports and wall boards are to see (all but ``BY_STATE``);
+* for a seat in a call, where that reason lasts (``LASTING``): it is "In use", and callers would wait for it;
+* for a seat without the hint.
+
+The pauses that queue_log shows are of four kinds:
 
 * ours: ``ariagent: `` and one of ``Reason``; set and lifted here, also those of a former process;
 * by hand with our commands: one of ours too, but it outlives a restart;
@@ -13,7 +21,7 @@ A seat is a member ``Local/NN@ariagent-seat/...`` of any queue. The pauses that 
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -29,6 +37,7 @@ from ariagent.ami.events import (
 )
 
 PREFIX = "ariagent: "
+PAUSED = "paused"
 AUTO_PAUSE = "Auto-Pause"
 """The reason that app_queue gives (source: app_queue.c rna)."""
 FIRST_LIFT_S, LONGEST_LIFT_S = 10.0, 300.0
@@ -37,6 +46,7 @@ REFUSED_S = 30.0
 """A pause that Asterisk refused is tried again after this."""
 
 _SEAT = re.compile(r"Local/(\d{2,3})@ariagent-seat(?:/\w+)?", re.IGNORECASE)
+_IDLE = (MemberStatus.UNKNOWN, MemberStatus.NOT_IN_USE)
 
 
 class Reason(StrEnum):
@@ -55,9 +65,11 @@ class Reason(StrEnum):
     HOURS = "hours"
     """The site wants people to take the calls at this time."""
     CAPPED = "capped"
-    """As many calls or minutes, or as much money, as there may be."""
+    """As many minutes, or as much money, as the day may have."""
     OVERLOADED = "overloaded"
     """The machine is too busy for another call."""
+    FULL = "full"
+    """As many calls at once as there may be, while there are idle seats."""
 
     @property
     def text(self) -> str:
@@ -65,9 +77,43 @@ class Reason(StrEnum):
         return PREFIX + self.value
 
 
+BY_STATE = frozenset((Reason.DRAINING, Reason.DOWN, Reason.AUDIO, Reason.MODEL, Reason.FULL))
+"""Reasons that the seats' device state tells. They come and go without a person's doing, some of them often."""
+LASTING = frozenset((Reason.DRAINING, Reason.AUDIO, Reason.MODEL))
+"""Those of them for which nobody is to wait for a seat in a call: none will take a call for a while."""
+
+
+MEMBER = "member => Local/01@ariagent-seat/nm,0,AI Agent,hint:01@ariagent-seat"
+HINT_REMEDY = f"Run `ariagent install --apply`. In queues of your own name each seat's hint, as in {MEMBER}"
+INVALID_REMEDY = (
+    "Run `ariagent install --apply`, which has Asterisk read its dialplan and then its queues again. "
+    "Seats in a database: take their rows out and put them in again"
+)
+
+
+class SeatState(StrEnum):
+    """What a seat is to its queue."""
+
+    IDLE = "idle"
+    BUSY = "busy"
+    """In a call, or ringing."""
+    UNAVAILABLE = "unavailable"
+    """The device state says that the AI takes no calls."""
+    INVALID = "invalid"
+    """Its hint was not there when the queue was loaded, or went away since. Only another reload of the queue helps."""
+
+
+def state_of(status: MemberStatus) -> SeatState:
+    """What a member with this status is to its queue."""
+    if status in _IDLE:
+        return SeatState.IDLE
+    found = {MemberStatus.UNAVAILABLE: SeatState.UNAVAILABLE, MemberStatus.INVALID: SeatState.INVALID}
+    return found.get(status, SeatState.BUSY)
+
+
 @dataclass(frozen=True, slots=True)
 class SetPause:
-    """Pause or un-pause a seat: the manager's action QueuePause. An empty queue is all of the seat's."""
+    """Pause or un-pause a seat in one queue: the manager's action QueuePause. Without a queue it writes a row more."""
 
     interface: str
     queue: str
@@ -84,9 +130,14 @@ class SeatView:
     queue: str
     interface: str
     name: str
-    busy: bool
+    state: SeatState
     paused: bool
     reason: str
+    """Why it is paused, or empty."""
+
+    @property
+    def busy(self) -> bool:
+        return self.state is SeatState.BUSY
 
 
 @dataclass(slots=True)
@@ -101,12 +152,27 @@ class _Seat:
     """In a row, without a call taken."""
     not_before: float = 0.0
     """After a refusal."""
+    talks: bool = False
+    """In a conversation. (One that rings is busy, but not for long.)"""
+
+    @property
+    def activity(self) -> SeatState:
+        return state_of(self.state.status)
+
+    @property
+    def has_hint(self) -> bool:
+        return has_hint(self.state)
 
 
 def seat_number(interface: str) -> str | None:
     """``NN`` of a seat's interface; None when it is no seat."""
     match = _SEAT.fullmatch(interface)
     return match[1] if match is not None else None
+
+
+def has_hint(seat: MemberState) -> bool:
+    """Whether a seat's state is the hint of its number."""
+    return seat.state_interface.lower() == f"hint:{seat_number(seat.interface)}@ariagent-seat"
 
 
 class Seats:
@@ -172,34 +238,44 @@ class Seats:
             case MemberState():
                 self._listed.add((event.interface, event.queue))
                 self._keep(event, now)
-            case MemberChanged(member=member) | MemberPaused(member=member):
+            case MemberChanged(member=member):
                 self._keep(member, now)
+            case MemberPaused(member=member):
+                self._keep(member, now, told=True)
             case MemberRemoved(queue=queue, interface=interface):
                 self._seats.pop((interface, queue), None)
             case AgentConnected(queue=queue, interface=interface):
                 if (seat := self._seats.get((interface, queue))) is not None:
-                    seat.auto_pauses = 0
+                    seat.auto_pauses, seat.talks = 0, True
             case QueuesListed():
                 self._listed_all()
             case _:
                 pass
 
-    def _keep(self, member: MemberState, now: float) -> None:
+    def _keep(self, member: MemberState, now: float, *, told: bool = False) -> None:
+        """``told``: that it was paused or un-paused is what the event is about."""
         number = seat_number(member.interface)
         if number is None:
             return
         key = (member.interface, member.queue)
         seat = self._seats.get(key)
         if seat is None:
-            self._seats[key] = _Seat(number, member, member.paused, member.reason, lift_at=now)
+            seat = self._seats[key] = _Seat(number, member, member.paused, member.reason, lift_at=now)
+            seat.talks = member.in_call and seat.activity is SeatState.BUSY
             return
-        auto_paused = member.paused and member.reason == AUTO_PAUSE
+        reason = member.reason
+        if member.paused and not reason and seat.paused and not told:
+            # Asterisk forgets the reason of a pause when it reloads the queue, not the pause.
+            reason = seat.reason
+        auto_paused = member.paused and reason == AUTO_PAUSE
         if auto_paused and not self.known:
             seat.lift_at = now
         elif auto_paused and not (seat.paused and seat.reason == AUTO_PAUSE):
             seat.lift_at = now + min(FIRST_LIFT_S * 2**seat.auto_pauses, LONGEST_LIFT_S)
             seat.auto_pauses = min(seat.auto_pauses + 1, 16)
-        seat.state, seat.paused, seat.reason = member, member.paused, member.reason
+        seat.state, seat.paused, seat.reason = member, member.paused, reason
+        # Asterisk tells that a member is in a call only when something else about it changes.
+        seat.talks = (seat.talks or member.in_call) and seat.activity is SeatState.BUSY
         if not seat.paused:
             self._resumed.discard(key)
 
@@ -218,11 +294,8 @@ class Seats:
         """What Asterisk must be told now. After each: ``applied`` or ``refused``."""
         if not self.known:
             return []
-        wanted: dict[tuple[str, str], tuple[bool, str]] = {}
-        for key, seat in self._seats.items():
-            if (change := self._change(key, seat, now)) is not None:
-                wanted[key] = change
-        return list(self._grouped(wanted))
+        changes = ((key, self._change(key, seat, now)) for key, seat in self._seats.items())
+        return [SetPause(*key, *change) for key, change in changes if change is not None]
 
     def due(self, now: float) -> bool:
         """Whether ``commands`` has something to say now."""
@@ -230,15 +303,17 @@ class Seats:
 
     def applied(self, command: SetPause) -> None:
         """Asterisk did it. Its event says so as well, a moment later."""
-        for key, seat in self._matching(command):
-            seat.paused, seat.reason = command.paused, command.reason if command.paused else ""
-            seat.not_before = 0.0
-            if not command.paused:
-                self._resumed.discard(key)
+        key = command.interface, command.queue
+        if (seat := self._seats.get(key)) is None:
+            return
+        seat.paused, seat.reason = command.paused, command.reason if command.paused else ""
+        seat.not_before = 0.0
+        if not command.paused:
+            self._resumed.discard(key)
 
     def refused(self, command: SetPause, now: float) -> None:
         """Asterisk would not; asked again later."""
-        for _, seat in self._matching(command):
+        if (seat := self._seats.get((command.interface, command.queue))) is not None:
             seat.not_before = now + REFUSED_S
 
     def next_deadline(self) -> float | None:
@@ -257,12 +332,48 @@ class Seats:
                 queue=seat.state.queue,
                 interface=seat.state.interface,
                 name=seat.state.name,
-                busy=seat.state.status not in (MemberStatus.UNKNOWN, MemberStatus.NOT_IN_USE),
+                state=seat.activity,
                 paused=seat.paused,
                 reason=seat.reason,
             )
             for seat in seats
         ]
+
+    def counts(self, reason: Reason | None) -> dict[tuple[str, str], int]:
+        """How many seats there are by (state, reason). ``reason``: why the AI takes no calls, if it takes none.
+
+        States are those of ``SeatState``, and ``paused`` for an idle seat that is. A seat of two queues counts twice.
+        """
+        found = {(state, ""): 0 for state in (*map(str, SeatState), PAUSED)}
+        for seat in self._seats.values():
+            state, why = str(seat.activity), _label(seat.reason) if seat.paused else ""
+            if seat.paused and seat.activity is SeatState.IDLE:
+                state = PAUSED
+            elif not seat.paused and seat.activity is SeatState.UNAVAILABLE and reason is not None:
+                why = reason.value
+            found[state, why] = found.get((state, why), 0) + 1
+        return found
+
+    @property
+    def any_idle(self) -> bool:
+        """Whether a caller could be sent to a seat that nothing but a device state keeps from taking calls."""
+        usable = (SeatState.IDLE, SeatState.UNAVAILABLE)
+        return any(seat.activity in usable and not seat.paused for seat in self._seats.values())
+
+    @property
+    def any_unavailable(self) -> bool:
+        """Whether the device state keeps calls from a seat, as Asterisk has it."""
+        return any(seat.activity is SeatState.UNAVAILABLE for seat in self._seats.values())
+
+    @property
+    def invalid(self) -> list[str]:
+        """Numbers of seats that get no calls because their queue finds no hint of theirs."""
+        return _numbers(seat for seat in self._seats.values() if seat.activity is SeatState.INVALID)
+
+    @property
+    def without_hint(self) -> list[str]:
+        """Numbers of seats that have none as their state in one of their queues."""
+        return _numbers(seat for seat in self._seats.values() if not seat.has_hint)
 
     # -- how that is decided -----------------------------------------------------------------------
 
@@ -285,38 +396,25 @@ class Seats:
         lift = (
             seat.reason.startswith(PREFIX)
             or key in self._resumed
-            or (seat.reason == AUTO_PAUSE and now >= seat.lift_at)
+            or (seat.reason == AUTO_PAUSE and now >= seat.lift_at and not self.reasons)
         )
         return (False, seat.reason) if lift else None
 
     def _reason_for(self, seat: _Seat) -> Reason | None:
         if seat.number in self._manual:
             return Reason.MANUAL
-        return next((reason for reason in Reason if reason in self.reasons), None)
+        return next((reason for reason in Reason if reason in self.reasons and self._needs_pause(seat, reason)), None)
+
+    @staticmethod
+    def _needs_pause(seat: _Seat, reason: Reason) -> bool:
+        if reason not in BY_STATE or not seat.has_hint:
+            return True
+        return seat.talks and reason in LASTING
 
     @staticmethod
     def _due(seat: _Seat) -> float:
         auto_paused = seat.paused and seat.reason == AUTO_PAUSE
         return max(seat.not_before, seat.lift_at if auto_paused else 0.0)
-
-    def _grouped(self, wanted: dict[tuple[str, str], tuple[bool, str]]) -> Iterator[SetPause]:
-        """One command where a seat changes alike in all of its queues, else one for each."""
-        queues_of: dict[str, list[str]] = {}
-        for interface, queue in self._seats:
-            queues_of.setdefault(interface, []).append(queue)
-        for interface in dict.fromkeys(interface for interface, _ in wanted):
-            queues = queues_of[interface]
-            changes = {queue: wanted[interface, queue] for queue in queues if (interface, queue) in wanted}
-            if len(queues) > 1 and len(changes) == len(queues) and len(set(changes.values())) == 1:
-                yield SetPause(interface, "", *changes[queues[0]])
-            else:
-                for queue, change in changes.items():
-                    yield SetPause(interface, queue, *change)
-
-    def _matching(self, command: SetPause) -> Iterator[tuple[tuple[str, str], _Seat]]:
-        for key, seat in self._seats.items():
-            if key[0] == command.interface and command.queue in ("", key[1]):
-                yield key, seat
 
     def _numbered(self, number: str | None) -> dict[tuple[str, str], _Seat]:
         return {key: seat for key, seat in self._seats.items() if number in (None, seat.number)}
@@ -324,6 +422,14 @@ class Seats:
     def _lift_all(self) -> None:
         for seat in self._seats.values():
             seat.lift_at, seat.auto_pauses = -math.inf, 0
+
+
+def _label(text: str) -> str:
+    """A pause's reason for a metric: other people's texts are one."""
+    if text == AUTO_PAUSE:
+        return "auto-pause"
+    ours = text.removeprefix(PREFIX)
+    return ours if text.startswith(PREFIX) and ours in set(Reason) else "other"
 
 
 def _numbers(seats: Iterable[_Seat]) -> list[str]:

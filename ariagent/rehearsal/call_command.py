@@ -89,13 +89,14 @@ def call(
             find=fetched if fetch else installed,
             guess=verbose,
         )
-        code = _call(settings, plan, as_json=as_json, quiet=quiet)
+        code = hold(settings, plan, as_json=as_json, quiet=quiet)
     except AriagentError as error:
         fail(error)
     raise typer.Exit(code)
 
 
-def _call(settings: Settings, plan: CallPlan, *, as_json: bool, quiet: bool) -> int:
+def hold(settings: Settings, plan: CallPlan, *, as_json: bool, quiet: bool) -> int:
+    """Hold the call and print it; returns the exit code."""
     from ariagent import logs
     from ariagent.loop import run_async
     from ariagent.rehearsal.caller import hold_call

@@ -21,7 +21,7 @@ _REASONS = {
     AUTO_PAUSE: f"{AUTO_PAUSE}: by Asterisk, since no service took a call there",
 }
 """Reasons of pauses that need an explanation."""
-_UNHEALTHY = ("model", "audio", "seats")
+_PARTS = ("model", "audio")
 """What ``/healthz`` tells in words when it is not well."""
 
 
@@ -62,13 +62,22 @@ def told_by_seats(queue: str, members: Sequence[MemberState]) -> str:
     if not seats:
         return f"queue {queue} has no AI seats"
     invalid = sum(seat.status is MemberStatus.INVALID for seat in seats)
-    paused = Counter(_REASONS.get(seat.reason, seat.reason) for seat in seats if seat.paused)
-    if invalid == len(seats):
-        return f"all {invalid} seats of queue {queue} are Invalid: Asterisk has no context ariagent-seat for them"
-    if sum(paused.values()) + invalid < len(seats):
+    closed = sum(seat.status is MemberStatus.UNAVAILABLE and not seat.paused for seat in seats)
+    stopped = [seat for seat in seats if seat.paused and seat.status is not MemberStatus.INVALID]
+    paused = Counter(_REASONS.get(seat.reason, seat.reason) for seat in stopped)
+    if paused.total() + invalid + closed < len(seats):
         return ""
     reasons = ", ".join(reason for reason, _ in paused.most_common())
-    return f"all {len(seats)} seats of queue {queue} are paused ({reasons})"
+    kinds = (
+        (invalid, "Invalid: Asterisk has no context ariagent-seat for them"),
+        (closed, "Unavailable: the service does not take calls"),
+        (paused.total(), f"paused ({reasons})"),
+    )
+    found = [(count, text) for count, text in kinds if count]
+    if len(found) == 1:
+        return f"all {len(seats)} seats of queue {queue} are {found[0][1]}"
+    listed = "; ".join(f"{count} {text}" for count, text in found)
+    return f"no seat of queue {queue} takes a call: {listed}"
 
 
 async def _health(settings: Settings) -> Mapping[str, object] | None:
@@ -95,8 +104,13 @@ def told_by_health(health: Mapping[str, object]) -> list[str]:
         found.append("the service is draining: it takes no new calls")
     elif health.get("asterisk") not in (None, "connected"):
         found.append(f"the service is {health['asterisk']} to Asterisk")
-    for part in _UNHEALTHY:
+    for part in _PARTS:
         state = health.get(part)
         if isinstance(state, str) and state not in ("ok", ""):
             found.append(f"{part}: {state}")
+    seats = health.get("seats")
+    reason = seats.get("reason") if isinstance(seats, Mapping) else None
+    # A reason that is one of the parts, or draining, is told in full above.
+    if isinstance(reason, str) and not found:
+        found.append(f"the service sends no callers to its seats: {reason}")
     return found

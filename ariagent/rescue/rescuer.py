@@ -13,8 +13,9 @@ from ariagent.call.archive import unended
 from ariagent.call.handoff import clean
 from ariagent.call.history import History
 from ariagent.config import Settings
-from ariagent.errors import AmiError, ConfigurationError
+from ariagent.errors import AmiError, AmiRefusedError, ConfigurationError
 from ariagent.hosts import joined, local
+from ariagent.pool.door import CLOSED, state_of
 from ariagent.reminder import Reminder
 from ariagent.rescue.stranded import Stranded, Way, stranded
 
@@ -112,6 +113,7 @@ class Rescuer:
     async def rescue(self) -> list[Moved]:
         """Send everybody who is stranded to people now. Raises AmiError when Asterisk cannot be asked."""
         async with self._asterisk.session() as asterisk:
+            await self._close_door(asterisk)
             found = stranded(await asterisk.action_list("Status"), self._settings.asterisk.app)
             said = await asyncio.to_thread(_last_words, self._settings) if found else {}
             moved = await asyncio.gather(*(self._move(asterisk, who, said.get(who.call_id, "")) for who in found))
@@ -122,6 +124,15 @@ class Rescuer:
             else:
                 log.warning("rescue.moved", extra={"fields": fields})
         return list(moved)
+
+    async def _close_door(self, asterisk: AmiClient) -> None:
+        """No more callers go to seats that nobody serves. The service opens it again when it is back."""
+        try:
+            state = f"DEVICE_STATE({state_of(self._settings.asterisk.app)})"
+            await asterisk.action("Setvar", Variable=state, Value=CLOSED)
+        except AmiRefusedError as error:
+            # Those who wait matter more.
+            log.warning("rescue.seats_not_closed", extra={"fields": {"cause": error.line}})
 
     async def _move(self, asterisk: AmiClient, who: Stranded, said: str) -> Moved:
         queue = ""

@@ -23,8 +23,8 @@ def test_without_caps_everybody_is_taken() -> None:
     admission = Admission(settings())
     for at in range(1000):
         admitted(admission.enter("default", "+49301", float(at)))
-    assert admission.refusal(59, 0.0, DAY) == ""
-    assert admission.refusal(60, 0.0, DAY) == "full"
+    assert admission.refusal(9, 0.0, DAY) == ""
+    assert admission.refusal(10, 0.0, DAY) == "full"
 
 
 def test_an_agents_own_cap_until_one_of_its_calls_is_over() -> None:

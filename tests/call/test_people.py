@@ -93,7 +93,7 @@ def test_an_extension_is_only_closed_by_its_hours() -> None:
 
 def test_a_queue_that_does_not_exist() -> None:
     agent = AgentSettings(handoff=("desk",))
-    found = People(agent, DESTINATIONS, {"office": OFFICE}, lambda queue: None, "", lambda: ["frontline"])
+    found = People(agent, DESTINATIONS, {"office": OFFICE}, lambda queue: None, "", lambda name: name == "frontline")
     refused = found.refusal(wish(will_wait=True), MONDAY)
     assert refused is not None
     assert refused["state"] == "cannot be reached: there is no such queue"

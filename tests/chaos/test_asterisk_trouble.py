@@ -172,6 +172,15 @@ async def test_callers_whom_a_hanging_asterisk_did_not_take_back_reach_people_wh
     excuse(log)
 
 
+async def seats_back(running: Any) -> None:
+    """Wait until callers are sent to seats again."""
+    async with asyncio.timeout(LIMIT_S):
+        while running.pool.seats.reasons or not running.door.open:
+            await asyncio.sleep(0.05)
+        while any(seat.paused or seat.state == "unavailable" for seat in running.pool.seats.view()):
+            await asyncio.sleep(0.05)
+
+
 @COUNTS
 async def test_calls_go_on_while_events_and_the_manager_interface_are_lost(
     calls: int, asterisk: Any, sandbox: Any, service: Any, log: Any, proxy: Any, sound: Any, talking: Any
@@ -194,9 +203,7 @@ async def test_calls_go_on_while_events_and_the_manager_interface_are_lost(
     assert len(running.calls) == calls
     # As before: idle seats take calls, and nobody is served twice.
     await asyncio.wait_for(running.pool.settled.wait(), LIMIT_S)
-    async with asyncio.timeout(LIMIT_S):
-        while running.pool.seats.reasons or any(seat.paused for seat in running.pool.seats.view()):
-            await asyncio.sleep(0.05)
+    await seats_back(running)
     assert len(log.named("call.started")) == calls
     assert log.named("call.left_behind") == []
     print(f"\nARI and AMI cut: {calls} of {calls} went on, answered within {max(waits):.2f} s")
@@ -228,9 +235,7 @@ async def test_an_asterisk_that_restarts_gets_its_seats_back(
         between.target, to_ami.target = ("127.0.0.1", own.http_port), ("127.0.0.1", own.ami_port)
         await log.wait("ari.connected", count=2, timeout=LIMIT_S)
         await log.wait("pool.ready", count=2, timeout=LIMIT_S)
-        async with asyncio.timeout(LIMIT_S):
-            while running.pool.seats.reasons or any(seat.paused for seat in running.pool.seats.view()):
-                await asyncio.sleep(0.05)
+        await seats_back(running)
         print(f"\nAsterisk restarted: {calls} of {calls} ended once, seats back {time.monotonic() - began:.1f} s later")
         again = await talking(calls)
         await asyncio.gather(*(call.hangup() for call, _ in again))

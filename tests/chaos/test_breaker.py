@@ -36,7 +36,7 @@ async def test_the_first_callers_reach_people_and_the_others_do_not_have_to_try(
     phones = [await phone(f"55533{number:02}") for number in range(CALLERS + 1)]
     calls = list(await asyncio.gather(*(one.dial("7000") for one in phones[:CALLERS])))
     refused = await log.wait("call.ended", result="no_model")
-    opened = await log.wait("seats.pause_reason_began", reason="model", timeout=LIMIT_S)
+    opened = await log.wait("seats.reason", reason="model", holds=True, timeout=LIMIT_S)
     await waiting(CALLERS)
     tried = len(log.named("call.started"))
     # While it is open nobody has to try.
@@ -47,10 +47,11 @@ async def test_the_first_callers_reach_people_and_the_others_do_not_have_to_try(
     trials = len(log.named("model.unusable"))
     await log.wait("model.unusable", count=trials + 1, timeout=LIMIT_S)
     model.options = healthy
-    closed = await log.wait("seats.pause_reason_ended", reason="model", timeout=LIMIT_S)
+    closed = await log.wait("seats.reason", reason="model", holds=False, timeout=LIMIT_S)
     async with asyncio.timeout(LIMIT_S):
-        while any(seat.paused for seat in running.pool.seats.view()):
+        while any(seat.paused or seat.state == "unavailable" for seat in running.pool.seats.view()):
             await asyncio.sleep(0.02)
+    assert [row for row in queue_log.rows(queue="frontline") if row[3] in ("PAUSE", "UNPAUSE")] == []
     call, hearing = await dial("7000")
     await hearing.utterance()
     print(
@@ -155,7 +156,7 @@ async def test_callers_whose_audio_cannot_be_connected_are_with_people_at_once(
     assert (await asyncio.to_thread(health, running))[0] == 200
 
     await way.break_(how)
-    began = len(log.named("seats.pause_reason_began", reason="audio"))
+    began = len(log.named("seats.reason", reason="audio", holds=True))
 
     async def waiting(calls: int) -> None:
         async with asyncio.timeout(LIMIT_S):
@@ -166,7 +167,7 @@ async def test_callers_whose_audio_cannot_be_connected_are_with_people_at_once(
     phones = [await phone(f"55534{number:02}") for number in range(CALLERS + 2)]
     dialled = time.monotonic()
     calls = list(await asyncio.gather(*(one.dial("7000") for one in phones[:CALLERS])))
-    opened = await log.wait("seats.pause_reason_began", reason="audio", count=began + 1, timeout=LIMIT_S)
+    opened = await log.wait("seats.reason", reason="audio", holds=True, count=began + 1, timeout=LIMIT_S)
     await waiting(CALLERS)
     took_s = time.monotonic() - dialled
     tried = len(log.named("call.started")) - before
@@ -176,8 +177,10 @@ async def test_callers_whose_audio_cannot_be_connected_are_with_people_at_once(
     assert way.address in told["audio"]
     assert "ariagent_audio_usable 0.0" in metrics
     # While it is open no caller of a queue has to try.
-    await asyncio.wait_for(running.pool.settled.wait(), LIMIT_S)
-    paused_s = time.monotonic() - dialled
+    async with asyncio.timeout(LIMIT_S):
+        while running.door.open:
+            await asyncio.sleep(0.02)
+    closed_s = time.monotonic() - dialled
     calls.append(await phones[CALLERS].dial("7000"))
     await waiting(CALLERS + 1)
     assert len(log.named("call.started")) - before == tried
@@ -195,7 +198,7 @@ async def test_callers_whose_audio_cannot_be_connected_are_with_people_at_once(
     await hearing.utterance()
     print(
         f"\n{how}: {CALLERS} callers, {tried} tries of seats; opened {opened.at - dialled:.2f} s after they dialled, "
-        f"all with people after {took_s:.2f} s, all seats paused after {paused_s:.2f} s; "
+        f"all with people after {took_s:.2f} s, all seats closed after {closed_s:.2f} s; "
         f"a direct one after {direct_s:.2f} s"
     )
     assert tried <= CALLERS
@@ -211,17 +214,27 @@ async def test_callers_whose_audio_cannot_be_connected_are_with_people_at_once(
 async def resumed(running: Any) -> None:
     """Until the seats take calls."""
     async with asyncio.timeout(LIMIT_S):
-        while running.audio.open or any(seat.paused for seat in running.pool.seats.view()):
+        while running.audio.open or not running.door.open:
             await asyncio.sleep(0.02)
 
 
 async def test_a_queue_without_a_manager_interface_does_not_try_one_seat_after_another(
-    asterisk: Any, sandbox: Any, service: Any, phone: Any, log: Any, queue_log: Any, way: AudioWay
+    sandbox: Any,
+    service: Any,
+    phone: Any,
+    log: Any,
+    queue_log: Any,
+    way: AudioWay,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nobody pauses the seats here: it is the seat itself that sends its caller to people."""
-    await service(await sandbox(), audiosocket={"advertise": way.address}, ami=None)
-    for seat in ("01", "02", "03", "04"):  # a service with a manager interface has paused them when it ended
-        await asterisk.cli(f"queue unpause member Local/{seat}@ariagent-seat/nm")
+    monkeypatch.setattr("ariagent.breaker.FIRST_TRIAL_S", 0.3)
+    running = await service(await sandbox(), audiosocket={"advertise": way.address}, ami=None)
+    way.target = ("127.0.0.1", running.media.port)
+    await way.mend()
+    await log.wait("audio.usable", timeout=LIMIT_S)
+    await resumed(running)
+    await way.break_("nobody")
     call = await (await phone()).dial("7000")
     dialled = time.monotonic()
     async with asyncio.timeout(LIMIT_S):
@@ -229,4 +242,8 @@ async def test_a_queue_without_a_manager_interface_does_not_try_one_seat_after_a
             await asyncio.sleep(0.02)
     print(f"\nwith people after {time.monotonic() - dialled:.2f} s")
     assert len(log.named("call.started")) == 1
+    # From then on the seats' device state sends callers on before they try.
+    async with asyncio.timeout(LIMIT_S):
+        while running.door.open:
+            await asyncio.sleep(0.02)
     await call.hangup()

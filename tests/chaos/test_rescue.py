@@ -64,6 +64,7 @@ async def test_a_caller_of_a_service_that_stays_away_reaches_people(
     assert code == 0
     [channel] = said["channels"]
     assert (channel["way"], channel["queue"]) == ({"7000": "transfer", "7001": "redirect"}[number], "support")
+    assert "State: 'UNAVAILABLE'" in await bed.asterisk.cli("devstate list"), "no more callers go to seats"
     answered = await ends_with_people(call, human)
     assert answered.invite.headers.get("x-ariagent-call") == channel["call"]
     assert answered.invite.headers.get("x-ariagent-summary") == "agent: Good day."

@@ -9,13 +9,10 @@ from ariagent.check.asterisk import (
     USEFUL,
     judge_application,
     judge_clock,
-    judge_dialplan,
-    judge_extension,
     judge_modules,
     service_ports,
 )
 from ariagent.check.checks import CHECKS, Need, run_checks
-from ariagent.check.queues import judge_queue
 from ariagent.check.report import Result, Status
 from ariagent.check.site import opened
 from ariagent.config import Settings
@@ -68,35 +65,6 @@ class TestModules:
         assert told[0].found.startswith("app_queue is not loaded (queues")
 
 
-def test_dialplan() -> None:
-    assert [r.status for r in judge_dialplan(["a", "b"], [])] == [Status.OK]
-    some = judge_dialplan(["a"], ["b"])
-    assert [(r.status, r.found) for r in some] == [(Status.OK, "a: there"), (Status.WARNING, "b: not there")]
-    (nothing,) = judge_dialplan([], ["a", "b"])
-    found = "no call can come in: a, b do not exist in Asterisk's dialplan"
-    assert (nothing.status, nothing.found) == (Status.FAILED, found)
-    assert nothing.remedy.startswith("Run `ariagent install`")
-
-
-@pytest.mark.parametrize(
-    ("members", "paused", "status"),
-    [
-        (60, 0, Status.OK),
-        (60, 59, Status.OK),
-        (0, 0, Status.WARNING),
-        (60, 60, Status.WARNING),
-        (61, 0, Status.WARNING),
-        (61, 1, Status.OK),
-    ],
-)
-def test_queue(members: int, paused: int, status: Status) -> None:
-    assert judge_queue("frontline", members, paused, max_calls=60).status is status
-
-
-def test_another_queues_members_are_people() -> None:
-    assert judge_queue("support", 100, 0, max_calls=60).status is Status.OK
-
-
 class TestReaching:
     async def told(self, **asterisk: Any) -> list[Result]:
         settings = Settings.model_validate({"asterisk": asterisk})
@@ -118,7 +86,7 @@ class TestReaching:
                 "application",
                 "dialplan",
             ),
-            *("audio connection", "queues"),
+            *("audio connection", "queues", "human queue"),
         }
         assert {(r.status, r.found) for r in rest} == {(Status.SKIPPED, "needs Asterisk")}
         assert first.status is Status.FAILED
@@ -177,12 +145,3 @@ class TestReaching:
 def test_clock(date: str, status: Status | None) -> None:
     result = judge_clock(date, 1795375098.9)
     assert (result and result.status) == status
-
-
-def test_an_extension_that_is_a_destination() -> None:
-    assert judge_extension("boss", "1002", "inside", exists=True).status is Status.OK
-    missing = judge_extension("boss", "1002", "inside", exists=False)
-    assert (missing.status, missing.found) == (
-        Status.FAILED,
-        "boss: there is no extension 1002 in the context inside",
-    )

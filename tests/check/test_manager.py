@@ -1,8 +1,8 @@
-"""What the manager interface lets us do, and the queues that destinations name."""
+"""What the manager interface lets us do."""
 
-from ariagent.check.manager import judge_destinations, judge_rights, judge_seats
+from ariagent.check.manager import judge_rights
 from ariagent.check.report import Status
-from ariagent.config import AmiSettings, Settings
+from ariagent.config import AmiSettings
 
 AMI = AmiSettings.model_validate({"password": "x"})
 ENOUGH = {"queuepause", "blindtransfer", "setvar", "queuestatus"}
@@ -27,31 +27,3 @@ def test_rights_that_are_too_many() -> None:
     result = judge_rights(AMI, "9.0.0", {*ENOUGH, "command", "originate"})
     assert result.status is Status.WARNING
     assert result.found == "ariagent may do more than it needs: Command, Originate"
-
-
-def test_queues_of_destinations() -> None:
-    places = {
-        "a": {"queue": "support", "description": "x"},
-        "b": {"queue": "sales", "description": "x"},
-        "c": {"extension": "1", "description": "x"},
-    }
-    settings = Settings.model_validate({"destinations": places})
-    missing, there = judge_destinations(settings, ["support", "frontline"])
-    assert (missing.status, there.status) == (Status.FAILED, Status.OK)
-    assert missing.found == "b: there is no queue sales; there are frontline, support"
-    assert there.found == "queues support: there"
-    assert [result.found for result in judge_destinations(settings, [])] == [
-        "a: there is no queue support; there is none at all",
-        "b: there is no queue sales; there is none at all",
-    ]
-    assert judge_destinations(Settings(), []) == []
-
-
-def test_seats() -> None:
-    seat = "Local/{}@ariagent-seat/nm"
-    there = judge_seats({"frontline": [seat.format("01"), seat.format("02")], "support": ["PJSIP/1001"]})
-    assert (there.status, there.found) == (Status.OK, "2 in queue frontline")
-    for queues in ({}, {"support": ["PJSIP/1001", "Local/01@other/n"]}):
-        none = judge_seats(queues)
-        assert none.status is Status.WARNING
-        assert none.found.startswith("no queue has a seat of the AI")

@@ -99,7 +99,15 @@ def listed() -> Callable[..., None]:
         seat = {"name": "AI Agent", "penalty": 0, "status": MemberStatus.NOT_IN_USE, "in_call": False, "paused": False}
         seat |= {"reason": "", "last_call": 0, "wrapup_s": 0, "calls_taken": 0}
         events: list[Any] = [QueueState(queue=queue, **state) for queue in queues]
-        events += [MemberState(queue=queues[0], interface=f"Local/{n}@ariagent-seat/nm", **seat) for n in seats]
+        events += [
+            MemberState(
+                queue=queues[0],
+                interface=f"Local/{n}@ariagent-seat/nm",
+                state_interface=f"hint:{n}@ariagent-seat",
+                **seat,
+            )
+            for n in seats
+        ]
         for event in (*events, QueuesListed()):
             pool.queues.handle(event, 0.0)
             pool.seats.handle(event, 0.0)

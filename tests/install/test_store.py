@@ -11,10 +11,11 @@ from ariagent import __version__
 from ariagent.config import Settings
 from ariagent.install import store as store_module
 from ariagent.install.asteriskconf import parse
+from ariagent.install.ours import STATE
 from ariagent.install.plan import AMI_PASSWORD, ARI_PASSWORD, Plan
 from ariagent.install.render import seats
 from ariagent.install.site import Site, find
-from ariagent.install.store import STATE, InstallError, Store
+from ariagent.install.store import InstallError, Store
 from tests.install.conftest import FREEPBX, LINKS, STOCK, MakeSite, plan_of, tree
 
 COMPANY = {

@@ -294,6 +294,7 @@ class Bed:
             "control": {"port": 0},
             "log": {"transcripts": True},
             "drain_timeout_s": 5,
+            "max_calls": asterisk.seats,
             # Phones and model share the event loop here, on a machine that runs other tests, too.
             "watchdog": {"lag_ms": 2000},
             "state_directory": self.directory / f"state{len(self.services)}",
@@ -324,9 +325,12 @@ class Bed:
             )
             if not isinstance(model, str):
                 model.count_anew()
+        if settle:
+            # A former service may have left the seats paused, and it closed the door behind it.
+            await asyncio.wait_for(service.door.settled.wait(), LIMIT_S)
         if service.pool is not None and settle:
-            # A former service may have left the seats paused.
             await asyncio.wait_for(service.pool.settled.wait(), LIMIT_S)
+            await until(lambda: not service.door.open or not unavailable(service.pool), what="the seats to be there")
         return service
 
     async def phone(self, user: str = "5551000", *, register: bool = False, **settings: Any) -> Phone:
@@ -391,7 +395,7 @@ class Bed:
     async def _resume_seats(self) -> None:
         """A pause by hand outlives its service, but not its test."""
         shown = await self.asterisk.cli("queue show")
-        for interface in re.findall(r"\((Local/\d+@ariagent-seat\S*)\)[^\n]*paused:ariagent: manual", shown):
+        for interface in re.findall(r"\((Local/\d+@ariagent-seat\S*)[^\n]*paused:ariagent: manual", shown):
             await self.asterisk.cli(f"queue unpause member {interface}")
 
     async def _nothing_in_asterisk(self) -> None:
@@ -425,6 +429,11 @@ class Bed:
 
 
 until = partial(waiting.until, limit_s=LIMIT_S)
+
+
+def unavailable(pool: Any) -> bool:
+    """Whether a seat still is "Unavailable" by its hint."""
+    return any(seat.state == "unavailable" for seat in pool.seats.view())
 
 
 @pytest.fixture

@@ -145,13 +145,15 @@ async def test_no_service(extension: str, asterisk: Any, unused_tcp_port: int) -
 async def test_a_model_that_cannot_be_used(extension: str, asterisk: Any, service: Any, log: Any) -> None:
     running = await service("ws://127.0.0.1:9/v1/realtime", usable=False)
     await log.wait("model.unusable")
-    await all_paused(running)
+    async with asyncio.timeout(LIMIT_S):
+        while any(seat.state != "unavailable" for seat in running.pool.seats.view()):
+            await asyncio.sleep(0.05)
     report, _ = await call(settings_of(asterisk, running), extension)
     cause = cause_of(report)
     assert "queue support answered" in cause
     assert "model: cannot reach the model at 127.0.0.1:9" in cause
     if extension == "7000":
-        assert "all 60 seats of queue frontline are paused (ariagent: model)" in cause
+        assert "all 60 seats of queue frontline are Unavailable: the service does not take calls" in cause
 
 
 async def test_seats_that_are_paused_by_hand(asterisk: Any, sandbox: Any, service: Any) -> None:

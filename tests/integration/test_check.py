@@ -90,6 +90,7 @@ def write(asterisk: AsteriskInstance, tmp_path: Path) -> Callable[..., Path]:
             "control": {"port": 0},
             "realtime": {"url": getattr(model, "url", model), "api_key": "test"},
             "state_directory": str(tmp_path),
+            "max_calls": asterisk.seats,
         }
         for name, section in sections.items():
             tree[name] = {**tree[name], **section} if isinstance(tree.get(name), dict) else section
@@ -157,7 +158,9 @@ async def without_module(asterisk: AsteriskInstance, name: str) -> AsyncIterator
 # -- everything works --------------------------------------------------------------------------------------------------
 
 
-async def test_everything_works(check: Check, sandbox: Any) -> None:
+async def test_everything_works(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
+    # As a service that was killed leaves them.
+    await asterisk.cli("devstate change Custom:ariagent NOT_INUSE")
     outcome = await check(await sandbox())
     assert outcome.failures() == []
     assert outcome.code == 0
@@ -167,7 +170,7 @@ async def test_everything_works(check: Check, sandbox: Any) -> None:
     status, found = outcome.one("audio connection")
     assert status == "ok"
     assert "sends audio (slin/24000)" in found
-    assert outcome.one("queues")[1] == "frontline has 60 members, 0 of them paused"
+    assert outcome.one("queues")[1] == "frontline has 60 members, 60 can take a call now"
     assert outcome.one("application")[0] == "warning"
     assert outcome.one("model connection")[0] == "ok"
     assert outcome.one("agent default")[0] == "ok"
@@ -357,7 +360,7 @@ async def test_a_port_that_something_else_has(check: Check, sandbox: Any) -> Non
 
 async def test_a_context_that_is_missing(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
     model = await sandbox()
-    assert "removed" in (await asterisk.cli("dialplan remove context ariagent-seat")).lower()
+    assert "removed" in (await asterisk.cli("dialplan remove context ariagent-seat-call")).lower()
     try:
         outcome = await check(model)
     finally:
@@ -424,7 +427,7 @@ async def test_ended_in_the_middle_it_leaves_nothing(
 
 PLACES = {
     "desk": {"queue": "suport", "description": "the desk"},
-    "night": {"queue": "support", "description": "the night desk"},
+    "night": {"queue": "SUPPORT", "description": "the night desk, in whatever letters"},
     "boss": {"extension": "1002", "description": "the boss"},
     "ghost": {"extension": "1009", "description": "nobody"},
     "far": {"extension": "+4930555", "context": "outside", "description": "a number outside"},
@@ -454,9 +457,34 @@ async def test_people_whom_callers_cannot_reach(check: Check, sandbox: Any, aste
             "desk: there is no queue suport (did you mean support?); there are frontline, support; "
             "Correct destinations.desk.queue, or make the queue",
         ),
-        ("ok", "queues support: there"),
+        ("ok", "queues SUPPORT: there"),
     }
     assert outcome.one("agent default")[0] == "ok", "the model takes the functions"
+
+
+async def test_paused_members_are_counted_and_asterisks_log_stays_clean(
+    check: Check, sandbox: Any, service: Any, asterisk: AsteriskInstance
+) -> None:
+    model = await sandbox()
+    pool = (await service(model)).pool
+    before = len(asterisk.log_path.read_text())
+    pool.pause("07")
+    await pool.settled.wait()
+    assert (await check(model, ami=asterisk.ami)).one("queues") == (
+        "ok",
+        "frontline has 60 members: 0 in calls, 0 unavailable, 1 paused (1 for ariagent: manual)",
+    )
+    pool.pause()
+    await pool.settled.wait()
+    status, found = (await check(model, ami=asterisk.ami)).one("queues")
+    assert (status, found.partition(";")[0]) == (
+        "warning",
+        "all 60 members of frontline are paused (60 for ariagent: manual)",
+    )
+    pool.resume()
+    await pool.settled.wait()
+    said = asterisk.log_path.read_text()[before:]
+    assert [line for line in said.splitlines() if " ERROR[" in line and "app_queue" in line] == []
 
 
 async def test_seats_without_a_manager(check: Check, sandbox: Any) -> None:
@@ -555,7 +583,7 @@ class Row:
 
 
 DESK = {"description": "the desk"}
-SHIPPED_CONTEXTS = ("ariagent-seat", "ariagent-internal")
+SHIPPED_CONTEXTS = ("ariagent-seat-call", "ariagent-internal")
 ROWS = {
     "a destination's queue": Row(
         "destinations",
@@ -576,7 +604,8 @@ ROWS = {
     "a part of the dialplan": Row(
         "dialplan", "warning", "seats (01@ariagent-seat): not there", {}, without_contexts=SHIPPED_CONTEXTS[:1]
     ),
-    "no queue": Row("seats", "warning", "no queue has a seat of the AI", {}, without_queues=True),
+    "no queue": Row("queues", "warning", "there is no queue frontline", {}, without_queues=True),
+    "no human queue": Row("human queue", "failed", "there is no queue support: ", {}, without_queues=True),
     "a manager user's password": Row(
         "manager", "failed", "Asterisk refused the manager's login", {"ami": {"password": "another"}}
     ),
@@ -599,7 +628,9 @@ async def test_check_and_a_service_that_starts_say_the_same(
         outcome = await check(model, **sections)
         told = [text for status, text in outcome.lines(row.name) if status == row.status]
         assert any(text.startswith(row.found) for text in told), outcome.out
-        assert outcome.code == (row.status == "failed")
+        failed = outcome.failures()
+        assert outcome.code == bool(failed)
+        assert failed == [] or row.status == "failed" or row.without_queues
         await service(model, **sections, settle=False)
         event, level = ("check.failed", 40) if row.status == "failed" else ("check.warned", 30)
         entry = await log.wait(event, name=row.name)
@@ -625,6 +656,9 @@ async def broken(asterisk: AsteriskInstance, row: Row) -> AsyncIterator[None]:
         finally:
             if row.without_contexts:
                 await asterisk.cli("dialplan reload")
+                # Seats that have lost their hint find it again only when Asterisk reads them again.
+                os.utime(asterisk.root / "etc" / "queues.conf")
+                await asterisk.cli("queue reload all")
 
 
 @asynccontextmanager
@@ -671,7 +705,9 @@ async def test_an_audio_path_that_does_not_work_is_found_at_the_start_in_the_sam
                 assert words in without_ports(unusable["cause"]) or words in unusable["cause"]
         # No seat takes a call.
         await log.wait("pool.ready")
-        assert {seat.reason for seat in running.pool.seats.view()} == {"ariagent: audio"}
+        assert await running.ari.device_state("Custom:ariagent") == "UNAVAILABLE"
+        seats = running.health.json()["seats"]
+        assert (seats["open"], seats["reason"]) == (False, "audio")
 
 
 def without_ports(text: str) -> str:

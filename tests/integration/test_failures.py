@@ -93,7 +93,7 @@ async def test_without_a_model_a_queue_call_goes_to_people_at_once(
     running = await service(await sandbox(api_keys=("another",)), usable=False)
     human = await phone("1001", register=True)
     async with asyncio.timeout(30):
-        while not all(seat.paused for seat in running.pool.seats.view()) or not running.pool.seats.view():
+        while {str(seat.state) for seat in running.pool.seats.view()} != {"unavailable"}:
             await asyncio.sleep(0.02)
     before = asterisk.queue_log.read_text()
     call = await (await phone()).dial("7000")
@@ -105,7 +105,7 @@ async def test_without_a_model_a_queue_call_goes_to_people_at_once(
 async def test_a_model_that_begins_to_refuse_makes_no_storm_and_the_caller_goes_to_people(
     sandbox: Any, service: Any, phone: Any, log: Any, ends_with_people: Any
 ) -> None:
-    """Until the seats are paused, a seat takes its time; a caller who gives up meanwhile ends cleanly."""
+    """Until the seats are gone, a seat takes its time; a caller who gives up meanwhile ends cleanly."""
     model = await sandbox()
     running = await service(model)
     model.options = dataclasses.replace(model.options, api_keys=("another",))
@@ -119,10 +119,10 @@ async def test_a_model_that_begins_to_refuse_makes_no_storm_and_the_caller_goes_
     assert (other.end.by, other.end.status) == ("local", 487)
     await ends_with_people(call, human)
     assert len(log.named("call.started")) <= 6
-    assert {seat.reason for seat in running.pool.seats.view() if seat.paused} <= {"ariagent: model", "Auto-Pause"}
+    assert [seat for seat in running.pool.seats.view() if seat.paused] == []
 
 
-async def test_without_a_service_callers_go_to_people_and_each_seat_is_tried_once(
+async def test_without_a_service_callers_go_to_people_and_one_seat_is_tried(
     asterisk: Any, phone: Any, ends_with_people: Any
 ) -> None:
     human = await phone("1001", register=True)
@@ -130,7 +130,7 @@ async def test_without_a_service_callers_go_to_people_and_each_seat_is_tried_onc
     for number in ("7001", "7000", "7000"):
         await ends_with_people(await (await phone()).dial(number), human)
     rows = asterisk.queue_log.read_text().removeprefix(before)
-    assert rows.count("|RINGNOANSWER|") <= 60
+    assert rows.count("|RINGNOANSWER|") <= 1
 
 
 # -- the model is lost, or fails in part, in mid-call ------------------------------------------------------------------

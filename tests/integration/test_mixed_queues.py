@@ -1,6 +1,7 @@
 """Queues that AI seats and people share: who gets the call, by the shipped examples and by a site's own dialplan."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -88,6 +89,21 @@ async def test_the_ai_first_and_people_while_its_seats_are_paused(sandbox: Any, 
     await call.hangup()
     pool.resume()
     await pool.settled.wait()
+
+
+@pytest.mark.parametrize("number", ["7030", "7040"])
+async def test_with_the_ai_gone_and_nobody_there_a_caller_is_not_kept(
+    number: str, asterisk: AsteriskInstance, phone: Any, queue_log: Any
+) -> None:
+    queue = {"7030": "ai-first", "7040": "people-first"}[number]
+    # As a service that was killed leaves it.
+    await asterisk.cli("devstate change Custom:ariagent NOT_INUSE")
+    began = time.monotonic()
+    for waiting_now in (1, 2):
+        await (await phone(f"555100{waiting_now}")).dial(number)
+        await until(lambda n=waiting_now: len(queue_log.rows("ENTERQUEUE", "support")) == n, "the people's queue")
+    assert time.monotonic() - began < 10, "the queue's own limit is 30 s"
+    assert [row[3] for row in queue_log.rows(queue=queue)] == ["ENTERQUEUE", "RINGNOANSWER", "EXITEMPTY"]
 
 
 async def test_people_first_and_the_ai_when_all_are_busy_or_nobody_is_there(

@@ -20,7 +20,7 @@ from ariagent.lab import bed as lab
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.call_setup import CallState
 from ariagent.pool.queues import describe
-from ariagent.pool.seats import AUTO_PAUSE
+from ariagent.pool.seats import AUTO_PAUSE, Reason
 
 pytestmark = pytest.mark.asterisk
 
@@ -42,8 +42,13 @@ def paused(service: Any) -> Counter[str]:
     return Counter(seat.reason for seat in service.pool.seats.view() if seat.paused)
 
 
+def states(service: Any) -> Counter[str]:
+    """How many seats are idle, busy, unavailable, as the queue has them."""
+    return Counter(str(seat.state) for seat in service.pool.seats.view())
+
+
 async def all_paused_by_asterisk(asterisk: AsteriskInstance) -> None:
-    """As a service that died leaves its seats."""
+    """As a site's own ``autopause`` may leave the seats."""
     client = AmiClient(AmiSettings.model_validate(asterisk.ami), lambda event: None)
     running = asyncio.create_task(client.run())
     await client.wait_connected()
@@ -73,7 +78,7 @@ async def test_a_service_that_starts_finds_its_seats_and_lifts_what_asterisk_pau
     await until(lambda: running.pool.view("frontline").free == SEATS, "the seat to be seen free")
 
 
-async def test_a_killed_service_costs_a_caller_each_seat_once_at_most_and_then_people_answer(
+async def test_a_killed_service_costs_one_caller_one_seat_and_then_people_answer(
     bed: Any, sandbox: Any, phone: Any, queue_log: Any, tmp_path: Path, ends_with_people: Any
 ) -> None:
     model = await sandbox()
@@ -85,34 +90,33 @@ async def test_a_killed_service_costs_a_caller_each_seat_once_at_most_and_then_p
         await asyncio.wait_for(killed._process.wait(), LIMIT_S)
     call = await (await phone()).dial("7000")
     await ends_with_people(call, human)
-    rings = queue_log.rows("RINGNOANSWER", "frontline")
-    assert 1 <= len(rings) <= SEATS
-    assert len(queue_log.rows("PAUSE", "frontline")) == len(rings)
-    assert {row[4] for row in queue_log.rows("PAUSE", "frontline")} == {AUTO_PAUSE}
+    assert len(queue_log.rows("RINGNOANSWER", "frontline")) == 1
     # The next one is not kept at all.
     again = await (await phone()).dial("7000")
     await ends_with_people(again, human)
-    assert len(queue_log.rows("RINGNOANSWER", "frontline")) <= SEATS
-    assert len(queue_log.rows("ENTERQUEUE", "frontline")) == 1
+    verbs = [row[3] for row in queue_log.rows(queue="frontline")]
+    assert verbs == ["ENTERQUEUE", "RINGNOANSWER", "EXITEMPTY"]
     async with lab.service(bed.asterisk, tmp_path, settings, "next"):
         third, hearing = await bed.dial("7000")
         assert third.state is CallState.ANSWERED
         await third.hangup()
         assert hearing.call is third
+    assert queue_log.rows("PAUSE") == queue_log.rows("UNPAUSE") == []
 
 
-async def test_draining_pauses_the_seats_and_the_running_call_goes_on(
-    sandbox: Any, service: Any, dial: Any, phone: Any, queue_log: Any, sound: Any, ends_with_people: Any
+async def test_draining_takes_the_seats_away_and_the_running_call_goes_on(
+    sandbox: Any, service: Any, dial: Any, phone: Any, queue_log: Any, sound: Any, log: Any, ends_with_people: Any
 ) -> None:
     human = await phone("1001", register=True)
     running = await service(await sandbox(), drain_timeout_s=60)
     call, hearing = await dial("7000")
     await hearing.utterance()
     running.drain()
-    await until(lambda: paused(running) == {"ariagent: draining": SEATS}, "the seats to be paused")
-    await until(lambda: len(queue_log.rows("PAUSE", "frontline")) >= SEATS, "queue_log")
-    rows = queue_log.rows("PAUSE", "frontline")
-    assert {(row[2], row[4]) for row in rows} == {("AI Agent", "ariagent: draining")}
+    # The one in a call is paused, so that nobody waits for it; of the others queue_log has nothing.
+    await until(lambda: paused(running) == {"ariagent: draining": 1}, "the seat in a call to be paused")
+    await until(lambda: states(running) == {"unavailable": SEATS - 1, "busy": 1}, "the seats to be unavailable")
+    await until(lambda: queue_log.rows("PAUSE", "frontline"), "queue_log")
+    assert [row[2:5] for row in queue_log.rows("PAUSE")] == [["AI Agent", "PAUSE", "ariagent: draining"]]
     late = await (await phone()).dial("7000")
     await ends_with_people(late, human)
     assert len(queue_log.rows("ENTERQUEUE", "frontline")) == 1
@@ -120,25 +124,28 @@ async def test_draining_pauses_the_seats_and_the_running_call_goes_on(
     await hearing.utterance(after=hearing.spoke_until())
     await call.hangup()
     await until(lambda: queue_log.rows("COMPLETECALLER", "frontline"), "queue_log")
+    await until(lambda: len(queue_log.rows("UNPAUSE")) == 1, "the pause to be lifted")
+    await log.wait("service.stopped")
 
 
-async def test_a_service_that_stops_leaves_its_seats_paused_and_the_next_lifts_that(
-    sandbox: Any, service: Any, phone: Any, queue_log: Any, dial: Any, ends_with_people: Any
+async def test_a_service_that_stops_takes_its_seats_away_and_the_next_brings_them_back(
+    sandbox: Any, service: Any, phone: Any, queue_log: Any, dial: Any, log: Any, ends_with_people: Any
 ) -> None:
     human = await phone("1001", register=True)
     model = await sandbox()
     first = await service(model)
     first.stop()
-    await until(lambda: len(queue_log.rows("PAUSE", "frontline")) == SEATS, "the seats to be paused")
-    assert {row[4] for row in queue_log.rows("PAUSE", "frontline")} == {"ariagent: down"}
+    await log.wait("service.stopped")
+    assert first.availability.reasons == {Reason.DOWN}
     call = await (await phone()).dial("7000")
     await ends_with_people(call, human)
-    assert queue_log.rows("RINGNOANSWER", "frontline") == []
     second = await service(model)
-    assert paused(second) == {}
+    assert (paused(second), states(second)) == ({}, {"idle": SEATS})
+    assert queue_log.rows(queue="frontline") == []
     call, hearing = await dial("7000")
     await hearing.utterance()
     await call.hangup()
+    assert {row[3] for row in queue_log.rows(queue="frontline")} <= {"ENTERQUEUE", "CONNECT", "COMPLETECALLER"}
 
 
 async def test_by_hand_one_seat_and_all_and_across_a_restart(
@@ -166,7 +173,10 @@ async def test_by_hand_one_seat_and_all_and_across_a_restart(
 async def test_a_seat_of_two_queues_is_paused_in_both(sandbox: Any, service: Any, queue_log: Any) -> None:
     pool = (await service(await sandbox())).pool
     seat = "Local/05@ariagent-seat/nm"
-    await pool.client.action("QueueAdd", Queue="support", Interface=seat, MemberName="AI Agent", Penalty=10)
+    hint = "hint:05@ariagent-seat"
+    await pool.client.action(
+        "QueueAdd", Queue="support", Interface=seat, MemberName="AI Agent", Penalty=10, StateInterface=hint
+    )
     try:
         await until(lambda: len(pool.seats.view()) == SEATS + 1, "the seat to come in")
         pool.pause("05")
@@ -194,30 +204,33 @@ async def test_a_model_that_cannot_be_used_sends_callers_to_people_until_it_can(
     human = await phone("1001", register=True)
     model = await sandbox(api_keys=("another",))
     running = await service(model, usable=False)
-    await until(lambda: paused(running) == {"ariagent: model": SEATS}, "the seats to be paused")
+    await until(lambda: states(running) == {"unavailable": SEATS}, "the seats to be unavailable")
+    assert running.availability.first is Reason.MODEL
     call = await (await phone()).dial("7000")
     await ends_with_people(call, human)
-    assert queue_log.rows("ENTERQUEUE", "frontline") == []
     model.options = dataclasses.replace(model.options, api_keys=())
-    await until(lambda: paused(running) == {}, "the seats to be free again")
+    await until(lambda: states(running) == {"idle": SEATS}, "the seats to be there again")
+    assert queue_log.rows(queue="frontline") == []
     call, hearing = await dial("7000")
     await hearing.utterance()
     await call.hangup()
 
 
-async def test_all_places_taken_pauses_the_rest_until_there_is_room(
+async def test_all_places_taken_takes_the_other_seats_away_until_there_is_room(
     sandbox: Any, service: Any, phone: Any, dial: Any, queue_log: Any, ends_with_people: Any
 ) -> None:
     human = await phone("1001", register=True)
     running = await service(await sandbox(), max_calls=1)
     call, hearing = await dial("7000")
     await hearing.utterance()
-    await until(lambda: paused(running) == {"ariagent: capped": SEATS}, "the seats to be paused")
+    await until(lambda: states(running) == {"unavailable": SEATS - 1, "busy": 1}, "the seats to be unavailable")
+    assert running.availability.first is Reason.FULL
     late = await (await phone()).dial("7000")
     await ends_with_people(late, human)
     assert len(queue_log.rows("ENTERQUEUE", "frontline")) == 1
     await call.hangup()
-    await until(lambda: paused(running) == {}, "the seats to be free again")
+    await until(lambda: states(running) == {"idle": SEATS}, "the seats to be there again")
+    assert queue_log.rows("PAUSE") == []
 
 
 # -- the people's queue ------------------------------------------------------------------------------------------------
@@ -354,12 +367,26 @@ async def test_the_user_may_do_what_it_needs_and_nothing_else(asterisk: Asterisk
 
 
 async def test_without_a_manager_interface_calls_are_served(
-    sandbox: Any, service: Any, dial: Any, log: Any, caplog: pytest.LogCaptureFixture
+    sandbox: Any,
+    service: Any,
+    dial: Any,
+    log: Any,
+    phone: Any,
+    queue_log: Any,
+    ends_with_people: Any,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    # The seats may have been left paused by a former service, and this one cannot lift that: the straight way.
     caplog.set_level(logging.WARNING)
     running = await service(await sandbox(), ami=None)
     assert running.pool is None
-    call, hearing = await dial("7001")
-    await hearing.utterance()
-    await call.hangup()
+    for number in ("7001", "7000"):
+        call, hearing = await dial(number)
+        await hearing.utterance()
+        await call.hangup()
+    # Its seats come and go all the same.
+    human = await phone("1001", register=True)
+    running.stop()
+    await log.wait("service.stopped")
+    late = await (await phone()).dial("7000")
+    await ends_with_people(late, human)
+    assert [row[3] for row in queue_log.rows(queue="frontline")] == ["ENTERQUEUE", "CONNECT", "COMPLETECALLER"]

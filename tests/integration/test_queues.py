@@ -19,7 +19,8 @@ EXAMPLES = Path(__file__).parents[2] / "lab" / "asterisk" / "queues_examples.con
 SHARED = ("71", "72", "73")
 """Seats that two queues of these tests have in common."""
 QUEUES = f'#include "{EXAMPLES}"\n' + "".join(
-    f"[{queue}](ariagent-seats)\n" + "".join(f"member => Local/{seat}@ariagent-seat/nm,0,{name}\n" for seat in SHARED)
+    f"[{queue}](ariagent-seats)\n"
+    + "".join(f"member => Local/{seat}@ariagent-seat/nm,0,{name},hint:{seat}@ariagent-seat\n" for seat in SHARED)
     for queue, name in (("harbour", "AI Harbour"), ("airport", "AI Airport"))
 )
 NUMBERS = {"7010": "nightdesk", "7020": "sales-ai", "7030": "harbour", "7031": "airport"}

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import re
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +15,7 @@ import pytest
 from ariagent.lab.asterisk import AsteriskInstance
 
 LIMIT_S = 20.0
+STATE = "Custom:ariagent"
 _NUMBERS = itertools.count()
 ApplicationT = TypeVar("ApplicationT", bound="Application")
 
@@ -121,9 +123,24 @@ async def caller(asterisk: AsteriskInstance) -> AsyncIterator[Caller]:
 
 @pytest.fixture
 async def service(asterisk: AsteriskInstance) -> AsyncIterator[Application]:
-    """Stands in for the service."""
+    """Stands in for the service: takes calls, and says that it does."""
     async with connect(asterisk, "ariagent", Application) as application:
+        await seats(asterisk, "NOT_INUSE")
         yield application
+    await asterisk.cli(f"devstate change {STATE} UNAVAILABLE")
+
+
+async def seats(asterisk: AsteriskInstance, state: str) -> None:
+    """Set the device state of the seats, and return when the queue has heard of it."""
+    await asterisk.cli(f"devstate change {STATE} {state}")
+    async with asyncio.timeout(LIMIT_S):
+        while set(await shown_seats(asterisk)) != {"Not in use" if state == "NOT_INUSE" else "Unavailable"}:
+            await asyncio.sleep(0.05)
+
+
+async def shown_seats(asterisk: AsteriskInstance) -> list[str]:
+    """What ``queue show`` says of each seat."""
+    return re.findall(r"ariagent-seat/nm [^\n]*\(ringinuse disabled\) \(([^)]*)\)", await asterisk.cli("queue show"))
 
 
 async def test_direct_call_without_the_service_goes_to_people(caller: Caller, asterisk: AsteriskInstance) -> None:
@@ -220,6 +237,73 @@ async def test_a_seat_that_refuses_fails_unanswered_and_the_next_takes_the_call(
     await caller.answered(call)
     logged = [row[4] for row in rows(asterisk, entry_of(call))]
     assert logged == ["ENTERQUEUE", "RINGNOANSWER", "CONNECT"]
+
+
+# -- seats without a service -------------------------------------------------------------------------------------------
+
+
+async def test_seats_are_unavailable_until_a_service_says_that_it_takes_calls(
+    caller: Caller, asterisk: AsteriskInstance
+) -> None:
+    await seats(asterisk, "UNAVAILABLE")
+    call = await caller.dial("7000")
+    await caller.answered(call)
+    await waiting(asterisk, "support")
+    assert {(row[2], row[4]) for row in rows(asterisk, entry_of(call))} == {("support", "ENTERQUEUE")}
+
+
+async def test_one_seat_finds_that_the_service_is_gone_and_tells_all(
+    caller: Caller, asterisk: AsteriskInstance
+) -> None:
+    await seats(asterisk, "NOT_INUSE")
+    before = asterisk.queue_log.read_text()
+    call = await caller.dial("7000")
+    await caller.answered(call)
+    await waiting(asterisk, "support")
+    assert set(await shown_seats(asterisk)) == {"Unavailable"}
+    logged = asterisk.queue_log.read_text().removeprefix(before).splitlines()
+    assert [line.split("|")[2:5] for line in logged] == [
+        ["frontline", "NONE", "ENTERQUEUE"],
+        ["frontline", "AI Agent", "RINGNOANSWER"],
+        ["frontline", "NONE", "EXITEMPTY"],
+        ["support", "NONE", "ENTERQUEUE"],
+    ]
+
+
+async def test_a_service_that_does_not_move_costs_one_caller_one_ring(
+    caller: Caller, service: Application, asterisk: AsteriskInstance
+) -> None:
+    call = await caller.dial("7000")
+    await service.wait_for("StasisStart")
+    # And nothing more: the queue lets the seat ring for 15 s.
+    await caller.answered(call)
+    await waiting(asterisk, "support")
+    assert set(await shown_seats(asterisk)) == {"Unavailable"}
+    logged = {(row[2], row[4]) for row in rows(asterisk, entry_of(call))}
+    assert logged == {
+        ("frontline", "ENTERQUEUE"),
+        ("frontline", "RINGNOANSWER"),
+        ("frontline", "EXITEMPTY"),
+        ("support", "ENTERQUEUE"),
+    }
+
+
+async def test_a_caller_who_gives_up_early_closes_nothing(
+    caller: Caller, service: Application, asterisk: AsteriskInstance
+) -> None:
+    call = await caller.dial("7000")
+    await service.wait_for("StasisStart")
+    await caller.request("DELETE", f"channels/{call}")
+    await service.wait_for("StasisEnd")
+    await until_shown(asterisk, "core show channels count", "0 active channels")
+    assert set(await shown_seats(asterisk)) == {"Not in use"}
+
+
+async def test_a_reload_of_the_dialplan_keeps_the_seats(service: Application, asterisk: AsteriskInstance) -> None:
+    await asterisk.cli("dialplan reload")
+    assert set(await shown_seats(asterisk)) == {"Not in use"}
+    await seats(asterisk, "UNAVAILABLE")
+    await seats(asterisk, "NOT_INUSE")
 
 
 async def test_the_human_queue_answers_and_lets_callers_wait(caller: Caller, asterisk: AsteriskInstance) -> None:

@@ -1,5 +1,6 @@
 """Events of the manager interface, as short as a test can write them."""
 
+import re
 from typing import Any
 
 import pytest
@@ -7,7 +8,14 @@ import pytest
 from ariagent.ami.events import MemberState, MemberStatus
 
 STATUS = {"idle": MemberStatus.NOT_IN_USE, "talking": MemberStatus.IN_USE, "ringing": MemberStatus.RINGING}
-STATUS |= {"gone": MemberStatus.UNAVAILABLE, "unknown": MemberStatus.UNKNOWN, "held": MemberStatus.ON_HOLD}
+STATUS |= {
+    "invalid": MemberStatus.INVALID,
+    "gone": MemberStatus.UNAVAILABLE,
+    "unknown": MemberStatus.UNKNOWN,
+    "held": MemberStatus.ON_HOLD,
+}
+
+SEAT = re.compile(r"Local/(\d+)@ariagent-seat")
 
 
 @pytest.fixture
@@ -22,6 +30,7 @@ def member() -> Any:
             "in_call": status == "talking",
             "paused": paused is not None,
             "reason": paused or "",
+            "state_interface": f"hint:{seat[1]}@ariagent-seat" if (seat := SEAT.match(interface)) else interface,
             "last_call": 0,
             "wrapup_s": 0,
             "calls_taken": 0,

@@ -58,6 +58,21 @@ def test_nothing_is_known_before_the_list_is_complete_and_after_a_loss() -> None
     assert board.position(Q, "1.1") is None
 
 
+def test_a_name_is_the_same_in_any_letters(member: Any) -> None:
+    board = listed(member("Support", "PJSIP/1"), CallerWaits("SUPPORT", "1.1", 1, wait_s=30, priority=0))
+    for name in (Q, "Support", "SUPPORT"):
+        view = board.view(name, 100)
+        assert view is not None
+        assert (view.name, view.free, view.waiting, board.name_of(name)) == (Q, 1, 1, Q)
+        assert board.position(name, "1.1") == 1
+    assert board.name_of("sales") is None
+    board.handle(state("SUPPORT"), 200)
+    board.handle(QueuesListed(), 200)
+    assert board.names == ["SUPPORT"]
+    board.lost()
+    assert board.name_of(Q) is None
+
+
 def test_members_are_counted_as_asterisk_does(member: Any) -> None:
     board = listed(
         member(Q, "PJSIP/1"),

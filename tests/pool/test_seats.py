@@ -1,4 +1,4 @@
-"""Which seats are paused, and why."""
+"""Which seats are paused, and why, and which need no pause because their device state says it."""
 
 from typing import Any
 
@@ -6,12 +6,13 @@ import pytest
 
 from ariagent.ami.events import (
     AgentConnected,
+    MemberChanged,
     MemberPaused,
     MemberRemoved,
     MemberState,
     QueuesListed,
 )
-from ariagent.pool.seats import AUTO_PAUSE, Reason, Seats, SetPause, seat_number
+from ariagent.pool.seats import AUTO_PAUSE, BY_STATE, LASTING, Reason, Seats, SeatState, SetPause, seat_number
 
 S1, S2, S3 = (f"Local/0{n}@ariagent-seat/nm" for n in (1, 2, 3))
 Q = "frontline"
@@ -97,8 +98,8 @@ def test_but_not_what_a_person_asked_it_for(member: Any) -> None:
     assert obey(seats) == [SetPause(S1, Q, False, "ariagent: manual")]
 
 
-@pytest.mark.parametrize("reason", [Reason.DOWN, Reason.DRAINING, Reason.CAPPED, Reason.MODEL])
-def test_a_reason_pauses_all_and_its_end_lifts_what_it_paused(member: Any, reason: Reason) -> None:
+@pytest.mark.parametrize("reason", [Reason.HOURS, Reason.CAPPED, Reason.OVERLOADED])
+def test_a_reason_to_show_pauses_all_and_its_end_lifts_what_it_paused(member: Any, reason: Reason) -> None:
     seats = listed(member(Q, S1), member(Q, S2, paused="Lunch"), member(Q, S3, "talking"))
     seats.set_reason(reason, True)
     assert obey(seats) == [SetPause(S1, Q, True, f"ariagent: {reason}"), SetPause(S3, Q, True, f"ariagent: {reason}")]
@@ -108,48 +109,156 @@ def test_a_reason_pauses_all_and_its_end_lifts_what_it_paused(member: Any, reaso
 
 def test_one_reason_of_several_is_enough_and_the_first_is_shown(member: Any) -> None:
     seats = listed(member(Q, S1))
+    seats.set_reason(Reason.OVERLOADED, True)
+    seats.set_reason(Reason.HOURS, True)
+    assert obey(seats) == [SetPause(S1, Q, True, "ariagent: hours")]
     seats.set_reason(Reason.CAPPED, True)
-    seats.set_reason(Reason.DRAINING, True)
-    assert obey(seats) == [SetPause(S1, Q, True, "ariagent: draining")]
-    seats.set_reason(Reason.MODEL, True)
     assert obey(seats) == []  # what is shown still holds; another row in queue_log would say nothing new
-    seats.set_reason(Reason.DRAINING, False)
-    assert obey(seats) == [SetPause(S1, Q, True, "ariagent: model")]
-    seats.set_reason(Reason.MODEL, False)
+    seats.set_reason(Reason.HOURS, False)
+    assert obey(seats) == [SetPause(S1, Q, True, "ariagent: capped")]
     seats.set_reason(Reason.CAPPED, False)
-    assert obey(seats) == [SetPause(S1, Q, False, "ariagent: model")]
+    seats.set_reason(Reason.OVERLOADED, False)
+    assert obey(seats) == [SetPause(S1, Q, False, "ariagent: capped")]
 
 
 def test_a_seat_that_comes_in_while_a_reason_holds_is_paused(member: Any) -> None:
     seats = listed()
-    seats.set_reason(Reason.MODEL, True)
+    seats.set_reason(Reason.HOURS, True)
     seats.handle(MemberPaused(member(Q, S1)), 100)
-    assert obey(seats) == [SetPause(S1, Q, True, "ariagent: model")]
+    assert obey(seats) == [SetPause(S1, Q, True, "ariagent: hours")]
 
 
 def test_somebody_who_lifts_our_pause_is_overruled_while_the_reason_holds(member: Any) -> None:
     seats = listed(member(Q, S1))
-    seats.set_reason(Reason.DRAINING, True)
+    seats.set_reason(Reason.HOURS, True)
     obey(seats)
     seats.handle(MemberPaused(member(Q, S1)), 101)
-    assert obey(seats) == [SetPause(S1, Q, True, "ariagent: draining")]
+    assert obey(seats) == [SetPause(S1, Q, True, "ariagent: hours")]
 
 
-def test_a_seat_in_several_queues_is_told_once_when_all_are_alike(member: Any) -> None:
-    seats = listed(member(Q, S1), member("sales", S1), member("sales", S2))
-    seats.set_reason(Reason.DRAINING, True)
-    assert obey(seats) == [
-        SetPause(S1, "", True, "ariagent: draining"),
-        SetPause(S2, "sales", True, "ariagent: draining"),
-    ]
-    assert all(paused for _, paused, _ in states(seats))
+def test_a_seat_in_several_queues_is_told_for_each_which_is_a_row_less(member: Any) -> None:
+    seats = listed(member(Q, S1), member("sales", S1, paused="Lunch"), member("night", S1))
+    seats.set_reason(Reason.HOURS, True)
+    assert obey(seats) == [SetPause(S1, Q, True, "ariagent: hours"), SetPause(S1, "night", True, "ariagent: hours")]
 
 
-def test_and_by_queue_when_they_are_not(member: Any) -> None:
-    seats = listed(member(Q, S1, paused=AUTO_PAUSE), member("sales", S1, paused="Lunch"), member("night", S1))
-    assert obey(seats) == [SetPause(S1, Q, False, AUTO_PAUSE)]
-    seats.set_reason(Reason.DRAINING, True)
-    assert {command.queue for command in obey(seats)} == {Q, "night"}
+# -- the device state --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", sorted(BY_STATE))
+def test_an_idle_seat_with_a_hint_needs_no_pause_for_what_the_device_state_says(member: Any, reason: Reason) -> None:
+    seats = listed(member(Q, S1), member(Q, S2, "ringing"), member(Q, S3, state_interface=S3))
+    seats.set_reason(reason, True)
+    assert obey(seats) == [SetPause(S3, Q, True, f"ariagent: {reason}")]
+    seats.set_reason(reason, False)
+    assert obey(seats) == [SetPause(S3, Q, False, f"ariagent: {reason}")]
+
+
+@pytest.mark.parametrize("reason", sorted(LASTING))
+def test_a_seat_in_a_call_is_paused_so_that_nobody_waits_for_it(member: Any, reason: Reason) -> None:
+    seats = listed(member(Q, S1, "talking"), member(Q, S2, "ringing"))
+    seats.set_reason(reason, True)
+    assert obey(seats) == [SetPause(S1, Q, True, f"ariagent: {reason}")]
+    # One that rang when the reason came, and is answered after that.
+    seats.handle(AgentConnected(Q, S2, "AI", "1.1", "1.1", "", "", 0, 0), 101)
+    assert obey(seats) == [SetPause(S2, Q, True, f"ariagent: {reason}")]
+    # The call ends: from now on the device state says it, and whoever comes after us finds no pause.
+    seats.handle(MemberChanged(member(Q, S1, "gone", paused=f"ariagent: {reason}")), 102)
+    assert obey(seats) == [SetPause(S1, Q, False, f"ariagent: {reason}")]
+    seats.set_reason(reason, False)
+    assert obey(seats) == [SetPause(S2, Q, False, f"ariagent: {reason}")]
+
+
+@pytest.mark.parametrize("reason", [Reason.FULL, Reason.DOWN])
+def test_but_not_for_what_is_soon_over(member: Any, reason: Reason) -> None:
+    seats = listed(member(Q, S1, "talking"), member(Q, S2))
+    seats.set_reason(reason, True)
+    assert obey(seats) == []
+
+
+def test_a_reason_to_show_comes_through_beside_one_that_the_device_state_says(member: Any) -> None:
+    seats = listed(member(Q, S1))
+    seats.set_reason(Reason.MODEL, True)
+    seats.set_reason(Reason.HOURS, True)
+    assert obey(seats) == [SetPause(S1, Q, True, "ariagent: hours")]
+    seats.set_reason(Reason.HOURS, False)
+    assert obey(seats) == [SetPause(S1, Q, False, "ariagent: hours")]
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("idle", SeatState.IDLE),
+        ("unknown", SeatState.IDLE),
+        ("ringing", SeatState.BUSY),
+        ("talking", SeatState.BUSY),
+        ("held", SeatState.BUSY),
+        ("gone", SeatState.UNAVAILABLE),
+        ("invalid", SeatState.INVALID),
+    ],
+)
+def test_what_a_seat_is_to_its_queue(member: Any, status: str, state: SeatState) -> None:
+    (seat,) = listed(member(Q, S1, status)).view()
+    assert (seat.state, seat.busy) == (state, state is SeatState.BUSY)
+
+
+def test_seats_that_are_invalid_and_seats_without_a_hint_are_named(member: Any) -> None:
+    seats = listed(
+        member(Q, S1, "invalid"),
+        member("sales", S1, "invalid"),
+        member(Q, S2, state_interface="hint:01@ariagent-seat"),
+        member(Q, S3, state_interface="HINT:03@ariagent-seat"),
+    )
+    assert seats.invalid == ["01"]
+    assert seats.without_hint == ["02"]
+    seats.handle(MemberChanged(member(Q, S1)), 101)
+    seats.handle(MemberChanged(member("sales", S1)), 101)
+    assert seats.invalid == []
+
+
+@pytest.mark.parametrize(
+    ("status", "paused", "idle"),
+    [("idle", None, True), ("gone", None, True), ("idle", "Lunch", False), ("talking", None, False)],
+)
+def test_whether_a_caller_could_be_sent_to_a_seat(member: Any, status: str, paused: str | None, idle: bool) -> None:
+    assert listed(member(Q, S1, status, paused=paused)).any_idle is idle
+
+
+def test_seats_are_counted_by_state_and_reason(member: Any) -> None:
+    seats = listed(
+        member(Q, S1, "talking", paused="ariagent: draining"),
+        member(Q, S2, "gone"),
+        member(Q, S3, "gone", paused="Lunch"),
+        member("sales", S1, paused="ariagent: manual"),
+        member("sales", S2, paused=AUTO_PAUSE),
+        member("sales", S3, paused="ariagent: no reason of ours"),
+        member("night", S1, "invalid"),
+        member("night", S2),
+    )
+    assert {key: count for key, count in seats.counts(Reason.MODEL).items() if count} == {
+        ("busy", "draining"): 1,
+        ("unavailable", "model"): 1,
+        ("unavailable", "other"): 1,
+        ("paused", "manual"): 1,
+        ("paused", "auto-pause"): 1,
+        ("paused", "other"): 1,
+        ("invalid", ""): 1,
+        ("idle", ""): 1,
+    }
+    assert set(Seats().counts(None).values()) == {0}
+
+
+def test_a_reload_of_the_queue_forgets_reasons_but_we_do_not(member: Any) -> None:
+    seats = listed(member(Q, S1), member(Q, S2, paused="Lunch"))
+    seats.set_reason(Reason.HOURS, True)
+    obey(seats)
+    listed(member(Q, S1, paused=""), member(Q, S2, paused=""), seats=seats)
+    assert states(seats) == [("01", True, "ariagent: hours"), ("02", True, "Lunch")]
+    seats.set_reason(Reason.HOURS, False)
+    assert obey(seats) == [SetPause(S1, Q, False, "ariagent: hours")]
+    # Somebody who pauses without a reason does mean it.
+    seats.handle(MemberPaused(member(Q, S2, paused="")), 102)
+    assert states(seats) == [("01", False, ""), ("02", True, "")]
 
 
 # -- by hand -----------------------------------------------------------------------------------------------------------
@@ -176,12 +285,12 @@ def test_all_by_hand(member: Any) -> None:
 
 def test_by_hand_shows_before_the_services_reasons_and_outlives_them(member: Any) -> None:
     seats = listed(member(Q, S1), member(Q, S2))
-    seats.set_reason(Reason.DRAINING, True)
+    seats.set_reason(Reason.HOURS, True)
     obey(seats)
     seats.pause("01")
     assert obey(seats) == [SetPause(S1, Q, True, "ariagent: manual")]
-    seats.set_reason(Reason.DRAINING, False)
-    assert obey(seats) == [SetPause(S2, Q, False, "ariagent: draining")]
+    seats.set_reason(Reason.HOURS, False)
+    assert obey(seats) == [SetPause(S2, Q, False, "ariagent: hours")]
     seats.set_reason(Reason.CAPPED, True)
     seats.resume("01")
     assert SetPause(S1, Q, True, "ariagent: capped") in obey(seats)
@@ -240,7 +349,7 @@ def test_a_new_connection_and_the_end_of_an_outage_lift_them_at_once(member: Any
 
 def test_a_refused_command_is_tried_again_later(member: Any) -> None:
     seats = listed(member(Q, S1))
-    seats.set_reason(Reason.DRAINING, True)
+    seats.set_reason(Reason.HOURS, True)
     (command,) = seats.commands(100)
     seats.refused(command, 100)
     assert seats.commands(129) == []
@@ -257,5 +366,5 @@ def test_a_seat_that_is_taken_out_is_forgotten(member: Any) -> None:
 
 
 def test_down_until_told_otherwise(member: Any) -> None:
-    seats = listed(member(Q, S1), serving=False)
-    assert obey(seats) == [SetPause(S1, Q, True, "ariagent: down")]
+    seats = listed(member(Q, S1, paused=AUTO_PAUSE), member(Q, S2, paused="ariagent: hours"), serving=False)
+    assert obey(seats) == [SetPause(S2, Q, False, "ariagent: hours")]

@@ -168,13 +168,17 @@ def test_what_makes_no_sense_says_nothing(message: Message) -> None:
 # -- why, and what to do ---------------------------------------------------------------------------------------------
 
 
-def seat(number: int, *, paused: bool = False, reason: str = "", invalid: bool = False) -> MemberState:
-    status = MemberStatus.INVALID if invalid else MemberStatus.NOT_IN_USE
+def seat(
+    number: int, *, paused: bool = False, reason: str = "", invalid: bool = False, closed: bool = False
+) -> MemberState:
+    status = MemberStatus.INVALID if invalid else MemberStatus.UNAVAILABLE if closed else MemberStatus.NOT_IN_USE
     name = f"Local/{number:02d}@ariagent-seat/nm"
-    return MemberState("frontline", name, "AI Agent", 0, status, False, paused, reason, 0, 0, 0)
+    return MemberState("frontline", name, "AI Agent", 0, status, False, paused, reason, name, 0, 0, 0)
 
 
-HUMAN = MemberState("frontline", "PJSIP/1001", "Anna", 10, MemberStatus.NOT_IN_USE, False, False, "", 0, 0, 0)
+HUMAN = MemberState(
+    "frontline", "PJSIP/1001", "Anna", 10, MemberStatus.NOT_IN_USE, False, False, "", "PJSIP/1001", 0, 0, 0
+)
 
 
 def test_what_the_seats_tell() -> None:
@@ -189,6 +193,14 @@ def test_what_the_seats_tell() -> None:
     )
     assert told_by_seats("frontline", [HUMAN]) == "queue frontline has no AI seats"
     assert "are Invalid" in told_by_seats("frontline", [seat(1, invalid=True), seat(2, invalid=True)])
+    closed = [seat(1, closed=True), seat(2, closed=True)]
+    assert "are Unavailable: the service does not take calls" in told_by_seats("frontline", closed)
+    assert told_by_seats("frontline", [*closed, seat(3)]) == ""
+    told = told_by_seats("frontline", [closed[0], seat(2, paused=True, reason="ariagent: hours")])
+    assert told == (
+        "no seat of queue frontline takes a call: "
+        "1 Unavailable: the service does not take calls; 1 paused (ariagent: hours)"
+    )
 
 
 def test_what_the_services_health_tells() -> None:
@@ -198,6 +210,9 @@ def test_what_the_services_health_tells() -> None:
     assert told_by_health({**well, "draining": True}) == ["the service is draining: it takes no new calls"]
     assert told_by_health({**well, "asterisk": "not connected"}) == ["the service is not connected to Asterisk"]
     assert told_by_health({"model": 3, "x": None}) == []
+    closed = {**well, "seats": {"open": False, "reason": "full"}}
+    assert told_by_health(closed) == ["the service sends no callers to its seats: full"]
+    assert told_by_health({**closed, "model": "HTTP 401"}) == ["model: HTTP 401"]
 
 
 def test_an_extension_that_is_not_there_is_looked_for_elsewhere() -> None:

@@ -79,7 +79,8 @@ class SiteUnderTest:
     @property
     def environment(self) -> dict[str, str]:
         """The variables of a command of ariagent's."""
-        return {"PYTHONPATH": str(CHECKOUT)}
+        ports = {f"ARIAGENT_{section}__PORT": "0" for section in ("HTTP", "CONTROL", "AUDIOSOCKET")}
+        return {"PYTHONPATH": str(CHECKOUT), **ports}
 
     @property
     def service_argv(self) -> list[str]:
@@ -203,10 +204,7 @@ async def make_site(tmp_path: Path, program: AsteriskProgram, samples: Path) -> 
 @asynccontextmanager
 async def service(site: SiteUnderTest, name: str = "service") -> AsyncIterator[bed.Process]:
     """``ariagent run`` with the site's settings, ready for calls."""
-    environment = site.service_environment
-    for section in ("HTTP", "CONTROL", "AUDIOSOCKET"):
-        environment[f"ARIAGENT_{section}__PORT"] = "0"
-    async with bed.process(site.service_argv, site.root / f"{name}.log", environment) as running:
+    async with bed.process(site.service_argv, site.root / f"{name}.log", site.service_environment) as running:
         await running.wait_for("service.ready")
         await running.wait_for("prompts.ready")
         await running.wait_for("pool.ready")

@@ -9,7 +9,7 @@ import pytest
 
 from ariagent.lab import bed
 from tests.sites.conftest import Heard, SiteUnderTest, difference, service
-from tests.sites.shapes import DEBIAN, SHAPES, UPSTREAM, Shape
+from tests.sites.shapes import COMPANY, DEBIAN, SHAPES, UPSTREAM, Shape
 
 pytestmark = pytest.mark.asterisk
 
@@ -114,8 +114,12 @@ async def test_installed_called_broken_and_taken_out(make_site: Any, shape: Shap
     caller, colleague = await site.phone("1001"), await site.phone("1002")
     async with bed.sandbox(site.root, "--detector", "energy", "--no-recogniser", "--voice", "tone") as (model, url):
         words = ["--business", "Harbour Cycles", "--model-url", url, "--api-key-env", "MODEL_KEY"]
-        made = await site.ariagent("init", "--root", str(site.root), *words)
+        tests = ["--call"] if shape is COMPANY else []
+        made = await site.ariagent("init", "--root", str(site.root), *words, *tests)
         assert made.code == 0, made
+        if tests:
+            assert "The telephone path works" in made.out
+            await quiet(site)
         async with service(site) as running:
             # The AI answers, and hears the caller.
             call = await caller.dial(AI)

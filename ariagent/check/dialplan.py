@@ -1,0 +1,135 @@
+"""Asterisk's dialplan: whether ariagent's is loaded, which version it has, and whether its numbers and seats exist."""
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import quote
+
+from ariagent import __version__
+from ariagent.check.ari import Probe
+from ariagent.check.report import INSTALL, Result, Say, failed, ok, skipped, warning
+from ariagent.check.site import Site
+from ariagent.errors import AriError
+
+NAME = "dialplan"
+CONTEXT = "ariagent-internal"
+"""Has every number of the AI, whatever other contexts have them too."""
+SEATS = "seats (01@ariagent-seat)"
+
+_NO_EXTENSION = ("INVALID", "UNKNOWN")
+_STATES = "the modules res_ari_device_states and res_stasis_device_state"
+
+
+@dataclass(frozen=True, slots=True)
+class Dialplan:
+    """What the loaded dialplan says of itself, in its global variables. Empty: it does not say."""
+
+    version: str
+    app: str
+    """The Stasis application that it sends callers to."""
+    numbers: tuple[str, ...]
+    """That reach the AI."""
+    ai_queue: str
+    human_queue: str
+    last_resort: str
+    """``CONTEXT,EXTENSION,PRIORITY``"""
+
+    @classmethod
+    async def read(cls, read: Callable[[str], Awaitable[str]]) -> Self:
+        """``read`` returns the value of a global variable, or nothing."""
+        return cls(
+            version=await read("ARIAGENT_DIALPLAN"),
+            app=await read("ARIAGENT_APP"),
+            numbers=tuple((await read("ARIAGENT_NUMBERS")).split()),
+            ai_queue=await read("ARIAGENT_AI_QUEUE"),
+            human_queue=await read("ARIAGENT_HUMAN_QUEUE"),
+            last_resort=await read("ARIAGENT_LAST_RESORT"),
+        )
+
+
+async def check_dialplan(site: Site, say: Say) -> None:
+    """An extension exists where a Local channel to it has a device state; nothing is dialled."""
+
+    async def read(name: str) -> str:
+        answer = await site.probe.ask("GET", "asterisk/variable", variable=name)
+        value = answer.body.get("value") if isinstance(answer.body, dict) else None
+        return value if isinstance(value, str) else ""
+
+    try:
+        dialplan = await Dialplan.read(read)
+        # 01@ariagent-seat itself exists only while the AI takes calls.
+        ways = {"01@ariagent-seat-call": SEATS} | {f"{number}@{CONTEXT}": "" for number in dialplan.numbers}
+        there = [name or place for place, name in ways.items() if await _exists(place, site.probe)]
+    except AriError as error:
+        say(failed(NAME, str(error), error.remedy))
+        return
+    except LookupError:
+        say(skipped(NAME, _STATES))
+        return
+    for result in judge_dialplan(dialplan, there, [name or place for place, name in ways.items()]):
+        say(result)
+    if there and (mistake := judge_app(dialplan.app, site.settings.asterisk.app)) is not None:
+        say(mistake)
+
+
+async def check_extensions(site: Site, say: Say) -> None:
+    """The extensions that callers may be transferred to."""
+    name = "destinations"
+    for destination, place in site.settings.destinations.items():
+        if place.extension is None:
+            continue
+        try:
+            exists = await _exists(f"{place.extension}@{place.context}", site.probe)
+        except AriError as error:
+            say(failed(name, str(error), error.remedy))
+            return
+        except LookupError:
+            say(skipped(name, _STATES))
+            return
+        say(judge_extension(destination, place.extension, place.context, exists=exists))
+
+
+async def _exists(place: str, probe: Probe) -> bool:
+    """Whether there is an extension. Raises AriError, and LookupError where Asterisk does not tell."""
+    answer = await probe.ask("GET", f"deviceStates/{quote(f'Local/{place}', safe='')}")
+    state = answer.body.get("state") if isinstance(answer.body, dict) else None
+    if answer.status != 200 or not isinstance(state, str):
+        raise LookupError(place)
+    return state not in _NO_EXTENSION
+
+
+def judge_dialplan(dialplan: Dialplan, there: Collection[str], wanted: Collection[str]) -> list[Result]:
+    """``wanted``: places where calls come in; ``there``: those of them that exist. No I/O."""
+    if not there:
+        found = f"no call can come in: {', '.join(wanted)} do not exist in Asterisk's dialplan"
+        return [failed(NAME, found, INSTALL)]
+    about = judge_version(dialplan.version)
+    results = [ok(NAME, f"{about.found}; {', '.join(there)}: there") if not about.remedy else about]
+    if missing := [place for place in wanted if place not in there]:
+        results.append(warning(NAME, f"{', '.join(missing)}: not there", f"{INSTALL}, unless that is meant so"))
+    return results
+
+
+def judge_version(version: str) -> Result:
+    """Compares the dialplan's version with this package's. No I/O."""
+    if version == __version__:
+        return ok(NAME, f"version {version}, as the package")
+    found = f"it has version {version}" if version else "it does not say which version it has"
+    remedy = "Run `ariagent install`, which shows what is new, then `ariagent install --apply`"
+    return warning(NAME, f"{found}, and the package has {__version__}", remedy)
+
+
+def judge_app(dialplan: str, settings: str) -> Result | None:
+    """Compares the application that the dialplan calls with ``asterisk.app``. No I/O."""
+    if dialplan in ("", settings):
+        return None
+    found = f"it sends callers to the application {dialplan}, and asterisk.app is {settings}: no call reaches it"
+    return failed(NAME, found, f"Set asterisk.app to {dialplan}, or run `ariagent install --app {settings} --apply`")
+
+
+def judge_extension(name: str, extension: str, context: str, *, exists: bool) -> Result:
+    """A destination that is an extension. No I/O."""
+    if exists:
+        return ok("destinations", f"{name}: {extension}@{context} is there")
+    found = f"{name}: there is no extension {extension} in the context {context}"
+    return failed("destinations", found, f"Correct destinations.{name}, or the dialplan")

@@ -1,0 +1,218 @@
+"""The test call with which ``ariagent init`` ends: one conversation through the site's Asterisk.
+
+It needs a service that runs. Where there is none, one is started for this call alone; where there is no key for the
+model, the sandbox stands in for it. Both end with the call, and keep what they write in a folder that ends with them.
+"""
+
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ariagent import config
+from ariagent.ari.client import AriClient
+from ariagent.config import Settings
+from ariagent.errors import AriagentError
+from ariagent.install.plan import SERVICE_USER
+from ariagent.loop import run_async
+from ariagent.rehearsal import CONTEXT
+from ariagent.rehearsal.call_command import hold
+from ariagent.rehearsal.plan import CallPlan
+from ariagent.rehearsal.script import DEFAULT_SCRIPT, load_script
+from ariagent.sandbox.options import DEFAULT_SCENARIO
+from ariagent.secret import lost
+from ariagent.synthesis.programs import installed
+
+READY_LIMIT_S = 60.0
+"""For Asterisk, the model and the spoken phrases together."""
+LOOK_S = 0.1
+END_LIMIT_S = 15.0
+TOLD_LINES = 8
+CALL_LIMIT_S = 120.0
+TONES = DEFAULT_SCENARIO.with_name("tones.yaml")
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the call showed."""
+
+    code: int
+    """0: the AI took the call, heard the caller and answered."""
+    with_model: bool
+    """Whether the model itself answered, and not the sandbox."""
+
+
+def prove(settings_file: Path, number: str, say: Say, *, as_json: bool = False) -> Proof:
+    """Hold one call with ``number``, as a phone of the site would. Leaves nothing behind, also when interrupted.
+
+    Raises AriagentError when Asterisk or the service do not get so far.
+    """
+    environment = dict(os.environ)
+    with ExitStack() as stack:
+        settings = config.load(settings_file, environment)
+        runs = run_async(_service_runs(settings))
+        with_model = not _lacks_model(settings)
+        if runs:
+            say("The service runs, so the test call goes to it. It has the settings of its start.")
+            with_model = True
+        else:
+            folder = stack.enter_context(_folder())
+            environment["ARIAGENT_STATE_DIRECTORY"] = str(folder / "state")
+            if not with_model:
+                say(
+                    "The model's key is not here yet: a stand-in answers with tones. The telephone path is the real one."
+                )
+                environment |= stack.enter_context(_stand_in(folder))
+            settings = config.load(settings_file, environment)
+            say("Starting the service for one test call ...")
+            stack.enter_context(_service(settings_file, folder, environment, say))
+        say(f"Calling {number} as a phone of yours would ...")
+        plan = CallPlan(
+            extension=number,
+            script=load_script(DEFAULT_SCRIPT),
+            context=CONTEXT,
+            caller_id="5550100",
+            anyone=False,
+            timeout_s=CALL_LIMIT_S,
+            record_dir=None,
+            find=installed,
+            guess=False,
+        )
+        return Proof(hold(settings, plan, as_json=as_json, quiet=as_json), with_model)
+
+
+async def _service_runs(settings: Settings) -> bool:
+    """Raises AriError when Asterisk cannot be asked."""
+    client = AriClient(settings.asterisk)
+    try:
+        await client.connect()
+        return await client.registered() is not None
+    finally:
+        await client.close()
+
+
+def _lacks_model(settings: Settings) -> bool:
+    """Whether the key of the model's server is missing, here and now."""
+    return settings.realtime.lacks_key or any(each.key.startswith("realtime.") for each in lost(settings))
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder for a service that leaves nothing. Asterisk may go through it, to the files that it plays."""
+    folder = Path(tempfile.mkdtemp(prefix="ariagent-init-"))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _stand_in(folder: Path) -> Iterator[Mapping[str, str]]:
+    """A sandbox that needs nothing which was not installed; gives the settings that lead to it."""
+    words = ("sandbox", "--scenario", str(TONES), "--detector", "energy", "--no-recogniser", "--voice", "tone")
+    with _process(words, folder / "sandbox.log", dict(os.environ)) as process:
+        log = folder / "sandbox.log"
+        found = _wait(lambda: re.search(r"sandbox listening on (\S+)", log.read_text()), process, log, "the sandbox")
+        yield {"ARIAGENT_REALTIME__URL": found[1], "ARIAGENT_REALTIME__API_KEY": "stand-in"}
+
+
+@contextmanager
+def _service(settings_file: Path, folder: Path, environment: Mapping[str, str], say: Say) -> Iterator[None]:
+    """``ariagent run``, as its own user where there is one, until calls are served."""
+    user = _service_user(say)
+    if user is not None:
+        os.chown(folder, user.pw_uid, user.pw_gid)
+    log = folder / "service.log"
+    with _process(("run", "-c", str(settings_file)), log, environment, user) as process:
+        _wait(lambda: re.search(r" service\.ready(?: |$)", log.read_text(), re.MULTILINE), process, log, "the service")
+        for line in _told(log):
+            say(f"  {line}")
+        yield
+
+
+def _service_user(say: Say) -> pwd.struct_passwd | None:
+    """Whom the service will run as, where root may choose and that user can."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        user = pwd.getpwnam(SERVICE_USER)
+    except KeyError:
+        return None
+    probe = [sys.executable, "-c", "import ariagent"]
+    try:
+        done = subprocess.run(probe, cwd="/", capture_output=True, check=False, **_as(user))
+    except OSError:
+        done = None
+    if done is None or done.returncode:
+        say(f"warning: the user {SERVICE_USER} cannot run {sys.executable}, so the test call is made as root.")
+        say(f"  Install ariagent where {SERVICE_USER} can read it: not in a home folder.")
+        return None
+    return user
+
+
+def _as(user: pwd.struct_passwd | None) -> dict[str, Any]:
+    if user is None:
+        return {}
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": os.getgrouplist(user.pw_name, user.pw_gid)}
+
+
+@contextmanager
+def _process(
+    words: tuple[str, ...], log: Path, environment: Mapping[str, str], user: pwd.struct_passwd | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A command of ariagent's with its output in ``log``; ended in the end."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ariagent", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            env=environment,
+            # Ctrl-C is for the command that was typed; it ends these.
+            start_new_session=True,
+            **_as(user),
+        )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(END_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(
+    look: Callable[[], re.Match[str] | None], process: "subprocess.Popen[bytes]", log: Path, what: str
+) -> re.Match[str]:
+    """What ``look`` finds. Raises AriagentError, with what the process said, when it ends or takes too long."""
+    until = time.monotonic() + READY_LIMIT_S
+    while (found := look()) is None:
+        ended = process.poll() is not None
+        if ended or time.monotonic() > until:
+            problem = "ended" if ended else f"was not ready after {READY_LIMIT_S:.0f} s"
+            raise AriagentError("\n  ".join([f"{what} {problem}. It said:", *_told(log)]))
+        time.sleep(LOOK_S)
+    return found
+
+
+def _told(log: Path) -> list[str]:
+    """The last lines that tell of trouble."""
+    lines = log.read_text(errors="replace").splitlines()
+    serious = [line for line in lines if re.search(r" (?:WARNING|ERROR|CRITICAL) |^ariagent: ", line)]
+    return serious[-TOLD_LINES:]

@@ -1,0 +1,115 @@
+"""The device state by which Asterisk knows whether the AI's seats take calls (``[ariagent-seat]`` of the dialplan).
+
+The state outlives this process and Asterisk, and the dialplan sets it too: a seat that finds no service closes the door
+behind it. So it is read time and again, and set wherever it is not as wanted.
+"""
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import Protocol
+
+from ariagent.errors import AriError
+
+log = logging.getLogger(__name__)
+
+OPEN, CLOSED = "NOT_INUSE", "UNAVAILABLE"
+LOOK_S = 5.0
+"""How often the state is read. For so long a state that something else has set may stand."""
+AGAIN_S = 1.0
+"""After a failure."""
+LEAVE_LIMIT_S = 3.0
+"""How long the end may wait for the door to be closed."""
+
+
+def state_of(app: str) -> str:
+    """Name of the device state of a Stasis application."""
+    return f"Custom:{app}"
+
+
+class DeviceStates(Protocol):
+    """What is needed of Asterisk. Both raise AriError."""
+
+    async def device_state(self, name: str) -> str: ...
+
+    async def set_device_state(self, name: str, state: str) -> None: ...
+
+
+class Door:
+    """Open while callers may be sent to the seats. Does nothing before ``want`` was called, and only while ``run`` or
+    ``leave`` do."""
+
+    def __init__(self, asterisk: DeviceStates, app: str) -> None:
+        """``app``: the Stasis application."""
+        self.name = state_of(app)
+        self._asterisk = asterisk
+        self._wanted: str | None = None
+        self._state = ""
+        """As it was last seen in Asterisk."""
+        self._failed = False
+        self._wake = asyncio.Event()
+        self._working = asyncio.Lock()
+        self.settled = asyncio.Event()
+        """Set while the state is as it should be."""
+
+    @property
+    def open(self) -> bool:
+        """Whether Asterisk was last seen with an open door."""
+        return self._state == OPEN
+
+    def want(self, is_open: bool) -> None:
+        """What the state has to be from now on."""
+        wanted = OPEN if is_open else CLOSED
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self.look()
+
+    def look(self) -> None:
+        """Something may have changed the state: look at once."""
+        self.settled.clear()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Keep the state as it is wanted, until cancelled."""
+        while True:
+            self._wake.clear()
+            await self._put_right()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S if self.settled.is_set() else AGAIN_S):
+                    await self._wake.wait()
+
+    async def leave(self) -> None:
+        """Close it before the process ends. Waits 3 s at most."""
+        self.want(False)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_LIMIT_S):
+                await self._put_right()
+
+    async def _put_right(self) -> None:
+        async with self._working:
+            if (wanted := self._wanted) is None:
+                return
+            try:
+                found = await self._asterisk.device_state(self.name)
+                if found != wanted:
+                    await self._asterisk.set_device_state(self.name, wanted)
+                    found = await self._asterisk.device_state(self.name)
+            except AriError as error:
+                self._fail(error.line, "")
+                return
+            if found != wanted:
+                self._fail(f"Asterisk does not take it: {self.name} is {found or 'unknown'}", "Load func_devstate.so")
+                return
+            if found != self._state or self._failed:
+                log.info("seats.opened" if found == OPEN else "seats.closed", extra={"fields": {"state": self.name}})
+            self._state, self._failed = found, False
+            if wanted == self._wanted:
+                self.settled.set()
+
+    def _fail(self, cause: str, remedy: str) -> None:
+        self._state = ""
+        self.settled.clear()
+        if not self._failed:
+            self._failed = True
+            fields = {"state": self.name, "cause": cause, **({"remedy": remedy} if remedy else {})}
+            log.warning("seats.state_not_set", extra={"fields": fields})

@@ -1,0 +1,60 @@
+"""What is made of what Asterisk's dialplan says of itself."""
+
+import pytest
+
+from ariagent import __version__
+from ariagent.check.dialplan import Dialplan, judge_app, judge_dialplan, judge_extension
+from ariagent.check.report import Status
+
+PLACES = ["seats (01@ariagent-seat)", "7000@ariagent-internal"]
+
+
+def dialplan(version: str = __version__) -> Dialplan:
+    return Dialplan(version, "ariagent", ("7000",), "frontline", "support", "")
+
+
+def test_everything_is_there() -> None:
+    (result,) = judge_dialplan(dialplan(), PLACES, PLACES)
+    assert (result.status, result.found) == (
+        Status.OK,
+        f"version {__version__}, as the package; seats (01@ariagent-seat), 7000@ariagent-internal: there",
+    )
+
+
+def test_nothing_is_there() -> None:
+    (result,) = judge_dialplan(dialplan(""), [], PLACES[:1])
+    found = "no call can come in: seats (01@ariagent-seat) do not exist in Asterisk's dialplan"
+    assert (result.status, result.found) == (Status.FAILED, found)
+    assert result.remedy.startswith("Run `ariagent install`")
+
+
+def test_a_number_is_missing() -> None:
+    _, missing = judge_dialplan(dialplan(), PLACES[:1], PLACES)
+    assert (missing.status, missing.found) == (Status.WARNING, "7000@ariagent-internal: not there")
+
+
+@pytest.mark.parametrize(
+    ("version", "found"), [("0.0.9", "it has version 0.0.9"), ("", "it does not say which version it has")]
+)
+def test_a_dialplan_of_another_version(version: str, found: str) -> None:
+    (result,) = judge_dialplan(dialplan(version), PLACES, PLACES)
+    assert (result.status, result.found) == (Status.WARNING, f"{found}, and the package has {__version__}")
+    assert "ariagent install --apply" in result.remedy
+
+
+def test_another_application() -> None:
+    assert judge_app("ariagent", "ariagent") is None
+    assert judge_app("", "other") is None
+    result = judge_app("ariagent", "other")
+    assert result is not None
+    assert result.status is Status.FAILED
+    assert "the application ariagent, and asterisk.app is other" in result.found
+
+
+def test_an_extension_that_is_a_destination() -> None:
+    assert judge_extension("boss", "1002", "inside", exists=True).status is Status.OK
+    missing = judge_extension("boss", "1002", "inside", exists=False)
+    assert (missing.status, missing.found) == (
+        Status.FAILED,
+        "boss: there is no extension 1002 in the context inside",
+    )
