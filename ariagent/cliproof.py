@@ -71,9 +71,7 @@ def prove(settings_file: Path, number: str, say: Say, *, as_json: bool = False) 
             folder = stack.enter_context(_folder())
             environment["ARIAGENT_STATE_DIRECTORY"] = str(folder / "state")
             if not with_model:
-                say(
-                    "The model's key is not here yet: a stand-in answers with tones. The telephone path is the real one."
-                )
+                say("The model's key is not here yet: a stand-in answers with tones. All the rest is real.")
                 environment |= stack.enter_context(_stand_in(folder))
             settings = config.load(settings_file, environment)
             say("Starting the service for one test call ...")
