@@ -41,7 +41,6 @@ USEFUL: Mapping[str, str] = {
     "codec_resample": "24 kHz audio",
     "codec_ulaw": "telephone audio",
     "codec_alaw": "telephone audio",
-    "codec_g722": "wideband phones",
     "func_channel": "the shipped dialplan",
     "func_global": "the shipped dialplan",
     "func_logic": "the shipped dialplan",
