@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from ariagent import config
 from ariagent.ari.client import AriClient
@@ -60,6 +61,7 @@ def prove(settings_file: Path, number: str, say: Say, *, as_json: bool = False) 
     Raises AriagentError when Asterisk or the service do not get so far.
     """
     environment = dict(os.environ)
+    signal.signal(signal.SIGTERM, _terminated)
     with ExitStack() as stack:
         settings = config.load(settings_file, environment)
         runs = run_async(_service_runs(settings))
@@ -89,6 +91,11 @@ def prove(settings_file: Path, number: str, say: Say, *, as_json: bool = False) 
             guess=False,
         )
         return Proof(hold(settings, plan, as_json=as_json, quiet=as_json), with_model)
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    """What was started has to be ended, as after Ctrl-C."""
+    raise KeyboardInterrupt
 
 
 async def _service_runs(settings: Settings) -> bool:
@@ -172,27 +179,50 @@ def _process(
     words: tuple[str, ...], log: Path, environment: Mapping[str, str], user: pwd.struct_passwd | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """A command of ariagent's with its output in ``log``; ended in the end."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ariagent", *words],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-            env=environment,
-            # Ctrl-C is for the command that was typed; it ends these.
-            start_new_session=True,
-            **_as(user),
-        )
+    process: subprocess.Popen[bytes] | None = None
     try:
+        with log.open("wb") as output, _interrupts_wait():
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ariagent", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                env=environment,
+                # Ctrl-C is for the command that was typed; it ends these.
+                start_new_session=True,
+                **_as(user),
+            )
         yield process
     finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(END_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            _end(process)
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Ctrl-C in the middle of a start would leave a process that nobody knows: it is raised afterwards."""
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, frame: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(END_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait(
