@@ -331,9 +331,11 @@ class AriClient:
         originator: str | None = None,
         other_id: str | None = None,
         variables: Mapping[str, str] | None = None,
+        format_name: str | None = None,
     ) -> None:
         """Call ``endpoint``; the channel enters our application when it is answered. ``originator``: the channel on
-        whose behalf; ``other_id``: of the second half, when the endpoint is a Local one."""
+        whose behalf; ``other_id``: of the second half, when the endpoint is a Local one. ``format_name``: its audio,
+        where there is no originator; without either a Local channel has Asterisk's widest, slin192."""
         await self._call(
             "channels",
             "originate",
@@ -345,6 +347,7 @@ class AriClient:
             originator=originator,
             otherChannelId=other_id,
             variables=dict(variables) if variables else None,
+            formats=format_name,
         )
 
     async def play(self, channel_id: str, playback_id: str, sound: str) -> None:

@@ -137,7 +137,13 @@ class Leg:
     async def place(self, endpoint: str, *, caller_id: str, ring_s: float) -> None:
         """Call ``endpoint``. Its answer or its end set the events above. Raises AriError where it cannot be called."""
         await self._request(
-            self._ari.originate(self.channel, endpoint=endpoint, caller_id=caller_id, timeout_s=max(1, round(ring_s)))
+            self._ari.originate(
+                self.channel,
+                endpoint=endpoint,
+                caller_id=caller_id,
+                timeout_s=max(1, round(ring_s)),
+                format_name=_FORMAT_NAMES[self.line.format.rate_hz],
+            )
         )
 
     async def press(self, digits: str) -> None:
