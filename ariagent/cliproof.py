@@ -30,7 +30,6 @@ from ariagent.rehearsal import CONTEXT
 from ariagent.rehearsal.call_command import hold
 from ariagent.rehearsal.plan import CallPlan
 from ariagent.rehearsal.script import DEFAULT_SCRIPT, load_script
-from ariagent.sandbox.options import DEFAULT_SCENARIO
 from ariagent.secret import lost
 from ariagent.synthesis.programs import installed
 
@@ -40,7 +39,7 @@ LOOK_S = 0.1
 END_LIMIT_S = 15.0
 TOLD_LINES = 8
 CALL_LIMIT_S = 120.0
-TONES = DEFAULT_SCENARIO.with_name("tones.yaml")
+TONES = Path(__file__).with_name("sandbox") / "scenarios" / "tones.yaml"
 
 Say = Callable[[str], None]
 

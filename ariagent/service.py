@@ -49,7 +49,7 @@ from ariagent.metrics import Metrics
 from ariagent.pool.availability import Availability
 from ariagent.pool.door import Door
 from ariagent.pool.pool import Pool
-from ariagent.pool.seats import Reason
+from ariagent.pool.seats import PAUSED, Reason, SeatState
 from ariagent.realtime.client import trust
 from ariagent.realtime.endpoints import Endpoints
 from ariagent.realtime.events import Usage
@@ -574,7 +574,10 @@ class Service:
         now: dict[str, object] = {"open": self.door.open, "reason": first.value if first is not None else None}
         if self.pool is not None and self.pool.seats.known:
             count: Counter[str] = Counter()
-            for (state, _), seats in self._count_seats(self.pool).items():
+            for (state, _), seats in (counts := self._count_seats(self.pool)).items():
                 count[state] += seats
+            if first is None and count[PAUSED] and not count[SeatState.IDLE]:
+                reasons = {why for (state, why), seats in counts.items() if state == PAUSED and seats}
+                now["reason"] = ", ".join(sorted(reasons))
             now |= {**count, "invalid": self.pool.seats.invalid}
         return now

@@ -9,6 +9,7 @@ import aiohttp
 
 from ariagent.ami.client import AmiClient
 from ariagent.ami.events import Event, MemberState, MemberStatus
+from ariagent.breaker import NOT_TRIED
 from ariagent.config import Settings
 from ariagent.errors import AmiError
 from ariagent.hosts import joined, local
@@ -103,10 +104,11 @@ def told_by_health(health: Mapping[str, object]) -> list[str]:
     if health.get("draining") is True:
         found.append("the service is draining: it takes no new calls")
     elif health.get("asterisk") not in (None, "connected"):
-        found.append(f"the service is {health['asterisk']} to Asterisk")
+        cause = str(health["asterisk"]).partition(": ")[2]
+        found.append("the service is not connected to Asterisk" + (f": {cause}" if cause else ""))
     for part in _PARTS:
         state = health.get(part)
-        if isinstance(state, str) and state not in ("ok", ""):
+        if isinstance(state, str) and state not in ("ok", "", NOT_TRIED):
             found.append(f"{part}: {state}")
     seats = health.get("seats")
     reason = seats.get("reason") if isinstance(seats, Mapping) else None

@@ -401,7 +401,7 @@ async def test_a_calls_life_as_events(steered: Any, phone: Any, dial: Any) -> No
 async def test_seats_are_paused_and_resumed_by_hand(
     steered: Any, asterisk: Any, phone: Any, dial: Any, ends_with_people: Any
 ) -> None:
-    _, _, api = await steered()
+    _, running, api = await steered()
     before = asterisk.queue_log.read_text()
 
     def written(verb: str) -> set[tuple[str, ...]]:
@@ -420,6 +420,7 @@ async def test_seats_are_paused_and_resumed_by_hand(
     assert written("PAUSE") == {("frontline", "AI Agent", "ariagent: manual")}
     seats = (await api.ask("GET", "seats"))[1]["seats"]
     assert {(seat["paused"], seat["reason"]) for seat in seats} == {(True, "ariagent: manual")}
+    assert running.health.json()["seats"]["reason"] == "manual"
     # The call that goes on does so; the next one is for people.
     after = time.monotonic()
     await call.send_dtmf("5")

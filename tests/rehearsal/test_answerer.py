@@ -209,6 +209,8 @@ def test_what_the_services_health_tells() -> None:
     assert told_by_health({**well, "model": "HTTP 401"}) == ["model: HTTP 401"]
     assert told_by_health({**well, "draining": True}) == ["the service is draining: it takes no new calls"]
     assert told_by_health({**well, "asterisk": "not connected"}) == ["the service is not connected to Asterisk"]
+    lost = {**well, "asterisk": "not connected: http://x refused user a", "model": "not tried yet", "audio": "ok"}
+    assert told_by_health(lost) == ["the service is not connected to Asterisk: http://x refused user a"]
     assert told_by_health({"model": 3, "x": None}) == []
     closed = {**well, "seats": {"open": False, "reason": "full"}}
     assert told_by_health(closed) == ["the service sends no callers to its seats: full"]
