@@ -24,3 +24,9 @@ def test_every_key_of_the_configuration_is_explained() -> None:
     rows = [line for line in reference().splitlines() if line.startswith("| `")]
     assert len(rows) > 40
     assert [row for row in rows if row.rstrip().endswith("|  |") and "`type`" not in row] == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (DOCS / "README.md").read_text()
+    pages = {path.name for path in DOCS.iterdir() if path.suffix in (".md", ".json")} - {"README.md"}
+    assert {page for page in pages if f"]({page})" not in index} == set()
