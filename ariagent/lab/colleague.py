@@ -1,4 +1,4 @@
-"""A person in the people's queue, for the demo: a SIP phone that rings, is answered, hears the summary and talks."""
+"""A human agent in the human queue, for the demo: a SIP phone that rings, is answered, hears the summary and talks."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from ariagent.rehearsal.voice import Voice
 
 USER = "1001"
 RINGS_S = 3.0
-"""How long a person takes to pick up; the summary is made meanwhile."""
+"""How long the human agent takes to pick up; the summary is made meanwhile."""
 QUIET_S = 1.0
 """A summary is over when nothing was heard for so long."""
 BREATH_S = 1.5
-"""Before the person speaks: the caller is to hear that the music has ended."""
+"""Before the human agent speaks: the caller is to hear that the music has ended."""
 WAITS_S = 120.0
 LOUD_DBFS = -45.0
 
 
 @dataclass(slots=True)
 class Encounter:
-    """What the person at the phone noticed."""
+    """What the human agent at the phone noticed."""
 
     shown: str = ""
     """The caller's name and number on the display."""

@@ -1,7 +1,7 @@
 """``make demo``: a conversation through a real Asterisk, offline, with every turn measured and every promise checked.
 
 Starts an Asterisk, the sandbox (a local Realtime server) and the service on free ports, calls 7000 (queue, seat,
-service, model and back) with the synthetic caller, who at last is put through to a person's SIP phone, and takes
+service, model and back) with the synthetic caller, who finally is transferred to a human agent's SIP phone, and takes
 everything down again.
 """
 
@@ -67,7 +67,9 @@ AGENT = {
     "opening": "Hello, this is the automated assistant of Harbour Cycles. How can I help you?",
     "handoff": ["support"],
 }
-DESTINATIONS = {"support": {"queue": "support", "description": "the people of the workshop", "name_prefix": "AI: "}}
+DESTINATIONS = {
+    "support": {"queue": "support", "description": "the human agents of the workshop", "name_prefix": "AI: "}
+}
 GREETING = "Hello, Anna speaking, from the workshop. How can I help you with your bicycle?"
 LIKE = 0.9
 """Correlation from which two sounds are the same one, after a telephone line."""
@@ -91,7 +93,7 @@ class Evidence:
     metrics: dict[str, float] = field(default_factory=dict)
     queue_log: list[str] = field(default_factory=list)
     met: Encounter = field(default_factory=Encounter)
-    """The person to whom the caller was put through."""
+    """The human agent to whom the caller was transferred."""
     channels_left: int = -1
     kept: list[tuple[str, str]] = field(default_factory=list)
     """What the service's records tell of the call: events and who or what they are about."""
@@ -182,7 +184,7 @@ async def _converse(
     voice = Voice(ensure_tool("flite", lab_dir), "slt", SLIN8, lab_dir / "speech")
     await voice.say(GREETING)
     _write(
-        f"\nA caller dials {EXTENSION}: dialplan, queue, an AI seat, the service, the model, and back; then a person.\n"
+        f"\nA caller dials {EXTENSION}: dialplan, queue, an AI seat, the service, the model, and back; then a human agent.\n"
         "Latency is from the last sound of the caller to the first of the answer. A small recogniser listens on the\n"
         "line, too, and checks that the words arrive; --verbose prints what it understood.\n\n"
     )
@@ -342,18 +344,18 @@ def judge(report: CallReport, evidence: Evidence) -> list[Check]:
             ", ".join(end if count == 1 else f"{count} times {end}" for end, count in ends.items()),
         ),
         Check(
-            "a person's phone rang and showed what it is about",
+            "a human agent's phone rang and showed what it is about",
             bool(met.summary_shown) and "AI:" in met.shown,
             met.failed or met.summary_shown,
         ),
         Check(
-            "that person heard the summary before the caller, whole",
+            "the human agent heard the whole summary before the caller",
             met.likeness >= LIKE,
             f"{met.heard_s:.1f} s, likeness {met.likeness:.2f}",
         ),
         Check("and talked with the caller", met.caller_heard_s > 0, f"{met.caller_heard_s:.1f} s of the caller heard"),
         Check(
-            "the queues counted it as a person's transfer, under one call id",
+            "the queues counted it as a human agent's transfer, under one call id",
             ["frontline", "AI Agent", "BLINDTRANSFER"] in rows
             and any(row[0] == "support" and row[2].startswith("COMPLETE") for row in rows),
         ),

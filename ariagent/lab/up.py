@@ -310,7 +310,7 @@ def _hints(lab_dir: Path) -> None:
         f"""The lab is up on loopback.
   Call the AI:   any SIP phone on this machine, no password: sip:7000@{sip} (queue) or sip:7001@{sip} (direct)
                  or: {program} call 7000 -c {settings}
-  Others:        7100 people, 1001-1004 their phones (passwords in lab.env), 600 echo
+  Others:        7100 human queue, 1001-1004 human agents' phones (passwords in lab.env), 600 echo
   Metrics:       {env["METRICS_URL"]}
   Supervising:   {program} calls -c {settings} (transfer, whisper, pause, resume)
                  or: {env["API_URL"]}/v1 with API_TOKEN of lab.env
