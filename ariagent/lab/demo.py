@@ -184,7 +184,7 @@ async def _converse(
     voice = Voice(ensure_tool("flite", lab_dir), "slt", SLIN8, lab_dir / "speech")
     await voice.say(GREETING)
     _write(
-        f"\nA caller dials {EXTENSION}: dialplan, queue, an AI seat, the service, the model and back; then a human agent.\n"
+        f"\nA caller dials {EXTENSION}: dialplan, queue, AI seat, service, model, and back; then a human agent.\n"
         "Latency is from the last sound of the caller to the first of the answer. A small recogniser listens on the\n"
         "line, too, and checks that the words arrive; --verbose prints what it understood.\n\n"
     )
