@@ -500,7 +500,7 @@ class Service:
             # The seats first: from when the calls are left on every moment is silence for their callers.
             if seats is not None:
                 await seats.leave()
-            log.info("service.leaves", extra={"fields": {"calls": len(self.calls)}})
+            log.info("service.calls_left", extra={"fields": {"calls": len(self.calls)}})
             await self.calls.leave()
             return
         await self.calls.stop()
@@ -531,7 +531,7 @@ class Service:
             if self.lag.late(lag_s, now):
                 fields = {"p95_ms": round(1000 * self.lag.p95_s, 1), "calls": len(self.calls)}
                 log.warning(
-                    "service.overloaded" if self.lag.overloaded else "service.relieved", extra={"fields": fields}
+                    "service.overloaded" if self.lag.overloaded else "service.overload_ended", extra={"fields": fields}
                 )
 
     async def _watch_replacement(self) -> None:

@@ -56,7 +56,8 @@ class Availability:
     def set_reason(self, reason: Reason, on: bool) -> None:
         """A reason to take no calls holds, or does not any more."""
         if reason not in self._held and on != (reason in self.reasons):
-            log.info("seats.reason", extra={"fields": {"reason": reason.value, "holds": on}})
+            event = "seats.pause_reason_began" if on else "seats.pause_reason_ended"
+            log.info(event, extra={"fields": {"reason": reason.value}})
             if self._pool is not None:
                 self._pool.set_reason(reason, on)
             elif on:

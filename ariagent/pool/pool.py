@@ -186,7 +186,7 @@ class Pool:
         try:
             await self._read()
         except AmiError as error:
-            log.warning("pool.not_read", extra={"fields": {"cause": error.line}})
+            log.warning("queues.not_read", extra={"fields": {"cause": error.line}})
 
     async def _tell_asterisk(self) -> None:
         """Every pause that is due, one after another. Returns early when the connection is lost."""
@@ -217,10 +217,10 @@ class Pool:
                 Reason=command.reason,
             )
         except AmiRefusedError as error:
-            log.warning("seat.refused", extra={"fields": {"seat": command.interface, "cause": error.line}})
+            log.warning("seat.pause_refused", extra={"fields": {"seat": command.interface, "cause": error.line}})
             self.seats.refused(command, time.monotonic())
         except AmiError as error:
-            log.warning("seats.not_told", extra={"fields": {"cause": error.line}})
+            log.warning("seats.pause_not_sent", extra={"fields": {"cause": error.line}})
             return False
         else:
             self.seats.applied(command)
