@@ -131,7 +131,7 @@ SAID = {
         "agents.a.turn_detection.eagerness: unknown key with this type; it belongs to semantic_vad"
     ),
     "destinations: {a: {queue: 600, description: x}}": "destinations.a.queue: must be text: put it in quotes",
-    "hours: {a: {timezone: Europe/Berlin, week: {mon: 8}}}": "hours.a.week.mon: must be hours, for example 08:00-12:00, or a",
+    "hours: {a: {timezone: Europe/Berlin, week: {mon: 8}}}": "hours.a.week.mon: must be hours, for example",
     "ami: {tls: maybe, password: x}": "ami.tls: must be true or false",
     "max_calls: many": "max_calls: must be a whole number",
     "max_calls: .inf": "max_calls: must be a number that is not infinite",
