@@ -366,7 +366,7 @@ async def test_a_context_that_is_missing(check: Check, sandbox: Any, asterisk: A
     finally:
         await asterisk.cli("dialplan reload")
     assert [status for status, _ in outcome.lines("dialplan")] == ["ok", "warning"]
-    assert outcome.lines("dialplan")[1][1].startswith("seats (01@ariagent-seat): not there; Run `ariagent install`")
+    assert outcome.lines("dialplan")[1][1].startswith("missing: seats (01@ariagent-seat); Run `ariagent install`")
     assert (await check(model)).one("dialplan")[0] == "ok"
 
 
@@ -603,7 +603,7 @@ ROWS = {
     ),
     "nothing can come in": Row("dialplan", "failed", "no call can come in: ", {}, without_contexts=SHIPPED_CONTEXTS),
     "a part of the dialplan": Row(
-        "dialplan", "warning", "seats (01@ariagent-seat): not there", {}, without_contexts=SHIPPED_CONTEXTS[:1]
+        "dialplan", "warning", "missing: seats (01@ariagent-seat)", {}, without_contexts=SHIPPED_CONTEXTS[:1]
     ),
     "no queue": Row("queues", "warning", "there is no queue frontline", {}, without_queues=True),
     "no human queue": Row("human queue", "failed", "there is no queue support: ", {}, without_queues=True),
