@@ -300,7 +300,7 @@ def test_a_folder_that_cannot_be_written_is_named(make_site: MakeSite) -> None:
     site = make_site(STOCK)
     plan = plan_of(site)
     (site.root / "var").write_text("no folder")
-    with pytest.raises(InstallError, match="cannot create .*var/lib"):
+    with pytest.raises(InstallError, match=r"cannot create .*var/lib"):
         Store(site.root / STATE).write(plan, plan.choices, {})
     assert (site.etc / "queues.conf").read_text() == STOCK["queues.conf"]
 
