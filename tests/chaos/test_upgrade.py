@@ -50,7 +50,7 @@ async def told_to_leave(process: lab.Process, tmp_path: Path, *, command: bool) 
         argv = ["drain", "--to", "next", "--after", "0", "-c", str(tmp_path / "first.yaml")]
         async with lab.process([sys.executable, "-m", "ariagent", *argv], tmp_path / "drain.log") as drain:
             assert await asyncio.wait_for(drain.ended(), LIMIT_S) == 0
-            assert "then their callers go on with the next process" in drain.log
+            assert "then the callers wait for the next process" in drain.log
     else:
         os.kill(process.pid, signal.SIGTERM)
     assert await asyncio.wait_for(process.ended(), LIMIT_S) == 0

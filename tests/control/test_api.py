@@ -149,7 +149,7 @@ async def test_what_there_is_not(site: Any) -> None:
     assert await refused(site, "GET", CALL) == (
         404,
         "unknown_call",
-        "no call 1795357064.1 goes on GET /v1/calls lists those that do",
+        "no active call 1795357064.1 GET /v1/calls lists the active calls",
     )
     for path in ("transfer", "whisper"):
         body = {"queue": "support"} if path == "transfer" else {"text": "x"}
