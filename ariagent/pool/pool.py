@@ -169,7 +169,7 @@ class Pool:
             every_s = MENDED_S if self._invalid else RESYNC_S
             if self.seats.known and now - read_at >= every_s:
                 read_at = now
-                await self._read_anew()
+                await self._read_again()
             await self._tell_asterisk()
             deadline = min(self.seats.next_deadline() or now + every_s, read_at + every_s)
             # A deadline in the past: Asterisk has just refused the pause, or the connection is gone.
@@ -184,7 +184,7 @@ class Pool:
             if self.queues.name_of(name) is None:
                 self._elsewhere[name.lower()] = await queue_exists(self.client, name)
 
-    async def _read_anew(self) -> None:
+    async def _read_again(self) -> None:
         try:
             await self._read()
         except AmiError as error:
