@@ -1,9 +1,9 @@
-"""A circuit breaker: knows whether something that every call needs can be used, and tries it until it can.
+"""A circuit breaker for something that every call needs: it knows whether it can be used, and tries it until it can.
 
     not tried --trial passes--> closed (usable) --a call reports trouble, and a trial fails--> open
     open --pause, then a trial passes--> closed
 
-Callers should not have to find out one by one. While a breaker is open the service takes no calls from queues.
+It spares callers: while a breaker is open, the service takes no calls from queues.
 """
 
 import asyncio
@@ -13,57 +13,57 @@ from collections.abc import Awaitable, Callable
 log = logging.getLogger(__name__)
 
 FIRST_TRIAL_S, LONGEST_TRIAL_S = 5.0, 60.0
-"""Pauses between two trials of something that cannot be used; each is twice as long as the one before."""
+"""First and longest pause between failed trials. Each pause is twice as long as the one before."""
 NOT_TRIED = "not tried yet"
 
 
 class Breaker:
-    """Of one thing. ``run`` tries it at once, then whenever there is a reason to."""
+    """The breaker of one resource. ``run`` tries it at once, and again whenever there is a reason."""
 
     def __init__(self, trial: Callable[[], Awaitable[str]], changed: Callable[[str], None]) -> None:
-        """``trial`` returns why the thing cannot be used, or nothing when it can; it logs what it finds.
-        ``changed`` is told the same, once for each change, and must not block."""
+        """``trial`` returns why the resource cannot be used, or ""; it logs its result. ``changed`` is called with the
+        same text after each change, and must not block."""
         self._trial = trial
         self._changed = changed
         self._fault: str | None = None
         self._doubted = asyncio.Event()
         self.tried = asyncio.Event()
-        """Set once there was a trial."""
+        """Set after the first trial."""
 
     @property
     def open(self) -> bool:
-        """Whether the thing is known not to be usable."""
+        """Whether the last result was a failure."""
         return bool(self._fault)
 
     @property
     def usable(self) -> bool:
-        """Whether the thing was usable when it was last tried."""
+        """Whether the last result was a success."""
         return self._fault == ""
 
     @property
     def state(self) -> str:
-        """For ``/healthz``: ``ok``, or why not."""
+        """For ``/healthz``: ``ok``, or the reason why not."""
         return NOT_TRIED if self._fault is None else self._fault or "ok"
 
     def doubt(self) -> None:
-        """A call had trouble that may come from the thing: it is tried at once."""
+        """A call had trouble that the resource may have caused: try it at once."""
         self._doubted.set()
 
     def fail(self, cause: str) -> None:
-        """A call found for certain that the thing cannot be used now: as a failed trial, and it is tried at once."""
+        """A call found that the resource cannot be used: count this as a failed trial, and try it again at once."""
         if not self._fault:
             self._settle(cause)
         self._doubted.set()
 
     async def run(self) -> None:
-        """Keep trying what cannot be used, and what is doubted. Returns never."""
+        """Try the resource while it fails, and after each doubt. Never returns."""
         pause_s = FIRST_TRIAL_S
         while True:
             self._doubted.clear()
             try:
                 self._settle(await self._trial())
             except Exception:
-                # An error of ours says nothing about the thing.
+                # An internal error says nothing about the resource.
                 log.exception("breaker.fault")
             self.tried.set()
             if self._fault:

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 app = typer.Typer(
     name="ariagent",
-    help="An AI voice agent as one more member of an Asterisk contact center.",
+    help="An AI voice agent beside Asterisk: it answers calls and transfers callers to human agents.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -44,25 +44,24 @@ def main_options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """An AI voice agent as one more member of an Asterisk contact center."""
+    """An AI voice agent beside Asterisk: it answers calls and transfers callers to human agents."""
 
 
 @app.command()
 def run(configuration: ConfigOption = None) -> None:
-    """Serve calls until told to end.
+    """Serve calls until a signal ends the service.
 
-    An Asterisk that is not there yet, or does not let the service in, is waited for: the log and `/healthz` say why. At
-    its start the service does the quick ones of the checks of `ariagent check`, and logs what is wrong.
+    If Asterisk does not answer or refuses the login, the service waits; the log and `/healthz` show the reason. When it
+    starts, the service runs the quick checks of `ariagent check` and logs what is wrong.
 
-    Ctrl-C (SIGINT) ends at once: running calls go back to the dialplan, to people. SIGTERM drains: new
-    calls are refused as busy, running ones may end by themselves (`drain_timeout_s`); who is left goes to people, or on
-    with the next process (`drain_to`).
+    Ctrl-C (SIGINT) ends it at once: the dialplan sends the callers to the human queue. SIGTERM drains: new calls are
+    sent to the human queue, and running calls may continue for `drain_timeout_s`. Then the remaining callers go to the
+    human queue, or the next process continues their calls (`drain_to`).
 
-    Every setting can be overridden in the environment: `ARIAGENT_SECTION__KEY`, for instance
-    `ARIAGENT_REALTIME__API_KEY`.
+    The environment overrides every setting: `ARIAGENT_SECTION__KEY`, for instance `ARIAGENT_REALTIME__API_KEY`.
 
-    Exit code 0: ended by a signal; 1: a port or a folder cannot be had, or another program took the application's name;
-    2: wrong usage, or settings that do not load.
+    Exit code 0: ended by a signal; 1: a port or a folder cannot be used, or another program took over the Stasis
+    application; 2: wrong usage, or the settings do not load.
     """
     from ariagent.service import Service
 
@@ -74,7 +73,7 @@ def run(configuration: ConfigOption = None) -> None:
         return config.load(configuration, serving=True, warn=doubts.append)
 
     def adopt(settings: config.Settings) -> None:
-        # The secrets of settings before these are secrets still: calls that go on were given them.
+        # The secrets of earlier settings are still secrets: running calls use them.
         known.extend(secrets_of(settings))
         logs.configure(settings.log.level, settings.log.format, Redaction(known))
         for doubt in doubts:
@@ -87,8 +86,8 @@ def run(configuration: ConfigOption = None) -> None:
         async def serve() -> None:
             await Service(settings, read, adopt, source=str(config.chosen(configuration))).run()
 
-        # What is loaded by now lives as long as the process. Left to the garbage collector, each of its full
-        # rounds would look through it all and stop every call's audio for 15 ms or more.
+        # All objects of now live as long as the process. Unless they are frozen, each full garbage collection
+        # looks through them and stops every call's audio for 15 ms or more.
         gc.collect()
         gc.freeze()
         run_async(serve())
@@ -119,7 +118,7 @@ for _command in (clisteer.transfer, clisteer.whisper, clisteer.pause, clisteer.r
 )
 def sandbox(context: typer.Context) -> None:
     """Run a local Realtime server to develop and test against."""
-    # Imported only here, and with its own options: the service does without it, and so does an installation.
+    # Imported only here, and with its own options: the service does not need it.
     from ariagent.sandbox.__main__ import app as sandbox_app
 
     sandbox_app(context.args, prog_name="ariagent sandbox")
@@ -127,20 +126,25 @@ def sandbox(context: typer.Context) -> None:
 
 @app.command()
 def rehearse(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with rehearsals (*.yaml), or one of them.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with rehearsals (*.yaml), or one file.")],
     configuration: ConfigOption = None,
     exten: Annotated[
-        str, typer.Option(metavar="EXTEN", help="Extension to dial. A file's own extension goes first.")
+        str, typer.Option(metavar="EXTEN", help="Extension to dial, unless the rehearsal names one.")
     ] = "7001",
     context: Annotated[
-        str, typer.Option(metavar="NAME", help="Dialplan context of EXTEN. A file's own context goes first.")
+        str, typer.Option(metavar="NAME", help="Dialplan context of EXTEN, unless the rehearsal names one.")
     ] = CONTEXT,
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, max=64, help="Calls at once.")] = 4,
     wanted: Annotated[
-        str, typer.Option("--filter", metavar="TEXT", help="Only those whose file name or title holds (or is like) it.")
+        str,
+        typer.Option(
+            "--filter",
+            metavar="TEXT",
+            help="Only rehearsals whose file name or title contains TEXT, or matches it (*).",
+        ),
     ] = "",
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the outcome as JUnit XML.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output at the end.")] = False,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
     record: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep each call there: call.wav (caller, agent), call.json.")
     ] = None,
@@ -150,9 +154,9 @@ def rehearse(
     ] = 1.0,
     fetch: FetchOption = False,
 ) -> None:
-    """Let synthetic callers call an agent, and judge how it treated them.
+    """Test an agent with synthetic callers.
 
-    Each *.yaml in DIR is one caller: what it says (steps), and how the call has to go (expect):
+    Each *.yaml in DIR is one caller: what the caller says (steps), and what must happen (expect):
 
         title: A caller who asks twice
         steps:
@@ -167,13 +171,13 @@ def rehearse(
           ended_by: caller
           answer_within_ms: 2000
 
-    The calls go through the real Asterisk to the running service and whichever model it uses; that costs what calls
-    cost. What the agent said and did is taken from the service's records (state_directory) if this user may read
-    them. Otherwise a recogniser, if there is one, guesses the words. The callers' sentences need a program that speaks
-    them (flite). ariagent/templates has agents with suites to start from.
+    The calls go through the real Asterisk to the running service and its model, and cost as much as other calls. The
+    agent's words and actions come from the service's records (state_directory) if this user may read them. Otherwise a
+    speech recogniser, if one is installed, guesses the words. A speech synthesiser (flite) speaks the callers'
+    sentences. ariagent/templates has agents with rehearsals to start from.
 
-    Exit code 0: all as expected; 1: not all, or Asterisk could not be reached or refused; 2: wrong usage, or settings
-    or rehearsals that do not load.
+    Exit code 0: all as expected; 1: not all as expected, or Asterisk did not answer or refused; 2: wrong usage, or the
+    settings or rehearsals do not load.
     """
     from ariagent.rehearsal.rehearse import Plan
     from ariagent.rehearsal.rehearse_command import run_rehearsals
@@ -204,41 +208,42 @@ def schema() -> None:
 @app.command()
 def check(
     configuration: ConfigOption = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object at the end, and nothing else.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only one JSON object, at the end.")] = False,
     talk: Annotated[
-        bool, typer.Option("--talk", help="Also hold one spoken turn with the model, which costs a little.")
+        bool, typer.Option("--talk", help="Also have one spoken turn with the model. It costs a little.")
     ] = False,
     bundle: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Also gather what a maintainer needs into FILE (.tar.gz), without secrets."),
+        typer.Option(
+            metavar="FILE", help="Also write diagnostic data for a maintainer to FILE (.tar.gz), without secrets."
+        ),
     ] = None,
     with_words: Annotated[
-        bool, typer.Option("--with-words", help="With --bundle: keep what was said, and telephone numbers.")
+        bool, typer.Option("--with-words", help="With --bundle: include spoken words and telephone numbers.")
     ] = False,
     calls: Annotated[
-        int, typer.Option(min=0, max=1000, metavar="N", help="With --bundle: records of the newest N calls.")
+        int, typer.Option(min=0, max=1000, metavar="N", help="With --bundle: include records of the newest N calls.")
     ] = 10,
     log: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="With --bundle: the service's log, where it is a file.")
+        Path | None, typer.Option(metavar="FILE", help="With --bundle: the service's log, if it is a file.")
     ] = None,
     installation: StateOption = None,
 ) -> None:
     """Check the installation: settings, Asterisk, audio, model, tools.
 
-    Prints a line for each thing as soon as it is known: *ok*, *warning* (calls work, something else does not),
-    *failed* (calls do not work, or cannot be put through as the settings say) or *skipped* (needs something that
-    failed), and what to do about it. Exits with 0 when nothing failed, 1 when something did, 2 when the settings do not
-    load.
+    Prints a line for each check as soon as its result is known, and what to do: *ok*, *warning* (calls work, something
+    else does not), *failed* (calls do not work, or cannot be transferred as the settings say) or *skipped* (it needs
+    something that failed).
 
-    It may run beside the service and changes nothing. It makes one or two AudioSocket channels in Asterisk, which last
-    for less than a second and have no call detail record. Nobody is called, no request is made to the tools, and every
-    agent's session with the model is opened and closed.
+    You can run it beside the service. It changes nothing. It makes one or two AudioSocket channels in Asterisk; they
+    last less than a second and have no call detail record. It opens and closes a session with the model for each agent.
+    It calls nobody and sends no request to the tools.
 
-    With --bundle FILE the result, versions, settings, Asterisk's account of itself, metrics, health, the end of the log
-    and the newest calls' records are put into one file. Nothing is sent. Secrets are taken out; without --with-words
-    what was said and telephone numbers are, too. Look at it before you give it away.
+    --bundle FILE writes the results, versions, settings, Asterisk's state, metrics, health, the end of the log and the
+    newest calls' records to one file. Nothing is sent anywhere. Secrets are removed, and without --with-words also
+    spoken words and telephone numbers. Look at the file before you pass it on.
+
+    Exit code 0: nothing failed; 1: something failed; 2: wrong usage, or the settings do not load.
     """
     from ariagent.check.bundle import Wanted
     from ariagent.check.command import check as run_check
@@ -255,21 +260,24 @@ def check(
 def rescue(
     configuration: ConfigOption = None,
     after: Annotated[
-        float | None, typer.Option(metavar="S", min=0, help="Seconds of silence. Default: rescue.after_s.")
+        float | None,
+        typer.Option(metavar="S", min=0, help="Seconds that the service may not answer. Default: rescue.after_s."),
     ] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Look all the time, until Ctrl-C; logs instead.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Watch the service until Ctrl-C. Logs, prints nothing.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send the callers of a service that is gone to people.
+    """Send the callers of a dead service to the human queue.
 
-    Asks the service at `http.port`; when it says nothing for `rescue.after_s`, its callers, who hear nothing, are found
-    by the manager interface (`ami`) and transferred to their queue's people, or to `rescue.queue`. A service that
-    answers is left alone, and so are its calls, unless it has been waiting for Asterisk since its start.
+    If the service does not answer at `http.port` for `rescue.after_s`, its callers hear silence. The command finds them
+    through AMI and transfers each to the human queue of the call, or to `human_queue`. If the service answers, nothing
+    is changed, unless the service has been waiting for Asterisk since its start.
 
-    With --watch it goes on looking: run it as a service of its own beside `ariagent run`.
+    With --watch it keeps watching: run it as a separate service beside `ariagent run`.
 
-    Exit code 0: done, or nothing to do; 1: somebody could not be moved, or Asterisk could not be asked; 2: wrong usage,
-    or settings that do not load.
+    Exit code 0: done, or nothing to do; 1: a caller could not be moved, or Asterisk did not answer; 2: wrong usage, or
+    the settings do not load.
     """
     from ariagent.rescue.command import rescue as run_rescue
 
@@ -288,7 +296,7 @@ class SumBy(StrEnum):
 @app.command()
 def calls(
     call_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="A call: its id, or a beginning or end of it.")
+        str | None, typer.Argument(metavar="[ID]", help="Id of a call, or the beginning or end of it.")
     ] = None,
     configuration: ConfigOption = None,
     past: Annotated[int, typer.Option(min=0, metavar="N", help="How many past calls (or messages) to list.")] = 10,
@@ -298,27 +306,26 @@ def calls(
         str | None, typer.Option(metavar="WHEN", help="Only calls that began then or later: 2026-11-22, 90m, 12h, 7d.")
     ] = None,
     messages: Annotated[
-        bool, typer.Option("--messages", help="What callers left for people: messages, and callbacks they asked for.")
+        bool, typer.Option("--messages", help="List callers' messages and callback requests for human agents.")
     ] = False,
-    cost: Annotated[bool, typer.Option("--cost", help="What calls used and cost.")] = False,
+    cost: Annotated[bool, typer.Option("--cost", help="Show tokens and cost of calls.")] = False,
     by: Annotated[SumBy, typer.Option(help="How --cost is summed.")] = SumBy.DAY,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the call as a page, with both sides' waveforms.")
+        Path | None, typer.Option(metavar="FILE", help="Write the call as an HTML page with both sides' waveforms.")
     ] = None,
     delete: Annotated[
-        str | None, typer.Option(metavar="ID", help="Erase all that is kept of a call (its whole id).")
+        str | None, typer.Option(metavar="ID", help="Delete all records of a call (give its whole id).")
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show running calls until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print data.")] = False,
 ) -> None:
-    """List running and past calls, or print one as a timeline.
+    """List running and past calls, or print one call as a timeline.
 
-    Running calls are as the service tells them where it may be asked (on its machine, as its user or as root, or with
-    `ARIAGENT_API_URL` and `ARIAGENT_API_TOKEN`), else as its records do.
+    Running calls come from the service's API if this user may use it: on the service's machine as its user or as root,
+    elsewhere with `ARIAGENT_API_URL` and `ARIAGENT_API_TOKEN`. Otherwise they come from the service's records.
 
-    A timeline shows every turn with how long its answer took and why, interruptions with what was heard, tools,
-    errors, gaps in the audio, and cost. It is read from the service's records (`state_directory`): also while the
-    service runs, and when it is down.
+    A timeline shows every turn with its response time, interruptions with the words that were heard, tools, errors,
+    gaps in the audio, and cost. It comes from the service's records (`state_directory`), also if the service is down.
     """
     from ariagent.control import command as steer
     from ariagent.records import command
@@ -334,7 +341,7 @@ def calls(
         alone = call_id is None and not cost and not messages
         running = steer.running(configuration) if alone else None
         if running is not None and configuration is None and not config.chosen().exists():
-            steer.show(running, agent, as_json=as_json)  # of another machine: its records are there
+            steer.show(running, agent, as_json=as_json)  # a service on another machine, which has the records
         else:
             command.show(configuration, call_id, wanted, running)
     except AriagentError as error:

@@ -29,7 +29,7 @@ from ariagent.install.store import Manifest, Store
 from ariagent.install.survey import phone_contexts, queue_names
 
 SYSTEMD_RUNS = Path("/run/systemd/system")
-"""As sd_booted(3) has it."""
+"""This folder exists if systemd runs (sd_booted(3))."""
 
 RootOption = Annotated[
     Path | None,
@@ -40,11 +40,12 @@ ConfOption = Annotated[
     typer.Option(
         "--asterisk-conf",
         metavar="FILE",
-        help="Asterisk's asterisk.conf. Default: of the one that runs, else the usual.",
+        help="Asterisk's asterisk.conf. Default: the running Asterisk's, else the usual one.",
     ),
 ]
 ProgramOption = Annotated[
-    str | None, typer.Option("--asterisk", metavar="COMMAND", help="How to run Asterisk. Default: the one that runs.")
+    str | None,
+    typer.Option("--asterisk", metavar="COMMAND", help="Command that runs Asterisk. Default: the running Asterisk's."),
 ]
 SettingsOption = Annotated[
     Path | None,
@@ -66,7 +67,7 @@ def install(
     context: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="A dialplan context of the site's phones, which get the numbers; may be repeated."
+            metavar="NAME", help="A dialplan context of the site's phones. It gets the numbers; may be repeated."
         ),
     ] = None,
     seats: Annotated[
@@ -77,7 +78,7 @@ def install(
         str | None,
         typer.Option(
             metavar="CONTEXT,EXTENSION,PRIORITY",
-            help="Where callers go whom the human queue does not take. Default: a spoken sentence, then congestion.",
+            help="Where callers go if the human queue does not take them. Default: a spoken sentence, then congestion.",
         ),
     ] = None,
     direct_number: Annotated[
@@ -101,15 +102,16 @@ def install(
     ] = None,
     http_port: Annotated[
         int | None,
-        typer.Option(metavar="PORT", help="Port of Asterisk's HTTP server, where it is off until now. Default: 8088"),
+        typer.Option(metavar="PORT", help="Port of Asterisk's HTTP server, if it is off until now. Default: 8088"),
     ] = None,
     ami_port: Annotated[
-        int | None, typer.Option(metavar="PORT", help="Port of AMI, where it is off until now. Default: 5038")
+        int | None, typer.Option(metavar="PORT", help="Port of AMI, if it is off until now. Default: 5038")
     ] = None,
     supervisor_context: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="A context of supervisors' phones, which get the feature codes; may be repeated."
+            metavar="NAME",
+            help="A dialplan context of supervisors' phones. It gets the feature codes; may be repeated.",
         ),
     ] = None,
     supervisors: Annotated[
@@ -117,7 +119,7 @@ def install(
         typer.Option(metavar="LIST", help="Who may use the feature codes: 1004&PJSIP/1005. Default: nobody."),
     ] = None,
     code: Annotated[
-        str | None, typer.Option(metavar="DIGITS", help="How the feature codes begin. Default: *8 (*88 beside FreePBX)")
+        str | None, typer.Option(metavar="DIGITS", help="Prefix of the feature codes. Default: *8 (*88 with FreePBX)")
     ] = None,
     service_address: Annotated[
         str | None,
@@ -127,25 +129,25 @@ def install(
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="This machine's IP address, as that service reaches it. HTTP and AMI listen there if they are off "
-            "until now.",
+            help="With --service-address: this machine's IP address, as the service reaches it. HTTP and AMI listen "
+            "there if they are off until now.",
         ),
     ] = None,
     general: Annotated[
         bool,
         typer.Option(
             "--general/--no-general",
-            help="Add what a [general] section lacks (HTTP and AMI enabled), or leave that to you.",
+            help="Add missing values to [general] sections (HTTP and AMI enabled), or only list them.",
         ),
     ] = True,
     units: Annotated[
         bool | None,
         typer.Option(
             "--units/--no-units",
-            help="Also write the systemd units. Default: where systemd runs and no package has put them there.",
+            help="Also write the systemd units. Default: yes if systemd runs and no package has installed them.",
         ),
     ] = None,
-    apply: Annotated[bool, typer.Option("--apply", help="Write the changes. Without it they are only shown.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Write the changes. Without it, only show them.")] = False,
     configuration: SettingsOption = None,
     root: RootOption = None,
     asterisk_conf: ConfOption = None,
@@ -153,20 +155,20 @@ def install(
     state_directory: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put ariagent beside an Asterisk that has a configuration of its own.
+    """Install ariagent beside an existing Asterisk.
 
-    Shows every change as a diff; `--apply` makes them. ariagent's files are in a folder of their own
-    (`/etc/asterisk/ariagent`); the site's files get one line each that includes them, beside FreePBX its custom files.
-    Asterisk is reloaded, not restarted, and then asked whether everything is there. `ariagent uninstall` takes all of
-    it back.
+    Shows every change as a diff; `--apply` writes them. ariagent's files are in their own folder
+    (`/etc/asterisk/ariagent`). Each of the site's files gets one line that includes them; with FreePBX, its custom
+    files get these lines. Asterisk is reloaded, not restarted. Then the command checks that Asterisk has loaded
+    everything. `ariagent uninstall` undoes all changes.
 
-    Run it again after an upgrade, or to change a choice: it shows only what is new. A choice that is not given stays as
-    it was. The first time a terminal is asked for the most important ones.
+    Run it again after an upgrade, or to change an option: it shows only what is new. Options that you do not give keep
+    their values. The first time, at a terminal, it asks for the most important ones.
 
         ariagent install --human-queue support --context from-internal
         ariagent install --apply
 
-    Exit code 0: done, or shown; 1: it cannot be done, or Asterisk does not have all of it; 2: wrong usage.
+    Exit code 0: done, or shown; 1: it cannot be installed, or Asterisk did not load all of it; 2: wrong usage.
     """
     given = {
         "human_queue": human_queue,
@@ -201,8 +203,8 @@ def install(
 
 
 def uninstall(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also while the service runs.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Uninstall even while the service runs.")] = False,
     configuration: SettingsOption = None,
     root: RootOption = None,
     asterisk_conf: ConfOption = None,
@@ -210,10 +212,12 @@ def uninstall(
     state_directory: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take everything back that `ariagent install` did: every file is again as it was, byte by byte.
+    """Undo `ariagent install`: every file is restored, byte for byte.
 
-    A file that somebody changed since keeps those changes; only ariagent's lines are taken out of it. The service's
-    settings and records stay.
+    If a file has been changed since, only ariagent's lines are removed from it. The service's settings and records
+    stay.
+
+    Exit code 0: done, or shown; 1: it cannot be undone, or the service is running; 2: wrong usage.
     """
     try:
         session = _Session(root, asterisk_conf, asterisk, configuration, state_directory, quiet=as_json)
@@ -226,19 +230,19 @@ def uninstall(
 
 
 def files(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A file to print, as the list names it.")] = None,
-    to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Write all of them below this folder.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A file to print, named as in the list.")] = None,
+    to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Write all files below this folder.")] = None,
 ) -> None:
-    """List the files that ariagent ships for Asterisk and systemd, print one, or write them all.
+    """List the files that ariagent ships for Asterisk and systemd, print one of them, or write all.
 
-    A word between at signs (`@ARI_PASSWORD@`) is what `ariagent install` fills in.
+    `ariagent install` fills in words between at signs (`@ARI_PASSWORD@`).
     """
     try:
         if name is not None:
             typer.echo(shipped.text(name), nl=False)
             return
     except KeyError:
-        fail(ConfigurationError(f"no shipped file {name}", remedy="`ariagent files` lists them"))
+        fail(ConfigurationError(f"there is no shipped file {name}", remedy="`ariagent files` lists them"))
     for each in shipped.names():
         typer.echo(each)
         if to is not None:
@@ -252,7 +256,7 @@ def files(
 
 @dataclass
 class _Session:
-    """One run of a command: the site, what is said of it, and what ``--json`` prints."""
+    """One run of a command: the site, and the document that ``--json`` prints."""
 
     root: Path | None
     asterisk_conf: Path | None
@@ -298,7 +302,7 @@ class _Session:
             self._say("Everything is in place.")
         elif not apply:
             self._say(
-                f"{len(plan.changes)} files would be changed. Nothing was written. To do it: {self._again(given)}"
+                f"{len(plan.changes)} files would be changed. Nothing was written. To write them: {self._again(given)}"
             )
             return 0
         return self._apply(plan, apply=apply)
@@ -313,9 +317,9 @@ class _Session:
         return Units(base / "etc/systemd/system", Path(sys.prefix) / "bin" / "ariagent") if wanted else None
 
     def _introduce(self, site: Site) -> None:
-        running = "running" if site.console is not None else "not running, or it lets nobody in"
+        running = "running" if site.console is not None else "not running, or this user may not use its console"
         kind = ", FreePBX" if site.is_freepbx else ""
-        version = site.version or "Asterisk (its program was not found)"
+        version = site.version or "Asterisk (program not found)"
         self.document |= {
             "asterisk": site.version,
             "configuration": str(site.etc),
@@ -325,7 +329,7 @@ class _Session:
         self._say(f"{version}, {running}; configuration in {site.etc}{kind}")
 
     def _choices(self, site: Site, manifest: Manifest | None, given: dict[str, Any]) -> Choices:
-        """What was given, else chosen the last time, else asked for, else usual."""
+        """The given options, else those of the last installation, else the answers to questions, else defaults."""
         if manifest is not None:
             return replace(Choices.of(manifest.choices), **given)
         asks = cliparts.can_ask() and not self.quiet
@@ -336,15 +340,18 @@ class _Session:
             given["human_queue"] = _ask_for("Queue of human agents", queues, asks) or ""
         if not given["human_queue"] and queues and not given.get("last_resort"):
             raise ConfigurationError(
-                f"which queue is the human agents'? There are {', '.join(queues)}", remedy="Name it: --human-queue NAME"
+                f"no human queue is chosen. Asterisk has the queues {', '.join(queues)}",
+                remedy="Name the queue of human agents: --human-queue NAME",
             )
         if "contexts" not in given:
             contexts = ["from-internal-custom"] if site.is_freepbx else phone_contexts(site)
             chosen = _ask_for("Dialplan context of the site's phones", contexts, asks)
             given["contexts"] = tuple(chosen.replace(",", " ").split()) if chosen else ()
             if not chosen:
-                named = f"; phones are in {', '.join(contexts)}" if contexts else ""
-                self._say(f"note: no phone gets the AI's number yet{named}. Name a context: --context NAME")
+                named = f" (phones are in {', '.join(contexts)})" if contexts else ""
+                self._say(
+                    f"note: no phone can dial the AI's number yet. Name the phones' context: --context NAME{named}"
+                )
         if asks and "numbers" not in given:
             given["numbers"] = tuple(typer.prompt("Number of the AI", default=DEFAULT_NUMBER).replace(",", " ").split())
         if asks and "seats" not in given:
@@ -369,18 +376,18 @@ class _Session:
         manifest = self.store.write(plan, plan.choices, facts)
         self.document["applied"] = bool(plan.changes)
         if plan.changes:
-            self._say(f"wrote {len(plan.changes)} files; copies of what was there are in {self.store.folder}")
+            self._say(f"wrote {len(plan.changes)} files; backups are in {self.store.folder}")
         if {change.path.name for change in plan.changes} & set(UNITS):
             self._reload_units()
         if console is None:
-            self._say("Asterisk was not asked: start it, or reload it, then run `ariagent check`")
+            self._say("Asterisk was not reloaded. Start or reload it, then run `ariagent check`")
             return 0
         if plan.changes:
             self._reload(plan, manifest, changed)
         results = list(self._verify(plan, since if plan.changes else None))
         if apply and not plan.changes and any(each.status is Status.FAILED for each in results):
-            self._say("Asterisk does not have all of it. It is asked to read its files again.")
-            (plan.site.etc / FOLDER / "queues.conf").touch()  # an unchanged file is not read, and its seats not tried
+            self._say("Asterisk has not loaded all of it. Reloading Asterisk's files.")
+            (plan.site.etc / FOLDER / "queues.conf").touch()  # Asterisk does not reload an unchanged file
             self._reload(plan, manifest, set(reload.RELOADS))
             results = list(self._verify(plan, since))
         self._say("".join(f"{each.line}\n" for each in results), end="")
@@ -388,7 +395,7 @@ class _Session:
         bad = [each for each in results if each.status is Status.FAILED]
         if bad:
             self._say(
-                "Asterisk does not have all of it; see above. `ariagent uninstall` takes everything back.", error=True
+                "Asterisk has not loaded all of it; see above. `ariagent uninstall` undoes all changes.", error=True
             )
             return 1
         if plan.changes:
@@ -398,7 +405,7 @@ class _Session:
     def _reload(self, plan: Plan, manifest: Manifest, changed: set[str]) -> None:
         console = plan.site.console
         assert console is not None
-        progress = lambda command: self._say(f"asking Asterisk: {command}")  # noqa: E731
+        progress = lambda command: self._say(f"Asterisk console: {command}")  # noqa: E731
         custom = {plan.site.place(name): name for name in reload.RELOADS}
         names = {custom.get(name, name) for name in changed}
         if {"dialplan.conf", "supervisor.conf"} & changed:
@@ -406,8 +413,8 @@ class _Session:
         reload.reload(console, names - {"ari.conf", "extensions.conf", "queues.conf"}, progress)
         refused = reload.load(console, plan.found.modules, progress)
         if refused:
-            # Better without them than an Asterisk that does not start any more.
-            self._say(f"warning: {', '.join(refused)} did not load, so modules.conf does not name them", error=True)
+            # If modules.conf named them, Asterisk might not start any more.
+            self._say(f"warning: {', '.join(refused)} did not load, so modules.conf does not load them", error=True)
             plan.found.modules = tuple(name for name in plan.found.modules if name not in refused)
             manifest = self.store.write(plan.again(), plan.choices, manifest.facts)
             manifest.unusable = sorted({*manifest.unusable, *refused})
@@ -455,8 +462,8 @@ class _Session:
         choices, console = Choices.of(manifest.choices), site.console
         if console is not None and not force and _serves(console.ask, choices.app):
             raise AriagentError(
-                f"the service is connected to Asterisk as {choices.app}, and its callers need what would be removed",
-                remedy="Stop it first (systemctl stop ariagent), or give --force",
+                f"the service is running (application {choices.app}), and its calls need the installed files",
+                remedy="Stop the service first (systemctl stop ariagent), or give --force",
             )
         for entry in manifest.files.values():
             self._say(f"{'restore' if entry.existed else 'remove '} {entry.path}")
@@ -471,10 +478,10 @@ class _Session:
         for note in notes:
             self._say(f"note: {note}")
         if console is not None:
-            progress = lambda command: self._say(f"asking Asterisk: {command}")  # noqa: E731
+            progress = lambda command: self._say(f"Asterisk console: {command}")  # noqa: E731
             reload.reload(console, reload.RELOADS, progress)
             reload.forget_seats(console, choices.app)
-        self._say(f"ariagent is not in {site.etc} any more. {self.settings} and the records of calls stay.")
+        self._say(f"ariagent is removed from {site.etc}. {self.settings} and the records of calls stay.")
         return 0
 
     def _say(self, line: str, *, error: bool = False, end: str = "\n") -> None:
@@ -483,7 +490,7 @@ class _Session:
 
 
 def _ask_for(what: str, known: list[str], asks: bool) -> str:
-    """One of ``known``, or another; without a terminal the only one there is, or nothing."""
+    """Ask for a name and offer ``known``. Without a terminal: the only known name, or ""."""
     if not asks:
         return known[0] if len(known) == 1 else ""
     listed = f" ({', '.join(known)})" if known else ""
@@ -498,7 +505,7 @@ def _serves(ask: Callable[[str], str], app: str) -> bool:
 
 
 def _run_checks(plan: Plan) -> list[Result]:
-    """What a service would find with the users that it will have."""
+    """Run the quick checks as the service's users."""
     choices, found = plan.choices, plan.found
     ari_password, ami_password = (SecretStr(password) for password in plan.passwords)
     host, port = found.ami_address

@@ -1,4 +1,4 @@
-"""What the commands have in common: where their settings come from, and how they fail."""
+"""Common parts of the commands: options and errors."""
 
 import sys
 from collections.abc import Iterator
@@ -18,28 +18,28 @@ ConfigOption = Annotated[
         "-c",
         "--config",
         metavar="FILE",
-        help=f"Settings (YAML). Default: what {config.PATH_NAME} names, else {config.DEFAULT_PATH}",
+        help=f"Settings file (YAML). Default: ${config.PATH_NAME}, else {config.DEFAULT_PATH}",
     ),
 ]
 
 StateOption = Annotated[
     Path | None,
     typer.Option(
-        "--state-directory", metavar="DIR", help=f"Where copies and the list of changes are kept. Default: /{STATE}"
+        "--state-directory", metavar="DIR", help=f"Folder for backups and the list of changes. Default: /{STATE}"
     ),
 ]
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print data.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def can_ask() -> bool:
-    """Whether somebody sits at a terminal who can be asked."""
+    """Whether the command runs at a terminal, so that it can ask questions."""
     return sys.stdin.isatty()
 
 
 @contextmanager
 def failing() -> Iterator[None]:
-    """What goes wrong in it ends the command, as ``fail`` says it."""
+    """Ends the command with ``fail`` if an AriagentError is raised in the context."""
     try:
         yield
     except AriagentError as error:
@@ -47,6 +47,6 @@ def failing() -> Iterator[None]:
 
 
 def fail(error: AriagentError) -> NoReturn:
-    """Say what went wrong on standard error and exit with the code for it."""
+    """Print the error to standard error and exit: code 2 for settings and usage, else 1."""
     typer.echo(f"ariagent: {error.line}", err=True)
     raise typer.Exit(2 if isinstance(error, ConfigurationError) else 1)

@@ -1,4 +1,4 @@
-"""The commands that steer a running service: transfer, whisper, pause, resume, drain."""
+"""The commands that control a running service: transfer, whisper, pause, resume, drain."""
 
 from typing import Annotated
 
@@ -7,30 +7,31 @@ import typer
 from ariagent.cliparts import ConfigOption, JsonOption, failing
 
 CallArgument = Annotated[
-    str, typer.Argument(metavar="CALL", help="A call that goes on: its id, or a beginning or end of it.")
+    str, typer.Argument(metavar="CALL", help="Id of a running call, or the beginning or end of it.")
 ]
 SeatArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[SEAT]", help="Number of a seat, 07 for Local/07@ariagent-seat. Default: all of them."),
+    typer.Argument(metavar="[SEAT]", help="Number of a seat: 07 for Local/07@ariagent-seat. Default: all seats."),
 ]
 _ACCESS = """
 
-    Works on the machine of the service, as its user or as root. Elsewhere: `ARIAGENT_API_URL` and
-    `ARIAGENT_API_TOKEN` (of a token in `control.tokens` with the role supervisor).
+    Run it on the service's machine, as its user or as root. Elsewhere set `ARIAGENT_API_URL` and
+    `ARIAGENT_API_TOKEN` (a token of `control.tokens` with the role supervisor).
 
-    Exit code 0: done; 1: not done, the reason is printed; 2: wrong usage, or settings that do not load.
+    Exit code 0: done; 1: not done, the reason is printed; 2: wrong usage, or the settings do not load.
 """
 
 
 def transfer(
     call: CallArgument,
-    queue: Annotated[str | None, typer.Option(metavar="QUEUE", help="To this queue of Asterisk's.")] = None,
+    queue: Annotated[str | None, typer.Option(metavar="QUEUE", help="Transfer to this Asterisk queue.")] = None,
     to: Annotated[
-        str | None, typer.Option("--to", metavar="DESTINATION", help="To one of `destinations` of the settings.")
+        str | None,
+        typer.Option("--to", metavar="DESTINATION", help="Transfer to one of `destinations` in the settings."),
     ] = None,
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for who takes the call.")] = "",
-    summary: Annotated[str, typer.Option(metavar="TEXT", help="What it is about, for who takes the call.")] = "",
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the caller is there.")] = True,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the human agent.")] = "",
+    summary: Annotated[str, typer.Option(metavar="TEXT", help="What the call is about, for the human agent.")] = "",
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the transfer is done.")] = True,
     as_json: JsonOption = False,
     configuration: ConfigOption = None,
 ) -> None:
@@ -41,10 +42,10 @@ def transfer(
         command.transfer(configuration, call, where, reason=reason, summary=summary, wait=wait, as_json=as_json)
 
 
-transfer.__doc__ = f"""Put the caller of a running call through to people.
+transfer.__doc__ = f"""Transfer the caller of a running call to human agents.
 
-    The sentence that the agent is saying is heard to its end, for at most 5 s; then the caller waits in the queue, and
-    in queue_log stands a transfer by the agent. Whom nobody takes comes back to the agent, which remembers everything.
+    The AI may finish its sentence, for at most 5 s. Then the caller waits in the queue, and queue_log shows a transfer
+    by the AI. If nobody answers, the caller returns to the AI, which still has the conversation.
 
         ariagent transfer 1795357064 --queue support --reason "asks for a refund"
         ariagent transfer 1795357064 --to desk
@@ -53,8 +54,8 @@ transfer.__doc__ = f"""Put the caller of a running call through to people.
 
 def whisper(
     call: CallArgument,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What the agent is to know; 500 bytes at most.")],
-    now: Annotated[bool, typer.Option("--now", help="Have the agent act on it at once.")] = False,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="A note for the AI; at most 500 bytes.")],
+    now: Annotated[bool, typer.Option("--now", help="Have the AI act on it at once.")] = False,
     as_json: JsonOption = False,
     configuration: ConfigOption = None,
 ) -> None:
@@ -64,9 +65,9 @@ def whisper(
         command.whisper(configuration, call, text, now=now, as_json=as_json)
 
 
-whisper.__doc__ = f"""Tell the agent of a running call something that the caller does not hear.
+whisper.__doc__ = f"""Give the AI of a running call a note that the caller does not hear.
 
-    Without --now it knows when it speaks next. What it makes of it is up to it, within its instructions.
+    Without --now the AI uses it when it speaks next. The AI decides how to use it, within its instructions.
 
         ariagent whisper 1795357064 "She is a member since 2009: offer her the free inspection." --now
     {_ACCESS}"""
@@ -79,10 +80,10 @@ def pause(seat: SeatArgument = None, as_json: JsonOption = False, configuration:
         command.pause(configuration, seat, paused=True, as_json=as_json)
 
 
-pause.__doc__ = f"""Have the AI, or one of its seats, take no more calls from the queues.
+pause.__doc__ = f"""Pause the AI's seats, or one of them: they take no more calls from queues.
 
-    Calls that go on do so. In queue_log stands PAUSE with the reason `ariagent: manual`; it lasts, also when the
-    service is started anew, until `ariagent resume`. Callers who dial the agent directly are still answered.
+    Running calls continue. queue_log shows PAUSE with the reason `ariagent: manual`. The pause lasts until
+    `ariagent resume`, also over a restart of the service. The AI still answers callers who dial it directly.
 
         ariagent pause
         ariagent pause 07
@@ -96,10 +97,10 @@ def resume(seat: SeatArgument = None, as_json: JsonOption = False, configuration
         command.pause(configuration, seat, paused=False, as_json=as_json)
 
 
-resume.__doc__ = f"""Have the AI, or one of its seats, take calls from the queues again.
+resume.__doc__ = f"""Resume the AI's seats, or one of them: they take calls from queues again.
 
-    Ends a pause whoever made it. Where the service itself cannot take calls (draining, no model, over its cap) it says
-    so, and the seats stay paused for that reason.
+    It ends every pause, whoever made it. If the service cannot take calls (draining, no model, over a cap), the
+    command says so, and the seats stay paused for that reason.
 
         ariagent resume
         ariagent resume 07
@@ -109,13 +110,17 @@ resume.__doc__ = f"""Have the AI, or one of its seats, take calls from the queue
 def drain(
     to: Annotated[
         str | None,
-        typer.Option("--to", metavar="people|next", help="Who gets the calls that are left. Default: `drain_to`."),
+        typer.Option(
+            "--to",
+            metavar="people|next",
+            help="Where remaining calls go: the human queue, or the next process. Default: `drain_to`.",
+        ),
     ] = None,
     after: Annotated[
         float | None,
-        typer.Option("--after", metavar="S", help="How long calls may still go on. Default: `drain_timeout_s`."),
+        typer.Option("--after", metavar="S", help="Seconds that calls may continue. Default: `drain_timeout_s`."),
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Return when the service has ended.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the service has ended.")] = False,
     as_json: JsonOption = False,
     configuration: ConfigOption = None,
 ) -> None:
@@ -125,18 +130,17 @@ def drain(
         command.drain(configuration, to=to, after_s=after, wait=wait, as_json=as_json)
 
 
-drain.__doc__ = f"""Have the service end when its calls have ended: for an upgrade.
+drain.__doc__ = f"""Drain the service: it ends when its calls have ended. Use it for an upgrade.
 
-    The AI's seats are paused at once (`ariagent: draining`), new direct callers go on in the dialplan, to people. Calls
-    that go on may do so for drain_timeout_s; who is left then goes to people. SIGTERM does the same.
+    The AI's seats take no more calls at once, and new direct callers go to the human queue. Running calls may continue
+    for drain_timeout_s; then the remaining callers go to the human queue. SIGTERM does the same.
 
-    systemd starts the service again as soon as it has ended (`Restart=always` in the shipped unit), and it takes calls
-    again. Before the machine goes down, and wherever the service is to stay down, use `systemctl stop ariagent`: that
-    sends SIGTERM, so it drains as well.
+    The shipped systemd unit starts the service again as soon as it has ended (`Restart=always`). To stop it for good,
+    for instance before a shutdown of the machine, use `systemctl stop ariagent`: that drains as well.
 
-    With `--to next` who is left stays in Asterisk, in silence, and the process that is started next goes on with the
-    conversations: an upgrade that callers hardly notice, where something starts one at once. A second `ariagent drain`
-    changes what the first one said.
+    With `--to next` the remaining callers stay in Asterisk, in silence, and the next process continues their calls.
+    Callers hardly notice such an upgrade if the next process starts at once. A second `ariagent drain` replaces the
+    first one's options.
 
         ariagent drain --wait
         ariagent drain --to next --after 0

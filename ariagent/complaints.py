@@ -1,6 +1,6 @@
-"""CORE: what pydantic finds wrong with a value, in words for whoever wrote it.
+"""CORE: what pydantic finds wrong with a value, in words for the administrator.
 
-A value is never repeated: what stands in the wrong place may be a secret.
+A value is never repeated: a value in the wrong place may be a secret.
 """
 
 import re
@@ -11,14 +11,14 @@ from pydantic_core import ErrorDetails, ValidationError
 
 from ariagent.text import did_you_mean
 
-IN_QUOTES = "must be text: put what is written here in quotes"
+IN_QUOTES = "must be text: put it in quotes"
 _SECTION = "must be a section: keys with their values, one a line, indented below it"
 _MAPPING = "must be a mapping: names with their values, one a line, indented below it"
 _LIST = "must be a list: [one, two], or a line for each entry that begins with a dash"
 _BOOLEAN = "must be true or false"
 _WHOLE = "must be a whole number"
 _NUMBER = "must be a number"
-NO_VALUE = "has no value; write one, or take the key out. A text that begins with # must stand in quotes"
+NO_VALUE = "has no value; write one, or remove the key. Put text that begins with # in quotes"
 
 _PLAIN: Mapping[str, str] = {
     "missing": "is missing",
@@ -114,7 +114,7 @@ _OTHERS: Mapping[str, Callable[[Mapping[str, Any], object], str]] = {
     "literal_error": _one_of,
     "union_tag_invalid": _tag,
     "union_tag_not_found": _tag,
-    "json_invalid": lambda context, value: f"is no JSON: {context['error']}",
+    "json_invalid": lambda context, value: f"is not JSON: {context['error']}",
     "setting": lambda context, value: str(context["message"]),
 }
 

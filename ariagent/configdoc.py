@@ -10,23 +10,23 @@ from ariagent.config.schema import schema as editors_schema
 
 _HEAD = """# Configuration
 
-Made from the code by `make docs`; do not edit. How to describe agents, with a complete example: `docs/agents.md`.
+This page is made from the code by `make docs`; do not edit it. `docs/agents.md` describes agents, with a complete
+example.
 
-One YAML file: that of `-c FILE`, else the one that `ARIAGENT_CONFIG` names, else `/etc/ariagent/ariagent.yaml`. Every
-key can be overridden in the environment as `ARIAGENT_SECTION__KEY`, for instance `ARIAGENT_REALTIME__API_KEY` or
-`ARIAGENT_AGENTS__DEFAULT__VOICE` (lists, mappings and `null` as YAML). Keys that are not below are errors. A section
-with nothing in it has its defaults; what can be switched off is switched off by `null`.
+The settings are one YAML file: `-c FILE`, else the file in `ARIAGENT_CONFIG`, else `/etc/ariagent/ariagent.yaml`. The
+environment overrides every key: `ARIAGENT_SECTION__KEY`, for instance `ARIAGENT_REALTIME__API_KEY` or
+`ARIAGENT_AGENTS__DEFAULT__VOICE` (lists, mappings and `null` as YAML). Unknown keys are errors. An empty section has
+its defaults. `null` switches off what can be switched off.
 
-Secrets (`password`, `api_key`, values of `headers` and others that say so) may be written as `${NAME}`, taken from the
-environment, or `file:PATH`, the first line of that file. `PATH` may hold `${NAME}`, as in
-`file:${CREDENTIALS_DIRECTORY}/api-key` for systemd's `LoadCredential`. They are never printed. `ariagent run` needs all
-of them, other commands need those that they use.
+Secrets (`password`, `api_key`, values of `headers`, and others that say so) may be written as `${NAME}` (an environment
+variable) or `file:PATH` (the first line of that file). `PATH` may contain `${NAME}`, as in
+`file:${CREDENTIALS_DIRECTORY}/api-key` for systemd's `LoadCredential`. Secrets are never printed. `ariagent run` needs
+all of them; other commands need only those that they use.
 
 Relative paths are relative to the folder of the settings file.
 
-An editor that knows JSON Schema completes and checks the file with `docs/ariagent.schema.json` (`ariagent schema`
-prints it too). In VS Code with its YAML extension, or any other editor with yaml-language-server, put this at the top
-of the file:
+Editors with JSON Schema complete and check the file with `docs/ariagent.schema.json` (`ariagent schema` also prints
+it). In VS Code with its YAML extension, or any other editor with yaml-language-server, put this at the top of the file:
 
 ```yaml
 # yaml-language-server: $schema=/etc/ariagent/ariagent.schema.json

@@ -1,4 +1,4 @@
-"""How the service is to end once it takes no new calls: who gets the calls that go on, and when."""
+"""How the service ends once it takes no new calls: where its running calls go, and when."""
 
 import asyncio
 import time
@@ -10,15 +10,15 @@ from ariagent.config.tree import DrainTo
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Of one end."""
+    """The plan for the remaining calls."""
 
     to: DrainTo
     after_s: float
-    """How long calls may still go on, from now on."""
+    """How long calls may continue, from now on."""
 
 
 class Draining:
-    """What was asked for: by a signal, as the settings say, or by a command that may say otherwise."""
+    """The request to drain: by a signal with the plan of the settings, or by a command that may change the plan."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
@@ -28,11 +28,11 @@ class Draining:
 
     @property
     def plan(self) -> Plan:
-        """As it is now."""
+        """The present plan."""
         return Plan(self._to, max(0.0, self._until - time.monotonic()))
 
     def begin(self, usual: Plan, to: DrainTo | None = None, after_s: float | None = None) -> Plan:
-        """Begin to end, as is ``usual`` unless told otherwise; the first time. Later only what is told changes."""
+        """Begin to drain by the ``usual`` plan, except what is given. A later call changes only what is given."""
         now = time.monotonic()
         if not self.asked.is_set():
             self._to, self._until = usual.to, now + usual.after_s
@@ -45,7 +45,7 @@ class Draining:
         return self.plan
 
     async def over(self, *ends: Awaitable[object]) -> None:
-        """Wait until one of ``ends`` has come, or the time is up."""
+        """Wait until one of ``ends`` is done, or the time is up."""
         waits = [asyncio.ensure_future(end) for end in ends]
         try:
             while not any(wait.done() for wait in waits) and (left_s := self.plan.after_s) > 0:

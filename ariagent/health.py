@@ -1,4 +1,4 @@
-"""CORE: what ``/healthz`` answers."""
+"""CORE: the answer of ``/healthz``."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -6,39 +6,39 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The service at one moment. Everybody who reaches the port may read it: no secrets, no words of callers."""
+    """The service's state at one moment. Everybody who reaches the port may read it, so it has no secrets and no words
+    of callers."""
 
     application: str
-    """``asterisk.app``: which service this is."""
+    """``asterisk.app``, the name of this service."""
     version: str
     started: bool
-    """Whether it has been connected to Asterisk's events since its start: before, it serves nobody."""
+    """Whether it has been connected to Asterisk's events since its start. Before that it serves nobody."""
     listening: bool
     """Whether it is connected now."""
     waiting_for: str
-    """Why not, if that is known."""
+    """Why it is not connected, if that is known."""
     audio_failed: bool
     audio: str
     """``ok``, ``not tried yet``, or why no audio comes from Asterisk."""
     model: str
-    """The same of the model."""
+    """The same for the model."""
     manager: str
     seats: Mapping[str, object]
-    """Whether callers are sent to seats (``open``), else why not (``reason``); how many seats are in which state; the
-    numbers of those that are ``invalid``."""
+    """Whether the seats take calls (``open``), else the ``reason``; the number of seats in each state; the numbers of
+    ``invalid`` seats."""
     calls: int
     draining: bool
     control_port: int
     failed_checks: Sequence[str] = ()
-    """What the service's own checks found to be wrong, each as ``name: what``."""
+    """The failed results of the service's own checks, each as ``name: what``."""
 
     @property
     def takes_calls(self) -> bool:
-        """Whether a call that comes in now can be served.
+        """Whether the service can take a call now.
 
-        Not when no audio comes from Asterisk: that is a fault of this node alone, and others may be able to take its
-        calls. Without the model all nodes do alike and send callers to the human queue, so one that has none is as
-        good as the others.
+        False if no audio comes from Asterisk: that concerns this node alone, and other nodes can take its calls. A
+        failed model does not count: it concerns all nodes, and each sends callers to the human queue.
         """
         return self.listening and not self.draining and not self.audio_failed
 

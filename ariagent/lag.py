@@ -1,7 +1,7 @@
-"""CORE: how late the event loop is with what is due, and whether that is too late for more calls.
+"""CORE: the event loop delay, and whether it is too long for more calls.
 
-Every 20 ms each call's next frame is due; what comes later than Asterisk's jitter buffers bear is heard as a gap.
-Lags are seconds, ``now`` seconds of a monotonic clock.
+Every 20 ms each call's next frame is due. If it comes later than Asterisk's jitter buffers allow, the caller hears a
+gap. Lags are in seconds; ``now`` is in seconds of a monotonic clock.
 """
 
 import math
@@ -10,11 +10,11 @@ from collections import deque
 LOOK_S = 0.05
 WINDOW_S = 5.0
 ENOUGH = 20
-"""Looks, before anything is said of them: a process that starts is late now and then."""
+"""Fewest samples for a judgement: a process that has just started is late now and then."""
 
 
 class Lag:
-    """The looks of the last five seconds. Too late is above ``bound_s``; that ends below half of it."""
+    """Samples of the last five seconds. Overload begins above ``bound_s`` and ends below half of it."""
 
     def __init__(self, bound_s: float) -> None:
         self._bound_s = bound_s
@@ -22,7 +22,7 @@ class Lag:
         self.overloaded = False
 
     def late(self, lag_s: float, now: float) -> bool:
-        """One look came so late; returns whether that changed ``overloaded``."""
+        """Add one sample; returns whether that changed ``overloaded``."""
         self._looks.append((now, lag_s))
         while self._looks[0][0] <= now - WINDOW_S:
             self._looks.popleft()
@@ -33,7 +33,7 @@ class Lag:
 
     @property
     def p95_s(self) -> float:
-        """What one look in twenty exceeds; 0 before the first."""
+        """The 95th percentile of the samples; 0 before the first."""
         if not self._looks:
             return 0.0
         lags = sorted(lag_s for _, lag_s in self._looks)

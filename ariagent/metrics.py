@@ -88,7 +88,7 @@ class Metrics:
         )
         self.loop_lag = Histogram(
             "ariagent_loop_lag_seconds",
-            "How late the event loop is with what is due",
+            "Event loop delay",
             buckets=(*OURS_BUCKETS, 0.5, 1.0),
             registry=registry,
         )

@@ -1,7 +1,7 @@
-"""CORE: secrets of the settings that cannot be had.
+"""CORE: secrets of the settings that cannot be read.
 
-They are no reason to refuse a command that does without them. So such a secret remembers what is wrong with it and
-where, and whoever asks for its value gets that as an error. ``demand`` asks for all of them at once.
+A command that does not need them still works. Such a secret remembers its error and its place. Reading its value raises
+that error. ``demand`` raises the errors of all secrets at once.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +14,7 @@ from ariagent.yamlfile import KeyPath
 
 
 class SecretError(ConfigurationError):
-    """A secret is needed that cannot be had. ``key`` names it, as ``realtime.api_key``."""
+    """A needed secret cannot be read. ``key`` names it, for example ``realtime.api_key``."""
 
     def __init__(self, cause: str, *, remedy: str, key: str) -> None:
         super().__init__(cause, remedy=remedy)
@@ -22,19 +22,19 @@ class SecretError(ConfigurationError):
 
 
 class LostSecret(SecretStr):
-    """A secret that cannot be had: asking for its value raises SecretError."""
+    """A secret that cannot be read. Reading its value raises SecretError."""
 
     def __init__(self, problem: str, remedy: str = "") -> None:
         super().__init__("")
         self.problem = problem
         self.remedy = remedy
         self.place = ""
-        """``file:line`` or the environment's variable, once known."""
+        """``file:line`` or the environment variable, once known."""
         self.key = ""
 
     @property
     def error(self) -> SecretError:
-        """What is wrong, where, and what to do."""
+        """The error: what is wrong, where, and what to do."""
         where = "".join(f"{part}: " for part in (self.place, self.key) if part)
         return SecretError(f"{where}{self.problem}", remedy=self.remedy, key=self.key)
 
@@ -55,17 +55,17 @@ class LostSecret(SecretStr):
 
 
 def is_empty(secret: SecretStr) -> bool:
-    """Whether no secret is given. One that cannot be had is given."""
+    """Whether no secret is given. A secret that cannot be read counts as given."""
     return not isinstance(secret, LostSecret) and not secret.get_secret_value().strip()
 
 
 def known_value(secret: SecretStr) -> str:
-    """Its value; nothing for one that cannot be had."""
+    """The secret's value; "" if it cannot be read."""
     return "" if isinstance(secret, LostSecret) else secret.get_secret_value()
 
 
 def within(found: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, SecretStr | BaseModel]]:
-    """Every secret and every section in settings, a section before what is in it; each with its key path."""
+    """Every secret and every section of the settings with its key path; a section comes before its content."""
     if isinstance(found, SecretStr):
         yield path, found
     elif isinstance(found, BaseModel):
@@ -81,18 +81,18 @@ def within(found: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, SecretS
 
 
 def lost(settings: BaseModel) -> list[LostSecret]:
-    """The secrets that cannot be had."""
+    """The secrets that cannot be read."""
     return [found for _, found in within(settings) if isinstance(found, LostSecret)]
 
 
 def locate(settings: BaseModel, place: Callable[[KeyPath], str], key: Callable[[KeyPath], str]) -> None:
-    """Tell each lost secret where it stands."""
+    """Set the place and the key of each lost secret."""
     for path, found in within(settings):
         if isinstance(found, LostSecret):
             found.place, found.key = place(path), key(path)
 
 
 def demand(settings: BaseModel) -> None:
-    """Raises ConfigurationError that names every secret that cannot be had, one a line."""
+    """Raises ConfigurationError that names every secret that cannot be read, one a line."""
     if lines := [told(str(each.error), each.error.remedy) for each in lost(settings)]:
         raise ConfigurationError("\n".join(lines))

@@ -1,8 +1,8 @@
-"""A running service checks itself: the quick ones of ``ariagent check``, logged where something is wrong.
+"""A running service checks itself: it runs the quick checks of ``ariagent check`` and logs what is wrong.
 
-At the start those that need nothing but the settings, then, after each connection, those that need Asterisk or its
-manager interface; all of them after the settings were read anew, and what has failed every minute. What was logged is
-logged again when it changes, or comes back after it was mended.
+At its start it runs those that need only the settings. After each connection it runs those that need Asterisk or AMI.
+After a reload of the settings it runs all of them. Every minute it repeats those that have failed. A result is logged
+again only if it changes, or comes back after it has passed.
 """
 
 import asyncio
@@ -17,23 +17,23 @@ log = logging.getLogger(__name__)
 
 
 AGAIN_S = 60.0
-"""Somebody may mend what has failed, and nothing else may tell that it is mended."""
+"""Interval of repeated checks. There may be no event when an administrator has corrected what failed."""
 
 
 class SelfCheck:
-    """Of one service. ``wanted`` may be called at any time; ``run`` does the checks, one group at a time."""
+    """The checks of one service. ``wanted`` may be called at any time; ``run`` runs the checks, one group at a time."""
 
     def __init__(self) -> None:
         self._wanted: set[Need] = set()
         self._wake = asyncio.Event()
         self._told: dict[tuple[Need, str], list[tuple[Status, str]]] = {}
-        """By check, what was wrong when it was last done."""
+        """Check -> what was wrong when it last ran."""
         self.settled = asyncio.Event()
-        """Set while nothing is waiting to be checked."""
+        """Set while no check is waiting."""
 
     @property
     def failed(self) -> list[str]:
-        """What is wrong so that calls do not work, as ``name: what``, when that was last looked at."""
+        """The failed results of the last checks, as ``name: what``."""
         return [line for results in self._told.values() for status, line in results if status is Status.FAILED]
 
     @property
@@ -41,13 +41,13 @@ class SelfCheck:
         return {need for (need, _), results in self._told.items() if any(s is Status.FAILED for s, _ in results)}
 
     def wanted(self, need: Need) -> None:
-        """Something has changed: do the checks that need this."""
+        """Request the checks with this need, because something has changed."""
         self._wanted.add(need)
         self.settled.clear()
         self._wake.set()
 
     async def run(self, site: Site) -> None:
-        """Check whenever that is wanted, until cancelled."""
+        """Run the requested checks, until cancelled."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(AGAIN_S if self.failed else None):
@@ -59,7 +59,7 @@ class SelfCheck:
                 self.settled.set()
 
     async def check(self, site: Site, *needs: Need) -> None:
-        """Do the quick checks that need these, and log what is news."""
+        """Run the quick checks with these needs, and log new results."""
         checks = quick(*needs)
         found: dict[tuple[Need, str], list[tuple[Status, str]]] = {_key(check): [] for check in checks}
         skipped: set[tuple[Need, str]] = set()
@@ -78,7 +78,7 @@ class SelfCheck:
         for check in checks:
             key = _key(check)
             if key in skipped and not found[key]:
-                continue  # what was found before still counts
+                continue  # the earlier result still counts
             if self._told.get(key) and not found[key]:
                 log.info("check.passed", extra={"fields": {"name": check.name}})
             self._told[key] = found[key]

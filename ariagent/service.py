@@ -1,9 +1,8 @@
-"""Composition root: builds the parts, runs them, and takes them down in order.
+"""Composition root: builds the parts, runs them, and stops them in order.
 
-SIGTERM drains: new calls are refused as busy, running ones go on for ``drain_timeout_s``, then go to people, or stay in
-Asterisk for the next process (``drain_to``).
-SIGINT (Ctrl-C) stops at once: running calls go to people. A second signal of either kind does not wait. SIGHUP has the
-settings read anew, for calls that begin from then on.
+SIGTERM drains: new calls are refused as busy. Running calls may continue for ``drain_timeout_s``; then they go to the
+human queue, or stay in Asterisk for the next process (``drain_to``). SIGINT (Ctrl-C) stops at once: running calls go to
+the human queue. A second signal of either kind also stops at once. SIGHUP reloads the settings for new calls.
 """
 
 import asyncio
@@ -67,11 +66,11 @@ from ariagent.webserver import WebServer
 log = logging.getLogger(__name__)
 
 READY_LIMIT_S = 10.0
-"""How long ``service.ready`` waits for what is not needed to take calls."""
+"""How long ``service.ready`` waits for parts that calls do not need."""
 
 
 class Service:
-    """One running ariagent. ``run`` returns after a signal or ``stop``; nothing is left then."""
+    """One running ariagent. ``run`` returns after a signal or ``stop``. Then nothing is left running."""
 
     def __init__(
         self,
@@ -81,15 +80,15 @@ class Service:
         *,
         source: str = "the settings",
     ) -> None:
-        """``read`` reads the settings anew, for SIGHUP; it may raise ConfigurationError. ``adopt`` is told of those
-        that are taken over, before anything uses them. ``source`` is their file."""
+        """``read`` reads the settings again, for SIGHUP; it may raise ConfigurationError. ``adopt`` is called with new
+        settings before anything uses them. ``source`` is their file."""
         self.settings = settings
         self._source = source
         self._read = read
         self._adopt = adopt
         self._reloading: asyncio.Task[None] | None = None
         self._old_toolboxes: list[Toolbox] = []
-        """Of calls that began before the settings were changed."""
+        """Toolboxes of calls that began before a change of the settings."""
         self.metrics = Metrics()
         self.ari = AriClient(settings.asterisk)
         media = settings.audiosocket
@@ -130,27 +129,27 @@ class Service:
             self.pool.looks_for = lambda: self.settings.human_queues
         self.phones = SupervisorPhones(desk, self.pool) if self.pool is not None else None
         self.patience = Patience()
-        """Why Asterisk cannot be used, while that is so."""
+        """Why Asterisk cannot be used, if it cannot."""
         self.model_trial = ModelTrial(
             lambda: self.settings, lambda model, usage: self._calls_context().spending.used("(trials)", model, usage)
         )
         self.model = Breaker(self.model_trial, self._excludes(Reason.MODEL))
         self.audio: Breaker | None = None
-        """From when Asterisk is there."""
+        """None until Asterisk is found."""
         self.metrics.watch_audio(lambda: self.audio is not None and self.audio.usable)
         self.checks = SelfCheck()
         self._prepared = asyncio.Event()
-        """Set once the fixed phrases were rendered, or could not be."""
+        """Set once the fixed phrases were rendered, or rendering failed."""
         self.started = asyncio.Event()
         """Set once calls can come in."""
         self.ready = asyncio.Event()
-        """Set once everything else was tried, too."""
+        """Set once all other parts were tried, too."""
         self.http = WebServer(pages(self.metrics.render, lambda: self.health, lambda: self.settings))
         self.journal: Journal | None = None
         self.prompts: Prompts | None = None
         self._context: Context | None = None
         self._broken_off: list[BrokenOff] | None = None
-        """Calls of a process before this one, until they are looked for in Asterisk."""
+        """Calls of an earlier process, until they are searched in Asterisk."""
         self._background: list[asyncio.Task[None]] = []
         self._site: Site | None = None
         self._shutdowns = ShutdownWatch(lambda: self.settings, self.metrics)
@@ -167,15 +166,15 @@ class Service:
 
     @property
     def http_port(self) -> int:
-        """Where ``/metrics`` and ``/healthz`` are, once it runs."""
+        """The port of ``/metrics`` and ``/healthz``, once the service runs."""
         return self.http.port
 
     # -- life -------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Serve until told to end.
+        """Serve until a signal or ``stop``.
 
-        Raises ConfigurationError or ResourceError when it cannot begin, AriError when it was replaced.
+        Raises ConfigurationError or ResourceError if the service cannot start, AriError if another one replaced it.
         """
         self._listen_for_signals()
         try:
@@ -196,10 +195,10 @@ class Service:
         if self.router.replaced.is_set():
             app = self.settings.asterisk.app
             remedy = "Run one service for each application name, or give this one another asterisk.app"
-            raise AriError(f"another program took the Stasis application {app} over", remedy=remedy)
+            raise AriError(f"another program took over the Stasis application {app}", remedy=remedy)
 
     async def _serve(self) -> None:
-        """From when ports and folders are ours until told to end."""
+        """Serve, once ports and folders are available, until a signal or ``stop``."""
         async with opened(self.settings, self._source, serving=False) as site, asyncio.TaskGroup() as tasks:
             background = [
                 tasks.create_task(self._serve_asterisk(tasks, site), name="asterisk"),
@@ -219,7 +218,7 @@ class Service:
                 task.cancel()
 
     async def _serve_asterisk(self, tasks: asyncio.TaskGroup, site: Site) -> None:
-        """Wait for Asterisk, however long that takes, and take its calls."""
+        """Wait for Asterisk, without a time limit, and take its calls."""
         version = await connect(self.ari, self.patience)
         await self._look_for_another()
         self._broken_off = await asyncio.to_thread(unended, self.settings)
@@ -237,7 +236,7 @@ class Service:
         await listen(self.ari, self.router, self._stream_opened, self.patience)
 
     def drain(self, to: DrainTo | None = None, after_s: float | None = None) -> Plan:
-        """Refuse new calls and end when the running ones have ended; returns what becomes of those that do not."""
+        """Refuse new calls, and end when the running calls have ended; returns the plan for the remaining calls."""
         return self._draining.begin(Plan(self.settings.drain_to, self.settings.drain_timeout_s), to, after_s)
 
     def stop(self) -> None:
@@ -245,9 +244,8 @@ class Service:
         self._stop.set()
 
     async def _have_resources(self) -> bool:
-        """Take ports and folders, so that ``/healthz`` answers and Asterisk can connect; False when told to end first.
-
-        Raises ResourceError when they cannot be had.
+        """Open ports and folders, so that ``/healthz`` answers and Asterisk can connect. False if the service was told
+        to end before. Raises ResourceError if they are not available.
         """
         taking = asyncio.ensure_future(self._take_resources())
         told = asyncio.ensure_future(self._told_to_end())
@@ -265,7 +263,7 @@ class Service:
         settings = self.settings
         for endpoint in settings.realtime.endpoints:
             if endpoint.url.startswith("wss:"):
-                await asyncio.to_thread(trust, endpoint)  # read now, and not in the first call
+                await asyncio.to_thread(trust, endpoint)  # read the CA file now, not during the first call
         await having(self._open_journal)
         # The media server listens before ARI connects: Asterisk connects to it inside the first request.
         await having(lambda: self.media.start(settings.audiosocket.host, settings.audiosocket.port))
@@ -290,7 +288,7 @@ class Service:
         self.metrics.watch_records(lambda: journal.dropped)
 
     async def _make_context(self, version: str, site: Site) -> Context:
-        """What calls need, on this Asterisk."""
+        """The context of calls on this Asterisk."""
         settings, pool, journal = self.settings, self.pool, self.journal
         assert journal is not None
         spending = await asyncio.to_thread(self._spending)
@@ -335,7 +333,7 @@ class Service:
         )
 
     def _format(self, version: str) -> AudioFormat:
-        """Of the audio between Asterisk and us. What is asked for and cannot be had is told by the service's checks."""
+        """The audio format between Asterisk and ariagent. The checks report a format that this Asterisk cannot use."""
         settings = self.settings
         try:
             return choose_format(version, settings.audiosocket.format, settings.realtime.encoding)
@@ -348,11 +346,11 @@ class Service:
         self.model.doubt()
 
     def _excludes(self, reason: Reason) -> Callable[[str], None]:
-        """For a breaker: while it has a fault the AI takes no calls."""
+        """A breaker's callback: while it has a fault, the AI takes no calls for this reason."""
         return lambda fault: self.availability.set_reason(reason, bool(fault))
 
     async def _look_for_another(self) -> None:
-        """Whoever opens an application's event stream last has it, and its calls: say so before we do."""
+        """Log if the application exists already: the last program that opens its event stream takes over its calls."""
         with suppress(AriError):
             if (left := await self.ari.registered()) is not None:
                 channels, bridges = left
@@ -373,16 +371,16 @@ class Service:
         return Admission(self.settings, day, talked_s, recent)
 
     def _over_cap(self) -> bool:
-        """Whether today's calls have cost or lasted as much as they may."""
+        """Whether a daily cap of cost or minutes is reached."""
         context, now = self._calls_context(), time.time()
         return context.spending.over_cap or context.admission.over_minutes(now, local_day(now))
 
     def _prompts_used(self, spending: Spending, usage: Usage) -> None:
-        """Rendering phrases costs too; no call is to blame."""
+        """Count the cost of rendered phrases, which belongs to no call."""
         spending.used("(phrases)", usage.billed_as(self.settings.realtime.model), usage)
 
     async def _prepare_speech(self) -> None:
-        """Have the agents' fixed phrases rendered, once it is known whether the model can be used."""
+        """Render the agents' fixed phrases, once the model was tried."""
         await self.model.tried.wait()
         assert self.prompts is not None
         await self.prompts.warm(self.settings.agents, self.settings.tools)
@@ -399,7 +397,7 @@ class Service:
             log.info("service.takes_calls", extra={"fields": {"calls": len(self.calls)}})
 
     async def _tell_ready(self) -> None:
-        """Say so once all parts were tried: a caller is served now as well as ever."""
+        """Log ``service.ready`` once all parts were tried."""
         await self.started.wait()
         assert self.audio is not None
         parts: dict[str, tuple[asyncio.Event, Callable[[], str]]] = {
@@ -445,7 +443,7 @@ class Service:
             self.drain()
 
     def reload(self) -> None:
-        """Read the settings anew, for calls that begin from then on."""
+        """Reload the settings, for new calls."""
         if self._reloading is not None:
             self._reloading.cancel()
         self._reloading = asyncio.create_task(self._reload(), name="reload")
@@ -457,13 +455,13 @@ class Service:
             settings = await asyncio.to_thread(self._read)
             taken, fixed = changed(self.settings, settings)
             if fixed:
-                remedy = "Restart the service (ariagent drain), or undo that"
+                remedy = "Restart the service (`ariagent drain`), or undo the change"
                 raise ConfigurationError(f"a change of {', '.join(fixed)} needs a restart", remedy=remedy)
             toolbox = Toolbox(settings, on_call=self.metrics.tool_called)
         except ConfigurationError as error:
             log.error("settings.refused", extra={"fields": {"cause": error.line}})
             return
-        # Nothing can fail from here on: all of it or nothing.
+        # From here on nothing can fail: a reload is complete or has no effect.
         self._adopt(settings)
         if self.journal is not None:
             self.journal.configure(settings.records)
@@ -485,10 +483,10 @@ class Service:
 
     async def _end_calls(self) -> None:
         self.calls.refuse_new()
-        # What took our application over serves our seats now.
+        # If another program took over the application, it serves the seats now.
         seats = None if self.router.replaced.is_set() else self.availability
         if seats is not None:
-            # An end that does not wait for calls is over before a pause of their seats would help anybody.
+            # Without a wait for calls, the service ends before a pause of their seats would have an effect.
             at_once = self._stop.is_set() or self._draining.plan.after_s <= 0
             seats.hold(Reason.DOWN if at_once else Reason.DRAINING)
         if not self._stop.is_set():
@@ -497,10 +495,10 @@ class Service:
             log.info("service.draining", extra={"fields": fields})
             await self._draining.over(self.calls.drained(), self._stop.wait())
         if self._draining.plan.to == "next" and not self._stop.is_set():
-            # The seats first: from when the calls are left on every moment is silence for their callers.
+            # The seats first: as soon as the calls are left, their callers hear silence.
             if seats is not None:
                 await seats.leave()
-            log.info("service.leaves", extra={"fields": {"calls": len(self.calls)}})
+            log.info("service.calls_left", extra={"fields": {"calls": len(self.calls)}})
             await self.calls.leave()
             return
         await self.calls.stop()
@@ -508,11 +506,11 @@ class Service:
             await seats.leave()
 
     async def _keep_pool(self) -> None:
-        """Seats and queues, from the moment that calls can come in."""
+        """Run availability and pool, once calls can come in."""
         if self.audio is None:
             return
         await self.started.wait()
-        # Seats that begin to take calls and stop again a moment later would cost callers time.
+        # Wait for the audio trial: seats that open and close again a moment later would cost callers time.
         await self.audio.tried.wait()
         self.availability.look()
         async with asyncio.TaskGroup() as tasks:
@@ -521,7 +519,7 @@ class Service:
                 tasks.create_task(self.pool.run(), name="pool")
 
     async def _watch_lag(self) -> None:
-        """Measure how late this process is; too late for more calls is told."""
+        """Measure the event loop delay; log the begin and the end of an overload."""
         clock = asyncio.get_running_loop().time
         while True:
             due = clock() + LOOK_S
@@ -531,23 +529,23 @@ class Service:
             if self.lag.late(lag_s, now):
                 fields = {"p95_ms": round(1000 * self.lag.p95_s, 1), "calls": len(self.calls)}
                 log.warning(
-                    "service.overloaded" if self.lag.overloaded else "service.relieved", extra={"fields": fields}
+                    "service.overloaded" if self.lag.overloaded else "service.overload_ended", extra={"fields": fields}
                 )
 
     async def _watch_replacement(self) -> None:
-        """Another program with our application's name has our calls now; two would fight for them."""
+        """Stop if another program takes over the application and its calls: two would fight for them."""
         await self.router.replaced.wait()
         log.error("service.replaced", extra={"fields": {"app": self.settings.asterisk.app}})
         self.stop()
 
     def _calls_context(self) -> Context:
         if self._context is None:
-            raise InternalError("a call came before the service was started")
+            raise InternalError("a call came in before the service had started")
         return self._context
 
     @property
     def health(self) -> Health:
-        """How it is now."""
+        """The present state."""
         audio, pool = self.audio, self.pool
         return Health(
             application=self.settings.asterisk.app,

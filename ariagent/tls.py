@@ -1,7 +1,7 @@
-"""TLS to peers: what their certificate is verified against, and what it means when that fails.
+"""TLS to peers: the verification of their certificates, and the meaning of its errors.
 
-There is no way to do without verification: a certificate that no CA of the machine signed is verified against a CA
-file, one for another name against a name that the settings give.
+Verification cannot be switched off. For a certificate of an unknown CA the settings name a CA file. For a certificate
+with another name they give that name.
 """
 
 import asyncio
@@ -16,33 +16,33 @@ from typing import Any
 from ariagent.errors import ConfigurationError, why
 
 LOOK_S = 1.0
-"""For finding out what a port speaks."""
+"""Time limit for finding out whether a port speaks TLS."""
 MOST_OF_A_GREETING = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """What an error calls a peer, and what is to be done about each thing that may be wrong with TLS to it."""
+    """A peer's name in errors, and the remedy for each problem with TLS."""
 
     name: str
     use_plain: str
-    """Its port speaks no TLS."""
+    """Remedy if the port does not speak TLS."""
     trust: str
-    """Its certificate is of an unknown CA."""
+    """Remedy if the certificate is of an unknown CA."""
     rename: str
-    """Its certificate is for another name."""
+    """Remedy if the certificate is for another name."""
     renew: str
-    """The certificate, or the setting of Asterisk's that names it."""
+    """The certificate to renew, or the Asterisk setting that names it."""
     use_tls: str = ""
-    """Its port speaks TLS, and was spoken to without."""
+    """Remedy if the port speaks TLS, but the connection was made without."""
 
 
 def _trust(key: str) -> str:
-    return f"Name a file with the CA's certificate in {key}.ca_file; a self-signed certificate is its own CA"
+    return f"Set {key}.ca_file to a file with the CA's certificate; a self-signed certificate is its own CA"
 
 
 def _rename(key: str) -> str:
-    return f"Connect to a name that the certificate has, or say that name in {key}.tls_name"
+    return f"Connect to a name that is in the certificate, or set {key}.tls_name to it"
 
 
 ASTERISK = Peer(
@@ -63,10 +63,10 @@ AMI = Peer(
 )
 MODEL = Peer(
     "the model's server",
-    use_plain="Write ws:// in realtime.url if that is meant, or use the server's TLS port",
+    use_plain="Write ws:// in realtime.url if that is intended, or use the server's TLS port",
     use_tls="Write wss:// in realtime.url",
     trust=_trust("realtime"),
-    rename="Write a name that the certificate has in realtime.url",
+    rename="Use a host in realtime.url that is in the certificate",
     renew="the server's certificate",
 )
 
@@ -81,24 +81,24 @@ def _context(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def client_context(ca_file: Path | None, key: str) -> ssl.SSLContext:
-    """For connections that verify the other side: against ``ca_file`` alone, or the machine's CAs.
+    """The context of connections that verify the peer: against ``ca_file`` alone, or the machine's CAs.
 
-    Made once for the process: a new one takes 20 ms and more, in which no call has audio. ``key`` is the setting that
-    names the file. Raises ConfigurationError when it cannot be used.
+    It is made once for each file: a new one takes 20 ms or more, and no call has audio meanwhile. ``key`` is the
+    setting that names the file. Raises ConfigurationError if the file cannot be used.
     """
     try:
         return _context(ca_file)
     except ssl.SSLError:
-        cause, remedy = "holds no certificate", "It must hold certificates in PEM form (-----BEGIN CERTIFICATE-----)"
+        cause, remedy = "holds no certificate", "Use a file in PEM format (-----BEGIN CERTIFICATE-----)"
     except OSError as error:
         cause = f"cannot be read: {why(error)}"
-        remedy = "Correct the path, or let the user that runs this read the file"
+        remedy = "Correct the path, or let this user read the file"
     raise ConfigurationError(f"{key}: {ca_file} {cause}", remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no connection, and what to do."""
+    """Why TLS failed, and what to do."""
 
     cause: str
     remedy: str
@@ -108,15 +108,14 @@ _NO_TLS = (
     *("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG", "UNEXPECTED_MESSAGE"),
     *("RECORD_LAYER_FAILURE", "BAD_RECORD_TYPE"),
 )
-"""OpenSSL's reasons when what came back is no TLS."""
+"""OpenSSL's errors if the answer is not TLS."""
 _EXPIRED, _NOT_YET, _OTHER_NAME = (10,), (9,), (62, 63, 64)
-"""OpenSSL's codes of verification (X509_V_ERR_...)."""
+"""OpenSSL's verification errors (X509_V_ERR_...)."""
 
 
 def failure(error: BaseException, peer: Peer, where: str) -> Failure | None:
-    """What it means that no TLS connection with ``peer`` at ``where`` could be made; None: TLS is not to blame.
-
-    ``error`` is of an attempt to connect: a connection that is reset in it is taken for one without TLS.
+    """The meaning of ``error`` from an attempt to make a TLS connection with ``peer`` at ``where``. None: it is not
+    about TLS. A reset of the connection means that the port probably does not speak TLS.
     """
     found = _inner(error)
     if isinstance(found, ssl.SSLCertVerificationError):
@@ -124,9 +123,9 @@ def failure(error: BaseException, peer: Peer, where: str) -> Failure | None:
     if isinstance(found, ssl.SSLError):
         if found.reason in _NO_TLS:
             return Failure(f"{where} does not speak TLS", peer.use_plain)
-        return Failure(f"no TLS connection with {peer.name} at {where}: {found.reason or found}", f"See {peer.renew}")
+        return Failure(f"TLS with {peer.name} at {where} failed: {found.reason or found}", f"Check {peer.renew}")
     if isinstance(found, ConnectionResetError | ConnectionAbortedError):
-        return Failure(f"{where} closed the connection at the TLS handshake; it may not speak TLS", peer.use_plain)
+        return Failure(f"{where} closed the connection during the TLS handshake; it may not speak TLS", peer.use_plain)
     return None
 
 
@@ -134,20 +133,20 @@ def _refused_certificate(error: ssl.SSLCertVerificationError, peer: Peer, which:
     if error.verify_code in _EXPIRED:
         return Failure(f"{which} has expired", f"Renew it ({peer.renew})")
     if error.verify_code in _NOT_YET:
-        return Failure(f"{which} is not valid yet", f"Set the clocks of both machines, or renew it ({peer.renew})")
+        return Failure(f"{which} is not valid yet", f"Check the clocks of both machines, or renew it ({peer.renew})")
     if error.verify_code in _OTHER_NAME:
         return Failure(f"{which} is for another name: {error.verify_message.rstrip('.')}", peer.rename)
     return Failure(f"{which} is not trusted: {error.verify_message}", peer.trust)
 
 
 def _inner(error: BaseException) -> BaseException:
-    """The system's or the TLS library's own error: HTTP clients put theirs around it."""
+    """The original error of the system or the TLS library, which HTTP clients wrap in their own."""
     inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
     return _inner(inner) if isinstance(inner, BaseException) and inner is not error else error
 
 
 async def speaks_tls(host: str, port: int) -> bool:
-    """Whether a port answers the beginning of a TLS handshake, with whatever certificate. Nothing is sent beyond it."""
+    """Whether a port answers a TLS handshake, with any certificate. Nothing else is sent."""
     try:
         async with _looking(host, port, ssl=client_context(None, ""), server_hostname=host):
             return True
@@ -158,7 +157,7 @@ async def speaks_tls(host: str, port: int) -> bool:
 
 
 async def greeting(host: str, port: int) -> bytes:
-    """The beginning of what a port says by itself; nothing where it waits to be spoken to."""
+    """The first bytes that a port sends by itself; empty if it waits for the client."""
     with suppress(OSError, TimeoutError, ValueError):
         async with _looking(host, port) as reader:
             return await reader.read(MOST_OF_A_GREETING)
@@ -167,7 +166,7 @@ async def greeting(host: str, port: int) -> bytes:
 
 @asynccontextmanager
 async def _looking(host: str, port: int, **options: Any) -> AsyncIterator[asyncio.StreamReader]:
-    """A connection for a moment."""
+    """A short connection."""
     async with asyncio.timeout(LOOK_S):
         reader, writer = await asyncio.open_connection(host, port, **options)
         try:

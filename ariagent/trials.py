@@ -1,4 +1,4 @@
-"""How the service tries what every call needs: one session with the model, one audio channel of Asterisk's."""
+"""The service's trials of what every call needs: one session with the model, one audio channel of Asterisk."""
 
 import asyncio
 import logging
@@ -18,24 +18,24 @@ from ariagent.realtime.trial import failure_of
 log = logging.getLogger(__name__)
 
 ASTERISK_AGAIN_S = 1.0
-"""Before another trial of the audio when Asterisk did not answer this one."""
+"""Delay before the next trial of the audio if Asterisk did not answer."""
 
 
 class ModelTrial:
-    """One session with the model's endpoints, one after another: one of them is enough."""
+    """Tries a session with each of the model's endpoints in turn, until one works."""
 
     def __init__(self, settings: Callable[[], Settings], used: Callable[[str, Usage], object]) -> None:
-        """``used``: model and tokens of what it said."""
+        """``used`` is called with the model and the tokens of its speech."""
         self._settings = settings
         self._used = used
         self._silent = False
 
     def was_silent(self) -> None:
-        """It said nothing in a call: a session is not enough from now on, it has to be heard."""
+        """The model was silent in a call: from now on a trial passes only if it speaks."""
         self._silent = True
 
     async def __call__(self) -> str:
-        """Why the model cannot be used, or nothing."""
+        """Returns why the model cannot be used, or ""."""
         settings = self._settings()
         agent = next(iter(settings.agents.values()))
         first_fault = ""
@@ -46,7 +46,7 @@ class ModelTrial:
             if said is not None:
                 self._used(said.usage.billed_as(model), said.usage)
             if failure is None:
-                # Asked for while this trial went on, it counts for the next one.
+                # was_silent during this trial counts for the next one.
                 self._silent = self._silent and not speaks
                 log.info("model.usable", extra={"fields": {"model": model}})
                 return ""
@@ -57,7 +57,7 @@ class ModelTrial:
 
 
 class AudioTrial:
-    """One audio channel from Asterisk to our audio server, and on it a file as a spoken summary would be."""
+    """Tries one audio channel from Asterisk to ariagent, and plays a file on it, as for a spoken summary."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class AudioTrial:
         self._settings = settings
 
     async def __call__(self) -> str:
-        """Why no audio comes from Asterisk, or nothing. Waits while Asterisk itself is not there: that is told
+        """Returns why no audio comes from Asterisk, or "". Waits while Asterisk is not connected, which is logged
         elsewhere."""
         while True:
             await self._ari.stream_opened()

@@ -198,7 +198,7 @@ class _Marks:
                 here = (*path, str(key.value))
                 where = f"{self._source}:{key.start_mark.line + 1}"
                 if here in self.lines:
-                    raise ConfigurationError(f"{where}: {dotted(here)}: this key stands here a second time")
+                    raise ConfigurationError(f"{where}: {dotted(here)}: this key is given twice")
                 self.lines[here] = where
                 self.take(value, here)
         elif isinstance(node, yaml.SequenceNode):

@@ -154,7 +154,7 @@ class TestConfiguration:
             ("asterisk:\n  pasword: x\n", "FILE:2: asterisk.pasword: unknown key (did you mean password?)"),
             ("http: {}\nmax_calls: many\n", "FILE:2: max_calls: must be a whole number"),
             ("realtime:\n  url: http://x/\n", "FILE:2: realtime.url: must be a URL that starts with ws:// or wss://"),
-            ("max_calls: 3\nmax_calls: 4\n", "FILE:2: max_calls: this key stands here a second time"),
+            ("max_calls: 3\nmax_calls: 4\n", "FILE:2: max_calls: this key is given twice"),
             ("realtime:\n  api_key: ${NOT_SET_ANYWHERE}\n", "FILE:2: realtime.api_key: the environment variable NOT_"),
         ],
         ids=["yaml", "unknown key", "type", "url", "twice", "secret"],

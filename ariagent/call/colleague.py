@@ -2,7 +2,7 @@
 
     ours (;1, enters Stasis when somebody answers) -- Local -- (;2) waits in the people's queue, or rings an extension
 
-Who answers hears the summary there; then the caller is joined with ;1, and the leg is ours no longer.
+The human agent who answers hears the summary on this leg. Then the caller is bridged with ;1, and ariagent drops out.
 """
 
 import asyncio

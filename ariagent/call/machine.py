@@ -382,25 +382,25 @@ phone rings. It is answered when both are there. Whatever ends it, everything is
 {diagram}
 ```
 
-What each state does with each event, where the state does not change: `DigitPressed` is for the keypad
-while talking and draining, and ignored elsewhere; `LegReplaced` makes another channel the caller's; `PartyChanged` has
-the agent begin anew with a caller who was put through to it in the middle of the call.
+Some events do not change the state. `DigitPressed` goes to the keypad while talking and draining, and is ignored in
+other states. `LegReplaced` makes another channel the caller's. `PartyChanged` makes the agent greet a caller who was
+transferred to it in the middle of the call.
 
-No state lasts for ever, even when nothing happens any more:
+Every state has a time limit:
 
 | state | at most | then |
 |---|---|---|
-| `preparing`, `media_ready` | {prepare} s from the call's arrival | to people: `no_model`, `model_unreachable` |
-| `model_ready` | {prepare} s from the call's arrival | to people: `error`, `media_failed` |
-| `answering` | {answer} s | to people: `error`, `media_failed` |
-| `talking` | `agents.NAME.length.longest_s` (the agent says goodbye) and {overtime} s | to people: `too_long` |
+| `preparing`, `media_ready` | {prepare} s after its arrival | to the human queue: `no_model`, `model_unreachable` |
+| `model_ready` | {prepare} s after its arrival | to the human queue: `error`, `media_failed` |
+| `answering` | {answer} s | to the human queue: `error`, `media_failed` |
+| `talking` | `agents.NAME.length.longest_s` (goodbye) and {overtime} s | to the human queue: `too_long` |
 | `draining` | {drain} s | hung up |
 | `parting` | {drain} s; moved by somebody else: {move} s | `transferring` |
-| `transferring` | {transfer} s | `talking`; to people when the agent is gone |
-| `ending` | {release} s | `ended`; what was not given back is looked for again (`call.not_released`) |
+| `transferring` | {transfer} s | `talking`; to the human queue if the agent is gone |
+| `ending` | {release} s | `ended`; ariagent tries again to release the rest (`call.not_released`) |
 
-A colleague who is looked for (warm) is waited for while `talking`: for the destination's `timeout_s` and 10 s, then for
-up to 60 s while they hear the summary.
+A warm transfer waits for a human agent while `talking`: for the destination's `timeout_s` and 10 s, then for up to 60 s
+while the human agent hears the summary.
 """
 
 

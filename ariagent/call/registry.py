@@ -190,7 +190,7 @@ class Registry:
         try:
             channel = await context.ari.channel(channel_id)
         except AriError as error:
-            self._not_swept("channel", channel_id, error)
+            self._not_released("channel", channel_id, error)
             return
         args, resumes = arguments(channel, context.settings.asterisk.app), known.get(channel_id)
         # Asked now: it may have entered just now.
@@ -250,7 +250,7 @@ class Registry:
             try:
                 await context.ari.destroy_bridge(bridge_id)
             except AriError as error:
-                swept.append(self._not_swept("bridge", bridge_id, error))
+                swept.append(self._not_released("bridge", bridge_id, error))
         return all(swept)
 
     async def _sweep(self, context: Context, channel_id: str) -> bool:
@@ -260,22 +260,22 @@ class Registry:
             if any(call.owns(channel_id) for call in self._calls):
                 return True
             if self._reminder.due(channel_id, time.monotonic()):
-                log.warning("call.left_behind", extra={"fields": {"channel": channel_id, "name": name}})
+                log.warning("orphan_call.found", extra={"fields": {"channel": channel_id, "name": name}})
             if name.startswith(MEDIA_PREFIX) or channel_id.startswith(WARM_PREFIX):
                 await context.ari.hang_up(channel_id)
             else:
                 await give_back(context.ari, channel_id, Result.ERROR)
         except AriError as error:
-            return self._not_swept("channel", channel_id, error)
+            return self._not_released("channel", channel_id, error)
         return True
 
-    def _not_swept(self, kind: str, name: str, error: AriError) -> bool:
+    def _not_released(self, kind: str, name: str, error: AriError) -> bool:
         """One that Asterisk does not let go must not keep the others, or the service, from going on; returns whether
         it is gone. It is tried every few seconds, and told seldom."""
         if gone := isinstance(error, NotFoundError):
             return gone
         if self._reminder.due(f"{name}: {error.line}", time.monotonic()):
-            log.warning("call.not_swept", extra={"fields": {kind: name, "cause": error.line}})
+            log.warning("orphan_call.not_released", extra={"fields": {kind: name, "cause": error.line}})
         return False
 
     def refuse_new(self) -> None:
@@ -311,7 +311,7 @@ class Registry:
                 await self.drained()
                 await asyncio.gather(*self._sweeps, return_exceptions=True)
         except TimeoutError:
-            log.warning("service.leaves_unfinished", extra={"fields": {"calls": len(self)}})
+            log.warning("service.calls_left_unfinished", extra={"fields": {"calls": len(self)}})
             unfinished = [*self._calls.values(), *self._sweeps]
             for task in unfinished:
                 task.cancel()

@@ -249,9 +249,9 @@ class Talk:
         self._metrics.underruns.inc(self._playout.underruns)
         return {
             "underruns": self._playout.underruns,
-            "uplink_dropped_s": round(self._model.dropped_s, 3),
-            "uplink_silence_s": round(self._uplink.silence_ms / 1000, 3),
-            "uplink_gaps": self._uplink.gaps,
+            "caller_audio_dropped_s": round(self._model.dropped_s, 3),
+            "caller_audio_gap_s": round(self._uplink.silence_ms / 1000, 3),
+            "caller_audio_gaps": self._uplink.gaps,
         }
 
     # -- the audio connection (MediaEndpoint) -----------------------------------------------------

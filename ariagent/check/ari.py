@@ -1,4 +1,4 @@
-"""Plain requests to ARI, for looking: which status came, and why none did. The service's own client is AriClient."""
+"""Plain ARI requests for the checks: the HTTP status, or why there was no answer. The service itself uses AriClient."""
 
 import asyncio
 import json
@@ -15,12 +15,12 @@ from ariagent.config import AsteriskSettings
 from ariagent.errors import AriError, why
 
 FORGET_LIMIT_S, FORGET_PAUSE_S = 5.0, 0.05
-"""For an application to be forgotten; between two looks."""
+"""Time for Asterisk to forget an application, and the pause between two looks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What Asterisk answered. ``body`` is None where it is not JSON."""
+    """Asterisk's answer. ``body`` is None if it is not JSON."""
 
     status: int
     body: Any
@@ -28,7 +28,7 @@ class Answer:
 
     @property
     def message(self) -> str:
-        """Why it refused, in its words."""
+        """Asterisk's reason for a refusal; empty if it gives none."""
         return str(self.body["message"]) if isinstance(self.body, dict) and "message" in self.body else ""
 
 
@@ -41,7 +41,7 @@ class Probe:
         self._base = settings.url
 
     async def ask(self, method: str, path: str, *, body: Mapping[str, Any] | None = None, **query: str) -> Answer:
-        """``path`` is below ``/ari/`` and already escaped; ``body`` is sent as JSON."""
+        """Send one request. ``path`` is below ``/ari/`` and already escaped; ``body`` is sent as JSON."""
         url = URL(f"{self._base}/ari/{path}", encoded=True).update_query(query)
         try:
             async with self._session.request(
@@ -57,18 +57,18 @@ class Probe:
         except TimeoutError:
             raise AriError(
                 f"{self._base} did not answer within {self._settings.request_timeout_s:g} s",
-                remedy="Is a firewall between, or is Asterisk stuck? Try `asterisk -rx 'core show uptime'`",
+                remedy="Look for a firewall in between, or a stuck Asterisk (try `asterisk -rx 'core show uptime'`)",
             ) from None
         except aiohttp.ClientError as error:
             raise await unreachable(self._settings, error, look_closer=True) from None
         except UnicodeError as error:
-            raise AriError(f"the host of asterisk.url is no name: {error}", remedy="Correct asterisk.url") from None
+            raise AriError(f"asterisk.url has an invalid host name: {error}", remedy="Correct asterisk.url") from None
 
     @asynccontextmanager
     async def application(self, name: str, on_message: Callable[[dict[str, Any]], None]) -> AsyncIterator[None]:
-        """Register a Stasis application of this name for the length of the context. Raises AriError.
+        """Register a Stasis application of this name while the context lasts. Raises AriError.
 
-        ``on_message`` is called with each of its events and must not raise.
+        ``on_message`` is called with each of the application's events and must not raise.
         """
         stream = await self._listen(name)
         reading = asyncio.ensure_future(_read(stream, on_message))
@@ -77,7 +77,7 @@ class Probe:
         finally:
             reading.cancel()
             await asyncio.wait([reading])
-            # Also when we are cancelled (Ctrl-C).
+            # Also after a cancellation (Ctrl-C).
             await asyncio.shield(self._forget(name, stream))
 
     async def _listen(self, name: str) -> aiohttp.ClientWebSocketResponse:
@@ -89,12 +89,12 @@ class Probe:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise AriError(
                 f"the event stream cannot be opened: {'timed out' if isinstance(error, TimeoutError) else why(error)}",
-                remedy="Load res_http_websocket and res_ari_events; a proxy between must pass WebSockets on",
+                remedy="Load res_http_websocket and res_ari_events. A proxy in between must support WebSockets",
             ) from None
 
     async def _forget(self, name: str, stream: aiohttp.ClientWebSocketResponse) -> None:
-        """Asterisk looks whether an application can go when its stream ends, and no more: one whose last channel was
-        not quite gone then stays for ever. So its stream is opened and ended again until it has gone."""
+        """Have Asterisk remove the application. Asterisk removes it only when its stream ends and no channel is left
+        in it. So the stream is opened and closed again until the application is gone."""
         with suppress(AriError, TimeoutError):
             async with asyncio.timeout(FORGET_LIMIT_S):
                 while True:
@@ -115,6 +115,6 @@ async def _read(stream: aiohttp.ClientWebSocketResponse, on_message: Callable[[d
 
 @asynccontextmanager
 async def probe(settings: AsteriskSettings) -> AsyncIterator[Probe]:
-    """A Probe; its connections end with the context."""
+    """A Probe. Its connections are closed when the context ends."""
     async with session(settings) as made:
         yield Probe(settings, made)

@@ -1,4 +1,4 @@
-"""Asterisk: reachable, its version, modules and rights, the running service, the ways into it."""
+"""Checks of Asterisk: its REST interface, version, modules, the ARI user's rights, and the running service."""
 
 import time
 from collections.abc import Mapping
@@ -30,14 +30,14 @@ NEEDED: Mapping[str, str] = {
         ),
         "the REST interface",
     ),
-    **dict.fromkeys(("res_stasis", "res_stasis_answer", "app_stasis"), "calls reach the service through them"),
+    **dict.fromkeys(("res_stasis", "res_stasis_answer", "app_stasis"), "calls reach the service through it"),
     **dict.fromkeys(("chan_audiosocket", "res_audiosocket"), "the audio of every call"),
-    **dict.fromkeys(("bridge_simple", "bridge_softmix"), "they join caller and agent"),
+    **dict.fromkeys(("bridge_simple", "bridge_softmix"), "caller and AI are bridged"),
 }
-"""Modules without which no call works, and what they are for."""
+"""Modules that every call needs -> what each is for."""
 
 USEFUL: Mapping[str, str] = {
-    "app_queue": "queues: the agents' seats, and the people behind them",
+    "app_queue": "queues: the AI's seats, and the human queue",
     "codec_resample": "24 kHz audio",
     "codec_ulaw": "telephone audio",
     "codec_alaw": "telephone audio",
@@ -46,16 +46,16 @@ USEFUL: Mapping[str, str] = {
     "func_logic": "the shipped dialplan",
     "func_devstate": "the AI's seats: their state",
     "pbx_loopback": "the AI's seats: without it none takes a call",
-    "res_stasis_device_state": "this check's look at the dialplan",
-    "res_ari_device_states": "this check's look at the dialplan",
+    "res_stasis_device_state": "the check of the dialplan",
+    "res_ari_device_states": "the check of the dialplan",
 }
-"""Modules without which something else does not work."""
+"""Modules that other functions need -> what each is for."""
 
 LARGEST_SKEW_S = 5.0
 
 
 async def check_reach(site: Site, say: Say) -> None:
-    """Whether Asterisk's REST interface answers and lets us in."""
+    """Whether Asterisk's REST interface answers and accepts the user."""
     began = time.monotonic()
     settings = site.settings.asterisk
     try:
@@ -77,7 +77,7 @@ async def check_reach(site: Site, say: Say) -> None:
 
 
 async def check_version(site: Site, say: Say) -> None:
-    """What is known of this Asterisk's version."""
+    """Known faults and missing security fixes of this Asterisk's version."""
     for result in versions.judge_version(site.version, site.settings, time.strftime("%Y-%m-%d", time.gmtime())):
         say(result)
 
@@ -89,19 +89,19 @@ def _version_in(body: object) -> str | None:
 
 
 def judge_clock(date: str, now: float) -> Result | None:
-    """Compares an HTTP date with ``now`` (seconds since the epoch); None where there is nothing to say. No I/O."""
+    """Compares an HTTP date with ``now`` (seconds since the epoch); None if the date cannot be read. No I/O."""
     try:
         skew = abs(now - parsedate_to_datetime(date).timestamp())
     except (TypeError, ValueError, OverflowError):
         return None
     if skew <= LARGEST_SKEW_S:
-        return ok("clock", "as Asterisk's")
-    found = f"this machine's clock and Asterisk's differ by {skew:.0f} s"
-    return warning("clock", found, "Synchronise both (NTP), or records and queue_log do not match")
+        return ok("clock", "agrees with Asterisk's")
+    found = f"this machine's clock and Asterisk's differ by {skew:.0f} s, so records and queue_log do not match"
+    return warning("clock", found, "Synchronise both clocks (NTP)")
 
 
 async def check_user(site: Site, say: Say) -> None:
-    """Whether the user may change things: a channel that does not exist is hung up, which has no effect."""
+    """Whether the ARI user may write. The check hangs up a channel that does not exist, which has no effect."""
     answer = await _asked(site.probe, say, "ARI user", "DELETE", f"channels/ariagent-check-{uuid4()}")
     if answer is None:
         return
@@ -112,24 +112,24 @@ async def check_user(site: Site, say: Say) -> None:
 
 
 async def check_description(site: Site, say: Say) -> None:
-    """What the service begins with."""
+    """Whether Asterisk serves the ARI description, which the service reads when it starts."""
     try:
         async with AriClient(site.settings.asterisk) as client:
             await client.connect()
     except AriError as error:
-        remedy = "Put Asterisk's rest-api folder into its data folder (astdatadir in asterisk.conf)"
+        remedy = "Copy the folder rest-api of Asterisk's sources into its data folder (astdatadir in asterisk.conf)"
         say(failed("ARI description", str(error), remedy))
         return
     say(ok("ARI description", "complete"))
 
 
 async def check_modules(site: Site, say: Say) -> None:
-    """Whether Asterisk has loaded what calls need."""
+    """Whether Asterisk has loaded the modules that calls need."""
     answer = await _asked(site.probe, say, "modules", "GET", "asterisk/modules")
     if answer is None:
         return
     if answer.status != 200 or not isinstance(answer.body, list):
-        found = f"Asterisk does not list them (HTTP {answer.status})"
+        found = f"Asterisk does not list its modules (HTTP {answer.status})"
         say(failed("modules", found, _load("res_ari_asterisk")))
         return
     running = {
@@ -149,50 +149,53 @@ def judge_modules(running: set[str], say: Say) -> bool:
         if name not in running:
             say(warning("modules", f"{name} is not loaded ({USEFUL[name]})", _load(name)))
     if not missing:
-        opus = "" if any(name.startswith("codec_opus") for name in running) else "; no codec_opus, for phones with Opus"
-        say(ok("modules", f"all {len(NEEDED)} that are needed are loaded{opus}"))
+        opus = (
+            "" if any(name.startswith("codec_opus") for name in running) else "; no codec_opus (for phones with Opus)"
+        )
+        say(ok("modules", f"all {len(NEEDED)} needed modules are loaded{opus}"))
     return not missing
 
 
 def _load(name: str) -> str:
-    return f"`asterisk -rx 'module load {name}.so'`, and see that modules.conf loads it"
+    return f"Run `asterisk -rx 'module load {name}.so'`, and make sure that modules.conf loads it"
 
 
 async def check_application(site: Site, say: Say) -> None:
-    """Whether a service runs."""
+    """Whether a service is running."""
     settings = site.settings
     app = settings.asterisk.app
     answer = await _asked(site.probe, say, "application", "GET", f"applications/{quote(app, safe='')}")
     if answer is None:
         return
     if answer.status == 404:
-        found = f"the service is not running: nobody has registered {app}; calls go to people"
+        found = f"the service is not running (Asterisk has no application {app}); calls go to the human queue"
         say(warning("application", found, "Start it: `ariagent run -c FILE`"))
     elif answer.status != 200 or not isinstance(answer.body, dict):
-        say(failed("application", f"Asterisk does not tell (HTTP {answer.status} {answer.message})"))
+        found = f"Asterisk does not say whether {app} is registered (HTTP {answer.status} {answer.message})"
+        say(failed("application", found))
     else:
         channels, bridges = (_length(answer.body.get(key)) for key in ("channel_ids", "bridge_ids"))
         say(judge_application(settings, await reach.answers(service_ports(settings)), channels, bridges))
 
 
 def service_ports(settings: Settings) -> tuple[tuple[str, int], ...]:
-    """Where a running service answers on this machine, as (host, port); none where it takes any free port. No I/O."""
-    # /metrics first: a connection to the audio port that says nothing is logged by the service.
+    """(host, port) of each server of a running service on this machine; ports that are 0 are left out. No I/O."""
+    # /metrics first: the service logs a silent connection to its audio port.
     listeners = ((settings.http.host, settings.http.port), (settings.audiosocket.host, settings.audiosocket.port))
     return tuple((local(host), port) for host, port in listeners if port)
 
 
 def judge_application(settings: Settings, answered: bool | None, channels: int, bridges: int) -> Result:
-    """The application that Asterisk has; ``answered``: whether a service does, None where it cannot be asked. No I/O.
+    """The application is registered in Asterisk. ``answered``: whether the service answers; None: unknown. No I/O.
 
-    Asterisk keeps the application of a process that is gone for as long as a channel or bridge is left in it.
+    Asterisk keeps the application of a dead process for as long as a channel or bridge is left in it.
     """
     app = settings.asterisk.app
     if answered is not False:
         return ok("application", f"the service is running as {app}; {_count(channels, 'channel')} in it")
     nobody = " nor ".join(f"{host}:{port}" for host, port in service_ports(settings))
-    left = f"{_count(bridges, 'bridge')} and {_count(channels, 'channel')} are left of a dead process"
-    found = f"Asterisk knows {app}, but nobody answers at {nobody}: {left}"
+    left = f"Asterisk still holds {_count(bridges, 'bridge')} and {_count(channels, 'channel')} of the old process"
+    found = f"the service is down: no answer at {nobody}. {left} ({app}), which is normal"
     return warning("application", found, "Start it: `ariagent run -c FILE`")
 
 

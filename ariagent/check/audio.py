@@ -1,4 +1,4 @@
-"""The audio's way, tried by ``ariagent check``: beside the running service, or with a server of its own."""
+"""The test of the audio connection by ``ariagent check``: beside a running service, or with its own server."""
 
 import asyncio
 import time
@@ -25,14 +25,14 @@ BRIEFS = "briefs"
 
 
 async def check_audio(site: Site, say: Say) -> None:
-    """Say whether audio flows between Asterisk and here, whether Asterisk reads the spoken summaries, and what the
-    queues look like."""
+    """Whether audio flows between Asterisk and this machine, and whether Asterisk can read spoken summaries. Without
+    AMI also the state of the queues."""
     settings, router = site.settings, Router(lambda event: None)
     try:
         fmt = choose_format(site.version, settings.audiosocket.format, settings.realtime.encoding)
     except ConfigurationError:
         fmt = choose_format(site.version, "auto", settings.realtime.encoding)
-    # An application of its own, so that a running service does not see the channels.
+    # A separate application, so that a running service does not see the channels.
     trial = Trial(site.probe, f"ariagent-check-{uuid4()}", fmt, router)
     try:
         async with site.probe.application(trial.app, router.route):
@@ -72,15 +72,17 @@ async def _try_audio(site: Site, trial: Trial, say: Say) -> None:
             _skip_queues(site.settings, say)
         result = heard.result
         if taken and result.status is Status.FAILED:
-            # The service's own port is what counts; a firewall may well close all others.
-            result = warning(result.name, result.found, "Only a check of the audio itself needs this port")
+            # Only the service's own port matters: a firewall may close all others.
+            result = warning(
+                result.name, result.found, "Ignore this if a firewall closes other ports: only this check uses it"
+            )
         say(result)
     finally:
         await server.close()
 
 
 def _skip_queues(settings: Settings, say: Say) -> None:
-    """Without a manager interface they are read on the channel that could not be had."""
+    """Without AMI the queues are read on the test channel, which could not be made."""
     if settings.ami is None:
         for name in (QUEUES, HUMAN):
             say(skipped(name, "the audio connection"))
@@ -94,7 +96,7 @@ async def _with_brief(
     meanwhile: Callable[[str], Awaitable[None]],
     say: Say,
 ) -> Heard:
-    """Try the audio, and with it a file where spoken summaries will be, if there are to be any."""
+    """Test the audio, and a file in the folder of spoken summaries if the settings use them."""
     if not briefs_wanted(settings):
         return await try_audio(trial, server, address, meanwhile=meanwhile)
     briefs = Briefs.of(settings, trial.fmt)
@@ -110,17 +112,15 @@ async def _with_brief(
 
 
 def judge_no_sample(directory: Path, error: OSError) -> Result:
-    """No file could be put where summaries will be. No I/O."""
+    """No file could be written to the folder of spoken summaries. No I/O."""
     if isinstance(error, FileNotFoundError):
-        return ok(BRIEFS, f"{directory} is not there yet; the service makes it, then Asterisk can be asked about it")
-    found = (
-        f"{directory} cannot be written by this user ({error.strerror or error}), so Asterisk was not asked about it"
-    )
+        return ok(BRIEFS, f"{directory} does not exist yet; the service makes it at its start")
+    found = f"{directory} was not tested: this user cannot write there ({error.strerror or error})"
     return warning(BRIEFS, found, "Run this as root or as the service's user")
 
 
 def judge_briefs(briefs: Briefs, played: bool | None) -> Result:
-    """Whether Asterisk plays what lies where summaries will be."""
+    """Whether Asterisk can play a file in the folder of spoken summaries. No I/O."""
     if played is None:
         return skipped(BRIEFS, "the audio connection")
     if not played:
@@ -132,20 +132,20 @@ def judge_briefs(briefs: Briefs, played: bool | None) -> Result:
 
 
 async def _service_port(media: AudioSocketSettings, configured: str, trial: Trial) -> Result:
-    """The port is taken: by the service, one hopes. Asterisk connects to it for a call that it does not know."""
+    """The port is taken, probably by the service. Asterisk connects to it for a call that the service does not know."""
     name = "service's audio port"
     began = time.monotonic()
     async with trial.channel(configured, uuid4(), TrialLeg()) as (_, answer):
         if answer.status >= 400:
             return no_channel(name, configured, answer, time.monotonic() - began)
     if not await _refuses_strangers(media):
-        found = f"what listens on {joined(media.host, media.port)} is no AudioSocket server"
-        return failed(name, found, "Stop that program, or give audiosocket.port another number")
-    return ok(name, f"in use, Asterisk reaches it at {configured}; audio is tried on a free port")
+        found = f"another program listens on {joined(media.host, media.port)} (it is not an AudioSocket server)"
+        return failed(name, found, "Stop that program, or set audiosocket.port to another port")
+    return ok(name, f"in use by the service; Asterisk reaches it at {configured}. Audio is tested on a free port")
 
 
 async def _refuses_strangers(media: AudioSocketSettings) -> bool:
-    """Whether a connection that names an unknown call is closed, as ours does."""
+    """Whether the port closes a connection that names an unknown call, as ariagent's server does."""
     try:
         async with asyncio.timeout(STEP_LIMIT_S):
             reader, writer = await asyncio.open_connection(local(media.host), media.port)

@@ -1,8 +1,8 @@
-"""``ariagent check --bundle FILE``: what a maintainer needs to see, in one file, secrets removed.
+"""``ariagent check --bundle FILE``: diagnostic data for a maintainer in one file, secrets removed.
 
     gathered (settings, Asterisk, service, records, log) --Discretion--> texts --> FILE (.tar.gz, 0600)
 
-Nothing is sent anywhere. A part that cannot be had is named in the bundle with the reason; the others are there.
+Nothing is sent anywhere. For a part that is not available the bundle holds the reason.
 """
 
 import asyncio
@@ -41,36 +41,36 @@ from ariagent.redaction import secrets_of
 
 CALLS = 10
 LOG_BYTES = 1024 * 1024
-"""Of the end of a log."""
+"""The bundle gets this much of the end of the log."""
 ANSWER_BYTES = 4 * 1024 * 1024
 PART_LIMIT_S = 15.0
 SECRET_NAMES = ("key", "token", "secret", "password", "passwd", "credential")
-"""Variables of the environment with one of these in their names hold secrets, whoever reads them."""
+"""An environment variable with one of these words in its name holds a secret."""
 ADVICE = (
-    "Secrets, what was said and telephone numbers were taken out. Look at it before you send it to anybody: "
-    "nothing can know everything that is private."
+    "Secrets, spoken words and telephone numbers were removed. Look at the file before you send it to anybody: "
+    "it may still hold something private."
 )
 ADVICE_WITH_WORDS = (
-    "Secrets were taken out. It holds what callers and agents said, and telephone numbers: look at it before you send "
-    "it to anybody, and send it only where that is allowed."
+    "Secrets were removed. The file holds what callers and agents said, and telephone numbers: look at it before you "
+    "send it to anybody, and send it only if that is allowed."
 )
 _SECRET_LINE = re.compile(rb"^(\s*(?:password|secret)\s*=).*$", re.IGNORECASE | re.MULTILINE)
 INSTALLED = Path("/etc/asterisk/ariagent")
-"""Where a site's copies of the shipped files are."""
+"""The folder with a site's copies of the shipped files."""
 JOURNAL = "journalctl -u ariagent --since '1 hour ago' --output cat > ariagent.log"
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a bundle is to be."""
+    """The options of a bundle."""
 
     file: Path
     words: bool = False
-    """With what was said, and with telephone numbers."""
+    """Whether it holds spoken words and telephone numbers."""
     calls: int = CALLS
-    """The newest calls whose records are put in."""
+    """How many of the newest calls it has records of."""
     log: Path | None = None
-    """The service's log, where it is a file."""
+    """The service's log, if it is a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +79,18 @@ class Part:
 
     name: str
     what: str
-    """One line for people."""
+    """A description in one line."""
     text: str
 
 
 class MissingError(Exception):
-    """A part that is not to be had. Text: why."""
+    """A part is not available. Text: the reason."""
 
 
 async def make(wanted: Wanted, report: Report, source: str, settings: Settings | None, problem: str = "") -> list[Part]:
     """Gather everything and write ``wanted.file``; returns what is in it. Raises ConfigurationError.
 
-    ``settings``: None where they do not load, for which ``problem`` says why.
+    ``settings``: None if they do not load; ``problem`` is the reason.
     """
     discretion = Discretion(_secrets(settings), words=wanted.words)
     parts = [part async for part in _gathered(wanted, report, source, settings, problem, discretion)]
@@ -114,7 +114,7 @@ def _secrets(settings: Settings | None) -> Iterator[str]:
 async def _gathered(
     wanted: Wanted, report: Report, source: str, settings: Settings | None, problem: str, discretion: Discretion
 ) -> Any:
-    """The parts, one after another; one that cannot be had says why instead."""
+    """The parts, one after another. A part that is not available holds the reason."""
     yield Part("versions.json", "ariagent, Python, packages, system", _json(discretion.value(_versions())))
     head = {"ariagent": __version__, "settings": source, **({"problem": problem} if problem else {})}
     checked = discretion.value(json.loads(report.json(**head)))
@@ -125,7 +125,7 @@ async def _gathered(
     yield Part("settings.json", "the settings, secrets removed", _json(discretion.settings(settings)))
     store = Store(settings.state_directory)
     others: tuple[tuple[str, str, Callable[[], Awaitable[str]]], ...] = (
-        ("asterisk.json", "Asterisk's own account of itself", lambda: _asterisk(settings, discretion)),
+        ("asterisk.json", "Asterisk's version, modules, queues and counts", lambda: _asterisk(settings, discretion)),
         ("healthz.json", "the service's health", lambda: _service(settings.http, "healthz", discretion)),
         ("metrics.txt", "the service's metrics", lambda: _service(settings.http, "metrics", discretion)),
         ("ariagent.log", "the end of the service's log", lambda: _log(wanted.log, store, discretion)),
@@ -146,7 +146,7 @@ async def _part(name: str, what: str, gather: Callable[[], Awaitable[str]]) -> P
         why = str(error)
     except AriagentError as error:
         why = error.line
-    return Part(f"{name}.missing.txt", f"{what}: not there", f"{why}\n")
+    return Part(f"{name}.missing.txt", f"{what}: missing", f"{why}\n")
 
 
 def _versions() -> dict[str, Any]:
@@ -166,7 +166,7 @@ def _versions() -> dict[str, Any]:
 
 
 def _installed(folder: Path) -> dict[str, Any]:
-    """Not what is in them, for they hold passwords; nor a digest from which one could be found by trying."""
+    """Digests of the installed files. Passwords are left out, so that nobody can find them by trying."""
     found: dict[str, Any] = {}
     try:
         for path in sorted(path for path in folder.iterdir() if path.is_file()):
@@ -176,7 +176,7 @@ def _installed(folder: Path) -> dict[str, Any]:
                 found[path.name] = error.strerror
                 continue
             if any(word in path.name.lower() for word in SECRET_NAMES):
-                found[path.name] = {"sha256": "not told: by its name it holds a secret"}
+                found[path.name] = {"sha256": "left out: the file's name says that it holds a secret"}
                 continue
             digest = hashlib.sha256(_SECRET_LINE.sub(rb"\1", content)).hexdigest()
             found[path.name] = {"sha256": digest}
@@ -208,7 +208,7 @@ async def _ari(settings: AsteriskSettings) -> dict[str, Any]:
         modules = (await probe.ask("GET", "asterisk/modules")).body
         if isinstance(modules, list):
             found["modules"] = {str(each.get("name")): each.get("status") for each in modules if isinstance(each, dict)}
-        # How many, and no names: those of channels hold who is talking.
+        # Only counts: the names of channels show who is talking.
         for name in ("channels", "bridges"):
             body = (await probe.ask("GET", name)).body
             found[name] = len(body) if isinstance(body, list) else None
@@ -227,7 +227,7 @@ async def _ami(settings: AmiSettings) -> dict[str, Any]:
 
 async def _service(http: HttpSettings, path: str, discretion: Discretion) -> str:
     if not http.port:
-        raise MissingError("http.port is 0: where the service answers is not known")
+        raise MissingError("http.port is 0, so the service's port is not known")
     url = f"http://{joined(local(http.host), http.port)}/{path}"
     try:
         async with aiohttp.ClientSession() as session, session.get(url, allow_redirects=False) as answer:
@@ -237,14 +237,14 @@ async def _service(http: HttpSettings, path: str, discretion: Discretion) -> str
     except (aiohttp.ClientError, OSError) as error:
         raise MissingError(f"{url}: {error}") from None
     text = body.decode("utf-8", "replace")
-    # A metric's value is no telephone number.
+    # A metric's value is not a telephone number.
     return discretion.safe(text) if path == "metrics" else discretion.text(text)
 
 
 async def _log(named: Path | None, store: Store, discretion: Discretion) -> str:
     path = named or await asyncio.to_thread(_log_of_service, store)
     if path is None:
-        raise MissingError(f"the log is no file that is known. With systemd: {JOURNAL}; or name it with --log FILE")
+        raise MissingError(f"the log file is not known. Name it with --log FILE, or with systemd run: {JOURNAL}")
     try:
         lines = await asyncio.to_thread(_tail, path)
     except OSError as error:
@@ -253,7 +253,7 @@ async def _log(named: Path | None, store: Store, discretion: Discretion) -> str:
 
 
 def _log_of_service(store: Store) -> Path | None:
-    """The file that the running service's standard error goes to, where it is one."""
+    """The file that the running service logs to; None if its standard error is not a file."""
     with suppress(RecordsError, OSError):
         if (pid := store.writer()) is not None:
             path = Path(os.readlink(f"/proc/{pid}/fd/2"))
@@ -270,14 +270,14 @@ def _tail(path: Path) -> list[str]:
 
 
 def _calls(store: Store, most: int, discretion: Discretion) -> list[Part]:
-    """The newest calls, running ones among them."""
+    """Records of the newest calls, running ones included."""
     if not most:
         return []
     try:
         calls = sorted((*store.live(), *store.past(most)), key=lambda call: -call.began)[:most]
         return [_call(store, call, discretion) for call in calls]
     except RecordsError as error:
-        return [Part("calls.missing.txt", "records of calls: not there", f"{error.line}\n")]
+        return [Part("calls.missing.txt", "records of calls: missing", f"{error.line}\n")]
 
 
 def _call(store: Store, call: CallRow, discretion: Discretion) -> Part:
@@ -312,13 +312,13 @@ A support bundle of ariagent {__version__}.
 
 {listed}
 
-If systemd runs the service, this writes its log; it is not cleaned as the files here are:
+If systemd runs the service, this command writes its log. Private data is not removed from it:
   {JOURNAL}
 """
 
 
 def _write(path: Path, parts: Sequence[Part]) -> None:
-    """All of it or nothing; for its owner only from the first byte on."""
+    """Write the whole file or nothing. Only its owner can read it, from the first byte on."""
     scratch = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         with suppress(FileNotFoundError):
@@ -336,7 +336,7 @@ def _write(path: Path, parts: Sequence[Part]) -> None:
 
 
 def _archive(parts: Sequence[Part], folder: str) -> bytes:
-    """A gzipped tar that tells nothing of the machine's users."""
+    """A gzipped tar without the names of the machine's users."""
     held = io.BytesIO()
     now = int(time.time())
     with gzip.GzipFile(filename="", fileobj=held, mode="wb") as zipped, tarfile.open(fileobj=zipped, mode="w") as tar:

@@ -1,10 +1,9 @@
-"""The one list of checks, for ``ariagent check`` and for a service that runs.
+"""The one list of checks, for ``ariagent check`` and for a running service.
 
-A check is added to ``CHECKS``, and nowhere else. It says what it needs, how long it takes and how bad its result can
-be:
+Add a check to ``CHECKS`` only. It says what it needs, how long it may take and its worst result:
 
-* *failed*: calls do not work, or cannot be put through as the settings say;
-* *warning*: calls work, something else does not, or some day will not.
+* *failed*: calls do not work, or cannot be transferred as the settings say;
+* *warning*: calls work, but something else does not or will not.
 """
 
 import asyncio
@@ -34,24 +33,24 @@ log = logging.getLogger(__name__)
 QUICK_LIMIT_S = 30.0
 AUDIO_LIMIT_S = 90.0
 MODEL_LIMIT_S = 60.0
-"""For each agent."""
+"""Time limit for each agent."""
 TOOL_LIMIT_S = 30.0
-"""For each tool."""
+"""Time limit for each tool."""
 TALK_LIMIT_S = 180.0
 REPORT_IT = "Please report this with the output of `ariagent version`"
 
 
 class Need(StrEnum):
-    """What has to be there for a check."""
+    """What a check needs."""
 
     SETTINGS = "settings"
-    """Nothing but the settings and this machine."""
+    """Only the settings and this machine."""
     ASTERISK = "asterisk"
     """Asterisk's REST interface (ARI)."""
     MANAGER = "manager"
     """Asterisk's manager interface (AMI)."""
     CONSOLE = "console"
-    """Asterisk's console and the list of what was installed, on Asterisk's machine."""
+    """Asterisk's console and the list of installed files, on Asterisk's machine."""
     MODEL = "model"
     """The model's server."""
     NETWORK = "network"
@@ -60,7 +59,7 @@ class Need(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing to look at."""
+    """One check."""
 
     name: str
     needs: Need
@@ -68,13 +67,13 @@ class Check:
     worst: Status
     """``FAILED`` or ``WARNING``: the worst result that it can have."""
     quick: bool = False
-    """Takes milliseconds and makes no channel: a service does it, too, at its start and after each reconnection."""
+    """It takes milliseconds and makes no channel. A service also runs it at its start and after each reconnection."""
     after: tuple[str, ...] = ()
-    """Names of checks without which this one is of no use. Where one has failed this one is skipped."""
+    """Names of checks that must pass first. If one of them fails, this one is skipped."""
     gives: str = ""
-    """What the checks after this one need of it, for the reader."""
+    """What later checks need from this one, as the reader sees it."""
     shows: tuple[str, ...] = ()
-    """The names of its results, where they differ from its own."""
+    """The names of its results, if they differ from its own."""
     applies: Callable[[Settings], bool] = lambda settings: True
     limit_s: Callable[[Settings], float] = lambda settings: QUICK_LIMIT_S
 
@@ -180,7 +179,7 @@ CHECKS: tuple[Check, ...] = (
         lambda settings: _has_manager(settings) and any(place.queue for place in settings.destinations.values()),
     ),
     _audio(_has_manager, "audio connection"),
-    # Without a manager interface queues are read on the channel whose audio is tried.
+    # Without AMI the queues are read on the channel of the audio test.
     _audio(lambda settings: not _has_manager(settings), "audio connection", queues.NAME, queues.HUMAN),
     Check(
         "model",
@@ -201,13 +200,13 @@ CHECKS: tuple[Check, ...] = (
 )
 
 TALK = Check("talk", Need.MODEL, _talk, Status.FAILED, after=("model",), limit_s=lambda settings: TALK_LIMIT_S)
-"""Only when asked for: it costs a little."""
+"""Only on request: it costs a little."""
 
 
 async def run_checks(checks: Iterable[Check], site: Site, say: Callable[[Check, Result], None]) -> None:
-    """Do these checks one after another, each bounded in time, and say each result as soon as it is known."""
+    """Run these checks one after another, each with its time limit, and report each result as soon as it is known."""
     lacking: dict[str, str] = {}
-    """By the name of a check that failed: what others do not have therefore."""
+    """Name of a failed check -> what later checks lack."""
     for check in checks:
         if not check.applies(site.settings):
             continue
@@ -231,7 +230,7 @@ async def _run(check: Check, site: Site, say: Callable[[Check, Result], None]) -
 
     def allowed(result: Result) -> None:
         if result.status is Status.FAILED and check.worst is not Status.FAILED:
-            raise InternalError(f"the check {check.name} must not fail, and says: {result.found}")
+            raise InternalError(f"the check {check.name} must not fail, but reports: {result.found}")
         tell(result)
 
     limit_s = check.limit_s(site.settings)
@@ -239,9 +238,9 @@ async def _run(check: Check, site: Site, say: Callable[[Check, Result], None]) -
         async with asyncio.timeout(limit_s):
             await check.run(site, allowed)
     except TimeoutError:
-        tell(failed(check.name, f"not done within {limit_s:g} s", REPORT_IT))
+        tell(failed(check.name, f"not finished within {limit_s:g} s", REPORT_IT))
     except SecretError as error:
-        # What is wrong with it was said with the settings.
+        # The check of the settings has reported what is wrong with the secret.
         for name in check.shows or (check.name,):
             tell(skipped(name, error.key))
     except ConfigurationError as error:
@@ -253,5 +252,5 @@ async def _run(check: Check, site: Site, say: Callable[[Check, Result], None]) -
 
 
 def quick(*needs: Need) -> list[Check]:
-    """The checks that a service does by itself, of those that need one of these."""
+    """The checks with one of these needs that a running service does by itself."""
     return [check for check in CHECKS if check.quick and check.needs in needs]

@@ -20,7 +20,7 @@ from ariagent.errors import ConfigurationError
 from ariagent.loop import run_async
 
 TERMINATED = 143
-"""Exit code after SIGTERM, as a shell has it."""
+"""Exit code after SIGTERM, as in a shell."""
 
 
 def check(
@@ -31,10 +31,10 @@ def check(
     bundle: bundles.Wanted | None = None,
     installation: Path | None = None,
 ) -> int:
-    """Check everything and print it; returns the exit code. Raises ConfigurationError for settings that do not load,
-    after the ``bundle`` has been made, if one is wanted.
+    """Run all checks and print the results; returns the exit code. Raises ConfigurationError for settings that do not
+    load; the ``bundle`` is made first, if one is wanted.
 
-    ``installation``: the folder with the list of what was installed.
+    ``installation``: the folder with the list of installed files.
     """
     doubts: list[str] = []
     source = str(config.chosen(path))
@@ -51,7 +51,7 @@ def check(
         if not as_json:
             typer.echo(result.line)
 
-    # What the parts log is in their results; on a terminal it would stand between the lines.
+    # The results say what the parts would log. On a terminal the log would appear between the lines.
     logging.getLogger("ariagent").setLevel(logging.ERROR)
     for doubt in doubts:
         say(warning("settings", doubt))
@@ -67,7 +67,7 @@ def check(
 
 
 def _bundle(wanted: bundles.Wanted, report: Report, source: str, settings: Settings | None, problem: str = "") -> None:
-    """Make it and list on standard error what is in it. Raises ConfigurationError where it cannot be written."""
+    """Make the bundle and list its parts on standard error. Raises ConfigurationError if it cannot be written."""
     parts = run_async(bundles.make(wanted, report, source, settings, problem))
     typer.echo(f"\nWrote {wanted.file} (only you can read it):", err=True)
     for part in parts:
@@ -76,7 +76,7 @@ def _bundle(wanted: bundles.Wanted, report: Report, source: str, settings: Setti
 
 
 async def _until_terminated(work: Coroutine[Any, Any, None]) -> bool:
-    """SIGTERM ends it as Ctrl-C does: what was made in Asterisk is given back first; returns False then."""
+    """Run ``work``. SIGTERM ends it like Ctrl-C: what was made in Asterisk is removed first. Returns False then."""
     terminated = False
     checking = asyncio.ensure_future(work)
 
@@ -96,7 +96,7 @@ async def _until_terminated(work: Coroutine[Any, Any, None]) -> bool:
 
 
 async def _run(settings: Settings, source: str, say: Say, *, talk: bool, installation: Path | None) -> None:
-    """All checks. Nothing is left in Asterisk, also when this is cancelled."""
+    """Run all checks. Nothing is left in Asterisk, also after a cancellation."""
     async with opened(settings, source) as site:
         site.installation = installation or site.installation
         await run_checks((*CHECKS, *([TALK] if talk else [])), site, lambda _, result: say(result))

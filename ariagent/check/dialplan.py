@@ -1,4 +1,4 @@
-"""Asterisk's dialplan: whether ariagent's is loaded, which version it has, and whether its numbers and seats exist."""
+"""Checks of the dialplan: whether ariagent's is loaded, its version, and whether its numbers and seats exist."""
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from ariagent.errors import AriError
 
 NAME = "dialplan"
 CONTEXT = "ariagent-internal"
-"""Has every number of the AI, whatever other contexts have them too."""
+"""The context that has every number of the AI."""
 SEATS = "seats (01@ariagent-seat)"
 
 _NO_EXTENSION = ("INVALID", "UNKNOWN")
@@ -22,13 +22,13 @@ _STATES = "the modules res_ari_device_states and res_stasis_device_state"
 
 @dataclass(frozen=True, slots=True)
 class Dialplan:
-    """What the loaded dialplan says of itself, in its global variables. Empty: it does not say."""
+    """The global variables of the loaded dialplan. Empty: the variable is not set."""
 
     version: str
     app: str
-    """The Stasis application that it sends callers to."""
+    """The Stasis application that callers are sent to."""
     numbers: tuple[str, ...]
-    """That reach the AI."""
+    """The numbers that reach the AI."""
     ai_queue: str
     human_queue: str
     last_resort: str
@@ -36,7 +36,7 @@ class Dialplan:
 
     @classmethod
     async def read(cls, read: Callable[[str], Awaitable[str]]) -> Self:
-        """``read`` returns the value of a global variable, or nothing."""
+        """``read`` returns the value of a global variable, or ""."""
         return cls(
             version=await read("ARIAGENT_DIALPLAN"),
             app=await read("ARIAGENT_APP"),
@@ -48,7 +48,7 @@ class Dialplan:
 
 
 async def check_dialplan(site: Site, say: Say) -> None:
-    """An extension exists where a Local channel to it has a device state; nothing is dialled."""
+    """Whether the AI's numbers and seats exist. The device state of a Local channel shows it; nothing is dialled."""
 
     async def read(name: str) -> str:
         answer = await site.probe.ask("GET", "asterisk/variable", variable=name)
@@ -73,7 +73,7 @@ async def check_dialplan(site: Site, say: Say) -> None:
 
 
 async def check_extensions(site: Site, say: Say) -> None:
-    """The extensions that callers may be transferred to."""
+    """Whether the extensions exist that callers may be transferred to."""
     name = "destinations"
     for destination, place in site.settings.destinations.items():
         if place.extension is None:
@@ -90,7 +90,7 @@ async def check_extensions(site: Site, say: Say) -> None:
 
 
 async def _exists(place: str, probe: Probe) -> bool:
-    """Whether there is an extension. Raises AriError, and LookupError where Asterisk does not tell."""
+    """Whether an extension exists. Raises AriError, and LookupError if Asterisk does not report it."""
     answer = await probe.ask("GET", f"deviceStates/{quote(f'Local/{place}', safe='')}")
     state = answer.body.get("state") if isinstance(answer.body, dict) else None
     if answer.status != 200 or not isinstance(state, str):
@@ -99,14 +99,14 @@ async def _exists(place: str, probe: Probe) -> bool:
 
 
 def judge_dialplan(dialplan: Dialplan, there: Collection[str], wanted: Collection[str]) -> list[Result]:
-    """``wanted``: places where calls come in; ``there``: those of them that exist. No I/O."""
+    """``wanted``: extensions for incoming calls; ``there``: those of them that exist. No I/O."""
     if not there:
-        found = f"no call can come in: {', '.join(wanted)} do not exist in Asterisk's dialplan"
+        found = f"no call can come in: Asterisk's dialplan has no {', '.join(wanted)}"
         return [failed(NAME, found, INSTALL)]
     about = judge_version(dialplan.version)
-    results = [ok(NAME, f"{about.found}; {', '.join(there)}: there") if not about.remedy else about]
+    results = [ok(NAME, f"{about.found}; it has {', '.join(there)}") if not about.remedy else about]
     if missing := [place for place in wanted if place not in there]:
-        results.append(warning(NAME, f"{', '.join(missing)}: not there", f"{INSTALL}, unless that is meant so"))
+        results.append(warning(NAME, f"missing: {', '.join(missing)}", f"{INSTALL}, unless that is intended"))
     return results
 
 
@@ -114,22 +114,24 @@ def judge_version(version: str) -> Result:
     """Compares the dialplan's version with this package's. No I/O."""
     if version == __version__:
         return ok(NAME, f"version {version}, as the package")
-    found = f"it has version {version}" if version else "it does not say which version it has"
-    remedy = "Run `ariagent install`, which shows what is new, then `ariagent install --apply`"
-    return warning(NAME, f"{found}, and the package has {__version__}", remedy)
+    found = f"it has version {version}" if version else "its version is unknown"
+    remedy = "Run `ariagent install`, which shows the changes, then `ariagent install --apply`"
+    return warning(NAME, f"{found}; the package has {__version__}", remedy)
 
 
 def judge_app(dialplan: str, settings: str) -> Result | None:
     """Compares the application that the dialplan calls with ``asterisk.app``. No I/O."""
     if dialplan in ("", settings):
         return None
-    found = f"it sends callers to the application {dialplan}, and asterisk.app is {settings}: no call reaches it"
+    found = (
+        f"it sends callers to the application {dialplan}, but asterisk.app is {settings}: no call reaches the service"
+    )
     return failed(NAME, found, f"Set asterisk.app to {dialplan}, or run `ariagent install --app {settings} --apply`")
 
 
 def judge_extension(name: str, extension: str, context: str, *, exists: bool) -> Result:
-    """A destination that is an extension. No I/O."""
+    """The result for a destination that is an extension. No I/O."""
     if exists:
-        return ok("destinations", f"{name}: {extension}@{context} is there")
+        return ok("destinations", f"{name}: {extension}@{context} exists")
     found = f"{name}: there is no extension {extension} in the context {context}"
     return failed("destinations", found, f"Correct destinations.{name}, or the dialplan")

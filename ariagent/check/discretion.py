@@ -1,8 +1,7 @@
-"""CORE: takes out of what a support bundle holds what is nobody else's business: secrets, and unless they are wanted,
-what was said and telephone numbers.
+"""CORE: removes private data from a support bundle: secrets, and by default spoken words and telephone numbers.
 
-Of an event's fields only those are shown whose names are known here (``SHOWN``, ``FREE``); a text in any other field is
-replaced by its length. A test holds every field that ariagent logs against these names.
+A field of an event is shown only if its name is known here (``SHOWN``, ``FREE``). Text in any other field is replaced
+by its length. A test compares every field that ariagent logs with these names.
 """
 
 import json
@@ -16,14 +15,14 @@ from pydantic import BaseModel, SecretStr
 from ariagent.redaction import HIDDEN, Redaction
 
 SHORTEST = 4
-"""Characters of the shortest secret that is looked for: in a bundle a word too many that is hidden does no harm."""
+"""Length of the shortest secret that is searched for. In a bundle it does no harm to hide a word too many."""
 
 WORDS = frozenset(("said", "arguments", "output", "text", "cut", "when", "description"))
-"""Fields that hold what was said, told or read out."""
+"""Fields with what was said, or passed to the model or to a tool."""
 NUMBERS = frozenset(("caller", "number"))
-"""Fields that hold a caller's number."""
+"""Fields with a caller's number."""
 FREE = frozenset(("cause", "detail", "message", "remedy", "trace", "was", "now", "leg", "channel", "address"))
-"""Fields of free text: secrets and telephone numbers are taken out of it."""
+"""Fields of free text: secrets and telephone numbers are removed from it."""
 SHOWN = frozenset(
     (
         *("Interface", "Paused", "Reason", "again_s", "agent", "agents", "app", "asterisk", "audio", "audiosocket"),
@@ -49,7 +48,7 @@ SHOWN = frozenset(
 """Fields with names, ids and words of ariagent's own."""
 
 SECRET_KEYS = frozenset(("sha256",))
-"""Settings that are no secrets, and help to guess one."""
+"""Settings that are not secrets, but help to guess one."""
 HARMLESS_QUERY = frozenset(("model", "api-version", "deployment", "intent"))
 
 _CREDENTIALS = re.compile(r"(?<=://)[^\s/@\"'<>]+@")
@@ -57,21 +56,21 @@ _QUERY = re.compile(r"([?&])([^=&?\s\"'<>]+)=([^&\s\"'<>]+)")
 _BEARER = re.compile(r"\b(bearer|basic|token)(\s+|=|:\s*)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
 _API_KEY = re.compile(r"\bsk-[A-Za-z0-9_-]{6,}")
 _NUMBER = re.compile(r"(?<![\w-])(?<!\d\.)(?!\d{4}-\d\d-\d\d(?!\d))\+?\d(?:[ ()/-]{0,2}\d){5,}(?![\w-]|\.\d)")
-"""Six digits and more, but no dates, call ids (``1795357064.12``) and UUIDs."""
+"""Six or more digits, except dates, call ids (``1795357064.12``) and UUIDs."""
 _FIELD = re.compile(r' ([A-Za-z_]\w*)=("(?:[^"\\]|\\.)*"|[^\s"]*)')
 
 Json = Any
 
 
 class Discretion:
-    """``secrets``: of the settings and from elsewhere. ``words``: what was said and numbers may be shown."""
+    """Removes ``secrets`` from texts. ``words``: spoken words and telephone numbers are kept."""
 
     def __init__(self, secrets: Iterable[str], *, words: bool = False) -> None:
         self._redact: Callable[[str], str] = Redaction(secrets, shortest=SHORTEST)
         self._words = words
 
     def safe(self, text: str) -> str:
-        """A text without secrets, and without what looks like one."""
+        """A text without secrets and everything that looks like one."""
         text = self._redact(text)
         text = _CREDENTIALS.sub(f"{HIDDEN}@", text)
         text = _QUERY.sub(_query, text)
@@ -79,12 +78,12 @@ class Discretion:
         return _API_KEY.sub(f"sk-{HIDDEN}", text)
 
     def text(self, text: str) -> str:
-        """Free text, such as an error: without secrets, and without telephone numbers unless they are wanted."""
+        """Free text, for example an error, without secrets and (by default) telephone numbers."""
         text = self.safe(text)
         return text if self._words else _NUMBER.sub("(number)", text)
 
     def said(self, text: str) -> str:
-        """What somebody said or wrote for a caller."""
+        """Spoken words, or text that was written for a caller; by default only its length."""
         return self.safe(text) if self._words or not text else f"({len(text)} characters)"
 
     def number(self, text: str) -> str:
@@ -109,7 +108,7 @@ class Discretion:
         return self.said(value)
 
     def value(self, value: Json) -> Json:
-        """JSON of any shape: every text in it as free text."""
+        """Any JSON value; every text in it is treated as free text."""
         match value:
             case str():
                 return self.text(value)
@@ -121,7 +120,7 @@ class Discretion:
                 return value
 
     def line(self, line: str) -> str:
-        """A line of ariagent's log, as text or JSON; any other line is free text."""
+        """A line of ariagent's log, as text or JSON. Any other line is treated as free text."""
         if line.startswith("{"):
             try:
                 entry = json.loads(line)
@@ -144,7 +143,7 @@ class Discretion:
     # -- settings -----------------------------------------------------------------------------------
 
     def settings(self, value: object, key: str = "") -> Json:
-        """A section of the settings, or one of its values, as JSON. Prose (a text with spaces) counts as words."""
+        """A section of the settings, or one of its values, as JSON. Prose (text with spaces) is treated as words."""
         match value:
             case SecretStr():
                 return HIDDEN if value.get_secret_value() else ""
@@ -163,7 +162,7 @@ class Discretion:
 
 
 def secrets_in_urls(value: object) -> Iterator[str]:
-    """What settings have in the queries of their URLs: many a server takes its key there."""
+    """The values in the queries of all URLs in the settings: some servers expect their key there."""
     match value:
         case BaseModel():
             for name in type(value).model_fields:

@@ -1,5 +1,5 @@
-"""What only Asterisk's console and its files tell of an installation: whether the site's phones reach the AI's numbers,
-whether modules were loaded, and what Asterisk wrote to its log.
+"""Checks that need Asterisk's console and files: whether the site's phones reach the AI's numbers, whether modules were
+loaded, and what Asterisk has logged.
 
 Only root and Asterisk's own user may use the console.
 """
@@ -30,7 +30,7 @@ _TROUBLE = re.compile(
 
 
 async def check_phones(site: Site, say: Say) -> None:
-    """Whether the site's phones reach the AI, where ``ariagent install`` was told their contexts."""
+    """Whether the site's phones reach the AI, if ``ariagent install`` was given their contexts."""
     for result in await asyncio.to_thread(_check_phones, site.installation):
         say(result)
 
@@ -42,16 +42,16 @@ def _check_phones(folder: Path) -> list[Result]:
             return []
         console = find(conf=Path(manifest.asterisk_conf)).console
         if console is None:
-            return [skipped(NAME, "an Asterisk that runs here and lets this user use its console")]
+            return [skipped(NAME, "a running Asterisk with a console that this user may use")]
         return list(check_numbers(console, Choices.of(manifest.choices)))
     except ConfigurationError:
-        return [skipped(NAME, "root, who may read what was installed")]
+        return [skipped(NAME, "root: only root may read the list of installed files")]
     except AriagentError as error:
         return [failed(NAME, str(error), error.remedy)]
 
 
 def check_numbers(console: Console, choices: Choices) -> Iterator[Result]:
-    """Whether the numbers reach the AI from each context. Raises AsteriskError where Asterisk cannot be asked."""
+    """Whether the numbers reach the AI from each context. Raises AsteriskError if the console does not answer."""
     for context in dict.fromkeys(("ariagent-internal", *choices.contexts)):
         shown = {number: console.ask(f"dialplan show {number}@{context}") for number in choices.all_numbers}
         lost = [number for number, text in shown.items() if "ariagent-" not in text]
@@ -62,40 +62,40 @@ def check_numbers(console: Console, choices: Choices) -> Iterator[Result]:
 
 
 def check_modules(console: Console, modules: Iterable[str]) -> Result:
-    """Whether modules run that were loaded for ariagent."""
+    """Whether the modules run that were loaded for ariagent."""
     modules = list(modules)
     missing = [name for name in modules if not is_running(console, name)]
     if missing:
-        return failed("modules", f"{', '.join(missing)} did not load", "Asterisk's log says why")
+        return failed("modules", f"{', '.join(missing)} did not load", "Look at Asterisk's log for the reason")
     return ok("modules", f"{len(modules)} loaded for ariagent")
 
 
 def log_sizes(console: Console, folder: Path) -> Mapping[Path, int]:
-    """Each of Asterisk's log files, and how long it is now (bytes)."""
+    """Path -> present size in bytes of each of Asterisk's log files."""
     return {path: path.stat().st_size for path in log_files(console, folder)}
 
 
 def check_log(since: Mapping[Path, int]) -> Result:
-    """What Asterisk has written about its configuration since ``log_sizes``."""
+    """Asterisk's warnings and errors about its configuration since ``log_sizes``."""
     lines: list[str] = []
     for path, size in since.items():
         with path.open("rb") as file:
-            # A log that was rotated meanwhile begins anew.
+            # A log that was rotated meanwhile is read from its start.
             file.seek(size if path.stat().st_size >= size else 0)
             lines += file.read().decode(errors="replace").splitlines()
     return judge_log(lines)
 
 
 def judge_log(lines: list[str]) -> Result:
-    """New lines of Asterisk's log. No I/O."""
+    """The result for new lines of Asterisk's log. No I/O."""
     trouble = list(dict.fromkeys(line.strip() for line in lines if _TROUBLE.search(line)))
     ours = [line for line in trouble if FOLDER in line]
     if ours:
-        return failed("Asterisk's log", f"it complains about ariagent: {ours[0]}", APPLY)
+        return failed("Asterisk's log", f"Asterisk reports a problem with ariagent's files: {ours[0]}", APPLY)
     if trouble:
         return warning(
             "Asterisk's log",
-            f"{len(trouble)} lines about other files, the first: {trouble[0]}",
-            "Compare with the log before",
+            f"{len(trouble)} warnings or errors about other files since the reload, the first: {trouble[0]}",
+            "Check whether they were in the log before the installation",
         )
-    return ok("Asterisk's log", "nothing about the configuration since the reload")
+    return ok("Asterisk's log", "no warning or error about the configuration since the reload")

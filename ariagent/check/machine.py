@@ -1,4 +1,4 @@
-"""The machine that the service runs on."""
+"""Checks of the machine that the service runs on."""
 
 import getpass
 import os
@@ -15,12 +15,12 @@ from ariagent.config import Settings
 from ariagent.records import folder
 
 FILES_FOR_A_CALL = 4
-"""Audio, model, and room for what tools and records open."""
+"""Open files of one call: audio, model, and a reserve for tools and records."""
 FILES_BESIDES = 100
 
 
 def check_machine(settings: Settings) -> Iterator[Result]:
-    """Versions, processors, open files, the folder for what is kept."""
+    """Versions, processors, open files, the state directory."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     python = ".".join(str(part) for part in sys.version_info[:3])
     found = f"ariagent {__version__}, Python {python}, {platform.system()} {platform.release()}, {cores} processors"
@@ -31,28 +31,28 @@ def check_machine(settings: Settings) -> Iterator[Result]:
 
 
 def judge_files(limit: int, max_calls: int) -> Result:
-    """Whether ``limit`` open files (-1: any number) are enough."""
+    """Whether ``limit`` open files (-1: unlimited) are enough."""
     needed = FILES_FOR_A_CALL * max_calls + FILES_BESIDES
-    allowed = "any number of" if limit == resource.RLIM_INFINITY else str(limit)
-    found = f"{allowed} open files allowed here, {max_calls} calls need up to {needed}"
+    allowed = "unlimited" if limit == resource.RLIM_INFINITY else str(limit)
+    found = f"{allowed} open files are allowed; {max_calls} calls need up to {needed}"
     if limit != resource.RLIM_INFINITY and limit < needed:
         return warning("open files", found, "Raise it (`ulimit -n`, LimitNOFILE= of the service), or lower max_calls")
     return ok("open files", found)
 
 
 def judge_folder(settings: Settings) -> Result:
-    """Whether this user can keep in ``state_directory`` what the service keeps there, or make it."""
+    """Whether this user can write to ``state_directory``, or make it."""
     name, directory = "state directory", settings.state_directory
     if found := folder.problem(directory):
         remedy = f"`install -d -o USER -m 0711 {directory}` for the service's user, or set state_directory"
         if settings.records.enabled:
             return failed(name, f"records of calls cannot be kept in {directory}: {found}", remedy)
-        return warning(name, f"{found}: `ariagent calls` and the other commands do not find the service", remedy)
+        return warning(name, f"{found}: commands such as `ariagent calls` cannot find the service", remedy)
     return ok(name, f"{directory}: writable by {_as_whom(directory)}")
 
 
 def _as_whom(directory: Path) -> str:
-    """Who looks; root may write everywhere, which says nothing about the service's user."""
+    """The present user. For root also the folder's owner: root may write everywhere, the service's user may not."""
     user = getpass.getuser()
     if os.geteuid() != 0 or not directory.exists():
         return user

@@ -1,4 +1,4 @@
-"""The model: its name, port and TLS, the key, a session for every agent, and the round trip to it."""
+"""Checks of the model: host name, port and TLS, the key, a session for every agent, and the round trip."""
 
 import asyncio
 import json
@@ -26,15 +26,15 @@ from ariagent.tools.toolbox import Toolbox
 PINGS = 5
 PINGS_LIMIT_S = 10.0
 SLOW_ROUND_TRIP_MS = 150.0
-"""Noticed by callers: it is part of the pause before every answer, once at least."""
+"""Callers notice more than this: every answer contains at least one round trip."""
 LIMITS_S = 2.0
-"""Beyond the client's own limits; they should always come first."""
+"""Added to the client's own time limits, so that those come first."""
 CONNECTION, SESSIONS, ROUND_TRIP = "model connection", "model sessions", "model round trip"
 
 
 @dataclass(slots=True)
 class Conversation:
-    """A session that is ready, and what it reports from then on."""
+    """A session that is ready, and its events from then on."""
 
     client: RealtimeClient
     events: "asyncio.Queue[Event]"
@@ -50,7 +50,7 @@ class SessionRefusedError(Exception):
 
 
 async def check_model(settings: Settings, say: Say) -> bool:
-    """Say whether the model can be used by every agent; True when by all of them."""
+    """Report whether each agent can use the model. Returns True if all can."""
     if not await _connection(settings, say):
         say(skipped(SESSIONS, "a connection to the model"))
         say(skipped(ROUND_TRIP, "a connection to the model"))
@@ -70,15 +70,15 @@ async def _connection(settings: Settings, say: Say) -> bool:
         began = time.monotonic()
         addresses = await reach.resolve(aim, realtime.connect_timeout_s)
         resolve_ms = 1000 * (time.monotonic() - began)
-        # Behind a proxy TLS begins later, and the session tells whether it works.
+        # Behind a proxy TLS begins later: the check of the session shows whether it works.
         secured = reach.Secured(host, trust(realtime), MODEL) if tls and not proxy else None
         connected = await reach.connect_any(addresses, port, secured, realtime.connect_timeout_s)
     except reach.UnreachableError as error:
-        remedy = "Check the proxy in the environment" if proxy else "Check realtime.url, name service, firewall, proxy"
+        remedy = "Check the proxy in the environment" if proxy else "Check realtime.url, DNS, firewall and proxy"
         found = str(error) if error.remedy else f"{host}{through}: {error}"
         say(failed(CONNECTION, found, error.remedy or remedy))
         return False
-    found = f"{host}{through}: name in {resolve_ms:.0f} ms, {connected}"
+    found = f"{host}{through}: DNS in {resolve_ms:.0f} ms, {connected}"
     figures = {"resolve_ms": round(resolve_ms, 1), "connect_ms": round(connected.connect_ms, 1)}
     if connected.tls_ms is not None:
         figures["tls_ms"] = round(connected.tls_ms, 1)
@@ -87,7 +87,7 @@ async def _connection(settings: Settings, say: Say) -> bool:
 
 
 def proxy_for(host: str, port: int, *, tls: bool) -> tuple[str, int] | None:
-    """Host and port of the proxy that the WebSocket library takes from the environment, if any."""
+    """Host and port of the proxy that the WebSocket library uses from the environment, if any."""
     if is_loopback(host) or proxy_bypass(f"{host}:{port}"):
         return None
     proxies = getproxies()
@@ -126,11 +126,11 @@ async def _sessions(settings: Settings, say: Say) -> bool:
 
 
 def _profiles(settings: Settings) -> list[tuple[list[str], SessionProfile]]:
-    """A profile for each agent; agents whose sessions do not differ (but for what they are told) share one."""
+    """The profiles, each with the names of its agents. Agents share one if only their instructions differ."""
     try:
         toolbox = Toolbox(settings)
     except ConfigurationError:
-        toolbox = None  # the check of the tools says why
+        toolbox = None  # the check of the tools reports the reason
     found: dict[str, tuple[list[str], SessionProfile]] = {}
     for name, agent in settings.agents.items():
         people = {each: settings.destinations[each] for each in agent.handoff}
@@ -146,7 +146,7 @@ def _accepted(profile: SessionProfile, ready_ms: float) -> str:
     agent = profile.agent
     tools = f"{len(profile.tools)} tool{'' if len(profile.tools) == 1 else 's'}"
     return (
-        f"{profile.model} accepted key and session in {ready_ms:.0f} ms: voice {agent.voice}, {tools}, "
+        f"{profile.model} accepted the key and the session in {ready_ms:.0f} ms: voice {agent.voice}, {tools}, "
         f"{agent.turn_detection.type}, {profile.encoding}"
     )
 
@@ -156,20 +156,20 @@ async def _round_trip(client: RealtimeClient) -> Result:
         async with asyncio.timeout(PINGS_LIMIT_S):
             times_ms = [1000 * await client.round_trip_s() for _ in range(PINGS)]
     except (ConnectionError, TimeoutError) as error:
-        return failed(ROUND_TRIP, f"the model answers no ping: {str(error) or 'timed out'}", "Look at the network")
+        return failed(ROUND_TRIP, f"no answer to a ping: {str(error) or 'timed out'}", "Check the network to the model")
     median = statistics.median(times_ms)
     found = f"{median:.1f} ms (median of {PINGS}; worst {max(times_ms):.1f} ms)"
     figures = {"median_ms": round(median, 2), "worst_ms": round(max(times_ms), 2)}
     if median > SLOW_ROUND_TRIP_MS:
         return warning(
-            ROUND_TRIP, found, "Every answer waits that long; run the service nearer to the model", **figures
+            ROUND_TRIP, f"{found}; every answer is late by that", "Run the service nearer to the model", **figures
         )
     return ok(ROUND_TRIP, found, **figures)
 
 
 @asynccontextmanager
 async def conversing(settings: Settings, profile: SessionProfile) -> AsyncIterator[Conversation]:
-    """A session of this profile, ready; closed afterwards. Raises SessionRefusedError."""
+    """A session of this profile that is ready. It is closed afterwards. Raises SessionRefusedError."""
     events: asyncio.Queue[Event] = asyncio.Queue()
     client = RealtimeClient(settings.realtime, profile, events.put_nowait)
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""The ports of the service's own HTTP servers: free, or the running service's. That of the audio is tried with it."""
+"""Checks of the service's HTTP ports: free, or in use by the running service. ``audio`` checks the audio port."""
 
 import asyncio
 from typing import Any
@@ -17,7 +17,7 @@ ANSWER_S = 2.0
 
 
 async def check_ports(settings: Settings, say: Say) -> None:
-    """Say whether a service could listen where the settings want it to."""
+    """Report whether a service could listen on the ports of the settings."""
     there = await running(settings)
     wanted = (
         ("metrics", "http.port", settings.http.host, settings.http.port),
@@ -39,7 +39,7 @@ async def check_ports(settings: Settings, say: Say) -> None:
 
 
 async def running(settings: Settings) -> dict[str, Any] | None:
-    """What a service at ``http.port`` says of its health; None where nobody, or another program, answers."""
+    """The ``/healthz`` of a service at ``http.port``; None if nothing or another program answers."""
     host, port = settings.http.host, settings.http.port
     if not port:
         return None
@@ -56,7 +56,7 @@ async def running(settings: Settings) -> dict[str, Any] | None:
 
 
 def judge_taken(settings: Settings, key: str, port: int, error: ResourceError, there: dict[str, Any] | None) -> Result:
-    """A port that cannot be had; ``there``: what the service says that answers at ``http.port``. No I/O."""
+    """The result for a port that is taken. ``there``: ``/healthz`` of the service at ``http.port``, if any. No I/O."""
     app = settings.asterisk.app
     if there is not None and key in ("http.port", "control.port"):
         theirs = there["application"]
@@ -64,6 +64,6 @@ def judge_taken(settings: Settings, key: str, port: int, error: ResourceError, t
         if own:
             return ok(NAME, f"{key} {port} is in use by the running service {app}")
         if key == "http.port":
-            remedy = f"Give each service {key}, control.port and audiosocket.port of its own"
+            remedy = f"Give each service its own {key}, control.port and audiosocket.port"
             return failed(NAME, f"{error} by the service {theirs}", remedy)
     return failed(NAME, str(error), error.remedy)

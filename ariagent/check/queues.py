@@ -1,6 +1,6 @@
-"""The queues: the AI's, the human queue, and those that callers may be transferred to.
+"""Checks of the queues: the AI's, the human queue, and those that callers may be transferred to.
 
-Asked through the manager interface. Without one, on a channel that is there, as far as the dialplan's functions tell.
+They use AMI. Without AMI they use dialplan functions on an existing channel, which show less.
 """
 
 from collections import Counter
@@ -20,16 +20,16 @@ from ariagent.text import did_you_mean
 
 NAME, HUMAN, DESTINATIONS = "queues", "human queue", "destinations"
 USUAL = "frontline"
-"""The AI's queue where the dialplan does not name it."""
+"""The AI's queue if the dialplan does not name it."""
 
 _UNWATCHED = (
-    "there are seats, but no section ami: they cannot be paused by hand or with a reason that reports show, and nobody "
-    "looks whether Asterisk can use them"
+    "queue members found, but ami is not configured: ariagent cannot pause seats, cannot lift Asterisk's pauses "
+    "(autopause), and does not see whether Asterisk can use the seats"
 )
 _NO_MODULE = "the module app_queue"
 
 
-# -- through the manager interface -------------------------------------------------------------------------------------
+# -- with AMI ----------------------------------------------------------------------------------------------------------
 
 
 async def check_queues(site: Site, say: Say) -> None:
@@ -86,11 +86,11 @@ async def _variable(client: AmiClient, name: str) -> str:
     return (await client.action("Getvar", Variable=name)).get("value", "")
 
 
-# -- without one -------------------------------------------------------------------------------------------------------
+# -- without AMI -------------------------------------------------------------------------------------------------------
 
 
 async def check_on_channel(settings: Settings, probe: Probe, channel_id: str, say: Say) -> None:
-    """As far as the dialplan's functions tell it, read on a channel that is there."""
+    """The queues as dialplan functions show them on an existing channel."""
 
     async def read(what: str) -> str:
         answer = await probe.ask("GET", f"channels/{channel_id}/variable", variable=what)
@@ -128,24 +128,22 @@ async def check_on_channel(settings: Settings, probe: Probe, channel_id: str, sa
         say(warning("manager", _UNWATCHED, f"{INSTALL}, and add the section ami to the settings"))
 
 
-# -- judgements, without I/O -------------------------------------------------------------------------------------------
+# -- results, without I/O ----------------------------------------------------------------------------------------------
 
 
 def queues_of(settings: Settings, ai_queue: str) -> list[str]:
-    """The queues of AI seats that are looked at."""
+    """The queues of AI seats to check."""
     named = [route.queue for route in settings.routes if route.queue and "*" not in route.queue]
     return list(dict.fromkeys([ai_queue, *named]))
 
 
 def judge_counts(queue: str, members: int, ready: int, max_calls: int | None) -> Result:
-    """What can be said of a queue without its members. ``max_calls``: of the AI's queue."""
+    """The result for a queue of which only counts are known. ``max_calls``: only for the AI's queue."""
     if not members:
         return _nobody(queue)
     if not ready:
         found = f"none of the {members} members of {queue} can take a call now"
-        return warning(
-            NAME, found, f"`asterisk -rx 'queue show {queue}'` says why: paused, unavailable, invalid, in use"
-        )
+        return warning(NAME, found, f"`asterisk -rx 'queue show {queue}'` shows each member's state")
     return _too_many(queue, members, max_calls) or ok(
         NAME, f"{queue} has {members} members, {ready} can take a call now"
     )
@@ -154,7 +152,8 @@ def judge_counts(queue: str, members: int, ready: int, max_calls: int | None) ->
 def judge_queue(
     queue: str, members: Sequence[MemberState], max_calls: int | None, *, serving: bool = True
 ) -> list[Result]:
-    """What a queue's members say. ``max_calls``: of the AI's queue. ``serving``: the AI should take calls now."""
+    """The results for a queue's members. ``max_calls``: only for the AI's queue. ``serving``: the AI should take calls
+    now."""
     if not members:
         return [_nobody(queue)]
     results = []
@@ -163,7 +162,7 @@ def judge_queue(
         found = f"{_seats(invalid)} of {queue} invalid: Asterisk finds no hint for them, and they get no calls"
         results.append(failed(NAME, found, INVALID_REMEDY))
     if bare := [number for number, each in seats if not has_hint(each)]:
-        found = f"{_seats(bare)} of {queue} without a hint: the queue does not see whether the AI takes calls"
+        found = f"{_seats(bare)} of {queue} without a hint: the queue cannot see whether the AI takes calls"
         results.append(failed(NAME, found, HINT_REMEDY))
     paused = Counter(each.reason or "no reason" for each in members if each.paused)
     told = ", ".join(f"{count} for {reason}" for reason, count in sorted(paused.items()))
@@ -174,8 +173,8 @@ def judge_queue(
     states = Counter(state_of(each.status) for each in members)
     if seats and all(state_of(each.status) is SeatState.UNAVAILABLE for _, each in seats):
         found = f"{queue}: all {len(seats)} seats are unavailable, because the AI takes no calls"
-        remedy = "Start the service. If it runs, /healthz says why under seats"
-        idle = ok(NAME, f"{queue} has {len(seats)} seats, which take calls when the service does")
+        remedy = "Start the service. If it is running, see seats in /healthz for the reason"
+        idle = ok(NAME, f"{queue} has {len(seats)} seats; they take calls when the service does")
         results.append(warning(NAME, found, remedy) if serving else idle)
     elif not (invalid or bare):
         away = states[SeatState.UNAVAILABLE] + states[SeatState.INVALID]
@@ -187,16 +186,16 @@ def judge_queue(
 
 
 def judge_human_queue(queue: str, members: int | None, usable: int, last_resort: str) -> Result:
-    """``members``: None where the queue does not exist. ``usable``: those that Asterisk can ring."""
+    """``members``: None if the queue does not exist. ``usable``: how many of them Asterisk can ring."""
     resort = "or name a last resort: `ariagent install --last-resort CONTEXT,EXTENSION,PRIORITY --apply`"
     if usable:
         return ok(HUMAN, f"{queue} has {members} members")
     if not queue:
-        found = "there is none"
+        found = "no human queue is set"
         remedy = f"Name one: `ariagent install --human-queue NAME --apply`, {resort}"
     elif members is None:
         found = f"there is no queue {queue}"
-        remedy = "Make it, or name another: `ariagent install --human-queue NAME --apply`"
+        remedy = "Create it, or name another: `ariagent install --human-queue NAME --apply`"
     elif not members:
         found = f"{queue} has no members"
         remedy = f"Have human agents log in, {resort}"
@@ -209,7 +208,7 @@ def judge_human_queue(queue: str, members: int | None, usable: int, last_resort:
 
 
 def judge_destinations(settings: Settings, missing: Collection[str], queues: Collection[str]) -> list[Result]:
-    """``missing``: those of the destinations' queues that Asterisk does not have; ``queues``: what it has."""
+    """``missing``: queues of destinations that Asterisk does not have; ``queues``: all queues that it has."""
     results, there = [], []
     for name, place in settings.destinations.items():
         if place.queue is None:
@@ -217,18 +216,20 @@ def judge_destinations(settings: Settings, missing: Collection[str], queues: Col
         if place.queue not in missing:
             there.append(place.queue)
             continue
-        known = f"there are {', '.join(sorted(queues))}" if queues else "there is none at all"
+        known = f"Asterisk has {', '.join(sorted(queues))}" if queues else "Asterisk has no queues"
         found = f"{name}: there is no queue {place.queue}{did_you_mean(place.queue, queues)}; {known}"
-        results.append(failed(DESTINATIONS, found, f"Correct destinations.{name}.queue, or make the queue"))
+        results.append(failed(DESTINATIONS, found, f"Correct destinations.{name}.queue, or create the queue"))
     if there:
-        results.append(ok(DESTINATIONS, f"queues {', '.join(dict.fromkeys(there))}: there"))
+        results.append(ok(DESTINATIONS, f"these queues exist: {', '.join(dict.fromkeys(there))}"))
     return results
 
 
 def _missing(queue: str, ai_queue: str) -> Result:
     if queue == ai_queue:
-        return warning(NAME, f"there is no queue {queue}", f"{INSTALL}, unless yours has another name")
-    return warning(NAME, f"there is no queue {queue}, which a route names", "Correct routes, or make the queue")
+        return warning(NAME, f"there is no queue {queue}", f"{INSTALL}, unless your AI queue has another name")
+    return warning(
+        NAME, f"a route names the queue {queue}, which does not exist", "Correct routes, or create the queue"
+    )
 
 
 def _nobody(queue: str) -> Result:
@@ -238,8 +239,8 @@ def _nobody(queue: str) -> Result:
 def _too_many(queue: str, seats: int, max_calls: int | None) -> Result | None:
     if max_calls is None or seats <= max_calls:
         return None
-    found = f"{queue} has {seats} seats that take calls, max_calls is {max_calls}"
-    return warning(NAME, found, "Raise max_calls, or take seats out: those beyond it never get a call")
+    found = f"{queue} has {seats} seats, but max_calls is {max_calls}: the seats beyond it never get a call"
+    return warning(NAME, found, "Raise max_calls, or remove seats")
 
 
 def _seats(numbers: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Name, port and TLS of a peer, one after another, so that what fails can be told from what works."""
+"""Host name, port and TLS of a peer, tested one after another, to show which step fails."""
 
 import asyncio
 import ipaddress
@@ -17,7 +17,7 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class UnreachableError(Exception):
-    """Text: what did not work, with its reason. ``remedy``: what to do, where that is known."""
+    """Text: the step that failed, with the reason. ``remedy``: what to do, if that is known."""
 
     def __init__(self, text: str, remedy: str = "") -> None:
         super().__init__(text)
@@ -26,7 +26,7 @@ class UnreachableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Secured:
-    """TLS: the name that the certificate must have, what it is verified against, and who the other side is."""
+    """TLS: the name that the certificate must have, the CAs, and the peer."""
 
     name: str
     context: ssl.SSLContext
@@ -35,7 +35,7 @@ class Secured:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """How long each step took; ``tls_ms`` is None without TLS."""
+    """Duration of each step; ``tls_ms`` is None without TLS."""
 
     address: str
     connect_ms: float
@@ -47,7 +47,7 @@ class Connected:
 
 
 def reason(error: Exception) -> str:
-    """Why, in the system's words: event loops put calls and addresses into theirs."""
+    """The reason in the system's words, without the calls and addresses that event loops add."""
     if isinstance(error, ssl.SSLError):
         return error.reason or str(error)
     if isinstance(error, OSError) and not isinstance(error, socket.gaierror) and error.errno:
@@ -69,7 +69,7 @@ async def resolve(host: str, limit_s: float) -> list[IpAddress]:
 
 
 async def connect(address: str, port: int, tls: Secured | None, limit_s: float) -> Connected:
-    """Connect, make TLS (None: none), and close. Raises UnreachableError."""
+    """Connect, start TLS unless ``tls`` is None, and close. Raises UnreachableError."""
     where = joined(address, port)
     began = time.monotonic()
     writer: asyncio.StreamWriter | None = None
@@ -91,14 +91,14 @@ async def connect(address: str, port: int, tls: Secured | None, limit_s: float) 
         raise UnreachableError(f"cannot {step} to {where}: {reason(error)}") from None
     finally:
         if writer is not None:
-            # Not waited for: a stream whose TLS was given up half-way never says that it is closed.
+            # Do not wait: a stream that was aborted during the TLS handshake never reports that it is closed.
             writer.transport.abort()
     tls_ms = 1000 * (ready - connected) if tls is not None else None
     return Connected(where, 1000 * (connected - began), tls_ms)
 
 
 async def connect_any(addresses: list[IpAddress], port: int, tls: Secured | None, limit_s: float) -> Connected:
-    """As ``connect``, to the first of the addresses that takes it; the last one's error when none does."""
+    """As ``connect``, to the first address that accepts. If none does, raises the last one's error."""
     for address in addresses[:-1]:
         with suppress(UnreachableError):
             return await connect(str(address), port, tls, limit_s)
@@ -106,7 +106,7 @@ async def connect_any(addresses: list[IpAddress], port: int, tls: Secured | None
 
 
 async def answers(places: Sequence[tuple[str, int]], limit_s: float = 2.0) -> bool | None:
-    """Whether anybody takes a connection at one of the (host, port); None where there are none to ask."""
+    """Whether one of the (host, port) accepts a connection; None if ``places`` is empty."""
     for host, port in places:
         with suppress(UnreachableError):
             await connect(host, port, None, limit_s)

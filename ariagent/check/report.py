@@ -1,4 +1,4 @@
-"""What was found, as values, as lines for a terminal and as JSON. No I/O."""
+"""Results of checks, as values, as lines for a terminal and as JSON. No I/O."""
 
 import json
 from collections.abc import Callable
@@ -8,15 +8,15 @@ from typing import Any
 
 
 class Status(StrEnum):
-    """How bad it is."""
+    """Severity of a result."""
 
     OK = "ok"
     WARNING = "warning"
-    """Calls work. Something else does not, or some day will not."""
+    """Calls work, but something else does not or will not."""
     FAILED = "failed"
-    """Calls do not work, or cannot be put through as the settings say."""
+    """Calls do not work, or cannot be transferred as the settings say."""
     SKIPPED = "skipped"
-    """Not tried, because something that it needs failed."""
+    """Not tried, because a check that it needs has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,26 +25,26 @@ class Result:
 
     status: Status
     name: str
-    """What was looked at: two or three words."""
+    """What was checked: two or three words."""
     found: str
-    """What it is, with figures."""
+    """The finding, with figures."""
     remedy: str = ""
-    """What to do about it; empty where nothing is to be done."""
+    """What to do; empty if there is nothing to do."""
     figures: dict[str, float] = field(default_factory=dict)
     """Measurements by name, the unit at its end (``connect_ms``)."""
 
     @property
     def line(self) -> str:
-        """``status what - found; remedy``, on one line whatever a peer said."""
+        """``status name - found; remedy``, always one line."""
         text = f"{self.found.rstrip(' .')}; {self.remedy}" if self.remedy else self.found
         return f"{self.status:<8} {self.name:<22} - {_plain(text)}"
 
 
 INSTALL = "Run `ariagent install` (it shows first what it would change)"
-"""The remedy where something is missing in Asterisk's configuration."""
+"""The remedy if something is missing in Asterisk's configuration."""
 
 Say = Callable[[Result], None]
-"""Where results go, one at a time, as soon as they are known."""
+"""Takes results, one at a time, as soon as they are known."""
 
 
 def ok(name: str, found: str, **figures: float) -> Result:
@@ -60,12 +60,12 @@ def failed(name: str, found: str, remedy: str = "") -> Result:
 
 
 def skipped(name: str, needs: str) -> Result:
-    """``needs``: what failed."""
+    """``needs``: what is missing, because its check failed."""
     return Result(Status.SKIPPED, name, f"needs {needs}")
 
 
 class Report:
-    """Everything that was found, in order."""
+    """All results, in order."""
 
     def __init__(self) -> None:
         self.results: list[Result] = []
@@ -108,5 +108,5 @@ class Report:
 
 
 def _plain(text: str) -> str:
-    # What a peer says may hold anything, a terminal's control sequences included.
+    # A peer's text may hold anything, also a terminal's control sequences.
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())

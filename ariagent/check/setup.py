@@ -1,4 +1,4 @@
-"""What the settings themselves say: legal, and still not what one wants. No I/O."""
+"""Checks of the settings alone: values that are legal and probably not intended. No I/O."""
 
 import ipaddress
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ NAME = "settings"
 
 
 def check_settings(settings: Settings, source: str) -> list[Result]:
-    """``source`` names where they come from."""
+    """``source``: the settings' file."""
     agents = settings.agents
     number = f"{len(agents)} agent{'s' if len(agents) > 1 else ''} ({', '.join(agents)})"
     return [ok(NAME, f"{source}: {number}"), *_secrets(settings), *_peers(settings), *_agents(settings)]
@@ -31,26 +31,27 @@ def _peers(settings: Settings) -> list[Result]:
         remedy = "Set it, for instance as ${OPENAI_API_KEY} or file:PATH, or in ARIAGENT_REALTIME__API_KEY"
         results.append(failed(NAME, f"realtime.api_key: {host} needs a key", remedy))
     if settings.asterisk.url.startswith("http://") and not is_loopback(urlsplit(settings.asterisk.url).hostname or ""):
-        found = "asterisk.url is http: the password of the ARI user travels to another machine in the clear"
+        found = "asterisk.url is http: the ARI user's password goes to another machine unencrypted"
         remedy = "Use https (tlsenable in http.conf), or a proxy with TLS beside Asterisk"
         results.append(warning(NAME, found, remedy))
     if settings.ami is not None and not settings.ami.tls and not is_loopback(settings.ami.host):
-        found = "ami.tls is false: what the manager interface tells and is told travels to another machine in the clear"
-        results.append(warning(NAME, found, "Set ami.tls (tlsenable in manager.conf)"))
+        found = "ami.tls is false: the AMI traffic goes to another machine unencrypted"
+        results.append(warning(NAME, found, "Set ami.tls to true (tlsenable in manager.conf)"))
     if not is_loopback(settings.control.host):
-        found = f"control.host is {settings.control.host}: tokens and what callers say travel there in the clear"
-        remedy = "Keep it at 127.0.0.1 and put a proxy with TLS in front"
+        found = f"control.host is {settings.control.host}: tokens and callers' words are sent unencrypted"
+        remedy = "Set it to 127.0.0.1 and put a proxy with TLS in front"
         results.append(warning(NAME, found, remedy))
     if any(ipaddress.ip_network(network).prefixlen == 0 for network in settings.audiosocket.allowed):
-        found = "audiosocket.allowed is everybody: only a call's UUID keeps strangers from its audio"
-        results.append(warning(NAME, found, "Name Asterisk's address there"))
+        found = "audiosocket.allowed includes every address: only a call's UUID protects its audio"
+        results.append(warning(NAME, found, "Set it to Asterisk's address"))
     if settings.audiosocket.max_connections < settings.max_calls:
         found = f"audiosocket.max_connections ({settings.audiosocket.max_connections}) is less than max_calls"
-        results.append(warning(NAME, found, f"Set it to {2 * settings.max_calls} at least"))
+        results.append(warning(NAME, found, f"Set it to at least {2 * settings.max_calls}"))
     queues = [name for name, place in settings.destinations.items() if place.queue is not None]
     if queues and settings.ami is None:
         found = (
-            f"destinations ({', '.join(queues)}) without ami: a queue's caller cannot be put through, nor a wait told"
+            f"destinations ({', '.join(queues)}) need ami: without it callers in a queue cannot be transferred, and "
+            "their waiting time is unknown"
         )
         results.append(warning(NAME, found, f"{INSTALL}, and add the section ami to the settings"))
     return results
@@ -59,12 +60,12 @@ def _peers(settings: Settings) -> list[Result]:
 def _agents(settings: Settings) -> list[Result]:
     results = []
     if "default" not in settings.agents:
-        found = "there is no agent named default, which takes the calls that name no other"
+        found = "there is no agent named default: calls without a route or an agent of the dialplan have none"
         results.append(
-            warning(NAME, found, "Name one so, or see that the dialplan or a route names one for every call")
+            warning(NAME, found, "Add one, or make sure that the dialplan or a route names an agent for every call")
         )
     for name, agent in settings.agents.items():
         if agent.opening_in(agent.language) is None:
-            found = f"agents.{name} has no opening: callers are not told that they talk to a machine"
-            results.append(warning(NAME, found, "Many countries' laws want it: set agents.NAME.opening"))
+            found = f"agents.{name} has no opening: callers are not told that they are talking to an AI"
+            results.append(warning(NAME, found, "Set agents.NAME.opening; many jurisdictions require it"))
     return results

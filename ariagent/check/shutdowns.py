@@ -1,4 +1,4 @@
-"""Models that the model's server is going to shut down, where it tells."""
+"""Check for models that the model's server is going to shut down, if it announces that."""
 
 import time
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ NAME = "model lifetime"
 
 
 async def check_shutdowns(settings: Settings, say: Say) -> None:
-    """Say which of the used models end soon; nothing where a server has no list that tells."""
+    """Report which of the used models end soon. No result if the server has no such list."""
     for realtime in settings.realtime.endpoints:
         dates = await announced(realtime)
         if dates:
@@ -28,7 +28,7 @@ def judge_shutdowns(ends: list[Shutdown], host: str, now: float) -> Iterator[Res
     near = [end for end in ends if end.days_left(now) <= SOON_DAYS]
     for end in near:
         key = "agents.NAME.transcription.model" if end.model.transcribes else "realtime.model or agents.NAME.model"
-        remedy = f"Choose another one ({key}), and rehearse with it"
+        remedy = f"Choose another model ({key}), and rehearse with it"
         if end.at <= now:
             yield failed(NAME, f"{end.model.what}: {host} shut it down on {end.date}", remedy)
         else:
@@ -37,4 +37,4 @@ def judge_shutdowns(ends: list[Shutdown], host: str, now: float) -> Iterator[Res
             yield warning(NAME, found, remedy, days=days)
     if not near:
         later = f"; the first to end is {ends[0].model.name}, on {ends[0].date}" if ends else ""
-        yield ok(NAME, f"{host} shuts down no used model within {SOON_DAYS} days{later}")
+        yield ok(NAME, f"{host} shuts down none of the models in use within {SOON_DAYS} days{later}")

@@ -1,4 +1,4 @@
-"""What checks look at: the settings, and the peers that these name."""
+"""The subject of the checks: the settings, and connections to the peers that they name."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -16,7 +16,7 @@ from ariagent.pool.queues import QueueBoard
 
 @dataclass(frozen=True, slots=True)
 class Manager:
-    """The manager interface, logged in, and the queues that it has listed."""
+    """A logged-in AMI connection, and the queues that it has listed."""
 
     client: AmiClient
     queues: QueueBoard
@@ -24,33 +24,33 @@ class Manager:
 
 @dataclass(slots=True)
 class Site:
-    """One installation. A service that checks itself gives the connections that it has."""
+    """One installation. A service that checks itself passes its own connections."""
 
     settings: Settings
     source: str
-    """Where the settings come from."""
+    """The settings' file."""
     given_probe: Probe | None
-    """None where there is none to be had: see ``no_probe``."""
+    """None: the settings do not allow one, see ``no_probe``."""
     version: str = ""
-    """Asterisk's, once that is known."""
+    """Asterisk's version, once it is known."""
     given_manager: Manager | None = None
     installation: Path = Path("/") / STATE
-    """Folder with the list of what ``ariagent install`` wrote."""
+    """Folder with the list of files that ``ariagent install`` wrote."""
     serving: bool = True
-    """Whether a service should be taking calls by now, so that it is worth a warning if none does."""
+    """Whether a service should take calls by now. If so, seats that take none are worth a warning."""
     no_probe: ConfigurationError | None = None
-    """Why there is no ``probe``: a password or a CA file that cannot be had."""
+    """Why there is no ``probe``: a password or a CA file that cannot be read."""
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property
     def probe(self) -> Probe:
-        """Requests to ARI. Raises ConfigurationError where the settings do not allow any."""
+        """For requests to ARI. Raises ConfigurationError if the settings do not allow any."""
         if self.given_probe is None:
             raise self.no_probe or InternalError("a site without a probe")
         return self.given_probe
 
     async def manager(self) -> Manager:
-        """Of this Asterisk; connected at the first use, and until the site is closed. Raises AmiError."""
+        """The AMI connection, made at the first use and closed with the site. Raises AmiError."""
         if self.given_manager is None:
             assert self.settings.ami is not None
             board = QueueBoard()
@@ -65,13 +65,13 @@ class Site:
         return self.given_manager
 
     async def close(self) -> None:
-        """End the connections that were made for the checks."""
+        """Close the connections that were made for the checks."""
         await self.stack.aclose()
 
 
 @asynccontextmanager
 async def opened(settings: Settings, source: str, *, serving: bool = True) -> AsyncIterator[Site]:
-    """A site whose connections end with the context."""
+    """A site. Its connections are closed when the context ends."""
     site = Site(settings, source, None, serving=serving)
     try:
         site.given_probe = await site.stack.enter_async_context(ari.probe(settings.asterisk))

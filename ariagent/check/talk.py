@@ -1,6 +1,6 @@
-"""One spoken turn with the model, as a call would have it: a question in real time, and how long its answer takes.
+"""One spoken turn with the model, as in a call: a question in real time, and how long the answer takes.
 
-There is no speech on a machine like this, so the model speaks the question itself first, in a session of its own.
+The model itself speaks the question first, in a separate session: a server has no other source of speech.
 """
 
 import asyncio
@@ -37,16 +37,16 @@ QUESTIONS = {
 }
 RENDER_LIMIT_S = 60.0
 ANSWER_LIMIT_S = 30.0
-"""From the question's end to the answer's end."""
+"""Time limit from the end of the question to the end of the answer."""
 TRANSCRIPT_LIMIT_S = 5.0
 SLOW_MS = 1500.0
-"""Callers begin to wonder whether anybody is there."""
+"""After this, callers begin to wonder whether anybody is there."""
 QUESTION, LATENCY, ANSWER = "spoken question", "latency", "spoken answer"
 
 
 @dataclass(slots=True)
 class _Turn:
-    """What became of the question. Times: ``time.monotonic()``."""
+    """The course of the turn. Times are of ``time.monotonic()``."""
 
     asked_at: float = 0.0
     noticed_at: float = 0.0
@@ -79,7 +79,7 @@ class _Turn:
 
 
 async def check_talk(settings: Settings, say: Say) -> None:
-    """Say how the agent ``default`` (or the first) answers a spoken question, and how fast."""
+    """Report how the agent ``default`` (or the first) answers a spoken question, and how fast."""
     name = "default" if "default" in settings.agents else next(iter(settings.agents))
     agent = settings.agents[name]
     language = agent.language if agent.language in QUESTIONS else agent.language.partition("-")[0]
@@ -88,7 +88,7 @@ async def check_talk(settings: Settings, say: Say) -> None:
     try:
         spoken = await render(settings.realtime, agent, question, language, timeout_s=RENDER_LIMIT_S)
     except RenderError as error:
-        say(failed(QUESTION, f"the model did not speak it: {error}", error.remedy))
+        say(failed(QUESTION, f"the model could not speak the question: {error}", error.remedy))
         return
     say(ok(QUESTION, f'"{spoken.transcript}", {SLIN24.ms(len(spoken.pcm)) / 1000:.1f} s, to agent {name}'))
     try:
@@ -124,7 +124,7 @@ async def _converse(settings: Settings, agent: AgentSettings, talk: Conversation
 
 
 async def _speak(settings: Settings, talk: Conversation, pcm: bytes, turn: _Turn) -> None:
-    """The question, then silence, a frame every 20 ms: as it comes from a phone."""
+    """Send the question, then silence, one frame every 20 ms, as from a phone."""
     codec = ModelCodec(SLIN24, settings.realtime.encoding)
     frame_bytes = SLIN24.frame_bytes
     loop = asyncio.get_running_loop()
@@ -149,23 +149,24 @@ async def _listen(agent: AgentSettings, talk: Conversation, turn: _Turn) -> None
 
 def _tell(turn: _Turn, agent: AgentSettings, say: Say) -> None:
     if not turn.answered_at:
-        cause = turn.failure.cause if turn.failure else f"nothing was said within {ANSWER_LIMIT_S:g} s"
+        cause = turn.failure.cause if turn.failure else f"the model did not answer within {ANSWER_LIMIT_S:g} s"
         if turn.ended is not None:
-            cause = f"the response is {turn.ended.status}, without audio: {turn.ended.reason} {turn.ended.message}"
-        remedy = (turn.failure.remedy if turn.failure else "") or "Look at turn_detection, and at the model's limits"
+            cause = f"the response has no audio ({turn.ended.status}): {turn.ended.reason} {turn.ended.message}"
+        remedy = (turn.failure.remedy if turn.failure else "") or "Check turn_detection, and the account's limits"
         say(failed(ANSWER, cause, remedy))
         return
     if turn.heard is not None:
         say(ok("heard", f'"{turn.heard}"'))
     elif agent.transcription is not None:
-        say(warning("heard", "no transcript came", "Check agents.NAME.transcription; records will have no words"))
+        found = "no transcript of the question: records will not have the caller's words"
+        say(warning("heard", found, "Check agents.NAME.transcription"))
     say(ok(ANSWER, f'"{" ".join(turn.said)}"'))
     total_ms = 1000 * (turn.answered_at - turn.asked_at)
     noticed_at = turn.noticed_at or turn.answered_at
     detection_ms, model_ms = 1000 * (noticed_at - turn.asked_at), 1000 * (turn.answered_at - noticed_at)
     found = (
-        f"first audio {total_ms:.0f} ms after the last word: {detection_ms:.0f} ms until the model noticed the end, "
-        f"{model_ms:.0f} ms until it spoke"
+        f"first audio {total_ms:.0f} ms after the last word: {detection_ms:.0f} ms to detect the end of the turn, "
+        f"{model_ms:.0f} ms to answer"
     )
     figures = {
         "answer_ms": round(total_ms, 1),

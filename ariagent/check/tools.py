@@ -1,4 +1,4 @@
-"""The site's tools: whether their hosts may be and can be reached. No request is made to them."""
+"""Checks of the site's tools: whether their hosts are allowed and reachable. No request is sent to them."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -12,11 +12,11 @@ from ariagent.tools import plugins
 from ariagent.tools.addresses import address_allowed, host_allowed
 
 LIMIT_S = 8.0
-"""For a name or a connection; a tool's own time limit if that is less."""
+"""Time limit of a DNS query or a connection; a tool's own limit if that is shorter."""
 
 
 async def check_tools(settings: Settings, say: Say) -> None:
-    """Say what each tool, lookup and MCP server looks like from here."""
+    """Report whether each tool, lookup and MCP server can be reached from here."""
     for name, request in _requests(settings):
         say(await _reachable(name, request, settings))
     for result in _plugins(settings):
@@ -52,31 +52,31 @@ async def _reachable(name: str, request: HttpRequestSettings, settings: Settings
         allowed = [address for address in addresses if address_allowed(str(address), settings.outbound.private)]
         if not allowed:
             listed = ", ".join(map(str, addresses))
-            remedy = "Add its network to outbound.private, if that is where it belongs"
+            remedy = "If the address is right, add its network to outbound.private"
             return failed(name, f"{host} is at a private address ({listed}): the request would be refused", remedy)
         secured = reach.Secured(host, client_context(None, ""), _server(host)) if tls else None
         connected = await reach.connect_any(allowed, parts.port or (443 if tls else 80), secured, limit_s)
     except reach.UnreachableError as error:
-        # Calls work without it: the model is told that the tool failed.
+        # Calls work without it: the model learns that the tool failed.
         if error.remedy:
             return warning(name, str(error), error.remedy)
-        return warning(name, f"{host}: {error}", "Check the tool's url, name service and firewall")
+        return warning(name, f"{host}: {error}", "Check the tool's url, DNS and firewall")
     if name.startswith("unused"):
         return warning(name, "no agent uses it", "Name it in an agent's tools, or remove it")
     found = f"{host}: {connected} (no request was made)"
     if not tls and not allowed[0].is_private:
         return warning(
-            name, f"{found}; not encrypted", "Use https: it carries what callers say, and the tool's secrets"
+            name, f"{found}; not encrypted: callers' words and the tool's secrets can be read on the way", "Use https"
         )
     return ok(name, found, connect_ms=round(connected.connect_ms, 1))
 
 
 def _server(host: str) -> Peer:
-    """The server of a tool, in the words of errors."""
+    """The server of a tool, as errors name it."""
     return Peer(
         host,
         use_plain="Correct the tool's url: http://, or the server's TLS port",
-        trust="Add its CA to those of this machine",
+        trust="Add its CA to this machine's CAs",
         rename="Write the name that the certificate has in the tool's url",
         renew=f"the certificate of {host}",
     )
@@ -88,8 +88,8 @@ def _plugins(settings: Settings) -> Iterator[Result]:
         if name in settings.tools:
             continue
         if name not in points:
-            remedy = f"Describe it in tools, or install a package with that entry point of the group {plugins.GROUP}"
-            yield failed(f"tool {name}", "there is none of this name", remedy)
+            remedy = f"Add it to tools, or install a package with this entry point in the group {plugins.GROUP}"
+            yield failed(f"tool {name}", "there is no tool of this name", remedy)
             continue
         try:
             plugins.load(points[name])
@@ -100,15 +100,15 @@ def _plugins(settings: Settings) -> Iterator[Result]:
 
 
 def judge_mcp(label: str, url: str) -> Result:
-    """An MCP server is connected to by the model's provider, not by us. No I/O."""
+    """The result for an MCP server. The model's provider connects to it, not ariagent. No I/O."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     name = f"mcp {label}"
     if parts.scheme != "https":
         return warning(name, f"{url} is not encrypted", "Use https: the model's provider connects over the internet")
     if host == "localhost" or (_is_private(host)):
-        return warning(name, f"{host} cannot be reached from the model's provider", "Give it a public address")
-    return ok(name, f"{host}; reached by the model's provider, not from here")
+        return warning(name, f"the model's provider cannot reach {host}", "Give the server a public address")
+    return ok(name, f"{host} (the model's provider connects to it; not tested from here)")
 
 
 def _is_private(host: str) -> bool:

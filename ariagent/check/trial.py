@@ -1,8 +1,8 @@
-"""Tries the audio's way: Asterisk makes one channel that connects to us, sends audio, and plays a file.
+"""Tests the audio connection: Asterisk makes one channel that connects to ariagent, sends audio, and plays a file.
 
-    externalMedia --> does Asterisk reach us? --> silence --> does its audio come? --> play --> can it read our files?
+    externalMedia --> does it connect? --> silence --> does audio come? --> play --> can Asterisk read the file?
 
-The channel is hung up again at once, has no row among the call detail records, and belongs to no call.
+The channel is hung up at once. It has no call detail record and belongs to no call.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from ariagent.check.report import Result, failed, ok
 from ariagent.errors import AriError
 
 STEP_LIMIT_S = 5.0
-"""For each step: Asterisk's connection, its first audio, the end of the file."""
+"""Time limit of each step: Asterisk's connection, its first audio, the end of the file."""
 CLEAN_UP_LIMIT_S = 5.0
 NAME = "audio connection"
 REACH = (
@@ -35,20 +35,20 @@ REACH = (
 
 
 class TrialLeg:
-    """Both ends of a trial's channel: what Asterisk reports of it, and its audio connection, which gets silence."""
+    """Both ends of the test channel: Asterisk's events about it, and its audio connection, which gets silence."""
 
     def __init__(self) -> None:
         self.connected_at: float | None = None
         self.first_audio_at: float | None = None
         self.entered = False
-        """Whether the channel is in the application: only then may it be told to do something."""
+        """Whether the channel is in the application. Before that it accepts no command."""
         self.played: bool | None = None
-        """Whether Asterisk could play the file; None while that is not known."""
+        """Whether Asterisk could play the file; None: not known yet."""
         self.gone = False
         self._changed = asyncio.Event()
 
     async def until(self, condition: Callable[[], bool]) -> bool:
-        """Wait until something is so, the channel is gone or the step's time is up; returns whether it is so."""
+        """Wait until the condition holds, the channel is gone or the step's time is up; returns whether it holds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(STEP_LIMIT_S):
                 while not (condition() or self.gone):
@@ -57,7 +57,7 @@ class TrialLeg:
         return condition()
 
     def on_ari(self, event: ari.Event) -> None:
-        """An event of the trial's channel."""
+        """An event of the test channel."""
         match event:
             case ari.StasisStarted():
                 self.entered = True
@@ -90,7 +90,7 @@ class TrialLeg:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Makes channels in the Stasis application ``app``, whose events ``router`` gets."""
+    """Makes test channels in the Stasis application ``app``; ``router`` gets its events."""
 
     probe: Probe
     app: str
@@ -99,7 +99,7 @@ class Trial:
 
     @asynccontextmanager
     async def channel(self, address: str, uuid: UUID, leg: TrialLeg) -> AsyncIterator[tuple[str, Answer]]:
-        """Have Asterisk connect to ``address``; whatever happens, the channel is gone afterwards. Raises AriError."""
+        """Have Asterisk connect to ``address``. Afterwards the channel is gone in any case. Raises AriError."""
         channel_id = f"{TRIAL_PREFIX}{uuid}"
         self.router.register(channel_id, leg.on_ari)
         try:
@@ -117,7 +117,7 @@ class Trial:
             )
             yield channel_id, answer
         finally:
-            # Also when we are cancelled (Ctrl-C), and when no answer came: it may have been made all the same.
+            # Also after a cancellation (Ctrl-C), and without an answer: the channel may have been made nevertheless.
             await asyncio.shield(self._hang_up(channel_id))
             self.router.unregister(channel_id)
 
@@ -129,28 +129,28 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What became of a trial. No I/O."""
+    """The outcome of a test. No I/O."""
 
     address: str
     fmt: AudioFormat
     answer: Answer
-    """To the request for the channel."""
+    """The answer to the request for the channel."""
     took_s: float
-    """Until that answer."""
+    """Time until that answer."""
     connect_ms: float | None = None
-    """Until the connection was here; None: it never was."""
+    """Time until Asterisk had connected; None: it never did."""
     refused: tuple[str, ...] = ()
-    """Why connections were refused here meanwhile."""
+    """Why connections were refused meanwhile."""
     silence: Answer | None = None
-    """To the request for audio."""
+    """The answer to the request for audio."""
     audio: bool = False
     """Whether audio came."""
     played: bool | None = None
-    """Whether Asterisk could play the file; None: there was none, or it is not known."""
+    """Whether Asterisk could play the file; None: there was no file, or it is not known."""
 
     @property
     def result(self) -> Result:
-        """As a line of ``check``."""
+        """The line of ``ariagent check``."""
         if self.answer.status >= 400:
             return no_channel(NAME, self.address, self.answer, self.took_s)
         if self.connect_ms is None:
@@ -158,7 +158,7 @@ class Heard:
         if not self.audio:
             said = f" (HTTP {self.silence.status} {self.silence.message})" if self.silence is not None else ""
             found = f"Asterisk connects to {self.address}, but no audio comes{said}"
-            remedy = "Look at Asterisk's log; no other program may sit between Asterisk and the service"
+            remedy = "Look at Asterisk's log, and for another program between Asterisk and the service"
             return failed(NAME, found, remedy)
         found = f"Asterisk connects to {self.address} in {self.connect_ms:.0f} ms and sends audio ({self.fmt})"
         return ok(NAME, found, connect_ms=round(self.connect_ms, 1))
@@ -166,19 +166,19 @@ class Heard:
     @property
     def _not_here(self) -> Result:
         if "not_allowed" in self.refused:
-            found = f"Asterisk connects to {self.address} from an address that audiosocket.allowed does not hold"
+            found = f"Asterisk connects to {self.address} from an address that is not in audiosocket.allowed"
             return failed(NAME, found, "Add Asterisk's network to audiosocket.allowed")
         why = f" ({', '.join(self.refused)})" if self.refused else ""
         found = f"Asterisk connects to {self.address}, but not to ariagent{why}"
-        remedy = f"Another program answers at {self.address}: correct audiosocket.advertise"
+        remedy = f"Another program answers at {self.address}. Correct audiosocket.advertise"
         return failed(NAME, found, remedy)
 
 
 def no_channel(name: str, address: str, answer: Answer, took_s: float) -> Result:
-    """Asterisk could not make the channel. No I/O."""
+    """The result if Asterisk could not make the channel. No I/O."""
     how = f"within {took_s:.1f} s" if took_s >= 1 else "at once"
     found = f"Asterisk cannot connect to {address} (it gave up {how}: HTTP {answer.status} {answer.message})"
-    return failed(name, found, f"{REACH}. Is chan_audiosocket loaded?")
+    return failed(name, found, f"{REACH}. Check that chan_audiosocket is loaded")
 
 
 async def try_audio(
@@ -189,7 +189,7 @@ async def try_audio(
     file: str = "",
     meanwhile: Callable[[str], Awaitable[None]] | None = None,
 ) -> Heard:
-    """Make one channel that connects to ``server`` at ``address``, and say what became of it. Raises AriError.
+    """Make one channel that connects to ``server`` at ``address``, and return the outcome. Raises AriError.
 
     ``file``: a sound to play on it, an absolute path without ending. ``meanwhile`` is called with the channel's id
     once it is connected.
@@ -210,7 +210,7 @@ async def try_audio(
             await leg.until(lambda: leg.entered)
             if meanwhile is not None:
                 await meanwhile(channel_id)
-            # Asterisk sends nothing on a channel that nobody talks to; its silence is audio as well.
+            # Asterisk sends nothing on an idle channel. The silence that it is asked for is audio, too.
             silence = await trial.probe.ask("POST", f"channels/{channel_id}/silence")
             audio = await leg.until(lambda: leg.first_audio_at is not None)
             if audio and file:

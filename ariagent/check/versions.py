@@ -1,7 +1,7 @@
-"""CORE: what is known of Asterisk's versions, as far as it concerns ariagent: faults, security fixes, end of life.
+"""CORE: known faults, security fixes and end of life of Asterisk's versions, as far as they concern ariagent.
 
 Sources: Asterisk's change logs and issues, named at each entry; releases up to 20.21, 21.12.3, 22.11, 23.5.
-``versionspage`` makes a page of the documents from it.
+``versionspage`` makes a page of the documentation from it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,25 +16,25 @@ from ariagent.release import Release
 VERSION, SECURITY = "asterisk version", "asterisk security"
 
 OLDEST = 18
-"""Before, there is no AudioSocket channel driver."""
+"""Older versions have no AudioSocket channel driver."""
 FAULT_BRANCHES = (20, 21, 22, 23)
 """The branches of ``KnownFault.since`` and ``fixed``."""
 NEVER = 10_000
-"""A minor release that there will not be."""
+"""A minor release that will never exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownFault:
-    """Something that is wrong in some releases."""
+    """A fault of some releases."""
 
     what: str
     since: tuple[int, int, int, int]
-    """The first minor release that has it, in branches 20 to 23; 0: always had it."""
+    """The first minor release with the fault, in branches 20 to 23; 0: all had it."""
     fixed: tuple[int, int, int, int]
-    """The first one without it."""
+    """The first minor release without it."""
     source: str
     rare: bool = False
-    """It does not concern ordinary calls: the check mentions it without a warning."""
+    """Ordinary calls do not meet it: the check mentions it without a warning."""
 
     def concerns(self, release: Release) -> bool:
         """Whether this release has the fault, as far as its number says."""
@@ -54,7 +54,7 @@ FAULTS = (
         "commit ff0523a3",
     ),
     KnownFault(
-        "external media with a channel id of our own can lock up (storage backend cpp_map_name_id)",
+        "external media with a chosen channel id can lock up (storage backend cpp_map_name_id)",
         (0, 0, 0, 0),
         (17, 12, 7, 1),
         "issue 1578",
@@ -108,19 +108,19 @@ FAULTS = (
 
 @dataclass(frozen=True, slots=True)
 class Advisory:
-    """A security advisory of Asterisk's that was fixed on ``FIXES_OF``."""
+    """A security advisory of Asterisk, fixed on ``FIXES_OF``."""
 
     name: str
     """Its number at github.com/asterisk/asterisk/security/advisories."""
     what: str
     where: str
-    """The part of Asterisk that has it."""
+    """The affected part of Asterisk."""
     concerns_ari: bool = False
-    """ariagent's own way into Asterisk has it: every site is concerned, whatever modules it uses."""
+    """It affects ARI, and so every site with ariagent."""
 
 
 FIXES_OF = "2026-06-25"
-"""Releases of this day fixed what is in ``ADVISORIES`` (their change logs; announced on Full Disclosure, July 2026)."""
+"""The day of the releases that fixed ``ADVISORIES`` (their change logs; announced on Full Disclosure, July 2026)."""
 
 ADVISORIES = (
     Advisory("GHSA-vrfp-mg3q-3959", "a variable that is set through ARI can write files", "ARI", True),
@@ -144,7 +144,7 @@ ADVISORIES = (
     Advisory("GHSA-x348-j6c9-77f3", "the trace overflows a buffer", "chan_ooh323"),
     Advisory("GHSA-xgj6-2gc5-5x9c", "a script runs from a folder that everybody may write to", "ast_loggrabber"),
 )
-"""Those of the releases of FIXES_OF. 20.20.1 lists all but GHSA-h5hv-jmgj-92q2."""
+"""The advisories that the releases of FIXES_OF list. 20.20.1 lists all but GHSA-h5hv-jmgj-92q2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +154,9 @@ class Branch:
     floor: Release | None
     """The first release with the fixes of FIXES_OF; None: there is none."""
     certified_floor: Release | None
-    """The same of the certified releases."""
+    """The same for certified releases."""
     end_of_life: str
-    """The last day (YYYY-MM-DD) for which Asterisk's project promised security fixes; empty: not known."""
+    """The last day (YYYY-MM-DD) with promised security fixes; empty: not known."""
 
 
 BRANCHES: Mapping[int, Branch] = {
@@ -170,16 +170,16 @@ BRANCHES: Mapping[int, Branch] = {
 """Sources: the change logs; CERTFR-2026-AVI-0805 for the certified ones; Asterisk's table of versions for the days."""
 
 WANTED = "20.20.1, 22.10.1, 23.4.1 or later"
-"""The first releases with neither a known fault that concerns calls nor a known hole."""
+"""The first releases without known faults of calls and without known security holes."""
 
 
 def faults_of(release: Release) -> tuple[KnownFault, ...]:
-    """The known faults; none for a build without a number, or of a branch after the known ones."""
+    """The known faults; none for a build without a number or of a newer branch."""
     return tuple(fault for fault in FAULTS if fault.concerns(release))
 
 
 def lacks_fixes(release: Release) -> bool:
-    """Whether this release came before the security fixes of its branch, as far as its number says."""
+    """Whether this release lacks the security fixes of its branch, as far as its number says."""
     branch = BRANCHES.get(release.major)
     if branch is None or release.minor is None:
         return False
@@ -188,13 +188,13 @@ def lacks_fixes(release: Release) -> bool:
 
 
 def ended(release: Release, today: str) -> str:
-    """The day on which the branch's life ended, where that is before ``today`` (both YYYY-MM-DD); else empty."""
+    """The branch's end of life if it is before ``today`` (both YYYY-MM-DD); else empty."""
     branch = BRANCHES.get(release.major)
     return branch.end_of_life if branch is not None and "" < branch.end_of_life < today else ""
 
 
 def judge_version(version: str, settings: Settings, today: str) -> Iterator[Result]:
-    """What is known of the Asterisk that reports ``version``; ``today``: YYYY-MM-DD."""
+    """The results for an Asterisk that reports ``version``; ``today``: YYYY-MM-DD."""
     release = Release.parse(version)
     yield _judge_faults(version, release, settings)
     if release is not None and release.minor is not None and release.major in BRANCHES:
@@ -207,17 +207,17 @@ def _judge_faults(version: str, release: Release | None, settings: Settings) -> 
     try:
         fmt = choose_format(version, settings.audiosocket.format, settings.realtime.encoding)
     except ConfigurationError as error:
-        return warning(VERSION, f"{error}: calls have audio at 8 kHz", error.remedy)
+        return warning(VERSION, f"{error}; calls have 8 kHz audio", error.remedy)
     found = f"{version}, audio at {fmt.rate_hz // 1000} kHz"
     if release is None or release.minor is None:
-        return ok(VERSION, f"{found}; a build without a number, nothing is known about its faults")
+        return ok(VERSION, f"{found}; its faults are not known, because the build has no version number")
     if release.major not in BRANCHES:
-        return ok(VERSION, f"{found}; newer than the versions that this ariagent knows")
+        return ok(VERSION, f"{found}; this version is newer than those that this ariagent knows")
     faults = faults_of(release)
     if grave := _listed(fault for fault in faults if not fault.rare):
         return warning(VERSION, f"{found}; known faults: {grave}", _upgrade(release))
     rare = _listed(faults)
-    return ok(VERSION, f"{found}; no known fault that concerns ordinary calls" + (f" (known: {rare})" if rare else ""))
+    return ok(VERSION, f"{found}; no known faults of ordinary calls" + (f" (known: {rare})" if rare else ""))
 
 
 def _judge_security(release: Release, today: str) -> Result:
@@ -227,7 +227,7 @@ def _judge_security(release: Release, today: str) -> Result:
         own = ", unless its distribution added them" if release.repackaged else ""
         wrong.append(f"the fixes of {FIXES_OF} are missing{own}: {len(ADVISORIES)} advisories, in ARI {ari}")
     if day := ended(release, today):
-        wrong.append(f"branch {release.major} gets no security fixes since {day}")
+        wrong.append(f"branch {release.major} has had no security fixes since {day}")
     if wrong:
         return warning(SECURITY, "; ".join(wrong), _upgrade(release))
     until = BRANCHES[release.major].end_of_life
@@ -238,7 +238,7 @@ def _upgrade(release: Release) -> str:
     floor = BRANCHES[release.major].floor
     soon = floor is not None and not any(not fault.rare for fault in faults_of(floor))
     advice = f"Upgrade to {floor} or later" if soon else f"Upgrade to {WANTED}"
-    return f"{advice}; the package's changelog names fixes that it added" if release.repackaged else advice
+    return f"{advice}, unless the package's changelog lists the fixes" if release.repackaged else advice
 
 
 def _listed(faults: Iterable[KnownFault]) -> str:

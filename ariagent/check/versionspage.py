@@ -1,4 +1,4 @@
-"""``docs/asterisk-versions.md``: what the check knows of Asterisk's versions, as a page. Made by ``make docs``."""
+"""``docs/asterisk-versions.md``: the check's knowledge of Asterisk's versions as a page. Made by ``make docs``."""
 
 from collections.abc import Mapping
 
@@ -30,7 +30,7 @@ SHOWN = (
     ("23.4.1", ""),
     ("23.5.0", ""),
 )
-"""Versions that the page compares, and where they come from."""
+"""Versions that the page compares, each with its origin."""
 
 
 def page() -> str:
@@ -76,24 +76,24 @@ def _releases(minors: tuple[int, int, int, int]) -> str:
 _PAGE = """\
 # Which Asterisk works
 
-Use Asterisk {wanted}. `ariagent check` judges your Asterisk in the lines `asterisk version` and
-`asterisk security`, and gives a warning where an upgrade is worth while.
+Use Asterisk {wanted}. `ariagent check` reports on your Asterisk in the lines `asterisk version` and
+`asterisk security`. It warns if you should upgrade.
 
-Older versions can be used from Asterisk {oldest} on, with the faults below. Before Asterisk {oldest} there is no
-AudioSocket channel driver, and the check fails. A branch that is newer than these is used as 23 is.
+Older versions from Asterisk {oldest} on work, with the faults below. Versions before {oldest} have no AudioSocket
+channel driver, and the check fails. ariagent treats a newer branch like 23.
 
-ariagent's own tests run on 22.10.1. Ubuntu's packages of 20.6.0 and 18.10.0 were tried with 112 of them in November
-2026: calls, queues, transfers, announcements, keys and supervisors' phones work on both, at 8 kHz. What this page says
-of other versions comes from Asterisk's change logs and issues.
+ariagent's own tests run on 22.10.1. In November 2026, 112 of them were run on Ubuntu's packages of 20.6.0 and 18.10.0:
+calls, queues, transfers, announcements, keys and supervisors' phones work on both, at 8 kHz. The statements about other
+versions come from Asterisk's change logs and issues.
 
 | version | audio | known faults | fixes of {day} | security fixes until | verdict |
 |---|---|---|---|---|---|
 {versions}
 
-A certified release counts as the release that it is made from: `certified-22.8-cert3` has the faults of 22.8. It has
-the security fixes from `certified-20.7-cert11` and `certified-22.8-cert3` on. A build from a branch's sources
-(`GIT-22-...`) has no number, and nothing is said about it. A distribution may add fixes to an older version: the
-changelog of its package names them.
+A certified release has the faults of the release that it is made from: `certified-22.8-cert3` has those of 22.8.
+Certified releases have the security fixes from `certified-20.7-cert11` and `certified-22.8-cert3` on. A build from a
+branch's sources (`GIT-22-...`) has no number, so its faults are not known. A distribution may add fixes to an older
+version; the changelog of its package lists them.
 
 ## Known faults
 
@@ -101,29 +101,29 @@ changelog of its package names them.
 |---|---|---|---|---|
 {faults}
 
-Sources are commits and issues of [asterisk/asterisk](https://github.com/asterisk/asterisk). A branch that a column
-does not name never got the change. {rare} concern supervisors at a phone only (`docs/supervisor-phone.md`).
+Sources are commits and issues of [asterisk/asterisk](https://github.com/asterisk/asterisk). If a column does not name a
+branch, that branch never got the change. {rare} affect only supervisors at a phone (`docs/supervisor-phone.md`).
 
 ## Security fixes of {day}
 
 Releases of that day are 20.20.1, 21.12.3, 22.10.1, 23.4.1, certified-20.7-cert11 and certified-22.8-cert3. The change
 logs of 21.12.3, 22.10.1 and 23.4.1 list these {count} advisories; that of 20.20.1 lists all but GHSA-h5hv-jmgj-92q2.
-ariagent uses ARI, so the first two concern every site. Each of the others concerns a site that loads the module and
+ariagent uses ARI, so the first two affect every site. Each of the others affects only a site that loads the module and
 lets strangers reach it.
 
 | advisory | part | what |
 |---|---|---|
 {advisories}
 
-From these releases on a program that uses ARI may not call dangerous dialplan functions (`FILE`, `SHELL`, `DB`, `STAT`
-...) unless `asterisk.conf` has `live_dangerously`. ariagent calls none of them: leave that off.
+From these releases on, ARI programs may not call dangerous dialplan functions (`FILE`, `SHELL`, `DB`, `STAT` ...)
+unless `asterisk.conf` has `live_dangerously`. ariagent does not call them: leave that option off.
 
 ## How to get a newer one
 
 * Debian: forky and sid have 22.10.1. Bookworm and trixie have no Asterisk.
 * FreePBX: it offers a release about a month after Asterisk's project does (22.10.1 on 2026-07-15).
-* Anything else: build it from the sources that [asterisk.org](https://www.asterisk.org/downloads/) links to. See in
-  `make menuselect` that `res_audiosocket`, `chan_audiosocket` and the modules `res_ari...` are chosen.
+* Other systems: build it from the sources that [asterisk.org](https://www.asterisk.org/downloads/) links to. In
+  `make menuselect`, choose `res_audiosocket`, `chan_audiosocket` and the modules `res_ari...`.
 
 This page is made from `ariagent/check/versionspage.py` by `make docs`.
 """

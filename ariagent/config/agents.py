@@ -12,7 +12,7 @@ from ariagent.config.tools import LookupSettings, ToolName
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 MAX_OPENING_CHARS = 600
-"""About 40 seconds of speech; nobody listens longer before they may say what they want."""
+"""About 40 seconds of speech. Callers do not listen longer before they speak."""
 
 
 def _key(value: object) -> object:
@@ -43,16 +43,16 @@ class ServerVad(Section):
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     """How sure the detector must be that it hears speech."""
     prefix_padding_ms: Annotated[int, Field(ge=0, le=5000)] = 300
-    """How much before the detected start belongs to the turn."""
+    """Audio before the detected start that belongs to the turn."""
     silence_duration_ms: Annotated[int, Field(ge=50, le=10000)] = 500
     """Silence that ends a turn."""
     idle_timeout_ms: Annotated[int, Field(ge=1000, le=600_000)] | None = None
-    """After this long without the caller the model is asked to say something; null: never."""
+    """If the caller says nothing for this long, the model is asked to say something. null: never."""
     create_response: bool = True
-    """The server answers each turn by itself; otherwise ariagent asks it to, a round trip later."""
+    """true: the server answers each turn by itself. false: ariagent requests the answer, one round trip later."""
     interrupt_response: bool = False
-    """The server stops its response whenever it believes to hear the caller; false: ariagent pauses, and stops it
-    when it really is the caller (``interruptions``)."""
+    """true: the server stops its response at every sound that it takes for the caller. false: ariagent pauses the
+    response, and stops it if the sound is an interruption (``interruptions``)."""
 
 
 class SemanticVad(Section):
@@ -60,7 +60,7 @@ class SemanticVad(Section):
 
     type: Literal["semantic_vad"]
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"
-    """How soon a pause is taken for the end: at most 8, 4, 2 s for low, medium, high."""
+    """How soon a pause counts as the end of the turn: after at most 8, 4 or 2 s for low, medium, high."""
     create_response: bool = True
     """As with ``server_vad``."""
     interrupt_response: bool = False
@@ -68,12 +68,12 @@ class SemanticVad(Section):
 
 
 class TranscriptionSettings(Section):
-    """What the caller said, as text for records; the model itself hears the audio."""
+    """The caller's words as text, for records. The model itself hears the audio."""
 
     model: str = "gpt-transcribe"
     """The transcription model."""
     language: str | None = None
-    """Of the caller, as ``en``; null: detected, and sometimes wrongly."""
+    """The caller's language, for example ``en``. null: the server detects it, sometimes wrongly."""
     prompt: str | None = None
     """Words to expect, as a sentence."""
     keywords: tuple[str, ...] = ()
@@ -81,22 +81,24 @@ class TranscriptionSettings(Section):
 
 
 class InterruptionSettings(Section):
-    """What counts as an interruption. At every sound that is loud enough the agent falls silent; it goes on where it
-    stopped when the sound was a cough, a hum of agreement, noise or echo. `docs/turn-taking.md` has the details."""
+    """What counts as an interruption (barge-in). At every sound that is loud enough the agent pauses. If the sound was
+    a cough, a hum of agreement, noise or echo, the agent continues where it stopped. `docs/turn-taking.md` has the
+    details."""
 
     confirm: bool = True
-    """False: every sound that the model's server takes for speech ends the reply."""
+    """false: every sound that the model's server takes for speech ends the reply."""
     speech_ms: Annotated[int, Field(ge=100, le=5000)] = 600
-    """Speech of this length within 1.5 s is an interruption without looking at its words; a shorter one is when its
-    words say more than that the caller listens, which needs `transcription`."""
+    """Speech of this length within 1.5 s is an interruption, whatever its words. Shorter speech is one if its words are
+    more than agreement, which needs `transcription`."""
     level_db: Annotated[float, Field(ge=0, le=60)] = 10.0
-    """Sounds this much below the caller's usual level are not theirs."""
+    """Sounds this much below the caller's usual level are ignored."""
     agreement: tuple[str, ...] | None = None
-    """Words that only say that the caller listens; null: those of the agent's language ("uh-huh", "okay")."""
+    """Words that only show that the caller is listening. null: the usual ones of the agent's language ("uh-huh",
+    "okay")."""
 
 
 class SilenceSettings(Section):
-    """A caller who says nothing is asked once, asked again, and then told goodbye."""
+    """If the caller says nothing, the agent asks once, asks again, and then says goodbye."""
 
     ask_after_s: Seconds = 10.0
     """Silence after the agent's last word."""
@@ -105,63 +107,64 @@ class SilenceSettings(Section):
     goodbye_after_s: Seconds = 10.0
     """Silence after the second question."""
     hold_on_s: Seconds = 180.0
-    """Instead of these, when the caller said to wait ("hold on"), or is on hold."""
+    """Used instead of these after the caller has asked to wait ("hold on"), and while the caller is on hold."""
 
 
 class LengthSettings(Section):
-    """The longest call."""
+    """How long a call may be."""
 
     longest_s: Seconds = 3600.0
-    """Then the agent says goodbye and ends the call."""
+    """The agent says goodbye and ends the call after this."""
     warn_before_s: Seconds = 60.0
-    """So long before that the agent tells the caller."""
+    """The agent warns the caller this long before the end."""
 
 
 class KeypadSettings(Section):
     """What the caller's keys do."""
 
     pause_ms: Annotated[int, Field(ge=100, le=10_000)] = 800
-    """Digits belong together until this long without another one."""
+    """A sequence of digits ends after this long without another digit."""
     terminator: Annotated[
         Text, BeforeValidator(_key), Form(r"^[0-9*#]?$", 'must be one key of a telephone, as "#", or empty: ""')
     ] = "#"
-    """Ends them at once; empty: none does."""
+    """The key that ends a sequence of digits at once; empty: no key does."""
     actions: dict[Keys, Literal["person", "end_call", "ignore"]] = {}
-    """What a key or a sequence of keys does instead of reaching the model: ``person`` gives the caller to people,
-    ``end_call`` ends the call."""
+    """Keys, or sequences of keys, that are not passed to the model: ``person`` sends the caller to the human queue,
+    ``end_call`` ends the call, ``ignore`` does nothing."""
 
 
 class AgentSettings(Section):
     """One AI agent: who it is and how it talks."""
 
     instructions: str = "You are a friendly, brief telephone assistant. Say so when you do not know something."
-    """What the model is told about itself and its work. ``{caller.number}``, ``{caller.name}``, ``{called.number}``,
-    ``{queue}``, ``{agent.name}``, ``{now.date}``, ``{now.time}``, ``{now.weekday}``, ``{variable.NAME}`` and
-    ``{lookup.NAME}`` are filled in; ``{caller.name|a caller}`` says what stands there without a value."""
+    """The model's instructions: its role and its work. ariagent fills in ``{caller.number}``, ``{caller.name}``,
+    ``{called.number}``, ``{queue}``, ``{agent.name}``, ``{now.date}``, ``{now.time}``, ``{now.weekday}``,
+    ``{variable.NAME}`` and ``{lookup.NAME}``. In ``{caller.name|a caller}`` the text after ``|`` is used if there is no
+    value."""
     language: Language = "en"
-    """The language it greets in."""
+    """The language of the greeting."""
     languages: tuple[Language, ...] | None = None
-    """Others that it may change to when the caller speaks them; null: whichever the caller speaks."""
+    """Other languages that the agent may change to if the caller speaks them. null: any language."""
     opening: str | dict[Language, str] | None = OPENINGS
-    """First words, always the same, from the first moment; one text, or one for each language; null: the caller
-    speaks first. Say in it that the caller talks with a machine: in many places the law wants it."""
+    """The first words of every call: one text, or one for each language. null: the caller speaks first. State that the
+    caller is talking to an AI; many jurisdictions require it."""
     voice: Annotated[str, Field(min_length=1)] = "marin"
-    """One of the model's voices, or ``voice_...``, the id of one made for the site."""
+    """One of the model's voices, or ``voice_...``, the id of a custom voice."""
     speed: Annotated[float, Field(ge=0.25, le=1.5)] = 1.0
     """Speed of speech; 1 is normal."""
     model: str | None = None
     """Default: ``realtime.model``."""
     reasoning: Literal["minimal", "low", "medium", "high", "xhigh"] | None = None
-    """How long the model thinks before it answers, for models that reason; callers wait that long. null: the model's
-    own default."""
+    """How much the model thinks before it answers, for models that reason. Callers wait meanwhile. null: the model's
+    default."""
     turn_detection: Annotated[ServerVad | SemanticVad, Field(discriminator="type")] = ServerVad()
-    """How the end of the caller's turn is found."""
+    """How the end of the caller's turn is detected."""
     noise_reduction: Literal["near_field", "far_field"] | None = "near_field"
-    """Applied by the model's server before turn detection; null: off."""
+    """Noise reduction by the model's server, before turn detection. null: off."""
     transcription: TranscriptionSettings | None = TranscriptionSettings()
-    """What the caller says as text, for the log; null: off (billed apart)."""
+    """The caller's words as text, for records (billed separately). null: off."""
     max_output_tokens: Annotated[int, Field(ge=1, le=4096)] | Literal["inf"] = 1200
-    """Longest response, in tokens; reserved against the rate limit for every response."""
+    """Longest response, in tokens. Every response reserves as many against the rate limit."""
     interruptions: InterruptionSettings = InterruptionSettings()
     """When the caller's voice ends a reply."""
     silence: SilenceSettings | None = SilenceSettings()
@@ -169,7 +172,7 @@ class AgentSettings(Section):
     length: LengthSettings = LengthSettings()
     """How long a call may be."""
     machines: Literal["end", "ignore"] = "end"
-    """What happens when a fax, a modem or an answering machine is calling."""
+    """What happens if a fax, a modem or an answering machine is on the line."""
     keypad: KeypadSettings = KeypadSettings()
     """What the caller's keys do."""
     builtin_tools: tuple[Literal["end_call", "collect_digits", "hold_on"], ...] = (
@@ -177,26 +180,26 @@ class AgentSettings(Section):
         "collect_digits",
         "hold_on",
     )
-    """Functions of ariagent's own that the model may call."""
+    """ariagent's own functions that the model may call."""
     tools: tuple[ToolName, ...] = ()
-    """Functions of the site's that it may call: names from ``tools``, or of installed Python entry points."""
+    """The site's functions that the model may call: names from ``tools``, or of installed Python entry points."""
     handoff: tuple[str, ...] = ()
-    """Whom it may hand callers to: names from ``destinations``."""
+    """Where the agent may transfer callers: names from ``destinations``."""
     alternatives: Alternatives = ("wait", "stay")
-    """What callers are offered who cannot be put through now: to ``wait``, to leave a ``message``, to be called back
-    (``callback``), to ``stay`` with the agent. Messages and callbacks: ``ariagent calls --messages``."""
+    """What the agent offers to callers who cannot be transferred now: to ``wait``, to leave a ``message``, to be called
+    back (``callback``), to ``stay`` with the agent. ``ariagent calls --messages`` lists messages and callbacks."""
     max_calls: Annotated[int, Field(ge=1)] | None = None
-    """Calls of this agent at once; one more goes to people. null: as many as the service takes."""
+    """Most calls of this agent at once. One more is sent to the human queue. null: only the service's own limit."""
     mcp: tuple[str, ...] = ()
-    """Names from ``mcp_servers``."""
+    """MCP servers that the model may use: names from ``mcp_servers``."""
     variables: tuple[VariableName, ...] = ()
     """Channel variables that the instructions use, as ``{variable.NAME}``."""
     lookup: LookupSettings | None = None
-    """Asked before answering, as ``{lookup.NAME}``."""
+    """An HTTP request before the call is answered. The instructions use its answer as ``{lookup.NAME}``."""
 
     def opening_in(self, language: str) -> str | None:
-        """The first words in a language; where they are not given in it, in the agent's own, else in the first. A
-        language with a region falls back on that without."""
+        """The first words in a language. Without a text in it, those in the agent's own language, else the first text.
+        A language with a region falls back on the one without."""
         if not isinstance(self.opening, dict):
             return self.opening
         for code in (language, self.language):
@@ -226,13 +229,13 @@ class AgentSettings(Section):
 
 
 class RouteSettings(Section):
-    """Which agent takes a call: that of the first route of which everything given matches. ``*`` stands for any text,
-    but not for none."""
+    """Which agent takes a call. The first route counts of which every given key matches. ``*`` matches any text except
+    an empty one."""
 
     agent: str
     """A name from ``agents``."""
     extension: Text | None = None
-    """The extension that was dialled inside (``"7001"``; numbers in quotes)."""
+    """The extension that the caller reached (``"7001"``; write numbers in quotes)."""
     queue: Text | None = None
     """The queue that the caller came through."""
     dialled: Text | None = None

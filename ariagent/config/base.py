@@ -32,7 +32,7 @@ class Section(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """An annotation: text of this form. ``must`` says which, with an example, to one who wrote something else."""
+    """An annotation: text that matches ``pattern``. ``must`` is the error for other text, with an example."""
 
     pattern: str
     must: str
@@ -54,17 +54,17 @@ def _url_with(*schemes: str) -> AfterValidator:
         try:
             parts = urlsplit(url)
         except ValueError:
-            raise ValueError("is no URL: its address in [ ] is not one") from None
+            raise ValueError("is not a URL: what is in [ ] is not an IPv6 address") from None
         if parts.scheme not in schemes or not parts.hostname:
             raise ValueError(f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}")
         # The URL is shown in logs and errors. A password with a slash in it makes everything before that the host.
         if parts.username is not None or "@" in parts.path:
-            raise ValueError("must not hold credentials; there are keys of their own for them")
+            raise ValueError("must not hold credentials; use the section's own keys for them")
         try:
             _ = parts.port
         except ValueError:
-            # What stands there may be a password.
-            raise ValueError("has a port that is none; ports are 1 to 65535") from None
+            # What is in place of the port may be a password: it is not shown.
+            raise ValueError("has a port that is not a number from 1 to 65535") from None
         return url
 
     return AfterValidator(check)
@@ -85,20 +85,20 @@ def _network(text: str) -> str:
 def _local_path(path: Path, info: ValidationInfo) -> Path:
     folder = Reading.of(info).folder
     if folder is None and path.parts[:1] != ("~",):
-        return path  # of a section that was made in code
+        return path  # this section was made in code
     return anchored(path, folder, unusable=lambda problem, remedy: ValueError(f"{problem}. {remedy}"))
 
 
 def _quoted(value: object) -> object:
-    # YAML has read 0047 as the number 39, +49 as 49 and no as false: what was written cannot be told any more.
+    # YAML has read 0047 as the number 39, +49 as 49 and no as false: the original text is lost.
     if isinstance(value, bool | int | float):
-        raise ValueError("must be text: put what is written here in quotes")
+        raise ValueError("must be text: put it in quotes")
     return value
 
 
 def _language(code: object) -> str:
     if code is False:
-        raise ValueError('must be text: YAML reads no as false, write "no" in quotes (or nb)')
+        raise ValueError('must be text: YAML reads no as false; write "no" in quotes, or nb')
     if not isinstance(code, str) or not re.fullmatch(_LANGUAGE, code):
         raise ValueError("must be a language code, as en or pt-BR")
     return code

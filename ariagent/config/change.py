@@ -8,14 +8,14 @@ AT_RUN_TIME = frozenset(
         *("drain_timeout_s", "drain_to", "log", "records"),
     )
 )
-"""Sections that calls which begin later are served by; ``log.level``, ``log.format`` and ``records`` hold at once."""
+"""Sections whose changes apply to new calls; ``log.level``, ``log.format`` and ``records`` apply at once."""
 
 
 def changed(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
-    """The names of sections that differ: those that can be taken over, and those that need a restart."""
+    """The names of the sections that differ: (those that can change now, those that need a restart)."""
     names = [name for name in Settings.model_fields if getattr(old, name) != getattr(new, name)]
     fixed = [name for name in names if name not in AT_RUN_TIME]
     if old.records.enabled != new.records.enabled:
-        # The database is opened at the start, so that a folder that cannot be used is found then.
+        # The database is opened when the service starts, so that an unusable folder is found then.
         fixed.append("records.enabled")
     return [name for name in names if name in AT_RUN_TIME], fixed

@@ -1,4 +1,4 @@
-"""What the sections of the settings need of each other, and what is known of the model's server."""
+"""Checks across sections of the settings, and against what the model's server accepts."""
 
 import json
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ from ariagent.text import did_you_mean
 from ariagent.yamlfile import KeyPath
 
 VOICES = ("alloy", "ash", "ballad", "cedar", "coral", "echo", "marin", "sage", "shimmer", "verse")
-"""Of OpenAI's Realtime models."""
+"""The voices of OpenAI's Realtime models."""
 
 RESERVED = ("seat", "returned")
-"""First words that ``Stasis(ariagent,...)`` keeps for itself."""
+"""First arguments of ``Stasis(ariagent,...)`` that are not agents."""
 
 Problem = tuple[KeyPath, str]
 """Where, and what is wrong."""
 
 
 def problems(settings: Settings) -> Iterator[Problem]:
-    """Everything that is well-formed and yet cannot work."""
+    """Every mistake in settings that are well-formed and cannot work."""
     for name, agent in settings.agents.items():
         if name in RESERVED:
-            yield ("agents", name), "this name means something else in Stasis(); choose another one"
+            yield ("agents", name), f"{name} has another meaning in Stasis(); choose another name"
         for key, text in _agent(settings, agent):
             yield ("agents", name, key), text
     yield from _tls(settings)
@@ -35,7 +35,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
 
 
 def _tls(settings: Settings) -> Iterator[Problem]:
-    """What is said about a certificate that nobody is asked for: whoever wrote it believes to be protected."""
+    """Certificate settings of a connection without TLS: the administrator may believe that it is encrypted."""
     model, rest = settings.realtime, settings.asterisk
     sections: list[tuple[KeyPath, object, bool, str]] = [
         (("asterisk",), rest, rest.url.startswith("https:"), "asterisk.url begins with https"),
@@ -48,7 +48,7 @@ def _tls(settings: Settings) -> Iterator[Problem]:
     for path, section, secured, condition in sections:
         for key in ("ca_file", "tls_name"):
             if not secured and getattr(section, key, None) is not None:
-                yield (*path, key), f"is only used where {condition}"
+                yield (*path, key), f"is only used if {condition}"
 
 
 def _agent(settings: Settings, agent: AgentSettings) -> Iterator[tuple[str, str]]:
@@ -63,8 +63,8 @@ def _agent(settings: Settings, agent: AgentSettings) -> Iterator[tuple[str, str]
     if told + functions > MAX_INSTRUCTIONS_TOKENS:
         yield (
             "instructions",
-            f"about {told} tokens with the caller's data, {functions} more of its tools; "
-            f"the model takes {MAX_INSTRUCTIONS_TOKENS}",
+            f"too long: about {told} tokens with the caller's data, and {functions} for its tools; "
+            f"the model takes {MAX_INSTRUCTIONS_TOKENS} in all",
         )
     if isinstance(agent.opening, dict) and not {agent.language, agent.language.partition("-")[0]} & set(agent.opening):
         yield "opening", f"has no text in the agent's language, {agent.language}"
@@ -80,7 +80,7 @@ def _agent(settings: Settings, agent: AgentSettings) -> Iterator[tuple[str, str]
 
 
 def _model(settings: Settings, agent: AgentSettings) -> Iterator[tuple[str, str]]:
-    """What other servers accept is for them to say."""
+    """Only for OpenAI and Azure: it is not known what other servers accept."""
     if not settings.realtime.is_openai:
         return
     if agent.voice not in VOICES and not agent.voice.startswith("voice_"):
@@ -111,7 +111,7 @@ def _hours(settings: Settings) -> Iterator[Problem]:
         key = "calls_outside" if settings.pool.calls_outside else "calls_during"
         named.append((("pool", key), calendar))
         if settings.ami is None:
-            yield ("pool", key), "seats can only be paused through the manager interface: needs the section ami"
+            yield ("pool", key), "needs the section ami: only AMI can pause seats"
     for where, name in named:
         if name not in settings.hours:
             yield where, f"there is no {name} in hours{did_you_mean(name, settings.hours)}"
@@ -123,9 +123,9 @@ def _messages(settings: Settings, agent: AgentSettings) -> Iterator[tuple[str, s
         if (place := settings.destinations.get(name)) is not None:
             offered |= {*(place.alternatives or ())}
     if offered & {"message", "callback"} and not settings.records.enabled:
-        yield "alternatives", "messages and callbacks are kept in the records of calls: needs records.enabled"
+        yield "alternatives", "message and callback need records.enabled: they are kept in the records of calls"
     elif "message" in offered and not settings.records.transcripts:
-        yield "alternatives", "a message is what the caller said: needs records.transcripts"
+        yield "alternatives", "message needs records.transcripts: a message is the caller's words"
 
 
 def _routes(settings: Settings) -> Iterator[Problem]:
@@ -138,4 +138,4 @@ def _routes(settings: Settings) -> Iterator[Problem]:
             )
         anything = (route.extension, route.queue, route.dialled) == (None, None, None) and not route.variables
         if anything and at < len(settings.routes) - 1:
-            yield ("routes", at), "takes every call, so that the routes below it never do; move it to the end"
+            yield ("routes", at), "matches every call, so the routes below it are never used; move it to the end"

@@ -1,4 +1,4 @@
-"""Where agents may hand callers to, and how."""
+"""Where agents may transfer callers, and how."""
 
 from typing import Annotated, Literal, Self
 
@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from ariagent.config.base import Form, LocalPath, Section, Text
 
 Alternative = Literal["wait", "message", "callback", "stay"]
-"""What a caller can be offered who cannot be put through now, or only after a long wait."""
+"""An offer to a caller who cannot be transferred now, or only after a long wait."""
 Alternatives = Annotated[tuple[Alternative, ...], Field(max_length=4)]
 
 Place = Annotated[
@@ -27,20 +27,21 @@ FieldName = Annotated[
 
 
 class BriefSettings(Section):
-    """Summaries, spoken for whoever takes a call: files that Asterisk plays, removed after use."""
+    """Spoken summaries for the human agent who takes a call: files that Asterisk plays. They are removed after use."""
 
     directory: LocalPath | None = None
-    """The service writes there and Asterisk reads; null: ``briefs`` in ``state_directory``, which every user of the
-    machine may enter and nobody may list. ``ariagent check`` asks Asterisk whether it can play a file there."""
+    """The service writes the files there, and Asterisk reads them. null: ``briefs`` in ``state_directory``. Every user
+    of the machine may enter that folder, and nobody may list it. ``ariagent check`` asks Asterisk to play a file
+    there."""
 
 
 class DestinationSettings(Section):
-    """People that an agent may hand a caller to: a queue, or an extension. The model sees name and description only."""
+    """Where an agent may transfer a caller: a queue or an extension. The model sees only name and description."""
 
     description: Annotated[str, Field(min_length=1, max_length=300)]
-    """Tells the model who is there, and for what."""
+    """Tells the model who answers there, and for what."""
     queue: Place | None = None
-    """A queue of Asterisk's; the caller waits in it."""
+    """An Asterisk queue. The caller waits in it."""
     extension: (
         Annotated[
             Text,
@@ -51,25 +52,25 @@ class DestinationSettings(Section):
         ]
         | None
     ) = None
-    """Instead of a queue: an extension of the dialplan, which may also be a way to an outside number."""
+    """An extension of the dialplan, in place of a queue. It may lead to an outside number."""
     context: Place = "ariagent-internal"
-    """Of the extension."""
+    """The dialplan context of the extension."""
     timeout_s: Annotated[int, Field(ge=5, le=3600)] = 60
-    """How long the caller waits for somebody; then they come back to the agent."""
+    """How long the caller waits for a human agent. After that the caller returns to the AI."""
     kind: Literal["blind", "briefed", "warm"] = "briefed"
-    """``blind``: like a transfer. ``briefed``: who takes the call hears a summary first, while the caller hears music.
-    ``warm``: the caller goes on talking with the agent until somebody takes the call and has heard the summary."""
+    """``blind``: the caller is transferred at once. ``briefed`` (announced): the human agent hears a summary first,
+    while the caller hears music. ``warm``: the caller talks with the AI until a human agent has heard the summary."""
     name_prefix: Annotated[str, Field(max_length=32)] = ""
-    """Set before the caller's name on the display of who takes the call."""
+    """Shown before the caller's name on the human agent's phone."""
     fields: dict[FieldName, Annotated[str, Field(min_length=1, max_length=200)]] = {}
-    """What the agent passes on besides the summary, by name, with a description for the model."""
+    """Data that the agent passes on with the summary: name, and a description for the model."""
     hours: str | None = None
-    """When people are there: a name from ``hours``; null: always."""
+    """When human agents are there: a name from ``hours``. null: always."""
     ask_above_s: Annotated[int, Field(ge=0)] | None = 120
-    """A caller who would wait longer than this is asked whether they will, and one for whom nobody is logged in is not
-    put through; null: everybody is, whatever the queue looks like. Needs ``ami``, which tells that."""
+    """If the wait would be longer than this, the agent asks whether the caller wants to wait. If nobody is logged in,
+    the caller is not transferred. null: callers are transferred in any case. Needs ``ami``."""
     alternatives: Alternatives | None = None
-    """What a caller is offered instead; null: what the agent says."""
+    """What the agent offers instead of the transfer. null: the agent's own ``alternatives``."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

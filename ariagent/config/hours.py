@@ -1,4 +1,4 @@
-"""Opening hours, and when the AI takes its queues' calls."""
+"""Opening hours, and when the AI takes calls from its queues."""
 
 from collections.abc import Iterable
 from functools import cached_property
@@ -20,7 +20,7 @@ def _range(text: str) -> str:
 
 def _ranges(value: object) -> object:
     if not isinstance(value, str | list | tuple) or not all(isinstance(each, str) for each in value):
-        raise ValueError("must be hours, as 08:00-12:00, or a list of them")
+        raise ValueError("must be hours, for example 08:00-12:00, or a list of them")
     return (value,) if isinstance(value, str) else value
 
 
@@ -39,7 +39,7 @@ def _date(value: object) -> object:
     if hasattr(value, "isoformat"):  # YAML reads 2026-12-24 as a date
         value = value.isoformat()
     if not isinstance(value, str):
-        raise ValueError('is no date; they look like 2026-12-24, or "12-25" (in quotes) for every year')
+        raise ValueError('is not a date; write 2026-12-24, or "12-25" (in quotes) for every year')
     hours.parse_date(value)
     return value
 
@@ -53,7 +53,7 @@ def _zone(name: str) -> str:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(
-            f"there is no time zone {name}; they look like Europe/Berlin (is the package tzdata installed?)"
+            f"there is no time zone {name}; write for example Europe/Berlin (is the package tzdata installed?)"
         ) from None
     return name
 
@@ -63,7 +63,7 @@ def _parsed(ranges: Iterable[str]) -> hours.Ranges:
 
 
 class _OrText:
-    """Text will do as well: says so in the schema for editors."""
+    """An annotation: the editors' schema also allows text here."""
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"anyOf": [{"type": "string"}, handler(core)]}
@@ -85,17 +85,17 @@ class Holiday(Section):
     date: Annotated[str, BeforeValidator(_date)]
     """``2026-12-24``, or ``"12-25"`` (in quotes) for every year."""
     hours: Ranges = ()
-    """Instead of the weekday's; without any it is closed all day."""
+    """The hours of that day. Without any it is closed all day."""
 
 
 class HoursSettings(Section):
     """Opening hours of one place or team."""
 
     timezone: Annotated[str, AfterValidator(_zone)]
-    """Whose clock counts: an IANA name, as ``Europe/Berlin``."""
+    """The time zone: an IANA name, for example ``Europe/Berlin``."""
     week: Annotated[dict[Days, Ranges], Field(min_length=1)]
-    """By weekday (``mon``, ``mon-fri``), one or more of ``08:00-12:00``; ``22:00-06:00`` ends on the next day. Days
-    that are not here are closed."""
+    """One or more ranges (``08:00-12:00``) for each weekday (``mon``, ``mon-fri``). ``22:00-06:00`` ends on the next
+    day. Days that are not listed are closed."""
     holidays: tuple[Annotated[Holiday, BeforeValidator(_holiday), _OrText()], ...] = ()
     """Dates that are closed, or have other ``hours``: ``2026-12-24``, ``"12-25"`` for every year, or
     ``{date: "12-31", hours: 08:00-12:00}``."""
@@ -106,17 +106,17 @@ class HoursSettings(Section):
         for text in self.week:
             for day in hours.parse_days(text):
                 if day in seen:
-                    raise ValueError(f"week: {hours.DAYS[day]} stands here twice")
+                    raise ValueError(f"week: {hours.DAYS[day]} is listed twice")
                 seen.add(day)
         dates = [holiday.date for holiday in self.holidays]
         for text in dates:
             if dates.count(text) > 1:
-                raise ValueError(f"holidays: {text} stands here twice")
+                raise ValueError(f"holidays: {text} is listed twice")
         return self
 
     @cached_property
     def calendar(self) -> hours.Calendar:
-        """The same, to be asked."""
+        """These hours as a Calendar."""
         week: list[hours.Ranges] = [()] * 7
         for text, ranges in self.week.items():
             for day in hours.parse_days(text):
@@ -126,18 +126,18 @@ class HoursSettings(Section):
 
 
 class PoolSettings(Section):
-    """When the AI's seats in the queues take calls; at other times they are paused. Needs ``ami``. Without either of
-    these they always do."""
+    """When the AI's seats take calls. At other times they are paused. Needs ``ami``. Without either key they always
+    take calls."""
 
     calls_outside: CalendarName | None = None
-    """Only while these ``hours`` are closed: people by day, the AI at night."""
+    """The seats take calls only while these ``hours`` are closed: human agents by day, the AI at night."""
     calls_during: CalendarName | None = None
-    """Only while these ``hours`` are open."""
+    """The seats take calls only while these ``hours`` are open."""
 
     @model_validator(mode="after")
     def _not_both(self) -> Self:
         if self.calls_outside is not None and self.calls_during is not None:
-            raise ValueError("calls_outside and calls_during are two ways to say when; give one")
+            raise ValueError("calls_outside and calls_during exclude each other; give one of them")
         return self
 
     @property

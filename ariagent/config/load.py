@@ -29,13 +29,13 @@ from ariagent.yamlfile import Document, KeyPath
 DEFAULT_PATH = Path("/etc/ariagent/ariagent.yaml")
 ENVIRONMENT_PREFIX = "ARIAGENT_"
 PATH_NAME = f"{ENVIRONMENT_PREFIX}CONFIG"
-"""Names the settings file where no ``-c`` does."""
+"""The environment variable that names the settings file if there is no ``-c``."""
 
 
 def chosen(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Path:
     """The settings file: ``path``, else what ``ARIAGENT_CONFIG`` names, else ``/etc/ariagent/ariagent.yaml``.
 
-    Raises ConfigurationError for an ``ARIAGENT_CONFIG`` that would be another file in another directory.
+    Raises ConfigurationError for a relative path in ``ARIAGENT_CONFIG``: it would depend on the current directory.
     """
     environment = os.environ if environment is None else environment
     if path is not None:
@@ -44,7 +44,7 @@ def chosen(path: Path | None = None, environment: Mapping[str, str] | None = Non
         return DEFAULT_PATH
     if not Path(named).is_absolute():
         raise ConfigurationError(
-            f"environment {PATH_NAME}: {named} is a relative path", remedy="Write the whole path, from / on"
+            f"environment {PATH_NAME}: {named} is a relative path", remedy="Write the absolute path"
         )
     return Path(named)
 
@@ -56,11 +56,11 @@ def load(
     serving: bool = False,
     warn: Callable[[str], None] = lambda warning: None,
 ) -> Settings:
-    """Read the settings from the file that ``chosen`` chooses, and the environment.
+    """Read the settings from the file that ``chosen`` returns, and from the environment.
 
-    ``serving``: for a program that serves calls, which needs every secret, and a key where the model's server wants
-    one; others get an error from the secret that they use. ``warn`` is called with what is legal and surely not meant.
-    Raises ConfigurationError with ``file:line: key: what is wrong`` for each mistake, one a line.
+    ``serving``: the program serves calls. It needs every secret, and a key if the model's server requires one. Other
+    programs get an error only from a secret that they use. ``warn`` is called with what is legal and probably a
+    mistake. Raises ConfigurationError with ``file:line: key: what is wrong`` for each mistake, one a line.
     """
     environment = os.environ if environment is None else environment
     source = chosen(path, environment)
@@ -81,9 +81,11 @@ def load(
     if found := list(consistency.problems(settings)):
         raise ConfigurationError("\n".join(complaint(*problem) for problem in found))
     for empty in _switched_off(document.empty - emptied):
-        warn(complaint(empty, "has no value, which switches it off; write null if you mean that, else remove the key"))
+        warn(complaint(empty, "has no value, which switches it off; write null if you want that, else remove the key"))
     for block, number, key in _swallowed(document):
-        text = f"this line is a part of the text, and looks like the key {key}; if it is one, indent it as {block[-1]}"
+        text = (
+            f"this line is part of the text, but looks like the key {key}; if it is a key, indent it like {block[-1]}"
+        )
         warn(f"{source}:{number}: {yamlfile.dotted(block)}: {text}")
     if serving:
         secret.demand(settings)
@@ -98,7 +100,7 @@ def load(
 def _apply_environment(
     tree: dict[str, Any], environment: Mapping[str, str], lines: dict[KeyPath, str], source: str
 ) -> None:
-    # Without a section only the plain keys: other programs' variables may begin as ours do.
+    # Without a section only the plain keys: variables of other programs may begin with ARIAGENT_ too.
     plain = {key for key, field in Settings.model_fields.items() if field.annotation in (int, float, Path)}
     for name, text in sorted(environment.items()):
         key = name.removeprefix(ENVIRONMENT_PREFIX).lower()
@@ -116,7 +118,7 @@ def _apply_environment(
                     f"environment {name}: {yamlfile.dotted(path[: depth + 1])} is not a section in {source}"
                 )
             branch = below
-        # Lists, mappings and null may be given as YAML; all else stays text and is converted by the field's type.
+        # Lists, mappings and null may be given as YAML. Everything else stays text, and the field's type converts it.
         try:
             branch[path[-1]] = yaml.safe_load(text) if text[:1] in ("[", "{") or text == "null" else text
         except (yaml.YAMLError, ValueError):
@@ -128,9 +130,9 @@ def _apply_environment(
 
 
 def _fill_empty_sections(document: Document) -> set[KeyPath]:
-    """A section with every key commented out has its defaults, and so has a list. Returns the places of those.
+    """Give empty sections (every key commented out) and empty lists their defaults. Returns their key paths.
 
-    Only ``null`` itself switches off what can be switched off.
+    Only an explicit ``null`` switches a section off.
     """
     filled = set()
     for path in sorted(document.empty, key=len):
@@ -149,9 +151,9 @@ def _fill_empty_sections(document: Document) -> set[KeyPath]:
 
 
 def _holder(tree: Any, path: KeyPath) -> tuple[Any, Any]:
-    """What holds the value at a key path, and under which key; None where the tree has no such place.
+    """The container of the value at a key path, and its key there; (None, None) if the tree has no such place.
 
-    A key is written in ways that YAML does not take for text: 1001. One that is merged (``<<``) is in no place.
+    A key may be a number for YAML (1001). A merged key (``<<``) has no place.
     """
     branch = key = None
     for part in path:
@@ -167,7 +169,7 @@ def _holder(tree: Any, path: KeyPath) -> tuple[Any, Any]:
 
 
 def _kinds(path: KeyPath) -> set[Any]:
-    """What may stand at a key path: sections, ``dict``, ``tuple``, plain types; nothing where no key is known."""
+    """The types allowed at a key path: sections, ``dict``, ``tuple``, plain types; empty if the key is unknown."""
     annotations: list[Any] = [Settings]
     for part in path:
         below: list[Any] = []
@@ -185,7 +187,7 @@ def _kinds(path: KeyPath) -> set[Any]:
 
 
 def _choices(annotation: Any) -> list[Any]:
-    """A union's members, without their validators; of any other annotation itself."""
+    """The members of a union, without their validators; any other annotation is returned alone."""
     if (members := getattr(annotation, "__metadata__", None)) is not None and members:
         return _choices(annotation.__origin__)
     arguments = get_args(annotation)
@@ -199,7 +201,7 @@ def _is_literal(annotation: Any) -> bool:
 
 
 def _did_you_mean(path: KeyPath) -> str:
-    """For the last part of a path, which no section has: the keys that there are."""
+    """A hint for an unknown key, the last part of the path: a similar key, else the known keys."""
     known = _keys(path[:-1])
     if path[-1] in known:
         others = [kind for kind in _sections(path[:-1]) if str(path[-1]) in kind.model_fields]
@@ -209,7 +211,7 @@ def _did_you_mean(path: KeyPath) -> str:
 
 
 def _sections(path: KeyPath) -> list[type[Section]]:
-    """The sections that may stand at a key path."""
+    """The sections that are allowed at a key path."""
     return [kind for kind in _kinds(path) if isinstance(kind, type) and issubclass(kind, Section)]
 
 
@@ -222,7 +224,7 @@ _LOOKS_LIKE_A_KEY = re.compile(r"\s*([a-z_]+):(\s|$)")
 
 
 def _switched_off(empty: Collection[KeyPath]) -> Iterator[KeyPath]:
-    """Of keys with nothing behind them: those that have a default."""
+    """The keys without a value that have a default other than null."""
     for path in sorted(empty, key=str):
         fields = [kind.model_fields.get(str(path[-1])) for kind in _sections(path[:-1])]
         if any(field is not None and field.get_default() is not None for field in fields):
@@ -230,7 +232,7 @@ def _switched_off(empty: Collection[KeyPath]) -> Iterator[KeyPath]:
 
 
 def _swallowed(document: Document) -> Iterator[tuple[KeyPath, int, str]]:
-    """Keys that are indented so far that they are a part of the text above them: its path, the line, the key."""
+    """Lines of a text block that look like keys, because they are indented too far: (the text's path, line, key)."""
     for block in document.blocks:
         known = _keys(block.path[:-1])
         for number, line in enumerate(block.lines, block.first_line):

@@ -1,4 +1,4 @@
-"""The peers that the service talks to, and where it can be reached itself."""
+"""The peers of the service (Asterisk, the model), and the addresses that it listens on."""
 
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -31,27 +31,27 @@ def _without_query(url: str) -> str:
 
 
 class AsteriskSettings(Section):
-    """How to reach Asterisk's REST interface (ARI). No proxy of the environment (``HTTP_PROXY``) is used for it."""
+    """How to reach Asterisk's REST interface (ARI). ``HTTP_PROXY`` in the environment is ignored for it."""
 
     url: Annotated[HttpUrl, AfterValidator(_without_query)] = "http://127.0.0.1:8088"
-    """Base URL of Asterisk's HTTP server, without ``/ari``. A path is kept: ``https://pbx.example.com/asterisk`` is for
-    Asterisk behind a reverse proxy, or with ``prefix=asterisk`` in ``http.conf``."""
+    """Base URL of Asterisk's HTTP server, without ``/ari``. It may have a path: ``https://pbx.example.com/asterisk`` is
+    for Asterisk behind a reverse proxy, or with ``prefix=asterisk`` in ``http.conf``."""
     user: str = "ariagent"
-    """An ARI user of ``ari.conf``, not read-only."""
+    """A user of ``ari.conf`` that is not read-only."""
     password: Secret = SecretStr("")
     """That user's password."""
     ca_file: LocalPath | None = None
-    """With ``https``: the CA certificates (PEM) that Asterisk's certificate must be signed by; a self-signed
-    certificate is its own. null: the machine's CAs."""
+    """With ``https``: a PEM file with the CA certificates that may have signed Asterisk's certificate. A self-signed
+    certificate is its own CA. null: the machine's CAs."""
     tls_name: TlsName | None = None
-    """With ``https``: the name that Asterisk's certificate must have; null: the host of ``url``. For a host that is
-    given as an address."""
+    """With ``https``: the name that Asterisk's certificate must have. null: the host of ``url``. Set it if the host is
+    an IP address."""
     app: Annotated[str, Form(r"^[A-Za-z0-9_-]+$", "must be a name of letters, digits, _ and -, as ariagent")] = (
         "ariagent"
     )
-    """Name of the Stasis application; one running service per name and Asterisk."""
+    """Name of the Stasis application. Run one service for each name and Asterisk."""
     request_timeout_s: Seconds = 5.0
-    """How long Asterisk may take to answer one request."""
+    """Timeout of one request."""
 
 
 AMI_PORT, AMI_TLS_PORT = 5038, 5039
@@ -63,16 +63,17 @@ def _usual_port(given: dict[str, Any]) -> int:
 
 
 class AmiSettings(Section):
-    """How to reach Asterisk's manager interface (AMI). Without this section seats are not paused, queues not known."""
+    """How to reach Asterisk's manager interface (AMI). Without this section ariagent cannot pause seats, see queues or
+    transfer callers of a queue."""
 
     host: str = "127.0.0.1"
-    """Where Asterisk listens for managers (``bindaddr`` of ``manager.conf``, with TLS ``tlsbindaddr``)."""
+    """Address of the manager interface (``bindaddr`` in ``manager.conf``; with TLS ``tlsbindaddr``)."""
     tls: bool = False
-    """Connect with TLS (``tlsenable`` of ``manager.conf``). The certificate is always verified."""
+    """Connect with TLS (``tlsenable`` in ``manager.conf``). The certificate is always verified."""
     port: Annotated[int, Field(ge=1, le=65535, json_schema_extra={"default": AMI_PORT})] = Field(
         default_factory=_usual_port
     )
-    """Its port. The default with ``tls`` is 5039."""
+    """TCP port. The default with ``tls`` is 5039."""
     ca_file: LocalPath | None = None
     """As ``asterisk.ca_file``."""
     tls_name: TlsName | None = None
@@ -82,7 +83,7 @@ class AmiSettings(Section):
     password: Secret
     """That user's password (``secret``)."""
     request_timeout_s: Seconds = 5.0
-    """How long Asterisk may take to answer one action."""
+    """Timeout of one action."""
 
 
 class AudioSocketSettings(Section):
@@ -91,7 +92,7 @@ class AudioSocketSettings(Section):
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: Port = 9092
-    """0 takes any free port."""
+    """TCP port. 0 takes any free port."""
     advertise: (
         Annotated[
             str,
@@ -102,30 +103,31 @@ class AudioSocketSettings(Section):
         ]
         | None
     ) = None
-    """``host:port`` that Asterisk is told to connect to; default: host and port above."""
+    """``host:port`` that Asterisk connects to. Default: host and port above."""
     format: Literal["auto", "slin", "slin16", "slin24"] = "auto"
-    """``auto``: slin24 where this Asterisk and the model's format allow, else slin (8 kHz)."""
+    """``auto``: slin24 if this Asterisk and the model's format allow it, else slin (8 kHz)."""
     allowed: tuple[Network, ...] = ("127.0.0.0/8", "::1/128")
-    """Networks that connections are accepted from."""
+    """Networks from which connections are accepted."""
     handshake_timeout_s: Seconds = 2.0
-    """A connection that does not say in time which call it is for is closed."""
+    """A connection that does not name its call within this time is closed."""
     max_connections: Annotated[int, Field(ge=1)] = 1000
-    """More connections at once than this are refused."""
+    """Most connections at once. Further ones are refused."""
     max_unidentified: Annotated[int, Field(ge=1)] = 64
-    """Connections of one address that have not said yet which call they are for; with one more the oldest of them is
-    closed. Asterisk's say so at once."""
+    """Most connections from one address that have not named their call yet. If there is one more, the oldest is closed.
+    Asterisk names the call at once."""
 
     @model_validator(mode="after")
     def _advertises_an_address(self) -> Self:
         if self.advertise is None and self.host in ("0.0.0.0", "::", ""):
             raise ValueError(
-                "with a host that is every address, advertise must say which one Asterisk is to connect to"
+                "advertise is needed if host is every address: it names the address that Asterisk connects to"
             )
         return self
 
 
 class FallbackSettings(Section):
-    """Another endpoint of the model, for when the first cannot be used. Everything else is as for the first."""
+    """Another endpoint of the model. It is used if the first one cannot be used. All other settings are the first
+    one's."""
 
     url: WebSocketUrl
     """As ``realtime.url``."""
@@ -136,47 +138,48 @@ class FallbackSettings(Section):
     auth: Literal["auto", "bearer", "api-key"] = "auto"
     """As ``realtime.auth``."""
     headers: dict[str, Secret] = {}
-    """Further HTTP headers for the connection."""
+    """Additional HTTP headers of the connection."""
     ca_file: LocalPath | None = None
     """As ``realtime.ca_file``."""
 
 
 class RealtimeSettings(Section):
-    """The speech-to-speech model. A proxy of the environment (``HTTPS_PROXY``, ``NO_PROXY``) is used for it, but for a
-    server on this machine."""
+    """The speech-to-speech model. ariagent connects through the proxy of the environment (``HTTPS_PROXY``,
+    ``NO_PROXY``), except to a server on this machine."""
 
     url: WebSocketUrl = "wss://api.openai.com/v1/realtime"
-    """Azure: ``wss://RESOURCE.openai.azure.com/openai/v1/realtime``. Any compatible server by its URL."""
+    """The model's server, OpenAI's or a compatible one. Azure:
+    ``wss://RESOURCE.openai.azure.com/openai/v1/realtime``."""
     api_key: Secret = SecretStr("")
     """The key for that server."""
     model: str = "gpt-realtime-2.1"
-    """Model name; on Azure the deployment's name."""
+    """Model name. On Azure: the deployment's name."""
     auth: Literal["auto", "bearer", "api-key"] = "auto"
-    """How the key is sent; ``auto``: header ``api-key`` for Azure's hosts, else a bearer token."""
+    """How the key is sent. ``auto``: as the header ``api-key`` to Azure, else as a bearer token."""
     headers: dict[str, Secret] = {}
-    """Further HTTP headers for the connection."""
+    """Additional HTTP headers of the connection."""
     ca_file: LocalPath | None = None
-    """With ``wss``: the CA certificates (PEM) that the server's certificate must be signed by; null: the machine's
-    CAs."""
+    """With ``wss``: a PEM file with the CA certificates that may have signed the server's certificate. null: the
+    machine's CAs."""
     encoding: Literal["pcm", "pcmu", "pcma"] = "pcm"
-    """``pcm`` is 24 kHz; ``pcmu``/``pcma`` are G.711."""
+    """Audio format of the session: ``pcm`` is 24 kHz; ``pcmu`` and ``pcma`` are G.711 (8 kHz)."""
     connect_timeout_s: Seconds = 8.0
-    """From the start of the connection to the model's acknowledgement of the session."""
+    """Time limit for a new session, from the start of the connection to the model's acknowledgement."""
     ping_interval_s: Seconds = 1.5
-    """A connection that answers no ping for this long is taken for dead."""
+    """If a ping gets no answer for this long, the connection counts as lost."""
     stall_timeout_s: Seconds = 8.0
-    """A model that owes a response, or the rest of one, and brings nothing for this long has its session made anew;
-    when that happens again the caller goes to people. Longer than the model may think."""
+    """If the model stops sending for this long while a response is due, ariagent reconnects. If it happens again, the
+    caller goes to the human queue. Set it above the model's longest thinking time."""
     recover_s: Seconds = 4.0
-    """A session that is lost in the middle of a call is made anew within this time, with the conversation so far; else
-    the caller goes to people."""
+    """If a session is lost during a call, ariagent reconnects within this time, with the conversation so far. If that
+    fails, the caller goes to the human queue."""
     max_backlog_s: Seconds = 5.0
-    """Caller audio that may wait for a slow network before the newest is dropped and counted."""
+    """How much of the caller's audio may wait for a slow network. Newer audio is dropped and counted."""
     fallback: FallbackSettings | None = None
 
     @property
     def endpoints(self) -> tuple["RealtimeSettings", ...]:
-        """This one, and the other one where there is one."""
+        """This endpoint, then the fallback if there is one."""
         other = self.fallback
         if other is None:
             return (self,)
@@ -185,32 +188,32 @@ class RealtimeSettings(Section):
 
     @property
     def is_openai(self) -> bool:
-        """Whether this is OpenAI's own server or Azure's, of which is known what they accept."""
+        """Whether this is OpenAI's server or Azure's: it is known what these accept."""
         host = urlsplit(self.url).hostname or ""
         return host == "openai.com" or host.endswith((".openai.com", ".azure.com"))
 
     @property
     def lacks_key(self) -> bool:
-        """Whether this is a server that refuses every session without a key, and there is none."""
+        """Whether the server requires a key and none is set."""
         own = {name.lower() for name in self.headers} & {"authorization", "api-key"}
         return self.is_openai and not own and is_empty(self.api_key)
 
 
 class HttpSettings(Section):
-    """Where ``/metrics`` and ``/healthz`` are served."""
+    """The HTTP server of ``/metrics`` and ``/healthz``."""
 
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: Port = 9093
-    """0 takes any free port."""
+    """TCP port. 0 takes any free port."""
 
 
 class LogSettings(Section):
-    """What is logged, to standard error."""
+    """The log, on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least level of ariagent's own events."""
+    """Lowest severity to log."""
     format: Literal["text", "json"] = "text"
     """``json``: one object a line."""
     transcripts: bool = False
-    """Log what caller and agent say. Off by default: callers say things that no log should hold."""
+    """Log what caller and agent say. Off by default: callers say private things."""

@@ -1,10 +1,10 @@
-"""What happens to callers when the service dies and does not come back."""
+"""Settings of ``ariagent rescue``: callers whose service has died."""
 
 from ariagent.config.base import Seconds, Section
 
 
 class RescueSettings(Section):
-    """For ``ariagent rescue``, which runs beside the service and sends its callers to people when it is gone."""
+    """``ariagent rescue`` runs beside the service. It sends the callers of a dead service to the human queue."""
 
     after_s: Seconds = 10.0
-    """How long the service may be silent; it needs a second or two to start again and take its calls over."""
+    """How long the service may not answer before its callers are moved. A restart with takeover takes 1 to 2 s."""

@@ -7,11 +7,11 @@ from ariagent.config.tree import Settings
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _NOISE = ("title", "writeOnly", "discriminator")
-"""Made by pydantic: names again, and what no editor of YAML reads."""
+"""Keys that pydantic adds and no YAML editor reads."""
 
 
 def schema() -> dict[str, Any]:
-    """The schema, draft 2020-12. Unknown keys are mistakes in it too; a secret is text."""
+    """The schema, draft 2020-12. It refuses unknown keys. A secret is text."""
     made = Settings.model_json_schema()
     definitions = {name: _tidy(each) for name, each in sorted(made.pop("$defs").items())}
     return {
@@ -24,7 +24,7 @@ def schema() -> dict[str, Any]:
 
 
 def _tidy(node: dict[str, Any]) -> dict[str, Any]:
-    """A schema without noise, in one key order, and strict about mappings whose keys have a form."""
+    """A schema without pydantic's additions, strict about mappings whose keys have a pattern."""
     tidy = {key: _value(key, value) for key, value in node.items() if key not in _NOISE}
     if tidy.get("format") in ("password", "path"):
         del tidy["format"]
@@ -33,7 +33,7 @@ def _tidy(node: dict[str, Any]) -> dict[str, Any]:
     if "description" in tidy:
         tidy["description"] = " ".join(tidy["description"].split()).replace("``", "`")
     if isinstance(tidy.get("default"), dict):
-        del tidy["default"]  # a whole section: its own keys say theirs
+        del tidy["default"]  # a whole section: its keys have their own defaults
     return tidy
 
 

@@ -1,6 +1,6 @@
 """Secrets of the settings: ``${NAME}``, ``file:PATH`` or the text itself.
 
-What cannot be had, or is no secret by the look of it, becomes a ``LostSecret``.
+A secret that cannot be read, or does not look like one, becomes a ``LostSecret``.
 """
 
 import os
@@ -16,23 +16,23 @@ from ariagent.errors import why
 from ariagent.secret import LostSecret
 
 MOST_BYTES = 64 * 1024
-"""Of a secret's file. A key of RSA-4096 has 3 KiB."""
+"""Largest file of a secret that is read. An RSA-4096 key has 3 KiB."""
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
-"""Set by systemd, in a unit with ``LoadCredential=``."""
+"""systemd sets it in a unit with ``LoadCredential=``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Where settings are read: pydantic's validation context."""
+    """The environment and the folder for reading settings: pydantic's validation context."""
 
     environment: Mapping[str, str]
-    """What ``${NAME}`` is looked up in."""
+    """``${NAME}`` is looked up here."""
     folder: Path | None = None
-    """What relative paths are relative to: the folder of the settings file. None: they are refused."""
+    """The folder of the settings file, which relative paths are relative to. None: relative paths are refused."""
 
     @classmethod
     def of(cls, info: ValidationInfo) -> "Reading":
-        """That of a validation; for sections made in code: this process's environment, and no folder."""
+        """The context of a validation. For sections made in code: this process's environment, and no folder."""
         return info.context if isinstance(info.context, cls) else cls(os.environ)
 
 
@@ -61,7 +61,7 @@ def _resolved(secret: SecretStr, info: ValidationInfo) -> SecretStr:
 def _variable(name: str, environment: Mapping[str, str]) -> str:
     value = environment.get(name)
     if value is None:
-        remedy = "Set it where the command runs (for the service: EnvironmentFile= of its unit), or write file:PATH"
+        remedy = "Set it for this command (for the service: EnvironmentFile= in its unit), or write file:PATH"
         raise _UnusableError(f"the environment variable {name} is not set", remedy)
     if not value.strip():
         raise _UnusableError(f"the environment variable {name} is empty", "Set it, or write file:PATH")
@@ -83,20 +83,20 @@ def _path(text: str, reading: Reading) -> Path:
 
     filled = re.sub(r"\$\{(\w+)\}", fill_in, text)
     if "$" in re.sub(r"\$\{\w+\}", "", text):
-        raise _UnusableError("the path behind file: holds a $", "Write a variable of the environment as ${NAME}")
+        raise _UnusableError("the path after file: has a $", "Write a variable of the environment as ${NAME}")
     return anchored(Path(filled), reading.folder, unusable=_UnusableError)
 
 
 def anchored(path: Path, folder: Path | None, *, unusable: Callable[[str, str], ValueError]) -> Path:
-    """A path of the settings, absolute. Raises what ``unusable`` makes of a cause and a remedy."""
+    """A path of the settings, absolute. Raises ``unusable(cause, remedy)``."""
     if not path.parts:
-        raise unusable("is empty", "Write the whole path")
+        raise unusable("is empty", "Write the absolute path")
     if path.parts[0].startswith("~"):
-        raise unusable("begins with ~, which is another folder for each user", "Write the whole path")
+        raise unusable("begins with ~, which is another folder for each user", "Write the absolute path")
     if path.is_absolute():
         return path
     if folder is None:
-        raise unusable("is a relative path", "Write the whole path")
+        raise unusable("is a relative path", "Write the absolute path")
     return folder / path
 
 
@@ -105,13 +105,13 @@ def _first_line(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(MOST_BYTES)
     except OSError as error:
-        remedy = "Correct the path, or let the user that runs this read the file"
+        remedy = "Correct the path, or let this user read the file"
         raise _UnusableError(f"cannot read the secret's file {path}: {why(error)}", remedy) from None
     try:
         lines = data.decode().splitlines()
     except UnicodeDecodeError:
         raise _UnusableError(
-            f"cannot read the secret's file {path}: it is no text", "Put the secret on its first line"
+            f"cannot read the secret's file {path}: it is not text", "Put the secret on its first line"
         ) from None
     if not lines or not lines[0].strip():
         raise _UnusableError(f"the secret's file {path} is empty", "Put the secret on its first line")
@@ -123,25 +123,25 @@ _ELSEWHERE = re.compile(
     | (?i:env(ironment)?[:.]\w+ | \$?env(iron)?[\[({].*[\])}] | os\.environ.* | !?env\ \w+ | file\b\W?.*/.*)""",
     re.VERBOSE | re.DOTALL,
 )
-"""How other programs name a secret that is elsewhere."""
+"""References to a secret as other programs write them."""
 _PLACEHOLDER = re.compile(
     r"<.*> | \[.*\] | \*{3,} | \.{3,}"
     r"| (?i:x{3,} | change.?(me|it|this).* | your.*(key|token|password|secret).* | todo | tbd | placeholder"
     r" | (sk|key).?(\.{3,} | x{3,}).*)",
     re.VERBOSE | re.DOTALL,
 )
-"""What examples have in the place of a secret."""
+"""Placeholders for a secret in examples."""
 _PATH = re.compile(r"(~[\w-]*|\.{1,2})?(/[\w.@+-]+)+")
 
 
 def _refuse_what_is_no_secret(text: str, folder: Path | None) -> None:
-    """Raises _UnusableError for a text that was meant to name the secret, not to be it. A true secret that looks so can
-    still be given in a file or in the environment: what is there is not judged."""
-    is_itself = "If it is the secret itself, put it in a file and name that: file:PATH"
+    """Raises _UnusableError for a text that names a secret in a form that ariagent does not read. A real secret that
+    looks like this can be given in a file or in the environment: those are not checked."""
+    is_itself = "If it is the secret itself, put it in a file and write file:PATH"
     if _ELSEWHERE.fullmatch(text):
         raise _UnusableError(
-            "is written in a way that ariagent does not know, and would be taken for the secret itself",
-            "Write a variable of the environment as ${NAME}, a file as file:PATH, and nothing beside it. " + is_itself,
+            "looks like a reference that ariagent does not know, not like a secret",
+            "Write ${NAME} for a variable of the environment or file:PATH for a file, and nothing else. " + is_itself,
         )
     if _PLACEHOLDER.fullmatch(text):
         raise _UnusableError("is an example's placeholder, not a secret", f"Put the secret there. {is_itself}")
@@ -151,7 +151,7 @@ def _refuse_what_is_no_secret(text: str, folder: Path | None) -> None:
 
 
 def judged(problem: Callable[[str], str | None]) -> AfterValidator:
-    """For a secret that must have some form: ``problem`` says what is wrong with its value, without the value."""
+    """A check of a secret's value. ``problem`` returns what is wrong with it, without the value itself."""
 
     def judge(secret: SecretStr) -> SecretStr:
         if isinstance(secret, LostSecret):

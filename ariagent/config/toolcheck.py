@@ -1,4 +1,4 @@
-"""What tools and lookups need of the rest of the settings."""
+"""Checks of tools and lookups against the rest of the settings."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ Problem = tuple[KeyPath, str]
 
 
 def problems(settings: Settings) -> Iterator[Problem]:
-    """Tools that no call could use. Python entry points are looked for, not loaded."""
+    """Tools that no call could use. Python entry points are looked up, but not loaded."""
     points = plugins.installed()
     for name, tool in settings.tools.items():
         if name in BUILTIN_TOOLS:
@@ -35,11 +35,11 @@ def problems(settings: Settings) -> Iterator[Problem]:
             for name in templates.variables(agent.lookup.url):
                 if name not in known:
                     near = did_you_mean(name, known)
-                    yield where, f"{{{name}}} is not known of a call{near}; known: {', '.join(known)}"
+                    yield where, f"{{{name}}} is not known before a call is answered{near}; known: {', '.join(known)}"
         for at, name in enumerate(agent.tools):
             here: KeyPath = ("agents", agent_name, "tools", at)
             if name in agent.tools[:at]:
-                yield here, f"{name} stands here twice"
+                yield here, f"{name} is listed twice"
             elif name in BUILTIN_TOOLS:
                 yield here, f"{name} is one of ariagent's own functions; they are listed in builtin_tools"
             elif name not in settings.tools and name not in points:
@@ -47,7 +47,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
                 yield here, f"there is no {name} in tools, nor an installed entry point of that name{near}"
         for at, label in enumerate(agent.mcp):
             if label in agent.mcp[:at]:
-                yield ("agents", agent_name, "mcp", at), f"{label} stands here twice"
+                yield ("agents", agent_name, "mcp", at), f"{label} is listed twice"
 
 
 def _request(where: KeyPath, request: HttpRequestSettings, outbound: OutboundSettings) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""Functions that a site gives its agents: HTTP requests, MCP servers; and requests that are made before answering."""
+"""The site's functions for its agents: HTTP requests, MCP servers; and lookups before a call is answered."""
 
 import re
 from typing import Annotated, Any, Literal, Self
@@ -25,7 +25,7 @@ BUILTIN_TOOLS = (
     *("end_call", "collect_digits", "hold_on"),
     *("transfer_call", "cancel_transfer", "people_status", "take_message"),
 )
-"""Names that the site's functions may not have: ariagent's own."""
+"""Names of ariagent's own functions. The site's functions may not use them."""
 
 _OURS = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding", "expect", "upgrade")
 
@@ -57,33 +57,34 @@ Headers = dict[HeaderName, Annotated[Secret, judged(_no_header_value)]]
 
 
 class SignatureSettings(Section):
-    """Proof to the other side that a request is ours: HMAC-SHA256 over ``timestamp.body``."""
+    """Proves to the server that a request comes from ariagent: HMAC-SHA256 over ``timestamp.body``."""
 
     secret: Annotated[Secret, judged(_empty)]
-    """Known to both sides."""
+    """The key of the HMAC, known to both sides."""
     header: HeaderName = "X-Ariagent-Signature"
-    """Carries ``t=<seconds since the epoch>,v1=<hex>``."""
+    """The header that carries ``t=<seconds since the epoch>,v1=<hex>``."""
 
 
 class HttpRequestSettings(Section):
     """One HTTP request that the service may make."""
 
     url: str
-    """Where to. ``{name}`` in path or query is filled in with an argument (lookup: ``{caller.number}``), escaped."""
+    """The URL. ``{name}`` in path or query is replaced by an argument (lookup: ``{caller.number}``), escaped."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
-    """POST, PUT and PATCH send what is not in the URL as a JSON object, GET and DELETE in the query."""
+    """Arguments that are not in the URL are sent as a JSON object (POST, PUT, PATCH) or in the query (GET, DELETE)."""
     headers: Headers = {}
-    """Sent with it; values may be secrets (``${NAME}``, ``file:PATH``)."""
+    """Headers of the request. Values may be secrets (``${NAME}``, ``file:PATH``)."""
     timeout_s: Timeout = 8.0
-    """From the start of the request to the end of the answer, retries included."""
+    """Time limit from the start of the request to the end of the answer, retries included."""
     retries: Annotated[int, Field(ge=0, le=5)] = 1
-    """Further tries after a lost connection or an answer 502, 503, 504; GET only, others are never repeated."""
+    """Retries after a lost connection or the status 502, 503 or 504. Only GET requests are repeated."""
     signature: SignatureSettings | None = None
     """Sign each request."""
     answer: dict[str, str] | None = None
-    """What of the JSON answer is used: name to path, as ``status: order.items.0.status``; null: all of it."""
+    """The parts of the JSON answer that are used: name and path, for example ``status: order.items.0.status``. null:
+    the whole answer."""
     max_bytes: Annotated[int, Field(ge=64, le=1_000_000)] = 16_384
-    """A longer answer is a failure."""
+    """Longest answer. A longer one is an error."""
 
     @field_validator("url")
     @classmethod
@@ -96,31 +97,32 @@ class HttpRequestSettings(Section):
     @classmethod
     def _answer_has_paths(cls, answer: dict[str, str] | None) -> dict[str, str] | None:
         if answer == {}:
-            raise ValueError("must name something; null for all of it")
+            raise ValueError("must name at least one part; write null for the whole answer")
         for name, path in (answer or {}).items():
             if not name or not all(path.split(".")):
-                raise ValueError(f"{name}: {path!r} is no path; they look like order.items.0.status")
+                raise ValueError(f"{name}: {path!r} is not a path; write for example order.items.0.status")
         return answer
 
 
 class LookupSettings(HttpRequestSettings):
-    """What to ask about a caller before answering; ``{lookup.NAME}`` in the instructions is filled in with it."""
+    """An HTTP request before the call is answered. Its answer fills in ``{lookup.NAME}`` in the instructions."""
 
     timeout_s: Annotated[float, Field(gt=0, le=8)] = 1.0
-    """The phone rings meanwhile. Without an answer the call goes on without it."""
+    """Time limit. The phone rings meanwhile. Without an answer in time the call begins without it."""
     retries: Annotated[int, Field(ge=0, le=5)] = 0
-    """As of an HTTP tool."""
+    """As ``tools.NAME.retries``."""
 
 
 class HttpToolSettings(HttpRequestSettings):
     """An HTTP request as a function of the model."""
 
     description: Annotated[str, Field(max_length=1024), AfterValidator(_not_blank)]
-    """Tells the model what it is for and when to use it."""
+    """Tells the model what the function does and when to use it."""
     parameters: dict[str, Any] = {"type": "object", "properties": {}}
-    """JSON Schema of its arguments; what does not validate is not sent, the model is told why."""
+    """JSON Schema of the arguments. Invalid arguments are not sent; the model gets the reason."""
     sign: Annotated[str, Field(max_length=200), AfterValidator(_not_blank)] | None = "tone"
-    """Given when it takes longer than a second: ``tone``, or a short text to say; null: nothing."""
+    """What the caller hears if the request takes longer than a second: ``tone``, or a short text that is spoken. null:
+    nothing."""
 
     @field_validator("parameters")
     @classmethod
@@ -137,42 +139,42 @@ class HttpToolSettings(HttpRequestSettings):
                 known = ", ".join(properties) or "none"
                 raise _located("url", f"{{{name}}} is not among the properties of parameters (there: {known})")
             if name not in self.parameters.get("required", ()):
-                raise _located("url", f"{{{name}}} must be in required of parameters, so that it is always given")
+                raise _located("url", f"{{{name}}} must be in required of parameters: the URL needs it in every call")
             if _kinds(properties[name]) & {"object", "array", "null"}:
-                raise _located("url", f"{{{name}}} must be a text, a number or a boolean to stand in a URL")
+                raise _located("url", f"{{{name}}} is in the URL, so its type must be string, number or boolean")
         if self.method in ("GET", "DELETE"):
             twice = templates.query_keys(self.url) & (properties.keys() - set(templates.variables(self.url)))
             if twice:
-                raise _located("url", f"{min(twice)} stands in the query already, and is an argument too")
+                raise _located("url", f"{min(twice)} is in the query of the URL and also an argument; remove one")
         return self
 
 
 class McpServerSettings(Section):
-    """A server of tools that the model's provider connects to by itself (Model Context Protocol)."""
+    """A server of tools (Model Context Protocol). The model's provider connects to it, not ariagent."""
 
     url: HttpUrl
-    """Of the server, as seen from the model's provider."""
+    """The server's URL, as the model's provider reaches it."""
     authorization: Annotated[Secret, judged(_empty)] | None = None
-    """OAuth token for it."""
+    """OAuth token for the server."""
     headers: Headers = {}
-    """Further headers."""
+    """Additional headers."""
     allowed_tools: tuple[str, ...] | None = None
-    """Only these; null: all that it has."""
+    """The tools that the model may use. null: all tools of the server."""
 
     @model_validator(mode="after")
     def _authorized_once(self) -> Self:
         if self.authorization is not None and "authorization" in {name.lower() for name in self.headers}:
-            raise _located("headers", "has an Authorization, which authorization gives as well; keep one of them")
+            raise _located("headers", "Authorization is set here and by authorization; remove one of them")
         return self
 
 
 class OutboundSettings(Section):
-    """Where HTTP tools and lookups may go. What is not allowed here is refused, whatever a URL template becomes."""
+    """The hosts that HTTP tools and lookups may connect to. All others are refused, whatever is filled into a URL."""
 
     allowed_hosts: tuple[str, ...] = ()
-    """Host names, as ``api.example.com`` or ``*.example.com``; each tool's own host must be among them."""
+    """Host names, for example ``api.example.com`` or ``*.example.com``. Each tool's host must match one of them."""
     private: tuple[Network, ...] = ()
-    """Private or loopback networks that may be reached all the same, as ``10.1.2.0/24``."""
+    """Private and loopback networks that are allowed, for example ``10.1.2.0/24``."""
 
     @field_validator("allowed_hosts")
     @classmethod
@@ -189,6 +191,6 @@ def _kinds(schema: object) -> set[str]:
 
 
 def _located(key: str, message: str) -> ValidationError:
-    """A complaint of a section's validator about one of its keys; pydantic puts the section's own place before it."""
+    """An error of a section's validator about one of its keys. pydantic adds the section's own place."""
     problem = PydanticCustomError("setting", "{message}", {"message": message})
     return ValidationError.from_exception_data("setting", [InitErrorDetails(type=problem, loc=(key,), input=None)])

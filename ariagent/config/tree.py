@@ -42,17 +42,17 @@ class Settings(Section):
     realtime: RealtimeSettings = RealtimeSettings()
     agents: Annotated[dict[AgentName, AgentSettings], Field(min_length=1)] = {"default": AgentSettings()}
     routes: tuple[RouteSettings, ...] = ()
-    """Which agent takes which call, where the dialplan does not say so; without a match it is ``default``."""
+    """Which agent takes which call, if the dialplan does not say so. Without a match the agent is ``default``."""
     hours: dict[CalendarName, HoursSettings] = {}
     """Opening hours, by name."""
     pool: PoolSettings = PoolSettings()
     destinations: dict[ToolName, DestinationSettings] = {}
-    """People that agents may hand callers to, by name."""
+    """Queues and extensions that agents may transfer callers to, by name."""
     briefs: BriefSettings = BriefSettings()
     tools: dict[ToolName, HttpToolSettings] = {}
-    """Functions that agents may call, by name."""
+    """HTTP functions for agents, by name."""
     mcp_servers: dict[str, McpServerSettings] = {}
-    """Servers of further functions, by name."""
+    """MCP servers for agents, by name."""
     outbound: OutboundSettings = OutboundSettings()
     records: RecordsSettings = RecordsSettings()
     cost: CostSettings = CostSettings()
@@ -66,23 +66,24 @@ class Settings(Section):
     """The queue of human agents, for callers whom the AI cannot help. null: the dialplan's (``ARIAGENT_HUMAN_QUEUE``),
     which ``ariagent install`` writes."""
     max_calls: Annotated[int, Field(ge=1)] = 10
-    """Calls served at once. One more is sent to the human queue. Set it to the number of AI seats (``ariagent install
+    """Most calls at once. One more is sent to the human queue. Set it to the number of AI seats (``ariagent install
     --seats``)."""
     state_directory: LocalPath = Path("/var/lib/ariagent/state")
-    """Where records of calls and rendered phrases are kept."""
+    """The folder for records of calls and rendered phrases."""
     drain_timeout_s: Annotated[float, Field(ge=0)] = 300.0
-    """After SIGTERM, how long running calls may go on."""
+    """How long running calls may continue after SIGTERM."""
     drain_to: DrainTo = "people"
-    """Who gets the calls that are left then: people, or the next process, which has to be started at once."""
+    """What happens to calls that still run after that. ``people``: they are sent to the human queue. ``next``: the next
+    process continues them; it has to start at once."""
 
     @property
     def human_queues(self) -> list[str]:
-        """Every queue that callers are transferred or sent to, once."""
+        """Every queue that callers may be sent or transferred to, without duplicates."""
         named = (self.human_queue, *(place.queue for place in self.destinations.values()))
         return list(dict.fromkeys(queue for queue in named if queue))
 
     def seats_wanted(self, at: float) -> bool:
-        """Whether the AI's seats are to take calls at ``at`` (seconds since the epoch), as far as hours say."""
+        """Whether the opening hours let the AI's seats take calls at ``at`` (seconds since the epoch)."""
         if self.pool.calendar is None:
             return True
         return self.hours[self.pool.calendar].calendar.open_at(at) == (self.pool.calls_during is not None)

@@ -1,4 +1,4 @@
-"""What is kept of calls, and what they may cost."""
+"""Records of calls, and limits of their cost."""
 
 from typing import Annotated
 
@@ -10,16 +10,17 @@ Money = Annotated[float, Field(ge=0)]
 
 
 class RecordsSettings(Section):
-    """What is kept of each call, in ``state_directory``; ``ariagent calls`` reads it."""
+    """Records of calls, in ``state_directory``. ``ariagent calls`` shows them."""
 
     enabled: bool = True
-    """Keep records at all."""
+    """Keep records."""
     transcripts: bool = True
-    """Keep what caller and agent said, and what tools were told and answered."""
+    """Keep what caller and agent said, and the arguments and answers of tools."""
     until_the_end: bool = True
-    """Where transcripts are not kept: keep them while the call lasts, so that it can go on when the service dies."""
+    """With ``transcripts: false``: keep the transcript until the call ends, so that the call survives a restart of the
+    service."""
     keep_days: Annotated[float, Field(gt=0)] = 30.0
-    """Older calls are deleted."""
+    """Days after which records are deleted."""
 
 
 class PriceSettings(Section):
@@ -28,17 +29,17 @@ class PriceSettings(Section):
     input_text: Money
     """Instructions, functions, digits."""
     cached_text: Money
-    """The same, seen before in the call."""
+    """Cached input: the same, sent before in the call."""
     output_text: Money
     """Transcripts of the agent, arguments of functions."""
     input_audio: Money
-    """What the caller says, and what was said before."""
+    """The caller's speech, and what was said before."""
     cached_audio: Money
-    """The same, seen before in the call."""
+    """Cached input: the same, sent before in the call."""
     output_audio: Money
-    """What the agent says."""
+    """The agent's speech."""
     transcription_minute: Money = 0.0045
-    """Per minute of caller speech, where transcription is on."""
+    """Price of one minute of the caller's speech, if transcription is on."""
 
 
 PRICES = {
@@ -53,22 +54,23 @@ PRICES = {
 
 
 class CostSettings(Section):
-    """Prices, and what is too much."""
+    """Prices, and the daily limit."""
 
     currency: str = "USD"
-    """Of all amounts."""
+    """Currency of all amounts."""
     prices: dict[str, PriceSettings] = PRICES
-    """By model; calls of a model that is not here are counted in tokens only."""
+    """Prices by model. For other models only tokens are counted."""
     daily_cap: Money | None = None
-    """Once a day's calls have cost this, new ones are refused as busy, so that they go to people; null: no cap. Days
-    are the machine's local ones."""
+    """Once the day's calls have cost this much, new calls are sent to the human queue. null: no cap. A day is that of
+    the machine's local time."""
 
 
 class CapsSettings(Section):
-    """How much is too much; over a cap callers go to people. Calls at once: ``max_calls``, here and of each agent."""
+    """Limits. Above them callers go to the human queue. ``max_calls``, also for each agent, limits calls at once."""
 
     calls_per_caller_per_hour: Annotated[int, Field(ge=1)] | None = None
-    """Of one number within any 60 minutes; callers without a number are not counted, nor are those who come back from
-    people. null: no cap."""
+    """Calls of one number within any 60 minutes. Callers without a number are not counted, nor callers who return from
+    the human queue. null: no cap."""
     minutes_per_day: Annotated[float, Field(gt=0)] | None = None
-    """Of conversation, all calls together; null: no cap. Running calls go on. Days are the machine's local ones."""
+    """Minutes of conversation a day, all calls together. Running calls continue. null: no cap. A day is that of the
+    machine's local time."""

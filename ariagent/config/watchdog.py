@@ -1,4 +1,4 @@
-"""What is done when a call or the machine is in trouble that nothing else reports."""
+"""Limits for trouble that nothing else reports: a call without audio, an overloaded machine."""
 
 from typing import Annotated
 
@@ -8,10 +8,11 @@ from ariagent.config.base import Seconds, Section
 
 
 class WatchdogSettings(Section):
-    """Calls that cannot be heard, and a machine that is too busy for more calls."""
+    """Calls without audio, and a machine that is too busy for more calls."""
 
     no_audio_s: Seconds = 300.0
-    """A caller of whom no audio comes for so long goes to people. A phone on hold may send none."""
+    """If the caller's phone sends no audio for this long, the call goes to the human queue. A phone on hold may send
+    none."""
     lag_ms: Annotated[float, Field(gt=0)] = 100.0
-    """New calls go to people, and the AI's seats are paused (``overloaded``), while of the last seconds' looks at the
-    clock one in twenty comes so much too late. Callers begin to hear it at about 60."""
+    """Overload limit in ms (event loop delay). If more than 5 % of timer ticks in the last 5 s are later than this, new
+    calls go to the human queue and the seats are paused (``overloaded``). Callers hear gaps from about 60 ms."""

@@ -82,7 +82,7 @@ class Api:
         if found is None:
             self._throttle.failed(address, now)
             log.warning("control.wrong_token", extra={"fields": {"address": address, "path": request.path[:200]}})
-            raise RefusedError(401, "wrong_token", "nobody has this token", remedy="See control.tokens in the settings")
+            raise RefusedError(401, "wrong_token", "unknown token", remedy="See control.tokens in the settings")
         assert route.role is not None
         if found.role < route.role:
             fields = {"by": found.name, "name": route.name}
@@ -177,7 +177,7 @@ async def _in_json(request: web.Request, handler: Handler) -> web.StreamResponse
             response.headers["Allow"] = error.headers["Allow"]
     except Exception:
         log.exception("control.fault", extra={"fields": {"method": request.method, "path": request.path[:200]}})
-        response = _refused(RefusedError(500, "fault", "a fault of ours", remedy="The service's log has it"))
+        response = _refused(RefusedError(500, "fault", "internal error", remedy="See the service's log"))
     if not response.prepared:
         response.headers.update(
             {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "ariagent"}

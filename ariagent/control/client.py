@@ -97,7 +97,7 @@ class Client:
         if found:
             some = ", ".join(call["id"] for call in found[:5]) + (", ..." if len(found) > 5 else "")
             raise ServiceError(f"{name!r} is the id of several calls: {some}", remedy="Give more of it")
-        raise ServiceError(f"no call {name!r} goes on", remedy="`ariagent calls` lists those that do")
+        raise ServiceError(f"no active call {name!r}", remedy="`ariagent calls` lists the active calls")
 
     def _ask(self, path: str, body: bytes | None, limit_s: float) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self.access.token}", "Content-Type": "application/json"}

@@ -104,8 +104,8 @@ def drain(
         _print_json(done)
     else:
         calls = f"{done['calls']} {'call' if done['calls'] == 1 else 'calls'}"
-        then = "go on with the next process" if done["to"] == "next" else "go to people"
-        typer.echo(f"no new calls; {calls} may go on for {done['timeout_s']:g} s, then their callers {then}")
+        then = "wait for the next process" if done["to"] == "next" else "go to the human queue"
+        typer.echo(f"no new calls; {calls} may continue for {done['timeout_s']:g} s, then the callers {then}")
     while wait:
         time.sleep(WATCH_S)
         try:

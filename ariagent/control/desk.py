@@ -134,26 +134,26 @@ class Desk:
     def _outcome(call: CallRunner, handoff: Handoff) -> shapes.TransferAnswer:
         ended, name = call.termination, handoff.name
         if ended is None and handoff.kind == "warm":
-            reason = f"nobody of {name} was found for the caller; the agent goes on with the call"
+            reason = f"no human agent of {name} took the call; the caller stays with the AI"
             raise RefusedError(409, "nobody_found", reason)
         if ended is None:
-            reason = f"Asterisk would not put the caller through to {name}; the agent goes on with the call"
+            reason = f"Asterisk refused the transfer to {name}; the caller stays with the AI"
             raise RefusedError(
                 502, "not_transferred", reason, remedy="The service's log says why (call.not_handed_over)"
             )
         if ended.result is not Result.TRANSFERRED:
-            reason = f"the call ended before it was put through: {ended.result.value} ({ended.reason})"
+            reason = f"the call ended before the transfer: {ended.result.value} ({ended.reason})"
             raise RefusedError(409, "call_ended", reason)
         went = call.handed
         if went is not None and (went.name, went.by) != (name, handoff.by):
-            raise RefusedError(409, "moved_elsewhere", f"{went.by} put the caller through to {went.name}")
+            raise RefusedError(409, "moved_elsewhere", f"{went.by} transferred the caller to {went.name}")
         return shapes.TransferAnswer(id=call.call_id, to=name, state="transferred")
 
     def whisper(self, call_id: str, text: str, by: str, *, now: bool) -> shapes.WhisperAnswer:
         """Tell the model something. Raises RefusedError."""
         call, told = self.find(call_id), clean(text)
         if not told:
-            raise RefusedError(422, "bad_body", "text: there is nothing in it to be told")
+            raise RefusedError(422, "bad_body", "text is empty")
         try:
             call.whisper(told, by, now=now)
         except CallStateError as error:
@@ -168,8 +168,8 @@ class Desk:
 
     @staticmethod
     def _no_call(call_id: str) -> RefusedError:
-        reason = f"no call {call_id[:64]} goes on"
-        return RefusedError(404, "unknown_call", reason, remedy="GET /v1/calls lists those that do")
+        reason = f"no active call {call_id[:64]}"
+        return RefusedError(404, "unknown_call", reason, remedy="GET /v1/calls lists the active calls")
 
     async def _place(self, wanted: shapes.TransferBody) -> tuple[str, DestinationSettings]:
         """Where to: nothing but what the site, or Asterisk, has."""

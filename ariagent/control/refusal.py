@@ -7,7 +7,7 @@ class RefusedError(AriagentError):
     """An answer ``{"error": ..., "reason": ..., "remedy": ...}`` with a status of 400 or more."""
 
     def __init__(self, status: int, error: str, reason: str, *, remedy: str = "", retry_after_s: int = 0) -> None:
-        """``error``: a word for programs, ``reason`` a sentence for people; ``retry_after_s`` 0: not told."""
+        """``error``: a word for programs; ``reason``: a sentence for a reader; ``retry_after_s`` 0: not sent."""
         super().__init__(reason, remedy=remedy)
         self.status = status
         self.error = error

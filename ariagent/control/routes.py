@@ -32,13 +32,13 @@ class Route:
 
 
 ROUTES = (
-    Route("GET", "/v1/calls", "calls", "The calls that go on.", answers=shapes.CallsAnswer),
-    Route("GET", "/v1/calls/{id}", "call", "One of them.", answers=shapes.CallAnswer, refusals=(404,)),
+    Route("GET", "/v1/calls", "calls", "The running calls.", answers=shapes.CallsAnswer),
+    Route("GET", "/v1/calls/{id}", "call", "One running call.", answers=shapes.CallAnswer, refusals=(404,)),
     Route(
         "POST",
         "/v1/calls/{id}/transfer",
         "transfer",
-        "Put a caller through to people, after the sentence that the agent is saying.",
+        "Transfer a caller to human agents, after the agent's present sentence.",
         Role.SUPERVISOR,
         body=shapes.TransferBody,
         answers=shapes.TransferAnswer,
@@ -49,7 +49,7 @@ ROUTES = (
         "POST",
         "/v1/calls/{id}/whisper",
         "whisper",
-        "Tell the model something that the caller does not hear.",
+        "Give the model a note that the caller does not hear.",
         Role.SUPERVISOR,
         body=shapes.WhisperBody,
         answers=shapes.WhisperAnswer,
@@ -63,7 +63,7 @@ ROUTES = (
         "POST",
         "/v1/seats/pause",
         "pause",
-        "Have a seat, or all, take no more calls. Calls that go on do so.",
+        "Pause one seat or all: they take no more calls. Running calls continue.",
         Role.SUPERVISOR,
         body=shapes.SeatsBody,
         answers=shapes.PausedAnswer,
@@ -73,7 +73,7 @@ ROUTES = (
         "POST",
         "/v1/seats/resume",
         "resume",
-        "Have a seat, or all, take calls again.",
+        "Resume one seat or all: they take calls again.",
         Role.SUPERVISOR,
         body=shapes.SeatsBody,
         answers=shapes.PausedAnswer,
@@ -83,8 +83,8 @@ ROUTES = (
         "POST",
         "/v1/drain",
         "drain",
-        "Have the service take no new calls, and end when those that go on have ended, as SIGTERM does. Calls that are "
-        "left after a time go to people, or on with the next process.",
+        "Drain the service, as SIGTERM does: it takes no new calls and ends when the running calls have ended. Calls "
+        "that still run after a time go to the human queue, or the next process continues them.",
         Role.ADMIN,
         body=shapes.DrainBody,
         answers=shapes.DrainAnswer,
@@ -95,7 +95,7 @@ ROUTES = (
         "events",
         "Live state as server-sent events: first a `snapshot` (calls, queues, seats), then `call` (a CallAnswer, "
         "whenever it changes), `ended` (id, result, reason), `queues` (a QueuesAnswer) and `seats` (a SeatsAnswer), "
-        "with a comment every 15 s. Who reads too slowly is cut off; connect again for a new snapshot.",
+        "with a comment every 15 s. A client that reads too slowly is disconnected; connect again for a new snapshot.",
         refusals=(503,),
         media=EVENT_STREAM,
     ),

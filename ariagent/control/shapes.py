@@ -72,13 +72,13 @@ class SeatsBody(_Body):
 
 
 class DrainBody(_Body):
-    """How the service is to end; what is left out is as in the settings, or, where it is on its way out already, as it
-    was."""
+    """How the service ends. Keys that are left out are as in the settings; if the service is draining already, they
+    stay as they are."""
 
     to: DrainTo | None = None
-    """Who gets the calls that are left: people, or the next process, which has to be started at once."""
+    """Where remaining calls go: ``people`` is the human queue, ``next`` the next process, which must start at once."""
     after_s: Annotated[float, Field(ge=0, le=LONGEST_DRAIN_S)] | None = None
-    """How long calls may still go on."""
+    """How long calls may continue."""
 
 
 class ErrorAnswer(_Answer):
@@ -87,9 +87,9 @@ class ErrorAnswer(_Answer):
     error: str
     """A word for programs."""
     reason: str
-    """A sentence for people."""
+    """A sentence for a reader."""
     remedy: str = ""
-    """What to do about it; left out where nobody knows."""
+    """What to do; left out if it is not known."""
 
 
 class Words(_Answer):

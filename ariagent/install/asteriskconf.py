@@ -13,9 +13,9 @@ DEEPEST_INCLUDE = 10
 """Asterisk's own limit (MAX_INCLUDE_LEVEL)."""
 
 ReadFile = Callable[[str], str | None]
-"""The text of a file, by its path as an include names it; None where there is none."""
+"""Returns the text of a file, by its path as an include names it; None if there is none."""
 ListFiles = Callable[[str], list[str]]
-"""The files that a pattern of an include matches."""
+"""Returns the files that a pattern of an include matches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Value:
 
 @dataclass(slots=True)
 class Section:
-    """One ``[name]``, with what it has from templates first."""
+    """One ``[name]``. Its values begin with those of its templates."""
 
     name: str
     file: str
@@ -47,14 +47,14 @@ class Document:
     includes: list[str] = field(default_factory=list)
     """Every file that was read, in the order of reading, the document itself first."""
     named_files: list[str] = field(default_factory=list)
-    """Every file that an include names, whether it is there or not."""
+    """Every file that an include names, whether it exists or not."""
     problems: list[str] = field(default_factory=list)
-    """What Asterisk would refuse, as ``file:line: what``."""
+    """Mistakes that Asterisk would refuse, as ``file:line: what``."""
     runs: list[str] = field(default_factory=list)
-    """Commands of ``#exec``, which were not run: what they print is not known."""
+    """Commands of ``#exec``. They are not run, so their output is unknown."""
 
     def titled(self, name: str) -> list[Section]:
-        """The sections of this name that are no templates."""
+        """The sections of this name that are not templates."""
         return [
             section for section in self.sections if section.name.lower() == name.lower() and not section.is_template
         ]
@@ -69,7 +69,7 @@ class Document:
         return [value for value in found[0].values if value.key.lower() == key.lower()] if found else []
 
     def value(self, section: str, key: str, default: str = "") -> str:
-        """The last value of ``key``, which is the one that counts for Asterisk's ``[general]`` sections."""
+        """The last value of ``key``, the one that Asterisk uses in ``[general]`` sections."""
         found = self.values(section, key)
         return found[-1].value if found else default
 
@@ -80,7 +80,7 @@ def is_true(value: str) -> bool:
 
 
 def parse(name: str, read: ReadFile, expand: ListFiles) -> Document | None:
-    """Read the file ``name`` and what it includes; None where there is no such file."""
+    """Read the file ``name`` and what it includes; None if there is no such file."""
     text = read(name)
     if text is None:
         return None
@@ -109,23 +109,23 @@ class _Reader:
             elif line.startswith("#"):
                 self._directive(line, name, number, depth)
             elif (found := _ASSIGN.match(line)) is None:
-                self._problem(name, number, f"no key = value: {line[:60]}")
+                self._problem(name, number, f"not a line key = value: {line[:60]}")
             elif self._section is None:
-                self._problem(name, number, "a value outside of any section")
+                self._problem(name, number, "a value before the first section")
             else:
                 self._section.values.append(Value(found[1].strip(), found[2].strip(), name, number))
 
     def _head(self, line: str, name: str, number: int) -> None:
         found = _HEAD.match(line)
         if found is None:
-            self._problem(name, number, f"no section: {line[:60]}")
+            self._problem(name, number, f"not a section: {line[:60]}")
             return
         title, options = found[1], [option.strip() for option in (found[2] or "").split(",") if option.strip()]
         sections = self._document.sections
         if "+" in options:
             known = next((section for section in sections if section.name == title), None)
             if known is None:
-                self._problem(name, number, f"[{title}](+) adds to a section that is not there")
+                self._problem(name, number, f"[{title}](+) adds to a section that does not exist")
             self._section = known
             return
         section = Section(title, name, number, is_template="!" in options)
@@ -134,7 +134,7 @@ class _Reader:
                 continue
             base = next((each for each in sections if each.name == option), None)
             if base is None:
-                self._problem(name, number, f"[{title}] inherits from {option}, which is not there")
+                self._problem(name, number, f"[{title}] inherits from {option}, which does not exist")
             else:
                 section.values += base.values
         sections.append(section)
@@ -166,7 +166,7 @@ class _Reader:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """(number, content) of every line that is left without its comments."""
+    """(number, content) of every line that has content besides comments."""
     nested = 0
     for number, line in enumerate(text.splitlines(), 1):
         kept, at = [], 0

@@ -1,4 +1,4 @@
-"""CORE: what an administrator chooses when ariagent is installed beside an Asterisk."""
+"""CORE: the administrator's choices for an installation beside an Asterisk."""
 
 import ipaddress
 import re
@@ -21,18 +21,18 @@ _MEMBER = re.compile(r"[^,;\"\[\]\\\r\n|]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Every choice has been made; ``""`` or ``()`` means: none."""
+    """All choices. ``""`` or ``()`` means none."""
 
     human_queue: str
-    """The queue of human agents, who take the calls that the AI cannot."""
+    """The queue of human agents. They get the calls that the AI cannot take."""
     last_resort: str = ""
-    """``CONTEXT,EXTENSION,PRIORITY`` for callers whom the human queue does not take."""
+    """``CONTEXT,EXTENSION,PRIORITY`` for callers that the human queue does not take."""
     numbers: tuple[str, ...] = (DEFAULT_NUMBER,)
     """Numbers that reach the AI through its queue."""
     direct_numbers: tuple[str, ...] = ()
     """Numbers that reach the AI without a queue."""
     contexts: tuple[str, ...] = ()
-    """Contexts of the site's phones, which get the numbers."""
+    """Contexts of the site's phones. They get the numbers."""
     seats: int = DEFAULT_SEATS
     ai_queue: str = "frontline"
     member_name: str = "AI Agent"
@@ -46,15 +46,15 @@ class Choices:
     ami_port: int = 0
     """The same for the manager interface; 0: as the site says, else 5038."""
     supervisor_contexts: tuple[str, ...] = ()
-    """Contexts of supervisors' phones, which get the feature codes."""
+    """Contexts of supervisors' phones. They get the feature codes."""
     supervisors: str = ""
-    """Who may use the feature codes: numbers or devices, ``&`` between them."""
+    """Phones that may use the feature codes: numbers or devices, separated by ``&``."""
     code: str = ""
     """The first two characters of the feature codes; ``""`` is ``*8``."""
     service_address: str = ""
-    """The service's IP address, where it runs on another machine than Asterisk."""
+    """The service's IP address, if it runs on another machine than Asterisk."""
     asterisk_address: str = ""
-    """This Asterisk's IP address, as such a service reaches it."""
+    """This Asterisk's IP address, as that service reaches it."""
 
     def __post_init__(self) -> None:
         _check("human queue", self.human_queue, _NAME, optional=True)
@@ -64,27 +64,30 @@ class Choices:
         for kind, name in (("ARI user", self.ari_user), ("AMI user", self.ami_user)):
             _check(kind, name, _APP)
             if name.lower() == "general":
-                raise ConfigurationError(f"{kind} {name}: this is the name of a section", remedy="Choose another name")
+                raise ConfigurationError(
+                    f"{kind} {name}: Asterisk uses this name for a section", remedy="Choose another name"
+                )
         for number in (*self.numbers, *self.direct_numbers):
             _check("number", number, _NUMBER)
         for context in (*self.contexts, *self.supervisor_contexts):
             _check("context", context, _CONTEXT)
         if self.supervisors and re.search(r"[^A-Za-z0-9+&/_@.-]", self.supervisors):
             raise ConfigurationError(
-                f"supervisors {self.supervisors!r}: numbers or devices (PJSIP/1004), & between them"
+                f"supervisors {self.supervisors!r} is not a list of numbers or devices",
+                remedy="Separate them by &, as 1004&PJSIP/1005",
             )
         for port in (self.http_port, self.ami_port):
             if not 0 <= port <= 65535:
-                raise ConfigurationError(f"port {port}: 1 to 65535 are possible")
+                raise ConfigurationError(f"port {port} is not between 1 and 65535")
         for address in (self.service_address, self.asterisk_address):
             _check_address(address)
         if bool(self.service_address) != bool(self.asterisk_address):
             raise ConfigurationError(
-                "a service on another machine needs both addresses: its own, and this Asterisk's as it reaches it",
+                "a service on another machine needs two addresses: its own, and this machine's (as it reaches it)",
                 remedy="Give --service-address ADDRESS and --asterisk-address ADDRESS",
             )
         if not 1 <= self.seats <= MOST_SEATS:
-            raise ConfigurationError(f"{self.seats} seats: 1 to {MOST_SEATS} are possible")
+            raise ConfigurationError(f"{self.seats} seats are not possible; choose 1 to {MOST_SEATS}")
         if not self.numbers and not self.direct_numbers:
             raise ConfigurationError("no number reaches the AI", remedy="Give at least one with --number")
         if twice := {number for number in self.numbers if number in self.direct_numbers}:
@@ -108,7 +111,7 @@ class Choices:
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> Self:
-        """What ``document`` wrote. Keys that this version does not know are left out."""
+        """The choices of a ``document()``. Keys that this version does not know are ignored."""
         known: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in document.items()
@@ -120,7 +123,7 @@ class Choices:
 def _check(kind: str, text: str, pattern: re.Pattern[str], *, optional: bool = False) -> None:
     if (optional and not text) or pattern.fullmatch(text):
         return
-    raise ConfigurationError(f"{kind} {text!r} is no name that Asterisk can have there")
+    raise ConfigurationError(f"{kind} {text!r} is not a name that Asterisk accepts")
 
 
 def is_address(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Asterisk's console (``asterisk -rx``): the commands that ``ariagent install`` gives, and what they print."""
+"""Asterisk's console (``asterisk -rx``): runs commands for ``ariagent install`` and returns their output."""
 
 import re
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 from ariagent.errors import AsteriskError
 
 LIMIT_S = 30.0
-"""For one command. A reload of a large dialplan takes seconds."""
+"""Time limit of one command. A reload of a large dialplan takes seconds."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -17,12 +17,12 @@ class Console:
     """The console of one running Asterisk."""
 
     command: tuple[str, ...]
-    """The program and what must stand before it, for instance a loader."""
+    """The program, after a loader if it needs one."""
     conf: Path
     """Its ``asterisk.conf``, which names the control socket."""
 
     def ask(self, text: str) -> str:
-        """What Asterisk prints. Raises AsteriskError when there is no Asterisk to ask."""
+        """The output of one console command. Raises AsteriskError if Asterisk does not answer."""
         argv = [*self.command, "-C", str(self.conf), "-rx", text]
         try:
             done = subprocess.run(
@@ -33,7 +33,7 @@ class Console:
         except OSError as error:
             raise AsteriskError(f"{self.command[-1]} cannot be run: {error.strerror}") from None
         printed = _COLOUR.sub("", done.stdout)
-        # An old Asterisk exits with 0 even when it finds none that runs.
+        # An old Asterisk exits with 0 even if no Asterisk runs.
         if done.returncode or "Unable to connect to remote asterisk" in done.stdout + done.stderr:
             cause = (
                 _COLOUR.sub("", done.stderr).strip().splitlines() or printed.strip().splitlines() or ["no reason given"]
@@ -43,7 +43,7 @@ class Console:
 
     @property
     def answers(self) -> bool:
-        """Whether an Asterisk runs with this configuration and lets us in."""
+        """Whether an Asterisk runs with this configuration and this user may use its console."""
         try:
             self.ask("core show version")
         except AsteriskError:

@@ -1,4 +1,4 @@
-"""CORE: what a site's dialplan does with a number, as far as ``extensions.conf`` says."""
+"""CORE: what a site's dialplan does with a number, according to ``extensions.conf``."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from ariagent.install.asteriskconf import Document
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An extension that takes a number."""
+    """An extension that matches a number."""
 
     context: str
     extension: str
@@ -19,7 +19,7 @@ class Found:
 
 
 def answers_to(document: Document, context: str, number: str) -> Iterator[Found]:
-    """The extensions that take ``number`` in ``context``: its own first, then those of what it includes, in order."""
+    """The extensions that match ``number`` in ``context``: its own first, then those of its includes, in order."""
     yield from _answers(document, context, number, set())
 
 
@@ -44,7 +44,7 @@ def _answers(document: Document, context: str, number: str, seen: set[str]) -> I
 
 
 def takes(extension: str, number: str) -> bool:
-    """Whether an extension of the dialplan, or its pattern, takes this number."""
+    """Whether an extension of the dialplan, or its pattern, matches this number."""
     if not extension.startswith("_"):
         # Hyphens are not part of an extension.
         return extension.replace("-", "") == number.replace("-", "")

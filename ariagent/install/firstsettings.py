@@ -1,4 +1,4 @@
-"""CORE: the first settings file of a site, with comments, from a few answers. ``ariagent init`` writes it."""
+"""CORE: the first settings file of a site, with comments, made from a few answers. ``ariagent init`` writes it."""
 
 import json
 from collections.abc import Mapping
@@ -15,29 +15,29 @@ AUDIOSOCKET_PORT = AudioSocketSettings().port
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What was asked. ``""`` means: none, or not known."""
+    """The administrator's answers. ``""`` means none, or not known."""
 
     business: str
     """Name of the business, and what it does."""
     template: str = "receptionist"
     language: str = "en"
     human_queue: str = ""
-    """Where callers go who ask for a human agent."""
+    """The queue for callers who ask for a human agent."""
     model_url: str = ""
     """Another Realtime server than OpenAI's."""
     model: str = ""
     key: str = ""
-    """As the settings have it: ``file:PATH``, ``${NAME}``, or nothing."""
+    """As in the settings: ``file:PATH``, ``${NAME}``, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where Asterisk is, and as whom the service logs in."""
+    """Asterisk's addresses, and the users of the service."""
 
     ari_url: str
     ari_user: str
     ari_password: str
-    """As the settings have it: ``file:PATH``."""
+    """As in the settings: ``file:PATH``."""
     ami_host: str
     ami_port: int
     ami_user: str
@@ -45,9 +45,9 @@ class Place:
     app: str = "ariagent"
     seats: int = 10
     service_address: str = ""
-    """Of a service that runs on another machine than Asterisk, as Asterisk reaches it."""
+    """IP address of a service on another machine, as Asterisk reaches it."""
     asterisk_address: str = ""
-    """Of Asterisk, as such a service reaches it."""
+    """Asterisk's IP address, as that service reaches it."""
 
 
 OPENINGS: Mapping[str, str] = {
@@ -59,7 +59,7 @@ OPENINGS: Mapping[str, str] = {
     "nl": "{business}, u spreekt met onze automatische assistent. Waarmee kan ik u helpen?",
     "pt": "{business}, está a falar com o nosso assistente automático. Em que posso ajudar?",
 }
-"""The first words of the receptionist. They say that the caller talks to a machine, as many countries' laws demand."""
+"""The first words of the receptionist. They say that the caller is talking to an AI; many jurisdictions require it."""
 
 
 def first_settings(answers: Answers, place: Place) -> str:
@@ -70,14 +70,14 @@ def first_settings(answers: Answers, place: Place) -> str:
 
 _HEAD = """
 # Settings of ariagent. docs/configuration.md describes every key. After a change run `ariagent check`, then reload the
-# service (systemctl reload ariagent): the change applies to new calls.
+# service (systemctl reload ariagent). Changes apply to new calls.
 """
 
 
 def _asterisk(place: Place) -> str:
     return (
         f"""
-# How ariagent reaches Asterisk. `ariagent install` has written both users and their passwords.
+# How ariagent reaches Asterisk. `ariagent install` created both users and their passwords.
 asterisk:
   url: {_text(place.ari_url)}
   user: {_text(place.ari_user)}
@@ -89,7 +89,7 @@ ami:
   user: {_text(place.ami_user)}
   password: {_text(place.ami_password)}
 
-# Calls at the same time: as many as the queue of the AI has seats.
+# Most calls at once: the number of seats in the AI's queue.
 max_calls: {place.seats}
 """.replace("\n\nami:", "\nami:")
         + (_audio_from_elsewhere(place) if place.service_address else "")
@@ -99,7 +99,7 @@ max_calls: {place.seats}
 def _audio_from_elsewhere(place: Place) -> str:
     host = f"[{place.service_address}]" if ":" in place.service_address else place.service_address
     return f"""
-# Asterisk connects to this machine with the callers' audio. It is not encrypted: use a network of its own.
+# Asterisk connects to this machine for the calls' audio. The audio is not encrypted: use a separate network.
 audiosocket:
   host: {json.dumps("::" if ":" in place.service_address else "0.0.0.0")}
   advertise: {json.dumps(f"{host}:{AUDIOSOCKET_PORT}")}
@@ -111,7 +111,7 @@ def _realtime(answers: Answers) -> str:
     lines = ["# The speech-to-speech model."]
     if not answers.key and not answers.model_url:
         lines += [
-            "# A key is missing. Put it into a file that only root and the service's user can read, and name it here:",
+            "# The key is missing. Put it into a file that only root and the service's user can read; name it here:",
             "#   api_key: file:/etc/ariagent/openai-key",
         ]
     lines.append("realtime:")
@@ -130,7 +130,7 @@ def _destinations(answers: Answers) -> str:
     if not answers.human_queue:
         return ""
     return f"""
-# Where the agent may transfer callers to. The model sees the name and the description.
+# Where the agent may transfer callers. The model sees the name and the description.
 destinations:
   human:
     queue: {_text(answers.human_queue)}
@@ -150,12 +150,12 @@ def _template(name: str) -> str:
 
 
 def _receptionist(answers: Answers) -> str:
-    # Braces would be filled in at each call.
+    # Text in braces would be filled in at each call.
     business = " ".join(answers.business.split()).translate({ord("{"): "(", ord("}"): ")"}) or "our company"
     language = answers.language if answers.language in OPENINGS else "en"
     opening = OPENINGS[language].format(business=business.split(",")[0].strip())
     return f"""
-# The AI agent. Write down what it has to know; docs/agents.md says what else it can do.
+# The AI agent. Write down what it must know. docs/agents.md describes what else it can do.
 agents:
   default:
     instructions: |

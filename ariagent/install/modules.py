@@ -1,4 +1,4 @@
-"""CORE: the Asterisk modules that ariagent needs, in an order in which Asterisk can load them, and what for."""
+"""CORE: the Asterisk modules that ariagent needs, in an order in which Asterisk can load them, and their purpose."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ _AUDIO = "the audio of every call"
 _SUPERVISION = "supervisors' phones"
 
 MODULES: Mapping[str, str] = {
-    # Where the others keep their configuration. Without these some of them end Asterisk when it starts.
+    # Other modules keep their configuration in these. Without them, some modules end Asterisk when it starts.
     "res_sorcery_config": "the configuration of other modules",
     "res_sorcery_memory": "the configuration of other modules",
     "res_sorcery_astdb": "the configuration of other modules",
@@ -74,7 +74,7 @@ MODULES: Mapping[str, str] = {
     "func_strings": _DIALPLAN,
     "res_pjsip_header_funcs": "screen pops on PJSIP phones",
 }
-"""Name without ``.so`` -> what it is for."""
+"""Name without ``.so`` -> purpose."""
 
 SPLIT_OFF = frozenset({"res_websocket_client", "res_pjsip_header_funcs", "func_dialplan", "codec_gsm", "format_gsm"})
-"""Modules that some releases or builds of Asterisk do not have and ariagent can do without."""
+"""Optional modules: some releases or builds of Asterisk do not have them."""

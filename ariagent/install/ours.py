@@ -1,31 +1,31 @@
-"""CORE: the lines that ariagent adds to a site's files, and how they are told from the site's own."""
+"""CORE: the lines that ariagent adds to a site's files, and how to find them again."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 FOLDER = "ariagent"
-"""Our folder in Asterisk's configuration folder."""
+"""ariagent's folder in Asterisk's configuration folder."""
 STATE = Path("var/lib/ariagent/install")
-"""Below the root of the file system: the list of what was installed, and copies of what was there. Root does what the
-list says, so nobody else may be able to replace the folder: the folder above is root's too, and the service's user has
-one of its own beside it (``state``)."""
+"""Below the root of the file system: the list of installed files, and backups of the files before. Root acts on the
+list, so nobody else may be able to replace the folder. Its parent folder belongs to root too; the service's user has a
+separate folder beside it (``state``)."""
 FIRST = b"; Added by `ariagent install`; `ariagent uninstall` takes out the lines from here to the #tryinclude."
 
 
 def include_of(name: str) -> str:
-    """The line that includes our file of this name."""
+    """The line that includes ariagent's file of this name."""
     return f'#tryinclude "{FOLDER}/{name}"'
 
 
 def added_to(content: bytes, name: str, before: Iterable[str] = ()) -> bytes:
-    """A site's file with our lines at its end. ``before``: what stands before the include."""
+    """A site's file with ariagent's lines at its end. ``before``: lines before the include."""
     if content and not content.endswith(b"\n"):
-        content += b"\n"  # else our first line would end the site's last one, which may be a comment
+        content += b"\n"  # otherwise ariagent's first line would continue the site's last line, maybe a comment
     return content + _lines(name, before)
 
 
 def has_lines(content: bytes, name: str, before: Iterable[str] = ()) -> bool:
-    """Whether a file has the lines that ``added_to`` adds, wherever they are now."""
+    """Whether a file has the lines that ``added_to`` adds, anywhere in it."""
     return _lines(name, before) in content and content.count(FIRST) == 1
 
 
@@ -35,7 +35,7 @@ def _lines(name: str, before: Iterable[str]) -> bytes:
 
 
 def taken_out(content: bytes) -> bytes:
-    """A site's file without our lines, wherever they are now."""
+    """A site's file without ariagent's lines, anywhere in it."""
     kept, inside = [], False
     for line in content.splitlines(keepends=True):
         inside = inside or line.strip() == FIRST
@@ -47,5 +47,5 @@ def taken_out(content: bytes) -> bytes:
 
 
 def has_ours(content: bytes) -> bool:
-    """Whether our lines are in the file."""
+    """Whether ariagent's lines are in the file."""
     return any(line.strip() == FIRST for line in content.splitlines())

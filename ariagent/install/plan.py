@@ -1,4 +1,4 @@
-"""What an installation would change: every file as it is and as it will be."""
+"""The changes of an installation: every file before and after."""
 
 import difflib
 import os
@@ -17,34 +17,34 @@ from ariagent.install.site import Site, contents
 from ariagent.install.survey import FILES, Survey, survey
 
 MODE = 0o640
-"""Of the files that are made for Asterisk and the service: their groups may read them, others not."""
+"""Mode of new files for Asterisk and the service: the group may read them, others may not."""
 UNIT_MODE = 0o644
 UNITS = ("ariagent.service", "ariagent-rescue.service")
 ARI_PASSWORD, AMI_PASSWORD = "ari-password", "ami-password"
-"""Beside the service's settings, one line each."""
+"""Files beside the service's settings, one line each."""
 SERVICE_USER = "ariagent"
-"""Of the shipped systemd unit."""
+"""The user of the shipped systemd unit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One file."""
+    """The change of one file."""
 
     path: Path
     before: bytes | None
-    """None: there is no such file."""
+    """None: the file does not exist."""
     after: bytes
     without: bytes | None
-    """As it is without ariagent; None: not at all."""
+    """The content without ariagent; None: the file would not exist."""
     owner: tuple[int, int]
-    """(user, group) of a file that is made."""
+    """(user, group) of a new file."""
     mode: int = MODE
-    """Of a file that is made."""
+    """Mode of a new file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """The systemd units, for an installation that no package has put there."""
+    """The systemd units, if no package has installed them."""
 
     folder: Path
     program: Path
@@ -53,25 +53,25 @@ class Units:
 
 @dataclass(slots=True)
 class Plan:
-    """Everything that an installation would do."""
+    """All changes of an installation."""
 
     site: Site
     choices: Choices
     found: Survey
     settings: Path
-    """Where the service's settings are, or will be."""
+    """Path of the service's settings, which may not exist yet."""
     units: Units | None = None
     files: list[Change] = field(default_factory=list)
-    """Every file, those that are right already too."""
+    """Every file, also those that need no change."""
     passwords: tuple[str, ...] = ()
 
     @property
     def changes(self) -> list[Change]:
-        """The files that are not right yet."""
+        """The files that need a change."""
         return [change for change in self.files if change.before != change.after]
 
     def again(self) -> "Plan":
-        """The same after ``found`` has changed."""
+        """A new plan after a change of ``found``."""
         return _made(self.site, self.choices, self.found, self.settings, self.units)
 
     def diff(self) -> str:
@@ -82,7 +82,7 @@ class Plan:
 def make_plan(
     site: Site, choices: Choices, settings: Path, unusable: Collection[str] = (), units: Units | None = None
 ) -> Plan:
-    """Look at the site, and say what would change. ``unusable``: modules that did not load the last time. Raises
+    """Survey the site and plan the changes. ``unusable``: modules that did not load the last time. Raises
     ConfigurationError for a file that cannot be read."""
     return _made(site, choices, survey(site, choices, unusable), settings, units)
 
@@ -114,24 +114,24 @@ def _made(site: Site, choices: Choices, found: Survey, settings: Path, units: Un
 
 
 def _include(plan: Plan, name: str, begins: list[str]) -> None:
-    """Have a file of the site's include our file ``name``, after the lines ``begins``."""
+    """Make the site's file include ariagent's file ``name``, after the lines ``begins``."""
     site, document = plan.site, plan.found.documents[name]
     place = site.place(name)
     path = site.etc / place
     if place != name and (document is None or place not in document.named_files):
         plan.found.obstacles.append(
-            f"{site.etc / name} does not include {place}, as FreePBX's own does. Add that include, then run the "
+            f"{site.etc / name} does not include {place}, as in a standard FreePBX. Add that include, then run the "
             "command again"
         )
         return
     before = contents(path)
     without = None if before is None else taken_out(before)
     if before is not None and without == before and include_of(name).encode() in before.splitlines():
-        return  # somebody has put the line there already
+        return  # an administrator has added the line by hand
     if path.is_symlink():
         plan.found.obstacles.append(
-            f"{path} is a link to {os.readlink(path)}, and ariagent does not write through links. Add this line at the "
-            f"end of that file, then run the command again: {include_of(name)}"
+            f"{path} is a symbolic link to {os.readlink(path)}, and ariagent does not write through links. Add this "
+            f"line at the end of that file, then run the command again: {include_of(name)}"
         )
         return
     made_by_us = before is not None and without is not None and not without.strip() and before != without
@@ -140,13 +140,13 @@ def _include(plan: Plan, name: str, begins: list[str]) -> None:
 
 
 def _password(path: Path) -> str:
-    """The one that is there, else a new one."""
+    """The existing password in this file, else a new one."""
     lines = (contents(path) or b"").decode(errors="replace").strip().splitlines()
     return lines[0] if lines else secrets.token_urlsafe(24)
 
 
 def service_owner(folder: Path) -> tuple[int, int]:
-    """Root writes for the service's user, where there is one; everybody else for themselves."""
+    """(user, group) of new files: root's with the service's group if that user exists; otherwise the present user's."""
     if os.geteuid() != 0:
         return os.getuid(), os.getgid()
     try:
@@ -166,5 +166,5 @@ def _masked(path: Path, content: bytes) -> list[str]:
     text = content.decode(errors="replace")
     if path.name in (ARI_PASSWORD, AMI_PASSWORD):
         return ["********\n"]
-    # Not only ours: the lines around ours may hold other people's.
+    # The diff's context lines may hold passwords of other programs.
     return re.sub(r"(?im)^(\s*(?:secret|password)\s*=>?\s*)\S.*$", r"\1********", text).splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""Has a running Asterisk take what an installation changed, in an order that does no harm."""
+"""Reloads a running Asterisk after an installation, in a safe order."""
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -15,15 +15,15 @@ RELOADS = {
     "http.conf": "module reload http",
     "manager.conf": "module reload manager",
     "ari.conf": "module reload res_ari.so",
-    # The dialplan before the queues: a member whose extension is not there yet stays Invalid.
+    # The dialplan before the queues: a member whose extension does not exist yet stays Invalid.
     "extensions.conf": DIALPLAN,
     "queues.conf": QUEUES,
 }
-"""In this order."""
+"""File -> console command, in the order of the reloads."""
 
 
 def reload(console: Console, names: Iterable[str], progress: Progress) -> None:
-    """``names``: the files that changed, as ``queues.conf``. Raises AsteriskError where Asterisk cannot be asked."""
+    """Reload ``names``, the changed files, as ``queues.conf``. Raises AsteriskError if the console does not answer."""
     changed = set(names)
     for name, command in RELOADS.items():
         if name in changed:
@@ -32,20 +32,21 @@ def reload(console: Console, names: Iterable[str], progress: Progress) -> None:
 
 
 def close_seats(console: Console, app: str) -> None:
-    """The seats take no calls before the service has run. From then on it sets their state; Asterisk remembers it."""
+    """Close the seats until the service runs for the first time. Then the service sets their state, and Asterisk keeps
+    it."""
     if f"'Custom:{app}'" not in console.ask("devstate list"):
         console.ask(f"devstate change Custom:{app} UNAVAILABLE")
 
 
 def forget_seats(console: Console, app: str) -> None:
-    """Take the seats' state out of Asterisk's memory."""
+    """Remove the seats' state from Asterisk's database."""
     console.ask(f"database del CustomDevstate {app}")
 
 
 def load(console: Console, modules: Iterable[str], progress: Progress) -> list[str]:
-    """Load modules that do not run yet; returns those that did not load.
+    """Load the modules that do not run yet; returns those that did not load.
 
-    They are loaded before ``modules.conf`` names them: some modules end Asterisk when they do not load at its start.
+    They are loaded before ``modules.conf`` names them: if some modules fail to load at Asterisk's start, it exits.
     """
     missing = [name for name in modules if not is_running(console, name)]
     while missing:
@@ -56,7 +57,7 @@ def load(console: Console, modules: Iterable[str], progress: Progress) -> list[s
         left = [name for name in missing if not is_running(console, name)]
         if len(left) == len(missing):
             break
-        missing = left  # one that needs another one loads once that runs
+        missing = left  # a module that needs another one loads in the next round
     return missing
 
 

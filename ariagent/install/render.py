@@ -1,4 +1,4 @@
-"""CORE: the text of every file that ariagent puts into Asterisk's configuration folder."""
+"""CORE: the text of every file that ariagent writes to Asterisk's configuration folder."""
 
 import ipaddress
 from collections.abc import Collection, Mapping
@@ -10,20 +10,20 @@ from ariagent.install.choices import Choices
 
 @dataclass(frozen=True, slots=True)
 class Additions:
-    """What a site's own files lack."""
+    """What is missing in a site's own files."""
 
     general: Mapping[str, Mapping[str, str]]
-    """File (``http.conf``) -> what the ``[general]`` that it has gets."""
+    """File (``http.conf``) -> values to add to its ``[general]``."""
     modules: tuple[str, ...] = ()
     """Modules that nothing loads."""
     known_contexts: Collection[str] = ()
-    """Contexts that ``extensions.conf`` has."""
+    """Contexts in ``extensions.conf``."""
     ami_addresses: Collection[str] = ()
-    """Where the AMI user logs in from."""
+    """Addresses from which the AMI user logs in."""
 
 
 def site_files(choices: Choices, additions: Additions, ari_password: str, ami_password: str) -> dict[str, str]:
-    """Name in our folder -> text."""
+    """File name in ariagent's folder -> text."""
     texts: dict[str, str] = {
         "extensions.conf": _extensions(choices, additions),
         "dialplan.conf": shipped.filled("dialplan/dialplan.conf", {"VERSION": __version__}),
@@ -43,7 +43,7 @@ def site_files(choices: Choices, additions: Additions, ari_password: str, ami_pa
         texts["modules.conf"] = shipped.filled("asterisk/modules.conf", {"MODULES": lines})
     for name, values in additions.general.items():
         added = [f"{key} = {value}" for key, value in values.items()]
-        texts[name] += "\n".join(["", "; Adds to the [general] that is there.", "[general](+)", *added]) + "\n"
+        texts[name] += "\n".join(["", "; Adds to the existing [general].", "[general](+)", *added]) + "\n"
     return texts
 
 
@@ -59,7 +59,7 @@ def member(seat: str, name: str) -> str:
 
 
 def escaped(value: str) -> str:
-    """A value as a configuration file needs it."""
+    """A value, escaped for a configuration file."""
     return value.replace(";", "\\;")
 
 
@@ -96,7 +96,8 @@ def _extensions(choices: Choices, additions: Additions) -> str:
 
 
 def _context(name: str, additions: Additions) -> str:
-    """Adds to the site's context. Without ``(+)`` where another part of the dialplan (AEL, Lua, nobody yet) has it."""
+    """The head of a section that adds to the site's context. Without ``(+)`` if ``extensions.conf`` does not have the
+    context (it is in AEL or Lua, or new)."""
     return f"[{name}](+)" if name in additions.known_contexts else f"[{name}]"
 
 

@@ -1,4 +1,4 @@
-"""The Asterisk that ariagent is installed beside: where it is, whose it is, and what its configuration says."""
+"""The Asterisk of an installation: its place, its owner and its configuration."""
 
 import glob
 import os
@@ -24,11 +24,11 @@ FREEPBX_CUSTOM = {
     "http.conf": "http_custom.conf",
     "manager.conf": "manager_custom.conf",
 }
-"""FreePBX overwrites the files on the left, or has links to its own files there. It never writes those on the right."""
+"""FreePBX overwrites the files on the left, or replaces them by links. It never writes those on the right."""
 
 
 class NoAsteriskError(AriagentError):
-    """There is no Asterisk to install beside, or more than one to choose from."""
+    """No Asterisk was found, or more than one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Site:
     """Its ``asterisk.conf``."""
     folders: Folders
     command: tuple[str, ...]
-    """Starts the program, or empty where there is none."""
+    """The command that starts the program; empty if there is none."""
 
     @property
     def etc(self) -> Path:
@@ -61,7 +61,7 @@ class Site:
 
     @cached_property
     def console(self) -> Console | None:
-        """The running Asterisk's console; None where none runs or lets us in."""
+        """The running Asterisk's console; None if none runs or this user may not use it."""
         if not self.command or not (self.folders.run / "asterisk.ctl").exists():
             return None
         console = Console(self.command, self.conf)
@@ -69,7 +69,7 @@ class Site:
 
     @cached_property
     def version(self) -> str:
-        """``Asterisk 22.10.1``, as the program says; empty where there is none."""
+        """The program's version, as ``Asterisk 22.10.1``; empty if there is no program."""
         if not self.command:
             return ""
         done = subprocess.run([*self.command, "-V"], capture_output=True, text=True, check=False)
@@ -88,12 +88,12 @@ class Site:
         )
 
     def place(self, name: str) -> str:
-        """The file of the configuration folder that our line for ``name`` (``queues.conf``) goes into."""
+        """The file of the configuration folder that gets ariagent's line for ``name`` (``queues.conf``)."""
         return FREEPBX_CUSTOM.get(name, name) if self.is_freepbx else name
 
     def document(self, name: str) -> Document | None:
-        """A configuration file as Asterisk reads it, with its includes, as it is without ariagent; None where there is
-        none."""
+        """A configuration file as Asterisk reads it, with its includes, but without ariagent's parts; None if there is
+        no such file."""
 
         def read(path: str) -> str | None:
             content = contents(self.etc / path)
@@ -105,7 +105,7 @@ class Site:
 
     @cached_property
     def owner(self) -> tuple[int, int]:
-        """(user, group) of the configuration files: of ``extensions.conf`` where there is one, else of the folder."""
+        """(user, group) of the configuration: the owner of ``extensions.conf`` if it exists, else of the folder."""
         for path in (self.etc / self.place("extensions.conf"), self.etc / "asterisk.conf", self.etc):
             if path.exists():
                 found = path.stat()
@@ -114,7 +114,7 @@ class Site:
 
     @cached_property
     def modules(self) -> frozenset[str]:
-        """Names (without ``.so``) of the modules that this Asterisk has as files; empty where that is not known."""
+        """Names (without ``.so``) of this Asterisk's module files; empty if they are not known."""
         folder = self.folders.modules
         return (
             frozenset(path.stem for path in folder.glob("*.so"))
@@ -126,7 +126,7 @@ class Site:
 def find(*, root: Path | None = None, conf: Path | None = None, program: str | None = None) -> Site:
     """Find the Asterisk of this machine, or of a copied tree below ``root``.
 
-    ``conf``: its ``asterisk.conf`` where it is not the standard one; ``program``: its command. Raises NoAsteriskError.
+    ``conf``: its ``asterisk.conf``, if not the standard one; ``program``: its command. Raises NoAsteriskError.
     """
     base = (root or Path("/")).resolve()
     command = tuple(program.split()) if program else ()
@@ -148,7 +148,7 @@ def find(*, root: Path | None = None, conf: Path | None = None, program: str | N
 
 
 def _program(base: Path, *, copied: bool) -> tuple[str, ...]:
-    """The program's usual places; a copied tree's own program is not run: it may be another machine's."""
+    """Looks in the program's usual places. A copied tree's program is not run: it may be for another machine."""
     if copied:
         return ()
     found = shutil.which("asterisk") or next(
@@ -160,7 +160,7 @@ def _program(base: Path, *, copied: bool) -> tuple[str, ...]:
 def _chosen(
     running: Sequence[tuple[tuple[str, ...], Path]], *, root: Path | None, conf: Path | None
 ) -> tuple[tuple[str, ...], Path] | None:
-    """The running Asterisk that is meant. Raises NoAsteriskError where several could be."""
+    """The running Asterisk that the options mean, or None. Raises NoAsteriskError if there are several."""
     if conf is not None:
         running = [each for each in running if each[1].resolve() == conf.resolve()]
     elif root is not None:
@@ -168,17 +168,17 @@ def _chosen(
     if len({each[1] for each in running}) > 1:
         listed = ", ".join(sorted(str(each[1]) for each in running))
         raise NoAsteriskError(
-            f"more than one Asterisk runs here: {listed}", remedy="Choose one with --asterisk-conf FILE"
+            f"more than one Asterisk is running: {listed}", remedy="Choose one with --asterisk-conf FILE"
         )
     return running[0] if running else None
 
 
 def _running() -> Iterator[tuple[tuple[str, ...], Path]]:
-    """(command, ``asterisk.conf``) of every Asterisk that runs in our view of the file system."""
+    """(command, ``asterisk.conf``) of every Asterisk that runs in this process's file system."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = [os.fsdecode(word) for word in (folder / "cmdline").read_bytes().split(b"\0") if word]
-            # One in a container has other files under the same names.
+            # An Asterisk in a container has other files at the same paths.
             if not os.path.samestat(os.stat(folder / "root"), os.stat("/")):
                 continue
             cwd = Path(os.readlink(folder / "cwd"))
@@ -187,15 +187,15 @@ def _running() -> Iterator[tuple[tuple[str, ...], Path]]:
         at = next((n for n, word in enumerate(words) if Path(word).name == "asterisk"), None)
         options = words[at + 1 :] if at is not None else []
         if at is None or any(re.match(r"-[a-zA-Z]*[rRx]", option) for option in options):
-            continue  # no Asterisk, or its console
+            continue  # not an Asterisk, or only its console
         if at and not Path(words[0]).name.startswith("ld"):
-            continue  # another program that is given the name, such as an editor or a shell
+            continue  # another program with that word among its arguments, such as an editor or a shell
         conf = options[options.index("-C") + 1] if "-C" in options[:-1] else "/etc/asterisk/asterisk.conf"
         yield tuple(words[: at + 1]), cwd / conf
 
 
 def _folders(conf: Path, root: Path) -> Folders:
-    """The folders of ``asterisk.conf``. Distributions write their own down as a template, ``[directories](!)``."""
+    """The folders in ``asterisk.conf``. Distributions list theirs as a template, ``[directories](!)``."""
     document = parse(conf.name, lambda name: _text(conf.parent / name), lambda pattern: [])
     named: dict[str, str] = {}
     for section in document.sections if document is not None else ():
@@ -223,7 +223,7 @@ def _folders(conf: Path, root: Path) -> Folders:
 
 
 def contents(path: Path) -> bytes | None:
-    """A file's content; None where there is no such file. Raises ConfigurationError where it cannot be read."""
+    """A file's content; None if there is no such file. Raises ConfigurationError if it cannot be read."""
     try:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):

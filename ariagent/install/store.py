@@ -1,7 +1,7 @@
-"""Writes an installation and takes it back: files, copies of what was there before, and the list of both.
+"""Writes an installation and undoes it: the files, backups of the files before, and the list of both.
 
-The list and the copies are in a folder of their own, never in Asterisk's: Asterisk may read whatever is in there. The
-list is written before the first file is, so an installation that was cut off can be taken back too.
+The list and the backups are in a separate folder, never in Asterisk's: Asterisk may read all files there. The list is
+written before the first file, so that an interrupted installation can be undone, too.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ FOLDER_MODE = 0o750
 
 
 class InstallError(AriagentError):
-    """An installation cannot be written or taken back."""
+    """An installation cannot be written or undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +35,27 @@ class Entry:
 
     path: str
     existed: bool
-    """Whether it was there before ariagent."""
+    """Whether the file existed before ariagent."""
     copy: str
-    """Name of the copy of what was there, in the state folder; empty for a file that was not there."""
+    """Name of the backup in the state folder; empty if the file did not exist."""
     after: str
-    """SHA-256 of what was written."""
+    """SHA-256 of the written content."""
 
 
 @dataclass(slots=True)
 class Manifest:
-    """What is installed, and where."""
+    """The list of an installation."""
 
     asterisk_conf: str
     choices: dict[str, Any]
     facts: dict[str, Any] = field(default_factory=dict)
-    """What ``ariagent init`` wants to know: ``ari_url``, ``ami_host``, ``ami_port``."""
+    """Facts for ``ariagent init``: ``ari_url``, ``ami_host``, ``ami_port``."""
     files: dict[str, Entry] = field(default_factory=dict)
-    """By path."""
+    """Entries by path."""
     folders: list[str] = field(default_factory=list)
-    """That were made."""
+    """Folders that were created."""
     unusable: list[str] = field(default_factory=list)
-    """Modules that this Asterisk has and could not load."""
+    """Modules that this Asterisk has, but could not load."""
     version: str = __version__
 
 
@@ -66,7 +66,7 @@ class Store:
         self.folder = folder
 
     def read(self) -> Manifest | None:
-        """The present installation; None where there is none. Raises InstallError for a list that cannot be read."""
+        """The present installation; None if there is none. Raises InstallError for a list that cannot be read."""
         path = self.folder / LIST
         content = contents(path)
         if content is None:
@@ -79,11 +79,11 @@ class Store:
             return Manifest(files=files, **document)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InstallError(
-                f"{path} cannot be read: {error!r}", remedy="It lists what was installed; restore it"
+                f"{path}, the list of installed files, is damaged: {error!r}", remedy="Restore it from a backup"
             ) from None
 
     def write(self, plan: Plan, choices: Choices, facts: dict[str, Any]) -> Manifest:
-        """Write every file of the plan. Raises InstallError where one cannot be written."""
+        """Write every file of the plan. Raises InstallError if one cannot be written."""
         manifest = self.read() or Manifest(str(plan.site.conf), {})
         manifest.choices, manifest.facts, manifest.version = choices.document(), facts, __version__
         manifest.folders += self._make_state_folder()
@@ -104,7 +104,7 @@ class Store:
         return manifest
 
     def remove(self, manifest: Manifest) -> list[str]:
-        """Take everything back; returns what the administrator should know."""
+        """Undo the installation; returns notes for the administrator."""
         notes = []
         for path in reversed(list(manifest.files)):
             notes += self._take_back(manifest.files[path])
@@ -116,7 +116,7 @@ class Store:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
             elif folder.is_dir():
-                notes.append(f"{folder} stays: it holds files that `ariagent install` did not write")
+                notes.append(f"{folder} stays: it has files that `ariagent install` did not write")
         return notes
 
     def save(self, manifest: Manifest) -> None:
@@ -127,10 +127,10 @@ class Store:
         )
 
     def _make_state_folder(self) -> list[str]:
-        """Only we may read the copies: they hold what the site's files hold. Returns the folders above that were
-        made."""
+        """Only this user may read the backups: they may hold passwords. Returns the parent folders that were
+        created."""
         made = _missing_folders(self.folder.parent)
-        # Others must get through: the service's own state is below it.
+        # Other users must be able to pass through: the service's own state is below it.
         _make_folders(self.folder.parent, (os.getuid(), os.getgid()), 0o755)
         _trust(self.folder.parent)
         try:
@@ -138,7 +138,7 @@ class Store:
             self.folder.chmod(0o700)
         except OSError as error:
             raise InstallError(
-                f"{self.folder} cannot be made: {error.strerror}", remedy="Run the command as root"
+                f"cannot create {self.folder}: {error.strerror}", remedy="Run the command as root"
             ) from None
         return made
 
@@ -149,7 +149,7 @@ class Store:
             return Entry(str(change.path), change.without is not None, copy, after)
         untouched = change.before is not None and _digest(change.before) == known.after
         if known.existed and not untouched and change.without is not None:
-            # The administrator has changed the file since: what it is without us is what has to come back.
+            # The administrator has changed the file since: its content without ariagent is what to restore.
             return Entry(known.path, True, self._keep(change.path, change.without), after)
         return Entry(known.path, known.existed, known.copy, after)
 
@@ -167,7 +167,7 @@ class Store:
         path = Path(entry.path)
         now = contents(path)
         if now is None:
-            return [f"{path} was not there any more"] if entry.existed else []
+            return [f"{path} did not exist any more"] if entry.existed else []
         untouched = _digest(now) == entry.after
         if not entry.existed:
             if untouched or not taken_out(now).strip():
@@ -175,11 +175,11 @@ class Store:
                 return []
             if has_ours(now):
                 replace(path, taken_out(now), None)
-                return [f"{path} stays: it was changed after the installation; only ariagent's lines were taken out"]
+                return [f"{path} stays: it was changed after the installation; only ariagent's lines were removed"]
             kept = self.folder / "kept"
             kept.mkdir(exist_ok=True)
             shutil.move(path, kept / path.name)
-            return [f"{path} was changed after the installation; it is in {kept} now"]
+            return [f"{path} was changed after the installation; it was moved to {kept}"]
         if untouched:
             copy = self.folder / entry.copy
             replace(path, copy.read_bytes(), None)
@@ -187,11 +187,11 @@ class Store:
             os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
             return []
         replace(path, taken_out(now), None)
-        return [f"{path} was changed after the installation; only ariagent's lines were taken out"]
+        return [f"{path} was changed after the installation; only ariagent's lines were removed"]
 
 
 def replace(path: Path, content: bytes, owner: tuple[int, int] | None, mode: int = MODE) -> None:
-    """Write a file whole or not at all; one that exists keeps its owner and mode. Raises InstallError."""
+    """Write a whole file or nothing. An existing file keeps its owner and mode. Raises InstallError."""
     try:
         before = path.stat() if path.exists() else None
         handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -215,7 +215,7 @@ def replace(path: Path, content: bytes, owner: tuple[int, int] | None, mode: int
 
 
 def _give(path: Path, owner: tuple[int, int]) -> None:
-    """A file of ours belongs to whom it should: the service's user may have been made since it was written."""
+    """Set the owner of ariagent's file: the service's user may have been created after the file."""
     found = path.stat()
     if (found.st_uid, found.st_gid) != owner and os.geteuid() == 0:
         os.chown(path, *owner)
@@ -226,15 +226,14 @@ def _missing_folders(folder: Path) -> list[str]:
 
 
 def _trust(path: Path) -> None:
-    """What is done with a list, its user can do: nobody else may be able to write it, or put another in its place.
-    Raises InstallError where somebody can."""
+    """Raises InstallError if others than root and this user can write or replace the list: root acts on it."""
     found = path.lstat()
     # A user's own group is often theirs alone.
     writable = found.st_mode & (0o022 if os.geteuid() == 0 else 0o002)
     if found.st_uid not in (0, os.geteuid()) or writable or path.is_symlink():
         raise InstallError(
-            f"{path} can be changed by others than root, and root would do what it says",
-            remedy=f"Look at it; then `chown root:root {path} && chmod go-w {path}`",
+            f"other users than root can change {path}, and root would act on it",
+            remedy=f"Check its content, then run `chown root:root {path} && chmod go-w {path}`",
         )
 
 
@@ -247,7 +246,7 @@ def _make_folders(folder: Path, owner: tuple[int, int], mode: int = FOLDER_MODE)
             if owner != (os.getuid(), os.getgid()):
                 os.chown(path, *owner)
         except OSError as error:
-            raise InstallError(f"{path} cannot be made: {error.strerror}", remedy="Run the command as root") from None
+            raise InstallError(f"cannot create {path}: {error.strerror}", remedy="Run the command as root") from None
 
 
 def _digest(content: bytes) -> str:
@@ -255,7 +254,7 @@ def _digest(content: bytes) -> str:
 
 
 def installed(folders: Iterable[Path]) -> Manifest | None:
-    """The first installation that is found. For who may not read one it is as if there were none."""
+    """The first installation in these folders. One that this user may not read is skipped."""
     for folder in folders:
         try:
             if (manifest := Store(folder).read()) is not None:

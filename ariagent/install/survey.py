@@ -1,4 +1,4 @@
-"""What a site has and lacks, and what stands in the way of ariagent there. Reads; changes nothing."""
+"""What a site has, what it lacks, and what prevents an installation. Only reads."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,33 +22,33 @@ _LOADS = ("load", "preload", "require", "preload-require")
 
 @dataclass(slots=True)
 class Survey:
-    """What was found."""
+    """The findings."""
 
     documents: Mapping[str, Document | None]
-    """By name, each of ``FILES`` as it is without ariagent."""
+    """Name -> each of ``FILES`` as it is without ariagent."""
     obstacles: list[str] = field(default_factory=list)
-    """Why ariagent must not be installed, each with what to do about it."""
+    """Reasons not to install, each with what to do."""
     notes: list[str] = field(default_factory=list)
-    """What the administrator should know."""
+    """Notes for the administrator."""
     general: dict[str, dict[str, str]] = field(default_factory=dict)
-    """File -> what its ``[general]`` lacks."""
+    """File -> values that its ``[general]`` lacks."""
     modules: tuple[str, ...] = ()
     """Modules that nothing loads."""
     ari_url: str = ""
-    """Where ARI is, or will be."""
+    """URL of ARI, now or after the installation."""
     ami_address: tuple[str, int] = (LOOPBACK, AMI_PORT)
-    """Where AMI is, or will be."""
+    """(host, port) of AMI, now or after the installation."""
     service_address: str = ""
-    """Of a service on another machine."""
+    """IP address of a service on another machine."""
 
     def additions(self) -> Additions:
-        """What our own files have to hold besides what every site gets."""
+        """What ariagent's files need for this site in addition."""
         dialplan = self.documents["extensions.conf"]
         return Additions(
             {name: values for name, values in self.general.items() if self.has_general(name)},
             self.modules,
             {section.name for section in dialplan.sections} if dialplan is not None else (),
-            # A command on this machine that connects to its own address comes from there.
+            # A command on this machine that connects to the machine's own address also has that source address.
             [host for host in (self.service_address, self.ami_address[0]) if is_address(host)],
         )
 
@@ -59,7 +59,7 @@ class Survey:
 
 
 def survey(site: Site, choices: Choices, unusable: Collection[str] = ()) -> Survey:
-    """Look at everything. ``unusable``: modules that this Asterisk has and cannot load. Raises ConfigurationError for a
+    """Survey the site. ``unusable``: modules that this Asterisk has but cannot load. Raises ConfigurationError for a
     file that cannot be read."""
     found = Survey({name: site.document(name) for name in FILES}, service_address=choices.service_address)
     _queues(found, site, choices)
@@ -84,7 +84,7 @@ def queue_names(document: Document | None) -> list[str]:
 
 
 def phone_contexts(site: Site) -> list[str]:
-    """The contexts of the site's phones, as far as ``pjsip.conf`` and ``sip.conf`` tell; the most used first."""
+    """The contexts of the phones in ``pjsip.conf``, ``sip.conf`` and ``iax.conf``; the most used first."""
     count: dict[str, int] = {}
     for name in ("pjsip.conf", "pjsip_wizard.conf", "sip.conf", "iax.conf"):
         document = site.document(name)
@@ -103,20 +103,20 @@ def _queues(found: Survey, site: Site, choices: Choices) -> None:
     known = {name.lower() for name in names}
     if choices.ai_queue.lower() in known:
         found.obstacles.append(
-            f"the site has a queue {choices.ai_queue} already. Choose another name for the queue of AI seats: "
+            f"the site already has a queue {choices.ai_queue}. Choose another name for the queue of AI seats: "
             "--ai-queue NAME"
         )
     wanted = choices.human_queue
     if wanted and wanted.lower() not in known and not _shows(site, f"queue show {wanted}", "No such queue"):
-        there = f"there are {', '.join(names)}" if names else "there is none"
+        there = f"Asterisk has {', '.join(names)}" if names else "Asterisk has no queues"
         found.obstacles.append(
             f"there is no queue {wanted}{did_you_mean(wanted, names)}; {there}. Name the queue of human agents: "
             "--human-queue NAME"
         )
     if not wanted and not choices.last_resort:
         found.obstacles.append(
-            "callers whom the AI cannot help have nowhere to go. Name a queue of human agents (--human-queue NAME), or "
-            "a place in the dialplan (--last-resort CONTEXT,EXTENSION,PRIORITY)"
+            "there is no place for callers that the AI cannot help. Name a queue of human agents (--human-queue NAME), "
+            "or a place in the dialplan (--last-resort CONTEXT,EXTENSION,PRIORITY)"
         )
 
 
@@ -129,7 +129,7 @@ def _users(found: Survey, site: Site, choices: Choices) -> None:
         for section in document.sections if document is not None else ():
             if section.name == user:
                 found.obstacles.append(
-                    f"{site.etc / section.file}:{section.line}: there is a section [{user}] already. Remove it, or "
+                    f"{site.etc / section.file}:{section.line}: the section [{user}] already exists. Remove it, or "
                     f"choose another name: {option} NAME"
                 )
 
@@ -138,21 +138,21 @@ def _dialplan(found: Survey, site: Site, choices: Choices) -> None:
     document = found.documents["extensions.conf"]
     if document is None:
         found.obstacles.append(
-            f"{site.etc / 'extensions.conf'} does not exist: this Asterisk has no dialplan to add to"
+            f"{site.etc / 'extensions.conf'} does not exist: this Asterisk has no dialplan to which ariagent can add"
         )
         return
-    found.obstacles += [f"Asterisk does not read the dialplan as it is: {problem}" for problem in document.problems]
+    found.obstacles += [f"Asterisk cannot load the present dialplan: {problem}" for problem in document.problems]
     contexts = sorted({section.name for section in document.sections} - {"general", "globals"})
     for context in (*choices.contexts, *choices.supervisor_contexts):
         if context in contexts or _shows(site, f"dialplan show {context}", "There is no existence of"):
             continue
-        # FreePBX's own dialplan includes this one, whether anybody has written it or not.
+        # FreePBX's dialplan includes this context, whether it exists or not.
         if not (site.is_freepbx and context.endswith("-custom")):
             found.obstacles.append(
                 f"there is no context {context}{did_you_mean(context, contexts)}. Name the context of the site's "
                 "phones: --context NAME"
             )
-    # FreePBX searches its custom context before its own extensions: what is taken there would be taken away.
+    # FreePBX searches its custom context before its own extensions: a number there would hide the site's extension.
     searched = (*choices.contexts, "from-internal") if site.is_freepbx else choices.contexts
     for context in dict.fromkeys(searched):
         for number in choices.all_numbers:
@@ -162,29 +162,29 @@ def _dialplan(found: Survey, site: Site, choices: Choices) -> None:
         known = next(answers_to(document, context, extension), None)
         if known is None and not _shows(site, f"dialplan show {extension}@{context}", "There is no existence of"):
             found.obstacles.append(
-                f"the last resort is not there: no extension {extension} in the context {context}. Correct "
+                f"the last resort does not exist: there is no extension {extension} in the context {context}. Correct "
                 "--last-resort"
             )
 
 
 def _number(found: Survey, site: Site, document: Document, context: str, number: str) -> None:
-    """A number that the site uses must stay the site's."""
+    """Numbers that the site uses are not taken over."""
     for taken in answers_to(document, context, number):
         place = f"{site.etc / taken.file}:{taken.line}"
         if not taken.extension.startswith("_"):
             found.obstacles.append(
-                f"{number} is taken in the context {context} ({place}). Choose another number: --number NUMBER"
+                f"{number} is in use in the context {context} ({place}). Choose another number: --number NUMBER"
             )
             return
         found.notes.append(
-            f"{number} in the context {context} matched the pattern {taken.extension} ({place}) until now; ariagent "
-            "takes it"
+            f"{number} in the context {context} matched the pattern {taken.extension} ({place}) until now; it will "
+            "reach ariagent"
         )
         return
 
 
 def _shows(site: Site, command: str, absent: str) -> bool:
-    """Whether the running Asterisk has something; False where none runs."""
+    """Whether the running Asterisk has what the console command shows; False if none runs."""
     if site.console is None:
         return False
     try:
@@ -223,24 +223,24 @@ def _manager(found: Survey, site: Site, choices: Choices) -> None:
     several = _value(document, "allowmultiplelogin")
     if several and not is_true(several):
         found.obstacles.append(
-            "manager.conf has allowmultiplelogin = no, and `ariagent check` and `ariagent rescue` log in beside the "
-            "service. Set it to yes"
+            "manager.conf has allowmultiplelogin = no, but `ariagent check` and `ariagent rescue` must be able to log "
+            "in beside the service. Set it to yes"
         )
 
 
 def _address_to_listen_at(host: str, choices: Choices) -> str:
-    """Of a server that ariagent switches on. Nobody uses it: it must not open to more of the network than ariagent
-    needs."""
+    """The address of a server that ariagent switches on. It must not be reachable from more of the network than
+    ariagent needs."""
     return choices.asterisk_address or (host if _is_loopback(host) else LOOPBACK)
 
 
 def _address_to_connect_to(found: Survey, site: Site, choices: Choices, name: str, host: str) -> str:
-    """Of a server that listens at ``host``. Notes where a service on another machine cannot reach it."""
+    """The address to reach a server that listens at ``host``. Adds a note if a service on another machine cannot."""
     if choices.service_address and _is_loopback(host):
         found.notes.append(
             f"{site.etc / name} has bindaddr = {host}, so the service at {choices.service_address} cannot reach this "
-            f"server. Set bindaddr = {choices.asterisk_address} there and run the command again, or let it through a "
-            "TLS proxy (docs/containers.md)"
+            f"server. Set bindaddr = {choices.asterisk_address} there and run the command again, or use a TLS proxy "
+            "(docs/containers.md)"
         )
         return host
     return choices.asterisk_address or (LOOPBACK if host in EVERYWHERE else host)
@@ -248,7 +248,7 @@ def _address_to_connect_to(found: Survey, site: Site, choices: Choices, name: st
 
 def _ari(found: Survey) -> None:
     enabled = _value(found.documents["ari.conf"], "enabled")
-    # Without a [general] Asterisk refuses the whole file; an enabled that is missing means yes.
+    # Without a [general] Asterisk refuses the whole file. Without enabled it assumes yes.
     if not found.has_general("ari.conf") or (enabled and not is_true(enabled)):
         found.general["ari.conf"] = {"enabled": "yes"}
 
@@ -258,11 +258,11 @@ def _is_loopback(host: str) -> bool:
 
 
 def _modules(found: Survey, site: Site) -> Iterator[str]:
-    """The modules that have to be loaded and are not."""
+    """The needed modules that modules.conf does not load."""
     document = found.documents["modules.conf"]
     sections = document.titled("modules") if document is not None else []
     if not sections:
-        found.obstacles.append(f"{site.etc / 'modules.conf'} has no [modules]: Asterisk loads no module at all")
+        found.obstacles.append(f"{site.etc / 'modules.conf'} has no section [modules], so Asterisk loads no modules")
         return
     lines = [(value.key.lower(), value.value.strip().removesuffix(".so")) for value in sections[0].values]
     refused = {name for key, name in lines if key == "noload"}
@@ -278,7 +278,7 @@ def _modules(found: Survey, site: Site) -> Iterator[str]:
             )
         elif name in refused:
             found.obstacles.append(
-                f"modules.conf has noload = {name}.so, and ariagent needs the module ({why}). Take that line out"
+                f"modules.conf has noload = {name}.so, but ariagent needs the module ({why}). Remove that line"
             )
         elif not automatic and name not in loaded and (name != "res_pjsip_header_funcs" or "res_pjsip" in loaded):
             yield name

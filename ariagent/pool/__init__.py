@@ -1,1 +1,1 @@
-"""The AI as agents in the pool: its seats, and what the queues of people look like now."""
+"""The AI's seats in Asterisk's queues, and the present state of the human queues."""

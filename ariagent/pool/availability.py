@@ -1,5 +1,5 @@
-"""Whether the AI takes calls, and why not: told by the service or looked at every second, handed on to the door (the
-seats' device state) and to the pool (their pauses)."""
+"""Whether the AI takes calls, and why not. The service reports reasons, or they are looked up every second. They set
+the door (the seats' device state) and the pauses of the pool."""
 
 import asyncio
 import logging
@@ -14,12 +14,11 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 ROOM = 0.1
-"""Share of the places that must be free again after all were taken: at the brink the state would change with every
-call."""
+"""Share of the calls that must end after all places were taken. Otherwise the state would change with every call."""
 
 
 class Availability:
-    """Keeps the reasons. Begins as ``down``: nothing is opened before that is over."""
+    """Keeps the reasons. It begins with ``down``, and opens nothing before that reason ends."""
 
     def __init__(
         self,
@@ -33,8 +32,8 @@ class Availability:
         off_hours: Callable[[], bool] = lambda: False,
         overloaded: Callable[[], bool] = lambda: False,
     ) -> None:
-        """``listening``: connected to Asterisk's events; ``over_cap``: enough was spent; ``most``: calls at once;
-        ``off_hours``: the site wants human agents to take the calls; ``overloaded``: the machine is too busy."""
+        """``listening``: connected to Asterisk's events; ``over_cap``: a daily cap is reached; ``most``: calls at once;
+        ``off_hours``: human agents should take the calls now; ``overloaded``: the machine is too busy."""
         self._pool = pool
         self._door = door
         self._listening = listening
@@ -44,19 +43,20 @@ class Availability:
         self._off_hours = off_hours
         self._overloaded = overloaded
         self.reasons: set[Reason] = {Reason.DOWN} if pool is None else pool.seats.reasons
-        """What holds now. The pool's where there is one: a seat's pauses depend on them."""
+        """The present reasons. The pool, if there is one, shares this set: the seats' pauses depend on it."""
         self._held: set[Reason] = set()
         self._full = False
 
     @property
     def first(self) -> Reason | None:
-        """The reason that is told; None: the AI takes calls."""
+        """The reason that is shown; None: the AI takes calls."""
         return next((reason for reason in Reason if reason in self.reasons), None)
 
     def set_reason(self, reason: Reason, on: bool) -> None:
-        """A reason to take no calls holds, or does not any more."""
+        """A reason to take no calls begins (``on``) or ends."""
         if reason not in self._held and on != (reason in self.reasons):
-            log.info("seats.reason", extra={"fields": {"reason": reason.value, "holds": on}})
+            event = "seats.pause_reason_began" if on else "seats.pause_reason_ended"
+            log.info(event, extra={"fields": {"reason": reason.value}})
             if self._pool is not None:
                 self._pool.set_reason(reason, on)
             elif on:
@@ -66,17 +66,18 @@ class Availability:
         self._door.want(self._opens())
 
     def hold(self, reason: Reason) -> None:
-        """A reason to take no calls holds until the process ends, whatever else is found."""
+        """A reason to take no calls begins, and stays until the process ends."""
         self.set_reason(reason, True)
         self._held.add(reason)
 
     async def leave(self) -> None:
-        """Tell Asterisk before the process ends, so that no caller rings a seat in vain. Waits 3 s at most."""
+        """Close the door and pause the seats before the process ends, so that no caller rings a dead seat. Waits at
+        most 3 s."""
         self.hold(Reason.DOWN)
         await asyncio.gather(self._door.leave(), *([] if self._pool is None else [self._pool.leave()]))
 
     async def run(self) -> None:
-        """Look until cancelled, and keep the door as it has to be."""
+        """Look for reasons and keep the door's state, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._door.run(), name="door")
             while True:
@@ -84,22 +85,22 @@ class Availability:
                 await asyncio.sleep(LOOK_S)
 
     def look(self) -> None:
-        """Find out what holds now."""
+        """Find out which reasons apply now."""
         self.set_reason(Reason.DOWN, not self._listening())
         self.set_reason(Reason.HOURS, self._off_hours())
         self.set_reason(Reason.OVERLOADED, self._overloaded())
         self.set_reason(Reason.CAPPED, self._over_cap())
         calls = self._calls()
         self._full = calls >= self._most or (self._full and calls > self._most - math.ceil(ROOM * self._most))
-        # Where every seat is in a call the queue knows that by itself.
+        # If every seat is in a call, the queue knows that by itself.
         idle = self._pool is None or not self._pool.seats.known or self._pool.seats.any_idle
         self.set_reason(Reason.FULL, self._full and idle)
         if self._door.open and self._pool is not None and self._pool.seats.any_unavailable:
-            # The dialplan closed it: a seat rang for too long, or found no service at the moment of its start.
+            # The dialplan closed it: a seat rang for too long, or found no service while the service was starting.
             self._door.look()
 
     def _opens(self) -> bool:
         if self.reasons & BY_STATE:
             return False
-        # The others are told by pauses, where there is somebody to tell.
+        # Pauses show the other reasons, if there is an AMI connection.
         return not self.reasons or (self._pool is not None and self._pool.client.connected)

@@ -1,7 +1,7 @@
-"""The device state by which Asterisk knows whether the AI's seats take calls (``[ariagent-seat]`` of the dialplan).
+"""The door: the device state that tells Asterisk whether the AI's seats take calls (dialplan, ``[ariagent-seat]``).
 
-The state outlives this process and Asterisk, and the dialplan sets it too: a seat that finds no service closes the door
-behind it. So it is read time and again, and set wherever it is not as wanted.
+The state outlives this process and Asterisk. The dialplan sets it, too: a seat that finds no service closes the door.
+So this module reads the state regularly, and corrects it.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ log = logging.getLogger(__name__)
 
 OPEN, CLOSED = "NOT_INUSE", "UNAVAILABLE"
 LOOK_S = 5.0
-"""How often the state is read. For so long a state that something else has set may stand."""
+"""Interval between readings. A wrong state is corrected after this at the latest."""
 AGAIN_S = 1.0
-"""After a failure."""
+"""Interval after a failure."""
 LEAVE_LIMIT_S = 3.0
-"""How long the end may wait for the door to be closed."""
+"""Time limit for closing the door when the process ends."""
 
 
 def state_of(app: str) -> str:
@@ -28,7 +28,7 @@ def state_of(app: str) -> str:
 
 
 class DeviceStates(Protocol):
-    """What is needed of Asterisk. Both raise AriError."""
+    """The needed functions of Asterisk. Both raise AriError."""
 
     async def device_state(self, name: str) -> str: ...
 
@@ -36,8 +36,8 @@ class DeviceStates(Protocol):
 
 
 class Door:
-    """Open while callers may be sent to the seats. Does nothing before ``want`` was called, and only while ``run`` or
-    ``leave`` do."""
+    """Open while the queues may send callers to the seats. It acts only in ``run`` and ``leave``, and only after
+    ``want`` was called."""
 
     def __init__(self, asterisk: DeviceStates, app: str) -> None:
         """``app``: the Stasis application."""
@@ -45,7 +45,7 @@ class Door:
         self._asterisk = asterisk
         self._wanted: str | None = None
         self._state = ""
-        """As it was last seen in Asterisk."""
+        """The state in Asterisk when it was last read."""
         self._failed = False
         self._wake = asyncio.Event()
         self._working = asyncio.Lock()
@@ -54,23 +54,23 @@ class Door:
 
     @property
     def open(self) -> bool:
-        """Whether Asterisk was last seen with an open door."""
+        """Whether the door was open when its state was last read."""
         return self._state == OPEN
 
     def want(self, is_open: bool) -> None:
-        """What the state has to be from now on."""
+        """Set the wanted state."""
         wanted = OPEN if is_open else CLOSED
         if wanted != self._wanted:
             self._wanted = wanted
             self.look()
 
     def look(self) -> None:
-        """Something may have changed the state: look at once."""
+        """Read the state at once: something may have changed it."""
         self.settled.clear()
         self._wake.set()
 
     async def run(self) -> None:
-        """Keep the state as it is wanted, until cancelled."""
+        """Keep the wanted state, until cancelled."""
         while True:
             self._wake.clear()
             await self._put_right()
@@ -79,7 +79,7 @@ class Door:
                     await self._wake.wait()
 
     async def leave(self) -> None:
-        """Close it before the process ends. Waits 3 s at most."""
+        """Close the door before the process ends. Waits at most 3 s."""
         self.want(False)
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_LIMIT_S):
@@ -98,7 +98,7 @@ class Door:
                 self._fail(error.line, "")
                 return
             if found != wanted:
-                self._fail(f"Asterisk does not take it: {self.name} is {found or 'unknown'}", "Load func_devstate.so")
+                self._fail(f"Asterisk keeps {self.name} at {found or 'unknown'}, not {wanted}", "Load func_devstate.so")
                 return
             if found != self._state or self._failed:
                 log.info("seats.opened" if found == OPEN else "seats.closed", extra={"fields": {"state": self.name}})

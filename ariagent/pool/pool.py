@@ -1,4 +1,4 @@
-"""The AI's place in the contact center: one manager connection, the queues it shows, and the seats it keeps honest."""
+"""The AI's seats in Asterisk's queues: one AMI connection, the queues that it shows, and the seats' pauses."""
 
 import asyncio
 import logging
@@ -17,16 +17,16 @@ from ariagent.pool.seats import HINT_REMEDY, INVALID_REMEDY, Reason, Seats, SetP
 log = logging.getLogger(__name__)
 
 RESYNC_S = 60.0
-"""How often everything is read anew: averages and reloads of queues come without an event."""
+"""How often the queues are read again: Asterisk sends no event for averages and for a reload of queues."""
 MENDED_S = 5.0
-"""The same while there are invalid seats: somebody may be about to reload the queues."""
+"""The same while there are invalid seats: an administrator may be reloading the queues."""
 FAULT_PAUSE_S = 5.0
 LEAVE_LIMIT_S = 3.0
-"""How long the end may wait for the seats to be paused."""
+"""Time limit for pausing the seats when the process ends."""
 
 
 class Pool:
-    """Owns the connection, the board and the seats. ``run`` goes on until cancelled."""
+    """Owns the connection, the board and the seats. ``run`` lasts until it is cancelled."""
 
     def __init__(self, settings: AmiSettings) -> None:
         self.client = AmiClient(
@@ -35,77 +35,79 @@ class Pool:
         self.queues = QueueBoard()
         self.seats = Seats()
         self.listeners: list[Callable[[Event], None]] = []
-        """Told of every event, after the board and the seats. They must not block."""
+        """Called with every event, after the board and the seats. They must not block."""
         self.on_connection: list[Callable[[], None]] = []
-        """Called once the queues were listed on a new connection, and when there is none for a new reason. They must
+        """Called once a new connection has listed the queues, and when connecting fails for a new reason. They must
         not block."""
         self.settled = asyncio.Event()
-        """Set while the seats are as they should be."""
+        """Set while the seats are in their wanted state."""
         self.looks_for: Callable[[], Iterable[str]] = tuple
-        """Names of queues that are wanted to be known, listed or not: those that the settings send callers to."""
+        """Names of the queues that the settings send callers to. They are looked up even if Asterisk does not list
+        them."""
         self._elsewhere: dict[str, bool] = {}
-        """Whether those that were not listed are there, by name in lower case."""
+        """Name in lower case -> whether a queue exists that was not listed."""
         self._ready = False
         self._invalid: list[str] = []
-        """Numbers of seats that were told to be."""
+        """Numbers of the seats that were logged as invalid."""
         self._wake = asyncio.Event()
         self._working = asyncio.Lock()
 
     async def run(self) -> None:
-        """Be connected, and tell Asterisk what changes about the seats."""
+        """Keep the connection, and pause and resume seats in Asterisk."""
         while True:
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self.client.run(), name="ami")
                     tasks.create_task(self._keep_seats(), name="seats")
             except* Exception:
-                # The calls go on without us.
+                # Calls continue without the pool.
                 log.exception("pool.fault")
             await asyncio.sleep(FAULT_PAUSE_S)
 
     async def leave(self) -> None:
-        """Make the pauses that are due before the process ends. Waits 3 s at most."""
+        """Pause the seats before the process ends. Waits at most 3 s."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_LIMIT_S):
                 await self._tell_asterisk()
 
     def set_reason(self, reason: Reason, on: bool) -> None:
-        """A reason to take no calls holds, or does not any more."""
+        """A reason to take no calls begins (``on``) or ends."""
         self.seats.set_reason(reason, on)
         self._changed()
 
     def pause(self, number: str | None = None) -> list[str]:
-        """Pause a seat, or all, by hand; returns the numbers of those that there are."""
+        """Pause one seat or all by hand; returns their numbers."""
         numbers = self.seats.pause(number)
         self._changed()
         return numbers
 
     def resume(self, number: str | None = None) -> list[str]:
-        """End the pause of a seat, or of all, whoever made it; the service's own reasons go on to hold."""
+        """End the pause of one seat or all, whoever made it. The service's own reasons still apply. Returns their
+        numbers."""
         numbers = self.seats.resume(number)
         self._changed()
         return numbers
 
     @property
     def state(self) -> str:
-        """The connection, for ``/healthz``."""
+        """The state of the connection, for ``/healthz``."""
         if self.client.connected:
             return "connected"
         failure = self.client.failure
         return "not connected" if failure is None else f"not connected: {failure.line}"
 
     def view(self, queue: str) -> QueueView | None:
-        """How a queue looks now; None when that is not known, or there is none."""
+        """The present state of a queue; None if it is not known or there is no such queue."""
         return self.queues.view(queue, time.monotonic())
 
     def has_queue(self, name: str) -> bool | None:
-        """Whether there is a queue of this name, as far as that is known without asking Asterisk; None: it is not."""
+        """Whether there is a queue of this name; None: not known without asking Asterisk."""
         if self.queues.name_of(name) is not None:
             return True
         return self._elsewhere.get(name.lower()) if self.queues.known else None
 
     async def find_queue(self, name: str) -> bool:
-        """The same, asked for where it is not known. Raises AmiError."""
+        """The same; asks Asterisk if it is not known. Raises AmiError."""
         if not (known := self.has_queue(name)):
             known = self._elsewhere[name.lower()] = await queue_exists(self.client, name)
         return known
@@ -140,7 +142,7 @@ class Pool:
         self._ready = False
 
     def _tell_invalid(self) -> None:
-        """Seats that get no calls at all: only somebody who reloads the queues helps."""
+        """Log when seats become invalid or valid. Invalid seats get no calls until the queues are reloaded."""
         invalid = self.seats.invalid
         if invalid == self._invalid:
             return
@@ -167,11 +169,11 @@ class Pool:
             every_s = MENDED_S if self._invalid else RESYNC_S
             if self.seats.known and now - read_at >= every_s:
                 read_at = now
-                await self._read_anew()
+                await self._read_again()
             await self._tell_asterisk()
             deadline = min(self.seats.next_deadline() or now + every_s, read_at + every_s)
-            # One that is due already was refused just now, or the connection is gone.
-            # (asyncio.wait_for of Python 3.11 may lose a cancellation that comes together with what it waits for.)
+            # A deadline in the past: Asterisk has just refused the pause, or the connection is gone.
+            # (asyncio.wait_for of Python 3.11 may lose a cancellation that comes together with its result.)
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(deadline - time.monotonic(), 1.0)):
                     await self._wake.wait()
@@ -182,14 +184,14 @@ class Pool:
             if self.queues.name_of(name) is None:
                 self._elsewhere[name.lower()] = await queue_exists(self.client, name)
 
-    async def _read_anew(self) -> None:
+    async def _read_again(self) -> None:
         try:
             await self._read()
         except AmiError as error:
-            log.warning("pool.not_read", extra={"fields": {"cause": error.line}})
+            log.warning("queues.not_read", extra={"fields": {"cause": error.line}})
 
     async def _tell_asterisk(self) -> None:
-        """Every pause that is due, one after another. Returns early when the connection is lost."""
+        """Send every due pause, one after another. Returns early if the connection is lost."""
         async with self._working:
             while commands := self.seats.commands(time.monotonic()):
                 for command in commands:
@@ -217,10 +219,10 @@ class Pool:
                 Reason=command.reason,
             )
         except AmiRefusedError as error:
-            log.warning("seat.refused", extra={"fields": {"seat": command.interface, "cause": error.line}})
+            log.warning("seat.pause_refused", extra={"fields": {"seat": command.interface, "cause": error.line}})
             self.seats.refused(command, time.monotonic())
         except AmiError as error:
-            log.warning("seats.not_told", extra={"fields": {"cause": error.line}})
+            log.warning("seats.pause_not_sent", extra={"fields": {"cause": error.line}})
             return False
         else:
             self.seats.applied(command)

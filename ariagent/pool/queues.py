@@ -1,8 +1,8 @@
-"""CORE: what the queues look like now, from the manager interface's events, and how long a caller would wait.
+"""CORE: the present state of the queues, from AMI events, and how long a caller would wait.
 
-The board is fed in the order of the wire: the items of QueueStatus (a queue's own line, then its members and callers)
-and between them whatever happens. A queue's own line begins it anew, so a full list may come at any time. ``now``:
-seconds of a monotonic clock.
+The board gets the events in their order: the items of QueueStatus (a queue's own line, then its members and callers)
+mixed with other events. A queue's own line resets the queue, so a full list may come at any time. ``now``: seconds of a
+monotonic clock.
 """
 
 from collections import deque
@@ -25,9 +25,9 @@ from ariagent.ami.events import (
 )
 
 RECENT_CALLS = 20
-"""So many conversations make the average that estimates are made from."""
+"""Estimates use the average of this many conversations."""
 ENOUGH_CALLS = 3
-"""With fewer of our own, Asterisk's average is the better one, where it has any."""
+"""With fewer observed conversations, Asterisk's own average is used, if it has one."""
 
 _AWAY = (MemberStatus.INVALID, MemberStatus.UNAVAILABLE)
 _IDLE = (MemberStatus.UNKNOWN, MemberStatus.NOT_IN_USE)
@@ -39,20 +39,20 @@ class QueueView:
 
     name: str
     logged_in: int
-    """Members whose phone can be reached, those on a break too (as QueueSummary counts)."""
+    """Members with a reachable phone, also those on a break (as QueueSummary counts)."""
     free: int
     ringing: int
-    """Their phone rings: they are about to take somebody."""
+    """Members whose phone rings: they are about to take a caller."""
     busy: int
-    """In a conversation, or in the time after one."""
+    """Members in a conversation or in wrap-up."""
     paused: int
     waiting: int
     longest_wait_s: float
-    """Of those who wait now; 0 when nobody does."""
+    """The longest present wait; 0 if nobody waits."""
     handling_s: float | None
-    """How long a conversation takes here, with the time after it; None: not known yet."""
+    """Average duration of a conversation with wrap-up; None: not known yet."""
     next_wait_s: float | None
-    """How long one more caller would wait; 0: somebody is free; None: cannot be known."""
+    """How long one more caller would wait; 0: a member is free; None: not known."""
 
     @property
     def working(self) -> int:
@@ -70,11 +70,11 @@ class _Caller:
 class _Queue:
     state: QueueState
     members: dict[str, MemberState] = field(default_factory=dict)
-    """By interface."""
+    """Members by interface."""
     free_from: dict[str, float] = field(default_factory=dict)
-    """By interface, the end of the time after the last conversation (wrap-up); no list tells it."""
+    """Interface -> end of the wrap-up time. Asterisk's lists do not have it."""
     waiting: list[_Caller] = field(default_factory=list)
-    """In the order of their positions."""
+    """Callers in the order of their positions."""
     talked_s: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT_CALLS))
 
     def handling_s(self) -> float | None:
@@ -87,21 +87,21 @@ class _Queue:
 
 
 class QueueBoard:
-    """Every queue of one Asterisk. Knows nothing (``known`` False) until a list was complete, and after ``lost``."""
+    """Every queue of one Asterisk. ``known`` is False until the first complete list, and after ``lost``."""
 
     def __init__(self) -> None:
         self.known = False
         self._queues: dict[str, _Queue] = {}
-        """By name, in lower case: to Asterisk ``Support`` and ``support`` are one."""
+        """Queues by name in lower case: for Asterisk, ``Support`` and ``support`` are the same."""
         self._listed: set[str] = set()
 
     @property
     def names(self) -> list[str]:
-        """The queues there are, in order of their names; empty while nothing is known."""
+        """The names of all queues, sorted; empty while nothing is known."""
         return sorted(queue.state.queue for queue in self._queues.values()) if self.known else []
 
     def name_of(self, name: str) -> str | None:
-        """How Asterisk writes the name of this queue; None when there is none, or nothing is known."""
+        """The queue's name as Asterisk writes it; None if there is no such queue or nothing is known."""
         queue = self._get(name) if self.known else None
         return queue.state.queue if queue is not None else None
 
@@ -109,12 +109,12 @@ class QueueBoard:
         return self._queues.get(name.lower())
 
     def lost(self) -> None:
-        """The connection is gone: what the queues look like is not known until the next list."""
+        """The connection is lost: nothing is known until the next list."""
         self.known = False
         self._listed.clear()
 
     def handle(self, event: Event, now: float) -> None:
-        """Take one event in; those that are none of queues' are ignored."""
+        """Process one event. Events that are not about queues are ignored."""
         match event:
             case QueueState():
                 self._begin(event)
@@ -145,7 +145,7 @@ class QueueBoard:
                 pass
 
     def view(self, name: str, now: float) -> QueueView | None:
-        """How a queue looks; None when there is none of that name, or nothing is known."""
+        """The state of a queue; None if there is no such queue or nothing is known."""
         queue = self._get(name) if self.known else None
         if queue is None:
             return None
@@ -167,21 +167,21 @@ class QueueBoard:
         )
 
     def members(self, name: str) -> list[MemberState]:
-        """A queue's members, in order of their interfaces; empty when it is not known."""
+        """A queue's members, sorted by interface; empty if the queue is not known."""
         queue = self._get(name) if self.known else None
         return [queue.members[key] for key in sorted(queue.members)] if queue is not None else []
 
     def position(self, name: str, unique_id: str) -> int | None:
-        """A waiting caller's position, from 1; None when they do not wait there."""
+        """A waiting caller's position, from 1; None if the caller does not wait there."""
         queue = self._get(name) if self.known else None
         callers = [caller.unique_id for caller in queue.waiting] if queue is not None else []
         return callers.index(unique_id) + 1 if unique_id in callers else None
 
     def estimate_s(self, name: str, position: int | None, now: float) -> float | None:
-        """How long the caller at ``position`` (from 1; None: one more at the end) will wait from now on, in seconds.
+        """How long the caller at ``position`` (from 1; None: a new caller at the end) will still wait, in seconds.
 
-        0 when somebody is free for them. None when it cannot be known: no such queue, nobody there to take calls, or
-        no conversation yet to learn from.
+        0 if a member is free for the caller. None if it is not known: no such queue, no member takes calls, or there
+        was no conversation yet.
         """
         view = self.view(name, now)
         if view is None:
@@ -199,9 +199,9 @@ class QueueBoard:
 
 
 def describe(view: QueueView | None, *, closed: bool = False) -> str:
-    """A queue in a few plain English words, for the model to tell the caller in theirs.
+    """A queue in a few plain English words. The model tells the caller in the caller's language.
 
-    ``closed``: the site's opening hours say so.
+    ``closed``: according to the site's opening hours.
     """
     if closed:
         return "closed"
@@ -221,7 +221,7 @@ def describe(view: QueueView | None, *, closed: bool = False) -> str:
 
 
 def in_words(wait_s: float) -> str:
-    """A waiting time as one says it: no more exact than it is."""
+    """A waiting time in words, rounded because it is an estimate."""
     minutes = round(wait_s / 60)
     if minutes < 1:
         return "less than a minute"
@@ -235,13 +235,13 @@ def in_words(wait_s: float) -> str:
 
 
 def _is_free(member: MemberState) -> bool:
-    # in_call is only news where the device's state says nothing: it is cleared a moment after the device is idle.
+    # in_call counts only if the device state is unknown: Asterisk clears it a moment after the device is idle.
     talks = member.in_call and member.status is MemberStatus.UNKNOWN
     return member.status in _IDLE and not talks
 
 
 def _place(queue: _Queue, unique_id: str, position: int, since: float) -> None:
-    """Put a caller where they are; one who is known already (told twice) keeps their time."""
+    """Put a caller at their position. A caller who is known already keeps their waiting time."""
     for caller in queue.waiting:
         if caller.unique_id == unique_id:
             since = min(since, caller.since)
@@ -250,8 +250,8 @@ def _place(queue: _Queue, unique_id: str, position: int, since: float) -> None:
 
 
 def _wait_s(queue: _Queue, position: int, taking: int, working: int) -> float | None:
-    """``taking``: members free or about to take somebody. Conversations end at random: with N people talking for H
-    seconds on average, somebody is free every H/N seconds."""
+    """``taking``: members that are free or about to take a caller. Conversations end at random: if N members talk for H
+    seconds on average, a member becomes free every H/N seconds."""
     if not working:
         return None
     to_end = position - taking

@@ -1,20 +1,20 @@
 """CORE: which of the AI's seats are paused, and why.
 
-A seat is a member ``Local/NN@ariagent-seat/...`` of any queue, with the hint of its number as its state. While the AI
-takes no calls an idle seat is "Unavailable" by that hint, without a row in queue_log (``pool.door``). A pause writes a
-row for each seat, so it is made only where it says more than that, or where the hint does not help:
+A seat is a member ``Local/NN@ariagent-seat/...`` of any queue. The hint of its number is its state. While the AI takes
+no calls, this hint makes an idle seat "Unavailable", without a row in queue_log (``pool.door``). A pause writes a row
+for each seat, so a seat is paused only if the hint is not enough:
 
-* for a reason that reports and wall boards are to see (all but ``BY_STATE``);
-* for a seat in a call, where that reason lasts (``LASTING``): it is "In use", and callers would wait for it;
+* for a reason that reports and wall boards should show (all but ``BY_STATE``);
+* for a seat in a call, if the reason lasts (``LASTING``): the seat is "In use", and callers would wait for it;
 * for a seat without the hint.
 
-The pauses that queue_log shows are of four kinds:
+queue_log shows four kinds of pauses:
 
-* ours: ``ariagent: `` and one of ``Reason``; set and lifted here, also those of a former process;
-* by hand with our commands: one of ours too, but it outlives a restart;
-* Asterisk's own (``Auto-Pause``: a seat did not answer): lifted at the start, after every connection and after every
-  outage of ours at once, else after a growing while;
-* somebody else's, with any other reason or none: left as they are, unless ours are told to resume them.
+* ariagent's: ``ariagent: `` and one of ``Reason``. Set and lifted here, also those of an earlier process;
+* by hand with ariagent's commands: they have such a reason too, but outlive a restart;
+* Asterisk's own (``Auto-Pause``: a seat did not answer): lifted at once at the start, after every connection and after
+  every outage of ariagent; otherwise after an increasing delay;
+* other programs', with another reason or none: left alone, until ``ariagent resume``.
 
 ``now``: seconds of a monotonic clock.
 """
@@ -39,23 +39,23 @@ from ariagent.ami.events import (
 PREFIX = "ariagent: "
 PAUSED = "paused"
 AUTO_PAUSE = "Auto-Pause"
-"""The reason that app_queue gives (source: app_queue.c rna)."""
+"""app_queue's reason for its own pause (source: app_queue.c rna)."""
 FIRST_LIFT_S, LONGEST_LIFT_S = 10.0, 300.0
-"""How long Asterisk's own pause of a seat is left: a seat that fails again and again costs callers time."""
+"""Delay before Asterisk's own pause is lifted. It grows, because a seat that fails repeatedly costs callers time."""
 REFUSED_S = 30.0
-"""A pause that Asterisk refused is tried again after this."""
+"""Delay before a pause that Asterisk refused is tried again."""
 
 _SEAT = re.compile(r"Local/(\d{2,3})@ariagent-seat(?:/\w+)?", re.IGNORECASE)
 _IDLE = (MemberStatus.UNKNOWN, MemberStatus.NOT_IN_USE)
 
 
 class Reason(StrEnum):
-    """Why the AI takes no calls, the first of those that hold is the one that is shown."""
+    """Why the AI takes no calls. If several reasons apply, the first in this order is shown."""
 
     MANUAL = "manual"
-    """By hand."""
+    """Paused by hand."""
     DRAINING = "draining"
-    """The service is about to end."""
+    """The service is draining."""
     DOWN = "down"
     """The service is not running, or not connected to Asterisk."""
     AUDIO = "audio"
@@ -63,36 +63,36 @@ class Reason(StrEnum):
     MODEL = "model"
     """The model cannot be reached or refuses."""
     HOURS = "hours"
-    """The site wants people to take the calls at this time."""
+    """Human agents take the calls at this time."""
     CAPPED = "capped"
-    """As many minutes, or as much money, as the day may have."""
+    """The daily cap of minutes or cost is reached."""
     OVERLOADED = "overloaded"
     """The machine is too busy for another call."""
     FULL = "full"
-    """As many calls at once as there may be, while there are idle seats."""
+    """``max_calls`` is reached, although there are idle seats."""
 
     @property
     def text(self) -> str:
-        """As it stands in queue_log."""
+        """The reason as queue_log shows it."""
         return PREFIX + self.value
 
 
 BY_STATE = frozenset((Reason.DRAINING, Reason.DOWN, Reason.AUDIO, Reason.MODEL, Reason.FULL))
-"""Reasons that the seats' device state tells. They come and go without a person's doing, some of them often."""
+"""Reasons that the seats' device state shows. They begin and end by themselves, some of them often."""
 LASTING = frozenset((Reason.DRAINING, Reason.AUDIO, Reason.MODEL))
-"""Those of them for which nobody is to wait for a seat in a call: none will take a call for a while."""
+"""Reasons of BY_STATE that last a while: callers should not wait for a seat that is in a call."""
 
 
 MEMBER = "member => Local/01@ariagent-seat/nm,0,AI Agent,hint:01@ariagent-seat"
-HINT_REMEDY = f"Run `ariagent install --apply`. In queues of your own name each seat's hint, as in {MEMBER}"
+HINT_REMEDY = f"Run `ariagent install --apply`. In your own queues, add each seat's hint, as in {MEMBER}"
 INVALID_REMEDY = (
-    "Run `ariagent install --apply`, which has Asterisk read its dialplan and then its queues again. "
-    "Seats in a database: take their rows out and put them in again"
+    "Run `ariagent install --apply`, which reloads Asterisk's dialplan and then its queues. "
+    "If the seats are in a database, delete their rows and insert them again"
 )
 
 
 class SeatState(StrEnum):
-    """What a seat is to its queue."""
+    """A seat's state in its queue."""
 
     IDLE = "idle"
     BUSY = "busy"
@@ -100,11 +100,11 @@ class SeatState(StrEnum):
     UNAVAILABLE = "unavailable"
     """The device state says that the AI takes no calls."""
     INVALID = "invalid"
-    """Its hint was not there when the queue was loaded, or went away since. Only another reload of the queue helps."""
+    """Its hint did not exist when the queue was loaded, or was removed later. Only a reload of the queue helps."""
 
 
 def state_of(status: MemberStatus) -> SeatState:
-    """What a member with this status is to its queue."""
+    """The state of a member with this status."""
     if status in _IDLE:
         return SeatState.IDLE
     found = {MemberStatus.UNAVAILABLE: SeatState.UNAVAILABLE, MemberStatus.INVALID: SeatState.INVALID}
@@ -113,13 +113,13 @@ def state_of(status: MemberStatus) -> SeatState:
 
 @dataclass(frozen=True, slots=True)
 class SetPause:
-    """Pause or un-pause a seat in one queue: the manager's action QueuePause. Without a queue it writes a row more."""
+    """Pause or un-pause a seat in one queue: AMI's QueuePause. (Without a queue, queue_log would get one more row.)"""
 
     interface: str
     queue: str
     paused: bool
     reason: str
-    """Why it is paused, or what is lifted."""
+    """The reason of the pause that is set or lifted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class SeatView:
     state: SeatState
     paused: bool
     reason: str
-    """Why it is paused, or empty."""
+    """The reason of its pause, or empty."""
 
     @property
     def busy(self) -> bool:
@@ -149,11 +149,11 @@ class _Seat:
     lift_at: float = 0.0
     """When Asterisk's own pause may be lifted."""
     auto_pauses: int = 0
-    """In a row, without a call taken."""
+    """Number of Asterisk's own pauses in a row, without a call taken in between."""
     not_before: float = 0.0
-    """After a refusal."""
+    """When a refused pause may be tried again."""
     talks: bool = False
-    """In a conversation. (One that rings is busy, but not for long.)"""
+    """In a conversation. (A ringing seat is busy, too, but not for long.)"""
 
     @property
     def activity(self) -> SeatState:
@@ -165,7 +165,7 @@ class _Seat:
 
 
 def seat_number(interface: str) -> str | None:
-    """``NN`` of a seat's interface; None when it is no seat."""
+    """``NN`` of a seat's interface; None if it is not a seat."""
     match = _SEAT.fullmatch(interface)
     return match[1] if match is not None else None
 
@@ -176,26 +176,27 @@ def has_hint(seat: MemberState) -> bool:
 
 
 class Seats:
-    """The seats of one Asterisk. Begins as ``down``: nothing is un-paused before ``set_reason(Reason.DOWN, False)``."""
+    """The seats of one Asterisk. The reason ``down`` applies until ``set_reason(Reason.DOWN, False)``: no seat is
+    un-paused before."""
 
     def __init__(self) -> None:
         self.known = False
-        """Whether a list was complete since the connection was made."""
+        """Whether this connection has completed a list."""
         self.reasons: set[Reason] = {Reason.DOWN}
-        """What holds for all seats now."""
+        """The present reasons, for all seats."""
         self._seats: dict[tuple[str, str], _Seat] = {}
-        """By interface and queue."""
+        """Seats by interface and queue."""
         self._listed: set[tuple[str, str]] = set()
         self._manual: set[str] = set()
-        """Numbers of seats that are paused by hand."""
+        """Numbers of the seats that are paused by hand."""
         self._resumed: set[tuple[str, str]] = set()
-        """Seats whose pause is to be lifted once, whosever it is."""
+        """Seats whose pause will be lifted once, whoever made it."""
         self._adopted = False
 
-    # -- what is asked for -------------------------------------------------------------------------
+    # -- requests ----------------------------------------------------------------------------------
 
     def set_reason(self, reason: Reason, on: bool) -> None:
-        """A reason holds, or no longer does, for all seats. MANUAL is ``pause`` and ``resume`` for all."""
+        """A reason begins (``on``) or ends for all seats. MANUAL is ``pause`` and ``resume`` of all seats."""
         if reason is Reason.MANUAL:
             self.pause() if on else self.resume()
             return
@@ -204,36 +205,37 @@ class Seats:
             return
         if reason in self.reasons:
             self.reasons.discard(reason)
-            # What Asterisk paused meanwhile it paused for a cause that is over.
+            # Asterisk's own pauses of that time had the same cause, which is over.
             self._lift_all()
 
     def pause(self, number: str | None = None) -> list[str]:
-        """Pause a seat, or all, by hand; returns the numbers. Empty when there is no such seat."""
+        """Pause one seat or all by hand; returns the numbers. Empty if there is no such seat."""
         seats = self._numbered(number)
         self._manual.update(seat.number for seat in seats.values())
         self._resumed.difference_update(seats)
         return _numbers(seats.values())
 
     def resume(self, number: str | None = None) -> list[str]:
-        """End pauses by hand, somebody else's and Asterisk's too; the service's own reasons go on to hold."""
+        """End the pauses of one seat or all, whoever made them. The service's own reasons still apply. Returns the
+        numbers."""
         seats = self._numbered(number)
         self._manual.difference_update(seat.number for seat in seats.values())
         self._resumed.update(key for key, seat in seats.items() if seat.paused)
         return _numbers(seats.values())
 
-    # -- what is heard -----------------------------------------------------------------------------
+    # -- events ------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """A new connection; a list follows."""
+        """There is a new connection; a list follows."""
         self.lost()
 
     def lost(self) -> None:
-        """The connection is gone."""
+        """The connection is lost."""
         self.known = False
         self._listed.clear()
 
     def handle(self, event: Event, now: float) -> None:
-        """Take one event in; those that are none of seats' are ignored."""
+        """Process one event. Events that are not about seats are ignored."""
         match event:
             case MemberState():
                 self._listed.add((event.interface, event.queue))
@@ -253,7 +255,7 @@ class Seats:
                 pass
 
     def _keep(self, member: MemberState, now: float, *, told: bool = False) -> None:
-        """``told``: that it was paused or un-paused is what the event is about."""
+        """``told``: the event is about a pause or its end."""
         number = seat_number(member.interface)
         if number is None:
             return
@@ -265,7 +267,7 @@ class Seats:
             return
         reason = member.reason
         if member.paused and not reason and seat.paused and not told:
-            # Asterisk forgets the reason of a pause when it reloads the queue, not the pause.
+            # A reload of the queue keeps the pause, but loses its reason.
             reason = seat.reason
         auto_paused = member.paused and reason == AUTO_PAUSE
         if auto_paused and not self.known:
@@ -274,7 +276,7 @@ class Seats:
             seat.lift_at = now + min(FIRST_LIFT_S * 2**seat.auto_pauses, LONGEST_LIFT_S)
             seat.auto_pauses = min(seat.auto_pauses + 1, 16)
         seat.state, seat.paused, seat.reason = member, member.paused, reason
-        # Asterisk tells that a member is in a call only when something else about it changes.
+        # Asterisk reports that a member is in a call only if something else about it changes.
         seat.talks = (seat.talks or member.in_call) and seat.activity is SeatState.BUSY
         if not seat.paused:
             self._resumed.discard(key)
@@ -284,25 +286,25 @@ class Seats:
         self._listed.clear()
         self.known = True
         if not self._adopted:
-            # A former process of ours was told to by a person; that it was started anew changes nothing.
+            # A pause by hand during an earlier process of ariagent outlives the restart.
             self._adopted = True
             self._manual |= {seat.number for seat in self._seats.values() if _is(seat, Reason.MANUAL)}
 
-    # -- what is to be done ------------------------------------------------------------------------
+    # -- commands ----------------------------------------------------------------------------------
 
     def commands(self, now: float) -> list[SetPause]:
-        """What Asterisk must be told now. After each: ``applied`` or ``refused``."""
+        """The commands for Asterisk that are due now. Call ``applied`` or ``refused`` after each."""
         if not self.known:
             return []
         changes = ((key, self._change(key, seat, now)) for key, seat in self._seats.items())
         return [SetPause(*key, *change) for key, change in changes if change is not None]
 
     def due(self, now: float) -> bool:
-        """Whether ``commands`` has something to say now."""
+        """Whether ``commands`` would return something now."""
         return self.known and any(self._change(key, seat, now) is not None for key, seat in self._seats.items())
 
     def applied(self, command: SetPause) -> None:
-        """Asterisk did it. Its event says so as well, a moment later."""
+        """Asterisk has carried out the command. Its event follows a moment later."""
         key = command.interface, command.queue
         if (seat := self._seats.get(key)) is None:
             return
@@ -312,19 +314,19 @@ class Seats:
             self._resumed.discard(key)
 
     def refused(self, command: SetPause, now: float) -> None:
-        """Asterisk would not; asked again later."""
+        """Asterisk has refused the command; it is tried again later."""
         if (seat := self._seats.get((command.interface, command.queue))) is not None:
             seat.not_before = now + REFUSED_S
 
     def next_deadline(self) -> float | None:
-        """When ``commands`` has something to say although nothing happens; None: never."""
+        """When ``commands`` will return something without a further event; None: never."""
         if not self.known:
             return None
         ahead = (seat for key, seat in self._seats.items() if self._change(key, seat, math.inf) is not None)
         return min((self._due(seat) for seat in ahead), default=None)
 
     def view(self) -> list[SeatView]:
-        """All seats, in order of queue and number."""
+        """All seats, sorted by queue and number."""
         seats = sorted(self._seats.values(), key=lambda seat: (seat.state.queue, seat.number, seat.state.interface))
         return [
             SeatView(
@@ -340,9 +342,9 @@ class Seats:
         ]
 
     def counts(self, reason: Reason | None) -> dict[tuple[str, str], int]:
-        """How many seats there are by (state, reason). ``reason``: why the AI takes no calls, if it takes none.
+        """(state, reason) -> number of seats. ``reason``: why the AI takes no calls, if it takes none.
 
-        States are those of ``SeatState``, and ``paused`` for an idle seat that is. A seat of two queues counts twice.
+        States are those of ``SeatState``, and ``paused`` for an idle paused seat. A seat in two queues counts twice.
         """
         found = {(state, ""): 0 for state in (*map(str, SeatState), PAUSED)}
         for seat in self._seats.values():
@@ -356,38 +358,38 @@ class Seats:
 
     @property
     def any_idle(self) -> bool:
-        """Whether a caller could be sent to a seat that nothing but a device state keeps from taking calls."""
+        """Whether there is a seat that only the device state can keep from taking a call."""
         usable = (SeatState.IDLE, SeatState.UNAVAILABLE)
         return any(seat.activity in usable and not seat.paused for seat in self._seats.values())
 
     @property
     def any_unavailable(self) -> bool:
-        """Whether the device state keeps calls from a seat, as Asterisk has it."""
+        """Whether a seat is unavailable in Asterisk, because of the device state."""
         return any(seat.activity is SeatState.UNAVAILABLE for seat in self._seats.values())
 
     @property
     def invalid(self) -> list[str]:
-        """Numbers of seats that get no calls because their queue finds no hint of theirs."""
+        """Numbers of the seats that get no calls because their queue finds no hint for them."""
         return _numbers(seat for seat in self._seats.values() if seat.activity is SeatState.INVALID)
 
     @property
     def without_hint(self) -> list[str]:
-        """Numbers of seats that have none as their state in one of their queues."""
+        """Numbers of the seats without a hint in at least one of their queues."""
         return _numbers(seat for seat in self._seats.values() if not seat.has_hint)
 
-    # -- how that is decided -----------------------------------------------------------------------
+    # -- decisions ---------------------------------------------------------------------------------
 
     def _change(self, key: tuple[str, str], seat: _Seat, now: float) -> tuple[bool, str] | None:
-        """(whether to pause, the reason that is set or lifted), or None for a seat that is as it should be."""
+        """(whether to pause, the reason that is set or lifted); None if the seat needs no change."""
         if now < seat.not_before:
             return None
         reason = self._reason_for(seat)
         if reason is not None:
             if reason is Reason.MANUAL:
-                # It outlives this process, so it must show.
+                # A pause by hand outlives this process, so queue_log must show its reason.
                 misnamed = seat.reason.startswith((PREFIX, AUTO_PAUSE)) and not _is(seat, reason)
             else:
-                # Any that holds will do: each change is a row in queue_log for each seat.
+                # Any present reason will do: each change writes a row for each seat to queue_log.
                 held = [each.text for each in self.reasons]
                 misnamed = seat.reason.startswith(PREFIX) and seat.reason not in held
             return (True, reason.text) if not seat.paused or misnamed else None
@@ -425,7 +427,7 @@ class Seats:
 
 
 def _label(text: str) -> str:
-    """A pause's reason for a metric: other people's texts are one."""
+    """A pause's reason as a metric's label. All texts of other programs share one label."""
     if text == AUTO_PAUSE:
         return "auto-pause"
     ours = text.removeprefix(PREFIX)

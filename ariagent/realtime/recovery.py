@@ -9,7 +9,7 @@ HOPELESS = (Fault.CREDENTIALS, Fault.REQUEST)
 ONCE = Fault.SILENT
 """A caller waits in silence for this to be noticed, and does so once again at most, wherever the new session is."""
 MOST_LOSSES = 3
-"""Of sessions one after another of which none has proved that it works."""
+"""Give up after more than this many consecutive sessions were lost without completing a response."""
 
 
 class Recovery:

@@ -163,7 +163,7 @@ class Store:
     def delete(self, call: CallRow) -> None:
         """Erase everything kept of ``call``. Raises RecordsError for one that goes on."""
         if call.live:
-            raise RecordsError(f"the call {call.id} goes on", remedy="Delete it when it has ended")
+            raise RecordsError(f"the call {call.id} is still running", remedy="Delete it after its end")
         if not os.access(self.path, os.W_OK):
             raise self._unreadable(f"{self.path} is not writable")
         try:

@@ -1,8 +1,8 @@
 """Who answered a synthetic caller's call: the AI, or something else in its place. CORE.
 
-The caller originates ``Local/EXTEN@CONTEXT``; half ``;2`` of that runs the dialplan. ARI tells the caller's application
-every step of it and every variable that is set there (measured with Asterisk 22.10.1, without a subscription), so the
-caller sees what the dialplan tried and why that failed. ``Answerer`` is fed with these messages as they come.
+The caller originates ``Local/EXTEN@CONTEXT``. Its half ``;2`` runs the dialplan. ARI reports every step of it and every
+variable that it sets to the caller's application (measured with Asterisk 22.10.1, without a subscription). So the
+caller sees what the dialplan tried and why that failed. ``Answerer`` gets these messages as they come.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ Who = Literal["ai", "queue", "member", "other", "unknown"]
 
 _SEAT = re.compile(r"Local/\w+@ariagent-seat\b", re.IGNORECASE)
 _RESULTS = {
-    "no_model": "the service could not use the model",
-    "busy": "the service had no room for another call",
-    "error": "the service could not hold the conversation",
+    "no_model": "the service could not reach the model",
+    "busy": "the service had no capacity for another call",
+    "error": "the conversation failed in the service",
 }
 """``ARIAGENT_RESULT`` of calls that the service gave back to the dialplan."""
 _QUEUE_STATUS = {
-    "JOINEMPTY": "no seat of it took calls",
-    "LEAVEEMPTY": "no seat of it took calls",
-    "JOINUNAVAIL": "no seat of it could be reached",
-    "LEAVEUNAVAIL": "no seat of it could be reached",
+    "JOINEMPTY": "none of its seats takes calls",
+    "LEAVEEMPTY": "none of its seats takes calls",
+    "JOINUNAVAIL": "none of its seats can be reached",
+    "LEAVEUNAVAIL": "none of its seats can be reached",
     "TIMEOUT": "no seat answered in time",
-    "FULL": "it was full",
-    "WITHDRAW": "the service sent the caller out of it",
+    "FULL": "the queue was full",
+    "WITHDRAW": "the service removed the caller from the queue",
 }
 """``QUEUESTATUS`` of callers who left a queue without an answer (app_queue)."""
 _PASSING = {
     *("", "set", "gosub", "gosubif", "goto", "gotoif", "gotoiftime", "return", "stackpop", "macro", "exec", "execif"),
     *("noop", "verbose", "log", "answer", "ringing", "progress", "wait", "playtones", "stopplaytones", "hangup"),
 }
-"""Applications that nobody talks with."""
+"""Applications that do not talk with the caller."""
 _ELSEWHERE = frozenset(("queue", "dial", "voicemail", "followme", "page"))
-"""Applications that give the caller to somebody else."""
+"""Applications that connect the caller with somebody else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A priority of the dialplan while it runs."""
+    """One priority that the dialplan runs."""
 
     context: str
     extension: str
@@ -52,7 +52,7 @@ class Step:
 
     @property
     def queue(self) -> str:
-        """The queue's name, when it is ``Queue()``."""
+        """The queue's name if the application is ``Queue()``, else empty."""
         return self.data.partition(",")[0].strip() if self.app.lower() == "queue" else ""
 
     def __str__(self) -> str:
@@ -61,34 +61,34 @@ class Step:
 
 @dataclass(slots=True)
 class Answerer:
-    """What became of the call with the dialplan. ``app``: the service's Stasis application (``asterisk.app``)."""
+    """What the dialplan did with the call. ``app``: the service's Stasis application (``asterisk.app``)."""
 
     app: str
     up: bool = False
-    """The call was answered, by whatever."""
+    """The call was answered, by anything."""
     ai: bool = False
     """The AI took the call."""
     step: Step | None = None
-    """The last one that was begun."""
+    """The last step that began."""
     talks: Step | None = None
-    """The last one that a caller can talk with or listen to."""
+    """The last step that a caller can talk with or listen to."""
     result: str = ""
-    """How the service said that it ended (``ARIAGENT_RESULT``)."""
+    """The service's result (``ARIAGENT_RESULT``)."""
     not_served: bool = False
     """No service was connected to Asterisk under its name."""
     ai_queue: str = ""
     """The queue of AI seats that the dialplan tried (``ARIAGENT_QUEUE``)."""
     queue_status: dict[str, str] = field(default_factory=dict)
-    """How the caller left each queue that nobody answered."""
+    """Queue -> how the caller left it without an answer."""
     member: str = ""
-    """The name of the queue's member who answered last."""
+    """The name of the queue member that answered last."""
     peer: str = ""
     """The channel that the call is bridged with."""
 
     def take(self, message: Mapping[str, Any]) -> bool:
-        """Take one of ARI's messages about the half that runs the dialplan in; returns whether it told anything new.
+        """Process one ARI message about the half that runs the dialplan; returns whether it brought anything new.
 
-        What has another form than it should is passed over.
+        Malformed messages are ignored.
         """
         kind = message.get("type")
         if kind == "ChannelDialplan":
@@ -141,7 +141,7 @@ class Answerer:
 
     @property
     def gave_up(self) -> bool:
-        """The dialplan gave the call to somebody else in place of the AI, which will not take it any more."""
+        """The dialplan gave the call to somebody else. The AI will not take it any more."""
         if self.ai or not self.up or self.talks is None or self.talks.app.lower() not in _ELSEWHERE:
             return False
         if self.member or (self.peer and not self.peer.startswith("Local/")):
@@ -153,12 +153,12 @@ class Answerer:
 
     @property
     def broke_off(self) -> str:
-        """Why the AI gave a call back that it had taken; empty where it did not."""
+        """Why the AI gave back a call that it had taken; empty if it did not."""
         return _RESULTS.get(self.result, "") if self.ai else ""
 
     @property
     def who(self) -> Who:
-        """Who the caller talked with; ``ai`` also when a human took the call over from it later."""
+        """Who answered the caller; ``ai`` also if a human agent took over later."""
         if self.ai:
             return "ai"
         if not self.up or self.talks is None:
@@ -169,7 +169,7 @@ class Answerer:
 
     @property
     def answered(self) -> str:
-        """Who answered, as a sentence; empty where nobody did, or where it cannot be told."""
+        """Who answered, as a sentence; empty if nobody did or it is not known."""
         if self.ai:
             return "the AI answered"
         if not self.up or self.talks is None:
@@ -182,10 +182,10 @@ class Answerer:
 
     @property
     def why_not(self) -> list[str]:
-        """Why the AI did not take the call, as far as the dialplan shows it."""
+        """Why the AI did not take the call, as far as the dialplan shows."""
         causes = []
         if self.not_served:
-            causes.append(f"no service is connected to Asterisk as application {self.app}")
+            causes.append(f"no service is connected to Asterisk as the application {self.app}")
         if self.result in _RESULTS:
             causes.append(_RESULTS[self.result])
         status = self.queue_status.get(self.ai_queue, "") if self.ai_queue else ""

@@ -24,7 +24,7 @@ FetchOption = Annotated[
     bool,
     typer.Option(
         "--fetch",
-        help="If no program here can speak the sentences, fetch one (flite, 50 MB) with apt into the user's cache.",
+        help="If no speech synthesiser is installed, fetch one (flite, 50 MB) with apt into the user's cache.",
     ),
 ]
 
@@ -39,37 +39,37 @@ def call(
     script: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="What to say and to expect (YAML). Default: two questions that any agent can answer."
+            metavar="FILE", help="Script: what to say and expect (YAML). Default: two questions for any agent."
         ),
     ] = None,
     caller_id: Annotated[str, typer.Option(metavar="NUM", help="The caller's number.")] = "5550100",
     anyone: Annotated[
-        bool, typer.Option("--anyone", help="Talk with whoever answers. Without it, only the AI will do.")
+        bool, typer.Option("--anyone", help="Talk with whoever answers. Otherwise the call fails if it is not the AI.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output at the end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
     record: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep call.wav (left caller, right agent) and call.json there.")
     ] = None,
     timeout: Annotated[float, typer.Option(metavar="S", help="Longest duration of the call.", min=1, max=3600)] = 180.0,
     fetch: FetchOption = False,
     verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Also print what a recogniser understands, if there is one.")
+        bool, typer.Option("-v", "--verbose", help="Also print what a speech recogniser understands, if installed.")
     ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Do not print the conversation.")] = False,
 ) -> None:
-    """Call an extension through Asterisk and hold a conversation with the AI.
+    """Call an extension through Asterisk and talk with the AI.
 
-    Needs ARI, and an Asterisk that can connect to this machine. Leaves nothing behind in Asterisk, and writes nothing
-    here without --record. The questions come with ariagent as recorded speech.
+    It needs ARI, and an Asterisk that can connect to this machine. It leaves nothing behind in Asterisk, and writes
+    files only with --record. The questions are recorded speech that comes with ariagent.
 
-    Prints each turn with the answer's latency: from the last sound of the caller to the first of the answer. The
-    agent's words are the service's own if this user may read its records (state_directory), or ask its API
-    (ARIAGENT_API_URL, ARIAGENT_API_TOKEN). Otherwise a recogniser, if one is installed, guesses them.
+    Prints each turn with the response time: from the last sound of the caller to the first sound of the answer. The
+    agent's words come from the service's records (state_directory) or its API (ARIAGENT_API_URL, ARIAGENT_API_TOKEN) if
+    this user may read them. Otherwise a speech recogniser, if one is installed, guesses them.
 
-    If a human queue or something else answers in place of the AI, the call ends and the command says why.
+    If the human queue or something else answers in place of the AI, the call ends and the command says why.
 
-    Exit code 0: the AI took the call, and everything went as the script expects. 1: it did not, or Asterisk could not
-    be reached or refused the user or password. 2: wrong usage, or settings or a script that do not load.
+    Exit code 0: the AI took the call, and everything went as the script expects; 1: it did not, or Asterisk did not
+    answer or refused the login; 2: wrong usage, or the settings or the script do not load.
     """
     from ariagent.rehearsal.plan import CallPlan
     from ariagent.rehearsal.script import DEFAULT_SCRIPT, load_script
@@ -96,7 +96,7 @@ def call(
 
 
 def hold(settings: Settings, plan: CallPlan, *, as_json: bool, quiet: bool) -> int:
-    """Hold the call and print it; returns the exit code."""
+    """Make the call and print it; returns the exit code."""
     from ariagent import logs
     from ariagent.loop import run_async
     from ariagent.rehearsal.caller import hold_call
@@ -114,7 +114,7 @@ def hold(settings: Settings, plan: CallPlan, *, as_json: bool, quiet: bool) -> i
     async def work() -> CallReport:
         task = asyncio.current_task()
         assert task is not None
-        # Ended from outside like by Ctrl-C: the channels have to be given back.
+        # SIGTERM ends the call like Ctrl-C: the channels have to be hung up.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         return await hold_call(settings, plan, Narrator(show))
 

@@ -1,4 +1,4 @@
-"""What a synthetic caller is to do, and what is said where that cannot be done."""
+"""The plan of a synthetic caller, and the messages if it cannot be carried out."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from ariagent.synthesis.programs import Finder, installed
 
 @dataclass(frozen=True, slots=True)
 class CallPlan:
-    """Whom to call and what to do. Times in seconds."""
+    """The extension to call and what to do. Times in seconds."""
 
     extension: str
     script: do.Script
     context: str = CONTEXT
     caller_id: str = "5550100"
     anyone: bool = False
-    """Whoever answers will do. Otherwise a call that the AI does not take has failed, and ends when that is clear."""
+    """Talk with whoever answers. Otherwise a call that the AI does not take fails, and ends once that is clear."""
     answer_within_s: float = 40.0
     timeout_s: float = 180.0
-    """For the whole call."""
+    """Time limit of the whole call."""
     record_dir: Path | None = None
-    """Gets ``call.wav`` (left the caller, right the agent) and ``call.json``."""
+    """Folder for ``call.wav`` (left the caller, right the agent) and ``call.json``."""
     find: Finder = installed
-    """Where the programs that speak are: for sentences that are not recorded."""
+    """Finds speech synthesisers, for sentences that are not recorded."""
     speech_dir: Path | None = None
-    """Keeps synthesised speech between runs."""
+    """Folder that keeps synthesised speech between runs."""
     guess: bool = False
-    """Have a recogniser, where there is one, guess what the agent says also where its words are known."""
+    """Have a recogniser, if there is one, guess the agent's words even if they are known."""
 
     shows_guesses: bool = True
-    """Whether a guess is printed where it is all that is known of the words."""
+    """Whether a guess is printed if the words are not known."""
 
     @property
     def guesses(self) -> bool:
-        """Whether a recogniser is wanted in any case: steps ``expect`` judge what came over the line."""
+        """Whether a recogniser is needed in any case: steps ``expect`` test what came over the line."""
         return self.guess or any(isinstance(step, do.Expect) for step in self.script.steps)
 
 
 def programs_needed(script: do.Script) -> list[str]:
-    """The programs that speak what this caller says and is not recorded. No I/O but looking for recordings."""
+    """The speech synthesisers for this caller's sentences without a recording. No I/O except looking for recordings."""
     said = [step.text for step in script.steps if isinstance(step, do.Say | do.Interrupt)]
     needed = [tool_of(script.voice)] if any(recorded(script.voice, text) is None for text in said) else []
     babble = script.noise is not None and script.noise.kind == "babble"
@@ -55,7 +55,7 @@ def programs_needed(script: do.Script) -> list[str]:
 
 
 def no_extension(plan: CallPlan, others: Sequence[str]) -> str:
-    """The dialplan lacks what is to be called; ``others``: contexts that have it. No I/O."""
+    """The error if the dialplan lacks the extension; ``others``: contexts that have it. No I/O."""
     what = f"the dialplan has no extension {plan.extension} in context {plan.context}"
     if not others:
         return f"{what}. Name the context that has it with --context (`dialplan show {plan.extension}@` in Asterisk)"
@@ -64,8 +64,8 @@ def no_extension(plan: CallPlan, others: Sequence[str]) -> str:
 
 
 def unknown_words() -> str:
-    """Why nobody knows what the agent said, and what to do about it."""
+    """Why the agent's words are not known, and what to do."""
     return (
-        "nothing here knows the agent's words. Run this on the service's machine as a user who may read its records "
-        f"(state_directory), or install a recogniser: {pip_install(RECOGNISER)}"
+        "the agent's words are not known. Run this on the service's machine as a user who may read its records "
+        f"(state_directory), or install a speech recogniser: {pip_install(RECOGNISER)}"
     )

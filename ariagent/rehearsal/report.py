@@ -1,4 +1,4 @@
-"""What happened in a synthetic caller's call: as values, as JSON, and as lines that appear while it happens."""
+"""The course of a synthetic caller's call: as values, as JSON, and as lines that are printed during the call."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ _TEXT_COLUMN = 29
 Speaker = Literal["caller", "agent"]
 After = Literal["answer", "speech", "digits"]
 Outcome = Literal["ok", "failed", "not_answered", "not_taken"]
-"""``not_taken``: something else than the AI answered."""
+"""``not_taken``: something other than the AI answered."""
 WordsFrom = Literal["records", "api", "recogniser"]
-"""Where an agent's words come from: the service's records, its API, or a recogniser's guess."""
+"""The source of the agent's words: the service's records, its API, or a recogniser's guess."""
 
 
 @dataclass(slots=True)
 class Turn:
-    """Somebody spoke. Times are seconds since the call was placed."""
+    """One turn. Times are seconds since the call was placed."""
 
     who: Speaker
     start_s: float
     end_s: float
     text: str | None = None
-    """What was said; None where nobody knows the agent's words."""
+    """The words; None if they are not known."""
     latency_ms: float | None = None
-    """The agent's: from ``after`` to the first loud frame that was received. None when it spoke before that."""
+    """Only the agent's: from ``after`` to the first loud frame that was received. None if it spoke before that."""
     after: After | None = None
-    """What the latency counts from: the call's answer, the caller's last loud frame, the last key."""
+    """The start of the latency: the call's answer, the caller's last loud frame, or the last key."""
     interrupted: bool = False
     words_from: WordsFrom | None = None
-    """The agent's: how its words are known."""
+    """Only the agent's: the source of its words."""
     heard: str | None = None
-    """The agent's: a recogniser's guess from the sound, where one was asked for."""
+    """Only the agent's: a recogniser's guess, if one was requested."""
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class Interruption:
 
     start_s: float
     stopped_after_ms: float
-    """First loud frame of the caller handed to Asterisk to last loud frame of the agent received."""
+    """From the caller's first loud frame, sent to Asterisk, to the agent's last loud frame, received."""
 
 
 @dataclass(slots=True)
@@ -89,9 +89,9 @@ class CallReport:
     interruptions: list[Interruption] = field(default_factory=list)
     digits: list[Digits] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
-    """Longer than a second."""
+    """Waits of more than a second."""
     steps_began_s: list[float] = field(default_factory=list)
-    """When each step of the script that was come to began."""
+    """Start of each step that was reached."""
     placed_at: float = 0.0
     """When the call was placed, in seconds since the epoch."""
     ended_by: Literal["caller", "other side"] | None = None
@@ -100,11 +100,11 @@ class CallReport:
     answered_by: Who = "unknown"
     """Who took the call."""
     answered: str = ""
-    """The same as a sentence; empty where nobody did, or where it cannot be told."""
+    """The same as a sentence; empty if nobody took it or it is not known."""
 
     @property
     def latencies_ms(self) -> list[float]:
-        """Of the answers to what the caller said."""
+        """Latencies of the answers to the caller's speech."""
         return [turn.latency_ms for turn in self.turns if turn.latency_ms is not None and turn.after == "speech"]
 
     def summary(self) -> str:
@@ -118,17 +118,17 @@ class CallReport:
 
     @property
     def reached_ai(self) -> bool:
-        """The call was answered, and not by anybody else than the AI as far as is known."""
+        """Whether the call was answered, and by the AI as far as is known."""
         return self.outcome not in ("not_answered", "not_taken")
 
     @property
     def guessed(self) -> bool:
-        """Some of the agent's words are a recogniser's guess."""
+        """Whether some of the agent's words are a recogniser's guess."""
         return any(turn.words_from == "recogniser" for turn in self.turns)
 
     @property
     def wordless(self) -> bool:
-        """Of something that the agent said nobody knows the words."""
+        """Whether the words of some of the agent's turns are not known."""
         return any(turn.who == "agent" and turn.text is None for turn in self.turns)
 
     def document(self) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def _rounded(value: object) -> object:
 
 @dataclass(slots=True)
 class Entry:
-    """One event of the narration. It is shown when it is ``ready`` and those before it were shown."""
+    """One entry of the printed conversation. It is shown once it is ``ready`` and all before it were shown."""
 
     at_s: float
     who: str
@@ -166,36 +166,36 @@ class Entry:
 
 
 class Narrator:
-    """Lines in the order of the conversation: an answer that is still being recognised holds back what follows."""
+    """Prints lines in the order of the conversation: an answer that is still being recognised delays the next lines."""
 
     def __init__(self, show: Callable[[str], None]) -> None:
         self._show = show
         self._entries: deque[Entry] = deque()
 
     def begin(self) -> None:
-        """The heading of the columns."""
+        """Print the column heads."""
         self._show(f"{'time, s':>7}  {'latency':>9}  {'who':<7}  what")
 
     def add(self, entry: Entry) -> None:
-        """Something happened."""
+        """Add an entry."""
         self._entries.append(entry)
         self.update()
 
     def update(self) -> None:
-        """An entry has become ready."""
+        """Print the entries that are ready."""
         while self._entries and self._entries[0].ready:
             for line in lines_of(self._entries.popleft()):
                 self._show(line)
 
     def end(self) -> None:
-        """Show everything, ready or not."""
+        """Print all entries, ready or not."""
         for entry in self._entries:
             entry.ready = True
         self.update()
 
 
 def lines_of(entry: Entry) -> list[str]:
-    """Time in seconds, latency, who, what; at most ``WIDTH`` columns."""
+    """The lines of an entry: time in seconds, latency, who, what; at most ``WIDTH`` columns."""
     latency = "" if entry.latency_ms is None else f"{entry.latency_ms:.0f} ms"
     head = f"{entry.at_s:7.2f}  {latency:>9}  {entry.who:<7}  "
     wrapped = textwrap.wrap(entry.text, WIDTH - _TEXT_COLUMN) or [""]

@@ -1,7 +1,7 @@
-"""What the agent really said in a synthetic caller's call, while it goes on.
+"""The agent's real words in a synthetic caller's call, during the call.
 
-From the service's records where this user may read them (as ``ariagent calls`` does), else from its API where this
-command may ask it (``ARIAGENT_API_URL``, ``ARIAGENT_API_TOKEN``). Both are nothing on a machine that has neither.
+They come from the service's records if this user may read them (as ``ariagent calls`` does), else from its API if this
+command may use it (``ARIAGENT_API_URL``, ``ARIAGENT_API_TOKEN``). Without both there are none.
 """
 
 from __future__ import annotations
@@ -29,30 +29,29 @@ from ariagent.rehearsal.agentside import records_of
 Origin = Literal["records", "api"]
 
 PATIENCE_S = 2.0
-"""Words come a moment after they were said: records are written twice a second."""
+"""Words arrive a moment after they were spoken: records are written twice a second."""
 LOOK_S = 0.1
 EARLY_S = 0.6
-"""So long before it is heard may the service count a sentence as begun."""
+"""The service may count a sentence as begun this long before it is heard."""
 LATE_S = 0.2
 MOST_LINE_BYTES = 1_000_000
 
 
 class TrueWords(Protocol):
-    """Where the agent's words come from. Times: seconds since the epoch."""
+    """A source of the agent's words. Times: seconds since the epoch."""
 
     origin: Origin
 
     async def said(self, began: float, ended: float, *, interrupted: bool = False) -> str | None:
-        """What the agent said between these moments, of an interrupted sentence what was heard; None: not known.
-
-        Everything that it says is told once.
+        """The agent's words between these moments; of an interrupted sentence only those that were heard. None: not
+        known. Each sentence is returned once.
         """
         ...
 
 
 @asynccontextmanager
 async def true_words(settings: Settings, call_id: str) -> AsyncIterator[TrueWords | None]:
-    """The best source for the call with this id that there is here; None where there is none."""
+    """The best source for the call with this id on this machine; None if there is none."""
     if settings.records.transcripts and records_of(settings) is not None:
         yield RecordedWords(Store(settings.state_directory), call_id)
         return
@@ -81,17 +80,17 @@ def _access(settings: Settings) -> Access | None:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """An item of the agent's that was begun to be heard. ``words``: None while they are not known."""
+    """A sentence (item) of the agent that the caller began to hear. ``words``: None: not known yet."""
 
     item: str
     began: float
     words: str | None
     part: float
-    """How much of it was heard, from 0 to 1."""
+    """The part that was heard, from 0 to 1."""
 
 
 def sentences(events: Iterable[EventRow]) -> list[Sentence]:
-    """The agent's sentences, in the order in which they were heard, from a call's events. No I/O."""
+    """The agent's sentences in a call's events, in the order in which they were heard. No I/O."""
     began: dict[str, float] = {}
     words: dict[str, str] = {}
     parts: dict[str, float] = {}
@@ -109,7 +108,7 @@ def sentences(events: Iterable[EventRow]) -> list[Sentence]:
 
 
 class RecordedWords:
-    """From the service's records."""
+    """Words from the service's records."""
 
     origin: Origin = "records"
 
@@ -118,7 +117,7 @@ class RecordedWords:
         self._call_id = call_id
         self._told: set[str] = set()
         self._recorded = False
-        """The call is in the records; while it is not, it is waited for once."""
+        """Whether the call is in the records. If it is not, ``said`` waits for it once."""
         self._waited = False
 
     async def said(self, began: float, ended: float, *, interrupted: bool = False) -> str | None:
@@ -154,12 +153,12 @@ class RecordedWords:
 
 @dataclass
 class ToldWords:
-    """From the service's API: its events tell each call's last words."""
+    """Words from the service's API: its events have each call's last words."""
 
     call_id: str
     origin: Origin = "api"
     _heard: list[tuple[float, str]] = field(default_factory=list)
-    """When it was told of, and the words; not yet asked for."""
+    """(time, words) that were not returned yet."""
     _last: str = ""
     _over: bool = False
 
@@ -173,7 +172,7 @@ class ToldWords:
         return " ".join(found)
 
     async def read(self, access: Access, now: Callable[[], float] = time.time) -> None:
-        """Read the service's events until they end. Raises nothing: without them nothing is known."""
+        """Read the service's events until they end. Does not raise: without events no words are known."""
         try:
             headers = {"Authorization": f"Bearer {access.token}"}
             async with (
@@ -192,7 +191,7 @@ class ToldWords:
             self._over = True
 
     def take(self, data: str, now: float) -> None:
-        """One event's data: a call, or the snapshot that the stream begins with."""
+        """Process one event's data: a call, or the snapshot at the start of the stream."""
         try:
             told = json.loads(data)
             calls = told.get("calls", [told])

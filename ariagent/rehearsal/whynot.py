@@ -1,4 +1,4 @@
-"""Why the AI did not take a call: what the dialplan showed, the AI seats in their queue, and what the service says."""
+"""Why the AI did not take a call: from the dialplan's steps, the AI seats in their queue, and the service's health."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from ariagent.rehearsal.answerer import Answerer
 HEALTH_LIMIT_S = 3.0
 _REASONS = {
     "": "no reason given",
-    AUTO_PAUSE: f"{AUTO_PAUSE}: by Asterisk, since no service took a call there",
+    AUTO_PAUSE: f"{AUTO_PAUSE}: by Asterisk, because no service took a call there",
 }
 """Reasons of pauses that need an explanation."""
 _PARTS = ("model", "audio")
-"""What ``/healthz`` tells in words when it is not well."""
+"""Parts whose faults ``/healthz`` describes in words."""
 
 
 async def causes(settings: Settings, answerer: Answerer) -> list[str]:
-    """Everything that is known of it, the nearest cause first; empty: nothing is known."""
+    """All known causes, the nearest first; empty: nothing is known."""
     found = list(answerer.why_not)
     if not found and not answerer.ai_queue:
-        return ["the dialplan did not lead to it"]
+        return ["the dialplan does not send this number to the AI"]
     if answerer.ai_queue and settings.ami is not None and (seats := await _seats(settings, answerer.ai_queue)):
         found = [seats]
     if settings.http.port:
@@ -41,7 +41,7 @@ async def causes(settings: Settings, answerer: Answerer) -> list[str]:
 
 
 async def _seats(settings: Settings, queue: str) -> str:
-    """What the AI's seats in ``queue`` are like; empty where nobody tells, or where some would take a call."""
+    """Why no seat in ``queue`` takes a call; empty if some would, or if it is not known."""
     assert settings.ami is not None
     members: list[MemberState] = []
 
@@ -58,7 +58,7 @@ async def _seats(settings: Settings, queue: str) -> str:
 
 
 def told_by_seats(queue: str, members: Sequence[MemberState]) -> str:
-    """Why no seat of ``queue`` takes a call; empty where some would. No I/O."""
+    """Why no seat of ``queue`` takes a call; empty if some would. No I/O."""
     seats = [member for member in members if seat_number(member.interface) is not None]
     if not seats:
         return f"queue {queue} has no AI seats"
@@ -82,7 +82,7 @@ def told_by_seats(queue: str, members: Sequence[MemberState]) -> str:
 
 
 async def _health(settings: Settings) -> Mapping[str, object] | None:
-    """What the service says of itself; None where it does not answer."""
+    """The service's ``/healthz``; None if it does not answer."""
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=HEALTH_LIMIT_S)) as session,
@@ -99,7 +99,7 @@ def _address(settings: Settings) -> str:
 
 
 def told_by_health(health: Mapping[str, object]) -> list[str]:
-    """What is wrong, by the service's own ``/healthz``. No I/O."""
+    """What is wrong according to the service's ``/healthz``. No I/O."""
     found = []
     if health.get("draining") is True:
         found.append("the service is draining: it takes no new calls")
@@ -112,7 +112,7 @@ def told_by_health(health: Mapping[str, object]) -> list[str]:
             found.append(f"{part}: {state}")
     seats = health.get("seats")
     reason = seats.get("reason") if isinstance(seats, Mapping) else None
-    # A reason that is one of the parts, or draining, is told in full above.
+    # A reason that is one of the parts, or draining, is described above.
     if isinstance(reason, str) and not found:
-        found.append(f"the service sends no callers to its seats: {reason}")
+        found.append(f"the AI's seats take no calls: {reason}")
     return found

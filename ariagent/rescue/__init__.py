@@ -1,1 +1,1 @@
-"""Callers whose service is gone and does not come back: found and sent to people, by the manager interface alone."""
+"""Rescue of callers whose service is dead: finds them and sends them to the human queue, through AMI alone."""

@@ -11,7 +11,7 @@ from ariagent.rescue.rescuer import Moved, Rescuer
 
 
 def rescue(path: Path | None, *, after_s: float | None, watch: bool, as_json: bool) -> int:
-    """Returns the exit code. Raises AriagentError."""
+    """Rescue once, or watch; returns the exit code. Raises AriagentError."""
     settings = config.load(path)
     rescuer = Rescuer(settings)
     if watch:
@@ -27,7 +27,7 @@ def rescue(path: Path | None, *, after_s: float | None, watch: bool, as_json: bo
     else:
         for one in moved:
             typer.echo(_line(one))
-        typer.echo(f"{sum(not one.cause for one in moved)} of {len(moved)} channels taken out of the application")
+        typer.echo(f"{sum(not one.cause for one in moved)} of {len(moved)} channels moved or hung up")
     return 1 if any(one.cause for one in moved) else 0
 
 

@@ -1,4 +1,4 @@
-"""Looks whether the service answers, and sends stranded callers to people when it does not for too long."""
+"""Watches whether the service answers. If it does not for too long, sends its callers to the human queue."""
 
 import asyncio
 import logging
@@ -23,51 +23,53 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 AGAIN_S = 5.0
-"""While the service stays away: somebody may not have been moved, or have come back from people."""
+"""Interval of further rescues while the service is dead: a caller may not have been moved, or may have returned."""
 ANSWER_S = 2.0
-"""How long the service may take to say anything at all."""
+"""Time limit for an answer of the service."""
 CONTEXT = "ariagent-handoff"
 LAST_RESORT = {"Context": "ariagent-human", "Exten": "human"}
-"""Where the dialplan itself finds somebody, or says that nobody is there."""
+"""The dialplan's own way to a human agent, or to a spoken sentence if there is none."""
 HUMAN_QUEUE = "ARIAGENT_HUMAN_QUEUE"
 NOWHERE = "the last resort"
 WAIT_S = 300
-"""How long callers wait for people before the dialplan goes on."""
-REASON = "The AI agent broke down in the middle of the call"
+"""How long callers wait in the human queue before the dialplan continues."""
+REASON = "The AI agent failed during the call"
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What became of one channel."""
+    """The outcome for one channel."""
 
     who: Stranded
     queue: str
-    """"" for what was only hung up."""
+    """The queue that the caller was sent to; "" if the channel was only hung up."""
     cause: str = ""
-    """Why it could not be moved."""
+    """Why the channel could not be moved."""
 
 
 class Rescuer:
-    """Of one service and its Asterisk. Raises ConfigurationError where the settings do not allow any rescue: now, and
-    not when somebody is stranded."""
+    """Rescues the callers of one service. The constructor raises ConfigurationError if the settings do not allow a
+    rescue, so that this shows before it is needed."""
 
     def __init__(self, settings: Settings) -> None:
         if settings.ami is None:
             raise ConfigurationError(
-                "callers can only be moved through the manager interface", remedy="Fill in the section ami"
+                "rescue needs the section ami: it moves callers through AMI", remedy="Add the section ami"
             )
         if settings.http.port == 0:
-            raise ConfigurationError("whether the service lives is asked at http.port, which is 0", remedy="Set it")
+            raise ConfigurationError(
+                "http.port is 0, but rescue asks the service there whether it is alive", remedy="Set http.port"
+            )
         self._settings = settings
         self._asterisk = AmiClient(settings.ami, lambda event: None)
         self._health = f"http://{joined(local(settings.http.host), settings.http.port)}/healthz"
 
     async def answers(self) -> bool:
-        """Whether there is a service that has its callers.
+        """Whether a service is alive and has its callers.
 
-        One that has lost Asterisk finds it again, and its calls continue meanwhile. One that has been waiting for
-        Asterisk since its start (because a password was changed, for instance) serves nobody: whoever is in Asterisk
-        is a former process's caller.
+        A service that has lost Asterisk reconnects, and its calls continue. A service that has been waiting for
+        Asterisk since its start (for instance because a password was changed) has no callers: those in Asterisk belong
+        to an earlier process.
         """
         try:
             async with (
@@ -78,11 +80,11 @@ class Rescuer:
         except (aiohttp.ClientError, TimeoutError):
             return False
         except ValueError:
-            return True  # whatever that is
+            return True  # another program, or another version
         return not (isinstance(health, dict) and health.get("started") is False)
 
     async def silent(self, for_s: float) -> bool:
-        """Whether the service is silent all the time for so long; returns as soon as it answers."""
+        """Whether the service does not answer for this long; returns as soon as it answers."""
         deadline = time.monotonic() + for_s
         while not await self.answers():
             if time.monotonic() >= deadline:
@@ -91,7 +93,7 @@ class Rescuer:
         return False
 
     async def watch(self) -> None:
-        """Look for ever, and rescue whenever it is needed."""
+        """Watch forever, and rescue callers whenever it is needed."""
         log.info(
             "rescue.watching", extra={"fields": {"service": self._health, "after_s": self._settings.rescue.after_s}}
         )
@@ -111,7 +113,7 @@ class Rescuer:
             log.info("rescue.service_back")
 
     async def rescue(self) -> list[Moved]:
-        """Send everybody who is stranded to people now. Raises AmiError when Asterisk cannot be asked."""
+        """Send all stranded callers to the human queue now. Raises AmiError if Asterisk does not answer."""
         async with self._asterisk.session() as asterisk:
             await self._close_door(asterisk)
             found = stranded(await asterisk.action_list("Status"), self._settings.asterisk.app)
@@ -126,12 +128,12 @@ class Rescuer:
         return list(moved)
 
     async def _close_door(self, asterisk: AmiClient) -> None:
-        """No more callers go to seats that nobody serves. The service opens it again when it is back."""
+        """Keep the queues from sending callers to dead seats. The service opens the door again when it is back."""
         try:
             state = f"DEVICE_STATE({state_of(self._settings.asterisk.app)})"
             await asterisk.action("Setvar", Variable=state, Value=CLOSED)
         except AmiRefusedError as error:
-            # Those who wait matter more.
+            # Go on: the waiting callers matter more.
             log.warning("rescue.seats_not_closed", extra={"fields": {"cause": error.line}})
 
     async def _move(self, asterisk: AmiClient, who: Stranded, said: str) -> Moved:
@@ -145,7 +147,7 @@ class Rescuer:
             told = {"__ARIAGENT_CALL": who.call_id, "__ARIAGENT_REASON": REASON, "__ARIAGENT_SUMMARY": said}
             told |= {"ARIAGENT_BRIEF": "", "ARIAGENT_TIMEOUT": str(WAIT_S)}
             set_all = (asterisk.action("Setvar", Channel=caller, Variable=n, Value=v) for n, v in told.items())
-            # What it is about matters less than that they get there.
+            # Ignore errors: to move the caller matters more than the summary.
             await asyncio.gather(*set_all, return_exceptions=True)
             where = {"Context": CONTEXT, "Exten": queue} if queue else LAST_RESORT
             if who.way is Way.TRANSFER:
@@ -157,7 +159,7 @@ class Rescuer:
         return Moved(who, queue or NOWHERE)
 
     async def _human_queue(self, asterisk: AmiClient, caller: str) -> str:
-        """The caller's own human queue, else the site's; empty where Asterisk has no such queue."""
+        """The human queue of the call, else the site's; empty if Asterisk has neither."""
         named = (await _variable(asterisk, caller, HUMAN_QUEUE), self._settings.human_queue or "")
         for queue in named:
             if await queue_exists(asterisk, queue):
@@ -172,7 +174,7 @@ class Rescuer:
 
 
 def _last_words(settings: Settings) -> dict[str, str]:
-    """What was said last in each call that did not end, for who takes it; as far as the records tell."""
+    """Call id -> the last words of each unfinished call, from the records, for the human agent."""
     said = {}
     for call in unended(settings):
         history = History()

@@ -1,6 +1,6 @@
-"""Who is stranded in a Stasis application that nobody serves, and how they get out. CORE.
+"""Channels that are stranded in a Stasis application without a service, and how to move them. CORE.
 
-Source: the manager's action Status, which a user of the class call may ask for (CoreShowChannels it may not).
+Source: AMI's action Status. The class call allows it (but not CoreShowChannels).
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,18 +10,18 @@ from enum import Enum
 from ariagent.call.resume import WARM_PREFIX
 
 SEAT = "@ariagent-seat-"
-"""In the name of a seat's channel: ``Local/03@ariagent-seat-0000001a;2``."""
+"""Part of a seat's channel name: ``Local/03@ariagent-seat-0000001a;2``."""
 UP = "6"
-"""Of ChannelState: answered."""
+"""ChannelState of an answered channel."""
 
 
 class Way(Enum):
     TRANSFER = "transfer"
-    """A seat's caller: transferred from the seat's first half, as a person would; queue_log shows it so."""
+    """A caller at a seat: transferred from the seat's channel ;1, like a transfer by an agent, also in queue_log."""
     REDIRECT = "redirect"
-    """A caller straight in the application: the channel goes there itself."""
+    """A caller in the application without a queue: the channel itself is redirected."""
     HANG_UP = "hang up"
-    """No caller: a seat that rings, or a leg of the service's own. The queue goes on without it."""
+    """Not a caller: a ringing seat, or a leg of the service. It is hung up, and the queue tries the next member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +29,24 @@ class Stranded:
     """One channel in the application."""
 
     channel: str
-    """Its name."""
+    """Name of the channel."""
     way: Way
     call_id: str
     caller: str
-    """Number."""
+    """The caller's number."""
 
     @property
     def moved_by(self) -> str:
-        """The channel that the way is asked for."""
+        """The channel that the AMI action names."""
         return self.channel.removesuffix("2") + "1" if self.way is Way.TRANSFER else self.channel
 
 
 def stranded(channels: Iterable[Mapping[str, str]], app: str) -> list[Stranded]:
-    """Those of the Status messages (names in lower case) that are in the application ``app``."""
+    """The channels in the application ``app``. ``channels``: AMI's Status messages, names in lower case."""
     found = []
     for status in channels:
         name, inside = status.get("channel", ""), status.get("data", "").partition(",")[0]
-        # The audio of a process that is gone goes by itself.
+        # Audio channels of a dead process end by themselves.
         if status.get("application") != "Stasis" or inside != app or name.startswith("AudioSocket/"):
             continue
         found.append(Stranded(name, _way(status, name), status.get("linkedid", ""), status.get("calleridnum", "")))

@@ -381,8 +381,8 @@ class TestCatchUp:
         server.read_only = False
         await server.until(lambda: "left" not in server.channels)
         events = [record.getMessage() for record in caplog.records]
-        assert events.count("call.left_behind") == events.count("call.not_swept") == 1
-        (told,) = [record for record in caplog.records if record.getMessage() == "call.not_swept"]
+        assert events.count("orphan_call.found") == events.count("orphan_call.not_released") == 1
+        (told,) = [record for record in caplog.records if record.getMessage() == "orphan_call.not_released"]
         assert "is read-only" in told.fields["cause"]  # type: ignore[attr-defined]
         await desk.registry.stop()
 

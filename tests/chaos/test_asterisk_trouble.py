@@ -205,7 +205,7 @@ async def test_calls_go_on_while_events_and_the_manager_interface_are_lost(
     await asyncio.wait_for(running.pool.settled.wait(), LIMIT_S)
     await seats_back(running)
     assert len(log.named("call.started")) == calls
-    assert log.named("call.left_behind") == []
+    assert log.named("orphan_call.found") == []
     print(f"\nARI and AMI cut: {calls} of {calls} went on, answered within {max(waits):.2f} s")
     await asyncio.gather(*(call.hangup() for call, _ in lines))
     await log.wait("call.ended", count=calls, result="done", timeout=LIMIT_S)

@@ -36,7 +36,7 @@ async def test_the_first_callers_reach_people_and_the_others_do_not_have_to_try(
     phones = [await phone(f"55533{number:02}") for number in range(CALLERS + 1)]
     calls = list(await asyncio.gather(*(one.dial("7000") for one in phones[:CALLERS])))
     refused = await log.wait("call.ended", result="no_model")
-    opened = await log.wait("seats.reason", reason="model", holds=True, timeout=LIMIT_S)
+    opened = await log.wait("seats.pause_reason_began", reason="model", timeout=LIMIT_S)
     await waiting(CALLERS)
     tried = len(log.named("call.started"))
     # While it is open nobody has to try.
@@ -47,7 +47,7 @@ async def test_the_first_callers_reach_people_and_the_others_do_not_have_to_try(
     trials = len(log.named("model.unusable"))
     await log.wait("model.unusable", count=trials + 1, timeout=LIMIT_S)
     model.options = healthy
-    closed = await log.wait("seats.reason", reason="model", holds=False, timeout=LIMIT_S)
+    closed = await log.wait("seats.pause_reason_ended", reason="model", timeout=LIMIT_S)
     async with asyncio.timeout(LIMIT_S):
         while any(seat.paused or seat.state == "unavailable" for seat in running.pool.seats.view()):
             await asyncio.sleep(0.02)
@@ -156,7 +156,7 @@ async def test_callers_whose_audio_cannot_be_connected_are_with_people_at_once(
     assert (await asyncio.to_thread(health, running))[0] == 200
 
     await way.break_(how)
-    began = len(log.named("seats.reason", reason="audio", holds=True))
+    began = len(log.named("seats.pause_reason_began", reason="audio"))
 
     async def waiting(calls: int) -> None:
         async with asyncio.timeout(LIMIT_S):
@@ -167,7 +167,7 @@ async def test_callers_whose_audio_cannot_be_connected_are_with_people_at_once(
     phones = [await phone(f"55534{number:02}") for number in range(CALLERS + 2)]
     dialled = time.monotonic()
     calls = list(await asyncio.gather(*(one.dial("7000") for one in phones[:CALLERS])))
-    opened = await log.wait("seats.reason", reason="audio", holds=True, count=began + 1, timeout=LIMIT_S)
+    opened = await log.wait("seats.pause_reason_began", reason="audio", count=began + 1, timeout=LIMIT_S)
     await waiting(CALLERS)
     took_s = time.monotonic() - dialled
     tried = len(log.named("call.started")) - before

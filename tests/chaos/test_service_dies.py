@@ -81,7 +81,7 @@ async def test_callers_of_a_killed_service_go_on_with_the_next(
         await asyncio.gather(*(call.hangup() for call, _ in lines[1::2]))
         await asyncio.gather(*(call.ended(LIMIT_S) for call, _ in lines))
         await until(lambda: not store.live(), "the calls to end")
-        assert "call.left_behind" not in following.log.replace("name=AudioSocket", "")
+        assert "orphan_call.found" not in following.log.replace("name=AudioSocket", "")
     rows = store.past(None)
     assert sorted(row.visit for row in rows) == [1] * calls
     assert {(row.result, row.reason) for row in rows} <= {("done", "caller_hung_up"), ("done", "agent_ended")}

@@ -87,9 +87,9 @@ async def test_who_meets_silence_again_goes_to_people_and_the_seats_wait_until_t
     await incoming.answer()
     # A session can be had; only one that says something is good enough.
     await log.wait("model.unusable", fault="silent", timeout=LIMIT_S)
-    await log.wait("seats.reason", reason="model", holds=True, timeout=LIMIT_S)
+    await log.wait("seats.pause_reason_began", reason="model", timeout=LIMIT_S)
     model.options = healthy
-    await log.wait("seats.reason", reason="model", holds=False, timeout=LIMIT_S)
+    await log.wait("seats.pause_reason_ended", reason="model", timeout=LIMIT_S)
     await call.hangup()
     await incoming.ended(LIMIT_S)
     await log.wait("call.ended", result="transferred")

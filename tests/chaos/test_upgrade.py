@@ -50,7 +50,7 @@ async def told_to_leave(process: lab.Process, tmp_path: Path, *, command: bool) 
         argv = ["drain", "--to", "next", "--after", "0", "-c", str(tmp_path / "first.yaml")]
         async with lab.process([sys.executable, "-m", "ariagent", *argv], tmp_path / "drain.log") as drain:
             assert await asyncio.wait_for(drain.ended(), LIMIT_S) == 0
-            assert "then their callers go on with the next process" in drain.log
+            assert "then the callers wait for the next process" in drain.log
     else:
         os.kill(process.pid, signal.SIGTERM)
     assert await asyncio.wait_for(process.ended(), LIMIT_S) == 0
@@ -91,7 +91,7 @@ async def test_calls_go_on_with_the_next_process_as_if_nothing_had_been(
             )
         before = len(model.sessions)
         await told_to_leave(first, tmp_path, command=calls > 2)
-    [left], [ended] = at(first, "service.leaves"), at(first, "service.stopped")
+    [left], [ended] = at(first, "service.calls_left"), at(first, "service.stopped")
     async with run(model, "next", **ending) as following:
         heard = await asyncio.gather(*(h.wait_loud(ended, LIMIT_S) for _, h in [*listening, *speaking]))
         await until(lambda: len(at(following, "call.goes_on")) == calls, "all calls to go on")
@@ -133,7 +133,7 @@ async def test_calls_go_on_with_the_next_process_as_if_nothing_had_been(
         await asyncio.gather(*(hearing.wait_loud(pressed, LIMIT_S) for _, hearing in lines))
         await asyncio.gather(*(call.hangup() for call, _ in lines))
         await until(lambda: not store.live(), "the calls to end")
-        assert "call.left_behind" not in following.log
+        assert "orphan_call.found" not in following.log
     owed = sorted(found["owed"] for found in fields(first, "call.left"))
     assert owed == sorted(("nothing", "words", "turn")[n % 3] for n in range(calls))
     assert " call.ended" not in first.log
@@ -176,7 +176,7 @@ async def test_when_no_process_comes_they_are_rescued(
         await hearing.utterance()
         await told_to_leave(first, tmp_path, command=True)
         await watch.wait_for("rescue.moved")
-        [left], [moved] = at(first, "service.leaves"), at(watch, "rescue.moved")
+        [left], [moved] = at(first, "service.calls_left"), at(watch, "rescue.moved")
         print(f"\n{number}: moved {moved - left:.2f} s after the service had ended, 1.5 s of it on purpose")
         await ends_with_people(call, human)
     async with run(model, "next", **sections) as following:

@@ -32,8 +32,8 @@ class TestApplication:
         result = judge_application(Settings(), False, channels=0, bridges=1)
         assert result.status is Status.WARNING
         assert result.found == (
-            "Asterisk knows ariagent, but nobody answers at 127.0.0.1:9093 nor 127.0.0.1:9092: "
-            "1 bridge and 0 channels are left of a dead process"
+            "the service is down: no answer at 127.0.0.1:9093 nor 127.0.0.1:9092. Asterisk still holds "
+            "1 bridge and 0 channels of the old process (ariagent), which is normal"
         )
         assert result.remedy == "Start it: `ariagent run -c FILE`"
 

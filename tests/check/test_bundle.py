@@ -343,7 +343,7 @@ class TestCommand:
         assert json.loads(found["check.json"])["counts"] == json.loads(done.stdout)["counts"]
         for name in found:
             assert name in done.stderr
-        assert "Look at it before you send it" in done.stderr
+        assert "Look at the file before you send it" in done.stderr
 
     def test_settings_that_do_not_load(self, tmp_path: Path) -> None:
         file = tmp_path / "support.tar.gz"

@@ -82,7 +82,7 @@ async def hangs(site: Site, say: Say) -> None:
     await asyncio.Event().wait()
 
 
-@pytest.mark.parametrize(("work", "found"), [(raises, "internal error: "), (hangs, "not done within 0.05 s")])
+@pytest.mark.parametrize(("work", "found"), [(raises, "internal error: "), (hangs, "not finished within 0.05 s")])
 async def test_one_that_fails_by_itself_does_not_keep_the_others_from_being_done(
     work: Callable[[Site, Say], Awaitable[None]], found: str
 ) -> None:

@@ -17,28 +17,26 @@ def test_everything_is_there() -> None:
     (result,) = judge_dialplan(dialplan(), PLACES, PLACES)
     assert (result.status, result.found) == (
         Status.OK,
-        f"version {__version__}, as the package; seats (01@ariagent-seat), 7000@ariagent-internal: there",
+        f"version {__version__}, as the package; it has seats (01@ariagent-seat), 7000@ariagent-internal",
     )
 
 
 def test_nothing_is_there() -> None:
     (result,) = judge_dialplan(dialplan(""), [], PLACES[:1])
-    found = "no call can come in: seats (01@ariagent-seat) do not exist in Asterisk's dialplan"
+    found = "no call can come in: Asterisk's dialplan has no seats (01@ariagent-seat)"
     assert (result.status, result.found) == (Status.FAILED, found)
     assert result.remedy.startswith("Run `ariagent install`")
 
 
 def test_a_number_is_missing() -> None:
     _, missing = judge_dialplan(dialplan(), PLACES[:1], PLACES)
-    assert (missing.status, missing.found) == (Status.WARNING, "7000@ariagent-internal: not there")
+    assert (missing.status, missing.found) == (Status.WARNING, "missing: 7000@ariagent-internal")
 
 
-@pytest.mark.parametrize(
-    ("version", "found"), [("0.0.9", "it has version 0.0.9"), ("", "it does not say which version it has")]
-)
+@pytest.mark.parametrize(("version", "found"), [("0.0.9", "it has version 0.0.9"), ("", "its version is unknown")])
 def test_a_dialplan_of_another_version(version: str, found: str) -> None:
     (result,) = judge_dialplan(dialplan(version), PLACES, PLACES)
-    assert (result.status, result.found) == (Status.WARNING, f"{found}, and the package has {__version__}")
+    assert (result.status, result.found) == (Status.WARNING, f"{found}; the package has {__version__}")
     assert "ariagent install --apply" in result.remedy
 
 
@@ -48,7 +46,7 @@ def test_another_application() -> None:
     result = judge_app("ariagent", "other")
     assert result is not None
     assert result.status is Status.FAILED
-    assert "the application ariagent, and asterisk.app is other" in result.found
+    assert "the application ariagent, but asterisk.app is other" in result.found
 
 
 def test_an_extension_that_is_a_destination() -> None:

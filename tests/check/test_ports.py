@@ -83,7 +83,7 @@ async def test_those_of_a_service_with_another_name(service: Any, taken_port: in
     http, control = await told(http={"port": port}, control={"port": taken_port})
     assert http.status is Status.FAILED
     assert http.found.endswith("by the service night")
-    assert "of its own" in http.remedy
+    assert "its own" in http.remedy
     assert control.status is Status.FAILED
 
 

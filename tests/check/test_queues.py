@@ -81,7 +81,7 @@ def test_seats_wait_for_a_service_that_need_not_run_yet() -> None:
     [result] = judge_queue("frontline", [seat(1, CLOSED), seat(2, CLOSED)], None, serving=False)
     assert (result.status, result.found) == (
         Status.OK,
-        "frontline has 2 seats, which take calls when the service does",
+        "frontline has 2 seats; they take calls when the service does",
     )
 
 
@@ -123,7 +123,7 @@ def test_people_are_no_seats() -> None:
         (60, 60, Status.OK, "frontline has 60 members, 60 can take a call now"),
         (60, 0, Status.WARNING, "none of the 60 members of frontline can take a call now"),
         (0, 0, Status.WARNING, "frontline has no members"),
-        (61, 1, Status.WARNING, "frontline has 61 seats that take calls, max_calls is 60"),
+        (61, 1, Status.WARNING, "frontline has 61 seats, but max_calls is 60: the seats beyond it never get a call"),
     ],
 )
 def test_what_can_be_said_without_the_manager_interface(members: int, ready: int, status: Status, found: str) -> None:
@@ -141,7 +141,7 @@ def test_the_queues_of_routes_are_looked_at_too() -> None:
 @pytest.mark.parametrize(
     ("queue", "members", "usable", "found"),
     [
-        ("", None, 0, "there is none"),
+        ("", None, 0, "no human queue is set"),
         ("suport", None, 0, "there is no queue suport"),
         ("support", 0, 0, "support has no members"),
         ("support", 2, 0, "Asterisk can ring none of the 2 members of support (Invalid)"),
@@ -173,10 +173,10 @@ def test_queues_of_destinations() -> None:
     settings = Settings.model_validate({"destinations": places})
     missing, there = judge_destinations(settings, ["sales"], ["support", "frontline"])
     assert (missing.status, there.status) == (Status.FAILED, Status.OK)
-    assert missing.found == "b: there is no queue sales; there are frontline, support"
-    assert there.found == "queues support: there"
+    assert missing.found == "b: there is no queue sales; Asterisk has frontline, support"
+    assert there.found == "these queues exist: support"
     assert [result.found for result in judge_destinations(settings, ["support", "sales"], [])] == [
-        "a: there is no queue support; there is none at all",
-        "b: there is no queue sales; there is none at all",
+        "a: there is no queue support; Asterisk has no queues",
+        "b: there is no queue sales; Asterisk has no queues",
     ]
     assert judge_destinations(Settings(), [], []) == []

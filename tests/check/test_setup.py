@@ -34,12 +34,12 @@ def test_nothing_to_say() -> None:
         (
             {"asterisk": {"password": "p", "url": "http://10.0.0.5:8088"}},
             Status.WARNING,
-            "asterisk.url is http: the password of the ARI user travels to another machine in the clear",
+            "asterisk.url is http: the ARI user's password goes to another machine unencrypted",
         ),
         (
             {"ami": {"password": "p", "host": "10.0.0.5"}},
             Status.WARNING,
-            "ami.tls is false: what the manager interface tells and is told travels to another machine in the clear",
+            "ami.tls is false: the AMI traffic goes to another machine unencrypted",
         ),
         (
             {"realtime": {"api_key": "${NOT_SET_HERE}"}},
@@ -49,12 +49,12 @@ def test_nothing_to_say() -> None:
         (
             {"control": {"host": "0.0.0.0"}},
             Status.WARNING,
-            "control.host is 0.0.0.0: tokens and what callers say travel there in the clear",
+            "control.host is 0.0.0.0: tokens and callers' words are sent unencrypted",
         ),
         (
             {"audiosocket": {"allowed": ["127.0.0.0/8", "0.0.0.0/0"]}},
             Status.WARNING,
-            "audiosocket.allowed is everybody: only a call's UUID keeps strangers from its audio",
+            "audiosocket.allowed includes every address: only a call's UUID protects its audio",
         ),
         (
             {"audiosocket": {"max_connections": 10}, "max_calls": 11},
@@ -64,12 +64,12 @@ def test_nothing_to_say() -> None:
         (
             {"agents": {"desk": {}}},
             Status.WARNING,
-            "there is no agent named default, which takes the calls that name no other",
+            "there is no agent named default: calls without a route or an agent of the dialplan have none",
         ),
         (
             {"agents": {"default": {"opening": None}}},
             Status.WARNING,
-            "agents.default has no opening: callers are not told that they talk to a machine",
+            "agents.default has no opening: callers are not told that they are talking to an AI",
         ),
     ],
 )

@@ -54,7 +54,7 @@ def test_none_that_ends() -> None:
     (result,) = judged()
     assert (result.status, result.found) == (
         Status.OK,
-        "api.example.com shuts down no used model within 90 days",
+        "api.example.com shuts down none of the models in use within 90 days",
     )
 
 

@@ -101,7 +101,7 @@ async def test_a_python_tool_that_is_not_installed() -> None:
     results: list[Result] = []
     await check_tools(Settings.model_validate({"agents": {"default": {"tools": ["nowhere"]}}}), results.append)
     assert [(r.name, r.status, r.found) for r in results] == [
-        ("tool nowhere", Status.FAILED, "there is none of this name")
+        ("tool nowhere", Status.FAILED, "there is no tool of this name")
     ]
 
 

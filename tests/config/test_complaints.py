@@ -116,22 +116,22 @@ SAID = {
         "log: must be a section: keys with their values, one a line, indented below it. A space must follow the colon"
     ),
     "log: {level: warn}": "log.level: must be debug, info, warning or error (did you mean warning?)",
-    "agents: {a: {opening: 5}}": "agents.a.opening: must be text: put what is written here in quotes; or be a mapping",
-    "agents: {a: {opening: {en: 5}}}": "agents.a.opening.en: must be text: put what is written here in quotes",
+    "agents: {a: {opening: 5}}": "agents.a.opening: must be text: put it in quotes; or be a mapping",
+    "agents: {a: {opening: {en: 5}}}": "agents.a.opening.en: must be text: put it in quotes",
     "agents: {a: {max_output_tokens: 9999}}": "agents.a.max_output_tokens: must be at most 4096; or be inf",
     "agents: {a: {turn_detection: {type: server_vda}}}": (
         "agents.a.turn_detection: type must be server_vad or semantic_vad (did you mean server_vad?)"
     ),
     "agents: {a: {keypad: {terminator: }}}": (
-        "agents.a.keypad.terminator: has no value; write one, or take the key out. A text that begins with # must"
+        "agents.a.keypad.terminator: has no value; write one, or remove the key. Put text that begins with # in"
     ),
     "agents: {a b: {}}": "agents.a b: the key must be a name of letters, digits and _ . -, at most 64 of them",
-    "agents: {1001: {}}": "agents.1001: the key must be text: put what is written here in quotes",
+    "agents: {1001: {}}": "agents.1001: the key must be text: put it in quotes",
     "agents: {a: {turn_detection: {eagerness: low}}}": (
         "agents.a.turn_detection.eagerness: unknown key with this type; it belongs to semantic_vad"
     ),
-    "destinations: {a: {queue: 600, description: x}}": "destinations.a.queue: must be text: put what is written here",
-    "hours: {a: {timezone: Europe/Berlin, week: {mon: 8}}}": "hours.a.week.mon: must be hours, as 08:00-12:00, or a",
+    "destinations: {a: {queue: 600, description: x}}": "destinations.a.queue: must be text: put it in quotes",
+    "hours: {a: {timezone: Europe/Berlin, week: {mon: 8}}}": "hours.a.week.mon: must be hours, for example",
     "ami: {tls: maybe, password: x}": "ami.tls: must be true or false",
     "max_calls: many": "max_calls: must be a whole number",
     "max_calls: .inf": "max_calls: must be a number that is not infinite",
@@ -149,7 +149,7 @@ def test_a_key_and_its_value_are_two_things(complaint: Complaint) -> None:
     assert lines == [
         "FILE:1: destinations.a.fields.A B: the key must be a name of small letters, digits and _, at most 32 of them, "
         "as order_number",
-        "FILE:1: destinations.a.fields.A B: must be text: put what is written here in quotes",
+        "FILE:1: destinations.a.fields.A B: must be text: put it in quotes",
     ]
 
 
@@ -193,7 +193,7 @@ class TestEmptySections:
         doubts: list[str] = []
         assert loaded("agents:\n  a:\n    opening:\n    model:\n", warn=doubts.append).agents["a"].opening is None
         (doubt,) = doubts
-        assert ":3: agents.a.opening: has no value, which switches it off; write null if you mean that" in doubt
+        assert ":3: agents.a.opening: has no value, which switches it off; write null if you want that" in doubt
 
 
 class TestSwallowedKeys:
@@ -204,8 +204,8 @@ class TestSwallowedKeys:
         settings = loaded(text, warn=doubts.append)
         assert "opening: Hello" in settings.agents["a"].instructions
         assert [doubt.removeprefix(str(file)) for doubt in doubts] == [
-            f":{line}: agents.a.instructions: this line is a part of the text, and looks like the key {key}; "
-            "if it is one, indent it as instructions"
+            f":{line}: agents.a.instructions: this line is part of the text, but looks like the key {key}; "
+            "if it is a key, indent it like instructions"
             for line, key in ((5, "opening"), (7, "voice"))
         ]
 
@@ -220,12 +220,12 @@ class TestTls:
     @pytest.mark.parametrize(
         ("text", "said"),
         [
-            ("asterisk: {ca_file: ca.pem}", "asterisk.ca_file: is only used where asterisk.url begins with https"),
-            ("asterisk: {tls_name: a.example}", "asterisk.tls_name: is only used where asterisk.url begins with https"),
-            ("ami: {password: x, ca_file: ca.pem}", "ami.ca_file: is only used where ami.tls is true"),
+            ("asterisk: {ca_file: ca.pem}", "asterisk.ca_file: is only used if asterisk.url begins with https"),
+            ("asterisk: {tls_name: a.example}", "asterisk.tls_name: is only used if asterisk.url begins with https"),
+            ("ami: {password: x, ca_file: ca.pem}", "ami.ca_file: is only used if ami.tls is true"),
             (
                 "realtime: {url: 'ws://a.example', ca_file: ca.pem}",
-                "realtime.ca_file: is only used where realtime.url begins with wss",
+                "realtime.ca_file: is only used if realtime.url begins with wss",
             ),
         ],
     )

@@ -52,8 +52,8 @@ class TestTemplates:
 class TestLength:
     def test_instructions_over_the_models_limit(self, complaints: Complaints) -> None:
         (problem,) = complaints(f"agents:\n  a:\n    instructions: {'word ' * 14_000}\n")
-        assert problem.startswith("3: agents.a.instructions: about 17")
-        assert problem.endswith("the model takes 16384")
+        assert problem.startswith("3: agents.a.instructions: too long: about 17")
+        assert problem.endswith("the model takes 16384 in all")
 
     def test_the_tools_that_the_agent_has_count_too(self, complaints: Complaints) -> None:
         tool = (
@@ -65,7 +65,7 @@ class TestLength:
             f"agents:\n  a:\n    instructions: {'word ' * 10_000}\n    tools: [t]\ntools:\n  t: {tool}\n"
         )
         (problem,) = complaints(text)
-        assert problem.startswith("4: agents.a.instructions: about 1")
+        assert problem.startswith("4: agents.a.instructions: too long: about 1")
         assert complaints(text.replace("    tools: [t]\n", "")) == []
 
 
@@ -147,7 +147,7 @@ class TestNames:
     @pytest.mark.parametrize("name", ["seat", "returned"])
     def test_that_stasis_keeps_for_itself(self, complaints: Complaints, name: str) -> None:
         (problem,) = complaints(f"agents:\n  {name}: {{}}\n")
-        assert problem.startswith(f"2: agents.{name}: this name means something else")
+        assert problem.startswith(f"2: agents.{name}: {name} has another meaning")
 
     @pytest.mark.parametrize("name", ["a b", "a,b", "''", "-a"])
     def test_that_no_dialplan_could_say(self, complaints: Complaints, name: str) -> None:
@@ -169,12 +169,12 @@ class TestRoutes:
     def test_one_that_takes_all_is_the_last(self, complaints: Complaints) -> None:
         assert complaints(self.AGENTS + "  - {agent: back, queue: x}\n  - {agent: front}\n") == []
         (problem,) = complaints(self.AGENTS + "  - {agent: front}\n  - {agent: back, queue: x}\n")
-        assert problem.startswith("5: routes[0]: takes every call")
+        assert problem.startswith("5: routes[0]: matches every call")
 
     @pytest.mark.parametrize("key", ["extension", "dialled", "queue"])
     def test_numbers_are_quoted(self, complaints: Complaints, key: str) -> None:
         (problem,) = complaints(self.AGENTS + f"  - {{agent: front, {key}: 0047}}\n")
-        assert problem == f"5: routes[0].{key}: must be text: put what is written here in quotes"
+        assert problem == f"5: routes[0].{key}: must be text: put it in quotes"
         assert complaints(self.AGENTS + f"  - {{agent: front, {key}: '0047'}}\n") == []
 
 
@@ -227,7 +227,7 @@ class TestHours:
             ("hours: {a: {week: {mon: 08:00-09:00}}}", "1: hours.a.timezone: is missing"),
             (
                 "hours: {a: {timezone: Mars/Olympus, week: {mon: 08:00-09:00}}}",
-                "1: hours.a.timezone: there is no time zone Mars/Olympus; they look like Europe/Berlin "
+                "1: hours.a.timezone: there is no time zone Mars/Olympus; write for example Europe/Berlin "
                 "(is the package tzdata installed?)",
             ),
             (
@@ -244,7 +244,7 @@ class TestHours:
             ),
             (
                 "hours:\n a:\n  timezone: UTC\n  week: {mon-tue: 08:00-09:00, tue: 10:00-11:00}",
-                "2: hours.a: week: tuesday stands here twice",
+                "2: hours.a: week: tuesday is listed twice",
             ),
             (
                 "hours:\n a:\n  timezone: UTC\n  week: {mon: 08:00-09:00}\n  holidays:\n  - 24.12.",
@@ -252,7 +252,7 @@ class TestHours:
             ),
             (
                 AMI + "pool: {calls_outside: a, calls_during: b}",
-                "2: pool: calls_outside and calls_during are two ways to say when; give one",
+                "2: pool: calls_outside and calls_during exclude each other; give one of them",
             ),
             (
                 HOURS + AMI + "pool: {calls_during: ofice}",
@@ -260,7 +260,7 @@ class TestHours:
             ),
             (
                 HOURS + "pool: {calls_during: office}",
-                "2: pool.calls_during: seats can only be paused through the manager interface: needs the section ami",
+                "2: pool.calls_during: needs the section ami: only AMI can pause seats",
             ),
             (
                 "destinations: {d: {queue: a, description: b, hours: x}}",
@@ -268,13 +268,13 @@ class TestHours:
             ),
             (
                 "records: {enabled: false}\nagents: {a: {alternatives: [callback]}}",
-                "2: agents.a.alternatives: messages and callbacks are kept in the records of calls: needs "
-                "records.enabled",
+                "2: agents.a.alternatives: message and callback need records.enabled: "
+                "they are kept in the records of calls",
             ),
             (
                 "records: {transcripts: false}\nagents: {a: {handoff: [d]}}\n"
                 "destinations: {d: {queue: a, description: b, alternatives: [message]}}",
-                "2: agents.a.alternatives: a message is what the caller said: needs records.transcripts",
+                "2: agents.a.alternatives: message needs records.transcripts: a message is the caller's words",
             ),
         ],
     )

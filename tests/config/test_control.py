@@ -38,8 +38,8 @@ def test_hashed_plain_and_from_elsewhere(tmp_path: Path, monkeypatch: pytest.Mon
         ({}, "needs sha256 or token, and not both"),
         ({"sha256": "x" * 64}, "sha256"),
         ({"sha256": HASH, "role": "boss"}, "role"),
-        ({"sha256": HASH, "name": "local"}, "the name local means somebody else"),
-        ({"sha256": HASH, "name": "model"}, "the name model means somebody else"),
+        ({"sha256": HASH, "name": "local"}, "the name local is reserved"),
+        ({"sha256": HASH, "name": "model"}, "the name model is reserved"),
         ({"sha256": HASH, "name": "with space"}, "name"),
     ],
 )
@@ -51,7 +51,7 @@ def test_what_cannot_be(entry: dict[str, str], said: str) -> None:
 def test_a_token_is_not_told_with_what_is_wrong_with_it(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("control:\n  tokens:\n    - {name: anna, role: viewer, token: hush-hush}\n")
-    with pytest.raises(ConfigurationError, match="the token is too short: 16 characters at least") as caught:
+    with pytest.raises(ConfigurationError, match="the token is too short: use at least 16 characters") as caught:
         load(file, {}, serving=True)
     assert "a.yaml:3: control.tokens[0].token: " in str(caught.value)
     assert "hush" not in str(caught.value)

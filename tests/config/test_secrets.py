@@ -64,7 +64,7 @@ UNREADABLE = {
     "no file": ("file:/nonexistent/key", "cannot read the secret's file /nonexistent/key: No such file", "Correct"),
     "a folder": ("file:/", "cannot read the secret's file /: Is a directory", ""),
     "no path": ('"file:"', "is empty", ""),
-    "a home": ("file:~/key", "begins with ~, which is another folder for each user", "Write the whole path"),
+    "a home": ("file:~/key", "begins with ~, which is another folder for each user", "Write the absolute path"),
     "another's home": ("file:~ann/key", "begins with ~", ""),
     "a path without its variable": ('"file:${NOT_SET}/key"', "the environment variable NOT_SET is not set", ""),
     "a credential outside of its unit": (
@@ -72,7 +72,7 @@ UNREADABLE = {
         "the path has ${CREDENTIALS_DIRECTORY}, which systemd sets only inside a unit with LoadCredential=",
         "systemd-run ",
     ),
-    "a variable as shells write it": ("file:$HOME/key", "the path behind file: holds a $", "${NAME}"),
+    "a variable as shells write it": ("file:$HOME/key", "the path after file: has a $", "${NAME}"),
 }
 
 
@@ -159,19 +159,19 @@ NO_SECRETS = {
     "./key": "looks like the path of a file",
     "../secrets/key": "looks like the path of a file",
     "beside.txt": "looks like the path of a file",
-    "$ARI_PASSWORD": "written in a way that ariagent does not know",
-    "{$ARI_PASSWORD}": "written in a way that ariagent does not know",
-    "Bearer ${TOKEN}": "written in a way that ariagent does not know",
-    "${TOKEN:-none}": "written in a way that ariagent does not know",
-    "$(cat /etc/key)": "written in a way that ariagent does not know",
-    "{{ ari_password }}": "written in a way that ariagent does not know",
-    "%ARI_PASSWORD%": "written in a way that ariagent does not know",
-    "env:ARI_PASSWORD": "written in a way that ariagent does not know",
-    "ENV[ARI_PASSWORD]": "written in a way that ariagent does not know",
-    "$ENV{ARI_PASSWORD}": "written in a way that ariagent does not know",
-    "os.environ/ARI_PASSWORD": "written in a way that ariagent does not know",
-    "File:/etc/key": "written in a way that ariagent does not know",
-    "file=/etc/key": "written in a way that ariagent does not know",
+    "$ARI_PASSWORD": "a reference that ariagent does not know",
+    "{$ARI_PASSWORD}": "a reference that ariagent does not know",
+    "Bearer ${TOKEN}": "a reference that ariagent does not know",
+    "${TOKEN:-none}": "a reference that ariagent does not know",
+    "$(cat /etc/key)": "a reference that ariagent does not know",
+    "{{ ari_password }}": "a reference that ariagent does not know",
+    "%ARI_PASSWORD%": "a reference that ariagent does not know",
+    "env:ARI_PASSWORD": "a reference that ariagent does not know",
+    "ENV[ARI_PASSWORD]": "a reference that ariagent does not know",
+    "$ENV{ARI_PASSWORD}": "a reference that ariagent does not know",
+    "os.environ/ARI_PASSWORD": "a reference that ariagent does not know",
+    "File:/etc/key": "a reference that ariagent does not know",
+    "file=/etc/key": "a reference that ariagent does not know",
     "<password>": "is an example's placeholder",
     "[your key]": "is an example's placeholder",
     "changeme": "is an example's placeholder",
@@ -238,7 +238,7 @@ mcp_servers: {crm: {url: "https://a.example/mcp", authorization: " ", headers: {
         assert lines == [
             "FILE:4: mcp_servers.crm.authorization: must not be empty",
             "FILE:4: mcp_servers.crm.headers.X-Key: holds a line break or a control character",
-            "FILE:3: control.tokens[0].token: the token is too short: 16 characters at least",
+            "FILE:3: control.tokens[0].token: the token is too short: use at least 16 characters",
         ]
 
     def test_and_not_before(self, loaded: Load) -> None:

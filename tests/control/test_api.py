@@ -81,9 +81,9 @@ async def test_five_wrong_tokens_slow_the_address_down_but_not_the_machines_own_
 @pytest.mark.parametrize(
     ("path", "body", "said"),
     [
-        ("transfer", b"{", "the body: is no JSON: "),
+        ("transfer", b"{", "the body: is not JSON: "),
         ("transfer", b"[]", "object"),
-        ("transfer", b"\xff\xfe", "the body: is no JSON: "),
+        ("transfer", b"\xff\xfe", "the body: is not JSON: "),
         ("transfer", b"", "give destination or queue, and not both"),
         ("transfer", {"queue": "a", "destination": "b"}, "give destination or queue, and not both"),
         ("transfer", {"queue": "support", "speed": 1}, "speed: unknown key"),
@@ -149,7 +149,7 @@ async def test_what_there_is_not(site: Any) -> None:
     assert await refused(site, "GET", CALL) == (
         404,
         "unknown_call",
-        "no call 1795357064.1 goes on GET /v1/calls lists those that do",
+        "no active call 1795357064.1 GET /v1/calls lists the active calls",
     )
     for path in ("transfer", "whisper"):
         body = {"queue": "support"} if path == "transfer" else {"text": "x"}

@@ -58,7 +58,7 @@ async def test_calls_and_seats_that_there_are_not(run: Run, site: Any) -> None:
     for words in (("transfer", "1.1", "--queue", "support"), ("whisper", "1.1", "x")):
         result = await run(*words)
         assert (result.exit_code, result.stdout) == (1, "")
-        assert result.stderr == "ariagent: no call '1.1' goes on. `ariagent calls` lists those that do\n"
+        assert result.stderr == "ariagent: no active call '1.1'. `ariagent calls` lists the active calls\n"
     result = await run("pause")
     assert result.exit_code == 1
     assert result.stderr.startswith("ariagent: seats are paused through the manager interface. Give the service access")
@@ -85,11 +85,11 @@ async def test_seats_are_paused_and_resumed(run: Run, make_site: Any, listed: An
 
 async def test_a_service_is_told_to_end_by_an_admin_only(run: Run, site: Any, token: dict[str, str]) -> None:
     result = await run("drain")
-    told = "no new calls; 0 calls may go on for 9 s, then their callers go to people\n"
+    told = "no new calls; 0 calls may continue for 9 s, then the callers go to the human queue\n"
     assert (result.exit_code, result.stdout, site.drained) == (0, told, [Plan("people", 9.0)])
     result = await run("drain", "--to", "next", "--after", "0", "--json")
     assert json.loads(result.stdout) == {"calls": 0, "timeout_s": 0.0, "to": "next"}
-    told = "no new calls; 0 calls may go on for 60 s, then their callers go on with the next process\n"
+    told = "no new calls; 0 calls may continue for 60 s, then the callers wait for the next process\n"
     assert (await run("drain", "--after", "60")).stdout == told
     remote = {"ARIAGENT_API_URL": site.url, "ARIAGENT_API_TOKEN": token["supervisor"]}
     result = await run("drain", configuration=False, **remote)
@@ -112,7 +112,7 @@ async def test_another_machines_service(run: Run, site: Any, token: dict[str, st
     result = await run("pause", configuration=False, **{**remote, "ARIAGENT_API_TOKEN": "wrong"})
     assert (result.exit_code, result.stderr) == (
         1,
-        "ariagent: nobody has this token. See control.tokens in the settings\n",
+        "ariagent: unknown token. See control.tokens in the settings\n",
     )
     result = await run("pause", configuration=False, ARIAGENT_API_URL=site.url)
     assert result.exit_code == USAGE

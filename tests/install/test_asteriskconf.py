@@ -60,7 +60,7 @@ def test_plus_adds_to_the_section_that_is_there() -> None:
 
 def test_plus_on_a_section_that_is_not_there_is_a_problem() -> None:
     document = read({"x.conf": "[nosuch](+)\na = 1\n"})
-    assert document.problems[0] == "x.conf:1: [nosuch](+) adds to a section that is not there"
+    assert document.problems[0] == "x.conf:1: [nosuch](+) adds to a section that does not exist"
 
 
 def test_includes_are_read_in_place() -> None:

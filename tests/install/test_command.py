@@ -41,7 +41,7 @@ def test_it_is_written_and_taken_back(make_site: MakeSite) -> None:
     before = tree(site.root)
     result = install(site, "--apply")
     assert result.exit_code == 0
-    assert "Asterisk was not asked: start it, or reload it, then run `ariagent check`" in result.output
+    assert "Asterisk was not reloaded. Start or reload it, then run `ariagent check`" in result.output
     # The choices are remembered.
     assert "Everything is in place." in run(site, "install").output
     assert "12 members" not in run(site, "install", "--seats", "12").output
@@ -58,7 +58,7 @@ def test_it_is_written_and_taken_back(make_site: MakeSite) -> None:
 def test_which_queue_is_the_human_agents_must_be_said(make_site: MakeSite) -> None:
     result = run(make_site(STOCK), "install")
     assert result.exit_code == 2
-    assert "which queue is the human agents'? There are sales, support" in result.output
+    assert "no human queue is chosen. Asterisk has the queues sales, support" in result.output
 
 
 def test_the_only_queue_and_the_only_context_need_not_be_said(make_site: MakeSite) -> None:
@@ -75,7 +75,7 @@ def test_several_contexts_are_named_and_none_is_guessed(make_site: MakeSite) -> 
     site = make_site(STOCK, {"pjsip.conf": phones})
     result = run(site, "install", "--human-queue", "support")
     assert result.exit_code == 0
-    assert "no phone gets the AI's number yet; phones are in from-internal, from-trunk" in result.output
+    assert "Name the phones' context: --context NAME (phones are in from-internal, from-trunk)" in result.output
 
 
 def test_a_terminal_is_asked(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,7 @@ def test_asterisk_on_another_machine(tmp_path: Path, service: str, listens: str,
 
 def test_without_a_key_it_says_what_is_missing(tmp_path: Path) -> None:
     text = first_settings(Answers("x"), PLACE)
-    assert "A key is missing." in text
+    assert "The key is missing." in text
     assert load(text, tmp_path).realtime.lacks_key
 
 

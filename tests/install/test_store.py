@@ -130,7 +130,7 @@ def test_nothing_is_written_through_a_link(make_site: MakeSite) -> None:
     (site.etc / "queues.conf").rename(target)
     (site.etc / "queues.conf").symlink_to(target)
     [obstacle] = plan_of(site).found.obstacles
-    assert obstacle.startswith(f"{site.etc}/queues.conf is a link to {target}")
+    assert obstacle.startswith(f"{site.etc}/queues.conf is a symbolic link to {target}")
     assert '#tryinclude "ariagent/queues.conf"' in obstacle
     # The administrator does it.
     target.write_text(target.read_text() + '#tryinclude "ariagent/queues.conf"\n')
@@ -194,7 +194,7 @@ def test_what_somebody_changed_since_stays(make_site: MakeSite) -> None:
     path = site.etc / "queues.conf"
     path.write_text("[general]\nx = 1\n" + path.read_text() + "[new]\n")
     assert plan_of(site).changes == []
-    assert remove(store) == [f"{path} was changed after the installation; only ariagent's lines were taken out"]
+    assert remove(store) == [f"{path} was changed after the installation; only ariagent's lines were removed"]
     assert path.read_text() == "[general]\nx = 1\n" + STOCK["queues.conf"] + "[new]\n"
 
 
@@ -216,7 +216,7 @@ def test_a_file_of_ours_that_somebody_changed_is_kept_apart(make_site: MakeSite)
     path = site.etc / "ariagent" / "extensions.conf"
     path.write_text(path.read_text() + "; mine\n")
     notes = remove(store)
-    assert notes[0] == f"{path} was changed after the installation; it is in {store.folder / 'kept'} now"
+    assert notes[0] == f"{path} was changed after the installation; it was moved to {store.folder / 'kept'}"
     assert "; mine" in (store.folder / "kept" / "extensions.conf").read_text()
     assert not (site.etc / "ariagent").exists()
 
@@ -226,9 +226,7 @@ def test_a_file_that_was_made_and_then_used_by_the_site_stays(make_site: MakeSit
     store = write(plan_of(site))
     path = site.etc / "http.conf"
     path.write_text(path.read_text() + "[post_mappings]\n")
-    assert remove(store) == [
-        f"{path} stays: it was changed after the installation; only ariagent's lines were taken out"
-    ]
+    assert remove(store) == [f"{path} stays: it was changed after the installation; only ariagent's lines were removed"]
     assert path.read_text() == "[post_mappings]\n"
 
 
@@ -302,14 +300,14 @@ def test_a_folder_that_cannot_be_written_is_named(make_site: MakeSite) -> None:
     site = make_site(STOCK)
     plan = plan_of(site)
     (site.root / "var").write_text("no folder")
-    with pytest.raises(InstallError, match=r"var/lib cannot be made"):
+    with pytest.raises(InstallError, match=r"cannot create .*var/lib"):
         Store(site.root / STATE).write(plan, plan.choices, {})
     assert (site.etc / "queues.conf").read_text() == STOCK["queues.conf"]
 
 
 def test_a_list_that_cannot_be_read_is_no_list(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(InstallError, match="cannot be read"):
+    with pytest.raises(InstallError, match="is damaged"):
         Store(tmp_path).read()
 
 
@@ -341,9 +339,9 @@ def test_a_list_that_others_can_change_is_not_followed(make_site: MakeSite, what
     else:
         store.folder.rename(site.root / "elsewhere")
         store.folder.symlink_to(site.root / "elsewhere")
-    with pytest.raises(InstallError, match="can be changed by others"):
+    with pytest.raises(InstallError, match="other users than root can change"):
         store.read()
-    with pytest.raises(InstallError, match="can be changed by others"):
+    with pytest.raises(InstallError, match="other users than root can change"):
         store.write(plan_of(site), plan_of(site).choices, {})
     assert tree(site.root / "etc") == before
 
@@ -352,5 +350,5 @@ def test_a_list_that_others_can_change_is_not_followed(make_site: MakeSite, what
 def test_a_list_in_somebody_elses_folder_is_not_followed(make_site: MakeSite) -> None:
     store = write(plan_of(make_site(STOCK)))
     os.chown(store.folder.parent, 65534, 65534)
-    with pytest.raises(InstallError, match="can be changed by others"):
+    with pytest.raises(InstallError, match="other users than root can change"):
         store.read()

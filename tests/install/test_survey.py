@@ -156,15 +156,21 @@ def test_a_human_queue_is_found_in_any_letter_case(make_site: MakeSite, queue: s
 @pytest.mark.parametrize(
     ("changes", "wanted"),
     [
-        ({"human_queue": "suport"}, "there is no queue suport (did you mean support?); there are sales, support."),
-        ({"human_queue": ""}, "callers whom the AI cannot help have nowhere to go."),
-        ({"ai_queue": "Sales"}, "the site has a queue Sales already."),
-        ({"ami_user": "admin"}, "manager.conf:5: there is a section [admin] already."),
+        ({"human_queue": "suport"}, "there is no queue suport (did you mean support?); Asterisk has sales, support."),
+        ({"human_queue": ""}, "there is no place for callers that the AI cannot help."),
+        ({"ai_queue": "Sales"}, "the site already has a queue Sales."),
+        ({"ami_user": "admin"}, "manager.conf:5: the section [admin] already exists."),
         ({"contexts": ("from-interna",)}, "there is no context from-interna (did you mean from-internal?)."),
         ({"supervisor_contexts": ("boss",)}, "there is no context boss."),
-        ({"numbers": ("7000", "500")}, "500 is taken in the context from-internal ("),
-        ({"last_resort": "from-internal,9000,1"}, "the last resort is not there: no extension 9000 in the context"),
-        ({"last_resort": "nowhere,500,1"}, "the last resort is not there: no extension 500 in the context nowhere."),
+        ({"numbers": ("7000", "500")}, "500 is in use in the context from-internal ("),
+        (
+            {"last_resort": "from-internal,9000,1"},
+            "the last resort does not exist: there is no extension 9000 in the context",
+        ),
+        (
+            {"last_resort": "nowhere,500,1"},
+            "the last resort does not exist: there is no extension 500 in the context nowhere.",
+        ),
     ],
 )
 def test_what_stands_in_the_way(make_site: MakeSite, changes: dict[str, object], wanted: str) -> None:
@@ -183,7 +189,7 @@ def test_a_number_that_a_pattern_took_is_told(make_site: MakeSite) -> None:
     assert found.obstacles == []
     assert found.notes == [
         f"1700 in the context from-internal matched the pattern _1XXX ({site.etc}/extensions.conf:5) until now; "
-        "ariagent takes it"
+        "it will reach ariagent"
     ]
 
 
@@ -191,7 +197,7 @@ def test_an_installation_by_hand_is_found(make_site: MakeSite) -> None:
     changes = {"ari.conf": "[general]\n#include by-hand.conf\n", "by-hand.conf": "[ariagent]\ntype = user\n"}
     site = make_site(STOCK, changes)
     [obstacle] = survey(site, choices()).obstacles
-    assert obstacle.startswith(f"{site.etc}/by-hand.conf:1: there is a section [ariagent] already.")
+    assert obstacle.startswith(f"{site.etc}/by-hand.conf:1: the section [ariagent] already exists.")
 
 
 def test_a_dialplan_that_asterisk_does_not_read_is_not_added_to(make_site: MakeSite) -> None:
@@ -247,7 +253,7 @@ class TestFreePbx:
         site = make_site(FREEPBX)
         chosen = choices(human_queue="201", contexts=("from-internal-custom",), numbers=("101",))
         [obstacle] = survey(site, chosen).obstacles
-        assert "101 is taken in the context from-internal (" in obstacle
+        assert "101 is in use in the context from-internal (" in obstacle
 
     def test_a_plain_site_with_such_a_file_is_none(self, make_site: MakeSite) -> None:
         assert not make_site(STOCK, {"extensions_custom.conf": ""}).is_freepbx

@@ -283,7 +283,7 @@ async def test_asterisk_as_another_user_is_asked_whether_it_can_play_summaries(
 @pytest.mark.parametrize(
     ("mode", "briefs_mode", "status", "found"),
     [
-        (0o711, None, "ok", "is not there yet"),
+        (0o711, None, "ok", "does not exist yet"),
         (0o711, 0o711, "ok", "Asterisk can play files in "),
         (0o700, 0o711, "warning", "Asterisk cannot read files in "),
         (0o711, 0o755, "warning", "every user of this machine can list and read them"),

@@ -182,7 +182,8 @@ async def test_a_human_agent_who_answers_is_left_alone(asterisk: Any, phone: Any
 async def test_an_extension_that_is_not_the_ais(asterisk: Any) -> None:
     report, shown = await call(settings_of(asterisk), "600", do.WaitAnswer(0.5))
     assert cause_of(report) == (
-        "the AI did not take this call: the dialplan did not lead to it; the dialplan answered with Echo()"
+        "the AI did not take this call: the dialplan does not send this number to the AI; "
+        "the dialplan answered with Echo()"
     )
     assert not any("no answer within" in line for line in shown)
     report, _ = await call(settings_of(asterisk), "600", QUESTION, do.WaitAnswer(LIMIT_S), anyone=True)

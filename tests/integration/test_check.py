@@ -215,8 +215,8 @@ async def test_an_application_that_a_dead_process_left(
     outcome = Outcome(process.returncode or 0, out.decode(), err.decode())
     status, found = outcome.one("application")
     assert status == "warning"
-    assert f"Asterisk knows {app}, but nobody answers" in found
-    assert "1 bridge and 0 channels are left of a dead process" in found
+    assert "the service is down: no answer at" in found
+    assert "Asterisk still holds 1 bridge and 0 channels of the old process" in found
 
 
 async def test_a_spoken_turn(check: Check, sandbox: Any) -> None:
@@ -354,7 +354,7 @@ async def test_a_port_that_something_else_has(check: Check, sandbox: Any) -> Non
         outcome = await check(await sandbox(), audiosocket={"port": server.sockets[0].getsockname()[1]})
     status, found = outcome.one("service's audio port")
     assert status == "failed"
-    assert "is no AudioSocket server" in found
+    assert "is not an AudioSocket server" in found
     assert outcome.one("audio connection")[0] == "ok"
 
 
@@ -366,15 +366,16 @@ async def test_a_context_that_is_missing(check: Check, sandbox: Any, asterisk: A
     finally:
         await asterisk.cli("dialplan reload")
     assert [status for status, _ in outcome.lines("dialplan")] == ["ok", "warning"]
-    assert outcome.lines("dialplan")[1][1].startswith("seats (01@ariagent-seat): not there; Run `ariagent install`")
+    assert outcome.lines("dialplan")[1][1].startswith("missing: seats (01@ariagent-seat); Run `ariagent install`")
     assert (await check(model)).one("dialplan")[0] == "ok"
 
 
 async def test_a_queue_that_is_missing(check: Check, sandbox: Any) -> None:
     outcome = await check(await sandbox(), routes=[{"agent": "default", "queue": "nobodys"}])
-    assert ("warning", "there is no queue nobodys, which a route names; Correct routes, or make the queue") in (
-        outcome.lines("queues")
-    )
+    assert (
+        "warning",
+        "a route names the queue nobodys, which does not exist; Correct routes, or create the queue",
+    ) in (outcome.lines("queues"))
 
 
 async def test_a_user_who_may_only_read(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
@@ -440,7 +441,7 @@ async def test_people_whom_callers_cannot_reach(check: Check, sandbox: Any, aste
     assert outcome.code == 1
     status, found = outcome.one("manager")
     assert status == "ok"
-    assert "is let in" in found
+    assert "is logged in" in found
     assert set(outcome.lines("destinations")) == {
         ("ok", "boss: 1002@ariagent-internal is there"),
         (
@@ -454,10 +455,10 @@ async def test_people_whom_callers_cannot_reach(check: Check, sandbox: Any, aste
         ),
         (
             "failed",
-            "desk: there is no queue suport (did you mean support?); there are frontline, support; "
-            "Correct destinations.desk.queue, or make the queue",
+            "desk: there is no queue suport (did you mean support?); Asterisk has frontline, support; "
+            "Correct destinations.desk.queue, or create the queue",
         ),
-        ("ok", "queues SUPPORT: there"),
+        ("ok", "these queues exist: SUPPORT"),
     }
     assert outcome.one("agent default")[0] == "ok", "the model takes the functions"
 
@@ -492,8 +493,8 @@ async def test_seats_without_a_manager(check: Check, sandbox: Any) -> None:
     assert outcome.failures() == []
     status, found = outcome.one("manager")
     assert status == "warning"
-    assert found.startswith("there are seats, but no section ami: ")
-    assert any("destinations (desk) without ami" in found for _, found in outcome.lines("settings"))
+    assert found.startswith("queue members found, but ami is not configured: ")
+    assert any("destinations (desk) need ami" in found for _, found in outcome.lines("settings"))
 
 
 async def test_a_managers_wrong_password(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
@@ -545,7 +546,7 @@ async def test_a_bundle_beside_a_running_service(
     sections |= {"ami": asterisk.ami}
     outcome = await check(model, "--bundle", str(bundle), **sections)
     assert outcome.failures() == []
-    assert "Look at it before you send it" in outcome.err
+    assert "Look at the file before you send it" in outcome.err
     with tarfile.open(bundle) as tar:
         found = {
             member.name.partition("/")[2]: held.read().decode()
@@ -602,7 +603,7 @@ ROWS = {
     ),
     "nothing can come in": Row("dialplan", "failed", "no call can come in: ", {}, without_contexts=SHIPPED_CONTEXTS),
     "a part of the dialplan": Row(
-        "dialplan", "warning", "seats (01@ariagent-seat): not there", {}, without_contexts=SHIPPED_CONTEXTS[:1]
+        "dialplan", "warning", "missing: seats (01@ariagent-seat)", {}, without_contexts=SHIPPED_CONTEXTS[:1]
     ),
     "no queue": Row("queues", "warning", "there is no queue frontline", {}, without_queues=True),
     "no human queue": Row("human queue", "failed", "there is no queue support: ", {}, without_queues=True),

@@ -149,7 +149,7 @@ async def test_a_call_needs_nothing_that_was_not_installed(
     for words in ("Hello, can you hear me?", "What can you help me with?", "Thank you, goodbye."):
         assert f"caller {words}" in done.text
     assert done.output.count("agent    (speaking ") == 5
-    assert "nothing here knows the agent's words. Run this on the service's machine as a user who may read" in done.text
+    assert "the agent's words are not known. Run this on the service's machine as a user who may read" in done.text
     assert f"{command[0]} -m pip install 'pocketsphinx" in done.text
     assert written() == before
 

@@ -150,7 +150,7 @@ async def test_model_hears_silence_from_a_phone_that_sends_nothing(
     assert time.monotonic() - began == pytest.approx(1.0, abs=0.4)
     await call.hangup()
     ended = await log.wait("call.ended")
-    assert ended["uplink_silence_s"] >= 2.0
+    assert ended["caller_audio_gap_s"] >= 2.0
 
 
 async def test_queue_caller_is_heard_again_after_hold(

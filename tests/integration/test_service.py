@@ -121,7 +121,7 @@ async def test_draining_lets_calls_end_and_sends_new_ones_to_people(
             argv = [sys.executable, "-m", "ariagent", "drain", "-c", str(tmp_path / "service.yaml")]
             async with lab.process(argv, tmp_path / "drain.log") as command:
                 assert await exit_code(command) == 0
-                assert command.log.startswith("no new calls; 1 call may go on for ")
+                assert command.log.startswith("no new calls; 1 call may continue for ")
         assert (await until_told(process, "service.draining"))["calls"] == "1"
         late = await (await phone()).dial("7001")
         await ends_with_people(late, human)
@@ -463,7 +463,7 @@ async def test_a_second_service_with_the_same_name_ends_the_first_and_its_caller
             assert (await until_told(second, "service.takes_over"))["app"] == "ariagent"
             assert await exit_code(first) == 1
             assert first.log.splitlines()[-1] == (
-                "ariagent: another program took the Stasis application ariagent over. "
+                "ariagent: another program took over the Stasis application ariagent. "
                 "Run one service for each application name, or give this one another asterisk.app"
             )
             check_log(first)

@@ -47,11 +47,11 @@ async def test_a_machine_that_is_too_busy_takes_no_more_calls(
         assert told["p95_ms"] > 100
         late = await (await phone("5551001")).dial("7001")
         await log.wait("call.ended", result="busy", reason="overloaded", timeout=LIMIT_S)
-        await log.wait("seats.reason", reason="overloaded", holds=True, timeout=LIMIT_S)
+        await log.wait("seats.pause_reason_began", reason="overloaded", timeout=LIMIT_S)
     finally:
         hogging.cancel()
-    await log.wait("service.relieved", timeout=LIMIT_S)
-    await log.wait("seats.reason", reason="overloaded", holds=False, timeout=LIMIT_S)
+    await log.wait("service.overload_ended", timeout=LIMIT_S)
+    await log.wait("seats.pause_reason_ended", reason="overloaded", timeout=LIMIT_S)
     await ends_with_people(late, human)
     # Who was there still is.
     assert len(running.calls) == 1

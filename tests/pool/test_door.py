@@ -111,7 +111,7 @@ async def test_an_asterisk_without_the_function_is_said_with_the_remedy(house: H
         house.door.want(True)
         await until(lambda: caplog.records, "a warning", limit_s=LIMIT_S)
     (record,) = caplog.records
-    assert record.fields["cause"] == "Asterisk does not take it: Custom:desk is UNKNOWN"
+    assert record.fields["cause"] == "Asterisk keeps Custom:desk at UNKNOWN, not NOT_INUSE"
     assert record.fields["remedy"] == "Load func_devstate.so"
     assert not house.door.settled.is_set()
 

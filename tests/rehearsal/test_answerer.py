@@ -82,10 +82,10 @@ def test_without_a_service_the_human_queue_answers() -> None:
     assert not found.gave_up  # it is answered, but nobody has got it yet
     found.take(TO_PEOPLE[3])
     assert (found.who, found.answered, found.gave_up) == ("queue", "queue support answered", True)
-    assert found.why_not == ["no service is connected to Asterisk as application ariagent"]
+    assert found.why_not == ["no service is connected to Asterisk as the application ariagent"]
 
 
-@pytest.mark.parametrize(("result", "word"), [("no_model", "model"), ("busy", "room"), ("error", "conversation")])
+@pytest.mark.parametrize(("result", "word"), [("no_model", "model"), ("busy", "capacity"), ("error", "conversation")])
 def test_the_service_gives_a_direct_call_back(result: str, word: str) -> None:
     found = after(*DIRECT, variable("ARIAGENT_RESULT", result), variable("STASISSTATUS", "SUCCESS"), *TO_PEOPLE)
     assert (found.who, found.gave_up, found.broke_off) == ("queue", True, "")
@@ -95,7 +95,7 @@ def test_the_service_gives_a_direct_call_back(result: str, word: str) -> None:
 
 @pytest.mark.parametrize(
     ("status", "word"),
-    [("JOINEMPTY", "took calls"), ("LEAVEEMPTY", "took calls"), ("TIMEOUT", "in time"), ("FULL", "full")],
+    [("JOINEMPTY", "takes calls"), ("LEAVEEMPTY", "takes calls"), ("TIMEOUT", "in time"), ("FULL", "full")],
 )
 def test_no_seat_takes_the_call(status: str, word: str) -> None:
     found = after(*QUEUED, variable("QUEUESTATUS", status))
@@ -116,7 +116,7 @@ def test_a_dialplan_that_knows_beforehand_that_no_seat_takes_calls() -> None:
 def test_the_ai_breaks_the_call_off() -> None:
     found = after(*QUEUED, variable("MEMBERINTERFACE", "Local/01@ariagent-seat/nm"), UP)
     found.take(variable("SHARED(ARIAGENT_RESULT)", "error"))
-    assert (found.who, found.broke_off, found.gave_up) == ("ai", "the service could not hold the conversation", False)
+    assert (found.who, found.broke_off, found.gave_up) == ("ai", "the conversation failed in the service", False)
 
 
 @pytest.mark.parametrize("done", ["done", "transferred", "person", ""])
@@ -213,7 +213,7 @@ def test_what_the_services_health_tells() -> None:
     assert told_by_health(lost) == ["the service is not connected to Asterisk: http://x refused user a"]
     assert told_by_health({"model": 3, "x": None}) == []
     closed = {**well, "seats": {"open": False, "reason": "full"}}
-    assert told_by_health(closed) == ["the service sends no callers to its seats: full"]
+    assert told_by_health(closed) == ["the AI's seats take no calls: full"]
     assert told_by_health({**closed, "model": "HTTP 401"}) == ["model: HTTP 401"]
 
 

@@ -79,7 +79,7 @@ def test_place_names_file_line_step_and_kind() -> None:
         ("steps:\n  - interrupt: {after: 1}", "talk.yaml:2: steps[0].interrupt.say: is missing"),
         ("steps:\n  - expect: {any: true}", "talk.yaml:2: steps[0].expect.words: is missing"),
         ("steps:\n  - expect: {words: ['?']}", "talk.yaml:2: steps[0].expect.words: '?' is no word"),
-        ("steps:\n  - say: a\n    say: b", "talk.yaml:3: steps[0].say: this key stands here a second time"),
+        ("steps:\n  - say: a\n    say: b", "talk.yaml:3: steps[0].say: this key is given twice"),
         ("steps: [", "talk.yaml:1: the [ in this line is not closed"),
     ],
 )
