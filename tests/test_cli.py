@@ -266,8 +266,11 @@ class TestWithoutSecrets:
         assert code == USAGE
         assert ": ami.password: the environment variable NOT_IN_THIS_SHELL is not set. " in err
 
-    async def test_a_caller_needs_asterisks_password_alone(self, file: Path, tmp_path: Path) -> None:
+    async def test_a_caller_needs_asterisks_password_alone(
+        self, file: Path, tmp_path: Path, unused_tcp_port: int
+    ) -> None:
         settings = without_secrets(tmp_path)
+        settings["asterisk"]["url"] = f"http://127.0.0.1:{unused_tcp_port}"
         file.write_text(yaml.safe_dump(settings))
         code, _, err = await ariagent("call", "7000", "-c", str(file))
         assert code == USAGE
