@@ -111,7 +111,8 @@ def told_by_health(health: Mapping[str, object]) -> list[str]:
         if isinstance(state, str) and state not in ("ok", "", NOT_TRIED):
             found.append(f"{part}: {state}")
     seats = health.get("seats")
-    reason = seats.get("reason") if isinstance(seats, Mapping) else None
+    closed = isinstance(seats, Mapping) and seats.get("open") is False
+    reason = seats.get("reason") if isinstance(seats, Mapping) and closed else None
     # A reason that is one of the parts, or draining, is described above.
     if isinstance(reason, str) and not found:
         found.append(f"the AI's seats take no calls: {reason}")

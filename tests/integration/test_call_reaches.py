@@ -196,6 +196,7 @@ exten => 7002,1,Dial(Local/7001@ariagent-internal/n,30)
 exten => 7003,1,Answer()
  same => n,Playtones(dial)
  same => n,Wait(1)
+ same => n,StopPlaytones()
  same => n,Stasis(ariagent)
  same => n,Hangup()
 """

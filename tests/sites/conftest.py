@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -184,12 +186,14 @@ MakeSite = Callable[[Shape], "asyncio.Future[SiteUnderTest]"]
 
 
 @pytest.fixture
-async def make_site(tmp_path: Path, program: AsteriskProgram, samples: Path) -> AsyncIterator[MakeSite]:
+async def make_site(program: AsteriskProgram, samples: Path) -> AsyncIterator[MakeSite]:
     """``await make_site(shape)``: a running site; ended after the test."""
     made: list[SiteUnderTest] = []
+    # Not pytest's folder: the path of Asterisk's socket may have 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="ariagent-site-"))
 
     async def make(shape: Shape) -> SiteUnderTest:
-        root, addresses = tmp_path / shape.name, Addresses()
+        root, addresses = folder / shape.name, Addresses()
         conf = build(shape, root, program, samples, addresses)
         asterisk = AsteriskProcess(program, conf, root / "var" / "run" / "asterisk", root / "var" / "log" / "asterisk")
         made.append(SiteUnderTest(shape, root, addresses, asterisk))
@@ -199,6 +203,7 @@ async def make_site(tmp_path: Path, program: AsteriskProgram, samples: Path) -> 
     yield make  # type: ignore[misc]
     for site in made:
         await site.close()
+    shutil.rmtree(folder)
 
 
 @asynccontextmanager
