@@ -43,11 +43,9 @@ class Survey:
 
     def additions(self) -> Additions:
         """What our own files have to hold besides what every site gets."""
-        dialplan = self.documents["extensions.conf"]
         return Additions(
             {name: values for name, values in self.general.items() if self.has_general(name)},
             self.modules,
-            {section.name for section in dialplan.sections} if dialplan is not None else (),
             # A command on this machine that connects to its own address comes from there.
             [host for host in (self.service_address, self.ami_address[0]) if is_address(host)],
         )
@@ -62,6 +60,11 @@ def survey(site: Site, choices: Choices, unusable: Collection[str] = ()) -> Surv
     """Look at everything. ``unusable``: modules that this Asterisk has and cannot load. Raises ConfigurationError for a
     file that cannot be read."""
     found = Survey({name: site.document(name) for name in FILES}, service_address=choices.service_address)
+    for document in found.documents.values():
+        if document is not None and document.problem:
+            found.obstacles.append(f"Asterisk does not use this file as it is: {document.problem}. Correct that line")
+        for place in document.cut_off if document is not None else ():
+            found.notes.append(f"Asterisk does not read this file to its end: {place}")
     _queues(found, site, choices)
     _users(found, site, choices)
     _dialplan(found, site, choices)
@@ -141,7 +144,6 @@ def _dialplan(found: Survey, site: Site, choices: Choices) -> None:
             f"{site.etc / 'extensions.conf'} does not exist: this Asterisk has no dialplan to add to"
         )
         return
-    found.obstacles += [f"Asterisk does not read the dialplan as it is: {problem}" for problem in document.problems]
     contexts = sorted({section.name for section in document.sections} - {"general", "globals"})
     for context in (*choices.contexts, *choices.supervisor_contexts):
         if context in contexts or _shows(site, f"dialplan show {context}", "There is no existence of"):

@@ -67,7 +67,7 @@ def test_the_only_queue_and_the_only_context_need_not_be_said(make_site: MakeSit
     assert result.exit_code == 0
     written = (site.etc / "ariagent" / "extensions.conf").read_text()
     assert "ARIAGENT_HUMAN_QUEUE = support" in written
-    assert "[from-internal](+)\nexten => 7000,1," in written
+    assert "[from-internal]\nexten => 7000,1," in written
 
 
 def test_several_contexts_are_named_and_none_is_guessed(make_site: MakeSite) -> None:

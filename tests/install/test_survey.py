@@ -197,7 +197,21 @@ def test_an_installation_by_hand_is_found(make_site: MakeSite) -> None:
 def test_a_dialplan_that_asterisk_does_not_read_is_not_added_to(make_site: MakeSite) -> None:
     dialplan = STOCK["extensions.conf"] + "#include gone.conf\n"
     [obstacle] = survey(make_site(STOCK, {"extensions.conf": dialplan}), choices()).obstacles
-    assert obstacle.endswith("extensions.conf:6: includes gone.conf, which does not exist")
+    assert "extensions.conf:6: includes gone.conf, which does not exist" in obstacle
+
+
+@pytest.mark.parametrize("name", ["extensions.conf", "queues.conf", "manager.conf", "http.conf"])
+def test_lines_that_asterisk_passes_over_do_not_stand_in_the_way(make_site: MakeSite, name: str) -> None:
+    site = make_site(STOCK, {name: STOCK[name] + "\nno sign here\n#frobnicate\n"})
+    found = survey(site, choices())
+    assert (found.obstacles, found.notes) == ([], [])
+
+
+def test_a_file_of_the_sites_that_is_read_in_part_is_told(make_site: MakeSite) -> None:
+    files = {"extensions.conf": STOCK["extensions.conf"] + "#include more.conf\n", "more.conf": "[x](+)\n"}
+    found = survey(make_site(STOCK, files), choices())
+    assert found.obstacles == []
+    assert "more.conf:1" in found.notes[0]
 
 
 def test_without_autoload_every_module_that_nothing_loads_is_loaded(make_site: MakeSite) -> None:
