@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ariagent.errors import AsteriskError
 from ariagent.install.asteriskconf import Document, is_true
 from ariagent.install.choices import Choices, is_address
-from ariagent.install.dialplan import answers_to
+from ariagent.install.dialplan import answers_to, shown, switches
 from ariagent.install.modules import MODULES, SPLIT_OFF
 from ariagent.install.render import Additions
 from ariagent.install.site import Site
@@ -17,6 +17,8 @@ LOOPBACK = "127.0.0.1"
 EVERYWHERE = ("", "0.0.0.0", "::", "[::]")
 ARI_PORT, AMI_PORT = 8088, 5038
 """Asterisk's defaults."""
+HTTP_SESSIONS = 20
+"""The service's connections, its event stream, and the commands beside it."""
 _LOADS = ("load", "preload", "require", "preload-require")
 
 
@@ -53,7 +55,10 @@ class Survey:
     def has_general(self, name: str) -> bool:
         """Whether a file has a ``[general]``."""
         document = self.documents[name]
-        return document is not None and document.has("general")
+        if document is None or not document.has("general"):
+            return False
+        # There another letter case is another object, and none that Asterisk knows.
+        return name != "ari.conf" or any(section.name == "general" for section in document.sections)
 
 
 def survey(site: Site, choices: Choices, unusable: Collection[str] = ()) -> Survey:
@@ -65,6 +70,7 @@ def survey(site: Site, choices: Choices, unusable: Collection[str] = ()) -> Surv
             found.obstacles.append(f"Asterisk does not use this file as it is: {document.problem}. Correct that line")
         for place in document.cut_off if document is not None else ():
             found.notes.append(f"Asterisk does not read this file to its end: {place}")
+    _databases(found, site)
     _queues(found, site, choices)
     _users(found, site, choices)
     _dialplan(found, site, choices)
@@ -78,6 +84,18 @@ def survey(site: Site, choices: Choices, unusable: Collection[str] = ()) -> Surv
         found.general.clear()
     found.modules = tuple(name for name in _modules(found, site) if name not in unusable)
     return found
+
+
+def _databases(found: Survey, site: Site) -> None:
+    """Asterisk can have whole files from a database, and does not look at the files themselves then."""
+    document = site.document("extconfig.conf")
+    for section in document.titled("settings") if document is not None else ():
+        for value in section.values:
+            if value.key.lower() in FILES:
+                found.notes.append(
+                    f"{site.etc / value.file}:{value.line}: Asterisk takes {value.key} from a database ({value.value}) "
+                    "and not from the file. If it does, it does not see what ariagent adds to the file"
+                )
 
 
 def queue_names(document: Document | None) -> list[str]:
@@ -110,7 +128,7 @@ def _queues(found: Survey, site: Site, choices: Choices) -> None:
             "--ai-queue NAME"
         )
     wanted = choices.human_queue
-    if wanted and wanted.lower() not in known and not _shows(site, f"queue show {wanted}", "No such queue"):
+    if wanted and wanted.lower() not in known and not _shows(site, f'queue show "{wanted}"', "No such queue"):
         there = f"there are {', '.join(names)}" if names else "there is none"
         found.obstacles.append(
             f"there is no queue {wanted}{did_you_mean(wanted, names)}; {there}. Name the queue of human agents: "
@@ -146,7 +164,7 @@ def _dialplan(found: Survey, site: Site, choices: Choices) -> None:
         return
     contexts = sorted({section.name for section in document.sections} - {"general", "globals"})
     for context in (*choices.contexts, *choices.supervisor_contexts):
-        if context in contexts or _shows(site, f"dialplan show {context}", "There is no existence of"):
+        if context in contexts or _shows(site, f'dialplan show "{context}"', "There is no existence of"):
             continue
         # FreePBX's own dialplan includes this one, whether anybody has written it or not.
         if not (site.is_freepbx and context.endswith("-custom")):
@@ -162,7 +180,7 @@ def _dialplan(found: Survey, site: Site, choices: Choices) -> None:
     if choices.last_resort:
         context, extension, _ = choices.last_resort.split(",")
         known = next(answers_to(document, context, extension), None)
-        if known is None and not _shows(site, f"dialplan show {extension}@{context}", "There is no existence of"):
+        if known is None and not _shows(site, f'dialplan show "{extension}@{context}"', "There is no existence of"):
             found.obstacles.append(
                 f"the last resort is not there: no extension {extension} in the context {context}. Correct "
                 "--last-resort"
@@ -171,18 +189,34 @@ def _dialplan(found: Survey, site: Site, choices: Choices) -> None:
 
 def _number(found: Survey, site: Site, document: Document, context: str, number: str) -> None:
     """A number that the site uses must stay the site's."""
-    for taken in answers_to(document, context, number):
-        place = f"{site.etc / taken.file}:{taken.line}"
-        if not taken.extension.startswith("_"):
-            found.obstacles.append(
-                f"{number} is taken in the context {context} ({place}). Choose another number: --number NUMBER"
-            )
-            return
-        found.notes.append(
-            f"{number} in the context {context} matched the pattern {taken.extension} ({place}) until now; ariagent "
-            "takes it"
+    takers = [(each.extension, f"{site.etc / each.file}:{each.line}") for each in answers_to(document, context, number)]
+    # AEL, Lua and what commands print are not in the file.
+    takers += [(each, "the running Asterisk") for each in _shown_for(site, context, number)]
+    taken = next((each for each in takers if not each[0].startswith("_")), None)
+    if taken is not None:
+        found.obstacles.append(
+            f"{number} is taken in the context {context} ({taken[1]}). Choose another number: --number NUMBER"
         )
-        return
+    elif takers:
+        pattern, place = takers[0]
+        found.notes.append(
+            f"{number} in the context {context} matched the pattern {pattern} ({place}) until now; ariagent takes it"
+        )
+    for switch in switches(document, context):
+        found.notes.append(
+            f"the context {context} also looks into {switch} for its numbers. If {number} is there, ariagent takes it"
+        )
+
+
+def _shown_for(site: Site, context: str, number: str) -> list[str]:
+    """The extensions that take a number in the running Asterisk, without ariagent's."""
+    if site.console is None:
+        return []
+    try:
+        printed = site.console.ask(f'dialplan show "{number}@{context}"')
+    except AsteriskError:
+        return []  # nothing takes it
+    return [extension for extension, does in shown(printed) if not does.startswith("Gosub(ariagent-")]
 
 
 def _shows(site: Site, command: str, absent: str) -> bool:
@@ -207,6 +241,12 @@ def _http(found: Survey, site: Site, choices: Choices) -> None:
         found.general["http.conf"] = {"enabled": "yes", "bindaddr": host}
         if choices.http_port:
             port = found.general["http.conf"]["bindport"] = str(choices.http_port)
+    sessions = _value(document, "sessionlimit")
+    if sessions.isdigit() and 0 < int(sessions) < HTTP_SESSIONS:
+        found.notes.append(
+            f"{site.etc / 'http.conf'} has sessionlimit = {sessions}, and ariagent uses up to {HTTP_SESSIONS} "
+            "connections at once. Raise it"
+        )
     host = _address_to_connect_to(found, site, choices, "http.conf", host)
     path = f"/{prefix.strip('/')}" if prefix.strip("/") else ""
     found.ari_url = f"http://{f'[{host}]' if ':' in host else host}:{port or ARI_PORT}{path}"
@@ -222,12 +262,6 @@ def _manager(found: Survey, site: Site, choices: Choices) -> None:
             port = found.general["manager.conf"]["port"] = str(choices.ami_port)
     host = _address_to_connect_to(found, site, choices, "manager.conf", host)
     found.ami_address = (host, int(port) if port.isdigit() else AMI_PORT)
-    several = _value(document, "allowmultiplelogin")
-    if several and not is_true(several):
-        found.obstacles.append(
-            "manager.conf has allowmultiplelogin = no, and `ariagent check` and `ariagent rescue` log in beside the "
-            "service. Set it to yes"
-        )
 
 
 def _address_to_listen_at(host: str, choices: Choices) -> str:
@@ -269,7 +303,7 @@ def _modules(found: Survey, site: Site) -> Iterator[str]:
     lines = [(value.key.lower(), value.value.strip().removesuffix(".so")) for value in sections[0].values]
     refused = {name for key, name in lines if key == "noload"}
     loaded = {name for key, name in lines if key in _LOADS}
-    automatic = any(key == "autoload" and is_true(value) for key, value in lines)
+    automatic = is_true(document.value("modules", "autoload")) if document is not None else False
     for name, why in MODULES.items():
         there = not site.modules or name in site.modules
         if name in SPLIT_OFF and (not there or name in refused):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from ariagent.errors import ConfigurationError
+from ariagent.errors import AsteriskError, ConfigurationError
 from ariagent.install.choices import Choices
 from ariagent.install.modules import MODULES
 from ariagent.install.survey import phone_contexts, queue_names, survey
@@ -142,10 +142,63 @@ def test_with_no_general_the_administrator_is_told_instead(make_site: MakeSite) 
     ]
 
 
-def test_one_login_at_a_time_is_not_enough(make_site: MakeSite) -> None:
+def test_several_logins_are_allowed_whatever_general_says(make_site: MakeSite) -> None:
     manager = STOCK["manager.conf"].replace("[admin]", "allowmultiplelogin = no\n[admin]")
-    [obstacle] = survey(make_site(STOCK, {"manager.conf": manager}), choices()).obstacles
-    assert "allowmultiplelogin" in obstacle
+    plan = plan_of(make_site(STOCK, {"manager.conf": manager}))
+    assert plan.found.obstacles == []
+    assert "\nallowmultiplelogin = yes\n" in next(
+        change.after.decode() for change in plan.files if str(change.path).endswith("ariagent/manager.conf")
+    )
+
+
+@pytest.mark.parametrize(("limit", "told"), [("2", True), ("100", False), ("0", False)])
+def test_a_server_for_few_connections_is_told(make_site: MakeSite, limit: str, told: bool) -> None:
+    http = f"[general]\nenabled = yes\nsessionlimit = {limit}\n"
+    found = survey(make_site(STOCK, {"http.conf": http}), choices())
+    assert any("sessionlimit" in note for note in found.notes) is told
+
+
+def test_a_file_that_comes_from_a_database_is_told(make_site: MakeSite) -> None:
+    extconfig = "[settings]\nqueues.conf => odbc,asterisk,ast_config\nqueues => odbc,asterisk\n"
+    [note] = survey(make_site(STOCK, {"extconfig.conf": extconfig}), choices()).notes
+    assert "extconfig.conf:2" in note
+
+
+class Shows:
+    """A running Asterisk that knows one extension."""
+
+    def __init__(self, extension: str, does: str) -> None:
+        self._line = f"[ Context 'from-internal' created by 'pbx_ael' ]\n  '{extension}' =>    1. {does}    [pbx_ael]\n"
+
+    def ask(self, command: str) -> str:
+        if command.startswith('dialplan show "7000@'):
+            return self._line
+        raise AsteriskError("no such extension")
+
+
+@pytest.mark.parametrize(
+    ("extension", "does", "obstacles", "notes"),
+    [
+        ("7000", "NoOp()", 1, 0),
+        ("_7XXX", "NoOp()", 0, 1),
+        # Of an installation that is there.
+        ("7000", "Gosub(ariagent-queue,${EXTEN},1(frontline))", 0, 0),
+    ],
+)
+def test_a_number_of_another_part_of_the_dialplan_stays_the_sites(
+    make_site: MakeSite, extension: str, does: str, obstacles: int, notes: int
+) -> None:
+    """AEL, Lua, a database: only the running Asterisk knows them."""
+    site = make_site(STOCK)
+    site.__dict__["console"] = Shows(extension, does)
+    found = survey(site, choices())
+    assert (len(found.obstacles), len(found.notes)) == (obstacles, notes), found
+
+
+def test_a_number_behind_a_switch_is_told(make_site: MakeSite) -> None:
+    dialplan = STOCK["extensions.conf"] + "include => more\n[more]\nswitch => Realtime/@\n"
+    [note] = survey(make_site(STOCK, {"extensions.conf": dialplan}), choices()).notes
+    assert "Realtime/@" in note
 
 
 @pytest.mark.parametrize("queue", ["support", "SUPPORT", "Sales"])
