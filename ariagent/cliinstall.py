@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,9 +24,9 @@ from ariagent.errors import AriagentError, AsteriskError, ConfigurationError
 from ariagent.install import reload
 from ariagent.install.choices import DEFAULT_NUMBER, DEFAULT_SEATS, Choices
 from ariagent.install.ours import FOLDER, STATE
-from ariagent.install.plan import UNITS, Plan, Units, make_plan
-from ariagent.install.site import Site, find
-from ariagent.install.store import Manifest, Store
+from ariagent.install.plan import UNITS, Plan, Units, lines_left, make_plan
+from ariagent.install.site import NoAsteriskError, Site, find
+from ariagent.install.store import Manifest, Store, alone
 from ariagent.install.survey import phone_contexts, queue_names
 
 SYSTEMD_RUNS = Path("/run/systemd/system")
@@ -276,6 +277,17 @@ class _Session:
         )
         site = find(root=self.root, conf=conf, program=self.asterisk)
         self._introduce(site)
+        if manifest is not None and self.root is None and site.conf != Path(manifest.asterisk_conf):
+            raise AriagentError(
+                f"ariagent is installed beside the Asterisk of {manifest.asterisk_conf}",
+                remedy="Uninstall it there first, or give --config and --state-directory for a second one",
+            )
+        with alone(site.etc) if apply else nullcontext():
+            return self._install(site, self.store.read(), given, units=units, apply=apply)
+
+    def _install(
+        self, site: Site, manifest: Manifest | None, given: dict[str, Any], *, units: bool | None, apply: bool
+    ) -> int:
         choices = self._choices(site, manifest, given)
         unusable = manifest.unusable if manifest is not None else ()
         plan = make_plan(site, choices, self.settings.absolute(), unusable, self._units(units, manifest))
@@ -447,11 +459,29 @@ class _Session:
     def uninstall(self, *, dry_run: bool, force: bool) -> int:
         manifest = self.store.read()
         if manifest is None:
+            self._look_for_lines()
             self._say(f"nothing is installed: {self.store.folder} has no list of changes")
             self.document["removed"] = []
             return 0
         conf = self.asterisk_conf or (None if self.root is not None else Path(manifest.asterisk_conf))
         site = find(root=self.root, conf=conf, program=self.asterisk)
+        with alone(site.etc):
+            return self._uninstall(site, self.store.read() or manifest, dry_run=dry_run, force=force)
+
+    def _look_for_lines(self) -> None:
+        """Raises AriagentError where ariagent is installed and only the list of it is gone."""
+        try:
+            site = find(root=self.root, conf=self.asterisk_conf, program=self.asterisk)
+        except NoAsteriskError:
+            return
+        if left := lines_left(site):
+            raise AriagentError(
+                f"{self.store.folder} has no list of changes, but {', '.join(map(str, left))} has lines of ariagent's",
+                remedy="Run `ariagent install --apply` with the choices of the last time: it writes the list anew. "
+                "Then `ariagent uninstall`",
+            )
+
+    def _uninstall(self, site: Site, manifest: Manifest, *, dry_run: bool, force: bool) -> int:
         choices, console = Choices.of(manifest.choices), site.console
         if console is not None and not force and _serves(console.ask, choices.app):
             raise AriagentError(
