@@ -88,7 +88,7 @@ def init(
 
     Exit code 0: written, and the AI answered the test call; 1: it did not, or nothing could be written; 2: wrong usage.
     """
-    base = root or Path("/")
+    base = (root or Path("/")).absolute()
     path = (configuration or base / config.DEFAULT_PATH.relative_to("/")).absolute()
     try:
         if path.exists() and not force:

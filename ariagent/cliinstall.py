@@ -133,12 +133,12 @@ def install(
         ),
     ] = None,
     general: Annotated[
-        bool,
+        bool | None,
         typer.Option(
             "--general/--no-general",
-            help="Add what a [general] section lacks (HTTP and AMI enabled), or leave that to you.",
+            help="Add what a [general] section lacks (HTTP and AMI enabled; the default), or leave that to you.",
         ),
-    ] = True,
+    ] = None,
     units: Annotated[
         bool | None,
         typer.Option(
@@ -171,11 +171,11 @@ def install(
     """
     given = {
         "human_queue": human_queue,
-        "numbers": tuple(number) if number else None,
-        "contexts": tuple(context) if context else None,
+        "numbers": _each(number),
+        "contexts": _each(context),
         "seats": seats,
         "last_resort": last_resort,
-        "direct_numbers": tuple(direct_number) if direct_number else None,
+        "direct_numbers": _each(direct_number),
         "ai_queue": ai_queue,
         "member_name": member_name,
         "app": app,
@@ -183,12 +183,12 @@ def install(
         "ami_user": ami_user,
         "http_port": http_port,
         "ami_port": ami_port,
-        "supervisor_contexts": tuple(supervisor_context) if supervisor_context else None,
+        "supervisor_contexts": _each(supervisor_context),
         "supervisors": supervisors,
         "code": code,
         "service_address": service_address,
         "asterisk_address": asterisk_address,
-        "general": None if general else False,
+        "general": general,
     }
     try:
         session = _Session(root, asterisk_conf, asterisk, configuration, state_directory, quiet=as_json)
@@ -199,6 +199,11 @@ def install(
     if as_json:
         typer.echo(json.dumps(session.document, indent=1))
     raise typer.Exit(code_)
+
+
+def _each(values: list[str] | None) -> tuple[str, ...] | None:
+    """Each once. ``""`` takes back what was chosen before."""
+    return tuple(dict.fromkeys(value for value in values if value)) if values else None
 
 
 def uninstall(
@@ -264,7 +269,7 @@ class _Session:
     document: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        base = self.root or Path("/")
+        base = (self.root or Path("/")).absolute()
         self.settings = self.configuration or base / config.DEFAULT_PATH.relative_to("/")
         self.store = Store(self.state_directory or base / STATE)
 
@@ -316,7 +321,7 @@ class _Session:
         return self._apply(plan, apply=apply)
 
     def _units(self, wanted: bool | None, manifest: Manifest | None) -> Units | None:
-        base = self.root or Path("/")
+        base = (self.root or Path("/")).absolute()
         if wanted is None and manifest is not None:
             wanted = any(Path(path).name in UNITS for path in manifest.files)
         elif wanted is None:
@@ -353,7 +358,7 @@ class _Session:
         if "contexts" not in given:
             contexts = ["from-internal-custom"] if site.is_freepbx else phone_contexts(site)
             chosen = _ask_for("Dialplan context of the site's phones", contexts, asks)
-            given["contexts"] = tuple(chosen.replace(",", " ").split()) if chosen else ()
+            given["contexts"] = (chosen,) if chosen in contexts else tuple(chosen.replace(",", " ").split())
             if not chosen:
                 named = f"; phones are in {', '.join(contexts)}" if contexts else ""
                 self._say(f"note: no phone gets the AI's number yet{named}. Name a context: --context NAME")
@@ -476,16 +481,18 @@ class _Session:
             return
         if left := lines_left(site):
             raise AriagentError(
-                f"{self.store.folder} has no list of changes, but {', '.join(map(str, left))} has lines of ariagent's",
+                f"{self.store.folder} has no list of changes, but lines of ariagent's are in "
+                f"{', '.join(map(str, left))}",
                 remedy="Run `ariagent install --apply` with the choices of the last time: it writes the list anew. "
                 "Then `ariagent uninstall`",
             )
 
     def _uninstall(self, site: Site, manifest: Manifest, *, dry_run: bool, force: bool) -> int:
-        choices, console = Choices.of(manifest.choices), site.console
-        if console is not None and not force and _serves(console.ask, choices.app):
+        # Not as Choices: whatever was chosen, and by which version, it can be taken out.
+        app, console = str(manifest.choices.get("app", "ariagent")), site.console
+        if console is not None and not force and _serves(console.ask, app):
             raise AriagentError(
-                f"the service is connected to Asterisk as {choices.app}, and its callers need what would be removed",
+                f"the service is connected to Asterisk as {app}, and its callers need what would be removed",
                 remedy="Stop it first (systemctl stop ariagent), or give --force",
             )
         for entry in manifest.files.values():
@@ -503,7 +510,7 @@ class _Session:
         if console is not None:
             progress = lambda command: self._say(f"asking Asterisk: {command}")  # noqa: E731
             reload.reload(console, reload.RELOADS, progress)
-            reload.forget_seats(console, choices.app)
+            reload.forget_seats(console, app)
         self._say(f"ariagent is not in {site.etc} any more. {self.settings} and the records of calls stay.")
         return 0
 

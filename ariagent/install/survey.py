@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ariagent.errors import AsteriskError
 from ariagent.install.asteriskconf import Document, is_true
-from ariagent.install.choices import Choices, is_address
+from ariagent.install.choices import CODE, OUR_CONTEXTS, Choices, is_address
 from ariagent.install.dialplan import answers_to, shown, switches
 from ariagent.install.modules import MODULES, SPLIT_OFF
 from ariagent.install.render import Additions
@@ -163,6 +163,12 @@ def _dialplan(found: Survey, site: Site, choices: Choices) -> None:
         )
         return
     contexts = sorted({section.name for section in document.sections} - {"general", "globals"})
+    for section in document.sections:
+        if section.name.startswith(OUR_CONTEXTS):
+            found.obstacles.append(
+                f"{site.etc / section.file}:{section.line}: there is a context [{section.name}] already, and names of "
+                f"ariagent's contexts begin with {OUR_CONTEXTS}. Remove it, or give it another name"
+            )
     for context in (*choices.contexts, *choices.supervisor_contexts):
         if context in contexts or _shows(site, f'dialplan show "{context}"', "There is no existence of"):
             continue
@@ -177,6 +183,13 @@ def _dialplan(found: Survey, site: Site, choices: Choices) -> None:
     for context in dict.fromkeys(searched):
         for number in choices.all_numbers:
             _number(found, site, document, context, number)
+    codes = [f"{choices.code or CODE}{digit}" for digit in "012"]
+    for context in choices.supervisor_contexts:
+        for taken in (each for code in codes for each in answers_to(document, context, code)):
+            found.notes.append(
+                f"{taken.extension} in the context {context} ({site.etc / taken.file}:{taken.line}) goes before the "
+                f"feature codes {', '.join(codes)}. Choose other codes: --code DIGITS"
+            )
     if choices.last_resort:
         context, extension, _ = choices.last_resort.split(",")
         known = next(answers_to(document, context, extension), None)

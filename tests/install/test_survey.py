@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from ariagent.config import Settings
 from ariagent.errors import AsteriskError, ConfigurationError
 from ariagent.install.choices import Choices
 from ariagent.install.modules import MODULES
@@ -342,6 +343,25 @@ def test_queues_and_phones_are_listed(make_site: MakeSite) -> None:
         {"http_port": 65536},
         {"human_queue": "sup,port"},
         {"human_queue": "frontline"},
+        {"human_queue": " support"},
+        {"human_queue": "${X}"},
+        {"ai_queue": "general"},
+        {"ai_queue": "ariagent-seats"},
+        {"numbers": ("s",)},
+        {"numbers": ("T",)},
+        {"numbers": ("h",)},
+        {"direct_numbers": ("fax",)},
+        {"numbers": ("_7XXX",)},
+        {"numbers": ("9" * 300,)},
+        {"contexts": ("general",)},
+        {"contexts": ("globals",)},
+        {"contexts": ("ariagent-human",)},
+        {"supervisor_contexts": ("Globals",)},
+        {"code": "*8\nexten => 1,1,System(x)"},
+        {"code": "*8,1,System(x)"},
+        {"code": "${X}"},
+        {"code": "*8;"},
+        {"member_name": " "},
         {"ai_queue": ""},
         {"contexts": ("a]b",)},
         {"member_name": "AI; Agent"},
@@ -363,3 +383,30 @@ def test_queues_and_phones_are_listed(make_site: MakeSite) -> None:
 def test_choices_that_would_break_a_file_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError):
         Choices(**{"human_queue": "support", **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["Support Team", "support.en", "+49 30 1234", "a-b_c", "201"])
+def test_names_of_queues_and_contexts_as_sites_have_them(make_site: MakeSite, name: str) -> None:
+    changes = {
+        "queues.conf": f"[general]\n[{name}]\nmember => PJSIP/1001\n",
+        "extensions.conf": f"[x{name}]\nexten => 1,1,NoOp()\n",
+    }
+    plan = plan_of(make_site(STOCK, changes), human_queue=name, contexts=(f"x{name}",))
+    assert plan.found.obstacles == []
+    ours = next(change.after.decode() for change in plan.files if str(change.path).endswith("ariagent/extensions.conf"))
+    assert f"ARIAGENT_HUMAN_QUEUE = {name}\n" in ours
+    assert f"\n[x{name}]\n" in ours
+    Settings(destinations={"human": {"queue": name, "description": "human agents"}})  # type: ignore[arg-type]
+
+
+def test_contexts_that_are_called_as_ariagents_are_an_obstacle(make_site: MakeSite) -> None:
+    dialplan = STOCK["extensions.conf"] + "[ariagent-internal]\nexten => 7000,1,NoOp()\n"
+    [obstacle] = survey(make_site(STOCK, {"extensions.conf": dialplan}), choices()).obstacles
+    assert "extensions.conf:6: there is a context [ariagent-internal] already" in obstacle
+
+
+def test_feature_codes_that_the_site_has_are_told(make_site: MakeSite) -> None:
+    dialplan = STOCK["extensions.conf"] + "exten => _*8X,1,Pickup()\n"
+    site = make_site(STOCK, {"extensions.conf": dialplan})
+    assert len(survey(site, choices(supervisor_contexts=("from-internal",))).notes) == 3
+    assert survey(site, choices(supervisor_contexts=("from-internal",), code="*55")).notes == []
