@@ -111,9 +111,11 @@ class Store:
         for change in plan.files:
             if not manifest.files[str(change.path)].existed:
                 _give(change.path, change.owner)
+        copies = [manifest.files[path].copy for path in gone]
         for path in gone:
             self._take_back(manifest.files.pop(path))
         self.save(manifest)
+        self._drop(copies)
         return manifest
 
     def _replace(self, changes: Sequence[Change], written: list[Change]) -> None:
@@ -162,12 +164,15 @@ class Store:
         for path in map(Path, manifest.files):
             _scratch(path).unlink(missing_ok=True)
         notes = _remove_empty(folder for folder in made if folder not in inside)
-        for entry in manifest.files.values():
-            if entry.copy:
-                (self.folder / entry.copy).unlink(missing_ok=True)
+        self._drop(entry.copy for entry in manifest.files.values())
         (self.folder / LIST).unlink(missing_ok=True)
         _scratch(self.folder / LIST).unlink(missing_ok=True)
         return notes + _remove_empty([self.folder, *(folder for folder in made if folder in inside)])
+
+    def _drop(self, copies: Iterable[str]) -> None:
+        for name in copies:
+            if name:
+                (self.folder / name).unlink(missing_ok=True)
 
     def save(self, manifest: Manifest) -> None:
         """Write the list."""

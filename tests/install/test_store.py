@@ -259,6 +259,16 @@ def test_another_choice_changes_only_what_it_is_about(make_site: MakeSite) -> No
     assert (site.etc / "ariagent" / "queues.conf").read_text().count("member =>") == 12
 
 
+def test_nothing_is_left_when_choices_have_changed(make_site: MakeSite) -> None:
+    site = make_site(STOCK)
+    before = tree(site.root)
+    write(plan_of(site))
+    store = write(plan_of(site, general=False, numbers=("7001",)))
+    assert remove(store) == []
+    assert tree(site.root) == before
+    assert not store.folder.exists()
+
+
 def test_what_is_not_needed_any_more_goes(make_site: MakeSite) -> None:
     site = make_site(COMPANY)
     write(plan_of(site))
