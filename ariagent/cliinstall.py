@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -372,7 +373,8 @@ class _Session:
 
     def _again(self, given: dict[str, Any]) -> str:
         words = [word for word in sys.argv[1:] if word != "--apply"]
-        return " ".join(["ariagent", *words, "--apply"])
+        program = sys.argv[0] if Path(sys.argv[0]).name == "ariagent" else "ariagent"
+        return shlex.join([program, *words, "--apply"])
 
     def _apply(self, plan: Plan, *, apply: bool) -> int:
         site, console = plan.site, plan.site.console

@@ -7,6 +7,7 @@ Only root and Asterisk's own user may use the console.
 import asyncio
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from ariagent.check.report import Result, Say, failed, ok, skipped, warning
@@ -83,14 +84,18 @@ def check_modules(console: Console, modules: Iterable[str]) -> Result:
 
 def log_sizes(console: Console, folder: Path) -> Mapping[Path, int]:
     """Each of Asterisk's log files, and how long it is now (bytes)."""
-    return {path: path.stat().st_size for path in log_files(console, folder)}
+    sizes = {}
+    for path in log_files(console, folder):
+        with suppress(OSError):
+            sizes[path] = path.stat().st_size
+    return sizes
 
 
 def check_log(since: Mapping[Path, int]) -> Result:
     """What Asterisk has written about its configuration since ``log_sizes``."""
     lines: list[str] = []
     for path, size in since.items():
-        with path.open("rb") as file:
+        with suppress(OSError), path.open("rb") as file:
             # A log that was rotated meanwhile begins anew.
             file.seek(size if path.stat().st_size >= size else 0)
             lines += file.read().decode(errors="replace").splitlines()

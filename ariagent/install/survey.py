@@ -271,6 +271,9 @@ def _manager(found: Survey, site: Site, choices: Choices) -> None:
     if not is_true(_value(document, "enabled")):
         host = _address_to_listen_at(host, choices)
         found.general["manager.conf"] = {"enabled": "yes", "bindaddr": host}
+        if is_true(_value(document, "webenabled")):
+            # The manager interface through the HTTP server was off with the rest, and that may listen to the network.
+            found.general["manager.conf"]["webenabled"] = "no"
         if choices.ami_port:
             port = found.general["manager.conf"]["port"] = str(choices.ami_port)
     host = _address_to_connect_to(found, site, choices, "manager.conf", host)

@@ -1,6 +1,7 @@
 """The commands on copied trees, where no Asterisk runs."""
 
 import json
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -257,6 +258,14 @@ def test_units_run_the_command_that_wrote_them(make_site: MakeSite) -> None:
     assert "Everything is in place." in run(site, "install").output
     run(site, "uninstall")
     assert tree(site.root) == before
+
+
+def test_how_to_go_on_can_be_pasted(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = make_site(STOCK, {"queues.conf": "[general]\n[Support Team]\nmember => PJSIP/1001\n"})
+    words = ["install", "--root", str(site.root), "--human-queue", "Support Team", "--context", "from-internal"]
+    monkeypatch.setattr(sys, "argv", ["/opt/ariagent/bin/ariagent", *words])
+    line = runner.invoke(app, words).output.strip().splitlines()[-1]
+    assert shlex.split(line.partition("To do it: ")[2]) == [*sys.argv, "--apply"]
 
 
 def test_a_root_is_the_same_from_every_folder(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,13 @@ def test_the_manager_interface(
 ELSEWHERE = {"service_address": "10.0.0.7", "asterisk_address": "10.0.0.5"}
 
 
+def test_what_was_off_with_the_manager_interface_stays_off(make_site: MakeSite) -> None:
+    """Through an HTTPS server that listens on every address. (TLS with an address of its own was on all the time.)"""
+    manager = "[general]\nenabled = no\ntlsenable = yes\ntlsbindaddr = 0.0.0.0:5039\nwebenabled = yes\n"
+    general = survey(make_site(STOCK, {"manager.conf": manager}), choices()).general["manager.conf"]
+    assert general == {"enabled": "yes", "bindaddr": "127.0.0.1", "webenabled": "no"}
+
+
 def test_a_service_on_another_machine_gets_servers_that_it_can_reach(make_site: MakeSite) -> None:
     off = {"http.conf": "[general]\nenabled = no\n", "manager.conf": "[general]\nenabled = no\nport = 5040\n"}
     found = survey(make_site(STOCK, off), choices(**ELSEWHERE))
