@@ -47,6 +47,7 @@ MODULES: Mapping[str, str] = {
     "codec_resample": "24 kHz audio",
     "codec_ulaw": "telephone audio",
     "codec_alaw": "telephone audio",
+    "codec_g722": "wideband phones",
     "format_pcm": "spoken summaries",
     "format_sln": "spoken summaries",
     "format_wav": "spoken summaries",
@@ -76,5 +77,7 @@ MODULES: Mapping[str, str] = {
 }
 """Name without ``.so`` -> what it is for."""
 
-SPLIT_OFF = frozenset({"res_websocket_client", "res_pjsip_header_funcs", "func_dialplan", "codec_gsm", "format_gsm"})
-"""Modules that some releases or builds of Asterisk do not have and ariagent can do without."""
+SPLIT_OFF = frozenset(
+    {"res_websocket_client", "res_pjsip_header_funcs", "func_dialplan", "codec_g722", "codec_gsm", "format_gsm"}
+)
+"""Modules that some releases or builds of Asterisk do not have, or sites do not want, and ariagent can do without."""

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from ariagent.check.asterisk import NEEDED, USEFUL
 from ariagent.config import Settings
 from ariagent.errors import AsteriskError, ConfigurationError
 from ariagent.install.choices import Choices
@@ -281,6 +282,10 @@ def test_without_autoload_every_module_that_nothing_loads_is_loaded(make_site: M
     assert set(found.modules) == set(MODULES) - {"app_queue", "pbx_config"}
     # Some modules end Asterisk when this one does not run before them.
     assert found.modules[0] == "res_sorcery_config"
+
+
+def test_what_the_check_looks_for_is_loaded() -> None:
+    assert {*NEEDED, *USEFUL} <= set(MODULES)
 
 
 def test_without_pjsip_nothing_of_pjsip_is_loaded(make_site: MakeSite) -> None:
