@@ -19,6 +19,7 @@ from ariagent.install.choices import Choices
 from ariagent.install.firstsettings import OPENINGS, TEMPLATES, Answers, Place, first_settings
 from ariagent.install.ours import STATE
 from ariagent.install.plan import AMI_PASSWORD, ARI_PASSWORD, service_owner
+from ariagent.install.site import contents
 from ariagent.install.store import Manifest, Store, replace
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def init(
 
     Exit code 0: written, and the AI answered the test call; 1: it did not, or nothing could be written; 2: wrong usage.
     """
-    base = root or Path("/")
+    base = (root or Path("/")).absolute()
     path = (configuration or base / config.DEFAULT_PATH.relative_to("/")).absolute()
     try:
         if path.exists() and not force:
@@ -109,8 +110,7 @@ def init(
         chosen = {name: value for name, value in given.items() if value is not None}
         chosen["key"] = _key(path.parent, api_key_file, api_key_env, asks=cliparts.can_ask() and model_url is None)
         answers = _answers(chosen, Choices.of(manifest.choices))
-        replace(path, first_settings(answers, _place(manifest, path.parent)).encode(), service_owner(path.parent))
-        config.load(path, {})
+        _write(path, first_settings(answers, _place(manifest, path.parent)))
     except AriagentError as error:
         fail(error)
     said = partial(typer.echo, err=as_json)
@@ -126,6 +126,20 @@ def init(
         document["test_call"] = None if proof is None else "ok" if proof.code == 0 else "failed"
         typer.echo(json.dumps(document, indent=1))
     raise typer.Exit(0 if proof is None else proof.code)
+
+
+def _write(path: Path, text: str) -> None:
+    """Raises ConfigurationError for an answer that makes wrong settings; the file is as it was before, then."""
+    before = contents(path)
+    replace(path, text.encode(), service_owner(path.parent))
+    try:
+        config.load(path, {})
+    except ConfigurationError:
+        if before is None:
+            path.unlink()
+        else:
+            replace(path, before, None)
+        raise
 
 
 def _prove(path: Path, installed: Choices, said: Callable[[str], None], *, as_json: bool) -> Proof:

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,9 +25,9 @@ from ariagent.errors import AriagentError, AsteriskError, ConfigurationError
 from ariagent.install import reload
 from ariagent.install.choices import DEFAULT_NUMBER, DEFAULT_SEATS, Choices
 from ariagent.install.ours import FOLDER, STATE
-from ariagent.install.plan import UNITS, Plan, Units, make_plan
-from ariagent.install.site import Site, find
-from ariagent.install.store import Manifest, Store
+from ariagent.install.plan import UNITS, Plan, Units, lines_left, make_plan
+from ariagent.install.site import NoAsteriskError, Site, find
+from ariagent.install.store import Manifest, Store, alone
 from ariagent.install.survey import phone_contexts, queue_names
 
 SYSTEMD_RUNS = Path("/run/systemd/system")
@@ -134,12 +136,12 @@ def install(
         ),
     ] = None,
     general: Annotated[
-        bool,
+        bool | None,
         typer.Option(
             "--general/--no-general",
-            help="Add missing values to [general] sections (HTTP and AMI enabled), or only list them.",
+            help="Add what a [general] section lacks (HTTP and AMI enabled; the default), or leave that to you.",
         ),
-    ] = True,
+    ] = None,
     units: Annotated[
         bool | None,
         typer.Option(
@@ -172,11 +174,11 @@ def install(
     """
     given = {
         "human_queue": human_queue,
-        "numbers": tuple(number) if number else None,
-        "contexts": tuple(context) if context else None,
+        "numbers": _each(number),
+        "contexts": _each(context),
         "seats": seats,
         "last_resort": last_resort,
-        "direct_numbers": tuple(direct_number) if direct_number else None,
+        "direct_numbers": _each(direct_number),
         "ai_queue": ai_queue,
         "member_name": member_name,
         "app": app,
@@ -184,12 +186,12 @@ def install(
         "ami_user": ami_user,
         "http_port": http_port,
         "ami_port": ami_port,
-        "supervisor_contexts": tuple(supervisor_context) if supervisor_context else None,
+        "supervisor_contexts": _each(supervisor_context),
         "supervisors": supervisors,
         "code": code,
         "service_address": service_address,
         "asterisk_address": asterisk_address,
-        "general": None if general else False,
+        "general": general,
     }
     try:
         session = _Session(root, asterisk_conf, asterisk, configuration, state_directory, quiet=as_json)
@@ -200,6 +202,11 @@ def install(
     if as_json:
         typer.echo(json.dumps(session.document, indent=1))
     raise typer.Exit(code_)
+
+
+def _each(values: list[str] | None) -> tuple[str, ...] | None:
+    """Each once. ``""`` takes back what was chosen before."""
+    return tuple(dict.fromkeys(value for value in values if value)) if values else None
 
 
 def uninstall(
@@ -267,7 +274,7 @@ class _Session:
     document: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        base = self.root or Path("/")
+        base = (self.root or Path("/")).absolute()
         self.settings = self.configuration or base / config.DEFAULT_PATH.relative_to("/")
         self.store = Store(self.state_directory or base / STATE)
 
@@ -280,6 +287,17 @@ class _Session:
         )
         site = find(root=self.root, conf=conf, program=self.asterisk)
         self._introduce(site)
+        if manifest is not None and self.root is None and site.conf != Path(manifest.asterisk_conf):
+            raise AriagentError(
+                f"ariagent is installed beside the Asterisk of {manifest.asterisk_conf}",
+                remedy="Uninstall it there first, or give --config and --state-directory for a second one",
+            )
+        with alone(site.etc) if apply else nullcontext():
+            return self._install(site, self.store.read(), given, units=units, apply=apply)
+
+    def _install(
+        self, site: Site, manifest: Manifest | None, given: dict[str, Any], *, units: bool | None, apply: bool
+    ) -> int:
         choices = self._choices(site, manifest, given)
         unusable = manifest.unusable if manifest is not None else ()
         plan = make_plan(site, choices, self.settings.absolute(), unusable, self._units(units, manifest))
@@ -308,7 +326,7 @@ class _Session:
         return self._apply(plan, apply=apply)
 
     def _units(self, wanted: bool | None, manifest: Manifest | None) -> Units | None:
-        base = self.root or Path("/")
+        base = (self.root or Path("/")).absolute()
         if wanted is None and manifest is not None:
             wanted = any(Path(path).name in UNITS for path in manifest.files)
         elif wanted is None:
@@ -346,7 +364,7 @@ class _Session:
         if "contexts" not in given:
             contexts = ["from-internal-custom"] if site.is_freepbx else phone_contexts(site)
             chosen = _ask_for("Dialplan context of the site's phones", contexts, asks)
-            given["contexts"] = tuple(chosen.replace(",", " ").split()) if chosen else ()
+            given["contexts"] = (chosen,) if chosen in contexts else tuple(chosen.replace(",", " ").split())
             if not chosen:
                 named = f" (phones are in {', '.join(contexts)})" if contexts else ""
                 self._say(
@@ -362,7 +380,8 @@ class _Session:
 
     def _again(self, given: dict[str, Any]) -> str:
         words = [word for word in sys.argv[1:] if word != "--apply"]
-        return " ".join(["ariagent", *words, "--apply"])
+        program = sys.argv[0] if Path(sys.argv[0]).name == "ariagent" else "ariagent"
+        return shlex.join([program, *words, "--apply"])
 
     def _apply(self, plan: Plan, *, apply: bool) -> int:
         site, console = plan.site, plan.site.console
@@ -454,16 +473,36 @@ class _Session:
     def uninstall(self, *, dry_run: bool, force: bool) -> int:
         manifest = self.store.read()
         if manifest is None:
+            self._look_for_lines()
             self._say(f"nothing is installed: {self.store.folder} has no list of changes")
             self.document["removed"] = []
             return 0
         conf = self.asterisk_conf or (None if self.root is not None else Path(manifest.asterisk_conf))
         site = find(root=self.root, conf=conf, program=self.asterisk)
-        choices, console = Choices.of(manifest.choices), site.console
-        if console is not None and not force and _serves(console.ask, choices.app):
+        with alone(site.etc):
+            return self._uninstall(site, self.store.read() or manifest, dry_run=dry_run, force=force)
+
+    def _look_for_lines(self) -> None:
+        """Raises AriagentError where ariagent is installed and only the list of it is gone."""
+        try:
+            site = find(root=self.root, conf=self.asterisk_conf, program=self.asterisk)
+        except NoAsteriskError:
+            return
+        if left := lines_left(site):
             raise AriagentError(
-                f"the service is running (application {choices.app}), and its calls need the installed files",
-                remedy="Stop the service first (systemctl stop ariagent), or give --force",
+                f"{self.store.folder} has no list of changes, but lines of ariagent's are in "
+                f"{', '.join(map(str, left))}",
+                remedy="Run `ariagent install --apply` with the choices of the last time: it writes the list anew. "
+                "Then `ariagent uninstall`",
+            )
+
+    def _uninstall(self, site: Site, manifest: Manifest, *, dry_run: bool, force: bool) -> int:
+        # Not as Choices: whatever was chosen, and by which version, it can be taken out.
+        app, console = str(manifest.choices.get("app", "ariagent")), site.console
+        if console is not None and not force and _serves(console.ask, app):
+            raise AriagentError(
+                f"the service is connected to Asterisk as {app}, and its callers need what would be removed",
+                remedy="Stop it first (systemctl stop ariagent), or give --force",
             )
         for entry in manifest.files.values():
             self._say(f"{'restore' if entry.existed else 'remove '} {entry.path}")
@@ -480,8 +519,8 @@ class _Session:
         if console is not None:
             progress = lambda command: self._say(f"Asterisk console: {command}")  # noqa: E731
             reload.reload(console, reload.RELOADS, progress)
-            reload.forget_seats(console, choices.app)
-        self._say(f"ariagent is removed from {site.etc}. {self.settings} and the records of calls stay.")
+            reload.forget_seats(console, app)
+        self._say(f"ariagent is not in {site.etc} any more. {self.settings} and the records of calls stay.")
         return 0
 
     def _say(self, line: str, *, error: bool = False, end: str = "\n") -> None:

@@ -2,8 +2,11 @@
 
 It needs a service that runs. Where there is none, one is started for this call alone; where there is no key for the
 model, the sandbox stands in for it. Both end with the call, and keep what they write in a folder that ends with them.
+They must never be left behind: a service with a stand-in would take real calls. So they also end when this process is
+ended by a signal, by the kernel's doing if need be.
 """
 
+import ctypes
 import os
 import pwd
 import re
@@ -17,8 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from ariagent import config
 from ariagent.ari.client import AriClient
@@ -41,6 +43,9 @@ TOLD_LINES = 8
 CALL_LIMIT_S = 120.0
 TONES = Path(__file__).with_name("sandbox") / "scenarios" / "tones.yaml"
 
+_PR_SET_PDEATHSIG = 1
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+
 Say = Callable[[str], None]
 
 
@@ -60,11 +65,13 @@ def prove(settings_file: Path, number: str, say: Say, *, as_json: bool = False) 
     Raises AriagentError when Asterisk or the service do not get so far.
     """
     environment = dict(os.environ)
-    signal.signal(signal.SIGTERM, _terminated)
     with ExitStack() as stack:
+        stack.enter_context(_unwound())
         settings = config.load(settings_file, environment)
         runs = run_async(_service_runs(settings))
-        with_model = not _lacks_model(settings)
+        missing = _lacks(settings)
+        with_model = missing is None
+        log: Path | None = None
         if runs:
             say("The service runs, so the test call goes to it. It has the settings of its start.")
             with_model = True
@@ -72,11 +79,12 @@ def prove(settings_file: Path, number: str, say: Say, *, as_json: bool = False) 
             folder = stack.enter_context(_folder())
             environment["ARIAGENT_STATE_DIRECTORY"] = str(folder / "state")
             if not with_model:
-                say("The model's key is not here yet: a stand-in answers with tones. All the rest is real.")
+                say(f"The model's key is not here yet{missing}: a stand-in answers with tones. All the rest is real.")
                 environment |= stack.enter_context(_stand_in(folder))
             settings = config.load(settings_file, environment)
             say("Starting the service for one test call ...")
-            stack.enter_context(_service(settings_file, folder, environment, say))
+            log = stack.enter_context(_service(settings_file, folder, environment, say))
+            told = _told(log)
         say(f"Calling {number} as a phone of yours would ...")
         plan = CallPlan(
             extension=number,
@@ -89,12 +97,11 @@ def prove(settings_file: Path, number: str, say: Say, *, as_json: bool = False) 
             find=installed,
             guess=False,
         )
-        return Proof(hold(settings, plan, as_json=as_json, quiet=as_json), with_model)
-
-
-def _terminated(number: int, frame: FrameType | None) -> NoReturn:
-    """What was started has to be ended, as after Ctrl-C."""
-    raise KeyboardInterrupt
+        code = hold(settings, plan, as_json=as_json, quiet=as_json)
+        for line in _told(log) if code and log is not None else ():
+            if line not in told:
+                say(f"  {line}")
+        return Proof(code, with_model)
 
 
 async def _service_runs(settings: Settings) -> bool:
@@ -107,9 +114,28 @@ async def _service_runs(settings: Settings) -> bool:
         await client.close()
 
 
-def _lacks_model(settings: Settings) -> bool:
-    """Whether the key of the model's server is missing, here and now."""
-    return settings.realtime.lacks_key or any(each.key.startswith("realtime.") for each in lost(settings))
+def _lacks(settings: Settings) -> str | None:
+    """Why the key of the model cannot be had here and now, for a sentence; nothing where the settings name none; None
+    where it can be had."""
+    for each in lost(settings):
+        if each.key.startswith("realtime."):
+            return f" ({each.problem})"
+    return "" if settings.realtime.lacks_key else None
+
+
+@contextmanager
+def _unwound() -> Iterator[None]:
+    """A signal that ends this process ends first what it has started."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    earlier = {number: signal.signal(number, end) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -134,8 +160,8 @@ def _stand_in(folder: Path) -> Iterator[Mapping[str, str]]:
 
 
 @contextmanager
-def _service(settings_file: Path, folder: Path, environment: Mapping[str, str], say: Say) -> Iterator[None]:
-    """``ariagent run``, as its own user where there is one, until calls are served."""
+def _service(settings_file: Path, folder: Path, environment: Mapping[str, str], say: Say) -> Iterator[Path]:
+    """``ariagent run``, as its own user where there is one, once calls are served; gives its log."""
     user = _service_user(say)
     if user is not None:
         os.chown(folder, user.pw_uid, user.pw_gid)
@@ -144,7 +170,7 @@ def _service(settings_file: Path, folder: Path, environment: Mapping[str, str], 
         _wait(lambda: re.search(r" service\.ready(?: |$)", log.read_text(), re.MULTILINE), process, log, "the service")
         for line in _told(log):
             say(f"  {line}")
-        yield
+        yield log
 
 
 def _service_user(say: Say) -> pwd.struct_passwd | None:
@@ -177,7 +203,15 @@ def _as(user: pwd.struct_passwd | None) -> dict[str, Any]:
 def _process(
     words: tuple[str, ...], log: Path, environment: Mapping[str, str], user: pwd.struct_passwd | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A command of ariagent's with its output in ``log``; ended in the end."""
+    """A command of ariagent's with its output in ``log``; ended in the end, and when this process dies."""
+    libc = ctypes.CDLL(None)
+    parent = os.getpid()
+
+    def in_child() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+        if os.getppid() != parent:
+            os._exit(1)
+
     process: subprocess.Popen[bytes] | None = None
     try:
         with log.open("wb") as output, _interrupts_wait():
@@ -190,6 +224,7 @@ def _process(
                 env=environment,
                 # Ctrl-C is for the command that was typed; it ends these.
                 start_new_session=True,
+                preexec_fn=in_child,
                 **_as(user),
             )
         yield process
@@ -200,11 +235,10 @@ def _process(
 
 @contextmanager
 def _interrupts_wait() -> Iterator[None]:
-    """Ctrl-C in the middle of a start would leave a process that nobody knows: it is raised afterwards."""
+    """A signal in the middle of a start would leave a process that nobody knows: it takes effect afterwards."""
     came: list[int] = []
     before = {
-        number: signal.signal(number, lambda number, frame: came.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
+        number: signal.signal(number, lambda number, frame: came.append(number)) for number in (signal.SIGINT, *_ENDING)
     }
     try:
         yield
@@ -212,7 +246,7 @@ def _interrupts_wait() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
     if came:
-        raise KeyboardInterrupt
+        signal.raise_signal(came[0])
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

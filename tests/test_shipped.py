@@ -68,7 +68,7 @@ def test_every_context_that_the_dialplan_goes_to_is_there() -> None:
     for name in texts:
         document = parse(name, texts.get, lambda pattern: [])
         assert document is not None
-        assert document.problems == []
+        assert document.problem == ""
         known |= {section.name for section in document.sections}
     named = set(re.findall(r"\b(ariagent-[a-z]+)\b[,^]", "".join(texts.values())))
     assert named <= known

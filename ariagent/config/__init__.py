@@ -12,6 +12,7 @@ from ariagent.config.agents import (
 )
 from ariagent.config.base import Section
 from ariagent.config.control import ControlSettings, TokenSettings
+from ariagent.config.handoff import QUEUE_NAME
 from ariagent.config.hours import HoursSettings, PoolSettings
 from ariagent.config.load import DEFAULT_PATH, PATH_NAME, chosen, load
 from ariagent.config.peers import (
@@ -36,6 +37,7 @@ from ariagent.config.use import CapsSettings, CostSettings, PriceSettings, Recor
 __all__ = [
     "DEFAULT_PATH",
     "PATH_NAME",
+    "QUEUE_NAME",
     "AgentSettings",
     "AmiSettings",
     "AsteriskSettings",

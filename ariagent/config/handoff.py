@@ -17,6 +17,14 @@ Place = Annotated[
         "must be a name in Asterisk of letters, digits, _ and -, at most 64 of them, as support",
     ),
 ]
+QUEUE_NAME = r"[A-Za-z0-9_+](?:[A-Za-z0-9_+. -]{0,62}[A-Za-z0-9_+.-])?"
+Queue = Annotated[
+    Text,
+    Form(
+        f"^{QUEUE_NAME}$",
+        "must be a name in Asterisk of letters, digits, spaces and _ + - ., at most 64 of them, as support",
+    ),
+]
 FieldName = Annotated[
     str,
     Form(
@@ -39,9 +47,9 @@ class DestinationSettings(Section):
     """Where an agent may transfer a caller: a queue or an extension. The model sees only name and description."""
 
     description: Annotated[str, Field(min_length=1, max_length=300)]
-    """Tells the model who answers there, and for what."""
-    queue: Place | None = None
-    """An Asterisk queue. The caller waits in it."""
+    """Tells the model who is there, and for what."""
+    queue: Queue | None = None
+    """A queue of Asterisk's; the caller waits in it."""
     extension: (
         Annotated[
             Text,

@@ -8,7 +8,7 @@ from pydantic import Field
 from ariagent.config.agents import AgentSettings, RouteSettings
 from ariagent.config.base import Form, LocalPath, Section
 from ariagent.config.control import ControlSettings
-from ariagent.config.handoff import BriefSettings, DestinationSettings, Place
+from ariagent.config.handoff import BriefSettings, DestinationSettings, Queue
 from ariagent.config.hours import CalendarName, HoursSettings, PoolSettings
 from ariagent.config.peers import (
     AmiSettings,
@@ -62,7 +62,7 @@ class Settings(Section):
     log: LogSettings = LogSettings()
     rescue: RescueSettings = RescueSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
-    human_queue: Place | None = None
+    human_queue: Queue | None = None
     """The queue of human agents, for callers whom the AI cannot help. null: the dialplan's (``ARIAGENT_HUMAN_QUEUE``),
     which ``ariagent install`` writes."""
     max_calls: Annotated[int, Field(ge=1)] = 10

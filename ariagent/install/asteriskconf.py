@@ -3,6 +3,10 @@
 Source: main/config.c of Asterisk. ``[name](template)`` begins with the template's values, ``[name](+)`` adds to a
 section that is there. ``;`` begins a comment unless it is ``\\;``. ``;--`` and ``--;`` enclose a comment of several
 lines. ``#exec`` is not run.
+
+Asterisk stops reading a file at a line that it refuses. Of an included file it keeps what came before, and continues
+with the file that includes it; the document itself it does not use at all then. Other lines that it does not understand
+it passes over.
 """
 
 import re
@@ -11,6 +15,8 @@ from dataclasses import dataclass, field
 
 DEEPEST_INCLUDE = 10
 """Asterisk's own limit (MAX_INCLUDE_LEVEL)."""
+LONGEST_LINE = 8190
+"""In bytes. Asterisk passes over longer ones."""
 
 ReadFile = Callable[[str], str | None]
 """Returns the text of a file, by its path as an include names it; None if there is none."""
@@ -47,9 +53,11 @@ class Document:
     includes: list[str] = field(default_factory=list)
     """Every file that was read, in the order of reading, the document itself first."""
     named_files: list[str] = field(default_factory=list)
-    """Every file that an include names, whether it exists or not."""
-    problems: list[str] = field(default_factory=list)
-    """Mistakes that Asterisk would refuse, as ``file:line: what``."""
+    """Every file that an include names, whether it is there or not."""
+    problem: str = ""
+    """Why Asterisk does not use the document at all, as ``file:line: what``."""
+    cut_off: list[str] = field(default_factory=list)
+    """Where and why Asterisk stops reading an included file, in the same form."""
     runs: list[str] = field(default_factory=list)
     """Commands of ``#exec``. They are not run, so their output is unknown."""
 
@@ -60,8 +68,8 @@ class Document:
         ]
 
     def has(self, name: str) -> bool:
-        """Whether Asterisk knows a section of this name, a template included."""
-        return any(section.name == name for section in self.sections)
+        """Whether there is a section of this name, to which ``[name](+)`` can add."""
+        return bool(self.titled(name))
 
     def values(self, section: str, key: str) -> list[Value]:
         """Every value of ``key`` in the first section of this name, in order."""
@@ -85,13 +93,33 @@ def parse(name: str, read: ReadFile, expand: ListFiles) -> Document | None:
     if text is None:
         return None
     document = Document()
-    _Reader(document, read, expand).file(name, text, 0)
+    try:
+        _Reader(document, read, expand).file(name, text, 0)
+    except _RefusedError as refused:
+        document.problem = str(refused)
     return document
 
 
-_HEAD = re.compile(r"\[([^\]]*)\]\s*(?:\(([^)]*)\))?")
-_INCLUDE = re.compile(r"#(include|tryinclude|exec)\s+(.*)$", re.IGNORECASE)
-_ASSIGN = re.compile(r"([^=]+?)\s*(?:\+=|=>|=)\s*(.*)$")
+def left_open(content: bytes) -> int | None:
+    """Where (byte) the line begins from which on everything to the end of the file is a comment; None where nothing is.
+
+    That is a ``;--`` without its ``--;``, or a ``--;`` too many.
+    """
+    depth, at, found = 0, 0, None
+    for line in content.split(b"\n"):
+        _, after = _uncommented(line.decode("latin-1"), depth)
+        if after and not depth:
+            found = at
+        depth, at = after, at + len(line) + 1
+    return found if depth else None
+
+
+class _RefusedError(Exception):
+    """A line at which Asterisk stops reading; the text is ``file:line: what``."""
+
+
+_HEAD = re.compile(r"\[([^\]]*)\](?:\(([^)]*)(\))?)?")
+_DIRECTIVE = re.compile(r"#(\S*)\s*(.*)$", re.DOTALL)
 
 
 class _Reader:
@@ -99,101 +127,136 @@ class _Reader:
         self._document = document
         self._read = read
         self._expand = expand
-        self._section: Section | None = None
+        self._latest: Section | None = None
 
     def file(self, name: str, text: str, depth: int) -> None:
+        """An included file begins in the section that was the latest, and the file that includes it goes on in the one
+        that it was in itself."""
         self._document.includes.append(name)
+        section = self._latest
         for number, line in _lines(text):
+            place = f"{name}:{number}"
             if line.startswith("["):
-                self._head(line, name, number)
+                section = self._latest = self._head(line, name, number)
             elif line.startswith("#"):
-                self._directive(line, name, number, depth)
-            elif (found := _ASSIGN.match(line)) is None:
-                self._problem(name, number, f"not a line key = value: {line[:60]}")
-            elif self._section is None:
-                self._problem(name, number, "a value before the first section")
+                self._directive(line, place, depth)
+            elif section is None:
+                self._refuse(f"{place}: a value outside of any section")
             else:
-                self._section.values.append(Value(found[1].strip(), found[2].strip(), name, number))
+                self._assign(section, line, name, number)
 
-    def _head(self, line: str, name: str, number: int) -> None:
+    def _assign(self, section: Section, line: str, name: str, number: int) -> None:
+        key, sign, value = line.partition("=")
+        key, value = key.strip(), value.removeprefix(">").strip()
+        if key.endswith("+"):
+            key = key[:-1].strip()
+            for at, earlier in reversed(list(enumerate(section.values))):
+                if earlier.key == key:
+                    section.values[at] = Value(key, earlier.value + value, name, number)
+                    return
+        if sign and key:
+            section.values.append(Value(key, value, name, number))
+
+    def _head(self, line: str, name: str, number: int) -> Section:
+        place = f"{name}:{number}"
         found = _HEAD.match(line)
-        if found is None:
-            self._problem(name, number, f"not a section: {line[:60]}")
-            return
-        title, options = found[1], [option.strip() for option in (found[2] or "").split(",") if option.strip()]
+        if found is None or (found[2] is not None and not found[3]):
+            raise _RefusedError(f"{place}: a bracket is not closed: {line[:60]}")
+        title, options = found[1], [option for option in (found[2] or "").split(",") if option]
         sections = self._document.sections
-        if "+" in options:
-            known = next((section for section in sections if section.name == title), None)
-            if known is None:
-                self._problem(name, number, f"[{title}](+) adds to a section that does not exist")
-            self._section = known
-            return
-        section = Section(title, name, number, is_template="!" in options)
+        section, is_new = Section(title, name, number, is_template="!" in options), True
         for option in options:
-            if option == "!":
-                continue
-            base = next((each for each in sections if each.name == option), None)
-            if base is None:
-                self._problem(name, number, f"[{title}] inherits from {option}, which does not exist")
-            else:
+            if option.startswith("+"):
+                known = next(iter(self._document.titled(title)), None)
+                if known is None:
+                    self._refuse(f"{place}: [{title}](+) adds to a section that is not there")
+                    continue
+                known.is_template = known.is_template or section.is_template
+                known.values += section.values
+                section, is_new = known, False
+            elif option != "!":
+                base = next((each for each in sections if each.name.lower() == option.lower()), None)
+                if base is None:
+                    self._refuse(f"{place}: [{title}] inherits from {option}, which is not there")
+                    continue
                 section.values += base.values
-        sections.append(section)
-        self._section = section
+        if is_new:
+            sections.append(section)
+        return section
 
-    def _directive(self, line: str, name: str, number: int, depth: int) -> None:
-        found = _INCLUDE.match(line)
-        if found is None:
-            self._problem(name, number, f"unknown directive: {line[:60]}")
-            return
-        kind, target = found[1].lower(), found[2].strip().strip('"<>').strip()
-        if kind == "exec":
+    def _refuse(self, what: str) -> None:
+        """A section is missing, unless a command has printed it."""
+        if not self._document.runs:
+            raise _RefusedError(what)
+
+    def _directive(self, line: str, place: str, depth: int) -> None:
+        found = _DIRECTIVE.match(line)
+        assert found is not None
+        kind, target = found[1].lower(), _unquoted(found[2].strip())
+        if kind == "exec" and target:
             self._document.runs.append(target)
-            return
+        if kind not in ("include", "tryinclude") or not target:
+            return  # Asterisk passes over it
+        must = kind == "include"
         if depth + 1 >= DEEPEST_INCLUDE:
-            self._problem(name, number, "includes are nested too deeply")
+            if must:
+                raise _RefusedError(f"{place}: includes are nested too deeply")
             return
         self._document.named_files.append(target)
-        targets = self._expand(target) if any(sign in target for sign in "*?[") else [target]
+        targets = self._expand(target) if any(sign in target for sign in "*?[{") else [target]
         texts = [(each, self._read(each)) for each in targets]
-        if kind == "include" and not any(text is not None for _, text in texts):
-            self._problem(name, number, f"includes {target}, which does not exist")
+        if must and not any(text is not None for _, text in texts):
+            raise _RefusedError(f"{place}: includes {target}, which does not exist")
         for each, text in texts:
             if text is not None:
-                self.file(each, text, depth + 1)
+                try:
+                    self.file(each, text, depth + 1)
+                except _RefusedError as refused:
+                    self._document.cut_off.append(str(refused))
+                    break  # neither does Asterisk read the other files of a pattern
 
-    def _problem(self, name: str, number: int, what: str) -> None:
-        self._document.problems.append(f"{name}:{number}: {what}")
+
+def _unquoted(target: str) -> str:
+    closing = {'"': '"', "<": ">"}.get(target[:1])
+    return target[1:-1] if closing and target.endswith(closing) and len(target) > 1 else target
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """(number, content) of every line that has content besides comments."""
-    nested = 0
-    for number, line in enumerate(text.splitlines(), 1):
-        kept, at = [], 0
-        while at < len(line):
-            rest = line[at:]
-            if nested:
-                end, begin = rest.find("--;"), _comment_start(rest)
-                if begin >= 0 and (end < 0 or begin < end):
-                    nested, at = nested + 1, at + begin + 3
-                elif end >= 0:
-                    nested, at = nested - 1, at + end + 3
-                else:
-                    break
-            elif rest.startswith("\\;"):
-                kept.append(";")
-                at += 2
-            elif rest.startswith(";--") and not rest.startswith(";---"):
-                nested, at = nested + 1, at + 3
-            elif rest[0] == ";":
-                break
-            else:
-                kept.append(rest[0])
-                at += 1
-        if content := "".join(kept).strip():
+    """(number, content) of every line that is left without its comments."""
+    depth = 0
+    # Not splitlines(): only this sign ends a line for Asterisk.
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line.encode()) > LONGEST_LINE:
+            continue
+        content, depth = _uncommented(line, depth)
+        if content := content.strip(_BLANKS):
             yield number, content
 
 
-def _comment_start(text: str) -> int:
-    found = re.search(r";--(?!-)", text)
-    return found.start() if found else -1
+_BLANKS = "".join(chr(code) for code in range(1, 33))
+
+
+def _uncommented(line: str, depth: int) -> tuple[str, int]:
+    """What of a line is no comment, and how many comments are open at its end. As Asterisk counts: a ``--;`` too many
+    makes that less than none, and all that follows is a comment too."""
+    line = line.partition("\0")[0]
+    begin = None if depth else 0
+    at = 0
+    while (found := line.find(";", at)) >= 0:
+        if found > at and line[found - 1] == "\\":
+            line, at = line[: found - 1] + line[found:], found
+        elif line.startswith(";--", found) and not line.startswith(";---", found):
+            line, at, depth = f"{line[:found]}\0{line[found + 1 :]}", found + 3, depth + 1
+        elif found >= at + 2 and line[found - 2 : found] == "--":
+            at, depth = found + 1, depth - 1
+            if depth == 0 and begin is None:
+                begin = at
+            elif depth == 0:
+                kept = line[: line.index("\0", begin)]
+                line, at = kept + line[at:], len(kept)
+        elif depth == 0:
+            line = line[:found]
+            break
+        else:
+            at = found + 1
+    return ("" if begin is None else line[begin:].partition("\0")[0]), depth

@@ -2,21 +2,33 @@
 
 import ipaddress
 import re
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from ariagent.config import QUEUE_NAME
 from ariagent.errors import ConfigurationError
 
 DEFAULT_SEATS = 10
 DEFAULT_NUMBER = "7000"
+CODE = "*8"
+"""How the feature codes begin, unless something else is chosen."""
+OUR_CONTEXTS = "ariagent-"
+"""The names of ariagent's own contexts begin so."""
 MOST_SEATS = 999
 """The seats' extensions have three digits at most."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+_QUEUE = re.compile(QUEUE_NAME)
 _NUMBER = re.compile(r"[A-Za-z0-9+*#][A-Za-z0-9+*#_-]{0,31}")
-_CONTEXT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,78}")
+_CONTEXT = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_+. -]{0,77}[A-Za-z0-9_+.-])?")
 _APP = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_MEMBER = re.compile(r"[^,;\"\[\]\\\r\n|]{1,64}")
+_MEMBER = re.compile(r"(?! )[^,;\"\[\]\\\r\n|]{1,64}(?<! )")
+_CODE = re.compile(r"[0-9*#+A-Za-z]{1,16}")
+_SPECIAL = frozenset({"h", "s", "i", "t", "o", "a", "e", "fax", "hangup", "failed", "vmret", "invalid", "timeout"})
+"""Extensions that Asterisk goes to by itself."""
+SEATS_TEMPLATE = "ariagent-seats"
+"""The section of ``queues.conf`` that queues of AI seats begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +69,21 @@ class Choices:
     """This Asterisk's IP address, as that service reaches it."""
 
     def __post_init__(self) -> None:
-        _check("human queue", self.human_queue, _NAME, optional=True)
-        _check("queue of AI seats", self.ai_queue, _NAME)
+        _check("human queue", self.human_queue, _QUEUE, optional=True)
+        _check("queue of AI seats", self.ai_queue, _NAME, unless=("general", SEATS_TEMPLATE))
         _check("member name", self.member_name, _MEMBER)
         _check("Stasis application", self.app, _APP)
         for kind, name in (("ARI user", self.ari_user), ("AMI user", self.ami_user)):
-            _check(kind, name, _APP)
-            if name.lower() == "general":
-                raise ConfigurationError(
-                    f"{kind} {name}: Asterisk uses this name for a section", remedy="Choose another name"
-                )
+            _check(kind, name, _APP, unless=("general",))
         for number in (*self.numbers, *self.direct_numbers):
-            _check("number", number, _NUMBER)
+            _check("number", number, _NUMBER, unless=_SPECIAL)
         for context in (*self.contexts, *self.supervisor_contexts):
-            _check("context", context, _CONTEXT)
+            _check("context", context, _CONTEXT, unless=("general", "globals"))
+            if context.startswith(OUR_CONTEXTS):
+                raise ConfigurationError(
+                    f"the context {context} is ariagent's own", remedy="Name a context of the site's phones"
+                )
+        _check("beginning of the feature codes", self.code, _CODE, optional=True)
         if self.supervisors and re.search(r"[^A-Za-z0-9+&/_@.-]", self.supervisors):
             raise ConfigurationError(
                 f"supervisors {self.supervisors!r} is not a list of numbers or devices",
@@ -120,10 +133,27 @@ class Choices:
         return cls(**known)
 
 
-def _check(kind: str, text: str, pattern: re.Pattern[str], *, optional: bool = False) -> None:
-    if (optional and not text) or pattern.fullmatch(text):
+def _check(
+    kind: str, text: str, pattern: re.Pattern[str], *, optional: bool = False, unless: Collection[str] = ()
+) -> None:
+    if optional and not text:
         return
-    raise ConfigurationError(f"{kind} {text!r} is not a name that Asterisk accepts")
+    if text.lower() in unless:
+        raise ConfigurationError(f"{kind} {text}: Asterisk uses this name itself", remedy="Choose another name")
+    if not pattern.fullmatch(text):
+        shown = f"{text[:60]!r}{' ...' if len(text) > 60 else ''}"
+        raise ConfigurationError(f"{kind} {shown}: ariagent cannot use this name", remedy=_MORE[pattern])
+
+
+_MORE = {
+    _NAME: "Use letters, digits, _ and -, at most 64",
+    _QUEUE: "Name a queue of letters, digits, _ + - . and spaces, at most 64",
+    _NUMBER: "Use letters, digits and + * # _ -, at most 32",
+    _CONTEXT: "Name a context of letters, digits, _ + - . and spaces, at most 79",
+    _APP: "Use letters, digits, _ and -, at most 64",
+    _MEMBER: "Use at most 64 characters, none of them a comma, a semicolon, a quote or a bracket",
+    _CODE: "Use digits, * and #, at most 16",
+}
 
 
 def is_address(text: str) -> bool:

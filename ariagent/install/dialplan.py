@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ariagent.install.asteriskconf import Document
+from ariagent.install.asteriskconf import Document, Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +29,56 @@ def _answers(document: Document, context: str, number: str, seen: set[str]) -> I
     seen.add(context)
     included = []
     taken: dict[str, Found] = {}
-    for section in document.titled(context):
+    for section in _contexts(document, context):
         for value in section.values:
             if value.key.lower() == "include":
                 included.append(value.value.split(",")[0].strip())
             elif value.key.lower() == "exten":
-                extension = value.value.split(",")[0].partition("/")[0].strip()
+                extension = _filled(document, value.value.split(",")[0].partition("/")[0].strip())
                 if takes(extension, number):
                     taken.setdefault(extension, Found(context, extension, value.file, value.line))
     # Asterisk prefers the number itself to a pattern.
     yield from sorted(taken.values(), key=lambda found: found.extension.startswith("_"))
     for name in included:
         yield from _answers(document, name, number, seen)
+
+
+def _filled(document: Document, extension: str) -> str:
+    """An extension with the global variables that the dialplan sets."""
+    return re.sub(r"\$\{(\w+)\}", lambda name: document.value("globals", name[1]) or name[0], extension)
+
+
+def switches(document: Document, context: str) -> list[str]:
+    """Where else Asterisk looks for an extension of a context: ``switch =>`` of it and of what it includes."""
+    found: dict[str, None] = {}
+    for section in _reached(document, context, set()):
+        found |= {value.value: None for value in section.values if value.key.lower() in _SWITCHES}
+    return list(found)
+
+
+_SWITCHES = ("switch", "lswitch", "eswitch")
+
+
+def _reached(document: Document, context: str, seen: set[str]) -> Iterator[Section]:
+    if context in seen:
+        return
+    seen.add(context)
+    sections = _contexts(document, context)
+    yield from sections
+    for value in (value for section in sections for value in section.values if value.key.lower() == "include"):
+        yield from _reached(document, value.value.split(",")[0].strip(), seen)
+
+
+def _contexts(document: Document, name: str) -> list[Section]:
+    """Contexts of one name are one; letter case counts."""
+    return [section for section in document.titled(name) if section.name == name]
+
+
+def shown(text: str) -> Iterator[tuple[str, str]]:
+    """(extension, what it does first) of what Asterisk's console prints for ``dialplan show``."""
+    for found in re.finditer(r"^\s+'([^']*)' =>\s+(?:\d+\. )?(.*?)\s+\[[^\]]*\]$", text, re.MULTILINE):
+        if not found[2].startswith("hint:"):
+            yield found[1], found[2]
 
 
 def takes(extension: str, number: str) -> bool:

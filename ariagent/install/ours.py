@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from ariagent.install.asteriskconf import left_open
+
 FOLDER = "ariagent"
 """ariagent's folder in Asterisk's configuration folder."""
 STATE = Path("var/lib/ariagent/install")
@@ -18,7 +20,12 @@ def include_of(name: str) -> str:
 
 
 def added_to(content: bytes, name: str, before: Iterable[str] = ()) -> bytes:
-    """A site's file with ariagent's lines at its end. ``before``: lines before the include."""
+    """A site's file with our lines at its end. ``before``: what stands before the include.
+
+    A comment that is not closed takes in everything to the end of the file, so our lines stand before it.
+    """
+    if (at := left_open(content)) is not None:
+        return content[:at] + _lines(name, before) + content[at:]
     if content and not content.endswith(b"\n"):
         content += b"\n"  # otherwise ariagent's first line would continue the site's last line, maybe a comment
     return content + _lines(name, before)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ariagent import shipped
 from ariagent.install.choices import Choices
-from ariagent.install.ours import FOLDER, added_to, has_lines, include_of, taken_out
+from ariagent.install.ours import FOLDER, added_to, has_lines, has_ours, include_of, taken_out
 from ariagent.install.render import site_files
 from ariagent.install.site import Site, contents
 from ariagent.install.survey import FILES, Survey, survey
@@ -111,6 +111,12 @@ def _made(site: Site, choices: Choices, found: Survey, settings: Path, units: Un
         path = units.folder / name
         plan.files.append(Change(path, contents(path), text.encode(), None, (os.getuid(), os.getgid()), UNIT_MODE))
     return plan
+
+
+def lines_left(site: Site) -> list[Path]:
+    """The site's files that have lines of ours."""
+    places = dict.fromkeys(site.etc / name for each in FILES for name in (each, site.place(each)))
+    return [path for path in places if has_ours(contents(path) or b"")]
 
 
 def _include(plan: Plan, name: str, begins: list[str]) -> None:

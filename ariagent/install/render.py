@@ -16,8 +16,6 @@ class Additions:
     """File (``http.conf``) -> values to add to its ``[general]``."""
     modules: tuple[str, ...] = ()
     """Modules that nothing loads."""
-    known_contexts: Collection[str] = ()
-    """Contexts in ``extensions.conf``."""
     ami_addresses: Collection[str] = ()
     """Addresses from which the AMI user logs in."""
 
@@ -25,7 +23,7 @@ class Additions:
 def site_files(choices: Choices, additions: Additions, ari_password: str, ami_password: str) -> dict[str, str]:
     """File name in ariagent's folder -> text."""
     texts: dict[str, str] = {
-        "extensions.conf": _extensions(choices, additions),
+        "extensions.conf": _extensions(choices),
         "dialplan.conf": shipped.filled("dialplan/dialplan.conf", {"VERSION": __version__}),
         "supervisor.conf": shipped.text("dialplan/supervisor.conf"),
         "queues.conf": _queues(choices),
@@ -63,7 +61,9 @@ def escaped(value: str) -> str:
     return value.replace(";", "\\;")
 
 
-def _extensions(choices: Choices, additions: Additions) -> str:
+def _extensions(choices: Choices) -> str:
+    """The site's contexts get the numbers without ``(+)``: contexts of one name are one for Asterisk, and ``(+)`` would
+    be refused, with all that follows, once the site takes its context out of the file."""
     numbers = [
         f"exten => {number},1,Gosub(ariagent-queue,${{EXTEN}},1({choices.ai_queue}))" for number in choices.numbers
     ]
@@ -86,19 +86,11 @@ def _extensions(choices: Choices, additions: Additions) -> str:
             text += "".join(f"ARIAGENT_CODE_{name} = {choices.code}{digit}\n" for name, digit in codes)
     if choices.contexts:
         text += "\n; The site's phones dial the same numbers.\n"
-        text += "\n".join(f"{_context(name, additions)}\n" + "\n".join(numbers) + "\n" for name in choices.contexts)
+        text += "\n".join(f"[{name}]\n" + "\n".join(numbers) + "\n" for name in choices.contexts)
     if choices.supervisor_contexts:
         text += "\n; Supervisors' phones dial the feature codes.\n"
-        text += "\n".join(
-            f"{_context(name, additions)}\ninclude => ariagent-supervisor\n" for name in choices.supervisor_contexts
-        )
+        text += "\n".join(f"[{name}]\ninclude => ariagent-supervisor\n" for name in choices.supervisor_contexts)
     return text
-
-
-def _context(name: str, additions: Additions) -> str:
-    """The head of a section that adds to the site's context. Without ``(+)`` if ``extensions.conf`` does not have the
-    context (it is in AEL or Lua, or new)."""
-    return f"[{name}](+)" if name in additions.known_contexts else f"[{name}]"
 
 
 def _queues(choices: Choices) -> str:

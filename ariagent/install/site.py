@@ -1,5 +1,6 @@
 """The Asterisk of an installation: its place, its owner and its configuration."""
 
+import getopt
 import glob
 import os
 import re
@@ -16,6 +17,8 @@ from ariagent.install.console import Console
 from ariagent.install.ours import FOLDER, has_ours, taken_out
 
 STANDARD_CONF = Path("etc/asterisk/asterisk.conf")
+OPTIONS = "BC:cde:FfG:ghIiL:M:mnpqRrs:TtU:VvWX:x:"
+"""Of the program, as getopt(3) has them."""
 PROGRAM_PLACES = ("usr/sbin/asterisk", "usr/local/sbin/asterisk", "opt/asterisk/sbin/asterisk")
 FREEPBX_CUSTOM = {
     "extensions.conf": "extensions_custom.conf",
@@ -40,6 +43,18 @@ class Folders:
     run: Path
     log: Path
     sounds: Path
+    socket: str = "asterisk.ctl"
+    """In ``run``: the console's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An Asterisk that runs on this machine."""
+
+    command: tuple[str, ...]
+    conf: Path
+    """Its ``asterisk.conf``."""
+    pid: int
 
 
 @dataclass(frozen=True)
@@ -52,7 +67,9 @@ class Site:
     """Its ``asterisk.conf``."""
     folders: Folders
     command: tuple[str, ...]
-    """The command that starts the program; empty if there is none."""
+    """Starts the program, or empty where there is none."""
+    pid: int = 0
+    """Of the Asterisk that runs; 0 where none does."""
 
     @property
     def etc(self) -> Path:
@@ -61,8 +78,8 @@ class Site:
 
     @cached_property
     def console(self) -> Console | None:
-        """The running Asterisk's console; None if none runs or this user may not use it."""
-        if not self.command or not (self.folders.run / "asterisk.ctl").exists():
+        """The running Asterisk's console; None where none runs or lets us in."""
+        if not self.command or not (self.folders.run / self.folders.socket).exists():
             return None
         console = Console(self.command, self.conf)
         return console if console.answers else None
@@ -96,21 +113,59 @@ class Site:
         no such file."""
 
         def read(path: str) -> str | None:
-            content = contents(self.etc / path)
-            if content is None or Path(path).parts[0] == FOLDER:
+            place = self._named(path)
+            if place.parent == self.etc / FOLDER:
+                return None
+            content = contents(place)
+            if content is None:
                 return None
             return (taken_out(content) if has_ours(content) else content).decode(errors="replace")
 
-        return parse(name, read, lambda pattern: sorted(glob.glob(pattern, root_dir=self.etc)))
+        return parse(name, read, self._matching)
+
+    def _matching(self, pattern: str) -> list[str]:
+        if (braces := re.search(r"\{([^{}]*)\}", pattern)) is not None:
+            ends = pattern[: braces.start()], pattern[braces.end() :]
+            return [path for each in braces[1].split(",") for path in self._matching(each.join(ends))]
+        if not pattern.startswith("/"):
+            return sorted(glob.glob(pattern, root_dir=self.etc))
+        within = "" if Path(pattern).is_relative_to(self.root) else glob.escape(str(self.root))
+        return sorted(glob.glob(within + pattern))
+
+    def _named(self, path: str) -> Path:
+        """A file as an include names it. In a copied tree absolute paths are below its root too."""
+        place = self.etc / path
+        return place if place.is_relative_to(self.root) else self.root / place.relative_to("/")
 
     @cached_property
     def owner(self) -> tuple[int, int]:
-        """(user, group) of the configuration: the owner of ``extensions.conf`` if it exists, else of the folder."""
+        """(user, group) of the files that are made for Asterisk: those of ``extensions.conf`` where there is one, else
+        of the folder; the group is Asterisk's own where it could not read a file of theirs that is closed to others."""
+        found = None
         for path in (self.etc / self.place("extensions.conf"), self.etc / "asterisk.conf", self.etc):
-            if path.exists():
+            if found is None and path.exists():
                 found = path.stat()
-                return found.st_uid, found.st_gid
-        return os.getuid(), os.getgid()
+        user, group = (found.st_uid, found.st_gid) if found is not None else (os.getuid(), os.getgid())
+        uid, groups = self.runs_as
+        if os.geteuid() != 0 or uid in (0, user) or group in groups:
+            return user, group
+        return user, groups[0]
+
+    @cached_property
+    def runs_as(self) -> tuple[int, tuple[int, ...]]:
+        """Asterisk's user and groups. While it does not run they are those of its log folder, which it has to write."""
+        if self.pid:
+            try:
+                status = Path(f"/proc/{self.pid}/status").read_text()
+            except OSError:
+                status = ""
+            ids = {name: rest.split() for name, _, rest in (line.partition(":") for line in status.splitlines())}
+            if "Uid" in ids and "Gid" in ids:
+                return int(ids["Uid"][1]), tuple(int(each) for each in (ids["Gid"][1], *ids.get("Groups", ())))
+        if self.folders.log.is_dir():
+            found = self.folders.log.stat()
+            return found.st_uid, (found.st_gid,)
+        return 0, (0,)
 
     @cached_property
     def modules(self) -> frozenset[str]:
@@ -132,7 +187,7 @@ def find(*, root: Path | None = None, conf: Path | None = None, program: str | N
     command = tuple(program.split()) if program else ()
     running = _chosen(list(_running()), root=base if root is not None else None, conf=conf)
     if conf is None:
-        conf = running[1] if running is not None else base / STANDARD_CONF
+        conf = running.conf if running is not None else base / STANDARD_CONF
     conf = conf.absolute()
     if not conf.exists() and not conf.parent.is_dir():
         where = f"below {base}" if root is not None else "on this machine"
@@ -141,10 +196,10 @@ def find(*, root: Path | None = None, conf: Path | None = None, program: str | N
             remedy="Name it: --asterisk-conf FILE (its asterisk.conf), or --root DIR for a copy of a machine's files",
         )
     if not command and running is not None:
-        command = running[0]
+        command = running.command
     if not command:
         command = _program(base, copied=root is not None)
-    return Site(base, conf, _folders(conf, base), command)
+    return Site(base, conf, _folders(conf, base), command, running.pid if running is not None else 0)
 
 
 def _program(base: Path, *, copied: bool) -> tuple[str, ...]:
@@ -157,24 +212,22 @@ def _program(base: Path, *, copied: bool) -> tuple[str, ...]:
     return (found,) if found else ()
 
 
-def _chosen(
-    running: Sequence[tuple[tuple[str, ...], Path]], *, root: Path | None, conf: Path | None
-) -> tuple[tuple[str, ...], Path] | None:
-    """The running Asterisk that the options mean, or None. Raises NoAsteriskError if there are several."""
+def _chosen(running: Sequence[Running], *, root: Path | None, conf: Path | None) -> Running | None:
+    """The running Asterisk that is meant. Raises NoAsteriskError where several could be."""
     if conf is not None:
-        running = [each for each in running if each[1].resolve() == conf.resolve()]
+        running = [each for each in running if each.conf.resolve() == conf.resolve()]
     elif root is not None:
-        running = [each for each in running if each[1].resolve().is_relative_to(root)]
-    if len({each[1] for each in running}) > 1:
-        listed = ", ".join(sorted(str(each[1]) for each in running))
+        running = [each for each in running if each.conf.resolve().is_relative_to(root)]
+    if len({each.conf for each in running}) > 1:
+        listed = ", ".join(sorted(str(each.conf) for each in running))
         raise NoAsteriskError(
             f"more than one Asterisk is running: {listed}", remedy="Choose one with --asterisk-conf FILE"
         )
     return running[0] if running else None
 
 
-def _running() -> Iterator[tuple[tuple[str, ...], Path]]:
-    """(command, ``asterisk.conf``) of every Asterisk that runs in this process's file system."""
+def _running() -> Iterator[Running]:
+    """Every Asterisk that runs in our view of the file system."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = [os.fsdecode(word) for word in (folder / "cmdline").read_bytes().split(b"\0") if word]
@@ -184,14 +237,24 @@ def _running() -> Iterator[tuple[tuple[str, ...], Path]]:
             cwd = Path(os.readlink(folder / "cwd"))
         except OSError:
             continue
-        at = next((n for n, word in enumerate(words) if Path(word).name == "asterisk"), None)
-        options = words[at + 1 :] if at is not None else []
-        if at is None or any(re.match(r"-[a-zA-Z]*[rRx]", option) for option in options):
-            continue  # not an Asterisk, or only its console
-        if at and not Path(words[0]).name.startswith("ld"):
-            continue  # another program with that word among its arguments, such as an editor or a shell
-        conf = options[options.index("-C") + 1] if "-C" in options[:-1] else "/etc/asterisk/asterisk.conf"
-        yield tuple(words[: at + 1]), cwd / conf
+        if (found := started(words)) is not None:
+            yield Running(found[0], cwd / found[1], int(folder.name))
+
+
+def started(words: Sequence[str]) -> tuple[tuple[str, ...], str] | None:
+    """The command and the ``asterisk.conf`` of a process with these arguments; None where it is no Asterisk, or only
+    its console. No I/O."""
+    at = next((n for n, word in enumerate(words) if Path(word).name == "asterisk"), None)
+    if at is None or (at and not Path(words[0]).name.startswith("ld")):
+        return None  # another program that is given the name, such as an editor or a shell
+    try:
+        options, _ = getopt.getopt(list(words[at + 1 :]), OPTIONS)
+    except getopt.GetoptError:
+        options = []
+    given = dict(options)
+    if given.keys() & {"-r", "-R", "-x"}:
+        return None
+    return tuple(words[: at + 1]), given.get("-C", f"/{STANDARD_CONF}")
 
 
 def _folders(conf: Path, root: Path) -> Folders:
@@ -199,13 +262,13 @@ def _folders(conf: Path, root: Path) -> Folders:
     document = parse(conf.name, lambda name: _text(conf.parent / name), lambda pattern: [])
     named: dict[str, str] = {}
     for section in document.sections if document is not None else ():
-        if section.name == "directories":
-            named |= {value.key: value.value for value in section.values}
+        if section.name in ("directories", "files"):
+            named |= {value.key: value.value for value in section.values if value.value}
 
     def folder(key: str, default: Path) -> Path:
         if key not in named:
             return default
-        path = Path(named[key])
+        path = Path("/", named[key])
         return path if path.is_relative_to(root) else root / path.relative_to("/")
 
     modules = folder("astmoddir", Path())
@@ -219,6 +282,7 @@ def _folders(conf: Path, root: Path) -> Folders:
         run=folder("astrundir", root / "var/run/asterisk"),
         log=folder("astlogdir", root / "var/log/asterisk"),
         sounds=data / "sounds",
+        socket=named.get("astctl", "asterisk.ctl"),
     )
 
 

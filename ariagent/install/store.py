@@ -1,23 +1,26 @@
 """Writes an installation and undoes it: the files, backups of the files before, and the list of both.
 
-The list and the backups are in a separate folder, never in Asterisk's: Asterisk may read all files there. The list is
-written before the first file, so that an interrupted installation can be undone, too.
+The list and the copies are in a folder of their own, never in Asterisk's: Asterisk may read whatever is in there. The
+list is written before the first file is, so an installation that was cut off can be taken back too. One that fails is
+taken back at once.
 """
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from ariagent import __version__
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.install.choices import Choices
-from ariagent.install.ours import has_ours, taken_out
+from ariagent.install.ours import FOLDER, has_ours, taken_out
 from ariagent.install.plan import MODE, Change, Plan
 from ariagent.install.site import contents
 
@@ -75,49 +78,101 @@ class Store:
             _trust(each)
         try:
             document = json.loads(content)
-            files = {path: Entry(**entry) for path, entry in document.pop("files").items()}
-            return Manifest(files=files, **document)
+            listed = {path: Entry(**_known(Entry, entry)) for path, entry in document["files"].items()}
+            return Manifest(**{**_known(Manifest, document), "files": listed})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InstallError(
-                f"{path}, the list of installed files, is damaged: {error!r}", remedy="Restore it from a backup"
+                f"{path} cannot be read: {error!r}",
+                remedy="It lists what was installed. Restore it; or move it away, run `ariagent install --apply` with "
+                "the choices of the last time, which writes a new one, and then what you wanted to run",
             ) from None
 
     def write(self, plan: Plan, choices: Choices, facts: dict[str, Any]) -> Manifest:
-        """Write every file of the plan. Raises InstallError if one cannot be written."""
+        """Write every file of the plan. Raises InstallError where one cannot be written; then everything is again as it
+        was."""
+        earlier = contents(self.folder / LIST)
         manifest = self.read() or Manifest(str(plan.site.conf), {})
         manifest.choices, manifest.facts, manifest.version = choices.document(), facts, __version__
         manifest.folders += self._make_state_folder()
-        for change in plan.files:
-            manifest.files[str(change.path)] = self._entry(change, manifest.files.get(str(change.path)))
-            manifest.folders += [name for name in _missing_folders(change.path.parent) if name not in manifest.folders]
-        gone = [path for path in manifest.files if path not in {str(change.path) for change in plan.files}]
-        self.save(manifest)
-        for change in plan.changes:
-            _make_folders(change.path.parent, change.owner)
-            replace(change.path, change.after, change.owner, change.mode)
+        ours = str(plan.site.etc / FOLDER)
+        written: list[Change] = []
+        try:
+            for change in plan.files:
+                path = str(change.path)
+                manifest.files[path] = self._entry(change, manifest.files.get(path))
+                missing = [*_missing_folders(change.path.parent), ours]
+                manifest.folders += [name for name in missing if name not in manifest.folders]
+            gone = [path for path in manifest.files if path not in {str(change.path) for change in plan.files}]
+            self.save(manifest)
+            self._replace(plan.changes, written)
+        except BaseException:
+            self._undo(manifest, written, earlier)
+            raise
         for change in plan.files:
             if not manifest.files[str(change.path)].existed:
                 _give(change.path, change.owner)
+        copies = [manifest.files[path].copy for path in gone]
         for path in gone:
             self._take_back(manifest.files.pop(path))
         self.save(manifest)
+        self._drop(copies)
         return manifest
+
+    def _replace(self, changes: Sequence[Change], written: list[Change]) -> None:
+        """All of them are on the disk before the first one takes its place."""
+        staged: list[tuple[Path, Change]] = []
+        try:
+            for change in changes:
+                _make_folders(change.path.parent, change.owner)
+                staged.append((_stage(change.path, change.after, change.owner, change.mode), change))
+            for scratch, change in staged:
+                _put(scratch, change.path)
+                written.append(change)
+        finally:
+            for scratch, _ in staged:
+                scratch.unlink(missing_ok=True)
+
+    def _undo(self, manifest: Manifest, written: Sequence[Change], earlier: bytes | None) -> None:
+        """Take back an installation that failed. What cannot be taken back stays in the list."""
+        try:
+            for change in reversed(written):
+                if change.before is None:
+                    change.path.unlink(missing_ok=True)
+                else:
+                    replace(change.path, change.before, None)
+                    entry = manifest.files[str(change.path)]
+                    if earlier is None and entry.copy:
+                        _restore_times(self.folder / entry.copy, change.path)
+            if earlier is None:
+                self._forget(manifest)
+            else:
+                replace(self.folder / LIST, earlier, None)
+        except (InstallError, OSError):
+            return
 
     def remove(self, manifest: Manifest) -> list[str]:
         """Undo the installation; returns notes for the administrator."""
         notes = []
         for path in reversed(list(manifest.files)):
             notes += self._take_back(manifest.files[path])
+        return [*notes, *self._forget(manifest)]
+
+    def _forget(self, manifest: Manifest) -> list[str]:
+        """Remove the folders that were made, the copies, and last of all the list."""
+        inside = [self.folder, *self.folder.parents]
+        made = sorted(map(Path, manifest.folders), key=lambda folder: len(folder.parts), reverse=True)
+        for path in map(Path, manifest.files):
+            _scratch(path).unlink(missing_ok=True)
+        notes = _remove_empty(folder for folder in made if folder not in inside)
+        self._drop(entry.copy for entry in manifest.files.values())
         (self.folder / LIST).unlink(missing_ok=True)
-        for entry in manifest.files.values():
-            if entry.copy:
-                (self.folder / entry.copy).unlink(missing_ok=True)
-        for folder in (self.folder, *map(Path, sorted(manifest.folders, key=len, reverse=True))):
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
-            elif folder.is_dir():
-                notes.append(f"{folder} stays: it has files that `ariagent install` did not write")
-        return notes
+        _scratch(self.folder / LIST).unlink(missing_ok=True)
+        return notes + _remove_empty([self.folder, *(folder for folder in made if folder in inside)])
+
+    def _drop(self, copies: Iterable[str]) -> None:
+        for name in copies:
+            if name:
+                (self.folder / name).unlink(missing_ok=True)
 
     def save(self, manifest: Manifest) -> None:
         """Write the list."""
@@ -137,9 +192,7 @@ class Store:
             self.folder.mkdir(exist_ok=True)
             self.folder.chmod(0o700)
         except OSError as error:
-            raise InstallError(
-                f"cannot create {self.folder}: {error.strerror}", remedy="Run the command as root"
-            ) from None
+            raise _cannot(self.folder, "made", error) from None
         return made
 
     def _entry(self, change: Change, known: Entry | None) -> Entry:
@@ -156,11 +209,9 @@ class Store:
     def _keep(self, path: Path, content: bytes) -> str:
         name = f"{path.name}.{_digest(str(path).encode())[:8]}"
         target = self.folder / name
-        target.touch(mode=0o600)
-        target.write_bytes(content)
+        replace(target, content, None, mode=0o600)
         if path.exists():
-            shutil.copystat(path, target)
-            target.chmod(0o600)
+            _restore_times(path, target)
         return name
 
     def _take_back(self, entry: Entry) -> list[str]:
@@ -179,25 +230,65 @@ class Store:
             kept = self.folder / "kept"
             kept.mkdir(exist_ok=True)
             shutil.move(path, kept / path.name)
-            return [f"{path} was changed after the installation; it was moved to {kept}"]
-        if untouched:
-            copy = self.folder / entry.copy
-            replace(path, copy.read_bytes(), None)
-            times = copy.stat()
-            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+            return [f"{path} was changed after the installation; it is in {kept} now"]
+        copy = self.folder / entry.copy
+        before = contents(copy) if entry.copy else None
+        if now == before or (before is None and not has_ours(now)):
+            return []  # taken back already
+        if untouched and before is not None:
+            replace(path, before, None)
+            _restore_times(copy, path)
             return []
         replace(path, taken_out(now), None)
         return [f"{path} was changed after the installation; only ariagent's lines were removed"]
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Only one command at a time changes the files of a configuration folder. Raises InstallError for a second one."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise _cannot(folder, "read", error) from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InstallError(
+                f"another `ariagent install` or `ariagent uninstall` is at work in {folder}",
+                remedy="Wait until it has ended",
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
 def replace(path: Path, content: bytes, owner: tuple[int, int] | None, mode: int = MODE) -> None:
-    """Write a whole file or nothing. An existing file keeps its owner and mode. Raises InstallError."""
+    """Write a file whole or not at all; one that exists keeps its owner and mode. Raises InstallError."""
+    scratch = _stage(path, content, owner, mode)
+    try:
+        _put(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _scratch(path: Path) -> Path:
+    """The same each time, so that one which was left behind is found. Asterisk does not read it."""
+    return path.with_name(f".{path.name}.ariagent")
+
+
+def _stage(path: Path, content: bytes, owner: tuple[int, int] | None, mode: int) -> Path:
+    """Write the file that will take the place of ``path``; returns where it is."""
+    scratch = _scratch(path)
     try:
         before = path.stat() if path.exists() else None
-        handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        scratch.unlink(missing_ok=True)
+        handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
             if before is not None:
                 shutil.copystat(path, scratch)
                 owner = (before.st_uid, before.st_gid)
@@ -206,12 +297,54 @@ def replace(path: Path, content: bytes, owner: tuple[int, int] | None, mode: int
                 os.chmod(scratch, mode)
             if owner is not None and owner != (os.getuid(), os.getgid()):
                 os.chown(scratch, *owner)
-            os.replace(scratch, path)
+                # A new owner takes the set-id bits away.
+                os.chmod(scratch, mode if before is None else before.st_mode & 0o7777)
         except BaseException:
-            Path(scratch).unlink(missing_ok=True)
+            scratch.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise InstallError(f"{path} cannot be written: {error.strerror}", remedy="Run the command as root") from None
+        raise _cannot(path, "written", error) from None
+    return scratch
+
+
+def _put(scratch: Path, path: Path) -> None:
+    try:
+        os.replace(scratch, path)
+    except OSError as error:
+        raise _cannot(path, "written", error) from None
+
+
+def _cannot(path: Path, what: str, error: OSError) -> InstallError:
+    remedy = "Run the command as root"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        remedy = "Make room on that disk. Then run the command again"
+    elif error.errno == errno.EROFS:
+        remedy = "Make that file system writable. Then run the command again"
+    elif os.geteuid() == 0:
+        remedy = "See whether the file or its folder is protected (lsattr). Then run the command again"
+    return InstallError(f"{path} cannot be {what}: {error.strerror}", remedy=remedy)
+
+
+def _restore_times(source: Path, target: Path) -> None:
+    times = source.stat()
+    os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def _remove_empty(folders: Iterable[Path]) -> list[str]:
+    """Returns what is to be said of those that are not empty."""
+    notes = []
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+        elif folder.is_dir():
+            notes.append(f"{folder} stays: it holds files that `ariagent install` did not write")
+    return notes
+
+
+def _known(kind: type, document: dict[str, Any]) -> dict[str, Any]:
+    """Without what only a newer version knows."""
+    names = {each.name for each in fields(kind)}
+    return {key: value for key, value in document.items() if key in names}
 
 
 def _give(path: Path, owner: tuple[int, int]) -> None:
@@ -246,7 +379,7 @@ def _make_folders(folder: Path, owner: tuple[int, int], mode: int = FOLDER_MODE)
             if owner != (os.getuid(), os.getgid()):
                 os.chown(path, *owner)
         except OSError as error:
-            raise InstallError(f"cannot create {path}: {error.strerror}", remedy="Run the command as root") from None
+            raise _cannot(path, "made", error) from None
 
 
 def _digest(content: bytes) -> str:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from ariagent.errors import AsteriskError
 from ariagent.install.asteriskconf import Document, is_true
-from ariagent.install.choices import Choices, is_address
-from ariagent.install.dialplan import answers_to
+from ariagent.install.choices import CODE, OUR_CONTEXTS, Choices, is_address
+from ariagent.install.dialplan import answers_to, shown, switches
 from ariagent.install.modules import MODULES, SPLIT_OFF
 from ariagent.install.render import Additions
 from ariagent.install.site import Site
@@ -17,6 +17,8 @@ LOOPBACK = "127.0.0.1"
 EVERYWHERE = ("", "0.0.0.0", "::", "[::]")
 ARI_PORT, AMI_PORT = 8088, 5038
 """Asterisk's defaults."""
+HTTP_SESSIONS = 20
+"""The service's connections, its event stream, and the commands beside it."""
 _LOADS = ("load", "preload", "require", "preload-require")
 
 
@@ -42,26 +44,33 @@ class Survey:
     """IP address of a service on another machine."""
 
     def additions(self) -> Additions:
-        """What ariagent's files need for this site in addition."""
-        dialplan = self.documents["extensions.conf"]
+        """What our own files have to hold besides what every site gets."""
         return Additions(
             {name: values for name, values in self.general.items() if self.has_general(name)},
             self.modules,
-            {section.name for section in dialplan.sections} if dialplan is not None else (),
-            # A command on this machine that connects to the machine's own address also has that source address.
+            # A command on this machine that connects to its own address comes from there.
             [host for host in (self.service_address, self.ami_address[0]) if is_address(host)],
         )
 
     def has_general(self, name: str) -> bool:
         """Whether a file has a ``[general]``."""
         document = self.documents[name]
-        return document is not None and document.has("general")
+        if document is None or not document.has("general"):
+            return False
+        # There another letter case is another object, and none that Asterisk knows.
+        return name != "ari.conf" or any(section.name == "general" for section in document.sections)
 
 
 def survey(site: Site, choices: Choices, unusable: Collection[str] = ()) -> Survey:
     """Survey the site. ``unusable``: modules that this Asterisk has but cannot load. Raises ConfigurationError for a
     file that cannot be read."""
     found = Survey({name: site.document(name) for name in FILES}, service_address=choices.service_address)
+    for document in found.documents.values():
+        if document is not None and document.problem:
+            found.obstacles.append(f"Asterisk does not use this file as it is: {document.problem}. Correct that line")
+        for place in document.cut_off if document is not None else ():
+            found.notes.append(f"Asterisk does not read this file to its end: {place}")
+    _databases(found, site)
     _queues(found, site, choices)
     _users(found, site, choices)
     _dialplan(found, site, choices)
@@ -75,6 +84,18 @@ def survey(site: Site, choices: Choices, unusable: Collection[str] = ()) -> Surv
         found.general.clear()
     found.modules = tuple(name for name in _modules(found, site) if name not in unusable)
     return found
+
+
+def _databases(found: Survey, site: Site) -> None:
+    """Asterisk can have whole files from a database, and does not look at the files themselves then."""
+    document = site.document("extconfig.conf")
+    for section in document.titled("settings") if document is not None else ():
+        for value in section.values:
+            if value.key.lower() in FILES:
+                found.notes.append(
+                    f"{site.etc / value.file}:{value.line}: Asterisk takes {value.key} from a database ({value.value}) "
+                    "and not from the file. If it does, it does not see what ariagent adds to the file"
+                )
 
 
 def queue_names(document: Document | None) -> list[str]:
@@ -107,8 +128,8 @@ def _queues(found: Survey, site: Site, choices: Choices) -> None:
             "--ai-queue NAME"
         )
     wanted = choices.human_queue
-    if wanted and wanted.lower() not in known and not _shows(site, f"queue show {wanted}", "No such queue"):
-        there = f"Asterisk has {', '.join(names)}" if names else "Asterisk has no queues"
+    if wanted and wanted.lower() not in known and not _shows(site, f'queue show "{wanted}"', "No such queue"):
+        there = f"there are {', '.join(names)}" if names else "there is none"
         found.obstacles.append(
             f"there is no queue {wanted}{did_you_mean(wanted, names)}; {there}. Name the queue of human agents: "
             "--human-queue NAME"
@@ -141,10 +162,15 @@ def _dialplan(found: Survey, site: Site, choices: Choices) -> None:
             f"{site.etc / 'extensions.conf'} does not exist: this Asterisk has no dialplan to which ariagent can add"
         )
         return
-    found.obstacles += [f"Asterisk cannot load the present dialplan: {problem}" for problem in document.problems]
     contexts = sorted({section.name for section in document.sections} - {"general", "globals"})
+    for section in document.sections:
+        if section.name.startswith(OUR_CONTEXTS):
+            found.obstacles.append(
+                f"{site.etc / section.file}:{section.line}: there is a context [{section.name}] already, and names of "
+                f"ariagent's contexts begin with {OUR_CONTEXTS}. Remove it, or give it another name"
+            )
     for context in (*choices.contexts, *choices.supervisor_contexts):
-        if context in contexts or _shows(site, f"dialplan show {context}", "There is no existence of"):
+        if context in contexts or _shows(site, f'dialplan show "{context}"', "There is no existence of"):
             continue
         # FreePBX's dialplan includes this context, whether it exists or not.
         if not (site.is_freepbx and context.endswith("-custom")):
@@ -157,10 +183,17 @@ def _dialplan(found: Survey, site: Site, choices: Choices) -> None:
     for context in dict.fromkeys(searched):
         for number in choices.all_numbers:
             _number(found, site, document, context, number)
+    codes = [f"{choices.code or CODE}{digit}" for digit in "012"]
+    for context in choices.supervisor_contexts:
+        for taken in (each for code in codes for each in answers_to(document, context, code)):
+            found.notes.append(
+                f"{taken.extension} in the context {context} ({site.etc / taken.file}:{taken.line}) goes before the "
+                f"feature codes {', '.join(codes)}. Choose other codes: --code DIGITS"
+            )
     if choices.last_resort:
         context, extension, _ = choices.last_resort.split(",")
         known = next(answers_to(document, context, extension), None)
-        if known is None and not _shows(site, f"dialplan show {extension}@{context}", "There is no existence of"):
+        if known is None and not _shows(site, f'dialplan show "{extension}@{context}"', "There is no existence of"):
             found.obstacles.append(
                 f"the last resort does not exist: there is no extension {extension} in the context {context}. Correct "
                 "--last-resort"
@@ -168,19 +201,35 @@ def _dialplan(found: Survey, site: Site, choices: Choices) -> None:
 
 
 def _number(found: Survey, site: Site, document: Document, context: str, number: str) -> None:
-    """Numbers that the site uses are not taken over."""
-    for taken in answers_to(document, context, number):
-        place = f"{site.etc / taken.file}:{taken.line}"
-        if not taken.extension.startswith("_"):
-            found.obstacles.append(
-                f"{number} is in use in the context {context} ({place}). Choose another number: --number NUMBER"
-            )
-            return
-        found.notes.append(
-            f"{number} in the context {context} matched the pattern {taken.extension} ({place}) until now; it will "
-            "reach ariagent"
+    """A number that the site uses must stay the site's."""
+    takers = [(each.extension, f"{site.etc / each.file}:{each.line}") for each in answers_to(document, context, number)]
+    # AEL, Lua and what commands print are not in the file.
+    takers += [(each, "the running Asterisk") for each in _shown_for(site, context, number)]
+    taken = next((each for each in takers if not each[0].startswith("_")), None)
+    if taken is not None:
+        found.obstacles.append(
+            f"{number} is taken in the context {context} ({taken[1]}). Choose another number: --number NUMBER"
         )
-        return
+    elif takers:
+        pattern, place = takers[0]
+        found.notes.append(
+            f"{number} in the context {context} matched the pattern {pattern} ({place}) until now; ariagent takes it"
+        )
+    for switch in switches(document, context):
+        found.notes.append(
+            f"the context {context} also looks into {switch} for its numbers. If {number} is there, ariagent takes it"
+        )
+
+
+def _shown_for(site: Site, context: str, number: str) -> list[str]:
+    """The extensions that take a number in the running Asterisk, without ariagent's."""
+    if site.console is None:
+        return []
+    try:
+        printed = site.console.ask(f'dialplan show "{number}@{context}"')
+    except AsteriskError:
+        return []  # nothing takes it
+    return [extension for extension, does in shown(printed) if not does.startswith("Gosub(ariagent-")]
 
 
 def _shows(site: Site, command: str, absent: str) -> bool:
@@ -205,6 +254,12 @@ def _http(found: Survey, site: Site, choices: Choices) -> None:
         found.general["http.conf"] = {"enabled": "yes", "bindaddr": host}
         if choices.http_port:
             port = found.general["http.conf"]["bindport"] = str(choices.http_port)
+    sessions = _value(document, "sessionlimit")
+    if sessions.isdigit() and 0 < int(sessions) < HTTP_SESSIONS:
+        found.notes.append(
+            f"{site.etc / 'http.conf'} has sessionlimit = {sessions}, and ariagent uses up to {HTTP_SESSIONS} "
+            "connections at once. Raise it"
+        )
     host = _address_to_connect_to(found, site, choices, "http.conf", host)
     path = f"/{prefix.strip('/')}" if prefix.strip("/") else ""
     found.ari_url = f"http://{f'[{host}]' if ':' in host else host}:{port or ARI_PORT}{path}"
@@ -216,16 +271,13 @@ def _manager(found: Survey, site: Site, choices: Choices) -> None:
     if not is_true(_value(document, "enabled")):
         host = _address_to_listen_at(host, choices)
         found.general["manager.conf"] = {"enabled": "yes", "bindaddr": host}
+        if is_true(_value(document, "webenabled")):
+            # The manager interface through the HTTP server was off with the rest, and that may listen to the network.
+            found.general["manager.conf"]["webenabled"] = "no"
         if choices.ami_port:
             port = found.general["manager.conf"]["port"] = str(choices.ami_port)
     host = _address_to_connect_to(found, site, choices, "manager.conf", host)
     found.ami_address = (host, int(port) if port.isdigit() else AMI_PORT)
-    several = _value(document, "allowmultiplelogin")
-    if several and not is_true(several):
-        found.obstacles.append(
-            "manager.conf has allowmultiplelogin = no, but `ariagent check` and `ariagent rescue` must be able to log "
-            "in beside the service. Set it to yes"
-        )
 
 
 def _address_to_listen_at(host: str, choices: Choices) -> str:
@@ -267,7 +319,7 @@ def _modules(found: Survey, site: Site) -> Iterator[str]:
     lines = [(value.key.lower(), value.value.strip().removesuffix(".so")) for value in sections[0].values]
     refused = {name for key, name in lines if key == "noload"}
     loaded = {name for key, name in lines if key in _LOADS}
-    automatic = any(key == "autoload" and is_true(value) for key, value in lines)
+    automatic = is_true(document.value("modules", "autoload")) if document is not None else False
     for name, why in MODULES.items():
         there = not site.modules or name in site.modules
         if name in SPLIT_OFF and (not there or name in refused):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ariagent.install.asteriskconf import Document, is_true, parse
+from ariagent.install.asteriskconf import Document, is_true, left_open, parse
 
 
 def read(files: dict[str, str], name: str = "x.conf") -> Document:
@@ -22,7 +22,7 @@ def test_sections_values_and_their_places() -> None:
     assert (value.key, value.value, value.file, value.line) == ("exten", "1,1,Set(B=c)", "x.conf", 5)
     assert document.value("general", "ENABLED") == "yes"
     assert document.value("general", "missing", "no") == "no"
-    assert document.problems == []
+    assert document.problem == ""
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,15 @@ def test_sections_values_and_their_places() -> None:
         (";--- only a line\na = b", "b"),
         ("  a   =>   b  ", "b"),
         ("a += b", "b"),
+        ("a = x\na += ,y", "x,y"),
+        ("a = b ;-- one --; c ;-- two\na = x\n--; d", "b  c"),
+        ("a = b \\;-- c", "b ;-- c"),
+        # Not a line's end for Asterisk.
+        ("a = b\x0bc\x0cd\u2028e", "b\x0bc\x0cd\u2028e"),
+        # Passed over.
+        ("a = b\nno sign\n#unknown x\n#include\n= c", "b"),
+        ("a = b\na = " + 8190 * "x", "b"),
+        ("a = b\0\na\0 = c", "b"),
     ],
 )
 def test_comments_and_signs(text: str, value: str) -> None:
@@ -49,7 +58,7 @@ def test_a_template_gives_its_values_and_is_no_section() -> None:
     assert [value.value for value in document.titled("s")[0].values] == ["1", "2", "3"]
     assert document.value("s", "b") == "3"
     assert document.titled("t") == []
-    assert document.has("t")
+    assert not document.has("t")  # (+) does not find it
 
 
 def test_plus_adds_to_the_section_that_is_there() -> None:
@@ -58,17 +67,35 @@ def test_plus_adds_to_the_section_that_is_there() -> None:
     assert document.value("general", "port") == "2"
 
 
-def test_plus_on_a_section_that_is_not_there_is_a_problem() -> None:
-    document = read({"x.conf": "[nosuch](+)\na = 1\n"})
-    assert document.problems[0] == "x.conf:1: [nosuch](+) adds to a section that does not exist"
+def test_plus_finds_a_section_in_any_letter_case() -> None:
+    document = read({"x.conf": "[General]\nport = 1\n[general](+)\nport = 2\n"})
+    assert document.has("general")
+    assert document.value("general", "port") == "2"
+
+
+def test_a_bracket_behind_a_space_is_no_option() -> None:
+    assert len(read({"x.conf": "[a]\nk = 1\n[a] (+)\nk = 2\n"}).titled("a")) == 2
+
+
+@pytest.mark.parametrize("head", ["[nosuch](+)", "[a](nosuch)", "[t](!)\n[t](+)"])
+def test_a_section_that_is_not_there_cannot_be_added_to(head: str) -> None:
+    assert read({"x.conf": f"{head}\na = 1\n"}).problem.startswith("x.conf:")
+
+
+def test_an_included_file_is_read_as_far_as_it_goes() -> None:
+    files = {"x.conf": '[a]\n#include "y.conf"\n[c]\n', "y.conf": "[b]\n[nosuch](+)\n[lost]\n"}
+    document = read(files)
+    assert [section.name for section in document.sections] == ["a", "b", "c"]
+    assert document.problem == ""
+    assert document.cut_off == ["y.conf:2: [nosuch](+) adds to a section that is not there"]
 
 
 def test_includes_are_read_in_place() -> None:
     files = {"x.conf": '[a]\n#include "y.conf"\nk = 3\n', "y.conf": "k = 1\n[b]\n"}
     document = read(files)
     assert document.includes == ["x.conf", "y.conf"]
-    assert document.value("a", "k") == "1"
-    assert document.value("b", "k") == "3"  # it stands behind the include, so it belongs to its last section
+    assert [value.value for value in document.values("a", "k")] == ["1", "3"]
+    assert document.value("b", "k") == ""
 
 
 @pytest.mark.parametrize("written", ['"y.conf"', "<y.conf>", "y.conf"])
@@ -77,9 +104,11 @@ def test_every_way_to_name_an_include(written: str) -> None:
 
 
 def test_a_missing_include_is_a_problem_and_a_missing_tryinclude_is_none() -> None:
-    document = read({"x.conf": '#include "gone.conf"\n#tryinclude "gone too.conf"\n'})
-    assert document.problems == ["x.conf:1: includes gone.conf, which does not exist"]
-    assert document.named_files == ["gone.conf", "gone too.conf"]
+    document = read({"x.conf": '#tryinclude "gone too.conf"\n'})
+    assert document.problem == ""
+    assert document.named_files == ["gone too.conf"]
+    document = read({"x.conf": '#include "gone.conf"\n'})
+    assert document.problem == "x.conf:1: includes gone.conf, which does not exist"
 
 
 def test_a_pattern_includes_every_file_that_it_takes() -> None:
@@ -89,18 +118,37 @@ def test_a_pattern_includes_every_file_that_it_takes() -> None:
 
 def test_a_file_that_includes_itself_ends() -> None:
     document = read({"x.conf": '[a]\n#include "x.conf"\n'})
-    assert document.problems == ["x.conf:2: includes are nested too deeply"]
+    assert document.cut_off == ["x.conf:2: includes are nested too deeply"]
 
 
 def test_what_exec_prints_is_not_known() -> None:
-    document = read({"x.conf": "#exec /bin/generate\n"})
+    document = read({"x.conf": "#exec /bin/generate\n[printed](+)\na = 1\n[a](printed too)\n"})
     assert document.runs == ["/bin/generate"]
-    assert document.problems == []
+    assert document.problem == ""
 
 
-@pytest.mark.parametrize("text", ["a = 1\n", "[a\n", "[a]\nno sign\n", "[a]\n#unknown x\n"])
+@pytest.mark.parametrize("text", ["a = 1\n", "[a\n", "[a](+\n", "\ufeff[a]\n"])
 def test_what_asterisk_refuses_is_named_with_its_line(text: str) -> None:
-    assert read({"x.conf": text}).problems[0].startswith("x.conf:")
+    assert read({"x.conf": text}).problem.startswith("x.conf:")
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("[a]\n;-- old\n[b]\n", 4),
+        ("[a]\nk = 1 ;-- old", 4),
+        ("[a]\nk = 1 --;\n[b]\n", 4),
+        (";-- a --;\n;-- b\n;-- c\n--;\n", 10),
+        ("[a]\n;-- old\n--;\n", None),
+        ("[a]\n;---- line\n; comment", None),
+        ("", None),
+    ],
+)
+def test_a_comment_that_is_left_open(text: str, at: int | None) -> None:
+    assert left_open(text.encode()) == at
+    if at is not None:
+        assert not read({"x.conf": f"{text}\n[ours]\n"}).has("ours")
+        assert read({"x.conf": f"{text[:at]}[ours]\n{text[at:]}"}).has("ours")
 
 
 @pytest.mark.parametrize(("text", "wanted"), [("yes", True), ("ON", True), (" 1 ", True), ("no", False), ("", False)])

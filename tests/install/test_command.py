@@ -1,6 +1,8 @@
 """The commands on copied trees, where no Asterisk runs."""
 
 import json
+import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -67,7 +69,7 @@ def test_the_only_queue_and_the_only_context_need_not_be_said(make_site: MakeSit
     assert result.exit_code == 0
     written = (site.etc / "ariagent" / "extensions.conf").read_text()
     assert "ARIAGENT_HUMAN_QUEUE = support" in written
-    assert "[from-internal](+)\nexten => 7000,1," in written
+    assert "[from-internal]\nexten => 7000,1," in written
 
 
 def test_several_contexts_are_named_and_none_is_guessed(make_site: MakeSite) -> None:
@@ -212,6 +214,20 @@ class TestInit:
         assert run(site, "init", "--business", "two", "--force").exit_code == 0
         assert "assistant of two." in (site.root / "etc" / "ariagent" / "ariagent.yaml").read_text()
 
+    @pytest.mark.parametrize("before", [None, "agents: {}\n"])
+    def test_an_answer_that_is_wrong_leaves_the_settings_as_they_were(
+        self, make_site: MakeSite, before: str | None
+    ) -> None:
+        site = make_site(STOCK)
+        install(site, "--apply")
+        path = site.root / "etc" / "ariagent" / "ariagent.yaml"
+        if before is not None:
+            path.write_text(before)
+        done = run(site, "init", "--model-url", "http://127.0.0.1", "--force")
+        assert done.exit_code == 2
+        assert "realtime.url" in done.output
+        assert (path.read_text() if path.exists() else None) == before
+
     def test_without_an_installation_it_says_so(self, make_site: MakeSite) -> None:
         result = run(make_site(STOCK), "init")
         assert result.exit_code == 2
@@ -242,3 +258,76 @@ def test_units_run_the_command_that_wrote_them(make_site: MakeSite) -> None:
     assert "Everything is in place." in run(site, "install").output
     run(site, "uninstall")
     assert tree(site.root) == before
+
+
+def test_how_to_go_on_can_be_pasted(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = make_site(STOCK, {"queues.conf": "[general]\n[Support Team]\nmember => PJSIP/1001\n"})
+    words = ["install", "--root", str(site.root), "--human-queue", "Support Team", "--context", "from-internal"]
+    monkeypatch.setattr(sys, "argv", ["/opt/ariagent/bin/ariagent", *words])
+    line = runner.invoke(app, words).output.strip().splitlines()[-1]
+    assert shlex.split(line.partition("To do it: ")[2]) == [*sys.argv, "--apply"]
+
+
+def test_a_root_is_the_same_from_every_folder(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = make_site(STOCK)
+    before = tree(site.root)
+    monkeypatch.chdir(site.root.parent)
+    words = ["install", "--root", site.root.name, "--human-queue", "support", "--context", "from-internal", "--apply"]
+    assert runner.invoke(app, words).exit_code == 0
+    monkeypatch.chdir(site.root)
+    assert runner.invoke(app, ["uninstall", "--root", "."]).exit_code == 0
+    assert tree(site.root) == before
+    assert not (site.root / "var" / "lib").exists()
+
+
+def test_choices_that_are_named_twice_or_taken_back(make_site: MakeSite) -> None:
+    site = make_site(STOCK)
+    ours = site.etc / "ariagent" / "extensions.conf"
+    done = install(site, "--number", "7000", "--number", "7000", "--direct-number", "7001", "--no-general", "--apply")
+    assert done.exit_code == 0
+    assert ours.read_text().count("exten => 7000,") == 2  # in ariagent's context and in the site's
+    assert not (site.etc / "ariagent" / "http.conf").exists()
+    assert run(site, "install", "--direct-number", "", "--general", "--apply").exit_code == 0
+    assert "7001" not in ours.read_text()
+    assert (site.etc / "ariagent" / "http.conf").exists()
+
+
+def test_without_the_list_nothing_is_called_uninstalled(make_site: MakeSite) -> None:
+    site = make_site(STOCK)
+    install(site, "--apply")
+    shutil.rmtree(site.root / "var" / "lib" / "ariagent")
+    lost = run(site, "uninstall")
+    assert lost.exit_code == 1
+    assert "ariagent install --apply" in lost.output
+    install(site, "--apply")
+    assert run(site, "uninstall").exit_code == 0
+    assert run(site, "uninstall").exit_code == 0
+
+
+def test_what_an_older_version_allowed_can_be_taken_out(make_site: MakeSite) -> None:
+    site = make_site(STOCK)
+    before = tree(site.root)
+    install(site, "--apply")
+    path = site.root / "var" / "lib" / "ariagent" / "install" / "manifest.json"
+    path.write_text(path.read_text().replace('"7000"', '"s"'))
+    assert run(site, "install").exit_code == 2
+    assert run(site, "uninstall").exit_code == 0
+    assert tree(site.root) == before
+
+
+def test_another_asterisk_needs_a_list_of_its_own(make_site: MakeSite, tmp_path: Path) -> None:
+    site = make_site(STOCK)
+    other = tmp_path / "other" / "etc"
+    shutil.copytree(site.etc, other)
+    for folder in (site.etc, other):
+        (folder / "asterisk.conf").write_text(f"[directories]\nastetcdir => {folder}\nastrundir => {tmp_path}\n")
+    place = ["--state-directory", str(tmp_path / "state"), "-c", str(tmp_path / "conf" / "ariagent.yaml")]
+    words = ["install", "--no-units", "--human-queue", "support", "--context", "from-internal", "--apply", *place]
+    done = runner.invoke(app, [*words, "--asterisk-conf", str(site.conf)])
+    assert done.exit_code == 0, done.output
+    before = tree(other)
+    second = runner.invoke(app, [*words, "--asterisk-conf", str(other / "asterisk.conf")])
+    assert second.exit_code == 1
+    assert str(site.conf) in second.output
+    assert tree(other) == before
+    assert (site.etc / "ariagent" / "queues.conf").exists()

@@ -3,7 +3,7 @@
 import pytest
 
 from ariagent.install.asteriskconf import Document, parse
-from ariagent.install.dialplan import answers_to, takes
+from ariagent.install.dialplan import answers_to, shown, takes
 
 
 def dialplan(text: str) -> Document:
@@ -61,3 +61,24 @@ def test_a_caller_id_behind_the_number_is_no_part_of_it() -> None:
 
 def test_nobody_takes_a_number_of_another_context() -> None:
     assert list(answers_to(dialplan("[c]\n[d]\nexten => 7000,1,A()\n"), "c", "7000")) == []
+
+
+def test_a_number_that_is_a_variable_is_found() -> None:
+    document = dialplan("[globals]\nRECEPTION = 7000\n[a]\nexten => ${RECEPTION},1,NoOp()\n")
+    assert [found.extension for found in answers_to(document, "a", "7000")] == ["7000"]
+
+
+def test_the_letter_case_of_a_context_counts() -> None:
+    document = dialplan("[A]\nexten => 7000,1,NoOp()\n")
+    assert list(answers_to(document, "a", "7000")) == []
+
+
+def test_what_the_console_shows() -> None:
+    text = (
+        "[ Context 'a' created by 'pbx_ael' ]\n"
+        "  '7000' =>         1. NoOp(a [b])                   [pbx_ael]\n"
+        "                    2. Hangup()                      [pbx_ael]\n"
+        "  '7000' =>         hint: PJSIP/1001                 [pbx_config]\n"
+        "  Include =>        'b'                              [pbx_config]\n"
+    )
+    assert list(shown(text)) == [("7000", "NoOp(a [b])")]

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ariagent.install.asteriskconf import left_open, parse
 from ariagent.install.ours import added_to, has_ours, taken_out
 
 
@@ -11,8 +12,16 @@ from ariagent.install.ours import added_to, has_ours, taken_out
 def test_what_was_added_can_be_taken_out(content: bytes, before: tuple[str, ...]) -> None:
     changed = added_to(content, "queues.conf", before)
     assert has_ours(changed)
-    wanted = content if not content or content.endswith(b"\n") else content + b"\n"
-    assert taken_out(changed) == wanted
+    is_whole = not content or content.endswith(b"\n") or left_open(content) is not None
+    assert taken_out(changed) == (content if is_whole else content + b"\n")
+
+
+@given(st.text(";-\\ax=\n", max_size=40))
+def test_asterisk_reads_our_line_whatever_comments_there_are(content: str) -> None:
+    changed = added_to(f"[a]\n{content}".encode(), "x.conf").decode()
+    document = parse("", lambda name: changed if name == "" else None, lambda pattern: [])
+    assert document is not None
+    assert document.named_files == ["ariagent/x.conf"]
 
 
 def test_a_last_line_without_an_end_does_not_swallow_ours() -> None:

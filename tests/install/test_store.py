@@ -1,7 +1,9 @@
 """An installation is written, and every byte of it taken back."""
 
+import errno
 import json
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -12,10 +14,11 @@ from ariagent.config import Settings
 from ariagent.install import store as store_module
 from ariagent.install.asteriskconf import parse
 from ariagent.install.ours import STATE
-from ariagent.install.plan import AMI_PASSWORD, ARI_PASSWORD, Plan
+from ariagent.install.plan import AMI_PASSWORD, ARI_PASSWORD, Plan, lines_left
 from ariagent.install.render import seats
 from ariagent.install.site import Site, find
-from ariagent.install.store import InstallError, Store
+from ariagent.install.store import InstallError, Store, alone
+from ariagent.install.survey import FILES
 from tests.install.conftest import FREEPBX, LINKS, STOCK, MakeSite, plan_of, tree
 
 COMPANY = {
@@ -83,7 +86,7 @@ def test_what_asterisk_will_read_is_whole(make_site: MakeSite, shape: str) -> No
     for name in ("extensions.conf", "queues.conf", "ari.conf", "http.conf", "manager.conf", "modules.conf"):
         document = parse(name, read, lambda pattern: [])
         assert document is not None
-        assert document.problems == []
+        assert (document.problem, document.cut_off) == ("", [])
         # Asterisk refuses an ari.conf with two, and reads the first only of the others.
         assert len(document.titled("general")) <= 1, name
     ari = parse("ari.conf", read, lambda pattern: [])
@@ -254,6 +257,16 @@ def test_another_choice_changes_only_what_it_is_about(make_site: MakeSite) -> No
     assert (site.etc / "ariagent" / "queues.conf").read_text().count("member =>") == 12
 
 
+def test_nothing_is_left_when_choices_have_changed(make_site: MakeSite) -> None:
+    site = make_site(STOCK)
+    before = tree(site.root)
+    write(plan_of(site))
+    store = write(plan_of(site, general=False, numbers=("7001",)))
+    assert remove(store) == []
+    assert tree(site.root) == before
+    assert not store.folder.exists()
+
+
 def test_what_is_not_needed_any_more_goes(make_site: MakeSite) -> None:
     site = make_site(COMPANY)
     write(plan_of(site))
@@ -269,31 +282,159 @@ def test_what_is_not_needed_any_more_goes(make_site: MakeSite) -> None:
     assert not [path for path in manifest.files if path.endswith("modules.conf")]
 
 
-@pytest.mark.parametrize("after", range(1, 14))
-def test_an_installation_that_was_cut_off_can_be_taken_back(
+def fail_after(monkeypatch: pytest.MonkeyPatch, count: int, error: BaseException) -> None:
+    """The last step of a write fails: for the list, then for ``count`` files it does not."""
+    real = store_module._put
+    written = 0
+
+    def put(scratch: Path, path: Path) -> None:
+        nonlocal written
+        if path.name != store_module.LIST and path.parent.name != STATE.name:
+            written += 1
+            if written == count + 1:
+                raise error
+        real(scratch, path)
+
+    monkeypatch.setattr(store_module, "_put", put)
+
+
+@pytest.mark.parametrize("after", range(14))
+def test_an_installation_that_was_cut_off_can_be_finished_or_taken_back(
     make_site: MakeSite, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """As by SIGKILL: nothing runs any more."""
+    site = make_site(STOCK)
+    before = tree(site.root)
+    plan, store = plan_of(site), Store(site.root / STATE)
+    with monkeypatch.context() as patch:
+        fail_after(patch, after, KeyboardInterrupt())
+        patch.setattr(Store, "_undo", lambda *_: None)
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        with pytest.raises(KeyboardInterrupt):
+            store.write(plan, plan.choices, {})
+    if after % 2:
+        write(plan_of(site))
+        assert plan_of(site).changes == []
+    assert remove(store) == []
+    assert tree(site.root) == before
+    assert not (site.etc / "ariagent").exists()
+
+
+@pytest.mark.parametrize("error", [InstallError("no room"), KeyboardInterrupt()])
+@pytest.mark.parametrize("after", [0, 5, 9, 13])
+def test_an_installation_that_fails_takes_itself_back(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch, after: int, error: BaseException
+) -> None:
+    site = make_site(STOCK)
+    times = {path: path.stat().st_mtime_ns for path in site.etc.iterdir()}
+    before = tree(site.root)
+    plan = plan_of(site)
+    fail_after(monkeypatch, after, error)
+    with pytest.raises(type(error)):
+        Store(site.root / STATE).write(plan, plan.choices, {})
+    assert tree(site.root) == before
+    assert {path: path.stat().st_mtime_ns for path in site.etc.iterdir()} == times
+    assert not (site.root / "var" / "lib").exists()
+    assert not (site.root / "etc" / "ariagent").exists()
+
+
+def test_a_change_that_fails_leaves_the_installation_as_it_was(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = make_site(STOCK)
     before = tree(site.root)
-    plan = plan_of(site)
-    written = 0
-    real = store_module.replace
-
-    def replace(path: Path, *args: object, **options: object) -> None:
-        nonlocal written
-        if path.name != store_module.LIST:
-            written += 1
-            if written > after:
-                raise InstallError("the power is gone")
-        real(path, *args, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(store_module, "replace", replace)
-    store = Store(site.root / STATE)
-    with pytest.raises(InstallError):
-        store.write(plan, plan.choices, {})
-    monkeypatch.setattr(store_module, "replace", real)
+    store = write(plan_of(site))
+    installed = tree(site.root)
+    plan = plan_of(site, seats=20, numbers=("7000", "7001"))
+    assert len(plan.changes) == 2
+    with monkeypatch.context() as patch:
+        fail_after(patch, 1, InstallError("no room"))
+        with pytest.raises(InstallError):
+            store.write(plan, plan.choices, {})
+    assert tree(site.root) == installed
     remove(store)
     assert tree(site.root) == before
+
+
+def test_nothing_is_changed_before_everything_is_on_the_disk(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a disk that is full."""
+    site = make_site(STOCK)
+    before = tree(site.root)
+    plan = plan_of(site)
+    count = 0
+
+    def sync(handle: int) -> None:
+        nonlocal count
+        count += 1
+        if count == 12:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store_module.os, "fsync", sync)
+    with pytest.raises(InstallError, match="No space left on device") as caught:
+        Store(site.root / STATE).write(plan, plan.choices, {})
+    assert "Make room" in str(caught.value.remedy)
+    assert tree(site.root) == before
+
+
+def test_a_removal_that_was_cut_off_can_be_finished(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = make_site(STOCK)
+    times = {path: path.stat().st_mtime_ns for path in site.etc.iterdir()}
+    before = tree(site.root)
+    store = write(plan_of(site))
+    with monkeypatch.context() as patch:
+        fail_after(patch, 2, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            remove(store)
+    assert remove(store) == []
+    assert tree(site.root) == before
+    assert {path: path.stat().st_mtime_ns for path in site.etc.iterdir()} == times
+
+
+def test_a_copy_that_is_gone_costs_nothing_but_a_note(make_site: MakeSite) -> None:
+    site = make_site(STOCK)
+    before = tree(site.root)
+    store = write(plan_of(site))
+    next(store.folder.glob("queues.conf.*")).unlink()
+    assert len(remove(store)) == 1
+    assert tree(site.root) == before
+
+
+def test_a_list_that_is_gone_is_made_anew(make_site: MakeSite) -> None:
+    site = make_site(STOCK)
+    before = tree(site.root)
+    store = write(plan_of(site))
+    (store.folder / store_module.LIST).unlink()
+    assert lines_left(site) == [site.etc / name for name in FILES[:5]]
+    remove(write(plan_of(site)))
+    assert lines_left(site) == []
+    shutil.rmtree(site.root / "etc" / "ariagent")  # passwords that were there
+    after = tree(site.root)
+    assert after.pop("etc/asterisk/http.conf").rstrip() == before.pop("etc/asterisk/http.conf").rstrip()
+    assert after == before
+    assert not (site.etc / "ariagent").exists()
+
+
+def test_a_list_of_a_newer_version_is_followed(make_site: MakeSite) -> None:
+    site = make_site(STOCK)
+    before = tree(site.root)
+    store = write(plan_of(site))
+    path = store.folder / store_module.LIST
+    document = json.loads(path.read_text())
+    document["colour"] = "red"
+    for entry in document["files"].values():
+        entry["colour"] = "red"
+    path.write_text(json.dumps(document))
+    remove(store)
+    assert tree(site.root) == before
+
+
+def test_two_at_a_time_are_one_too_many(tmp_path: Path) -> None:
+    with alone(tmp_path), pytest.raises(InstallError, match="another"), alone(tmp_path):
+        pass
+    with alone(tmp_path):
+        pass
 
 
 def test_a_folder_that_cannot_be_written_is_named(make_site: MakeSite) -> None:

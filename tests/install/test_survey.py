@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from ariagent.errors import ConfigurationError
+from ariagent.check.asterisk import NEEDED, USEFUL
+from ariagent.config import Settings
+from ariagent.errors import AsteriskError, ConfigurationError
 from ariagent.install.choices import Choices
 from ariagent.install.modules import MODULES
 from ariagent.install.survey import phone_contexts, queue_names, survey
@@ -67,6 +69,13 @@ def test_the_manager_interface(
 
 
 ELSEWHERE = {"service_address": "10.0.0.7", "asterisk_address": "10.0.0.5"}
+
+
+def test_what_was_off_with_the_manager_interface_stays_off(make_site: MakeSite) -> None:
+    """Through an HTTPS server that listens on every address. (TLS with an address of its own was on all the time.)"""
+    manager = "[general]\nenabled = no\ntlsenable = yes\ntlsbindaddr = 0.0.0.0:5039\nwebenabled = yes\n"
+    general = survey(make_site(STOCK, {"manager.conf": manager}), choices()).general["manager.conf"]
+    assert general == {"enabled": "yes", "bindaddr": "127.0.0.1", "webenabled": "no"}
 
 
 def test_a_service_on_another_machine_gets_servers_that_it_can_reach(make_site: MakeSite) -> None:
@@ -142,10 +151,63 @@ def test_with_no_general_the_administrator_is_told_instead(make_site: MakeSite) 
     ]
 
 
-def test_one_login_at_a_time_is_not_enough(make_site: MakeSite) -> None:
+def test_several_logins_are_allowed_whatever_general_says(make_site: MakeSite) -> None:
     manager = STOCK["manager.conf"].replace("[admin]", "allowmultiplelogin = no\n[admin]")
-    [obstacle] = survey(make_site(STOCK, {"manager.conf": manager}), choices()).obstacles
-    assert "allowmultiplelogin" in obstacle
+    plan = plan_of(make_site(STOCK, {"manager.conf": manager}))
+    assert plan.found.obstacles == []
+    assert "\nallowmultiplelogin = yes\n" in next(
+        change.after.decode() for change in plan.files if str(change.path).endswith("ariagent/manager.conf")
+    )
+
+
+@pytest.mark.parametrize(("limit", "told"), [("2", True), ("100", False), ("0", False)])
+def test_a_server_for_few_connections_is_told(make_site: MakeSite, limit: str, told: bool) -> None:
+    http = f"[general]\nenabled = yes\nsessionlimit = {limit}\n"
+    found = survey(make_site(STOCK, {"http.conf": http}), choices())
+    assert any("sessionlimit" in note for note in found.notes) is told
+
+
+def test_a_file_that_comes_from_a_database_is_told(make_site: MakeSite) -> None:
+    extconfig = "[settings]\nqueues.conf => odbc,asterisk,ast_config\nqueues => odbc,asterisk\n"
+    [note] = survey(make_site(STOCK, {"extconfig.conf": extconfig}), choices()).notes
+    assert "extconfig.conf:2" in note
+
+
+class Shows:
+    """A running Asterisk that knows one extension."""
+
+    def __init__(self, extension: str, does: str) -> None:
+        self._line = f"[ Context 'from-internal' created by 'pbx_ael' ]\n  '{extension}' =>    1. {does}    [pbx_ael]\n"
+
+    def ask(self, command: str) -> str:
+        if command.startswith('dialplan show "7000@'):
+            return self._line
+        raise AsteriskError("no such extension")
+
+
+@pytest.mark.parametrize(
+    ("extension", "does", "obstacles", "notes"),
+    [
+        ("7000", "NoOp()", 1, 0),
+        ("_7XXX", "NoOp()", 0, 1),
+        # Of an installation that is there.
+        ("7000", "Gosub(ariagent-queue,${EXTEN},1(frontline))", 0, 0),
+    ],
+)
+def test_a_number_of_another_part_of_the_dialplan_stays_the_sites(
+    make_site: MakeSite, extension: str, does: str, obstacles: int, notes: int
+) -> None:
+    """AEL, Lua, a database: only the running Asterisk knows them."""
+    site = make_site(STOCK)
+    site.__dict__["console"] = Shows(extension, does)
+    found = survey(site, choices())
+    assert (len(found.obstacles), len(found.notes)) == (obstacles, notes), found
+
+
+def test_a_number_behind_a_switch_is_told(make_site: MakeSite) -> None:
+    dialplan = STOCK["extensions.conf"] + "include => more\n[more]\nswitch => Realtime/@\n"
+    [note] = survey(make_site(STOCK, {"extensions.conf": dialplan}), choices()).notes
+    assert "Realtime/@" in note
 
 
 @pytest.mark.parametrize("queue", ["support", "SUPPORT", "Sales"])
@@ -203,7 +265,21 @@ def test_an_installation_by_hand_is_found(make_site: MakeSite) -> None:
 def test_a_dialplan_that_asterisk_does_not_read_is_not_added_to(make_site: MakeSite) -> None:
     dialplan = STOCK["extensions.conf"] + "#include gone.conf\n"
     [obstacle] = survey(make_site(STOCK, {"extensions.conf": dialplan}), choices()).obstacles
-    assert obstacle.endswith("extensions.conf:6: includes gone.conf, which does not exist")
+    assert "extensions.conf:6: includes gone.conf, which does not exist" in obstacle
+
+
+@pytest.mark.parametrize("name", ["extensions.conf", "queues.conf", "manager.conf", "http.conf"])
+def test_lines_that_asterisk_passes_over_do_not_stand_in_the_way(make_site: MakeSite, name: str) -> None:
+    site = make_site(STOCK, {name: STOCK[name] + "\nno sign here\n#frobnicate\n"})
+    found = survey(site, choices())
+    assert (found.obstacles, found.notes) == ([], [])
+
+
+def test_a_file_of_the_sites_that_is_read_in_part_is_told(make_site: MakeSite) -> None:
+    files = {"extensions.conf": STOCK["extensions.conf"] + "#include more.conf\n", "more.conf": "[x](+)\n"}
+    found = survey(make_site(STOCK, files), choices())
+    assert found.obstacles == []
+    assert "more.conf:1" in found.notes[0]
 
 
 def test_without_autoload_every_module_that_nothing_loads_is_loaded(make_site: MakeSite) -> None:
@@ -212,6 +288,10 @@ def test_without_autoload_every_module_that_nothing_loads_is_loaded(make_site: M
     assert set(found.modules) == set(MODULES) - {"app_queue", "pbx_config"}
     # Some modules end Asterisk when this one does not run before them.
     assert found.modules[0] == "res_sorcery_config"
+
+
+def test_what_the_check_looks_for_is_loaded() -> None:
+    assert {*NEEDED, *USEFUL} <= set(MODULES)
 
 
 def test_without_pjsip_nothing_of_pjsip_is_loaded(make_site: MakeSite) -> None:
@@ -281,6 +361,25 @@ def test_queues_and_phones_are_listed(make_site: MakeSite) -> None:
         {"http_port": 65536},
         {"human_queue": "sup,port"},
         {"human_queue": "frontline"},
+        {"human_queue": " support"},
+        {"human_queue": "${X}"},
+        {"ai_queue": "general"},
+        {"ai_queue": "ariagent-seats"},
+        {"numbers": ("s",)},
+        {"numbers": ("T",)},
+        {"numbers": ("h",)},
+        {"direct_numbers": ("fax",)},
+        {"numbers": ("_7XXX",)},
+        {"numbers": ("9" * 300,)},
+        {"contexts": ("general",)},
+        {"contexts": ("globals",)},
+        {"contexts": ("ariagent-human",)},
+        {"supervisor_contexts": ("Globals",)},
+        {"code": "*8\nexten => 1,1,System(x)"},
+        {"code": "*8,1,System(x)"},
+        {"code": "${X}"},
+        {"code": "*8;"},
+        {"member_name": " "},
         {"ai_queue": ""},
         {"contexts": ("a]b",)},
         {"member_name": "AI; Agent"},
@@ -302,3 +401,30 @@ def test_queues_and_phones_are_listed(make_site: MakeSite) -> None:
 def test_choices_that_would_break_a_file_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError):
         Choices(**{"human_queue": "support", **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["Support Team", "support.en", "+49 30 1234", "a-b_c", "201"])
+def test_names_of_queues_and_contexts_as_sites_have_them(make_site: MakeSite, name: str) -> None:
+    changes = {
+        "queues.conf": f"[general]\n[{name}]\nmember => PJSIP/1001\n",
+        "extensions.conf": f"[x{name}]\nexten => 1,1,NoOp()\n",
+    }
+    plan = plan_of(make_site(STOCK, changes), human_queue=name, contexts=(f"x{name}",))
+    assert plan.found.obstacles == []
+    ours = next(change.after.decode() for change in plan.files if str(change.path).endswith("ariagent/extensions.conf"))
+    assert f"ARIAGENT_HUMAN_QUEUE = {name}\n" in ours
+    assert f"\n[x{name}]\n" in ours
+    Settings(destinations={"human": {"queue": name, "description": "human agents"}})  # type: ignore[arg-type]
+
+
+def test_contexts_that_are_called_as_ariagents_are_an_obstacle(make_site: MakeSite) -> None:
+    dialplan = STOCK["extensions.conf"] + "[ariagent-internal]\nexten => 7000,1,NoOp()\n"
+    [obstacle] = survey(make_site(STOCK, {"extensions.conf": dialplan}), choices()).obstacles
+    assert "extensions.conf:6: there is a context [ariagent-internal] already" in obstacle
+
+
+def test_feature_codes_that_the_site_has_are_told(make_site: MakeSite) -> None:
+    dialplan = STOCK["extensions.conf"] + "exten => _*8X,1,Pickup()\n"
+    site = make_site(STOCK, {"extensions.conf": dialplan})
+    assert len(survey(site, choices(supervisor_contexts=("from-internal",))).notes) == 3
+    assert survey(site, choices(supervisor_contexts=("from-internal",), code="*55")).notes == []

@@ -316,6 +316,22 @@ def _freepbx(addresses: Addresses, etc: Path) -> dict[str, str]:
     }
 
 
+def _messy(addresses: Addresses, etc: Path) -> dict[str, str]:
+    left_open = "\n;-- until we have time\n[old]\nnothing = here"
+    files = {
+        **_upstream(addresses, etc),
+        "http.conf": f"[General]\r\nservername=Asterisk\r\nbindaddr=0.0.0.0\r\nbindport={addresses.http}\r\n;",
+        "manager.conf": f"[general]\nenabled = yes\nallowmultiplelogin = no\nport = {addresses.ami}\n"
+        f"bindaddr = 127.0.0.1\nno sign here\n{left_open}",
+        "extensions.conf": "+\n[the office]\n" + _PHONES_DIAL % "Support Team" + "#frobnicate\nno sign here\n"
+        '#include "more/{a,b}*.conf"\n' + left_open,
+        "more/a1.conf": "[more]\nexten => 1,1,NoOp()\n[nosuch](+)\n",
+        "queues.conf": "+\n" + _queues("Support Team", "sales") + left_open,
+        "pjsip.conf": "+\n" + _pjsip(addresses, "the office"),
+    }
+    return files
+
+
 DEBIAN = Shape("debian", True, _debian, "support", "from-internal")
 """Debian's stock files: AMI on, the HTTP server off but for TLS."""
 UPSTREAM = Shape("upstream", True, _upstream, "Support", "office")
@@ -332,4 +348,7 @@ FREEPBX = Shape(
 )
 """FreePBX: generated files, links into web modules, custom files, numbered queues, TLS for WebRTC phones."""
 
-SHAPES = (DEBIAN, UPSTREAM, COMPANY, FREEPBX)
+MESSY = Shape("messy", True, _messy, "Support Team", "the office")
+"""Files that Asterisk reads and their authors did not: comments left open, lines that are none, Windows' line ends."""
+
+SHAPES = (DEBIAN, UPSTREAM, COMPANY, FREEPBX, MESSY)
