@@ -139,7 +139,7 @@ def install(
         bool | None,
         typer.Option(
             "--general/--no-general",
-            help="Add what a [general] section lacks (HTTP and AMI enabled; the default), or leave that to you.",
+            help="Add missing values to [general] sections (HTTP and AMI enabled; the default), or only list them.",
         ),
     ] = None,
     units: Annotated[
@@ -501,8 +501,8 @@ class _Session:
         app, console = str(manifest.choices.get("app", "ariagent")), site.console
         if console is not None and not force and _serves(console.ask, app):
             raise AriagentError(
-                f"the service is connected to Asterisk as {app}, and its callers need what would be removed",
-                remedy="Stop it first (systemctl stop ariagent), or give --force",
+                f"the service is running (application {app}), and its calls need the installed files",
+                remedy="Stop the service first (systemctl stop ariagent), or give --force",
             )
         for entry in manifest.files.values():
             self._say(f"{'restore' if entry.existed else 'remove '} {entry.path}")
@@ -520,7 +520,7 @@ class _Session:
             progress = lambda command: self._say(f"Asterisk console: {command}")  # noqa: E731
             reload.reload(console, reload.RELOADS, progress)
             reload.forget_seats(console, app)
-        self._say(f"ariagent is not in {site.etc} any more. {self.settings} and the records of calls stay.")
+        self._say(f"ariagent is removed from {site.etc}. {self.settings} and the records of calls stay.")
         return 0
 
     def _say(self, line: str, *, error: bool = False, end: str = "\n") -> None:

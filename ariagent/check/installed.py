@@ -83,7 +83,7 @@ def check_modules(console: Console, modules: Iterable[str]) -> Result:
 
 
 def log_sizes(console: Console, folder: Path) -> Mapping[Path, int]:
-    """Each of Asterisk's log files, and how long it is now (bytes)."""
+    """Path -> present size in bytes of each of Asterisk's log files."""
     sizes = {}
     for path in log_files(console, folder):
         with suppress(OSError):
@@ -96,7 +96,7 @@ def check_log(since: Mapping[Path, int]) -> Result:
     lines: list[str] = []
     for path, size in since.items():
         with suppress(OSError), path.open("rb") as file:
-            # A log that was rotated meanwhile begins anew.
+            # A log that was rotated meanwhile is read from its start.
             file.seek(size if path.stat().st_size >= size else 0)
             lines += file.read().decode(errors="replace").splitlines()
     return judge_log(lines)

@@ -47,9 +47,9 @@ class DestinationSettings(Section):
     """Where an agent may transfer a caller: a queue or an extension. The model sees only name and description."""
 
     description: Annotated[str, Field(min_length=1, max_length=300)]
-    """Tells the model who is there, and for what."""
+    """Tells the model who answers there, and for what."""
     queue: Queue | None = None
-    """A queue of Asterisk's; the caller waits in it."""
+    """An Asterisk queue. The caller waits in it."""
     extension: (
         Annotated[
             Text,

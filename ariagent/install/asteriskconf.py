@@ -53,7 +53,7 @@ class Document:
     includes: list[str] = field(default_factory=list)
     """Every file that was read, in the order of reading, the document itself first."""
     named_files: list[str] = field(default_factory=list)
-    """Every file that an include names, whether it is there or not."""
+    """Every file that an include names, whether it exists or not."""
     problem: str = ""
     """Why Asterisk does not use the document at all, as ``file:line: what``."""
     cut_off: list[str] = field(default_factory=list)
@@ -169,7 +169,7 @@ class _Reader:
             if option.startswith("+"):
                 known = next(iter(self._document.titled(title)), None)
                 if known is None:
-                    self._refuse(f"{place}: [{title}](+) adds to a section that is not there")
+                    self._refuse(f"{place}: [{title}](+) adds to a section that does not exist")
                     continue
                 known.is_template = known.is_template or section.is_template
                 known.values += section.values
@@ -177,7 +177,7 @@ class _Reader:
             elif option != "!":
                 base = next((each for each in sections if each.name.lower() == option.lower()), None)
                 if base is None:
-                    self._refuse(f"{place}: [{title}] inherits from {option}, which is not there")
+                    self._refuse(f"{place}: [{title}] inherits from {option}, which does not exist")
                     continue
                 section.values += base.values
         if is_new:
@@ -222,7 +222,7 @@ def _unquoted(target: str) -> str:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """(number, content) of every line that is left without its comments."""
+    """(number, content) of every line that has content besides comments."""
     depth = 0
     # Not splitlines(): only this sign ends a line for Asterisk.
     for number, line in enumerate(text.split("\n"), 1):

@@ -67,7 +67,7 @@ class Site:
     """Its ``asterisk.conf``."""
     folders: Folders
     command: tuple[str, ...]
-    """Starts the program, or empty where there is none."""
+    """The command that starts the program; empty if there is none."""
     pid: int = 0
     """Of the Asterisk that runs; 0 where none does."""
 
@@ -78,7 +78,7 @@ class Site:
 
     @cached_property
     def console(self) -> Console | None:
-        """The running Asterisk's console; None where none runs or lets us in."""
+        """The running Asterisk's console; None if none runs or this user may not use it."""
         if not self.command or not (self.folders.run / self.folders.socket).exists():
             return None
         console = Console(self.command, self.conf)
@@ -213,7 +213,7 @@ def _program(base: Path, *, copied: bool) -> tuple[str, ...]:
 
 
 def _chosen(running: Sequence[Running], *, root: Path | None, conf: Path | None) -> Running | None:
-    """The running Asterisk that is meant. Raises NoAsteriskError where several could be."""
+    """The running Asterisk that the options mean, or None. Raises NoAsteriskError if there are several."""
     if conf is not None:
         running = [each for each in running if each.conf.resolve() == conf.resolve()]
     elif root is not None:

@@ -82,8 +82,8 @@ class Store:
             return Manifest(**{**_known(Manifest, document), "files": listed})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InstallError(
-                f"{path} cannot be read: {error!r}",
-                remedy="It lists what was installed. Restore it; or move it away, run `ariagent install --apply` with "
+                f"{path}, the list of installed files, is damaged: {error!r}",
+                remedy="Restore it from a backup; or move it away, run `ariagent install --apply` with "
                 "the choices of the last time, which writes a new one, and then what you wanted to run",
             ) from None
 
@@ -192,7 +192,7 @@ class Store:
             self.folder.mkdir(exist_ok=True)
             self.folder.chmod(0o700)
         except OSError as error:
-            raise _cannot(self.folder, "made", error) from None
+            raise _cannot(self.folder, "create", error) from None
         return made
 
     def _entry(self, change: Change, known: Entry | None) -> Entry:
@@ -230,7 +230,7 @@ class Store:
             kept = self.folder / "kept"
             kept.mkdir(exist_ok=True)
             shutil.move(path, kept / path.name)
-            return [f"{path} was changed after the installation; it is in {kept} now"]
+            return [f"{path} was changed after the installation; it was moved to {kept}"]
         copy = self.folder / entry.copy
         before = contents(copy) if entry.copy else None
         if now == before or (before is None and not has_ours(now)):
@@ -264,7 +264,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def replace(path: Path, content: bytes, owner: tuple[int, int] | None, mode: int = MODE) -> None:
-    """Write a file whole or not at all; one that exists keeps its owner and mode. Raises InstallError."""
+    """Write a whole file or nothing. An existing file keeps its owner and mode. Raises InstallError."""
     scratch = _stage(path, content, owner, mode)
     try:
         _put(scratch, path)
@@ -303,7 +303,7 @@ def _stage(path: Path, content: bytes, owner: tuple[int, int] | None, mode: int)
             scratch.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise _cannot(path, "written", error) from None
+        raise _cannot(path, "write", error) from None
     return scratch
 
 
@@ -311,7 +311,7 @@ def _put(scratch: Path, path: Path) -> None:
     try:
         os.replace(scratch, path)
     except OSError as error:
-        raise _cannot(path, "written", error) from None
+        raise _cannot(path, "write", error) from None
 
 
 def _cannot(path: Path, what: str, error: OSError) -> InstallError:
@@ -322,7 +322,7 @@ def _cannot(path: Path, what: str, error: OSError) -> InstallError:
         remedy = "Make that file system writable. Then run the command again"
     elif os.geteuid() == 0:
         remedy = "See whether the file or its folder is protected (lsattr). Then run the command again"
-    return InstallError(f"{path} cannot be {what}: {error.strerror}", remedy=remedy)
+    return InstallError(f"cannot {what} {path}: {error.strerror}", remedy=remedy)
 
 
 def _restore_times(source: Path, target: Path) -> None:
@@ -379,7 +379,7 @@ def _make_folders(folder: Path, owner: tuple[int, int], mode: int = FOLDER_MODE)
             if owner != (os.getuid(), os.getgid()):
                 os.chown(path, *owner)
         except OSError as error:
-            raise _cannot(path, "made", error) from None
+            raise _cannot(path, "create", error) from None
 
 
 def _digest(content: bytes) -> str:

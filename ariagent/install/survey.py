@@ -44,11 +44,11 @@ class Survey:
     """IP address of a service on another machine."""
 
     def additions(self) -> Additions:
-        """What our own files have to hold besides what every site gets."""
+        """What ariagent's files need for this site in addition."""
         return Additions(
             {name: values for name, values in self.general.items() if self.has_general(name)},
             self.modules,
-            # A command on this machine that connects to its own address comes from there.
+            # A command on this machine that connects to the machine's own address also has that source address.
             [host for host in (self.service_address, self.ami_address[0]) if is_address(host)],
         )
 
@@ -129,7 +129,7 @@ def _queues(found: Survey, site: Site, choices: Choices) -> None:
         )
     wanted = choices.human_queue
     if wanted and wanted.lower() not in known and not _shows(site, f'queue show "{wanted}"', "No such queue"):
-        there = f"there are {', '.join(names)}" if names else "there is none"
+        there = f"Asterisk has {', '.join(names)}" if names else "Asterisk has no queues"
         found.obstacles.append(
             f"there is no queue {wanted}{did_you_mean(wanted, names)}; {there}. Name the queue of human agents: "
             "--human-queue NAME"
@@ -201,19 +201,20 @@ def _dialplan(found: Survey, site: Site, choices: Choices) -> None:
 
 
 def _number(found: Survey, site: Site, document: Document, context: str, number: str) -> None:
-    """A number that the site uses must stay the site's."""
+    """Numbers that the site uses are not taken over."""
     takers = [(each.extension, f"{site.etc / each.file}:{each.line}") for each in answers_to(document, context, number)]
     # AEL, Lua and what commands print are not in the file.
     takers += [(each, "the running Asterisk") for each in _shown_for(site, context, number)]
     taken = next((each for each in takers if not each[0].startswith("_")), None)
     if taken is not None:
         found.obstacles.append(
-            f"{number} is taken in the context {context} ({taken[1]}). Choose another number: --number NUMBER"
+            f"{number} is in use in the context {context} ({taken[1]}). Choose another number: --number NUMBER"
         )
     elif takers:
         pattern, place = takers[0]
         found.notes.append(
-            f"{number} in the context {context} matched the pattern {pattern} ({place}) until now; ariagent takes it"
+            f"{number} in the context {context} matched the pattern {pattern} ({place}) until now; "
+            "it will reach ariagent"
         )
     for switch in switches(document, context):
         found.notes.append(

@@ -87,7 +87,7 @@ def test_an_included_file_is_read_as_far_as_it_goes() -> None:
     document = read(files)
     assert [section.name for section in document.sections] == ["a", "b", "c"]
     assert document.problem == ""
-    assert document.cut_off == ["y.conf:2: [nosuch](+) adds to a section that is not there"]
+    assert document.cut_off == ["y.conf:2: [nosuch](+) adds to a section that does not exist"]
 
 
 def test_includes_are_read_in_place() -> None:

@@ -265,7 +265,7 @@ def test_how_to_go_on_can_be_pasted(make_site: MakeSite, monkeypatch: pytest.Mon
     words = ["install", "--root", str(site.root), "--human-queue", "Support Team", "--context", "from-internal"]
     monkeypatch.setattr(sys, "argv", ["/opt/ariagent/bin/ariagent", *words])
     line = runner.invoke(app, words).output.strip().splitlines()[-1]
-    assert shlex.split(line.partition("To do it: ")[2]) == [*sys.argv, "--apply"]
+    assert shlex.split(line.partition("To write them: ")[2]) == [*sys.argv, "--apply"]
 
 
 def test_a_root_is_the_same_from_every_folder(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
