@@ -28,7 +28,7 @@ from ariagent.install.ours import FOLDER, STATE
 from ariagent.install.plan import UNITS, Plan, Units, lines_left, make_plan
 from ariagent.install.site import NoAsteriskError, Site, find
 from ariagent.install.store import Manifest, Store, alone
-from ariagent.install.survey import phone_contexts, queue_names
+from ariagent.install.survey import phone_contexts, queue_names, uses
 
 SYSTEMD_RUNS = Path("/run/systemd/system")
 """This folder exists if systemd runs (sd_booted(3))."""
@@ -503,6 +503,12 @@ class _Session:
             raise AriagentError(
                 f"the service is running (application {app}), and its calls need the installed files",
                 remedy="Stop the service first (systemctl stop ariagent), or give --force",
+            )
+        if (borrowed := uses(site)) and not force:
+            listed = "\n  ".join(borrowed)
+            raise AriagentError(
+                f"the site's own configuration still uses ariagent:\n  {listed}\n",
+                remedy="Remove these lines first. With --force they stay, and callers whom they send on reach nothing",
             )
         for entry in manifest.files.values():
             self._say(f"{'restore' if entry.existed else 'remove '} {entry.path}")

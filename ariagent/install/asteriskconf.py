@@ -58,6 +58,8 @@ class Document:
     """Why Asterisk does not use the document at all, as ``file:line: what``."""
     cut_off: list[str] = field(default_factory=list)
     """Where and why Asterisk stops reading an included file, in the same form."""
+    borrowed: list[str] = field(default_factory=list)
+    """Sections that need one that is defined elsewhere, in the same form."""
     runs: list[str] = field(default_factory=list)
     """Commands of ``#exec``. They are not run, so their output is unknown."""
 
@@ -87,14 +89,17 @@ def is_true(value: str) -> bool:
     return value.strip().lower() in ("yes", "true", "y", "t", "1", "on")
 
 
-def parse(name: str, read: ReadFile, expand: ListFiles) -> Document | None:
-    """Read the file ``name`` and what it includes; None if there is no such file."""
+def parse(name: str, read: ReadFile, expand: ListFiles, *, elsewhere: str = "") -> Document | None:
+    """Read the file ``name`` and what it includes; None if there is no such file.
+
+    ``elsewhere``: the beginning of names of sections that files define which ``read`` does not return.
+    """
     text = read(name)
     if text is None:
         return None
     document = Document()
     try:
-        _Reader(document, read, expand).file(name, text, 0)
+        _Reader(document, read, expand, elsewhere).file(name, text, 0)
     except _RefusedError as refused:
         document.problem = str(refused)
     return document
@@ -123,10 +128,11 @@ _DIRECTIVE = re.compile(r"#(\S*)\s*(.*)$", re.DOTALL)
 
 
 class _Reader:
-    def __init__(self, document: Document, read: ReadFile, expand: ListFiles) -> None:
+    def __init__(self, document: Document, read: ReadFile, expand: ListFiles, elsewhere: str) -> None:
         self._document = document
         self._read = read
         self._expand = expand
+        self._elsewhere = elsewhere
         self._latest: Section | None = None
 
     def file(self, name: str, text: str, depth: int) -> None:
@@ -168,6 +174,10 @@ class _Reader:
         for option in options:
             if option.startswith("+"):
                 known = next(iter(self._document.titled(title)), None)
+                if known is None and self._is_elsewhere(title):
+                    self._document.borrowed.append(f"{place}: [{title}](+)")
+                    is_new = False
+                    continue
                 if known is None:
                     self._refuse(f"{place}: [{title}](+) adds to a section that does not exist")
                     continue
@@ -176,6 +186,9 @@ class _Reader:
                 section, is_new = known, False
             elif option != "!":
                 base = next((each for each in sections if each.name.lower() == option.lower()), None)
+                if base is None and self._is_elsewhere(option):
+                    self._document.borrowed.append(f"{place}: [{title}] inherits from {option}")
+                    continue
                 if base is None:
                     self._refuse(f"{place}: [{title}] inherits from {option}, which does not exist")
                     continue
@@ -183,6 +196,9 @@ class _Reader:
         if is_new:
             sections.append(section)
         return section
+
+    def _is_elsewhere(self, name: str) -> bool:
+        return bool(self._elsewhere) and name.lower().startswith(self._elsewhere)
 
     def _refuse(self, what: str) -> None:
         """A section is missing, unless a command has printed it."""

@@ -14,7 +14,7 @@ DEFAULT_NUMBER = "7000"
 CODE = "*8"
 """How the feature codes begin, unless something else is chosen."""
 OUR_CONTEXTS = "ariagent-"
-"""The names of ariagent's own contexts begin so."""
+"""The names of ariagent's own contexts and templates begin so."""
 MOST_SEATS = 999
 """The seats' extensions have three digits at most."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.install.asteriskconf import Document, parse
+from ariagent.install.choices import OUR_CONTEXTS
 from ariagent.install.console import Console
 from ariagent.install.ours import FOLDER, has_ours, taken_out
 
@@ -121,7 +122,7 @@ class Site:
                 return None
             return (taken_out(content) if has_ours(content) else content).decode(errors="replace")
 
-        return parse(name, read, self._matching)
+        return parse(name, read, self._matching, elsewhere=OUR_CONTEXTS)
 
     def _matching(self, pattern: str) -> list[str]:
         if (braces := re.search(r"\{([^{}]*)\}", pattern)) is not None:

@@ -1,5 +1,6 @@
 """What a site has, what it lacks, and what prevents an installation. Only reads."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ ARI_PORT, AMI_PORT = 8088, 5038
 """Asterisk's defaults."""
 HTTP_SESSIONS = 20
 """The service's connections, its event stream, and the commands beside it."""
+_OURS = re.compile(rf"(?<![\w-]){OUR_CONTEXTS}\w", re.IGNORECASE)
 _LOADS = ("load", "preload", "require", "preload-require")
 
 
@@ -297,6 +299,24 @@ def _address_to_connect_to(found: Survey, site: Site, choices: Choices, name: st
         )
         return host
     return choices.asterisk_address or (LOOPBACK if host in EVERYWHERE else host)
+
+
+def uses(site: Site) -> list[str]:
+    """Lines of the site's own files that need ariagent's parts, as ``file:line: what``. Raises ConfigurationError for a
+    file that cannot be read."""
+    found = []
+    for name in ("queues.conf", "extensions.conf"):
+        document = site.document(name)
+        if document is None:
+            continue
+        found += document.borrowed
+        for section in document.sections:
+            found += [
+                f"{value.file}:{value.line}: [{section.name}] {value.key} = {value.value}"
+                for value in section.values
+                if _OURS.search(value.value)
+            ]
+    return [f"{site.etc / each}" for each in dict.fromkeys(found)]
 
 
 def _ari(found: Survey) -> None:

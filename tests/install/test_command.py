@@ -260,6 +260,38 @@ def test_units_run_the_command_that_wrote_them(make_site: MakeSite) -> None:
     assert tree(site.root) == before
 
 
+def test_what_the_site_builds_upon_it_is_named_and_not_broken(make_site: MakeSite) -> None:
+    """A queue from ariagent's template, a number of the trunk's, an extension that was added to ariagent's context."""
+    site = make_site(STOCK)
+    assert install(site, "--apply").exit_code == 0
+    added = {
+        "queues.conf": "[nightdesk](ariagent-seats)\nmember => Local/01@ariagent-seat/nm,0,AI,hint:01@ariagent-seat\n",
+        "extensions.conf": "[from-trunk]\nexten => 5551000,1,Goto(ariagent-internal,7000,1)\n"
+        "exten => 5551001,1,Goto(my-ariagent-like,7000,1)\n[ariagent-internal](+)\nexten => 7009,1,NoOp()\n",
+    }
+    for name, text in added.items():
+        with (site.etc / name).open("a") as file:
+            file.write(text)
+    # The next installation goes on as before.
+    again = run(site, "install")
+    assert again.exit_code == 0
+    assert "cannot install" not in again.output
+    before = tree(site.root)
+    refused = run(site, "uninstall")
+    assert refused.exit_code == 1
+    for found in (
+        "[nightdesk] inherits from ariagent-seats",
+        "member = Local/01@ariagent-seat/nm",
+        "exten = 5551000,1,Goto(ariagent-internal,7000,1)",
+        "[ariagent-internal](+)",
+    ):
+        assert found in refused.output
+    assert "5551001" not in refused.output
+    assert tree(site.root) == before
+    assert run(site, "uninstall", "--force").exit_code == 0
+    assert "nightdesk" in (site.etc / "queues.conf").read_text()
+
+
 def test_how_to_go_on_can_be_pasted(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
     site = make_site(STOCK, {"queues.conf": "[general]\n[Support Team]\nmember => PJSIP/1001\n"})
     words = ["install", "--root", str(site.root), "--human-queue", "Support Team", "--context", "from-internal"]
