@@ -507,7 +507,7 @@ class _Session:
         if (borrowed := uses(site)) and not force:
             listed = "\n  ".join(borrowed)
             raise AriagentError(
-                f"the site's own configuration still uses ariagent:\n  {listed}\n",
+                f"the site's own configuration still uses ariagent:\n  {listed}",
                 remedy="Remove these lines first. With --force they stay, and callers whom they send on reach nothing",
             )
         for entry in manifest.files.values():
