@@ -134,4 +134,6 @@ def judge_extension(name: str, extension: str, context: str, *, exists: bool) ->
     if exists:
         return ok("destinations", f"{name}: {extension}@{context} exists")
     found = f"{name}: there is no extension {extension} in the context {context}"
-    return failed("destinations", found, f"Correct destinations.{name}, or the dialplan")
+    return failed(
+        "destinations", found, f"Set destinations.{name}.context to the context that has it, or correct extension"
+    )

@@ -443,15 +443,16 @@ async def test_people_whom_callers_cannot_reach(check: Check, sandbox: Any, aste
     assert status == "ok"
     assert "is logged in" in found
     assert set(outcome.lines("destinations")) == {
-        ("ok", "boss: 1002@ariagent-internal is there"),
+        ("ok", "boss: 1002@ariagent-internal exists"),
         (
             "failed",
-            "ghost: there is no extension 1009 in the context ariagent-internal; Correct destinations.ghost, or the "
-            "dialplan",
+            "ghost: there is no extension 1009 in the context ariagent-internal; Set "
+            "destinations.ghost.context to the context that has it, or correct extension",
         ),
         (
             "failed",
-            "far: there is no extension +4930555 in the context outside; Correct destinations.far, or the dialplan",
+            "far: there is no extension +4930555 in the context outside; Set "
+            "destinations.far.context to the context that has it, or correct extension",
         ),
         (
             "failed",
