@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import logging
 import os
+import re
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -297,7 +298,7 @@ async def test_the_board_shows_what_the_people_do(
         await pool.client.action("QueuePause", Interface=f"PJSIP/{number}", Paused=False)
 
 
-async def test_an_attended_transfer_is_told(sandbox: Any, service: Any, phone: Any) -> None:
+async def test_an_attended_transfer_is_told(asterisk: AsteriskInstance, sandbox: Any, service: Any, phone: Any) -> None:
     running = await service(await sandbox())
     heard: list[AttendedTransferred] = []
     running.pool.listeners.append(lambda e: heard.append(e) if isinstance(e, AttendedTransferred) else None)
@@ -308,6 +309,10 @@ async def test_an_attended_transfer_is_told(sandbox: Any, service: Any, phone: A
     await call.answered(LIMIT_S)
     second = await agent.dial("7000")
     await second.answered(LIMIT_S)
+    # Caller and agent, agent and seat, seat and audio: what is transferred before names no target.
+    async with asyncio.timeout(LIMIT_S):
+        while len(re.findall(r"^\S+ +\S+ +2 ", await asterisk.cli("bridge show all"), re.MULTILINE)) < 3:
+            await asyncio.sleep(0.05)
     assert await answering.refer_attended(second) == 200
     await until(lambda: heard, "AttendedTransfer")
     assert heard[0].result == "Success"
