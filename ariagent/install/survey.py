@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from ariagent import shipped
 from ariagent.errors import AsteriskError
 from ariagent.install.asteriskconf import Document, is_true
 from ariagent.install.choices import CODE, OUR_CONTEXTS, Choices, is_address
@@ -20,7 +21,6 @@ ARI_PORT, AMI_PORT = 8088, 5038
 """Asterisk's defaults."""
 HTTP_SESSIONS = 20
 """The service's connections, its event stream, and the commands beside it."""
-_OURS = re.compile(rf"(?<![\w-]){OUR_CONTEXTS}\w", re.IGNORECASE)
 _LOADS = ("load", "preload", "require", "preload-require")
 
 
@@ -301,10 +301,17 @@ def _address_to_connect_to(found: Survey, site: Site, choices: Choices, name: st
     return choices.asterisk_address or (LOOPBACK if host in EVERYWHERE else host)
 
 
+def _our_contexts() -> re.Pattern[str]:
+    """Finds the name of one of ariagent's contexts in a value, but not in a path."""
+    texts = (shipped.text(f"dialplan/{name}.conf") for name in ("dialplan", "extensions", "supervisor"))
+    names = {name for text in texts for name in re.findall(rf"^\[({OUR_CONTEXTS}[\w-]+)\]", text, re.MULTILINE)}
+    return re.compile(rf"(?<![\w/.-])(?:{'|'.join(sorted(names))})(?![\w-])", re.IGNORECASE)
+
+
 def uses(site: Site) -> list[str]:
     """Lines of the site's own files that need ariagent's parts, as ``file:line: what``. Raises ConfigurationError for a
     file that cannot be read."""
-    found = []
+    found, ours = [], _our_contexts()
     for name in ("queues.conf", "extensions.conf"):
         document = site.document(name)
         if document is None:
@@ -314,7 +321,7 @@ def uses(site: Site) -> list[str]:
             found += [
                 f"{value.file}:{value.line}: [{section.name}] {value.key} = {value.value}"
                 for value in section.values
-                if _OURS.search(value.value)
+                if ours.search(value.value)
             ]
     return [f"{site.etc / each}" for each in dict.fromkeys(found)]
 

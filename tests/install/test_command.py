@@ -267,7 +267,8 @@ def test_what_the_site_builds_upon_it_is_named_and_not_broken(make_site: MakeSit
     added = {
         "queues.conf": "[nightdesk](ariagent-seats)\nmember => Local/01@ariagent-seat/nm,0,AI,hint:01@ariagent-seat\n",
         "extensions.conf": "[from-trunk]\nexten => 5551000,1,Goto(ariagent-internal,7000,1)\n"
-        "exten => 5551001,1,Goto(my-ariagent-like,7000,1)\n[ariagent-internal](+)\nexten => 7009,1,NoOp()\n",
+        "exten => 5551001,1,Goto(my-ariagent-internal,7000,1)\nexten => 5551001,2,Playback(/srv/ariagent-internal/x)\n"
+        "exten => 5551001,3,Goto(ariagent-internal-2,7000,1)\n[ariagent-internal](+)\nexten => 7009,1,NoOp()\n",
     }
     for name, text in added.items():
         with (site.etc / name).open("a") as file:
