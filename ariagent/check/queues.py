@@ -189,7 +189,7 @@ def judge_human_queue(queue: str, members: int | None, usable: int, last_resort:
     """``members``: None if the queue does not exist. ``usable``: how many of them Asterisk can ring."""
     resort = "or name a last resort: `ariagent install --last-resort CONTEXT,EXTENSION,PRIORITY --apply`"
     if usable:
-        return ok(HUMAN, f"{queue} has {members} members")
+        return ok(HUMAN, f"{queue} has {members} member{'' if members == 1 else 's'}")
     if not queue:
         found = "no human queue is set"
         remedy = f"Name one: `ariagent install --human-queue NAME --apply`, {resort}"
