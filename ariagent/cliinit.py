@@ -109,8 +109,9 @@ def init(
         }
         chosen = {name: value for name, value in given.items() if value is not None}
         chosen["key"] = _key(path.parent, api_key_file, api_key_env, asks=cliparts.can_ask() and model_url is None)
-        answers = _answers(chosen, Choices.of(manifest.choices))
-        _write(path, first_settings(answers, _place(manifest, path.parent)))
+        installed = Choices.of(manifest.choices)
+        answers = _answers(chosen, installed)
+        _write(path, first_settings(answers, _place(manifest, installed, path.parent)))
     except AriagentError as error:
         fail(error)
     said = partial(typer.echo, err=as_json)
@@ -118,7 +119,6 @@ def init(
     if not answers.key and not answers.model_url:
         said(f"still missing: the key of your OpenAI account. Put it into {path.parent / KEY_FILE}, mode 0640, and")
         said(f"  add to realtime in {path.name}: api_key: file:{path.parent / KEY_FILE}")
-    installed = Choices.of(manifest.choices)
     wanted = call if call is not None else root is None and not installed.service_address
     proof = _prove(path, installed, said, as_json=as_json) if wanted and installed.all_numbers else None
     if as_json:
@@ -202,8 +202,7 @@ def _key(folder: Path, file: Path | None, variable: str | None, *, asks: bool) -
     return f"file:{kept}"
 
 
-def _place(manifest: Manifest, folder: Path) -> Place:
-    choices = Choices.of(manifest.choices)
+def _place(manifest: Manifest, choices: Choices, folder: Path) -> Place:
     return Place(
         ari_url=manifest.facts["ari_url"],
         ari_user=choices.ari_user,

@@ -1,4 +1,4 @@
-"""What ``ariagent install`` and ``uninstall`` do. Imported only by them: other commands do without what it needs."""
+"""The work of ``ariagent install`` and ``uninstall``. Only they import it: its imports take half a second."""
 
 import asyncio
 import shlex
@@ -91,7 +91,7 @@ class Session:
             self._say("Everything is in place.")
         elif not apply:
             self._say(
-                f"{len(plan.changes)} files would be changed. Nothing was written. To write them: {self._again(given)}"
+                f"{len(plan.changes)} files would be changed. Nothing was written. To write them: {self._again()}"
             )
             return 0
         return self._apply(plan, apply=apply)
@@ -149,7 +149,7 @@ class Session:
             given.setdefault("code", "*88")  # *80 is its intercom prefix
         return Choices(**given)
 
-    def _again(self, given: dict[str, Any]) -> str:
+    def _again(self) -> str:
         words = [word for word in sys.argv[1:] if word != "--apply"]
         program = sys.argv[0] if Path(sys.argv[0]).name == "ariagent" else "ariagent"
         return shlex.join([program, *words, "--apply"])

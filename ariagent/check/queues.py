@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from ariagent.ami.client import AmiClient
 from ariagent.ami.events import MemberState
-from ariagent.ami.queues import queue_exists, read_members
+from ariagent.ami.queues import queue_exists
 from ariagent.check.ari import Probe
 from ariagent.check.dialplan import Dialplan
 from ariagent.check.report import INSTALL, Result, Say, failed, ok, skipped, warning
@@ -42,7 +42,7 @@ async def check_queues(site: Site, say: Say) -> None:
                 say(_missing(queue, ai_queue))
                 continue
             most = site.settings.max_calls if queue == ai_queue else None
-            for result in judge_queue(queue, await read_members(client, queue), most, serving=site.serving):
+            for result in judge_queue(queue, await _members(site, queue), most, serving=site.serving):
                 say(result)
 
     await _look(site, NAME, say, look)
@@ -55,7 +55,7 @@ async def check_human_queue(site: Site, say: Say) -> None:
         queue = site.settings.human_queue or dialplan.human_queue
         members: list[MemberState] | None = None
         if queue and await queue_exists(client, queue):
-            members = await read_members(client, queue)
+            members = await _members(site, queue)
         usable = sum(state_of(member.status) is not SeatState.INVALID for member in members or ())
         say(judge_human_queue(queue, None if members is None else len(members), usable, dialplan.last_resort))
 
@@ -80,6 +80,14 @@ async def _look(site: Site, name: str, say: Say, look: Callable[[AmiClient, Dial
         await look(client, await Dialplan.read(lambda variable: _variable(client, variable)))
     except AmiError as error:
         say(failed(name, str(error), error.remedy))
+
+
+async def _members(site: Site, queue: str) -> list[MemberState]:
+    """The members of a queue that exists. All queues are listed only if this one was loaded since the last list."""
+    manager = await site.manager()
+    if manager.queues.name_of(queue) is None:
+        await manager.client.action_list("QueueStatus")
+    return manager.queues.members(queue)
 
 
 async def _variable(client: AmiClient, name: str) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import aiohttp
 
 from ariagent.ami.client import AmiClient
-from ariagent.ami.events import Event, MemberState, MemberStatus
+from ariagent.ami.events import MemberState, MemberStatus
+from ariagent.ami.queues import read_members
 from ariagent.breaker import NOT_TRIED
 from ariagent.config import Settings
 from ariagent.errors import AmiError
@@ -43,18 +44,11 @@ async def causes(settings: Settings, answerer: Answerer) -> list[str]:
 async def _seats(settings: Settings, queue: str) -> str:
     """Why no seat in ``queue`` takes a call; empty if some would, or if it is not known."""
     assert settings.ami is not None
-    members: list[MemberState] = []
-
-    def take(event: Event) -> None:
-        if isinstance(event, MemberState):
-            members.append(event)
-
     try:
-        async with AmiClient(settings.ami, take).session() as client:
-            await client.action_list("QueueStatus", Queue=queue)
+        async with AmiClient(settings.ami, lambda event: None).session() as client:
+            return told_by_seats(queue, await read_members(client, queue))
     except AmiError:
         return ""
-    return told_by_seats(queue, members)
 
 
 def told_by_seats(queue: str, members: Sequence[MemberState]) -> str:
