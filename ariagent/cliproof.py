@@ -51,7 +51,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What the call showed."""
+    """The result of the call."""
 
     code: int
     """0: the AI took the call, heard the caller and answered."""
@@ -72,6 +72,7 @@ def prove(settings_file: Path, number: str, say: Say, *, as_json: bool = False) 
         missing = _lacks(settings)
         with_model = missing is None
         log: Path | None = None
+        told: list[str] = []
         if runs:
             say("The service runs, so the test call goes to it. It has the settings of its start.")
             with_model = True
@@ -115,8 +116,8 @@ async def _service_runs(settings: Settings) -> bool:
 
 
 def _lacks(settings: Settings) -> str | None:
-    """Why the key of the model cannot be had here and now, for a sentence; nothing where the settings name none; None
-    where it can be had."""
+    """The reason why the model's key is missing, for the end of a sentence; empty if the settings name no key; None if
+    the key is there."""
     for each in lost(settings):
         if each.key.startswith("realtime."):
             return f" ({each.problem})"
@@ -174,7 +175,7 @@ def _service(settings_file: Path, folder: Path, environment: Mapping[str, str], 
 
 
 def _service_user(say: Say) -> pwd.struct_passwd | None:
-    """Whom the service will run as, where root may choose and that user can."""
+    """The user that the service will run as, if root may choose and that user can run it; else None: this user."""
     if os.geteuid() != 0:
         return None
     try:
@@ -261,7 +262,8 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 def _wait(
     look: Callable[[], re.Match[str] | None], process: "subprocess.Popen[bytes]", log: Path, what: str
 ) -> re.Match[str]:
-    """What ``look`` finds. Raises AriagentError, with what the process said, when it ends or takes too long."""
+    """Wait until ``look`` finds something, and return it. Raises AriagentError, with the process's messages, when the
+    process ends or takes too long."""
     until = time.monotonic() + READY_LIMIT_S
     while (found := look()) is None:
         ended = process.poll() is not None

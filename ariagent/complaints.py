@@ -47,7 +47,7 @@ UNSAID = frozenset({"default_factory_not_called"})
 
 
 def sentence(problem: ErrorDetails) -> str:
-    """What is wrong and what it must be, without place and key. ``problem`` comes with its input."""
+    """The mistake and the correct form, without place and key. ``problem`` comes with its input."""
     kind, context, value = problem["type"], problem.get("ctx", {}), problem.get("input")
     if value is None and (is_of_kind(problem) or kind.startswith("union_tag")):
         return NO_VALUE
@@ -74,7 +74,7 @@ def is_of_kind(problem: ErrorDetails) -> bool:
 
 
 def together(sentences: list[str]) -> str:
-    """What is wrong with one value that may be several things: every way to mend it."""
+    """The mistake in a value that may have one of several forms: every way to correct it."""
     first, *others = dict.fromkeys(sentences)
     return "; or ".join([first, *(other.removeprefix("must ") for other in others)])
 

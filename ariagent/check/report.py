@@ -25,7 +25,7 @@ class Result:
 
     status: Status
     name: str
-    """What was checked: two or three words."""
+    """The thing that was checked, in two or three words."""
     found: str
     """The finding, with figures."""
     remedy: str = ""

@@ -63,7 +63,7 @@ def _url_with(*schemes: str) -> AfterValidator:
         try:
             _ = parts.port
         except ValueError:
-            # What is in place of the port may be a password: it is not shown.
+            # The text in place of the port may be a password: it is not shown.
             raise ValueError("has a port that is not a number from 1 to 65535") from None
         return url
 

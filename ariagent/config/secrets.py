@@ -37,7 +37,7 @@ class Reading:
 
 
 class _UnusableError(ValueError):
-    """What is wrong with a secret, and what to do. The secret itself is never in it."""
+    """The mistake in a secret, and what to do. The text never contains the secret."""
 
     def __init__(self, problem: str, remedy: str = "") -> None:
         super().__init__(problem)

@@ -4,9 +4,9 @@ Source: main/config.c of Asterisk. ``[name](template)`` begins with the template
 section that is there. ``;`` begins a comment unless it is ``\\;``. ``;--`` and ``--;`` enclose a comment of several
 lines. ``#exec`` is not run.
 
-Asterisk stops reading a file at a line that it refuses. Of an included file it keeps what came before, and continues
-with the file that includes it; the document itself it does not use at all then. Other lines that it does not understand
-it passes over.
+Asterisk stops reading a file at a line that it refuses. If that is an included file, it keeps the lines before, and
+continues with the file that includes it. If it is the document itself, Asterisk does not use it at all. Asterisk passes
+over other lines that it does not understand.
 """
 
 import re
@@ -253,8 +253,8 @@ _BLANKS = "".join(chr(code) for code in range(1, 33))
 
 
 def _uncommented(line: str, depth: int) -> tuple[str, int]:
-    """What of a line is no comment, and how many comments are open at its end. As Asterisk counts: a ``--;`` too many
-    makes that less than none, and all that follows is a comment too."""
+    """(the line without comments, the number of comments open at its end). As in Asterisk, a ``--;`` too many makes
+    that number negative, and everything after it is a comment too."""
     line = line.partition("\0")[0]
     begin = None if depth else 0
     at = 0

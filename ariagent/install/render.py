@@ -10,7 +10,7 @@ from ariagent.install.choices import Choices
 
 @dataclass(frozen=True, slots=True)
 class Additions:
-    """What is missing in a site's own files."""
+    """Lines that a site's own files lack."""
 
     general: Mapping[str, Mapping[str, str]]
     """File (``http.conf``) -> values to add to its ``[general]``."""

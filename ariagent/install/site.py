@@ -19,7 +19,7 @@ from ariagent.install.ours import FOLDER, has_ours, taken_out
 
 STANDARD_CONF = Path("etc/asterisk/asterisk.conf")
 OPTIONS = "BC:cde:FfG:ghIiL:M:mnpqRrs:TtU:VvWX:x:"
-"""Of the program, as getopt(3) has them."""
+"""Options of Asterisk's program, as getopt(3) writes them."""
 PROGRAM_PLACES = ("usr/sbin/asterisk", "usr/local/sbin/asterisk", "opt/asterisk/sbin/asterisk")
 FREEPBX_CUSTOM = {
     "extensions.conf": "extensions_custom.conf",
@@ -70,7 +70,7 @@ class Site:
     command: tuple[str, ...]
     """The command that starts the program; empty if there is none."""
     pid: int = 0
-    """Of the Asterisk that runs; 0 where none does."""
+    """Process id of the running Asterisk; 0 if none runs."""
 
     @property
     def etc(self) -> Path:

@@ -80,7 +80,7 @@ class InstanceSettings:
     ami_password: str
     phone_passwords: Mapping[str, str] = field(default_factory=dict)
     seats: int = SEATS
-    """Of the queue ``frontline``."""
+    """Seats of the queue ``frontline``."""
     additions: Mapping[str, str] = field(default_factory=dict)
     """File name -> text that comes after the lab's own: what a test's site has besides."""
 

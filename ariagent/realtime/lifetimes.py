@@ -110,7 +110,7 @@ def shutdowns(used: Iterator[UsedModel], dates: Mapping[str, str | None]) -> lis
 
 
 def _beginning(date: str) -> float | None:
-    """Of a day in UTC, in seconds since the epoch."""
+    """The beginning of a day in UTC, in seconds since the epoch."""
     try:
         day = parse_date(date)
     except ValueError:

@@ -13,7 +13,7 @@ from ariagent.realtime.lifetimes import models_url, shutdown_dates
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 1024 * 1024
-"""Of the list; OpenAI's has some 100 entries of 120 bytes."""
+"""Largest size of the list, in bytes; OpenAI's has some 100 entries of 120 bytes."""
 _CHUNK = 16 * 1024
 
 
