@@ -280,6 +280,9 @@ class Talk:
         frame, happened = self._conversation.frame_due(now)
         if happened:
             self._happened(happened)
+            # An interruption or a dismissed noise may have been decided. The model has to know before it answers; the
+            # next message of the server may be that answer.
+            self._model.flush()
         if self._conduct is not None:
             self._waves.agent_sent(frame)
             if found := self._conduct.tick(now):

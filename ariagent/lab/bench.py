@@ -28,6 +28,7 @@ from ariagent.lab.benchcalls import (
     barge_in,
     burst_round_trips,
     calls_up,
+    decisions_sent,
     echo_server,
     first_words,
     opening_heard,
@@ -44,6 +45,8 @@ ROUND_TRIPS_MANY = 5
 CPU_WINDOW_S = 10.0
 SPEEDS = (1, 3, 10)
 SLOW_MODEL_MS = 600
+DECISION_SPEEDS = (0, 6, 1)
+"""0: replies are generated all at once, after which the server has nothing to say until the caller's turn ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +195,13 @@ async def interruption(bench: Bench) -> None:
     seen = await barge_in(bench.asterisk, bench.directory, "7001", rounds=8)
     bench.note("barge-in: speech_started -> last loud frame, worst", max(seen["stopped_ms"]), 45, "ms", **seen)
     bench.note("truncation: audio_end_ms against what was received, worst", max(seen["off_ms"]), 40, "ms")
+    for extension in ("7001", "7000"):
+        for speed in DECISION_SPEEDS:
+            seen = await decisions_sent(bench.asterisk, bench.directory, extension, speed, count=3)
+            for what in ("interrupted", "dismissed"):
+                late = seen[f"{what}_ms"]
+                name = f"{what}: decided -> model told, generation speed {speed}, worst"
+                bench.note(f"{name} ({extension})", max(late), 5, "ms", median=np.median(late), of=len(late))
 
 
 async def words(bench: Bench) -> None:

@@ -5,11 +5,13 @@ import itertools
 import json
 import shutil
 import sys
+import time
 import uuid
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,6 @@ from ariagent.lab.call import Call
 from ariagent.lab.phone import Phone
 from ariagent.lab.rtp import RtpPacket, first_loud_sent
 from ariagent.sandbox.options import SandboxOptions
-from ariagent.sandbox.record import SandboxSession
 from ariagent.sandbox.server import SandboxServer
 
 Samples = NDArray[np.int16]
@@ -254,13 +255,21 @@ _WORDS = "Good day, this is Harbour Cycles. How can I help you?"
 _ASK_S = 0.4
 _INTERRUPT_S = 0.9
 """Longer than ``interruptions.speech_ms``, so that it counts whatever its words are."""
+_NOISE_S = 0.2
+_FORGOTTEN_LIMIT_S = 8.0
+"""The words of a noise are waited for 2.5 s; a message for another reason is not sent for 10 s."""
 
 
 @asynccontextmanager
 async def _watched(
-    asterisk: AsteriskInstance, directory: Path, *, opening: str | None = None, voice: str = "tone", **options: Any
-) -> AsyncIterator[Callable[[int], Awaitable[SandboxSession]]]:
-    """A service on a sandbox of this process; gives the n-th call's session. The caller is always answered _LONG."""
+    asterisk: AsteriskInstance,
+    directory: Path,
+    *,
+    agent: dict[str, Any] | None = None,
+    voice: str = "tone",
+    **options: Any,
+) -> AsyncIterator[tuple[SandboxServer, bed.Process]]:
+    """A service on a sandbox of this process; the n-th session is the n-th call's. The answer is always _LONG."""
     scenario = directory / "long.yaml"
     scenario.write_text(json.dumps({"otherwise": [{"say": _LONG}]}))
     chosen = SandboxOptions(think_ms=0, voice=voice, recogniser=False, scenario=scenario, **options)
@@ -270,22 +279,22 @@ async def _watched(
         shutil.rmtree(state, ignore_errors=True)
         settings = {
             "realtime": realtime,
-            "agents": {"default": {**AGENT, "opening": opening}},
+            "agents": {"default": {**AGENT, **(agent or {})}},
             "state_directory": str(state),
         }
-        async with bed.service(asterisk, directory, settings):
+        async with bed.service(asterisk, directory, settings) as service:
             server.count_anew()  # those until now were the service's own
-            yield server.wait_session
+            yield server, service
 
 
 async def barge_in(asterisk: AsteriskInstance, directory: Path, extension: str, rounds: int) -> dict[str, list[float]]:
     """The caller interrupts a reply: when the agent fell silent, and what the model was told was heard."""
     stopped: list[float] = []
     off: list[float] = []
-    async with _watched(asterisk, directory, detector="energy") as session_of:
+    async with _watched(asterisk, directory, detector="energy") as (server, _):
         for number in range(1, rounds + 1):
             async with calls_up(asterisk, extension, 1) as [one]:
-                session = await session_of(number)
+                session = await server.wait_session(number)
                 await asyncio.sleep(0.5)
                 await one.call.play(tone(_ASK_S, hz=500))
                 first = await one.bell.wait_loud(one.invited_at)
@@ -301,12 +310,53 @@ async def barge_in(asterisk: AsteriskInstance, directory: Path, extension: str, 
     return {"stopped_ms": stopped, "off_ms": off}
 
 
+async def decisions_sent(
+    asterisk: AsteriskInstance, directory: Path, extension: str, speed: float, count: int
+) -> dict[str, list[float]]:
+    """How many ms after the service's decision the model was told of an interruption, and of a noise to forget.
+
+    The decision's time is that of its log line, whole milliseconds rounded down. Nobody ever tells the words of a
+    sound: the service judges by length, and by time alone, while the server has nothing to say.
+    """
+    truncate, delete = "conversation.item.truncate", "conversation.item.delete"
+    agent: dict[str, Any] = {"transcription": {}}
+    options: dict[str, Any] = {"generation_speed": speed, "detector": "energy", "transcription_ms": 60_000}
+
+    async def one_call(one: BenchCall, offset_s: float) -> None:
+        await asyncio.sleep(0.5 + offset_s)
+        await one.call.play(tone(_ASK_S, hz=500))
+        await one.bell.wait_loud(one.invited_at)
+        await asyncio.sleep(1.0)
+        await one.call.play(tone(_NOISE_S, hz=500))
+
+    async with _watched(asterisk, directory, agent=agent, **options) as (server, service):
+        async with calls_up(asterisk, extension, count) as calls:
+            sessions = [await server.wait_session(number) for number in range(1, count + 1)]
+            await asyncio.gather(*(one_call(one, 0.3 * index) for index, one in enumerate(calls)))
+            for session in sessions:
+                await session.wait_event(delete, _FORGOTTEN_LIMIT_S)
+            await asyncio.gather(*(one.call.play(tone(_INTERRUPT_S, hz=500)) for one in calls))
+            for session in sessions:
+                await session.wait_event(truncate)
+        log = service.log
+    late: dict[str, list[float]] = {truncate: [], delete: []}
+    wall = time.time() - time.monotonic()
+    for session in sessions:
+        for event, decided in ((truncate, "turn.interrupted"), (delete, "turn.dismissed")):
+            [line] = [
+                x for x in log.splitlines() if f" {decided} " in x and session.received_events(event)[0]["item_id"] in x
+            ]
+            at = datetime.fromisoformat(line.split(" ", 1)[0]).timestamp()
+            late[event].append(1000 * (wall + session.received_times(event)[0] - at))
+    return {"interrupted_ms": late[truncate], "dismissed_ms": late[delete]}
+
+
 async def first_words(asterisk: AsteriskInstance, directory: Path, extension: str) -> float:
     """The caller speaks at the answer, over the opening: how many ms of it never reached the model."""
     words = _noise_words(1.5)
-    async with _watched(asterisk, directory, opening=_LONG, detector="none", keep_audio=True) as session_of:
+    async with _watched(asterisk, directory, agent={"opening": _LONG}, detector="none", keep_audio=True) as (server, _):
         async with calls_up(asterisk, extension, 1, play=words) as [one]:
-            session = await session_of(1)
+            session = await server.wait_session(1)
             assert one.played is not None
             await one.played
             # What is on its way arrives within this.
@@ -316,7 +366,8 @@ async def first_words(asterisk: AsteriskInstance, directory: Path, extension: st
 
 async def opening_heard(asterisk: AsteriskInstance, directory: Path, extension: str, calls: int = 3) -> list[float]:
     """How many ms of the opening, as it was rendered before the calls, each caller did not hear."""
-    async with _watched(asterisk, directory, opening=_WORDS, voice="rms", detector="none", paraphrase=1):
+    options: dict[str, Any] = {"voice": "rms", "detector": "none", "paraphrase": 1}
+    async with _watched(asterisk, directory, agent={"opening": _WORDS}, **options):
         [path] = (directory / "watched-state" / "prompts").iterdir()
         with wave.open(str(path)) as file:
             wanted = _at_8k(file.readframes(file.getnframes()))

@@ -25,6 +25,8 @@ class SandboxSession:
         """1 for the server's first session."""
         self._keep_audio = keep_audio
         self.received: list[Json] = []
+        self.received_at: list[float] = []
+        """When each of ``received`` came in, in seconds of ``time.monotonic()``; of appends in a row, the first."""
         self.sent: list[Json] = []
         self.sent_at: list[float] = []
         """When each of ``sent`` went out, in seconds of ``time.monotonic()``."""
@@ -76,6 +78,15 @@ class SandboxSession:
         """The client events of this type."""
         return [event for event in self.received if event.get("type") == kind]
 
+    def received_times(self, kind: str) -> list[float]:
+        """When the client events of this type came in, by time.monotonic()."""
+        pairs = zip(self.received_at, self.received, strict=True)
+        return [at for at, event in pairs if event.get("type") == kind]
+
+    def sent_times(self, kind: str) -> list[float]:
+        """When the server events of this type left, by time.monotonic()."""
+        return [at for at, event in zip(self.sent_at, self.sent, strict=True) if event.get("type") == kind]
+
     def sent_events(self, kind: str) -> list[Json]:
         """The server events of this type."""
         return [event for event in self.sent if event.get("type") == kind]
@@ -124,7 +135,7 @@ class SandboxSession:
 
     def note_received(self, event: Json) -> None:
         """The session got a client event."""
-        self.received.append(event)
+        self._received(event)
         self._changed.set()
 
     def note_append(self, data: bytes) -> None:
@@ -137,8 +148,12 @@ class SandboxSession:
             last["events"] += 1
             last["audio_bytes"] += n_bytes
         else:
-            self.received.append({"type": "input_audio_buffer.append", "events": 1, "audio_bytes": n_bytes})
+            self._received({"type": "input_audio_buffer.append", "events": 1, "audio_bytes": n_bytes})
         self._changed.set()
+
+    def _received(self, event: Json) -> None:
+        self.received.append(event)
+        self.received_at.append(time.monotonic())
 
     def note_sent(self, event: Json) -> None:
         """The driver sent a server event."""

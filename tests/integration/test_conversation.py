@@ -126,6 +126,66 @@ async def test_agent_that_is_interrupted_falls_silent_and_knows_what_was_heard(
     assert len(log.named("turn.answered")) == 2
 
 
+@BOTH_WAYS
+@pytest.mark.parametrize("speed", [0, 6, 1])
+async def test_the_model_knows_what_was_heard_before_the_caller_has_ended_their_turn(
+    number: str, speed: float, sandbox: Any, service: Any, dial: Any, sound: Any, log: Any
+) -> None:
+    """Otherwise it answers from a conversation in which it said everything. Order on the wire, not time, is judged."""
+    model = await sandbox(generation_speed=speed)
+    await service(model)
+    call, hearing = await dial(number)
+    session = await model.wait_session(1)
+    await hearing.utterance()
+    asked_at = time.monotonic()
+    await call.send_dtmf("8")  # a long story
+    await hearing.wait_loud(asked_at)
+    await asyncio.sleep(2.0)  # it has to be in the middle of what it says, and at 6x all of it has been generated
+    await call.play(sound.tone(2.0))
+    await session.wait_sent("input_audio_buffer.speech_stopped", LIMIT_S)
+    await session.wait_sent("response.created", LIMIT_S, count=2)
+    interrupted = await log.wait("turn.interrupted")
+    [stopped_at] = session.sent_times("input_audio_buffer.speech_stopped")
+    _, answer_at = session.sent_times("response.created")
+    [truncated_at] = session.received_times("conversation.item.truncate")
+    cancelled_at = session.received_times("response.cancel")
+    # Only at real time it is still being generated.
+    assert len(cancelled_at) == (1 if speed == 1 else 0)
+    for at in (truncated_at, *cancelled_at):
+        assert interrupted.at <= at + 0.001
+        assert at < stopped_at < answer_at
+    # No event of the server's was needed to send it: of those that came in between none can have.
+    if speed != 1:
+        assert [at for at in session.sent_at if interrupted.at < at < truncated_at] == []
+    await call.hangup()
+    await log.wait("call.ended")
+
+
+@BOTH_WAYS
+async def test_the_model_forgets_a_noise_as_soon_as_it_is_judged_to_be_one(
+    number: str, sandbox: Any, service: Any, dial: Any, sound: Any, log: Any
+) -> None:
+    """Here by time alone: its words never come."""
+    model = await sandbox(generation_speed=0, transcription_ms=60_000)
+    await service(model, agent={"transcription": {}})
+    call, hearing = await dial(number)
+    session = await model.wait_session(1)
+    await hearing.utterance()
+    asked_at = time.monotonic()
+    await call.send_dtmf("8")
+    await hearing.wait_loud(asked_at)
+    await asyncio.sleep(1.0)
+    await call.play(sound.tone(0.2))
+    dismissed = await log.wait("turn.dismissed")
+    # The agent speaks for another 8 s, and nothing else is sent until then.
+    deleted = await session.wait_event("conversation.item.delete", 5.0)
+    assert deleted["item_id"] == dismissed["item"]
+    [deleted_at] = session.received_times("conversation.item.delete")[:1]
+    assert [at for at in session.sent_at if dismissed.at < at < deleted_at] == []
+    await call.hangup()
+    await log.wait("call.ended")
+
+
 # -- digits ------------------------------------------------------------------------------------------------------------
 
 
