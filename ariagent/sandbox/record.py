@@ -2,12 +2,16 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from ariagent.sandbox.session import Session
 
 Json = dict[str, Any]
+
+MOST_CONVERSATIONS = 100
+"""Responses of a session whose conversations are kept."""
 
 
 class SandboxSession:
@@ -20,9 +24,14 @@ class SandboxSession:
     core: Session
     """The session itself; set by the server before anything is received."""
 
-    def __init__(self, number: int, *, keep_audio: bool = False) -> None:
+    def __init__(
+        self, number: int, *, keep_audio: bool = False, made_from: Callable[[Json], None] = lambda _: None
+    ) -> None:
         self.number = number
         """1 for the server's first session."""
+        self.conversations: deque[Json] = deque(maxlen=MOST_CONVERSATIONS)
+        """What each response was made from, as ``known`` has it; the newest ones."""
+        self._made_from = made_from
         self._keep_audio = keep_audio
         self.received: list[Json] = []
         self.sent: list[Json] = []
@@ -79,6 +88,13 @@ class SandboxSession:
     def sent_events(self, kind: str) -> list[Json]:
         """The server events of this type."""
         return [event for event in self.sent if event.get("type") == kind]
+
+    def conversation_of(self, response_id: str) -> Json:
+        """What this response was made from. Raises LookupError."""
+        for conversation in self.conversations:
+            if conversation["response"] == response_id:
+                return conversation
+        raise LookupError(f"no conversation is kept of response {response_id}")
 
     # -- waiting --
 
@@ -138,6 +154,12 @@ class SandboxSession:
             last["audio_bytes"] += n_bytes
         else:
             self.received.append({"type": "input_audio_buffer.append", "events": 1, "audio_bytes": n_bytes})
+        self._changed.set()
+
+    def note_conversation(self, conversation: Json) -> None:
+        """The session makes a response from this."""
+        self.conversations.append(conversation)
+        self._made_from(conversation)
         self._changed.set()
 
     def note_sent(self, event: Json) -> None:
