@@ -124,9 +124,14 @@ _PART_FIELDS: dict[str, Check] = {
     "transcript": nullable(text),
     "audio": nullable(text),
     "image_url": nullable(text),
-    "detail": nullable(text),
+    "detail": nullable(one_of("auto", "low", "high")),
 }
-_COMMON: dict[str, Check] = {"id": nullable(_ID), "object": nullable(text), "type": text, "status": nullable(text)}
+_COMMON: dict[str, Check] = {
+    "id": nullable(_ID),
+    "object": nullable(one_of("realtime.item")),
+    "type": text,
+    "status": nullable(one_of("completed", "incomplete", "in_progress")),
+}
 _ITEM: Check = tagged(
     {
         "message": obj(
@@ -134,7 +139,7 @@ _ITEM: Check = tagged(
                 **_COMMON,
                 "role": one_of("user", "assistant", "system"),
                 "content": list_of(obj(_PART_FIELDS, required=("type",))),
-                "phase": nullable(text),
+                "phase": nullable(one_of("commentary", "final_answer")),
             },
             required=("role", "content"),
         ),

@@ -294,6 +294,7 @@ class Responding:
                 "conversation_id": response.conversation_id,
                 "metadata": settings.metadata,
                 "instructions": settings.instructions,
+                "tools": list(situation.tools),
                 "items": known(items, self._state.heard),
                 "rule": rule,
             }
@@ -313,8 +314,8 @@ class Responding:
             if item.role == "assistant":
                 break
             if item.type in ("function_call_output", "mcp_call"):
-                if item.type == "mcp_call" and item.status == "in_progress":
-                    continue
+                if item.status != "completed":
+                    continue  # an MCP tool that still runs, or never will
                 if note is not None:
                     break  # what the system says after a tool's result is about something else
                 if item.type == "mcp_call":

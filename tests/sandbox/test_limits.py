@@ -144,3 +144,13 @@ def test_ids_and_names_of_items_are_short(desk: Any, item: dict[str, Any], param
     longest = {"id": "y" * 32, "type": "message", "role": "user", "content": []}
     desk.send({"type": "conversation.item.create", "item": longest})
     assert desk.last("conversation.item.added")["item"]["id"] == "y" * 32
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("status", "done"), ("object", "item"), ("phase", "later"), ("role", "developer")]
+)
+def test_words_of_an_item_are_those_of_the_api(desk: Any, field: str, value: str) -> None:
+    item = {"type": "message", "role": "user", "content": [], field: value}
+    desk.send({"type": "conversation.item.create", "item": item})
+    assert (desk.error["code"], desk.error["param"]) == ("invalid_value", f"item.{field}")
+    assert not desk.of("conversation.item.added")

@@ -151,6 +151,20 @@ def test_a_response_that_is_cancelled_in_the_call_runs_no_tool(make_desk: Any) -
     assert not desk.of("response.mcp_call_arguments.done", "response.mcp_call.in_progress")
 
 
+def test_a_call_that_was_cut_off_has_no_result(make_desk: Any) -> None:
+    desk = make_desk(STORY.replace("takes: 2s", "takes: 2s, before_done: true"))
+    desk.configure(tools=[SHOP])
+    desk.say("order 4711")
+    desk.respond()
+    while not desk.of("response.mcp_call.in_progress"):
+        desk.run(0.01)
+    desk.send({"type": "response.cancel"})
+    desk.respond()
+    desk.run()
+    assert text(desk) == "I cannot do that."
+    assert not desk.of("response.mcp_call.completed")
+
+
 @pytest.mark.parametrize("tool", [{}, {"require_approval": "always"}, {"require_approval": {"never": {}}}])
 @pytest.mark.parametrize("approve", [True, False])
 def test_a_call_waits_for_the_clients_approval(make_desk: Any, tool: dict[str, Any], approve: bool) -> None:
