@@ -114,7 +114,7 @@ _MCP = {
     "mcp_approval_request": ("server_label", "name", "arguments"),
     "mcp_approval_response": ("approval_request_id", "approve"),
 }
-"""What the items of MCP show besides id and type (source: ``openai.types.realtime``)."""
+"""The fields of MCP items besides id and type (source: ``openai.types.realtime``)."""
 
 _ID: Check = short_text(32)
 """Ids that a client chooses have at most 32 characters; the API refuses longer ones (``string_above_max_length``)."""

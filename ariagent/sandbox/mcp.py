@@ -58,7 +58,7 @@ class McpServers:
     """Calls that wait for the client's approval, by the id of the request."""
 
     def offered(self, tools: list[Json]) -> list[str]:
-        """What the model may call of these tools, each as ``LABEL/NAME``."""
+        """The tools of these servers that the model may call, each as ``LABEL/NAME``."""
         labels = (tool["server_label"] for tool in tools if tool.get("type") == "mcp")
         return [
             f"{label}/{name}"

@@ -1,4 +1,4 @@
-"""What the service tells the model and the caller does not hear: the kinds of notes, and what to say to each (CORE).
+"""The kinds of notes that the service gives the model, unheard by the caller, and an answer to each (CORE).
 
 A kind is recognised by a few words that any wording of such a note has, so that a scenario need not know the wording.
 ``tests/sandbox/test_notes.py`` ties every note of ``ariagent.call`` to its kind.
@@ -203,6 +203,6 @@ _DATA = re.compile(r'"(?:[^"\\]|\\.)*"|\([^)]*\)')
 
 
 def kind_of(note: str) -> Kind | None:
-    """The kind of a note of the service's. What people said is quoted in it, names are in brackets: neither counts."""
+    """The kind of a note of the service's. Quoted words and names in brackets are other people's and do not count."""
     told = " ".join(_DATA.sub("", note).split())
     return next((kind for kind, pattern in _PATTERNS if pattern.search(told)), None)

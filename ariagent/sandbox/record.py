@@ -30,7 +30,7 @@ class SandboxSession:
         self.number = number
         """1 for the server's first session."""
         self.conversations: deque[Json] = deque(maxlen=MOST_CONVERSATIONS)
-        """What each response was made from, as ``known`` has it; the newest ones."""
+        """The conversations that the newest responses were made from, as ``known`` has them."""
         self._made_from = made_from
         self._keep_audio = keep_audio
         self.received: list[Json] = []
@@ -90,7 +90,7 @@ class SandboxSession:
         return [event for event in self.sent if event.get("type") == kind]
 
     def conversation_of(self, response_id: str) -> Json:
-        """What this response was made from. Raises LookupError."""
+        """The conversation that this response was made from. Raises LookupError."""
         for conversation in self.conversations:
             if conversation["response"] == response_id:
                 return conversation

@@ -340,6 +340,8 @@ class Responding:
         lines = []
         for item in items:
             words = item.words or self._state.heard.get(item.id)
+            if item.words.startswith(PREFIX):
+                continue
             if item.type == "message" and words and item.role in ("user", "assistant"):
                 lines.append(f"{'Caller' if item.role == 'user' else 'Agent'}: {words}")
         return "\n".join(lines[-6:]) or "Nothing was said."

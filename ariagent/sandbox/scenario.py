@@ -105,7 +105,7 @@ Step = Say | Call | Wait | Fail | Stop | Mcp
 class Phrase:
     """Something that may have been said: words in a row, words in any order, or a regular expression.
 
-    Of a note it may be the ``kind``.
+    ``kind`` is the kind of a note.
     """
 
     words: tuple[str, ...] = ()
@@ -137,8 +137,7 @@ class Situation:
 
     said: str | None = None
     note: str | None = None
-    """What the client told it, and the caller did not hear: a system message, or a text that begins with
-    ``[system]``."""
+    """Text of the client's that the caller did not hear: a system message, or one that begins with ``[system]``."""
     digits: str | None = None
     turn: int = 0
     tool_result: str | None = None
@@ -219,7 +218,7 @@ class Scenario:
     """Words that its dictionary lacks (or pronounces otherwise), and their phones."""
     source: str = ""
     servers: Mapping[str, McpServer] = field(default_factory=dict)
-    """What is known of MCP servers besides the tools that the rules call, by label."""
+    """MCP servers by label, as far as the scenario says more of them than the tools that its rules call."""
     faults: Faults = field(default_factory=Faults)
 
     def mcp_server(self, label: str) -> McpServer:

@@ -44,7 +44,7 @@ class Observer(Protocol):
         ...
 
     def note_conversation(self, conversation: Json) -> None:
-        """What a response is made from."""
+        """The conversation that a response is made from."""
         ...
 
 

@@ -59,7 +59,7 @@ SHUTDOWN_DATES: dict[str, str] = {
 }
 """Announced ends (YYYY-MM-DD), as OpenAI's list of models has them in November 2026."""
 TRANSCRIPTION_MODELS = ("gpt-transcribe", "whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe")
-"""What the list of models names besides."""
+"""Further entries of the list of models."""
 _TRANSCRIBERS = (
     *TRANSCRIPTION_MODELS,
     "gpt-4o-mini-transcribe-2025-12-15",
@@ -67,7 +67,7 @@ _TRANSCRIBERS = (
     "gpt-live-transcribe",
     "gpt-realtime-whisper",
 )
-"""What sessions accept (source: ``openai.types.realtime.AudioTranscription``)."""
+"""The models that sessions accept (source: ``openai.types.realtime.AudioTranscription``)."""
 _KEYWORDS_WITH = ("gpt-transcribe", "gpt-live-transcribe")
 VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
 PCM: Json = {"type": "audio/pcm", "rate": 24000}

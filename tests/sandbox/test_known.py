@@ -1,4 +1,4 @@
-"""What each response was made from: in the session's record, over HTTP and on the terminal."""
+"""The conversation that each response was made from: in the session's record, over HTTP and on the terminal."""
 
 import asyncio
 import sys

@@ -174,6 +174,16 @@ def test_its_words_are_nothing_that_the_caller_said(make_desk: Any, kind: str, r
         assert answer() == BY_NAME[kind].answer
 
 
+@pytest.mark.parametrize("role", ["system", "user"])
+def test_a_summary_has_no_notes(make_desk: Any, role: str) -> None:
+    desk = make_desk()
+    desk.say("hello")
+    desk.say(NOTES["silence"][0], role)
+    desk.respond(conversation="none", output_modalities=["text"])
+    desk.run()
+    assert desk.done["output"][0]["content"][0]["text"] == "Caller: hello"
+
+
 def test_a_kind_that_is_none_is_named() -> None:
     with pytest.raises(ConfigurationError, match="no such kind of note: sent_on") as raised:
         parse_scenario("otherwise: x\nrules: [{when: {note: [sent_back, sent_on]}, then: y}]", "x")
