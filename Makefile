@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 LAB    := $(PYTHON) -m ariagent.lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test sites deb deb-test rehearsals noise bench soak transfers chaos fuzz lint types lab-up lab-down lab-status docs recordings clean
+.PHONY: help setup demo test js sites deb deb-test rehearsals noise bench soak transfers chaos fuzz lint types lab-up lab-down lab-status docs recordings clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -20,11 +20,15 @@ demo: $(STAMP) ## hold a conversation through a real Asterisk, offline, and prin
 SHORT := not rehearsal and not chaos and not noise and not sites and not deb
 
 test: setup ## run every test but the longer ones of make sites, make rehearsals, make noise and make chaos
+	@$(PYTHON) tests/sandbox/js/fetch.py || echo "so tests/sandbox/test_js_sdk.py is skipped"
 	@echo "running the tests: units, then calls through a real Asterisk"
 	@$(PYTHON) -m pytest -n 4 --dist worksteal -m "$(SHORT)" || { \
 	    test $$? -eq 1 || exit 1; \
 	    echo "what failed beside three others is run again by itself: a busy machine is late, a fault stays"; \
 	    $(PYTHON) -m pytest --last-failed --last-failed-no-failures none --maxfail 5 -m "$(SHORT)"; }
+
+js: $(STAMP) ## fetch Node and the official JavaScript SDK, which judges the sandbox in tests, into .lab/js
+	@$(PYTHON) tests/sandbox/js/fetch.py
 
 rehearsals: setup ## the templates' rehearsals through a real Asterisk: 23 callers, two minutes
 	@$(PYTHON) -m pytest -m rehearsal tests/integration/test_rehearse.py

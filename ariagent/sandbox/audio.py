@@ -67,12 +67,18 @@ class WireFormat:
 PCM = WireFormat("audio/pcm", 24_000, 2)
 PCMU = WireFormat("audio/pcmu", 8_000, 1)
 PCMA = WireFormat("audio/pcma", 8_000, 1)
+PCM_16K = WireFormat("audio/pcm", 16_000, 2)
+"""No format of the API. A server that acknowledges G.711 and does not speak it uses this one (fault ``g711_lies``)."""
 _FORMATS = {fmt.name: fmt for fmt in (PCM, PCMU, PCMA)}
 
 
-def wire_format(shape: Mapping[str, Any]) -> WireFormat:
-    """The format that a ``{"type": "audio/..."}`` object of the protocol names."""
-    return _FORMATS[shape["type"]]
+def wire_format(shape: Mapping[str, Any], *, g711_lies: bool = False) -> WireFormat:
+    """The format that a ``{"type": "audio/..."}`` object of the protocol names.
+
+    ``g711_lies``: the one that is used in its place by a server which acknowledges G.711 and has none.
+    """
+    named = _FORMATS[shape["type"]]
+    return PCM_16K if g711_lies and named is not PCM else named
 
 
 def tone(ms: float, rate_hz: int, frequency_hz: float = 1000.0, level: float = 0.3) -> Samples:
@@ -111,7 +117,7 @@ def deltas(audio: bytes, fmt: WireFormat) -> Iterator[tuple[int, bytes]]:
 
 
 class Downsampler:
-    """24 kHz or 8 kHz in pieces of any size to 16 kHz, for a detector; delays by under 2 ms.
+    """24 kHz or 8 kHz in pieces of any size to 16 kHz, for a detector; delays by under 2 ms. 16 kHz stays as it is.
 
     A short polyphase filter: plenty for telling speech from silence, not for listening.
     """
@@ -119,8 +125,9 @@ class Downsampler:
     _TAPS = 24
 
     def __init__(self, rate_hz: int) -> None:
-        if rate_hz not in (8_000, 24_000):
+        if rate_hz not in (8_000, 16_000, 24_000):
             raise ValueError(f"no path from {rate_hz} Hz to 16000 Hz")
+        self._as_it_is = rate_hz == 16_000
         self._up = 2
         self._down = 3 if rate_hz == 24_000 else 1
         length = self._TAPS * self._up
@@ -134,6 +141,8 @@ class Downsampler:
 
     def feed(self, samples: Samples) -> NDArray[np.float32]:
         """The samples at 16 kHz that ``samples`` complete."""
+        if self._as_it_is:
+            return samples.astype(np.float32)
         line = np.concatenate((self._history, samples.astype(np.float32)))
         usable = (len(line) - self._TAPS + 1) // self._down * self._down
         if self._down == 3:

@@ -41,5 +41,5 @@ def _model(name: str, dates: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _error(code: str, message: str) -> dict[str, Any]:
+def _error(code: str | None, message: str) -> dict[str, Any]:
     return {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from ariagent import logs
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.loop import run_async
 from ariagent.sandbox.faults import FAULTS, Faults
+from ariagent.sandbox.known import readable
 from ariagent.sandbox.options import DEFAULT_SCENARIO, DETECTORS, SandboxOptions
 from ariagent.sandbox.server import SandboxServer
 from ariagent.sandbox.settings import MODELS
@@ -60,7 +61,7 @@ def sandbox(
     clamp_truncation: Annotated[
         bool, typer.Option(help="Do a refused truncate past the end as far as possible, a moment later.")
     ] = True,
-    late_deltas: Annotated[int, typer.Option(min=0, help="Deltas that still follow an interruption.")] = 1,
+    late_deltas: Annotated[int, typer.Option(min=0, help="Deltas that still follow an interruption.")] = 0,
     reflex_ms: Annotated[float, typer.Option(min=1, help="Length of the reflex detector's tone, in ms.")] = 400,
     reflex_hz: Annotated[float, typer.Option(min=50, help="Frequency of the reflex detector's tone, in Hz.")] = 1000,
     idle_timeout_min_ms: Annotated[int, typer.Option(min=1, help="Least idle_timeout_ms to accept.")] = 5000,
@@ -69,6 +70,13 @@ def sandbox(
     ] = 0,
     billed: Annotated[
         bool, typer.Option("--billed", help="Report usage as a real server does; without it calls cost nothing.")
+    ] = False,
+    print_conversations: Annotated[
+        bool,
+        typer.Option(
+            "--print-conversations",
+            help="Print the conversation that each response is made from: what the model knows at that moment.",
+        ),
     ] = False,
     fetch: Annotated[
         bool, typer.Option("--fetch", help="Fetch flite (and espeak-ng for Spanish) if they are missing; needs apt.")
@@ -83,6 +91,8 @@ def sandbox(
     It is a stand-in: there is no language model, and its recogniser knows the scenario's phrases only.
 
     How a scenario is written, and all about faults: docs/sandbox.md.
+
+    GET /sandbox/conversations answers with what the latest responses were made from (JSON).
 
     A connection may ask for its own behaviour with [bold]?fault=NAME[/bold] or [bold]?sandbox_think_ms=50[/bold].
     """
@@ -116,7 +126,7 @@ def sandbox(
             cache_dir=cache_dir,
             prewarm=prewarm,
         )
-        run_async(_run(options))
+        run_async(_run(options, print_conversations=print_conversations))
     except ConfigurationError as error:
         typer.echo(error.line, err=True)
         raise typer.Exit(2) from None
@@ -125,12 +135,18 @@ def sandbox(
         raise typer.Exit(1) from None
 
 
-async def _run(options: SandboxOptions) -> None:
+def _print(conversation: dict[str, Any]) -> None:
+    typer.echo(readable(conversation))
+    sys.stdout.flush()
+
+
+async def _run(options: SandboxOptions, *, print_conversations: bool = False) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with SandboxServer(options, keep_sessions=20) as server:
+    made_from = _print if print_conversations else None
+    async with SandboxServer(options, keep_sessions=20, made_from=made_from) as server:
         typer.echo(STAND_IN, err=True)
         typer.echo(f"sandbox listening on {server.url}")
         sys.stdout.flush()

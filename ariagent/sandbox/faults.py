@@ -2,6 +2,9 @@
 
 Written ``name``, ``name:value``, ``name@n`` (from the n-th response of the session on, otherwise all of them) or both,
 several joined by commas: ``late_created:2000,stall:600@2``.
+
+Those from ``no_truncated`` on imitate servers that speak the protocol otherwise than OpenAI's. Most were seen in
+Hugging Face speech-to-speech 1.1.0.
 """
 
 from dataclasses import dataclass, field
@@ -30,6 +33,20 @@ FAULTS = {
     "http": "the upgrade is refused with HTTP status VALUE (403)",
     "hang": "the upgrade is never answered",
     "refuse": "in-band refusal at connect with the error code VALUE (insufficient_quota)",
+    "no_truncated": "conversation.item.truncate is accepted, for unknown items too; nothing is done and nothing sent",
+    "g711_lies": "audio/pcmu and audio/pcma are acknowledged; PCM16 at 16 kHz is sent, and heard, instead",
+    "hold_stop": "speech_stopped, the commit, the transcript and response.created are held back until the answer's "
+    "first output, or until a running response is done; with stall a response stops before its first output",
+    "pending_calls": "while a function call has no output, response.create is refused (function_call_output_pending) "
+    "and a turn's answer fails (response_failed)",
+    "one_system": "of all system messages the model knows only the last one",
+    "no_parallel": "one response at a time: another one, out of band too, is refused "
+    "(conversation_already_has_active_response)",
+    "slots": "at most VALUE sessions at a time (1): another one is refused (session_limit_reached, close 1008)",
+    "beta_items": "events have the names and shapes of the beta: conversation.item.created, response.audio.delta ...",
+    "binary_frames": "events are sent as JSON in binary frames",
+    "no_rate": "session.created and session.updated show audio/pcm without its rate",
+    "code_in_type": "errors have their code in type, and code is null",
 }
 
 
@@ -76,6 +93,9 @@ class Faults:
             if fault.name == name and (response is None or response >= fault.first_response):
                 return fault
         return None
+
+    def __add__(self, other: "Faults") -> "Faults":
+        return Faults(self.all + other.all)
 
     def __bool__(self) -> bool:
         return bool(self.all)

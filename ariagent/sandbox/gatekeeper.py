@@ -22,16 +22,17 @@ class Admission:
 class Refusal:
     """A client may not."""
 
-    code: str
+    code: str | None
     message: str
     close_code: int
     param: str | None = None
     kind: str = "invalid_request_error"
+    why_closed: str = ""
 
     @property
     def reason(self) -> str:
         """The reason in the close frame."""
-        return f"{self.kind}.{self.code}"
+        return self.why_closed or f"{self.kind}.{self.code}"
 
     def event(self, event_id: str) -> dict[str, Any]:
         """The one event that comes before the close."""
@@ -39,14 +40,17 @@ class Refusal:
         return {"type": "error", "event_id": event_id, "error": fields}
 
 
-def admit(path: str, headers: Mapping[str, str], options: SandboxOptions) -> Admission | Refusal:
-    """Judge a request by its path with query and its headers."""
+def admit(path: str, headers: Mapping[str, str], options: SandboxOptions, live: int = 0) -> Admission | Refusal:
+    """Judge a request by its path with query and its headers. ``live``: so many sessions there are."""
     query = parse_qs(urlsplit(path).query)
     if fault := options.faults.get("refuse"):
         code = fault.value or "insufficient_quota"
         return Refusal(code, f"The sandbox refuses this session ({code}).", 4000)
     if (wrong := wrong_key(headers, options)) is not None:
         return wrong
+    if (slots := options.faults.get("slots")) and live >= slots.number(1):
+        message = f"All {slots.number(1):g} session slots are in use. Disconnect an existing client first."
+        return Refusal(None, message, 1008, kind="session_limit_reached", why_closed="All session slots are in use")
     if "realtime=v1" in headers.get("OpenAI-Beta", ""):
         message = "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API."
         return Refusal("beta_api_shape_disabled", message, 4000)

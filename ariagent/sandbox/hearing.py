@@ -62,7 +62,8 @@ class Hearing:
 
     def configure(self) -> None:
         """Take up new session settings."""
-        fmt = sound.wire_format(self._state.input["format"])
+        lies = self._state.options.faults.get("g711_lies") is not None
+        fmt = sound.wire_format(self._state.input["format"], g711_lies=lies)
         if getattr(self, "_format", fmt) != fmt:
             self._buffer.clear()
             self._buffer_tick = self._committed_tick = self.tick
@@ -157,11 +158,13 @@ class Hearing:
 
     def _stop(self, start_tick: int, end_tick: int, now: float) -> None:
         item_id = self._item_id or self._state.line.ids.next("item")
+        wanted = (self._state.turn_detection or {}).get("create_response") and not self._state.is_transcription
+        if self._state.options.faults.get("hold_stop") and wanted:
+            self._state.line.hold(item_id)
         self._state.line.emit(
             "input_audio_buffer.speech_stopped", audio_end_ms=end_tick // TICKS_PER_MS, item_id=item_id
         )
         item = self._commit(item_id, self._cut(start_tick, end_tick), now)
-        wanted = (self._state.turn_detection or {}).get("create_response") and not self._state.is_transcription
         if wanted and self._reflex is None:
             self._turn_ended(item, now)
 

@@ -6,7 +6,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ariagent.sandbox.audio import PCM, WireFormat
-from ariagent.sandbox.schema import ApiError, Check, anything, integer, list_of, nullable, obj, one_of, tagged, text
+from ariagent.sandbox.schema import (
+    ApiError,
+    Check,
+    anything,
+    boolean,
+    integer,
+    list_of,
+    nullable,
+    obj,
+    one_of,
+    server_label,
+    short_text,
+    tagged,
+    text,
+    tool_name,
+)
 
 Json = dict[str, Any]
 
@@ -21,6 +36,11 @@ class Part:
     audio: bytearray = field(default_factory=bytearray)
     format: WireFormat = PCM
     image_url: str | None = None
+    spoken: str = ""
+    """Everything that the assistant was going to say in this part, and the bytes of audio that it takes."""
+    spoken_bytes: int = 0
+    heard: str | None = None
+    """The words before the cut, of a part that was truncated. The protocol does not show them; the model knows them."""
 
     @property
     def audio_ms(self) -> float:
@@ -43,7 +63,7 @@ class Part:
 
 @dataclass(slots=True)
 class Item:
-    """A message, a function call or a function call's output. ``revision`` changes when its content does."""
+    """A message, a function call, its output, or an item of MCP. ``revision`` changes when its content does."""
 
     id: str
     type: str
@@ -54,6 +74,11 @@ class Item:
     name: str | None = None
     arguments: str | None = None
     output: str | None = None
+    server_label: str | None = None
+    error: Json | None = None
+    approval_request_id: str | None = None
+    approve: bool | None = None
+    tools: list[Json] = field(default_factory=list)
     phase: str | None = None
     revision: int = 0
     cost: tuple[int, int, int] | None = None
@@ -63,6 +88,8 @@ class Item:
 
     def public(self, *, with_audio: bool = False) -> Json:
         """The item as the protocol shows it."""
+        if self.type.startswith("mcp_"):
+            return {"id": self.id, "type": self.type, **{name: getattr(self, name) for name in _MCP[self.type]}}
         shape: Json = {"id": self.id, "object": "realtime.item", "type": self.type, "status": self.status}
         if self.type == "message":
             shape["role"] = self.role
@@ -78,18 +105,33 @@ class Item:
     @property
     def words(self) -> str:
         """What the item says, as far as it is known in text."""
-        return " ".join(part.text or part.transcript or "" for part in self.content).strip()
+        return " ".join(part.text or part.heard or part.transcript or "" for part in self.content).strip()
 
 
+_MCP = {
+    "mcp_list_tools": ("server_label", "tools"),
+    "mcp_call": ("server_label", "name", "arguments", "output", "error", "approval_request_id"),
+    "mcp_approval_request": ("server_label", "name", "arguments"),
+    "mcp_approval_response": ("approval_request_id", "approve"),
+}
+"""The fields of MCP items besides id and type (source: ``openai.types.realtime``)."""
+
+_ID: Check = short_text(32)
+"""Ids that a client chooses have at most 32 characters; the API refuses longer ones (``string_above_max_length``)."""
 _PART_FIELDS: dict[str, Check] = {
     "type": text,
     "text": nullable(text),
     "transcript": nullable(text),
     "audio": nullable(text),
     "image_url": nullable(text),
-    "detail": nullable(text),
+    "detail": nullable(one_of("auto", "low", "high")),
 }
-_COMMON: dict[str, Check] = {"id": nullable(text), "object": nullable(text), "type": text, "status": nullable(text)}
+_COMMON: dict[str, Check] = {
+    "id": nullable(_ID),
+    "object": nullable(one_of("realtime.item")),
+    "type": text,
+    "status": nullable(one_of("completed", "incomplete", "in_progress")),
+}
 _ITEM: Check = tagged(
     {
         "message": obj(
@@ -97,18 +139,34 @@ _ITEM: Check = tagged(
                 **_COMMON,
                 "role": one_of("user", "assistant", "system"),
                 "content": list_of(obj(_PART_FIELDS, required=("type",))),
-                "phase": nullable(text),
+                "phase": nullable(one_of("commentary", "final_answer")),
             },
             required=("role", "content"),
         ),
         "function_call": obj(
-            {**_COMMON, "name": text, "call_id": nullable(text), "arguments": text}, required=("name", "arguments")
+            {**_COMMON, "name": tool_name, "call_id": nullable(_ID), "arguments": text}, required=("name", "arguments")
         ),
-        "function_call_output": obj({**_COMMON, "call_id": text, "output": text}, required=("call_id", "output")),
+        "function_call_output": obj({**_COMMON, "call_id": _ID, "output": text}, required=("call_id", "output")),
         "item_reference": obj({"type": text, "id": text}, required=("id",)),
-        "mcp_list_tools": anything,
-        "mcp_call": anything,
-        "mcp_approval_response": anything,
+        "mcp_list_tools": obj(
+            {**_COMMON, "server_label": server_label, "tools": list_of(anything)}, required=("server_label", "tools")
+        ),
+        "mcp_call": obj(
+            {
+                **_COMMON,
+                "server_label": server_label,
+                "name": text,
+                "arguments": text,
+                "output": nullable(text),
+                "error": nullable(anything),
+                "approval_request_id": nullable(text),
+            },
+            required=("server_label", "name", "arguments"),
+        ),
+        "mcp_approval_response": obj(
+            {**_COMMON, "approval_request_id": text, "approve": boolean, "reason": nullable(text)},
+            required=("approval_request_id", "approve"),
+        ),
     }
 )
 _KINDS = {
@@ -122,8 +180,8 @@ def parse_item(shape: Any, new_id: str, call_id: str, param: str = "item") -> It
     """The item that a client sent; ``new_id`` and ``call_id`` serve where it chose none. Raises :class:`ApiError`."""
     checked: Json = _ITEM(shape, param)
     kind = checked["type"]
-    if kind not in ("message", "function_call", "function_call_output"):
-        raise ApiError("invalid_value", f"Invalid value: '{kind}'. The sandbox has no such items.", f"{param}.type")
+    if kind == "item_reference":
+        raise ApiError("invalid_value", f"Invalid value: '{kind}'. Only a response's input has it.", f"{param}.type")
     item = Item(checked.get("id") or new_id, kind, checked.get("status") or "completed")
     if kind == "message":
         item.role = checked["role"]
@@ -134,6 +192,9 @@ def parse_item(shape: Any, new_id: str, call_id: str, param: str = "item") -> It
     elif kind == "function_call":
         item.name, item.arguments = checked["name"], checked["arguments"]
         item.call_id = checked.get("call_id") or call_id
+    elif kind.startswith("mcp_"):
+        for name in _MCP[kind]:
+            setattr(item, name, checked.get(name))
     else:
         item.call_id, item.output = checked["call_id"], checked["output"]
     return item
@@ -240,10 +301,26 @@ def spoken_part(item: Item, content_index: Any) -> Part:
 def truncate(item: Item, audio_end_ms: int) -> None:
     """Cut a spoken assistant message to ``audio_end_ms``.
 
-    The transcript goes with the audio (the API drops it rather than guess how much was heard), the item stays.
+    The transcript goes with the audio (the API drops it rather than guess how much was heard), the item stays. The
+    model knows the words before the cut.
     """
     part = spoken_part(item, 0)
-    del part.audio[part.format.n_bytes(audio_end_ms) :]
+    end = part.format.n_bytes(audio_end_ms)
+    del part.audio[end:]
+    part.heard = _heard(part, end)
     part.transcript = None
     item.truncated = True
     item.revision += 1
+
+
+def _heard(part: Part, end: int) -> str:
+    """The words that are over within the first ``end`` bytes; each letter is taken to last equally long."""
+    letters = len(part.spoken) * end / part.spoken_bytes if part.spoken_bytes else 0.0
+    words: list[str] = []
+    at = 0
+    for word in part.spoken.split():
+        at = part.spoken.index(word, at) + len(word)
+        if at > letters + 0.5:
+            break
+        words.append(word)
+    return " ".join(words)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ariagent.sandbox.audio import Samples, WireFormat
+from ariagent.sandbox.beta import beta_event
 from ariagent.sandbox.ids import Ids
 from ariagent.sandbox.schema import ApiError
 
@@ -58,6 +59,14 @@ class Abort:
 Command = SendEvent | Synthesize | Recognise | Close | Abort
 
 
+def _ids_of(event: Json) -> set[str]:
+    """The item and the response that an event is about."""
+    found = {event.get("item_id"), event.get("response_id")}
+    for name in ("item", "response"):
+        found.add((event.get(name) or {}).get("id"))
+    return {an_id for an_id in found if an_id}
+
+
 class Timer:
     """A callback that is due at a time; ``cancel`` disarms it."""
 
@@ -72,28 +81,65 @@ class Timer:
 
 
 class Line:
-    """Events to the client, commands to the driver, and timers, all in order."""
+    """Events to the client, commands to the driver, and timers, all in order.
 
-    def __init__(self, ids: Ids, *, echo_event_id: bool = True) -> None:
+    ``echo_event_id`` false, ``beta_names`` and ``code_in_type`` are faults: errors without the client's event_id, the
+    beta's names of events, errors with their code in ``type``.
+    """
+
+    def __init__(
+        self, ids: Ids, *, echo_event_id: bool = True, beta_names: bool = False, code_in_type: bool = False
+    ) -> None:
         self.ids = ids
         self.commands: deque[Command] = deque()
         self._echo_event_id = echo_event_id
+        self._beta_names = beta_names
+        self._code_in_type = code_in_type
+        self._held: list[Json] = []
+        self._held_ids: set[str] = set()
         self._timers: list[tuple[float, int, Timer]] = []
         self._armed = 0
 
     def emit(self, kind: str, **fields: Any) -> Json:
         """Send a server event of this type; returns it."""
         event = {"type": kind, "event_id": self.ids.next("event"), **fields}
-        self.commands.append(SendEvent(event))
+        if self._held_ids and self._held_ids & _ids_of(event):
+            self._held_ids |= _ids_of(event)
+            self._held.append(event)
+        else:
+            self._send(event)
         return event
+
+    def _send(self, event: Json) -> None:
+        shown = beta_event(event) if self._beta_names else event
+        if shown is not None:
+            self.commands.append(SendEvent(shown))
+
+    def hold(self, an_id: str) -> None:
+        """Keep back every event about this item or response, and what they lead to, until :meth:`release`."""
+        self._held_ids.add(an_id)
+
+    @property
+    def holding(self) -> bool:
+        """Whether events are kept back."""
+        return bool(self._held_ids)
+
+    def release(self, an_id: str | None = None) -> None:
+        """Send what was kept back, if ``an_id`` is among what it is about; ``None``: in any case."""
+        if an_id is None or an_id in self._held_ids:
+            held, self._held = self._held, []
+            self._held_ids = set()
+            for event in held:
+                self._send(event)
 
     def refuse(self, error: ApiError, event_id: str | None) -> None:
         """Send the ``error`` event for a refused client event."""
+        in_type = self._code_in_type or error.code is None
         self.emit(
             "error",
             error={
-                "type": error.kind,
-                "code": error.code,
+                "type": (error.code or error.kind) if in_type else error.kind,
+                "code": None if in_type else error.code,
                 "message": error.message,
                 "param": error.param,
                 "event_id": event_id if self._echo_event_id else None,

@@ -53,8 +53,8 @@ class SandboxOptions:
     idle_timeout_min_ms: int = 5000
     context_tokens: int = 28_000
     """The conversation is cut to this size (``truncation``)."""
-    late_deltas: int = 1
-    """Deltas that still come after speech_started has cancelled a response."""
+    late_deltas: int = 0
+    """So many deltas still come after speech_started has cancelled a response: a deviation, none come from the API."""
     reflex_ms: float = 400
     """Length of the reflex detector's tone."""
     reflex_hz: float = 1000

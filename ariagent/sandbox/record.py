@@ -2,12 +2,16 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from ariagent.sandbox.session import Session
 
 Json = dict[str, Any]
+
+MOST_CONVERSATIONS = 100
+"""Responses of a session whose conversations are kept."""
 
 
 class SandboxSession:
@@ -20,9 +24,14 @@ class SandboxSession:
     core: Session
     """The session itself; set by the server before anything is received."""
 
-    def __init__(self, number: int, *, keep_audio: bool = False) -> None:
+    def __init__(
+        self, number: int, *, keep_audio: bool = False, made_from: Callable[[Json], None] = lambda _: None
+    ) -> None:
         self.number = number
         """1 for the server's first session."""
+        self.conversations: deque[Json] = deque(maxlen=MOST_CONVERSATIONS)
+        """The conversations that the newest responses were made from, as ``known`` has them."""
+        self._made_from = made_from
         self._keep_audio = keep_audio
         self.received: list[Json] = []
         self.received_at: list[float] = []
@@ -91,6 +100,13 @@ class SandboxSession:
         """The server events of this type."""
         return [event for event in self.sent if event.get("type") == kind]
 
+    def conversation_of(self, response_id: str) -> Json:
+        """The conversation that this response was made from. Raises LookupError."""
+        for conversation in self.conversations:
+            if conversation["response"] == response_id:
+                return conversation
+        raise LookupError(f"no conversation is kept of response {response_id}")
+
     # -- waiting --
 
     async def wait_event(self, kind: str, timeout: float = 5.0, *, count: int = 1) -> Json:
@@ -154,6 +170,12 @@ class SandboxSession:
     def _received(self, event: Json) -> None:
         self.received.append(event)
         self.received_at.append(time.monotonic())
+
+    def note_conversation(self, conversation: Json) -> None:
+        """The session makes a response from this."""
+        self.conversations.append(conversation)
+        self._made_from(conversation)
+        self._changed.set()
 
     def note_sent(self, event: Json) -> None:
         """The driver sent a server event."""

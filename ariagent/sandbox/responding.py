@@ -1,12 +1,16 @@
 """Which response is made when, and from what (CORE)."""
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ariagent.sandbox import audio as sound
 from ariagent.sandbox.items import Item, parse_item
+from ariagent.sandbox.known import known, only_last_system
+from ariagent.sandbox.mcp import McpServers
+from ariagent.sandbox.notes import PREFIX
 from ariagent.sandbox.responses import Pace, Response, Tone
-from ariagent.sandbox.scenario import NOTE, Call, Say, Situation, Step, words_to_say
+from ariagent.sandbox.scenario import Call, Fail, Mcp, Say, Situation, Step, words_to_say
 from ariagent.sandbox.schema import ApiError
 from ariagent.sandbox.settings import ResponseSettings, is_reasoning_model, response_settings
 from ariagent.sandbox.state import State
@@ -26,12 +30,22 @@ class Responding:
     """The responses of a session: at most one at a time in the conversation, any number out of band.
 
     ``done(playback_ends)`` is called after each response of the conversation, with the wall time at which a caller who
-    hears it in real time has heard it all.
+    hears it in real time has heard it all. ``made_from(conversation)`` is called with what each response is made from.
     """
 
-    def __init__(self, state: State, done: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        state: State,
+        mcp: McpServers,
+        done: Callable[[float], None],
+        made_from: Callable[[Json], None] = lambda _: None,
+    ) -> None:
         self._state = state
+        self._mcp = mcp
         self._done = done
+        self._made_from = made_from
+        self._owed: Item | None = None
+        """The turn whose answer waits until the running response is done (fault ``hold_stop``)."""
         self._responses: dict[str, Response] = {}
         self.active: Response | None = None
         self._count = 0
@@ -50,8 +64,11 @@ class Responding:
     def create(self, given: Any, now: float) -> None:
         """A response.create. Raises :class:`ApiError`."""
         settings = response_settings(self._state.settings, given)
-        if settings.default_conversation:
-            self._check_free()
+        self._check_free(settings)
+        if self._fault("pending_calls") and settings.default_conversation and self._call_pending():
+            message = "Cannot create a response while function call outputs are pending."
+            raise ApiError(None, message, kind="function_call_output_pending")
+        self._mcp.list_tools(settings.tools, now)
         items = self._input(settings)
         if self._silent():
             return
@@ -60,15 +77,33 @@ class Responding:
 
     def answer(self, item: Item, now: float) -> None:
         """A turn was committed and is to be answered."""
+        if self._fault("hold_stop") and self.active is not None:
+            self._owed = item
+            return
+        settings = response_settings(self._state.settings, None)
         try:
-            self._check_free()
+            self._check_free(settings)
         except ApiError as error:
             self._state.line.refuse(error, None)
             return
         if self._silent():
             return
-        response = self._start(response_settings(self._state.settings, None), now)
+        response = self._start(settings, now)
+        if self._fault("pending_calls") and self._call_pending():
+            message = "The provider rejected the request: a function call has no output."
+            self._state.line.refuse(ApiError(None, message, kind="response_failed"), None)
+            response.pace.ready_at = now
+            response.set_plan([Fail("response_failed", None, message)], now)
+            return
         self._plan(response, list(self._state.conversation), now)
+
+    def _fault(self, name: str) -> bool:
+        return self._state.options.faults.get(name) is not None
+
+    def _call_pending(self) -> bool:
+        answered = {item.call_id for item in self._state.conversation if item.type == "function_call_output"}
+        calls = (item for item in self._state.conversation if item.type == "function_call")
+        return any(call.call_id not in answered for call in calls if call.status == "completed")
 
     def _silent(self) -> bool:
         """Whether the response that is to be made now never is."""
@@ -119,8 +154,11 @@ class Responding:
 
     # -- making of --
 
-    def _check_free(self) -> None:
-        if self.active is not None:
+    def _check_free(self, settings: ResponseSettings) -> None:
+        if self._fault("no_parallel") and self._responses:
+            message = "Cannot create response while another response is in progress or pending."
+            raise ApiError(None, message, kind="conversation_already_has_active_response")
+        if settings.default_conversation and self.active is not None:
             raise ApiError(
                 "conversation_already_has_active_response",
                 f"Conversation already has an active response in progress: {self.active.id}. "
@@ -159,11 +197,14 @@ class Responding:
             faults=state.options.faults,
             on_done=self._finished,
             usage=usage,
+            mcp=self._mcp,
             phases=is_reasoning_model(state.settings.get("model") or ""),
         )
         self._responses[response.id] = response
         if response.in_default_conversation:
             self.active = response
+            if state.line.holding:
+                state.line.hold(response.id)
         response.begin(now)
         return response
 
@@ -190,9 +231,15 @@ class Responding:
         if self.active is response:
             self.active = None
         self._state.line.at(now + RATE_LIMITS_AFTER, self._rate_limits)
+        for call, step, index in response.running:
+            self._mcp.run(call, step, index, now)
         if response.in_default_conversation:
+            self._state.line.release()
             # Documented as the time of response.done plus the playback duration of its audio.
             self._done(now + response.audio_ms / 1000)
+        owed, self._owed = self._owed, None
+        if owed is not None:
+            self.answer(owed, now)
 
     def _rate_limits(self, _: float) -> None:
         left = max(0, TOKENS_PER_MINUTE - self._tokens_used)
@@ -210,7 +257,10 @@ class Responding:
             self._waiting.setdefault(unheard[-1], []).append((response, items))
             self._state.line.at(now + _RECOGNISER_PATIENCE, lambda then: self._give_up(unheard[-1], then))
             return
-        response.set_plan(self._steps(response, items), now)
+        response.set_plan(self._steps(response, self._known(items)), now)
+
+    def _known(self, items: list[Item]) -> list[Item]:
+        return only_last_system(items) if self._fault("one_system") else items
 
     def _give_up(self, item_id: str, now: float) -> None:
         if self._state.heard.get(item_id, "") is None:
@@ -222,10 +272,11 @@ class Responding:
         settings = response.settings
         situation = self._situation(settings, items)
         steps: list[Step]
+        rule = ""
         if settings.instructions_given and (words := words_to_say(settings.instructions)):
-            steps = [Say((self._state.paraphrases.said(words),))]
+            rule, steps = "said as asked", [Say((self._state.paraphrases.said(words),))]
         elif not settings.default_conversation and not _rule_for(situation, scenario.rules):
-            steps = [Say((self._summary(items),))]
+            rule, steps = "summary", [Say((self._summary(items),))]
         elif (
             situation.said is None
             and situation.note is None
@@ -233,25 +284,43 @@ class Responding:
             and situation.tool_result is None
             and not (situation.silence or any(item.role == "assistant" for item in items))
         ):
-            steps = scenario.fill(scenario.opening, situation, response.number, {})
+            rule, steps = "opening", scenario.fill(scenario.opening, situation, response.number, {})
         else:
-            _, steps = scenario.plan(situation, response.number)
-            if not steps and situation.note is not None and "audio" in settings.modalities:
-                # Not a response with nothing in it, which is a fault: somebody draws breath, and says nothing.
-                return [Tone(response.format.silence(BREATH_MS))]
+            rule, steps = scenario.plan(situation, response.number)
+        self._made_from(
+            {
+                "session": self._state.settings["id"],
+                "response": response.id,
+                "conversation_id": response.conversation_id,
+                "metadata": settings.metadata,
+                "instructions": settings.instructions,
+                "tools": list(situation.tools),
+                "items": known(items, self._state.heard),
+                "rule": rule,
+            }
+        )
+        if not steps and situation.note is not None and "audio" in settings.modalities:
+            # Not a response with nothing in it, which is a fault: somebody draws breath, and says nothing.
+            return [Tone(response.format.silence(BREATH_MS))]
         return _with_forced_call(steps, settings, situation)
 
     def _situation(self, settings: ResponseSettings, items: list[Item]) -> Situation:
-        tools = [] if settings.tool_choice == "none" else [tool.get("name", "") for tool in settings.tools]
-        turn = sum(item.role == "user" for item in items)
+        functions = [tool["name"] for tool in settings.tools if tool["type"] == "function"]
+        tools = [] if settings.tool_choice == "none" else [*functions, *self._mcp.offered(settings.tools)]
+        turn = sum(item.role == "user" and not item.words.startswith(PREFIX) for item in items)
         base = Situation(turn=turn, metadata=settings.metadata or {}, tools=tools)
         note: str | None = None
         for item in reversed(items):
             if item.role == "assistant":
                 break
-            if item.type == "function_call_output":
+            if item.type in ("function_call_output", "mcp_call"):
+                if item.status != "completed":
+                    continue  # an MCP tool that still runs, or never will
                 if note is not None:
                     break  # what the system says after a tool's result is about something else
+                if item.type == "mcp_call":
+                    output = json.dumps({"error": item.error["message"]}) if item.error else item.output
+                    return _but(base, tool_result=item.name, output=output)
                 name = next((call.name for call in items if call.name and call.call_id == item.call_id), "")
                 return _but(base, tool_result=name or "?", output=item.output)
             if item.type != "message":
@@ -259,17 +328,20 @@ class Responding:
             if item.id in self._state.heard:
                 said = self._state.heard[item.id]
                 return _but(base, said=said or None, silence=not said)
-            if digits := self._state.scenario.digits_in(item.words):
+            is_note = item.words.startswith(PREFIX)
+            if not is_note and (digits := self._state.scenario.digits_in(item.words)):
                 return _but(base, digits=digits)
-            if item.role == "user":
+            if not is_note and item.role == "user":
                 return _but(base, said=item.words)
             note = note or item.words
-        return _but(base, note=note) if note is not None and note.startswith(NOTE) else _but(base, said=note)
+        return _but(base, note=note)
 
     def _summary(self, items: Iterable[Item]) -> str:
         lines = []
         for item in items:
             words = item.words or self._state.heard.get(item.id)
+            if item.words.startswith(PREFIX):
+                continue
             if item.type == "message" and words and item.role in ("user", "assistant"):
                 lines.append(f"{'Caller' if item.role == 'user' else 'Agent'}: {words}")
         return "\n".join(lines[-6:]) or "Nothing was said."
@@ -287,7 +359,8 @@ def _but(situation: Situation, **changes: Any) -> Situation:
 def _with_forced_call(steps: list[Step], settings: ResponseSettings, situation: Situation) -> list[Step]:
     """``tool_choice`` may demand a call, of any function or of a certain one."""
     choice = settings.tool_choice
-    forced = choice.get("name") if isinstance(choice, dict) else None
-    if choice == "required" and not any(isinstance(step, Call) for step in steps) and situation.tools:
-        forced = situation.tools[0]
+    functions = [name for name in situation.tools if "/" not in name]
+    forced = choice.get("name") if isinstance(choice, dict) and choice["type"] == "function" else None
+    if choice == "required" and not any(isinstance(step, Call | Mcp) for step in steps) and functions:
+        forced = functions[0]
     return [Call((forced,), {})] if forced else steps

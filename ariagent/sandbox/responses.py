@@ -15,7 +15,8 @@ from ariagent.sandbox import audio as sound
 from ariagent.sandbox.faults import Faults
 from ariagent.sandbox.items import Conversation, Item, Part
 from ariagent.sandbox.line import Abort, Close, Line, Synthesize, Timer
-from ariagent.sandbox.scenario import Call, Fail, Say, Step, Stop, Wait
+from ariagent.sandbox.mcp import McpServers, needs_approval, tool_of
+from ariagent.sandbox.scenario import Call, Fail, Mcp, Say, Step, Stop, Wait
 from ariagent.sandbox.settings import ResponseSettings
 from ariagent.sandbox.usage import ASSISTANT_TOKENS_PER_SECOND, Cost, text_tokens
 
@@ -69,11 +70,14 @@ class Response:
     faults: Faults
     on_done: Callable[["Response", float], None]
     usage: Callable[[Cost], Json]
+    mcp: McpServers
     phases: bool = False
     plan: Sequence[Step | Tone] | None = None
     status: str = "in_progress"
     status_details: Json | None = None
     output: list[Item] = field(default_factory=list)
+    running: list[tuple[Item, Mcp, int]] = field(default_factory=list)
+    """Calls of MCP tools that begin when the response is done, with their index in ``output``."""
     speech: dict[str, bytes] = field(default_factory=dict)
     final_usage: Json | None = None
     audio_started_at: float | None = None
@@ -97,7 +101,7 @@ class Response:
     @property
     def format(self) -> sound.WireFormat:
         """The format of its audio."""
-        return sound.wire_format(self.settings.format)
+        return sound.wire_format(self.settings.format, g711_lies=bool(self.faults.get("g711_lies")))
 
     def public(self) -> Json:
         """The response as the protocol shows it."""
@@ -201,10 +205,12 @@ class Response:
             return True
         if isinstance(step, Call):
             yield from self._call(step)
+        elif isinstance(step, Mcp):
+            yield from self._mcp(step)
         elif isinstance(step, Tone):
             yield from self._speak("", step.audio, None, breathe=True)
         else:
-            calls_follow = any(isinstance(later, Call) for later in plan[plan.index(step) :])
+            calls_follow = any(isinstance(later, Call | Mcp) for later in plan[plan.index(step) :])
             phase = ("commentary" if calls_follow else "final_answer") if self.phases else None
             if "audio" in self.settings.modalities:
                 text = step.texts[0]
@@ -229,6 +235,7 @@ class Response:
         self.status = status
         self.status_details = details
         self.final_usage = self.usage(self._cost())
+        self.line.release(self.id)
         self.line.emit("response.done", response=self.public())
         self.on_done(self, self._now)
 
@@ -258,6 +265,7 @@ class Response:
 
     def _delta(self, kind: str, item: Item, index: int, delta: str, **fields: Any) -> Json:
         self._deltas += 1
+        self.line.release(self.id)
         place = {"response_id": self.id, "item_id": item.id, "output_index": index}
         padding = _OBFUSCATION[: 3 + self._deltas * 5 % 12]
         return self.line.emit(kind, **place, **fields, delta=delta, obfuscation=padding)
@@ -272,6 +280,7 @@ class Response:
         item.content.append(part)
         self._part_event("response.content_part.added", item, index, part={"type": "audio", "transcript": ""})
         text, audio, cut = self._within_budget(text, audio)
+        part.spoken, part.spoken_bytes = text, len(audio)
         speaker = self._speak_deltas(item, part, index, text, audio, breathe=breathe)
         try:
             yield from speaker
@@ -349,8 +358,9 @@ class Response:
         return text[: int(len(text) * share)], audio[:kept], True
 
     def _maybe_fault(self, offset_ms: float, piece: bytes) -> Script:
-        if (stall := self.faults.get("stall", self.number)) and offset_ms >= stall.number(500):
-            while True:
+        if stall := self.faults.get("stall", self.number):
+            after_ms = 0 if self.faults.get("hold_stop") else stall.number(500)
+            while offset_ms >= after_ms:
                 yield None
         if (abort := self.faults.get("abort", self.number)) and offset_ms >= abort.number(500):
             event = {"type": "response.output_audio.delta", "delta": base64.b64encode(piece).decode()}
@@ -393,23 +403,50 @@ class Response:
         self._part_event("response.content_part.done", item, index, part={"type": "text", "text": part.text})
         self._close(item, index, status)
 
+    def _arguments(self, kind: str, item: Item, index: int, arguments: str, **fields: Any) -> Script:
+        item.arguments = ""
+        self._text_tokens += text_tokens((item.name or "") + arguments)
+        try:
+            for start, end in pairwise([*range(0, len(arguments), 12), len(arguments)]):
+                item.arguments += arguments[start:end]
+                self._delta(f"response.{kind}_arguments.delta", item, index, arguments[start:end], **fields)
+                yield from self._until(self._now + _WRITE_SECONDS if self.pace.speed > 0 else self._now)
+        except Cancelled:
+            self._close(item, index, "incomplete")  # its arguments stay cut, and are never announced as done
+            raise
+
     def _call(self, step: Call) -> Script:
         item = Item(self.line.ids.next("item"), "function_call", "in_progress")
         item.name, item.call_id, item.arguments = step.names[0], self.line.ids.next("call"), ""
         index = self._open(item)
         arguments = json.dumps(step.arguments)
-        self._text_tokens += text_tokens(item.name + arguments)
-        try:
-            for start, end in pairwise([*range(0, len(arguments), 12), len(arguments)]):
-                item.arguments += arguments[start:end]
-                kind = "response.function_call_arguments.delta"
-                self._delta(kind, item, index, arguments[start:end], call_id=item.call_id)
-                yield from self._until(self._now + _WRITE_SECONDS if self.pace.speed > 0 else self._now)
-        except Cancelled:
-            self._close(item, index, "incomplete")  # its arguments stay cut, and are never announced as done
-            raise
+        yield from self._arguments("function_call", item, index, arguments, call_id=item.call_id)
         place = {"response_id": self.id, "item_id": item.id, "output_index": index, "call_id": item.call_id}
         self.line.emit("response.function_call_arguments.done", **place, name=item.name, arguments=arguments)
+        self._close(item, index, "completed")
+
+    def _mcp(self, step: Mcp) -> Script:
+        if needs_approval(tool_of(self.settings.tools, step.server) or {}, step.tool):
+            request = self.mcp.request(step)
+            self._close(request, self._open(request), "completed")
+            return
+        item = self.mcp.item(step)
+        index = self._open(item)
+        arguments = step.json_arguments
+        yield from self._arguments("mcp_call", item, index, arguments)
+        place = {"response_id": self.id, "item_id": item.id, "output_index": index}
+        self.line.emit("response.mcp_call_arguments.done", **place, arguments=arguments)
+        if not step.before_done:
+            self.line.emit("response.output_item.done", response_id=self.id, output_index=index, item=item.public())
+            self.running.append((item, step, index))
+            return
+        self.mcp.begin(item, index)
+        try:
+            yield from self._until(self._now + step.takes)
+        except Cancelled:
+            self._close(item, index, "incomplete")
+            raise
+        self.mcp.end(item, step, index)
         self._close(item, index, "completed")
 
 

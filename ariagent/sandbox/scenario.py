@@ -7,8 +7,11 @@ A :class:`Scenario` is asked once per response what to do in a :class:`Situation
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from ariagent.sandbox.faults import Faults
+from ariagent.sandbox.notes import BY_NAME, PREFIX, kind_of
 
 _DIGIT_WORDS = {
     "zero": "0",
@@ -53,7 +56,7 @@ class Fail:
     """End the response as ``failed`` with this error."""
 
     type: str
-    code: str
+    code: str | None
     message: str
 
 
@@ -64,19 +67,56 @@ class Stop:
     reason: str
 
 
-Step = Say | Call | Wait | Fail | Stop
+@dataclass(frozen=True, slots=True)
+class Mcp:
+    """Call a tool of an MCP server, which takes ``takes`` seconds and answers ``output``, or fails with ``error``.
+
+    ``before_done``: the response waits for the tool. Otherwise it is done first. ``optional`` calls may find no tool.
+    """
+
+    server: str
+    tool: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    output: str = ""
+    takes: float = 0.0
+    error: Mapping[str, Any] | None = None
+    before_done: bool = False
+    optional: bool = False
+
+    @property
+    def json_arguments(self) -> str:
+        """The arguments as they go over the wire."""
+        return json.dumps(self.arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class McpServer:
+    """An MCP server: its tools, and how it answers when it is asked for them."""
+
+    tools: tuple[str, ...] = ()
+    takes: float = 0.0
+    fail: bool = False
+
+
+Step = Say | Call | Wait | Fail | Stop | Mcp
 
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """Something that may have been said: words in a row, words in any order, or a regular expression."""
+    """Something that may have been said: words in a row, words in any order, or a regular expression.
+
+    ``kind`` is the kind of a note.
+    """
 
     words: tuple[str, ...] = ()
     in_a_row: bool = True
     pattern: re.Pattern[str] | None = None
+    kind: str = ""
 
     def match(self, said: str) -> dict[str, str] | None:
         """The named groups of a match (empty for plain words), or ``None``."""
+        if self.kind:
+            return {} if kind_of(said) is BY_NAME[self.kind] else None
         if self.pattern is not None:
             for form in (said, normalise(said), digits_of_words(normalise(said))):
                 if found := self.pattern.search(form):
@@ -97,7 +137,7 @@ class Situation:
 
     said: str | None = None
     note: str | None = None
-    """What the client told it, and the caller did not hear: a system message that begins with ``[system]``."""
+    """Text of the client's that the caller did not hear: a system message, or one that begins with ``[system]``."""
     digits: str | None = None
     turn: int = 0
     tool_result: str | None = None
@@ -106,6 +146,7 @@ class Situation:
     silence: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
     tools: Sequence[str] = ()
+    """Functions that it may call; those of MCP servers as ``SERVER/TOOL``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +199,8 @@ class Rule:
 
     def possible(self, tools: Sequence[str]) -> bool:
         """Whether the functions it must call are there."""
-        calls = [step for step in self.then if isinstance(step, Call) and not step.optional]
-        return all(any(name in tools for name in call.names) for call in calls)
+        calls = [step for step in self.then if isinstance(step, Call | Mcp) and not step.optional]
+        return all(any(name in tools for name in _names(call)) for call in calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +217,18 @@ class Scenario:
     pronunciations: Mapping[str, str] = field(default_factory=dict)
     """Words that its dictionary lacks (or pronounces otherwise), and their phones."""
     source: str = ""
+    servers: Mapping[str, McpServer] = field(default_factory=dict)
+    """MCP servers by label, as far as the scenario says more of them than the tools that its rules call."""
+    faults: Faults = field(default_factory=Faults)
+
+    def mcp_server(self, label: str) -> McpServer:
+        """How the MCP server with this label behaves, with all the tools that are called of it."""
+        server = self.servers.get(label, McpServer())
+        called = (step.tool for step in self._steps() if isinstance(step, Mcp) and step.server == label)
+        return replace(server, tools=tuple(dict.fromkeys((*server.tools, *called))))
+
+    def _steps(self) -> list[Step]:
+        return [*self.opening, *(step for rule in self.rules for step in rule.then), *self.otherwise]
 
     def digits_in(self, content: str) -> str | None:
         """The key that a text item reports as pressed, if it does."""
@@ -185,14 +238,16 @@ class Scenario:
     def plan(self, now: Situation, uses: int) -> tuple[str, list[Step]]:
         """The rule that applies and its steps with all placeholders filled; ``uses`` numbers the response.
 
-        No steps: a note that no rule is for. ``otherwise`` answers callers only.
+        A note that no rule is for has an answer by its kind, or no steps if it has no kind. ``otherwise`` answers
+        callers, and system messages that are no notes of ariagent.
         """
         for rule in self.rules:
             values = rule.when.match(now)
             if values is not None and rule.possible(now.tools):
                 return rule.name, self.fill(rule.then, now, uses, values)
-        if now.note is not None:
-            return "silence", []
+        if now.note is not None and now.note.startswith(PREFIX):
+            kind = kind_of(now.note)
+            return (f"built in: {kind.name}", [Say((kind.answer,))]) if kind else ("silence", [])
         return "otherwise", self.fill(self.otherwise, now, uses, {})
 
     def fill(self, steps: Sequence[Step], now: Situation, uses: int, values: Mapping[str, str]) -> list[Step]:
@@ -208,6 +263,10 @@ class Scenario:
                 if offered:
                     arguments = {key: _fill_value(value, names) for key, value in step.arguments.items()}
                     filled.append(Call((offered[0],), arguments))
+            elif isinstance(step, Mcp):
+                if _names(step)[0] in now.tools:
+                    arguments = {key: _fill_value(value, names) for key, value in step.arguments.items()}
+                    filled.append(replace(step, arguments=arguments, output=_fill_text(step.output, names)))
             else:
                 filled.append(step)
         return filled
@@ -215,13 +274,13 @@ class Scenario:
     def texts(self) -> list[str]:
         """Everything that can be said as it stands, that is, whose placeholders are the company's."""
         names = {f"company.{key}": value for key, value in self.company.items()}
-        steps = [*self.opening, *(step for rule in self.rules for step in rule.then), *self.otherwise]
-        filled = [_fill_text(text, names) for step in steps if isinstance(step, Say) for text in step.texts]
+        filled = [_fill_text(text, names) for step in self._steps() if isinstance(step, Say) for text in step.texts]
         return [text for text in filled if not _PLACEHOLDER.search(text)]
 
 
-NOTE = "[system]"
-"""How the notes of ariagent begin."""
+def _names(step: Call | Mcp) -> tuple[str, ...]:
+    return step.names if isinstance(step, Call) else (f"{step.server}/{step.tool}",)
+
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][\w.]*)\}")
 

@@ -1,5 +1,6 @@
 """Scenario files (YAML), read strictly: whatever is not understood is an error with file, line and key."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,8 +9,24 @@ from typing import Any
 import yaml
 
 from ariagent.errors import ConfigurationError
+from ariagent.sandbox.faults import Faults
+from ariagent.sandbox.notes import BY_NAME
 from ariagent.sandbox.options import DEFAULT_SCENARIO
-from ariagent.sandbox.scenario import Call, Fail, Phrase, Rule, Say, Scenario, Step, Stop, Wait, When, normalise
+from ariagent.sandbox.scenario import (
+    Call,
+    Fail,
+    Mcp,
+    McpServer,
+    Phrase,
+    Rule,
+    Say,
+    Scenario,
+    Step,
+    Stop,
+    Wait,
+    When,
+    normalise,
+)
 
 _PHONES = "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH"
 """ARPAbet without stress marks, as in the recogniser's dictionary."""
@@ -70,6 +87,17 @@ class _Node:
             raise self.error(f"expected a number from {low:g} to {high:g}")
         return float(value)
 
+    def seconds(self, high: float = 600) -> float:
+        """A number of seconds, with or without the unit: ``2`` or ``2s``."""
+        value = str(self.node.value) if isinstance(self.node, yaml.ScalarNode) else ""
+        try:
+            found = float(value.removesuffix("s"))
+        except ValueError:
+            found = -1.0
+        if not 0 <= found <= high:
+            raise self.error(f"expected seconds from 0 to {high:g}, for example 2 or 2s")
+        return found
+
     def flag(self) -> bool:
         value = self.scalar()
         if not isinstance(value, bool):
@@ -113,7 +141,9 @@ def parse_scenario(text: str, source: str, known_word: KnownWord | None = None) 
     if node is None:
         raise ConfigurationError(f"{source}, line 1: the scenario is empty")
     top = _Node(source, node, "")
-    keys = top.mapping("company", "opening", "rules", "otherwise", "digits", "phrases", "pronunciations")
+    keys = top.mapping(
+        "company", "opening", "rules", "otherwise", "digits", "phrases", "pronunciations", "mcp", "faults"
+    )
     if "otherwise" not in keys:
         raise top.error("key otherwise is missing", "Say what to do when no rule matches")
     company = {}
@@ -130,8 +160,34 @@ def parse_scenario(text: str, source: str, known_word: KnownWord | None = None) 
         raise keys["digits"].error("needs one group, the key that was pressed")
     opening = _steps(keys["opening"]) if "opening" in keys else (Say(("Hello, how can I help you?",)),)
     return Scenario(
-        company, opening, rules, _steps(keys["otherwise"]), digits, tuple(grammar.expansions), pronunciations, source
+        company,
+        opening,
+        rules,
+        _steps(keys["otherwise"]),
+        digits,
+        tuple(grammar.expansions),
+        pronunciations,
+        source,
+        {label: _server(child) for label, child in keys["mcp"].mapping().items()} if "mcp" in keys else {},
+        _faults(keys["faults"]) if "faults" in keys else Faults(),
     )
+
+
+def _server(node: _Node) -> McpServer:
+    keys = node.mapping("tools", "takes", "fail")
+    return McpServer(
+        tools=tuple(child.text() for child in keys["tools"].items()) if "tools" in keys else (),
+        takes=keys["takes"].seconds() if "takes" in keys else 0.0,
+        fail=keys["fail"].flag() if "fail" in keys else False,
+    )
+
+
+def _faults(node: _Node) -> Faults:
+    texts = [child.text() for child in node.items()] if node.is_list else [node.text()]
+    try:
+        return Faults.parse(",".join(texts))
+    except ConfigurationError as error:
+        raise node.error(str(error), error.remedy) from error
 
 
 def _pronunciations(node: _Node) -> dict[str, str]:
@@ -216,7 +272,17 @@ def _notes(node: _Node) -> tuple[Phrase, ...]:
     """Nobody says a note, so it adds nothing to the grammar; ``true`` is any."""
     if not node.is_list and node.scalar() is True:
         return (Phrase(pattern=re.compile("")),)
-    return tuple(_phrase(child, None) for child in (node.items() if node.is_list else (node,)))
+    return tuple(_note(child) for child in (node.items() if node.is_list else (node,)))
+
+
+def _note(node: _Node) -> Phrase:
+    """A kind of note by its name, or words of it."""
+    name = node.node.value if isinstance(node.node, yaml.ScalarNode) else ""
+    if name in BY_NAME:
+        return Phrase(kind=name)
+    if re.fullmatch(r"[a-z]+(_[a-z]+)+", name):
+        raise node.error(f"no such kind of note: {name}", f"Known: {', '.join(BY_NAME)}")
+    return _phrase(node, None)
 
 
 def _phrase(node: _Node, grammar: "_Grammar | None") -> Phrase:
@@ -243,9 +309,9 @@ def _steps(node: _Node) -> tuple[Step, ...]:
 def _step(node: _Node) -> Step:
     if isinstance(node.node, yaml.ScalarNode):
         return Say((node.text(),))
-    keys = node.mapping("say", "call", "wait", "fail", "stop")
+    keys = node.mapping("say", "call", "mcp", "wait", "fail", "stop")
     if len(keys) != 1:
-        raise node.error("a step is one of say, call, wait, fail, stop")
+        raise node.error("a step is one of say, call, mcp, wait, fail, stop")
     kind, value = next(iter(keys.items()))
     if kind == "say":
         texts = tuple(child.text() for child in value.items()) if value.is_list else (value.text(),)
@@ -256,7 +322,43 @@ def _step(node: _Node) -> Step:
         if value.text() not in ("content_filter", "max_output_tokens"):
             raise value.error("expected content_filter or max_output_tokens")
         return Stop(value.text())
+    if kind == "mcp":
+        return _mcp(value)
     return _call(value) if kind == "call" else _fail(value)
+
+
+def _mcp(node: _Node) -> Mcp:
+    keys = node.mapping("server", "tool", "arguments", "output", "takes", "fail", "before_done", "optional")
+    for needed in ("server", "tool"):
+        if needed not in keys:
+            raise node.error(f"key {needed} is missing")
+    output = ""
+    if "output" in keys:
+        shape = keys["output"].plain()
+        output = shape if isinstance(shape, str) else json.dumps(shape)
+    return Mcp(
+        server=keys["server"].text(),
+        tool=keys["tool"].text(),
+        arguments={key: child.plain() for key, child in keys["arguments"].mapping().items()}
+        if "arguments" in keys
+        else {},
+        output=output,
+        takes=keys["takes"].seconds() if "takes" in keys else 0.0,
+        error=_mcp_error(keys["fail"]) if "fail" in keys else None,
+        before_done=keys["before_done"].flag() if "before_done" in keys else False,
+        optional=keys["optional"].flag() if "optional" in keys else False,
+    )
+
+
+def _mcp_error(node: _Node) -> dict[str, Any]:
+    """A text is what the tool reports; ``{code, message}`` is an HTTP error of its server."""
+    if isinstance(node.node, yaml.ScalarNode):
+        return {"type": "tool_execution_error", "message": node.text()}
+    keys = node.mapping("code", "message")
+    for needed in ("code", "message"):
+        if needed not in keys:
+            raise node.error(f"key {needed} is missing")
+    return {"type": "http_error", "code": int(keys["code"].number(100, 599)), "message": keys["message"].text()}
 
 
 def _call(node: _Node) -> Call:

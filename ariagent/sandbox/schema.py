@@ -5,6 +5,7 @@ in its errors (``session.audio.input.format.rate``). It raises :class:`ApiError`
 an event is either applied whole or refused whole.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,7 +18,9 @@ class ApiError(Exception):
     ``code`` and ``param`` are what the client sees; ``kind`` is the API's ``error.type``.
     """
 
-    def __init__(self, code: str, message: str, param: str | None = None, kind: str = "invalid_request_error") -> None:
+    def __init__(
+        self, code: str | None, message: str, param: str | None = None, kind: str = "invalid_request_error"
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
@@ -48,6 +51,45 @@ def boolean(value: Any, param: str) -> Any:
 
 def anything(value: Any, param: str) -> Any:
     """Whatever the client likes."""
+    return value
+
+
+def short_text(longest: int, pattern: str = "") -> Check:
+    """A JSON string of at most ``longest`` characters, all of it like ``pattern`` if there is one."""
+
+    def check(value: Any, param: str) -> Any:
+        text(value, param)
+        if len(value) > longest:
+            raise ApiError(
+                "string_above_max_length",
+                f"Invalid '{param}': string too long. Expected a string with maximum length {longest}, "
+                f"but got a string with length {len(value)} instead.",
+                param,
+            )
+        if pattern and not re.fullmatch(pattern, value):
+            message = f"Invalid '{param}': string does not match pattern. Expected a string that matches '^{pattern}$'."
+            raise ApiError("invalid_value", message, param)
+        return value
+
+    return check
+
+
+tool_name: Check = short_text(64, "[a-zA-Z0-9_-]+")
+"""The name of a function."""
+server_label: Check = short_text(64, "[a-zA-Z][a-zA-Z0-9_-]*")
+"""The label of an MCP server."""
+
+
+def metadata(value: Any, param: str) -> Any:
+    """Up to 16 texts of 512 characters under names of 64 (source: ``openai.types.realtime.RealtimeResponse``)."""
+    if not isinstance(value, dict):
+        raise invalid_type(value, param, "an object")
+    if len(value) > 16:
+        message = f"Invalid '{param}': too many properties. Expected at most 16, but got {len(value)} instead."
+        raise ApiError("object_above_max_properties", message, param)
+    for name, element in value.items():
+        short_text(64)(name, f"{param}.{name[:64]}")
+        short_text(512)(element, f"{param}.{name}")
     return value
 
 
@@ -112,15 +154,18 @@ def nullable(inner: Check) -> Check:
 
 
 def either(*choices: Check) -> Check:
-    """The first of ``choices`` that accepts; the error is that of the last one."""
+    """The first of ``choices`` that accepts. The error is of the first one that takes values of this JSON type, else of
+    the last one."""
 
     def check(value: Any, param: str) -> Any:
-        for choice in choices[:-1]:
+        errors: list[ApiError] = []
+        for choice in choices:
             try:
                 return choice(value, param)
-            except ApiError:
-                continue
-        return choices[-1](value, param)
+            except ApiError as error:
+                errors.append(error)
+        fitting = (error for error in errors if (error.code, error.param) != ("invalid_type", param))
+        raise next(fitting, errors[-1])
 
     return check
 

@@ -9,8 +9,9 @@ import secrets
 import socket
 import struct
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
@@ -23,7 +24,7 @@ from websockets.typing import Subprotocol
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.sandbox import recognise, speech
 from ariagent.sandbox.catalogue import model_list
-from ariagent.sandbox.gatekeeper import Refusal, admit
+from ariagent.sandbox.gatekeeper import Refusal, admit, wrong_key
 from ariagent.sandbox.line import Abort, Close, Recognise, SendEvent, Synthesize
 from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.record import SandboxSession
@@ -37,6 +38,8 @@ from ariagent.synthesis import programs
 log = logging.getLogger(__name__)
 
 PATHS = ("/v1/realtime", "/openai/v1/realtime")
+CONVERSATIONS = "/sandbox/conversations"
+"""Not of the API: what the latest responses were made from, as JSON. ``?response=ID`` or ``?session=ID`` chooses."""
 MAX_MESSAGE_BYTES = 24 * 1024 * 1024
 """15 MiB of audio, as base64, and some."""
 MAX_BACKLOG_BYTES = 64 * 1024 * 1024
@@ -54,13 +57,21 @@ class SandboxServer:
             session = await server.wait_session()
             await session.wait_event("conversation.item.truncate")
 
-    ``sessions`` holds every session since the start, oldest first, also those that are over.
+    ``sessions`` holds every session since the start, oldest first, also those that are over. ``made_from`` is called
+    with what each response is made from.
     """
 
-    def __init__(self, options: SandboxOptions | None = None, *, keep_sessions: int = 1000) -> None:
+    def __init__(
+        self,
+        options: SandboxOptions | None = None,
+        *,
+        keep_sessions: int = 1000,
+        made_from: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
         self.options = options or SandboxOptions()
         self.sessions: list[SandboxSession] = []
         self._keep_sessions = keep_sessions
+        self._made_from = made_from or (lambda _: None)
         self._paraphrases = Paraphrases(self.options.paraphrase)
         self._count = 0
         self._arrived = asyncio.Event()
@@ -78,6 +89,7 @@ class SandboxServer:
         speech.check_voice(options.voice)
         known = recognise.known_word if options.recogniser else None
         self._scenario = await asyncio.to_thread(load_scenario, options.scenario, known)
+        self.options = replace(options, faults=options.faults + self._scenario.faults)
         find = programs.fetched if options.fetch else programs.installed
         flite = [] if options.voice == "tone" else await asyncio.to_thread(find, "flite")
         espeak: list[str] = []
@@ -185,10 +197,9 @@ class SandboxServer:
             return connection.respond(http.HTTPStatus.OK, "ok\n")
         if (listed := model_list(parts.path, request.headers, self.options)) is not None:
             status, body = listed
-            response = connection.respond(http.HTTPStatus(status), json.dumps(body))
-            del response.headers["Content-Type"]
-            response.headers["Content-Type"] = "application/json"
-            return response
+            return _respond_json(connection, status, body)
+        if parts.path == CONVERSATIONS:
+            return self._conversations(connection, request)
         if parts.path not in PATHS:
             return connection.respond(http.HTTPStatus.NOT_FOUND, f"no such path; try {PATHS[0]}?model=...\n")
         try:
@@ -202,6 +213,18 @@ class SandboxServer:
             await self._hang(connection, options.session_seconds)
             return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "the sandbox ends\n")
         return None
+
+    def _conversations(self, connection: ServerConnection, request: Request) -> Response:
+        if (refusal := wrong_key(request.headers, self.options)) is not None:
+            return _respond_json(connection, 401, {"error": {"code": refusal.code, "message": refusal.message}})
+        wanted = parse_qs(urlsplit(request.path).query)
+        found = [
+            conversation
+            for session in self.sessions
+            for conversation in session.conversations
+            if all(conversation[name] in wanted.get(name, [conversation[name]]) for name in ("session", "response"))
+        ]
+        return _respond_json(connection, 200, {"conversations": found})
 
     async def _hang(self, connection: ServerConnection, seconds: float) -> None:
         ending = asyncio.ensure_future(self._ending.wait())
@@ -223,14 +246,14 @@ class SandboxServer:
         request = connection.request
         assert request is not None
         options = self._options(request)
-        verdict = admit(request.path, request.headers, options)
+        verdict = admit(request.path, request.headers, options, sum(session.alive for session in self.sessions))
         if isinstance(verdict, Refusal):
             log.info("sandbox.refused", extra={"fields": {"code": verdict.code}})
             await connection.send(json.dumps(verdict.event(f"event_{secrets.token_hex(8)}")))
             await connection.close(verdict.close_code, verdict.reason)
             return
         self._count += 1
-        record = SandboxSession(self._count, keep_audio=options.keep_audio)
+        record = SandboxSession(self._count, keep_audio=options.keep_audio, made_from=self._made_from)
         record.core = Session(
             model=verdict.model,
             options=options,
@@ -285,6 +308,7 @@ class _Driver:
         self._tasks: set[asyncio.Task[None]] = set()
         slow = options.faults.get("slow_reader")
         self._pause_seconds = slow.number(200) / 1000 if slow else 0.0
+        self._in_binary = options.faults.get("binary_frames") is not None
         self._over = False
         self._armed_for = 0.0
 
@@ -347,7 +371,8 @@ class _Driver:
 
     def _send(self, event: dict[str, Any]) -> None:
         # broadcast() is the library's way to send without waiting; what is not read piles up, so that is bounded here.
-        broadcast((self._connection,), json.dumps(event, separators=(",", ":")))
+        message = json.dumps(event, separators=(",", ":"))
+        broadcast((self._connection,), message.encode() if self._in_binary else message)
         self._record.note_sent(event)
         if self._connection.transport.get_write_buffer_size() > MAX_BACKLOG_BYTES:
             log.warning("sandbox.client_reads_nothing", extra={"fields": {"session": self._record.id}})
@@ -392,6 +417,13 @@ class _Driver:
     async def _close(self, command: Close) -> None:
         with suppress(ConnectionClosed):
             await self._connection.close(command.code, command.reason[:120])
+
+
+def _respond_json(connection: ServerConnection, status: int, body: dict[str, Any]) -> Response:
+    response = connection.respond(http.HTTPStatus(status), json.dumps(body))
+    del response.headers["Content-Type"]
+    response.headers["Content-Type"] = "application/json"
+    return response
 
 
 def _detector(options: SandboxOptions) -> Detector | None:

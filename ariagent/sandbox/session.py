@@ -13,8 +13,9 @@ from typing import Any, Protocol
 from ariagent.sandbox.faults import Fault
 from ariagent.sandbox.hearing import Hearing
 from ariagent.sandbox.ids import Ids
-from ariagent.sandbox.items import Conversation, parse_item, spoken_part, truncate
+from ariagent.sandbox.items import Conversation, Item, parse_item, spoken_part, truncate
 from ariagent.sandbox.line import Close, Command, Line
+from ariagent.sandbox.mcp import McpServers
 from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.responding import Responding
 from ariagent.sandbox.scenario import Paraphrases, Scenario
@@ -32,7 +33,7 @@ _CLAMP_AFTER = 0.04
 
 
 class Observer(Protocol):
-    """Sees what the client sends."""
+    """Sees what the client sends, and what responses are made from."""
 
     def note_received(self, event: Json) -> None:
         """Any event but an append, or something that is not an event."""
@@ -40,6 +41,10 @@ class Observer(Protocol):
 
     def note_append(self, data: bytes) -> None:
         """An append, decoded."""
+        ...
+
+    def note_conversation(self, conversation: Json) -> None:
+        """The conversation that a response is made from."""
         ...
 
 
@@ -61,7 +66,12 @@ class Session:
     ) -> None:
         faults = options.faults
         self._observer = observer
-        self.line = Line(Ids(salt), echo_event_id=not faults.get("null_event_id"))
+        self.line = Line(
+            Ids(salt),
+            echo_event_id=not faults.get("null_event_id"),
+            beta_names=faults.get("beta_items") is not None,
+            code_in_type=faults.get("code_in_type") is not None,
+        )
         session_id = self.line.ids.next("sess")
         expires_at = int(wall_time + options.session_seconds)
         settings = default_session(session_id, model, expires_at, transcription=transcription)
@@ -69,7 +79,9 @@ class Session:
         self.state = State(settings, options, scenario, self.line, self.line.ids.next("conv"), paraphrases)
         self._limits = Limits(options.models, options.idle_timeout_min_ms)
         self._transcripts = Transcripts(self.state)
-        self.responding = Responding(self.state, self._response_done)
+        self._mcp = McpServers(scenario, self.line, self._add_item, self._item_done)
+        made_from = observer.note_conversation if observer is not None else lambda _: None
+        self.responding = Responding(self.state, self._mcp, self._response_done, made_from)
         reflex = self.responding.reflex if options.detector == "reflex" and not transcription else None
         self.hearing = Hearing(
             self.state, detector, self._transcripts, self._turn_started, self.responding.answer, reflex
@@ -162,7 +174,7 @@ class Session:
         return self.state.options.faults.get(name)
 
     def _created(self, now: float) -> None:
-        self.line.emit("session.created", session=self.state.settings)
+        self.line.emit("session.created", session=self._shown(self.state.settings))
         held, self._held = self._held or [], None
         for message in held:
             self.receive(message, now)
@@ -198,9 +210,16 @@ class Session:
             self.line.at(now + late.number(2000) / 1000, lambda _: self._updated(settings))
         elif not self._fault("no_updated"):
             self._updated(settings)
+        self._mcp.list_tools(settings.get("tools") or [], now)
 
     def _updated(self, settings: Json) -> None:
-        self.line.emit("session.updated", session=settings)
+        self.line.emit("session.updated", session=self._shown(settings))
+
+    def _shown(self, settings: Json) -> Json:
+        if not self._fault("no_rate"):
+            return settings
+        sides = {side: {**part, "format": {"type": part["format"]["type"]}} for side, part in settings["audio"].items()}
+        return {**settings, "audio": sides}
 
     def _not_here(self, event: Json, now: float) -> None:
         raise ApiError("invalid_value", f"'{event['type']}' is only for WebRTC and SIP.", "type")
@@ -246,12 +265,28 @@ class Session:
         if "item" not in event:
             raise ApiError("missing_required_parameter", "Missing required parameter: 'item'.", "item")
         item = parse_item(event["item"], ids.next("item"), ids.next("call"))
+        if item.type == "mcp_approval_response":
+            self._mcp.answered(item, now)
         self.conversation.insert(item, nullable(text)(event.get("previous_item_id"), "previous_item_id"))
+        self._announce(item, "conversation.item.added", "conversation.item.done")
+
+    def _add_item(self, item: Item) -> None:
+        self.conversation.append(item)
+        self._announce(item, "conversation.item.added")
+
+    def _item_done(self, item: Item) -> None:
+        self._announce(item, "conversation.item.done")
+
+    def _announce(self, item: Item, *kinds: str) -> None:
+        if self.conversation.get(item.id) is not item:
+            return  # deleted meanwhile
         previous = self.conversation.previous_id(item)
-        for kind in ("conversation.item.added", "conversation.item.done"):
+        for kind in kinds:
             self.line.emit(kind, previous_item_id=previous, item=item.public())
 
     def _item_truncate(self, event: Json, now: float) -> None:
+        if self._fault("no_truncated"):
+            return
         item = self.conversation.find(event.get("item_id"), "truncate")
         audio_end_ms = integer(0)(event.get("audio_end_ms"), "audio_end_ms")
         generated_ms = int(spoken_part(item, event.get("content_index")).audio_ms)

@@ -10,6 +10,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from ariagent.sandbox.languages import CODES
 from ariagent.sandbox.schema import (
     ApiError,
     Check,
@@ -17,13 +18,17 @@ from ariagent.sandbox.schema import (
     boolean,
     either,
     integer,
+    invalid_type,
     list_of,
+    metadata,
     nullable,
     number,
     obj,
     one_of,
+    server_label,
     tagged,
     text,
+    tool_name,
 )
 
 Json = dict[str, Any]
@@ -54,7 +59,16 @@ SHUTDOWN_DATES: dict[str, str] = {
 }
 """Announced ends (YYYY-MM-DD), as OpenAI's list of models has them in November 2026."""
 TRANSCRIPTION_MODELS = ("gpt-transcribe", "whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe")
-"""What the list of models names besides; sessions accept any."""
+"""Further entries of the list of models."""
+_TRANSCRIBERS = (
+    *TRANSCRIPTION_MODELS,
+    "gpt-4o-mini-transcribe-2025-12-15",
+    "gpt-4o-transcribe-diarize",
+    "gpt-live-transcribe",
+    "gpt-realtime-whisper",
+)
+"""The models that sessions accept (source: ``openai.types.realtime.AudioTranscription``)."""
+_KEYWORDS_WITH = ("gpt-transcribe", "gpt-live-transcribe")
 VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
 PCM: Json = {"type": "audio/pcm", "rate": 24000}
 
@@ -86,17 +100,96 @@ FORMAT: Check = tagged(
         "audio/pcma": obj({"type": text}),
     }
 )
-VOICE: Check = either(obj({"id": text}, required=("id",)), one_of(*VOICES))
-MODALITIES: Check = list_of(one_of("audio", "text"))
+
+
+def _voice(value: Any, param: str) -> Any:
+    return obj({"id": text}, ("id",))(value, param) if isinstance(value, dict) else one_of(*VOICES)(value, param)
+
+
+def _modalities(value: Any, param: str) -> Any:
+    """Audio has a transcript anyway; both cannot be asked for (source: ``RealtimeSessionCreateRequest``)."""
+    checked: list[str] = list_of(one_of("audio", "text"))(value, param)
+    if len(set(checked)) != 1:
+        message = f"Invalid modalities: {checked}. Supported combinations are: ['text'] and ['audio']."
+        raise ApiError("invalid_value", message, param)
+    return checked
+
+
+def _language(value: Any, param: str) -> Any:
+    """Two letters, and no region."""
+    text(value, param)
+    if value not in CODES:
+        message = f"Invalid value: '{value}'. Expected a language code of ISO-639-1, such as 'en'."
+        raise ApiError("invalid_value", message, param)
+    return value
+
+
+def _parameters(value: Any, param: str) -> Any:
+    if not isinstance(value, dict):
+        raise invalid_type(value, param, "an object")
+    if value.get("type", "object") != "object":
+        message = f"Invalid schema: schema must be of type 'object', got type '{value['type']}'."
+        raise ApiError("invalid_function_parameters", message, param)
+    return value
+
+
+VOICE: Check = _voice
+MODALITIES: Check = _modalities
 MAX_TOKENS: Check = either(one_of("inf"), integer(1, 4096))
-TOOL: Check = tagged(
-    {
-        "function": obj({"type": text, "name": text, "description": nullable(text), "parameters": anything}, ("name",)),
-        "mcp": anything,
-    }
+_FUNCTION = obj(
+    {"type": text, "name": tool_name, "description": nullable(text), "parameters": nullable(_parameters)}, ("name",)
 )
+_TOOL_FILTER = obj({"tool_names": list_of(text), "read_only": nullable(boolean)})
+_MCP_FIELDS: dict[str, Check] = {
+    "type": text,
+    "server_label": server_label,
+    "server_url": nullable(text),
+    "connector_id": nullable(text),
+    "tunnel_id": nullable(text),
+    "server_description": nullable(text),
+    "authorization": nullable(text),
+    "headers": nullable(anything),
+    "allowed_tools": nullable(either(list_of(text), _TOOL_FILTER)),
+    "allowed_callers": nullable(list_of(one_of("direct", "programmatic"))),
+    "require_approval": nullable(
+        either(obj({"always": nullable(_TOOL_FILTER), "never": nullable(_TOOL_FILTER)}), one_of("always", "never"))
+    ),
+    "defer_loading": nullable(boolean),
+}
+
+
+def _mcp(value: Any, param: str) -> Any:
+    checked: Json = obj(_MCP_FIELDS, required=("server_label",))(value, param)
+    if not any(checked.get(name) for name in ("server_url", "connector_id", "tunnel_id")):
+        path = f"{param}.server_url"
+        message = "One of 'server_url', 'connector_id' or 'tunnel_id' must be provided."
+        raise ApiError("missing_required_parameter", message, path)
+    return checked
+
+
+_TOOL: Check = tagged({"function": _FUNCTION, "mcp": _mcp})
+
+
+def _tools(value: Any, param: str) -> Any:
+    checked: list[Json] = list_of(_TOOL)(value, param)
+    labels: set[str] = set()
+    for index, tool in enumerate(checked):
+        label = tool.get("server_label")
+        if label in labels:
+            path = f"{param}[{index}].server_label"
+            raise ApiError("invalid_value", f"Invalid value: '{label}'. Server labels must be unique.", path)
+        if label is not None:
+            labels.add(label)
+    return checked
+
+
 TOOL_CHOICE: Check = either(
-    tagged({"function": obj({"type": text, "name": text}, ("name",)), "mcp": anything}),
+    tagged(
+        {
+            "function": obj({"type": text, "name": tool_name}, ("name",)),
+            "mcp": obj({"type": text, "server_label": server_label, "name": nullable(text)}, ("server_label",)),
+        }
+    ),
     one_of("auto", "none", "required"),
 )
 REASONING: Check = obj({"effort": one_of("minimal", "low", "medium", "high", "xhigh")})
@@ -112,16 +205,32 @@ _TRUNCATION: Check = either(
         required=("type", "retention_ratio"),
     ),
 )
-_TRANSCRIPTION: Check = obj(
+_TRANSCRIPTION_FIELDS: Check = obj(
     {
-        "model": text,
-        "language": nullable(text),
+        "model": one_of(*_TRANSCRIBERS),
+        "language": nullable(_language),
         "prompt": nullable(text),
         "keywords": nullable(list_of(text)),
-        "languages": nullable(list_of(text)),
+        "languages": nullable(list_of(_language)),
         "delay": nullable(one_of("minimal", "low", "medium", "high", "xhigh")),
     }
 )
+
+
+def _transcription(value: Any, param: str) -> Any:
+    """Keys that the model does not have are refused (source: ``openai.types.realtime.AudioTranscription``)."""
+    checked: Json = _TRANSCRIPTION_FIELDS(value, param)
+    model = checked.get("model") or ""
+    whisper = model == "gpt-realtime-whisper"
+    wrong = {"prompt": whisper, "delay": not whisper}
+    wrong |= dict.fromkeys(("keywords", "languages"), model not in _KEYWORDS_WITH)
+    for key, refused in wrong.items():
+        if refused and checked.get(key) is not None:
+            message = f"'{key}' is not supported with the transcription model '{model}'."
+            raise ApiError("unsupported_parameter", message, f"{param}.{key}")
+    return checked
+
+
 _NOISE: Check = obj({"type": one_of("near_field", "far_field"), "strength": nullable(number(0.0))})
 
 
@@ -151,7 +260,7 @@ def _session_check(limits: Limits) -> Check:
     audio_input: dict[str, Check] = {
         "format": FORMAT,
         "noise_reduction": nullable(_NOISE),
-        "transcription": nullable(_TRANSCRIPTION),
+        "transcription": nullable(_transcription),
         "turn_detection": _turn_detection(limits),
     }
     audio_output: dict[str, Check] = {"format": FORMAT, "voice": nullable(VOICE), "speed": number(0.25, 1.5)}
@@ -162,7 +271,7 @@ def _session_check(limits: Limits) -> Check:
             "output_modalities": MODALITIES,
             "instructions": nullable(text),
             "audio": obj({"input": nullable(obj(audio_input)), "output": nullable(obj(audio_output))}),
-            "tools": nullable(list_of(TOOL)),
+            "tools": nullable(_tools),
             "tool_choice": TOOL_CHOICE,
             "parallel_tool_calls": boolean,
             "max_output_tokens": nullable(MAX_TOKENS),
@@ -304,13 +413,13 @@ RESPONSE: Check = obj(
         "input": nullable(list_of(anything)),
         "instructions": nullable(text),
         "max_output_tokens": nullable(MAX_TOKENS),
-        "metadata": nullable(anything),
+        "metadata": nullable(metadata),
         "output_modalities": nullable(MODALITIES),
         "parallel_tool_calls": nullable(boolean),
         "prompt": nullable(anything),
         "reasoning": nullable(REASONING),
         "tool_choice": nullable(TOOL_CHOICE),
-        "tools": nullable(list_of(TOOL)),
+        "tools": nullable(_tools),
     }
 )
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ariagent.lab.call import Call
+from ariagent.sandbox.options import DEFAULT_SCENARIO
 
 pytestmark = pytest.mark.asterisk
 
@@ -353,5 +354,68 @@ async def test_people_put_through_again_whom_the_agent_put_through(
     assert "a test" not in note
     first, second = log.named("call.started")
     assert first["call"] == second["call"]
+    await call.hangup()
+    await log.wait("call.ended", count=2)
+
+
+GRABBING = """
+# Transfers whoever says a word that the service's notes have, too, and has no part for any note.
+rules:
+  - name: person
+    when: {said: [[agent], [colleague], [caller]]}
+    then: [{call: {name: transfer_call, arguments: {destination: support, reason: asked, summary: They asked.}}}]
+  - name: key
+    when: {digits: "0"}
+    then: [{call: {name: transfer_call, arguments: {destination: support, reason: key, summary: They pressed zero.}}}]
+  - name: other key
+    when: {digits: "1"}
+    then: You pressed one.
+otherwise: [{call: {name: transfer_call, arguments: {destination: support, reason: unclear, summary: Unclear.}}}]
+"""
+
+
+@pytest.mark.parametrize("grabbing", [False, True], ids=["default scenario", "without a part for it"])
+async def test_a_caller_whom_people_send_back_stays_with_the_agent(
+    grabbing: bool,
+    sandbox: Any,
+    service: Any,
+    phone: Any,
+    dial: Any,
+    ear: Any,
+    sound: Any,
+    log: Any,
+    tmp_path: Path,
+) -> None:
+    """No ping-pong: what the service tells the model of it is nothing that the caller said."""
+    scenario = DEFAULT_SCENARIO
+    if grabbing:
+        scenario = tmp_path / "grabbing.yaml"
+        scenario.write_text(GRABBING)
+    model = await sandbox(scenario=scenario)
+    support = {"support": {**DESTINATIONS["people"], "timeout_s": 20}}
+    await service(model, agent={**AGENT, "handoff": ["support"]}, destinations=support)
+    human = await phone("1001", register=True)
+    call, hearing = await dial("7000")
+    await hearing.utterance()
+    await call.send_dtmf("0")
+    answering = await human.incoming(LIMIT_S)
+    await answering.answer()
+    await log.wait("call.ended", result="transferred")
+    listening = ear(answering)
+    await call.play(sound.tone(1.0))
+    await listening.utterance()
+    again = time.monotonic()
+    assert await answering.refer("7000") == 200
+    await log.wait("turn.agent", said="You are with the automated assistant again. How would you like to go on?")
+    await hearing.utterance(again)
+    # The agent is still there, and answers.
+    spoken = len(agent_said(log))
+    await call.send_dtmf("1")
+    await log.wait("turn.agent", count=spoken + 1)
+    assert agent_said(log)[-1].startswith("You pressed one.")
+    assert len(log.named("call.handed_over")) == 1
+    conversations = (await model.wait_session(2)).conversations
+    assert any("put them through to you again" in item.get("text", "") for item in conversations[0]["items"])
+    assert all(item["type"] != "function_call" for item in conversations[-1]["items"][-2:])
     await call.hangup()
     await log.wait("call.ended", count=2)

@@ -23,7 +23,7 @@ from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.scenario import Scenario
 from ariagent.sandbox.scenario_file import load_scenario, parse_scenario
 from ariagent.sandbox.server import SandboxServer
-from ariagent.sandbox.session import Session
+from ariagent.sandbox.session import Observer, Session
 from ariagent.sandbox.speech import Voice
 from ariagent.sandbox.vad import Energy
 from ariagent.synthesis.programs import fetched
@@ -52,7 +52,15 @@ class Desk:
     ``hears``, one entry per turn, ``None`` for "still working".
     """
 
-    def __init__(self, options: SandboxOptions, scenario: Scenario, model: str, *, transcription: bool) -> None:
+    def __init__(
+        self,
+        options: SandboxOptions,
+        scenario: Scenario,
+        model: str,
+        *,
+        transcription: bool,
+        observer: Observer | None = None,
+    ) -> None:
         self.options = options
         self.now = 100.0
         self.speech_ms: float | None = None
@@ -69,6 +77,7 @@ class Desk:
             salt="test",
             wall_time=1_800_000_000.0,
             transcription=transcription,
+            observer=observer,
         )
         self.session.start(self.now)
         self._do()
@@ -190,11 +199,12 @@ def make_desk() -> DeskMaker:
         faults: str = "",
         model: str = "gpt-realtime-2.1",
         transcription: bool = False,
+        observer: Observer | None = None,
         **options: Any,
     ) -> Desk:
         chosen = SandboxOptions(**{"detector": "energy", "faults": Faults.parse(faults), **options})
         story = parse_scenario(scenario, "test.yaml") if scenario else load_scenario()
-        return Desk(chosen, story, model, transcription=transcription)
+        return Desk(chosen, story, model, transcription=transcription, observer=observer)
 
     return make
 
@@ -206,10 +216,11 @@ def desk(make_desk: DeskMaker) -> Desk:
 
 
 class Client:
-    """A WebSocket client that judges and keeps everything it is sent."""
+    """A WebSocket client that judges and keeps everything it is sent; ``judged`` false: of a server that deviates."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: ClientConnection, *, judged: bool = True) -> None:
         self.connection = connection
+        self.judged = judged
         self.events: list[Json] = []
 
     async def send(self, event: Json | str | bytes) -> None:
@@ -221,7 +232,8 @@ class Client:
         async with asyncio.timeout(timeout):
             while True:
                 event: Json = json.loads(await self.connection.recv())
-                judge(event)
+                if self.judged:
+                    judge(event)
                 self.events.append(event)
                 count -= event["type"] == kind
                 if count == 0:
@@ -237,6 +249,16 @@ class Client:
         """The events of this type so far."""
         return [event for event in self.events if event["type"] == kind]
 
+    @property
+    def kinds(self) -> list[str]:
+        """The types of all events so far."""
+        return [event["type"] for event in self.events]
+
+    async def fence(self) -> Json:
+        """Read everything that the server sends before it answers one more request."""
+        await self.send({"type": "conversation.item.retrieve", "item_id": "fence"})
+        return await self.until("error")
+
 
 class Place:
     """A running server and clients of it."""
@@ -245,13 +267,16 @@ class Place:
         self.server = server
         self._stack = stack
 
-    async def client(self, query: str = "model=gpt-realtime-2.1", key: str = "sk-test", **options: Any) -> Client:
+    async def client(
+        self, query: str = "model=gpt-realtime-2.1", key: str = "sk-test", *, judged: bool = True, **options: Any
+    ) -> Client:
         """A new connection."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         headers |= options.pop("headers", {})
         url = f"{self.server.url}?{query}"
         settings = {"compression": None, "max_size": None, **options}
-        return Client(await self._stack.enter_async_context(connect(url, additional_headers=headers, **settings)))
+        connection = await self._stack.enter_async_context(connect(url, additional_headers=headers, **settings))
+        return Client(connection, judged=judged)
 
 
 PlaceMaker = Callable[..., Any]

@@ -7,7 +7,7 @@ import pytest
 
 from ariagent.call import silence
 from ariagent.sandbox.faults import FAULTS
-from ariagent.sandbox.scenario import Call, Fail, Say, Scenario, Situation, Wait
+from ariagent.sandbox.scenario import Call, Fail, Mcp, McpServer, Say, Scenario, Situation, Wait
 from ariagent.sandbox.scenario_file import parse_scenario
 
 TEXT = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
@@ -54,7 +54,7 @@ def test_a_rule_whose_function_is_missing_is_passed_over(library: Scenario) -> N
 def test_what_the_service_tells_of_a_silent_caller_arrives_as_a_note(library: Scenario, note: str, rule: str) -> None:
     assert library.plan(Situation(note=note), 0)[0] == rule
     without = parse_scenario("otherwise: What?", "x")
-    assert without.plan(Situation(note=note), 0) == ("silence", [])
+    assert without.plan(Situation(note=note), 0)[0].startswith("built in: silence")
 
 
 def test_silence_and_trouble(library: Scenario) -> None:
@@ -73,3 +73,12 @@ def test_every_fault_is_listed() -> None:
 def test_what_the_service_says_of_a_long_call_is_named() -> None:
     assert "longest time" in silence.NOTE_LENGTH
     assert "can last" in silence.NOTE_WARN
+
+
+def test_the_example_of_an_mcp_server_is_a_scenario() -> None:
+    (example,) = re.findall(r"^```\n(.*?)^```", TEXT.split("### MCP tools")[1].split("\n### ")[0], re.M | re.S)
+    story = parse_scenario(f"{example}\notherwise: What?", "docs/sandbox.md")
+    assert story.mcp_server("shop") == McpServer(("order_status", "stock"), takes=1.0)
+    _, call = story.plan(Situation(said="order four two", tools=["shop/order_status"]), 0)[1]
+    assert isinstance(call, Mcp)
+    assert (call.json_arguments, call.output, call.takes) == ('{"number": "42"}', '{"state": "ready"}', 2.0)

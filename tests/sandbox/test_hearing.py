@@ -111,6 +111,21 @@ def test_s9_speech_cancels_the_running_response_after_a_few_late_deltas(make_des
     assert desk.kinds[at:].count("response.output_audio.delta") == 2
 
 
+async def test_s9_no_audio_of_an_interrupted_response_comes_after_speech_started(
+    make_place: Any, speech_like: Any
+) -> None:
+    place = await make_place("opening: This is going to take a good while to say.\notherwise: x", generation_speed=2.0)
+    client = await place.client()
+    await client.send({"type": "response.create"})
+    await client.until("response.output_audio.delta", count=2)
+    await client.append(speech_like(300))
+    done = await client.until("response.done")
+    assert done["response"]["status_details"] == {"type": "cancelled", "reason": "turn_detected"}
+    await client.fence()
+    after = client.kinds[client.kinds.index("input_audio_buffer.speech_started") :]
+    assert not [kind for kind in after if kind.endswith(".delta")]
+
+
 def test_s9_without_interrupt_response_it_keeps_going(desk: Any) -> None:
     detection = {"type": "server_vad", "interrupt_response": False, "create_response": True}
     desk.configure(audio={"input": {"turn_detection": detection}})

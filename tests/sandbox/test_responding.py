@@ -195,7 +195,7 @@ def test_a_note_of_the_systems_that_is_newer_than_a_tools_result_is_what_is_answ
     desk = make_desk(
         "rules:\n"
         "- {name: looked, when: {tool_result: lookup_order}, then: It is there.}\n"
-        "- {name: back, when: {said: /has come back/}, then: Welcome back.}\n"
+        "- {name: back, when: {note: /has come back/}, then: Welcome back.}\n"
         "- {name: go, when: {said: go}, then: [{call: {name: lookup_order, arguments: {}}}]}\n"
         "otherwise: I see."
     )
