@@ -33,7 +33,7 @@ class CallLog(logging.LoggerAdapter[logging.Logger]):
     """Logger of one call: every record carries the field ``call``.
 
     What a peer does may be a line. Of alike ones only LINES_PER_S a second are written; the next one says in
-    ``left_out`` how many were not.
+    ``unlogged`` how many were not.
     """
 
     def __init__(self, logger: logging.Logger, call_id: str) -> None:
@@ -47,10 +47,10 @@ class CallLog(logging.LoggerAdapter[logging.Logger]):
         self, name: str, level: int = logging.INFO, *, private: Mapping[str, object] | None = None, **fields: object
     ) -> None:
         """Log event ``name`` of this call with its fields; ``private`` ones are for the call's record only."""
-        left_out = self._budgets.setdefault(name, LineBudget()).take(time.monotonic())
-        if left_out is not None:
+        unlogged = self._budgets.setdefault(name, LineBudget()).take(time.monotonic())
+        if unlogged is not None:
             shown = {key: _short(value) for key, value in fields.items()}
-            self.log(level, name, extra={"fields": {**shown, "left_out": left_out} if left_out else shown})
+            self.log(level, name, extra={"fields": {**shown, "unlogged": unlogged} if unlogged else shown})
         self.note(name, **{**fields, **(private or {})})
 
     def note(self, name: str, **fields: object) -> None:

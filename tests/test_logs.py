@@ -172,7 +172,7 @@ def test_of_alike_lines_of_a_call_few_are_written_and_the_rest_counted(
     assert text.stream.getvalue().count("model.refused") == 3
     now = 101.0
     log.event("model.malformed", number=500)
-    assert text.line.endswith(f" number=500 left_out={500 - LINES_PER_S}")
+    assert text.line.endswith(f" number=500 unlogged={500 - LINES_PER_S}")
 
 
 def test_a_long_field_of_a_call_is_cut(text: Sink) -> None:

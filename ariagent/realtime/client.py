@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus, WebSocketException
 from websockets.frames import CloseCode
-from websockets.protocol import CONNECTING, OPEN
+from websockets.protocol import OPEN
 
 from ariagent.config import RealtimeSettings
 from ariagent.hosts import is_loopback
@@ -28,7 +28,7 @@ from ariagent.realtime.events import (
     SessionFailed,
     SessionReady,
 )
-from ariagent.realtime.frames import FrameCutter
+from ariagent.realtime.paced import PacedConnection
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession
 from ariagent.realtime.wire import TextFramer
@@ -39,8 +39,6 @@ MAX_MESSAGE_BYTES = 1024 * 1024
 """OpenAI's audio deltas are below 100 kB. The largest others are ``session.updated`` with the instructions (65 kB) and
 tools, an MCP server's list of tools (some 100 kB), and a compatible server's whole sentence: 12 s in one delta."""
 MAX_CONTROL_BYTES = 1024 * 1024
-MAX_HEAD_BYTES = 64 * 1024
-"""Of the HTTP answer; a longer one is for the library to refuse."""
 LONGEST_CAUSE = 500
 """Characters of what is said about a failure."""
 CLOSE_TIMEOUT_S = 0.5
@@ -81,77 +79,6 @@ class _Connect(connect):
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
-
-
-class _PacedConnection(ClientConnection):
-    """Hands the library few frames at a time, and gives the event loop to other calls in between.
-
-    The library parses all that one read brought, and answers each ping. ``spend`` is told of the frames and bytes of
-    each step, before they are parsed; it returns False when nothing more of this peer is wanted.
-    """
-
-    def __init__(self, *given: Any, spend: Callable[[int, int], bool], **named: Any) -> None:
-        super().__init__(*given, **named)
-        self._spend = spend
-        self._cutter = FrameCutter()
-        self._unread = b""
-        self._full = False  # the library has enough for now
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self.recv_messages.pause, self.recv_messages.resume = self._hold, self._go_on
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        # Lets go of the client: it should not have to wait for the collector of cycles.
-        self._spend = _nothing_more
-        self.recv_messages.pause = self.recv_messages.resume = _nothing
-        self._unread = b""
-
-    def data_received(self, data: bytes) -> None:
-        if self.protocol.state is CONNECTING:
-            # Up to the end of the HTTP answer: what follows are frames. What follows another answer is its text.
-            data = self._unread + data
-            end = data.find(b"\r\n\r\n") + 4
-            if end < 4 and len(data) < MAX_HEAD_BYTES:
-                self._unread = data
-                return
-            self._unread = b""
-            super().data_received(data[:end] if end >= 4 else data)
-            data = data[end:] if end >= 4 else b""
-            if self.protocol.state is CONNECTING:
-                if data:
-                    super().data_received(data)
-                return
-        self._unread += data
-        self._read()
-
-    def _read(self) -> None:
-        data = self._unread
-        end, frames = self._cutter.cut(data, 0, MOST_AT_ONCE)
-        self._unread = data[end:]
-        if self.transport.is_closing() or not self._spend(frames, end):
-            self._unread = b""
-            return
-        super().data_received(data if end == len(data) else data[:end])
-        if self._unread:
-            self.transport.pause_reading()
-            if not self._full:
-                self.loop.call_soon(self._continue)
-
-    def _continue(self) -> None:
-        if self._unread and not self._full:
-            self._read()
-        if not (self._unread or self._full or self.transport.is_closing()):
-            self.transport.resume_reading()
-
-    def _hold(self) -> None:
-        self._full = True
-        self.transport.pause_reading()
-
-    def _go_on(self) -> None:
-        self._full = False
-        self.loop.call_soon(self._continue)
 
 
 class RealtimeClient:
@@ -218,7 +145,7 @@ class RealtimeClient:
                 # Beyond our own bound: pings wait behind this limit, and would never notice a network that is gone.
                 write_limit=2 * self._max_backlog + MAX_CONTROL_BYTES,
                 close_timeout=CLOSE_TIMEOUT_S,
-                create_connection=partial(_PacedConnection, spend=self._spend_frames),  # type: ignore[arg-type]
+                create_connection=partial(PacedConnection, spend=self._spend_frames),  # type: ignore[arg-type]
                 # The environment's, but for a server on this machine.
                 proxy=None if is_loopback(urlsplit(url).hostname or "") else True,
                 **self._tls,
@@ -232,18 +159,22 @@ class RealtimeClient:
                     began = time.perf_counter()
                     if self._closing or self._given_up is not None:
                         break
+                    handled += 1
                     for event in self.session.receive(message, self._loop.time()):
                         if isinstance(event, SessionReady):
                             patience.reschedule(None)
                         self._tell(event)
                         if isinstance(event, SessionFailed):
                             return []
+                        if worked_s + time.perf_counter() - began >= MOST_WORK_S:
+                            self.flush()
+                            await asyncio.sleep(0)
+                            handled, worked_s, began = 0, 0.0, time.perf_counter()
                     self.flush()
-                    handled += 1
                     worked_s += time.perf_counter() - began
                     if handled >= MOST_AT_ONCE or worked_s >= MOST_WORK_S:
-                        handled, worked_s = 0, 0.0
                         await asyncio.sleep(0)
+                        handled, worked_s = 0, 0.0
             except ConnectionClosed:
                 pass
             finally:
@@ -367,14 +298,6 @@ async def _close(connection: ClientConnection) -> None:
             await connection.close()
     except TimeoutError:
         connection.transport.abort()
-
-
-def _nothing() -> None:
-    """For a connection that is gone."""
-
-
-def _nothing_more(frames: int, size: int) -> bool:
-    return False
 
 
 def _ignore(event: Event) -> None:

@@ -58,6 +58,8 @@ ALIASES = {
     "conversation.item.created": "conversation.item.added",
 }
 """Names of the former beta protocol, which some compatible servers still use."""
+PIECE_BYTES = 48_000
+"""Of audio that is handed on at once: what becomes of it takes time, and some servers send a whole sentence."""
 _BYTES_PER_S = {"pcm": 48_000, "pcmu": 8_000, "pcma": 8_000}
 
 _APPEND_HEAD = b'{"type":"input_audio_buffer.append","audio":"'
@@ -504,7 +506,8 @@ class RealtimeSession:
         if audio:
             self._brings(response_id, now)
             self._mcp.answered()
-        return (ev.AudioArrived(identifier(message, "item_id"), audio, response_id),)
+        item_id = identifier(message, "item_id")
+        return [ev.AudioArrived(item_id, audio[at : at + PIECE_BYTES], response_id) for at in _pieces(audio)]
 
     def _on_audio_done(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         return (ev.AudioEnded(identifier(message, "item_id"), _response_of(message)),)
@@ -600,6 +603,11 @@ class RealtimeSession:
 def _response_of(message: dict[str, Any]) -> str:
     """The response that an event belongs to; some servers leave it out."""
     return label(message.get("response_id"), LONGEST_ID)
+
+
+def _pieces(audio: bytes) -> range:
+    """Where pieces of it begin; also where there is none."""
+    return range(0, max(len(audio), 1), PIECE_BYTES)
 
 
 def _keep(known: dict[str, Any], most: int) -> None:

@@ -20,7 +20,7 @@ def test_a_message_in_a_text_or_a_binary_frame(data: str | bytes) -> None:
         (b"{", "binary frame"),
         ("{", "not JSON"),
         ("[" * 15_000, "not JSON"),
-        ('{"a":' * 15_000, "not JSON"),
+        ('{"a":' * 9_000, "not JSON"),
         ("[]", "no type"),
         ('{"type":1}', "no type"),
         ("[" + ",".join(["[]"] * MOST_VALUES) + "]", "too many values"),

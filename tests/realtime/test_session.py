@@ -18,6 +18,7 @@ from ariagent.realtime.session import (
     CALLS_KEPT,
     LONGEST_TURN_S,
     MOST_CALLS,
+    PIECE_BYTES,
     Heard,
     RealtimeSession,
     State,
@@ -947,6 +948,16 @@ class TestCompatibleServers:
         call = {"type": "function_call", "id": "f", "call_id": "c", "name": "look", "arguments": "{}"}
         peer.says("response.output_item.done", item=call)
         assert peer.ends_response()[0].tool_calls == (ev.ToolCall("c", "look", "{}"),)
+
+
+class TestLongAudio:
+    def test_is_handed_on_in_pieces(self, peer: Any) -> None:
+        peer.starts_response()
+        audio = bytes(range(250)) * 500
+        pieces = peer.speaks(audio)
+        assert [len(piece.audio) for piece in pieces] == [PIECE_BYTES, PIECE_BYTES, len(audio) - 2 * PIECE_BYTES]
+        assert b"".join(piece.audio for piece in pieces) == audio
+        assert {(piece.item_id, piece.response_id) for piece in pieces} == {("item_a", "resp_1")}
 
 
 class TestBounds:
