@@ -12,7 +12,11 @@ from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
+from ariagent.linebudget import LineBudget
+
 Side = Literal["caller", "agent"]
+LONGEST_FIELD = 2_000
+"""Characters of a field in a line of a call; peers send longer ones."""
 
 
 class Record(Protocol):
@@ -26,19 +30,27 @@ class Record(Protocol):
 
 
 class CallLog(logging.LoggerAdapter[logging.Logger]):
-    """Logger of one call: every record carries the field ``call``."""
+    """Logger of one call: every record carries the field ``call``.
+
+    What a peer does may be a line. Of alike ones only LINES_PER_S a second are written; the next one says in
+    ``unlogged`` how many were not.
+    """
 
     def __init__(self, logger: logging.Logger, call_id: str) -> None:
         super().__init__(logger, {})
         self.call_id = call_id
         self.record: Record | None = None
         """Is told every event too, from when it is set."""
+        self._budgets: dict[str, LineBudget] = {}  # by event; their names are ours
 
     def event(
         self, name: str, level: int = logging.INFO, *, private: Mapping[str, object] | None = None, **fields: object
     ) -> None:
         """Log event ``name`` of this call with its fields; ``private`` ones are for the call's record only."""
-        self.log(level, name, extra={"fields": fields})
+        unlogged = self._budgets.setdefault(name, LineBudget()).take(time.monotonic())
+        if unlogged is not None:
+            shown = {key: _short(value) for key, value in fields.items()}
+            self.log(level, name, extra={"fields": {**shown, "unlogged": unlogged} if unlogged else shown})
         self.note(name, **{**fields, **(private or {})})
 
     def note(self, name: str, **fields: object) -> None:
@@ -55,6 +67,10 @@ class CallLog(logging.LoggerAdapter[logging.Logger]):
         extra = kwargs.setdefault("extra", {})
         extra["fields"] = {"call": self.call_id, **extra.get("fields", {})}
         return msg, kwargs
+
+
+def _short(value: object) -> object:
+    return f"{value[:LONGEST_FIELD]}..." if isinstance(value, str) and len(value) > LONGEST_FIELD else value
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, object]:

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ariagent.logs import CallLog, JsonFormatter, TextFormatter
+from ariagent.linebudget import LINES_PER_S
+from ariagent.logs import LONGEST_FIELD, CallLog, JsonFormatter, TextFormatter
 
 
 class Sink:
@@ -155,6 +156,28 @@ def test_a_calls_event_has_its_level(text: Sink) -> None:
     log.event("not.this")
     log.event("but.this", logging.ERROR)
     assert text.line.endswith(" ERROR but.this call=1")
+
+
+def test_of_alike_lines_of_a_call_few_are_written_and_the_rest_counted(
+    text: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    log = CallLog(text.logger, "1")
+    for number in range(500):
+        log.event("model.malformed", number=number)
+        if number < 3:
+            log.event("model.refused", number=number)
+    assert text.stream.getvalue().count("model.malformed") == LINES_PER_S
+    assert text.stream.getvalue().count("model.refused") == 3
+    now = 101.0
+    log.event("model.malformed", number=500)
+    assert text.line.endswith(f" number=500 unlogged={500 - LINES_PER_S}")
+
+
+def test_a_long_field_of_a_call_is_cut(text: Sink) -> None:
+    CallLog(text.logger, "1").event("turn.caller", said="x" * 1_000_000)
+    assert text.line.endswith(" said=" + "x" * LONGEST_FIELD + "...")
 
 
 class TestConfigure:

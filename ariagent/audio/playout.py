@@ -11,6 +11,12 @@ from dataclasses import dataclass, field
 from ariagent.audio.format import AudioFormat
 
 REMEMBERED_ITEMS = 64
+MOST_ITEMS = 256
+"""That wait to be heard. A reply is one item, or a few."""
+LONGEST_WAIT_MS = 120_000.0
+"""Of audio that waits to be heard."""
+_JOINED_BYTES = 1_920
+"""Pieces are joined up to this size: each has a cost of its own, in time and memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,14 @@ class _Item:
     def pending(self) -> int:
         return self.pushed - self.sent - self.cleared
 
+    def add(self, pcm: bytes) -> None:
+        """More audio, whole samples."""
+        self.pushed += len(pcm)
+        if self.chunks and len(self.chunks[-1]) + len(pcm) <= _JOINED_BYTES:
+            self.chunks[-1] += pcm
+        else:
+            self.chunks.append(pcm)
+
     def take(self, n_bytes: int) -> bytes:
         """Exactly ``n_bytes``, which must be pending, from the front."""
         self.sent += n_bytes
@@ -83,13 +97,17 @@ class Playout:
 
     Counters: ``underruns``, the gaps inside an item (counted when its audio goes on, so that a late ``finish`` after
     the last audio is none); ``muted_bytes``, audio pushed for items that were cleared or finished before.
+
+    Whoever pushes sees to it that it does not stay ``overfull``, which is at more than ``most_ms`` or MOST_ITEMS.
     """
 
-    def __init__(self, fmt: AudioFormat) -> None:
+    def __init__(self, fmt: AudioFormat, most_ms: float = LONGEST_WAIT_MS) -> None:
         self._format = fmt
         self._frame_bytes = fmt.frame_bytes
+        self.most_ms = most_ms
         self._queue: deque[_Item] = deque()
-        self._items: dict[str, _Item] = {}  # the queued ones and the last that are over
+        self._items: dict[str, _Item] = {}  # the queued ones
+        self._over: dict[str, _Item] = {}  # the last ones that were, in the order of their ends
         self._pending = 0
         self._dry = False
         self.paused = False
@@ -119,19 +137,27 @@ class Playout:
         """What is queued, in milliseconds."""
         return self._format.ms(self._pending)
 
+    @property
+    def overfull(self) -> bool:
+        """More waits to be heard than anybody would listen to."""
+        return self.pending_ms > self.most_ms or len(self._queue) > MOST_ITEMS
+
     def sent_ms(self, item_id: str) -> float:
         """What of the item was handed out; 0 for an unknown one (the last 64 that ended are known)."""
-        item = self._items.get(item_id)
+        item = self._find(item_id)
         return self._format.ms(item.sent) if item else 0.0
 
     def pushed_ms(self, item_id: str) -> float:
         """What of the item was accepted; 0 for an unknown one (the last 64 that ended are known)."""
-        item = self._items.get(item_id)
+        item = self._find(item_id)
         return self._format.ms(item.pushed) if item else 0.0
+
+    def _find(self, item_id: str) -> _Item | None:
+        return self._items.get(item_id) or self._over.get(item_id)
 
     def push(self, item_id: str, pcm: bytes) -> None:
         """More audio of an item. A sample may be cut in two between pushes."""
-        item = self._items.get(item_id)
+        item = self._find(item_id)
         if item is None:
             if not pcm:
                 return
@@ -145,8 +171,7 @@ class Playout:
             whole = len(pcm) & ~1
             pcm, item.half_sample = pcm[:whole], pcm[whole:]
         if pcm:
-            item.chunks.append(pcm)
-            item.pushed += len(pcm)
+            item.add(pcm)
             self._pending += len(pcm)
 
     def finish(self, item_id: str) -> None:
@@ -186,10 +211,10 @@ class Playout:
                 Cleared(item.item_id, self._format.ms(item.sent), self._format.ms(item.pushed), item.finished)
             )
             item.finished = True
+            self._end(item)
         self._queue.clear()
         self._pending = 0
         self._dry = False
-        self._forget()
         return cleared
 
     def take_events(self) -> list[ItemStarted | ItemEnded]:
@@ -223,13 +248,11 @@ class Playout:
         while queue and queue[0].finished and not queue[0].pending:
             item = queue.popleft()
             self._events.append(ItemEnded(item.item_id, self._format.ms(item.sent)))
-            self._items[item.item_id] = self._items.pop(item.item_id)
-            self._forget()
+            self._end(item)
 
-    def _forget(self) -> None:
-        """Drop the accounts of the oldest items that are over, beyond REMEMBERED_ITEMS."""
-        surplus = len(self._items) - len(self._queue) - REMEMBERED_ITEMS
-        if surplus > 0:
-            over = [key for key, item in self._items.items() if item.finished and not item.pending]
-            for key in over[:surplus]:
-                del self._items[key]
+    def _end(self, item: _Item) -> None:
+        """Keep the account of an item that is over; of the oldest such, beyond REMEMBERED_ITEMS, no longer."""
+        del self._items[item.item_id]
+        self._over[item.item_id] = item
+        if len(self._over) > REMEMBERED_ITEMS:
+            del self._over[next(iter(self._over))]

@@ -61,6 +61,7 @@ class ModelCodec:
 
     def __init__(self, fmt: AudioFormat, model_encoding: ModelEncoding) -> None:
         model_hz = _MODEL_RATES_HZ[model_encoding]
+        self._model_bytes_per_ms = model_hz / 1000 * (2 if model_encoding == "pcm" else 1)
         self._up = Resampler(fmt.rate_hz, model_hz)
         self._down = Resampler(model_hz, fmt.rate_hz)
         self._encode, self._decode = {
@@ -71,6 +72,10 @@ class ModelCodec:
         self._tail = bytes(int(self._down.delay_ms * model_hz / 1000) * 2)
         self._to_skip = self._down.delay_bytes
         self.identity = model_encoding == "pcm" and self._up.identity
+
+    def model_ms(self, n_bytes: int) -> float:
+        """The duration of so much audio of the model."""
+        return n_bytes / self._model_bytes_per_ms
 
     def to_model(self, pcm: bytes) -> bytes:
         """A frame of the leg (whole samples), as bytes to append to the model's input."""

@@ -13,6 +13,7 @@ from ariagent.audio.uplink import Uplink
 from ariagent.call.history import PRESSED, Entry, Said, Used, heard_words
 from ariagent.call.interruption import Judge, Verdict
 from ariagent.call.memory import Memory
+from ariagent.call.spoken import ROOM_MS
 from ariagent.call.turns import TurnClock, TurnLatency
 from ariagent.realtime import events as rt
 from ariagent.realtime.session import Heard, RealtimeSession, State
@@ -127,6 +128,9 @@ LOST_NOTE = (
 )
 MISSED_MS = 200
 """So much that the caller said while there was no session is worth asking for; less may be a click."""
+MOST_HELD = 4_000
+"""Events of an answer to a sound that is being judged."""
+ITEMS_KEPT = 256
 ANSWER_LEFT_MS = 1_000
 """Agreement in the last moments of a reply may be the answer to it."""
 
@@ -150,13 +154,14 @@ class Conversation:
         self._turns = TurnClock()
         self._silence_wait_ms = 0.0
         self._item_id = ""  # of the audio that arrived last
-        self._items: set[str] = set()  # that the session knows
+        self._items: dict[str, None] = {}  # that the session knows
         self._turn_open = False  # the caller speaks, as the server says
         self._owed = False  # something was lost with the former session
         self._missed_ms = 0.0  # of the caller's words, since then
         self._judge = judge
         self._held: list[tuple[rt.Event, float]] = []  # of a response to a sound that is being judged, and when
         self._held_response = ""
+        self._held_bytes = 0
         self._silent_since = 0.0
         self._silent_ms = 0.0
         self._sound_end = (0.0, 0.0)  # of the sound that is judged: when it was silent, and when the server said so
@@ -170,6 +175,12 @@ class Conversation:
     def quiet(self) -> bool:
         """The agent has been heard to the end and nothing more of it is on the way."""
         return self._playout.idle and (self._session.gate.idle or self._session.state is State.CLOSED)
+
+    @property
+    def overfull(self) -> bool:
+        """More of the agent's speech waits to be heard than anybody would listen to."""
+        held_ms = self._codec.model_ms(self._held_bytes)
+        return self._playout.overfull or len(self._held) > MOST_HELD or held_ms > self._playout.most_ms
 
     @property
     def at_rest(self) -> bool:
@@ -291,12 +302,15 @@ class Conversation:
         """What one event of the model means for the conversation."""
         if self._held_response and getattr(event, "response_id", None) == self._held_response:
             self._held.append((event, now))
+            self._held_bytes += len(event.audio) if isinstance(event, rt.AudioArrived) else 0
             return []
         match event:
             case rt.AudioArrived():
                 self._turns.audio_arrived(now)
                 self._item_id = event.item_id
-                self._items.add(event.item_id)
+                self._items[event.item_id] = None
+                if len(self._items) > ITEMS_KEPT:
+                    del self._items[next(iter(self._items))]
                 self._playout.push(event.item_id, self._codec.from_model(event.audio))
             case rt.AudioEnded():
                 self._end_item(event.item_id)
@@ -389,7 +403,7 @@ class Conversation:
         judge.close()
         self._hold(False, now)
         held, answer = self._held, self._held_response
-        self._held, self._held_response = [], ""
+        self._held, self._held_response, self._held_bytes = [], "", 0
         if verdict is not Verdict.INTERRUPTION:
             self._session.dismiss(item_id, now)
             return [SoundDismissed(item_id, verdict.value, self._silent_ms)]
@@ -416,7 +430,7 @@ class Conversation:
 
     def _true_end(self, audio_end_ms: float, now: float) -> float:
         """Wall time at which the caller really fell silent."""
-        if not self._uplink.appended_ms:
+        if not self._uplink.appended_ms or not 0 < audio_end_ms <= self._uplink.appended_ms + ROOM_MS:
             return now  # a server that hears what it was not sent
         if self._silence_wait_ms:
             return self._uplink.wall_time(audio_end_ms - self._silence_wait_ms)

@@ -33,12 +33,15 @@ from ariagent.call.interruption import Judge
 from ariagent.call.introduction import Party
 from ariagent.call.memory import Memory, Owed
 from ariagent.call.meter import Meter
+from ariagent.call.providertools import ProviderTools
 from ariagent.call.report import Reporter
+from ariagent.call.spoken import SpokenTime
 from ariagent.call.summary import Summary
 from ariagent.call.waves import Waves
 from ariagent.errors import told
 from ariagent.logs import CallLog
 from ariagent.realtime import events as rt
+from ariagent.realtime.budget import most_unheard_s
 from ariagent.realtime.line import ModelLine
 from ariagent.realtime.profile import SessionProfile
 
@@ -81,7 +84,7 @@ class Talk:
         self._codec = ModelCodec(fmt, profile.encoding)
         self._uplink = Uplink(fmt)
         self._batcher = Batcher(fmt)
-        self._playout = Playout(fmt)
+        self._playout = Playout(fmt, 1000 * most_unheard_s(role.agent.max_output_tokens))
         self._waves = Waves(fmt, log, began)
         talked = role.memory is not None and role.memory.interrupted
         self._model = ModelLine(context.endpoints, profile, self._on_model, self._at_rest, in_call=talked)
@@ -89,6 +92,8 @@ class Talk:
             self._model.session, self._playout, self._uplink, self._codec, self._judge()
         )
         self._meter = Meter(context, role, profile.model, log)
+        self._spoken = SpokenTime()
+        self._provider_tools = ProviderTools(role.agent.mcp)
         self._conduct: Conduct | None = None  # from the first word on
         self._connection: MediaConnection | None = None
         self._uplink_open = False
@@ -292,6 +297,8 @@ class Talk:
         if now >= self._sign_due:
             self._sign_due = now + LOST_SIGN_EVERY_S
             self.give_sign("tone")
+        if self._provider_tools.sign_due(now):
+            self.give_sign("tone")
         return frame
 
     def _listen(self, now: float) -> None:
@@ -327,6 +334,9 @@ class Talk:
         match event:
             case rt.AudioArrived():
                 self._happened(self._conversation.handle(event, now))
+                if self._conversation.overfull:
+                    self._happened(self._conversation.break_off(now))
+                    self._model.give_up("more speech waits to be heard than anybody would listen to")
                 if self._connection is not None:
                     self._connection.speech_ready()
                 return
@@ -335,11 +345,12 @@ class Talk:
                 self._turn_start_ms = event.audio_start_ms
             case rt.SpeechStopped():
                 self._batcher.in_turn = False
-                self._log.note(
-                    "turn.ended", item=event.item_id, seconds=(event.audio_end_ms - self._turn_start_ms) / 1e3
-                )
+                seconds = self._spoken.turn_s(self._turn_start_ms, event.audio_end_ms, self._uplink.appended_ms)
+                self._log.note("turn.ended", item=event.item_id, seconds=seconds)
+                if not self._spoken.believed:
+                    self._on_model(rt.InputMalformed("position in the caller's audio", 0))
                 if self._role.agent.transcription is not None:
-                    self._meter.used(rt.Usage(), max(0.0, event.audio_end_ms - self._turn_start_ms) / 1000)
+                    self._meter.used(rt.Usage(), seconds)
             case rt.ResponseEnded():
                 self._meter.used(event.usage)
             case rt.AsideEnded():
@@ -365,6 +376,8 @@ class Talk:
             case rt.SessionRenewed():
                 self._model_renewed(event, now)
                 return
+            case rt.ProviderToolStarted() | rt.ProviderToolEnded() | rt.ToolsNotListed():
+                self._on_provider_tool(event, now)
             case rt.RequestRefused():
                 self._log.event("model.refused", logging.WARNING, code=event.code, message=event.message)
             case rt.InputMalformed():
@@ -373,6 +386,29 @@ class Talk:
         self._happened(self._conversation.handle(event, now))
         if self._draining:
             self._check_drained()
+
+    def _on_provider_tool(
+        self, event: rt.ProviderToolStarted | rt.ProviderToolEnded | rt.ToolsNotListed, now: float
+    ) -> None:
+        tools = self._provider_tools
+        match event:
+            case rt.ProviderToolStarted():
+                tools.started(event, now)
+                self._log.note("tool.called", tool=event.name, id=event.item_id, server=tools.server(event.server))
+            case rt.ProviderToolEnded():
+                ran, kind = tools.ended(event, now), "ok" if event.ok else "failed"
+                self._metrics.tool_called(ran.server, ran.seconds, kind)
+                ms = round(1000 * ran.seconds, 1)
+                self._log.note("tool.done", tool=ran.name, id=event.item_id, ms=ms, ok=event.ok, kind=kind)
+                if not event.ok:
+                    self._log.event(
+                        "mcp.call_failed", logging.WARNING, tool=ran.name, server=ran.server, cause=event.error
+                    )
+            case rt.ToolsNotListed():
+                self._metrics.tool_called(tools.server(event.server), 0.0, "not_listed")
+                self._log.event("mcp.not_listed", logging.WARNING, server=tools.server(event.server))
+        if self._conduct is not None:
+            self._conduct.busy(tools.running or self._functions.busy, now)
 
     def _without_model(self, fault: rt.Fault, cause: str) -> ev.Event:
         """What it means for the call that there is no model any more."""
@@ -385,6 +421,7 @@ class Talk:
         if self.summary is not None:
             self.summary.give_up()
         self._batcher.in_turn = False
+        self._provider_tools.lost()
         self._sign_due = now + LOST_SIGN_AFTER_S
         self._log.event("model.lost", logging.WARNING, fault=event.fault.value, cause=event.cause)
         self._happened(self._conversation.lost(now))
@@ -397,10 +434,11 @@ class Talk:
 
     def _at_rest(self) -> bool:
         """Nobody would notice that the session is changed."""
-        return not (self._caller_speaks or self._functions.busy) and self._conversation.at_rest
+        busy = self._functions.busy or self._provider_tools.running
+        return not (self._caller_speaks or busy) and self._conversation.at_rest
 
     def _check_drained(self) -> None:
-        if self._conversation.quiet and not self._functions.busy:
+        if self._conversation.quiet and not (self._functions.busy or self._provider_tools.running):
             self._draining = False
             self._feed(ev.PlayoutDrained())
 
@@ -472,7 +510,8 @@ class Talk:
 
     def give_sign(self, sign: str) -> None:
         """A tool takes its time: let the caller know, unless somebody is talking."""
-        if self._caller_speaks or not self._conversation.quiet:
+        waits = self._conversation.quiet or (self._provider_tools.running and self._playout.idle)
+        if self._caller_speaks or not waits:
             return
         role = self._role
         said = None if sign == "tone" else self._context.prompts.find(role.agent, sign, role.language)

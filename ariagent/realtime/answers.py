@@ -5,6 +5,8 @@ answer it: then the turn's item and everything of its answer are to be forgotten
 """
 
 KEPT = 16
+MOST_ITEMS = 64
+"""Of one response that are known."""
 
 
 class Answers:
@@ -14,7 +16,7 @@ class Answers:
         self._waiting: str | None = None  # the turn that the server has not begun to answer
         self._committed: dict[str, str | None] = {}  # turns that are items, with their response
         self._dismissed: dict[str, None] = {}
-        self._items: dict[str, list[str]] = {}  # of each response
+        self._items: dict[str, dict[str, None]] = {}  # of each response
         self._discarded: dict[str, None] = {}  # responses
 
     def turn_ended(self, item_id: str) -> bool:
@@ -25,9 +27,7 @@ class Answers:
 
     def response_started(self, response_id: str, *, asked_otherwise: bool) -> str | None:
         """The turn that this response answers, if any."""
-        self._items[response_id] = []
-        while len(self._items) > KEPT:
-            del self._items[next(iter(self._items))]
+        self._items_of(response_id).clear()
         if asked_otherwise or self._waiting is None:
             return None
         turn, self._waiting = self._waiting, None
@@ -37,9 +37,15 @@ class Answers:
         return turn
 
     def item_added(self, response_id: str, item_id: str) -> None:
-        items = self._items.setdefault(response_id, [])
-        if item_id not in items:
-            items.append(item_id)
+        items = self._items_of(response_id)
+        if len(items) < MOST_ITEMS:
+            items[item_id] = None
+
+    def _items_of(self, response_id: str) -> dict[str, None]:
+        items = self._items.setdefault(response_id, {})
+        while len(self._items) > KEPT:
+            del self._items[next(iter(self._items))]
+        return items
 
     def dismiss(self, item_id: str) -> tuple[bool, str | None]:
         """Whether the turn is an item already, and the response that answers it, if one has begun."""
@@ -58,7 +64,7 @@ class Answers:
 
     def items(self, response_id: str) -> list[str]:
         """The items of a response, as far as they were told."""
-        return self._items.get(response_id, [])
+        return list(self._items.get(response_id, ()))
 
 
 def _keep(known: dict[str, str | None] | dict[str, None], key: str, value: None) -> None:

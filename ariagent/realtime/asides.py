@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ariagent.realtime import events as ev
-from ariagent.realtime.fields import text, usage
+from ariagent.realtime.fields import MalformedError, identifier, text, usage, words
 
 METADATA_KEY = "ariagent"
 MOST_AUDIO_BYTES = 60 * 48_000
@@ -65,11 +65,11 @@ class Asides:
         if kind == "response.output_audio.delta" and len(aside.audio) < MOST_AUDIO_BYTES:
             aside.audio += base64.b64decode(text(message, "delta"), validate=True)
         elif kind == "response.output_audio_transcript.done":
-            aside.transcript = text(message, "transcript")
+            aside.transcript = words(message, "transcript")
         return []
 
     def _began_or_ended(self, kind: str, response: dict[str, Any]) -> list[ev.Event] | None:
-        response_id = text(response, "id")
+        response_id = identifier(response, "id")
         if kind == "response.created":
             metadata = response.get("metadata")
             key = metadata.get(METADATA_KEY) if isinstance(metadata, dict) else None
@@ -82,7 +82,11 @@ class Asides:
             return None
         complete = response.get("status") == "completed"
         audio = bytes(aside.audio) if complete else b""
-        return [ev.AsideEnded(aside.key, audio, aside.transcript, usage(response.get("usage")))]
+        try:
+            used = usage(response.get("usage"))
+        except MalformedError as error:
+            return [ev.AsideEnded(aside.key, audio, aside.transcript, ev.Usage()), ev.InputMalformed(error.what, 0)]
+        return [ev.AsideEnded(aside.key, audio, aside.transcript, used)]
 
     def _refused(self, error: object) -> list[ev.Event] | None:
         event_id = error.get("event_id") if isinstance(error, dict) else None

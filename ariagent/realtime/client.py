@@ -1,11 +1,11 @@
 """Drives a RealtimeSession over a WebSocket: feeds what arrives, writes what is to be sent, re-arms its timer."""
 
 import asyncio
-import logging
 import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -16,7 +16,10 @@ from websockets.protocol import OPEN
 
 from ariagent.config import RealtimeSettings
 from ariagent.hosts import is_loopback
+from ariagent.realtime.budget import BYTES, EVENTS, FRAMES, MALFORMED, MOST_AT_ONCE, MOST_WORK_S, Budget, Limit
 from ariagent.realtime.events import (
+    AudioArrived,
+    AudioEnded,
     Event,
     Fault,
     InputMalformed,
@@ -25,16 +28,19 @@ from ariagent.realtime.events import (
     SessionFailed,
     SessionReady,
 )
+from ariagent.realtime.paced import PacedConnection
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession
 from ariagent.realtime.wire import TextFramer
 from ariagent.redaction import Redaction, secrets_of
 from ariagent.tls import MODEL, client_context, failure
 
-log = logging.getLogger(__name__)
-
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""OpenAI's audio deltas are below 100 kB. The largest others are ``session.updated`` with the instructions (65 kB) and
+tools, an MCP server's list of tools (some 100 kB), and a compatible server's whole sentence: 12 s in one delta."""
 MAX_CONTROL_BYTES = 1024 * 1024
+LONGEST_CAUSE = 500
+"""Characters of what is said about a failure."""
 CLOSE_TIMEOUT_S = 0.5
 """For a goodbye. Callers of a peer that answers nothing any more wait that long in silence."""
 VIOLATIONS: dict[int, str] = {
@@ -97,6 +103,8 @@ class RealtimeClient:
         self._bytes_per_s = bytes_per_s
         self._max_backlog = int(settings.max_backlog_s * bytes_per_s * 4 / 3)
         self._closing = False
+        self._budget = Budget()
+        self._given_up: SessionFailed | None = None
         self._framer = TextFramer()
         self._redact = Redaction((*secrets_of(settings), *_sent_secrets(profile)))
 
@@ -137,6 +145,7 @@ class RealtimeClient:
                 # Beyond our own bound: pings wait behind this limit, and would never notice a network that is gone.
                 write_limit=2 * self._max_backlog + MAX_CONTROL_BYTES,
                 close_timeout=CLOSE_TIMEOUT_S,
+                create_connection=partial(PacedConnection, spend=self._spend_frames),  # type: ignore[arg-type]
                 # The environment's, but for a server on this machine.
                 proxy=None if is_loopback(urlsplit(url).hostname or "") else True,
                 **self._tls,
@@ -145,22 +154,50 @@ class RealtimeClient:
             try:
                 if self._closing:
                     return []
+                handled, worked_s = 0, 0.0
                 async for message in connection:
-                    if self._closing:
-                        return []
+                    began = time.perf_counter()
+                    if self._closing or self._given_up is not None:
+                        break
+                    handled += 1
                     for event in self.session.receive(message, self._loop.time()):
                         if isinstance(event, SessionReady):
                             patience.reschedule(None)
                         self._tell(event)
                         if isinstance(event, SessionFailed):
                             return []
+                        if worked_s + time.perf_counter() - began >= MOST_WORK_S:
+                            self.flush()
+                            await asyncio.sleep(0)
+                            handled, worked_s, began = 0, 0.0, time.perf_counter()
                     self.flush()
+                    worked_s += time.perf_counter() - began
+                    if handled >= MOST_AT_ONCE or worked_s >= MOST_WORK_S:
+                        await asyncio.sleep(0)
+                        handled, worked_s = 0, 0.0
             except ConnectionClosed:
                 pass
             finally:
                 await _close(connection)
         lost = self.session.closed(connection.close_code, connection.close_reason or "")
-        return _violation(connection) or lost
+        return [self._given_up] if self._given_up is not None else _violation(connection) or lost
+
+    def give_up(self, cause: str) -> None:
+        """End the session because of what the server sends: nothing more of it is read."""
+        if self._given_up is None and self._connection is not None:
+            remedy = "Look at what the model's server sends; if that is how it should be, please report it"
+            self._given_up = SessionFailed(Fault.FLOOD, cause, remedy)
+            self._connection.transport.abort()
+
+    def _spend_frames(self, frames: int, size: int) -> bool:
+        now = self._loop.time()
+        self._spend(FRAMES, frames, now)
+        self._spend(BYTES, size, now)
+        return self._given_up is None
+
+    def _spend(self, limit: Limit, amount: float, now: float) -> None:
+        if too_much := self._budget.spend(limit, amount, now):
+            self.give_up(f"the model's server sent {too_much}")
 
     def append_audio(self, audio: bytes) -> bool:
         """Send caller audio (the session's input encoding); False where it was dropped.
@@ -205,20 +242,24 @@ class RealtimeClient:
 
     def _tick(self) -> None:
         self._timer = None
-        failed = self.session.tick(self._loop.time())
+        happened = self.session.tick(self._loop.time())
         self.flush()
-        for event in failed:
+        for event in happened:
             if not self._closing:
                 self._tell(event)
-        if failed and self._connection is not None:
+        if any(isinstance(event, SessionFailed) for event in happened) and self._connection is not None:
             # A server that says nothing would not answer a goodbye either.
             self._connection.transport.abort()
 
     def _tell(self, event: Event) -> None:
         """Hand an event on. What a server says of a failure may hold what it was sent, the key among it."""
+        if isinstance(event, InputMalformed):
+            self._spend(MALFORMED, 1, self._loop.time())
+        if not isinstance(event, AudioArrived | AudioEnded):
+            self._spend(EVENTS, 1, self._loop.time())
         match event:
             case SessionFailed():
-                event = replace(event, cause=self._redact(event.cause))
+                event = replace(event, cause=self._redact(event.cause[:LONGEST_CAUSE]))
             case RequestRefused() | ResponseEnded() if event.message:
                 event = replace(event, message=self._redact(event.message))
         self._on_event(event)
@@ -268,7 +309,8 @@ def _violation(connection: ClientConnection) -> list[Event]:
     sent, received = connection.protocol.close_sent, connection.protocol.close_rcvd
     if sent is None or received is not None or (what := VIOLATIONS.get(sent.code)) is None:
         return []
-    return [InputMalformed(what, 0), SessionFailed(Fault.SERVER, f"the model sent {what}: {sent.reason}".rstrip(": "))]
+    fault = Fault.FLOOD if sent.code == CloseCode.MESSAGE_TOO_BIG else Fault.SERVER
+    return [InputMalformed(what, 0), SessionFailed(fault, f"the model sent {what}: {sent.reason}".rstrip(": "))]
 
 
 def _status_failure(status: int, body: str) -> SessionFailed:

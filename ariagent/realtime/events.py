@@ -25,6 +25,8 @@ class Fault(Enum):
     """The server failed or broke its protocol."""
     SILENT = "silent"
     """The session lives, and nothing is heard of the model."""
+    FLOOD = "flood"
+    """The server sent more than a conversation needs, or too much that is none, and was cut off."""
 
 
 TOKENS = ("input_text", "input_audio", "cached_text", "cached_audio", "output_text", "output_audio")
@@ -220,6 +222,32 @@ class InputMalformed:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderToolStarted:
+    """The model's provider runs a tool of an MCP server."""
+
+    item_id: str
+    name: str
+    server: str
+    """The server's name in ``mcp_servers``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderToolEnded:
+    """It has a result, has failed, or is waited for no longer."""
+
+    item_id: str
+    ok: bool
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsNotListed:
+    """The model's provider could not learn the tools of an MCP server: the model does without them."""
+
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
 class SessionFailed:
     """The session is over, or never began. The last event of a session."""
 
@@ -245,5 +273,8 @@ Event = (
     | ItemTruncated
     | RequestRefused
     | InputMalformed
+    | ProviderToolStarted
+    | ProviderToolEnded
+    | ToolsNotListed
     | SessionFailed
 )

@@ -6,10 +6,27 @@ from ariagent.realtime.events import Usage
 
 LARGEST = 2**53
 """Python's JSON takes NaN, Infinity and integers of any length; beyond this nothing here is meant seriously."""
+LONGEST_ID = 256
+"""Characters. OpenAI's have about 30."""
+LONGEST_CODE = 64
+LONGEST_MESSAGE = 500
+"""Characters of an error that are kept."""
+LONGEST_WORDS = 16_000
+"""Characters of a transcript that are kept: more than a quarter of an hour of speech."""
+LONGEST_ARGUMENTS = 32_000
+"""Characters of a function call's arguments."""
+MOST_INPUT_TOKENS = 256_000
+"""Of one response: twice the context of today's models."""
+MOST_OUTPUT_TOKENS = 64_000
+"""Of one response: twice what today's models make at most."""
 
 
 class MalformedError(Exception):
-    """An event lacks what it must have."""
+    """An event lacks what it must have. ``what`` says more than the event's type, where that is known."""
+
+    def __init__(self, what: str = "") -> None:
+        super().__init__(what)
+        self.what = what
 
 
 def mapping(message: dict[str, Any], key: str) -> dict[str, Any]:
@@ -26,6 +43,24 @@ def text(message: dict[str, Any], key: str) -> str:
     return value
 
 
+def identifier(message: dict[str, Any], key: str) -> str:
+    """A text by which things are known; ids are kept, so a long one is none."""
+    value = text(message, key)
+    if len(value) > LONGEST_ID:
+        raise MalformedError
+    return value
+
+
+def words(message: dict[str, Any], key: str) -> str:
+    """A transcript; what is longer than anybody speaks is cut."""
+    return text(message, key)[:LONGEST_WORDS]
+
+
+def label(value: object, longest: int) -> str:
+    """What a server says in passing, cut; empty where it says nothing."""
+    return str(value)[:longest] if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+
+
 def number(message: dict[str, Any], key: str) -> float:
     value = message.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not -LARGEST <= value <= LARGEST:
@@ -34,7 +69,11 @@ def number(message: dict[str, Any], key: str) -> float:
 
 
 def usage(value: object) -> Usage:
-    """Token counts of a response; a cancelled one may come without any."""
+    """Token counts of a response; a cancelled one may come without any. What is no count is left out.
+
+    Raises MalformedError where the counts cannot be: negative, more than a model holds, more cached than given, or
+    parts that are more than their sum.
+    """
     if not isinstance(value, dict):
         return Usage()
 
@@ -42,15 +81,29 @@ def usage(value: object) -> Usage:
         found: object = value
         for key in path:
             found = found.get(key) if isinstance(found, dict) else None
-        return found if isinstance(found, int) and 0 < found <= LARGEST else 0
+        if isinstance(found, bool) or not isinstance(found, int):
+            return 0
+        if not 0 <= found <= MOST_INPUT_TOKENS:
+            raise MalformedError("usage")
+        return found
 
-    given, cached = "input_token_details", "cached_tokens_details"
-    return Usage(
+    given, cached, made = "input_token_details", "cached_tokens_details", "output_token_details"
+    used = Usage(
         count(given, "text_tokens"),
         count(given, "audio_tokens"),
         count(given, cached, "text_tokens"),
         count(given, cached, "audio_tokens"),
-        count("output_token_details", "text_tokens"),
-        count("output_token_details", "audio_tokens"),
+        count(made, "text_tokens"),
+        count(made, "audio_tokens"),
         free=value.get("unbilled") is True,
     )
+    total_in, total_out = used.input_text + used.input_audio, used.output_text + used.output_audio
+    if (
+        total_in > (count("input_tokens") or MOST_INPUT_TOKENS)
+        or total_out > (count("output_tokens") or MOST_OUTPUT_TOKENS)
+        or total_out > MOST_OUTPUT_TOKENS
+        or used.cached_text > used.input_text
+        or used.cached_audio > used.input_audio
+    ):
+        raise MalformedError("usage")
+    return used

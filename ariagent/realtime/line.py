@@ -13,7 +13,6 @@ from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.endpoints import Endpoints
 from ariagent.realtime.events import (
     Event,
-    Fault,
     ResponseEnded,
     SessionFailed,
     SessionLost,
@@ -21,7 +20,7 @@ from ariagent.realtime.events import (
     SessionRenewed,
 )
 from ariagent.realtime.profile import SessionProfile
-from ariagent.realtime.recovery import Recovery
+from ariagent.realtime.recovery import ONCE, Recovery
 from ariagent.realtime.session import RealtimeSession
 
 RENEW_BEFORE_S = 120.0
@@ -93,6 +92,10 @@ class ModelLine:
     def flush(self) -> None:
         """Send what the session wants to say."""
         self._client.flush()
+
+    def give_up(self, cause: str) -> None:
+        """End the session in use because of what the server sends."""
+        self._client.give_up(cause)
 
     async def run(self) -> None:
         """Keep a session for as long as one can be had."""
@@ -184,8 +187,8 @@ class ModelLine:
 
     def _expires(self, ready: SessionReady) -> None:
         self._renew_at = float("inf")
-        if ready.expires_at:
-            left_s = ready.expires_at - time.time()
+        # A time that is over would have each session replaced at once.
+        if (left_s := ready.expires_at - time.time()) > 0:
             self._renew_at = time.monotonic() + left_s - min(RENEW_BEFORE_S, left_s / 2)
         self._known.set()
 
@@ -217,7 +220,7 @@ class ModelLine:
         if self._used:
             self._on_event(SessionLost(failure.fault, failure.cause))
         # One that can be connected to, and says nothing, is no better the next time.
-        elsewhere = (not self._used or failure.fault is Fault.SILENT) and self._note_failure()
+        elsewhere = (not self._used or failure.fault in ONCE) and self._note_failure()
         while (at := outage.next_attempt(failure.fault, time.monotonic(), elsewhere=elsewhere)) is not None:
             await asyncio.sleep(max(0.0, at - time.monotonic()))
             self._dropped_s += self._client.dropped_s

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ariagent.config import AgentSettings, RealtimeSettings, SemanticVad
+from ariagent.realtime import formats
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +109,8 @@ class SessionProfile:
 
         Servers have been seen to answer PCM where G.711 was asked for; played as it came it would be noise.
         """
-        audio = session.get("audio")
         for direction in ("input", "output"):
-            part = audio.get(direction) if isinstance(audio, dict) else None
-            got = part.get("format") if isinstance(part, dict) else None
-            if not isinstance(got, dict) or any(got.get(key) != value for key, value in self.format.items()):
+            if (got := formats.acknowledged(session, direction)) != self.format:
                 return f"{direction} format {self.format} was asked for and {got} acknowledged"
         return ""
 

@@ -6,8 +6,11 @@ PAUSES_S = (0.0, 0.25, 0.5, 1.0)
 """Before each attempt; the last one goes on. The first is made at once: most losses are of one connection only."""
 HOPELESS = (Fault.CREDENTIALS, Fault.REQUEST)
 """What is refused for its content is refused again."""
-ONCE = Fault.SILENT
-"""A caller waits in silence for this to be noticed, and does so once again at most, wherever the new session is."""
+ONCE = (Fault.SILENT, Fault.FLOOD)
+"""A caller waits in silence for the first to be noticed, and the second takes time from other calls: that may happen
+once again at most, wherever the new session is."""
+FLOOD_AGAIN_S = 60.0
+"""A session that floods so soon after another did is the last one, even if it completed responses."""
 MOST_LOSSES = 3
 """Give up after more than this many consecutive sessions were lost without completing a response."""
 
@@ -24,7 +27,8 @@ class Recovery:
         self._within_s = within_s
         self._proven_after_s = proven_after_s
         self._proven = True
-        self._fell_silent = False  # since one was proven
+        self._failed_once = False  # in one of those ways, since one was proven
+        self._flooded_at = float("-inf")
         self._until = self._stands_since = 0.0
         self._losses = self._attempts = 0
 
@@ -40,12 +44,15 @@ class Recovery:
         """The session in use is lost."""
         stood_s = now - self._stands_since
         if self._proven or stood_s > self._proven_after_s:
-            self._until, self._losses, self._fell_silent = now + self._within_s, 0, False
+            self._until, self._losses, self._failed_once = now + self._within_s, 0, False
         else:
             self._until += stood_s
-        if fault is ONCE:
-            self._losses = MOST_LOSSES if self._fell_silent else self._losses
-            self._fell_silent = True
+        if fault in ONCE:
+            self._losses = MOST_LOSSES if self._failed_once else self._losses
+            self._failed_once = True
+        if fault is Fault.FLOOD:
+            self._losses = MOST_LOSSES if now - self._flooded_at < FLOOD_AGAIN_S else self._losses
+            self._flooded_at = now
         self._proven = False
         self._losses += 1
         self._attempts = 0
@@ -58,7 +65,7 @@ class Recovery:
         """When to try again after a failure of this kind; ``elsewhere``: where nothing was tried yet. None: give up."""
         at = now + (0.0 if elsewhere else PAUSES_S[min(self._attempts, len(PAUSES_S) - 1)])
         self._attempts += 1
-        if fault is ONCE and self._attempts > 1:
+        if fault in ONCE and self._attempts > 1:
             return None
         # A second attempt is no use where the first was refused; but a session that ran was not refused.
         hopeless = fault in HOPELESS and self._attempts > 1 and not elsewhere

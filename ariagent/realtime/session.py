@@ -11,27 +11,56 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+from ariagent.realtime import decoding, faults, formats
 from ariagent.realtime import events as ev
-from ariagent.realtime import faults
 from ariagent.realtime.answers import Answers
 from ariagent.realtime.asides import Asides
-from ariagent.realtime.fields import LARGEST, MalformedError, mapping, number, text, usage
+from ariagent.realtime.bills import Bills, believed
+from ariagent.realtime.fields import (
+    LARGEST,
+    LONGEST_ARGUMENTS,
+    LONGEST_CODE,
+    LONGEST_ID,
+    LONGEST_MESSAGE,
+    MalformedError,
+    identifier,
+    label,
+    mapping,
+    number,
+    text,
+    words,
+)
 from ariagent.realtime.gate import ResponseGate
+from ariagent.realtime.mcp import McpCalls
 from ariagent.realtime.patience import Patience, Verdict
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.truncation import Truncations
 
 MUTED_KEPT = 32
+CALLS_KEPT = 8
+"""Responses whose function calls are kept until they are over."""
+MOST_CALLS = 32
+"""Function calls of one response."""
 LONGEST_TURN_S = 30.0
 """A server that does not say that the caller fell silent is not waited for any longer."""
 FAILURES_BORNE = 1
 """Responses that may fail, or bring nothing, one after another before the model is given up."""
 SILENT_ITEMS = ("message", "reasoning")
 """Items that are nothing to the caller unless there is audio in them."""
+ALIASES = {
+    "response.audio.delta": "response.output_audio.delta",
+    "response.audio.done": "response.output_audio.done",
+    "response.audio_transcript.done": "response.output_audio_transcript.done",
+    "conversation.item.created": "conversation.item.added",
+}
+"""Names of the former beta protocol, which some compatible servers still use."""
+PIECE_BYTES = 48_000
+"""Of audio that is handed on at once: what becomes of it takes time, and some servers send a whole sentence."""
+_BYTES_PER_S = {"pcm": 48_000, "pcmu": 8_000, "pcma": 8_000}
 
 _APPEND_HEAD = b'{"type":"input_audio_buffer.append","audio":"'
 
@@ -70,6 +99,9 @@ class RealtimeSession:
         self._asides = Asides()
         self._truncations = Truncations()
         self._patience = Patience(profile.stall_timeout_s)
+        self._mcp = McpCalls()
+        self._bills = Bills()
+        self._ready_at = 0.0
         self._calls: dict[str, list[ev.ToolCall]] = {}
         self._muted: dict[str, None] = {}
         self._failures = 0  # responses that failed, or were nothing, one after another
@@ -221,8 +253,7 @@ class RealtimeSession:
 
     def _mute(self, response_id: str) -> None:
         self._muted[response_id] = None
-        while len(self._muted) > MUTED_KEPT:
-            del self._muted[next(iter(self._muted))]
+        _keep(self._muted, MUTED_KEPT)
 
     def _send(self, message: dict[str, Any]) -> str:
         self._ids += 1
@@ -247,12 +278,20 @@ class RealtimeSession:
             return None
         wanted = self.gate.next_deadline()
         wanted = None if wanted is None else max(wanted, self._caller_until)
-        times = (wanted, self._patience.next_deadline(), self._truncations.next_deadline())
+        times = (
+            wanted,
+            self._patience.next_deadline(),
+            self._truncations.next_deadline(),
+            self._mcp.next_deadline() if self._mcp.running or self.gate.idle else None,
+        )
         return min((time for time in times if time is not None), default=None)
 
     def tick(self, now: float) -> list[ev.Event]:
         """Do what is due. SessionFailed: the server owes a response and says nothing; the connection is of no use."""
+        happened = self._tick_mcp(now)
         match self._patience.judge(now):
+            case Verdict.GIVE_UP if self._mcp.running:
+                self._patience.progress(now)
             case Verdict.GIVE_UP:
                 cause = f"the model fell silent for {self._patience.limit_s:g} s in its turn"
                 return self._fail(ev.SessionFailed(ev.Fault.SILENT, cause))
@@ -262,7 +301,15 @@ class RealtimeSession:
         for item_id, audio_end_ms, tries in self._truncations.due(now):
             self._truncate(item_id, audio_end_ms, tries)
         self._pump(now)
-        return []
+        return happened
+
+    def _tick_mcp(self, now: float) -> list[ev.Event]:
+        if not (self._mcp.running or self.gate.idle):
+            return []
+        happened, goes_on = self._mcp.tick(now)
+        if goes_on:
+            self.gate.request({})
+        return happened
 
     # -- what comes in ----------------------------------------------------------------------------
 
@@ -270,15 +317,11 @@ class RealtimeSession:
         """What one message of the server means. Never raises for anything a server can send."""
         if self.state is State.CLOSED:
             return []
-        if isinstance(data, bytes):
-            return [ev.InputMalformed("binary frame", len(data))]
         try:
-            message = json.loads(data)
-        except (ValueError, RecursionError):
-            return [ev.InputMalformed("not JSON", len(data))]
-        kind = message.get("type") if isinstance(message, dict) else None
-        if not isinstance(kind, str):
-            return [ev.InputMalformed("no type", len(data))]
+            message = decoding.read(data)
+        except MalformedError as error:
+            return [ev.InputMalformed(error.what, len(data))]
+        kind: str = ALIASES.get(message["type"], message["type"])
         if kind.startswith("response.") and kind != "response.done":
             self._patience.progress(now)
         handler = _HANDLERS.get(kind)
@@ -286,13 +329,23 @@ class RealtimeSession:
             return []
         try:
             if not self._asides.idle and (aside := self._asides.take(kind, message)) is not None:
-                self.usage = sum((event.usage for event in aside if isinstance(event, ev.AsideEnded)), self.usage)
-                return aside
+                return [each for event in aside for each in self._counted(event, now)]
             happened = list(handler(self, message, now))
         except (MalformedError, ValueError):
-            return [ev.InputMalformed(kind[:64], len(data))]
+            return [ev.InputMalformed(kind[:LONGEST_CODE], len(data))]
         self._pump(now)
         return happened
+
+    def _counted(self, event: ev.Event, now: float) -> Iterable[ev.Event]:
+        """What happens to an aside, its use counted."""
+        if not isinstance(event, ev.AsideEnded):
+            return (event,)
+        try:
+            audio_s = len(event.audio) / _BYTES_PER_S[self.profile.encoding]
+            self.usage += believed(event.usage, now - self._ready_at, audio_s)
+        except MalformedError as error:
+            return (replace(event, usage=ev.Usage()), ev.InputMalformed(error.what, 0))
+        return (event,)
 
     def closed(self, code: int | None, reason: str) -> list[ev.Event]:
         """The connection is gone: close code (None: cut off without one) and reason as received."""
@@ -318,14 +371,13 @@ class RealtimeSession:
         if self.state is not State.CONFIGURING:
             return ()
         if mismatch := self.profile.mismatch(session):
-            remedy = "Set realtime.encoding to what this server speaks"
-            return self._fail(
-                ev.SessionFailed(ev.Fault.REQUEST, f"the model's audio would be noise: {mismatch}", remedy)
-            )
+            cause = f"the model's audio would be noise: {mismatch}"
+            return self._fail(ev.SessionFailed(ev.Fault.REQUEST, cause, formats.remedy(session)))
         self.state = State.READY
+        self._ready_at = now
         expires_at = session.get("expires_at")
         ready = ev.SessionReady(
-            str(session.get("id", "")),
+            label(session.get("id"), LONGEST_CODE),
             float(expires_at) if isinstance(expires_at, int | float) and 0 <= expires_at <= LARGEST else 0.0,
             self.profile.silence_wait_ms(session),
         )
@@ -334,9 +386,9 @@ class RealtimeSession:
     def _on_error(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         error = mapping(message, "error")
         refused = ev.RequestRefused(
-            str(error.get("code") or error.get("type") or "unknown"),
-            str(error.get("message") or ""),
-            str(error.get("param") or ""),
+            label(error.get("code") or error.get("type"), LONGEST_CODE) or "unknown",
+            label(error.get("message"), LONGEST_MESSAGE),
+            label(error.get("param"), LONGEST_CODE),
         )
         self._last_error = refused
         event_id = error.get("event_id")
@@ -373,22 +425,24 @@ class RealtimeSession:
     def _on_speech_started(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         self._patience.answer_waived(now)
         self._caller_until = now + LONGEST_TURN_S
-        return (ev.SpeechStarted(text(message, "item_id"), self.audio_origin_ms + number(message, "audio_start_ms")),)
+        at_ms = self.audio_origin_ms + number(message, "audio_start_ms")
+        return (ev.SpeechStarted(identifier(message, "item_id"), at_ms),)
 
     def _on_speech_stopped(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         self._caller_until = 0.0
         if self.profile.server_answers:
             # Already here: asked for between this and the commit, a response would come beside the server's own.
             self.gate.turn_ended(now)
-        return (ev.SpeechStopped(text(message, "item_id"), self.audio_origin_ms + number(message, "audio_end_ms")),)
+        at_ms = self.audio_origin_ms + number(message, "audio_end_ms")
+        return (ev.SpeechStopped(identifier(message, "item_id"), at_ms),)
 
     def _on_committed(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         self._unwanted = False  # what begins from now on answers this turn
         self._raced = False
-        item_id = text(message, "item_id")
+        item_id = identifier(message, "item_id")
         self._untold = item_id if self.profile.agent.transcription is not None else ""
         previous = message.get("previous_item_id")
-        ended = ev.CallerTurnEnded(item_id, previous if isinstance(previous, str) else None)
+        ended = ev.CallerTurnEnded(item_id, identifier(message, "previous_item_id") if previous else None)
         if self._answers.turn_ended(item_id):
             self.forget(item_id)
             if self.profile.server_answers:
@@ -403,36 +457,39 @@ class RealtimeSession:
         return (ended,)
 
     def _on_transcribed(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        return (self._told(message, text(message, "transcript")),)
+        return (self._told(message, words(message, "transcript")),)
 
     def _on_transcription_failed(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         return (self._told(message, None),)
 
-    def _told(self, message: dict[str, Any], words: str | None) -> ev.Event:
-        item_id = text(message, "item_id")
+    def _told(self, message: dict[str, Any], said: str | None) -> ev.Event:
+        item_id = identifier(message, "item_id")
         if item_id == self._untold:
             self._untold = ""
-        return ev.CallerTranscribed(item_id, words)
+        return ev.CallerTranscribed(item_id, said)
 
     def _on_truncated(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        item_id = text(message, "item_id")
+        item_id = identifier(message, "item_id")
         self._truncations.acknowledged(item_id)
         return (ev.ItemTruncated(item_id, int(number(message, "audio_end_ms"))),)
 
     def _on_response_created(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         response = mapping(message, "response")
-        response_id = text(response, "id")
+        response_id = identifier(response, "id")
         if response.get("conversation_id", "") is None:
             return ()  # out of band: it does not write to the conversation
         asked = self.gate.in_flight and self.profile.server_answers and not self._raced
         answers = self._answers.response_started(response_id, asked_otherwise=asked)
         self._raced = self._lost_answer = False
         self.gate.started(response_id)
+        self._mcp.answered()
+        self._bills.began(response_id)
         self._patience.response_begun(now)
         if self._answers.discarded(response_id):
             self._discard(response_id)
         elif answers is not None and self.gate.fulfilled() is not None:
             self._fulfilled[response_id] = None
+            _keep(self._fulfilled, MUTED_KEPT)
         elif self._unwanted:
             self._unwanted = False
             self._mute(response_id)
@@ -440,28 +497,35 @@ class RealtimeSession:
         return (ev.ResponseStarted(response_id, answers),)
 
     def _on_audio(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        response_id = text(message, "response_id")
+        response_id = self._response_of(message)
+        delta = text(message, "delta")
+        self._bills.brought(response_id, len(delta) * 3 / 4 / _BYTES_PER_S[self.profile.encoding])
         if response_id in self._muted:
             return ()
-        audio = base64.b64decode(text(message, "delta"), validate=True)
+        audio = base64.b64decode(delta, validate=True)
         if audio:
             self._brings(response_id, now)
-        return (ev.AudioArrived(text(message, "item_id"), audio, response_id),)
+            self._mcp.answered()
+        item_id = identifier(message, "item_id")
+        return [ev.AudioArrived(item_id, audio[at : at + PIECE_BYTES], response_id) for at in _pieces(audio)]
 
     def _on_audio_done(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        return (ev.AudioEnded(text(message, "item_id"), _response_of(message)),)
+        return (ev.AudioEnded(identifier(message, "item_id"), _response_of(message)),)
 
     def _on_agent_transcript(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         if (response_id := _response_of(message)) and self._answers.discarded(response_id):
             return ()
-        return (ev.AgentTranscribed(text(message, "item_id"), text(message, "transcript"), response_id),)
+        return (ev.AgentTranscribed(identifier(message, "item_id"), words(message, "transcript"), response_id),)
 
     def _on_item_added(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        response_id, item = text(message, "response_id"), mapping(message, "item")
-        self._answers.item_added(response_id, text(item, "id"))
+        response_id, item = self._response_of(message), mapping(message, "item")
+        self._answers.item_added(response_id, identifier(item, "id"))
         if item.get("type") not in SILENT_ITEMS:
             self._brings(response_id, now)
-        return ()
+        return () if response_id in self._muted else self._mcp.take("response.output_item.added", message, now)
+
+    def _on_mcp(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
+        return self._mcp.take(message["type"], message, now)
 
     def _brings(self, response_id: str, now: float) -> None:
         """The response has something that is heard, or done."""
@@ -470,15 +534,24 @@ class RealtimeSession:
 
     def _on_item_done(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         item = mapping(message, "item")
-        if item.get("type") == "function_call" and item.get("status") == "completed":
-            call = ev.ToolCall(text(item, "call_id"), text(item, "name"), text(item, "arguments"))
-            self._calls.setdefault(text(message, "response_id"), []).append(call)
-        return ()
+        if item.get("type") == "function_call" and item.get("status", "completed") == "completed":
+            call = ev.ToolCall(identifier(item, "call_id"), identifier(item, "name"), text(item, "arguments"))
+            calls = self._calls.setdefault(self._response_of(message), [])
+            _keep(self._calls, CALLS_KEPT)
+            if len(call.arguments) > LONGEST_ARGUMENTS or len(calls) >= MOST_CALLS:
+                raise MalformedError
+            calls.append(call)
+            return ()
+        return self._mcp.take("response.output_item.done", message, now)
 
     def _on_response_done(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         response = mapping(message, "response")
-        response_id, status = text(response, "id"), text(response, "status")
-        used = usage(response.get("usage"))
+        response_id, status = identifier(response, "id"), text(response, "status")[:LONGEST_CODE]
+        used, failed = ev.Usage(), list[ev.Event]()
+        try:
+            used = self._bills.ended(response_id, response.get("usage"), now - self._ready_at)
+        except MalformedError as bad:
+            failed.append(ev.InputMalformed(bad.what, 0))  # the response is over all the same
         self.usage += used
         # Calls of a response that did not complete, or that the caller interrupted, are never run, least of all a
         # hang-up; but each wants exactly one answer.
@@ -493,22 +566,23 @@ class RealtimeSession:
                 self.answer_tool(call.call_id, '{"error": "the caller interrupted; this was not done"}')
             calls = []
         nothing = status == "completed" and not (muted or calls) and self._was_nothing(response_id)
+        failed += self._mcp.ended(response_id, wanted=status == "completed" and not muted)
         details = response.get("status_details")
         details = details if isinstance(details, dict) else {}
         error = details.get("error")
         error = error if isinstance(error, dict) else {}
+        reason = error.get("code") or error.get("type") or details.get("reason")
         ended = ev.ResponseEnded(
             response_id,
             status,
-            ev.SILENT if nothing else str(error.get("code") or error.get("type") or details.get("reason") or ""),
-            str(error.get("message") or ""),
+            ev.SILENT if nothing else label(reason, LONGEST_CODE),
+            label(error.get("message"), LONGEST_MESSAGE),
             used,
             tuple(calls),
         )
-        failed: list[ev.Event] = []
         # Muted: the caller is speaking, and what they say is answered, not what they interrupted.
         if nothing or (status == "failed" and not muted):
-            failed = self._response_failed(ended)
+            failed += self._response_failed(ended)
         elif status != "failed":
             self._failures = 0
         self._fulfilled.pop(response_id, None)
@@ -517,6 +591,10 @@ class RealtimeSession:
             self._patience.settled(now)
         return (ended, *failed)
 
+    def _response_of(self, message: dict[str, Any]) -> str:
+        """The response that an event belongs to; where a server leaves it out, the one that runs."""
+        return identifier(message, "response_id") if "response_id" in message else self.gate.active or ""
+
     def _was_nothing(self, response_id: str) -> bool:
         """Nothing came of the response that the caller waited for."""
         return response_id not in ("", self._sounding) and response_id == self.gate.active
@@ -524,8 +602,18 @@ class RealtimeSession:
 
 def _response_of(message: dict[str, Any]) -> str:
     """The response that an event belongs to; some servers leave it out."""
-    response_id = message.get("response_id")
-    return response_id if isinstance(response_id, str) else ""
+    return label(message.get("response_id"), LONGEST_ID)
+
+
+def _pieces(audio: bytes) -> range:
+    """Where pieces of it begin; also where there is none."""
+    return range(0, max(len(audio), 1), PIECE_BYTES)
+
+
+def _keep(known: dict[str, Any], most: int) -> None:
+    """Forget the oldest beyond ``most``."""
+    while len(known) > most:
+        del known[next(iter(known))]
 
 
 # Not the instance's own: bound methods would keep every session until the garbage collector comes.
@@ -545,5 +633,10 @@ _HANDLERS: dict[str, Callable[[RealtimeSession, dict[str, Any], float], Iterable
     "response.output_audio_transcript.done": RealtimeSession._on_agent_transcript,
     "response.output_item.added": RealtimeSession._on_item_added,
     "response.output_item.done": RealtimeSession._on_item_done,
+    "conversation.item.added": RealtimeSession._on_mcp,
+    "conversation.item.done": RealtimeSession._on_mcp,
+    "mcp_list_tools.failed": RealtimeSession._on_mcp,
+    "response.mcp_call.completed": RealtimeSession._on_mcp,
+    "response.mcp_call.failed": RealtimeSession._on_mcp,
     "response.done": RealtimeSession._on_response_done,
 }

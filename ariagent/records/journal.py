@@ -34,6 +34,10 @@ FLUSH_S = 0.5
 BATCH_ROWS = 200
 QUEUE_ROWS = 20_000
 QUEUE_BYTES = 32_000_000
+CALL_ROWS = 20_000
+CALL_BYTES = 16_000_000
+"""Of one call, from one process; an hour of fast conversation is 5,000 rows and 2 MB. What the call cost and how it
+ended is written all the same."""
 RETRY_S = 1.0
 LAST_RETRY_S = 0.1
 LOCKED_S = 2.0
@@ -65,6 +69,9 @@ class CallRecord:
     """Rows of this call that found no place."""
     row: tuple[int, int] | None = None
     """The writer's: which file (its ``application_id``), and the row in it."""
+    rows: int = 0
+    size: int = 0
+    """What was queued of this call: rows and, roughly, bytes."""
     head: Row | None = None
     """The row that says whose call it is, for a database that has to begin anew."""
 
@@ -76,12 +83,21 @@ class CallRecord:
             row = rows.event(name, at, fields, words=self.journal.writes_words(ended=self.ended))
             if name == "call.started":
                 self.head = row
-            self.journal.put(self, row)
+            self._put(row, unbounded=name == "usage")
 
     def wave(self, side: Side, start_s: float, peaks: bytes) -> None:
         """Peaks (see ``audio.peaks``) of one side, from ``start_s`` seconds after the call began."""
         if peaks and self.journal.keeps_records:
-            self.journal.put(self, rows.wave(side, start_s, peaks))
+            self._put(rows.wave(side, start_s, peaks))
+
+    def _put(self, row: Row, *, unbounded: bool = False) -> None:
+        if not unbounded and (self.rows >= CALL_ROWS or self.size >= CALL_BYTES):
+            self.dropped += 1
+            self.journal.dropped += 1
+            return
+        self.rows += 1
+        self.size += row.size
+        self.journal.put(self, row)
 
     def end(self, at: float, fields: Mapping[str, object]) -> None:
         """The call is over; only the first time counts."""

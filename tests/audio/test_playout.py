@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ariagent.audio.format import SLIN8, SLIN24
-from ariagent.audio.playout import REMEMBERED_ITEMS, Cleared, ItemEnded, ItemStarted, Playout
+from ariagent.audio.playout import (
+    LONGEST_WAIT_MS,
+    MOST_ITEMS,
+    REMEMBERED_ITEMS,
+    Cleared,
+    ItemEnded,
+    ItemStarted,
+    Playout,
+)
 
 FRAME = SLIN8.frame_bytes  # 320
 
@@ -288,3 +296,29 @@ class Accounts(RuleBasedStateMachine):
 
 Accounts.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestAccounts = Accounts.TestCase
+
+
+def test_what_waits_is_too_much_by_its_duration(playout: Playout) -> None:
+    playout.push("a", bytes(int(SLIN8.frame_bytes * LONGEST_WAIT_MS / 20)))
+    assert not playout.overfull
+    playout.push("a", bytes(2))
+    assert playout.overfull
+    playout.clear()
+    assert not playout.overfull
+
+
+def test_what_waits_is_too_much_by_its_items(playout: Playout) -> None:
+    for number in range(MOST_ITEMS):
+        playout.push(f"i{number}", bytes(2))
+    assert not playout.overfull
+    playout.push("one more", bytes(2))
+    assert playout.overfull
+
+
+def test_many_tiny_pieces_are_joined(playout: Playout) -> None:
+    for number in range(1_000):
+        playout.push("a", bytes([number % 251, 0]))
+    (item,) = playout._queue
+    assert len(item.chunks) <= 2
+    expected = b"".join(bytes([number % 251, 0]) for number in range(1_000))
+    assert b"".join(playout.next_frame() or b"" for _ in range(6)) == expected[: 6 * SLIN8.frame_bytes]

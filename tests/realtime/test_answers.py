@@ -1,6 +1,6 @@
 """Which response answers which turn, and which turns were none."""
 
-from ariagent.realtime.answers import KEPT, Answers
+from ariagent.realtime.answers import KEPT, MOST_ITEMS, Answers
 
 
 def test_a_response_answers_the_turn_before_it() -> None:
@@ -77,3 +77,20 @@ def test_nothing_is_kept_for_ever() -> None:
     assert answers.items("r0") == []
     assert answers.items(f"r{3 * KEPT - 1}") == ["a"]
     assert not answers.discarded("r0")
+
+
+def test_items_of_one_response_are_bounded_and_each_is_known_once() -> None:
+    answers = Answers()
+    for number in range(2 * MOST_ITEMS):
+        answers.item_added("r", f"i{number // 2}")
+    assert answers.items("r") == [f"i{number}" for number in range(MOST_ITEMS)]
+    answers.item_added("r", "one more")
+    assert len(answers.items("r")) == MOST_ITEMS
+
+
+def test_items_of_responses_that_never_began_are_bounded_too() -> None:
+    answers = Answers()
+    for number in range(2 * KEPT):
+        answers.item_added(f"r{number}", "i")
+    assert answers.items("r0") == []
+    assert answers.items(f"r{2 * KEPT - 1}") == ["i"]

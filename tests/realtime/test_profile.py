@@ -167,8 +167,9 @@ class TestMismatch:
         assert "16000" in asked.mismatch(session)
 
     @pytest.mark.parametrize("session", [{}, {"audio": None}, {"audio": {"input": 3}}])
-    def test_none_at_all(self, session: dict[str, Any]) -> None:
-        assert profile().mismatch(session).startswith("input format")
+    def test_none_at_all_means_pcm(self, session: dict[str, Any]) -> None:
+        assert profile().mismatch(session) == ""
+        assert "audio/pcm" in profile(encoding="pcmu").mismatch(session)
 
 
 class TestSilenceWait:

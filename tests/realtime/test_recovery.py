@@ -3,7 +3,7 @@
 import pytest
 
 from ariagent.realtime.events import Fault
-from ariagent.realtime.recovery import MOST_LOSSES, PAUSES_S, Recovery
+from ariagent.realtime.recovery import FLOOD_AGAIN_S, MOST_LOSSES, PAUSES_S, Recovery
 
 
 def lost(within_s: float) -> Recovery:
@@ -42,6 +42,27 @@ def test_a_model_that_is_silent_is_given_one_more_session() -> None:
     outage = lost(60.0)
     assert outage.next_attempt(Fault.SILENT, 100.0, elsewhere=True) == 100.0
     assert outage.next_attempt(Fault.SILENT, 101.0, elsewhere=True) is None
+
+
+def test_a_server_that_floods_is_given_one_more_session() -> None:
+    recovery = lost(60.0)
+    recovery.stands(101.0)
+    recovery.proved()
+    recovery.lost(Fault.FLOOD, 102.0)
+    assert recovery.next_attempt(Fault.FLOOD, 102.0) == 102.0
+    recovery.stands(103.0)
+    recovery.proved()  # it completed a response before it flooded again
+    recovery.lost(Fault.FLOOD, 104.0)
+    assert recovery.next_attempt(Fault.FLOOD, 104.0) is None
+
+
+def test_a_flood_long_ago_is_forgotten_once_a_session_proved() -> None:
+    recovery = lost(60.0)
+    recovery.lost(Fault.FLOOD, 102.0)
+    recovery.stands(103.0)
+    recovery.proved()
+    recovery.lost(Fault.FLOOD, 102.0 + FLOOD_AGAIN_S)
+    assert recovery.next_attempt(Fault.FLOOD, 200.0) == 200.0
 
 
 def test_patience() -> None:

@@ -13,7 +13,16 @@ from ariagent.config import AgentSettings, RealtimeSettings, ServerVad
 from ariagent.realtime import events as ev
 from ariagent.realtime.gate import SERVER_RESPONSE_WAIT_S
 from ariagent.realtime.profile import SessionProfile
-from ariagent.realtime.session import _HANDLERS, LONGEST_TURN_S, Heard, RealtimeSession, State
+from ariagent.realtime.session import (
+    _HANDLERS,
+    CALLS_KEPT,
+    LONGEST_TURN_S,
+    MOST_CALLS,
+    PIECE_BYTES,
+    Heard,
+    RealtimeSession,
+    State,
+)
 from ariagent.realtime.truncation import ACKNOWLEDGED_WAIT_S as TRUNCATED_WAIT_S
 from ariagent.realtime.truncation import TRIES as TRUNCATE_TRIES
 
@@ -96,7 +105,7 @@ class TestBeginning:
         (failed,) = peer.says("session.updated", session=session)
         assert (failed.fault, failed.remedy) == (
             ev.Fault.REQUEST,
-            "Set realtime.encoding to what this server speaks",
+            "Have the model's server speak audio/pcm with rate 24000, audio/pcmu or audio/pcma, the same both ways",
         )
         assert "audio/pcm" in failed.cause
 
@@ -345,15 +354,25 @@ class TestResponses:
         (ended,) = peer.ends_response(status="cancelled", usage=usage)
         assert ended.usage == ev.Usage()
 
-    def test_counts_that_cannot_be_are_none(self, peer: Any) -> None:
-        details = {"text_tokens": -5, "audio_tokens": 10**400}
-        (ended,) = peer.ends_response(usage={"input_token_details": details})
-        assert ended.usage == ev.Usage()
+    @pytest.mark.parametrize("count", [-5, 2**53, 256_001])
+    def test_use_that_cannot_be_is_malformed_and_the_response_ends(self, peer: Any, count: int) -> None:
+        peer.starts_response()
+        ended, malformed = peer.ends_response(usage={"input_token_details": {"text_tokens": count}})
+        assert (ended.usage, malformed) == (ev.Usage(), ev.InputMalformed("usage", 0))
+        assert peer.session.usage == ev.Usage()
+        assert peer.session.gate.active is None
 
     def test_usage_adds_up(self, peer: Any) -> None:
         for number in range(3):
+            peer.starts_response(f"r{number}")
             peer.ends_response(f"r{number}", usage=USAGE)
         assert peer.session.usage.output_audio == 3 * 91
+
+    def test_use_of_a_response_that_never_began_or_was_counted_is_not_added(self, peer: Any) -> None:
+        peer.starts_response()
+        for response_id in ("resp_1", "resp_1", "resp_2"):
+            peer.ends_response(response_id, usage=USAGE)
+        assert peer.session.usage.output_audio == 91
 
 
 def failure(code: str = "rate_limit_exceeded") -> dict[str, Any]:
@@ -874,14 +893,142 @@ class TestClose:
         assert peer.hears() == []
 
 
+class TestCompatibleServers:
+    """Deviations of servers that follow the former beta protocol, or follow loosely."""
+
+    def test_names_of_the_beta_protocol(self, peer: Any) -> None:
+        peer.starts_response()
+        delta = base64.b64encode(PCM).decode()
+        named = {"response_id": "resp_1", "item_id": "i"}
+        assert peer.says("response.audio.delta", delta=delta, **named) == [ev.AudioArrived("i", PCM, "resp_1")]
+        assert peer.says("response.audio.done", **named) == [ev.AudioEnded("i", "resp_1")]
+        said = peer.says("response.audio_transcript.done", transcript="Hello.", **named)
+        assert said == [ev.AgentTranscribed("i", "Hello.", "resp_1")]
+        assert peer.says("conversation.item.created", item={"id": "i", "type": "message"}) == []
+        assert peer.ends_response()[0].status == "completed"
+        assert peer.session.state is State.READY
+
+    def test_an_aside_in_the_beta_protocols_words(self, peer: Any) -> None:
+        peer.session.say_aside("k", "Say exactly: hello", alone=True)
+        metadata = {"ariagent": "k"}
+        peer.says("response.created", response={"id": "a", "conversation_id": None, "metadata": metadata})
+        delta = base64.b64encode(PCM).decode()
+        assert peer.says("response.audio.delta", response_id="a", item_id="i", delta=delta) == []
+        (ended,) = peer.says("response.done", response={"id": "a", "status": "completed"})
+        assert ended.audio == PCM
+
+    def test_json_in_binary_frames(self, make_peer: MakePeer) -> None:
+        session = make_peer().session
+        hello = {"type": "session.created", "session": {"id": "s"}}
+        assert session.receive(json.dumps(hello).encode(), 0.0) == []
+        assert session.state is State.CONFIGURING
+
+    @pytest.mark.parametrize("given", [{"type": "audio/pcm"}, "pcm16", None])
+    def test_a_format_acknowledged_in_another_way(self, make_peer: MakePeer, given: object) -> None:
+        peer = make_peer()
+        peer.says("session.created", session={"id": "s"})
+        session = peer.acknowledged()
+        for way in ("input", "output"):
+            session["audio"][way]["format"] = given
+        (ready,) = peer.says("session.updated", session=session)
+        assert isinstance(ready, ev.SessionReady)
+
+    def test_a_session_acknowledged_in_the_beta_protocols_shape(self, make_peer: MakePeer) -> None:
+        peer = make_peer(encoding="pcmu")
+        peer.says("session.created", session={"id": "s"})
+        formats = {"input_audio_format": "g711_ulaw", "output_audio_format": "g711_ulaw"}
+        (ready,) = peer.says("session.updated", session={"id": "s", **formats})
+        assert isinstance(ready, ev.SessionReady)
+
+    def test_events_that_do_not_name_their_response(self, peer: Any) -> None:
+        peer.starts_response()
+        delta = base64.b64encode(PCM).decode()
+        (arrived,) = peer.says("response.output_audio.delta", item_id="i", delta=delta)
+        assert arrived == ev.AudioArrived("i", PCM, "resp_1")
+        call = {"type": "function_call", "id": "f", "call_id": "c", "name": "look", "arguments": "{}"}
+        peer.says("response.output_item.done", item=call)
+        assert peer.ends_response()[0].tool_calls == (ev.ToolCall("c", "look", "{}"),)
+
+
+class TestLongAudio:
+    def test_is_handed_on_in_pieces(self, peer: Any) -> None:
+        peer.starts_response()
+        audio = bytes(range(250)) * 500
+        pieces = peer.speaks(audio)
+        assert [len(piece.audio) for piece in pieces] == [PIECE_BYTES, PIECE_BYTES, len(audio) - 2 * PIECE_BYTES]
+        assert b"".join(piece.audio for piece in pieces) == audio
+        assert {(piece.item_id, piece.response_id) for piece in pieces} == {("item_a", "resp_1")}
+
+
+class TestBounds:
+    """What a server can make a session keep."""
+
+    @pytest.mark.parametrize(
+        ("kind", "fields"),
+        [
+            ("response.created", {"response": {"id": "i" * 257}}),
+            ("input_audio_buffer.committed", {"item_id": "i" * 257}),
+            ("input_audio_buffer.committed", {"item_id": "i", "previous_item_id": "i" * 257}),
+            ("input_audio_buffer.speech_started", {"item_id": "i" * 257, "audio_start_ms": 0}),
+            ("response.output_item.added", {"response_id": "r", "item": {"id": "i" * 257}}),
+            ("response.output_audio.delta", {"response_id": "i" * 257, "item_id": "i", "delta": ""}),
+        ],
+    )
+    def test_a_long_id_is_none(self, peer: Any, kind: str, fields: dict[str, Any]) -> None:
+        (malformed,) = peer.says(kind, **fields)
+        assert (type(malformed), malformed.what) == (ev.InputMalformed, kind)
+
+    def calls(self, peer: Any, response_id: str, count: int, arguments: str = "{}") -> list[Any]:
+        happened: list[Any] = []
+        for number in range(count):
+            item = {"type": "function_call", "status": "completed", "call_id": f"c{number}", "name": "look"}
+            item["arguments"] = arguments
+            happened += peer.says("response.output_item.done", response_id=response_id, item=item)
+        return happened
+
+    def test_function_calls_of_a_response(self, peer: Any) -> None:
+        peer.starts_response()
+        refused = self.calls(peer, "resp_1", MOST_CALLS + 3)
+        assert refused == [ev.InputMalformed("response.output_item.done", event.length) for event in refused]
+        assert len(refused) == 3
+        assert len(peer.ends_response()[0].tool_calls) == MOST_CALLS
+
+    def test_responses_whose_function_calls_wait(self, peer: Any) -> None:
+        for number in range(100):
+            self.calls(peer, f"r{number}", 1)
+        assert len(peer.session._calls) == CALLS_KEPT
+
+    def test_arguments(self, peer: Any) -> None:
+        assert self.calls(peer, "r", 1, "x" * 32_000) == []
+        assert len(self.calls(peer, "r", 1, "x" * 32_001)) == 1
+
+    def test_what_is_said_of_an_error(self, peer: Any) -> None:
+        (refused,) = peer.objects("c" * 1_000_000, "m" * 1_000_000, param="p" * 1_000_000)
+        assert (len(refused.code), len(refused.message), len(refused.param)) == (64, 500, 64)
+
+    def test_what_is_said_of_a_failed_response(self, peer: Any) -> None:
+        peer.starts_response()
+        details = {"error": {"code": "c" * 1_000_000, "message": "m" * 1_000_000}}
+        ended = peer.ends_response(status="failed", status_details=details)[0]
+        assert (len(ended.reason), len(ended.message)) == (64, 500)
+
+    def test_transcripts(self, peer: Any) -> None:
+        kind = "conversation.item.input_audio_transcription.completed"
+        (said,) = peer.says(kind, item_id="u", transcript="w" * 1_000_000)
+        assert len(said.text) == 16_000
+
+
 class TestMalformed:
     @pytest.mark.parametrize(
         ("text", "what"),
         [
             (b"\x00\x01", "binary frame"),
+            (b"\xff", "binary frame"),
+            ("[" + ",".join(["[]"] * 100_000) + "]", "too many values"),
             ("{", "not JSON"),
             ("", "not JSON"),
-            ("[" * 100_000, "not JSON"),
+            ("[" * 15_000, "not JSON"),
+            ("[" * 100_000, "too many values"),
             ("[]", "no type"),
             ('"x"', "no type"),
             ("{}", "no type"),

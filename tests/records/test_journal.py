@@ -363,6 +363,26 @@ def test_what_finds_no_place_is_dropped_and_counted_but_never_a_calls_end(
     assert 400 < journal.dropped < 500
 
 
+@pytest.mark.parametrize(("limit", "most"), [("CALL_ROWS", 20), ("CALL_BYTES", 2_000)])
+def test_one_call_cannot_fill_the_records(
+    journal: Journal, store: Store, monkeypatch: pytest.MonkeyPatch, limit: str, most: int
+) -> None:
+    monkeypatch.setattr(journal_module, limit, most)
+    record = journal.begin("17.1", NOW)
+    for n in range(500):
+        record.event("turn.caller", NOW, {"said": "word " * 10, "n": n})
+        record.wave("caller", 0.0, b"\0" * 50)
+    record.event("usage", NOW, {"model": "a", "input_text": 3, "cost": 0.25})
+    record.end(NOW, {"result": "done", "reason": "caller_left"})
+    journal.begin("18.1", NOW).event("call.started", NOW, STARTED)
+    assert journal.close()
+    call = store.find("17.1")
+    assert count(store) <= 22
+    assert (call.reason, call.dropped) == ("caller_left", journal.dropped)
+    assert store.use(call)[0].cost == 0.25
+    assert store.find("18.1").agent == "frontdesk"
+
+
 FULL_DISK = """
 import resource, sys, time
 from pathlib import Path

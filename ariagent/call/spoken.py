@@ -1,0 +1,26 @@
+"""How many seconds of the caller's speech the model transcribed, as far as that can be. CORE.
+
+Transcription is billed by the minute. The model's server says where each turn began and ended; what it says beyond the
+audio that it was sent, or twice, is not counted.
+"""
+
+ROOM_MS = 1_000.0
+"""Servers count in blocks, and round."""
+
+
+class SpokenTime:
+    """Of one call. Positions: milliseconds of the caller's audio."""
+
+    def __init__(self) -> None:
+        self._counted_ms = 0.0  # up to there
+        self.believed = True
+        """What was counted last can have been."""
+
+    def turn_s(self, start_ms: float, end_ms: float, sent_ms: float) -> float:
+        """The seconds of a turn that were not counted yet; ``sent_ms``: the audio that the model was sent."""
+        self.believed = 0.0 <= start_ms <= end_ms <= sent_ms + ROOM_MS
+        if not self.believed:
+            return 0.0
+        first, last = max(start_ms, self._counted_ms), min(end_ms, sent_ms)
+        self._counted_ms = max(self._counted_ms, last)
+        return max(0.0, last - first) / 1000

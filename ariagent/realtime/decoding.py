@@ -1,0 +1,46 @@
+"""Reads one message of the model's server, at a bounded cost. CORE."""
+
+import json
+from typing import Any
+
+from ariagent.realtime.fields import MalformedError
+
+MOST_VALUES = 10_000
+"""Values in one message. Python takes up to 600 ns for each, so these take 6 ms at most; without a limit, a megabyte of
+``[[],[],...]`` takes 30 ms. The longest list that a server sends is an MCP server's tools: some thousand values."""
+_COUNTED_FROM = 16_000
+"""Characters: shorter messages cannot hold too many."""
+_LONGEST_WHOLE = 20
+"""Figures. Python's time for a whole number grows with the square of its length."""
+
+
+def read(data: str | bytes) -> dict[str, Any]:
+    """The message, an object with a ``type``. Raises MalformedError, with what is wrong.
+
+    Some servers send their JSON in binary frames.
+    """
+    other = "binary frame" if isinstance(data, bytes) else "not JSON"
+    try:
+        written = data.decode() if isinstance(data, bytes) else data
+        if _values(written) > MOST_VALUES:
+            raise MalformedError("too many values")
+        message = _DECODER.decode(written)
+    except (ValueError, RecursionError):
+        raise MalformedError(other) from None
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        raise MalformedError("no type")
+    return message
+
+
+def _values(written: str) -> int:
+    """At least as many as there are, where the message is long enough for too many."""
+    if len(written) <= _COUNTED_FROM:
+        return 0
+    return written.count(",") + written.count("[") + written.count("{")
+
+
+def _whole(figures: str) -> int | float:
+    return int(figures) if len(figures) <= _LONGEST_WHOLE else float(figures)
+
+
+_DECODER = json.JSONDecoder(parse_int=_whole)

@@ -1,0 +1,95 @@
+"""A WebSocket connection whose peer cannot keep the event loop from other calls."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection
+from websockets.protocol import CONNECTING
+
+from ariagent.realtime.budget import MOST_AT_ONCE
+from ariagent.realtime.frames import FrameCutter
+
+MAX_HEAD_BYTES = 64 * 1024
+"""Of the HTTP answer; a longer one is for the library to refuse."""
+_HEAD_END = b"\r\n\r\n"
+
+
+class PacedConnection(ClientConnection):
+    """Hands the library few frames at a time, and gives the event loop to other calls in between.
+
+    The library parses all that one read brought, and answers each ping. ``spend`` is told of the frames and bytes of
+    each step, before they are parsed; it returns False when nothing more of this peer is wanted.
+    """
+
+    def __init__(self, *given: Any, spend: Callable[[int, int], bool], **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._spend = spend
+        self._cutter = FrameCutter()
+        self._unread = b""
+        self._full = False  # the library has enough for now
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.recv_messages.pause, self.recv_messages.resume = self._hold, self._go_on
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        # Lets go of the client: it should not have to wait for the collector of cycles.
+        self._spend = _nothing_more
+        self.recv_messages.pause = self.recv_messages.resume = _nothing
+        self._unread = b""
+
+    def data_received(self, data: bytes) -> None:
+        if self.protocol.state is CONNECTING:
+            # Up to the end of the HTTP answer: what follows are frames. What follows another answer is its text.
+            data = self._unread + data
+            found = data.find(_HEAD_END)
+            if found < 0 and len(data) < MAX_HEAD_BYTES:
+                self._unread = data
+                return
+            end = len(data) if found < 0 else found + len(_HEAD_END)
+            self._unread = b""
+            super().data_received(data[:end])
+            data = data[end:]
+            if self.protocol.state is CONNECTING:
+                if data:
+                    super().data_received(data)
+                return
+        self._unread += data
+        self._read()
+
+    def _read(self) -> None:
+        data = self._unread
+        end, frames = self._cutter.cut(data, 0, MOST_AT_ONCE)
+        self._unread = data[end:]
+        if self.transport.is_closing() or not self._spend(frames, end):
+            self._unread = b""
+            return
+        super().data_received(data if end == len(data) else data[:end])
+        if self._unread:
+            self.transport.pause_reading()
+            if not self._full:
+                self.loop.call_soon(self._continue)
+
+    def _continue(self) -> None:
+        if self._unread and not self._full:
+            self._read()
+        if not (self._unread or self._full or self.transport.is_closing()):
+            self.transport.resume_reading()
+
+    def _hold(self) -> None:
+        self._full = True
+        self.transport.pause_reading()
+
+    def _go_on(self) -> None:
+        self._full = False
+        self.loop.call_soon(self._continue)
+
+
+def _nothing() -> None:
+    """For a connection that is gone."""
+
+
+def _nothing_more(frames: int, size: int) -> bool:
+    return False

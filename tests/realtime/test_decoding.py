@@ -1,0 +1,44 @@
+"""Messages, and what is none, at a bounded cost."""
+
+import json
+
+import pytest
+
+from ariagent.realtime.decoding import MOST_VALUES, read
+from ariagent.realtime.fields import MalformedError
+
+
+@pytest.mark.parametrize("data", ['{"type":"x","a":[1,-2.5,"é"]}', '{"type":"x","a":[1,-2.5,"é"]}'.encode()])
+def test_a_message_in_a_text_or_a_binary_frame(data: str | bytes) -> None:
+    assert read(data) == {"type": "x", "a": [1, -2.5, "é"]}
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"\xff", "binary frame"),
+        (b"{", "binary frame"),
+        ("{", "not JSON"),
+        ("[" * 15_000, "not JSON"),
+        ('{"a":' * 9_000, "not JSON"),
+        ("[]", "no type"),
+        ('{"type":1}', "no type"),
+        ("[" + ",".join(["[]"] * MOST_VALUES) + "]", "too many values"),
+        ('{"type":"x",' + ",".join(f'"{n}":{{}}' for n in range(MOST_VALUES)) + "}", "too many values"),
+        ("[" + ",".join(["1"] * (MOST_VALUES + 2)) + "]", "too many values"),
+    ],
+)
+def test_what_is_none(data: str | bytes, what: str) -> None:
+    with pytest.raises(MalformedError) as caught:
+        read(data)
+    assert caught.value.what == what
+
+
+def test_long_texts_are_no_values() -> None:
+    message = {"type": "response.output_audio.delta", "delta": "AAAA" * 200_000}
+    assert read(json.dumps(message)) == message
+
+
+def test_a_number_of_thousands_of_figures_is_not_reckoned_with() -> None:
+    found = read('{"type":"x","a":' + "1" * 4_000 + ',"b":' + "7" * 20 + "}")
+    assert (found["a"], found["b"]) == (float("inf"), 77777777777777777777)
