@@ -98,6 +98,7 @@ CORE = (
     "ariagent.tools.mcp",
     "ariagent.tools.outcome",
     "ariagent.tools.request",
+    "ariagent.tools.schema",
     "ariagent.tools.templates",
     "ariagent.rehearsal.answerer",
     "ariagent.rehearsal.expectations",
