@@ -9,12 +9,13 @@ from typing import Any, Protocol
 
 from aiohttp.abc import AbstractResolver
 
-from ariagent.config import HttpToolSettings, LookupSettings, Settings
+from ariagent.config import HttpToolSettings, LookupSettings, Settings, toolcheck
 from ariagent.errors import ConfigurationError
-from ariagent.tools import mcp, plugins, request
+from ariagent.tools import answer, binding, mcp, plugins, request, templates
 from ariagent.tools.arguments import Parameters
+from ariagent.tools.gate import Gate
 from ariagent.tools.http import HttpClient
-from ariagent.tools.outcome import Kind, Outcome, ToolFailure, json_text
+from ariagent.tools.outcome import UNSURE, Kind, Outcome, ToolFailure, json_text
 from ariagent.tools.plugins import CallFacts, Tool
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Toolbox:
         self._settings = settings
         self._on_call = on_call
         self._http = HttpClient(settings.outbound, resolver=resolver)
+        self._gate = Gate(settings.outbound.per_host)
         self._tools: dict[str, _Ready] = {}
         self._abandoned: set[asyncio.Task[Any]] = set()
         points = plugins.installed()
@@ -74,6 +76,8 @@ class Toolbox:
                     f"there is no tool {name}",
                     remedy=f"Describe it in tools, or install an entry point of the group {plugins.GROUP}",
                 )
+            if not isinstance(source, HttpToolSettings):
+                self._check_bound(name, source)
             self._tools[name] = _Ready(source, Parameters(source.parameters))
 
     def declarations(self, agent: str) -> tuple[dict[str, Any], ...]:
@@ -125,7 +129,12 @@ class Toolbox:
         found: Mapping[str, str] = {}
         kind, detail = Kind.OK, ""
         try:
-            found = request.texts(await self._http.fetch(settings, request.of_lookup(settings, values)))
+            asked, place = request.of_lookup(settings, values), templates.host(settings.url)
+            # The phone rings meanwhile: the wait for its turn is within its time limit.
+            async with asyncio.timeout(settings.timeout_s), self._gate.turn(call_id, place, settings.timeout_s):
+                found = answer.texts(settings, await self._http.fetch(settings, asked))
+        except TimeoutError:
+            kind, detail = Kind.TIMEOUT, f"there was no answer within {settings.timeout_s:g} s"
         except ToolFailure as failure:
             kind, detail = failure.kind, failure.detail or str(failure)
         except Exception:
@@ -140,6 +149,14 @@ class Toolbox:
             task.cancel()
         await self._http.close()
 
+    def _check_bound(self, name: str, tool: Tool) -> None:
+        """Raises ConfigurationError where an agent lacks what a Python tool is bound to."""
+        needed = tuple(binding.used("", plugins.bound_of(tool).values()))
+        for agent_name, agent in self._settings.agents.items():
+            if name in agent.tools:
+                for lack in binding.unavailable(needed, agent.variables, toolcheck.lookups(agent)):
+                    raise ConfigurationError(f"agents.{agent_name}: {name}: {lack}", remedy="Add it to the agent")
+
     async def _run(self, agent: str, call: FunctionCall, facts: CallFacts) -> str:
         chosen = self._settings.agents.get(agent)
         ready = self._tools.get(call.name) if chosen is not None and call.name in chosen.tools else None
@@ -149,8 +166,16 @@ class Toolbox:
             )
         arguments = ready.parameters.read(call.arguments)
         if isinstance(ready.source, HttpToolSettings):
-            return json_text(await self._http.fetch(ready.source, request.of_tool(ready.source, arguments)))
-        return await self._run_plugin(ready.source, arguments, facts)
+            asked = request.of_tool(ready.source, arguments, facts.known)
+            place = templates.host(ready.source.url)
+            async with self._gate.turn(facts.call_id, place, ready.source.timeout_s):
+                found = await self._http.fetch(ready.source, asked)
+            return json_text(answer.told(ready.source, found))
+        bound = plugins.bound_of(ready.source)
+        binding.refuse(arguments, bound)
+        arguments |= binding.fill(bound, facts.known)
+        async with self._gate.turn(facts.call_id, f"python {call.name}", plugins.timeout_of(ready.source)):
+            return await self._run_plugin(ready.source, arguments, facts)
 
     async def _run_plugin(self, tool: Tool, arguments: dict[str, Any], facts: CallFacts) -> str:
         timeout_s = plugins.timeout_of(tool)
@@ -164,7 +189,7 @@ class Toolbox:
                 self._abandoned.add(task)
                 task.add_done_callback(self._forget)
         if not task.done():
-            raise ToolFailure(Kind.TIMEOUT, f"there was no answer within {timeout_s:g} s")
+            raise ToolFailure(Kind.TIMEOUT, f"there was no answer within {timeout_s:g} s", remedy=UNSURE)
         if task.cancelled():
             raise ToolFailure(Kind.FAILED, "the tool failed", detail="cancelled itself")
         error = task.exception()
@@ -176,9 +201,11 @@ class Toolbox:
             output = json_text(task.result())
             output.encode()
         except (TypeError, ValueError, RecursionError) as problem:
-            raise ToolFailure(Kind.FAILED, "the tool failed", detail=f"returned no JSON: {problem}"[:200]) from None
+            detail = f"returned no JSON: {problem}"[:200]
+            raise ToolFailure(Kind.FAILED, "the tool's answer cannot be read", remedy=UNSURE, detail=detail) from None
         if len(output) > MAX_OUTPUT:
-            raise ToolFailure(Kind.TOO_LARGE, f"the tool's answer is longer than {MAX_OUTPUT} characters")
+            too_long = f"the tool's answer is longer than {MAX_OUTPUT} characters"
+            raise ToolFailure(Kind.TOO_LARGE, too_long, remedy=UNSURE)
         return output
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
