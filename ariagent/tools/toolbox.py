@@ -4,13 +4,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from aiohttp.abc import AbstractResolver
 
 from ariagent.config import HttpToolSettings, LookupSettings, Settings, toolcheck
 from ariagent.errors import ConfigurationError
+from ariagent.redaction import Redaction, secrets_of
 from ariagent.tools import answer, binding, mcp, plugins, request, templates
 from ariagent.tools.arguments import Parameters
 from ariagent.tools.gate import Gate
@@ -58,6 +59,8 @@ class Toolbox:
         self._settings = settings
         self._on_call = on_call
         self._http = HttpClient(settings.outbound, resolver=resolver)
+        # A server may send back what it was sent.
+        self._redact = Redaction(secrets_of(settings))
         self._gate = Gate(settings.outbound.per_host)
         self._tools: dict[str, _Ready] = {}
         self._abandoned: set[asyncio.Task[Any]] = set()
@@ -114,12 +117,12 @@ class Toolbox:
         try:
             outcome = Outcome(await self._run(agent, call, facts), ok=True, kind=Kind.OK)
         except ToolFailure as failure:
-            outcome, detail = failure.outcome, failure.detail or str(failure)
+            outcome, detail = failure.outcome, self._redact(failure.detail or str(failure))
         except Exception:
             log.exception("tool.fault", extra={"fields": {"call": facts.call_id, "tool": name}})
             outcome = ToolFailure(Kind.FAILED, "the tool failed").outcome
         self._finished(name if name in self._tools else "unknown", name, start, outcome.kind, facts.call_id, detail)
-        return outcome
+        return replace(outcome, output=self._redact(outcome.output))
 
     async def lookup(
         self, settings: LookupSettings, values: Mapping[str, str], *, call_id: str = ""
@@ -136,12 +139,12 @@ class Toolbox:
         except TimeoutError:
             kind, detail = Kind.TIMEOUT, f"there was no answer within {settings.timeout_s:g} s"
         except ToolFailure as failure:
-            kind, detail = failure.kind, failure.detail or str(failure)
+            kind, detail = failure.kind, self._redact(failure.detail or str(failure))
         except Exception:
             log.exception("lookup.fault", extra={"fields": {"call": call_id}})
             kind = Kind.FAILED
         self._finished("lookup", "lookup", start, kind, call_id, detail)
-        return found
+        return {name: self._redact(value) for name, value in found.items()}
 
     async def close(self) -> None:
         """Give up what is still running, and the connections."""

@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from aiohttp import web
@@ -114,6 +114,41 @@ class TestBound:
         monkeypatch.setattr("plug_module.Tool.bound", {"vip": "{variable.VIP}"}, raising=False)
         with pytest.raises(ConfigurationError, match="VIP among the agent's variables"):
             Toolbox(Settings.model_validate({"agents": {"default": {"tools": ["plug"]}}}))
+
+
+class TestSecrets:
+    """A server that sends back what it was sent."""
+
+    SECRETS: ClassVar = {"Authorization": "Bearer sk-0123456789", "X-Key": 'key-"with/quotes'}
+
+    @pytest.mark.parametrize("how", ["JSON", "text", "token alone", "a name"])
+    async def test_are_not_told_to_the_model(self, site: Any, box: Make, how: str) -> None:
+        async def echo(request: web.Request) -> web.StreamResponse:
+            found = [request.headers["Authorization"], request.headers["X-Key"]]
+            match how:
+                case "JSON":
+                    return web.json_response({"sent": found})
+                case "text":
+                    return web.Response(text=" and ".join(found))
+                case "token alone":
+                    return web.json_response(found[0].split()[1])
+            return web.json_response({found[1]: 1})
+
+        site.answers["/order/1"] = echo
+        outcome = await box(headers=self.SECRETS, method="POST").call(number="1")
+        assert outcome.ok
+        assert "***" in outcome.output
+        assert not any(part in outcome.output for part in ("sk-01", "with", "quotes"))
+        json.loads(outcome.output)
+
+    async def test_nor_to_instructions(self, site: Any, box: Make) -> None:
+        async def echo(request: web.Request) -> web.StreamResponse:
+            return web.json_response({"name": request.headers["Authorization"]})
+
+        site.answers["/who"] = echo
+        lookup = {"url": f"{site.url}/who", "headers": self.SECRETS}
+        made = box(agent={"lookup": lookup})
+        assert await made.toolbox.lookup(LookupSettings.model_validate(lookup), {}) == {"name": "***"}
 
 
 class TestAtOnce:
