@@ -34,7 +34,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
             where: KeyPath = ("agents", agent_name, "lookup", "url")
             yield from _request(where, agent.lookup, settings.outbound)
             known = [*template.FIXED, *(f"variable.{variable}" for variable in agent.variables)]
-            for name in dict.fromkeys((*templates.variables(agent.lookup.url), *_needed(agent.lookup))):
+            for name in dict.fromkeys((*templates.variables(agent.lookup.url), *needed(agent.lookup))):
                 if name not in known and name not in agent.lookup.bound:
                     near = did_you_mean(name, known)
                     yield where, f"{{{name}}} is not known before a call is answered{near}; known: {', '.join(known)}"
@@ -48,7 +48,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
                 near = did_you_mean(name, [*settings.tools, *points])
                 yield here, f"there is no {name} in tools, nor an installed entry point of that name{near}"
             elif name in settings.tools:
-                for lack in binding.unavailable(_needed(settings.tools[name]), agent.variables, lookups(agent)):
+                for lack in binding.unavailable(needed(settings.tools[name]), agent.variables, lookups(agent)):
                     yield here, f"{name}: {lack}"
         for at, label in enumerate(agent.mcp):
             if label in agent.mcp[:at]:
@@ -62,7 +62,7 @@ def lookups(agent: AgentSettings) -> tuple[str, ...] | None:
     return None if agent.lookup.answer is None else tuple(agent.lookup.answer)
 
 
-def _needed(request: HttpRequestSettings) -> Iterator[str]:
+def needed(request: HttpRequestSettings) -> Iterator[str]:
     """The values of the call that a request needs."""
     return binding.used(request.url, (*request.bound.values(), *map(known_value, request.headers.values())))
 

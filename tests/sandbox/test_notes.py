@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import ariagent
-from ariagent.call import conversation, digits, handoff, introduction, resume, silence
+from ariagent.call import conversation, digits, handoff, introduction, resume, rounds, silence
 from ariagent.call.introduction import Introduction, Party
 from ariagent.call.keypad import AskAgain, Collect
 from ariagent.call.memory import Owed
@@ -38,6 +38,7 @@ NOTES = {
     "not found": handoff.not_found_note("support", "TIMEOUT"),
     "failed": handoff.failed_note("support"),
     "whispered": handoff.whisper_note("offer a free inspection"),
+    "has to speak": rounds.SPEAK,
     "introduced": introduction.introduced_note(Introduction(ANNA, "a broken wheel"), opening=True),
     "introduced, no reason": introduction.introduced_note(Introduction(ANNA), opening=True),
     "sent back": introduction.sent_back_note("support", Introduction(ANNA, "a broken wheel")),
