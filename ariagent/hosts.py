@@ -17,7 +17,11 @@ def joined(host: str, port: int) -> str:
 
 def is_loopback(host: str) -> bool:
     """Whether ``host`` (a name or an address, as URLs hold it) is this machine. No name is looked up."""
+    name = host.strip("[]").partition("%")[0]
     try:
-        return ipaddress.ip_address(host.strip("[]").partition("%")[0]).is_loopback
+        address = ipaddress.ip_address(name)
     except ValueError:
-        return host.rstrip(".").lower() == "localhost"
+        # RFC 6761, section 6.3: so do all names below localhost.
+        return f".{host.rstrip('.').lower()}".endswith(".localhost")
+    inside = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (inside or address).is_loopback

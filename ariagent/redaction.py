@@ -1,4 +1,4 @@
-"""CORE: keeps secrets out of what others may read: log lines, reasons of failures.
+"""CORE: keeps secrets out of what others may read: log lines, reasons of failures, tools' answers, records.
 
 Nothing of ours puts a secret there. But servers send back what they were sent, and libraries log at their debug level
 what they send; whatever way one takes, it does not come out.
@@ -6,7 +6,8 @@ what they send; whatever way one takes, it does not come out.
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from posixpath import commonprefix
 from urllib.parse import quote, quote_plus
 
@@ -24,7 +25,8 @@ class Redaction:
 
     def __init__(self, secrets: Iterable[str], *, shortest: int = SHORTEST) -> None:
         """Secrets of fewer characters than ``shortest`` are left."""
-        forms = {form for secret in secrets if len(secret) >= shortest for form in _forms(secret)}
+        whole = {part for secret in secrets for part in _parts(secret) if len(part) >= shortest}
+        forms = {form for secret in whole for form in _forms(secret)}
         # The longest first: one may be the beginning of another.
         self._forms = sorted(((_beginning(form), form) for form in forms), key=lambda pair: (-len(pair[1]), pair))
 
@@ -35,6 +37,16 @@ class Redaction:
                 text = f"{text[:at]}{HIDDEN}{text[at + self._length(text, at) :]}"
                 at = text.find(beginning, at + len(HIDDEN))
         return text
+
+    def within(self, found: object) -> object:
+        """The same for all texts in lists and mappings."""
+        if isinstance(found, str):
+            return self(found)
+        if isinstance(found, Mapping):
+            return {self(key) if isinstance(key, str) else key: self.within(each) for key, each in found.items()}
+        if isinstance(found, list | tuple):
+            return type(found)(map(self.within, found)) if type(found) in (list, tuple) else found
+        return found
 
     def _length(self, text: str, at: int) -> int:
         """How much of a secret stands there: of all writings that begin alike the one that goes on for longest."""
@@ -59,6 +71,18 @@ def secrets_of(found: object) -> Iterator[str]:
         user, password = getattr(each, "user", None), getattr(each, "password", None)
         if isinstance(user, str) and isinstance(password, SecretStr) and (value := known_value(password)):
             yield base64.b64encode(f"{user}:{value}".encode()).decode()
+
+
+def _parts(secret: str) -> Iterator[str]:
+    """A secret, and the part of it that protects: the token of ``Bearer TOKEN``, the password of ``Basic ...``."""
+    yield secret
+    scheme, space, credentials = secret.strip().partition(" ")
+    if not space or not scheme.isascii() or " " in credentials.strip():
+        return
+    yield credentials.strip()
+    if scheme.lower() == "basic":
+        with suppress(ValueError):
+            yield base64.b64decode(credentials, validate=True).decode().partition(":")[2]
 
 
 def _forms(secret: str) -> set[str]:

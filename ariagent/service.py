@@ -55,6 +55,7 @@ from ariagent.realtime.events import Usage
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.records.store import calls_today, local_day, spent_today
+from ariagent.redaction import Redaction, secrets_of
 from ariagent.resources import having
 from ariagent.selfcheck import SelfCheck
 from ariagent.shutdownwatch import ShutdownWatch
@@ -283,7 +284,11 @@ class Service:
     async def _open_journal(self) -> None:
         settings = self.settings
         journal = self.journal = await asyncio.to_thread(
-            Journal.open, settings.state_directory, settings.records, lambda _: self.metrics.records_failures.inc()
+            Journal.open,
+            settings.state_directory,
+            settings.records,
+            lambda _: self.metrics.records_failures.inc(),
+            Redaction(secrets_of(settings)),
         )
         self.metrics.watch_records(lambda: journal.dropped)
 
@@ -464,7 +469,7 @@ class Service:
         # From here on nothing can fail: a reload is complete or has no effect.
         self._adopt(settings)
         if self.journal is not None:
-            self.journal.configure(settings.records)
+            self.journal.configure(settings.records, Redaction(secrets_of(settings)))
         self._old_toolboxes.append(self.toolbox)
         self.settings, self.toolbox, self.desk.destinations = settings, toolbox, settings.destinations
         if self._context is not None:

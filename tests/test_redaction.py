@@ -84,3 +84,20 @@ def test_all_secrets_of_the_settings_are_found() -> None:
     pairs = {base64.b64encode(pair).decode() for pair in (b"u:s-ari", b"ariagent:s-ami")}
     plain = {"s-ari", "s-ami", "s-key", "s-header", "s-tool", "s-hmac", "s-mcp", "s-mcph", "s-lookup"}
     assert set(secrets_of(settings)) == plain | {"s-token-of-sixteen"} | pairs
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "Token", "ApiKey", "bearer "])
+def test_the_token_of_a_header_is_a_secret_by_itself(scheme: str) -> None:
+    assert Redaction([f"{scheme} sk-0123456789"])("you sent sk-0123456789") == "you sent ***"
+
+
+def test_the_password_of_a_basic_header_is_one_too() -> None:
+    header = "Basic " + base64.b64encode(b"site:pass-word-1").decode()
+    assert Redaction([header])("user site, password pass-word-1") == "user site, password ***"
+    assert Redaction(["Basic no-base64-at-all!"])("no-base64-at-all!") == "***"
+
+
+def test_texts_in_what_else_there_is() -> None:
+    found = {"a": [1, "x sekret-one", ("sekret-one",)], "sekret-one": {"b": None}, "n": 1.5}
+    hidden = {"a": [1, "x ***", ("***",)], "***": {"b": None}, "n": 1.5}
+    assert Redaction(["sekret-one"]).within(found) == hidden

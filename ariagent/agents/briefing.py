@@ -37,6 +37,7 @@ def instructions(agent: AgentSettings, values: Mapping[str, str]) -> Briefing:
 def call_values(
     agent: str,
     *,
+    call_id: str = "",
     caller_number: str = "",
     caller_name: str = "",
     called: str = "",
@@ -49,6 +50,7 @@ def call_values(
 ) -> dict[str, str]:
     """The values of one call by their templates' names. Empty text: not known."""
     return {
+        "call.id": call_id,
         "agent.name": agent,
         "caller.number": caller_number,
         "caller.name": caller_name,
@@ -113,7 +115,7 @@ def _data(filled: template.Filled) -> str:
     """Which words of the instructions are none of their author's. Anybody can choose the name that their telephone
     sends."""
     foreign = {
-        name: value for name, value in filled.used.items() if not name.startswith("now.") and name != "agent.name"
+        name: value for name, value in filled.used.items() if not name.startswith(("now.", "agent.name", "call.id"))
     }
     if not foreign:
         return ""

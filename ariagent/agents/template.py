@@ -14,6 +14,7 @@ FIXED = (
     "caller.name",
     "called.number",
     "queue",
+    "call.id",
     "agent.name",
     "now.date",
     "now.time",
@@ -27,7 +28,7 @@ OPEN = ("variable", "lookup")
 MAX_VALUE_CHARS = 200
 """A longer value is cut."""
 
-_START = r"\{(?:caller|called|agent|now|variable|lookup)\.|\{queue(?=[|}])"
+_START = r"\{(?:call|caller|called|agent|now|variable|lookup)\.|\{queue(?=[|}])"
 _TEMPLATE = re.compile(
     rf"(?P<escaped>\{{)?(?:{_START})(?P<rest>[^{{}}|\n]*)(?:\|(?P<default>[^{{}}]*))?\}}(?(escaped)\}}?)"
 )

@@ -87,8 +87,8 @@ class Pending:
         self._wants: dict[int, bool] = {}  # batch -> the model is to go on
         self._batches = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._open)
+    def __len__(self) -> int:
+        return len(self._open)
 
     def add(self, calls: tuple[ToolCall, ...]) -> None:
         self._batches += 1

@@ -84,6 +84,7 @@ async def cast(context: Context, arrival: Arrival, identity: Identity, log: Call
     variables = await _variables(context, channel.id, agent_variables(agent))
     values = briefing.call_values(
         name,
+        call_id=identity.call_id,
         caller_number=channel.caller_number,
         caller_name=channel.caller_name,
         called=variables.get(DIALLED) or facts.dialled or facts.extension,
@@ -99,7 +100,7 @@ async def cast(context: Context, arrival: Arrival, identity: Identity, log: Call
     told = briefing.instructions(agent, values)
     if told.missing:
         log.event("agent.values_missing", names=",".join(told.missing))
-    about = CallFacts(identity.call_id, name, channel.caller_number, channel.caller_name, agent.language)
+    about = CallFacts(identity.call_id, name, channel.caller_number, channel.caller_name, agent.language, values)
     memory, why = await _back(context, arrival, identity)
     by = await _introduction(context, arrival, identity, known=memory is not None)
     return Role(agent, told.text, about, memory, "" if by else why, by)

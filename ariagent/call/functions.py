@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from ariagent.call import conversation as convo
 from ariagent.call import events as ev
 from ariagent.call import handoff, people, tools
 from ariagent.call.belt import Answer, Belt, Pending, described
@@ -17,6 +18,7 @@ from ariagent.call.context import Context, Role
 from ariagent.call.handoff import Handoff
 from ariagent.call.history import History
 from ariagent.call.people import People
+from ariagent.call.rounds import Rounds, Share
 from ariagent.config.handoff import DestinationSettings
 from ariagent.logs import CallLog
 from ariagent.realtime.events import ToolCall
@@ -30,8 +32,8 @@ class Speaker(Protocol):
     def do(self, what: Iterable[Deed]) -> None:
         """Carry out what the agent's conduct asks for."""
 
-    def give_result(self, call_id: str, output: str, *, ask: bool) -> None:
-        """Give the model a function's result, and with ``ask`` the word."""
+    def give_result(self, call_id: str, output: str, *, ask: bool, must_speak: bool = False) -> None:
+        """Give the model a function's result, and with ``ask`` the word; ``must_speak``: not to functions."""
 
     def give_sign(self, sign: str) -> None:
         """Let the caller know that it takes a moment."""
@@ -43,7 +45,7 @@ class _Nobody:
     def do(self, what: Iterable[Deed]) -> None:
         pass
 
-    def give_result(self, call_id: str, output: str, *, ask: bool) -> None:
+    def give_result(self, call_id: str, output: str, *, ask: bool, must_speak: bool = False) -> None:
         pass
 
     def give_sign(self, sign: str) -> None:
@@ -84,6 +86,7 @@ class Functions:
         )
         self._belt = Belt(context.toolbox, role, self._tool_answered, speaker.give_sign)
         self._pending = Pending()
+        self._rounds = Rounds()
 
     @property
     def declarations(self) -> tuple[dict[str, Any], ...]:
@@ -100,6 +103,7 @@ class Functions:
         """Another caller is on the line."""
         self._role = role
         self._belt.serve(role)
+        self._rounds.caller_heard()
         self._people.caller_number = role.facts.caller_number
 
     async def close(self) -> None:
@@ -110,8 +114,10 @@ class Functions:
 
     def called(self, calls: tuple[ToolCall, ...]) -> None:
         """The model called these in one response."""
+        share = self._rounds.called(calls, len(self._pending))
         self._pending.add(calls)
-        for call in calls:
+        self._refuse(share)
+        for call in share.run:
             self._log.note("tool.called", **described(call))
             self._history.used(call.call_id, call.name, call.arguments)
             own = tools.own(self._role.agent, call.name, self.destinations)
@@ -128,7 +134,19 @@ class Functions:
         ask = self._pending.answered(call_id, goes_on=goes_on)
         if ask is not None:
             self._history.answered(call_id, output)
-            self._speaker.give_result(call_id, output, ask=ask)
+            self._speaker.give_result(call_id, output, ask=ask, must_speak=self._rounds.must_speak)
+
+    def happened(self, what: convo.Happening) -> None:
+        """The conversation went on."""
+        match what:
+            case convo.CallerBegan():
+                self._rounds.caller_heard()
+            case convo.AgentBegan(item_id=item_id) if not item_id.startswith(convo.PHRASE):
+                self._rounds.agent_heard()
+
+    def key_pressed(self) -> None:
+        """The caller pressed a key: as good as a word."""
+        self._rounds.caller_heard()
 
     def to_person(self) -> None:
         """The caller wants a person: the first of the agent's destinations; without any, whom the dialplan names."""
@@ -147,6 +165,20 @@ class Functions:
         blind = destination.model_copy(update={"kind": "blind"})
         summary = handoff.clean(self._history.digest())
         return Handoff(name, blind, "ariagent", handoff.clean(f"the agent failed: {cause}"), summary)
+
+    def _refuse(self, share: Share) -> None:
+        """Answer the calls that are too many, without running them."""
+        if not share.refused:
+            return
+        count, rounds = len(share.refused), self._rounds.count
+        self._log.event("tool.refused", logging.WARNING, count=count, tool=share.refused[0].name[:64], rounds=rounds)
+        for call in share.refused:
+            self.answer(call.call_id, share.why, goes_on=share.reminds)
+        if self._rounds.hopeless:
+            cause = "the model calls functions again and again instead of speaking to the caller"
+            way_out = self.way_out(cause)
+            gone = ev.ModelFailed(cause, ev.MODEL_SILENT)
+            self._feed(gone if way_out is None else ev.AgentGone(cause, way_out, ev.MODEL_SILENT))
 
     # -- ariagent's own ---------------------------------------------------------------------------
 

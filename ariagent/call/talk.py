@@ -35,6 +35,7 @@ from ariagent.call.memory import Memory, Owed
 from ariagent.call.meter import Meter
 from ariagent.call.providertools import ProviderTools
 from ariagent.call.report import Reporter
+from ariagent.call.rounds import SPEAK
 from ariagent.call.spoken import SpokenTime
 from ariagent.call.summary import Summary
 from ariagent.call.waves import Waves
@@ -150,8 +151,7 @@ class Talk:
         """Begin anew with the caller, whom ``before``, who spoke with the agent so far, has put through."""
         self._draining = self._ends_for_good = False
         role = self._role
-        facts = replace(role.facts, caller_number=caller.number, caller_name=caller.name)
-        self._role = replace(role, facts=facts)
+        self._role = replace(role, facts=role.facts.put_through(caller.number, caller.name))
         self._functions.serve(self._role)
         self._greet(self._greeting.meet(before, caller, time.monotonic(), talked=self._talked))
 
@@ -163,6 +163,7 @@ class Talk:
 
     def press(self, digit: str) -> None:
         """A key of the caller's; as good as a word, also in a goodbye."""
+        self._functions.key_pressed()
         if self._draining:
             self._keep_talking()
         if self._conduct is not None:
@@ -455,6 +456,7 @@ class Talk:
         for what in happened:
             self._report.happened(what)
             self._remember(what)
+            self._functions.happened(what)
             if self._conduct is not None:
                 self._conduct.happened(what, time.monotonic())
             match what:
@@ -501,11 +503,13 @@ class Talk:
                     self._functions.to_person()
         self._model.flush()
 
-    def give_result(self, call_id: str, output: str, *, ask: bool) -> None:
-        """Give the model a function's result, and with ``ask`` the word."""
+    def give_result(self, call_id: str, output: str, *, ask: bool, must_speak: bool = False) -> None:
+        """Give the model a function's result, and with ``ask`` the word; ``must_speak``: not to functions."""
         self._model.session.answer_tool(call_id, output)
+        if ask and must_speak:
+            self._conversation.note(SPEAK)
         if ask:
-            self._model.session.request_response(time.monotonic())
+            self._model.session.request_response(time.monotonic(), tools=not must_speak)
         self._model.flush()
 
     def give_sign(self, sign: str) -> None:

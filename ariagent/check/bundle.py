@@ -25,7 +25,7 @@ from typing import Any
 
 import aiohttp
 
-from ariagent import __version__
+from ariagent import __version__, privatefile
 from ariagent.ami.client import AmiClient
 from ariagent.check import ari
 from ariagent.check.discretion import Discretion, secrets_in_urls
@@ -319,17 +319,10 @@ If systemd runs the service, this command writes its log. Private data is not re
 
 def _write(path: Path, parts: Sequence[Part]) -> None:
     """Write the whole file or nothing. Only its owner can read it, from the first byte on."""
-    scratch = path.with_name(f"{path.name}.{os.getpid()}")
+    folder = path.name.removesuffix(".tgz").removesuffix(".gz").removesuffix(".tar")
     try:
-        with suppress(FileNotFoundError):
-            scratch.unlink()
-        with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            folder = path.name.removesuffix(".tgz").removesuffix(".gz").removesuffix(".tar")
-            file.write(_archive(parts, folder or "ariagent-bundle"))
-        scratch.replace(path)
+        privatefile.write(path, _archive(parts, folder or "ariagent-bundle"))
     except OSError as error:
-        with suppress(OSError):
-            scratch.unlink()
         raise ConfigurationError(
             f"the bundle cannot be written to {path}: {error.strerror}", remedy="Name another FILE with --bundle"
         ) from None

@@ -16,7 +16,7 @@ from ariagent.check import reach
 from ariagent.check.report import Result, Say, failed, ok, skipped, warning
 from ariagent.config import Settings
 from ariagent.errors import ConfigurationError
-from ariagent.hosts import is_loopback
+from ariagent.proxies import uses_proxy
 from ariagent.realtime.client import RealtimeClient, trust
 from ariagent.realtime.events import Event, Fault, SessionFailed, SessionReady
 from ariagent.realtime.profile import SessionProfile
@@ -63,7 +63,7 @@ async def _connection(settings: Settings, say: Say) -> bool:
     parts = urlsplit(realtime.url)
     host, tls = parts.hostname or "", parts.scheme == "wss"
     own_port = parts.port or (443 if tls else 80)
-    proxy = proxy_for(host, own_port, tls=tls)
+    proxy = proxy_for(host, own_port, tls=tls) if await uses_proxy(host) else None
     aim, port = proxy or (host, own_port)
     through = f" through the proxy {aim}:{port}" if proxy else ""
     try:
@@ -88,7 +88,7 @@ async def _connection(settings: Settings, say: Say) -> bool:
 
 def proxy_for(host: str, port: int, *, tls: bool) -> tuple[str, int] | None:
     """Host and port of the proxy that the WebSocket library uses from the environment, if any."""
-    if is_loopback(host) or proxy_bypass(f"{host}:{port}"):
+    if proxy_bypass(f"{host}:{port}"):
         return None
     proxies = getproxies()
     for kind in ("wss", "socks", "https") if tls else ("ws", "socks", "https", "http"):

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from ariagent.check import reach
 from ariagent.check.report import Result, Say, failed, ok, warning
-from ariagent.config import HttpRequestSettings, Settings
+from ariagent.config import HttpRequestSettings, Settings, toolcheck
 from ariagent.errors import ConfigurationError
 from ariagent.tls import Peer, client_context
 from ariagent.tools import plugins
@@ -64,6 +64,8 @@ async def _reachable(name: str, request: HttpRequestSettings, settings: Settings
     if name.startswith("unused"):
         return warning(name, "no agent uses it", "Name it in an agent's tools, or remove it")
     found = f"{host}: {connected} (no request was made)"
+    if values := ", ".join(dict.fromkeys(toolcheck.needed(request))):
+        found += f"; filled in from the call: {values}"
     if not tls and not allowed[0].is_private:
         return warning(
             name, f"{found}; not encrypted: callers' words and the tool's secrets can be read on the way", "Use https"

@@ -52,7 +52,7 @@ def _tls(settings: Settings) -> Iterator[Problem]:
 
 
 def _agent(settings: Settings, agent: AgentSettings) -> Iterator[tuple[str, str]]:
-    for text in template.problems(agent.instructions, agent.variables, _lookups(agent)):
+    for text in template.problems(agent.instructions, agent.variables, toolcheck.lookups(agent)):
         yield "instructions", text
     told = longest_tokens(agent)
     functions = sum(
@@ -93,12 +93,6 @@ def _model(settings: Settings, agent: AgentSettings) -> Iterator[tuple[str, str]
             "reasoning",
             f"{model} does not reason; it would refuse the session. Leave it out, or use gpt-realtime-2.1",
         )
-
-
-def _lookups(agent: AgentSettings) -> tuple[str, ...] | None:
-    if agent.lookup is None:
-        return ()
-    return None if agent.lookup.answer is None else tuple(agent.lookup.answer)
 
 
 def _hours(settings: Settings) -> Iterator[Problem]:

@@ -4,10 +4,12 @@ import re
 from collections.abc import Iterator
 
 from ariagent.agents import template
+from ariagent.config.agents import AgentSettings
 from ariagent.config.tools import BUILTIN_TOOLS, HttpRequestSettings, OutboundSettings
 from ariagent.config.tree import Settings
+from ariagent.secret import known_value
 from ariagent.text import did_you_mean
-from ariagent.tools import plugins, templates
+from ariagent.tools import binding, plugins, templates
 from ariagent.tools.addresses import address_allowed, host_allowed, is_address
 from ariagent.yamlfile import KeyPath
 
@@ -32,8 +34,8 @@ def problems(settings: Settings) -> Iterator[Problem]:
             where: KeyPath = ("agents", agent_name, "lookup", "url")
             yield from _request(where, agent.lookup, settings.outbound)
             known = [*template.FIXED, *(f"variable.{variable}" for variable in agent.variables)]
-            for name in templates.variables(agent.lookup.url):
-                if name not in known:
+            for name in dict.fromkeys((*templates.variables(agent.lookup.url), *needed(agent.lookup))):
+                if name not in known and name not in agent.lookup.bound:
                     near = did_you_mean(name, known)
                     yield where, f"{{{name}}} is not known before a call is answered{near}; known: {', '.join(known)}"
         for at, name in enumerate(agent.tools):
@@ -45,9 +47,24 @@ def problems(settings: Settings) -> Iterator[Problem]:
             elif name not in settings.tools and name not in points:
                 near = did_you_mean(name, [*settings.tools, *points])
                 yield here, f"there is no {name} in tools, nor an installed entry point of that name{near}"
+            elif name in settings.tools:
+                for lack in binding.unavailable(needed(settings.tools[name]), agent.variables, lookups(agent)):
+                    yield here, f"{name}: {lack}"
         for at, label in enumerate(agent.mcp):
             if label in agent.mcp[:at]:
                 yield ("agents", agent_name, "mcp", at), f"{label} is listed twice"
+
+
+def lookups(agent: AgentSettings) -> tuple[str, ...] | None:
+    """The names that an agent's lookup finds. None: any may be found."""
+    if agent.lookup is None:
+        return ()
+    return None if agent.lookup.answer is None else tuple(agent.lookup.answer)
+
+
+def needed(request: HttpRequestSettings) -> Iterator[str]:
+    """The values of the call that a request needs."""
+    return binding.used(request.url, (*request.bound.values(), *map(known_value, request.headers.values())))
 
 
 def _request(where: KeyPath, request: HttpRequestSettings, outbound: OutboundSettings) -> Iterator[Problem]:

@@ -6,9 +6,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from ariagent.agents import template
 from ariagent.config.base import Form, HttpUrl, Network, Section
 from ariagent.config.secrets import Secret, judged
-from ariagent.tools import templates
+from ariagent.secret import known_value
+from ariagent.text import did_you_mean
+from ariagent.tools import binding, templates
 from ariagent.tools.addresses import host_pattern_problem
 from ariagent.tools.arguments import schema_problem
 
@@ -39,7 +42,9 @@ def _header_name(name: str) -> str:
 
 
 def _no_header_value(value: str) -> str | None:
-    return "holds a line break or a control character" if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value) else None
+    if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
+        return "holds a line break or a control character"
+    return binding.text_problem(value)
 
 
 def _not_blank(text: str) -> str:
@@ -56,6 +61,15 @@ HeaderName = Annotated[str, AfterValidator(_header_name)]
 Headers = dict[HeaderName, Annotated[Secret, judged(_no_header_value)]]
 
 
+BoundName = Annotated[
+    str,
+    Form(
+        r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$",
+        "must be a name of letters, digits, _ and -, at most 64 of them, as customer",
+    ),
+]
+
+
 class SignatureSettings(Section):
     """Proves to the server that a request comes from ariagent: HMAC-SHA256 over ``timestamp.body``."""
 
@@ -69,11 +83,17 @@ class HttpRequestSettings(Section):
     """One HTTP request that the service may make."""
 
     url: str
-    """The URL. ``{name}`` in path or query is replaced by an argument (lookup: ``{caller.number}``), escaped."""
+    """The URL. In path and query ``{name}`` is replaced by an argument or a bound value, and ``{caller.number}`` and
+    other values of the call are filled in by ariagent. They are escaped."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     """Arguments that are not in the URL are sent as a JSON object (POST, PUT, PATCH) or in the query (GET, DELETE)."""
     headers: Headers = {}
-    """Headers of the request. Values may be secrets (``${NAME}``, ``file:PATH``)."""
+    """Headers of the request. Values may be secrets (``${NAME}``, ``file:PATH``), and hold values of the call and bound
+    values (``{caller.number}``)."""
+    bound: dict[BoundName, str] = {}
+    """Arguments that ariagent fills in from the call, for example ``customer: "{caller.number}"``. The model neither
+    sees nor chooses them. They go where the model's arguments go. Without a value and a default (``{queue|none}``)
+    nothing is sent."""
     timeout_s: Timeout = 8.0
     """Time limit from the start of the request to the end of the answer, retries included."""
     retries: Annotated[int, Field(ge=0, le=5)] = 1
@@ -92,6 +112,16 @@ class HttpRequestSettings(Section):
         if problem := templates.problem(url):
             raise ValueError(problem)
         return url
+
+    @field_validator("bound")
+    @classmethod
+    def _bound_can_be_filled(cls, bound: dict[str, str]) -> dict[str, str]:
+        for name, text in bound.items():
+            if problem := binding.name_problem(name) or binding.text_problem(text):
+                raise ValueError(f"{name}: {problem}")
+            if _no_header_value(text):
+                raise ValueError(f"{name}: holds a line break or a control character")
+        return bound
 
     @field_validator("answer")
     @classmethod
@@ -134,17 +164,23 @@ class HttpToolSettings(HttpRequestSettings):
     @model_validator(mode="after")
     def _url_and_parameters_agree(self) -> Self:
         properties = self.parameters.get("properties", {})
+        for name in properties:
+            if problem := binding.name_problem(name):
+                raise _located("parameters", problem)
+            if name in self.bound:
+                raise _located("bound", f"{name} is also in parameters, where the model chooses it; remove one")
         for name in templates.variables(self.url):
+            if name in self.bound or binding.is_call_value(name):
+                continue
             if name not in properties:
-                known = ", ".join(properties) or "none"
-                raise _located("url", f"{{{name}}} is not among the properties of parameters (there: {known})")
+                raise _located("url", _unknown(name, (*properties, *self.bound)))
             if name not in self.parameters.get("required", ()):
                 raise _located("url", f"{{{name}}} must be in required of parameters: the URL needs it in every call")
             if _kinds(properties[name]) & {"object", "array", "null"}:
                 raise _located("url", f"{{{name}}} is in the URL, so its type must be string, number or boolean")
         if self.method in ("GET", "DELETE"):
-            twice = templates.query_keys(self.url) & (properties.keys() - set(templates.variables(self.url)))
-            if twice:
+            added = (properties.keys() | self.bound.keys()) - set(templates.variables(self.url))
+            if twice := templates.query_keys(self.url) & added:
                 raise _located("url", f"{min(twice)} is in the query of the URL and also an argument; remove one")
         return self
 
@@ -165,6 +201,8 @@ class McpServerSettings(Section):
     def _authorized_once(self) -> Self:
         if self.authorization is not None and "authorization" in {name.lower() for name in self.headers}:
             raise _located("headers", "Authorization is set here and by authorization; remove one of them")
+        if name := next(binding.used("", map(known_value, self.headers.values())), None):
+            raise _located("headers", f"{{{name}}} cannot be filled in: the model's provider connects to the server")
         return self
 
 
@@ -175,6 +213,8 @@ class OutboundSettings(Section):
     """Host names, for example ``api.example.com`` or ``*.example.com``. Each tool's host must match one of them."""
     private: tuple[Network, ...] = ()
     """Private and loopback networks that are allowed, for example ``10.1.2.0/24``."""
+    per_host: Annotated[int, Field(ge=1, le=1000)] = 32
+    """Requests to one host at the same time, of all calls. Others wait, fairly between calls."""
 
     @field_validator("allowed_hosts")
     @classmethod
@@ -183,6 +223,16 @@ class OutboundSettings(Section):
             if problem := host_pattern_problem(host):
                 raise ValueError(f"{host!r} {problem}")
         return hosts
+
+
+def _unknown(name: str, known: tuple[str, ...]) -> str:
+    if "." in name:
+        near = did_you_mean(name, (*template.FIXED, *known))
+        return f"{{{name}}} is no value of a call{near}; known: {', '.join(template.FIXED)}, variable.NAME, lookup.NAME"
+    return (
+        f"{{{name}}} is not among the properties of parameters (there: {', '.join(known) or 'none'}); add it there, or "
+        "to bound"
+    )
 
 
 def _kinds(schema: object) -> set[str]:

@@ -15,7 +15,7 @@ from websockets.frames import CloseCode
 from websockets.protocol import OPEN
 
 from ariagent.config import RealtimeSettings
-from ariagent.hosts import is_loopback
+from ariagent.proxies import uses_proxy
 from ariagent.realtime.budget import BYTES, EVENTS, FRAMES, MALFORMED, MOST_AT_ONCE, MOST_WORK_S, Budget, Limit
 from ariagent.realtime.events import (
     AudioArrived,
@@ -132,6 +132,7 @@ class RealtimeClient:
     async def _converse(self) -> list[Event]:
         url = session_url(self._settings, self.session.profile.model)
         async with asyncio.timeout(self._settings.connect_timeout_s) as patience:
+            through_proxy = await uses_proxy(urlsplit(url).hostname or "")
             connection = await _Connect(
                 url,
                 additional_headers=self._headers,
@@ -147,7 +148,7 @@ class RealtimeClient:
                 close_timeout=CLOSE_TIMEOUT_S,
                 create_connection=partial(PacedConnection, spend=self._spend_frames),  # type: ignore[arg-type]
                 # The environment's, but for a server on this machine.
-                proxy=None if is_loopback(urlsplit(url).hostname or "") else True,
+                proxy=True if through_proxy else None,
                 **self._tls,
             )
             self._connection = connection

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+from urllib.parse import urlsplit
 
 import aiohttp
 
 from ariagent.config import RealtimeSettings
 from ariagent.errors import why
+from ariagent.proxies import uses_proxy
 from ariagent.realtime.client import session_headers
 from ariagent.realtime.lifetimes import models_url, shutdown_dates
 
@@ -43,7 +45,7 @@ async def _fetch(url: str, headers: dict[str, str]) -> bytes:
     async with (
         aiohttp.ClientSession(
             # A proxy of the environment is used as sessions use it.
-            trust_env=True,
+            trust_env=await uses_proxy(urlsplit(url).hostname or ""),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),

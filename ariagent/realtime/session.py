@@ -129,9 +129,10 @@ class RealtimeSession:
         """
         return b"".join((_APPEND_HEAD, binascii.b2a_base64(audio, newline=False), b'"}'))
 
-    def request_response(self, now: float, instructions: str | None = None) -> None:
-        """Have the model speak, as soon as nothing else of it is running."""
-        self.gate.request({} if instructions is None else {"instructions": instructions})
+    def request_response(self, now: float, instructions: str | None = None, *, tools: bool = True) -> None:
+        """Have the model speak, as soon as nothing else of it is running; without ``tools`` it may call no function."""
+        wanted: dict[str, Any] = {} if instructions is None else {"instructions": instructions}
+        self.gate.request(wanted if tools else {**wanted, "tool_choice": "none"})
         self._pump(now)
 
     def say_aside(self, key: str, instructions: str, *, alone: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from ariagent import config
+from ariagent import config, privatefile
 from ariagent.errors import ConfigurationError
 from ariagent.records import page, terminal, timeline, views
 from ariagent.records.cost import PriceTable
@@ -142,7 +142,7 @@ def _one(store: Store, prices: PriceTable, name: str, html: Path | None, *, as_j
     line = timeline.build(call, store.events(call), store.waves(call), store.use(call), prices)
     if html is not None:
         try:
-            html.write_text(page.render(line, terminal.when(call.began), prices), encoding="utf-8")
+            privatefile.write(html, page.render(line, terminal.when(call.began), prices))
         except OSError as error:
             raise ConfigurationError(f"{html} cannot be written: {error.strerror}") from None
     if as_json:

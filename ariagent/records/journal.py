@@ -24,6 +24,7 @@ from ariagent.errors import ResourceError
 from ariagent.records import folder, rows, schema
 from ariagent.records.alive import SEEN_EVERY_S, Identity
 from ariagent.records.rows import Row
+from ariagent.redaction import Redaction
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class CallRecord:
         if name == "call.ended":
             self.end(at, fields)
         elif self.journal.keeps_records:
+            fields = self.journal.redacted(fields)
             row = rows.event(name, at, fields, words=self.journal.writes_words(ended=self.ended))
             if name == "call.started":
                 self.head = row
@@ -104,17 +106,19 @@ class CallRecord:
         if not self.ended and self.journal.keeps_records:
             self.ended = True
             erases = self.journal.erases_words
-            row = rows.event("call.ended", at, fields, words=not erases, erases_words=erases)
+            row = rows.event("call.ended", at, self.journal.redacted(fields), words=not erases, erases_words=erases)
             self.journal.put(self, row, always=True)
 
 
 class Journal:
     """The writer of ``calls.db``. Make it with ``open``."""
 
-    def __init__(self, directory: Path, settings: RecordsSettings, on_trouble: Trouble | None) -> None:
+    def __init__(
+        self, directory: Path, settings: RecordsSettings, on_trouble: Trouble | None, redact: Redaction | None
+    ) -> None:
         self.path = directory / schema.FILE
         self.keeps_records = settings.enabled
-        self.configure(settings)
+        self.configure(settings, redact)
         self.dropped = 0
         """Rows that were not written, and will not be."""
         self._on_trouble = on_trouble
@@ -135,13 +139,20 @@ class Journal:
         self._thread: threading.Thread | None = None
 
     @classmethod
-    def open(cls, directory: Path, settings: RecordsSettings, on_trouble: Trouble | None = None) -> "Journal":
+    def open(
+        cls,
+        directory: Path,
+        settings: RecordsSettings,
+        on_trouble: Trouble | None = None,
+        redact: Redaction | None = None,
+    ) -> "Journal":
         """The journal of this process. Where ``settings`` keep no records, one that does nothing.
 
-        ``on_trouble`` is called, in the writer's thread, with every failure. Raises ResourceError for a directory that
-        cannot be used and for a database of a newer version; anything else is tried again.
+        ``on_trouble`` is called, in the writer's thread, with every failure; ``redact`` hides secrets. Raises
+        ResourceError for a directory that cannot be used and for a database of a newer version; anything else is tried
+        again.
         """
-        journal = cls(directory, settings, on_trouble)
+        journal = cls(directory, settings, on_trouble, redact)
         if settings.enabled:
             _prepare(directory)
             for _ in range(2):
@@ -154,8 +165,9 @@ class Journal:
             journal._thread.start()
         return journal
 
-    def configure(self, settings: RecordsSettings) -> None:
+    def configure(self, settings: RecordsSettings, redact: Redaction | None = None) -> None:
         """Keep what ``settings`` say from now on, of running calls too. ``enabled`` does not change any more."""
+        self._redact = redact
         self.erases_words = not settings.transcripts
         """When a call ends; until then they may be kept."""
         self._words_until_the_end = settings.transcripts or settings.until_the_end
@@ -172,6 +184,12 @@ class Journal:
         record = CallRecord(self, call_id, began, row=(self._file, row))
         self.put(record, rows.taken_over(self._process), always=True)
         return record
+
+    def redacted(self, fields: Mapping[str, object]) -> Mapping[str, object]:
+        """An event's fields without secrets."""
+        if self._redact is None:
+            return fields
+        return {name: self._redact.within(each) for name, each in fields.items()}
 
     def writes_words(self, *, ended: bool) -> bool:
         """Whether what is said in a call is written down now."""

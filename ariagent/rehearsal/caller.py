@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ariagent import privatefile
 from ariagent.config import Settings
 from ariagent.errors import AriError, ConfigurationError
 from ariagent.rehearsal import script as do
@@ -91,7 +92,7 @@ def _keep(folder: Path, line: Line, report: CallReport) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         line.write(folder / "call.wav")
-        (folder / "call.json").write_text(json.dumps(report.document(), indent=1) + "\n")
+        privatefile.write(folder / "call.json", json.dumps(report.document(), indent=1) + "\n")
     except OSError as error:
         raise ConfigurationError(f"the recording cannot be written: {error}") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 import wave
 from collections import deque
@@ -12,6 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from ariagent import privatefile
 from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.endpoint import MediaConnection
 from ariagent.rehearsal.ears import Ear, Silences, level_dbfs
@@ -86,11 +88,13 @@ class Line:
         both = np.zeros((max(map(len, sides)), 2), "<i2")
         for column, samples in enumerate(sides):
             both[: len(samples), column] = samples
-        with wave.open(str(path), "wb") as file:
+        held = io.BytesIO()
+        with wave.open(held, "wb") as file:
             file.setnchannels(2)
             file.setsampwidth(2)
             file.setframerate(self.format.rate_hz)
             file.writeframes(both.tobytes())
+        privatefile.write(path, held.getvalue())
 
     def end(self, reason: str) -> None:
         """Nothing more will be heard or said; the first reason stays."""

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ariagent import config, logs
+from ariagent import config, logs, privatefile
 from ariagent.errors import ConfigurationError
 from ariagent.loop import run_async
 from ariagent.rehearsal.junit import junit
@@ -78,7 +78,7 @@ def run_rehearsals(
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        privatefile.write(path, text)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error}") from None
 

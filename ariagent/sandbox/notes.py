@@ -109,6 +109,12 @@ KINDS = (
         "I am still trying to reach a colleague.",
     ),
     Kind(
+        "must_speak",
+        "the model called functions ten times without the caller; it has to speak now",
+        (r"called functions.{0,40}in a row",),
+        "How would you like to go on?",
+    ),
+    Kind(
         "continue_words",
         "the next process continues the call; the agent was cut off in a sentence",
         (r"sentence that was cut off", r"you were cut off.{0,120}(?:go on|continue)"),

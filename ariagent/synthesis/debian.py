@@ -171,9 +171,14 @@ def _prepare(apt: Path, source: AptSource, suite: str) -> list[str]:
     return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
 
 
+def _environment() -> dict[str, str]:
+    # A mirror on this machine is not behind a proxy.
+    direct = ",".join(filter(None, (os.environ.get("no_proxy"), "localhost", "127.0.0.1", "::1")))
+    return {**os.environ, "no_proxy": direct, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
+
+
 def _run_apt(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
-    return subprocess.run(["apt-get", *words], capture_output=True, text=True, check=False, env=environment)
+    return subprocess.run(["apt-get", *words], capture_output=True, text=True, check=False, env=_environment())
 
 
 def _errors(stderr: str) -> str:
@@ -206,10 +211,9 @@ def _plan(packages: Sequence[str], apt: Path, options: list[str]) -> tuple[list[
 
 def _apt_download(packages: Sequence[str], options: list[str], progress: Progress) -> str:
     """Download with a percentage every few seconds; returns what went wrong, or ""."""
-    environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
     words = [*options, "-o", "APT::Status-Fd=1", "-qq", "install", "-y", "--download-only", *packages]
     with subprocess.Popen(
-        ["apt-get", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        ["apt-get", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment()
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -13,9 +14,11 @@ from yarl import URL
 from ariagent import __version__
 from ariagent.config import HttpRequestSettings, OutboundSettings
 from ariagent.errors import why
+from ariagent.tools import answer as answers
 from ariagent.tools import request as requests
 from ariagent.tools.addresses import address_allowed, host_allowed, is_address
-from ariagent.tools.outcome import SORRY, UNSURE, Kind, ToolFailure
+from ariagent.tools.answer import Answer
+from ariagent.tools.outcome import NOT_DONE, SORRY, UNSURE, Kind, ToolFailure
 from ariagent.tools.request import Request
 
 RETRY_AFTER_S = 0.1
@@ -68,17 +71,17 @@ class HttpClient:
         self._wall_clock = wall_clock
         self._session: aiohttp.ClientSession | None = None
 
-    async def fetch(self, settings: HttpRequestSettings, request: Request) -> Any:
-        """Send it; what is used of the answer. Raises ToolFailure, within ``timeout_s``."""
+    async def fetch(self, settings: HttpRequestSettings, request: Request) -> Answer:
+        """Send it; the answer of a success. Raises ToolFailure, within ``timeout_s``."""
         url = URL(request.url, encoded=True)
         self._check(url)
         tries = 1 + (settings.retries if request.method == "GET" else 0)
-        doubt = SORRY if request.method == "GET" else UNSURE
+        sent = _Sent()
         try:
             async with asyncio.timeout(settings.timeout_s) as bound:
                 for done in range(1, tries + 1):
                     try:
-                        return await self._try(settings, request, url, last=done == tries)
+                        return await self._try(settings, request, url, sent, last=done == tries)
                     except aiohttp.ClientError as error:
                         if done == tries or _forbidden(error):
                             raise
@@ -89,9 +92,9 @@ class HttpClient:
             if not bound.expired():
                 raise
             cause = f"there was no answer within {settings.timeout_s:g} s"
-            raise ToolFailure(Kind.TIMEOUT, cause, remedy=doubt) from None
+            raise ToolFailure(Kind.TIMEOUT, cause, remedy=sent.doubt(request.method)) from None
         except aiohttp.ClientError as error:
-            raise _failure(error, doubt) from None
+            raise _failure(error, sent.doubt(request.method)) from None
         raise AssertionError("the last try returns or raises")
 
     async def close(self) -> None:
@@ -107,19 +110,18 @@ class HttpClient:
         if is_address(host) and not address_allowed(host, self._outbound.private):
             raise ToolFailure(Kind.FORBIDDEN, _FORBIDDEN, detail=f"address {host}")
 
-    async def _try(self, settings: HttpRequestSettings, request: Request, url: URL, *, last: bool) -> Any:
-        headers = requests.headers(settings, request.body, int(self._wall_clock()))
+    async def _try(
+        self, settings: HttpRequestSettings, request: Request, url: URL, sent: "_Sent", *, last: bool
+    ) -> Answer:
+        headers = {**requests.headers(settings, request.body, int(self._wall_clock())), **request.headers}
         answer = await self._opened().request(
-            request.method, url, data=request.body, headers=headers, allow_redirects=False
+            request.method, url, data=request.body, headers=headers, allow_redirects=False, trace_request_ctx=sent
         )
         try:
             if answer.status in WORTH_A_RETRY and not last:
                 raise _TryAgain
-            head = answer.headers
-            requests.check_answer(
-                answer.status, head.get("Content-Type", ""), head.get("Content-Encoding", ""), method=request.method
-            )
-            return requests.read_answer(settings, await _read(answer, settings.max_bytes))
+            answers.check_status(answer.status, method=request.method)
+            return await _read(answer, request.method, settings.max_bytes)
         finally:
             answer.close()  # and not released: the rest of an answer is not waited for
 
@@ -129,7 +131,9 @@ class HttpClient:
             self._session = aiohttp.ClientSession(
                 # Each request on a connection of its own: one that the server has just closed cannot fail a POST, and
                 # every connection is made to an address that was checked for it.
-                connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, force_close=True),
+                # How many there are at once the gate decides, which is fair between calls.
+                connector=aiohttp.TCPConnector(limit=0, resolver=resolver, use_dns_cache=False, force_close=True),
+                trace_configs=[_connections()],
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None),
                 auto_decompress=False,
@@ -150,16 +154,42 @@ class _TryAgain(Exception):  # noqa: N818
     """An answer that may be another one in a moment."""
 
 
-async def _read(answer: aiohttp.ClientResponse, limit: int) -> bytes:
-    body = bytearray()
-    too_large = ToolFailure(Kind.TOO_LARGE, f"the server's answer is longer than {limit} bytes")
+@dataclass(slots=True)
+class _Sent:
+    """How far a request came."""
+
+    connected: bool = False
+
+    def doubt(self, method: str) -> str:
+        """What to do where there was no answer."""
+        return SORRY if method == "GET" else UNSURE if self.connected else NOT_DONE
+
+
+def _connections() -> aiohttp.TraceConfig:
+    """Notes that a connection was made: the request may be on its way."""
+    config = aiohttp.TraceConfig()
+
+    async def made(session: aiohttp.ClientSession, context: Any, params: Any) -> None:
+        context.trace_request_ctx.connected = True
+
+    config.on_connection_create_end.append(made)
+    return config
+
+
+async def _read(answer: aiohttp.ClientResponse, method: str, limit: int) -> Answer:
+    if answer.status == 303:
+        return Answer()  # a page that the server wrote for browsers
+    if answer.headers.get("Content-Encoding", "").lower() not in ("", "identity"):
+        return answers.unread(Kind.BAD_ANSWER, "the server sent a compressed answer", method=method)
+    too_large = f"the server's answer is longer than {limit} bytes"
     if (answer.content_length or 0) > limit:
-        raise too_large
+        return answers.unread(Kind.TOO_LARGE, too_large, method=method)
+    body = bytearray()
     async for chunk in answer.content.iter_chunked(_CHUNK):
         body += chunk
         if len(body) > limit:
-            raise too_large
-    return bytes(body)
+            return answers.unread(Kind.TOO_LARGE, too_large, method=method)
+    return Answer(answer.headers.get("Content-Type", "")[:200], bytes(body), answer.charset)
 
 
 def _forbidden(error: aiohttp.ClientError) -> bool:
@@ -172,7 +202,7 @@ def _failure(error: aiohttp.ClientError, doubt: str) -> ToolFailure:
     if isinstance(error, aiohttp.InvalidURL):  # an address in a writing that only some programs take for one
         return ToolFailure(Kind.FORBIDDEN, _FORBIDDEN, detail=type(error).__name__)
     if isinstance(error, aiohttp.ClientConnectorError):
-        return ToolFailure(Kind.UNREACHABLE, "the server cannot be reached", detail=why(error))
+        return ToolFailure(Kind.UNREACHABLE, "the server cannot be reached", remedy=doubt, detail=why(error))
     if isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError):
         return ToolFailure(Kind.UNREACHABLE, "the connection was lost", remedy=doubt, detail=str(error))
     return ToolFailure(

@@ -8,7 +8,11 @@ from typing import Any
 from ariagent.errors import AriagentError
 
 SORRY = "Tell the caller that this does not work right now; do not guess the answer"
-UNSURE = "It may have taken effect all the same: do not call it again, tell the caller that it is not confirmed"
+UNSURE = (
+    "It may have taken effect all the same: tell the caller that it is not confirmed, and do not call it again without "
+    "asking them"
+)
+NOT_DONE = "It was not done. Tell the caller that this does not work right now"
 
 
 class Kind(StrEnum):
@@ -19,16 +23,21 @@ class Kind(StrEnum):
     """The model called what the agent does not have."""
     BAD_ARGUMENTS = "bad_arguments"
     """Nothing was sent: no JSON, not what the schema asks for, or nothing that may stand in the URL."""
+    NOT_KNOWN = "not_known"
+    """Nothing was sent: the site binds the tool to a value that this call does not have (a withheld number)."""
+    BUSY = "busy"
+    """Nothing was sent: too many others were under way for as long as the tool may take."""
     TIMEOUT = "timeout"
     UNREACHABLE = "unreachable"
     """No connection, or it was lost."""
     FORBIDDEN = "forbidden"
     """A host or an address that ``outbound`` does not allow."""
     REDIRECT = "redirect"
+    """3xx, but for 303 to what is no GET: that was done."""
     HTTP_STATUS = "http_status"
     """4xx or 5xx."""
     BAD_ANSWER = "bad_answer"
-    """An answer that is not JSON, or lacks what ``answer`` asks for."""
+    """Of a GET: an answer that lacks what ``answer`` asks for; of any method: what is no HTTP."""
     TOO_LARGE = "too_large"
     FAILED = "failed"
     """The site's Python raised or returned what is no JSON; or a fault of ours."""

@@ -6,11 +6,13 @@ is a ``Tool``. Only those that an agent names are loaded.
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, runtime_checkable
 
+from ariagent.agents import template
 from ariagent.errors import ConfigurationError
+from ariagent.tools import binding
 from ariagent.tools.arguments import schema_problem
 
 GROUP = "ariagent.tools"
@@ -30,14 +32,33 @@ class CallFacts:
     caller_name: str = ""
     language: str = ""
     """Of the conversation, as ``en``."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """What templates know of the call, by name: ``called.number``, ``queue``, ``variable.VIP`` ... Date and time are
+    those of the call's arrival."""
+
+    @property
+    def known(self) -> Mapping[str, str]:
+        """The values that tools can be bound to."""
+        own = {
+            "call.id": self.call_id,
+            "agent.name": self.agent,
+            "caller.number": self.caller_number,
+            "caller.name": self.caller_name,
+        }
+        return {**self.values, **own}
+
+    def put_through(self, number: str, name: str) -> "CallFacts":
+        """The same call with another caller on the line, who has neither the variables nor the lookup of the former."""
+        kept = {key: value for key, value in self.values.items() if key.partition(".")[0] not in template.OPEN}
+        return replace(self, caller_number=number, caller_name=name, values=kept)
 
 
 @runtime_checkable
 class Tool(Protocol):
     """What an entry point leads to.
 
-    It may also have ``timeout_s`` (seconds that one call may take, 10 by default) and ``sign`` (as of an HTTP tool:
-    ``"tone"``, a text to say, or None).
+    It may also have ``timeout_s`` (seconds that one call may take, 10 by default), ``sign`` (as of an HTTP tool:
+    ``"tone"``, a text to say, or None) and ``bound`` (names and texts: arguments that are filled in from the call).
     """
 
     name: str
@@ -85,6 +106,12 @@ def sign_of(tool: Tool) -> str | None:
     return None if sign is None else str(sign)
 
 
+def bound_of(tool: Tool) -> Mapping[str, str]:
+    """Arguments that are filled in from the call and not asked from the model: names and texts with templates."""
+    bound: Mapping[str, str] = getattr(tool, "bound", {})
+    return bound
+
+
 def _problem(point: EntryPoint, tool: Any) -> str | None:
     name, description = getattr(tool, "name", None), getattr(tool, "description", None)
     parameters, timeout_s = getattr(tool, "parameters", None), getattr(tool, "timeout_s", DEFAULT_TIMEOUT_S)
@@ -102,7 +129,23 @@ def _problem(point: EntryPoint, tool: Any) -> str | None:
     if sign is not None and (not isinstance(sign, str) or not sign.strip()):
         return "has a sign that is neither a text nor None"
     problem = schema_problem(parameters)
-    return f"has parameters that cannot be used: {problem}" if problem else None
+    if problem:
+        return f"has parameters that cannot be used: {problem}"
+    return _bound_problem(parameters.get("properties", {}), getattr(tool, "bound", {}))
+
+
+def _bound_problem(properties: Mapping[str, Any], bound: Any) -> str | None:
+    if not isinstance(bound, Mapping) or not all(isinstance(each, str) for item in bound.items() for each in item):
+        return "has bound values that are no mapping of names to texts"
+    for name in (*properties, *bound):
+        if problem := binding.name_problem(name):
+            return f"has a parameter that cannot be used: {problem}"
+    for name, text in bound.items():
+        if name in properties:
+            return f"binds {name}, which is also among its parameters; remove one"
+        if problem := binding.text_problem(text):
+            return f"binds {name} to what cannot be filled in: {problem}"
+    return None
 
 
 def _package(point: EntryPoint) -> str:

@@ -1,19 +1,17 @@
-"""From validated arguments to a request, and from its answer to what is used of it. No I/O, no clock."""
+"""From validated arguments to a request. No I/O, no clock."""
 
 import hashlib
 import hmac
-import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ariagent.config import HttpRequestSettings, SignatureSettings
-from ariagent.tools import templates
-from ariagent.tools.outcome import UNSURE, Kind, ToolFailure, json_text
+from ariagent.tools import binding, templates
+from ariagent.tools.outcome import Kind, ToolFailure, json_text
 
 WITH_BODY = ("POST", "PUT", "PATCH")
-
-_MISSING = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,30 +23,84 @@ class Request:
     """Percent-encoded, complete."""
     body: bytes | None
     """JSON; None where the method has none."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Those that hold values of the call. The site may have put secrets into them."""
 
 
-def of_tool(settings: HttpRequestSettings, arguments: Mapping[str, Any]) -> Request:
-    """Arguments that the URL does not name become the JSON body (POST, PUT, PATCH) or the query (GET, DELETE).
+def of_tool(
+    settings: HttpRequestSettings, arguments: Mapping[str, Any], values: Mapping[str, str] | None = None
+) -> Request:
+    """Arguments and bound values that stand neither in the URL nor in a header become the JSON body (POST, PUT, PATCH)
+    or the query (GET, DELETE). ``values``: those of the call.
 
-    In a query a list is its name repeated, an object is JSON, null is left out. Raises ToolFailure (bad arguments).
+    In a query a list is its name repeated, an object is JSON, null is left out. Raises ToolFailure: bad arguments, or
+    a value of the call is not known.
     """
+    call = values or {}
+    bound = binding.fill(settings.bound, call)
+    binding.refuse(arguments, (*bound, *templates.query_keys(settings.url)))
     named = templates.variables(settings.url)
-    rest = {name: value for name, value in arguments.items() if name not in named}
-    values = {name: _scalar(name, arguments[name]) for name in named if name in arguments}
+    filled: dict[str, templates.Value] = {}
+    for name in named:
+        if name in bound or binding.is_call_value(name):
+            filled[name] = bound[name] if name in bound else binding.value(name, call)
+            if name in templates.path_variables(settings.url):
+                binding.check_path(name, str(filled[name]))
+        elif name in arguments:
+            filled[name] = _scalar(name, arguments[name])
+    rest = {name: each for name, each in arguments.items() if name not in named}
+    in_headers = _in_headers(settings)
+    rest |= {name: each for name, each in bound.items() if name not in named and name not in in_headers}
+    filled_headers = _filled_headers(settings, bound, call)
     if settings.method in WITH_BODY:
-        return Request(settings.method, templates.fill(settings.url, values), json_text(rest).encode())
-    query = [(name, item) for name, value in rest.items() for item in _in_query(value)]
-    return Request(settings.method, templates.fill(settings.url, values, query), None)
+        url, body = templates.fill(settings.url, filled), json_text(rest).encode()
+        return Request(settings.method, url, body, filled_headers)
+    query = [(name, item) for name, each in rest.items() for item in _in_query(each)]
+    return Request(settings.method, templates.fill(settings.url, filled, query), None, filled_headers)
 
 
 def of_lookup(settings: HttpRequestSettings, values: Mapping[str, str]) -> Request:
-    """As of a tool, but a query holds only what the URL names: the caller's data goes where it is asked for."""
-    url = templates.fill(settings.url, values)
-    if settings.method not in WITH_BODY:
-        return Request(settings.method, url, None)
+    """As of a tool, but a value in the URL may be empty. Without ``bound`` a body holds all values that the URL does
+    not name."""
     named = templates.variables(settings.url)
-    body = {name: value for name, value in values.items() if name not in named}
-    return Request(settings.method, url, json_text(body).encode())
+    if settings.bound:
+        bound, in_headers = binding.fill(settings.bound, values), _in_headers(settings)
+        rest = {name: each for name, each in bound.items() if name not in named and name not in in_headers}
+    else:
+        bound = {}
+        rest = {name: each for name, each in values.items() if name not in named}
+    filled_url = {**values, **bound}
+    filled = _filled_headers(settings, bound, values)
+    if settings.method in WITH_BODY:
+        return Request(settings.method, templates.fill(settings.url, filled_url), json_text(rest).encode(), filled)
+    query = rest.items() if settings.bound else ()
+    return Request(settings.method, templates.fill(settings.url, filled_url, query), None, filled)
+
+
+def _in_headers(settings: HttpRequestSettings) -> frozenset[str]:
+    """The names of bound values that stand in headers."""
+    texts = [secret.get_secret_value() for secret in settings.headers.values()]
+    return frozenset(name for name in settings.bound if any(f"{{{name}}}" in text for text in texts))
+
+
+def _filled_headers(
+    settings: HttpRequestSettings, bound: Mapping[str, str], values: Mapping[str, str]
+) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for header, secret in settings.headers.items():
+        text = secret.get_secret_value()
+        if "{" not in text:
+            continue
+        # The call's values first: what they hold is not looked through again.
+        parts = re.split(r"(\{[A-Za-z_][A-Za-z0-9_-]*\})", text)
+        filled = "".join(
+            bound[part[1:-1]] if part[1:-1] in bound else binding.text(part, values) if "{" in part else part
+            for part in parts
+        )
+        if filled != text:
+            # Values have no line breaks. Defaults, which the site wrote, might.
+            found[header] = re.sub(r"[\x00-\x1f\x7f]", " ", filled)
+    return found
 
 
 def headers(settings: HttpRequestSettings, body: bytes | None, timestamp: int) -> dict[str, str]:
@@ -68,74 +120,6 @@ def signature(settings: SignatureSettings, body: bytes, timestamp: int) -> str:
     return f"t={timestamp},v1={digest}"
 
 
-def check_answer(status: int, content_type: str, content_encoding: str, *, method: str) -> None:
-    """Judge an answer by its head. Raises ToolFailure for all that is not a success with JSON."""
-    if 300 <= status < 400:
-        raise ToolFailure(Kind.REDIRECT, f"the server sent a redirect ({status}), which is not followed")
-    if status in (404, 410):
-        raise ToolFailure(
-            Kind.HTTP_STATUS,
-            f"the server found nothing ({status})",
-            remedy="If it was about something the caller gave, ask for it once more, else say that it does not work",
-        )
-    if 400 <= status < 500:
-        raise ToolFailure(Kind.HTTP_STATUS, f"the server refused the request ({status})")
-    if status >= 500:
-        remedy = {} if method == "GET" else {"remedy": UNSURE}
-        raise ToolFailure(Kind.HTTP_STATUS, f"the server failed ({status})", **remedy)
-    if content_encoding.lower() not in ("", "identity"):
-        raise ToolFailure(Kind.BAD_ANSWER, "the server sent a compressed answer")
-    kind = content_type.partition(";")[0].strip().lower()
-    if status != 204 and not (kind == "application/json" or kind.endswith("+json")):
-        raise ToolFailure(Kind.BAD_ANSWER, "the server's answer is not JSON", detail=f"content type {kind[:80]!r}")
-
-
-def read_answer(settings: HttpRequestSettings, body: bytes) -> Any:
-    """What is used of a successful answer; one without content is ``{"ok": true}``.
-
-    Raises ToolFailure (bad answer): not JSON, or nothing of what ``answer`` names is in it. Names whose path leads
-    nowhere are null, if others lead somewhere.
-    """
-    if not body.strip():
-        return {"ok": True}
-    try:
-        found = json.loads(body, parse_constant=_refuse_constant)
-        json_text(found).encode()
-    except (ValueError, RecursionError) as error:
-        raise ToolFailure(Kind.BAD_ANSWER, "the server's answer is not JSON", detail=str(error)[:200]) from None
-    if settings.answer is None:
-        return found
-    picked = {name: _follow(found, path) for name, path in settings.answer.items()}
-    if all(value is _MISSING for value in picked.values()):
-        raise ToolFailure(Kind.BAD_ANSWER, "the server's answer does not hold what it should")
-    return {name: None if value is _MISSING else value for name, value in picked.items()}
-
-
-def texts(found: Any) -> dict[str, str]:
-    """An answer as values for instructions: what is null is left out, what is no text is JSON.
-
-    Raises ToolFailure (bad answer) where it is not a JSON object.
-    """
-    if not isinstance(found, dict):
-        raise ToolFailure(Kind.BAD_ANSWER, "the answer is not a JSON object")
-    return {
-        name: value if isinstance(value, str) else json_text(value)
-        for name, value in found.items()
-        if value is not None
-    }
-
-
-def _follow(found: Any, path: str) -> Any:
-    for part in path.split("."):
-        if isinstance(found, dict) and part in found:
-            found = found[part]
-        elif isinstance(found, list) and part.isdecimal() and len(part) < 8 and int(part) < len(found):
-            found = found[int(part)]
-        else:
-            return _MISSING
-    return found
-
-
 def _scalar(name: str, value: Any) -> templates.Value:
     if isinstance(value, str | int | float | bool):
         return value
@@ -149,7 +133,3 @@ def _in_query(value: Any) -> list[templates.Value]:
         item if isinstance(item, str | int | float | bool) else json_text(item)
         for item in (value if isinstance(value, list) else [value])
     ]
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")

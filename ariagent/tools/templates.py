@@ -78,6 +78,16 @@ def fill(template: str, values: Mapping[str, Value], rest: Iterable[tuple[str, V
     return url
 
 
+def path_variables(template: str) -> tuple[str, ...]:
+    """The names in a template's path."""
+    return variables(template.partition("?")[0])
+
+
+def fits_path(text: str) -> bool:
+    """Whether a value may stand in a path."""
+    return bool(text) and text not in (".", "..") and not re.search(r"[/\\]", text) and not _CONTROL.search(text)
+
+
 def text_of(value: Value) -> str:
     """A value as it stands in a URL: text as it is, everything else as JSON."""
     return value if isinstance(value, str) else json_text(value)
@@ -98,7 +108,7 @@ def _value(name: str, values: Mapping[str, Value]) -> str:
 
 
 def _in_path(name: str, text: str) -> str:
-    if not text or "/" in text or "\\" in text or _CONTROL.search(text):
+    if not text or re.search(r"[/\\]", text) or _CONTROL.search(text):
         raise _refused(f"{name} must be neither empty nor hold a slash")
     return _escape(name, text)
 

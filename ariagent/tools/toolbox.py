@@ -4,17 +4,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from aiohttp.abc import AbstractResolver
 
-from ariagent.config import HttpToolSettings, LookupSettings, Settings
+from ariagent.config import HttpToolSettings, LookupSettings, Settings, toolcheck
 from ariagent.errors import ConfigurationError
-from ariagent.tools import mcp, plugins, request
+from ariagent.redaction import Redaction, secrets_of
+from ariagent.tools import answer, binding, mcp, plugins, request, templates
 from ariagent.tools.arguments import Parameters
+from ariagent.tools.gate import Gate
 from ariagent.tools.http import HttpClient
-from ariagent.tools.outcome import Kind, Outcome, ToolFailure, json_text
+from ariagent.tools.outcome import UNSURE, Kind, Outcome, ToolFailure, json_text
 from ariagent.tools.plugins import CallFacts, Tool
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,9 @@ class Toolbox:
         self._settings = settings
         self._on_call = on_call
         self._http = HttpClient(settings.outbound, resolver=resolver)
+        # A server may send back what it was sent.
+        self._redact = Redaction(secrets_of(settings))
+        self._gate = Gate(settings.outbound.per_host)
         self._tools: dict[str, _Ready] = {}
         self._abandoned: set[asyncio.Task[Any]] = set()
         points = plugins.installed()
@@ -74,6 +79,8 @@ class Toolbox:
                     f"there is no tool {name}",
                     remedy=f"Describe it in tools, or install an entry point of the group {plugins.GROUP}",
                 )
+            if not isinstance(source, HttpToolSettings):
+                self._check_bound(name, source)
             self._tools[name] = _Ready(source, Parameters(source.parameters))
 
     def declarations(self, agent: str) -> tuple[dict[str, Any], ...]:
@@ -110,12 +117,12 @@ class Toolbox:
         try:
             outcome = Outcome(await self._run(agent, call, facts), ok=True, kind=Kind.OK)
         except ToolFailure as failure:
-            outcome, detail = failure.outcome, failure.detail or str(failure)
+            outcome, detail = failure.outcome, self._redact(failure.detail or str(failure))
         except Exception:
             log.exception("tool.fault", extra={"fields": {"call": facts.call_id, "tool": name}})
             outcome = ToolFailure(Kind.FAILED, "the tool failed").outcome
         self._finished(name if name in self._tools else "unknown", name, start, outcome.kind, facts.call_id, detail)
-        return outcome
+        return replace(outcome, output=self._redact(outcome.output))
 
     async def lookup(
         self, settings: LookupSettings, values: Mapping[str, str], *, call_id: str = ""
@@ -125,20 +132,33 @@ class Toolbox:
         found: Mapping[str, str] = {}
         kind, detail = Kind.OK, ""
         try:
-            found = request.texts(await self._http.fetch(settings, request.of_lookup(settings, values)))
+            asked, place = request.of_lookup(settings, values), templates.host(settings.url)
+            # The phone rings meanwhile: the wait for its turn is within its time limit.
+            async with asyncio.timeout(settings.timeout_s), self._gate.turn(call_id, place, settings.timeout_s):
+                found = answer.texts(settings, await self._http.fetch(settings, asked))
+        except TimeoutError:
+            kind, detail = Kind.TIMEOUT, f"there was no answer within {settings.timeout_s:g} s"
         except ToolFailure as failure:
-            kind, detail = failure.kind, failure.detail or str(failure)
+            kind, detail = failure.kind, self._redact(failure.detail or str(failure))
         except Exception:
             log.exception("lookup.fault", extra={"fields": {"call": call_id}})
             kind = Kind.FAILED
         self._finished("lookup", "lookup", start, kind, call_id, detail)
-        return found
+        return {name: self._redact(value) for name, value in found.items()}
 
     async def close(self) -> None:
         """Give up what is still running, and the connections."""
         for task in self._abandoned:
             task.cancel()
         await self._http.close()
+
+    def _check_bound(self, name: str, tool: Tool) -> None:
+        """Raises ConfigurationError where an agent lacks what a Python tool is bound to."""
+        needed = tuple(binding.used("", plugins.bound_of(tool).values()))
+        for agent_name, agent in self._settings.agents.items():
+            if name in agent.tools:
+                for lack in binding.unavailable(needed, agent.variables, toolcheck.lookups(agent)):
+                    raise ConfigurationError(f"agents.{agent_name}: {name}: {lack}", remedy="Add it to the agent")
 
     async def _run(self, agent: str, call: FunctionCall, facts: CallFacts) -> str:
         chosen = self._settings.agents.get(agent)
@@ -149,8 +169,16 @@ class Toolbox:
             )
         arguments = ready.parameters.read(call.arguments)
         if isinstance(ready.source, HttpToolSettings):
-            return json_text(await self._http.fetch(ready.source, request.of_tool(ready.source, arguments)))
-        return await self._run_plugin(ready.source, arguments, facts)
+            asked = request.of_tool(ready.source, arguments, facts.known)
+            place = templates.host(ready.source.url)
+            async with self._gate.turn(facts.call_id, place, ready.source.timeout_s):
+                found = await self._http.fetch(ready.source, asked)
+            return json_text(answer.told(ready.source, found))
+        bound = plugins.bound_of(ready.source)
+        binding.refuse(arguments, bound)
+        arguments |= binding.fill(bound, facts.known)
+        async with self._gate.turn(facts.call_id, f"python {call.name}", plugins.timeout_of(ready.source)):
+            return await self._run_plugin(ready.source, arguments, facts)
 
     async def _run_plugin(self, tool: Tool, arguments: dict[str, Any], facts: CallFacts) -> str:
         timeout_s = plugins.timeout_of(tool)
@@ -164,7 +192,7 @@ class Toolbox:
                 self._abandoned.add(task)
                 task.add_done_callback(self._forget)
         if not task.done():
-            raise ToolFailure(Kind.TIMEOUT, f"there was no answer within {timeout_s:g} s")
+            raise ToolFailure(Kind.TIMEOUT, f"there was no answer within {timeout_s:g} s", remedy=UNSURE)
         if task.cancelled():
             raise ToolFailure(Kind.FAILED, "the tool failed", detail="cancelled itself")
         error = task.exception()
@@ -176,9 +204,11 @@ class Toolbox:
             output = json_text(task.result())
             output.encode()
         except (TypeError, ValueError, RecursionError) as problem:
-            raise ToolFailure(Kind.FAILED, "the tool failed", detail=f"returned no JSON: {problem}"[:200]) from None
+            detail = f"returned no JSON: {problem}"[:200]
+            raise ToolFailure(Kind.FAILED, "the tool's answer cannot be read", remedy=UNSURE, detail=detail) from None
         if len(output) > MAX_OUTPUT:
-            raise ToolFailure(Kind.TOO_LARGE, f"the tool's answer is longer than {MAX_OUTPUT} characters")
+            too_long = f"the tool's answer is longer than {MAX_OUTPUT} characters"
+            raise ToolFailure(Kind.TOO_LARGE, too_long, remedy=UNSURE)
         return output
 
     def _forget(self, task: asyncio.Task[Any]) -> None:

@@ -22,6 +22,7 @@ from ariagent.call.admission import Admission
 from ariagent.call.briefs import Briefs
 from ariagent.call.context import Context, Role
 from ariagent.call.prompts import Prompts
+from ariagent.call.rounds import MOST_CALLS
 from ariagent.call.talk import Talk
 from ariagent.config import Settings
 from ariagent.lab.hostilemodel import HostileModel
@@ -56,7 +57,7 @@ def context_of(settings: Settings, folder: Path, on_use: Callable[..., None] | N
         briefs=Briefs(folder / "briefs", FORMAT),
         endpoints=Endpoints(settings.realtime),
         toolbox=Toolbox(settings),
-        journal=Journal(folder, settings.records, None),
+        journal=Journal(folder, settings.records, None, None),
         spending=Spending(settings.cost, 0.0, on_use or metrics.used),
         admission=Admission(settings),
     )
@@ -214,8 +215,8 @@ class TestHostileModel:
                     "transcript_pairs": lambda: call.record.names.count("turn.caller") == 12,
                     "usage_lies": lambda: call.malformed() >= 8,
                     "numbers": lambda: call.record.names.count("turn.ended") >= 1,
-                    "bad_arguments": lambda: call.record.names.count("tool.called") == 20,
-                    "calls": lambda: call.record.names.count("tool.called") == 32,
+                    "bad_arguments": lambda: call.record.names.count("tool.called") == MOST_CALLS,
+                    "calls": lambda: call.record.names.count("tool.called") == MOST_CALLS,
                 }
                 await call.until(done[kind])
                 assert call.failed is None

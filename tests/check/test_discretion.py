@@ -165,6 +165,7 @@ NUMERIC = {
     *("lost_ms", "lost_s", "model_ms", "ms", "ok", "ours_ms", "p95_ms", "paused", "phrases", "pid", "queued"),
     *("response_ms", "rows", "seats", "seconds", "silent_ms", "took_ms", "transcribes", "tries", "erases_words"),
     *("unlogged", "retry_s", "private", "words"),
+    "rounds",
 }
 """Numbers and truth values, which are shown; ``private`` holds fields of its own."""
 

@@ -4,14 +4,17 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
 import pytest
+import yaml
 from aiohttp import web
 
 from ariagent.records.store import Store
+from ariagent.sandbox import responding
 
 pytestmark = pytest.mark.asterisk
 
@@ -66,7 +69,7 @@ def begin(sandbox: Any, service: Any, dial: Any, site: Any, outbound: Any) -> An
     async def make(
         number: str, tools: dict[str, Any], *, agent: dict[str, Any] | None = None, options: Any = None, **settings: Any
     ) -> Any:
-        model = await sandbox(scenario=SCENARIO, **(options or {}))
+        model = await sandbox(**{"scenario": SCENARIO, **(options or {})})
         chosen = {"opening": "Hi.", "tools": list(tools), "keypad": {"pause_ms": 150}, **(agent or {})}
         running = await service(model, agent=chosen, tools=tools, **{"outbound": outbound, **settings})
         call, hearing = await dial(number)
@@ -141,7 +144,9 @@ FAILURES: dict[str, tuple[Any, str]] = {
 
 
 async def test_a_tool_that_fails_is_told_to_the_model_and_the_call_goes_on(begin: Any, site: Any, log: Any) -> None:
-    session, running, call, hearing = await begin("7001", {"order": order(site, timeout_s=0.5)})
+    session, running, call, hearing = await begin(
+        "7001", {"order": order(site, timeout_s=0.5, answer={"status": "status"})}
+    )
     for number, (answer, _) in enumerate(FAILURES.values(), start=1):
         site.answers["/orders/4711"] = answer
         before = hearing.loud[-1] + 0.02
@@ -280,6 +285,158 @@ async def test_hanging_up_gives_a_running_tool_up(begin: Any, site: Any, log: An
     await until(lambda: site.asked)
     await over(call, log)
     await until(lambda: site.given_up == ["/orders/4711"])
+
+
+# -- what the model cannot choose, and what it cannot go on with -------------------------------------------------------
+
+CALLER, OTHER = "5550100", "5559999"
+
+
+def scenario(path: Path, *rules: dict[str, Any]) -> Path:
+    tree = {"digits": "caller pressed ([0-9*#]+)", "opening": [{"say": "Good day."}], "rules": list(rules)}
+    path.write_text(yaml.safe_dump({**tree, "otherwise": [{"say": "I see."}]}))
+    return path
+
+
+def calls(name: str, count: int = 1, **arguments: Any) -> list[dict[str, Any]]:
+    return [{"call": {"name": name, "arguments": arguments}}] * count
+
+
+async def test_the_caller_gets_their_own_data_whatever_the_model_says(
+    sandbox: Any, service: Any, phone: Any, dial: Any, site: Any, outbound: Any, log: Any, tmp_path: Path
+) -> None:
+    headers: list[str] = []
+
+    async def balance(request: web.Request) -> web.Response:
+        headers.append(f"{request.headers['X-Caller']} {request.query['of']} {(await request.json())['customer']}")
+        return web.json_response({"balance": 1})
+
+    site.answers[f"/accounts/{CALLER}"] = balance
+    plan = scenario(
+        tmp_path / "scenario.yaml",
+        {"when": {"digits": "1"}, "then": calls("balance", customer=OTHER)},
+        {"when": {"digits": "2"}, "then": calls("balance", note=OTHER)},
+        {"when": {"tool_result": "balance", "contains": "error"}, "then": "Sorry."},
+        {"when": {"tool_result": "balance"}, "then": "It is {result.balance}."},
+    )
+    tool = {
+        "description": "Says the balance.",
+        "method": "POST",
+        "url": f"{site.url}/accounts/{{caller.number}}?of={{caller.number}}",
+        "headers": {"X-Caller": "tel:{caller.number}"},
+        "bound": {"customer": "{caller.number}"},
+        "parameters": {"type": "object", "properties": {"note": {"type": "string"}}},
+    }
+    model = await sandbox(scenario=plan)
+    agent = {"opening": "Hi.", "tools": ["balance"], "keypad": {"pause_ms": 150}}
+    await service(model, agent=agent, tools={"balance": tool}, outbound=outbound)
+    call, hearing = await dial("7001", await phone(CALLER))
+    await hearing.utterance(quiet_s=0.2)
+    session = await model.wait_session(1)
+    await call.send_dtmf("1")
+    await log.wait("turn.agent", count=2)
+    assert site.asked == []
+    assert [entry["kind"] for entry in log.named("tool.failed")] == ["bad_arguments"]
+    await call.send_dtmf("2")
+    await log.wait("turn.agent", count=3)
+    assert said(log) == ["Sorry.", "It is 1."]
+    assert site.asked == [("POST", f"/accounts/{CALLER}?of={CALLER}")]
+    assert headers == [f"tel:{CALLER} {CALLER} {CALLER}"]
+    [declared] = [each for each in session.settings["tools"] if each["name"] == "balance"]
+    assert CALLER not in json.dumps(declared)
+    assert "customer" not in json.dumps(declared)
+    await over(call, log)
+
+
+LOOP = {"when": {"tool_result": "*"}, "then": calls("stock", part="lamp")}
+
+
+async def test_a_model_that_calls_functions_in_circles_has_to_speak(
+    begin: Any, site: Any, log: Any, tmp_path: Path
+) -> None:
+    site.says("/stock", {"left": 3})
+    plan = scenario(
+        tmp_path / "scenario.yaml",
+        {"when": {"digits": "1"}, "then": calls("stock", part="lamp")},
+        LOOP,
+        {"when": {"note": "/functions 10 times in a row/"}, "then": "Three are left."},
+    )
+    session, _, call, _ = await begin("7001", {"stock": stock(site)}, options={"scenario": plan})
+    for round_trip in (1, 2):
+        await call.send_dtmf("1")
+        await log.wait("turn.agent", count=1 + round_trip)
+        assert len(site.asked) == 10 * round_trip
+    assert said(log) == ["Three are left."] * 2
+    created = [event.get("response", {}) for event in session.received_events("response.create")]
+    assert [response.get("tool_choice") for response in created].count("none") == 2
+    await over(call, log)
+
+
+async def test_one_that_does_so_whatever_it_is_told_is_given_up(
+    begin: Any, site: Any, log: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    situation = responding.Responding._situation
+    monkeypatch.setattr(
+        responding.Responding,
+        "_situation",
+        lambda self, settings, items: situation(self, replace(settings, tool_choice="auto"), items),
+    )
+    site.says("/stock", {"left": 3})
+    plan = scenario(
+        tmp_path / "scenario.yaml",
+        {"when": {"digits": "1"}, "then": calls("stock", part="lamp")},
+        LOOP,
+        {"when": {"note": True}, "then": calls("stock", part="lamp")},
+    )
+    session, _, call, _ = await begin("7001", {"stock": stock(site)}, options={"scenario": plan})
+    await call.send_dtmf("1")
+    ended = await log.wait("call.ended")
+    assert ended["reason"] == "model_silent"
+    assert len(site.asked) == 10
+    assert len(log.named("tool.refused")) == 3
+    assert len(session.received_events("response.create")) == 13
+    await call.hangup()  # from the human queue
+
+
+async def test_slow_tools_of_one_call_do_not_keep_another_waiting(
+    begin: Any, dial: Any, phone: Any, site: Any, log: Any, tmp_path: Path
+) -> None:
+    now = most = 0
+
+    async def slow(request: web.Request) -> web.Response:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await site.over.wait()
+        return web.json_response({})
+
+    site.answers["/orders/4711"] = slow
+    site.says("/stock", {"left": 3})
+    plan = scenario(
+        tmp_path / "scenario.yaml",
+        {"when": {"digits": "1"}, "then": calls("order", 120, number="4711")},
+        {"when": {"digits": "2"}, "then": calls("stock", part="lamp")},
+        {"when": {"tool_result": "stock"}, "then": "{result.left} left."},
+    )
+    tools = {"order": order(site, timeout_s=60, sign=None), "stock": stock(site)}
+    session, _, call, _ = await begin("7001", tools, options={"scenario": plan})
+    await call.send_dtmf("1")
+    await until(lambda: most == 4)
+    other, hearing = await dial("7001", await phone("5552000"))
+    await hearing.utterance(quiet_s=0.2)
+    before = hearing.loud[-1] + 0.02
+    await other.send_dtmf("2")
+    await hearing.utterance(before)
+    assert log.named("turn.agent")[-1]["said"] == "3 left."
+    assert most == 4
+    refused = log.named("tool.refused")
+    assert [entry["count"] for entry in refused] == [112]
+    told = [item for item in session.items if item["type"] == "function_call_output"]
+    assert len(told) == 112
+    assert all("no more than 8" in item["output"] for item in told)
+    await other.hangup()
+    await call.hangup()
+    await log.wait("call.ended", count=2)
 
 
 # -- Python tools and MCP ----------------------------------------------------------------------------------------------

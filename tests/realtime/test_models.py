@@ -150,3 +150,18 @@ async def test_nothing_is_asked_where_no_list_is_known(serve: Callable[[Handler]
     url = (await serve(handler)).replace("/v1/realtime", "/live")
     assert await announced(settings(url)) == {}
     assert asked == []
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "HTTPS_PROXY"])
+async def test_a_server_on_this_machine_needs_no_proxy(
+    serve: Callable[[Handler], Awaitable[str]], variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(body=BODY, content_type="application/json")
+
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    url = await serve(handler)
+    assert await announced(settings(url)) == DATES
+    assert await announced(settings(url.replace("127.0.0.1", "localhost"))) == DATES

@@ -103,6 +103,7 @@ def test_the_page_is_written(run: Run, sample: Callable[..., str], tmp_path: Pat
     sample("1795357064.12")
     assert run("064.12", "--html", str(tmp_path / "call.html")).exit_code == 0
     assert "<h1>Call 1795357064.12</h1>" in (tmp_path / "call.html").read_text()
+    assert (tmp_path / "call.html").stat().st_mode & 0o777 == 0o600
     assert run("064.12", "--html", str(tmp_path / "none" / "call.html")).exit_code == 2
     assert "is for one call" in run("--html", str(tmp_path / "call.html")).stderr
 

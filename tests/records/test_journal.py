@@ -19,6 +19,7 @@ from ariagent.records import journal as journal_module
 from ariagent.records import schema
 from ariagent.records.journal import Journal
 from ariagent.records.store import RecordsError, Store, calls_today
+from ariagent.redaction import Redaction
 
 Until = Callable[[Callable[[], bool]], None]
 NOW = 1_795_357_064.0
@@ -145,6 +146,20 @@ def test_without_transcripts_only_the_length_of_what_was_said_is_kept(
     until(lambda: b"4111" not in on_disk())
     assert journal.close()
     assert b"4111" not in on_disk()
+
+
+def test_no_secret_is_written(directory: Path, store: Store) -> None:
+    journal = Journal.open(directory, RecordsSettings(), redact=Redaction(["Bearer sekret-one"]))
+    record = journal.begin("17.1", NOW)
+    record.event("call.started", NOW, {**STARTED, "caller": "sekret-one"})
+    record.event("tool.done", NOW, {"tool": "pay", "output": '{"sent": "Bearer sekret-one"}', "parts": ["sekret-one"]})
+    journal.configure(RecordsSettings(), Redaction(["sekret-two"]))
+    record.event("turn.caller", NOW, {"said": "sekret-two"})
+    record.end(NOW, {"result": "done", "reason": "sekret-two"})
+    assert journal.close()
+    assert b"sekret" not in b"".join(path.read_bytes() for path in directory.iterdir())
+    [call] = store.past(1)
+    assert (call.caller, call.words) == ("***", "***")
 
 
 def test_where_none_are_wanted_there_is_no_file(directory: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import ariagent
-from ariagent.call import conversation, digits, handoff, introduction, resume, silence
+from ariagent.call import conversation, digits, handoff, introduction, resume, rounds, silence
 from ariagent.call.introduction import Introduction, Party
 from ariagent.call.keypad import AskAgain, Collect
 from ariagent.call.memory import Owed
@@ -31,6 +31,7 @@ NOTES = {
     "keys_missing": [digits.ask_again_note(AskAgain("timeout", 2), Collect())],
     "keys_few": [digits.ask_again_note(AskAgain("too_short", 1), Collect())],
     "reconnected": [conversation.LOST_NOTE],
+    "must_speak": [rounds.SPEAK],
     "resumed": [resume.resumed_note(known=known) for known in (True, False)],
     "continue_words": [resume.renewed_note(Owed.WORDS)],
     "continue_turn": [resume.renewed_note(Owed.TURN)],

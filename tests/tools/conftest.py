@@ -92,11 +92,13 @@ async def box(site: Site) -> AsyncIterator[Callable[..., Box]]:
         resolver: Any = None,
         properties: dict[str, Any] | None = None,
         required: tuple[str, ...] = ("number",),
+        agent: dict[str, Any] | None = None,
+        outbound: dict[str, Any] | None = None,
         **tool: Any,
     ) -> Box:
         tree = {
-            "outbound": {"allowed_hosts": hosts, "private": private},
-            "agents": {"default": {"tools": ["order"]}},
+            "outbound": {"allowed_hosts": hosts, "private": private, **(outbound or {})},
+            "agents": {"default": {"tools": ["order"], **(agent or {})}},
             "tools": {
                 "order": {
                     "description": "Says where an order is.",

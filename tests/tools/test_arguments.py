@@ -1,6 +1,7 @@
 """The model's arguments against the tool's schema."""
 
-from typing import Any
+import json
+from typing import Any, ClassVar
 
 import pytest
 
@@ -57,7 +58,9 @@ class TestReading:
             ("not json", "not valid JSON"),
             ('{"number": NaN}', "not valid JSON"),
             ('{"number": "\\ud800"}', "not valid JSON"),
-            ('{"number": ' + "[" * 8000, "not valid JSON"),
+            ('{"number": ' + "[" * 4000, "not valid JSON"),
+            ('{"where": {"city": "Delft", "admin": true}, "number": "1"}', "('admin' was unexpected)"),
+            ('{"where": ' + "[" * 600 + "]" * 600 + "}", "nested too deeply"),
             ('{"number": "' + "1" * 20_000 + '"}', "too long"),
         ],
     )
@@ -74,6 +77,98 @@ class TestReading:
         schema = {"type": "object", "properties": {}, "additionalProperties": {"type": "string"}}
         assert Parameters(schema).read('{"a": "b"}') == {"a": "b"}
         complaint('{"a": 1}', schema)
+
+
+def of(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties}
+
+
+class TestUnnamed:
+    """What the schema does not name is refused at every depth, and the site's own word wins."""
+
+    ORDER: ClassVar = of(id={"type": "string"})
+    SHARED: ClassVar[dict[str, Any]] = {
+        "$defs": {"o": {"allOf": [of(id={}), of(lines={"type": "array", "items": of(part={})})]}}
+    }
+
+    @pytest.mark.parametrize(
+        ("schema", "text"),
+        [
+            (of(order=ORDER), '{"order": {"id": "1", "admin": true}}'),
+            (of(orders={"type": "array", "items": ORDER}), '{"orders": [{"id": "1"}, {"id": "2", "admin": true}]}'),
+            (of(orders={"prefixItems": [ORDER]}), '{"orders": [{"admin": true}]}'),
+            (of(by={"type": "object", "additionalProperties": ORDER}), '{"by": {"x": {"admin": true}}}'),
+            (of(order={"anyOf": [ORDER, {"type": "null"}]}), '{"order": {"id": "1", "admin": true}}'),
+            ({**of(order={"$ref": "#/$defs/o"}), **SHARED}, '{"order": {"id": "1", "lines": [], "admin": true}}'),
+            ({**of(order={"$ref": "#/$defs/o"}), **SHARED}, '{"order": {"lines": [{"part": 1, "admin": true}]}}'),
+            (of(next={"$ref": "#"}), '{"next": {"next": {"admin": true}}}'),
+            ({**of(order=ORDER), "additionalProperties": True}, '{"any": 1, "order": {"admin": true}}'),
+            ({"$schema": "http://json-schema.org/draft-07/schema#", **of(order=ORDER)}, '{"order": {"admin": true}}'),
+            ({"type": "object"}, '{"admin": true}'),
+        ],
+    )
+    def test_refused(self, schema: dict[str, Any], text: str) -> None:
+        assert "unexpected" in str(complaint(text, schema))
+
+    @pytest.mark.parametrize(
+        ("schema", "text"),
+        [
+            (of(order={**ORDER, "additionalProperties": True}), '{"order": {"id": "1", "more": true}}'),
+            (of(order={"allOf": [ORDER, {"additionalProperties": True}]}), '{"order": {"id": "1", "more": true}}'),
+            (of(order={"type": "object"}), '{"order": {"more": true}}'),
+            ({**of(order={"$ref": "#/$defs/o"}), **SHARED}, '{"order": {"id": "1", "lines": [{"part": 2}]}}'),
+            ({**of(a={}), "anyOf": [of(b={}), of(c={})]}, '{"a": 1, "c": {"any": 2}}'),
+            (
+                of(a={**of(k={}), "if": of(k={"const": 1}), "then": of(m={}), "else": of(n={})}),
+                '{"a": {"k": 2, "n": 1}}',
+            ),
+        ],
+    )
+    def test_allowed(self, schema: dict[str, Any], text: str) -> None:
+        assert schema_problem(schema) is None
+        assert Parameters(schema).read(text)
+
+
+class TestBounds:
+    """Each of these once took the event loop a second or more."""
+
+    @pytest.mark.parametrize(
+        "pattern", [r"^([a-z]+ ?)+$", r"^(a|a)*$", r"(.*)*(.*)*(.*)*x$", r"^(?=(a+)+$)b", r"^(a+)+\1$"]
+    )
+    def test_a_pattern_takes_no_time(self, pattern: str) -> None:
+        schema = of(a={"type": "string", "pattern": pattern})
+        assert schema_problem(schema) is None
+        assert "does not match" in str(complaint(f'{{"a": "{"a" * 1900}!"}}', schema))
+
+    @pytest.mark.parametrize("text", ["1234\\n", "1234\\r\\n", "\\n1234", "１２３４"])
+    def test_a_pattern_means_the_whole_text(self, text: str) -> None:
+        complaint(f'{{"a": "{text}"}}', of(a={"type": "string", "pattern": "^[0-9]{4,8}$"}))
+        complaint(f'{{"a": "{text}"}}', of(a={"type": "string", "pattern": r"^\d{4,8}$"}))
+
+    @pytest.mark.parametrize(
+        ("schema", "value"),
+        [
+            ({"type": "array"}, [0] * 65),
+            ({"type": "array", "uniqueItems": True, "maxItems": 1000}, [[0]] * 700),
+            ({"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "number"}]}}, [[]] * 900),
+            ({}, [0] * 65),
+            ({"type": "string"}, "x" * 2001),
+            ({}, "x" * 2001),
+            ({"type": "array", "maxItems": 3}, [0] * 4),
+        ],
+    )
+    def test_lists_and_texts_are_bounded(self, schema: dict[str, Any], value: Any) -> None:
+        complaint(json.dumps({"a": value}), of(a=schema))
+
+    @pytest.mark.parametrize(
+        ("schema", "value"),
+        [({"type": "array", "maxItems": 500}, [0] * 500), ({"type": "string", "maxLength": 4000}, "x" * 3000)],
+    )
+    def test_the_sites_own_bounds_win(self, schema: dict[str, Any], value: Any) -> None:
+        assert Parameters(of(a=schema)).read(json.dumps({"a": value})) == {"a": value}
+
+    def test_the_mistake_stands_behind_a_long_value(self) -> None:
+        assert "does not match" in str(complaint(f'{{"number": "{"x" * 1900}"}}'))
 
 
 class TestSchemas:

@@ -20,6 +20,7 @@ from ariagent.rehearsal.script import load_script
 from ariagent.sandbox.scenario import Call, Say, Situation
 from ariagent.sandbox.scenario_file import parse_scenario
 from ariagent.tools import plugins, request
+from ariagent.tools.answer import Answer, told
 from ariagent.tools.outcome import Kind
 from ariagent.tools.plugins import CallFacts
 from ariagent.tools.toolbox import Toolbox
@@ -54,7 +55,7 @@ def test_the_first_example_asks_and_picks_what_it_says(tmp_path: Path) -> None:
     asked = request.of_tool(tool, {"number": "4711"})
     assert f"{asked.method} {asked.url}" in TEXT
     answer = next(code for kind, code in EXAMPLES if kind == "json")
-    picked = json.dumps(request.read_answer(tool, answer.encode()), separators=(",", ":"))
+    picked = json.dumps(told(tool, Answer(body=answer.encode())), separators=(",", ":"))
     assert f"the model gets `{picked}`" in TEXT
 
 

@@ -149,6 +149,93 @@ class TestWhatIsUsedOfTheAnswer:
         assert (await box().call(number="1")).output == "[1]"
 
 
+PAGE = "<!doctype html><head><style>a{}</style></head><body><h1>Thank&nbsp;you</h1><script>x()</script>Booked.</body>"
+OTHERS: dict[str, tuple[int, str, bytes, Any]] = {
+    "201 empty": (201, "", b"", {"ok": True}),
+    "200 empty": (200, "application/json", b" \r\n", {"ok": True}),
+    "202 empty": (202, "", b"", {"ok": True}),
+    "204": (204, "", b"", {"ok": True}),
+    "205": (205, "text/plain", b"", {"ok": True}),
+    "202 JSON": (202, "application/json", b'{"ticket": 7}', {"ticket": 7}),
+    "null": (200, "application/json", b"null", {"ok": True}),
+    "a number": (200, "application/json", b"4711", 4711),
+    "a string": (200, "application/json", b'"booked"', "booked"),
+    "JSON without its type": (200, "text/html", b'{"ticket": 7}', {"ticket": 7}),
+    "a byte order mark": (200, "application/json", b'\xef\xbb\xbf{"ticket": 7}', {"ticket": 7}),
+    "text": (200, "text/plain", b"Booked:\n \x00\x1b[1m 7", {"ok": True, "text": "Booked: [1m 7"}),
+    "a web page": (200, "text/html", PAGE.encode(), {"ok": True, "text": "Thank you Booked."}),
+    "XML": (200, "application/xml", b"<id>7</id>", {"ok": True, "text": "<id>7</id>"}),
+    "broken JSON": (200, "application/json", b'{"a": NaN}', {"ok": True, "text": '{"a": NaN}'}),
+    "cut off JSON": (201, "application/json", b'{"a": ', {"ok": True, "text": '{"a":'}),
+    "no UTF-8": (200, "text/plain; charset=latin-1", b"gebucht f\xfcr 7", {"ok": True, "text": "gebucht für 7"}),
+    "no known encoding": (200, "text/plain; charset=x-none", b"f\xfcr", {"ok": True, "text": "f\ufffdr"}),
+    "JSON that is no UTF-8": (200, "application/json", b'{"a": "\xff"}', {"ok": True, "text": '{"a": "\ufffd"}'}),
+    "half a character": (200, "application/json", b'"\\ud800"', {"ok": True, "text": '"\\ud800"'}),
+    "much": (200, "text/plain", b"x" * 9000, {"ok": True, "text": "x" * 1000 + "..."}),
+    "deep": (200, "application/json", b"[" * 9000, {"ok": True, "text": "[" * 1000 + "..."}),
+}
+
+
+class TestOtherThanJson:
+    """What was done is told as done: a model that is told of a failure does it again."""
+
+    @pytest.mark.parametrize("method", ["POST", "GET"])
+    @pytest.mark.parametrize("name", OTHERS)
+    async def test_a_success_is_a_success(self, site: Any, box: Make, name: str, method: str) -> None:
+        status, kind, body, told = OTHERS[name]
+        headers = {"Content-Type": kind} if kind else {}
+        site.answers["/order/1"] = answering(lambda: web.Response(status=status, body=body, headers=headers))
+        outcome = await box(method=method).call(number="1")
+        assert (outcome.ok, outcome.kind, json.loads(outcome.output)) == (True, "ok", told)
+
+    @pytest.mark.parametrize("body", [b"<html>Booked</html>", b'{"other": 1}', b"[]", b'{"a": '])
+    async def test_the_mapping_lets_nothing_else_through(self, site: Any, box: Make, body: bytes) -> None:
+        site.answers["/order/1"] = answering(lambda: web.Response(status=201, body=body, content_type="text/html"))
+        outcome = await box(method="POST", answer={"id": "ticket.id"}).call(number="1")
+        assert (outcome.ok, outcome.output) == (True, '{"ok":true}')
+
+    @pytest.mark.parametrize("how", ["too long", "compressed"])
+    async def test_what_cannot_be_read_was_done(self, site: Any, box: Make, how: str) -> None:
+        headers = {"Content-Encoding": "gzip"} if how == "compressed" else {}
+        site.answers["/order/1"] = answering(lambda: web.Response(body=b"x" * 20_000, headers=headers))
+        assert (await box(method="POST").call(number="1")).output == '{"ok":true}'
+
+    async def test_303_was_done(self, site: Any, box: Make) -> None:
+        elsewhere = {"Location": f"{site.url}/thanks"}
+        site.answers["/order/1"] = answering(lambda: web.Response(status=303, headers=elsewhere, text="<p>See"))
+        assert (await box(method="POST").call(number="1")).output == '{"ok":true}'
+        assert (await box(method="GET").call(number="1")).kind == "redirect"
+        assert [seen.raw_path for seen in site.seen] == ["/order/1"] * 2
+
+    @pytest.mark.parametrize(
+        ("status", "words"),
+        [
+            *((status, "was not done") for status in (400, 401, 403, 405, 409, 415, 422, 429, 307, 308)),
+            *((status, "may have taken effect") for status in (500, 501, 502, 503, 504, 300, 301, 302)),
+        ],
+    )
+    async def test_others_say_whether_it_was_done(self, site: Any, box: Make, status: int, words: str) -> None:
+        site.answers["/order/1"] = answering(lambda: web.Response(status=status, headers={"Location": "/x"}))
+        assert words in error_of(await box(method="POST").call(number="1"))
+        assert words not in error_of(await box(retries=0).call(number="1"))
+        assert len(site.seen) == 2
+
+    async def test_what_was_never_sent_was_not_done(self, site: Any, box: Make) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{taken.getsockname()[1]}/{{number}}"
+            assert "was not done" in error_of(await box(url, method="POST", timeout_s=20).call(number="1"))
+
+        class Never(Names):
+            async def resolve(self, *args: Any, **kwargs: Any) -> list[ResolveResult]:
+                await asyncio.Event().wait()
+                return []
+
+        url = f"http://orders.example.com:{site.port}/{{number}}"
+        made = box(url, hosts=("orders.example.com",), resolver=Never("127.0.0.1"), method="POST", timeout_s=0.2)
+        assert "was not done" in error_of(await made.call(number="1"))
+
+
 class TestBadAnswers:
     @pytest.mark.parametrize(("status", "word"), [(400, "refused"), (404, "nothing"), (500, "failed"), (501, "failed")])
     async def test_statuses(self, site: Any, box: Make, status: int, word: str) -> None:
@@ -161,19 +248,12 @@ class TestBadAnswers:
         assert "password" not in told
         assert len(site.seen) == 1
 
-    async def test_a_web_page(self, site: Any, box: Make) -> None:
-        site.answers["/order/1"] = answering(
-            lambda: web.Response(text="<html>Sign in</html>", content_type="text/html")
-        )
-        outcome = await box().call(number="1")
-        assert (outcome.kind, "not JSON" in error_of(outcome)) == ("bad_answer", True)
-
-    @pytest.mark.parametrize(
-        "body", [b"<html>", b'{"a": NaN}', b'{"a": "\xff"}', b"[" * 100_000, b"1" * 9000, b'"\\ud800"']
-    )
-    async def test_what_calls_itself_json_and_is_none(self, site: Any, box: Make, body: bytes) -> None:
-        site.answers["/order/1"] = answering(lambda: web.Response(body=body, content_type="application/json"))
-        assert (await box(max_bytes=200_000).call(number="1")).kind == "bad_answer"
+    @pytest.mark.parametrize("body", [b"<html>Sign in</html>", b"", b'{"other": 1}', b'"x"', b'{"a": NaN}'])
+    async def test_a_get_that_brings_nothing_of_the_mapping(self, site: Any, box: Make, body: bytes) -> None:
+        site.answers["/order/1"] = answering(lambda: web.Response(body=body, content_type="text/html"))
+        outcome = await box(answer={"status": "order.status"}).call(number="1")
+        assert outcome.kind == ("bad_answer" if body else "ok")
+        assert "Sign" not in outcome.output
 
     @pytest.mark.parametrize("announced", [True, False])
     async def test_ten_megabytes_are_not_read(self, site: Any, box: Make, announced: bool) -> None:

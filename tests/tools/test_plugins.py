@@ -88,6 +88,11 @@ class TestLoading:
             (('"type": "string"', '"type": "text"'), "'text'"),
             (("class Weather:", "class Weather:\n        timeout_s = 0"), "timeout_s"),
             (("class Weather:", "class Weather:\n        sign = ''"), "sign"),
+            (("class Weather:", "class Weather:\n        bound = 3"), "bound values"),
+            (("class Weather:", "class Weather:\n        bound = {'city': '{caller.number}'}"), "remove one"),
+            (("class Weather:", "class Weather:\n        bound = {'a': '{caller.numer}'}"), "mean caller.number"),
+            (("class Weather:", "class Weather:\n        bound = {'a.b': 'x'}"), "has a dot"),
+            (('{"city": {', '{"caller.number": {}, "city": {'), "must not choose"),
         ],
     )
     def test_broken_ones_are_named(self, install: Install, change: tuple[str, str], words: str) -> None:

@@ -1,12 +1,13 @@
 """The toolbox: what the model is told, and that every call comes to one outcome."""
 
 import asyncio
+import importlib
 import json
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from aiohttp import web
@@ -31,11 +32,14 @@ class Tool:
     parameters = {"type": "object", "properties": {"do": {"type": "string"}}, "required": ["do"]}
     timeout_s = 0.2
     sign = "One moment"
+    bound = {"customer": "{caller.number}"}
 
     async def __call__(self, arguments, facts):
         match arguments["do"]:
             case "answer":
                 return {"who": facts.caller_number, "call": facts.call_id, "in": facts.language}
+            case "customer":
+                return {"customer": arguments["customer"]}
             case "raise":
                 raise RuntimeError("secret inside")
             case "exit":
@@ -88,6 +92,125 @@ async def plugged(plugin: None) -> AsyncIterator[Callable[[str], Any]]:
 
     yield call
     await toolbox.close()
+
+
+class TestBound:
+    async def test_a_python_tool_gets_what_the_model_cannot_choose(self, plugged: Any) -> None:
+        assert json.loads((await plugged("customer")).output) == {"customer": "+3120555"}
+
+    async def test_nor_may_it_try(self, plugin: None) -> None:
+        toolbox = Toolbox(Settings.model_validate({"agents": {"default": {"tools": ["plug"]}}}))
+        call = ToolCall("c", "plug", '{"do": "customer", "customer": "5559999"}')
+        assert (await toolbox.run("default", call, FACTS)).kind == "bad_arguments"
+        assert "customer" not in json.dumps(toolbox.declarations("default"))
+
+    async def test_nothing_is_run_for_a_withheld_number(self, plugin: None) -> None:
+        toolbox = Toolbox(Settings.model_validate({"agents": {"default": {"tools": ["plug"]}}}))
+        call = ToolCall("c", "plug", '{"do": "customer"}')
+        assert (await toolbox.run("default", call, CallFacts("1.1", "default"))).kind == "not_known"
+
+    def test_to_a_variable_that_an_agent_does_not_read(self, plugin: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        importlib.import_module("plug_module")
+        monkeypatch.setattr("plug_module.Tool.bound", {"vip": "{variable.VIP}"}, raising=False)
+        with pytest.raises(ConfigurationError, match="VIP among the agent's variables"):
+            Toolbox(Settings.model_validate({"agents": {"default": {"tools": ["plug"]}}}))
+
+
+class TestSecrets:
+    """A server that sends back what it was sent."""
+
+    SECRETS: ClassVar = {"Authorization": "Bearer sk-0123456789", "X-Key": 'key-"with/quotes'}
+
+    @pytest.mark.parametrize("how", ["JSON", "text", "token alone", "a name"])
+    async def test_are_not_told_to_the_model(self, site: Any, box: Make, how: str) -> None:
+        async def echo(request: web.Request) -> web.StreamResponse:
+            found = [request.headers["Authorization"], request.headers["X-Key"]]
+            match how:
+                case "JSON":
+                    return web.json_response({"sent": found})
+                case "text":
+                    return web.Response(text=" and ".join(found))
+                case "token alone":
+                    return web.json_response(found[0].split()[1])
+            return web.json_response({found[1]: 1})
+
+        site.answers["/order/1"] = echo
+        outcome = await box(headers=self.SECRETS, method="POST").call(number="1")
+        assert outcome.ok
+        assert "***" in outcome.output
+        assert not any(part in outcome.output for part in ("sk-01", "with", "quotes"))
+        json.loads(outcome.output)
+
+    async def test_nor_to_instructions(self, site: Any, box: Make) -> None:
+        async def echo(request: web.Request) -> web.StreamResponse:
+            return web.json_response({"name": request.headers["Authorization"]})
+
+        site.answers["/who"] = echo
+        lookup = {"url": f"{site.url}/who", "headers": self.SECRETS}
+        made = box(agent={"lookup": lookup})
+        assert await made.toolbox.lookup(LookupSettings.model_validate(lookup), {}) == {"name": "***"}
+
+
+class TestAtOnce:
+    async def test_120_slow_ones_of_one_call_do_not_keep_another_waiting(self, site: Any, box: Make) -> None:
+        now = most = 0
+        go_on = asyncio.Event()
+
+        async def slow(request: web.Request) -> web.StreamResponse:
+            nonlocal now, most
+            now += 1
+            most = max(most, now)
+            await go_on.wait()
+            now -= 1
+            return web.json_response({})
+
+        site.answers["/order/slow"] = slow
+        made = box(timeout_s=60)
+        one = [asyncio.ensure_future(made.call(number="slow")) for _ in range(120)]
+        async with asyncio.timeout(30):
+            while most < 4:
+                await asyncio.sleep(0.01)
+            other = CallFacts("2.1", "default")
+            assert (await made.toolbox.run("default", ToolCall("c", "order", '{"number": "1"}'), other)).ok
+            go_on.set()
+            kinds = [outcome.kind for outcome in await asyncio.gather(*one)]
+        assert most == 4
+        assert (kinds.count("ok"), kinds.count("busy")) == (20, 100)
+
+    async def test_a_server_is_not_flooded(self, site: Any, box: Make) -> None:
+        go_on = asyncio.Event()
+
+        async def slow(request: web.Request) -> web.StreamResponse:
+            await go_on.wait()
+            return web.json_response({})
+
+        site.answers["/order/slow"] = slow
+        made = box(outbound={"per_host": 2}, timeout_s=0.5)
+        call = ToolCall("c", "order", '{"number": "slow"}')
+        outcomes = await asyncio.gather(
+            *(made.toolbox.run("default", call, CallFacts(f"{number}.1", "default")) for number in range(3))
+        )
+        # The first two were given up at the same moment, so that the third may still have had its turn.
+        assert [outcome.kind for outcome in outcomes[:2]] == ["timeout"] * 2
+        assert outcomes[2].kind in ("busy", "timeout")
+        go_on.set()
+        assert (await made.call(number="1")).ok
+
+    async def test_who_hangs_up_gives_the_place_back(self, site: Any, box: Make) -> None:
+        async def never(request: web.Request) -> web.StreamResponse:
+            await asyncio.Event().wait()
+            return web.Response()
+
+        site.answers["/order/never"] = never
+        made = box(outbound={"per_host": 1}, timeout_s=20)
+        running = [asyncio.ensure_future(made.call(number="never")) for _ in range(5)]
+        async with asyncio.timeout(30):
+            while not site.seen:
+                await asyncio.sleep(0.01)
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running)
+        assert (await made.call(number="1")).ok
 
 
 def error_of(outcome: Outcome) -> str:
