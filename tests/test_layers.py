@@ -40,6 +40,7 @@ CORE = (
     "ariagent.yamlmistakes",
     "ariagent.reminder",
     "ariagent.audiosocket.frames",
+    "ariagent.audiosocket.intake",
     "ariagent.audiosocket.strangers",
     "ariagent.ami.events",
     "ariagent.ami.protocol",
