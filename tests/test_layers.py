@@ -33,6 +33,7 @@ CORE = (
     "ariagent.hosts",
     "ariagent.hours",
     "ariagent.complaints",
+    "ariagent.kept",
     "ariagent.linebudget",
     "ariagent.redaction",
     "ariagent.release",
