@@ -1,8 +1,8 @@
 """Watches whether the service lives. If it does not for too long, sends its callers to the human queue.
 
-The service's Unix socket in ``state_directory`` decides, where this user can see it: strangers can neither jam it nor
-answer in its place. Elsewhere (another user, another machine) ``/healthz`` is asked. There a busy port is not taken for
-death at once, and an answer is not believed if Asterisk shows callers without audio.
+If the service answers on its Unix socket in ``state_directory`` it lives: strangers can neither jam that socket nor
+answer in its place. If it does not, or if this user or machine cannot see the socket, ``/healthz`` is asked. A busy
+port is not taken for death at once, and an answer there is not believed if Asterisk shows callers without audio.
 """
 
 import asyncio
@@ -56,8 +56,16 @@ class Sign(Enum):
     """Nobody answers on its own socket, or its port refuses connections, or it says that it has no callers."""
     MUTE = "mute"
     """Its own socket cannot be seen from here, and its port does not answer: it is dead, or the port is busy."""
+    CLAIMED = "claimed"
+    """Nobody answers on its own socket, but somebody does at its port: a stranger, or a service with another
+    ``state_directory``."""
     SAYS_SO = "says_so"
     """Its own socket cannot be seen from here. Somebody answers at its port."""
+
+
+ANSWERED = (Sign.CLAIMED, Sign.SAYS_SO)
+"""Somebody answers. Asterisk tells whether that is the service: then its callers have their audio."""
+DOUBTED = (Sign.MUTE, Sign.SAYS_SO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +116,10 @@ class Rescuer:
         health = await ownsocket.health(self._settings.state_directory)
         if isinstance(health, dict):
             return Sign.GONE if health.get("started") is False else Sign.SERVES
-        if health is Absent.DEAD:
-            return Sign.GONE
-        return await self._look_from_afar()
+        sign = await self._look_from_afar()
+        if health is Absent.UNSEEN:
+            return sign
+        return Sign.CLAIMED if sign is Sign.SAYS_SO else Sign.GONE
 
     async def _look_from_afar(self) -> Sign:
         try:
@@ -137,7 +146,7 @@ class Rescuer:
             sign = await self.look()
             if sign is Sign.SERVES:
                 return None
-            if sign is Sign.SAYS_SO:
+            if sign in ANSWERED:
                 if time.monotonic() < self._believed_until:
                     return None
                 now_left = await self._without_audio()
@@ -145,9 +154,10 @@ class Rescuer:
                 if not left:
                     self._believed_until = time.monotonic() + BELIEVED_S
                     return None
-            remaining = began + (for_s if sign is Sign.GONE else max(for_s, DOUBT_S)) - time.monotonic()
+            limit_s = max(for_s, DOUBT_S) if sign in DOUBTED else for_s
+            remaining = began + limit_s - time.monotonic()
             if remaining <= 0:
-                return Verdict(sign, left if sign is Sign.SAYS_SO else None)
+                return Verdict(sign, left if sign in ANSWERED else None)
             await asyncio.sleep(min(LOOK_S, remaining))
 
     async def _without_audio(self) -> frozenset[str]:
@@ -177,14 +187,14 @@ class Rescuer:
                     if reminder.due(error.line, time.monotonic()):
                         log.error("rescue.failed", extra={"fields": {"cause": error.line}})
                 await asyncio.sleep(AGAIN_S)
-                if await self.look() in (Sign.SERVES, Sign.SAYS_SO):
+                if await self.look() in (Sign.SERVES, *ANSWERED):
                     break
             log.info("rescue.service_back")
 
     async def rescue(self, verdict: Verdict) -> list[Moved]:
         """Send the stranded callers to the human queue now. Raises AmiError if Asterisk does not answer."""
         async with self._asterisk.session() as asterisk:
-            if verdict.only is None:
+            if verdict.sign is not Sign.SAYS_SO:
                 await self._close_door(asterisk)
             found = stranded(await asterisk.action_list("Status"), self._settings.asterisk.app)
             if verdict.only is not None:

@@ -63,6 +63,16 @@ class Site:
         server = await asyncio.start_server(talk, "127.0.0.1", self.port)
         self.stack.callback(server.close)
 
+    def without_audio(self, *shown: set[str]) -> None:
+        """Callers without audio that Asterisk shows, one look after another; then always the last ones."""
+        looks = iter(shown)
+
+        async def look() -> frozenset[str]:
+            return frozenset(next(looks, shown[-1]))
+
+        self.rescuer._without_audio = look  # type: ignore[method-assign]
+        self.rescuer._believed_until = 0.0
+
     async def dies(self) -> None:
         await (await self.on_socket()).close()
         if not (self.directory / ownsocket.FILE).exists():
@@ -97,7 +107,18 @@ async def test_a_service_lives_whatever_happens_at_its_port(site: Site, talk: An
 async def test_a_stranger_at_the_port_of_a_dead_service_keeps_nobody_quiet(site: Site) -> None:
     await site.dies()
     await site.on_port(health={"status": "ok", "application": "ariagent"})
-    assert await site.rescuer.look() is Sign.GONE
+    assert await site.rescuer.look() is Sign.CLAIMED
+    # It may be a service with another state_directory, as long as its callers have audio.
+    site.without_audio(set())
+    assert await site.rescuer.verdict(0.0) is None
+    site.without_audio({"a", "b"})
+    assert await site.rescuer.verdict(0.05) == Verdict(Sign.CLAIMED, frozenset({"a", "b"}))
+
+
+@JAMMED
+async def test_a_busy_port_does_not_bring_a_dead_service_to_life(site: Site, talk: Any) -> None:
+    await site.dies()
+    await site.raw(talk)
     assert await site.rescuer.verdict(0.05) == Verdict(Sign.GONE, None)
 
 
@@ -127,24 +148,13 @@ async def test_from_afar_an_answer_is_believed_unless_asterisk_shows_callers_wit
     assert await site.rescuer.look() is Sign.SAYS_SO
     # This Asterisk does not answer: nothing is known against it.
     assert await site.rescuer.verdict(0.0) is None
-    site.rescuer._believed_until = 0.0
-    shown = iter([{"a", "b"}, {"b", "c"}])
-
-    async def without_audio() -> frozenset[str]:
-        return frozenset(next(shown, {"b"}))
-
-    site.rescuer._without_audio = without_audio  # type: ignore[method-assign]
+    site.without_audio({"a", "b"}, {"b", "c"}, {"b"})
     assert await site.rescuer.verdict(0.0) == Verdict(Sign.SAYS_SO, frozenset({"b"}))
 
 
 async def test_from_afar_a_caller_who_is_without_audio_for_a_moment_is_left_alone(site: Site) -> None:
     await site.on_port()
-    shown = iter([{"a"}, {"a"}, {"b"}])
-
-    async def without_audio() -> frozenset[str]:
-        return frozenset(next(shown))
-
-    site.rescuer._without_audio = without_audio  # type: ignore[method-assign]
+    site.without_audio({"a"}, {"a"}, {"b"})
     assert await site.rescuer.verdict(0.0) is None
 
 
