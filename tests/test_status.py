@@ -11,7 +11,7 @@ from aiohttp import web
 from ariagent.config import Settings
 from ariagent.health import Health
 from ariagent.hosts import HostNames
-from ariagent.status import METRICS_S, pages
+from ariagent.status import HEALTH_S, METRICS_S, pages
 from ariagent.webserver import WebServer
 
 HEALTH = Health(
@@ -37,6 +37,7 @@ class Pages:
 
     now: float = 0.0
     rendered: int = 0
+    looked: int = 0
     url: str = ""
     settings: Settings = field(
         default_factory=lambda: Settings.model_validate({"realtime": {"api_key": "sk-0123456789"}})
@@ -45,6 +46,10 @@ class Pages:
     def render(self) -> bytes:
         self.rendered += 1
         return f"ariagent_rendered {self.rendered}\n".encode()
+
+    def health(self) -> Health:
+        self.looked += 1
+        return HEALTH
 
     async def get(self, path: str, **headers: str) -> tuple[int, str, str]:
         async with aiohttp.ClientSession() as session, session.get(f"{self.url}{path}", headers=headers) as answer:
@@ -58,7 +63,7 @@ async def serving() -> AsyncIterator[Callable[..., Awaitable[Pages]]]:
     async def make(**options: Any) -> Pages:
         made = Pages()
         given: dict[str, Any] = {"everything": lambda request: "Authorization" in request.headers, **options}
-        app: web.Application = pages(made.render, lambda: HEALTH, lambda: made.settings, now=lambda: made.now, **given)
+        app: web.Application = pages(made.render, made.health, lambda: made.settings, now=lambda: made.now, **given)
         servers.append(WebServer(app))
         await servers[-1].start("127.0.0.1", 0, what="metrics", key="http.port")
         made.url = f"http://127.0.0.1:{servers[-1].port}"
@@ -76,6 +81,16 @@ async def test_metrics_are_made_once_a_second_however_often_they_are_asked_for(s
     served.now += METRICS_S
     assert (await served.get("/metrics"))[1] == "ariagent_rendered 2\n"
     assert served.rendered == 2
+
+
+async def test_the_health_is_looked_at_ten_times_a_second_at_most(serving: Any) -> None:
+    served = await serving()
+    for _ in range(10):
+        assert (await served.get("/healthz"))[0] == 200
+    assert served.looked == 1
+    served.now += HEALTH_S
+    await served.get("/healthz")
+    assert served.looked == 2
 
 
 async def test_words_of_the_models_server_are_for_those_who_may_read_them(serving: Any) -> None:
