@@ -10,11 +10,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from ariagent.health import NOT_TRIED
+
 log = logging.getLogger(__name__)
 
 FIRST_TRIAL_S, LONGEST_TRIAL_S = 5.0, 60.0
 """First and longest pause between failed trials. Each pause is twice as long as the one before."""
-NOT_TRIED = "not tried yet"
 
 
 class Breaker:

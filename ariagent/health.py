@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The service's state at one moment. Everybody who reaches the port may read it, so it has no secrets and no words
-    of callers."""
+    """The service's state at one moment, without secrets and words of callers."""
 
     application: str
     """``asterisk.app``, the name of this service."""
@@ -47,18 +46,32 @@ class Health:
         """The HTTP status."""
         return 200 if self.takes_calls else 503
 
-    def json(self) -> dict[str, object]:
-        """The body."""
+    def json(self, *, everything: bool) -> dict[str, object]:
+        """The body. Without ``everything`` it is for everybody who reaches the port: it says which parts have failed,
+        in the service's own words, and not its version."""
         status = "ok" if self.takes_calls else "draining" if self.draining else "unavailable"
         lost = f"not connected: {self.waiting_for}" if self.waiting_for else "not connected"
         body = {name: value for name, value in asdict(self).items() if name not in _INSIDE}
-        return {
+        found: dict[str, object] = {
             "status": status,
             "asterisk": "connected" if self.listening else lost,
             **body,
             "audio": f"failed: {self.audio}" if self.audio_failed else self.audio,
             "failed_checks": list(self.failed_checks),
         }
+        if everything:
+            return found
+        del found["version"]
+        for part in ("asterisk", "manager"):
+            found[part] = str(found[part]).partition(":")[0]
+        found["audio"] = FAILED if self.audio_failed else self.audio
+        found["model"] = self.model if self.model in ("ok", NOT_TRIED) else FAILED
+        found["failed_checks"] = list(dict.fromkeys(check.partition(":")[0] for check in self.failed_checks))
+        return found
 
 
+NOT_TRIED = "not tried yet"
+"""The state of a part before its first trial."""
+FAILED = "failed"
+"""All that strangers read of a failure."""
 _INSIDE = ("listening", "waiting_for", "audio_failed")

@@ -16,13 +16,13 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from ariagent import __version__
+from ariagent import __version__, ownsocket
 from ariagent.ari.client import AriClient
 from ariagent.ari.listener import Patience, Router, connect, listen
 from ariagent.audio.format import AudioFormat
 from ariagent.audio.rates import choose_format
 from ariagent.audiosocket.server import AudioSocketServer
-from ariagent.breaker import NOT_TRIED, Breaker
+from ariagent.breaker import Breaker
 from ariagent.call.admission import Admission
 from ariagent.call.archive import handed_on, unended
 from ariagent.call.briefs import Briefs
@@ -41,8 +41,8 @@ from ariagent.control.phone import SupervisorPhones
 from ariagent.control.server import ControlServer
 from ariagent.draining import Draining, Plan
 from ariagent.errors import AriError, ConfigurationError, InternalError
-from ariagent.health import Health
-from ariagent.hosts import joined
+from ariagent.health import NOT_TRIED, Health
+from ariagent.hosts import HostNames, is_loopback, joined
 from ariagent.lag import LOOK_S, Lag
 from ariagent.metrics import Metrics
 from ariagent.pool.availability import Availability
@@ -145,7 +145,11 @@ class Service:
         """Set once calls can come in."""
         self.ready = asyncio.Event()
         """Set once all other parts were tried, too."""
-        self.http = WebServer(pages(self.metrics.render, lambda: self.health, lambda: self.settings))
+        shown = partial(pages, self.metrics.render, lambda: self.health, lambda: self.settings)
+        names = HostNames(settings.http.host, settings.http.allowed_hosts)
+        self.http = WebServer(shown(everything=self.control.knows, hosts=names))
+        self.own = WebServer(shown(everything=lambda request: True))
+        """The same pages on the Unix socket in ``state_directory``."""
         self.journal: Journal | None = None
         self.prompts: Prompts | None = None
         self._context: Context | None = None
@@ -189,6 +193,7 @@ class Service:
             for toolbox in (*self._old_toolboxes, self.toolbox):
                 await toolbox.close()
             await self.control.close()
+            await self.own.close()
             await self.http.close()
             if self.journal is not None:
                 await asyncio.to_thread(self.journal.close)
@@ -271,6 +276,10 @@ class Service:
         http = settings.http
         await having(lambda: self.http.start(http.host, http.port, what="metrics", key="http.port"))
         await having(self.control.start)
+        await self._listen_for_own_user()
+        for key, host in (("http.host", http.host), ("control.host", settings.control.host)):
+            if not is_loopback(host):
+                log.warning("service.open_to_others", extra={"fields": {"setting": key, "host": host}})
         fields = {
             "version": __version__,
             "audiosocket": joined(settings.audiosocket.host, self.media.port),
@@ -280,6 +289,15 @@ class Service:
             "pid": os.getpid(),
         }
         log.info("service.starting", extra={"fields": fields})
+
+    async def _listen_for_own_user(self) -> None:
+        """Calls do not need this socket. Without it `ariagent rescue` relies on `http.port`."""
+        directory = self.settings.state_directory
+        try:
+            await self.own.start_on(await asyncio.to_thread(ownsocket.listener, directory))
+        except OSError as error:
+            fields = {"file": str(directory / ownsocket.FILE), "cause": error.strerror or str(error)}
+            log.warning("service.own_socket_failed", extra={"fields": fields})
 
     async def _open_journal(self) -> None:
         settings = self.settings

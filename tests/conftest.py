@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import trustme
+import uvloop
 from aiohttp import WSMsgType, web
 from pydantic import SecretStr
 
@@ -282,6 +283,12 @@ def authority(make_authority: Callable[[], Authority]) -> Authority:
 @pytest.fixture
 def other_authority(make_authority: Callable[[], Authority]) -> Authority:
     return make_authority()
+
+
+@pytest.hookimpl(optionalhook=True)  # an older pytest-asyncio does not know it and runs everything on asyncio's
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    both = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return both if item.get_closest_marker("both_loops") else {"asyncio": asyncio.new_event_loop}
 
 
 MakeAriServer = Callable[..., Awaitable[AriServer]]

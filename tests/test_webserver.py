@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from aiohttp import web
 
 from ariagent.errors import ResourceError
 from ariagent.webserver import WebServer
+
+pytestmark = pytest.mark.both_loops
 
 LIMIT_S = 20.0
 REQUEST = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -18,6 +21,29 @@ async def hello(request: web.Request) -> web.Response:
     return web.Response(text="good day")
 
 
+async def large(request: web.Request) -> web.Response:
+    return web.Response(body=bytes(1_000_000))
+
+
+async def length(request: web.Request) -> web.Response:
+    return web.Response(text=f"{len(await request.read())} bytes")
+
+
+class Serving(WebServer):
+    """``/slow`` counts up ``asked``, and answers once ``answer`` is set."""
+
+    def __init__(self, app: web.Application, **options: Any) -> None:
+        self.asked = asyncio.Semaphore(0)
+        self.answer = asyncio.Event()
+        app.router.add_get("/slow", self._slow)
+        super().__init__(app, **options)
+
+    async def _slow(self, request: web.Request) -> web.Response:
+        self.asked.release()
+        await self.answer.wait()
+        return web.Response(text="at last")
+
+
 @pytest.fixture
 async def serving() -> AsyncIterator[Callable[..., Awaitable[WebServer]]]:
     servers: list[WebServer] = []
@@ -25,7 +51,9 @@ async def serving() -> AsyncIterator[Callable[..., Awaitable[WebServer]]]:
     async def make(**options: Any) -> WebServer:
         app = web.Application(client_max_size=1000)
         app.router.add_get("/hello", hello)
-        servers.append(WebServer(app, **options))
+        app.router.add_get("/large", large)
+        app.router.add_post("/length", length)
+        servers.append(Serving(app, **options))
         await servers[-1].start("127.0.0.1", 0, what="greetings", key="hello.port")
         return servers[-1]
 
@@ -65,21 +93,127 @@ async def test_answers_one_after_another_on_one_connection(serving: Any) -> None
     client.writer.close()
 
 
-async def test_a_connection_too_many_is_closed_unheard(serving: Any) -> None:
-    server = await serving(most_connections=2)
-    clients = [await Client.to(server) for _ in range(2)]
-    for client in clients:
-        await client.greeted()
-    third = await Client.to(server)
-    assert await third.closed() == b""
-    assert server.turned_away == 1
-    await clients[0].greeted()
-    clients[0].writer.close()
-    async with asyncio.timeout(LIMIT_S):
-        while len(server._runner.server.connections) > 1:  # type: ignore[union-attr]
-            await asyncio.sleep(0.005)
+async def test_the_connection_that_is_idle_for_longest_gives_way(serving: Any, caplog: Any) -> None:
+    server = await serving(most_connections=3)
+    first, second, third = [await Client.to(server) for _ in range(3)]
+    await first.greeted()
+    await third.greeted()
+    await second.greeted()
     fourth = await Client.to(server)
     await fourth.greeted()
+    assert await first.closed() == b""
+    await second.greeted()
+    fifth = await Client.to(server)
+    await fifth.greeted()
+    assert await third.closed() == b""
+    await second.greeted()
+    await fourth.greeted()
+    assert (server.gave_way, server.turned_away) == (2, 0)
+    assert [record.getMessage() for record in caplog.records] == ["web.gave_way"]
+
+
+@pytest.mark.parametrize("said", [b"", REQUEST[:-2], REQUEST], ids=["nothing", "half", "asks"])
+async def test_a_crowd_keeps_nobody_out(serving: Any, caplog: Any, said: bytes) -> None:
+    """Whatever it says. Its connections are closed without many words in the log."""
+    server = await serving(most_connections=8)
+    crowd = []
+    for _ in range(10):
+        for _ in range(20):
+            crowd.append(await Client.to(server))
+            crowd[-1].writer.write(said)
+        newcomer = await Client.to(server)
+        await newcomer.greeted()
+        newcomer.writer.close()
+    assert server.gave_way > 100
+    assert server.turned_away == 0
+    assert "Traceback" not in caplog.text
+    assert sum(record.getMessage() == "web.gave_way" for record in caplog.records) < 20
+    for one in crowd:
+        one.writer.transport.abort()
+
+
+async def test_a_request_that_is_being_handled_does_not_give_way(serving: Any, caplog: Any) -> None:
+    server = await serving(most_connections=2)
+    slow = [await Client.to(server) for _ in range(2)]
+    for client in slow:
+        client.writer.write(REQUEST.replace(b"hello", b"slow"))
+    async with asyncio.timeout(LIMIT_S):
+        await server.asked.acquire()
+        await server.asked.acquire()
+    for _ in range(30):
+        assert await (await Client.to(server)).closed() == b""
+    assert (server.gave_way, server.turned_away) == (0, 30)
+    assert "Traceback" not in caplog.text
+    assert sum(record.getMessage() == "web.turned_away" for record in caplog.records) < 10
+    server.answer.set()
+    for client in slow:
+        async with asyncio.timeout(LIMIT_S):
+            assert b"at last" in await client.reader.readuntil(b"at last")
+    # They are idle now.
+    await (await Client.to(server)).greeted()
+
+
+async def test_one_that_never_reads_is_cut_off(serving: Any) -> None:
+    server = await serving(write_limit_s=0.2)
+    client = await Client.to(server)
+    client.writer.transport.pause_reading()
+    with suppress(ConnectionError):
+        async with asyncio.timeout(LIMIT_S):
+            while not client.writer.transport.is_closing():
+                client.writer.write(REQUEST.replace(b"hello", b"large") * 10)
+                await client.writer.drain()
+                await asyncio.sleep(0.005)
+    await (await Client.to(server)).greeted()
+
+
+async def test_a_connection_has_a_longest_life(serving: Any) -> None:
+    server = await serving(life_s=0.4)
+    client = await Client.to(server)
+    closing = asyncio.create_task(client.closed())
+    async with asyncio.timeout(LIMIT_S):
+        while not closing.done():
+            client.writer.write(REQUEST)
+            await asyncio.wait([closing], timeout=0.05)
+    assert b"good day" in closing.result()
+
+
+async def test_an_old_connections_request_is_answered_first(serving: Any) -> None:
+    server = await serving(life_s=0.1)
+    client = await Client.to(server)
+    client.writer.write(REQUEST.replace(b"hello", b"slow"))
+    async with asyncio.timeout(LIMIT_S):
+        await server.asked.acquire()
+        (connection,) = server._busy
+        while not connection.too_old:
+            await asyncio.sleep(0.005)
+    server.answer.set()
+    answer = await client.closed()
+    assert answer.endswith(b"at last")
+    assert b"Connection: close" in answer
+
+
+@pytest.mark.parametrize(
+    "request_", [REQUEST, b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x00\r\n\r\n"]
+)
+async def test_no_answer_names_versions(serving: Any, request_: bytes) -> None:
+    client = await Client.to(await serving())
+    client.writer.write(request_)
+    async with asyncio.timeout(LIMIT_S):
+        head = await client.reader.readuntil(b"\r\n\r\n")
+    assert b"\r\nServer: ariagent\r\n" in head
+    assert b"Python" not in head
+    assert b"aiohttp" not in head
+    client.writer.close()
+
+
+async def test_a_packed_body_is_not_unpacked(serving: Any) -> None:
+    client = await Client.to(await serving())
+    body = b"\x1f\x8bnothing that can be unpacked"
+    head = b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
+    client.writer.write(head + body)
+    async with asyncio.timeout(LIMIT_S):
+        assert b"%d bytes" % len(body) in await client.reader.readuntil(b" bytes")
+    client.writer.close()
 
 
 @pytest.mark.parametrize("head", [b"", b"GET", REQUEST[:-2], REQUEST[:-2] + b"X-More: 1\r\n"])

@@ -23,16 +23,21 @@ from ariagent.audiosocket.frames import (
     Frame,
     FrameError,
     Kind,
+    Opening,
     audio_frame,
     audio_header,
     hangup_frame,
     kind_for,
 )
+from ariagent.audiosocket.intake import Intake
 
 log = logging.getLogger(__name__)
 
 SEND_BUFFER_BYTES = 32_768
 """Asked of the kernel, so that a peer that stops reading is noticed after seconds, not minutes."""
+FRAMES_A_TURN = 8
+"""Frames of one connection that are handled in one turn of the event loop: 160 ms of audio, which take less than a
+millisecond. Asterisk sends them one by one; more of them come only after a pause of this process or of the network."""
 MAX_BACKLOG_FRAMES = 50
 STALL_LIMIT_S = 5.0
 CLOSE_LIMIT_S = 1.0
@@ -67,6 +72,9 @@ class ConnectionHost(Protocol):
     def line_worth(self, now: float) -> int | None:
         """Whether a refusal is logged: None if not, else how many were not since the last one."""
 
+    def later(self, connection: "Connection") -> None:
+        """Call its ``go_on`` in a later turn of the event loop."""
+
     def closed(self, connection: "Connection") -> None: ...
 
 
@@ -76,11 +84,15 @@ class Connection(asyncio.Protocol):
     uuid: UUID
     format: AudioFormat
     _transport: asyncio.Transport
+    _intake: Intake
 
     def __init__(self, host: ConnectionHost, loop: asyncio.AbstractEventLoop) -> None:
         self._host = host
         self._loop = loop
+        self._opening = Opening()
         self._decoder = Decoder()
+        self._reading_paused = False
+        self._waits_for_turn = False
         self._endpoint: MediaEndpoint | None = None
         self._identity: dict[str, object] = {}
         """Fields of every line of the log, once it has said which call it is for."""
@@ -112,21 +124,22 @@ class Connection(asyncio.Protocol):
         if self._ending:
             return
         now = time.monotonic()
+        if self._endpoint is None:
+            data = self._identify(data, now)
+            if not data or self._ending:
+                return
         if len(data) == self._usual_bytes and data[:HEADER_BYTES] == self._header and not self._decoder.buffered_bytes:
             # Nearly always: one whole frame of the agreed audio, which needs no decoder.
-            self._audio_received(data[HEADER_BYTES:], now)
+            if self._allowed(self._frame_bytes, now):
+                self._audio_received(data[HEADER_BYTES:], now)
             return
-        fault: FrameError | None = None
-        try:
-            frames = self._decoder.feed(data)
-        except FrameError as error:
-            frames, fault = error.frames, error
-        for frame in frames:
-            self._frame_received(frame, now)
-            if self._ending:
-                return
-        if fault is not None:
-            self._malformed(fault)
+        self._decode(data, now)
+
+    def go_on(self) -> None:
+        """Look at more of what has been read. The server calls it in a later turn of the event loop."""
+        self._waits_for_turn = False
+        if not self._ending:
+            self._decode(b"", time.monotonic())
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_timer()
@@ -172,14 +185,45 @@ class Connection(asyncio.Protocol):
         """Another one needs the place of this one, which has not said anything of use yet."""
         self._refuse(Refusal.CROWDED)
 
-    def _frame_received(self, frame: Frame, now: float) -> None:
-        if self._endpoint is None:
-            self._handshake(frame, now)
+    def _decode(self, data: bytes, now: float) -> None:
+        """Handle some frames. If there are more, stop reading, and let every other connection have its turn first."""
+        fault: FrameError | None = None
+        try:
+            frames = self._decoder.feed(data, most=FRAMES_A_TURN, most_bytes=FRAMES_A_TURN * self._usual_bytes)
+        except FrameError as error:
+            frames, fault = error.frames, error
+        for frame in frames:
+            if self._allowed(len(frame.payload), now):
+                self._frame_received(frame, now)
+            if self._ending:
+                return
+        if fault is not None:
+            self._malformed(fault)
             return
+        more = self._decoder.more
+        if more and not self._waits_for_turn:
+            self._waits_for_turn = True
+            self._host.later(self)
+        if more != self._reading_paused:
+            self._reading_paused = more
+            if more:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def _allowed(self, payload_bytes: int, now: float) -> bool:
+        """Whether the peer may bring this frame, too. If not, the connection ends."""
+        if self._intake.take(self.format.ms(payload_bytes) / 1000, now):
+            return True
+        self._warn("media.flooded")
+        self._end(Reason.FLOODED)
+        return False
+
+    def _frame_received(self, frame: Frame, now: float) -> None:
+        assert self._endpoint is not None
         try:
             if frame.kind is self._kind:
-                if frame.payload:
-                    self._audio_received(frame.payload, now)
+                self._audio_received(frame.payload, now)
             elif frame.kind is Kind.DTMF:
                 self._endpoint.digit_received(frame.digit)
             else:
@@ -196,16 +240,28 @@ class Connection(asyncio.Protocol):
             log.exception("media.endpoint_fault", extra=self._fields())
             self._end(Reason.FAULT)
 
-    def _handshake(self, frame: Frame, now: float) -> None:
-        if frame.kind is not Kind.UUID:
-            self._refuse(Refusal.NO_UUID, kind=frame.kind, length=len(frame.payload))
-            return
-        claimed = self._host.claim(frame.uuid)
+    def _identify(self, data: bytes, now: float) -> bytes:
+        """Look at the first bytes of the connection; returns those behind the UUID frame."""
+        try:
+            found = self._opening.feed(data)
+        except FrameError as error:
+            known = error.kind != Kind.UUID and error.kind in tuple(Kind)
+            self._refuse(Refusal.NO_UUID if known else Refusal.MALFORMED, kind=f"0x{error.kind:02x}")
+            return b""
+        if found is None:
+            return b""
+        uuid, rest = found
+        claimed = self._host.claim(uuid)
         if claimed is None:
-            self._refuse(Refusal.UNKNOWN_UUID, uuid=str(frame.uuid))
-            return
+            self._refuse(Refusal.UNKNOWN_UUID, uuid=str(uuid))
+            return b""
+        self._belongs_to(uuid, claimed, now)
+        return rest
+
+    def _belongs_to(self, uuid: UUID, claimed: Expected, now: float) -> None:
         self._host.identified(self)
-        self.uuid = frame.uuid
+        self.uuid = uuid
+        self._intake = Intake(now)
         self._endpoint, self.format = claimed.endpoint, claimed.format
         self._identity = {**({"call": claimed.call} if claimed.call else {}), "uuid": str(self.uuid)}
         self._kind = kind_for(self.format)
@@ -300,15 +356,11 @@ class Connection(asyncio.Protocol):
         if unlogged:
             fields["unlogged"] = unlogged
         peer = self._transport.get_extra_info("peername")
-        self._warn("media.refused", reason=str(refusal), peer=str(peer), **fields)
+        self._warn("media.refused", reason=str(refusal), peer=str(peer or "-"), **fields)
 
     def _malformed(self, fault: FrameError) -> None:
-        fields = {"kind": f"0x{fault.kind:02x}", "length": fault.length}
-        if self._endpoint is None:
-            self._refuse(Refusal.MALFORMED, **fields)
-        else:
-            self._warn("media.malformed", **fields)
-            self._end(Reason.MALFORMED)
+        self._warn("media.malformed", kind=f"0x{fault.kind:02x}", length=fault.length)
+        self._end(Reason.MALFORMED)
 
     def _end(self, reason: Reason) -> None:
         """Close once; ``connection_lost`` does the rest. A peer that does not read is cut off after a second."""

@@ -24,6 +24,8 @@ class Reason(StrEnum):
     """Bytes that are not AudioSocket."""
     UNEXPECTED_KIND = "unexpected_kind"
     """A frame that has no place here: audio of another rate, a second UUID."""
+    FLOODED = "flooded"
+    """More audio came than a telephone call makes."""
     STALLED = "stalled"
     """The peer did not read for ``STALL_LIMIT_S``."""
     FAULT = "fault"

@@ -56,6 +56,9 @@ FORMATS: dict[Kind, AudioFormat] = {
 _KINDS = {fmt: kind for kind, fmt in FORMATS.items()}
 _KIND_OF_BYTE: dict[int, Kind] = {int(kind): kind for kind in Kind}
 _FIXED_LENGTHS = {Kind.HANGUP: 0, Kind.UUID: 16, Kind.DTMF: 1}
+_UUID_HEADER = _HEADER.pack(Kind.UUID, _FIXED_LENGTHS[Kind.UUID])
+OPENING_BYTES = HEADER_BYTES + _FIXED_LENGTHS[Kind.UUID]
+"""Of the frame that opens a connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,36 +96,77 @@ class FrameError(AudioSocketError):
         self.frames = frames
 
 
+class Opening:
+    """The start of a connection that has not said yet which call it is for.
+
+    It looks at the bytes of a UUID frame and at nothing else, so that a stranger costs no work.
+    """
+
+    def __init__(self) -> None:
+        self._seen = b""
+
+    def feed(self, data: bytes | memoryview) -> tuple[UUID, bytes] | None:
+        """The UUID and the bytes behind its frame, as soon as that frame is whole.
+
+        Raises FrameError at the first byte that a UUID frame cannot have.
+        """
+        missing = OPENING_BYTES - len(self._seen)
+        seen = self._seen = self._seen + bytes(data[:missing])
+        header = seen[:HEADER_BYTES]
+        if not _UUID_HEADER.startswith(header):
+            kind, length = _HEADER.unpack(header.ljust(HEADER_BYTES, b"\0"))
+            raise FrameError(f"no UUID frame: 0x{header.hex()}", kind=kind, length=length, frames=[])
+        if len(seen) < OPENING_BYTES:
+            return None
+        return UUID(bytes=seen[HEADER_BYTES:]), bytes(data[missing:])
+
+
 class Decoder:
     """Bytes in as the network cuts them, whole frames out.
 
-    A header is judged as soon as its three bytes are here, so that at most ``max_payload_bytes`` are ever kept. After
-    a FrameError the decoder stays broken: every further ``feed`` raises it again, without frames.
+    A header is judged as soon as its three bytes are here, so that at most ``max_payload_bytes`` are kept beside what
+    one ``feed`` brought. After a FrameError the decoder stays broken: every further ``feed`` raises it again, without
+    frames.
     """
 
     def __init__(self, max_payload_bytes: int = MAX_PAYLOAD_BYTES) -> None:
         self._max_payload_bytes = max_payload_bytes
-        self._rest = b""
+        self._stream = b""
+        self._at = 0
+        """Where in ``_stream`` the next frame begins."""
         self._error: FrameError | None = None
+        self.more = False
+        """Whether the last ``feed`` stopped before the end of what is here."""
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes of a frame that is not whole yet."""
-        return len(self._rest)
+        """Bytes that are in no returned frame yet."""
+        return len(self._stream) - self._at
 
-    def feed(self, data: bytes | memoryview) -> list[Frame]:
-        """The frames that ``data`` completes, in order.
+    def feed(
+        self, data: bytes | memoryview = b"", *, most: int | None = None, most_bytes: int | None = None
+    ) -> list[Frame]:
+        """The next frames of what is here, in order: all that are whole, or ``most`` of them, or fewer if these make
+        ``most_bytes``. ``more`` then says whether to ask again, without data.
 
-        Raises FrameError on an unknown kind, on a length the kind cannot have, on audio of half a sample, on a digit
-        that is not printable ASCII.
+        Raises FrameError on an unknown kind, on a length the kind cannot have, on audio of half a sample or of none, on
+        a digit that is not printable ASCII.
         """
         if self._error is not None:
             self._error.frames = []
             raise self._error
-        stream = self._rest + data if self._rest else bytes(data)
+        if data:
+            self._stream = self._stream[self._at :] + data if self.buffered_bytes else bytes(data)
+            self._at = 0
+        stream = self._stream
         frames: list[Frame] = []
-        at, end = 0, len(stream)
+        at, end = self._at, len(stream)
+        until = end if most_bytes is None else at + most_bytes
+        self.more = False
         while end - at >= HEADER_BYTES:
+            if len(frames) == most or at >= until:
+                self.more = True
+                break
             number, length = _HEADER.unpack_from(stream, at)
             kind = _KIND_OF_BYTE.get(number)
             if kind is None or not self._plausible(kind, length):
@@ -135,17 +179,20 @@ class Decoder:
                 raise self._broken("a digit that is none", number, length, frames)
             frames.append(Frame(kind, payload))
             at = after
-        self._rest = stream[at:]
+        self._at = at
         return frames
 
     def _plausible(self, kind: Kind, length: int) -> bool:
         fixed = _FIXED_LENGTHS.get(kind)
         if fixed is not None:
             return length == fixed
-        return length <= self._max_payload_bytes and (kind is Kind.ERROR or length % 2 == 0)
+        if length > self._max_payload_bytes:
+            return False
+        # Asterisk sends no audio frame without samples.
+        return kind is Kind.ERROR or (length > 0 and length % 2 == 0)
 
     def _broken(self, what: str, kind: int, length: int, frames: list[Frame]) -> FrameError:
-        self._rest = b""
+        self._stream, self._at = b"", 0
         self._error = FrameError(f"{what}: kind 0x{kind:02x}, length {length}", kind=kind, length=length, frames=frames)
         return self._error
 

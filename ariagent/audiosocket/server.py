@@ -3,7 +3,7 @@
 import asyncio
 import ipaddress
 import socket
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from typing import cast
 from uuid import UUID
@@ -44,6 +44,8 @@ class AudioSocketServer:
         self._expected: dict[UUID, Expected] = {}
         self._connections: set[Connection] = set()
         self._identified: set[Connection] = set()
+        self._later: deque[Connection] = deque()
+        """Connections that have read more than is handled in one turn of the event loop. The first one is next."""
         self._server: asyncio.Server | None = None
         self._closing = False
         self._all_gone = asyncio.Event()
@@ -110,6 +112,8 @@ class AudioSocketServer:
     def admit(self, peer: object) -> Refusal | None:
         if self._closing:
             return Refusal.CLOSING
+        if peer is None:  # the connection was reset before we looked
+            return Refusal.CLOSED_EARLY
         if not self._is_allowed(peer):
             return Refusal.NOT_ALLOWED
         # Those who have not said which call they are for give way.
@@ -140,6 +144,18 @@ class AudioSocketServer:
 
     def line_worth(self, now: float) -> int | None:
         return self._lines.take(now)
+
+    def later(self, connection: Connection) -> None:
+        self._later.append(connection)
+        if len(self._later) == 1:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        """One connection a turn, however many wait."""
+        connection = self._later.popleft()
+        if self._later:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        connection.go_on()
 
     def closed(self, connection: Connection) -> None:
         self._connections.discard(connection)

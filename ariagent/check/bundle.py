@@ -25,7 +25,7 @@ from typing import Any
 
 import aiohttp
 
-from ariagent import __version__, privatefile
+from ariagent import __version__, ownsocket, privatefile
 from ariagent.ami.client import AmiClient
 from ariagent.check import ari
 from ariagent.check.discretion import Discretion, secrets_in_urls
@@ -126,8 +126,8 @@ async def _gathered(
     store = Store(settings.state_directory)
     others: tuple[tuple[str, str, Callable[[], Awaitable[str]]], ...] = (
         ("asterisk.json", "Asterisk's version, modules, queues and counts", lambda: _asterisk(settings, discretion)),
-        ("healthz.json", "the service's health", lambda: _service(settings.http, "healthz", discretion)),
-        ("metrics.txt", "the service's metrics", lambda: _service(settings.http, "metrics", discretion)),
+        ("healthz.json", "the service's health", lambda: _service(settings, "healthz", discretion)),
+        ("metrics.txt", "the service's metrics", lambda: _service(settings, "metrics", discretion)),
         ("ariagent.log", "the end of the service's log", lambda: _log(wanted.log, store, discretion)),
     )
     for name, what, gather in others:
@@ -225,7 +225,16 @@ async def _ami(settings: AmiSettings) -> dict[str, Any]:
         }
 
 
-async def _service(http: HttpSettings, path: str, discretion: Discretion) -> str:
+async def _service(settings: Settings, path: str, discretion: Discretion) -> str:
+    body = await ownsocket.ask(settings.state_directory, path)
+    if isinstance(body, ownsocket.Absent):
+        body = await _from_port(settings.http, path)
+    text = body[:ANSWER_BYTES].decode("utf-8", "replace")
+    # A metric's value is not a telephone number.
+    return discretion.safe(text) if path == "metrics" else discretion.text(text)
+
+
+async def _from_port(http: HttpSettings, path: str) -> bytes:
     if not http.port:
         raise MissingError("http.port is 0, so the service's port is not known")
     url = f"http://{joined(local(http.host), http.port)}/{path}"
@@ -236,9 +245,7 @@ async def _service(http: HttpSettings, path: str, discretion: Discretion) -> str
                 body += chunk
     except (aiohttp.ClientError, OSError) as error:
         raise MissingError(f"{url}: {error}") from None
-    text = body.decode("utf-8", "replace")
-    # A metric's value is not a telephone number.
-    return discretion.safe(text) if path == "metrics" else discretion.text(text)
+    return body
 
 
 async def _log(named: Path | None, store: Store, discretion: Discretion) -> str:

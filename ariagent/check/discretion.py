@@ -27,7 +27,7 @@ SHOWN = frozenset(
     (
         *("Interface", "Paused", "Reason", "again_s", "agent", "agents", "app", "asterisk", "audio", "audiosocket"),
         *("birth", "by", "call", "changed", "code", "date", "destination", "directory", "event", "fault"),
-        *("file", "format", "id", "item", "kind", "language", "level", "logger", "media", "method", "missing"),
+        *("file", "format", "host", "id", "item", "kind", "language", "level", "logger", "media", "method", "missing"),
         *("mode", "model", "name", "names", "owed", "part", "peer", "path", "properties", "queue"),
         *(
             "queue_call",
@@ -36,7 +36,10 @@ SHOWN = frozenset(
             "result",
             "seat",
             "service",
+            "setting",
+            "sign",
             "signal",
+            "socket",
             "since_record_s",
             "state",
             "status",

@@ -6,10 +6,10 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from ariagent.check.report import Result, Say, failed, ok
+from ariagent.check.report import Result, Say, failed, ok, warning
 from ariagent.config import Settings
 from ariagent.errors import ResourceError
-from ariagent.hosts import joined, local
+from ariagent.hosts import is_loopback, joined, local
 from ariagent.webserver import WebServer
 
 NAME = "ports"
@@ -36,6 +36,15 @@ async def check_ports(settings: Settings, say: Say) -> None:
             say(ok(NAME, f"{key} {port} is free for {what}"))
         finally:
             await server.close()
+    for what, key, host, _ in wanted:
+        if not is_loopback(host):
+            say(judge_open(what, key.partition(".")[0], host))
+
+
+def judge_open(what: str, section: str, host: str) -> Result:
+    """The result for a port that other machines may reach. No I/O."""
+    remedy = f"Set {section}.host to 127.0.0.1 with a reverse proxy with TLS in front, or let only your own machines in"
+    return warning(NAME, f"{section}.host is {host}: other machines reach {what} there, without encryption", remedy)
 
 
 async def running(settings: Settings) -> dict[str, Any] | None:

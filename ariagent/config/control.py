@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import model_validator
 
-from ariagent.config.base import Form, Port, Section
+from ariagent.config.base import Form, Network, Port, Section
 from ariagent.config.secrets import Secret, judged
 
 SHORTEST_TOKEN = 16
@@ -60,6 +60,11 @@ class ControlSettings(Section):
     tokens: tuple[TokenSettings, ...] = ()
     """The users of the API. The ``ariagent`` commands on the same machine need no entry: at each start the service
     writes a token for them to ``control.json`` in ``state_directory``. Only the service's user can read that file."""
+
+    trusted_proxies: tuple[Network, ...] = ()
+    """Addresses or networks of reverse proxies. For a request of one of them the client is the address in
+    ``X-Forwarded-For``: after wrong tokens only that client is slowed down, and the log names it. Name your own proxies
+    only: whoever connects from such an address can pretend to be any client."""
 
     @model_validator(mode="after")
     def _names_are_one_persons(self) -> Self:

@@ -199,6 +199,11 @@ class RealtimeSettings(Section):
         return self.is_openai and not own and is_empty(self.api_key)
 
 
+HostName = Annotated[
+    str, Form(r"^[A-Za-z0-9_.:-]{1,253}$", "must be a host name or an address without a port, as metrics.example.com")
+]
+
+
 class HttpSettings(Section):
     """The HTTP server of ``/metrics`` and ``/healthz``."""
 
@@ -206,6 +211,10 @@ class HttpSettings(Section):
     """Address to listen on."""
     port: Port = 9093
     """TCP port. 0 takes any free port."""
+    allowed_hosts: tuple[HostName, ...] = ()
+    """If ``host`` is a loopback address, only requests for that address, for localhost and for these names (header
+    ``Host``) are answered. So a web page cannot read the metrics through a browser on this machine. Add the name that a
+    reverse proxy on this machine sends."""
 
 
 class LogSettings(Section):

@@ -13,12 +13,14 @@ from pydantic import BaseModel, ValidationError
 
 from ariagent import __version__, complaints
 from ariagent.control import shapes
-from ariagent.control.auth import Grant, Keyring, Throttle, bearer
+from ariagent.control.auth import Denied, Gate, Grant
 from ariagent.control.desk import Desk
 from ariagent.control.events import Feed
 from ariagent.control.openapi import document
 from ariagent.control.refusal import RefusedError
 from ariagent.control.routes import EVENT_STREAM, ROUTES, Route
+from ariagent.hosts import HostNames
+from ariagent.linebudget import LineBudget
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +37,16 @@ _WORDS = {400: "bad_request", 404: "unknown_path", 405: "wrong_method", 413: "to
 class Api:
     """Answers requests. ``now`` is a monotonic clock."""
 
-    def __init__(self, desk: Desk, feed: Feed, keyring: Keyring, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, desk: Desk, feed: Feed, gate: Gate, hosts: HostNames, *, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._desk = desk
         self._feed = feed
-        self._keyring = keyring
-        self._throttle = Throttle()
+        self._gate = gate
+        self._hosts = hosts
+        self._lines = LineBudget()
         self._now = now
-        self._document = document(ROUTES, __version__)
+        self._document = json.dumps(document(ROUTES, __version__)).encode()
 
     def application(self) -> web.Application:
         """The routes of ``ROUTES``, each behind its role."""
@@ -68,21 +73,11 @@ class Api:
 
     def _authenticated(self, request: web.Request, route: Route) -> Grant:
         """Raises RefusedError."""
-        address, now = request.remote or "", self._now()
-        token = bearer(request.headers.get("Authorization"))
-        found = None if token is None else self._keyring.find(token)
-        wait_s = self._throttle.wait_s(address, now)
-        if wait_s > 0 and not (found is not None and found.local):
-            seconds = math.ceil(wait_s)
-            reason = f"too many wrong tokens came from {address}; wait {seconds} s"
-            raise RefusedError(429, "slow_down", reason, retry_after_s=seconds)
-        if token is None:
-            remedy = "Send the header Authorization: Bearer TOKEN"
-            raise RefusedError(401, "no_token", "a token is needed", remedy=remedy)
-        if found is None:
-            self._throttle.failed(address, now)
-            log.warning("control.wrong_token", extra={"fields": {"address": address, "path": request.path[:200]}})
-            raise RefusedError(401, "wrong_token", "unknown token", remedy="See control.tokens in the settings")
+        now = self._now()
+        found = judged(self._gate, request, now)
+        if isinstance(found, Denied):
+            self._for_this_name(request)
+            raise self._denied(found, request, now)
         assert route.role is not None
         if found.role < route.role:
             fields = {"by": found.name, "name": route.name}
@@ -91,6 +86,29 @@ class Api:
             reason = f"{found.name} is a {found.role.name.lower()}; this is for a {needed} and above"
             raise RefusedError(403, "wrong_role", reason)
         return found
+
+    def _for_this_name(self, request: web.Request) -> None:
+        """Without a token: a foreign web page is answered nothing. Raises RefusedError.
+
+        With a right one it does not matter by which name a reverse proxy calls us.
+        """
+        if not self._hosts.permit(request.headers.getall("Host", [])):
+            raise RefusedError(421, "wrong_host", "this name is not the service's", remedy="Ask for localhost")
+
+    def _denied(self, denied: Denied, request: web.Request, now: float) -> RefusedError:
+        if not denied.wrong:
+            remedy = "Send the header Authorization: Bearer TOKEN"
+            return RefusedError(401, "no_token", "a token is needed", remedy=remedy)
+        if denied.wait_s > 0:
+            seconds = math.ceil(denied.wait_s)
+            reason = f"too many wrong tokens came from {denied.address}, and this one is wrong; wait {seconds} s"
+            return RefusedError(429, "slow_down", reason, retry_after_s=seconds)
+        if (unlogged := self._lines.take(now)) is not None:
+            fields = {"address": denied.address, "path": request.path[:200]}
+            log.warning(
+                "control.wrong_token", extra={"fields": {**fields, **({"unlogged": unlogged} if unlogged else {})}}
+            )
+        return RefusedError(401, "wrong_token", "unknown token", remedy="See control.tokens in the settings")
 
     # -- one for each route, named as it is --------------------------------------------------------
 
@@ -125,12 +143,13 @@ class Api:
     async def _drain(self, request: web.Request, grant: Grant, body: shapes.DrainBody) -> shapes.DrainAnswer:
         return self._desk.drain(body, grant.name)
 
-    async def _openapi(self, request: web.Request) -> dict[str, Any]:
-        return self._document
+    async def _openapi(self, request: web.Request) -> web.Response:
+        self._for_this_name(request)
+        return web.Response(body=self._document, content_type="application/json", charset="utf-8")
 
     async def _events(self, request: web.Request, grant: Grant) -> web.StreamResponse:
         reader = self._feed.join()
-        headers = {"Content-Type": EVENT_STREAM, "Cache-Control": "no-store", "Server": "ariagent"}
+        headers = {"Content-Type": EVENT_STREAM, "Cache-Control": "no-store"}
         headers["X-Accel-Buffering"] = "no"  # for nginx
         response = web.StreamResponse(headers=headers)
         try:
@@ -149,8 +168,17 @@ class Api:
         return response
 
 
+def judged(gate: Gate, request: web.Request, now: float) -> Grant | Denied:
+    """Who asks."""
+    forwarded = request.headers.getall("X-Forwarded-For", [])
+    return gate.judge(request.remote or "", forwarded, request.headers.get("Authorization"), now)
+
+
 async def _body(request: web.Request, model: type[BaseModel]) -> BaseModel:
     """Raises RefusedError."""
+    encoding = ", ".join(request.headers.getall("Content-Encoding", [])).strip().lower()
+    if encoding not in ("", "identity"):
+        raise RefusedError(415, "packed_body", "the body is packed", remedy="Send it without Content-Encoding")
     try:
         async with asyncio.timeout(BODY_LIMIT_S):
             raw = await request.read()
@@ -179,9 +207,7 @@ async def _in_json(request: web.Request, handler: Handler) -> web.StreamResponse
         log.exception("control.fault", extra={"fields": {"method": request.method, "path": request.path[:200]}})
         response = _refused(RefusedError(500, "fault", "internal error", remedy="See the service's log"))
     if not response.prepared:
-        response.headers.update(
-            {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "ariagent"}
-        )
+        response.headers.update({"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
     return response
 
 

@@ -1,5 +1,8 @@
 """CORE: who may do what with the control API, and how guessing is slowed down.
 
+A right token always passes. Else anybody who shares an address with a supervisor could lock that supervisor out: other
+users of the machine, and everybody behind one proxy.
+
 ``now``: seconds of a monotonic clock.
 """
 
@@ -7,7 +10,7 @@ import hashlib
 import hmac
 import ipaddress
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -19,6 +22,10 @@ FORGOTTEN_S = 600.0
 """After this long without a wrong token."""
 MOST_ADDRESSES = 1024
 """Remembered; the one that failed longest ago is forgotten for a new one."""
+MOST_HOPS = 32
+"""Proxies one behind another that are believed."""
+LONGEST_ADDRESS = 64
+"""Characters of an address that is none."""
 
 
 class Role(IntEnum):
@@ -41,8 +48,6 @@ class Grant:
     role: Role
     digest: bytes
     """SHA-256 of the token."""
-    local: bool = False
-    """Made by the service for its own machine: too long to be guessed, so others' wrong tokens do not slow it down."""
 
 
 def digest_of(token: str) -> bytes:
@@ -76,7 +81,7 @@ class _Failures:
     count: int
     last: float
     until: float
-    """Before this nothing of the address is looked at."""
+    """Before this a wrong token of the address is not called wrong, but too early."""
 
 
 class Throttle:
@@ -115,14 +120,89 @@ class Throttle:
             del self._failures[key]
 
 
-def network_of(address: str) -> str:
-    """What counts as one address: for IPv6 its /64, all of which one machine may have."""
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Why somebody may do nothing."""
+
+    address: str
+    """Where the request came from."""
+    wrong: bool
+    """There was a token, and nobody has it."""
+    wait_s: float = 0.0
+    """How long this address has to wait until a wrong token is looked at again."""
+
+
+class Gate:
+    """Decides on requests. ``trusted_proxies``: networks of proxies that say truly whom they ask for."""
+
+    def __init__(self, grants: Iterable[Grant], trusted_proxies: Iterable[str] = ()) -> None:
+        self._keyring = Keyring(grants)
+        self._throttle = Throttle()
+        self._trusted = [ipaddress.ip_network(network) for network in trusted_proxies]
+
+    def judge(self, peer: str, forwarded: Sequence[str], authorization: str | None, now: float) -> Grant | Denied:
+        """``peer``: the address of the connection. The others are headers: every ``X-Forwarded-For`` in their order,
+        and ``Authorization``."""
+        address = client_of(peer, forwarded, self._trusted)
+        token = bearer(authorization)
+        if token is None:
+            return Denied(address, wrong=False)
+        if (found := self._keyring.find(token)) is not None:
+            return found
+        wait_s = self._throttle.wait_s(address, now)
+        if wait_s <= 0:
+            self._throttle.failed(address, now)
+        return Denied(address, wrong=True, wait_s=wait_s)
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def client_of(peer: str, forwarded: Sequence[str], trusted: Iterable[Network]) -> str:
+    """The client's address: ``peer``, or what trusted proxies say.
+
+    Each proxy adds the address of the one who asked it at the right end of ``X-Forwarded-For``. What stands left of
+    the first one that is not trusted may have been invented by that one.
+    """
+    networks = tuple(trusted)
+    hops = [hop for header in forwarded for hop in header.split(",")][-MOST_HOPS:]
+    client = peer
+    while hops and any(_is_in(client, network) for network in networks):
+        said = _without_port(hops.pop().strip())
+        if _ip(said) is None:
+            break
+        client = said
+    return client
+
+
+def _without_port(hop: str) -> str:
+    """Some proxies add one: ``192.0.2.1:4711``, ``[2001:db8::1]:4711``."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
+
+
+def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
-        return address
+        return None
+    return (ip.ipv4_mapped or ip) if isinstance(ip, ipaddress.IPv6Address) else ip
+
+
+def _is_in(address: str, network: Network) -> bool:
+    ip = _ip(address)
+    return ip is not None and ip in network
+
+
+def network_of(address: str) -> str:
+    """What counts as one address: for IPv6 its /64, all of which one machine may have; this machine's own addresses
+    together, for every program here may use each of them."""
+    ip = _ip(address)
+    if ip is None:
+        return address[:LONGEST_ADDRESS]
+    if ip.is_loopback:
+        return "loopback"
     if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return str(ip.ipv4_mapped)
         return str(ipaddress.ip_network((ip, 64), strict=False))
     return str(ip)

@@ -18,8 +18,10 @@ _REFUSALS = {
     408: "The body did not come in time.",
     409: "The call's state does not allow it, or the caller did not get there.",
     413: "The body is too large.",
+    415: "The body is packed (Content-Encoding).",
+    421: "There is no right token, and the header Host does not name this service.",
     422: "The body is not right: an unknown key, a wrong type, too long.",
-    429: "Too many wrong tokens came from this address; Retry-After says how many seconds it has to wait.",
+    429: "The token is wrong, and too many wrong ones came from this address; Retry-After: how many seconds to wait.",
     502: "Asterisk refused.",
     503: "Not possible now.",
 }
@@ -76,9 +78,9 @@ def _responses(route: Route) -> dict[str, Any]:
     found: dict[int, Any] = {200: {"description": "Done.", "content": content}}
     if route.accepted:
         found[202] = {"description": "Under way.", "content": content}
-    wrong = set(route.refusals) | ({401, 403, 429} if route.role is not None else set())
+    wrong = {421, *route.refusals} | ({401, 403, 429} if route.role is not None else set())
     if route.body is not None:
-        wrong |= {408, 413, 422}
+        wrong |= {408, 413, 415, 422}
     for status in sorted(wrong):
         answer = {"application/json": {"schema": _ref(shapes.ErrorAnswer)}}
         found[status] = {"description": _REFUSALS[status], "content": answer}

@@ -3,15 +3,19 @@
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from aiohttp import web
+
 from ariagent.config.control import ControlSettings
 from ariagent.control import localfile
-from ariagent.control.api import Api
-from ariagent.control.auth import Grant, Keyring, Role, digest_of
+from ariagent.control.api import Api, judged
+from ariagent.control.auth import Gate, Grant, Role, digest_of
 from ariagent.control.desk import Desk
 from ariagent.control.events import Feed
+from ariagent.hosts import HostNames
 from ariagent.webserver import WebServer
 
 log = logging.getLogger(__name__)
@@ -39,8 +43,10 @@ class ControlServer:
         self._directory = state_directory
         self._token = secrets.token_urlsafe(32)
         self._feed = Feed(desk)
-        keyring = Keyring([*grants(settings), Grant(LOCAL, Role.ADMIN, digest_of(self._token), local=True)])
-        app = Api(desk, self._feed, keyring).application()
+        granted = [*grants(settings), Grant(LOCAL, Role.ADMIN, digest_of(self._token))]
+        self.gate = Gate(granted, settings.trusted_proxies)
+        """Knows the tokens."""
+        app = Api(desk, self._feed, self.gate, HostNames(settings.host)).application()
         # A reader of events who goes away is noticed at once.
         self._server = WebServer(
             app, most_connections=MOST_CONNECTIONS, handler_cancellation=True, shutdown_timeout=CLOSE_LIMIT_S
@@ -51,6 +57,10 @@ class ControlServer:
     def port(self) -> int:
         """The port that is listened on, once it is."""
         return self._server.port
+
+    def knows(self, request: web.Request) -> bool:
+        """Whether this request, to whichever of the service's ports, has a right token. A wrong one is slowed down."""
+        return isinstance(judged(self.gate, request, time.monotonic()), Grant)
 
     async def start(self) -> None:
         """Raises ResourceError."""

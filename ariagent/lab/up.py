@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from ariagent.config import PATH_NAME, Settings, load
+from ariagent.control import localfile
 from ariagent.errors import AriagentError
 from ariagent.lab import noted, ports
 from ariagent.lab.asterisk import STOP_SIGNALS, AsteriskInstance, write_env
@@ -211,7 +212,7 @@ def _await_model(lab_dir: Path, settings: Settings, http_url: str) -> None:
     deadline = time.monotonic() + settings.realtime.connect_timeout_s + MODEL_EXTRA_S
     said = NOT_TRIED
     while said == NOT_TRIED and time.monotonic() < deadline:
-        said = str((_health(http_url) or {}).get("model", NOT_TRIED))
+        said = str((_health(http_url, settings.state_directory) or {}).get("model", NOT_TRIED))
         time.sleep(0.05)
     where = urlsplit(settings.realtime.url).netloc
     if said != "ok":
@@ -264,11 +265,14 @@ def _accepts(port: int) -> bool:
     return True
 
 
-def _health(http_url: str) -> dict[str, object] | None:
-    """What ``/healthz`` says; None while nobody answers."""
+def _health(http_url: str, state_directory: Path | None = None) -> dict[str, object] | None:
+    """What ``/healthz`` says, every detail if ``state_directory`` has a token for it; None while nobody answers."""
+    access = localfile.read(state_directory) if state_directory is not None else None
+    headers = {"Authorization": f"Bearer {access.token}"} if access is not None else {}
+    asked = urllib.request.Request(f"{http_url}/healthz", headers=headers)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"{http_url}/healthz", timeout=2.0) as answer:
+        with opener.open(asked, timeout=2.0) as answer:
             found = json.load(answer)
     except (urllib.error.URLError, OSError, ValueError):
         return None

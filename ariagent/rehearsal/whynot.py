@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import aiohttp
 
+from ariagent import ownsocket
 from ariagent.ami.client import AmiClient
 from ariagent.ami.events import MemberState, MemberStatus
 from ariagent.ami.queues import read_members
-from ariagent.breaker import NOT_TRIED
 from ariagent.config import Settings
 from ariagent.errors import AmiError
+from ariagent.health import NOT_TRIED
 from ariagent.hosts import joined, local
 from ariagent.pool.seats import AUTO_PAUSE, seat_number
 from ariagent.rehearsal.answerer import Answerer
@@ -76,7 +77,9 @@ def told_by_seats(queue: str, members: Sequence[MemberState]) -> str:
 
 
 async def _health(settings: Settings) -> Mapping[str, object] | None:
-    """The service's ``/healthz``; None if it does not answer."""
+    """The service's ``/healthz``; None if it does not answer. In the service's own words if this is its user."""
+    if isinstance(health := await ownsocket.health(settings.state_directory), dict):
+        return health
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=HEALTH_LIMIT_S)) as session,

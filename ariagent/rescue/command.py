@@ -7,7 +7,7 @@ import typer
 
 from ariagent import config, logs
 from ariagent.loop import run_async
-from ariagent.rescue.rescuer import Moved, Rescuer
+from ariagent.rescue.rescuer import Moved, Rescuer, Verdict
 
 
 def rescue(path: Path | None, *, after_s: float | None, watch: bool, as_json: bool) -> int:
@@ -19,10 +19,12 @@ def rescue(path: Path | None, *, after_s: float | None, watch: bool, as_json: bo
         run_async(rescuer.watch())
         return 0
     logs.configure("critical")
-    silent, moved = run_async(_once(rescuer, settings.rescue.after_s if after_s is None else after_s))
+    verdict, moved = run_async(_once(rescuer, settings.rescue.after_s if after_s is None else after_s))
     if as_json:
-        typer.echo(json.dumps({"service_answers": not silent, "channels": [_document(one) for one in moved]}, indent=1))
-    elif not silent:
+        typer.echo(
+            json.dumps({"service_answers": verdict is None, "channels": [_document(one) for one in moved]}, indent=1)
+        )
+    elif verdict is None:
         typer.echo("the service answers: nothing was done")
     else:
         for one in moved:
@@ -31,9 +33,9 @@ def rescue(path: Path | None, *, after_s: float | None, watch: bool, as_json: bo
     return 1 if any(one.cause for one in moved) else 0
 
 
-async def _once(rescuer: Rescuer, after_s: float) -> tuple[bool, list[Moved]]:
-    silent = await rescuer.silent(after_s)
-    return silent, await rescuer.rescue() if silent else []
+async def _once(rescuer: Rescuer, after_s: float) -> tuple[Verdict | None, list[Moved]]:
+    verdict = await rescuer.verdict(after_s)
+    return verdict, [] if verdict is None else await rescuer.rescue(verdict)
 
 
 def _line(one: Moved) -> str:

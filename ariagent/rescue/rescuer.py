@@ -1,12 +1,19 @@
-"""Watches whether the service answers. If it does not for too long, sends its callers to the human queue."""
+"""Watches whether the service lives. If it does not for too long, sends its callers to the human queue.
+
+If the service answers on its Unix socket in ``state_directory`` it lives: strangers can neither jam that socket nor
+answer in its place. If it does not, or if this user or machine cannot see the socket, ``/healthz`` is asked. A busy
+port is not taken for death at once, and an answer there is not believed if Asterisk shows callers without audio.
+"""
 
 import asyncio
 import logging
 import time
 from dataclasses import dataclass
+from enum import Enum
 
 import aiohttp
 
+from ariagent import ownsocket
 from ariagent.ami.client import AmiClient
 from ariagent.ami.queues import queue_exists
 from ariagent.call.archive import unended
@@ -15,9 +22,10 @@ from ariagent.call.history import History
 from ariagent.config import Settings
 from ariagent.errors import AmiError, AmiRefusedError, ConfigurationError
 from ariagent.hosts import joined, local
+from ariagent.ownsocket import Absent
 from ariagent.pool.door import CLOSED, state_of
 from ariagent.reminder import Reminder
-from ariagent.rescue.stranded import Stranded, Way, stranded
+from ariagent.rescue.stranded import Stranded, Way, stranded, without_audio
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +34,10 @@ AGAIN_S = 5.0
 """Interval of further rescues while the service is dead: a caller may not have been moved, or may have returned."""
 ANSWER_S = 2.0
 """Time limit for an answer of the service."""
+BELIEVED_S = 10.0
+"""How long an answer at the port is believed, once Asterisk has shown no caller without audio."""
+DOUBT_S = 30.0
+"""How long signs of death must last that strangers can cause, or that a healthy service shows for a moment."""
 CONTEXT = "ariagent-handoff"
 LAST_RESORT = {"Context": "ariagent-human", "Exten": "human"}
 """The dialplan's own way to a human agent, or to a spoken sentence if there is none."""
@@ -34,6 +46,35 @@ NOWHERE = "the last resort"
 WAIT_S = 300
 """How long callers wait in the human queue before the dialplan continues."""
 REASON = "The AI agent failed during the call"
+
+
+class Sign(Enum):
+    """What is seen of the service."""
+
+    SERVES = "serves"
+    GONE = "gone"
+    """Nobody answers on its own socket, or its port refuses connections, or it says that it has no callers."""
+    MUTE = "mute"
+    """Its own socket cannot be seen from here, and its port does not answer: it is dead, or the port is busy."""
+    CLAIMED = "claimed"
+    """Nobody answers on its own socket, but somebody does at its port: a stranger, or a service with another
+    ``state_directory``."""
+    SAYS_SO = "says_so"
+    """Its own socket cannot be seen from here. Somebody answers at its port."""
+
+
+ANSWERED = (Sign.CLAIMED, Sign.SAYS_SO)
+"""Somebody answers. Asterisk tells whether that is the service: then its callers have their audio."""
+DOUBTED = (Sign.MUTE, Sign.SAYS_SO)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The service does not serve its callers."""
+
+    sign: Sign
+    only: frozenset[str] | None
+    """The channels that are to be moved; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,61 +103,102 @@ class Rescuer:
             )
         self._settings = settings
         self._asterisk = AmiClient(settings.ami, lambda event: None)
+        self._believed_until = 0.0
         self._health = f"http://{joined(local(settings.http.host), settings.http.port)}/healthz"
 
-    async def answers(self) -> bool:
-        """Whether a service is alive and has its callers.
+    async def look(self) -> Sign:
+        """The service's signs of life, now.
 
         A service that has lost Asterisk reconnects, and its calls continue. A service that has been waiting for
         Asterisk since its start (for instance because a password was changed) has no callers: those in Asterisk belong
         to an earlier process.
         """
+        health = await ownsocket.health(self._settings.state_directory)
+        if isinstance(health, dict):
+            return Sign.GONE if health.get("started") is False else Sign.SERVES
+        sign = await self._look_from_afar()
+        if health is Absent.UNSEEN:
+            return sign
+        return Sign.CLAIMED if sign is Sign.SAYS_SO else Sign.GONE
+
+    async def _look_from_afar(self) -> Sign:
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_S)) as session,
                 session.get(self._health) as answer,
             ):
                 health = await answer.json(content_type=None)
+        except aiohttp.ClientConnectorError as error:
+            # Strangers can make a port busy, but cannot have connections refused while the service listens.
+            return Sign.GONE if isinstance(error.os_error, ConnectionRefusedError) else Sign.MUTE
         except (aiohttp.ClientError, TimeoutError):
-            return False
+            return Sign.MUTE
         except ValueError:
-            return True  # another program, or another version
-        return not (isinstance(health, dict) and health.get("started") is False)
+            return Sign.SAYS_SO  # another program, or another version
+        return Sign.GONE if isinstance(health, dict) and health.get("started") is False else Sign.SAYS_SO
 
-    async def silent(self, for_s: float) -> bool:
-        """Whether the service does not answer for this long; returns as soon as it answers."""
-        deadline = time.monotonic() + for_s
-        while not await self.answers():
-            if time.monotonic() >= deadline:
-                return True
-            await asyncio.sleep(min(LOOK_S, max(0.0, deadline - time.monotonic())))
-        return False
+    async def verdict(self, for_s: float) -> Verdict | None:
+        """Look for so long, and longer where the signs are in doubt. None, at once, if the service serves its
+        callers."""
+        began = time.monotonic()
+        left: frozenset[str] | None = None
+        while True:
+            sign = await self.look()
+            if sign is Sign.SERVES:
+                return None
+            if sign in ANSWERED:
+                if time.monotonic() < self._believed_until:
+                    return None
+                now_left = await self._without_audio()
+                left = now_left if left is None else left & now_left
+                if not left:
+                    self._believed_until = time.monotonic() + BELIEVED_S
+                    return None
+            limit_s = max(for_s, DOUBT_S) if sign in DOUBTED else for_s
+            remaining = began + limit_s - time.monotonic()
+            if remaining <= 0:
+                return Verdict(sign, left if sign in ANSWERED else None)
+            await asyncio.sleep(min(LOOK_S, remaining))
+
+    async def _without_audio(self) -> frozenset[str]:
+        """Channels of callers in the application who hear nothing, as Asterisk sees it; none if it does not answer."""
+        try:
+            async with self._asterisk.session() as asterisk:
+                return without_audio(await asterisk.action_list("Status"), self._settings.asterisk.app)
+        except AmiError:
+            return frozenset()
 
     async def watch(self) -> None:
         """Watch forever, and rescue callers whenever it is needed."""
-        log.info(
-            "rescue.watching", extra={"fields": {"service": self._health, "after_s": self._settings.rescue.after_s}}
-        )
+        settings = self._settings
+        fields = {"service": self._health, "socket": str(settings.state_directory / ownsocket.FILE)}
+        log.info("rescue.watching", extra={"fields": {**fields, "after_s": settings.rescue.after_s}})
+        reminder = Reminder()
         while True:
-            if not await self.silent(self._settings.rescue.after_s):
+            verdict = await self.verdict(settings.rescue.after_s)
+            if verdict is None:
                 await asyncio.sleep(LOOK_S)
                 continue
-            log.error("rescue.service_silent", extra={"fields": {"service": self._health}})
-            reminder = Reminder()
-            while not await self.answers():
+            log.error("rescue.service_silent", extra={"fields": {"service": self._health, "sign": verdict.sign.value}})
+            while True:
                 try:
-                    await self.rescue()
+                    await self.rescue(verdict)
                 except AmiError as error:
                     if reminder.due(error.line, time.monotonic()):
                         log.error("rescue.failed", extra={"fields": {"cause": error.line}})
                 await asyncio.sleep(AGAIN_S)
+                if await self.look() in (Sign.SERVES, *ANSWERED):
+                    break
             log.info("rescue.service_back")
 
-    async def rescue(self) -> list[Moved]:
-        """Send all stranded callers to the human queue now. Raises AmiError if Asterisk does not answer."""
+    async def rescue(self, verdict: Verdict) -> list[Moved]:
+        """Send the stranded callers to the human queue now. Raises AmiError if Asterisk does not answer."""
         async with self._asterisk.session() as asterisk:
-            await self._close_door(asterisk)
+            if verdict.sign is not Sign.SAYS_SO:
+                await self._close_door(asterisk)
             found = stranded(await asterisk.action_list("Status"), self._settings.asterisk.app)
+            if verdict.only is not None:
+                found = [who for who in found if who.channel in verdict.only]
             said = await asyncio.to_thread(_last_words, self._settings) if found else {}
             moved = await asyncio.gather(*(self._move(asterisk, who, said.get(who.call_id, "")) for who in found))
         for one in moved:

@@ -53,6 +53,16 @@ def stranded(channels: Iterable[Mapping[str, str]], app: str) -> list[Stranded]:
     return found
 
 
+def without_audio(channels: Iterable[Mapping[str, str]], app: str) -> frozenset[str]:
+    """The names of callers' channels in the application that are answered and have no audio channel of the service
+    beside them in their bridge: these callers hear nothing."""
+    listed = tuple(channels)
+    bridges = {status.get("bridgeid", "") for status in listed if status.get("channel", "").startswith("AudioSocket/")}
+    up = {status.get("channel"): status for status in listed if status.get("channelstate") == UP}
+    callers = (who for who in stranded(listed, app) if who.way is not Way.HANG_UP and who.channel in up)
+    return frozenset(who.channel for who in callers if up[who.channel].get("bridgeid", "") not in bridges - {""})
+
+
 def _way(status: Mapping[str, str], name: str) -> Way:
     if status.get("uniqueid", "").startswith(WARM_PREFIX):
         return Way.HANG_UP

@@ -1,6 +1,7 @@
 """Frames: serialize and parse side by side, cut at every position, and every way to be malformed."""
 
 from contextlib import suppress
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
@@ -10,10 +11,12 @@ from hypothesis import strategies as st
 from ariagent.audio.format import SLIN8, SLIN16, SLIN24, AudioFormat
 from ariagent.audiosocket.frames import (
     FORMATS,
+    OPENING_BYTES,
     Decoder,
     Frame,
     FrameError,
     Kind,
+    Opening,
     audio_frame,
     audio_header,
     dtmf_frame,
@@ -104,7 +107,9 @@ def test_a_frame_is_out_as_soon_as_its_last_byte_is_in() -> None:
 valid_frames = st.one_of(
     st.builds(lambda uuid: Frame(Kind.UUID, uuid.bytes), st.uuids()),
     st.builds(lambda digit: Frame(Kind.DTMF, digit.encode()), st.sampled_from("0123456789*#ABCD")),
-    st.builds(lambda kind, data: Frame(kind, data * 2), st.sampled_from(list(FORMATS)), st.binary(max_size=400)),
+    st.builds(
+        lambda kind, data: Frame(kind, data * 2), st.sampled_from(list(FORMATS)), st.binary(min_size=1, max_size=400)
+    ),
     st.builds(lambda data: Frame(Kind.ERROR, data), st.binary(max_size=20)),
     st.just(Frame(Kind.HANGUP)),
 )
@@ -140,6 +145,8 @@ MALFORMED = {
     "digit that is not ASCII": ("030001ff", 0x03, 1),
     "digit that is a control character": ("03000100", 0x03, 1),
     "half a sample": ("100141", 0x10, 321),
+    "no sample": ("100000", 0x10, 0),
+    "no sample of another rate": ("130000", 0x13, 0),
     "over-long audio": ("138002", 0x13, 32_770),
     "over-long error": ("ff8001", 0xFF, 32_769),
     "hangup with payload": ("000001", 0x00, 1),
@@ -179,6 +186,71 @@ def test_a_broken_decoder_stays_broken() -> None:
     with pytest.raises(FrameError) as caught:
         decoder.feed(dtmf_frame("1"))
     assert caught.value.frames == []
+
+
+@given(
+    frames=st.lists(valid_frames, max_size=30),
+    cuts=st.lists(st.integers(0, 900), max_size=20),
+    most=st.integers(1, 9),
+    most_bytes=st.integers(1, 2000),
+)
+def test_some_frames_at_a_time_are_all_frames_in_the_end(
+    frames: list[Frame], cuts: list[int], most: int, most_bytes: int
+) -> None:
+    stream = b"".join(encode(frame) for frame in frames)
+    decoder, found = Decoder(), []
+    for piece in [stream[a:b] for a, b in pairwise([0, *sorted(cuts), len(stream)])]:
+        found += (some := decoder.feed(piece, most=most, most_bytes=most_bytes))
+        assert len(some) <= most
+        # The last one may reach over the limit.
+        assert len(b"".join(encode(frame) for frame in some[:-1])) < most_bytes
+    while decoder.more:
+        found += decoder.feed(most=most, most_bytes=most_bytes)
+    assert found == frames
+    assert decoder.buffered_bytes == 0
+
+
+def test_a_fault_is_found_in_its_turn() -> None:
+    decoder = Decoder()
+    assert decoder.feed(dtmf_frame("1") * 2 + b"\x99\x00\x00", most=1) == [Frame(Kind.DTMF, b"1")]
+    assert decoder.more
+    assert decoder.feed(most=1) == [Frame(Kind.DTMF, b"1")]
+    with pytest.raises(FrameError) as caught:
+        decoder.feed(most=1)
+    assert caught.value.frames == []
+
+
+def test_an_opening_cut_at_every_position() -> None:
+    opening = uuid_frame(CALL)
+    assert len(opening) == OPENING_BYTES
+    for rest in (b"", b"\x10", b"anything"):
+        for cut in range(len(opening) + len(rest) + 1):
+            stream, reader = opening + rest, Opening()
+            found = reader.feed(stream[:cut])
+            if cut < OPENING_BYTES:
+                assert found is None
+                found = reader.feed(stream[cut:])
+                assert found == (CALL, rest)
+            else:
+                assert found == (CALL, stream[OPENING_BYTES:cut])
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\x10", 0x10),
+        (b"\x10\x00\x00" * 85_000, 0x10),
+        (b"G", 0x47),
+        (b"\x01\x01", 0x01),
+        (b"\x01\x00\x11", 0x01),
+        (b"\x00\x00\x00", 0x00),
+        (b"\x16\x03\x01\x02\x00\x01", 0x16),  # a TLS client
+    ],
+)
+def test_an_opening_is_refused_at_its_first_wrong_byte(data: bytes, kind: int) -> None:
+    with pytest.raises(FrameError) as caught:
+        Opening().feed(data)
+    assert (caught.value.kind, caught.value.frames) == (kind, [])
 
 
 def test_the_limit_can_be_chosen() -> None:

@@ -299,11 +299,134 @@ async def test_what_is_logged_of_a_calls_connection_carries_the_calls_id(server,
         assert (fields["call"], fields["uuid"]) == ("1795357064.12", str(uuid))
 
 
-async def test_an_empty_audio_frame_is_ignored(call, endpoint) -> None:
+async def test_an_empty_audio_frame_ends_the_connection(call, endpoint) -> None:
     peer = await call()
-    peer.send(b"\x10\x00\x00", LOUD8)
-    await endpoint.until(lambda: endpoint.audio)
+    peer.send(LOUD8, b"\x10\x00\x00", LOUD8)
+    assert await endpoint.ended() == "malformed"
     assert endpoint.audio == [SPEECH8]
+
+
+# --- more than is handled in one turn of the event loop
+
+
+class Turns:
+    """Counts the turns of the event loop, and in how many of them ``happened`` counted up, by how much at most."""
+
+    def __init__(self, happened) -> None:
+        self.most = self.turns = 0
+        self._happened, self._before, self._over = happened, happened(), False
+        asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
+        now = self._happened()
+        self.most, self._before = max(self.most, now - self._before), now
+        self.turns += 1
+        if not self._over:
+            asyncio.get_running_loop().call_soon(self._look)
+
+    def end(self) -> None:
+        self._over = True
+
+
+@pytest.mark.parametrize("payload", [2, 320, 2_000])
+async def test_a_burst_is_handled_in_order_over_many_turns(call, endpoint, payload) -> None:
+    peer = await call()
+    frames = [number.to_bytes(2, "big") * (payload // 2) for number in range(400)]
+    turns = Turns(lambda: len(endpoint.audio))
+    peer.send(*(audio_frame(Kind.SLIN8, each) for each in frames), dtmf_frame("7"))
+    await endpoint.until(lambda: endpoint.digits)
+    turns.end()
+    assert endpoint.audio == frames
+    assert turns.most <= connection_module.FRAMES_A_TURN
+    assert turns.turns >= 400 / connection_module.FRAMES_A_TURN
+    # It is read again: nothing was forgotten.
+    peer.send(LOUD8)
+    await endpoint.until(lambda: len(endpoint.audio) == 401)
+
+
+async def test_of_many_bursts_one_connection_has_its_turn(server, dial, endpoint, eventually) -> None:
+    class Counted(Counting):
+        heard = 0
+
+        def audio_received(self, payload, now) -> None:
+            self.heard += 1
+
+    endpoints = []
+    peers = []
+    for _ in range(10):
+        uuid = uuid4()
+        endpoints.append(Counted())
+        server.expect(uuid, endpoints[-1], SLIN8)
+        peers.append(await dial(server.port))
+        peers[-1].send(uuid_frame(uuid))
+    await eventually(lambda: all(one.start for one in endpoints))
+    for peer in peers:
+        peer.send(audio_frame(Kind.SLIN8, b"\1\2") * 500)
+    # Each may have one turn by what it has just read.
+    await eventually(lambda: all(one.heard for one in endpoints))
+    turns = Turns(lambda: sum(one.heard for one in endpoints))
+    await eventually(lambda: all(one.heard == 500 for one in endpoints))
+    turns.end()
+    assert turns.most <= connection_module.FRAMES_A_TURN * 10
+    assert len(server._later) == 0
+
+
+async def test_more_audio_than_a_call_makes_ends_the_connection(call, endpoint, server, caplog) -> None:
+    other = type(endpoint)()
+    healthy = await call(other=other)
+    peer = await call()
+    for _ in range(30):
+        peer.send(audio_frame(Kind.SLIN8, b"\1\2") * 1_000)
+    assert await endpoint.ended() == "flooded"
+    assert server.ended == {"flooded": 1}
+    assert [record.message for record in caplog.records if record.message.startswith("media.")] == ["media.flooded"]
+    await healthy.receive(len(healthy.frames) + 3)
+    assert other.reasons == []
+
+
+async def test_the_end_comes_in_the_middle_of_a_burst(call, endpoint, server) -> None:
+    """What is still to be looked at is dropped, and nothing is called any more."""
+    peer = await call()
+    peer.send(LOUD8 * 300)
+    await endpoint.until(lambda: endpoint.audio)
+    endpoint.connection.close()
+    assert await endpoint.ended() == "local"
+    heard = len(endpoint.audio)
+    again = type(endpoint)()
+    await (await call(other=again)).receive(3)
+    assert len(endpoint.audio) == heard
+
+
+async def test_a_handshake_byte_by_byte_with_audio_behind_it(server, dial, endpoint) -> None:
+    uuid = uuid4()
+    server.expect(uuid, endpoint, SLIN8)
+    peer = await dial(server.port)
+    for byte in uuid_frame(uuid) + LOUD8[:10]:
+        peer.send(bytes([byte]))
+        await peer.writer.drain()
+        await asyncio.sleep(0)
+    peer.send(LOUD8[10:] + LOUD8)
+    await endpoint.until(lambda: len(endpoint.audio) == 2)
+    assert endpoint.audio == [SPEECH8] * 2
+
+
+async def test_a_handshake_with_garbage_behind_it(server, dial, endpoint, caplog) -> None:
+    uuid = uuid4()
+    server.expect(uuid, endpoint, SLIN8)
+    peer = await dial(server.port)
+    peer.send(uuid_frame(uuid), LOUD8, b"\x99" * 100_000)
+    assert await endpoint.ended() == "malformed"
+    assert endpoint.audio == [SPEECH8]
+
+
+async def test_of_a_stranger_nothing_is_decoded(server, dial, monkeypatch, refused) -> None:
+    def decodes(*args, **more):
+        raise AssertionError("a stranger's bytes were decoded")
+
+    monkeypatch.setattr(connection_module.Decoder, "feed", decodes)
+    peer = await dial(server.port)
+    peer.send(b"\x10\x00\x00" * 85_000)
+    await refused(server, "no_uuid")
 
 
 async def test_a_peer_that_stops_reading_is_held_then_cut_off(server, endpoint, monkeypatch) -> None:
@@ -390,6 +513,11 @@ async def test_garbage_instead_of_a_handshake(server, dial, refused) -> None:
     peer.send(b"GET / HTTP/1.1\r\n\r\n")
     await peer.until_closed()
     await refused(server, "malformed")
+
+
+def test_a_peer_that_was_reset_before_it_was_looked_at_is_gone_and_not_forbidden() -> None:
+    """Its address is not known any more."""
+    assert AudioSocketServer().admit(None) == "closed_early"
 
 
 async def test_a_peer_that_only_connects(server, dial, refused) -> None:

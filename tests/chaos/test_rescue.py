@@ -6,15 +6,22 @@ import os
 import signal
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from ariagent import config
 from ariagent.lab import bed as lab
 from ariagent.lab.call_setup import CallState
 from ariagent.lab.ports import free_tcp_port
 from ariagent.records.store import Store
+from ariagent.rescue import rescuer as rescuer_module
+from ariagent.rescue.rescuer import Rescuer, Sign
+from ariagent.webserver import WebServer
 
 LIMIT_S = 60.0
 AGENT = {"opening": "Good day.", "machines": "ignore", "transcription": None}
@@ -108,6 +115,104 @@ async def test_without_a_service_and_without_callers_there_is_nothing_to_do(bed:
     settings.write_text(json.dumps({"ami": ami, "http": {"port": free_tcp_port()}}))
     code, said = await rescue(settings, "--after", "0")
     assert (code, said) == (0, {"service_answers": False, "channels": []})
+
+
+def well(port: int) -> web.Application:
+    """Somebody who says that the service is well."""
+
+    async def answer(request: web.Request) -> web.Response:
+        told = {"status": "ok", "application": "ariagent", "started": True, "control_port": port}
+        return web.json_response(told)
+
+    app = web.Application()
+    app.router.add_get("/healthz", answer)
+    return app
+
+
+@asynccontextmanager
+async def silent(*ports: int) -> AsyncIterator[None]:
+    """More connections to each of these ports than it takes, which say nothing."""
+    made = []
+    try:
+        for port in ports * 140:
+            made.append((await asyncio.open_connection("127.0.0.1", port))[1])
+        yield
+    finally:
+        for writer in made:
+            writer.transport.abort()
+
+
+async def test_a_crowd_at_the_ports_is_no_death(bed: Any, sandbox: Any, dial: Any, tmp_path: Path) -> None:
+    """Neither to a rescue beside the service, nor to one that cannot see its socket; and commands get through."""
+    model = await sandbox()
+    settings = serving(model, control={"port": free_tcp_port()})
+    async with lab.service(bed.asterisk, tmp_path, settings, "jammed") as running:
+        calls = [await dial(number) for number in ("7000", "7001")]
+        for _, hearing in calls:
+            await hearing.utterance()
+        lab.write_settings(bed.asterisk, tmp_path, {**settings, "state_directory": str(tmp_path / "other")}, "afar")
+        async with silent(settings["http"]["port"], settings["control"]["port"]):
+            for name in ("jammed", "afar"):
+                code, said = await rescue(tmp_path / f"{name}.yaml", "--after", "2")
+                assert (code, said) == (0, {"service_answers": True, "channels": []})
+            for action in ("pause", "resume"):
+                child = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "ariagent", action, "-c", str(tmp_path / "jammed.yaml")
+                )
+                assert await asyncio.wait_for(child.wait(), LIMIT_S) == 0
+        for call, _ in calls:
+            assert call.state is CallState.ANSWERED
+            await call.hangup()
+        assert "Traceback" not in running.log
+        assert "State: 'UNAVAILABLE'" not in await bed.asterisk.cli("devstate list")
+
+
+@pytest.mark.parametrize("where", ["beside", "afar"])
+async def test_a_stranger_at_the_port_of_a_dead_service_stops_no_rescue(
+    where: str,
+    bed: Any,
+    sandbox: Any,
+    phone: Any,
+    dial: Any,
+    tmp_path: Path,
+    ends_with_people: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Asterisk tells: its callers hear nothing. A healthy service has no such callers."""
+    monkeypatch.setattr(rescuer_module, "DOUBT_S", 2.0)
+    monkeypatch.setattr(rescuer_module, "BELIEVED_S", 0.0)
+    model = await sandbox()
+    human = await phone("1001", register=True)
+    settings = serving(model)
+    path = lab.write_settings(bed.asterisk, tmp_path, settings, "killed")
+    if where == "afar":
+        afar = {**settings, "state_directory": str(tmp_path / "other")}
+        path = lab.write_settings(bed.asterisk, tmp_path, afar, "afar")
+    rescuer = Rescuer(config.load(path))
+    async with lab.service(bed.asterisk, tmp_path, settings, "killed") as killed:
+        call, hearing = await dial("7001")
+        second, ear = await dial("7000", await phone("5559999"))
+        await hearing.utterance()
+        await ear.utterance()
+        assert await rescuer.look() is {"beside": Sign.SERVES, "afar": Sign.SAYS_SO}[where]
+        assert await rescuer._without_audio() == frozenset()
+        assert await rescuer.verdict(0.0) is None
+        await second.hangup()
+        os.kill(killed.pid, signal.SIGKILL)
+        await asyncio.wait_for(killed.ended(), LIMIT_S)
+    stranger = WebServer(well(1))
+    await stranger.start("127.0.0.1", settings["http"]["port"], what="lies", key="http.port")
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            while (verdict := await rescuer.verdict(0.5)) is None:
+                await asyncio.sleep(0.1)
+        [moved] = await rescuer.rescue(verdict)
+        assert (moved.cause, moved.queue) == ("", "support")
+        await ends_with_people(call, human)
+    finally:
+        await stranger.close()
+    async with lab.service(bed.asterisk, tmp_path, settings, "next"):
+        pass
 
 
 @pytest.mark.chaos

@@ -94,6 +94,22 @@ async def test_a_control_port_that_is_not_the_running_services(service: Any, tak
 
 
 async def test_an_address_that_is_not_this_machines() -> None:
-    http, _ = await told(http={"host": "198.51.100.1", "port": 9093}, control={"port": 0})
+    http, *_ = await told(http={"host": "198.51.100.1", "port": 9093}, control={"port": 0})
     assert http.status is Status.FAILED
     assert http.found.endswith("on 198.51.100.1:9093: Cannot assign requested address")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", ""])
+@pytest.mark.parametrize("section", ["http", "control"])
+async def test_one_that_other_machines_reach_is_a_warning(section: str, host: str) -> None:
+    sections = {"http": {"port": 0}, "control": {"port": 0}, section: {"host": host, "port": 0}}
+    *_, told_last = await told(**sections)
+    assert told_last.status is Status.WARNING
+    assert told_last.found.startswith(f"{section}.host is {host}: other machines reach")
+    assert f"{section}.host to 127.0.0.1" in told_last.remedy
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+async def test_one_on_loopback_is_none(host: str) -> None:
+    sections = {"host": host, "port": 0}
+    assert {result.status for result in await told(http=sections, control=sections)} == {Status.OK}

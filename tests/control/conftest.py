@@ -1,6 +1,6 @@
 """The control API as the service has it, on loopback, without any call: a real server, a real client."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,10 +44,16 @@ class Site:
         return access.token
 
     async def ask(
-        self, method: str, path: str, token: str | None = TOKENS["admin"], **more: Any
+        self,
+        method: str,
+        path: str,
+        token: str | None = TOKENS["admin"],
+        *,
+        more_headers: Mapping[str, str] = {},
+        **more: Any,
     ) -> tuple[int, dict[str, Any], Any]:
         """Status, body and headers."""
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        headers = {**({} if token is None else {"Authorization": f"Bearer {token}"}), **more_headers}
         async with self.session.request(method, f"{self.url}{path}", headers=headers, **more) as answer:
             return answer.status, await answer.json(), answer.headers
 

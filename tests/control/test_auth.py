@@ -1,5 +1,7 @@
 """Tokens, roles, and what guessing costs."""
 
+import ipaddress
+
 import pytest
 
 from ariagent.control.auth import (
@@ -7,11 +9,14 @@ from ariagent.control.auth import (
     FREE_FAILURES,
     LONGEST_WAIT_S,
     MOST_ADDRESSES,
+    Denied,
+    Gate,
     Grant,
     Keyring,
     Role,
     Throttle,
     bearer,
+    client_of,
     digest_of,
     network_of,
 )
@@ -99,8 +104,71 @@ def test_the_memory_is_bounded_and_keeps_who_failed_last() -> None:
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
         ("2001:db8:1:2::ffff", "2001:db8:1:2::/64"),
         ("fe80::1%eth0", "fe80::/64"),
+        ("127.0.0.1", "loopback"),
+        ("127.0.1.77", "loopback"),
+        ("::1", "loopback"),
+        ("::ffff:127.9.9.9", "loopback"),
         ("", ""),
     ],
 )
 def test_what_counts_as_one_address(address: str, network: str) -> None:
     assert network_of(address) == network
+
+
+PROXIES = [ipaddress.ip_network(network) for network in ("127.0.0.0/8", "10.0.0.0/8", "2001:db8::/32")]
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "client"),
+    [
+        # nobody's proxy
+        ("192.0.2.9", ["1.1.1.1"], "192.0.2.9"),
+        ("", ["1.1.1.1"], ""),
+        ("127.0.0.1", [], "127.0.0.1"),
+        # one proxy, two, headers that were added one by one
+        ("127.0.0.1", ["192.0.2.1"], "192.0.2.1"),
+        ("127.0.0.1", ["192.0.2.1, 10.0.0.7"], "192.0.2.1"),
+        ("127.0.0.1", ["192.0.2.1", "10.0.0.7"], "192.0.2.1"),
+        ("::ffff:127.0.0.1", ["192.0.2.1"], "192.0.2.1"),
+        ("2001:db8::9", ["2001:db8::7,2001:db9::1"], "2001:db9::1"),
+        # what the client itself sent stands to the left
+        ("127.0.0.1", ["1.1.1.1, 192.0.2.1, 10.0.0.7"], "192.0.2.1"),
+        ("127.0.0.1", ["10.0.0.1, 192.0.2.1"], "192.0.2.1"),
+        # all are ours
+        ("127.0.0.1", ["10.0.0.8, 10.0.0.7"], "10.0.0.8"),
+        # ports, blanks, what is no address
+        ("127.0.0.1", [" 192.0.2.1:4711 "], "192.0.2.1"),
+        ("127.0.0.1", ["[2001:db9::1]:4711"], "2001:db9::1"),
+        ("127.0.0.1", ["192.0.2.1, unknown"], "127.0.0.1"),
+        ("127.0.0.1", ["192.0.2.1, _hidden, 10.0.0.7"], "10.0.0.7"),
+        ("127.0.0.1", [""], "127.0.0.1"),
+        ("127.0.0.1", [",,,"], "127.0.0.1"),
+        ("127.0.0.1", ["192.0.2.1," * 5000 + "10.0.0.7"], "192.0.2.1"),
+        ("127.0.0.1", ["10.0.0.7," * 5000], "127.0.0.1"),
+    ],
+)
+def test_the_client_behind_proxies(peer: str, headers: list[str], client: str) -> None:
+    assert client_of(peer, headers, PROXIES) == client
+
+
+def test_without_a_setting_no_header_counts() -> None:
+    assert client_of("127.0.0.1", ["192.0.2.1"], []) == "127.0.0.1"
+
+
+def test_a_right_token_always_passes_and_wrong_ones_are_slowed() -> None:
+    gate = Gate([ANNA, BEN])
+    right, wrong = "Bearer anna's long token", "Bearer a wrong one"
+    for _ in range(FREE_FAILURES):
+        assert gate.judge("127.0.0.1", [], wrong, 0.0) == Denied("127.0.0.1", wrong=True)
+    for address in ("127.0.0.1", "127.0.1.8", "::1"):
+        assert gate.judge(address, [], wrong, 0.0) == Denied(address, wrong=True, wait_s=1.0)
+        assert gate.judge(address, [], None, 0.0) == Denied(address, wrong=False)
+        assert gate.judge(address, [], right, 0.0) is ANNA
+    assert gate.judge("192.0.2.1", [], wrong, 0.0) == Denied("192.0.2.1", wrong=True)
+    # A wrong one that came too early does not make the wait longer; one that did not does.
+    assert gate.judge("127.0.0.1", [], wrong, 1.0) == Denied("127.0.0.1", wrong=True)
+    assert gate.judge("127.0.0.1", [], wrong, 1.0) == Denied("127.0.0.1", wrong=True, wait_s=2.0)
+
+
+def test_an_address_that_is_none_takes_little_memory() -> None:
+    assert len(network_of("x" * 100_000)) < 100

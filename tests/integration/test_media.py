@@ -1,6 +1,7 @@
 """Audio between a real phone and the model: codecs, rates, a phone that sends nothing, strangers at the media port."""
 
 import asyncio
+import itertools
 import struct
 import time
 import uuid
@@ -13,6 +14,7 @@ import pytest
 from ariagent.audio.resample import Resampler
 from ariagent.audiosocket.frames import Kind
 from ariagent.call.machine import State
+from ariagent.lab import waiting
 from ariagent.lab.call import Call
 
 pytestmark = pytest.mark.asterisk
@@ -98,6 +100,35 @@ async def test_audio_is_the_same_at_both_ends(
     said, said_hz = sound.said(session)[0]
     _, fit = sound.best_match(at_8k(said, said_hz), call.heard())
     assert fit > 0.97
+
+
+@pytest.mark.parametrize("codec", ["ulaw", "g722"])
+@pytest.mark.parametrize("fmt", ["slin", "auto"])
+async def test_a_phones_empty_and_odd_packets_end_no_call(
+    codec: str, fmt: str, sandbox: Any, service: Any, phone: Any, dial: Any, sound: Any, log: Any
+) -> None:
+    """Asterisk makes no audio frame without samples of them, and none of half a sample: ours may refuse both."""
+    model = await sandbox(detector="reflex", reflex_hz=1000)
+    running = await service(model, agent={"opening": None}, audiosocket={"format": fmt, "port": 0})
+    call, hearing = await dial("7001", await phone(codecs=(codec,)))
+    whole = call._media.codec.encode
+    sizes = itertools.cycle((0, 1, 0, 0, 7, 160, 20, 0, 1600))
+    odd = 0
+
+    def encode(pcm: Any) -> bytes:
+        nonlocal odd
+        odd += 1
+        return bytes((whole(pcm) * 10)[: next(sizes)])
+
+    call._media.codec.encode = encode
+    await waiting.until(lambda: odd >= 100, what="odd packets", limit_s=LIMIT_S)
+    call._media.codec.encode = whole
+    await call.play(sound.tone(0.6, hz=1000, rate_hz=8000, peak=8000), 8000)
+    await hearing.utterance()
+    assert set(running.media.ended) <= {"peer_closed"}
+    await call.hangup()
+    await log.wait("call.ended", result="done", reason="caller_hung_up")
+    assert not log.named("media.malformed")
 
 
 # -- a phone that sends nothing ----------------------------------------------------------------------------------------

@@ -221,6 +221,7 @@ async def test_nothing_of_a_service_that_works_shows_a_secret(
             ask(search, f"{api}/v1/openapi.json"),
             ask(search, f"{metrics}/metrics"),
             ask(search, f"{metrics}/healthz"),
+            ask(search, f"{metrics}/healthz", vera),
         ):
             await wrong
         site.answers["/orders/4711"] = echo
@@ -281,7 +282,8 @@ async def test_nothing_of_a_model_that_refuses_shows_a_secret(
             _, metrics = await urls(process)
             await process.wait_for("model.unusable")
             await process.wait_for("service.ready")
-            health = await ask(search, f"{metrics}/healthz")
+            assert '"model": "failed"' in await ask(search, f"{metrics}/healthz")
+            health = await ask(search, f"{metrics}/healthz", search.secrets["token-vera"])
             assert HIDDEN in health
             await command(search, path, "check", "--json")
             call, _ = await dial("7001")
@@ -348,10 +350,12 @@ async def test_no_refused_password_is_shown(search: Search, tree: dict[str, Any]
     tree["asterisk"]["password"] = search.secret("wrong-ari")
     path = written(search, tree, "ari")
     async with loud(search, path, "run") as process:
-        # It waits for somebody to mend that, and says why to everybody who asks.
+        # It waits for somebody to mend that, and says why to those who may know.
         await process.wait_for("asterisk.waiting")
         _, metrics = await urls(process)
-        assert "refused user ariagent or its password" in await ask(search, f"{metrics}/healthz")
+        assert "refused user ariagent or its password" in await ask(
+            search, f"{metrics}/healthz", search.secrets["token-vera"]
+        )
     assert "Traceback" not in process.log
     await command(search, path, "check")
     assert search.leaks() == []

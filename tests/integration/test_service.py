@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ariagent import ownsocket
+from ariagent.control import localfile
 from ariagent.lab import bed as lab
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.call_setup import CallState
@@ -76,12 +78,16 @@ def check_log(process: lab.Process) -> None:
     assert sorted(ended) == started
 
 
-async def get_at(port: int, path: str) -> tuple[int, str]:
-    """Status and body of the HTTP of a service whose ``http.port`` this is."""
+async def get_at(port: int, path: str, state: Path | None = None) -> tuple[int, str]:
+    """Status and body of the HTTP of a service whose ``http.port`` this is; ``state``: its directory, with the token of
+    this machine's commands."""
 
     def ask() -> tuple[int, str]:
+        access = None if state is None else localfile.read(state)
+        headers = {} if access is None else {"Authorization": f"Bearer {access.token}"}
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
+            with urllib.request.urlopen(asked, timeout=10) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -89,8 +95,8 @@ async def get_at(port: int, path: str) -> tuple[int, str]:
     return await asyncio.to_thread(ask)
 
 
-async def health_at(port: int) -> tuple[int, dict[str, Any]]:
-    status, body = await get_at(port, "/healthz")
+async def health_at(port: int, state: Path | None = None) -> tuple[int, dict[str, Any]]:
+    status, body = await get_at(port, "/healthz", state)
     return status, json.loads(body)
 
 
@@ -229,7 +235,8 @@ async def test_an_ari_user_that_is_not_let_in_or_may_only_read_can_be_mended_whi
             port = int((await until_told(process, "service.starting"))["http_port"])
             status, told_now = await health_at(port)
             assert (status, told_now["status"], told_now["started"]) == (503, "unavailable", False)
-            assert cause in told_now["asterisk"]
+            assert told_now["asterisk"] == "not connected"
+            assert cause in (await health_at(port, tmp_path / "service-state"))[1]["asterisk"]
             for number in ("7001", "7000"):
                 began = time.monotonic()
                 await ends_with_people(await (await phone()).dial(number), human)
@@ -262,6 +269,8 @@ async def test_a_service_that_waits_for_asterisk_costs_almost_nothing_and_ends_a
         port = int((await until_told(process, "service.starting"))["http_port"])
         status, told_now = await health_at(port)
         assert status == 503
+        assert told_now["asterisk"] == "not connected"
+        _, told_now = await health_at(port, tmp_path / "service-state")
         assert told_now["asterisk"].startswith("not connected: cannot reach Asterisk at ")
         assert (await get_at(port, "/metrics"))[0] == 200
         used, began = process.cpu_s(), time.monotonic()
@@ -351,6 +360,8 @@ async def test_health_tells_what_is_wrong_with_the_model(sandbox: Any, service: 
     await log.wait("model.unusable")
     status, told_now = await health(running)
     assert status == 200, "callers go to people: the service does its part"
+    assert told_now["model"] == "failed"
+    told_now = await ownsocket.health(running.settings.state_directory)
     assert "invalid_api_key" in told_now["model"]
     assert "Check realtime.api_key" in told_now["model"]
     _, metrics = await get(running, "/metrics")

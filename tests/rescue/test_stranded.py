@@ -1,6 +1,6 @@
 """Who is stranded, by what the manager interface tells of all channels."""
 
-from ariagent.rescue.stranded import Stranded, Way, stranded
+from ariagent.rescue.stranded import Stranded, Way, stranded, without_audio
 
 
 def status(channel: str, **fields: str) -> dict[str, str]:
@@ -40,3 +40,24 @@ def test_all_others_are_left_alone() -> None:
         status("AudioSocket/127.0.0.1:9092-1", data="ariagent,7"),
         {"event": "Status"},
     )
+
+
+def test_who_hears_nothing_has_no_audio_channel_in_the_bridge() -> None:
+    listed = (
+        status("PJSIP/heard-1", bridgeid="a"),
+        status("AudioSocket/127.0.0.1:9092-1", bridgeid="a"),
+        status("Local/03@ariagent-seat-1;2", bridgeid="b"),
+        status("AudioSocket/127.0.0.1:9092-2", bridgeid="b", application="AppDial2"),
+        status("PJSIP/alone-1", bridgeid="c"),
+        status("PJSIP/nowhere-1"),
+        status("Local/04@ariagent-seat-2;2", bridgeid=""),
+        status("AudioSocket/127.0.0.1:9092-3", bridgeid=""),
+        # They do not have it yet, or are no callers of ours.
+        status("PJSIP/rings-1", channelstate="4"),
+        status("Local/05@ariagent-seat-3;2", channelstate="4"),
+        status("Local/support@ariagent-warm-1;1", uniqueid="ariagent-warm-1"),
+        status("PJSIP/elsewhere-1", application="Queue"),
+        status("PJSIP/others-1", data="night"),
+        {"event": "Status"},
+    )
+    assert without_audio(listed, "ariagent") == {"PJSIP/alone-1", "PJSIP/nowhere-1", "Local/04@ariagent-seat-2;2"}

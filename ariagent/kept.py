@@ -1,0 +1,21 @@
+"""CORE: something that takes long to make and is asked for often. ``now``: seconds of a monotonic clock."""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Kept(Generic[T]):
+    """What ``make`` returned, for ``for_s`` seconds; then it is made anew, when it is asked for."""
+
+    def __init__(self, make: Callable[[], T], for_s: float) -> None:
+        self._make = make
+        self._for_s = for_s
+        self._kept: tuple[float, T] | None = None
+
+    def get(self, now: float) -> T:
+        """Not older than ``for_s``. Raises what ``make`` raises."""
+        if self._kept is None or now - self._kept[0] >= self._for_s:
+            self._kept = now, self._make()
+        return self._kept[1]
