@@ -128,6 +128,8 @@ LOST_NOTE = (
 )
 MISSED_MS = 200
 """So much that the caller said while there was no session is worth asking for; less may be a click."""
+LATEST_MS = 120_000.0
+"""A server reports the end of a turn within that time; response times are counted from there."""
 MOST_HELD = 4_000
 """Events of an answer to a sound that is being judged."""
 ITEMS_KEPT = 256
@@ -430,8 +432,9 @@ class Conversation:
 
     def _true_end(self, audio_end_ms: float, now: float) -> float:
         """Wall time at which the caller really fell silent."""
-        if not self._uplink.appended_ms or not 0 < audio_end_ms <= self._uplink.appended_ms + ROOM_MS:
-            return now  # a server that hears what it was not sent
+        sent_ms = self._uplink.appended_ms
+        if not sent_ms or not max(0.0, sent_ms - LATEST_MS) <= audio_end_ms <= sent_ms + ROOM_MS:
+            return now  # a server that hears what it was not sent, or heard so long ago
         if self._silence_wait_ms:
             return self._uplink.wall_time(audio_end_ms - self._silence_wait_ms)
         last_loud = self._uplink.last_loud_ms

@@ -26,6 +26,8 @@ from ariagent.realtime.session import RealtimeSession
 RENEW_BEFORE_S = 120.0
 """Before the session's end a quiet moment for its renewal is looked for."""
 LOOK_EVERY_S = 0.25
+SHORTEST_SESSION_S = 1.0
+"""A server that lets each session expire sooner is not connected to more often."""
 RENEW_AGAIN_S = 10.0
 """After a renewal that failed; the old session still works."""
 
@@ -189,7 +191,8 @@ class ModelLine:
         self._renew_at = float("inf")
         # A time that is over would have each session replaced at once.
         if (left_s := ready.expires_at - time.time()) > 0:
-            self._renew_at = time.monotonic() + left_s - min(RENEW_BEFORE_S, left_s / 2)
+            lasts_s = left_s - min(RENEW_BEFORE_S, left_s / 2)
+            self._renew_at = time.monotonic() + max(lasts_s, SHORTEST_SESSION_S)
         self._known.set()
 
     async def _until_something(self, running: "asyncio.Task[None]") -> None:

@@ -1,11 +1,13 @@
 """What a session is asked to be, and the ``session.update`` that asks for it."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ariagent.config import AgentSettings, RealtimeSettings, SemanticVad
 from ariagent.realtime import formats
+
+LONGEST_SILENCE_MS = 60_000.0
+"""A server that says it waits longer for the end of a turn is not believed: response times are counted with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,4 +125,4 @@ class SessionProfile:
         except (KeyError, TypeError, ValueError, OverflowError):
             acknowledged = -1.0
         asked = float(self.agent.turn_detection.silence_duration_ms)
-        return acknowledged if 0.0 <= acknowledged < math.inf else asked
+        return acknowledged if 0.0 <= acknowledged <= LONGEST_SILENCE_MS else asked

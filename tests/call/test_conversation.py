@@ -477,6 +477,21 @@ class TestLatency:
         self.answer(talk, arrives_at=5.2, sent_at=5.25)
         assert latency(talk) == pytest.approx((0.25, 0.0, 0.2, 0.05))
 
+    @pytest.mark.parametrize("end_ms", [-(2.0**53), -1.0, 2.0**53, 4_001.0])
+    def test_of_a_server_whose_positions_cannot_be(self, talk: Talk, end_ms: float) -> None:
+        talk.caller(3000)
+        talk.now = 5.0
+        talk.says("input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=end_ms)
+        self.answer(talk, arrives_at=5.2, sent_at=5.25)
+        assert latency(talk) == pytest.approx((0.25, 0.0, 0.2, 0.05))
+
+    def test_of_a_server_that_reports_a_turn_of_long_ago(self, talk: Talk) -> None:
+        talk.caller(122_000)
+        talk.now = 130.0
+        talk.says("input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=1_000)
+        self.answer(talk, arrives_at=130.2, sent_at=130.25)
+        assert latency(talk) == pytest.approx((0.25, 0.0, 0.2, 0.05))
+
     def test_is_told_once_an_answer(self, talk: Talk) -> None:
         talk.caller(1000)
         talk.says("input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=1000)

@@ -3,15 +3,18 @@
 import asyncio
 import gc
 import io
+import json
 import logging
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 from ariagent.ari.client import AriClient
 from ariagent.ari.listener import Router
@@ -110,14 +113,13 @@ class Record:
 class HostileCall:
     """A call whose model is hostile: a caller who says nothing, and 50 frames a second both ways."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, agent: dict[str, Any] | None = None) -> None:
         realtime = {"url": url, "api_key": "none", "connect_timeout_s": PATIENCE_S}
-        agent = {"instructions": "Be brief.", "mcp": ["crm"]}
         settings = Settings.model_validate(
             {
                 "realtime": realtime,
                 "log": {"transcripts": True},
-                "agents": {"default": agent},
+                "agents": {"default": {"instructions": "Be brief.", "mcp": ["crm"], **(agent or {})}},
                 "mcp_servers": {"crm": {"url": "https://crm.example.com/mcp"}},
             }
         )
@@ -180,6 +182,61 @@ async def attacked(kind: str, folder: Path) -> AsyncIterator[tuple[HostileCall, 
             assert [error for error in ended if isinstance(error, Exception)] == []
             call.talk.account()
             await call.context.toolbox.close()
+
+
+class McpModel:
+    """A server whose model calls a tool of an MCP server: the response is over before the tool, as with OpenAI."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+        """When a response was asked for, in monotonic seconds."""
+        self.done_at = 0.0
+        self.url = ""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with serve(self._serve, "127.0.0.1", 0) as server:
+            self.url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
+            yield
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        async def say(kind: str, **fields: Any) -> None:
+            await connection.send(json.dumps({"type": kind, **fields}))
+
+        await say("session.created", session={"id": "s"})
+        update = json.loads(await connection.recv())
+        await say("session.updated", session={"id": "s", **update["session"]})
+        item = {"id": "m", "type": "mcp_call", "name": "find_customer", "server_label": "crm"}
+        await say("response.created", response={"id": "r"})
+        await say("response.output_item.added", response_id="r", item=item)
+        await say("response.done", response={"id": "r", "status": "completed"})
+        await asyncio.sleep(1.5)
+        self.done_at = time.monotonic()
+        await say("response.mcp_call.completed", item_id="m")
+        with suppress(ConnectionClosed):
+            async for message in connection:
+                if json.loads(message)["type"] == "response.create":
+                    self.asked.append(time.monotonic())
+
+
+def test_a_tool_of_an_mcp_server_is_waited_for_with_a_sign_and_answered(tmp_path: Path) -> None:
+    async def work() -> None:
+        model = McpModel()
+        async with model.running():
+            call = HostileCall(model.url, tmp_path, {"opening": None})
+            running, line = asyncio.ensure_future(call.talk.run()), asyncio.ensure_future(call._line())
+            await call.until(lambda: bool(model.asked))
+            assert {"tool.called", "tool.sign", "tool.done"} <= set(call.record.names)
+            tools = call.context.metrics.tools.labels("crm", "ok")
+            assert tools._sum.get() >= 1.0
+            assert call.talk._at_rest() is False
+            await call.talk.close()
+            for task in (running, line):
+                task.cancel()
+            await asyncio.gather(running, line, return_exceptions=True)
+            await call.context.toolbox.close()
+
+    run_async(work())
 
 
 class TestHostileModel:

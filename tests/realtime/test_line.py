@@ -277,6 +277,17 @@ async def test_one_that_expires_before_there_was_a_quiet_moment_is_taken_over_at
     await until(lambda: model.told[1])
 
 
+@pytest.mark.parametrize(("lasts_s", "least_s"), [(-5.0, float("inf")), (0.01, 0.5)])
+async def test_a_server_that_says_it_ends_at_once_is_not_connected_to_again_and_again(
+    model: Model, call: Make, lasts_s: float, least_s: float
+) -> None:
+    model.lasts_s = lasts_s
+    caller = await call()
+    caller.quiet = False
+    await caller.saw(ev.SessionReady)
+    assert caller.line._until_renewal_s() >= least_s
+
+
 async def says_nothing(model: Model, caller: Caller) -> None:
     """The newest session is asked for two responses, and both have nothing in them."""
     caller.line.session.request_response(time.monotonic())
