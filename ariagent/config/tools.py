@@ -167,8 +167,8 @@ class HttpToolSettings(HttpRequestSettings):
         for name in properties:
             if problem := binding.name_problem(name):
                 raise _located("parameters", problem)
-            if name in self.bound:
-                raise _located("bound", f"{name} is also in parameters, where the model chooses it; remove one")
+        if twice := binding.taken_twice(properties, self.bound):
+            raise _located("bound", f"{twice} is also in parameters, where the model chooses it; remove one")
         for name in templates.variables(self.url):
             if name in self.bound or binding.is_call_value(name):
                 continue

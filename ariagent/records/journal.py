@@ -114,7 +114,11 @@ class Journal:
     """The writer of ``calls.db``. Make it with ``open``."""
 
     def __init__(
-        self, directory: Path, settings: RecordsSettings, on_trouble: Trouble | None, redact: Redaction | None
+        self,
+        directory: Path,
+        settings: RecordsSettings,
+        on_trouble: Trouble | None,
+        redact: Redaction | None = None,
     ) -> None:
         self.path = directory / schema.FILE
         self.keeps_records = settings.enabled

@@ -90,11 +90,17 @@ def check_path(name: str, found: str) -> None:
         raise ToolFailure(Kind.NOT_KNOWN, f"{_SPOKEN.get(name, name)} cannot be used for this", remedy=_REMEDY)
 
 
-def refuse(arguments: Iterable[str], taken: Iterable[str]) -> None:
-    """Raises ToolFailure where the model gives what the site decides. Web frameworks take ``Name[]`` for ``name``."""
+def taken_twice(chosen: Iterable[str], taken: Iterable[str]) -> str | None:
+    """The first name that is also among the ``taken`` ones. Web frameworks take ``Name[]`` for ``name``."""
     decided = {_plain(name) for name in taken}
+    return next((name for name in chosen if _plain(name) in decided), None)
+
+
+def refuse(arguments: Iterable[str], taken: Iterable[str]) -> None:
+    """Raises ToolFailure where the model gives what the site decides."""
+    decided = tuple(taken)
     for name in arguments:
-        if _plain(name) in decided or is_call_value(_plain(name)):
+        if taken_twice((name,), decided) or is_call_value(_plain(name)):
             raise ToolFailure(
                 Kind.BAD_ARGUMENTS,
                 f"{name[:64]} is filled in by the telephone system and cannot be given",

@@ -141,7 +141,7 @@ def _bound_problem(properties: Mapping[str, Any], bound: Any) -> str | None:
         if problem := binding.name_problem(name):
             return f"has a parameter that cannot be used: {problem}"
     for name, text in bound.items():
-        if name in properties:
+        if binding.taken_twice((name,), properties):
             return f"binds {name}, which is also among its parameters; remove one"
         if problem := binding.text_problem(text):
             return f"binds {name} to what cannot be filled in: {problem}"

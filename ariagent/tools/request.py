@@ -38,8 +38,8 @@ def of_tool(
     """
     call = values or {}
     bound = binding.fill(settings.bound, call)
-    binding.refuse(arguments, (*bound, *templates.query_keys(settings.url)))
     named = templates.variables(settings.url)
+    binding.refuse(arguments, (*bound, *(templates.query_keys(settings.url) - {*named, *_declared(settings)})))
     filled: dict[str, templates.Value] = {}
     for name in named:
         if name in bound or binding.is_call_value(name):
@@ -75,6 +75,12 @@ def of_lookup(settings: HttpRequestSettings, values: Mapping[str, str]) -> Reque
         return Request(settings.method, templates.fill(settings.url, filled_url), json_text(rest).encode(), filled)
     query = rest.items() if settings.bound else ()
     return Request(settings.method, templates.fill(settings.url, filled_url, query), None, filled)
+
+
+def _declared(settings: HttpRequestSettings) -> Mapping[str, Any]:
+    """The arguments that the site lets the model choose."""
+    found: Mapping[str, Any] = getattr(settings, "parameters", {}).get("properties", {})
+    return found
 
 
 def _in_headers(settings: HttpRequestSettings) -> frozenset[str]:

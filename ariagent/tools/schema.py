@@ -5,7 +5,9 @@ so the audio of every call. It is only loaded where there are tools.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,14 +17,20 @@ MAX_ITEMS = 64
 """Items of a list whose schema has no ``maxItems``."""
 MAX_CHARS = 2000
 """Characters of a text whose schema has no ``maxLength``."""
+BACKTRACKING_CHARS = 256
+"""Characters of a text whose pattern has a look-around or a back-reference: such patterns can take quadratic time,
+which is under a millisecond then. All others take linear time."""
 BACKTRACKS = 10_000
-"""Steps that a pattern with a look-around or a back-reference may take, under a millisecond. Others never backtrack."""
+"""Steps that such a pattern may take; one that takes more does not match."""
 MAX_COMPLAINT = 300
 """Characters of a complaint."""
 
 _TOO_DEEP = "is nested too deeply"
 
-_PLACES = ("items", "additionalItems", "contains", "additionalProperties", "unevaluatedProperties", "unevaluatedItems")
+_PLACES = (
+    *("items", "additionalItems", "contains", "unevaluatedItems"),
+    *("additionalProperties", "unevaluatedProperties", "propertyNames"),
+)
 _PLACE_LISTS = ("items", "prefixItems")
 _PLACE_MAPS = ("properties", "patternProperties")
 """Keywords whose schemas are for another part of the value."""
@@ -58,6 +66,8 @@ def problem(schema: Mapping[str, Any]) -> str | None:
     try:
         _made(schema)
         _made(strict(schema))
+        if pattern := next(filter(_backtracks, _key_patterns(schema)), None):
+            return f"has {short(pattern)} in patternProperties, where a pattern may have no look-around"
     except ValidationError as error:
         where = ".".join(str(part) for part in error.instance_path)
         kind = error.instance_path[-1:] == ["type"]
@@ -119,6 +129,8 @@ def _place(whole: Mapping[str, Any], schema: Any) -> Any:
         found["maxItems"] = MAX_ITEMS
     if not _says(whole, schema, ("maxLength", "enum", "const")):
         found["maxLength"] = MAX_CHARS
+    if any(_backtracks(pattern) for pattern in _said(whole, schema, "pattern")):
+        found["maxLength"] = min(found.get("maxLength", BACKTRACKING_CHARS), BACKTRACKING_CHARS)
     return found
 
 
@@ -145,6 +157,18 @@ def _inside(whole: Mapping[str, Any], schema: Any) -> Any:
 
 def _says(whole: Mapping[str, Any], schema: Any, keys: tuple[str, ...]) -> bool:
     """Whether one of the keywords is said about this part of the value, here or in a schema for the same part."""
+    return any(key in here for here in _same(whole, schema) for key in keys)
+
+
+def _said(whole: Mapping[str, Any], schema: Any, key: str) -> list[str]:
+    """The texts of a keyword, here and in schemas for the same part."""
+    same = list(_same(whole, schema))
+    same += [each for here in same for each in _same(whole, here.get("not"))]
+    return [here[key] for here in same if isinstance(here.get(key), str)]
+
+
+def _same(whole: Mapping[str, Any], schema: Any) -> Iterator[dict[str, Any]]:
+    """The schemas for this part of the value."""
     seen: list[Any] = []
     todo = [schema]
     while todo:
@@ -152,14 +176,38 @@ def _says(whole: Mapping[str, Any], schema: Any, keys: tuple[str, ...]) -> bool:
         if not isinstance(here, dict) or any(here is each for each in seen):
             continue
         seen.append(here)
-        if any(key in here for key in keys):
-            return True
+        yield here
         todo += [here[key] for key in ("if", *_SAME) if key in here]
         todo += [each for key in _SAME_LISTS if isinstance(here.get(key), list) for each in here[key]]
         todo += [each for key in _SAME_MAPS if isinstance(here.get(key), dict) for each in here[key].values()]
         if isinstance(here.get("$ref"), str):
             todo.append(_target(whole, here["$ref"]))
+
+
+@cache
+def _backtracks(pattern: str) -> bool:
+    """Whether the engine that takes linear time does not know the pattern."""
+    from jsonschema_rs import RegexOptions, ValidationError, validator_for
+
+    if re.search(r"[*+?}]\+", pattern):
+        return True  # "possessive" to the one engine, and a repetition of a repetition to the other
+    try:
+        validator_for({"pattern": pattern}, pattern_options=RegexOptions())
+    except ValidationError:
+        return True
     return False
+
+
+def _key_patterns(schema: Any) -> Iterator[str]:
+    """The patterns for names of properties."""
+    if isinstance(schema, Mapping):
+        if isinstance(found := schema.get("patternProperties"), Mapping):
+            yield from found
+        for value in schema.values():
+            yield from _key_patterns(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _key_patterns(value)
 
 
 def _references(schema: Any) -> Iterator[str]:

@@ -61,6 +61,13 @@ async def test_a_tool_that_can_be_reached_is_asked_nothing(shop: Shop) -> None:
     assert shop.received == b""
 
 
+async def test_it_says_what_is_filled_in_from_the_call(shop: Shop) -> None:
+    bound = {"customer": "{caller.number}", "line": "{queue|direct}"}
+    tool = {"url": f"http://127.0.0.1:{shop.port}/{{caller.number}}", "description": "What is in stock", "bound": bound}
+    (result,) = await told("", tools={"stock": tool})
+    assert result.found.endswith("; filled in from the call: caller.number, queue")
+
+
 async def test_a_tool_where_nobody_listens(closed_port: int) -> None:
     (result,) = await told(f"http://127.0.0.1:{closed_port}/")
     assert (result.status, result.found) == (

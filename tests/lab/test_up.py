@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -83,6 +84,21 @@ def lab(tmp_path: Path, program: AsteriskProgram) -> Iterator[Path]:
         (tmp_path / "packages").symlink_to(shared)
     yield tmp_path
     _lab(tmp_path, "down")
+
+
+def test_no_connection_on_this_machine_goes_through_a_proxy(lab: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        kinds = ("https", "http", "all", "ws", "wss")
+        everything = {name: url for kind in kinds for name in (f"{kind}_proxy", f"{kind}_proxy".upper())}
+        environment = {**everything, "no_proxy": "", "NO_PROXY": ""}
+        started = _lab(lab, "up", **environment)
+        assert started.returncode == 0, started.stderr
+        assert "can be used" in started.stderr + started.stdout
+        assert _lab(lab, "status", **environment).returncode == 0
+        proxy.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
 
 
 def test_up_status_down(lab: Path) -> None:

@@ -208,6 +208,13 @@ class TestResponses:
         (create,) = peer.hears()
         assert (create["type"], create["response"]) == ("response.create", {})
 
+    def test_a_response_that_may_call_no_function_is_asked_for_as_such(self, peer: Any) -> None:
+        peer.starts_response()
+        peer.session.request_response(0.0, tools=False)
+        peer.ends_response()
+        (create,) = peer.hears()
+        assert create["response"] == {"tool_choice": "none"}
+
     def test_not_while_one_runs_but_after_it(self, peer: Any) -> None:
         peer.starts_response()
         peer.session.request_response(0.0)

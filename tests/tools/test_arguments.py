@@ -133,12 +133,32 @@ class TestBounds:
     """Each of these once took the event loop a second or more."""
 
     @pytest.mark.parametrize(
-        "pattern", [r"^([a-z]+ ?)+$", r"^(a|a)*$", r"(.*)*(.*)*(.*)*x$", r"^(?=(a+)+$)b", r"^(a+)+\1$"]
+        "pattern", [r"^([a-z]+ ?)+$", r"^(a|a)*$", r"(.*)*(.*)*(.*)*x$", r"^(\w+\s?)*:$", r"^(([a-z])+.)+[A-Z]$"]
     )
     def test_a_pattern_takes_no_time(self, pattern: str) -> None:
         schema = of(a={"type": "string", "pattern": pattern})
         assert schema_problem(schema) is None
         assert "does not match" in str(complaint(f'{{"a": "{"a" * 1900}!"}}', schema))
+
+    @pytest.mark.parametrize(
+        "pattern", [r"(?=a*b)a", r"a++b", r"^(?=(a+)+$)b", r"^(a+)+\1$", r"(?!.*x)(a|aa)+$", r"(.*)\1x", r"(?<!b)a*+b"]
+    )
+    @pytest.mark.parametrize("length", [{}, {"maxLength": 4000}])
+    def test_patterns_that_can_be_slow_are_for_short_texts(self, pattern: str, length: dict[str, int]) -> None:
+        for schema in (
+            {"pattern": pattern, **length},
+            {"allOf": [{"pattern": pattern}], **length},
+            {"not": {"pattern": pattern}, **length},
+        ):
+            assert schema_problem(of(a=schema)) is None
+            complaint(f'{{"a": "{"a" * 300}x"}}', of(a=schema))
+        found = Parameters(of(a={"pattern": r"^((?!x).)*$", **length}))
+        assert found.read(json.dumps({"a": "a" * 256})) == {"a": "a" * 256}
+        assert "longer than 256" in str(complaint(json.dumps({"a": "a" * 257}), of(a={"pattern": "^((?!x).)*$"})))
+
+    def test_nor_are_names_of_properties_looked_at_with_one(self) -> None:
+        assert "look-around" in (schema_problem({"type": "object", "patternProperties": {"(?=a*b)a": {}}}) or "")
+        assert schema_problem({"type": "object", "patternProperties": {"^x-[a-z]+$": {}}}) is None
 
     @pytest.mark.parametrize("text", ["1234\\n", "1234\\r\\n", "\\n1234", "１２３４"])
     def test_a_pattern_means_the_whole_text(self, text: str) -> None:

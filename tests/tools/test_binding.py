@@ -110,6 +110,20 @@ class TestTheModel:
         outcome = await made.toolbox.run("default", call, FACTS)
         assert (outcome.kind, site.seen) == ("bad_arguments", [])
 
+    @pytest.mark.parametrize(
+        ("method", "url", "path"),
+        [
+            ("GET", "/find?q={note}&of={caller.number}", "/find?q=x&of=5550100"),
+            ("GET", "/find?note={note}", "/find?note=x"),
+            ("POST", "/find?note={caller.number}", "/find?note=5550100"),
+        ],
+    )
+    async def test_still_chooses_what_is_its_own(self, site: Any, ask: Any, method: str, url: str, path: str) -> None:
+        parameters = {"type": "object", "properties": {"note": {"type": "string"}}, "required": ["note"]}
+        assert (await ask({"note": "x"}, url=url, method=method, parameters=parameters)).ok
+        assert site.seen[0].raw_path == path
+        assert method == "GET" or json.loads(site.seen[0].body) == {"note": "x"}
+
     async def test_cannot_repeat_what_the_query_of_the_url_says(self, site: Any, box: Make) -> None:
         schema = {"type": "object", "properties": {}, "additionalProperties": True}
         made = box("/accounts?of={caller.number}", parameters=schema)

@@ -114,6 +114,13 @@ MISTAKES = {
         "tools.order_status.bound",
         "number is also in parameters",
     ),
+    "bound and chosen in other letters": (
+        "    answer:",
+        "    bound: {Number: '{caller.number}'}\n    answer:",
+        8,
+        "tools.order_status.bound",
+        "number is also in parameters",
+    ),
     "bound to what no call has": (
         "    answer:",
         "    bound: {customer: '{caller.numer}'}\n    answer:",
