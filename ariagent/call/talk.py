@@ -352,7 +352,8 @@ class Talk:
                 self._metrics.model_failures.labels(event.fault.value).inc()
                 cause = told(event.cause, event.remedy)
                 if self._conduct is None:
-                    self._feed(ev.ModelFailed(cause))
+                    here = event.full or event.fault is rt.Fault.REQUEST
+                    self._feed(ev.ModelFailed(cause, no_seat_helps=here))
                 else:
                     self._context.model_doubted(event.fault is rt.Fault.SILENT)
                     self._feed(self._without_model(event.fault, cause))

@@ -278,7 +278,7 @@ def _status_failure(status: int, body: str) -> SessionFailed:
     if status in (401, 403):
         return SessionFailed(Fault.CREDENTIALS, cause, "Check realtime.api_key and that it may use the model")
     if status == 429:
-        return SessionFailed(Fault.LIMIT, cause, "Ask for a higher limit or lower max_calls")
+        return SessionFailed(Fault.LIMIT, cause, "Ask for a higher limit or lower max_calls", full=True)
     if status < 500:
         return SessionFailed(Fault.REQUEST, cause, "Check realtime.url and realtime.model")
     return SessionFailed(Fault.SERVER, cause)

@@ -14,6 +14,7 @@ class Endpoints:
     def __init__(self, settings: RealtimeSettings) -> None:
         self.all = settings.endpoints
         self._avoided_until = [float("-inf")] * len(self.all)
+        self._sessions = [0] * len(self.all)
 
     def choose(self, now: float, tried: Collection[int] = ()) -> int:
         """The one to ask now; of those that were ``tried`` none, while there is another."""
@@ -31,3 +32,15 @@ class Endpoints:
     def worked(self, place: int) -> None:
         """It could."""
         self._avoided_until[place] = float("-inf")
+
+    def opened(self, place: int) -> None:
+        """A call has a session there that can be used."""
+        self._sessions[place] += 1
+
+    def closed(self, place: int) -> None:
+        """A call has that session no more."""
+        self._sessions[place] -= 1
+
+    def serves(self, place: int) -> bool:
+        """Whether calls have sessions there now: the proof that it works."""
+        return self._sessions[place] > 0

@@ -298,9 +298,9 @@ class RealtimeSession:
         """The connection is gone: close code (None: cut off without one) and reason as received."""
         if self.state is State.CLOSED:
             return []
-        ready = self.state is State.READY
-        self.state = State.CLOSED
-        return [faults.loss(code, reason, self._last_error, ready=ready)]
+        was, self.state = self.state, State.CLOSED
+        ready, created = was is State.READY, was is not State.CONNECTED
+        return [faults.loss(code, reason, self._last_error, ready=ready, created=created)]
 
     def _fail(self, failure: ev.SessionFailed) -> list[ev.Event]:
         self.state = State.CLOSED
