@@ -233,8 +233,8 @@ class Talk:
         if self._connection is not None:
             self._connection.close()
         await self._functions.close()
-        if self.summary is not None and handed_over:
-            await self.summary.written(SUMMARY_LIMIT_S)
+        if self.summary is not None and handed_over and not await self.summary.written(SUMMARY_LIMIT_S):
+            self._log.event("brief.not_spoken", logging.WARNING, cause="the model did not speak it in time")
         await self._model.close()
 
     def account(self) -> dict[str, object]:

@@ -16,6 +16,7 @@ from websockets.protocol import OPEN
 
 from ariagent.config import RealtimeSettings
 from ariagent.hosts import is_loopback
+from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.events import (
     Event,
     Fault,
@@ -82,8 +83,14 @@ class RealtimeClient:
     event is SessionFailed, unless ``close`` was called.
     """
 
-    def __init__(self, settings: RealtimeSettings, profile: SessionProfile, on_event: Callable[[Event], None]) -> None:
-        self.session = RealtimeSession(profile)
+    def __init__(
+        self,
+        settings: RealtimeSettings,
+        profile: SessionProfile,
+        on_event: Callable[[Event], None],
+        understanding: Understanding | None = None,
+    ) -> None:
+        self.session = RealtimeSession(profile, understanding or Understanding.of(settings))
         self.dropped_s = 0.0
         """Caller audio thrown away because the network did not take it."""
         self._settings = settings

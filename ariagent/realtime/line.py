@@ -7,7 +7,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 
 from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.endpoints import Endpoints
@@ -132,8 +131,9 @@ class ModelLine:
         self._place = self._endpoints.choose(time.monotonic(), self._tried)
         settings, profile = self._endpoints.all[self._place], self._profile
         if self._place:
-            profile = replace(profile, model=settings.model)
-        client = RealtimeClient(settings, profile, lambda event: self._hear(client, event))
+            profile = profile.at(settings)
+        dialect = self._endpoints.dialects[self._place]
+        client = RealtimeClient(settings, profile, lambda event: self._hear(client, event), dialect)
         return client
 
     def _note_failure(self) -> bool:

@@ -1,10 +1,11 @@
 """What a session is asked to be, and the ``session.update`` that asks for it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ariagent.config import AgentSettings, RealtimeSettings, SemanticVad
+from ariagent.realtime import dialect
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class SessionProfile:
     """What the model is told."""
     stall_timeout_s: float = 8.0
     """A server that owes a response and says nothing for this long is given up."""
+    own_names: bool = True
+    """Transcription models have OpenAI's names (``Dialect.own_names``)."""
 
     @classmethod
     def of(
@@ -32,12 +35,22 @@ class SessionProfile:
         """``instructions``: with the call's data filled in; None: as they stand in the settings."""
         model = agent.model or realtime.model
         told = agent.instructions if instructions is None else instructions
-        return cls(agent, model, realtime.encoding, tools, told, realtime.stall_timeout_s)
+        own_names = dialect.of(realtime).own_names
+        return cls(agent, model, realtime.encoding, tools, told, realtime.stall_timeout_s, own_names)
+
+    def at(self, realtime: RealtimeSettings) -> "SessionProfile":
+        """The same session at another endpoint, by its model."""
+        return replace(self, model=realtime.model, own_names=dialect.of(realtime).own_names)
 
     @property
     def format(self) -> dict[str, Any]:
         """The wire's format object."""
         return {"type": "audio/pcm", "rate": 24000} if self.encoding == "pcm" else {"type": f"audio/{self.encoding}"}
+
+    @property
+    def bytes_per_ms(self) -> int:
+        """Of its audio."""
+        return 48 if self.encoding == "pcm" else 8
 
     def session(self) -> dict[str, Any]:
         """The session object of ``session.update``."""
@@ -75,7 +88,9 @@ class SessionProfile:
         if wanted is None:
             return None
         given: dict[str, Any] = {"model": wanted.model}
-        newer = not wanted.model.startswith(("whisper", "gpt-4o", "gpt-realtime-whisper"))
+        older = wanted.model.startswith(("whisper", "gpt-4o", "gpt-realtime-whisper"))
+        # A name that is not OpenAI's tells nothing: what every transcription model takes is what such a one is given.
+        newer = not older if self.own_names else wanted.model.startswith(("gpt-transcribe", "gpt-live-transcribe"))
         # The agent's languages are given in the API's form, without a region.
         codes = list(dict.fromkeys(code.partition("-")[0] for code in (agent.language, *(agent.languages or ()))))
         if wanted.language:
@@ -106,12 +121,15 @@ class SessionProfile:
     def mismatch(self, session: dict[str, Any]) -> str:
         """What in an acknowledged ``session`` would break the audio, or an empty string.
 
-        Servers have been seen to answer PCM where G.711 was asked for; played as it came it would be noise.
+        Servers have been seen to answer PCM where G.711 was asked for; played as it came it would be noise. Others name
+        no format (LocalAI in 2026); PCM is what they speak then.
         """
         audio = session.get("audio")
         for direction in ("input", "output"):
             part = audio.get(direction) if isinstance(audio, dict) else None
             got = part.get("format") if isinstance(part, dict) else None
+            if got is None and self.encoding == "pcm":
+                continue
             if not isinstance(got, dict) or any(got.get(key) != value for key, value in self.format.items()):
                 return f"{direction} format {self.format} was asked for and {got} acknowledged"
         return ""

@@ -140,6 +140,36 @@ def test_who_answers_and_who_interrupts_is_the_turn_detections(flag: bool) -> No
     assert profile(agent).server_interrupts is not flag
 
 
+class TestTranscriptionNames:
+    """What a transcription model accepts is known by its name, where the name is OpenAI's."""
+
+    WANTED = TranscriptionSettings(model="front-desk", keywords=("Acme",))
+
+    @pytest.mark.parametrize(
+        ("url", "keywords"),
+        [
+            ("wss://api.openai.com/v1/realtime", True),
+            ("wss://x.openai.azure.com/openai/v1/realtime", False),
+            ("ws://127.0.0.1:8080/v1/realtime", False),
+        ],
+    )
+    def test_a_name_of_the_sites_own_gets_what_every_model_takes(self, url: str, keywords: bool) -> None:
+        given = profile(AgentSettings(transcription=self.WANTED), url=url).session()["audio"]["input"]["transcription"]
+        assert ("keywords" in given) is keywords
+        assert given.get("prompt", "") == ("" if keywords else "Acme")
+
+    def test_openais_own_name_is_known_everywhere(self) -> None:
+        wanted = TranscriptionSettings(keywords=("Acme",))
+        given = profile(AgentSettings(transcription=wanted), url="ws://127.0.0.1/v1").session()
+        assert given["audio"]["input"]["transcription"]["keywords"] == ["Acme"]
+
+    def test_another_endpoint_has_names_of_its_own(self) -> None:
+        azure = RealtimeSettings(url="wss://x.openai.azure.com/openai/v1/realtime", model="mine")
+        asked = profile(AgentSettings(transcription=self.WANTED)).at(azure)
+        assert asked.model == "mine"
+        assert "keywords" not in asked.session()["audio"]["input"]["transcription"]
+
+
 class TestMismatch:
     def test_what_was_asked_for_fits(self) -> None:
         for encoding in ("pcm", "pcmu", "pcma"):
@@ -167,8 +197,9 @@ class TestMismatch:
         assert "16000" in asked.mismatch(session)
 
     @pytest.mark.parametrize("session", [{}, {"audio": None}, {"audio": {"input": 3}}])
-    def test_none_at_all(self, session: dict[str, Any]) -> None:
-        assert profile().mismatch(session).startswith("input format")
+    def test_none_at_all_is_what_a_server_says_that_speaks_pcm_only(self, session: dict[str, Any]) -> None:
+        assert profile().mismatch(session) == ""
+        assert profile(encoding="pcmu").mismatch(session).startswith("input format")
 
 
 class TestSilenceWait:
