@@ -11,6 +11,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from ariagent.config import AgentSettings, RealtimeSettings, Settings
 from ariagent.trials import ModelTrial
+from tests.foreignserver import foreign
 
 Start = Callable[..., Awaitable["Server"]]
 GOOD, BAD, WORSE = AgentSettings(voice="good"), AgentSettings(voice="bad"), AgentSettings(voice="worse")
@@ -97,6 +98,23 @@ async def test_if_every_agent_is_refused_the_model_cannot_be_used(
     trial = ModelTrial(lambda: settings, lambda model, usage: None)
     assert "no voice bad" in await trial()
     assert len(logged(caplog, "model.unusable")) == 1
+
+
+async def test_g711_that_is_not_spoken_is_noise_to_every_caller() -> None:
+    async with foreign(g711="lies") as server:
+        settings = Settings(realtime=RealtimeSettings(url=server.url, encoding="pcmu"))
+        fault = await ModelTrial(lambda: settings, lambda model, usage: None)()
+    assert "acknowledged audio/pcmu and does not speak it" in fault
+    assert "Set realtime.encoding to pcm" in fault
+
+
+@pytest.mark.parametrize("encoding", ["pcm", "pcmu"])
+async def test_what_is_spoken_passes(encoding: Any) -> None:
+    async with foreign() as server:
+        settings = Settings(realtime=RealtimeSettings(url=server.url, encoding=encoding))
+        assert await ModelTrial(lambda: settings, lambda model, usage: None)() == ""
+        asked = [event["type"] for event in server.heard]
+    assert asked.count("response.create") == (encoding != "pcm")
 
 
 @pytest.mark.parametrize("serves", [True, False])

@@ -89,8 +89,10 @@ class RealtimeClient:
         profile: SessionProfile,
         on_event: Callable[[Event], None],
         understanding: Understanding | None = None,
+        *,
+        session: RealtimeSession | None = None,
     ) -> None:
-        self.session = RealtimeSession(profile, understanding or Understanding.of(settings))
+        self.session = session or RealtimeSession(profile, understanding or Understanding.of(settings))
         self.dropped_s = 0.0
         """Caller audio thrown away because the network did not take it."""
         self._settings = settings

@@ -212,6 +212,22 @@ async def test_a_transcript_without_its_sound_is_not_believed(speaks: Speaks, pc
         await render(settings, AgentSettings(), TEXT, "en")
 
 
+@pytest.mark.parametrize("encoding", ["pcmu", "pcma"])
+@pytest.mark.parametrize("rate_hz", [16_000, 24_000])
+async def test_pcm_that_was_acknowledged_as_g711_is_not_kept(speaks: Speaks, encoding: Any, rate_hz: int) -> None:
+    spoken = hum(37 * 90 * rate_hz / 24_000)
+    settings = (await speaks((TEXT, spoken))).model_copy(update={"encoding": encoding})
+    with pytest.raises(RenderError, match=f"acknowledged audio/{encoding} and does not speak it") as caught:
+        await render(settings, AgentSettings(), TEXT, "en")
+    assert caught.value.hopeless
+    assert caught.value.remedy == "Set realtime.encoding to pcm"
+
+
+async def test_speech_that_does_not_end_is_not_kept(speaks: Speaks) -> None:
+    with pytest.raises(RenderError, match="in 20000 ms of sound"):
+        await render(await speaks((TEXT, hum(20_000))), AgentSettings(), TEXT, "en")
+
+
 async def test_silence_around_the_words_is_cut(speaks: Speaks) -> None:
     settings = await speaks((TEXT, SLIN24.silence(800) + hum(2000) + SLIN24.silence(1500)))
     rendering = await render(settings, AgentSettings(), TEXT, "en")
