@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from ariagent.agents import languages
 from ariagent.config import AgentSettings, RealtimeSettings, SemanticVad
 from ariagent.realtime import dialect
 
@@ -92,12 +93,14 @@ class SessionProfile:
         # A name that is not OpenAI's tells nothing: what every transcription model takes is what such a one is given.
         newer = not older if self.own_names else wanted.model.startswith(("gpt-transcribe", "gpt-live-transcribe"))
         # The agent's languages are given in the API's form, without a region.
-        codes = list(dict.fromkeys(code.partition("-")[0] for code in (agent.language, *(agent.languages or ()))))
+        codes = list(dict.fromkeys(map(languages.transcribed, (agent.language, *(agent.languages or ())))))
+        if not languages.TRANSCRIBED.issuperset(codes):
+            codes = []  # a list that leaves a language out would be wrong: the server detects them
         if wanted.language:
             given["language"] = wanted.language
         elif agent.languages is not None and len(codes) == 1:
             given["language"] = codes[0]
-        elif agent.languages is not None and newer:
+        elif agent.languages is not None and codes and newer:
             given["languages"] = codes
         prompt = [wanted.prompt] if wanted.prompt else []
         if newer and wanted.keywords:

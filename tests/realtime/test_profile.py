@@ -110,6 +110,15 @@ class TestTranscription:
         asked = self.asked(model="gpt-realtime-whisper", prompt="Bicycles.", keywords=("Acme",))
         assert asked == {"model": "gpt-realtime-whisper"}
 
+    @pytest.mark.parametrize(("language", "sent"), [("nb", "no"), ("fil", "tl"), ("zh-CN", "zh"), ("de-CH", "de")])
+    def test_a_language_has_the_code_that_the_api_takes(self, language: str, sent: str) -> None:
+        assert self.asked((), language)["language"] == sent
+
+    @pytest.mark.parametrize("language", ["ga", "eu", "gsw"])
+    def test_a_language_that_the_api_does_not_take_is_left_to_be_detected(self, language: str) -> None:
+        assert self.asked((), language) == {"model": "gpt-transcribe"}
+        assert self.asked(("es",), language) == {"model": "gpt-transcribe"}
+
     def test_the_language_where_there_is_but_one(self) -> None:
         assert self.asked((), "pt-BR") == {"model": "gpt-transcribe", "language": "pt"}
         assert self.asked(("pt-PT",), "pt-BR") == {"model": "gpt-transcribe", "language": "pt"}
