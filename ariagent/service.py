@@ -130,10 +130,11 @@ class Service:
         self.phones = SupervisorPhones(desk, self.pool) if self.pool is not None else None
         self.patience = Patience()
         """Why Asterisk cannot be used, if it cannot."""
+        self.endpoints = Endpoints(settings.realtime)
         self.model_trial = ModelTrial(
             lambda: self.settings,
             lambda model, usage: self._calls_context().spending.used("(trials)", model, usage),
-            lambda place: self._context is not None and self._context.endpoints.serves(place),
+            self.endpoints,
         )
         self.model = Breaker(self.model_trial, self._excludes(Reason.MODEL))
         self.audio: Breaker | None = None
@@ -320,7 +321,7 @@ class Service:
             metrics=self.metrics,
             prompts=prompts,
             briefs=briefs,
-            endpoints=Endpoints(settings.realtime),
+            endpoints=self.endpoints,
             toolbox=self.toolbox,
             journal=journal,
             spending=spending,

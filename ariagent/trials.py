@@ -12,6 +12,7 @@ from ariagent.check.report import Status
 from ariagent.check.trial import Heard, Trial, try_audio
 from ariagent.config import AgentSettings, RealtimeSettings, Settings
 from ariagent.errors import AriError, told
+from ariagent.realtime.endpoints import Endpoints
 from ariagent.realtime.events import Fault, SessionFailed, Usage
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.trial import failure_of
@@ -32,13 +33,12 @@ class ModelTrial:
         self,
         settings: Callable[[], Settings],
         used: Callable[[str, Usage], object],
-        serves: Callable[[int], bool] = lambda place: False,
+        endpoints: Endpoints | None = None,
     ) -> None:
-        """``used`` is called with the model and the tokens of its speech. ``serves``: whether calls have sessions now
-        at the endpoint of this number."""
+        """``used`` is called with the model and the tokens of its speech. ``endpoints``: those that the calls use."""
         self._settings = settings
         self._used = used
-        self._serves = serves
+        self._endpoints = endpoints
         self._silent = False
         self._swept: Settings | None = None
         self.refused: dict[str, str] = {}
@@ -67,7 +67,7 @@ class ModelTrial:
         for names in _alike(settings, realtime):
             agent = settings.agents[names[0]]
             model = SessionProfile.of(agent, realtime).model
-            failure = await self._failure(realtime, agent, model, speaks=self._silent and not usable)
+            failure = await self._failure(place, realtime, agent, model, speaks=self._silent and not usable)
             if failure is None:
                 usable, used = True, used or model
                 self._accepted(names)
@@ -75,7 +75,7 @@ class ModelTrial:
                     break
                 continue
             cause = told(failure.cause, failure.remedy)
-            if failure.full and (usable or self._serves(place)):
+            if failure.full and (usable or (self._endpoints is not None and self._endpoints.serves(place))):
                 # The calls that it serves are the proof that it works. One more goes to the human queue.
                 log.warning("model.full", extra={"fields": {"model": model, "cause": cause}})
                 return ""
@@ -94,9 +94,10 @@ class ModelTrial:
         return cause
 
     async def _failure(
-        self, realtime: RealtimeSettings, agent: AgentSettings, model: str, *, speaks: bool
+        self, place: int, realtime: RealtimeSettings, agent: AgentSettings, model: str, *, speaks: bool
     ) -> SessionFailed | None:
-        failure, said = await failure_of(realtime, agent, speaks=speaks)
+        known = self._endpoints.dialects[place] if self._endpoints is not None else None
+        failure, said = await failure_of(realtime, agent, speaks=speaks, understanding=known)
         if said is not None:
             self._used(said.usage.billed_as(model), said.usage)
         if failure is None:

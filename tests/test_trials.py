@@ -1,5 +1,6 @@
 """The service's trials of the model, against servers that refuse as a test wants."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,6 +11,10 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from ariagent.config import AgentSettings, RealtimeSettings, Settings
+from ariagent.realtime.client import RealtimeClient
+from ariagent.realtime.endpoints import Endpoints
+from ariagent.realtime.events import Event, Fault, SessionFailed
+from ariagent.realtime.profile import SessionProfile
 from ariagent.trials import ModelTrial
 from tests.foreignserver import foreign
 
@@ -103,9 +108,19 @@ async def test_if_every_agent_is_refused_the_model_cannot_be_used(
 async def test_g711_that_is_not_spoken_is_noise_to_every_caller() -> None:
     async with foreign(g711="lies") as server:
         settings = Settings(realtime=RealtimeSettings(url=server.url, encoding="pcmu"))
-        fault = await ModelTrial(lambda: settings, lambda model, usage: None)()
-    assert "acknowledged audio/pcmu and does not speak it" in fault
-    assert "Set realtime.encoding to pcm" in fault
+        endpoints = Endpoints(settings.realtime)
+        fault = await ModelTrial(lambda: settings, lambda model, usage: None, endpoints)()
+        assert "acknowledged audio/pcmu and does not speak it" in fault
+        assert "Set realtime.encoding to pcm" in fault
+
+        # Nor does any call get that far from now on, whichever way it came.
+        heard: list[Event] = []
+        profile = SessionProfile.of(GOOD, settings.realtime)
+        client = RealtimeClient(settings.realtime, profile, heard.append, endpoints.dialects[0])
+        await asyncio.wait_for(client.run(), 20)
+    [failed] = heard
+    assert isinstance(failed, SessionFailed)
+    assert (failed.fault, "would be noise" in failed.cause) == (Fault.REQUEST, True)
 
 
 @pytest.mark.parametrize("encoding", ["pcm", "pcmu"])
@@ -123,7 +138,10 @@ async def test_a_full_server_works_as_its_calls_prove(
 ) -> None:
     server = await start(full=True)
     settings = server.settings(one=GOOD)
-    trial = ModelTrial(lambda: settings, lambda model, usage: None, lambda place: serves)
+    endpoints = Endpoints(settings.realtime)
+    if serves:
+        endpoints.opened(0)
+    trial = ModelTrial(lambda: settings, lambda model, usage: None, endpoints)
     fault = await trial()
     assert bool(fault) is not serves
     assert len(logged(caplog, "model.full")) == serves

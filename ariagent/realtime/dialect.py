@@ -16,7 +16,7 @@ from ariagent.config import RealtimeSettings
 
 log = logging.getLogger(__name__)
 
-Switch = Literal["notes", "places", "truncates", "parallel", "open_calls"]
+Switch = Literal["notes", "places", "truncates", "parallel", "open_calls", "g711"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ LONGEST_TURN_S = 30.0
 """A server that does not say that the caller fell silent is not waited for any longer."""
 FAILURES_BORNE = 1
 """Responses that may fail, or bring nothing, one after another before the model is given up."""
+OPEN_CALL = "function_call_output_pending"
+"""speech-to-speech's code for a response that it does not make while a function call has no output."""
 SILENT_ITEMS = ("message", "reasoning")
 """Items that are nothing to the caller unless there is audio in them."""
 
@@ -377,7 +379,10 @@ class RealtimeSession:
         session = mapping(message, "session")
         if self.state is not State.CONFIGURING:
             return ()
-        if mismatch := self.profile.mismatch(session):
+        mismatch = self.profile.mismatch(session)
+        if not mismatch and self.profile.encoding != "pcm" and not self._understanding.now.g711:
+            mismatch = f"the server acknowledges audio/{self.profile.encoding} and does not speak it"
+        if mismatch:
             remedy = "Set realtime.encoding to what this server speaks"
             return self._fail(
                 ev.SessionFailed(ev.Fault.REQUEST, f"the model's audio would be noise: {mismatch}", remedy)
@@ -399,6 +404,7 @@ class RealtimeSession:
             str(error.get("param") or ""),
         )
         self._last_error = refused
+        self._note_refusal(refused.code)
         event_id = error.get("event_id")
         event_id = event_id if isinstance(event_id, str) else None
         if refused.code == "conversation_already_has_active_response" and event_id is None and self._lost_answer:
@@ -423,6 +429,10 @@ class RealtimeSession:
             # Whatever it is about, it is no reason to wait less: what is owed stays owed.
             self._truncations.refused(refused, event_id, now)
         return (refused,)
+
+    def _note_refusal(self, code: str) -> None:
+        if code == OPEN_CALL:
+            self._understanding.found("open_calls", "no response while a function call had no output")
 
     def _response_failed(self, ended: ev.ResponseEnded) -> list[ev.Event]:
         """A failed response is silence to the caller: ask once more, then give the model up."""
@@ -579,6 +589,7 @@ class RealtimeSession:
             used,
             tuple(calls),
         )
+        self._note_refusal(ended.reason)
         failed: list[ev.Event] = []
         # Muted: the caller is speaking, and what they say is answered, not what they interrupted.
         if nothing or (status == "failed" and not muted):

@@ -4,6 +4,7 @@ import asyncio
 
 from ariagent.config import AgentSettings, RealtimeSettings
 from ariagent.realtime.client import RealtimeClient
+from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.duration import USE_PCM, not_spoken
 from ariagent.realtime.events import AsideEnded, Event, Fault, SessionFailed, SessionReady
 from ariagent.realtime.profile import SessionProfile
@@ -16,11 +17,16 @@ NOTHING = "the model was asked to say a word, and said nothing"
 
 
 async def failure_of(
-    realtime: RealtimeSettings, agent: AgentSettings, *, speaks: bool = False
+    realtime: RealtimeSettings,
+    agent: AgentSettings,
+    *,
+    speaks: bool = False,
+    understanding: Understanding | None = None,
 ) -> tuple[SessionFailed | None, AsideEnded | None]:
     """Why ``agent`` could not have a session there (None: it could), and what it said, if it had to.
 
-    It has to if it was silent before (``speaks``), and where G.711 may be acknowledged and not spoken.
+    It has to if it was silent before (``speaks``), and where G.711 may be acknowledged and not spoken. What is found
+    out of the server's dialect is added to ``understanding``.
     """
     doubted = g711_doubted(realtime)
     loop = asyncio.get_running_loop()
@@ -35,7 +41,7 @@ async def failure_of(
             case SessionReady() | SessionFailed() | AsideEnded() if not answered.done():
                 answered.set_result(event)
 
-    client = RealtimeClient(realtime, SessionProfile.of(agent, realtime), on_event)
+    client = RealtimeClient(realtime, SessionProfile.of(agent, realtime), on_event, understanding)
     running = asyncio.ensure_future(client.run())
     try:
         await asyncio.wait((answered, running), return_when=asyncio.FIRST_COMPLETED)
@@ -48,7 +54,11 @@ async def failure_of(
         case SessionFailed() as failed:
             return failed, None
         case AsideEnded() as said:
-            return unheard(said, client.session.profile), said
+            failure = unheard(said, client.session.profile)
+            if failure is not None and failure.fault is Fault.REQUEST and understanding is not None:
+                # No caller is to hear it, wherever they come from.
+                understanding.found("g711", failure.cause)
+            return failure, said
     return None, None
 
 

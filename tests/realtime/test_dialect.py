@@ -344,5 +344,32 @@ class TestAsides:
         assert deadline is None or deadline > peer.now
 
 
+@pytest.mark.parametrize("as_error", [True, False])
+def test_a_response_that_is_refused_for_an_open_call_is_noticed(
+    talk: Any, caplog: pytest.LogCaptureFixture, as_error: bool
+) -> None:
+    peer = talk()
+    peer.session.request_response(0.0)
+    [create] = peer.hears()
+    if as_error:
+        peer.objects("function_call_output_pending", event_id=create["event_id"])
+    else:
+        peer.starts_response()
+        error = {"type": "function_call_output_pending"}
+        peer.says("response.done", response={"id": "resp_1", "status": "failed", "status_details": {"error": error}})
+    assert found(caplog) == ["open_calls"]
+
+
+def test_g711_that_was_found_out_to_be_none_is_refused(make_peer: Any) -> None:
+    shared = Understanding(UNKNOWN)
+    shared.found("g711", "325 ms a letter")
+    for encoding, refused in (("pcmu", True), ("pcm", False)):
+        peer = make_peer(encoding=encoding)
+        peer.session = RealtimeSession(peer.session.profile, shared)
+        peer.says("session.created", session={"id": "s"})
+        [event] = peer.says("session.updated", session=peer.acknowledged())
+        assert isinstance(event, ev.SessionFailed) is refused
+
+
 def test_a_profile_is_one_of_its_server() -> None:
     assert SessionProfile.of(AgentSettings(), RealtimeSettings()).own_names
