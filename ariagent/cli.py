@@ -212,6 +212,12 @@ def check(
     talk: Annotated[
         bool, typer.Option("--talk", help="Also have one spoken turn with the model. It costs a little.")
     ] = False,
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe", help="Also find out how the model's server differs from OpenAI's. It costs about two cents."
+        ),
+    ] = False,
     bundle: Annotated[
         Path | None,
         typer.Option(
@@ -239,6 +245,9 @@ def check(
     last less than a second and have no call detail record. It opens and closes a session with the model for each agent.
     It calls nobody and sends no request to the tools.
 
+    --probe is for a server that is neither OpenAI's nor Azure's. It opens two sessions at once, has the model say some
+    words, and says which realtime.dialect fits the server. Do not run it on a server that is full of calls.
+
     --bundle FILE writes the results, versions, settings, Asterisk's state, metrics, health, the end of the log and the
     newest calls' records to one file. Nothing is sent anywhere. Secrets are removed, and without --with-words also
     spoken words and telephone numbers. Look at the file before you pass it on.
@@ -250,7 +259,9 @@ def check(
 
     wanted = None if bundle is None else Wanted(bundle, with_words, calls, log)
     try:
-        code = run_check(configuration, as_json=as_json, talk=talk, bundle=wanted, installation=installation)
+        code = run_check(
+            configuration, as_json=as_json, talk=talk, probe=probe, bundle=wanted, installation=installation
+        )
     except AriagentError as error:
         fail(error)
     raise typer.Exit(code)

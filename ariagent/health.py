@@ -29,6 +29,8 @@ class Health:
     calls: int
     draining: bool
     control_port: int
+    refused_agents: Sequence[str] = ()
+    """The agents whose settings the model's server refuses. Their callers go to the human queue."""
     failed_checks: Sequence[str] = ()
     """The failed results of the service's own checks, each as ``name: what``."""
 
@@ -57,6 +59,7 @@ class Health:
             "asterisk": "connected" if self.listening else lost,
             **body,
             "audio": f"failed: {self.audio}" if self.audio_failed else self.audio,
+            "refused_agents": list(self.refused_agents),
             "failed_checks": list(self.failed_checks),
         }
         if everything:

@@ -131,8 +131,11 @@ class Service:
         self.phones = SupervisorPhones(desk, self.pool) if self.pool is not None else None
         self.patience = Patience()
         """Why Asterisk cannot be used, if it cannot."""
+        self.endpoints = Endpoints(settings.realtime)
         self.model_trial = ModelTrial(
-            lambda: self.settings, lambda model, usage: self._calls_context().spending.used("(trials)", model, usage)
+            lambda: self.settings,
+            lambda model, usage: self._calls_context().spending.used("(trials)", model, usage),
+            self.endpoints,
         )
         self.model = Breaker(self.model_trial, self._excludes(Reason.MODEL))
         self.audio: Breaker | None = None
@@ -341,7 +344,7 @@ class Service:
             metrics=self.metrics,
             prompts=prompts,
             briefs=briefs,
-            endpoints=Endpoints(settings.realtime),
+            endpoints=self.endpoints,
             toolbox=self.toolbox,
             journal=journal,
             spending=spending,
@@ -501,6 +504,7 @@ class Service:
             self._site.settings = settings
             for need in (Need.SETTINGS, Need.ASTERISK, Need.MANAGER):
                 self.checks.wanted(need)
+        self.model.doubt()
         if self.prompts is not None:
             await self.prompts.warm(settings.agents, settings.tools)
 
@@ -579,6 +583,7 @@ class Service:
             audio_failed=audio is not None and audio.open,
             audio=NOT_TRIED if audio is None else audio.state,
             model=self.model.state,
+            refused_agents=tuple(name for name in self.model_trial.refused if name in self.settings.agents),
             manager="not configured" if pool is None else pool.state,
             seats=self._seats_now(),
             calls=len(self.calls),

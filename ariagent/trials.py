@@ -1,17 +1,19 @@
 """The service's trials of what every call needs: one session with the model, one audio channel of Asterisk."""
 
 import asyncio
+import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ariagent.ari.client import AriClient
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call.briefs import Briefs, briefs_wanted
 from ariagent.check.report import Status
 from ariagent.check.trial import Heard, Trial, try_audio
-from ariagent.config import Settings
+from ariagent.config import AgentSettings, RealtimeSettings, Settings
 from ariagent.errors import AriError, told
-from ariagent.realtime.events import Usage
+from ariagent.realtime.endpoints import Endpoints
+from ariagent.realtime.events import Fault, SessionFailed, Usage
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.trial import failure_of
 
@@ -22,38 +24,105 @@ ASTERISK_AGAIN_S = 1.0
 
 
 class ModelTrial:
-    """Tries a session with each of the model's endpoints in turn, until one works."""
+    """Tries a session with each of the model's endpoints in turn, until one works.
 
-    def __init__(self, settings: Callable[[], Settings], used: Callable[[str, Usage], object]) -> None:
-        """``used`` is called with the model and the tokens of its speech."""
+    The server may refuse the settings of one agent. That concerns this agent's calls alone: the next agent is tried.
+    """
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        used: Callable[[str, Usage], object],
+        endpoints: Endpoints | None = None,
+    ) -> None:
+        """``used`` is called with the model and the tokens of its speech. ``endpoints``: those that the calls use."""
         self._settings = settings
         self._used = used
+        self._endpoints = endpoints
         self._silent = False
+        self._swept: Settings | None = None
+        self.refused: dict[str, str] = {}
+        """Agents that cannot have a session, and why, as far as it is known."""
 
     def was_silent(self) -> None:
         """The model was silent in a call: from now on a trial passes only if it speaks."""
         self._silent = True
 
     async def __call__(self) -> str:
-        """Returns why the model cannot be used, or ""."""
+        """Returns why the model cannot be used by any agent, or ""."""
         settings = self._settings()
-        agent = next(iter(settings.agents.values()))
         first_fault = ""
-        for realtime in settings.realtime.endpoints:
-            speaks = self._silent
-            failure, said = await failure_of(realtime, agent, speaks=speaks)
-            model = SessionProfile.of(agent, realtime).model
-            if said is not None:
-                self._used(said.usage.billed_as(model), said.usage)
-            if failure is None:
-                # was_silent during this trial counts for the next one.
-                self._silent = self._silent and not speaks
-                log.info("model.usable", extra={"fields": {"model": model}})
+        for place, realtime in enumerate(settings.realtime.endpoints):
+            fault = await self._try(settings, place, realtime)
+            if not fault:
                 return ""
-            cause = told(failure.cause, failure.remedy)
-            first_fault = first_fault or cause
-            log.error("model.unusable", extra={"fields": {"fault": failure.fault.value, "cause": cause}})
+            first_fault = first_fault or fault
         return first_fault
+
+    async def _try(self, settings: Settings, place: int, realtime: RealtimeSettings) -> str:
+        """One endpoint: why no agent can use it, or "". New settings are tried for every agent, else one must work."""
+        all_of_them = place == 0 and settings is not self._swept
+        first: SessionFailed | None = None
+        usable, used = False, ""
+        for names in _alike(settings, realtime):
+            agent = settings.agents[names[0]]
+            model = SessionProfile.of(agent, realtime).model
+            failure = await self._failure(place, realtime, agent, model, speaks=self._silent and not usable)
+            if failure is None:
+                usable, used = True, used or model
+                self._accepted(names)
+                if not all_of_them:
+                    break
+                continue
+            cause = told(failure.cause, failure.remedy)
+            if failure.full and (usable or (self._endpoints is not None and self._endpoints.serves(place))):
+                # The calls that it serves are the proof that it works. One more goes to the human queue.
+                log.warning("model.full", extra={"fields": {"model": model, "cause": cause}})
+                return ""
+            first = first or failure
+            if failure.fault is not Fault.REQUEST:
+                # Whatever it is, it would be the same with the next agent.
+                break
+            self._refuses(names, cause)
+        else:
+            self._swept = settings
+        if usable or first is None:
+            log.info("model.usable", extra={"fields": {"model": used}})
+            return ""
+        cause = told(first.cause, first.remedy)
+        log.error("model.unusable", extra={"fields": {"fault": first.fault.value, "cause": cause}})
+        return cause
+
+    async def _failure(
+        self, place: int, realtime: RealtimeSettings, agent: AgentSettings, model: str, *, speaks: bool
+    ) -> SessionFailed | None:
+        known = self._endpoints.dialects[place] if self._endpoints is not None else None
+        failure, said = await failure_of(realtime, agent, speaks=speaks, understanding=known)
+        if said is not None:
+            self._used(said.usage.billed_as(model), said.usage)
+        if failure is None:
+            # was_silent during this trial counts for the next one.
+            self._silent = self._silent and not speaks
+        return failure
+
+    def _accepted(self, names: Sequence[str]) -> None:
+        for name in names:
+            self.refused.pop(name, None)
+
+    def _refuses(self, names: Sequence[str], cause: str) -> None:
+        """Log it, once: its calls go to the human queue, those of the others do not."""
+        if any(self.refused.get(name) != cause for name in names):
+            log.error("agent.refused", extra={"fields": {"agents": ",".join(names), "cause": cause}})
+        self.refused |= dict.fromkeys(names, cause)
+
+
+def _alike(settings: Settings, realtime: RealtimeSettings) -> list[list[str]]:
+    """The names of the agents, together where the model's server cannot tell their sessions apart in a trial."""
+    found: dict[str, list[str]] = {}
+    for name, agent in settings.agents.items():
+        profile = SessionProfile.of(agent, realtime, instructions="")
+        found.setdefault(json.dumps([profile.model, profile.session()], sort_keys=True), []).append(name)
+    return list(found.values())
 
 
 class AudioTrial:

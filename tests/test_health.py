@@ -38,6 +38,7 @@ def test_a_service_that_takes_calls() -> None:
         "calls": 2,
         "draining": False,
         "control_port": 9094,
+        "refused_agents": [],
         "failed_checks": [],
     }
 

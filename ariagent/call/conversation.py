@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from ariagent.audio.playout import Cleared, ItemStarted, Playout
 from ariagent.audio.rates import ModelCodec
 from ariagent.audio.uplink import Uplink
-from ariagent.call.history import PRESSED, Entry, Said, Used, heard_words
+from ariagent.call.history import PRESSED, Entry, Said, Used
 from ariagent.call.interruption import Judge, Verdict
 from ariagent.call.memory import Memory
 from ariagent.call.spoken import ROOM_MS
 from ariagent.call.turns import TurnClock, TurnLatency
 from ariagent.realtime import events as rt
 from ariagent.realtime.session import Heard, RealtimeSession, State
+from ariagent.text import heard_words
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,9 @@ class ModelFailed:
     cause: str
     reason: str = MODEL_LOST
     """Of the call's end, where it had begun."""
+    no_seat_helps: bool = False
+    """The other seats take calls, and none of them could serve this caller: the server refuses this agent's settings,
+    or has no room for another session."""
 
 
 @dataclass(frozen=True, slots=True)

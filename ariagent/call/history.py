@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from ariagent.text import heard_words
+
 Who = Literal["caller", "agent"]
 Source = Who | Literal["note"]
 """A note is what the model was told in between."""
@@ -98,16 +100,3 @@ class History:
     def _add(self, entry: Entry, key: str) -> None:
         self._lines.append(_Line(entry, key))
         del self._lines[:-KEPT]
-
-
-def heard_words(text: str, part: float) -> str:
-    """The words of a text that had begun after this part (0 to 1) of its audio, as far as their lengths tell."""
-    words = text.split()
-    spoken = part * sum(len(word) + 1 for word in words)
-    heard: list[str] = []
-    for word in words:
-        if spoken <= 0:
-            break
-        heard.append(word)
-        spoken -= len(word) + 1
-    return " ".join(heard) if len(heard) == len(words) or not heard else " ".join(heard) + " ..."

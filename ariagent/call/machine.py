@@ -159,7 +159,9 @@ class CallMachine:
 
     def _no_model(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.ModelFailed)
-        return self._give_back(Termination(Result.NO_MODEL, "model_unreachable", event.cause))
+        if event.no_seat_helps:
+            yield cmd.BreakOff()
+        yield from self._give_back(Termination(Result.NO_MODEL, "model_unreachable", event.cause))
 
     def _model_lost(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.ModelFailed)

@@ -10,7 +10,7 @@ import struct
 from dataclasses import asdict, dataclass
 
 RATE_HZ = 24_000
-_VERSION = 1
+_VERSION = 2
 _FMT = struct.pack("<HHIIHH", 1, 1, RATE_HZ, RATE_HZ * 2, 2, 16)
 
 
@@ -19,7 +19,9 @@ class PromptKey:
     """What makes one rendering different from another."""
 
     server: str
-    """Host name of the model's server: the sandbox's voice is not the model's."""
+    """Host and port of the model's server: the sandbox's voice is not that of a local model."""
+    encoding: str
+    """The session's: what a server sends in one may be noise that it does not send in another."""
     model: str
     voice: str
     speed: float

@@ -8,7 +8,8 @@ import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from ariagent.audio.clips import converted
 from ariagent.audio.format import AudioFormat
 from ariagent.call.promptfile import RATE_HZ, PromptKey, pack, unpack
 from ariagent.config import AgentSettings, HttpToolSettings, RealtimeSettings
+from ariagent.hosts import joined
 from ariagent.realtime.events import Usage
 from ariagent.realtime.render import RenderError, render
 
@@ -28,6 +30,9 @@ FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 600.0
 LONGEST_PAUSE_PAID_S = 3600.0
 """After attempts that the model was paid for: it spoke, but other words."""
+UNUSED_S = 30 * 86_400.0
+"""Files that no service has read for this long are removed: their texts, voices or servers have changed."""
+_TOUCH_S = 86_400.0
 LARGEST_FILE = 8 * 1024 * 1024
 
 
@@ -114,10 +119,14 @@ class Prompts:
                 if key not in self._clips:
                     tasks.create_task(self._have(key, phrase, agents[phrase.agent]), name=f"prompt {phrase.agent}")
         log.info("prompts.ready", extra={"fields": {"phrases": self.ready, "missing": len(wanted) - self.ready}})
+        await asyncio.to_thread(_clear, self.directory, {key.file_name for key in wanted})
 
     def _key(self, agent: AgentSettings, text: str, language: str) -> PromptKey:
-        server = urlsplit(self._realtime.url).hostname or ""
-        return PromptKey(server, agent.model or self._realtime.model, agent.voice, agent.speed, language, text)
+        realtime = self._realtime
+        parts = urlsplit(realtime.url)
+        server = joined(parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80))
+        model = agent.model or realtime.model
+        return PromptKey(server, realtime.encoding, model, agent.voice, agent.speed, language, text)
 
     async def _have(self, key: PromptKey, phrase: Phrase, agent: AgentSettings) -> None:
         try:
@@ -191,7 +200,11 @@ class Prompts:
 def _read(path: Path, key: PromptKey) -> bytes | None:
     """The PCM in a file of ours; None where there is none that can be used."""
     try:
-        if path.stat().st_size <= LARGEST_FILE and (pcm := unpack(path.read_bytes(), key)) is not None:
+        found = path.stat()
+        if found.st_size <= LARGEST_FILE and (pcm := unpack(path.read_bytes(), key)) is not None:
+            if time.time() - found.st_mtime > _TOUCH_S:
+                with suppress(OSError):
+                    os.utime(path)
             return pcm
     except FileNotFoundError:
         return None
@@ -200,6 +213,20 @@ def _read(path: Path, key: PromptKey) -> bytes | None:
         return None
     log.warning("prompt.damaged", extra={"fields": {"path": str(path)}})
     return None
+
+
+def _clear(directory: Path, used: Collection[str]) -> None:
+    """Remove files that are not ``used``, and that nobody else has used for long."""
+    removed = 0
+    with suppress(OSError):
+        for path in directory.iterdir():
+            ours = path.suffix in (".wav", ".part") and path.name not in used
+            with suppress(OSError):
+                if ours and time.time() - path.stat().st_mtime > UNUSED_S:
+                    path.unlink()
+                    removed += 1
+    if removed:
+        log.info("prompts.removed", extra={"fields": {"files": removed, "unused_days": round(UNUSED_S / 86_400)}})
 
 
 def _fields(phrase: Phrase) -> dict[str, object]:

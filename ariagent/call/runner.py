@@ -475,12 +475,12 @@ class CallRunner:
             # The channel that stands for them may show another number, or none.
             variables |= self._newcomers.current.caller_id()
         counted = context.metrics.transfers
-        queue_call: dict[str, Any] = {}
+        more: dict[str, Any] = {"brief": talk.summary.outlook} if brief and talk.summary is not None else {}
         # A supervisor who takes over waits on a line of their own.
         found = bool(handoff.joins) and handoff.kind == "warm"
         try:
             if found:
-                queue_call = {"queue_call": self._search.join()}
+                more = {"queue_call": self._search.join()}
             await hand_over(context, self.arrival, self.leg, handoff, variables)
         except AsteriskError as error:
             if found:
@@ -496,7 +496,7 @@ class CallRunner:
             by=handoff.by,
             kind=kind,
             private={"text": handoff.summary},
-            **queue_call,
+            **more,
         )
         counted.labels(kind, "done").inc()
         self.handed = handoff

@@ -239,8 +239,8 @@ class Talk:
         if self._connection is not None:
             self._connection.close()
         await self._functions.close()
-        if self.summary is not None and handed_over:
-            await self.summary.written(SUMMARY_LIMIT_S)
+        if self.summary is not None and handed_over and not await self.summary.written(SUMMARY_LIMIT_S):
+            self._log.event("brief.not_spoken", logging.WARNING, cause="the model did not speak it in time")
         await self._model.close()
 
     def account(self) -> dict[str, object]:
@@ -367,7 +367,8 @@ class Talk:
                 self._metrics.model_failures.labels(event.fault.value).inc()
                 cause = told(event.cause, event.remedy)
                 if self._conduct is None:
-                    self._feed(ev.ModelFailed(cause))
+                    here = event.full or event.fault is rt.Fault.REQUEST
+                    self._feed(ev.ModelFailed(cause, no_seat_helps=here))
                 else:
                     self._context.model_doubted(event.fault is rt.Fault.SILENT)
                     self._feed(self._without_model(event.fault, cause))

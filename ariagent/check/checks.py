@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ariagent.check import asterisk, dialplan, installed, manager, queues, versions
+from ariagent.check import asterisk, dialplan, installed, manager, probe, queues, versions
 from ariagent.check.audio import check_audio
 from ariagent.check.machine import check_machine
 from ariagent.check.model import check_model
@@ -102,6 +102,10 @@ async def _lifetimes(site: Site, say: Say) -> None:
 
 async def _tools(site: Site, say: Say) -> None:
     await check_tools(site.settings, say)
+
+
+async def _probe(site: Site, say: Say) -> None:
+    await probe.check_probe(site.settings, say)
 
 
 async def _talk(site: Site, say: Say) -> None:
@@ -199,6 +203,8 @@ CHECKS: tuple[Check, ...] = (
     ),
 )
 
+PROBE = Check(probe.NAME, Need.MODEL, _probe, Status.FAILED, limit_s=lambda settings: probe.LIMIT_S)
+"""Only on request: it costs a little, and needs two sessions at once."""
 TALK = Check("talk", Need.MODEL, _talk, Status.FAILED, after=("model",), limit_s=lambda settings: TALK_LIMIT_S)
 """Only on request: it costs a little."""
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import typer
 
 from ariagent import __version__, config
 from ariagent.check import bundle as bundles
-from ariagent.check.checks import CHECKS, TALK, run_checks
+from ariagent.check.checks import CHECKS, PROBE, TALK, Check, run_checks
 from ariagent.check.report import Report, Result, Say, warning
 from ariagent.check.site import opened
 from ariagent.config import Settings
@@ -28,6 +28,7 @@ def check(
     *,
     as_json: bool = False,
     talk: bool = False,
+    probe: bool = False,
     bundle: bundles.Wanted | None = None,
     installation: Path | None = None,
 ) -> int:
@@ -55,7 +56,8 @@ def check(
     logging.getLogger("ariagent").setLevel(logging.ERROR)
     for doubt in doubts:
         say(warning("settings", doubt))
-    if not run_async(_until_terminated(_run(settings, source, say, talk=talk, installation=installation))):
+    more = (*([PROBE] if probe else []), *([TALK] if talk else []))
+    if not run_async(_until_terminated(_run(settings, source, say, more, installation))):
         return TERMINATED
     if as_json:
         typer.echo(report.json(ariagent=__version__, settings=source))
@@ -95,8 +97,8 @@ async def _until_terminated(work: Coroutine[Any, Any, None]) -> bool:
     return not terminated
 
 
-async def _run(settings: Settings, source: str, say: Say, *, talk: bool, installation: Path | None) -> None:
-    """Run all checks. Nothing is left in Asterisk, also after a cancellation."""
+async def _run(settings: Settings, source: str, say: Say, more: Sequence[Check], installation: Path | None) -> None:
+    """Run all checks, and ``more``. Nothing is left in Asterisk, also after a cancellation."""
     async with opened(settings, source) as site:
         site.installation = installation or site.installation
-        await run_checks((*CHECKS, *([TALK] if talk else [])), site, lambda _, result: say(result))
+        await run_checks((*CHECKS, *more), site, lambda _, result: say(result))

@@ -5,7 +5,7 @@ import json
 import statistics
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,13 +13,15 @@ from urllib.request import getproxies, proxy_bypass
 
 from ariagent.call.tools import declarations
 from ariagent.check import reach
-from ariagent.check.report import Result, Say, failed, ok, skipped, warning
+from ariagent.check.report import Result, Say, Status, failed, ok, skipped, warning
 from ariagent.config import Settings
 from ariagent.errors import ConfigurationError
 from ariagent.proxies import uses_proxy
+from ariagent.realtime import dialect
 from ariagent.realtime.client import RealtimeClient, trust
-from ariagent.realtime.events import Event, Fault, SessionFailed, SessionReady
+from ariagent.realtime.events import AsideEnded, Event, Fault, SessionFailed, SessionReady
 from ariagent.realtime.profile import SessionProfile
+from ariagent.realtime.trial import COUNTED, NOTHING, WORDS, g711_doubted, unheard
 from ariagent.tls import MODEL
 from ariagent.tools.toolbox import Toolbox
 
@@ -30,6 +32,7 @@ SLOW_ROUND_TRIP_MS = 150.0
 LIMITS_S = 2.0
 """Added to the client's own time limits, so that those come first."""
 CONNECTION, SESSIONS, ROUND_TRIP = "model connection", "model sessions", "model round trip"
+ENCODING, DIALECT = "model encoding", "model dialect"
 
 
 @dataclass(slots=True)
@@ -111,17 +114,28 @@ async def _sessions(settings: Settings, say: Say) -> bool:
         try:
             async with conversing(settings, profile) as talk:
                 say(ok(name, _accepted(profile, talk.ready_ms), ready_ms=round(talk.ready_ms, 1)))
+                if not measured and g711_doubted(settings.realtime):
+                    say(result := await _speaks(talk, settings.realtime.stall_timeout_s))
+                    usable &= result.status is Status.OK
                 if not measured:
                     measured = True
                     say(await _round_trip(talk.client))
         except SessionRefusedError as error:
-            usable = False
             failure = error.failure
+            if failure.full:
+                # Calls that it serves now may be the reason.
+                say(warning(name, f"not tried: {failure.cause}", failure.remedy))
+                refused = failure
+                continue
+            usable = False
             say(failed(name, failure.cause, failure.remedy))
             if failure.fault in (Fault.CREDENTIALS, Fault.NETWORK, Fault.LIMIT):
                 refused = failure
     if not measured:
         say(skipped(ROUND_TRIP, "a session"))
+    if measured and dialect.of(settings.realtime) is dialect.UNKNOWN:
+        found = "not OpenAI's server, nor Azure's: `ariagent check --probe` finds out how it differs from theirs"
+        say(ok(DIALECT, found))
     return usable
 
 
@@ -149,6 +163,26 @@ def _accepted(profile: SessionProfile, ready_ms: float) -> str:
         f"{profile.model} accepted the key and the session in {ready_ms:.0f} ms: voice {agent.voice}, {tools}, "
         f"{agent.turn_detection.type}, {profile.encoding}"
     )
+
+
+async def _speaks(talk: Conversation, limit_s: float) -> Result:
+    """Whether what the model sends is G.711, as it acknowledged."""
+    profile = talk.client.session.profile
+    talk.client.session.say_aside("check", WORDS.format(COUNTED), alone=True)
+    talk.client.flush()
+    failure: SessionFailed | None = SessionFailed(Fault.SILENT, NOTHING, "Look at the log of the model's server")
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limit_s + LIMITS_S):
+            while True:
+                match await talk.events.get():
+                    case AsideEnded() as said:
+                        failure = unheard(said, profile)
+                        break
+                    case SessionFailed() as failure:
+                        break
+    if failure is not None:
+        return failed(ENCODING, failure.cause, failure.remedy)
+    return ok(ENCODING, f"{profile.model} speaks audio/{profile.encoding}")
 
 
 async def _round_trip(client: RealtimeClient) -> Result:

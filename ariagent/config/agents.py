@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from ariagent.agents import template
-from ariagent.config.base import Form, Language, Section, Text, VariableName
+from ariagent.config.base import Form, Language, Section, Text, TranscriptionLanguage, VariableName
 from ariagent.config.handoff import Alternatives
 from ariagent.config.tools import LookupSettings, ToolName
 
@@ -72,8 +72,9 @@ class TranscriptionSettings(Section):
 
     model: str = "gpt-transcribe"
     """The transcription model."""
-    language: str | None = None
-    """The caller's language, for example ``en``. null: the server detects it, sometimes wrongly."""
+    language: TranscriptionLanguage | None = None
+    """The caller's language, for example ``en`` (ISO 639-1; of ``pt-BR``, ``pt`` is used). null: the server detects it,
+    sometimes wrongly."""
     prompt: str | None = None
     """Words to expect, as a sentence."""
     keywords: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from ariagent.agents import languages
 from ariagent.config.secrets import Reading, anchored
 
 
@@ -104,6 +105,14 @@ def _language(code: object) -> str:
     return code
 
 
+def _transcription_language(code: object) -> str:
+    if code is False:
+        raise ValueError('must be text: YAML reads no as false; write "no" in quotes')
+    if not isinstance(code, str) or not re.fullmatch(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*", code):
+        raise ValueError("must be a language code, as en or pt")
+    return languages.transcribed(code)
+
+
 _LANGUAGE = r"^[a-z]{2,3}(-[A-Z]{2})?$"
 
 HttpUrl = Annotated[str, _url_with("http", "https")]
@@ -111,6 +120,9 @@ WebSocketUrl = Annotated[str, _url_with("ws", "wss")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Text = Annotated[str, BeforeValidator(_quoted)]
 Language = Annotated[str, BeforeValidator(_language), WithJsonSchema({"type": "string", "pattern": _LANGUAGE})]
+TranscriptionLanguage = Annotated[
+    str, BeforeValidator(_transcription_language), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z]{2,3}"})
+]
 VariableName = Annotated[
     str,
     Form(

@@ -5,14 +5,11 @@ from collections.abc import Iterator
 
 from ariagent.agents import template
 from ariagent.agents.briefing import MAX_INSTRUCTIONS_TOKENS, longest_tokens, tokens
-from ariagent.config import toolcheck
+from ariagent.config import modelcheck, toolcheck
 from ariagent.config.agents import AgentSettings
 from ariagent.config.tree import Settings
 from ariagent.text import did_you_mean
 from ariagent.yamlfile import KeyPath
-
-VOICES = ("alloy", "ash", "ballad", "cedar", "coral", "echo", "marin", "sage", "shimmer", "verse")
-"""The voices of OpenAI's Realtime models."""
 
 RESERVED = ("seat", "returned")
 """First arguments of ``Stasis(ariagent,...)`` that are not agents."""
@@ -32,6 +29,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
     yield from _routes(settings)
     yield from _hours(settings)
     yield from toolcheck.problems(settings)
+    yield from modelcheck.problems(settings)
 
 
 def _tls(settings: Settings) -> Iterator[Problem]:
@@ -76,23 +74,6 @@ def _agent(settings: Settings, agent: AgentSettings) -> Iterator[tuple[str, str]
             near = did_you_mean(destination, settings.destinations)
             yield "handoff", f"there is no {destination} in destinations{near}"
     yield from _messages(settings, agent)
-    yield from _model(settings, agent)
-
-
-def _model(settings: Settings, agent: AgentSettings) -> Iterator[tuple[str, str]]:
-    """Only for OpenAI and Azure: it is not known what other servers accept."""
-    if not settings.realtime.is_openai:
-        return
-    if agent.voice not in VOICES and not agent.voice.startswith("voice_"):
-        near = did_you_mean(agent.voice, VOICES)
-        yield "voice", f"there is no voice {agent.voice}{near}; known: {', '.join(VOICES)}, or voice_... of your own"
-    model = agent.model or settings.realtime.model
-    older = model.startswith(("gpt-realtime", "gpt-4o")) and not model.startswith("gpt-realtime-2.")
-    if agent.reasoning and older and model != "gpt-realtime-2":
-        yield (
-            "reasoning",
-            f"{model} does not reason; it would refuse the session. Leave it out, or use gpt-realtime-2.1",
-        )
 
 
 def _hours(settings: Settings) -> Iterator[Problem]:

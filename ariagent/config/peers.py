@@ -125,6 +125,9 @@ class AudioSocketSettings(Section):
         return self
 
 
+DialectName = Literal["auto", "openai", "azure", "localai", "speech-to-speech"]
+
+
 class FallbackSettings(Section):
     """Another endpoint of the model. It is used if the first one cannot be used. All other settings are the first
     one's."""
@@ -141,6 +144,8 @@ class FallbackSettings(Section):
     """Additional HTTP headers of the connection."""
     ca_file: LocalPath | None = None
     """As ``realtime.ca_file``."""
+    dialect: DialectName = "auto"
+    """As ``realtime.dialect``."""
 
 
 class RealtimeSettings(Section):
@@ -161,6 +166,10 @@ class RealtimeSettings(Section):
     ca_file: LocalPath | None = None
     """With ``wss``: a PEM file with the CA certificates that may have signed the server's certificate. null: the
     machine's CAs."""
+    dialect: DialectName = "auto"
+    """How the server differs from OpenAI's (`docs/servers.md`). ``auto``: OpenAI and Azure are known by their host
+    names. With another server, calls find out some of the differences. ``ariagent check --probe`` finds all of
+    them."""
     encoding: Literal["pcm", "pcmu", "pcma"] = "pcm"
     """Audio format of the session: ``pcm`` is 24 kHz; ``pcmu`` and ``pcma`` are G.711 (8 kHz)."""
     connect_timeout_s: Seconds = 8.0
@@ -183,14 +192,18 @@ class RealtimeSettings(Section):
         other = self.fallback
         if other is None:
             return (self,)
-        changes = {key: getattr(other, key) for key in ("url", "api_key", "auth", "headers", "ca_file")}
+        changes = {key: getattr(other, key) for key in ("url", "api_key", "auth", "headers", "ca_file", "dialect")}
         return self, self.model_copy(update={**changes, "model": other.model or self.model, "fallback": None})
 
     @property
     def is_openai(self) -> bool:
         """Whether this is OpenAI's server or Azure's: it is known what these accept."""
+        return self.host_is("openai.com") or self.host_is("azure.com")
+
+    def host_is(self, domain: str) -> bool:
+        """Whether the server's host is in this domain."""
         host = urlsplit(self.url).hostname or ""
-        return host == "openai.com" or host.endswith((".openai.com", ".azure.com"))
+        return host == domain or host.endswith(f".{domain}")
 
     @property
     def lacks_key(self) -> bool:

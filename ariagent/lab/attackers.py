@@ -13,7 +13,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 Port = Literal["media", "http", "control"]
@@ -340,12 +340,7 @@ def main(argv: list[str] | None = None) -> int:
     kind = KINDS[options.kind]
     attacker = Attacker(options.port, time.monotonic() + options.seconds, options.connections or kind.connections)
     attacker.run(kind.attack)
-    seen = attacker.seen
-    print(
-        json.dumps(
-            {"connections": seen.connections, "requests": seen.requests, "passed": seen.passed, "failed": seen.failed}
-        )
-    )  # noqa: T201
+    print(json.dumps(asdict(attacker.seen)))  # noqa: T201
     return 0
 
 

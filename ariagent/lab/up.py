@@ -58,7 +58,8 @@ MODEL_EXTRA_S = 10.0
 
 
 def up(lab_dir: Path, settings: Path | None = None, scenario: Path | None = None) -> int:
-    """Start what the lab consists of and wait until it takes calls; returns the exit code.
+    """Start what the lab consists of and wait until it takes calls; returns the exit code: 1 if all of it runs, and the
+    model cannot be used.
 
     ``settings``: a site's own, used with the lab's addresses; ``scenario``: the sandbox's. Where Asterisk runs it goes
     on, and what is started again keeps its ports and, unless others are given, its settings.
@@ -68,8 +69,8 @@ def up(lab_dir: Path, settings: Path | None = None, scenario: Path | None = None
     if all(running.values()) and settings is None and scenario is None:
         _await_service(lab_dir)
         _say("already up")
-        _hints(lab_dir)
-        return 0
+        now = load(lab_dir / "ariagent.yaml")
+        return _tell(lab_dir, _model_fault(now, f"http://{now.http.host}:{now.http.port}"))
     before = read_env(lab_dir) if running["asterisk"] and (lab_dir / "lab.env").exists() else {}
     settings, scenario = (
         existing(given) if given is not None else Path(before[name]) if before.get(name) else None
@@ -89,13 +90,25 @@ def up(lab_dir: Path, settings: Path | None = None, scenario: Path | None = None
         _say("partly up: starting anew")
         down(lab_dir)
     try:
-        _start_all(lab_dir, started, before, settings, scenario)
+        fault = _start_all(lab_dir, started, before, settings, scenario)
     except BaseException:
         _end_all(lab_dir)
         forget(lab_dir)
         raise
+    return _tell(lab_dir, fault)
+
+
+def _tell(lab_dir: Path, model_fault: str) -> int:
+    """Say where everything is, and what is wrong with the model; returns the exit code."""
     _hints(lab_dir)
-    return 0
+    if not model_fault:
+        return 0
+    _say(
+        f"{model_fault}\n"
+        "  Asterisk and the service run all the same: callers go to the human queue, and the service tries the model "
+        f"again by itself.\n  The service's log: {lab_dir}/log/service.log"
+    )
+    return 1
 
 
 def down(lab_dir: Path) -> int:
@@ -128,7 +141,8 @@ def _start_all(
     before: Mapping[str, str],
     settings_file: Path | None,
     scenario: Path | None,
-) -> None:
+) -> str:
+    """Returns why the model cannot be used, or ""."""
     ensure_tool("flite", lab_dir)
     (lab_dir / "log").mkdir(parents=True, exist_ok=True)
     env = dict(before) if before else _start_asterisk(lab_dir, started)
@@ -152,7 +166,7 @@ def _start_all(
     _start(
         lab_dir, started, "service", service_command(lab_dir), lambda: (_health(http_url) or {}).get("status") == "ok"
     )
-    _await_model(lab_dir, settings, http_url)
+    fault = _model_fault(settings, http_url)
     env |= {
         # Commands find the programs that speak there.
         LAB: str(lab_dir),
@@ -173,6 +187,7 @@ def _start_all(
     # From now on the service is started again when it ends, and the two files are the keeper's to change.
     keeper = [sys.executable, "-m", "ariagent.lab.keeper", str(lab_dir)]
     _start(lab_dir, started, "keeper", keeper, lambda: True)
+    return fault
 
 
 def _start_asterisk(lab_dir: Path, started: dict[str, ProcessRef]) -> dict[str, str]:
@@ -207,8 +222,8 @@ def _addresses(env: Mapping[str, str]) -> Addresses:
     )
 
 
-def _await_model(lab_dir: Path, settings: Settings, http_url: str) -> None:
-    """Wait until the service has tried the model. Raises AriagentError when it cannot be used."""
+def _model_fault(settings: Settings, http_url: str) -> str:
+    """Wait until the service has tried the model. Returns why it cannot be used, or ""."""
     deadline = time.monotonic() + settings.realtime.connect_timeout_s + MODEL_EXTRA_S
     said = NOT_TRIED
     while said == NOT_TRIED and time.monotonic() < deadline:
@@ -216,11 +231,9 @@ def _await_model(lab_dir: Path, settings: Settings, http_url: str) -> None:
         time.sleep(0.05)
     where = urlsplit(settings.realtime.url).netloc
     if said != "ok":
-        raise AriagentError(
-            f"the model {settings.realtime.model} at {where} cannot be used: {said}",
-            remedy=f"The service's log: {lab_dir}/log/service.log",
-        )
+        return f"the model {settings.realtime.model} at {where} cannot be used: {said}"
     _say(f"the model {settings.realtime.model} at {where} can be used")
+    return ""
 
 
 def _start(

@@ -1,7 +1,8 @@
 """Speech that the model makes beside the conversation, and that the caller does not hear. CORE.
 
 A response with ``conversation: none`` runs beside the one that the caller hears and leaves no trace in the conversation
-(source: OpenAI's Realtime guide, out-of-band responses). It is known by its metadata.
+(source: OpenAI's Realtime guide, out-of-band responses). It is known by its metadata. Some servers run one response at
+a time: there it waits until nothing else runs, and is asked for again if the server refused it or ended it for another.
 """
 
 import base64
@@ -9,34 +10,50 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ariagent.realtime import events as ev
-from ariagent.realtime.fields import MalformedError, identifier, text, usage, words
+from ariagent.realtime.dialect import Understanding
+from ariagent.realtime.fields import MalformedError, identifier, refused, text, usage, words
 
 METADATA_KEY = "ariagent"
 MOST_AUDIO_BYTES = 60 * 48_000
 """Of one: a minute."""
+RACED = "conversation_already_has_active_response"
+TRIES = 4
+AGAIN_S = 0.5
+"""Before one is asked for again: the response that it met may be one that nobody told us of."""
 
 
 @dataclass(slots=True)
 class _Aside:
     key: str
+    response: dict[str, Any]
+    """As it is asked for."""
+    tries: int = 0
+    not_before: float = 0.0
+    alone: bool = False
+    """It met another response: it waits until nothing else runs."""
+    used: ev.Usage = field(default_factory=ev.Usage)
+    """Of former tries."""
     audio: bytearray = field(default_factory=bytearray)
     transcript: str = ""
 
 
 class Asides:
-    """Those of one session. ``request`` makes the request, ``take`` swallows what the server sends about one."""
+    """Those of one session. ``want`` one, ``take_due`` what is to be asked for now, ``take`` swallows what the server
+    sends about one."""
 
-    def __init__(self) -> None:
-        self._asked: dict[str, str] = {}  # event id -> key
+    def __init__(self, understanding: Understanding | None = None) -> None:
+        self._understanding = understanding or Understanding.openai()
+        self._wanted: list[_Aside] = []
+        self._asked: dict[str, _Aside] = {}  # by event id
         self._running: dict[str, _Aside] = {}  # by response id
 
     @property
     def idle(self) -> bool:
+        """None is on its way."""
         return not self._asked and not self._running
 
-    @staticmethod
-    def request(key: str, instructions: str, *, alone: bool) -> dict[str, Any]:
-        """The ``response`` of a ``response.create``; ``alone``: the model is not to know the conversation."""
+    def want(self, key: str, instructions: str, *, alone: bool) -> None:
+        """Have one made; ``alone``: the model is not to know the conversation."""
         response: dict[str, Any] = {
             "conversation": "none",
             "metadata": {METADATA_KEY: key},
@@ -44,21 +61,38 @@ class Asides:
             "output_modalities": ["audio"],
             "tools": [],
         }
-        return {**response, "input": []} if alone else response
+        self._wanted.append(_Aside(key, {**response, "input": []} if alone else response))
 
-    def asked(self, key: str, event_id: str) -> None:
-        """A request for ``key`` was sent in this event."""
-        self._asked[event_id] = key
+    def next_deadline(self) -> float | None:
+        """When ``take_due`` may have something although nothing else happens."""
+        return min((aside.not_before for aside in self._wanted), default=None)
 
-    def take(self, kind: str, message: dict[str, Any]) -> list[ev.Event] | None:
-        """What a message means for an aside; None: it is about something else. Raises MalformedError, ValueError."""
+    def take_due(self, now: float | None, *, free: bool) -> list[tuple[dict[str, Any], "_Aside"]]:
+        """The responses to ask for now (None: at the first moment), each with what ``asked`` is to be told; ``free``:
+        no other response runs, or is about to."""
+        due: list[tuple[dict[str, Any], _Aside]] = []
+        for aside in tuple(self._wanted):
+            waits = aside.alone or not self._understanding.now.parallel
+            if (now is None or now >= aside.not_before) and (not waits or (free and self.idle and not due)):
+                self._wanted.remove(aside)
+                due.append((aside.response, aside))
+        return due
+
+    def asked(self, aside: "_Aside", event_id: str) -> None:
+        """It was asked for in this event."""
+        aside.tries += 1
+        self._asked[event_id] = aside
+
+    def take(self, kind: str, message: dict[str, Any], now: float, *, only: bool) -> list[ev.Event] | None:
+        """What a message means for an aside; None: it is about something else. ``only``: nothing else was asked for.
+        Raises MalformedError, ValueError."""
         if kind == "error":
-            return self._refused(message.get("error"))
+            return self._refused(message.get("error"), now, only=only)
         if not kind.startswith("response."):
             return None
         response = message.get("response")
         if isinstance(response, dict):
-            return self._began_or_ended(kind, response)
+            return self._began_or_ended(kind, response, now)
         aside = self._running.get(str(message.get("response_id")))
         if aside is None:
             return None
@@ -68,27 +102,46 @@ class Asides:
             aside.transcript = words(message, "transcript")
         return []
 
-    def _began_or_ended(self, kind: str, response: dict[str, Any]) -> list[ev.Event] | None:
+    def _began_or_ended(self, kind: str, response: dict[str, Any], now: float) -> list[ev.Event] | None:
         response_id = identifier(response, "id")
         if kind == "response.created":
             metadata = response.get("metadata")
             key = metadata.get(METADATA_KEY) if isinstance(metadata, dict) else None
-            event_id = next((event_id for event_id, asked in self._asked.items() if asked == key), None)
+            event_id = next((event_id for event_id, asked in self._asked.items() if asked.key == key), None)
             if event_id is None:
                 return None
-            self._running[response_id] = _Aside(self._asked.pop(event_id))
+            self._running[response_id] = self._asked.pop(event_id)
             return []
         if kind != "response.done" or (aside := self._running.pop(response_id, None)) is None:
             return None
-        complete = response.get("status") == "completed"
-        audio = bytes(aside.audio) if complete else b""
+        happened: list[ev.Event] = []
         try:
-            used = usage(response.get("usage"))
+            aside.used += usage(response.get("usage"))
         except MalformedError as error:
-            return [ev.AsideEnded(aside.key, audio, aside.transcript, ev.Usage()), ev.InputMalformed(error.what, 0)]
-        return [ev.AsideEnded(aside.key, audio, aside.transcript, used)]
+            happened = [ev.InputMalformed(error.what, 0)]
+        if response.get("status") == "cancelled" and not self._understanding.now.parallel and self._again(aside, now):
+            return happened
+        audio = bytes(aside.audio) if response.get("status") == "completed" else b""
+        return [ev.AsideEnded(aside.key, audio, aside.transcript, aside.used), *happened]
 
-    def _refused(self, error: object) -> list[ev.Event] | None:
-        event_id = error.get("event_id") if isinstance(error, dict) else None
-        key = self._asked.pop(event_id, None) if isinstance(event_id, str) else None
-        return None if key is None else [ev.AsideEnded(key, b"", "", ev.Usage())]
+    def _again(self, aside: _Aside, now: float) -> bool:
+        if aside.tries >= TRIES:
+            return False
+        again = _Aside(aside.key, aside.response, aside.tries, now + AGAIN_S, alone=True, used=aside.used)
+        self._wanted.append(again)
+        return True
+
+    def _refused(self, error: object, now: float, *, only: bool) -> list[ev.Event] | None:
+        if not isinstance(error, dict):
+            return None
+        told, event_id = refused(error), error.get("event_id")
+        if event_id is None and told.code == RACED and only and len(self._asked) == 1:
+            event_id = next(iter(self._asked))
+        aside = self._asked.pop(event_id, None) if isinstance(event_id, str) else None
+        if aside is None:
+            return None
+        if told.code == RACED:
+            self._understanding.found("parallel", "a response outside the conversation was refused beside another one")
+            if self._again(aside, now):
+                return [told]
+        return [told, ev.AsideEnded(aside.key, b"", "", aside.used)]

@@ -17,6 +17,7 @@ from websockets.protocol import OPEN
 from ariagent.config import RealtimeSettings
 from ariagent.proxies import uses_proxy
 from ariagent.realtime.budget import BYTES, EVENTS, FRAMES, MALFORMED, MOST_AT_ONCE, MOST_WORK_S, Budget, Limit
+from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.events import (
     AudioArrived,
     AudioEnded,
@@ -88,8 +89,16 @@ class RealtimeClient:
     event is SessionFailed, unless ``close`` was called.
     """
 
-    def __init__(self, settings: RealtimeSettings, profile: SessionProfile, on_event: Callable[[Event], None]) -> None:
-        self.session = RealtimeSession(profile)
+    def __init__(
+        self,
+        settings: RealtimeSettings,
+        profile: SessionProfile,
+        on_event: Callable[[Event], None],
+        understanding: Understanding | None = None,
+        *,
+        session: RealtimeSession | None = None,
+    ) -> None:
+        self.session = session or RealtimeSession(profile, understanding or Understanding.of(settings))
         self.dropped_s = 0.0
         """Caller audio thrown away because the network did not take it."""
         self._settings = settings
@@ -321,7 +330,7 @@ def _status_failure(status: int, body: str) -> SessionFailed:
     if status in (401, 403):
         return SessionFailed(Fault.CREDENTIALS, cause, "Check realtime.api_key and that it may use the model")
     if status == 429:
-        return SessionFailed(Fault.LIMIT, cause, "Ask for a higher limit or lower max_calls")
+        return SessionFailed(Fault.LIMIT, cause, "Ask for a higher limit or lower max_calls", full=True)
     if status < 500:
         return SessionFailed(Fault.REQUEST, cause, "Check realtime.url and realtime.model")
     return SessionFailed(Fault.SERVER, cause)

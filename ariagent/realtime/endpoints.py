@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from ariagent.config import RealtimeSettings
+from ariagent.realtime.dialect import Understanding
 
 AVOIDED_S = 30.0
 """So long an endpoint that failed is asked only when no other is left: one failure spares the other calls the wait."""
@@ -14,6 +15,9 @@ class Endpoints:
     def __init__(self, settings: RealtimeSettings) -> None:
         self.all = settings.endpoints
         self._avoided_until = [float("-inf")] * len(self.all)
+        self.dialects = tuple(Understanding.of(each) for each in self.all)
+        """What is known of each one's dialect."""
+        self._sessions = [0] * len(self.all)
 
     def choose(self, now: float, tried: Collection[int] = ()) -> int:
         """The one to ask now; of those that were ``tried`` none, while there is another."""
@@ -31,3 +35,15 @@ class Endpoints:
     def worked(self, place: int) -> None:
         """It could."""
         self._avoided_until[place] = float("-inf")
+
+    def opened(self, place: int) -> None:
+        """A call has a session there that can be used."""
+        self._sessions[place] += 1
+
+    def closed(self, place: int) -> None:
+        """A call has that session no more."""
+        self._sessions[place] -= 1
+
+    def serves(self, place: int) -> bool:
+        """Whether calls have sessions there now: the proof that it works."""
+        return self._sessions[place] > 0

@@ -254,6 +254,8 @@ class SessionFailed:
     fault: Fault
     cause: str
     remedy: str = field(default="")
+    full: bool = field(default=False, kw_only=True)
+    """The server has no room for another session now. Sessions that it has are not affected."""
 
 
 Event = (

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ariagent.realtime.events import Usage
+from ariagent.realtime.events import RequestRefused, Usage
 
 LARGEST = 2**53
 """Python's JSON takes NaN, Infinity and integers of any length; beyond this nothing here is meant seriously."""
@@ -59,6 +59,15 @@ def words(message: dict[str, Any], key: str) -> str:
 def label(value: object, longest: int) -> str:
     """What a server says in passing, cut; empty where it says nothing."""
     return str(value)[:longest] if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+
+
+def refused(error: dict[str, Any]) -> RequestRefused:
+    """What the server says of a request that it refused. Some put the code into ``type``."""
+    return RequestRefused(
+        label(error.get("code") or error.get("type"), LONGEST_CODE) or "unknown",
+        label(error.get("message"), LONGEST_MESSAGE),
+        label(error.get("param"), LONGEST_CODE),
+    )
 
 
 def number(message: dict[str, Any], key: str) -> float:

@@ -45,6 +45,11 @@ class ResponseGate:
         return self.active is None and self._wanted is None and not self._in_flight
 
     @property
+    def closed_until(self) -> float:
+        """Until then the server may begin a response by itself."""
+        return self._closed_until
+
+    @property
     def in_flight(self) -> bool:
         """A response was asked for that has not begun."""
         return self._in_flight

@@ -7,7 +7,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 
 from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.endpoints import Endpoints
@@ -73,6 +72,8 @@ class ModelLine:
         self._known = asyncio.Event()
         """When the session ends has become known."""
         self._live = False
+        self._counted: int | None = None
+        """The endpoint that was told of the session in use."""
         self._client = self._new()
         self._spare: RealtimeClient | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -117,6 +118,7 @@ class ModelLine:
                 elif self._until_renewal_s() <= 0:
                     running = await self._renew(running)
         finally:
+            self._stands(False)
             for task in self._tasks:
                 task.cancel()
 
@@ -134,8 +136,9 @@ class ModelLine:
         self._place = self._endpoints.choose(time.monotonic(), self._tried)
         settings, profile = self._endpoints.all[self._place], self._profile
         if self._place:
-            profile = replace(profile, model=settings.model)
-        client = RealtimeClient(settings, profile, lambda event: self._hear(client, event))
+            profile = profile.at(settings)
+        dialect = self._endpoints.dialects[self._place]
+        client = RealtimeClient(settings, profile, lambda event: self._hear(client, event), dialect)
         return client
 
     def _note_failure(self) -> bool:
@@ -179,13 +182,23 @@ class ModelLine:
             self._on_event(event)
 
     def _use(self, ready: SessionReady, told: Event) -> None:
-        self._live = self._used = True
+        self._stands(True)
+        self._used = True
         self._recovery.stands(time.monotonic())
         self._endpoints.worked(self._place)
         self._tried.clear()
         self._expires(ready)
         self._ready.set()
         self._on_event(told)
+
+    def _stands(self, live: bool) -> None:
+        """Whether there is a session that can be used. All calls share what the endpoints know of it."""
+        self._live = live
+        if self._counted is not None:
+            self._endpoints.closed(self._counted)
+        self._counted = self._place if live else None
+        if self._counted is not None:
+            self._endpoints.opened(self._counted)
 
     def _expires(self, ready: SessionReady) -> None:
         self._renew_at = float("inf")
@@ -219,7 +232,7 @@ class ModelLine:
         self._lost_at = time.monotonic()
         outage = self._recovery
         outage.lost(failure.fault, self._lost_at)
-        self._live = False
+        self._stands(False)
         if self._used:
             self._on_event(SessionLost(failure.fault, failure.cause))
         # One that can be connected to, and says nothing, is no better the next time.
@@ -269,6 +282,7 @@ class ModelLine:
             self._on_event(SessionLost(lost.fault, lost.cause))
         old, self._client = self._client, spare
         self._dropped_s += old.dropped_s
+        self._stands(True)
         self._on_event(SessionRenewed(0.0))
         self._client.flush()
         running.cancel()

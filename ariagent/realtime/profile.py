@@ -1,10 +1,11 @@
 """What a session is asked to be, and the ``session.update`` that asks for it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from ariagent.agents import languages
 from ariagent.config import AgentSettings, RealtimeSettings, SemanticVad
-from ariagent.realtime import formats
+from ariagent.realtime import dialect, formats
 
 LONGEST_SILENCE_MS = 60_000.0
 """A server that says it waits longer for the end of a turn is not believed: response times are counted with it."""
@@ -23,6 +24,8 @@ class SessionProfile:
     """What the model is told."""
     stall_timeout_s: float = 8.0
     """A server that owes a response and says nothing for this long is given up."""
+    own_names: bool = True
+    """Transcription models have OpenAI's names (``Dialect.own_names``)."""
 
     @classmethod
     def of(
@@ -35,12 +38,22 @@ class SessionProfile:
         """``instructions``: with the call's data filled in; None: as they stand in the settings."""
         model = agent.model or realtime.model
         told = agent.instructions if instructions is None else instructions
-        return cls(agent, model, realtime.encoding, tools, told, realtime.stall_timeout_s)
+        own_names = dialect.of(realtime).own_names
+        return cls(agent, model, realtime.encoding, tools, told, realtime.stall_timeout_s, own_names)
+
+    def at(self, realtime: RealtimeSettings) -> "SessionProfile":
+        """The same session at another endpoint, by its model."""
+        return replace(self, model=realtime.model, own_names=dialect.of(realtime).own_names)
 
     @property
     def format(self) -> dict[str, Any]:
         """The wire's format object."""
         return {"type": "audio/pcm", "rate": 24000} if self.encoding == "pcm" else {"type": f"audio/{self.encoding}"}
+
+    @property
+    def bytes_per_ms(self) -> int:
+        """Of its audio."""
+        return 48 if self.encoding == "pcm" else 8
 
     def session(self) -> dict[str, Any]:
         """The session object of ``session.update``."""
@@ -78,14 +91,18 @@ class SessionProfile:
         if wanted is None:
             return None
         given: dict[str, Any] = {"model": wanted.model}
-        newer = not wanted.model.startswith(("whisper", "gpt-4o", "gpt-realtime-whisper"))
+        older = wanted.model.startswith(("whisper", "gpt-4o", "gpt-realtime-whisper"))
+        # A name that is not OpenAI's tells nothing: what every transcription model takes is what such a one is given.
+        newer = not older if self.own_names else wanted.model.startswith(("gpt-transcribe", "gpt-live-transcribe"))
         # The agent's languages are given in the API's form, without a region.
-        codes = list(dict.fromkeys(code.partition("-")[0] for code in (agent.language, *(agent.languages or ()))))
+        codes = list(dict.fromkeys(map(languages.transcribed, (agent.language, *(agent.languages or ())))))
+        if not languages.TRANSCRIBED.issuperset(codes):
+            codes = []  # a list that leaves a language out would be wrong: the server detects them
         if wanted.language:
             given["language"] = wanted.language
         elif agent.languages is not None and len(codes) == 1:
             given["language"] = codes[0]
-        elif agent.languages is not None and newer:
+        elif agent.languages is not None and codes and newer:
             given["languages"] = codes
         prompt = [wanted.prompt] if wanted.prompt else []
         if newer and wanted.keywords:
@@ -109,7 +126,8 @@ class SessionProfile:
     def mismatch(self, session: dict[str, Any]) -> str:
         """What in an acknowledged ``session`` would break the audio, or an empty string.
 
-        Servers have been seen to answer PCM where G.711 was asked for; played as it came it would be noise.
+        Servers have been seen to answer PCM where G.711 was asked for; played as it came it would be noise. Others name
+        no format (LocalAI in 2026); PCM is what they speak then.
         """
         for direction in ("input", "output"):
             if (got := formats.acknowledged(session, direction)) != self.format:

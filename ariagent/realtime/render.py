@@ -15,6 +15,7 @@ from ariagent.audio.g711 import decode_alaw, decode_ulaw
 from ariagent.config import AgentSettings, RealtimeSettings, ServerVad
 from ariagent.errors import AriagentError
 from ariagent.realtime.client import RealtimeClient
+from ariagent.realtime.duration import USE_PCM, least_ms, most_ms, not_spoken
 from ariagent.realtime.events import (
     AgentTranscribed,
     AudioArrived,
@@ -37,8 +38,6 @@ LONGEST_S = 60.0
 LONGEST_CHARACTERS = 1200
 """Of text; about a minute, spoken fast."""
 
-_LEAST_MS_PER_LETTER = 15
-"""Audio that is shorter was cut off: the fastest speech takes twice as long."""
 _MOST_TOKENS = 4096
 _READER = "You read texts out on the telephone, in a friendly and natural voice, word for word."
 
@@ -126,6 +125,7 @@ class _Attempt:
         self._text = text
         self._language = language
         self._encoding = settings.encoding
+        self._speed = agent.speed
         reader = agent.model_copy(
             update={
                 "instructions": _READER,
@@ -174,15 +174,19 @@ class _Attempt:
         """The audio, where it is what was asked for, and what was said.
 
         A model may speak in several items ("commentary", then the answer): all together, or one alone, is the text.
+        Raises RenderError if the sound is not in the encoding that the server acknowledged.
         """
         items = list(self._items.values())
         whole = _Item(bytearray().join(item.audio for item in items), " ".join(item.transcript for item in items))
         for item in (whole, *items):
             if same_words(self._text, item.transcript, self._language):
                 pcm = trimmed(self._decoded(bytes(item.audio)), SLIN24)
-                if SLIN24.ms(len(pcm)) >= _LEAST_MS_PER_LETTER * letters(self._text):
+                ms, wanted = SLIN24.ms(len(pcm)), (self._text, self._language, self._speed)
+                if cause := not_spoken(self._encoding, ms, *wanted):
+                    raise RenderError(cause, remedy=USE_PCM, hopeless=True)
+                if least_ms(*wanted) <= ms <= most_ms(*wanted):
                     return pcm, item.transcript
-                return None, f"{item.transcript} [in only {SLIN24.ms(len(pcm)):.0f} ms of sound]"
+                return None, f"{item.transcript} [in {ms:.0f} ms of sound]"
         return None, whole.transcript
 
     def _decoded(self, audio: bytes) -> bytes:

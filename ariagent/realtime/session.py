@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from ariagent.realtime import decoding, faults, formats
+from ariagent.realtime import decoding, faults, fields, formats
 from ariagent.realtime import events as ev
 from ariagent.realtime.answers import Answers
 from ariagent.realtime.asides import Asides
 from ariagent.realtime.bills import Bills, believed
+from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.fields import (
     LARGEST,
     LONGEST_ARGUMENTS,
@@ -38,6 +39,7 @@ from ariagent.realtime.gate import ResponseGate
 from ariagent.realtime.mcp import McpCalls
 from ariagent.realtime.patience import Patience, Verdict
 from ariagent.realtime.profile import SessionProfile
+from ariagent.realtime.repair import Repairs
 from ariagent.realtime.truncation import Truncations
 
 MUTED_KEPT = 32
@@ -49,6 +51,8 @@ LONGEST_TURN_S = 30.0
 """A server that does not say that the caller fell silent is not waited for any longer."""
 FAILURES_BORNE = 1
 """Responses that may fail, or bring nothing, one after another before the model is given up."""
+OPEN_CALL = "function_call_output_pending"
+"""speech-to-speech's code for a response that it does not make while a function call has no output."""
 SILENT_ITEMS = ("message", "reasoning")
 """Items that are nothing to the caller unless there is audio in them."""
 ALIASES = {
@@ -85,8 +89,10 @@ class Heard:
 class RealtimeSession:
     """One conversation with the model. See the module's text for how to use it."""
 
-    def __init__(self, profile: SessionProfile) -> None:
+    def __init__(self, profile: SessionProfile, understanding: Understanding | None = None) -> None:
+        """``understanding``: of the server's dialect, which all its sessions share; None: it is OpenAI's."""
         self.profile = profile
+        self._understanding = understanding or Understanding.openai()
         self.state = State.CONNECTED
         self.gate = ResponseGate()
         self.usage = ev.Usage()
@@ -96,8 +102,11 @@ class RealtimeSession:
         self._ids = 0
         self._last_error: ev.RequestRefused | None = None
         self._answers = Answers()
-        self._asides = Asides()
+        self._asides = Asides(self._understanding)
         self._truncations = Truncations()
+        may_repair = self._understanding.learns or not self._understanding.now.truncates
+        self._repairs = Repairs() if may_repair else None
+        self._placed: dict[str, str] = {}  # event id -> the words that were put in an item's place
         self._patience = Patience(profile.stall_timeout_s)
         self._mcp = McpCalls()
         self._bills = Bills()
@@ -138,14 +147,24 @@ class RealtimeSession:
     def say_aside(self, key: str, instructions: str, *, alone: bool) -> None:
         """Have the model speak beside the conversation, unheard by the caller; AsideEnded has the audio. ``alone``: it
         is not to know the conversation. What the caller hears does not wait for it, nor it for that."""
-        self._asides.asked(
-            key, self._send({"type": "response.create", "response": Asides.request(key, instructions, alone=alone)})
-        )
+        self._asides.want(key, instructions, alone=alone)
+        self._pump_asides(None)
+
+    def _pump_asides(self, now: float | None) -> None:
+        free = self._free and max(self._caller_until, self.gate.closed_until) <= (now or 0.0)
+        for response, aside in self._asides.take_due(now, free=free):
+            self._asides.asked(aside, self._send({"type": "response.create", "response": response}))
+
+    @property
+    def _free(self) -> bool:
+        """No response runs, or is about to, as far as it is known."""
+        return self.gate.idle and not self._patience.owes_answer
 
     def add_text(self, role: str, text: str) -> None:
         """Add a message to the conversation: role ``user``, ``system`` or ``assistant`` (the agent said it before);
         nothing is spoken because of it.
         """
+        role = self._understanding.now.notes if role == "system" else role
         content = [{"type": "output_text" if role == "assistant" else "input_text", "text": text}]
         self._send({"type": "conversation.item.create", "item": {"type": "message", "role": role, "content": content}})
 
@@ -168,7 +187,7 @@ class RealtimeSession:
         """Have the model believe that it said this text; ``first``: at the beginning of the conversation."""
         content = [{"type": "output_text", "text": text}]
         item = {"id": item_id, "type": "message", "role": "assistant", "content": content}
-        place = {"previous_item_id": "root"} if first else {}
+        place = {"previous_item_id": "root"} if first and self._understanding.now.places else {}
         self._send({"type": "conversation.item.create", **place, "item": item})
 
     def forget(self, item_id: str) -> None:
@@ -231,7 +250,7 @@ class RealtimeSession:
                 self._send({"type": "response.cancel", "response_id": active})
         for item in heard:
             # Whole milliseconds, rounded down: past the end of the item is an error.
-            self._truncate(item.item_id, int(item.heard_ms))
+            self._truncate(item.item_id, int(item.heard_ms), now)
         self._pump(now)
 
     def cancel(self, heard: Iterable[Heard], now: float) -> None:
@@ -241,7 +260,10 @@ class RealtimeSession:
         if active is not None and self.profile.server_interrupts:
             self._send({"type": "response.cancel", "response_id": active})
 
-    def _truncate(self, item_id: str, audio_end_ms: int, tries: int = 1) -> None:
+    def _truncate(self, item_id: str, audio_end_ms: int, now: float, tries: int = 1) -> None:
+        if not self._understanding.now.truncates:
+            self._repair(item_id, audio_end_ms)
+            return
         event_id = self._send(
             {
                 "type": "conversation.item.truncate",
@@ -250,7 +272,39 @@ class RealtimeSession:
                 "audio_end_ms": audio_end_ms,
             }
         )
-        self._truncations.asked(item_id, event_id, audio_end_ms, tries)
+        self._truncations.asked(item_id, event_id, audio_end_ms, tries, now)
+
+    def _repair(self, item_id: str, heard_ms: float) -> None:
+        """Have the server remember the heard words of an item instead of the item."""
+        if self._repairs is not None:
+            self._repairs.cut(item_id, heard_ms)
+            self._make_repairs()
+
+    def _make_repairs(self) -> None:
+        places = self._understanding.now.places
+        for repair in self._repairs.due() if self._repairs is not None else ():
+            if repair.words:
+                event_id = self._add_heard(repair.words, behind=repair.item_id if places else "")
+                if places:
+                    self._placed[event_id] = repair.words
+                    while len(self._placed) > MUTED_KEPT:
+                        del self._placed[next(iter(self._placed))]
+            self.forget(repair.item_id)
+
+    def _add_heard(self, words: str, *, behind: str = "") -> str:
+        item = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": words}]}
+        place = {"previous_item_id": behind} if behind else {}
+        return self._send({"type": "conversation.item.create", **place, "item": item})
+
+    def _look_for_answers(self, now: float) -> None:
+        """Whether the server leaves truncations unanswered."""
+        lost = self._truncations.unanswered(now)
+        if not lost or not self._understanding.learns:
+            return
+        if self._truncations.ignored:
+            self._understanding.found("truncates", "a truncation was not answered")
+        for item_id, heard_ms in lost.items():
+            self._repair(item_id, heard_ms)
 
     def _mute(self, response_id: str) -> None:
         self._muted[response_id] = None
@@ -266,6 +320,7 @@ class RealtimeSession:
         # What is asked for while the caller speaks waits for their turn; its answer may make it unnecessary.
         if self.state is not State.READY or now < self._caller_until:
             return
+        self._pump_asides(now)
         if (response := self.gate.take(now)) is not None:
             self.gate.asked(self._send({"type": "response.create", "response": response}))
             self._unwanted = False
@@ -279,11 +334,14 @@ class RealtimeSession:
             return None
         wanted = self.gate.next_deadline()
         wanted = None if wanted is None else max(wanted, self._caller_until)
+        asides = self._asides.next_deadline() if self._free and self._asides.idle else None
+        asides = None if asides is None else max(asides, self._caller_until, self.gate.closed_until)
         times = (
             wanted,
             self._patience.next_deadline(),
             self._truncations.next_deadline(),
             self._mcp.next_deadline() if self._mcp.running or self.gate.idle else None,
+            asides,
         )
         return min((time for time in times if time is not None), default=None)
 
@@ -300,7 +358,8 @@ class RealtimeSession:
                 self._patience.response_asked(now)
                 self.gate.request({})
         for item_id, audio_end_ms, tries in self._truncations.due(now):
-            self._truncate(item_id, audio_end_ms, tries)
+            self._truncate(item_id, audio_end_ms, now, tries)
+        self._look_for_answers(now)
         self._pump(now)
         return happened
 
@@ -325,11 +384,15 @@ class RealtimeSession:
         kind: str = ALIASES.get(message["type"], message["type"])
         if kind.startswith("response.") and kind != "response.done":
             self._patience.progress(now)
+        self._truncations.alive(now)
+        self._look_for_answers(now)
         handler = _HANDLERS.get(kind)
         if handler is None:
             return []
         try:
-            if not self._asides.idle and (aside := self._asides.take(kind, message)) is not None:
+            only = not (self.gate.in_flight or self._patience.owes_answer)
+            if not self._asides.idle and (aside := self._asides.take(kind, message, now, only=only)) is not None:
+                self._pump(now)
                 return [each for event in aside for each in self._counted(event, now)]
             happened = list(handler(self, message, now))
         except (MalformedError, ValueError):
@@ -352,9 +415,9 @@ class RealtimeSession:
         """The connection is gone: close code (None: cut off without one) and reason as received."""
         if self.state is State.CLOSED:
             return []
-        ready = self.state is State.READY
-        self.state = State.CLOSED
-        return [faults.loss(code, reason, self._last_error, ready=ready)]
+        was, self.state = self.state, State.CLOSED
+        ready, created = was is State.READY, was is not State.CONNECTED
+        return [faults.loss(code, reason, self._last_error, ready=ready, created=created)]
 
     def _fail(self, failure: ev.SessionFailed) -> list[ev.Event]:
         self.state = State.CLOSED
@@ -371,9 +434,14 @@ class RealtimeSession:
         session = mapping(message, "session")
         if self.state is not State.CONFIGURING:
             return ()
-        if mismatch := self.profile.mismatch(session):
-            cause = f"the model's audio would be noise: {mismatch}"
-            return self._fail(ev.SessionFailed(ev.Fault.REQUEST, cause, formats.remedy(session)))
+        mismatch, remedy = self.profile.mismatch(session), formats.remedy(session)
+        if not mismatch and self.profile.encoding != "pcm" and not self._understanding.now.g711:
+            mismatch = f"the server acknowledges audio/{self.profile.encoding} and does not speak it"
+            remedy = "Set realtime.encoding to pcm"
+        if mismatch:
+            return self._fail(
+                ev.SessionFailed(ev.Fault.REQUEST, f"the model's audio would be noise: {mismatch}", remedy)
+            )
         self.state = State.READY
         self._ready_at = now
         expires_at = session.get("expires_at")
@@ -386,12 +454,9 @@ class RealtimeSession:
 
     def _on_error(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         error = mapping(message, "error")
-        refused = ev.RequestRefused(
-            label(error.get("code") or error.get("type"), LONGEST_CODE) or "unknown",
-            label(error.get("message"), LONGEST_MESSAGE),
-            label(error.get("param"), LONGEST_CODE),
-        )
+        refused = fields.refused(error)
         self._last_error = refused
+        self._note_refusal(refused.code)
         event_id = error.get("event_id")
         event_id = event_id if isinstance(event_id, str) else None
         if refused.code == "conversation_already_has_active_response" and event_id is None and self._lost_answer:
@@ -403,6 +468,9 @@ class RealtimeSession:
             # A rejected session.update is discarded whole: going on would mean talking as somebody else.
             where = f" ({refused.param})" if refused.param else ""
             return self._fail(faults.refusal(refused.code, refused.message + where))
+        elif event_id is not None and (words := self._placed.pop(event_id, None)) is not None:
+            self._understanding.found("places", f"the place of an item was refused: {refused.code}")
+            self._add_heard(words)
         elif self._unwanted and self.gate.asked_in(event_id):
             self._unwanted = False
             self.gate.dropped()
@@ -413,6 +481,10 @@ class RealtimeSession:
             # Whatever it is about, it is no reason to wait less: what is owed stays owed.
             self._truncations.refused(refused, event_id, now)
         return (refused,)
+
+    def _note_refusal(self, code: str) -> None:
+        if code == OPEN_CALL:
+            self._understanding.found("open_calls", "no response while a function call had no output")
 
     def _response_failed(self, ended: ev.ResponseEnded) -> list[ev.Event]:
         """A failed response is silence to the caller: ask once more, then give the model up."""
@@ -508,6 +580,8 @@ class RealtimeSession:
             self._brings(response_id, now)
             self._mcp.answered()
         item_id = identifier(message, "item_id")
+        if self._repairs is not None:
+            self._repairs.sounds(item_id, response_id, len(audio) / self.profile.bytes_per_ms)
         return [ev.AudioArrived(item_id, audio[at : at + PIECE_BYTES], response_id) for at in _pieces(audio)]
 
     def _on_audio_done(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
@@ -516,7 +590,16 @@ class RealtimeSession:
     def _on_agent_transcript(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         if (response_id := _response_of(message)) and self._answers.discarded(response_id):
             return ()
-        return (ev.AgentTranscribed(identifier(message, "item_id"), words(message, "transcript"), response_id),)
+        item_id, transcript = identifier(message, "item_id"), words(message, "transcript")
+        if self._repairs is not None:
+            self._repairs.words(item_id, response_id, transcript, all_of_them=True)
+        return (ev.AgentTranscribed(item_id, transcript, response_id),)
+
+    def _on_agent_words(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
+        if self._repairs is not None:
+            item_id, delta = identifier(message, "item_id"), words(message, "delta")
+            self._repairs.words(item_id, _response_of(message), delta, all_of_them=False)
+        return ()
 
     def _on_item_added(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         response_id, item = self._response_of(message), mapping(message, "item")
@@ -581,6 +664,7 @@ class RealtimeSession:
             used,
             tuple(calls),
         )
+        self._note_refusal(ended.reason)
         # Muted: the caller is speaking, and what they say is answered, not what they interrupted.
         if nothing or (status == "failed" and not muted):
             failed += self._response_failed(ended)
@@ -588,6 +672,9 @@ class RealtimeSession:
             self._failures = 0
         self._fulfilled.pop(response_id, None)
         self.gate.ended(response_id)
+        if self._repairs is not None:
+            self._repairs.ended(response_id, completed=status == "completed")
+            self._make_repairs()
         if self.gate.active is None:
             self._patience.settled(now)
         return (ended, *failed)
@@ -632,6 +719,7 @@ _HANDLERS: dict[str, Callable[[RealtimeSession, dict[str, Any], float], Iterable
     "response.output_audio.delta": RealtimeSession._on_audio,
     "response.output_audio.done": RealtimeSession._on_audio_done,
     "response.output_audio_transcript.done": RealtimeSession._on_agent_transcript,
+    "response.output_audio_transcript.delta": RealtimeSession._on_agent_words,
     "response.output_item.added": RealtimeSession._on_item_added,
     "response.output_item.done": RealtimeSession._on_item_done,
     "conversation.item.added": RealtimeSession._on_mcp,

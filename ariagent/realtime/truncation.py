@@ -9,6 +9,12 @@ from dataclasses import dataclass
 
 from ariagent.realtime.events import RequestRefused
 
+UNANSWERED_WAIT_S = 1.0
+"""A server answers at once. One that has not after this long does not know what a truncation is."""
+STALLED_S = 0.3
+"""What the server sends sooner than this after a truncation may have been on its way before."""
+BURST_S = 0.25
+"""After a stall of the network, what was held up comes within less; the answer may be behind it."""
 ACKNOWLEDGED_WAIT_S = 0.25
 """After a refusal, how long the clamped acknowledgement is waited for."""
 TRIES = 3
@@ -23,6 +29,16 @@ class _Asked:
     audio_end_ms: int
     tries: int
     retry_at: float | None = None
+    asked_at: float = 0.0
+    alive_at: float | None = None
+    """When the server first sent something that it made after the truncation."""
+
+    @property
+    def unanswered_at(self) -> float | None:
+        """When it is certain that there will be no answer; None: not yet known."""
+        if self.retry_at is not None or self.alive_at is None:
+            return None
+        return max(self.asked_at + UNANSWERED_WAIT_S, self.alive_at + BURST_S)
 
 
 class Truncations:
@@ -30,12 +46,37 @@ class Truncations:
 
     def __init__(self) -> None:
         self._asked: dict[str, _Asked] = {}
+        self._given_up: dict[str, int] = {}
+        self._answered = False
+        self.ignored = False
+        """The server has answered none, and left one without an answer."""
 
-    def asked(self, item_id: str, event_id: str, audio_end_ms: int, tries: int = 1) -> None:
+    def asked(self, item_id: str, event_id: str, audio_end_ms: int, tries: int = 1, now: float = 0.0) -> None:
         """A truncation was sent in the event ``event_id``."""
-        self._asked[item_id] = _Asked(event_id, audio_end_ms, tries)
+        self._asked[item_id] = _Asked(event_id, audio_end_ms, tries, asked_at=now)
+
+    def alive(self, now: float) -> None:
+        """The server sent something."""
+        for asked in self._asked.values():
+            if asked.alive_at is None and now >= asked.asked_at + STALLED_S:
+                asked.alive_at = now
+
+    def unanswered(self, now: float) -> dict[str, int]:
+        """Items and their audio_end_ms, of those that the server will not answer, or refused too often; each is told
+        once."""
+        lost = {
+            item_id: asked.audio_end_ms
+            for item_id, asked in self._asked.items()
+            if asked.unanswered_at is not None and asked.unanswered_at <= now
+        }
+        for item_id in lost:
+            del self._asked[item_id]
+        self.ignored |= bool(lost) and not self._answered
+        given_up, self._given_up = self._given_up, {}
+        return {**given_up, **lost}
 
     def acknowledged(self, item_id: str) -> None:
+        self._answered = True
         self._asked.pop(item_id, None)
 
     def refused(self, refused: RequestRefused, event_id: str | None, now: float) -> bool:
@@ -49,12 +90,14 @@ class Truncations:
             meant = waiting[0] if about and waiting else None
         if meant is None:
             return False
+        self._answered = True
         meant.audio_end_ms = int(shorter[1]) if shorter else max(0, meant.audio_end_ms - STEP_MS)
         meant.retry_at = now + ACKNOWLEDGED_WAIT_S
         return True
 
     def next_deadline(self) -> float | None:
-        return min((asked.retry_at for asked in self._asked.values() if asked.retry_at is not None), default=None)
+        times = (asked.retry_at or asked.unanswered_at for asked in self._asked.values())
+        return min((time for time in times if time is not None), default=None)
 
     def due(self, now: float) -> list[tuple[str, int, int]]:
         """Item, audio_end_ms and number of the try, of those to ask for again now."""
@@ -65,4 +108,6 @@ class Truncations:
                 del self._asked[item_id]
                 if asked.tries < TRIES:
                     again.append((item_id, asked.audio_end_ms, asked.tries + 1))
+                else:
+                    self._given_up[item_id] = asked.audio_end_ms
         return again

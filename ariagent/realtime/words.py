@@ -69,6 +69,11 @@ def same_words(text: str, transcript: str, language: str) -> bool:
     return any(reading in wanted for reading in islice(_readings(transcript, language), _FORMS_TRIED))
 
 
+def readings(text: str, language: str) -> list[str]:
+    """The letters of what one hears when ``text`` is read out, once for each way to read its numbers."""
+    return list(islice(_readings(text, language[:2].lower()), _FORMS_TRIED))
+
+
 def letters(text: str) -> int:
     """How many letters and figures a text has."""
     return sum(letter.isalnum() for letter in text)

@@ -17,7 +17,6 @@ from typing import Literal, Protocol
 
 import aiohttp
 
-from ariagent.call.history import heard_words
 from ariagent.config import Settings
 from ariagent.control.client import Client
 from ariagent.control.localfile import Access
@@ -25,6 +24,7 @@ from ariagent.errors import AriagentError
 from ariagent.records.model import EventRow
 from ariagent.records.store import RecordsError, Store
 from ariagent.rehearsal.agentside import records_of
+from ariagent.text import heard_words
 
 Origin = Literal["records", "api"]
 

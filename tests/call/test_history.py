@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ariagent.call.history import KEPT, History, Said, Used, heard_words
+from ariagent.call.history import KEPT, History, Said, Used
+from ariagent.text import heard_words
 
 
 def test_what_was_said_in_its_order() -> None:

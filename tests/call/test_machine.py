@@ -172,6 +172,15 @@ class TestPreparing:
         assert machine.termination == Termination(Result.NO_MODEL, "model_unreachable", "no answer")
 
     @pytest.mark.parametrize("state", BEFORE_TALKING)
+    def test_where_no_seat_could_serve_the_caller_the_queue_is_not_to_try_another(self, state: State) -> None:
+        machine = machine_in(state)
+        assert machine.handle(ev.ModelFailed("no voice", no_seat_helps=True), 1.0) == [
+            cmd.BreakOff(),
+            cmd.ReturnToDialplan(Result.NO_MODEL),
+            cmd.Release(),
+        ]
+
+    @pytest.mark.parametrize("state", BEFORE_TALKING)
     def test_without_media_people_take_over(self, state: State) -> None:
         machine = machine_in(state)
         assert machine.handle(ev.MediaFailed("no route"), 1.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]

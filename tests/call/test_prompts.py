@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+import os
+import time
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from pydantic import SecretStr
 from ariagent.audio.format import SLIN8, SLIN16, SLIN24, AudioFormat
 from ariagent.call import prompts as prompts_module
 from ariagent.call.promptfile import PromptKey, pack, unpack
-from ariagent.call.prompts import AT_ONCE, Phrase, Prompts, phrases
+from ariagent.call.prompts import AT_ONCE, UNUSED_S, Phrase, Prompts, phrases
 from ariagent.config import AgentSettings, HttpToolSettings, RealtimeSettings
 from ariagent.realtime.events import Usage
 from ariagent.realtime.render import Rendering, render
@@ -24,7 +27,7 @@ from ariagent.sandbox.server import SandboxServer
 PATIENCE_S = 30.0
 TEXT = "Hello, you talk with a machine."
 AGENT = AgentSettings(opening=TEXT)
-KEY = PromptKey("127.0.0.1", "m", "marin", 1.0, "en", "Hello")
+KEY = PromptKey("127.0.0.1:8080", "pcm", "m", "marin", 1.0, "en", "Hello")
 
 MakeSandbox = Callable[..., Awaitable[SandboxServer]]
 MakePrompts = Callable[..., Prompts]
@@ -121,12 +124,14 @@ class TestFiles:
     @pytest.mark.parametrize(
         "other",
         [
-            PromptKey("api.test", "m", "marin", 1.0, "en", "Hello"),
-            PromptKey("127.0.0.1", "n", "marin", 1.0, "en", "Hello"),
-            PromptKey("127.0.0.1", "m", "cedar", 1.0, "en", "Hello"),
-            PromptKey("127.0.0.1", "m", "marin", 1.1, "en", "Hello"),
-            PromptKey("127.0.0.1", "m", "marin", 1.0, "es", "Hello"),
-            PromptKey("127.0.0.1", "m", "marin", 1.0, "en", "Hello!"),
+            replace(KEY, server="api.test:8080"),
+            replace(KEY, server="127.0.0.1:8081"),
+            replace(KEY, encoding="pcmu"),
+            replace(KEY, model="n"),
+            replace(KEY, voice="cedar"),
+            replace(KEY, speed=1.1),
+            replace(KEY, language="es"),
+            replace(KEY, text="Hello!"),
         ],
     )
     def test_another_rendering_is_another_file(self, other: PromptKey) -> None:
@@ -170,13 +175,13 @@ async def test_phrases_come_at_the_rate_of_the_call(
     assert fmt.ms(len(pcm)) == pytest.approx(len(TEXT) * 65, abs=15)
 
 
-async def test_after_a_restart_no_session_is_needed(
-    make_sandbox: MakeSandbox, make_prompts: MakePrompts, unused_tcp_port: int
-) -> None:
-    before = make_prompts((await make_sandbox()).url)
+async def test_after_a_restart_no_session_is_needed(make_sandbox: MakeSandbox, make_prompts: MakePrompts) -> None:
+    sandbox = await make_sandbox()
+    before = make_prompts(sandbox.url)
     await within(before.warm({"desk": AGENT}))
-    after = make_prompts(f"ws://127.0.0.1:{unused_tcp_port}")  # nobody is there
+    after = make_prompts(sandbox.url)
     await within(after.warm({"desk": AGENT}))
+    assert len(sandbox.sessions) == 1
     assert after.find(AGENT, TEXT, "en") == before.find(AGENT, TEXT, "en") is not None
 
 
@@ -207,6 +212,30 @@ async def test_a_file_that_cannot_be_used_is_replaced(
     assert len(sandbox.sessions) == 2
     if harm != "directory":
         assert [file.read_bytes() for file in kept(tmp_path)] == [good]
+
+
+async def test_files_that_nobody_uses_any_more_are_removed_at_last(
+    make_sandbox: MakeSandbox, make_prompts: MakePrompts, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    folder = tmp_path / "prompts"
+    folder.mkdir()
+    long_ago = time.time() - UNUSED_S - 60
+    for name, at in (("old.wav", long_ago), ("left.part", long_ago), ("new.wav", time.time()), ("notes.txt", long_ago)):
+        (folder / name).write_bytes(b"x")
+        os.utime(folder / name, (at, at))
+    sandbox = await make_sandbox()
+    await within(make_prompts(sandbox.url).warm({"a": AGENT}))
+    kept_names = {path.name for path in kept(tmp_path)}
+    assert kept_names > {"new.wav", "notes.txt"}
+    assert len(kept_names) == 3
+    assert [told["files"] for told in fields(caplog, "prompts.removed")] == [2]
+
+    [ours] = [path for path in kept(tmp_path) if path.name not in ("new.wav", "notes.txt")]
+    os.utime(ours, (long_ago, long_ago))
+    await within(make_prompts(sandbox.url).warm({"a": AGENT}))
+    assert ours.stat().st_mtime > long_ago + UNUSED_S / 2  # read again, so it counts as used
+    assert len(sandbox.sessions) == 1
 
 
 async def test_a_paraphrasing_model_leaves_nothing_behind_until_it_obeys(

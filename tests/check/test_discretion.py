@@ -161,10 +161,21 @@ def logged_fields() -> set[str]:
 
 NUMERIC = {
     *("after_ms", "after_s", "audio_ms", "bridges", "calls", "channels", "characters", "control_port", "count"),
-    *("days_left", "detection_ms", "dropped", "dropped_ms", "heard_ms", "holds", "http_port", "length", "lines"),
+    *(
+        "days_left",
+        "detection_ms",
+        "dropped",
+        "dropped_ms",
+        "files",
+        "heard_ms",
+        "holds",
+        "http_port",
+        "length",
+        "lines",
+    ),
     *("lost_ms", "lost_s", "model_ms", "ms", "ok", "ours_ms", "p95_ms", "paused", "phrases", "pid", "queued"),
     *("response_ms", "rows", "seats", "seconds", "silent_ms", "took_ms", "transcribes", "tries", "erases_words"),
-    *("unlogged", "retry_s", "private", "words"),
+    *("unlogged", "unused_days", "retry_s", "private", "words"),
     "rounds",
 }
 """Numbers and truth values, which are shown; ``private`` holds fields of its own."""

@@ -8,6 +8,7 @@ from ariagent.config import Settings
 from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.profile import SessionProfile
 from ariagent.tls import MODEL
+from tests.foreignserver import foreign
 
 PROXIES = ("http_proxy", "https_proxy", "ws_proxy", "wss_proxy", "socks_proxy", "all_proxy", "no_proxy")
 
@@ -70,6 +71,43 @@ async def test_something_that_is_no_websocket(talking_port: int) -> None:
 async def test_a_server_that_says_nothing(silent_port: int) -> None:
     _, agent, _ = await told(f"ws://127.0.0.1:{silent_port}/")
     assert agent.found.endswith("no answer within 0.3 s")
+
+
+async def results(url: str, **realtime: object) -> list[Result]:
+    found: list[Result] = []
+    given = {"url": url, "api_key": "k", "connect_timeout_s": 20.0, **realtime}
+    await check_model(Settings.model_validate({"realtime": given}), found.append)
+    return found
+
+
+async def test_a_full_server_may_be_full_of_calls() -> None:
+    async with foreign(sessions=0) as server:
+        _, agent, _ = await results(server.url)
+    assert agent.status is Status.WARNING
+    assert "session_limit_reached" in agent.found
+    assert "max_calls" in agent.remedy
+
+
+async def test_g711_that_is_acknowledged_and_not_spoken() -> None:
+    async with foreign(g711="lies") as server:
+        found = {result.name: result for result in await results(server.url, encoding="pcmu")}
+    lies = found["model encoding"]
+    assert lies.status is Status.FAILED
+    assert "acknowledged audio/pcmu and does not speak it" in lies.found
+    assert lies.remedy == "Set realtime.encoding to pcm"
+
+
+async def test_g711_that_is_spoken() -> None:
+    async with foreign() as server:
+        found = {result.name: result.status for result in await results(server.url, encoding="pcma")}
+        assert found["model encoding"] is Status.OK
+        assert "model encoding" not in {result.name for result in await results(server.url)}
+
+
+async def test_a_server_that_nothing_is_known_of_can_be_probed() -> None:
+    async with foreign() as server:
+        assert "--probe" in (await results(server.url))[-1].found
+        assert (await results(server.url, dialect="localai"))[-1].name != "model dialect"
 
 
 async def test_no_round_trip_without_a_connection() -> None:

@@ -68,6 +68,7 @@ async def test_a_caller_whom_nobody_takes_comes_back_to_the_same_conversation(
     assert any("[The caller pressed" in text or "moment" in text for text in texts), texts
     first, second = log.named("call.started")
     assert first["call"] == second["call"]
+    assert first["caller"] == second["caller"] != "-"
     await call.hangup()
     await log.wait("call.ended", count=2)
 

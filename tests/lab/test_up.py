@@ -208,13 +208,29 @@ def test_a_model_that_needs_a_key_is_not_told_the_sandboxs(lab: Path) -> None:
     assert _lab(lab, "status").returncode == 1
 
 
+def _settings(folder: Path) -> Path:
+    """Settings of a site that leave the model to the lab."""
+    file = folder / "mine.yaml"
+    file.write_text("agents:\n  default: {voice: marin}\n")
+    return file
+
+
 def test_a_model_that_cannot_be_used_is_told(lab: Path) -> None:
     port = free_tcp_port()
     failed = _lab(lab, "up", ARIAGENT_REALTIME__URL=f"ws://127.0.0.1:{port}/v1/realtime")
     assert failed.returncode == 1
     assert f"at 127.0.0.1:{port} cannot be used: " in failed.stderr
-    assert "The lab is up" not in failed.stdout
-    assert _lab(lab, "status").returncode == 1
+    assert "callers go to the human queue" in failed.stderr
+    # Everything else can be used: a phone, Asterisk, the service's log.
+    assert "The lab is up" in failed.stdout
+    assert _lab(lab, "status").returncode == 0
+    before = up.read_env(lab)
+    again = _lab(lab, "up")
+    assert (again.returncode, "cannot be used" in again.stderr) == (1, True)
+    # With another model Asterisk goes on.
+    mended = _lab(lab, "up", "--settings", str(_settings(lab)))
+    assert mended.returncode == 0, mended.stderr
+    assert up.read_env(lab)["ASTERISK_PID"] == before["ASTERISK_PID"]
 
 
 def test_settings_of_the_environment_reach_the_service_and_the_env_file(lab: Path) -> None:

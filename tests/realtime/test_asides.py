@@ -68,7 +68,7 @@ def test_half_of_it_is_none(peer: Any, status: str) -> None:
 def test_one_that_is_refused_has_ended(peer: Any) -> None:
     event_id = ask(peer)["event_id"]
     ended = peer.says("error", error={"type": "invalid_request_error", "message": "no", "event_id": event_id})
-    assert ended == [ev.AsideEnded("k1", b"", "", ev.Usage())]
+    assert ended == [ev.RequestRefused("invalid_request_error", "no"), ev.AsideEnded("k1", b"", "", ev.Usage())]
 
 
 def test_errors_about_something_else_are_not_its_own(peer: Any) -> None:

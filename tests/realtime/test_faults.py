@@ -29,6 +29,53 @@ class TestRefusal:
         assert failed.cause == f"the model refused: {code}: because"
 
 
+class TestBeforeTheSession:
+    """Nothing was asked of the server but a session."""
+
+    @pytest.mark.parametrize(
+        ("code", "fault", "full"),
+        [
+            ("session_limit_reached", Fault.LIMIT, True),
+            ("what_nobody_heard_of", Fault.LIMIT, True),
+            ("too_many_sessions", Fault.LIMIT, True),
+            ("max_concurrent_connections", Fault.LIMIT, True),
+            ("engine_overloaded", Fault.LIMIT, True),
+            ("billing_hard_limit_reached", Fault.LIMIT, False),
+            ("authentication_error", Fault.CREDENTIALS, False),
+            ("permission_denied", Fault.CREDENTIALS, False),
+            ("incorrect_api_key_provided", Fault.CREDENTIALS, False),
+            ("DeploymentNotFound", Fault.REQUEST, False),
+            ("OperationNotSupported", Fault.REQUEST, False),
+            ("invalid_request_error", Fault.REQUEST, False),
+            ("unknown_model", Fault.REQUEST, False),
+            ("model_load_error", Fault.SERVER, False),
+            ("internal_error", Fault.SERVER, False),
+            ("service_unavailable", Fault.SERVER, False),
+        ],
+    )
+    def test_by_name_then_by_form(self, code: str, fault: Fault, full: bool) -> None:
+        failed = refusal(code, "because", created=False)
+        assert (failed.fault, failed.full) == (fault, full)
+        assert not full or "max_calls" in failed.remedy
+
+    def test_once_there_is_a_session_an_unknown_code_is_about_what_was_asked(self) -> None:
+        assert refusal("what_nobody_heard_of", "because", created=True).fault is Fault.REQUEST
+
+    @pytest.mark.parametrize("code", [1008, 1013])
+    @pytest.mark.parametrize("ready", [True, False])
+    def test_by_the_close_code_alone(self, code: int, ready: bool) -> None:
+        failed = loss(code, "Only one concurrent session is supported", None, ready=ready, created=ready)
+        assert (failed.fault, failed.full) == (Fault.LIMIT, True)
+        assert "max_calls" in failed.remedy
+
+    def test_what_is_known_goes_before_the_close_code(self) -> None:
+        assert loss(1008, "invalid_api_key", None, ready=False, created=False).fault is Fault.CREDENTIALS
+        error = RequestRefused("session_limit_reached", "one")
+        assert (
+            loss(1008, "", error, ready=False, created=False).cause == "the model refused: session_limit_reached: one"
+        )
+
+
 class TestExhausted:
     @pytest.mark.parametrize(
         ("reason", "fault"),

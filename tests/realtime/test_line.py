@@ -31,12 +31,16 @@ class Model:
         self.told: list[list[dict[str, Any]]] = []
         self.refuses = 0
         """So many of the next sessions are refused."""
+        self.code = ""
+        """The error code that comes before the refusal."""
         self.lasts_s = 0.0
         """What it says of a session's end; 0: nothing."""
 
     async def serve(self, connection: ServerConnection) -> None:
         if self.refuses > 0:
             self.refuses -= 1
+            if self.code:
+                await connection.send(json.dumps({"type": "error", "error": {"type": self.code, "message": "no"}}))
             await connection.close(1013, "try again later")
             return
         self.connections.append(connection)
@@ -68,7 +72,8 @@ class Caller:
         self.events: list[ev.Event] = []
         self.changed = asyncio.Event()
         self.quiet = True
-        self.line = ModelLine(Endpoints(realtime), profile, self.on_event, lambda: self.quiet, in_call=in_call)
+        self.endpoints = Endpoints(realtime)
+        self.line = ModelLine(self.endpoints, profile, self.on_event, lambda: self.quiet, in_call=in_call)
         self.running = asyncio.ensure_future(self.line.run())
 
     def on_event(self, event: ev.Event) -> None:
@@ -169,6 +174,45 @@ async def test_a_server_that_refuses_for_a_while_is_asked_again(model: Model, ca
     model.refuses = 2
     await model.reset()
     await caller.saw(ev.SessionRenewed)
+
+
+@pytest.mark.parametrize("code", ["session_limit_reached", "what_nobody_heard_of"])
+async def test_a_server_that_still_holds_the_lost_session_is_asked_until_it_lets_go(
+    model: Model, call: Make, code: str
+) -> None:
+    caller = await call(recover_s=LIMIT_S)
+    await caller.saw(ev.SessionReady)
+    model.refuses, model.code = 3, code
+    await model.reset()
+    await caller.saw(ev.SessionRenewed)
+    assert model.refuses == 0
+
+
+async def test_the_endpoints_know_of_sessions_that_can_be_used(model: Model, call: Make) -> None:
+    caller = await call()
+    assert not caller.endpoints.serves(0)
+    await caller.saw(ev.SessionReady)
+    assert caller.endpoints.serves(0)
+    model.refuses = 1000
+    await model.reset()
+    await caller.saw(ev.SessionLost)
+    assert not caller.endpoints.serves(0)
+    model.refuses = 0
+    await caller.saw(ev.SessionRenewed)
+    assert caller.endpoints.serves(0)
+    caller.running.cancel()
+    await asyncio.wait([caller.running])
+    assert not caller.endpoints.serves(0)
+
+
+async def test_a_renewed_session_counts_once(model: Model, call: Make) -> None:
+    model.lasts_s = 2.0  # renewed after half of it
+    caller = await call()
+    await caller.saw(ev.SessionRenewed)
+    assert caller.endpoints.serves(0)
+    caller.running.cancel()
+    await asyncio.wait([caller.running])
+    assert not caller.endpoints.serves(0)
 
 
 async def test_no_audio_goes_to_a_session_that_is_not_ready(model: Model, call: Make) -> None:

@@ -110,6 +110,15 @@ class TestTranscription:
         asked = self.asked(model="gpt-realtime-whisper", prompt="Bicycles.", keywords=("Acme",))
         assert asked == {"model": "gpt-realtime-whisper"}
 
+    @pytest.mark.parametrize(("language", "sent"), [("nb", "no"), ("fil", "tl"), ("zh-CN", "zh"), ("de-CH", "de")])
+    def test_a_language_has_the_code_that_the_api_takes(self, language: str, sent: str) -> None:
+        assert self.asked((), language)["language"] == sent
+
+    @pytest.mark.parametrize("language", ["ga", "eu", "gsw"])
+    def test_a_language_that_the_api_does_not_take_is_left_to_be_detected(self, language: str) -> None:
+        assert self.asked((), language) == {"model": "gpt-transcribe"}
+        assert self.asked(("es",), language) == {"model": "gpt-transcribe"}
+
     def test_the_language_where_there_is_but_one(self) -> None:
         assert self.asked((), "pt-BR") == {"model": "gpt-transcribe", "language": "pt"}
         assert self.asked(("pt-PT",), "pt-BR") == {"model": "gpt-transcribe", "language": "pt"}
@@ -138,6 +147,36 @@ def test_who_answers_and_who_interrupts_is_the_turn_detections(flag: bool) -> No
     agent = AgentSettings(turn_detection=ServerVad(create_response=flag, interrupt_response=not flag))
     assert profile(agent).server_answers is flag
     assert profile(agent).server_interrupts is not flag
+
+
+class TestTranscriptionNames:
+    """What a transcription model accepts is known by its name, where the name is OpenAI's."""
+
+    WANTED = TranscriptionSettings(model="front-desk", keywords=("Acme",))
+
+    @pytest.mark.parametrize(
+        ("url", "keywords"),
+        [
+            ("wss://api.openai.com/v1/realtime", True),
+            ("wss://x.openai.azure.com/openai/v1/realtime", False),
+            ("ws://127.0.0.1:8080/v1/realtime", False),
+        ],
+    )
+    def test_a_name_of_the_sites_own_gets_what_every_model_takes(self, url: str, keywords: bool) -> None:
+        given = profile(AgentSettings(transcription=self.WANTED), url=url).session()["audio"]["input"]["transcription"]
+        assert ("keywords" in given) is keywords
+        assert given.get("prompt", "") == ("" if keywords else "Acme")
+
+    def test_openais_own_name_is_known_everywhere(self) -> None:
+        wanted = TranscriptionSettings(keywords=("Acme",))
+        given = profile(AgentSettings(transcription=wanted), url="ws://127.0.0.1/v1").session()
+        assert given["audio"]["input"]["transcription"]["keywords"] == ["Acme"]
+
+    def test_another_endpoint_has_names_of_its_own(self) -> None:
+        azure = RealtimeSettings(url="wss://x.openai.azure.com/openai/v1/realtime", model="mine")
+        asked = profile(AgentSettings(transcription=self.WANTED)).at(azure)
+        assert asked.model == "mine"
+        assert "keywords" not in asked.session()["audio"]["input"]["transcription"]
 
 
 class TestMismatch:

@@ -51,6 +51,9 @@ async def make_sandbox() -> AsyncIterator[MakeSandbox]:
         yield make
 
 
+DELTA_BYTES = 48_000
+
+
 @pytest.fixture
 async def speaks() -> AsyncIterator[Speaks]:
     """``await speaks((transcript, pcm), ..., status=...)``: a server that answers with these items."""
@@ -70,8 +73,9 @@ async def speaks() -> AsyncIterator[Speaks]:
                         await tell("response.created", response={"id": "r1", "conversation_id": "c1"})
                         for number, (transcript, pcm) in enumerate(items):
                             place = {"response_id": "r1", "item_id": f"item_{number}"}
-                            delta = base64.b64encode(pcm).decode()
-                            await tell("response.output_audio.delta", **place, delta=delta)
+                            for at in range(0, len(pcm), DELTA_BYTES):
+                                delta = base64.b64encode(pcm[at : at + DELTA_BYTES]).decode()
+                                await tell("response.output_audio.delta", **place, delta=delta)
                             await tell("response.output_audio_transcript.done", **place, transcript=transcript)
                         await tell("response.done", response={"id": "r1", "status": "completed", **response})
 
@@ -210,6 +214,22 @@ async def test_a_transcript_without_its_sound_is_not_believed(speaks: Speaks, pc
     settings = await speaks((TEXT, pcm))
     with pytest.raises(RenderError, match="ms of sound"):
         await render(settings, AgentSettings(), TEXT, "en")
+
+
+@pytest.mark.parametrize("encoding", ["pcmu", "pcma"])
+@pytest.mark.parametrize("rate_hz", [16_000, 24_000])
+async def test_pcm_that_was_acknowledged_as_g711_is_not_kept(speaks: Speaks, encoding: Any, rate_hz: int) -> None:
+    spoken = hum(37 * 90 * rate_hz / 24_000)
+    settings = (await speaks((TEXT, spoken))).model_copy(update={"encoding": encoding})
+    with pytest.raises(RenderError, match=f"acknowledged audio/{encoding} and does not speak it") as caught:
+        await render(settings, AgentSettings(), TEXT, "en")
+    assert caught.value.hopeless
+    assert caught.value.remedy == "Set realtime.encoding to pcm"
+
+
+async def test_speech_that_does_not_end_is_not_kept(speaks: Speaks) -> None:
+    with pytest.raises(RenderError, match="in 20000 ms of sound"):
+        await render(await speaks((TEXT, hum(20_000))), AgentSettings(), TEXT, "en")
 
 
 async def test_silence_around_the_words_is_cut(speaks: Speaks) -> None:

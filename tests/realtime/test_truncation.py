@@ -110,3 +110,17 @@ def test_the_newest_truncation_of_an_item_counts(truncations: Truncations) -> No
 
 def test_nothing_was_asked() -> None:
     assert not Truncations().refused(SHORTER, None, 0.0)
+
+
+def test_one_that_is_refused_too_often_is_told_once(truncations: Truncations) -> None:
+    now = 0.0
+    for _ in range(TRIES - 1):
+        truncations.refused(NO, "e1", now)
+        now += 1.0
+        [(item, end_ms, tries)] = truncations.due(now)
+        truncations.asked(item, "e1", end_ms, tries, now)
+    truncations.refused(NO, "e1", now)
+    truncations.due(now + 1.0)
+    assert list(truncations.unanswered(now + 1.0)) == ["item_a"]
+    assert truncations.unanswered(now + 1.0) == {}
+    assert not truncations.ignored
