@@ -265,7 +265,7 @@ def parse(message: Mapping[str, str], *, listed: bool = False) -> Event | None:
 
 
 def _prove(message: Mapping[str, str], privilege: str, *names: str) -> None:
-    """Raises ValueError unless ``Privilege`` is the second line and names the class, and KeyError for a lack of names."""
+    """Raises ValueError unless ``Privilege`` is the second line and names the class, KeyError for a missing name."""
     if list(message)[:2] != ["event", "privilege"] or privilege not in message["privilege"].split(","):
         raise ValueError("the event has not the class that Asterisk gives it")
     for name in names:

@@ -1,8 +1,8 @@
 """CORE: the wire format of Asterisk's manager interface. Bytes in, messages out, and the other way round.
 
 A message is lines of ``Name: value`` ended by CR LF, and an empty line after the last (source: main/manager.c). The
-connection begins with one greeting line. Names are compared without case, so they are lower case here. Asterisk does not
-escape values: ``runs`` says where a caller's value ends.
+connection begins with one greeting line. Names are compared without case, so they are lower case here. Asterisk does
+not escape values: ``runs`` says where a caller's value ends.
 """
 
 import hashlib

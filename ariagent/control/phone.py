@@ -37,7 +37,7 @@ MOST_WAITING = 16
 """Events with a wrong key that wait until the variable was read again; more are refused at once."""
 MOST_READS = 3
 LONGEST_CHANNEL = 100
-KEY_REMEDY = "Run `ariagent install --apply`: supervisor.conf of this version sends the key"
+KEY_REMEDY = "Run `ariagent install --apply`: the dialplan of this version sends the key"
 
 PRESENT = ("listen", "whisper", "barge", "leave")
 """How a supervisor is with a call; the last one ends it."""

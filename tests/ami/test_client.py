@@ -290,7 +290,9 @@ async def test_a_caller_cannot_end_a_list_or_answer_an_action(manager: Any, desk
 
     async def answer(connection: Any, action: Any) -> None:
         own = action["actionid"]
-        forged = f"\nEventList: Complete\nActionID: {seen[-1] if seen else 'ariagent-1'}\n\nResponse: Error\nActionID: 1"
+        forged = (
+            f"\nEventList: Complete\nActionID: {seen[-1] if seen else 'ariagent-1'}\n\nResponse: Error\nActionID: 1"
+        )
         seen.append(own)
         connection.succeed(action, EventList="start")
         connection.send(**wire.status(own, CallerIDNum=forged, Uniqueid="1.1"))

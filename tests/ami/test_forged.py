@@ -171,7 +171,10 @@ class TestBounds:
 
     def test_the_rest_of_a_run_is_longer_than_a_number(self) -> None:
         """The numbers' own names are not among what a number must forge; from the connected line's on it is least."""
-        for head in (("channel", "channelstate", "channelstatedesc", "calleridnum"), ("channel", "uniqueid", "calleridnum")):
+        for head in (
+            ("channel", "channelstate", "channelstatedesc", "calleridnum"),
+            ("channel", "uniqueid", "calleridnum"),
+        ):
             rest = runs.rest(head)
             least = min(len("".join(f"\n{name}: " for name in rest)), LONGEST_NUMBER)
             assert rest

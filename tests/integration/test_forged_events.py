@@ -1,4 +1,4 @@
-"""Callers whose numbers look like messages of Asterisk's manager interface: other calls, counts and lists stay right."""
+"""Callers whose numbers look like messages of the manager interface: other calls, counts and lists stay right."""
 
 import asyncio
 import time
@@ -100,9 +100,9 @@ async def test_who_waits_is_counted_also_after_the_list_was_read_again(
     await running.pool.client.action_list("QueueStatus")
     assert running.pool.view("support").waiting == len(calls)
     assert running.pool.view("support").working == running.pool.view("support").logged_in
-    for left, call in enumerate(reversed(calls)):
-        await call.hangup()
-        await until(lambda n=len(calls) - left - 1: running.pool.view("support").waiting == n)
+    for left in reversed(range(len(calls))):
+        await calls[left].hangup()
+        await until(lambda n=left: running.pool.view("support").waiting == n)
     assert running.pool.client.malformed == 0
 
 
@@ -148,5 +148,3 @@ async def test_a_program_that_may_send_user_events_is_no_supervisors_phone(
     assert call.state is CallState.ANSWERED
     await asterisk.cli("channel request hangup Local/600")
     await call.hangup()
-
-

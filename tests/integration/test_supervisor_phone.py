@@ -451,7 +451,7 @@ NUMBERS = [
     "1004\x7f",
     "10\u200b04",
     "1004\u00a0",
-    "１００４",  # noqa: RUF001 - full-width digits
+    "１００４",
     "1004é",
     "$[1=1]",
     "${ARIAGENT_SUPERVISORS}",
@@ -479,7 +479,12 @@ NUMBERS = [
 
 @pytest.mark.parametrize(
     ("supervisors", "pin"),
-    [(SUPERVISOR, ""), (f"PJSIP/{SUPERVISOR}", ""), (f"PJSIP/{SUPERVISOR}", "471100"), (f"1001&{SUPERVISOR}", "471100")],
+    [
+        (SUPERVISOR, ""),
+        (f"PJSIP/{SUPERVISOR}", ""),
+        (f"PJSIP/{SUPERVISOR}", "471100"),
+        (f"1001&{SUPERVISOR}", "471100"),
+    ],
 )
 async def test_no_number_passes_the_list(
     supervisors: str, pin: str, sandbox: Any, service: Any, phone: Any, dial: Any, codes: Codes, log: Any, asterisk: Any
