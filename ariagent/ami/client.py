@@ -350,7 +350,7 @@ class AmiClient:
         self.malformed += 1
         left_out = self._malformed_lines.take(asyncio.get_running_loop().time())
         if left_out is not None:
-            more = {"left_out": left_out} if left_out else {}
+            more = {"unlogged": left_out} if left_out else {}
             log.warning("ami.malformed", extra={"fields": {"event": what, **more}})
 
     def _fail_all(self) -> None:

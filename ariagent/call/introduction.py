@@ -103,8 +103,8 @@ def sent_back_note(destination: str, introduction: Introduction) -> str:
     return (
         f"[system] You had put the caller through ({destination}). A colleague ({introduction.by.quoted()}) has talked "
         f"with them and has now put them through to you again. {_NAMED}{told} What was said before is above. In the "
-        "language that you and the caller have been speaking, say in one or two short sentences that they are with the automated "
-        "assistant again, take up what it is about, and ask how they want to go on."
+        "language that you and the caller have been speaking, say in one or two short sentences that they are with the "
+        "automated assistant again, take up what it is about, and ask how they want to go on."
     )
 
 
@@ -116,8 +116,9 @@ def met_note(before: Party, caller: Party, *, opening: bool, talked: bool) -> st
     above = f"What you were told by them is above. {_DATA} " if talked else ""
     return (
         f"[system] The person you have been speaking with so far ({before.quoted()}) has put a caller through to you "
-        f"and has left the line. From now on you are speaking with this caller ({caller.quoted()}), who has heard nothing "
-        f"of what was said so far. {_NAMED} {above}Whatever you were about to do, such as ending the call, was not done. "
+        f"and has left the line. From now on you are speaking with this caller ({caller.quoted()}), who has heard "
+        f"nothing of what was said so far. {_NAMED} {above}Whatever you were about to do, such as ending the call, was "
+        "not done. "
         f"{_begin(opening)} {_TAKE_UP if talked else 'Ask what it is about.'}"
     )
 

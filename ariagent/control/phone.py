@@ -125,7 +125,7 @@ class SupervisorPhones:
         """A line of the log that strangers can cause: of many, some."""
         if (left_out := self._lines.take(asyncio.get_running_loop().time())) is not None:
             told = {"channel": fields.get("channel", "")[:LONGEST_CHANNEL], **more}
-            log.warning(event, extra={"fields": told | ({"left_out": left_out} if left_out else {})})
+            log.warning(event, extra={"fields": told | ({"unlogged": left_out} if left_out else {})})
 
     def _believe(self, fields: Mapping[str, str]) -> None:
         do, by = fields.get("do", ""), f"phone {clean(fields.get('by')) or '-'}"

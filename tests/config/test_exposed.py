@@ -54,6 +54,7 @@ def test_what_the_environment_says_is_not_in_the_file(tmp_path: Path) -> None:
 
 
 def test_secrets_of_lists_and_of_other_sections_count(tmp_path: Path) -> None:
-    text = "control: {tokens: [{name: jo, token: correct-horse-battery, role: viewer}]}\nagents: {default: {opening: Hi}}\n"
+    tokens = "control: {tokens: [{name: jo, token: correct-horse-battery, role: viewer}]}\n"
+    text = f"{tokens}agents: {{default: {{opening: Hi}}}}\n"
     (found,) = warnings(tmp_path / "a.yaml", text, 0o644)
     assert "control.tokens" in found
