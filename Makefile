@@ -62,9 +62,10 @@ fuzz: $(STAMP) ## feed the decoders what atheris thinks up; SECONDS=60 for each 
 		|| echo "fuzz: atheris cannot be installed here"
 	@$(PYTHON) tests/fuzz/fuzz.py $(or $(SECONDS),60)
 
-lint: $(STAMP) ## ruff: rules and formatting
+lint: $(STAMP) ## ruff: rules and formatting; in the dialplans no text of a caller where Asterisk would obey it
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m ariagent.lab.dialplanlint
 
 types: $(STAMP) ## mypy --strict
 	@$(PYTHON) -m mypy

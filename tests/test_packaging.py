@@ -84,6 +84,21 @@ def test_it_is_nobody_in_particular_and_comes_back_at_once(unit: Path) -> None:
     assert found["StartLimitIntervalSec"] == ["0"]
 
 
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_it_leaves_no_core_and_no_open_file_and_cannot_take_all_memory(unit: Path) -> None:
+    found = options(unit)
+    assert found["LimitCORE"] == ["0"]
+    assert found["UMask"] == ["0077"]
+    assert found["MemoryMax"] == (["512M"] if "rescue" in unit.name else ["2G"])
+    assert found["TasksMax"] == (["64"] if "rescue" in unit.name else ["512"])
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_it_can_see_whether_another_process_of_the_same_user_lives(unit: Path) -> None:
+    """``records.alive`` reads /proc/PID/stat and /proc/sys/kernel/random/boot_id."""
+    assert not {"ProcSubset", "PrivateUsers", "PrivatePIDs"} & set(options(unit))
+
+
 def test_both_have_the_same_settings_and_secrets() -> None:
     """As ``file:${CREDENTIALS_DIRECTORY}/NAME``, which is another folder in each of them."""
     service, rescue = (FOLDER / f"{name}.service" for name in ("ariagent", "ariagent-rescue"))

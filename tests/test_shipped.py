@@ -51,6 +51,7 @@ def test_every_variable_of_ours_has_our_prefix() -> None:
         "QUEUE_PRIO",
         "SPY_EXIT_CONTEXT",
         "SAY_DTMF_INTERRUPT",
+        "GET_TRANSFERRER_DATA",
     }
 
 

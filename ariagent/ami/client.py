@@ -6,6 +6,7 @@ was asked for before an outage must not happen after it.
 
 import asyncio
 import logging
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ from ariagent.ami.events import Event, parse
 from ariagent.ami.protocol import Decoder, Message, Value, challenge_key, encode
 from ariagent.config import AmiSettings
 from ariagent.errors import AmiError, AmiRefusedError
-from ariagent.hosts import is_loopback, joined
+from ariagent.hosts import joined
+from ariagent.linebudget import LineBudget
 from ariagent.reminder import Reminder
 from ariagent.tls import AMI, client_context, failure, speaks_tls
 
@@ -45,7 +47,8 @@ class _Pending:
         """Add a message; returns whether it was the last."""
         if self.answer.done():
             return True
-        if (response := message.get("response")) is not None:
+        response = message["response"] if next(iter(message)) == "response" else None
+        if response is not None:
             if response.lower() not in ("success", "goodbye", "pong"):
                 self.fail(AmiRefusedError(message.get("message") or f"the answer was {response[:64]}"))
                 return True
@@ -99,7 +102,7 @@ class AmiClient:
         self._writer: asyncio.StreamWriter | None = None
         self._logged_in = asyncio.Event()
         self._pending: dict[str, _Pending] = {}
-        self._number = 0
+        self._malformed_lines = LineBudget()
         self._heard = 0.0
 
     @property
@@ -262,29 +265,21 @@ class AmiClient:
             await asyncio.gather(catching_up, return_exceptions=True)
 
     async def _login(self) -> None:
-        user = {"Username": self.settings.user}
         try:
-            try:
-                (answer,) = await self._ask("Challenge", {"AuthType": "MD5"}, as_list=False)
-                proof = {"AuthType": "MD5", "Key": challenge_key(answer.get("challenge", ""), self._password)}
-            except AmiRefusedError as error:
-                # Some manager interfaces cannot. The password itself goes nowhere that others could read it.
-                if not self._unheard:
-                    raise AmiError(
-                        f"Asterisk refused a login that does not show the password: {error}",
-                        remedy="Set ami.tls (tlsenable in manager.conf); without, the password is shown to nobody",
-                    ) from None
-                proof = {"Secret": self._password}
-            await self._ask("Login", {**user, **proof, "Events": "on"}, as_list=False)
+            (answer,) = await self._ask("Challenge", {"AuthType": "MD5"}, as_list=False)
+        except AmiRefusedError as error:
+            # Asterisk refuses none (main/manager.c, action_challenge). The password itself is shown to nobody.
+            raise AmiError(
+                f"Asterisk's manager interface does not give a challenge for the login: {error}",
+                remedy="See whether ami.host and ami.port are Asterisk's own (manager.conf): every Asterisk gives one. "
+                "The password was not sent",
+            ) from None
+        proof = {"AuthType": "MD5", "Key": challenge_key(answer.get("challenge", ""), self._password)}
+        try:
+            await self._ask("Login", {"Username": self.settings.user, **proof, "Events": "on"}, as_list=False)
         except AmiRefusedError as error:
             remedy = "Check ami.user and ami.password against manager.conf, and its permit lines"
             raise AmiError(f"Asterisk refused the manager's login: {error}", remedy=remedy) from None
-
-    @property
-    def _unheard(self) -> bool:
-        """Whether nobody between can listen: TLS, or a peer on this machine."""
-        peer = self._writer.get_extra_info("peername") if self._writer is not None else None
-        return self._tls is not None or (isinstance(peer, tuple) and is_loopback(str(peer[0])))
 
     async def _catch_up(self) -> None:
         if self._on_connected is None:
@@ -309,8 +304,8 @@ class AmiClient:
         writer = self._writer
         if writer is None or writer.transport.is_closing():
             raise AmiError(f"{name}: not connected to Asterisk's manager interface")
-        self._number += 1
-        action_id = f"ariagent-{self._number}"
+        # Nobody can guess it: a caller's number that looks like the end of a list ends none.
+        action_id = f"ariagent-{secrets.token_hex(8)}"
         data = encode(name, action_id, fields)
         pending = _Pending(asyncio.get_running_loop().create_future(), as_list)
         self._pending[action_id] = pending
@@ -327,17 +322,21 @@ class AmiClient:
             self._pending.pop(action_id, None)
 
     def _dispatch(self, message: Message) -> None:
+        kind, *others = message
         pending = self._pending.get(message.get("actionid", ""))
-        if "event" in message:
+        if kind == "event":
+            listed = pending is not None and pending.as_list and "privilege" not in message
             try:
-                event = parse(message)
+                event = parse(message, listed=listed)
             except (KeyError, ValueError, OverflowError):
                 self._count_malformed(message["event"][:64])
                 event = None
             if event is not None:
                 self._tell(event)
+        elif kind != "response" or others[:1] != ["actionid"]:
+            return  # neither an event nor an answer of Asterisk's
         # Events that an action causes may carry its id too; they do not end what has no list.
-        if pending is not None and (pending.as_list or "response" in message) and pending.take(message):
+        if pending is not None and (pending.as_list or kind == "response") and pending.take(message):
             self._pending.pop(message["actionid"], None)
 
     def _tell(self, event: Event) -> None:
@@ -349,7 +348,10 @@ class AmiClient:
 
     def _count_malformed(self, what: str) -> None:
         self.malformed += 1
-        log.warning("ami.malformed", extra={"fields": {"event": what}})
+        left_out = self._malformed_lines.take(asyncio.get_running_loop().time())
+        if left_out is not None:
+            more = {"unlogged": left_out} if left_out else {}
+            log.warning("ami.malformed", extra={"fields": {"event": what, **more}})
 
     def _fail_all(self) -> None:
         waiting, self._pending = self._pending, {}

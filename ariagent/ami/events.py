@@ -223,18 +223,6 @@ class QueuesListed:
     """The end of QueueStatus: everything that there is was told."""
 
 
-@dataclass(frozen=True, slots=True)
-class FullyBooted:
-    """Asterisk has loaded everything. Only users with the class system are told."""
-
-
-@dataclass(frozen=True, slots=True)
-class AsteriskShutdown:
-    """Asterisk ends. Only users with the class system are told."""
-
-    restart: bool
-
-
 Event = (
     QueueState
     | MemberState
@@ -253,18 +241,44 @@ Event = (
     | AttendedTransferred
     | UserEvent
     | QueuesListed
-    | FullyBooted
-    | AsteriskShutdown
 )
 
 
-def parse(message: Mapping[str, str]) -> Event | None:
-    """The event that a message is, or None for what nobody here needs. Names are lower case.
+def parse(message: Mapping[str, str], *, listed: bool = False) -> Event | None:
+    """The event that a message is, or None for what nobody here needs. Names are lower case, in the order of the wire.
 
-    Raises KeyError or ValueError for a message that lacks what it must have.
+    ``listed``: the message is part of a list that this connection asked for. Items of lists are believed only there.
+    Raises KeyError or ValueError for a message that lacks what Asterisk's own always has: who has smuggled one into a
+    caller's number had 79 characters for it.
     """
     maker = _MAKERS.get(message.get("event", "").lower())
-    return maker(message) if maker is not None else None
+    if maker is None:
+        return None
+    if maker in _LIST_ITEMS:
+        if not listed:
+            raise ValueError("an item of a list that nobody asked for")
+    elif maker is not _user_event:
+        _prove(message, *_SHAPES[maker])
+    elif not _is_of_a_channel(message):
+        return None  # another program's, by the manager interface's own action
+    return maker(message)
+
+
+def _prove(message: Mapping[str, str], privilege: str, *names: str) -> None:
+    """Raises ValueError unless ``Privilege`` is the second line and names the class, KeyError for a missing name."""
+    if list(message)[:2] != ["event", "privilege"] or privilege not in message["privilege"].split(","):
+        raise ValueError("the event has not the class that Asterisk gives it")
+    for name in names:
+        message[name]
+
+
+def _is_of_a_channel(message: Mapping[str, str]) -> bool:
+    """Whether the dialplan of a channel sent this UserEvent: the channel comes before what the dialplan says."""
+    names = list(message)
+    if names[:3] != ["event", "privilege", "channel"] or "user" not in message["privilege"].split(","):
+        return False
+    # Asterisk does not escape a dialplan's own words, but writes them last.
+    return {"uniqueid", "linkedid"} <= set(names[: names.index("userevent") if "userevent" in names else 0])
 
 
 Fields = Mapping[str, str]
@@ -390,20 +404,48 @@ def _user_event(m: Fields) -> UserEvent:
     return UserEvent(m.get("userevent", ""), {k: v for k, v in m.items() if k not in ("event", "privilege")})
 
 
+def _member_changed(m: Fields) -> MemberChanged:
+    return MemberChanged(_member(m))
+
+
+def _member_paused(m: Fields) -> MemberPaused:
+    return MemberPaused(_member(m))
+
+
+def _member_removed(m: Fields) -> MemberRemoved:
+    return MemberRemoved(m["queue"], m["interface"])
+
+
+def _caller_joined(m: Fields) -> CallerJoined:
+    return CallerJoined(m["queue"], m["uniqueid"], m.get("linkedid", ""), _number(m, "position"))
+
+
+def _caller_left(m: Fields) -> CallerLeft:
+    return CallerLeft(m["queue"], m["uniqueid"])
+
+
+def _caller_abandoned(m: Fields) -> CallerAbandoned:
+    return CallerAbandoned(m["queue"], m["uniqueid"], _number(m, "holdtime"))
+
+
+def _queues_listed(m: Fields) -> QueuesListed:
+    return QueuesListed()
+
+
 _MAKERS: Mapping[str, Callable[[Fields], Event]] = {
     "queueparams": _queue_state,
     "queuemember": _member,
-    "queuememberstatus": lambda m: MemberChanged(_member(m)),
-    "queuememberadded": lambda m: MemberChanged(_member(m)),
-    "queuememberpenalty": lambda m: MemberChanged(_member(m)),
-    "queuememberringinuse": lambda m: MemberChanged(_member(m)),
-    "queuememberpause": lambda m: MemberPaused(_member(m)),
-    "queuememberremoved": lambda m: MemberRemoved(m["queue"], m["interface"]),
+    "queuememberstatus": _member_changed,
+    "queuememberadded": _member_changed,
+    "queuememberpenalty": _member_changed,
+    "queuememberringinuse": _member_changed,
+    "queuememberpause": _member_paused,
+    "queuememberremoved": _member_removed,
     "queueentry": _caller_waits,
-    "queuecallerjoin": lambda m: CallerJoined(m["queue"], m["uniqueid"], m.get("linkedid", ""), _number(m, "position")),
-    "queuecallerleave": lambda m: CallerLeft(m["queue"], m["uniqueid"]),
-    "queuecallerabandon": lambda m: CallerAbandoned(m["queue"], m["uniqueid"], _number(m, "holdtime")),
-    "queuestatuscomplete": lambda m: QueuesListed(),
+    "queuecallerjoin": _caller_joined,
+    "queuecallerleave": _caller_left,
+    "queuecallerabandon": _caller_abandoned,
+    "queuestatuscomplete": _queues_listed,
     "agentcalled": _agent_called,
     "agentconnect": _agent_connected,
     "agentringnoanswer": _agent_did_not_answer,
@@ -411,6 +453,40 @@ _MAKERS: Mapping[str, Callable[[Fields], Event]] = {
     "blindtransfer": _blind_transferred,
     "attendedtransfer": _attended_transferred,
     "userevent": _user_event,
-    "fullybooted": lambda m: FullyBooted(),
-    "shutdown": lambda m: AsteriskShutdown(m.get("restart", "").lower() == "true"),
 }
+_LIST_ITEMS = (_queue_state, _member, _caller_waits, _queues_listed)
+"""They have no ``Privilege``."""
+_OF_MEMBER = (
+    "agent",
+    "queue",
+    "membername",
+    "interface",
+    "stateinterface",
+    "membership",
+    "penalty",
+    "callstaken",
+    "lastcall",
+    "incall",
+    "status",
+    "paused",
+    "pausedreason",
+    "ringinuse",
+)
+_OF_CALLER = ("agent", "channel", "calleridnum", "context", "exten", "priority", "uniqueid", "linkedid", "queue")
+_OF_AGENT = (*_OF_CALLER, "destchannel", "destuniqueid", "destlinkedid", "interface", "membername")
+_SHAPES: Mapping[Callable[[Fields], Event], tuple[str, ...]] = {
+    _member_changed: _OF_MEMBER,
+    _member_paused: _OF_MEMBER,
+    _member_removed: _OF_MEMBER,
+    _caller_joined: _OF_CALLER,
+    _caller_left: _OF_CALLER,
+    _caller_abandoned: _OF_CALLER,
+    _agent_called: _OF_AGENT,
+    _agent_connected: _OF_AGENT,
+    _agent_did_not_answer: _OF_AGENT,
+    _agent_completed: _OF_AGENT,
+    _blind_transferred: ("call", "result", "transfererchannel", "transfererlinkedid", "context", "extension"),
+    _attended_transferred: ("call", "result", "origtransfererchannel", "origtransfererlinkedid"),
+}
+"""The class and the fields that Asterisk's own events have in every version (checked with 22.10.1, and in the
+documentation of 20)."""

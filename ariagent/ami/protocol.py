@@ -1,16 +1,19 @@
 """CORE: the wire format of Asterisk's manager interface. Bytes in, messages out, and the other way round.
 
 A message is lines of ``Name: value`` ended by CR LF, and an empty line after the last (source: main/manager.c). The
-connection begins with one greeting line. Names are compared without case, so they are lower case here.
+connection begins with one greeting line. Names are compared without case, so they are lower case here. Asterisk does
+not escape values: ``runs`` says where a caller's value ends.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
 
+from ariagent.ami import runs
 from ariagent.errors import AmiError
 
 Message = dict[str, str]
-"""One message: name in lower case -> value. Where a name comes again, its values are joined by line feeds."""
+"""One message: name in lower case -> value, in the order of the wire. Where a name comes again, its first value counts:
+Asterisk writes its own fields before those that others may add."""
 Value = str | int | float | bool | Sequence[str]
 """What a field of an action may be; a sequence becomes a field for each of its items (``Variable``)."""
 
@@ -35,6 +38,12 @@ class Decoder:
         """Messages that were too large and are left out."""
         self._line = bytearray()
         self._message: Message = {}
+        self._names: list[str] = []
+        """Of the message's lines, with those that came again."""
+        self._expected: tuple[str, ...] = ()
+        """The names of a run that have not come yet."""
+        self._foreign_lines = 0
+        """Lines of the message's values besides their first ones."""
         self._size = 0
         self._skipping_line = False
         self._damaged = False
@@ -73,11 +82,12 @@ class Decoder:
                 raise _not_a_manager(line)
             self.version = line[len(GREETING) :].decode(errors="replace").strip() or "?"
             return None
-        if line:
+        if line or (self._expected and not self._damaged):
             self._keep(line)
             return None
         message, damaged = self._message, self._damaged
         self._message, self._damaged, self._size = {}, False, 0
+        self._names, self._expected, self._foreign_lines = [], (), 0
         if damaged:
             self.dropped += 1
             return None
@@ -90,12 +100,22 @@ class Decoder:
             self._damaged = True
         if self._damaged:
             return
-        name, colon, value = line.decode(errors="replace").partition(":")
-        if not colon:
-            return  # no field: output of a console command, which nobody here asks for
-        name, value = name.strip().lower(), value.removeprefix(" ")
-        known = self._message.get(name)
-        self._message[name] = value if known is None else f"{known}\n{value}"
+        name, colon, value = line.decode(errors="replace").partition(": ")
+        name = name.lower() if colon else ""
+        if self._expected and name != self._expected[0]:
+            self._continue_value()
+        elif name:
+            self._names.append(name)
+            self._message.setdefault(name, value)
+            self._expected = self._expected[1:] or runs.rest(self._names)
+        # Else no field: output of a console command, which nobody here asks for.
+
+    def _continue_value(self) -> None:
+        """The line is part of a caller's value, which is of no use here with several lines."""
+        self._foreign_lines += 1
+        if self._foreign_lines > runs.MOST_LINES:
+            self._message.clear()
+            self._damaged = True
 
 
 def encode(action: str, action_id: str, fields: Mapping[str, Value]) -> bytes:

@@ -29,7 +29,7 @@ async def read_members(client: AmiClient, name: str) -> list[MemberState]:
     found: list[MemberState] = []
     for message in await client.action_list("QueueStatus"):
         try:
-            event = parse(message)
+            event = parse(message, listed=True)
         except (KeyError, ValueError, OverflowError):
             continue
         if isinstance(event, MemberState) and event.queue.lower() == name.lower():

@@ -33,6 +33,8 @@ LONGEST_PAUSE_PAID_S = 3600.0
 UNUSED_S = 30 * 86_400.0
 """Files that no service has read for this long are removed: their texts, voices or servers have changed."""
 _TOUCH_S = 86_400.0
+FOLDER_MODE = 0o700
+"""Who could write a file there could have the agent say it."""
 LARGEST_FILE = 8 * 1024 * 1024
 
 
@@ -178,12 +180,13 @@ class Prompts:
     def _keep(self, path: Path, content: bytes) -> None:
         """Write a file whole or not at all. Without a place to keep it the phrase is rendered at every start."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            with suppress(OSError):
+                path.parent.chmod(FOLDER_MODE)  # whatever the umask is, and an older version's folder too
             handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
             try:
                 with os.fdopen(handle, "wb") as file:
                     file.write(content)
-                Path(part).chmod(0o644)
                 Path(part).replace(path)
             except OSError:
                 with suppress(OSError):

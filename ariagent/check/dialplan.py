@@ -33,6 +33,12 @@ class Dialplan:
     human_queue: str
     last_resort: str
     """``CONTEXT,EXTENSION,PRIORITY``"""
+    supervised: bool = False
+    """Supervisors' phones are allowed, by a list or a PIN."""
+    keyed: bool = True
+    """What supervisors' phones ask has the service's key."""
+    transfer_data: str = ""
+    """Headers of a ``REFER`` that count on every channel."""
 
     @classmethod
     async def read(cls, read: Callable[[str], Awaitable[str]]) -> Self:
@@ -44,6 +50,9 @@ class Dialplan:
             ai_queue=await read("ARIAGENT_AI_QUEUE"),
             human_queue=await read("ARIAGENT_HUMAN_QUEUE"),
             last_resort=await read("ARIAGENT_LAST_RESORT"),
+            supervised=bool(await read("ARIAGENT_SUPERVISORS") or await read("ARIAGENT_SUPERVISOR_PIN")),
+            keyed=await read("ARIAGENT_SUPERVISOR_KEYED") == "yes",
+            transfer_data=await read("GET_TRANSFERRER_DATA"),
         )
 
 
@@ -67,6 +76,8 @@ async def check_dialplan(site: Site, say: Say) -> None:
         say(skipped(NAME, _STATES))
         return
     for result in judge_dialplan(dialplan, there, [name or place for place, name in ways.items()]):
+        say(result)
+    for result in judge_safety(dialplan):
         say(result)
     if there and (mistake := judge_app(dialplan.app, site.settings.asterisk.app)) is not None:
         say(mistake)
@@ -107,6 +118,19 @@ def judge_dialplan(dialplan: Dialplan, there: Collection[str], wanted: Collectio
     results = [ok(NAME, f"{about.found}; it has {', '.join(there)}") if not about.remedy else about]
     if missing := [place for place in wanted if place not in there]:
         results.append(warning(NAME, f"missing: {', '.join(missing)}", f"{INSTALL}, unless that is intended"))
+    return results
+
+
+def judge_safety(dialplan: Dialplan) -> list[Result]:
+    """Whether the service can tell its own dialplan's events and human agents' transfers from others'. No I/O."""
+    results = []
+    if dialplan.supervised and not dialplan.keyed:
+        found = "supervisors' phones get no answer: what this dialplan asks has no key, and others could ask it, too"
+        results.append(warning(NAME, found, INSTALL))
+    if dialplan.transfer_data:
+        found = "GET_TRANSFERRER_DATA is a global variable: a caller who sends a REFER speaks to the AI as a colleague"
+        remedy = "Remove it from [globals]; docs/handoff.md says where to set it"
+        results.append(warning(NAME, found, remedy))
     return results
 
 

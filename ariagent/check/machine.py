@@ -48,6 +48,8 @@ def judge_folder(settings: Settings) -> Result:
         if settings.records.enabled:
             return failed(name, f"records of calls cannot be kept in {directory}: {found}", remedy)
         return warning(name, f"{found}: commands such as `ariagent calls` cannot find the service", remedy)
+    if loose := folder.loose(directory):
+        return warning(name, f"{directory}: {loose}", f"`chmod o-rw {directory}`")
     return ok(name, f"{directory}: writable by {_as_whom(directory)}")
 
 

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from ariagent import secret, yamlfile
 from ariagent.config import consistency
 from ariagent.config.base import Section
+from ariagent.config.exposed import exposed
 from ariagent.config.secrets import Reading
 from ariagent.config.tree import Settings
 from ariagent.errors import ConfigurationError
@@ -87,6 +88,9 @@ def load(
             f"this line is part of the text, but looks like the key {key}; if it is a key, indent it like {block[-1]}"
         )
         warn(f"{source}:{number}: {yamlfile.dotted(block)}: {text}")
+    elsewhere = {path for path, where in lines.items() if where.startswith("environment ")}
+    for found_open in exposed(settings, tree, elsewhere, source):
+        warn(found_open)
     if serving:
         secret.demand(settings)
         if settings.realtime.lacks_key:

@@ -100,6 +100,14 @@ def anchored(path: Path, folder: Path | None, *, unusable: Callable[[str, str], 
     return folder / path
 
 
+def secret_file(text: str, folder: Path) -> Path | None:
+    """The file that a secret is read from; None for a secret that is written otherwise, or a path with variables."""
+    path = text.removeprefix("file:").strip()
+    if not text.startswith("file:") or not path or "$" in path:
+        return None
+    return folder / path
+
+
 def _first_line(path: Path) -> str:
     try:
         with path.open("rb") as file:

@@ -1,13 +1,15 @@
-"""Supervisors at their phones: answers what ``dialplan/ariagent-supervisor.conf`` asks by UserEvent.
+"""Supervisors at their phones: answers what ``dialplan/supervisor.conf`` asks by UserEvent.
 
-A UserEvent comes from the dialplan, or from a user of the manager interface with the class ``user``; callers cannot
-send one, and nothing in it is taken from them. The answer is a variable of the channel that asks.
+An event counts only with the key that the service keeps in Asterisk (``phonekey``): other programs may send a
+UserEvent, and a caller's number may look like one. The answer is a variable of the channel that asks.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import secrets
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -18,9 +20,11 @@ from ariagent.call.handoff import Handoff, clean
 from ariagent.call.machine import AUDIBLE
 from ariagent.config.handoff import DestinationSettings
 from ariagent.control.desk import Desk
+from ariagent.control.phonekey import FIELD, VARIABLE, PhoneKey
 from ariagent.control.refusal import RefusedError
 from ariagent.control.shapes import TransferBody
 from ariagent.errors import AmiError, CallStateError
+from ariagent.linebudget import LineBudget
 from ariagent.pool.pool import Pool
 
 log = logging.getLogger(__name__)
@@ -29,6 +33,11 @@ USER_EVENT = "AriagentSupervisor"
 ANSWER = "ARIAGENT_ANSWER"
 DONE, REFUSED, NONE = "done", "refused", "none"
 SPOKEN_DIGITS = 4
+MOST_WAITING = 16
+"""Events with a wrong key that wait until the variable was read again; more are refused at once."""
+MOST_READS = 3
+LONGEST_CHANNEL = 100
+KEY_REMEDY = "Run `ariagent install --apply`: the dialplan of this version sends the key"
 
 PRESENT = ("listen", "whisper", "barge", "leave")
 """How a supervisor is with a call; the last one ends it."""
@@ -49,7 +58,12 @@ class SupervisorPhones:
         self._desk = desk
         self._pool = pool
         self._tasks: set[asyncio.Task[None]] = set()
+        self._key = PhoneKey(secrets.token_hex(16))
+        self._reading = asyncio.Lock()
+        self._waiting = 0
+        self._lines = LineBudget()
         pool.listeners.append(self._hear)
+        pool.on_connection.append(self._connected)
 
     async def close(self) -> None:
         """Wait for the answers that are on their way; each has a bound."""
@@ -59,16 +73,68 @@ class SupervisorPhones:
     def _hear(self, event: Event) -> None:
         if not isinstance(event, UserEvent) or event.name != USER_EVENT:
             return
-        fields = event.fields
+        if self._key.fits(event.fields.get(FIELD, "")):
+            self._believe(event.fields)
+        elif self._waiting < MOST_WAITING:
+            self._waiting += 1
+            self._begin(self._doubt(event.fields))
+        else:
+            self._refuse(event.fields)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- whose events they are -------------------------------------------------------------------------
+
+    def _connected(self) -> None:
+        if self._pool.client.connected:
+            self._begin(self._read_key())
+
+    async def _doubt(self, fields: Mapping[str, str]) -> None:
+        """The key may be another service's, or Asterisk may have forgotten it: read it again, and judge then."""
+        try:
+            async with self._reading:
+                if self._key.look_due(asyncio.get_running_loop().time()):
+                    await self._read_key()
+        finally:
+            self._waiting -= 1
+        if self._key.fits(fields.get(FIELD, "")):
+            self._believe(fields)
+        else:
+            self._refuse(fields)
+
+    async def _read_key(self) -> None:
+        """Make the key known to the dialplan, or learn another service's."""
+        try:
+            for _ in range(MOST_READS):
+                answer = await self._pool.client.action("Getvar", Variable=VARIABLE)
+                if (value := self._key.found(answer.get("value", ""))) is None:
+                    return
+                # Read again afterwards: another service may have set it at the same moment.
+                await self._pool.client.action("Setvar", Variable=VARIABLE, Value=value)
+        except AmiError as error:
+            log.warning("supervisor.key_not_set", extra={"fields": {"cause": error.line}})
+
+    def _refuse(self, fields: Mapping[str, str]) -> None:
+        event = "supervisor.wrong_key" if fields.get(FIELD) else "supervisor.no_key"
+        self._warn(event, fields, do=fields.get("do", "")[:32], remedy=KEY_REMEDY)
+
+    def _warn(self, event: str, fields: Mapping[str, str], **more: str) -> None:
+        """A line of the log that strangers can cause: of many, some."""
+        if (left_out := self._lines.take(asyncio.get_running_loop().time())) is not None:
+            told = {"channel": fields.get("channel", "")[:LONGEST_CHANNEL], **more}
+            log.warning(event, extra={"fields": told | ({"unlogged": left_out} if left_out else {})})
+
+    def _believe(self, fields: Mapping[str, str]) -> None:
         do, by = fields.get("do", ""), f"phone {clean(fields.get('by')) or '-'}"
         if do == REFUSED:
-            log.warning("supervisor.refused", extra={"fields": {"by": by, "channel": fields.get("channel", "")}})
+            self._warn("supervisor.refused", fields, by=by)
         elif do in PRESENT:
             self._present(do, fields, by)
         else:
-            task = asyncio.ensure_future(self._answer(do, fields, by))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin(self._answer(do, fields, by))
 
     def _present(self, mode: str, fields: Mapping[str, str], by: str) -> None:
         """A supervisor is with a call in another way than before: a record says so, and the model whom it will hear."""

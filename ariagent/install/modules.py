@@ -73,8 +73,18 @@ MODULES: Mapping[str, str] = {
     "func_logic": _DIALPLAN,
     "func_strings": _DIALPLAN,
     "res_pjsip_header_funcs": "screen pops on PJSIP phones",
+    "func_pjsip_endpoint": "supervisors' phones on PJSIP, by their numbers",
 }
 """Name without ``.so`` -> purpose."""
 
-SPLIT_OFF = frozenset({"res_websocket_client", "res_pjsip_header_funcs", "func_dialplan", "codec_gsm", "format_gsm"})
+SPLIT_OFF = frozenset(
+    {
+        "res_websocket_client",
+        "res_pjsip_header_funcs",
+        "func_pjsip_endpoint",
+        "func_dialplan",
+        "codec_gsm",
+        "format_gsm",
+    }
+)
 """Optional modules: some releases or builds of Asterisk do not have them."""

@@ -24,7 +24,7 @@ from ariagent.install.ours import FOLDER
 from ariagent.lab import conf, ports
 from ariagent.lab.music import write_hold_music
 from ariagent.lab.packages import AsteriskProgram
-from ariagent.lab.processes import ProcessRef, end_process
+from ariagent.lab.processes import ProcessRef, end_process, private_log
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class AsteriskProcess:
             if not daemon:
                 libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
-        with (self._log_dir / "console.log").open("wb") as console:
+        with private_log(self._log_dir / "console.log") as console:
             self._process = subprocess.Popen(
                 [*self.command, "-f", "-C", str(self.conf)],
                 stdin=subprocess.DEVNULL,

@@ -16,6 +16,7 @@ import yaml
 from ariagent.errors import AriagentError
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.packages import default_lab_dir
+from ariagent.lab.processes import private_log
 from ariagent.synthesis.programs import LAB
 
 START_LIMIT_S = 30.0
@@ -95,7 +96,7 @@ async def process(
 ) -> AsyncIterator[Process]:
     """Run ``argv`` for the length of the context."""
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    with log_path.open("wb") as out:
+    with private_log(log_path) as out:
         child = await asyncio.create_subprocess_exec(
             *argv,
             stdin=asyncio.subprocess.DEVNULL,

@@ -121,7 +121,7 @@ def files(settings: InstanceSettings) -> dict[str, str]:
 def _extensions(settings: InstanceSettings) -> str:
     lines = ["[general]", "static = yes", "writeprotect = yes", include_of("extensions.conf")]
     # 1004 is the lab's supervisor; a phone gets that number only with its password.
-    lines += ["[globals]", "ARIAGENT_SUPERVISORS = 1004", "GET_TRANSFERRER_DATA = X-Ariagent-"]
+    lines += ["[globals]", "ARIAGENT_SUPERVISORS = 1004"]
     lines.append(f'#include "{settings.site / "extensions.conf"}"')
     return "\n".join(lines) + "\n"
 

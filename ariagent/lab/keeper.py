@@ -17,7 +17,7 @@ from types import FrameType
 from ariagent.errors import ConfigurationError
 from ariagent.lab import noted
 from ariagent.lab.asterisk import write_env
-from ariagent.lab.processes import ProcessRef
+from ariagent.lab.processes import ProcessRef, private_log
 
 LOOK_S = 0.1
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
@@ -63,7 +63,7 @@ class Keeper:
                 began = time.monotonic()
 
     def _start(self) -> None:
-        with (self._lab_dir / "log" / "service.log").open("ab") as out:
+        with private_log(self._lab_dir / "log" / "service.log", again=True) as out:
             self._child = subprocess.Popen(
                 service_command(self._lab_dir), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
             )

@@ -9,8 +9,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 _POLL_S = 0.02
+LOG_MODE = 0o600
+"""Logs of the lab hold what callers say."""
+
+
+def private_log(path: Path, *, again: bool = False) -> IO[bytes]:
+    """A log that only this user can read, also one of an earlier run; ``again`` keeps what is in it."""
+    how = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if again else os.O_TRUNC)
+    handle = os.open(path, how, LOG_MODE)
+    os.fchmod(handle, LOG_MODE)
+    return os.fdopen(handle, "ab" if again else "wb")
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from ariagent.lab.keeper import service_command
 from ariagent.lab.labsettings import Addresses, check, check_scenario, existing, merged
 from ariagent.lab.noted import forget, known, read_env
 from ariagent.lab.packages import ensure_asterisk, ensure_tool, stderr_progress
-from ariagent.lab.processes import ProcessRef, end_process
+from ariagent.lab.processes import ProcessRef, end_process, private_log
 from ariagent.sandbox.settings import MODELS
 from ariagent.synthesis.programs import LAB
 
@@ -241,7 +241,7 @@ def _start(
 ) -> None:
     log_path = lab_dir / "log" / f"{part}.log"
     began = time.monotonic()
-    with log_path.open("wb") as out:
+    with private_log(log_path) as out:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
     _note(lab_dir, started, part, process.pid)
     while not ready():

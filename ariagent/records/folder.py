@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -16,6 +17,20 @@ def make(directory: Path) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if new:
         directory.chmod(MODE)  # whatever the umask is
+
+
+def loose(directory: Path) -> str:
+    """What others may do with it that they should not; empty where that is nothing. A folder that is not ours is left
+    as it is: it may be shared on purpose."""
+    try:
+        mode = directory.stat().st_mode
+    except OSError:
+        return ""
+    if mode & stat.S_IWOTH:
+        return "every user of this machine can put files there in the place of the service's"
+    if mode & stat.S_IROTH:
+        return "every user of this machine can list the files in it"
+    return ""
 
 
 def problem(directory: Path) -> str:

@@ -162,6 +162,10 @@ def _prepare(apt: Path, source: AptSource, suite: str) -> list[str]:
         "APT::Default-Release": "",
         "APT::Keep-Downloaded-Packages": "true",
         "APT::Sandbox::User": "root",
+        # Whatever the machine's own apt.conf says.
+        "APT::Get::AllowUnauthenticated": "false",
+        "Acquire::AllowInsecureRepositories": "false",
+        "Acquire::AllowDowngradeToInsecureRepositories": "false",
         "Acquire::Retries": "3",
         "Acquire::http::Timeout": "30",
         "Acquire::Languages": "none",

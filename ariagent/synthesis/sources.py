@@ -26,12 +26,13 @@ DEBIAN_SUITES = frozenset(
         "unstable",
     )
 )
-_KEPT = {"signed-by": "Signed-By", "trusted": "Trusted", "check-valid-until": "Check-Valid-Until"}
+_KEPT = {"signed-by": "Signed-By", "check-valid-until": "Check-Valid-Until"}
+"""Not ``Trusted``: what the machine's owner allows for their own packages is no reason to run unsigned ones here."""
 
 
 @dataclass(frozen=True, slots=True)
 class AptSource:
-    """One repository: where it is, which suites the machine takes from it, and the options about trust."""
+    """One repository: where it is, which suites the machine takes from it, and the options about its signature."""
 
     uri: str
     suites: tuple[str, ...]
@@ -105,7 +106,7 @@ def candidates(sources: Iterable[AptSource]) -> list[AptSource]:
 
 
 def render(source: AptSource, suite: str) -> str:
-    """The text of a ``.sources`` file for ``suite`` at this source's address, with its options about trust."""
+    """The text of a ``.sources`` file for ``suite`` at this source's address, with its options about its signature."""
     lines = ["Types: deb", f"URIs: {source.uri}", f"Suites: {suite}", "Components: main"]
     lines += ["Targets: Packages", "Languages: none", "PDiffs: no"]
     lines += [f"{key}: {value}" if not value.startswith("\n") else f"{key}:{value}" for key, value in source.options]

@@ -53,6 +53,7 @@ class Manager:
         self.connections: list[Connection] = []
         self.actions: list[Message] = []
         self.logins: list[Message] = []
+        self.challenges: list[Message] = []
         self.greeting = b"Asterisk Call Manager/11.0.0\r\n"
         self.md5 = True
         self.on_action: Handler = self.succeed_always
@@ -96,6 +97,8 @@ class Manager:
             writer.transport.abort()
 
     async def _serve(self, connection: Connection, action: Message) -> None:
+        if action["action"] == "Challenge":
+            self.challenges.append(action)
         match action["action"]:
             case "Challenge" if self.md5:
                 connection.succeed(action, Challenge="12345")

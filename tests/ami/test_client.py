@@ -9,6 +9,7 @@ import pytest
 from ariagent.ami import client as ami_client
 from ariagent.ami.events import CallerLeft, MemberState, QueuesListed
 from ariagent.errors import AmiError, AmiRefusedError
+from tests.ami import wire
 
 PASSWORD = "correct horse"
 
@@ -24,10 +25,16 @@ async def test_the_login_answers_the_challenge_and_never_sends_the_password(mana
     assert PASSWORD not in str(login)
 
 
-async def test_an_interface_without_challenges_gets_the_password(manager: Any, desk: Any) -> None:
+async def test_an_interface_without_challenges_does_not_get_the_password(
+    manager: Any, desk: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     manager.md5 = False
-    await desk()
-    assert manager.logins[0]["secret"] == PASSWORD
+    one = await desk(wait=False)
+    await one.until(lambda: len(manager.connections) > 1)  # and it is tried again
+    assert manager.logins == []
+    assert all(PASSWORD not in str(received) for received in manager.challenges)
+    assert "does not give a challenge" in causes(caplog)
+    assert "The password was not sent" in one.client.failure.remedy
 
 
 async def test_a_wrong_password_is_named_and_not_shown(
@@ -69,7 +76,7 @@ async def test_a_list_is_everything_between_start_and_end_and_its_events_are_tol
         own = {"ActionID": action["actionid"]}
         connection.succeed(action, EventList="start")
         connection.send(Event="QueueMember", Queue="q", Name="A", Location="PJSIP/1", Status="1", Paused="0", **own)
-        connection.send(Event="QueueCallerLeave", Queue="q", Uniqueid="1.1")  # not of the list
+        connection.send(**wire.caller_left())  # not of the list
         connection.send(Event="QueueMember", Queue="q", Name="B", Location="PJSIP/2", Status="5", Paused="1", **own)
         connection.send(Event="QueueStatusComplete", EventList="Complete", ListItems="2", **own)
 
@@ -173,7 +180,7 @@ async def test_what_could_not_be_read_is_read_again(manager: Any, desk: Any) -> 
 async def test_a_flood_is_told_whole_and_answers_get_through(manager: Any, desk: Any) -> None:
     async def flood(connection: Any, action: Any) -> None:
         for number in range(10_000):
-            connection.send(Event="QueueCallerLeave", Queue="q", Uniqueid=f"1.{number}")
+            connection.send(**wire.caller_left("q", f"1.{number}"))
         connection.succeed(action)
         await connection.writer.drain()
 
@@ -201,11 +208,11 @@ async def test_two_megabytes_in_a_line_cost_one_message(
 
 async def test_malformed_events_and_faults_of_listeners_harm_nobody(manager: Any, desk: Any) -> None:
     async def send(connection: Any, action: Any) -> None:
-        connection.send(Event="QueueCallerLeave", Uniqueid="1.1")  # no queue
-        connection.send(Event="AgentConnect", Queue="q", Interface="x", Uniqueid="1", HoldTime="soon")
-        connection.send(Event="QueueMemberStatus", Queue="q", Interface="x", Status="1e999")
+        connection.send(Event="QueueCallerLeave", Privilege="agent,all", **wire.channel())  # no queue
+        connection.send(**wire.agent_connected(HoldTime="soon"))
+        connection.send(**wire.member_status(Status="1e999"))
         connection.send(Event="Unheard", Of="1")
-        connection.send(Event="QueueCallerLeave", Queue="q", Uniqueid="1.2")
+        connection.send(**wire.caller_left("q", "1.2"))
         connection.succeed(action)
 
     def raising(event: object) -> None:
@@ -275,3 +282,43 @@ async def test_what_cannot_be_sent_is_refused_before_it_is(manager: Any, desk: A
         await client.action("Setvar", Value="x\r\nAction: Logoff")
     await client.action("Ping")
     assert [action["action"] for action in manager.actions] == ["Ping"]
+
+
+async def test_a_caller_cannot_end_a_list_or_answer_an_action(manager: Any, desk: Any) -> None:
+    """The ids of actions cannot be guessed, and a number is no message."""
+    seen: list[str] = []
+
+    async def answer(connection: Any, action: Any) -> None:
+        own = action["actionid"]
+        forged = (
+            f"\nEventList: Complete\nActionID: {seen[-1] if seen else 'ariagent-1'}\n\nResponse: Error\nActionID: 1"
+        )
+        seen.append(own)
+        connection.succeed(action, EventList="start")
+        connection.send(**wire.status(own, CallerIDNum=forged, Uniqueid="1.1"))
+        connection.send(**wire.status(own, CallerIDNum="5551000", Uniqueid="1.2"))
+        connection.send(Event="StatusComplete", ActionID=own, EventList="Complete", ListItems="2")
+
+    manager.on_action = answer
+    client = (await desk()).client
+    for _ in range(2):
+        items = await client.action_list("Status")
+        assert [item["uniqueid"] for item in items] == ["1.1", "1.2"]
+    assert len({*seen}) == 2
+    assert all(len(each) >= len("ariagent-") + 16 for each in seen)
+
+
+async def test_a_flood_of_malformed_events_is_counted_and_logged_in_part(
+    manager: Any, desk: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def flood(connection: Any, action: Any) -> None:
+        for _ in range(2000):
+            connection.send(Event="QueueCallerLeave", Queue="q")
+        connection.succeed(action)
+        await connection.writer.drain()
+
+    manager.on_action = flood
+    one = await desk(request_timeout_s=30)
+    await one.client.action("Test")
+    assert one.client.malformed == 2000
+    assert len([each for each in caplog.records if each.getMessage() == "ami.malformed"]) < 1000

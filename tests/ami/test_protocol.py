@@ -19,7 +19,7 @@ STREAM = (
 MESSAGES = [
     {"response": "Success", "actionid": "1", "challenge": "960051318"},
     {"event": "QueueMember", "queue": "support", "name": "Jürgen 電話", "location": "PJSIP/1004", "pausedreason": ""},
-    {"event": "X", "chanvariable": "a=1\nb=c: d"},
+    {"event": "X", "chanvariable": "a=1"},
 ]
 
 
@@ -123,10 +123,10 @@ def test_what_is_sent_is_read_as_it_was_meant_or_refused(fields: dict[str, str])
         assert any(c in value for value in fields.values() for c in "\r\n\0")
         return
     (message,) = decoded(GREETING, sent)
-    expected: dict[str, list[str]] = {"action": ["Test"], "actionid": ["1"]}
+    expected = {"action": "Test", "actionid": "1"}
     for name, value in fields.items():
-        expected.setdefault(name.lower(), []).append(value.encode(errors="replace").decode())
-    assert message == {name: "\n".join(values) for name, values in expected.items()}
+        expected.setdefault(name.lower(), value.encode(errors="replace").decode())
+    assert message == expected
 
 
 def test_the_answer_to_a_challenge() -> None:

@@ -57,6 +57,22 @@ def make_prompts(tmp_path: Path) -> MakePrompts:
     return make
 
 
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+async def test_nobody_else_can_read_or_replace_what_is_kept(
+    umask: int, make_sandbox: MakeSandbox, make_prompts: MakePrompts, tmp_path: Path
+) -> None:
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts").chmod(0o777)  # an older version's
+    before = os.umask(umask)
+    try:
+        await make_prompts((await make_sandbox()).url).warm({"a": AGENT})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "prompts").stat().st_mode & 0o777 == 0o700
+    (file,) = kept(tmp_path)
+    assert file.stat().st_mode & 0o077 == 0
+
+
 def kept(directory: Path) -> list[Path]:
     return sorted((directory / "prompts").glob("*"))
 

@@ -1,9 +1,11 @@
 """What is made of what Asterisk's dialplan says of itself."""
 
+from dataclasses import replace
+
 import pytest
 
 from ariagent import __version__
-from ariagent.check.dialplan import Dialplan, judge_app, judge_dialplan, judge_extension
+from ariagent.check.dialplan import Dialplan, judge_app, judge_dialplan, judge_extension, judge_safety
 from ariagent.check.report import Status
 
 PLACES = ["seats (01@ariagent-seat)", "7000@ariagent-internal"]
@@ -38,6 +40,21 @@ def test_a_dialplan_of_another_version(version: str, found: str) -> None:
     (result,) = judge_dialplan(dialplan(version), PLACES, PLACES)
     assert (result.status, result.found) == (Status.WARNING, f"{found}; the package has {__version__}")
     assert "ariagent install --apply" in result.remedy
+
+
+def test_supervisors_phones_without_the_services_key() -> None:
+    old = replace(dialplan(), supervised=True, keyed=False)
+    (result,) = judge_safety(old)
+    assert (result.status, result.found.partition(":")[0]) == (Status.WARNING, "supervisors' phones get no answer")
+    assert "ariagent install" in result.remedy
+    assert judge_safety(replace(old, keyed=True)) == judge_safety(replace(old, supervised=False)) == []
+
+
+def test_words_of_transfers_that_everybody_may_send() -> None:
+    (result,) = judge_safety(replace(dialplan(), transfer_data="X-Ariagent-"))
+    assert result.status is Status.WARNING
+    assert "GET_TRANSFERRER_DATA" in result.found
+    assert "docs/handoff.md" in result.remedy
 
 
 def test_another_application() -> None:

@@ -49,7 +49,7 @@ HARMLESS = (
     # Of this machine.
     r"ulimit -n",
     r"chmod o\+x",
-    r"chmod o-r \{\}",
+    r"chmod o-rw? \{\}",
     r"chown root:root \{\} && chmod go-w \{\}",
     r"dialplan show \{\}@",
     r"install -d -o USER -m 0711 \{\}",

@@ -170,3 +170,25 @@ def as_nobody(work: Callable[[], str]) -> str:
         said = told.read()
     os.waitpid(child, 0)
     return said
+
+
+@pytest.mark.parametrize(
+    ("mode", "found"),
+    [
+        (0o711, ""),
+        (0o700, ""),
+        (0o750, ""),
+        (0o755, "list the files"),
+        (0o777, "put files there"),
+        (0o733, "put files"),
+    ],
+)
+def test_a_state_directory_that_others_can_use(tmp_path: Path, mode: int, found: str) -> None:
+    directory = tmp_path / "state"
+    directory.mkdir()
+    directory.chmod(mode)
+    result = judge_folder(Settings.model_validate({"state_directory": str(directory)}))
+    assert result.status is (Status.WARNING if found else Status.OK)
+    assert found in result.found
+    assert not found or result.remedy == f"`chmod o-rw {directory}`"
+    assert directory.stat().st_mode & 0o777 == mode, "it is reported, not changed"

@@ -23,14 +23,18 @@ async def tell(caplog: pytest.LogCaptureFixture) -> Any:
     assert settings.ami is not None
     pool = Pool(settings.ami)
     phones = SupervisorPhones(Desk(Registry(no_context), pool, settings.destinations), pool)
+    phones._key.found(KEY)
 
-    async def say(name: str = "AriagentSupervisor", **fields: str) -> list[str]:
+    async def say(name: str = "AriagentSupervisor", key: str = KEY, **fields: str) -> list[str]:
         for listener in pool.listeners:
-            listener(UserEvent(name, fields))
+            listener(UserEvent(name, {**fields, "key": key}))
         await phones.close()
         return [record.getMessage() for record in caplog.records]
 
     return say
+
+
+KEY = "0123456789abcdef" * 2
 
 
 def no_context() -> Context:
@@ -57,3 +61,19 @@ async def test_who_was_refused_is_in_the_log(tell: Say) -> None:
 
 async def test_other_programs_events_are_theirs(tell: Say) -> None:
     assert await tell("Something", do="take", to="1004", call="1.2") == []
+
+
+@pytest.mark.parametrize("do", ["listen", "take", "refused", "next"])
+@pytest.mark.parametrize("key", ["", "0" * 32, KEY[:-1], KEY + "0", KEY.upper(), "ü" * 32])
+async def test_without_the_key_nothing_is_done(tell: Say, do: str, key: str) -> None:
+    *cannot_ask, refused = await tell(key=key, do=do, to="1004", call="1.2")
+    assert refused == ("supervisor.wrong_key" if key else "supervisor.no_key")
+    assert set(cannot_ask) <= {"supervisor.key_not_set"}, "there is no connection to read the key with"
+
+
+async def test_a_flood_of_forged_events_is_logged_in_part(tell: Say) -> None:
+    names: list[str] = []
+    for _ in range(200):
+        names = await tell(key="x", do="take")
+    assert names.count("supervisor.wrong_key") < 100
+    assert names.count("supervisor.key_not_set") <= 10

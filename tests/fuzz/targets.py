@@ -65,8 +65,9 @@ def manager_messages(data: bytes) -> None:
     found, fault = read([stream])
     assert read(pieces) == (found, fault)
     for message in found:
-        with contextlib.suppress(KeyError, ValueError, OverflowError):
-            ami_events.parse(message)
+        for listed in (False, True):
+            with contextlib.suppress(KeyError, ValueError, OverflowError):
+                ami_events.parse(message, listed=listed)
 
 
 def _lines(data: bytes) -> Iterator[str]:

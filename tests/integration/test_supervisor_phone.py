@@ -1,16 +1,18 @@
 """Supervisors' feature codes: who may use them, what each party hears, where callers go, and what queue_log says."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 
-from ariagent.lab.call_setup import CallState
+from ariagent.lab.call_setup import CallRefused, CallState
 
 pytestmark = pytest.mark.asterisk
 
@@ -41,6 +43,9 @@ class Codes:
     async def restore(self) -> None:
         for name in self._changed:
             await self.set(name, IN_THE_LAB.get(name, ""))
+        for device in ("PJSIP1003", "PJSIP1004", "PJSIPanonymous"):
+            for name in (f"ARIAGENT_WRONG_{device}", f"ARIAGENT_WRONG_{device}_UNTIL"):
+                await self.set(name, "0")
 
 
 @pytest.fixture
@@ -315,6 +320,18 @@ async def dial_tone(call: Any) -> None:
             await asyncio.sleep(0.05)
 
 
+CONGESTION_HZ = 480.0
+"""One of the two of the tone of congestion, and not in the dial tone."""
+
+
+async def congestion(call: Any) -> None:
+    """Return once it is heard, from now on: the PIN was wrong."""
+    mark = len(call.heard())
+    async with asyncio.timeout(LIMIT_S):
+        while not holds(call.heard()[mark:], CONGESTION_HZ):
+            await asyncio.sleep(0.05)
+
+
 async def refused(dialling: Any) -> None:
     ended = await dialling.ended(LIMIT_S)
     assert ended.status == 403
@@ -373,3 +390,187 @@ async def test_with_the_pin_alone_anybody_may_and_with_both_both_are_needed(
         await boss.hangup()
         await log.wait("call.supervised", mode="leave", count=place)
     await call.hangup()
+
+
+async def test_wrong_pins_lock_the_device_and_nobody_else(
+    sandbox: Any, service: Any, phone: Any, dial: Any, codes: Codes, log: Any
+) -> None:
+    """To hang up and to dial again is no new try."""
+    await codes.set("ARIAGENT_SUPERVISORS", "")
+    await codes.set("ARIAGENT_SUPERVISOR_PIN", "4711")
+    await service(await sandbox())
+    for _ in range(2):
+        boss, _ = await dial(LISTEN, await phone(STRANGER))
+        await dial_tone(boss)
+        await boss.send_dtmf("04711#")
+        await congestion(boss)
+        await boss.hangup()
+    boss, _ = await dial(LISTEN, await phone(STRANGER))
+    await dial_tone(boss)
+    await boss.send_dtmf("4712#")
+    await boss.ended(LIMIT_S)
+    await refused(await (await phone(STRANGER)).dial(LISTEN))
+    await log.wait("supervisor.refused", count=2, by=f"phone {STRANGER}")
+    boss, _ = await dial(LISTEN, await phone(SUPERVISOR))
+    await dial_tone(boss)
+    await boss.hangup()
+
+
+# -- who may not, whatever the number is -------------------------------------------------------------------------------
+
+NUMBERS = [
+    "5551234",
+    # The six of the audit of November 2026.
+    "10-04",
+    "1 0 0 4",
+    '" = "" ? "1?allowed:x" :: "',
+    '" = "" ? "1?in:x" :: "',
+    '" = "" ? "1?ariagent-internal,600,1:x" :: "',
+    # A function's argument ends early, and a part of the result is taken: FILTER is 1004, LEN is 4, FIELDNUM is 1.
+    "1004):0",
+    "1004):0:4",
+    "1004)",
+    "(1004",
+    "1004,x",
+    "1004&x",
+    "x&1004",
+    "&",
+    "&1004&",
+    "PJSIP/1004",
+    "PJSIP/1004-00000001",
+    '1004"',
+    '"1004"',
+    "'1004'",
+    "1004\\",
+    "\\1004",
+    "1004 ",
+    " 1004",
+    "1004\n",
+    "1004\r\n\r\n",
+    "1004\t",
+    "1004\x7f",
+    "10\u200b04",
+    "1004\u00a0",
+    "１００４",
+    "1004é",
+    "$[1=1]",
+    "${ARIAGENT_SUPERVISORS}",
+    "${ARIAGENT_SUPERVISOR_PIN}",
+    "${SHELL(id)}",
+    "1004${",
+    "1004]",
+    "]?allowed:x",
+    '" | 1 | "',
+    '"] | $["1" = "1',
+    "1?allowed",
+    "1004?allowed:refused",
+    "1004<sip:1004@127.0.0.1>",
+    "+1004",
+    "1004#",
+    "*1004",
+    "1004%",
+    "1004;x=1",
+    "0",
+    "s",
+    "h",
+    "1004" * 19,
+]
+
+
+@pytest.mark.parametrize(
+    ("supervisors", "pin"),
+    [
+        (SUPERVISOR, ""),
+        (f"PJSIP/{SUPERVISOR}", ""),
+        (f"PJSIP/{SUPERVISOR}", "471100"),
+        (f"1001&{SUPERVISOR}", "471100"),
+    ],
+)
+async def test_no_number_passes_the_list(
+    supervisors: str, pin: str, sandbox: Any, service: Any, phone: Any, dial: Any, codes: Codes, log: Any, asterisk: Any
+) -> None:
+    await codes.set("ARIAGENT_SUPERVISORS", supervisors)
+    await codes.set("ARIAGENT_SUPERVISOR_PIN", pin)
+    await service(await sandbox(), agent=AGENT)
+    call, hearing = await dial("7001")
+    await hearing.utterance()
+    before = len(asterisk.log_path.read_text())
+    for number, code in zip(NUMBERS, itertools.cycle((LISTEN, WHISPER, BARGE))):
+        dialling = await (await phone(quote(number, safe=""))).dial(code)
+        with pytest.raises(CallRefused) as refusal:
+            await dialling.answered(LIMIT_S)
+        assert refusal.value.status == 403, repr(number)
+    said = asterisk.log_path.read_text()[before:]
+    assert [what for what in ("ChanSpy(", "Echo(", "Read(", "Do: next", "600@") if what in said] == []
+    assert log.named("call.supervised") == log.named("call.moved") == []
+    assert call.state is CallState.ANSWERED
+    await call.hangup()
+
+
+async def test_with_a_pin_alone_every_number_is_asked_for_it(
+    sandbox: Any, service: Any, phone: Any, dial: Any, codes: Codes, log: Any, asterisk: Any
+) -> None:
+    await codes.set("ARIAGENT_SUPERVISORS", "")
+    await codes.set("ARIAGENT_SUPERVISOR_PIN", "471100")
+    await service(await sandbox(), agent=AGENT)
+    call, hearing = await dial("7001")
+    await hearing.utterance()
+    before = len(asterisk.log_path.read_text())
+    for number in NUMBERS:
+        boss, _ = await dial(LISTEN, await phone(quote(number, safe="")))
+        await dial_tone(boss)
+        await boss.hangup()
+    said = asterisk.log_path.read_text()[before:]
+    assert [what for what in ("ChanSpy(", "Echo(", "Do: next", "600@") if what in said] == []
+    assert log.named("call.supervised") == []
+    await call.hangup()
+
+
+# -- the key of the dialplan's events ----------------------------------------------------------------------------------
+
+
+async def test_the_key_survives_a_reload_and_is_set_again_where_it_is_lost(
+    sandbox: Any, service: Any, phone: Any, dial: Any, codes: Codes, log: Any, asterisk: Any
+) -> None:
+    await service(await sandbox(), agent=AGENT)
+    call, hearing = await dial("7000")
+    await hearing.utterance()
+    await asterisk.cli("dialplan reload")
+    boss, _ = await dial(LISTEN, await phone(SUPERVISOR))
+    await log.wait("call.supervised", mode="listen")
+    await boss.hangup()
+    await log.wait("call.supervised", mode="leave")
+    # As `clearglobalvars` does at a reload: the first one asks in vain, and the service hears of it by that.
+    await codes.set("ARIAGENT_KEY", "")
+    boss, _ = await dial(LISTEN, await phone(SUPERVISOR))
+    await log.wait("supervisor.no_key")
+    await boss.ended(LIMIT_S)
+    boss, _ = await dial(LISTEN, await phone(SUPERVISOR))
+    await log.wait("call.supervised", mode="listen", count=2)
+    await boss.hangup()
+    await log.wait("call.supervised", mode="leave", count=2)
+    await call.hangup()
+
+
+async def test_two_services_of_one_asterisk_share_the_key(
+    sandbox: Any, service: Any, phone: Any, dial: Any, codes: Codes, log: Any
+) -> None:
+    """As the old and the new process of an upgrade do."""
+    model = await sandbox()
+    old = await service(model, agent=AGENT)
+    call, hearing = await dial("7000")
+    await hearing.utterance()
+    new = await service(model, agent=AGENT, asterisk={"app": "ariagent-other"}, settle=False)
+    assert old.phones is not None
+    await asyncio.wait_for(_has_key(new), LIMIT_S)
+    assert new.phones._key._value == old.phones._key._value != ""
+    boss, _ = await dial(LISTEN, await phone(SUPERVISOR))
+    await log.wait("call.supervised", mode="listen")
+    await boss.hangup()
+    await log.wait("call.supervised", mode="leave")
+    await call.hangup()
+
+
+async def _has_key(service: Any) -> None:
+    while not service.phones._key._value:
+        await asyncio.sleep(0.02)

@@ -5,10 +5,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from ariagent.lab.processes import ProcessRef, end_process
+from ariagent.lab.processes import ProcessRef, end_process, private_log
 
 TERM = ((signal.SIGTERM, 30.0),)
 
@@ -83,3 +84,22 @@ def _spawn(script: str) -> tuple[subprocess.Popen[bytes], bytes]:
     child = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True)
     assert child.stdout is not None
     return child, child.stdout.readline()
+
+
+def test_a_log_is_its_users_alone_whatever_the_umask_and_an_earlier_run_were(tmp_path: Path) -> None:
+    path = tmp_path / "service.log"
+    path.write_text("before\n")
+    path.chmod(0o666)
+    before = os.umask(0)
+    try:
+        with private_log(path, again=True) as log:
+            log.write(b"again\n")
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert path.read_text() == "before\nagain\n"
+        with private_log(path) as log:
+            log.write(b"new\n")
+        assert path.read_text() == "new\n"
+        with private_log(tmp_path / "other.log"):
+            assert (tmp_path / "other.log").stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)

@@ -35,6 +35,15 @@ def test_deb822_key_inside_the_stanza_survives_rendering() -> None:
     assert again.suites == ("forky",)
 
 
+@pytest.mark.parametrize("answer", ["yes", "no"])
+def test_an_unsigned_source_is_none_for_us_whatever_the_machine_allows(answer: str) -> None:
+    stanza = f"Types: deb\nURIs: http://mirror.test/debian\nSuites: sid\nComponents: main\nTrusted: {answer}\n"
+    line = f"deb [trusted={answer}] http://mirror.test/debian sid main\n"
+    for source in (*parse_deb822(stanza), *parse_one_line(line)):
+        assert source.options == ()
+        assert "trusted" not in render(source, "forky").lower()
+
+
 def test_deb822_disabled_stanza_is_left_out() -> None:
     text = "Types: deb\nURIs: http://mirror.test/debian\nSuites: trixie\nComponents: main\nEnabled: no\n"
     assert list(parse_deb822(text)) == []
@@ -54,7 +63,7 @@ def test_deb822_disabled_stanza_is_left_out() -> None:
                     "https://mirror.test/debian/",
                     ("sid",),
                     ("main",),
-                    (("Signed-By", KEYRING), ("Trusted", "yes")),
+                    (("Signed-By", KEYRING),),
                 )
             ],
         ),
