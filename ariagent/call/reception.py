@@ -33,7 +33,7 @@ class Reception:
     async def receive(self, media: UUID) -> Role:
         """Learn all that. Raises AriError, UnknownAgentError, or TurnedAwayError where a cap is reached."""
         context, arrival, log = self._context, self._arrival, self._log
-        identity = await identify(context, arrival)
+        identity = await identify(context, arrival, log)
         if arrival.resumes is None:
             await recollect(context, identity)
         self.call_id = log.call_id = identity.call_id

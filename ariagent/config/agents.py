@@ -193,7 +193,8 @@ class AgentSettings(Section):
     mcp: tuple[str, ...] = ()
     """MCP servers that the model may use: names from ``mcp_servers``."""
     variables: tuple[VariableName, ...] = ()
-    """Channel variables that the instructions use, as ``{variable.NAME}``."""
+    """Channel variables and functions that the instructions use, as ``{variable.NAME}``. One that Asterisk cannot read
+    has no value: the template's default is used."""
     lookup: LookupSettings | None = None
     """An HTTP request before the call is answered. The instructions use its answer as ``{lookup.NAME}``."""
 

@@ -229,3 +229,40 @@ async def test_languages_voice_and_turn_detection_are_the_agents(
     assert log.named("turn.agent")[0]["said"] == "Hola."
     await call.hangup()
     await log.wait("call.ended")
+
+
+# -- variables that have no value --------------------------------------------------------------------------------------
+
+UNREADABLE = (
+    "PJSIP_HEADER(read,X-Absent)",
+    "CHANNEL(nonsense)",
+    "CHANNEL(pjsip,nonsense)",
+    "NOSUCH(a)",
+    "CDR_PROP(disable)",
+    "CURL(http://127.0.0.1:9/)",
+    "SHELL(id)",
+    "DB(family/key)",
+    "UNSET",
+)
+"""No such header, item or function; one that can only be written; two that ARI may not read; nothing there."""
+
+
+@BOTH_WAYS
+async def test_variables_without_a_value_have_their_defaults(
+    number: str, sandbox: Any, service: Any, phone: Any, extension: Any, dial: Any, log: Any
+) -> None:
+    model = await sandbox()
+    told = " ".join(f"{{variable.{name}|no{at}}}" for at, name in enumerate(UNREADABLE))
+    agent = {"instructions": f"<{told}> {{variable.PJSIP_HEADER(read,X-Customer)|none}}"}
+    agent["variables"] = [*UNREADABLE, "PJSIP_HEADER(read,X-Customer)", "CHANNEL(channeltype)", "PLAIN"]
+    agent["instructions"] += " {variable.CHANNEL(channeltype)} {variable.PLAIN}."
+    await service(model, agent=agent, routes=[{"agent": "default", "variables": {"NOSUCH(b)": "x"}}])
+    await extension("7860", "Set(PLAIN=plain)", f"Goto({number},1)")
+    call, ear = await dial("7860", headers={"X-Customer": "4711"})
+    await ear.utterance()
+    filled = " ".join(f"no{at}" for at in range(len(UNREADABLE)))
+    assert f"<{filled}> 4711 PJSIP plain." in instructions(await model.wait_session(1))
+    await call.hangup()
+    await log.wait("call.ended", result="done")
+    assert {entry["variable"] for entry in log.named("call.variable_not_read")} == {*UNREADABLE[:-1], "NOSUCH(b)"}
+    assert len(log.named("call.started")) == 1, "other seats were tried"
