@@ -105,7 +105,7 @@ class Service:
         self.toolbox = Toolbox(settings, on_call=self.metrics.tool_called)
         self.calls = Registry(self._calls_context)
         self.router = Router(self.calls.channel_entered)
-        self.pool = Pool(settings.ami) if settings.ami is not None else None
+        self.pool = Pool(settings.ami, settings.asterisk.app) if settings.ami is not None else None
         self.door = Door(self.ari, settings.asterisk.app)
         self.availability = Availability(
             self.pool,
@@ -127,7 +127,7 @@ class Service:
         if self.pool is not None:
             self.pool.listeners.append(self.calls.transferred)
             self.pool.looks_for = lambda: self.settings.human_queues
-        self.phones = SupervisorPhones(desk, self.pool) if self.pool is not None else None
+        self.phones = SupervisorPhones(desk, self.pool, settings.asterisk.app) if self.pool is not None else None
         self.patience = Patience()
         """Why Asterisk cannot be used, if it cannot."""
         self.model_trial = ModelTrial(
@@ -174,7 +174,8 @@ class Service:
     async def run(self) -> None:
         """Serve until a signal or ``stop``.
 
-        Raises ConfigurationError or ResourceError if the service cannot start, AriError if another one replaced it.
+        Raises ConfigurationError or ResourceError if the service cannot start, ConfigurationError if another one
+        replaced it.
         """
         self._listen_for_signals()
         try:
@@ -195,7 +196,8 @@ class Service:
         if self.router.replaced.is_set():
             app = self.settings.asterisk.app
             remedy = "Run one service for each application name, or give this one another asterisk.app"
-            raise AriError(f"another program took over the Stasis application {app}", remedy=remedy)
+            # No AriError: systemd would start this one again, which would take the calls from the other one.
+            raise ConfigurationError(f"another program took over the Stasis application {app}", remedy=remedy)
 
     async def _serve(self) -> None:
         """Serve, once ports and folders are available, until a signal or ``stop``."""
@@ -354,7 +356,8 @@ class Service:
         with suppress(AriError):
             if (left := await self.ari.registered()) is not None:
                 channels, bridges = left
-                fields = {"app": self.settings.asterisk.app, "channels": channels, "bridges": bridges}
+                remedy = "If another service runs with this asterisk.app, it ends now. Give each service its own"
+                fields = {"app": self.settings.asterisk.app, "channels": channels, "bridges": bridges, "remedy": remedy}
                 log.warning("service.takes_over", extra={"fields": fields})
 
     def _spending(self) -> Spending:

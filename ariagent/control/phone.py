@@ -45,7 +45,9 @@ GOES = "I do not speak any more; what you hear now is the caller alone."
 class SupervisorPhones:
     """Hears what the pool is told; ``close`` ends what is under way."""
 
-    def __init__(self, desk: Desk, pool: Pool) -> None:
+    def __init__(self, desk: Desk, pool: Pool, app: str) -> None:
+        """``app``: the service's Stasis application. Phones that ask another one are not answered."""
+        self._app = app
         self._desk = desk
         self._pool = pool
         self._tasks: set[asyncio.Task[None]] = set()
@@ -60,6 +62,8 @@ class SupervisorPhones:
         if not isinstance(event, UserEvent) or event.name != USER_EVENT:
             return
         fields = event.fields
+        if (fields.get("app") or self._app) != self._app:
+            return
         do, by = fields.get("do", ""), f"phone {clean(fields.get('by')) or '-'}"
         if do == REFUSED:
             log.warning("supervisor.refused", extra={"fields": {"by": by, "channel": fields.get("channel", "")}})
