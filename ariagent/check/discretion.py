@@ -42,7 +42,7 @@ SHOWN = frozenset(
             "status",
             "time",
         ),
-        *("to", "tool", "type", "url", "user", "uuid", "version", "way", "what", "why"),
+        *("to", "tool", "type", "url", "user", "uuid", "variable", "version", "way", "what", "why"),
     )
 )
 """Fields with names, ids and words of ariagent's own."""
