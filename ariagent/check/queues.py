@@ -65,7 +65,7 @@ async def check_queues(site: Site, say: Say) -> None:
             if not await queue_exists(client, queue):
                 say(_missing(queue, ai_queue))
                 continue
-            most = site.settings.max_calls if queue == ai_queue else None
+            most = site.settings.max_calls if queue.lower() == ai_queue.lower() else None
             members = [each for each in await _members(site, queue) if ours(each)]
             for result in judge_queue(queue, members, most, serving=site.serving):
                 say(result)
@@ -164,7 +164,7 @@ async def check_on_channel(settings: Settings, probe: Probe, channel_id: str, sa
                 continue
             members = await count(queue, "count")
             seats += members
-            most = settings.max_calls if queue == ai_queue else None
+            most = settings.max_calls if queue.lower() == ai_queue.lower() else None
             say(judge_counts(queue, members, await count(queue, "ready"), most))
         human = settings.human_queue or dialplan.human_queue
         is_there = bool(human) and await read(f"QUEUE_EXISTS({human})") == "1"
@@ -192,7 +192,10 @@ def judge_no_seats(app: str, leads_to: Mapping[str, set[str]]) -> Result:
 def queues_of(settings: Settings, ai_queues: Iterable[str]) -> list[str]:
     """The queues of AI seats to check."""
     named = [route.queue for route in settings.routes if route.queue and "*" not in route.queue]
-    return list(dict.fromkeys([*ai_queues, *named]))
+    found: dict[str, str] = {}
+    for name in (*ai_queues, *named):
+        found.setdefault(name.lower(), name)
+    return list(found.values())
 
 
 def judge_counts(queue: str, members: int, ready: int, max_calls: int | None) -> Result:
@@ -283,7 +286,7 @@ def judge_destinations(settings: Settings, missing: Collection[str], queues: Col
 
 
 def _missing(queue: str, ai_queue: str) -> Result:
-    if queue == ai_queue:
+    if queue.lower() == ai_queue.lower():
         return warning(NAME, f"there is no queue {queue}", f"{INSTALL}, unless your AI queue has another name")
     return warning(
         NAME, f"a route names the queue {queue}, which does not exist", "Correct routes, or create the queue"

@@ -49,6 +49,8 @@ class Pool:
         them."""
         self._elsewhere: dict[str, bool] = {}
         """Name in lower case -> whether a queue exists that was not listed."""
+        self._doubted: set[str] = set()
+        """Names of queues that something needs and that Asterisk did not have: it is asked again."""
         self._ready = False
         self._invalid: list[str] = []
         """Numbers of the seats that were logged as invalid."""
@@ -109,7 +111,12 @@ class Pool:
         """Whether there is a queue of this name; None: not known without asking Asterisk."""
         if self.queues.name_of(name) is not None:
             return True
-        return self._elsewhere.get(name.lower()) if self.queues.known else None
+        known = self._elsewhere.get(name.lower()) if self.queues.known else None
+        if known is False and name.lower() not in self._doubted:
+            # An administrator may have added it since the last list.
+            self._doubted.add(name.lower())
+            self._wake.set()
+        return known
 
     async def find_queue(self, name: str) -> bool:
         """The same; asks Asterisk if it is not known. Raises AmiError."""
@@ -179,6 +186,8 @@ class Pool:
                 await self._read_again()
             elif self.client.connected and self.seats.unplaced:
                 await self._try(self._place())
+            if self.client.connected and self._doubted:
+                await self._try(self._ask_again())
             await self._tell_asterisk()
             deadline = min(self.seats.next_deadline() or now + every_s, read_at + every_s)
             # A deadline in the past: Asterisk has just refused the pause, or the connection is gone.
@@ -206,6 +215,11 @@ class Pool:
             fields = {"app": self._app, "queues": ",".join(self.seats.other_queues), "remedy": NO_SEATS_REMEDY}
             log.warning("seats.none_found", extra={"fields": fields})
         self._lacking = lacking
+
+    async def _ask_again(self) -> None:
+        while self._doubted:
+            name = self._doubted.pop()
+            self._elsewhere[name] = await queue_exists(self.client, name)
 
     async def _read_again(self) -> None:
         await self._try(self._read())

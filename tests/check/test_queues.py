@@ -143,6 +143,7 @@ def test_the_queues_of_routes_are_looked_at_too() -> None:
     settings = Settings.model_validate({"agents": {"default": {}}, "routes": routes})
     assert queues_of(settings, ["frontline"]) == ["frontline", "sales"]
     assert queues_of(settings, ["ai"]) == ["ai", "sales", "frontline"]
+    assert queues_of(settings, ["FrontLine", "SALES"]) == ["FrontLine", "SALES"]
 
 
 @pytest.mark.parametrize(
