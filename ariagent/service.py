@@ -44,6 +44,7 @@ from ariagent.errors import AriError, ConfigurationError, InternalError
 from ariagent.health import Health
 from ariagent.hosts import joined
 from ariagent.lag import LOOK_S, Lag
+from ariagent.localtime import day as local_day
 from ariagent.metrics import Metrics
 from ariagent.pool.availability import Availability
 from ariagent.pool.door import Door
@@ -54,7 +55,7 @@ from ariagent.realtime.endpoints import Endpoints
 from ariagent.realtime.events import Usage
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
-from ariagent.records.store import calls_today, local_day, spent_today
+from ariagent.records.store import calls_today, spent_today
 from ariagent.resources import having
 from ariagent.selfcheck import SelfCheck
 from ariagent.shutdownwatch import ShutdownWatch
@@ -363,20 +364,20 @@ class Service:
     def _spending(self) -> Spending:
         spent = 0.0
         if self.settings.records.enabled:
-            _, spent = spent_today(self.settings.state_directory, time.time())
-        return Spending(self.settings.cost, spent, self.metrics.used)
+            _, spent = spent_today(self.settings.state_directory, time.time(), self.settings.zone)
+        return Spending(self.settings.cost, spent, self.metrics.used, self.settings.zone)
 
     def _admission(self) -> Admission:
         now = time.time()
         if not self.settings.records.enabled:
-            return Admission(self.settings, local_day(now))
-        day, talked_s, recent = calls_today(self.settings.state_directory, now)
+            return Admission(self.settings, local_day(now, self.settings.zone))
+        day, talked_s, recent = calls_today(self.settings.state_directory, now, self.settings.zone)
         return Admission(self.settings, day, talked_s, recent)
 
     def _over_cap(self) -> bool:
         """Whether a daily cap of cost or minutes is reached."""
         context, now = self._calls_context(), time.time()
-        return context.spending.over_cap or context.admission.over_minutes(now, local_day(now))
+        return context.spending.over_cap or context.admission.over_minutes(now, local_day(now, self.settings.zone))
 
     def _prompts_used(self, spending: Spending, usage: Usage) -> None:
         """Count the cost of rendered phrases, which belongs to no call."""
@@ -472,7 +473,7 @@ class Service:
         self.settings, self.toolbox, self.desk.destinations = settings, toolbox, settings.destinations
         if self._context is not None:
             self._context.admission.configure(settings)
-            self._context.spending.configure(settings.cost)
+            self._context.spending.configure(settings.cost, settings.zone)
             self._context = replace(self._context, settings=settings, toolbox=toolbox)
         log.info("settings.reloaded", extra={"fields": {"changed": ",".join(taken) or "-", "calls": len(self.calls)}})
         self.metrics.know_agents(settings.agents)

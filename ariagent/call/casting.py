@@ -4,6 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+from ariagent import localtime
 from ariagent.agents import briefing
 from ariagent.agents.choose import DIALLED, QUEUE, ArrivalFacts, agent_variables, choose, needed_variables
 from ariagent.ari import events as ari
@@ -92,15 +93,16 @@ async def cast(context: Context, arrival: Arrival, identity: Identity, log: Call
     name = agent_of(context, identity)
     agent = context.settings.agents[name]
     variables = await context.variables.read(context.ari, identity.channels, agent_variables(agent), log)
+    now, zone = time.time(), context.settings.zone_of(agent)
     values = briefing.call_values(
         name,
         caller_number=channel.caller_number,
         caller_name=channel.caller_name,
         called=variables.get(DIALLED) or facts.dialled or facts.extension,
         queue=variables.get(QUEUE) or facts.queue,
-        date=time.strftime("%Y-%m-%d"),
-        time=time.strftime("%H:%M"),
-        weekday=time.strftime("%A"),
+        date=localtime.day(now, zone),
+        time=localtime.clock(now, zone),
+        weekday=localtime.weekday(now, zone, agent.language),
         variables={key: variables.get(key, "") for key in agent.variables},
     )
     if agent.lookup is not None:

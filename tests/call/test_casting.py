@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -267,3 +268,25 @@ class TestSiteVariables:
         ari_server.channels["caller"] = "PJSIP/x"
         ari_server.variables |= {("c1", "ARIAGENT_CALLER"): "caller", ("caller", "TIER"): "gold"}
         assert (await arrive(make_context(), arrival(seat="03")))[1].name == "sales"
+
+
+class TestTime:
+    @pytest.mark.parametrize(
+        ("settings", "told"),
+        [
+            ({"timezone": "UTC"}, "2026-11-29 10:59 Sunday"),
+            ({"timezone": "Pacific/Auckland"}, "2026-11-29 23:59 Sunday"),
+            ({"hours": {"a": {"timezone": "Asia/Tokyo", "week": {"mon": "08:00-09:00"}}}}, "2026-11-29 19:59 Sunday"),
+            ({"timezone": "Pacific/Kiritimati", "language": "nl"}, "2026-11-30 00:59 maandag"),
+        ],
+    )
+    async def test_it_is_told_in_the_zone_of_the_hours_and_in_the_agents_language(
+        self, settings: dict[str, Any], told: str, make_context: MakeContext, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tree = dict(settings)
+        agent = {"instructions": "<{now.date} {now.time} {now.weekday}>", "language": tree.pop("language", "en")}
+        agent["opening"] = None
+        context = make_context(agents={"default": agent}, routes=[], **tree)
+        monkeypatch.setattr(time, "time", lambda: datetime.fromisoformat("2026-11-29T10:59:59+00:00").timestamp())
+        _, role = await arrive(context, arrival())
+        assert f"<{told}>" in role.instructions

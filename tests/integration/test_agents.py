@@ -2,8 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from aiohttp import web
@@ -266,3 +268,35 @@ async def test_variables_without_a_value_have_their_defaults(
     await log.wait("call.ended", result="done")
     assert {entry["variable"] for entry in log.named("call.variable_not_read")} == {*UNREADABLE[:-1], "NOSUCH(b)"}
     assert len(log.named("call.started")) == 1, "other seats were tried"
+
+
+@pytest.fixture
+def machine_in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@BOTH_WAYS
+@pytest.mark.usefixtures("machine_in_utc")
+async def test_opening_hours_and_the_model_have_the_same_clock(
+    number: str, sandbox: Any, service: Any, dial: Any, log: Any
+) -> None:
+    model = await sandbox()
+    zone = ZoneInfo("Pacific/Auckland")
+    await service(
+        model,
+        agent={"instructions": "<{now.date} {now.time} {now.weekday}>", "language": "de", "opening": {"de": "Hallo."}},
+        hours={"office": {"timezone": "Pacific/Auckland", "week": {"mon-sun": "00:00-24:00"}}},
+    )
+    before = datetime.now(zone)
+    call, ear = await dial(number)
+    await ear.utterance()
+    days = ("Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag", "Sonntag")
+    wanted = {f"<{at:%Y-%m-%d %H:%M} {days[at.weekday()]}>" for at in (before, datetime.now(zone))}
+    told = instructions(await model.wait_session(1))
+    assert any(words in told for words in wanted), (told[:80], wanted)
+    await call.hangup()
+    await log.wait("call.ended")
