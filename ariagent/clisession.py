@@ -123,7 +123,9 @@ class Session:
             return replace(Choices.of(manifest.choices), **given)
         asks = cliparts.can_ask() and not self.quiet
         queues = [
-            name for name in queue_names(site.document("queues.conf")) if name != given.get("ai_queue", "frontline")
+            name
+            for name in queue_names(site.document("queues.conf"))
+            if name.lower() != given.get("ai_queue", "frontline").lower()
         ]
         if "human_queue" not in given:
             given["human_queue"] = _ask_for("Queue of human agents", queues, asks) or ""

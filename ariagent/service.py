@@ -44,6 +44,7 @@ from ariagent.errors import AriError, ConfigurationError, InternalError
 from ariagent.health import NOT_TRIED, Health
 from ariagent.hosts import HostNames, is_loopback, joined
 from ariagent.lag import LOOK_S, Lag
+from ariagent.localtime import day as local_day
 from ariagent.metrics import Metrics
 from ariagent.pool.availability import Availability
 from ariagent.pool.door import Door
@@ -54,7 +55,7 @@ from ariagent.realtime.endpoints import Endpoints
 from ariagent.realtime.events import Usage
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
-from ariagent.records.store import calls_today, local_day, spent_today
+from ariagent.records.store import calls_today, spent_today
 from ariagent.redaction import Redaction, secrets_of
 from ariagent.resources import having
 from ariagent.selfcheck import SelfCheck
@@ -106,7 +107,7 @@ class Service:
         self.toolbox = Toolbox(settings, on_call=self.metrics.tool_called)
         self.calls = Registry(self._calls_context)
         self.router = Router(self.calls.channel_entered)
-        self.pool = Pool(settings.ami) if settings.ami is not None else None
+        self.pool = Pool(settings.ami, settings.asterisk.app) if settings.ami is not None else None
         self.door = Door(self.ari, settings.asterisk.app)
         self.availability = Availability(
             self.pool,
@@ -128,7 +129,7 @@ class Service:
         if self.pool is not None:
             self.pool.listeners.append(self.calls.transferred)
             self.pool.looks_for = lambda: self.settings.human_queues
-        self.phones = SupervisorPhones(desk, self.pool) if self.pool is not None else None
+        self.phones = SupervisorPhones(desk, self.pool, settings.asterisk.app) if self.pool is not None else None
         self.patience = Patience()
         """Why Asterisk cannot be used, if it cannot."""
         self.endpoints = Endpoints(settings.realtime)
@@ -182,7 +183,8 @@ class Service:
     async def run(self) -> None:
         """Serve until a signal or ``stop``.
 
-        Raises ConfigurationError or ResourceError if the service cannot start, AriError if another one replaced it.
+        Raises ConfigurationError or ResourceError if the service cannot start, ConfigurationError if another one
+        replaced it.
         """
         self._listen_for_signals()
         try:
@@ -204,7 +206,8 @@ class Service:
         if self.router.replaced.is_set():
             app = self.settings.asterisk.app
             remedy = "Run one service for each application name, or give this one another asterisk.app"
-            raise AriError(f"another program took over the Stasis application {app}", remedy=remedy)
+            # No AriError: systemd would start this one again, which would take the calls from the other one.
+            raise ConfigurationError(f"another program took over the Stasis application {app}", remedy=remedy)
 
     async def _serve(self) -> None:
         """Serve, once ports and folders are available, until a signal or ``stop``."""
@@ -380,26 +383,27 @@ class Service:
         with suppress(AriError):
             if (left := await self.ari.registered()) is not None:
                 channels, bridges = left
-                fields = {"app": self.settings.asterisk.app, "channels": channels, "bridges": bridges}
+                remedy = "If another service runs with this asterisk.app, it ends now. Give each service its own"
+                fields = {"app": self.settings.asterisk.app, "channels": channels, "bridges": bridges, "remedy": remedy}
                 log.warning("service.takes_over", extra={"fields": fields})
 
     def _spending(self) -> Spending:
         spent = 0.0
         if self.settings.records.enabled:
-            _, spent = spent_today(self.settings.state_directory, time.time())
-        return Spending(self.settings.cost, spent, self.metrics.used)
+            _, spent = spent_today(self.settings.state_directory, time.time(), self.settings.zone)
+        return Spending(self.settings.cost, spent, self.metrics.used, self.settings.zone)
 
     def _admission(self) -> Admission:
         now = time.time()
         if not self.settings.records.enabled:
-            return Admission(self.settings, local_day(now))
-        day, talked_s, recent = calls_today(self.settings.state_directory, now)
+            return Admission(self.settings, local_day(now, self.settings.zone))
+        day, talked_s, recent = calls_today(self.settings.state_directory, now, self.settings.zone)
         return Admission(self.settings, day, talked_s, recent)
 
     def _over_cap(self) -> bool:
         """Whether a daily cap of cost or minutes is reached."""
         context, now = self._calls_context(), time.time()
-        return context.spending.over_cap or context.admission.over_minutes(now, local_day(now))
+        return context.spending.over_cap or context.admission.over_minutes(now, local_day(now, self.settings.zone))
 
     def _prompts_used(self, spending: Spending, usage: Usage) -> None:
         """Count the cost of rendered phrases, which belongs to no call."""
@@ -495,7 +499,7 @@ class Service:
         self.settings, self.toolbox, self.desk.destinations = settings, toolbox, settings.destinations
         if self._context is not None:
             self._context.admission.configure(settings)
-            self._context.spending.configure(settings.cost)
+            self._context.spending.configure(settings.cost, settings.zone)
             self._context = replace(self._context, settings=settings, toolbox=toolbox)
         log.info("settings.reloaded", extra={"fields": {"changed": ",".join(taken) or "-", "calls": len(self.calls)}})
         self.metrics.know_agents(settings.agents)

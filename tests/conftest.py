@@ -66,6 +66,8 @@ class AriServer:
         self.queries: list[dict[str, str]] = []
         self.bodies: list[Any] = []
         self.answers: dict[str, tuple[int, Any]] = {}
+        self.html: set[str] = set()
+        """Paths that are answered with a web page."""
         self.password = "secret"
         self.server = ""
         """What it calls itself; its library's name where it is empty."""
@@ -150,6 +152,8 @@ class AriServer:
             return web.json_response({"error": "Unauthorized"}, status=401)
         if self.read_only and request.method != "GET":
             return web.json_response({"message": "Write access denied"}, status=403)
+        if path in self.html:
+            return web.Response(text="<html></html>", content_type="text/html")
         if name in self.answers:
             status, body = self.answers[name]
             if callable(body):

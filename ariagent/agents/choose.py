@@ -90,7 +90,9 @@ def agent_variables(agent: AgentSettings) -> tuple[str, ...]:
 
 
 def _fits(route: RouteSettings, facts: ArrivalFacts) -> bool:
-    wanted = [(route.extension, facts.extension), (route.queue, facts.queue), (route.dialled, facts.dialled)]
+    # Asterisk ignores the case of a queue's name, and no other name's.
+    queue = None if route.queue is None else route.queue.lower()
+    wanted = [(route.extension, facts.extension), (queue, facts.queue.lower()), (route.dialled, facts.dialled)]
     wanted += [(pattern, facts.variables.get(name, "")) for name, pattern in route.variables.items()]
     return all(pattern is None or matches(pattern, value) for pattern, value in wanted)
 

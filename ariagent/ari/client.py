@@ -19,12 +19,11 @@ import aiohttp
 from aioari.client import Client as AioariClient
 from aioswagger11.http_client import AsynchronousHttpClient
 
-from ariagent.ari.connection import redirected, session, unreachable
+from ariagent.ari.connection import in_between, no_stream, redirected, session, unreachable
 from ariagent.ari.events import Channel, Place, channel_of
 from ariagent.ari.refusals import DENIALS, denial, no_ari
 from ariagent.config import AsteriskSettings
 from ariagent.errors import AriError, InternalError, why
-from ariagent.tls import ASTERISK
 
 HEARTBEAT_S = 10.0
 """Ping interval of the event stream: a dead one is noticed within one and a half of it."""
@@ -123,10 +122,10 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
             writes = method != "GET"
             if writes and response.status == 403:
                 self.read_only.set()
-            cause, remedy = denial(response.status, self._settings, writes=writes)
+            cause, remedy = denial(response.status, self._settings, writes=writes, server=self.server)
             raise DeniedError(cause, remedy=remedy)
-        if response.status == 400 and "https port" in text.lower():  # as nginx and Apache say it
-            raise AriError(f"{self._settings.url} is a TLS port, and the URL is plain http", remedy=ASTERISK.use_tls)
+        if (proxy := in_between(self._settings, response.status, text, self.server)) is not None:
+            raise proxy
         raise _BY_STATUS.get(response.status, RefusedError)(f"Asterisk refused {where}: HTTP {response.status} {text}")
 
     async def ws_connect(self, url: str, params: Mapping[str, str] | None = None) -> aiohttp.ClientWebSocketResponse:
@@ -137,6 +136,8 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
                 socket = await self.session.ws_connect(
                     url, params=params, heartbeat=HEARTBEAT_S, server_hostname=self._settings.tls_name
                 )
+        except aiohttp.WSServerHandshakeError as error:
+            raise no_stream(error.status) from None
         except (aiohttp.ClientError, TimeoutError) as error:
             said = why(error)
             if isinstance(error, TimeoutError):
@@ -162,6 +163,11 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
 
     async def _page(self, name: str) -> dict[str, Any]:
         return dict(await (await self.request("GET", f"{self.base}/api-docs/{name}")).json())
+
+
+def _shown(error: BaseException) -> str:
+    """An error for the log. aiohttp's own ``repr`` has the request's headers, and the password in them."""
+    return error.message if isinstance(error, aiohttp.ClientResponseError) else repr(error)
 
 
 class AriClient:
@@ -196,7 +202,7 @@ class AriClient:
             await http.close()
             if isinstance(error, AriError | asyncio.CancelledError) and not isinstance(error, NotFoundError):
                 raise
-            what = "HTTP 404" if isinstance(error, NotFoundError) else repr(error)
+            what = "HTTP 404" if isinstance(error, NotFoundError) else _shown(error)
             cause, remedy = no_ari(what, http.server, self.settings)
             raise AriError(cause, remedy=remedy) from None
         self._client, self._http = client, http
@@ -211,7 +217,7 @@ class AriClient:
             await client.run(self.settings.app)
         except (ValueError, TypeError, RecursionError) as error:
             # aioari does not survive a message that is no event.
-            raise AriError(f"Asterisk's event stream broke: {error!r}") from None
+            raise AriError(f"Asterisk's event stream broke: {_shown(error)}") from None
         finally:
             if self._http is not None:
                 self._http.stream_open.clear()
@@ -268,7 +274,7 @@ class AriClient:
         try:
             return await response.json()
         except (aiohttp.ClientError, ValueError, RecursionError) as error:
-            raise AriError(f"Asterisk answered {operation} with something else than JSON: {error!r}") from None
+            raise AriError(f"Asterisk answered {operation} with something else than JSON: {_shown(error)}") from None
 
     async def _ask(self, resource: str, operation: str, *keys: str, **parameters: Any) -> Any:
         """As ``_call``, for one value of the answer."""

@@ -11,6 +11,9 @@ from ariagent.errors import AriError, why
 from ariagent.hosts import joined
 from ariagent.tls import ASTERISK, client_context, failure, greeting, speaks_tls
 
+UPSTREAM = (502, 503, 504)
+"""Statuses of a proxy whose server does not answer."""
+
 
 def session(settings: AsteriskSettings, **connections: Any) -> aiohttp.ClientSession:
     """For requests to Asterisk as its ARI user; ``connections``: options of aiohttp's TCPConnector.
@@ -62,3 +65,28 @@ def redirected(settings: AsteriskSettings, status: int, location: str) -> AriErr
     aim = "elsewhere" if "@" in goal.netloc or not goal.netloc else f"{goal.scheme}://{goal.netloc}"
     remedy = "Set asterisk.url to the address that answers by itself"
     return AriError(f"{settings.url} redirects to {aim} (HTTP {status}), which is not followed", remedy=remedy)
+
+
+def in_between(settings: AsteriskSettings, status: int, text: str, server: str) -> AriError | None:
+    """The error if an answer is a proxy's own; None: it may be Asterisk's. ``text``: the answer's; ``server``: who
+    answers, if known."""
+    lowered, name = text.lower(), server or "a proxy"
+    if status == 400 and "https port" in lowered:  # as nginx and Apache say it
+        return AriError(f"{settings.url} is a TLS port, and the URL is plain http", remedy=ASTERISK.use_tls)
+    if status == 400 and "ssl certificate" in lowered:
+        remedy = "Let the proxy accept ariagent without one (nginx: ssl_verify_client), and limit its addresses"
+        cause = f"{name} at {settings.url} asks for a client certificate, and ariagent has none"
+        return AriError(cause, remedy=remedy)
+    if status in UPSTREAM and not server.startswith("Asterisk"):
+        remedy = "Start Asterisk, and compare the proxy's address for it with bindaddr and bindport in http.conf"
+        return AriError(f"{name} at {settings.url} gets no answer from Asterisk (HTTP {status})", remedy=remedy)
+    return None
+
+
+def no_stream(status: int) -> AriError:
+    """The request for the event stream was answered with this HTTP status."""
+    remedy = (
+        "Load res_http_websocket and res_ari_events. A proxy in between must pass on WebSockets: HTTP/1.1 with the "
+        "headers Upgrade and Connection"
+    )
+    return AriError(f"cannot open Asterisk's event stream: HTTP {status} in place of a WebSocket", remedy=remedy)

@@ -7,8 +7,16 @@ DENIALS = (401, 403)
 """Statuses that stay until somebody changes Asterisk's configuration or ours."""
 
 
-def denial(status: int, settings: AsteriskSettings, *, writes: bool) -> tuple[str, str]:
-    """Cause and remedy of one of ``DENIALS``; ``writes``: the request was to change something."""
+def denial(status: int, settings: AsteriskSettings, *, writes: bool, server: str = "") -> tuple[str, str]:
+    """Cause and remedy of one of ``DENIALS``; ``writes``: the request was to change something; ``server``: who says so,
+    if known."""
+    cause, remedy = _denial(status, settings, writes=writes)
+    if server and not server.startswith("Asterisk"):
+        remedy += f". {server} is in between: look at its access rules, too"
+    return cause, remedy
+
+
+def _denial(status: int, settings: AsteriskSettings, *, writes: bool) -> tuple[str, str]:
     url, user = settings.url, settings.user
     if status == 401:
         cause = f"{url} refused user {user} or its password (HTTP 401)"
@@ -30,5 +38,6 @@ def no_ari(what: str, server: str, settings: AsteriskSettings) -> tuple[str, str
         )
     return (
         f"{settings.url} answers, but is no ARI ({what} from {server or 'an unknown program'})",
-        "Set asterisk.url to Asterisk's HTTP server (bindaddr and bindport in http.conf), without /ari",
+        "Set asterisk.url to Asterisk's HTTP server (bindaddr and bindport in http.conf), without /ari, or to the path "
+        "at which a proxy passes it on",
     )

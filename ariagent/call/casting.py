@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ariagent import localtime
 from ariagent.agents import briefing
 from ariagent.agents.choose import DIALLED, QUEUE, ArrivalFacts, agent_variables, choose, needed_variables
 from ariagent.ari import events as ari
@@ -12,9 +12,12 @@ from ariagent.call import introduction
 from ariagent.call.context import Context, Role
 from ariagent.call.memory import Memory
 from ariagent.call.resume import BrokenOff
+from ariagent.call.variables import CALLER, given
 from ariagent.logs import CallLog
 from ariagent.tools.plugins import CallFacts
 
+OWN = "ARIAGENT_"
+"""Begins the names of ariagent's own variables."""
 RETURNED, CALL = "ARIAGENT_RETURNED", "ARIAGENT_CALL"
 LINKED_ID = "CHANNEL(linkedid)"
 
@@ -43,22 +46,30 @@ class Identity:
     handed_over_as: str = ""
     """The id of the call in which the agent handed the caller to people, where it did. Behind an attended transfer
     Asterisk counts the caller among the calls that they came with: then it is another one."""
+    channels: tuple[str, ...] = ()
+    """Where the site's variables are: on the queue's caller (by name), if there is one, then on the call's channel."""
 
 
-async def identify(context: Context, arrival: Arrival) -> Identity:
+async def identify(context: Context, arrival: Arrival, log: CallLog) -> Identity:
     """The call's id and what its agent is chosen by. Raises AriError."""
     named = arrival.agent if arrival.agent in context.settings.agents else None
     wanted = () if named else needed_variables(context.settings)
+    own = {name for name in wanted if name.startswith(OWN)}
     if arrival.seat is not None:
-        wanted = tuple({*wanted, QUEUE})
-    found = await _variables(context, arrival.channel.id, (LINKED_ID, introduction.FROM, CALL, *wanted))
+        own |= {QUEUE, CALLER}
+    leg = arrival.channel.id
+    found = await given(context.ari, leg, (LINKED_ID, introduction.FROM, CALL, *own))
+    # A seat is a Local channel: functions like PJSIP_HEADER, and variables without __, are the caller's channel's.
+    caller = found.pop(CALLER, "")
+    channels = (caller, leg) if caller else (leg,)
+    found |= await context.variables.read(context.ari, channels, (name for name in wanted if name not in own), log)
     by, before = found.pop(introduction.FROM, ""), found.pop(CALL, "")
     extension = "" if arrival.seat is not None else arrival.channel.extension
     call_id = found.pop(LINKED_ID, "") or arrival.channel.id
     if arrival.resumes is not None:
         # The first id is the one that it keeps, whatever calls it was joined with since.
         call_id, by = arrival.resumes.call_id or call_id, ""
-    return Identity(call_id, ArrivalFacts.of(arrival.agent, found, extension), by, before)
+    return Identity(call_id, ArrivalFacts.of(arrival.agent, found, extension), by, before, channels)
 
 
 async def recollect(context: Context, identity: Identity) -> None:
@@ -81,7 +92,8 @@ async def cast(context: Context, arrival: Arrival, identity: Identity, log: Call
     facts, channel = identity.facts, arrival.channel
     name = agent_of(context, identity)
     agent = context.settings.agents[name]
-    variables = await _variables(context, channel.id, agent_variables(agent))
+    variables = await context.variables.read(context.ari, identity.channels, agent_variables(agent), log)
+    now, zone = time.time(), context.settings.zone_of(agent)
     values = briefing.call_values(
         name,
         call_id=identity.call_id,
@@ -89,9 +101,9 @@ async def cast(context: Context, arrival: Arrival, identity: Identity, log: Call
         caller_name=channel.caller_name,
         called=variables.get(DIALLED) or facts.dialled or facts.extension,
         queue=variables.get(QUEUE) or facts.queue,
-        date=time.strftime("%Y-%m-%d"),
-        time=time.strftime("%H:%M"),
-        weekday=time.strftime("%A"),
+        date=localtime.day(now, zone),
+        time=localtime.clock(now, zone),
+        weekday=localtime.weekday(now, zone, agent.language),
         variables={key: variables.get(key, "") for key in agent.variables},
     )
     if agent.lookup is not None:
@@ -112,7 +124,7 @@ async def _introduction(
     """What the colleague said who put the caller through, where one did."""
     if not identity.put_through_by:
         return None
-    found = await _variables(context, arrival.channel.id, introduction.VARIABLES)
+    found = await given(context.ari, arrival.channel.id, introduction.VARIABLES)
     return introduction.Introduction.of(identity.put_through_by, found, known=known)
 
 
@@ -124,12 +136,5 @@ async def _back(context: Context, arrival: Arrival, identity: Identity) -> tuple
     memory = context.memories.take(identity.call_id, now) or context.memories.take(identity.handed_over_as, now)
     if memory is None:
         return None, ""
-    found = await _variables(context, arrival.channel.id, (RETURNED,))
+    found = await given(context.ari, arrival.channel.id, (RETURNED,))
     return memory, found.get(RETURNED, "")
-
-
-async def _variables(context: Context, channel_id: str, names: Iterable[str]) -> dict[str, str]:
-    """Those of the channel's variables that are set."""
-    wanted = tuple(names)
-    values = await asyncio.gather(*(context.ari.get_variable(channel_id, name) for name in wanted))
-    return {name: value for name, value in zip(wanted, values, strict=True) if value}

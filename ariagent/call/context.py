@@ -13,6 +13,7 @@ from ariagent.call.briefs import Briefs
 from ariagent.call.introduction import Introduction
 from ariagent.call.memory import Memories, Memory
 from ariagent.call.prompts import Prompts
+from ariagent.call.variables import SiteVariables
 from ariagent.config import AgentSettings, Settings
 from ariagent.metrics import Metrics
 from ariagent.pool.queues import QueueView
@@ -46,6 +47,7 @@ class Context:
     admission: Admission
     memories: Memories = field(default_factory=Memories)
     """Of callers who were handed to people."""
+    variables: SiteVariables = field(default_factory=SiteVariables)
     handed_on: Callable[[str], Memory | None] = lambda call_id: None
     """The same from the records, by call id, where a former process did so. Reads the disk."""
     overloaded: Callable[[], bool] = lambda: False

@@ -7,9 +7,9 @@ from ariagent.call.admission import Ticket
 from ariagent.call.casting import Arrival, Identity, agent_of, cast, identify, recollect
 from ariagent.call.context import Context, Role
 from ariagent.errors import TurnedAwayError, UnknownAgentError
+from ariagent.localtime import day as local_day
 from ariagent.logs import CallLog
 from ariagent.metrics import NO_AGENT
-from ariagent.records.store import local_day
 
 
 class Reception:
@@ -33,7 +33,7 @@ class Reception:
     async def receive(self, media: UUID) -> Role:
         """Learn all that. Raises AriError, UnknownAgentError, or TurnedAwayError where a cap is reached."""
         context, arrival, log = self._context, self._arrival, self._log
-        identity = await identify(context, arrival)
+        identity = await identify(context, arrival, log)
         if arrival.resumes is None:
             await recollect(context, identity)
         self.call_id = log.call_id = identity.call_id
@@ -75,7 +75,7 @@ class Reception:
         """The call is over: others may come in its place."""
         if self._ticket is not None:
             now = time.time()
-            self._context.admission.leave(self._ticket, now, local_day(now))
+            self._context.admission.leave(self._ticket, now, local_day(now, self._context.settings.zone))
 
     def _begin_record(self) -> None:
         resumes, journal = self._arrival.resumes, self._context.journal

@@ -20,8 +20,8 @@ from ariagent.call.machine import State
 from ariagent.call.resume import WARM_PREFIX, BrokenOff, arguments
 from ariagent.call.runner import CallRunner
 from ariagent.errors import AriError
+from ariagent.localtime import day as local_day
 from ariagent.metrics import NO_AGENT
-from ariagent.records.store import local_day
 from ariagent.reminder import Reminder
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class Registry:
         if not self._admitting:
             return "stopping"
         serving, now = sum(not call.over for call in self._calls), time.time()
-        return context.admission.refusal(serving, now, local_day(now)) or (
+        return context.admission.refusal(serving, now, local_day(now, context.settings.zone)) or (
             "over_daily_cap" if context.spending.over_cap else "overloaded" if context.overloaded() else ""
         )
 

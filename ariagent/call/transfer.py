@@ -8,9 +8,9 @@ from ariagent.ari import events as ari
 from ariagent.call.casting import Arrival
 from ariagent.call.context import Context
 from ariagent.call.handoff import Handoff
+from ariagent.call.variables import CALLER
 from ariagent.errors import AsteriskError
 
-CALLER = "ARIAGENT_CALLER"
 PEER = "BRIDGEPEER"
 PEOPLE = ("ariagent-human", "human")
 """Context and extension of the shipped dialplan: the human queue, then the last resort."""

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from ariagent.ari.connection import redirected, session, unreachable
+from ariagent.ari.connection import in_between, no_stream, redirected, session, unreachable
 from ariagent.config import AsteriskSettings
 from ariagent.errors import AriError, why
 
@@ -25,6 +25,11 @@ class Answer:
     status: int
     body: Any
     headers: dict[str, str]
+
+    @property
+    def server(self) -> str:
+        """Who answered: Asterisk, or a proxy in between. Empty if it does not say."""
+        return self.headers.get("Server", "")
 
     @property
     def message(self) -> str:
@@ -49,9 +54,13 @@ class Probe:
             ) as response:
                 if 300 <= response.status < 400:
                     raise redirected(self._settings, response.status, response.headers.get("Location", ""))
+                text = await response.text(errors="replace")
+                server = response.headers.get("Server", "")
+                if (proxy := in_between(self._settings, response.status, text, server)) is not None:
+                    raise proxy
                 try:
-                    said = await response.json(content_type=None)
-                except ValueError:
+                    said = json.loads(text)
+                except (ValueError, RecursionError):
                     said = None
                 return Answer(response.status, said, dict(response.headers))
         except TimeoutError:
@@ -86,6 +95,8 @@ class Probe:
                 return await self._session.ws_connect(
                     f"{self._base}/ari/events", params={"app": name}, server_hostname=self._settings.tls_name
                 )
+        except aiohttp.WSServerHandshakeError as error:
+            raise no_stream(error.status) from None
         except (aiohttp.ClientError, TimeoutError) as error:
             raise AriError(
                 f"the event stream cannot be opened: {'timed out' if isinstance(error, TimeoutError) else why(error)}",

@@ -66,10 +66,10 @@ async def check_reach(site: Site, say: Say) -> None:
     took_ms = 1000 * (time.monotonic() - began)
     site.version = _version_in(answer.body) or ""
     if answer.status in DENIALS:
-        say(failed("asterisk", *denial(answer.status, settings, writes=False)))
+        say(failed("asterisk", *denial(answer.status, settings, writes=False, server=answer.server)))
     elif answer.status != 200 or not site.version:
         what = f"HTTP {answer.status}"
-        say(failed("asterisk", *no_ari(what, answer.headers.get("Server", ""), settings)))
+        say(failed("asterisk", *no_ari(what, answer.server, settings)))
     else:
         say(ok("asterisk", f"answers at {settings.url} in {took_ms:.0f} ms", answer_ms=round(took_ms, 1)))
         if (result := judge_clock(answer.headers.get("Date", ""), time.time())) is not None:
@@ -106,7 +106,12 @@ async def check_user(site: Site, say: Say) -> None:
     if answer is None:
         return
     if answer.status in DENIALS:
-        say(failed("ARI user", *denial(answer.status, site.settings.asterisk, writes=True)))
+        say(
+            failed(
+                "ARI user",
+                *denial(answer.status, site.settings.asterisk, writes=True, server=answer.server),
+            )
+        )
         return
     say(ok("ARI user", f"{site.settings.asterisk.user} may control calls"))
 
@@ -117,6 +122,10 @@ async def check_description(site: Site, say: Say) -> None:
         async with AriClient(site.settings.asterisk) as client:
             await client.connect()
     except AriError as error:
+        # ARI itself answers, so the URL is right.
+        if "HTTP 404" not in str(error) and error.remedy:
+            say(failed("ARI description", str(error), error.remedy))
+            return
         remedy = "Copy the folder rest-api of Asterisk's sources into its data folder (astdatadir in asterisk.conf)"
         say(failed("ARI description", str(error), remedy))
         return

@@ -17,6 +17,7 @@ from ariagent.check.queues import NAME as QUEUES
 from ariagent.check.report import Result, Say, Status, failed, ok, skipped, warning
 from ariagent.check.site import Site
 from ariagent.check.trial import NAME, STEP_LIMIT_S, Heard, Trial, TrialLeg, no_channel, try_audio
+from ariagent.check.variables import check_variables
 from ariagent.config import AudioSocketSettings, Settings
 from ariagent.errors import AriError, ConfigurationError, ResourceError
 from ariagent.hosts import joined, local
@@ -63,11 +64,12 @@ async def _try_audio(site: Site, trial: Trial, say: Say) -> None:
         elif not media.port:
             address = media.advertise or joined(media.host, server.port)
 
-        async def look_at_queues(channel_id: str) -> None:
+        async def meanwhile(channel_id: str) -> None:
+            await check_variables(site.settings, site.probe, channel_id, say)
             if site.settings.ami is None:
                 await check_on_channel(site.settings, site.probe, channel_id, say)
 
-        heard = await _with_brief(site.settings, trial, server, address, look_at_queues, say)
+        heard = await _with_brief(site.settings, trial, server, address, meanwhile, say)
         if heard.connect_ms is None:
             _skip_queues(site.settings, say)
         result = heard.result

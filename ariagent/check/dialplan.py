@@ -10,6 +10,7 @@ from ariagent.check.ari import Probe
 from ariagent.check.report import INSTALL, Result, Say, failed, ok, skipped, warning
 from ariagent.check.site import Site
 from ariagent.errors import AriError
+from ariagent.pool.owner import NO_SEATS_REMEDY
 
 NAME = "dialplan"
 CONTEXT = "ariagent-internal"
@@ -40,6 +41,10 @@ class Dialplan:
     transfer_data: str = ""
     """Headers of a ``REFER`` that count on every channel."""
 
+    def leads_to(self, app: str) -> bool:
+        """Whether the shipped numbers and seats lead to this application, as far as is known."""
+        return self.app in ("", app)
+
     @classmethod
     async def read(cls, read: Callable[[str], Awaitable[str]]) -> Self:
         """``read`` returns the value of a global variable, or ""."""
@@ -69,6 +74,7 @@ async def check_dialplan(site: Site, say: Say) -> None:
         # 01@ariagent-seat itself exists only while the AI takes calls.
         ways = {"01@ariagent-seat-call": SEATS} | {f"{number}@{CONTEXT}": "" for number in dialplan.numbers}
         there = [name or place for place, name in ways.items() if await _exists(place, site.probe)]
+        second = await _second(dialplan, site)
     except AriError as error:
         say(failed(NAME, str(error), error.remedy))
         return
@@ -79,8 +85,20 @@ async def check_dialplan(site: Site, say: Say) -> None:
         say(result)
     for result in judge_safety(dialplan):
         say(result)
-    if there and (mistake := judge_app(dialplan.app, site.settings.asterisk.app)) is not None:
-        say(mistake)
+    if there and second is not None:
+        say(second)
+
+
+async def _second(dialplan: Dialplan, site: Site) -> Result | None:
+    """The result for a service with another application than the dialplan's; None for the dialplan's own. Raises
+    AriError, and LookupError as ``_exists``.
+    """
+    app = site.settings.asterisk.app
+    if dialplan.leads_to(app):
+        return None
+    own_seats = await _exists(f"01@ariagent-{app}-seat-NOT_INUSE", site.probe)
+    other = await site.probe.ask("GET", f"applications/{quote(dialplan.app, safe='')}")
+    return judge_app(dialplan.app, app, own_seats=own_seats, served=other.status == 200)
 
 
 async def check_extensions(site: Site, say: Say) -> None:
@@ -143,14 +161,18 @@ def judge_version(version: str) -> Result:
     return warning(NAME, f"{found}; the package has {__version__}", remedy)
 
 
-def judge_app(dialplan: str, settings: str) -> Result | None:
-    """Compares the application that the dialplan calls with ``asterisk.app``. No I/O."""
-    if dialplan in ("", settings):
-        return None
-    found = (
-        f"it sends callers to the application {dialplan}, but asterisk.app is {settings}: no call reaches the service"
-    )
-    return failed(NAME, found, f"Set asterisk.app to {dialplan}, or run `ariagent install --app {settings} --apply`")
+def judge_app(dialplan: str, settings: str, *, own_seats: bool, served: bool) -> Result:
+    """The dialplan calls another application than ``asterisk.app``. ``own_seats``: there is a context of seats for
+    ``asterisk.app``; ``served``: a service runs as the dialplan's. No I/O.
+    """
+    if own_seats:
+        return ok(NAME, f"it has the seats ariagent-{settings}-seat beside those of the application {dialplan}")
+    found = f"it sends callers to the application {dialplan}, but asterisk.app is {settings}"
+    if served:
+        found += f", and another service serves {dialplan}: only extensions that name {settings} reach this one"
+        return warning(NAME, found, NO_SEATS_REMEDY)
+    remedy = f"Set asterisk.app to {dialplan}, or run `ariagent install --app {settings} --apply`"
+    return failed(NAME, f"{found}: no call reaches the service", remedy)
 
 
 def judge_extension(name: str, extension: str, context: str, *, exists: bool) -> Result:

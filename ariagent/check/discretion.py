@@ -48,7 +48,7 @@ SHOWN = frozenset(
             "switch",
             "time",
         ),
-        *("to", "tool", "type", "url", "user", "uuid", "version", "way", "what", "why"),
+        *("to", "tool", "type", "url", "user", "uuid", "variable", "version", "way", "what", "why"),
     )
 )
 """Fields with names, ids and words of ariagent's own."""

@@ -4,7 +4,7 @@ They use AMI. Without AMI they use dialplan functions on an existing channel, wh
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
 from ariagent.ami.client import AmiClient
 from ariagent.ami.events import MemberState
@@ -15,7 +15,17 @@ from ariagent.check.report import INSTALL, Result, Say, failed, ok, skipped, war
 from ariagent.check.site import Site
 from ariagent.config import Settings
 from ariagent.errors import AmiError, AriError
-from ariagent.pool.seats import HINT_REMEDY, INVALID_REMEDY, MEMBER, SeatState, has_hint, seat_number, state_of
+from ariagent.pool.owner import NO_SEATS_REMEDY, applications
+from ariagent.pool.seats import (
+    HINT_REMEDY,
+    INVALID_REMEDY,
+    MEMBER,
+    SeatState,
+    has_hint,
+    seat_context,
+    seat_number,
+    state_of,
+)
 from ariagent.text import did_you_mean
 
 NAME, HUMAN, DESTINATIONS = "queues", "human queue", "destinations"
@@ -36,13 +46,28 @@ async def check_queues(site: Site, say: Say) -> None:
     """The queues of AI seats: the dialplan's, and those of the routes."""
 
     async def look(client: AmiClient, dialplan: Dialplan) -> None:
+        app = site.settings.asterisk.app
+        leads_to = await _leads_to(site, client)
+
+        def ours(member: MemberState) -> bool:
+            found = leads_to.get(seat_context(member.interface) or "")
+            return not found or app in found
+
         ai_queue = dialplan.ai_queue or USUAL
-        for queue in queues_of(site.settings, ai_queue):
+        named = [ai_queue]
+        if not dialplan.leads_to(app):
+            # A second service: its queues are those that have seats of its own.
+            named = [name for name, members in await _all_members(site) if any(map(ours, _seats_of(members)))]
+            ai_queue = named[0] if len(named) == 1 else ""
+            if not named:
+                say(judge_no_seats(app, leads_to))
+        for queue in queues_of(site.settings, named):
             if not await queue_exists(client, queue):
                 say(_missing(queue, ai_queue))
                 continue
-            most = site.settings.max_calls if queue == ai_queue else None
-            for result in judge_queue(queue, await _members(site, queue), most, serving=site.serving):
+            most = site.settings.max_calls if queue.lower() == ai_queue.lower() else None
+            members = [each for each in await _members(site, queue) if ours(each)]
+            for result in judge_queue(queue, members, most, serving=site.serving):
                 say(result)
 
     await _look(site, NAME, say, look)
@@ -90,6 +115,22 @@ async def _members(site: Site, queue: str) -> list[MemberState]:
     return manager.queues.members(queue)
 
 
+async def _all_members(site: Site) -> list[tuple[str, list[MemberState]]]:
+    queues = (await site.manager()).queues
+    return [(name, queues.members(name)) for name in queues.names]
+
+
+async def _leads_to(site: Site, client: AmiClient) -> dict[str, set[str]]:
+    """Each context of seats, and the applications that its seats lead to."""
+    seats = [seat for _, members in await _all_members(site) for seat in _seats_of(members)]
+    numbers = {seat_context(seat.interface) or "": seat_number(seat.interface) or "" for seat in seats}
+    return {context: await applications(client, number, context) for context, number in numbers.items()}
+
+
+def _seats_of(members: Iterable[MemberState]) -> list[MemberState]:
+    return [member for member in members if seat_number(member.interface) is not None]
+
+
 async def _variable(client: AmiClient, name: str) -> str:
     return (await client.action("Getvar", Variable=name)).get("value", "")
 
@@ -112,7 +153,7 @@ async def check_on_channel(settings: Settings, probe: Probe, channel_id: str, sa
     try:
         dialplan = await Dialplan.read(read)
         ai_queue, seats = dialplan.ai_queue or USUAL, 0
-        for queue in queues_of(settings, ai_queue):
+        for queue in queues_of(settings, [ai_queue] if dialplan.leads_to(settings.asterisk.app) else []):
             exists = await read(f"QUEUE_EXISTS({queue})")
             if exists not in ("0", "1"):
                 say(skipped(NAME, _NO_MODULE))
@@ -123,7 +164,7 @@ async def check_on_channel(settings: Settings, probe: Probe, channel_id: str, sa
                 continue
             members = await count(queue, "count")
             seats += members
-            most = settings.max_calls if queue == ai_queue else None
+            most = settings.max_calls if queue.lower() == ai_queue.lower() else None
             say(judge_counts(queue, members, await count(queue, "ready"), most))
         human = settings.human_queue or dialplan.human_queue
         is_there = bool(human) and await read(f"QUEUE_EXISTS({human})") == "1"
@@ -139,10 +180,22 @@ async def check_on_channel(settings: Settings, probe: Probe, channel_id: str, sa
 # -- results, without I/O ----------------------------------------------------------------------------------------------
 
 
-def queues_of(settings: Settings, ai_queue: str) -> list[str]:
+def judge_no_seats(app: str, leads_to: Mapping[str, set[str]]) -> Result:
+    """No seat leads to ``app``. ``leads_to``: each context of seats, and its applications."""
+    others = sorted({other for found in leads_to.values() for other in found})
+    found = f"no queue has a seat that leads to the application {app}"
+    if others:
+        found += f"; the seats of this Asterisk lead to {', '.join(others)}"
+    return warning(NAME, found, NO_SEATS_REMEDY)
+
+
+def queues_of(settings: Settings, ai_queues: Iterable[str]) -> list[str]:
     """The queues of AI seats to check."""
     named = [route.queue for route in settings.routes if route.queue and "*" not in route.queue]
-    return list(dict.fromkeys([ai_queue, *named]))
+    found: dict[str, str] = {}
+    for name in (*ai_queues, *named):
+        found.setdefault(name.lower(), name)
+    return list(found.values())
 
 
 def judge_counts(queue: str, members: int, ready: int, max_calls: int | None) -> Result:
@@ -233,7 +286,7 @@ def judge_destinations(settings: Settings, missing: Collection[str], queues: Col
 
 
 def _missing(queue: str, ai_queue: str) -> Result:
-    if queue == ai_queue:
+    if queue.lower() == ai_queue.lower():
         return warning(NAME, f"there is no queue {queue}", f"{INSTALL}, unless your AI queue has another name")
     return warning(
         NAME, f"a route names the queue {queue}, which does not exist", "Correct routes, or create the queue"

@@ -64,7 +64,11 @@ def _agents(settings: Settings) -> list[Result]:
         results.append(
             warning(NAME, found, "Add one, or make sure that the dialplan or a route names an agent for every call")
         )
+    zones = sorted({hours.timezone for hours in settings.hours.values() if hours.timezone is not None})
     for name, agent in settings.agents.items():
+        if len(zones) > 1 and settings.zone_of(agent) is None:
+            found = f"agents.{name} tells the time of this machine, but hours have {', '.join(zones)}"
+            results.append(warning(NAME, found, "Set timezone, or agents.NAME.timezone"))
         if agent.opening_in(agent.language) is None:
             found = f"agents.{name} has no opening: callers are not told that they are talking to an AI"
             results.append(warning(NAME, found, "Set agents.NAME.opening; many jurisdictions require it"))

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from ariagent.agents import template
 from ariagent.config.base import Form, Language, Section, Text, TranscriptionLanguage, VariableName
 from ariagent.config.handoff import Alternatives
+from ariagent.config.hours import Zone
 from ariagent.config.tools import LookupSettings, ToolName
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -143,7 +144,9 @@ class AgentSettings(Section):
     ``{variable.NAME}`` and ``{lookup.NAME}``. In ``{caller.name|a caller}`` the text after ``|`` is used if there is no
     value."""
     language: Language = "en"
-    """The language of the greeting."""
+    """The language of the greeting, and of the day's name in ``{now.weekday}``."""
+    timezone: Zone | None = None
+    """The time zone of ``{now.date}``, ``{now.time}`` and ``{now.weekday}``. null: the site's (``timezone``)."""
     languages: tuple[Language, ...] | None = None
     """Other languages that the agent may change to if the caller speaks them. null: any language."""
     opening: str | dict[Language, str] | None = OPENINGS
@@ -194,7 +197,8 @@ class AgentSettings(Section):
     mcp: tuple[str, ...] = ()
     """MCP servers that the model may use: names from ``mcp_servers``."""
     variables: tuple[VariableName, ...] = ()
-    """Channel variables that the instructions use, as ``{variable.NAME}``."""
+    """Channel variables and functions that the instructions use, as ``{variable.NAME}``. One that Asterisk cannot read
+    has no value: the template's default is used."""
     lookup: LookupSettings | None = None
     """An HTTP request before the call is answered. The instructions use its answer as ``{lookup.NAME}``."""
 

@@ -5,7 +5,7 @@ from ariagent.config.tree import Settings
 AT_RUN_TIME = frozenset(
     (
         *("agents", "routes", "hours", "pool", "destinations", "tools", "mcp_servers", "outbound", "caps", "cost"),
-        *("drain_timeout_s", "drain_to", "log", "records"),
+        *("drain_timeout_s", "drain_to", "log", "records", "timezone"),
     )
 )
 """Sections whose changes apply to new calls; ``log.level``, ``log.format`` and ``records`` apply at once."""

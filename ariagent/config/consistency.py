@@ -82,6 +82,9 @@ def _hours(settings: Settings) -> Iterator[Problem]:
         for name, place in settings.destinations.items()
         if place.hours is not None
     ]
+    for name, hours in settings.hours.items():
+        if hours.timezone is None:
+            yield ("hours", name, "timezone"), "is missing; set it here, or set the site's timezone"
     if (calendar := settings.pool.calendar) is not None:
         key = "calls_outside" if settings.pool.calls_outside else "calls_during"
         named.append((("pool", key), calendar))

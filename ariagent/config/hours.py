@@ -58,6 +58,10 @@ def _zone(name: str) -> str:
     return name
 
 
+Zone = Annotated[str, AfterValidator(_zone)]
+"""The name of a time zone."""
+
+
 def _parsed(ranges: Iterable[str]) -> hours.Ranges:
     return tuple(hours.parse_range(text) for text in ranges)
 
@@ -91,8 +95,9 @@ class Holiday(Section):
 class HoursSettings(Section):
     """Opening hours of one place or team."""
 
-    timezone: Annotated[str, AfterValidator(_zone)]
-    """The time zone: an IANA name, for example ``Europe/Berlin``."""
+    timezone: Zone | None = None
+    """The time zone: an IANA name, for example ``Europe/Berlin``. null: the setting ``timezone``, which is then
+    needed."""
     week: Annotated[dict[Days, Ranges], Field(min_length=1)]
     """One or more ranges (``08:00-12:00``) for each weekday (``mon``, ``mon-fri``). ``22:00-06:00`` ends on the next
     day. Days that are not listed are closed."""
@@ -122,6 +127,8 @@ class HoursSettings(Section):
             for day in hours.parse_days(text):
                 week[day] = _parsed(ranges)
         holidays = {hours.parse_date(holiday.date): _parsed(holiday.hours) for holiday in self.holidays}
+        if self.timezone is None:
+            raise ValueError("these hours have no time zone")  # the whole tree gives them one
         return hours.Calendar(ZoneInfo(self.timezone), tuple(week), holidays)
 
 

@@ -1,15 +1,16 @@
 """The whole tree of settings."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ariagent.config.agents import AgentSettings, RouteSettings
 from ariagent.config.base import Form, LocalPath, Section
 from ariagent.config.control import ControlSettings
 from ariagent.config.handoff import BriefSettings, DestinationSettings, Queue
-from ariagent.config.hours import CalendarName, HoursSettings, PoolSettings
+from ariagent.config.hours import CalendarName, HoursSettings, PoolSettings, Zone
 from ariagent.config.peers import (
     AmiSettings,
     AsteriskSettings,
@@ -40,6 +41,10 @@ class Settings(Section):
     ami: AmiSettings | None = None
     audiosocket: AudioSocketSettings = AudioSocketSettings()
     realtime: RealtimeSettings = RealtimeSettings()
+    timezone: Zone | None = None
+    """The site's time zone: an IANA name, for example ``Europe/Berlin``. Agents, ``hours`` without a zone of their own,
+    the days of ``caps`` and ``cost``, and the tables of ``ariagent calls`` use it. null: the zone of ``hours`` if all
+    have the same one, else the machine's."""
     agents: Annotated[dict[AgentName, AgentSettings], Field(min_length=1)] = {"default": AgentSettings()}
     routes: tuple[RouteSettings, ...] = ()
     """Which agent takes which call, if the dialplan does not say so. Without a match the agent is ``default``."""
@@ -81,6 +86,45 @@ class Settings(Section):
         """Every queue that callers may be sent or transferred to, without duplicates."""
         named = (self.human_queue, *(place.queue for place in self.destinations.values()))
         return list(dict.fromkeys(queue for queue in named if queue))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hours_of_the_site(cls, data: Any) -> Any:
+        """Give hours without a time zone the site's."""
+        zone = data.get("timezone") if isinstance(data, dict) else None
+        hours = data.get("hours") if isinstance(data, dict) else None
+        if not isinstance(zone, str) or not isinstance(hours, dict):
+            return data
+
+        def placed(each: Any) -> Any:
+            if isinstance(each, dict) and each.get("timezone") is None:
+                return {**each, "timezone": zone}
+            if isinstance(each, HoursSettings) and each.timezone is None:
+                return each.model_copy(update={"timezone": zone})
+            return each
+
+        return {**data, "hours": {name: placed(each) for name, each in hours.items()}}
+
+    @property
+    def zone(self) -> ZoneInfo | None:
+        """The site's time zone; None: the machine's."""
+        if self.timezone is not None:
+            return ZoneInfo(self.timezone)
+        named = {hours.timezone for hours in self.hours.values() if hours.timezone is not None}
+        return ZoneInfo(named.pop()) if len(named) == 1 else None
+
+    def zone_of(self, agent: AgentSettings) -> ZoneInfo | None:
+        """The time zone in which an agent tells the time; None: the machine's.
+
+        Without a setting it is that of the hours of the agent's destinations, if they have the same one.
+        """
+        if agent.timezone is not None:
+            return ZoneInfo(agent.timezone)
+        places = (self.destinations[name].hours for name in agent.handoff if name in self.destinations)
+        zones = {self.hours[name].timezone for name in places if name is not None and name in self.hours} - {None}
+        if self.timezone is None and len(zones) == 1:
+            return ZoneInfo(zones.pop() or "UTC")
+        return self.zone
 
     def seats_wanted(self, at: float) -> bool:
         """Whether the opening hours let the AI's seats take calls at ``at`` (seconds since the epoch)."""

@@ -62,7 +62,7 @@ class CostSettings(Section):
     """Prices by model. For other models only tokens are counted."""
     daily_cap: Money | None = None
     """Once the day's calls have cost this much, new calls are sent to the human queue. null: no cap. A day is that of
-    the machine's local time."""
+    ``timezone``."""
 
 
 class CapsSettings(Section):
@@ -72,5 +72,5 @@ class CapsSettings(Section):
     """Calls of one number within any 60 minutes. Callers without a number are not counted, nor callers who return from
     the human queue. null: no cap."""
     minutes_per_day: Annotated[float, Field(gt=0)] | None = None
-    """Minutes of conversation a day, all calls together. Running calls continue. null: no cap. A day is that of the
-    machine's local time."""
+    """Minutes of conversation a day, all calls together. Running calls continue. null: no cap. A day is that of
+    ``timezone``."""

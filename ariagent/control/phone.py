@@ -54,7 +54,9 @@ GOES = "I do not speak any more; what you hear now is the caller alone."
 class SupervisorPhones:
     """Hears what the pool is told; ``close`` ends what is under way."""
 
-    def __init__(self, desk: Desk, pool: Pool) -> None:
+    def __init__(self, desk: Desk, pool: Pool, app: str) -> None:
+        """``app``: the service's Stasis application. Phones that ask another one are not answered."""
+        self._app = app
         self._desk = desk
         self._pool = pool
         self._tasks: set[asyncio.Task[None]] = set()
@@ -72,6 +74,8 @@ class SupervisorPhones:
 
     def _hear(self, event: Event) -> None:
         if not isinstance(event, UserEvent) or event.name != USER_EVENT:
+            return
+        if (event.fields.get("app") or self._app) != self._app:
             return
         if self._key.fits(event.fields.get(FIELD, "")):
             self._believe(event.fields)

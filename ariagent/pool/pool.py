@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 
 from ariagent.ami.client import AmiClient
@@ -11,6 +11,7 @@ from ariagent.ami.events import Event
 from ariagent.ami.queues import queue_exists
 from ariagent.config import AmiSettings
 from ariagent.errors import AmiError, AmiRefusedError
+from ariagent.pool.owner import NO_SEATS_REMEDY, applications
 from ariagent.pool.queues import QueueBoard, QueueView
 from ariagent.pool.seats import HINT_REMEDY, INVALID_REMEDY, Reason, Seats, SetPause
 
@@ -28,7 +29,9 @@ LEAVE_LIMIT_S = 3.0
 class Pool:
     """Owns the connection, the board and the seats. ``run`` lasts until it is cancelled."""
 
-    def __init__(self, settings: AmiSettings) -> None:
+    def __init__(self, settings: AmiSettings, app: str) -> None:
+        """``app``: the Stasis application that the service's seats lead to."""
+        self._app = app
         self.client = AmiClient(
             settings, self._hear, on_connected=self._connected, on_lost=self._lost, on_failed=self._told
         )
@@ -46,9 +49,13 @@ class Pool:
         them."""
         self._elsewhere: dict[str, bool] = {}
         """Name in lower case -> whether a queue exists that was not listed."""
+        self._doubted: set[str] = set()
+        """Names of queues that something needs and that Asterisk did not have: it is asked again."""
         self._ready = False
         self._invalid: list[str] = []
         """Numbers of the seats that were logged as invalid."""
+        self._lacking = False
+        """Whether it was logged that all seats lead to other services."""
         self._wake = asyncio.Event()
         self._working = asyncio.Lock()
 
@@ -104,7 +111,12 @@ class Pool:
         """Whether there is a queue of this name; None: not known without asking Asterisk."""
         if self.queues.name_of(name) is not None:
             return True
-        return self._elsewhere.get(name.lower()) if self.queues.known else None
+        known = self._elsewhere.get(name.lower()) if self.queues.known else None
+        if known is False and name.lower() not in self._doubted:
+            # An administrator may have added it since the last list.
+            self._doubted.add(name.lower())
+            self._wake.set()
+        return known
 
     async def find_queue(self, name: str) -> bool:
         """The same; asks Asterisk if it is not known. Raises AmiError."""
@@ -122,6 +134,8 @@ class Pool:
             self._changed()
         if self.seats.known:
             self._tell_invalid()
+        elif self.seats.unplaced:
+            self._wake.set()
         for listener in self.listeners:
             listener(event)
 
@@ -170,6 +184,10 @@ class Pool:
             if self.seats.known and now - read_at >= every_s:
                 read_at = now
                 await self._read_again()
+            elif self.client.connected and self.seats.unplaced:
+                await self._try(self._place())
+            if self.client.connected and self._doubted:
+                await self._try(self._ask_again())
             await self._tell_asterisk()
             deadline = min(self.seats.next_deadline() or now + every_s, read_at + every_s)
             # A deadline in the past: Asterisk has just refused the pause, or the connection is gone.
@@ -180,13 +198,36 @@ class Pool:
 
     async def _read(self) -> None:
         await self.client.action_list("QueueStatus")
+        await self._place()
         for name in self.looks_for():
             if self.queues.name_of(name) is None:
                 self._elsewhere[name.lower()] = await queue_exists(self.client, name)
 
+    async def _place(self) -> None:
+        """Find out which seats lead to this service. A dialplan may change, so each list asks again."""
+        for context, number in list(self.seats.contexts.items()):
+            leads_to = await applications(self.client, number, context)
+            self.seats.place(context, not leads_to or self._app in leads_to, time.monotonic())
+        if not self.seats.known:
+            return
+        lacking = bool(self.seats.other_queues) and not self.seats.view()
+        if lacking and not self._lacking:
+            fields = {"app": self._app, "queues": ",".join(self.seats.other_queues), "remedy": NO_SEATS_REMEDY}
+            log.warning("seats.none_found", extra={"fields": fields})
+        self._lacking = lacking
+
+    async def _ask_again(self) -> None:
+        while self._doubted:
+            name = self._doubted.pop()
+            self._elsewhere[name] = await queue_exists(self.client, name)
+
     async def _read_again(self) -> None:
+        await self._try(self._read())
+
+    @staticmethod
+    async def _try(reading: Awaitable[None]) -> None:
         try:
-            await self._read()
+            await reading
         except AmiError as error:
             log.warning("queues.not_read", extra={"fields": {"cause": error.line}})
 

@@ -1,8 +1,11 @@
 """CORE: which of the AI's seats are paused, and why.
 
-A seat is a member ``Local/NN@ariagent-seat/...`` of any queue. The hint of its number is its state. While the AI takes
-no calls, this hint makes an idle seat "Unavailable", without a row in queue_log (``pool.door``). A pause writes a row
-for each seat, so a seat is paused only if the hint is not enough:
+A seat is a member ``Local/NN@ariagent-seat/...`` of any queue, or ``Local/NN@ariagent-NAME-seat/...``: several services
+on one Asterisk have a context each, and leave each other's seats alone (``pool.owner``).
+
+The hint of a seat's number is its state. While the AI takes no calls, this hint makes an idle seat "Unavailable",
+without a row in queue_log (``pool.door``). A pause writes a row for each seat, so a seat is paused only if the hint is
+not enough:
 
 * for a reason that reports and wall boards should show (all but ``BY_STATE``);
 * for a seat in a call, if the reason lasts (``LASTING``): the seat is "In use", and callers would wait for it;
@@ -45,7 +48,7 @@ FIRST_LIFT_S, LONGEST_LIFT_S = 10.0, 300.0
 REFUSED_S = 30.0
 """Delay before a pause that Asterisk refused is tried again."""
 
-_SEAT = re.compile(r"Local/(\d{2,3})@ariagent-seat(?:/\w+)?", re.IGNORECASE)
+_SEAT = re.compile(r"Local/(\d{2,3})@(ariagent(?:-\w+)*-seat)(?:/\w+)?", re.IGNORECASE)
 _IDLE = (MemberStatus.UNKNOWN, MemberStatus.NOT_IN_USE)
 
 
@@ -170,28 +173,73 @@ def seat_number(interface: str) -> str | None:
     return match[1] if match is not None else None
 
 
+def seat_context(interface: str) -> str | None:
+    """The dialplan context of a seat's interface; None if it is not a seat."""
+    match = _SEAT.fullmatch(interface)
+    return match[2] if match is not None else None
+
+
 def has_hint(seat: MemberState) -> bool:
     """Whether a seat's state is the hint of its number."""
-    return seat.state_interface.lower() == f"hint:{seat_number(seat.interface)}@ariagent-seat"
+    place = f"{seat_number(seat.interface)}@{seat_context(seat.interface)}"
+    return seat.state_interface.lower() == f"hint:{place}".lower()
 
 
 class Seats:
-    """The seats of one Asterisk. The reason ``down`` applies until ``set_reason(Reason.DOWN, False)``: no seat is
-    un-paused before."""
+    """One service's seats. The reason ``down`` applies until ``set_reason(Reason.DOWN, False)``: no
+    seat is un-paused before."""
 
     def __init__(self) -> None:
-        self.known = False
+        self._complete = False
         """Whether this connection has completed a list."""
         self.reasons: set[Reason] = {Reason.DOWN}
         """The present reasons, for all seats."""
         self._seats: dict[tuple[str, str], _Seat] = {}
         """Seats by interface and queue."""
+        self._others: dict[tuple[str, str], MemberState] = {}
+        """Seats of other services, and seats of contexts that are not placed yet."""
+        self.contexts: dict[str, str] = {}
+        """Each context that has seats, and the number of one of them."""
+        self._ours: dict[str, bool] = {}
+        """Context -> whether its seats lead to this service."""
         self._listed: set[tuple[str, str]] = set()
         self._manual: set[str] = set()
         """Numbers of the seats that are paused by hand."""
         self._resumed: set[tuple[str, str]] = set()
         """Seats whose pause will be lifted once, whoever made it."""
         self._adopted = False
+
+    @property
+    def known(self) -> bool:
+        """Whether this connection has completed a list, and it is known whose each seat is."""
+        return self._complete and not self.unplaced
+
+    # -- whose they are ----------------------------------------------------------------------------
+
+    @property
+    def unplaced(self) -> list[str]:
+        """Contexts for which ``place`` was not called yet."""
+        return [context for context in self.contexts if context not in self._ours]
+
+    @property
+    def other_queues(self) -> list[str]:
+        """Names of the queues that have seats of other services."""
+        return sorted({queue for _, queue in self._others})
+
+    def place(self, context: str, ours: bool, now: float) -> None:
+        """Say whether a context's seats lead to this service. Those of others are neither shown nor paused."""
+        if self._ours.get(context) is ours:
+            return
+        self._ours[context] = ours
+        if ours:
+            found = {key: member for key, member in self._others.items() if seat_context(key[0]) == context}
+            for key, member in found.items():
+                del self._others[key]
+                self._keep(member, now)
+        else:
+            gone = [key for key in self._seats if seat_context(key[0]) == context]
+            self._others |= {key: self._seats.pop(key).state for key in gone}
+        self._adopt()
 
     # -- requests ----------------------------------------------------------------------------------
 
@@ -231,7 +279,7 @@ class Seats:
 
     def lost(self) -> None:
         """The connection is lost."""
-        self.known = False
+        self._complete = False
         self._listed.clear()
 
     def handle(self, event: Event, now: float) -> None:
@@ -246,6 +294,7 @@ class Seats:
                 self._keep(member, now, told=True)
             case MemberRemoved(queue=queue, interface=interface):
                 self._seats.pop((interface, queue), None)
+                self._others.pop((interface, queue), None)
             case AgentConnected(queue=queue, interface=interface):
                 if (seat := self._seats.get((interface, queue))) is not None:
                     seat.auto_pauses, seat.talks = 0, True
@@ -259,7 +308,11 @@ class Seats:
         number = seat_number(member.interface)
         if number is None:
             return
-        key = (member.interface, member.queue)
+        key, context = (member.interface, member.queue), seat_context(member.interface) or ""
+        self.contexts[context] = number
+        if not self._ours.get(context):
+            self._others[key] = member
+            return
         seat = self._seats.get(key)
         if seat is None:
             seat = self._seats[key] = _Seat(number, member, member.paused, member.reason, lift_at=now)
@@ -283,9 +336,15 @@ class Seats:
 
     def _listed_all(self) -> None:
         self._seats = {key: seat for key, seat in self._seats.items() if key in self._listed}
+        self._others = {key: member for key, member in self._others.items() if key in self._listed}
         self._listed.clear()
-        self.known = True
-        if not self._adopted:
+        left = {seat_context(interface) for interface, _ in (*self._seats, *self._others)}
+        self.contexts = {context: number for context, number in self.contexts.items() if context in left}
+        self._complete = True
+        self._adopt()
+
+    def _adopt(self) -> None:
+        if self.known and not self._adopted:
             # A pause by hand during an earlier process of ariagent outlives the restart.
             self._adopted = True
             self._manual |= {seat.number for seat in self._seats.values() if _is(seat, Reason.MANUAL)}

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,8 @@ def show(
     ``running``: calls that go on, as the service tells them (CallAnswer); None: the records are to tell.
     """
     settings = config.load(configuration)
-    store, prices = Store(settings.state_directory), PriceTable(settings.cost)
-    since = None if wanted.since is None else moment(wanted.since, time.time())
+    store, prices = Store(settings.state_directory, settings.zone), PriceTable(settings.cost)
+    since = None if wanted.since is None else moment(wanted.since, time.time(), settings.zone)
     if wanted.html is not None and call_id is None:
         raise ConfigurationError("--html is for one call", remedy="Name it: ariagent calls ID --html FILE")
     if wanted.messages:
@@ -74,12 +74,14 @@ def delete(configuration: Path | None, call_id: str) -> None:
     typer.echo(f"Deleted {call.id}")
 
 
-def moment(text: str, now: float) -> float:
-    """The time (seconds since the epoch) that ``--since`` names: so long ago, or a local date or time."""
+def moment(text: str, now: float, zone: tzinfo | None = None) -> float:
+    """The time (seconds since the epoch) that ``--since`` names: so long ago, or a local date or time. ``zone``: the
+    site's; None: the machine's."""
     if found := re.fullmatch(r"(\d{1,6})([mhdw])", text.strip()):
         return now - int(found[1]) * _UNITS[found[2]]
     try:
-        return datetime.fromisoformat(text.strip()).timestamp()
+        when = datetime.fromisoformat(text.strip())
+        return (when.replace(tzinfo=zone) if when.tzinfo is None else when).timestamp()
     except (ValueError, OverflowError, OSError):
         raise ConfigurationError(
             f"--since {text!r} is no time", remedy="Write it as 2026-11-22, 2026-11-22T14:30, 90m, 12h, 7d or 2w"
@@ -112,13 +114,13 @@ def _list(
         return
     out, now = terminal.console(), time.time()
     if running:
-        out.print(terminal.running(running))
+        out.print(terminal.running(running, store.zone))
     elif live and running is None:
-        out.print(terminal.calls(f"{len(live)} running", live, now, currency))
+        out.print(terminal.calls(f"{len(live)} running", live, now, currency, store.zone))
     else:
         out.print("No call is running.")
     if past:
-        out.print(terminal.calls("Past", past, now, currency))
+        out.print(terminal.calls("Past", past, now, currency, store.zone))
 
 
 def _joined(live: Sequence[CallRow], running: Sequence[dict[str, Any]]) -> list[dict[str, object]]:
@@ -132,7 +134,7 @@ def _messages(store: Store, limit: int | None, agent: str | None, since: float |
     if as_json:
         _print_json({"messages": [views.message_data(row) for row in found]})
     elif found:
-        terminal.console().print(terminal.messages(found))
+        terminal.console().print(terminal.messages(found, store.zone))
     else:
         typer.echo("No message was taken.")
 
@@ -142,7 +144,7 @@ def _one(store: Store, prices: PriceTable, name: str, html: Path | None, *, as_j
     line = timeline.build(call, store.events(call), store.waves(call), store.use(call), prices)
     if html is not None:
         try:
-            privatefile.write(html, page.render(line, terminal.when(call.began), prices))
+            privatefile.write(html, page.render(line, terminal.when(call.began, store.zone), prices))
         except OSError as error:
             raise ConfigurationError(f"{html} cannot be written: {error.strerror}") from None
     if as_json:
@@ -150,7 +152,7 @@ def _one(store: Store, prices: PriceTable, name: str, html: Path | None, *, as_j
     elif html is not None:
         typer.echo(f"Wrote {html}")
     else:
-        terminal.console().print(terminal.timeline(line, store.visits(call.call)))
+        terminal.console().print(terminal.timeline(line, store.visits(call.call), store.zone))
 
 
 def _cost(

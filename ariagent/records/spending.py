@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable
+from datetime import tzinfo
 
 from ariagent.config import CostSettings
+from ariagent.localtime import day as local_day
 from ariagent.realtime.events import Usage
 from ariagent.records.cost import DailySpending, PriceTable
-from ariagent.records.store import local_day
 
 
 class Spending:
@@ -17,13 +18,17 @@ class Spending:
         settings: CostSettings,
         spent_today: float = 0.0,
         on_use: Callable[[str, str, Usage, float | None], None] | None = None,
+        zone: tzinfo | None = None,
     ) -> None:
+        """``zone``: whose days count; None: the machine's."""
+        self._zone = zone
         self._prices = PriceTable(settings)
-        self._today = DailySpending(settings.daily_cap, _today(), spent_today)
+        self._today = DailySpending(settings.daily_cap, self._day(), spent_today)
         self._on_use = on_use
 
-    def configure(self, settings: CostSettings) -> None:
-        """Other prices and another cap hold from now on."""
+    def configure(self, settings: CostSettings, zone: tzinfo | None = None) -> None:
+        """Other prices, another cap and another zone hold from now on."""
+        self._zone = zone
         self._prices = PriceTable(settings)
         self._today.cap = settings.daily_cap
 
@@ -31,7 +36,7 @@ class Spending:
         """Count a use; returns what it costs, None where the model has no price."""
         money = self._prices.money(model, usage, transcribed_s)
         if money is not None:
-            self._today.add(money, _today())
+            self._today.add(money, self._day())
         if self._on_use is not None:
             self._on_use(agent, model, usage, money)
         return money
@@ -39,8 +44,7 @@ class Spending:
     @property
     def over_cap(self) -> bool:
         """Today's calls have cost as much as they may."""
-        return self._today.over_cap(_today())
+        return self._today.over_cap(self._day())
 
-
-def _today() -> str:
-    return local_day(time.time())
+    def _day(self) -> str:
+        return local_day(time.time(), self._zone)

@@ -7,10 +7,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import tzinfo
 from pathlib import Path
 from typing import Literal
 
 from ariagent.errors import AriagentError
+from ariagent.localtime import day as local_day
+from ariagent.localtime import midnight
 from ariagent.realtime.events import TOKENS, Usage
 from ariagent.records import schema
 from ariagent.records.alive import Identity
@@ -38,8 +41,10 @@ _SUMS = ", ".join(f"sum({kind})" for kind in KINDS) + ", sum(transcribed_s), sum
 class Store:
     """The records under one ``state_directory``."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, zone: tzinfo | None = None) -> None:
+        """``zone``: whose days and times are shown; None: the machine's."""
         self.path = directory / schema.FILE
+        self.zone = zone
 
     # -- lists ------------------------------------------------------------------------------------
 
@@ -126,13 +131,14 @@ class Store:
 
     def use_by(self, group: GroupBy, agent: str | None = None, since: float | None = None) -> dict[str, list[UseRow]]:
         """Tokens and money of all calls, by agent or by local day (``2026-11-22``), then by model."""
-        key = "agent" if group == "agent" else "strftime('%Y-%m-%d', began, 'unixepoch', 'localtime')"
+        key = "agent" if group == "agent" else "local_day(began)"
         select = (
             f"SELECT {key}, model, count(*), {_SUMS} FROM use JOIN calls ON calls.id = use.call "
             "WHERE (? IS NULL OR agent = ?) AND (? IS NULL OR began >= ?) GROUP BY 1, 2, cost IS NULL ORDER BY 1, 2"
         )
         found: dict[str, list[UseRow]] = {}
         with self._open() as base:
+            base.create_function("local_day", 1, lambda at: local_day(at, self.zone))
             for name, model, calls, *amounts in base.execute(select, (agent, agent, since, since)):
                 found.setdefault(name, []).append(replace(_use(model, amounts), calls=calls))
         return found
@@ -219,33 +225,26 @@ class Store:
         return [replace(CallRow(*row[:-1]), state="lost") if row[-1] else CallRow(*row[:-1]) for row in rows]
 
 
-def spent_today(directory: Path, now: float) -> tuple[str, float]:
+def spent_today(directory: Path, now: float, zone: tzinfo | None = None) -> tuple[str, float]:
     """The local day of ``now`` and what its calls have cost so far: how ``DailySpending`` begins.
 
     Nothing where there are no records; raises RecordsError where they cannot be read.
     """
-    day = local_day(now)
-    midnight = time.mktime(time.strptime(day, "%Y-%m-%d"))
+    day = local_day(now, zone)
     store = Store(directory)
-    return day, store.spent(midnight, now + 86400) if store.path.exists() else 0.0
+    return day, store.spent(midnight(now, zone), now + 86400) if store.path.exists() else 0.0
 
 
-def calls_today(directory: Path, now: float) -> tuple[str, float, list[tuple[str, float]]]:
+def calls_today(directory: Path, now: float, zone: tzinfo | None = None) -> tuple[str, float, list[tuple[str, float]]]:
     """The local day of ``now``, how long its calls have lasted so far, and the last hour's callers: number and when.
 
     How ``Admission`` begins. Nothing where there are no records; raises RecordsError where they cannot be read.
     """
-    day = local_day(now)
-    midnight = time.mktime(time.strptime(day, "%Y-%m-%d"))
+    day = local_day(now, zone)
     store = Store(directory)
     if not store.path.exists():
         return day, 0.0, []
-    return day, store.talked_s(midnight), store.callers(now - 3600)
-
-
-def local_day(at: float) -> str:
-    """The local date of ``at`` (seconds since the epoch), as ``2026-11-22``."""
-    return time.strftime("%Y-%m-%d", time.localtime(at))
+    return day, store.talked_s(midnight(now, zone)), store.callers(now - 3600)
 
 
 def _lives(pid: int, birth: str, namespace: str, seen: float) -> bool:

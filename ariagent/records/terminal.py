@@ -1,8 +1,8 @@
 """Calls in the terminal."""
 
 import os
-import time
 from collections.abc import Mapping, Sequence
+from datetime import tzinfo
 from typing import Any
 
 from rich import box
@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ariagent.localtime import local
 from ariagent.records import views
 from ariagent.records.entries import Entry, Note, ToolRun, Turn
 from ariagent.records.model import CallRow, MessageRow, UseRow
@@ -29,16 +30,16 @@ def console() -> Console:
     return made
 
 
-def when(at: float) -> str:
-    """Local date and time."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+def when(at: float, zone: tzinfo | None = None) -> str:
+    """Local date and time. ``zone``, here and below: the site's; None: the machine's."""
+    return local(at, zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def calls(title: str, rows: Sequence[CallRow], now: float, currency: str) -> Table:
+def calls(title: str, rows: Sequence[CallRow], now: float, currency: str, zone: tzinfo | None = None) -> Table:
     """A list of calls, one a line."""
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     names = ("id", "began", "length", "agent", "caller", "state", currency or "cost")
-    lines = [_call_cells(row, now) for row in rows]
+    lines = [_call_cells(row, now, zone) for row in rows]
     for n, name in enumerate(names):
         # What is too long for the terminal is the words; an id that is cut off is of no use.
         width = max(len(name), *(line[n].cell_len for line in lines))
@@ -49,18 +50,18 @@ def calls(title: str, rows: Sequence[CallRow], now: float, currency: str) -> Tab
     return table
 
 
-def _call_cells(row: CallRow, now: float) -> list[Text]:
+def _call_cells(row: CallRow, now: float, zone: tzinfo | None) -> list[Text]:
     over = row.ended if row.ended is not None else now if row.live else None
     length = views.span(over - row.began) if over is not None else "-"
     agent = f"{row.agent} {row.seat}".strip() or "-"
     state = _text(views.outcome(row))
     state.stylize("green" if row.live else "red" if row.result in ("error", "no_model") or row.state == "lost" else "")
     cost = views.amount(row.cost, "")
-    began = time.strftime("%m-%d %H:%M", time.localtime(row.began))
+    began = local(row.began, zone).strftime("%m-%d %H:%M")
     return [*map(_text, (row.id, began, length, agent, row.caller or "-")), state, Text(cost)]
 
 
-def running(rows: Sequence[Mapping[str, Any]]) -> Table:
+def running(rows: Sequence[Mapping[str, Any]], zone: tzinfo | None = None) -> Table:
     """Calls that go on, as the service tells them (CallAnswer), one a line."""
     table = Table(
         title=f"{len(rows)} running",
@@ -70,7 +71,7 @@ def running(rows: Sequence[Mapping[str, Any]]) -> Table:
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
-    lines = [_running_cells(row) for row in rows]
+    lines = [_running_cells(row, zone) for row in rows]
     for n, name in enumerate(("id", "since", "agent", "caller", "queue", "lang", "state")):
         table.add_column(name, no_wrap=True, min_width=max([len(name), *(line[n].cell_len for line in lines)]))
     table.add_column("last words", ratio=1, no_wrap=True, overflow="ellipsis")
@@ -80,8 +81,8 @@ def running(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _running_cells(row: Mapping[str, Any]) -> list[Text]:
-    since = time.strftime("%H:%M:%S", time.localtime(row["began"]))
+def _running_cells(row: Mapping[str, Any], zone: tzinfo | None) -> list[Text]:
+    since = local(row["began"], zone).strftime("%H:%M:%S")
     agent = f"{row['agent']} {row['seat']}".strip()
     plain = (row["id"], since, agent, row["caller"], row["queue"], row["language"])
     state = _text(row["state"])
@@ -89,14 +90,14 @@ def _running_cells(row: Mapping[str, Any]) -> list[Text]:
     return [*(_text(cell or "-") for cell in plain), state]
 
 
-def messages(rows: Sequence[MessageRow]) -> Table:
+def messages(rows: Sequence[MessageRow], zone: tzinfo | None = None) -> Table:
     """What callers left for people."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("call", "taken", "caller", "kind", "number", "when"):
         table.add_column(name, no_wrap=name != "when", overflow="fold")
     table.add_column("text", ratio=1, overflow="fold")
     for row in rows:
-        cells = (row.call.id, when(row.at), row.call.caller or "-", row.kind, row.number or "-", row.when or "-")
+        cells = (row.call.id, when(row.at, zone), row.call.caller or "-", row.kind, row.number or "-", row.when or "-")
         table.add_row(*map(_text, (*cells, row.text)))
     return table
 
@@ -123,12 +124,12 @@ def costs(groups: Mapping[str, Sequence[UseRow]], by: str, currency: str) -> Tab
     return table
 
 
-def timeline(line: Timeline, visits: Sequence[CallRow] = ()) -> RenderableType:
+def timeline(line: Timeline, visits: Sequence[CallRow] = (), zone: tzinfo | None = None) -> RenderableType:
     """One call, entry after entry."""
     call = line.call
     head = Text()
     head.append(f"Call {views.printable(call.id)}", "bold")
-    for part in (call.agent, f"seat {call.seat}" if call.seat else "", call.caller, when(call.began)):
+    for part in (call.agent, f"seat {call.seat}" if call.seat else "", call.caller, when(call.began, zone)):
         if part:
             head.append(f"  {views.printable(part)}")
     head.append(f"  {views.printable(views.outcome(call))}", "bold green" if call.live else "bold")

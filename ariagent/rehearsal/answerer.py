@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 Who = Literal["ai", "queue", "member", "other", "unknown"]
 
-_SEAT = re.compile(r"Local/\w+@ariagent-seat\b", re.IGNORECASE)
+_SEAT = re.compile(r"Local/\w+@ariagent(?:-\w+)*-seat\b", re.IGNORECASE)
 _RESULTS = {
     "no_model": "the service could not reach the model",
     "busy": "the service had no capacity for another call",

@@ -3,14 +3,15 @@
 Source: AMI's action Status. The class call allows it (but not CoreShowChannels).
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from ariagent.call.resume import WARM_PREFIX
 
-SEAT = "@ariagent-seat-"
-"""Part of a seat's channel name: ``Local/03@ariagent-seat-0000001a;2``."""
+SEAT = re.compile(r"Local/\d+@ariagent(-\w+)*-seat-[0-9a-f]+;[12]", re.IGNORECASE)
+"""A seat's channel name: ``Local/03@ariagent-seat-0000001a;2``."""
 UP = "6"
 """ChannelState of an answered channel."""
 
@@ -66,6 +67,6 @@ def without_audio(channels: Iterable[Mapping[str, str]], app: str) -> frozenset[
 def _way(status: Mapping[str, str], name: str) -> Way:
     if status.get("uniqueid", "").startswith(WARM_PREFIX):
         return Way.HANG_UP
-    if SEAT in name:
+    if SEAT.fullmatch(name):
         return Way.TRANSFER if status.get("channelstate") == UP else Way.HANG_UP
     return Way.REDIRECT

@@ -71,6 +71,11 @@ class TestRoutes:
         ):
             assert choose(settings, other) == "default"
 
+    def test_a_queues_name_is_the_same_in_other_letters(self) -> None:
+        settings = site({"agent": "sales", "queue": "Front*"}, {"agent": "night", "extension": "Desk"})
+        assert choose(settings, ArrivalFacts(queue="frontLINE")) == "sales"
+        assert choose(settings, ArrivalFacts(extension="desk")) == "default"
+
     def test_one_without_conditions_takes_all(self) -> None:
         assert choose(site({"agent": "night"}), ArrivalFacts()) == "night"
 

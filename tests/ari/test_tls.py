@@ -1,6 +1,7 @@
 """ARI by https, and behind a path: the password goes to ``asterisk.url`` and nowhere else."""
 
 import asyncio
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from aiohttp import web
 
 from ariagent.ari.client import AriClient
 from ariagent.ari.listener import Router, listen
+from ariagent.check.ari import probe
 from ariagent.errors import AriError, ConfigurationError
 from ariagent.hosts import joined
 
@@ -182,3 +184,73 @@ class TestRedirections:
         assert str(error) == f"{url} redirects to https://pbx.example.test (HTTP 301), which is not followed"
         assert error.remedy == "Set asterisk.url to the address that answers by itself"
         assert followed == []
+
+
+PLAIN = "<html><title>400 The plain HTTP request was sent to HTTPS port</title></html>"
+NO_CERTIFICATE = "<html><title>400 No required SSL certificate was sent</title></html>"
+
+
+class TestAProxysOwnAnswers:
+    """As nginx gives them. Both the service and `ariagent check` say what is wrong."""
+
+    @pytest.mark.parametrize(
+        ("status", "text", "cause", "remedy"),
+        [
+            (502, "<html>Bad Gateway</html>", "gets no answer from Asterisk (HTTP 502)", "bindport in http.conf"),
+            (503, "<html></html>", "gets no answer from Asterisk (HTTP 503)", "Start Asterisk"),
+            (504, "", "gets no answer from Asterisk (HTTP 504)", "Start Asterisk"),
+            (400, PLAIN, "is a TLS port, and the URL is plain http", "Write https:// in asterisk.url"),
+            (400, NO_CERTIFICATE, "asks for a client certificate", "ssl_verify_client"),
+        ],
+    )
+    async def test_say_what_is_wrong(self, ari_server: Any, status: int, text: str, cause: str, remedy: str) -> None:
+        ari_server.server = "nginx/1.22.1"
+        for path in ("/api-docs/resources.json", "/asterisk/info"):
+            ari_server.answers[f"GET {path}"] = (status, text)
+        service = await refused(ari_server)
+        async with probe(ari_server.settings()) as checks:
+            with pytest.raises(AriError) as check:
+                await checks.ask("GET", "asterisk/info")
+        for error in (service, check.value):
+            assert cause in str(error)
+            assert remedy in error.remedy
+
+    @pytest.mark.parametrize("status", [401, 403])
+    async def test_a_denial_names_who_is_in_between(self, ari_server: Any, status: int) -> None:
+        ari_server.answers["GET /api-docs/resources.json"] = (status, "<html></html>")
+        for server, named in (("nginx/1.22.1", True), ("Asterisk/22.10.1", False)):
+            ari_server.server = server
+            error = await refused(ari_server)
+            assert "ari.conf" in error.remedy
+            assert ("nginx/1.22.1 is in between" in error.remedy) is named
+
+    async def test_a_page_in_place_of_an_answer_shows_no_password(self, ari_server: Any) -> None:
+        """aiohttp's error has the request's headers."""
+        ari_server.html.add("/api-docs/resources.json")
+        error = await refused(ari_server)
+        assert "is no ARI" in str(error)
+        secret = b64encode(f"ariagent:{ari_server.password}".encode()).decode()
+        assert secret not in error.line
+        assert "Authorization" not in error.line
+        ari_server.html.clear()
+        async with AriClient(ari_server.settings()) as client:
+            await client.connect()
+            ari_server.html.add("/channels/c1/variable")
+            ari_server.channels["c1"] = "PJSIP/c1"
+            with pytest.raises(AriError, match="something else than JSON") as caught:
+                await client.get_variable("c1", "x")
+        assert "Authorization" not in caught.value.line
+
+    async def test_an_event_stream_that_is_not_passed_on(self, ari_server: Any) -> None:
+        ari_server.answers["GET /events"] = (426, "<html></html>")
+        async with AriClient(ari_server.settings()) as client:
+            await client.connect()
+            with pytest.raises(AriError) as service:
+                await client.run(lambda message: None)
+        async with probe(ari_server.settings()) as checks:
+            with pytest.raises(AriError) as check:
+                async with checks.application("x", lambda message: None):
+                    pass
+        for error in (service.value, check.value):
+            assert str(error) == "cannot open Asterisk's event stream: HTTP 426 in place of a WebSocket"
+            assert "Upgrade" in error.remedy

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ async def make_context(ari_server: Any, tmp_path: Path) -> AsyncIterator[MakeCon
 
 
 async def arrive(context: Context, who: Arrival) -> tuple[Identity, Role]:
-    identity = await identify(context, who)
+    identity = await identify(context, who, LOG)
     return identity, await cast(context, who, identity, LOG)
 
 
@@ -97,23 +98,23 @@ def asked(ari_server: Any) -> set[str]:
 class TestIdentity:
     async def test_the_call_id_is_the_linked_id(self, make_context: MakeContext, ari_server: Any) -> None:
         ari_server.variables["c1", "CHANNEL(linkedid)"] = "1795357064.1"
-        assert (await identify(make_context(), arrival())).call_id == "1795357064.1"
+        assert (await identify(make_context(), arrival(), LOG)).call_id == "1795357064.1"
 
     async def test_the_channels_own_where_there_is_none(self, make_context: MakeContext) -> None:
-        assert (await identify(make_context(), arrival())).call_id == "c1"
+        assert (await identify(make_context(), arrival(), LOG)).call_id == "c1"
 
     async def test_a_named_agent_needs_no_other_question(self, make_context: MakeContext, ari_server: Any) -> None:
-        await identify(make_context(), arrival("sales"))
+        await identify(make_context(), arrival("sales"), LOG)
         assert asked(ari_server) == {"CHANNEL(linkedid)", "ARIAGENT_FROM", "ARIAGENT_CALL"}
 
     async def test_a_seats_number_is_no_extension(self, make_context: MakeContext) -> None:
-        assert (await identify(make_context(), arrival(seat="03", extension="03"))).facts.extension == ""
-        assert (await identify(make_context(), arrival(extension="7001"))).facts.extension == "7001"
+        assert (await identify(make_context(), arrival(seat="03", extension="03"), LOG)).facts.extension == ""
+        assert (await identify(make_context(), arrival(extension="7001"), LOG)).facts.extension == "7001"
 
     async def test_asterisk_that_does_not_answer(self, make_context: MakeContext, ari_server: Any) -> None:
         ari_server.answers["GET /channels/c1/variable"] = (500, {"message": "no"})
         with pytest.raises(AriError):
-            await identify(make_context(), arrival())
+            await identify(make_context(), arrival(), LOG)
 
 
 class TestChoice:
@@ -241,3 +242,51 @@ class TestLookup:
         assert "You talk to a stranger." in role.instructions
         assert time.monotonic() - began < 10
         assert len(crm.asked) == 1
+
+
+class TestSiteVariables:
+    async def test_one_that_cannot_be_read_leaves_the_default(self, make_context: MakeContext, ari_server: Any) -> None:
+        agent = {"instructions": "{variable.F(x)|none}, {variable.TIER|none}", "variables": ["F(x)", "TIER"]}
+        context = make_context(agents={"default": agent}, routes=[])
+        ari_server.answers["GET /channels/caller/variable"] = (500, {"message": "Unable to read provided function"})
+        ari_server.channels["caller"] = "PJSIP/x"
+        ari_server.variables |= {("c1", "ARIAGENT_CALLER"): "caller", ("c1", "TIER"): "gold"}
+        _, role = await arrive(context, arrival(seat="03"))
+        assert "none, gold" in role.instructions
+
+    async def test_a_route_by_one_that_cannot_be_read_does_not_match(
+        self, make_context: MakeContext, ari_server: Any
+    ) -> None:
+        routes = [{"agent": "sales", "variables": {"PJSIP_HEADER(read,X-Tier)": "gold"}}]
+        context = make_context(routes=routes)
+        ari_server.channels["caller"] = "PJSIP/x"
+        ari_server.variables["c1", "ARIAGENT_CALLER"] = "caller"
+        ari_server.answers["GET /channels/caller/variable"] = (500, {"message": "Unable to read provided function"})
+        assert (await arrive(context, arrival(seat="03")))[1].name == "default"
+
+    async def test_a_seat_asks_the_callers_channel(self, make_context: MakeContext, ari_server: Any) -> None:
+        ari_server.channels["caller"] = "PJSIP/x"
+        ari_server.variables |= {("c1", "ARIAGENT_CALLER"): "caller", ("caller", "TIER"): "gold"}
+        assert (await arrive(make_context(), arrival(seat="03")))[1].name == "sales"
+
+
+class TestTime:
+    @pytest.mark.parametrize(
+        ("settings", "told"),
+        [
+            ({"timezone": "UTC"}, "2026-11-29 10:59 Sunday"),
+            ({"timezone": "Pacific/Auckland"}, "2026-11-29 23:59 Sunday"),
+            ({"hours": {"a": {"timezone": "Asia/Tokyo", "week": {"mon": "08:00-09:00"}}}}, "2026-11-29 19:59 Sunday"),
+            ({"timezone": "Pacific/Kiritimati", "language": "nl"}, "2026-11-30 00:59 maandag"),
+        ],
+    )
+    async def test_it_is_told_in_the_zone_of_the_hours_and_in_the_agents_language(
+        self, settings: dict[str, Any], told: str, make_context: MakeContext, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tree = dict(settings)
+        agent = {"instructions": "<{now.date} {now.time} {now.weekday}>", "language": tree.pop("language", "en")}
+        agent["opening"] = None
+        context = make_context(agents={"default": agent}, routes=[], **tree)
+        monkeypatch.setattr(time, "time", lambda: datetime.fromisoformat("2026-11-29T10:59:59+00:00").timestamp())
+        _, role = await arrive(context, arrival())
+        assert f"<{told}>" in role.instructions

@@ -57,13 +57,31 @@ def test_words_of_transfers_that_everybody_may_send() -> None:
     assert "docs/handoff.md" in result.remedy
 
 
+def test_whose_the_dialplan_is() -> None:
+    assert dialplan().leads_to("ariagent")
+    assert not dialplan().leads_to("staging")
+
+
 def test_another_application() -> None:
-    assert judge_app("ariagent", "ariagent") is None
-    assert judge_app("", "other") is None
-    result = judge_app("ariagent", "other")
-    assert result is not None
+    result = judge_app("ariagent", "other", own_seats=False, served=False)
     assert result.status is Status.FAILED
-    assert "the application ariagent, but asterisk.app is other" in result.found
+    assert "the application ariagent, but asterisk.app is other: no call reaches the service" in result.found
+    assert "--app other" in result.remedy
+
+
+def test_a_second_service() -> None:
+    result = judge_app("ariagent", "staging", own_seats=True, served=False)
+    assert (result.status, result.found) == (
+        Status.OK,
+        "it has the seats ariagent-staging-seat beside those of the application ariagent",
+    )
+
+
+def test_a_second_service_without_seats() -> None:
+    result = judge_app("ariagent", "staging", own_seats=False, served=True)
+    assert result.status is Status.WARNING
+    assert "only extensions that name staging reach this one" in result.found
+    assert "Two services on one Asterisk" in result.remedy
 
 
 def test_an_extension_that_is_a_destination() -> None:

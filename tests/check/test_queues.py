@@ -3,7 +3,14 @@
 import pytest
 
 from ariagent.ami.events import MemberState, MemberStatus
-from ariagent.check.queues import judge_counts, judge_destinations, judge_human_queue, judge_queue, queues_of
+from ariagent.check.queues import (
+    judge_counts,
+    judge_destinations,
+    judge_human_queue,
+    judge_no_seats,
+    judge_queue,
+    queues_of,
+)
 from ariagent.check.report import Result, Status
 from ariagent.config import Settings
 
@@ -134,8 +141,9 @@ def test_what_can_be_said_without_the_manager_interface(members: int, ready: int
 def test_the_queues_of_routes_are_looked_at_too() -> None:
     routes = [{"agent": "default", "queue": queue} for queue in ("sales", "frontline", "night*")]
     settings = Settings.model_validate({"agents": {"default": {}}, "routes": routes})
-    assert queues_of(settings, "frontline") == ["frontline", "sales"]
-    assert queues_of(settings, "ai") == ["ai", "sales", "frontline"]
+    assert queues_of(settings, ["frontline"]) == ["frontline", "sales"]
+    assert queues_of(settings, ["ai"]) == ["ai", "sales", "frontline"]
+    assert queues_of(settings, ["FrontLine", "SALES"]) == ["FrontLine", "SALES"]
 
 
 @pytest.mark.parametrize(
@@ -180,3 +188,12 @@ def test_queues_of_destinations() -> None:
         "b: there is no queue sales; Asterisk has no queues",
     ]
     assert judge_destinations(Settings(), [], []) == []
+
+
+def test_no_seat_leads_to_this_service() -> None:
+    result = judge_no_seats("staging", {"ariagent-seat": {"ariagent"}, "ariagent-b-seat": {"b"}})
+    assert result.status is Status.WARNING
+    assert result.found == (
+        "no queue has a seat that leads to the application staging; the seats of this Asterisk lead to ariagent, b"
+    )
+    assert judge_no_seats("staging", {}).found == "no queue has a seat that leads to the application staging"

@@ -192,3 +192,13 @@ def test_a_state_directory_that_others_can_use(tmp_path: Path, mode: int, found:
     assert found in result.found
     assert not found or result.remedy == f"`chmod o-rw {directory}`"
     assert directory.stat().st_mode & 0o777 == mode, "it is reported, not changed"
+
+
+def test_an_agent_whose_time_zone_is_not_clear() -> None:
+    week = {"mon": "08:00-09:00"}
+    hours = {"a": {"timezone": "Europe/Berlin", "week": week}, "b": {"timezone": "UTC", "week": week}}
+    _, result = told(hours=hours)
+    assert result.status is Status.WARNING
+    assert result.found == "agents.default tells the time of this machine, but hours have Europe/Berlin, UTC"
+    assert len(told(hours=hours, timezone="UTC")) == 1
+    assert len(told(hours=hours, agents={"default": {"timezone": "UTC"}})) == 1

@@ -224,7 +224,10 @@ class TestHours:
         ("text", "found"),
         [
             ("hours: {a: {timezone: Europe/Berlin}}", "1: hours.a.week: is missing"),
-            ("hours: {a: {week: {mon: 08:00-09:00}}}", "1: hours.a.timezone: is missing"),
+            (
+                "hours: {a: {week: {mon: 08:00-09:00}}}",
+                "1: hours.a.timezone: is missing; set it here, or set the site's timezone",
+            ),
             (
                 "hours: {a: {timezone: Mars/Olympus, week: {mon: 08:00-09:00}}}",
                 "1: hours.a.timezone: there is no time zone Mars/Olympus; write for example Europe/Berlin "

@@ -78,7 +78,7 @@ async def make_site(tmp_path: Path) -> AsyncIterator[MakeSite]:
             return drained[-1]
 
         async def make(*, manager: bool = False, **settings: Any) -> Site:
-            pool = Pool(AmiSettings(password="x")) if manager else None  # type: ignore[arg-type]
+            pool = Pool(AmiSettings(password="x"), "ariagent") if manager else None  # type: ignore[arg-type]
             desk = Desk(Registry(no_calls), pool, DESTINATIONS, drain=drain)
             tokens = [{"name": f"the-{role}", "role": role, "token": token} for role, token in TOKENS.items()]
             chosen = ControlSettings.model_validate({"port": 0, "tokens": tokens, **settings})
@@ -115,6 +115,7 @@ def listed() -> Callable[..., None]:
             for n in seats
         ]
         for event in (*events, QueuesListed()):
+            pool.seats.place("ariagent-seat", ours=True, now=0)
             pool.queues.handle(event, 0.0)
             pool.seats.handle(event, 0.0)
             for listener in pool.listeners:

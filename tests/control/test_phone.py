@@ -21,8 +21,8 @@ async def tell(caplog: pytest.LogCaptureFixture) -> Any:
     caplog.set_level(logging.INFO)
     settings = Settings.model_validate({"ami": {"password": "x"}, "agents": {"default": {}}})
     assert settings.ami is not None
-    pool = Pool(settings.ami)
-    phones = SupervisorPhones(Desk(Registry(no_context), pool, settings.destinations), pool)
+    pool = Pool(settings.ami, "ariagent")
+    phones = SupervisorPhones(Desk(Registry(no_context), pool, settings.destinations), pool, "ariagent")
     phones._key.found(KEY)
 
     async def say(name: str = "AriagentSupervisor", key: str = KEY, **fields: str) -> list[str]:

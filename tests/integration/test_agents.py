@@ -2,8 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from aiohttp import web
@@ -227,5 +229,74 @@ async def test_languages_voice_and_turn_detection_are_the_agents(
     assert audio["input"]["noise_reduction"] == {"type": "far_field"}
     assert audio["input"]["transcription"]["language"] == "es"
     assert log.named("turn.agent")[0]["said"] == "Hola."
+    await call.hangup()
+    await log.wait("call.ended")
+
+
+# -- variables that have no value --------------------------------------------------------------------------------------
+
+UNREADABLE = (
+    "PJSIP_HEADER(read,X-Absent)",
+    "CHANNEL(nonsense)",
+    "CHANNEL(pjsip,nonsense)",
+    "NOSUCH(a)",
+    "CDR_PROP(disable)",
+    "CURL(http://127.0.0.1:9/)",
+    "SHELL(id)",
+    "DB(family/key)",
+    "UNSET",
+)
+"""No such header, item or function; one that can only be written; two that ARI may not read; nothing there."""
+
+
+@BOTH_WAYS
+async def test_variables_without_a_value_have_their_defaults(
+    number: str, sandbox: Any, service: Any, phone: Any, extension: Any, dial: Any, log: Any
+) -> None:
+    model = await sandbox()
+    told = " ".join(f"{{variable.{name}|no{at}}}" for at, name in enumerate(UNREADABLE))
+    agent = {"instructions": f"<{told}> {{variable.PJSIP_HEADER(read,X-Customer)|none}}"}
+    agent["variables"] = [*UNREADABLE, "PJSIP_HEADER(read,X-Customer)", "CHANNEL(channeltype)", "PLAIN"]
+    agent["instructions"] += " {variable.CHANNEL(channeltype)} {variable.PLAIN}."
+    await service(model, agent=agent, routes=[{"agent": "default", "variables": {"NOSUCH(b)": "x"}}])
+    await extension("7860", "Set(PLAIN=plain)", f"Goto({number},1)")
+    call, ear = await dial("7860", headers={"X-Customer": "4711"})
+    await ear.utterance()
+    filled = " ".join(f"no{at}" for at in range(len(UNREADABLE)))
+    assert f"<{filled}> 4711 PJSIP plain." in instructions(await model.wait_session(1))
+    await call.hangup()
+    await log.wait("call.ended", result="done")
+    assert {entry["variable"] for entry in log.named("call.variable_not_read")} == {*UNREADABLE[:-1], "NOSUCH(b)"}
+    assert len(log.named("call.started")) == 1, "other seats were tried"
+
+
+@pytest.fixture
+def machine_in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@BOTH_WAYS
+@pytest.mark.usefixtures("machine_in_utc")
+async def test_opening_hours_and_the_model_have_the_same_clock(
+    number: str, sandbox: Any, service: Any, dial: Any, log: Any
+) -> None:
+    model = await sandbox()
+    zone = ZoneInfo("Pacific/Auckland")
+    await service(
+        model,
+        agent={"instructions": "<{now.date} {now.time} {now.weekday}>", "language": "de", "opening": {"de": "Hallo."}},
+        hours={"office": {"timezone": "Pacific/Auckland", "week": {"mon-sun": "00:00-24:00"}}},
+    )
+    before = datetime.now(zone)
+    call, ear = await dial(number)
+    await ear.utterance()
+    days = ("Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag", "Sonntag")
+    wanted = {f"<{at:%Y-%m-%d %H:%M} {days[at.weekday()]}>" for at in (before, datetime.now(zone))}
+    told = instructions(await model.wait_session(1))
+    assert any(words in told for words in wanted), (told[:80], wanted)
     await call.hangup()
     await log.wait("call.ended")

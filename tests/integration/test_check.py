@@ -715,3 +715,14 @@ async def test_an_audio_path_that_does_not_work_is_found_at_the_start_in_the_sam
 def without_ports(text: str) -> str:
     """Where the service takes any free port, the check has another one."""
     return re.sub(r"127\.0\.0\.1:\d+", "HOST:PORT", text)
+
+
+async def test_variables_that_asterisk_cannot_read(check: Check, sandbox: Any) -> None:
+    names = ["TIER", "CHANNEL(language)", "NOSUCH(a)", "SHELL(id)", "CHANNEL(x)", "PJSIP_HEADER(read,X-Customer)"]
+    outcome = await check(await sandbox(), agents={"default": {"variables": names}})
+    assert outcome.failures() == []
+    told = outcome.lines("variables")
+    assert [status for status, _ in told] == ["warning", "warning", "warning", "ok", "ok"]
+    for name, (_, found) in zip(names[2:], told, strict=False):
+        assert name in found
+    assert told[-1][1] == "Asterisk reads CHANNEL(language)"

@@ -291,7 +291,7 @@ async def test_a_seat_of_a_queue_in_a_database_takes_calls_and_goes_away(
 
 
 async def test_destinations_in_other_letters_and_of_a_database_can_be_reached(
-    sandbox: Any, service: Any, dial: Any, phone: Any, log: Any
+    asterisk: Any, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     places = {
         "desk": {"queue": "SUPPORT", "description": "the desk"},
@@ -301,3 +301,14 @@ async def test_destinations_in_other_letters_and_of_a_database_can_be_reached(
     running = await service(await sandbox(), destinations=places, agent={"handoff": list(places)})
     assert [running.pool.has_queue(name) for name in ("SUPPORT", "nightdesk", "nobody")] == [True, True, False]
     assert running.pool.view("SUPPORT").name == "support"
+    # One that comes later is found when it is asked for, not a minute later.
+    monkeypatch.setattr("ariagent.pool.pool.RESYNC_S", 3600.0)
+    queues = asterisk.root / "etc" / "queues.conf"
+    before = queues.read_text()
+    queues.write_text(f"{before}\n[Nobody]\nstrategy = rrmemory\n")
+    try:
+        await asterisk.cli("queue reload all")
+        await until(lambda: running.pool.has_queue("nobody") is True, "the queue to be found")
+    finally:
+        queues.write_text(before)
+        await asterisk.cli("queue reload all")

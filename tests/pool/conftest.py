@@ -15,7 +15,7 @@ STATUS |= {
     "held": MemberStatus.ON_HOLD,
 }
 
-SEAT = re.compile(r"Local/(\d+)@ariagent-seat")
+SEAT = re.compile(r"Local/(\d+@ariagent(?:-\w+)*-seat)")
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def member() -> Any:
             "in_call": status == "talking",
             "paused": paused is not None,
             "reason": paused or "",
-            "state_interface": f"hint:{seat[1]}@ariagent-seat" if (seat := SEAT.match(interface)) else interface,
+            "state_interface": f"hint:{seat[1]}" if (seat := SEAT.match(interface)) else interface,
             "last_call": 0,
             "wrapup_s": 0,
             "calls_taken": 0,

@@ -41,7 +41,7 @@ class Truth:
     def __init__(self, most: int, *, manager: bool = True) -> None:
         self.listening, self.calls, self.over_cap, self.off_hours = True, 0, False, False
         self.overloaded = False
-        self.pool = Pool(AmiSettings.model_validate({"password": "x"})) if manager else None
+        self.pool = Pool(AmiSettings.model_validate({"password": "x"}), "ariagent") if manager else None
         self.door = Told(Nowhere(), "ariagent")
         self.availability = Availability(
             self.pool,
@@ -101,6 +101,7 @@ def test_full_when_all_places_are_taken_until_there_is_some_room(most: int, agai
 def test_not_full_where_every_seat_is_in_a_call_for_the_queue_knows_that(member: Any) -> None:
     truth = Truth(2)
     assert truth.pool is not None
+    truth.pool.seats.place("ariagent-seat", ours=True, now=0)
     seats = ["Local/01@ariagent-seat/nm", "Local/02@ariagent-seat/nm"]
     for seat in seats:
         truth.pool.seats.handle(member("frontline", seat, "talking"), 0)
@@ -115,6 +116,7 @@ def test_not_full_where_every_seat_is_in_a_call_for_the_queue_knows_that(member:
 def test_seats_that_are_unavailable_behind_an_open_door_have_it_looked_at(member: Any) -> None:
     truth = Truth(2)
     assert truth.pool is not None
+    truth.pool.seats.place("ariagent-seat", ours=True, now=0)
     truth.pool.seats.handle(member("frontline", "Local/01@ariagent-seat/nm", "gone"), 0)
     truth.door._state = CLOSED
     truth.reasons()

@@ -16,7 +16,9 @@ S1, S2 = (f"Local/0{n}@ariagent-seat/nm" for n in (1, 2))
 @pytest.fixture
 def pool() -> Pool:
     """Not connected: what it hears is told by hand."""
-    return Pool(AmiSettings.model_validate({"password": "x"}))
+    pool = Pool(AmiSettings.model_validate({"password": "x"}), "ariagent")
+    pool.seats.place("ariagent-seat", ours=True, now=0)
+    return pool
 
 
 def hear(pool: Pool, *events: Any) -> None:

@@ -12,7 +12,18 @@ from ariagent.ami.events import (
     MemberState,
     QueuesListed,
 )
-from ariagent.pool.seats import AUTO_PAUSE, BY_STATE, LASTING, Reason, Seats, SeatState, SetPause, seat_number
+from ariagent.pool.seats import (
+    AUTO_PAUSE,
+    BY_STATE,
+    LASTING,
+    Reason,
+    Seats,
+    SeatState,
+    SetPause,
+    has_hint,
+    seat_context,
+    seat_number,
+)
 
 S1, S2, S3 = (f"Local/0{n}@ariagent-seat/nm" for n in (1, 2, 3))
 Q = "frontline"
@@ -20,6 +31,7 @@ Q = "frontline"
 
 def listed(*members: MemberState, seats: Seats | None = None, now: float = 100.0, serving: bool = True) -> Seats:
     made = seats or Seats()
+    made.place("ariagent-seat", ours=True, now=now)
     if serving:
         made.set_reason(Reason.DOWN, False)
     made.begin()
@@ -68,6 +80,7 @@ def test_people_are_left_alone(member: Any) -> None:
 
 def test_nothing_is_done_before_the_list_is_complete(member: Any) -> None:
     seats = Seats()
+    seats.place("ariagent-seat", ours=True, now=100)
     seats.set_reason(Reason.DOWN, False)
     seats.handle(member(Q, S1, paused=AUTO_PAUSE), 100)
     assert (seats.commands(100), seats.due(100), seats.next_deadline()) == ([], False, None)
@@ -368,3 +381,80 @@ def test_a_seat_that_is_taken_out_is_forgotten(member: Any) -> None:
 def test_down_until_told_otherwise(member: Any) -> None:
     seats = listed(member(Q, S1, paused=AUTO_PAUSE), member(Q, S2, paused="ariagent: hours"), serving=False)
     assert obey(seats) == [SetPause(S2, Q, False, "ariagent: hours")]
+
+
+# -- several services on one Asterisk ----------------------------------------------------------------------------------
+
+THEIRS = "Local/01@ariagent-staging-seat/nm"
+
+
+@pytest.mark.parametrize(
+    ("interface", "context"),
+    [
+        ("Local/01@ariagent-seat/nm", "ariagent-seat"),
+        ("Local/01@ariagent-staging-seat/nm", "ariagent-staging-seat"),
+        ("Local/01@ariagent-brand_b-2-seat", "ariagent-brand_b-2-seat"),
+        ("Local/01@ariagent-seat-staging/nm", None),
+        ("Local/01@staging-seat/nm", None),
+        ("PJSIP/1001", None),
+    ],
+)
+def test_the_context_of_a_seat(interface: str, context: str | None) -> None:
+    assert seat_context(interface) == context
+
+
+def test_the_seats_of_another_service_are_left_alone(member: Any) -> None:
+    seats = Seats()
+    seats.place("ariagent-seat", ours=False, now=100)
+    seats.place("ariagent-staging-seat", ours=True, now=100)
+    listed(member(Q, S1, paused="ariagent: hours"), member("staging", THEIRS), seats=seats)
+    # ``listed`` takes the other context for its own.
+    seats.place("ariagent-seat", ours=False, now=100)
+    assert [(seat.number, seat.queue) for seat in seats.view()] == [("01", "staging")]
+    seats.set_reason(Reason.HOURS, True)
+    assert obey(seats) == [SetPause(THEIRS, "staging", True, "ariagent: hours")]
+    assert seats.pause() == ["01"]
+    assert seats.pause("02") == []
+    assert seats.other_queues == [Q]
+    seats.handle(MemberPaused(member(Q, S1, paused="Lunch")), 101)
+    seats.handle(MemberChanged(member(Q, S2)), 101)
+    assert [seat.interface for seat in seats.view()] == [THEIRS]
+    seats.handle(MemberRemoved(Q, S1), 101)
+    seats.handle(MemberRemoved(Q, S2), 101)
+    assert seats.other_queues == []
+
+
+def test_nothing_is_done_before_it_is_known_whose_seats_they_are(member: Any) -> None:
+    seats = Seats()
+    seats.set_reason(Reason.DOWN, False)
+    seats.handle(member(Q, S1, paused="ariagent: down"), 100)
+    seats.handle(QueuesListed(), 100)
+    assert (seats.known, seats.unplaced, seats.contexts) == (False, ["ariagent-seat"], {"ariagent-seat": "01"})
+    assert (seats.commands(100), seats.view()) == ([], [])
+    seats.place("ariagent-seat", ours=True, now=100)
+    assert seats.known
+    assert obey(seats) == [SetPause(S1, Q, False, "ariagent: down")]
+
+
+def test_a_pause_by_hand_is_adopted_when_the_seats_turn_out_to_be_ours(member: Any) -> None:
+    seats = Seats()
+    seats.set_reason(Reason.DOWN, False)
+    seats.handle(member(Q, S1, paused="ariagent: manual"), 100)
+    seats.handle(QueuesListed(), 100)
+    seats.place("ariagent-seat", ours=True, now=100)
+    assert obey(seats) == []
+
+
+def test_seats_that_a_changed_dialplan_leads_elsewhere_are_let_go(member: Any) -> None:
+    seats = listed(member(Q, S1))
+    seats.place("ariagent-seat", ours=False, now=101)
+    seats.set_reason(Reason.HOURS, True)
+    assert (seats.view(), seats.commands(101)) == ([], [])
+    seats.place("ariagent-seat", ours=True, now=102)
+    assert obey(seats, 102) == [SetPause(S1, Q, True, "ariagent: hours")]
+
+
+def test_the_hint_of_a_seat_is_its_own_contexts(member: Any) -> None:
+    own = member("staging", THEIRS, state_interface="hint:01@ariagent-staging-seat")
+    assert has_hint(own)
+    assert not has_hint(member("staging", THEIRS, state_interface="hint:01@ariagent-seat"))

@@ -3,8 +3,10 @@
 import json
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from typer.testing import CliRunner
@@ -182,3 +184,9 @@ def test_what_callers_left_for_people(run: Run, sample: Callable[..., str], dire
 def test_nobody_left_anything(run: Run, sample: Callable[..., str]) -> None:
     sample("1795357064.12")
     assert run("--messages").stdout == "No message was taken.\n"
+
+
+def test_a_moment_in_the_sites_zone() -> None:
+    zone = ZoneInfo("Pacific/Auckland")
+    assert moment("2026-11-30", 0, zone) == datetime.fromisoformat("2026-11-29T11:00:00+00:00").timestamp()
+    assert moment("2026-11-22T14:30:00+00:00", 0, zone) == 1795357800.0

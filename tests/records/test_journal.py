@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -541,3 +543,19 @@ def test_what_caps_count_on_after_a_restart(directory: Path) -> None:
     after = [(caller, round(at - midnight)) for caller, at in recent]
     assert after == [("5551", -500), ("5551", -50), ("5552", 100), ("5553", 1990)]
     assert [caller for caller, _ in calls_today(directory, midnight + 3750)[2]] == ["5553"]
+
+
+def test_a_day_of_the_caps_is_one_of_the_sites_zone(directory: Path) -> None:
+    """In Auckland the 30th begins at 11:00 UTC of the 29th."""
+    began = datetime.fromisoformat("2026-11-29T11:00:00+00:00").timestamp()
+    journal = Journal.open(directory, RecordsSettings())
+    for number, at in enumerate((began - 100, began + 100)):
+        record = journal.begin(f"call{number}", at)
+        record.event("call.started", at, {"agent": "a", "caller": "5551"})
+        record.event("call.answered", at, {})
+        record.end(at + 60, {"result": "done", "reason": "x"})
+    assert journal.close()
+    zone = ZoneInfo("Pacific/Auckland")
+    assert calls_today(directory, began - 10, zone)[0] == "2026-11-29"
+    assert calls_today(directory, began + 300, zone)[:2] == ("2026-11-30", 60.0)
+    assert calls_today(directory, began + 300, ZoneInfo("UTC"))[:2] == ("2026-11-29", 120.0)
