@@ -92,6 +92,7 @@ async def test_the_echo_says_what_the_caller_said(
     assert echoed.latency_ms is None
     assert report.digits[0].digits == "1"
     assert any("(presses 1)" in line for line in shown)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "kept").iterdir()} == {0o600}
     with wave.open(str(tmp_path / "kept" / "call.wav")) as file:
         assert file.getnchannels() == 2
         assert file.getnframes() / file.getframerate() == pytest.approx(report.duration_s, abs=1.5)

@@ -120,6 +120,7 @@ async def test_recording_has_both_sides(connected: tuple[Line, Peer], tmp_path: 
     peer.send(loud(10))
     await line.until(lambda now: line.ear.began_at if not line.talking else None, time.monotonic() + LIMIT_S)
     line.write(tmp_path / "call.wav")
+    assert (tmp_path / "call.wav").stat().st_mode & 0o777 == 0o600
     with wave.open(str(tmp_path / "call.wav")) as file:
         assert (file.getnchannels(), file.getframerate()) == (2, 24_000)
         both = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
