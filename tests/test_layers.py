@@ -103,6 +103,7 @@ CORE = (
     "ariagent.rehearsal.expectations",
     "ariagent.rehearsal.words",
     "ariagent.text",
+    "ariagent.sandbox.accepted",
     "ariagent.sandbox.beta",
     "ariagent.sandbox.catalogue",
     "ariagent.sandbox.items",
