@@ -121,6 +121,7 @@ CORE = (
     "ariagent.rehearsal.expectations",
     "ariagent.rehearsal.words",
     "ariagent.text",
+    "ariagent.sandbox.accepted",
     "ariagent.sandbox.beta",
     "ariagent.sandbox.catalogue",
     "ariagent.sandbox.items",

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from ariagent.sandbox.accepted import Limits
 from ariagent.sandbox.faults import Fault
 from ariagent.sandbox.hearing import Hearing
 from ariagent.sandbox.ids import Ids
@@ -20,7 +21,7 @@ from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.responding import Responding
 from ariagent.sandbox.scenario import Paraphrases, Scenario
 from ariagent.sandbox.schema import ApiError, integer, nullable, text
-from ariagent.sandbox.settings import PCM, Limits, Locks, default_session, merge
+from ariagent.sandbox.settings import PCM, Locks, default_session, merge
 from ariagent.sandbox.state import State
 from ariagent.sandbox.transcripts import Transcripts
 from ariagent.sandbox.turns import Detector
@@ -77,7 +78,7 @@ class Session:
         settings = default_session(session_id, model, expires_at, transcription=transcription)
         paraphrases = paraphrases or Paraphrases(options.paraphrase)
         self.state = State(settings, options, scenario, self.line, self.line.ids.next("conv"), paraphrases)
-        self._limits = Limits(options.models, options.idle_timeout_min_ms)
+        self._limits = Limits(options.idle_timeout_min_ms)
         self._transcripts = Transcripts(self.state)
         self._mcp = McpServers(scenario, self.line, self._add_item, self._item_done)
         made_from = observer.note_conversation if observer is not None else lambda _: None
