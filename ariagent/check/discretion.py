@@ -35,6 +35,7 @@ SHOWN = frozenset(
             "reason",
             "result",
             "seat",
+            "server",
             "service",
             "signal",
             "since_record_s",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ariagent.realtime import events as ev
-from ariagent.realtime.fields import MalformedError, identifier, text, usage, words
+from ariagent.realtime.fields import LONGEST_ID, MalformedError, identifier, label, text, usage, words
 
 METADATA_KEY = "ariagent"
 MOST_AUDIO_BYTES = 60 * 48_000
@@ -59,7 +59,7 @@ class Asides:
         response = message.get("response")
         if isinstance(response, dict):
             return self._began_or_ended(kind, response)
-        aside = self._running.get(str(message.get("response_id")))
+        aside = self._running.get(label(message.get("response_id"), LONGEST_ID))
         if aside is None:
             return None
         if kind == "response.output_audio.delta" and len(aside.audio) < MOST_AUDIO_BYTES:
