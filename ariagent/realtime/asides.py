@@ -11,7 +11,7 @@ from typing import Any
 
 from ariagent.realtime import events as ev
 from ariagent.realtime.dialect import Understanding
-from ariagent.realtime.fields import MalformedError, identifier, refused, text, usage, words
+from ariagent.realtime.fields import LONGEST_ID, MalformedError, identifier, label, refused, text, usage, words
 
 METADATA_KEY = "ariagent"
 MOST_AUDIO_BYTES = 60 * 48_000
@@ -93,7 +93,7 @@ class Asides:
         response = message.get("response")
         if isinstance(response, dict):
             return self._began_or_ended(kind, response, now)
-        aside = self._running.get(str(message.get("response_id")))
+        aside = self._running.get(label(message.get("response_id"), LONGEST_ID))
         if aside is None:
             return None
         if kind == "response.output_audio.delta" and len(aside.audio) < MOST_AUDIO_BYTES:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ariagent.realtime import events as ev
-from ariagent.realtime.fields import LONGEST_CODE, LONGEST_MESSAGE, identifier, label, mapping
+from ariagent.realtime.fields import LONGEST_CODE, LONGEST_ID, LONGEST_MESSAGE, identifier, label, mapping
 
 GO_ON_S = 0.3
 """After the last result, how long the server's own response is waited for."""
@@ -54,7 +54,7 @@ class McpCalls:
             while len(self._labels) > MOST:
                 del self._labels[next(iter(self._labels))]
         elif item.get("type") == "mcp_call":
-            return self._item(kind, identifier(item, "id"), item, str(message.get("response_id") or ""), now)
+            return self._item(kind, identifier(item, "id"), item, label(message.get("response_id"), LONGEST_ID), now)
         return []
 
     def _item(self, kind: str, item_id: str, item: dict[str, Any], response_id: str, now: float) -> list[ev.Event]:
