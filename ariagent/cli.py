@@ -281,9 +281,12 @@ def rescue(
 ) -> None:
     """Send the callers of a dead service to the human queue.
 
-    If the service does not answer at `http.port` for `rescue.after_s`, its callers hear silence. The command finds them
-    through AMI and transfers each to the human queue of the call, or to `human_queue`. If the service answers, nothing
-    is changed, unless the service has been waiting for Asterisk since its start.
+    If the service does not answer for `rescue.after_s`, its callers hear silence. The command finds them through AMI
+    and transfers each to the human queue of the call, or to `human_queue`. If the service answers, nothing is changed,
+    unless the service has been waiting for Asterisk since its start.
+
+    The command asks the service on its Unix socket in `state_directory`: run it as the service's user or as root. Where
+    it cannot see the socket, it asks `/healthz` at `http.port`, and looks for 30 s where an answer leaves doubt.
 
     With --watch it keeps watching: run it as a separate service beside `ariagent run`.
 

@@ -9,6 +9,7 @@ from aiohttp import web
 from ariagent.check.report import Result, Say, failed, ok, warning
 from ariagent.config import Settings
 from ariagent.errors import ResourceError
+from ariagent.healthpage import health_at
 from ariagent.hosts import is_loopback, joined, local
 from ariagent.webserver import WebServer
 
@@ -52,13 +53,8 @@ async def running(settings: Settings) -> dict[str, Any] | None:
     host, port = settings.http.host, settings.http.port
     if not port:
         return None
-    timeout = aiohttp.ClientTimeout(total=ANSWER_S)
     try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(f"http://{joined(local(host), port)}/healthz") as answer,
-        ):
-            found = await answer.json(content_type=None)
+        found = await health_at(f"http://{joined(local(host), port)}/healthz", ANSWER_S)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError, asyncio.IncompleteReadError):
         return None
     return found if isinstance(found, dict) and "application" in found else None

@@ -14,6 +14,7 @@ from ariagent.ami.queues import read_members
 from ariagent.config import Settings
 from ariagent.errors import AmiError
 from ariagent.health import NOT_TRIED
+from ariagent.healthpage import health_at
 from ariagent.hosts import joined, local
 from ariagent.pool.seats import AUTO_PAUSE, seat_number
 from ariagent.rehearsal.answerer import Answerer
@@ -81,11 +82,7 @@ async def _health(settings: Settings) -> Mapping[str, object] | None:
     if isinstance(health := await ownsocket.health(settings.state_directory), dict):
         return health
     try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=HEALTH_LIMIT_S)) as session,
-            session.get(_address(settings)) as answer,
-        ):
-            found = await answer.json(content_type=None)
+        found = await health_at(_address(settings), HEALTH_LIMIT_S)
     except (aiohttp.ClientError, TimeoutError, ValueError):
         return None
     return found if isinstance(found, Mapping) else None

@@ -21,6 +21,7 @@ from ariagent.call.handoff import clean
 from ariagent.call.history import History
 from ariagent.config import Settings
 from ariagent.errors import AmiError, AmiRefusedError, ConfigurationError
+from ariagent.healthpage import health_at
 from ariagent.hosts import joined, local
 from ariagent.ownsocket import Absent
 from ariagent.pool.door import CLOSED, state_of
@@ -34,8 +35,6 @@ AGAIN_S = 5.0
 """Interval of further rescues while the service is dead: a caller may not have been moved, or may have returned."""
 ANSWER_S = 2.0
 """Time limit for an answer of the service."""
-BELIEVED_S = 10.0
-"""How long an answer at the port is believed, once Asterisk has shown no caller without audio."""
 DOUBT_S = 30.0
 """How long signs of death must last that strangers can cause, or that a healthy service shows for a moment."""
 CONTEXT = "ariagent-handoff"
@@ -65,6 +64,8 @@ class Sign(Enum):
 
 ANSWERED = (Sign.CLAIMED, Sign.SAYS_SO)
 """Somebody answers. Asterisk tells whether that is the service: then its callers have their audio."""
+BELIEVED_S = {Sign.CLAIMED: 10.0, Sign.SAYS_SO: 60.0}
+"""How long that somebody is believed, once Asterisk has shown no caller without audio. Each look there is a login."""
 DOUBTED = (Sign.MUTE, Sign.SAYS_SO)
 
 
@@ -123,11 +124,7 @@ class Rescuer:
 
     async def _look_from_afar(self) -> Sign:
         try:
-            async with (
-                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_S)) as session,
-                session.get(self._health) as answer,
-            ):
-                health = await answer.json(content_type=None)
+            health = await health_at(self._health, ANSWER_S)
         except aiohttp.ClientConnectorError as error:
             # Strangers can make a port busy, but cannot have connections refused while the service listens.
             return Sign.GONE if isinstance(error.os_error, ConnectionRefusedError) else Sign.MUTE
@@ -145,6 +142,7 @@ class Rescuer:
         while True:
             sign = await self.look()
             if sign is Sign.SERVES:
+                self._believed_until = 0.0
                 return None
             if sign in ANSWERED:
                 if time.monotonic() < self._believed_until:
@@ -152,7 +150,7 @@ class Rescuer:
                 now_left = await self._without_audio()
                 left = now_left if left is None else left & now_left
                 if not left:
-                    self._believed_until = time.monotonic() + BELIEVED_S
+                    self._believed_until = time.monotonic() + BELIEVED_S[sign]
                     return None
             limit_s = max(for_s, DOUBT_S) if sign in DOUBTED else for_s
             remaining = began + limit_s - time.monotonic()

@@ -180,7 +180,7 @@ async def test_a_stranger_at_the_port_of_a_dead_service_stops_no_rescue(
 ) -> None:
     """Asterisk tells: its callers hear nothing. A healthy service has no such callers."""
     monkeypatch.setattr(rescuer_module, "DOUBT_S", 2.0)
-    monkeypatch.setattr(rescuer_module, "BELIEVED_S", 0.0)
+    monkeypatch.setattr(rescuer_module, "BELIEVED_S", dict.fromkeys(Sign, 0.0))
     model = await sandbox()
     human = await phone("1001", register=True)
     settings = serving(model)
