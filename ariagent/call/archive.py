@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 SERVICE_DIED = "service_died"
 LEFT_MEANWHILE = "left_meanwhile"
 """The reasons of calls that ended while there was no service: it had died, or left them to the next one."""
+_NAMES_CALLER = ("call.started", "call.caller_changed")
 
 
 def unended(settings: Settings) -> list[BrokenOff]:
@@ -50,4 +51,6 @@ def handed_on(settings: Settings, call_id: str) -> Memory | None:
     if last.result != "transferred" and last.reason not in (SERVICE_DIED, LEFT_MEANWHILE):
         return None
     places = [str(event.fields.get("destination", "")) for event in events if event.name == "call.handed_over"]
-    return Memory(history_of(events), places[-1] if places else "a colleague")
+    numbers = [str(event.fields.get("caller", "-")) for event in events if event.name in _NAMES_CALLER]
+    number = next((number for number in reversed(numbers) if number != "-"), "")
+    return Memory(history_of(events), places[-1] if places else "a colleague", number)

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from ariagent import localtime
 from ariagent.agents import briefing
@@ -80,6 +81,17 @@ async def recollect(context: Context, identity: Identity) -> None:
     memory = await asyncio.to_thread(context.handed_on, identity.handed_over_as)
     if memory is not None:
         context.memories.keep(identity.handed_over_as, memory, now)
+
+
+def recognised(context: Context, arrival: Arrival, identity: Identity) -> Arrival:
+    """The arrival with the number that a caller had before people were to take them, if their channel shows none."""
+    channel, now = arrival.channel, time.monotonic()
+    known = (context.memories.of(call_id, now) for call_id in (identity.call_id, identity.handed_over_as))
+    memory = next((found for found in known if found is not None), None)
+    if channel.caller_number or memory is None or not memory.caller_number:
+        return arrival
+    name = channel.caller_name or memory.caller_name
+    return replace(arrival, channel=replace(channel, caller_number=memory.caller_number, caller_name=name))
 
 
 def agent_of(context: Context, identity: Identity) -> str:

@@ -33,6 +33,9 @@ class Memory:
     entries: tuple[Entry, ...]
     destination: str
     """Whom the caller was handed to."""
+    caller_number: str = ""
+    caller_name: str = ""
+    """Who the caller is: a Local channel shows another number after a transfer, or none."""
     interrupted: bool = False
     """The caller was lost and found again, handed to nobody."""
     owed: Owed | None = None
@@ -59,6 +62,10 @@ class Memories:
         """Whether this caller was handed to people and may come back."""
         at, _ = self._kept.get(call_id, (0.0, None))
         return call_id in self._kept and at >= now - KEPT_S
+
+    def of(self, call_id: str, now: float) -> Memory | None:
+        """The memory of a caller who is back; it stays."""
+        return self._kept[call_id][1] if self.knows(call_id, now) else None
 
     def take(self, call_id: str, now: float) -> Memory | None:
         """The memory of a caller who is back."""

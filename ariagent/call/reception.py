@@ -4,7 +4,7 @@ import time
 from uuid import UUID
 
 from ariagent.call.admission import Ticket
-from ariagent.call.casting import Arrival, Identity, agent_of, cast, identify, recollect
+from ariagent.call.casting import Arrival, Identity, agent_of, cast, identify, recognised, recollect
 from ariagent.call.context import Context, Role
 from ariagent.errors import TurnedAwayError, UnknownAgentError
 from ariagent.localtime import day as local_day
@@ -17,7 +17,8 @@ class Reception:
 
     def __init__(self, context: Context, arrival: Arrival, log: CallLog) -> None:
         self._context = context
-        self._arrival = arrival
+        self.arrival = arrival
+        """With the caller's number, once it is known."""
         self._log = log
         self.arrived = time.time() if arrival.resumes is None else arrival.resumes.began
         """Unix time; of a call that goes on after its process died, when it came to that one."""
@@ -32,10 +33,11 @@ class Reception:
 
     async def receive(self, media: UUID) -> Role:
         """Learn all that. Raises AriError, UnknownAgentError, or TurnedAwayError where a cap is reached."""
-        context, arrival, log = self._context, self._arrival, self._log
+        context, arrival, log = self._context, self.arrival, self._log
         identity = await identify(context, arrival, log)
         if arrival.resumes is None:
             await recollect(context, identity)
+            arrival = self.arrival = recognised(context, arrival, identity)
         self.call_id = log.call_id = identity.call_id
         self._begin_record()
         leg, resumes = arrival.channel.id, arrival.resumes
@@ -78,7 +80,7 @@ class Reception:
             self._context.admission.leave(self._ticket, now, local_day(now, self._context.settings.zone))
 
     def _begin_record(self) -> None:
-        resumes, journal = self._arrival.resumes, self._context.journal
+        resumes, journal = self.arrival.resumes, self._context.journal
         if resumes is not None and resumes.row is not None:
             self._log.record = journal.resume(resumes.row, self.call_id, self.arrived)
         else:
@@ -87,8 +89,8 @@ class Reception:
     def _admit(self, agent: str, identity: Identity) -> None:
         memories, now = self._context.memories, time.monotonic()
         returned = any(memories.knows(call_id, now) for call_id in (self.call_id, identity.handed_over_as))
-        returned |= self._arrival.resumes is not None
-        number = self._arrival.channel.caller_number
+        returned |= self.arrival.resumes is not None
+        number = self.arrival.channel.caller_number
         admitted = self._context.admission.enter(agent, number, self.arrived, returned=returned)
         if isinstance(admitted, str):
             raise TurnedAwayError(admitted)

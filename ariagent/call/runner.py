@@ -165,6 +165,9 @@ class CallRunner:
         """Serve the call to its end. Returns how it ended; gives everything back whatever happens."""
         try:
             role = await self._reception.receive(self.media.uuid)
+            self.arrival = self._reception.arrival
+            if not self._newcomers.changed:
+                self._newcomers.current = Party.of(self.arrival.channel.caller_number, self.arrival.channel.caller_name)
             if (ended := self._machine.termination) is not None:  # hung up or stopped meanwhile
                 return self._ended(ended) if ended.result is Result.LEFT else await self._turn_away(ended)
             return self._ended(await self._serve(role))

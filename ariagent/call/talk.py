@@ -171,7 +171,8 @@ class Talk:
 
     def remember(self, destination: str) -> Memory:
         """The conversation so far, for a caller who may come back."""
-        return Memory(self._history.entries, destination)
+        facts = self._role.facts
+        return Memory(self._history.entries, destination, facts.caller_number, facts.caller_name)
 
     def explain_failure(self, wanted: handoff.Handoff) -> None:
         """Have the model tell the caller that they could not be put through."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from ariagent.agents.choose import ArrivalFacts
 from ariagent.ari.client import AriClient
 from ariagent.ari.events import Channel
 from ariagent.ari.listener import Router
@@ -18,8 +19,9 @@ from ariagent.audio.format import SLIN24
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call.admission import Admission
 from ariagent.call.briefs import Briefs
-from ariagent.call.casting import Arrival, Identity, cast, identify
+from ariagent.call.casting import Arrival, Identity, cast, identify, recognised
 from ariagent.call.context import Context, Role
+from ariagent.call.memory import Memory
 from ariagent.call.prompts import Prompts
 from ariagent.config import RecordsSettings, Settings
 from ariagent.errors import AriError, UnknownAgentError
@@ -115,6 +117,30 @@ class TestIdentity:
         ari_server.answers["GET /channels/c1/variable"] = (500, {"message": "no"})
         with pytest.raises(AriError):
             await identify(make_context(), arrival(), LOG)
+
+
+class TestACallerWhoIsBack:
+    """A Local channel shows another number after a transfer, or none."""
+
+    MEMORY = Memory((), "desk", "5551234", "Ann")
+
+    @pytest.mark.parametrize("call_id", ["c1", "c0"])
+    async def test_has_the_number_from_before(self, make_context: MakeContext, call_id: str) -> None:
+        context = make_context()
+        context.memories.keep(call_id, self.MEMORY, time.monotonic())
+        identity = Identity("c1", ArrivalFacts(), handed_over_as="c0")
+        channel = recognised(context, arrival(), identity).channel
+        assert (channel.caller_number, channel.caller_name) == ("5551234", "Ann")
+        assert context.memories.knows(call_id, time.monotonic())
+
+    async def test_whose_channel_shows_one_has_that(self, make_context: MakeContext) -> None:
+        context = make_context()
+        context.memories.keep("c1", self.MEMORY, time.monotonic())
+        shown = arrival(caller_number="5559999")
+        assert recognised(context, shown, Identity("c1", ArrivalFacts())) == shown
+
+    async def test_whom_nobody_knows_stays_unknown(self, make_context: MakeContext) -> None:
+        assert recognised(make_context(), arrival(), Identity("c1", ArrivalFacts())) == arrival()
 
 
 class TestChoice:
