@@ -473,7 +473,8 @@ _OF_MEMBER = (
     "ringinuse",
 )
 _OF_CALLER = ("agent", "channel", "calleridnum", "context", "exten", "priority", "uniqueid", "linkedid", "queue")
-_OF_AGENT = (*_OF_CALLER, "destchannel", "destuniqueid", "destlinkedid", "interface", "membername")
+_OF_AGENT = (*_OF_CALLER, "interface", "membername")
+"""Not the agent's channel: Asterisk leaves it out where that has ended."""
 _SHAPES: Mapping[Callable[[Fields], Event], tuple[str, ...]] = {
     _member_changed: _OF_MEMBER,
     _member_paused: _OF_MEMBER,

@@ -147,6 +147,7 @@ class QueueLog:
     def rows(self, verb: str = "", queue: str = "", call: str = "") -> list[list[str]]:
         """Rows of this verb (queue, call): call, queue, agent, verb and its own fields."""
         rows = [line.split("|")[1:] for line in self._path.read_text().removeprefix(self._before).splitlines()]
+        rows = [row for row in rows if len(row) > 3]  # others are in a caller's number with line breaks
         return [row for row in rows if verb in ("", row[3]) and queue in ("", row[1]) and call in ("", row[0])]
 
     def verbs(self, call: str) -> set[tuple[str, str, str]]:
