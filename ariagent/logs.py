@@ -32,8 +32,8 @@ class Record(Protocol):
 class CallLog(logging.LoggerAdapter[logging.Logger]):
     """Logger of one call: every record carries the field ``call``.
 
-    What a peer does may be a line. Of alike ones only LINES_PER_S a second are written; the next one says in
-    ``unlogged`` how many were not.
+    A peer can cause a line with everything it sends. At most LINES_PER_S alike lines a second are written; the next one
+    says in ``unlogged`` how many were not.
     """
 
     def __init__(self, logger: logging.Logger, call_id: str) -> None:

@@ -12,9 +12,9 @@ from ariagent.audio.format import AudioFormat
 
 REMEMBERED_ITEMS = 64
 MOST_ITEMS = 256
-"""That wait to be heard. A reply is one item, or a few."""
+"""The most items that may wait to be heard. A reply is one item, or a few."""
 LONGEST_WAIT_MS = 120_000.0
-"""Of audio that waits to be heard."""
+"""The most audio that may wait to be heard."""
 _JOINED_BYTES = 1_920
 """Pieces are joined up to this size: each has a cost of its own, in time and memory."""
 

@@ -9,12 +9,12 @@ ROOM_MS = 1_000.0
 
 
 class SpokenTime:
-    """Of one call. Positions: milliseconds of the caller's audio."""
+    """The counter of one call. Positions are in milliseconds of the caller's audio."""
 
     def __init__(self) -> None:
         self._counted_ms = 0.0  # up to there
         self.believed = True
-        """What was counted last can have been."""
+        """False: the last turn cannot have been as it was reported, and was not counted."""
 
     def turn_s(self, start_ms: float, end_ms: float, sent_ms: float) -> float:
         """The seconds of a turn that were not counted yet; ``sent_ms``: the audio that the model was sent."""

@@ -338,7 +338,7 @@ class Talk:
                 self._happened(self._conversation.handle(event, now))
                 if self._conversation.overfull:
                     self._happened(self._conversation.break_off(now))
-                    self._model.give_up("more speech waits to be heard than anybody would listen to")
+                    self._model.give_up("the model's server sent more speech than may wait to be heard")
                 if self._connection is not None:
                     self._connection.speech_ready()
                 return

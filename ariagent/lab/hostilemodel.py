@@ -144,7 +144,7 @@ class Kind:
 
     name: str
     says: str
-    """What it sends, for a table."""
+    """The messages that it sends, in words, for a table."""
     work: Work
     ends: bool = False
     """A client gives the session up, and tries one more; otherwise the session survives it."""
@@ -446,7 +446,7 @@ class HostileModel:
         self.kind = KINDS[kind]
         self._hangs_up = hangs_up
         self.sessions = 0
-        """That were configured."""
+        """Sessions that were configured."""
         self.over = 0
         """Sessions in which everything was sent, or which the client ended."""
         self._port = port

@@ -6,7 +6,7 @@ answer it: then the turn's item and everything of its answer are to be forgotten
 
 KEPT = 16
 MOST_ITEMS = 64
-"""Of one response that are known."""
+"""The most items of one response that are known."""
 
 
 class Answers:

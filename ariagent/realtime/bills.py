@@ -19,7 +19,7 @@ ROOM_TOKENS = 2_000
 
 
 class Bills:
-    """Of one session."""
+    """The responses of one session."""
 
     def __init__(self) -> None:
         self._open: dict[str, float] = {}  # seconds of audio of each response
@@ -36,7 +36,7 @@ class Bills:
             self._open[response_id] += audio_s
 
     def ended(self, response_id: str, counts: object, session_s: float) -> Usage:
-        """What a response used that ended ``session_s`` after the session began. Raises MalformedError where that
+        """Return the use of a response that ended ``session_s`` after the session began. Raises MalformedError if it
         cannot be."""
         audio_s = self._open.pop(response_id, None)
         used = usage(counts)

@@ -19,14 +19,14 @@ class Limit:
 FRAMES = Limit("messages", 4_000, 2_000)
 """WebSocket frames: messages, their fragments, pings."""
 BYTES = Limit("bytes", 16_000_000, 4_000_000)
-"""Of PCM in base64: 60 times as fast as it is played."""
+"""PCM in base64 takes 64 kB a second: this is 60 times as fast as it is played."""
 EVENTS = Limit("events", 250, 25)
-"""What happens in the conversation, without its audio: a turn and its answer are about eight."""
+"""Events of the conversation besides audio: a turn and its answer are about eight."""
 MALFORMED = Limit("malformed messages", 100, 5)
 
 LEAST_UNHEARD_S, MOST_UNHEARD_S = 120.0, 300.0
 TOKENS_PER_S = 20
-"""Of the model's speech (source: OpenAI's Realtime guide on costs)."""
+"""The rate of the model's speech (source: OpenAI's Realtime guide on costs)."""
 
 MOST_AT_ONCE = 20
 """Frames or messages that are handled before other calls have their turn."""
@@ -35,7 +35,7 @@ MOST_WORK_S = 0.004
 
 
 class Budget:
-    """What is left of each limit. Times: seconds of one monotonic clock."""
+    """Keeps what is left of each limit. Times are seconds of one monotonic clock."""
 
     def __init__(self) -> None:
         self._left: dict[Limit, tuple[float, float]] = {}  # and when it was so much

@@ -16,9 +16,9 @@ LONGEST_WORDS = 16_000
 LONGEST_ARGUMENTS = 32_000
 """Characters of a function call's arguments."""
 MOST_INPUT_TOKENS = 256_000
-"""Of one response: twice the context of today's models."""
+"""The most of one response: twice the context of today's models."""
 MOST_OUTPUT_TOKENS = 64_000
-"""Of one response: twice what today's models make at most."""
+"""The most of one response: twice the longest output of today's models."""
 
 
 class MalformedError(Exception):
@@ -57,7 +57,7 @@ def words(message: dict[str, Any], key: str) -> str:
 
 
 def label(value: object, longest: int) -> str:
-    """What a server says in passing, cut; empty where it says nothing."""
+    """A text or number that is only shown or compared, cut to ``longest`` characters; empty for anything else."""
     return str(value)[:longest] if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
@@ -78,7 +78,7 @@ def number(message: dict[str, Any], key: str) -> float:
 
 
 def usage(value: object) -> Usage:
-    """Token counts of a response; a cancelled one may come without any. What is no count is left out.
+    """Token counts of a response; a cancelled one may come without any. Values that are no counts are left out.
 
     Raises MalformedError where the counts cannot be: negative, more than a model holds, more cached than given, or
     parts that are more than their sum.

@@ -8,7 +8,7 @@ format only.
 from typing import Any
 
 PCM: dict[str, Any] = {"type": "audio/pcm", "rate": 24000}
-"""What both protocols mean where nothing is said."""
+"""The format that both protocols mean if nothing is said."""
 _TYPES = {
     "audio/pcm": "audio/pcm",
     "audio/pcm16": "audio/pcm",
@@ -44,7 +44,7 @@ def acknowledged(session: dict[str, Any], direction: str) -> dict[str, Any]:
 
 
 def remedy(session: dict[str, Any]) -> str:
-    """What the operator should do about a format that is not the one asked for."""
+    """Say how the operator corrects a format that is not the one asked for."""
     got = acknowledged(session, "input")
     encoding = ENCODINGS.get(str(got.get("type")))
     if got == acknowledged(session, "output") and encoding is not None and got.get("rate") in (None, PCM["rate"]):

@@ -1,4 +1,4 @@
-"""Where to cut what arrives on a WebSocket, so that few frames are parsed at once. CORE.
+"""Cuts the data that arrives on a WebSocket, so that few frames are parsed at once. CORE.
 
 The library parses everything that one read brought, which is up to 256 kB: 128,000 empty frames, or a second of work
 in which no call gets its audio. Source of the format: RFC 6455 section 5.2.

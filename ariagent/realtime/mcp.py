@@ -26,7 +26,7 @@ class _Running:
 
 
 class McpCalls:
-    """Of one session. Times: monotonic seconds."""
+    """The calls of one session. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._running: dict[str, _Running] = {}  # by item
@@ -39,7 +39,7 @@ class McpCalls:
         return bool(self._running)
 
     def take(self, kind: str, message: dict[str, Any], now: float) -> list[ev.Event]:
-        """What a message means for tools of this kind. Raises MalformedError."""
+        """Take a message that may be about such a tool. Raises MalformedError."""
         match kind:
             case "response.mcp_call.completed":
                 return self._over(identifier(message, "item_id"), now)

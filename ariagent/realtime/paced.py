@@ -11,7 +11,7 @@ from ariagent.realtime.budget import MOST_AT_ONCE
 from ariagent.realtime.frames import FrameCutter
 
 MAX_HEAD_BYTES = 64 * 1024
-"""Of the HTTP answer; a longer one is for the library to refuse."""
+"""The longest head of the HTTP answer that is looked through; the library refuses a longer one."""
 _HEAD_END = b"\r\n\r\n"
 
 
@@ -42,7 +42,7 @@ class PacedConnection(ClientConnection):
 
     def data_received(self, data: bytes) -> None:
         if self.protocol.state is CONNECTING:
-            # Up to the end of the HTTP answer: what follows are frames. What follows another answer is its text.
+            # Frames follow the HTTP answer that accepts the connection; another answer is followed by its text.
             data = self._unread + data
             found = data.find(_HEAD_END)
             if found < 0 and len(data) < MAX_HEAD_BYTES:

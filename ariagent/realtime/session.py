@@ -63,7 +63,7 @@ ALIASES = {
 }
 """Names of the former beta protocol, which some compatible servers still use."""
 PIECE_BYTES = 48_000
-"""Of audio that is handed on at once: what becomes of it takes time, and some servers send a whole sentence."""
+"""Audio is handed on in pieces of this size: converting it takes time, and some servers send a whole sentence."""
 _BYTES_PER_S = {"pcm": 48_000, "pcmu": 8_000, "pcma": 8_000}
 
 _APPEND_HEAD = b'{"type":"input_audio_buffer.append","audio":"'
@@ -401,7 +401,7 @@ class RealtimeSession:
         return happened
 
     def _counted(self, event: ev.Event, now: float) -> Iterable[ev.Event]:
-        """What happens to an aside, its use counted."""
+        """Count the use of an aside that ended."""
         if not isinstance(event, ev.AsideEnded):
             return (event,)
         try:
@@ -694,7 +694,7 @@ def _response_of(message: dict[str, Any]) -> str:
 
 
 def _pieces(audio: bytes) -> range:
-    """Where pieces of it begin; also where there is none."""
+    """The places where its pieces begin; one piece also if it is empty."""
     return range(0, max(len(audio), 1), PIECE_BYTES)
 
 

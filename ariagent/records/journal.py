@@ -37,8 +37,8 @@ QUEUE_ROWS = 20_000
 QUEUE_BYTES = 32_000_000
 CALL_ROWS = 20_000
 CALL_BYTES = 16_000_000
-"""Of one call, from one process; an hour of fast conversation is 5,000 rows and 2 MB. What the call cost and how it
-ended is written all the same."""
+"""The most of one call, from one process; an hour of fast conversation is 5,000 rows and 2 MB. Its cost and its end are
+written all the same."""
 RETRY_S = 1.0
 LAST_RETRY_S = 0.1
 LOCKED_S = 2.0
@@ -72,7 +72,7 @@ class CallRecord:
     """The writer's: which file (its ``application_id``), and the row in it."""
     rows: int = 0
     size: int = 0
-    """What was queued of this call: rows and, roughly, bytes."""
+    """Rows of this call that were queued, and roughly their bytes."""
     head: Row | None = None
     """The row that says whose call it is, for a database that has to begin anew."""
 

@@ -46,7 +46,7 @@ PATIENCE_S = 60.0
 
 
 def context_of(settings: Settings, folder: Path, on_use: Callable[..., None] | None = None) -> Context:
-    """What a call needs, without an Asterisk."""
+    """Everything that a call needs, without an Asterisk."""
     metrics = Metrics()
     return Context(
         settings=settings,
@@ -98,7 +98,7 @@ async def test_an_ended_call_does_not_wait_for_the_collector_of_cycles(tmp_path:
 
 
 class Record:
-    """What would be in the call's record."""
+    """Stands for the call's record."""
 
     def __init__(self) -> None:
         self.names: list[str] = []

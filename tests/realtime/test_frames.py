@@ -1,4 +1,4 @@
-"""Where what arrives is cut: the parts are the whole, and few frames begin in each."""
+"""Cutting what arrives: the parts are the whole, and few frames begin in each."""
 
 import random
 import struct

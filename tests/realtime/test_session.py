@@ -968,7 +968,7 @@ class TestLongAudio:
 
 
 class TestBounds:
-    """What a server can make a session keep."""
+    """A server cannot make a session keep more."""
 
     @pytest.mark.parametrize(
         ("kind", "fields"),
