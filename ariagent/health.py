@@ -48,7 +48,7 @@ class Health:
         """The HTTP status."""
         return 200 if self.takes_calls else 503
 
-    def json(self, *, everything: bool) -> dict[str, object]:
+    def json(self, *, everything: bool = True) -> dict[str, object]:
         """The body. Without ``everything`` it is for everybody who reaches the port: it says which parts have failed,
         in the service's own words, and not its version."""
         status = "ok" if self.takes_calls else "draining" if self.draining else "unavailable"

@@ -25,7 +25,7 @@ WELL = Health(
 
 def test_a_service_that_takes_calls() -> None:
     assert WELL.status == 200
-    assert WELL.json(everything=True) == {
+    assert WELL.json() == {
         "status": "ok",
         "asterisk": "connected",
         "application": "ariagent",
@@ -67,7 +67,7 @@ def test_causes_are_told() -> None:
         audio_failed=True,
         audio="no route",
         failed_checks=("dialplan: no call can come in",),
-    ).json(everything=True)
+    ).json()
     assert told["asterisk"] == "not connected: refused. Compare asterisk.user"
     assert told["audio"] == "failed: no route"
     assert told["failed_checks"] == ["dialplan: no call can come in"]
