@@ -328,8 +328,9 @@ class AmiClient:
             listed = pending is not None and pending.as_list and "privilege" not in message
             try:
                 event = parse(message, listed=listed)
-            except (KeyError, ValueError, OverflowError):
-                self._count_malformed(message["event"][:64])
+            except (KeyError, ValueError, OverflowError) as error:
+                cause = f"there is no {error.args[0]}" if isinstance(error, KeyError) else str(error)[:100]
+                self._count_malformed(message["event"][:64], cause)
                 event = None
             if event is not None:
                 self._tell(event)
@@ -346,12 +347,13 @@ class AmiClient:
             # The next event is somebody else's; the connection is everybody's.
             log.exception("ami.event_fault", extra={"fields": {"event": type(event).__name__}})
 
-    def _count_malformed(self, what: str) -> None:
+    def _count_malformed(self, what: str, cause: str = "") -> None:
         self.malformed += 1
         left_out = self._malformed_lines.take(asyncio.get_running_loop().time())
         if left_out is not None:
-            more = {"unlogged": left_out} if left_out else {}
-            log.warning("ami.malformed", extra={"fields": {"event": what, **more}})
+            more = {"cause": cause} if cause else {}
+            fields = {"event": what, **more, **({"unlogged": left_out} if left_out else {})}
+            log.warning("ami.malformed", extra={"fields": fields})
 
     def _fail_all(self) -> None:
         waiting, self._pending = self._pending, {}

@@ -485,7 +485,8 @@ _SHAPES: Mapping[Callable[[Fields], Event], tuple[str, ...]] = {
     _agent_called: _OF_AGENT,
     _agent_connected: _OF_AGENT,
     _agent_did_not_answer: _OF_AGENT,
-    _agent_completed: _OF_AGENT,
+    # Where the caller's channel has ended before, Asterisk leaves it out (app_queue.c, handle_hangup).
+    _agent_completed: ("agent", "queue", "interface", "membername", "holdtime", "talktime", "reason"),
     _blind_transferred: ("call", "result", "transfererchannel", "transfererlinkedid", "context", "extension"),
     _attended_transferred: ("call", "result", "origtransfererchannel", "origtransfererlinkedid"),
 }

@@ -77,14 +77,7 @@ MODULES: Mapping[str, str] = {
 }
 """Name without ``.so`` -> purpose."""
 
-SPLIT_OFF = frozenset(
-    {
-        "res_websocket_client",
-        "res_pjsip_header_funcs",
-        "func_pjsip_endpoint",
-        "func_dialplan",
-        "codec_gsm",
-        "format_gsm",
-    }
-)
+OF_PJSIP = frozenset({"res_pjsip_header_funcs", "func_pjsip_endpoint"})
+"""Modules that an Asterisk without PJSIP does not need."""
+SPLIT_OFF = OF_PJSIP | frozenset({"res_websocket_client", "func_dialplan", "codec_gsm", "format_gsm"})
 """Optional modules: some releases or builds of Asterisk do not have them."""

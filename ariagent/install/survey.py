@@ -9,7 +9,7 @@ from ariagent.errors import AsteriskError
 from ariagent.install.asteriskconf import Document, is_true
 from ariagent.install.choices import CODE, OUR_CONTEXTS, Choices, is_address
 from ariagent.install.dialplan import answers_to, shown, switches
-from ariagent.install.modules import MODULES, SPLIT_OFF
+from ariagent.install.modules import MODULES, OF_PJSIP, SPLIT_OFF
 from ariagent.install.render import Additions
 from ariagent.install.site import Site
 from ariagent.text import did_you_mean
@@ -360,5 +360,5 @@ def _modules(found: Survey, site: Site) -> Iterator[str]:
             found.obstacles.append(
                 f"modules.conf has noload = {name}.so, but ariagent needs the module ({why}). Remove that line"
             )
-        elif not automatic and name not in loaded and (name != "res_pjsip_header_funcs" or "res_pjsip" in loaded):
+        elif not automatic and name not in loaded and (name not in OF_PJSIP or "res_pjsip" in loaded):
             yield name

@@ -152,6 +152,19 @@ class TestWithoutThePrivilege:
         assert understood(wire.text({"Event": "UserEvent", "Privilege": "user,all", **own})) == []
 
 
+def test_the_end_of_a_conversation_whose_channels_are_gone() -> None:
+    agent = {"Queue": "q", "Interface": "PJSIP/1001", "MemberName": "Agent 1001"}
+    event = {"Event": "AgentComplete", "Privilege": "agent,all", **agent}
+    ended = {**event, "HoldTime": "1", "TalkTime": "2", "Reason": "caller"}
+    (found,) = understood(wire.text(ended))
+    assert isinstance(found, events.AgentCompleted)
+    assert found.talked_s == 2
+    least = {name: value[:1] if name not in ("Event", "Privilege") else value for name, value in ended.items()}
+    assert len(wire.text(least).replace(b"\r", b"")) > LONGEST_NUMBER
+    with pytest.raises(KeyError):
+        understood(wire.text(event))
+
+
 class TestBounds:
     def test_a_run_that_does_not_end_costs_one_message(self) -> None:
         cut_off = wire.text({"Event": "Odd", **wire.channel()}).partition(b"CallerIDName")[0]
