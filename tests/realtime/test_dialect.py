@@ -405,9 +405,9 @@ async def test_a_truncation_without_an_answer_over_a_real_connection() -> None:
                 client.flush()
                 while understanding.now.truncates:
                     await reply("yes")  # the server is alive, and talks
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(0.25)
                 while not any(event["type"] == "conversation.item.delete" for event in server.heard):
-                    await reply("yes")
+                    await asyncio.sleep(0.01)
         finally:
             await client.close()
             running.cancel()
