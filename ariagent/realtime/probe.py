@@ -27,6 +27,8 @@ ITEM_WAIT_S = 2.0
 TRUNCATION_WAIT_S = 1.5
 """OpenAI answers within milliseconds."""
 SECOND_LIMIT_S = 30.0
+LONGEST_WORDS = 2_000
+"""Characters of what the model says."""
 _READER = "You take part in a test of a telephone line. Say what you are asked to say, in English, and nothing else."
 _NOTES = ("The first code word is apple.", "The second code word is river.")
 _ASK = (
@@ -272,7 +274,7 @@ def _follow(reply: _Reply, message: dict[str, Any]) -> None:
             reply.item_id = _text(message, "item_id")
             reply.sound_bytes += _bytes_in(message.get("delta"))
         elif kind == "response.output_audio_transcript.done":
-            reply.words += f" {_text(message, 'transcript')}"
+            reply.words = f"{reply.words} {_text(message, 'transcript')}"[:LONGEST_WORDS]
 
 
 def _nothing() -> Generator[_Wait, dict[str, Any] | None, None]:

@@ -6,11 +6,12 @@ still add to it, and the words may still come.
 
 from dataclasses import dataclass
 
-from ariagent.realtime.fields import LONGEST_WORDS
 from ariagent.text import heard_words
 
 KEPT = 16
 """Items, of which a reply has a few. Older ones are heard to their end, or were cut."""
+LONGEST = 20_000
+"""Characters of one item: half an hour of speech."""
 LETTER_MS = 70.0
 """Duration of a letter in fast speech: words without all their sound are longer than what came of it."""
 
@@ -50,7 +51,7 @@ class Repairs:
         """Words of an item came: ``all_of_them``, or some more."""
         item = self._item(item_id, response_id)
         if not item.told:
-            item.text = (text if all_of_them else item.text + text)[:LONGEST_WORDS]
+            item.text = (text if all_of_them else item.text + text)[:LONGEST]
             item.told = all_of_them
 
     def ended(self, response_id: str, *, completed: bool) -> None:

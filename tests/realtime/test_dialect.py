@@ -1,5 +1,6 @@
 """Servers that are not OpenAI's: what is known of them, what a call finds out, and what is sent then."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,11 +10,13 @@ from ariagent.config.agents import ServerVad
 from ariagent.config.peers import FallbackSettings
 from ariagent.realtime import events as ev
 from ariagent.realtime.asides import AGAIN_S, TRIES
+from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.dialect import AZURE, LOCALAI, OPENAI, SPEECH_TO_SPEECH, UNKNOWN, Dialect, Understanding, of
 from ariagent.realtime.endpoints import Endpoints
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import Heard, RealtimeSession
 from ariagent.realtime.truncation import BURST_S, STALLED_S, UNANSWERED_WAIT_S
+from tests.foreignserver import foreign
 
 LOCAL = "ws://127.0.0.1:8765/v1/realtime"
 WORDS = "one two three four five six seven eight nine ten"
@@ -373,3 +376,43 @@ def test_g711_that_was_found_out_to_be_none_is_refused(make_peer: Any) -> None:
 
 def test_a_profile_is_one_of_its_server() -> None:
     assert SessionProfile.of(AgentSettings(), RealtimeSettings()).own_names
+
+
+async def test_a_truncation_without_an_answer_over_a_real_connection() -> None:
+    async with foreign(truncates="ignored") as server:
+        realtime = RealtimeSettings(url=server.url)
+        understanding = Understanding.of(realtime)
+        heard: asyncio.Queue[ev.Event] = asyncio.Queue()
+        profile = SessionProfile.of(AgentSettings(turn_detection=ServerVad(create_response=False)), realtime)
+        client = RealtimeClient(realtime, profile, heard.put_nowait, understanding)
+        running = asyncio.ensure_future(client.run())
+        now = asyncio.get_running_loop().time
+
+        async def reply(words: str) -> str:
+            """Returns the item."""
+            client.session.request_response(now(), f"Say exactly: {words}")
+            client.flush()
+            item = ""
+            while not isinstance(event := await heard.get(), ev.ResponseEnded):
+                item = event.item_id if isinstance(event, ev.AudioArrived) else item
+            return item
+
+        try:
+            async with asyncio.timeout(20):
+                assert isinstance(await heard.get(), ev.SessionReady)
+                item = await reply(WORDS)
+                client.session.interrupt([Heard(item, 600.0)], now())
+                client.flush()
+                while understanding.now.truncates:
+                    await reply("yes")  # the server is alive, and talks
+                    await asyncio.sleep(0.25)
+                while not any(event["type"] == "conversation.item.delete" for event in server.heard):
+                    await asyncio.sleep(0.01)
+        finally:
+            await client.close()
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+    kinds = ("conversation.item.create", "conversation.item.delete")
+    added, deleted = (event for event in server.heard if event["type"] in kinds)
+    assert added["item"]["content"][0]["text"].startswith("one two")
+    assert added["previous_item_id"] == deleted["item_id"] == item
