@@ -26,7 +26,7 @@ FREE = frozenset(("cause", "detail", "message", "remedy", "trace", "was", "now",
 SHOWN = frozenset(
     (
         *("Interface", "Paused", "Reason", "again_s", "agent", "agents", "app", "asterisk", "audio", "audiosocket"),
-        *("birth", "by", "call", "changed", "code", "date", "destination", "directory", "event", "fault"),
+        *("birth", "brief", "by", "call", "changed", "code", "date", "destination", "directory", "event", "fault"),
         *("file", "format", "id", "item", "kind", "language", "level", "logger", "media", "method", "missing"),
         *("mode", "model", "name", "names", "owed", "part", "peer", "path", "properties", "queue"),
         *(
