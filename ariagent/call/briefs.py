@@ -98,6 +98,8 @@ class Briefs:
 
     def tried(self, played: bool | None) -> None:
         """Asterisk was asked to play one (None: it could not be asked). Logged where that is news."""
+        if played is not None:
+            self._proved_at = time.monotonic()
         if played is None or played == self._playable:
             return
         self._playable = played

@@ -35,7 +35,8 @@ SPOKEN = {"scenario": SCENARIO, "voice": "rms"}
 async def file_in(directory: Path) -> bytes:
     """The audio of the summary, once it is in place."""
     async with asyncio.timeout(20):
-        while not (found := list(directory.glob("*.sln24"))):
+        # Samples that Asterisk is asked to play are short.
+        while not (found := [path for path in directory.glob("*.sln24") if path.stat().st_size > 10_000]):
             await asyncio.sleep(0.02)
     return found[0].read_bytes()
 
@@ -372,6 +373,7 @@ async def test_a_summary_that_asterisk_cannot_read_is_told_and_costs_nothing(
     assert log.named("brief.not_played") == []
     elsewhere()
     briefs = running._context.briefs
+    briefs._proved_at -= briefs_module.PROVE_EVERY_S
     if kind in ("dialplan", "warm"):
         briefs.prove = None
     human = await phone("1001", register=True)
