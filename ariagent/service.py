@@ -329,10 +329,11 @@ class Service:
         briefs = Briefs.of(settings, fmt)
         await asyncio.to_thread(briefs.clear)
         trial = Trial(site.probe, settings.asterisk.app, fmt, self.router)
-        audio = self.audio = Breaker(
-            AudioTrial(self.ari, trial, self.media, address, briefs, lambda: self.settings),
-            self._excludes(Reason.AUDIO),
-        )
+        audio_trial = AudioTrial(self.ari, trial, self.media, address, briefs, lambda: self.settings)
+        audio = self.audio = Breaker(audio_trial, self._excludes(Reason.AUDIO))
+        briefs.prove, briefs.on_failed = audio_trial.brief_plays, self.metrics.brief_failures.inc
+        if pool is not None:
+            pool.listeners.append(briefs.hear)
         log.info(
             "asterisk.found",
             extra={"fields": {"asterisk": version, "audio": f"slin/{fmt.rate_hz}", "audiosocket": address}},

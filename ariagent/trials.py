@@ -165,6 +165,17 @@ class AudioTrial:
             log.error("audio.unusable", extra={"fields": {"cause": cause}})
             return cause
 
+    async def brief_plays(self) -> bool | None:
+        """Whether Asterisk can play a file in the folder of spoken summaries; None: not known."""
+        try:
+            async with self._briefs.sample() as file:
+                return (await try_audio(self._trial, self._server, self._address, file=file)).played
+        except AriError as error:
+            log.debug("brief.not_tried", extra={"fields": {"cause": error.line}})
+        except OSError as error:
+            self._briefs.not_kept(error)
+        return None
+
     async def _try(self) -> Heard:
         if not briefs_wanted(self._settings()):
             return await try_audio(self._trial, self._server, self._address)

@@ -11,12 +11,15 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from ariagent.ami.events import Event, UserEvent
 from ariagent.audio.format import AudioFormat
 from ariagent.config import Settings
+from ariagent.logs import CallLog
 from ariagent.records import folder
 
 log = logging.getLogger(__name__)
@@ -27,6 +30,12 @@ _ENDINGS = {8_000: "sln", 16_000: "sln16", 24_000: "sln24"}
 """As Asterisk's format_sln names headerless signed linear audio."""
 SAMPLE_MS = 60
 READ_BY_OTHERS = 0o644
+PROVE_EVERY_S = 60.0
+"""How often Asterisk is asked at most, while calls are handed over."""
+MOST_HANDED = 256
+"""So many calls that were handed over may still turn out not to have been announced."""
+USER_EVENT = "AriagentBrief"
+"""The shipped dialplan tells so that it could not play a summary (source: dialplan.conf, [ariagent-told])."""
 
 
 def briefs_wanted(settings: Settings) -> bool:
@@ -42,6 +51,14 @@ class Briefs:
         self._fmt = fmt
         self._ending = _ENDINGS[fmt.rate_hz]
         self._playable: bool | None = None
+        self.prove: Callable[[], Awaitable[bool | None]] | None = None
+        """Asks Asterisk to play a sample; None: it cannot be asked."""
+        self.on_failed: Callable[[], None] = lambda: None
+        """Is called for every summary that Asterisk could not play."""
+        self._proved_at = float("-inf")
+        self._proving: asyncio.Task[None] | None = None
+        self._handed: dict[str, CallLog] = {}
+        """Calls whose summary is to be played after they have left."""
 
     @classmethod
     def of(cls, settings: Settings, fmt: AudioFormat) -> "Briefs":
@@ -81,6 +98,8 @@ class Briefs:
 
     def tried(self, played: bool | None) -> None:
         """Asterisk was asked to play one (None: it could not be asked). Logged where that is news."""
+        if played is not None:
+            self._proved_at = time.monotonic()
         if played is None or played == self._playable:
             return
         self._playable = played
@@ -88,6 +107,38 @@ class Briefs:
             cause, remedy = self.unreadable
             fields = {"directory": str(self.directory), "cause": cause, "remedy": remedy}
             log.warning("brief.not_played", extra={"fields": fields})
+
+    def look(self) -> None:
+        """A summary is on its way: find out whether Asterisk can play it, unless that was done a moment ago.
+
+        The folder may have been readable at the start, and a mount be gone since.
+        """
+        now = time.monotonic()
+        if self.prove is None or now - self._proved_at < PROVE_EVERY_S:
+            return
+        self._proved_at = now
+        self._proving = asyncio.ensure_future(self._look(self.prove))
+
+    async def _look(self, prove: Callable[[], Awaitable[bool | None]]) -> None:
+        self.tried(await prove())
+
+    def failed(self, call: CallLog) -> None:
+        """Asterisk could not play this call's summary: the human agent gets the caller without one."""
+        call.event("brief.failed", logging.WARNING, directory=str(self.directory))
+        self.on_failed()
+
+    def handed(self, call: CallLog) -> None:
+        """The call is handed over, and its summary is yet to be played by the dialplan."""
+        self._handed[call.call_id] = call
+        while len(self._handed) > MOST_HANDED:
+            del self._handed[next(iter(self._handed))]
+
+    def hear(self, event: Event) -> None:
+        """An event of the manager interface."""
+        if isinstance(event, UserEvent) and event.name == USER_EVENT:
+            call = self._handed.pop(event.fields.get("call", ""), None)
+            if call is not None:
+                self.failed(call)
 
     @property
     def unreadable(self) -> tuple[str, str]:

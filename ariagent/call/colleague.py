@@ -94,6 +94,8 @@ class Colleague:
         try:
             await self._ari.play(self.channel, f"{self.channel}-brief", path)
         except AriError:
+            if self._news.empty():
+                self.briefed = False
             return self._news.empty()
         try:
             async with asyncio.timeout(limit_s):

@@ -472,7 +472,8 @@ class CallRunner:
         context.memories.keep(self.call_id, talk.remember(name), time.monotonic())
         brief = talk.summary.path if talk.summary is not None and not handoff.joins else ""
         # Asterisk plays nothing that it cannot read: then it is a blind one, whatever was wanted.
-        kind = handoff.kind if not brief or context.briefs.playable else "blind"
+        unheard = bool(brief) and not context.briefs.playable
+        kind = "blind" if unheard else handoff.kind
         variables = handoff.screen_pop(self.call_id, talk.language, brief)
         if self._newcomers.changed:
             # The channel that stands for them may show another number, or none.
@@ -481,6 +482,7 @@ class CallRunner:
         more: dict[str, Any] = {"brief": talk.summary.outlook} if brief and talk.summary is not None else {}
         # A supervisor who takes over waits on a line of their own.
         found = bool(handoff.joins) and handoff.kind == "warm"
+        failed: dict[str, Any] = {"brief": "failed"} if unheard or (found and self._search.brief_failed) else {}
         try:
             if found:
                 more = {"queue_call": self._search.join()}
@@ -499,8 +501,12 @@ class CallRunner:
             by=handoff.by,
             kind=kind,
             private={"text": handoff.summary},
-            **more,
+            **(more | failed),
         )
+        if unheard:
+            context.briefs.failed(self.log)
+        elif brief:
+            context.briefs.handed(self.log)
         counted.labels(kind, "done").inc()
         self.handed = handoff
         self.feed(ev.HandedOver())

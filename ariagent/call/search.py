@@ -39,6 +39,11 @@ class Search:
         """Somebody is being called, or told what it is about."""
         return self._colleague is not None
 
+    @property
+    def brief_failed(self) -> bool:
+        """Somebody has answered, and Asterisk could not play them the summary."""
+        return self._colleague is not None and self._colleague.briefed is False
+
     def owns(self, channel_id: str) -> bool:
         """Whether this is one of the two halves of the leg that looks for somebody."""
         colleague = self._colleague
@@ -113,6 +118,8 @@ class Search:
         if summary is not None and await summary.written(BRIEF_WAIT_S):
             stayed = await colleague.brief(summary.path, BRIEF_LIMIT_S)
             self._context.briefs.tried(colleague.briefed)
+            if stayed and colleague.briefed is False:
+                self._context.briefs.failed(self.log)
             return "" if stayed else "GONE"
         return "GONE" if colleague.gone else ""
 

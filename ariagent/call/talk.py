@@ -185,6 +185,7 @@ class Talk:
         if wanted.kind == "blind":
             return
         codec = ModelCodec(self._context.format, self._model.session.profile.encoding)
+        self._context.briefs.look()
         self.summary = Summary(self._context.briefs, self._model.session, codec, wanted, self._role.agent.language)
         self._model.flush()
 

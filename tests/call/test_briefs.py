@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from ariagent.ami.events import UserEvent
 from ariagent.audio.format import SLIN8, SLIN24
 from ariagent.call import briefs as module
 from ariagent.call.briefs import Briefs, briefs_wanted
 from ariagent.config import Settings
+from ariagent.logs import CallLog
 
 
 async def test_a_summary_is_put_in_place_and_removed_after_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,3 +111,67 @@ def test_that_asterisk_cannot_play_them_is_logged_once(tmp_path: Path, caplog: p
 def test_whether_any_are_wanted(kinds: tuple[str, ...], wanted: bool) -> None:
     places = {f"place{n}": {"queue": "q", "description": "d", "kind": kind} for n, kind in enumerate(kinds)}
     assert briefs_wanted(Settings.model_validate({"destinations": places})) == wanted
+
+
+class TestSummariesThatAsteriskCannotPlay:
+    @pytest.fixture
+    def briefs(self, tmp_path: Path) -> Briefs:
+        made = Briefs(tmp_path, SLIN24)
+        self.failures = 0
+
+        def count() -> None:
+            self.failures += 1
+
+        made.on_failed = count
+        return made
+
+    async def test_asterisk_is_asked_once_a_minute(self, briefs: Briefs) -> None:
+        asked: list[bool] = []
+
+        async def prove() -> bool:
+            asked.append(True)
+            return False
+
+        briefs.prove = prove
+        briefs.look()
+        briefs.look()
+        assert briefs._proving is not None
+        await briefs._proving
+        assert asked == [True]
+        assert not briefs.playable
+        briefs._proved_at -= module.PROVE_EVERY_S
+        briefs.look()
+        await briefs._proving
+        assert len(asked) == 2
+
+    async def test_without_an_answer_nothing_changes(self, briefs: Briefs) -> None:
+        async def prove() -> None:
+            return None
+
+        briefs.tried(True)
+        briefs.prove = prove
+        briefs.look()
+        assert briefs._proving is not None
+        await briefs._proving
+        assert briefs.playable
+
+    def test_the_dialplan_tells_of_a_call_that_has_left(self, briefs: Briefs, caplog: pytest.LogCaptureFixture) -> None:
+        call = CallLog(logging.getLogger("ariagent.test"), "c1")
+        briefs.handed(call)
+        briefs.hear(UserEvent("Another", {"call": "c1"}))
+        briefs.hear(UserEvent(module.USER_EVENT, {"call": "c2"}))
+        briefs.hear(UserEvent(module.USER_EVENT, {}))
+        assert self.failures == 0
+        for _ in range(2):
+            briefs.hear(UserEvent(module.USER_EVENT, {"call": "c1"}))
+        assert self.failures == 1, "once for each call"
+        [told] = [record for record in caplog.records if record.getMessage() == "brief.failed"]
+        assert told.fields["call"] == "c1"  # type: ignore[attr-defined]
+
+    def test_so_many_calls_are_remembered(self, briefs: Briefs) -> None:
+        for number in range(module.MOST_HANDED + 10):
+            briefs.handed(CallLog(logging.getLogger("ariagent.test"), f"c{number}"))
+        briefs.hear(UserEvent(module.USER_EVENT, {"call": "c0"}))
+        assert self.failures == 0
+        briefs.hear(UserEvent(module.USER_EVENT, {"call": f"c{module.MOST_HANDED}"}))
+        assert self.failures == 1

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ariagent.call import briefs as briefs_module
 from ariagent.lab import bed as lab
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.packages import default_lab_dir
@@ -34,7 +35,8 @@ SPOKEN = {"scenario": SCENARIO, "voice": "rms"}
 async def file_in(directory: Path) -> bytes:
     """The audio of the summary, once it is in place."""
     async with asyncio.timeout(20):
-        while not (found := list(directory.glob("*.sln24"))):
+        # Samples that Asterisk is asked to play are short.
+        while not (found := [path for path in directory.glob("*.sln24") if path.stat().st_size > 10_000]):
             await asyncio.sleep(0.02)
     return found[0].read_bytes()
 
@@ -317,3 +319,79 @@ async def test_check_asks_asterisk_too(
     assert told["status"] == status, told
     assert found in told["found"]
     assert not list(state.glob("briefs/*")), "nothing is left of it"
+
+
+# -- a folder that Asterisk does not have ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """``elsewhere()``: from now on Asterisk has another folder of that name, as in a container without the mount."""
+    write = briefs_module._write
+
+    def unmount() -> None:
+        other = tmp_path / "in another file system"
+        other.mkdir()
+        monkeypatch.setattr(briefs_module, "_write", lambda path, pcm: write(other / path.name, pcm))
+
+    return unmount
+
+
+async def hears(speaker: Any, listener: Any, sound: Any) -> None:
+    """The two talk."""
+    await listener.wait_quiet(0.3)
+    spoke = time.monotonic()
+    await speaker.play(sound.tone(0.5))
+    await listener.wait_loud(spoke)
+
+
+@pytest.mark.parametrize("number", ["7000", "7001"])
+@pytest.mark.parametrize("kind", ["queue", "extension", "dialplan", "warm"])
+async def test_a_summary_that_asterisk_cannot_read_is_told_and_costs_nothing(
+    number: str,
+    kind: str,
+    sandbox: Any,
+    service: Any,
+    phone: Any,
+    dial: Any,
+    log: Any,
+    ear: Any,
+    sound: Any,
+    elsewhere: Any,
+) -> None:
+    """``dialplan``: that Asterisk cannot play it shows only when the call has left the service."""
+    model = await sandbox(**SPOKEN)
+    place: dict[str, Any] = {**BRIEFED, "kind": "warm" if kind == "warm" else "briefed"}
+    if kind in ("extension", "dialplan"):
+        place |= {"queue": None, "extension": "1001"}
+    running = await service(
+        model,
+        agent={"handoff": ["briefed", "warm"], "transcription": None},
+        destinations={"briefed": place, "warm": place},
+    )
+    await asyncio.wait_for(running.ready.wait(), 20)
+    assert log.named("brief.not_played") == []
+    elsewhere()
+    briefs = running._context.briefs
+    briefs._proved_at -= briefs_module.PROVE_EVERY_S
+    if kind in ("dialplan", "warm"):
+        briefs.prove = None
+    human = await phone("1001", register=True)
+    call, hearing = await dial(number)
+    await hearing.utterance()
+    await call.send_dtmf("6" if kind == "warm" else "5")
+    incoming = await human.incoming(30)
+    await incoming.answer()
+    handed = await log.wait("call.handed_over")
+    failed = await log.wait("brief.failed")
+    assert failed["call"] == handed["call"]
+    told = {"queue": ("blind", "failed"), "extension": ("blind", "failed"), "dialplan": ("briefed", None)}
+    assert (handed["kind"], handed.fields.get("brief")) == told.get(kind, ("warm", "failed"))
+    assert len(log.named("brief.not_played")) == (kind != "dialplan")
+    assert "ariagent_brief_failures_total 1.0" in running.metrics.render().decode()
+    await log.wait("call.ended", result="transferred")
+    # The human agent has the caller.
+    await hears(call, ear(incoming), sound)
+    await hears(incoming, hearing, sound)
+    await call.hangup()
+    await incoming.ended(20)
