@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ariagent.agents import briefing
 from ariagent.agents.choose import DIALLED, QUEUE, ArrivalFacts, agent_variables, choose, needed_variables
 from ariagent.ari import events as ari
-from ariagent.call import introduction
+from ariagent.call import introduction, presentation
 from ariagent.call.context import Context, Role
 from ariagent.call.memory import Memory
 from ariagent.call.resume import BrokenOff
@@ -17,6 +17,9 @@ from ariagent.tools.plugins import CallFacts
 
 RETURNED, CALL = "ARIAGENT_RETURNED", "ARIAGENT_CALL"
 LINKED_ID = "CHANNEL(linkedid)"
+
+
+NOBODY = introduction.Party()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,12 @@ class Identity:
 
     call_id: str
     facts: ArrivalFacts
+    linked_id: str = ""
+    """The channel's now. Equal to ``call_id``, except for a call that continues after a restart."""
     put_through_by: str = ""
     """The channel of the colleague that put the caller through, where one did."""
+    caller: introduction.Party = NOBODY
+    """Who calls, as far as they show it."""
     handed_over_as: str = ""
     """The id of the call in which the agent handed the caller to people, where it did. Behind an attended transfer
     Asterisk counts the caller among the calls that they came with: then it is another one."""
@@ -51,14 +58,23 @@ async def identify(context: Context, arrival: Arrival) -> Identity:
     wanted = () if named else needed_variables(context.settings)
     if arrival.seat is not None:
         wanted = tuple({*wanted, QUEUE})
-    found = await _variables(context, arrival.channel.id, (LINKED_ID, introduction.FROM, CALL, *wanted))
+    names = (LINKED_ID, introduction.FROM, CALL, presentation.NUMBER, presentation.NAME, *wanted)
+    found = await _variables(context, arrival.channel.id, names)
+    caller = _caller(arrival, {name: found.pop(name, "") for name in (presentation.NUMBER, presentation.NAME)})
     by, before = found.pop(introduction.FROM, ""), found.pop(CALL, "")
     extension = "" if arrival.seat is not None else arrival.channel.extension
-    call_id = found.pop(LINKED_ID, "") or arrival.channel.id
+    call_id = linked_id = found.pop(LINKED_ID, "") or arrival.channel.id
     if arrival.resumes is not None:
         # The first id is the one that it keeps, whatever calls it was joined with since.
         call_id, by = arrival.resumes.call_id or call_id, ""
-    return Identity(call_id, ArrivalFacts.of(arrival.agent, found, extension), by, before)
+    return Identity(call_id, ArrivalFacts.of(arrival.agent, found, extension), linked_id, by, caller, before)
+
+
+def _caller(arrival: Arrival, found: Mapping[str, str]) -> introduction.Party:
+    party = introduction.Party.of(arrival.channel.caller_number, arrival.channel.caller_name)
+    # After a transfer into a call that continues, the channel's presentation is somebody else's.
+    known = arrival.resumes is not None and arrival.resumes.caller == party.number
+    return presentation.shown(party, {} if known else found)
 
 
 async def recollect(context: Context, identity: Identity) -> None:
