@@ -64,12 +64,12 @@ class _TalkMinutes(Collector):
         self._minutes = minutes
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        used = GaugeMetricFamily("ariagent_talk_minutes_today", "Minutes of conversation today", labels=["callers"])
-        cap = GaugeMetricFamily("ariagent_talk_minutes_cap", "Most of them in a day, where capped", labels=["callers"])
+        used = GaugeMetricFamily("ariagent_talk_seconds_today", "Conversation today", labels=["callers"])
+        cap = GaugeMetricFamily("ariagent_talk_seconds_cap", "Most of it in a day, where capped", labels=["callers"])
         for minutes in self._minutes():
-            used.add_metric([minutes.callers], minutes.used_s / 60)
+            used.add_metric([minutes.callers], minutes.used_s)
             if minutes.cap_s is not None:
-                cap.add_metric([minutes.callers], minutes.cap_s / 60)
+                cap.add_metric([minutes.callers], minutes.cap_s)
         yield from (used, cap)
 
 
