@@ -20,6 +20,9 @@ import pytest
 import yaml
 
 from ariagent.check.ari import probe
+from ariagent.check.report import Result, Status
+from ariagent.check.site import opened
+from ariagent.check.transfers import check_transfers
 from ariagent.config import load
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.packages import default_lab_dir, ensure_asterisk
@@ -715,3 +718,12 @@ async def test_an_audio_path_that_does_not_work_is_found_at_the_start_in_the_sam
 def without_ports(text: str) -> str:
     """Where the service takes any free port, the check has another one."""
     return re.sub(r"127\.0\.0\.1:\d+", "HOST:PORT", text)
+
+
+async def test_the_labs_outside_callers_may_not_transfer(sandbox: Any, service: Any) -> None:
+    running = await service(await sandbox())
+    told: list[Result] = []
+    async with opened(running.settings, "a.yaml", serving=False) as site:
+        await check_transfers(site, told.append)
+    [result] = told
+    assert (result.status, result.name) == (Status.OK, "transfers")
