@@ -10,6 +10,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from ariagent import __version__
+from ariagent.call.admission import Minutes
 from ariagent.call.commands import Termination
 from ariagent.call.turns import TurnLatency
 from ariagent.realtime.events import Usage
@@ -53,6 +54,22 @@ class _SeatCounts(Collector):
         for labels, count in self._counts().items():
             family.add_metric(list(labels), count)
         yield family
+
+
+class _TalkMinutes(Collector):
+    """The day's conversation and its caps, by whose calls count: all, or those of callers without a number."""
+
+    def __init__(self, minutes: Callable[[], Iterable[Minutes]]) -> None:
+        self._minutes = minutes
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        used = GaugeMetricFamily("ariagent_talk_seconds_today", "Conversation today", labels=["callers"])
+        cap = GaugeMetricFamily("ariagent_talk_seconds_cap", "Most of it in a day, where capped", labels=["callers"])
+        for minutes in self._minutes():
+            used.add_metric([minutes.callers], minutes.used_s)
+            if minutes.cap_s is not None:
+                cap.add_metric([minutes.callers], minutes.cap_s)
+        yield from (used, cap)
 
 
 class Metrics:
@@ -198,6 +215,10 @@ class Metrics:
     def watch_seats(self, counts: Callable[[], Mapping[tuple[str, str], int]]) -> None:
         """Export how many seats there are by (state, reason); read when ``/metrics`` is asked for."""
         self.registry.register(_SeatCounts(counts))
+
+    def watch_minutes(self, minutes: Callable[[], Iterable[Minutes]]) -> None:
+        """Export the day's conversation and its caps; read when ``/metrics`` is asked for."""
+        self.registry.register(_TalkMinutes(minutes))
 
     def watch_media(self, refused: Mapping[str, int], ended: Mapping[str, int]) -> None:
         """Export the audio server's counts by reason; read when ``/metrics`` is asked for."""

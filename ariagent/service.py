@@ -23,7 +23,7 @@ from ariagent.audio.format import AudioFormat
 from ariagent.audio.rates import choose_format
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.breaker import Breaker
-from ariagent.call.admission import Admission
+from ariagent.call.admission import Admission, Minutes
 from ariagent.call.archive import handed_on, unended
 from ariagent.call.briefs import Briefs
 from ariagent.call.context import Context
@@ -101,6 +101,7 @@ class Service:
             allowed=media.allowed,
         )
         self.metrics.watch_media(self.media.refused, self.media.ended)
+        self.metrics.watch_minutes(self._minutes)
         self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
         self.metrics.know_agents(settings.agents)
         self.lag = Lag(settings.watchdog.lag_ms / 1000)
@@ -398,13 +399,25 @@ class Service:
         now = time.time()
         if not self.settings.records.enabled:
             return Admission(self.settings, local_day(now, self.settings.zone))
-        day, talked_s, recent = calls_today(self.settings.state_directory, now, self.settings.zone)
-        return Admission(self.settings, day, talked_s, recent)
+        day = calls_today(self.settings.state_directory, now, self.settings.zone)
+        counted = {"talked_unknown_s": day.talked_unknown_s, "day_began": day.began}
+        return Admission(self.settings, day.day, day.talked_s, day.callers, **counted)
 
     def _over_cap(self) -> bool:
         """Whether a daily cap of cost or minutes is reached."""
         context, now = self._calls_context(), time.time()
-        return context.spending.over_cap or context.admission.over_minutes(now, local_day(now, self.settings.zone))
+        day = local_day(now, self.settings.zone)
+        for event, cap in context.admission.news(now, day):
+            fields = {"name": f"caps.{cap.name}", "minutes": round(cap.used_s / 60, 1)}
+            log.warning(event, extra={"fields": fields})
+        return context.spending.over_cap or context.admission.over_minutes(now, day)
+
+    def _minutes(self) -> tuple[Minutes, ...]:
+        """The daily caps of conversation, once calls can come in."""
+        if self._context is None:
+            return ()
+        now = time.time()
+        return self._context.admission.minutes(now, local_day(now, self.settings.zone))
 
     def _prompts_used(self, spending: Spending, usage: Usage) -> None:
         """Count the cost of rendered phrases, which belongs to no call."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ariagent.call.admission import Minutes
 from ariagent.lab.packages import default_lab_dir, ensure_tool
 from ariagent.metrics import Metrics
 from ariagent.synthesis.sources import candidates, system_sources
@@ -28,6 +29,7 @@ def all_metrics() -> Metrics:
     found = Metrics()
     found.watch_media({"unknown_uuid": 1}, {"local": 1})
     found.watch_records(lambda: 0)
+    found.watch_minutes(lambda: [Minutes("minutes_per_day", "all", 60.0, 120.0)])
     found.watch_audio(bool)
     found.watch_seats(lambda: {("idle", ""): 10, ("paused", "manual"): 1})
     found.watch_service(accepting=bool, ari=bool, model=bool, ami=bool)

@@ -13,8 +13,34 @@ if TYPE_CHECKING:
     from ariagent.config import Settings
 
 HOUR_S = 3600.0
-NOBODY = ("", "anonymous", "unknown", "unavailable", "restricted", "private", "withheld", "asterisk")
+NOBODY = frozenset(
+    (
+        *("", "anonymous", "unknown", "unavailable", "restricted", "private", "withheld", "asterisk", "blocked"),
+        *("anonymousinvalid", "unknownnumber", "privatenumber", "numberwithheld", "notavailable", "nonumber"),
+    )
+)
 """What stands for a caller who does not show a number."""
+
+
+NEAR = 0.8
+"""The share of a daily cap from which on the operator is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Minutes:
+    """A daily cap of conversation, and how much of it is used."""
+
+    name: str
+    """The setting, in the section ``caps``."""
+    callers: str
+    """all or unknown: whose minutes count."""
+    used_s: float
+    cap_s: float | None
+    """None: no cap."""
+
+    @property
+    def share(self) -> float:
+        return 0.0 if self.cap_s is None else self.used_s / self.cap_s
 
 
 @dataclass(slots=True, eq=False)
@@ -22,6 +48,8 @@ class Ticket:
     """One call that is being served."""
 
     agent: str
+    unknown: bool = False
+    """The caller shows no number."""
     answered_at: float | None = None
 
 
@@ -29,14 +57,24 @@ class Admission:
     """The caps of one process. What was before its start is told to it: ``talked_s`` today, ``recent`` callers."""
 
     def __init__(
-        self, settings: "Settings", day: str = "", talked_s: float = 0.0, recent: Iterable[tuple[str, float]] = ()
+        self,
+        settings: "Settings",
+        day: str = "",
+        talked_s: float = 0.0,
+        recent: Iterable[tuple[str, float]] = (),
+        *,
+        talked_unknown_s: float = 0.0,
+        day_began: float = 0.0,
     ) -> None:
-        """``recent``: (number, when) of the last hour's calls."""
+        """``recent``: (number, when) of the last hour's calls. ``talked_unknown_s``: how much of ``talked_s`` callers
+        without a number had. ``day_began``: midnight, in seconds since the epoch."""
         self._rate = CallerRate(settings.caps.calls_per_caller_per_hour, recent)
         self.configure(settings)
-        self._day, self._talked_s = day, talked_s
-        self._day_began = 0.0
+        self._day, self._over = day, {False: talked_s - talked_unknown_s, True: talked_unknown_s}
+        """``_over``: seconds of the day's calls that are over, by whether the caller was unknown."""
+        self._day_began = day_began
         self._tickets: set[Ticket] = set()
+        self._told: set[tuple[str, str]] = set()
 
     def configure(self, settings: "Settings") -> None:
         """Other caps hold from now on."""
@@ -44,6 +82,7 @@ class Admission:
         self._most_of = {name: agent.max_calls for name, agent in settings.agents.items()}
         self._rate.most = settings.caps.calls_per_caller_per_hour
         self._minutes = settings.caps.minutes_per_day
+        self._minutes_unknown = settings.caps.minutes_per_day_unknown
 
     # -- all calls ---------------------------------------------------------------------------------
 
@@ -57,34 +96,74 @@ class Admission:
         """Whether today's calls, with those that go on, have lasted as long as they may."""
         return self._minutes is not None and self.talked_s(at, day) >= 60 * self._minutes
 
-    def talked_s(self, at: float, day: str) -> float:
-        """How long today's calls have lasted so far."""
+    def talked_s(self, at: float, day: str, *, unknown: bool | None = None) -> float:
+        """How long today's calls have lasted so far. ``unknown``: only those of callers without (with) a number."""
         if day > self._day:
             # What goes on over midnight counts for the new day from its first look on.
-            self._day, self._talked_s, self._day_began = day, 0.0, at
-        return self._talked_s + sum(self._lasted(ticket, at) for ticket in self._tickets)
+            self._day, self._over, self._day_began = day, {False: 0.0, True: 0.0}, at
+        over = sum(self._over.values()) if unknown is None else self._over[unknown]
+        running = (ticket for ticket in self._tickets if unknown in (None, ticket.unknown))
+        return over + sum(self._lasted(ticket, at) for ticket in running)
+
+    def minutes(self, at: float, day: str) -> tuple[Minutes, ...]:
+        """The daily caps of conversation."""
+        unknown_s = self.talked_s(at, day, unknown=True)
+        return (
+            Minutes("minutes_per_day", "all", self.talked_s(at, day), _seconds(self._minutes)),
+            Minutes("minutes_per_day_unknown", "unknown", unknown_s, _seconds(self._minutes_unknown)),
+        )
+
+    def news(self, at: float, day: str) -> list[tuple[str, Minutes]]:
+        """Log events (``caps.nearly_reached``, ``caps.reached``) of caps, each of which is told once a day."""
+        found = []
+        for cap in self.minutes(at, day):
+            for event, share in (("caps.nearly_reached", NEAR), ("caps.reached", 1.0)):
+                if cap.share < share:
+                    self._told.discard((event, cap.name))
+                elif (event, cap.name) not in self._told:
+                    self._told.add((event, cap.name))
+                    found.append((event, cap))
+        return found
+
+    def _over_unknown(self, at: float, day: str) -> bool:
+        most = self._minutes_unknown
+        return most is not None and self.talked_s(at, day, unknown=True) >= 60 * most
 
     def _lasted(self, ticket: Ticket, at: float) -> float:
         if ticket.answered_at is None:
             return 0.0
         return max(0.0, at - max(ticket.answered_at, self._day_began))
 
+    def add(self, began: float, ended: float, *, unknown: bool) -> None:
+        """A call that a former process answered, at ``began``, and that ended without being served again."""
+        self._over[unknown] += max(0.0, ended - max(began, self._day_began))
+
     # -- one call ----------------------------------------------------------------------------------
 
-    def enter(self, agent: str, caller: str, at: float, *, returned: bool = False) -> Ticket | str:
+    def enter(
+        self, agent: str, caller: str, at: float, *, returned: bool = False, day: str = "", withheld: bool = False
+    ) -> Ticket | str:
         """A call for ``agent`` begins; gives why it is not taken, or a ticket to ``leave`` with.
 
+        ``withheld``: the caller does not show the number ``caller``. It counts, as a keyed hash, and nobody sees it.
         ``returned``: the caller comes back from people; they were let in before.
         """
+        unknown = withheld or not number_key(caller)
         if not returned:
             most = self._most_of.get(agent)
             if most is not None and sum(ticket.agent == agent for ticket in self._tickets) >= most:
                 return "agent_full"
+            if unknown and self._over_unknown(at, day):
+                return "over_daily_minutes_unknown"
             if not self._rate.may(caller, at):
                 return "caller_often"
-        ticket = Ticket(agent)
+        ticket = Ticket(agent, unknown)
         self._tickets.add(ticket)
         return ticket
+
+    def count(self, caller: str, at: float) -> None:
+        """Something that this caller has done counts as a call of theirs."""
+        self._rate.may(caller, at)
 
     def answered(self, ticket: Ticket, at: float) -> None:
         """The call is answered: its minutes begin."""
@@ -94,7 +173,7 @@ class Admission:
         """The call is over. Only the first time counts."""
         if ticket in self._tickets:
             self.talked_s(at, day)  # a new day may have begun
-            self._talked_s += self._lasted(ticket, at)
+            self._over[ticket.unknown] += self._lasted(ticket, at)
             self._tickets.discard(ticket)
 
 
@@ -103,7 +182,8 @@ class CallerRate:
 
     def __init__(self, most: int | None, recent: Iterable[tuple[str, float]] = ()) -> None:
         self.most = most
-        self._calls: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._calls: defaultdict[int, deque[float]] = defaultdict(deque)
+        """By a keyed hash of the number: some numbers are withheld."""
         self._swept_at = 0.0
         for number, at in sorted(recent, key=lambda call: call[1]):
             self.may(number, at)
@@ -113,9 +193,10 @@ class CallerRate:
 
     def may(self, number: str, at: float) -> bool:
         """Whether this number may call; if so, it has."""
-        key = number_key(number)
-        if self.most is None or not key:
+        text = number_key(number)
+        if self.most is None or not text:
             return True
+        key = hash(text)  # Python's own, with a key of this process
         self._sweep(at)
         calls = self._calls[key]
         while calls and calls[0] <= at - HOUR_S:
@@ -133,7 +214,12 @@ class CallerRate:
                 del self._calls[key]
 
 
+def _seconds(minutes: float | None) -> float | None:
+    return None if minutes is None else 60 * minutes
+
+
 def number_key(number: str) -> str:
     """A caller's number without what is written between its digits; empty for callers without one."""
-    text = "".join(c for c in number.casefold() if c.isalnum() or c == "+")
+    user = number.casefold().strip().removeprefix("sip:").partition("@")[0]
+    text = "".join(c for c in user if c.isalnum() or c == "+")
     return "" if text in NOBODY else text

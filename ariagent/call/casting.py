@@ -2,13 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ariagent import localtime
 from ariagent.agents import briefing
 from ariagent.agents.choose import DIALLED, QUEUE, ArrivalFacts, agent_variables, choose, needed_variables
 from ariagent.ari import events as ari
-from ariagent.call import introduction
+from ariagent.call import introduction, presentation
 from ariagent.call.context import Context, Role
 from ariagent.call.memory import Memory
 from ariagent.call.resume import BrokenOff
@@ -20,6 +21,9 @@ OWN = "ARIAGENT_"
 """Begins the names of ariagent's own variables."""
 RETURNED, CALL = "ARIAGENT_RETURNED", "ARIAGENT_CALL"
 LINKED_ID = "CHANNEL(linkedid)"
+
+
+NOBODY = introduction.Party()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +45,12 @@ class Identity:
 
     call_id: str
     facts: ArrivalFacts
+    linked_id: str = ""
+    """The channel's now. Equal to ``call_id``, except for a call that continues after a restart."""
     put_through_by: str = ""
     """The channel of the colleague that put the caller through, where one did."""
+    caller: introduction.Party = NOBODY
+    """Who calls, as far as they show it."""
     handed_over_as: str = ""
     """The id of the call in which the agent handed the caller to people, where it did. Behind an attended transfer
     Asterisk counts the caller among the calls that they came with: then it is another one."""
@@ -58,18 +66,27 @@ async def identify(context: Context, arrival: Arrival, log: CallLog) -> Identity
     if arrival.seat is not None:
         own |= {QUEUE, CALLER}
     leg = arrival.channel.id
-    found = await given(context.ari, leg, (LINKED_ID, introduction.FROM, CALL, *own))
+    shown = (presentation.NUMBER, presentation.NAME)
+    found = await given(context.ari, leg, (LINKED_ID, introduction.FROM, CALL, *shown, *own))
+    caller = _caller(arrival, {name: found.pop(name, "") for name in shown})
     # A seat is a Local channel: functions like PJSIP_HEADER, and variables without __, are the caller's channel's.
-    caller = found.pop(CALLER, "")
-    channels = (caller, leg) if caller else (leg,)
+    queued = found.pop(CALLER, "")
+    channels = (queued, leg) if queued else (leg,)
     found |= await context.variables.read(context.ari, channels, (name for name in wanted if name not in own), log)
     by, before = found.pop(introduction.FROM, ""), found.pop(CALL, "")
     extension = "" if arrival.seat is not None else arrival.channel.extension
-    call_id = found.pop(LINKED_ID, "") or arrival.channel.id
+    call_id = linked_id = found.pop(LINKED_ID, "") or arrival.channel.id
     if arrival.resumes is not None:
         # The first id is the one that it keeps, whatever calls it was joined with since.
         call_id, by = arrival.resumes.call_id or call_id, ""
-    return Identity(call_id, ArrivalFacts.of(arrival.agent, found, extension), by, before, channels)
+    return Identity(call_id, ArrivalFacts.of(arrival.agent, found, extension), linked_id, by, caller, before, channels)
+
+
+def _caller(arrival: Arrival, found: Mapping[str, str]) -> introduction.Party:
+    party = introduction.Party.of(arrival.channel.caller_number, arrival.channel.caller_name)
+    # After a transfer into a call that continues, the channel's presentation is somebody else's.
+    known = arrival.resumes is not None and arrival.resumes.caller == party.number
+    return presentation.shown(party, {} if known else found)
 
 
 async def recollect(context: Context, identity: Identity) -> None:

@@ -87,10 +87,10 @@ class EndRequested:
 
 @dataclass(frozen=True, slots=True)
 class NobodyThere:
-    """What calls is no person: the call is to end now."""
+    """No person is at the other end: the call is to end now."""
 
     what: str
-    """fax, modem or voicemail."""
+    """fax, modem, voicemail or transferred_away."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -293,6 +293,7 @@ TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.TALKING, ev.NobodyThere): (State.ENDING, CallMachine._nobody),
     (State.TALKING, ev.PersonRequested): (State.ENDING, CallMachine._to_people),
     (State.DRAINING, ev.NobodyThere): (State.ENDING, CallMachine._nobody),
+    (State.PARTING, ev.NobodyThere): (State.ENDING, CallMachine._nobody),
     (State.DRAINING, ev.PersonRequested): (State.ENDING, CallMachine._to_people),
     (State.TALKING, ev.CallerSpoke): (State.TALKING, CallMachine._nothing),
     (State.TALKING, ev.EndRequested): (State.DRAINING, CallMachine._drain),
@@ -340,10 +341,10 @@ for _state in (State.PARTING, State.TRANSFERRING):
     TRANSITIONS[_state, ev.DigitPressed] = (_state, CallMachine._nothing)
     TRANSITIONS[_state, ev.EndRequested] = (_state, CallMachine._nothing)
     TRANSITIONS[_state, ev.PersonRequested] = (_state, CallMachine._nothing)
-    TRANSITIONS[_state, ev.NobodyThere] = (_state, CallMachine._nothing)
     TRANSITIONS[_state, ev.LegReplaced] = (_state, CallMachine._follow)
     TRANSITIONS[_state, ev.ColleagueRequested] = (_state, CallMachine._nothing)
     TRANSITIONS[_state, ev.ColleagueUnwanted] = (_state, CallMachine._nothing)
+TRANSITIONS[State.TRANSFERRING, ev.NobodyThere] = (State.TRANSFERRING, CallMachine._nothing)
 for _state in (*_PREPARING, State.ANSWERING):
     TRANSITIONS[_state, ev.CallerSpoke] = (_state, CallMachine._nothing)
     TRANSITIONS[_state, ev.DigitPressed] = (_state, CallMachine._nothing)

@@ -8,10 +8,41 @@ import asyncio
 from collections.abc import Callable
 
 from ariagent.ari import events as ari
+from ariagent.ari.client import AriClient
+from ariagent.call import presentation
 from ariagent.call.introduction import Party
+from ariagent.errors import AriError
 
 SETTLE_S = 0.1
 """From a channel's taking the caller's place until it is met: its number comes behind it."""
+
+
+async def shown_newcomer(ari_client: AriClient, party: Party, channel: str, media: str, leg: str) -> Party:
+    """The party as it may be shown. ``channel``: the name of theirs; where it is not known, the connected line of the
+    media channel, and the leg, have their presentation."""
+    asked = (
+        [(channel, presentation.NUMBER), (channel, presentation.NAME)]
+        if channel
+        else [
+            (media, presentation.CONNECTED_NUMBER),
+            (media, presentation.CONNECTED_NAME),
+            (leg, presentation.NUMBER),
+            (leg, presentation.NAME),
+        ]
+    )
+    if not party:
+        return party
+    try:
+        values = await asyncio.gather(*(ari_client.get_variable(*each) for each in asked))
+    except AriError:
+        return Party()  # it may be one that must not be shown
+    found = dict(zip((name for _, name in asked), values, strict=True))
+    if not channel:
+        # The leg has a presentation of its own only where it is the newcomer's channel.
+        for name, connected in ((presentation.NUMBER, "num"), (presentation.NAME, "name")):
+            both = (found[name], found[f"CONNECTEDLINE({connected}-pres)"])
+            found[name] = next((value for value in both if value.startswith("prohib")), "")
+    return presentation.shown(party, found)
 
 
 class Newcomers:

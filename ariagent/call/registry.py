@@ -10,12 +10,14 @@ from dataclasses import replace
 from ariagent.ami import events as ami
 from ariagent.ari.client import TRIAL_PREFIX, NotFoundError
 from ariagent.ari.events import StasisEnded, StasisStarted
+from ariagent.call import presentation
 from ariagent.call.archive import LEFT_MEANWHILE, SERVICE_DIED
 from ariagent.call.casting import Arrival
 from ariagent.call.commands import Result, Termination
 from ariagent.call.context import Context
 from ariagent.call.dialplan import give_back
 from ariagent.call.events import LeaveRequested, StopRequested
+from ariagent.call.introduction import Party
 from ariagent.call.machine import State
 from ariagent.call.resume import WARM_PREFIX, BrokenOff, arguments
 from ariagent.call.runner import CallRunner
@@ -82,9 +84,12 @@ class Registry:
 
     def transferred(self, event: ami.Event) -> None:
         """The manager interface tells something; of interest is that a seat's caller is another one now."""
-        if isinstance(event, ami.AttendedTransferred):
-            for call in self.calls:
-                call.attended(event)
+        for call in self.calls:
+            match event:
+                case ami.AttendedTransferred():
+                    call.attended(event)
+                case ami.BlindTransferred():
+                    call.sent_elsewhere(event)
 
     def channel_entered(self, event: StasisStarted) -> None:
         """A channel that nobody waits for entered our application."""
@@ -105,11 +110,14 @@ class Registry:
         self._begin(context, arrival_of(event))
 
     def _begin(self, context: Context, arrival: Arrival) -> None:
-        call = CallRunner(context, arrival, self._changed)
+        call = CallRunner(context, arrival, self._changed, self._converses)
         # At once: the next event of the stream may be about this channel already.
         context.router.register(call.leg, call.on_ari)
         self._none_left.clear()
         self._calls[call] = asyncio.create_task(self._serve(context, call), name=f"call {call.leg}")
+
+    def _converses(self, linked_id: str, name: str) -> bool:
+        return any(call.converses(linked_id, name) for call in self._calls)
 
     def _refusal(self, context: Context) -> str:
         """Why no new call is taken, or nothing."""
@@ -141,14 +149,17 @@ class Registry:
     async def _turn_away(self, context: Context, event: StasisStarted, termination: Termination) -> None:
         """A caller who is not served goes to people."""
         channel, now = event.channel.id, time.time()
+        call_id, caller = channel, Party.of(event.channel.caller_number, event.channel.caller_name)
         try:
-            call_id = await context.ari.get_variable(channel, "CHANNEL(linkedid)") or channel
+            names = ("CHANNEL(linkedid)", presentation.NUMBER)
+            linked_id, shown = await asyncio.gather(*(context.ari.get_variable(channel, name) for name in names))
+            call_id, caller = linked_id or channel, presentation.shown(caller, {presentation.NUMBER: shown})
         except AriError:
-            call_id = channel
+            caller = Party()
         fields = {"result": termination.result.value, "reason": termination.reason}
         log.warning("call.ended", extra={"fields": {"call": call_id, **fields}})
         record = context.journal.begin(call_id, now)
-        record.event("call.started", now, {"leg": channel, "agent": "-", "caller": event.channel.caller_number or "-"})
+        record.event("call.started", now, {"leg": channel, "agent": "-", "caller": caller.number or "-"})
         record.end(now, fields)
         context.metrics.ended(termination)
         try:
@@ -184,6 +195,8 @@ class Registry:
                 level = logging.WARNING if died else logging.INFO
                 log.log(level, "call.ended", extra={"fields": {"call": call.call_id, **fields}})
                 context.journal.resume(call.row, call.call_id, call.began).end(call.last_at, fields)
+                if call.answered is not None:
+                    context.admission.add(call.answered, call.last_at, unknown=not call.caller)
                 context.metrics.ended(ended, call.agent if call.agent in context.settings.agents else NO_AGENT)
 
     async def _take_over(self, context: Context, channel_id: str, known: Mapping[str, BrokenOff]) -> None:

@@ -13,14 +13,16 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from ariagent.ami.events import AttendedTransferred
+from ariagent.ami.events import AttendedTransferred, BlindTransferred
 from ariagent.ari import events as ari
 from ariagent.ari.client import ConflictError, NotFoundError
 from ariagent.call import commands as cmd
 from ariagent.call import events as ev
 from ariagent.call.callerleg import CallerLeg
 from ariagent.call.casting import Arrival
+from ariagent.call.chaperone import Chaperone
 from ariagent.call.commands import Command, Result, Termination
+from ariagent.call.company import twin
 from ariagent.call.context import Context, Role
 from ariagent.call.handoff import Handoff
 from ariagent.call.introduction import Party, newcomer
@@ -28,12 +30,12 @@ from ariagent.call.leg import REMEDY, MediaLeg, NoAudioError
 from ariagent.call.live import LiveCall
 from ariagent.call.machine import AUDIBLE, MEDIA_FAILED, OVERTIME_S, RELEASE_TIMEOUT_S, CallMachine, State
 from ariagent.call.memory import Owed
-from ariagent.call.newcomers import Newcomers
-from ariagent.call.reception import Reception
+from ariagent.call.newcomers import Newcomers, shown_newcomer
+from ariagent.call.reception import OWN_CALL, Reception
 from ariagent.call.resume import LEFT
 from ariagent.call.search import Search
 from ariagent.call.talk import Talk
-from ariagent.call.transfer import first_half, hand_over, to_people
+from ariagent.call.transfer import hand_over, to_people
 from ariagent.call.vigil import keep_joined, nothing_heard
 from ariagent.errors import AriError, AsteriskError, CallStateError, TurnedAwayError, UnknownAgentError
 from ariagent.logs import CallLog
@@ -42,20 +44,27 @@ MEDIA_TIMEOUT_S = 8.0
 AUDIO_HERE_S = 3.0
 """For the audio connection to be here once Asterisk has made it; that takes milliseconds."""
 HANGUP_TOLD_S = 0.3
+TRANSFERRED_AWAY = "transferred_away"
+"""The reason of calls whose agent was transferred to where nobody is."""
 
 
 class CallRunner:
     """Serves one call from its arrival to its one Termination."""
 
     def __init__(
-        self, context: Context, arrival: Arrival, changed: Callable[["CallRunner"], None] = lambda _: None
+        self,
+        context: Context,
+        arrival: Arrival,
+        changed: Callable[["CallRunner"], None] = lambda _: None,
+        answered: Callable[[str, str], bool] = lambda linked_id, name: False,
     ) -> None:
-        """``changed`` is called when ``live`` has something new to tell; it must not block."""
+        """``changed`` is called when ``live`` has something new to tell; it must not block. ``answered``: whether a
+        call of this process is in conversation that has this linked id, or the other half of this channel name."""
         self.context = context
         self._changed = changed
         self.arrival = arrival
         self.log = CallLog(logging.getLogger(__name__), arrival.channel.id)
-        self._reception = Reception(context, arrival, self.log)
+        self._reception = Reception(context, arrival, self.log, answered)
         self._leg = CallerLeg(context.ari, arrival, self.log, self._not_given_back)
         now, wall = time.monotonic(), time.time()
         resumes = arrival.resumes
@@ -71,7 +80,13 @@ class CallRunner:
         self._media_task: asyncio.Task[None] | None = None
         self._talk: Talk | None = None
         channel = arrival.channel
-        self._newcomers = Newcomers(Party.of(channel.caller_number, channel.caller_name), self._put_through)
+        # Nobody, until it is known whether the caller shows their number.
+        self._newcomers = Newcomers(Party(), self._put_through)
+        self._identifying: asyncio.Task[None] | None = None
+        self._chaperone = Chaperone(
+            context.ari, channel.name, alone=self._left_alone, polls=context.ami is None, moved=resumes is not None
+        )
+        self._deserted = False
         self.handed: Handoff | None = None
         """Where the caller went to."""
         self._owed = Owed.NOTHING
@@ -109,6 +124,11 @@ class CallRunner:
     def owns(self, channel_id: str) -> bool:
         """Whether the channel is the caller's, or one of those that we made for the call."""
         return channel_id in (self.leg, self.media.channel) or self._search.owns(channel_id)
+
+    def converses(self, linked_id: str, name: str) -> bool:
+        """Whether this call is in conversation, and has this linked id or the other half of the channel ``name``."""
+        known = linked_id in (self.call_id, *self._chaperone.linked) or twin(name) == self._chaperone.name
+        return known and self.state in AUDIBLE
 
     @property
     def termination(self) -> Termination | None:
@@ -167,14 +187,14 @@ class CallRunner:
             role = await self._reception.receive(self.media.uuid)
             self.arrival = self._reception.arrival
             if not self._newcomers.changed:
-                self._newcomers.current = Party.of(self.arrival.channel.caller_number, self.arrival.channel.caller_name)
+                self._newcomers.current = Party(role.facts.caller_number, role.facts.caller_name)
             if (ended := self._machine.termination) is not None:  # hung up or stopped meanwhile
                 return self._ended(ended) if ended.result is Result.LEFT else await self._turn_away(ended)
             return self._ended(await self._serve(role))
         except UnknownAgentError as error:
             return await self._decline(Termination(Result.ERROR, "unknown_agent", error.line))
         except TurnedAwayError as error:
-            return await self._decline(Termination(Result.BUSY, error.reason))
+            return await self._decline(Termination(Result.BUSY, error.reason), hang_up=error.reason == OWN_CALL)
         except AriError as error:
             if isinstance(error, NotFoundError | ConflictError):
                 return self._ended(Termination(Result.DONE, "caller_hung_up"))
@@ -236,6 +256,8 @@ class CallRunner:
         if self._timer is not None:
             self._timer.cancel()
         self._newcomers.close()
+        if self._identifying is not None:
+            self._identifying.cancel()
         # It holds us and we hold it, with all the audio that was not heard: nothing should wait for the collector.
         self._talk = None
 
@@ -260,6 +282,8 @@ class CallRunner:
             case ari.StasisStarted(replaces=replaced) if replaced == self.leg:
                 self.feed(ev.LegReplaced(event.channel.id))
                 self._newcomers.replaced(event.channel)
+                if self._chaperone.follow(event.channel.name):
+                    self._reception.count()
             case ari.ChannelUp(channel_id=channel_id):
                 self._newcomers.up(channel_id)
             case ari.ConnectedLine() if event.channel_id == self.media.channel:
@@ -276,11 +300,37 @@ class CallRunner:
 
     def attended(self, event: AttendedTransferred) -> None:
         """Somebody joined two of their calls; maybe one of them is a seat's of ours, and this one."""
-        if self.arrival.seat is not None and (caller := newcomer(event, first_half(self.arrival))) is not None:
-            self._put_through(caller)
+        half = twin(self._chaperone.name)
+        if half and (caller := newcomer(event, half)) is not None:
+            self._chaperone.moved()
+            if self.arrival.seat is not None:
+                self._put_through(caller, event.transferee if event.target == half else event.target)
 
-    def _put_through(self, caller: Party) -> None:
-        """From now on this is who is on the line."""
+    def sent_elsewhere(self, event: BlindTransferred) -> None:
+        """Somebody was transferred; maybe it is the agent, by the party that it talks with."""
+        if event.result == "Success" and event.transferee == twin(self._chaperone.name):
+            self._chaperone.moved()
+            self._reception.count()
+
+    def _left_alone(self) -> bool:
+        """Nobody is at the other end any more. Returns whether the call ends."""
+        if self.state not in AUDIBLE:
+            return self.over
+        self._deserted = True
+        self.log.event("call.transferred_away", logging.WARNING, channel=self._chaperone.name)
+        self.feed(ev.NobodyThere(TRANSFERRED_AWAY))
+        return True
+
+    def _put_through(self, caller: Party, channel: str = "") -> None:
+        """From now on this is who is on the line. ``channel``: the name of theirs, where a seat is called."""
+        if self._identifying is not None:
+            self._identifying.cancel()
+        self._identifying = asyncio.ensure_future(self._identify(caller, channel))
+
+    async def _identify(self, caller: Party, channel: str) -> None:
+        self._joined(await shown_newcomer(self.context.ari, caller, channel, self.media.channel, self.leg))
+
+    def _joined(self, caller: Party) -> None:
         before = self._newcomers.current
         self._newcomers.joined(caller, time.monotonic())
         self.log.event("call.caller_changed", was=before.number or "-", caller=caller.number or "-")
@@ -419,7 +469,7 @@ class CallRunner:
         def heard_at() -> float:
             return talk.heard_at
 
-        watched = {"heard": self._watch_audio(heard_at)}
+        watched = {"heard": self._watch_audio(heard_at), "company": self._chaperone.run()}
         if self.arrival.seat is not None:
             watched["joined"] = keep_joined(heard_at, self._rejoin)
         return watched
@@ -533,9 +583,12 @@ class CallRunner:
         await self._return_to_dialplan(termination.result)
         return self._ended(termination)
 
-    async def _decline(self, termination: Termination) -> Termination:
-        """Do not serve this caller, whom no other seat would serve either."""
+    async def _decline(self, termination: Termination, *, hang_up: bool = False) -> Termination:
+        """Do not serve this caller, whom no other seat would serve either. ``hang_up``: nor any human agent."""
         await self._leg.break_off()
+        if hang_up:
+            await self._leg.hang_up()
+            return self._ended(termination)
         return await self._turn_away(termination)
 
     async def _return_to_dialplan(self, result: Result) -> None:
@@ -547,7 +600,7 @@ class CallRunner:
 
     async def _hang_up(self) -> None:
         """End the caller's channel: a direct caller's dialplan goes on (and hangs up), a seat's is over."""
-        if self.arrival.seat is None:
+        if self.arrival.seat is None and not self._deserted:
             await self._return_to_dialplan(Result.DONE)
         else:
             await self._leg.hang_up()

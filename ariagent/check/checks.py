@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ariagent.check import asterisk, dialplan, installed, manager, probe, queues, versions
+from ariagent.check import asterisk, dialplan, installed, manager, probe, queues, transfers, versions
 from ariagent.check.audio import check_audio
 from ariagent.check.machine import check_machine
 from ariagent.check.model import check_model
@@ -156,6 +156,7 @@ CHECKS: tuple[Check, ...] = (
     Check("modules", Need.ASTERISK, asterisk.check_modules, Status.FAILED, quick=True, after=_ARI[:1], gives=_CALLS),
     Check("application", Need.ASTERISK, asterisk.check_application, Status.WARNING, after=_ARI[:1]),
     Check(dialplan.NAME, Need.ASTERISK, dialplan.check_dialplan, Status.FAILED, quick=True, after=_ARI[:1]),
+    Check(transfers.NAME, Need.ASTERISK, transfers.check_transfers, Status.WARNING, after=_ARI[:1]),
     Check(
         "destinations",
         Need.ASTERISK,

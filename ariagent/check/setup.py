@@ -15,7 +15,13 @@ def check_settings(settings: Settings, source: str) -> list[Result]:
     """``source``: the settings' file."""
     agents = settings.agents
     number = f"{len(agents)} agent{'s' if len(agents) > 1 else ''} ({', '.join(agents)})"
-    return [ok(NAME, f"{source}: {number}"), *_secrets(settings), *_peers(settings), *_agents(settings)]
+    return [
+        ok(NAME, f"{source}: {number}; {_told(settings)}"),
+        *_secrets(settings),
+        *_peers(settings),
+        *_caps(settings),
+        *_agents(settings),
+    ]
 
 
 def _secrets(settings: Settings) -> list[Result]:
@@ -54,6 +60,37 @@ def _peers(settings: Settings) -> list[Result]:
             "their waiting time is unknown"
         )
         results.append(warning(NAME, found, f"{INSTALL}, and add the section ami to the settings"))
+    return results
+
+
+def _told(settings: Settings) -> str:
+    """The caps, in a line."""
+    caps, cost = settings.caps, settings.cost
+    most = {
+        "minutes a day": caps.minutes_per_day,
+        "minutes a day of callers without a number": caps.minutes_per_day_unknown,
+        "calls of one number an hour": caps.calls_per_caller_per_hour,
+        f"{cost.currency} a day": cost.daily_cap,
+    }
+    return "caps: " + ", ".join(f"{what} {'none' if cap is None else f'{cap:g}'}" for what, cap in most.items())
+
+
+def _caps(settings: Settings) -> list[Result]:
+    """The daily caps of what a paid model may cost."""
+    caps, daily = settings.caps, settings.cost.daily_cap
+    results = []
+    if caps.minutes_per_day is None and daily is None:
+        found = (
+            f"no daily cap is set: {settings.max_calls} calls at once may cost "
+            f"{settings.max_calls * 24 * 60} minutes of the model a day"
+        )
+        results.append(warning(NAME, found, "Set caps.minutes_per_day, or cost.daily_cap"))
+    elif caps.minutes_per_day_unknown is None:
+        found = "callers without a number have no daily cap of their own: they can use up the day's minutes"
+        results.append(warning(NAME, found, "Set caps.minutes_per_day_unknown"))
+    if not settings.records.enabled and (caps.minutes_per_day or caps.minutes_per_day_unknown or daily):
+        found = "records.enabled is false: the daily caps begin at zero again at each restart of the service"
+        results.append(warning(NAME, found, "Set records.enabled to true"))
     return results
 
 

@@ -19,6 +19,9 @@ class RecordsSettings(Section):
     until_the_end: bool = True
     """With ``transcripts: false``: keep the transcript until the call ends, so that the call survives a restart of the
     service."""
+    withheld_numbers: bool = False
+    """Keep the numbers of callers who withhold them, in the call's record only (event ``call.number_withheld``, field
+    ``number``). They are in no other place: not in the log, the API, the prompt, or a lookup."""
     keep_days: Annotated[float, Field(gt=0)] = 30.0
     """Days after which records are deleted."""
 
@@ -71,6 +74,9 @@ class CapsSettings(Section):
     calls_per_caller_per_hour: Annotated[int, Field(ge=1)] | None = None
     """Calls of one number within any 60 minutes. Callers without a number are not counted, nor callers who return from
     the human queue. null: no cap."""
-    minutes_per_day: Annotated[float, Field(gt=0)] | None = None
+    minutes_per_day: Annotated[float, Field(gt=0)] | None = 1440.0
     """Minutes of conversation a day, all calls together. Running calls continue. null: no cap. A day is that of
     ``timezone``."""
+    minutes_per_day_unknown: Annotated[float, Field(gt=0)] | None = 60.0
+    """As ``minutes_per_day``, for callers without a number (withheld or unknown). Their minutes count in both. null: no
+    cap of their own."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
-from ariagent.config import AudioSocketSettings
+from ariagent.config import AudioSocketSettings, CapsSettings
 
 TEMPLATES = ("receptionist", "front_desk", "after_hours", "appointment", "order_status")
 """Agents to start from; all but the first are in ``ariagent/templates``, with rehearsals."""
@@ -64,13 +64,25 @@ OPENINGS: Mapping[str, str] = {
 
 def first_settings(answers: Answers, place: Place) -> str:
     """The text of the file."""
-    parts = [_HEAD, _asterisk(place), _realtime(answers), _destinations(answers), _agent(answers)]
+    parts = [_HEAD, _asterisk(place), _realtime(answers), _CAPS, _destinations(answers), _agent(answers)]
     return "\n".join(part.strip("\n") + "\n" for part in parts if part)
 
 
 _HEAD = """
 # Settings of ariagent. docs/configuration.md describes every key. After a change run `ariagent check`, then reload the
 # service (systemctl reload ariagent). Changes apply to new calls.
+"""
+
+
+_CAPS = f"""
+# The model costs money. Above these caps callers go to the human queue. null: no cap.
+caps:
+  # Minutes of conversation a day, all calls together.
+  minutes_per_day: {CapsSettings().minutes_per_day:g}
+  # The part of them for callers without a number.
+  minutes_per_day_unknown: {CapsSettings().minutes_per_day_unknown:g}
+  # Calls of one number within 60 minutes.
+  calls_per_caller_per_hour: null
 """
 
 

@@ -15,6 +15,7 @@ import yaml
 
 from ariagent.errors import AriagentError
 from ariagent.lab.asterisk import AsteriskInstance
+from ariagent.lab.labsettings import NO_CAPS
 from ariagent.lab.packages import default_lab_dir
 from ariagent.lab.processes import private_log
 from ariagent.synthesis.programs import LAB
@@ -174,6 +175,7 @@ def write_settings(
         "log": {"transcripts": True},
         "state_directory": str(directory / f"{name}-state"),
         "max_calls": asterisk.seats,
+        "caps": NO_CAPS,
         **settings,
     }
     directory.mkdir(parents=True, exist_ok=True)

@@ -33,6 +33,8 @@ DESTINATIONS = {"support": {"queue": "support", "description": "the people (phon
 
 _NO_TLS = {"tls": False, "ca_file": None, "tls_name": None}
 """The lab's Asterisk is on loopback."""
+NO_CAPS = {"minutes_per_day": None, "minutes_per_day_unknown": None}
+"""The section ``caps`` where no minute costs anything."""
 _NAMES_A_FILE = ("ca_file", "directory")
 """Keys whose value is a path."""
 
@@ -90,6 +92,10 @@ def merged(path: Path | None, addresses: Addresses, environment: Mapping[str, st
         tree[name] = {**(tree.get(name) or {}), **value} if isinstance(value, Mapping) else value
     tree["log"] = {"transcripts": True, **(tree.get("log") or {})}
     tree.setdefault("max_calls", SEATS)
+    url = str(environment.get(URL_NAME) or _section(tree, "realtime").get("url") or "")
+    if is_loopback(urlsplit(url).hostname or ""):
+        # No minute of a local server costs anything.
+        tree["caps"] = {**NO_CAPS, **(tree.get("caps") or {})}
     if not tree.get("agents"):
         tree["agents"] = {"default": dict(AGENT)}
         tree["destinations"] = {**DESTINATIONS, **(tree.get("destinations") or {})}

@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from pathlib import Path
 from typing import Literal
@@ -149,11 +149,16 @@ class Store:
         with self._open() as base:
             return float(base.execute(select, (start, end)).fetchone()[0])
 
-    def talked_s(self, since: float) -> float:
-        """How long calls have lasted from ``since`` on, in seconds; those that go on, and lost ones, not counted."""
-        select = "SELECT total(ended - max(answered, ?)) FROM calls WHERE ended > ? AND answered IS NOT NULL"
+    def talked_s(self, since: float) -> tuple[float, float]:
+        """How long calls have lasted from ``since`` on, in seconds: all, and those of callers without a number. Calls
+        that go on, and lost ones, are not counted."""
+        select = (
+            "SELECT total(ended - max(answered, ?)), total((caller = '') * (ended - max(answered, ?))) "
+            "FROM calls WHERE ended > ? AND answered IS NOT NULL"
+        )
         with self._open() as base:
-            return float(base.execute(select, (since, since)).fetchone()[0])
+            every, unknown = base.execute(select, (since, since, since)).fetchone()
+            return float(every), float(unknown)
 
     def callers(self, since: float) -> list[tuple[str, float]]:
         """Who called from ``since`` on and was taken: number, and when. A call that came back is the same one."""
@@ -235,16 +240,33 @@ def spent_today(directory: Path, now: float, zone: tzinfo | None = None) -> tupl
     return day, store.spent(midnight(now, zone), now + 86400) if store.path.exists() else 0.0
 
 
-def calls_today(directory: Path, now: float, zone: tzinfo | None = None) -> tuple[str, float, list[tuple[str, float]]]:
-    """The local day of ``now``, how long its calls have lasted so far, and the last hour's callers: number and when.
+@dataclass(frozen=True, slots=True)
+class Today:
+    """What the caps count, as far as it is in the records."""
+
+    day: str
+    """The local date."""
+    began: float
+    """Local midnight, in seconds since the epoch."""
+    talked_s: float = 0.0
+    """How long the day's calls have lasted so far."""
+    talked_unknown_s: float = 0.0
+    """The part of it that belongs to callers without a number."""
+    callers: Sequence[tuple[str, float]] = ()
+    """Of the last hour: number, and when."""
+
+
+def calls_today(directory: Path, now: float, zone: tzinfo | None = None) -> Today:
+    """The calls of the local day of ``now``, so far.
 
     How ``Admission`` begins. Nothing where there are no records; raises RecordsError where they cannot be read.
     """
     day = local_day(now, zone)
     store = Store(directory)
     if not store.path.exists():
-        return day, 0.0, []
-    return day, store.talked_s(midnight(now, zone)), store.callers(now - 3600)
+        return Today(day, midnight(now, zone))
+    began = midnight(now, zone)
+    return Today(day, began, *store.talked_s(began), store.callers(now - 3600))
 
 
 def _lives(pid: int, birth: str, namespace: str, seen: float) -> bool:

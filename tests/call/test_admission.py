@@ -96,6 +96,73 @@ def test_a_new_day_begins_at_nothing_and_counts_what_goes_on() -> None:
     assert admission.talked_s(70.0, DAY) == 40
 
 
+def test_callers_without_a_number_have_minutes_of_their_own() -> None:
+    admission = Admission(settings(caps={"minutes_per_day": 10, "minutes_per_day_unknown": 1}), DAY)
+    hidden = admitted(admission.enter("default", "anonymous", 0.0, day=DAY))
+    admission.answered(hidden, 0.0)
+    admitted(admission.enter("default", "", 59.0, day=DAY))
+    assert admission.enter("default", "Restricted", 60.0, day=DAY) == "over_daily_minutes_unknown"
+    admitted(admission.enter("default", "", 60.0, day=DAY, returned=True))
+    shown = admitted(admission.enter("default", "5551", 60.0, day=DAY))
+    admission.answered(shown, 60.0)
+    assert admission.refusal(1, 60.0, DAY) == ""
+    admission.leave(hidden, 60.0, DAY)
+    assert admission.talked_s(90.0, DAY) == 90
+    assert admission.talked_s(90.0, DAY, unknown=True) == 60
+    admitted(admission.enter("default", "", 100.0, day=NEXT))
+
+
+def test_the_defaults_are_a_day_and_an_hour() -> None:
+    admission = Admission(settings(), DAY, 24 * 3600 - 1, talked_unknown_s=3599.0)
+    ticket = admitted(admission.enter("default", "", 0.0, day=DAY))
+    assert admission.refusal(0, 0.0, DAY) == ""
+    admission.answered(ticket, 0.0)
+    assert admission.enter("default", "", 1.0, day=DAY) == "over_daily_minutes_unknown"
+    assert admission.refusal(1, 1.0, DAY) == "over_daily_minutes"
+
+
+def test_null_is_no_cap() -> None:
+    admission = Admission(settings(caps={"minutes_per_day": None, "minutes_per_day_unknown": None}), DAY, 1e6)
+    admitted(admission.enter("default", "", 0.0, day=DAY))
+    assert admission.refusal(0, 0.0, DAY) == ""
+    assert admission.news(0.0, DAY) == []
+
+
+def test_a_restart_counts_each_minute_once() -> None:
+    """A call that goes on counts from its answer, but not what of it was yesterday; one that died counts to its end."""
+    admission = Admission(settings(), DAY, 100.0, day_began=1000.0)
+    ticket = admitted(admission.enter("default", "5551", 900.0, returned=True))
+    admission.answered(ticket, 940.0)
+    assert admission.talked_s(1060.0, DAY) == 160
+    admission.add(900.0, 1030.0, unknown=True)
+    assert admission.talked_s(1060.0, DAY) == 190
+    assert admission.talked_s(1060.0, DAY, unknown=True) == 30
+
+
+def test_each_cap_is_told_once_a_day_when_it_is_near_and_when_it_is_reached() -> None:
+    admission = Admission(settings(caps={"minutes_per_day": 1, "minutes_per_day_unknown": None}), DAY)
+    ticket = admitted(admission.enter("default", "1", 0.0))
+    admission.answered(ticket, 0.0)
+
+    def told(at: float, day: str = DAY) -> list[tuple[str, str]]:
+        return [(event, cap.name) for event, cap in admission.news(at, day)]
+
+    assert told(47.0) == []
+    assert told(48.0) == [("caps.nearly_reached", "minutes_per_day")]
+    assert told(49.0) == []
+    assert told(60.0) == [("caps.reached", "minutes_per_day")]
+    assert told(61.0) == []
+    assert told(62.0, NEXT) == []
+    assert told(122.0, NEXT) == [("caps.nearly_reached", "minutes_per_day"), ("caps.reached", "minutes_per_day")]
+
+
+def test_what_counts_as_a_call() -> None:
+    admission = Admission(settings(caps={"calls_per_caller_per_hour": 2}))
+    admitted(admission.enter("default", "5551", 0.0))
+    admission.count("5551", 1.0)
+    assert admission.enter("default", "5551", 2.0) == "caller_often"
+
+
 def test_no_cap_no_bookkeeping() -> None:
     rate = CallerRate(None)
     assert all(rate.may("1", 0.0) for _ in range(100))

@@ -92,6 +92,10 @@ async def arrive(context: Context, who: Arrival) -> tuple[Identity, Role]:
     return identity, await cast(context, who, identity, LOG)
 
 
+ALWAYS = {"CHANNEL(linkedid)", "ARIAGENT_FROM", "ARIAGENT_CALL", "CALLERID(num-pres)", "CALLERID(name-pres)"}
+"""What is asked about every call."""
+
+
 def asked(ari_server: Any) -> set[str]:
     """The channel variables that Asterisk was asked for."""
     return {query["variable"] for query in ari_server.queries if "variable" in query}
@@ -107,7 +111,7 @@ class TestIdentity:
 
     async def test_a_named_agent_needs_no_other_question(self, make_context: MakeContext, ari_server: Any) -> None:
         await identify(make_context(), arrival("sales"), LOG)
-        assert asked(ari_server) == {"CHANNEL(linkedid)", "ARIAGENT_FROM", "ARIAGENT_CALL"}
+        assert asked(ari_server) == ALWAYS
 
     async def test_a_seats_number_is_no_extension(self, make_context: MakeContext) -> None:
         assert (await identify(make_context(), arrival(seat="03", extension="03"), LOG)).facts.extension == ""
@@ -196,7 +200,7 @@ class TestBriefing:
 
     async def test_only_variables_that_are_used_are_asked_for(self, make_context: MakeContext, ari_server: Any) -> None:
         await arrive(make_context(routes=[]), arrival())
-        assert asked(ari_server) == {"CHANNEL(linkedid)", "ARIAGENT_FROM", "ARIAGENT_CALL", "ARIAGENT_AGENT"}
+        assert asked(ari_server) == {*ALWAYS, "ARIAGENT_AGENT"}
 
     async def test_a_direct_calls_extension_stands_for_what_was_dialled(self, make_context: MakeContext) -> None:
         _, role = await arrive(make_context(), arrival("sales", extension="7001"))

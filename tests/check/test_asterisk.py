@@ -85,6 +85,7 @@ class TestReaching:
                 "modules",
                 "application",
                 "dialplan",
+                "transfers",
             ),
             *("audio connection", "queues", "human queue"),
         }

@@ -22,8 +22,12 @@ def told(**sections: Any) -> list[Result]:
 
 
 def test_nothing_to_say() -> None:
-    assert [(r.status, r.found) for r in told()] == [(Status.OK, "a.yaml: 1 agent (default)")]
-    assert told(agents={"default": {}, "b": {}})[0].found == "a.yaml: 2 agents (default, b)"
+    caps = (
+        "caps: minutes a day 1440, minutes a day of callers without a number 60, calls of one number an hour none, "
+        "USD a day none"
+    )
+    assert [(r.status, r.found) for r in told()] == [(Status.OK, f"a.yaml: 1 agent (default); {caps}")]
+    assert told(agents={"default": {}, "b": {}})[0].found.startswith("a.yaml: 2 agents (default, b); caps: ")
 
 
 @pytest.mark.parametrize(
@@ -60,6 +64,21 @@ def test_nothing_to_say() -> None:
             {"audiosocket": {"max_connections": 10}, "max_calls": 11},
             Status.WARNING,
             "audiosocket.max_connections (10) is less than max_calls",
+        ),
+        (
+            {"caps": {"minutes_per_day": None}, "max_calls": 10},
+            Status.WARNING,
+            "no daily cap is set: 10 calls at once may cost 14400 minutes of the model a day",
+        ),
+        (
+            {"caps": {"minutes_per_day_unknown": None}},
+            Status.WARNING,
+            "callers without a number have no daily cap of their own: they can use up the day's minutes",
+        ),
+        (
+            {"records": {"enabled": False}},
+            Status.WARNING,
+            "records.enabled is false: the daily caps begin at zero again at each restart of the service",
         ),
         (
             {"agents": {"desk": {}}},

@@ -296,6 +296,7 @@ class Bed:
             "log": {"transcripts": True},
             "drain_timeout_s": 5,
             "max_calls": asterisk.seats,
+            "caps": {"minutes_per_day": None, "minutes_per_day_unknown": None},
             # Phones and model share the event loop here, on a machine that runs other tests, too.
             "watchdog": {"lag_ms": 2000},
             "state_directory": self.directory / f"state{len(self.services)}",

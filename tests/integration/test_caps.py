@@ -144,6 +144,35 @@ async def test_the_days_minutes(
     assert paused(second) == {"ariagent: capped": SEATS}
 
 
+async def test_the_minutes_of_callers_without_a_number(
+    sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ends_with_people: Any, tmp_path: Path
+) -> None:
+    """They go to people, the others are served, and a restart forgets nothing."""
+    human = await phone("1001", register=True)
+    model = await sandbox()
+    caps = {"caps": {"minutes_per_day_unknown": 0.02}, "state_directory": tmp_path / "kept"}
+    running = await service(model, **caps)
+    call, hearing = await dial("7001", await phone("anonymous"))
+    await hearing.utterance()
+    await log.wait("caps.reached", name="caps.minutes_per_day_unknown")
+    assert paused(running) == {}
+    assert len(running.calls) == 1, "calls that go on are not ended"
+    late = await (await phone("anonymous")).dial("7000")
+    await ends_with_people(late, human)
+    await log.wait("call.ended", result="busy", reason="over_daily_minutes_unknown")
+    other, hearing = await dial("7000", await phone("5558888"))
+    await hearing.utterance()
+    await other.hangup()
+    await call.hangup()
+    await log.wait("call.ended", result="done", count=2)
+    running.stop()
+    await until(lambda: len(log.named("service.stopped")) == 1, "the service to stop")
+    await service(model, **caps)
+    again = await (await phone("anonymous")).dial("7001")
+    await ends_with_people(again, human)
+    await log.wait("call.ended", result="busy", reason="over_daily_minutes_unknown", count=2)
+
+
 async def test_people_first_by_day(
     sandbox: Any, service: Any, phone: Any, queue_log: QueueLog, ends_with_people: Any, dial: Any
 ) -> None:

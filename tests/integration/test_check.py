@@ -20,6 +20,9 @@ import pytest
 import yaml
 
 from ariagent.check.ari import probe
+from ariagent.check.report import Result, Status
+from ariagent.check.site import opened
+from ariagent.check.transfers import check_transfers
 from ariagent.config import load
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.packages import default_lab_dir, ensure_asterisk
@@ -726,3 +729,12 @@ async def test_variables_that_asterisk_cannot_read(check: Check, sandbox: Any) -
     for name, (_, found) in zip(names[2:], told, strict=False):
         assert name in found
     assert told[-1][1] == "Asterisk reads CHANNEL(language)"
+
+
+async def test_the_labs_outside_callers_may_not_transfer(sandbox: Any, service: Any) -> None:
+    running = await service(await sandbox())
+    told: list[Result] = []
+    async with opened(running.settings, "a.yaml", serving=False) as site:
+        await check_transfers(site, told.append)
+    [result] = told
+    assert (result.status, result.name) == (Status.OK, "transfers")

@@ -20,7 +20,7 @@ from ariagent.errors import ResourceError
 from ariagent.records import journal as journal_module
 from ariagent.records import schema
 from ariagent.records.journal import Journal
-from ariagent.records.store import RecordsError, Store, calls_today
+from ariagent.records.store import RecordsError, Store, Today, calls_today
 from ariagent.redaction import Redaction
 
 Until = Callable[[Callable[[], bool]], None]
@@ -526,7 +526,7 @@ def test_what_caps_count_on_after_a_restart(directory: Path) -> None:
         ("-", 400, 400, 401, "done"),
         ("5553", 1990, 1995, None, ""),  # goes on
     ]
-    assert calls_today(directory, now) == ("2026-11-22", 0.0, [])
+    assert calls_today(directory, now) == Today("2026-11-22", midnight)
     journal = Journal.open(directory, RecordsSettings())
     for number, (caller, began, answered, ended, result) in enumerate(calls):
         record = journal.begin(f"call{number}", midnight + began)
@@ -538,11 +538,12 @@ def test_what_caps_count_on_after_a_restart(directory: Path) -> None:
     again = journal.begin("call2", midnight + 200)  # came back from people: the same call
     again.event("call.started", midnight + 200, {"agent": "a", "caller": "5552"})
     assert journal.close()
-    day, talked_s, recent = calls_today(directory, now)
-    assert (day, talked_s) == ("2026-11-22", pytest.approx(20 + 60 + 1))
-    after = [(caller, round(at - midnight)) for caller, at in recent]
+    today = calls_today(directory, now)
+    assert (today.day, today.talked_s) == ("2026-11-22", pytest.approx(20 + 60 + 1))
+    assert today.talked_unknown_s == pytest.approx(1)
+    after = [(caller, round(at - midnight)) for caller, at in today.callers]
     assert after == [("5551", -500), ("5551", -50), ("5552", 100), ("5553", 1990)]
-    assert [caller for caller, _ in calls_today(directory, midnight + 3750)[2]] == ["5553"]
+    assert [caller for caller, _ in calls_today(directory, midnight + 3750).callers] == ["5553"]
 
 
 def test_a_day_of_the_caps_is_one_of_the_sites_zone(directory: Path) -> None:
@@ -556,6 +557,6 @@ def test_a_day_of_the_caps_is_one_of_the_sites_zone(directory: Path) -> None:
         record.end(at + 60, {"result": "done", "reason": "x"})
     assert journal.close()
     zone = ZoneInfo("Pacific/Auckland")
-    assert calls_today(directory, began - 10, zone)[0] == "2026-11-29"
-    assert calls_today(directory, began + 300, zone)[:2] == ("2026-11-30", 60.0)
-    assert calls_today(directory, began + 300, ZoneInfo("UTC"))[:2] == ("2026-11-29", 120.0)
+    assert calls_today(directory, began - 10, zone).day == "2026-11-29"
+    assert calls_today(directory, began + 300, zone).talked_s == 60.0
+    assert calls_today(directory, began + 300, ZoneInfo("UTC")).talked_s == 120.0

@@ -1,0 +1,191 @@
+"""Whoever talks with the agent transfers it: to another agent, to an echo, into a queue. Nothing is left behind."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from ariagent.lab.call import Call
+
+pytestmark = pytest.mark.asterisk
+
+LIMIT_S = 20.0
+ATTACKER = "1001"
+"""Its endpoint allows transfers, the anonymous one does not."""
+BOTH_WAYS = pytest.mark.parametrize("number", ["7001", "7000"])
+
+
+async def until_nothing_is_left(running: Any) -> None:
+    """Neither in Asterisk nor in the service, though the model never stops talking. The attacker has hung up."""
+    async with asyncio.timeout(LIMIT_S):
+        while await running.ari.channels() or len(running.calls):
+            await asyncio.sleep(0.05)
+
+
+async def talking(number: str, dial: Any, phone: Any) -> Call:
+    """A call to the agent that has heard its opening."""
+    call: Call
+    call, hearing = await dial(number, phone)
+    await hearing.utterance()
+    return call
+
+
+@pytest.fixture
+async def forwards(asterisk: Any) -> AsyncIterator[dict[str, str]]:
+    """Extensions that call another one: through a Local channel, through two, and by Goto."""
+    inside = "ariagent-internal"
+    numbers = {
+        "7801": "Dial,Local/7001@ariagent-internal",
+        "7802": "Dial,Local/7801@ariagent-internal/n",
+        "7803": "Dial,Local/7000@ariagent-internal/n",
+        "7804": "Goto,7000^1",
+        "7805": "Dial,Local/600@ariagent-internal/n",
+    }
+    for number, what in numbers.items():
+        application, data = what.split(",")
+        data = data.replace("^", ",")
+        added = await asterisk.cli(f'dialplan add extension {number},1,{application}("{data}") into {inside}')
+        assert "added" in added.lower(), added
+    yield numbers
+    for number in numbers:
+        await asterisk.cli(f"dialplan remove extension {number}@{inside}")
+
+
+@pytest.mark.parametrize("target", ["7001", "7000", "600", "7100"])
+@BOTH_WAYS
+async def test_blind(number: str, target: str, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any) -> None:
+    """Two agents never talk with each other, and none talks with music or an echo for long."""
+    running = await service(await sandbox())
+    call = await talking(number, dial, await phone(ATTACKER))
+    # 503 where the target, another agent, refuses before it has answered.
+    assert await call.refer(target) in (200, 503)
+    await call.hangup()
+    await until_nothing_is_left(running)
+    assert len(log.named("call.answered")) == 1, "a second agent has answered the first one"
+    if target in ("7000", "7001"):
+        assert log.named("call.own_call_refused") != []
+        assert log.named("call.ended", result="busy", reason="own_call") != []
+    else:
+        await log.wait("call.ended", result="done", reason="transferred_away")
+
+
+@pytest.mark.parametrize("target", ["7801", "7802", "7803", "7804", "7805"])
+@BOTH_WAYS
+async def test_blind_to_an_extension_that_forwards(
+    number: str, target: str, forwards: Any, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any
+) -> None:
+    running = await service(await sandbox())
+    call = await talking(number, dial, await phone(ATTACKER))
+    await call.refer(target)
+    await call.hangup()
+    await until_nothing_is_left(running)
+    assert len(log.named("call.answered")) == 1
+
+
+@pytest.mark.parametrize("other", ["7001", "7000"])
+@BOTH_WAYS
+async def test_two_agents_joined(
+    number: str, other: str, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any
+) -> None:
+    """One phone has two calls with agents, and joins them (an attended transfer)."""
+    running = await service(await sandbox())
+    attacker = await phone(ATTACKER)
+    first, second = [await talking(each, dial, attacker) for each in (number, other)]
+    assert await first.refer_attended(second) == 200
+    await asyncio.gather(first.hangup(), second.hangup())
+    await until_nothing_is_left(running)
+    # The end of one call may end the other one before anybody has looked at it.
+    assert log.named("call.ended", reason="transferred_away") != []
+
+
+@BOTH_WAYS
+async def test_two_callers_who_join_their_calls(
+    number: str, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any
+) -> None:
+    """Each knows the other one's dialog. (At the very same moment it would block Asterisk 22.10.1 itself.)"""
+    running = await service(await sandbox())
+    one, other = [await talking(number, dial, await phone(user)) for user in ("1001", "1002")]
+    assert await one.refer_attended(other) == 200
+    await asyncio.gather(one.hangup(), other.hangup())
+    await until_nothing_is_left(running)
+
+
+@pytest.mark.parametrize("other", ["600", "7100"])
+@BOTH_WAYS
+async def test_joined_with_something_that_is_no_person(
+    number: str, other: str, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any
+) -> None:
+    """The echo; the music of the human queue, in which somebody is registered who does not answer."""
+    running = await service(await sandbox())
+    attacker = await phone(ATTACKER)
+    await phone("1002", register=True)
+    first = await talking(number, dial, attacker)
+    second = await attacker.dial(other)
+    await second.answered(LIMIT_S)
+    await first.refer_attended(second)
+    await asyncio.gather(first.hangup(), second.hangup())
+    await until_nothing_is_left(running)
+    await log.wait("call.ended", reason="transferred_away")
+
+
+@BOTH_WAYS
+async def test_the_person_it_was_transferred_to_transfers_it_again(
+    number: str, sandbox: Any, service: Any, dial: Any, phone: Any, ear: Any, log: Any
+) -> None:
+    """A person may have the agent put through. Then the same holds for that person."""
+    running = await service(await sandbox())
+    person = await phone("1002", register=True)
+    call = await talking(number, dial, await phone(ATTACKER))
+    referring = asyncio.ensure_future(call.refer("1002"))
+    third = await person.incoming(LIMIT_S)
+    await third.answer()
+    hearing = ear(third)
+    await referring
+    await call.hangup()
+    await hearing.wait_quiet(2.5)
+    assert log.named("call.ended") == [], "a person was there"
+    await third.refer("600")
+    await third.hangup()
+    await until_nothing_is_left(running)
+    await log.wait("call.ended", reason="transferred_away")
+
+
+@BOTH_WAYS
+async def test_a_phone_that_nobody_answers(
+    number: str, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any
+) -> None:
+    """It rings for its 30 s at most, and then the call is over."""
+    running = await service(await sandbox())
+    person = await phone("1002", register=True)
+    call = await talking(number, dial, await phone(ATTACKER))
+    referring = asyncio.ensure_future(call.refer("1002"))
+    third = await person.incoming(LIMIT_S)
+    await call.hangup()
+    await third.reject(486)
+    await asyncio.gather(referring, return_exceptions=True)
+    await until_nothing_is_left(running)
+
+
+@BOTH_WAYS
+async def test_a_transfer_counts_as_a_call(
+    number: str, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any, ends_with_people: Any
+) -> None:
+    running = await service(await sandbox(), caps={"calls_per_caller_per_hour": 2})
+    human = await phone("1002", register=True)
+    attacker = await phone(ATTACKER)
+    call = await talking(number, dial, attacker)
+    await call.refer("600")
+    await call.hangup()
+    await until_nothing_is_left(running)
+    late = await attacker.dial(number)
+    await ends_with_people(late, human)
+    await log.wait("call.ended", result="busy", reason="caller_often")
+
+
+async def test_callers_from_outside_may_not_transfer(sandbox: Any, service: Any, dial: Any, phone: Any) -> None:
+    """As a trunk should be set up: ``allow_transfer = no``."""
+    await service(await sandbox())
+    call = await talking("7001", dial, await phone())
+    assert await call.refer("600") >= 400
+    await call.hangup()

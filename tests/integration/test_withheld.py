@@ -1,0 +1,196 @@
+"""Callers who withhold their number or their name: it is nowhere, neither in the log nor in what the model is told."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.asterisk
+
+LIMIT_S = 20.0
+NUMBER, NAME = "5550199123", "WinifredWithheld"
+BOTH_WAYS = pytest.mark.parametrize("number", ["7001", "7000"])
+PRESENTATIONS = ["prohib_not_screened", "prohib_passed_screen", "prohib_failed_screen", "prohib", "unavailable"]
+AGENT = {"instructions": "The caller is {caller.name}, number {caller.number}.", "handoff": ["desk"]}
+DESK = {"queue": "support", "description": "people", "kind": "blind", "timeout_s": 20}
+
+
+@pytest.fixture
+async def through(asterisk: Any) -> AsyncIterator[Any]:
+    """Makes an extension that sets functions of the caller's channel and goes on at a number of the agent."""
+    made: list[str] = []
+
+    async def make(number: str, **functions: str) -> str:
+        extension = f"78{50 + len(made)}"
+        made.append(extension)
+        steps = [f"Set(CALLERID({name.replace('_', '-')})={value})" for name, value in functions.items()]
+        for priority, step in enumerate((*steps, f"Goto({number},1)"), 1):
+            added = await asterisk.cli(f"dialplan add extension {extension},{priority},{step} into ariagent-internal")
+            assert "added" in added.lower(), added
+        return extension
+
+    yield make
+    for extension in made:
+        await asterisk.cli(f"dialplan remove extension {extension}@ariagent-internal")
+
+
+def traces(log: Any, model: Any, running: Any, directory: Path, *secrets: str) -> list[str]:
+    """Where one of the secrets is: log, what the model's server was sent, records, live calls."""
+    texts = [(entry.event, f"{entry.fields} {entry.traceback}") for entry in log.entries]
+    texts += [("model", repr(vars(session))) for session in model.sessions]
+    texts += [("live", repr(call.live())) for call in running.calls.calls]
+    texts += [(path.name, path.read_bytes().decode("latin-1")) for path in directory.rglob("*") if path.is_file()]
+    return [where for where, text in texts if any(secret in text for secret in secrets)]
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("presentation", PRESENTATIONS)
+async def test_a_withheld_number_is_nowhere(
+    number: str,
+    presentation: str,
+    through: Any,
+    sandbox: Any,
+    service: Any,
+    dial: Any,
+    phone: Any,
+    log: Any,
+    tmp_path: Path,
+) -> None:
+    model = await sandbox()
+    state = tmp_path / "kept"
+    running = await service(model, agent=AGENT, destinations={"desk": DESK}, state_directory=state)
+    extension = await through(number, name=NAME, num_pres=presentation)
+    call, hearing = await dial(extension, await phone(NUMBER))
+    await hearing.utterance()
+    started = await log.wait("call.started")
+    assert started["caller"] == "-"
+    assert traces(log, model, running, state, NUMBER, NAME) == []
+    await call.hangup()
+    await log.wait("call.ended")
+    running.journal.close()
+    assert traces(log, model, running, state, NUMBER, NAME) == []
+
+
+@BOTH_WAYS
+async def test_a_number_that_may_be_shown_is_told(
+    number: str, through: Any, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any, tmp_path: Path
+) -> None:
+    """So the other tests look in the right places."""
+    model = await sandbox()
+    state = tmp_path / "kept"
+    running = await service(model, agent=AGENT, destinations={"desk": DESK}, state_directory=state)
+    extension = await through(number, name=NAME, num_pres="allowed_passed_screen")
+    call, hearing = await dial(extension, await phone(NUMBER))
+    await hearing.utterance()
+    await call.hangup()
+    await log.wait("call.ended")
+    running.journal.close()
+    assert {"call.started", "model", "calls.db"} <= set(traces(log, model, running, state, NUMBER))
+    assert "model" in traces(log, model, running, state, NAME)
+
+
+@BOTH_WAYS
+async def test_a_withheld_name_is_nowhere(
+    number: str, through: Any, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any, tmp_path: Path
+) -> None:
+    model = await sandbox()
+    state = tmp_path / "kept"
+    running = await service(model, agent=AGENT, destinations={"desk": DESK}, state_directory=state)
+    extension = await through(number, name=NAME, name_pres="prohib")
+    call, hearing = await dial(extension, await phone(NUMBER))
+    await hearing.utterance()
+    assert (await log.wait("call.started"))["caller"] == NUMBER
+    assert traces(log, model, running, state, NAME) == []
+    await call.hangup()
+    await log.wait("call.ended")
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("user", ["anonymous", "Anonymous", "unavailable", "restricted", "private"])
+async def test_words_that_stand_for_no_number(
+    number: str, user: str, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any
+) -> None:
+    running = await service(await sandbox(), agent=AGENT, destinations={"desk": DESK})
+    call, hearing = await dial(number, await phone(user))
+    await hearing.utterance()
+    assert (await log.wait("call.started"))["caller"] == "-"
+    [live] = [each.live() for each in running.calls.calls]
+    assert (live.caller_number, live.caller_name) == ("", "")
+    await call.hangup()
+    await log.wait("call.ended")
+
+
+@BOTH_WAYS
+async def test_withheld_numbers_count_without_being_shown(
+    number: str,
+    through: Any,
+    sandbox: Any,
+    service: Any,
+    dial: Any,
+    phone: Any,
+    log: Any,
+    ends_with_people: Any,
+    tmp_path: Path,
+) -> None:
+    model = await sandbox()
+    state = tmp_path / "kept"
+    running = await service(model, caps={"calls_per_caller_per_hour": 1}, state_directory=state)
+    human = await phone("1001", register=True)
+    extension = await through(number, num_pres="prohib")
+    often = await phone(NUMBER)
+    call, hearing = await dial(extension, often)
+    await hearing.utterance()
+    await call.hangup()
+    await log.wait("call.ended", result="done")
+    late = await often.dial(extension)
+    await ends_with_people(late, human)
+    await log.wait("call.ended", result="busy", reason="caller_often")
+    running.journal.close()
+    assert traces(log, model, running, state, NUMBER) == []
+
+
+@BOTH_WAYS
+async def test_a_site_may_keep_withheld_numbers(
+    number: str, through: Any, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any, tmp_path: Path
+) -> None:
+    """In the call's record, and nowhere else."""
+    model = await sandbox()
+    state = tmp_path / "kept"
+    running = await service(
+        model, agent=AGENT, destinations={"desk": DESK}, state_directory=state, records={"withheld_numbers": True}
+    )
+    extension = await through(number, num_pres="prohib")
+    call, hearing = await dial(extension, await phone(NUMBER))
+    await hearing.utterance()
+    await call.hangup()
+    await log.wait("call.ended")
+    running.journal.close()
+    assert {Path(where).suffix for where in traces(log, model, running, state, NUMBER)} <= {".db", ".db-wal"}
+    assert traces(log, model, running, state, NUMBER) != []
+
+
+@BOTH_WAYS
+async def test_a_caller_who_withholds_is_put_through_by_a_colleague(
+    number: str, through: Any, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any, tmp_path: Path
+) -> None:
+    """An attended transfer: the newcomer's presentation counts."""
+    model = await sandbox()
+    state = tmp_path / "kept"
+    running = await service(model, agent=AGENT, destinations={"desk": DESK}, state_directory=state)
+    human = await phone("1001", register=True)
+    extension = await through("1001", name=NAME, num_pres="prohib")
+    call = await (await phone(NUMBER)).dial(extension)
+    answering = await human.incoming(LIMIT_S)
+    await answering.answer()
+    await call.answered(LIMIT_S)
+    await answering.hold()
+    consultation, hearing = await dial(number, human)
+    await hearing.utterance()
+    assert await answering.refer_attended(consultation) == 200
+    changed = await log.wait("call.caller_changed")
+    assert changed["caller"] == "-"
+    await call.hangup()
+    await log.wait("call.ended")
+    running.journal.close()
+    assert traces(log, model, running, state, NUMBER, NAME) == []
