@@ -30,9 +30,9 @@ _MEANINGS: Mapping[str, _Meaning] = {
     "speech": _Meaning("speech", "callers hear nothing", LOOK),
     "items": _Meaning("items", "the model is told nothing in the middle of a call", LOOK),
     "notes": _Meaning("system items", "a note replaces the one before, and counts for every later answer"),
-    "parallel": _Meaning("spoken summaries", "a summary for a human agent waits until the agent is silent"),
+    "parallel": _Meaning("summaries", "a summary for a human agent waits until the agent is silent"),
     "truncates": _Meaning("truncation", "the model believes that the caller heard the whole reply"),
-    "open_calls": _Meaning("open function calls", "a caller who speaks while a function runs may get no answer"),
+    "open_calls": _Meaning("open calls", "a caller who speaks while a function runs may get no answer"),
     "g711": _Meaning("G.711", "only PCM can be used", "Leave realtime.encoding at pcm"),
     "sessions": _Meaning("sessions", "one call at a time", "Lower max_calls to 1, and the number of AI seats"),
 }

@@ -31,9 +31,9 @@ ALL = {
     "items",
     "speech",
     "system items",
-    "spoken summaries",
+    "summaries",
     "truncation",
-    "open function calls",
+    "open calls",
     "sessions",
     "G.711",
     "dialect",
@@ -60,14 +60,14 @@ async def test_the_sandbox_is_as_openais() -> None:
     ("ways", "what", "seen", "dialect"),
     [
         ({"one_system": True}, "system items", "knew the last system item only", "speech-to-speech"),
-        ({"parallel": "refused", "silent_ms": 20}, "spoken summaries", "is refused", "localai"),
-        ({"parallel": "replaces", "silent_ms": 20}, "spoken summaries", "ends the one", "localai"),
-        ({"parallel": "waits", "silent_ms": 20}, "spoken summaries", "waits until", "localai"),
+        ({"parallel": "refused", "silent_ms": 20}, "summaries", "is refused", "localai"),
+        ({"parallel": "replaces", "silent_ms": 20}, "summaries", "ends the one", "localai"),
+        ({"parallel": "waits", "silent_ms": 20}, "summaries", "waits until", "localai"),
         ({"truncates": "ignored", "silent_ms": 5}, "truncation", "is not answered", "localai"),
         ({"truncates": "drops", "silent_ms": 5}, "truncation", "drops the whole item", "localai"),
         ({"truncates": "refused", "silent_ms": 5}, "truncation", "unknown_or_invalid_event", "localai"),
-        ({"open_calls": "refused"}, "open function calls", "function_call_output_pending", "speech-to-speech"),
-        ({"open_calls": "failed"}, "open function calls", "pending", "speech-to-speech"),
+        ({"open_calls": "refused"}, "open calls", "function_call_output_pending", "speech-to-speech"),
+        ({"open_calls": "failed"}, "open calls", "pending", "speech-to-speech"),
     ],
 )
 async def test_a_deviation_is_told_with_what_it_means(ways: dict[str, Any], what: str, seen: str, dialect: str) -> None:
@@ -89,7 +89,7 @@ async def test_a_deviation_is_told_with_what_it_means(ways: dict[str, Any], what
 async def test_a_silent_server_is_not_waited_for_without_end() -> None:
     async with foreign(open_calls="ignored") as server:
         found = await probed(server.url, realtime={"stall_timeout_s": 0.5})
-    assert "does not respond" in found["open function calls"][1]
+    assert "does not respond" in found["open calls"][1]
 
 
 @pytest.mark.parametrize("g711", ["lies", "pcm", "unnamed"])
