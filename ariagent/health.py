@@ -64,7 +64,7 @@ class Health:
         }
         if everything:
             return found
-        del found["version"]
+        del found["version"], found["refused_agents"]
         for part in ("asterisk", "manager"):
             found[part] = str(found[part]).partition(":")[0]
         found["audio"] = FAILED if self.audio_failed else self.audio

@@ -149,6 +149,7 @@ class TestSummariesThatAsteriskCannotPlay:
             return None
 
         briefs.tried(True)
+        briefs._proved_at -= module.PROVE_EVERY_S
         briefs.prove = prove
         briefs.look()
         assert briefs._proving is not None
