@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ariagent.ari import client
-from ariagent.errors import AriError
+from ariagent.errors import ConfigurationError
 from ariagent.lab.asterisk import AsteriskInstance
 
 LIMIT_S = 60.0
@@ -141,7 +141,7 @@ async def test_an_attempt_to_connect_that_was_given_up_is_no_rival_when_it_is_ca
     writer.close()
     await asyncio.wait_for(running.router.replaced.wait(), LIMIT_S)
     [(_, ended)] = bed.services
-    with pytest.raises(AriError, match="another program took"):
+    with pytest.raises(ConfigurationError, match="another program took"):
         await ended
     bed.services.clear()
 

@@ -26,6 +26,7 @@ def harmless(harm: Harm, capsys: Any) -> None:
     assert harm.log_mb <= LOG_MB
 
 
+@pytest.mark.chaos
 async def test_attacks_on_the_ports(asterisk: AsteriskInstance, tmp_path: Path, capsys: Any) -> None:
     connections = 0
     harms = [harm async for harm in attackbench.besieged(asterisk, tmp_path, list(attackers.KINDS))]
@@ -36,6 +37,7 @@ async def test_attacks_on_the_ports(asterisk: AsteriskInstance, tmp_path: Path, 
     assert connections >= LEAST_CONNECTIONS
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("kind", hostilemodel.KINDS)
 async def test_a_hostile_model(asterisk: AsteriskInstance, tmp_path: Path, kind: str, capsys: Any) -> None:
     harmless(await attackbench.betrayed(asterisk, tmp_path, kind), capsys)

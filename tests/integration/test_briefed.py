@@ -385,7 +385,7 @@ async def test_a_summary_that_asterisk_cannot_read_is_told_and_costs_nothing(
     handed = await log.wait("call.handed_over")
     failed = await log.wait("brief.failed")
     assert failed["call"] == handed["call"]
-    told = {"queue": ("blind", "failed"), "extension": ("blind", "failed"), "dialplan": ("briefed", None)}
+    told = {"queue": ("blind", "failed"), "extension": ("blind", "failed"), "dialplan": ("briefed", "yes")}
     assert (handed["kind"], handed.fields.get("brief")) == told.get(kind, ("warm", "failed"))
     assert len(log.named("brief.not_played")) == (kind != "dialplan")
     assert "ariagent_brief_failures_total 1.0" in running.metrics.render().decode()

@@ -136,7 +136,7 @@ async def test_a_phone_that_rings_until_the_time_is_up(settings: Settings, phone
     await phone("1001", register=True)
     report = await call(settings, GREETING, extension="1001", timeout_s=2.0)
     [failure] = report.failures
-    assert failure.cause.startswith("still ringing after 2 s at ariagent-internal,1001,1: Dial(PJSIP/1001,30,")
+    assert failure.cause.startswith("still ringing after 2 s at ariagent-internal,1001,3: Dial(PJSIP/1001,30,")
 
 
 async def test_an_agent_that_talks_on_fails_the_interruption(settings: Settings) -> None:
@@ -162,7 +162,7 @@ async def test_a_silent_agent_cannot_be_interrupted(settings: Settings) -> None:
             "the dialplan has no extension 9999 in context ariagent-internal. Name the context",
         ),
         ("600", "nowhere", "in context nowhere; ariagent-internal has it. Give --context ariagent-internal"),
-        ("1001", "ariagent-internal", "no route at ariagent-internal,1001,2: Hangup()"),
+        ("1001", "ariagent-internal", "no route at ariagent-internal,1001,4: Hangup()"),
     ],
     ids=["no extension", "no context", "nobody registered"],
 )

@@ -430,9 +430,10 @@ async def test_slow_tools_of_one_call_do_not_keep_another_waiting(
     assert log.named("turn.agent")[-1]["said"] == "3 left."
     assert most == 4
     refused = log.named("tool.refused")
-    assert [entry["count"] for entry in refused] == [112]
+    # The session keeps 32 calls of a response; 8 of them run.
+    assert [entry["count"] for entry in refused] == [24]
     told = [item for item in session.items if item["type"] == "function_call_output"]
-    assert len(told) == 112
+    assert len(told) == 24
     assert all("no more than 8" in item["output"] for item in told)
     await other.hangup()
     await call.hangup()
