@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -29,6 +30,9 @@ WRITE_LIMIT_S = 10.0
 """For a client to take what it was sent, so that more of it can be sent."""
 LIFE_S = 300.0
 """For a connection, however often it asks. A request that is being handled then is still answered."""
+MOST_A_TURN = 2
+"""Requests that begin in one turn of the event loop. An answer takes up to a millisecond, and many requests can come
+together: calls need their turn in between."""
 SERVER = "ariagent"
 """What the header ``Server`` says: no versions."""
 
@@ -72,6 +76,7 @@ class WebServer:
         """The one that has been idle for longest is the first one."""
         self._busy: dict[_Connection, None] = {}
         self._by_handler: dict[object, _Connection] = {}
+        self._turns = _Turns()
         self._crowded_lines = LineBudget(1)
         self._malformed_lines = LineBudget()
         self._servers: list[asyncio.Server] = []
@@ -150,6 +155,7 @@ class WebServer:
     def _watching(self) -> Any:
         @web.middleware
         async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
+            await self._turns.mine()
             connection = self._by_handler.get(request.protocol)
             if connection is None or connection not in self._idle:
                 return await handler(request)  # it has just been closed
@@ -228,6 +234,39 @@ class _Connection(asyncio.Protocol):
         self.too_old = True
         if not self._server.is_busy(self):
             self.end()
+
+
+class _Turns:
+    """Whose request begins when: first come, first served, a few in each turn of the event loop."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._left = MOST_A_TURN
+        self._armed = False
+
+    async def mine(self) -> None:
+        """Wait for one's turn."""
+        loop = asyncio.get_running_loop()
+        if not self._armed:
+            self._armed = True
+            loop.call_soon(self._next)
+        if self._left and not self._waiting:
+            self._left -= 1
+            return
+        turn: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(turn)
+        await turn
+
+    def _next(self) -> None:
+        self._left = MOST_A_TURN
+        self._armed = bool(self._waiting)
+        while self._left and self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                self._left -= 1
+        if self._armed:
+            asyncio.get_running_loop().call_soon(self._next)
 
 
 class _TurnedAway(asyncio.Protocol):

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from ariagent.errors import ResourceError
-from ariagent.webserver import WebServer
+from ariagent.webserver import MOST_A_TURN, WebServer
 
 pytestmark = pytest.mark.both_loops
 
@@ -19,6 +19,15 @@ REQUEST = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
 
 async def hello(request: web.Request) -> web.Response:
     return web.Response(text="good day")
+
+
+began: list[str] = []
+"""Requests for ``/noted`` that began, since the event loop's turn was looked at."""
+
+
+async def noted(request: web.Request) -> web.Response:
+    began.append(request.path)
+    return web.Response(text="noted")
 
 
 async def large(request: web.Request) -> web.Response:
@@ -52,6 +61,7 @@ async def serving() -> AsyncIterator[Callable[..., Awaitable[WebServer]]]:
         app = web.Application(client_max_size=1000)
         app.router.add_get("/hello", hello)
         app.router.add_get("/large", large)
+        app.router.add_get("/noted", noted)
         app.router.add_post("/length", length)
         servers.append(Serving(app, **options))
         await servers[-1].start("127.0.0.1", 0, what="greetings", key="hello.port")
@@ -91,6 +101,21 @@ async def test_answers_one_after_another_on_one_connection(serving: Any) -> None
     for _ in range(3):
         await client.greeted()
     client.writer.close()
+
+
+async def test_requests_that_come_together_begin_a_few_in_each_turn_of_the_event_loop(serving: Any) -> None:
+    server = await serving()
+    clients = [await Client.to(server) for _ in range(8)]
+    began.clear()
+    for client in clients:
+        client.writer.write(20 * b"GET /noted HTTP/1.1\r\nHost: x\r\n\r\n")
+    seen = [0]
+    async with asyncio.timeout(LIMIT_S):
+        while sum(seen) < 160:
+            await asyncio.sleep(0)
+            seen.append(len(began))
+            began.clear()
+    assert max(seen) <= 2 * MOST_A_TURN  # what began before this looked, and after it
 
 
 async def test_the_connection_that_is_idle_for_longest_gives_way(serving: Any, caplog: Any) -> None:
