@@ -121,6 +121,20 @@ MISTAKES = {
         "tools.order_status.bound",
         "number is also in parameters",
     ),
+    "bound and chosen, as frameworks take names": (
+        "    answer:",
+        "    bound: {num_ber: '{caller.number}'}\n    answer:",
+        8,
+        "tools.order_status.bound",
+        "number is also in parameters",
+    ),
+    "bound in the query and chosen in the body": (
+        "{number}?lang=en",
+        "{number}?Detail={caller.number}\n    method: POST",
+        6,
+        "tools.order_status.url",
+        "detail is in the query of the URL and also an argument",
+    ),
     "bound to what no call has": (
         "    answer:",
         "    bound: {customer: '{caller.numer}'}\n    answer:",
