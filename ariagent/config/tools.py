@@ -117,7 +117,7 @@ class HttpRequestSettings(Section):
     @classmethod
     def _bound_can_be_filled(cls, bound: dict[str, str]) -> dict[str, str]:
         for name, text in bound.items():
-            if problem := binding.name_problem(name) or binding.text_problem(text):
+            if problem := binding.name_problem(name) or binding.bound_problem(text):
                 raise ValueError(f"{name}: {problem}")
             if _no_header_value(text):
                 raise ValueError(f"{name}: holds a line break or a control character")

@@ -48,6 +48,21 @@ def text_problem(text: str) -> str | None:
     return unclosed
 
 
+def bound_problem(found: str) -> str | None:
+    """What is wrong with the text of a bound value; None: nothing. A mistake in a name would send the same text for
+    every caller."""
+    if is_call_value(name := found.strip()):
+        return f'{name} would be sent as this text; write "{{{name}}}"'
+    if problem := text_problem(found):
+        return problem
+    left = re.search(r"[{}]", template.fill(found, {}).text)
+    escaped = any(f"{{{{{name}" in found for name in (*template.FIXED, *template.OPEN))
+    if left or escaped or "${" in found:
+        known = (*template.FIXED, *(f"{prefix}.NAME" for prefix in template.OPEN))
+        return f'a value of the call stands in one pair of braces, as "{{caller.number}}"; known: {", ".join(known)}'
+    return None
+
+
 def used(url: str, texts: Iterable[str]) -> Iterator[str]:
     """The values of the call that a URL and other texts need."""
     yield from filter(is_call_value, templates.variables(url))
