@@ -7,6 +7,7 @@ lives, and a crowd of strangers cannot keep it from answering. ``ariagent rescue
 import json
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
@@ -54,6 +55,8 @@ async def ask(directory: Path, page: str) -> bytes | Absent:
     timeout = aiohttp.ClientTimeout(total=ANSWER_S)
     try:
         with _address(directory) as address:
+            if _is_strangers(directory, address):
+                return Absent.UNSEEN
             async with (
                 aiohttp.ClientSession(connector=aiohttp.UnixConnector(address), timeout=timeout) as session,
                 session.get(f"http://localhost/{page}") as answer,
@@ -77,6 +80,15 @@ async def health(directory: Path) -> dict[str, Any] | Absent:
     except ValueError:
         return Absent.DEAD
     return found if isinstance(found, dict) else Absent.DEAD
+
+
+def _is_strangers(directory: Path, address: str) -> bool:
+    """Whether every user may put a socket there, and this one is another user's. Raises OSError."""
+    folder_is = os.stat(directory)
+    if not folder_is.st_mode & stat.S_IWOTH:
+        return False
+    # Of a link that is there instead, the link's own user counts.
+    return os.lstat(address).st_uid not in (0, folder_is.st_uid, os.geteuid())
 
 
 def _absent(error: OSError) -> Absent:

@@ -28,14 +28,20 @@ class Redaction:
         whole = {part for secret in secrets for part in _parts(secret) if len(part) >= shortest}
         forms = {form for secret in whole for form in _forms(secret)}
         # The longest first: one may be the beginning of another.
-        self._forms = sorted(((_beginning(form), form) for form in forms), key=lambda pair: (-len(pair[1]), pair))
+        pairs = sorted(((_beginning(form), form) for form in forms), key=lambda pair: (-len(pair[1]), pair))
+        self._beginnings = {
+            beginning: [pair for pair in pairs if pair[0].startswith(beginning) or beginning.startswith(pair[0])]
+            for beginning, _ in pairs
+        }
+        """With each all that may stand where it does."""
 
     def __call__(self, text: str) -> str:
-        for beginning, _ in self._forms:
-            at = text.find(beginning)
-            while at >= 0:
-                text = f"{text[:at]}{HIDDEN}{text[at + self._length(text, at) :]}"
-                at = text.find(beginning, at + len(HIDDEN))
+        for beginning, known in self._beginnings.items():
+            done, pieces = 0, list[str]()
+            while (at := text.find(beginning, done)) >= 0:
+                pieces += (text[done:at], HIDDEN)
+                done = at + _length(text, at, known)
+            text = "".join((*pieces, text[done:])) if pieces else text
         return text
 
     def within(self, found: object) -> object:
@@ -48,13 +54,14 @@ class Redaction:
             return type(found)(map(self.within, found)) if type(found) in (list, tuple) else found
         return found
 
-    def _length(self, text: str, at: int) -> int:
-        """How much of a secret stands there: of all writings that begin alike the one that goes on for longest."""
-        return max(
-            len(commonprefix((form, text[at : at + len(form)])))
-            for beginning, form in self._forms
-            if text.startswith(beginning, at)
-        )
+
+def _length(text: str, at: int, known: Iterable[tuple[str, str]]) -> int:
+    """How much of a secret stands there: of all writings that begin alike the one that goes on for longest."""
+    return max(
+        len(commonprefix((form, text[at : at + len(form)])))
+        for beginning, form in known
+        if text.startswith(beginning, at)
+    )
 
 
 def _beginning(form: str) -> str:

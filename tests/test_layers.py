@@ -63,6 +63,7 @@ CORE = (
     "ariagent.realtime.profile",
     "ariagent.realtime.recovery",
     "ariagent.realtime.session",
+    "ariagent.realtime.upgrade",
     "ariagent.realtime.words",
     "ariagent.call.admission",
     "ariagent.call.commands",

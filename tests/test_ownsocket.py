@@ -52,6 +52,23 @@ async def test_it_answers_in_a_directory_of_any_length(serve: Serve, tmp_path: P
     assert await ownsocket.ask(directory, "nothing") == b"404: Not Found"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+@pytest.mark.parametrize(("mode", "seen"), [(0o777, False), (0o1777, False), (0o711, True)])
+async def test_another_users_socket_where_everybody_may_put_one(
+    serve: Serve, tmp_path: Path, mode: int, seen: bool
+) -> None:
+    await serve(tmp_path)
+    assert await health(tmp_path) == {"status": "ok", "number": 0}
+    os.chmod(tmp_path, mode)
+    os.chown(tmp_path / FILE, 65534, 65534)
+    assert (await health(tmp_path) is Absent.UNSEEN) is not seen
+    os.rename(tmp_path / FILE, tmp_path / "other")
+    os.chown(tmp_path / "other", 0, 0)
+    os.symlink(tmp_path / "other", tmp_path / FILE)
+    os.chown(tmp_path / FILE, 65534, 65534, follow_symlinks=False)
+    assert (await health(tmp_path) is Absent.UNSEEN) is not seen
+
+
 async def test_no_service_was_ever_there(tmp_path: Path) -> None:
     assert await health(tmp_path) is Absent.UNSEEN
     assert await health(tmp_path / "nothing") is Absent.UNSEEN

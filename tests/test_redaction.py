@@ -101,3 +101,9 @@ def test_texts_in_what_else_there_is() -> None:
     found = {"a": [1, "x sekret-one", ("sekret-one",)], "sekret-one": {"b": None}, "n": 1.5}
     hidden = {"a": [1, "x ***", ("***",)], "***": {"b": None}, "n": 1.5}
     assert Redaction(["sekret-one"]).within(found) == hidden
+
+
+def test_all_of_many_are_hidden() -> None:
+    others = [f"{SECRET}-{number}" for number in range(20)]
+    text = "".join(f"{secret} " for secret in (SECRET, *others))
+    assert Redaction([SECRET, *others])(text * 50) == f"{HIDDEN} " * 21 * 50

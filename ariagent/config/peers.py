@@ -19,7 +19,12 @@ from ariagent.config.secrets import Secret
 from ariagent.secret import is_empty
 
 TlsName = Annotated[
-    str, Form(r"^[A-Za-z0-9_.:-]{1,253}$", "must be the name in the server's certificate, as pbx.example.com")
+    str,
+    # An address of IPv6 has two colons at least; one colon is a port's.
+    Form(
+        r"^([A-Za-z0-9_.-]{1,253}|[0-9A-Fa-f.]*(:[0-9A-Fa-f.]*){2,7})$",
+        "must be the name in the server's certificate, as pbx.example.com",
+    ),
 ]
 
 
@@ -213,7 +218,12 @@ class RealtimeSettings(Section):
 
 
 HostName = Annotated[
-    str, Form(r"^[A-Za-z0-9_.:-]{1,253}$", "must be a host name or an address without a port, as metrics.example.com")
+    str,
+    Form(
+        # An IPv6 address has two colons or more; a single one would be a port's.
+        r"^([A-Za-z0-9_.-]{1,253}|[0-9A-Fa-f.]*(:[0-9A-Fa-f.]*){2,8})$",
+        "must be a host name or an address without a port, as metrics.example.com",
+    ),
 ]
 
 

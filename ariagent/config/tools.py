@@ -117,7 +117,7 @@ class HttpRequestSettings(Section):
     @classmethod
     def _bound_can_be_filled(cls, bound: dict[str, str]) -> dict[str, str]:
         for name, text in bound.items():
-            if problem := binding.name_problem(name) or binding.text_problem(text):
+            if problem := binding.name_problem(name) or binding.bound_problem(text):
                 raise ValueError(f"{name}: {problem}")
             if _no_header_value(text):
                 raise ValueError(f"{name}: holds a line break or a control character")
@@ -178,11 +178,19 @@ class HttpToolSettings(HttpRequestSettings):
                 raise _located("url", f"{{{name}}} must be in required of parameters: the URL needs it in every call")
             if _kinds(properties[name]) & {"object", "array", "null"}:
                 raise _located("url", f"{{{name}}} is in the URL, so its type must be string, number or boolean")
-        if self.method in ("GET", "DELETE"):
-            added = (properties.keys() | self.bound.keys()) - set(templates.variables(self.url))
-            if twice := templates.query_keys(self.url) & added:
-                raise _located("url", f"{min(twice)} is in the query of the URL and also an argument; remove one")
+        added = [name for name in (*properties, *self.bound) if name not in templates.variables(self.url)]
+        in_query = templates.query_keys(self.url)
+        if self.method not in ("GET", "DELETE"):
+            # Some servers take what is in the body for what is in the query, and there the call decides.
+            in_query = frozenset(key for key in in_query if self._by_the_call(key))
+        if twice := binding.taken_twice(added, in_query):
+            raise _located("url", f"{twice} is in the query of the URL and also an argument; remove one")
         return self
+
+    def _by_the_call(self, key: str) -> bool:
+        """Whether the call decides what the query of the URL has under this name."""
+        named = templates.variables(templates.in_query(self.url, key))
+        return any(name in self.bound or binding.is_call_value(name) for name in named)
 
 
 class McpServerSettings(Section):

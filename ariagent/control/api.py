@@ -148,7 +148,7 @@ class Api:
         return web.Response(body=self._document, content_type="application/json", charset="utf-8")
 
     async def _events(self, request: web.Request, grant: Grant) -> web.StreamResponse:
-        reader = self._feed.join()
+        reader = self._feed.join(grant.name)
         headers = {"Content-Type": EVENT_STREAM, "Cache-Control": "no-store"}
         headers["X-Accel-Buffering"] = "no"  # for nginx
         response = web.StreamResponse(headers=headers)

@@ -24,6 +24,8 @@ LOOK_S = 0.25
 LOOK_ANYWAY_S = 2.0
 """Some of what is told changes without any event: the end of the time after a call, a list read anew."""
 MOST_READERS = 50
+MOST_OF_ONE = 20
+"""Readers with the same token: a page that reconnects without end does not keep the other supervisors out."""
 MOST_WAITING = 256
 """Events that a reader may be behind."""
 
@@ -36,7 +38,9 @@ def encoded(event: str, data: object) -> str:
 class Reader:
     """One stream's events that were not read yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, by: str) -> None:
+        """``by``: whose token it is."""
+        self.by = by
         self.slow = False
         """Was cut off."""
         self._waiting: deque[str] = deque()
@@ -89,15 +93,17 @@ class Feed:
         if desk.pool is not None:
             desk.pool.listeners.append(self._pool_changed)
 
-    def join(self) -> Reader:
+    def join(self, by: str) -> Reader:
         """A new reader, who gets a snapshot first. Raises RefusedError."""
-        if self._closed or len(self._readers) >= MOST_READERS:
-            reason = "the service is ending" if self._closed else f"{MOST_READERS} read already"
+        own = sum(reader.by == by for reader in self._readers)
+        if self._closed or len(self._readers) >= MOST_READERS or own >= MOST_OF_ONE:
+            full = f"{MOST_OF_ONE} read as {by} already" if own >= MOST_OF_ONE else f"{MOST_READERS} read already"
+            reason = "the service is ending" if self._closed else full
             raise RefusedError(503, "no_stream", reason, remedy="Try again later")
         for call in self._desk.registry.calls:
             self._call_changed(call)
         self._look()
-        reader = Reader()
+        reader = Reader(by)
         parts: dict[str, BaseModel] = {"queues": self._desk.queues(), "seats": self._desk.seats()}
         snapshot = {name: part.model_dump(mode="json") for name, part in parts.items()}
         reader.put(encoded("snapshot", {"calls": self._desk.calls().model_dump(mode="json")["calls"], **snapshot}))

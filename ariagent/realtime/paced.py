@@ -9,10 +9,7 @@ from websockets.protocol import CONNECTING
 
 from ariagent.realtime.budget import MOST_AT_ONCE
 from ariagent.realtime.frames import FrameCutter
-
-MAX_HEAD_BYTES = 64 * 1024
-"""The longest head of the HTTP answer that is looked through; the library refuses a longer one."""
-_HEAD_END = b"\r\n\r\n"
+from ariagent.realtime.upgrade import Answer, Upgrade
 
 
 class PacedConnection(ClientConnection):
@@ -26,6 +23,7 @@ class PacedConnection(ClientConnection):
         super().__init__(*given, **named)
         self._spend = spend
         self._cutter = FrameCutter()
+        self._upgrade: Upgrade | None = Upgrade()  # until the HTTP answer is there
         self._unread = b""
         self._full = False  # the library has enough for now
 
@@ -41,23 +39,29 @@ class PacedConnection(ClientConnection):
         self._unread = b""
 
     def data_received(self, data: bytes) -> None:
-        if self.protocol.state is CONNECTING:
-            # Frames follow the HTTP answer that accepts the connection; another answer is followed by its text.
-            data = self._unread + data
-            found = data.find(_HEAD_END)
-            if found < 0 and len(data) < MAX_HEAD_BYTES:
-                self._unread = data
-                return
-            end = len(data) if found < 0 else found + len(_HEAD_END)
-            self._unread = b""
-            super().data_received(data[:end])
-            data = data[end:]
-            if self.protocol.state is CONNECTING:
-                if data:
-                    super().data_received(data)
-                return
+        if self._upgrade is not None:
+            if (answer := self._upgrade.take(data)) is not None:
+                self._answered(answer)
+            return
         self._unread += data
         self._read()
+
+    def eof_received(self) -> None:
+        if self._upgrade is not None and (answer := self._upgrade.take(b"", is_all=True)) is not None:
+            self._answered(answer)
+            return
+        super().eof_received()
+
+    def _answered(self, answer: Answer) -> None:
+        self._upgrade = None
+        super().data_received(answer.head)
+        if answer.refused or self.protocol.state is CONNECTING:
+            # Nothing more of it is wanted.
+            super().eof_received()
+            self.transport.abort()
+        elif answer.rest:
+            self._unread = answer.rest
+            self._read()
 
     def _read(self) -> None:
         data = self._unread

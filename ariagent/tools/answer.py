@@ -4,6 +4,7 @@ A request that took effect is told as a success, whatever the answer looks like:
 again, and the caller has two bookings.
 """
 
+import codecs
 import json
 import unicodedata
 from contextlib import suppress
@@ -17,6 +18,9 @@ from ariagent.tools.outcome import NOT_DONE, SORRY, UNSURE, Kind, ToolFailure, j
 MAX_TEXT = 1000
 """Characters that the model is told of an answer that is not JSON."""
 _MAX_LOOKED_AT = 16_384
+
+_NO_CHARSETS = ("punycode", "idna", "unicode-escape", "raw-unicode-escape")
+"""Python's codecs that are no character sets; the first ones take quadratic time."""
 
 _MISSING = object()
 _DONE = {"ok": True}
@@ -141,10 +145,18 @@ class _Page(HTMLParser):
 
 def _decoded(answer: Answer, errors: str) -> str:
     try:
-        text = answer.body.decode(answer.charset or json.detect_encoding(answer.body), errors)
-    except (LookupError, UnicodeError):  # some codecs know no other way than to refuse
+        text = answer.body.decode(_charset(answer) or json.detect_encoding(answer.body), errors)
+    except (LookupError, ValueError):  # some codecs know no other way than to refuse
         text = answer.body.decode("utf-8", errors)
     return text.removeprefix("\ufeff")
+
+
+def _charset(answer: Answer) -> str | None:
+    """Raises LookupError for what is none, and ValueError for what is no name."""
+    found = answer.charset and codecs.lookup(answer.charset).name.replace("_", "-")
+    if found in _NO_CHARSETS:
+        raise LookupError(found)
+    return found
 
 
 def _kind(answer: Answer) -> str:

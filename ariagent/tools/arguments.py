@@ -51,7 +51,8 @@ def _parse(text: str) -> dict[str, Any]:
     try:
         arguments = json.loads(text or "{}", parse_constant=_refuse_constant)
         text.encode()
-        json.dumps(arguments, ensure_ascii=False).encode()  # an escaped half of a character is no text
+        # An escaped half of a character is no text, and 1e400 is no number that JSON could carry on.
+        json.dumps(arguments, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise _bad("the arguments are not valid JSON") from None
     if not isinstance(arguments, dict):

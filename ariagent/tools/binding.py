@@ -3,7 +3,10 @@
 A site binds a name (``bound: {customer: "{caller.number}"}``), or writes ``{caller.number}`` into a URL or a header.
 """
 
+import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from urllib.parse import unquote
 
 from ariagent.agents import template
 from ariagent.text import did_you_mean
@@ -43,6 +46,21 @@ def text_problem(text: str) -> str | None:
             return f"{{{each.name}}} is no value of a call{did_you_mean(each.name, known)}; known: {', '.join(known)}"
     unclosed = next((text for text in template.problems(text, lookups=None) if "not closed" in text), None)
     return unclosed
+
+
+def bound_problem(found: str) -> str | None:
+    """What is wrong with the text of a bound value; None: nothing. A mistake in a name would send the same text for
+    every caller."""
+    if is_call_value(name := found.strip()):
+        return f'{name} would be sent as this text; write "{{{name}}}"'
+    if problem := text_problem(found):
+        return problem
+    left = re.search(r"[{}]", template.fill(found, {}).text)
+    escaped = any(f"{{{{{name}" in found for name in (*template.FIXED, *template.OPEN))
+    if left or escaped or "${" in found:
+        known = (*template.FIXED, *(f"{prefix}.NAME" for prefix in template.OPEN))
+        return f'a value of the call stands in one pair of braces, as "{{caller.number}}"; known: {", ".join(known)}'
+    return None
 
 
 def used(url: str, texts: Iterable[str]) -> Iterator[str]:
@@ -91,7 +109,8 @@ def check_path(name: str, found: str) -> None:
 
 
 def taken_twice(chosen: Iterable[str], taken: Iterable[str]) -> str | None:
-    """The first name that is also among the ``taken`` ones. Web frameworks take ``Name[]`` for ``name``."""
+    """The first name that is also among the ``taken`` ones, as web frameworks take names: ``Name[]``, ``[name]`` and
+    ``name.x`` for ``name``, ``customerId`` for ``customer_id``."""
     decided = {_plain(name) for name in taken}
     return next((name for name in chosen if _plain(name) in decided), None)
 
@@ -100,7 +119,7 @@ def refuse(arguments: Iterable[str], taken: Iterable[str]) -> None:
     """Raises ToolFailure where the model gives what the site decides."""
     decided = tuple(taken)
     for name in arguments:
-        if taken_twice((name,), decided) or is_call_value(_plain(name)):
+        if taken_twice((name,), decided) or is_call_value(_shown(name).strip().casefold()):
             raise ToolFailure(
                 Kind.BAD_ARGUMENTS,
                 f"{name[:64]} is filled in by the telephone system and cannot be given",
@@ -110,7 +129,16 @@ def refuse(arguments: Iterable[str], taken: Iterable[str]) -> None:
 
 
 def _plain(name: str) -> str:
-    return name.partition("[")[0].strip().casefold()
+    """The letters and digits of a name, without what may stand around it."""
+    parts = re.split(r"[^\w\s-]+", _shown(unquote(name)).casefold())
+    plain = ("".join(filter(str.isalnum, part)) for part in parts)
+    return next(filter(None, plain), "")
+
+
+def _shown(name: str) -> str:
+    """Without marks and characters that nobody sees."""
+    spelt = unicodedata.normalize("NFKD", name)
+    return "".join(character for character in spelt if unicodedata.category(character) not in ("Cf", "Mn"))
 
 
 def _not_known(name: str) -> ToolFailure:

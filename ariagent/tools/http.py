@@ -19,6 +19,7 @@ from ariagent.tools import request as requests
 from ariagent.tools.addresses import address_allowed, host_allowed, is_address
 from ariagent.tools.answer import Answer
 from ariagent.tools.outcome import NOT_DONE, SORRY, UNSURE, Kind, ToolFailure
+from ariagent.tools.paced import PacedConnector, largest_body
 from ariagent.tools.request import Request
 
 RETRY_AFTER_S = 0.1
@@ -114,6 +115,7 @@ class HttpClient:
         self, settings: HttpRequestSettings, request: Request, url: URL, sent: "_Sent", *, last: bool
     ) -> Answer:
         headers = {**requests.headers(settings, request.body, int(self._wall_clock())), **request.headers}
+        largest_body.set(settings.max_bytes)
         answer = await self._opened().request(
             request.method, url, data=request.body, headers=headers, allow_redirects=False, trace_request_ctx=sent
         )
@@ -132,7 +134,7 @@ class HttpClient:
                 # Each request on a connection of its own: one that the server has just closed cannot fail a POST, and
                 # every connection is made to an address that was checked for it.
                 # How many there are at once the gate decides, which is fair between calls.
-                connector=aiohttp.TCPConnector(limit=0, resolver=resolver, use_dns_cache=False, force_close=True),
+                connector=PacedConnector(limit=0, resolver=resolver, use_dns_cache=False, force_close=True),
                 trace_configs=[_connections()],
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None),

@@ -143,7 +143,7 @@ def _bound_problem(properties: Mapping[str, Any], bound: Any) -> str | None:
     for name, text in bound.items():
         if binding.taken_twice((name,), properties):
             return f"binds {name}, which is also among its parameters; remove one"
-        if problem := binding.text_problem(text):
+        if problem := binding.bound_problem(text):
             return f"binds {name} to what cannot be filled in: {problem}"
     return None
 

@@ -39,7 +39,9 @@ def of_tool(
     call = values or {}
     bound = binding.fill(settings.bound, call)
     named = templates.variables(settings.url)
-    binding.refuse(arguments, (*bound, *(templates.query_keys(settings.url) - {*named, *_declared(settings)})))
+    binding.refuse(arguments, bound)
+    undeclared = arguments.keys() - {*named, *_declared(settings)}
+    binding.refuse(undeclared, templates.query_keys(settings.url))
     filled: dict[str, templates.Value] = {}
     for name in named:
         if name in bound or binding.is_call_value(name):

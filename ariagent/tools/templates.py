@@ -5,6 +5,7 @@ they route, and take ``..`` away. So a value in a path may neither be empty nor 
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
@@ -19,6 +20,8 @@ _TEMPLATE = re.compile(
     r"(?P<path>/[A-Za-z0-9._~%!$&'()*+,;=:@/-]*)?(\?(?P<query>[A-Za-z0-9._~%!$&'()*+,;=:@/?-]*))?"
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_DECODED = 3
+"""Times."""
 
 Value = str | int | float | bool
 
@@ -36,6 +39,12 @@ def host(template: str) -> str:
 def query_keys(template: str) -> frozenset[str]:
     """The names that stand in a template's query already."""
     return frozenset(name for name, _ in parse_qsl(template.partition("?")[2], keep_blank_values=True))
+
+
+def in_query(template: str, key: str) -> str:
+    """What a template's query has under a name."""
+    found = parse_qsl(template.partition("?")[2], keep_blank_values=True)
+    return " ".join(value for name, value in found if name == key)
 
 
 def problem(template: str) -> str | None:
@@ -84,8 +93,9 @@ def path_variables(template: str) -> tuple[str, ...]:
 
 
 def fits_path(text: str) -> bool:
-    """Whether a value may stand in a path."""
-    return bool(text) and text not in (".", "..") and not re.search(r"[/\\]", text) and not _CONTROL.search(text)
+    """Whether a value may stand in a path, also at a server that decodes it again, or by compatibility (``．．／``)."""
+    seen = _as_decoded(text)
+    return bool(text) and not (_climbs(text) or re.search(r"[/\\]", seen) or _CONTROL.search(seen))
 
 
 def text_of(value: Value) -> str:
@@ -108,9 +118,16 @@ def _value(name: str, values: Mapping[str, Value]) -> str:
 
 
 def _in_path(name: str, text: str) -> str:
-    if not text or re.search(r"[/\\]", text) or _CONTROL.search(text):
+    if not fits_path(text):
         raise _refused(f"{name} must be neither empty nor hold a slash")
     return _escape(name, text)
+
+
+def _as_decoded(text: str) -> str:
+    """What a server may make of a text that decodes more often than it should."""
+    for _ in range(_DECODED):
+        text = unicodedata.normalize("NFKC", unquote(text))
+    return "".join(character for character in text if unicodedata.category(character) != "Cf")
 
 
 def _escape(name: str, value: Value) -> str:
@@ -121,7 +138,8 @@ def _escape(name: str, value: Value) -> str:
 
 
 def _climbs(path: str) -> bool:
-    return any(unquote(segment) in (".", "..") for segment in path.split("/"))
+    # What follows a semicolon are a segment's parameters.
+    return any(_as_decoded(segment).partition(";")[0].strip() in (".", "..") for segment in path.split("/"))
 
 
 def _refused(cause: str) -> ToolFailure:

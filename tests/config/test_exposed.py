@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from ariagent.config import load
+from ariagent.config import HttpSettings, load
 
 PLAIN = """
 asterisk: {password: correct-horse-1}
@@ -58,3 +59,14 @@ def test_secrets_of_lists_and_of_other_sections_count(tmp_path: Path) -> None:
     text = f"{tokens}agents: {{default: {{opening: Hi}}}}\n"
     (found,) = warnings(tmp_path / "a.yaml", text, 0o644)
     assert "control.tokens" in found
+
+
+@pytest.mark.parametrize("name", ["metrics.example.com", "build_1", "127.0.0.1", "::1", "fd00::5", "::ffff:10.0.0.1"])
+def test_names_under_which_pages_are_answered(name: str) -> None:
+    assert HttpSettings(allowed_hosts=(name,)).allowed_hosts == (name,)
+
+
+@pytest.mark.parametrize("name", ["metrics.example.com:443", "10.0.0.1:80", "[::1]", "*", "https://x", "a b"])
+def test_names_that_no_header_could_match(name: str) -> None:
+    with pytest.raises(ValidationError, match="without a port"):
+        HttpSettings(allowed_hosts=(name,))

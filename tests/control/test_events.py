@@ -28,8 +28,8 @@ async def next_event(stream: Any) -> tuple[str, Any]:
     raise EOFError("the stream ended")
 
 
-def stream_of(site: Any, token: dict[str, str]) -> Any:
-    headers = {"Authorization": f"Bearer {token['viewer']}"}
+def stream_of(site: Any, token: dict[str, str], role: str = "viewer") -> Any:
+    headers = {"Authorization": f"Bearer {token[role]}"}
     return site.session.get(f"{site.url}/v1/events", headers=headers)
 
 
@@ -42,7 +42,7 @@ def test_an_event_is_one_line_of_json_whatever_is_in_it() -> None:
 
 
 async def test_a_reader_gets_what_waits_then_heartbeats_then_the_end() -> None:
-    reader = Reader()
+    reader = Reader("anna")
     reader.put("a")
     reader.put("b")
     assert await reader.next() == "ab"
@@ -56,7 +56,7 @@ async def test_a_reader_gets_what_waits_then_heartbeats_then_the_end() -> None:
 
 
 async def test_a_reader_who_falls_behind_is_cut_off() -> None:
-    reader = Reader()
+    reader = Reader("anna")
     for _ in range(MOST_WAITING + 1):
         reader.put("x")
     assert reader.slow
@@ -127,6 +127,19 @@ async def test_no_more_readers_than_can_be_served(
         await next_event(answer.content)
         status, body, _ = await site.ask("GET", "/v1/events")
         assert (status, body["error"]) == (503, "no_stream")
+
+
+async def test_readers_with_one_token_leave_room_for_others(
+    make_site: Any, token: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "MOST_OF_ONE", 1)
+    site = await make_site()
+    async with stream_of(site, token) as answer:
+        await next_event(answer.content)
+        status, body, _ = await site.ask("GET", "/v1/events", token=token["viewer"])
+        assert (status, body["error"]) == (503, "no_stream")
+        async with stream_of(site, token, "supervisor") as other:
+            await next_event(other.content)
 
 
 async def test_who_does_not_read_is_cut_off_and_others_go_on(

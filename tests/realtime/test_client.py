@@ -262,6 +262,23 @@ class TestRefusal:
         assert failure.fault is fault
         assert failure.cause == f"the model refused the connection with HTTP {status.value} because of reasons"
 
+    @pytest.mark.parametrize("framing", [b"", b"Content-Length: 900000000\r\n", b"Transfer-Encoding: chunked\r\n"])
+    async def test_without_end(self, connect: Connect, framing: bytes) -> None:
+        # Chunks of one byte, read to the library's limit, would keep the event loop for 20 s.
+        async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with suppress(ConnectionError):
+                writer.write(b"HTTP/1.1 403 Forbidden\r\n" + framing + b"\r\n")
+                while True:
+                    writer.write(b"1\r\na\r\n" * 1000)
+                    await writer.drain()
+            writer.close()
+
+        async with await asyncio.start_server(flood, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            failure = await connect(f"ws://127.0.0.1:{port}/v1/realtime").failure()
+        assert failure.fault is Fault.CREDENTIALS
+        assert failure.cause.startswith("the model refused the connection with HTTP 403 ")
+
     async def test_in_band(self, listen: Listen, connect: Connect) -> None:
         async def script(connection: ServerConnection) -> None:
             error = {"type": "invalid_request_error", "code": "invalid_api_key", "message": "Incorrect API key"}

@@ -57,6 +57,7 @@ class TestReading:
             ("{", "not valid JSON"),
             ("not json", "not valid JSON"),
             ('{"number": NaN}', "not valid JSON"),
+            ('{"number": "1", "any": 1e400}', "not valid JSON"),
             ('{"number": "\\ud800"}', "not valid JSON"),
             ('{"number": ' + "[" * 4000, "not valid JSON"),
             ('{"where": {"city": "Delft", "admin": true}, "number": "1"}', "('admin' was unexpected)"),

@@ -100,7 +100,12 @@ class TestTheModel:
         assert "called" not in json.dumps(declared)
 
     @pytest.mark.parametrize(
-        "name", ["customer", "Customer", "customer[]", "customer[0]", " customer", "caller.number"]
+        "name",
+        [
+            *("customer", "Customer", "customer[]", "customer[0]", " customer", "caller.number", "Caller.Number"),
+            *("[customer]", "[customer][]", "customer.id", "cus_tomer", "Cus-tomer", "customer;", "&customer="),
+            *("\uff43ustomer", "customer\u200b", "customer\0x", "customer%00", "%63ustomer", "customer\u0301"),
+        ],
     )
     @pytest.mark.parametrize("open_to_more", [False, True])
     async def test_cannot_choose_it(self, site: Any, box: Make, name: str, open_to_more: bool) -> None:
@@ -115,7 +120,7 @@ class TestTheModel:
         [
             ("GET", "/find?q={note}&of={caller.number}", "/find?q=x&of=5550100"),
             ("GET", "/find?note={note}", "/find?note=x"),
-            ("POST", "/find?note={caller.number}", "/find?note=5550100"),
+            ("POST", "/find?note=1&of={caller.number}", "/find?note=1&of=5550100"),
         ],
     )
     async def test_still_chooses_what_is_its_own(self, site: Any, ask: Any, method: str, url: str, path: str) -> None:

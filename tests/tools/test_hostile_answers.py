@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +23,7 @@ ORDER = HttpRequestSettings(url="https://api.example.com/orders/{number}?of=a")
 PICKED = HttpRequestSettings(url="https://api.example.com/", answer={"status": "order.items.0.status"})
 BOOKED = HttpRequestSettings(url="https://api.example.com/", method="POST")
 TYPES = st.sampled_from(["", "application/json", "text/html", "text/html; charset=x", "text/plain"])
-CHARSETS = st.sampled_from([None, "latin-1", "utf-16", "hex", "idna", "undefined", "unicode_escape", "no such"])
+CHARSETS = st.sampled_from([None, "latin-1", "utf-16", "hex", "idna", "undefined", "unicode_escape", "no such", "a\0b"])
 KEYS = st.text(max_size=6) | st.just("order")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
@@ -73,3 +74,10 @@ def test_any_answer_is_json_or_a_failure(body: bytes, content_type: str, charset
         except ToolFailure:
             continue
         assert all(isinstance(value, str) for value in values.values())
+
+
+@pytest.mark.parametrize("charset", ["punycode", "IDNA", "unicode_escape", "raw-unicode-escape"])
+def test_codecs_that_are_no_character_sets_are_not_used(charset: str) -> None:
+    # The first two take seconds for a megabyte, and the others make control characters of letters.
+    answer = Answer("text/plain", b"-a9 \\u0041", charset)
+    assert told(BOOKED, answer) == {"ok": True, "text": "-a9 \\u0041"}

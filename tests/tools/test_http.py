@@ -8,6 +8,7 @@ import socket
 import time
 import tracemalloc
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -284,6 +285,31 @@ class TestBadAnswers:
         assert (outcome.kind, "16384 bytes" in error_of(outcome)) == ("too_large", True)
         assert site.written < size
         assert peak < 2_000_000
+
+    @pytest.mark.parametrize(
+        "flood",
+        [
+            b"HTTP/1.1 102 Processing\r\n\r\n",
+            b"HTTP/1.1 103 Early Hints\r\n" + b"Link: </a>\r\n" * 100 + b"\r\n",
+            b"\r\n",
+            b"",
+        ],
+    )
+    async def test_what_never_becomes_an_answer(self, box: Make, flood: bytes) -> None:
+        # aiohttp reads it without end: seconds in which no call has its audio, and hundreds of megabytes.
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with suppress(ConnectionError):
+                if not flood:
+                    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                while True:
+                    writer.write((flood or b"0") * 1000)
+                    await writer.drain()
+            writer.close()
+
+        async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            outcome = await box(f"http://127.0.0.1:{port}/{{number}}", retries=0, timeout_s=20).call(number="1")
+        assert outcome.kind == "unreachable"
 
     async def test_a_compressed_answer_is_not_unpacked(self, site: Any, box: Make) -> None:
         headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}

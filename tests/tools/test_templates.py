@@ -83,15 +83,27 @@ class TestFilling:
         assert templates.fill("https://e.com", {}) == "https://e.com"
         assert templates.fill("https://e.com?", {}, [("a", "1")]) == "https://e.com?a=1"
 
-    @pytest.mark.parametrize("value", ["", ".", "..", "a/b", "../x", "..\\x", "a\x00b", "a\nb", "\ud800"])
+    @pytest.mark.parametrize(
+        "value",
+        [
+            *("", ".", "..", "a/b", "../x", "..\\x", "a\x00b", "a\nb", "\ud800", "..;", "..;x=1", ".. "),
+            # What a server makes a slash or a full stop of that decodes twice, or by compatibility.
+            *("%2e%2e", "..%2fx", "%252e%252e", "a%5Cb", "x%00", "\uff0e\uff0e", "a\uff0fb", "..\u00ad", "\u200b.."),
+        ],
+    )
     def test_what_may_not_stand_in_a_path(self, value: str) -> None:
         with pytest.raises(ToolFailure) as caught:
             templates.fill("https://e.com/o/{n}/x", {"n": value})
         assert caught.value.kind == Kind.BAD_ARGUMENTS
 
-    def test_two_values_do_not_climb_together(self) -> None:
+    @pytest.mark.parametrize("value", ["50%", "J. Ü. 1/2".replace("/", "\u2044"), "1;2", "...", "a.b"])
+    def test_what_may(self, value: str) -> None:
+        assert templates.fits_path(value)
+
+    @pytest.mark.parametrize("rest", [".", ".;x", "%2e"])
+    def test_two_values_do_not_climb_together(self, rest: str) -> None:
         with pytest.raises(ToolFailure):
-            templates.fill("https://e.com/o/{a}{b}/x", {"a": ".", "b": "."})
+            templates.fill("https://e.com/o/{a}{b}/x", {"a": ".", "b": rest})
 
     def test_a_missing_value(self) -> None:
         with pytest.raises(ToolFailure, match="n is missing"):
