@@ -18,11 +18,35 @@ ROOM_TOKENS = 2_000
 """For sound that was there before, and for servers that count in steps."""
 
 
+INPUT_ROOM, INPUT_PER_S = 300_000.0, 10_000.0
+"""Input tokens of all responses of a session that are believed: at once, and for each second of it. A conversation of
+32,000 tokens with eight responses a minute uses 4,300 a second."""
+WRITTEN_ROOM, WRITTEN_PER_S = 16_000.0, 200.0
+"""Output tokens that are no sound. A response has 4,096 at most, and somebody has to hear or do what they say."""
+
+
+class _Allowance:
+    """So many tokens at once, and so many more with each second."""
+
+    def __init__(self, room: float, per_s: float) -> None:
+        self._room, self._per_s, self._left, self._at = room, per_s, room, 0.0
+
+    def take(self, tokens: float, at: float) -> None:
+        """Raises MalformedError where there are not so many left."""
+        self._left = min(self._room, self._left + self._per_s * max(0.0, at - self._at))
+        self._at = max(self._at, at)
+        if tokens > self._left:
+            raise MalformedError("usage")
+        self._left -= tokens
+
+
 class Bills:
-    """The responses of one session."""
+    """Of one session."""
 
     def __init__(self) -> None:
         self._open: dict[str, float] = {}  # seconds of audio of each response
+        self._input = _Allowance(INPUT_ROOM, INPUT_PER_S)
+        self._written = _Allowance(WRITTEN_ROOM, WRITTEN_PER_S)
 
     def began(self, response_id: str) -> None:
         """A response began."""
@@ -36,19 +60,20 @@ class Bills:
             self._open[response_id] += audio_s
 
     def ended(self, response_id: str, counts: object, session_s: float) -> Usage:
-        """Return the use of a response that ended ``session_s`` after the session began. Raises MalformedError if it
+        """What a response used that ended ``session_s`` after the session began. Raises MalformedError where that
         cannot be."""
         audio_s = self._open.pop(response_id, None)
         used = usage(counts)
         if audio_s is None and used.tokens:
             raise MalformedError("usage")
-        return believed(used, session_s, audio_s or 0.0)
+        return self.believed(used, session_s, audio_s or 0.0)
 
-
-def believed(used: Usage, session_s: float, audio_s: float) -> Usage:
-    """``used`` by a response that brought so much audio. Raises MalformedError where that cannot be."""
-    heard = ROOM * (HEARD_PER_S + SAID_PER_S) * session_s + ROOM_TOKENS
-    said = ROOM * SAID_PER_S * audio_s + ROOM_TOKENS
-    if used.input_audio > heard or used.output_audio > said:
-        raise MalformedError("usage")
-    return used
+    def believed(self, used: Usage, session_s: float, audio_s: float) -> Usage:
+        """``used`` by a response that brought so much audio. Raises MalformedError where that cannot be."""
+        heard = ROOM * (HEARD_PER_S + SAID_PER_S) * session_s + ROOM_TOKENS
+        said = ROOM * SAID_PER_S * audio_s + ROOM_TOKENS
+        if used.input_audio > heard or used.output_audio > said:
+            raise MalformedError("usage")
+        self._input.take(used.input_text + used.input_audio, session_s)
+        self._written.take(used.output_text, session_s)
+        return used

@@ -19,7 +19,7 @@ from ariagent.realtime import decoding, faults, fields, formats
 from ariagent.realtime import events as ev
 from ariagent.realtime.answers import Answers
 from ariagent.realtime.asides import Asides
-from ariagent.realtime.bills import Bills, believed
+from ariagent.realtime.bills import Bills
 from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.fields import (
     LARGEST,
@@ -406,7 +406,7 @@ class RealtimeSession:
             return (event,)
         try:
             audio_s = len(event.audio) / _BYTES_PER_S[self.profile.encoding]
-            self.usage += believed(event.usage, now - self._ready_at, audio_s)
+            self.usage += self._bills.believed(event.usage, now - self._ready_at, audio_s)
         except MalformedError as error:
             return (replace(event, usage=ev.Usage()), ev.InputMalformed(error.what, 0))
         return (event,)

@@ -1,5 +1,6 @@
 """Which use is believed."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -61,3 +62,24 @@ def test_responses_that_never_end_are_forgotten() -> None:
     with pytest.raises(MalformedError):
         bills.ended("r0", counts(1), 1.0)
     assert bills.ended("r1", counts(1), 1.0).input_audio == 1
+
+
+def test_many_small_responses_cannot_bill_more_than_a_conversation_does() -> None:
+    """25 responses a second, each with as much text as one response can have."""
+    bills, used = Bills(), Usage()
+    for number in range(1_500):
+        bills.began(f"r{number}")
+        counted = {"input_token_details": {"text_tokens": 255_000}, "output_token_details": {"text_tokens": 4_000}}
+        with suppress(MalformedError):
+            used += bills.ended(f"r{number}", counted, number / 25)
+    assert used.input_text <= 300_000 + 60 * 10_000
+    assert used.output_text <= 16_000 + 60 * 200
+
+
+def test_an_hour_of_a_busy_conversation_is_believed_whole() -> None:
+    """Eight responses a minute, each reads 32,000 tokens and writes 400."""
+    bills = Bills()
+    for number in range(480):
+        bills.began(f"r{number}")
+        counted = {"input_token_details": {"text_tokens": 32_000}, "output_token_details": {"text_tokens": 400}}
+        assert bills.ended(f"r{number}", counted, 7.5 * number).input_text == 32_000
