@@ -246,16 +246,25 @@ async def test_a_site_may_keep_withheld_numbers(
 
 
 @BOTH_WAYS
+@pytest.mark.parametrize("headers", [{}, {"Privacy": "id"}], ids=["presentation", "header"])
 async def test_a_caller_who_withholds_is_put_through_by_a_colleague(
-    number: str, through: Any, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any, tmp_path: Path
+    number: str,
+    headers: dict[str, str],
+    through: Any,
+    sandbox: Any,
+    service: Any,
+    dial: Any,
+    phone: Any,
+    log: Any,
+    tmp_path: Path,
 ) -> None:
     """An attended transfer: the newcomer's presentation counts."""
     model = await sandbox()
     state = tmp_path / "kept"
     running = await service(model, agent=AGENT, destinations={"desk": DESK}, state_directory=state)
     human = await phone("1001", register=True)
-    extension = await through("1001", name=NAME, num_pres="prohib")
-    call = await (await phone(NUMBER)).dial(extension)
+    extension = "1001" if headers else await through("1001", name=NAME, num_pres="prohib")
+    call = await (await phone(NUMBER, display_name=NAME)).dial(extension, headers=headers)
     answering = await human.incoming(LIMIT_S)
     await answering.answer()
     await call.answered(LIMIT_S)
