@@ -35,7 +35,7 @@ class Decoder:
         self.version = ""
         """The interface's version, from the greeting; empty until that was read."""
         self.dropped = 0
-        """Messages that were too large and are left out."""
+        """Messages that were too large or doubtful and are left out."""
         self._line = bytearray()
         self._message: Message = {}
         self._names: list[str] = []
@@ -104,11 +104,19 @@ class Decoder:
         name = name.lower() if colon else ""
         if self._expected and name != self._expected[0]:
             self._continue_value()
+        elif self._is_doubtful(name):
+            self._message.clear()
+            self._damaged = True
         elif name:
             self._names.append(name)
             self._message.setdefault(name, value)
             self._expected = self._expected[1:] or runs.rest(self._names)
         # Else no field: output of a console command, which nobody here asks for.
+
+    def _is_doubtful(self, name: str) -> bool:
+        """Whether a channel's id comes again: one of the two is in an extension that a caller dialled, and would make
+        the message another caller's. A dialplan's own words, behind ``UserEvent``, may repeat a name."""
+        return name.endswith(("uniqueid", "linkedid")) and name in self._message and "userevent" not in self._message
 
     def _continue_value(self) -> None:
         """The line is part of a caller's value, which is of no use here with several lines."""

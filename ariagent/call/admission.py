@@ -17,9 +17,13 @@ NOBODY = frozenset(
     (
         *("", "anonymous", "unknown", "unavailable", "restricted", "private", "withheld", "asterisk", "blocked"),
         *("anonymousinvalid", "unknownnumber", "privatenumber", "numberwithheld", "notavailable", "nonumber"),
+        *("hidden", "nocallerid", "unbekannt", "privat", "inconnu", "prive", "desconocido", "privado", "oculto"),
+        *("sconosciuto", "privato", "riservato", "onbekend"),
     )
 )
 """What stands for a caller who does not show a number."""
+ANONYMOUS = ("anonym", "anonim")
+"""What begins with one of these does, too: ``anonymousanonymous.invalid``, ``anonyme``."""
 
 
 NEAR = 0.8
@@ -222,4 +226,5 @@ def number_key(number: str) -> str:
     """A caller's number without what is written between its digits; empty for callers without one."""
     user = number.casefold().strip().removeprefix("sip:").partition("@")[0]
     text = "".join(c for c in user if c.isalnum() or c == "+")
-    return "" if text in NOBODY else text
+    word = text.lstrip("+")
+    return "" if word in NOBODY or word.startswith(ANONYMOUS) else text

@@ -1,7 +1,9 @@
 """The caller's leg of one call: a channel of Asterisk's that is in our hands from Stasis to where it goes on."""
 
+import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from ariagent.ari.client import AriClient, NotFoundError
 from ariagent.ari.events import Place
@@ -10,6 +12,9 @@ from ariagent.call.commands import Result
 from ariagent.call.dialplan import give_back
 from ariagent.errors import AriError
 from ariagent.logs import CallLog
+
+REPLACED_S = 3.0
+"""For a phone whose place another one took, to hang up by itself."""
 
 
 class CallerLeg:
@@ -26,13 +31,33 @@ class CallerLeg:
         self._not_given_back = not_given_back
         self._place: Place | None = None
         """Where in the dialplan it goes on after Stasis; None: where it came from."""
+        self._replaced: set[asyncio.Task[None]] = set()
+        self._released = asyncio.Event()
 
     def follow(self, channel_id: str) -> None:
         """This channel took the place of the caller's."""
         self._log.event("call.leg_replaced", was=self.id, now=channel_id)
+        ending = asyncio.ensure_future(self._end_replaced(self.id))
+        self._replaced.add(ending)
+        ending.add_done_callback(self._replaced.discard)
         self.id = channel_id
         # The newcomer's own place is that of the transfer's target: it would call itself, or be hung up.
         self._place = self._arrival.channel.next_place
+
+    async def _end_replaced(self, channel_id: str) -> None:
+        """Asterisk leaves such a channel in Stasis, where nobody would serve it, count it or end it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REPLACED_S):
+                await self._released.wait()
+        with suppress(AriError):  # it is gone, or Asterisk does not answer
+            if await self._ari.get_variable(channel_id, "CHANNEL(appname)") == "Stasis":
+                await self._ari.hang_up(channel_id)
+
+    async def release(self) -> None:
+        """End the channels whose place others took. The call is over."""
+        self._released.set()
+        if self._replaced:
+            await asyncio.wait(self._replaced)
 
     async def exists(self) -> bool:
         """False only where Asterisk says so."""

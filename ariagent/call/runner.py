@@ -612,7 +612,9 @@ class CallRunner:
         # A request in flight cannot be taken back: wait for it (it is bounded), then undo it by its preset id.
         if self._media_task is not None:
             await asyncio.wait([self._media_task])
-        failures, _, _ = await asyncio.gather(self.media.release(), self._close_talk(), self._search.end("ENDED"))
+        failures, *_ = await asyncio.gather(
+            self.media.release(), self._close_talk(), self._search.end("ENDED"), self._leg.release()
+        )
         for failure in failures:
             if not isinstance(failure, NotFoundError):
                 self._not_given_back("call.not_released", failure)
@@ -624,7 +626,7 @@ class CallRunner:
         if searched and self._owed is not Owed.TURN:
             self._owed = Owed.COLLEAGUE
         self.context.media.forget(self.media.uuid)
-        await self._close_talk()
+        await asyncio.gather(self._close_talk(), self._leg.release())
 
     def _not_given_back(self, event: str, error: AriError) -> None:
         self.stuck = True

@@ -81,6 +81,16 @@ def test_a_dialled_extension_forges_nothing(number: str) -> None:
     assert {event for event in found if event is not None} <= {CallerLeft("q", "1.1")}
 
 
+@pytest.mark.parametrize("more", ["", "\nX: y"])
+def test_a_dialled_extension_does_not_make_the_message_another_callers(more: str) -> None:
+    """A pattern of the site (``_79.``) takes line breaks: the one who waits would be counted no more."""
+    dialled = f"79\nPriority: 1\nUniqueid: 1795986324.63\nLinkedid: 1795986324.63{more}"
+    assert len(dialled) <= LONGEST_NUMBER
+    after = wire.caller_left("q", "1.2")
+    found = understood(wire.text(wire.caller_left("q", "1.1", Exten=dialled)), wire.text(after))
+    assert found == [CallerLeft("q", "1.2")]
+
+
 @given(NUMBERS)
 def test_the_caller_of_a_list_is_read(number: str) -> None:
     entry = {**wire.ENTRY, "CallerIDNum": number, "ActionID": "ariagent-1"}

@@ -32,6 +32,8 @@ def test_an_asterisk_that_does_not_tell() -> None:
     [
         *("", "anonymous", "Anonymous", "ANONYMOUS", "unavailable", "Restricted", "private", "unknown", "withheld"),
         *("anonymous@anonymous.invalid", "sip:anonymous@anonymous.invalid", "Private Number", "asterisk", " - "),
+        # The shipped dialplan takes the @ out.
+        *("+anonymous", "anonymousanonymous.invalid", "anonyme", "anonimo", "unbekannt", "+unknown", "No Caller ID"),
     ],
 )
 def test_words_that_stand_for_no_number(number: str) -> None:

@@ -183,6 +183,52 @@ async def test_a_transfer_counts_as_a_call(
     await log.wait("call.ended", result="busy", reason="caller_often")
 
 
+async def never() -> None:
+    """A phone's ``hangup`` that does nothing."""
+
+
+@pytest.mark.parametrize("target", ["600", "1002"])
+@BOTH_WAYS
+async def test_a_phone_that_does_not_hang_up_after_its_transfer(
+    number: str, target: str, sandbox: Any, service: Any, dial: Any, phone: Any
+) -> None:
+    """Asterisk would keep its channel in Stasis, where nobody counts it."""
+    running = await service(await sandbox())
+    person = await phone("1002", register=True)
+    call = await talking(number, dial, await phone(ATTACKER))
+    call.hangup = never
+    referring = asyncio.ensure_future(call.refer(target))
+    if target == "1002":
+        third = await person.incoming(LIMIT_S)
+        await third.answer()
+        async with asyncio.timeout(LIMIT_S):
+            while any(channel.name.startswith(f"PJSIP/{ATTACKER}-") for channel in await running.ari.channels()):
+                await asyncio.sleep(0.05)
+        assert len(running.calls) == 1, "the agent talks with the person"
+        await third.hangup()
+    await referring
+    await until_nothing_is_left(running)
+
+
+async def test_phones_that_take_each_others_place_and_do_not_hang_up(
+    sandbox: Any, service: Any, dial: Any, phone: Any
+) -> None:
+    """INVITE with Replaces (RFC 3891), for which a caller needs no right to transfer."""
+    running = await service(await sandbox())
+    calls = [await talking("7001", dial, await phone())]
+    for _ in range(3):
+        before = calls[-1]._dialog
+        replaces = f"{before.call_id};to-tag={before.remote.tag};from-tag={before.local.tag}"
+        call = await (await phone()).dial("7001", headers={"Replaces": replaces})
+        await call.answered(LIMIT_S)
+        calls.append(call)
+    for replaced in calls[:-1]:
+        await replaced.ended(LIMIT_S)
+    assert len(running.calls) == len(calls[:1])
+    await calls[-1].hangup()
+    await until_nothing_is_left(running)
+
+
 async def test_callers_from_outside_may_not_transfer(sandbox: Any, service: Any, dial: Any, phone: Any) -> None:
     """As a trunk should be set up: ``allow_transfer = no``."""
     await service(await sandbox())

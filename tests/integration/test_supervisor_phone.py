@@ -507,6 +507,27 @@ async def test_no_number_passes_the_list(
     await call.hangup()
 
 
+async def test_a_phone_that_forwards_its_calls_to_a_code_lets_nobody_in(
+    sandbox: Any, service: Any, phone: Any, dial: Any, codes: Codes, log: Any, asterisk: Any
+) -> None:
+    """Asterisk makes a Local channel of it (a 302 does the same), with the number that the caller chose."""
+    await service(await sandbox(), agent=AGENT)
+    call, hearing = await dial("7000")
+    await hearing.utterance()
+    inside = "ariagent-internal"
+    forward = f'7806,1,Dial("Local/{LISTEN}@{inside}")'
+    assert "added" in (await asterisk.cli(f"dialplan add extension {forward} into {inside}")).lower()
+    try:
+        for place, user in enumerate((quote(f"{SUPERVISOR};x=1", safe=""), SUPERVISOR), 1):
+            dialling = await (await phone(user)).dial("7806")
+            await log.wait("supervisor.refused", count=place, by=f"phone {SUPERVISOR}")
+            await dialling.hangup()
+    finally:
+        await asterisk.cli(f"dialplan remove extension 7806@{inside}")
+    assert log.named("call.supervised") == []
+    await call.hangup()
+
+
 async def test_with_a_pin_alone_every_number_is_asked_for_it(
     sandbox: Any, service: Any, phone: Any, dial: Any, codes: Codes, log: Any, asterisk: Any
 ) -> None:

@@ -1,5 +1,6 @@
 """Callers who withhold their number or their name: it is nowhere, neither in the log nor in what the model is told."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,77 @@ async def test_a_withheld_number_is_nowhere(
     assert traces(log, model, running, state, NUMBER, NAME) == []
 
 
+PRIVATE = [
+    {"Privacy": "id"},
+    {"Privacy": "user"},
+    {"Privacy": "Header;ID"},
+    {"Privacy": "id;critical"},
+    {"Privacy": "id", "P-Asserted-Identity": f"<sip:{NUMBER}@127.0.0.1>"},
+    {"Remote-Party-ID": f'"{NAME}" <sip:{NUMBER}@127.0.0.1>;party=calling;privacy=full'},
+    {"Remote-Party-ID": f"<sip:{NUMBER}@127.0.0.1>;privacy=uri;party=calling"},
+]
+
+
+@BOTH_WAYS
+async def test_who_asks_for_privacy_is_nowhere(
+    number: str, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any, tmp_path: Path
+) -> None:
+    """RFC 3323: of an endpoint without ``trust_id_inbound`` Asterisk tells the number of From as one to show."""
+    model = await sandbox()
+    state = tmp_path / "kept"
+    running = await service(model, agent=AGENT, destinations={"desk": DESK}, state_directory=state)
+    for place, headers in enumerate(PRIVATE, 1):
+        call, hearing = await dial(number, await phone(NUMBER, display_name=NAME), headers=headers)
+        await hearing.utterance()
+        assert (await log.wait("call.started", count=place))["caller"] == "-", headers
+        assert traces(log, model, running, state, NUMBER, NAME) == []
+        await call.hangup()
+        await log.wait("call.ended", count=place)
+
+
+@BOTH_WAYS
+async def test_who_asks_for_no_privacy_is_shown(
+    number: str, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any
+) -> None:
+    running = await service(await sandbox(), agent=AGENT, destinations={"desk": DESK})
+    shown = [
+        ({"Privacy": "none"}, NAME),
+        ({"Privacy": "session"}, NAME),
+        ({"Remote-Party-ID": f"<sip:{NUMBER}@127.0.0.1>;privacy=off"}, NAME),
+        ({"Remote-Party-ID": f"<sip:{NUMBER}@127.0.0.1>;privacy=name"}, ""),
+    ]
+    for place, (headers, name) in enumerate(shown, 1):
+        call, hearing = await dial(number, await phone(NUMBER, display_name=NAME), headers=headers)
+        await hearing.utterance()
+        [live] = [each.live() for each in running.calls.calls]
+        assert (live.caller_number, live.caller_name) == (NUMBER, name), headers
+        await call.hangup()
+        await log.wait("call.ended", count=place)
+
+
+@BOTH_WAYS
+async def test_a_colleague_who_withholds_is_known_by_the_device_alone(
+    number: str, through: Any, sandbox: Any, service: Any, phone: Any, log: Any, tmp_path: Path
+) -> None:
+    model = await sandbox()
+    state = tmp_path / "kept"
+    running = await service(model, agent=AGENT, destinations={"desk": DESK}, state_directory=state)
+    human = await phone("1001", register=True)
+    extension = await through("1001", num=NUMBER, name=NAME, num_pres="prohib")
+    call = await (await phone("1002")).dial(extension)
+    answering = await human.incoming(LIMIT_S)
+    await answering.answer()
+    await call.answered(LIMIT_S)
+    assert await call.refer(number) == 200
+    await log.wait("call.answered")
+    async with asyncio.timeout(LIMIT_S):
+        while not any("A colleague" in repr(vars(session)) for session in model.sessions):
+            await asyncio.sleep(0.05)
+    assert traces(log, model, running, state, NUMBER, NAME) == []
+    await answering.hangup()
+    await log.wait("call.ended")
+
+
 @BOTH_WAYS
 async def test_a_number_that_may_be_shown_is_told(
     number: str, through: Any, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any, tmp_path: Path
@@ -107,12 +179,15 @@ async def test_a_withheld_name_is_nowhere(
 
 
 @BOTH_WAYS
-@pytest.mark.parametrize("user", ["anonymous", "Anonymous", "unavailable", "restricted", "private"])
+@pytest.mark.parametrize(
+    "user",
+    ["anonymous", "Anonymous", "unavailable", "restricted", "private", "+anonymous", "anonymous%40anonymous.invalid"],
+)
 async def test_words_that_stand_for_no_number(
     number: str, user: str, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any
 ) -> None:
     running = await service(await sandbox(), agent=AGENT, destinations={"desk": DESK})
-    call, hearing = await dial(number, await phone(user))
+    call, hearing = await dial(number, await phone(user, display_name=NAME))
     await hearing.utterance()
     assert (await log.wait("call.started"))["caller"] == "-"
     [live] = [each.live() for each in running.calls.calls]
@@ -171,16 +246,25 @@ async def test_a_site_may_keep_withheld_numbers(
 
 
 @BOTH_WAYS
+@pytest.mark.parametrize("headers", [{}, {"Privacy": "id"}], ids=["presentation", "header"])
 async def test_a_caller_who_withholds_is_put_through_by_a_colleague(
-    number: str, through: Any, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any, tmp_path: Path
+    number: str,
+    headers: dict[str, str],
+    through: Any,
+    sandbox: Any,
+    service: Any,
+    dial: Any,
+    phone: Any,
+    log: Any,
+    tmp_path: Path,
 ) -> None:
     """An attended transfer: the newcomer's presentation counts."""
     model = await sandbox()
     state = tmp_path / "kept"
     running = await service(model, agent=AGENT, destinations={"desk": DESK}, state_directory=state)
     human = await phone("1001", register=True)
-    extension = await through("1001", name=NAME, num_pres="prohib")
-    call = await (await phone(NUMBER)).dial(extension)
+    extension = "1001" if headers else await through("1001", name=NAME, num_pres="prohib")
+    call = await (await phone(NUMBER, display_name=NAME)).dial(extension, headers=headers)
     answering = await human.incoming(LIMIT_S)
     await answering.answer()
     await call.answered(LIMIT_S)
