@@ -197,7 +197,7 @@ class ProbeSession(RealtimeSession):
         if "river" in words:
             self._found("notes", True, "the model knew the last system item only")
             return
-        # It said something else. That the first item still is in the conversation does not mean that the model knows it.
+        # It said something else. A model may not know what the conversation holds.
         message = yield from self._retrieve(first_id) if first_id else _nothing()
         kept = "apple" in json.dumps((message or {}).get("item"))
         seen = "the model said neither of two code words"

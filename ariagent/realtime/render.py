@@ -71,8 +71,8 @@ async def render(
 ) -> Rendering:
     """``text`` in ``agent``'s voice, at its speed, by its model. Raises RenderError.
 
-    ``language`` is the text's, as ``en`` or ``en-GB``. The session has PCM, whatever the calls have: every server speaks
-    it, and noise in place of a short text cannot be told by its duration.
+    ``language`` is the text's, as ``en`` or ``en-GB``. The session has PCM, whatever the calls have: every server
+    speaks it, and noise in place of a short text cannot be told by its duration.
     """
     _check(text)
     settings = settings.model_copy(update={"encoding": ENCODING})
