@@ -21,7 +21,7 @@ from ariagent.call.promptfile import RATE_HZ, PromptKey, pack, unpack
 from ariagent.config import AgentSettings, HttpToolSettings, RealtimeSettings
 from ariagent.hosts import joined
 from ariagent.realtime.events import Usage
-from ariagent.realtime.render import RenderError, render
+from ariagent.realtime.render import ENCODING, RenderError, render
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class Prompts:
         parts = urlsplit(realtime.url)
         server = joined(parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80))
         model = agent.model or realtime.model
-        return PromptKey(server, realtime.encoding, model, agent.voice, agent.speed, language, text)
+        return PromptKey(server, ENCODING, model, agent.voice, agent.speed, language, text)
 
     async def _have(self, key: PromptKey, phrase: Phrase, agent: AgentSettings) -> None:
         try:

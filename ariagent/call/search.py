@@ -115,7 +115,9 @@ class Search:
         self.log.event("colleague.answered", destination=handoff.name)
         talk.tell(found_note())
         summary = talk.summary
-        if summary is not None and await summary.written(BRIEF_WAIT_S):
+        if summary is not None and not await summary.written(BRIEF_WAIT_S):
+            self.log.event("brief.not_spoken", logging.WARNING, cause="the model did not speak it in time")
+        elif summary is not None:
             stayed = await colleague.brief(summary.path, BRIEF_LIMIT_S)
             self._context.briefs.tried(colleague.briefed)
             if stayed and colleague.briefed is False:

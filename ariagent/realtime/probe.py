@@ -20,7 +20,7 @@ from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.duration import not_spoken
 from ariagent.realtime.fields import usage
 from ariagent.realtime.profile import SessionProfile
-from ariagent.realtime.session import RealtimeSession
+from ariagent.realtime.session import ALIASES, RealtimeSession
 from ariagent.realtime.trial import COUNTED, WORD, WORDS, unheard
 
 ITEM_WAIT_S = 2.0
@@ -133,8 +133,11 @@ class ProbeSession(RealtimeSession):
         if reply is None:
             return
         self._judge_speech(reply)
-        yield from self._judge_notes(reply, first)
         self._judge_beside(reply)
+        if reply.beside == "replaced":
+            # It was cut off before it had said what it knows.
+            reply = (yield from self._replies(beside=False)) or reply
+        yield from self._judge_notes(reply, first)
         yield from self._truncates(reply)
         yield from self._responds_with_an_open_call()
 
@@ -154,7 +157,7 @@ class ProbeSession(RealtimeSession):
         self._found("items", refused, f"system items are {'refused' if refused else f'answered by {seen}'}")
         return ids[0]
 
-    def _replies(self) -> Generator[_Wait, dict[str, Any] | None, _Reply | None]:
+    def _replies(self, *, beside: bool = True) -> Generator[_Wait, dict[str, Any] | None, _Reply | None]:
         limit_s = self.profile.stall_timeout_s
         self._send({"type": "response.create", "response": {"instructions": _ASK}})
         message = yield _Wait(lambda m: m.get("type") in ("response.created", "error"), limit_s)
@@ -163,9 +166,10 @@ class ProbeSession(RealtimeSession):
             self._found("speech", True, f"the model was asked to speak: {_cause(message)}")
             return None
         reply = _Reply(_text(response, "id"))
-        beside = {"conversation": "none", "metadata": {METADATA_KEY: "probe"}, "input": [], "instructions": WORD}
-        reply.beside_event = self._send({"type": "response.create", "response": beside})
-        while not reply.over:
+        if beside:
+            other = {"conversation": "none", "metadata": {METADATA_KEY: "probe"}, "input": [], "instructions": WORD}
+            reply.beside_event = self._send({"type": "response.create", "response": other})
+        while not (reply.over if beside else reply.status):
             message = yield _Wait(lambda m: True, limit_s)
             if message is None:
                 break
@@ -193,11 +197,11 @@ class ProbeSession(RealtimeSession):
         if "river" in words:
             self._found("notes", True, "the model knew the last system item only")
             return
-        # It said something else: what can be seen is whether the first one is still there.
+        # It said something else. A model may not know what the conversation holds.
         message = yield from self._retrieve(first_id) if first_id else _nothing()
         kept = "apple" in json.dumps((message or {}).get("item"))
-        seen = "both system items are in the conversation" if kept else "the model said neither of two code words"
-        self._found("notes", False if kept else None, seen)
+        seen = "the model said neither of two code words"
+        self._found("notes", None, f"{seen}; both system items are in the conversation" if kept else seen)
 
     def _judge_beside(self, reply: _Reply) -> None:
         seen = {
@@ -254,7 +258,8 @@ class ProbeSession(RealtimeSession):
 
 def _follow(reply: _Reply, message: dict[str, Any]) -> None:
     """What a message means for the two responses."""
-    kind, response = message.get("type"), message.get("response")
+    kind, response = _text(message, "type"), message.get("response")
+    kind = ALIASES.get(kind, kind)
     if isinstance(response, dict):
         response_id = _text(response, "id")
         metadata = response.get("metadata")

@@ -10,7 +10,7 @@ from ariagent.sandbox.known import known, only_last_system
 from ariagent.sandbox.mcp import McpServers
 from ariagent.sandbox.notes import PREFIX
 from ariagent.sandbox.responses import Pace, Response, Tone
-from ariagent.sandbox.scenario import Call, Fail, Mcp, Say, Situation, Step, words_to_say
+from ariagent.sandbox.scenario import Call, Fail, Mcp, Say, Situation, Step, code_words, words_to_say
 from ariagent.sandbox.schema import ApiError
 from ariagent.sandbox.settings import ResponseSettings, is_reasoning_model, response_settings
 from ariagent.sandbox.state import State
@@ -275,6 +275,8 @@ class Responding:
         rule = ""
         if settings.instructions_given and (words := words_to_say(settings.instructions)):
             rule, steps = "said as asked", [Say((self._state.paraphrases.said(words),))]
+        elif settings.instructions_given and (words := code_words(settings.instructions, _system(items))):
+            rule, steps = "code words", [Say((words,))]
         elif not settings.default_conversation and not _rule_for(situation, scenario.rules):
             rule, steps = "summary", [Say((self._summary(items),))]
         elif (
@@ -345,6 +347,11 @@ class Responding:
             if item.type == "message" and words and item.role in ("user", "assistant"):
                 lines.append(f"{'Caller' if item.role == 'user' else 'Agent'}: {words}")
         return "\n".join(lines[-6:]) or "Nothing was said."
+
+
+def _system(items: Iterable[Item]) -> list[str]:
+    """The texts of the system messages."""
+    return [item.words for item in items if item.role == "system"]
 
 
 def _rule_for(situation: Situation, rules: Iterable[Any]) -> bool:

@@ -6,7 +6,7 @@ A :class:`Scenario` is asked once per response what to do in a :class:`Situation
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -348,6 +348,19 @@ def words_to_say(instructions: str) -> str | None:
         if end > 0:
             words = words[1:end]
     return words.strip() or None
+
+
+_CODE_WORD = re.compile(r"\bcode word is (\w+)")
+_COUNTED = "One, two, three, four, five, six, seven, eight, nine, ten."
+
+
+def code_words(instructions: str, system: Iterable[str]) -> str | None:
+    """What a model says that is asked for its code words, from the ``system`` messages that it knows; ``None`` if the
+    instructions do not ask. ``ariagent check --probe`` finds out that way what a model knows."""
+    if "code words" not in instructions:
+        return None
+    known = (word.capitalize() + "." for text in system for word in _CODE_WORD.findall(text))
+    return " ".join([*known, _COUNTED])
 
 
 _PARAPHRASES = ("Sure! {text}", "{text} Just let me know what you need.", "Well, what I am to tell you is this. {text}")

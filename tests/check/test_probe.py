@@ -8,6 +8,7 @@ import pytest
 from ariagent.check.probe import check_probe
 from ariagent.check.report import Report, Status
 from ariagent.config import Settings
+from ariagent.sandbox.faults import Faults
 from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.server import SandboxServer
 from tests.foreignserver import foreign
@@ -86,6 +87,44 @@ async def test_a_deviation_is_told_with_what_it_means(ways: dict[str, Any], what
         assert {status for status, _ in again.values()} == {Status.OK}, again
 
 
+STS = "Set realtime.dialect to speech-to-speech"
+LOCAL = "Set realtime.dialect to localai"
+
+
+@pytest.mark.parametrize(
+    ("fault", "what", "seen", "remedy"),
+    [
+        ("no_truncated", "truncation", "is not answered", LOCAL),
+        ("g711_lies", "G.711", "acknowledged audio/pcmu and does not speak it", ""),
+        ("pending_calls", "open calls", "function_call_output_pending", STS),
+        ("one_system", "system items", "knew the last system item only", STS),
+        ("no_parallel", "summaries", "is refused while another one runs", LOCAL),
+        ("slots:1", "sessions", "a second session is refused", "Lower max_calls to 1, and the number of AI seats"),
+        # ariagent copes with these, or the probe cannot see them: it sends no speech.
+        ("hold_stop", "", "", ""),
+        ("beta_items", "", "", ""),
+        ("binary_frames", "", "", ""),
+        ("no_rate", "", "", ""),
+        ("code_in_type", "", "", ""),
+    ],
+)
+async def test_what_a_sandbox_does_wrong_is_told(fault: str, what: str, seen: str, remedy: str) -> None:
+    options = SandboxOptions(voice="tone", recogniser=False, detector="none", faults=Faults.parse(fault))
+    async with SandboxServer(options) as sandbox:
+        found = await probed(sandbox.url)
+    assert set(found) == ALL - ({"G.711"} if fault == "slots:1" else set())
+    told = {name for name, (status, _) in found.items() if status is not Status.OK}
+    switch = remedy in (STS, LOCAL)
+    assert told == ({what} if remedy else set()) | ({"dialect"} if switch else set()), found
+    if what:
+        assert seen in found[what][1]
+        assert found[what][1].endswith(remedy)
+    if switch:
+        assert found["dialect"][1].endswith(remedy)
+    created = "conversation.item.created" in found["items"][1]
+    assert created is (fault == "beta_items")
+
+
 async def test_a_silent_server_is_not_waited_for_without_end() -> None:
     async with foreign(open_calls="ignored") as server:
         found = await probed(server.url, realtime={"stall_timeout_s": 0.5})
@@ -123,7 +162,10 @@ async def test_a_server_that_is_full_or_mute() -> None:
 
 async def test_a_model_that_says_something_else_is_looked_into() -> None:
     async with foreign(obeys=False, silent_ms=5) as server:
-        assert (await probed(server.url))["system items"][0] is Status.OK
+        status, text = (await probed(server.url))["system items"]
+        assert (status, "both system items are in the conversation" in text) == (Status.SKIPPED, True)
+    async with foreign(obeys=False, one_system=True, silent_ms=5) as server:
+        assert (await probed(server.url))["system items"][0] is Status.SKIPPED, "it keeps what its model does not know"
     async with foreign(obeys=False, retrieves=False, silent_ms=5) as server:
         status, text = (await probed(server.url))["system items"]
         assert (status, "not known" in text) == (Status.SKIPPED, True)
