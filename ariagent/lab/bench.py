@@ -292,29 +292,30 @@ EXTRA_GAP_MS, EXTRA_MEMORY_MB, EXTRA_LOG_MB = 20.0, 32.0, 1.0
 
 async def attacks(bench: Bench) -> None:
     """Hostile programs on every port, and every kind of hostile model's server, beside an ordinary call."""
-    harms = [harm async for harm in attackbench.besieged(bench.asterisk, bench.directory, list(attackers.KINDS))]
-    _note_harms(bench, "ports", harms)
-    odd = [harm.detail for harm in harms if harm.kind == "odd_control"]
-    bench.note("odd HTTP requests without a token that were obeyed", sum(seen["passed"] for seen in odd), 0, "")
+    harms: list[attackbench.Harm] = []
+    async for harm in attackbench.besieged(bench.asterisk, bench.directory, list(attackers.KINDS)):
+        harms.append(harm)
+        _note_harm(bench, "ports", harm)
+    _note_growth(bench, "ports", harms)
+    passed = sum(harm.detail["passed"] for harm in harms)
+    bench.note("HTTP requests without a right token that were obeyed", passed, 0, "")
     bench.note("HTTP requests that were answered with 5xx", sum(harm.detail["failed"] for harm in harms), 0, "")
     harms = []
     for kind in hostilemodel.KINDS:
         harms.append(await attackbench.betrayed(bench.asterisk, bench.directory, kind))
-    _note_harms(bench, "model", harms)
+        _note_harm(bench, "model", harms[-1])
+    _note_growth(bench, "model", harms)
 
 
-def _note_harms(bench: Bench, where: str, harms: list[attackbench.Harm]) -> None:
-    for harm in harms:
-        bench.note(
-            f"attack on {where}: {harm.kind}: longest gap beside it, over the calm one",
-            harm.gap_ms - harm.calm_gap_ms,
-            EXTRA_GAP_MS,
-            "ms",
-            **asdict(harm),
-        )
+def _note_harm(bench: Bench, where: str, harm: attackbench.Harm) -> None:
+    name = f"attack on {where}, {harm.kind}: longest gap beside it, over calm"
+    bench.note(name, harm.extra_gap_ms, EXTRA_GAP_MS, "ms", **asdict(harm))
+
+
+def _note_growth(bench: Bench, where: str, harms: list[attackbench.Harm]) -> None:
     for what, unit, limit in (("memory", "memory_mb", EXTRA_MEMORY_MB), ("log", "log_mb", EXTRA_LOG_MB)):
         worst = max(harms, key=lambda harm: float(getattr(harm, unit)))
-        name = f"attacks on {where}: {what} that the service grew by, worst of {len(harms)} kinds"
+        name = f"attacks on {where}: growth of the {what}, worst of {len(harms)} kinds"
         bench.note(name, getattr(worst, unit), limit, "MB", kind=worst.kind)
 
 
