@@ -374,4 +374,4 @@ async def test_a_caller_who_was_served_by_a_human_agent_gets_no_last_resort(
 def rows(asterisk: AsteriskInstance, call_id: str) -> list[list[str]]:
     """The rows of queue_log of one call: time, call id, queue, agent, event, data."""
     found = [line.split("|") for line in asterisk.queue_log.read_text().splitlines()]
-    return [row for row in found if row[1] == call_id]
+    return [row for row in found if row[1:2] == [call_id]]
