@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 class Kept(Generic[T]):
-    """What ``make`` returned, for ``for_s`` seconds; then it is made anew, when it is asked for."""
+    """Keeps what ``make`` returned for ``for_s`` seconds. The next reader after that has it made again."""
 
     def __init__(self, make: Callable[[], T], for_s: float) -> None:
         self._make = make

@@ -20,7 +20,7 @@ from ariagent.records import folder
 
 FILE = "service.sock"
 LONGEST_PATH_BYTES = 107
-"""Of a Unix socket's address (``sun_path`` has 108, one of which ends it)."""
+"""The longest address of a Unix socket, in bytes (``sun_path`` has 108, one of which ends it)."""
 ANSWER_S = 2.0
 
 
@@ -87,7 +87,7 @@ def _is_strangers(directory: Path, address: str) -> bool:
     folder_is = os.stat(directory)
     if not folder_is.st_mode & stat.S_IWOTH:
         return False
-    # Of a link that is there instead, the link's own user counts.
+    # If a link is there instead, the link's own user counts.
     return os.lstat(address).st_uid not in (0, folder_is.st_uid, os.geteuid())
 
 

@@ -73,7 +73,7 @@ class WebServer:
         self._runner = web.AppRunner(app, **self._handling, **options)
         self._most = most_connections
         self._idle: dict[_Connection, None] = {}
-        """The one that has been idle for longest is the first one."""
+        """The connection that has been idle for longest is the first one."""
         self._busy: dict[_Connection, None] = {}
         self._by_handler: dict[object, _Connection] = {}
         self._turns = _Turns()
@@ -237,7 +237,7 @@ class _Connection(asyncio.Protocol):
 
 
 class _Turns:
-    """Whose request begins when: first come, first served, a few in each turn of the event loop."""
+    """Lets requests begin, first come, first served, a few in each turn of the event loop."""
 
     def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[None]] = deque()

@@ -39,7 +39,7 @@ class Decoder:
         self._line = bytearray()
         self._message: Message = {}
         self._names: list[str] = []
-        """Of the message's lines, with those that came again."""
+        """The names of the message's lines, with the lines that came again."""
         self._expected: tuple[str, ...] = ()
         """The names of a run that have not come yet."""
         self._foreign_lines = 0

@@ -58,7 +58,7 @@ _KIND_OF_BYTE: dict[int, Kind] = {int(kind): kind for kind in Kind}
 _FIXED_LENGTHS = {Kind.HANGUP: 0, Kind.UUID: 16, Kind.DTMF: 1}
 _UUID_HEADER = _HEADER.pack(Kind.UUID, _FIXED_LENGTHS[Kind.UUID])
 OPENING_BYTES = HEADER_BYTES + _FIXED_LENGTHS[Kind.UUID]
-"""Of the frame that opens a connection."""
+"""The length of the frame that opens a connection."""
 
 
 @dataclass(frozen=True, slots=True)

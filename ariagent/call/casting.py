@@ -50,7 +50,7 @@ class Identity:
     put_through_by: str = ""
     """The channel of the colleague that put the caller through, where one did."""
     caller: introduction.Party = NOBODY
-    """Who calls, as far as they show it."""
+    """The caller, as far as they show who they are."""
     handed_over_as: str = ""
     """The id of the call in which the agent handed the caller to people, where it did. Behind an attended transfer
     Asterisk counts the caller among the calls that they came with: then it is another one."""

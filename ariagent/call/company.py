@@ -1,4 +1,4 @@
-"""Who is at the other end of a call whose leg is half of a Local channel: a person, or nobody.
+"""Finds out whether a person is at the other end of a call whose leg is half of a Local channel.
 
 Whoever talks with the agent can transfer it: with REFER, with a feature code, or by joining two of their calls.
 Asterisk then joins the agent's leg with the target, which may be a queue's music, an echo, or another agent of ours.
@@ -31,7 +31,7 @@ LOOK_S = 10.0
 
 
 class Company(Enum):
-    """Who is there."""
+    """What a look has found."""
 
     SOMEBODY = "somebody"
     CALLED = "called"
@@ -47,7 +47,7 @@ def twin(name: str) -> str:
 
 
 async def company(leg: str, read: Callable[[str, str], Awaitable[str]], seen: set[str]) -> Company:
-    """Who is at the other end of the channel named ``leg``.
+    """Find out whether somebody is at the other end of the channel named ``leg``.
 
     ``read`` gives a variable or function of a channel, by the channel's name; empty where there is none. ``seen`` takes
     the names of the Local channels on the way.

@@ -35,7 +35,7 @@ class Memory:
     """Whom the caller was handed to."""
     caller_number: str = ""
     caller_name: str = ""
-    """Who the caller is: a Local channel shows another number after a transfer, or none."""
+    """The caller's number and name: a Local channel shows another number after a transfer, or none."""
     interrupted: bool = False
     """The caller was lost and found again, handed to nobody."""
     owed: Owed | None = None

@@ -21,7 +21,7 @@ class PromptKey:
     server: str
     """Host and port of the model's server: the sandbox's voice is not that of a local model."""
     encoding: str
-    """Of the session that rendered it: what a server sends in one may be noise that it does not send in another."""
+    """The encoding of the session that rendered it. In another one the server may send noise."""
     model: str
     voice: str
     speed: float

@@ -34,7 +34,7 @@ UNUSED_S = 30 * 86_400.0
 """Files that no service has read for this long are removed: their texts, voices or servers have changed."""
 _TOUCH_S = 86_400.0
 FOLDER_MODE = 0o700
-"""Who could write a file there could have the agent say it."""
+"""A user who can write there can have the agent say anything."""
 LARGEST_FILE = 8 * 1024 * 1024
 
 

@@ -45,7 +45,7 @@ class Share(NamedTuple):
 
 @dataclass(slots=True)
 class Rounds:
-    """Of one call."""
+    """One call's rounds."""
 
     count: int = 0
     """Rounds since the caller was heard last."""

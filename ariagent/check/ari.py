@@ -28,7 +28,7 @@ class Answer:
 
     @property
     def server(self) -> str:
-        """Who answered: Asterisk, or a proxy in between. Empty if it does not say."""
+        """The program that answered: Asterisk, or a proxy in between. Empty if it does not say."""
         return self.headers.get("Server", "")
 
     @property

@@ -14,7 +14,7 @@ MOST_NAMED = 5
 
 
 def exposed(settings: Settings, tree: object, elsewhere: Collection[KeyPath], source: Path) -> Iterator[str]:
-    """What is wrong with the modes of the settings file and of the secrets' own files, with what to do.
+    """Find what is wrong with the modes of the settings file and of the secrets' own files, with what to do.
 
     ``tree``: the settings as they are written. ``elsewhere``: keys that are not from that file.
     """

@@ -169,7 +169,7 @@ class Api:
 
 
 def judged(gate: Gate, request: web.Request, now: float) -> Grant | Denied:
-    """Who asks."""
+    """The address of the client that asks."""
     forwarded = request.headers.getall("X-Forwarded-For", [])
     return gate.judge(request.remote or "", forwarded, request.headers.get("Authorization"), now)
 

@@ -97,7 +97,7 @@ class _Part:
 
     @property
     def name(self) -> str:
-        """Of the variable or function; empty where it is made of another one's value."""
+        """The name of the variable or function; empty where it is made of another one's value."""
         found = re.match(r"\w+", self.text)
         return found[0] if found else ""
 
@@ -119,7 +119,7 @@ class _Step:
 
 
 def findings(texts: Mapping[str, str]) -> list[Finding]:
-    """What is wrong in files of one dialplan. ``texts``: file -> text. No I/O."""
+    """Find what is wrong in the files of one dialplan. ``texts``: file -> text. No I/O."""
     steps = [step for file, text in texts.items() for step in _steps(file, text)]
     tainted = _tainted(steps)
     return [found for step in steps if step.context != CLEANER for found in _wrong(step, tainted)]

@@ -32,7 +32,7 @@ class _Aside:
     alone: bool = False
     """It met another response: it waits until nothing else runs."""
     used: ev.Usage = field(default_factory=ev.Usage)
-    """Of former tries."""
+    """The use of former tries."""
     audio: bytearray = field(default_factory=bytearray)
     transcript: str = ""
 

@@ -41,7 +41,7 @@ class _Allowance:
 
 
 class Bills:
-    """Of one session."""
+    """The bills of one session."""
 
     def __init__(self) -> None:
         self._open: dict[str, float] = {}  # seconds of audio of each response

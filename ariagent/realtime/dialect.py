@@ -83,7 +83,7 @@ def of(realtime: RealtimeSettings) -> Dialect:
 
 
 class Understanding:
-    """What is known of one server's dialect. All calls of the process share it, and what one of them finds out.
+    """The knowledge of one server's dialect. All calls of the process share it, and what one of them finds out.
 
     Only a server whose dialect nobody named is learnt from: OpenAI's and Azure's are known, and what the settings say
     counts.

@@ -16,7 +16,7 @@ class Endpoints:
         self.all = settings.endpoints
         self._avoided_until = [float("-inf")] * len(self.all)
         self.dialects = tuple(Understanding.of(each) for each in self.all)
-        """What is known of each one's dialect."""
+        """The knowledge of each endpoint's dialect."""
         self._sessions = [0] * len(self.all)
 
     def choose(self, now: float, tried: Collection[int] = ()) -> int:

@@ -330,7 +330,7 @@ def _bytes_in(delta: object) -> int:
 
 @dataclass(slots=True)
 class Probed:
-    """What was found. ``failure``: why there was no session, or why it ended before all was asked."""
+    """The findings. ``failure``: why there was no session, or why it ended before all was asked."""
 
     findings: list[Finding] = field(default_factory=list)
     failure: ev.SessionFailed | None = None

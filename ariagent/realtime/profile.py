@@ -52,7 +52,7 @@ class SessionProfile:
 
     @property
     def bytes_per_ms(self) -> int:
-        """Of its audio."""
+        """The bytes of its audio in a millisecond."""
         return 48 if self.encoding == "pcm" else 8
 
     def session(self) -> dict[str, Any]:

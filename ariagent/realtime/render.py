@@ -30,7 +30,7 @@ from ariagent.realtime.words import letters, same_words
 log = logging.getLogger(__name__)
 
 ENCODING = "pcm"
-"""Of every session that renders, whatever the calls have."""
+"""The encoding of every session that renders, whatever the calls have."""
 TRIES = 3
 TIMEOUT_S = 120.0
 """For all tries. A server may generate no faster than one listens."""

@@ -253,7 +253,7 @@ class Today:
     talked_unknown_s: float = 0.0
     """The part of it that belongs to callers without a number."""
     callers: Sequence[tuple[str, float]] = ()
-    """Of the last hour: number, and when."""
+    """The callers of the last hour: number, and when."""
 
 
 def calls_today(directory: Path, now: float, zone: tzinfo | None = None) -> Today:

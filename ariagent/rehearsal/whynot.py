@@ -93,7 +93,7 @@ def _address(settings: Settings) -> str:
 
 
 def told_by_health(health: Mapping[str, object]) -> list[str]:
-    """What is wrong according to the service's ``/healthz``. No I/O."""
+    """Find what is wrong according to the service's ``/healthz``. No I/O."""
     found = []
     if health.get("draining") is True:
         found.append("the service is draining: it takes no new calls")

@@ -48,7 +48,7 @@ REASON = "The AI agent failed during the call"
 
 
 class Sign(Enum):
-    """What is seen of the service."""
+    """The signs of the service's life."""
 
     SERVES = "serves"
     GONE = "gone"

@@ -16,7 +16,7 @@ from ariagent.config import HttpRequestSettings
 from ariagent.tools.outcome import NOT_DONE, SORRY, UNSURE, Kind, ToolFailure, json_text
 
 MAX_TEXT = 1000
-"""Characters that the model is told of an answer that is not JSON."""
+"""The most characters of an answer that is not JSON."""
 _MAX_LOOKED_AT = 16_384
 
 _NO_CHARSETS = ("punycode", "idna", "unicode-escape", "raw-unicode-escape")

@@ -29,7 +29,7 @@ def is_call_value(name: str) -> bool:
 
 
 def name_problem(name: str) -> str | None:
-    """What is wrong with the name of a parameter, the model's or a bound one; None: nothing."""
+    """Find what is wrong with the name of a parameter, the model's or a bound one; None: nothing."""
     if is_call_value(name):
         return (
             f"{name} is a value of the call, which the model must not choose: remove the parameter and write "
@@ -39,7 +39,7 @@ def name_problem(name: str) -> str | None:
 
 
 def text_problem(text: str) -> str | None:
-    """What is wrong with the text of a bound value, or with a header; None: nothing."""
+    """Find what is wrong with the text of a bound value, or with a header; None: nothing."""
     for each in template.templates(text):
         if not is_call_value(each.name):
             known = (*template.FIXED, *(f"{prefix}.NAME" for prefix in template.OPEN))
@@ -49,7 +49,7 @@ def text_problem(text: str) -> str | None:
 
 
 def bound_problem(found: str) -> str | None:
-    """What is wrong with the text of a bound value; None: nothing. A mistake in a name would send the same text for
+    """Find what is wrong with a bound value's text; None: nothing. A mistake in a name would send the same text for
     every caller."""
     if is_call_value(name := found.strip()):
         return f'{name} would be sent as this text; write "{{{name}}}"'

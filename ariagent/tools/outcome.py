@@ -37,7 +37,7 @@ class Kind(StrEnum):
     HTTP_STATUS = "http_status"
     """4xx or 5xx."""
     BAD_ANSWER = "bad_answer"
-    """Of a GET: an answer that lacks what ``answer`` asks for; of any method: what is no HTTP."""
+    """An answer to a GET that lacks what ``answer`` asks for, or an answer that is no HTTP."""
     TOO_LARGE = "too_large"
     FAILED = "failed"
     """The site's Python raised or returned what is no JSON; or a fault of ours."""

@@ -47,7 +47,7 @@ def validator(schema: Mapping[str, Any]) -> "Validator":
 
 
 def problem(schema: Mapping[str, Any]) -> str | None:
-    """What is wrong with a tool's ``parameters``; None: nothing."""
+    """Find what is wrong with a tool's ``parameters``; None: nothing."""
     from jsonschema_rs import ValidationError
 
     if schema.get("type") != "object":

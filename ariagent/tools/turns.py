@@ -4,11 +4,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 PER_CALL = 4
-"""Of one call. More than a conversation needs, and so few that 120 slow ones of one call do not keep others waiting."""
+"""Running tools of one call: more than a conversation needs, too few for one call to keep others waiting."""
 OVERALL = 256
-"""Of all calls. Each has a connection and, at most, an answer of ``max_bytes`` in memory."""
+"""Running tools of all calls. Each has a connection and, at most, an answer of ``max_bytes`` in memory."""
 MOST_WAITING = 16
-"""Of one call. More than a response may hold (``call.rounds``)."""
+"""Waiting tools of one call. More than a response may hold (``call.rounds``)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -23,7 +23,7 @@ class Turn:
 
 @dataclass(slots=True)
 class Turns:
-    """All that run or wait. Of those that wait the one is next whose call runs the fewest, then the oldest."""
+    """All tools that run or wait. The next one belongs to the call that runs the fewest; then the oldest is next."""
 
     per_place: int
     waiting: list[Turn] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Turns:
         return turn
 
     def next(self) -> Turn | None:
-        """The one that runs from now on; None: whoever waits still has to."""
+        """Start the next tool and return it; None: all that wait still have to."""
         if self._calls.total() >= OVERALL:
             return None
         free = [
