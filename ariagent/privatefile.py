@@ -5,6 +5,9 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+SCRATCH = ".part"
+"""The suffix of a file that is not whole yet."""
+
 
 def write(path: Path, content: str | bytes) -> None:
     """Write the whole file or nothing, with mode 0600 from the first byte on. Raises OSError.
@@ -18,7 +21,8 @@ def write(path: Path, content: str | bytes) -> None:
             stream.write(data)
         return
     target = path.resolve()
-    handle, scratch = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)  # 0600, whatever the umask
+    # 0600, whatever the umask. By the suffix a folder can be cleaned of what a killed process has left.
+    handle, scratch = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=SCRATCH, dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

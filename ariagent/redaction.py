@@ -56,7 +56,7 @@ class Redaction:
 
 
 def _length(text: str, at: int, known: Iterable[tuple[str, str]]) -> int:
-    """How much of a secret stands there: of all writings that begin alike the one that goes on for longest."""
+    """The length of the secret that stands there. If several writings begin alike, the longest match counts."""
     return max(
         len(commonprefix((form, text[at : at + len(form)])))
         for beginning, form in known

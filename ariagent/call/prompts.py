@@ -7,7 +7,6 @@ hold a call up: the caller of ``find`` does without it.
 import asyncio
 import logging
 import os
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ariagent import privatefile
 from ariagent.audio.clips import converted
 from ariagent.audio.format import AudioFormat
 from ariagent.call.promptfile import RATE_HZ, PromptKey, pack, unpack
@@ -183,15 +183,7 @@ class Prompts:
             path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             with suppress(OSError):
                 path.parent.chmod(FOLDER_MODE)  # whatever the umask is, and an older version's folder too
-            handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(content)
-                Path(part).replace(path)
-            except OSError:
-                with suppress(OSError):
-                    Path(part).unlink()
-                raise
+            privatefile.write(path, content)
         except OSError as error:
             if self._keeps:
                 remedy = "Make state_directory writable; until then phrases are rendered at every start"
@@ -223,7 +215,7 @@ def _clear(directory: Path, used: Collection[str]) -> None:
     removed = 0
     with suppress(OSError):
         for path in directory.iterdir():
-            ours = path.suffix in (".wav", ".part") and path.name not in used
+            ours = path.suffix in (".wav", privatefile.SCRATCH) and path.name not in used
             with suppress(OSError):
                 if ours and time.time() - path.stat().st_mtime > UNUSED_S:
                     path.unlink()

@@ -1,4 +1,4 @@
-"""Whose fault a failure is, by the codes the server gives.
+"""Judges a failure by the codes that the server gives: network, settings, limit or server.
 
 Sources: the codes of OpenAI's Realtime (GA) server; of huggingface/speech-to-speech 1.1.0 (``session_limit_reached``,
 close 1008); of LocalAI (``model_load_error``). Other servers have codes of their own: their form tells what is meant.
