@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from ariagent import __version__
 from ariagent.call.admission import Minutes
 from ariagent.call.commands import Termination
-from ariagent.call.turns import TurnLatency
+from ariagent.dialogue.turns import TurnLatency
 from ariagent.realtime.events import Usage
 
 # Around the half second that callers expect; what this service adds is tens of milliseconds.

@@ -24,11 +24,11 @@ from ariagent.audio.rates import choose_format
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.breaker import Breaker
 from ariagent.call.admission import Admission, Minutes
-from ariagent.call.archive import handed_on, unended
-from ariagent.call.briefs import Briefs
+from ariagent.call.takeover import handed_on, unended
+from ariagent.call.announcement import Briefs
 from ariagent.call.context import Context
-from ariagent.call.prompts import Prompts
-from ariagent.call.registry import Registry
+from ariagent.phrases.store import Prompts
+from ariagent.call.calls import Registry
 from ariagent.call.resume import BrokenOff
 from ariagent.check.checks import Need
 from ariagent.check.site import Manager, Site, opened

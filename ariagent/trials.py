@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from ariagent.ari.client import AriClient
 from ariagent.audiosocket.server import AudioSocketServer
-from ariagent.call.briefs import Briefs, briefs_wanted
+from ariagent.call.announcement import Briefs, briefs_wanted
 from ariagent.check.report import Status
 from ariagent.check.trial import Heard, Trial, try_audio
 from ariagent.config import AgentSettings, RealtimeSettings, Settings

@@ -6,7 +6,7 @@ import pytest
 
 from ariagent import __version__
 from ariagent.call.commands import Result, Termination
-from ariagent.call.turns import TurnLatency
+from ariagent.dialogue.turns import TurnLatency
 from ariagent.metrics import Metrics
 from ariagent.realtime.events import Usage
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from ariagent.ari import events as ari
 from ariagent.ari.client import AriClient, NotFoundError
-from ariagent.call.handoff import Handoff
+from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import AriError
 
 LATE_S = 10.0

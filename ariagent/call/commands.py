@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from ariagent.call.handoff import Handoff
-from ariagent.call.introduction import Party
+from ariagent.dialogue.handoff import Handoff
+from ariagent.dialogue.introduction import Party
 
 
 class Result(Enum):

@@ -9,10 +9,10 @@ from ariagent.ari.listener import Router
 from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call.admission import Admission
-from ariagent.call.briefs import Briefs
-from ariagent.call.introduction import Introduction
-from ariagent.call.memory import Memories, Memory
-from ariagent.call.prompts import Prompts
+from ariagent.call.announcement import Briefs
+from ariagent.dialogue.introduction import Introduction
+from ariagent.dialogue.memory import Memories, Memory
+from ariagent.phrases.store import Prompts
 from ariagent.call.variables import SiteVariables
 from ariagent.config import AgentSettings, Settings
 from ariagent.metrics import Metrics

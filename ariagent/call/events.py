@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from ariagent.call.handoff import Handoff
-from ariagent.call.introduction import Party
+from ariagent.dialogue.handoff import Handoff
+from ariagent.dialogue.introduction import Party
 
 MODEL_LOST, MODEL_SILENT = "model_lost", "model_silent"
 

@@ -9,16 +9,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from ariagent.call import conversation as convo
+from ariagent.dialogue import conversation as convo
 from ariagent.call import events as ev
-from ariagent.call import handoff, people, tools
-from ariagent.call.belt import Answer, Belt, Pending, described
-from ariagent.call.conduct import Conduct, Deed
+from ariagent.dialogue import handoff, destinations as people, builtin_tools as tools
+from ariagent.call.tool_runner import Answer, Belt, Pending, described
+from ariagent.dialogue.policy import Conduct, Deed
 from ariagent.call.context import Context, Role
-from ariagent.call.handoff import Handoff
-from ariagent.call.history import History
-from ariagent.call.people import People
-from ariagent.call.rounds import Rounds, Share
+from ariagent.dialogue.handoff import Handoff
+from ariagent.dialogue.history import History
+from ariagent.dialogue.destinations import People
+from ariagent.dialogue.tool_rounds import Rounds, Share
 from ariagent.config.handoff import DestinationSettings
 from ariagent.logs import CallLog
 from ariagent.realtime.events import ToolCall

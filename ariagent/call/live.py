@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ariagent.call.history import Who
+from ariagent.dialogue.history import Who
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ariagent.call import commands as cmd
 from ariagent.call import events as ev
 from ariagent.call.commands import Command, Result, Termination
-from ariagent.call.handoff import Handoff
+from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import InternalError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ Asterisk gives number and name to programs whatever their presentation is. It is
 from collections.abc import Mapping
 
 from ariagent.call.admission import number_key
-from ariagent.call.introduction import Party
+from ariagent.dialogue.introduction import Party
 
 NUMBER, NAME = "CALLERID(num-pres)", "CALLERID(name-pres)"
 CONNECTED_NUMBER, CONNECTED_NAME = "CONNECTEDLINE(num-pres)", "CONNECTEDLINE(name-pres)"

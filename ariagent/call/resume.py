@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ariagent.ari.events import Channel
-from ariagent.call.history import PRESSED, Entry, History
-from ariagent.call.memory import Memory, Owed
+from ariagent.dialogue.history import PRESSED, Entry, History
+from ariagent.dialogue.memory import Memory, Owed
 from ariagent.records.model import CallRow, EventRow
 
 LEFT = "call.left"

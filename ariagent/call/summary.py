@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 from ariagent.audio.rates import ModelCodec
-from ariagent.call.briefs import Briefs
-from ariagent.call.handoff import Handoff, brief_request
+from ariagent.call.announcement import Briefs
+from ariagent.dialogue.handoff import Handoff, brief_request
 from ariagent.realtime.events import AsideEnded
 from ariagent.realtime.session import RealtimeSession
 

@@ -20,23 +20,23 @@ from ariagent.audio.rates import ModelCodec
 from ariagent.audio.sign import tone_sign
 from ariagent.audio.uplink import Uplink
 from ariagent.audiosocket.server import MediaConnection, Reason
-from ariagent.call import conduct as deeds
-from ariagent.call import conversation as convo
+from ariagent.dialogue import policy as deeds
+from ariagent.dialogue import conversation as convo
 from ariagent.call import events as ev
-from ariagent.call import handoff
-from ariagent.call.conduct import Conduct, Deed
+from ariagent.dialogue import handoff
+from ariagent.dialogue.policy import Conduct, Deed
 from ariagent.call.context import Context, Role
 from ariagent.call.functions import Functions
-from ariagent.call.greeting import Greeting
-from ariagent.call.history import PRESSED, History, Who
-from ariagent.call.interruption import Judge
-from ariagent.call.introduction import Party
-from ariagent.call.memory import Memory, Owed
+from ariagent.dialogue.opening import Greeting
+from ariagent.dialogue.history import PRESSED, History, Who
+from ariagent.dialogue.interruption import Judge
+from ariagent.dialogue.introduction import Party
+from ariagent.dialogue.memory import Memory, Owed
 from ariagent.call.meter import Meter
-from ariagent.call.providertools import ProviderTools
-from ariagent.call.report import Reporter
-from ariagent.call.rounds import SPEAK
-from ariagent.call.spoken import SpokenTime
+from ariagent.dialogue.provider_tools import ProviderTools
+from ariagent.call.observer import Reporter
+from ariagent.dialogue.tool_rounds import SPEAK
+from ariagent.dialogue.spoken_time import SpokenTime
 from ariagent.call.summary import Summary
 from ariagent.call.waves import Waves
 from ariagent.errors import told

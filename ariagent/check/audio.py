@@ -11,7 +11,7 @@ from ariagent.ari.listener import Router
 from ariagent.audio.rates import choose_format
 from ariagent.audiosocket.frames import uuid_frame
 from ariagent.audiosocket.server import AudioSocketServer
-from ariagent.call.briefs import Briefs, briefs_wanted
+from ariagent.call.announcement import Briefs, briefs_wanted
 from ariagent.check.queues import HUMAN, check_on_channel
 from ariagent.check.queues import NAME as QUEUES
 from ariagent.check.report import Result, Say, Status, failed, ok, skipped, warning

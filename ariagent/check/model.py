@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from ariagent.call.tools import declarations
+from ariagent.dialogue.builtin_tools import declarations
 from ariagent.check import reach
 from ariagent.check.report import Result, Say, Status, failed, ok, skipped, warning
 from ariagent.config import Settings

@@ -19,7 +19,7 @@ from ariagent.ari.listener import Router
 from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.endpoint import MediaConnection
 from ariagent.audiosocket.server import AudioSocketServer
-from ariagent.call.leg import FORMAT_NAMES
+from ariagent.call.media_leg import FORMAT_NAMES
 from ariagent.check.ari import Answer, Probe
 from ariagent.check.report import Result, failed, ok
 from ariagent.errors import AriError

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 
 from ariagent.call.commands import Result
-from ariagent.call.handoff import Handoff, clean
+from ariagent.dialogue.handoff import Handoff, clean
 from ariagent.call.machine import State
-from ariagent.call.registry import Registry
-from ariagent.call.runner import CallRunner
+from ariagent.call.calls import Registry
+from ariagent.call.call import CallRunner
 from ariagent.config.handoff import DestinationSettings
 from ariagent.config.tree import DrainTo
 from ariagent.control import shapes

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pydantic import BaseModel
 
 from ariagent.ami.events import Event as AmiEvent
-from ariagent.call.runner import CallRunner
+from ariagent.call.call import CallRunner
 from ariagent.control.desk import Desk, call_answer
 from ariagent.control.refusal import RefusedError
 from ariagent.control.shapes import CallAnswer, QueuesAnswer, SeatsAnswer

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from ariagent import complaints
 from ariagent.ami.events import Event, UserEvent
 from ariagent.ami.protocol import Value
-from ariagent.call.handoff import Handoff, clean
+from ariagent.dialogue.handoff import Handoff, clean
 from ariagent.call.machine import AUDIBLE
 from ariagent.config.handoff import DestinationSettings
 from ariagent.control.desk import Desk

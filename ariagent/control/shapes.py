@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from ariagent.call.handoff import LONGEST_TEXT
+from ariagent.dialogue.handoff import LONGEST_TEXT
 from ariagent.config.base import Form
 from ariagent.config.handoff import Place
 from ariagent.config.tree import DrainTo

@@ -16,9 +16,9 @@ import aiohttp
 from ariagent import ownsocket
 from ariagent.ami.client import AmiClient
 from ariagent.ami.queues import queue_exists
-from ariagent.call.archive import unended
-from ariagent.call.handoff import clean
-from ariagent.call.history import History
+from ariagent.call.takeover import unended
+from ariagent.dialogue.handoff import clean
+from ariagent.dialogue.history import History
 from ariagent.config import Settings
 from ariagent.errors import AmiError, AmiRefusedError, ConfigurationError
 from ariagent.healthpage import health_at

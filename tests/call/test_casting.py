@@ -18,11 +18,11 @@ from ariagent.ari.listener import Router
 from ariagent.audio.format import SLIN24
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call.admission import Admission
-from ariagent.call.briefs import Briefs
+from ariagent.call.announcement import Briefs
 from ariagent.call.casting import Arrival, Identity, cast, identify, recognised
 from ariagent.call.context import Context, Role
-from ariagent.call.memory import Memory
-from ariagent.call.prompts import Prompts
+from ariagent.dialogue.memory import Memory
+from ariagent.phrases.store import Prompts
 from ariagent.config import RecordsSettings, Settings
 from ariagent.errors import AriError, UnknownAgentError
 from ariagent.logs import CallLog

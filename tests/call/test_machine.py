@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from ariagent.call import commands as cmd
 from ariagent.call import events as ev
 from ariagent.call.commands import Command, Result, Termination
-from ariagent.call.handoff import Handoff
-from ariagent.call.introduction import Party
+from ariagent.dialogue.handoff import Handoff
+from ariagent.dialogue.introduction import Party
 from ariagent.call.machine import (
     DRAIN_TIMEOUT_S,
     MOVE_TIMEOUT_S,

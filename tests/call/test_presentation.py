@@ -2,7 +2,7 @@
 
 import pytest
 
-from ariagent.call.introduction import Party
+from ariagent.dialogue.introduction import Party
 from ariagent.call.presentation import NAME, NUMBER, prohibits, shown
 
 CALLER = Party("5551000", "Ann")

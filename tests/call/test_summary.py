@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ariagent.audio.format import SLIN24
 from ariagent.audio.rates import ModelCodec
-from ariagent.call.briefs import Briefs
-from ariagent.call.handoff import Handoff
+from ariagent.call.announcement import Briefs
+from ariagent.dialogue.handoff import Handoff
 from ariagent.call.summary import Summary
 from ariagent.config import AgentSettings, RealtimeSettings
 from ariagent.config.handoff import DestinationSettings

@@ -22,10 +22,10 @@ from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call import events as ev
 from ariagent.call.admission import Admission
-from ariagent.call.briefs import Briefs
+from ariagent.call.announcement import Briefs
 from ariagent.call.context import Context, Role
-from ariagent.call.prompts import Prompts
-from ariagent.call.rounds import MOST_CALLS
+from ariagent.phrases.store import Prompts
+from ariagent.dialogue.tool_rounds import MOST_CALLS
 from ariagent.call.talk import Talk
 from ariagent.config import Settings
 from ariagent.lab.hostilemodel import HostileModel

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from ariagent.ami.events import MemberState, MemberStatus, QueuesListed, QueueState
-from ariagent.call.registry import Registry
+from ariagent.call.calls import Registry
 from ariagent.config import AmiSettings, ControlSettings
 from ariagent.config.handoff import DestinationSettings
 from ariagent.config.tree import DrainTo

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from ariagent.call.registry import Registry
+from ariagent.call.calls import Registry
 from ariagent.config import Settings
 from ariagent.control import api as api_module
 from ariagent.control.api import Api

@@ -8,7 +8,7 @@ import pytest
 
 from ariagent.ami.events import UserEvent
 from ariagent.call.context import Context
-from ariagent.call.registry import Registry
+from ariagent.call.calls import Registry
 from ariagent.config import Settings
 from ariagent.control.desk import Desk
 from ariagent.control.phone import SupervisorPhones

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ariagent.call import briefs as briefs_module
+from ariagent.call import announcement as briefs_module
 from ariagent.lab import bed as lab
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.packages import default_lab_dir

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ariagent.call.handoff import Handoff
+from ariagent.dialogue.handoff import Handoff
 from ariagent.config.handoff import DestinationSettings
 from ariagent.errors import CallStateError
 

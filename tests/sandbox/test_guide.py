@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ariagent.call import silence
+from ariagent.dialogue import silence
 from ariagent.sandbox.faults import FAULTS
 from ariagent.sandbox.scenario import Call, Fail, Mcp, McpServer, Say, Scenario, Situation, Wait
 from ariagent.sandbox.scenario_file import parse_scenario

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 import ariagent
-from ariagent.call import conversation, digits, handoff, introduction, resume, rounds, silence
-from ariagent.call.introduction import Introduction, Party
-from ariagent.call.keypad import AskAgain, Collect
-from ariagent.call.memory import Owed
+from ariagent.dialogue import conversation, digits, handoff, introduction, tool_rounds as rounds, silence
+from ariagent.call import resume
+from ariagent.dialogue.introduction import Introduction, Party
+from ariagent.dialogue.keypad import AskAgain, Collect
+from ariagent.dialogue.memory import Owed
 from ariagent.errors import ConfigurationError
 from ariagent.sandbox.notes import BY_NAME, KINDS, PREFIX, kind_of
 from ariagent.sandbox.scenario import Say, Situation

@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 
-from ariagent.call import handoff, people
+from ariagent.dialogue import handoff, destinations as people
 from ariagent.config import AgentSettings, load
 from ariagent.config.tools import BUILTIN_TOOLS
 from ariagent.errors import ConfigurationError

@@ -1,0 +1,107 @@
+"""Who is on the line of one call: the caller, or first a colleague and then the caller whom they put through.
+
+Of a direct call Asterisk tells that another channel took the place of the caller's, and a few milliseconds later, at
+the media channel's connected line, whose it is. A queue seat's own channel stays: only the manager interface tells.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from ariagent.ari import events as ari
+from ariagent.ari.client import AriClient
+from ariagent.call import presentation
+from ariagent.dialogue.introduction import Party
+from ariagent.errors import AriError
+
+SETTLE_S = 0.1
+"""From a channel's taking the caller's place until it is met: its number comes behind it."""
+
+
+async def shown_newcomer(ari_client: AriClient, party: Party, channel: str, media: str, leg: str) -> Party:
+    """The party as it may be shown. ``channel``: the name of theirs; where it is not known, the connected line of the
+    media channel, and the leg, have their presentation."""
+    asked = (
+        [(channel, presentation.NUMBER), (channel, presentation.NAME)]
+        if channel
+        else [
+            (media, presentation.CONNECTED_NUMBER),
+            (media, presentation.CONNECTED_NAME),
+            (leg, presentation.NUMBER),
+            (leg, presentation.NAME),
+        ]
+    )
+    if not party:
+        return party
+    try:
+        values = await asyncio.gather(*(ari_client.get_variable(*each) for each in asked))
+    except AriError:
+        return Party()  # it may be one that must not be shown
+    found = dict(zip((name for _, name in asked), values, strict=True))
+    if not channel:
+        # The leg has a presentation of its own only where it is the newcomer's channel.
+        for name, connected in ((presentation.NUMBER, "num"), (presentation.NAME, "name")):
+            both = (found[name], found[f"CONNECTEDLINE({connected}-pres)"])
+            found[name] = next((value for value in both if value.startswith("prohib")), "")
+    return presentation.shown(party, found)
+
+
+class Newcomers:
+    """One call's. ``meet`` is called with who is there from now on, once for each change, when they can hear us."""
+
+    def __init__(self, first: Party, meet: Callable[[Party], None]) -> None:
+        self.current = first
+        self.changed = False
+        """Somebody else than at the beginning is on the line."""
+        self._meet = meet
+        self._shown = Party()  # by the media channel's connected line
+        self._awaited = ""  # a channel that is not up yet
+        self._timer: asyncio.TimerHandle | None = None
+        self._since: float | None = None
+        self._before_s = 0.0
+
+    def shown(self, party: Party) -> None:
+        """The media channel's connected line says this."""
+        self._shown = party
+
+    def replaced(self, channel: ari.Channel) -> None:
+        """This channel took the place of the caller's; it may still ring somewhere."""
+        self._shown = Party.of(channel.caller_number, channel.caller_name)
+        self.close()
+        if channel.state == "Up":
+            self._soon()
+        else:
+            self._awaited = channel.id
+
+    def up(self, channel_id: str) -> None:
+        """This channel was answered."""
+        if channel_id == self._awaited:
+            self._soon()
+
+    def joined(self, party: Party, now: float) -> None:
+        """The one who is there now; ``now`` in monotonic seconds."""
+        if self._since is not None and not self.changed:
+            self._before_s = now - self._since
+        self.current, self.changed = party, True
+
+    def answered(self, now: float) -> None:
+        """The call was answered."""
+        self._since = now
+
+    def talk_s(self, now: float) -> dict[str, float]:
+        """How long the agent talked, for the call's record; split, where a colleague put a caller through."""
+        whole = 0.0 if self._since is None else now - self._since
+        if not self.changed:
+            return {"talk_s": round(whole, 3)}
+        split = {"talk_colleague_s": self._before_s, "talk_caller_s": whole - self._before_s}
+        return {name: round(seconds, 3) for name, seconds in {"talk_s": whole, **split}.items()}
+
+    def close(self) -> None:
+        """Wait for nobody any more."""
+        self._awaited = ""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _soon(self) -> None:
+        self.close()
+        self._timer = asyncio.get_running_loop().call_later(SETTLE_S, lambda: self._meet(self._shown))

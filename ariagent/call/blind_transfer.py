@@ -1,0 +1,87 @@
+"""Has Asterisk take a caller to people, so that it looks in queue_log as if a person had transferred them."""
+
+import asyncio
+
+from ariagent.agents.choose import DIALLED, EXTENSION, QUEUE
+from ariagent.ami.client import AmiClient
+from ariagent.ari import events as ari
+from ariagent.call.casting import Arrival
+from ariagent.call.context import Context
+from ariagent.dialogue.handoff import Handoff
+from ariagent.call.variables import CALLER
+from ariagent.errors import AsteriskError
+
+PEER = "BRIDGEPEER"
+PEOPLE = ("ariagent-human", "human")
+"""Context and extension of the shipped dialplan: the human queue, then the last resort."""
+WAYS_BACK = (QUEUE, EXTENSION, DIALLED)
+
+
+async def hand_over(context: Context, arrival: Arrival, leg: str, handoff: Handoff, variables: dict[str, str]) -> None:
+    """Transfer the caller; they are gone from us when this returns. Raises AsteriskError."""
+    if arrival.seat is None:
+        await _direct(context, leg, handoff, variables)
+    else:
+        await _from_seat(context, arrival, leg, handoff, variables)
+
+
+async def _direct(context: Context, leg: str, handoff: Handoff, variables: dict[str, str]) -> None:
+    await asyncio.gather(*(context.ari.set_variable(leg, name, value) for name, value in variables.items()))
+    where, extension = handoff.place
+    await context.ari.continue_in_dialplan(leg, ari.Place(where, extension, 1))
+
+
+async def _from_seat(context: Context, arrival: Arrival, leg: str, handoff: Handoff, variables: dict[str, str]) -> None:
+    """The queue's caller is not ours to move by ARI; the manager interface transfers who talks with the seat."""
+    if context.ami is None:
+        raise AsteriskError("a seat's caller can only be transferred through the manager interface (ami)")
+    seat = first_half(arrival)
+    caller = await context.ari.get_variable(leg, CALLER)
+    if (peers := await _peers(context.ami, seat)) and caller not in peers:
+        # A colleague called the seat, and put the caller through, whose channel knows nothing of the seat's queue.
+        variables = {**variables, **await _ways_back(context, leg)}
+        caller = peers[0]
+    if caller:
+        actions = (
+            context.ami.action("Setvar", Channel=caller, Variable=name, Value=value)
+            for name, value in variables.items()
+        )
+        # What the call is about matters less than that it is transferred; whom it joins does not.
+        await asyncio.gather(*actions, return_exceptions=not handoff.joins)
+    where, extension = handoff.place
+    await context.ami.action("BlindTransfer", Channel=seat, Context=where, Exten=extension)
+
+
+async def to_people(context: Context, arrival: Arrival) -> bool:
+    """A seat's caller whom a colleague has put through goes to people: no dialplan of theirs waits for the seat.
+
+    Returns whether Asterisk took them.
+    """
+    if context.ami is None:
+        return False
+    where, extension = PEOPLE
+    try:
+        await context.ami.action("BlindTransfer", Channel=first_half(arrival), Context=where, Exten=extension)
+    except AsteriskError:
+        return False
+    return True
+
+
+def first_half(arrival: Arrival) -> str:
+    """The half of the seat's channel that the queue's caller talks with."""
+    return arrival.channel.name.removesuffix(";2") + ";1"
+
+
+async def _peers(ami: AmiClient, channel: str) -> list[str]:
+    """The names of the channels that this one is bridged with; empty where that is not known."""
+    try:
+        value = (await ami.action("Getvar", Channel=channel, Variable=PEER)).get("value", "")
+    except AsteriskError:
+        return []
+    return [name for name in value.split(",") if name]
+
+
+async def _ways_back(context: Context, leg: str) -> dict[str, str]:
+    """The seat's variables by which a caller whom nobody takes comes back through its queue."""
+    values = await asyncio.gather(*(context.ari.get_variable(leg, name) for name in WAYS_BACK))
+    return {f"__{name}": value for name, value in zip(WAYS_BACK, values, strict=True)}

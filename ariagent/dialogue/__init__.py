@@ -1,0 +1,1 @@
+"""What is said in a call, and when: the core. No Asterisk, no event loop, no clock."""

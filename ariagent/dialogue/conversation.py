@@ -1,0 +1,398 @@
+"""Who speaks when: joins the model's session, the playout and the caller's audio. No I/O, no clock.
+
+Everything that a position is needed for (what the caller heard when they interrupted, when an answer began)
+is counted in frames handed to Asterisk, never in what was received from the model.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from ariagent.audio.playout import Cleared, ItemStarted, Playout
+from ariagent.audio.rates import ModelCodec
+from ariagent.audio.uplink import Uplink
+from ariagent.dialogue.events import (
+    AgentBegan,
+    AgentEnded,
+    AgentSaid,
+    AnswerBegan,
+    CallerBegan,
+    CallerEnded,
+    CallerSaid,
+    DialogueEvent,
+    Interrupted,
+    ResponseFailed,
+    SoundDismissed,
+    ToolsCalled,
+)
+from ariagent.dialogue.history import PRESSED, Entry, Said, Used
+from ariagent.dialogue.interruption import Judge, Verdict
+from ariagent.dialogue.memory import Memory
+from ariagent.dialogue.notes import LOST_NOTE, opening_instructions
+from ariagent.dialogue.spoken_time import ROOM_MS
+from ariagent.dialogue.turns import TurnClock
+from ariagent.realtime import events as rt
+from ariagent.realtime.session import Heard, RealtimeSession, State
+from ariagent.text import heard_words
+
+
+OPENING = "aria_opening"
+"""The item of the opening, in the playout and in the model's conversation; a number follows when played again."""
+_HEARD = "_heard"
+PHRASE = "aria_phrase_"
+"""Items that are played only: nothing the model needs to remember."""
+_ROLES = {"agent": "assistant", "caller": "user", "note": "system"}
+TELLING_TURN_MS = 1_000
+"""Of the server's count, which has the silence before and after in it."""
+MISSED_MS = 200
+"""So much that the caller said while there was no session is worth asking for; less may be a click."""
+LATEST_MS = 120_000.0
+"""A server reports the end of a turn within that time; response times are counted from there."""
+MOST_HELD = 4_000
+"""Events of an answer to a sound that is being judged."""
+ITEMS_KEPT = 256
+ANSWER_LEFT_MS = 1_000
+"""Agreement in the last moments of a reply may be the answer to it."""
+
+
+class Conversation:
+    """One call's turns. ``handle`` takes the model's events, ``frame_due`` the pacer's clock."""
+
+    def __init__(
+        self,
+        session: RealtimeSession,
+        playout: Playout,
+        uplink: Uplink,
+        codec: ModelCodec,
+        judge: Judge | None = None,
+    ) -> None:
+        """Without a ``judge`` every sound that the server takes for speech is an interruption."""
+        self._session = session
+        self._playout = playout
+        self._uplink = uplink
+        self._codec = codec
+        self._turns = TurnClock()
+        self._silence_wait_ms = 0.0
+        self._item_id = ""  # of the audio that arrived last
+        self._items: dict[str, None] = {}  # that the session knows
+        self._turn_open = False  # the caller speaks, as the server says
+        self._owed = False  # something was lost with the former session
+        self._missed_ms = 0.0  # of the caller's words, since then
+        self._judge = judge
+        self._held: list[tuple[rt.Event, float]] = []  # of a response to a sound that is being judged, and when
+        self._held_response = ""
+        self._held_bytes = 0
+        self._silent_since = 0.0
+        self._silent_ms = 0.0
+        self._sound_end = (0.0, 0.0)  # of the sound that is judged: when it was silent, and when the server said so
+        self._opening = ""
+        self._openings = 0
+        self._phrases = 0
+        self._speaking = False  # the agent, to the caller
+        self._turn_start_ms: float | None = None
+
+    @property
+    def quiet(self) -> bool:
+        """The agent has been heard to the end and nothing more of it is on the way."""
+        return self._playout.idle and (self._session.gate.idle or self._session.state is State.CLOSED)
+
+    @property
+    def overfull(self) -> bool:
+        """More of the agent's speech waits to be heard than anybody would listen to."""
+        held_ms = self._codec.model_ms(self._held_bytes)
+        return self._playout.overfull or len(self._held) > MOST_HELD or held_ms > self._playout.most_ms
+
+    @property
+    def at_rest(self) -> bool:
+        """Nobody speaks, and nobody is about to; what was said is known."""
+        return self.quiet and not (self._turn_open or self._session.owes or self._session.untold)
+
+    def open(
+        self, words: str, now: float, audio: bytes | None = None, *, note: str = "", goes_on: bool = False
+    ) -> list[DialogueEvent]:
+        """Have the agent say its first words: ``audio`` (the playout's format) where they are rendered already.
+
+        Rendered, they are the same every time and the model need not be asked; it is told that it said them. The model
+        knows ``note`` before it speaks; with ``goes_on`` it goes on by itself behind those words.
+        """
+        happened: list[DialogueEvent] = []
+        instructions = None
+        if words and audio is not None:
+            happened.append(self._say_rendered(words, audio))
+        elif words:
+            instructions = opening_instructions(words, goes_on=goes_on)
+        if note:
+            self.note(note)
+        if goes_on or instructions:
+            self._session.request_response(now, instructions)
+        return happened
+
+    def _say_rendered(self, words: str, audio: bytes) -> AgentSaid:
+        self._openings += 1
+        item_id = OPENING if self._openings == 1 else f"{OPENING}_{self._openings}"
+        self._opening = words
+        self._session.add_said(item_id, words, first=self._openings == 1)
+        self._playout.push(item_id, audio)
+        self._playout.finish(item_id)
+        return AgentSaid(item_id, words)
+
+    def break_off(self, now: float) -> list[DialogueEvent]:
+        """The agent says nothing more of what it is saying: it is for somebody who is not there any more."""
+        happened = self._verdict(Verdict.NOISE, now) if self._judge is not None and self._judge.item_id else []
+        return [*happened, *self._cut_off(now, by_server=False)]
+
+    def recall(self, memory: Memory, note: str, now: float, *, speaks: bool = True) -> None:
+        """Go on with a conversation that was interrupted by a transfer; ``note`` tells the model why, and without
+        ``speaks`` it waits for the caller then."""
+        self._replay(memory.entries)
+        if speaks:
+            self.tell(note, now)
+        else:
+            self.note(note)
+
+    def _replay(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            match entry:
+                case Said():
+                    self._session.add_text(_ROLES[entry.who], entry.text)
+                case Used():
+                    self._session.add_call(entry.call_id, entry.name, entry.arguments)
+                    if entry.output is not None:
+                        self._session.answer_tool(entry.call_id, entry.output)
+
+    def lost(self, now: float) -> list[DialogueEvent]:
+        """The session is gone in the middle of the call; what it was about to say will not come."""
+        happened: list[DialogueEvent] = []
+        if self._judge is not None and self._judge.item_id is not None:
+            happened += self._verdict(Verdict.NOISE, now)
+        self._owed, self._missed_ms = self._session.owes, 0.0
+        self._end_item(self._item_id)
+        if self._turn_open:
+            self._turn_open = False
+            happened.append(CallerEnded())
+        return happened
+
+    def begin_in(self, session: RealtimeSession) -> None:
+        """The first session that can be used, which need not be the first that was tried."""
+        self._session = session
+
+    def missed(self, pcm: bytes, ms: float) -> None:
+        """No session took this of the caller's audio."""
+        if self._uplink.loud(pcm):
+            self._missed_ms += ms
+
+    def renew(self, session: RealtimeSession, entries: Iterable[Entry], now: float) -> None:
+        """Go on in another session, which is told what was said so far."""
+        # What was to be said while there was no session (to keys, a tool's result) is asked of the lost one.
+        owed = self._owed or self._session.owes or self._missed_ms >= MISSED_MS
+        self._owed, self._missed_ms = False, 0.0
+        session.audio_origin_ms = self._uplink.appended_ms
+        self._session = session
+        self._turns = TurnClock()
+        self._items.clear()
+        self._opening = ""
+        self._replay(entries)
+        if owed:
+            self.tell(LOST_NOTE, now)
+
+    def play(self, audio: bytes) -> None:
+        """Play a rendered phrase or a tone behind what is being said. The model is not told."""
+        self._phrases += 1
+        item_id = f"{PHRASE}{self._phrases}"
+        self._playout.push(item_id, audio)
+        self._playout.finish(item_id)
+
+    def tell(self, note: str, now: float) -> None:
+        """Have the model act on a note of the system's, as soon as nothing else of it is running."""
+        self.note(note)
+        self._session.request_response(now)
+
+    def note(self, note: str) -> None:
+        """Let the model know, for whenever it speaks next."""
+        self._session.add_text("system", note)
+
+    def give_digits(self, digits: str, now: float) -> list[DialogueEvent]:
+        """Tell the model what the caller pressed; that cuts the agent off as speech does."""
+        happened = self.break_off(now)
+        self._session.add_text("user", PRESSED.format(digits=digits))
+        self._session.request_response(now)
+        return happened
+
+    def handle(self, event: rt.Event, now: float) -> list[DialogueEvent]:
+        """What one event of the model means for the conversation."""
+        if self._held_response and getattr(event, "response_id", None) == self._held_response:
+            self._held.append((event, now))
+            self._held_bytes += len(event.audio) if isinstance(event, rt.AudioArrived) else 0
+            return []
+        match event:
+            case rt.AudioArrived():
+                self._turns.audio_arrived(now)
+                self._item_id = event.item_id
+                self._items[event.item_id] = None
+                if len(self._items) > ITEMS_KEPT:
+                    del self._items[next(iter(self._items))]
+                self._playout.push(event.item_id, self._codec.from_model(event.audio))
+            case rt.AudioEnded():
+                self._end_item(event.item_id)
+            case rt.ResponseStarted():
+                if event.answers is not None and self._judge is not None and event.answers == self._judge.item_id:
+                    self._held_response = event.response_id
+            case rt.SpeechStarted():
+                return self._speech_started(event, now)
+            case rt.SpeechStopped():
+                return self._speech_stopped(event, now)
+            case rt.CallerTranscribed():
+                if self._judge is not None:
+                    self._judge.said(event.item_id, event.text)
+                return [CallerSaid(event.item_id, event.text), *self._judged(now)]
+            case rt.AgentTranscribed():
+                return [AgentSaid(event.item_id, event.text)]
+            case rt.ResponseEnded():
+                return list(self._response_ended(event))
+            case rt.SessionFailed():
+                self._end_item(self._item_id)
+            case rt.SessionReady():
+                self._silence_wait_ms = event.silence_wait_ms
+        return []
+
+    def frame_due(self, now: float) -> tuple[bytes | None, Sequence[DialogueEvent]]:
+        """The next 20 ms for the caller (None: silence), and what became audible with it."""
+        happened: list[DialogueEvent] = []
+        if self._judge is not None and self._judge.item_id is not None:
+            happened += self._judged(now)
+        frame = self._playout.next_frame()
+        if frame is None:
+            if self._speaking and self.quiet:
+                self._speaking = False
+                happened.append(AgentEnded())
+            return None, happened
+        for event in self._playout.take_events():
+            if isinstance(event, ItemStarted):
+                self._speaking = True
+                happened.append(AgentBegan(event.item_id))
+                if not event.item_id.startswith(PHRASE) and (latency := self._turns.frame_sent(now)) is not None:
+                    happened.append(AnswerBegan(latency, event.item_id))
+        return frame, happened
+
+    # -- the caller's voice, or what the server takes for it --------------------------------------
+
+    def _speech_started(self, event: rt.SpeechStarted, now: float) -> list[DialogueEvent]:
+        happened: list[DialogueEvent] = []
+        judge = self._judge
+        if judge is not None and judge.item_id is not None:
+            happened += self._verdict(judge.settle(), now)  # it had its time
+        self._turn_start_ms, self._turn_open = event.audio_start_ms, True
+        if judge is not None and not self.quiet:  # an answer that cannot be heard yet can be lost to a cough, too
+            judge.sound_began(event.item_id, event.audio_start_ms, now)
+            self._silent_ms = 0.0
+            self._hold(judge.holds, now)
+            return happened
+        self._turns.speech_started()
+        return [*happened, *self._cut_off(now, by_server=True), CallerBegan()]
+
+    def _speech_stopped(self, event: rt.SpeechStopped, now: float) -> list[DialogueEvent]:
+        self._turn_open = False
+        ended = (self._true_end(event.audio_end_ms, now), now)
+        if self._judge is not None and self._judge.item_id is not None:
+            self._sound_end = ended
+            self._judge.sound_ended(event.item_id, now)
+            return self._judged(now)
+        self._turns.speech_ended(*ended)
+        start_ms = self._turn_start_ms
+        # Short turns say little about how loud the caller is, and looking at them costs as much as at long ones.
+        if self._judge is not None and start_ms is not None and event.audio_end_ms - start_ms >= TELLING_TURN_MS:
+            self._judge.turn_ended(start_ms)
+        return [CallerEnded()]
+
+    def _judged(self, now: float) -> list[DialogueEvent]:
+        """Look at the sound that is being judged, if any."""
+        judge = self._judge
+        if judge is None or judge.item_id is None:
+            return []
+        verdict = judge.judge(now)
+        self._hold(judge.holds, now)
+        if verdict is Verdict.AGREEMENT and self._last_words:
+            verdict = Verdict.INTERRUPTION
+        return [] if verdict is Verdict.OPEN else self._verdict(verdict, now)
+
+    def _verdict(self, verdict: Verdict, now: float) -> list[DialogueEvent]:
+        judge = self._judge
+        assert judge is not None
+        assert judge.item_id is not None
+        item_id, ended = judge.item_id, judge.ended
+        judge.close()
+        self._hold(False, now)
+        held, answer = self._held, self._held_response
+        self._held, self._held_response, self._held_bytes = [], "", 0
+        if verdict is not Verdict.INTERRUPTION:
+            self._session.dismiss(item_id, now)
+            return [SoundDismissed(item_id, verdict.value, self._silent_ms)]
+        happened = [*self._cut_off(now, by_server=True, turn_over=ended, answer=answer), CallerBegan()]
+        if ended:
+            self._turns.speech_ended(*self._sound_end)
+            happened.append(CallerEnded())
+        else:
+            self._turns.speech_started()
+        for event, arrived in held:
+            happened += self.handle(event, arrived)
+        return happened
+
+    def _hold(self, hold: bool, now: float) -> None:
+        if hold and not self._playout.paused:
+            self._silent_since = now
+        elif self._playout.paused and not hold:
+            self._silent_ms += 1000 * (now - self._silent_since)
+        self._playout.paused = hold
+
+    def _end_item(self, item_id: str) -> None:
+        self._playout.push(item_id, self._codec.end_item())
+        self._playout.finish(item_id)
+
+    def _true_end(self, audio_end_ms: float, now: float) -> float:
+        """Wall time at which the caller really fell silent."""
+        sent_ms = self._uplink.appended_ms
+        if not sent_ms or not max(0.0, sent_ms - LATEST_MS) <= audio_end_ms <= sent_ms + ROOM_MS:
+            return now  # a server that hears what it was not sent, or heard so long ago
+        if self._silence_wait_ms:
+            return self._uplink.wall_time(audio_end_ms - self._silence_wait_ms)
+        last_loud = self._uplink.last_loud_ms
+        return self._uplink.wall_time(audio_end_ms if last_loud is None else last_loud)
+
+    @property
+    def _last_words(self) -> bool:
+        """The reply is about to end."""
+        over = self._session.gate.active in (None, self._held_response)
+        return over and self._playout.pending_ms <= ANSWER_LEFT_MS
+
+    def _cut_off(
+        self, now: float, *, by_server: bool, turn_over: bool = False, answer: str = ""
+    ) -> Iterator[DialogueEvent]:
+        cleared = self._playout.clear()
+        self._codec.end_item()
+        # An item of which nothing was heard is cut at 0, so that the model does not think it said it. One that
+        # was heard to its end stays whole.
+        cut = [c for c in cleared if not (c.finished and c.sent_ms >= c.pushed_ms)]
+        heard = [Heard(c.item_id, c.sent_ms) for c in cut if c.item_id in self._items]
+        if by_server:
+            self._session.interrupt(heard, now, turn_over=turn_over, answer=answer)
+        else:
+            self._session.cancel(heard, now)
+        for c in cut:
+            if c.item_id.startswith(OPENING) and self._opening:
+                self._opening_cut(c)
+        for c in cleared:
+            if not c.item_id.startswith(PHRASE):
+                yield Interrupted(c.item_id, c.sent_ms, c.pushed_ms - c.sent_ms)
+
+    def _opening_cut(self, cut: Cleared) -> None:
+        """The model believes that it said all of the opening: let it know how far the caller heard it."""
+        self._session.forget(cut.item_id)
+        if heard := heard_words(self._opening, cut.sent_ms / cut.pushed_ms):
+            self._session.add_said(cut.item_id + _HEARD, heard, first=self._openings == 1)
+
+    def _response_ended(self, event: rt.ResponseEnded) -> Iterator[DialogueEvent]:
+        if self._session.gate.active is None:
+            # One that failed may leave its item open, and the playout would wait for more of it.
+            self._end_item(self._item_id)
+        if event.tool_calls:
+            yield ToolsCalled(event.tool_calls)
+        if event.status in ("failed", "incomplete") or event.reason == rt.SILENT:
+            yield ResponseFailed(event.status, event.reason, event.message)

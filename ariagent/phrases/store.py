@@ -1,0 +1,235 @@
+"""Fixed phrases in the agents' own voices, rendered before they are needed and kept on disk.
+
+``warm`` makes what is missing, in the background; ``find`` is instant. A phrase that is not there (yet) is no reason to
+hold a call up: the caller of ``find`` does without it.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ariagent import privatefile
+from ariagent.audio.clips import converted
+from ariagent.audio.format import AudioFormat
+from ariagent.phrases.file import RATE_HZ, PromptKey, pack, unpack
+from ariagent.config import AgentSettings, HttpToolSettings, RealtimeSettings
+from ariagent.hosts import joined
+from ariagent.realtime.events import Usage
+from ariagent.realtime.render import ENCODING, RenderError, render
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 2
+FIRST_PAUSE_S = 5.0
+LONGEST_PAUSE_S = 600.0
+LONGEST_PAUSE_PAID_S = 3600.0
+"""After attempts that the model was paid for: it spoke, but other words."""
+UNUSED_S = 30 * 86_400.0
+"""Files that no service has read for this long are removed: their texts, voices or servers have changed."""
+_TOUCH_S = 86_400.0
+FOLDER_MODE = 0o700
+"""A user who can write there can have the agent say anything."""
+LARGEST_FILE = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """Something that an agent says always in the same words."""
+
+    agent: str
+    what: str
+    """``opening`` or ``sign``."""
+    language: str
+    text: str
+
+
+def phrases(name: str, agent: AgentSettings, tools: Mapping[str, HttpToolSettings]) -> Iterator[Phrase]:
+    """What an agent needs: its opening in each of its languages, and the texts of its tools' signs."""
+    for language in dict.fromkeys((agent.language, *(agent.languages or ()))):
+        if text := agent.opening_in(language):
+            yield Phrase(name, "opening", _language_of(agent, text, language), text)
+    for tool in agent.tools:
+        sign = tools[tool].sign if tool in tools else None
+        if sign and sign != "tone":
+            yield Phrase(name, "sign", agent.language, sign)
+
+
+def _language_of(agent: AgentSettings, text: str, language: str) -> str:
+    """The language that an opening is given in; it need not be the one that was asked for."""
+    if not isinstance(agent.opening, dict):
+        return agent.language
+    candidates = (language, agent.language, *agent.opening)
+    return next(given for given in candidates if agent.opening.get(given) == text)
+
+
+class Prompts:
+    """The phrases of one service. ``fmt`` is the AudioSocket's format; ``used`` is told what rendering cost."""
+
+    def __init__(
+        self,
+        directory: Path,
+        realtime: RealtimeSettings,
+        fmt: AudioFormat,
+        *,
+        used: Callable[[Usage], None] | None = None,
+        first_pause_s: float = FIRST_PAUSE_S,
+    ) -> None:
+        self.directory = directory / "prompts"
+        self.ready = 0
+        """Phrases that are there, of those that ``warm`` was asked for."""
+        self._realtime = realtime
+        self._fmt = fmt
+        self._used = used
+        self._first_pause_s = first_pause_s
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._clips: dict[PromptKey, bytes] = {}
+        self._keeps = True
+
+    def find(self, agent: AgentSettings, text: str, language: str) -> bytes | None:
+        """A phrase as PCM in the AudioSocket's format; None where it is not there (yet).
+
+        ``language`` matters only where the text was rendered in several.
+        """
+        key = self._key(agent, text, language)
+        if (pcm := self._clips.get(key)) is not None:
+            return pcm
+        voice = (key.model, key.voice, key.speed, key.text)
+        alike = (other for other in self._clips if (other.model, other.voice, other.speed, other.text) == voice)
+        return next((self._clips[other] for other in alike), None)
+
+    async def warm(
+        self, agents: Mapping[str, AgentSettings], tools: Mapping[str, HttpToolSettings] | None = None
+    ) -> None:
+        """Have every phrase of these agents, and no other; returns when all are there or cannot be.
+
+        What fails is tried again, with growing pauses, without end: run it as a task of its own.
+        """
+        wanted: dict[PromptKey, Phrase] = {}
+        for name, agent in agents.items():
+            for phrase in phrases(name, agent, tools or {}):
+                wanted.setdefault(self._key(agent, phrase.text, phrase.language), phrase)
+        self._clips = {key: pcm for key, pcm in self._clips.items() if key in wanted}
+        self.ready = len(self._clips)
+        async with asyncio.TaskGroup() as tasks:
+            for key, phrase in wanted.items():
+                if key not in self._clips:
+                    tasks.create_task(self._have(key, phrase, agents[phrase.agent]), name=f"prompt {phrase.agent}")
+        log.info("prompts.ready", extra={"fields": {"phrases": self.ready, "missing": len(wanted) - self.ready}})
+        await asyncio.to_thread(_clear, self.directory, {key.file_name for key in wanted})
+
+    def _key(self, agent: AgentSettings, text: str, language: str) -> PromptKey:
+        realtime = self._realtime
+        parts = urlsplit(realtime.url)
+        server = joined(parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80))
+        model = agent.model or realtime.model
+        return PromptKey(server, ENCODING, model, agent.voice, agent.speed, language, text)
+
+    async def _have(self, key: PromptKey, phrase: Phrase, agent: AgentSettings) -> None:
+        try:
+            path = self.directory / key.file_name
+            pcm = await asyncio.to_thread(_read, path, key)
+            if pcm is None and (pcm := await self._rendered(phrase, agent)) is not None:
+                await asyncio.to_thread(self._keep, path, pack(pcm, key))
+            if pcm is not None:
+                self._clips[key] = await asyncio.to_thread(converted, pcm, RATE_HZ, self._fmt.rate_hz)
+                self.ready += 1
+        except Exception:  # a task's edge: the others' phrases are not to suffer
+            log.exception("prompt.fault", extra={"fields": _fields(phrase)})
+
+    async def _rendered(self, phrase: Phrase, agent: AgentSettings) -> bytes | None:
+        """The phrase as PCM at 24 kHz, however long it takes; None where it is hopeless."""
+        pause_s = self._first_pause_s
+        while True:
+            try:
+                return await self._render(phrase, agent)
+            except RenderError as error:
+                _tell_failure(phrase, error, pause_s)
+                if error.hopeless:
+                    return None
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_PAID_S if error.usage != Usage() else LONGEST_PAUSE_S)
+
+    async def _render(self, phrase: Phrase, agent: AgentSettings) -> bytes:
+        async with self._slots:
+            began = asyncio.get_running_loop().time()
+            try:
+                rendering = await render(self._realtime, agent, phrase.text, phrase.language)
+            except RenderError as error:
+                self._tell_usage(error.usage)
+                raise
+        self._tell_usage(rendering.usage)
+        fields = {
+            **_fields(phrase),
+            "audio_ms": round(len(rendering.pcm) / (RATE_HZ * 2 / 1000)),
+            "took_ms": round((asyncio.get_running_loop().time() - began) * 1000),
+            "tries": rendering.tries,
+        }
+        log.info("prompt.rendered", extra={"fields": fields})
+        return rendering.pcm
+
+    def _tell_usage(self, usage: Usage) -> None:
+        if self._used is not None and usage != Usage():
+            self._used(usage)
+
+    def _keep(self, path: Path, content: bytes) -> None:
+        """Write a file whole or not at all. Without a place to keep it the phrase is rendered at every start."""
+        try:
+            path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            with suppress(OSError):
+                path.parent.chmod(FOLDER_MODE)  # whatever the umask is, and an older version's folder too
+            privatefile.write(path, content)
+        except OSError as error:
+            if self._keeps:
+                remedy = "Make state_directory writable; until then phrases are rendered at every start"
+                fields = {"path": str(path.parent), "cause": str(error), "remedy": remedy}
+                log.warning("prompts.not_kept", extra={"fields": fields})
+            self._keeps = False
+
+
+def _read(path: Path, key: PromptKey) -> bytes | None:
+    """The PCM in a file of ours; None where there is none that can be used."""
+    try:
+        found = path.stat()
+        if found.st_size <= LARGEST_FILE and (pcm := unpack(path.read_bytes(), key)) is not None:
+            if time.time() - found.st_mtime > _TOUCH_S:
+                with suppress(OSError):
+                    os.utime(path)
+            return pcm
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        log.warning("prompt.unreadable", extra={"fields": {"path": str(path), "cause": str(error)}})
+        return None
+    log.warning("prompt.damaged", extra={"fields": {"path": str(path)}})
+    return None
+
+
+def _clear(directory: Path, used: Collection[str]) -> None:
+    """Remove files that are not ``used``, and that nobody else has used for long."""
+    removed = 0
+    with suppress(OSError):
+        for path in directory.iterdir():
+            ours = path.suffix in (".wav", privatefile.SCRATCH) and path.name not in used
+            with suppress(OSError):
+                if ours and time.time() - path.stat().st_mtime > UNUSED_S:
+                    path.unlink()
+                    removed += 1
+    if removed:
+        log.info("prompts.removed", extra={"fields": {"files": removed, "unused_days": round(UNUSED_S / 86_400)}})
+
+
+def _fields(phrase: Phrase) -> dict[str, object]:
+    return {"agent": phrase.agent, "what": phrase.what, "language": phrase.language}
+
+
+def _tell_failure(phrase: Phrase, error: RenderError, pause_s: float) -> None:
+    fields = {**_fields(phrase), "cause": error.line}
+    if not error.hopeless:
+        fields["retry_s"] = round(pause_s, 1)
+    log.warning("prompt.failed", extra={"fields": fields})

@@ -1,0 +1,343 @@
+"""The judge of sounds, with a real uplink that is fed made sounds; times are literal seconds."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from ariagent.audio.format import SLIN8
+from ariagent.audio.uplink import Uplink
+from ariagent.dialogue.interruption import AGREEMENT, LONGEST_PAUSE_S, WORDS_WAIT_S, Judge, Verdict
+from ariagent.config.agents import InterruptionSettings
+from ariagent.rehearsal.noise import single_cough
+
+Wave = NDArray[np.float64]
+_RNG = np.random.default_rng(7)
+
+
+def hiss(ms: int, dbfs: float) -> Wave:
+    """White noise of that level, 8 kHz."""
+    return _RNG.normal(0, 32768 * 10 ** (dbfs / 20), 8 * ms)
+
+
+def murmur(ms: int, dbfs: float) -> Wave:
+    """Noise of about that level that swells and sinks by 4 dB, as people do who talk all at once."""
+    swell = np.repeat(10 ** (_RNG.uniform(-4, 4, ms // 200 + 1) / 20), 1600)[: 8 * ms]
+    return hiss(ms, dbfs) * swell
+
+
+def cough(dbfs: float) -> Wave:
+    """A fit of coughing whose loudest 60 ms have that level."""
+    made = single_cough(3)[::2].astype(float)
+    power = np.convolve(made**2, np.full(480, 1 / 480), "valid").max()
+    return np.asarray(made * 32768 * 10 ** (dbfs / 20) / np.sqrt(power))
+
+
+class Line:
+    """A caller's line, and the judge that listens to it."""
+
+    def __init__(self, *, transcribes: bool = True, language: str = "en", **given: object) -> None:
+        self.uplink = Uplink(SLIN8)
+        self.judge = Judge(InterruptionSettings(**given), self.uplink, language, transcribes=transcribes)  # type: ignore[arg-type]
+        self.now = 0.0
+        self.held: list[tuple[float, bool]] = []
+
+    def hears(self, sound: Wave) -> Verdict:
+        """Frame by frame, judged after each, until there is a verdict."""
+        pcm = np.clip(sound, -32768, 32767).astype("<i2")
+        for at in range(0, len(pcm) - 159, 160):
+            self.now += 0.02
+            self.uplink.received(pcm[at : at + 160].tobytes(), self.now)
+            verdict = self.judge.judge(self.now)
+            self.held.append((self.now, self.judge.holds))
+            if verdict is not Verdict.OPEN:
+                return verdict
+        return Verdict.OPEN
+
+    def knows_the_caller(self, dbfs: float = -22, background: float = -70) -> "Line":
+        """They spoke before, amid this background."""
+        self.hears(hiss(2000, background))
+        start = self.uplink.appended_ms
+        self.hears(hiss(1000, dbfs))
+        self.judge.turn_ended(start)
+        self.hears(hiss(1000, background))
+        return self
+
+    def sound_begins(self, back_ms: float = 100) -> None:
+        self.judge.sound_began("u", max(0.0, self.uplink.appended_ms - back_ms), self.now)
+
+    @property
+    def paused_s(self) -> float:
+        return 0.02 * sum(holds for _, holds in self.held)
+
+
+class TestPause:
+    def test_is_at_once_where_the_sound_is_loud(self) -> None:
+        line = Line().knows_the_caller()
+        line.hears(hiss(80, -22))
+        line.sound_begins()
+        assert line.judge.holds
+
+    def test_is_none_for_what_is_far_below_the_caller(self) -> None:
+        line = Line().knows_the_caller(-22)
+        line.hears(hiss(80, -40))
+        line.sound_begins()
+        assert not line.judge.holds
+        assert line.hears(hiss(2000, -40)) is Verdict.OPEN
+        assert line.paused_s == 0
+
+    def test_comes_when_the_sound_grows_loud(self) -> None:
+        line = Line().knows_the_caller()
+        line.hears(hiss(80, -40))
+        line.sound_begins()
+        line.hears(hiss(120, -22))
+        assert line.judge.holds
+
+    def test_is_over_soon_after_a_short_sound(self) -> None:
+        line = Line().knows_the_caller()
+        line.hears(hiss(200, -22))
+        line.sound_begins(200)
+        assert line.hears(hiss(1000, -70)) is Verdict.OPEN
+        assert not line.judge.holds
+        assert line.paused_s == pytest.approx(0.3, abs=0.1)
+
+    def test_is_never_longer_than_the_longest(self) -> None:
+        line = Line(speech_ms=5000).knows_the_caller()
+        line.hears(hiss(60, -22))
+        line.sound_begins()
+        line.hears(hiss(3000, -22))
+        assert line.paused_s <= LONGEST_PAUSE_S
+        assert not line.judge.holds
+
+
+class TestSpeech:
+    @pytest.mark.parametrize("background", [-70, -32])
+    def test_of_some_length_is_an_interruption_before_it_ends(self, background: float) -> None:
+        line = Line().knows_the_caller(-22, background)
+        line.hears(hiss(80, -22))
+        line.sound_begins(80)
+        assert line.hears(hiss(1000, -22)) is Verdict.INTERRUPTION
+        assert line.now - 4.0 == pytest.approx(0.66, abs=0.08)
+
+    def test_of_a_caller_who_was_not_heard_before_counts(self) -> None:
+        line = Line()
+        line.hears(hiss(2000, -60))
+        line.hears(hiss(80, -30))
+        line.sound_begins()
+        assert line.hears(hiss(1000, -30)) is Verdict.INTERRUPTION
+
+    def test_as_long_as_the_settings_say(self) -> None:
+        line = Line(speech_ms=1200).knows_the_caller()
+        line.hears(hiss(80, -22))
+        line.sound_begins()
+        assert line.hears(hiss(1000, -22)) is Verdict.OPEN
+        assert line.hears(hiss(300, -22)) is Verdict.INTERRUPTION
+
+    def test_amid_noise_that_the_server_took_for_speech_before(self) -> None:
+        line = Line().knows_the_caller(-22, -36)
+        line.sound_begins()
+        assert line.hears(hiss(3000, -36)) is Verdict.OPEN
+        assert line.hears(hiss(1000, -22)) is Verdict.INTERRUPTION
+
+    def test_what_is_loud_now_and_then_does_not_add_up(self) -> None:
+        line = Line().knows_the_caller()
+        line.sound_begins()
+        for _ in range(12):
+            assert line.hears(np.concatenate([hiss(100, -22), hiss(500, -70)])) is Verdict.OPEN
+
+
+class TestAnUnknownCaller:
+    """One who has not spoken yet, amid noise about as loud as speech."""
+
+    def test_is_not_the_noise_that_began_with_the_call(self) -> None:
+        line = Line()
+        line.hears(murmur(100, -32))
+        line.sound_begins()
+        assert line.hears(murmur(20_000, -32)) is Verdict.OPEN
+        assert line.paused_s <= LONGEST_PAUSE_S
+        assert line.hears(hiss(1000, -20)) is Verdict.INTERRUPTION
+
+    @pytest.mark.parametrize("turn_ms", [2000, 12_000])
+    def test_stays_unknown_when_noise_is_taken_for_a_turn(self, turn_ms: int) -> None:
+        line = Line()
+        line.hears(murmur(12_000, -32))
+        line.judge.turn_ended(line.uplink.appended_ms - turn_ms)
+        line.hears(murmur(500, -32))
+        line.sound_begins()
+        assert line.hears(murmur(20_000, -32)) is Verdict.OPEN
+
+    def test_becomes_known_amid_it(self) -> None:
+        line = Line()
+        line.hears(murmur(9000, -32))
+        line.hears(hiss(1000, -20))
+        line.hears(murmur(300, -32))
+        line.judge.turn_ended(line.uplink.appended_ms - 1300)
+        line.hears(hiss(9000, -70))
+        line.sound_begins()
+        assert line.hears(hiss(2000, -32)) is Verdict.OPEN  # 12 dB below them, though far above the background
+        assert line.hears(hiss(800, -22)) is Verdict.INTERRUPTION
+
+    def test_is_confused_with_noise_that_begins_suddenly_until_it_has_lasted(self) -> None:
+        """A limit, not a wish: their first words would begin in the same way."""
+        for lasted_ms, verdict in ((1000, Verdict.INTERRUPTION), (7500, Verdict.OPEN)):
+            line = Line()
+            line.hears(hiss(9000, -70))
+            line.hears(murmur(lasted_ms, -32))
+            line.sound_begins()
+            assert line.hears(murmur(3000, -32)) is verdict
+
+    def test_need_not_shout_where_it_is_loud(self) -> None:
+        line = Line()
+        line.hears(hiss(9000, -24))
+        line.sound_begins()
+        assert line.hears(hiss(2000, -24)) is Verdict.OPEN
+        assert line.hears(hiss(1000, -18)) is Verdict.INTERRUPTION
+
+
+class TestWords:
+    def short(self, line: Line, loud_ms: int = 300) -> None:
+        line.knows_the_caller()
+        line.hears(hiss(loud_ms, -22))
+        line.sound_begins(loud_ms)
+        assert line.hears(hiss(300, -70)) is Verdict.OPEN
+        line.judge.sound_ended("u", line.now)
+
+    @pytest.mark.parametrize(
+        ("words", "verdict"),
+        [
+            ("Stop.", Verdict.INTERRUPTION),
+            ("No, wait!", Verdict.INTERRUPTION),
+            ("no", Verdict.INTERRUPTION),
+            ("Okay, but stop.", Verdict.INTERRUPTION),
+            ("Uh-huh.", Verdict.AGREEMENT),
+            ("uh huh", Verdict.AGREEMENT),
+            ("Mm-hmm", Verdict.AGREEMENT),
+            ("Okay.", Verdict.AGREEMENT),
+            ("I see, okay.", Verdict.AGREEMENT),
+            ("", Verdict.NOISE),
+            (" ... ", Verdict.NOISE),
+        ],
+    )
+    def test_tell_what_a_short_sound_was(self, words: str, verdict: Verdict) -> None:
+        line = Line()
+        self.short(line)
+        assert line.judge.judge(line.now) is Verdict.OPEN
+        line.judge.said("u", words)
+        assert line.judge.judge(line.now) is verdict
+
+    def test_are_those_of_the_agents_language(self) -> None:
+        line = Line(language="es-419")
+        self.short(line)
+        line.judge.said("u", "Sí, ajá.")
+        assert line.judge.judge(line.now) is Verdict.AGREEMENT
+
+    def test_or_those_of_the_settings(self) -> None:
+        line = Line(agreement=("weiter",))
+        self.short(line)
+        line.judge.said("u", "Weiter!")
+        assert line.judge.judge(line.now) is Verdict.AGREEMENT
+
+    def test_that_nobody_can_have_said_are_noise(self) -> None:
+        """Transcribers make words of a click."""
+        line = Line().knows_the_caller()
+        line.hears(hiss(40, -22))
+        line.sound_begins()
+        line.hears(hiss(300, -70))
+        line.judge.sound_ended("u", line.now)
+        line.judge.said("u", "Thank you for watching.")
+        assert line.judge.judge(line.now) is Verdict.NOISE
+
+    @pytest.mark.parametrize(("loud_ms", "verdict"), [(200, Verdict.NOISE), (500, Verdict.INTERRUPTION)])
+    def test_that_do_not_come_in_time_leave_the_length(self, loud_ms: int, verdict: Verdict) -> None:
+        line = Line()
+        self.short(line, loud_ms)
+        ended = line.now
+        assert line.judge.judge(ended + WORDS_WAIT_S - 0.1) is Verdict.OPEN
+        assert line.judge.judge(ended + WORDS_WAIT_S) is verdict
+
+    @pytest.mark.parametrize(("loud_ms", "verdict"), [(200, Verdict.NOISE), (500, Verdict.INTERRUPTION)])
+    def test_that_failed_do_too(self, loud_ms: int, verdict: Verdict) -> None:
+        line = Line()
+        self.short(line, loud_ms)
+        line.judge.said("u", None)
+        assert line.judge.judge(line.now) is verdict
+
+    def test_are_not_waited_for_without_transcription(self) -> None:
+        line = Line(transcribes=False).knows_the_caller()
+        line.hears(hiss(200, -22))
+        line.sound_begins(200)
+        line.hears(hiss(300, -70))
+        assert line.judge.judge(line.now) is Verdict.OPEN
+        line.judge.sound_ended("u", line.now)
+        assert line.judge.judge(line.now) is Verdict.NOISE
+
+    def test_of_another_turn_mean_nothing(self) -> None:
+        line = Line()
+        self.short(line)
+        line.judge.said("another", "Stop")
+        assert line.judge.judge(line.now) is Verdict.OPEN
+
+    @pytest.mark.parametrize(("loud_ms", "verdict"), [(200, Verdict.NOISE), (500, Verdict.INTERRUPTION)])
+    def test_have_no_time_when_the_next_sound_begins(self, loud_ms: int, verdict: Verdict) -> None:
+        line = Line()
+        self.short(line, loud_ms)
+        assert line.judge.settle() is verdict
+
+
+@pytest.mark.parametrize("dbfs", [-38.0, -30.0, -22.0])
+def test_a_fit_of_coughing_no_louder_than_the_caller_is_no_speech(dbfs: float) -> None:
+    line = Line().knows_the_caller(-22)
+    fit = cough(dbfs)
+    line.hears(fit[:800])
+    line.sound_begins()
+    assert line.hears(fit[800:]) is Verdict.OPEN
+    assert line.hears(hiss(600, -70)) is Verdict.OPEN
+    assert not line.judge.holds
+    line.judge.sound_ended("u", line.now)
+    line.judge.said("u", "")
+    assert line.judge.judge(line.now) is Verdict.NOISE
+
+
+def test_without_a_sound_nothing_is_judged() -> None:
+    judge = Line().judge
+    assert (judge.judge(1.0), judge.settle(), judge.holds, judge.item_id, judge.ended) == (
+        Verdict.OPEN,
+        Verdict.OPEN,
+        False,
+        None,
+        False,
+    )
+
+
+def test_every_language_knows_how_to_agree() -> None:
+    assert all("ok" in words.split() for words in AGREEMENT.values())
+
+
+Step = Callable[[Line], object]
+STEPS: dict[str, Step] = {
+    "loud": lambda line: line.hears(hiss(200, -20)),
+    "quiet": lambda line: line.hears(hiss(200, -70)),
+    "began": Line.sound_begins,
+    "ended": lambda line: line.judge.sound_ended("u", line.now),
+    "said": lambda line: line.judge.said("u", "okay"),
+    "failed": lambda line: line.judge.said("u", None),
+    "turn": lambda line: line.judge.turn_ended(max(0.0, line.uplink.appended_ms - 500)),
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(sorted(STEPS)), max_size=25))
+def test_nothing_holds_the_agent_for_ever(steps: list[str]) -> None:
+    line = Line()
+    for step in steps:
+        STEPS[step](line)
+        if line.judge.judge(line.now) is not Verdict.OPEN:
+            line.judge.close()
+    if line.judge.item_id is not None:
+        line.judge.sound_ended("u", line.now)
+        assert line.hears(hiss(6000, -70)) is not Verdict.OPEN or line.judge.item_id is None
+        line.judge.close()
+    assert not line.judge.holds
