@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -203,6 +204,12 @@ class AriServer:
             self.changed.set()
         return stream
 
+    def _value(self, channel: str, name: str) -> str | None:
+        """A variable's value; in the argument of EVAL, every ``${NAME}`` is put in, once."""
+        if name.startswith("EVAL(") and name.endswith(")"):
+            return re.sub(r"\$\{([^{}]*)\}", lambda found: self.variables.get((channel, found[1]), ""), name[5:-1])
+        return self.variables.get((channel, name))
+
     def _act(self, request: web.Request, path: list[str]) -> web.Response:
         query = request.query
         match request.method, *path:
@@ -220,7 +227,7 @@ class AriServer:
                     {"id": channel, "name": self.channels[channel], **self.details.get(channel, {})}
                 )
             case "GET", "channels", str(channel), "variable":
-                value = self.variables.get((channel, query["variable"]))
+                value = self._value(channel, query["variable"])
                 if value is None:
                     return web.json_response({"message": "Provided variable was not found"}, status=404)
                 return web.json_response({"value": value})

@@ -33,6 +33,7 @@ from ariagent.audiosocket.intake import Intake
 
 log = logging.getLogger(__name__)
 
+FRAME_S = FRAME_MS / 1000
 SEND_BUFFER_BYTES = 32_768
 """Asked of the kernel, so that a peer that stops reading is noticed after seconds, not minutes."""
 FRAMES_A_TURN = 8
@@ -130,8 +131,10 @@ class Connection(asyncio.Protocol):
                 return
         if len(data) == self._usual_bytes and data[:HEADER_BYTES] == self._header and not self._decoder.buffered_bytes:
             # Nearly always: one whole frame of the agreed audio, which needs no decoder.
-            if self._allowed(self._frame_bytes, now):
+            if self._intake.take(FRAME_S, now):
                 self._audio_received(data[HEADER_BYTES:], now)
+            else:
+                self._flooded()
             return
         self._decode(data, now)
 
@@ -215,9 +218,12 @@ class Connection(asyncio.Protocol):
         """Whether the peer may bring this frame, too. If not, the connection ends."""
         if self._intake.take(self.format.ms(payload_bytes) / 1000, now):
             return True
+        self._flooded()
+        return False
+
+    def _flooded(self) -> None:
         self._warn("media.flooded")
         self._end(Reason.FLOODED)
-        return False
 
     def _frame_received(self, frame: Frame, now: float) -> None:
         assert self._endpoint is not None

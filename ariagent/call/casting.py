@@ -68,7 +68,8 @@ async def identify(context: Context, arrival: Arrival, log: CallLog) -> Identity
         own |= {QUEUE, CALLER}
     leg = arrival.channel.id
     shown = (presentation.NUMBER, presentation.NAME)
-    found = await given(context.ari, leg, (LINKED_ID, introduction.FROM, CALL, *shown, *own))
+    read = await context.ari.get_variables(leg, (LINKED_ID, introduction.FROM, CALL, *shown, *sorted(own)))
+    found = {name: value for name, value in read.items() if value}
     caller = _caller(arrival, {name: found.pop(name, "") for name in shown})
     # A seat is a Local channel: functions like PJSIP_HEADER, and variables without __, are the caller's channel's.
     queued = found.pop(CALLER, "")

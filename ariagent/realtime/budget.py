@@ -7,9 +7,9 @@ what a conversation needs: 20 to 100 messages a second while the model speaks, e
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Limit:
-    """So much at once, and then so much a second."""
+    """So much at once, and then so much a second. Hashed by identity: each message of a server looks it up twice."""
 
     what: str
     at_once: int

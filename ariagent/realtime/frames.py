@@ -17,6 +17,8 @@ class FrameCutter:
     def cut(self, data: bytes, start: int, most: int) -> tuple[int, int]:
         """The end of the part of ``data`` from ``start`` in which at most ``most`` (1 or more) frames begin, and how
         many do."""
+        if not self._left and not self._head and _is_one_frame(data, start):
+            return len(data), 1  # nearly always
         at, begun = start, 0
         while at < len(data):
             if self._left:
@@ -37,6 +39,16 @@ class FrameCutter:
             at += size - known
             begun += 1
         return at, begun
+
+
+def _is_one_frame(data: bytes, start: int) -> bool:
+    """Whether ``data`` from ``start`` is one whole frame of a server's."""
+    if len(data) < start + 4:
+        return False
+    short = data[start + 1]
+    if short < 126:
+        return len(data) == start + 2 + short
+    return short == 126 and len(data) == start + 4 + (data[start + 2] << 8 | data[start + 3])
 
 
 def _head_size(head: bytes) -> int | None:

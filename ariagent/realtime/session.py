@@ -384,8 +384,9 @@ class RealtimeSession:
         kind: str = ALIASES.get(message["type"], message["type"])
         if kind.startswith("response.") and kind != "response.done":
             self._patience.progress(now)
-        self._truncations.alive(now)
-        self._look_for_answers(now)
+        if self._truncations.open:
+            self._truncations.alive(now)
+            self._look_for_answers(now)
         handler = _HANDLERS.get(kind)
         if handler is None:
             return []

@@ -51,6 +51,11 @@ class Truncations:
         self.ignored = False
         """The server has answered none, and left one without an answer."""
 
+    @property
+    def open(self) -> bool:
+        """Something was asked for and not acknowledged, or has just been given up."""
+        return bool(self._asked or self._given_up)
+
     def asked(self, item_id: str, event_id: str, audio_end_ms: int, tries: int = 1, now: float = 0.0) -> None:
         """A truncation was sent in the event ``event_id``."""
         self._asked[item_id] = _Asked(event_id, audio_end_ms, tries, asked_at=now)

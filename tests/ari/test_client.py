@@ -146,6 +146,24 @@ class TestRequests:
         assert await client.get_variable("17.1", "CHANNEL(linkedid)") == "17.0"
         await self.check(ari_server, "GET /channels/17.1/variable", variable="CHANNEL(linkedid)")
 
+    async def test_several_variables_with_one_request(self, client: AriClient, ari_server: Any) -> None:
+        ari_server.variables |= {("17.1", "CHANNEL(linkedid)"): "17.0", ("17.1", "A"): "${B}", ("17.1", "B"): "b"}
+        wanted = ("CHANNEL(linkedid)", "A", "NONE", "B")
+        found = {"CHANNEL(linkedid)": "17.0", "A": "${B}", "NONE": "", "B": "b"}
+        assert await client.get_variables("17.1", wanted) == found
+        assert ari_server.requests.count("GET /channels/17.1/variable") == 1
+
+    async def test_several_variables_where_asterisk_has_no_eval(self, client: AriClient, ari_server: Any) -> None:
+        asked: list[str] = []
+
+        async def answer() -> dict[str, str]:
+            asked.append(ari_server.queries[-1]["variable"])
+            return {"value": "same"}
+
+        ari_server.answers["GET /channels/17.1/variable"] = (200, answer)
+        assert await client.get_variables("17.1", ("A", "B")) == {"A": "same", "B": "same"}
+        assert asked[1:] == ["A", "B"]
+
     async def test_get_a_variable_that_is_not_set(self, client: AriClient) -> None:
         assert await client.get_variable("17.1", "ARIAGENT_AGENT") == ""
 

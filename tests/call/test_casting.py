@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
@@ -96,9 +97,10 @@ ALWAYS = {"CHANNEL(linkedid)", "ARIAGENT_FROM", "ARIAGENT_CALL", "CALLERID(num-p
 """What is asked about every call."""
 
 
-def asked(ari_server: Any) -> set[str]:
-    """The channel variables that Asterisk was asked for."""
-    return {query["variable"] for query in ari_server.queries if "variable" in query}
+def asked(server: Any) -> set[str]:
+    """The variables that were asked for, each by itself or several with one request."""
+    names = [query["variable"] for query in server.queries if "variable" in query]
+    return {each for name in names for each in (re.findall(r"\$\{([^{}]*)\}", name) or [name])}
 
 
 class TestIdentity:

@@ -205,7 +205,7 @@ async def test_dialplan_has_the_extensions(asterisk: AsteriskInstance) -> None:
     internal = await asterisk.cli("dialplan show ariagent-internal")
     for extension in ("7000", "7001", "7100", "600", "_100[1-4]"):
         assert f"'{extension}' =>" in internal
-    assert ". Stasis(${ARIAGENT_APP},seat,${ARIAGENT_CLEAN})" in await asterisk.cli("dialplan show ariagent-seat-call")
+    assert ". Stasis(${ARIAGENT_APP},seat,${ARIAGENT_SEAT})" in await asterisk.cli("dialplan show ariagent-seat-call")
 
 
 @pytest.mark.parametrize("codec", ["g722", "opus", "ulaw", "alaw"])

@@ -40,5 +40,10 @@ def test_long_texts_are_no_values() -> None:
 
 
 def test_a_number_of_thousands_of_figures_is_not_reckoned_with() -> None:
-    found = read('{"type":"x","a":' + "1" * 4_000 + ',"b":' + "7" * 20 + "}")
+    found = read('{"type":"x","a":' + "1" * 17_000 + ',"b":' + "7" * 20 + "}")
     assert (found["a"], found["b"]) == (float("inf"), 77777777777777777777)
+
+
+def test_half_of_a_surrogate_pair_is_read() -> None:
+    """Servers that cut words in UTF-16 send one in each of two messages."""
+    assert read('{"type":"x","delta":"\\ud83d"}')["delta"] == "\ud83d"
