@@ -11,9 +11,9 @@ from prometheus_client.registry import Collector
 
 from ariagent import __version__
 from ariagent.call.admission import Minutes
-from ariagent.call.commands import Termination
 from ariagent.dialogue.turns import TurnLatency
 from ariagent.realtime.events import Usage
+from ariagent.termination import Termination
 
 # Around the half second that callers expect; what this service adds is tens of milliseconds.
 RESPONSE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)

@@ -24,12 +24,11 @@ from ariagent.audio.rates import choose_format
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.breaker import Breaker
 from ariagent.call.admission import Admission, Minutes
-from ariagent.call.takeover import handed_on, unended
 from ariagent.call.announcement import Briefs
-from ariagent.call.context import Context
-from ariagent.phrases.store import Prompts
 from ariagent.call.calls import Registry
+from ariagent.call.context import Context
 from ariagent.call.resume import BrokenOff
+from ariagent.call.takeover import handed_on, unended
 from ariagent.check.checks import Need
 from ariagent.check.site import Manager, Site, opened
 from ariagent.check.trial import Trial
@@ -46,6 +45,7 @@ from ariagent.hosts import HostNames, is_loopback, joined
 from ariagent.lag import LOOK_S, Lag
 from ariagent.localtime import day as local_day
 from ariagent.metrics import Metrics
+from ariagent.phrases.store import Prompts
 from ariagent.pool.availability import Availability
 from ariagent.pool.door import Door
 from ariagent.pool.pool import Pool

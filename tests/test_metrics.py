@@ -5,10 +5,10 @@ import platform
 import pytest
 
 from ariagent import __version__
-from ariagent.call.commands import Result, Termination
 from ariagent.dialogue.turns import TurnLatency
 from ariagent.metrics import Metrics
 from ariagent.realtime.events import Usage
+from ariagent.termination import Result, Termination
 
 
 def samples(metrics: Metrics) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Spoken summaries as files: Asterisk plays one to whoever takes a call, then it is removed.
+"""Announcements: a human agent who takes a call hears a spoken summary first. Asterisk plays it from a file.
 
 A file is put in place whole, while the phone rings already. One that comes too late, or never, is not played; the call
 goes on without it (Asterisk plays nothing that is not there).
@@ -18,8 +18,10 @@ from pathlib import Path
 
 from ariagent.ami.events import Event, UserEvent
 from ariagent.audio.format import AudioFormat
+from ariagent.audio.rates import ModelCodec
 from ariagent.config import Settings
 from ariagent.logs import CallLog
+from ariagent.realtime.events import AsideEnded
 from ariagent.records import folder
 
 log = logging.getLogger(__name__)
@@ -175,6 +177,50 @@ class Briefs:
         remedy = "Let the service's user write there, or set briefs.directory to another folder"
         fields = {"directory": str(self.directory), "cause": error.strerror or str(error), "remedy": remedy}
         log.warning("brief.not_kept", extra={"fields": fields})
+
+
+class Announcement:
+    """The announcement of one transfer: ``path`` is known at once, the file is there when ``written`` is over."""
+
+    def __init__(self, briefs: Briefs, codec: ModelCodec, lasts_s: float) -> None:
+        """``codec`` must be used for nothing else. ``lasts_s``: how long somebody may take the call."""
+        self.path = briefs.new_name()
+        self.key = Path(self.path).name
+        """What the model's server knows it by: not where the file will be."""
+        self._briefs = briefs
+        self._codec = codec
+        self._lasts_s = lasts_s
+        self._spoken: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._writing: asyncio.Task[bool] | None = None
+
+    def spoken(self, event: AsideEnded) -> None:
+        """The model has said something beside the conversation; perhaps this."""
+        if event.key == self.key and not self._spoken.done():
+            self._spoken.set_result(event.audio)
+            if event.audio:
+                pcm = self._codec.from_model(event.audio) + self._codec.end_item()
+                self._writing = asyncio.ensure_future(self._briefs.put(self.path, pcm, self._lasts_s))
+
+    @property
+    def outlook(self) -> str:
+        """Whether there is one: ``yes``, ``no``, or ``late`` while the model has not said it yet."""
+        if not self._spoken.done():
+            return "late"
+        return "yes" if self._spoken.result() else "no"
+
+    def give_up(self) -> None:
+        """The model is gone: nothing will come any more."""
+        if not self._spoken.done():
+            self._spoken.set_result(b"")
+
+    async def written(self, limit_s: float) -> bool:
+        """Wait until the file is there; False when it will not be, or not within ``limit_s``."""
+        try:
+            async with asyncio.timeout(limit_s):
+                await asyncio.shield(self._spoken)
+                return self._writing is not None and await asyncio.shield(self._writing)
+        except TimeoutError:
+            return False
 
 
 def _write(path: Path, pcm: bytes) -> None:

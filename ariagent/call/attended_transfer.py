@@ -5,8 +5,8 @@ the media channel's connected line, whose it is. A queue seat's own channel stay
 """
 
 import asyncio
-from collections.abc import Callable
 
+from ariagent.ami.events import AttendedTransferred
 from ariagent.ari import events as ari
 from ariagent.ari.client import AriClient
 from ariagent.call import presentation
@@ -45,40 +45,54 @@ async def shown_newcomer(ari_client: AriClient, party: Party, channel: str, medi
     return presentation.shown(party, found)
 
 
-class Newcomers:
-    """One call's. ``meet`` is called with who is there from now on, once for each change, when they can hear us."""
+class AttendedTransfer:
+    """Who is on the line of one call. Times are monotonic seconds."""
 
-    def __init__(self, first: Party, meet: Callable[[Party], None]) -> None:
-        self.current = first
+    def __init__(self) -> None:
+        self.current = Party()
+        """Nobody, until it is known whether the caller shows their number."""
         self.changed = False
         """Somebody else than at the beginning is on the line."""
-        self._meet = meet
         self._shown = Party()  # by the media channel's connected line
         self._awaited = ""  # a channel that is not up yet
-        self._timer: asyncio.TimerHandle | None = None
+        self._due: float | None = None
         self._since: float | None = None
         self._before_s = 0.0
+
+    def arrived(self, caller: Party) -> None:
+        """The caller's number and name are known, as far as they show them."""
+        if not self.changed:
+            self.current = caller
 
     def shown(self, party: Party) -> None:
         """The media channel's connected line says this."""
         self._shown = party
 
-    def replaced(self, channel: ari.Channel) -> None:
+    def replaced(self, channel: ari.Channel, now: float) -> None:
         """This channel took the place of the caller's; it may still ring somewhere."""
         self._shown = Party.of(channel.caller_number, channel.caller_name)
-        self.close()
-        if channel.state == "Up":
-            self._soon()
-        else:
-            self._awaited = channel.id
+        up = channel.state == "Up"
+        self._awaited = "" if up else channel.id
+        self._due = now + SETTLE_S if up else None
 
-    def up(self, channel_id: str) -> None:
+    def up(self, channel_id: str, now: float) -> None:
         """This channel was answered."""
         if channel_id == self._awaited:
-            self._soon()
+            self._awaited, self._due = "", now + SETTLE_S
+
+    def next_deadline(self) -> float | None:
+        """When ``tick`` has something to do."""
+        return self._due
+
+    def tick(self, now: float) -> Party | None:
+        """The party who is on the line from now on, once for each change, when they can hear us; None: no change."""
+        if self._due is None or now < self._due:
+            return None
+        self._due = None
+        return self._shown
 
     def joined(self, party: Party, now: float) -> None:
-        """The one who is there now; ``now`` in monotonic seconds."""
+        """The party who is there now, as it may be shown."""
         if self._since is not None and not self.changed:
             self._before_s = now - self._since
         self.current, self.changed = party, True
@@ -88,20 +102,23 @@ class Newcomers:
         self._since = now
 
     def talk_s(self, now: float) -> dict[str, float]:
-        """How long the agent talked, for the call's record; split, where a colleague put a caller through."""
+        """How long the agent talked, for the call's record; split, where a human agent transferred a caller to it."""
         whole = 0.0 if self._since is None else now - self._since
         if not self.changed:
             return {"talk_s": round(whole, 3)}
         split = {"talk_colleague_s": self._before_s, "talk_caller_s": whole - self._before_s}
         return {name: round(seconds, 3) for name, seconds in {"talk_s": whole, **split}.items()}
 
-    def close(self) -> None:
-        """Wait for nobody any more."""
-        self._awaited = ""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
-    def _soon(self) -> None:
-        self.close()
-        self._timer = asyncio.get_running_loop().call_later(SETTLE_S, lambda: self._meet(self._shown))
+def remote_party(event: AttendedTransferred, channel: str) -> Party | None:
+    """Who talks with the channel of this name after an attended transfer; None where the transfer is not about it.
+
+    Either of the two calls may have been the first one: a phone may refer the one to the other or the other way round.
+    """
+    if event.result != "Success":
+        return None
+    if event.target == channel:
+        return Party.of(event.transferee_caller, event.transferee_name)
+    if event.transferee == channel:
+        return Party.of(event.target_caller, event.target_name)
+    return None

@@ -1,15 +1,18 @@
 """Has Asterisk take a caller to people, so that it looks in queue_log as if a person had transferred them."""
 
 import asyncio
+from dataclasses import dataclass
 
 from ariagent.agents.choose import DIALLED, EXTENSION, QUEUE
 from ariagent.ami.client import AmiClient
 from ariagent.ari import events as ari
 from ariagent.call.casting import Arrival
 from ariagent.call.context import Context
-from ariagent.dialogue.handoff import Handoff
+from ariagent.call.machine import TRANSFER_TIMEOUT_S
 from ariagent.call.variables import CALLER
+from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import AsteriskError
+from ariagent.termination import Termination
 
 PEER = "BRIDGEPEER"
 PEOPLE = ("ariagent-human", "human")
@@ -17,12 +20,29 @@ PEOPLE = ("ariagent-human", "human")
 WAYS_BACK = (QUEUE, EXTENSION, DIALLED)
 
 
-async def hand_over(context: Context, arrival: Arrival, leg: str, handoff: Handoff, variables: dict[str, str]) -> None:
-    """Transfer the caller; they are gone from us when this returns. Raises AsteriskError."""
-    if arrival.seat is None:
-        await _direct(context, leg, handoff, variables)
-    else:
-        await _from_seat(context, arrival, leg, handoff, variables)
+@dataclass(frozen=True, slots=True)
+class TransferOutcome:
+    """What came of a transfer that somebody waits for."""
+
+    termination: Termination | None
+    """How the call ended; None: the caller is still with the agent."""
+    went: Handoff | None
+    """The transfer that was made, if one was."""
+
+
+async def transfer(context: Context, arrival: Arrival, leg: str, handoff: Handoff, variables: dict[str, str]) -> None:
+    """Transfer the caller; they are gone from us when this returns.
+
+    Raises AsteriskError, also when all the requests together take longer than TRANSFER_TIMEOUT_S.
+    """
+    try:
+        async with asyncio.timeout(TRANSFER_TIMEOUT_S):
+            if arrival.seat is None:
+                await _direct(context, leg, handoff, variables)
+            else:
+                await _from_seat(context, arrival, leg, handoff, variables)
+    except TimeoutError:
+        raise AsteriskError("Asterisk did not take the caller in time") from None
 
 
 async def _direct(context: Context, leg: str, handoff: Handoff, variables: dict[str, str]) -> None:

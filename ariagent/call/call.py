@@ -1,8 +1,11 @@
-"""One call, running: owns its state machine, its legs, its conversation and its tasks.
+"""One call, from its arrival to its one end: the driver between Asterisk, the model and the dialogue.
 
-    channel --ARI--> CallRunner.on_ari --> CallMachine --> commands, done in order by ``run``
+    Asterisk --TCP--> audio_received --> Dialogue.hear  --> RealtimeClient.append_audio --> model
+    Asterisk <--TCP-- frame_due      <-- Dialogue.frame <-- playout <-- Dialogue.handle <-- model
+    Asterisk --ARI--> on_ari, finished commands, supervisors, time --> CallMachine --> commands
 
-What is said and heard is in ``talk``.
+Every way in is an ``@entry``: it tells the dialogue or the state machine what happened, and ``_settle`` carries out what
+follows, sends what the model is to be sent, and sets the one timer. Audio never passes a queue or a task of ours.
 """
 
 import asyncio
@@ -11,51 +14,95 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from functools import partial, wraps
+from typing import Any, Concatenate, ParamSpec
 
 from ariagent.ami.events import AttendedTransferred, BlindTransferred
 from ariagent.ari import events as ari
 from ariagent.ari.client import ConflictError, NotFoundError
+from ariagent.audio.format import FRAME_MS
+from ariagent.audio.rates import ModelCodec
+from ariagent.audiosocket.server import MediaConnection, Reason
 from ariagent.call import commands as cmd
 from ariagent.call import events as ev
+from ariagent.call.announcement import Announcement
+from ariagent.call.attended_transfer import AttendedTransfer, remote_party, shown_newcomer
+from ariagent.call.blind_transfer import TransferOutcome, to_people, transfer
+from ariagent.call.bridge_watchdog import BridgeWatchdog, Finding
 from ariagent.call.caller_leg import CallerLeg
 from ariagent.call.casting import Arrival
-from ariagent.call.far_end_watch import Chaperone
-from ariagent.call.commands import Command, Result, Termination
+from ariagent.call.context import Context
 from ariagent.call.far_end import twin
-from ariagent.call.context import Context, Role
-from ariagent.dialogue.handoff import Handoff
-from ariagent.dialogue.introduction import Party, newcomer
-from ariagent.call.media_leg import REMEDY, MediaLeg, NoAudioError
+from ariagent.call.far_end_watch import FarEndWatch
 from ariagent.call.live import LiveCall
 from ariagent.call.machine import AUDIBLE, MEDIA_FAILED, OVERTIME_S, RELEASE_TIMEOUT_S, CallMachine, State
-from ariagent.dialogue.memory import Owed
-from ariagent.call.attended_transfer import Newcomers, shown_newcomer
+from ariagent.call.media_leg import REMEDY, MediaLeg, NoAudioError
+from ariagent.call.observer import Observer
 from ariagent.call.reception import OWN_CALL, Reception
 from ariagent.call.resume import LEFT
-from ariagent.call.warm_transfer import Search
-from ariagent.call.talk import Talk
-from ariagent.call.blind_transfer import hand_over, to_people
-from ariagent.call.bridge_watchdog import keep_joined, nothing_heard
+from ariagent.call.warm_transfer import WarmTransfer
+from ariagent.dialogue import effects as fx
+from ariagent.dialogue import events as said
+from ariagent.dialogue import notes
+from ariagent.dialogue.builtin_tools import BuiltinTools
+from ariagent.dialogue.destinations import Destinations
+from ariagent.dialogue.dialogue import Dialogue
+from ariagent.dialogue.handoff import Handoff
+from ariagent.dialogue.introduction import Party
+from ariagent.dialogue.memory import Owed
+from ariagent.dialogue.role import Role
 from ariagent.errors import AriError, AsteriskError, CallStateError, TurnedAwayError, UnknownAgentError
 from ariagent.logs import CallLog
+from ariagent.realtime import events as rt
+from ariagent.realtime.line import ModelLine
+from ariagent.realtime.profile import SessionProfile
+from ariagent.termination import Result, Termination
 
-MEDIA_TIMEOUT_S = 8.0
-AUDIO_HERE_S = 3.0
-"""For the audio connection to be here once Asterisk has made it; that takes milliseconds."""
+LISTEN_FRAMES = 50
+"""A second of the caller's frames is collected, then looked at: frame by frame would cost much more."""
+CUT_LIMIT_S = 0.3
+"""How long the end waits for the words of a sentence that was cut off."""
+ANNOUNCEMENT_LIMIT_S = 8.0
+"""How long after the caller is gone an announcement may take that somebody is about to hear."""
 HANGUP_TOLD_S = 0.3
 TRANSFERRED_AWAY = "transferred_away"
 """The reason of calls whose agent was transferred to where nobody is."""
 
+P = ParamSpec("P")
 
-class CallRunner:
-    """Serves one call from its arrival to its one Termination."""
+
+def entry(work: Callable[Concatenate["Call", P], None]) -> Callable[Concatenate["Call", P], None]:
+    """A way into the call. What follows from it is carried out; whatever it raises ends this call, and no other."""
+
+    @wraps(work)
+    def entered(call: "Call", /, *args: P.args, **kwargs: P.kwargs) -> None:
+        if call.faulty:
+            return
+        try:
+            work(call, *args, **kwargs)
+            call._settle()
+        except Exception as error:  # noqa: BLE001  # ends this call, is logged, and harms no other
+            call._fault(error)
+
+    return entered
+
+
+class Call:
+    """One call. Also the MediaEndpoint of its audio connection."""
+
+    # While it is served.
+    _dialogue: Dialogue
+    _model: ModelLine
+    _observer: Observer
+    _codec: ModelCodec
+    _watchdog: BridgeWatchdog
+    _media_task: asyncio.Task[None]
 
     def __init__(
         self,
         context: Context,
         arrival: Arrival,
-        changed: Callable[["CallRunner"], None] = lambda _: None,
+        changed: Callable[["Call"], None] = lambda _: None,
         answered: Callable[[str, str], bool] = lambda linked_id, name: False,
     ) -> None:
         """``changed`` is called when ``live`` has something new to tell; it must not block. ``answered``: whether a
@@ -70,36 +117,59 @@ class CallRunner:
         resumes = arrival.resumes
         self._made = now
         self._machine = CallMachine(now)
+        self._told_state = self._machine.state
         self._began = now - (wall - self._reception.arrived)
         self._answered_at: float | None = None
         if resumes is not None and resumes.answered is not None:
             self._answered_at = now - (wall - resumes.answered)
-        self._commands: asyncio.Queue[Command] = asyncio.Queue()
+        self._serving = False
+        self._connection: MediaConnection | None = None
+        self._hears = False
+        """The caller's audio goes to the model."""
+        self._heard: list[bytes] = []  # of the caller, since the last look at it
+        self._heard_since = 0.0
+        self._heard_at = now
+        """When the caller's last frame came; before the first one when the call began."""
+        self._commands: asyncio.Queue[cmd.Command] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = float("inf")
+        self._tasks: set[asyncio.Task[None]] = set()
         self.media = MediaLeg(context.ari)
-        self._media_task: asyncio.Task[None] | None = None
-        self._talk: Talk | None = None
-        channel = arrival.channel
-        # Nobody, until it is known whether the caller shows their number.
-        self._newcomers = Newcomers(Party(), self._put_through)
+        self._parties = AttendedTransfer()
         self._identifying: asyncio.Task[None] | None = None
-        self._chaperone = Chaperone(
-            context.ari, channel.name, alone=self._left_alone, polls=context.ami is None, moved=resumes is not None
+        self._far_end = FarEndWatch(
+            context.ari,
+            arrival.channel.name,
+            alone=self._left_alone,
+            polls=context.ami is None,
+            moved=resumes is not None,
         )
-        self._deserted = False
-        self.handed: Handoff | None = None
-        """Where the caller went to."""
+        self._warm = WarmTransfer(
+            context,
+            self.log,
+            changed=lambda: self._changed(self),
+            answered=self._human_answered,
+            ended=self._warm_transfer_ended,
+            fault=self._fault,
+        )
+        self._announcement: Announcement | None = None
+        self._transferred: Handoff | None = None
+        """The transfer that was made."""
+        self._transfers: list[asyncio.Future[TransferOutcome]] = []
+        """Supervisors who wait for what comes of a transfer."""
         self._owed = Owed.NOTHING
         """What the caller waits for when we leave."""
         self.stuck = False
         """Asterisk did not let something of the call go."""
+        self._deserted = False
         self._released = False
         self._over: asyncio.Future[Termination] = asyncio.get_running_loop().create_future()
-        self._search = Search(context, self.log, self.feed, lambda: self._changed(self))
+
+    # -- for the calls of the process ---------------------------------------------------------------
 
     @property
     def call_id(self) -> str:
-        """The call's, in Asterisk and in its record."""
+        """The call's id, in Asterisk and in its record."""
         return self._reception.call_id
 
     @property
@@ -117,33 +187,37 @@ class CallRunner:
         return self._machine.state
 
     @property
+    def faulty(self) -> bool:
+        """A fault of ours has ended the call."""
+        return self._over.done() and self._over.exception() is not None
+
+    @property
     def over(self) -> bool:
         """The caller is served no longer; what is left is giving things back."""
-        return self.state in (State.ENDING, State.ENDED)
-
-    def owns(self, channel_id: str) -> bool:
-        """Whether the channel is the caller's, or one of those that we made for the call."""
-        return channel_id in (self.leg, self.media.channel) or self._search.owns(channel_id)
-
-    def converses(self, linked_id: str, name: str) -> bool:
-        """Whether this call is in conversation, and has this linked id or the other half of the channel ``name``."""
-        known = linked_id in (self.call_id, *self._chaperone.linked) or twin(name) == self._chaperone.name
-        return known and self.state in AUDIBLE
+        return self.state in (State.ENDING, State.ENDED) or self.faulty
 
     @property
     def termination(self) -> Termination | None:
         """How the call ended; None while it goes on."""
-        return self._machine.termination if self.over else None
+        if not self.over:
+            return None
+        return self._machine.termination or Termination(Result.ERROR, "fault")
 
-    # -- for supervisors --------------------------------------------------------------------------
+    def owns(self, channel_id: str) -> bool:
+        """Whether the channel is the caller's, or one of those that we made for the call."""
+        return channel_id in (self.leg, self.media.channel) or self._warm.owns(channel_id)
+
+    def converses(self, linked_id: str, name: str) -> bool:
+        """Whether this call is in conversation, and has this linked id or the other half of the channel ``name``."""
+        known = linked_id in (self.call_id, *self._far_end.linked) or twin(name) == self._far_end.name
+        return known and self.state in AUDIBLE
 
     def live(self) -> LiveCall:
         """The call as it is now."""
-        channel, role, talk, since = self.arrival.channel, self._reception.role, self._talk, self._answered_at
-        caller = self._newcomers.current
+        role, caller, since = self._reception.role, self._parties.current, self._answered_at
         return LiveCall(
             call_id=self.call_id,
-            state="consulting" if self._search.goes_on else self.state.value,
+            state="consulting" if self._warm.goes_on else self.state.value,
             arrived=self._reception.arrived,
             answered_s=None if since is None else time.monotonic() - since,
             agent=role.name if role is not None else "",
@@ -152,42 +226,64 @@ class CallRunner:
             language=role.language if role is not None else "",
             caller_number=caller.number,
             caller_name=caller.name,
-            channel=channel.name,
-            last_said=talk.last_said if talk is not None else None,
+            channel=self.arrival.channel.name,
+            last_said=self._dialogue.last_said if self._serving else None,
         )
 
-    def hand_off(self, handoff: Handoff) -> None:
-        """Put the caller through to people, after the sentence in progress. Raises CallStateError.
+    # -- for supervisors ----------------------------------------------------------------------------
 
-        Returns at once; what came of it is in the call's record, and the model is told if it fails.
+    def transfer(self, handoff: Handoff) -> "asyncio.Future[TransferOutcome]":
+        """Transfer the caller after the sentence in progress; await what came of it. Raises CallStateError.
+
+        The transfer is made whether or not somebody waits for its outcome.
         """
         if self.state not in AUDIBLE:
             raise CallStateError(f"the call is {self.state.value}: it cannot be transferred now")
         if (under_way := self._machine.moving) is not None:
             raise CallStateError(f"{under_way.by} is putting the caller through to {under_way.name} already")
         warm = handoff.kind == "warm"
-        if warm and self._search.goes_on:
+        if warm and self._warm.goes_on:
             raise CallStateError("a colleague is being looked for already")
         self.log.event("call.moved", by=handoff.by, destination=handoff.name)
-        self.feed(ev.ColleagueRequested(handoff) if warm else ev.HandoffRequested(handoff))
+        outcome: asyncio.Future[TransferOutcome] = asyncio.get_running_loop().create_future()
+        self.feed(ev.WarmTransferRequested(handoff) if warm else ev.TransferRequested(handoff))
+        self._transfers.append(outcome)
+        self._tell_transfers()
+        return outcome
 
     def whisper(self, text: str, by: str, *, now: bool = False) -> None:
         """Give the model a note that the caller does not hear; ``now``: it is to act on it at once, else from its next
         words on. Raises CallStateError."""
-        if self._talk is None or self.state not in AUDIBLE:
+        if not self._serving or self.state not in AUDIBLE:
             raise CallStateError(f"the call is {self.state.value}: nobody can be told anything now")
         self.log.event("call.whispered", by=by, private={"text": text})
-        self._talk.whisper(text, now=now)
+        self._whisper(text, at_once=now)
 
-    # -- life -------------------------------------------------------------------------------------
+    @entry
+    def _whisper(self, text: str, *, at_once: bool) -> None:
+        self._dialogue.whisper(text, time.monotonic(), at_once=at_once)
+
+    def _tell_transfers(self) -> None:
+        """Answer those who wait for a transfer, once the caller has left or is back with the agent."""
+        stays = self.state is State.TALKING and not self._warm.goes_on
+        if not self._transfers or not (self.over or stays):
+            return
+        outcome = TransferOutcome(self.termination, self._transferred)
+        for waiting in self._transfers:
+            if not waiting.done():
+                waiting.set_result(outcome)
+        self._transfers.clear()
+
+    # -- life ---------------------------------------------------------------------------------------
 
     async def run(self) -> Termination:
         """Serve the call to its end. Returns how it ended; gives everything back whatever happens."""
         try:
             role = await self._reception.receive(self.media.uuid)
             self.arrival = self._reception.arrival
-            if not self._newcomers.changed:
-                self._newcomers.current = Party(role.facts.caller_number, role.facts.caller_name)
+            self._parties.arrived(Party(role.facts.caller_number, role.facts.caller_name))
+            if self.faulty:
+                self._over.result()
             if (ended := self._machine.termination) is not None:  # hung up or stopped meanwhile
                 return self._ended(ended) if ended.result is Result.LEFT else await self._turn_away(ended)
             return self._ended(await self._serve(role))
@@ -199,43 +295,80 @@ class CallRunner:
             if isinstance(error, NotFoundError | ConflictError):
                 return self._ended(Termination(Result.DONE, "caller_hung_up"))
             return await self._turn_away(Termination(Result.ERROR, "asterisk_failed", error.line))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # ends this call, is logged, and harms no other
             # A fault of ours, at this call's edge: the caller goes to people, the other calls go on.
-            self.log.exception("call.fault")
+            self._fault(error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(RELEASE_TIMEOUT_S):
                     await self._release()
-            return await self._turn_away(Termination(Result.ERROR, "fault", repr(error)))
+            return await self._turn_away(Termination(Result.ERROR, "fault", repr(self._over.exception())))
         finally:
             self._forget()
 
     async def _serve(self, role: Role) -> Termination:
         context = self.context
-        self._talk = talk = Talk(
-            context, role, feed=self.feed, log=self.log, began=self._began, said=lambda: self._changed(self)
-        )
+        self._begin_dialogue(role)
         context.router.register(self.media.channel, self.on_ari)
-        context.media.expect(self.media.uuid, talk, context.format, self.call_id)
+        context.media.expect(self.media.uuid, self, context.format, self.call_id)
         self._arm()
         async with asyncio.TaskGroup() as tasks:
-            model = tasks.create_task(talk.run(), name=f"model {self.call_id}")
-            self._media_task = tasks.create_task(self._make_media(talk), name=f"media {self.call_id}")
-            watching = [
-                tasks.create_task(watch, name=f"{name} {self.call_id}") for name, watch in self._vigils(talk).items()
+            self._media_task = tasks.create_task(self._make_media(), name=f"media {self.call_id}")
+            beside = [
+                tasks.create_task(self._model.run(), name=f"model {self.call_id}"),
+                tasks.create_task(self._far_end.run(), name=f"far end {self.call_id}"),
+                tasks.create_task(self._do_commands(), name=f"commands {self.call_id}"),
             ]
-            doing = tasks.create_task(self._do_commands(talk), name=f"commands {self.call_id}")
-            termination = await self._over
-            for task in (model, self._media_task, *watching, doing):
+            await asyncio.wait((self._over,))
+            for task in (self._media_task, *beside):
                 task.cancel()
-        return termination
+        return self._over.result()
+
+    def _begin_dialogue(self, role: Role) -> None:
+        context, settings = self.context, self.context.settings
+        destinations = Destinations(
+            role.agent, settings.destinations, settings.hours, context.queue_view, context.has_queue
+        )
+        tools = BuiltinTools(role.agent, destinations, role.facts.caller_number)
+        declared = (*tools.declarations, *context.toolbox.declarations(role.name))
+        profile = SessionProfile.of(role.agent, settings.realtime, declared, role.instructions)
+        talked = role.memory is not None and role.memory.interrupted
+        self._codec = ModelCodec(context.format, profile.encoding)
+        self._model = ModelLine(context.endpoints, profile, self._on_model, self._at_rest, in_call=talked)
+        self._dialogue = Dialogue(
+            role,
+            tools,
+            self._model.session,
+            self._codec,
+            context.format,
+            phrase=partial(context.prompts.find, role.agent),
+            waiting_prompt=context.toolbox.sign,
+            unix_offset_s=time.time() - time.monotonic(),
+        )
+        self._observer = Observer(
+            self.log,
+            context.metrics,
+            context.spending,
+            context.format,
+            agent=role.name,
+            model=profile.model,
+            transcripts=settings.log.transcripts,
+            began=self._began,
+        )
+        self._watchdog = BridgeWatchdog(rejoins=self.arrival.seat is not None, limit_s=settings.watchdog.no_audio_s)
+        self._heard_at = time.monotonic()
+        self._serving = True
+
+    def _at_rest(self) -> bool:
+        return self._dialogue.at_rest
 
     def _ended(self, termination: Termination) -> Termination:
         fields: dict[str, Any] = {"result": termination.result.value, "reason": termination.reason}
         if termination.cause:
             fields["cause"] = termination.cause
-        if self._talk is not None:
-            fields |= self._talk.account()
-        fields |= self._newcomers.talk_s(time.monotonic())
+        if self._serving:
+            self._listen()
+            fields |= self._observer.close(self._dialogue.account(), self._model.dropped_s)
+        fields |= self._parties.talk_s(time.monotonic())
         if termination.result is Result.LEFT:
             self.log.event(LEFT, owed=self._owed.value, **fields)
             return termination
@@ -249,146 +382,333 @@ class CallRunner:
 
     def _forget(self) -> None:
         self._reception.leave()
-        # A caller whom nobody took may be back by now, and served by another runner: the channel is the same.
+        # A caller whom nobody took may be back by now, and served by another call: the channel is the same.
         self.context.router.unregister(self.leg, self.on_ari)
         self.context.router.unregister(self.media.channel)
         self.context.media.forget(self.media.uuid)
         if self._timer is not None:
             self._timer.cancel()
-        self._newcomers.close()
         if self._identifying is not None:
             self._identifying.cancel()
-        # It holds us and we hold it, with all the audio that was not heard: nothing should wait for the collector.
-        self._talk = None
 
-    # -- what happens -----------------------------------------------------------------------------
+    def _fault(self, error: Exception) -> None:
+        """Something went wrong that must not: end this call, once."""
+        if not self._over.done():
+            self.log.error("call.fault", exc_info=error)
+            self._over.set_exception(error)
+            self._tell_transfers()
 
+    # -- what happens -------------------------------------------------------------------------------
+
+    @entry
     def feed(self, event: ev.Event) -> None:
         """Something happened to the call. Called from the event loop; never blocks."""
-        before = self.state
-        self._carry_out(self._machine.handle(event, time.monotonic()))
-        self._tell_state(before)
+        self._feed(event)
 
-    def _tell_state(self, before: State) -> None:
-        if self.state is not before:
-            self.log.note("call.state", state=self.state.value)
-            self._changed(self)
-
+    @entry
     def on_ari(self, event: ari.Event) -> None:
         """An event of one of this call's channels."""
+        now = time.monotonic()
         match event:
             case ari.StasisStarted(channel=channel) if channel.id == self.media.channel:
                 self.media.entered()
             case ari.StasisStarted(replaces=replaced) if replaced == self.leg:
-                self.feed(ev.LegReplaced(event.channel.id))
-                self._newcomers.replaced(event.channel)
-                if self._chaperone.follow(event.channel.name):
+                self._feed(ev.LegReplaced(event.channel.id))
+                self._parties.replaced(event.channel, now)
+                if self._far_end.follow(event.channel.name):
                     self._reception.count()
             case ari.ChannelUp(channel_id=channel_id):
-                self._newcomers.up(channel_id)
+                self._parties.up(channel_id, now)
             case ari.ConnectedLine() if event.channel_id == self.media.channel:
-                self._newcomers.shown(Party.of(event.number, event.name))
+                self._parties.shown(Party.of(event.number, event.name))
             case ari.StasisEnded() | ari.ChannelDestroyed() if event.channel_id == self.leg:
-                self.feed(ev.CallerLeft())
+                self._feed(ev.CallerLeft())
             case ari.ChannelDestroyed() if event.channel_id == self.media.channel:
                 self._media_gone()
             case ari.LeftBridge() if event.channel_id == self.media.channel:
                 # The caller may be in no bridge either; in Stasis nothing would end their silence.
-                self.feed(ev.MediaFailed("the media channel left the bridge"))
+                self._feed(ev.MediaFailed("the media channel left the bridge"))
             case ari.DigitReceived() if event.channel_id == self.leg:
-                self.feed(ev.DigitPressed(event.digit))
+                if self.state is State.SAYING_GOODBYE:
+                    self._feed(fx.CallerSpoke())  # a key is as good as a word
+                self._feed(ev.DigitPressed(event.digit))
 
     def attended(self, event: AttendedTransferred) -> None:
         """Somebody joined two of their calls; maybe one of them is a seat's of ours, and this one."""
-        half = twin(self._chaperone.name)
-        if half and (caller := newcomer(event, half)) is not None:
-            self._chaperone.moved()
+        half = twin(self._far_end.name)
+        if half and (caller := remote_party(event, half)) is not None:
+            self._far_end.moved()
             if self.arrival.seat is not None:
-                self._put_through(caller, event.transferee if event.target == half else event.target)
+                self._identify(caller, event.transferee if event.target == half else event.target)
 
     def sent_elsewhere(self, event: BlindTransferred) -> None:
         """Somebody was transferred; maybe it is the agent, by the party that it talks with."""
-        if event.result == "Success" and event.transferee == twin(self._chaperone.name):
-            self._chaperone.moved()
+        if event.result == "Success" and event.transferee == twin(self._far_end.name):
+            self._far_end.moved()
             self._reception.count()
+
+    def _identify(self, caller: Party, channel: str = "") -> None:
+        """From now on this is who is on the line. ``channel``: the name of theirs, where a seat is called."""
+        if self._identifying is not None:
+            self._identifying.cancel()
+        self._identifying = self._spawn(self._identified(caller, channel))
+
+    async def _identified(self, caller: Party, channel: str) -> None:
+        self._joined(await shown_newcomer(self.context.ari, caller, channel, self.media.channel, self.leg))
+
+    @entry
+    def _joined(self, caller: Party) -> None:
+        before = self._parties.current
+        self._parties.joined(caller, time.monotonic())
+        self.log.event("call.caller_changed", was=before.number or "-", caller=caller.number or "-")
+        self._feed(ev.PartyChanged(before, caller))
+        self._changed(self)
 
     def _left_alone(self) -> bool:
         """Nobody is at the other end any more. Returns whether the call ends."""
         if self.state not in AUDIBLE:
             return self.over
         self._deserted = True
-        self.log.event("call.transferred_away", logging.WARNING, channel=self._chaperone.name)
+        self.log.event("call.transferred_away", logging.WARNING, channel=self._far_end.name)
         self.feed(ev.NobodyThere(TRANSFERRED_AWAY))
         return True
 
-    def _put_through(self, caller: Party, channel: str = "") -> None:
-        """From now on this is who is on the line. ``channel``: the name of theirs, where a seat is called."""
-        if self._identifying is not None:
-            self._identifying.cancel()
-        self._identifying = asyncio.ensure_future(self._identify(caller, channel))
+    @entry
+    def _human_answered(self) -> None:
+        self._dialogue.consulting_ended()
+        self._dialogue.tell(notes.found_note(), time.monotonic())
 
-    async def _identify(self, caller: Party, channel: str) -> None:
-        self._joined(await shown_newcomer(self.context.ari, caller, channel, self.media.channel, self.leg))
+    @entry
+    def _warm_transfer_ended(self, handoff: Handoff, why: str, channel: str) -> None:
+        self._dialogue.consulting_ended()
+        if why:
+            self._dialogue.tell(notes.not_found_note(handoff.name, why), time.monotonic())
+        else:
+            self._feed(ev.TransferRequested(replace(handoff, joins=channel)))
 
-    def _joined(self, caller: Party) -> None:
-        before = self._newcomers.current
-        self._newcomers.joined(caller, time.monotonic())
-        self.log.event("call.caller_changed", was=before.number or "-", caller=caller.number or "-")
-        self.feed(ev.PartyChanged(before, caller))
-        self._changed(self)
+    # -- the audio connection (MediaEndpoint) -------------------------------------------------------
 
-    def _caller_channel(self) -> ari.Channel:
-        """The channel that the call came in on, with who is on the line now."""
-        caller = self._newcomers.current
-        return replace(self.arrival.channel, caller_number=caller.number, caller_name=caller.name)
+    def connected(self, connection: MediaConnection) -> None:
+        """Asterisk's audio connection is here."""
+        self._connection = connection
+        self.media.connected.set()
 
-    def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        deadline = self._machine.next_deadline()
-        if deadline is not None:
-            self._timer = asyncio.get_running_loop().call_at(deadline, self._tick)
+    def audio_received(self, payload: bytes, now: float) -> None:
+        """20 ms of the caller."""
+        self._heard_at = now
+        if not self._hears or self.faulty:
+            return
+        try:
+            if pcm := self._dialogue.hear(payload, now):
+                self._append(pcm)
+            if not self._heard:
+                self._heard_since = now
+            self._heard.append(payload)
+            if len(self._heard) >= LISTEN_FRAMES:
+                self._listen()
+            if self._dialogue.effects:
+                self._settle()
+        except Exception as error:  # noqa: BLE001  # ends this call, is logged, and harms no other
+            self._fault(error)
 
-    def _tick(self) -> None:
-        self._timer = None
-        before = self.state
-        self._carry_out(self._machine.tick(time.monotonic()))
-        self._tell_state(before)
+    def frame_due(self, now: float) -> bytes | None:
+        """The next 20 ms for the caller; None: silence."""
+        if self.faulty:
+            return None
+        try:
+            dialogue = self._dialogue
+            if self._hears and (silence := dialogue.gap(now)):
+                self._fill(silence, now)
+            frame = dialogue.frame(now)
+            if dialogue.begun:
+                self._observer.agent_frame(frame)
+            if dialogue.effects or (frame is None and self._machine.finishing):
+                self._settle()
+        except Exception as error:  # noqa: BLE001  # ends this call, is logged, and harms no other
+            self._fault(error)
+            return None
+        return frame
 
-    # -- what is done about it --------------------------------------------------------------------
+    def digit_received(self, digit: str) -> None:
+        """Each digit comes a second time through ARI; that one counts."""
 
-    def _carry_out(self, commands: list[Command]) -> None:
-        """Do what can be done at once; what needs Asterisk waits its turn in ``_do_commands``."""
-        for command in commands:
-            match command:
-                case cmd.FollowLeg(channel_id=channel_id):
-                    self._follow(channel_id)
-                case cmd.StartTalking() if self._talk is not None:
-                    self._talk.begin()
-                case cmd.MeetCaller(before=before, caller=caller) if self._talk is not None:
-                    self._talk.meet(before, caller)
-                    self._commands.put_nowait(command)
-                case cmd.PressKey(digit=digit) if self._talk is not None:
-                    self._talk.press(digit)
-                case cmd.PrepareBrief(handoff=handoff) if self._talk is not None:
-                    self._search.cancel()
-                    self._talk.prepare_brief(handoff)
-                case cmd.CallColleague(handoff=handoff) if self._talk is not None:
-                    self._search.begin(self._talk, handoff, self.call_id, self.leg, self._caller_channel())
-                case cmd.DropColleague():
-                    self._search.cancel()
-                case cmd.Drain(final=final) if self._talk is not None:
-                    self._talk.drain(final=final)
-                case cmd.Finish(termination=termination):
-                    self._finish(termination)
-                case _:
-                    if isinstance(command, cmd.Release | cmd.Leave):
-                        self.media.give_up()
-                        # Nothing of the leg matters any more. One that takes its place is a newcomer: turned away.
-                        self.context.router.unregister(self.leg, self.on_ari)
-                    self._commands.put_nowait(command)
+    @entry
+    def disconnected(self, reason: str) -> None:
+        """The audio connection is gone."""
+        self._connection = None
+        if reason in (Reason.MALFORMED, Reason.UNEXPECTED_KIND, Reason.PEER_ERROR):
+            self.context.metrics.malformed.labels("asterisk").inc()
+        self._feed(ev.MediaFailed(f"the audio connection ended: {reason}"))
+
+    def _append(self, pcm: bytes) -> None:
+        if not self._model.append_audio(pcm if self._codec.identity else self._codec.to_model(pcm)):
+            self._dialogue.not_sent(pcm)
+
+    def _fill(self, silence: bytes, now: float) -> None:
+        """The caller's side sends nothing: the model gets silence."""
+        if pcm := self._dialogue.batch(silence):
+            self._append(pcm)
+        self._listen()
+        self._observer.caller_audio(silence, now)
+
+    def _listen(self) -> None:
+        """Look at what the caller sent since the last time."""
+        if self._heard:
+            pcm = b"".join(self._heard)
+            self._heard.clear()
+            self._observer.caller_audio(pcm, self._heard_since)
+            self._dialogue.listen(pcm, self._heard_at)
+
+    # -- the model ----------------------------------------------------------------------------------
+
+    @entry
+    def _on_model(self, event: rt.Event) -> None:
+        now = time.monotonic()
+        self._observer.model(event)
+        match event:
+            case rt.SessionReady():
+                self._dialogue.use(self._model.session)
+                self._feed(ev.ModelReady())
+            case rt.SessionRenewed():
+                self._dialogue.renew(self._model.session, now)
+            case rt.SessionLost() | rt.SessionFailed() if self._announcement is not None:
+                self._announcement.give_up()
+            case rt.AsideEnded() if self._announcement is not None:
+                self._announcement.spoken(event)
+        if isinstance(event, rt.SessionFailed) and self._dialogue.begun:
+            self.context.model_doubted(event.fault is rt.Fault.SILENT)
+        self._dialogue.handle(event, now)
+
+    async def _run_tool(self, call: rt.ToolCall) -> None:
+        role = self._dialogue.role
+        outcome = await self.context.toolbox.run(role.name, call, role.facts)
+        self._tool_ended(call, outcome.output, ok=outcome.ok, kind=outcome.kind)
+
+    @entry
+    def _tool_ended(self, call: rt.ToolCall, output: str, *, ok: bool, kind: str) -> None:
+        self._dialogue.tool_ended(call, output, ok=ok, kind=kind, now=time.monotonic())
+
+    # -- what follows -------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Carry out all that follows from what happened; then send, and set the timer."""
+        if self._serving:
+            dialogue, machine = self._dialogue, self._machine
+            while dialogue.effects or (machine.finishing and dialogue.finished):
+                for effect in dialogue.take_effects():
+                    self._do(effect)
+                if machine.finishing and dialogue.finished:
+                    self._feed(ev.SpeechFinished())
+            self._model.flush()
+        if self._transfers:
+            self._tell_transfers()
         self._arm()
+
+    def _do(self, effect: fx.Effect | said.DialogueEvent) -> None:
+        """Carry out what the dialogue asks for; the rest is for the observer."""
+        match effect:
+            case fx.SpeechReady():
+                if self._connection is not None:
+                    self._connection.speech_ready()
+            case fx.CallerSpoke():
+                if self._machine.finishing:
+                    self._feed(effect)
+            case (
+                fx.EndRequested()
+                | fx.NobodyThere()
+                | fx.FallbackRequested()
+                | fx.TransferRequested()
+                | fx.WarmTransferRequested()
+                | fx.WarmTransferCancelled()
+                | fx.ModelFailed()
+                | fx.AgentFailed()
+            ):
+                self._feed(effect)
+            case fx.RunTool(call=call):
+                self._spawn(self._run_tool(call))
+            case fx.GiveUpSession(cause=cause):
+                self._model.give_up(cause)
+            case _:
+                self._observer.tell(effect)
+                if isinstance(effect, said.CallerSaid | said.AgentSaid | said.Interrupted):
+                    self._changed(self)
+
+    def _feed(self, event: ev.Event) -> None:
+        self._command_all(self._machine.handle(event, time.monotonic()))
+
+    def _command_all(self, commands: list[cmd.Command]) -> None:
+        for command in commands:
+            self._command(command)
+        if self.state is not self._told_state:
+            self._told_state = self.state
+            self.log.note("call.state", state=self.state.value)
+            self._changed(self)
+
+    def _command(self, command: cmd.Command) -> None:
+        """Do what can be done at once; what needs Asterisk waits its turn in ``_do_commands``."""
+        now = time.monotonic()
+        match command:
+            case cmd.FollowLeg(channel_id=channel_id):
+                self.context.router.unregister(self.leg, self.on_ari)
+                self._leg.follow(channel_id)
+                self.context.router.register(channel_id, self.on_ari)
+            case cmd.StartTalking():
+                self._dialogue.begin(now)
+            case cmd.GreetCaller(before=before, caller=caller):
+                self._dialogue.consulting_ended()
+                self._dialogue.meet(before, caller, now)
+                self._commands.put_nowait(command)
+            case cmd.PressKey(digit=digit):
+                self._dialogue.press(digit, now)
+            case cmd.PrepareAnnouncement(handoff=handoff):
+                self._cancel_warm_transfer()
+                self._announce(handoff)
+            case cmd.StartWarmTransfer(handoff=handoff):
+                self._start_warm_transfer(handoff, now)
+            case cmd.CancelWarmTransfer():
+                self._cancel_warm_transfer()
+            case cmd.TellTransferFailed(handoff=handoff):
+                self._dialogue.tell(notes.failed_note(handoff.name), now)
+            case cmd.Finish(termination=termination):
+                self._finish(termination)
+            case cmd.Release() | cmd.Leave():
+                self.media.give_up()
+                # Nothing of the leg matters any more. One that takes its place is a newcomer: turned away.
+                self.context.router.unregister(self.leg, self.on_ari)
+                self._commands.put_nowait(command)
+            case _:
+                self._commands.put_nowait(command)
+
+    def _announce(self, handoff: Handoff) -> None:
+        """Have the model speak a summary beside the conversation, unless it is not wanted."""
+        self._announcement = None
+        if handoff.kind == "blind":
+            return
+        context = self.context
+        codec = ModelCodec(context.format, self._model.session.profile.encoding)
+        context.briefs.look()
+        self._announcement = Announcement(context.briefs, codec, handoff.destination.timeout_s)
+        self._dialogue.announce(self._announcement.key, handoff)
+
+    def _start_warm_transfer(self, handoff: Handoff, now: float) -> None:
+        if self._warm.busy:
+            return
+        self._announce(handoff)
+        if self._announcement is None:
+            return  # a warm transfer always has one
+        self._dialogue.consulting(now)
+        caller = self._parties.current
+        self._warm.begin(
+            handoff,
+            self._announcement,
+            caller_leg=self.leg,
+            shown=(caller.name, caller.number),
+            variables=handoff.screen_pop(self.call_id, self._dialogue.role.language),
+        )
+
+    def _cancel_warm_transfer(self) -> None:
+        self._dialogue.consulting_ended()
+        self._warm.cancel()
 
     def _finish(self, termination: Termination) -> None:
         if not self._released:
@@ -397,22 +717,74 @@ class CallRunner:
             self.log.event("call.not_released", logging.ERROR, cause="not everything was given back in time")
         self._over.set_result(termination)
 
-    async def _do_commands(self, talk: Talk) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Do something beside everything else; given up when the call ends."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except Exception as error:  # noqa: BLE001  # ends this call, is logged, and harms no other
+                self._fault(error)
+
+        task = asyncio.ensure_future(guarded())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # -- time ---------------------------------------------------------------------------------------
+
+    def _arm(self) -> None:
+        """Set the timer to the first deadline. One that rings too soon does no harm, and is set again."""
+        times = [self._machine.next_deadline(), self._parties.next_deadline()]
+        if self._serving:
+            times += (self._dialogue.next_deadline(), self._watchdog.next_deadline(self._heard_at))
+        due = min((time for time in times if time is not None), default=float("inf"))
+        if due < self._timer_at and not self._over.done():
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = due
+            self._timer = asyncio.get_running_loop().call_at(due, self._tick)
+
+    @entry
+    def _tick(self) -> None:
+        self._timer, self._timer_at = None, float("inf")
+        now = time.monotonic()
+        self._command_all(self._machine.tick(now))
+        if (party := self._parties.tick(now)) is not None:
+            self._identify(party)
+        if not self._serving:
+            return
+        self._dialogue.tick(now)
+        talking = self.state in (State.TALKING, State.SAYING_GOODBYE)
+        match self._watchdog.tick(now, self._heard_at, talking=talking):
+            case Finding.REJOIN:
+                self._spawn(self._rejoin())
+            case Finding.LOST:
+                self._feed(ev.FallbackRequested("no_audio"))
+
+    async def _rejoin(self) -> None:
+        try:
+            await self.media.rejoin(self.leg)
+        except AriError as error:
+            # Whatever is wrong with the leg or the bridge is told by events of their own.
+            self.log.event("call.not_rejoined", logging.DEBUG, cause=error.line)
+
+    # -- what needs Asterisk ------------------------------------------------------------------------
+
+    async def _do_commands(self) -> None:
         """The commands that need Asterisk, one after another."""
         while True:
             match await self._commands.get():
                 case cmd.Answer():
-                    await self._answer(talk)
-                case cmd.MeetCaller():
-                    await self._search.end("CANCELLED")  # which was for somebody else
-                case cmd.BreakOff():
+                    await self._answer()
+                case cmd.GreetCaller():
+                    await self._warm.end("CANCELLED")  # which was for somebody else
+                case cmd.LeaveQueue():
                     await self._leg.break_off()
                 case cmd.ReturnToDialplan(result=result):
                     await self._return_to_dialplan(result)
-                case cmd.HandOver(handoff=handoff):
-                    await self._hand_over(talk, handoff)
-                case cmd.ExplainFailure(handoff=handoff):
-                    talk.explain_failure(handoff)
+                case cmd.Transfer(handoff=handoff):
+                    await self._transfer(handoff)
                 case cmd.HangUp():
                     await self._hang_up()
                 case cmd.Release():
@@ -420,21 +792,19 @@ class CallRunner:
                     self._released = True
                     self.feed(ev.Released())
                 case cmd.Leave():
-                    await self._leave(talk)
+                    await self._leave()
                     self._released = True
                     self.feed(ev.Released())
 
-    async def _make_media(self, talk: Talk) -> None:
+    async def _make_media(self) -> None:
         """Bridge, audio channel, both ends in the bridge; reported as MediaReady or MediaFailed."""
+        context = self.context
         try:
-            async with asyncio.timeout(MEDIA_TIMEOUT_S):
-                context = self.context
-                if not await self.media.make(address=context.media_address, rate_hz=context.format.rate_hz):
-                    return
-                await self._audio_here(talk)
-                await self.media.join(self.leg)
+            rate_hz = context.format.rate_hz
+            if not await self.media.connect(self.leg, address=context.media_address, rate_hz=rate_hz):
+                return
         except NoAudioError as error:
-            self._no_audio(error.line)
+            self.feed(self._no_audio(error.line))
         except AriError as error:
             await self._refused(error)
         except TimeoutError:
@@ -443,56 +813,22 @@ class CallRunner:
             self.feed(ev.MediaReady())
 
     def _media_gone(self) -> None:
-        if self._talk is not None and not self._talk.joined.is_set():
-            self._no_audio(f"Asterisk's audio connection to {self.context.media_address} did not come about. {REMEDY}")
+        cause = "Asterisk hung the media channel up"
+        if self._serving and not self.media.connected.is_set():
+            address = self.context.media_address
+            self._feed(self._no_audio(f"Asterisk's audio connection to {address} did not come about. {REMEDY}"))
         else:
-            self.feed(ev.MediaFailed("Asterisk hung the media channel up"))
+            self._feed(ev.MediaFailed(cause))
 
-    def _no_audio(self, cause: str) -> None:
+    def _no_audio(self, cause: str) -> ev.MediaFailed:
         """No call gets any audio now."""
         if not self.over:
             self.context.audio_doubted(cause, True)
-            self.feed(ev.MediaFailed(cause, for_all=True))
+        return ev.MediaFailed(cause, for_all=True)
 
-    async def _audio_here(self, talk: Talk) -> None:
-        """Asterisk has connected to somebody: wait until it is us. Raises NoAudioError."""
-        try:
-            async with asyncio.timeout(AUDIO_HERE_S):
-                await talk.joined.wait()
-        except TimeoutError:
-            address = self.context.media_address
-            raise NoAudioError(f"Asterisk connects to {address}, but not to ariagent", remedy=REMEDY) from None
-
-    def _vigils(self, talk: Talk) -> dict[str, Coroutine[None, None, None]]:
-        """What goes on beside the conversation, by name."""
-
-        def heard_at() -> float:
-            return talk.heard_at
-
-        watched = {"heard": self._watch_audio(heard_at), "company": self._chaperone.run()}
-        if self.arrival.seat is not None:
-            watched["joined"] = keep_joined(heard_at, self._rejoin)
-        return watched
-
-    def _talking(self) -> bool:
-        return self.state in (State.TALKING, State.DRAINING)
-
-    async def _rejoin(self) -> None:
-        if not self._talking():
-            return
-        try:
-            await self.media.rejoin(self.leg)
-        except AriError as error:
-            # Whatever is wrong with the leg or the bridge is told by events of their own.
-            self.log.event("call.not_rejoined", logging.DEBUG, cause=error.line)
-
-    async def _watch_audio(self, heard_at: Callable[[], float]) -> None:
-        await nothing_heard(heard_at, self.context.settings.watchdog.no_audio_s, self._talking)
-        self.feed(ev.PersonRequested("no_audio"))
-
-    async def _answer(self, talk: Talk) -> None:
+    async def _answer(self) -> None:
         # The caller's first words may be on their way before the answer to our request is.
-        talk.hear()
+        self._hears = True
         try:
             await self.context.ari.answer(self.leg)
         except AriError as error:
@@ -504,10 +840,9 @@ class CallRunner:
 
     def _talk_begins(self) -> None:
         now = time.monotonic()
-        if (role := self._reception.role) is not None:
-            self._machine.talks_until = now + role.agent.length.longest_s + OVERTIME_S
+        self._machine.talks_until = now + self._dialogue.role.agent.length.longest_s + OVERTIME_S
         resumed, self._answered_at = self._answered_at is not None, self._answered_at or now
-        self._newcomers.answered(self._answered_at)
+        self._parties.answered(self._answered_at)
         self._reception.answered(time.time() - (now - self._answered_at))
         after_s = now - self._began
         if resumed:
@@ -517,33 +852,33 @@ class CallRunner:
         self.log.event("call.answered", after_ms=round(1000 * after_s, 1))
         self.context.metrics.answered(after_s)
 
-    async def _hand_over(self, talk: Talk, handoff: Handoff) -> None:
-        context, name = self.context, handoff.name
-        context.memories.keep(self.call_id, talk.remember(name), time.monotonic())
-        brief = talk.summary.path if talk.summary is not None and not handoff.joins else ""
+    async def _transfer(self, handoff: Handoff) -> None:
+        context, name, announcement = self.context, handoff.name, self._announcement
+        context.memories.keep(self.call_id, self._dialogue.memory(name), time.monotonic())
+        path = announcement.path if announcement is not None and not handoff.joins else ""
         # Asterisk plays nothing that it cannot read: then it is a blind one, whatever was wanted.
-        unheard = bool(brief) and not context.briefs.playable
+        unheard = bool(path) and not context.briefs.playable
         kind = "blind" if unheard else handoff.kind
-        variables = handoff.screen_pop(self.call_id, talk.language, brief)
-        if self._newcomers.changed:
+        variables = handoff.screen_pop(self.call_id, self._dialogue.role.language, path)
+        if self._parties.changed:
             # The channel that stands for them may show another number, or none.
-            variables |= self._newcomers.current.caller_id()
+            variables |= self._parties.current.caller_id()
         counted = context.metrics.transfers
-        more: dict[str, Any] = {"brief": talk.summary.outlook} if brief and talk.summary is not None else {}
+        more: dict[str, Any] = {"brief": announcement.outlook} if path and announcement is not None else {}
         # A supervisor who takes over waits on a line of their own.
         found = bool(handoff.joins) and handoff.kind == "warm"
-        failed: dict[str, Any] = {"brief": "failed"} if unheard or (found and self._search.brief_failed) else {}
+        failed: dict[str, Any] = {"brief": "failed"} if unheard or (found and self._warm.announcement_failed) else {}
         try:
             if found:
-                more = {"queue_call": self._search.join()}
-            await hand_over(context, self.arrival, self.leg, handoff, variables)
+                more = {"queue_call": self._warm.join()}
+            await transfer(context, self.arrival, self.leg, handoff, variables)
         except AsteriskError as error:
             if found:
-                await self._search.end("FAILED")
+                await self._warm.end("FAILED")
             context.memories.take(self.call_id, time.monotonic())
             self.log.event("call.not_handed_over", logging.WARNING, destination=name, cause=error.line)
             counted.labels(kind, "failed").inc()
-            self.feed(ev.HandoffFailed(error.line))
+            self.feed(ev.TransferFailed(error.line))
             return
         self.log.event(
             "call.handed_over",
@@ -555,11 +890,11 @@ class CallRunner:
         )
         if unheard:
             context.briefs.failed(self.log)
-        elif brief:
+        elif path:
             context.briefs.handed(self.log)
         counted.labels(kind, "done").inc()
-        self.handed = handoff
-        self.feed(ev.HandedOver())
+        self._transferred = handoff
+        self.feed(ev.Transferred())
 
     async def _refused(self, error: AriError) -> None:
         """Asterisk would not do what the call needs: because the caller is gone, or for a reason of its own.
@@ -572,11 +907,6 @@ class CallRunner:
             return
         gone = isinstance(error, NotFoundError | ConflictError) and not await self._leg.exists()
         self.feed(ev.CallerLeft() if gone else ev.MediaFailed(error.line))
-
-    def _follow(self, channel_id: str) -> None:
-        self.context.router.unregister(self.leg, self.on_ari)
-        self._leg.follow(channel_id)
-        self.context.router.register(channel_id, self.on_ari)
 
     async def _turn_away(self, termination: Termination) -> Termination:
         """End a call for which nothing was made, or nothing is left."""
@@ -593,8 +923,8 @@ class CallRunner:
 
     async def _return_to_dialplan(self, result: Result) -> None:
         """Leave Stasis with ARIAGENT_RESULT set, so that the dialplan can go on to people."""
-        put_through = self.arrival.seat is not None and self._newcomers.changed
-        if put_through and result is not Result.DONE and await to_people(self.context, self.arrival):
+        joined = self.arrival.seat is not None and self._parties.changed
+        if joined and result is not Result.DONE and await to_people(self.context, self.arrival):
             return
         await self._leg.give_back(result)
 
@@ -610,29 +940,56 @@ class CallRunner:
         self.context.media.forget(self.media.uuid)
         self.media.give_up()
         # A request in flight cannot be taken back: wait for it (it is bounded), then undo it by its preset id.
-        if self._media_task is not None:
+        if self._serving:
             await asyncio.wait([self._media_task])
         failures, *_ = await asyncio.gather(
-            self.media.release(), self._close_talk(), self._search.end("ENDED"), self._leg.release()
+            self.media.release(), self._close(), self._warm.end("ENDED"), self._leg.release()
         )
         for failure in failures:
             if not isinstance(failure, NotFoundError):
                 self._not_given_back("call.not_released", failure)
 
-    async def _leave(self, talk: Talk) -> None:
+    async def _leave(self) -> None:
         """Let go of what is ours; Asterisk keeps the caller, in a bridge that the next process does away with."""
-        searched = self._search.goes_on
-        self._owed, _ = await asyncio.gather(talk.leave(), self._search.end("CANCELLED"))
-        if searched and self._owed is not Owed.TURN:
+        consulted = self._warm.goes_on
+        self._owed, _ = await asyncio.gather(self._say_no_more(), self._warm.end("CANCELLED"))
+        if consulted and self._owed is not Owed.TURN:
             self._owed = Owed.COLLEAGUE
         self.context.media.forget(self.media.uuid)
-        await asyncio.gather(self._close_talk(), self._leg.release())
+        await asyncio.gather(self._close(), self._leg.release())
+
+    async def _say_no_more(self) -> Owed:
+        """Have the agent say nothing more; returns what the caller waits for. What was cut off is in the history."""
+        if not self._serving:
+            return Owed.NOTHING
+        owed = self._dialogue.owed
+        self._break_off()
+        until = time.monotonic() + CUT_LIMIT_S
+        while not self._dialogue.broken_off and time.monotonic() < until:
+            await asyncio.sleep(FRAME_MS / 1000)
+        return owed
+
+    @entry
+    def _break_off(self) -> None:
+        self._dialogue.break_off(time.monotonic())
+
+    async def _close(self) -> None:
+        """Give the audio connection and the model's session back, and what still runs for the model."""
+        if not self._serving:
+            return
+        if self._connection is not None:
+            self._connection.close()
+        running = tuple(self._tasks)
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+        ended, announcement = self._machine.termination, self._announcement
+        wanted = ended is not None and ended.result is Result.TRANSFERRED
+        if announcement is not None and wanted and not await announcement.written(ANNOUNCEMENT_LIMIT_S):
+            self.log.event("brief.not_spoken", logging.WARNING, cause="the model did not speak it in time")
+        await self._model.close()
 
     def _not_given_back(self, event: str, error: AriError) -> None:
         self.stuck = True
         self.log.event(event, logging.ERROR, cause=error.line)
-
-    async def _close_talk(self) -> None:
-        if self._talk is not None:
-            ended = self._machine.termination
-            await self._talk.close(handed_over=ended is not None and ended.result is Result.TRANSFERRED)

@@ -8,10 +8,10 @@ from contextlib import suppress
 from ariagent.ari.client import AriClient, NotFoundError
 from ariagent.ari.events import Place
 from ariagent.call.casting import Arrival
-from ariagent.call.commands import Result
 from ariagent.call.dialplan import give_back
 from ariagent.errors import AriError
 from ariagent.logs import CallLog
+from ariagent.termination import Result
 
 REPLACED_S = 3.0
 """For a phone whose place another one took, to hang up by itself."""

@@ -11,26 +11,26 @@ from ariagent.ami import events as ami
 from ariagent.ari.client import TRIAL_PREFIX, NotFoundError
 from ariagent.ari.events import StasisEnded, StasisStarted
 from ariagent.call import presentation
-from ariagent.call.takeover import LEFT_MEANWHILE, SERVICE_DIED
+from ariagent.call.call import Call
 from ariagent.call.casting import Arrival
-from ariagent.call.commands import Result, Termination
 from ariagent.call.context import Context
 from ariagent.call.dialplan import give_back
 from ariagent.call.events import LeaveRequested, StopRequested
-from ariagent.dialogue.introduction import Party
 from ariagent.call.machine import State
 from ariagent.call.resume import WARM_PREFIX, BrokenOff, arguments
-from ariagent.call.call import CallRunner
+from ariagent.call.takeover import LEFT_MEANWHILE, SERVICE_DIED
+from ariagent.dialogue.introduction import Party
 from ariagent.errors import AriError
 from ariagent.localtime import day as local_day
 from ariagent.metrics import NO_AGENT
 from ariagent.reminder import Reminder
+from ariagent.termination import Result, Termination
 
 log = logging.getLogger(__name__)
 
 MEDIA_PREFIX = "AudioSocket/"
 SEAT, RETURNED = "seat", "returned"
-AT_THEIR_END = (State.DRAINING, State.TRANSFERRING, State.ENDING)
+AT_THEIR_END = (State.SAYING_GOODBYE, State.TRANSFERRING, State.ENDING)
 SETTLE_S, SETTLE_LOOK_S = 3.0, 0.05
 """How long calls that are at their end may take to get there before the service leaves."""
 LEAVE_LIMIT_S = 2.0
@@ -56,7 +56,7 @@ class Registry:
 
     def __init__(self, make_context: Callable[[], Context]) -> None:
         self._make_context = make_context
-        self._calls: dict[CallRunner, asyncio.Task[None]] = {}
+        self._calls: dict[Call, asyncio.Task[None]] = {}
         self._admitting = True
         self._leaving = False
         self._none_left = asyncio.Event()
@@ -64,21 +64,21 @@ class Registry:
         self._sweeps: set[asyncio.Task[None]] = set()
         self._looking: asyncio.Task[None] | None = None
         self._reminder = Reminder()
-        self.watchers: list[Callable[[CallRunner], None]] = []
+        self.watchers: list[Callable[[Call], None]] = []
         """Told of every call that begins, changes or ends. They must not block."""
 
     def __len__(self) -> int:
         return len(self._calls)
 
     @property
-    def calls(self) -> Iterable[CallRunner]:
+    def calls(self) -> Iterable[Call]:
         return tuple(self._calls)
 
-    def find(self, call_id: str) -> CallRunner | None:
+    def find(self, call_id: str) -> Call | None:
         """The call with this id, if it is being served."""
         return next((call for call in self._calls if call.call_id == call_id and not call.over), None)
 
-    def _changed(self, call: CallRunner) -> None:
+    def _changed(self, call: Call) -> None:
         for watcher in self.watchers:
             watcher(call)
 
@@ -110,7 +110,7 @@ class Registry:
         self._begin(context, arrival_of(event))
 
     def _begin(self, context: Context, arrival: Arrival) -> None:
-        call = CallRunner(context, arrival, self._changed, self._converses)
+        call = Call(context, arrival, self._changed, self._converses)
         # At once: the next event of the stream may be about this channel already.
         context.router.register(call.leg, call.on_ari)
         self._none_left.clear()
@@ -128,7 +128,7 @@ class Registry:
             "over_daily_cap" if context.spending.over_cap else "overloaded" if context.overloaded() else ""
         )
 
-    async def _serve(self, context: Context, call: CallRunner) -> None:
+    async def _serve(self, context: Context, call: Call) -> None:
         context.metrics.active.inc()
         try:
             termination = await call.run()
@@ -333,7 +333,7 @@ class Registry:
     async def _settle(self) -> None:
         """Let goodbyes be heard and hand-offs be made, for a while, and while the other calls talk on."""
         for call in self.calls:
-            if call.state is State.PARTING:
+            if call.state is State.BEFORE_TRANSFER:
                 call.feed(LeaveRequested())
         deadline = time.monotonic() + SETTLE_S
         while any(call.state in AT_THEIR_END for call in self._calls) and time.monotonic() < deadline:

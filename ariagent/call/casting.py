@@ -9,12 +9,13 @@ from ariagent import localtime
 from ariagent.agents import briefing
 from ariagent.agents.choose import DIALLED, QUEUE, ArrivalFacts, agent_variables, choose, needed_variables
 from ariagent.ari import events as ari
-from ariagent.dialogue import introduction
 from ariagent.call import presentation
-from ariagent.call.context import Context, Role
-from ariagent.dialogue.memory import Memory
+from ariagent.call.context import Context
 from ariagent.call.resume import BrokenOff
 from ariagent.call.variables import CALLER, given
+from ariagent.dialogue import introduction
+from ariagent.dialogue.memory import Memory
+from ariagent.dialogue.role import Role
 from ariagent.logs import CallLog
 from ariagent.tools.plugins import CallFacts
 

@@ -1,36 +1,10 @@
 """What a call's state machine wants done. Imperative; the runner does them, in order."""
 
 from dataclasses import dataclass
-from enum import Enum
 
 from ariagent.dialogue.handoff import Handoff
 from ariagent.dialogue.introduction import Party
-
-
-class Result(Enum):
-    """How a call ended, as the dialplan (``ARIAGENT_RESULT``), logs and metrics see it."""
-
-    DONE = "done"
-    NO_MODEL = "no_model"
-    BUSY = "busy"
-    ERROR = "error"
-    TRANSFERRED = "transferred"
-    """The agent handed the caller to people."""
-    PERSON = "person"
-    """The caller asked for people."""
-    LEFT = "left"
-    """Nothing ended but our part: the caller is still in Asterisk's Stasis, for the next process to go on with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Termination:
-    """The one end that every call has."""
-
-    result: Result
-    reason: str
-    """caller_hung_up, agent_ended, model_unreachable, model_lost, model_silent, media_failed, stopped ..."""
-    cause: str = ""
-    """Details for a reader, where something failed."""
+from ariagent.termination import Result, Termination
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +25,7 @@ class FollowLeg:
 
 
 @dataclass(frozen=True, slots=True)
-class MeetCaller:
+class GreetCaller:
     """Begin with somebody who was put through to us in the middle of the call."""
 
     before: Party
@@ -66,14 +40,6 @@ class PressKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Drain:
-    """Report PlayoutDrained once the agent has been heard to the end."""
-
-    final: bool = False
-    """The caller cannot prevent what follows by talking."""
-
-
-@dataclass(frozen=True, slots=True)
 class ReturnToDialplan:
     """Give the caller's channel back to the dialplan with ``ARIAGENT_RESULT`` set: people take over."""
 
@@ -81,38 +47,38 @@ class ReturnToDialplan:
 
 
 @dataclass(frozen=True, slots=True)
-class BreakOff:
+class LeaveQueue:
     """Take the caller, whom no other seat could serve either, out of their queue: ReturnToDialplan follows."""
 
 
 @dataclass(frozen=True, slots=True)
-class PrepareBrief:
+class PrepareAnnouncement:
     """Have the summary spoken for who takes the call."""
 
     handoff: Handoff
 
 
 @dataclass(frozen=True, slots=True)
-class CallColleague:
-    """Find somebody who takes the caller over, and tell them what it is about; HandoffRequested follows then."""
+class StartWarmTransfer:
+    """Find somebody who takes the caller over, and tell them what it is about; TransferRequested follows then."""
 
     handoff: Handoff
 
 
 @dataclass(frozen=True, slots=True)
-class DropColleague:
+class CancelWarmTransfer:
     """Look for nobody any more."""
 
 
 @dataclass(frozen=True, slots=True)
-class HandOver:
-    """Have Asterisk transfer the caller; reported as HandedOver or HandoffFailed."""
+class Transfer:
+    """Have Asterisk transfer the caller; reported as Transferred or TransferFailed."""
 
     handoff: Handoff
 
 
 @dataclass(frozen=True, slots=True)
-class ExplainFailure:
+class TellTransferFailed:
     """Tell the model that the caller could not be put through."""
 
     handoff: Handoff
@@ -144,16 +110,15 @@ Command = (
     Answer
     | StartTalking
     | FollowLeg
-    | MeetCaller
+    | GreetCaller
     | PressKey
-    | Drain
     | ReturnToDialplan
-    | BreakOff
-    | PrepareBrief
-    | CallColleague
-    | DropColleague
-    | HandOver
-    | ExplainFailure
+    | LeaveQueue
+    | PrepareAnnouncement
+    | StartWarmTransfer
+    | CancelWarmTransfer
+    | Transfer
+    | TellTransferFailed
     | HangUp
     | Release
     | Leave

@@ -10,17 +10,15 @@ from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call.admission import Admission
 from ariagent.call.announcement import Briefs
-from ariagent.dialogue.introduction import Introduction
-from ariagent.dialogue.memory import Memories, Memory
-from ariagent.phrases.store import Prompts
 from ariagent.call.variables import SiteVariables
-from ariagent.config import AgentSettings, Settings
+from ariagent.config import Settings
+from ariagent.dialogue.memory import Memories, Memory
 from ariagent.metrics import Metrics
+from ariagent.phrases.store import Prompts
 from ariagent.pool.queues import QueueView
 from ariagent.realtime.endpoints import Endpoints
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
-from ariagent.tools.plugins import CallFacts
 from ariagent.tools.toolbox import Toolbox
 
 
@@ -62,28 +60,3 @@ class Context:
     """How a queue looks now; None where that is not known."""
     has_queue: Callable[[str], bool | None] = lambda name: None
     """Whether there is a queue of this name; None where that is not known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """Who the agent is in one call, and what it knows."""
-
-    agent: AgentSettings
-    instructions: str
-    """With the caller's data filled in."""
-    facts: CallFacts
-    memory: Memory | None = None
-    """The caller was handed to people, and has come back."""
-    why_back: str = ""
-    """QUEUESTATUS or DIALSTATUS of that."""
-    introduced_by: Introduction | None = None
-    """A colleague who put the caller through."""
-
-    @property
-    def name(self) -> str:
-        """The agent's, in the settings."""
-        return self.facts.agent
-
-    @property
-    def language(self) -> str:
-        return self.facts.language

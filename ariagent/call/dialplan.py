@@ -4,8 +4,8 @@ import asyncio
 
 from ariagent.ari.client import AriClient, ConflictError, NotFoundError
 from ariagent.ari.events import Place
-from ariagent.call.commands import Result
 from ariagent.errors import AriError
+from ariagent.termination import Result
 
 PAUSES_S = (0.2, 1.0, 3.0)
 """Before another try: a channel that has just taken another's place may not be there yet (409), and some versions of

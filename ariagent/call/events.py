@@ -2,36 +2,40 @@
 
 from dataclasses import dataclass
 
-from ariagent.dialogue.handoff import Handoff
+from ariagent.dialogue.effects import (
+    MODEL_LOST,
+    MODEL_SILENT,
+    AgentFailed,
+    CallerSpoke,
+    EndRequested,
+    FallbackRequested,
+    ModelFailed,
+    NobodyThere,
+    TransferRequested,
+    WarmTransferCancelled,
+    WarmTransferRequested,
+)
 from ariagent.dialogue.introduction import Party
 
-MODEL_LOST, MODEL_SILENT = "model_lost", "model_silent"
+__all__ = (
+    "MODEL_LOST",
+    "MODEL_SILENT",
+    "AgentFailed",
+    "CallerSpoke",
+    "EndRequested",
+    "Event",
+    "FallbackRequested",
+    "ModelFailed",
+    "NobodyThere",
+    "TransferRequested",
+    "WarmTransferCancelled",
+    "WarmTransferRequested",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelReady:
     """The model's session is configured."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFailed:
-    """The model's session could not be made, or is over and could not be made anew."""
-
-    cause: str
-    reason: str = MODEL_LOST
-    """Of the call's end, where it had begun."""
-    no_seat_helps: bool = False
-    """The other seats take calls, and none of them could serve this caller: the server refuses this agent's settings,
-    or has no room for another session."""
-
-
-@dataclass(frozen=True, slots=True)
-class AgentGone:
-    """As ModelFailed, in the middle of a conversation of an agent that may hand callers to people: to these."""
-
-    cause: str
-    way_out: Handoff
-    reason: str = MODEL_LOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,53 +83,12 @@ class DigitPressed:
 
 
 @dataclass(frozen=True, slots=True)
-class EndRequested:
-    """Our side wants the call to end after what is being said has been heard."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class NobodyThere:
-    """No person is at the other end: the call is to end now."""
-
-    what: str
-    """fax, modem, voicemail or transferred_away."""
-
-
-@dataclass(frozen=True, slots=True)
-class PersonRequested:
-    """The caller is to go to people now."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class HandoffRequested:
-    """The caller is to go to these people as soon as what is being said has been heard."""
-
-    handoff: Handoff
-
-
-@dataclass(frozen=True, slots=True)
-class ColleagueRequested:
-    """Somebody is to be found who takes the caller over, while the caller goes on talking with the agent."""
-
-    handoff: Handoff
-
-
-@dataclass(frozen=True, slots=True)
-class ColleagueUnwanted:
-    """Nobody is to be looked for any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class HandedOver:
+class Transferred:
     """Asterisk has taken the caller to where they were to go."""
 
 
 @dataclass(frozen=True, slots=True)
-class HandoffFailed:
+class TransferFailed:
     """Asterisk would not; the caller is still with us."""
 
     cause: str
@@ -134,11 +97,6 @@ class HandoffFailed:
 @dataclass(frozen=True, slots=True)
 class Stranded:
     """The caller can neither be handed over nor stay; the machine's own event."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallerSpoke:
-    """The caller spoke into the goodbye: they are not done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +110,7 @@ class LeaveRequested:
 
 
 @dataclass(frozen=True, slots=True)
-class PlayoutDrained:
+class SpeechFinished:
     """The agent has been heard to the end."""
 
 
@@ -164,7 +122,7 @@ class Released:
 Event = (
     ModelReady
     | ModelFailed
-    | AgentGone
+    | AgentFailed
     | MediaReady
     | MediaFailed
     | Answered
@@ -174,16 +132,16 @@ Event = (
     | DigitPressed
     | EndRequested
     | NobodyThere
-    | PersonRequested
-    | HandoffRequested
-    | ColleagueRequested
-    | ColleagueUnwanted
-    | HandedOver
-    | HandoffFailed
+    | FallbackRequested
+    | TransferRequested
+    | WarmTransferRequested
+    | WarmTransferCancelled
+    | Transferred
+    | TransferFailed
     | Stranded
     | CallerSpoke
     | StopRequested
     | LeaveRequested
-    | PlayoutDrained
+    | SpeechFinished
     | Released
 )

@@ -10,7 +10,7 @@ from ariagent.call.far_end import ATTENDED, LOCAL, LOOK_S, Company, Watch, compa
 from ariagent.errors import AriError
 
 
-class Chaperone:
+class FarEndWatch:
     """One call's. ``alone`` is called once a second while nobody is there; it returns whether the call ends."""
 
     def __init__(self, ari: AriClient, name: str, *, alone: Callable[[], bool], polls: bool, moved: bool) -> None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from ariagent.call import commands as cmd
 from ariagent.call import events as ev
-from ariagent.call.commands import Command, Result, Termination
+from ariagent.call.commands import Command
 from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import InternalError
+from ariagent.termination import Result, Termination
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,12 +24,12 @@ PREPARE_TIMEOUT_S = 12.0
 """From the channel's arrival to both media and model being ready; a queue's ring timeout should be longer."""
 ANSWER_TIMEOUT_S = 15.0
 """For Asterisk to answer the caller's channel; its request has a shorter bound of its own."""
-DRAIN_TIMEOUT_S = 20.0
+GOODBYE_TIMEOUT_S = 20.0
 """How long a goodbye may last."""
 MOVE_TIMEOUT_S = 5.0
 """How long who moves a call waits for the agent to finish its sentence."""
 TRANSFER_TIMEOUT_S = 12.0
-"""For Asterisk to take the caller; its requests have shorter bounds of their own."""
+"""For Asterisk to take the caller, all requests together; the call itself keeps to it."""
 RELEASE_TIMEOUT_S = 90.0
 """For everything to be given back, the caller first; each request for it has a shorter bound of its own."""
 OVERTIME_S = 60.0
@@ -48,10 +49,10 @@ class State(Enum):
     """Waiting for the model."""
     ANSWERING = "answering"
     TALKING = "talking"
-    DRAINING = "draining"
-    """Our side ends the call as soon as what is being said has been heard."""
-    PARTING = "parting"
-    """The caller goes to people as soon as what is being said has been heard."""
+    SAYING_GOODBYE = "saying_goodbye"
+    """The call ends as soon as what is being said has been heard."""
+    BEFORE_TRANSFER = "before_transfer"
+    """The caller is transferred as soon as what is being said has been heard."""
     TRANSFERRING = "transferring"
     """Asterisk was asked to take the caller."""
     ENDING = "ending"
@@ -59,7 +60,7 @@ class State(Enum):
     ENDED = "ended"
 
 
-AUDIBLE = (State.TALKING, State.DRAINING, State.PARTING)
+AUDIBLE = (State.TALKING, State.SAYING_GOODBYE, State.BEFORE_TRANSFER)
 """The caller and the agent hear each other."""
 
 
@@ -81,6 +82,8 @@ class CallMachine:
         self.termination: Termination | None = None
         self._deadline: float | None = now + PREPARE_TIMEOUT_S
         self._handoff: Handoff | None = None
+        self._final = False
+        """What is being said ends the call, or precedes a transfer, whatever the caller says meanwhile."""
         self._lost: Termination | None = None
         """Why a caller who cannot be handed over cannot stay with us either."""
         self.talks_until: float | None = None
@@ -90,10 +93,12 @@ class CallMachine:
         """Take one event; the commands are to be done in order. Raises IllegalEventError."""
         if self.state in (State.ENDING, State.ENDED) and not isinstance(event, ev.Released):
             return []  # late news of a call that is over
-        if self._lost is not None and isinstance(event, ev.HandoffFailed):
+        if self._lost is not None and isinstance(event, ev.TransferFailed):
             event = ev.Stranded()
         if isinstance(event, ev.PartyChanged) and self.moving is not None:
             return []  # whoever it is goes where a supervisor wants them
+        if isinstance(event, ev.CallerSpoke) and self._final:
+            return []
         try:
             following, action = TRANSITIONS[self.state, type(event)]
         except KeyError:
@@ -101,12 +106,10 @@ class CallMachine:
         commands = list(action(self, event, now))
         if following is not self.state:
             self.state = following
-            if following is State.PARTING:
-                self._deadline = now + (MOVE_TIMEOUT_S if self.moving is not None else DRAIN_TIMEOUT_S)
-            elif following is State.DRAINING:
-                self._deadline = now + DRAIN_TIMEOUT_S
-            elif following is State.TRANSFERRING:
-                self._deadline = now + TRANSFER_TIMEOUT_S
+            if following is State.BEFORE_TRANSFER:
+                self._deadline = now + (MOVE_TIMEOUT_S if self.moving is not None else GOODBYE_TIMEOUT_S)
+            elif following is State.SAYING_GOODBYE:
+                self._deadline = now + GOODBYE_TIMEOUT_S
             elif following is State.ANSWERING:
                 self._deadline = now + ANSWER_TIMEOUT_S
             elif following is State.ENDING:
@@ -116,9 +119,14 @@ class CallMachine:
         return commands
 
     @property
+    def finishing(self) -> bool:
+        """What is being said is the last for this caller."""
+        return self.state in (State.SAYING_GOODBYE, State.BEFORE_TRANSFER)
+
+    @property
     def moving(self) -> Handoff | None:
         """The transfer that is about to be made and that nobody can talk away, if there is one."""
-        parting = self.state is State.PARTING and self._handoff is not None and self._handoff.final
+        parting = self.state is State.BEFORE_TRANSFER and self._handoff is not None and self._handoff.final
         return self._handoff if parting else None
 
     def next_deadline(self) -> float | None:
@@ -131,16 +139,14 @@ class CallMachine:
         if deadline is None or now < deadline:
             return []
         self._deadline = None
-        if self.state in (State.DRAINING, State.PARTING):
-            return self.handle(ev.PlayoutDrained(), now)
-        if self.state is State.TRANSFERRING:
-            return self.handle(ev.HandoffFailed("Asterisk did not take the caller in time"), now)
+        if self.state in (State.SAYING_GOODBYE, State.BEFORE_TRANSFER):
+            return self.handle(ev.SpeechFinished(), now)
         if self.state in (State.MODEL_READY, State.ANSWERING):
             return self.handle(ev.MediaFailed("not ready in time"), now)
         if self.state in _PREPARING:
             return self.handle(ev.ModelFailed("not ready in time"), now)
         if self.state is State.TALKING:
-            return self.handle(ev.PersonRequested("too_long"), now)
+            return self.handle(ev.FallbackRequested("too_long"), now)
         return self.handle(ev.Released(), now)
 
     # -- actions ----------------------------------------------------------------------------------
@@ -160,23 +166,23 @@ class CallMachine:
     def _no_model(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.ModelFailed)
         if event.no_seat_helps:
-            yield cmd.BreakOff()
+            yield cmd.LeaveQueue()
         yield from self._give_back(Termination(Result.NO_MODEL, "model_unreachable", event.cause))
 
     def _model_lost(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.ModelFailed)
         return self._give_back(Termination(Result.ERROR, event.reason, event.cause))
 
-    def _take_way_out(self, event: ev.Event, now: float) -> "Iterable[Command]":
-        assert isinstance(event, ev.AgentGone)
-        self._handoff = event.way_out
+    def _take_fallback(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        assert isinstance(event, ev.AgentFailed)
+        self._handoff = event.fallback
         self._lost = Termination(Result.ERROR, event.reason, event.cause)
         return self._hand_over(event, now)
 
     def _media_failed(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.MediaFailed)
         if event.for_all:
-            yield cmd.BreakOff()
+            yield cmd.LeaveQueue()
         yield from self._give_back(Termination(Result.ERROR, MEDIA_FAILED, event.cause))
 
     def _follow(self, event: ev.Event, now: float) -> "Iterable[Command]":
@@ -187,7 +193,8 @@ class CallMachine:
         """What was about to be done was for somebody else."""
         assert isinstance(event, ev.PartyChanged)
         self.termination = self._handoff = None
-        yield cmd.MeetCaller(event.before, event.caller)
+        self._final = False
+        yield cmd.GreetCaller(event.before, event.caller)
 
     def _press(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.DigitPressed)
@@ -198,38 +205,40 @@ class CallMachine:
         return (cmd.HangUp(), *self._end(Termination(Result.DONE, event.what)))
 
     def _to_people(self, event: ev.Event, now: float) -> "Iterable[Command]":
-        assert isinstance(event, ev.PersonRequested)
+        assert isinstance(event, ev.FallbackRequested)
         return self._give_back(Termination(Result.PERSON, event.reason))
 
-    def _drain(self, event: ev.Event, now: float) -> "Iterable[Command]":
+    def _say_goodbye(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        """The first reason counts; the last one decides whether the caller can still prevent it."""
         assert isinstance(event, ev.EndRequested)
-        self.termination = Termination(Result.DONE, event.reason)
-        yield cmd.Drain()
+        self.termination = self.termination or Termination(Result.DONE, event.reason)
+        self._final |= event.final
+        return ()
 
     def _resume(self, event: ev.Event, now: float) -> "Iterable[Command]":
         self.termination = None
         return ()
 
     def _part(self, event: ev.Event, now: float) -> "Iterable[Command]":
-        assert isinstance(event, ev.HandoffRequested)
+        assert isinstance(event, ev.TransferRequested)
         if self.moving is not None:
             return  # the caller is on the way to where a person wants them
         self._handoff = event.handoff
+        self._final |= event.handoff.final
         if not event.handoff.joins:
-            yield cmd.PrepareBrief(event.handoff)
-        yield cmd.Drain(final=event.handoff.final)
+            yield cmd.PrepareAnnouncement(event.handoff)
 
     def _call_colleague(self, event: ev.Event, now: float) -> "Iterable[Command]":
-        assert isinstance(event, ev.ColleagueRequested)
-        self.termination = None  # a goodbye that was on its way is off
-        yield cmd.CallColleague(event.handoff)
+        assert isinstance(event, ev.WarmTransferRequested)
+        self.termination, self._final = None, False  # a goodbye that was on its way is off
+        yield cmd.StartWarmTransfer(event.handoff)
 
     def _drop_colleague(self, event: ev.Event, now: float) -> "Iterable[Command]":
-        yield cmd.DropColleague()
+        yield cmd.CancelWarmTransfer()
 
     def _note_loss(self, event: ev.Event, now: float) -> "Iterable[Command]":
         match event:
-            case ev.ModelFailed(cause=cause, reason=reason) | ev.AgentGone(cause=cause, reason=reason):
+            case ev.ModelFailed(cause=cause, reason=reason) | ev.AgentFailed(cause=cause, reason=reason):
                 self._lost = Termination(Result.ERROR, reason, cause)
             case ev.MediaFailed(cause=cause):
                 self._lost = Termination(Result.ERROR, MEDIA_FAILED, cause)
@@ -246,14 +255,14 @@ class CallMachine:
     def _hand_over(self, event: ev.Event, now: float) -> "Iterable[Command]":
         if self._handoff is None:
             raise InternalError("a call is to be handed over to nobody")
-        yield cmd.HandOver(self._handoff)
+        yield cmd.Transfer(self._handoff)
 
     def _handed_over(self, event: ev.Event, now: float) -> "Iterable[Command]":
         return self._end(Termination(Result.TRANSFERRED, "handed_over"))
 
     def _explain(self, event: ev.Event, now: float) -> "Iterable[Command]":
-        handoff, self._handoff = self._handoff, None
-        return () if handoff is None else (cmd.ExplainFailure(handoff),)
+        handoff, self._handoff, self._final = self._handoff, None, False
+        return () if handoff is None else (cmd.TellTransferFailed(handoff),)
 
     def _hang_up(self, event: ev.Event, now: float) -> "Iterable[Command]":
         termination = self.termination or Termination(Result.DONE, "stopped")
@@ -291,74 +300,69 @@ TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.ANSWERING, ev.Answered): (State.TALKING, CallMachine._talk),
     (State.TALKING, ev.DigitPressed): (State.TALKING, CallMachine._press),
     (State.TALKING, ev.NobodyThere): (State.ENDING, CallMachine._nobody),
-    (State.TALKING, ev.PersonRequested): (State.ENDING, CallMachine._to_people),
-    (State.DRAINING, ev.NobodyThere): (State.ENDING, CallMachine._nobody),
-    (State.PARTING, ev.NobodyThere): (State.ENDING, CallMachine._nobody),
-    (State.DRAINING, ev.PersonRequested): (State.ENDING, CallMachine._to_people),
-    (State.TALKING, ev.CallerSpoke): (State.TALKING, CallMachine._nothing),
-    (State.TALKING, ev.EndRequested): (State.DRAINING, CallMachine._drain),
-    (State.TALKING, ev.PlayoutDrained): (State.TALKING, CallMachine._nothing),
-    (State.DRAINING, ev.PlayoutDrained): (State.ENDING, CallMachine._hang_up),
-    (State.DRAINING, ev.CallerSpoke): (State.TALKING, CallMachine._resume),
-    (State.DRAINING, ev.DigitPressed): (State.DRAINING, CallMachine._press),
-    (State.DRAINING, ev.EndRequested): (State.DRAINING, CallMachine._nothing),
-    (State.DRAINING, ev.ModelFailed): (State.DRAINING, CallMachine._nothing),
-    (State.DRAINING, ev.MediaFailed): (State.ENDING, CallMachine._hang_up),
-    (State.DRAINING, ev.StopRequested): (State.ENDING, CallMachine._hang_up),
+    (State.TALKING, ev.FallbackRequested): (State.ENDING, CallMachine._to_people),
+    (State.SAYING_GOODBYE, ev.NobodyThere): (State.ENDING, CallMachine._nobody),
+    (State.BEFORE_TRANSFER, ev.NobodyThere): (State.ENDING, CallMachine._nobody),
+    (State.SAYING_GOODBYE, ev.FallbackRequested): (State.ENDING, CallMachine._to_people),
+    (State.TALKING, ev.EndRequested): (State.SAYING_GOODBYE, CallMachine._say_goodbye),
+    (State.SAYING_GOODBYE, ev.SpeechFinished): (State.ENDING, CallMachine._hang_up),
+    (State.SAYING_GOODBYE, ev.CallerSpoke): (State.TALKING, CallMachine._resume),
+    (State.SAYING_GOODBYE, ev.DigitPressed): (State.SAYING_GOODBYE, CallMachine._press),
+    (State.SAYING_GOODBYE, ev.EndRequested): (State.SAYING_GOODBYE, CallMachine._say_goodbye),
+    (State.SAYING_GOODBYE, ev.ModelFailed): (State.SAYING_GOODBYE, CallMachine._nothing),
+    (State.SAYING_GOODBYE, ev.MediaFailed): (State.ENDING, CallMachine._hang_up),
+    (State.SAYING_GOODBYE, ev.StopRequested): (State.ENDING, CallMachine._hang_up),
     (State.TALKING, ev.ModelFailed): (State.ENDING, CallMachine._model_lost),
-    (State.TALKING, ev.AgentGone): (State.TRANSFERRING, CallMachine._take_way_out),
-    (State.DRAINING, ev.AgentGone): (State.DRAINING, CallMachine._nothing),
-    (State.PARTING, ev.AgentGone): (State.TRANSFERRING, CallMachine._hand_over_at_once),
-    (State.TRANSFERRING, ev.AgentGone): (State.TRANSFERRING, CallMachine._note_loss),
-    (State.TALKING, ev.HandoffRequested): (State.PARTING, CallMachine._part),
-    (State.DRAINING, ev.HandoffRequested): (State.PARTING, CallMachine._part),
-    (State.TALKING, ev.ColleagueRequested): (State.TALKING, CallMachine._call_colleague),
-    (State.DRAINING, ev.ColleagueRequested): (State.TALKING, CallMachine._call_colleague),
-    (State.TALKING, ev.ColleagueUnwanted): (State.TALKING, CallMachine._drop_colleague),
-    (State.DRAINING, ev.ColleagueUnwanted): (State.DRAINING, CallMachine._drop_colleague),
-    (State.PARTING, ev.PlayoutDrained): (State.TRANSFERRING, CallMachine._hand_over),
-    (State.PARTING, ev.CallerSpoke): (State.TALKING, CallMachine._resume),
-    (State.PARTING, ev.HandoffRequested): (State.PARTING, CallMachine._part),
-    (State.PARTING, ev.ModelFailed): (State.TRANSFERRING, CallMachine._hand_over_at_once),
-    (State.PARTING, ev.MediaFailed): (State.TRANSFERRING, CallMachine._hand_over_at_once),
-    (State.PARTING, ev.StopRequested): (State.TRANSFERRING, CallMachine._hand_over_at_once),
-    (State.PARTING, ev.LeaveRequested): (State.TRANSFERRING, CallMachine._hand_over_at_once),
-    (State.TRANSFERRING, ev.HandedOver): (State.ENDING, CallMachine._handed_over),
-    (State.TRANSFERRING, ev.HandoffFailed): (State.TALKING, CallMachine._explain),
+    (State.TALKING, ev.AgentFailed): (State.TRANSFERRING, CallMachine._take_fallback),
+    (State.SAYING_GOODBYE, ev.AgentFailed): (State.SAYING_GOODBYE, CallMachine._nothing),
+    (State.BEFORE_TRANSFER, ev.AgentFailed): (State.TRANSFERRING, CallMachine._hand_over_at_once),
+    (State.TRANSFERRING, ev.AgentFailed): (State.TRANSFERRING, CallMachine._note_loss),
+    (State.TALKING, ev.TransferRequested): (State.BEFORE_TRANSFER, CallMachine._part),
+    (State.SAYING_GOODBYE, ev.TransferRequested): (State.BEFORE_TRANSFER, CallMachine._part),
+    (State.TALKING, ev.WarmTransferRequested): (State.TALKING, CallMachine._call_colleague),
+    (State.SAYING_GOODBYE, ev.WarmTransferRequested): (State.TALKING, CallMachine._call_colleague),
+    (State.TALKING, ev.WarmTransferCancelled): (State.TALKING, CallMachine._drop_colleague),
+    (State.SAYING_GOODBYE, ev.WarmTransferCancelled): (State.SAYING_GOODBYE, CallMachine._drop_colleague),
+    (State.BEFORE_TRANSFER, ev.SpeechFinished): (State.TRANSFERRING, CallMachine._hand_over),
+    (State.BEFORE_TRANSFER, ev.CallerSpoke): (State.TALKING, CallMachine._resume),
+    (State.BEFORE_TRANSFER, ev.TransferRequested): (State.BEFORE_TRANSFER, CallMachine._part),
+    (State.BEFORE_TRANSFER, ev.ModelFailed): (State.TRANSFERRING, CallMachine._hand_over_at_once),
+    (State.BEFORE_TRANSFER, ev.MediaFailed): (State.TRANSFERRING, CallMachine._hand_over_at_once),
+    (State.BEFORE_TRANSFER, ev.StopRequested): (State.TRANSFERRING, CallMachine._hand_over_at_once),
+    (State.BEFORE_TRANSFER, ev.LeaveRequested): (State.TRANSFERRING, CallMachine._hand_over_at_once),
+    (State.TRANSFERRING, ev.Transferred): (State.ENDING, CallMachine._handed_over),
+    (State.TRANSFERRING, ev.TransferFailed): (State.TALKING, CallMachine._explain),
     (State.TRANSFERRING, ev.CallerLeft): (State.ENDING, CallMachine._handed_over),
     (State.TRANSFERRING, ev.Stranded): (State.ENDING, CallMachine._strand),
     (State.TRANSFERRING, ev.ModelFailed): (State.TRANSFERRING, CallMachine._note_loss),
     (State.TRANSFERRING, ev.MediaFailed): (State.TRANSFERRING, CallMachine._note_loss),
     (State.TRANSFERRING, ev.StopRequested): (State.TRANSFERRING, CallMachine._note_loss),
     (State.TRANSFERRING, ev.LeaveRequested): (State.TRANSFERRING, CallMachine._note_loss),
-    (State.TRANSFERRING, ev.CallerSpoke): (State.TRANSFERRING, CallMachine._nothing),
-    (State.TRANSFERRING, ev.PlayoutDrained): (State.TRANSFERRING, CallMachine._nothing),
-    (State.TRANSFERRING, ev.HandoffRequested): (State.TRANSFERRING, CallMachine._nothing),
-    (State.TALKING, ev.HandedOver): (State.ENDING, CallMachine._handed_over),
+    (State.TRANSFERRING, ev.TransferRequested): (State.TRANSFERRING, CallMachine._nothing),
+    (State.TALKING, ev.Transferred): (State.ENDING, CallMachine._handed_over),
     (State.ENDING, ev.Released): (State.ENDED, CallMachine._finish),
 }
-for _state in (State.PARTING, State.TRANSFERRING):
+for _state in (State.BEFORE_TRANSFER, State.TRANSFERRING):
     TRANSITIONS[_state, ev.DigitPressed] = (_state, CallMachine._nothing)
     TRANSITIONS[_state, ev.EndRequested] = (_state, CallMachine._nothing)
-    TRANSITIONS[_state, ev.PersonRequested] = (_state, CallMachine._nothing)
+    TRANSITIONS[_state, ev.FallbackRequested] = (_state, CallMachine._nothing)
     TRANSITIONS[_state, ev.LegReplaced] = (_state, CallMachine._follow)
-    TRANSITIONS[_state, ev.ColleagueRequested] = (_state, CallMachine._nothing)
-    TRANSITIONS[_state, ev.ColleagueUnwanted] = (_state, CallMachine._nothing)
+    TRANSITIONS[_state, ev.WarmTransferRequested] = (_state, CallMachine._nothing)
+    TRANSITIONS[_state, ev.WarmTransferCancelled] = (_state, CallMachine._nothing)
 TRANSITIONS[State.TRANSFERRING, ev.NobodyThere] = (State.TRANSFERRING, CallMachine._nothing)
 for _state in (*_PREPARING, State.ANSWERING):
-    TRANSITIONS[_state, ev.CallerSpoke] = (_state, CallMachine._nothing)
     TRANSITIONS[_state, ev.DigitPressed] = (_state, CallMachine._nothing)
     TRANSITIONS[_state, ev.EndRequested] = (State.ENDING, CallMachine._stop)
     TRANSITIONS[_state, ev.ModelFailed] = (State.ENDING, CallMachine._no_model)
 for _state in (*_PREPARING, State.ANSWERING, State.TALKING):
     TRANSITIONS[_state, ev.MediaFailed] = (State.ENDING, CallMachine._media_failed)
     TRANSITIONS[_state, ev.StopRequested] = (State.ENDING, CallMachine._stop)
-for _state in (*_PREPARING, State.ANSWERING, State.TALKING, State.DRAINING):
+for _state in (*_PREPARING, State.ANSWERING, State.TALKING, State.SAYING_GOODBYE):
     TRANSITIONS[_state, ev.LeaveRequested] = (State.ENDING, CallMachine._leave)
-for _state in (*_PREPARING, State.ANSWERING, State.TALKING, State.DRAINING, State.PARTING):
+for _state in (*_PREPARING, State.ANSWERING, State.TALKING, State.SAYING_GOODBYE, State.BEFORE_TRANSFER):
     TRANSITIONS[_state, ev.CallerLeft] = (State.ENDING, CallMachine._caller_left)
     TRANSITIONS[_state, ev.LegReplaced] = (_state, CallMachine._follow)
-for _state in (State.TALKING, State.DRAINING, State.PARTING):
+for _state in (State.TALKING, State.SAYING_GOODBYE, State.BEFORE_TRANSFER):
     TRANSITIONS[_state, ev.PartyChanged] = (State.TALKING, CallMachine._meet)
 for _state in (*_PREPARING, State.ANSWERING, State.TRANSFERRING):
     TRANSITIONS[_state, ev.PartyChanged] = (_state, CallMachine._nothing)
@@ -385,7 +389,7 @@ phone rings. It is answered when both are there. Whatever ends it, everything is
 {diagram}
 ```
 
-Some events do not change the state. `DigitPressed` goes to the keypad while talking and draining, and is ignored in
+Some events do not change the state. `DigitPressed` goes to the keypad while talking and in a goodbye, and is ignored in
 other states. `LegReplaced` makes another channel the caller's. `PartyChanged` makes the agent greet a caller who was
 transferred to it in the middle of the call.
 
@@ -397,8 +401,8 @@ Every state has a time limit:
 | `model_ready` | {prepare} s after its arrival | to the human queue: `error`, `media_failed` |
 | `answering` | {answer} s | to the human queue: `error`, `media_failed` |
 | `talking` | `agents.NAME.length.longest_s` (goodbye) and {overtime} s | to the human queue: `too_long` |
-| `draining` | {drain} s | hung up |
-| `parting` | {drain} s; moved by somebody else: {move} s | `transferring` |
+| `saying_goodbye` | {drain} s | hung up |
+| `before_transfer` | {drain} s; transferred by a supervisor: {move} s | `transferring` |
 | `transferring` | {transfer} s | `talking`; to the human queue if the agent is gone |
 | `ending` | {release} s | `ended`; ariagent tries again to release the rest (`call.not_released`) |
 
@@ -412,7 +416,7 @@ if __name__ == "__main__":
         "prepare": PREPARE_TIMEOUT_S,
         "answer": ANSWER_TIMEOUT_S,
         "overtime": OVERTIME_S,
-        "drain": DRAIN_TIMEOUT_S,
+        "drain": GOODBYE_TIMEOUT_S,
         "move": MOVE_TIMEOUT_S,
         "transfer": TRANSFER_TIMEOUT_S,
         "release": RELEASE_TIMEOUT_S,

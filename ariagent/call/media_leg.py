@@ -6,6 +6,10 @@ from uuid import UUID, uuid4
 from ariagent.ari.client import AriClient, ConflictError, NotFoundError, RefusedError
 from ariagent.errors import AriError
 
+MEDIA_TIMEOUT_S = 8.0
+"""How long it may take until the caller is bridged with the media channel."""
+AUDIO_HERE_S = 3.0
+"""How long the audio connection may take once Asterisk has made it; it takes milliseconds."""
 LATE_PAUSES_S = (2.0, 8.0)
 FORMAT_NAMES = {8_000: "slin", 16_000: "slin16", 24_000: "slin24"}
 """What ``externalMedia`` calls the formats, by rate in Hz."""
@@ -28,6 +32,8 @@ class MediaLeg:
         self.channel = f"ariagent-media-{self.uuid}"
         self.bridge = f"ariagent-bridge-{self.uuid}"
         self._ari = ari
+        self.connected = asyncio.Event()
+        """Asterisk's audio connection has come to us."""
         self._entered = asyncio.Event()
         self._given_up = asyncio.Event()
         self._bridge_unsure = False
@@ -63,6 +69,26 @@ class MediaLeg:
             for wait in waits:
                 wait.cancel()
         return not self._given_up.is_set()
+
+    async def connect(self, caller_channel: str, *, address: str, rate_hz: int) -> bool:
+        """Make everything and bridge the caller with it; False when given up meanwhile.
+
+        Raises AriError; NoAudioError where no other call would get any audio now either; TimeoutError.
+        """
+        async with asyncio.timeout(MEDIA_TIMEOUT_S):
+            if not await self.make(address=address, rate_hz=rate_hz):
+                return False
+            await self._audio_here(address)
+            await self.join(caller_channel)
+            return True
+
+    async def _audio_here(self, address: str) -> None:
+        """Asterisk has connected to somebody: wait until it is us. Raises NoAudioError."""
+        try:
+            async with asyncio.timeout(AUDIO_HERE_S):
+                await self.connected.wait()
+        except TimeoutError:
+            raise NoAudioError(f"Asterisk connects to {address}, but not to ariagent", remedy=REMEDY) from None
 
     async def join(self, caller_channel: str) -> None:
         """Bridge the caller with the media. Before the media channel has entered, Asterisk refuses it (422)."""

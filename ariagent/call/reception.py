@@ -8,7 +8,8 @@ from uuid import UUID
 
 from ariagent.call.admission import Ticket
 from ariagent.call.casting import Arrival, Identity, agent_of, cast, identify, recognised, recollect
-from ariagent.call.context import Context, Role
+from ariagent.call.context import Context
+from ariagent.dialogue.role import Role
 from ariagent.errors import TurnedAwayError, UnknownAgentError
 from ariagent.localtime import day as local_day
 from ariagent.logs import CallLog
@@ -22,7 +23,7 @@ class Reception:
     """One call's. Its record begins here, and what it takes of the caps is given back by ``leave``."""
 
     def __init__(self, context: Context, arrival: Arrival, log: CallLog, answered: Callable[[str, str], bool]) -> None:
-        """``answered``: as in ``CallRunner``."""
+        """``answered``: as in ``Call``."""
         self._context = context
         self.arrival = arrival
         """From ``receive`` on with the caller's number and name as far as they show them."""

@@ -3,9 +3,9 @@
 import logging
 import time
 
-from ariagent.dialogue.memory import KEPT_S, Memory
 from ariagent.call.resume import BrokenOff, history_of
 from ariagent.config import Settings
+from ariagent.dialogue.memory import KEPT_S, Memory
 from ariagent.records.store import RecordsError, Store
 
 log = logging.getLogger(__name__)

@@ -1,149 +1,262 @@
-"""The search for a colleague who takes the caller over, while caller and agent go on talking (warm hand-off)."""
+"""Warm transfers: a human agent is found for the caller while caller and agent go on talking.
+
+    ours (;1, enters Stasis when somebody answers) -- Local -- (;2) waits in the human queue, or rings an extension
+
+The human agent who answers hears the announcement on this consult leg. Then the caller is bridged with ;1, and ariagent
+drops out.
+"""
 
 import asyncio
 import logging
-import time
+import secrets
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import suppress
 
-from ariagent.ari.events import Channel
-from ariagent.call import events as ev
-from ariagent.call.colleague import Colleague
+from ariagent.ari import events as ari
+from ariagent.ari.client import AriClient, NotFoundError
+from ariagent.call.announcement import Announcement
 from ariagent.call.context import Context
-from ariagent.dialogue.handoff import Handoff, caller_id, found_note, not_found_note, waiting_note
-from ariagent.call.talk import Talk
+from ariagent.dialogue.handoff import Handoff, caller_id
 from ariagent.errors import AriError, AsteriskError
 from ariagent.logs import CallLog
 
-REASSURE_EVERY_S = 30.0
-"""How often a caller hears that a colleague is still being looked for."""
-BRIEF_WAIT_S, BRIEF_LIMIT_S = 3.0, 60.0
-"""How long somebody who has answered waits for the summary to begin, and to end."""
+ANNOUNCEMENT_WAIT_S, ANNOUNCEMENT_LIMIT_S = 3.0, 60.0
+"""How long somebody who has answered waits for the announcement to begin, and to end."""
+LATE_S = 10.0
+"""Longer than the dialplan should take to give up by itself."""
+STATUS = "SHARED(ARIAGENT_WARM)"
+"""Variable of the caller's channel: how waiting in the queue ended (QUEUESTATUS)."""
 
 
-class Search:
-    """Of one call; one at a time. When somebody has heard what it is about, HandoffRequested goes to ``feed``."""
+class WarmTransfer:
+    """The warm transfers of one call; one at a time.
+
+    ``answered`` is called when a human agent has answered; ``ended`` with the transfer, with the reason why it came to
+    nothing (empty: it did not), and with the name of the channel on which the human agent waits for the caller.
+    ``fault`` gets what must not happen.
+    """
 
     def __init__(
-        self, context: Context, log: CallLog, feed: Callable[[ev.Event], None], changed: Callable[[], None]
+        self,
+        context: Context,
+        log: CallLog,
+        *,
+        changed: Callable[[], None],
+        answered: Callable[[], None],
+        ended: Callable[[Handoff, str, str], None],
+        fault: Callable[[Exception], None],
     ) -> None:
         self._context = context
-        self.log = log
-        self._feed = feed
+        self._log = log
         self._changed = changed
-        self._colleague: Colleague | None = None
+        self._answered = answered
+        self._ended = ended
+        self._fault = fault
+        self._leg: ConsultLeg | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
     def goes_on(self) -> bool:
-        """Somebody is being called, or told what it is about."""
-        return self._colleague is not None
+        """A human agent is being called, or hears the announcement."""
+        return self._leg is not None
 
     @property
-    def brief_failed(self) -> bool:
-        """Somebody has answered, and Asterisk could not play them the summary."""
-        return self._colleague is not None and self._colleague.briefed is False
+    def announcement_failed(self) -> bool:
+        """A human agent has answered, and Asterisk could not play them the announcement."""
+        return self._leg is not None and self._leg.announced is False
 
     def owns(self, channel_id: str) -> bool:
-        """Whether this is one of the two halves of the leg that looks for somebody."""
-        colleague = self._colleague
-        return colleague is not None and channel_id in (colleague.channel, colleague.queue_call)
+        """Whether this is one of the two halves of the consult leg."""
+        leg = self._leg
+        return leg is not None and channel_id in (leg.channel, leg.queue_call)
 
-    def begin(self, talk: Talk, handoff: Handoff, call_id: str, leg: str, caller: Channel) -> None:
-        """Look for somebody at ``handoff``'s destination, for the caller on channel ``leg``."""
-        if self._task is None or self._task.done():
-            self._colleague = Colleague(self._context.ari, handoff)
-            self._task = asyncio.ensure_future(self._run(talk, self._colleague, call_id, leg, caller))
+    @property
+    def busy(self) -> bool:
+        """One is under way, or has not been cleared away yet."""
+        return self._task is not None and not self._task.done()
+
+    def begin(
+        self,
+        handoff: Handoff,
+        announcement: Announcement,
+        *,
+        caller_leg: str,
+        shown: tuple[str, str],
+        variables: dict[str, str],
+    ) -> None:
+        """Call somebody at ``handoff``'s destination. ``shown``: name and number of the caller."""
+        self._leg = ConsultLeg(self._context.ari, handoff)
+        name, number = shown
+        caller = caller_id(f"{handoff.destination.name_prefix}{name}", number)
+        work = self._run(self._leg, announcement, caller_leg, caller, variables)
+        self._task = asyncio.ensure_future(work)
 
     def cancel(self) -> None:
-        """Look for nobody any more."""
+        """Call nobody any more."""
         if self._task is not None:
             self._task.cancel()
 
     async def end(self, why: str) -> None:
-        """Stop, and hang up whom the caller was not joined with."""
+        """Stop, and hang up on whom the caller was not joined with."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
         await self._drop(why)
 
     def join(self) -> str:
-        """The caller is about to be joined with who was found; returns the call's id in the people's queue.
+        """The caller is about to be joined with the human agent; returns the call's id in the human queue.
 
-        Raises AsteriskError when they are gone again.
+        Raises AsteriskError when the human agent is gone again.
         """
-        colleague = self._colleague
-        if colleague is None or colleague.gone:
+        leg = self._leg
+        if leg is None or leg.gone:
             raise AsteriskError("the colleague has hung up again")
-        colleague.joined = True  # they may be with the caller before we hear of it
-        return colleague.queue_call
+        leg.joined = True  # they may be with the caller before we hear of it
+        return leg.queue_call
 
-    async def _run(self, talk: Talk, colleague: Colleague, call_id: str, leg: str, caller: Channel) -> None:
-        handoff = colleague.handoff
-        self._context.router.register(colleague.channel, colleague.on_ari)
-        self.log.event("colleague.called", destination=handoff.name, queue_call=colleague.queue_call)
+    async def _run(
+        self, leg: "ConsultLeg", announcement: Announcement, caller_leg: str, caller: str, variables: dict[str, str]
+    ) -> None:
+        handoff = leg.handoff
+        self._context.router.register(leg.channel, leg.on_ari)
+        self._log.event("colleague.called", destination=handoff.name, queue_call=leg.queue_call)
         self._changed()
-        reassuring = asyncio.ensure_future(_reassure(talk))
         why = "CANCELLED"
         try:
-            talk.prepare_brief(handoff)
-            talk.wait_for_colleague()
-            why = await self._ask(talk, colleague, call_id, leg, caller)
+            why = await self._ask(leg, announcement, caller_leg, caller, variables)
         except AriError as error:
             why = "FAILED"
-            self.log.event("colleague.failed", logging.WARNING, cause=error.line)
-        except Exception:
-            why = "FAILED"
-            self.log.exception("call.fault")
+            self._log.event("colleague.failed", logging.WARNING, cause=error.line)
+        except Exception as error:  # noqa: BLE001  # ends this call, is logged, and harms no other
+            self._fault(error)
+            return
         finally:
-            reassuring.cancel()
             if why:
                 await self._drop(why)
-        if why:
-            talk.tell(not_found_note(handoff.name, why))
-        else:
-            self._feed(ev.HandoffRequested(replace(handoff, joins=colleague.name)))
+        self._ended(handoff, why, leg.name)
 
-    async def _ask(self, talk: Talk, colleague: Colleague, call_id: str, leg: str, caller: Channel) -> str:
-        """Returns "" when somebody has heard what it is about, else why not. Raises AriError."""
-        handoff = colleague.handoff
-        shown = caller_id(f"{handoff.destination.name_prefix}{caller.caller_name}", caller.caller_number)
-        variables = handoff.screen_pop(call_id, talk.language)
-        leg_name = await self._context.ari.channel_name(leg)
-        if why := await colleague.call(shown, leg, leg_name, variables):
+    async def _ask(
+        self, leg: "ConsultLeg", announcement: Announcement, caller_leg: str, caller: str, variables: dict[str, str]
+    ) -> str:
+        """Returns "" when somebody has heard the announcement, else why not. Raises AriError."""
+        leg_name = await self._context.ari.channel_name(caller_leg)
+        if why := await leg.call(caller, caller_leg, leg_name, variables):
             return why
-        self.log.event("colleague.answered", destination=handoff.name)
-        talk.tell(found_note())
-        summary = talk.summary
-        if summary is not None and not await summary.written(BRIEF_WAIT_S):
-            self.log.event("brief.not_spoken", logging.WARNING, cause="the model did not speak it in time")
-        elif summary is not None:
-            stayed = await colleague.brief(summary.path, BRIEF_LIMIT_S)
-            self._context.briefs.tried(colleague.briefed)
-            if stayed and colleague.briefed is False:
-                self._context.briefs.failed(self.log)
-            return "" if stayed else "GONE"
-        return "GONE" if colleague.gone else ""
+        self._log.event("colleague.answered", destination=leg.handoff.name)
+        self._answered()
+        if not await announcement.written(ANNOUNCEMENT_WAIT_S):
+            self._log.event("brief.not_spoken", logging.WARNING, cause="the model did not speak it in time")
+            return "GONE" if leg.gone else ""
+        stayed = await leg.announce(announcement.path, ANNOUNCEMENT_LIMIT_S)
+        self._context.briefs.tried(leg.announced)
+        if stayed and leg.announced is False:
+            self._context.briefs.failed(self._log)
+        return "" if stayed else "GONE"
 
     async def _drop(self, why: str) -> None:
-        colleague, self._colleague = self._colleague, None
-        if colleague is None:
+        leg, self._leg = self._leg, None
+        if leg is None:
             return
-        self._context.router.unregister(colleague.channel)
-        if colleague.joined and why == "ENDED":
+        self._context.router.unregister(leg.channel)
+        if leg.joined and why == "ENDED":
             return
-        colleague.joined = False
-        self.log.event("colleague.dropped", destination=colleague.handoff.name, why=why)
-        self._context.metrics.transfers.labels(colleague.handoff.kind, "failed").inc()
+        leg.joined = False
+        self._log.event("colleague.dropped", destination=leg.handoff.name, why=why)
+        self._context.metrics.transfers.labels(leg.handoff.kind, "failed").inc()
         self._changed()
         try:
-            await colleague.close()
+            await leg.close()
         except AriError as error:
-            self.log.event("call.not_released", logging.ERROR, cause=error.line)
+            self._log.event("call.not_released", logging.ERROR, cause=error.line)
 
 
-async def _reassure(talk: Talk) -> None:
-    began = time.monotonic()
-    while True:
-        await asyncio.sleep(REASSURE_EVERY_S)
-        talk.tell(waiting_note(time.monotonic() - began))
+class ConsultLeg:
+    """One attempt to find a human agent. ``close`` gives everything back, whatever became of it."""
+
+    def __init__(self, client: AriClient, handoff: Handoff) -> None:
+        self.handoff = handoff
+        own = secrets.token_hex(8)
+        self.channel = f"ariagent-warm-{own}"
+        self.queue_call = f"warm-{own}"
+        """The id that queue_log has for this leg; short, for databases often have 32 characters for it."""
+        self.name = ""
+        """The channel's name, once somebody has answered."""
+        self.gone = False
+        self.announced: bool | None = None
+        """Whether Asterisk could play the announcement; None: that was not tried."""
+        self.joined = False
+        """The caller is joined with it: it is not ours to hang up any more."""
+        self._ari = client
+        self._news: asyncio.Queue[str] = asyncio.Queue()
+        self._made = False
+
+    def on_ari(self, event: ari.Event) -> None:
+        """An event of the leg's channel."""
+        match event:
+            case ari.StasisStarted():
+                self.name = event.channel.name
+                self._news.put_nowait("answered")
+            case ari.PlaybackEnded(failed=failed):
+                self.announced = not failed
+                self._news.put_nowait("played")
+            case ari.StasisEnded() | ari.ChannelDestroyed():
+                self.gone = True
+                self._news.put_nowait("gone")
+
+    async def call(self, caller: str, leg: str, leg_name: str, variables: dict[str, str]) -> str:
+        """Call somebody on behalf of the channel ``leg``; returns "" when they have answered, else why nobody did.
+
+        ``caller`` is shown to them: ``"Name" <number>``. Raises AriError.
+        """
+        destination = self.handoff.destination
+        endpoint = f"Local/{destination.queue}@ariagent-warm/n"
+        if destination.queue is None:
+            endpoint = f"Local/{destination.extension}@{destination.context}/n"
+        inherited = {f"__{name.lstrip('_')}": value for name, value in variables.items()}
+        self._made = True
+        await self._ari.originate(
+            self.channel,
+            endpoint=endpoint,
+            caller_id=caller,
+            timeout_s=destination.timeout_s,
+            originator=leg,
+            other_id=self.queue_call,
+            variables={**inherited, "__ARIAGENT_LEG": leg_name},
+        )
+        try:
+            async with asyncio.timeout(destination.timeout_s + LATE_S):
+                if await self._news.get() == "answered":
+                    return ""
+        except TimeoutError:
+            return "TIMEOUT"
+        return await self._status(leg)
+
+    async def _status(self, leg: str) -> str:
+        if self.handoff.destination.queue is None:
+            return "NOANSWER"
+        try:
+            return await self._ari.get_variable(leg, STATUS) or "NOANSWER"
+        except AriError:
+            return "NOANSWER"
+
+    async def announce(self, path: str, limit_s: float) -> bool:
+        """Play the announcement; False when they hung up meanwhile."""
+        try:
+            await self._ari.play(self.channel, f"{self.channel}-brief", path)
+        except AriError:
+            if self._news.empty():
+                self.announced = False
+            return self._news.empty()
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._news.get() == "played"
+        except TimeoutError:
+            return True
+
+    async def close(self) -> None:
+        """Hang the leg up, unless the caller has it."""
+        if self.joined or not self._made:
+            return
+        self._made = False
+        with suppress(NotFoundError):
+            await self._ari.hang_up(self.channel)

@@ -11,10 +11,11 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from ariagent.dialogue.builtin_tools import declarations
 from ariagent.check import reach
 from ariagent.check.report import Result, Say, Status, failed, ok, skipped, warning
 from ariagent.config import Settings
+from ariagent.dialogue.builtin_tools import BuiltinTools
+from ariagent.dialogue.destinations import Destinations
 from ariagent.errors import ConfigurationError
 from ariagent.proxies import uses_proxy
 from ariagent.realtime import dialect
@@ -147,8 +148,9 @@ def _profiles(settings: Settings) -> list[tuple[list[str], SessionProfile]]:
         toolbox = None  # the check of the tools reports the reason
     found: dict[str, tuple[list[str], SessionProfile]] = {}
     for name, agent in settings.agents.items():
-        people = {each: settings.destinations[each] for each in agent.handoff}
-        tools = (*declarations(agent, people), *(toolbox.declarations(name) if toolbox is not None else ()))
+        destinations = Destinations(agent, settings.destinations, settings.hours, lambda queue: None)
+        own = BuiltinTools(agent, destinations).declarations
+        tools = (*own, *(toolbox.declarations(name) if toolbox is not None else ()))
         profile = SessionProfile.of(agent, settings.realtime, tools)
         told: dict[str, Any] = {**profile.session(), "model": profile.model}
         key = json.dumps(told, sort_keys=True, default=str)

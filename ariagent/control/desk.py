@@ -5,19 +5,19 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-from ariagent.call.commands import Result
-from ariagent.dialogue.handoff import Handoff, clean
-from ariagent.call.machine import State
+from ariagent.call.blind_transfer import TransferOutcome
+from ariagent.call.call import Call
 from ariagent.call.calls import Registry
-from ariagent.call.call import CallRunner
 from ariagent.config.handoff import DestinationSettings
 from ariagent.config.tree import DrainTo
 from ariagent.control import shapes
 from ariagent.control.refusal import RefusedError
+from ariagent.dialogue.handoff import Handoff, clean
 from ariagent.draining import Plan
 from ariagent.errors import AmiError, CallStateError
 from ariagent.pool.pool import Pool
 from ariagent.pool.seats import Reason
+from ariagent.termination import Result
 from ariagent.text import did_you_mean
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ SETTLE_LIMIT_S = 5.0
 """How long an answer about seats waits for Asterisk to have been told."""
 
 
-def call_answer(call: CallRunner) -> shapes.CallAnswer | None:
+def call_answer(call: Call) -> shapes.CallAnswer | None:
     """A call as it is told; None until it is known which one it is, and when it is over."""
     live = call.live()
     if call.over or not live.agent:
@@ -107,32 +107,18 @@ class Desk:
         call = self.find(call_id)
         name, place = await self._place(wanted)
         handoff = Handoff(name, place, by, clean(wanted.reason), clean(wanted.summary))
-        over = asyncio.Event()
-
-        def look(changed: CallRunner) -> None:
-            # While a colleague is being looked for (a warm hand-off) this is "consulting".
-            talks = call.live().state == State.TALKING.value
-            if changed is call and (call.over or talks or call not in self.registry.calls):
-                over.set()
-
         try:
-            call.hand_off(handoff)
+            async with asyncio.timeout(wanted.wait_s):
+                outcome = await call.transfer(handoff)
         except CallStateError as error:
             raise RefusedError(409, "wrong_state", str(error)) from None
-        self.registry.watchers.append(look)
-        try:
-            look(call)
-            async with asyncio.timeout(wanted.wait_s):
-                await over.wait()
         except TimeoutError:
             return shapes.TransferAnswer(id=call_id, to=name, state="under_way")
-        finally:
-            self.registry.watchers.remove(look)
-        return self._outcome(call, handoff)
+        return self._outcome(call_id, handoff, outcome)
 
     @staticmethod
-    def _outcome(call: CallRunner, handoff: Handoff) -> shapes.TransferAnswer:
-        ended, name = call.termination, handoff.name
+    def _outcome(call_id: str, handoff: Handoff, outcome: TransferOutcome) -> shapes.TransferAnswer:
+        ended, name = outcome.termination, handoff.name
         if ended is None and handoff.kind == "warm":
             reason = f"no human agent of {name} took the call; the caller stays with the AI"
             raise RefusedError(409, "nobody_found", reason)
@@ -144,10 +130,10 @@ class Desk:
         if ended.result is not Result.TRANSFERRED:
             reason = f"the call ended before the transfer: {ended.result.value} ({ended.reason})"
             raise RefusedError(409, "call_ended", reason)
-        went = call.handed
+        went = outcome.went
         if went is not None and (went.name, went.by) != (name, handoff.by):
             raise RefusedError(409, "moved_elsewhere", f"{went.by} transferred the caller to {went.name}")
-        return shapes.TransferAnswer(id=call.call_id, to=name, state="transferred")
+        return shapes.TransferAnswer(id=call_id, to=name, state="transferred")
 
     def whisper(self, call_id: str, text: str, by: str, *, now: bool) -> shapes.WhisperAnswer:
         """Tell the model something. Raises RefusedError."""
@@ -160,7 +146,7 @@ class Desk:
             raise RefusedError(409, "wrong_state", str(error)) from None
         return shapes.WhisperAnswer(id=call_id, told=told)
 
-    def find(self, call_id: str) -> CallRunner:
+    def find(self, call_id: str) -> Call:
         """The call with this id, if it goes on. Raises RefusedError."""
         if (call := self.registry.find(call_id)) is None:
             raise self._no_call(call_id)

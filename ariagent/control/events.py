@@ -12,7 +12,7 @@ from contextlib import suppress
 from pydantic import BaseModel
 
 from ariagent.ami.events import Event as AmiEvent
-from ariagent.call.call import CallRunner
+from ariagent.call.call import Call
 from ariagent.control.desk import Desk, call_answer
 from ariagent.control.refusal import RefusedError
 from ariagent.control.shapes import CallAnswer, QueuesAnswer, SeatsAnswer
@@ -83,7 +83,7 @@ class Feed:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._readers: set[Reader] = set()
-        self._calls: dict[CallRunner, CallAnswer] = {}
+        self._calls: dict[Call, CallAnswer] = {}
         """As they were told last."""
         self._queues: QueuesAnswer | None = None
         self._seats: SeatsAnswer | None = None
@@ -143,7 +143,7 @@ class Feed:
         if self._readers:
             self._wake.set()
 
-    def _call_changed(self, call: CallRunner) -> None:
+    def _call_changed(self, call: Call) -> None:
         now = call_answer(call) if call in self._desk.registry.calls else None
         if now is None:
             if (known := self._calls.pop(call, None)) is not None:

@@ -16,13 +16,13 @@ from pydantic import ValidationError
 from ariagent import complaints
 from ariagent.ami.events import Event, UserEvent
 from ariagent.ami.protocol import Value
-from ariagent.dialogue.handoff import Handoff, clean
 from ariagent.call.machine import AUDIBLE
 from ariagent.config.handoff import DestinationSettings
 from ariagent.control.desk import Desk
 from ariagent.control.phonekey import FIELD, VARIABLE, PhoneKey
 from ariagent.control.refusal import RefusedError
 from ariagent.control.shapes import TransferBody
+from ariagent.dialogue.handoff import Handoff, clean
 from ariagent.errors import AmiError, CallStateError
 from ariagent.linebudget import LineBudget
 from ariagent.pool.pool import Pool
@@ -173,9 +173,8 @@ class SupervisorPhones:
         call_id, to, reason = fields.get("call", ""), fields.get("to", ""), f"moved by {by}"
         if do == "take":
             phone = DestinationSettings(extension=to, description="the supervisor", kind="blind")
-            self._desk.find(call_id).hand_off(
-                Handoff("supervisor", phone, by, reason, joins=fields.get("channel", "-"))
-            )
+            waits_on = fields.get("channel", "-")
+            self._desk.find(call_id).transfer(Handoff("supervisor", phone, by, reason, joins=waits_on))
             return DONE
         await self._desk.transfer(call_id, TransferBody.model_validate({do: to, "reason": reason}), by)
         return DONE

@@ -4,10 +4,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from ariagent.dialogue.handoff import LONGEST_TEXT
 from ariagent.config.base import Form
 from ariagent.config.handoff import Place
 from ariagent.config.tree import DrainTo
+from ariagent.dialogue.handoff import LONGEST_TEXT
 from ariagent.pool.seats import SeatState
 
 LONGEST_WAIT_S = 30.0

@@ -6,7 +6,7 @@ The model chooses among the site's destinations by name; nothing that a caller t
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -197,7 +197,7 @@ class BuiltinTools:
         if self._messages >= MOST_MESSAGES:
             return Handled(error_result("enough was noted in this call"))
         self._messages += 1
-        kind = "callback" if arguments.kind == "callback" else "message"
+        kind: Literal["message", "callback"] = "callback" if arguments.kind == "callback" else "message"
         taken = MessageTaken(kind, text, number, clean(arguments.when, 200))
         return Handled(json.dumps({"ok": True, "noted": kind}), effects=(taken,))
 
@@ -287,9 +287,7 @@ def _without_arguments(name: str, description: str) -> dict[str, Any]:
     return {"type": "function", "name": name, "description": description, "parameters": parameters}
 
 
-_END_CALL = _without_arguments(
-    "end_call", "Hang up. Use it only when the caller is done, after you have said goodbye."
-)
+_END_CALL = _without_arguments("end_call", "Hang up. Use it only when the caller is done, after you have said goodbye.")
 _HOLD_ON = _without_arguments(
     "hold_on",
     "The caller asked you to wait, or is talking to someone else. You stay silent until they speak to you again. "
@@ -306,7 +304,9 @@ _PEOPLE_STATUS = _without_arguments(
 
 _TABLE = (
     BuiltinTool("end_call", NoArguments, lambda of: of._if_chosen(_END_CALL), BuiltinTools._end_call),
-    BuiltinTool("collect_digits", DigitsArguments, lambda of: of._if_chosen(COLLECT_DIGITS), BuiltinTools._collect_digits),
+    BuiltinTool(
+        "collect_digits", DigitsArguments, lambda of: of._if_chosen(COLLECT_DIGITS), BuiltinTools._collect_digits
+    ),
     BuiltinTool("hold_on", NoArguments, lambda of: of._if_chosen(_HOLD_ON), BuiltinTools._hold_on),
     BuiltinTool("transfer_call", TransferArguments, BuiltinTools._transfer_declaration, BuiltinTools._transfer_call),
     BuiltinTool("cancel_transfer", NoArguments, BuiltinTools._cancel_declaration, BuiltinTools._cancel_transfer),

@@ -33,7 +33,6 @@ from ariagent.realtime import events as rt
 from ariagent.realtime.session import Heard, RealtimeSession, State
 from ariagent.text import heard_words
 
-
 OPENING = "aria_opening"
 """The item of the opening, in the playout and in the model's conversation; a number follows when played again."""
 _HEARD = "_heard"

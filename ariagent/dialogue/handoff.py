@@ -81,5 +81,3 @@ def caller_id(name: str, number: str) -> str:
     """``"Name" <number>``, as Asterisk takes it. Who calls has chosen both: neither can end where it stands."""
     name, number = (clean("".join(c for c in text if c not in '"<>\\'), 80) for text in (name, number))
     return f'"{name}" <{number}>'
-
-

@@ -77,5 +77,3 @@ class Introduction:
 def quoted(text: str) -> str:
     """A text of somebody else's, for a note to the model."""
     return json.dumps(text, ensure_ascii=False)
-
-

@@ -10,7 +10,7 @@ import json
 
 from ariagent.dialogue.handoff import Handoff, clean
 from ariagent.dialogue.introduction import Introduction, Party, quoted
-from ariagent.dialogue.keypad import AskAgain, Collect, CollectFailed, Collected
+from ariagent.dialogue.keypad import AskAgain, Collect, Collected, CollectFailed
 from ariagent.dialogue.memory import Owed
 from ariagent.dialogue.silence import Ask, EndLength, Goodbye, SilenceEvent, WarnLength
 

@@ -1,59 +1,67 @@
-"""How the agent begins with whoever comes on the line: new, put through by people, or back from people."""
+"""How the agent begins with whoever comes on the line: new, transferred by people, or back from them. CORE."""
 
-from ariagent.dialogue import introduction as intro
-from ariagent.call.context import Role
-from ariagent.dialogue.conversation import Conversation, Happening
-from ariagent.dialogue.handoff import returned_note
+from collections.abc import Callable
+
+from ariagent.dialogue import notes
+from ariagent.dialogue.conversation import Conversation
+from ariagent.dialogue.events import DialogueEvent
 from ariagent.dialogue.history import History
 from ariagent.dialogue.introduction import Party
 from ariagent.dialogue.memory import Owed
-from ariagent.phrases.store import Prompts
-from ariagent.call.resume import renewed_note, resumed_note
+from ariagent.dialogue.role import Role
+
+FindPhrase = Callable[[str, str], bytes | None]
+"""A rendered phrase by its text and language, as PCM of the leg; None where it is not there."""
 
 
-class Greeting:
-    """One call's. ``history`` is what is remembered of the call, for a caller who goes to people and comes back."""
-
-    def __init__(self, prompts: Prompts, role: Role, conversation: Conversation, history: History) -> None:
-        self._prompts = prompts
-        self._role = role
-        self._conversation = conversation
-        self._history = history
-
-    def begin(self, now: float) -> list[Happening]:
-        """The first words of the call. ``now``: monotonic seconds."""
-        memory, by = self._role.memory, self._role.introduced_by
-        if memory is not None:
-            self._history.resume(memory.entries)
-            if memory.owed is not None:
-                waits = memory.owed is not Owed.NOTHING
-                self._conversation.recall(memory, self._kept(renewed_note(memory.owed)), now, speaks=waits)
-            elif memory.interrupted:
-                self._conversation.recall(memory, self._kept(resumed_note(known=bool(memory.entries))), now)
-            elif by is None:
-                self._conversation.recall(memory, returned_note(memory.destination, self._role.why_back), now)
-            else:
-                self._conversation.recall(memory, self._kept(intro.sent_back_note(memory.destination, by)), now)
-            return []
-        words, audio = self._opening()
+def begin(
+    role: Role, conversation: Conversation, history: History, phrase: FindPhrase, now: float
+) -> list[DialogueEvent]:
+    """The first words of the call. ``history`` takes what the model is told; ``now``: monotonic seconds."""
+    memory, by = role.memory, role.introduced_by
+    if memory is None:
+        words, audio = _opening(role, phrase)
         if by is None:
-            return self._conversation.open(words, now, audio)
-        note = self._kept(intro.introduced_note(by, opening=bool(words)))
-        return self._conversation.open(words, now, audio, note=note, goes_on=by.says_why)
+            return conversation.open(words, now, audio)
+        note = _kept(history, notes.introduced_note(by, opening=bool(words)))
+        return conversation.open(words, now, audio, note=note, goes_on=by.says_why)
+    history.resume(memory.entries)
+    if memory.owed is not None:
+        note, speaks = _kept(history, notes.renewed_note(memory.owed)), memory.owed is not Owed.NOTHING
+        conversation.recall(memory, note, now, speaks=speaks)
+    elif memory.interrupted:
+        conversation.recall(memory, _kept(history, notes.resumed_note(known=bool(memory.entries))), now)
+    elif by is None:
+        conversation.recall(memory, notes.returned_note(memory.destination, role.why_back), now)
+    else:
+        conversation.recall(memory, _kept(history, notes.sent_back_note(memory.destination, by)), now)
+    return []
 
-    def meet(self, before: Party, caller: Party, now: float, *, talked: bool) -> list[Happening]:
-        """The first words for a caller whom ``before`` has put through; with ``talked`` that party said something."""
-        words, audio = self._opening()
-        note = self._kept(intro.met_note(before, caller, opening=bool(words), talked=talked))
-        happened = self._conversation.break_off(now)
-        # Without anything to take up, the opening's own question is enough.
-        return happened + self._conversation.open(words, now, audio, note=note, goes_on=talked or not words)
 
-    def _opening(self) -> tuple[str, bytes | None]:
-        agent, language = self._role.agent, self._role.language
-        words = agent.opening_in(language) or ""
-        return words, self._prompts.find(agent, words, language) if words else None
+def meet(
+    role: Role,
+    conversation: Conversation,
+    history: History,
+    phrase: FindPhrase,
+    now: float,
+    *,
+    before: Party,
+    caller: Party,
+    talked: bool,
+) -> list[DialogueEvent]:
+    """The first words for a caller whom ``before`` has transferred; ``talked``: that party said something."""
+    words, audio = _opening(role, phrase)
+    note = _kept(history, notes.met_note(before, caller, opening=bool(words), talked=talked))
+    happened = conversation.break_off(now)
+    # Without anything to take up, the opening's own question is enough.
+    return happened + conversation.open(words, now, audio, note=note, goes_on=talked or not words)
 
-    def _kept(self, note: str) -> str:
-        self._history.said("note", note)
-        return note
+
+def _opening(role: Role, phrase: FindPhrase) -> tuple[str, bytes | None]:
+    words = role.agent.opening_in(role.language) or ""
+    return words, phrase(words, role.language) if words else None
+
+
+def _kept(history: History, note: str) -> str:
+    history.said("note", note)
+    return note

@@ -1,6 +1,6 @@
 """What an agent does without the model being asked first: keys, silence, the longest call, machines that call. CORE.
 
-Joins the keypad, the watch over silence and the ear for machines; what happens goes in, deeds come out. Times are
+Joins the keypad, the watch over silence and the detector of machines: what happens goes in, actions come out. Times are
 monotonic seconds.
 """
 
@@ -9,160 +9,137 @@ from dataclasses import dataclass
 
 from ariagent.audio.format import AudioFormat
 from ariagent.audio.tones import MachineEar
-from ariagent.dialogue import conversation as convo
-from ariagent.dialogue import digits, silence
-from ariagent.dialogue.keypad import Action, AskAgain, Collect, Collected, CollectFailed, Digits, Keypad, KeypadEvent
 from ariagent.config import AgentSettings
+from ariagent.dialogue import events, keypad, notes, silence
+from ariagent.dialogue.effects import EndRequested, NobodyThere
 
 MACHINES_FIRST_S = 60.0
-"""Machines are listened for so long; a person who talks to us then is none."""
+"""For so long machines are listened for: somebody who talks with the agent afterwards is a person."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
-    """Have the model act on this note."""
+class TellModel:
+    """The model is to act on this note."""
 
     note: str
 
 
 @dataclass(frozen=True, slots=True)
 class GiveDigits:
-    """Tell the model what was pressed."""
+    """The model is to know which keys the caller pressed."""
 
     digits: str
 
 
 @dataclass(frozen=True, slots=True)
-class ToolDone:
-    """The function call has this result, JSON text."""
+class DigitsCollected:
+    """``collect_digits`` has its result, JSON text."""
 
     call_id: str
     output: str
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """End the call once what is being said has been heard."""
-
-    reason: str
-    at_once: bool = False
-    """There is nobody to say goodbye to."""
-    final: bool = False
-    """The caller has no say in it: talking into the goodbye does not keep the call."""
+class HumanWanted:
+    """The caller pressed the key for a human agent."""
 
 
-@dataclass(frozen=True, slots=True)
-class ToPerson:
-    """The caller wants a person."""
+Action = TellModel | GiveDigits | DigitsCollected | HumanWanted | EndRequested | NobodyThere
 
 
-Deed = Tell | GiveDigits | ToolDone | End | ToPerson
-
-
-class Conduct:
-    """One call's, from its answer on."""
+class CallPolicy:
+    """The rules of one call, from its answer on."""
 
     def __init__(self, agent: AgentSettings, language: str, fmt: AudioFormat, now: float) -> None:
         self._language = language
-        self._keypad = Keypad(agent.keypad)
+        self._keypad = keypad.Keypad(agent.keypad)
         self._silence = silence.Silence(agent.silence, agent.length, now)
         self._ear = MachineEar(fmt) if agent.machines == "end" else None
         self._ear_until = now + MACHINES_FIRST_S
-        self._wanted: tuple[str, Collect] | None = None  # the function call that collects digits
-        self._due = now
+        self._collecting: tuple[str, keypad.Collect] | None = None
+        """The call of ``collect_digits`` that waits for its digits."""
 
-    def happened(self, what: convo.Happening, now: float) -> None:
+    def happened(self, event: events.DialogueEvent, now: float) -> None:
         """The conversation went on."""
-        match what:
-            case convo.AgentBegan():
+        match event:
+            case events.AgentBegan():
                 self._silence.agent_speaks(now)
                 self._keypad.agent_speaks(now)
-            case convo.AgentEnded() | convo.Interrupted():
+            case events.AgentEnded() | events.Interrupted():
                 self._silence.agent_fell_silent(now)
                 self._keypad.agent_fell_silent(now)
-            case convo.CallerBegan():
+            case events.CallerBegan():
                 self._silence.caller_speaks(now)
-            case convo.CallerEnded():
+            case events.CallerEnded():
                 self._silence.caller_fell_silent(now)
-            case convo.CallerSaid(text=str(text)):
+            case events.CallerSaid(text=str(text)):
                 self._silence.caller_said(text, self._language)
-            case _:
-                return
-        self._arm()
 
-    def hears(self, pcm: bytes, now: float) -> Iterable[Deed]:
-        """Audio of the caller's side."""
+    def hears(self, pcm: bytes, now: float) -> list[Action]:
+        """Audio of the caller's side, of any length."""
         if self._ear is None:
-            return ()
+            return []
         if now > self._ear_until:
             self._ear = None
-            return ()
+            return []
         machine = self._ear.hear(pcm)
-        return () if machine is None else (End(machine, at_once=True),)
+        return [] if machine is None else [NobodyThere(machine)]
 
-    def pressed(self, digit: str, now: float) -> list[Deed]:
-        """A key of the caller's."""
+    def pressed(self, digit: str, now: float) -> list[Action]:
+        """The caller pressed a key."""
         self._silence.key_pressed(now)
         return self._typed(self._keypad.press(digit, now), now)
 
-    def tick(self, now: float) -> list[Deed]:
-        """What time brings. To be called often; most calls cost a comparison."""
-        if now < self._due:
-            return []
-        deeds = self._typed(self._keypad.tick(now), now)
+    def next_deadline(self) -> float | None:
+        """When ``tick`` has something to do."""
+        times = (self._keypad.next_deadline(), self._silence.next_deadline())
+        return min((time for time in times if time is not None), default=None)
+
+    def tick(self, now: float) -> list[Action]:
+        """What time brings."""
+        actions = self._typed(self._keypad.tick(now), now)
         for event in self._silence.tick(now):
-            deeds.append(Tell(silence.note(event)))
+            actions.append(TellModel(notes.silence_note(event)))
             if isinstance(event, silence.Goodbye):
-                deeds.append(End("caller_silent"))
+                actions.append(EndRequested("caller_silent"))
             elif isinstance(event, silence.EndLength):
-                deeds.append(End("too_long", final=True))
-        self._arm()
-        return deeds
+                actions.append(EndRequested("too_long", final=True))
+        return actions
 
     def busy(self, on: bool, now: float) -> None:
         """Tools are running, or no longer."""
         self._silence.busy(on, now)
-        self._arm()
 
     def hold_on(self, now: float) -> None:
         """The caller asked the agent to wait."""
         self._silence.hold(True, now)
-        self._arm()
 
-    def collect(self, call_id: str, arguments: str, now: float) -> list[Deed]:
-        """The model wants digits; a ToolDone follows, now or later."""
-        wanted = digits.parse_collect(arguments)
-        if isinstance(wanted, str):
-            return [ToolDone(call_id, digits.refusal(wanted))]
-        deeds = [] if self._wanted is None else self._typed([CollectFailed("replaced")], now)
-        self._wanted = (call_id, wanted)
+    def collect(self, call_id: str, wanted: keypad.Collect, now: float) -> list[Action]:
+        """The model wants digits; DigitsCollected follows, now or later."""
+        actions = [] if self._collecting is None else self._typed([keypad.CollectFailed("replaced")], now)
+        self._collecting = (call_id, wanted)
         self._silence.busy(True, now, "digits")
-        return deeds + self._typed([e for e in self._keypad.collect(wanted, now) if not _replaced(e)], now)
+        return actions + self._typed([e for e in self._keypad.collect(wanted, now) if not _replaced(e)], now)
 
-    def _typed(self, events: Iterable[KeypadEvent], now: float) -> list[Deed]:
-        deeds: list[Deed] = []
-        for event in events:
+    def _typed(self, typed: Iterable[keypad.KeypadEvent], now: float) -> list[Action]:
+        actions: list[Action] = []
+        for event in typed:
             match event:
-                case Digits(text=text):
-                    deeds.append(GiveDigits(text))
-                case Action(name="person"):
-                    deeds.append(ToPerson())
-                case Action():
-                    deeds.append(End("caller_pressed_end", final=True))
-                case AskAgain() if self._wanted is not None:
-                    deeds.append(Tell(digits.ask_again_note(event, self._wanted[1])))
-                case Collected() | CollectFailed() if self._wanted is not None:
-                    call_id, wanted = self._wanted
-                    self._wanted = None
+                case keypad.Digits(text=text):
+                    actions.append(GiveDigits(text))
+                case keypad.Action(name="person"):
+                    actions.append(HumanWanted())
+                case keypad.Action():
+                    actions.append(EndRequested("caller_pressed_end", final=True))
+                case keypad.AskAgain() if self._collecting is not None:
+                    actions.append(TellModel(notes.ask_again_note(event, self._collecting[1])))
+                case keypad.Collected() | keypad.CollectFailed() if self._collecting is not None:
+                    call_id, wanted = self._collecting
+                    self._collecting = None
                     self._silence.busy(False, now, "digits")
-                    deeds.append(ToolDone(call_id, digits.collect_output(event, wanted)))
-        self._arm()
-        return deeds
-
-    def _arm(self) -> None:
-        times = (self._keypad.next_deadline(), self._silence.next_deadline())
-        self._due = min((time for time in times if time is not None), default=float("inf"))
+                    actions.append(DigitsCollected(call_id, notes.digits_result(event, wanted)))
+        return actions
 
 
-def _replaced(event: KeypadEvent) -> bool:
-    return isinstance(event, CollectFailed) and event.reason == "replaced"
+def _replaced(event: keypad.KeypadEvent) -> bool:
+    return isinstance(event, keypad.CollectFailed) and event.reason == "replaced"

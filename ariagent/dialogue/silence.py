@@ -39,6 +39,7 @@ class EndLength:
 
 SilenceEvent = Ask | Goodbye | WarnLength | EndLength
 
+
 class Silence:
     """Watches one call from its answer on. Times are monotonic seconds; ``tick`` is to be called at ``next_deadline``,
     which may be in the past after any input.

@@ -4,10 +4,10 @@ A round is one response that calls functions: its results make the model respond
 nothing else would go on for ever, unheard by the caller, and each round costs the whole conversation.
 """
 
-import json
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ariagent.dialogue import notes
 from ariagent.realtime.events import ToolCall
 
 MOST_CALLS = 8
@@ -69,7 +69,7 @@ class Rounds:
             run = tuple(call for call in calls if call.name == _ENDS)[:1]
             refused = tuple(call for call in calls if call not in run)
             reminds = not self._spoke and self._refused <= MOST_REMINDERS
-            return Share(run, refused, json.dumps({"error": _SPEAK_FIRST}), reminds)
+            return Share(run, refused, notes.error_result(notes.SPEAK_FIRST), reminds)
         self.count += 1
         room = max(0, MOST_CALLS - unanswered)
-        return Share(calls[:room], calls[room:], json.dumps({"error": _TOO_MANY}), True)
+        return Share(calls[:room], calls[room:], notes.error_result(notes.too_many_calls(MOST_CALLS)), True)

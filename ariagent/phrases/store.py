@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 from ariagent import privatefile
 from ariagent.audio.clips import converted
 from ariagent.audio.format import AudioFormat
-from ariagent.phrases.file import RATE_HZ, PromptKey, pack, unpack
 from ariagent.config import AgentSettings, HttpToolSettings, RealtimeSettings
 from ariagent.hosts import joined
+from ariagent.phrases.file import RATE_HZ, PromptKey, pack, unpack
 from ariagent.realtime.events import Usage
 from ariagent.realtime.render import ENCODING, RenderError, render
 

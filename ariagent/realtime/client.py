@@ -107,6 +107,7 @@ class RealtimeClient:
         self._on_event = on_event
         self._connection: ClientConnection | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._loop = asyncio.get_running_loop()
         bytes_per_s = 48_000 if profile.encoding == "pcm" else 8_000
         self._bytes_per_s = bytes_per_s
@@ -237,17 +238,18 @@ class RealtimeClient:
         return time.monotonic() - began
 
     def flush(self) -> None:
-        """Send what the session wants to say, and re-arm its timer. Call after using ``session``."""
+        """Send what the session wants to say, and set its timer. Call after using ``session``."""
         connection = self._connection
-        if connection is not None and connection.protocol.state is OPEN:
-            for message in self.session.take_outgoing():
+        if connection is not None and connection.protocol.state is OPEN and (messages := self.session.take_outgoing()):
+            for message in messages:
                 connection.protocol.send_text(message)
             connection.send_data()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         deadline = self.session.next_deadline()
-        if deadline is not None:
+        # A timer that rings too soon does no harm: most deadlines move on with every message.
+        if deadline is not None and (self._timer is None or deadline < self._timer_at):
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = deadline
             self._timer = self._loop.call_at(deadline, self._tick)
 
     def _tick(self) -> None:

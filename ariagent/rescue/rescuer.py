@@ -17,9 +17,9 @@ from ariagent import ownsocket
 from ariagent.ami.client import AmiClient
 from ariagent.ami.queues import queue_exists
 from ariagent.call.takeover import unended
+from ariagent.config import Settings
 from ariagent.dialogue.handoff import clean
 from ariagent.dialogue.history import History
-from ariagent.config import Settings
 from ariagent.errors import AmiError, AmiRefusedError, ConfigurationError
 from ariagent.healthpage import health_at
 from ariagent.hosts import joined, local

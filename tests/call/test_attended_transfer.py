@@ -3,8 +3,8 @@
 import asyncio
 
 from ariagent.ari.events import Channel
-from ariagent.dialogue.introduction import Party
 from ariagent.call.attended_transfer import Newcomers
+from ariagent.dialogue.introduction import Party
 
 COLLEAGUE, CALLER = Party("1001", "Anna"), Party("5551000")
 

@@ -12,23 +12,24 @@ from ariagent.ari.events import Channel, StasisStarted
 from ariagent.ari.listener import Router
 from ariagent.audio.format import SLIN24
 from ariagent.audiosocket.server import AudioSocketServer
-from ariagent.call import dialplan, calls as registry
+from ariagent.call import calls as registry
+from ariagent.call import dialplan
 from ariagent.call.admission import Admission
 from ariagent.call.announcement import Briefs
-from ariagent.call.commands import Result, Termination
+from ariagent.call.call import Call
+from ariagent.call.calls import Registry, arrival_of
 from ariagent.call.context import Context
 from ariagent.call.events import StopRequested
 from ariagent.call.machine import State
-from ariagent.dialogue.memory import Owed
-from ariagent.phrases.store import Prompts
-from ariagent.call.calls import Registry, arrival_of
 from ariagent.call.resume import BrokenOff
-from ariagent.call.call import CallRunner
 from ariagent.config import RealtimeSettings, RecordsSettings, Settings
+from ariagent.dialogue.memory import Owed
 from ariagent.metrics import Metrics
+from ariagent.phrases.store import Prompts
 from ariagent.realtime.endpoints import Endpoints
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
+from ariagent.termination import Result, Termination
 from ariagent.tools.toolbox import Toolbox
 
 PATIENCE_S = 20.0
@@ -122,7 +123,7 @@ class Desk:
         path = f"/channels/{channel_id}"
         await self.ari_server.until(lambda: self.ari_server.asked(f"POST {path}/variable", f"POST {path}/continue"))
 
-    async def is_under_way(self, channel_id: str) -> CallRunner:
+    async def is_under_way(self, channel_id: str) -> Call:
         """Wait until the call has asked for its media, which never come; it waits for them."""
         before = self.ari_server.requests.count("POST /channels/externalMedia")
         self.enter(channel_id, "default")
@@ -234,11 +235,11 @@ class TestAdmission:
     async def test_a_fault_of_one_call_is_its_own(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        async def fault(call: CallRunner) -> None:
+        async def fault(call: Call) -> None:
             raise ZeroDivisionError("a bug of ours")
 
         with monkeypatch.context() as patch:
-            patch.setattr(CallRunner, "run", fault)
+            patch.setattr(Call, "run", fault)
             desk.enter("c1", "default")
             await asyncio.wait_for(desk.registry.drained(), PATIENCE_S)
         assert desk.ended() == {"error/fault": 1}

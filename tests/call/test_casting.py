@@ -21,13 +21,14 @@ from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call.admission import Admission
 from ariagent.call.announcement import Briefs
 from ariagent.call.casting import Arrival, Identity, cast, identify, recognised
-from ariagent.call.context import Context, Role
-from ariagent.dialogue.memory import Memory
-from ariagent.phrases.store import Prompts
+from ariagent.call.context import Context
 from ariagent.config import RecordsSettings, Settings
+from ariagent.dialogue.memory import Memory
+from ariagent.dialogue.role import Role
 from ariagent.errors import AriError, UnknownAgentError
 from ariagent.logs import CallLog
 from ariagent.metrics import Metrics
+from ariagent.phrases.store import Prompts
 from ariagent.realtime.endpoints import Endpoints
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending

@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 
 from ariagent.call import commands as cmd
 from ariagent.call import events as ev
-from ariagent.call.commands import Command, Result, Termination
-from ariagent.dialogue.handoff import Handoff
-from ariagent.dialogue.introduction import Party
+from ariagent.call.commands import Command
 from ariagent.call.machine import (
     DRAIN_TIMEOUT_S,
     MOVE_TIMEOUT_S,
@@ -28,6 +26,9 @@ from ariagent.call.machine import (
     diagram,
 )
 from ariagent.config.handoff import DestinationSettings
+from ariagent.dialogue.handoff import Handoff
+from ariagent.dialogue.introduction import Party
+from ariagent.termination import Result, Termination
 
 HANDOFF = Handoff("people", DestinationSettings(description="the people", queue="support"), "model")
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ariagent.dialogue import conversation as convo
 from ariagent.call.observer import Reporter
+from ariagent.dialogue import conversation as convo
 from ariagent.dialogue.turns import TurnLatency
 from ariagent.logs import CallLog
 from ariagent.metrics import Metrics

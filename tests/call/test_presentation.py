@@ -2,8 +2,8 @@
 
 import pytest
 
-from ariagent.dialogue.introduction import Party
 from ariagent.call.presentation import NAME, NUMBER, prohibits, shown
+from ariagent.dialogue.introduction import Party
 
 CALLER = Party("5551000", "Ann")
 

@@ -1,7 +1,6 @@
 """When a seat's channel is put into its bridge anew: literal times, in seconds."""
 
 import pytest
-
 from ariagent.call.rejoin import Rejoining
 
 

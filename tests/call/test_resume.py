@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from ariagent.ari.events import Channel
+from ariagent.call.resume import SHORT_S, BrokenOff, arguments, history_of, renewed_note, resumed_note
 from ariagent.dialogue.history import Said, Used
 from ariagent.dialogue.memory import Owed
-from ariagent.call.resume import SHORT_S, BrokenOff, arguments, history_of, renewed_note, resumed_note
 from ariagent.records.model import CallRow, EventRow
 
 

@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
+from ariagent.call.summary import Summary
+
 from ariagent.audio.format import SLIN24
 from ariagent.audio.rates import ModelCodec
 from ariagent.call.announcement import Briefs
-from ariagent.dialogue.handoff import Handoff
-from ariagent.call.summary import Summary
 from ariagent.config import AgentSettings, RealtimeSettings
 from ariagent.config.handoff import DestinationSettings
+from ariagent.dialogue.handoff import Handoff
 from ariagent.realtime.events import AsideEnded, Usage
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession

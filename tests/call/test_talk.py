@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ariagent.call.talk import Talk
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
@@ -23,15 +24,15 @@ from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call import events as ev
 from ariagent.call.admission import Admission
 from ariagent.call.announcement import Briefs
-from ariagent.call.context import Context, Role
-from ariagent.phrases.store import Prompts
-from ariagent.dialogue.tool_rounds import MOST_CALLS
-from ariagent.call.talk import Talk
+from ariagent.call.context import Context
 from ariagent.config import Settings
+from ariagent.dialogue.role import Role
+from ariagent.dialogue.tool_rounds import MOST_CALLS
 from ariagent.lab.hostilemodel import HostileModel
 from ariagent.logs import CallLog, TextFormatter
 from ariagent.loop import run_async
 from ariagent.metrics import Metrics
+from ariagent.phrases.store import Prompts
 from ariagent.realtime.endpoints import Endpoints
 from ariagent.realtime.events import Usage
 from ariagent.records.journal import Journal

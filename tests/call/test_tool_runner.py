@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from ariagent.call.tool_runner import Answer, Belt, Pending, described
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ariagent.call import tool_runner as belt_module
-from ariagent.call.tool_runner import Answer, Belt, Pending, described
-from ariagent.call.context import Role
 from ariagent.config import Settings
+from ariagent.dialogue.role import Role
 from ariagent.realtime.events import ToolCall
 from ariagent.tools.plugins import CallFacts
 from ariagent.tools.toolbox import Toolbox

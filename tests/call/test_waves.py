@@ -5,10 +5,10 @@ import logging
 import time
 
 import pytest
+from ariagent.call.waves import KEEP_EVERY_LOOKS, LOOK_FRAMES, Waves
 
 from ariagent.audio.format import SLIN8, SLIN24
 from ariagent.audio.peaks import BLOCK_MS
-from ariagent.call.waves import KEEP_EVERY_LOOKS, LOOK_FRAMES, Waves
 from ariagent.logs import CallLog, Side
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ariagent.ami.events import UserEvent
-from ariagent.call.context import Context
 from ariagent.call.calls import Registry
+from ariagent.call.context import Context
 from ariagent.config import Settings
 from ariagent.control.desk import Desk
 from ariagent.control.phone import SupervisorPhones

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ariagent.dialogue.builtin_tools import declarations, own
 from ariagent.config import AgentSettings
+from ariagent.dialogue.builtin_tools import declarations, own
 
 
 def test_all_are_there_unless_the_site_says_otherwise() -> None:

@@ -14,6 +14,7 @@ from ariagent.audio.format import SLIN8, SLIN24, AudioFormat
 from ariagent.audio.playout import Playout
 from ariagent.audio.rates import ModelCodec
 from ariagent.audio.uplink import Uplink
+from ariagent.config import AgentSettings, RealtimeSettings, SemanticVad, ServerVad
 from ariagent.dialogue.conversation import (
     AgentBegan,
     AgentEnded,
@@ -30,7 +31,6 @@ from ariagent.dialogue.conversation import (
     ToolsCalled,
 )
 from ariagent.dialogue.interruption import Judge
-from ariagent.config import AgentSettings, RealtimeSettings, SemanticVad, ServerVad
 from ariagent.realtime.events import ToolCall
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ariagent.dialogue import builtin_tools as tools
-from ariagent.dialogue.handoff import Handoff, parse
-from ariagent.dialogue.destinations import LONGEST_MESSAGE, MOST_MESSAGES, Message, People
 from ariagent.config import AgentSettings, HoursSettings
 from ariagent.config.handoff import DestinationSettings
+from ariagent.dialogue import builtin_tools as tools
+from ariagent.dialogue.destinations import LONGEST_MESSAGE, MOST_MESSAGES, Message, People
+from ariagent.dialogue.handoff import Handoff, parse
 from ariagent.pool.queues import QueueView
 
 OFFICE = HoursSettings.model_validate({"timezone": "Europe/Berlin", "week": {"mon-fri": "08:00-17:00"}})

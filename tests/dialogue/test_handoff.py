@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ariagent.config import AgentSettings
+from ariagent.config.handoff import DestinationSettings
 from ariagent.dialogue.handoff import (
     LONGEST_TEXT,
     Handoff,
@@ -16,8 +18,6 @@ from ariagent.dialogue.handoff import (
     parse,
     returned_note,
 )
-from ariagent.config import AgentSettings
-from ariagent.config.handoff import DestinationSettings
 
 QUEUE = DestinationSettings(description="the service desk", queue="support", timeout_s=45)
 BOSS = DestinationSettings(description="the boss", extension="1002", context="inside")

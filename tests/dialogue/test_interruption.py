@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ariagent.audio.format import SLIN8
 from ariagent.audio.uplink import Uplink
-from ariagent.dialogue.interruption import AGREEMENT, LONGEST_PAUSE_S, WORDS_WAIT_S, Judge, Verdict
 from ariagent.config.agents import InterruptionSettings
+from ariagent.dialogue.interruption import AGREEMENT, LONGEST_PAUSE_S, WORDS_WAIT_S, Judge, Verdict
 from ariagent.rehearsal.noise import single_cough
 
 Wave = NDArray[np.float64]

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ariagent.config import KeypadSettings
 from ariagent.dialogue.keypad import (
     LONGEST_INPUT,
     LONGEST_QUESTION_S,
@@ -18,7 +19,6 @@ from ariagent.dialogue.keypad import (
     Keypad,
     KeypadEvent,
 )
-from ariagent.config import KeypadSettings
 
 
 def keypad(**settings: Any) -> Keypad:

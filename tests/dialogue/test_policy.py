@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from ariagent.audio.format import SLIN8
+from ariagent.config import AgentSettings
 from ariagent.dialogue import conversation as convo
 from ariagent.dialogue.policy import MACHINES_FIRST_S, Conduct, Deed, End, GiveDigits, Tell, ToolDone, ToPerson
 from ariagent.dialogue.silence import NOTE_ASK, NOTE_ASK_AGAIN, NOTE_GOODBYE, NOTE_LENGTH
-from ariagent.config import AgentSettings
 
 SETTINGS = AgentSettings.model_validate(
     {

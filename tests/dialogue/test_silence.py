@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ariagent.dialogue.silence import HOLD_ON, Ask, EndLength, Goodbye, Silence, SilenceEvent, WarnLength, note
 from ariagent.config import LengthSettings, SilenceSettings
+from ariagent.dialogue.silence import HOLD_ON, Ask, EndLength, Goodbye, Silence, SilenceEvent, WarnLength, note
 
 SETTINGS = SilenceSettings(ask_after_s=10, ask_again_after_s=8, goodbye_after_s=6, hold_on_s=180)
 LENGTH = LengthSettings(longest_s=3600, warn_before_s=60)

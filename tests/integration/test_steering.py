@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ariagent.dialogue.handoff import Handoff
 from ariagent.config.handoff import DestinationSettings
+from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import CallStateError
 
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"

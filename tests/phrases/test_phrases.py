@@ -15,10 +15,10 @@ import pytest
 from pydantic import SecretStr
 
 from ariagent.audio.format import SLIN8, SLIN16, SLIN24, AudioFormat
+from ariagent.config import AgentSettings, HttpToolSettings, RealtimeSettings
 from ariagent.phrases import store as prompts_module
 from ariagent.phrases.file import PromptKey, pack, unpack
 from ariagent.phrases.store import AT_ONCE, UNUSED_S, Phrase, Prompts, phrases
-from ariagent.config import AgentSettings, HttpToolSettings, RealtimeSettings
 from ariagent.realtime.events import Usage
 from ariagent.realtime.render import Rendering, render
 from ariagent.sandbox.options import SandboxOptions

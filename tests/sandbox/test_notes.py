@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 import ariagent
-from ariagent.dialogue import conversation, digits, handoff, introduction, tool_rounds as rounds, silence
 from ariagent.call import resume
+from ariagent.dialogue import conversation, digits, handoff, introduction, silence
+from ariagent.dialogue import tool_rounds as rounds
 from ariagent.dialogue.introduction import Introduction, Party
 from ariagent.dialogue.keypad import AskAgain, Collect
 from ariagent.dialogue.memory import Owed

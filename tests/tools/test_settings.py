@@ -8,9 +8,10 @@ from textwrap import dedent
 
 import pytest
 
-from ariagent.dialogue import handoff, destinations as people
 from ariagent.config import AgentSettings, load
 from ariagent.config.tools import BUILTIN_TOOLS
+from ariagent.dialogue import destinations as people
+from ariagent.dialogue import handoff
 from ariagent.errors import ConfigurationError
 
 GOOD = """\

@@ -1,0 +1,504 @@
+"""One call's conversation, decided: what is said and when, what tools are run, when the call ends. CORE.
+
+    dialogue.handle(event, now)             # the model said something
+    pcm = dialogue.hear(payload, now)       # 20 ms of the caller, for the model
+    frame = dialogue.frame(now)             # 20 ms for the caller
+    dialogue.press(digit, now), dialogue.tick(now), ...
+    for effect in dialogue.take_effects(): ...   # what the call has to do about it
+
+It talks to the model through ``session``, which is a core, too: the driver sends what the session has to say. Times are
+monotonic seconds.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from ariagent.audio.batcher import Batcher
+from ariagent.audio.format import AudioFormat
+from ariagent.audio.playout import Playout
+from ariagent.audio.rates import ModelCodec
+from ariagent.audio.sign import tone_sign
+from ariagent.audio.uplink import Uplink
+from ariagent.dialogue import events, notes, opening
+from ariagent.dialogue.builtin_tools import BuiltinTools, CollectDigits, HoldOn
+from ariagent.dialogue.conversation import PHRASE, Conversation
+from ariagent.dialogue.effects import (
+    MODEL_LOST,
+    MODEL_SILENT,
+    AgentFailed,
+    CallerSpoke,
+    Effect,
+    EndRequested,
+    FallbackRequested,
+    GiveUpSession,
+    ModelFailed,
+    NobodyThere,
+    RunTool,
+    SpeechReady,
+    TransferRequested,
+    WarmTransferRequested,
+)
+from ariagent.dialogue.handoff import Handoff, clean
+from ariagent.dialogue.history import PRESSED, History, Who
+from ariagent.dialogue.interruption import Judge
+from ariagent.dialogue.introduction import Party
+from ariagent.dialogue.memory import Memory, Owed
+from ariagent.dialogue.policy import Action, CallPolicy, DigitsCollected, GiveDigits, HumanWanted, TellModel
+from ariagent.dialogue.provider_tools import ProviderTools
+from ariagent.dialogue.role import Role
+from ariagent.dialogue.spoken_time import SpokenTime
+from ariagent.dialogue.tool_calls import OpenToolCalls, WaitingPrompts
+from ariagent.dialogue.tool_rounds import MOST_ROUNDS, Rounds, Share
+from ariagent.errors import told
+from ariagent.realtime import events as rt
+from ariagent.realtime.budget import most_unheard_s
+from ariagent.realtime.session import RealtimeSession
+
+NOTED_GAP_MS = 200
+"""A gap in the caller's audio that is worth telling."""
+LOST_PROMPT_AFTER_S, LOST_PROMPT_AGAIN_S = 0.7, 3.0
+"""How soon a caller hears a tone while the session with the model is made anew."""
+WAITING_NOTE_EVERY_S = 30.0
+"""How often a caller hears that a human agent is still being called."""
+TONE = "tone"
+_SESSION = "session"
+_SPEECH_READY = SpeechReady()
+
+
+class Dialogue:
+    """One call's. See the module's text for how to use it."""
+
+    def __init__(
+        self,
+        role: Role,
+        tools: BuiltinTools,
+        session: RealtimeSession,
+        codec: ModelCodec,
+        fmt: AudioFormat,
+        *,
+        phrase: opening.FindPhrase,
+        waiting_prompt: Callable[[str], str | None],
+        unix_offset_s: float,
+    ) -> None:
+        """``fmt``: the leg's audio. ``waiting_prompt``: what a caller hears who waits for the site's tool of this name.
+        ``unix_offset_s``: added to ``now`` it is seconds since the epoch, for the opening hours."""
+        self.role = role
+        """Who the agent is, and who the caller is: changed by ``meet``."""
+        self.effects: list[Effect | events.DialogueEvent] = []
+        """What the driver has not taken yet."""
+        self._tools = tools
+        self._session = session
+        self._format = fmt
+        self._phrase = phrase
+        self._waiting_prompt = waiting_prompt
+        self._unix_offset_s = unix_offset_s
+        self._history = History()
+        self._uplink = Uplink(fmt)
+        self._batcher = Batcher(fmt)
+        self._playout = Playout(fmt, 1000 * most_unheard_s(role.agent.max_output_tokens))
+        self._conversation = Conversation(session, self._playout, self._uplink, codec, self._judge())
+        self._policy: CallPolicy | None = None  # from the first words on
+        self._open_calls = OpenToolCalls()
+        self._rounds = Rounds()
+        self._provider_tools = ProviderTools(role.agent.mcp)
+        self._prompts = WaitingPrompts()
+        self._spoken = SpokenTime()
+        self._turn_start_ms = 0.0
+        self._caller_speaks = False
+        self._talked = False
+        """Somebody has said something to the agent."""
+        self._consulting_since: float | None = None
+        """A human agent is being called while the caller talks with the model, since then."""
+        self._waiting_note_due = float("inf")
+
+    def _judge(self) -> Judge | None:
+        agent = self.role.agent
+        if not agent.interruptions.confirm or agent.turn_detection.interrupt_response:
+            return None
+        return Judge(agent.interruptions, self._uplink, self.role.language, transcribes=agent.transcription is not None)
+
+    # -- what is to be done -----------------------------------------------------------------------
+
+    def take_effects(self) -> list[Effect | events.DialogueEvent]:
+        """What has to be done and told since the last time, in order."""
+        effects, self.effects = self.effects, []
+        return effects
+
+    def next_deadline(self) -> float | None:
+        """When ``tick`` has something to do although nothing happens."""
+        policy = None if self._policy is None else self._policy.next_deadline()
+        times = (policy, self._prompts.next_deadline(), self._waiting_note_due)
+        due = min(time for time in times if time is not None)
+        return None if due == float("inf") else due
+
+    def tick(self, now: float) -> None:
+        """What time brings."""
+        if self._policy is not None:
+            self._act(self._policy.tick(now), now)
+        if prompt := self._prompts.due(now):
+            self._play_prompt(prompt)
+        if self._consulting_since is not None and now >= self._waiting_note_due:
+            self._waiting_note_due = now + WAITING_NOTE_EVERY_S
+            self.tell(notes.waiting_note(now - self._consulting_since), now)
+
+    # -- how it stands ----------------------------------------------------------------------------
+
+    @property
+    def begun(self) -> bool:
+        """The agent has begun to speak with the caller."""
+        return self._policy is not None
+
+    @property
+    def finished(self) -> bool:
+        """The agent has been heard to the end, and nothing more of it or of its tools is on the way."""
+        return self._conversation.quiet and not self._busy
+
+    @property
+    def at_rest(self) -> bool:
+        """Nobody would notice that the session is changed."""
+        return not (self._caller_speaks or self._busy) and self._conversation.at_rest
+
+    @property
+    def _busy(self) -> bool:
+        return len(self._open_calls) > 0 or self._provider_tools.running
+
+    @property
+    def last_said(self) -> tuple[Who, str] | None:
+        """Whose words were the last ones, and which."""
+        return self._history.last_said
+
+    @property
+    def owed(self) -> Owed:
+        """What the caller would wait for if we left now."""
+        if self._caller_speaks:
+            return Owed.TURN
+        if not self._playout.idle:
+            return Owed.WORDS
+        return Owed.NOTHING if self.at_rest else Owed.ANSWER
+
+    def memory(self, destination: str) -> Memory:
+        """The conversation so far, for a caller who is transferred and may come back."""
+        facts = self.role.facts
+        return Memory(self._history.entries, destination, facts.caller_number, facts.caller_name)
+
+    def account(self) -> dict[str, float]:
+        """Figures for the call's end."""
+        return {
+            "underruns": self._playout.underruns,
+            "caller_audio_gap_s": round(self._uplink.silence_ms / 1000, 3),
+            "caller_audio_gaps": self._uplink.gaps,
+        }
+
+    # -- the caller -------------------------------------------------------------------------------
+
+    def begin(self, now: float) -> None:
+        """The agent says its first words."""
+        self._policy = CallPolicy(self.role.agent, self.role.language, self._format, now)
+        said = opening.begin(self.role, self._conversation, self._history, self._phrase, now)
+        self._happened(said, now)
+        self.effects.append(_SPEECH_READY)
+
+    def meet(self, before: Party, caller: Party, now: float) -> None:
+        """The conversation begins anew with the caller whom ``before`` has transferred to the agent."""
+        self.role = replace(self.role, facts=self.role.facts.put_through(caller.number, caller.name))
+        self._tools.caller_number = caller.number
+        self._rounds.caller_heard()
+        said = opening.meet(
+            self.role,
+            self._conversation,
+            self._history,
+            self._phrase,
+            now,
+            before=before,
+            caller=caller,
+            talked=self._talked,
+        )
+        self._happened(said, now)
+        self.effects.append(_SPEECH_READY)
+
+    def hear(self, payload: bytes, now: float) -> bytes:
+        """A frame of the caller's audio; returns what the model is to be sent now, in the leg's format, or nothing."""
+        if self._uplink.in_gap and (gap_ms := self._uplink.gap_ms) >= NOTED_GAP_MS:
+            self.effects.append(events.GapEnded(gap_ms))
+        return self._batcher.add(self._uplink.received(payload, now))
+
+    def gap(self, now: float) -> bytes:
+        """The silence that stands for frames which did not come, most often none; to be called every 20 ms."""
+        return self._uplink.tick(now)
+
+    def batch(self, silence: bytes) -> bytes:
+        """As ``hear``, for silence that ``gap`` has made."""
+        return self._batcher.add(silence)
+
+    def not_sent(self, pcm: bytes) -> None:
+        """No session took this audio of the caller's."""
+        self._uplink.dropped(len(pcm))
+        self._conversation.missed(pcm, self._format.ms(len(pcm)))
+
+    def listen(self, pcm: bytes, now: float) -> None:
+        """Look at a second or so of the caller's audio: whether a machine calls."""
+        if self._policy is not None:
+            self._act(self._policy.hears(pcm, now), now)
+
+    def frame(self, now: float) -> bytes | None:
+        """The next 20 ms for the caller; None: silence."""
+        frame, happened = self._conversation.frame_due(now)
+        if happened:
+            self._happened(happened, now)
+        return frame
+
+    def press(self, digit: str, now: float) -> None:
+        """The caller pressed a key: as good as a word."""
+        self._rounds.caller_heard()
+        if self._policy is not None:
+            self._act(self._policy.pressed(digit, now), now)
+
+    # -- people -----------------------------------------------------------------------------------
+
+    def tell(self, note: str, now: float) -> None:
+        """The model acts on a note of ours as soon as nothing else of it is running."""
+        self._conversation.tell(note, now)
+
+    def whisper(self, text: str, now: float, *, at_once: bool) -> None:
+        """A supervisor's words, which the caller does not hear; ``at_once``: the model acts on them now."""
+        note = notes.whisper_note(text)
+        if at_once:
+            self.tell(note, now)
+        else:
+            self._conversation.note(note)
+
+    def announce(self, key: str, wanted: Handoff) -> None:
+        """The model speaks a summary for the human agent, beside the conversation; AsideEnded has the audio."""
+        instructions, alone = notes.announcement_instructions(wanted, self.role.agent.language)
+        self._session.say_aside(key, instructions, alone=alone)
+
+    def consulting(self, now: float) -> None:
+        """A human agent is being called while the caller stays: silence is no reason to ask, nor to end the call."""
+        self._consulting_since, self._waiting_note_due = now, now + WAITING_NOTE_EVERY_S
+        if self._policy is not None:
+            self._policy.hold_on(now)
+
+    def consulting_ended(self) -> None:
+        """No human agent is being called any more."""
+        self._consulting_since, self._waiting_note_due = None, float("inf")
+
+    def break_off(self, now: float) -> None:
+        """The agent says nothing more; what was cut off is in the history."""
+        self._happened(self._conversation.break_off(now), now)
+
+    @property
+    def broken_off(self) -> bool:
+        """Nothing of the model's is running any more."""
+        return self._conversation.quiet
+
+    # -- the model --------------------------------------------------------------------------------
+
+    def use(self, session: RealtimeSession) -> None:
+        """The first session that can be used."""
+        self._session = session
+        self._conversation.begin_in(session)
+
+    def renew(self, session: RealtimeSession, now: float) -> None:
+        """Another session takes the place of the one that was lost or expires; it is told what was said so far."""
+        self._prompts.end(_SESSION)
+        self._session = session
+        self._conversation.renew(session, self._history.entries, now)
+
+    def handle(self, event: rt.Event, now: float) -> None:
+        """Something came from the model."""
+        match event:
+            case rt.AudioArrived():
+                self._happened(self._conversation.handle(event, now), now)
+                if self._conversation.overfull:
+                    self.break_off(now)
+                    self.effects.append(GiveUpSession("the model's server sent more speech than may wait to be heard"))
+                self.effects.append(_SPEECH_READY)
+                return
+            case rt.SpeechStarted():
+                self._batcher.in_turn = True
+                self._turn_start_ms = event.audio_start_ms
+            case rt.SpeechStopped():
+                self._turn_stopped(event)
+            case rt.SessionFailed():
+                self.effects.append(self._without_model(event))
+            case rt.SessionLost():
+                self._batcher.in_turn = False
+                for key in self._provider_tools.lost():
+                    self._prompts.end(key)
+                self._prompts.begin(_SESSION, TONE, now, LOST_PROMPT_AFTER_S, LOST_PROMPT_AGAIN_S)
+                self._happened(self._conversation.lost(now), now)
+                return
+            case rt.ProviderToolStarted() | rt.ProviderToolEnded() | rt.ToolsNotListed():
+                self._provider_tool(event, now)
+        self._happened(self._conversation.handle(event, now), now)
+
+    def _turn_stopped(self, event: rt.SpeechStopped) -> None:
+        self._batcher.in_turn = False
+        seconds = self._spoken.turn_s(self._turn_start_ms, event.audio_end_ms, self._uplink.appended_ms)
+        billed = self.role.agent.transcription is not None
+        self.effects.append(events.TurnTranscribed(event.item_id, seconds, billed, self._spoken.believed))
+
+    def _without_model(self, event: rt.SessionFailed) -> Effect:
+        cause = told(event.cause, event.remedy)
+        if not self.begun:
+            return ModelFailed(cause, no_seat_helps=event.full or event.fault is rt.Fault.REQUEST)
+        return self._failed(cause, MODEL_SILENT if event.fault is rt.Fault.SILENT else MODEL_LOST)
+
+    def _failed(self, cause: str, reason: str) -> Effect:
+        """The model is of no use any more: the caller goes to the agent's first destination, if it has one."""
+        if (first := self._tools.destinations.first) is None:
+            return ModelFailed(cause, reason)
+        name, destination = first
+        blind = destination.model_copy(update={"kind": "blind"})
+        why, summary = clean(f"the agent failed: {cause}"), clean(self._history.digest())
+        return AgentFailed(cause, Handoff(name, blind, "ariagent", why, summary), reason)
+
+    def _provider_tool(
+        self, event: rt.ProviderToolStarted | rt.ProviderToolEnded | rt.ToolsNotListed, now: float
+    ) -> None:
+        tools = self._provider_tools
+        match event:
+            case rt.ProviderToolStarted():
+                tools.started(event, now)
+                self._prompts.begin(event.item_id, TONE, now)
+                server = tools.server(event.server)
+                self.effects.append(events.ToolStarted(event.item_id, event.name, server=server))
+            case rt.ProviderToolEnded():
+                ran = tools.ended(event, now)
+                self._prompts.end(event.item_id)
+                self.effects.append(
+                    events.ProviderToolEnded(event.item_id, ran.name, ran.server, ran.seconds, event.error, event.ok)
+                )
+            case rt.ToolsNotListed():
+                self.effects.append(events.ProviderToolsMissing(tools.server(event.server)))
+        self._tell_busy(now)
+
+    # -- tools ------------------------------------------------------------------------------------
+
+    def _called(self, calls: tuple[rt.ToolCall, ...], now: float) -> None:
+        """The model called these tools in one response."""
+        share = self._rounds.called(calls, len(self._open_calls))
+        self._open_calls.add(calls, now)
+        self._refuse(share, now)
+        for call in share.run:
+            self.effects.append(events.ToolStarted(call.call_id, call.name, call.arguments))
+            self._history.used(call.call_id, call.name, call.arguments)
+            handled = self._tools.run(call, now + self._unix_offset_s)
+            if handled is None:
+                self._prompts.begin(call.call_id, self._waiting_prompt(call.name) or "", now)
+                self.effects.append(RunTool(call))
+                self._tell_busy(now)
+                continue
+            self.effects.append(events.BuiltinToolUsed(call.name))
+            if handled.result is not None:
+                self._answer(call.call_id, handled.result, now, goes_on=handled.goes_on)
+            for effect in handled.effects:
+                match effect:
+                    case CollectDigits(call_id=call_id, wanted=wanted):
+                        if self._policy is None:
+                            self._answer(call_id, notes.error_result("the caller is not here yet"), now)
+                        else:
+                            self._act(self._policy.collect(call_id, wanted, now), now)
+                    case HoldOn():
+                        if self._policy is not None:
+                            self._policy.hold_on(now)
+                    case _:
+                        self.effects.append(effect)
+
+    def _refuse(self, share: Share, now: float) -> None:
+        """Answer the calls that are too many, without running them."""
+        if not share.refused:
+            return
+        rounds = self._rounds
+        self.effects.append(events.ToolsRefused(len(share.refused), share.refused[0].name, rounds.count))
+        for call in share.refused:
+            self._answer(call.call_id, share.why, now, goes_on=share.reminds)
+        if rounds.hopeless:
+            cause = "the model calls functions again and again instead of speaking to the caller"
+            self.effects.append(self._failed(cause, MODEL_SILENT))
+
+    def tool_ended(self, call: rt.ToolCall, output: str, *, ok: bool, kind: str, now: float) -> None:
+        """A tool of the site's has its result: ``output``, JSON text."""
+        since = self._open_calls.since(call.call_id)
+        seconds = None if since is None else now - since
+        self.effects.append(events.ToolEnded(call.call_id, call.name, output, ok, kind, seconds))
+        self._answer(call.call_id, output, now)
+        self._tell_busy(now)
+
+    def _answer(self, call_id: str, output: str, now: float, *, goes_on: bool = True) -> None:
+        """Give the model a tool's result; ``goes_on``: it has something to say about it."""
+        self._prompts.end(call_id)
+        asks = self._open_calls.answered(call_id, goes_on=goes_on)
+        if asks is None:
+            return
+        self._history.answered(call_id, output)
+        self._session.answer_tool(call_id, output)
+        if asks:
+            must_speak = self._rounds.must_speak
+            if must_speak:
+                self._conversation.note(notes.speak_note(MOST_ROUNDS))
+            self._session.request_response(now, tools=not must_speak)
+
+    def _tell_busy(self, now: float) -> None:
+        if self._policy is not None:
+            self._policy.busy(self._busy, now)
+
+    def _play_prompt(self, prompt: str) -> None:
+        """Something takes its time: let the caller know, unless somebody is talking."""
+        waits = self._conversation.quiet or (self._provider_tools.running and self._playout.idle)
+        if self._caller_speaks or not waits:
+            return
+        audio = None if prompt == TONE else self._phrase(prompt, self.role.language)
+        self._conversation.play(tone_sign(self._format) if audio is None else audio)
+        self.effects += (events.WaitingPromptPlayed(TONE if audio is None else prompt), _SPEECH_READY)
+
+    # -- what follows -----------------------------------------------------------------------------
+
+    def _happened(self, happened: Iterable[events.DialogueEvent], now: float) -> None:
+        """Remember what the conversation says, and let the rules see it."""
+        for event in happened:
+            self.effects.append(event)
+            if self._policy is not None:
+                self._policy.happened(event, now)
+            match event:
+                case events.CallerBegan():
+                    self._caller_speaks = self._talked = True
+                    self._rounds.caller_heard()
+                    self.effects.append(CallerSpoke())
+                case events.CallerEnded():
+                    self._caller_speaks = False
+                case events.AgentBegan(item_id=item_id) if not item_id.startswith(PHRASE):
+                    self._rounds.agent_heard()
+                case events.ToolsCalled(calls=calls):
+                    self._called(calls, now)
+                case events.CallerSaid(text=str(text), item_id=item_id):
+                    self._history.said("caller", text, item_id)
+                case events.AgentSaid(text=text, item_id=item_id):
+                    self._history.said("agent", text, item_id)
+                case events.Interrupted(item_id=item_id, heard_ms=heard_ms, dropped_ms=dropped_ms):
+                    self._history.cut(item_id, heard_ms / max(heard_ms + dropped_ms, 1.0))
+
+    def _act(self, actions: Iterable[Action], now: float) -> None:
+        """Carry out what the call's rules ask for."""
+        for action in actions:
+            match action:
+                case TellModel(note=note):
+                    self._conversation.tell(note, now)
+                case GiveDigits(digits=digits):
+                    self.effects.append(events.DigitsGiven(digits))
+                    self._happened(self._conversation.give_digits(digits, now), now)
+                    self._history.said("caller", PRESSED.format(digits=digits))
+                case DigitsCollected(call_id=call_id, output=output):
+                    self.effects.append(events.ToolEnded(call_id, "collect_digits", output))
+                    self._answer(call_id, output, now)
+                case HumanWanted():
+                    self.effects.append(self._to_human())
+                case EndRequested() | NobodyThere():
+                    self.effects.append(action)
+
+    def _to_human(self) -> Effect:
+        """The caller wants a human agent: the first destination; without any, the dialplan's human queue."""
+        if (first := self._tools.destinations.first) is None:
+            return FallbackRequested("caller_pressed_person")
+        wanted = Handoff(*first, by="caller", reason="the caller pressed a key for a person")
+        return WarmTransferRequested(wanted) if wanted.kind == "warm" else TransferRequested(wanted)

@@ -1,0 +1,70 @@
+"""The tool calls of one conversation that have no result yet, and the prompts that a waiting caller hears. CORE.
+
+Times are monotonic seconds.
+"""
+
+from ariagent.realtime.events import ToolCall
+
+PROMPT_AFTER_S, PROMPT_AGAIN_S = 1.0, 4.0
+"""How soon a caller who waits for a tool hears a prompt, and how soon again, so that nobody takes the line for dead."""
+
+
+class OpenToolCalls:
+    """By response: all calls of one are answered, then the model is asked once to go on."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, tuple[int, ToolCall, float]] = {}  # call id -> response, call, since
+        self._goes_on: dict[int, bool] = {}  # response -> the model has something to say about its results
+        self._responses = 0
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, calls: tuple[ToolCall, ...], now: float) -> None:
+        """The model called these in one response."""
+        self._responses += 1
+        self._goes_on[self._responses] = False
+        for call in calls:
+            self._open[call.call_id] = (self._responses, call, now)
+
+    def since(self, call_id: str) -> float | None:
+        """When the call was made; None: it has been answered."""
+        return self._open[call_id][2] if call_id in self._open else None
+
+    def answered(self, call_id: str, *, goes_on: bool = True) -> bool | None:
+        """Returns whether the model is to be asked now to go on; None for a call that was answered before."""
+        if call_id not in self._open:
+            return None
+        response, *_ = self._open.pop(call_id)
+        self._goes_on[response] |= goes_on
+        if any(response == other for other, *_ in self._open.values()):
+            return False
+        return self._goes_on.pop(response)
+
+
+class WaitingPrompts:
+    """When a caller who waits for something hears which prompt."""
+
+    def __init__(self) -> None:
+        self._waits: dict[str, tuple[str, float, float]] = {}  # key -> prompt, when due, and how long until again
+
+    def begin(
+        self, key: str, prompt: str, now: float, after_s: float = PROMPT_AFTER_S, again_s: float = PROMPT_AGAIN_S
+    ) -> None:
+        """The caller waits for ``key``. ``prompt``: ``tone``, or a phrase's text; empty: nothing is heard."""
+        if prompt:
+            self._waits[key] = (prompt, now + after_s, again_s)
+
+    def end(self, key: str) -> None:
+        """The caller waits for that no longer."""
+        self._waits.pop(key, None)
+
+    def next_deadline(self) -> float | None:
+        return min((due for _, due, _ in self._waits.values()), default=None)
+
+    def due(self, now: float) -> str:
+        """The prompt that is to be heard now; empty: none. Whatever else is due is put off with it."""
+        prompts = [(key, prompt, again_s) for key, (prompt, due, again_s) in self._waits.items() if due <= now]
+        for key, prompt, again_s in prompts:
+            self._waits[key] = (prompt, now + again_s, again_s)
+        return prompts[0][1] if prompts else ""
