@@ -284,7 +284,7 @@ async def test_a_call_that_the_model_is_transferring_is_moved_by_the_supervisor(
     call_id = (await api.only_call())["id"]
     async with api.events() as wait:
         await call.send_dtmf("1")  # "One moment ..." and a transfer to the desk
-        await wait("call", lambda data: data["state"] == "parting")
+        await wait("call", lambda data: data["state"] == "before_transfer")
         status, done = await api.ask("POST", f"calls/{call_id}/transfer", destination="boss", wait_s=30)
         assert (status, done["state"], done["to"]) == (200, "transferred", "boss")
     await ends_with_people(call, boss)
@@ -314,7 +314,7 @@ async def test_a_caller_who_hangs_up_while_being_moved(steered: Any, dial: Any, 
     call_id = (await api.only_call())["id"]
     async with api.events() as wait:
         moving = asyncio.create_task(api.ask("POST", f"calls/{call_id}/transfer", queue="support", wait_s=30))
-        await wait("call", lambda data: data["state"] == "parting")
+        await wait("call", lambda data: data["state"] == "before_transfer")
         await call.hangup()
         status, refused = await moving
         assert (status, refused["error"]) == (409, "call_ended")

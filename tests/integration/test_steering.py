@@ -41,16 +41,16 @@ async def test_a_call_is_seen_told_something_and_moved(
     texts = [part.get("text", "") for item in session.items for part in item.get("content", [])]
     assert any('"offer a discount"' in text for text in texts), texts
 
-    serving.hand_off(SUPPORT)
+    serving.transfer(SUPPORT)
     incoming = await human.incoming(20)
     await incoming.answer()
     await log.wait("call.handed_over", destination="support", by="anna")
     await log.wait("call.ended", result="transferred")
     with pytest.raises(CallStateError):
-        serving.hand_off(SUPPORT)
+        serving.transfer(SUPPORT)
     with pytest.raises(CallStateError):
         serving.whisper("too late", "anna")
     assert running.calls.find(live.call_id) is None
-    assert {"talking", "parting", "transferring", "ended"} <= set(seen)
+    assert {"talking", "before_transfer", "transferring", "ended"} <= set(seen)
     await incoming.hangup()
     await call.ended(20)

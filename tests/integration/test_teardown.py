@@ -319,7 +319,7 @@ async def test_the_service_stops_while_the_agent_says_goodbye(stage: Any, log: A
     await call.answered(LIMIT_S)
     await hearing.utterance()
     await call.send_dtmf("9")
-    await on.reaches(State.DRAINING)
+    await on.reaches(State.SAYING_GOODBYE)
     on.service.stop()
     await log.wait("call.ended", result="done", reason="agent_ended")
     assert (await call.ended(LIMIT_S)).by == "remote"
