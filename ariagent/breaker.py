@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from ariagent.health import NOT_TRIED
+from ariagent.service.health import NOT_TRIED
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,9 @@
     Asterisk <--TCP-- frame_due      <-- Dialogue.frame <-- playout <-- Dialogue.handle <-- model
     Asterisk --ARI--> on_ari, finished commands, supervisors, time --> CallMachine --> commands
 
-Every way in is an ``@entry``: it tells the dialogue or the state machine what happened, and ``_settle`` carries out what
-follows, sends what the model is to be sent, and sets the one timer. Audio never passes a queue or a task of ours.
+Every way in is an ``@entry``: it tells the dialogue or the state machine what happened, and ``_settle`` carries out
+what follows, sends what the model is to be sent, and sets the one timer. Audio never passes a queue or a task of
+ours.
 """
 
 import asyncio

@@ -13,10 +13,10 @@ from ariagent.config.tree import DrainTo
 from ariagent.control import shapes
 from ariagent.control.refusal import RefusedError
 from ariagent.dialogue.handoff import Handoff, clean
-from ariagent.draining import Plan
 from ariagent.errors import AmiError, CallStateError
 from ariagent.pool.pool import Pool
 from ariagent.pool.seats import Reason
+from ariagent.service.draining import Plan
 from ariagent.termination import Result
 from ariagent.text import did_you_mean
 

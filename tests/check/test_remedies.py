@@ -26,8 +26,7 @@ PAGES = (
     "call/machine.py",
     "config/schema.py",
     "control/routes.py",
-    "clisteer.py",
-    "cli.py",
+    *(f"cli/{group}.py" for group in ("__init__", "calls", "check", "control", "rehearsal", "service")),
 )
 """Hold pages of documentation, where backticks are around everything; what they name is tested elsewhere."""
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from ariagent import cliparts, config
-from ariagent.cli import app
+from ariagent import config
+from ariagent.cli import app, options
 from ariagent.install.asteriskconf import parse
 from ariagent.install.site import Site
 from tests.install.conftest import FREEPBX, STOCK, MakeSite, tree
@@ -81,7 +81,7 @@ def test_several_contexts_are_named_and_none_is_guessed(make_site: MakeSite) -> 
 
 
 def test_a_terminal_is_asked(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cliparts, "can_ask", lambda: True)
+    monkeypatch.setattr(options, "can_ask", lambda: True)
     site = make_site(STOCK)
     result = run(site, "install", "--apply", input="sales\n\n7000 7010\n5\n")
     assert result.exit_code == 0
@@ -195,7 +195,7 @@ class TestInit:
         monkeypatch.delenv("OPENAI_API_KEY", raising=False)
         site = make_site(STOCK)
         install(site, "--apply")
-        monkeypatch.setattr(cliparts, "can_ask", lambda: True)
+        monkeypatch.setattr(options, "can_ask", lambda: True)
         result = run(site, "init", input="sk-typed\nKontor Nord\n\nde\n")
         assert result.exit_code == 0
         settings = config.load(site.root / "etc" / "ariagent" / "ariagent.yaml", {})

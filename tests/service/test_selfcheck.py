@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from ariagent import selfcheck as module
 from ariagent.check.checks import Check, Need
 from ariagent.check.report import Result, Say, Status, failed, ok, skipped, warning
 from ariagent.check.site import Site
-from ariagent.selfcheck import SelfCheck
+from ariagent.service import selfcheck as module
+from ariagent.service.selfcheck import SelfCheck
 
 LIMIT_S = 20.0
 FAILED = failed("dialplan", "no call can come in", "Run `ariagent install`")

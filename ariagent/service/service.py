@@ -38,11 +38,8 @@ from ariagent.config.tree import DrainTo
 from ariagent.control.desk import Desk
 from ariagent.control.phone import SupervisorPhones
 from ariagent.control.server import ControlServer
-from ariagent.draining import Draining, Plan
 from ariagent.errors import AriError, ConfigurationError, InternalError
-from ariagent.health import NOT_TRIED, Health
 from ariagent.hosts import HostNames, is_loopback, joined
-from ariagent.lag import LOOK_S, Lag
 from ariagent.localtime import day as local_day
 from ariagent.metrics import Metrics
 from ariagent.phrases.store import Prompts
@@ -57,12 +54,15 @@ from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.records.store import calls_today, spent_today
 from ariagent.redaction import Redaction, secrets_of
-from ariagent.resources import having
-from ariagent.selfcheck import SelfCheck
-from ariagent.shutdownwatch import ShutdownWatch
-from ariagent.status import pages
+from ariagent.service.draining import Draining, Plan
+from ariagent.service.health import NOT_TRIED, Health
+from ariagent.service.lag import LOOK_S, Lag
+from ariagent.service.resources import having
+from ariagent.service.selfcheck import SelfCheck
+from ariagent.service.shutdownwatch import ShutdownWatch
+from ariagent.service.status import pages
+from ariagent.service.trials import AudioTrial, ModelTrial
 from ariagent.tools.toolbox import Toolbox
-from ariagent.trials import AudioTrial, ModelTrial
 from ariagent.webserver import WebServer
 
 log = logging.getLogger(__name__)

@@ -13,11 +13,12 @@ from typing import Any
 import typer
 from pydantic import SecretStr
 
-from ariagent import cliparts, config
+from ariagent import config
 from ariagent.check import installed
 from ariagent.check.checks import Need, quick, run_checks
 from ariagent.check.report import Result, Status
 from ariagent.check.site import opened
+from ariagent.cli import options
 from ariagent.config import AmiSettings, AsteriskSettings, Settings
 from ariagent.errors import AriagentError, AsteriskError, ConfigurationError
 from ariagent.install import reload
@@ -121,7 +122,7 @@ class Session:
         """The given options, else those of the last installation, else the answers to questions, else defaults."""
         if manifest is not None:
             return replace(Choices.of(manifest.choices), **given)
-        asks = cliparts.can_ask() and not self.quiet
+        asks = options.can_ask() and not self.quiet
         queues = [
             name
             for name in queue_names(site.document("queues.conf"))

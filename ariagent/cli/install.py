@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ariagent import config, shipped
-from ariagent.cliparts import JsonOption, StateOption, fail
+from ariagent.cli.options import JsonOption, StateOption, fail
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.install.choices import DEFAULT_NUMBER, DEFAULT_SEATS
 
@@ -150,7 +150,7 @@ def install(
 
     Exit code 0: done, or shown; 1: it cannot be installed, or Asterisk did not load all of it; 2: wrong usage.
     """
-    from ariagent.clisession import Session
+    from ariagent.cli.install_session import Session
 
     given = {
         "human_queue": human_queue,
@@ -206,7 +206,7 @@ def uninstall(
 
     Exit code 0: done, or shown; 1: it cannot be undone, or the service is running; 2: wrong usage.
     """
-    from ariagent.clisession import Session
+    from ariagent.cli.install_session import Session
 
     try:
         session = Session(root, asterisk_conf, asterisk, configuration, state_directory, quiet=as_json)

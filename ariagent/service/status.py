@@ -7,10 +7,10 @@ from collections.abc import Callable
 from aiohttp import web
 
 from ariagent.config import Settings
-from ariagent.health import Health
 from ariagent.hosts import HostNames
 from ariagent.kept import Kept
 from ariagent.redaction import Redaction, secrets_of
+from ariagent.service.health import Health
 
 METRICS_S = 1.0
 """The age up to which metrics are answered again: making them takes some milliseconds of the calls' time."""

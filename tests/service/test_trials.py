@@ -15,7 +15,7 @@ from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.endpoints import Endpoints
 from ariagent.realtime.events import Event, Fault, SessionFailed
 from ariagent.realtime.profile import SessionProfile
-from ariagent.trials import ModelTrial
+from ariagent.service.trials import ModelTrial
 from tests.foreignserver import foreign
 
 Start = Callable[..., Awaitable["Server"]]

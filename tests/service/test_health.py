@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ariagent.health import NOT_TRIED, Health
+from ariagent.service.health import NOT_TRIED, Health
 
 WELL = Health(
     application="ariagent",

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ariagent.cliparts import ConfigOption, JsonOption, failing
+from ariagent.cli.options import ConfigOption, JsonOption, failing
 
 CallArgument = Annotated[
     str, typer.Argument(metavar="CALL", help="Id of a running call, or the beginning or end of it.")

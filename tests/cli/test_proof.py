@@ -15,11 +15,11 @@ LIMIT_S = 30.0
 HOLD = """
 import sys, time
 from pathlib import Path
-from ariagent import cliproof
+from ariagent.cli import proof
 
-with cliproof._unwound(), cliproof._folder() as folder:
+with proof._unwound(), proof._folder() as folder:
     words = ("sandbox", "--no-recogniser", "--voice", "tone", "--detector", "energy")
-    with cliproof._process(words, folder / "log", dict(__import__("os").environ)) as process:
+    with proof._process(words, folder / "log", dict(__import__("os").environ)) as process:
         print(process.pid, folder, flush=True)
         time.sleep(600)
 """

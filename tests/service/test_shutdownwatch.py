@@ -12,7 +12,7 @@ from ariagent.lab import waiting
 from ariagent.metrics import Metrics
 from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.server import SandboxServer
-from ariagent.shutdownwatch import ShutdownWatch
+from ariagent.service.shutdownwatch import ShutdownWatch
 
 NAME = "ariagent_model_shutdown_timestamp_seconds"
 

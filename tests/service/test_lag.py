@@ -1,6 +1,6 @@
 """How late the event loop is, and when that is too late."""
 
-from ariagent.lag import ENOUGH, LOOK_S, WINDOW_S, Lag
+from ariagent.service.lag import ENOUGH, LOOK_S, WINDOW_S, Lag
 
 
 class Clock:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ariagent import cliparts, config
-from ariagent.cliparts import JsonOption, fail
+from ariagent import config
+from ariagent.cli import options
+from ariagent.cli.options import JsonOption, fail
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.install.choices import Choices
 from ariagent.install.firstsettings import OPENINGS, TEMPLATES, Answers, Place, first_settings
@@ -23,7 +24,7 @@ from ariagent.install.site import contents
 from ariagent.install.store import Manifest, Store, replace
 
 if TYPE_CHECKING:
-    from ariagent.cliproof import Proof
+    from ariagent.cli.proof import Proof
 
 KEY_FILE = "openai-key"
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -108,7 +109,7 @@ def init(
             "model": model,
         }
         chosen = {name: value for name, value in given.items() if value is not None}
-        chosen["key"] = _key(path.parent, api_key_file, api_key_env, asks=cliparts.can_ask() and model_url is None)
+        chosen["key"] = _key(path.parent, api_key_file, api_key_env, asks=options.can_ask() and model_url is None)
         installed = Choices.of(manifest.choices)
         answers = _answers(chosen, installed)
         _write(path, first_settings(answers, _place(manifest, installed, path.parent)))
@@ -144,7 +145,7 @@ def _write(path: Path, text: str) -> None:
 
 def _prove(path: Path, installed: Choices, said: Callable[[str], None], *, as_json: bool) -> Proof:
     """The test call, and what it shows."""
-    from ariagent.cliproof import prove
+    from ariagent.cli.proof import prove
 
     number = installed.all_numbers[0]
     try:
@@ -163,7 +164,7 @@ def _prove(path: Path, installed: Choices, said: Callable[[str], None], *, as_js
 
 def _answers(chosen: dict[str, Any], installed: Choices) -> Answers:
     chosen.setdefault("human_queue", installed.human_queue)
-    if cliparts.can_ask():
+    if options.can_ask():
         for name, question, default in (
             ("business", "Name of the business, and what it does", "our company"),
             ("template", f"Agent to start from ({', '.join(TEMPLATES)})", TEMPLATES[0]),
@@ -216,3 +217,13 @@ def _place(manifest: Manifest, choices: Choices, folder: Path) -> Place:
         service_address=choices.service_address,
         asterisk_address=choices.asterisk_address,
     )
+
+
+def schema() -> None:
+    """Print the JSON Schema of the settings file, for editors.
+
+    Save it, and put `# yaml-language-server: $schema=FILE` at the top of the settings.
+    """
+    from ariagent.configdoc import schema_text
+
+    typer.echo(schema_text(), nl=False)

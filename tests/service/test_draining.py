@@ -2,7 +2,7 @@
 
 import asyncio
 
-from ariagent.draining import Draining, Plan
+from ariagent.service.draining import Draining, Plan
 
 PATIENCE_S = 20.0
 USUAL = Plan("people", 300.0)

@@ -16,7 +16,7 @@ import yaml
 from ariagent import __version__
 from ariagent.config import DEFAULT_PATH, RecordsSettings
 from ariagent.records.journal import Journal
-from ariagent.resources import PAUSES_S
+from ariagent.service.resources import PAUSES_S
 
 PATIENCE_S = 60.0
 USAGE, FAILED = 2, 1

@@ -9,9 +9,9 @@ import pytest
 from aiohttp import web
 
 from ariagent.config import Settings
-from ariagent.health import Health
 from ariagent.hosts import HostNames
-from ariagent.status import HEALTH_S, METRICS_S, pages
+from ariagent.service.health import Health
+from ariagent.service.status import HEALTH_S, METRICS_S, pages
 from ariagent.webserver import WebServer
 
 HEALTH = Health(
