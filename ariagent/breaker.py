@@ -10,8 +10,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from ariagent.service.health import NOT_TRIED
-
 log = logging.getLogger(__name__)
 
 FIRST_TRIAL_S, LONGEST_TRIAL_S = 5.0, 60.0
@@ -42,9 +40,9 @@ class Breaker:
         return self._fault == ""
 
     @property
-    def state(self) -> str:
-        """For ``/healthz``: ``ok``, or the reason why not."""
-        return NOT_TRIED if self._fault is None else self._fault or "ok"
+    def fault(self) -> str | None:
+        """Why the resource cannot be used; "" if it can, None before the first trial."""
+        return self._fault
 
     def doubt(self) -> None:
         """A call had trouble that the resource may have caused: try it at once."""

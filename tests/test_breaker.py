@@ -50,10 +50,10 @@ async def thing(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Thing]:
 
 
 async def test_it_is_tried_at_once_and_then_only_when_doubted(thing: Thing) -> None:
-    assert thing.breaker.state == "not tried yet"
+    assert thing.breaker.fault is None
     assert not thing.breaker.open
     await thing.trial("")
-    assert (thing.breaker.state, thing.breaker.usable) == ("ok", True)
+    assert (thing.breaker.fault, thing.breaker.usable) == ("", True)
     assert thing.begun.empty()
     thing.breaker.doubt()
     await thing.trial("")
@@ -65,7 +65,7 @@ async def test_what_fails_is_tried_until_it_passes_and_told_once_each_way(thing:
     thing.breaker.doubt()
     for _ in range(3):
         await thing.trial("no route")
-    assert (thing.breaker.open, thing.breaker.state) == (True, "no route")
+    assert (thing.breaker.open, thing.breaker.fault) == (True, "no route")
     await thing.trial("")
     assert thing.told == ["", "no route", ""]
 

@@ -15,8 +15,8 @@ ROOT = Path(ariagent.__file__).parent
 CORE = (
     "ariagent.agents.briefing",
     "ariagent.agents.choose",
-    "ariagent.agents.languages",
-    "ariagent.agents.template",
+    "ariagent.values.languages",
+    "ariagent.values.placeholders",
     "ariagent.audio.clips",
     "ariagent.audio.format",
     "ariagent.audio.g711",
@@ -39,7 +39,7 @@ CORE = (
     "ariagent.redaction",
     "ariagent.release",
     "ariagent.secret",
-    "ariagent.yamlmistakes",
+    "ariagent.configfile.yamlmistakes",
     "ariagent.reminder",
     "ariagent.audiosocket.frames",
     "ariagent.audiosocket.intake",
@@ -110,15 +110,15 @@ CORE = (
     "ariagent.records.timeline",
     "ariagent.records.views",
     "ariagent.rescue.stranded",
-    "ariagent.tools.addresses",
+    "ariagent.values.addresses",
     "ariagent.tools.answer",
-    "ariagent.tools.arguments",
-    "ariagent.tools.binding",
+    "ariagent.values.arguments",
+    "ariagent.values.binding",
     "ariagent.tools.mcp",
-    "ariagent.tools.outcome",
+    "ariagent.values.outcome",
     "ariagent.tools.request",
-    "ariagent.tools.schema",
-    "ariagent.tools.templates",
+    "ariagent.values.schema",
+    "ariagent.values.urls",
     "ariagent.tools.turns",
     "ariagent.rehearsal.answerer",
     "ariagent.rehearsal.expectations",
@@ -239,7 +239,7 @@ def test_the_calendar_is_told_what_time_it_is() -> None:
 
 def test_the_call_path_without_settings_loads_no_event_loop() -> None:
     """In a fresh interpreter, third parties included (pydantic, behind the settings, loads asyncio itself)."""
-    aside = (".sandbox.", ".control.")
+    aside = (".sandbox.", ".control.", ".configfile.")
     settings_free = [
         name for name in CORE if "ariagent.config" not in closure(name) and not any(part in name for part in aside)
     ]
@@ -248,6 +248,41 @@ def test_the_call_path_without_settings_loads_no_event_loop() -> None:
     program = f"import sys, {', '.join(settings_free)}; print(' '.join(sys.modules))"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert set(run.stdout.split()) & {"asyncio", "socket", "ssl", "selectors", "aiohttp", "websockets"} == set()
+
+
+def package(module: str) -> str:
+    """The package of ``module`` below ``ariagent``. A module that lies there itself counts as a package."""
+    return ".".join(module.split(".")[:2])
+
+
+def in_cycles(uses: dict[str, set[str]]) -> dict[str, set[str]]:
+    """What stands in a cycle, or between two, and uses what also does."""
+
+    def pruned(graph: dict[str, set[str]]) -> dict[str, set[str]]:
+        while ends := {name for name, used in graph.items() if not used & graph.keys()}:
+            graph = {name: used for name, used in graph.items() if name not in ends}
+        return graph
+
+    # First goes what leads to no cycle, then what no cycle leads to.
+    leading = pruned(uses)
+    users = {name: {user for user, used in leading.items() if name in used} for name in leading}
+    cyclic = pruned(users).keys()
+    return {name: leading[name] & cyclic for name in cyclic}
+
+
+def test_cycles_are_found() -> None:
+    uses = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": {"e"}, "e": set()}
+    assert in_cycles(uses) == {"b": {"c"}, "c": {"b"}}
+
+
+def test_packages_have_no_cycles() -> None:
+    """Imports inside functions count, and those that serve types only."""
+    known = set(modules()) - {"ariagent"}
+    uses: dict[str, set[str]] = {package(module): set() for module in known}
+    for module in known:
+        uses[package(module)] |= {package(name) for name in imports(module) if name in known} - {package(module)}
+    assert {"ariagent.call", "ariagent.realtime", "ariagent.metrics"} <= uses["ariagent.service"]
+    assert in_cycles(uses) == {}
 
 
 @pytest.mark.parametrize("peer", PEERS)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ariagent import config
+from ariagent import configfile
 from ariagent.cli.options import ConfigOption, fail
 from ariagent.errors import AriagentError
 
@@ -62,7 +62,7 @@ def calls(
         wanted = command.Wanted(most, agent, since, by.value if cost else None, html, as_json, messages)
         alone = call_id is None and not cost and not messages
         running = steer.running(configuration) if alone else None
-        if running is not None and configuration is None and not config.chosen().exists():
+        if running is not None and configuration is None and not configfile.chosen().exists():
             steer.show(running, agent, as_json=as_json)  # a service on another machine, which has the records
         else:
             command.show(configuration, call_id, wanted, running)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ariagent import config, shipped
+from ariagent import configfile, shipped
 from ariagent.cli.options import JsonOption, StateOption, fail
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.install.choices import DEFAULT_NUMBER, DEFAULT_SEATS
@@ -29,7 +29,7 @@ ProgramOption = Annotated[
 ]
 SettingsOption = Annotated[
     Path | None,
-    typer.Option("-c", "--config", metavar="FILE", help=f"The service's settings. Default: {config.DEFAULT_PATH}"),
+    typer.Option("-c", "--config", metavar="FILE", help=f"The service's settings. Default: {configfile.DEFAULT_PATH}"),
 ]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from pydantic import SecretStr
 
-from ariagent import config
+from ariagent import configfile
 from ariagent.check import installed
 from ariagent.check.checks import Need, quick, run_checks
 from ariagent.check.report import Result, Status
@@ -47,7 +47,7 @@ class Session:
 
     def __post_init__(self) -> None:
         base = (self.root or Path("/")).absolute()
-        self.settings = self.configuration or base / config.DEFAULT_PATH.relative_to("/")
+        self.settings = self.configuration or base / configfile.DEFAULT_PATH.relative_to("/")
         self.store = Store(self.state_directory or base / STATE)
 
     # -- install -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from ariagent import config
+from ariagent import configfile
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.install.ours import STATE
 
@@ -18,7 +18,7 @@ ConfigOption = Annotated[
         "-c",
         "--config",
         metavar="FILE",
-        help=f"Settings file (YAML). Default: ${config.PATH_NAME}, else {config.DEFAULT_PATH}",
+        help=f"Settings file (YAML). Default: ${configfile.PATH_NAME}, else {configfile.DEFAULT_PATH}",
     ),
 ]
 

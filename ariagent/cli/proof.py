@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ariagent import config
+from ariagent import configfile
 from ariagent.ari.client import AriClient
 from ariagent.config import Settings
 from ariagent.errors import AriagentError
@@ -67,7 +67,7 @@ def prove(settings_file: Path, number: str, say: Say, *, as_json: bool = False) 
     environment = dict(os.environ)
     with ExitStack() as stack:
         stack.enter_context(_unwound())
-        settings = config.load(settings_file, environment)
+        settings = configfile.load(settings_file, environment)
         runs = run_async(_service_runs(settings))
         missing = _lacks(settings)
         with_model = missing is None
@@ -82,7 +82,7 @@ def prove(settings_file: Path, number: str, say: Say, *, as_json: bool = False) 
             if not with_model:
                 say(f"The model's key is not here yet{missing}: a stand-in answers with tones. All the rest is real.")
                 environment |= stack.enter_context(_stand_in(folder))
-            settings = config.load(settings_file, environment)
+            settings = configfile.load(settings_file, environment)
             say("Starting the service for one test call ...")
             log = stack.enter_context(_service(settings_file, folder, environment, say))
             told = _told(log)

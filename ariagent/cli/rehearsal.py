@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ariagent import config
+from ariagent import configfile
 from ariagent.cli.options import ConfigOption, fail
 from ariagent.errors import AriagentError
 from ariagent.rehearsal import CONTEXT
@@ -67,7 +67,7 @@ def call(
     from ariagent.synthesis.programs import fetched, installed
 
     try:
-        settings = config.load(configuration)
+        settings = configfile.load(configuration)
         what = load_script(script or DEFAULT_SCRIPT)
         plan = CallPlan(
             extension=extension,

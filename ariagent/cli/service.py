@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ariagent import config, logs
+from ariagent import config, configfile, logs
 from ariagent.cli.options import ConfigOption, JsonOption, fail
 from ariagent.errors import AriagentError
 from ariagent.loop import run_async
@@ -37,7 +37,7 @@ def run(configuration: ConfigOption = None) -> None:
 
     def read() -> config.Settings:
         doubts.clear()
-        return config.load(configuration, serving=True, warn=doubts.append)
+        return configfile.load(configuration, serving=True, warn=doubts.append)
 
     def adopt(settings: config.Settings) -> None:
         # The secrets of earlier settings are still secrets: running calls use them.
@@ -51,7 +51,7 @@ def run(configuration: ConfigOption = None) -> None:
         adopt(settings)
 
         async def serve() -> None:
-            await Service(settings, read, adopt, source=str(config.chosen(configuration))).run()
+            await Service(settings, read, adopt, source=str(configfile.chosen(configuration))).run()
 
         # All objects of now live as long as the process. Unless they are frozen, each full garbage collection
         # looks through them and stops every call's audio for 15 ms or more.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ariagent import config
+from ariagent import configfile
 from ariagent.cli import options
 from ariagent.cli.options import JsonOption, fail
 from ariagent.errors import AriagentError, ConfigurationError
@@ -66,7 +66,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace settings that are there.")] = False,
     configuration: Annotated[
         Path | None,
-        typer.Option("-c", "--config", metavar="FILE", help=f"The file to write. Default: {config.DEFAULT_PATH}"),
+        typer.Option("-c", "--config", metavar="FILE", help=f"The file to write. Default: {configfile.DEFAULT_PATH}"),
     ] = None,
     root: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Work on a copy of a machine's files below DIR.")
@@ -91,7 +91,7 @@ def init(
     Exit code 0: written, and the AI answered the test call; 1: it did not, or nothing could be written; 2: wrong usage.
     """
     base = (root or Path("/")).absolute()
-    path = (configuration or base / config.DEFAULT_PATH.relative_to("/")).absolute()
+    path = (configuration or base / configfile.DEFAULT_PATH.relative_to("/")).absolute()
     try:
         if path.exists() and not force:
             raise ConfigurationError(f"{path} is there already", remedy="Edit it, or replace it with --force")
@@ -134,7 +134,7 @@ def _write(path: Path, text: str) -> None:
     before = contents(path)
     replace(path, text.encode(), service_owner(path.parent))
     try:
-        config.load(path, {})
+        configfile.load(path, {})
     except ConfigurationError:
         if before is None:
             path.unlink()
@@ -224,6 +224,6 @@ def schema() -> None:
 
     Save it, and put `# yaml-language-server: $schema=FILE` at the top of the settings.
     """
-    from ariagent.configdoc import schema_text
+    from ariagent.configfile.reference import schema_text
 
     typer.echo(schema_text(), nl=False)

@@ -78,3 +78,8 @@ NOT_TRIED = "not tried yet"
 FAILED = "failed"
 """All that strangers read of a failure."""
 _INSIDE = ("listening", "waiting_for", "audio_failed")
+
+
+def state_of(fault: str | None) -> str:
+    """The state of a part with this fault (``Breaker.fault``)."""
+    return NOT_TRIED if fault is None else fault or "ok"

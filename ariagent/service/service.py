@@ -33,8 +33,8 @@ from ariagent.check.checks import Need
 from ariagent.check.site import Manager, Site, opened
 from ariagent.check.trial import Trial
 from ariagent.config import Settings
-from ariagent.config.change import changed
 from ariagent.config.tree import DrainTo
+from ariagent.configfile.change import changed
 from ariagent.control.desk import Desk
 from ariagent.control.phone import SupervisorPhones
 from ariagent.control.server import ControlServer
@@ -55,7 +55,7 @@ from ariagent.records.spending import Spending
 from ariagent.records.store import calls_today, spent_today
 from ariagent.redaction import Redaction, secrets_of
 from ariagent.service.draining import Draining, Plan
-from ariagent.service.health import NOT_TRIED, Health
+from ariagent.service.health import Health, state_of
 from ariagent.service.lag import LOOK_S, Lag
 from ariagent.service.resources import having
 from ariagent.service.selfcheck import SelfCheck
@@ -599,8 +599,8 @@ class Service:
             listening=self.ari.listening and self.started.is_set(),
             waiting_for=self.patience.cause,
             audio_failed=audio is not None and audio.open,
-            audio=NOT_TRIED if audio is None else audio.state,
-            model=self.model.state,
+            audio=state_of(None if audio is None else audio.fault),
+            model=state_of(self.model.fault),
             refused_agents=tuple(name for name in self.model_trial.refused if name in self.settings.agents),
             manager="not configured" if pool is None else pool.state,
             seats=self._seats_now(),

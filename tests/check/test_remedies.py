@@ -20,11 +20,11 @@ from ariagent.config import Settings
 ROOT = Path(ariagent.__file__).parent
 NOT_INSTALLED = ("lab", "sandbox", "templates")
 PAGES = (
-    "configdoc.py",
+    "configfile/reference.py",
     "check/versionspage.py",
     "install/ours.py",
     "call/machine.py",
-    "config/schema.py",
+    "configfile/schema.py",
     "control/routes.py",
     *(f"cli/{group}.py" for group in ("__init__", "calls", "check", "control", "rehearsal", "service")),
 )

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from ariagent import __version__
-from ariagent.config import DEFAULT_PATH, RecordsSettings
+from ariagent.config import RecordsSettings
+from ariagent.configfile import DEFAULT_PATH
 from ariagent.records.journal import Journal
 from ariagent.service.resources import PAUSES_S
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ariagent.config import DEFAULT_PATH, PATH_NAME, AgentSettings, SemanticVad, ServerVad, Settings, chosen, load
+from ariagent.config import AgentSettings, SemanticVad, ServerVad, Settings
+from ariagent.configfile import DEFAULT_PATH, PATH_NAME, chosen, load
 from ariagent.errors import ConfigurationError
 
 Load = Callable[..., Settings]

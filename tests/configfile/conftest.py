@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ariagent.config import Settings, load
+from ariagent.config import Settings
+from ariagent.configfile import load
 from ariagent.errors import ConfigurationError, told
 
 

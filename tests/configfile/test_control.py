@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from ariagent.config import ControlSettings, load
+from ariagent.config import ControlSettings
+from ariagent.configfile import load
 from ariagent.errors import ConfigurationError
 
 HASH = "ab" * 32

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ariagent import secret
+from ariagent.complaints import KeyPath
 from ariagent.config.secrets import secret_file
 from ariagent.config.tree import Settings
-from ariagent.yamlfile import KeyPath, dotted
+from ariagent.configfile.yamlfile import dotted
 
 MOST_NAMED = 5
 

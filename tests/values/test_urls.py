@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
-from ariagent.tools import templates
-from ariagent.tools.outcome import Kind, ToolFailure
+from ariagent.values import urls
+from ariagent.values.outcome import Kind, ToolFailure
 
 
 class TestTemplates:
@@ -24,7 +24,7 @@ class TestTemplates:
         ],
     )
     def test_good_ones(self, template: str) -> None:
-        assert templates.problem(template) is None
+        assert urls.problem(template) is None
 
     @pytest.mark.parametrize(
         ("template", "words"),
@@ -58,30 +58,28 @@ class TestTemplates:
         ],
     )
     def test_bad_ones_and_what_is_wrong(self, template: str, words: str) -> None:
-        assert words in (templates.problem(template) or "")
+        assert words in (urls.problem(template) or "")
 
     def test_names_in_their_order(self) -> None:
-        assert templates.variables("https://e.com/{b}/{a}?x={b}&{c.d}") == ("b", "a", "c.d")
+        assert urls.variables("https://e.com/{b}/{a}?x={b}&{c.d}") == ("b", "a", "c.d")
 
     def test_the_host(self) -> None:
-        assert templates.host("https://[::1]:80/{x}") == "::1"
-        assert templates.host("https://API.example.com/{x}") == "api.example.com"
+        assert urls.host("https://[::1]:80/{x}") == "::1"
+        assert urls.host("https://API.example.com/{x}") == "api.example.com"
 
     def test_what_the_query_holds_already(self) -> None:
-        assert templates.query_keys("https://e.com/?a=1&b=&c={c}") == {"a", "b", "c"}
+        assert urls.query_keys("https://e.com/?a=1&b=&c={c}") == {"a", "b", "c"}
 
 
 class TestFilling:
     def test_values_are_escaped(self) -> None:
-        url = templates.fill(
-            "https://e.com/o/{n}?q={q}", {"n": "1 ü;?#%", "q": "a&b=c/#?"}, [("x y", True), ("z", 1.5)]
-        )
+        url = urls.fill("https://e.com/o/{n}?q={q}", {"n": "1 ü;?#%", "q": "a&b=c/#?"}, [("x y", True), ("z", 1.5)])
         assert url == "https://e.com/o/1%20%C3%BC%3B%3F%23%25?q=a%26b%3Dc%2F%23%3F&x%20y=true&z=1.5"
 
     def test_a_query_begins_where_there_is_none(self) -> None:
-        assert templates.fill("https://e.com/o", {}, [("a", "1")]) == "https://e.com/o?a=1"
-        assert templates.fill("https://e.com", {}) == "https://e.com"
-        assert templates.fill("https://e.com?", {}, [("a", "1")]) == "https://e.com?a=1"
+        assert urls.fill("https://e.com/o", {}, [("a", "1")]) == "https://e.com/o?a=1"
+        assert urls.fill("https://e.com", {}) == "https://e.com"
+        assert urls.fill("https://e.com?", {}, [("a", "1")]) == "https://e.com?a=1"
 
     @pytest.mark.parametrize(
         "value",
@@ -93,25 +91,25 @@ class TestFilling:
     )
     def test_what_may_not_stand_in_a_path(self, value: str) -> None:
         with pytest.raises(ToolFailure) as caught:
-            templates.fill("https://e.com/o/{n}/x", {"n": value})
+            urls.fill("https://e.com/o/{n}/x", {"n": value})
         assert caught.value.kind == Kind.BAD_ARGUMENTS
 
     @pytest.mark.parametrize("value", ["50%", "J. Ü. 1/2".replace("/", "\u2044"), "1;2", "...", "a.b"])
     def test_what_may(self, value: str) -> None:
-        assert templates.fits_path(value)
+        assert urls.fits_path(value)
 
     @pytest.mark.parametrize("rest", [".", ".;x", "%2e"])
     def test_two_values_do_not_climb_together(self, rest: str) -> None:
         with pytest.raises(ToolFailure):
-            templates.fill("https://e.com/o/{a}{b}/x", {"a": ".", "b": rest})
+            urls.fill("https://e.com/o/{a}{b}/x", {"a": ".", "b": rest})
 
     def test_a_missing_value(self) -> None:
         with pytest.raises(ToolFailure, match="n is missing"):
-            templates.fill("https://e.com/o/{n}", {})
+            urls.fill("https://e.com/o/{n}", {})
 
     def test_too_long(self) -> None:
         with pytest.raises(ToolFailure, match="too long"):
-            templates.fill("https://e.com/o?n={n}", {"n": "x" * 9000})
+            urls.fill("https://e.com/o?n={n}", {"n": "x" * 9000})
 
     @given(
         in_path=st.text() | st.text(alphabet="./\\%2eE@:?#&=;", max_size=8),
@@ -126,7 +124,7 @@ class TestFilling:
     def test_no_value_changes_host_path_or_query(self, in_path: str, in_query: str, key: str, added: str) -> None:
         template = "https://api.example.com/orders/{a}/items?fixed=1&q={b}"
         try:
-            url = templates.fill(template, {"a": in_path, "b": in_query}, [(key, added)])
+            url = urls.fill(template, {"a": in_path, "b": in_query}, [(key, added)])
         except ToolFailure:
             return  # refused, as test_what_may_not_stand_in_a_path says
         parts = urlsplit(url)

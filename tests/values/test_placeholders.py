@@ -6,7 +6,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ariagent.agents.template import FIXED, MAX_VALUE_CHARS, clean, fill, problems, templates
+from ariagent.values.placeholders import (
+    FIXED,
+    MAX_VALUE_CHARS,
+    clean,
+    fill,
+    problems,
+    templates,
+)
 
 
 def filled(text: str, **values: str) -> str:

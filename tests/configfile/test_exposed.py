@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from ariagent.config import HttpSettings, load
+from ariagent.config import HttpSettings
+from ariagent.configfile import load
 
 PLAIN = """
 asterisk: {password: correct-horse-1}

@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ariagent.tools.arguments import Parameters, schema_problem
-from ariagent.tools.outcome import Kind, ToolFailure
+from ariagent.values.arguments import Parameters, schema_problem
+from ariagent.values.outcome import Kind, ToolFailure
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ariagent import complaints
 from ariagent.config import Settings
-from ariagent.config.schema import schema
+from ariagent.configfile.schema import schema
 from ariagent.errors import ConfigurationError
 
 Complaint = Callable[..., str]

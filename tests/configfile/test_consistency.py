@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ariagent.config import Settings, load
+from ariagent.config import Settings
+from ariagent.configfile import load
 from ariagent.errors import ConfigurationError
 
 Complaints = Callable[[str], list[str]]

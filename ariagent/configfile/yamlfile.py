@@ -14,11 +14,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ariagent import complaints
+from ariagent.complaints import KeyPath
+from ariagent.configfile.yamlmistakes import mistake
 from ariagent.errors import ConfigurationError
-from ariagent.yamlmistakes import mistake
-
-KeyPath = tuple[str | int, ...]
-"""The way to a value: keys of mappings, indices of lists."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 from ariagent.agents.briefing import call_values, instructions
 from ariagent.agents.choose import ArrivalFacts, choose
 from ariagent.cli import app
-from ariagent.config import Settings, load
-from ariagent.config.schema import schema
+from ariagent.config import Settings
+from ariagent.configfile import load
+from ariagent.configfile.schema import schema
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,10 +8,9 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from urllib.parse import unquote
 
-from ariagent.agents import template
 from ariagent.text import did_you_mean
-from ariagent.tools import templates
-from ariagent.tools.outcome import Kind, ToolFailure
+from ariagent.values import placeholders, urls
+from ariagent.values.outcome import Kind, ToolFailure
 
 _SPOKEN = {
     "caller.number": "the caller's number",
@@ -25,7 +24,7 @@ _REMEDY = "Nothing was sent. Tell the caller that this cannot be done in this ca
 def is_call_value(name: str) -> bool:
     """Whether ``{name}`` stands for a value of the call: ``caller.number``, ``variable.VIP`` ..."""
     prefix, dot, rest = name.partition(".")
-    return name in template.FIXED or (prefix in template.OPEN and bool(dot and rest))
+    return name in placeholders.FIXED or (prefix in placeholders.OPEN and bool(dot and rest))
 
 
 def name_problem(name: str) -> str | None:
@@ -40,11 +39,11 @@ def name_problem(name: str) -> str | None:
 
 def text_problem(text: str) -> str | None:
     """Find what is wrong with the text of a bound value, or with a header; None: nothing."""
-    for each in template.templates(text):
+    for each in placeholders.templates(text):
         if not is_call_value(each.name):
-            known = (*template.FIXED, *(f"{prefix}.NAME" for prefix in template.OPEN))
+            known = (*placeholders.FIXED, *(f"{prefix}.NAME" for prefix in placeholders.OPEN))
             return f"{{{each.name}}} is no value of a call{did_you_mean(each.name, known)}; known: {', '.join(known)}"
-    unclosed = next((text for text in template.problems(text, lookups=None) if "not closed" in text), None)
+    unclosed = next((text for text in placeholders.problems(text, lookups=None) if "not closed" in text), None)
     return unclosed
 
 
@@ -55,19 +54,19 @@ def bound_problem(found: str) -> str | None:
         return f'{name} would be sent as this text; write "{{{name}}}"'
     if problem := text_problem(found):
         return problem
-    left = re.search(r"[{}]", template.fill(found, {}).text)
-    escaped = any(f"{{{{{name}" in found for name in (*template.FIXED, *template.OPEN))
+    left = re.search(r"[{}]", placeholders.fill(found, {}).text)
+    escaped = any(f"{{{{{name}" in found for name in (*placeholders.FIXED, *placeholders.OPEN))
     if left or escaped or "${" in found:
-        known = (*template.FIXED, *(f"{prefix}.NAME" for prefix in template.OPEN))
+        known = (*placeholders.FIXED, *(f"{prefix}.NAME" for prefix in placeholders.OPEN))
         return f'a value of the call stands in one pair of braces, as "{{caller.number}}"; known: {", ".join(known)}'
     return None
 
 
 def used(url: str, texts: Iterable[str]) -> Iterator[str]:
     """The values of the call that a URL and other texts need."""
-    yield from filter(is_call_value, templates.variables(url))
+    yield from filter(is_call_value, urls.variables(url))
     for text in texts:
-        for each in template.templates(text):
+        for each in placeholders.templates(text):
             yield each.name
 
 
@@ -88,7 +87,7 @@ def fill(bound: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
 
 def text(found: str, values: Mapping[str, str]) -> str:
     """A text with values of the call in it, of one line. Raises ToolFailure where one is not known."""
-    filled = template.fill(found, values)
+    filled = placeholders.fill(found, values)
     if filled.missing:
         raise _not_known(filled.missing[0])
     return filled.text
@@ -96,7 +95,7 @@ def text(found: str, values: Mapping[str, str]) -> str:
 
 def value(name: str, values: Mapping[str, str]) -> str:
     """One value of the call. Raises ToolFailure where it is not known."""
-    found = template.clean(values.get(name, ""))
+    found = placeholders.clean(values.get(name, ""))
     if not found:
         raise _not_known(name)
     return found
@@ -104,7 +103,7 @@ def value(name: str, values: Mapping[str, str]) -> str:
 
 def check_path(name: str, found: str) -> None:
     """Raises ToolFailure for a value of the call that may not stand in a path."""
-    if not templates.fits_path(found):
+    if not urls.fits_path(found):
         raise ToolFailure(Kind.NOT_KNOWN, f"{_SPOKEN.get(name, name)} cannot be used for this", remedy=_REMEDY)
 
 

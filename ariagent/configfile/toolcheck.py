@@ -3,15 +3,14 @@
 import re
 from collections.abc import Iterator
 
-from ariagent.agents import template
-from ariagent.config.agents import AgentSettings
+from ariagent.complaints import KeyPath
 from ariagent.config.tools import BUILTIN_TOOLS, HttpRequestSettings, OutboundSettings
 from ariagent.config.tree import Settings
 from ariagent.secret import known_value
 from ariagent.text import did_you_mean
-from ariagent.tools import binding, plugins, templates
-from ariagent.tools.addresses import address_allowed, host_allowed, is_address
-from ariagent.yamlfile import KeyPath
+from ariagent.tools import plugins
+from ariagent.values import binding, placeholders, urls
+from ariagent.values.addresses import address_allowed, host_allowed, is_address
 
 Problem = tuple[KeyPath, str]
 """Where, and what is wrong."""
@@ -33,8 +32,8 @@ def problems(settings: Settings) -> Iterator[Problem]:
         if agent.lookup is not None:
             where: KeyPath = ("agents", agent_name, "lookup", "url")
             yield from _request(where, agent.lookup, settings.outbound)
-            known = [*template.FIXED, *(f"variable.{variable}" for variable in agent.variables)]
-            for name in dict.fromkeys((*templates.variables(agent.lookup.url), *needed(agent.lookup))):
+            known = [*placeholders.FIXED, *(f"variable.{variable}" for variable in agent.variables)]
+            for name in dict.fromkeys((*urls.variables(agent.lookup.url), *needed(agent.lookup))):
                 if name not in known and name not in agent.lookup.bound:
                     near = did_you_mean(name, known)
                     yield where, f"{{{name}}} is not known before a call is answered{near}; known: {', '.join(known)}"
@@ -48,18 +47,11 @@ def problems(settings: Settings) -> Iterator[Problem]:
                 near = did_you_mean(name, [*settings.tools, *points])
                 yield here, f"there is no {name} in tools, nor an installed entry point of that name{near}"
             elif name in settings.tools:
-                for lack in binding.unavailable(needed(settings.tools[name]), agent.variables, lookups(agent)):
+                for lack in binding.unavailable(needed(settings.tools[name]), agent.variables, agent.lookup_names):
                     yield here, f"{name}: {lack}"
         for at, label in enumerate(agent.mcp):
             if label in agent.mcp[:at]:
                 yield ("agents", agent_name, "mcp", at), f"{label} is listed twice"
-
-
-def lookups(agent: AgentSettings) -> tuple[str, ...] | None:
-    """The names that an agent's lookup finds. None: any may be found."""
-    if agent.lookup is None:
-        return ()
-    return None if agent.lookup.answer is None else tuple(agent.lookup.answer)
 
 
 def needed(request: HttpRequestSettings) -> Iterator[str]:
@@ -68,7 +60,7 @@ def needed(request: HttpRequestSettings) -> Iterator[str]:
 
 
 def _request(where: KeyPath, request: HttpRequestSettings, outbound: OutboundSettings) -> Iterator[Problem]:
-    host = templates.host(request.url)
+    host = urls.host(request.url)
     address = "127.0.0.1" if host == "localhost" else host
     if not host_allowed(host, outbound.allowed_hosts):
         yield where, f"{host} is not among outbound.allowed_hosts; add it there"

@@ -17,15 +17,16 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import ValidationError
 
-from ariagent import secret, yamlfile
-from ariagent.config import consistency
+from ariagent import secret
+from ariagent.complaints import KeyPath
 from ariagent.config.base import Section
-from ariagent.config.exposed import exposed
 from ariagent.config.secrets import Reading
 from ariagent.config.tree import Settings
+from ariagent.configfile import consistency, yamlfile
+from ariagent.configfile.exposed import exposed
+from ariagent.configfile.yamlfile import Document
 from ariagent.errors import ConfigurationError
 from ariagent.text import did_you_mean
-from ariagent.yamlfile import Document, KeyPath
 
 DEFAULT_PATH = Path("/etc/ariagent/ariagent.yaml")
 ENVIRONMENT_PREFIX = "ARIAGENT_"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ariagent.tools.addresses import address_allowed, host_allowed, host_pattern_problem
+from ariagent.values.addresses import address_allowed, host_allowed, host_pattern_problem
 
 
 @pytest.mark.parametrize(

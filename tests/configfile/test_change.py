@@ -1,7 +1,7 @@
 """What a running service takes over of changed settings."""
 
 from ariagent.config import Settings
-from ariagent.config.change import AT_RUN_TIME, changed
+from ariagent.configfile.change import AT_RUN_TIME, changed
 
 
 def test_what_differs_is_told_apart() -> None:

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Iterator
 
-from ariagent.agents import template
 from ariagent.agents.briefing import MAX_INSTRUCTIONS_TOKENS, longest_tokens, tokens
-from ariagent.config import modelcheck, toolcheck
+from ariagent.complaints import KeyPath
 from ariagent.config.agents import AgentSettings
 from ariagent.config.tree import Settings
+from ariagent.configfile import modelcheck, toolcheck
 from ariagent.text import did_you_mean
-from ariagent.yamlfile import KeyPath
+from ariagent.values import placeholders
 
 RESERVED = ("seat", "returned")
 """First arguments of ``Stasis(ariagent,...)`` that are not agents."""
@@ -50,7 +50,7 @@ def _tls(settings: Settings) -> Iterator[Problem]:
 
 
 def _agent(settings: Settings, agent: AgentSettings) -> Iterator[tuple[str, str]]:
-    for text in template.problems(agent.instructions, agent.variables, toolcheck.lookups(agent)):
+    for text in placeholders.problems(agent.instructions, agent.variables, agent.lookup_names):
         yield "instructions", text
     told = longest_tokens(agent)
     functions = sum(

@@ -7,12 +7,12 @@ servers accept is not, and is found out by ``ariagent check``.
 
 from collections.abc import Iterator
 
-from ariagent.agents import languages
+from ariagent.complaints import KeyPath
 from ariagent.config.agents import AgentSettings, ServerVad, TranscriptionSettings
 from ariagent.config.peers import RealtimeSettings
 from ariagent.config.tree import Settings
 from ariagent.text import did_you_mean
-from ariagent.yamlfile import KeyPath
+from ariagent.values import languages
 
 VOICES = ("alloy", "ash", "ballad", "cedar", "coral", "echo", "marin", "sage", "shimmer", "verse")
 """The voices of OpenAI's Realtime models."""

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from ariagent.tools.outcome import Kind, ToolFailure, json_text
+from ariagent.values.outcome import Kind, ToolFailure, json_text
 
 MAX_LENGTH = 8000
 """Characters of a URL."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ariagent.agents.languages import NAMES, WEEKDAYS, weekday
+from ariagent.values.languages import NAMES, WEEKDAYS, weekday
 
 
 def test_every_language_has_seven_days() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ariagent import yamlfile
+from ariagent.configfile import yamlfile
 from ariagent.errors import ConfigurationError
 
 FURTHER = "this line is indented further than line {}, which has its value already"

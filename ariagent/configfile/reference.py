@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ariagent.config import Settings
-from ariagent.config.schema import schema as editors_schema
+from ariagent.configfile.schema import schema as editors_schema
 
 _HEAD = """# Configuration
 

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ariagent.tools import schema
-from ariagent.tools.outcome import Kind, ToolFailure
-from ariagent.tools.schema import short
+from ariagent.values import schema
+from ariagent.values.outcome import Kind, ToolFailure
+from ariagent.values.schema import short
 
 MAX_LENGTH = 4096
 """Characters of JSON text that a model may call a tool with."""
