@@ -19,9 +19,9 @@ class Thing:
         self.begun: asyncio.Queue[int] = asyncio.Queue()
         self.trials = 0
         self.told: list[str] = []
-        self.breaker = Breaker(self._try, self.told.append)
+        self.breaker = Breaker(self.told.append)
 
-    async def _try(self) -> str:
+    async def tried(self) -> str:
         self.trials += 1
         self.begun.put_nowait(self.trials)
         answer = await self.answers.get()
@@ -43,7 +43,7 @@ async def thing(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Thing]:
     monkeypatch.setattr(module, "FIRST_TRIAL_S", 0.01)
     monkeypatch.setattr(module, "LONGEST_TRIAL_S", 0.02)
     made = Thing()
-    running = asyncio.create_task(made.breaker.run())
+    running = asyncio.create_task(made.breaker.run(made.tried))
     yield made
     running.cancel()
     await asyncio.wait([running])

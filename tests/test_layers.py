@@ -53,7 +53,6 @@ CORE = (
     "ariagent.realtime.bills",
     "ariagent.realtime.budget",
     "ariagent.realtime.decoding",
-    "ariagent.realtime.endpoints",
     "ariagent.realtime.events",
     "ariagent.realtime.formats",
     "ariagent.realtime.frames",

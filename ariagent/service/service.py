@@ -48,8 +48,8 @@ from ariagent.pool.door import Door
 from ariagent.pool.pool import Pool
 from ariagent.pool.seats import PAUSED, Reason, SeatState
 from ariagent.realtime.client import trust
-from ariagent.realtime.endpoints import Endpoints
 from ariagent.realtime.events import Usage
+from ariagent.realtime.health import ModelHealth
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.records.store import calls_today, spent_today
@@ -133,16 +133,14 @@ class Service:
         self.phones = SupervisorPhones(desk, self.pool, settings.asterisk.app) if self.pool is not None else None
         self.patience = Patience()
         """Why Asterisk cannot be used, if it cannot."""
-        self.endpoints = Endpoints(settings.realtime)
+        self.model = ModelHealth(settings.realtime, self._excludes(Reason.MODEL))
         self.model_trial = ModelTrial(
             lambda: self.settings,
             lambda model, usage: self._calls_context().spending.used("(trials)", model, usage),
-            self.endpoints,
+            self.model,
         )
-        self.model = Breaker(self.model_trial, self._excludes(Reason.MODEL))
-        self.audio: Breaker | None = None
-        """None until Asterisk is found."""
-        self.metrics.watch_audio(lambda: self.audio is not None and self.audio.usable)
+        self.audio = Breaker(self._excludes(Reason.AUDIO))
+        self.metrics.watch_audio(lambda: self.audio.usable)
         self.checks = SelfCheck()
         self._prepared = asyncio.Event()
         """Set once the fixed phrases were rendered, or rendering failed."""
@@ -235,14 +233,13 @@ class Service:
         version = await connect(self.ari, self.patience)
         await self._look_for_another()
         self._broken_off = await asyncio.to_thread(unended, self.settings)
-        self._context = await self._make_context(version, site)
-        assert self.audio is not None
+        self._context, audio_trial = await self._make_context(version, site)
         if (pool := self.pool) is not None:
             site.given_manager = Manager(pool.client, pool.queues)
             pool.on_connection.append(lambda: self.checks.wanted(Need.MANAGER))
         self._background += [
-            tasks.create_task(self.model.run(), name="model"),
-            tasks.create_task(self.audio.run(), name="audio"),
+            tasks.create_task(self.model.run(self.model_trial), name="model"),
+            tasks.create_task(self.audio.run(audio_trial), name="audio"),
             tasks.create_task(self._prepare_speech(), name="prompts"),
             tasks.create_task(self._keep_pool(), name="pool"),
         ]
@@ -317,8 +314,8 @@ class Service:
         )
         self.metrics.watch_records(lambda: journal.dropped)
 
-    async def _make_context(self, version: str, site: Site) -> Context:
-        """The context of calls on this Asterisk."""
+    async def _make_context(self, version: str, site: Site) -> tuple[Context, AudioTrial]:
+        """The context of calls on this Asterisk, and the trial of its audio."""
         settings, pool, journal = self.settings, self.pool, self.journal
         assert journal is not None
         spending = await asyncio.to_thread(self._spending)
@@ -331,7 +328,6 @@ class Service:
         await asyncio.to_thread(briefs.clear)
         trial = Trial(site.probe, settings.asterisk.app, fmt, self.router)
         audio_trial = AudioTrial(self.ari, trial, self.media, address, briefs, lambda: self.settings)
-        audio = self.audio = Breaker(audio_trial, self._excludes(Reason.AUDIO))
         briefs.prove, briefs.on_failed = audio_trial.brief_plays, self.metrics.brief_failures.inc
         if pool is not None:
             pool.listeners.append(briefs.hear)
@@ -339,7 +335,7 @@ class Service:
             "asterisk.found",
             extra={"fields": {"asterisk": version, "audio": f"slin/{fmt.rate_hz}", "audiosocket": address}},
         )
-        return Context(
+        context = Context(
             settings=settings,
             ari=self.ari,
             router=self.router,
@@ -349,19 +345,19 @@ class Service:
             metrics=self.metrics,
             prompts=prompts,
             briefs=briefs,
-            endpoints=self.endpoints,
+            model_health=self.model,
             toolbox=self.toolbox,
             journal=journal,
             spending=spending,
             admission=await asyncio.to_thread(self._admission),
             overloaded=lambda: self.lag.overloaded,
-            model_doubted=self._model_doubted,
-            audio_doubted=lambda cause, certain: audio.fail(cause) if certain else audio.doubt(),
+            audio_health=self.audio,
             ami=pool.client if pool is not None else None,
             handed_on=lambda call_id: handed_on(self.settings, call_id),
             queue_view=pool.view if pool is not None else lambda name: None,
             has_queue=pool.has_queue if pool is not None else lambda name: None,
         )
+        return context, audio_trial
 
     def _format(self, version: str) -> AudioFormat:
         """The audio format between Asterisk and ariagent. The checks report a format that this Asterisk cannot use."""
@@ -370,11 +366,6 @@ class Service:
             return choose_format(version, settings.audiosocket.format, settings.realtime.encoding)
         except ConfigurationError:
             return choose_format(version, "auto", settings.realtime.encoding)
-
-    def _model_doubted(self, silent: bool) -> None:
-        if silent:
-            self.model_trial.was_silent()
-        self.model.doubt()
 
     def _excludes(self, reason: Reason) -> Callable[[str], None]:
         """A breaker's callback: while it has a fault, the AI takes no calls for this reason."""
@@ -443,10 +434,9 @@ class Service:
     async def _tell_ready(self) -> None:
         """Log ``service.ready`` once all parts were tried."""
         await self.started.wait()
-        assert self.audio is not None
         parts: dict[str, tuple[asyncio.Event, Callable[[], str]]] = {
             "model": (self.model.tried, lambda: "failed" if self.model.open else "ok"),
-            "audio": (self.audio.tried, lambda: "failed" if self.audio is not None and self.audio.open else "ok"),
+            "audio": (self.audio.tried, lambda: "failed" if self.audio.open else "ok"),
             "openings": (self._prepared, lambda: "ok"),
             "checks": (self.checks.settled, lambda: "failed" if self.checks.failed else "ok"),
         }
@@ -552,8 +542,6 @@ class Service:
 
     async def _keep_pool(self) -> None:
         """Run availability and pool, once calls can come in."""
-        if self.audio is None:
-            return
         await self.started.wait()
         # Wait for the audio trial: seats that open and close again a moment later would cost callers time.
         await self.audio.tried.wait()
@@ -591,15 +579,15 @@ class Service:
     @property
     def health(self) -> Health:
         """The present state."""
-        audio, pool = self.audio, self.pool
+        pool = self.pool
         return Health(
             application=self.settings.asterisk.app,
             version=__version__,
             started=self.started.is_set(),
             listening=self.ari.listening and self.started.is_set(),
             waiting_for=self.patience.cause,
-            audio_failed=audio is not None and audio.open,
-            audio=state_of(None if audio is None else audio.fault),
+            audio_failed=self.audio.open,
+            audio=state_of(self.audio.fault),
             model=state_of(self.model.fault),
             refused_agents=tuple(name for name in self.model_trial.refused if name in self.settings.agents),
             manager="not configured" if pool is None else pool.state,

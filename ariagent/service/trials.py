@@ -12,8 +12,8 @@ from ariagent.check.report import Status
 from ariagent.check.trial import Heard, Trial, try_audio
 from ariagent.config import AgentSettings, RealtimeSettings, Settings
 from ariagent.errors import AriError, told
-from ariagent.realtime.endpoints import Endpoints
 from ariagent.realtime.events import Fault, SessionFailed, Usage
+from ariagent.realtime.health import ModelHealth
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.trial import failure_of
 
@@ -33,20 +33,15 @@ class ModelTrial:
         self,
         settings: Callable[[], Settings],
         used: Callable[[str, Usage], object],
-        endpoints: Endpoints | None = None,
+        health: ModelHealth,
     ) -> None:
-        """``used`` is called with the model and the tokens of its speech. ``endpoints``: those that the calls use."""
+        """``used`` is called with the model and the tokens of its speech. ``health``: what the calls report to."""
         self._settings = settings
         self._used = used
-        self._endpoints = endpoints
-        self._silent = False
+        self._health = health
         self._swept: Settings | None = None
         self.refused: dict[str, str] = {}
         """Agents that cannot have a session, and why, as far as it is known."""
-
-    def was_silent(self) -> None:
-        """The model was silent in a call: from now on a trial passes only if it speaks."""
-        self._silent = True
 
     async def __call__(self) -> str:
         """Returns why the model cannot be used by any agent, or ""."""
@@ -67,7 +62,7 @@ class ModelTrial:
         for names in _alike(settings, realtime):
             agent = settings.agents[names[0]]
             model = SessionProfile.of(agent, realtime).model
-            failure = await self._failure(place, realtime, agent, model, speaks=self._silent and not usable)
+            failure = await self._failure(place, realtime, agent, model, speaks=self._health.must_speak and not usable)
             if failure is None:
                 usable, used = True, used or model
                 self._accepted(names)
@@ -75,7 +70,7 @@ class ModelTrial:
                     break
                 continue
             cause = told(failure.cause, failure.remedy)
-            if failure.full and (usable or (self._endpoints is not None and self._endpoints.serves(place))):
+            if failure.full and (usable or self._health.serves(place)):
                 # The calls that it serves are the proof that it works. One more goes to the human queue.
                 log.warning("model.full", extra={"fields": {"model": model, "cause": cause}})
                 return ""
@@ -96,13 +91,13 @@ class ModelTrial:
     async def _failure(
         self, place: int, realtime: RealtimeSettings, agent: AgentSettings, model: str, *, speaks: bool
     ) -> SessionFailed | None:
-        known = self._endpoints.dialects[place] if self._endpoints is not None else None
+        known = self._health.dialects[place]
         failure, said = await failure_of(realtime, agent, speaks=speaks, understanding=known)
         if said is not None:
             self._used(said.usage.billed_as(model), said.usage)
-        if failure is None:
-            # was_silent during this trial counts for the next one.
-            self._silent = self._silent and not speaks
+        if failure is None and speaks:
+            # A model that falls silent during a trial without speech must speak in the next one.
+            self._health.must_speak = False
         return failure
 
     def _accepted(self, names: Sequence[str]) -> None:

@@ -12,8 +12,8 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from ariagent.config import AgentSettings, RealtimeSettings, Settings
 from ariagent.realtime.client import RealtimeClient
-from ariagent.realtime.endpoints import Endpoints
 from ariagent.realtime.events import Event, Fault, SessionFailed
+from ariagent.realtime.health import ModelHealth
 from ariagent.realtime.profile import SessionProfile
 from ariagent.service.trials import ModelTrial
 from tests.foreignserver import foreign
@@ -75,7 +75,7 @@ async def test_one_agents_bad_setting_is_not_the_others(start: Start, caplog: py
     caplog.set_level(logging.INFO)
     server = await start()
     settings = server.settings(one=BAD, two=GOOD, three=GOOD, four=WORSE)
-    trial = ModelTrial(lambda: settings, lambda model, usage: None)
+    trial = ModelTrial(lambda: settings, lambda model, usage: None, ModelHealth(settings.realtime))
     assert await trial() == ""
     assert list(trial.refused) == ["one", "four"]
     assert "no voice bad" in trial.refused["one"]
@@ -88,7 +88,7 @@ async def test_one_agents_bad_setting_is_not_the_others(start: Start, caplog: py
 async def test_settings_that_are_corrected_are_tried_for_every_agent(start: Start) -> None:
     server = await start()
     now = [server.settings(one=BAD, two=GOOD)]
-    trial = ModelTrial(lambda: now[0], lambda model, usage: None)
+    trial = ModelTrial(lambda: now[0], lambda model, usage: None, ModelHealth(now[0].realtime))
     await trial()
     now[0] = server.settings(one=GOOD, two=BAD)
     assert await trial() == ""
@@ -100,7 +100,7 @@ async def test_if_every_agent_is_refused_the_model_cannot_be_used(
 ) -> None:
     server = await start()
     settings = server.settings(one=BAD, two=WORSE)
-    trial = ModelTrial(lambda: settings, lambda model, usage: None)
+    trial = ModelTrial(lambda: settings, lambda model, usage: None, ModelHealth(settings.realtime))
     assert "no voice bad" in await trial()
     assert len(logged(caplog, "model.unusable")) == 1
 
@@ -108,15 +108,15 @@ async def test_if_every_agent_is_refused_the_model_cannot_be_used(
 async def test_g711_that_is_not_spoken_is_noise_to_every_caller() -> None:
     async with foreign(g711="lies") as server:
         settings = Settings(realtime=RealtimeSettings(url=server.url, encoding="pcmu"))
-        endpoints = Endpoints(settings.realtime)
-        fault = await ModelTrial(lambda: settings, lambda model, usage: None, endpoints)()
+        health = ModelHealth(settings.realtime)
+        fault = await ModelTrial(lambda: settings, lambda model, usage: None, health)()
         assert "acknowledged audio/pcmu and does not speak it" in fault
         assert "Set realtime.encoding to pcm" in fault
 
         # Nor does any call get that far from now on, whichever way it came.
         heard: list[Event] = []
         profile = SessionProfile.of(GOOD, settings.realtime)
-        client = RealtimeClient(settings.realtime, profile, heard.append, endpoints.dialects[0])
+        client = RealtimeClient(settings.realtime, profile, heard.append, health.dialects[0])
         await asyncio.wait_for(client.run(), 20)
     [failed] = heard
     assert isinstance(failed, SessionFailed)
@@ -127,9 +127,23 @@ async def test_g711_that_is_not_spoken_is_noise_to_every_caller() -> None:
 async def test_what_is_spoken_passes(encoding: Any) -> None:
     async with foreign() as server:
         settings = Settings(realtime=RealtimeSettings(url=server.url, encoding=encoding))
-        assert await ModelTrial(lambda: settings, lambda model, usage: None)() == ""
+        assert await ModelTrial(lambda: settings, lambda model, usage: None, ModelHealth(settings.realtime))() == ""
         asked = [event["type"] for event in server.heard]
     assert asked.count("response.create") == (encoding != "pcm")
+
+
+async def test_after_silence_a_session_is_no_proof_and_speech_is() -> None:
+    async with foreign() as server:
+        settings = Settings(realtime=RealtimeSettings(url=server.url))
+        health = ModelHealth(settings.realtime)
+        trial = ModelTrial(lambda: settings, lambda model, usage: None, health)
+        health.fell_silent()
+        health.session_made(0)
+        assert await trial() == ""
+        assert not health.must_speak
+        assert await trial() == ""
+        asked = [event["type"] for event in server.heard]
+    assert asked.count("response.create") == 1
 
 
 @pytest.mark.parametrize("serves", [True, False])
@@ -138,10 +152,10 @@ async def test_a_full_server_works_as_its_calls_prove(
 ) -> None:
     server = await start(full=True)
     settings = server.settings(one=GOOD)
-    endpoints = Endpoints(settings.realtime)
+    health = ModelHealth(settings.realtime)
     if serves:
-        endpoints.opened(0)
-    trial = ModelTrial(lambda: settings, lambda model, usage: None, endpoints)
+        health.session_made(0)
+    trial = ModelTrial(lambda: settings, lambda model, usage: None, health)
     fault = await trial()
     assert bool(fault) is not serves
     assert len(logged(caplog, "model.full")) == serves
