@@ -80,8 +80,8 @@ lab-status: $(STAMP) ## say what runs; fails unless all of it does
 	@$(LAB) status
 
 docs: $(STAMP) ## make the pages of docs/ that are made from the code
-	@$(PYTHON) -m ariagent.configdoc > docs/configuration.md
-	@$(PYTHON) -m ariagent.configdoc schema > docs/ariagent.schema.json
+	@$(PYTHON) -m ariagent.configfile.reference > docs/configuration.md
+	@$(PYTHON) -m ariagent.configfile.reference schema > docs/ariagent.schema.json
 	@$(PYTHON) -m ariagent.call.machine > docs/call-states.md
 	@$(PYTHON) -m ariagent.check.versionspage > docs/asterisk-versions.md
 

@@ -10,8 +10,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from ariagent.health import NOT_TRIED
-
 log = logging.getLogger(__name__)
 
 FIRST_TRIAL_S, LONGEST_TRIAL_S = 5.0, 60.0
@@ -21,10 +19,8 @@ FIRST_TRIAL_S, LONGEST_TRIAL_S = 5.0, 60.0
 class Breaker:
     """The breaker of one resource. ``run`` tries it at once, and again whenever there is a reason."""
 
-    def __init__(self, trial: Callable[[], Awaitable[str]], changed: Callable[[str], None]) -> None:
-        """``trial`` returns why the resource cannot be used, or ""; it logs its result. ``changed`` is called with the
-        same text after each change, and must not block."""
-        self._trial = trial
+    def __init__(self, changed: Callable[[str], None] | None = None) -> None:
+        """``changed`` is called after each change, with why the resource cannot be used, or "". It must not block."""
         self._changed = changed
         self._fault: str | None = None
         self._doubted = asyncio.Event()
@@ -42,9 +38,9 @@ class Breaker:
         return self._fault == ""
 
     @property
-    def state(self) -> str:
-        """For ``/healthz``: ``ok``, or the reason why not."""
-        return NOT_TRIED if self._fault is None else self._fault or "ok"
+    def fault(self) -> str | None:
+        """Why the resource cannot be used; "" if it can, None before the first trial."""
+        return self._fault
 
     def doubt(self) -> None:
         """A call had trouble that the resource may have caused: try it at once."""
@@ -56,13 +52,16 @@ class Breaker:
             self._settle(cause)
         self._doubted.set()
 
-    async def run(self) -> None:
-        """Try the resource while it fails, and after each doubt. Never returns."""
+    async def run(self, trial: Callable[[], Awaitable[str]]) -> None:
+        """Try the resource while it fails, and after each doubt. Never returns.
+
+        ``trial`` returns why the resource cannot be used, or ""; it logs its result.
+        """
         pause_s = FIRST_TRIAL_S
         while True:
             self._doubted.clear()
             try:
-                self._settle(await self._trial())
+                self._settle(await trial())
             except Exception:
                 # An internal error says nothing about the resource.
                 log.exception("breaker.fault")
@@ -76,5 +75,5 @@ class Breaker:
 
     def _settle(self, fault: str) -> None:
         changed, self._fault = bool(fault) != bool(self._fault) or self._fault is None, fault
-        if changed:
+        if changed and self._changed is not None:
             self._changed(fault)

@@ -11,6 +11,9 @@ from pydantic_core import ErrorDetails, ValidationError
 
 from ariagent.text import did_you_mean
 
+KeyPath = tuple[str | int, ...]
+"""The way to a value: keys of mappings, indices of lists."""
+
 IN_QUOTES = "must be text: put it in quotes"
 _SECTION = "must be a section: keys with their values, one a line, indented below it"
 _MAPPING = "must be a mapping: names with their values, one a line, indented below it"

@@ -5,7 +5,7 @@ Moments are seconds since the epoch. ``zone`` None is the machine's own zone (``
 
 from datetime import datetime, tzinfo
 
-from ariagent.agents import languages
+from ariagent.values import languages
 
 
 def local(at: float, zone: tzinfo | None = None) -> datetime:

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -10,7 +11,6 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from ariagent import __version__
-from ariagent.call.admission import Minutes
 from ariagent.dialogue.turns import TurnLatency
 from ariagent.realtime.events import Usage
 from ariagent.termination import Termination
@@ -23,6 +23,20 @@ FAILED_RESPONSE_REASONS = frozenset(
 NO_AGENT = "-"
 """The label of calls that no agent of the settings was to take. What a caller or the dialplan names is no label."""
 OURS_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25)
+
+
+class TalkMinutes(Protocol):
+    """Conversation of today, and its cap."""
+
+    @property
+    def callers(self) -> str:
+        """``all`` or ``unknown``: the callers whose conversation it is."""
+
+    @property
+    def used_s(self) -> float: ...
+    @property
+    def cap_s(self) -> float | None:
+        """None: no cap."""
 
 
 class _MediaCounts(Collector):
@@ -59,7 +73,7 @@ class _SeatCounts(Collector):
 class _TalkMinutes(Collector):
     """The day's conversation and its caps, by whose calls count: all, or those of callers without a number."""
 
-    def __init__(self, minutes: Callable[[], Iterable[Minutes]]) -> None:
+    def __init__(self, minutes: Callable[[], Iterable[TalkMinutes]]) -> None:
         self._minutes = minutes
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -216,7 +230,7 @@ class Metrics:
         """Export how many seats there are by (state, reason); read when ``/metrics`` is asked for."""
         self.registry.register(_SeatCounts(counts))
 
-    def watch_minutes(self, minutes: Callable[[], Iterable[Minutes]]) -> None:
+    def watch_minutes(self, minutes: Callable[[], Iterable[TalkMinutes]]) -> None:
         """Export the day's conversation and its caps; read when ``/metrics`` is asked for."""
         self.registry.register(_TalkMinutes(minutes))
 

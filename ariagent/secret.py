@@ -9,8 +9,8 @@ from typing import NoReturn
 
 from pydantic import BaseModel, SecretStr
 
+from ariagent.complaints import KeyPath
 from ariagent.errors import ConfigurationError, told
-from ariagent.yamlfile import KeyPath
 
 
 class SecretError(ConfigurationError):

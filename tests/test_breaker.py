@@ -19,9 +19,9 @@ class Thing:
         self.begun: asyncio.Queue[int] = asyncio.Queue()
         self.trials = 0
         self.told: list[str] = []
-        self.breaker = Breaker(self._try, self.told.append)
+        self.breaker = Breaker(self.told.append)
 
-    async def _try(self) -> str:
+    async def tried(self) -> str:
         self.trials += 1
         self.begun.put_nowait(self.trials)
         answer = await self.answers.get()
@@ -43,17 +43,17 @@ async def thing(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Thing]:
     monkeypatch.setattr(module, "FIRST_TRIAL_S", 0.01)
     monkeypatch.setattr(module, "LONGEST_TRIAL_S", 0.02)
     made = Thing()
-    running = asyncio.create_task(made.breaker.run())
+    running = asyncio.create_task(made.breaker.run(made.tried))
     yield made
     running.cancel()
     await asyncio.wait([running])
 
 
 async def test_it_is_tried_at_once_and_then_only_when_doubted(thing: Thing) -> None:
-    assert thing.breaker.state == "not tried yet"
+    assert thing.breaker.fault is None
     assert not thing.breaker.open
     await thing.trial("")
-    assert (thing.breaker.state, thing.breaker.usable) == ("ok", True)
+    assert (thing.breaker.fault, thing.breaker.usable) == ("", True)
     assert thing.begun.empty()
     thing.breaker.doubt()
     await thing.trial("")
@@ -65,7 +65,7 @@ async def test_what_fails_is_tried_until_it_passes_and_told_once_each_way(thing:
     thing.breaker.doubt()
     for _ in range(3):
         await thing.trial("no route")
-    assert (thing.breaker.open, thing.breaker.state) == (True, "no route")
+    assert (thing.breaker.open, thing.breaker.fault) == (True, "no route")
     await thing.trial("")
     assert thing.told == ["", "no route", ""]
 

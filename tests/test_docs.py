@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ariagent.check import versionspage
-from ariagent.configdoc import reference, schema_text
+from ariagent.configfile.reference import reference, schema_text
 
 DOCS = Path(__file__).parents[1] / "docs"
 

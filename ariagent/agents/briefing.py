@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ariagent.agents import languages, template
+from ariagent.values import languages, placeholders
 
 if TYPE_CHECKING:  # the settings' own checks use this module
     from ariagent.config.agents import AgentSettings
@@ -29,7 +29,7 @@ class Briefing:
 
 def instructions(agent: AgentSettings, values: Mapping[str, str]) -> Briefing:
     """The agent's instructions for one call. ``values``: see ``call_values``. Never raises."""
-    filled = template.fill(agent.instructions, values)
+    filled = placeholders.fill(agent.instructions, values)
     parts = (filled.text.strip(), _language(agent), _TELEPHONE, _data(filled))
     return Briefing("\n\n".join(part for part in parts if part), filled.missing)
 
@@ -71,7 +71,7 @@ def tokens(text: str) -> int:
 
 def longest_tokens(agent: AgentSettings) -> int:
     """About how many tokens the agent's instructions can become, with a longest value at each template's place."""
-    longest = {each.name: "x" * template.MAX_VALUE_CHARS for each in template.templates(agent.instructions)}
+    longest = {each.name: "x" * placeholders.MAX_VALUE_CHARS for each in placeholders.templates(agent.instructions)}
     return tokens(instructions(agent, longest).text)
 
 
@@ -111,7 +111,7 @@ def _language(agent: AgentSettings) -> str:
     return "\n".join(lines)
 
 
-def _data(filled: template.Filled) -> str:
+def _data(filled: placeholders.Filled) -> str:
     """Which words of the instructions are none of their author's. Anybody can choose the name that their telephone
     sends."""
     foreign = {

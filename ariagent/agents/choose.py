@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ariagent.agents import template
 from ariagent.config import AgentSettings, RouteSettings, Settings
 from ariagent.errors import UnknownAgentError
+from ariagent.values import placeholders
 
 DEFAULT = "default"
 """The agent of calls that nothing else is said about."""
@@ -81,7 +81,7 @@ def needed_variables(settings: Settings) -> tuple[str, ...]:
 def agent_variables(agent: AgentSettings) -> tuple[str, ...]:
     """Names of the channel variables that the agent's instructions (and its lookup) use."""
     names = dict.fromkeys(agent.variables)
-    used = {each.name for each in template.templates(agent.instructions)}
+    used = {each.name for each in placeholders.templates(agent.instructions)}
     if "queue" in used or agent.lookup is not None:
         names[QUEUE] = None
     if "called.number" in used or agent.lookup is not None:

@@ -4,8 +4,9 @@
     Asterisk <--TCP-- frame_due      <-- Dialogue.frame <-- playout <-- Dialogue.handle <-- model
     Asterisk --ARI--> on_ari, finished commands, supervisors, time --> CallMachine --> commands
 
-Every way in is an ``@entry``: it tells the dialogue or the state machine what happened, and ``_settle`` carries out what
-follows, sends what the model is to be sent, and sets the one timer. Audio never passes a queue or a task of ours.
+Every way in is an ``@entry``: it tells the dialogue or the state machine what happened, and ``_settle`` carries out
+what follows, sends what the model is to be sent, and sets the one timer. Audio never passes a queue or a task of
+ours.
 """
 
 import asyncio
@@ -333,7 +334,7 @@ class Call:
         profile = SessionProfile.of(role.agent, settings.realtime, declared, role.instructions)
         talked = role.memory is not None and role.memory.interrupted
         self._codec = ModelCodec(context.format, profile.encoding)
-        self._model = ModelLine(context.endpoints, profile, self._on_model, self._at_rest, in_call=talked)
+        self._model = ModelLine(context.model_health, profile, self._on_model, self._at_rest, in_call=talked)
         self._dialogue = Dialogue(
             role,
             tools,
@@ -373,9 +374,9 @@ class Call:
             self.log.event(LEFT, owed=self._owed.value, **fields)
             return termination
         if termination.result is Result.NO_MODEL:
-            self.context.model_doubted(False)
+            self.context.model_health.doubt()
         elif termination.reason == MEDIA_FAILED:
-            self.context.audio_doubted(termination.cause, False)
+            self.context.audio_health.doubt()
         failed = termination.result in (Result.ERROR, Result.NO_MODEL)
         self.log.event("call.ended", logging.WARNING if failed else logging.INFO, **fields)
         return termination
@@ -576,7 +577,11 @@ class Call:
             case rt.AsideEnded() if self._announcement is not None:
                 self._announcement.spoken(event)
         if isinstance(event, rt.SessionFailed) and self._dialogue.begun:
-            self.context.model_doubted(event.fault is rt.Fault.SILENT)
+            health = self.context.model_health
+            if event.fault is rt.Fault.SILENT:
+                health.fell_silent()
+            else:
+                health.doubt()
         self._dialogue.handle(event, now)
 
     async def _run_tool(self, call: rt.ToolCall) -> None:
@@ -823,7 +828,7 @@ class Call:
     def _no_audio(self, cause: str) -> ev.MediaFailed:
         """No call gets any audio now."""
         if not self.over:
-            self.context.audio_doubted(cause, True)
+            self.context.audio_health.fail(cause)
         return ev.MediaFailed(cause, for_all=True)
 
     async def _answer(self) -> None:

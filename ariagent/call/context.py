@@ -8,6 +8,7 @@ from ariagent.ari.client import AriClient
 from ariagent.ari.listener import Router
 from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.breaker import Breaker
 from ariagent.call.admission import Admission
 from ariagent.call.announcement import Briefs
 from ariagent.call.variables import SiteVariables
@@ -16,7 +17,7 @@ from ariagent.dialogue.memory import Memories, Memory
 from ariagent.metrics import Metrics
 from ariagent.phrases.store import Prompts
 from ariagent.pool.queues import QueueView
-from ariagent.realtime.endpoints import Endpoints
+from ariagent.realtime.health import ModelHealth
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.tools.toolbox import Toolbox
@@ -37,8 +38,8 @@ class Context:
     metrics: Metrics
     prompts: Prompts
     briefs: Briefs
-    endpoints: Endpoints
-    """Of the model."""
+    model_health: ModelHealth
+    """Calls report their sessions with the model to it."""
     toolbox: Toolbox
     journal: Journal
     spending: Spending
@@ -50,10 +51,8 @@ class Context:
     """The same from the records, by call id, where a former process did so. Reads the disk."""
     overloaded: Callable[[], bool] = lambda: False
     """Whether the machine is too busy for another call."""
-    model_doubted: Callable[[bool], None] = lambda silent: None
-    """Is told of each call that had no session with the model, or lost it for good; ``silent``: it said nothing."""
-    audio_doubted: Callable[[str, bool], None] = lambda cause, certain: None
-    """Is told of each call whose audio failed; ``certain``: no other call would get any now either."""
+    audio_health: Breaker = field(default_factory=Breaker)
+    """Calls report to it that their audio failed."""
     ami: AmiClient | None = None
     """None: the site has no manager interface for us."""
     queue_view: Callable[[str], QueueView | None] = lambda name: None

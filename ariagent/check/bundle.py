@@ -31,7 +31,7 @@ from ariagent.check import ari
 from ariagent.check.discretion import Discretion, secrets_in_urls
 from ariagent.check.report import Report
 from ariagent.config import AmiSettings, AsteriskSettings, HttpSettings, Settings
-from ariagent.config.load import ENVIRONMENT_PREFIX
+from ariagent.configfile.load import ENVIRONMENT_PREFIX
 from ariagent.control import localfile
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.hosts import joined, local

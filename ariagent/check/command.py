@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from ariagent import __version__, config
+from ariagent import __version__, configfile
 from ariagent.check import bundle as bundles
 from ariagent.check.checks import CHECKS, PROBE, TALK, Check, run_checks
 from ariagent.check.report import Report, Result, Say, warning
@@ -38,10 +38,10 @@ def check(
     ``installation``: the folder with the list of installed files.
     """
     doubts: list[str] = []
-    source = str(config.chosen(path))
+    source = str(configfile.chosen(path))
     report = Report()
     try:
-        settings = config.load(path, warn=doubts.append)
+        settings = configfile.load(path, warn=doubts.append)
     except ConfigurationError as error:
         if bundle is not None:
             _bundle(bundle, report, source, None, error.line)

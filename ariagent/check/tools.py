@@ -5,11 +5,12 @@ from urllib.parse import urlsplit
 
 from ariagent.check import reach
 from ariagent.check.report import Result, Say, failed, ok, warning
-from ariagent.config import HttpRequestSettings, Settings, toolcheck
+from ariagent.config import HttpRequestSettings, Settings
+from ariagent.configfile import toolcheck
 from ariagent.errors import ConfigurationError
 from ariagent.tls import Peer, client_context
 from ariagent.tools import plugins
-from ariagent.tools.addresses import address_allowed, host_allowed
+from ariagent.values.addresses import address_allowed, host_allowed
 
 LIMIT_S = 8.0
 """Time limit of a DNS query or a connection; a tool's own limit if that is shorter."""

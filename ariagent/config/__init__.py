@@ -14,7 +14,6 @@ from ariagent.config.base import Section
 from ariagent.config.control import ControlSettings, TokenSettings
 from ariagent.config.handoff import QUEUE_NAME
 from ariagent.config.hours import HoursSettings, PoolSettings
-from ariagent.config.load import DEFAULT_PATH, PATH_NAME, chosen, load
 from ariagent.config.peers import (
     AmiSettings,
     AsteriskSettings,
@@ -35,8 +34,6 @@ from ariagent.config.tree import Settings
 from ariagent.config.use import CapsSettings, CostSettings, PriceSettings, RecordsSettings
 
 __all__ = [
-    "DEFAULT_PATH",
-    "PATH_NAME",
     "QUEUE_NAME",
     "AgentSettings",
     "AmiSettings",
@@ -68,6 +65,4 @@ __all__ = [
     "SignatureSettings",
     "SilenceSettings",
     "TokenSettings",
-    "chosen",
-    "load",
 ]

@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from ariagent.agents import template
 from ariagent.config.base import Form, Language, Section, Text, TranscriptionLanguage, VariableName
 from ariagent.config.handoff import Alternatives
 from ariagent.config.hours import Zone
 from ariagent.config.tools import LookupSettings, ToolName
+from ariagent.values import placeholders
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
@@ -223,7 +223,7 @@ class AgentSettings(Section):
                 raise ValueError(f"{named}must not be empty; null for no opening")
             if len(text) > MAX_OPENING_CHARS:
                 raise ValueError(f"{named}must have at most {MAX_OPENING_CHARS} characters, not {len(text)}")
-            if any(template.templates(text)):
+            if any(placeholders.templates(text)):
                 raise ValueError(f"{named}is the same for every caller; only instructions are filled in")
         return value
 
@@ -231,6 +231,13 @@ class AgentSettings(Section):
     @classmethod
     def _server_vad_by_default(cls, value: object) -> object:
         return {"type": "server_vad", **value} if isinstance(value, dict) and "type" not in value else value
+
+    @property
+    def lookup_names(self) -> tuple[str, ...] | None:
+        """The names that the lookup finds. None: any may be found."""
+        if self.lookup is None:
+            return ()
+        return None if self.lookup.answer is None else tuple(self.lookup.answer)
 
 
 class RouteSettings(Section):

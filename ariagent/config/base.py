@@ -21,8 +21,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from ariagent.agents import languages
 from ariagent.config.secrets import Reading, anchored
+from ariagent.values import languages
 
 
 class Section(BaseModel):

@@ -6,14 +6,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from ariagent.agents import template
 from ariagent.config.base import Form, HttpUrl, Network, Section
 from ariagent.config.secrets import Secret, judged
 from ariagent.secret import known_value
 from ariagent.text import did_you_mean
-from ariagent.tools import binding, templates
-from ariagent.tools.addresses import host_pattern_problem
-from ariagent.tools.arguments import schema_problem
+from ariagent.values import binding, placeholders, urls
+from ariagent.values.addresses import host_pattern_problem
+from ariagent.values.arguments import schema_problem
 
 ToolName = Annotated[
     str,
@@ -109,7 +108,7 @@ class HttpRequestSettings(Section):
     @field_validator("url")
     @classmethod
     def _url_can_be_filled(cls, url: str) -> str:
-        if problem := templates.problem(url):
+        if problem := urls.problem(url):
             raise ValueError(problem)
         return url
 
@@ -169,7 +168,7 @@ class HttpToolSettings(HttpRequestSettings):
                 raise _located("parameters", problem)
         if twice := binding.taken_twice(properties, self.bound):
             raise _located("bound", f"{twice} is also in parameters, where the model chooses it; remove one")
-        for name in templates.variables(self.url):
+        for name in urls.variables(self.url):
             if name in self.bound or binding.is_call_value(name):
                 continue
             if name not in properties:
@@ -178,8 +177,8 @@ class HttpToolSettings(HttpRequestSettings):
                 raise _located("url", f"{{{name}}} must be in required of parameters: the URL needs it in every call")
             if _kinds(properties[name]) & {"object", "array", "null"}:
                 raise _located("url", f"{{{name}}} is in the URL, so its type must be string, number or boolean")
-        added = [name for name in (*properties, *self.bound) if name not in templates.variables(self.url)]
-        in_query = templates.query_keys(self.url)
+        added = [name for name in (*properties, *self.bound) if name not in urls.variables(self.url)]
+        in_query = urls.query_keys(self.url)
         if self.method not in ("GET", "DELETE"):
             # Some servers take what is in the body for what is in the query, and there the call decides.
             in_query = frozenset(key for key in in_query if self._by_the_call(key))
@@ -189,7 +188,7 @@ class HttpToolSettings(HttpRequestSettings):
 
     def _by_the_call(self, key: str) -> bool:
         """Whether the call decides what the query of the URL has under this name."""
-        named = templates.variables(templates.in_query(self.url, key))
+        named = urls.variables(urls.in_query(self.url, key))
         return any(name in self.bound or binding.is_call_value(name) for name in named)
 
 
@@ -235,8 +234,9 @@ class OutboundSettings(Section):
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:
     if "." in name:
-        near = did_you_mean(name, (*template.FIXED, *known))
-        return f"{{{name}}} is no value of a call{near}; known: {', '.join(template.FIXED)}, variable.NAME, lookup.NAME"
+        near = did_you_mean(name, (*placeholders.FIXED, *known))
+        fixed = ", ".join(placeholders.FIXED)
+        return f"{{{name}}} is no value of a call{near}; known: {fixed}, variable.NAME, lookup.NAME"
     return (
         f"{{{name}}} is not among the properties of parameters (there: {', '.join(known) or 'none'}); add it there, or "
         "to bound"

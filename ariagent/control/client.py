@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ariagent import config
+from ariagent import config, configfile
 from ariagent.control import localfile
 from ariagent.errors import AriagentError, ConfigurationError, why
 
@@ -42,7 +42,7 @@ class Client:
         environment = os.environ if environment is None else environment
         if (named := cls._named(environment)) is not None:
             return named
-        return cls.of_settings(config.load(configuration), environment)
+        return cls.of_settings(configfile.load(configuration), environment)
 
     @classmethod
     def _named(cls, environment: Mapping[str, str]) -> "Client | None":

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from ariagent.call.blind_transfer import TransferOutcome
 from ariagent.call.call import Call
@@ -13,7 +14,6 @@ from ariagent.config.tree import DrainTo
 from ariagent.control import shapes
 from ariagent.control.refusal import RefusedError
 from ariagent.dialogue.handoff import Handoff, clean
-from ariagent.draining import Plan
 from ariagent.errors import AmiError, CallStateError
 from ariagent.pool.pool import Pool
 from ariagent.pool.seats import Reason
@@ -22,7 +22,20 @@ from ariagent.text import did_you_mean
 
 log = logging.getLogger(__name__)
 
-Drain = Callable[[DrainTo | None, float | None], Plan]
+
+class DrainPlan(Protocol):
+    """How the service ends."""
+
+    @property
+    def to(self) -> DrainTo:
+        """Where the remaining calls go."""
+
+    @property
+    def after_s(self) -> float:
+        """How long calls may continue, from now on."""
+
+
+Drain = Callable[[DrainTo | None, float | None], DrainPlan]
 SETTLE_LIMIT_S = 5.0
 """How long an answer about seats waits for Asterisk to have been told."""
 
@@ -57,7 +70,7 @@ class Desk:
         pool: Pool | None,
         destinations: Mapping[str, DestinationSettings],
         *,
-        drain: Drain | None = None,
+        drain: Drain,
     ) -> None:
         """``drain(to, after_s)`` has the service end, as it usually does or as told, and returns how it does."""
         self.registry = registry
@@ -196,7 +209,7 @@ class Desk:
     def drain(self, wanted: shapes.DrainBody, by: str) -> shapes.DrainAnswer:
         """Begin to end. A second time changes what it says, and nothing else."""
         calls = len(self.registry)
-        plan = Plan("people", 0.0) if self._drain is None else self._drain(wanted.to, wanted.after_s)
+        plan = self._drain(wanted.to, wanted.after_s)
         fields = {"by": by, "calls": calls, "to": plan.to, "after_s": round(plan.after_s, 1)}
         log.info("control.drain", extra={"fields": fields})
         return shapes.DrainAnswer(calls=calls, timeout_s=round(plan.after_s, 3), to=plan.to)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ariagent import yamlfile
-from ariagent.config import Settings, load
+from ariagent.config import Settings
+from ariagent.configfile import load, yamlfile
 from ariagent.errors import ConfigurationError
 from ariagent.hosts import is_loopback
 from ariagent.lab.conf import SEATS

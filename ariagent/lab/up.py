@@ -24,7 +24,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from ariagent.config import PATH_NAME, Settings, load
+from ariagent.config import Settings
+from ariagent.configfile import PATH_NAME, load
 from ariagent.control import localfile
 from ariagent.errors import AriagentError
 from ariagent.lab import noted, ports

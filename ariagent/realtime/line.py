@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ariagent.realtime.client import RealtimeClient
-from ariagent.realtime.endpoints import Endpoints
 from ariagent.realtime.events import (
     Event,
     ResponseEnded,
@@ -18,6 +17,7 @@ from ariagent.realtime.events import (
     SessionReady,
     SessionRenewed,
 )
+from ariagent.realtime.health import ModelHealth
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.recovery import ONCE, Recovery
 from ariagent.realtime.session import RealtimeSession
@@ -42,15 +42,15 @@ class ModelLine:
 
     def __init__(
         self,
-        endpoints: Endpoints,
+        health: ModelHealth,
         profile: SessionProfile,
         on_event: Callable[[Event], None],
         quiet: Callable[[], bool],
         *,
         in_call: bool = False,
     ) -> None:
-        self._endpoints = endpoints
-        self._settings = endpoints.all[0]
+        self._health = health
+        self._settings = health.endpoints[0]
         self._place = 0
         """Of the endpoint in use."""
         self._tried: set[int] = set()
@@ -133,19 +133,19 @@ class ModelLine:
     # -- sessions ----------------------------------------------------------------------------------
 
     def _new(self) -> RealtimeClient:
-        self._place = self._endpoints.choose(time.monotonic(), self._tried)
-        settings, profile = self._endpoints.all[self._place], self._profile
+        self._place = self._health.choose(time.monotonic(), self._tried)
+        settings, profile = self._health.endpoints[self._place], self._profile
         if self._place:
             profile = profile.at(settings)
-        dialect = self._endpoints.dialects[self._place]
+        dialect = self._health.dialects[self._place]
         client = RealtimeClient(settings, profile, lambda event: self._hear(client, event), dialect)
         return client
 
     def _note_failure(self) -> bool:
         """The endpoint in use failed; returns whether there is another one to be tried."""
-        self._endpoints.failed(self._place, time.monotonic())
+        self._health.session_failed(self._place, time.monotonic())
         self._tried.add(self._place)
-        if self._endpoints.untried(self._tried):
+        if self._health.untried(self._tried):
             return True
         self._tried.clear()
         return False
@@ -185,20 +185,19 @@ class ModelLine:
         self._stands(True)
         self._used = True
         self._recovery.stands(time.monotonic())
-        self._endpoints.worked(self._place)
         self._tried.clear()
         self._expires(ready)
         self._ready.set()
         self._on_event(told)
 
     def _stands(self, live: bool) -> None:
-        """Whether there is a session that can be used. All calls share what the endpoints know of it."""
+        """Whether there is a session that can be used. All calls share what is known of it."""
         self._live = live
         if self._counted is not None:
-            self._endpoints.closed(self._counted)
+            self._health.session_ended(self._counted)
         self._counted = self._place if live else None
         if self._counted is not None:
-            self._endpoints.opened(self._counted)
+            self._health.session_made(self._counted)
 
     def _expires(self, ready: SessionReady) -> None:
         self._renew_at = float("inf")

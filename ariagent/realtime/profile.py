@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ariagent.agents import languages
 from ariagent.config import AgentSettings, RealtimeSettings, SemanticVad
 from ariagent.realtime import dialect, formats
+from ariagent.values import languages
 
 LONGEST_SILENCE_MS = 60_000.0
 """A server that says it waits longer for the end of a turn is not believed: response times are counted with it."""

@@ -8,7 +8,6 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 
-from ariagent.agents import languages
 from ariagent.audio.clips import trimmed
 from ariagent.audio.format import SLIN24
 from ariagent.config import AgentSettings, RealtimeSettings, ServerVad
@@ -26,6 +25,7 @@ from ariagent.realtime.events import (
 )
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.words import letters, same_words
+from ariagent.values import languages
 
 log = logging.getLogger(__name__)
 

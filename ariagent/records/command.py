@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from ariagent import config, privatefile
+from ariagent import configfile, privatefile
 from ariagent.errors import ConfigurationError
 from ariagent.records import page, terminal, timeline, views
 from ariagent.records.cost import PriceTable
@@ -44,7 +44,7 @@ def show(
 
     ``running``: calls that go on, as the service tells them (CallAnswer); None: the records are to tell.
     """
-    settings = config.load(configuration)
+    settings = configfile.load(configuration)
     store, prices = Store(settings.state_directory, settings.zone), PriceTable(settings.cost)
     since = None if wanted.since is None else moment(wanted.since, time.time(), settings.zone)
     if wanted.html is not None and call_id is None:
@@ -66,7 +66,7 @@ def show(
 
 def delete(configuration: Path | None, call_id: str) -> None:
     """Erase a call, named by its whole id. Raises AriagentError."""
-    store = Store(config.load(configuration).state_directory)
+    store = Store(configfile.load(configuration).state_directory)
     call = store.find(call_id)
     if call.id != call_id:
         raise ConfigurationError(f"--delete needs the whole id of a call: {call.id}?")

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ariagent import config, logs, privatefile
+from ariagent import configfile, logs, privatefile
 from ariagent.errors import ConfigurationError
 from ariagent.loop import run_async
 from ariagent.rehearsal.junit import junit
@@ -35,7 +35,7 @@ def run_rehearsals(
     Raises ConfigurationError for what is wrong before the first call.
     """
     scripts = [with_patience(script, patience) for script in load_rehearsals(path, wanted)]
-    settings = config.load(configuration)
+    settings = configfile.load(configuration)
     # Once, and before the first call: not by each of them.
     for tool in dict.fromkeys(tool for script in scripts for tool in programs_needed(script)):
         plan.find(tool)

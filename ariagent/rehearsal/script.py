@@ -33,8 +33,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from ariagent import yamlfile
+from ariagent.complaints import KeyPath
 from ariagent.config import Section
+from ariagent.configfile import yamlfile
 from ariagent.errors import ConfigurationError
 from ariagent.rehearsal.expectations import Expectations, ToolUse, Words
 from ariagent.rehearsal.noise import Kind, Noise
@@ -317,7 +318,7 @@ def parse_script(text: str, source: Path) -> Script:
     return _judge(source, *yamlfile.parse(source, text))
 
 
-def _judge(path: Path, tree: dict[str, Any], lines: dict[yamlfile.KeyPath, str]) -> Script:
+def _judge(path: Path, tree: dict[str, Any], lines: dict[KeyPath, str]) -> Script:
     try:
         script = _ScriptFile.model_validate(tree, context=path.parent)
     except ValidationError as error:
@@ -337,7 +338,7 @@ _SECTIONS: dict[str, type[Section]] = {
 }
 
 
-def _known_here(path: yamlfile.KeyPath) -> str:
+def _known_here(path: KeyPath) -> str:
     model: type[Section] = _ScriptFile if len(path) == 1 else _StepKeys
     if len(path) == 2:
         model = Expectations if path[0] == "expect" else _Noise

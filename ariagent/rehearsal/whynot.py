@@ -13,11 +13,11 @@ from ariagent.ami.events import MemberState, MemberStatus
 from ariagent.ami.queues import read_members
 from ariagent.config import Settings
 from ariagent.errors import AmiError
-from ariagent.health import NOT_TRIED
 from ariagent.healthpage import health_at
 from ariagent.hosts import joined, local
 from ariagent.pool.seats import AUTO_PAUSE, seat_number
 from ariagent.rehearsal.answerer import Answerer
+from ariagent.service.health import NOT_TRIED
 
 HEALTH_LIMIT_S = 3.0
 _REASONS = {

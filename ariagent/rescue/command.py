@@ -5,14 +5,14 @@ from pathlib import Path
 
 import typer
 
-from ariagent import config, logs
+from ariagent import configfile, logs
 from ariagent.loop import run_async
 from ariagent.rescue.rescuer import Moved, Rescuer, Verdict
 
 
 def rescue(path: Path | None, *, after_s: float | None, watch: bool, as_json: bool) -> int:
     """Rescue once, or watch; returns the exit code. Raises AriagentError."""
-    settings = config.load(path)
+    settings = configfile.load(path)
     rescuer = Rescuer(settings)
     if watch:
         logs.configure(settings.log.level, settings.log.format)

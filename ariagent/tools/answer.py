@@ -13,7 +13,14 @@ from html.parser import HTMLParser
 from typing import Any
 
 from ariagent.config import HttpRequestSettings
-from ariagent.tools.outcome import NOT_DONE, SORRY, UNSURE, Kind, ToolFailure, json_text
+from ariagent.values.outcome import (
+    NOT_DONE,
+    SORRY,
+    UNSURE,
+    Kind,
+    ToolFailure,
+    json_text,
+)
 
 MAX_TEXT = 1000
 """The most characters of an answer that is not JSON."""

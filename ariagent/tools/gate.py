@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from ariagent.tools.outcome import Kind, ToolFailure
 from ariagent.tools.turns import Turn, Turns
+from ariagent.values.outcome import Kind, ToolFailure
 
 _REMEDY = "Nothing was sent. Tell the caller that it takes longer than usual, and try again in a moment"
 

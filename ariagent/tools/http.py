@@ -16,11 +16,11 @@ from ariagent.config import HttpRequestSettings, OutboundSettings
 from ariagent.errors import why
 from ariagent.tools import answer as answers
 from ariagent.tools import request as requests
-from ariagent.tools.addresses import address_allowed, host_allowed, is_address
 from ariagent.tools.answer import Answer
-from ariagent.tools.outcome import NOT_DONE, SORRY, UNSURE, Kind, ToolFailure
 from ariagent.tools.paced import PacedConnector, largest_body
 from ariagent.tools.request import Request
+from ariagent.values.addresses import address_allowed, host_allowed, is_address
+from ariagent.values.outcome import NOT_DONE, SORRY, UNSURE, Kind, ToolFailure
 
 RETRY_AFTER_S = 0.1
 """Before the second try; twice as long before each further one."""

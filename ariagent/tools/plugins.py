@@ -10,10 +10,9 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, runtime_checkable
 
-from ariagent.agents import template
 from ariagent.errors import ConfigurationError
-from ariagent.tools import binding
-from ariagent.tools.arguments import schema_problem
+from ariagent.values import binding, placeholders
+from ariagent.values.arguments import schema_problem
 
 GROUP = "ariagent.tools"
 DEFAULT_TIMEOUT_S = 10.0
@@ -49,7 +48,7 @@ class CallFacts:
 
     def put_through(self, number: str, name: str) -> "CallFacts":
         """The same call with another caller on the line, who has neither the variables nor the lookup of the former."""
-        kept = {key: value for key, value in self.values.items() if key.partition(".")[0] not in template.OPEN}
+        kept = {key: value for key, value in self.values.items() if key.partition(".")[0] not in placeholders.OPEN}
         return replace(self, caller_number=number, caller_name=name, values=kept)
 
 

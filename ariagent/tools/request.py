@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ariagent.config import HttpRequestSettings, SignatureSettings
-from ariagent.tools import binding, templates
-from ariagent.tools.outcome import Kind, ToolFailure, json_text
+from ariagent.values import binding, urls
+from ariagent.values.outcome import Kind, ToolFailure, json_text
 
 WITH_BODY = ("POST", "PUT", "PATCH")
 
@@ -38,15 +38,15 @@ def of_tool(
     """
     call = values or {}
     bound = binding.fill(settings.bound, call)
-    named = templates.variables(settings.url)
+    named = urls.variables(settings.url)
     binding.refuse(arguments, bound)
     undeclared = arguments.keys() - {*named, *_declared(settings)}
-    binding.refuse(undeclared, templates.query_keys(settings.url))
-    filled: dict[str, templates.Value] = {}
+    binding.refuse(undeclared, urls.query_keys(settings.url))
+    filled: dict[str, urls.Value] = {}
     for name in named:
         if name in bound or binding.is_call_value(name):
             filled[name] = bound[name] if name in bound else binding.value(name, call)
-            if name in templates.path_variables(settings.url):
+            if name in urls.path_variables(settings.url):
                 binding.check_path(name, str(filled[name]))
         elif name in arguments:
             filled[name] = _scalar(name, arguments[name])
@@ -55,16 +55,16 @@ def of_tool(
     rest |= {name: each for name, each in bound.items() if name not in named and name not in in_headers}
     filled_headers = _filled_headers(settings, bound, call)
     if settings.method in WITH_BODY:
-        url, body = templates.fill(settings.url, filled), json_text(rest).encode()
+        url, body = urls.fill(settings.url, filled), json_text(rest).encode()
         return Request(settings.method, url, body, filled_headers)
     query = [(name, item) for name, each in rest.items() for item in _in_query(each)]
-    return Request(settings.method, templates.fill(settings.url, filled, query), None, filled_headers)
+    return Request(settings.method, urls.fill(settings.url, filled, query), None, filled_headers)
 
 
 def of_lookup(settings: HttpRequestSettings, values: Mapping[str, str]) -> Request:
     """As of a tool, but a value in the URL may be empty. Without ``bound`` a body holds all values that the URL does
     not name."""
-    named = templates.variables(settings.url)
+    named = urls.variables(settings.url)
     if settings.bound:
         bound, in_headers = binding.fill(settings.bound, values), _in_headers(settings)
         rest = {name: each for name, each in bound.items() if name not in named and name not in in_headers}
@@ -74,9 +74,9 @@ def of_lookup(settings: HttpRequestSettings, values: Mapping[str, str]) -> Reque
     filled_url = {**values, **bound}
     filled = _filled_headers(settings, bound, values)
     if settings.method in WITH_BODY:
-        return Request(settings.method, templates.fill(settings.url, filled_url), json_text(rest).encode(), filled)
+        return Request(settings.method, urls.fill(settings.url, filled_url), json_text(rest).encode(), filled)
     query = rest.items() if settings.bound else ()
-    return Request(settings.method, templates.fill(settings.url, filled_url, query), None, filled)
+    return Request(settings.method, urls.fill(settings.url, filled_url, query), None, filled)
 
 
 def _declared(settings: HttpRequestSettings) -> Mapping[str, Any]:
@@ -128,13 +128,13 @@ def signature(settings: SignatureSettings, body: bytes, timestamp: int) -> str:
     return f"t={timestamp},v1={digest}"
 
 
-def _scalar(name: str, value: Any) -> templates.Value:
+def _scalar(name: str, value: Any) -> urls.Value:
     if isinstance(value, str | int | float | bool):
         return value
     raise ToolFailure(Kind.BAD_ARGUMENTS, f"{name} must be a text or a number", remedy="Ask the caller again")
 
 
-def _in_query(value: Any) -> list[templates.Value]:
+def _in_query(value: Any) -> list[urls.Value]:
     if value is None:
         return []
     return [

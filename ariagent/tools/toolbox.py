@@ -9,15 +9,16 @@ from typing import Any, Protocol
 
 from aiohttp.abc import AbstractResolver
 
-from ariagent.config import HttpToolSettings, LookupSettings, Settings, toolcheck
+from ariagent.config import HttpToolSettings, LookupSettings, Settings
 from ariagent.errors import ConfigurationError
 from ariagent.redaction import Redaction, secrets_of
-from ariagent.tools import answer, binding, mcp, plugins, request, templates
-from ariagent.tools.arguments import Parameters
+from ariagent.tools import answer, mcp, plugins, request
 from ariagent.tools.gate import Gate
 from ariagent.tools.http import HttpClient
-from ariagent.tools.outcome import UNSURE, Kind, Outcome, ToolFailure, json_text
 from ariagent.tools.plugins import CallFacts, Tool
+from ariagent.values import binding, urls
+from ariagent.values.arguments import Parameters
+from ariagent.values.outcome import UNSURE, Kind, Outcome, ToolFailure, json_text
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ class Toolbox:
         found: Mapping[str, str] = {}
         kind, detail = Kind.OK, ""
         try:
-            asked, place = request.of_lookup(settings, values), templates.host(settings.url)
+            asked, place = request.of_lookup(settings, values), urls.host(settings.url)
             # The phone rings meanwhile: the wait for its turn is within its time limit.
             async with asyncio.timeout(settings.timeout_s), self._gate.turn(call_id, place, settings.timeout_s):
                 found = answer.texts(settings, await self._http.fetch(settings, asked))
@@ -157,7 +158,7 @@ class Toolbox:
         needed = tuple(binding.used("", plugins.bound_of(tool).values()))
         for agent_name, agent in self._settings.agents.items():
             if name in agent.tools:
-                for lack in binding.unavailable(needed, agent.variables, toolcheck.lookups(agent)):
+                for lack in binding.unavailable(needed, agent.variables, agent.lookup_names):
                     raise ConfigurationError(f"agents.{agent_name}: {name}: {lack}", remedy="Add it to the agent")
 
     async def _run(self, agent: str, call: FunctionCall, facts: CallFacts) -> str:
@@ -170,7 +171,7 @@ class Toolbox:
         arguments = ready.parameters.read(call.arguments)
         if isinstance(ready.source, HttpToolSettings):
             asked = request.of_tool(ready.source, arguments, facts.known)
-            place = templates.host(ready.source.url)
+            place = urls.host(ready.source.url)
             async with self._gate.turn(facts.call_id, place, ready.source.timeout_s):
                 found = await self._http.fetch(ready.source, asked)
             return json_text(answer.told(ready.source, found))

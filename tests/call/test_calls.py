@@ -26,7 +26,7 @@ from ariagent.config import RealtimeSettings, RecordsSettings, Settings
 from ariagent.dialogue.memory import Owed
 from ariagent.metrics import Metrics
 from ariagent.phrases.store import Prompts
-from ariagent.realtime.endpoints import Endpoints
+from ariagent.realtime.health import ModelHealth
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.termination import Result, Termination
@@ -88,7 +88,7 @@ class Desk:
             metrics=self.metrics,
             prompts=Prompts(directory, settings.realtime, SLIN24),
             briefs=Briefs(directory / "briefs", SLIN24),
-            endpoints=Endpoints(settings.realtime),
+            model_health=ModelHealth(settings.realtime),
             toolbox=Toolbox(settings),
             journal=Journal.open(directory, RecordsSettings(enabled=False)),
             spending=Spending(settings.cost),

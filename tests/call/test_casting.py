@@ -29,7 +29,7 @@ from ariagent.errors import AriError, UnknownAgentError
 from ariagent.logs import CallLog
 from ariagent.metrics import Metrics
 from ariagent.phrases.store import Prompts
-from ariagent.realtime.endpoints import Endpoints
+from ariagent.realtime.health import ModelHealth
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.tools.toolbox import Toolbox
@@ -77,7 +77,7 @@ async def make_context(ari_server: Any, tmp_path: Path) -> AsyncIterator[MakeCon
                 metrics=Metrics(),
                 prompts=Prompts(tmp_path, settings.realtime, SLIN24),
                 briefs=Briefs(tmp_path / "briefs", SLIN24),
-                endpoints=Endpoints(settings.realtime),
+                model_health=ModelHealth(settings.realtime),
                 toolbox=boxes[-1],
                 journal=Journal.open(tmp_path, RecordsSettings(enabled=False)),
                 spending=Spending(settings.cost),

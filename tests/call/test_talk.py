@@ -33,8 +33,8 @@ from ariagent.logs import CallLog, TextFormatter
 from ariagent.loop import run_async
 from ariagent.metrics import Metrics
 from ariagent.phrases.store import Prompts
-from ariagent.realtime.endpoints import Endpoints
 from ariagent.realtime.events import Usage
+from ariagent.realtime.health import ModelHealth
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.tools.plugins import CallFacts
@@ -59,7 +59,7 @@ def context_of(settings: Settings, folder: Path, on_use: Callable[..., None] | N
         metrics=metrics,
         prompts=Prompts(folder, settings.realtime, FORMAT),
         briefs=Briefs(folder / "briefs", FORMAT),
-        endpoints=Endpoints(settings.realtime),
+        model_health=ModelHealth(settings.realtime),
         toolbox=Toolbox(settings),
         journal=Journal(folder, settings.records, None, None),
         spending=Spending(settings.cost, 0.0, on_use or metrics.used),

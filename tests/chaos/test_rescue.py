@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from ariagent import config
+from ariagent import configfile
 from ariagent.lab import bed as lab
 from ariagent.lab.call_setup import CallState
 from ariagent.lab.ports import free_tcp_port
@@ -188,7 +188,7 @@ async def test_a_stranger_at_the_port_of_a_dead_service_stops_no_rescue(
     if where == "afar":
         afar = {**settings, "state_directory": str(tmp_path / "other")}
         path = lab.write_settings(bed.asterisk, tmp_path, afar, "afar")
-    rescuer = Rescuer(config.load(path))
+    rescuer = Rescuer(configfile.load(path))
     async with lab.service(bed.asterisk, tmp_path, settings, "killed") as killed:
         call, hearing = await dial("7001")
         second, ear = await dial("7000", await phone("5559999"))

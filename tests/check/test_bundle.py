@@ -22,7 +22,8 @@ from aiohttp.test_utils import TestServer
 from ariagent.check import bundle as bundles
 from ariagent.check.bundle import Wanted, make
 from ariagent.check.report import Report, failed
-from ariagent.config import Settings, load
+from ariagent.config import Settings
+from ariagent.configfile import load
 from ariagent.control import localfile
 from ariagent.errors import ConfigurationError
 from ariagent.logs import JsonFormatter, TextFormatter

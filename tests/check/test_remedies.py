@@ -20,14 +20,13 @@ from ariagent.config import Settings
 ROOT = Path(ariagent.__file__).parent
 NOT_INSTALLED = ("lab", "sandbox", "templates")
 PAGES = (
-    "configdoc.py",
+    "configfile/reference.py",
     "check/versionspage.py",
     "install/ours.py",
     "call/machine.py",
-    "config/schema.py",
+    "configfile/schema.py",
     "control/routes.py",
-    "clisteer.py",
-    "cli.py",
+    *(f"cli/{group}.py" for group in ("__init__", "calls", "check", "control", "rehearsal", "service")),
 )
 """Hold pages of documentation, where backticks are around everything; what they name is tested elsewhere."""
 

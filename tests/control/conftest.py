@@ -17,9 +17,9 @@ from ariagent.config.tree import DrainTo
 from ariagent.control import localfile
 from ariagent.control.desk import Desk
 from ariagent.control.server import ControlServer
-from ariagent.draining import Draining, Plan
 from ariagent.errors import InternalError
 from ariagent.pool.pool import Pool
+from ariagent.service.draining import Draining, Plan
 
 TOKENS = {role: f"the-token-of-the-{role}" for role in ("viewer", "supervisor", "admin")}
 DESTINATIONS = {"desk": DestinationSettings(queue="support", description="the service desk")}

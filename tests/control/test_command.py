@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from ariagent.cli import app
 from ariagent.control import localfile
-from ariagent.draining import Plan
+from ariagent.service.draining import Plan
 
 Run = Callable[..., Awaitable[Any]]
 USAGE = 2

@@ -21,9 +21,9 @@ from ariagent.control.api import Api
 from ariagent.control.auth import Gate, Grant, Role, digest_of
 from ariagent.control.desk import Desk
 from ariagent.control.events import Feed
-from ariagent.health import Health
 from ariagent.hosts import HostNames
-from ariagent.status import pages
+from ariagent.service.health import Health
+from ariagent.service.status import pages
 from ariagent.webserver import WebServer
 
 pytestmark = pytest.mark.both_loops

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -10,8 +10,10 @@ from ariagent.ami.events import UserEvent
 from ariagent.call.calls import Registry
 from ariagent.call.context import Context
 from ariagent.config import Settings
+from ariagent.config.tree import DrainTo
 from ariagent.control.desk import Desk
 from ariagent.control.phone import SupervisorPhones
+from ariagent.errors import InternalError
 from ariagent.pool.pool import Pool
 
 
@@ -22,7 +24,7 @@ async def tell(caplog: pytest.LogCaptureFixture) -> Any:
     settings = Settings.model_validate({"ami": {"password": "x"}, "agents": {"default": {}}})
     assert settings.ami is not None
     pool = Pool(settings.ami, "ariagent")
-    phones = SupervisorPhones(Desk(Registry(no_context), pool, settings.destinations), pool, "ariagent")
+    phones = SupervisorPhones(Desk(Registry(no_context), pool, settings.destinations, drain=no_drain), pool, "ariagent")
     phones._key.found(KEY)
 
     async def say(name: str = "AriagentSupervisor", key: str = KEY, **fields: str) -> list[str]:
@@ -35,6 +37,10 @@ async def tell(caplog: pytest.LogCaptureFixture) -> Any:
 
 
 KEY = "0123456789abcdef" * 2
+
+
+def no_drain(to: DrainTo | None, after_s: float | None) -> NoReturn:
+    raise InternalError("a phone does not drain the service")
 
 
 def no_context() -> Context:

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from ariagent import cliparts, config
-from ariagent.cli import app
+from ariagent import configfile
+from ariagent.cli import app, options
 from ariagent.install.asteriskconf import parse
 from ariagent.install.site import Site
 from tests.install.conftest import FREEPBX, STOCK, MakeSite, tree
@@ -81,7 +81,7 @@ def test_several_contexts_are_named_and_none_is_guessed(make_site: MakeSite) -> 
 
 
 def test_a_terminal_is_asked(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cliparts, "can_ask", lambda: True)
+    monkeypatch.setattr(options, "can_ask", lambda: True)
     site = make_site(STOCK)
     result = run(site, "install", "--apply", input="sales\n\n7000 7010\n5\n")
     assert result.exit_code == 0
@@ -149,7 +149,7 @@ def test_a_service_on_another_machine(make_site: MakeSite) -> None:
     assert permitted == ["127.0.0.1/32", "::1/128", "10.0.0.7/32"]
     assert denied == ["0.0.0.0/0.0.0.0", "::/0"]
     assert run(site, "init").exit_code == 0
-    settings = config.load(site.root / "etc" / "ariagent" / "ariagent.yaml", {})
+    settings = configfile.load(site.root / "etc" / "ariagent" / "ariagent.yaml", {})
     assert settings.asterisk.url == "http://10.0.0.5:8088"
     assert settings.audiosocket.advertise == "10.0.0.7:9092"
 
@@ -166,7 +166,7 @@ class TestInit:
         assert "still missing: the key of your OpenAI account" in result.output
         path = site.root / "etc" / "ariagent" / "ariagent.yaml"
         assert path.stat().st_mode & 0o777 == 0o640
-        settings = config.load(path, {})
+        settings = configfile.load(path, {})
         assert settings.asterisk.url == "http://127.0.0.1:8088"
         assert settings.asterisk.app == "second"
         assert settings.ami is not None
@@ -195,10 +195,10 @@ class TestInit:
         monkeypatch.delenv("OPENAI_API_KEY", raising=False)
         site = make_site(STOCK)
         install(site, "--apply")
-        monkeypatch.setattr(cliparts, "can_ask", lambda: True)
+        monkeypatch.setattr(options, "can_ask", lambda: True)
         result = run(site, "init", input="sk-typed\nKontor Nord\n\nde\n")
         assert result.exit_code == 0
-        settings = config.load(site.root / "etc" / "ariagent" / "ariagent.yaml", {})
+        settings = configfile.load(site.root / "etc" / "ariagent" / "ariagent.yaml", {})
         assert settings.agents["default"].opening_in(
             "de",
         ) == ("Kontor Nord, Sie sprechen mit unserem automatischen Assistenten. Wie kann ich Ihnen helfen?")

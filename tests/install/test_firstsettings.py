@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ariagent import config
+from ariagent import config, configfile
 from ariagent.config import AudioSocketSettings
 from ariagent.install.firstsettings import OPENINGS, TEMPLATES, Answers, Place, first_settings
 
@@ -15,7 +15,7 @@ PLACE = Place("http://127.0.0.1:8088", "ariagent", "one", "127.0.0.1", 5038, "ar
 def load(text: str, folder: Path) -> config.Settings:
     path = folder / "ariagent.yaml"
     path.write_text(text)
-    return config.load(path, {"PATH": "/bin"})
+    return configfile.load(path, {"PATH": "/bin"})
 
 
 @pytest.mark.parametrize("template", TEMPLATES)

@@ -38,7 +38,7 @@ from ariagent.redaction import Redaction, secrets_of
 from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.record import SandboxSession
 from ariagent.sandbox.server import SandboxServer
-from ariagent.service import Service
+from ariagent.service.service import Service
 
 LIMIT_S = 20.0
 """For what must happen, on a busy machine."""

@@ -23,7 +23,7 @@ from ariagent.check.ari import probe
 from ariagent.check.report import Result, Status
 from ariagent.check.site import opened
 from ariagent.check.transfers import check_transfers
-from ariagent.config import load
+from ariagent.configfile import load
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.packages import default_lab_dir, ensure_asterisk
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ariagent.cliproof import prove
+from ariagent.cli.proof import prove
 from ariagent.errors import AriError
 from ariagent.lab.asterisk import AsteriskInstance
 
@@ -55,7 +55,7 @@ async def proof(path: Path, number: str = "7000") -> tuple[int, bool, str]:
     said: list[str] = []
     # Asterisk, a service and a sandbox beside this loop: as the command does it, in a process's main thread.
     code = (
-        "import sys; from pathlib import Path; from ariagent.cliproof import prove\n"
+        "import sys; from pathlib import Path; from ariagent.cli.proof import prove\n"
         "found = prove(Path(sys.argv[1]), sys.argv[2], print)\n"
         "print(f'with_model={found.with_model}'); sys.exit(found.code)"
     )
@@ -113,7 +113,7 @@ async def test_an_interrupted_one_leaves_nothing(
 ) -> None:
     path = settings_file(asterisk, tmp_path)
     code = (
-        "import sys; from pathlib import Path; from ariagent.cliproof import prove\n"
+        "import sys; from pathlib import Path; from ariagent.cli.proof import prove\n"
         "prove(Path(sys.argv[1]), '7000', lambda line: print(line, flush=True))"
     )
     process = await asyncio.create_subprocess_exec(

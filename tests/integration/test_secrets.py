@@ -24,7 +24,7 @@ from aiohttp import web
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from ariagent.config import load
+from ariagent.configfile import load
 from ariagent.errors import ConfigurationError
 from ariagent.lab import bed as lab
 from ariagent.redaction import HIDDEN, Redaction

@@ -16,7 +16,7 @@ from ariagent.errors import ConfigurationError
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.packages import default_lab_dir, ensure_asterisk
 from ariagent.pool.owner import applications
-from ariagent.service import Service
+from ariagent.service.service import Service
 
 pytestmark = pytest.mark.asterisk
 

@@ -9,7 +9,7 @@ from urllib.error import HTTPError
 import pytest
 
 import ariagent
-from ariagent.config import load
+from ariagent.configfile import load
 from ariagent.lab.backend import Backend
 from ariagent.rehearsal import script as do
 from ariagent.rehearsal.rehearse import load_rehearsals

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ariagent.config import load
+from ariagent.configfile import load
 from ariagent.errors import ConfigurationError
 from ariagent.lab import up
 from ariagent.lab.packages import AsteriskProgram, default_lab_dir

@@ -12,7 +12,7 @@ from ariagent.realtime import events as ev
 from ariagent.realtime.asides import AGAIN_S, TRIES
 from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.dialect import AZURE, LOCALAI, OPENAI, SPEECH_TO_SPEECH, UNKNOWN, Dialect, Understanding, of
-from ariagent.realtime.endpoints import Endpoints
+from ariagent.realtime.health import ModelHealth
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import Heard, RealtimeSession
 from ariagent.realtime.truncation import BURST_S, STALLED_S, UNANSWERED_WAIT_S
@@ -88,7 +88,7 @@ class TestWhatIsKnown:
 
     def test_each_endpoint_has_its_own(self) -> None:
         fallback = FallbackSettings(url=LOCAL, dialect="localai")
-        dialects = Endpoints(RealtimeSettings(fallback=fallback)).dialects
+        dialects = ModelHealth(RealtimeSettings(fallback=fallback)).dialects
         assert [each.now for each in dialects] == [OPENAI, LOCALAI]
 
     @pytest.mark.parametrize("dialect", [OPENAI, AZURE, LOCALAI, SPEECH_TO_SPEECH])

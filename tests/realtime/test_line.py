@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from ariagent.config import AgentSettings, RealtimeSettings
 from ariagent.config.peers import FallbackSettings
 from ariagent.realtime import events as ev
-from ariagent.realtime.endpoints import Endpoints
+from ariagent.realtime.health import ModelHealth
 from ariagent.realtime.line import LOOK_EVERY_S, ModelLine
 from ariagent.realtime.profile import SessionProfile
 
@@ -72,8 +72,8 @@ class Caller:
         self.events: list[ev.Event] = []
         self.changed = asyncio.Event()
         self.quiet = True
-        self.endpoints = Endpoints(realtime)
-        self.line = ModelLine(self.endpoints, profile, self.on_event, lambda: self.quiet, in_call=in_call)
+        self.health = ModelHealth(realtime)
+        self.line = ModelLine(self.health, profile, self.on_event, lambda: self.quiet, in_call=in_call)
         self.running = asyncio.ensure_future(self.line.run())
 
     def on_event(self, event: ev.Event) -> None:
@@ -190,29 +190,29 @@ async def test_a_server_that_still_holds_the_lost_session_is_asked_until_it_lets
 
 async def test_the_endpoints_know_of_sessions_that_can_be_used(model: Model, call: Make) -> None:
     caller = await call()
-    assert not caller.endpoints.serves(0)
+    assert not caller.health.serves(0)
     await caller.saw(ev.SessionReady)
-    assert caller.endpoints.serves(0)
+    assert caller.health.serves(0)
     model.refuses = 1000
     await model.reset()
     await caller.saw(ev.SessionLost)
-    assert not caller.endpoints.serves(0)
+    assert not caller.health.serves(0)
     model.refuses = 0
     await caller.saw(ev.SessionRenewed)
-    assert caller.endpoints.serves(0)
+    assert caller.health.serves(0)
     caller.running.cancel()
     await asyncio.wait([caller.running])
-    assert not caller.endpoints.serves(0)
+    assert not caller.health.serves(0)
 
 
 async def test_a_renewed_session_counts_once(model: Model, call: Make) -> None:
     model.lasts_s = 2.0  # renewed after half of it
     caller = await call()
     await caller.saw(ev.SessionRenewed)
-    assert caller.endpoints.serves(0)
+    assert caller.health.serves(0)
     caller.running.cancel()
     await asyncio.wait([caller.running])
-    assert not caller.endpoints.serves(0)
+    assert not caller.health.serves(0)
 
 
 async def test_no_audio_goes_to_a_session_that_is_not_ready(model: Model, call: Make) -> None:

@@ -11,9 +11,9 @@ from aiohttp import web
 
 from ariagent.config import Settings
 from ariagent.realtime.events import ToolCall
-from ariagent.tools.outcome import Outcome
 from ariagent.tools.plugins import CallFacts
 from ariagent.tools.toolbox import Toolbox
+from ariagent.values.outcome import Outcome
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

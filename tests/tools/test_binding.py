@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from ariagent.realtime.events import ToolCall
-from ariagent.tools import binding
-from ariagent.tools.outcome import Outcome, ToolFailure
 from ariagent.tools.plugins import CallFacts
+from ariagent.values import binding
+from ariagent.values.outcome import Outcome, ToolFailure
 
 Make = Callable[..., Any]
 

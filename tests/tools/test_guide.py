@@ -14,16 +14,17 @@ from typing import Any
 
 import pytest
 
-from ariagent.config import Settings, SignatureSettings, load
+from ariagent.config import Settings, SignatureSettings
+from ariagent.configfile import load
 from ariagent.realtime.events import ToolCall
 from ariagent.rehearsal.script import load_script
 from ariagent.sandbox.scenario import Call, Say, Situation
 from ariagent.sandbox.scenario_file import parse_scenario
 from ariagent.tools import plugins, request
 from ariagent.tools.answer import Answer, told
-from ariagent.tools.outcome import Kind
 from ariagent.tools.plugins import CallFacts
 from ariagent.tools.toolbox import Toolbox
+from ariagent.values.outcome import Kind
 
 TEXT = (Path(__file__).parents[2] / "docs" / "tools.md").read_text()
 EXAMPLES = re.findall(r"^```(\w+)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from ariagent.config import HttpRequestSettings
 from ariagent.tools.answer import Answer, texts, told
-from ariagent.tools.arguments import Parameters
-from ariagent.tools.outcome import ToolFailure, json_text
 from ariagent.tools.request import of_tool
+from ariagent.values.arguments import Parameters
+from ariagent.values.outcome import ToolFailure, json_text
 
 PARAMETERS = Parameters(
     {

@@ -8,8 +8,9 @@ from textwrap import dedent
 
 import pytest
 
-from ariagent.config import AgentSettings, load
+from ariagent.config import AgentSettings
 from ariagent.config.tools import BUILTIN_TOOLS
+from ariagent.configfile import load
 from ariagent.dialogue import destinations as people
 from ariagent.dialogue import handoff
 from ariagent.errors import ConfigurationError

@@ -15,9 +15,9 @@ from aiohttp import web
 from ariagent.config import LookupSettings, Settings
 from ariagent.errors import ConfigurationError
 from ariagent.realtime.events import ToolCall
-from ariagent.tools.outcome import Outcome
 from ariagent.tools.plugins import CallFacts
 from ariagent.tools.toolbox import Toolbox
+from ariagent.values.outcome import Outcome
 
 Make = Callable[..., Any]
 

@@ -1,0 +1,104 @@
+"""``ariagent run`` and ``rescue``: the service, and what helps the callers of one that died."""
+
+import gc
+import logging
+from typing import Annotated
+
+import typer
+
+from ariagent import config, configfile, logs
+from ariagent.cli.options import ConfigOption, JsonOption, fail
+from ariagent.errors import AriagentError
+from ariagent.loop import run_async
+from ariagent.redaction import Redaction, secrets_of
+
+log = logging.getLogger(__name__)
+
+
+def run(configuration: ConfigOption = None) -> None:
+    """Serve calls until a signal ends the service.
+
+    If Asterisk does not answer or refuses the login, the service waits; the log and `/healthz` show the reason. When it
+    starts, the service runs the quick checks of `ariagent check` and logs what is wrong.
+
+    Ctrl-C (SIGINT) ends it at once: the dialplan sends the callers to the human queue. SIGTERM drains: new calls are
+    sent to the human queue, and running calls may continue for `drain_timeout_s`. Then the remaining callers go to the
+    human queue, or the next process continues their calls (`drain_to`).
+
+    The environment overrides every setting: `ARIAGENT_SECTION__KEY`, for instance `ARIAGENT_REALTIME__API_KEY`.
+
+    Exit code 0: ended by a signal; 1: a port or a folder cannot be used, or another program took over the Stasis
+    application; 2: wrong usage, or the settings do not load.
+    """
+    from ariagent.service.service import Service
+
+    known: list[str] = []
+    doubts: list[str] = []
+
+    def read() -> config.Settings:
+        doubts.clear()
+        return configfile.load(configuration, serving=True, warn=doubts.append)
+
+    def adopt(settings: config.Settings) -> None:
+        # The secrets of earlier settings are still secrets: running calls use them.
+        known.extend(secrets_of(settings))
+        logs.configure(settings.log.level, settings.log.format, Redaction(known))
+        for doubt in doubts:
+            log.warning("settings.doubtful", extra={"fields": {"cause": doubt}})
+
+    try:
+        settings = read()
+        adopt(settings)
+
+        async def serve() -> None:
+            await Service(settings, read, adopt, source=str(configfile.chosen(configuration))).run()
+
+        # All objects of now live as long as the process. Unless they are frozen, each full garbage collection
+        # looks through them and stops every call's audio for 15 ms or more.
+        gc.collect()
+        gc.freeze()
+        run_async(serve())
+    except* AriagentError as group:
+        fail(_first(group))
+
+
+def _first(group: BaseExceptionGroup[AriagentError]) -> AriagentError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, AriagentError)
+    return error
+
+
+def rescue(
+    configuration: ConfigOption = None,
+    after: Annotated[
+        float | None,
+        typer.Option(metavar="S", min=0, help="Seconds that the service may not answer. Default: rescue.after_s."),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Watch the service until Ctrl-C. Logs, prints nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Send the callers of a dead service to the human queue.
+
+    If the service does not answer for `rescue.after_s`, its callers hear silence. The command finds them through AMI
+    and transfers each to the human queue of the call, or to `human_queue`. If the service answers, nothing is changed,
+    unless the service has been waiting for Asterisk since its start.
+
+    The command asks the service on its Unix socket in `state_directory`: run it as the service's user or as root. Where
+    it cannot see the socket, it asks `/healthz` at `http.port`, and looks for 30 s where an answer leaves doubt.
+
+    With --watch it keeps watching: run it as a separate service beside `ariagent run`.
+
+    Exit code 0: done, or nothing to do; 1: a caller could not be moved, or Asterisk did not answer; 2: wrong usage, or
+    the settings do not load.
+    """
+    from ariagent.rescue.command import rescue as run_rescue
+
+    try:
+        code = run_rescue(configuration, after_s=after, watch=watch, as_json=as_json)
+    except AriagentError as error:
+        fail(error)
+    raise typer.Exit(code)

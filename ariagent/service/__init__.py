@@ -1,0 +1,1 @@
+"""The service: composition, signals, drain, health, and the event loop delay."""
