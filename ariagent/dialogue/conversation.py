@@ -24,7 +24,7 @@ from ariagent.dialogue.events import (
     ToolsCalled,
 )
 from ariagent.dialogue.history import PRESSED, Entry, Said, Used
-from ariagent.dialogue.interruption import Judge, Verdict
+from ariagent.dialogue.interruption import Judge, Verdict, anybody_speaks
 from ariagent.dialogue.memory import Memory
 from ariagent.dialogue.notes import LOST_NOTE, opening_instructions
 from ariagent.dialogue.spoken_time import ROOM_MS
@@ -48,6 +48,9 @@ LATEST_MS = 120_000.0
 MOST_HELD = 4_000
 """Events of an answer to a sound that is being judged."""
 ITEMS_KEPT = 256
+TURN_OVERDUE_S, SEMANTIC_WAIT_S = 3.0, 8.0
+"""So much later than a server waits in silence (with semantic detection 8 s at most) it should have ended a turn."""
+LISTEN_EVERY_S = 0.25
 ANSWER_LEFT_MS = 1_000
 """Agreement in the last moments of a reply may be the answer to it."""
 
@@ -73,6 +76,8 @@ class Conversation:
         self._item_id = ""  # of the audio that arrived last
         self._items: dict[str, None] = {}  # that the session knows
         self._turn_open = False  # the caller speaks, as the server says
+        self._turn_since: float | None = None  # the same, unless the turn was dismissed, or is over by our own ears
+        self._listen_at = 0.0
         self._owed = False  # something was lost with the former session
         self._missed_ms = 0.0  # of the caller's words, since then
         self._judge = judge
@@ -156,6 +161,8 @@ class Conversation:
                     self._session.add_call(entry.call_id, entry.name, entry.arguments)
                     if entry.output is not None:
                         self._session.answer_tool(entry.call_id, entry.output)
+        # Some servers refuse a conversation with a call that has no output.
+        self._session.answer_tools_for_now()
 
     def lost(self, now: float) -> list[DialogueEvent]:
         """The session is gone in the middle of the call; what it was about to say will not come."""
@@ -163,6 +170,7 @@ class Conversation:
         if self._judge is not None and self._judge.item_id is not None:
             happened += self._verdict(Verdict.NOISE, now)
         self._owed, self._missed_ms = self._session.owes, 0.0
+        self._turn_since = None
         self._end_item(self._item_id)
         if self._turn_open:
             self._turn_open = False
@@ -250,6 +258,8 @@ class Conversation:
                 self._end_item(self._item_id)
             case rt.SessionReady():
                 self._silence_wait_ms = event.silence_wait_ms
+                if self._judge is not None:
+                    self._judge.silence_wait_ms = event.silence_wait_ms
         return []
 
     def frame_due(self, now: float) -> tuple[bytes | None, Sequence[DialogueEvent]]:
@@ -257,6 +267,8 @@ class Conversation:
         happened: list[DialogueEvent] = []
         if self._judge is not None and self._judge.item_id is not None:
             happened += self._judged(now)
+        elif self._turn_since is not None and now >= self._listen_at:
+            happened += self._overdue(self._turn_since, now)
         frame = self._playout.next_frame()
         if frame is None:
             if self._speaking and self.quiet:
@@ -278,7 +290,7 @@ class Conversation:
         judge = self._judge
         if judge is not None and judge.item_id is not None:
             happened += self._verdict(judge.settle(), now)  # it had its time
-        self._turn_start_ms, self._turn_open = event.audio_start_ms, True
+        self._turn_start_ms, self._turn_open, self._turn_since = event.audio_start_ms, True, now
         if judge is not None and not self.quiet:  # an answer that cannot be heard yet can be lost to a cough, too
             judge.sound_began(event.item_id, event.audio_start_ms, now)
             self._silent_ms = 0.0
@@ -287,8 +299,20 @@ class Conversation:
         self._turns.speech_started()
         return [*happened, *self._cut_off(now, by_server=True), CallerBegan()]
 
+    def _overdue(self, since: float, now: float) -> list[DialogueEvent]:
+        """Look whether the caller has fallen silent, and the server does not notice it."""
+        self._listen_at = now + LISTEN_EVERY_S
+        limit_s = (self._silence_wait_ms / 1000 or SEMANTIC_WAIT_S) + TURN_OVERDUE_S
+        recent_ms = self._uplink.appended_ms - 1000 * limit_s
+        if now - since < limit_s or anybody_speaks(self._uplink.levels(recent_ms)):
+            return []
+        self._turn_since, self._turn_open = None, False
+        self._turns.speech_ended(now - limit_s, now)
+        self._session.caller_silent(now)
+        return [CallerEnded()]
+
     def _speech_stopped(self, event: rt.SpeechStopped, now: float) -> list[DialogueEvent]:
-        self._turn_open = False
+        self._turn_open, self._turn_since = False, None
         ended = (self._true_end(event.audio_end_ms, now), now)
         if self._judge is not None and self._judge.item_id is not None:
             self._sound_end = ended
@@ -322,6 +346,7 @@ class Conversation:
         held, answer = self._held, self._held_response
         self._held, self._held_response, self._held_bytes = [], "", 0
         if verdict is not Verdict.INTERRUPTION:
+            self._turn_since = None
             self._session.dismiss(item_id, now)
             return [SoundDismissed(item_id, verdict.value, self._silent_ms)]
         happened = [*self._cut_off(now, by_server=True, turn_over=ended, answer=answer), CallerBegan()]
@@ -394,4 +419,5 @@ class Conversation:
         if event.tool_calls:
             yield ToolsCalled(event.tool_calls)
         if event.status in ("failed", "incomplete") or event.reason == rt.SILENT:
-            yield ResponseFailed(event.status, event.reason, event.message)
+            goes_on = event.status == "incomplete" and not event.unwanted
+            yield ResponseFailed(event.status, event.reason, event.message, goes_on)

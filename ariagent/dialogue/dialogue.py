@@ -58,6 +58,8 @@ NOTED_GAP_MS = 200
 """A gap in the caller's audio that is worth telling."""
 LOST_PROMPT_AFTER_S, LOST_PROMPT_AGAIN_S = 0.7, 3.0
 """How soon a caller hears a tone while the session with the model is made anew."""
+MOST_BROKEN_OFF = 2
+"""How often the model goes on with a reply that broke off, before the caller has said something."""
 WAITING_NOTE_EVERY_S = 30.0
 """How often a caller hears that a human agent is still being called."""
 TONE = "tone"
@@ -105,6 +107,8 @@ class Dialogue:
         self._spoken = SpokenTime()
         self._turn_start_ms = 0.0
         self._caller_speaks = False
+        self._broken_off = 0
+        """Replies that broke off since the caller was heard last."""
         self._talked = False
         """Somebody has said something to the agent."""
         self._consulting_since: float | None = None
@@ -428,16 +432,24 @@ class Dialogue:
     def _answer(self, call_id: str, output: str, now: float, *, goes_on: bool = True) -> None:
         """Give the model a tool's result; ``goes_on``: it has something to say about it."""
         self._prompts.end(call_id)
+        name = self._open_calls.name(call_id)
         asks = self._open_calls.answered(call_id, goes_on=goes_on)
         if asks is None:
             return
         self._history.answered(call_id, output)
-        self._session.answer_tool(call_id, output)
+        if not self._session.answer_tool(call_id, output):
+            self._conversation.note(notes.late_result_note(name, output))
         if asks:
             must_speak = self._rounds.must_speak
             if must_speak:
                 self._conversation.note(notes.speak_note(MOST_ROUNDS))
             self._session.request_response(now, tools=not must_speak)
+
+    def _go_on(self, reason: str, now: float) -> None:
+        """A reply broke off: the model goes on, or says why it cannot."""
+        if self._broken_off < MOST_BROKEN_OFF:
+            self._broken_off += 1
+            self.tell(notes.broken_off_note(reason), now)
 
     def _tell_busy(self, now: float) -> None:
         if self._policy is not None:
@@ -463,6 +475,7 @@ class Dialogue:
             match event:
                 case events.CallerBegan():
                     self._caller_speaks = self._talked = True
+                    self._broken_off = 0
                     self._rounds.caller_heard()
                     self.effects.append(CallerSpoke())
                 case events.CallerEnded():
@@ -471,6 +484,8 @@ class Dialogue:
                     self._rounds.agent_heard()
                 case events.ToolsCalled(calls=calls):
                     self._called(calls, now)
+                case events.ResponseFailed(goes_on=True, reason=reason):
+                    self._go_on(reason, now)
                 case events.CallerSaid(text=str(text), item_id=item_id):
                     self._history.said("caller", text, item_id)
                 case events.AgentSaid(text=text, item_id=item_id):

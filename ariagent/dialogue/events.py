@@ -55,6 +55,8 @@ class ResponseFailed:
     status: str
     reason: str
     message: str
+    goes_on: bool = False
+    """The reply broke off, and the caller did not interrupt it: the agent is to go on."""
 
 
 @dataclass(frozen=True, slots=True)
