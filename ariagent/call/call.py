@@ -4,8 +4,8 @@
     Asterisk <--TCP-- frame_due      <-- Dialogue.frame <-- playout <-- Dialogue.handle <-- model
     Asterisk --ARI--> on_ari, finished commands, supervisors, time --> CallMachine --> commands
 
-Every way in is an ``@entry``: it tells the dialogue or the state machine what happened, and ``_settle`` carries out what
-follows, sends what the model is to be sent, and sets the one timer. Audio never passes a queue or a task of ours.
+Every way in is an ``@entry``: it tells the dialogue or the state machine what happened, and ``_settle`` carries out
+what follows, sends what the model is to be sent, and sets the one timer. Audio never passes a queue or a task of ours.
 """
 
 import asyncio
@@ -668,7 +668,9 @@ class Call:
             case cmd.CancelWarmTransfer():
                 self._cancel_warm_transfer()
             case cmd.TellTransferFailed(handoff=handoff):
-                self._dialogue.tell(notes.failed_note(handoff.name), now)
+                self._dialogue.transfer_failed(handoff.name, now)
+            case cmd.TellNotDone(handoff=called_off):
+                self._dialogue.called_off("" if called_off is None else called_off.name)
             case cmd.Finish(termination=termination):
                 self._finish(termination)
             case cmd.Release() | cmd.Leave():
@@ -749,7 +751,7 @@ class Call:
     def _tick(self) -> None:
         self._timer, self._timer_at = None, float("inf")
         now = time.monotonic()
-        self._command_all(self._machine.tick(now))
+        self._command_all(self._machine.tick(now, self._dialogue.unheard_s if self._serving else 0.0))
         if (party := self._parties.tick(now)) is not None:
             self._identify(party)
         if not self._serving:

@@ -24,7 +24,7 @@ from ariagent.dialogue.events import (
     ToolsCalled,
 )
 from ariagent.dialogue.history import PRESSED, Entry, Said, Used
-from ariagent.dialogue.interruption import Judge, Verdict, anybody_speaks
+from ariagent.dialogue.interruption import Judge, Verdict, anybody_speaks, loudest_db
 from ariagent.dialogue.memory import Memory
 from ariagent.dialogue.notes import LOST_NOTE, opening_instructions
 from ariagent.dialogue.spoken_time import ROOM_MS
@@ -78,6 +78,7 @@ class Conversation:
         self._turn_open = False  # the caller speaks, as the server says
         self._turn_since: float | None = None  # the same, unless the turn was dismissed, or is over by our own ears
         self._listen_at = 0.0
+        self._voice_db = float("-inf")  # the loudest of the turn
         self._owed = False  # something was lost with the former session
         self._missed_ms = 0.0  # of the caller's words, since then
         self._judge = judge
@@ -89,6 +90,9 @@ class Conversation:
         self._sound_end = (0.0, 0.0)  # of the sound that is judged: when it was silent, and when the server said so
         self._opening = ""
         self._openings = 0
+        self._replayed = False  # something was said before the opening
+        self.leaving = False
+        """What the agent says is a goodbye, or precedes a transfer: politeness is no interruption."""
         self._phrases = 0
         self._speaking = False  # the agent, to the caller
         self._turn_start_ms: float | None = None
@@ -133,10 +137,15 @@ class Conversation:
         self._openings += 1
         item_id = OPENING if self._openings == 1 else f"{OPENING}_{self._openings}"
         self._opening = words
-        self._session.add_said(item_id, words, first=self._openings == 1)
+        self._session.add_said(item_id, words, first=self._opens)
         self._playout.push(item_id, audio)
         self._playout.finish(item_id)
         return AgentSaid(item_id, words)
+
+    @property
+    def _opens(self) -> bool:
+        """The opening is the beginning of the conversation."""
+        return self._openings == 1 and not self._replayed
 
     def break_off(self, now: float) -> list[DialogueEvent]:
         """The agent says nothing more of what it is saying: it is for somebody who is not there any more."""
@@ -146,13 +155,15 @@ class Conversation:
     def recall(self, memory: Memory, note: str, now: float, *, speaks: bool = True) -> None:
         """Go on with a conversation that was interrupted by a transfer; ``note`` tells the model why, and without
         ``speaks`` it waits for the caller then."""
-        self._replay(memory.entries)
+        self.replay(memory.entries)
         if speaks:
             self.tell(note, now)
         else:
             self.note(note)
 
-    def _replay(self, entries: Iterable[Entry]) -> None:
+    def replay(self, entries: Iterable[Entry]) -> None:
+        """Have the model know what was said so far."""
+        self._replayed |= bool(entries)
         for entry in entries:
             match entry:
                 case Said():
@@ -196,7 +207,7 @@ class Conversation:
         self._turns = TurnClock()
         self._items.clear()
         self._opening = ""
-        self._replay(entries)
+        self.replay(entries)
         if owed:
             self.tell(LOST_NOTE, now)
 
@@ -291,6 +302,7 @@ class Conversation:
         if judge is not None and judge.item_id is not None:
             happened += self._verdict(judge.settle(), now)  # it had its time
         self._turn_start_ms, self._turn_open, self._turn_since = event.audio_start_ms, True, now
+        self._voice_db = float("-inf")
         if judge is not None and not self.quiet:  # an answer that cannot be heard yet can be lost to a cough, too
             judge.sound_began(event.item_id, event.audio_start_ms, now)
             self._silent_ms = 0.0
@@ -303,8 +315,9 @@ class Conversation:
         """Look whether the caller has fallen silent, and the server does not notice it."""
         self._listen_at = now + LISTEN_EVERY_S
         limit_s = (self._silence_wait_ms / 1000 or SEMANTIC_WAIT_S) + TURN_OVERDUE_S
-        recent_ms = self._uplink.appended_ms - 1000 * limit_s
-        if now - since < limit_s or anybody_speaks(self._uplink.levels(recent_ms)):
+        uplink, newest_ms = self._uplink, self._uplink.appended_ms
+        self._voice_db = max(self._voice_db, loudest_db(uplink.levels(newest_ms - 1000 * LISTEN_EVERY_S)))
+        if now - since < limit_s or anybody_speaks(uplink.levels(newest_ms - 1000 * limit_s), self._voice_db):
             return []
         self._turn_since, self._turn_open = None, False
         self._turns.speech_ended(now - limit_s, now)
@@ -330,9 +343,10 @@ class Conversation:
         judge = self._judge
         if judge is None or judge.item_id is None:
             return []
+        judge.leaving = self.leaving
         verdict = judge.judge(now)
         self._hold(judge.holds, now)
-        if verdict is Verdict.AGREEMENT and self._last_words:
+        if verdict is Verdict.AGREEMENT and self._last_words and not self.leaving:
             verdict = Verdict.INTERRUPTION
         return [] if verdict is Verdict.OPEN else self._verdict(verdict, now)
 
@@ -410,7 +424,7 @@ class Conversation:
         """The model believes that it said all of the opening: let it know how far the caller heard it."""
         self._session.forget(cut.item_id)
         if heard := heard_words(self._opening, cut.sent_ms / cut.pushed_ms):
-            self._session.add_said(cut.item_id + _HEARD, heard, first=self._openings == 1)
+            self._session.add_said(cut.item_id + _HEARD, heard, first=self._opens)
 
     def _response_ended(self, event: rt.ResponseEnded) -> Iterator[DialogueEvent]:
         if self._session.gate.active is None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ariagent.audio.uplink import LOUD_BLOCK_MS, Uplink
 from ariagent.config import InterruptionSettings
+from ariagent.dialogue.politeness import is_only_polite
 from ariagent.text import unaccented
 
 Levels = npt.NDArray[np.floating]
@@ -105,6 +106,8 @@ class Judge:
     """The words of a short sound will be told."""
     silence_wait_ms: float = 0.0
     """How long the server waits in silence before it ends a turn; 0: no fixed time."""
+    leaving: bool = False
+    """What is interrupted is a goodbye, or precedes a transfer: thanks are agreement, too."""
     _usual_db: float | None = None
     _held_since: float = float("-inf")
     _held_last: float = float("-inf")
@@ -221,7 +224,10 @@ class Judge:
             spoken = _spoken(sound.words)
             if not spoken or sound.most_ms < WORDS_LEAST_MS:
                 return Verdict.NOISE
-            return Verdict.AGREEMENT if self._agrees(spoken) else Verdict.INTERRUPTION
+            agrees = self._agrees(spoken)
+            if self.leaving and is_only_polite(sound.words, self.language, self.settings.agreement):
+                agrees = True
+            return Verdict.AGREEMENT if agrees else Verdict.INTERRUPTION
         waited = sound.ended_at is not None and now - sound.ended_at >= WORDS_WAIT_S
         if self.transcribes and not sound.transcribed and not waited:
             return Verdict.OPEN
@@ -273,13 +279,21 @@ class Judge:
         return _quantile(levels, 0.3) if levels.size >= LEVELS_LEAST else LEAST_DBFS - ABOVE_BACKGROUND_DB
 
 
-def anybody_speaks(levels: Levels) -> bool:
-    """Whether there is speech in these levels (dBFS, of 10 ms each): it stands out from its own softest moments."""
+def loudest_db(levels: Levels) -> float:
+    """The level (dBFS) of the loudest 60 ms in these levels, of 10 ms each."""
+    smooth = _smooth(levels)
+    return float(smooth.max()) if smooth.size else float("-inf")
+
+
+def anybody_speaks(levels: Levels, voice_db: float) -> bool:
+    """Whether there is speech in these levels: it stands out from its own softest moments, or is about as loud as the
+    voice that was heard before (``voice_db``)."""
     smooth = _smooth(levels)
     if smooth.size < LEVELS_LEAST:
         return False
-    loudest = _quantile(smooth, 0.95)
-    return loudest >= NO_SPEECH_DBFS and loudest >= _quantile(smooth, SOFTEST_PART) + ABOVE_SOFTEST_DB
+    loud = _quantile(smooth, 0.95)
+    stands_out = loud >= _quantile(smooth, SOFTEST_PART) + ABOVE_SOFTEST_DB
+    return loud >= NO_SPEECH_DBFS and (stands_out or loud >= voice_db - LEAST_BELOW_USUAL_DB)
 
 
 def _quantile(levels: Levels, part: float) -> float:

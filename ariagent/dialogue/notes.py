@@ -278,6 +278,30 @@ def failed_note(destination: str) -> str:
     )
 
 
+def not_done_note(destination: str) -> str:
+    """The note when the caller has spoken into the sentence before a transfer, or into a goodbye (no destination)."""
+    what = f"the caller was not put through ({destination})" if destination else "the call was not ended"
+    again = "transfer_call" if destination else "end_call"
+    return (
+        f"[system] The caller spoke before you were done, so {what}: they are still with you. Answer what they said, "
+        f"{_SPOKEN}. If it is to be done all the same, say so and call {again} again."
+    )
+
+
+def handed_on_note(destination: str, agent: str, *, opening: bool) -> str:
+    """The note for an agent to whom another AI agent has transferred the caller."""
+    greeting = (
+        "Your opening words are being played to the caller now: go on right behind them, without greeting again."
+        if opening
+        else "Greet the caller as yourself in a few words."
+    )
+    return (
+        f"[system] Another automated agent ({quoted(agent)}) has talked with this caller and has put them through to "
+        f"you ({quoted(destination)}). What was said is above; the agent's words there are not yours. {_DATA} "
+        f"{greeting} {_TAKE_UP}"
+    )
+
+
 def whisper_note(text: str) -> str:
     """The note with a supervisor's words, which the caller does not hear."""
     words = json.dumps(clean(text), ensure_ascii=False)

@@ -189,6 +189,10 @@ class RealtimeSession:
         """Have the model forget an item."""
         self._items.forget(item_id)
 
+    def awaits_answer(self, item_id: str) -> bool:
+        """The caller's turn with this item has ended, and no response to it has begun."""
+        return self._answers.awaits(item_id)
+
     def caller_silent(self, now: float) -> None:
         """The caller has been silent for so long that the server should have ended their turn: it owes an answer."""
         self._caller_until = 0.0

@@ -11,7 +11,7 @@ from ariagent.audio.rates import ModelCodec
 from ariagent.call import commands as cmd
 from ariagent.call import events as ev
 from ariagent.call.machine import CallMachine, State
-from ariagent.config import AgentSettings, RealtimeSettings, ServerVad
+from ariagent.config import AgentSettings, RealtimeSettings
 from ariagent.config.handoff import DestinationSettings
 from ariagent.dialogue import effects as fx
 from ariagent.dialogue import events as said
@@ -227,7 +227,7 @@ class ScriptedCall:
                 case cmd.PressKey(digit=digit):
                     self.dialogue.press(digit, self.now)
                 case cmd.TellNotDone(handoff=handoff):
-                    self.dialogue.called_off(None if handoff is None else handoff.name)
+                    self.dialogue.called_off("" if handoff is None else handoff.name)
 
     # -- what is asserted -------------------------------------------------------------------------
 
@@ -241,8 +241,10 @@ def texts(messages: list[dict[str, Any]]) -> list[str]:
     return [item["content"][0]["text"] for item in items if item["type"] == "message"]
 
 
+def creates(messages: list[dict[str, Any]]) -> list[str]:
+    """The ids of the requests for a response."""
+    return [m["event_id"] for m in messages if m["type"] == "response.create"]
+
+
 def kinds(messages: list[dict[str, Any]]) -> list[str]:
     return [message["type"] for message in messages]
-
-
-PATIENT = AgentSettings(turn_detection=ServerVad(silence_duration_ms=500))
