@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ariagent.audio.playout import Cleared, ItemStarted, Playout
 from ariagent.audio.rates import ModelCodec
 from ariagent.audio.uplink import Uplink
+from ariagent.dialogue.background import PAUSE_S
 from ariagent.dialogue.events import (
     AgentBegan,
     AgentEnded,
@@ -91,6 +92,9 @@ class Conversation:
         self._opening = ""
         self._openings = 0
         self._replayed = False  # something was said before the opening
+        self.background = False
+        """What is taken for the caller is something else: it is answered only after a pause."""
+        self._sound_at = float("-inf")  # the server heard something then
         self.leaving = False
         """What the agent says is a goodbye, or precedes a transfer: politeness is no interruption."""
         self._phrases = 0
@@ -301,6 +305,11 @@ class Conversation:
         judge = self._judge
         if judge is not None and judge.item_id is not None:
             happened += self._verdict(judge.settle(), now)  # it had its time
+        pause_s, self._sound_at = now - self._sound_at, now
+        if self.background and pause_s < PAUSE_S:
+            self._turn_open = True
+            self._session.dismiss(event.item_id, now)
+            return [*happened, SoundDismissed(event.item_id, "background", 0.0)]
         self._turn_start_ms, self._turn_open, self._turn_since = event.audio_start_ms, True, now
         self._voice_db = float("-inf")
         if judge is not None and not self.quiet:  # an answer that cannot be heard yet can be lost to a cough, too
@@ -325,7 +334,7 @@ class Conversation:
         return [CallerEnded()]
 
     def _speech_stopped(self, event: rt.SpeechStopped, now: float) -> list[DialogueEvent]:
-        self._turn_open, self._turn_since = False, None
+        self._turn_open, self._turn_since, self._sound_at = False, None, now
         ended = (self._true_end(event.audio_end_ms, now), now)
         if self._judge is not None and self._judge.item_id is not None:
             self._sound_end = ended

@@ -267,6 +267,7 @@ class Dialogue:
         self._rounds.caller_heard()
         if self._policy is not None:
             self._act(self._policy.pressed(digit, now), now)
+            self._conversation.background = self._policy.background
 
     # -- people -----------------------------------------------------------------------------------
 
@@ -301,7 +302,7 @@ class Dialogue:
         """A human agent is being called while the caller stays: silence is no reason to ask, nor to end the call."""
         self._consulting_since, self._waiting_note_due = now, now + WAITING_NOTE_EVERY_S
         if self._policy is not None:
-            self._policy.hold_on(now)
+            self._policy.wait(now)
 
     def consulting_ended(self) -> None:
         """No human agent is being called any more."""
@@ -516,6 +517,7 @@ class Dialogue:
             self.effects.append(event)
             if self._policy is not None:
                 self._policy.happened(event, now)
+                self._conversation.background = self._policy.background
             match event:
                 case events.CallerBegan():
                     self._caller_speaks = self._talked = True

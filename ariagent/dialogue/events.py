@@ -87,7 +87,7 @@ class SoundDismissed:
 
     item_id: str
     what: str
-    """``noise`` or ``agreement``."""
+    """``noise``, ``agreement`` or ``background``."""
     silent_ms: float
     """How long the agent was silent because of it."""
 

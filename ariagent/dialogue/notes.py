@@ -39,6 +39,11 @@ NOTE_GOODBYE = (
     f"[system] The caller does not answer. {_Spoken}, say briefly that you cannot hear "
     "them, that they are welcome to call again, and goodbye. The call then ends by itself. Call no tool."
 )
+NOTE_BACKGROUND = (
+    "[system] For a while you have heard music, a television or other people instead of the caller. Do not answer what "
+    f"they say. In one short sentence, {_SPOKEN}, ask whether the caller is still there, and say that they can also "
+    "press any key. Call no tool."
+)
 NOTE_WARN = (
     "[system] This call can last {left} longer. Tell the caller so in one short sentence, "
     f"{_SPOKEN}, and go on with what you were doing, the most important first. Call no tool."
@@ -49,9 +54,11 @@ NOTE_LENGTH = (
 )
 
 
-def silence_note(event: SilenceEvent) -> str:
-    """The note for what the silence watch has found."""
+def silence_note(event: SilenceEvent, *, background: bool = False) -> str:
+    """The note for what the silence watch has found; ``background``: something else than the caller is heard."""
     match event:
+        case Ask(number=1) if background:
+            return NOTE_BACKGROUND
         case Ask(number=1):
             return NOTE_ASK
         case Ask():

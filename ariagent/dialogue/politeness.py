@@ -25,8 +25,8 @@ _POLITE = {
         "entonces acuerdo ya amable es eso",
     ),
     "de": (
-        "dank danke dankeschon tschuss tschuess wiederhoren wiederhoeren auf wiedersehen gut gerne gern perfekt super prima "
-        "toll ja okay ok alles klar genau bitte schon schonen servus ciao ade mhm",
+        "dank danke dankeschon tschuss tschuess wiederhoren wiederhoeren auf wiedersehen gut gerne gern perfekt super "
+        "prima toll ja okay ok alles klar genau bitte schon schonen servus ciao ade mhm",
         "vielen herzlichen besten ihnen dir sehr fur ihre hilfe und einen schon schonen tag abend noch wochenende "
         "gleichfalls auch das ist ware dann na ach das mir das lieb nett von bis",
     ),

@@ -13,7 +13,7 @@ from ariagent.dialogue import events as said
 from ariagent.dialogue.effects import CallerSpoke
 from ariagent.dialogue.leaving import LONGEST_POLITE_S, WORDS_WAIT_S, Decision, Leaving
 from ariagent.dialogue.politeness import is_only_polite
-from tests.dialogue.scripted import ScriptedCall, creates, kinds, texts
+from tests.scriptedcall import ScriptedCall, creates, kinds, texts
 
 PLACES = {"desk": DestinationSettings(description="people", queue="support", kind="blind")}
 TRANSFER = {"destination": "desk", "reason": "wants a person", "summary": "They ask for a person."}

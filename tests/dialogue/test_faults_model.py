@@ -12,7 +12,7 @@ from ariagent.dialogue.notes import FILTERED_NOTE, TOO_LONG_NOTE
 from ariagent.realtime.dialect import SPEECH_TO_SPEECH, UNKNOWN, Understanding
 from ariagent.realtime.items import FOR_NOW
 from ariagent.realtime.session import RealtimeSession
-from tests.dialogue.scripted import ScriptedCall, creates, kinds, texts, tone
+from tests.scriptedcall import ScriptedCall, creates, kinds, texts, tone
 
 PENDING = "function_call_output_pending"
 

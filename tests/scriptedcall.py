@@ -18,6 +18,7 @@ from ariagent.dialogue import events as said
 from ariagent.dialogue.builtin_tools import BuiltinTools
 from ariagent.dialogue.destinations import Destinations
 from ariagent.dialogue.dialogue import Dialogue
+from ariagent.dialogue.memory import Memory
 from ariagent.dialogue.role import Role
 from ariagent.realtime import events as rt
 from ariagent.realtime.dialect import Understanding
@@ -55,7 +56,11 @@ class ScriptedCall:
         places: dict[str, DestinationSettings] | None = None,
         understanding: Understanding | None = None,
         stall_timeout_s: float = 8.0,
+        memory: Memory | None = None,
+        why_back: str = "",
+        phrase: bytes | None = None,
     ) -> None:
+        """``phrase``: what every rendered phrase sounds like; None: nothing is rendered."""
         self.agent = agent or AgentSettings(handoff=tuple(places or ()))
         self.understanding = understanding or Understanding.openai()
         self.settings = RealtimeSettings(stall_timeout_s=stall_timeout_s)
@@ -67,7 +72,7 @@ class ScriptedCall:
         self.played_ms = 0.0
         self._turn = ""
         destinations = Destinations(self.agent, places or {}, {}, lambda name: None)
-        role = Role(self.agent, "", CallFacts("c1", "main", "100", language="en"))
+        role = Role(self.agent, "", CallFacts("c1", "main", "100", language="en"), memory, why_back)
         self.session = self._session()
         self.dialogue = Dialogue(
             role,
@@ -75,17 +80,18 @@ class ScriptedCall:
             self.session,
             ModelCodec(SLIN24, "pcm"),
             SLIN24,
-            phrase=lambda text, language: None,
+            phrase=lambda text, language: phrase,
             waiting_prompt=lambda name: None,
             unix_offset_s=0.0,
         )
         self.machine = CallMachine(0.0)
+        self._ready(self.session)
         for event in (ev.ModelReady(), ev.MediaReady(), ev.Answered()):
             self.feed(event)
-        self._ready(self.session)
         self.settle()
         assert self.machine.state is State.TALKING
-        self.sent()
+        self.begun = self.sent()
+        """What the model was told at the beginning."""
 
     def _session(self) -> RealtimeSession:
         profile = SessionProfile.of(self.agent, self.settings)
