@@ -673,7 +673,9 @@ class Call:
             case cmd.CancelWarmTransfer():
                 self._cancel_warm_transfer()
             case cmd.TellTransferFailed(handoff=handoff):
-                self._dialogue.tell(notes.failed_note(handoff.name), now)
+                self._dialogue.transfer_failed(handoff.name, now)
+            case cmd.TellNotDone(handoff=called_off):
+                self._dialogue.called_off("" if called_off is None else called_off.name)
             case cmd.Finish(termination=termination):
                 self._finish(termination)
             case cmd.Release() | cmd.Leave():
@@ -754,7 +756,7 @@ class Call:
     def _tick(self) -> None:
         self._timer, self._timer_at = None, float("inf")
         now = time.monotonic()
-        self._command_all(self._machine.tick(now))
+        self._command_all(self._machine.tick(now, self._dialogue.unheard_s if self._serving else 0.0))
         if (party := self._parties.tick(now)) is not None:
             self._identify(party)
         if not self._serving:

@@ -85,6 +85,14 @@ class TellTransferFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class TellNotDone:
+    """Tell the model that what it announced was not done, because the caller spoke."""
+
+    handoff: Handoff | None
+    """The transfer; None: the end of the call."""
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """Hang the caller's channel up."""
 
@@ -119,6 +127,7 @@ Command = (
     | CancelWarmTransfer
     | Transfer
     | TellTransferFailed
+    | TellNotDone
     | HangUp
     | Release
     | Leave

@@ -25,7 +25,11 @@ PREPARE_TIMEOUT_S = 12.0
 ANSWER_TIMEOUT_S = 15.0
 """For Asterisk to answer the caller's channel; its request has a shorter bound of its own."""
 GOODBYE_TIMEOUT_S = 20.0
-"""How long a goodbye may last."""
+"""How long a goodbye, or the sentence before a transfer, may last when nothing of it waits to be heard any more."""
+UNHEARD_ROOM_S = 5.0
+"""Beyond what waits to be heard: the caller may pause it by a sound."""
+LONGEST_GOODBYE_S = 180.0
+"""However much waits to be heard."""
 MOVE_TIMEOUT_S = 5.0
 """How long who moves a call waits for the agent to finish its sentence."""
 TRANSFER_TIMEOUT_S = 12.0
@@ -86,6 +90,8 @@ class CallMachine:
         """What is being said ends the call, or precedes a transfer, whatever the caller says meanwhile."""
         self._lost: Termination | None = None
         """Why a caller who cannot be handed over cannot stay with us either."""
+        self._finish_by = now
+        """When what is being said is cut, however much of it is still unheard."""
         self.talks_until: float | None = None
         """When a conversation is over at the latest, whatever happens in it; None: not known yet."""
 
@@ -106,6 +112,7 @@ class CallMachine:
         commands = list(action(self, event, now))
         if following is not self.state:
             self.state = following
+            self._finish_by = now + LONGEST_GOODBYE_S
             if following is State.BEFORE_TRANSFER:
                 self._deadline = now + (MOVE_TIMEOUT_S if self.moving is not None else GOODBYE_TIMEOUT_S)
             elif following is State.SAYING_GOODBYE:
@@ -133,10 +140,15 @@ class CallMachine:
         """When ``tick`` must be called, or None."""
         return self.talks_until if self.state is State.TALKING else self._deadline
 
-    def tick(self, now: float) -> list[Command]:
-        """Do what time brings: patience that is at its end."""
+    def tick(self, now: float, unheard_s: float = 0.0) -> list[Command]:
+        """Do what time brings: patience that is at its end. ``unheard_s``: how much of the agent's speech waits to be
+        heard."""
         deadline = self.next_deadline()
         if deadline is None or now < deadline:
+            return []
+        if self.finishing and self.moving is None and unheard_s > 0 and now < self._finish_by:
+            # Models generate several times faster than speech: the sentence is whole, and is heard to its end.
+            self._deadline = min(now + unheard_s + UNHEARD_ROOM_S, self._finish_by)
             return []
         self._deadline = None
         if self.state in (State.SAYING_GOODBYE, State.BEFORE_TRANSFER):
@@ -216,8 +228,9 @@ class CallMachine:
         return ()
 
     def _resume(self, event: ev.Event, now: float) -> "Iterable[Command]":
-        self.termination = None
-        return ()
+        called_off = self._handoff if self.state is State.BEFORE_TRANSFER else None
+        self.termination = self._handoff = None
+        yield cmd.TellNotDone(called_off)
 
     def _part(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.TransferRequested)
@@ -401,8 +414,8 @@ Every state has a time limit:
 | `model_ready` | {prepare} s after its arrival | to the human queue: `error`, `media_failed` |
 | `answering` | {answer} s | to the human queue: `error`, `media_failed` |
 | `talking` | `agents.NAME.length.longest_s` (goodbye) and {overtime} s | to the human queue: `too_long` |
-| `saying_goodbye` | {drain} s | hung up |
-| `before_transfer` | {drain} s; transferred by a supervisor: {move} s | `transferring` |
+| `saying_goodbye` | {drain} s, longer while speech waits to be heard (at most {longest} s) | hung up |
+| `before_transfer` | the same; transferred by a supervisor: {move} s | `transferring` |
 | `transferring` | {transfer} s | `talking`; to the human queue if the agent is gone |
 | `ending` | {release} s | `ended`; ariagent tries again to release the rest (`call.not_released`) |
 
@@ -417,6 +430,7 @@ if __name__ == "__main__":
         "answer": ANSWER_TIMEOUT_S,
         "overtime": OVERTIME_S,
         "drain": GOODBYE_TIMEOUT_S,
+        "longest": LONGEST_GOODBYE_S,
         "move": MOVE_TIMEOUT_S,
         "transfer": TRANSFER_TIMEOUT_S,
         "release": RELEASE_TIMEOUT_S,

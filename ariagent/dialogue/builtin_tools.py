@@ -290,8 +290,8 @@ def _without_arguments(name: str, description: str) -> dict[str, Any]:
 _END_CALL = _without_arguments("end_call", "Hang up. Use it only when the caller is done, after you have said goodbye.")
 _HOLD_ON = _without_arguments(
     "hold_on",
-    "The caller asked you to wait, or is talking to someone else. You stay silent until they speak to you again. "
-    "Acknowledge in a word or two at most before you call it, and say nothing after it.",
+    "The caller asked you to wait or is talking to someone else, or you hear a television or music. You stay silent "
+    "until they speak to you again. Acknowledge in a word or two at most before you call it, and say nothing after it.",
 )
 _CANCEL_TRANSFER = _without_arguments(
     "cancel_transfer", "Stop looking for a colleague, when the caller does not want one any more."

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ariagent.audio.playout import Cleared, ItemStarted, Playout
 from ariagent.audio.rates import ModelCodec
 from ariagent.audio.uplink import Uplink
+from ariagent.dialogue.background import PAUSE_S
 from ariagent.dialogue.events import (
     AgentBegan,
     AgentEnded,
@@ -24,7 +25,7 @@ from ariagent.dialogue.events import (
     ToolsCalled,
 )
 from ariagent.dialogue.history import PRESSED, Entry, Said, Used
-from ariagent.dialogue.interruption import Judge, Verdict
+from ariagent.dialogue.interruption import Judge, Verdict, anybody_speaks, loudest_db
 from ariagent.dialogue.memory import Memory
 from ariagent.dialogue.notes import LOST_NOTE, opening_instructions
 from ariagent.dialogue.spoken_time import ROOM_MS
@@ -48,6 +49,9 @@ LATEST_MS = 120_000.0
 MOST_HELD = 4_000
 """Events of an answer to a sound that is being judged."""
 ITEMS_KEPT = 256
+TURN_OVERDUE_S, SEMANTIC_WAIT_S = 3.0, 8.0
+"""So much later than a server waits in silence (with semantic detection 8 s at most) it should have ended a turn."""
+LISTEN_EVERY_S = 0.25
 ANSWER_LEFT_MS = 1_000
 """Agreement in the last moments of a reply may be the answer to it."""
 
@@ -73,6 +77,9 @@ class Conversation:
         self._item_id = ""  # of the audio that arrived last
         self._items: dict[str, None] = {}  # that the session knows
         self._turn_open = False  # the caller speaks, as the server says
+        self._turn_since: float | None = None  # the same, unless the turn was dismissed, or is over by our own ears
+        self._listen_at = 0.0
+        self._voice_db = float("-inf")  # the loudest of the turn
         self._owed = False  # something was lost with the former session
         self._missed_ms = 0.0  # of the caller's words, since then
         self._judge = judge
@@ -84,6 +91,12 @@ class Conversation:
         self._sound_end = (0.0, 0.0)  # of the sound that is judged: when it was silent, and when the server said so
         self._opening = ""
         self._openings = 0
+        self._replayed = False  # something was said before the opening
+        self.background = False
+        """What is taken for the caller is something else: it is answered only after a pause."""
+        self._sound_at = float("-inf")  # the server heard something then
+        self.leaving = False
+        """What the agent says is a goodbye, or precedes a transfer: politeness is no interruption."""
         self._phrases = 0
         self._speaking = False  # the agent, to the caller
         self._turn_start_ms: float | None = None
@@ -128,10 +141,15 @@ class Conversation:
         self._openings += 1
         item_id = OPENING if self._openings == 1 else f"{OPENING}_{self._openings}"
         self._opening = words
-        self._session.add_said(item_id, words, first=self._openings == 1)
+        self._session.add_said(item_id, words, first=self._opens)
         self._playout.push(item_id, audio)
         self._playout.finish(item_id)
         return AgentSaid(item_id, words)
+
+    @property
+    def _opens(self) -> bool:
+        """The opening is the beginning of the conversation."""
+        return self._openings == 1 and not self._replayed
 
     def break_off(self, now: float) -> list[DialogueEvent]:
         """The agent says nothing more of what it is saying: it is for somebody who is not there any more."""
@@ -141,13 +159,15 @@ class Conversation:
     def recall(self, memory: Memory, note: str, now: float, *, speaks: bool = True) -> None:
         """Go on with a conversation that was interrupted by a transfer; ``note`` tells the model why, and without
         ``speaks`` it waits for the caller then."""
-        self._replay(memory.entries)
+        self.replay(memory.entries)
         if speaks:
             self.tell(note, now)
         else:
             self.note(note)
 
-    def _replay(self, entries: Iterable[Entry]) -> None:
+    def replay(self, entries: Iterable[Entry]) -> None:
+        """Have the model know what was said so far."""
+        self._replayed |= bool(entries)
         for entry in entries:
             match entry:
                 case Said():
@@ -156,6 +176,8 @@ class Conversation:
                     self._session.add_call(entry.call_id, entry.name, entry.arguments)
                     if entry.output is not None:
                         self._session.answer_tool(entry.call_id, entry.output)
+        # Some servers refuse a conversation with a call that has no output.
+        self._session.answer_tools_for_now()
 
     def lost(self, now: float) -> list[DialogueEvent]:
         """The session is gone in the middle of the call; what it was about to say will not come."""
@@ -163,6 +185,7 @@ class Conversation:
         if self._judge is not None and self._judge.item_id is not None:
             happened += self._verdict(Verdict.NOISE, now)
         self._owed, self._missed_ms = self._session.owes, 0.0
+        self._turn_since = None
         self._end_item(self._item_id)
         if self._turn_open:
             self._turn_open = False
@@ -188,7 +211,7 @@ class Conversation:
         self._turns = TurnClock()
         self._items.clear()
         self._opening = ""
-        self._replay(entries)
+        self.replay(entries)
         if owed:
             self.tell(LOST_NOTE, now)
 
@@ -250,6 +273,8 @@ class Conversation:
                 self._end_item(self._item_id)
             case rt.SessionReady():
                 self._silence_wait_ms = event.silence_wait_ms
+                if self._judge is not None:
+                    self._judge.silence_wait_ms = event.silence_wait_ms
         return []
 
     def frame_due(self, now: float) -> tuple[bytes | None, Sequence[DialogueEvent]]:
@@ -257,6 +282,8 @@ class Conversation:
         happened: list[DialogueEvent] = []
         if self._judge is not None and self._judge.item_id is not None:
             happened += self._judged(now)
+        elif self._turn_since is not None and now >= self._listen_at:
+            happened += self._overdue(self._turn_since, now)
         frame = self._playout.next_frame()
         if frame is None:
             if self._speaking and self.quiet:
@@ -278,7 +305,13 @@ class Conversation:
         judge = self._judge
         if judge is not None and judge.item_id is not None:
             happened += self._verdict(judge.settle(), now)  # it had its time
-        self._turn_start_ms, self._turn_open = event.audio_start_ms, True
+        pause_s, self._sound_at = now - self._sound_at, now
+        if self.background and pause_s < PAUSE_S:
+            self._turn_open = True
+            self._session.dismiss(event.item_id, now)
+            return [*happened, SoundDismissed(event.item_id, "background", 0.0)]
+        self._turn_start_ms, self._turn_open, self._turn_since = event.audio_start_ms, True, now
+        self._voice_db = float("-inf")
         if judge is not None and not self.quiet:  # an answer that cannot be heard yet can be lost to a cough, too
             judge.sound_began(event.item_id, event.audio_start_ms, now)
             self._silent_ms = 0.0
@@ -287,8 +320,21 @@ class Conversation:
         self._turns.speech_started()
         return [*happened, *self._cut_off(now, by_server=True), CallerBegan()]
 
+    def _overdue(self, since: float, now: float) -> list[DialogueEvent]:
+        """Look whether the caller has fallen silent, and the server does not notice it."""
+        self._listen_at = now + LISTEN_EVERY_S
+        limit_s = (self._silence_wait_ms / 1000 or SEMANTIC_WAIT_S) + TURN_OVERDUE_S
+        uplink, newest_ms = self._uplink, self._uplink.appended_ms
+        self._voice_db = max(self._voice_db, loudest_db(uplink.levels(newest_ms - 1000 * LISTEN_EVERY_S)))
+        if now - since < limit_s or anybody_speaks(uplink.levels(newest_ms - 1000 * limit_s), self._voice_db):
+            return []
+        self._turn_since, self._turn_open = None, False
+        self._turns.speech_ended(now - limit_s, now)
+        self._session.caller_silent(now)
+        return [CallerEnded()]
+
     def _speech_stopped(self, event: rt.SpeechStopped, now: float) -> list[DialogueEvent]:
-        self._turn_open = False
+        self._turn_open, self._turn_since, self._sound_at = False, None, now
         ended = (self._true_end(event.audio_end_ms, now), now)
         if self._judge is not None and self._judge.item_id is not None:
             self._sound_end = ended
@@ -306,9 +352,10 @@ class Conversation:
         judge = self._judge
         if judge is None or judge.item_id is None:
             return []
+        judge.leaving = self.leaving
         verdict = judge.judge(now)
         self._hold(judge.holds, now)
-        if verdict is Verdict.AGREEMENT and self._last_words:
+        if verdict is Verdict.AGREEMENT and self._last_words and not self.leaving:
             verdict = Verdict.INTERRUPTION
         return [] if verdict is Verdict.OPEN else self._verdict(verdict, now)
 
@@ -322,6 +369,7 @@ class Conversation:
         held, answer = self._held, self._held_response
         self._held, self._held_response, self._held_bytes = [], "", 0
         if verdict is not Verdict.INTERRUPTION:
+            self._turn_since = None
             self._session.dismiss(item_id, now)
             return [SoundDismissed(item_id, verdict.value, self._silent_ms)]
         happened = [*self._cut_off(now, by_server=True, turn_over=ended, answer=answer), CallerBegan()]
@@ -385,7 +433,7 @@ class Conversation:
         """The model believes that it said all of the opening: let it know how far the caller heard it."""
         self._session.forget(cut.item_id)
         if heard := heard_words(self._opening, cut.sent_ms / cut.pushed_ms):
-            self._session.add_said(cut.item_id + _HEARD, heard, first=self._openings == 1)
+            self._session.add_said(cut.item_id + _HEARD, heard, first=self._opens)
 
     def _response_ended(self, event: rt.ResponseEnded) -> Iterator[DialogueEvent]:
         if self._session.gate.active is None:
@@ -394,4 +442,5 @@ class Conversation:
         if event.tool_calls:
             yield ToolsCalled(event.tool_calls)
         if event.status in ("failed", "incomplete") or event.reason == rt.SILENT:
-            yield ResponseFailed(event.status, event.reason, event.message)
+            goes_on = event.status == "incomplete" and not event.unwanted
+            yield ResponseFailed(event.status, event.reason, event.message, goes_on)

@@ -42,6 +42,7 @@ from ariagent.dialogue.handoff import Handoff, clean
 from ariagent.dialogue.history import PRESSED, History, Who
 from ariagent.dialogue.interruption import Judge
 from ariagent.dialogue.introduction import Party
+from ariagent.dialogue.leaving import Decision, Leaving
 from ariagent.dialogue.memory import Memory, Owed
 from ariagent.dialogue.policy import Action, CallPolicy, DigitsCollected, GiveDigits, HumanWanted, TellModel
 from ariagent.dialogue.provider_tools import ProviderTools
@@ -58,6 +59,8 @@ NOTED_GAP_MS = 200
 """A gap in the caller's audio that is worth telling."""
 LOST_PROMPT_AFTER_S, LOST_PROMPT_AGAIN_S = 0.7, 3.0
 """How soon a caller hears a tone while the session with the model is made anew."""
+MOST_BROKEN_OFF = 2
+"""How often the model goes on with a reply that broke off, before the caller has said something."""
 WAITING_NOTE_EVERY_S = 30.0
 """How often a caller hears that a human agent is still being called."""
 TONE = "tone"
@@ -104,7 +107,11 @@ class Dialogue:
         self._prompts = WaitingPrompts()
         self._spoken = SpokenTime()
         self._turn_start_ms = 0.0
+        agreement, transcribes = role.agent.interruptions.agreement, role.agent.transcription is not None
+        self._leaving = Leaving(role.language, agreement, transcribes=transcribes)
         self._caller_speaks = False
+        self._broken_off = 0
+        """Replies that broke off since the caller was heard last."""
         self._talked = False
         """Somebody has said something to the agent."""
         self._consulting_since: float | None = None
@@ -127,7 +134,8 @@ class Dialogue:
     def next_deadline(self) -> float | None:
         """When ``tick`` has something to do although nothing happens."""
         policy = None if self._policy is None else self._policy.next_deadline()
-        times = (policy, self._prompts.next_deadline(), self._waiting_note_due)
+        leaving = self._leaving.next_deadline()
+        times = (policy, self._prompts.next_deadline(), leaving, self._waiting_note_due)
         due = min(time for time in times if time is not None)
         return None if due == float("inf") else due
 
@@ -135,6 +143,7 @@ class Dialogue:
         """What time brings."""
         if self._policy is not None:
             self._act(self._policy.tick(now), now)
+        self._decide(self._leaving.tick(now), now)
         if prompt := self._prompts.due(now):
             self._play_prompt(prompt)
         if self._consulting_since is not None and now >= self._waiting_note_due:
@@ -151,7 +160,12 @@ class Dialogue:
     @property
     def finished(self) -> bool:
         """The agent has been heard to the end, and nothing more of it or of its tools is on the way."""
-        return self._conversation.quiet and not self._busy
+        return self._conversation.quiet and not (self._busy or self._leaving.undecided)
+
+    @property
+    def unheard_s(self) -> float:
+        """Seconds of the agent's speech that wait to be heard."""
+        return self._playout.pending_ms / 1000
 
     @property
     def at_rest(self) -> bool:
@@ -179,7 +193,7 @@ class Dialogue:
     def memory(self, destination: str) -> Memory:
         """The conversation so far, for a caller who is transferred and may come back."""
         facts = self.role.facts
-        return Memory(self._history.entries, destination, facts.caller_number, facts.caller_name)
+        return Memory(self._history.entries, destination, facts.caller_number, facts.caller_name, self.role.name)
 
     def account(self) -> dict[str, float]:
         """Figures for the call's end."""
@@ -200,6 +214,7 @@ class Dialogue:
 
     def meet(self, before: Party, caller: Party, now: float) -> None:
         """The conversation begins anew with the caller whom ``before`` has transferred to the agent."""
+        self._stay()
         self.role = replace(self.role, facts=self.role.facts.put_through(caller.number, caller.name))
         self._tools.caller_number = caller.number
         self._rounds.caller_heard()
@@ -252,6 +267,7 @@ class Dialogue:
         self._rounds.caller_heard()
         if self._policy is not None:
             self._act(self._policy.pressed(digit, now), now)
+            self._conversation.background = self._policy.background
 
     # -- people -----------------------------------------------------------------------------------
 
@@ -272,11 +288,21 @@ class Dialogue:
         instructions, alone = notes.announcement_instructions(wanted, self.role.agent.language)
         self._session.say_aside(key, instructions, alone=alone)
 
+    def transfer_failed(self, destination: str, now: float) -> None:
+        """Asterisk refused a transfer: the caller is still with the agent."""
+        self._stay()
+        self.tell(notes.failed_note(destination), now)
+
+    def called_off(self, destination: str) -> None:
+        """The transfer, or the end of the call (no destination), was called off because the caller spoke."""
+        self._stay()
+        self._conversation.note(notes.not_done_note(destination))
+
     def consulting(self, now: float) -> None:
         """A human agent is being called while the caller stays: silence is no reason to ask, nor to end the call."""
         self._consulting_since, self._waiting_note_due = now, now + WAITING_NOTE_EVERY_S
         if self._policy is not None:
-            self._policy.hold_on(now)
+            self._policy.wait(now)
 
     def consulting_ended(self) -> None:
         """No human agent is being called any more."""
@@ -316,6 +342,7 @@ class Dialogue:
                 return
             case rt.SpeechStarted():
                 self._batcher.in_turn = True
+                self._leaving.turn_began(event.item_id)
                 self._turn_start_ms = event.audio_start_ms
             case rt.SpeechStopped():
                 self._turn_stopped(event)
@@ -403,7 +430,29 @@ class Dialogue:
                         if self._policy is not None:
                             self._policy.hold_on(now)
                     case _:
+                        self._announce_leaving(effect)
                         self.effects.append(effect)
+
+    def _announce_leaving(self, effect: Effect | events.DialogueEvent) -> None:
+        match effect:
+            case EndRequested() | TransferRequested():
+                self._leaving.announce()
+                self._conversation.leaving = True
+            case WarmTransferRequested():
+                self._stay()
+
+    def _stay(self) -> None:
+        """The conversation goes on: neither its end nor a transfer is announced any more."""
+        self._leaving.over()
+        self._conversation.leaving = False
+
+    def _decide(self, decision: Decision, now: float) -> None:
+        """The caller spoke over what was announced, and either stays or was only polite."""
+        match decision:
+            case Decision.STAYS:
+                self.effects.append(CallerSpoke())
+            case Decision.LEAVES if self._session.awaits_answer(self._leaving.item_id):
+                self._session.dismiss(self._leaving.item_id, now)
 
     def _refuse(self, share: Share, now: float) -> None:
         """Answer the calls that are too many, without running them."""
@@ -428,16 +477,24 @@ class Dialogue:
     def _answer(self, call_id: str, output: str, now: float, *, goes_on: bool = True) -> None:
         """Give the model a tool's result; ``goes_on``: it has something to say about it."""
         self._prompts.end(call_id)
+        name = self._open_calls.name(call_id)
         asks = self._open_calls.answered(call_id, goes_on=goes_on)
         if asks is None:
             return
         self._history.answered(call_id, output)
-        self._session.answer_tool(call_id, output)
+        if not self._session.answer_tool(call_id, output):
+            self._conversation.note(notes.late_result_note(name, output))
         if asks:
             must_speak = self._rounds.must_speak
             if must_speak:
                 self._conversation.note(notes.speak_note(MOST_ROUNDS))
             self._session.request_response(now, tools=not must_speak)
+
+    def _go_on(self, reason: str, now: float) -> None:
+        """A reply broke off: the model goes on, or says why it cannot."""
+        if self._broken_off < MOST_BROKEN_OFF:
+            self._broken_off += 1
+            self.tell(notes.broken_off_note(reason), now)
 
     def _tell_busy(self, now: float) -> None:
         if self._policy is not None:
@@ -460,19 +517,27 @@ class Dialogue:
             self.effects.append(event)
             if self._policy is not None:
                 self._policy.happened(event, now)
+                self._conversation.background = self._policy.background
             match event:
                 case events.CallerBegan():
                     self._caller_speaks = self._talked = True
+                    self._broken_off = 0
                     self._rounds.caller_heard()
-                    self.effects.append(CallerSpoke())
+                    self._decide(self._leaving.caller_speaks(now), now)
                 case events.CallerEnded():
                     self._caller_speaks = False
+                    self._leaving.caller_fell_silent(now)
                 case events.AgentBegan(item_id=item_id) if not item_id.startswith(PHRASE):
                     self._rounds.agent_heard()
                 case events.ToolsCalled(calls=calls):
                     self._called(calls, now)
+                case events.ResponseFailed(goes_on=True, reason=reason):
+                    self._go_on(reason, now)
                 case events.CallerSaid(text=str(text), item_id=item_id):
                     self._history.said("caller", text, item_id)
+                    self._decide(self._leaving.caller_said(item_id, text), now)
+                case events.CallerSaid(item_id=item_id):
+                    self._decide(self._leaving.caller_said(item_id, None), now)
                 case events.AgentSaid(text=text, item_id=item_id):
                     self._history.said("agent", text, item_id)
                 case events.Interrupted(item_id=item_id, heard_ms=heard_ms, dropped_ms=dropped_ms):

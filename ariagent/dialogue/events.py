@@ -55,6 +55,8 @@ class ResponseFailed:
     status: str
     reason: str
     message: str
+    goes_on: bool = False
+    """The reply broke off, and the caller did not interrupt it: the agent is to go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class SoundDismissed:
 
     item_id: str
     what: str
-    """``noise`` or ``agreement``."""
+    """``noise``, ``agreement`` or ``background``."""
     silent_ms: float
     """How long the agent was silent because of it."""
 

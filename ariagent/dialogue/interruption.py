@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ariagent.audio.uplink import LOUD_BLOCK_MS, Uplink
 from ariagent.config import InterruptionSettings
+from ariagent.dialogue.politeness import is_only_polite
 from ariagent.text import unaccented
 
 Levels = npt.NDArray[np.floating]
@@ -51,6 +52,13 @@ WORDS_LEAST_MS = 120
 UNHEARD_LEAST_MS = 350
 """Of loud sound that nobody could put into words, to be taken for speech all the same."""
 
+UNNOTICED_S, UNNOTICED_BEYOND_S = 1.2, 0.7
+"""A sound that is over for so long, and for so much longer than the server waits to end a turn, is not waited for."""
+UNNOTICED_SEMANTIC_S = 2.0
+"""The same where the server ends turns by their meaning, after no fixed time."""
+NO_SPEECH_DBFS = -50.0
+"""Nobody speaks where nothing is louder."""
+
 AGREEMENT = {
     "en": "uh-huh uhuh mm-hmm mhm mhmm mm hm hmm huh aha ah oh yeah yes yep ok okay right sure good fine i see got it",
     "es": "aja ah eh mm mhm hm si ya vale bueno claro bien ok okay de acuerdo entiendo",
@@ -80,6 +88,8 @@ class _Sound:
     resumed: bool = False
     most_ms: float = 0.0
     """The most that was loud within RECENT_MS."""
+    quiet_since: float | None = None
+    """It has been over since then, as far as our own ears tell."""
     ended_at: float | None = None
     words: str | None = None
     transcribed: bool = False
@@ -94,6 +104,10 @@ class Judge:
     language: str = "en"
     transcribes: bool = True
     """The words of a short sound will be told."""
+    silence_wait_ms: float = 0.0
+    """How long the server waits in silence before it ends a turn; 0: no fixed time."""
+    leaving: bool = False
+    """What is interrupted is a goodbye, or precedes a transfer: thanks are agreement, too."""
     _usual_db: float | None = None
     _held_since: float = float("-inf")
     _held_last: float = float("-inf")
@@ -171,6 +185,10 @@ class Judge:
             sound.threshold_db = self._unknown_caller_db()
         loud_ms, quiet_ms = self._loud(sound)
         sound.most_ms = max(sound.most_ms, loud_ms)
+        if quiet_ms < QUIET_MS:
+            sound.quiet_since = None
+        elif sound.quiet_since is None:
+            sound.quiet_since = now - quiet_ms / 1000
         if sound.paused_at is None and loud_ms >= SMOOTH_MS:
             self._pause(sound, now)
         if loud_ms >= self.settings.speech_ms:
@@ -200,16 +218,28 @@ class Judge:
 
     def _by_words(self, sound: _Sound, now: float) -> Verdict:
         if sound.ended_at is None and not sound.transcribed:
-            return Verdict.OPEN
+            # The server hears nothing of its end: some tell it only when they have an answer.
+            return Verdict.INTERRUPTION if self._unnoticed(sound, now) else Verdict.OPEN
         if sound.transcribed and sound.words is not None:
             spoken = _spoken(sound.words)
             if not spoken or sound.most_ms < WORDS_LEAST_MS:
                 return Verdict.NOISE
-            return Verdict.AGREEMENT if self._agrees(spoken) else Verdict.INTERRUPTION
+            agrees = self._agrees(spoken)
+            if self.leaving and is_only_polite(sound.words, self.language, self.settings.agreement):
+                agrees = True
+            return Verdict.AGREEMENT if agrees else Verdict.INTERRUPTION
         waited = sound.ended_at is not None and now - sound.ended_at >= WORDS_WAIT_S
         if self.transcribes and not sound.transcribed and not waited:
             return Verdict.OPEN
         return self._unheard(sound)
+
+    def _unnoticed(self, sound: _Sound, now: float) -> bool:
+        if sound.quiet_since is None or sound.most_ms < UNHEARD_LEAST_MS:
+            return False
+        limit_s = UNNOTICED_SEMANTIC_S
+        if self.silence_wait_ms:
+            limit_s = max(UNNOTICED_S, self.silence_wait_ms / 1000 + UNNOTICED_BEYOND_S)
+        return now - sound.quiet_since >= limit_s
 
     @staticmethod
     def _unheard(sound: _Sound) -> Verdict:
@@ -247,6 +277,23 @@ class Judge:
         n = int((self.uplink.appended_ms - before_ms) / LOUD_BLOCK_MS)
         levels = levels[: max(0, len(levels) - n)]
         return _quantile(levels, 0.3) if levels.size >= LEVELS_LEAST else LEAST_DBFS - ABOVE_BACKGROUND_DB
+
+
+def loudest_db(levels: Levels) -> float:
+    """The level (dBFS) of the loudest 60 ms in these levels, of 10 ms each."""
+    smooth = _smooth(levels)
+    return float(smooth.max()) if smooth.size else float("-inf")
+
+
+def anybody_speaks(levels: Levels, voice_db: float) -> bool:
+    """Whether there is speech in these levels: it stands out from its own softest moments, or is about as loud as the
+    voice that was heard before (``voice_db``)."""
+    smooth = _smooth(levels)
+    if smooth.size < LEVELS_LEAST:
+        return False
+    loud = _quantile(smooth, 0.95)
+    stands_out = loud >= _quantile(smooth, SOFTEST_PART) + ABOVE_SOFTEST_DB
+    return loud >= NO_SPEECH_DBFS and (stands_out or loud >= voice_db - LEAST_BELOW_USUAL_DB)
 
 
 def _quantile(levels: Levels, part: float) -> float:

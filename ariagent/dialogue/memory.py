@@ -36,6 +36,8 @@ class Memory:
     caller_number: str = ""
     caller_name: str = ""
     """The caller's number and name: a Local channel shows another number after a transfer, or none."""
+    agent: str = ""
+    """The AI agent that had the conversation; empty: not known."""
     interrupted: bool = False
     """The caller was lost and found again, handed to nobody."""
     owed: Owed | None = None

@@ -31,6 +31,12 @@ def begin(
         conversation.recall(memory, note, now, speaks=speaks)
     elif memory.interrupted:
         conversation.recall(memory, _kept(history, notes.resumed_note(known=bool(memory.entries))), now)
+    elif by is None and not role.why_back and memory.agent not in ("", role.name):
+        # Nobody sent the caller back: the destination leads to this agent.
+        words, audio = _opening(role, phrase)
+        note = _kept(history, notes.handed_on_note(memory.destination, memory.agent, opening=bool(words)))
+        conversation.replay(memory.entries)
+        return conversation.open(words, now, audio, note=note, goes_on=True)
     elif by is None:
         conversation.recall(memory, notes.returned_note(memory.destination, role.why_back), now)
     else:

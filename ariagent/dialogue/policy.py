@@ -11,6 +11,7 @@ from ariagent.audio.format import AudioFormat
 from ariagent.audio.tones import MachineEar
 from ariagent.config import AgentSettings
 from ariagent.dialogue import events, keypad, notes, silence
+from ariagent.dialogue.background import Background
 from ariagent.dialogue.effects import EndRequested, NobodyThere
 
 MACHINES_FIRST_S = 60.0
@@ -54,6 +55,7 @@ class CallPolicy:
         self._language = language
         self._keypad = keypad.Keypad(agent.keypad)
         self._silence = silence.Silence(agent.silence, agent.length, now)
+        self._background = Background(now)
         self._ear = MachineEar(fmt) if agent.machines == "end" else None
         self._ear_until = now + MACHINES_FIRST_S
         self._collecting: tuple[str, keypad.Collect] | None = None
@@ -63,17 +65,27 @@ class CallPolicy:
         """The conversation went on."""
         match event:
             case events.AgentBegan():
+                self._background.agent_speaks(now)
                 self._silence.agent_speaks(now)
                 self._keypad.agent_speaks(now)
             case events.AgentEnded() | events.Interrupted():
+                self._background.agent_fell_silent(now, cut=isinstance(event, events.Interrupted))
                 self._silence.agent_fell_silent(now)
                 self._keypad.agent_fell_silent(now)
             case events.CallerBegan():
+                self._background.caller_speaks(now)
                 self._silence.caller_speaks(now)
             case events.CallerEnded():
                 self._silence.caller_fell_silent(now)
             case events.CallerSaid(text=str(text)):
+                self._background.caller_said(text)
                 self._silence.caller_said(text, self._language)
+        self._silence.background(self._background.noticed, now)
+
+    @property
+    def background(self) -> bool:
+        """Nobody talks with the agent: what is heard is music, a television or other people."""
+        return self._background.noticed
 
     def hears(self, pcm: bytes, now: float) -> list[Action]:
         """Audio of the caller's side, of any length."""
@@ -87,6 +99,8 @@ class CallPolicy:
 
     def pressed(self, digit: str, now: float) -> list[Action]:
         """The caller pressed a key."""
+        self._background.makes_sense(now)
+        self._silence.background(False, now)
         self._silence.key_pressed(now)
         return self._typed(self._keypad.press(digit, now), now)
 
@@ -99,7 +113,7 @@ class CallPolicy:
         """What time brings."""
         actions = self._typed(self._keypad.tick(now), now)
         for event in self._silence.tick(now):
-            actions.append(TellModel(notes.silence_note(event)))
+            actions.append(TellModel(notes.silence_note(event, background=self.background)))
             if isinstance(event, silence.Goodbye):
                 actions.append(EndRequested("caller_silent"))
             elif isinstance(event, silence.EndLength):
@@ -112,6 +126,11 @@ class CallPolicy:
 
     def hold_on(self, now: float) -> None:
         """The caller asked the agent to wait."""
+        self._background.not_meant()
+        self.wait(now)
+
+    def wait(self, now: float) -> None:
+        """Silence is no reason to ask for a while."""
         self._silence.hold(True, now)
 
     def collect(self, call_id: str, wanted: keypad.Collect, now: float) -> list[Action]:

@@ -60,6 +60,7 @@ class Silence:
         self._caller = False
         self._busy: set[str] = set()
         self._hold = False
+        self._nobody = False
         self._step = 0
         """How much was done about this silence: 1 asked, 2 asked again, 3 said goodbye."""
         self._since = now
@@ -78,11 +79,15 @@ class Silence:
 
     def caller_speaks(self, now: float) -> None:
         """The caller's voice: whatever was waited for is over."""
+        if self._nobody:
+            return
         self._caller = True
         self._begin_anew(now)
 
     def caller_fell_silent(self, now: float) -> None:
         """The caller's voice ended."""
+        if self._nobody:
+            return
         self._caller = False
         self._since = now
 
@@ -100,12 +105,21 @@ class Silence:
         self._hold = on
         self._since = now
 
+    def background(self, on: bool, now: float) -> None:
+        """What is taken for the caller's voice is music, a television or other people: the long wait, as if it were
+        silence; or the caller talks with the agent again."""
+        if on == self._nobody:
+            return
+        self._nobody, self._caller = on, False
+        self._begin_anew(now)
+        self._hold = on
+
     def caller_said(self, text: str, language: str | None = None) -> bool:
         """Words of the caller's. Returns whether they ask the agent to wait, which it then does.
 
         Words that come while the caller speaks again are of an earlier turn, and its wait is over.
         """
-        if self._caller or not asks_to_wait(text, language):
+        if self._caller or self._nobody or not asks_to_wait(text, language):
             return False
         self._hold = True
         return True

@@ -31,6 +31,10 @@ class OpenToolCalls:
         """When the call was made; None: it has been answered."""
         return self._open[call_id][2] if call_id in self._open else None
 
+    def name(self, call_id: str) -> str:
+        """The function's name; empty: the call has been answered."""
+        return self._open[call_id][1].name if call_id in self._open else ""
+
     def answered(self, call_id: str, *, goes_on: bool = True) -> bool | None:
         """Returns whether the model is to be asked now to go on; None for a call that was answered before."""
         if call_id not in self._open:

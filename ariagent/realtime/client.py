@@ -44,6 +44,8 @@ LONGEST_CAUSE = 500
 """Characters of what is said about a failure."""
 CLOSE_TIMEOUT_S = 0.5
 """For a goodbye. Callers of a peer that answers nothing any more wait that long in silence."""
+NO_EVENT = (None,)
+"""A message that means nothing to the call, and yet may want an answer."""
 VIOLATIONS: dict[int, str] = {
     CloseCode.PROTOCOL_ERROR: "a broken WebSocket frame",
     CloseCode.INVALID_DATA: "text that is not UTF-8",
@@ -135,9 +137,8 @@ class RealtimeClient:
             self.session.closed(None, "")
             if self._timer is not None:
                 self._timer.cancel()
-        if not self._closing:
-            for event in failed:
-                self._tell(event)
+        for event in failed:
+            self._tell(event)
 
     async def _converse(self) -> list[Event]:
         url = session_url(self._settings, self.session.profile.model)
@@ -171,17 +172,15 @@ class RealtimeClient:
                     if self._closing or self._given_up is not None:
                         break
                     handled += 1
-                    for event in self.session.receive(message, self._loop.time()):
+                    for event in self.session.receive(message, self._loop.time()) or NO_EVENT:
                         if isinstance(event, SessionReady):
                             patience.reschedule(None)
-                        self._tell(event)
+                        self._follow(event)
                         if isinstance(event, SessionFailed):
                             return []
                         if worked_s + time.perf_counter() - began >= MOST_WORK_S:
-                            self.flush()
                             await asyncio.sleep(0)
                             handled, worked_s, began = 0, 0.0, time.perf_counter()
-                    self.flush()
                     worked_s += time.perf_counter() - began
                     if handled >= MOST_AT_ONCE or worked_s >= MOST_WORK_S:
                         await asyncio.sleep(0)
@@ -254,17 +253,22 @@ class RealtimeClient:
 
     def _tick(self) -> None:
         self._timer = None
-        happened = self.session.tick(self._loop.time())
+        for event in self.session.tick(self._loop.time()) or NO_EVENT:
+            self._follow(event)
+            if isinstance(event, SessionFailed) and self._connection is not None:
+                # A server that says nothing would not answer a goodbye either.
+                self._connection.transport.abort()
+
+    def _follow(self, event: Event | None) -> None:
+        """Something happened in the session: hand the event on, if there is one, and send what follows from it."""
+        if event is not None:
+            self._tell(event)
         self.flush()
-        for event in happened:
-            if not self._closing:
-                self._tell(event)
-        if any(isinstance(event, SessionFailed) for event in happened) and self._connection is not None:
-            # A server that says nothing would not answer a goodbye either.
-            self._connection.transport.abort()
 
     def _tell(self, event: Event) -> None:
         """Hand an event on. What a server says of a failure may hold what it was sent, the key among it."""
+        if self._closing:
+            return
         if isinstance(event, InputMalformed):
             self._spend(MALFORMED, 1, self._loop.time())
         if not isinstance(event, AudioArrived | AudioEnded):
@@ -279,7 +283,6 @@ class RealtimeClient:
     async def close(self) -> None:
         """End the session; no event follows. A connection that is still being made ends as soon as it is."""
         self._closing = True
-        self._on_event = _ignore  # lets go of whoever listened
         if self._connection is not None:
             await _close(self._connection)
 
@@ -310,10 +313,6 @@ async def _close(connection: ClientConnection) -> None:
             await connection.close()
     except TimeoutError:
         connection.transport.abort()
-
-
-def _ignore(event: Event) -> None:
-    """After ``close`` no event follows."""
 
 
 def _violation(connection: ClientConnection) -> list[Event]:

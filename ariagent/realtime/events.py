@@ -183,6 +183,8 @@ class ResponseEnded:
     usage: Usage
     tool_calls: tuple[ToolCall, ...] = ()
     """Only of completed responses."""
+    unwanted: bool = False
+    """The caller interrupted it: nobody waits for the rest."""
 
 
 @dataclass(frozen=True, slots=True)

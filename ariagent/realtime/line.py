@@ -59,6 +59,7 @@ class ModelLine:
         self._on_event = on_event
         self._quiet = quiet
         self._in_call = in_call
+        self._closed = False
         self._dropped_s = 0.0  # of former sessions
         self._renew_at = float("inf")
         self._failure: SessionFailed | None = None
@@ -112,7 +113,7 @@ class ModelLine:
                         return
                     new = await self._recover(failure) if self._used or self._in_call else self._elsewhere()
                     if new is None:
-                        self._on_event(self._failure or failure)
+                        self._tell(self._failure or failure)
                         return
                     running = new
                 elif self._until_renewal_s() <= 0:
@@ -124,11 +125,14 @@ class ModelLine:
 
     async def close(self) -> None:
         """End the session; no event follows."""
-        self._on_event = _ignore
-        self._quiet = _never
+        self._closed = True
         await self._client.close()
         if self._spare is not None:
             await self._spare.close()
+
+    def _tell(self, event: Event) -> None:
+        if not self._closed:
+            self._on_event(event)
 
     # -- sessions ----------------------------------------------------------------------------------
 
@@ -179,7 +183,7 @@ class ModelLine:
             case ResponseEnded(status="completed", reason=""):
                 self._recovery.proved()
         if not isinstance(event, SessionFailed):
-            self._on_event(event)
+            self._tell(event)
 
     def _use(self, ready: SessionReady, told: Event) -> None:
         self._stands(True)
@@ -188,7 +192,7 @@ class ModelLine:
         self._tried.clear()
         self._expires(ready)
         self._ready.set()
-        self._on_event(told)
+        self._tell(told)
 
     def _stands(self, live: bool) -> None:
         """Whether there is a session that can be used. All calls share what is known of it."""
@@ -233,11 +237,13 @@ class ModelLine:
         outage.lost(failure.fault, self._lost_at)
         self._stands(False)
         if self._used:
-            self._on_event(SessionLost(failure.fault, failure.cause))
+            self._tell(SessionLost(failure.fault, failure.cause))
         # One that can be connected to, and says nothing, is no better the next time.
         elsewhere = (not self._used or failure.fault in ONCE) and self._note_failure()
         while (at := outage.next_attempt(failure.fault, time.monotonic(), elsewhere=elsewhere)) is not None:
             await asyncio.sleep(max(0.0, at - time.monotonic()))
+            if self._closed:
+                break
             self._dropped_s += self._client.dropped_s
             self._client, self._failure = self._new(), None
             self._ready.clear()
@@ -271,28 +277,19 @@ class ModelLine:
         while made and not (self._quiet() or running.done() or making.done()):
             await asyncio.wait((running, making), timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
         self._spare = None
-        if making.done() or not made or (running.done() and self._failure is None):
+        if self._closed or making.done() or not made or (running.done() and self._failure is None):
             making.cancel()
             await spare.close()
             self._renew_at = time.monotonic() + RENEW_AGAIN_S
             return running
         if self._failure is not None:
             lost, self._failure = self._failure, None
-            self._on_event(SessionLost(lost.fault, lost.cause))
+            self._tell(SessionLost(lost.fault, lost.cause))
         old, self._client = self._client, spare
         self._dropped_s += old.dropped_s
         self._stands(True)
-        self._on_event(SessionRenewed(0.0))
-        self._client.flush()
+        self._tell(SessionRenewed(0.0))
         running.cancel()
         with suppress(OSError):
             await old.close()
         return making
-
-
-def _ignore(event: Event) -> None:
-    """After ``close`` no event follows."""
-
-
-def _never() -> bool:
-    return False

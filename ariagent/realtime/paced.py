@@ -33,9 +33,6 @@ class PacedConnection(ClientConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        # Lets go of the client: it should not have to wait for the collector of cycles.
-        self._spend = _nothing_more
-        self.recv_messages.pause = self.recv_messages.resume = _nothing
         self._unread = b""
 
     def data_received(self, data: bytes) -> None:
@@ -84,16 +81,9 @@ class PacedConnection(ClientConnection):
 
     def _hold(self) -> None:
         self._full = True
-        self.transport.pause_reading()
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
 
     def _go_on(self) -> None:
         self._full = False
         self.loop.call_soon(self._continue)
-
-
-def _nothing() -> None:
-    """For a connection that is gone."""
-
-
-def _nothing_more(frames: int, size: int) -> bool:
-    return False

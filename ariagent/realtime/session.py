@@ -9,7 +9,6 @@ Times are monotonic seconds, passed in. Protocol facts: OpenAI's Realtime (GA) r
 
 import base64
 import binascii
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -36,11 +35,10 @@ from ariagent.realtime.fields import (
     words,
 )
 from ariagent.realtime.gate import ResponseGate
+from ariagent.realtime.items import Items, Outbox
 from ariagent.realtime.mcp import McpCalls
 from ariagent.realtime.patience import Patience, Verdict
 from ariagent.realtime.profile import SessionProfile
-from ariagent.realtime.repair import Repairs
-from ariagent.realtime.truncation import Truncations
 
 MUTED_KEPT = 32
 CALLS_KEPT = 8
@@ -51,8 +49,16 @@ LONGEST_TURN_S = 30.0
 """A server that does not say that the caller fell silent is not waited for any longer."""
 FAILURES_BORNE = 1
 """Responses that may fail, or bring nothing, one after another before the model is given up."""
+BROKEN_OFF_BORNE = 2
+"""Responses that may break off before they bring anything, one after another."""
 OPEN_CALL = "function_call_output_pending"
-"""speech-to-speech's code for a response that it does not make while a function call has no output."""
+"""speech-to-speech's code for a response that it does not make while a function call has no output ..."""
+NO_ANSWER = "response_failed"
+"""... and for an answer of its own that it does not make, for that reason among others."""
+UNPAID = "insufficient_quota"
+INTERRUPTED = '{"error": "the caller interrupted; this was not done"}'
+BROKEN_OFF = '{"error": "the response broke off before it was complete; this was not done"}'
+"""Results of function calls that are not run."""
 SILENT_ITEMS = ("message", "reasoning")
 """Items that are nothing to the caller unless there is audio in them."""
 ALIASES = {
@@ -98,15 +104,11 @@ class RealtimeSession:
         self.usage = ev.Usage()
         self.audio_origin_ms = 0.0
         """The caller's audio that was appended to former sessions: positions are told as if this one had had it."""
-        self._out: list[bytes] = []
-        self._ids = 0
+        self._outbox = Outbox()
+        self._items = Items(self._outbox, self._understanding)
         self._last_error: ev.RequestRefused | None = None
         self._answers = Answers()
         self._asides = Asides(self._understanding)
-        self._truncations = Truncations()
-        may_repair = self._understanding.learns or not self._understanding.now.truncates
-        self._repairs = Repairs() if may_repair else None
-        self._placed: dict[str, str] = {}  # event id -> the words that were put in an item's place
         self._patience = Patience(profile.stall_timeout_s)
         self._mcp = McpCalls()
         self._bills = Bills()
@@ -127,8 +129,7 @@ class RealtimeSession:
 
     def take_outgoing(self) -> list[bytes]:
         """The messages to send now, in order; each is one WebSocket text frame in UTF-8."""
-        out, self._out = self._out, []
-        return out
+        return self._outbox.take()
 
     @staticmethod
     def audio_message(audio: bytes) -> bytes:
@@ -164,14 +165,11 @@ class RealtimeSession:
         """Add a message to the conversation: role ``user``, ``system`` or ``assistant`` (the agent said it before);
         nothing is spoken because of it.
         """
-        role = self._understanding.now.notes if role == "system" else role
-        content = [{"type": "output_text" if role == "assistant" else "input_text", "text": text}]
-        self._send({"type": "conversation.item.create", "item": {"type": "message", "role": role, "content": content}})
+        self._items.add_text(role, text)
 
     def add_call(self, call_id: str, name: str, arguments: str) -> None:
         """Have the model know that it called a function, in a former session."""
-        item = {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
-        self._send({"type": "conversation.item.create", "item": item})
+        self._items.add_call(call_id, name, arguments)
 
     @property
     def owes(self) -> bool:
@@ -185,14 +183,21 @@ class RealtimeSession:
 
     def add_said(self, item_id: str, text: str, *, first: bool = True) -> None:
         """Have the model believe that it said this text; ``first``: at the beginning of the conversation."""
-        content = [{"type": "output_text", "text": text}]
-        item = {"id": item_id, "type": "message", "role": "assistant", "content": content}
-        place = {"previous_item_id": "root"} if first and self._understanding.now.places else {}
-        self._send({"type": "conversation.item.create", **place, "item": item})
+        self._items.add_said(item_id, text, first=first)
 
     def forget(self, item_id: str) -> None:
         """Have the model forget an item."""
-        self._send({"type": "conversation.item.delete", "item_id": item_id})
+        self._items.forget(item_id)
+
+    def awaits_answer(self, item_id: str) -> bool:
+        """The caller's turn with this item has ended, and no response to it has begun."""
+        return self._answers.awaits(item_id)
+
+    def caller_silent(self, now: float) -> None:
+        """The caller has been silent for so long that the server should have ended their turn: it owes an answer."""
+        self._caller_until = 0.0
+        self._patience.answer_owed(now)
+        self._pump(now)
 
     def dismiss(self, item_id: str, now: float) -> None:
         """The caller's turn with this item, which may not have ended yet, was none: cough, noise, a hum of agreement.
@@ -227,10 +232,14 @@ class RealtimeSession:
         for item_id in self._answers.items(response_id):
             self.forget(item_id)
 
-    def answer_tool(self, call_id: str, output: str) -> None:
-        """Give the model the result of one of its function calls."""
-        item = {"type": "function_call_output", "call_id": call_id, "output": output}
-        self._send({"type": "conversation.item.create", "item": item})
+    def answer_tool(self, call_id: str, output: str) -> bool:
+        """Give the model the result of one of its function calls. False: the server would not wait for it, and the
+        call has another output already; the result is to be told as a note."""
+        return self._items.answer_call(call_id, output)
+
+    def answer_tools_for_now(self) -> None:
+        """Calls that still run get an output that says so."""
+        self._items.answer_for_now()
 
     def interrupt(self, heard: Iterable[Heard], now: float, *, turn_over: bool = False, answer: str = "") -> None:
         """The caller interrupted: nothing more of the running response is wanted, and of what was
@@ -250,7 +259,7 @@ class RealtimeSession:
                 self._send({"type": "response.cancel", "response_id": active})
         for item in heard:
             # Whole milliseconds, rounded down: past the end of the item is an error.
-            self._truncate(item.item_id, int(item.heard_ms), now)
+            self._items.cut(item.item_id, int(item.heard_ms), now)
         self._pump(now)
 
     def cancel(self, heard: Iterable[Heard], now: float) -> None:
@@ -260,61 +269,12 @@ class RealtimeSession:
         if active is not None and self.profile.server_interrupts:
             self._send({"type": "response.cancel", "response_id": active})
 
-    def _truncate(self, item_id: str, audio_end_ms: int, now: float, tries: int = 1) -> None:
-        if not self._understanding.now.truncates:
-            self._repair(item_id, audio_end_ms)
-            return
-        event_id = self._send(
-            {
-                "type": "conversation.item.truncate",
-                "item_id": item_id,
-                "content_index": 0,
-                "audio_end_ms": audio_end_ms,
-            }
-        )
-        self._truncations.asked(item_id, event_id, audio_end_ms, tries, now)
-
-    def _repair(self, item_id: str, heard_ms: float) -> None:
-        """Have the server remember the heard words of an item instead of the item."""
-        if self._repairs is not None:
-            self._repairs.cut(item_id, heard_ms)
-            self._make_repairs()
-
-    def _make_repairs(self) -> None:
-        places = self._understanding.now.places
-        for repair in self._repairs.due() if self._repairs is not None else ():
-            if repair.words:
-                event_id = self._add_heard(repair.words, behind=repair.item_id if places else "")
-                if places:
-                    self._placed[event_id] = repair.words
-                    while len(self._placed) > MUTED_KEPT:
-                        del self._placed[next(iter(self._placed))]
-            self.forget(repair.item_id)
-
-    def _add_heard(self, words: str, *, behind: str = "") -> str:
-        item = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": words}]}
-        place = {"previous_item_id": behind} if behind else {}
-        return self._send({"type": "conversation.item.create", **place, "item": item})
-
-    def _look_for_answers(self, now: float) -> None:
-        """Whether the server leaves truncations unanswered."""
-        lost = self._truncations.unanswered(now)
-        if not lost or not self._understanding.learns:
-            return
-        if self._truncations.ignored:
-            self._understanding.found("truncates", "a truncation was not answered")
-        for item_id, heard_ms in lost.items():
-            self._repair(item_id, heard_ms)
-
     def _mute(self, response_id: str) -> None:
         self._muted[response_id] = None
         _keep(self._muted, MUTED_KEPT)
 
     def _send(self, message: dict[str, Any]) -> str:
-        self._ids += 1
-        event_id = f"aria_{self._ids}"
-        self._out.append(json.dumps({"event_id": event_id, **message}, separators=(",", ":")).encode())
-        return event_id
+        return self._outbox.send(message)
 
     def _pump(self, now: float) -> None:
         # What is asked for while the caller speaks waits for their turn; its answer may make it unnecessary.
@@ -322,6 +282,7 @@ class RealtimeSession:
             return
         self._pump_asides(now)
         if (response := self.gate.take(now)) is not None:
+            self._items.before_response()
             self.gate.asked(self._send({"type": "response.create", "response": response}))
             self._unwanted = False
             self._patience.response_asked(now)
@@ -339,7 +300,7 @@ class RealtimeSession:
         times = (
             wanted,
             self._patience.next_deadline(),
-            self._truncations.next_deadline(),
+            self._items.next_deadline(),
             self._mcp.next_deadline() if self._mcp.running or self.gate.idle else None,
             asides,
         )
@@ -357,9 +318,7 @@ class RealtimeSession:
             case Verdict.ASK:
                 self._patience.response_asked(now)
                 self.gate.request({})
-        for item_id, audio_end_ms, tries in self._truncations.due(now):
-            self._truncate(item_id, audio_end_ms, now, tries)
-        self._look_for_answers(now)
+        self._items.tick(now)
         self._pump(now)
         return happened
 
@@ -384,9 +343,7 @@ class RealtimeSession:
         kind: str = ALIASES.get(message["type"], message["type"])
         if kind.startswith("response.") and kind != "response.done":
             self._patience.progress(now)
-        if self._truncations.open:
-            self._truncations.alive(now)
-            self._look_for_answers(now)
+        self._items.alive(now)
         handler = _HANDLERS.get(kind)
         if handler is None:
             return []
@@ -457,7 +414,6 @@ class RealtimeSession:
         error = mapping(message, "error")
         refused = fields.refused(error)
         self._last_error = refused
-        self._note_refusal(refused.code)
         event_id = error.get("event_id")
         event_id = event_id if isinstance(event_id, str) else None
         if refused.code == "conversation_already_has_active_response" and event_id is None and self._lost_answer:
@@ -469,9 +425,6 @@ class RealtimeSession:
             # A rejected session.update is discarded whole: going on would mean talking as somebody else.
             where = f" ({refused.param})" if refused.param else ""
             return self._fail(faults.refusal(refused.code, refused.message + where))
-        elif event_id is not None and (words := self._placed.pop(event_id, None)) is not None:
-            self._understanding.found("places", f"the place of an item was refused: {refused.code}")
-            self._add_heard(words)
         elif self._unwanted and self.gate.asked_in(event_id):
             self._unwanted = False
             self.gate.dropped()
@@ -480,17 +433,26 @@ class RealtimeSession:
             return (refused, *self._response_failed(ended))
         else:
             # Whatever it is about, it is no reason to wait less: what is owed stays owed.
-            self._truncations.refused(refused, event_id, now)
+            self._items.refused(refused, event_id, now)
+            if refused.code in (OPEN_CALL, NO_ANSWER) and self._answered_open_calls(refused.code):
+                self.gate.failed()
         return (refused,)
 
-    def _note_refusal(self, code: str) -> None:
+    def _answered_open_calls(self, code: str) -> bool:
+        """Whether a response may have failed because functions still run; they have an output now."""
         if code == OPEN_CALL:
             self._understanding.found("open_calls", "no response while a function call had no output")
+        elif not self._understanding.learns and self._understanding.now.open_calls:
+            return False
+        return self._items.answer_for_now()
 
     def _response_failed(self, ended: ev.ResponseEnded) -> list[ev.Event]:
         """A failed response is silence to the caller: ask once more, then give the model up."""
+        if ended.status == "failed" and ended.reason != UNPAID and self._answered_open_calls(ended.reason):
+            self.gate.failed()
+            return []
         self._failures += 1
-        if self._failures > FAILURES_BORNE or ended.reason == "insufficient_quota":
+        if self._failures > FAILURES_BORNE or ended.reason == UNPAID:
             self._gave_up = True
             return self._fail(faults.exhausted(ended))
         self.gate.failed()
@@ -498,6 +460,7 @@ class RealtimeSession:
 
     def _on_speech_started(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         self._patience.answer_waived(now)
+        self._items.before_response()
         self._caller_until = now + LONGEST_TURN_S
         at_ms = self.audio_origin_ms + number(message, "audio_start_ms")
         return (ev.SpeechStarted(identifier(message, "item_id"), at_ms),)
@@ -544,7 +507,7 @@ class RealtimeSession:
 
     def _on_truncated(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         item_id = identifier(message, "item_id")
-        self._truncations.acknowledged(item_id)
+        self._items.truncated(item_id)
         return (ev.ItemTruncated(item_id, int(number(message, "audio_end_ms"))),)
 
     def _on_response_created(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
@@ -581,8 +544,7 @@ class RealtimeSession:
             self._brings(response_id, now)
             self._mcp.answered()
         item_id = identifier(message, "item_id")
-        if self._repairs is not None:
-            self._repairs.sounds(item_id, response_id, len(audio) / self.profile.bytes_per_ms)
+        self._items.sounds(item_id, response_id, len(audio) / self.profile.bytes_per_ms)
         return [ev.AudioArrived(item_id, audio[at : at + PIECE_BYTES], response_id) for at in _pieces(audio)]
 
     def _on_audio_done(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
@@ -592,14 +554,12 @@ class RealtimeSession:
         if (response_id := _response_of(message)) and self._answers.discarded(response_id):
             return ()
         item_id, transcript = identifier(message, "item_id"), words(message, "transcript")
-        if self._repairs is not None:
-            self._repairs.words(item_id, response_id, transcript, all_of_them=True)
+        self._items.words(item_id, response_id, transcript, all_of_them=True)
         return (ev.AgentTranscribed(item_id, transcript, response_id),)
 
     def _on_agent_words(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        if self._repairs is not None:
-            item_id, delta = identifier(message, "item_id"), words(message, "delta")
-            self._repairs.words(item_id, _response_of(message), delta, all_of_them=False)
+        item_id, delta = identifier(message, "item_id"), words(message, "delta")
+        self._items.words(item_id, _response_of(message), delta, all_of_them=False)
         return ()
 
     def _on_item_added(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
@@ -647,10 +607,13 @@ class RealtimeSession:
                 self.forget(item_id)
             calls = []
         elif status != "completed" or muted:
+            why = BROKEN_OFF if status in ("incomplete", "failed") and not muted else INTERRUPTED
             for call in calls:
-                self.answer_tool(call.call_id, '{"error": "the caller interrupted; this was not done"}')
+                self.answer_tool(call.call_id, why)
             calls = []
-        nothing = status == "completed" and not (muted or calls) and self._was_nothing(response_id)
+        self._items.called(tuple(calls))
+        silent = not (muted or calls) and self._was_nothing(response_id)
+        nothing = silent and status == "completed"
         failed += self._mcp.ended(response_id, wanted=status == "completed" and not muted)
         details = response.get("status_details")
         details = details if isinstance(details, dict) else {}
@@ -664,18 +627,21 @@ class RealtimeSession:
             label(error.get("message"), LONGEST_MESSAGE),
             used,
             tuple(calls),
+            unwanted=muted,
         )
-        self._note_refusal(ended.reason)
         # Muted: the caller is speaking, and what they say is answered, not what they interrupted.
         if nothing or (status == "failed" and not muted):
             failed += self._response_failed(ended)
+        elif silent and status == "incomplete":
+            self._failures += 1
+            if self._failures > BROKEN_OFF_BORNE:
+                self._gave_up = True
+                failed += self._fail(faults.exhausted(ended))
         elif status != "failed":
             self._failures = 0
         self._fulfilled.pop(response_id, None)
         self.gate.ended(response_id)
-        if self._repairs is not None:
-            self._repairs.ended(response_id, completed=status == "completed")
-            self._make_repairs()
+        self._items.response_ended(response_id, completed=status == "completed")
         if self.gate.active is None:
             self._patience.settled(now)
         return (ended, *failed)

@@ -80,6 +80,7 @@ class Caller:
         self.events.append(event)
         if isinstance(event, ev.SessionRenewed):
             self.line.session.add_text("user", "the conversation so far")
+            self.line.flush()
         self.changed.set()
 
     async def saw(self, kind: type[ev.Event], count: int = 1) -> ev.Event:

@@ -15,6 +15,7 @@ from ariagent.realtime.gate import SERVER_RESPONSE_WAIT_S
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import (
     _HANDLERS,
+    BROKEN_OFF_BORNE,
     CALLS_KEPT,
     LONGEST_TURN_S,
     MOST_CALLS,
@@ -442,9 +443,31 @@ class TestFailures:
     def test_any_other_end_in_between_forgives_it(self, peer: Any, status: str) -> None:
         self.fails(peer, "r1")
         peer.starts_response("r2")
+        peer.speaks(bytes(2), response_id="r2")
         peer.ends_response("r2", status=status)
         assert [type(event) for event in self.fails(peer, "r3")] == [ev.ResponseEnded]
         assert peer.session.state is State.READY
+
+    def test_responses_that_break_off_before_they_bring_anything_count(self, peer: Any) -> None:
+        filtered = {"status": "incomplete", "status_details": {"reason": "content_filter"}}
+        for number in range(BROKEN_OFF_BORNE):
+            peer.starts_response(f"r{number}")
+            [ended] = peer.ends_response(f"r{number}", **filtered)
+            assert (ended.reason, ended.unwanted) == ("content_filter", False)
+        peer.starts_response("r9")
+        _, failed = peer.ends_response("r9", **filtered)
+        assert failed.cause == "the model does not respond: content_filter: "
+
+    def test_calls_of_one_that_broke_off_are_told_why_they_were_not_run(self, peer: Any) -> None:
+        peer.starts_response()
+        call = {"type": "function_call", "call_id": "c", "name": "book", "arguments": "{}", "status": "completed"}
+        peer.says("response.output_item.done", response_id="resp_1", item=call)
+        [ended] = peer.ends_response(status="incomplete")
+        assert ended.tool_calls == ()
+        [output] = peer.hears()
+        assert json.loads(output["item"]["output"]) == {
+            "error": "the response broke off before it was complete; this was not done"
+        }
 
     def test_a_request_that_is_refused_counts(self, peer: Any) -> None:
         peer.session.request_response(0.0, "Say hello")

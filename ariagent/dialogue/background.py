@@ -1,0 +1,70 @@
+"""Whether what is taken for the caller's turns is hold music, a television, or people in the room. CORE.
+
+A person lets the agent finish now and then, says words, and means the agent. A line on which nobody does for a while
+has no person who talks with the agent: it is not answered any more, until somebody speaks after a pause or presses a
+key. Times are monotonic seconds.
+"""
+
+MOST_SENSELESS = 5
+"""Turns one after another that made no sense ..."""
+SENSELESS_S = 45.0
+"""... since so long ago. Somebody who dictates a number with pauses is done sooner."""
+CUT_WITHIN_S = 2.0
+"""A reply that was cut off sooner was not listened to."""
+PAUSE_S = 2.0
+"""Somebody who speaks after such a pause may be the caller again."""
+
+
+class Background:
+    """Follows one call's turns."""
+
+    def __init__(self, now: float) -> None:
+        self.noticed = False
+        """Nobody talks with the agent at the moment."""
+        self._senseless = 0
+        self._sense_at = now
+        self._agent_since: float | None = None
+        self._listened = True
+        """A reply was heard for a while since the last turn began."""
+        self._proves = True
+        """A reply that is heard to its end shows that somebody is there."""
+        self._wordless = False
+        """The last turn had no words, or was meant for somebody else."""
+
+    def agent_speaks(self, now: float) -> None:
+        """The agent is heard."""
+        if self._agent_since is None:
+            self._agent_since = now
+
+    def agent_fell_silent(self, now: float, *, cut: bool) -> None:
+        """The agent was heard to the end, or was ``cut`` off."""
+        since, self._agent_since = self._agent_since, None
+        if since is None or (cut and now - since < CUT_WITHIN_S):
+            return
+        self._listened = True
+        if not cut and not self._wordless and self._proves:
+            self.makes_sense(now)
+
+    def caller_speaks(self, now: float) -> None:
+        """Something is taken for the caller's turn."""
+        if not self._listened or self._wordless:
+            self._senseless += 1
+        self._listened = self._wordless = False
+        # Of the turn that was one too many the answer may still be heard, for nothing cuts it off any more.
+        self._proves = self.noticed or not self._too_many(now)
+        self.noticed = self.noticed or not self._proves
+
+    def _too_many(self, now: float) -> bool:
+        return self._senseless >= MOST_SENSELESS and now - self._sense_at >= SENSELESS_S
+
+    def caller_said(self, words: str) -> None:
+        """The words of a turn."""
+        self._wordless = not any(c.isalnum() for c in words)
+
+    def not_meant(self) -> None:
+        """The last turn was not meant for the agent, as the model says."""
+        self._wordless = True
+
+    def makes_sense(self, now: float) -> None:
+        """There is a person: a key was pressed, or a reply to words was heard to its end."""
+        self.noticed, self._senseless, self._sense_at = False, 0, now
