@@ -76,7 +76,7 @@ def test_no_note_is_missing_here() -> None:
     }
     places, literals = {place for place, _ in found}, {text for _, text in found}
     assert len(literals) > 10
-    assert places == {"dialogue/notes.py"}
+    assert places == {"dialogue/notes.py", "realtime/probe.py"}  # the probe talks with a model without a call
     every = [note for notes in NOTES.values() for note in notes]
     unknown = {text for text in literals if not any(note.startswith(text) for note in every)}
     # "This call can last {left} longer" is filled in later.
