@@ -1,4 +1,4 @@
-"""Calls whose service died while they went on: what a new process knows of them, and tells the model. CORE.
+"""Calls whose service died while they went on: what a new process knows of them. CORE.
 
 Asterisk keeps the callers in the application; who they are and what was said is in the records (``schema``).
 """
@@ -115,40 +115,3 @@ def arguments(channel: Channel, app: str) -> tuple[str, ...] | None:
         return None
     name, *args = channel.app_data.split(",")
     return tuple(args) if channel.app_name == "Stasis" and name == app else None
-
-
-_LANGUAGE = "in the language that you and the caller have been speaking"
-_MAKE_UP = {
-    Owed.NOTHING: "Nothing of it was lost: say nothing now, and wait for the caller to speak.",
-    Owed.WORDS: "You were cut off in the middle of what you were saying; what the caller heard of it is above. Go on "
-    f"now, {_LANGUAGE}, with the sentence that was cut off.",
-    Owed.TURN: "The caller was speaking, and you have not heard them to the end. Ask them in one short sentence, "
-    f"{_LANGUAGE}, to say it again.",
-    Owed.ANSWER: "The caller is waiting for your answer to what they said or pressed last. Give it now, "
-    f"{_LANGUAGE}; if what they said is not above, ask them in one short sentence to say it again.",
-    Owed.COLLEAGUE: "The colleague who was being looked for is not being called any more. Tell the caller so in one "
-    f"short sentence, {_LANGUAGE}, and ask whether you shall try again.",
-}
-
-
-def renewed_note(owed: Owed) -> str:
-    """What the model is told when it goes on, as planned, with a caller who has hardly noticed anything."""
-    return (
-        "[system] You go on with a conversation that is under way; what was said so far is above. The caller has heard "
-        f"nothing for a second or two. Do not greet, do not apologise, and do not mention it. {_MAKE_UP[owed]}"
-    )
-
-
-def resumed_note(*, known: bool) -> str:
-    """What the model is told when it goes on with a caller whom it lost; ``known``: what was said before is known."""
-    lost = (
-        "They may not have heard your last sentence to its end, and you have not heard what they said meanwhile."
-        if known
-        else "What was said before is not known to you any more."
-    )
-    ask = "and go on where you were" if known else "and ask what you can do for them"
-    return (
-        "[system] The line to the caller was interrupted for a few seconds; they hear you again now. "
-        f"{lost} Do not greet again. In the language that you and the caller have been speaking, say in one short "
-        f"sentence that you are sorry, you lost them for a moment, {ask}."
-    )

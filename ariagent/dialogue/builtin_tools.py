@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from ariagent.config import AgentSettings
 from ariagent.dialogue.destinations import Destinations
@@ -66,13 +66,7 @@ Flag = Annotated[bool, BeforeValidator(lambda value: value is True)]
 Texts = Annotated[dict[str, Any], BeforeValidator(lambda value: value if isinstance(value, dict) else {})]
 
 
-class NoArguments(BaseModel):
-    """For tools without arguments: what a model gives them all the same is ignored."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
-class TransferArguments(NoArguments):
+class TransferArguments(BaseModel):
     """Arguments of ``transfer_call``."""
 
     destination: str
@@ -82,7 +76,7 @@ class TransferArguments(NoArguments):
     caller_will_wait: Flag = False
 
 
-class MessageArguments(NoArguments):
+class MessageArguments(BaseModel):
     """Arguments of ``take_message``."""
 
     kind: str
@@ -111,7 +105,8 @@ class BuiltinTool:
     """One row of the table."""
 
     name: str
-    arguments: type[BaseModel]
+    arguments: type[BaseModel] | None
+    """None: it takes none, and whatever a model writes there is ignored."""
     declaration: "Callable[[BuiltinTools], dict[str, Any] | None]"
     """The tool in the form that ``session.update`` takes; None: this agent does not have it."""
     handler: "Callable[[BuiltinTools, ToolCall, Any, float], Handled]"
@@ -135,7 +130,7 @@ class BuiltinTools:
         tool = self._tools.get(call.name)
         if tool is None:
             return None
-        arguments = validated(tool.arguments, call.arguments)
+        arguments = None if tool.arguments is None else validated(tool.arguments, call.arguments)
         if isinstance(arguments, str):
             return Handled(error_result(arguments))
         return tool.handler(self, call, arguments, at)
@@ -145,22 +140,21 @@ class BuiltinTools:
 
     # -- handlers -------------------------------------------------------------------------------------
 
-    def _end_call(self, call: ToolCall, arguments: NoArguments, at: float) -> Handled:
+    def _end_call(self, call: ToolCall, arguments: None, at: float) -> Handled:
         return Handled(DONE_RESULT, False, (EndRequested("agent_ended"),))
 
     def _collect_digits(self, call: ToolCall, arguments: DigitsArguments, at: float) -> Handled:
         return Handled(None, effects=(CollectDigits(call.call_id, arguments.wanted),))
 
-    def _hold_on(self, call: ToolCall, arguments: NoArguments, at: float) -> Handled:
+    def _hold_on(self, call: ToolCall, arguments: None, at: float) -> Handled:
         return Handled(DONE_RESULT, False, (HoldOn(),))
 
     def _transfer_call(self, call: ToolCall, arguments: TransferArguments, at: float) -> Handled:
         name, places = arguments.destination, self.destinations.places
         if name not in places:
             return Handled(error_result(f"there is no destination {name[:64]}; known: {', '.join(places)}"))
-        fields = {
-            known: value for known in places[name].fields if (value := clean(str(arguments.fields.get(known, ""))))
-        }
+        given = {known: value for known, value in arguments.fields.items() if value is not None}
+        fields = {known: value for known in places[name].fields if (value := clean(str(given.get(known, ""))))}
         wanted = Handoff(
             name,
             places[name],
@@ -178,10 +172,10 @@ class BuiltinTools:
         declined = TransferDeclined(name, wanted.kind, str(refusal["state"]), wrong)
         return Handled(json.dumps(refusal, ensure_ascii=False), effects=(declined,))
 
-    def _cancel_transfer(self, call: ToolCall, arguments: NoArguments, at: float) -> Handled:
+    def _cancel_transfer(self, call: ToolCall, arguments: None, at: float) -> Handled:
         return Handled(DONE_RESULT, False, (WarmTransferCancelled(),))
 
-    def _people_status(self, call: ToolCall, arguments: NoArguments, at: float) -> Handled:
+    def _people_status(self, call: ToolCall, arguments: None, at: float) -> Handled:
         return Handled(json.dumps(self.destinations.status(at), ensure_ascii=False))
 
     def _take_message(self, call: ToolCall, arguments: MessageArguments, at: float) -> Handled:
@@ -303,14 +297,14 @@ _PEOPLE_STATUS = _without_arguments(
 )
 
 _TABLE = (
-    BuiltinTool("end_call", NoArguments, lambda of: of._if_chosen(_END_CALL), BuiltinTools._end_call),
+    BuiltinTool("end_call", None, lambda of: of._if_chosen(_END_CALL), BuiltinTools._end_call),
     BuiltinTool(
         "collect_digits", DigitsArguments, lambda of: of._if_chosen(COLLECT_DIGITS), BuiltinTools._collect_digits
     ),
-    BuiltinTool("hold_on", NoArguments, lambda of: of._if_chosen(_HOLD_ON), BuiltinTools._hold_on),
+    BuiltinTool("hold_on", None, lambda of: of._if_chosen(_HOLD_ON), BuiltinTools._hold_on),
     BuiltinTool("transfer_call", TransferArguments, BuiltinTools._transfer_declaration, BuiltinTools._transfer_call),
-    BuiltinTool("cancel_transfer", NoArguments, BuiltinTools._cancel_declaration, BuiltinTools._cancel_transfer),
-    BuiltinTool("people_status", NoArguments, BuiltinTools._status_declaration, BuiltinTools._people_status),
+    BuiltinTool("cancel_transfer", None, BuiltinTools._cancel_declaration, BuiltinTools._cancel_transfer),
+    BuiltinTool("people_status", None, BuiltinTools._status_declaration, BuiltinTools._people_status),
     BuiltinTool("take_message", MessageArguments, BuiltinTools._message_declaration, BuiltinTools._take_message),
 )
 NAMES = tuple(tool.name for tool in _TABLE)

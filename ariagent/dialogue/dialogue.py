@@ -352,6 +352,7 @@ class Dialogue:
                 self._batcher.in_turn = False
                 for key in self._provider_tools.lost():
                     self._prompts.end(key)
+                self._tell_busy(now)
                 self._prompts.begin(_SESSION, TONE, now, LOST_PROMPT_AFTER_S, LOST_PROMPT_AGAIN_S)
                 self._happened(self._conversation.lost(now), now)
                 return
@@ -556,6 +557,7 @@ class Dialogue:
                 case DigitsCollected(call_id=call_id, output=output):
                     self.effects.append(events.ToolEnded(call_id, "collect_digits", output))
                     self._answer(call_id, output, now)
+                    self._tell_busy(now)
                 case HumanWanted():
                     self.effects.append(self._to_human())
                 case EndRequested() | NobodyThere():

@@ -47,10 +47,11 @@ class OpenToolCalls:
 
 
 class WaitingPrompts:
-    """When a caller who waits for something hears which prompt."""
+    """When a caller who waits for something hears which prompt. However much they wait for, it is one after another."""
 
     def __init__(self) -> None:
         self._waits: dict[str, tuple[str, float, float]] = {}  # key -> prompt, when due, and how long until again
+        self._not_before = float("-inf")  # as another was due before
 
     def begin(
         self, key: str, prompt: str, now: float, after_s: float = PROMPT_AFTER_S, again_s: float = PROMPT_AGAIN_S
@@ -62,13 +63,20 @@ class WaitingPrompts:
     def end(self, key: str) -> None:
         """The caller waits for that no longer."""
         self._waits.pop(key, None)
+        if not self._waits:
+            self._not_before = float("-inf")
 
     def next_deadline(self) -> float | None:
-        return min((due for _, due, _ in self._waits.values()), default=None)
+        """When ``due`` must be called, or None."""
+        first = min((due for _, due, _ in self._waits.values()), default=None)
+        return None if first is None else max(first, self._not_before)
 
     def due(self, now: float) -> str:
-        """The prompt that is to be heard now; empty: none. Whatever else is due is put off with it."""
-        prompts = [(key, prompt, again_s) for key, (prompt, due, again_s) in self._waits.items() if due <= now]
-        for key, prompt, again_s in prompts:
-            self._waits[key] = (prompt, now + again_s, again_s)
-        return prompts[0][1] if prompts else ""
+        """The prompt that is to be heard now; empty: none. Others that are due have their turn after it."""
+        first = min(self._waits, key=lambda key: self._waits[key][1], default=None)
+        if first is None or now < max(self._waits[first][1], self._not_before):
+            return ""
+        prompt, _, again_s = self._waits[first]
+        self._not_before = now + again_s
+        self._waits[first] = (prompt, self._not_before, again_s)
+        return prompt

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ariagent.ari.events import Channel
-from ariagent.call.resume import SHORT_S, BrokenOff, arguments, history_of, renewed_note, resumed_note
+from ariagent.call.resume import SHORT_S, BrokenOff, arguments, history_of
 from ariagent.dialogue.history import Said, Used
 from ariagent.dialogue.memory import Owed
 from ariagent.records.model import CallRow, EventRow
@@ -104,13 +104,6 @@ def test_one_that_went_on_and_died_then_was_not_left() -> None:
     assert BrokenOff.of(row(), again).owed is Owed.ANSWER
 
 
-def test_the_model_is_told_what_is_owed_and_nothing_to_be_sorry_for() -> None:
-    notes = [renewed_note(owed) for owed in Owed]
-    assert len(set(notes)) == len(Owed)
-    assert all("Do not greet, do not apologise" in note and "sorry" not in note for note in notes)
-    assert "wait for the caller to speak" in renewed_note(Owed.NOTHING)
-
-
 @pytest.mark.parametrize(
     ("name", "data", "found"),
     [
@@ -125,8 +118,3 @@ def test_whether_a_channel_is_a_callers(name: str, data: str, found: tuple[str, 
     assert arguments(Channel("1.1", name, "Up", app_name="Stasis", app_data=data), "ariagent") == found
     assert arguments(Channel("ariagent-warm-1", name, "Up", app_name="Stasis", app_data=data), "ariagent") is None
     assert arguments(Channel("1.1", name, "Up", app_name="Queue", app_data=data), "ariagent") is None
-
-
-def test_the_model_knows_whether_it_remembers() -> None:
-    assert "where you were" in resumed_note(known=True)
-    assert "not known to you" in resumed_note(known=False)

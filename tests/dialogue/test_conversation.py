@@ -15,7 +15,8 @@ from ariagent.audio.playout import Playout
 from ariagent.audio.rates import ModelCodec
 from ariagent.audio.uplink import Uplink
 from ariagent.config import AgentSettings, RealtimeSettings, SemanticVad, ServerVad
-from ariagent.dialogue.conversation import (
+from ariagent.dialogue.conversation import Conversation
+from ariagent.dialogue.events import (
     AgentBegan,
     AgentEnded,
     AgentSaid,
@@ -23,8 +24,7 @@ from ariagent.dialogue.conversation import (
     CallerBegan,
     CallerEnded,
     CallerSaid,
-    Conversation,
-    Happening,
+    DialogueEvent,
     Interrupted,
     ResponseFailed,
     SoundDismissed,
@@ -66,8 +66,8 @@ class Talk:
         self.says("session.updated", session={"id": "s", **profile.session()})
         self.session.take_outgoing()
 
-    def says(self, kind: str, **fields: Any) -> list[Happening]:
-        happened: list[Happening] = []
+    def says(self, kind: str, **fields: Any) -> list[DialogueEvent]:
+        happened: list[DialogueEvent] = []
         for event in self.session.receive(json.dumps({"type": kind, **fields}), self.now):
             happened += self.conversation.handle(event, self.now)
         return [what for what in happened if not isinstance(what, BOUNDARIES)]
@@ -87,7 +87,7 @@ class Talk:
     def finishes(self, item_id: str = "a", response_id: str = "r1") -> None:
         self.says("response.output_audio.done", response_id=response_id, item_id=item_id)
 
-    def ends(self, response_id: str = "r1", status: str = "completed", **fields: Any) -> list[Happening]:
+    def ends(self, response_id: str = "r1", status: str = "completed", **fields: Any) -> list[DialogueEvent]:
         return self.says("response.done", response={"id": response_id, "status": status, **fields})
 
     def play(self, frames: int) -> list[bytes | None]:
@@ -107,7 +107,7 @@ class Talk:
             self.now += 0.02
             self.uplink.received(frame, self.now)
 
-    def interrupts(self) -> list[Happening]:
+    def interrupts(self) -> list[DialogueEvent]:
         return self.says("input_audio_buffer.speech_started", item_id="u", audio_start_ms=0)
 
     def truncations(self) -> list[tuple[str, int]]:
@@ -644,11 +644,11 @@ class Judged(Talk):
 
     def __init__(self, agent: AgentSettings | None = None, **realtime: Any) -> None:
         super().__init__(agent or AgentSettings(), SLIN24, judges=True, **realtime)
-        self.happened: list[Happening] = []
+        self.happened: list[DialogueEvent] = []
         self.line(500, loud=False)
         self.happened.clear()
 
-    def says(self, kind: str, **fields: Any) -> list[Happening]:
+    def says(self, kind: str, **fields: Any) -> list[DialogueEvent]:
         happened = super().says(kind, **fields)
         if hasattr(self, "happened"):
             self.happened += happened

@@ -1,19 +1,15 @@
-"""What the model knows of people, whom it may not put callers through to now, and what callers can leave."""
+"""What the model knows of its destinations, and where it may not transfer callers now."""
 
-import json
 from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ariagent.config import AgentSettings, HoursSettings
 from ariagent.config.handoff import DestinationSettings
-from ariagent.dialogue import builtin_tools as tools
-from ariagent.dialogue.destinations import LONGEST_MESSAGE, MOST_MESSAGES, Message, People
-from ariagent.dialogue.handoff import Handoff, parse
+from ariagent.dialogue.destinations import Destinations
+from ariagent.dialogue.handoff import Handoff
 from ariagent.pool.queues import QueueView
 
 OFFICE = HoursSettings.model_validate({"timezone": "Europe/Berlin", "week": {"mon-fri": "08:00-17:00"}})
@@ -24,25 +20,18 @@ BREAK = replace(FREE, free=0, paused=2, next_wait_s=None)
 EMPTY = replace(FREE, logged_in=0, free=0, next_wait_s=None)
 DESK = DestinationSettings(description="the service desk", queue="support", hours="office")
 BOSS = DestinationSettings(description="the boss", extension="1002", alternatives=("callback",))
-DESTINATIONS = {"desk": DESK, "boss": BOSS}
+PLACES = {"desk": DESK, "boss": BOSS}
 
 
-def people(
-    view: QueueView | None = FREE, *, alternatives: tuple[str, ...] = ("wait", "message", "stay"), number: str = ""
-) -> People:
+def destinations(
+    view: QueueView | None = FREE, *, alternatives: tuple[str, ...] = ("wait", "message", "stay")
+) -> Destinations:
     agent = AgentSettings.model_validate({"handoff": ["desk", "boss"], "alternatives": alternatives})
-    return People(agent, DESTINATIONS, {"office": OFFICE}, {"support": view}.get, number)
+    return Destinations(agent, PLACES, {"office": OFFICE}, {"support": view}.get)
 
 
 def wish(destination: str = "desk", *, will_wait: bool = False) -> Handoff:
-    return Handoff(destination, DESTINATIONS[destination], "model", will_wait=will_wait)
-
-
-def status(found: People, at: float) -> dict[str, dict[str, object]]:
-    output, message = found.answer("people_status", "{}", at)
-    assert message is None
-    told: dict[str, dict[str, object]] = json.loads(output)
-    return told
+    return Handoff(destination, PLACES[destination], "model", will_wait=will_wait)
 
 
 @pytest.mark.parametrize(
@@ -75,48 +64,50 @@ def status(found: People, at: float) -> dict[str, dict[str, object]]:
     ],
 )
 def test_how_a_queue_stands(view: QueueView | None, at: float, words: str, offered: list[str] | None) -> None:
-    told = status(people(view), at)["desk"]
+    told = destinations(view).status(at)["desk"]
     assert told["state"] == words
     can = told.get("caller_can")
     assert (can if can is None else [text.split()[0] for text in can]) == offered  # type: ignore[attr-defined]
     # And so does a transfer, which is refused with the same words.
-    refused = people(view).refusal(wish(), at)
+    refused = destinations(view).refusal(wish(), at)
     assert (refused is None) == (offered is None)
     if refused is not None:
         assert (refused["state"], refused["caller_can"]) == (words, can)
 
 
 def test_an_extension_is_only_closed_by_its_hours() -> None:
-    assert "not known" in str(status(people(EMPTY), SUNDAY)["boss"]["state"])
-    assert people(EMPTY).refusal(wish("boss"), SUNDAY) is None
+    assert "not known" in str(destinations(EMPTY).status(SUNDAY)["boss"]["state"])
+    assert destinations(EMPTY).refusal(wish("boss"), SUNDAY) is None
 
 
 def test_a_queue_that_does_not_exist() -> None:
     agent = AgentSettings(handoff=("desk",))
-    found = People(agent, DESTINATIONS, {"office": OFFICE}, lambda queue: None, "", lambda name: name == "frontline")
+    found = Destinations(agent, PLACES, {"office": OFFICE}, lambda queue: None, lambda name: name == "frontline")
     refused = found.refusal(wish(will_wait=True), MONDAY)
     assert refused is not None
     assert refused["state"] == "cannot be reached: there is no such queue"
+    assert found.standing("desk", MONDAY).wrong
+    assert not destinations(None).standing("desk", MONDAY).wrong
 
 
 def test_a_destinations_own_alternatives_count() -> None:
     own = {"desk": DESK.model_copy(update={"alternatives": ("callback",)})}
-    found = People(AgentSettings(handoff=("desk",)), own, {"office": OFFICE}, lambda queue: EMPTY)
+    found = Destinations(AgentSettings(handoff=("desk",)), own, {"office": OFFICE}, lambda queue: EMPTY)
     told = found.refusal(Handoff("desk", own["desk"], "model"), MONDAY)
     assert told is not None
     assert told["caller_can"] == ["be called back later: take_message, kind callback"]
 
 
 def test_a_long_wait_is_refused_once() -> None:
-    found = people(BUSY)
+    found = destinations(BUSY)
     assert found.refusal(wish(), MONDAY) is not None
     assert found.refusal(wish(), MONDAY) is None
-    assert people(BUSY).refusal(wish(will_wait=True), MONDAY) is None
+    assert destinations(BUSY).refusal(wish(will_wait=True), MONDAY) is None
 
 
 def test_who_wants_to_wait_where_nobody_is_waits_in_vain() -> None:
     for view, at in ((EMPTY, MONDAY), (FREE, SUNDAY)):
-        found = people(view)
+        found = destinations(view)
         for _ in range(3):
             assert found.refusal(wish(will_wait=True), at) is not None
 
@@ -124,91 +115,31 @@ def test_who_wants_to_wait_where_nobody_is_waits_in_vain() -> None:
 def test_a_site_that_does_not_ask() -> None:
     place = {"desk": DESK.model_copy(update={"ask_above_s": None})}
     for view in (BUSY, BREAK, EMPTY):
-        found = People(AgentSettings(handoff=("desk",)), place, {"office": OFFICE}, {"support": view}.get)
+        found = Destinations(AgentSettings(handoff=("desk",)), place, {"office": OFFICE}, {"support": view}.get)
         assert found.refusal(Handoff("desk", place["desk"], "model"), MONDAY) is None
-        assert status(found, MONDAY)["desk"]["state"] != "somebody is free"
+        assert found.status(MONDAY)["desk"]["state"] != "somebody is free"
         assert found.refusal(Handoff("desk", place["desk"], "model"), SUNDAY) is not None
 
 
-@pytest.mark.parametrize(("said", "waits"), [(True, True), (False, False), ("true", False), (1, False), (None, False)])
-def test_what_the_model_says_of_waiting(said: object, waits: bool) -> None:
-    wanted = parse(json.dumps({"destination": "desk", "caller_will_wait": said}), DESTINATIONS)
-    assert isinstance(wanted, Handoff)
-    assert wanted.will_wait is waits
+def test_the_first_one_is_for_callers_who_ask_by_key() -> None:
+    found = Destinations(AgentSettings(handoff=("boss", "desk")), PLACES, {"office": OFFICE}, lambda queue: None)
+    assert found.first == ("boss", BOSS)
+    assert Destinations(AgentSettings(), PLACES, {}, lambda queue: None).first is None
 
 
-# -- messages ----------------------------------------------------------------------------------------------------------
-
-
-def leave(found: People, **arguments: object) -> tuple[dict[str, object], Message | None]:
-    output, message = found.answer("take_message", json.dumps(arguments), MONDAY)
-    return json.loads(output), message
-
-
-def test_a_message_and_a_callback() -> None:
-    found = people(number="+49 30 5551")
-    told, message = leave(found, kind="message", text="Mr Field \n wants his bill.")
-    assert told == {"ok": True, "noted": "message"}
-    assert message == Message("message", "Mr Field wants his bill.", "+49 30 5551", "")
-    _, message = leave(found, kind="callback", text="About the bill.", number="0177 1", when="after six")
-    assert message == Message("callback", "About the bill.", "0177 1", "after six")
-
-
-@pytest.mark.parametrize("number", ["", "anonymous", "unknown"])
-def test_a_callback_needs_a_number(number: str) -> None:
-    told, message = leave(people(number=number), kind="callback", text="Call me.")
-    assert message is None
-    assert "ask for it" in str(told["error"])
+def test_an_agent_has_only_the_destinations_that_its_settings_name() -> None:
+    assert list(Destinations(AgentSettings(handoff=("boss",)), PLACES, {}, lambda queue: None).places) == ["boss"]
 
 
 @pytest.mark.parametrize(
-    "arguments", ["", "[", "null", "[]", "{}", '{"kind": "fax"}', '{"kind": "message"}', '{"kind":"message","text":7}']
-)
-def test_what_is_no_message(arguments: str) -> None:
-    output, message = people().answer("take_message", arguments, MONDAY)
-    assert message is None
-    assert "error" in json.loads(output)
-
-
-def test_not_without_end() -> None:
-    found = people()
-    taken = [leave(found, kind="message", text=str(n))[1] for n in range(MOST_MESSAGES + 1)]
-    assert [message is not None for message in taken] == [True] * MOST_MESSAGES + [False]
-
-
-@given(st.text())
-def test_text_is_bounded_and_can_be_shown(text: str) -> None:
-    _, message = leave(people(), kind="message", text=text)
-    if message is not None:
-        assert 0 < len(message.text) <= LONGEST_MESSAGE
-        assert message.text.isprintable()
-
-
-# -- which functions there are -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("alternatives", "destinations", "names"),
+    ("alternatives", "handoff", "kinds"),
     [
-        ((), {}, []),
-        (("wait", "stay"), {"desk": DESK}, ["transfer_call", "people_status"]),
-        (("message",), {}, ["take_message"]),
-        ((), DESTINATIONS, ["transfer_call", "people_status", "take_message"]),
+        (("wait", "stay"), (), []),
+        (("callback", "message"), (), ["message", "callback"]),
+        ((), ("boss",), ["callback"]),
+        (("message",), ("desk", "boss"), ["message", "callback"]),
     ],
 )
-def test_an_agent_has_what_its_site_offers(
-    alternatives: tuple[str, ...], destinations: dict[str, DestinationSettings], names: list[str]
-) -> None:
-    agent = AgentSettings.model_validate({"builtin_tools": [], "alternatives": alternatives})
-    declared = tools.declarations(agent, destinations)
-    assert [each["name"] for each in declared] == names
-    for name in ("transfer_call", "people_status", "take_message"):
-        assert (tools.own(agent, name, destinations) is not None) == (name in names)
-
-
-def test_only_what_the_site_offers_can_be_noted() -> None:
-    agent = AgentSettings(alternatives=("callback",))
-    (declared,) = (each for each in tools.declarations(agent) if each["name"] == "take_message")
-    assert declared["parameters"]["properties"]["kind"]["enum"] == ["callback"]
-    _, message = leave(People(agent, {}, {}, lambda queue: None, "1"), kind="message", text="x")
-    assert message is None
+def test_what_callers_may_leave(alternatives: tuple[str, ...], handoff: tuple[str, ...], kinds: list[str]) -> None:
+    agent = AgentSettings.model_validate({"handoff": handoff, "alternatives": alternatives})
+    assert Destinations(agent, PLACES, {"office": OFFICE}, lambda queue: None).message_kinds == kinds

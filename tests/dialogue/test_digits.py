@@ -1,12 +1,19 @@
-"""What the model may ask of the keypad, and what it is told."""
+"""What the model may ask of the keypad."""
 
 import json
 from typing import Any
 
 import pytest
 
-from ariagent.dialogue.digits import COLLECT_DIGITS, ask_again_note, collect_output, parse_collect
-from ariagent.dialogue.keypad import AskAgain, Collect, Collected, CollectFailed
+from ariagent.dialogue.builtin_tools import validated
+from ariagent.dialogue.digits import COLLECT_DIGITS, DigitsArguments
+from ariagent.dialogue.keypad import Collect
+
+
+def parsed(arguments: str) -> Collect | str:
+    """What is to be collected, or what is wrong with the arguments."""
+    found = validated(DigitsArguments, arguments)
+    return found if isinstance(found, str) else found.wanted
 
 
 def test_everything_that_is_declared_is_taken() -> None:
@@ -19,13 +26,13 @@ def test_everything_that_is_declared_is_taken() -> None:
         "read_back": True,
     }
     assert {*asked, "length"} == set(COLLECT_DIGITS["parameters"]["properties"])
-    assert parse_collect(json.dumps(asked)) == Collect(4, 8, "*", 20.0, tries=2, read_back=True)
-    assert parse_collect('{"length": 4, "terminator": ""}') == Collect(4, 4, "")
+    assert parsed(json.dumps(asked)) == Collect(4, 8, "*", 20.0, tries=2, read_back=True)
+    assert parsed('{"length": 4, "terminator": ""}') == Collect(4, 4, "")
 
 
 @pytest.mark.parametrize("nothing", ["", " ", "{}", '{"length": null, "terminator": null, "colour": "red"}'])
 def test_nothing_asked_is_the_default(nothing: str) -> None:
-    assert parse_collect(nothing) == Collect()
+    assert parsed(nothing) == Collect()
 
 
 @pytest.mark.parametrize(
@@ -46,33 +53,6 @@ def test_nothing_asked_is_the_default(nothing: str) -> None:
     ],
 )
 def test_wrong_arguments_are_explained(arguments: str, told: str) -> None:
-    said = parse_collect(arguments)
+    said = parsed(arguments)
     assert isinstance(said, str)
     assert told in said
-
-
-def test_the_result_holds_the_digits() -> None:
-    assert json.loads(collect_output(Collected("4711", True), Collect())) == {"digits": "4711"}
-
-
-@pytest.mark.parametrize(
-    ("event", "wanted"),
-    [(Collected("4711", True), Collect(read_back=True)), (Collected("4711", False), Collect())],
-)
-def test_digits_that_are_to_be_confirmed_are_read_back(event: Collected, wanted: Collect) -> None:
-    result = json.loads(collect_output(event, wanted))
-    assert result["digits"] == "4711"
-    assert "one by one" in result["next"]
-
-
-def test_a_failure_says_what_the_caller_did() -> None:
-    assert "typed nothing" in json.loads(collect_output(CollectFailed("timeout"), Collect()))["error"]
-    assert "too few" in json.loads(collect_output(CollectFailed("too_short"), Collect()))["error"]
-    assert "another" in json.loads(collect_output(CollectFailed("replaced"), Collect()))["error"]
-
-
-def test_the_caller_is_asked_again_with_the_reason() -> None:
-    assert "typed nothing" in ask_again_note(AskAgain("timeout", 2), Collect(terminator=""))
-    note = ask_again_note(AskAgain("too_short", 1), Collect(terminator="*"))
-    assert "too few" in note
-    assert "press *" in note

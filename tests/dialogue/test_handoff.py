@@ -1,6 +1,4 @@
-"""Hand-off: what the model is told, and how its wish is read."""
-
-import json
+"""A transfer: where it leads, and what the human agent is told."""
 
 import pytest
 from hypothesis import given
@@ -8,50 +6,10 @@ from hypothesis import strategies as st
 
 from ariagent.config import AgentSettings
 from ariagent.config.handoff import DestinationSettings
-from ariagent.dialogue.handoff import (
-    LONGEST_TEXT,
-    Handoff,
-    brief_request,
-    caller_id,
-    clean,
-    declaration,
-    parse,
-    returned_note,
-)
+from ariagent.dialogue.handoff import LONGEST_TEXT, Handoff, caller_id, clean
 
 QUEUE = DestinationSettings(description="the service desk", queue="support", timeout_s=45)
 BOSS = DestinationSettings(description="the boss", extension="1002", context="inside")
-DESTINATIONS = {"desk": QUEUE, "boss": BOSS}
-
-
-def asked(**arguments: object) -> Handoff | str:
-    return parse(json.dumps(arguments), DESTINATIONS)
-
-
-def test_the_model_sees_names_and_descriptions_but_no_numbers() -> None:
-    text = json.dumps(declaration(DESTINATIONS))
-    assert "desk: the service desk" in text
-    assert '"enum": ["desk", "boss"]' in text
-    assert "1002" not in text
-    assert "support" not in text
-
-
-def test_a_wish() -> None:
-    wanted = asked(destination="desk", reason="a bill", summary="They want a copy of a bill.")
-    assert wanted == Handoff("desk", QUEUE, "model", "a bill", "They want a copy of a bill.")
-
-
-@pytest.mark.parametrize(
-    "arguments", ["", "{", "[]", "null", "{}", '{"destination": 7}', '{"destination": "0190123456"}', "[" * 100_000]
-)
-def test_what_cannot_be_read_or_is_not_allowed_leads_nowhere(arguments: str) -> None:
-    assert isinstance(parse(arguments, DESTINATIONS), str)
-
-
-@given(st.text())
-def test_no_text_leads_anywhere_else(text: str) -> None:
-    wanted = asked(destination=text)
-    assert isinstance(wanted, str) or wanted.name in DESTINATIONS
 
 
 def test_places_in_the_dialplan() -> None:
@@ -85,36 +43,11 @@ def test_a_place_to_join() -> None:
     )
 
 
-def test_only_the_fields_of_the_destination_are_passed_on() -> None:
-    desk = QUEUE.model_copy(update={"fields": {"order": "number of the order"}})
-    text = json.dumps({"destination": "desk", "fields": {"order": 17, "SECRET": "x"}})
-    wanted = parse(text, {"desk": desk})
-    assert isinstance(wanted, Handoff)
-    assert wanted.fields == {"order": "17"}
-    assert "number of the order" in json.dumps(declaration({"desk": desk}))
-    assert "fields" not in declaration(DESTINATIONS)["parameters"]["properties"]
-
-
-def test_a_summary_is_read_out_as_it_is_or_made_of_the_conversation() -> None:
-    assert brief_request(Handoff("desk", QUEUE, "model", "why", "what"), "en") == ("Say exactly: what", True)
-    assert brief_request(Handoff("desk", QUEUE, "model", "why"), "en") == ("Say exactly: why", True)
-    instructions, alone = brief_request(Handoff("desk", QUEUE, "anna"), "de")
-    assert "language de" in instructions
-    assert not alone
-
-
 @given(st.one_of(st.text(), st.integers(), st.none()))
 def test_variables_are_one_line_of_bounded_length(text: object) -> None:
     cleaned = clean(text)
     assert len(cleaned.encode()) <= LONGEST_TEXT
     assert cleaned == "" or cleaned.isprintable()
-
-
-@pytest.mark.parametrize(
-    ("status", "why"), [("TIMEOUT", "in time"), ("BUSY", "busy"), ("", "could not"), ("?", "could not")]
-)
-def test_the_model_knows_why_the_caller_is_back(status: str, why: str) -> None:
-    assert why in returned_note("desk", status)
 
 
 def test_a_destination_is_a_queue_or_an_extension() -> None:
@@ -140,3 +73,9 @@ def test_an_agent_hands_nobody_on_unless_it_may() -> None:
 )
 def test_whoever_calls_cannot_be_shown_as_somebody_else(name: str, number: str, shown: str) -> None:
     assert caller_id(name, number) == shown
+
+
+def test_only_what_the_model_wants_can_be_prevented_by_speaking() -> None:
+    assert not Handoff("desk", QUEUE, "model").final
+    for wanted in (Handoff("desk", QUEUE, "caller"), Handoff("desk", QUEUE, "model", joins="Local/1")):
+        assert wanted.final

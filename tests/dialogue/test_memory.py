@@ -1,8 +1,9 @@
 """What is remembered of callers who were handed to people."""
 
+from ariagent.dialogue.history import Said
 from ariagent.dialogue.memory import KEPT, KEPT_S, Memories, Memory
 
-MEMORY = Memory((("caller", "hello"), ("agent", "good day")), "desk")
+MEMORY = Memory((Said("caller", "hello"), Said("agent", "good day")), "desk")
 
 
 def test_is_there_once() -> None:
@@ -11,6 +12,25 @@ def test_is_there_once() -> None:
     assert memories.take("1.2", 1.0) is None
     assert memories.take("1.1", 1.0) is MEMORY
     assert memories.take("1.1", 1.0) is None
+
+
+def test_can_be_looked_at_and_stays() -> None:
+    memories = Memories()
+    memories.keep("1.1", MEMORY, 0.0)
+    assert (memories.knows("1.1", 1.0), memories.knows("1.2", 1.0)) == (True, False)
+    assert memories.of("1.1", 1.0) is memories.of("1.1", 1.0) is MEMORY
+    assert memories.of("1.2", 1.0) is None
+    assert not memories.knows("1.1", KEPT_S + 1)
+    assert memories.of("1.1", KEPT_S + 1) is None
+
+
+def test_the_last_one_counts() -> None:
+    memories = Memories()
+    memories.keep("1.1", MEMORY, 0.0)
+    later = Memory((), "boss")
+    memories.keep("1.1", later, KEPT_S)
+    assert memories.take("1.1", KEPT_S + 1) is later
+    assert len(memories) == 0
 
 
 def test_is_not_there_for_ever() -> None:

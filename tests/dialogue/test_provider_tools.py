@@ -1,6 +1,6 @@
 """Tools that the model's provider runs, at literal times."""
 
-from ariagent.dialogue.provider_tools import OTHER, SIGN_AFTER_S, SIGN_AGAIN_S, ProviderTools, Ran
+from ariagent.dialogue.provider_tools import OTHER, ProviderTools, Ran
 from ariagent.realtime.events import ProviderToolEnded, ProviderToolStarted
 
 
@@ -24,24 +24,10 @@ def test_a_server_that_is_not_in_the_settings_has_no_name() -> None:
     assert tools.server("crm") == "crm"
 
 
-def test_a_caller_who_waits_is_given_signs() -> None:
-    tools = ProviderTools(())
-    assert not tools.sign_due(1000.0)
-    tools.started(started("a"), 10.0)
-    tools.started(started("b"), 10.9)
-    assert not tools.sign_due(10.0 + SIGN_AFTER_S - 0.01)
-    assert tools.sign_due(10.0 + SIGN_AFTER_S)
-    assert not tools.sign_due(12.0)
-    assert tools.sign_due(10.0 + SIGN_AFTER_S + SIGN_AGAIN_S)
-    tools.ended(ProviderToolEnded("a", ok=True), 16.0)
-    assert tools.sign_due(20.0)
-    tools.ended(ProviderToolEnded("b", ok=True), 20.0)
-    assert not tools.sign_due(1000.0)
-
-
 def test_what_a_lost_session_ran_is_over() -> None:
     tools = ProviderTools(())
-    tools.started(started(), 10.0)
-    tools.lost()
+    tools.started(started("a"), 10.0)
+    tools.started(started("b"), 11.0)
+    assert tools.lost() == ["a", "b"]
     assert not tools.running
-    assert not tools.sign_due(1000.0)
+    assert tools.lost() == []

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ariagent.config import LengthSettings, SilenceSettings
-from ariagent.dialogue.silence import HOLD_ON, Ask, EndLength, Goodbye, Silence, SilenceEvent, WarnLength, note
+from ariagent.dialogue.silence import Ask, EndLength, Goodbye, Silence, SilenceEvent, WarnLength
 
 SETTINGS = SilenceSettings(ask_after_s=10, ask_again_after_s=8, goodbye_after_s=6, hold_on_s=180)
 LENGTH = LengthSettings(longest_s=3600, warn_before_s=60)
@@ -151,30 +151,6 @@ def test_a_call_shorter_than_its_warning_gets_none() -> None:
 
 def test_a_late_tick_after_the_end_only_ends(silence: Silence) -> None:
     assert silence.tick(5000.0) == [EndLength()]
-
-
-@pytest.mark.parametrize(
-    ("event", "told"),
-    [
-        (Ask(1), "still there"),
-        (Ask(2), "can hear you"),
-        (Goodbye(), "goodbye"),
-        (WarnLength(60.0), "about a minute"),
-        (WarnLength(31.0), "about 30 seconds"),
-        (WarnLength(300.0), "about 5 minutes"),
-        (EndLength(), "goodbye"),
-    ],
-)
-def test_each_event_has_a_note_that_asks_for_the_callers_language(event: SilenceEvent, told: str) -> None:
-    text = note(event)
-    assert told in text
-    assert "language" in text
-    assert "{" not in text
-
-
-def test_the_tool_takes_no_arguments() -> None:
-    assert HOLD_ON["name"] == "hold_on"
-    assert HOLD_ON["parameters"]["properties"] == {}
 
 
 STEPS = st.lists(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ariagent.dialogue import silence
+from ariagent.dialogue import notes
 from ariagent.sandbox.faults import FAULTS
 from ariagent.sandbox.scenario import Call, Fail, Mcp, McpServer, Say, Scenario, Situation, Wait
 from ariagent.sandbox.scenario_file import parse_scenario
@@ -46,9 +46,9 @@ def test_a_rule_whose_function_is_missing_is_passed_over(library: Scenario) -> N
 @pytest.mark.parametrize(
     ("note", "rule"),
     [
-        (silence.NOTE_ASK, "a silent caller"),
-        (silence.NOTE_ASK_AGAIN, "a silent caller"),
-        (silence.NOTE_GOODBYE, "a silent caller is given up"),
+        (notes.NOTE_ASK, "a silent caller"),
+        (notes.NOTE_ASK_AGAIN, "a silent caller"),
+        (notes.NOTE_GOODBYE, "a silent caller is given up"),
     ],
 )
 def test_what_the_service_tells_of_a_silent_caller_arrives_as_a_note(library: Scenario, note: str, rule: str) -> None:
@@ -71,8 +71,8 @@ def test_every_fault_is_listed() -> None:
 
 
 def test_what_the_service_says_of_a_long_call_is_named() -> None:
-    assert "longest time" in silence.NOTE_LENGTH
-    assert "can last" in silence.NOTE_WARN
+    assert "longest time" in notes.NOTE_LENGTH
+    assert "can last" in notes.NOTE_WARN
 
 
 def test_the_example_of_an_mcp_server_is_a_scenario() -> None:

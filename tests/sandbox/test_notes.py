@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 import ariagent
-from ariagent.call import resume
-from ariagent.dialogue import conversation, digits, handoff, introduction, silence
-from ariagent.dialogue import tool_rounds as rounds
+from ariagent.dialogue import notes as told
 from ariagent.dialogue.introduction import Introduction, Party
 from ariagent.dialogue.keypad import AskAgain, Collect
 from ariagent.dialogue.memory import Owed
+from ariagent.dialogue.silence import WarnLength
+from ariagent.dialogue.tool_rounds import MOST_ROUNDS
 from ariagent.errors import ConfigurationError
 from ariagent.sandbox.notes import BY_NAME, KINDS, PREFIX, kind_of
 from ariagent.sandbox.scenario import Say, Situation
@@ -25,36 +25,36 @@ DOCS = ROOT.parent / "docs" / "sandbox.md"
 ANNA, CALLER = Party("1001", "Anna"), Party("5550100", "")
 
 NOTES = {
-    "silence": [silence.NOTE_ASK],
-    "silence_again": [silence.NOTE_ASK_AGAIN],
-    "silence_goodbye": [silence.NOTE_GOODBYE],
-    "length_warning": [silence.note(silence.WarnLength(left)) for left in (20.0, 60.0, 300.0)],
-    "length_goodbye": [silence.NOTE_LENGTH],
-    "keys_missing": [digits.ask_again_note(AskAgain("timeout", 2), Collect())],
-    "keys_few": [digits.ask_again_note(AskAgain("too_short", 1), Collect())],
-    "reconnected": [conversation.LOST_NOTE],
-    "must_speak": [rounds.SPEAK],
-    "resumed": [resume.resumed_note(known=known) for known in (True, False)],
-    "continue_words": [resume.renewed_note(Owed.WORDS)],
-    "continue_turn": [resume.renewed_note(Owed.TURN)],
-    "continue_answer": [resume.renewed_note(Owed.ANSWER)],
-    "transfer_ended": [resume.renewed_note(Owed.COLLEAGUE)],
-    "returned": [handoff.returned_note("support", status) for status in (*handoff.WHY_BACK, "")],
-    "consult_waits": [handoff.waiting_note(20.0)],
-    "consult_answered": [handoff.found_note()],
-    "consult_failed": [handoff.not_found_note("support", status) for status in (*handoff.WHY_BACK, "")],
-    "transfer_failed": [handoff.failed_note("support")],
-    "supervisor": [handoff.whisper_note("offer a free inspection")],
+    "silence": [told.NOTE_ASK],
+    "silence_again": [told.NOTE_ASK_AGAIN],
+    "silence_goodbye": [told.NOTE_GOODBYE],
+    "length_warning": [told.silence_note(WarnLength(left)) for left in (20.0, 60.0, 300.0)],
+    "length_goodbye": [told.NOTE_LENGTH],
+    "keys_missing": [told.ask_again_note(AskAgain("timeout", 2), Collect())],
+    "keys_few": [told.ask_again_note(AskAgain("too_short", 1), Collect())],
+    "reconnected": [told.LOST_NOTE],
+    "must_speak": [told.speak_note(MOST_ROUNDS)],
+    "resumed": [told.resumed_note(known=known) for known in (True, False)],
+    "continue_words": [told.renewed_note(Owed.WORDS)],
+    "continue_turn": [told.renewed_note(Owed.TURN)],
+    "continue_answer": [told.renewed_note(Owed.ANSWER)],
+    "transfer_ended": [told.renewed_note(Owed.COLLEAGUE)],
+    "returned": [told.returned_note("support", status) for status in (*told.WHY_BACK, "")],
+    "consult_waits": [told.waiting_note(20.0)],
+    "consult_answered": [told.found_note()],
+    "consult_failed": [told.not_found_note("support", status) for status in (*told.WHY_BACK, "")],
+    "transfer_failed": [told.failed_note("support")],
+    "supervisor": [told.whisper_note("offer a free inspection")],
     "introduced": [
-        introduction.introduced_note(Introduction(ANNA, why), opening=opening)
+        told.introduced_note(Introduction(ANNA, why), opening=opening)
         for why in ("a broken wheel", "")
         for opening in (True, False)
     ],
-    "sent_back": [introduction.sent_back_note("support", Introduction(ANNA, why)) for why in ("a broken wheel", "")],
-    "consult_ended": [introduction.met_note(ANNA, CALLER, opening=True, talked=talked) for talked in (True, False)],
+    "sent_back": [told.sent_back_note("support", Introduction(ANNA, why)) for why in ("a broken wheel", "")],
+    "consult_ended": [told.met_note(ANNA, CALLER, opening=True, talked=talked) for talked in (True, False)],
 }
-"""Every note that ``ariagent.call`` gives a model, by its kind. A note that is worded otherwise must stay of its kind:
-then change ``ariagent/sandbox/notes.py`` with it."""
+"""Every note that the service gives a model, by its kind. A note that is worded otherwise must stay of its kind: then
+change ``ariagent/sandbox/notes.py`` with it."""
 EACH = [pytest.param(kind, note, id=f"{kind}-{at}") for kind, notes in NOTES.items() for at, note in enumerate(notes)]
 
 SCENARIOS = sorted((ROOT / "sandbox" / "scenarios").glob("*.yaml"))
@@ -67,14 +67,16 @@ NAMES = ("supervisor", "silent", "nobody answered", "The caller has been silent"
 
 def test_no_note_is_missing_here() -> None:
     """Whatever the service calls a note begins like one of those above."""
-    literals = {
-        node.value
+    found = {
+        (path.relative_to(ROOT).as_posix(), node.value)
         for path in ROOT.rglob("*.py")
         if "sandbox" not in path.parts
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(f"{PREFIX} ")
     }
+    places, literals = {place for place, _ in found}, {text for _, text in found}
     assert len(literals) > 10
+    assert places == {"dialogue/notes.py", "realtime/probe.py"}  # the probe talks with a model without a call
     every = [note for notes in NOTES.values() for note in notes]
     unknown = {text for text in literals if not any(note.startswith(text) for note in every)}
     # "This call can last {left} longer" is filled in later.
@@ -132,10 +134,10 @@ def test_another_wording_has_the_same_kind(kind: str, note: str) -> None:
 def test_what_people_are_called_or_say_decides_no_kind(words: str) -> None:
     party = Party("1001", words)
     kinds = {
-        "introduced": introduction.introduced_note(Introduction(party, words, words), opening=True),
-        "sent_back": introduction.sent_back_note("support", Introduction(party, words, words)),
-        "consult_ended": introduction.met_note(party, Party("5550100", words), opening=True, talked=True),
-        "supervisor": handoff.whisper_note(f'{words}" {words}'),
+        "introduced": told.introduced_note(Introduction(party, words, words), opening=True),
+        "sent_back": told.sent_back_note("support", Introduction(party, words, words)),
+        "consult_ended": told.met_note(party, Party("5550100", words), opening=True, talked=True),
+        "supervisor": told.whisper_note(f'{words}" {words}'),
     }
     assert {kind: BY_NAME[kind] for kind in kinds} == {kind: kind_of(note) for kind, note in kinds.items()}
 

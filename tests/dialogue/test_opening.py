@@ -1,0 +1,159 @@
+"""How the agent begins: what is played, what the model is told, and what is remembered of it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from ariagent.audio.format import SLIN24
+from ariagent.audio.playout import Playout
+from ariagent.audio.rates import ModelCodec
+from ariagent.audio.uplink import Uplink
+from ariagent.config import AgentSettings, RealtimeSettings
+from ariagent.dialogue import notes, opening
+from ariagent.dialogue.conversation import Conversation
+from ariagent.dialogue.events import AgentSaid, DialogueEvent, Interrupted
+from ariagent.dialogue.history import History, Said
+from ariagent.dialogue.introduction import Introduction, Party
+from ariagent.dialogue.memory import Memory, Owed
+from ariagent.dialogue.role import Role
+from ariagent.realtime.profile import SessionProfile
+from ariagent.realtime.session import RealtimeSession
+from ariagent.tools.plugins import CallFacts
+
+SAID = Said("caller", "a bill")
+ANNA = Party("1001", "Anna")
+
+
+class Line:
+    """A conversation that has not begun, and its ``history``."""
+
+    def __init__(self, words: str | None = "Good day.", *, rendered: bool = False, **role: Any) -> None:
+        agent = AgentSettings(opening=words)
+        profile = SessionProfile.of(agent, RealtimeSettings())
+        self.session = RealtimeSession(profile)
+        self.session.receive(json.dumps({"type": "session.created", "session": {"id": "s"}}), 0.0)
+        updated = {"type": "session.updated", "session": {"id": "s", **profile.session()}}
+        self.session.receive(json.dumps(updated), 0.0)
+        self.session.take_outgoing()
+        self.playout = Playout(SLIN24)
+        codec = ModelCodec(SLIN24, profile.encoding)
+        self.conversation = Conversation(self.session, self.playout, Uplink(SLIN24), codec)
+        self.history = History()
+        self.role = Role(agent, "", CallFacts("1.1", "sales", language="de"), **role)
+        self.rendered = SLIN24.silence(100) if rendered else None
+        self.asked: list[tuple[str, str]] = []
+
+    def phrase(self, words: str, language: str) -> bytes | None:
+        self.asked.append((words, language))
+        return self.rendered
+
+    def begin(self) -> list[DialogueEvent]:
+        return opening.begin(self.role, self.conversation, self.history, self.phrase, 1.0)
+
+    def meet(self, *, talked: bool) -> list[DialogueEvent]:
+        return opening.meet(
+            self.role, self.conversation, self.history, self.phrase, 1.0, before=ANNA, caller=Party("5"), talked=talked
+        )
+
+    def told(self) -> tuple[list[str], list[dict[str, Any]]]:
+        """The texts that the model was told, and the responses that it was asked for."""
+        messages = [json.loads(message) for message in self.session.take_outgoing()]
+        items = [message["item"] for message in messages if "item" in message]
+        asked = [message["response"] for message in messages if "response" in message]
+        return [item["content"][0]["text"] for item in items], asked
+
+
+class TestNew:
+    def test_a_rendered_opening_is_looked_for_in_the_callers_language(self) -> None:
+        line = Line(rendered=True)
+        assert line.begin() == [AgentSaid("aria_opening", "Good day.")]
+        assert line.asked == [("Good day.", "de")]
+        assert line.told() == (["Good day."], [])
+        assert line.playout.pending_ms == 100
+
+    def test_one_that_is_not_rendered_is_asked_for(self) -> None:
+        line = Line()
+        assert line.begin() == []
+        assert line.told() == ([], [{"instructions": "Say exactly: Good day."}])
+
+    def test_without_one_nothing_is_looked_for_and_nothing_said(self) -> None:
+        line = Line(None, rendered=True)
+        assert line.begin() == []
+        assert (line.asked, line.told(), line.playout.idle) == ([], ([], []), True)
+
+
+class TestIntroduced:
+    @pytest.mark.parametrize("rendered", [True, False])
+    @pytest.mark.parametrize("why", ["a bill", ""])
+    def test_the_model_goes_on_behind_the_opening_where_there_is_something_to_take_up(
+        self, why: str, rendered: bool
+    ) -> None:
+        by = Introduction(ANNA, why)
+        line = Line(rendered=rendered, introduced_by=by)
+        line.begin()
+        texts, asked = line.told()
+        note = notes.introduced_note(by, opening=True)
+        assert texts[-1] == note
+        assert line.history.entries == (Said("note", note),)
+        if rendered:
+            assert asked == ([{}] if why else [])
+        else:
+            assert asked == [{"instructions": notes.opening_instructions("Good day.", goes_on=bool(why))}]
+
+
+class TestBack:
+    def test_after_a_transfer_that_nobody_took(self) -> None:
+        line = Line(rendered=True, memory=Memory((SAID,), "desk"), why_back="BUSY")
+        assert line.begin() == []
+        assert line.told() == (["a bill", notes.returned_note("desk", "BUSY")], [{}])
+        assert line.history.entries == (SAID,)
+        assert line.playout.idle
+
+    def test_after_a_human_agent_who_transferred_them_back(self) -> None:
+        by = Introduction(ANNA, "wants the machine")
+        line = Line(memory=Memory((SAID,), "desk"), introduced_by=by)
+        line.begin()
+        note = notes.sent_back_note("desk", by)
+        assert line.told() == (["a bill", note], [{}])
+        assert line.history.entries == (SAID, Said("note", note))
+
+    @pytest.mark.parametrize("entries", [(SAID,), ()])
+    def test_after_a_crash(self, entries: tuple[Said, ...]) -> None:
+        line = Line(memory=Memory(entries, "", interrupted=True))
+        line.begin()
+        note = notes.resumed_note(known=bool(entries))
+        assert line.told() == ([*(entry.text for entry in entries), note], [{}])
+
+    @pytest.mark.parametrize("owed", list(Owed))
+    def test_after_a_planned_restart_the_model_speaks_unless_nothing_is_owed(self, owed: Owed) -> None:
+        line = Line(memory=Memory((SAID,), "", interrupted=True, owed=owed))
+        line.begin()
+        note = notes.renewed_note(owed)
+        assert line.told() == (["a bill", note], [] if owed is Owed.NOTHING else [{}])
+        assert line.history.entries == (SAID, Said("note", note))
+
+
+class TestMeet:
+    def test_what_was_being_said_is_cut_off(self) -> None:
+        line = Line(rendered=True)
+        line.begin()
+        line.told()
+        cut, said = line.meet(talked=False)
+        assert isinstance(cut, Interrupted)
+        assert said == AgentSaid("aria_opening_2", "Good day.")
+        assert line.playout.pending_ms == 100
+
+    @pytest.mark.parametrize(
+        ("words", "talked", "asked"),
+        [("Good day.", True, [{}]), ("Good day.", False, []), (None, True, [{}]), (None, False, [{}])],
+    )
+    def test_the_openings_own_question_is_enough_where_there_is_nothing_to_take_up(
+        self, words: str | None, talked: bool, asked: list[dict[str, Any]]
+    ) -> None:
+        line = Line(words, rendered=True)
+        line.meet(talked=talked)
+        note = notes.met_note(ANNA, Party("5"), opening=words is not None, talked=talked)
+        texts, responses = line.told()
+        assert (texts[-1], responses) == (note, asked)
+        assert line.history.entries == (Said("note", note),)
