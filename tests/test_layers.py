@@ -82,7 +82,7 @@ CORE = (
     "ariagent.dialogue.destinations",
     "ariagent.call.presentation",
     "ariagent.dialogue.provider_tools",
-    "ariagent.call.resume",
+    "ariagent.call.takeover",
     "ariagent.phrases.file",
     "ariagent.dialogue.tool_rounds",
     "ariagent.dialogue.silence",

@@ -460,7 +460,7 @@ class DigitsGiven(CallEvent):
 
     count: int
     text: str = _words("")
-    """The digits."""
+    """The digits; they may be a card's."""
 
 
 @dataclass(frozen=True, slots=True)
