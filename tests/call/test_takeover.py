@@ -24,12 +24,12 @@ def row(**fields: Any) -> CallRow:
 def test_both_sides_keys_and_tools_are_remembered_in_order() -> None:
     entries = history_of(
         [
-            event("call.started", leg="c"),
-            event("turn.agent", item="a", said="Good day."),
-            event("turn.caller", item="b", said="Where is my order?"),
-            event("tool.called", id="t", tool="orders", arguments='{"number": 7}'),
-            event("tool.done", id="t", tool="orders", output='{"state": "ready"}'),
-            event("call.digits", count=2, text="17"),
+            EventRow.of(0.0, rec.CallStarted("c", 0, "-", "-")),
+            EventRow.of(0.0, rec.AgentTurn("a", "Good day.")),
+            EventRow.of(0.0, rec.CallerTurn("b", "Where is my order?")),
+            EventRow.of(0.0, rec.ToolCalled("orders", "t", arguments='{"number": 7}')),
+            EventRow.of(0.0, rec.ToolEnded("orders", "t", output='{"state": "ready"}')),
+            EventRow.of(0.0, rec.DigitsGiven(2, "17")),
         ]
     )
     assert entries == (
@@ -49,23 +49,23 @@ def test_both_sides_keys_and_tools_are_remembered_in_order() -> None:
     ],
 )
 def test_of_the_agent_what_was_heard(heard: int, dropped: int, left: list[Said]) -> None:
-    said = event("turn.agent", item="a", said="one two three four")
-    assert history_of([said, event("turn.interrupted", item="a", heard_ms=heard, dropped_ms=dropped)]) == tuple(left)
+    said = EventRow.of(0.0, rec.AgentTurn("a", "one two three four"))
+    assert history_of([said, EventRow.of(0.0, rec.AgentInterrupted("a", heard, dropped))]) == tuple(left)
 
 
 def test_nonsense_in_the_records_is_passed_over() -> None:
-    assert history_of([event("turn.agent"), event("turn.caller", said=7), event("turn.interrupted", item="x")]) == ()
-    cut = event("turn.interrupted", item="a", heard_ms="much", dropped_ms=None)
-    assert history_of([event("turn.agent", item="a", said="all"), cut]) == (Said("agent", "all"),)
+    assert history_of([EventRow.of(0.0, rec.AgentTurn("i")), EventRow.of(0.0, rec.CallerTurn("i", 7)), EventRow.of(0.0, rec.AgentInterrupted("x", 0, 0))]) == ()
+    cut = EventRow.of(0.0, rec.AgentInterrupted("a", "much", None))
+    assert history_of([EventRow.of(0.0, rec.AgentTurn("a", "all")), cut]) == (Said("agent", "all"),)
 
 
 def test_the_last_leg_counts_and_earlier_visits_are_remembered() -> None:
     events = [
-        event("call.started", 20.0, leg="c1"),
-        event("call.leg_replaced", 21.0, was="c1", now="c2"),
-        event("turn.caller", 22.0, item="x", said="now"),
+        EventRow.of(20.0, rec.CallStarted("c1", 0, "-", "-")),
+        EventRow.of(21.0, rec.LegReplaced("c1", "c2")),
+        EventRow.of(22.0, rec.CallerTurn("x", "now")),
     ]
-    call = BrokenOff.of(row(), events, [event("turn.caller", 1.0, item="y", said="then")])
+    call = BrokenOff.of(row(), events, [EventRow.of(1.0, rec.CallerTurn("y", "then"))])
     assert (call.leg, call.call_id, call.row, call.agent, call.dead) == ("c2", "1.1", 3, "sales", True)
     assert (call.began, call.answered, call.last_at) == (10.0, 11.0, 22.0)
     memory = call.memory(23.0)
@@ -75,22 +75,22 @@ def test_the_last_leg_counts_and_earlier_visits_are_remembered() -> None:
 
 
 def test_who_was_not_answered_yet_is_greeted_as_usual() -> None:
-    assert BrokenOff.of(row(answered=None), [event("call.started", leg="c")]).memory(1.0) is None
+    assert BrokenOff.of(row(answered=None), [EventRow.of(0.0, rec.CallStarted("c", 0, "-", "-"))]).memory(1.0) is None
 
 
-SAID = (event("call.started", 11.0, leg="c"), event("turn.agent", 12.0, item="a", said="Good day."))
+SAID = (EventRow.of(11.0, rec.CallStarted("c", 0, "-", "-")), EventRow.of(12.0, rec.AgentTurn("a", "Good day.")))
 
 
 @pytest.mark.parametrize("owed", list(Owed))
 def test_who_was_left_on_purpose_is_owed_what_they_were_waiting_for(owed: Owed) -> None:
-    left = [*SAID, event("call.left", 20.0, owed=owed.value), event("call.state", 20.0, state="ended")]
+    left = [*SAID, EventRow.of(20.0, rec.CallLeft(result="done", reason="caller_hung_up", owed=owed.value)), EventRow.of(20.0, rec.StateChanged("ended"))]
     memory = BrokenOff.of(row(), left).memory(20.0 + SHORT_S)
     assert memory is not None
     assert (memory.owed, memory.entries) == (owed, (Said("agent", "Good day."),))
 
 
 def test_a_long_silence_or_a_lost_memory_is_excused() -> None:
-    left = [*SAID, event("call.left", 20.0, owed="nothing")]
+    left = [*SAID, EventRow.of(20.0, rec.CallLeft(result="done", reason="caller_hung_up", owed="nothing"))]
     for call, now in ((BrokenOff.of(row(), left), 20.1 + SHORT_S), (BrokenOff.of(row(), left, words=False), 20.0)):
         memory = call.memory(now)
         assert memory is not None
@@ -98,9 +98,9 @@ def test_a_long_silence_or_a_lost_memory_is_excused() -> None:
 
 
 def test_one_that_went_on_and_died_then_was_not_left() -> None:
-    events = [*SAID, event("call.left", 20.0, owed="words"), event("call.resumed", 21.0, leg="c")]
+    events = [*SAID, EventRow.of(20.0, rec.CallLeft(result="done", reason="caller_hung_up", owed="words")), EventRow.of(21.0, rec.CallTakenOver("c", 0, "-", 0, 0, 0))]
     assert BrokenOff.of(row(), events).owed is None
-    again = [*events, event("call.left", 22.0, owed="of a later version")]
+    again = [*events, EventRow.of(22.0, rec.CallLeft(result="done", reason="caller_hung_up", owed="of a later version"))]
     assert BrokenOff.of(row(), again).owed is Owed.ANSWER
 
 
