@@ -1,7 +1,7 @@
 """Structured logs: an event's name with fields, as text or JSON lines, each with the id of its call.
 
-A module logs ``log.info("media.refused", extra={"fields": {"uuid": uuid}})``; a call logs through
-``CallLog``, which adds ``call``.
+A module logs ``log.info("media.refused", extra={"fields": {"uuid": uuid}})``. A call logs typed events through
+``CallLog``, which adds ``call`` and gives them to the call's record.
 """
 
 import json
@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
 from ariagent.linebudget import LineBudget
+from ariagent.records.events import CallEvent
 
 Side = Literal["caller", "agent"]
 LONGEST_FIELD = 2_000
@@ -22,8 +23,8 @@ LONGEST_FIELD = 2_000
 class Record(Protocol):
     """Where a call's events are kept. Nothing here waits or raises."""
 
-    def event(self, name: str, at: float, fields: Mapping[str, object]) -> None:
-        """``at``: seconds since the epoch."""
+    def tell(self, event: CallEvent, at: float) -> None:
+        """``event`` happened ``at`` (seconds since the epoch)."""
 
     def wave(self, side: Side, start_s: float, peaks: bytes) -> None:
         """Loudness of one side (see ``audio.peaks``), ``start_s`` seconds after the call began."""
@@ -40,23 +41,22 @@ class CallLog(logging.LoggerAdapter[logging.Logger]):
         super().__init__(logger, {})
         self.call_id = call_id
         self.record: Record | None = None
-        """Is told every event too, from when it is set."""
+        """Gets every event, from when it is set."""
         self._budgets: dict[str, LineBudget] = {}  # by event; their names are ours
 
-    def event(
-        self, name: str, level: int = logging.INFO, *, private: Mapping[str, object] | None = None, **fields: object
-    ) -> None:
-        """Log event ``name`` of this call with its fields; ``private`` ones are for the call's record only."""
-        unlogged = self._budgets.setdefault(name, LineBudget()).take(time.monotonic())
-        if unlogged is not None:
-            shown = {key: _short(value) for key, value in fields.items()}
-            self.log(level, name, extra={"fields": {**shown, "unlogged": unlogged} if unlogged else shown})
-        self.note(name, **{**fields, **(private or {})})
+    def tell(self, event: CallEvent, level: int | None = None, *, words: bool = False) -> None:
+        """Write an event to the log, at ``level`` or else at the event's own, and to the call's record.
 
-    def note(self, name: str, **fields: object) -> None:
-        """An event for the record only."""
+        The log gets no private field. ``words``: the site wants what was said in its log.
+        """
+        level = event.LEVEL if level is None else level
+        if level is not None:
+            unlogged = self._budgets.setdefault(event.NAME, LineBudget()).take(time.monotonic())
+            if unlogged is not None:
+                shown = {key: _short(value) for key, value in event.for_log(words=words).items()}
+                self.log(level, event.NAME, extra={"fields": {**shown, "unlogged": unlogged} if unlogged else shown})
         if self.record is not None:
-            self.record.event(name, time.time(), fields)
+            self.record.tell(event, time.time())
 
     def wave(self, side: Side, start_s: float, peaks: bytes) -> None:
         """Loudness of one side, for the record."""

@@ -90,6 +90,7 @@ CORE = (
     "ariagent.dialogue.opening",
     "ariagent.dialogue.policy",
     "ariagent.dialogue.provider_tools",
+    "ariagent.call.takeover",
     "ariagent.dialogue.role",
     "ariagent.dialogue.silence",
     "ariagent.dialogue.spoken_time",

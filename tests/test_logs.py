@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ariagent.linebudget import LINES_PER_S
-from ariagent.logs import LONGEST_FIELD, CallLog, JsonFormatter, TextFormatter
+from ariagent.logs import LONGEST_FIELD, CallLog, JsonFormatter, Side, TextFormatter
+from ariagent.records import events as rec
 
 
 class Sink:
@@ -139,7 +140,7 @@ def test_a_record_of_another_library_has_no_fields(text: Sink, as_json: Sink) ->
 
 def test_a_calls_lines_carry_its_id_first(text: Sink) -> None:
     log = CallLog(text.logger, "1795.1")
-    log.event("call.answered", after_ms=5)
+    log.tell(rec.CallAnswered(5))
     assert text.line.endswith(" INFO call.answered call=1795.1 after_ms=5")
 
 
@@ -153,9 +154,56 @@ def test_a_calls_id_may_become_known_later(text: Sink) -> None:
 def test_a_calls_event_has_its_level(text: Sink) -> None:
     text.logger.setLevel(logging.WARNING)
     log = CallLog(text.logger, "1")
-    log.event("not.this")
-    log.event("but.this", logging.ERROR)
-    assert text.line.endswith(" ERROR but.this call=1")
+    log.tell(rec.CallAnswered(5))
+    log.tell(rec.NotReleased("x"))
+    assert text.line.endswith(" ERROR call.not_released call=1 cause=x")
+    log.tell(rec.CallAnswered(5), logging.WARNING)
+    assert text.line.endswith(" WARNING call.answered call=1 after_ms=5")
+    assert len(text.stream.getvalue().splitlines()) == 2
+
+
+class Kept:
+    """A call's record."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[rec.CallEvent, float]] = []
+
+    def tell(self, event: rec.CallEvent, at: float) -> None:
+        self.events.append((event, at))
+
+    def wave(self, side: Side, start_s: float, peaks: bytes) -> None:
+        raise AssertionError("no waves here")
+
+
+def test_a_calls_record_gets_every_event_whole_and_the_log_what_is_for_it(
+    text: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1795.5)
+    log = CallLog(text.logger, "1")
+    log.tell(rec.CallAnswered(5))
+    log.record = kept = Kept()
+    events = (rec.DigitsGiven(4, "4711"), rec.AudioGap(420.0), rec.CallerTurn("i1", "my card is 4711"))
+    for event in events:
+        log.tell(event)
+    assert kept.events == [(event, 1795.5) for event in events]
+    lines = [line.split(" INFO ")[1] for line in text.stream.getvalue().splitlines()]
+    assert lines == [
+        "call.answered call=1 after_ms=5",
+        "call.digits call=1 count=4",
+        "turn.caller call=1 item=i1 characters=15",
+    ]
+    log.tell(events[2], words=True)
+    assert text.line.endswith(' turn.caller call=1 item=i1 said="my card is 4711"')
+
+
+def test_what_the_log_has_no_room_for_is_in_the_record(text: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    log = CallLog(text.logger, "1")
+    log.record = kept = Kept()
+    for number in range(500):
+        log.tell(rec.ModelMalformed("x" * 10_000, number))
+    assert text.stream.getvalue().count("model.malformed") == LINES_PER_S
+    assert [event for event, _ in kept.events] == [rec.ModelMalformed("x" * 10_000, number) for number in range(500)]
 
 
 def test_of_alike_lines_of_a_call_few_are_written_and_the_rest_counted(
@@ -165,19 +213,19 @@ def test_of_alike_lines_of_a_call_few_are_written_and_the_rest_counted(
     monkeypatch.setattr(time, "monotonic", lambda: now)
     log = CallLog(text.logger, "1")
     for number in range(500):
-        log.event("model.malformed", number=number)
+        log.tell(rec.ModelMalformed("json", number))
         if number < 3:
-            log.event("model.refused", number=number)
+            log.tell(rec.ModelRefused(str(number)))
     assert text.stream.getvalue().count("model.malformed") == LINES_PER_S
     assert text.stream.getvalue().count("model.refused") == 3
     now = 101.0
-    log.event("model.malformed", number=500)
-    assert text.line.endswith(f" number=500 unlogged={500 - LINES_PER_S}")
+    log.tell(rec.ModelMalformed("json", 500))
+    assert text.line.endswith(f" length=500 unlogged={500 - LINES_PER_S}")
 
 
 def test_a_long_field_of_a_call_is_cut(text: Sink) -> None:
-    CallLog(text.logger, "1").event("turn.caller", said="x" * 1_000_000)
-    assert text.line.endswith(" said=" + "x" * LONGEST_FIELD + "...")
+    CallLog(text.logger, "1").tell(rec.ModelRefused("x", "x" * 1_000_000))
+    assert text.line.endswith(" message=" + "x" * LONGEST_FIELD + "...")
 
 
 class TestConfigure:

@@ -23,6 +23,7 @@ from ariagent.config import Settings
 from ariagent.logs import CallLog
 from ariagent.realtime.events import AsideEnded
 from ariagent.records import folder
+from ariagent.records.events import AnnouncementFailed
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ class Briefs:
 
     def failed(self, call: CallLog) -> None:
         """Asterisk could not play this call's summary: the human agent gets the caller without one."""
-        call.event("brief.failed", logging.WARNING, directory=str(self.directory))
+        call.tell(AnnouncementFailed(str(self.directory)))
         self.on_failed()
 
     def handed(self, call: CallLog) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial, wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec
 
 from ariagent.ami.events import AttendedTransferred, BlindTransferred
 from ariagent.ari import events as ari
@@ -40,7 +40,6 @@ from ariagent.call.machine import AUDIBLE, MEDIA_FAILED, OVERTIME_S, RELEASE_TIM
 from ariagent.call.media_leg import REMEDY, MediaLeg, NoAudioError
 from ariagent.call.observer import Observer
 from ariagent.call.reception import OWN_CALL, Reception
-from ariagent.call.resume import LEFT
 from ariagent.call.warm_transfer import WarmTransfer
 from ariagent.dialogue import effects as fx
 from ariagent.dialogue import events as said
@@ -57,6 +56,7 @@ from ariagent.logs import CallLog
 from ariagent.realtime import events as rt
 from ariagent.realtime.line import ModelLine
 from ariagent.realtime.profile import SessionProfile
+from ariagent.records import events as rec
 from ariagent.termination import Result, Termination
 
 LISTEN_FRAMES = 50
@@ -245,7 +245,7 @@ class Call:
         warm = handoff.kind == "warm"
         if warm and self._warm.goes_on:
             raise CallStateError("a colleague is being looked for already")
-        self.log.event("call.moved", by=handoff.by, destination=handoff.name)
+        self.log.tell(rec.TransferOrdered(handoff.by, handoff.name))
         outcome: asyncio.Future[TransferOutcome] = asyncio.get_running_loop().create_future()
         self.feed(ev.WarmTransferRequested(handoff) if warm else ev.TransferRequested(handoff))
         self._transfers.append(outcome)
@@ -257,7 +257,7 @@ class Call:
         words on. Raises CallStateError."""
         if not self._serving or self.state not in AUDIBLE:
             raise CallStateError(f"the call is {self.state.value}: nobody can be told anything now")
-        self.log.event("call.whispered", by=by, private={"text": text})
+        self.log.tell(rec.Whispered(by, text))
         self._whisper(text, at_once=now)
 
     @entry
@@ -363,22 +363,22 @@ class Call:
         return self._dialogue.at_rest
 
     def _ended(self, termination: Termination) -> Termination:
-        fields: dict[str, Any] = {"result": termination.result.value, "reason": termination.reason}
-        if termination.cause:
-            fields["cause"] = termination.cause
+        result, reason, cause = termination.result.value, termination.reason, termination.cause
+        figures = self._parties.talk_s(time.monotonic())
         if self._serving:
             self._listen()
-            fields |= self._observer.close(self._dialogue.account(), self._model.dropped_s)
-        fields |= self._parties.talk_s(time.monotonic())
+            figures |= self._observer.close(self._dialogue.account(), self._model.dropped_s)
         if termination.result is Result.LEFT:
-            self.log.event(LEFT, owed=self._owed.value, **fields)
+            owed = self._owed.value
+            self.log.tell(rec.CallLeft(result=result, reason=reason, cause=cause, owed=owed, **figures))
             return termination
         if termination.result is Result.NO_MODEL:
             self.context.model_health.doubt()
         elif termination.reason == MEDIA_FAILED:
             self.context.audio_health.doubt()
         failed = termination.result in (Result.ERROR, Result.NO_MODEL)
-        self.log.event("call.ended", logging.WARNING if failed else logging.INFO, **fields)
+        ended = rec.CallEnded(result=result, reason=reason, cause=cause, **figures)
+        self.log.tell(ended, logging.WARNING if failed else logging.INFO)
         return termination
 
     def _forget(self) -> None:
@@ -461,7 +461,7 @@ class Call:
     def _joined(self, caller: Party) -> None:
         before = self._parties.current
         self._parties.joined(caller, time.monotonic())
-        self.log.event("call.caller_changed", was=before.number or "-", caller=caller.number or "-")
+        self.log.tell(rec.CallerChanged(before.number or "-", caller.number or "-"))
         self._feed(ev.PartyChanged(before, caller))
         self._changed(self)
 
@@ -470,7 +470,7 @@ class Call:
         if self.state not in AUDIBLE:
             return self.over
         self._deserted = True
-        self.log.event("call.transferred_away", logging.WARNING, channel=self._far_end.name)
+        self.log.tell(rec.AgentTransferredAway(self._far_end.name))
         self.feed(ev.NobodyThere(TRANSFERRED_AWAY))
         return True
 
@@ -646,7 +646,7 @@ class Call:
             self._command(command)
         if self.state is not self._told_state:
             self._told_state = self.state
-            self.log.note("call.state", state=self.state.value)
+            self.log.tell(rec.StateChanged(self.state.value))
             self._changed(self)
 
     def _command(self, command: cmd.Command) -> None:
@@ -721,7 +721,7 @@ class Call:
         if not self._released:
             # Whatever hangs there must not keep the end from being told; what is left is looked for later.
             self.stuck = True
-            self.log.event("call.not_released", logging.ERROR, cause="not everything was given back in time")
+            self.log.tell(rec.NotReleased("not everything was given back in time"))
         self._over.set_result(termination)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -774,7 +774,7 @@ class Call:
             await self.media.rejoin(self.leg)
         except AriError as error:
             # Whatever is wrong with the leg or the bridge is told by events of their own.
-            self.log.event("call.not_rejoined", logging.DEBUG, cause=error.line)
+            self.log.tell(rec.NotRejoined(error.line))
 
     # -- what needs Asterisk ------------------------------------------------------------------------
 
@@ -853,10 +853,10 @@ class Call:
         self._reception.answered(time.time() - (now - self._answered_at))
         after_s = now - self._began
         if resumed:
-            self.log.event("call.goes_on", after_ms=round(1000 * (now - self._made), 1))
+            self.log.tell(rec.CallContinued(round(1000 * (now - self._made), 1)))
             self.context.metrics.resumed.inc()
             return
-        self.log.event("call.answered", after_ms=round(1000 * after_s, 1))
+        self.log.tell(rec.CallAnswered(round(1000 * after_s, 1)))
         self.context.metrics.answered(after_s)
 
     async def _transfer(self, handoff: Handoff) -> None:
@@ -871,30 +871,25 @@ class Call:
             # The channel that stands for them may show another number, or none.
             variables |= self._parties.current.caller_id()
         counted = context.metrics.transfers
-        more: dict[str, Any] = {"brief": announcement.outlook} if path and announcement is not None else {}
+        outlook = announcement.outlook if path and announcement is not None else ""
+        queue_call = ""
         # A supervisor who takes over waits on a line of their own.
         found = bool(handoff.joins) and handoff.kind == "warm"
-        failed: dict[str, Any] = {"brief": "failed"} if unheard or (found and self._warm.announcement_failed) else {}
+        if unheard or (found and self._warm.announcement_failed):
+            outlook = "failed"
         try:
             if found:
-                more = {"queue_call": self._warm.join()}
+                queue_call = self._warm.join()
             await transfer(context, self.arrival, self.leg, handoff, variables)
         except AsteriskError as error:
             if found:
                 await self._warm.end("FAILED")
             context.memories.take(self.call_id, time.monotonic())
-            self.log.event("call.not_handed_over", logging.WARNING, destination=name, cause=error.line)
+            self.log.tell(rec.TransferFailed(name, error.line))
             counted.labels(kind, "failed").inc()
             self.feed(ev.TransferFailed(error.line))
             return
-        self.log.event(
-            "call.handed_over",
-            destination=name,
-            by=handoff.by,
-            kind=kind,
-            private={"text": handoff.summary},
-            **(more | failed),
-        )
+        self.log.tell(rec.CallTransferred(name, handoff.by, kind, queue_call, outlook, handoff.summary))
         if unheard:
             context.briefs.failed(self.log)
         elif path:
@@ -954,7 +949,7 @@ class Call:
         )
         for failure in failures:
             if not isinstance(failure, NotFoundError):
-                self._not_given_back("call.not_released", failure)
+                self._not_given_back(rec.NotReleased(failure.line))
 
     async def _leave(self) -> None:
         """Let go of what is ours; Asterisk keeps the caller, in a bridge that the next process does away with."""
@@ -994,9 +989,9 @@ class Call:
         ended, announcement = self._machine.termination, self._announcement
         wanted = ended is not None and ended.result is Result.TRANSFERRED
         if announcement is not None and wanted and not await announcement.written(ANNOUNCEMENT_LIMIT_S):
-            self.log.event("brief.not_spoken", logging.WARNING, cause="the model did not speak it in time")
+            self.log.tell(rec.AnnouncementNotSpoken("the model did not speak it in time"))
         await self._model.close()
 
-    def _not_given_back(self, event: str, error: AriError) -> None:
+    def _not_given_back(self, event: rec.NotReleased | rec.NotReturned | rec.NotHungUp) -> None:
         self.stuck = True
-        self.log.event(event, logging.ERROR, cause=error.line)
+        self.log.tell(event)

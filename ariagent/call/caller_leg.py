@@ -1,7 +1,6 @@
 """The caller's leg of one call: a channel of Asterisk's that is in our hands from Stasis to where it goes on."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -11,6 +10,7 @@ from ariagent.call.casting import Arrival
 from ariagent.call.dialplan import give_back
 from ariagent.errors import AriError
 from ariagent.logs import CallLog
+from ariagent.records.events import LegReplaced, NotAnswered, NotHungUp, NotReturned
 from ariagent.termination import Result
 
 REPLACED_S = 3.0
@@ -18,10 +18,10 @@ REPLACED_S = 3.0
 
 
 class CallerLeg:
-    """``not_given_back`` is told of what Asterisk does not let go of: the event's name, and why."""
+    """``not_given_back`` gets the event that tells what Asterisk does not release, and why."""
 
     def __init__(
-        self, ari: AriClient, arrival: Arrival, log: CallLog, not_given_back: Callable[[str, AriError], None]
+        self, ari: AriClient, arrival: Arrival, log: CallLog, not_given_back: Callable[[NotReturned | NotHungUp], None]
     ) -> None:
         self.id = arrival.channel.id
         """Another one after a transfer."""
@@ -36,7 +36,7 @@ class CallerLeg:
 
     def follow(self, channel_id: str) -> None:
         """This channel took the place of the caller's."""
-        self._log.event("call.leg_replaced", was=self.id, now=channel_id)
+        self._log.tell(LegReplaced(self.id, channel_id))
         ending = asyncio.ensure_future(self._end_replaced(self.id))
         self._replaced.add(ending)
         ending.add_done_callback(self._replaced.discard)
@@ -80,14 +80,14 @@ class CallerLeg:
             try:
                 await self._ari.answer(self.id)
             except AriError as error:
-                self._log.event("call.not_answered", logging.DEBUG, cause=error.line)
+                self._log.tell(NotAnswered(error.line))
 
     async def give_back(self, result: Result) -> None:
         """Leave Stasis with ARIAGENT_RESULT set, so that the dialplan can go on to people."""
         try:
             await give_back(self._ari, self.id, result, self._place)
         except AriError as error:
-            self._not_given_back("call.not_returned", error)
+            self._not_given_back(NotReturned(error.line))
 
     async def hang_up(self) -> None:
         """End a seat's channel. A direct caller's dialplan is to go on, and hangs up: ``give_back``."""
@@ -96,4 +96,4 @@ class CallerLeg:
         except NotFoundError:
             return
         except AriError as error:
-            self._not_given_back("call.not_hung_up", error)
+            self._not_given_back(NotHungUp(error.line))

@@ -17,12 +17,12 @@ from ariagent.call.context import Context
 from ariagent.call.dialplan import give_back
 from ariagent.call.events import LeaveRequested, StopRequested
 from ariagent.call.machine import State
-from ariagent.call.resume import WARM_PREFIX, BrokenOff, arguments
-from ariagent.call.takeover import LEFT_MEANWHILE, SERVICE_DIED
+from ariagent.call.takeover import LEFT_MEANWHILE, SERVICE_DIED, WARM_PREFIX, BrokenOff, arguments
 from ariagent.dialogue.introduction import Party
 from ariagent.errors import AriError
 from ariagent.localtime import day as local_day
 from ariagent.metrics import NO_AGENT
+from ariagent.records.events import CallEnded, CallStarted
 from ariagent.reminder import Reminder
 from ariagent.termination import Result, Termination
 
@@ -156,11 +156,11 @@ class Registry:
             call_id, caller = linked_id or channel, presentation.shown(caller, {presentation.NUMBER: shown})
         except AriError:
             caller = Party()
-        fields = {"result": termination.result.value, "reason": termination.reason}
-        log.warning("call.ended", extra={"fields": {"call": call_id, **fields}})
+        ended = CallEnded(result=termination.result.value, reason=termination.reason)
+        log.warning(ended.NAME, extra={"fields": {"call": call_id, **ended.for_log()}})
         record = context.journal.begin(call_id, now)
-        record.event("call.started", now, {"leg": channel, "agent": "-", "caller": caller.number or "-"})
-        record.end(now, fields)
+        record.tell(CallStarted(channel, "-", "-", caller.number or "-"), now)
+        record.tell(ended, now)
         context.metrics.ended(termination)
         try:
             await give_back(context.ari, channel, termination.result)
@@ -191,10 +191,10 @@ class Registry:
             if call.leg not in channels and call.dead and call.row is not None:
                 died = call.owed is None
                 ended = Termination(Result.ERROR, SERVICE_DIED) if died else Termination(Result.DONE, LEFT_MEANWHILE)
-                fields = {"result": ended.result.value, "reason": ended.reason}
+                event = CallEnded(result=ended.result.value, reason=ended.reason)
                 level = logging.WARNING if died else logging.INFO
-                log.log(level, "call.ended", extra={"fields": {"call": call.call_id, **fields}})
-                context.journal.resume(call.row, call.call_id, call.began).end(call.last_at, fields)
+                log.log(level, event.NAME, extra={"fields": {"call": call.call_id, **event.for_log()}})
+                context.journal.resume(call.row, call.call_id, call.began).tell(event, call.last_at)
                 if call.answered is not None:
                     context.admission.add(call.answered, call.last_at, unknown=not call.caller)
                 context.metrics.ended(ended, call.agent if call.agent in context.settings.agents else NO_AGENT)

@@ -11,12 +11,13 @@ from ariagent.agents.choose import DIALLED, QUEUE, ArrivalFacts, agent_variables
 from ariagent.ari import events as ari
 from ariagent.call import presentation
 from ariagent.call.context import Context
-from ariagent.call.resume import BrokenOff
+from ariagent.call.takeover import BrokenOff
 from ariagent.call.variables import CALLER, given
 from ariagent.dialogue import introduction
 from ariagent.dialogue.memory import Memory
 from ariagent.dialogue.role import Role
 from ariagent.logs import CallLog
+from ariagent.records.events import InstructionValuesMissing
 from ariagent.tools.plugins import CallFacts
 
 OWN = "ARIAGENT_"
@@ -142,7 +143,7 @@ async def cast(context: Context, arrival: Arrival, identity: Identity, log: Call
         values |= {f"lookup.{key}": value for key, value in found.items()}
     told = briefing.instructions(agent, values)
     if told.missing:
-        log.event("agent.values_missing", names=",".join(told.missing))
+        log.tell(InstructionValuesMissing(",".join(told.missing)))
     about = CallFacts(identity.call_id, name, channel.caller_number, channel.caller_name, agent.language, values)
     memory, why = await _back(context, arrival, identity)
     by = await _introduction(context, arrival, identity, known=memory is not None)

@@ -3,10 +3,8 @@
 The one way of a call's facts to the outside: nothing that a call decides depends on what is told here.
 """
 
-import logging
 import time
 from dataclasses import replace
-from typing import Any
 
 from ariagent.audio.format import FRAME_MS, AudioFormat
 from ariagent.audio.peaks import Peaks
@@ -14,6 +12,7 @@ from ariagent.dialogue import events
 from ariagent.logs import CallLog, Side
 from ariagent.metrics import Metrics
 from ariagent.realtime import events as rt
+from ariagent.records import events as rec
 from ariagent.records.spending import Spending
 
 TOLD_EVERY_S = 15.0
@@ -66,18 +65,18 @@ class Observer:
             case rt.SessionFailed():
                 metrics.model_failures.labels(event.fault.value).inc()
             case rt.SessionLost():
-                log.event("model.lost", logging.WARNING, fault=event.fault.value, cause=event.cause)
+                log.tell(rec.ModelLost(event.fault.value, event.cause))
             case rt.SessionRenewed():
                 metrics.reconnects.inc()
-                log.event("model.renewed", lost_ms=round(1000 * event.lost_s))
+                log.tell(rec.ModelRenewed(round(1000 * event.lost_s)))
             case rt.RequestRefused():
-                log.event("model.refused", logging.WARNING, code=event.code, message=event.message)
+                log.tell(rec.ModelRefused(event.code, event.message))
             case rt.InputMalformed():
                 self._malformed(event.what, event.length)
 
     def _malformed(self, what: str, length: int) -> None:
         self._metrics.malformed.labels("model").inc()
-        self._log.event("model.malformed", logging.WARNING, what=what, length=length)
+        self._log.tell(rec.ModelMalformed(what, length))
 
     # -- the conversation ---------------------------------------------------------------------------
 
@@ -86,47 +85,36 @@ class Observer:
         log, metrics = self._log, self._metrics
         match event:
             case events.AgentBegan(item_id=item_id):
-                log.note("turn.began", item=item_id)
+                log.tell(rec.AgentTurnBegan(item_id))
             case events.AnswerBegan(latency=latency):
                 metrics.turn(latency, self._agent)
-                log.event(
-                    "turn.answered",
-                    item=event.item_id,
-                    response_ms=round(1000 * latency.response_s, 1),
-                    detection_ms=round(1000 * latency.detection_s, 1),
-                    model_ms=round(1000 * latency.model_s, 1),
-                    ours_ms=round(1000 * latency.ours_s, 1),
-                )
+                parts = latency.response_s, latency.detection_s, latency.model_s, latency.ours_s
+                log.tell(rec.AnswerBegan(event.item_id, *(round(1000 * part, 1) for part in parts)))
             case events.Interrupted():
                 metrics.interruptions.inc()
-                heard, dropped = round(event.heard_ms), round(event.dropped_ms)
-                log.event("turn.interrupted", item=event.item_id, heard_ms=heard, dropped_ms=dropped)
+                log.tell(rec.AgentInterrupted(event.item_id, round(event.heard_ms), round(event.dropped_ms)))
             case events.SoundDismissed():
                 metrics.dismissed.labels(event.what).inc()
-                log.event("turn.dismissed", item=event.item_id, what=event.what, silent_ms=round(event.silent_ms))
+                log.tell(rec.SoundDismissed(event.item_id, event.what, round(event.silent_ms)))
             case events.CallerSaid():
-                self._said("turn.caller", event.item_id, event.text)
+                log.tell(rec.CallerTurn(event.item_id, event.text), words=self._transcripts)
             case events.AgentSaid():
-                self._said("turn.agent", event.item_id, event.text)
+                log.tell(rec.AgentTurn(event.item_id, event.text), words=self._transcripts)
             case events.TurnTranscribed():
                 self._turn_transcribed(event)
             case events.ResponseFailed():
                 metrics.response_failed(event.reason)
-                log.event(
-                    "turn.failed", logging.WARNING, status=event.status, reason=event.reason, message=event.message
-                )
+                log.tell(rec.ResponseFailed(event.status, event.reason, event.message))
             case events.DigitsGiven(digits=digits):
-                # The digits themselves may be a card's: they are not for logs.
-                log.event("call.digits", count=len(digits), private={"text": digits})
+                log.tell(rec.DigitsGiven(len(digits), digits))
             case events.GapEnded(ms=ms):
-                log.note("uplink.gap", ms=ms)
+                log.tell(rec.AudioGap(ms))
             case events.MessageTaken():
-                private = {"text": event.text, "number": event.number, "when": event.when}
-                log.event("message.taken", kind=event.kind, private=private)
+                log.tell(rec.MessageTaken(event.kind, event.number, event.when, event.text))
             case events.TransferDeclined():
                 self._declined(event)
             case events.WaitingPromptPlayed(prompt=prompt):
-                log.note("tool.sign", sign=prompt)
+                log.tell(rec.WaitingPromptPlayed(prompt))
             case events.AgentEnded() | events.CallerBegan() | events.CallerEnded() | events.ToolsCalled():
                 pass
             case _:
@@ -144,39 +132,30 @@ class Observer:
         log, metrics = self._log, self._metrics
         match event:
             case events.ToolStarted():
-                more = {"server": event.server} if event.server else {"arguments": event.arguments}
-                log.note("tool.called", tool=event.name[:64], id=event.call_id, **more)
+                arguments = "" if event.server else event.arguments
+                log.tell(rec.ToolCalled(event.name[:64], event.call_id, event.server, arguments))
             case events.BuiltinToolUsed(name=name):
-                log.event("tool.used", tool=name)
+                log.tell(rec.BuiltinToolUsed(name))
             case events.ToolEnded(seconds=None):
-                log.note("tool.done", tool=event.name, id=event.call_id, output=event.output)
+                log.tell(rec.ToolEnded(event.name, event.call_id, output=event.output))
             case events.ToolEnded(seconds=float(seconds)):
-                log.note(
-                    "tool.done",
-                    tool=event.name[:64],
-                    id=event.call_id,
-                    ms=round(1000 * seconds, 1),
-                    ok=event.ok,
-                    kind=event.kind,
-                    output=event.output,
-                )
+                ms = round(1000 * seconds, 1)
+                log.tell(rec.ToolEnded(event.name[:64], event.call_id, ms, event.ok, event.kind, event.output))
             case events.ProviderToolEnded():
                 kind = "ok" if event.ok else "failed"
                 metrics.tool_called(event.server, event.seconds, kind)
                 ms = round(1000 * event.seconds, 1)
-                log.note("tool.done", tool=event.name, id=event.call_id, ms=ms, ok=event.ok, kind=kind)
+                log.tell(rec.ToolEnded(event.name, event.call_id, ms, event.ok, kind))
                 if not event.ok:
-                    log.event(
-                        "mcp.call_failed", logging.WARNING, tool=event.name, server=event.server, cause=event.error
-                    )
+                    log.tell(rec.McpCallFailed(event.name, event.server, event.error))
             case events.ProviderToolsMissing(server=server):
                 metrics.tool_called(server, 0.0, "not_listed")
-                log.event("mcp.not_listed", logging.WARNING, server=server)
+                log.tell(rec.McpToolsNotListed(server))
             case events.ToolsRefused():
-                log.event("tool.refused", logging.WARNING, count=event.count, tool=event.name[:64], rounds=event.rounds)
+                log.tell(rec.ToolsRefused(event.count, event.name[:64], event.rounds))
 
     def _turn_transcribed(self, event: events.TurnTranscribed) -> None:
-        self._log.note("turn.ended", item=event.item_id, seconds=event.seconds)
+        self._log.tell(rec.CallerTurnEnded(event.item_id, event.seconds))
         if not event.believed:
             self._malformed("position in the caller's audio", 0)
         if event.billed:
@@ -184,24 +163,13 @@ class Observer:
 
     def _declined(self, event: events.TransferDeclined) -> None:
         """Closed, nobody there or a long wait is no error; a destination that there never is, is one."""
-        name, level = ("call.transfer_declined", logging.INFO)
-        if event.wrong:
-            name, level = ("call.not_transferred", logging.WARNING)
-        self._log.event(name, level, destination=event.destination, state=event.state)
+        declined = rec.DestinationUnusable if event.wrong else rec.TransferDeclined
+        self._log.tell(declined(event.destination, event.state))
         self._metrics.transfers.labels(event.kind, "failed" if event.wrong else "declined").inc()
-
-    def _said(self, name: str, item_id: str, text: str | None) -> None:
-        """What was said, for the log: a caller's card number is nothing for it, so only where the site wants it."""
-        if text is None:
-            shown: dict[str, Any] = {"said": "(not transcribed)"}
-        else:
-            shown = {"said": text} if self._transcripts else {"characters": len(text)}
-        private = {} if text is None else {"said": text}
-        self._log.event(name, item=item_id, private=private, **shown)
 
     # -- the end ------------------------------------------------------------------------------------
 
-    def close(self, account: dict[str, float], dropped_s: float) -> dict[str, object]:
+    def close(self, account: dict[str, float], dropped_s: float) -> dict[str, float]:
         """The call is over: count what it used, once. Returns what belongs into the log of its end.
 
         ``account``: see ``Dialogue.account``; ``dropped_s``: caller audio that a slow network did not take.
@@ -243,7 +211,7 @@ class _Meter:
         if usage.tokens or transcribed_s:
             model = replace(usage, free=self._free if not usage.tokens else usage.free).billed_as(self._model)
             money = self._spending.used(self._agent, model, usage, transcribed_s)
-            self._log.note("usage", model=model, cost=money, transcribed_s=transcribed_s, **usage.tokens)
+            self._log.tell(rec.ModelUsed(model, money, transcribed_s, **usage.tokens))
 
 
 class _Waves:

@@ -1,6 +1,5 @@
 """What is done before a call is served: which call it is, whether it may come, and who talks with the caller."""
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +13,7 @@ from ariagent.errors import TurnedAwayError, UnknownAgentError
 from ariagent.localtime import day as local_day
 from ariagent.logs import CallLog
 from ariagent.metrics import NO_AGENT
+from ariagent.records import events as rec
 
 OWN_CALL = "own_call"
 """Why a call is not taken that another agent of ours would be the caller of."""
@@ -54,7 +54,7 @@ class Reception:
         self.call_id = log.call_id = identity.call_id
         self._begin_record()
         if self._number and not number and context.settings.records.withheld_numbers:
-            log.note("call.number_withheld", number=self._number)
+            log.tell(rec.NumberWithheld(self._number))
         leg, resumes = arrival.channel.id, arrival.resumes
         caller, seat = arrival.channel.caller_number or "-", arrival.seat or "-"
         agent = "-"
@@ -65,23 +65,16 @@ class Reception:
             role = await cast(context, arrival, identity, log)
         except (UnknownAgentError, TurnedAwayError) as error:
             agent = error.name if isinstance(error, UnknownAgentError) else agent
-            log.event("call.started", leg=leg, agent=agent, seat=seat, caller=caller)
+            log.tell(rec.CallStarted(leg, agent, seat, caller))
             raise
         self.role, self.queue = role, identity.facts.queue
         if resumes is None:
-            log.event("call.started", leg=leg, agent=role.name, seat=seat, caller=caller, media=media)
+            log.tell(rec.CallStarted(leg, role.name, seat, caller, str(media)))
         else:
             # The silence was shorter where nobody said anything before it: nothing else tells when it began.
             since_record_s = round(time.time() - resumes.last_at, 3)
-            log.event(
-                "call.resumed",
-                leg=leg,
-                agent=role.name,
-                seat=seat,
-                media=media,
-                since_record_s=since_record_s,
-                lines=len(resumes.entries),
-            )
+            lines = len(resumes.entries)
+            log.tell(rec.CallTakenOver(leg, role.name, seat, str(media), since_record_s, lines))
         return role
 
     def answered(self, at: float) -> None:
@@ -111,7 +104,7 @@ class Reception:
         transferred it to an agent, and both would talk with each other."""
         channel = self.arrival.channel
         if self.arrival.resumes is None and self._answered(identity.linked_id, channel.name):
-            self._log.event("call.own_call_refused", logging.WARNING, channel=channel.name)
+            self._log.tell(rec.OwnCallRefused(channel.name))
             raise TurnedAwayError(OWN_CALL)
 
     def _admit(self, agent: str, identity: Identity) -> None:

@@ -1,56 +1,138 @@
-"""What the records know of calls of a former process that go on, or come back from people. Reads the disk."""
+"""The takeover of a call that another process served: what this process knows of it, from the call's record. CORE.
 
-import logging
-import time
+Asterisk keeps the callers in the application; who they are and what was said is in the records. ``recorded_calls``
+reads them.
+"""
 
-from ariagent.call.resume import BrokenOff, history_of
-from ariagent.config import Settings
-from ariagent.dialogue.memory import KEPT_S, Memory
-from ariagent.records.store import RecordsError, Store
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
-log = logging.getLogger(__name__)
+from ariagent.ari.events import Channel
+from ariagent.dialogue.history import PRESSED, Entry, History
+from ariagent.dialogue.memory import KEPT_S, Memory, Owed
+from ariagent.records import events as rec
+from ariagent.records.model import CallRow, EventRow
 
 SERVICE_DIED = "service_died"
+"""The reason of a call that ended after its process had died."""
 LEFT_MEANWHILE = "left_meanwhile"
-"""The reasons of calls that ended while there was no service: it had died, or left them to the next one."""
-_NAMES_CALLER = ("call.started", "call.caller_changed")
+"""The reason of a call that ended after its process had left it to the next one."""
+WARM_PREFIX = "ariagent-warm-"
+"""The beginning of a consult leg's channel id; see ``warm_transfer``."""
+SHORT_S = 4.0
+"""A silence that callers do not notice: they take it for the agent's thinking, or for their own turn."""
 
 
-def unended(settings: Settings) -> list[BrokenOff]:
-    """Calls that no process has ended; none where the records do not tell, which is no reason not to serve."""
-    records, found = settings.records, []
-    if not records.enabled:
-        return []
-    store = Store(settings.state_directory)
+@dataclass(frozen=True, slots=True)
+class BrokenOff:
+    """A call that continues in Asterisk, or did, without the process that served it. Times: seconds since the epoch."""
+
+    call_id: str
+    """Empty: there is no record of the call."""
+    began: float
+    answered: float | None
+    last_at: float
+    """The time of the record's last event."""
+    row: int | None = None
+    """The call's row in the records."""
+    dead: bool = True
+    """The process is certainly gone. For a process in another container that shows only after a while."""
+    leg: str = ""
+    """Id of the caller's channel."""
+    agent: str = ""
+    caller: str = ""
+    """The caller's number; after a transfer into the call not the channel's."""
+    owed: Owed | None = None
+    """What the caller is waiting for; None: the process died and did not tell."""
+    entries: tuple[Entry, ...] = field(default=(), repr=False)
+    """What was said and done."""
+
+    @classmethod
+    def of(
+        cls, call: CallRow, events: Sequence[EventRow], before: Sequence[EventRow] = (), *, words: bool = True
+    ) -> "BrokenOff":
+        """The call as its record tells. ``before``: the events of its former visits; ``words``: the record has what was
+        said."""
+        leg, owed = "", None
+        for row in events:
+            match row.event:
+                case rec.CallStarted(leg=leg) | rec.CallTakenOver(leg=leg) | rec.LegReplaced(now=leg):
+                    owed = None  # a process served the call since it was left
+                case rec.CallLeft(owed=left):
+                    owed = _owed(left)
+        return cls(
+            call_id=call.call,
+            began=call.began,
+            answered=call.answered,
+            last_at=max((row.at for row in events), default=call.began),
+            row=call.row,
+            dead=call.state == "lost",
+            leg=leg,
+            agent=call.agent,
+            caller=call.caller,
+            owed=owed,
+            entries=history_of([*before, *events]) if words else (),
+        )
+
+    def memory(self, now: float) -> Memory | None:
+        """What the agent remembers who continues ``now`` (seconds since the epoch); None: no agent has spoken with the
+        caller yet."""
+        if self.answered is None:
+            return None
+        unnoticed = bool(self.entries) and now - self.last_at <= SHORT_S
+        return Memory(self.entries, "", interrupted=True, owed=self.owed if unnoticed else None)
+
+
+def _owed(left: str) -> Owed:
     try:
-        for call in store.unended():
-            # Those of visits that are over are erased where none are kept.
-            visits = [v for v in store.visits(call.call) if v.visit < call.visit and records.transcripts]
-            before = [event for visit in visits for event in store.events(visit)]
-            words = records.transcripts or records.until_the_end
-            found.append(BrokenOff.of(call, store.events(call), before, words=words))
-    except RecordsError as error:
-        log.warning("records.not_read", extra={"fields": {"cause": error.line}})
-    return found
+        return Owed(left)
+    except ValueError:
+        return Owed.ANSWER  # another version's word: the caller waits for something
 
 
-def handed_on(settings: Settings, call_id: str) -> Memory | None:
-    """The conversation with a caller who went to people not long ago, and has come back; None: not known."""
-    if not (settings.records.enabled and settings.records.transcripts):
-        return None
-    store = Store(settings.state_directory)
-    try:
-        visits = store.visits(call_id)
-        events = [event for visit in visits for event in store.events(visit)]
-    except RecordsError as error:
-        log.warning("records.not_read", extra={"fields": {"call": call_id, "cause": error.line}})
-        return None
-    last = visits[-1] if visits else None
-    if last is None or last.ended is None or last.ended < time.time() - KEPT_S:
+def history_of(events: Iterable[EventRow]) -> tuple[Entry, ...]:
+    """What was said and done in a call, for a model that continues with it: of the agent's words those heard."""
+    history = History()
+    for row in events:
+        match row.event:
+            case rec.CallerTurn(item=item, said=str(said)) if said:
+                history.said("caller", said, item)
+            case rec.AgentTurn(item=item, said=said) if said:
+                history.said("agent", said, item)
+            case rec.AgentInterrupted(item=item, part=float(part)):
+                history.cut(item, part)
+            case rec.DigitsGiven(text=digits) if digits:
+                history.said("caller", PRESSED.format(digits=digits))
+            case rec.ToolCalled() as called:
+                history.used(called.id, called.tool, called.arguments or "{}")
+            case rec.ToolEnded(id=call_id, output=output) if output:
+                history.answered(call_id, output)
+    return history.entries
+
+
+def returned(last: CallRow, events: Sequence[EventRow], now: float) -> Memory | None:
+    """What is remembered of a caller who comes back ``now`` (seconds since the epoch) from human agents.
+
+    ``last``: the caller's last visit; ``events``: those of all visits. None: the caller was not transferred, or too
+    long ago.
+    """
+    if last.ended is None or last.ended < now - KEPT_S:
         return None
     if last.result != "transferred" and last.reason not in (SERVICE_DIED, LEFT_MEANWHILE):
         return None
-    places = [str(event.fields.get("destination", "")) for event in events if event.name == "call.handed_over"]
-    numbers = [str(event.fields.get("caller", "-")) for event in events if event.name in _NAMES_CALLER]
-    number = next((number for number in reversed(numbers) if number != "-"), "")
-    return Memory(history_of(events), places[-1] if places else "a colleague", number)
+    destination, number = "a colleague", ""
+    for row in events:
+        match row.event:
+            case rec.CallTransferred(destination=destination):
+                pass
+            case rec.CallStarted(caller=caller) | rec.CallerChanged(caller=caller) if caller != "-":
+                number = caller
+    return Memory(history_of(events), destination, number)
+
+
+def arguments(channel: Channel, app: str) -> tuple[str, ...] | None:
+    """The arguments of ``Stasis()`` of a channel that is in it as a caller's leg; None for any other channel."""
+    if channel.id.startswith(WARM_PREFIX) or channel.name.startswith("AudioSocket/"):
+        return None
+    name, *args = channel.app_data.split(",")
+    return tuple(args) if channel.app_name == "Stasis" and name == app else None

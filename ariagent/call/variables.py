@@ -4,12 +4,12 @@ None of them is worth a call: a value that Asterisk cannot give counts as not se
 """
 
 import asyncio
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 from ariagent.ari.client import AriClient, NotFoundError, RefusedError
 from ariagent.errors import AriError
 from ariagent.logs import CallLog
+from ariagent.records.events import VariableNotRead
 from ariagent.reminder import Reminder
 
 CALLER = "ARIAGENT_CALLER"
@@ -81,4 +81,4 @@ class SiteVariables:
         now = asyncio.get_running_loop().time()
         for name, cause in causes.items():
             if self._reminder.due(name, now):
-                log.event("call.variable_not_read", logging.WARNING, variable=name, cause=cause)
+                log.tell(VariableNotRead(name, cause))

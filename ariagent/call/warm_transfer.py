@@ -7,7 +7,6 @@ drops out.
 """
 
 import asyncio
-import logging
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +18,14 @@ from ariagent.call.context import Context
 from ariagent.dialogue.handoff import Handoff, caller_id
 from ariagent.errors import AriError, AsteriskError
 from ariagent.logs import CallLog
+from ariagent.records.events import (
+    AnnouncementNotSpoken,
+    ConsultAnswered,
+    ConsultEnded,
+    ConsultFailed,
+    ConsultStarted,
+    NotReleased,
+)
 
 ANNOUNCEMENT_WAIT_S, ANNOUNCEMENT_LIMIT_S = 3.0, 60.0
 """How long somebody who has answered waits for the announcement to begin, and to end."""
@@ -119,14 +126,14 @@ class WarmTransfer:
     ) -> None:
         handoff = leg.handoff
         self._context.router.register(leg.channel, leg.on_ari)
-        self._log.event("colleague.called", destination=handoff.name, queue_call=leg.queue_call)
+        self._log.tell(ConsultStarted(handoff.name, leg.queue_call))
         self._changed()
         why = "CANCELLED"
         try:
             why = await self._ask(leg, announcement, caller_leg, caller, variables)
         except AriError as error:
             why = "FAILED"
-            self._log.event("colleague.failed", logging.WARNING, cause=error.line)
+            self._log.tell(ConsultFailed(error.line))
         except Exception as error:  # noqa: BLE001  # ends this call, is logged, and harms no other
             self._fault(error)
             return
@@ -142,10 +149,10 @@ class WarmTransfer:
         leg_name = await self._context.ari.channel_name(caller_leg)
         if why := await leg.call(caller, caller_leg, leg_name, variables):
             return why
-        self._log.event("colleague.answered", destination=leg.handoff.name)
+        self._log.tell(ConsultAnswered(leg.handoff.name))
         self._answered()
         if not await announcement.written(ANNOUNCEMENT_WAIT_S):
-            self._log.event("brief.not_spoken", logging.WARNING, cause="the model did not speak it in time")
+            self._log.tell(AnnouncementNotSpoken("the model did not speak it in time"))
             return "GONE" if leg.gone else ""
         stayed = await leg.announce(announcement.path, ANNOUNCEMENT_LIMIT_S)
         self._context.briefs.tried(leg.announced)
@@ -161,13 +168,13 @@ class WarmTransfer:
         if leg.joined and why == "ENDED":
             return
         leg.joined = False
-        self._log.event("colleague.dropped", destination=leg.handoff.name, why=why)
+        self._log.tell(ConsultEnded(leg.handoff.name, why))
         self._context.metrics.transfers.labels(leg.handoff.kind, "failed").inc()
         self._changed()
         try:
             await leg.close()
         except AriError as error:
-            self._log.event("call.not_released", logging.ERROR, cause=error.line)
+            self._log.tell(NotReleased(error.line))
 
 
 class ConsultLeg:

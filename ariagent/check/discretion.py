@@ -42,7 +42,6 @@ SHOWN = frozenset(
             "sign",
             "signal",
             "socket",
-            "since_record_s",
             "state",
             "status",
             "switch",

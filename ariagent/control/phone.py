@@ -26,6 +26,7 @@ from ariagent.dialogue.handoff import Handoff, clean
 from ariagent.errors import AmiError, CallStateError
 from ariagent.linebudget import LineBudget
 from ariagent.pool.pool import Pool
+from ariagent.records.events import Supervised
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +146,7 @@ class SupervisorPhones:
         # They come from a call that is over, too.
         with suppress(RefusedError, CallStateError):
             call = self._desk.find(fields.get("call", ""))
-            call.log.event("call.supervised", mode=mode, by=by)
+            call.log.tell(Supervised(mode, by))
             if words := COMES.get(mode) or (GOES if fields.get("was") in COMES else ""):
                 call.whisper(words, by)
 

@@ -37,6 +37,7 @@ from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.colleague import Encounter, take_a_call
 from ariagent.lab.packages import default_lab_dir, ensure_asterisk, ensure_tool, stderr_progress
 from ariagent.records import command
+from ariagent.records.events import AgentTurn, CallerTurn
 from ariagent.records.store import RecordsError, Store
 from ariagent.rehearsal.caller import hold_call
 from ariagent.rehearsal.plan import CallPlan
@@ -238,7 +239,9 @@ def _kept(folder: Path, call_id: str) -> list[tuple[str, str]]:
         events = store.events(store.find(call_id))
     except RecordsError:
         return []
-    return [(event.name, str(event.fields.get("said") or "")) for event in events]
+    return [
+        (row.name, (row.event.said or "") if isinstance(row.event, CallerTurn | AgentTurn) else "") for row in events
+    ]
 
 
 def _show_records(folder: Path, call_id: str) -> None:

@@ -89,11 +89,6 @@ class Note:
 Entry = Turn | ToolRun | Note
 
 
-def number(value: object) -> float | None:
-    """``value`` if it is a number."""
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
 def show(value: object) -> str:
     """A field's value as text."""
     if isinstance(value, float):

@@ -1,6 +1,6 @@
 """Writes down what happens in calls, while it happens, without ever holding one up.
 
-    call ----CallRecord.event----> queue (bounded) ----writer thread----> calls.db
+    call ----CallRecord.tell----> queue (bounded) ----writer thread----> calls.db
 
 A call only appends to the queue: its words are with SQLite at most half a second later, and then survive the
 process. A disk that is full, a database that is locked, deleted or damaged is reported, and tried again for as long
@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,6 +23,7 @@ from ariagent.config import RecordsSettings
 from ariagent.errors import ResourceError
 from ariagent.records import folder, rows, schema
 from ariagent.records.alive import SEEN_EVERY_S, Identity
+from ariagent.records.events import CallEnded, CallEvent, CallStarted, ModelUsed
 from ariagent.records.rows import Row
 from ariagent.redaction import Redaction
 
@@ -76,16 +77,17 @@ class CallRecord:
     head: Row | None = None
     """The row that says whose call it is, for a database that has to begin anew."""
 
-    def event(self, name: str, at: float, fields: Mapping[str, object]) -> None:
-        """``name`` happened ``at`` (seconds since the epoch). ``call.ended`` is the same as ``end``."""
-        if name == "call.ended":
-            self.end(at, fields)
-        elif self.journal.keeps_records:
-            fields = self.journal.redacted(fields)
-            row = rows.event(name, at, fields, words=self.journal.writes_words(ended=self.ended))
-            if name == "call.started":
-                self.head = row
-            self._put(row, unbounded=name == "usage")
+    def tell(self, event: CallEvent, at: float) -> None:
+        """``event`` happened ``at`` (seconds since the epoch). Of the call's ends only the first one counts."""
+        if not self.journal.keeps_records:
+            return
+        if isinstance(event, CallEnded):
+            self._end(event, at)
+            return
+        row = rows.event(self.journal.redacted(event), at, words=self.journal.writes_words(ended=self.ended))
+        if isinstance(event, CallStarted):
+            self.head = row
+        self._put(row, unbounded=isinstance(event, ModelUsed))
 
     def wave(self, side: Side, start_s: float, peaks: bytes) -> None:
         """Peaks (see ``audio.peaks``) of one side, from ``start_s`` seconds after the call began."""
@@ -101,12 +103,11 @@ class CallRecord:
         self.size += row.size
         self.journal.put(self, row)
 
-    def end(self, at: float, fields: Mapping[str, object]) -> None:
-        """The call is over; only the first time counts."""
-        if not self.ended and self.journal.keeps_records:
+    def _end(self, event: CallEnded, at: float) -> None:
+        if not self.ended:
             self.ended = True
             erases = self.journal.erases_words
-            row = rows.event("call.ended", at, self.journal.redacted(fields), words=not erases, erases_words=erases)
+            row = rows.event(self.journal.redacted(event), at, words=not erases, erases_words=erases)
             self.journal.put(self, row, always=True)
 
 
@@ -189,11 +190,9 @@ class Journal:
         self.put(record, rows.taken_over(self._process), always=True)
         return record
 
-    def redacted(self, fields: Mapping[str, object]) -> Mapping[str, object]:
-        """An event's fields without secrets."""
-        if self._redact is None:
-            return fields
-        return {name: self._redact.within(each) for name, each in fields.items()}
+    def redacted(self, event: CallEvent) -> CallEvent:
+        """An event without secrets."""
+        return event if self._redact is None else event.with_texts(self._redact)
 
     def writes_words(self, *, ended: bool) -> bool:
         """Whether what is said in a call is written down now."""

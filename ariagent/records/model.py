@@ -1,9 +1,14 @@
-"""What the records tell of a call: rows as they are read, without where from. CORE."""
+"""What the records tell of a call: rows as they are read. CORE."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from ariagent.realtime.events import Usage
 from ariagent.records.cost import PriceTable
+from ariagent.records.events import CallEvent, read
+
+E = TypeVar("E", bound=CallEvent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +64,28 @@ class MessageRow:
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
+    """An event as it is stored, and what it means."""
+
     at: float
+    """Seconds since the epoch."""
     name: str
-    fields: dict[str, object]
+    fields: Mapping[str, object]
+    """As they are stored. They are only shown; what they mean is in ``event``."""
+    event: CallEvent | None = field(init=False)
+    """None: another version of ariagent wrote it, and this one cannot read it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "event", read(self.name, self.fields))
+
+    @classmethod
+    def of(cls, at: float, event: CallEvent) -> "EventRow":
+        """The row of an event."""
+        return cls(at, event.NAME, event.to_fields())
+
+
+def of_kind(kind: type[E], rows: Iterable[EventRow]) -> Iterator[tuple[float, E]]:
+    """Each event of this type, with its time."""
+    return ((row.at, row.event) for row in rows if isinstance(row.event, kind))
 
 
 @dataclass(frozen=True, slots=True)

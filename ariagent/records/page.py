@@ -68,7 +68,7 @@ def _said(value: str) -> str:
 def _outcome(line: Timeline) -> str:
     call = line.call
     kind = "live" if call.live else "bad" if call.result in ("error", "no_model") or call.state == "lost" else "good"
-    cause = f" {_said(str(line.end['cause']))}" if line.end.get("cause") else ""
+    cause = f" {_said(line.end.cause)}" if line.end is not None and line.end.cause else ""
     return f'<p class="outcome {kind}"><b>{text(views.outcome(call))}</b>{cause}</p>'
 
 
@@ -196,9 +196,9 @@ def _cost(line: Timeline, prices: PriceTable | None) -> str:
 
 def _details(line: Timeline) -> str:
     parts = []
-    for name, fields in (("At the beginning", line.head), ("At the end", line.end)):
-        if fields:
-            parts.append(f"<h3>{name}</h3>{_pairs(_shown(fields), 'details')}")
+    for name, event in (("At the beginning", line.head), ("At the end", line.end)):
+        if event is not None:
+            parts.append(f"<h3>{name}</h3>{_pairs(_shown(event.to_fields()), 'details')}")
     return f"<section><h2>Details</h2>{''.join(parts)}</section>" if parts else ""
 
 

@@ -8,8 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ariagent.audio.peaks import BLOCK_MS, decibels
-from ariagent.records.entries import Latency, ToolRun, Turn, number, show
-from ariagent.records.model import EventRow, WaveRow
+from ariagent.records.entries import Latency, ToolRun, Turn
+from ariagent.records.events import (
+    AgentInterrupted,
+    AgentTurn,
+    AgentTurnBegan,
+    AnswerBegan,
+    BuiltinToolUsed,
+    CallerTurn,
+    CallerTurnEnded,
+    ToolCalled,
+    ToolEnded,
+)
+from ariagent.records.model import EventRow, WaveRow, of_kind
 
 SLOW_MS = 1000.0
 """An answer that the caller waits longer for is called slow, and explained."""
@@ -31,30 +42,23 @@ _SURE_S = 3.0
 def tools(began: float, events: Sequence[EventRow]) -> list[ToolRun]:
     """The tools that the model called, in order."""
     runs: list[tuple[str, ToolRun]] = []
-    for event in events:
-        fields, at_s = event.fields, event.at - began
-        name, call_id = show(fields.get("tool", "?")), show(fields.get("call_id", fields.get("id", "")))
-        if event.name == "tool.called":
-            runs.append((call_id, ToolRun(at_s, name, None, True, arguments=show(fields.get("arguments", "")))))
-        elif event.name == "tool.used":
-            # One of our own, which need not come back.
-            if n := _open_run(runs, name, None):
-                runs[n - 1] = runs[n - 1][0], replace(runs[n - 1][1], own=True)
-        elif event.name == "tool.done":
-            ms = number(fields.get("ms"))
-            n = _open_run(runs, name, call_id)
-            if not n:
-                runs.append((call_id, ToolRun(at_s - (ms or 0.0) / 1000, name, None, True)))
-                n = len(runs)
-            run = runs[n - 1][1]
-            done = replace(
-                run,
-                ms=(at_s - run.at_s) * 1000 if ms is None else ms,
-                ok=fields.get("ok", True) is not False,
-                kind=show(fields.get("kind", "")),
-                output=show(fields.get("output", "")),
-            )
-            runs[n - 1] = call_id, done
+    for row in events:
+        at_s = row.at - began
+        match row.event:
+            case ToolCalled() as called:
+                runs.append((called.id, ToolRun(at_s, called.tool, None, True, arguments=called.arguments)))
+            case BuiltinToolUsed(tool=tool):
+                # A tool of ariagent's own need not come back.
+                if n := _open_run(runs, tool, None):
+                    runs[n - 1] = runs[n - 1][0], replace(runs[n - 1][1], own=True)
+            case ToolEnded() as ended:
+                n = _open_run(runs, ended.tool, ended.id)
+                if not n:
+                    runs.append((ended.id, ToolRun(at_s - (ended.ms or 0.0) / 1000, ended.tool, None, True)))
+                    n = len(runs)
+                run = runs[n - 1][1]
+                ms = (at_s - run.at_s) * 1000 if ended.ms is None else ended.ms
+                runs[n - 1] = ended.id, replace(run, ms=ms, ok=ended.ok, kind=ended.kind, output=ended.output)
     return [run for _, run in runs]
 
 
@@ -82,26 +86,46 @@ class _Answer:
     caller_taken: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """An interruption, and when it was sure."""
+
+    at_s: float
+    event: AgentInterrupted
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The reported end of a caller's turn."""
+
+    at_s: float
+    seconds: float
+    """Length of the turn."""
+
+
 def turns(began: float, events: Sequence[EventRow], tools: Sequence[ToolRun], waves: Mapping[str, bytes]) -> list[Turn]:
     """What was said, by both, in the order in which it began to be heard."""
-    answers = [_answer(event, event.at - began, tools) for event in events if event.name == "turn.answered"]
-    cut, ended, starts = (
-        {show(e.fields.get("item", "")): e for e in events if e.name == name}
-        for name in ("turn.interrupted", "turn.ended", "turn.began")
-    )
+    answers = [_answer(answer, at - began, tools) for at, answer in of_kind(AnswerBegan, events)]
+    cuts = {cut.item: _Cut(at - began, cut) for at, cut in of_kind(AgentInterrupted, events)}
+    ends = {end.item: _End(at - began, end.seconds) for at, end in of_kind(CallerTurnEnded, events)}
+    starts = {start.item: at - began for at, start in of_kind(AgentTurnBegan, events)}
     heard, spoken = waves.get("caller", b""), waves.get("agent", b"")
     found: list[Turn] = []
-    for event in events:
-        item = show(event.fields.get("item", ""))
-        if event.name == "turn.caller":
-            found.append(_caller_turn(began, event, ended.pop(item, None), answers, heard))
-        elif event.name == "turn.agent":
-            found.append(_agent_turn(began, event, starts.get(item), cut.pop(item, None), answers, spoken))
-    # Of which no words came, or not yet.
-    for event in ended.values():
-        found.append(_caller_turn(began, event, event, answers, heard))
-    for item, event in cut.items():
-        found.append(_agent_turn(began, event, starts.get(item), event, answers, spoken))
+    for row in events:
+        at_s = row.at - began
+        match row.event:
+            case CallerTurn(item=item, said=said):
+                found.append(
+                    _caller_turn(Turn(at_s, at_s, "caller", said or "", item), ends.pop(item, None), answers, heard)
+                )
+            case AgentTurn(item=item, said=said):
+                turn = Turn(at_s, at_s, "agent", said, item)
+                found.append(_agent_turn(turn, starts.get(item), cuts.pop(item, None), answers, spoken))
+    # Turns without words, or whose words have not come yet.
+    for item, end in ends.items():
+        found.append(_caller_turn(Turn(end.at_s, end.at_s, "caller", "", item), end, answers, heard))
+    for item, cut in cuts.items():
+        found.append(_agent_turn(Turn(cut.at_s, cut.at_s, "agent", "", item), starts.get(item), cut, answers, spoken))
     for answer in answers:
         if not answer.taken:
             found.append(Turn(answer.at_s, answer.at_s, "agent", "", answer.item, answer.latency))
@@ -109,10 +133,8 @@ def turns(began: float, events: Sequence[EventRow], tools: Sequence[ToolRun], wa
     return _with_ends(found, spoken)
 
 
-def _answer(event: EventRow, at_s: float, tools: Sequence[ToolRun]) -> _Answer:
-    response, detection, model, ours = (
-        number(event.fields.get(f"{part}_ms")) or 0.0 for part in ("response", "detection", "model", "ours")
-    )
+def _answer(event: AnswerBegan, at_s: float, tools: Sequence[ToolRun]) -> _Answer:
+    response, detection, model, ours = event.response_ms, event.detection_ms, event.model_ms, event.ours_ms
     noticed_s, arrived_s = at_s - (model + ours) / 1000, at_s - ours / 1000
     meanwhile = [
         (1000 * (min(arrived_s, run.at_s + run.ms / 1000) - max(noticed_s, run.at_s)), run.tool)
@@ -124,7 +146,7 @@ def _answer(event: EventRow, at_s: float, tools: Sequence[ToolRun]) -> _Answer:
     in_tools = max(0.0, in_tools)
     latency = Latency(response, detection, max(0.0, model - in_tools), in_tools, ours)
     latency = replace(latency, why=_why(latency, tool))
-    return _Answer(at_s, at_s - response / 1000, noticed_s, latency, show(event.fields.get("item", "")))
+    return _Answer(at_s, at_s - response / 1000, noticed_s, latency, event.item)
 
 
 def _why(latency: Latency, tool: str) -> str:
@@ -144,13 +166,12 @@ def _why(latency: Latency, tool: str) -> str:
     )
 
 
-def _caller_turn(
-    began: float, event: EventRow, ended: EventRow | None, answers: Sequence[_Answer], peaks: bytes
-) -> Turn:
-    at_s = event.at - began
+def _caller_turn(turn: Turn, ended: _End | None, answers: Sequence[_Answer], peaks: bytes) -> Turn:
+    """``turn`` with its place in time, which so far is that of its words."""
+    at_s = turn.at_s
     if ended is not None:
         # The model's report of its end is the one that the answer's latency was counted from.
-        end_s = ended.at - began
+        end_s = ended.at_s
         same = [a for a in answers if abs(a.noticed_s - end_s) < _SAME_S]
     else:
         end_s = at_s
@@ -160,44 +181,32 @@ def _caller_turn(
         end_s = same[-1].speech_end_s
     start_s = _stretch_start(peaks, end_s)
     if ended is not None and start_s == end_s:
-        start_s = max(0.0, end_s - (number(ended.fields.get("seconds")) or 0.0))
-    text, item = show(event.fields.get("said", "")), show(event.fields.get("item", ""))
-    return Turn(start_s, end_s, "caller", text, item)
+        start_s = max(0.0, end_s - ended.seconds)
+    return replace(turn, at_s=start_s, end_s=end_s)
 
 
-def _agent_turn(
-    began: float,
-    event: EventRow,
-    start: EventRow | None,
-    cut: EventRow | None,
-    answers: Sequence[_Answer],
-    peaks: bytes,
-) -> Turn:
-    at_s, item, text = event.at - began, show(event.fields.get("item", "")), show(event.fields.get("said", ""))
-    turn = Turn(at_s, at_s, "agent", text, item)
+def _agent_turn(turn: Turn, start_s: float | None, cut: _Cut | None, answers: Sequence[_Answer], peaks: bytes) -> Turn:
+    """``turn`` with its place in time, which so far is that of its words, and with what was heard of it."""
+    at_s, item, text = turn.at_s, turn.item, turn.text
     answer = next((a for a in answers if item and a.item == item and not a.taken), None)
     if answer is None:
         # Without its item: the last that began before the words were complete.
         before = [a for a in answers if not a.item and not a.taken and a.at_s <= at_s + 0.5]
         answer = before[-1] if before else None
-    heard, dropped = (
-        number(cut.fields.get(key)) or 0.0 if cut is not None else 0.0 for key in ("heard_ms", "dropped_ms")
-    )
+    heard, dropped = (cut.event.heard_ms, cut.event.dropped_ms) if cut is not None else (0.0, 0.0)
     if answer is not None:
         answer.taken = True
         turn = replace(turn, at_s=answer.at_s, end_s=answer.at_s, latency=answer.latency)
-    elif start is not None:
-        turn = replace(turn, at_s=start.at - began)
+    elif start_s is not None:
+        turn = replace(turn, at_s=start_s)
     elif cut is not None:
-        turn = replace(turn, at_s=_silent_since(peaks, cut.at - began) - heard / 1000)
+        turn = replace(turn, at_s=_silent_since(peaks, cut.at_s) - heard / 1000)
     else:
         # The words are complete somewhere in the middle of being said.
         turn = replace(turn, at_s=_stretch_start(peaks, at_s))
     if cut is None:
         return turn
-    known = cut.fields.get("heard")
-    words = known if isinstance(known, str) else heard_words(text, heard, dropped)
-    return replace(turn, heard_ms=heard, dropped_ms=dropped, heard_text=words)
+    return replace(turn, heard_ms=heard, dropped_ms=dropped, heard_text=heard_words(text, heard, dropped))
 
 
 def heard_words(text: str, heard_ms: float, dropped_ms: float) -> str:

@@ -6,7 +6,9 @@ import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 
+from ariagent.records import events
 from ariagent.records.alive import Identity
 from ariagent.records.cost import KINDS
 
@@ -14,9 +16,6 @@ TEXT_LIMIT = 32_000
 """Longer texts of an event are cut, in characters."""
 WORDS_LIMIT = 200
 """Of the last words that a list shows."""
-
-_WORDS = ("said", "arguments", "output", "text", "cut")
-"""Fields that hold what was said or told: not kept where the site keeps no transcripts."""
 
 _LENGTH = re.compile(r"\(\d+ characters\)")
 
@@ -62,35 +61,38 @@ _USE = (
 )
 
 
-def event(name: str, at: float, fields: Mapping[str, object], *, words: bool, erases_words: bool = False) -> Row:
-    """The row of event ``name``. Without ``words`` it tells how long each text was, not the text; with ``erases_words``
-    so do those before it, from then on."""
-    kept = {str(key): _kept(str(key), value, words=words) for key, value in fields.items()}
-    when, text = float(at), _json(kept)
-    statements: list[tuple[str, dict[str, object]]] = [(_EVENT, {"at": when, "name": clean(name), "fields": text})]
-
-    def plain(*keys: str) -> dict[str, object]:
-        return {key: _plain(kept.get(key)) for key in keys}
-
-    match name:
-        case "call.started":
-            statements.append((_STARTED, plain("agent", "caller", "seat")))
-        case "call.caller_changed":
-            statements.append((_PARTY, plain("caller")))
-        case "call.answered":
-            statements.append((_ANSWERED, {"at": when}))
-        case "call.state":
-            statements.append((_STATE, plain("state")))
-        case "turn.caller" | "turn.agent":
-            statements.append((_SPOKE, {"side": name.removeprefix("turn."), **plain("said")}))
-        case "call.ended":
-            statements.append((_ENDED, {"at": when, **plain("result", "reason")}))
-        case "usage":
-            cost = kept.get("cost")
-            money = float(cost) if isinstance(cost, (int, float)) else None
-            amounts = {key: _amount(kept.get(key)) for key in _SUMMED}
-            statements.append((_USE, {"cost": money, **plain("model"), **amounts}))
+def event(event: events.CallEvent, at: float, *, words: bool, erases_words: bool = False) -> Row:
+    """The row of an event. Without ``words`` it keeps how long each text was that was said, not the text; with
+    ``erases_words`` the same is done to the call's earlier events."""
+    kept = (event if words else _without_words(event)).with_texts(_cut)
+    when, text = float(at), _json(kept.to_fields())
+    statements: list[tuple[str, dict[str, object]]] = [(_EVENT, {"at": when, "name": event.NAME, "fields": text})]
+    if (column := _column(kept, when)) is not None:
+        statements.append(column)
     return Row(tuple(statements), len(text) + 200, erases_words)
+
+
+def _column(event: events.CallEvent, at: float) -> tuple[str, dict[str, object]] | None:
+    """What of an event a list of calls shows: a statement for ``calls`` or ``use``."""
+    match event:
+        case events.CallStarted(agent=agent, caller=caller, seat=seat):
+            return _STARTED, {"agent": _plain(agent), "caller": _plain(caller), "seat": _plain(seat)}
+        case events.CallerChanged(caller=caller):
+            return _PARTY, {"caller": _plain(caller)}
+        case events.CallAnswered():
+            return _ANSWERED, {"at": at}
+        case events.StateChanged(state=state):
+            return _STATE, {"state": _plain(state)}
+        case events.CallerTurn(said=said):
+            return _SPOKE, {"side": "caller", "said": _plain(events.NOT_TRANSCRIBED if said is None else said)}
+        case events.AgentTurn(said=said):
+            return _SPOKE, {"side": "agent", "said": _plain(said)}
+        case events.CallEnded(result=result, reason=reason):
+            return _ENDED, {"at": at, "result": _plain(result), "reason": _plain(reason)}
+        case events.ModelUsed(model=model, cost=cost):
+            amounts = {name: max(0, getattr(event, name)) for name in _SUMMED}
+            return _USE, {"model": _plain(model), "cost": cost, **amounts}
+    return None
 
 
 def taken_over(process: int) -> Row:
@@ -133,10 +135,12 @@ def insert_call(base: sqlite3.Connection, process: int, call_id: str, began: flo
 
 
 def _erase_words(base: sqlite3.Connection, call: int) -> None:
-    for row, text in base.execute("SELECT id, fields FROM events WHERE call = ?", (call,)).fetchall():
+    for row, name, text in base.execute("SELECT id, name, fields FROM events WHERE call = ?", (call,)).fetchall():
         fields = json.loads(text)
-        if isinstance(fields, dict) and any(fields.get(key) is not None for key in _WORDS):
-            kept = {key: _kept(key, value, words=False) for key, value in fields.items()}
+        event = events.read(name, fields) if isinstance(fields, dict) else None
+        # Whatever this version cannot read may have been said.
+        kept = {"cut": _length(text)} if event is None else _without_words(event).to_fields()
+        if kept != fields:
             base.execute("UPDATE events SET fields = ? WHERE id = ?", (_json(kept), row))
     base.execute(_UNSAID, {"call": call})
 
@@ -168,31 +172,24 @@ def clean(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-def _kept(key: str, value: object, *, words: bool) -> object:
-    if not words and key in _WORDS and value is not None:
-        if isinstance(value, str) and _LENGTH.fullmatch(value):
-            return value  # only its length was kept from the beginning
-        return f"({len(value if isinstance(value, str) else _json(value))} characters)"
-    if isinstance(value, str) and len(value) > TEXT_LIMIT:
-        return value[:TEXT_LIMIT] + "..."
-    return value
+def _without_words(event: events.CallEvent) -> events.CallEvent:
+    return event.with_texts(_length, only_words=True)
 
 
-def _json(value: object) -> str:
-    try:
-        text = json.dumps(value, default=str, ensure_ascii=False, allow_nan=False)
-    except (ValueError, TypeError, RecursionError):
-        plain = {key: str(item)[:TEXT_LIMIT] for key, item in value.items()} if isinstance(value, dict) else str(value)
-        text = json.dumps(plain, ensure_ascii=False)
-    if len(text) > 8 * TEXT_LIMIT:
-        text = json.dumps({"cut": text[: 8 * TEXT_LIMIT]}, ensure_ascii=False)
-    return clean(text)
+def _length(text: str) -> str:
+    # Of some only the length was kept from the beginning; what was never said has none.
+    return text if not text or _LENGTH.fullmatch(text) else f"({len(text)} characters)"
 
 
-def _plain(value: object) -> str:
-    text = "" if value is None or value == "-" else str(value)
-    return clean(text[:WORDS_LIMIT])
+def _cut(text: str) -> str:
+    return text[:TEXT_LIMIT] + "..." if len(text) > TEXT_LIMIT else text
 
 
-def _amount(value: object) -> int | float:
-    return value if isinstance(value, (int, float)) and value >= 0 else 0
+def _json(fields: Mapping[str, object]) -> str:
+    # A number that JSON cannot hold would make the row unreadable for others.
+    finite = {key: None if isinstance(each, float) and not isfinite(each) else each for key, each in fields.items()}
+    return clean(json.dumps(finite, ensure_ascii=False, allow_nan=False, default=str))
+
+
+def _plain(text: str) -> str:
+    return "" if text == "-" else clean(text[:WORDS_LIMIT])

@@ -2,19 +2,17 @@
 
     processes   every run of the service that wrote here: what it takes to see whether it still lives
     calls       one row a call (a caller who comes back later under the same call id has several): what a list shows
-    events      everything that happened, in order, as the log names it, with its fields as JSON
+    events      everything that happened, in order, with its fields as JSON: see ``records.events``
     waves       peaks of both sides' audio, see ``audio.peaks``
     use         tokens and money of a call, summed by model
 
 Times are seconds since the epoch; a wave's ``start_s`` counts from its call's ``began``. ``calls`` and ``use`` only
-repeat what is in ``events``; the conversation of a call that broke off can be rebuilt from its events alone:
-
-    turn.caller        item, said                 what the caller said; turn.agent: what the agent said, whole
-    turn.interrupted   item, heard_ms             how much of the agent's item the caller heard
-    tool.called        id, tool, arguments        tool.done: id, output
+repeat what is in ``events``. Another process can rebuild the conversation of a call that broke off from its events
+alone (``call.takeover``).
 
 ``application_id`` tells one file from another that took its place.
-``user_version`` is the schema's version. A file of a newer version is left alone; an older one is brought up to date.
+``user_version`` is the schema's version. A file of a newer version is left alone. Version 1 has the same tables, but
+its events may have other fields: it becomes version 2 as it is, and an event that cannot be read is only shown.
 """
 
 import os
@@ -25,7 +23,7 @@ from pathlib import Path
 from ariagent.errors import ResourceError
 
 FILE = "calls.db"
-VERSION = 1
+VERSION = 2
 
 _TABLES = """
 CREATE TABLE processes (
@@ -131,6 +129,8 @@ def _check_version(base: sqlite3.Connection, path: Path, *, writes: bool) -> Non
             f"{path} was written by a newer ariagent (version {version} of its schema, this one knows {VERSION})",
             remedy="Upgrade ariagent, or name another state_directory",
         )
+    if 0 < version < VERSION and writes:
+        base.execute(f"PRAGMA user_version={VERSION}")
     if version == 0 and writes:
         with closing(base.cursor()) as cursor:
             cursor.execute("BEGIN IMMEDIATE")

@@ -18,7 +18,8 @@ from ariagent.realtime.events import TOKENS, Usage
 from ariagent.records import schema
 from ariagent.records.alive import Identity
 from ariagent.records.cost import KINDS
-from ariagent.records.model import CallRow, EventRow, MessageRow, UseRow, WaveRow
+from ariagent.records.events import MessageTaken
+from ariagent.records.model import CallRow, EventRow, MessageRow, UseRow, WaveRow, of_kind
 
 LOCKED_S = 5.0
 GroupBy = Literal["agent", "day"]
@@ -92,13 +93,18 @@ class Store:
         """What callers left for people, the latest first; ``since``: then or later."""
         select = (
             "SELECT events.call, at, fields FROM events JOIN calls ON calls.id = events.call "
-            "WHERE name = 'message.taken' AND (? IS NULL OR agent = ?) AND (? IS NULL OR at >= ?) "
+            "WHERE name = ? AND (? IS NULL OR agent = ?) AND (? IS NULL OR at >= ?) "
             "ORDER BY at DESC, events.id DESC LIMIT ?"
         )
         with self._open() as base:
-            rows = base.execute(select, (agent, agent, since, since, -1 if limit is None else limit)).fetchall()
+            values = (MessageTaken.NAME, agent, agent, since, since, -1 if limit is None else limit)
+            rows = base.execute(select, values).fetchall()
         calls = {row: self._calls("id = ?", [row], "")[0] for row in {row for row, _, _ in rows}}
-        return [_message(calls[row], at, _fields(text)) for row, at, text in rows]
+        return [
+            MessageRow(calls[row], at, left.kind, left.number, left.when, left.text)
+            for row, at, text in rows
+            for _, left in of_kind(MessageTaken, [EventRow(at, MessageTaken.NAME, _fields(text))])
+        ]
 
     def writer(self) -> int | None:
         """The process id of the service that writes here now; None where none does, or in another container."""
@@ -276,11 +282,6 @@ def _lives(pid: int, birth: str, namespace: str, seen: float) -> bool:
 def _fields(text: str) -> dict[str, object]:
     fields = json.loads(text)
     return fields if isinstance(fields, dict) else {"": fields}
-
-
-def _message(call: CallRow, at: float, fields: dict[str, object]) -> MessageRow:
-    kind, number, when, text = (str(fields.get(key, "")) for key in ("kind", "number", "when", "text"))
-    return MessageRow(call, at, kind, number, when, text)
 
 
 def _use(model: str, amounts: list[float | None]) -> UseRow:

@@ -133,8 +133,8 @@ def timeline(line: Timeline, visits: Sequence[CallRow] = (), zone: tzinfo | None
         if part:
             head.append(f"  {views.printable(part)}")
     head.append(f"  {views.printable(views.outcome(call))}", "bold green" if call.live else "bold")
-    if cause := line.end.get("cause"):
-        head.append(f": {views.printable(str(cause))}", "red")
+    if line.end is not None and line.end.cause:
+        head.append(f": {views.printable(line.end.cause)}", "red")
     summary = Text("; ".join(f"{name}: {value}" for name, value in views.facts(line)), "dim")
     parts: list[RenderableType] = [head, summary]
     if call.dropped:

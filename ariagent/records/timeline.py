@@ -2,19 +2,20 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from logging import WARNING
 
+from ariagent.records import events as rec
 from ariagent.records import retell
 from ariagent.records.cost import PriceTable
 from ariagent.records.entries import Entry, Latency, Note, ToolRun, Turn
-from ariagent.records.model import CallRow, EventRow, UseRow, WaveRow
+from ariagent.records.model import CallRow, E, EventRow, UseRow, WaveRow, of_kind
 
-_FAULTS = (".failed", ".refused", ".malformed", ".broken", ".lost", ".unreachable")
-_ELSEWHERE = {
-    *("call.started", "call.answered", "call.ended", "call.state", "call.digit", "usage"),
-    *("turn.caller", "turn.agent", "turn.ended", "turn.began", "turn.answered", "turn.interrupted"),
-    *("tool.called", "tool.used", "tool.done"),
-}
-"""Events that are told in the head, the bill, a turn or a tool, or (a single digit) together with others."""
+_ELSEWHERE = (
+    *(rec.CallStarted, rec.CallAnswered, rec.CallEnded, rec.StateChanged, rec.ModelUsed),
+    *(rec.CallerTurn, rec.AgentTurn, rec.CallerTurnEnded, rec.AgentTurnBegan, rec.AnswerBegan, rec.AgentInterrupted),
+    *(rec.ToolCalled, rec.BuiltinToolUsed, rec.ToolEnded),
+)
+"""Events that the head, the bill, a turn or a tool shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +23,8 @@ class Timeline:
     """One call, ready to be shown."""
 
     call: CallRow
-    head: Mapping[str, object]
-    """What ``call.started`` told."""
-    end: Mapping[str, object]
-    """What ``call.ended`` told."""
+    head: rec.CallStarted | None
+    end: rec.CallEnded | None
     duration_s: float
     entries: tuple[Entry, ...]
     use: tuple[UseRow, ...] = ()
@@ -63,8 +62,7 @@ def build(
     use: Iterable[UseRow] = (),
     prices: PriceTable | None = None,
 ) -> Timeline:
-    """The timeline of ``call``. Events of unknown names become notes; fields that are missing are done without."""
-    heads = {name: _first(events, name) for name in ("call.started", "call.ended")}
+    """The timeline of ``call``. An event that this version cannot read becomes a note."""
     drawn = retell.waves(waves)
     last = max([event.at for event in events], default=call.began)
     over = call.ended if call.ended is not None else last
@@ -73,8 +71,8 @@ def build(
     entries: list[Entry] = [*turns, *tools, *_notes(call.began, events)]
     return Timeline(
         call,
-        heads["call.started"],
-        heads["call.ended"],
+        _first(rec.CallStarted, events),
+        _first(rec.CallEnded, events),
         max(over - call.began, *(len(peaks) * retell.BLOCK_S for peaks in drawn.values()), 0.0),
         tuple(sorted(entries, key=lambda entry: entry.at_s)),
         tuple(row if prices is None else row.priced(prices) for row in use),
@@ -83,20 +81,24 @@ def build(
     )
 
 
-def _first(events: Sequence[EventRow], name: str) -> Mapping[str, object]:
-    return next((event.fields for event in events if event.name == name), {})
+def _first(kind: type[E], events: Sequence[EventRow]) -> E | None:
+    return next((event for _, event in of_kind(kind, events)), None)
 
 
 def _notes(began: float, events: Sequence[EventRow]) -> list[Note]:
-    notes: list[Note] = []
-    for event in events:
-        name = event.name
-        if name in _ELSEWHERE:
-            continue
-        kind = "sign" if name == "tool.sign" else "event"
-        if name.endswith(_FAULTS) or ".not_" in name or event.fields.get("ok") is False:
-            kind = "error"
-        elif ".gap" in name or "underrun" in name:
-            kind = "gap"
-        notes.append(Note(event.at - began, name, event.fields, kind))
-    return notes
+    return [
+        Note(row.at - began, row.name, row.fields, _note_kind(row.event))
+        for row in events
+        if not isinstance(row.event, _ELSEWHERE)
+    ]
+
+
+def _note_kind(event: rec.CallEvent | None) -> str:
+    match event:
+        case rec.WaitingPromptPlayed():
+            return "sign"
+        case rec.AudioGap():
+            return "gap"
+        case rec.CallEvent(LEVEL=int(level)) if level >= WARNING:
+            return "error"
+    return "event"

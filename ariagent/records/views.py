@@ -104,8 +104,8 @@ def timeline_data(line: Timeline) -> dict[str, object]:
     return {
         **call_data(line.call),
         "duration_s": round(line.duration_s, 3),
-        "started": dict(line.head),
-        "finished": dict(line.end),
+        "started": line.head.to_fields() if line.head is not None else {},
+        "finished": line.end.to_fields() if line.end is not None else {},
         "timeline": [_entry_data(entry) for entry in line.entries],
         "use": [use_data(row) for row in line.use],
         "cost": line.cost,

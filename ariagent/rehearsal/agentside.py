@@ -12,6 +12,7 @@ from typing import Any
 
 from ariagent.config import Settings
 from ariagent.errors import ConfigurationError
+from ariagent.records import events as rec
 from ariagent.records import schema
 from ariagent.rehearsal.expectations import AgentSide, Remark, ToolCall
 
@@ -19,7 +20,7 @@ WRITTEN_LIMIT_S = 5.0
 """Records are written a moment after things happen."""
 _EVENTS = (
     "SELECT events.at, events.name, events.fields FROM events JOIN calls ON events.call = calls.id "
-    "WHERE calls.call = ? AND events.name IN ('turn.agent', 'tool.called') ORDER BY events.id"
+    "WHERE calls.call = ? AND events.name IN (?, ?) ORDER BY events.id"
 )
 _ENDS = "SELECT ended, result, reason FROM calls WHERE call = ? ORDER BY visit"
 
@@ -50,24 +51,23 @@ async def read_agent_side(path: Path, call_id: str, placed_at: float) -> AgentSi
 def _read(path: Path, call_id: str, placed_at: float) -> tuple[AgentSide | None, bool]:
     with closing(schema.connect(path, writes=False, timeout_s=2.0)) as base:
         ends = base.execute(_ENDS, (call_id,)).fetchall()
-        events = base.execute(_EVENTS, (call_id,)).fetchall()
+        events = base.execute(_EVENTS, (call_id, rec.AgentTurn.NAME, rec.ToolCalled.NAME)).fetchall()
     if not ends:
         return None, False
     remarks, tools = [], []
     for at, name, text in events:
-        fields = json.loads(text)
-        if name == "turn.agent" and fields.get("said"):
-            remarks.append(Remark(at - placed_at, str(fields["said"])))
-        elif name == "tool.called":
-            tools.append(ToolCall(at - placed_at, str(fields.get("tool", "")), _arguments(fields.get("arguments"))))
+        match rec.read(name, json.loads(text)):
+            case rec.AgentTurn(said=said) if said:
+                remarks.append(Remark(at - placed_at, said))
+            case rec.ToolCalled() as called:
+                tools.append(ToolCall(at - placed_at, called.tool, _arguments(called.arguments)))
     ended, result, reason = ends[-1]
     return AgentSide(tuple(remarks), tuple(tools), result or None, reason or None), ended is not None
 
 
-def _arguments(value: object) -> dict[str, Any]:
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return {}
+def _arguments(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
     return value if isinstance(value, dict) else {}

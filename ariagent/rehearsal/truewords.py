@@ -21,6 +21,7 @@ from ariagent.config import Settings
 from ariagent.control.client import Client
 from ariagent.control.localfile import Access
 from ariagent.errors import AriagentError
+from ariagent.records.events import AgentInterrupted, AgentTurn, AgentTurnBegan
 from ariagent.records.model import EventRow
 from ariagent.records.store import RecordsError, Store
 from ariagent.rehearsal.agentside import records_of
@@ -94,16 +95,14 @@ def sentences(events: Iterable[EventRow]) -> list[Sentence]:
     began: dict[str, float] = {}
     words: dict[str, str] = {}
     parts: dict[str, float] = {}
-    for event in events:
-        item = str(event.fields.get("item", ""))
-        if event.name == "turn.began":
-            began.setdefault(item, event.at)
-        elif event.name == "turn.agent" and event.fields.get("said"):
-            words[item] = str(event.fields["said"])
-        elif event.name == "turn.interrupted":
-            heard, dropped = (event.fields.get(key) for key in ("heard_ms", "dropped_ms"))
-            if isinstance(heard, int | float) and isinstance(dropped, int | float) and heard + dropped > 0:
-                parts[item] = heard / (heard + dropped)
+    for row in events:
+        match row.event:
+            case AgentTurnBegan(item=item):
+                began.setdefault(item, row.at)
+            case AgentTurn(item=item, said=said) if said:
+                words[item] = said
+            case AgentInterrupted(item=item, part=float(part)):
+                parts[item] = part
     return [Sentence(item, at, words.get(item), parts.get(item, 1.0)) for item, at in began.items()]
 
 

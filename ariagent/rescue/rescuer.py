@@ -16,7 +16,7 @@ import aiohttp
 from ariagent import ownsocket
 from ariagent.ami.client import AmiClient
 from ariagent.ami.queues import queue_exists
-from ariagent.call.takeover import unended
+from ariagent.call.recorded_calls import unended
 from ariagent.config import Settings
 from ariagent.dialogue.handoff import clean
 from ariagent.dialogue.history import History

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from ariagent.call.resume import WARM_PREFIX
+from ariagent.call.takeover import WARM_PREFIX
 
 SEAT = re.compile(r"Local/\d+@ariagent(-\w+)*-seat-[0-9a-f]+;[12]", re.IGNORECASE)
 """A seat's channel name: ``Local/03@ariagent-seat-0000001a;2``."""

@@ -27,8 +27,8 @@ from ariagent.call.admission import Admission, Minutes
 from ariagent.call.announcement import Briefs
 from ariagent.call.calls import Registry
 from ariagent.call.context import Context
-from ariagent.call.resume import BrokenOff
-from ariagent.call.takeover import handed_on, unended
+from ariagent.call.recorded_calls import handed_on, unended
+from ariagent.call.takeover import BrokenOff
 from ariagent.check.checks import Need
 from ariagent.check.site import Manager, Site, opened
 from ariagent.check.trial import Trial

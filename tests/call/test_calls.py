@@ -21,7 +21,7 @@ from ariagent.call.calls import Registry, arrival_of
 from ariagent.call.context import Context
 from ariagent.call.events import StopRequested
 from ariagent.call.machine import State
-from ariagent.call.resume import BrokenOff
+from ariagent.call.takeover import BrokenOff
 from ariagent.config import RealtimeSettings, RecordsSettings, Settings
 from ariagent.dialogue.memory import Owed
 from ariagent.metrics import Metrics

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ariagent.call.resume import SHORT_S
+from ariagent.call.takeover import SHORT_S
 from ariagent.lab import bed as lab
 from ariagent.lab import waiting
 from ariagent.lab.call_setup import CallState

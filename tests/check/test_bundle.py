@@ -27,6 +27,7 @@ from ariagent.configfile import load
 from ariagent.control import localfile
 from ariagent.errors import ConfigurationError
 from ariagent.logs import JsonFormatter, TextFormatter
+from ariagent.records import events as rec
 from ariagent.records.journal import Journal
 
 SECRETS = {
@@ -127,9 +128,12 @@ def remember(settings: Settings) -> None:
     journal = Journal.open(settings.state_directory, settings.records, None)
     for number, call_id in enumerate((CALL, "1795357065.13")):
         call = journal.begin(call_id, 1_795_357_064.0 + number)
-        call.event("call.started", time.time(), {"agent": "default", "caller": NUMBER, "leg": f"PJSIP/{NUMBER[1:]}-1"})
-        call.event("turn.caller", time.time(), everything_said())
-        call.event("call.ended", time.time(), {"result": "done", "reason": "caller_hung_up"})
+        call.tell(rec.CallStarted(f"PJSIP/{NUMBER[1:]}-1", "default", "-", NUMBER), time.time())
+        said = everything_said()
+        call.tell(rec.ToolCalled("order", "c", arguments=f"{said['arguments']} {said['new_field']}"), time.time())
+        call.tell(rec.ModelRefused("x", said["cause"]), time.time())
+        call.tell(rec.CallerTurn("i", said["said"]), time.time())
+        call.tell(rec.CallEnded(result="done", reason="caller_hung_up"), time.time())
     journal.close()
 
 
@@ -190,7 +194,8 @@ async def test_words_and_numbers_are_replaced_and_the_rest_is_useful(settings: S
     )
     turn = next(event for event in call["events"] if event["event"] == "turn.caller")
     assert turn["fields"]["said"] == f"({len(WORDS)} characters)"
-    assert turn["fields"]["cause"].endswith(" at (number)")
+    refused = next(event for event in call["events"] if event["event"] == "model.refused")
+    assert refused["fields"]["message"].endswith(" at (number)")
     shown = json.loads(found["settings.json"])
     assert shown["agents"]["default"]["instructions"].endswith(" characters)")
     assert shown["ami"]["port"] == 1

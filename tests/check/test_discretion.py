@@ -1,6 +1,7 @@
 """What a bundle may show: no secret in any writing, and without leave neither words nor numbers."""
 
 import ast
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pydantic import SecretStr
 import ariagent
 from ariagent.check.discretion import FREE, NUMBERS, SHOWN, WORDS, Discretion
 from ariagent.config import Settings
+from ariagent.records.events import KINDS, private_fields, word_fields
 from ariagent.redaction import HIDDEN
 
 KEY = "a-key-of-the-site"
@@ -138,13 +140,16 @@ def test_a_secret_anywhere_in_the_settings_is_hidden_by_its_type() -> None:
     assert discreet.settings({"deep": [{"er": SecretStr("x")}]}) == {"deep": [{"er": HIDDEN}]}
 
 
-EVENTS = ("event", "_warn", "_fields", "_count_refusal", "_refuse")
+EVENTS = ("_warn", "_fields", "_count_refusal", "_refuse")
 """Functions whose keyword arguments are an event's fields."""
+CALL_FIELDS = [(kind, field) for kind in KINDS.values() for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+"""The fields of every event of a call, with the event's type."""
 
 
 def logged_fields() -> set[str]:
-    """The names of fields that the service's own modules give to its log and its records, as their source has them."""
-    found: set[str] = set()
+    """The names of fields that the service's own modules give to its log and its records: texts of the events of calls,
+    and others as their source has them."""
+    found = {field.name for _, field in CALL_FIELDS if field.type in (str, str | None)}
     root = Path(ariagent.__file__).parent
     for path in root.rglob("*.py"):
         if path.relative_to(root).parts[0] in ("lab", "sandbox"):
@@ -160,30 +165,24 @@ def logged_fields() -> set[str]:
 
 
 NUMERIC = {
-    *("after_ms", "after_s", "audio_ms", "bridges", "calls", "channels", "characters", "control_port", "count"),
-    *(
-        "days_left",
-        "detection_ms",
-        "dropped",
-        "dropped_ms",
-        "files",
-        "heard_ms",
-        "holds",
-        "http_port",
-        "length",
-        "lines",
-    ),
-    *("lost_ms", "lost_s", "model_ms", "ms", "ok", "ours_ms", "p95_ms", "paused", "phrases", "pid", "queued"),
-    *("response_ms", "rows", "seats", "seconds", "silent_ms", "took_ms", "transcribes", "tries", "erases_words"),
-    *("unlogged", "unused_days", "retry_s", "private", "words"),
-    "rounds",
+    *("after_s", "audio_ms", "bridges", "calls", "channels", "characters", "control_port", "days_left", "dropped"),
+    *("erases_words", "files", "holds", "http_port", "length", "lost_s", "p95_ms", "paused", "phrases", "pid"),
+    *("queued", "retry_s", "rows", "seats", "took_ms", "transcribes", "tries", "unlogged", "unused_days", "words"),
 }
-"""Numbers and truth values, which are shown; ``private`` holds fields of its own."""
+"""Numbers and truth values outside the events of calls, which are shown."""
 
 
 def test_every_field_that_is_logged_is_known_here() -> None:
     fields = logged_fields()
-    assert {"agent", "cause", "caller", "after_ms", "peer"} <= fields
+    assert {"agent", "cause", "caller", "peer", "seats"} <= fields
     unknown = fields - WORDS - NUMBERS - FREE - SHOWN - NUMERIC
     assert unknown == set(), "say in ariagent/check/discretion.py whether a bundle may show them"
     assert not (WORDS | NUMBERS) & (FREE | SHOWN)
+
+
+def test_what_a_call_event_calls_words_or_private_is_hidden() -> None:
+    words = {name for kind, _ in CALL_FIELDS for name in word_fields(kind)}
+    private = {name for kind, _ in CALL_FIELDS for name in private_fields(kind)}
+    assert {"said", "arguments", "number"} <= words | private
+    assert words <= WORDS
+    assert private <= WORDS | NUMBERS

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from ariagent.cli import app
 from ariagent.config import RecordsSettings
+from ariagent.records import events as rec
 from ariagent.records.journal import Journal
 
 pytestmark = pytest.mark.asterisk
@@ -144,8 +145,8 @@ async def test_what_a_day_has_cost_is_remembered_and_over_the_cap_calls_are_refu
     state = tmp_path / "earlier"
     journal = Journal.open(state, RecordsSettings())
     record = journal.begin("17.1", time.time())
-    record.event("usage", time.time(), {"model": "gpt-realtime-2.1", "output_audio": 50_000, "cost": 5.0})
-    record.end(time.time(), {"result": "done", "reason": "caller_hung_up"})
+    record.tell(rec.ModelUsed("gpt-realtime-2.1", 5.0, output_audio=50_000), time.time())
+    record.tell(rec.CallEnded(result="done", reason="caller_hung_up"), time.time())
     assert journal.close()
     running = await service(await sandbox(), cost={**COST, "daily_cap": 5.0}, state_directory=state)
     refused = await (await phone()).dial("7001")

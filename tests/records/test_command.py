@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from ariagent.cli import app
 from ariagent.config import RecordsSettings
 from ariagent.errors import ConfigurationError
+from ariagent.records import events as rec
 from ariagent.records.command import moment
 from ariagent.records.journal import Journal
 
@@ -43,8 +44,8 @@ def test_running_and_past_calls_are_listed(run: Run, sample: Callable[..., str],
     sample("1795357064.12")
     journal = Journal.open(directory, RecordsSettings())
     record = journal.begin("1795359999.7", time.time() - 5)
-    record.event("call.started", time.time(), {"agent": "orders", "caller": "+49", "seat": "-"})
-    record.event("turn.caller", time.time(), {"said": "Is anybody\nthere?\x1b[2J"})
+    record.tell(rec.CallStarted("c", "orders", "-", "+49"), time.time())
+    record.tell(rec.CallerTurn("i", "Is anybody\nthere?\x1b[2J"), time.time())
     # Written at the latest when it is closed; this process lives on, so the call goes on.
     assert journal.close()
     result = run()
@@ -161,9 +162,9 @@ def test_what_callers_left_for_people(run: Run, sample: Callable[..., str], dire
     journal = Journal.open(directory, RecordsSettings())
     for number, kind in enumerate(("message", "callback")):
         record = journal.begin(f"179536000{number}.7", time.time())
-        record.event("call.started", time.time(), {"agent": f"a{number}", "caller": "+49305551", "seat": "-"})
-        left = {"kind": kind, "text": "The bill\x1b[2J, please.", "number": "+4917", "when": "after six"}
-        record.event("message.taken", time.time() + number, left)
+        record.tell(rec.CallStarted("c", f"a{number}", "-", "+49305551"), time.time())
+        left = rec.MessageTaken(kind, "+4917", "after six", "The bill\x1b[2J, please.")
+        record.tell(left, time.time() + number)
     assert journal.close()
     listed = run("--messages").stdout
     assert listed.index("1795360001.7") < listed.index("1795360000.7")

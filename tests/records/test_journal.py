@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,15 +18,19 @@ import pytest
 
 from ariagent.config import RecordsSettings
 from ariagent.errors import ResourceError
+from ariagent.records import events as rec
 from ariagent.records import journal as journal_module
 from ariagent.records import schema
 from ariagent.records.journal import Journal
+from ariagent.records.model import of_kind
 from ariagent.records.store import RecordsError, Store, Today, calls_today
 from ariagent.redaction import Redaction
 
 Until = Callable[[Callable[[], bool]], None]
 NOW = 1_795_357_064.0
-STARTED = {"leg": "17.1", "agent": "frontdesk", "seat": "-", "caller": "+34600", "media": "u"}
+STARTED = rec.CallStarted("17.1", "frontdesk", "-", "+34600", "u")
+ENDED = rec.CallEnded(result="done", reason="caller_hung_up")
+NEXT = rec.AudioGap(7.0)
 
 
 def count(store: Store, call: str = "17.1") -> int:
@@ -42,13 +47,13 @@ def written(store: Store) -> int:
 
 def test_what_happened_can_be_read_back_in_order(journal: Journal, store: Store) -> None:
     record = journal.begin("17.1", NOW)
-    record.event("call.started", NOW, STARTED)
-    record.event("call.answered", NOW + 0.5, {"after_ms": 500.0})
-    record.event("turn.caller", NOW + 2, {"item": "i1", "said": "¿Dónde está mi pedido?"})
-    record.event("tool.called", NOW + 3, {"tool": "order", "call_id": "c1", "arguments": '{"n": 4711}'})
-    record.event("something.new", NOW + 4, {"deep": {"list": [1, None, "x"]}})
+    record.tell(STARTED, NOW)
+    record.tell(rec.CallAnswered(500.0), NOW + 0.5)
+    record.tell(rec.CallerTurn("i1", "¿Dónde está mi pedido?"), NOW + 2)
+    record.tell(rec.ToolCalled("order", "c1", arguments='{"n": 4711}'), NOW + 3)
+    record.tell(rec.ToolEnded("order", "c1", 812.5, ok=False, kind="timeout"), NOW + 4)
     record.wave("caller", 0.0, b"\0\x80\xff")
-    record.end(NOW + 9, {"result": "done", "reason": "caller_left"})
+    record.tell(rec.CallEnded(result="done", reason="caller_left"), NOW + 9)
     assert journal.close()
     assert journal.dropped == 0
     (call,) = store.past(10)
@@ -58,10 +63,11 @@ def test_what_happened_can_be_read_back_in_order(journal: Journal, store: Store)
     assert (call.side, call.words) == ("caller", "¿Dónde está mi pedido?")
     events = store.events(call)
     assert [event.name for event in events] == [
-        "call.started", "call.answered", "turn.caller", "tool.called", "something.new", "call.ended",
+        "call.started", "call.answered", "turn.caller", "tool.called", "tool.done", "call.ended",
     ]  # fmt: skip
-    assert events[3].fields["arguments"] == '{"n": 4711}'
-    assert events[4].fields == {"deep": {"list": [1, None, "x"]}}
+    assert [events[0].event, events[5].event] == [STARTED, rec.CallEnded(result="done", reason="caller_left")]
+    assert events[3].event == rec.ToolCalled("order", "c1", arguments='{"n": 4711}')
+    assert events[4].fields == {"tool": "order", "id": "c1", "ms": 812.5, "ok": False, "kind": "timeout"}
     assert [(wave.side, wave.start_s, wave.peaks) for wave in store.waves(call)] == [("caller", 0.0, b"\0\x80\xff")]
 
 
@@ -74,22 +80,22 @@ def test_it_is_for_its_owner_only(journal: Journal, directory: Path) -> None:
 
 def test_a_running_call_is_seen_while_it_runs(journal: Journal, store: Store, until: Until) -> None:
     record = journal.begin("17.1", NOW)
-    record.event("call.started", NOW, STARTED)
+    record.tell(STARTED, NOW)
     until(lambda: [call.state for call in store.live()] == ["ringing"])
     assert store.past(10) == []
-    record.event("call.answered", NOW, {})
-    record.event("turn.agent", NOW, {"said": "Hello."})
+    record.tell(rec.CallAnswered(0), NOW)
+    record.tell(rec.AgentTurn("i", "Hello."), NOW)
     until(lambda: [(call.state, call.words) for call in store.live()] == [("talking", "Hello.")])
-    record.event("call.ended", NOW, {"result": "done", "reason": "agent_ended"})
+    record.tell(rec.CallEnded(result="done", reason="agent_ended"), NOW)
     until(lambda: store.live() == [])
     assert [call.reason for call in store.past(10)] == ["agent_ended"]
 
 
 def test_a_call_ends_once(journal: Journal, store: Store) -> None:
     record = journal.begin("17.1", NOW)
-    record.end(NOW + 1, {"result": "done", "reason": "caller_left"})
-    record.event("call.ended", NOW + 2, {"result": "error", "reason": "late"})
-    record.event("turn.caller", NOW + 3, {"said": "a late transcript"})
+    record.tell(rec.CallEnded(result="done", reason="caller_left"), NOW + 1)
+    record.tell(rec.CallEnded(result="error", reason="late"), NOW + 2)
+    record.tell(rec.CallerTurn("i", "a late transcript"), NOW + 3)
     journal.close()
     (call,) = store.past(10)
     assert (call.reason, call.ended, call.state) == ("caller_left", NOW + 1, "ended")
@@ -98,7 +104,7 @@ def test_a_call_ends_once(journal: Journal, store: Store) -> None:
 
 def test_a_call_that_comes_back_is_a_visit_of_its_own(journal: Journal, store: Store) -> None:
     for at in (NOW, NOW + 60):
-        journal.begin("17.1", at).end(at + 5, {})
+        journal.begin("17.1", at).tell(ENDED, at + 5)
     journal.close()
     assert [call.id for call in store.past(10)] == ["17.1/2", "17.1"]
     assert store.find("17.1/2").began == NOW + 60
@@ -106,18 +112,18 @@ def test_a_call_that_comes_back_is_a_visit_of_its_own(journal: Journal, store: S
 
 def test_what_is_kept_can_be_changed_while_a_call_runs(journal: Journal, store: Store) -> None:
     record = journal.begin("17.1", NOW)
-    record.event("call.started", NOW, STARTED)
-    record.event("turn.caller", NOW, {"said": "my card is 4111"})
+    record.tell(STARTED, NOW)
+    record.tell(rec.CallerTurn("i", "my card is 4111"), NOW)
     journal.configure(RecordsSettings(transcripts=False, until_the_end=False))
-    record.event("turn.caller", NOW, {"said": "and 1111"})
-    record.end(NOW, {"result": "done", "reason": "caller_hung_up"})
+    record.tell(rec.CallerTurn("i", "and 1111"), NOW)
+    record.tell(ENDED, NOW)
     other = journal.begin("17.2", NOW)
-    other.event("call.started", NOW, STARTED)
+    other.tell(STARTED, NOW)
     journal.configure(RecordsSettings())
-    other.event("turn.caller", NOW, {"said": "two tickets"})
-    other.end(NOW, {"result": "done", "reason": "caller_hung_up"})
+    other.tell(rec.CallerTurn("i", "two tickets"), NOW)
+    other.tell(ENDED, NOW)
     assert journal.close()
-    said = [[e.fields.get("said") for e in store.events(call) if e.name == "turn.caller"] for call in store.past(10)]
+    said = [[turn.said for _, turn in of_kind(rec.CallerTurn, store.events(call))] for call in store.past(10)]
     assert sorted(said) == [["(15 characters)", "(8 characters)"], ["two tickets"]]
 
 
@@ -127,10 +133,10 @@ def test_without_transcripts_only_the_length_of_what_was_said_is_kept(
 ) -> None:
     journal = Journal.open(directory, RecordsSettings(transcripts=False, until_the_end=until_the_end))
     record = journal.begin("17.1", NOW)
-    record.event("turn.caller", NOW, {"item": "i", "said": "my card is 4111"})
-    record.event("tool.called", NOW, {"tool": "pay", "arguments": {"card": "4111"}})
-    record.event("tool.done", NOW, {"tool": "pay", "output": "paid with 4111"})
-    record.event("message.taken", NOW, {"kind": "message", "text": "4111" * 90_000, "number": 7})
+    record.tell(rec.CallerTurn("i", "my card is 4111"), NOW)
+    record.tell(rec.ToolCalled("pay", "c", arguments='{"card": "4111"}'), NOW)
+    record.tell(rec.ToolEnded("pay", "c", output="paid with 4111"), NOW)
+    record.tell(rec.MessageTaken("message", "7", text="4111" * 90_000), NOW)
     until(lambda: written(store) == 4)
     said = "my card is 4111" if until_the_end else "(15 characters)"
     assert store.events(store.find("17.1"))[0].fields == {"item": "i", "said": said}
@@ -139,8 +145,8 @@ def test_without_transcripts_only_the_length_of_what_was_said_is_kept(
         return b"".join(path.read_bytes() for path in directory.iterdir())
 
     assert (b"4111" in on_disk()) == until_the_end
-    record.end(NOW + 1, {"result": "done"})
-    record.event("tool.done", NOW + 2, {"tool": "late", "output": "4111"})
+    record.tell(ENDED, NOW + 1)
+    record.tell(rec.ToolEnded("late", "c", output="4111"), NOW + 2)
     until(lambda: written(store) == 6)
     call = store.find("17.1")
     assert store.events(call)[0].fields == {"item": "i", "said": "(15 characters)"}
@@ -153,11 +159,11 @@ def test_without_transcripts_only_the_length_of_what_was_said_is_kept(
 def test_no_secret_is_written(directory: Path, store: Store) -> None:
     journal = Journal.open(directory, RecordsSettings(), redact=Redaction(["Bearer sekret-one"]))
     record = journal.begin("17.1", NOW)
-    record.event("call.started", NOW, {**STARTED, "caller": "sekret-one"})
-    record.event("tool.done", NOW, {"tool": "pay", "output": '{"sent": "Bearer sekret-one"}', "parts": ["sekret-one"]})
+    record.tell(replace(STARTED, caller="sekret-one"), NOW)
+    record.tell(rec.ToolEnded("pay", "c", output='{"sent": "Bearer sekret-one"}'), NOW)
     journal.configure(RecordsSettings(), Redaction(["sekret-two"]))
-    record.event("turn.caller", NOW, {"said": "sekret-two"})
-    record.end(NOW, {"result": "done", "reason": "sekret-two"})
+    record.tell(rec.CallerTurn("i", "sekret-two"), NOW)
+    record.tell(rec.CallEnded(result="done", reason="sekret-two"), NOW)
     assert journal.close()
     assert b"sekret" not in b"".join(path.read_bytes() for path in directory.iterdir())
     [call] = store.past(1)
@@ -167,34 +173,33 @@ def test_no_secret_is_written(directory: Path, store: Store) -> None:
 def test_where_none_are_wanted_there_is_no_file(directory: Path) -> None:
     journal = Journal.open(directory, RecordsSettings(enabled=False))
     record = journal.begin("17.1", NOW)
-    record.event("call.started", NOW, STARTED)
-    record.end(NOW, {})
+    record.tell(STARTED, NOW)
+    record.tell(ENDED, NOW)
     assert journal.close()
     assert not directory.exists()
     assert journal.dropped == 0
 
 
 @pytest.mark.parametrize(
-    "fields",
+    "event",
     [
-        {"said": "half \ud83d of a pair"},
-        {"said": float("nan"), "more": float("inf")},
-        {"said": "x" * 1_000_000},
-        {"said": {"x": ["y" * 40_000] * 30}},
-        {"said": object()},
-        {"said": {1: {2: {3}}}},
-        {"said": "\0\x1b[31m"},
+        rec.CallerTurn("i", "half \ud83d of a pair"),
+        rec.AudioGap(float("nan")),
+        rec.AgentInterrupted("i", float("inf"), 1.0),
+        rec.CallerTurn("i", "x" * 1_000_000),
+        rec.ToolEnded("t" * 100_000, "c" * 100_000, kind="k" * 100_000, output="x" * 100_000),
+        rec.CallerTurn("i", "\0\x1b[31m"),
     ],
-    ids=["surrogate", "nan", "long", "deep and long", "object", "keys", "control"],
+    ids=["surrogate", "nan", "infinity", "long", "all long", "control"],
 )
 def test_whatever_the_fields_are_they_are_kept_as_json(
-    journal: Journal, store: Store, directory: Path, fields: dict[str, object]
+    journal: Journal, store: Store, directory: Path, event: rec.CallEvent
 ) -> None:
     record = journal.begin("17.1", NOW)
-    record.event("turn.caller", NOW, fields)
-    record.event("next", NOW, {})
+    record.tell(event, NOW)
+    record.tell(NEXT, NOW)
     assert journal.close()
-    assert [event.name for event in store.events(store.find("17.1"))] == ["turn.caller", "next"]
+    assert [row.name for row in store.events(store.find("17.1"))] == [event.NAME, NEXT.NAME]
     with sqlite3.connect(directory / "calls.db") as base:
         for (text,) in base.execute("SELECT fields FROM events"):
             assert len(text) < 400_000
@@ -203,18 +208,18 @@ def test_whatever_the_fields_are_they_are_kept_as_json(
 
 def test_a_row_that_cannot_be_kept_does_not_harm_the_others(journal: Journal, store: Store) -> None:
     record = journal.begin("17.1", NOW)
-    record.event("usage", NOW, {"model": "m", "input_text": 1 << 80})
-    record.event("next", NOW, {})
+    record.tell(rec.ModelUsed("m", input_text=1 << 80), NOW)
+    record.tell(NEXT, NOW)
     assert journal.close()
     assert journal.dropped == 1
-    assert store.events(store.find("17.1"))[-1].name == "next"
+    assert store.events(store.find("17.1"))[-1].event == NEXT
 
 
 def test_use_is_summed_by_model(journal: Journal, store: Store) -> None:
     record = journal.begin("17.1", NOW)
-    record.event("usage", NOW, {"model": "a", "input_text": 3, "output_audio": 5, "cost": 0.25})
-    record.event("usage", NOW, {"model": "a", "input_text": 4, "transcribed_s": 2.5, "cost": None})
-    record.event("usage", NOW, {"model": "b", "input_text": 1})
+    record.tell(rec.ModelUsed("a", 0.25, input_text=3, output_audio=5), NOW)
+    record.tell(rec.ModelUsed("a", None, 2.5, 4), NOW)
+    record.tell(rec.ModelUsed("b", input_text=1), NOW)
     journal.close()
     found = {row.model: row for row in store.use(store.find("17.1"))}
     assert (found["a"].usage.input_text, found["a"].usage.output_audio) == (7, 5)
@@ -229,9 +234,9 @@ def test_old_calls_are_deleted_and_leave_no_trace(directory: Path, store: Store,
     first = Journal.open(directory, RecordsSettings())
     for n in range(12):
         record = first.begin(f"old.{n}", time.time() - 86400)
-        record.event("turn.caller", NOW, {"said": "a secret of then"})
-        record.end(time.time() - 86300, {})
-    first.begin("new.1", time.time()).end(time.time(), {})
+        record.tell(rec.CallerTurn("i", "a secret of then"), NOW)
+        record.tell(ENDED, time.time() - 86300)
+    first.begin("new.1", time.time()).tell(ENDED, time.time())
     first.close()
     second = Journal.open(directory, RecordsSettings(keep_days=0.5))
     until(lambda: len(store.past(None)) == 1)
@@ -242,17 +247,17 @@ def test_old_calls_are_deleted_and_leave_no_trace(directory: Path, store: Store,
 
 def test_one_call_can_be_deleted_but_not_while_it_goes_on(journal: Journal, store: Store, until: Until) -> None:
     record = journal.begin("17.1", NOW)
-    record.event("turn.caller", NOW, {"said": "forget me"})
+    record.tell(rec.CallerTurn("i", "forget me"), NOW)
     other = journal.begin("18.1", NOW)
-    other.end(NOW, {})
+    other.tell(ENDED, NOW)
     until(lambda: len(store.live()) == 1 and len(store.past(9)) == 1)
     with pytest.raises(Exception, match="is still running"):
         store.delete(store.find("17.1"))
-    record.end(NOW, {})
+    record.tell(ENDED, NOW)
     until(lambda: not store.live())
     store.delete(store.find("17.1"))
-    record.event("turn.caller", NOW, {"said": "a late word"})
-    other.event("turn.caller", NOW, {"said": "another late word"})
+    record.tell(rec.CallerTurn("i", "a late word"), NOW)
+    other.tell(rec.CallerTurn("i", "another late word"), NOW)
     until(lambda: count(store, "18.1") == 2)
     assert [call.id for call in store.past(9)] == ["18.1"]
 
@@ -272,6 +277,44 @@ def test_a_newer_database_is_left_alone(directory: Path) -> None:
         Store(directory).past(1)
 
 
+def test_a_database_of_the_version_before_is_used_as_it_is(directory: Path, store: Store) -> None:
+    journal = Journal.open(directory, RecordsSettings())
+    journal.begin("16.1", NOW).tell(STARTED, NOW)
+    assert journal.close()
+    with sqlite3.connect(directory / "calls.db") as base:
+        base.execute('UPDATE events SET fields = \'{"agent": "frontdesk"}\'')
+        base.execute("PRAGMA user_version=1")
+    assert store.find("16.1").agent == "frontdesk", "can be read before the next service has started"
+    journal = Journal.open(directory, RecordsSettings())
+    journal.begin("17.1", NOW).tell(STARTED, NOW)
+    assert journal.close()
+    with sqlite3.connect(directory / "calls.db") as base:
+        assert base.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+    old, new = (store.events(store.find(call)) for call in ("16.1", "17.1"))
+    assert [(row.event, row.fields) for row in old] == [(None, {"agent": "frontdesk"})]
+    assert [row.event for row in new] == [STARTED]
+
+
+def test_of_an_event_that_cannot_be_read_nothing_is_left_where_words_are_erased(
+    directory: Path, store: Store, until: Until
+) -> None:
+    journal = Journal.open(directory, RecordsSettings(transcripts=False, until_the_end=True))
+    record = journal.begin("17.1", NOW)
+    record.tell(rec.CallerTurn("i", "4111"), NOW)
+    record.tell(rec.ModelRefused("x", "4222"), NOW)
+    until(lambda: written(store) == 2)
+    with sqlite3.connect(directory / "calls.db") as base:
+        for name, fields in (("quite.new", '{"heard": "4111"}'), ("turn.caller", '{"said": "4111"}')):
+            base.execute("INSERT INTO events (call, at, name, fields) VALUES (1, 5, ?, ?)", (name, fields))
+        base.execute("""UPDATE events SET fields = '{"item": "i", "said": "4111", "new": "4111"}' WHERE id = 1""")
+    record.tell(ENDED, NOW)
+    assert journal.close()
+    found = {row.name: row.fields for row in store.events(store.find("17.1"))}
+    assert found["quite.new"] == {"cut": "(17 characters)"}
+    assert found["model.refused"] == {"code": "x", "message": "4222"}
+    assert b"4111" not in b"".join(path.read_bytes() for path in directory.iterdir())
+
+
 def test_a_folder_that_cannot_be_made_is_told_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ResourceError, match="cannot be kept in") as caught:
@@ -284,7 +327,7 @@ def test_a_damaged_database_is_put_aside_and_a_new_one_begun(directory: Path, st
     (directory / "calls.db").write_bytes(b"not a database at all" * 1000)
     troubles: list[str] = []
     journal = Journal.open(directory, RecordsSettings(), troubles.append)
-    journal.begin("17.1", NOW).event("call.started", NOW, STARTED)
+    journal.begin("17.1", NOW).tell(STARTED, NOW)
     assert len(list(directory.glob("*.damaged-*"))) == 1
     journal.close()
     assert store.find("17.1").agent == "frontdesk"
@@ -295,12 +338,12 @@ def test_a_database_damaged_while_it_runs_is_begun_anew_with_the_calls_that_go_o
     journal: Journal, directory: Path, store: Store, until: Until
 ) -> None:
     record = journal.begin("17.1", NOW)
-    record.event("call.started", NOW, STARTED)
+    record.tell(STARTED, NOW)
     until(lambda: bool(store.live()))
     with sqlite3.connect(directory / "calls.db") as base:
         for table in ("events", "waves", "use", "calls"):
             base.execute(f"DROP TABLE {table}")
-    record.event("turn.caller", NOW, {"said": "still here"})
+    record.tell(rec.CallerTurn("i", "still here"), NOW)
     until(lambda: bool(list(directory.glob("*.damaged-*"))))
     assert journal.close()
     call = store.find("17.1")
@@ -311,11 +354,11 @@ def test_a_deleted_database_is_made_again_with_the_calls_that_go_on(
     journal: Journal, directory: Path, store: Store, until: Until
 ) -> None:
     record = journal.begin("17.1", NOW)
-    record.event("call.started", NOW, STARTED)
+    record.tell(STARTED, NOW)
     until(lambda: bool(store.live()))
     for file in directory.iterdir():
         file.unlink()
-    record.event("turn.caller", NOW, {"said": "still here"})
+    record.tell(rec.CallerTurn("i", "still here"), NOW)
     until((directory / "calls.db").exists)
     assert journal.close()
     assert journal.dropped == 0
@@ -332,7 +375,7 @@ def test_a_locked_database_is_waited_for(
     journal = Journal.open(directory, RecordsSettings(), troubles.append)
     other = sqlite3.connect(directory / "calls.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
-    journal.begin("17.1", NOW).event("call.started", NOW, STARTED)
+    journal.begin("17.1", NOW).tell(STARTED, NOW)
     until(lambda: any("locked" in trouble for trouble in troubles))
     other.execute("ROLLBACK")
     other.close()
@@ -347,7 +390,7 @@ def test_closing_gives_up_on_a_database_that_stays_locked_and_counts_what_was_lo
     journal = Journal.open(directory, RecordsSettings())
     other = sqlite3.connect(directory / "calls.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
-    journal.begin("17.1", NOW).event("call.started", NOW, STARTED)
+    journal.begin("17.1", NOW).tell(STARTED, NOW)
     began = time.monotonic()
     assert not journal.close(0.5)
     assert time.monotonic() - began < 10
@@ -368,8 +411,8 @@ def test_what_finds_no_place_is_dropped_and_counted_but_never_a_calls_end(
     record = journal.begin("17.1", NOW)
     until(lambda: bool(troubles))
     for n in range(500):
-        record.event("noise", NOW, {"n": n})
-    record.end(NOW, {"result": "done", "reason": "caller_left"})
+        record.tell(rec.AudioGap(n), NOW)
+    record.tell(rec.CallEnded(result="done", reason="caller_left"), NOW)
     other.execute("ROLLBACK")
     other.close()
     assert journal.close(20)
@@ -387,11 +430,11 @@ def test_one_call_cannot_fill_the_records(
     monkeypatch.setattr(journal_module, limit, most)
     record = journal.begin("17.1", NOW)
     for n in range(500):
-        record.event("turn.caller", NOW, {"said": "word " * 10, "n": n})
+        record.tell(rec.CallerTurn(str(n), "word " * 10), NOW)
         record.wave("caller", 0.0, b"\0" * 50)
-    record.event("usage", NOW, {"model": "a", "input_text": 3, "cost": 0.25})
-    record.end(NOW, {"result": "done", "reason": "caller_left"})
-    journal.begin("18.1", NOW).event("call.started", NOW, STARTED)
+    record.tell(rec.ModelUsed("a", 0.25, input_text=3), NOW)
+    record.tell(rec.CallEnded(result="done", reason="caller_left"), NOW)
+    journal.begin("18.1", NOW).tell(STARTED, NOW)
     assert journal.close()
     call = store.find("17.1")
     assert count(store) <= 22
@@ -404,12 +447,13 @@ FULL_DISK = """
 import resource, sys, time
 from pathlib import Path
 from ariagent.config import RecordsSettings
+from ariagent.records import events as rec
 from ariagent.records import journal as module
 module.RETRY_S = 0.05
 troubles = []
 journal = module.Journal.open(Path(sys.argv[1]), RecordsSettings(), troubles.append)
 record = journal.begin("17.1", time.time())
-record.event("call.started", time.time(), {"agent": "frontdesk"})
+record.tell(rec.CallStarted("c", "frontdesk", "-", "-"), time.time())
 while journal._queue or journal._batch:
     time.sleep(0.01)
 soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -419,13 +463,13 @@ longest = 0.0
 n = 0
 while len(troubles) < 3 and time.monotonic() < end:
     began = time.monotonic()
-    record.event("turn.caller", time.time(), {"said": "x" * 2000, "n": n})
+    record.tell(rec.CallerTurn(str(n), "x" * 2000), time.time())
     longest = max(longest, time.monotonic() - began)
     n += 1
     time.sleep(0.001)
 assert len(troubles) >= 3, troubles
 resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-record.end(time.time(), {"result": "done", "reason": "caller_left"})
+record.tell(rec.CallEnded(result="done", reason="caller_left"), time.time())
 assert journal.close(20)
 print(n, journal.dropped, longest)
 """
@@ -447,14 +491,15 @@ WRITER = """
 import sys, time
 from pathlib import Path
 from ariagent.config import RecordsSettings
+from ariagent.records import events as rec
 from ariagent.records.journal import Journal
 journal = Journal.open(Path(sys.argv[1]), RecordsSettings())
 record = journal.begin("17.1", time.time())
-record.event("call.started", time.time(), {"agent": "frontdesk"})
+record.tell(rec.CallStarted("c", "frontdesk", "-", "-"), time.time())
 n = 0
 while True:
     n += 1
-    record.event("turn.caller", time.time(), {"said": f"number {n}", "item": str(n)})
+    record.tell(rec.CallerTurn(str(n), f"number {n}"), time.time())
     print(n, flush=True)
     time.sleep(0.002)
 """
@@ -469,7 +514,7 @@ def test_what_was_written_survives_kill_9_and_the_call_is_lost(directory: Path, 
     assert store.live() == []
     (call,) = store.past(10)
     assert (call.state, call.agent, call.ended) == ("lost", "frontdesk", None)
-    numbers = [int(str(event.fields["item"])) for event in store.events(call)[1:]]
+    numbers = [int(turn.item) for _, turn in of_kind(rec.CallerTurn, store.events(call))]
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(numbers) + 1 >= seen
     # The next service writes on in the same file, and goes on with the call.
@@ -479,8 +524,8 @@ def test_what_was_written_survives_kill_9_and_the_call_is_lost(directory: Path, 
     assert [row.state for row in store.unended() if row.call == call.call] == ["lost"]
     record = journal.resume(call.row, call.call, call.began)
     until(lambda: len(store.live()) == 2)
-    record.event("turn.caller", time.time(), {"said": "still here", "item": "x"})
-    record.end(time.time(), {"result": "done", "reason": "caller_hung_up"})
+    record.tell(rec.CallerTurn("x", "still here"), time.time())
+    record.tell(ENDED, time.time())
     assert journal.close()
     (again,) = (row for row in store.past(10) if row.call == call.call)
     assert (again.row, again.visit, again.result, again.words) == (call.row, 1, "done", "still here")
@@ -493,20 +538,20 @@ async def test_sixty_busy_calls_hardly_delay_the_event_loop_and_lose_nothing(dir
     loop = asyncio.get_running_loop()
     records = [journal.begin(f"{n}.1", time.time()) for n in range(60)]
     for record in records:
-        record.event("call.started", time.time(), STARTED)
+        record.tell(STARTED, time.time())
     lags: list[float] = []
     reads = 0
-    latency = {"response_ms": 612.4, "detection_ms": 210.0, "model_ms": 396.1, "ours_ms": 6.3}
+    latency = rec.AnswerBegan("i", 612.4, 210.0, 396.1, 6.3)
     for step in range(100):
         due = loop.time() + 0.02
         for record in records:
-            record.event("turn.answered", time.time(), latency)
+            record.tell(latency, time.time())
         if step % 25 == 0:
             reads += len(await asyncio.to_thread(store.live))
         await asyncio.sleep(due - loop.time())
         lags.append(loop.time() - due)
     for record in records:
-        record.end(time.time(), {"result": "done", "reason": "caller_left"})
+        record.tell(rec.CallEnded(result="done", reason="caller_left"), time.time())
     assert await asyncio.to_thread(journal.close, 20)
     assert journal.dropped == 0
     assert {count(store, call.id) for call in store.past(None)} == {102}
@@ -530,13 +575,13 @@ def test_what_caps_count_on_after_a_restart(directory: Path) -> None:
     journal = Journal.open(directory, RecordsSettings())
     for number, (caller, began, answered, ended, result) in enumerate(calls):
         record = journal.begin(f"call{number}", midnight + began)
-        record.event("call.started", midnight + began, {"agent": "a", "caller": caller})
+        record.tell(rec.CallStarted("c", "a", "-", caller), midnight + began)
         if answered is not None:
-            record.event("call.answered", midnight + answered, {})
+            record.tell(rec.CallAnswered(0), midnight + answered)
         if ended is not None:
-            record.end(midnight + ended, {"result": result, "reason": "x"})
+            record.tell(rec.CallEnded(result=result, reason="x"), midnight + ended)
     again = journal.begin("call2", midnight + 200)  # came back from people: the same call
-    again.event("call.started", midnight + 200, {"agent": "a", "caller": "5552"})
+    again.tell(rec.CallStarted("c", "a", "-", "5552"), midnight + 200)
     assert journal.close()
     today = calls_today(directory, now)
     assert (today.day, today.talked_s) == ("2026-11-22", pytest.approx(20 + 60 + 1))
@@ -552,9 +597,9 @@ def test_a_day_of_the_caps_is_one_of_the_sites_zone(directory: Path) -> None:
     journal = Journal.open(directory, RecordsSettings())
     for number, at in enumerate((began - 100, began + 100)):
         record = journal.begin(f"call{number}", at)
-        record.event("call.started", at, {"agent": "a", "caller": "5551"})
-        record.event("call.answered", at, {})
-        record.end(at + 60, {"result": "done", "reason": "x"})
+        record.tell(rec.CallStarted("c", "a", "-", "5551"), at)
+        record.tell(rec.CallAnswered(0), at)
+        record.tell(rec.CallEnded(result="done", reason="x"), at + 60)
     assert journal.close()
     zone = ZoneInfo("Pacific/Auckland")
     assert calls_today(directory, began - 10, zone).day == "2026-11-29"

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from ariagent.config import CostSettings
+from ariagent.records import events as rec
 from ariagent.records import page
 from ariagent.records.cost import PriceTable
 from ariagent.records.model import CallRow, EventRow, WaveRow
@@ -64,10 +65,14 @@ def attacked(words: str) -> str:
         *("call.started", "turn.caller", "turn.agent", "turn.interrupted", "turn.answered", "tool.called", "tool.done"),
         *("model.refused", "uplink.gap", "x.new", "call.ended", "usage", words),
     )
-    keys = ("agent", "caller", "said", "item", "tool", "id", "arguments", "output", "kind", "cause", "message", words)
+    keys = (
+        *("agent", "caller", "said", "item", "tool", "id", "arguments", "output", "kind", "cause", "message", words),
+        *("leg", "seat", "code", "model", "result", "reason"),
+    )
     fields: dict[str, object] = dict.fromkeys(keys, words)
     numbers = {"heard_ms": 0, "dropped_ms": 500, "response_ms": 3000, "model_ms": 2900, "ms": 2000, "ok": False}
     events = [EventRow(BEGAN + n, name, {**fields, **numbers}) for n, name in enumerate(names)]
+    assert [row.name for row in events if row.event is None] == ["x.new", words], "all others are understood"
     prices = PriceTable(CostSettings(currency=words))
     return page.render(build(call, events, [WaveRow("caller", 0, b"\xff" * 100)], (), prices), words, prices)
 
@@ -110,9 +115,9 @@ def test_every_turn_has_a_block_under_the_wave_that_leads_to_it(store: Store, sa
 
 def test_a_tool_that_need_not_come_back_has_no_time_and_a_sign_has_a_mark() -> None:
     events = [
-        EventRow(BEGAN + 1, "tool.called", {"tool": "end_call", "call_id": "c"}),
-        EventRow(BEGAN + 1, "tool.used", {"tool": "end_call"}),
-        EventRow(BEGAN + 2, "tool.sign", {"sign": "One moment."}),
+        EventRow.of(BEGAN + 1, rec.ToolCalled("end_call", "c")),
+        EventRow.of(BEGAN + 1, rec.BuiltinToolUsed("end_call")),
+        EventRow.of(BEGAN + 2, rec.WaitingPromptPlayed("One moment.")),
     ]
     call = CallRow(1, "17.1", 1, BEGAN, BEGAN, BEGAN + 9, "ended", "a", "", "", "done", "", "", "", 0)
     html = page.render(build(call, events), "then")
@@ -123,9 +128,9 @@ def test_a_tool_that_need_not_come_back_has_no_time_and_a_sign_has_a_mark() -> N
 
 
 def test_a_slow_answer_of_ours_is_explained_in_one_sentence() -> None:
-    parts: dict[str, object] = {"response_ms": 2510.0, "detection_ms": 200.0, "model_ms": 300.0, "ours_ms": 2010.0}
+    answer = rec.AnswerBegan("i", 2510.0, 200.0, 300.0, 2010.0)
     call = CallRow(1, "17.1", 1, BEGAN, BEGAN, BEGAN + 9, "ended", "a", "", "", "done", "", "", "", 0)
-    html = page.render(build(call, [EventRow(BEGAN + 5, "turn.answered", parts)]), "then")
+    html = page.render(build(call, [EventRow.of(BEGAN + 5, answer)]), "then")
     assert re.search(r"or the machine is overloaded(</bdi>)?\.</strong>", html)
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from ariagent.config import CostSettings
 from ariagent.realtime.events import Usage
+from ariagent.records import events as rec
 from ariagent.records.cost import PriceTable
 from ariagent.records.entries import Note, ToolRun, Turn
 from ariagent.records.model import CallRow, EventRow, UseRow, WaveRow
@@ -20,20 +21,19 @@ CALL = CallRow(
 LOUD, SILENT = bytes([200]), bytes(1)
 
 
-def timeline(*events: tuple[float, str, dict[str, object]], waves: tuple[WaveRow, ...] = ()) -> Timeline:
-    return build(CALL, [EventRow(BEGAN + at, name, fields) for at, name, fields in events], waves)
+def timeline(*events: tuple[float, rec.CallEvent], waves: tuple[WaveRow, ...] = ()) -> Timeline:
+    return build(CALL, [EventRow.of(BEGAN + at, event) for at, event in events], waves)
 
 
-def answered(at: float, detection: float, model: float, ours: float) -> tuple[float, str, dict[str, object]]:
-    parts = {"detection_ms": detection, "model_ms": model, "ours_ms": ours}
-    return at, "turn.answered", {"response_ms": detection + model + ours, **parts}
+def answered(at: float, detection: float, model: float, ours: float) -> tuple[float, rec.CallEvent]:
+    return at, rec.AnswerBegan("", detection + model + ours, detection, model, ours)
 
 
 def test_words_that_come_after_the_answer_stand_before_it() -> None:
     line = timeline(
         answered(5.0, 200, 300, 10),
-        (5.2, "turn.agent", {"item": "a1", "said": "On Tuesday."}),
-        (5.9, "turn.caller", {"item": "c1", "said": "When?"}),
+        (5.2, rec.AgentTurn("a1", "On Tuesday.")),
+        (5.9, rec.CallerTurn("c1", "When?")),
     )
     assert [(turn.side, turn.text) for turn in line.turns] == [("caller", "When?"), ("agent", "On Tuesday.")]
     assert [turn.at_s for turn in line.turns] == pytest.approx([4.49, 5.0])
@@ -43,7 +43,7 @@ def test_words_that_come_after_the_answer_stand_before_it() -> None:
 
 
 def test_words_that_come_before_the_first_frame_get_its_latency_too() -> None:
-    line = timeline((5.0, "turn.agent", {"item": "a1", "said": "Yes."}), answered(5.1, 200, 300, 10))
+    line = timeline((5.0, rec.AgentTurn("a1", "Yes.")), answered(5.1, 200, 300, 10))
     (turn,) = line.turns
     assert turn.latency is not None
     assert turn.at_s == pytest.approx(5.1)
@@ -51,10 +51,10 @@ def test_words_that_come_before_the_first_frame_get_its_latency_too() -> None:
 
 def test_an_opening_has_no_latency_and_does_not_take_the_first_answers() -> None:
     line = timeline(
-        (0.5, "turn.agent", {"item": "a0", "said": "Welcome."}),
-        (4.4, "turn.caller", {"item": "c1", "said": "Hello?"}),
+        (0.5, rec.AgentTurn("a0", "Welcome.")),
+        (4.4, rec.CallerTurn("c1", "Hello?")),
         answered(5.0, 200, 300, 10),
-        (5.2, "turn.agent", {"item": "a1", "said": "Hello."}),
+        (5.2, rec.AgentTurn("a1", "Hello.")),
     )
     assert [(turn.text, turn.latency is not None) for turn in line.turns] == [
         ("Welcome.", False),
@@ -86,8 +86,8 @@ def test_a_slow_answer_says_which_part_made_it_so(parts: tuple[float, float, flo
 
 def test_what_a_tool_took_of_an_answer_is_not_the_models() -> None:
     line = timeline(
-        (6.0, "tool.called", {"tool": "order_status", "call_id": "c", "arguments": '{"n": 1}'}),
-        (8.0, "tool.done", {"tool": "order_status", "call_id": "c", "ms": 2000.0, "ok": True, "output": "{}"}),
+        (6.0, rec.ToolCalled("order_status", "c", arguments='{"n": 1}')),
+        (8.0, rec.ToolEnded("order_status", "c", 2000.0, True, output="{}")),
         answered(8.5, 200, 2800, 10),
     )
     latency = line.latencies[0]
@@ -99,14 +99,14 @@ def test_what_a_tool_took_of_an_answer_is_not_the_models() -> None:
 
 
 def test_a_slow_tools_sign_is_told() -> None:
-    (note,) = timeline((6.9, "tool.sign", {"sign": "tone"})).notes
+    (note,) = timeline((6.9, rec.WaitingPromptPlayed("tone"))).notes
     assert (note.name, note.kind, note.text) == ("tool.sign", "sign", "sign: tone")
 
 
 def test_a_tool_before_the_turn_is_not_part_of_its_wait() -> None:
     line = timeline(
-        (1.0, "tool.called", {"tool": "t", "call_id": "c"}),
-        (2.0, "tool.done", {"tool": "t", "call_id": "c", "ms": 1000}),
+        (1.0, rec.ToolCalled("t", "c")),
+        (2.0, rec.ToolEnded("t", "c", 1000)),
         answered(8.5, 200, 1800, 10),
     )
     assert line.latencies[0].tools_ms == 0
@@ -115,22 +115,22 @@ def test_a_tool_before_the_turn_is_not_part_of_its_wait() -> None:
 
 def test_two_tools_of_one_name_are_told_apart_and_one_may_not_come_back() -> None:
     line = timeline(
-        (1.0, "tool.called", {"tool": "t", "call_id": "c1"}),
-        (1.0, "tool.called", {"tool": "t", "call_id": "c2"}),
-        (1.4, "tool.done", {"tool": "t", "call_id": "c2", "ms": 400, "ok": False, "kind": "timeout"}),
+        (1.0, rec.ToolCalled("t", "c1")),
+        (1.0, rec.ToolCalled("t", "c2")),
+        (1.4, rec.ToolEnded("t", "c2", 400, False, "timeout")),
     )
     assert [(run.ms, run.ok, run.kind) for run in line.tools] == [(None, True, ""), (400, False, "timeout")]
 
 
 def test_a_tool_without_times_is_measured_by_its_events() -> None:
-    (run,) = timeline((1.0, "tool.called", {"tool": "t"}), (1.5, "tool.done", {"tool": "t"})).tools
+    (run,) = timeline((1.0, rec.ToolCalled("t", "c")), (1.5, rec.ToolEnded("t", "c"))).tools
     assert run.ms == pytest.approx(500)
 
 
 def test_an_interrupted_turn_shows_what_was_heard() -> None:
     line = timeline(
-        (2.0, "turn.agent", {"item": "a1", "said": "one two three four five six seven eight"}),
-        (4.0, "turn.interrupted", {"item": "a1", "heard_ms": 1000, "dropped_ms": 1000}),
+        (2.0, rec.AgentTurn("a1", "one two three four five six seven eight")),
+        (4.0, rec.AgentInterrupted("a1", 1000, 1000)),
     )
     (turn,) = line.turns
     assert (turn.heard_ms, turn.heard_text) == (1000, "one two three four")
@@ -138,9 +138,9 @@ def test_an_interrupted_turn_shows_what_was_heard() -> None:
 
 def test_an_interruption_before_the_words_finds_them_and_one_without_words_is_not_lost() -> None:
     line = timeline(
-        (4.0, "turn.interrupted", {"item": "a1", "heard_ms": 500, "dropped_ms": 0}),
-        (4.1, "turn.agent", {"item": "a1", "said": "All of it."}),
-        (9.0, "turn.interrupted", {"item": "a2", "heard_ms": 0, "dropped_ms": 700}),
+        (4.0, rec.AgentInterrupted("a1", 500, 0)),
+        (4.1, rec.AgentTurn("a1", "All of it.")),
+        (9.0, rec.AgentInterrupted("a2", 0, 700)),
     )
     assert [(turn.text, turn.heard_text, turn.heard_ms) for turn in line.turns] == [
         ("All of it.", "All of it.", 500),
@@ -154,35 +154,44 @@ def test_what_was_heard_is_a_beginning(text: str, heard: float, dropped: float) 
     assert text.split()[: len(words)] == words
 
 
-def test_errors_and_gaps_stand_out_and_unknown_events_are_kept() -> None:
+def test_errors_and_gaps_stand_out() -> None:
     line = timeline(
-        (1.0, "model.refused", {"code": "x"}),
-        (2.0, "uplink.gap", {"ms": 420}),
-        (3.0, "call.not_returned", {"cause": "x"}),
-        (4.0, "quite.new", {"colour": "blue", "size": 1.5}),
-        (5.0, "call.transfer_declined", {"destination": "desk", "state": "closed until Monday, 8:00"}),
-        (6.0, "call.not_transferred", {"destination": "desk", "state": "cannot be reached"}),
+        (1.0, rec.ModelRefused("x")),
+        (2.0, rec.AudioGap(420)),
+        (3.0, rec.NotReturned("x")),
+        (5.0, rec.TransferDeclined("desk", "closed until Monday, 8:00")),
+        (6.0, rec.DestinationUnusable("desk", "cannot be reached")),
     )
     assert [(note.name, note.kind) for note in line.notes] == [
         ("model.refused", "error"),
         ("uplink.gap", "gap"),
         ("call.not_returned", "error"),
-        ("quite.new", "event"),
         ("call.transfer_declined", "event"),
         ("call.not_transferred", "error"),
     ]
     assert ("Errors", "3") in facts(line), "that an office is closed is none"
-    assert line.notes[3].text == "colour: blue, size: 1.5"
+    assert line.notes[3].text == "destination: desk, state: closed until Monday, 8:00"
+
+
+def test_an_event_that_cannot_be_read_is_shown_as_it_is_stored() -> None:
+    unknown = EventRow(BEGAN + 4, "quite.new", {"colour": "blue", "size": 1.5})
+    odd = EventRow(BEGAN + 5, "turn.interrupted", {"item": 5, "heard_ms": "much"})
+    line = build(CALL, [unknown, odd])
+    assert [(note.name, note.kind, note.text) for note in line.notes] == [
+        ("quite.new", "event", "colour: blue, size: 1.5"),
+        ("turn.interrupted", "event", "item: 5, heard_ms: much"),
+    ]
+    assert line.turns == ()
 
 
 def test_a_callers_turn_ends_with_the_report_of_its_end() -> None:
     """Two turns before one answer: the second is what was answered."""
     line = timeline(
-        (3.0, "turn.ended", {"item": "c1", "seconds": 1.5}),
-        (4.7, "turn.ended", {"item": "c2", "seconds": 0.5}),
+        (3.0, rec.CallerTurnEnded("c1", 1.5)),
+        (4.7, rec.CallerTurnEnded("c2", 0.5)),
         answered(5.0, 200, 300, 0),
-        (5.5, "turn.caller", {"item": "c2", "said": "second"}),
-        (5.6, "turn.caller", {"item": "c1", "said": "first"}),
+        (5.5, rec.CallerTurn("c2", "second")),
+        (5.6, rec.CallerTurn("c1", "first")),
     )
     assert [turn.text for turn in line.turns] == ["first", "second", ""]
     assert [turn.end_s for turn in line.turns] == pytest.approx([3.0, 4.5, 5.0])
@@ -190,29 +199,29 @@ def test_a_callers_turn_ends_with_the_report_of_its_end() -> None:
 
 
 def test_a_callers_turn_that_is_not_transcribed_is_there_without_words() -> None:
-    (turn,) = timeline((3.0, "turn.ended", {"item": "c1", "seconds": 1.5})).turns
+    (turn,) = timeline((3.0, rec.CallerTurnEnded("c1", 1.5))).turns
     assert (turn.side, turn.text, turn.at_s, turn.end_s) == ("caller", "", 1.5, 3.0)
 
 
 def test_where_an_agents_turn_began_without_an_answers_latency() -> None:
     """By its own event, else by what was heard of it, else by its wave, whose waiting tones are not its end."""
-    told = timeline((5.0, "turn.began", {"item": "a"}), (8.0, "turn.agent", {"item": "a", "said": "x"}))
+    told = timeline((5.0, rec.AgentTurnBegan("a")), (8.0, rec.AgentTurn("a", "x")))
     cut = timeline(
-        (8.0, "turn.interrupted", {"item": "a", "heard_ms": 2500, "dropped_ms": 1}),
-        (8.1, "turn.agent", {"item": "a", "said": "x"}),
+        (8.0, rec.AgentInterrupted("a", 2500, 1)),
+        (8.1, rec.AgentTurn("a", "x")),
     )
     wave = WaveRow("agent", 4.0, LOUD * 80 + SILENT * 40 + LOUD * 4)
-    late = (8.5, "turn.interrupted", {"item": "a", "heard_ms": 2500, "dropped_ms": 1})
+    late = (8.5, rec.AgentInterrupted("a", 2500, 1))
     assert timeline(late, waves=(wave,)).turns[0].at_s == pytest.approx(5.5), "known to be one only after a while"
-    seen = timeline((7.0, "turn.agent", {"item": "a", "said": "x"}), waves=(wave,))
+    seen = timeline((7.0, rec.AgentTurn("a", "x")), waves=(wave,))
     assert [line.turns[0].at_s for line in (told, cut, seen)] == pytest.approx([5.0, 5.5, 4.0])
     assert [line.turns[0].end_s for line in (cut, seen)] == pytest.approx([8.0, 8.0])
 
 
 def test_a_tool_of_our_own_need_not_come_back() -> None:
     line = timeline(
-        (1.0, "tool.called", {"tool": "end_call", "id": "c1", "arguments": "{}"}),
-        (1.0, "tool.used", {"tool": "end_call"}),
+        (1.0, rec.ToolCalled("end_call", "c1", arguments="{}")),
+        (1.0, rec.BuiltinToolUsed("end_call")),
     )
     assert [(run.tool, run.ms, run.own) for run in line.tools] == [("end_call", None, True)]
     assert line.notes == ()
@@ -223,8 +232,8 @@ def test_waves_tell_where_turns_began_and_ended() -> None:
     agent = (WaveRow("agent", 5.0, LOUD * 20), WaveRow("agent", 6.0, LOUD * 10 + SILENT * 10))
     line = timeline(
         answered(5.0, 200, 800, 0),
-        (5.2, "turn.agent", {"item": "a1", "said": "On Tuesday."}),
-        (5.3, "turn.caller", {"item": "c1", "said": "When?"}),
+        (5.2, rec.AgentTurn("a1", "On Tuesday.")),
+        (5.3, rec.CallerTurn("c1", "When?")),
         waves=(caller, *agent),
     )
     assert [turn.side for turn in line.turns] == ["caller", "agent"]
@@ -247,8 +256,7 @@ def test_a_wave_at_an_absurd_place_takes_no_memory() -> None:
     ],
 )
 def test_fields_that_are_missing_or_odd_are_done_without(fields: dict[str, object]) -> None:
-    names = ("call.started", "turn.answered", "turn.agent", "turn.caller", "turn.interrupted", "tool.called")
-    line = timeline(*((float(n), name, fields) for n, name in enumerate((*names, "tool.done", "usage", "call.ended"))))
+    line = build(CALL, [EventRow(BEGAN + n, name, fields) for n, name in enumerate(rec.KINDS)])
     assert len(line.entries) >= 3
     assert timeline_data(line)["id"] == "17.1"
 
@@ -264,9 +272,9 @@ def test_cost_is_known_only_when_all_of_it_is() -> None:
 def test_data_has_every_entry_with_its_type() -> None:
     line = timeline(
         answered(5.0, 200, 1300, 10),
-        (5.2, "turn.agent", {"item": "a1", "said": "Yes."}),
-        (6.0, "tool.called", {"tool": "t", "call_id": "c"}),
-        (7.0, "model.refused", {"code": "x"}),
+        (5.2, rec.AgentTurn("a1", "Yes.")),
+        (6.0, rec.ToolCalled("t", "c")),
+        (7.0, rec.ModelRefused("x")),
     )
     data = timeline_data(line)
     entries = data["timeline"]

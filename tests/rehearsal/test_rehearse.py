@@ -8,6 +8,7 @@ import pytest
 
 from ariagent.config import RecordsSettings, Settings
 from ariagent.errors import ConfigurationError
+from ariagent.records import events as rec
 from ariagent.records.journal import Journal
 from ariagent.rehearsal.agentside import read_agent_side, records_of
 from ariagent.rehearsal.expectations import AgentSide, Remark, ToolCall
@@ -77,11 +78,10 @@ async def test_the_agents_side_is_read_from_the_services_records(tmp_path: Path)
         placed_at = time.time()
         for call_id in ("caller-1", "caller-2"):
             record = journal.begin(call_id, placed_at)
-            record.event("call.started", placed_at, {"agent": "default"})
-            record.event("turn.agent", placed_at + 1, {"item": "i1", "said": f"Hello {call_id}."})
-            called = {"call_id": "c", "tool": "book", "arguments": '{"day": "Friday"}'}
-            record.event("tool.called", placed_at + 2, called)
-            record.end(placed_at + 3, {"result": "done", "reason": "end_call"})
+            record.tell(rec.CallStarted("c", "default", "-", "-"), placed_at)
+            record.tell(rec.AgentTurn("i1", f"Hello {call_id}."), placed_at + 1)
+            record.tell(rec.ToolCalled("book", "c", arguments='{"day": "Friday"}'), placed_at + 2)
+            record.tell(rec.CallEnded(result="done", reason="end_call"), placed_at + 3)
         path = records_of(settings)
         assert path is not None
         found = await read_agent_side(path, "caller-2", placed_at)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ariagent.config import RecordsSettings, Settings
+from ariagent.records import events as rec
 from ariagent.records.journal import Journal
 from ariagent.records.model import EventRow
 from ariagent.records.store import Store
@@ -50,12 +51,12 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 async def test_records_tell_each_sentence_once(journal: Journal, tmp_path: Path) -> None:
     record = journal.begin("caller-1", 100.0)
-    record.event("turn.agent", 100.1, {"item": "a", "said": "Hello. How can I help you?"})
-    record.event("turn.began", 100.1, {"item": "a"})
-    record.event("turn.began", 105.0, {"item": "b"})
-    record.event("turn.agent", 105.2, {"item": "b", "said": "Let me look."})
-    record.event("turn.began", 107.0, {"item": "c"})
-    record.event("turn.agent", 107.5, {"item": "c", "said": "It is ready."})
+    record.tell(rec.AgentTurn("a", "Hello. How can I help you?"), 100.1)
+    record.tell(rec.AgentTurnBegan("a"), 100.1)
+    record.tell(rec.AgentTurnBegan("b"), 105.0)
+    record.tell(rec.AgentTurn("b", "Let me look."), 105.2)
+    record.tell(rec.AgentTurnBegan("c"), 107.0)
+    record.tell(rec.AgentTurn("c", "It is ready."), 107.5)
     words = RecordedWords(Store(tmp_path), "caller-1")
     assert await words.said(100.2, 103.0) == "Hello. How can I help you?"
     # Two sentences without a pause between them are one turn for who listens.
@@ -66,11 +67,11 @@ async def test_records_tell_each_sentence_once(journal: Journal, tmp_path: Path)
 
 async def test_words_that_come_late_are_waited_for(journal: Journal, tmp_path: Path) -> None:
     record = journal.begin("caller-1", 100.0)
-    record.event("turn.began", 100.1, {"item": "a"})
+    record.tell(rec.AgentTurnBegan("a"), 100.1)
     words = RecordedWords(Store(tmp_path), "caller-1")
     asking = asyncio.create_task(words.said(100.2, 103.0, interrupted=True))
-    record.event("turn.agent", 103.0, {"item": "a", "said": "One two three four."})
-    record.event("turn.interrupted", 103.2, {"item": "a", "heard_ms": 250, "dropped_ms": 750})
+    record.tell(rec.AgentTurn("a", "One two three four."), 103.0)
+    record.tell(rec.AgentInterrupted("a", 250, 750), 103.2)
     assert await asyncio.wait_for(asking, LIMIT_S) == "One two ..."
 
 

@@ -1,0 +1,43 @@
+"""Reads what the records have of calls that another process served, or that come back from human agents."""
+
+import logging
+import time
+
+from ariagent.call.takeover import BrokenOff, returned
+from ariagent.config import Settings
+from ariagent.dialogue.memory import Memory
+from ariagent.records.store import RecordsError, Store
+
+log = logging.getLogger(__name__)
+
+
+def unended(settings: Settings) -> list[BrokenOff]:
+    """Calls that no process has ended. None if the records cannot be read: that is no reason not to serve."""
+    records, found = settings.records, []
+    if not records.enabled:
+        return []
+    store = Store(settings.state_directory)
+    try:
+        for call in store.unended():
+            # Without transcripts the words of visits that are over are erased.
+            visits = [v for v in store.visits(call.call) if v.visit < call.visit and records.transcripts]
+            before = [event for visit in visits for event in store.events(visit)]
+            words = records.transcripts or records.until_the_end
+            found.append(BrokenOff.of(call, store.events(call), before, words=words))
+    except RecordsError as error:
+        log.warning("records.not_read", extra={"fields": {"cause": error.line}})
+    return found
+
+
+def handed_on(settings: Settings, call_id: str) -> Memory | None:
+    """The conversation with a caller who was transferred not long ago and has come back; None: not known."""
+    if not (settings.records.enabled and settings.records.transcripts):
+        return None
+    store = Store(settings.state_directory)
+    try:
+        visits = store.visits(call_id)
+        events = [event for visit in visits for event in store.events(visit)]
+    except RecordsError as error:
+        log.warning("records.not_read", extra={"fields": {"call": call_id, "cause": error.line}})
+        return None
+    return returned(visits[-1], events, time.time()) if visits else None

@@ -1,0 +1,273 @@
+"""What a new process knows of a call that another one served, from the call's record."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ariagent.ari.events import Channel
+from ariagent.call.recorded_calls import handed_on, unended
+from ariagent.call.takeover import LEFT_MEANWHILE, SHORT_S, BrokenOff, arguments, history_of, returned
+from ariagent.config import RecordsSettings, Settings
+from ariagent.dialogue.history import Said, Used
+from ariagent.dialogue.memory import KEPT_S, Owed
+from ariagent.logs import CallLog
+from ariagent.records import events as rec
+from ariagent.records.journal import Journal
+from ariagent.records.model import CallRow, EventRow
+from ariagent.records.store import Store
+from ariagent.records.timeline import build
+
+STARTED = rec.CallStarted("c", "sales", "-", "5550100")
+
+
+def at(seconds: float, event: rec.CallEvent) -> EventRow:
+    return EventRow.of(seconds, event)
+
+
+def happened(event: rec.CallEvent) -> EventRow:
+    return at(0.0, event)
+
+
+def left(owed: str) -> rec.CallLeft:
+    return rec.CallLeft(result="left", reason="stopping", owed=owed)
+
+
+def row(**fields: Any) -> CallRow:
+    given: dict[str, Any] = dict.fromkeys(("result", "reason", "side", "words", "seat", "caller"), "")
+    given |= {"row": 3, "call": "1.1", "visit": 1, "began": 10.0, "answered": 11.0, "ended": None, "dropped": 0}
+    return CallRow(**{**given, "agent": "sales", "state": "lost", **fields})
+
+
+def test_both_sides_keys_and_tools_are_remembered_in_order() -> None:
+    entries = history_of(
+        [
+            happened(STARTED),
+            happened(rec.AgentTurn("a", "Good day.")),
+            happened(rec.CallerTurn("b", "Where is my order?")),
+            happened(rec.ToolCalled("orders", "t", arguments='{"number": 7}')),
+            happened(rec.ToolEnded("orders", "t", output='{"state": "ready"}')),
+            happened(rec.DigitsGiven(2, "17")),
+        ]
+    )
+    assert entries == (
+        Said("agent", "Good day."),
+        Said("caller", "Where is my order?"),
+        Used("t", "orders", '{"number": 7}', '{"state": "ready"}'),
+        Said("caller", "[The caller pressed 17 on the keypad.]"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("heard", "dropped", "known"),
+    [
+        (500, 500, [Said("agent", "one two three ...")]),
+        (0, 900, []),
+        (900, 0, [Said("agent", "one two three four")]),
+    ],
+)
+def test_of_the_agent_what_was_heard(heard: int, dropped: int, known: list[Said]) -> None:
+    said = happened(rec.AgentTurn("a", "one two three four"))
+    assert history_of([said, happened(rec.AgentInterrupted("a", heard, dropped))]) == tuple(known)
+
+
+def test_what_says_nothing_is_passed_over() -> None:
+    silent = (rec.AgentTurn("i"), rec.CallerTurn("i"), rec.AgentInterrupted("x", 0, 0), rec.ToolEnded("t", "unknown"))
+    assert history_of(map(happened, silent)) == ()
+
+
+def test_what_cannot_be_read_is_passed_over() -> None:
+    cut = EventRow(0.0, "turn.interrupted", {"item": "a", "heard_ms": "much", "dropped_ms": None})
+    other = EventRow(0.0, "quite.new", {"said": "x"})
+    assert history_of([happened(rec.AgentTurn("a", "all")), cut, other]) == (Said("agent", "all"),)
+
+
+def test_the_last_leg_counts_and_earlier_visits_are_remembered() -> None:
+    events = [
+        at(20.0, replace(STARTED, leg="c1")),
+        at(21.0, rec.LegReplaced("c1", "c2")),
+        at(22.0, rec.CallerTurn("x", "now")),
+    ]
+    call = BrokenOff.of(row(), events, [at(1.0, rec.CallerTurn("y", "then"))])
+    assert (call.leg, call.call_id, call.row, call.agent, call.dead) == ("c2", "1.1", 3, "sales", True)
+    assert (call.began, call.answered, call.last_at) == (10.0, 11.0, 22.0)
+    memory = call.memory(23.0)
+    assert memory is not None
+    assert (memory.entries, memory.interrupted) == ((Said("caller", "then"), Said("caller", "now")), True)
+    assert memory.owed is None
+
+
+def test_who_was_not_answered_yet_is_greeted_as_usual() -> None:
+    assert BrokenOff.of(row(answered=None), [happened(STARTED)]).memory(1.0) is None
+
+
+SAID = (at(11.0, STARTED), at(12.0, rec.AgentTurn("a", "Good day.")))
+
+
+@pytest.mark.parametrize("owed", list(Owed))
+def test_who_was_left_on_purpose_is_owed_what_they_were_waiting_for(owed: Owed) -> None:
+    events = [*SAID, at(20.0, left(owed.value)), at(20.0, rec.StateChanged("ended"))]
+    memory = BrokenOff.of(row(), events).memory(20.0 + SHORT_S)
+    assert memory is not None
+    assert (memory.owed, memory.entries) == (owed, (Said("agent", "Good day."),))
+
+
+def test_a_long_silence_or_a_lost_memory_is_excused() -> None:
+    events = [*SAID, at(20.0, left("nothing"))]
+    for call, now in ((BrokenOff.of(row(), events), 20.1 + SHORT_S), (BrokenOff.of(row(), events, words=False), 20.0)):
+        memory = call.memory(now)
+        assert memory is not None
+        assert (memory.interrupted, memory.owed) == (True, None)
+
+
+def test_one_that_went_on_and_died_then_was_not_left() -> None:
+    events = [*SAID, at(20.0, left("words")), at(21.0, rec.CallTakenOver("c", "sales", "-", "u", 0.5, 1))]
+    assert BrokenOff.of(row(), events).owed is None
+    again = [*events, at(22.0, left("of a later version"))]
+    assert BrokenOff.of(row(), again).owed is Owed.ANSWER
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "found"),
+    [
+        ("PJSIP/a-1", "ariagent", ()),
+        ("PJSIP/a-1", "ariagent,sales", ("sales",)),
+        ("Local/03@ariagent-seat-1;2", "ariagent,seat,03", ("seat", "03")),
+        ("PJSIP/a-1", "other,sales", None),
+        ("AudioSocket/127.0.0.1:9092-1", "ariagent,x", None),
+    ],
+)
+def test_whether_a_channel_is_a_callers(name: str, data: str, found: tuple[str, ...] | None) -> None:
+    assert arguments(Channel("1.1", name, "Up", app_name="Stasis", app_data=data), "ariagent") == found
+    assert arguments(Channel("ariagent-warm-1", name, "Up", app_name="Stasis", app_data=data), "ariagent") is None
+    assert arguments(Channel("1.1", name, "Up", app_name="Queue", app_data=data), "ariagent") is None
+
+
+# -- callers who come back --------------------------------------------------------------------------------------------
+
+
+TRANSFERRED = rec.CallTransferred("support", "agent", "warm", text="Wants to return it.")
+ENDED = row(state="ended", ended=100.0, result="transferred")
+
+
+def test_a_caller_who_comes_back_is_known_with_where_they_were_and_their_number() -> None:
+    events = [happened(e) for e in (STARTED, rec.CallerTurn("i", "Hello?"), TRANSFERRED)]
+    memory = returned(ENDED, events, 100.0 + KEPT_S)
+    assert memory is not None
+    assert (memory.destination, memory.caller_number) == ("support", "5550100")
+    assert (memory.entries, memory.interrupted) == ((Said("caller", "Hello?"),), False)
+    assert returned(ENDED, events, 100.1 + KEPT_S) is None, "too long ago"
+
+
+def test_who_was_transferred_into_the_call_is_who_comes_back() -> None:
+    changed = happened(rec.CallerChanged("5550100", "5550200"))
+    withheld = happened(rec.CallerChanged("5550200", "-"))
+    for events, number in (([happened(STARTED), changed], "5550200"), ([changed, withheld], "5550200"), ([], "")):
+        memory = returned(ENDED, events, 100.0)
+        assert memory is not None
+        assert (memory.destination, memory.caller_number) == ("a colleague", number)
+
+
+def test_only_who_was_transferred_or_lost_comes_back() -> None:
+    assert returned(replace(ENDED, result="done", reason="caller_hung_up"), [], 100.0) is None
+    assert returned(replace(ENDED, ended=None), [], 100.0) is None
+    assert returned(replace(ENDED, result="done", reason=LEFT_MEANWHILE), [], 100.0) is not None
+
+
+# -- through the database ---------------------------------------------------------------------------------------------
+
+
+TOLD: tuple[rec.CallEvent, ...] = (
+    rec.CallStarted("leg-1", "sales", "03", "5550100", "6f0c"),
+    rec.CallAnswered(310.5),
+    rec.StateChanged("talking"),
+    rec.AgentTurnBegan("a1"),
+    rec.AgentTurn("a1", "Good day. How can I help you?"),
+    rec.CallerTurnEnded("c1", 1.5),
+    rec.CallerTurn("c1", "Where is my order?"),
+    rec.ToolCalled("orders", "t1", arguments='{"number": 7}'),
+    rec.ToolEnded("orders", "t1", 812.5, output='{"state": "ready"}'),
+    rec.AnswerBegan("a2", 1500.0, 200.0, 1290.0, 10.0),
+    rec.AgentTurn("a2", "one two three four"),
+    rec.AgentInterrupted("a2", 500, 500),
+    rec.DigitsGiven(2, "17"),
+    rec.CallerTurn("c2", None),
+    rec.LegReplaced("leg-1", "leg-2"),
+    rec.CallerChanged("5550100", "5550200"),
+    rec.ModelUsed("gpt-realtime-2.1", 0.25, 2.5, input_text=7, output_audio=5),
+    rec.AudioGap(420.0),
+    rec.NotReturned("Asterisk refused"),
+    rec.CallLeft(result="left", reason="stopping", owed="turn", talk_s=12.5, underruns=0),
+)
+ENTRIES = (
+    Said("agent", "Good day. How can I help you?"),
+    Said("caller", "Where is my order?"),
+    Used("t1", "orders", '{"number": 7}', '{"state": "ready"}'),
+    Said("agent", "one two three ..."),
+    Said("caller", "[The caller pressed 17 on the keypad.]"),
+)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(state_directory=tmp_path)
+
+
+def write(settings: Settings, *events: rec.CallEvent, call_id: str = "1.1", began: float = 1000.0) -> None:
+    """A service writes a call's events and is gone."""
+    journal = Journal.open(settings.state_directory, settings.records)
+    log = CallLog(logging.getLogger("ariagent.test"), call_id)
+    log.record = journal.begin(call_id, began)
+    for event in events:
+        log.tell(event)
+    assert journal.close()
+    assert journal.dropped == 0
+
+
+def test_a_calls_events_written_and_read_back_are_the_same_call(settings: Settings) -> None:
+    write(settings, *TOLD)
+    store = Store(settings.state_directory)
+    (call,) = store.unended()
+    rows = store.events(call)
+    assert [found.event for found in rows] == list(TOLD)
+    assert (call.agent, call.caller, call.seat, call.state) == ("sales", "5550200", "03", "talking")
+    assert (call.side, call.words) == ("caller", "(not transcribed)")
+    assert call.answered is not None
+    (use,) = store.use(call)
+    assert (use.usage.input_text, use.usage.output_audio, use.transcribed_s, use.cost) == (7, 5, 2.5, 0.25)
+    kept = [at(found.at, event) for found, event in zip(rows, TOLD, strict=True)]
+    assert build(call, rows) == build(call, kept)
+    assert [turn.text for turn in build(call, rows).turns if turn.side == "agent"] == [
+        "Good day. How can I help you?",
+        "one two three four",
+    ]
+    (broken_off,) = unended(settings)
+    assert broken_off == BrokenOff.of(call, kept)
+    assert (broken_off.leg, broken_off.owed, broken_off.entries) == ("leg-2", Owed.TURN, ENTRIES)
+    memory = broken_off.memory(broken_off.last_at + SHORT_S)
+    assert memory is not None
+    assert (memory.owed, memory.entries, memory.interrupted) == (Owed.TURN, ENTRIES, True)
+
+
+@pytest.mark.parametrize("until_the_end", [True, False])
+def test_without_transcripts_words_are_known_only_where_they_are_kept_until_the_end(
+    tmp_path: Path, until_the_end: bool
+) -> None:
+    records = RecordsSettings(transcripts=False, until_the_end=until_the_end)
+    settings = Settings(state_directory=tmp_path, records=records)
+    write(settings, *TOLD)
+    (broken_off,) = unended(settings)
+    assert broken_off.entries == (ENTRIES if until_the_end else ())
+    assert (broken_off.leg, broken_off.owed) == ("leg-2", Owed.TURN)
+
+
+def test_a_transferred_caller_is_remembered_through_the_database(settings: Settings) -> None:
+    ended = rec.CallEnded(result="transferred", reason="handed_over")
+    write(settings, *TOLD[:-1], TRANSFERRED, ended)
+    assert unended(settings) == []
+    memory = handed_on(settings, "1.1")
+    assert memory is not None
+    assert (memory.entries, memory.destination, memory.caller_number) == (ENTRIES, "support", "5550200")
+    assert handed_on(settings, "other") is None
