@@ -4,8 +4,8 @@
     Asterisk <--TCP-- frame_due      <-- Dialogue.frame <-- playout <-- Dialogue.handle <-- model
     Asterisk --ARI--> on_ari, finished commands, supervisors, time --> CallMachine --> commands
 
-Every way in is an ``@entry``: it tells the dialogue or the state machine what happened, and ``_settle`` carries out what
-follows, sends what the model is to be sent, and sets the one timer. Audio never passes a queue or a task of ours.
+Every way in is an ``@entry``: it tells the dialogue or the state machine what happened, and ``_settle`` carries out
+what follows, sends what the model is to be sent, and sets the one timer. Audio never passes a queue or a task of ours.
 """
 
 import asyncio
@@ -333,7 +333,9 @@ class Call:
         profile = SessionProfile.of(role.agent, settings.realtime, declared, role.instructions)
         talked = role.memory is not None and role.memory.interrupted
         self._codec = ModelCodec(context.format, profile.encoding)
-        self._model = ModelLine(context.endpoints, profile, self._on_model, self._at_rest, in_call=talked)
+        self._model = ModelLine(
+            context.endpoints, profile, self._on_model, self._at_rest, in_call=talked, connect=context.connect_model
+        )
         self._dialogue = Dialogue(
             role,
             tools,

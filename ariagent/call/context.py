@@ -16,7 +16,9 @@ from ariagent.dialogue.memory import Memories, Memory
 from ariagent.metrics import Metrics
 from ariagent.phrases.store import Prompts
 from ariagent.pool.queues import QueueView
+from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.endpoints import Endpoints
+from ariagent.realtime.line import Connect
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.tools.toolbox import Toolbox
@@ -43,6 +45,8 @@ class Context:
     journal: Journal
     spending: Spending
     admission: Admission
+    connect_model: Connect = RealtimeClient
+    """Makes the connection of a session with the model."""
     memories: Memories = field(default_factory=Memories)
     """Of callers who were handed to people."""
     variables: SiteVariables = field(default_factory=SiteVariables)
