@@ -26,7 +26,8 @@ from uuid import UUID
 
 import numpy as np
 
-from ariagent.ami.client import AmiClient, Message
+from ariagent.ami.client import AmiClient
+from ariagent.ami.protocol import Message
 from ariagent.ari.client import AriClient, NotFoundError
 from ariagent.ari.events import Channel, Place
 from ariagent.ari.listener import Router
@@ -201,7 +202,7 @@ class MemoryAri(AriClient):
         await self.peer.request("originate", endpoint)
         self.names[channel_id] = f"{endpoint};1"
         if self.human_answers_s is not None:
-            _later(self.human_answers_s, self.tell, "StasisStart", channel_id)
+            _later(self.human_answers_s, lambda: self.tell("StasisStart", channel_id, args=[]))
         else:
             _later(timeout_s, self.leaves, channel_id)
 
@@ -209,7 +210,6 @@ class MemoryAri(AriClient):
         await self._request("play", channel_id)
         state = "done" if self.sound_lasts_s else "failed"
         playback = {"id": playback_id, "target_uri": f"channel:{channel_id}", "state": state}
-        _later(self.sound_lasts_s, self.tell, "PlaybackFinished", channel_id)
         _later(self.sound_lasts_s, self._office.router.route, {"type": "PlaybackFinished", "playback": playback})
 
     async def create_bridge(self, bridge_id: str) -> None:
