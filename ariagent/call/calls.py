@@ -134,6 +134,7 @@ class Registry:
             termination = await call.run()
         except Exception:
             log.exception("call.fault", extra={"fields": {"call": call.call_id}})
+            call.stuck = True  # nobody knows what is left: it is looked for
             termination = Termination(Result.ERROR, "fault")
         finally:
             context.metrics.active.dec()
