@@ -80,7 +80,10 @@ class Registry:
 
     def _changed(self, call: Call) -> None:
         for watcher in self.watchers:
-            watcher(call)
+            try:
+                watcher(call)
+            except Exception:
+                log.exception("call.watcher_failed", extra={"fields": {"call": call.call_id}})
 
     def transferred(self, event: ami.Event) -> None:
         """The manager interface tells something; of interest is that a seat's caller is another one now."""

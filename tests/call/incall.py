@@ -47,6 +47,7 @@ from ariagent.phrases.store import Prompts
 from ariagent.realtime import events as rt
 from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.endpoints import Endpoints
+from ariagent.realtime.line import Connect
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession
 from ariagent.records.journal import Journal
@@ -558,14 +559,22 @@ AGENT: dict[str, Any] = {
 
 
 class Office:
-    """One process's calls, with everything that they use. ``changes``: of the settings; ``agent``: of the agent."""
+    """One process's calls, with everything that they use. ``changes``: of the settings; ``agent``: of the agent.
+    ``connect``: makes the model's connections, where ``model`` does not."""
 
     def __init__(
-        self, folder: Path, *, agent: Mapping[str, Any] | None = None, ami: bool = True, **changes: Any
+        self,
+        folder: Path,
+        *,
+        agent: Mapping[str, Any] | None = None,
+        ami: bool = True,
+        connect: Connect | None = None,
+        **changes: Any,
     ) -> None:
         self._folder = folder
         self._tree = {**SETTINGS, "agents": {"default": {**AGENT, **(agent or {})}}, **changes}
         self._has_ami = ami
+        self._connect = connect
         self.lines: dict[str, Line] = {}
         """By the media channel's id."""
         self.logged = Logged()
@@ -602,7 +611,7 @@ class Office:
             journal=Journal.open(self._folder, RecordsSettings(enabled=False)),
             spending=Spending(settings.cost),
             admission=Admission(settings),
-            connect_model=self.model.connect,
+            connect_model=self._connect or self.model.connect,
             ami=self.ami if self._has_ami else None,
             model_doubted=lambda silent: self.doubts.append("model"),
             audio_doubted=lambda cause, certain: self.doubts.append("audio"),
