@@ -13,7 +13,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial, wraps
 from typing import Concatenate, ParamSpec
@@ -97,7 +96,6 @@ class Call:
     _observer: Observer
     _codec: ModelCodec
     _watchdog: BridgeWatchdog
-    _media_task: asyncio.Task[None]
 
     def __init__(
         self,
@@ -135,6 +133,7 @@ class Call:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._media_task: asyncio.Task[None] | None = None
         self.media = MediaLeg(context.ari)
         self._parties = AttendedTransfer()
         self._identifying: asyncio.Task[None] | None = None
@@ -185,7 +184,7 @@ class Call:
 
     @property
     def state(self) -> State:
-        return self._machine.state
+        return State.ENDING if self.faulty else self._machine.state
 
     @property
     def faulty(self) -> bool:
@@ -299,12 +298,21 @@ class Call:
         except Exception as error:  # noqa: BLE001  # ends this call, is logged, and harms no other
             # A fault of ours, at this call's edge: the caller goes to people, the other calls go on.
             self._fault(error)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(RELEASE_TIMEOUT_S):
-                    await self._release()
-            return await self._turn_away(Termination(Result.ERROR, "fault", repr(self._over.exception())))
+            return await self._end_after_fault(error)
         finally:
             self._forget()
+
+    async def _end_after_fault(self, error: Exception) -> Termination:
+        """Give back the caller first, then all that is left, as far as another fault allows."""
+        self.stuck = True  # nobody knows what is left: it is looked for
+        back = partial(self._return_to_dialplan, Result.ERROR)
+        for step in (self._release,) if self._transferred is not None else (back, self._release):
+            try:
+                async with asyncio.timeout(RELEASE_TIMEOUT_S):
+                    await step()
+            except Exception as failure:  # noqa: BLE001  # the next step is done all the same
+                self.log.event("call.not_released", logging.ERROR, cause=repr(failure))
+        return self._ended(Termination(Result.ERROR, "fault", repr(error)))
 
     async def _serve(self, role: Role) -> Termination:
         context = self.context
@@ -313,14 +321,14 @@ class Call:
         context.media.expect(self.media.uuid, self, context.format, self.call_id)
         self._arm()
         async with asyncio.TaskGroup() as tasks:
-            self._media_task = tasks.create_task(self._make_media(), name=f"media {self.call_id}")
+            media = self._media_task = tasks.create_task(self._make_media(), name=f"media {self.call_id}")
             beside = [
                 tasks.create_task(self._model.run(), name=f"model {self.call_id}"),
                 tasks.create_task(self._far_end.run(), name=f"far end {self.call_id}"),
                 tasks.create_task(self._do_commands(), name=f"commands {self.call_id}"),
             ]
             await asyncio.wait((self._over,))
-            for task in (self._media_task, *beside):
+            for task in (media, *beside):
                 task.cancel()
         return self._over.result()
 
@@ -334,7 +342,9 @@ class Call:
         profile = SessionProfile.of(role.agent, settings.realtime, declared, role.instructions)
         talked = role.memory is not None and role.memory.interrupted
         self._codec = ModelCodec(context.format, profile.encoding)
-        self._model = ModelLine(context.model_health, profile, self._on_model, self._at_rest, in_call=talked)
+        self._model = ModelLine(
+            context.model_health, profile, self._on_model, self._at_rest, in_call=talked, connect=context.connect_model
+        )
         self._dialogue = Dialogue(
             role,
             tools,
@@ -366,8 +376,12 @@ class Call:
         result, reason, cause = termination.result.value, termination.reason, termination.cause
         figures = self._parties.talk_s(time.monotonic())
         if self._serving:
-            self._listen()
-            figures |= self._observer.close(self._dialogue.account(), self._model.dropped_s)
+            try:
+                if not self.faulty:
+                    self._listen()
+                figures |= self._observer.close(self._dialogue.account(), self._model.dropped_s)
+            except Exception as error:  # noqa: BLE001  # the end is told all the same
+                self._fault(error)
         if termination.result is Result.LEFT:
             owed = self._owed.value
             self.log.tell(rec.CallLeft(result=result, reason=reason, cause=cause, owed=owed, **figures))
@@ -394,8 +408,9 @@ class Call:
 
     def _fault(self, error: Exception) -> None:
         """Something went wrong that must not: end this call, once."""
-        if not self._over.done():
+        if not self.faulty:
             self.log.error("call.fault", exc_info=error)
+        if not self._over.done():
             self._over.set_exception(error)
             self._tell_transfers()
 
@@ -434,6 +449,7 @@ class Call:
                     self._feed(fx.CallerSpoke())  # a key is as good as a word
                 self._feed(ev.DigitPressed(event.digit))
 
+    @entry
     def attended(self, event: AttendedTransferred) -> None:
         """Somebody joined two of their calls; maybe one of them is a seat's of ours, and this one."""
         half = twin(self._far_end.name)
@@ -442,6 +458,7 @@ class Call:
             if self.arrival.seat is not None:
                 self._identify(caller, event.transferee if event.target == half else event.target)
 
+    @entry
     def sent_elsewhere(self, event: BlindTransferred) -> None:
         """Somebody was transferred; maybe it is the agent, by the party that it talks with."""
         if event.result == "Success" and event.transferee == twin(self._far_end.name):
@@ -942,12 +959,15 @@ class Call:
         self.context.media.forget(self.media.uuid)
         self.media.give_up()
         # A request in flight cannot be taken back: wait for it (it is bounded), then undo it by its preset id.
-        if self._serving:
+        if self._media_task is not None:
             await asyncio.wait([self._media_task])
-        failures, *_ = await asyncio.gather(
-            self.media.release(), self._close(), self._warm.end("ENDED"), self._leg.release()
-        )
-        for failure in failures:
+        steps = (self._release_media(), self._close(), self._warm.end("ENDED"), self._leg.release())
+        for fault in await asyncio.gather(*steps, return_exceptions=True):
+            if fault is not None:
+                raise fault  # the other steps are done
+
+    async def _release_media(self) -> None:
+        for failure in await self.media.release():
             if not isinstance(failure, NotFoundError):
                 self._not_given_back(rec.NotReleased(failure.line))
 

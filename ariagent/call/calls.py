@@ -80,7 +80,10 @@ class Registry:
 
     def _changed(self, call: Call) -> None:
         for watcher in self.watchers:
-            watcher(call)
+            try:
+                watcher(call)
+            except Exception:
+                log.exception("call.watcher_failed", extra={"fields": {"call": call.call_id}})
 
     def transferred(self, event: ami.Event) -> None:
         """The manager interface tells something; of interest is that a seat's caller is another one now."""
@@ -134,6 +137,7 @@ class Registry:
             termination = await call.run()
         except Exception:
             log.exception("call.fault", extra={"fields": {"call": call.call_id}})
+            call.stuck = True  # nobody knows what is left: it is looked for
             termination = Termination(Result.ERROR, "fault")
         finally:
             context.metrics.active.dec()

@@ -17,7 +17,9 @@ from ariagent.dialogue.memory import Memories, Memory
 from ariagent.metrics import Metrics
 from ariagent.phrases.store import Prompts
 from ariagent.pool.queues import QueueView
+from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.health import ModelHealth
+from ariagent.realtime.line import Connect
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.tools.toolbox import Toolbox
@@ -44,6 +46,8 @@ class Context:
     journal: Journal
     spending: Spending
     admission: Admission
+    connect_model: Connect = RealtimeClient
+    """Makes the connection of a session with the model."""
     memories: Memories = field(default_factory=Memories)
     """Of callers who were handed to people."""
     variables: SiteVariables = field(default_factory=SiteVariables)

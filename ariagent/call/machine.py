@@ -275,6 +275,7 @@ class CallMachine:
 
     def _explain(self, event: ev.Event, now: float) -> "Iterable[Command]":
         handoff, self._handoff, self._final = self._handoff, None, False
+        self.termination = None  # of a goodbye that the transfer came after
         return () if handoff is None else (cmd.TellTransferFailed(handoff),)
 
     def _hang_up(self, event: ev.Event, now: float) -> "Iterable[Command]":

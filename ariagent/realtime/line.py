@@ -7,8 +7,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
+from ariagent.config import RealtimeSettings
 from ariagent.realtime.client import RealtimeClient
+from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.events import (
     Event,
     ResponseEnded,
@@ -31,6 +34,27 @@ RENEW_AGAIN_S = 10.0
 """After a renewal that failed; the old session still works."""
 
 
+class ModelClient(Protocol):
+    """What a line needs of a session's connection; a ``RealtimeClient``."""
+
+    session: RealtimeSession
+    dropped_s: float
+
+    async def run(self) -> None: ...
+
+    def append_audio(self, audio: bytes) -> bool: ...
+
+    def flush(self) -> None: ...
+
+    def give_up(self, cause: str) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+Connect = Callable[[RealtimeSettings, SessionProfile, Callable[[Event], None], Understanding], ModelClient]
+"""Makes a session's connection, which is opened by ``run``."""
+
+
 class ModelLine:
     """``on_event`` gets the events of the session in use, in order, from the event loop; it must not block.
 
@@ -48,8 +72,10 @@ class ModelLine:
         quiet: Callable[[], bool],
         *,
         in_call: bool = False,
+        connect: Connect = RealtimeClient,
     ) -> None:
         self._health = health
+        self._connect = connect
         self._settings = health.endpoints[0]
         self._place = 0
         """Of the endpoint in use."""
@@ -76,7 +102,7 @@ class ModelLine:
         self._counted: int | None = None
         """The endpoint that was told of the session in use."""
         self._client = self._new()
-        self._spare: RealtimeClient | None = None
+        self._spare: ModelClient | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -136,13 +162,13 @@ class ModelLine:
 
     # -- sessions ----------------------------------------------------------------------------------
 
-    def _new(self) -> RealtimeClient:
+    def _new(self) -> ModelClient:
         self._place = self._health.choose(time.monotonic(), self._tried)
         settings, profile = self._health.endpoints[self._place], self._profile
         if self._place:
             profile = profile.at(settings)
         dialect = self._health.dialects[self._place]
-        client = RealtimeClient(settings, profile, lambda event: self._hear(client, event), dialect)
+        client = self._connect(settings, profile, lambda event: self._hear(client, event), dialect)
         return client
 
     def _note_failure(self) -> bool:
@@ -161,13 +187,13 @@ class ModelLine:
         self._client, self._failure = self._new(), None
         return self._start(self._client)
 
-    def _start(self, client: RealtimeClient) -> "asyncio.Task[None]":
+    def _start(self, client: ModelClient) -> "asyncio.Task[None]":
         task = asyncio.ensure_future(client.run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _hear(self, client: RealtimeClient, event: Event) -> None:
+    def _hear(self, client: ModelClient, event: Event) -> None:
         if client is not self._client:
             if client is self._spare and isinstance(event, SessionReady):
                 self._expires(event)

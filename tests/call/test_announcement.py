@@ -1,4 +1,4 @@
-"""Summaries as files that Asterisk plays."""
+"""Announcements: what is asked of the model, what becomes of it, and the files that Asterisk plays."""
 
 import asyncio
 import logging
@@ -9,10 +9,12 @@ import pytest
 
 from ariagent.ami.events import UserEvent
 from ariagent.audio.format import SLIN8, SLIN24
+from ariagent.audio.rates import ModelCodec
 from ariagent.call import announcement as module
-from ariagent.call.announcement import Briefs, briefs_wanted
+from ariagent.call.announcement import Announcement, Briefs, briefs_wanted
 from ariagent.config import Settings
 from ariagent.logs import CallLog
+from ariagent.realtime.events import AsideEnded, Usage
 
 
 async def test_a_summary_is_put_in_place_and_removed_after_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,3 +178,47 @@ class TestSummariesThatAsteriskCannotPlay:
         assert self.failures == 0
         briefs.hear(UserEvent(module.USER_EVENT, {"call": f"c{module.MOST_HANDED}"}))
         assert self.failures == 1
+
+
+class TestAnnouncement:
+    @staticmethod
+    def announcement(folder: Path) -> Announcement:
+        return Announcement(Briefs(folder, SLIN24), ModelCodec(SLIN24, "pcm"), 60.0)
+
+    async def test_the_server_is_not_told_where_the_file_will_be(self, tmp_path: Path) -> None:
+        announcement = self.announcement(tmp_path)
+        assert announcement.path.startswith(str(tmp_path))
+        assert "/" not in announcement.key
+        assert len(announcement.key) <= 64
+
+    async def test_what_the_server_says_under_this_key_is_the_announcement(self, tmp_path: Path) -> None:
+        announcement = self.announcement(tmp_path)
+        announcement.spoken(AsideEnded("another", b"", "", Usage()))
+        assert announcement.outlook == "late"
+        announcement.spoken(AsideEnded(announcement.key, bytes(960), "A refund.", Usage()))
+        announcement.spoken(AsideEnded(announcement.key, bytes(480), "Again.", Usage()))
+        assert announcement.outlook == "yes"
+        assert await announcement.written(10.0)
+        assert Path(f"{announcement.path}.sln24").read_bytes() == bytes(960)
+
+    async def test_one_that_was_refused_is_none(self, tmp_path: Path) -> None:
+        announcement = self.announcement(tmp_path)
+        announcement.spoken(AsideEnded(announcement.key, b"", "", Usage()))
+        assert announcement.outlook == "no"
+        assert not await announcement.written(10.0)
+
+    async def test_one_that_cannot_be_written_is_none(self, tmp_path: Path) -> None:
+        announcement = self.announcement(tmp_path / "nowhere")
+        announcement.spoken(AsideEnded(announcement.key, bytes(960), "A refund.", Usage()))
+        assert not await announcement.written(10.0)
+
+    async def test_without_the_model_there_will_be_none(self, tmp_path: Path) -> None:
+        announcement = self.announcement(tmp_path)
+        announcement.give_up()
+        assert announcement.outlook == "no"
+        assert not await announcement.written(10.0)
+
+    async def test_is_not_waited_for_for_ever(self, tmp_path: Path) -> None:
+        announcement = self.announcement(tmp_path)
+        assert not await announcement.written(0.0)
+        assert announcement.outlook == "late"

@@ -14,7 +14,8 @@ from ariagent.call import commands as cmd
 from ariagent.call import events as ev
 from ariagent.call.commands import Command
 from ariagent.call.machine import (
-    DRAIN_TIMEOUT_S,
+    ANSWER_TIMEOUT_S,
+    GOODBYE_TIMEOUT_S,
     MOVE_TIMEOUT_S,
     PREPARE_TIMEOUT_S,
     RELEASE_TIMEOUT_S,
@@ -39,7 +40,7 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
     for event in (
         ev.ModelReady(),
         ev.ModelFailed("refused"),
-        ev.AgentGone("refused", HANDOFF),
+        ev.AgentFailed("refused", HANDOFF),
         ev.MediaReady(),
         ev.MediaFailed("no route"),
         ev.Answered(),
@@ -49,17 +50,17 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         ev.DigitPressed("5"),
         ev.EndRequested("agent_ended"),
         ev.NobodyThere("fax"),
-        ev.PersonRequested("caller_pressed_person"),
-        ev.HandoffRequested(HANDOFF),
-        ev.ColleagueRequested(HANDOFF),
-        ev.ColleagueUnwanted(),
-        ev.HandedOver(),
-        ev.HandoffFailed("refused"),
+        ev.FallbackRequested("caller_pressed_person"),
+        ev.TransferRequested(HANDOFF),
+        ev.WarmTransferRequested(HANDOFF),
+        ev.WarmTransferCancelled(),
+        ev.Transferred(),
+        ev.TransferFailed("refused"),
         ev.Stranded(),
         ev.CallerSpoke(),
         ev.StopRequested(),
         ev.LeaveRequested(),
-        ev.PlayoutDrained(),
+        ev.SpeechFinished(),
         ev.Released(),
     )
 }
@@ -70,14 +71,14 @@ WAY: dict[State, tuple[ev.Event, ...]] = {
     State.MEDIA_READY: (ev.MediaReady(),),
     State.ANSWERING: (ev.ModelReady(), ev.MediaReady()),
     State.TALKING: (ev.MediaReady(), ev.ModelReady(), ev.Answered()),
-    State.DRAINING: (ev.MediaReady(), ev.ModelReady(), ev.Answered(), ev.EndRequested("agent_ended")),
-    State.PARTING: (ev.MediaReady(), ev.ModelReady(), ev.Answered(), ev.HandoffRequested(HANDOFF)),
+    State.SAYING_GOODBYE: (ev.MediaReady(), ev.ModelReady(), ev.Answered(), ev.EndRequested("agent_ended")),
+    State.BEFORE_TRANSFER: (ev.MediaReady(), ev.ModelReady(), ev.Answered(), ev.TransferRequested(HANDOFF)),
     State.TRANSFERRING: (
         ev.MediaReady(),
         ev.ModelReady(),
         ev.Answered(),
-        ev.HandoffRequested(HANDOFF),
-        ev.PlayoutDrained(),
+        ev.TransferRequested(HANDOFF),
+        ev.SpeechFinished(),
     ),
     State.ENDING: (ev.CallerLeft(),),
     State.ENDED: (ev.CallerLeft(), ev.Released()),
@@ -85,7 +86,7 @@ WAY: dict[State, tuple[ev.Event, ...]] = {
 """How each state is reached."""
 
 BEFORE_TALKING = (State.PREPARING, State.MODEL_READY, State.MEDIA_READY, State.ANSWERING)
-ALIVE = (*BEFORE_TALKING, State.TALKING, State.DRAINING, State.PARTING, State.TRANSFERRING)
+ALIVE = (*BEFORE_TALKING, State.TALKING, State.SAYING_GOODBYE, State.BEFORE_TRANSFER, State.TRANSFERRING)
 
 
 def machine_in(state: State, now: float = 0.0) -> CallMachine:
@@ -176,7 +177,7 @@ class TestPreparing:
     def test_where_no_seat_could_serve_the_caller_the_queue_is_not_to_try_another(self, state: State) -> None:
         machine = machine_in(state)
         assert machine.handle(ev.ModelFailed("no voice", no_seat_helps=True), 1.0) == [
-            cmd.BreakOff(),
+            cmd.LeaveQueue(),
             cmd.ReturnToDialplan(Result.NO_MODEL),
             cmd.Release(),
         ]
@@ -191,7 +192,7 @@ class TestPreparing:
     def test_where_no_call_gets_any_audio_the_queue_is_not_to_try_another_seat(self, state: State) -> None:
         machine = machine_in(state)
         assert machine.handle(ev.MediaFailed("no route", for_all=True), 1.0) == [
-            cmd.BreakOff(),
+            cmd.LeaveQueue(),
             cmd.ReturnToDialplan(Result.ERROR),
             cmd.Release(),
         ]
@@ -222,9 +223,8 @@ class TestPreparing:
 
     def test_an_answer_that_never_comes_hands_the_caller_to_people(self) -> None:
         machine = machine_in(State.ANSWERING)
-        deadline = machine.next_deadline()
-        assert deadline is not None
-        assert machine.tick(deadline) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
+        assert machine.tick(ANSWER_TIMEOUT_S - 0.001) == []
+        assert machine.tick(ANSWER_TIMEOUT_S) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
         assert machine.termination == Termination(Result.ERROR, "media_failed", "not ready in time")
 
     @pytest.mark.parametrize("state", [State.TALKING, State.ENDED])
@@ -243,7 +243,25 @@ class TestGoodbye:
         assert machine.state is State.TALKING
         assert machine.termination is None
         assert machine.next_deadline() is None
-        assert machine.handle(ev.PlayoutDrained(), 3.0) == []
+        assert not machine.finishing
+
+    def test_a_final_one_goes_on_whatever_the_caller_says(self) -> None:
+        machine = machine_in(State.TALKING)
+        machine.handle(ev.EndRequested("caller_silent", final=True), 1.0)
+        assert machine.handle(ev.CallerSpoke(), 2.0) == []
+        assert machine.state is State.SAYING_GOODBYE
+        assert machine.termination == Termination(Result.DONE, "caller_silent")
+
+    def test_the_last_wish_decides_whether_the_caller_can_prevent_it(self) -> None:
+        machine = machine_in(State.SAYING_GOODBYE)
+        machine.handle(ev.EndRequested("too_long", final=True), 2.0)
+        machine.handle(ev.CallerSpoke(), 3.0)
+        assert machine.state is State.SAYING_GOODBYE
+        assert machine.termination == Termination(Result.DONE, "agent_ended")
+
+    def test_is_told_by_the_state_alone(self) -> None:
+        finishing = {state for state in State if machine_in(state).finishing}
+        assert finishing == {State.SAYING_GOODBYE, State.BEFORE_TRANSFER}
 
 
 class TestTalking:
@@ -258,7 +276,7 @@ class TestTalking:
         assert machine.handle(ev.StopRequested(), 1.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
         assert machine.termination == Termination(Result.ERROR, "stopped")
 
-    @pytest.mark.parametrize("state", [*BEFORE_TALKING, State.TALKING, State.DRAINING])
+    @pytest.mark.parametrize("state", [*BEFORE_TALKING, State.TALKING, State.SAYING_GOODBYE])
     def test_who_is_left_to_the_next_process_stays_in_asterisk(self, state: State) -> None:
         machine = machine_in(state)
         assert machine.handle(ev.LeaveRequested(), 1.0) == [cmd.Leave()]
@@ -281,10 +299,10 @@ class TestTalking:
 
 
 class TestNewcomers:
-    @pytest.mark.parametrize("state", [State.TALKING, State.DRAINING, State.PARTING])
+    @pytest.mark.parametrize("state", [State.TALKING, State.SAYING_GOODBYE, State.BEFORE_TRANSFER])
     def test_are_met_whatever_was_about_to_be_done_for_the_colleague(self, state: State) -> None:
         machine = machine_in(state)
-        assert machine.handle(ev.PartyChanged(COLLEAGUE, CALLER), 1.0) == [cmd.MeetCaller(COLLEAGUE, CALLER)]
+        assert machine.handle(ev.PartyChanged(COLLEAGUE, CALLER), 1.0) == [cmd.GreetCaller(COLLEAGUE, CALLER)]
         assert (machine.state, machine.termination, machine.next_deadline()) == (State.TALKING, None, None)
 
     @pytest.mark.parametrize("state", BEFORE_TALKING)
@@ -296,13 +314,13 @@ class TestNewcomers:
 
     def test_go_where_a_supervisor_wants_the_call(self) -> None:
         machine = machine_in(State.TALKING)
-        machine.handle(ev.HandoffRequested(replace(HANDOFF, by="Sam")), 1.0)
+        machine.handle(ev.TransferRequested(replace(HANDOFF, by="Sam")), 1.0)
         assert machine.handle(ev.PartyChanged(COLLEAGUE, CALLER), 1.5) == []
-        assert machine.state is State.PARTING
+        assert machine.state is State.BEFORE_TRANSFER
 
 
 class TestKeys:
-    @pytest.mark.parametrize("state", [State.TALKING, State.DRAINING])
+    @pytest.mark.parametrize("state", [State.TALKING, State.SAYING_GOODBYE])
     def test_are_for_the_keypad_also_while_the_agent_says_goodbye(self, state: State) -> None:
         machine = machine_in(state)
         assert machine.handle(ev.DigitPressed("4"), 1.0) == [cmd.PressKey("4")]
@@ -310,26 +328,27 @@ class TestKeys:
 
 
 class TestWhoCalls:
-    @pytest.mark.parametrize("state", [State.TALKING, State.DRAINING])
+    @pytest.mark.parametrize("state", [State.TALKING, State.SAYING_GOODBYE])
     def test_a_machine_is_hung_up_on(self, state: State) -> None:
         machine = machine_in(state)
         assert machine.handle(ev.NobodyThere("fax"), 1.0) == [cmd.HangUp(), cmd.Release()]
         assert machine.termination == Termination(Result.DONE, "fax")
 
-    @pytest.mark.parametrize("state", [State.TALKING, State.DRAINING])
+    @pytest.mark.parametrize("state", [State.TALKING, State.SAYING_GOODBYE])
     def test_who_wants_a_person_goes_to_people(self, state: State) -> None:
         machine = machine_in(state)
-        assert machine.handle(ev.PersonRequested("caller_pressed_person"), 1.0) == [
+        assert machine.handle(ev.FallbackRequested("caller_pressed_person"), 1.0) == [
             cmd.ReturnToDialplan(Result.PERSON),
             cmd.Release(),
         ]
         assert machine.termination == Termination(Result.PERSON, "caller_pressed_person")
 
 
-class TestDraining:
+class TestSayingGoodbye:
     def test_begins_by_waiting_for_what_is_being_said(self) -> None:
         machine = machine_in(State.TALKING)
-        assert machine.handle(ev.EndRequested("agent_ended"), 1.0) == [cmd.Drain()]
+        assert machine.handle(ev.EndRequested("agent_ended"), 1.0) == []
+        assert machine.state is State.SAYING_GOODBYE
         assert machine.termination == Termination(Result.DONE, "agent_ended")
 
     @pytest.mark.parametrize("state", BEFORE_TALKING)
@@ -339,32 +358,32 @@ class TestDraining:
         assert commands == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
 
     def test_hangs_up_when_the_goodbye_was_heard(self) -> None:
-        machine = machine_in(State.DRAINING)
-        assert machine.handle(ev.PlayoutDrained(), 2.0) == [cmd.HangUp(), cmd.Release()]
+        machine = machine_in(State.SAYING_GOODBYE)
+        assert machine.handle(ev.SpeechFinished(), 2.0) == [cmd.HangUp(), cmd.Release()]
         assert machine.termination == Termination(Result.DONE, "agent_ended")
 
     def test_does_not_wait_for_ever(self) -> None:
-        machine = machine_in(State.DRAINING, now=50.0)
-        assert machine.next_deadline() == 50.0 + DRAIN_TIMEOUT_S
-        assert machine.tick(50.0 + DRAIN_TIMEOUT_S - 0.001) == []
-        assert machine.tick(50.0 + DRAIN_TIMEOUT_S) == [cmd.HangUp(), cmd.Release()]
+        machine = machine_in(State.SAYING_GOODBYE, now=50.0)
+        assert machine.next_deadline() == 50.0 + GOODBYE_TIMEOUT_S
+        assert machine.tick(50.0 + GOODBYE_TIMEOUT_S - 0.001) == []
+        assert machine.tick(50.0 + GOODBYE_TIMEOUT_S) == [cmd.HangUp(), cmd.Release()]
         assert machine.termination == Termination(Result.DONE, "agent_ended")
 
     def test_a_second_wish_does_not_prolong_it(self) -> None:
-        machine = machine_in(State.DRAINING, now=50.0)
+        machine = machine_in(State.SAYING_GOODBYE, now=50.0)
         assert machine.handle(ev.EndRequested("again"), 60.0) == []
-        assert machine.next_deadline() == 50.0 + DRAIN_TIMEOUT_S
-        machine.handle(ev.PlayoutDrained(), 61.0)
+        assert machine.next_deadline() == 50.0 + GOODBYE_TIMEOUT_S
+        machine.handle(ev.SpeechFinished(), 61.0)
         assert machine.termination == Termination(Result.DONE, "agent_ended")
 
     def test_a_lost_model_does_not_cut_the_goodbye_short(self) -> None:
-        machine = machine_in(State.DRAINING)
+        machine = machine_in(State.SAYING_GOODBYE)
         assert machine.handle(ev.ModelFailed("closed"), 1.0) == []
-        assert machine.state is State.DRAINING
+        assert machine.state is State.SAYING_GOODBYE
 
     @pytest.mark.parametrize("event", [ev.MediaFailed("lost"), ev.StopRequested()])
     def test_lost_media_or_a_stop_do(self, event: ev.Event) -> None:
-        machine = machine_in(State.DRAINING)
+        machine = machine_in(State.SAYING_GOODBYE)
         assert machine.handle(event, 1.0) == [cmd.HangUp(), cmd.Release()]
         assert machine.termination == Termination(Result.DONE, "agent_ended")
 
@@ -399,11 +418,17 @@ class TestLimits:
         assert machine.termination == Termination(Result.PERSON, "too_long")
 
     def test_a_goodbye_and_a_transfer_have_times_of_their_own(self) -> None:
-        for state in (State.DRAINING, State.PARTING, State.TRANSFERRING):
+        for state in (State.SAYING_GOODBYE, State.BEFORE_TRANSFER):
             machine = machine_in(state, 1.0)
-            deadline = machine.next_deadline()
             machine.talks_until = 2.0
-            assert machine.next_deadline() == deadline
+            assert machine.next_deadline() == 1.0 + GOODBYE_TIMEOUT_S
+
+    def test_a_transfer_that_asterisk_was_asked_for_has_its_limit_where_it_is_made(self) -> None:
+        machine = machine_in(State.TRANSFERRING, 1.0)
+        machine.talks_until = 2.0
+        assert machine.next_deadline() is None
+        assert machine.tick(1e6) == []
+        assert machine.state is State.TRANSFERRING
 
     def test_what_is_not_given_back_does_not_keep_the_end_back(self) -> None:
         machine = machine_in(State.ENDING, 50.0)
@@ -431,6 +456,9 @@ def test_any_order_of_events_comes_to_one_end(steps: list[tuple[ev.Event, float]
             done += machine.handle(event, now)
         except IllegalEventError:
             assert shape(machine) == before
+        if machine.state is State.TALKING:
+            assert (machine.termination, machine.moving) == (None, None)
+            assert not machine._final
     done += machine.handle(ev.CallerLeft(), now)
     if machine.state is State.ENDING:  # it may have been too long for that
         done += machine.handle(ev.Released(), now)
@@ -463,19 +491,22 @@ def test_whatever_has_happened_time_alone_ends_the_call_once(steps: list[tuple[e
             done += machine.handle(event, now)
     last = now
     for _ in range(MOST_TICKS):
+        if machine.state is State.TRANSFERRING:  # that has its limit where it is made
+            now += TRANSFER_TIMEOUT_S
+            done += machine.handle(ev.TransferFailed("not in time"), now)
         if (deadline := machine.next_deadline()) is None:
             break
         now = max(now, deadline)
         done += machine.tick(now)
     assert machine.state is State.ENDED
-    assert now <= max(last, LONGEST_S) + DRAIN_TIMEOUT_S + TRANSFER_TIMEOUT_S + RELEASE_TIMEOUT_S
+    assert now <= max(last, LONGEST_S) + GOODBYE_TIMEOUT_S + TRANSFER_TIMEOUT_S + RELEASE_TIMEOUT_S
     kinds = [type(command) for command in done]
     assert kinds.count(cmd.Finish) == kinds.count(cmd.Release) + kinds.count(cmd.Leave) == 1
     assert kinds[-1] is cmd.Finish
 
 
-def test_every_state_but_the_last_has_an_end() -> None:
-    for state in set(State) - {State.ENDED}:
+def test_every_state_has_an_end_but_the_last_and_the_one_that_asterisk_is_asked_in() -> None:
+    for state in set(State) - {State.ENDED, State.TRANSFERRING}:
         machine = machine_in(state, 1.0)
         machine.talks_until = LONGEST_S
         deadline = machine.next_deadline()
@@ -503,55 +534,61 @@ class TestDiagram:
 
 class TestHandoff:
     def test_a_service_that_leaves_lets_who_was_about_to_go_to_people_go(self) -> None:
-        machine = machine_in(State.PARTING)
-        assert machine.handle(ev.LeaveRequested(), 1.0) == [cmd.HandOver(HANDOFF)]
+        machine = machine_in(State.BEFORE_TRANSFER)
+        assert machine.handle(ev.LeaveRequested(), 1.0) == [cmd.Transfer(HANDOFF)]
         assert machine.handle(ev.LeaveRequested(), 1.1) == []
-        assert machine.handle(ev.HandoffFailed("refused"), 1.2) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
+        assert machine.handle(ev.TransferFailed("refused"), 1.2) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
 
     def test_waits_until_the_sentence_was_heard(self) -> None:
         machine = machine_in(State.TALKING)
-        assert machine.handle(ev.HandoffRequested(HANDOFF), 1.0) == [cmd.PrepareBrief(HANDOFF), cmd.Drain()]
-        assert machine.handle(ev.PlayoutDrained(), 2.0) == [cmd.HandOver(HANDOFF)]
-        assert machine.handle(ev.HandedOver(), 2.1) == [cmd.Release()]
+        assert machine.handle(ev.TransferRequested(HANDOFF), 1.0) == [cmd.PrepareAnnouncement(HANDOFF)]
+        assert machine.finishing
+        assert machine.handle(ev.SpeechFinished(), 2.0) == [cmd.Transfer(HANDOFF)]
+        assert machine.handle(ev.Transferred(), 2.1) == [cmd.Release()]
         assert machine.termination == Termination(Result.TRANSFERRED, "handed_over")
 
     def test_who_moves_a_call_waits_for_no_story(self) -> None:
         machine = machine_in(State.TALKING)
         moved = replace(HANDOFF, by="anna")
-        assert cmd.Drain(final=True) in machine.handle(ev.HandoffRequested(moved), 1.0)
-        assert machine.tick(1.0 + MOVE_TIMEOUT_S) == [cmd.HandOver(moved)]
+        assert machine.handle(ev.TransferRequested(moved), 1.0) == [cmd.PrepareAnnouncement(moved)]
+        assert machine.moving is moved
+        machine.handle(ev.CallerSpoke(), 1.5)
+        assert machine.state is State.BEFORE_TRANSFER
+        assert machine.tick(1.0 + MOVE_TIMEOUT_S) == [cmd.Transfer(moved)]
 
     def test_a_colleague_is_called_while_the_caller_talks_on(self) -> None:
         machine = machine_in(State.TALKING)
-        assert machine.handle(ev.ColleagueRequested(HANDOFF), 1.0) == [cmd.CallColleague(HANDOFF)]
+        assert machine.handle(ev.WarmTransferRequested(HANDOFF), 1.0) == [cmd.StartWarmTransfer(HANDOFF)]
         assert machine.state is State.TALKING
         joined = replace(HANDOFF, joins="Local/x;1")
         # Who was found knows what it is about already, and the caller is not asked any more.
-        assert machine.handle(ev.HandoffRequested(joined), 2.0) == [cmd.Drain(final=True)]
-        assert machine.handle(ev.PlayoutDrained(), 3.0) == [cmd.HandOver(joined)]
+        assert machine.handle(ev.TransferRequested(joined), 2.0) == []
+        machine.handle(ev.CallerSpoke(), 2.5)
+        assert machine.state is State.BEFORE_TRANSFER
+        assert machine.handle(ev.SpeechFinished(), 3.0) == [cmd.Transfer(joined)]
 
     def test_a_caller_whose_agent_is_gone_goes_to_people(self) -> None:
         machine = machine_in(State.TALKING)
-        assert machine.handle(ev.AgentGone("lost", HANDOFF), 1.0) == [cmd.HandOver(HANDOFF)]
-        assert machine.handle(ev.HandoffFailed("no"), 2.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
+        assert machine.handle(ev.AgentFailed("lost", HANDOFF), 1.0) == [cmd.Transfer(HANDOFF)]
+        assert machine.handle(ev.TransferFailed("no"), 2.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
         assert machine.termination == Termination(Result.ERROR, "model_lost", "lost")
 
     def test_a_goodbye_is_off_when_a_colleague_is_wanted(self) -> None:
-        machine = machine_in(State.DRAINING)
-        machine.handle(ev.ColleagueRequested(HANDOFF), 1.0)
+        machine = machine_in(State.SAYING_GOODBYE)
+        machine.handle(ev.WarmTransferRequested(HANDOFF), 1.0)
         assert machine.state is State.TALKING
         assert machine.next_deadline() is None
 
     def test_a_colleague_who_is_not_wanted_any_more_is_dropped(self) -> None:
         machine = machine_in(State.TALKING)
-        assert machine.handle(ev.ColleagueUnwanted(), 1.0) == [cmd.DropColleague()]
+        assert machine.handle(ev.WarmTransferCancelled(), 1.0) == [cmd.CancelWarmTransfer()]
 
     def test_does_not_wait_for_ever(self) -> None:
-        machine = machine_in(State.PARTING)
-        assert machine.tick(DRAIN_TIMEOUT_S) == [cmd.HandOver(HANDOFF)]
+        machine = machine_in(State.BEFORE_TRANSFER)
+        assert machine.tick(GOODBYE_TIMEOUT_S) == [cmd.Transfer(HANDOFF)]
 
     def test_a_caller_who_speaks_first_stays(self) -> None:
-        machine = machine_in(State.PARTING)
+        machine = machine_in(State.BEFORE_TRANSFER)
         machine.handle(ev.CallerSpoke(), 1.0)
         assert machine.state is State.TALKING
 
@@ -562,12 +599,32 @@ class TestHandoff:
 
     def test_one_that_fails_leaves_the_caller_with_the_agent(self) -> None:
         machine = machine_in(State.TRANSFERRING)
-        assert machine.handle(ev.HandoffFailed("no"), 1.0) == [cmd.ExplainFailure(HANDOFF)]
+        assert machine.handle(ev.TransferFailed("no"), 1.0) == [cmd.TellTransferFailed(HANDOFF)]
         assert machine.state is State.TALKING
 
-    def test_asterisk_is_not_waited_for_for_ever(self) -> None:
+    def test_one_that_fails_late_leaves_the_caller_with_the_agent_too(self) -> None:
+        """Whatever a transfer's requests take together, its failure ends no call."""
         machine = machine_in(State.TRANSFERRING)
-        assert machine.tick(TRANSFER_TIMEOUT_S) == [cmd.ExplainFailure(HANDOFF)]
+        machine.tick(1e3)
+        assert machine.handle(ev.TransferFailed("not in time"), 1e3) == [cmd.TellTransferFailed(HANDOFF)]
+        assert machine.state is State.TALKING
+
+    def test_a_goodbye_before_one_that_fails_is_forgotten(self) -> None:
+        machine = machine_in(State.SAYING_GOODBYE)
+        machine.handle(ev.TransferRequested(HANDOFF), 1.0)
+        machine.handle(ev.SpeechFinished(), 2.0)
+        machine.handle(ev.TransferFailed("no"), 3.0)
+        assert machine.termination is None
+        machine.handle(ev.EndRequested("caller_silent", final=True), 4.0)
+        machine.handle(ev.SpeechFinished(), 5.0)
+        assert machine.termination == Termination(Result.DONE, "caller_silent")
+
+    def test_nobody_else_takes_a_caller_who_is_on_their_way(self) -> None:
+        machine = machine_in(State.TALKING)
+        first, second = replace(HANDOFF, by="anna"), replace(HANDOFF, by="ben")
+        machine.handle(ev.TransferRequested(first), 1.0)
+        assert machine.handle(ev.TransferRequested(second), 1.1) == []
+        assert machine.handle(ev.SpeechFinished(), 1.2) == [cmd.Transfer(first)]
 
     @pytest.mark.parametrize(
         ("loss", "reason"),
@@ -577,13 +634,13 @@ class TestHandoff:
             (ev.StopRequested(), "stopped"),
         ],
     )
-    @pytest.mark.parametrize("state", [State.PARTING, State.TRANSFERRING])
+    @pytest.mark.parametrize("state", [State.BEFORE_TRANSFER, State.TRANSFERRING])
     def test_one_that_fails_when_the_agent_is_gone_too_hands_the_caller_to_people(
         self, state: State, loss: ev.Event, reason: str
     ) -> None:
         machine = machine_in(state)
         machine.handle(loss, 1.0)
         assert machine.state is State.TRANSFERRING
-        assert machine.handle(ev.HandoffFailed("no"), 2.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
+        assert machine.handle(ev.TransferFailed("no"), 2.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
         assert machine.termination is not None
         assert machine.termination.reason == reason

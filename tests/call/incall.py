@@ -1,0 +1,705 @@
+"""Whole calls in memory: an Asterisk, a model's server and telephones that are objects of this process.
+
+    @virtual_time
+    async def test(tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.session.calls_tool("end_call")
+            await office.over(call)
+
+Only the network is not there: the calls, their registry, the router, the model's session and its protocol, the dialogue
+and the audio clock's 20 ms are the service's own. Times are those of ``virtualtime``.
+"""
+
+import asyncio
+import base64
+import json
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+import numpy as np
+
+from ariagent.ami.client import AmiClient
+from ariagent.ami.protocol import Message
+from ariagent.ari.client import AriClient, NotFoundError
+from ariagent.ari.events import Channel, Place
+from ariagent.ari.listener import Router
+from ariagent.audio.format import SLIN24, AudioFormat
+from ariagent.audiosocket.endpoint import Expected, Reason
+from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.call.admission import Admission
+from ariagent.call.announcement import Briefs
+from ariagent.call.call import Call
+from ariagent.call.calls import Registry
+from ariagent.call.context import Context
+from ariagent.config import AmiSettings, AsteriskSettings, RealtimeSettings, RecordsSettings, Settings
+from ariagent.dialogue.handoff import Handoff
+from ariagent.errors import AmiError, AriError
+from ariagent.metrics import Metrics
+from ariagent.phrases.store import Prompts
+from ariagent.realtime import events as rt
+from ariagent.realtime.dialect import Understanding
+from ariagent.realtime.endpoints import Endpoints
+from ariagent.realtime.line import Connect
+from ariagent.realtime.profile import SessionProfile
+from ariagent.realtime.session import RealtimeSession
+from ariagent.records.journal import Journal
+from ariagent.records.spending import Spending
+from ariagent.termination import Termination
+from ariagent.tools.outcome import Kind, Outcome
+from ariagent.tools.plugins import CallFacts
+from ariagent.tools.toolbox import FunctionCall, Toolbox
+
+FRAME_S = 0.02
+LIMIT_S = 300.0
+"""How long a test waits for something, in its own time."""
+REQUEST_S, ENTERS_S = 0.001, 0.002
+"""How long Asterisk takes for a request, and for a channel of its own to come to us."""
+MEDIA_PREFIX, WARM_PREFIX = "ariagent-media-", "ariagent-warm-"
+LOUD = (8_000 * np.sin(2 * math.pi * 300 * np.arange(480) / 24_000)).astype("<i2").tobytes()
+"""20 ms of a voice."""
+
+
+def _later(after_s: float, work: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
+    return asyncio.get_running_loop().call_later(after_s, work, *args)
+
+
+class _Peer:
+    """Answers requests, refuses them, or says nothing: by their name, or by name and channel (``answer c1``)."""
+
+    def __init__(self, limit_s: float, silence: Callable[[str], Exception]) -> None:
+        self.requests: list[str] = []
+        self.refused: dict[str, Exception] = {}
+        self.takes_s: dict[str, float] = {}
+        """How long requests take, where it is not ``REQUEST_S``; from the limit on nobody hears an answer."""
+        self._limit_s = limit_s
+        self._silence = silence
+
+    async def request(self, name: str, about: str) -> None:
+        asked = f"{name} {about}"
+        self.requests.append(asked)
+        takes_s = next((self.takes_s[key] for key in (asked, name, "*") if key in self.takes_s), REQUEST_S)
+        await asyncio.sleep(min(takes_s, self._limit_s))
+        if takes_s >= self._limit_s:
+            raise self._silence(name)
+        for key in (asked, name):
+            if key in self.refused:
+                raise self.refused[key]
+
+    def asked(self, *requests: str) -> bool:
+        """Whether these requests came, in this order (others may lie between)."""
+        came = iter(self.requests)
+        return all(any(request == other for other in came) for request in requests)
+
+
+class MemoryAri(AriClient):
+    """Asterisk's REST interface, and of Asterisk what calls need."""
+
+    def __init__(self, office: "Office") -> None:
+        super().__init__(AsteriskSettings())
+        self.peer = _Peer(self.settings.request_timeout_s, lambda name: AriError(f"Asterisk did not answer {name}"))
+        self.names: dict[str, str] = {}
+        """Of the channels that there are, by their ids."""
+        self.variables: dict[tuple[str, str], str] = {}
+        self.bridges: set[str] = set()
+        self.media_comes = True
+        """Asterisk reaches our audio server."""
+        self.human_answers_s: float | None = None
+        """How soon a human agent answers who is called; None: nobody does."""
+        self.sound_lasts_s = 4.0
+        """How long an announcement is; 0: Asterisk cannot play it."""
+        self.results: dict[str, str] = {}
+        """What the dialplan was told of each channel that was given back."""
+        self.went: dict[str, Place | None] = {}
+        """Where channels went on that left our application; None: behind ``Stasis()``."""
+        self._office = office
+
+    def tell(self, kind: str, channel_id: str, **fields: Any) -> None:
+        """An event of the stream, about this channel."""
+        channel = {"id": channel_id, "name": self.names.get(channel_id, ""), "state": "Up", **fields.pop("channel", {})}
+        self._office.router.route({"type": kind, "channel": channel, **fields})
+
+    def leaves(self, channel_id: str) -> None:
+        """The channel is hung up, by whomever."""
+        if channel_id in self.names:
+            self.tell("StasisEnd", channel_id)
+            self.tell("ChannelDestroyed", channel_id, cause=16)
+            self.names.pop(channel_id, None)
+            if (line := self._office.lines.get(channel_id)) is not None:
+                line.lose(Reason.PEER_CLOSED)
+
+    async def _request(self, name: str, channel_id: str) -> None:
+        await self.peer.request(name, channel_id)
+        if channel_id not in self.names and channel_id not in self.names.values():
+            raise NotFoundError(f"Asterisk refused {name}: HTTP 404 Channel not found")
+
+    async def answer(self, channel_id: str) -> None:
+        await self._request("answer", channel_id)
+
+    async def hang_up(self, channel_id: str, reason: str = "normal") -> None:
+        await self._request("hang_up", channel_id)
+        _later(0, self.leaves, channel_id)
+
+    async def continue_in_dialplan(self, channel_id: str, place: Place | None = None) -> None:
+        await self._request("continue", channel_id)
+        self.went[channel_id] = place
+        self.results[channel_id] = self.variables.get((channel_id, "ARIAGENT_RESULT"), "")
+        _later(0, self.tell, "StasisEnd", channel_id)
+        _later(0, self.names.pop, channel_id, None)
+
+    async def get_variable(self, channel_id: str, name: str) -> str:
+        await self._request("get", channel_id)
+        return self.variables.get((channel_id, name), "")
+
+    async def get_variables(self, channel_id: str, names: Iterable[str]) -> dict[str, str]:
+        await self._request("get", channel_id)
+        return {name: self.variables.get((channel_id, name), "") for name in names}
+
+    async def set_variable(self, channel_id: str, name: str, value: str) -> None:
+        await self._request("set", channel_id)
+        self.variables[channel_id, name] = value
+
+    async def channel_name(self, channel_id: str) -> str:
+        await self._request("name", channel_id)
+        return self.names[channel_id]
+
+    async def channels(self) -> list[Channel]:
+        await self.peer.request("channels", "")
+        return [Channel(channel_id, name, "Up") for channel_id, name in self.names.items()]
+
+    async def application(self) -> tuple[list[str], list[str]]:
+        await self.peer.request("application", "")
+        return list(self.names), list(self.bridges)
+
+    async def external_media(self, channel_id: str, *, host: str, connection: str, format_name: str) -> None:
+        await self.peer.request("media", channel_id)
+        self.names[channel_id] = "AudioSocket/127.0.0.1:9092"
+        _later(ENTERS_S, self._media_enters, channel_id, UUID(connection))
+
+    def _media_enters(self, channel_id: str, connection: UUID) -> None:
+        self.tell("StasisStart", channel_id, args=[])
+        if self.media_comes and (expected := self._office.media.claim(connection)) is not None:
+            self._office.lines[channel_id] = Line(connection, expected, lambda: self.leaves(channel_id))
+
+    async def originate(
+        self,
+        channel_id: str,
+        *,
+        endpoint: str,
+        caller_id: str,
+        timeout_s: int,
+        originator: str | None = None,
+        other_id: str | None = None,
+        variables: Mapping[str, str] | None = None,
+        format_name: str | None = None,
+    ) -> None:
+        await self.peer.request("originate", endpoint)
+        self.names[channel_id] = f"{endpoint};1"
+        if self.human_answers_s is not None:
+            _later(self.human_answers_s, lambda: self.tell("StasisStart", channel_id, args=[]))
+        else:
+            _later(timeout_s, self.leaves, channel_id)
+
+    async def play(self, channel_id: str, playback_id: str, sound: str) -> None:
+        await self._request("play", channel_id)
+        state = "done" if self.sound_lasts_s else "failed"
+        playback = {"id": playback_id, "target_uri": f"channel:{channel_id}", "state": state}
+        _later(self.sound_lasts_s, self._office.router.route, {"type": "PlaybackFinished", "playback": playback})
+
+    async def create_bridge(self, bridge_id: str) -> None:
+        await self.peer.request("bridge", bridge_id)
+        self.bridges.add(bridge_id)
+
+    async def add_to_bridge(self, bridge_id: str, *channel_ids: str) -> None:
+        for channel_id in channel_ids:
+            await self._request("join", channel_id)
+
+    async def destroy_bridge(self, bridge_id: str) -> None:
+        await self.peer.request("destroy", bridge_id)
+        if bridge_id not in self.bridges:
+            raise NotFoundError("Bridge not found")
+        self.bridges.remove(bridge_id)
+
+
+class MemoryAmi(AmiClient):
+    """Asterisk's manager interface: a ``BlindTransfer`` takes a seat's caller away."""
+
+    def __init__(self, ari: MemoryAri) -> None:
+        super().__init__(AmiSettings.model_validate({"password": "secret"}), lambda event: None)
+        self.peer = _Peer(self.settings.request_timeout_s, lambda name: AmiError(f"Asterisk did not answer {name}"))
+        self.sent: list[dict[str, str]] = []
+        self._ari = ari
+
+    async def action(self, name: str, /, **fields: Any) -> Message:
+        await self.peer.request(name, str(fields.get("Channel", "")))
+        self.sent.append({"Action": name, **{key: str(value) for key, value in fields.items()}})
+        if name == "BlindTransfer":
+            leg = str(fields["Channel"]).removesuffix(";1") + ";2"
+            for channel_id in [each for each, known in self._ari.names.items() if known == leg]:
+                _later(0, self._ari.leaves, channel_id)
+        return {}
+
+
+class Line:
+    """The telephone of one call, at the audio connection's place: sends and asks for 20 ms at a time."""
+
+    def __init__(self, uuid: UUID, expected: Expected, closed: Callable[[], object]) -> None:
+        self._uuid = uuid
+        self._format = expected.format
+        self._closed = closed
+        self.endpoint = expected.endpoint
+        self.sends = True
+        """False: nothing comes of the telephone any more (it is muted, or on hold)."""
+        self.loud_frames = 0
+        """So many frames of a voice come next."""
+        self.heard: list[bytes | None] = []
+        """What the caller was sent, in frames; None: silence."""
+        self.over = False
+        self.endpoint.connected(self)
+        self._timer = _later(FRAME_S, self._tick)
+
+    @property
+    def uuid(self) -> UUID:
+        return self._uuid
+
+    @property
+    def format(self) -> AudioFormat:
+        return self._format
+
+    @property
+    def heard_s(self) -> float:
+        """How much of the agent's speech was heard."""
+        return FRAME_S * sum(frame is not None for frame in self.heard)
+
+    def speaks(self, seconds: float) -> None:
+        """The caller makes sounds."""
+        self.loud_frames = round(seconds / FRAME_S)
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if self.sends:
+            loud, self.loud_frames = self.loud_frames > 0, max(0, self.loud_frames - 1)
+            self.endpoint.audio_received(LOUD if loud else bytes(self.format.frame_bytes), now)
+        if not self.over:
+            self.heard.append(self.endpoint.frame_due(now))
+        if not self.over:
+            self._timer = _later(FRAME_S, self._tick)
+
+    def speech_ready(self) -> None:
+        """The next frame is due within 20 ms anyway."""
+
+    def hangup(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if not self.over:
+            self.lose(Reason.LOCAL)
+            _later(0, self._closed)
+
+    def lose(self, reason: str) -> None:
+        """The connection is over."""
+        if not self.over:
+            self.over = True
+            self._timer.cancel()
+            _later(0, self.endpoint.disconnected, reason)
+
+
+class Session:
+    """A session with the model, and its server's side of it. Stands at a ``RealtimeClient``'s place."""
+
+    def __init__(
+        self,
+        model: "Model",
+        settings: RealtimeSettings,
+        profile: SessionProfile,
+        on_event: Callable[[rt.Event], None],
+        understanding: Understanding,
+    ) -> None:
+        self.session = RealtimeSession(profile, understanding)
+        self.dropped_s = 0.0
+        self.heard: list[dict[str, Any]] = []
+        """What the server was sent, but for audio."""
+        self.audio_bytes = 0
+        self.gave_up = ""
+        self.open = False
+        self._model = model
+        self._on_event = on_event
+        self._closed = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_caller_item = ""
+
+    # -- as a RealtimeClient ------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        await asyncio.sleep(self._model.connects_s)
+        if self._model.refusal is not None:
+            self.session.closed(None, "")
+            self._on_event(self._model.refusal)
+            return
+        if not self._closed.is_set():
+            self.open = True
+            self.says("session.created", session={"id": "s"})
+            await self._closed.wait()
+        self.open = False
+
+    def append_audio(self, audio: bytes) -> bool:
+        self.audio_bytes += len(audio)
+        return True
+
+    def flush(self) -> None:
+        if not self.open:
+            return
+        for text in self.session.take_outgoing():
+            message = json.loads(text)
+            self.heard.append(message)
+            _later(0.01, self._answer, message)
+        if self._timer is not None:
+            self._timer.cancel()
+        if (due := self.session.next_deadline()) is not None:
+            self._timer = asyncio.get_running_loop().call_at(due, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._take(self.session.tick(time.monotonic()))
+
+    def give_up(self, cause: str) -> None:
+        self.gave_up = cause
+        self.lose(rt.SessionFailed(rt.Fault.FLOOD, cause))
+
+    async def close(self) -> None:
+        self._on_event = lambda event: None
+        self._end()
+
+    def _end(self) -> None:
+        self.open = False
+        self._closed.set()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # -- the server ---------------------------------------------------------------------------------
+
+    def lose(self, failure: rt.SessionFailed | None = None) -> None:
+        """The connection breaks off."""
+        self.session.closed(None, "")
+        self._on_event(failure or rt.SessionFailed(rt.Fault.NETWORK, "cut off"))
+        self._end()
+
+    def says(self, kind: str, **fields: Any) -> None:
+        """A message of the server's."""
+        if not self._closed.is_set():
+            self._take(self.session.receive(json.dumps({"type": kind, **fields}), time.monotonic()))
+
+    def _take(self, events: Iterable[rt.Event]) -> None:
+        for event in events:
+            self._on_event(event)
+        self.flush()
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        match message["type"]:
+            case "session.update":
+                self.says("session.updated", session={"id": "s", **message["session"]})
+            case "response.create" if message["response"].get("conversation") == "none":
+                if self._model.announces:
+                    self.speaks(1.0, metadata=message["response"]["metadata"], conversation_id=None)
+            case "response.create":
+                script = self._model.script
+                (script.popleft() if script else Session.speaks)(self)
+            case "conversation.item.truncate":
+                kept = {key: message[key] for key in ("item_id", "content_index", "audio_end_ms")}
+                self.says("conversation.item.truncated", **kept)
+
+    def speaks(self, seconds: float = 0.4, *, tools: Iterable[tuple[str, dict[str, Any]]] = (), **response: Any) -> str:
+        """A whole response: speech, then calls of these tools. Returns its id."""
+        number = self._model.next_number()
+        response_id, item_id = f"resp_{number}", f"item_{number}"
+        self.says("response.created", response={"id": response_id, "conversation_id": "conv", **response})
+        if seconds:
+            audio = bytes(48 * round(1000 * seconds))
+            delta = base64.b64encode(audio).decode()
+            self.says("response.output_audio.delta", response_id=response_id, item_id=item_id, delta=delta)
+            self.says("response.output_audio.done", response_id=response_id, item_id=item_id)
+            self.says(
+                "response.output_audio_transcript.done",
+                response_id=response_id,
+                item_id=item_id,
+                transcript=f"Words of {item_id}.",
+            )
+        for place, (name, arguments) in enumerate(tools):
+            item = {
+                "type": "function_call",
+                "call_id": f"call_{number}_{place}",
+                "name": name,
+                "arguments": json.dumps(arguments),
+            }
+            self.says("response.output_item.done", response_id=response_id, item=item)
+        self.says("response.done", response={"id": response_id, "status": "completed", **response})
+        return response_id
+
+    def calls_tool(self, name: str, *, speech_s: float = 0.4, **arguments: Any) -> str:
+        """A response that calls a tool; returns the function call's id."""
+        self.speaks(speech_s, tools=[(name, arguments)])
+        return f"call_{self._model.number}_0"
+
+    def caller_begins(self) -> None:
+        """The server takes the caller's audio for speech."""
+        self._last_caller_item = f"turn_{self._model.next_number()}"
+        at_ms = max(0, self.audio_bytes // 48 - 200)
+        self.says("input_audio_buffer.speech_started", item_id=self._last_caller_item, audio_start_ms=at_ms)
+
+    def caller_ends(self, words: str = "Hello.") -> None:
+        """The caller fell silent."""
+        item_id, at_ms = self._last_caller_item, self.audio_bytes // 48
+        self.says("input_audio_buffer.speech_stopped", item_id=item_id, audio_end_ms=at_ms)
+        self.says("input_audio_buffer.committed", item_id=item_id, previous_item_id=None)
+        self.says("conversation.item.input_audio_transcription.completed", item_id=item_id, transcript=words)
+
+    def told(self, text: str) -> bool:
+        """Whether the model was told something with this text in it."""
+        return any(text in json.dumps(message, ensure_ascii=False) for message in self.heard)
+
+    def result(self, call_id: str) -> Any:
+        """The result of a function call; None: there is none."""
+        for message in self.heard:
+            item = message.get("item", {})
+            if item.get("type") == "function_call_output" and item["call_id"] == call_id:
+                return json.loads(item["output"])
+        return None
+
+
+class Model:
+    """The model's server: each session answers what it is asked for with ``script``, then with a short sentence."""
+
+    def __init__(self) -> None:
+        self.sessions: list[Session] = []
+        self.script: deque[Callable[[Session], object]] = deque()
+        self.refusal: rt.SessionFailed | None = None
+        """Every session is refused so."""
+        self.announces = True
+        self.connects_s = 0.05
+        self.number = 0
+
+    def connect(
+        self,
+        settings: RealtimeSettings,
+        profile: SessionProfile,
+        on_event: Callable[[rt.Event], None],
+        understanding: Understanding,
+    ) -> Session:
+        """A ``Connect`` of ``ModelLine``."""
+        self.sessions.append(Session(self, settings, profile, on_event, understanding))
+        return self.sessions[-1]
+
+    @property
+    def session(self) -> Session:
+        """The newest one."""
+        return self.sessions[-1]
+
+    def next_number(self) -> int:
+        self.number += 1
+        return self.number
+
+
+class Tools(Toolbox):
+    """The site's tools: each is over when ``go_on`` is set."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.go_on = asyncio.Event()
+        self.running = 0
+        self.given_up = 0
+        self.fault: Exception | None = None
+
+    async def run(self, agent: str, call: FunctionCall, facts: CallFacts) -> Outcome:
+        self.running += 1
+        try:
+            await self.go_on.wait()
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
+        if self.fault is not None:
+            raise self.fault
+        return Outcome('{"status":"ready"}', ok=True, kind=Kind.OK)
+
+
+class Logged(logging.Handler):
+    """What was logged: event and fields."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append((record.getMessage(), dict(getattr(record, "fields", {}))))
+
+
+DESTINATIONS = {
+    kind: {"description": f"the people ({kind})", "queue": "support", "kind": kind, "timeout_s": 20}
+    for kind in ("blind", "briefed", "warm")
+}
+SETTINGS: dict[str, Any] = {
+    "realtime": {"url": "ws://model.invalid/", "api_key": "none", "recover_s": 2.0},
+    "destinations": DESTINATIONS,
+    "tools": {"order": {"description": "d", "url": "https://shop.example/"}},
+    "outbound": {"allowed_hosts": ["shop.example"]},
+    "log": {"transcripts": True},
+}
+AGENT: dict[str, Any] = {
+    "instructions": "Be brief.",
+    "handoff": list(DESTINATIONS),
+    "tools": ["order"],
+    "interruptions": {"confirm": False},
+}
+
+
+class Office:
+    """One process's calls, with everything that they use. ``changes``: of the settings; ``agent``: of the agent.
+    ``connect``: makes the model's connections, where ``model`` does not."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        agent: Mapping[str, Any] | None = None,
+        ami: bool = True,
+        connect: Connect | None = None,
+        **changes: Any,
+    ) -> None:
+        self._folder = folder
+        self._tree = {**SETTINGS, "agents": {"default": {**AGENT, **(agent or {})}}, **changes}
+        self._has_ami = ami
+        self._connect = connect
+        self.lines: dict[str, Line] = {}
+        """By the media channel's id."""
+        self.logged = Logged()
+
+    async def __aenter__(self) -> Self:
+        settings = self.settings = Settings.model_validate(self._tree)
+        logger = logging.getLogger("ariagent")
+        self._level = logger.level
+        logger.setLevel(logging.INFO)
+        logger.addHandler(self.logged)
+        self.model = Model()
+        self.ari = MemoryAri(self)
+        self.ami = MemoryAmi(self.ari)
+        self.media = AudioSocketServer()
+        self.metrics = Metrics()
+        self.tools = Tools(settings)
+        self.registry = Registry(lambda: self.context)
+        self.router = Router(self.registry.channel_entered)
+        self._folder.joinpath("briefs").mkdir(exist_ok=True)
+        self.doubts: list[str] = []
+        """Who was told that the model or the audio may be of no use: ``model`` or ``audio``."""
+        self.context = Context(
+            settings=settings,
+            ari=self.ari,
+            router=self.router,
+            media=self.media,
+            media_address="127.0.0.1:9092",
+            format=SLIN24,
+            metrics=self.metrics,
+            prompts=Prompts(self._folder, settings.realtime, SLIN24),
+            briefs=Briefs(self._folder / "briefs", SLIN24),
+            endpoints=Endpoints(settings.realtime),
+            toolbox=self.tools,
+            journal=Journal.open(self._folder, RecordsSettings(enabled=False)),
+            spending=Spending(settings.cost),
+            admission=Admission(settings),
+            connect_model=self._connect or self.model.connect,
+            ami=self.ami if self._has_ami else None,
+            model_doubted=lambda silent: self.doubts.append("model"),
+            audio_doubted=lambda cause, certain: self.doubts.append("audio"),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.ari.peer.refused.clear()
+        self.ari.peer.takes_s.clear()
+        await self.registry.stop()
+        await self.tools.close()
+        logger = logging.getLogger("ariagent")
+        logger.removeHandler(self.logged)
+        logger.setLevel(self._level)
+
+    # -- calls --------------------------------------------------------------------------------------
+
+    def enter(self, channel_id: str, *args: str, name: str = "", number: str = "5551000", **fields: Any) -> Call | None:
+        """A channel comes into our application; returns its call, if one begins."""
+        self.ari.names[channel_id] = name or f"PJSIP/{channel_id}"
+        place = {"context": "ariagent-direct", "exten": "100", "priority": 2}
+        channel = {"caller": {"number": number, "name": ""}, "dialplan": place, "state": "Ring"}
+        self.ari.tell("StasisStart", channel_id, args=list(args), channel=channel, **fields)
+        return next((call for call in self.registry.calls if call.leg == channel_id), None)
+
+    def enter_seat(self, channel_id: str, seat: str = "03") -> Call:
+        """A queue's caller comes to a seat."""
+        call = self.enter(channel_id, "seat", seat, name=f"Local/{seat}@ariagent-seat-{channel_id};2")
+        self.ari.variables[channel_id, "ARIAGENT_CALLER"] = f"PJSIP/caller-{channel_id}"
+        assert call is not None
+        return call
+
+    async def answered(self, channel_id: str = "c1", *, seat: bool = False) -> Call:
+        """A call whose caller has heard the agent's first words."""
+        call = self.enter_seat(channel_id) if seat else self.enter(channel_id, "default")
+        assert call is not None
+        await self.until(lambda: call.state.value == "talking")
+        await self.until(lambda: self.line(call).heard_s > 0)
+        await self.silent(call)
+        return call
+
+    def line(self, call: Call) -> Line:
+        """The call's telephone."""
+        return self.lines[call.media.channel]
+
+    def handoff(self, kind: str = "blind", by: str = "anna") -> Handoff:
+        """A supervisor's transfer."""
+        return Handoff(kind, self.settings.destinations[kind], by)
+
+    async def until(self, holds: Callable[[], object], limit_s: float = LIMIT_S) -> None:
+        """So much time passes until this is so."""
+        async with asyncio.timeout(limit_s):
+            while not holds():
+                await asyncio.sleep(0.005)
+
+    async def silent(self, call: Call) -> None:
+        """Until the caller has heard what the agent says to its end."""
+        line = self.line(call)
+        await self.until(lambda: line.over or (call._dialogue.finished and line.heard[-1:] == [None]))
+
+    async def over(self, call: Call, limit_s: float = LIMIT_S) -> Termination:
+        """How the call ended, once all is given back."""
+        await self.until(lambda: call not in self.registry.calls, limit_s)
+        assert call.termination is not None
+        return call.termination
+
+    # -- what is left -------------------------------------------------------------------------------
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The fields of all events of this name that were logged."""
+        return [fields for event, fields in self.logged.lines if event == name]
+
+    def ended(self) -> dict[str, float]:
+        """How many calls ended, by result and reason, as the metrics tell."""
+        samples = [sample for metric in self.metrics.calls.collect() for sample in metric.samples]
+        return {
+            f"{sample.labels['result']}/{sample.labels['reason']}": sample.value
+            for sample in samples
+            if sample.name.endswith("_total")
+        }
+
+    def left_of(self, call: Call) -> list[str]:
+        """What Asterisk, the router, the audio server and the model still have of the call."""
+        known: set[str] = {*self.ari.names, *self.ari.bridges, *self.router._sinks}
+        left = [name for name in (call.leg, call.media.channel, call.media.bridge) if name in known]
+        left += [name for name in known if name.startswith(WARM_PREFIX)]
+        left += ["audio"] if call.media.uuid in self.media._expected else []
+        line = self.lines.get(call.media.channel)
+        return left + (["line"] if line is not None and not line.over else [])

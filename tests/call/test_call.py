@@ -1,0 +1,1062 @@
+"""Whole calls, from arrival to termination, in memory and in no time (see ``incall``)."""
+
+import asyncio
+import gc
+import json
+import time
+import weakref
+from pathlib import Path
+
+import pytest
+
+from ariagent.ami.events import AttendedTransferred, BlindTransferred
+from ariagent.ari.client import NotFoundError, RefusedError
+from ariagent.audiosocket.endpoint import Reason
+from ariagent.call.blind_transfer import TransferOutcome
+from ariagent.call.call import Call
+from ariagent.call.machine import (
+    GOODBYE_TIMEOUT_S,
+    MOVE_TIMEOUT_S,
+    PREPARE_TIMEOUT_S,
+    TRANSFER_TIMEOUT_S,
+    State,
+)
+from ariagent.errors import CallStateError
+from ariagent.realtime import events as rt
+from ariagent.termination import Result, Termination
+from tests.call.incall import WARM_PREFIX, Office
+from tests.call.virtualtime import passes, virtual_time
+
+HUNG_UP = Termination(Result.DONE, "caller_hung_up")
+TRANSFERRED = Termination(Result.TRANSFERRED, "handed_over")
+REFUSED = RefusedError("Asterisk refused it: HTTP 500")
+
+
+def went_to(office: Office, channel_id: str) -> tuple[str, str] | None:
+    """Context and extension that the channel was sent to; None: where it came from."""
+    place = office.ari.went[channel_id]
+    return None if place is None else (place.context, place.extension)
+
+
+def assert_nothing_left(office: Office, *calls: Call) -> None:
+    """Everything was given back, and every call has told its end once."""
+    for call in calls:
+        assert office.left_of(call) == []
+        assert [fields["call"] for fields in office.events("call.ended")].count(call.call_id) == 1
+    assert office.events("call.fault") == []
+
+
+class TestConversation:
+    @virtual_time
+    async def test_a_caller_talks_with_the_agent_and_hangs_up(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            session, line = office.model.session, office.line(call)
+            heard_s = line.heard_s
+            session.caller_begins()
+            line.speaks(1.0)
+            await passes(1.5)
+            session.caller_ends("Is my order ready?")
+            await passes(0.3)
+            session.speaks(2.0)
+            await office.silent(call)
+            assert line.heard_s - heard_s == pytest.approx(2.0)
+            assert call.live().last_said == ("agent", f"Words of item_{office.model.number}.")
+            office.ari.leaves("c1")
+            assert await office.over(call) == HUNG_UP
+            assert office.ended() == {"done/caller_hung_up": 1}
+            assert [fields["said"] for fields in office.events("turn.caller")] == ["Is my order ready?"]
+            (answered,) = office.events("turn.answered")
+            assert 300 <= answered["response_ms"] <= 2500
+            assert "c1" not in office.ari.went
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_the_caller_is_answered_as_soon_as_model_and_audio_are_ready(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            requests = office.ari.peer.requests
+            assert requests.count("answer c1") == 1
+            assert office.ari.peer.asked(f"join {call.media.channel}", "answer c1")
+            assert 40.0 < office.events("call.answered")[0]["after_ms"] < 100.0
+            # The caller's audio goes to the model, 20 ms at a time, from the answer on.
+            sent = office.model.session.audio_bytes
+            await passes(2.0)
+            assert office.model.session.audio_bytes - sent == pytest.approx(2.0 * 48_000, rel=0.1)
+
+    @virtual_time
+    async def test_a_caller_who_speaks_cuts_the_agent_off_before_the_model_says_more(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            session, line = office.model.session, office.line(call)
+            session.speaks(8.0)
+            item = f"item_{office.model.number}"
+            await passes(1.0)
+            before = len(session.heard)
+            session.caller_begins()
+            # At once, and not with the server's next message.
+            (truncated,) = [m for m in session.heard[before:] if m["type"] == "conversation.item.truncate"]
+            assert truncated["item_id"] == item
+            assert truncated["audio_end_ms"] == pytest.approx(1000, abs=60)
+            frames = len(line.heard)
+            await passes(1.0)
+            assert not any(line.heard[frames:])
+            (cut,) = office.events("turn.interrupted")
+            assert cut["heard_ms"] == truncated["audio_end_ms"]
+
+    @virtual_time
+    async def test_an_interruption_that_is_confirmed_by_its_length_is_sent_at_once(self, tmp_path: Path) -> None:
+        """The verdict comes with a frame, and the server may be silent for seconds then."""
+        async with Office(tmp_path, agent={"interruptions": {"confirm": True}}) as office:
+            call = await office.answered("c1")
+            session, line = office.model.session, office.line(call)
+            session.speaks(8.0)
+            await passes(2.0)
+            line.speaks(3.0)
+            began = time.monotonic()
+            await passes(0.2)
+            session.caller_begins()
+            await office.until(lambda: office.events("turn.interrupted"), 2.0)
+            assert time.monotonic() - began < 1.0
+            assert [m["type"] for m in session.heard].count("conversation.item.truncate") == 1
+
+    @virtual_time
+    async def test_keys_are_told_to_the_model_once_they_are_all_there(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            for digit in "8362":
+                office.ari.tell("ChannelDtmfReceived", "c1", digit=digit)
+                office.line(call).endpoint.digit_received(digit)
+                await passes(0.2)
+            await office.until(lambda: office.events("call.digits"), 10.0)
+            assert office.events("call.digits") == [{"call": "c1", "count": 4}]
+            told = [m for m in office.model.session.heard if "8362" in json.dumps(m)]
+            assert len(told) == 1
+            assert office.model.session.heard[-1]["type"] == "response.create"
+
+    @virtual_time
+    async def test_a_key_for_a_person_transfers_to_the_first_destination(self, tmp_path: Path) -> None:
+        async with Office(tmp_path, agent={"keypad": {"actions": {"0": "person"}}, "handoff": ["blind"]}) as office:
+            call = await office.answered("c1")
+            office.ari.tell("ChannelDtmfReceived", "c1", digit="0")
+            assert await office.over(call) == TRANSFERRED
+            assert went_to(office, "c1") == ("ariagent-handoff", "support")
+
+    @virtual_time
+    async def test_without_a_destination_it_sends_the_caller_to_the_human_queue(self, tmp_path: Path) -> None:
+        async with Office(tmp_path, agent={"keypad": {"actions": {"0": "person"}}, "handoff": []}) as office:
+            call = await office.answered("c1")
+            office.ari.tell("ChannelDtmfReceived", "c1", digit="0")
+            assert await office.over(call) == Termination(Result.PERSON, "caller_pressed_person")
+            assert (office.ari.results, went_to(office, "c1")) == ({"c1": "person"}, None)
+
+    @virtual_time
+    async def test_a_silent_caller_is_asked_twice_and_hung_up_on(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            assert await office.over(call, 120.0) == Termination(Result.DONE, "caller_silent")
+            requests = [m for m in office.model.session.heard if m["type"] == "response.create"]
+            assert len(requests) == 4  # the opening, two questions, a goodbye
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_a_session_that_is_lost_is_made_anew_in_the_middle_of_the_call(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.session.lose()
+            await office.until(lambda: office.events("model.renewed"), 5.0)
+            assert len(office.model.sessions) == 2
+            assert office.model.session.told("Words of item_1.")
+            assert call.state is State.TALKING
+
+    @virtual_time
+    async def test_a_gap_in_the_callers_audio_is_filled_with_silence(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            line = office.line(call)
+            line.sends = False
+            sent = office.model.session.audio_bytes
+            await passes(3.0)
+            assert office.model.session.audio_bytes - sent == pytest.approx(3.0 * 48_000, rel=0.15)
+            line.sends = True
+            await passes(0.1)
+            office.ari.leaves("c1")
+            await office.over(call)
+            assert office.events("call.ended")[0]["caller_audio_gap_s"] == pytest.approx(3.0, abs=0.3)
+
+
+class TestArrival:
+    @virtual_time
+    async def test_a_model_that_cannot_be_reached_sends_the_caller_to_people_unanswered(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            office.model.refusal = rt.SessionFailed(rt.Fault.NETWORK, "no route", "Check realtime.url")
+            call = office.enter("c1", "default")
+            assert call is not None
+            ended = await office.over(call)
+            assert (ended.result, ended.reason) == (Result.NO_MODEL, "model_unreachable")
+            assert office.ari.results == {"c1": "no_model"}
+            assert "answer c1" not in office.ari.peer.requests
+            assert office.doubts == ["model"]
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_a_seat_whose_model_has_no_room_answers_so_that_no_other_is_tried(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            office.model.refusal = rt.SessionFailed(rt.Fault.LIMIT, "full", full=True)
+            call = office.enter_seat("s1")
+            ended = await office.over(call)
+            assert ended.result is Result.NO_MODEL
+            assert office.ari.peer.asked("answer s1", "continue s1")
+
+    @virtual_time
+    async def test_a_model_that_says_nothing_is_waited_for_until_the_limit(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            office.model.connects_s = 1e3
+            began = time.monotonic()
+            call = office.enter("c1", "default")
+            assert call is not None
+            ended = await office.over(call)
+            assert (ended.result, ended.cause) == (Result.NO_MODEL, "not ready in time")
+            assert time.monotonic() - began == pytest.approx(PREPARE_TIMEOUT_S, abs=0.1)
+
+    @virtual_time
+    async def test_audio_that_asterisk_refuses_sends_the_caller_to_people(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            office.ari.peer.refused["media"] = REFUSED
+            call = office.enter("c1", "default")
+            assert call is not None
+            ended = await office.over(call)
+            assert (ended.result, ended.reason) == (Result.ERROR, "media_failed")
+            assert office.ari.results == {"c1": "error"}
+            assert office.doubts == ["audio", "audio"]
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_audio_that_never_comes_sends_the_caller_to_people(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            office.ari.media_comes = False
+            call = office.enter("c1", "default")
+            assert call is not None
+            ended = await office.over(call)
+            assert (ended.reason, office.ari.results) == ("media_failed", {"c1": "error"})
+            assert "not to ariagent" in ended.cause
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_a_caller_who_hangs_up_meanwhile_is_no_error(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = office.enter("c1", "default")
+            assert call is not None
+            await office.until(lambda: office.ari.peer.asked(f"media {call.media.channel}"))
+            office.ari.leaves("c1")
+            assert await office.over(call) == HUNG_UP
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_a_request_about_a_caller_who_is_gone_is_no_fault_of_the_audio(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = office.enter("c1", "default")
+            assert call is not None
+            office.ari.peer.refused["join c1"] = NotFoundError("Channel not found")
+            await office.until(lambda: "join c1" in office.ari.peer.requests)
+            del office.ari.names["c1"]  # and nothing tells
+            assert await office.over(call) == HUNG_UP
+            assert office.doubts == []
+
+    @virtual_time
+    async def test_a_caller_whom_asterisk_does_not_answer_for_us_goes_to_people(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            office.ari.peer.refused["answer c1"] = REFUSED
+            call = office.enter("c1", "default")
+            assert call is not None
+            ended = await office.over(call)
+            assert (ended.reason, office.ari.results) == ("media_failed", {"c1": "error"})
+            assert_nothing_left(office, call)
+
+
+class TestGoodbye:
+    @virtual_time
+    async def test_is_heard_to_its_end_then_the_call_is_over(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            heard_s = office.line(call).heard_s
+            function_call = office.model.session.calls_tool("end_call", speech_s=3.0)
+            assert call.state is State.SAYING_GOODBYE
+            assert office.model.session.result(function_call) is not None
+            assert await office.over(call) == Termination(Result.DONE, "agent_ended")
+            assert office.line(call).heard_s - heard_s == pytest.approx(3.0)
+            assert office.ari.results == {"c1": "done"}
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_a_seats_channel_is_hung_up(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("s1", seat=True)
+            office.model.session.calls_tool("end_call")
+            assert await office.over(call) == Termination(Result.DONE, "agent_ended")
+            assert "hang_up s1" in office.ari.peer.requests
+            assert office.ari.results == {}
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_a_caller_who_speaks_into_it_stays(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.session.calls_tool("end_call", speech_s=3.0)
+            await passes(1.0)
+            office.model.session.caller_begins()
+            assert call.state is State.TALKING
+            await passes(2.0)
+            office.model.session.caller_ends("One more thing.")
+            office.model.session.speaks(1.0)
+            await passes(10.0)
+            assert call.state is State.TALKING
+            office.model.session.calls_tool("end_call")
+            assert await office.over(call) == Termination(Result.DONE, "agent_ended")
+
+    @virtual_time
+    async def test_a_caller_who_presses_a_key_into_it_stays(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.session.calls_tool("end_call", speech_s=3.0)
+            await passes(1.0)
+            office.ari.tell("ChannelDtmfReceived", "c1", digit="5")
+            assert call.state is State.TALKING
+
+    @virtual_time
+    async def test_lasts_so_long_and_no_longer(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.session.calls_tool("end_call", speech_s=60.0)
+            began = time.monotonic()
+            assert await office.over(call) == Termination(Result.DONE, "agent_ended")
+            assert time.monotonic() - began == pytest.approx(GOODBYE_TIMEOUT_S, abs=0.2)
+
+    @virtual_time
+    async def test_waits_for_a_tool_that_still_runs(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.session.speaks(0.4, tools=[("order", {}), ("end_call", {})])
+            await passes(5.0)
+            assert call.state is State.SAYING_GOODBYE
+            office.tools.go_on.set()
+            assert await office.over(call, 10.0) == Termination(Result.DONE, "agent_ended")
+
+
+class TestTransfer:
+    @pytest.mark.parametrize("kind", ["blind", "briefed"])
+    @virtual_time
+    async def test_the_model_transfers_the_caller_after_its_sentence(self, kind: str, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            heard_s = office.line(call).heard_s
+            office.model.session.calls_tool(
+                "transfer_call", speech_s=2.0, destination=kind, reason="a refund", summary="Eve wants a refund."
+            )
+            assert call.state is State.BEFORE_TRANSFER
+            assert await office.over(call) == TRANSFERRED
+            assert office.line(call).heard_s - heard_s == pytest.approx(2.0)
+            assert went_to(office, "c1") == ("ariagent-handoff", "support")
+            assert office.ari.variables["c1", "__ARIAGENT_SUMMARY"] == "Eve wants a refund."
+            assert office.ari.variables["c1", "__ARIAGENT_CALL"] == "c1"
+            (told,) = office.events("call.handed_over")
+            assert (told["destination"], told["kind"]) == (kind, kind)
+            brief = office.ari.variables["c1", "ARIAGENT_BRIEF"]
+            written = [path.name for path in (tmp_path / "briefs").iterdir()]
+            if kind == "blind":
+                assert (brief, written) == ("", [])
+            else:
+                assert written == [f"{Path(brief).name}.sln24"]
+                assert Path(f"{brief}.sln24").stat().st_size == 48_000
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_an_announcement_that_comes_late_is_waited_for_after_the_caller_has_gone(
+        self, tmp_path: Path
+    ) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.announces = False
+            office.model.session.calls_tool("transfer_call", destination="briefed", reason="r", summary="s")
+            await office.until(lambda: office.events("call.handed_over"))
+            assert office.events("call.handed_over")[0]["brief"] == "late"
+            (wanted,) = [m for m in office.model.session.heard if m.get("response", {}).get("conversation") == "none"]
+            await passes(2.0)
+            office.model.session.speaks(1.0, metadata=wanted["response"]["metadata"], conversation_id=None)
+            assert await office.over(call) == TRANSFERRED
+            assert len(list((tmp_path / "briefs").iterdir())) == 1
+            assert office.events("brief.not_spoken") == []
+
+    @virtual_time
+    async def test_where_asterisk_cannot_play_announcements_the_transfer_is_made_without(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.context.briefs.tried(False)
+            office.model.session.calls_tool("transfer_call", destination="briefed", reason="r", summary="s")
+            assert await office.over(call) == TRANSFERRED
+            (told,) = office.events("call.handed_over")
+            assert (told["kind"], told["brief"]) == ("blind", "failed")
+            assert len(office.events("brief.failed")) == 1
+
+    @virtual_time
+    async def test_a_caller_who_speaks_first_stays(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.session.calls_tool("transfer_call", speech_s=3.0, destination="blind", reason="r", summary="s")
+            await passes(1.0)
+            office.model.session.caller_begins()
+            assert call.state is State.TALKING
+            await passes(30.0)
+            assert call.state is State.TALKING
+            assert "continue c1" not in office.ari.peer.requests
+
+    @pytest.mark.parametrize("kind", ["blind", "briefed"])
+    @virtual_time
+    async def test_one_that_asterisk_refuses_leaves_the_caller_with_the_agent(self, kind: str, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.ari.peer.refused["continue c1"] = REFUSED
+            office.model.session.calls_tool("transfer_call", destination=kind, reason="r", summary="s")
+            await office.until(lambda: office.events("call.not_handed_over"))
+            await office.until(lambda: call.state is State.TALKING)
+            assert office.model.session.told(kind)
+            before = office.line(call).heard_s
+            await passes(2.0)
+            assert office.line(call).heard_s > before  # the model explains
+            office.ari.peer.refused.clear()
+            office.model.session.calls_tool("transfer_call", destination="blind", reason="r", summary="s")
+            assert await office.over(call) == TRANSFERRED
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_a_seats_caller_is_transferred_through_the_manager_interface(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("s1", seat=True)
+            office.model.session.calls_tool("transfer_call", destination="blind", reason="r", summary="A refund.")
+            assert await office.over(call) == TRANSFERRED
+            sent = office.ami.sent
+            assert sent[-1] == {
+                "Action": "BlindTransfer",
+                "Channel": "Local/03@ariagent-seat-s1;1",
+                "Context": "ariagent-handoff",
+                "Exten": "support",
+            }
+            set_on = {each["Channel"] for each in sent if each["Action"] == "Setvar"}
+            assert set_on == {"PJSIP/caller-s1"}
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_a_seats_caller_without_the_manager_interface_stays(self, tmp_path: Path) -> None:
+        async with Office(tmp_path, ami=False) as office:
+            call = await office.answered("s1", seat=True)
+            office.model.session.calls_tool("transfer_call", destination="blind", reason="r", summary="s")
+            await office.until(lambda: office.events("call.not_handed_over"))
+            assert call.state is State.TALKING
+
+    @virtual_time
+    async def test_a_caller_whose_model_is_gone_goes_to_the_first_destination(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.refusal = rt.SessionFailed(rt.Fault.NETWORK, "no route")
+            office.model.session.lose()
+            assert await office.over(call) == TRANSFERRED
+            assert went_to(office, "c1") == ("ariagent-handoff", "support")
+            (told,) = office.events("call.handed_over")
+            assert (told["by"], told["kind"]) == ("ariagent", "blind")
+            assert office.doubts == ["model"]
+
+    @virtual_time
+    async def test_and_to_the_human_queue_where_asterisk_refuses_that(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.ari.peer.refused["set c1"] = REFUSED
+            office.model.refusal = rt.SessionFailed(rt.Fault.NETWORK, "no route")
+            office.model.session.lose()
+            ended = await office.over(call)
+            assert (ended.result, ended.reason) == (Result.ERROR, "model_lost")
+            assert went_to(office, "c1") is None
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_a_model_that_is_lost_before_the_sentence_ended_does_not_stop_it(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.session.calls_tool("transfer_call", speech_s=5.0, destination="blind", reason="r", summary="s")
+            await passes(1.0)
+            office.model.refusal = rt.SessionFailed(rt.Fault.NETWORK, "no route")
+            office.model.session.lose()
+            assert await office.over(call) == TRANSFERRED
+
+
+class TestTransferThatIsNotAnswered:
+    """One limit for all its requests: then the caller is back with the agent, and the call goes on."""
+
+    @virtual_time
+    async def test_of_a_direct_caller(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.ari.peer.takes_s |= {"set c1": 4.9, "continue c1": 1e3}
+            office.model.session.calls_tool("transfer_call", speech_s=0.0, destination="blind", reason="r", summary="s")
+            began = time.monotonic()
+            await office.until(lambda: office.events("call.not_handed_over"))
+            assert time.monotonic() - began < TRANSFER_TIMEOUT_S + 0.1
+            await self.goes_on(office, call)
+
+    @virtual_time
+    async def test_of_a_seats_caller_whose_requests_are_all_slow(self, tmp_path: Path) -> None:
+        """Four one after another, each within its own limit of 5 s."""
+        async with Office(tmp_path) as office:
+            call = await office.answered("s1", seat=True)
+            for peer in (office.ari.peer, office.ami.peer):
+                peer.takes_s |= {"*": 4.5}
+            office.model.session.calls_tool("transfer_call", speech_s=0.0, destination="blind", reason="r", summary="s")
+            began = time.monotonic()
+            await office.until(lambda: office.events("call.not_handed_over"))
+            assert time.monotonic() - began == pytest.approx(TRANSFER_TIMEOUT_S, abs=0.1)
+            assert office.events("call.not_handed_over")[0]["cause"] == "Asterisk did not take the caller in time"
+            for peer in (office.ari.peer, office.ami.peer):
+                peer.takes_s.clear()
+            await self.goes_on(office, call)
+
+    @staticmethod
+    async def goes_on(office: Office, call: Call) -> None:
+        assert call.state is State.TALKING
+        office.ari.peer.takes_s.clear()
+        heard_s = office.line(call).heard_s
+        await passes(5.0)
+        assert call.state is State.TALKING
+        assert office.line(call).heard_s > heard_s
+        office.model.session.calls_tool("transfer_call", destination="blind", reason="r", summary="s")
+        assert await office.over(call) == TRANSFERRED
+        assert_nothing_left(office, call)
+
+
+class TestWarmTransfer:
+    @staticmethod
+    async def begun(office: Office, *, answers_s: float | None = 5.0, kind: str = "warm") -> Call:
+        call = await office.answered("c1")
+        office.ari.human_answers_s = answers_s
+        office.model.session.calls_tool("transfer_call", destination=kind, reason="r", summary="A refund.")
+        await office.until(lambda: office.events("colleague.called"))
+        return call
+
+    @virtual_time
+    async def test_the_caller_talks_on_until_the_human_agent_has_heard_the_announcement(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await self.begun(office)
+            assert (call.state, call.live().state) == (State.TALKING, "consulting")
+            assert "originate Local/support@ariagent-warm/n" in office.ari.peer.requests
+            began = time.monotonic()
+            office.model.session.speaks(1.0)
+            await office.until(lambda: office.events("colleague.answered"))
+            assert call.state is State.TALKING
+            assert await office.over(call) == TRANSFERRED
+            assert time.monotonic() - began > 5.0 + office.ari.sound_lasts_s
+            assert went_to(office, "c1") == ("ariagent-join", "support")
+            assert office.ari.variables["c1", "ARIAGENT_JOIN"] == "Local/support@ariagent-warm/n;1"
+            (told,) = office.events("call.handed_over")
+            assert told["kind"] == "warm"
+            # The human agent's leg is the caller's now: it is not ours to hang up.
+            assert office.ari.names == {
+                channel: name for channel, name in office.ari.names.items() if channel.startswith(WARM_PREFIX)
+            }
+            assert len(office.ari.names) == 1
+            assert not any(each.startswith(f"hang_up {WARM_PREFIX}") for each in office.ari.peer.requests)
+            office.ari.names.clear()
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_a_human_agent_who_does_not_answer_is_told_to_the_model(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await self.begun(office, answers_s=None)
+            await office.until(lambda: office.events("colleague.dropped"))
+            assert office.events("colleague.dropped")[0]["why"] == "NOANSWER"
+            assert (call.state, call.live().state) == (State.TALKING, "talking")
+            heard_s = office.line(call).heard_s
+            await passes(2.0)
+            assert office.line(call).heard_s > heard_s
+            office.ari.leaves("c1")
+            await office.over(call)
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_one_that_asterisk_refuses_is_told_to_the_model(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            office.ari.peer.refused["originate"] = REFUSED
+            call = await self.begun(office)
+            await office.until(lambda: office.events("colleague.dropped"))
+            assert office.events("colleague.failed") != []
+            assert call.state is State.TALKING
+
+    @virtual_time
+    async def test_a_human_agent_who_hangs_up_again_is_told_to_the_model(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await self.begun(office)
+            await office.until(lambda: any(each.startswith("play ") for each in office.ari.peer.requests))
+            (leg,) = [channel for channel in office.ari.names if channel.startswith(WARM_PREFIX)]
+            await passes(1.0)
+            office.ari.leaves(leg)
+            await office.until(lambda: office.events("colleague.dropped"))
+            assert office.events("colleague.dropped")[0]["why"] == "GONE"
+            assert call.state is State.TALKING
+
+    @virtual_time
+    async def test_the_model_may_cancel_it(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await self.begun(office)
+            await passes(1.0)
+            office.model.session.calls_tool("cancel_transfer")
+            await office.until(lambda: office.events("colleague.dropped"))
+            await office.until(lambda: not any(each.startswith(WARM_PREFIX) for each in office.ari.names))
+            await passes(30.0)
+            assert call.state is State.TALKING
+            assert office.events("colleague.answered") == []
+
+    @virtual_time
+    async def test_a_caller_who_hangs_up_meanwhile_leaves_nobody_ringing(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await self.begun(office, answers_s=60.0)
+            await passes(3.0)
+            office.ari.leaves("c1")
+            assert await office.over(call) == HUNG_UP
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_where_asterisk_cannot_play_the_announcement_the_caller_is_joined_all_the_same(
+        self, tmp_path: Path
+    ) -> None:
+        async with Office(tmp_path) as office:
+            office.ari.sound_lasts_s = 0.0
+            call = await self.begun(office)
+            assert await office.over(call) == TRANSFERRED
+            assert office.events("call.handed_over")[0]["brief"] == "failed"
+            office.ari.names.clear()
+
+
+class TestSupervisor:
+    """Whoever transfers a call waits for what comes of it."""
+
+    @staticmethod
+    async def outcome(office: Office, waiting: "asyncio.Future[TransferOutcome]") -> TransferOutcome:
+        async with asyncio.timeout(200.0):
+            return await waiting
+
+    @virtual_time
+    async def test_transferred(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.session.speaks(2.0)
+            handoff = office.handoff("blind")
+            waiting = call.transfer(handoff)
+            await passes(1.0)
+            assert not waiting.done()
+            assert await self.outcome(office, waiting) == TransferOutcome(TRANSFERRED, handoff)
+            assert await office.over(call) == TRANSFERRED
+
+    @virtual_time
+    async def test_the_sentence_in_progress_is_waited_for_a_few_seconds_and_speaking_does_not_help(
+        self, tmp_path: Path
+    ) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.session.speaks(30.0)
+            began = time.monotonic()
+            call.transfer(office.handoff("blind"))
+            assert await office.over(call) == TRANSFERRED
+            assert time.monotonic() - began == pytest.approx(MOVE_TIMEOUT_S, abs=0.2)
+
+    @virtual_time
+    async def test_the_caller_cannot_talk_it_away(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.session.speaks(30.0)
+            call.transfer(office.handoff("blind"))
+            await passes(0.5)
+            office.model.session.caller_begins()
+            assert await office.over(call) == TRANSFERRED
+
+    @virtual_time
+    async def test_refused(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.ari.peer.refused["continue c1"] = REFUSED
+            waiting = call.transfer(office.handoff("blind"))
+            assert await self.outcome(office, waiting) == TransferOutcome(None, None)
+            assert call.state is State.TALKING
+
+    @virtual_time
+    async def test_nobody_found(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            waiting = call.transfer(office.handoff("warm"))
+            await passes(10.0)
+            assert not waiting.done()
+            assert await self.outcome(office, waiting) == TransferOutcome(None, None)
+            assert call.state is State.TALKING
+
+    @virtual_time
+    async def test_somebody_found(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.ari.human_answers_s = 3.0
+            handoff = office.handoff("warm")
+            outcome = await self.outcome(office, call.transfer(handoff))
+            assert outcome.termination == TRANSFERRED
+            assert outcome.went is not None
+            assert (outcome.went.name, outcome.went.by) == ("warm", "anna")
+            await office.over(call)
+            office.ari.names.clear()
+
+    @pytest.mark.parametrize("kind", ["blind", "warm"])
+    @virtual_time
+    async def test_the_call_ended(self, kind: str, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.session.speaks(4.0)
+            waiting = call.transfer(office.handoff(kind))
+            await passes(1.0)
+            office.ari.leaves("c1")
+            assert await self.outcome(office, waiting) == TransferOutcome(HUNG_UP, None)
+
+    @virtual_time
+    async def test_moved_elsewhere(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            first = call.transfer(office.handoff("warm", by="anna"))
+            await passes(2.0)
+            elsewhere = office.handoff("blind", by="ben")
+            second = call.transfer(elsewhere)
+            expected = TransferOutcome(TRANSFERRED, elsewhere)
+            assert await self.outcome(office, first) == expected
+            assert await self.outcome(office, second) == expected
+            await office.over(call)
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_a_second_one_has_to_wait(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.session.speaks(4.0)
+            call.transfer(office.handoff("blind", by="anna"))
+            with pytest.raises(CallStateError, match="anna is putting the caller through to blind already"):
+                call.transfer(office.handoff("blind", by="ben"))
+
+    @virtual_time
+    async def test_a_second_warm_one_has_to_wait(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            call.transfer(office.handoff("warm", by="anna"))
+            await passes(1.0)
+            with pytest.raises(CallStateError):
+                call.transfer(office.handoff("warm", by="ben"))
+
+    @virtual_time
+    async def test_a_call_that_is_not_in_conversation_is_not_transferred(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = office.enter("c1", "default")
+            assert call is not None
+            with pytest.raises(CallStateError, match="preparing"):
+                call.transfer(office.handoff())
+            with pytest.raises(CallStateError, match="preparing"):
+                call.whisper("Be kind.", "anna")
+
+    @virtual_time
+    async def test_who_does_not_wait_any_more_changes_nothing(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.session.speaks(3.0)
+            call.transfer(office.handoff("blind")).cancel()
+            assert await office.over(call) == TRANSFERRED
+
+    @virtual_time
+    async def test_whispers_to_the_model_for_its_next_words_or_at_once(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            session = office.model.session
+            call.whisper("Offer a refund.", "anna")
+            assert session.told("Offer a refund.")
+            assert [m["type"] for m in session.heard].count("response.create") == 1
+            call.whisper("Say so now.", "anna", now=True)
+            assert session.told("Say so now.")
+            assert session.heard[-1]["type"] == "response.create"
+            assert office.events("call.whispered") == [{"call": "c1", "by": "anna"}] * 2
+
+
+class TestWatchdog:
+    @virtual_time
+    async def test_a_caller_who_sends_no_audio_goes_to_people(self, tmp_path: Path) -> None:
+        async with Office(tmp_path, watchdog={"no_audio_s": 20.0}, agent={"silence": None}) as office:
+            call = await office.answered("c1")
+            office.line(call).sends = False
+            began = time.monotonic()
+            assert await office.over(call) == Termination(Result.PERSON, "no_audio")
+            assert time.monotonic() - began == pytest.approx(20.0, abs=0.2)
+            assert office.ari.results == {"c1": "person"}
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_a_seat_that_sends_no_audio_is_put_into_the_bridge_anew(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("s1", seat=True)
+            joined = office.ari.peer.requests.count("join s1")
+            office.line(call).sends = False
+            await passes(0.5)
+            assert office.ari.peer.requests.count("join s1") == joined + 1
+            office.ari.peer.refused["join s1"] = REFUSED
+            await passes(2.0)
+            assert office.ari.peer.requests.count("join s1") > joined + 1
+            assert call.state is State.TALKING
+
+    @virtual_time
+    async def test_a_direct_caller_is_left_where_they_are(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            joined = office.ari.peer.requests.count("join c1")
+            office.line(call).sends = False
+            await passes(5.0)
+            assert office.ari.peer.requests.count("join c1") == joined
+
+
+class TestMediaLost:
+    @pytest.mark.parametrize("reason", [Reason.LOST, Reason.MALFORMED, Reason.PEER_CLOSED])
+    @virtual_time
+    async def test_the_audio_connection(self, reason: Reason, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.line(call).lose(reason)
+            ended = await office.over(call)
+            assert (ended.result, ended.reason) == (Result.ERROR, "media_failed")
+            assert office.ari.results == {"c1": "error"}
+            malformed = office.metrics.registry.get_sample_value("ariagent_malformed_total", {"peer": "asterisk"})
+            assert malformed == (1 if reason is Reason.MALFORMED else None)
+
+    @pytest.mark.parametrize("kind", ["ChannelDestroyed", "ChannelLeftBridge"])
+    @virtual_time
+    async def test_the_media_channel(self, kind: str, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.ari.tell(kind, call.media.channel, cause=16)
+            ended = await office.over(call)
+            assert (ended.reason, office.ari.results) == ("media_failed", {"c1": "error"})
+
+
+class TestEndOfTheService:
+    @virtual_time
+    async def test_a_stop_sends_callers_to_people(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            calls = [await office.answered("c1"), await office.answered("s1", seat=True)]
+            await office.registry.stop()
+            assert office.ended() == {"error/stopped": 2}
+            assert office.ari.results == {"c1": "error", "s1": "error"}
+            assert_nothing_left(office, *calls)
+
+    @virtual_time
+    async def test_a_leave_keeps_callers_in_asterisk_and_says_what_they_wait_for(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            speaks = await office.answered("c1")
+            office.model.session.speaks(5.0)
+            await passes(1.0)
+            waits = await office.answered("c2")
+            await office.registry.leave()
+            left = Termination(Result.LEFT, "next_process")
+            assert (speaks.termination, waits.termination) == (left, left)
+            owed = {fields["call"]: fields["owed"] for fields in office.events("call.left")}
+            assert owed == {"c1": "words", "c2": "nothing"}
+            assert {"c1", "c2"} <= set(office.ari.names)
+            assert {speaks.media.bridge, waits.media.bridge} <= office.ari.bridges
+            assert office.events("call.ended") == []
+            assert not any(each.startswith("continue") for each in office.ari.peer.requests)
+
+    @virtual_time
+    async def test_a_leave_hangs_up_on_a_human_agent_who_is_being_called(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            call.transfer(office.handoff("warm"))
+            await passes(2.0)
+            await office.registry.leave()
+            assert [fields["owed"] for fields in office.events("call.left")] == ["colleague"]
+            await passes(0.1)
+            assert not any(each.startswith(WARM_PREFIX) for each in office.ari.names)
+
+    @virtual_time
+    async def test_a_leave_lets_a_goodbye_be_heard_and_a_transfer_be_made(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            goodbye = await office.answered("c1")
+            office.model.session.calls_tool("end_call", speech_s=1.0)
+            transfer = await office.answered("c2")
+            office.model.session.calls_tool("transfer_call", speech_s=9.0, destination="blind", reason="r", summary="s")
+            await office.registry.leave()
+            assert goodbye.termination == Termination(Result.DONE, "agent_ended")
+            assert transfer.termination == TRANSFERRED
+
+
+class TestPeopleWhoTransferCallsToTheAgent:
+    @virtual_time
+    async def test_attended_into_a_direct_call(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            await passes(3.0)
+            new = {"caller": {"number": "5552000", "name": "Eve"}, "state": "Up"}
+            office.ari.names["c2"] = "PJSIP/eve-2"
+            office.ari.tell("StasisStart", "c2", args=[], channel=new, replace_channel={"id": "c1"})
+            office.ari.tell(
+                "ChannelConnectedLine", call.media.channel, channel={"connected": {"number": "5552000", "name": "Eve"}}
+            )
+            office.ari.tell("StasisEnd", "c1")
+            assert call.leg == "c2"
+            await office.until(lambda: office.events("call.caller_changed"))
+            assert office.events("call.caller_changed") == [{"call": "c1", "was": "5551000", "caller": "5552000"}]
+            live = call.live()
+            assert (live.caller_number, live.caller_name, live.state) == ("5552000", "Eve", "talking")
+            heard_s = office.line(call).heard_s
+            await passes(3.0)
+            assert office.line(call).heard_s > heard_s  # they are greeted
+            office.ari.leaves("c2")
+            assert await office.over(call) == HUNG_UP
+            (told,) = office.events("call.ended")
+            assert told["talk_colleague_s"] >= 3.0
+            assert told["talk_caller_s"] == pytest.approx(told["talk_s"] - told["talk_colleague_s"], abs=0.01)
+            await passes(4.0)
+            assert office.ari.names.keys() <= {"c1"}
+
+    @virtual_time
+    async def test_attended_into_a_seat(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("s1", seat=True)
+            office.ari.names["e1"] = "PJSIP/eve-1"
+            office.ari.variables[call.arrival.channel.name.replace(";2", ";1"), "BRIDGEPEER"] = "PJSIP/eve-1"
+            office.ari.names["s1-first"] = "Local/03@ariagent-seat-s1;1"
+            event = attended(target="Local/03@ariagent-seat-s1;1", transferee="PJSIP/eve-1")
+            office.registry.transferred(event)
+            await office.until(lambda: office.events("call.caller_changed"))
+            assert call.live().caller_number == "5552000"
+            await passes(5.0)
+            assert call.state is State.TALKING
+            # Nobody's dialplan waits for the seat any more: the human queue is reached through the manager interface.
+            await office.registry.stop()
+            assert office.ami.sent[-1]["Action"] == "BlindTransfer"
+            assert (office.ami.sent[-1]["Context"], office.ami.sent[-1]["Exten"]) == ("ariagent-human", "human")
+
+    @virtual_time
+    async def test_a_seat_that_nobody_is_left_at_ends(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("s1", seat=True)
+            office.ari.names["s1-first"] = "Local/03@ariagent-seat-s1;1"
+            office.ari.variables["Local/03@ariagent-seat-s1;1", "CHANNEL(appname)"] = "Echo"
+            office.registry.transferred(
+                BlindTransferred("Success", "PJSIP/a", "Local/03@ariagent-seat-s1;1", "1.1", "default", "echo")
+            )
+            assert await office.over(call, 10.0) == Termination(Result.DONE, "transferred_away")
+            assert "hang_up s1" in office.ari.peer.requests
+
+
+def attended(**changes: str) -> AttendedTransferred:
+    given = {
+        "result": "Success",
+        "first": "PJSIP/anna-1",
+        "second": "PJSIP/anna-2",
+        "transferee": "PJSIP/eve-1",
+        "transferee_caller": "5552000",
+        "transferee_name": "",
+        "target": "Local/03@ariagent-seat-s1;1",
+        "target_caller": "03",
+        "target_name": "",
+        "linked_id": "1.1",
+    }
+    return AttendedTransferred(**{**given, **changes})
+
+
+class TestTools:
+    @virtual_time
+    async def test_of_the_sites_run_beside_the_call(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            function_call = office.model.session.calls_tool("order")
+            await passes(0.1)
+            assert office.tools.running == 1
+            assert office.model.session.result(function_call) is None
+            office.tools.go_on.set()
+            await passes(0.1)
+            assert office.model.session.result(function_call) == {"status": "ready"}
+            await office.silent(call)
+            assert [m["type"] for m in office.model.session.heard].count("response.create") == 2
+
+    @virtual_time
+    async def test_of_one_response_are_asked_about_once_when_all_are_answered(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            await office.answered("c1")
+            office.model.session.speaks(0.4, tools=[("order", {}), ("order", {})])
+            await passes(0.1)
+            assert office.tools.running == 2
+            office.tools.go_on.set()
+            await passes(5.0)
+            assert [m["type"] for m in office.model.session.heard].count("response.create") == 2
+
+    @virtual_time
+    async def test_that_still_run_when_the_call_ends_are_given_up(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.session.calls_tool("order")
+            await passes(0.1)
+            office.ari.leaves("c1")
+            assert await office.over(call) == HUNG_UP
+            assert (office.tools.running, office.tools.given_up) == (1, 1)
+            office.tools.go_on.set()
+            await passes(1.0)
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_with_a_result_after_the_calls_end_harm_nothing(self, tmp_path: Path) -> None:
+        """The result is there in the same turn of the event loop in which the call ends."""
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            function_call = office.model.session.calls_tool("order")
+            await passes(0.1)
+            office.tools.go_on.set()
+            office.ari.leaves("c1")
+            assert await office.over(call) == HUNG_UP
+            assert office.model.session.result(function_call) in (None, {"status": "ready"})
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_a_slow_one_is_heard_of(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.session.calls_tool("order")
+            await passes(0.5)
+            heard_s = office.line(call).heard_s
+            await passes(3.0)
+            assert office.line(call).heard_s > heard_s  # a tone
+
+
+class TestMemory:
+    @virtual_time
+    async def test_a_caller_whom_nobody_took_is_known_again(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.session.caller_begins()
+            office.model.session.caller_ends("My order is 4711.")
+            office.model.session.calls_tool("transfer_call", destination="blind", reason="r", summary="s")
+            assert await office.over(call) == TRANSFERRED
+            again = office.enter("c1", "returned", "support", "TIMEOUT")
+            assert again is not None
+            await office.until(lambda: again.state is State.TALKING)
+            await passes(0.1)
+            assert office.model.session.told("My order is 4711.")
+
+
+@virtual_time
+async def test_nothing_keeps_a_call_that_has_ended(tmp_path: Path) -> None:
+    """Each holds seconds of audio: a timer, a task or a table that still knew it would be felt."""
+    async with Office(tmp_path) as office:
+        call = await office.answered("c1")
+        kept = weakref.ref(call)
+        await passes(1.2)
+        office.ari.leaves("c1")
+        await office.over(call)
+        del call
+        office.lines.clear()  # the test's own
+        office.model.sessions.clear()
+        await passes(1.0)
+        gc.collect()
+        assert kept() is None

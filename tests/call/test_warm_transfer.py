@@ -1,0 +1,246 @@
+"""The consult leg of a warm transfer: found, announced, joined or given up. Whole ones are in ``test_call``."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ariagent.ari.client import NotFoundError, RefusedError
+from ariagent.audio.rates import ModelCodec
+from ariagent.call.announcement import Announcement
+from ariagent.call.warm_transfer import ANNOUNCEMENT_LIMIT_S, ANNOUNCEMENT_WAIT_S, LATE_S, STATUS, WarmTransfer
+from ariagent.dialogue.handoff import Handoff
+from ariagent.errors import AsteriskError
+from ariagent.logs import CallLog
+from ariagent.realtime.events import AsideEnded, Usage
+from tests.call.incall import WARM_PREFIX, Office
+from tests.call.virtualtime import passes, virtual_time
+
+TIMEOUT_S = 20.0
+REFUSED = RefusedError("HTTP 500")
+
+
+class Desk:
+    """A warm transfer for the caller ``c1``, and what it tells its call."""
+
+    def __init__(self, office: Office, **changes: Any) -> None:
+        self.office = office
+        self.told: list[tuple[str, ...]] = []
+        self.faults: list[Exception] = []
+        office.ari.names["c1"] = "PJSIP/c1"
+        place = office.settings.destinations["warm"].model_copy(update=changes)
+        self.handoff = Handoff("warm", place, "model")
+        self.warm = WarmTransfer(
+            office.context,
+            CallLog(logging.getLogger("ariagent.test"), "c1"),
+            changed=lambda: self.told.append(("changed",)),
+            answered=lambda: self.told.append(("answered",)),
+            ended=lambda handoff, why, channel: self.told.append(("ended", handoff.name, why, channel)),
+            fault=self.faults.append,
+        )
+        codec = ModelCodec(office.context.format, "pcm")
+        self.announcement = Announcement(office.context.briefs, codec, TIMEOUT_S)
+
+    def begin(self, *, spoken: bool = True, answers_s: float | None = 2.0) -> None:
+        self.office.ari.human_answers_s = answers_s
+        if spoken:
+            self.announcement.spoken(AsideEnded(self.announcement.key, bytes(48_000), "", Usage()))
+        self.warm.begin(
+            self.handoff,
+            self.announcement,
+            caller_leg="c1",
+            shown=("Eve", "5551000"),
+            variables={"__ARIAGENT_CALL": "c1", "ARIAGENT_TIMEOUT": "20"},
+        )
+
+    async def ended(self) -> str:
+        """Why it came to nothing; empty: it did not."""
+        await self.office.until(lambda: any(each[0] == "ended" for each in self.told))
+        (end,) = [each for each in self.told if each[0] == "ended"]
+        return end[2]
+
+    @property
+    def legs(self) -> list[str]:
+        return [channel for channel in self.office.ari.names if channel.startswith(WARM_PREFIX)]
+
+
+@virtual_time
+async def test_somebody_answers_hears_the_announcement_and_can_be_joined(tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk, began = Desk(office), time.monotonic()
+        desk.begin()
+        assert (desk.warm.goes_on, desk.warm.busy) == (True, True)
+        assert await desk.ended() == ""
+        assert time.monotonic() - began == pytest.approx(2.0 + office.ari.sound_lasts_s, abs=0.1)
+        assert desk.told[0] == ("changed",)
+        assert ("answered",) in desk.told
+        assert desk.told[-1] == ("ended", "warm", "", "Local/support@ariagent-warm/n;1")
+        (leg,) = desk.legs
+        assert desk.warm.owns(leg)
+        queue_call = desk.warm.join()
+        assert queue_call.startswith("warm-")
+        assert desk.warm.owns(queue_call)
+        # It is the caller's now: the end of the call is not its end.
+        await desk.warm.end("ENDED")
+        assert desk.legs == [leg]
+        assert not desk.warm.goes_on
+        office.ari.names.clear()
+
+
+@virtual_time
+async def test_a_join_that_fails_hangs_up_on_the_human_agent(tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk = Desk(office)
+        desk.begin()
+        await desk.ended()
+        desk.warm.join()
+        await desk.warm.end("FAILED")
+        await passes(0.1)
+        assert desk.legs == []
+
+
+@virtual_time
+async def test_a_human_agent_who_is_gone_again_cannot_be_joined(tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk = Desk(office)
+        with pytest.raises(AsteriskError, match="hung up again"):
+            desk.warm.join()
+        desk.begin()
+        await desk.ended()
+        (leg,) = desk.legs
+        office.ari.leaves(leg)
+        with pytest.raises(AsteriskError, match="hung up again"):
+            desk.warm.join()
+
+
+@pytest.mark.parametrize(("status", "why"), [("", "NOANSWER"), ("FULL", "FULL")])
+@virtual_time
+async def test_nobody_answers_in_the_queue_and_it_says_why(status: str, why: str, tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk = Desk(office)
+        office.ari.variables["c1", STATUS] = status
+        desk.begin(answers_s=None)
+        assert await desk.ended() == why
+        assert desk.legs == []
+
+
+@virtual_time
+async def test_nobody_answers_at_an_extension(tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk = Desk(office, queue=None, extension="1001")
+        desk.begin(answers_s=None)
+        assert await desk.ended() == "NOANSWER"
+        assert "originate Local/1001@ariagent-internal/n" in office.ari.peer.requests
+
+
+@virtual_time
+async def test_a_dialplan_that_does_not_give_up_is_given_up(tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk, began = Desk(office), time.monotonic()
+        desk.begin(answers_s=1e3)
+        assert await desk.ended() == "TIMEOUT"
+        assert time.monotonic() - began == pytest.approx(TIMEOUT_S + LATE_S, abs=0.1)
+        await passes(0.1)
+        assert desk.legs == []
+
+
+@pytest.mark.parametrize("request_", ["originate", "name c1"])
+@virtual_time
+async def test_what_asterisk_refuses(request_: str, tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk = Desk(office)
+        office.ari.peer.refused[request_] = REFUSED
+        desk.begin()
+        assert await desk.ended() == "FAILED"
+        assert desk.legs == []
+
+
+@virtual_time
+async def test_without_an_announcement_the_caller_is_joined_after_a_moment(tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk, began = Desk(office), time.monotonic()
+        desk.begin(spoken=False)
+        assert await desk.ended() == ""
+        assert time.monotonic() - began == pytest.approx(2.0 + ANNOUNCEMENT_WAIT_S, abs=0.1)
+        assert len(office.events("brief.not_spoken")) == 1
+        assert not desk.warm.announcement_failed
+
+
+@pytest.mark.parametrize("refused", [True, False])
+@virtual_time
+async def test_one_that_asterisk_cannot_play_is_known(refused: bool, tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk = Desk(office)
+        if refused:
+            office.ari.peer.refused["play"] = REFUSED
+        office.ari.sound_lasts_s = 0.0
+        desk.begin()
+        assert await desk.ended() == ""
+        assert desk.warm.announcement_failed
+        assert not office.context.briefs.playable
+
+
+@virtual_time
+async def test_one_whose_end_is_not_told_is_waited_for_until_the_limit(tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk, began = Desk(office), time.monotonic()
+        office.ari.sound_lasts_s = 1e3
+        desk.begin()
+        assert await desk.ended() == ""
+        assert time.monotonic() - began == pytest.approx(2.0 + ANNOUNCEMENT_LIMIT_S, abs=0.1)
+
+
+@virtual_time
+async def test_a_human_agent_who_hangs_up_during_it_is_gone(tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk = Desk(office)
+        desk.begin()
+        await passes(4.0)
+        (leg,) = desk.legs
+        office.ari.leaves(leg)
+        assert await desk.ended() == "GONE"
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.0005, 1.0, 4.0])
+@virtual_time
+async def test_is_cancelled_at_any_moment(after_s: float, tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk = Desk(office)
+        desk.begin()
+        await passes(after_s)
+        desk.warm.cancel()
+        await office.until(lambda: not desk.warm.busy)
+        await passes(30.0)
+        assert desk.legs == []
+        assert not desk.warm.goes_on
+        assert [each for each in desk.told if each[0] == "ended"] == []
+
+
+@virtual_time
+async def test_a_leg_that_is_gone_already_is_fine_and_one_that_stays_is_told(tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk = Desk(office)
+        for refusal in (NotFoundError("HTTP 404"), REFUSED):
+            office.ari.peer.refused["hang_up"] = refusal
+            desk.begin()
+            await passes(0.5)
+            await desk.warm.end("CANCELLED")
+            assert len(office.events("call.not_released")) == (refusal is REFUSED)
+
+
+@virtual_time
+async def test_a_fault_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Office(tmp_path) as office:
+        desk = Desk(office)
+        fault = ZeroDivisionError("a bug of ours")
+
+        def boom(played: bool | None) -> None:
+            raise fault
+
+        monkeypatch.setattr(office.context.briefs, "tried", boom)
+        desk.begin()
+        await office.until(lambda: desk.faults)
+        assert desk.faults == [fault]
+        await office.until(lambda: not desk.legs)
