@@ -311,7 +311,7 @@ class Call:
                 async with asyncio.timeout(RELEASE_TIMEOUT_S):
                     await step()
             except Exception as failure:  # noqa: BLE001  # the next step is done all the same
-                self.log.event("call.not_released", logging.ERROR, cause=repr(failure))
+                self.log.tell(rec.NotReleased(repr(failure)), logging.ERROR)
         return self._ended(Termination(Result.ERROR, "fault", repr(error)))
 
     async def _serve(self, role: Role) -> Termination:

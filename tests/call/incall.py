@@ -25,6 +25,8 @@ from typing import Any, Self
 from uuid import UUID
 
 import numpy as np
+from ariagent.realtime.endpoints import Endpoints
+from ariagent.tools.outcome import Kind, Outcome
 
 from ariagent.ami.client import AmiClient
 from ariagent.ami.protocol import Message
@@ -46,14 +48,12 @@ from ariagent.metrics import Metrics
 from ariagent.phrases.store import Prompts
 from ariagent.realtime import events as rt
 from ariagent.realtime.dialect import Understanding
-from ariagent.realtime.endpoints import Endpoints
 from ariagent.realtime.line import Connect
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.termination import Termination
-from ariagent.tools.outcome import Kind, Outcome
 from ariagent.tools.plugins import CallFacts
 from ariagent.tools.toolbox import FunctionCall, Toolbox
 
