@@ -29,6 +29,8 @@ from ariagent.records.events import (
 
 ANNOUNCEMENT_WAIT_S, ANNOUNCEMENT_LIMIT_S = 3.0, 60.0
 """How long somebody who has answered waits for the announcement to begin, and to end."""
+ACCEPT_WAIT_S = 10.0
+"""How long somebody who has heard the announcement has to press the key that takes the call."""
 LATE_S = 10.0
 """Longer than the dialplan should take to give up by itself."""
 STATUS = "SHARED(ARIAGENT_WARM)"
@@ -150,7 +152,8 @@ class WarmTransfer:
         if why := await leg.call(caller, caller_leg, leg_name, variables):
             return why
         self._log.tell(ConsultAnswered(leg.handoff.name))
-        self._answered()
+        if not leg.must_accept:
+            self._answered()
         if not await announcement.written(ANNOUNCEMENT_WAIT_S):
             self._log.tell(AnnouncementNotSpoken("the model did not speak it in time"))
             return "GONE" if leg.gone else ""
@@ -158,6 +161,11 @@ class WarmTransfer:
         self._context.briefs.tried(leg.announced)
         if stayed and leg.announced is False:
             self._context.briefs.failed(self._log)
+        # Who did not hear the announcement does not know of the key.
+        if stayed and leg.must_accept and leg.announced is not False:
+            if not await leg.accept(ACCEPT_WAIT_S):
+                return "GONE" if leg.gone else "NOTACCEPTED"
+            self._answered()
         return "" if stayed else "GONE"
 
     async def _drop(self, why: str) -> None:
@@ -191,6 +199,8 @@ class ConsultLeg:
         self.gone = False
         self.announced: bool | None = None
         """Whether Asterisk could play the announcement; None: that was not tried."""
+        self.accepted = False
+        """The key that takes the call was pressed."""
         self.joined = False
         """The caller is joined with it: it is not ours to hang up any more."""
         self._ari = client
@@ -206,6 +216,9 @@ class ConsultLeg:
             case ari.PlaybackEnded(failed=failed):
                 self.announced = not failed
                 self._news.put_nowait("played")
+            case ari.DigitReceived(digit=digit) if digit == self.handoff.destination.accept:
+                self.accepted = True
+                self._news.put_nowait("accepted")
             case ari.StasisEnded() | ari.ChannelDestroyed():
                 self.gone = True
                 self._news.put_nowait("gone")
@@ -256,9 +269,27 @@ class ConsultLeg:
             return self._news.empty()
         try:
             async with asyncio.timeout(limit_s):
-                return await self._news.get() == "played"
+                # A key that is pressed before its end does not cut it: the caller would hear the rest.
+                while (news := await self._news.get()) == "accepted":
+                    pass
+                return news == "played"
         except TimeoutError:
             return True
+
+    @property
+    def must_accept(self) -> bool:
+        """Whoever answers takes the call by a key."""
+        return self.handoff.destination.accept is not None
+
+    async def accept(self, limit_s: float) -> bool:
+        """Wait for the key that takes the call; False: it was not pressed."""
+        try:
+            async with asyncio.timeout(limit_s):
+                while not (self.accepted or self.gone):
+                    await self._news.get()
+        except TimeoutError:
+            pass
+        return self.accepted and not self.gone
 
     async def close(self) -> None:
         """Hang the leg up, unless the caller has it."""

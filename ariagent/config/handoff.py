@@ -68,6 +68,9 @@ class DestinationSettings(Section):
     kind: Literal["blind", "briefed", "warm"] = "briefed"
     """``blind``: the caller is transferred at once. ``briefed`` (announced): the human agent hears a summary first,
     while the caller hears music. ``warm``: the caller talks with the AI until a human agent has heard the summary."""
+    accept: Annotated[Text, Form(r"^[0-9*#]$", 'must be one key of 0 to 9, * and #, as "1" in quotes')] | None = None
+    """The human agent takes a warm transfer by pressing this key, as "1": an answering machine or a fax never does. The
+    summary ends by naming the key. null: whoever answers takes the call. Needs ``kind: warm``."""
     name_prefix: Annotated[str, Field(max_length=32)] = ""
     """Shown before the caller's name on the human agent's phone."""
     fields: dict[FieldName, Annotated[str, Field(min_length=1, max_length=200)]] = {}
@@ -84,4 +87,6 @@ class DestinationSettings(Section):
     def _one_of_both(self) -> Self:
         if (self.queue is None) == (self.extension is None):
             raise ValueError("needs a queue or an extension, and not both")
+        if self.accept is not None and self.kind != "warm":
+            raise ValueError("accept needs kind: warm")
         return self

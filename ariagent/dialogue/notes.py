@@ -238,6 +238,7 @@ WHY_BACK = {
     "CONGESTION": "the line could not be reached",
     "WITHDRAW": "the call was taken out of the queue",
     "GONE": "the colleague has hung up again",
+    "NOTACCEPTED": "whoever answered did not take the call",
 }
 """Why a transfer did not succeed, by QUEUESTATUS and DIALSTATUS."""
 
@@ -321,12 +322,14 @@ def whisper_note(text: str) -> str:
 def announcement_instructions(wanted: Handoff, language: str) -> tuple[str, bool]:
     """The instructions of the response that a human agent hears before the caller, and whether the model is to speak it
     without knowing the conversation."""
+    key = wanted.destination.accept
+    press = f" Then say, in language {language}, that pressing {key} takes the call." if key else ""
     if words := wanted.summary or wanted.reason:
-        return f"Say exactly: {words}", True
+        return f"Say exactly: {words}{press}", True
     return (
         f"You speak to a colleague now who is about to take this call over, not to the caller. In language {language}, "
-        "in two or three short sentences, tell them who is calling, what they want, and what was said and done so far. "
-        "Say nothing else.",
+        "in two or three short sentences, tell them who is calling, what they want, and what was said and done so far."
+        f"{press or ' Say nothing else.'}",
         False,
     )
 

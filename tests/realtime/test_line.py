@@ -408,3 +408,17 @@ async def test_nothing_is_heard_of_after_the_end(model: Model, call: Make) -> No
     await caller.line.close()
     await asyncio.wait_for(caller.running, LIMIT_S)
     assert kinds(caller) == ["SessionReady"]
+
+
+async def test_nothing_follows_a_close_in_the_middle_of_a_recovery(model: Model, call: Make) -> None:
+    caller = await call(recover_s=60)
+    await caller.saw(ev.SessionReady)
+    model.refuses = 1  # the first attempt: the next one is made after a pause
+    await model.reset()
+    await caller.saw(ev.SessionLost)
+    await caller.line.close()
+    seen = len(caller.events)
+    async with asyncio.timeout(LIMIT_S):
+        await caller.running
+    assert len(caller.events) == seen
+    assert len(model.connections) == 1
