@@ -207,6 +207,7 @@ class Call:
             self.now = max(due, self.now)
             times.append(round(self.now - 100.0, 3))
             self.dialogue.tick(self.now)
+            assert len(times) < 1000, "a deadline that does not go on"
         return times
 
     def begins_to_speak(self, item_id: str = "u1") -> None:
@@ -755,6 +756,19 @@ class TestToolRounds:
             assert "again and again" in failed.cause
             assert isinstance(failed, fx.AgentFailed) == bool(places)
 
+    def test_a_prompt_for_a_caller_who_waits_is_not_the_model_speaking(self) -> None:
+        call = Call(places={"desk": DESK}, prompts={"stock": "tone"})
+        self.rounds(call, MOST_ROUNDS - 1)
+        [made] = call.calls(("stock", {}))
+        call.lasts(2.0)
+        call.dialogue.tool_ended(made, "7", ok=True, kind="ok", now=call.now)
+        assert events.WaitingPromptPlayed("tone") in call.took()
+        call.told()
+        call.calls(("people_status", {}))
+        error, asked = call.results()
+        assert "speak to the caller first" in error["error"]
+        assert asked == {"tool_choice": "none"}
+
     @pytest.mark.parametrize("by", ["voice", "key"])
     def test_the_caller_makes_room_for_new_ones(self, by: str) -> None:
         call = Call(places={"desk": DESK})
@@ -999,14 +1013,16 @@ class TestMeet:
         assert (memory.caller_number, memory.caller_name, memory.destination) == ("5552000", "Eva", "desk")
         assert call.dialogue.role.facts.caller_number == "5552000"
 
-    def test_their_turn_makes_room_for_tools(self) -> None:
+    def test_they_make_room_for_tools(self) -> None:
         call = Call({"builtin_tools": ["collect_digits"]})
         for _ in range(MOST_ROUNDS):
             call.calls(("collect_digits", {"length": 0}))
         self.meet(call)
-        call.took()
+        call.speaks(100)
+        call.told()
         call.calls(("collect_digits", {"length": 0}))
-        assert call.of(events.ToolsRefused) == []
+        assert call.of(events.BuiltinToolUsed) == [events.BuiltinToolUsed("collect_digits")]
+        assert "length" in call.results()[0]["error"]
 
 
 class TestHumanAgents:
