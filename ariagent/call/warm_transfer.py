@@ -54,11 +54,13 @@ class WarmTransfer:
         self._fault = fault
         self._leg: ConsultLeg | None = None
         self._task: asyncio.Task[None] | None = None
+        self._cancelled = False
+        """The one under way is being cleared away."""
 
     @property
     def goes_on(self) -> bool:
         """A human agent is being called, or hears the announcement."""
-        return self._leg is not None
+        return self._leg is not None and not self._cancelled
 
     @property
     def announcement_failed(self) -> bool:
@@ -85,15 +87,16 @@ class WarmTransfer:
         variables: dict[str, str],
     ) -> None:
         """Call somebody at ``handoff``'s destination. ``shown``: name and number of the caller."""
-        self._leg = ConsultLeg(self._context.ari, handoff)
+        self._leg, self._cancelled = ConsultLeg(self._context.ari, handoff), False
         name, number = shown
         caller = caller_id(f"{handoff.destination.name_prefix}{name}", number)
-        work = self._run(self._leg, announcement, caller_leg, caller, variables)
+        work = self._run(self._task, self._leg, announcement, caller_leg, caller, variables)
         self._task = asyncio.ensure_future(work)
 
     def cancel(self) -> None:
         """Call nobody any more."""
-        if self._task is not None:
+        if self._task is not None and not self._task.done():
+            self._cancelled = True
             self._task.cancel()
 
     async def end(self, why: str) -> None:
@@ -101,7 +104,8 @@ class WarmTransfer:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        await self._drop(why)
+        if self._leg is not None:
+            await self._drop(self._leg, why)
 
     def join(self) -> str:
         """The caller is about to be joined with the human agent; returns the call's id in the human queue.
@@ -115,8 +119,16 @@ class WarmTransfer:
         return leg.queue_call
 
     async def _run(
-        self, leg: "ConsultLeg", announcement: Announcement, caller_leg: str, caller: str, variables: dict[str, str]
+        self,
+        former: "asyncio.Task[None] | None",
+        leg: "ConsultLeg",
+        announcement: Announcement,
+        caller_leg: str,
+        caller: str,
+        variables: dict[str, str],
     ) -> None:
+        if former is not None:
+            await _cleared(former)
         handoff = leg.handoff
         self._context.router.register(leg.channel, leg.on_ari)
         self._log.event("colleague.called", destination=handoff.name, queue_call=leg.queue_call)
@@ -132,7 +144,7 @@ class WarmTransfer:
             return
         finally:
             if why:
-                await self._drop(why)
+                await self._drop(leg, why)
         self._ended(handoff, why, leg.name)
 
     async def _ask(
@@ -153,10 +165,9 @@ class WarmTransfer:
             self._context.briefs.failed(self._log)
         return "" if stayed else "GONE"
 
-    async def _drop(self, why: str) -> None:
-        leg, self._leg = self._leg, None
-        if leg is None:
-            return
+    async def _drop(self, leg: "ConsultLeg", why: str) -> None:
+        if self._leg is leg:
+            self._leg = None
         self._context.router.unregister(leg.channel)
         if leg.joined and why == "ENDED":
             return
@@ -168,6 +179,18 @@ class WarmTransfer:
             await leg.close()
         except AriError as error:
             self._log.event("call.not_released", logging.ERROR, cause=error.line)
+
+
+async def _cleared(former: "asyncio.Task[None]") -> None:
+    """Wait until a transfer that was cancelled has hung up on its human agent, even if this one is cancelled, too."""
+    cancelled = False
+    while not former.done():
+        try:
+            await asyncio.wait([former])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 class ConsultLeg:

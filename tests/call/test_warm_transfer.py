@@ -244,3 +244,41 @@ async def test_a_fault_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         await office.until(lambda: desk.faults)
         assert desk.faults == [fault]
         await office.until(lambda: not desk.legs)
+
+
+@virtual_time
+async def test_another_one_begins_when_the_former_is_hung_up(tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk = Desk(office)
+        desk.begin(answers_s=60.0)
+        await passes(1.0)
+        (former,) = desk.legs
+        office.ari.peer.takes_s["hang_up"] = 2.0
+        desk.warm.cancel()
+        assert (desk.warm.goes_on, desk.warm.busy) == (False, True)
+        desk.begin(answers_s=2.0)
+        assert desk.warm.goes_on
+        await passes(1.0)
+        assert desk.legs == [former]
+        assert await desk.ended() == ""
+        (leg,) = desk.legs
+        assert leg != former
+        assert desk.warm.owns(leg)
+        await desk.warm.end("CANCELLED")
+        await passes(0.1)
+        assert desk.legs == []
+
+
+@virtual_time
+async def test_one_that_is_cancelled_behind_another_never_begins(tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk = Desk(office)
+        desk.begin(answers_s=60.0)
+        await passes(1.0)
+        desk.warm.cancel()
+        desk.begin()
+        await passes(0.0)
+        await desk.warm.end("CANCELLED")
+        await passes(0.1)
+        assert desk.legs == []
+        assert len([each for each in office.ari.peer.requests if each.startswith("originate")]) == 1
