@@ -72,11 +72,6 @@ class WarmTransfer:
         leg = self._leg
         return leg is not None and channel_id in (leg.channel, leg.queue_call)
 
-    @property
-    def busy(self) -> bool:
-        """One is under way, or has not been cleared away yet."""
-        return self._task is not None and not self._task.done()
-
     def begin(
         self,
         handoff: Handoff,
