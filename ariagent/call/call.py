@@ -715,7 +715,7 @@ class Call:
         self._dialogue.announce(self._announcement.key, handoff)
 
     def _start_warm_transfer(self, handoff: Handoff, now: float) -> None:
-        if self._warm.busy:
+        if self._warm.goes_on:
             return
         self._announce(handoff)
         if self._announcement is None:
@@ -900,10 +900,11 @@ class Call:
             await transfer(context, self.arrival, self.leg, handoff, variables)
         except AsteriskError as error:
             if found:
-                await self._warm.end("FAILED")
+                await self._warm.end("FAILED")  # which counts it
+            else:
+                counted.labels(kind, "failed").inc()
             context.memories.take(self.call_id, time.monotonic())
             self.log.tell(rec.TransferFailed(name, error.line))
-            counted.labels(kind, "failed").inc()
             self.feed(ev.TransferFailed(error.line))
             return
         self.log.tell(rec.CallTransferred(name, handoff.by, kind, queue_call, outlook, handoff.summary))

@@ -63,11 +63,13 @@ class WarmTransfer:
         self._fault = fault
         self._leg: ConsultLeg | None = None
         self._task: asyncio.Task[None] | None = None
+        self._cancelled = False
+        """The one under way is being cleared away."""
 
     @property
     def goes_on(self) -> bool:
         """A human agent is being called, or hears the announcement."""
-        return self._leg is not None
+        return self._leg is not None and not self._cancelled
 
     @property
     def announcement_failed(self) -> bool:
@@ -79,11 +81,6 @@ class WarmTransfer:
         leg = self._leg
         return leg is not None and channel_id in (leg.channel, leg.queue_call)
 
-    @property
-    def busy(self) -> bool:
-        """One is under way, or has not been cleared away yet."""
-        return self._task is not None and not self._task.done()
-
     def begin(
         self,
         handoff: Handoff,
@@ -94,15 +91,16 @@ class WarmTransfer:
         variables: dict[str, str],
     ) -> None:
         """Call somebody at ``handoff``'s destination. ``shown``: name and number of the caller."""
-        self._leg = ConsultLeg(self._context.ari, handoff)
+        self._leg, self._cancelled = ConsultLeg(self._context.ari, handoff), False
         name, number = shown
         caller = caller_id(f"{handoff.destination.name_prefix}{name}", number)
-        work = self._run(self._leg, announcement, caller_leg, caller, variables)
+        work = self._run(self._task, self._leg, announcement, caller_leg, caller, variables)
         self._task = asyncio.ensure_future(work)
 
     def cancel(self) -> None:
         """Call nobody any more."""
-        if self._task is not None:
+        if self._task is not None and not self._task.done():
+            self._cancelled = True
             self._task.cancel()
 
     async def end(self, why: str) -> None:
@@ -110,7 +108,8 @@ class WarmTransfer:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        await self._drop(why)
+        if self._leg is not None:
+            await self._drop(self._leg, why)
 
     def join(self) -> str:
         """The caller is about to be joined with the human agent; returns the call's id in the human queue.
@@ -124,8 +123,16 @@ class WarmTransfer:
         return leg.queue_call
 
     async def _run(
-        self, leg: "ConsultLeg", announcement: Announcement, caller_leg: str, caller: str, variables: dict[str, str]
+        self,
+        former: "asyncio.Task[None] | None",
+        leg: "ConsultLeg",
+        announcement: Announcement,
+        caller_leg: str,
+        caller: str,
+        variables: dict[str, str],
     ) -> None:
+        if former is not None:
+            await _cleared(former)
         handoff = leg.handoff
         self._context.router.register(leg.channel, leg.on_ari)
         self._log.tell(ConsultStarted(handoff.name, leg.queue_call))
@@ -141,7 +148,7 @@ class WarmTransfer:
             return
         finally:
             if why:
-                await self._drop(why)
+                await self._drop(leg, why)
         self._ended(handoff, why, leg.name)
 
     async def _ask(
@@ -168,10 +175,9 @@ class WarmTransfer:
             self._answered()
         return "" if stayed else "GONE"
 
-    async def _drop(self, why: str) -> None:
-        leg, self._leg = self._leg, None
-        if leg is None:
-            return
+    async def _drop(self, leg: "ConsultLeg", why: str) -> None:
+        if self._leg is leg:
+            self._leg = None
         self._context.router.unregister(leg.channel)
         if leg.joined and why == "ENDED":
             return
@@ -183,6 +189,18 @@ class WarmTransfer:
             await leg.close()
         except AriError as error:
             self._log.tell(NotReleased(error.line))
+
+
+async def _cleared(former: "asyncio.Task[None]") -> None:
+    """Wait until a transfer that was cancelled has hung up on its human agent, even if this one is cancelled, too."""
+    cancelled = False
+    while not former.done():
+        try:
+            await asyncio.wait([former])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 class ConsultLeg:

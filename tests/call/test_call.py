@@ -566,6 +566,51 @@ class TestWarmTransfer:
             assert_nothing_left(office, call)
 
     @virtual_time
+    async def test_a_join_that_asterisk_refuses_leaves_the_caller_with_the_agent_and_nobody_waiting(
+        self, tmp_path: Path
+    ) -> None:
+        async with Office(tmp_path) as office:
+            call = await self.begun(office)
+            office.ari.peer.refused["continue c1"] = REFUSED
+            await office.until(lambda: office.events("call.not_handed_over"))
+            await office.until(lambda: call.state is State.TALKING)
+            await passes(0.1)
+            assert not any(each.startswith(WARM_PREFIX) for each in office.ari.names)
+            assert call.live().state == "talking"
+            failed = {"kind": "warm", "result": "failed"}
+            assert office.metrics.registry.get_sample_value("ariagent_transfers_total", failed) == 1
+            # The model can try again.
+            office.ari.peer.refused.clear()
+            office.model.session.calls_tool("transfer_call", destination="warm", reason="r", summary="s")
+            assert await office.over(call) == TRANSFERRED
+            office.ari.names.clear()
+
+    @virtual_time
+    async def test_one_that_is_cancelled_in_the_same_breath_never_rings(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            wanted = {"destination": "warm", "reason": "r", "summary": "s"}
+            office.model.session.speaks(tools=[("transfer_call", wanted), ("cancel_transfer", {})])
+            assert call.live().state == "talking"
+            await passes(5.0)
+            assert not any(each.startswith("originate") for each in office.ari.peer.requests)
+            office.ari.human_answers_s = 1.0
+            office.model.session.calls_tool("transfer_call", **wanted)
+            assert await office.over(call) == TRANSFERRED
+            office.ari.names.clear()
+
+    @virtual_time
+    async def test_one_that_is_cancelled_can_be_begun_anew_at_once(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await self.begun(office, answers_s=60.0)
+            office.ari.human_answers_s = 2.0
+            wanted = {"destination": "warm", "reason": "r", "summary": "s"}
+            office.model.session.speaks(tools=[("cancel_transfer", {}), ("transfer_call", wanted)])
+            assert await office.over(call, 30.0) == TRANSFERRED
+            assert len(office.events("colleague.called")) == 2
+            office.ari.names.clear()
+
+    @virtual_time
     async def test_a_human_agent_who_does_not_answer_is_told_to_the_model(self, tmp_path: Path) -> None:
         async with Office(tmp_path) as office:
             call = await self.begun(office, answers_s=None)

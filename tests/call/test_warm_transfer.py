@@ -62,6 +62,11 @@ class Desk:
         return end[2]
 
     @property
+    def working(self) -> bool:
+        """One is under way, or has not been cleared away yet."""
+        return self.warm._task is not None and not self.warm._task.done()
+
+    @property
     def legs(self) -> list[str]:
         return [channel for channel in self.office.ari.names if channel.startswith(WARM_PREFIX)]
 
@@ -71,7 +76,7 @@ async def test_somebody_answers_hears_the_announcement_and_can_be_joined(tmp_pat
     async with Office(tmp_path) as office:
         desk, began = Desk(office), time.monotonic()
         desk.begin()
-        assert (desk.warm.goes_on, desk.warm.busy) == (True, True)
+        assert (desk.warm.goes_on, desk.working) == (True, True)
         assert await desk.ended() == ""
         assert time.monotonic() - began == pytest.approx(2.0 + office.ari.sound_lasts_s, abs=0.1)
         assert desk.told[0] == ("changed",)
@@ -211,7 +216,7 @@ async def test_is_cancelled_at_any_moment(after_s: float, tmp_path: Path) -> Non
         desk.begin()
         await passes(after_s)
         desk.warm.cancel()
-        await office.until(lambda: not desk.warm.busy)
+        await office.until(lambda: not desk.working)
         await passes(30.0)
         assert desk.legs == []
         assert not desk.warm.goes_on
@@ -244,3 +249,41 @@ async def test_a_fault_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         await office.until(lambda: desk.faults)
         assert desk.faults == [fault]
         await office.until(lambda: not desk.legs)
+
+
+@virtual_time
+async def test_another_one_begins_when_the_former_is_hung_up(tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk = Desk(office)
+        desk.begin(answers_s=60.0)
+        await passes(1.0)
+        (former,) = desk.legs
+        office.ari.peer.takes_s["hang_up"] = 2.0
+        desk.warm.cancel()
+        assert (desk.warm.goes_on, desk.working) == (False, True)
+        desk.begin(answers_s=2.0)
+        assert desk.warm.goes_on
+        await passes(1.0)
+        assert desk.legs == [former]
+        assert await desk.ended() == ""
+        (leg,) = desk.legs
+        assert leg != former
+        assert desk.warm.owns(leg)
+        await desk.warm.end("CANCELLED")
+        await passes(0.1)
+        assert desk.legs == []
+
+
+@virtual_time
+async def test_one_that_is_cancelled_behind_another_never_begins(tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk = Desk(office)
+        desk.begin(answers_s=60.0)
+        await passes(1.0)
+        desk.warm.cancel()
+        desk.begin()
+        await passes(0.0)
+        await desk.warm.end("CANCELLED")
+        await passes(0.1)
+        assert desk.legs == []
+        assert len([each for each in office.ari.peer.requests if each.startswith("originate")]) == 1
