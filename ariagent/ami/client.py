@@ -69,21 +69,10 @@ class _Pending:
 class AmiClient:
     """The manager interface of one Asterisk.
 
-    ``on_event`` gets every event in the order of the wire, those of lists too, and must not block. ``on_connected``
-    runs beside each new connection once it is logged in, again until it does not fail; ``on_lost`` when that is gone.
-    ``on_failed`` runs when ``failure`` is a new one.
     Raises ConfigurationError for a password or CA file that cannot be had.
     """
 
-    def __init__(
-        self,
-        settings: AmiSettings,
-        on_event: Callable[[Event], None],
-        *,
-        on_connected: Callable[[], Awaitable[None]] | None = None,
-        on_lost: Callable[[], None] | None = None,
-        on_failed: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, settings: AmiSettings) -> None:
         self.settings = settings
         self.failure: AmiError | None = None
         """Why there was no connection when that was last tried; None while there is one."""
@@ -94,16 +83,42 @@ class AmiClient:
         # What the settings lack is found here, and not when somebody is to be rescued.
         self._password = settings.password.get_secret_value()
         self._tls = client_context(settings.ca_file, "ami.ca_file") if settings.tls else None
-        self._on_event = on_event
-        self._on_connected = on_connected
-        self._on_lost = on_lost
-        self._on_failed = on_failed
+        self._on_event: list[Callable[[Event], None]] = []
+        self._on_connected: list[Callable[[], Awaitable[None]]] = []
+        self._on_lost: list[Callable[[], None]] = []
+        self._on_failed: list[Callable[[], None]] = []
         self._reminder = Reminder()
         self._writer: asyncio.StreamWriter | None = None
         self._logged_in = asyncio.Event()
         self._pending: dict[str, _Pending] = {}
         self._malformed_lines = LineBudget()
         self._heard = 0.0
+
+    def subscribe(
+        self,
+        on_event: Callable[[Event], None] | None = None,
+        *,
+        on_connected: Callable[[], Awaitable[None]] | None = None,
+        on_lost: Callable[[], None] | None = None,
+        on_failed: Callable[[], None] | None = None,
+    ) -> None:
+        """Tell one more subscriber, after those that subscribed before it.
+
+        ``on_event`` gets every event in the order of the wire, those of lists too. ``on_connected`` runs beside each
+        new connection once it is logged in, again until it does not fail. ``on_lost`` runs when that connection is
+        gone, ``on_failed`` when ``failure`` is a new one. But for ``on_connected``, none may block.
+        """
+        self._on_event += [on_event] if on_event is not None else []
+        self._on_connected += [on_connected] if on_connected is not None else []
+        self._on_lost += [on_lost] if on_lost is not None else []
+        self._on_failed += [on_failed] if on_failed is not None else []
+
+    @property
+    def state(self) -> str:
+        """The state of the connection, for ``/healthz``."""
+        if self.connected:
+            return "connected"
+        return "not connected" if self.failure is None else f"not connected: {self.failure.line}"
 
     @property
     def connected(self) -> bool:
@@ -141,10 +156,14 @@ class AmiClient:
                 self.failure = AmiError("the connection was closed")
             except AmiError as error:
                 self.failure = error
+            except Exception:
+                # Calls continue without this connection.
+                log.exception("ami.fault")
+                self.failure = AmiError("an internal error ended the connection")
             if self._reminder.due(self.failure.line, loop.time()):
                 log.warning("ami.lost", extra={"fields": {"cause": self.failure.line}})
-                if self._on_failed is not None:
-                    self._on_failed()
+                for failed in self._on_failed:
+                    failed()
             if loop.time() - began > LONGEST_PAUSE_S:
                 pause = FIRST_PAUSE_S
             await asyncio.sleep(pause)
@@ -190,8 +209,8 @@ class AmiClient:
             writer.transport.abort()
             with suppress(OSError):
                 await writer.wait_closed()
-            if was_connected and self._on_lost is not None:
-                self._on_lost()
+            for lost in self._on_lost if was_connected else ():
+                lost()
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         host, port = self.settings.host, self.settings.port
@@ -282,12 +301,14 @@ class AmiClient:
             raise AmiError(f"Asterisk refused the manager's login: {error}", remedy=remedy) from None
 
     async def _catch_up(self) -> None:
-        if self._on_connected is None:
-            return
+        for on_connected in self._on_connected:
+            await self._until_done(on_connected)
+
+    async def _until_done(self, on_connected: Callable[[], Awaitable[None]]) -> None:
         pause, reminder = FIRST_PAUSE_S, Reminder()
         while True:
             try:
-                await self._on_connected()
+                await on_connected()
             except AmiError as error:
                 if reminder.due(error.line, asyncio.get_running_loop().time()):
                     log.warning("ami.catch_up_failed", extra={"fields": {"cause": error.line}})
@@ -341,11 +362,12 @@ class AmiClient:
             self._pending.pop(message["actionid"], None)
 
     def _tell(self, event: Event) -> None:
-        try:
-            self._on_event(event)
-        except Exception:
-            # The next event is somebody else's; the connection is everybody's.
-            log.exception("ami.event_fault", extra={"fields": {"event": type(event).__name__}})
+        for on_event in self._on_event:
+            try:
+                on_event(event)
+            except Exception:
+                # The other subscribers, the next event and the connection are not this subscriber's.
+                log.exception("ami.event_fault", extra={"fields": {"event": type(event).__name__}})
 
     def _count_malformed(self, what: str, cause: str = "") -> None:
         self.malformed += 1

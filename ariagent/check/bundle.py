@@ -216,7 +216,7 @@ async def _ari(settings: AsteriskSettings) -> dict[str, Any]:
 
 
 async def _ami(settings: AmiSettings) -> dict[str, Any]:
-    async with AmiClient(settings, lambda event: None).session() as client:
+    async with AmiClient(settings).session() as client:
         queues = await client.action_list("QueueSummary")
         kept = ("queue", "loggedin", "available", "callers", "holdtime", "longestholdtime")
         return {

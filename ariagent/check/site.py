@@ -54,7 +54,8 @@ class Site:
         if self.given_manager is None:
             assert self.settings.ami is not None
             board = QueueBoard()
-            client = AmiClient(self.settings.ami, lambda event: board.handle(event, 0.0))
+            client = AmiClient(self.settings.ami)
+            client.subscribe(lambda event: board.handle(event, 0.0))
             await self.stack.enter_async_context(client.session())
             with suppress(AmiRefusedError):  # there is no such action without app_queue
                 await client.action_list("QueueStatus")

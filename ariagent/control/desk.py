@@ -187,7 +187,7 @@ class Desk:
                     queue = self.pool.queues.name_of(wanted.queue) or wanted.queue
                     return queue, DestinationSettings(queue=queue, description=queue)
             except AmiError as error:
-                cause = error if self.pool.client.connected else "no connection to the manager interface"
+                cause = error if self.pool.connected else "no connection to the manager interface"
                 reason = f"whether there is a queue {wanted.queue} is not known: {cause}"
                 remedy = "Try again when /healthz says that the manager interface is connected"
                 raise RefusedError(503, "queues_unknown", reason, remedy=remedy) from None

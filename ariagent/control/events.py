@@ -11,7 +11,6 @@ from contextlib import suppress
 
 from pydantic import BaseModel
 
-from ariagent.ami.events import Event as AmiEvent
 from ariagent.call.call import Call
 from ariagent.control.desk import Desk, call_answer
 from ariagent.control.refusal import RefusedError
@@ -91,7 +90,7 @@ class Feed:
         self._closed = False
         desk.registry.watchers.append(self._call_changed)
         if desk.pool is not None:
-            desk.pool.listeners.append(self._pool_changed)
+            desk.pool.watchers.append(self._pool_changed)
 
     def join(self, by: str) -> Reader:
         """A new reader, who gets a snapshot first. Raises RefusedError."""
@@ -139,7 +138,7 @@ class Feed:
             self._tell("seats", seats.model_dump(mode="json"))
         self._queues, self._seats = queues, seats
 
-    def _pool_changed(self, event: AmiEvent) -> None:
+    def _pool_changed(self) -> None:
         if self._readers:
             self._wake.set()
 

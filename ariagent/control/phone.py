@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ariagent import complaints
+from ariagent.ami.client import AmiClient
 from ariagent.ami.events import Event, UserEvent
 from ariagent.ami.protocol import Value
 from ariagent.call.machine import AUDIBLE
@@ -25,7 +26,6 @@ from ariagent.control.shapes import TransferBody
 from ariagent.dialogue.handoff import Handoff, clean
 from ariagent.errors import AmiError, CallStateError
 from ariagent.linebudget import LineBudget
-from ariagent.pool.pool import Pool
 from ariagent.records.events import Supervised
 
 log = logging.getLogger(__name__)
@@ -53,20 +53,19 @@ GOES = "I do not speak any more; what you hear now is the caller alone."
 
 
 class SupervisorPhones:
-    """Hears what the pool is told; ``close`` ends what is under way."""
+    """A subscriber of the AMI connection; ``close`` ends what is under way."""
 
-    def __init__(self, desk: Desk, pool: Pool, app: str) -> None:
+    def __init__(self, desk: Desk, ami: AmiClient, app: str) -> None:
         """``app``: the service's Stasis application. Phones that ask another one are not answered."""
         self._app = app
         self._desk = desk
-        self._pool = pool
+        self._ami = ami
         self._tasks: set[asyncio.Task[None]] = set()
         self._key = PhoneKey(secrets.token_hex(16))
         self._reading = asyncio.Lock()
         self._waiting = 0
         self._lines = LineBudget()
-        pool.listeners.append(self._hear)
-        pool.on_connection.append(self._connected)
+        ami.subscribe(self._hear, on_connected=self._read_key)
 
     async def close(self) -> None:
         """Wait for the answers that are on their way; each has a bound."""
@@ -93,10 +92,6 @@ class SupervisorPhones:
 
     # -- whose events they are -------------------------------------------------------------------------
 
-    def _connected(self) -> None:
-        if self._pool.client.connected:
-            self._begin(self._read_key())
-
     async def _doubt(self, fields: Mapping[str, str]) -> None:
         """The key may be another service's, or Asterisk may have forgotten it: read it again, and judge then."""
         try:
@@ -114,11 +109,11 @@ class SupervisorPhones:
         """Make the key known to the dialplan, or learn another service's."""
         try:
             for _ in range(MOST_READS):
-                answer = await self._pool.client.action("Getvar", Variable=VARIABLE)
+                answer = await self._ami.action("Getvar", Variable=VARIABLE)
                 if (value := self._key.found(answer.get("value", ""))) is None:
                     return
                 # Read again afterwards: another service may have set it at the same moment.
-                await self._pool.client.action("Setvar", Variable=VARIABLE, Value=value)
+                await self._ami.action("Setvar", Variable=VARIABLE, Value=value)
         except AmiError as error:
             log.warning("supervisor.key_not_set", extra={"fields": {"cause": error.line}})
 
@@ -163,7 +158,7 @@ class SupervisorPhones:
             answer = REFUSED
         values: dict[str, Value] = {"Channel": channel, "Variable": ANSWER, "Value": answer}
         try:
-            await self._pool.client.action("Setvar", **values)
+            await self._ami.action("Setvar", **values)
         except AmiError as error:
             log.warning("supervisor.not_answered", extra={"fields": {"channel": channel, "cause": error.line}})
 

@@ -103,4 +103,4 @@ class Availability:
         if self.reasons & BY_STATE:
             return False
         # Pauses show the other reasons, if there is an AMI connection.
-        return not self.reasons or (self._pool is not None and self._pool.client.connected)
+        return not self.reasons or (self._pool is not None and self._pool.connected)

@@ -1,4 +1,4 @@
-"""The AI's seats in Asterisk's queues: one AMI connection, the queues that it shows, and the seats' pauses."""
+"""The AI's seats in Asterisk's queues: the queues that AMI shows, and the seats' pauses."""
 
 import asyncio
 import logging
@@ -9,7 +9,6 @@ from contextlib import suppress
 from ariagent.ami.client import AmiClient
 from ariagent.ami.events import Event
 from ariagent.ami.queues import queue_exists
-from ariagent.config import AmiSettings
 from ariagent.errors import AmiError, AmiRefusedError
 from ariagent.pool.owner import NO_SEATS_REMEDY, applications
 from ariagent.pool.queues import QueueBoard, QueueView
@@ -27,21 +26,17 @@ LEAVE_LIMIT_S = 3.0
 
 
 class Pool:
-    """Owns the connection, the board and the seats. ``run`` lasts until it is cancelled."""
+    """Owns the board and the seats. It is a subscriber of the AMI connection. ``run`` lasts until it is cancelled."""
 
-    def __init__(self, settings: AmiSettings, app: str) -> None:
+    def __init__(self, client: AmiClient, app: str) -> None:
         """``app``: the Stasis application that the service's seats lead to."""
         self._app = app
-        self.client = AmiClient(
-            settings, self._hear, on_connected=self._connected, on_lost=self._lost, on_failed=self._told
-        )
+        self._client = client
+        client.subscribe(self._hear, on_connected=self._connected, on_lost=self._lost)
         self.queues = QueueBoard()
         self.seats = Seats()
-        self.listeners: list[Callable[[Event], None]] = []
-        """Called with every event, after the board and the seats. They must not block."""
-        self.on_connection: list[Callable[[], None]] = []
-        """Called once a new connection has listed the queues, and when connecting fails for a new reason. They must
-        not block."""
+        self.watchers: list[Callable[[], None]] = []
+        """Called after each event that the board and the seats took in. They must not block."""
         self.settled = asyncio.Event()
         """Set while the seats are in their wanted state."""
         self.looks_for: Callable[[], Iterable[str]] = tuple
@@ -60,13 +55,11 @@ class Pool:
         self._working = asyncio.Lock()
 
     async def run(self) -> None:
-        """Keep the connection, and pause and resume seats in Asterisk."""
+        """Pause and resume seats in Asterisk."""
         while True:
             try:
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self.client.run(), name="ami")
-                    tasks.create_task(self._keep_seats(), name="seats")
-            except* Exception:
+                await self._keep_seats()
+            except Exception:
                 # Calls continue without the pool.
                 log.exception("pool.fault")
             await asyncio.sleep(FAULT_PAUSE_S)
@@ -96,12 +89,9 @@ class Pool:
         return numbers
 
     @property
-    def state(self) -> str:
-        """The state of the connection, for ``/healthz``."""
-        if self.client.connected:
-            return "connected"
-        failure = self.client.failure
-        return "not connected" if failure is None else f"not connected: {failure.line}"
+    def connected(self) -> bool:
+        """Whether seats can be paused now."""
+        return self._client.connected
 
     def view(self, queue: str) -> QueueView | None:
         """The present state of a queue; None if it is not known or there is no such queue."""
@@ -121,7 +111,7 @@ class Pool:
     async def find_queue(self, name: str) -> bool:
         """The same; asks Asterisk if it is not known. Raises AmiError."""
         if not (known := self.has_queue(name)):
-            known = self._elsewhere[name.lower()] = await queue_exists(self.client, name)
+            known = self._elsewhere[name.lower()] = await queue_exists(self._client, name)
         return known
 
     # -- the connection's side ---------------------------------------------------------------------
@@ -136,18 +126,13 @@ class Pool:
             self._tell_invalid()
         elif self.seats.unplaced:
             self._wake.set()
-        for listener in self.listeners:
-            listener(event)
+        for watcher in self.watchers:
+            watcher()
 
     async def _connected(self) -> None:
         self.seats.begin()
         await self._read()
         self._changed()
-        self._told()
-
-    def _told(self) -> None:
-        for tell in self.on_connection:
-            tell()
 
     def _lost(self) -> None:
         self.queues.lost()
@@ -184,9 +169,9 @@ class Pool:
             if self.seats.known and now - read_at >= every_s:
                 read_at = now
                 await self._read_again()
-            elif self.client.connected and self.seats.unplaced:
+            elif self._client.connected and self.seats.unplaced:
                 await self._try(self._place())
-            if self.client.connected and self._doubted:
+            if self._client.connected and self._doubted:
                 await self._try(self._ask_again())
             await self._tell_asterisk()
             deadline = min(self.seats.next_deadline() or now + every_s, read_at + every_s)
@@ -197,16 +182,16 @@ class Pool:
                     await self._wake.wait()
 
     async def _read(self) -> None:
-        await self.client.action_list("QueueStatus")
+        await self._client.action_list("QueueStatus")
         await self._place()
         for name in self.looks_for():
             if self.queues.name_of(name) is None:
-                self._elsewhere[name.lower()] = await queue_exists(self.client, name)
+                self._elsewhere[name.lower()] = await queue_exists(self._client, name)
 
     async def _place(self) -> None:
         """Find out which seats lead to this service. A dialplan may change, so each list asks again."""
         for context, number in list(self.seats.contexts.items()):
-            leads_to = await applications(self.client, number, context)
+            leads_to = await applications(self._client, number, context)
             self.seats.place(context, not leads_to or self._app in leads_to, time.monotonic())
         if not self.seats.known:
             return
@@ -219,7 +204,7 @@ class Pool:
     async def _ask_again(self) -> None:
         while self._doubted:
             name = self._doubted.pop()
-            self._elsewhere[name] = await queue_exists(self.client, name)
+            self._elsewhere[name] = await queue_exists(self._client, name)
 
     async def _read_again(self) -> None:
         await self._try(self._read())
@@ -252,7 +237,7 @@ class Pool:
 
     async def _set_pause(self, command: SetPause) -> bool:
         try:
-            await self.client.action(
+            await self._client.action(
                 "QueuePause",
                 Queue=command.queue,
                 Interface=command.interface,

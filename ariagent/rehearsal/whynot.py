@@ -47,7 +47,7 @@ async def _seats(settings: Settings, queue: str) -> str:
     """Why no seat in ``queue`` takes a call; empty if some would, or if it is not known."""
     assert settings.ami is not None
     try:
-        async with AmiClient(settings.ami, lambda event: None).session() as client:
+        async with AmiClient(settings.ami).session() as client:
             return told_by_seats(queue, await read_members(client, queue))
     except AmiError:
         return ""

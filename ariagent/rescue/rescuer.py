@@ -103,7 +103,7 @@ class Rescuer:
                 "http.port is 0, but rescue asks the service there whether it is alive", remedy="Set http.port"
             )
         self._settings = settings
-        self._asterisk = AmiClient(settings.ami, lambda event: None)
+        self._asterisk = AmiClient(settings.ami)
         self._believed_until = 0.0
         self._health = f"http://{joined(local(settings.http.host), settings.http.port)}/healthz"
 

@@ -17,6 +17,7 @@ from dataclasses import replace
 from functools import partial
 
 from ariagent import __version__, ownsocket
+from ariagent.ami.client import AmiClient
 from ariagent.ari.client import AriClient
 from ariagent.ari.listener import Patience, Router, connect, listen
 from ariagent.audio.format import AudioFormat
@@ -108,7 +109,8 @@ class Service:
         self.toolbox = Toolbox(settings, on_call=self.metrics.tool_called)
         self.calls = Registry(self._calls_context)
         self.router = Router(self.calls.channel_entered)
-        self.pool = Pool(settings.ami, settings.asterisk.app) if settings.ami is not None else None
+        self.ami = AmiClient(settings.ami) if settings.ami is not None else None
+        self.pool = Pool(self.ami, settings.asterisk.app) if self.ami is not None else None
         self.door = Door(self.ari, settings.asterisk.app)
         self.availability = Availability(
             self.pool,
@@ -128,9 +130,11 @@ class Service:
         )
         self.control = ControlServer(settings.control, settings.state_directory, desk)
         if self.pool is not None:
-            self.pool.listeners.append(self.calls.transferred)
             self.pool.looks_for = lambda: self.settings.human_queues
-        self.phones = SupervisorPhones(desk, self.pool, settings.asterisk.app) if self.pool is not None else None
+        self.phones: SupervisorPhones | None = None
+        if self.ami is not None:
+            self.ami.subscribe(self.calls.transferred)
+            self.phones = SupervisorPhones(desk, self.ami, settings.asterisk.app)
         self.patience = Patience()
         """Why Asterisk cannot be used, if it cannot."""
         self.model = ModelHealth(settings.realtime, self._excludes(Reason.MODEL))
@@ -163,13 +167,14 @@ class Service:
         self._shutdowns = ShutdownWatch(lambda: self.settings, self.metrics)
         self._draining = Draining()
         self._stop = asyncio.Event()
+        ami = self.ami
         if (pool := self.pool) is not None:
             self.metrics.watch_seats(partial(self._count_seats, pool))
         self.metrics.watch_service(
             accepting=lambda: self.health.takes_calls,
             ari=lambda: self.ari.listening,
             model=lambda: self.model.usable,
-            ami=None if pool is None else lambda: pool.client.connected,
+            ami=None if ami is None else lambda: ami.connected,
         )
 
     @property
@@ -234,9 +239,11 @@ class Service:
         await self._look_for_another()
         self._broken_off = await asyncio.to_thread(unended, self.settings)
         self._context, audio_trial = await self._make_context(version, site)
-        if (pool := self.pool) is not None:
-            site.given_manager = Manager(pool.client, pool.queues)
-            pool.on_connection.append(lambda: self.checks.wanted(Need.MANAGER))
+        if (ami := self.ami) is not None and self.pool is not None:
+            site.given_manager = Manager(ami, self.pool.queues)
+            # The pool subscribed before: it has listed the queues when the checks look at them.
+            ami.subscribe(on_connected=self._manager_connected, on_failed=partial(self.checks.wanted, Need.MANAGER))
+            self._background.append(tasks.create_task(ami.run(), name="ami"))
         self._background += [
             tasks.create_task(self.model.run(self.model_trial), name="model"),
             tasks.create_task(self.audio.run(audio_trial), name="audio"),
@@ -244,6 +251,9 @@ class Service:
             tasks.create_task(self._keep_pool(), name="pool"),
         ]
         await listen(self.ari, self.router, self._stream_opened, self.patience)
+
+    async def _manager_connected(self) -> None:
+        self.checks.wanted(Need.MANAGER)
 
     def drain(self, to: DrainTo | None = None, after_s: float | None = None) -> Plan:
         """Refuse new calls, and end when the running calls have ended; returns the plan for the remaining calls."""
@@ -329,8 +339,8 @@ class Service:
         trial = Trial(site.probe, settings.asterisk.app, fmt, self.router)
         audio_trial = AudioTrial(self.ari, trial, self.media, address, briefs, lambda: self.settings)
         briefs.prove, briefs.on_failed = audio_trial.brief_plays, self.metrics.brief_failures.inc
-        if pool is not None:
-            pool.listeners.append(briefs.hear)
+        if self.ami is not None:
+            self.ami.subscribe(briefs.hear)
         log.info(
             "asterisk.found",
             extra={"fields": {"asterisk": version, "audio": f"slin/{fmt.rate_hz}", "audiosocket": address}},
@@ -352,7 +362,7 @@ class Service:
             admission=await asyncio.to_thread(self._admission),
             overloaded=lambda: self.lag.overloaded,
             audio_health=self.audio,
-            ami=pool.client if pool is not None else None,
+            ami=self.ami,
             handed_on=lambda call_id: handed_on(self.settings, call_id),
             queue_view=pool.view if pool is not None else lambda name: None,
             has_queue=pool.has_queue if pool is not None else lambda name: None,
@@ -579,7 +589,6 @@ class Service:
     @property
     def health(self) -> Health:
         """The present state."""
-        pool = self.pool
         return Health(
             application=self.settings.asterisk.app,
             version=__version__,
@@ -590,7 +599,7 @@ class Service:
             audio=state_of(self.audio.fault),
             model=state_of(self.model.fault),
             refused_agents=tuple(name for name in self.model_trial.refused if name in self.settings.agents),
-            manager="not configured" if pool is None else pool.state,
+            manager="not configured" if self.ami is None else self.ami.state,
             seats=self._seats_now(),
             calls=len(self.calls),
             draining=self._draining.asked.is_set() or self._stop.is_set(),

@@ -122,9 +122,8 @@ class Desk:
         chosen = {"port": port, "password": PASSWORD, "request_timeout_s": 5, **settings}
         self.events: list[Event] = []
         self.lost = 0
-        self.client = AmiClient(
-            AmiSettings.model_validate(chosen), self._hear, on_connected=on_connected, on_lost=self._on_lost
-        )
+        self.client = AmiClient(AmiSettings.model_validate(chosen))
+        self.client.subscribe(self._hear, on_connected=on_connected, on_lost=self._on_lost)
         self.heard = asyncio.Event()
 
     def _hear(self, event: Event) -> None:

@@ -177,6 +177,59 @@ async def test_what_could_not_be_read_is_read_again(manager: Any, desk: Any) -> 
     assert one.client.connected
 
 
+async def test_a_fault_of_one_subscriber_is_no_other_ones(
+    manager: Any, desk: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = await desk()
+    told: list[str] = []
+
+    def faulty(event: Any) -> None:
+        told.append("faulty")
+        raise RuntimeError("a fault of ours")
+
+    one.client.subscribe(faulty)
+    one.client.subscribe(lambda event: told.append("last"))
+    for connection in manager.connections:
+        connection.send(**wire.caller_left("q", "1.1"))
+    await one.until(lambda: told == ["faulty", "last"])
+    assert len(one.events) == 1
+    assert "ami.event_fault" in caplog.text
+    assert (one.client.connected, one.lost) == (True, 0)
+
+
+async def test_who_subscribes_later_is_connected_after_those_before(manager: Any, desk: Any) -> None:
+    read: list[str] = []
+
+    async def first() -> None:
+        read.append("first")
+        if len(read) == 1:
+            raise AmiError("app_queue is not loaded yet")
+
+    async def second() -> None:
+        read.append("second")
+
+    one = await desk(on_connected=first)
+    one.client.subscribe(on_connected=second)
+    await one.until(lambda: "second" in read)
+    assert read == ["first", "first", "second"]
+
+
+async def test_an_internal_error_is_a_lost_connection(
+    manager: Any, desk: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Any, message: Any) -> None:
+        monkeypatch.undo()
+        raise RuntimeError("a fault of ours")
+
+    one = await desk()
+    monkeypatch.setattr(ami_client.AmiClient, "_dispatch", broken)
+    with pytest.raises(AmiError, match="was lost"):
+        await one.client.action("Ping")
+    await one.until(lambda: one.client.connected)
+    assert "ami.fault" in caplog.text
+    assert one.lost == 1
+
+
 async def test_a_flood_is_told_whole_and_answers_get_through(manager: Any, desk: Any) -> None:
     async def flood(connection: Any, action: Any) -> None:
         for number in range(10_000):
@@ -215,15 +268,17 @@ async def test_malformed_events_and_faults_of_listeners_harm_nobody(manager: Any
         connection.send(**wire.caller_left("q", "1.2"))
         connection.succeed(action)
 
+    raised: list[object] = []
+
     def raising(event: object) -> None:
-        one.events.append(event)
+        raised.append(event)
         raise RuntimeError("a fault of ours")
 
     manager.on_action = send
     one = await desk()
-    one.client._on_event = raising
+    one.client.subscribe(raising)
     await one.client.action("Test")
-    assert one.events == [CallerLeft("q", "1.2")]
+    assert one.events == raised == [CallerLeft("q", "1.2")]
     assert one.client.malformed == 3
     assert one.client.connected
 

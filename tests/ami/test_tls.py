@@ -13,9 +13,7 @@ LIMIT_S = 20.0
 
 
 async def refused(manager: Any, **settings: Any) -> AmiError:
-    client = AmiClient(
-        AmiSettings(**{"port": manager.port, "password": manager.password, **settings}), lambda event: None
-    )
+    client = AmiClient(AmiSettings(**{"port": manager.port, "password": manager.password, **settings}))
     with pytest.raises(AmiError) as caught:
         async with asyncio.timeout(LIMIT_S):
             await client.connection()
@@ -88,7 +86,7 @@ class TestBad:
 
     def test_what_the_settings_lack_is_told_before_anything_is_tried(self, tmp_path: Any) -> None:
         def client(**settings: Any) -> AmiClient:
-            return AmiClient(AmiSettings(**{"password": "x", "tls": True, **settings}), lambda event: None)
+            return AmiClient(AmiSettings(**{"password": "x", "tls": True, **settings}))
 
         with pytest.raises(ConfigurationError, match=r"^ami\.ca_file: .* cannot be read"):
             client(ca_file=tmp_path / "none.pem")

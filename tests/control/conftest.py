@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from ariagent.ami.client import AmiClient
 from ariagent.ami.events import MemberState, MemberStatus, QueuesListed, QueueState
 from ariagent.call.calls import Registry
 from ariagent.config import AmiSettings, ControlSettings
@@ -78,7 +79,7 @@ async def make_site(tmp_path: Path) -> AsyncIterator[MakeSite]:
             return drained[-1]
 
         async def make(*, manager: bool = False, **settings: Any) -> Site:
-            pool = Pool(AmiSettings(password="x"), "ariagent") if manager else None  # type: ignore[arg-type]
+            pool = Pool(AmiClient(AmiSettings(password="x")), "ariagent") if manager else None  # type: ignore[arg-type]
             desk = Desk(Registry(no_calls), pool, DESTINATIONS, drain=drain)
             tokens = [{"name": f"the-{role}", "role": role, "token": token} for role, token in TOKENS.items()]
             chosen = ControlSettings.model_validate({"port": 0, "tokens": tokens, **settings})
@@ -118,8 +119,8 @@ def listed() -> Callable[..., None]:
             pool.seats.place("ariagent-seat", ours=True, now=0)
             pool.queues.handle(event, 0.0)
             pool.seats.handle(event, 0.0)
-            for listener in pool.listeners:
-                listener(event)
+            for watcher in pool.watchers:
+                watcher()
 
     return tell
 

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from ariagent.ami.client import AmiClient
 from ariagent.ami.events import UserEvent
 from ariagent.call.calls import Registry
 from ariagent.call.context import Context
@@ -14,7 +15,6 @@ from ariagent.config.tree import DrainTo
 from ariagent.control.desk import Desk
 from ariagent.control.phone import SupervisorPhones
 from ariagent.errors import InternalError
-from ariagent.pool.pool import Pool
 
 
 @pytest.fixture
@@ -23,13 +23,12 @@ async def tell(caplog: pytest.LogCaptureFixture) -> Any:
     caplog.set_level(logging.INFO)
     settings = Settings.model_validate({"ami": {"password": "x"}, "agents": {"default": {}}})
     assert settings.ami is not None
-    pool = Pool(settings.ami, "ariagent")
-    phones = SupervisorPhones(Desk(Registry(no_context), pool, settings.destinations, drain=no_drain), pool, "ariagent")
+    ami = AmiClient(settings.ami)
+    phones = SupervisorPhones(Desk(Registry(no_context), None, settings.destinations, drain=no_drain), ami, "ariagent")
     phones._key.found(KEY)
 
     async def say(name: str = "AriagentSupervisor", key: str = KEY, **fields: str) -> list[str]:
-        for listener in pool.listeners:
-            listener(UserEvent(name, {**fields, "key": key}))
+        ami._tell(UserEvent(name, {**fields, "key": key}))
         await phones.close()
         return [record.getMessage() for record in caplog.records]
 

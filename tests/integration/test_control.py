@@ -361,7 +361,7 @@ async def test_a_transfer_that_cannot_be_made_is_told_and_the_agent_goes_on(
     await hearing.utterance()
     call_id = (await api.only_call())["id"]
     between.cut(refuse=True)
-    await until(lambda: not running.pool.client.connected, "the connection to be gone")
+    await until(lambda: not running.ami.connected, "the connection to be gone")
     for path, body in (("seats/pause", {}), (f"calls/{call_id}/transfer", {"queue": "frontline"})):
         status, refused = await api.ask("POST", path, **body)
         assert (status, "no connection to the manager interface" in refused["reason"]) == (503, True)

@@ -56,7 +56,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 async def listed(asterisk: Any, action: str) -> list[dict[str, str]]:
     """What a list holds, asked for by a connection of its own as rescue does."""
-    async with AmiClient(AmiSettings.model_validate(asterisk.ami), lambda event: None).session() as client:
+    async with AmiClient(AmiSettings.model_validate(asterisk.ami)).session() as client:
         return await client.action_list(action)
 
 
@@ -97,13 +97,13 @@ async def test_who_waits_is_counted_also_after_the_list_was_read_again(
     for place, user in enumerate(forged("1795950548.204"), start=1):
         calls.append(await (await phone(quote(user, safe=""))).dial(number))
         await until(lambda n=place: (view := running.pool.view("support")) and view.waiting == n)
-    await running.pool.client.action_list("QueueStatus")
+    await running.ami.action_list("QueueStatus")
     assert running.pool.view("support").waiting == len(calls)
     assert running.pool.view("support").working == running.pool.view("support").logged_in
     for left in reversed(range(len(calls))):
         await calls[left].hangup()
         await until(lambda n=left: running.pool.view("support").waiting == n)
-    assert running.pool.client.malformed == 0
+    assert running.ami.malformed == 0
 
 
 async def test_numbers_are_clean_for_everything_behind_our_contexts(
@@ -135,7 +135,7 @@ async def test_a_program_that_may_send_user_events_is_no_supervisors_phone(
     call, hearing = await dial("7000")
     await hearing.utterance()
     call_id = log.named("call.started")[0]["call"]
-    async with AmiClient(AmiSettings.model_validate(asterisk.ami), lambda event: None).session() as client:
+    async with AmiClient(AmiSettings.model_validate(asterisk.ami)).session() as client:
         own = {"Channel": "PJSIP/1004-00000001", "Uniqueid": "1.1", "Linkedid": "1.1"}
         await client.action("UserEvent", UserEvent="AriagentSupervisor", Do="take", To="1", Call=call_id, **own)
         await client.action("Ping")

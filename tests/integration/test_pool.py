@@ -50,7 +50,7 @@ def states(service: Any) -> Counter[str]:
 
 async def all_paused_by_asterisk(asterisk: AsteriskInstance) -> None:
     """As a site's own ``autopause`` may leave the seats."""
-    client = AmiClient(AmiSettings.model_validate(asterisk.ami), lambda event: None)
+    client = AmiClient(AmiSettings.model_validate(asterisk.ami))
     running = asyncio.create_task(client.run())
     await client.wait_connected()
     for number in range(1, SEATS + 1):
@@ -172,10 +172,11 @@ async def test_by_hand_one_seat_and_all_and_across_a_restart(
 
 
 async def test_a_seat_of_two_queues_is_paused_in_both(sandbox: Any, service: Any, queue_log: Any) -> None:
-    pool = (await service(await sandbox())).pool
+    running = await service(await sandbox())
+    pool = running.pool
     seat = "Local/05@ariagent-seat/nm"
     hint = "hint:05@ariagent-seat"
-    await pool.client.action(
+    await running.ami.action(
         "QueueAdd", Queue="support", Interface=seat, MemberName="AI Agent", Penalty=10, StateInterface=hint
     )
     try:
@@ -188,7 +189,7 @@ async def test_a_seat_of_two_queues_is_paused_in_both(sandbox: Any, service: Any
         await pool.settled.wait()
         await until(lambda: len([row for row in queue_log.rows("UNPAUSE") if row[1] == "support"]) == 1, "queue_log")
     finally:
-        await pool.client.action("QueueRemove", Queue="support", Interface=seat)
+        await running.ami.action("QueueRemove", Queue="support", Interface=seat)
     await until(lambda: len(pool.seats.view()) == SEATS, "the seat to go")
 
 
@@ -243,7 +244,7 @@ async def test_the_board_shows_what_the_people_do(
     running = await service(await sandbox())
     pool = running.pool
     connected: list[AgentConnected] = []
-    pool.listeners.append(lambda event: connected.append(event) if isinstance(event, AgentConnected) else None)
+    running.ami.subscribe(lambda event: connected.append(event) if isinstance(event, AgentConnected) else None)
 
     def shown() -> tuple[int, int, int, int, int]:
         view = pool.view("support")
@@ -270,7 +271,7 @@ async def test_the_board_shows_what_the_people_do(
         await until(lambda: shown() == (2, 2, 0, 0, 0), "two who are free")
     assert len(connected) == 2
     assert {event.queue for event in connected} == {"support"}
-    await pool.client.action("QueuePause", Interface="PJSIP/1002", Queue="support", Paused=True, Reason="Lunch")
+    await running.ami.action("QueuePause", Interface="PJSIP/1002", Queue="support", Paused=True, Reason="Lunch")
     await until(lambda: shown() == (2, 1, 0, 1, 0), "one on a break")
     talking = await caller.dial("7100")
     answering = await one.incoming(LIMIT_S)
@@ -285,23 +286,23 @@ async def test_the_board_shows_what_the_people_do(
     # One person, two callers before: three conversations until it is the next one's turn.
     assert view.next_wait_s == pytest.approx(3 * view.handling_s)
     assert describe(view).startswith("everybody is busy, 2 callers are waiting, the wait is ")
-    summary = (await pool.client.action_list("QueueSummary", Queue="support"))[0]
+    summary = (await running.ami.action_list("QueueSummary", Queue="support"))[0]
     assert (summary["loggedin"], summary["available"], summary["callers"]) == ("2", "0", "2")
     await waiting[0].hangup()
     await until(lambda: shown() == (2, 0, 1, 1, 1), "one who waits")
     await waiting[1].hangup()
     await talking.hangup()
     await until(lambda: shown() == (2, 1, 0, 1, 0), "nobody who waits")
-    await pool.client.action("QueuePause", Interface="PJSIP/1001", Queue="support", Paused=True, Reason="Lunch")
+    await running.ami.action("QueuePause", Interface="PJSIP/1001", Queue="support", Paused=True, Reason="Lunch")
     await until(lambda: describe(pool.view("support")) == "everybody is on a break")
     for number in ("1001", "1002"):
-        await pool.client.action("QueuePause", Interface=f"PJSIP/{number}", Paused=False)
+        await running.ami.action("QueuePause", Interface=f"PJSIP/{number}", Paused=False)
 
 
 async def test_an_attended_transfer_is_told(asterisk: AsteriskInstance, sandbox: Any, service: Any, phone: Any) -> None:
     running = await service(await sandbox())
     heard: list[AttendedTransferred] = []
-    running.pool.listeners.append(lambda e: heard.append(e) if isinstance(e, AttendedTransferred) else None)
+    running.ami.subscribe(lambda e: heard.append(e) if isinstance(e, AttendedTransferred) else None)
     caller, agent = await phone(), await phone("1001", register=True)
     call = await caller.dial("1001")
     answering = await agent.incoming(LIMIT_S)
@@ -335,7 +336,7 @@ async def test_a_manager_interface_that_is_cut_off_comes_back(
     between.cut(refuse=True)
     await log.wait("ami.lost")
     assert running.pool.view("support") is None
-    assert running.pool.state.startswith("not connected")
+    assert running.ami.state.startswith("not connected")
     # Calls go on, and new ones come.
     await hearing.utterance()
     other, _ = await dial("7000")
@@ -351,7 +352,7 @@ async def test_a_manager_interface_that_is_cut_off_comes_back(
 
 
 async def test_the_user_may_do_what_it_needs_and_nothing_else(asterisk: AsteriskInstance) -> None:
-    client = AmiClient(AmiSettings.model_validate(asterisk.ami), lambda event: None)
+    client = AmiClient(AmiSettings.model_validate(asterisk.ami))
     running = asyncio.create_task(client.run())
     await asyncio.wait_for(client.wait_connected(), LIMIT_S)
     for action, fields in {

@@ -91,7 +91,7 @@ async def test_calls_that_overlap_are_counted_each(
     count: int, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, queue_log: Any
 ) -> None:
     running = await service(await sandbox())
-    counters = await Counters(running.pool.client, "frontline").begin()
+    counters = await Counters(running.ami, "frontline").begin()
     calls = []
     for number in range(count):
         call, hearing = await dial("7000", await phone(f"555{number:04}"))
@@ -116,8 +116,8 @@ async def test_two_queues_share_seats_and_each_call_has_its_queues_agent(
     sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, queue_log: Any
 ) -> None:
     running = await service(await sandbox(), **SITE)
-    harbour = await Counters(running.pool.client, "harbour").begin()
-    airport = await Counters(running.pool.client, "airport").begin()
+    harbour = await Counters(running.ami, "harbour").begin()
+    airport = await Counters(running.ami, "airport").begin()
     first, _ = await dial("7030", await phone("5550001"))
     second, _ = await dial("7031", await phone("5550002"))
     third, _ = await dial("7030", await phone("5550003"))
@@ -162,7 +162,7 @@ async def test_three_seats_and_five_callers(
 ) -> None:
     running = await service(await sandbox(), **SITE)
     human = await phone("1001", register=True)
-    counters = await Counters(running.pool.client, "nightdesk").begin()
+    counters = await Counters(running.ami, "nightdesk").begin()
     calls = [(await dial("7010", await phone(f"555{number:04}")))[0] for number in range(3)]
     fourth = await (await phone("5550003")).dial("7010")
     await counters.reach(Waiting=1)

@@ -261,7 +261,7 @@ async def test_a_seat_without_a_hint_is_named(sandbox: Any, service: Any, log: A
 
 
 async def test_queues_are_found_in_any_letter_case_and_in_a_database(asterisk: AsteriskInstance) -> None:
-    async with AmiClient(AmiSettings.model_validate(asterisk.ami), lambda event: None).session() as client:
+    async with AmiClient(AmiSettings.model_validate(asterisk.ami)).session() as client:
         found = {name: await queue_exists(client, name) for name in ("frontline", "FrontLine", "nightdesk", "none")}
         assert found == {"frontline": True, "FrontLine": True, "nightdesk": True, "none": False}
         assert not await queue_exists(client, "frontline)${SHELL(id)}(")

@@ -93,7 +93,7 @@ async def test_a_call_with_both_interfaces_over_tls(
     number: str, secured: Secured, sandbox: Any, service: Any, dial: Any, sound: Any, log: Any
 ) -> None:
     running = await service(await sandbox(), agent=AGENT, asterisk=secured.ari(), ami=secured.ami())
-    assert running.pool.client.connected
+    assert running.ami.connected
     call, hearing = await dial(number)
     await hearing.utterance()
     await call.play(sound.tone(0.4))
@@ -170,7 +170,7 @@ async def ari_error(section: dict[str, Any]) -> AsteriskError:
 
 
 async def ami_error(section: dict[str, Any]) -> AsteriskError:
-    client = AmiClient(AmiSettings.model_validate(section), lambda event: None)
+    client = AmiClient(AmiSettings.model_validate(section))
     with pytest.raises(AsteriskError) as caught:
         async with asyncio.timeout(LIMIT_S):
             await client.connection()

@@ -147,7 +147,7 @@ async def test_one_without_seats_of_its_own_says_so_and_touches_none(
 
 async def test_whose_a_seat_is(asterisk: Any) -> None:
     settings = AmiSettings.model_validate(asterisk.ami)
-    async with AmiClient(settings, lambda event: None).session() as client:
+    async with AmiClient(settings).session() as client:
         assert await applications(client, "01", "ariagent-seat") == {"ariagent"}
         assert await applications(client, "01", "ariagent-staging-seat") == {"staging"}
         # No hint, or no such context: where the shipped dialplan leads.

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ariagent.ami.client import AmiClient
 from ariagent.ami.events import MemberChanged, QueuesListed
 from ariagent.config import AmiSettings
 from ariagent.pool.availability import Availability
@@ -41,7 +42,8 @@ class Truth:
     def __init__(self, most: int, *, manager: bool = True) -> None:
         self.listening, self.calls, self.over_cap, self.off_hours = True, 0, False, False
         self.overloaded = False
-        self.pool = Pool(AmiSettings.model_validate({"password": "x"}), "ariagent") if manager else None
+        self.ami = AmiClient(AmiSettings.model_validate({"password": "x"}))
+        self.pool = Pool(self.ami, "ariagent") if manager else None
         self.door = Told(Nowhere(), "ariagent")
         self.availability = Availability(
             self.pool,
@@ -57,7 +59,7 @@ class Truth:
     def connect(self) -> None:
         """The manager interface is connected."""
         assert self.pool is not None
-        self.pool.client._logged_in.set()
+        self.ami._logged_in.set()
 
     def reasons(self) -> set[Reason]:
         self.availability.look()

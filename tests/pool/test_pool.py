@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ariagent.ami.client import AmiClient
 from ariagent.ami.events import MemberChanged, QueuesListed, QueueState
 from ariagent.config import AmiSettings
 from ariagent.errors import AmiError
@@ -16,7 +17,7 @@ S1, S2 = (f"Local/0{n}@ariagent-seat/nm" for n in (1, 2))
 @pytest.fixture
 def pool() -> Pool:
     """Not connected: what it hears is told by hand."""
-    pool = Pool(AmiSettings.model_validate({"password": "x"}), "ariagent")
+    pool = Pool(AmiClient(AmiSettings.model_validate({"password": "x"})), "ariagent")
     pool.seats.place("ariagent-seat", ours=True, now=0)
     return pool
 
