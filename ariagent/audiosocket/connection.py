@@ -131,10 +131,13 @@ class Connection(asyncio.Protocol):
                 return
         if len(data) == self._usual_bytes and data[:HEADER_BYTES] == self._header and not self._decoder.buffered_bytes:
             # Nearly always: one whole frame of the agreed audio, which needs no decoder.
-            if self._intake.take(FRAME_S, now):
-                self._audio_received(data[HEADER_BYTES:], now)
-            else:
+            if not self._intake.take(FRAME_S, now):
                 self._flooded()
+                return
+            try:
+                self._endpoint.audio_received(data[HEADER_BYTES:], now)
+            except Exception:
+                self._endpoint_fault()
             return
         self._decode(data, now)
 
@@ -229,22 +232,18 @@ class Connection(asyncio.Protocol):
         assert self._endpoint is not None
         try:
             if frame.kind is self._kind:
-                self._audio_received(frame.payload, now)
+                self._endpoint.audio_received(frame.payload, now)
             elif frame.kind is Kind.DTMF:
                 self._endpoint.digit_received(frame.digit)
             else:
                 self._control_received(frame)
         except Exception:
-            log.exception("media.endpoint_fault", extra=self._fields())
-            self._end(Reason.FAULT)
+            self._endpoint_fault()
 
-    def _audio_received(self, payload: bytes, now: float) -> None:
-        assert self._endpoint is not None
-        try:
-            self._endpoint.audio_received(payload, now)
-        except Exception:
-            log.exception("media.endpoint_fault", extra=self._fields())
-            self._end(Reason.FAULT)
+    def _endpoint_fault(self) -> None:
+        """The endpoint raised what it must not."""
+        log.exception("media.endpoint_fault", extra=self._fields())
+        self._end(Reason.FAULT)
 
     def _identify(self, data: bytes, now: float) -> bytes:
         """Look at the first bytes of the connection; returns those behind the UUID frame."""
@@ -282,8 +281,7 @@ class Connection(asyncio.Protocol):
         try:
             self._endpoint.connected(self)
         except Exception:
-            log.exception("media.endpoint_fault", extra=self._fields())
-            self._end(Reason.FAULT)
+            self._endpoint_fault()
             return
         if not self._ending:
             self._arm(now)
@@ -320,8 +318,7 @@ class Connection(asyncio.Protocol):
         try:
             payload = endpoint.frame_due(now)
         except Exception:
-            log.exception("media.endpoint_fault", extra=self._fields())
-            self._end(Reason.FAULT)
+            self._endpoint_fault()
             return
         if self._ending:  # by the endpoint, just now
             return

@@ -517,8 +517,9 @@ class Call:
         if not self._hears or self.faulty:
             return
         try:
-            if pcm := self._dialogue.hear(payload, now):
-                self._append(pcm)
+            pcm = self._dialogue.hear(payload, now)
+            if pcm and not self._model.append_audio(pcm if self._codec.identity else self._codec.to_model(pcm)):
+                self._dialogue.not_sent(pcm)
             if not self._heard:
                 self._heard_since = now
             self._heard.append(payload)
@@ -558,14 +559,11 @@ class Call:
             self.context.metrics.malformed.labels("asterisk").inc()
         self._feed(ev.MediaFailed(f"the audio connection ended: {reason}"))
 
-    def _append(self, pcm: bytes) -> None:
-        if not self._model.append_audio(pcm if self._codec.identity else self._codec.to_model(pcm)):
-            self._dialogue.not_sent(pcm)
-
     def _fill(self, silence: bytes, now: float) -> None:
         """The caller's side sends nothing: the model gets silence."""
-        if pcm := self._dialogue.batch(silence):
-            self._append(pcm)
+        pcm = self._dialogue.batch(silence)
+        if pcm and not self._model.append_audio(pcm if self._codec.identity else self._codec.to_model(pcm)):
+            self._dialogue.not_sent(pcm)
         self._listen()
         self._observer.caller_audio(silence, now)
 
@@ -579,8 +577,27 @@ class Call:
 
     # -- the model ----------------------------------------------------------------------------------
 
-    @entry
     def _on_model(self, event: rt.Event) -> None:
+        if isinstance(event, rt.AudioArrived):
+            self._on_audio(event)
+        else:
+            self._on_model_event(event)
+
+    def _on_audio(self, event: rt.AudioArrived) -> None:
+        """Speech of the model's, dozens of times a second: nothing follows from it, most often."""
+        if self.faulty:
+            return
+        try:
+            self._dialogue.handle(event, time.monotonic())
+            if self._connection is not None:
+                self._connection.speech_ready()
+            if self._dialogue.effects:
+                self._settle()
+        except Exception as error:  # noqa: BLE001  # ends this call, is logged, and harms no other
+            self._fault(error)
+
+    @entry
+    def _on_model_event(self, event: rt.Event) -> None:
         now = time.monotonic()
         self._observer.model(event)
         match event:

@@ -338,8 +338,7 @@ class Dialogue:
                 if self._conversation.overfull:
                     self.break_off(now)
                     self.effects.append(GiveUpSession("the model's server sent more speech than may wait to be heard"))
-                self.effects.append(_SPEECH_READY)
-                return
+                return  # no effect, most often: whoever handed it over lets the playout know
             case rt.SpeechStarted():
                 self._batcher.in_turn = True
                 self._leaving.turn_began(event.item_id)

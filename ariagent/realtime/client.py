@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import time
+from binascii import b2a_base64
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -32,7 +33,7 @@ from ariagent.realtime.events import (
 from ariagent.realtime.paced import PacedConnection
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession
-from ariagent.realtime.wire import TextFramer
+from ariagent.realtime.wire import APPEND_HEAD, APPEND_TAIL, TextFramer
 from ariagent.redaction import Redaction, secrets_of
 from ariagent.tls import MODEL, client_context, failure
 
@@ -222,7 +223,7 @@ class RealtimeClient:
             return False
         # Straight to the transport: the library's send awaits, for flow control that a live stream must not
         # obey, and costs twice as much. Nothing of its own is ever half written here.
-        connection.transport.write(self._framer.frame(self.session.audio_message(audio)))
+        connection.transport.write(self._framer.frame(APPEND_HEAD, b2a_base64(audio, newline=False), APPEND_TAIL))
         return True
 
     async def round_trip_s(self) -> float:

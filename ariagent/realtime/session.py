@@ -8,7 +8,6 @@ Times are monotonic seconds, passed in. Protocol facts: OpenAI's Realtime (GA) r
 """
 
 import base64
-import binascii
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -72,8 +71,6 @@ PIECE_BYTES = 48_000
 """Audio is handed on in pieces of this size: converting it takes time, and some servers send a whole sentence."""
 _BYTES_PER_S = {"pcm": 48_000, "pcmu": 8_000, "pcma": 8_000}
 
-_APPEND_HEAD = b'{"type":"input_audio_buffer.append","audio":"'
-
 
 class State(Enum):
     CONNECTED = "connected"
@@ -130,14 +127,6 @@ class RealtimeSession:
     def take_outgoing(self) -> list[bytes]:
         """The messages to send now, in order; each is one WebSocket text frame in UTF-8."""
         return self._outbox.take()
-
-    @staticmethod
-    def audio_message(audio: bytes) -> bytes:
-        """The message that appends ``audio`` (session's input encoding) to the caller's side.
-
-        Apart from ``take_outgoing`` because it is the hot path: 50 a second and call.
-        """
-        return b"".join((_APPEND_HEAD, binascii.b2a_base64(audio, newline=False), b'"}'))
 
     def request_response(self, now: float, instructions: str | None = None, *, tools: bool = True) -> None:
         """Have the model speak, as soon as nothing else of it is running; without ``tools`` it may call no function."""

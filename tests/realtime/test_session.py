@@ -171,10 +171,6 @@ def test_transcriptions_may_fail_and_turns_may_be_the_first(peer: Any) -> None:
 
 
 class TestSending:
-    def test_audio_is_one_base64_text(self) -> None:
-        message = json.loads(RealtimeSession.audio_message(PCM))
-        assert message == {"type": "input_audio_buffer.append", "audio": base64.b64encode(PCM).decode()}
-
     @pytest.mark.parametrize("role", ["user", "system"])
     def test_text_is_added_without_asking_for_speech(self, peer: Any, role: str) -> None:
         peer.session.add_text(role, "Grüß Gott")

@@ -1,10 +1,14 @@
 """Frames of our own making, read by the library's server side."""
 
+import json
+from base64 import b64encode
+from binascii import b2a_base64
+
 import pytest
 from websockets.frames import Opcode
 from websockets.server import ServerProtocol
 
-from ariagent.realtime.wire import TextFramer
+from ariagent.realtime.wire import APPEND_HEAD, APPEND_TAIL, TextFramer
 
 
 def server() -> ServerProtocol:
@@ -25,6 +29,14 @@ def test_a_payload_of_any_length_arrives(length: int) -> None:
     far_end.receive_data(TextFramer().frame(payload))
     (frame,) = far_end.events_received()
     assert (frame.opcode, frame.fin, frame.data) == (Opcode.TEXT, True, payload)  # type: ignore[union-attr]
+
+
+def test_audio_is_appended_as_one_base64_text() -> None:
+    audio, far_end = bytes(range(256)), server()
+    far_end.receive_data(TextFramer().frame(APPEND_HEAD, b2a_base64(audio, newline=False), APPEND_TAIL))
+    (frame,) = far_end.events_received()
+    message = json.loads(frame.data)  # type: ignore[union-attr]
+    assert message == {"type": "input_audio_buffer.append", "audio": b64encode(audio).decode()}
 
 
 def test_frames_arrive_one_after_another_whatever_the_cuts() -> None:
