@@ -595,7 +595,7 @@ class TestWarmTransfer:
             await passes(5.0)
             assert not any(each.startswith("originate") for each in office.ari.peer.requests)
             office.ari.human_answers_s = 1.0
-            office.model.session.calls_tool("transfer_call", **wanted)
+            office.model.session.speaks(tools=[("transfer_call", wanted)])
             assert await office.over(call) == TRANSFERRED
             office.ari.names.clear()
 

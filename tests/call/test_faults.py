@@ -44,7 +44,7 @@ def raises_on(call: Call, kind: type[ev.Event]) -> None:
     call._machine.handle = faulty  # type: ignore[method-assign]
 
 
-Patch = Callable[[object, str, Callable[..., Any]], None]
+Patch = Callable[[object, str, Any], None]
 Throw = Callable[[Office, Call, Patch], Awaitable[None]]
 """Breaks something of a call that is in conversation for good, and has it used."""
 
