@@ -135,9 +135,10 @@ class Connection(asyncio.Protocol):
                 self._flooded()
                 return
             try:
-                self._endpoint.audio_received(data[HEADER_BYTES:], now)
+                self._endpoint.audio_received(data[HEADER_BYTES:], now)  # type: ignore[union-attr]  # it is identified
             except Exception:
-                self._endpoint_fault()
+                log.exception("media.endpoint_fault", extra=self._fields())
+                self._end(Reason.FAULT)
             return
         self._decode(data, now)
 
@@ -238,12 +239,8 @@ class Connection(asyncio.Protocol):
             else:
                 self._control_received(frame)
         except Exception:
-            self._endpoint_fault()
-
-    def _endpoint_fault(self) -> None:
-        """The endpoint raised what it must not."""
-        log.exception("media.endpoint_fault", extra=self._fields())
-        self._end(Reason.FAULT)
+            log.exception("media.endpoint_fault", extra=self._fields())
+            self._end(Reason.FAULT)
 
     def _identify(self, data: bytes, now: float) -> bytes:
         """Look at the first bytes of the connection; returns those behind the UUID frame."""
@@ -281,7 +278,8 @@ class Connection(asyncio.Protocol):
         try:
             self._endpoint.connected(self)
         except Exception:
-            self._endpoint_fault()
+            log.exception("media.endpoint_fault", extra=self._fields())
+            self._end(Reason.FAULT)
             return
         if not self._ending:
             self._arm(now)
@@ -318,7 +316,8 @@ class Connection(asyncio.Protocol):
         try:
             payload = endpoint.frame_due(now)
         except Exception:
-            self._endpoint_fault()
+            log.exception("media.endpoint_fault", extra=self._fields())
+            self._end(Reason.FAULT)
             return
         if self._ending:  # by the endpoint, just now
             return

@@ -11,7 +11,7 @@ import struct
 from websockets.frames import apply_mask  # type: ignore[attr-defined]  # the compiled one where there is one
 
 APPEND_HEAD, APPEND_TAIL = b'{"type":"input_audio_buffer.append","audio":"', b'"}'
-"""The message that appends audio, before and behind its base64. Without an id: there are 50 of them a second and call."""
+"""The message that appends audio, before and behind its base64."""
 _FIN_TEXT = 0x81
 _MASKED = 0x80
 _POOL_BYTES = 4096

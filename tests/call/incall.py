@@ -25,8 +25,6 @@ from typing import Any, Self
 from uuid import UUID
 
 import numpy as np
-from ariagent.realtime.endpoints import Endpoints
-from ariagent.tools.outcome import Kind, Outcome
 
 from ariagent.ami.client import AmiClient
 from ariagent.ami.protocol import Message
@@ -36,6 +34,7 @@ from ariagent.ari.listener import Router
 from ariagent.audio.format import SLIN24, AudioFormat
 from ariagent.audiosocket.endpoint import Expected, Reason
 from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.breaker import Breaker
 from ariagent.call.admission import Admission
 from ariagent.call.announcement import Briefs
 from ariagent.call.call import Call
@@ -48,6 +47,7 @@ from ariagent.metrics import Metrics
 from ariagent.phrases.store import Prompts
 from ariagent.realtime import events as rt
 from ariagent.realtime.dialect import Understanding
+from ariagent.realtime.health import ModelHealth
 from ariagent.realtime.line import Connect
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession
@@ -56,6 +56,7 @@ from ariagent.records.spending import Spending
 from ariagent.termination import Termination
 from ariagent.tools.plugins import CallFacts
 from ariagent.tools.toolbox import FunctionCall, Toolbox
+from ariagent.values.outcome import Kind, Outcome
 
 FRAME_S = 0.02
 LIMIT_S = 300.0
@@ -558,6 +559,31 @@ AGENT: dict[str, Any] = {
 }
 
 
+class _NotedModelHealth(ModelHealth):
+    """Notes each report of trouble."""
+
+    def __init__(self, settings: RealtimeSettings, doubts: list[str]) -> None:
+        super().__init__(settings)
+        self._doubts = doubts
+
+    def doubt(self) -> None:
+        self._doubts.append("model")
+
+
+class _NotedAudioHealth(Breaker):
+    """The same for the audio."""
+
+    def __init__(self, doubts: list[str]) -> None:
+        super().__init__()
+        self._doubts = doubts
+
+    def doubt(self) -> None:
+        self._doubts.append("audio")
+
+    def fail(self, cause: str) -> None:
+        self._doubts.append("audio")
+
+
 class Office:
     """One process's calls, with everything that they use. ``changes``: of the settings; ``agent``: of the agent.
     ``connect``: makes the model's connections, where ``model`` does not."""
@@ -606,15 +632,14 @@ class Office:
             metrics=self.metrics,
             prompts=Prompts(self._folder, settings.realtime, SLIN24),
             briefs=Briefs(self._folder / "briefs", SLIN24),
-            endpoints=Endpoints(settings.realtime),
+            model_health=_NotedModelHealth(settings.realtime, self.doubts),
+            audio_health=_NotedAudioHealth(self.doubts),
             toolbox=self.tools,
             journal=Journal.open(self._folder, RecordsSettings(enabled=False)),
             spending=Spending(settings.cost),
             admission=Admission(settings),
             connect_model=self._connect or self.model.connect,
             ami=self.ami if self._has_ami else None,
-            model_doubted=lambda silent: self.doubts.append("model"),
-            audio_doubted=lambda cause, certain: self.doubts.append("audio"),
         )
         return self
 

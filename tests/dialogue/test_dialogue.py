@@ -343,12 +343,13 @@ class TestTurns:
         assert call.dialogue.last_said == ("agent", "It is on its way.")
         assert call.dialogue.at_rest
 
-    def test_speech_is_a_reason_to_play_at_once(self) -> None:
+    def test_nothing_follows_from_speech_of_the_model_alone(self) -> None:
         call = Call()
         call.dialogue.take_effects()
         call.starts()
+        call.dialogue.take_effects()
         call.sounds(20, "a")
-        assert call.dialogue.take_effects() == [fx.SpeechReady()]
+        assert call.dialogue.take_effects() == []
 
     def test_while_the_caller_speaks_every_frame_goes_at_once(self) -> None:
         call = Call()
@@ -908,10 +909,12 @@ class TestLostSessions:
         [made] = call.calls(("order_status", {}))
         self.lose(call)
         self.renew(call)
-        [item] = [message["item"] for message in call.told()]
-        assert (item["type"], item["call_id"]) == ("function_call", made.call_id)
+        used, output = [message["item"] for message in call.told()]
+        assert (used["type"], used["call_id"]) == ("function_call", made.call_id)
+        assert (output["type"], output["call_id"]) == ("function_call_output", made.call_id)
+        assert "still running" in output["output"]
         call.dialogue.tool_ended(made, "7", ok=True, kind="ok", now=call.now)
-        assert call.results() == [7, {}]
+        assert call.notes() == [notes.late_result_note("order_status", "7")]
 
     def test_a_result_that_comes_while_there_is_none_is_known_to_the_next_one(self) -> None:
         call = Call()
@@ -1109,7 +1112,7 @@ def test_what_is_remembered_of_a_caller_who_may_come_back() -> None:
     call.speaks(100, words="One moment.")
     call.lasts(0.5)
     assert call.dialogue.memory("desk") == Memory(
-        (Said("caller", "A human, please."), Said("agent", "One moment.")), "desk", "5551000", "Ben"
+        (Said("caller", "A human, please."), Said("agent", "One moment.")), "desk", "5551000", "Ben", agent="sales"
     )
 
 
