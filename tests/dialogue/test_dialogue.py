@@ -584,7 +584,8 @@ class TestSiteTools:
         assert b"".join(frame for frame in played if frame).count(tone_sign(FMT)[:960]) == 2
         assert call.of(events.WaitingPromptPlayed) == [events.WaitingPromptPlayed("tone")] * 2
         call.dialogue.tool_ended(made, "{}", ok=True, kind="ok", now=call.now)
-        call.told()
+        assert call.dialogue._prompts.next_deadline() is None
+        call.speaks(100)
         call.lasts(10.0)
         assert call.of(events.WaitingPromptPlayed) == []
 
@@ -807,6 +808,13 @@ class TestProviderTools:
         assert ended.seconds == pytest.approx(2.0)
         assert call.dialogue._prompts.next_deadline() is None
 
+    def test_the_prompt_does_not_wait_for_the_response_that_called_it(self) -> None:
+        call = Call({"mcp": ["crm"]})
+        response_id = call.starts()
+        call.says("response.output_item.added", response_id=response_id, item=self.ITEM)
+        call.lasts(1.5)
+        assert call.of(events.WaitingPromptPlayed) == [events.WaitingPromptPlayed("tone")]
+
     def test_one_that_runs_is_no_silence(self) -> None:
         call = self.running(**TestSilence.AGENT)
         call.dialogue.tick(call.now + 60)
@@ -896,6 +904,17 @@ class TestLostSessions:
                 call.dialogue.not_sent(call.dialogue.hear(LOUD, call.now))
             self.renew(call)
             assert (notes.LOST_NOTE in call.notes()) == asked
+            assert call.session.audio_origin_ms == 0.0  # nothing was appended to the former one
+
+    def test_a_turn_that_it_was_lost_in_is_over(self) -> None:
+        call = Call()
+        call.begins_to_speak()
+        call.lasts(0.5, LOUD)
+        self.lose(call)
+        self.renew(call)
+        call.heard.clear()
+        call.lasts(0.32)
+        assert [len(pcm) for pcm in call.heard] == [8 * FMT.frame_bytes] * 2
 
     def test_positions_of_the_next_one_go_on_where_the_caller_was(self) -> None:
         call = Call()
