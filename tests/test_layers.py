@@ -70,7 +70,6 @@ CORE = (
     "ariagent.call.events",
     "ariagent.call.machine",
     "ariagent.call.presentation",
-    "ariagent.call.resume",
     "ariagent.phrases.file",
     "ariagent.dialogue.builtin_tools",
     "ariagent.dialogue.conversation",

@@ -233,7 +233,7 @@ class MemoryAmi(AmiClient):
     """Asterisk's manager interface: a ``BlindTransfer`` takes a seat's caller away."""
 
     def __init__(self, ari: MemoryAri) -> None:
-        super().__init__(AmiSettings.model_validate({"password": "secret"}), lambda event: None)
+        super().__init__(AmiSettings.model_validate({"password": "secret"}))
         self.peer = _Peer(self.settings.request_timeout_s, lambda name: AmiError(f"Asterisk did not answer {name}"))
         self.sent: list[dict[str, str]] = []
         self._ari = ari

@@ -20,6 +20,7 @@ from ariagent.lab.hostilemodel import HostileModel
 from ariagent.loop import run_async
 from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.events import Usage
+from ariagent.records.events import CallEvent
 from ariagent.termination import Result
 from tests.call.incall import Office
 
@@ -32,8 +33,8 @@ class Record:
     def __init__(self) -> None:
         self.names: list[str] = []
 
-    def event(self, name: str, at: float, fields: Any) -> None:
-        self.names.append(name)
+    def tell(self, event: CallEvent, at: float) -> None:
+        self.names.append(event.NAME)
 
     def wave(self, side: Any, start_s: float, peaks: bytes) -> None:
         pass

@@ -3,7 +3,6 @@
 import itertools
 import logging
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from ariagent.dialogue.turns import TurnLatency
 from ariagent.logs import CallLog, Side
 from ariagent.metrics import Metrics
 from ariagent.realtime import events as rt
+from ariagent.records.events import CallEvent
 from ariagent.records.spending import Spending
 
 LATENCY = TurnLatency(response_s=0.75, detection_s=0.5, model_s=0.24, ours_s=0.01)
@@ -30,8 +30,8 @@ class Kept:
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.waves: list[tuple[Side, float, bytes]] = []
 
-    def event(self, name: str, at: float, fields: Mapping[str, object]) -> None:
-        self.events.append((name, dict(fields)))
+    def tell(self, event: CallEvent, at: float) -> None:
+        self.events.append((event.NAME, event.to_fields()))
 
     def wave(self, side: Side, start_s: float, peaks: bytes) -> None:
         if peaks:
