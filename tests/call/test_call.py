@@ -305,9 +305,10 @@ class TestGoodbye:
             office.model.session.calls_tool("end_call", speech_s=3.0)
             await passes(1.0)
             office.model.session.caller_begins()
-            assert call.state is State.TALKING
-            await passes(2.0)
+            await passes(2.5)
+            assert call.state is State.SAYING_GOODBYE  # it was heard to its end; what the caller says is not known yet
             office.model.session.caller_ends("One more thing.")
+            assert call.state is State.TALKING
             office.model.session.speaks(1.0)
             await passes(10.0)
             assert call.state is State.TALKING
@@ -324,13 +325,22 @@ class TestGoodbye:
             assert call.state is State.TALKING
 
     @virtual_time
-    async def test_lasts_so_long_and_no_longer(self, tmp_path: Path) -> None:
+    async def test_a_long_one_is_heard_to_its_end(self, tmp_path: Path) -> None:
         async with Office(tmp_path) as office:
             call = await office.answered("c1")
             office.model.session.calls_tool("end_call", speech_s=60.0)
             began = time.monotonic()
             assert await office.over(call) == Termination(Result.DONE, "agent_ended")
-            assert time.monotonic() - began == pytest.approx(GOODBYE_TIMEOUT_S, abs=0.2)
+            assert time.monotonic() - began == pytest.approx(60.0, abs=0.2)
+
+    @virtual_time
+    async def test_one_that_does_not_end_lasts_so_long_and_no_longer(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.session.speaks(0.4, tools=[("order", {}), ("end_call", {})])  # whose result never comes
+            began = time.monotonic()
+            assert await office.over(call, 2 * GOODBYE_TIMEOUT_S) == Termination(Result.DONE, "agent_ended")
+            assert time.monotonic() - began == pytest.approx(GOODBYE_TIMEOUT_S, abs=0.6)
 
     @virtual_time
     async def test_waits_for_a_tool_that_still_runs(self, tmp_path: Path) -> None:
@@ -405,6 +415,8 @@ class TestTransfer:
             office.model.session.calls_tool("transfer_call", speech_s=3.0, destination="blind", reason="r", summary="s")
             await passes(1.0)
             office.model.session.caller_begins()
+            await passes(1.0)
+            office.model.session.caller_ends("Wait, one more question.")
             assert call.state is State.TALKING
             await passes(30.0)
             assert call.state is State.TALKING

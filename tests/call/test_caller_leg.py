@@ -9,8 +9,8 @@ from ariagent.ari.client import RefusedError
 from ariagent.ari.events import Channel, Place
 from ariagent.call.caller_leg import REPLACED_S, CallerLeg
 from ariagent.call.casting import Arrival
-from ariagent.errors import AriError
 from ariagent.logs import CallLog
+from ariagent.records.events import NotHungUp, NotReturned
 from ariagent.termination import Result
 from tests.call.incall import Office
 from tests.call.virtualtime import passes, virtual_time
@@ -28,8 +28,8 @@ class Leg:
         log = CallLog(logging.getLogger("ariagent.test"), "c1")
         self.leg = CallerLeg(office.ari, arrival, log, self._not_given_back)
 
-    def _not_given_back(self, event: str, error: AriError) -> None:
-        self.kept.append(event)
+    def _not_given_back(self, event: NotReturned | NotHungUp) -> None:
+        self.kept.append(event.NAME)
 
 
 @virtual_time

@@ -239,7 +239,7 @@ class TestGoodbye:
     def test_a_caller_who_speaks_into_it_is_not_hung_up_on(self) -> None:
         machine = machine_in(State.TALKING)
         machine.handle(ev.EndRequested("agent_ended"), 1.0)
-        assert machine.handle(ev.CallerSpoke(), 2.0) == []
+        assert machine.handle(ev.CallerSpoke(), 2.0) == [cmd.TellNotDone(None)]
         assert machine.state is State.TALKING
         assert machine.termination is None
         assert machine.next_deadline() is None
