@@ -1,33 +1,21 @@
 """Has Asterisk take a caller to people, so that it looks in queue_log as if a person had transferred them."""
 
 import asyncio
-from dataclasses import dataclass
 
 from ariagent.agents.choose import DIALLED, EXTENSION, QUEUE
 from ariagent.ami.client import AmiClient
 from ariagent.ari import events as ari
-from ariagent.call.casting import Arrival
+from ariagent.call.arrival import Arrival
 from ariagent.call.context import Context
 from ariagent.call.machine import TRANSFER_TIMEOUT_S
 from ariagent.call.variables import CALLER
 from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import AsteriskError
-from ariagent.termination import Termination
 
 PEER = "BRIDGEPEER"
 PEOPLE = ("ariagent-human", "human")
 """Context and extension of the shipped dialplan: the human queue, then the last resort."""
 WAYS_BACK = (QUEUE, EXTENSION, DIALLED)
-
-
-@dataclass(frozen=True, slots=True)
-class TransferOutcome:
-    """What came of a transfer that somebody waits for."""
-
-    termination: Termination | None
-    """How the call ended; None: the caller is still with the agent."""
-    went: Handoff | None
-    """The transfer that was made, if one was."""
 
 
 async def transfer(context: Context, arrival: Arrival, leg: str, handoff: Handoff, variables: dict[str, str]) -> None:

@@ -21,16 +21,15 @@ from ariagent.ami.events import AttendedTransferred, BlindTransferred
 from ariagent.ari import events as ari
 from ariagent.ari.client import ConflictError, NotFoundError
 from ariagent.audio.format import FRAME_MS
-from ariagent.audio.rates import ModelCodec
+from ariagent.audio.rates import ModelCodec, ModelEncoding
 from ariagent.audiosocket.server import MediaConnection, Reason
 from ariagent.call import commands as cmd
 from ariagent.call import events as ev
-from ariagent.call.announcement import Announcement
+from ariagent.call.arrival import OWN_CALL, Arrival, ArrivingCall
 from ariagent.call.attended_transfer import AttendedTransfer, remote_party, shown_newcomer
-from ariagent.call.blind_transfer import TransferOutcome, to_people, transfer
+from ariagent.call.blind_transfer import to_people
 from ariagent.call.bridge_watchdog import BridgeWatchdog, Finding
 from ariagent.call.caller_leg import CallerLeg
-from ariagent.call.casting import Arrival
 from ariagent.call.context import Context
 from ariagent.call.far_end import twin
 from ariagent.call.far_end_watch import FarEndWatch
@@ -38,8 +37,7 @@ from ariagent.call.live import LiveCall
 from ariagent.call.machine import AUDIBLE, MEDIA_FAILED, OVERTIME_S, RELEASE_TIMEOUT_S, CallMachine, State
 from ariagent.call.media_leg import REMEDY, MediaLeg, NoAudioError
 from ariagent.call.observer import Observer
-from ariagent.call.reception import OWN_CALL, Reception
-from ariagent.call.warm_transfer import WarmTransfer
+from ariagent.call.transfers import TransferOutcome, Transfers
 from ariagent.dialogue import effects as fx
 from ariagent.dialogue import events as said
 from ariagent.dialogue import notes
@@ -50,7 +48,7 @@ from ariagent.dialogue.handoff import Handoff
 from ariagent.dialogue.introduction import Party
 from ariagent.dialogue.memory import Owed
 from ariagent.dialogue.role import Role
-from ariagent.errors import AriError, AsteriskError, CallStateError, TurnedAwayError, UnknownAgentError
+from ariagent.errors import AriError, CallStateError, TurnedAwayError, UnknownAgentError
 from ariagent.logs import CallLog
 from ariagent.realtime import events as rt
 from ariagent.realtime.line import ModelLine
@@ -62,8 +60,6 @@ LISTEN_FRAMES = 50
 """A second of the caller's frames is collected, then looked at: frame by frame would cost much more."""
 CUT_LIMIT_S = 0.3
 """How long the end waits for the words of a sentence that was cut off."""
-ANNOUNCEMENT_LIMIT_S = 8.0
-"""How long after the caller is gone an announcement may take that somebody is about to hear."""
 HANGUP_TOLD_S = 0.3
 TRANSFERRED_AWAY = "transferred_away"
 """The reason of calls whose agent was transferred to where nobody is."""
@@ -110,14 +106,14 @@ class Call:
         self._changed = changed
         self.arrival = arrival
         self.log = CallLog(logging.getLogger(__name__), arrival.channel.id)
-        self._reception = Reception(context, arrival, self.log, answered)
+        self._arriving = ArrivingCall(context, arrival, self.log, answered)
         self._leg = CallerLeg(context.ari, arrival, self.log, self._not_given_back)
         now, wall = time.monotonic(), time.time()
         resumes = arrival.resumes
         self._made = now
         self._machine = CallMachine(now)
         self._told_state = self._machine.state
-        self._began = now - (wall - self._reception.arrived)
+        self._began = now - (wall - self._arriving.arrived)
         self._answered_at: float | None = None
         if resumes is not None and resumes.answered is not None:
             self._answered_at = now - (wall - resumes.answered)
@@ -144,7 +140,7 @@ class Call:
             polls=context.ami is None,
             moved=resumes is not None,
         )
-        self._warm = WarmTransfer(
+        self._transfers = Transfers(
             context,
             self.log,
             changed=lambda: self._changed(self),
@@ -152,11 +148,6 @@ class Call:
             ended=self._warm_transfer_ended,
             fault=self._fault,
         )
-        self._announcement: Announcement | None = None
-        self._transferred: Handoff | None = None
-        """The transfer that was made."""
-        self._transfers: list[asyncio.Future[TransferOutcome]] = []
-        """Supervisors who wait for what comes of a transfer."""
         self._owed = Owed.NOTHING
         """What the caller waits for when we leave."""
         self.stuck = False
@@ -170,12 +161,12 @@ class Call:
     @property
     def call_id(self) -> str:
         """The call's id, in Asterisk and in its record."""
-        return self._reception.call_id
+        return self._arriving.call_id
 
     @property
     def agent(self) -> str:
         """The label of the agent that the call is for."""
-        return self._reception.agent
+        return self._arriving.agent
 
     @property
     def leg(self) -> str:
@@ -205,7 +196,7 @@ class Call:
 
     def owns(self, channel_id: str) -> bool:
         """Whether the channel is the caller's, or one of those that we made for the call."""
-        return channel_id in (self.leg, self.media.channel) or self._warm.owns(channel_id)
+        return channel_id in (self.leg, self.media.channel) or self._transfers.warm.owns(channel_id)
 
     def converses(self, linked_id: str, name: str) -> bool:
         """Whether this call is in conversation, and has this linked id or the other half of the channel ``name``."""
@@ -214,15 +205,15 @@ class Call:
 
     def live(self) -> LiveCall:
         """The call as it is now."""
-        role, caller, since = self._reception.role, self._parties.current, self._answered_at
+        role, caller, since = self._arriving.role, self._parties.current, self._answered_at
         return LiveCall(
             call_id=self.call_id,
-            state="consulting" if self._warm.goes_on else self.state.value,
-            arrived=self._reception.arrived,
+            state="consulting" if self._transfers.warm.goes_on else self.state.value,
+            arrived=self._arriving.arrived,
             answered_s=None if since is None else time.monotonic() - since,
             agent=role.name if role is not None else "",
             seat=self.arrival.seat or "",
-            queue=self._reception.queue,
+            queue=self._arriving.queue,
             language=role.language if role is not None else "",
             caller_number=caller.number,
             caller_name=caller.name,
@@ -242,12 +233,11 @@ class Call:
         if (under_way := self._machine.moving) is not None:
             raise CallStateError(f"{under_way.by} is putting the caller through to {under_way.name} already")
         warm = handoff.kind == "warm"
-        if warm and self._warm.goes_on:
+        if warm and self._transfers.warm.goes_on:
             raise CallStateError("a colleague is being looked for already")
         self.log.tell(rec.TransferOrdered(handoff.by, handoff.name))
-        outcome: asyncio.Future[TransferOutcome] = asyncio.get_running_loop().create_future()
         self.feed(ev.WarmTransferRequested(handoff) if warm else ev.TransferRequested(handoff))
-        self._transfers.append(outcome)
+        outcome = self._transfers.outcome()
         self._tell_transfers()
         return outcome
 
@@ -265,22 +255,17 @@ class Call:
 
     def _tell_transfers(self) -> None:
         """Answer those who wait for a transfer, once the caller has left or is back with the agent."""
-        stays = self.state is State.TALKING and not self._warm.goes_on
-        if not self._transfers or not (self.over or stays):
-            return
-        outcome = TransferOutcome(self.termination, self._transferred)
-        for waiting in self._transfers:
-            if not waiting.done():
-                waiting.set_result(outcome)
-        self._transfers.clear()
+        stays = self.state is State.TALKING and not self._transfers.warm.goes_on
+        if self._transfers.awaited and (self.over or stays):
+            self._transfers.tell(self.termination)
 
     # -- life ---------------------------------------------------------------------------------------
 
     async def run(self) -> Termination:
         """Serve the call to its end. Returns how it ended; gives everything back whatever happens."""
         try:
-            role = await self._reception.receive(self.media.uuid)
-            self.arrival = self._reception.arrival
+            role = await self._arriving.receive(self.media.uuid)
+            self.arrival = self._arriving.arrival
             self._parties.arrived(Party(role.facts.caller_number, role.facts.caller_name))
             if self.faulty:
                 self._over.result()
@@ -306,7 +291,7 @@ class Call:
         """Give back the caller first, then all that is left, as far as another fault allows."""
         self.stuck = True  # nobody knows what is left: it is looked for
         back = partial(self._return_to_dialplan, Result.ERROR)
-        for step in (self._release,) if self._transferred is not None else (back, self._release):
+        for step in (self._release,) if self._transfers.made is not None else (back, self._release):
             try:
                 async with asyncio.timeout(RELEASE_TIMEOUT_S):
                     await step()
@@ -396,7 +381,7 @@ class Call:
         return termination
 
     def _forget(self) -> None:
-        self._reception.leave()
+        self._arriving.leave()
         # A caller whom nobody took may be back by now, and served by another call: the channel is the same.
         self.context.router.unregister(self.leg, self.on_ari)
         self.context.router.unregister(self.media.channel)
@@ -432,7 +417,7 @@ class Call:
                 self._feed(ev.LegReplaced(event.channel.id))
                 self._parties.replaced(event.channel, now)
                 if self._far_end.follow(event.channel.name):
-                    self._reception.count()
+                    self._arriving.count()
             case ari.ChannelUp(channel_id=channel_id):
                 self._parties.up(channel_id, now)
             case ari.ConnectedLine() if event.channel_id == self.media.channel:
@@ -463,7 +448,7 @@ class Call:
         """Somebody was transferred; maybe it is the agent, by the party that it talks with."""
         if event.result == "Success" and event.transferee == twin(self._far_end.name):
             self._far_end.moved()
-            self._reception.count()
+            self._arriving.count()
 
     def _identify(self, caller: Party, channel: str = "") -> None:
         """From now on this is who is on the line. ``channel``: the name of theirs, where a seat is called."""
@@ -606,10 +591,10 @@ class Call:
                 self._feed(ev.ModelReady())
             case rt.SessionRenewed():
                 self._dialogue.renew(self._model.session, now)
-            case rt.SessionLost() | rt.SessionFailed() if self._announcement is not None:
-                self._announcement.give_up()
-            case rt.AsideEnded() if self._announcement is not None:
-                self._announcement.spoken(event)
+            case rt.SessionLost() | rt.SessionFailed() if (announcement := self._transfers.announcement) is not None:
+                announcement.give_up()
+            case rt.AsideEnded() if (announcement := self._transfers.announcement) is not None:
+                announcement.spoken(event)
         if isinstance(event, rt.SessionFailed) and self._dialogue.begun:
             health = self.context.model_health
             if event.fault is rt.Fault.SILENT:
@@ -639,8 +624,7 @@ class Call:
                 if machine.finishing and dialogue.finished:
                     self._feed(ev.SpeechFinished())
             self._model.flush()
-        if self._transfers:
-            self._tell_transfers()
+        self._tell_transfers()
         self._arm()
 
     def _do(self, effect: fx.Effect | said.DialogueEvent) -> None:
@@ -701,9 +685,9 @@ class Call:
                 self._dialogue.press(digit, now)
             case cmd.PrepareAnnouncement(handoff=handoff):
                 self._cancel_warm_transfer()
-                self._announce(handoff)
+                self._transfers.announce(handoff, self._dialogue, self._encoding)
             case cmd.StartWarmTransfer(handoff=handoff):
-                self._start_warm_transfer(handoff, now)
+                self._start_warm_transfer(handoff)
             case cmd.CancelWarmTransfer():
                 self._cancel_warm_transfer()
             case cmd.TellTransferFailed(handoff=handoff):
@@ -720,36 +704,24 @@ class Call:
             case _:
                 self._commands.put_nowait(command)
 
-    def _announce(self, handoff: Handoff) -> None:
-        """Have the model speak a summary beside the conversation, unless it is not wanted."""
-        self._announcement = None
-        if handoff.kind == "blind":
-            return
-        context = self.context
-        codec = ModelCodec(context.format, self._model.session.profile.encoding)
-        context.briefs.look()
-        self._announcement = Announcement(context.briefs, codec, handoff.destination.timeout_s)
-        self._dialogue.announce(self._announcement.key, handoff)
-
-    def _start_warm_transfer(self, handoff: Handoff, now: float) -> None:
-        if self._warm.goes_on:
-            return
-        self._announce(handoff)
-        if self._announcement is None:
-            return  # a warm transfer always has one
-        self._dialogue.consulting(now)
+    def _start_warm_transfer(self, handoff: Handoff) -> None:
         caller = self._parties.current
-        self._warm.begin(
+        self._transfers.start_warm(
             handoff,
-            self._announcement,
+            self._dialogue,
+            self._encoding,
             caller_leg=self.leg,
             shown=(caller.name, caller.number),
             variables=handoff.screen_pop(self.call_id, self._dialogue.role.language),
         )
 
+    @property
+    def _encoding(self) -> ModelEncoding:
+        return self._model.session.profile.encoding
+
     def _cancel_warm_transfer(self) -> None:
         self._dialogue.consulting_ended()
-        self._warm.cancel()
+        self._transfers.warm.cancel()
 
     def _finish(self, termination: Termination) -> None:
         if not self._released:
@@ -819,7 +791,7 @@ class Call:
                 case cmd.Answer():
                     await self._answer()
                 case cmd.GreetCaller():
-                    await self._warm.end("CANCELLED")  # which was for somebody else
+                    await self._transfers.warm.end("CANCELLED")  # which was for somebody else
                 case cmd.LeaveQueue():
                     await self._leg.break_off()
                 case cmd.ReturnToDialplan(result=result):
@@ -884,7 +856,7 @@ class Call:
         self._machine.talks_until = now + self._dialogue.role.agent.length.longest_s + OVERTIME_S
         resumed, self._answered_at = self._answered_at is not None, self._answered_at or now
         self._parties.answered(self._answered_at)
-        self._reception.answered(time.time() - (now - self._answered_at))
+        self._arriving.answered(time.time() - (now - self._answered_at))
         after_s = now - self._began
         if resumed:
             self.log.tell(rec.CallContinued(round(1000 * (now - self._made), 1)))
@@ -894,44 +866,10 @@ class Call:
         self.context.metrics.answered(after_s)
 
     async def _transfer(self, handoff: Handoff) -> None:
-        context, name, announcement = self.context, handoff.name, self._announcement
-        context.memories.keep(self.call_id, self._dialogue.memory(name), time.monotonic())
-        path = announcement.path if announcement is not None and not handoff.joins else ""
-        # Asterisk plays nothing that it cannot read: then it is a blind one, whatever was wanted.
-        unheard = bool(path) and not context.briefs.playable
-        kind = "blind" if unheard else handoff.kind
-        variables = handoff.screen_pop(self.call_id, self._dialogue.role.language, path)
-        if self._parties.changed:
-            # The channel that stands for them may show another number, or none.
-            variables |= self._parties.current.caller_id()
-        counted = context.metrics.transfers
-        outlook = announcement.outlook if path and announcement is not None else ""
-        queue_call = ""
-        # A supervisor who takes over waits on a line of their own.
-        found = bool(handoff.joins) and handoff.kind == "warm"
-        if unheard or (found and self._warm.announcement_failed):
-            outlook = "failed"
-        try:
-            if found:
-                queue_call = self._warm.join()
-            await transfer(context, self.arrival, self.leg, handoff, variables)
-        except AsteriskError as error:
-            if found:
-                await self._warm.end("FAILED")  # which counts it
-            else:
-                counted.labels(kind, "failed").inc()
-            context.memories.take(self.call_id, time.monotonic())
-            self.log.tell(rec.TransferFailed(name, error.line))
-            self.feed(ev.TransferFailed(error.line))
-            return
-        self.log.tell(rec.CallTransferred(name, handoff.by, kind, queue_call, outlook, handoff.summary))
-        if unheard:
-            context.briefs.failed(self.log)
-        elif path:
-            context.briefs.handed(self.log)
-        counted.labels(kind, "done").inc()
-        self._transferred = handoff
-        self.feed(ev.Transferred())
+        made = await self._transfers.make(
+            handoff, self._dialogue, self._parties, arrival=self.arrival, leg=self.leg, call_id=self.call_id
+        )
+        self.feed(made)
 
     async def _refused(self, error: AriError) -> None:
         """Asterisk would not do what the call needs: because the caller is gone, or for a reason of its own.
@@ -979,7 +917,7 @@ class Call:
         # A request in flight cannot be taken back: wait for it (it is bounded), then undo it by its preset id.
         if self._media_task is not None:
             await asyncio.wait([self._media_task])
-        steps = (self._release_media(), self._close(), self._warm.end("ENDED"), self._leg.release())
+        steps = (self._release_media(), self._close(), self._transfers.warm.end("ENDED"), self._leg.release())
         for fault in await asyncio.gather(*steps, return_exceptions=True):
             if fault is not None:
                 raise fault  # the other steps are done
@@ -991,8 +929,8 @@ class Call:
 
     async def _leave(self) -> None:
         """Let go of what is ours; Asterisk keeps the caller, in a bridge that the next process does away with."""
-        consulted = self._warm.goes_on
-        self._owed, _ = await asyncio.gather(self._say_no_more(), self._warm.end("CANCELLED"))
+        consulted = self._transfers.warm.goes_on
+        self._owed, _ = await asyncio.gather(self._say_no_more(), self._transfers.warm.end("CANCELLED"))
         if consulted and self._owed is not Owed.TURN:
             self._owed = Owed.COLLEAGUE
         self.context.media.forget(self.media.uuid)
@@ -1024,10 +962,9 @@ class Call:
             task.cancel()
         if running:
             await asyncio.wait(running)
-        ended, announcement = self._machine.termination, self._announcement
-        wanted = ended is not None and ended.result is Result.TRANSFERRED
-        if announcement is not None and wanted and not await announcement.written(ANNOUNCEMENT_LIMIT_S):
-            self.log.tell(rec.AnnouncementNotSpoken("the model did not speak it in time"))
+        ended = self._machine.termination
+        if ended is not None and ended.result is Result.TRANSFERRED:
+            await self._transfers.announced()
         await self._model.close()
 
     def _not_given_back(self, event: rec.NotReleased | rec.NotReturned | rec.NotHungUp) -> None:

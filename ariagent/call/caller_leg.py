@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from ariagent.ari.client import AriClient, NotFoundError
 from ariagent.ari.events import Place
-from ariagent.call.casting import Arrival
+from ariagent.call.arrival import Arrival
 from ariagent.call.dialplan import give_back
 from ariagent.errors import AriError
 from ariagent.logs import CallLog

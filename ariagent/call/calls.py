@@ -11,8 +11,8 @@ from ariagent.ami import events as ami
 from ariagent.ari.client import TRIAL_PREFIX, NotFoundError
 from ariagent.ari.events import StasisEnded, StasisStarted
 from ariagent.call import presentation
+from ariagent.call.arrival import Arrival
 from ariagent.call.call import Call
-from ariagent.call.casting import Arrival
 from ariagent.call.context import Context
 from ariagent.call.dialplan import give_back
 from ariagent.call.events import LeaveRequested, StopRequested

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from ariagent.call.blind_transfer import TransferOutcome
 from ariagent.call.call import Call
 from ariagent.call.calls import Registry
+from ariagent.call.transfers import TransferOutcome
 from ariagent.config.handoff import DestinationSettings
 from ariagent.config.tree import DrainTo
 from ariagent.control import shapes

@@ -9,8 +9,8 @@ import pytest
 
 from ariagent.ari.client import RefusedError
 from ariagent.ari.events import Channel, Place
+from ariagent.call.arrival import Arrival
 from ariagent.call.blind_transfer import first_half, to_people, transfer
-from ariagent.call.casting import Arrival
 from ariagent.call.machine import TRANSFER_TIMEOUT_S
 from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import AmiRefusedError, AsteriskError

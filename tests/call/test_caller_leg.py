@@ -7,8 +7,8 @@ import pytest
 
 from ariagent.ari.client import RefusedError
 from ariagent.ari.events import Channel, Place
+from ariagent.call.arrival import Arrival
 from ariagent.call.caller_leg import REPLACED_S, CallerLeg
-from ariagent.call.casting import Arrival
 from ariagent.logs import CallLog
 from ariagent.records.events import NotHungUp, NotReturned
 from ariagent.termination import Result

@@ -20,7 +20,7 @@ from ariagent.audio.format import SLIN24
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call.admission import Admission
 from ariagent.call.announcement import Briefs
-from ariagent.call.casting import Arrival, Identity, cast, identify, recognised
+from ariagent.call.arrival import Arrival, Identity, choose_agent, identify, recognised
 from ariagent.call.context import Context
 from ariagent.config import RecordsSettings, Settings
 from ariagent.dialogue.memory import Memory
@@ -91,7 +91,7 @@ async def make_context(ari_server: Any, tmp_path: Path) -> AsyncIterator[MakeCon
 
 async def arrive(context: Context, who: Arrival) -> tuple[Identity, Role]:
     identity = await identify(context, who, LOG)
-    return identity, await cast(context, who, identity, LOG)
+    return identity, await choose_agent(context, who, identity, LOG)
 
 
 ALWAYS = {"CHANNEL(linkedid)", "ARIAGENT_FROM", "ARIAGENT_CALL", "CALLERID(num-pres)", "CALLERID(name-pres)"}

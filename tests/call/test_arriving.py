@@ -9,8 +9,7 @@ import pytest
 
 from ariagent.ari.client import NotFoundError
 from ariagent.ari.events import Channel
-from ariagent.call.casting import Arrival
-from ariagent.call.reception import OWN_CALL, Reception
+from ariagent.call.arrival import OWN_CALL, Arrival, ArrivingCall
 from ariagent.dialogue.memory import Memory
 from ariagent.errors import TurnedAwayError, UnknownAgentError
 from ariagent.logs import CallLog
@@ -21,14 +20,14 @@ from tests.call.virtualtime import virtual_time
 
 def reception(
     office: Office, *, agent: str | None = "default", number: str = "5551000", own: bool = False, **variables: str
-) -> Reception:
+) -> ArrivingCall:
     office.ari.names["c1"] = "PJSIP/c1"
     named = {"linked": "CHANNEL(linkedid)", "pres": "CALLERID(num-pres)", "before": "ARIAGENT_CALL"}
     for name, value in variables.items():
         office.ari.variables["c1", named[name]] = value
     arrival = Arrival(Channel("c1", "PJSIP/c1", "Ring", number, "Eve"), agent, None)
     log = CallLog(logging.getLogger("ariagent.test"), "c1")
-    return Reception(office.context, arrival, log, lambda linked_id, name: own)
+    return ArrivingCall(office.context, arrival, log, lambda linked_id, name: own)
 
 
 def started(office: Office) -> dict[str, Any]:

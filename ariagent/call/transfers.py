@@ -1,0 +1,164 @@
+"""The transfers of one call: the announcement before, the transfer itself, and who waits for its outcome."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ariagent.audio.rates import ModelCodec, ModelEncoding
+from ariagent.call import events as ev
+from ariagent.call.announcement import Announcement
+from ariagent.call.arrival import Arrival
+from ariagent.call.attended_transfer import AttendedTransfer
+from ariagent.call.blind_transfer import transfer
+from ariagent.call.context import Context
+from ariagent.call.warm_transfer import WarmTransfer
+from ariagent.dialogue.dialogue import Dialogue
+from ariagent.dialogue.handoff import Handoff
+from ariagent.errors import AsteriskError
+from ariagent.logs import CallLog
+from ariagent.records import events as rec
+from ariagent.termination import Termination
+
+ANNOUNCEMENT_LIMIT_S = 8.0
+"""How long after the caller is gone an announcement may take that somebody is about to hear."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferOutcome:
+    """What came of a transfer that somebody waits for."""
+
+    termination: Termination | None
+    """How the call ended; None: the caller is still with the agent."""
+    went: Handoff | None
+    """The transfer that was made, if one was."""
+
+
+class Transfers:
+    """Those of one call. ``warm`` looks for a human agent while caller and agent talk on."""
+
+    def __init__(
+        self,
+        context: Context,
+        log: CallLog,
+        *,
+        changed: Callable[[], None],
+        answered: Callable[[], None],
+        ended: Callable[[Handoff, str, str], None],
+        fault: Callable[[Exception], None],
+    ) -> None:
+        """The callables are those of ``WarmTransfer``."""
+        self.warm = WarmTransfer(context, log, changed=changed, answered=answered, ended=ended, fault=fault)
+        self.announcement: Announcement | None = None
+        self.made: Handoff | None = None
+        """The transfer that was made."""
+        self._context = context
+        self._log = log
+        self._waiting: list[asyncio.Future[TransferOutcome]] = []
+
+    # -- those who wait -----------------------------------------------------------------------------
+
+    def outcome(self) -> "asyncio.Future[TransferOutcome]":
+        """A future for what comes of the transfer under way."""
+        outcome: asyncio.Future[TransferOutcome] = asyncio.get_running_loop().create_future()
+        self._waiting.append(outcome)
+        return outcome
+
+    @property
+    def awaited(self) -> bool:
+        """Somebody waits for an outcome."""
+        return bool(self._waiting)
+
+    def tell(self, termination: Termination | None) -> None:
+        """The caller has left (``termination``), or is back with the agent (None)."""
+        outcome = TransferOutcome(termination, self.made)
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(outcome)
+        self._waiting.clear()
+
+    # -- before -------------------------------------------------------------------------------------
+
+    def announce(self, handoff: Handoff, dialogue: Dialogue, encoding: ModelEncoding) -> Announcement | None:
+        """Have the model speak a summary beside the conversation, unless it is not wanted."""
+        self.announcement = None
+        if handoff.kind == "blind":
+            return None
+        announcements = self._context.briefs
+        announcements.look()
+        codec = ModelCodec(self._context.format, encoding)
+        self.announcement = Announcement(announcements, codec, handoff.destination.timeout_s)
+        dialogue.announce(self.announcement.key, handoff)
+        return self.announcement
+
+    def start_warm(
+        self,
+        handoff: Handoff,
+        dialogue: Dialogue,
+        encoding: ModelEncoding,
+        *,
+        caller_leg: str,
+        shown: tuple[str, str],
+        variables: dict[str, str],
+    ) -> None:
+        """Look for a human agent. ``shown``: name and number of the caller."""
+        if self.warm.goes_on or (announcement := self.announce(handoff, dialogue, encoding)) is None:
+            return
+        dialogue.consulting(time.monotonic())
+        self.warm.begin(handoff, announcement, caller_leg=caller_leg, shown=shown, variables=variables)
+
+    # -- the transfer -------------------------------------------------------------------------------
+
+    async def make(
+        self,
+        handoff: Handoff,
+        dialogue: Dialogue,
+        parties: AttendedTransfer,
+        *,
+        arrival: Arrival,
+        leg: str,
+        call_id: str,
+    ) -> ev.Transferred | ev.TransferFailed:
+        """Transfer the caller. Never raises AsteriskError."""
+        context, name, announcement = self._context, handoff.name, self.announcement
+        context.memories.keep(call_id, dialogue.memory(name), time.monotonic())
+        path = announcement.path if announcement is not None and not handoff.joins else ""
+        # Asterisk plays nothing that it cannot read: then it is a blind one, whatever was wanted.
+        unheard = bool(path) and not context.briefs.playable
+        kind = "blind" if unheard else handoff.kind
+        variables = handoff.screen_pop(call_id, dialogue.role.language, path)
+        if parties.changed:
+            # The channel that stands for them may show another number, or none.
+            variables |= parties.current.caller_id()
+        outlook = announcement.outlook if path and announcement is not None else ""
+        queue_call = ""
+        # A supervisor who takes over waits on a line of their own.
+        found = bool(handoff.joins) and handoff.kind == "warm"
+        if unheard or (found and self.warm.announcement_failed):
+            outlook = "failed"
+        counted = context.metrics.transfers
+        try:
+            if found:
+                queue_call = self.warm.join()
+            await transfer(context, arrival, leg, handoff, variables)
+        except AsteriskError as error:
+            if found:
+                await self.warm.end("FAILED")  # which counts it
+            else:
+                counted.labels(kind, "failed").inc()
+            context.memories.take(call_id, time.monotonic())
+            self._log.tell(rec.TransferFailed(name, error.line))
+            return ev.TransferFailed(error.line)
+        self._log.tell(rec.CallTransferred(name, handoff.by, kind, queue_call, outlook, handoff.summary))
+        if unheard:
+            context.briefs.failed(self._log)
+        elif path:
+            context.briefs.handed(self._log)
+        counted.labels(kind, "done").inc()
+        self.made = handoff
+        return ev.Transferred()
+
+    async def announced(self) -> None:
+        """The caller is gone, and a human agent is about to hear the announcement: wait until it is written."""
+        if self.announcement is not None and not await self.announcement.written(ANNOUNCEMENT_LIMIT_S):
+            self._log.tell(rec.AnnouncementNotSpoken("the model did not speak it in time"))
