@@ -1,4 +1,4 @@
-"""What is done before a call is served: which call it is, whether it may come, and which agent talks with the caller."""
+"""What comes before a call is served: which call it is, whether it may come, and which agent takes it."""
 
 import asyncio
 import time

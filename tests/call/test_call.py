@@ -12,7 +12,6 @@ import pytest
 from ariagent.ami.events import AttendedTransferred, BlindTransferred
 from ariagent.ari.client import NotFoundError, RefusedError
 from ariagent.audiosocket.endpoint import Reason
-from ariagent.call.blind_transfer import TransferOutcome
 from ariagent.call.call import Call
 from ariagent.call.machine import (
     GOODBYE_TIMEOUT_S,
@@ -21,6 +20,7 @@ from ariagent.call.machine import (
     TRANSFER_TIMEOUT_S,
     State,
 )
+from ariagent.call.transfers import TransferOutcome
 from ariagent.errors import CallStateError
 from ariagent.realtime import events as rt
 from ariagent.termination import Result, Termination

@@ -9,9 +9,9 @@ import pytest
 
 from ariagent.ami.events import AttendedTransferred, BlindTransferred
 from ariagent.audiosocket.endpoint import Reason
+from ariagent.call import arrival
 from ariagent.call import call as driver
 from ariagent.call import events as ev
-from ariagent.call import reception
 from ariagent.call.call import Call
 from ariagent.call.machine import State
 from ariagent.errors import CallStateError
@@ -339,14 +339,14 @@ async def test_of_a_call_in_conversation(throw: Throw, tmp_path: Path, monkeypat
         assert office.ended() == {"error/fault": 1, "done/agent_ended": 1}
 
 
-@pytest.mark.parametrize("step", ["identify", "cast", "_begin_dialogue", "model", "media", "answer"])
+@pytest.mark.parametrize("step", ["identify", "choose_agent", "_begin_dialogue", "model", "media", "answer"])
 @virtual_time
 async def test_before_the_call_is_answered(step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with Office(tmp_path) as office:
         other = await office.answered("c2")
         match step:
-            case "identify" | "cast":
-                monkeypatch.setattr(reception, step, later_boom)
+            case "identify" | "choose_agent":
+                monkeypatch.setattr(arrival, step, later_boom)
             case "_begin_dialogue":
                 monkeypatch.setattr(Call, step, boom)
             case "model":
@@ -380,7 +380,7 @@ async def test_while_all_is_given_back(part: str, tmp_path: Path, monkeypatch: p
             "model": (call._model, "close", later_boom),
             "leg": (call._leg, "release", later_boom),
             "observer": (call._observer, "close", boom),
-            "warm": (call._warm, "end", later_boom),
+            "warm": (call._transfers.warm, "end", later_boom),
         }[part]
         monkeypatch.setattr(target, name, value)
         office.ari.leaves("c1")

@@ -540,7 +540,7 @@ class TestResponses:
     def test_one_that_falls_silent_says_why(self, talk: Talk, status: str) -> None:
         details = {"error": {"code": "rate_limit_exceeded", "message": "too many"}}
         assert talk.ends(status=status, status_details=details) == [
-            ResponseFailed(status, "rate_limit_exceeded", "too many")
+            ResponseFailed(status, "rate_limit_exceeded", "too many", status == "incomplete")
         ]
 
     @pytest.mark.parametrize("status", ["completed", "cancelled"])
