@@ -156,7 +156,7 @@ def test_a_calls_event_has_its_level(text: Sink) -> None:
     log = CallLog(text.logger, "1")
     log.tell(rec.CallAnswered(5))
     log.tell(rec.NotReleased("x"))
-    assert text.line.endswith(" ERROR call.not_released call=1 cause=x")
+    assert text.line.endswith(" ERROR call.release_failed call=1 cause=x")
     log.tell(rec.CallAnswered(5), logging.WARNING)
     assert text.line.endswith(" WARNING call.answered call=1 after_ms=5")
     assert len(text.stream.getvalue().splitlines()) == 2

@@ -109,7 +109,7 @@ class Briefs:
         if not played:
             cause, remedy = self.unreadable
             fields = {"directory": str(self.directory), "cause": cause, "remedy": remedy}
-            log.warning("brief.not_played", extra={"fields": fields})
+            log.warning("announcement.not_played", extra={"fields": fields})
 
     def look(self) -> None:
         """A summary is on its way: find out whether Asterisk can play it, unless that was done a moment ago.
@@ -177,7 +177,7 @@ class Briefs:
     def not_kept(self, error: OSError) -> None:
         remedy = "Let the service's user write there, or set briefs.directory to another folder"
         fields = {"directory": str(self.directory), "cause": error.strerror or str(error), "remedy": remedy}
-        log.warning("brief.not_kept", extra={"fields": fields})
+        log.warning("announcement.not_kept", extra={"fields": fields})
 
 
 class Announcement:

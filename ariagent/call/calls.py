@@ -169,7 +169,7 @@ class Registry:
         try:
             await give_back(context.ari, channel, termination.result)
         except AriError as error:
-            log.error("call.not_returned", extra={"fields": {"call": call_id, "cause": error.line}})
+            log.error("call.return_failed", extra={"fields": {"call": call_id, "cause": error.line}})
             self._look_again()
 
     async def _discard(self, context: Context, channel_id: str) -> None:

@@ -418,7 +418,7 @@ Every state has a time limit:
 | `saying_goodbye` | {drain} s, longer while speech waits to be heard (at most {longest} s) | hung up |
 | `before_transfer` | the same; transferred by a supervisor: {move} s | `transferring` |
 | `transferring` | {transfer} s | `talking`; to the human queue if the agent is gone |
-| `ending` | {release} s | `ended`; ariagent tries again to release the rest (`call.not_released`) |
+| `ending` | {release} s | `ended`; ariagent tries again to release the rest (`call.release_failed`) |
 
 A warm transfer waits for a human agent while `talking`: for the destination's `timeout_s` and 10 s, then for up to 60 s
 while the human agent hears the summary.

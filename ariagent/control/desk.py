@@ -138,7 +138,7 @@ class Desk:
         if ended is None:
             reason = f"Asterisk refused the transfer to {name}; the caller stays with the AI"
             raise RefusedError(
-                502, "not_transferred", reason, remedy="The service's log says why (call.not_handed_over)"
+                502, "not_transferred", reason, remedy="The service's log says why (call.transfer_failed)"
             )
         if ended.result is not Result.TRANSFERRED:
             reason = f"the call ended before the transfer: {ended.result.value} ({ended.reason})"

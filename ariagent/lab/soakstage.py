@@ -27,7 +27,7 @@ AGENT: dict[str, Any] = {
 }
 NOISE = np.random.default_rng(1).normal(0, 4000, 8000).clip(-16000, 16000).astype(np.int16)
 """A second of what the callers say, at 8 kHz. No tone: that would be a machine's."""
-BAD_EVENTS = ("call.fault", "call.not_released", "call.not_returned", "call.not_hung_up", "media.endpoint_fault")
+BAD_EVENTS = ("call.fault", "call.release_failed", "call.return_failed", "call.hangup_failed", "media.endpoint_fault")
 SANDBOX = ("--voice", "tone", "--no-recogniser", "--detector", "energy", "--think-ms", "50")
 
 

@@ -164,7 +164,7 @@ class OwnCallRefused(CallEvent):
 class VariableNotRead(CallEvent):
     """Asterisk did not tell a channel variable that an agent asks for."""
 
-    NAME = "call.variable_not_read"
+    NAME = "call.variable_unreadable"
     LEVEL = WARNING
 
     variable: str
@@ -219,7 +219,7 @@ class CallAnswered(CallEvent):
 class CallContinued(CallEvent):
     """The caller hears the agent again, after another process has taken the call over."""
 
-    NAME = "call.goes_on"
+    NAME = "call.conversation_resumed"
 
     after_ms: float
     """Time since this process took the call over."""
@@ -240,7 +240,7 @@ class StateChanged(CallEvent):
 class NotAnswered(CallEvent):
     """Asterisk could not answer a seat's channel before it was given back to the queue."""
 
-    NAME = "call.not_answered"
+    NAME = "call.answer_failed"
     LEVEL = DEBUG
 
     cause: str
@@ -250,7 +250,7 @@ class NotAnswered(CallEvent):
 class NotRejoined(CallEvent):
     """Asterisk could not put a channel back into the call's bridge."""
 
-    NAME = "call.not_rejoined"
+    NAME = "call.rejoin_failed"
     LEVEL = DEBUG
 
     cause: str
@@ -260,7 +260,7 @@ class NotRejoined(CallEvent):
 class NotReleased(CallEvent):
     """Asterisk did not release something of the call."""
 
-    NAME = "call.not_released"
+    NAME = "call.release_failed"
     LEVEL = ERROR
 
     cause: str
@@ -270,7 +270,7 @@ class NotReleased(CallEvent):
 class NotReturned(CallEvent):
     """Asterisk did not let the caller go back to the dialplan."""
 
-    NAME = "call.not_returned"
+    NAME = "call.return_failed"
     LEVEL = ERROR
 
     cause: str
@@ -280,7 +280,7 @@ class NotReturned(CallEvent):
 class NotHungUp(CallEvent):
     """Asterisk did not hang up a seat's channel."""
 
-    NAME = "call.not_hung_up"
+    NAME = "call.hangup_failed"
     LEVEL = ERROR
 
     cause: str
@@ -467,7 +467,7 @@ class DigitsGiven(CallEvent):
 class AudioGap(CallEvent):
     """The caller's audio continues after a gap (hold, mute, loss). For the record only."""
 
-    NAME = "uplink.gap"
+    NAME = "caller_audio.gap"
     LEVEL = None
 
     ms: float
@@ -592,7 +592,7 @@ class ToolEnded(CallEvent):
 class WaitingPromptPlayed(CallEvent):
     """The caller heard a tone or a phrase because a tool takes long. For the record only."""
 
-    NAME = "tool.sign"
+    NAME = "tool.waiting_prompt"
     LEVEL = None
 
     sign: str
@@ -658,7 +658,7 @@ class MessageTaken(CallEvent):
 class TransferOrdered(CallEvent):
     """A supervisor transfers the caller."""
 
-    NAME = "call.moved"
+    NAME = "call.transfer_ordered"
 
     by: str
     """The supervisor."""
@@ -694,7 +694,7 @@ class Supervised(CallEvent):
 class CallTransferred(CallEvent):
     """The caller was transferred."""
 
-    NAME = "call.handed_over"
+    NAME = "call.transferred"
 
     destination: str
     by: str
@@ -713,7 +713,7 @@ class CallTransferred(CallEvent):
 class TransferFailed(CallEvent):
     """Asterisk refused a transfer."""
 
-    NAME = "call.not_handed_over"
+    NAME = "call.transfer_failed"
     LEVEL = WARNING
 
     destination: str
@@ -735,7 +735,7 @@ class TransferDeclined(CallEvent):
 class DestinationUnusable(CallEvent):
     """The model was told that a destination cannot be reached: the settings or Asterisk are wrong."""
 
-    NAME = "call.not_transferred"
+    NAME = "call.transfer_impossible"
     LEVEL = WARNING
 
     destination: str
@@ -758,7 +758,7 @@ class AgentTransferredAway(CallEvent):
 class ConsultStarted(CallEvent):
     """A warm transfer began to call human agents."""
 
-    NAME = "colleague.called"
+    NAME = "consult.called"
 
     destination: str
     queue_call: str
@@ -769,7 +769,7 @@ class ConsultStarted(CallEvent):
 class ConsultAnswered(CallEvent):
     """A human agent answered the consult leg."""
 
-    NAME = "colleague.answered"
+    NAME = "consult.answered"
 
     destination: str
 
@@ -778,7 +778,7 @@ class ConsultAnswered(CallEvent):
 class ConsultFailed(CallEvent):
     """Asterisk could not make a consult leg."""
 
-    NAME = "colleague.failed"
+    NAME = "consult.failed"
     LEVEL = WARNING
 
     cause: str
@@ -788,7 +788,7 @@ class ConsultFailed(CallEvent):
 class ConsultEnded(CallEvent):
     """A consult leg was hung up without a transfer."""
 
-    NAME = "colleague.dropped"
+    NAME = "consult.dropped"
 
     destination: str
     why: str
@@ -799,7 +799,7 @@ class ConsultEnded(CallEvent):
 class AnnouncementNotSpoken(CallEvent):
     """The model did not speak an announcement in time."""
 
-    NAME = "brief.not_spoken"
+    NAME = "announcement.not_spoken"
     LEVEL = WARNING
 
     cause: str
@@ -809,7 +809,7 @@ class AnnouncementNotSpoken(CallEvent):
 class AnnouncementFailed(CallEvent):
     """Asterisk could not play an announcement."""
 
-    NAME = "brief.failed"
+    NAME = "announcement.failed"
     LEVEL = WARNING
 
     directory: str

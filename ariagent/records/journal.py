@@ -364,9 +364,9 @@ class Journal:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                log.error("records.not_put_aside", extra={"fields": {"cause": str(error)}})
+                log.error("records.move_aside_failed", extra={"fields": {"cause": str(error)}})
                 return False
-        log.error("records.put_aside", extra={"fields": {"file": aside}})
+        log.error("records.moved_aside", extra={"fields": {"file": aside}})
         return True
 
 

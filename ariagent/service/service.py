@@ -388,7 +388,7 @@ class Service:
                 channels, bridges = left
                 remedy = "If another service runs with this asterisk.app, it ends now. Give each service its own"
                 fields = {"app": self.settings.asterisk.app, "channels": channels, "bridges": bridges, "remedy": remedy}
-                log.warning("service.takes_over", extra={"fields": fields})
+                log.warning("service.took_over", extra={"fields": fields})
 
     def _spending(self) -> Spending:
         spent = 0.0
@@ -439,7 +439,7 @@ class Service:
         self.checks.wanted(Need.ASTERISK)
         if not self.started.is_set():
             self.started.set()
-            log.info("service.takes_calls", extra={"fields": {"calls": len(self.calls)}})
+            log.info("service.accepting_calls", extra={"fields": {"calls": len(self.calls)}})
 
     async def _tell_ready(self) -> None:
         """Log ``service.ready`` once all parts were tried."""

@@ -166,7 +166,7 @@ class AudioTrial:
             async with self._briefs.sample() as file:
                 return (await try_audio(self._trial, self._server, self._address, file=file)).played
         except AriError as error:
-            log.debug("brief.not_tried", extra={"fields": {"cause": error.line}})
+            log.debug("announcement.not_tried", extra={"fields": {"cause": error.line}})
         except OSError as error:
             self._briefs.not_kept(error)
         return None

@@ -50,7 +50,7 @@ async def test_a_directory_that_cannot_be_used_is_said(tmp_path: Path, caplog: p
     with caplog.at_level(logging.WARNING):
         briefs.clear()
         assert not await briefs.put(briefs.new_name(), b"", 1)
-    assert [record.message for record in caplog.records] == ["brief.not_kept"] * 2
+    assert [record.message for record in caplog.records] == ["announcement.not_kept"] * 2
 
 
 def test_names_are_absolute_and_cannot_be_guessed(tmp_path: Path) -> None:
@@ -101,12 +101,12 @@ def test_that_asterisk_cannot_play_them_is_logged_once(tmp_path: Path, caplog: p
     for played in (None, False, False, None):
         briefs.tried(played)
     assert not briefs.playable
-    assert [record.message for record in caplog.records] == ["brief.not_played"]
+    assert [record.message for record in caplog.records] == ["announcement.not_played"]
     assert str(tmp_path) in caplog.records[0].fields["remedy"]  # type: ignore[attr-defined]
     briefs.tried(True)
     assert briefs.playable
     briefs.tried(False)
-    assert [record.message for record in caplog.records] == ["brief.not_played"] * 2
+    assert [record.message for record in caplog.records] == ["announcement.not_played"] * 2
 
 
 @pytest.mark.parametrize(("kinds", "wanted"), [((), False), (("blind",), False), (("blind", "warm"), True)])
@@ -168,7 +168,7 @@ class TestSummariesThatAsteriskCannotPlay:
         for _ in range(2):
             briefs.hear(UserEvent(module.USER_EVENT, {"call": "c1"}))
         assert self.failures == 1, "once for each call"
-        [told] = [record for record in caplog.records if record.getMessage() == "brief.failed"]
+        [told] = [record for record in caplog.records if record.getMessage() == "announcement.failed"]
         assert told.fields["call"] == "c1"  # type: ignore[attr-defined]
 
     def test_so_many_calls_are_remembered(self, briefs: Briefs) -> None:

@@ -369,7 +369,7 @@ class TestTransfer:
             assert went_to(office, "c1") == ("ariagent-handoff", "support")
             assert office.ari.variables["c1", "__ARIAGENT_SUMMARY"] == "Eve wants a refund."
             assert office.ari.variables["c1", "__ARIAGENT_CALL"] == "c1"
-            (told,) = office.events("call.handed_over")
+            (told,) = office.events("call.transferred")
             assert (told["destination"], told["kind"]) == (kind, kind)
             brief = office.ari.variables["c1", "ARIAGENT_BRIEF"]
             written = [path.name for path in (tmp_path / "briefs").iterdir()]
@@ -388,14 +388,14 @@ class TestTransfer:
             call = await office.answered("c1")
             office.model.announces = False
             office.model.session.calls_tool("transfer_call", destination="briefed", reason="r", summary="s")
-            await office.until(lambda: office.events("call.handed_over"))
-            assert office.events("call.handed_over")[0]["brief"] == "late"
+            await office.until(lambda: office.events("call.transferred"))
+            assert office.events("call.transferred")[0]["brief"] == "late"
             (wanted,) = [m for m in office.model.session.heard if m.get("response", {}).get("conversation") == "none"]
             await passes(2.0)
             office.model.session.speaks(1.0, metadata=wanted["response"]["metadata"], conversation_id=None)
             assert await office.over(call) == TRANSFERRED
             assert len(list((tmp_path / "briefs").iterdir())) == 1
-            assert office.events("brief.not_spoken") == []
+            assert office.events("announcement.not_spoken") == []
 
     @virtual_time
     async def test_where_asterisk_cannot_play_announcements_the_transfer_is_made_without(self, tmp_path: Path) -> None:
@@ -404,9 +404,9 @@ class TestTransfer:
             office.context.briefs.tried(False)
             office.model.session.calls_tool("transfer_call", destination="briefed", reason="r", summary="s")
             assert await office.over(call) == TRANSFERRED
-            (told,) = office.events("call.handed_over")
+            (told,) = office.events("call.transferred")
             assert (told["kind"], told["brief"]) == ("blind", "failed")
-            assert len(office.events("brief.failed")) == 1
+            assert len(office.events("announcement.failed")) == 1
 
     @virtual_time
     async def test_a_caller_who_speaks_first_stays(self, tmp_path: Path) -> None:
@@ -429,7 +429,7 @@ class TestTransfer:
             call = await office.answered("c1")
             office.ari.peer.refused["continue c1"] = REFUSED
             office.model.session.calls_tool("transfer_call", destination=kind, reason="r", summary="s")
-            await office.until(lambda: office.events("call.not_handed_over"))
+            await office.until(lambda: office.events("call.transfer_failed"))
             await office.until(lambda: call.state is State.TALKING)
             assert office.model.session.told(kind)
             before = office.line(call).heard_s
@@ -462,7 +462,7 @@ class TestTransfer:
         async with Office(tmp_path, ami=False) as office:
             call = await office.answered("s1", seat=True)
             office.model.session.calls_tool("transfer_call", destination="blind", reason="r", summary="s")
-            await office.until(lambda: office.events("call.not_handed_over"))
+            await office.until(lambda: office.events("call.transfer_failed"))
             assert call.state is State.TALKING
 
     @virtual_time
@@ -473,7 +473,7 @@ class TestTransfer:
             office.model.session.lose()
             assert await office.over(call) == TRANSFERRED
             assert went_to(office, "c1") == ("ariagent-handoff", "support")
-            (told,) = office.events("call.handed_over")
+            (told,) = office.events("call.transferred")
             assert (told["by"], told["kind"]) == ("ariagent", "blind")
             assert office.doubts == ["model"]
 
@@ -510,7 +510,7 @@ class TestTransferThatIsNotAnswered:
             office.ari.peer.takes_s |= {"set c1": 4.9, "continue c1": 1e3}
             office.model.session.calls_tool("transfer_call", speech_s=0.0, destination="blind", reason="r", summary="s")
             began = time.monotonic()
-            await office.until(lambda: office.events("call.not_handed_over"))
+            await office.until(lambda: office.events("call.transfer_failed"))
             assert time.monotonic() - began < TRANSFER_TIMEOUT_S + 0.1
             await self.goes_on(office, call)
 
@@ -523,9 +523,9 @@ class TestTransferThatIsNotAnswered:
                 peer.takes_s |= {"*": 4.5}
             office.model.session.calls_tool("transfer_call", speech_s=0.0, destination="blind", reason="r", summary="s")
             began = time.monotonic()
-            await office.until(lambda: office.events("call.not_handed_over"))
+            await office.until(lambda: office.events("call.transfer_failed"))
             assert time.monotonic() - began == pytest.approx(TRANSFER_TIMEOUT_S, abs=0.1)
-            assert office.events("call.not_handed_over")[0]["cause"] == "Asterisk did not take the caller in time"
+            assert office.events("call.transfer_failed")[0]["cause"] == "Asterisk did not take the caller in time"
             for peer in (office.ari.peer, office.ami.peer):
                 peer.takes_s.clear()
             await self.goes_on(office, call)
@@ -549,7 +549,7 @@ class TestWarmTransfer:
         call = await office.answered("c1")
         office.ari.human_answers_s = answers_s
         office.model.session.calls_tool("transfer_call", destination=kind, reason="r", summary="A refund.")
-        await office.until(lambda: office.events("colleague.called"))
+        await office.until(lambda: office.events("consult.called"))
         return call
 
     @virtual_time
@@ -560,13 +560,13 @@ class TestWarmTransfer:
             assert "originate Local/support@ariagent-warm/n" in office.ari.peer.requests
             began = time.monotonic()
             office.model.session.speaks(1.0)
-            await office.until(lambda: office.events("colleague.answered"))
+            await office.until(lambda: office.events("consult.answered"))
             assert call.state is State.TALKING
             assert await office.over(call) == TRANSFERRED
             assert time.monotonic() - began > 5.0 + office.ari.sound_lasts_s
             assert went_to(office, "c1") == ("ariagent-join", "support")
             assert office.ari.variables["c1", "ARIAGENT_JOIN"] == "Local/support@ariagent-warm/n;1"
-            (told,) = office.events("call.handed_over")
+            (told,) = office.events("call.transferred")
             assert told["kind"] == "warm"
             # The human agent's leg is the caller's now: it is not ours to hang up.
             assert office.ari.names == {
@@ -584,7 +584,7 @@ class TestWarmTransfer:
         async with Office(tmp_path) as office:
             call = await self.begun(office)
             office.ari.peer.refused["continue c1"] = REFUSED
-            await office.until(lambda: office.events("call.not_handed_over"))
+            await office.until(lambda: office.events("call.transfer_failed"))
             await office.until(lambda: call.state is State.TALKING)
             await passes(0.1)
             assert not any(each.startswith(WARM_PREFIX) for each in office.ari.names)
@@ -619,15 +619,15 @@ class TestWarmTransfer:
             wanted = {"destination": "warm", "reason": "r", "summary": "s"}
             office.model.session.speaks(tools=[("cancel_transfer", {}), ("transfer_call", wanted)])
             assert await office.over(call, 30.0) == TRANSFERRED
-            assert len(office.events("colleague.called")) == 2
+            assert len(office.events("consult.called")) == 2
             office.ari.names.clear()
 
     @virtual_time
     async def test_a_human_agent_who_does_not_answer_is_told_to_the_model(self, tmp_path: Path) -> None:
         async with Office(tmp_path) as office:
             call = await self.begun(office, answers_s=None)
-            await office.until(lambda: office.events("colleague.dropped"))
-            assert office.events("colleague.dropped")[0]["why"] == "NOANSWER"
+            await office.until(lambda: office.events("consult.dropped"))
+            assert office.events("consult.dropped")[0]["why"] == "NOANSWER"
             assert (call.state, call.live().state) == (State.TALKING, "talking")
             heard_s = office.line(call).heard_s
             await passes(2.0)
@@ -641,8 +641,8 @@ class TestWarmTransfer:
         async with Office(tmp_path) as office:
             office.ari.peer.refused["originate"] = REFUSED
             call = await self.begun(office)
-            await office.until(lambda: office.events("colleague.dropped"))
-            assert office.events("colleague.failed") != []
+            await office.until(lambda: office.events("consult.dropped"))
+            assert office.events("consult.failed") != []
             assert call.state is State.TALKING
 
     @virtual_time
@@ -653,8 +653,8 @@ class TestWarmTransfer:
             (leg,) = [channel for channel in office.ari.names if channel.startswith(WARM_PREFIX)]
             await passes(1.0)
             office.ari.leaves(leg)
-            await office.until(lambda: office.events("colleague.dropped"))
-            assert office.events("colleague.dropped")[0]["why"] == "GONE"
+            await office.until(lambda: office.events("consult.dropped"))
+            assert office.events("consult.dropped")[0]["why"] == "GONE"
             assert call.state is State.TALKING
 
     @virtual_time
@@ -663,11 +663,11 @@ class TestWarmTransfer:
             call = await self.begun(office)
             await passes(1.0)
             office.model.session.calls_tool("cancel_transfer")
-            await office.until(lambda: office.events("colleague.dropped"))
+            await office.until(lambda: office.events("consult.dropped"))
             await office.until(lambda: not any(each.startswith(WARM_PREFIX) for each in office.ari.names))
             await passes(30.0)
             assert call.state is State.TALKING
-            assert office.events("colleague.answered") == []
+            assert office.events("consult.answered") == []
 
     @virtual_time
     async def test_a_caller_who_hangs_up_meanwhile_leaves_nobody_ringing(self, tmp_path: Path) -> None:
@@ -686,7 +686,7 @@ class TestWarmTransfer:
             office.ari.sound_lasts_s = 0.0
             call = await self.begun(office)
             assert await office.over(call) == TRANSFERRED
-            assert office.events("call.handed_over")[0]["brief"] == "failed"
+            assert office.events("call.transferred")[0]["brief"] == "failed"
             office.ari.names.clear()
 
 

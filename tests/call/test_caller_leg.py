@@ -81,7 +81,7 @@ async def test_what_asterisk_does_not_let_go_is_told(tmp_path: Path) -> None:
         office.ari.peer.refused |= {"continue c1": REFUSED, "hang_up c1": REFUSED}
         await one.leg.give_back(Result.ERROR)
         await one.leg.hang_up()
-        assert one.kept == ["call.not_returned", "call.not_hung_up"]
+        assert one.kept == ["call.return_failed", "call.hangup_failed"]
         office.ari.peer.refused.clear()
         await one.leg.hang_up()
         await passes(0.1)

@@ -218,7 +218,7 @@ class TestAdmission:
         desk.registry.channel_entered(entering("c2", "default"))
         await desk.ari_server.until(lambda: desk.ari_server.asked("POST /channels/c2/variable"))
         await asyncio.wait_for(desk.registry.stop(), PATIENCE_S)
-        assert "call.not_returned" not in [record.getMessage() for record in caplog.records]
+        assert "call.return_failed" not in [record.getMessage() for record in caplog.records]
 
     async def test_an_agent_that_is_not_configured_is_an_error_for_the_dialplan(self, desk: Desk) -> None:
         desk.enter("c1", "nobody")

@@ -150,7 +150,7 @@ def test_a_tool_of_an_mcp_server_is_waited_for_with_a_tone_and_answered(tmp_path
         model = McpModel()
         async with model.running(), calling(model.url, tmp_path, opening=None) as call:
             await call.until(lambda: model.asked)
-            assert {"tool.called", "tool.sign", "tool.done"} <= set(call.record.names)
+            assert {"tool.called", "tool.waiting_prompt", "tool.done"} <= set(call.record.names)
             tools = call.office.metrics.tools.labels("crm", "ok")
             assert tools._sum.get() >= 1.0
             assert not call.call._dialogue.at_rest

@@ -287,7 +287,7 @@ def test_a_providers_tool_that_failed_is_a_warning(desk: Desk, caplog: pytest.Lo
     ("wrong", "level", "name", "counted"),
     [
         (False, logging.INFO, "call.transfer_declined", "declined"),
-        (True, logging.WARNING, "call.not_transferred", "failed"),
+        (True, logging.WARNING, "call.transfer_impossible", "failed"),
     ],
 )
 def test_a_transfer_that_was_declined(

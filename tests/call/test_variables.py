@@ -31,7 +31,7 @@ def log() -> CallLog:
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     """The names that were logged as not read."""
-    return [r.fields["variable"] for r in caplog.records if r.getMessage() == "call.variable_not_read"]  # type: ignore[attr-defined]
+    return [r.fields["variable"] for r in caplog.records if r.getMessage() == "call.variable_unreadable"]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 412, 422, 500, 501, 503])

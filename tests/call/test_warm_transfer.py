@@ -169,7 +169,7 @@ async def test_without_an_announcement_the_caller_is_joined_after_a_moment(tmp_p
         desk.begin(spoken=False)
         assert await desk.ended() == ""
         assert time.monotonic() - began == pytest.approx(2.0 + ANNOUNCEMENT_WAIT_S, abs=0.1)
-        assert len(office.events("brief.not_spoken")) == 1
+        assert len(office.events("announcement.not_spoken")) == 1
         assert not desk.warm.announcement_failed
 
 
@@ -232,7 +232,7 @@ async def test_a_leg_that_is_gone_already_is_fine_and_one_that_stays_is_told(tmp
             desk.begin()
             await passes(0.5)
             await desk.warm.end("CANCELLED")
-            assert len(office.events("call.not_released")) == (refusal is REFUSED)
+            assert len(office.events("call.release_failed")) == (refusal is REFUSED)
 
 
 @virtual_time

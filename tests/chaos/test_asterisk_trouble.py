@@ -57,7 +57,7 @@ async def spoken(lines: list[Any], sound: Any) -> float:
 
 def excuse(log: Any) -> None:
     """What the check behind each test takes for faults of ours, and is Asterisk's."""
-    log.entries[:] = [e for e in log.entries if e.event not in ("call.not_returned", "call.not_released")]
+    log.entries[:] = [e for e in log.entries if e.event not in ("call.return_failed", "call.release_failed")]
 
 
 @COUNTS
@@ -161,7 +161,7 @@ async def test_callers_whom_a_hanging_asterisk_did_not_take_back_reach_people_wh
     to_model.target = ("127.0.0.1", 1)  # where nobody listens
     to_model.cut()
     await log.wait("call.ended", count=2, reason="model_lost", timeout=LIMIT_S)
-    stuck = log.named("call.not_returned")
+    stuck = log.named("call.return_failed")
     between.go_on()
     went_on = time.monotonic()
     # The people's queue plays music.

@@ -92,7 +92,7 @@ async def test_callers_of_a_killed_service_go_on_with_the_next(
 
 def ready_at(process: lab.Process) -> float:
     """When the process said that it takes calls, in seconds of ``time.monotonic()``."""
-    [stamp] = [line.partition(" ")[0] for line in process.log.splitlines() if " service.takes_calls" in line]
+    [stamp] = [line.partition(" ")[0] for line in process.log.splitlines() if " service.accepting_calls" in line]
     return time.monotonic() - (time.time() - datetime.fromisoformat(stamp).timestamp())
 
 
@@ -130,7 +130,7 @@ async def test_who_comes_back_from_people_is_remembered_by_the_next(
         call, hearing = await dial("7001")
         await hearing.utterance()
         await call.send_dtmf("2")
-        await first.wait_for("call.handed_over")
+        await first.wait_for("call.transferred")
         await until(lambda: any(row.result == "transferred" for row in store.past(None)), "the record")
         await kill(first)
     before = len(model.sessions)
@@ -166,7 +166,7 @@ async def test_whatever_a_call_was_doing_it_goes_on_and_nothing_is_left(
         ringing = await colleague.incoming(30)
         await asyncio.gather(speaking[0].send_dtmf("77"), announced[0].send_dtmf("1"))
         await announced[1].wait_loud(time.monotonic())
-        assert "call.handed_over" not in first.log
+        assert "call.transferred" not in first.log
         late = await phones[3].dial(number)
         killed = await kill(first)
     before = len(model.sessions)

@@ -77,7 +77,7 @@ async def test_who_meets_silence_again_goes_to_people_and_the_seats_wait_until_t
     await call.play(sound.tone(0.4))
     asked = hearing.spoke_until()
     incoming = await human.incoming(LIMIT_S)
-    handed = await log.wait("call.handed_over", by="ariagent")
+    handed = await log.wait("call.transferred", by="ariagent")
     print(f"\nto people {handed.at - asked:.2f} s after the question, with a limit of {STALL_S:g} s")
     assert handed.at - asked <= 3 * 2 * STALL_S
     assert len(log.named("model.renewed")) == 1

@@ -94,7 +94,7 @@ async def test_calls_go_on_with_the_next_process_as_if_nothing_had_been(
     [left], [ended] = at(first, "service.calls_left"), at(first, "service.stopped")
     async with run(model, "next", **ending) as following:
         heard = await asyncio.gather(*(h.wait_loud(ended, LIMIT_S) for _, h in [*listening, *speaking]))
-        await until(lambda: len(at(following, "call.goes_on")) == calls, "all calls to go on")
+        await until(lambda: len(at(following, "call.conversation_resumed")) == calls, "all calls to go on")
         assert {call.state for call, _ in lines} == {CallState.ANSWERED}
         # On a machine that is too busy to start a process at once callers do notice.
         unnoticed = max(float(found["since_record_s"]) for found in fields(following, "call.resumed")) < SHORT_S - 0.1
@@ -111,7 +111,7 @@ async def test_calls_go_on_with_the_next_process_as_if_nothing_had_been(
                 assert MAKE_UP[n % 3] in said
                 assert "sorry" not in said
                 assert n % 3 > 0 or told[-1].startswith("[system] ")
-        [ready], goes_on = at(following, "service.takes_calls"), at(following, "call.goes_on")
+        [ready], goes_on = at(following, "service.accepting_calls"), at(following, "call.conversation_resumed")
         print(
             f"\n{calls} of {calls} calls went on; longest silence of those who waited {max(heard) - left:.2f} s "
             f"({ended - left:.2f} s until the old process had ended, {ready - ended:.2f} s until the next took calls, "
@@ -202,14 +202,14 @@ async def test_whatever_a_call_was_doing_it_goes_on_or_gets_there(
         ringing = await colleague.incoming(30)
         await announced[0].send_dtmf("1")
         await until(lambda: first.log.count(" tool.used ") == 2, "the model to ask for the transfer")
-        assert "call.handed_over" not in first.log
+        assert "call.transferred" not in first.log
         late = await phones[2].dial("7001")
         before = len(model.sessions)
         await told_to_leave(first, tmp_path, command=True)
-        assert "call.handed_over" in first.log
+        assert "call.transferred" in first.log
     async with run(model, "next", **settings) as following:
         await ringing.ended(LIMIT_S)
-        await until(lambda: "call.goes_on" in following.log, "the call to go on")
+        await until(lambda: "call.conversation_resumed" in following.log, "the call to go on")
         told = [text for session in model.sessions[before:] for text in session.texts]
         assert any("is not being called any more" in text for text in told)
         assert {call.state for call, _ in lines} == {CallState.ANSWERED}

@@ -132,7 +132,7 @@ class LogBook(logging.Handler):
         unknown = Counter(entry["call"] for entry in hung_up if "underruns" not in entry.fields)
         odd = {call: ended[call] for call in started if not 0 <= ended[call] - started[call] <= unknown[call]}
         assert odd == {}
-        bad = ("call.fault", "call.not_released", "call.not_returned", "call.not_hung_up", "media.endpoint_fault")
+        bad = ("call.fault", "call.release_failed", "call.return_failed", "call.hangup_failed", "media.endpoint_fault")
         faults = [e for e in self.entries if e.traceback or e.event in bad or (e.logger == "asyncio" and e.level >= 40)]
         assert faults == []
 

@@ -266,7 +266,7 @@ async def test_variables_without_a_value_have_their_defaults(
     assert f"<{filled}> 4711 PJSIP plain." in instructions(await model.wait_session(1))
     await call.hangup()
     await log.wait("call.ended", result="done")
-    assert {entry["variable"] for entry in log.named("call.variable_not_read")} == {*UNREADABLE[:-1], "NOSUCH(b)"}
+    assert {entry["variable"] for entry in log.named("call.variable_unreadable")} == {*UNREADABLE[:-1], "NOSUCH(b)"}
     assert len(log.named("call.started")) == 1, "other seats were tried"
 
 

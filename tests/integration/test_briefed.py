@@ -74,7 +74,7 @@ async def test_who_takes_the_call_is_told_what_it_is_about(
     assert headers.get("x-ariagent-reason") == "a test"
     assert headers.get("x-ariagent-summary").startswith("Mrs Miller wants to know")
     assert headers.get("x-ariagent-fields") == "order=A 17"
-    handed = await log.wait("call.handed_over", kind="briefed")
+    handed = await log.wait("call.transferred", kind="briefed")
     assert headers.get("x-ariagent-call") == handed["call"]
     assert "AI:" in headers.get("from"), headers.get("from")
     await file_in(running.settings.state_directory / "briefs")  # made while it rings
@@ -108,7 +108,7 @@ async def test_a_summary_that_does_not_come_stops_nothing(
     await hearing.utterance()
     await call.send_dtmf("5")
     await ends_with_people(call, human)
-    assert log.named("brief.not_kept")
+    assert log.named("announcement.not_kept")
 
 
 @BOTH_WAYS
@@ -155,7 +155,7 @@ async def test_a_key_for_a_person_hands_over_with_a_summary_of_the_conversation(
     await hearing.utterance()
     await call.send_dtmf("0")
     incoming = await human.incoming(30)
-    handed = await log.wait("call.handed_over", kind="briefed", by="caller")
+    handed = await log.wait("call.transferred", kind="briefed", by="caller")
     assert handed["destination"] == "briefed"
     await file_in(running.settings.state_directory / "briefs")
     await incoming.answer()
@@ -249,16 +249,16 @@ async def test_asterisk_as_another_user_is_asked_whether_it_can_play_summaries(
     running = await service(model, agent={"handoff": ["briefed"], "transcription": None}, **sections)
     readable = mode == 0o711
     await asyncio.wait_for(running.ready.wait(), 20)
-    assert len(log.named("brief.not_played")) == (not readable)
+    assert len(log.named("announcement.not_played")) == (not readable)
     assert running.health.status == 200, "calls work"
     human = await phone("1001", register=True)
     for number in ("7001", "7000"):
-        handed_on = len(log.named("call.handed_over"))
+        handed_on = len(log.named("call.transferred"))
         call, hearing = await dial(number)
         await hearing.utterance()
         await call.send_dtmf("5")
         incoming = await human.incoming(30)
-        handed = await log.wait("call.handed_over", count=handed_on + 1)
+        handed = await log.wait("call.transferred", count=handed_on + 1)
         # What the record says is what happened.
         assert handed["kind"] == ("briefed" if readable else "blind")
         await file_in(state / "briefs")
@@ -269,7 +269,7 @@ async def test_asterisk_as_another_user_is_asked_whether_it_can_play_summaries(
         await incoming.ended(20)
         for left in (state / "briefs").glob("brief-*"):
             left.unlink()
-    told = log.named("brief.not_played")
+    told = log.named("announcement.not_played")
     assert len(told) == (not readable), "once, not for every call"
     if not readable:
         assert str(state / "briefs") in told[0]["cause"]
@@ -370,7 +370,7 @@ async def test_a_summary_that_asterisk_cannot_read_is_told_and_costs_nothing(
         destinations={"briefed": place, "warm": place},
     )
     await asyncio.wait_for(running.ready.wait(), 20)
-    assert log.named("brief.not_played") == []
+    assert log.named("announcement.not_played") == []
     elsewhere()
     briefs = running._context.briefs
     briefs._proved_at -= briefs_module.PROVE_EVERY_S
@@ -382,12 +382,12 @@ async def test_a_summary_that_asterisk_cannot_read_is_told_and_costs_nothing(
     await call.send_dtmf("6" if kind == "warm" else "5")
     incoming = await human.incoming(30)
     await incoming.answer()
-    handed = await log.wait("call.handed_over")
-    failed = await log.wait("brief.failed")
+    handed = await log.wait("call.transferred")
+    failed = await log.wait("announcement.failed")
     assert failed["call"] == handed["call"]
     told = {"queue": ("blind", "failed"), "extension": ("blind", "failed"), "dialplan": ("briefed", "yes")}
     assert (handed["kind"], handed.fields.get("brief")) == told.get(kind, ("warm", "failed"))
-    assert len(log.named("brief.not_played")) == (kind != "dialplan")
+    assert len(log.named("announcement.not_played")) == (kind != "dialplan")
     assert "ariagent_brief_failures_total 1.0" in running.metrics.render().decode()
     await log.wait("call.ended", result="transferred")
     # The human agent has the caller.

@@ -210,7 +210,7 @@ async def test_who_comes_back_from_people_has_not_called_again(
     call, hearing = await dial(number)
     await hearing.utterance()
     await call.send_dtmf("2")
-    await log.wait("call.handed_over", destination="nobody")
+    await log.wait("call.transferred", destination="nobody")
     back = await log.wait("call.started", count=2)
     await hearing.wait_loud(back.at)
     await call.hangup()

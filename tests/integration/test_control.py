@@ -149,7 +149,7 @@ async def test_a_call_is_moved_to_a_queue_where_somebody_answers(
         "POST", f"calls/{seen['id']}/transfer", queue="support", reason="a refund", summary="Order 4711.", wait_s=30
     )
     assert (status, done) == (200, {"id": seen["id"], "to": "desk", "state": "transferred"})
-    await log.wait("call.handed_over", by="anna", destination="desk")
+    await log.wait("call.transferred", by="anna", destination="desk")
     await ends_with_people(call, human)
     found = rows(asterisk, seen["id"])
     assert ("support", "Agent 1001", "CONNECT") in found
@@ -251,10 +251,10 @@ async def test_of_two_supervisors_one_moves_the_call_and_the_other_is_told(
     )
     assert sorted(status for status, _ in answers) == [200, 409]
     [refused] = [body for status, body in answers if status == 409]
-    [by] = [entry["by"] for entry in log.named("call.moved")]
+    [by] = [entry["by"] for entry in log.named("call.transfer_ordered")]
     assert refused == {"error": "wrong_state", "reason": f"{by} is putting the caller through to desk already"}
     await ends_with_people(call, human)
-    assert len(log.named("call.handed_over")) == 1
+    assert len(log.named("call.transferred")) == 1
     if number == "7000":
         lines = [line for line in asterisk.queue_log.read_text().splitlines() if f"|{call_id}|" in line]
         assert len([line for line in lines if "|BLINDTRANSFER|" in line]) == 1
@@ -288,7 +288,7 @@ async def test_a_call_that_the_model_is_transferring_is_moved_by_the_supervisor(
         status, done = await api.ask("POST", f"calls/{call_id}/transfer", destination="boss", wait_s=30)
         assert (status, done["state"], done["to"]) == (200, "transferred", "boss")
     await ends_with_people(call, boss)
-    assert [entry["destination"] for entry in log.named("call.handed_over")] == ["boss"]
+    assert [entry["destination"] for entry in log.named("call.transferred")] == ["boss"]
     assert ("support", "NONE", "ENTERQUEUE") not in rows(asterisk, call_id)
 
 
@@ -320,7 +320,7 @@ async def test_a_caller_who_hangs_up_while_being_moved(steered: Any, dial: Any, 
         assert (status, refused["error"]) == (409, "call_ended")
         assert refused["reason"].endswith("done (caller_hung_up)")
         assert await wait("ended") == {"id": call_id, "result": "done", "reason": "caller_hung_up"}
-    assert log.named("call.handed_over") == []
+    assert log.named("call.transferred") == []
 
 
 async def test_a_colleague_is_looked_for_while_the_caller_talks_on(
@@ -344,7 +344,7 @@ async def test_a_colleague_is_looked_for_while_the_caller_talks_on(
     assert (status, refused["reason"]) == (409, "a colleague is being looked for already")
     incoming = await human.incoming(30)
     await incoming.answer()
-    await log.wait("call.handed_over", by="anna", kind="warm", timeout=LIMIT_S)
+    await log.wait("call.transferred", by="anna", kind="warm", timeout=LIMIT_S)
     await log.wait("call.ended", result="transferred")
     await incoming.hangup()
     await call.ended(LIMIT_S)

@@ -98,7 +98,7 @@ class Scene:
 
     async def handed_over(self) -> None:
         await self.ask()
-        await self.log.wait("call.handed_over")
+        await self.log.wait("call.transferred")
 
     async def rings(self) -> Any:
         """The people's phone rings."""
@@ -127,7 +127,7 @@ async def cut_in_the_sentence(scene: Scene) -> None:
 async def cut_while_transferring(scene: Scene) -> None:
     await scene.ask()
     [call] = scene.service.calls.calls
-    await until(lambda: call.state is State.TRANSFERRING or scene.log.named("call.handed_over"), "the transfer")
+    await until(lambda: call.state is State.TRANSFERRING or scene.log.named("call.transferred"), "the transfer")
 
 
 async def cut_while_waiting(scene: Scene) -> None:
@@ -154,7 +154,7 @@ async def cut_when_back(scene: Scene) -> None:
         await (await scene.rings()).reject(486)
     else:
         await scene.ask(scene.kind.returns)
-        await scene.log.wait("call.handed_over")
+        await scene.log.wait("call.transferred")
     back = await scene.log.wait("call.answered", count=2)
     await scene.hearing.wait_loud(back.at)
 
@@ -229,7 +229,7 @@ async def test_a_queue_whose_people_are_all_on_a_break_sends_the_caller_back_at_
     await phone("1004", register=True)
     made = await scene(number)
     await made.ask("55")
-    handed = await log.wait("call.handed_over", destination="empty")
+    handed = await log.wait("call.transferred", destination="empty")
     back = await log.wait("call.answered", count=2)
     assert back.at - handed.at < 5
     assert not [row for row in queue_log.rows("ENTERQUEUE") if row[1] == "breakdesk"]

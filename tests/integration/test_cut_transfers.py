@@ -141,9 +141,9 @@ async def test_nothing_is_left_of_transfers_cut_at_random_moments(
     await bed.nothing_left()
     ends = Counter(entry["result"] for entry in log.named("call.ended"))
     calls = {entry["call"] for entry in log.named("call.started")}
-    handed = len(log.named("call.handed_over"))
+    handed = len(log.named("call.transferred"))
     # The caller, or the colleague who was found, hung up at the very moment.
-    refused = Counter(entry["cause"].partition("/variable")[0] for entry in log.named("call.not_handed_over"))
+    refused = Counter(entry["cause"].partition("/variable")[0] for entry in log.named("call.transfer_failed"))
     print(f"{len(calls)} calls, {handed} handed over, refused: {dict(refused)}, ends: {dict(ends)}")
     # That each ended once is checked of every test; see LogBook.check.
     assert len(calls) == COUNT

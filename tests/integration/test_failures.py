@@ -263,7 +263,7 @@ async def test_an_agent_that_is_gone_hands_its_caller_to_its_own_destination(
     # What was said so far.
     assert incoming.invite.headers.get("x-ariagent-summary").startswith("agent: ")
     await incoming.answer()
-    await log.wait("call.handed_over", by="ariagent", kind="blind")
+    await log.wait("call.transferred", by="ariagent", kind="blind")
     await log.wait("call.ended", result="transferred")
     await call.hangup()
     await incoming.ended(20)

@@ -80,7 +80,7 @@ async def test_another_call_goes_on_and_every_caller_is_counted(
         await log.wait("call.ended", count=place - 1)
         await until(lambda: not any(seat.busy for seat in running.pool.seats.view()))
     assert [entry.fields for entry in log.named("ami.malformed")] == []
-    assert log.named("call.moved") == log.named("call.supervised") == []
+    assert log.named("call.transfer_ordered") == log.named("call.supervised") == []
     assert victim.state is CallState.ANSWERED
     at = time.monotonic()
     await victim.send_dtmf("1")
@@ -144,7 +144,7 @@ async def test_a_program_that_may_send_user_events_is_no_supervisors_phone(
     await asterisk.cli(f'channel originate Local/600@ariagent-internal application {name} "{data}"')
     refused = await log.wait("supervisor.wrong_key", do="take")
     assert "ariagent install" in refused["remedy"]
-    assert log.named("call.moved") == []
+    assert log.named("call.transfer_ordered") == []
     assert call.state is CallState.ANSWERED
     await asterisk.cli("channel request hangup Local/600")
     await call.hangup()

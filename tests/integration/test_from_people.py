@@ -414,7 +414,7 @@ async def test_a_caller_whom_people_send_back_stays_with_the_agent(
     await call.send_dtmf("1")
     await log.wait("turn.agent", count=spoken + 1)
     assert agent_said(log)[-1].startswith("You pressed one.")
-    assert len(log.named("call.handed_over")) == 1
+    assert len(log.named("call.transferred")) == 1
     conversations = (await model.wait_session(2)).conversations
     assert any("put them through to you again" in item.get("text", "") for item in conversations[0]["items"])
     assert all(item["type"] != "function_call" for item in conversations[-1]["items"][-2:])

@@ -36,7 +36,7 @@ async def test_a_caller_is_put_through_to_a_queue(
     await call.send_dtmf("1")  # says one sentence and transfers to the queue "people"
     first, last = await hearing.utterance(time.monotonic())
     incoming = await human.incoming(20)
-    handed = await log.wait("call.handed_over", destination="people")
+    handed = await log.wait("call.transferred", destination="people")
     assert 1000 * (handed.at - last) < 400
     assert hearing.loud_ms(first, last) > 500, "the sentence was not heard to its end"
     await incoming.answer()
@@ -60,7 +60,7 @@ async def test_a_caller_whom_nobody_takes_comes_back_to_the_same_conversation(
     call, hearing = await dial(number)
     await hearing.utterance()
     await call.send_dtmf("2")  # transfers to a queue where nobody answers
-    await log.wait("call.handed_over", destination="nobody")
+    await log.wait("call.transferred", destination="nobody")
     session = await model.wait_session(2, timeout=20)
     back = await log.wait("call.answered", count=2) if number == "7000" else await log.wait("call.started", count=2)
     await hearing.wait_loud(back.at)
@@ -100,6 +100,6 @@ async def test_nobody_goes_where_the_site_does_not_allow(sandbox: Any, service: 
     session = await model.wait_session(1)
     [output] = [item["output"] for item in session.items if item["type"] == "function_call_output"]
     assert "there is no destination 0190123456" in output
-    assert log.named("call.handed_over") == []
+    assert log.named("call.transferred") == []
     await call.hangup()
     await log.wait("call.ended", result="done")

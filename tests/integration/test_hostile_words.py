@@ -95,7 +95,7 @@ async def test_what_a_model_was_talked_into_stays_text(
         reason, summary, field = KEYS[key]
         check_invite(incoming.invite, reason, summary, f"order={one_line(field)}")
         await unharmed(asterisk)
-        handed = await log.wait("call.handed_over", count=count)
+        handed = await log.wait("call.transferred", count=count)
         assert handed["destination"] == "people"
         await incoming.answer()
         await incoming.hangup()

@@ -73,7 +73,7 @@ async def test_nobody_is_put_through_to_a_closed_desk(
     samples = [sample for family in running.metrics.transfers.collect() for sample in family.samples]
     counted = {each.labels["result"]: each.value for each in samples if each.name.endswith("_total")}
     assert counted == {"declined": 2}
-    assert log.named("call.handed_over") == []
+    assert log.named("call.transferred") == []
     await call.hangup()
     await log.wait("call.ended", result="done")
 
@@ -122,10 +122,10 @@ async def test_a_queue_that_does_not_exist(
     if manager:
         refused = await pressed("1", call, hearing, await model.wait_session(1))
         assert refused["state"] == "cannot be reached: there is no such queue"
-        assert (await log.wait("call.not_transferred", destination="desk")).level == logging.WARNING
+        assert (await log.wait("call.transfer_impossible", destination="desk")).level == logging.WARNING
     else:  # nobody can know that before
         await call.send_dtmf("1")
-        await log.wait("call.handed_over", destination="desk")
+        await log.wait("call.transferred", destination="desk")
         back = await log.wait("call.started", count=2)
         await hearing.wait_loud(back.at)
     await call.hangup()
@@ -159,9 +159,9 @@ async def test_a_long_wait_is_told_first_and_then_the_caller_waits(
     refused = await pressed("1", call, hearing, session)
     assert refused["state"] == "everybody is busy, nobody is waiting, the wait is less than a minute"
     assert refused["caller_can"][0].startswith("wait: ")
-    assert log.named("call.handed_over") == []
+    assert log.named("call.transferred") == []
     await call.send_dtmf("2")
-    handed = await log.wait("call.handed_over", destination="desk")
+    handed = await log.wait("call.transferred", destination="desk")
     await log.wait("call.ended", result="transferred")
     await first.hangup()
     answering = await human.incoming(LIMIT_S)

@@ -229,7 +229,7 @@ async def test_a_supervisor_transfers_while_an_answer_is_generated_and_the_human
         command(running, tmp_path, "transfer", started["call"], "--to", "desk", "--summary", "It is about order 4711.")
     )
     answering = await human.incoming(LIMIT_S)
-    handed = await log.wait("call.handed_over", kind="briefed", by="local")
+    handed = await log.wait("call.transferred", kind="briefed", by="local")
     code, out = await moving
     assert code == 0, out
     # It is spoken once nothing else is, also when the caller is on the way already.
@@ -246,7 +246,7 @@ async def test_a_supervisor_transfers_while_an_answer_is_generated_and_the_human
     refused = [event["error"]["type"] for event in caller.session.sent_events("error")]
     assert refused == ["conversation_already_has_active_response"]
     assert [done["response"]["status"] for done in caller.session.sent_events("response.done")] == ["completed"] * 2
-    assert log.named("brief.not_spoken") == log.named("brief.failed") == []
+    assert log.named("announcement.not_spoken") == log.named("announcement.failed") == []
 
 
 async def test_a_summary_that_did_not_get_its_turn_before_a_warm_transfer_is_told(
@@ -261,9 +261,9 @@ async def test_a_summary_that_did_not_get_its_turn_before_a_warm_transfer_is_tol
     await caller.call.send_dtmf("6")
     incoming = await human.incoming(LIMIT_S)
     await incoming.answer()
-    missing = await log.wait("brief.not_spoken")
+    missing = await log.wait("announcement.not_spoken")
     assert missing["cause"] == "the model did not speak it in time"
-    await log.wait("call.handed_over", timeout=60, kind="warm")
+    await log.wait("call.transferred", timeout=60, kind="warm")
     await caller.call.hangup()
     await incoming.ended(LIMIT_S)
 

@@ -309,7 +309,7 @@ async def test_an_asterisk_that_comes_later_is_served(
         between.cut(refuse=True)
         async with lab.process(lab.service_argv(path), tmp_path / "service.log") as process:
             await until_told(process, "asterisk.waiting")
-            assert told(process, "service.takes_calls") == []
+            assert told(process, "service.accepting_calls") == []
             await own.start()
             try:
                 between.target, between.refusing = ("127.0.0.1", own.http_port), False
@@ -470,8 +470,8 @@ async def test_a_second_service_with_the_same_name_ends_the_first_and_its_caller
         call, _ = await dial("7001")
         await until_told(first, "call.answered")
         async with lab.service(bed.asterisk, tmp_path, settings(model), "second") as second:
-            assert told(first, "service.takes_over") == []
-            assert (await until_told(second, "service.takes_over"))["app"] == "ariagent"
+            assert told(first, "service.took_over") == []
+            assert (await until_told(second, "service.took_over"))["app"] == "ariagent"
             assert await exit_code(first) == 2  # systemd does not start it again
             assert first.log.splitlines()[-1] == (
                 "ariagent: another program took over the Stasis application ariagent. "

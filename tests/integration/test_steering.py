@@ -44,7 +44,7 @@ async def test_a_call_is_seen_told_something_and_moved(
     serving.transfer(SUPPORT)
     incoming = await human.incoming(20)
     await incoming.answer()
-    await log.wait("call.handed_over", destination="support", by="anna")
+    await log.wait("call.transferred", destination="support", by="anna")
     await log.wait("call.ended", result="transferred")
     with pytest.raises(CallStateError):
         serving.transfer(SUPPORT)

@@ -194,7 +194,7 @@ async def test_who_barges_in_is_heard_by_both(number: str, scene: Any, log: Any)
 async def test_a_supervisor_takes_a_call_over(number: str, scene: Any, asterisk: Any, log: Any) -> None:
     here = await scene(number)
     await here.boss.send_dtmf("1")
-    handed = await log.wait("call.handed_over", destination="supervisor", by=f"phone {SUPERVISOR}")
+    handed = await log.wait("call.transferred", destination="supervisor", by=f"phone {SUPERVISOR}")
     await log.wait("call.ended", call=handed["call"], result="transferred")
     await here.talk_with_each_other()
     await here.boss.hangup()
@@ -221,9 +221,9 @@ async def test_a_caller_stays_with_the_agent_when_who_takes_over_is_gone(number:
     await here.call.send_dtmf("9")  # the agent speaks, and ends its sentence before the caller is moved
     await here.hearing.wait_loud(time.monotonic())
     await here.boss.send_dtmf("1")
-    await log.wait("call.moved")
+    await log.wait("call.transfer_ordered")
     await here.boss.hangup()
-    await log.wait("call.handed_over")
+    await log.wait("call.transferred")
     back = await log.wait("call.answered", count=2) if number == "7000" else await log.wait("call.started", count=2)
     await here.hearing.wait_loud(back.at)
     assert {entry["call"] for entry in log.named("call.started")} == {here.call_id}
@@ -238,7 +238,7 @@ async def test_a_call_is_moved_to_the_peoples_queue(
     human = await phone("1001", register=True)
     here = await scene(number)
     await here.boss.send_dtmf("2")
-    await log.wait("call.handed_over", destination="support", by=f"phone {SUPERVISOR}")
+    await log.wait("call.transferred", destination="support", by=f"phone {SUPERVISOR}")
     # There is no other call: a tone says so.
     await here.boss.ended(LIMIT_S)
     await ends_with_people(here.call, human)
@@ -259,7 +259,7 @@ async def test_a_key_moves_a_call_to_a_destination_of_the_settings_and_to_no_oth
     await log.wait("supervisor.not_done", call=here.call_id)
     await here.boss.send_dtmf("9")  # which is not set
     await log.wait("supervisor.not_done", count=2)
-    assert log.named("call.moved") == []
+    assert log.named("call.transfer_ordered") == []
     await here.listening.wait_quiet()
     await here.boss.send_dtmf("7")
     answering = await office.incoming(LIMIT_S)
@@ -502,7 +502,7 @@ async def test_no_number_passes_the_list(
         assert refusal.value.status == 403, repr(number)
     said = asterisk.log_path.read_text()[before:]
     assert [what for what in ("ChanSpy(", "Echo(", "Read(", "Do: next", "600@") if what in said] == []
-    assert log.named("call.supervised") == log.named("call.moved") == []
+    assert log.named("call.supervised") == log.named("call.transfer_ordered") == []
     assert call.state is CallState.ANSWERED
     await call.hangup()
 

@@ -146,8 +146,8 @@ async def test_what_asterisk_does_not_let_go_does_not_keep_the_end_back(
         await hung_up(log)
         await on.reaches(State.ENDED)
     # What was left is looked for again, until it is gone; that it was told is what we wanted here.
-    await log.wait("call.not_released")
-    log.entries[:] = [entry for entry in log.entries if entry.event != "call.not_released"]
+    await log.wait("call.release_failed")
+    log.entries[:] = [entry for entry in log.entries if entry.event != "call.release_failed"]
 
 
 @BOTH_WAYS

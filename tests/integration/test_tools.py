@@ -231,7 +231,7 @@ async def test_a_slow_tool_is_bridged_by_a_sign(number: str, sign: str, begin: A
     async with asyncio.timeout(LIMIT_S):
         while not (kept := await asyncio.to_thread(store.past, None)):
             await asyncio.sleep(0.05)
-    signs = [event.fields for event in store.events(kept[0]) if event.name == "tool.sign"]
+    signs = [event.fields for event in store.events(kept[0]) if event.name == "tool.waiting_prompt"]
     assert signs == [{"sign": sign}]
 
 

@@ -166,7 +166,7 @@ async def test_two_with_the_same_application_end_the_first_for_good(
     with pytest.raises(ConfigurationError, match="another program took over the Stasis application ariagent"):
         await asyncio.wait_for(asyncio.shield(running), LIMIT_S)
     bed.services = [(each, done) for each, done in bed.services if each is not first]
-    assert "its own" in log.named("service.takes_over")[-1]["remedy"]
+    assert "its own" in log.named("service.took_over")[-1]["remedy"]
     await asyncio.wait_for(second.door.settled.wait(), LIMIT_S)
     call, ear = await dial("7001")
     await ear.utterance()

@@ -76,7 +76,7 @@ def test_a_call_is_told_as_a_timeline(run: Run, sample: Callable[..., str]) -> N
         "interrupted after 3200 ms; heard:",
         'order_status({"order": "4711"}) 1874 ms',
         "failed: timeout",
-        "uplink.gap  ms: 420",
+        "caller_audio.gap  ms: 420",
         "Cost: 0.0620 USD",
     ):
         assert words in result.stdout

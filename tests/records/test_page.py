@@ -63,7 +63,7 @@ def attacked(words: str) -> str:
     )  # fmt: skip
     names = (
         *("call.started", "turn.caller", "turn.agent", "turn.interrupted", "turn.answered", "tool.called", "tool.done"),
-        *("model.refused", "uplink.gap", "x.new", "call.ended", "usage", words),
+        *("model.refused", "caller_audio.gap", "x.new", "call.ended", "usage", words),
     )
     keys = (
         *("agent", "caller", "said", "item", "tool", "id", "arguments", "output", "kind", "cause", "message", words),

@@ -100,7 +100,7 @@ def test_what_a_tool_took_of_an_answer_is_not_the_models() -> None:
 
 def test_a_slow_tools_sign_is_told() -> None:
     (note,) = timeline((6.9, rec.WaitingPromptPlayed("tone"))).notes
-    assert (note.name, note.kind, note.text) == ("tool.sign", "sign", "sign: tone")
+    assert (note.name, note.kind, note.text) == ("tool.waiting_prompt", "sign", "sign: tone")
 
 
 def test_a_tool_before_the_turn_is_not_part_of_its_wait() -> None:
@@ -164,10 +164,10 @@ def test_errors_and_gaps_stand_out() -> None:
     )
     assert [(note.name, note.kind) for note in line.notes] == [
         ("model.refused", "error"),
-        ("uplink.gap", "gap"),
-        ("call.not_returned", "error"),
+        ("caller_audio.gap", "gap"),
+        ("call.return_failed", "error"),
         ("call.transfer_declined", "event"),
-        ("call.not_transferred", "error"),
+        ("call.transfer_impossible", "error"),
     ]
     assert ("Errors", "3") in facts(line), "that an office is closed is none"
     assert line.notes[3].text == "destination: desk, state: closed until Monday, 8:00"

@@ -78,7 +78,7 @@ ONE_END = "ends: one for each call"
         (GOOD[:1], [ONE_END]),
         ((*GOOD, GOOD[1]), [ONE_END]),
         ((*GOOD, GOOD[2]), [ONE_END]),
-        ((*GOOD, line("call.not_returned", call="1.1")), ["tracebacks and things not given back in the log"]),
+        ((*GOOD, line("call.return_failed", call="1.1")), ["tracebacks and things not given back in the log"]),
         ((*GOOD, "Traceback (most recent call last):"), ["tracebacks and things not given back in the log"]),
         ((*GOOD[:1], line("call.ended", call="1.1", result="error", reason="x")), ["ends that are no ordinary ones"]),
         ((), ["calls served (those given up at once may not arrive)"]),
