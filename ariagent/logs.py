@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
-from ariagent.linebudget import LineBudget
+from ariagent.lograte import LineBudget
 from ariagent.records.events import CallEvent
 
 Side = Literal["caller", "agent"]

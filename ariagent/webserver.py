@@ -18,7 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from ariagent.errors import ResourceError, why
 from ariagent.hosts import joined
-from ariagent.linebudget import LineBudget
+from ariagent.lograte import LineBudget
 
 MOST_CONNECTIONS = 64
 """At once."""

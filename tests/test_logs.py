@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ariagent.linebudget import LINES_PER_S
+from ariagent.lograte import LINES_PER_S
 from ariagent.logs import LONGEST_FIELD, CallLog, JsonFormatter, Side, TextFormatter
 from ariagent.records import events as rec
 

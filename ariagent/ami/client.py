@@ -17,7 +17,7 @@ from ariagent.ami.protocol import Decoder, Message, Value, challenge_key, encode
 from ariagent.config import AmiSettings
 from ariagent.errors import AmiError, AmiRefusedError
 from ariagent.hosts import joined
-from ariagent.linebudget import LineBudget
+from ariagent.lograte import LineBudget
 from ariagent.reminder import Reminder
 from ariagent.tls import AMI, client_context, failure, speaks_tls
 

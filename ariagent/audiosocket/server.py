@@ -12,9 +12,9 @@ from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.connection import Connection
 from ariagent.audiosocket.endpoint import Expected, MediaConnection, MediaEndpoint, Reason, Refusal
 from ariagent.audiosocket.frames import kind_for
-from ariagent.audiosocket.strangers import Waiting
+from ariagent.audiosocket.unidentified import Waiting
 from ariagent.errors import ResourceError
-from ariagent.linebudget import LineBudget
+from ariagent.lograte import LineBudget
 
 __all__ = ["AudioSocketServer", "MediaConnection", "MediaEndpoint", "Reason", "Refusal"]
 

@@ -14,11 +14,11 @@ from enum import StrEnum
 
 from ariagent.check import asterisk, dialplan, installed, manager, probe, queues, transfers, versions
 from ariagent.check.audio import check_audio
-from ariagent.check.machine import check_machine
+from ariagent.check.host import check_machine
 from ariagent.check.model import check_model
 from ariagent.check.ports import check_ports
 from ariagent.check.report import Result, Say, Status, failed, skipped
-from ariagent.check.setup import check_settings
+from ariagent.check.settings import check_settings
 from ariagent.check.shutdowns import NAME as LIFETIME
 from ariagent.check.shutdowns import check_shutdowns
 from ariagent.check.site import Site

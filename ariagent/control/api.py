@@ -12,15 +12,15 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from ariagent import __version__, complaints
-from ariagent.control import shapes
+from ariagent.control import schemas
 from ariagent.control.auth import Denied, Gate, Grant
-from ariagent.control.desk import Desk
+from ariagent.control.errors import RefusedError
 from ariagent.control.events import Feed
 from ariagent.control.openapi import document
-from ariagent.control.refusal import RefusedError
 from ariagent.control.routes import EVENT_STREAM, ROUTES, Route
+from ariagent.control.supervision import Desk
 from ariagent.hosts import HostNames
-from ariagent.linebudget import LineBudget
+from ariagent.lograte import LineBudget
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Api:
             result = await handler(*given)
             if isinstance(result, web.StreamResponse):
                 return result
-            status = 202 if isinstance(result, shapes.TransferAnswer) and result.state == "under_way" else 200
+            status = 202 if isinstance(result, schemas.TransferAnswer) and result.state == "under_way" else 200
             data = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
             return web.json_response(data, status=status)
 
@@ -112,35 +112,35 @@ class Api:
 
     # -- one for each route, named as it is --------------------------------------------------------
 
-    async def _calls(self, request: web.Request, grant: Grant) -> shapes.CallsAnswer:
+    async def _calls(self, request: web.Request, grant: Grant) -> schemas.CallsAnswer:
         return self._desk.calls()
 
-    async def _call(self, request: web.Request, grant: Grant) -> shapes.CallAnswer:
+    async def _call(self, request: web.Request, grant: Grant) -> schemas.CallAnswer:
         return self._desk.call(request.match_info["id"])
 
-    async def _transfer(self, request: web.Request, grant: Grant, body: shapes.TransferBody) -> shapes.TransferAnswer:
+    async def _transfer(self, request: web.Request, grant: Grant, body: schemas.TransferBody) -> schemas.TransferAnswer:
         return await self._desk.transfer(request.match_info["id"], body, grant.name)
 
-    async def _whisper(self, request: web.Request, grant: Grant, body: shapes.WhisperBody) -> shapes.WhisperAnswer:
+    async def _whisper(self, request: web.Request, grant: Grant, body: schemas.WhisperBody) -> schemas.WhisperAnswer:
         return self._desk.whisper(request.match_info["id"], body.text, grant.name, now=body.now)
 
-    async def _queues(self, request: web.Request, grant: Grant) -> shapes.QueuesAnswer:
+    async def _queues(self, request: web.Request, grant: Grant) -> schemas.QueuesAnswer:
         return self._desk.queues()
 
-    async def _seats(self, request: web.Request, grant: Grant) -> shapes.SeatsAnswer:
+    async def _seats(self, request: web.Request, grant: Grant) -> schemas.SeatsAnswer:
         return self._desk.seats()
 
-    async def _pause(self, request: web.Request, grant: Grant, body: shapes.SeatsBody) -> shapes.PausedAnswer:
+    async def _pause(self, request: web.Request, grant: Grant, body: schemas.SeatsBody) -> schemas.PausedAnswer:
         return await self._set_pause(grant, body, paused=True)
 
-    async def _resume(self, request: web.Request, grant: Grant, body: shapes.SeatsBody) -> shapes.PausedAnswer:
+    async def _resume(self, request: web.Request, grant: Grant, body: schemas.SeatsBody) -> schemas.PausedAnswer:
         return await self._set_pause(grant, body, paused=False)
 
-    async def _set_pause(self, grant: Grant, body: shapes.SeatsBody, *, paused: bool) -> shapes.PausedAnswer:
+    async def _set_pause(self, grant: Grant, body: schemas.SeatsBody, *, paused: bool) -> schemas.PausedAnswer:
         log.info("control.seats", extra={"fields": {"by": grant.name, "seat": body.seat or "all", "paused": paused}})
         return await self._desk.pause(body.seat, paused=paused)
 
-    async def _drain(self, request: web.Request, grant: Grant, body: shapes.DrainBody) -> shapes.DrainAnswer:
+    async def _drain(self, request: web.Request, grant: Grant, body: schemas.DrainBody) -> schemas.DrainAnswer:
         return self._desk.drain(body, grant.name)
 
     async def _openapi(self, request: web.Request) -> web.Response:

@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from ariagent.control.client import Client, ServiceError, escaped
-from ariagent.control.shapes import LONGEST_WAIT_S
+from ariagent.control.schemas import LONGEST_WAIT_S
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.records import terminal
 from ariagent.records.views import printable

@@ -12,9 +12,9 @@ from contextlib import suppress
 from pydantic import BaseModel
 
 from ariagent.call.call import Call
-from ariagent.control.desk import Desk, call_answer
-from ariagent.control.refusal import RefusedError
-from ariagent.control.shapes import CallAnswer, QueuesAnswer, SeatsAnswer
+from ariagent.control.errors import RefusedError
+from ariagent.control.schemas import CallAnswer, QueuesAnswer, SeatsAnswer
+from ariagent.control.supervision import Desk, call_answer
 
 HEARTBEAT_S = 15.0
 HEARTBEAT = ": still here\n\n"

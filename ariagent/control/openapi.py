@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from ariagent.control import shapes
+from ariagent.control import schemas as shapes
 from ariagent.control.routes import EVENT_STREAM, Route
 
 _PREFIX = "#/components/schemas/"

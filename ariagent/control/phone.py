@@ -19,13 +19,13 @@ from ariagent.ami.events import Event, UserEvent
 from ariagent.ami.protocol import Value
 from ariagent.call.machine import AUDIBLE
 from ariagent.config.handoff import DestinationSettings
-from ariagent.control.desk import Desk
+from ariagent.control.errors import RefusedError
 from ariagent.control.phonekey import FIELD, VARIABLE, PhoneKey
-from ariagent.control.refusal import RefusedError
-from ariagent.control.shapes import TransferBody
+from ariagent.control.schemas import TransferBody
+from ariagent.control.supervision import Desk
 from ariagent.dialogue.handoff import Handoff, clean
 from ariagent.errors import AmiError, CallStateError
-from ariagent.linebudget import LineBudget
+from ariagent.lograte import LineBudget
 from ariagent.records.events import Supervised
 
 log = logging.getLogger(__name__)

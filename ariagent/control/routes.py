@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from ariagent.control import shapes
+from ariagent.control import schemas
 from ariagent.control.auth import Role
 
 EVENT_STREAM = "text/event-stream"
@@ -32,16 +32,16 @@ class Route:
 
 
 ROUTES = (
-    Route("GET", "/v1/calls", "calls", "The running calls.", answers=shapes.CallsAnswer),
-    Route("GET", "/v1/calls/{id}", "call", "One running call.", answers=shapes.CallAnswer, refusals=(404,)),
+    Route("GET", "/v1/calls", "calls", "The running calls.", answers=schemas.CallsAnswer),
+    Route("GET", "/v1/calls/{id}", "call", "One running call.", answers=schemas.CallAnswer, refusals=(404,)),
     Route(
         "POST",
         "/v1/calls/{id}/transfer",
         "transfer",
         "Transfer a caller to human agents, after the agent's present sentence.",
         Role.SUPERVISOR,
-        body=shapes.TransferBody,
-        answers=shapes.TransferAnswer,
+        body=schemas.TransferBody,
+        answers=schemas.TransferAnswer,
         accepted=True,
         refusals=(404, 409, 502, 503),
     ),
@@ -51,22 +51,22 @@ ROUTES = (
         "whisper",
         "Give the model a note that the caller does not hear.",
         Role.SUPERVISOR,
-        body=shapes.WhisperBody,
-        answers=shapes.WhisperAnswer,
+        body=schemas.WhisperBody,
+        answers=schemas.WhisperAnswer,
         refusals=(404, 409),
     ),
     Route(
-        "GET", "/v1/queues", "queues", "Asterisk's queues, and the site's destinations.", answers=shapes.QueuesAnswer
+        "GET", "/v1/queues", "queues", "Asterisk's queues, and the site's destinations.", answers=schemas.QueuesAnswer
     ),
-    Route("GET", "/v1/seats", "seats", "The AI's seats in the queues.", answers=shapes.SeatsAnswer),
+    Route("GET", "/v1/seats", "seats", "The AI's seats in the queues.", answers=schemas.SeatsAnswer),
     Route(
         "POST",
         "/v1/seats/pause",
         "pause",
         "Pause one seat or all: they take no more calls. Running calls continue.",
         Role.SUPERVISOR,
-        body=shapes.SeatsBody,
-        answers=shapes.PausedAnswer,
+        body=schemas.SeatsBody,
+        answers=schemas.PausedAnswer,
         refusals=(404, 503),
     ),
     Route(
@@ -75,8 +75,8 @@ ROUTES = (
         "resume",
         "Resume one seat or all: they take calls again.",
         Role.SUPERVISOR,
-        body=shapes.SeatsBody,
-        answers=shapes.PausedAnswer,
+        body=schemas.SeatsBody,
+        answers=schemas.PausedAnswer,
         refusals=(404, 503),
     ),
     Route(
@@ -86,8 +86,8 @@ ROUTES = (
         "Drain the service, as SIGTERM does: it takes no new calls and ends when the running calls have ended. Calls "
         "that still run after a time go to the human queue, or the next process continues them.",
         Role.ADMIN,
-        body=shapes.DrainBody,
-        answers=shapes.DrainAnswer,
+        body=schemas.DrainBody,
+        answers=schemas.DrainAnswer,
     ),
     Route(
         "GET",

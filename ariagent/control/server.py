@@ -13,8 +13,8 @@ from ariagent.config.control import ControlSettings
 from ariagent.control import localfile
 from ariagent.control.api import Api, judged
 from ariagent.control.auth import Gate, Grant, Role, digest_of
-from ariagent.control.desk import Desk
 from ariagent.control.events import Feed
+from ariagent.control.supervision import Desk
 from ariagent.hosts import HostNames
 from ariagent.webserver import WebServer
 

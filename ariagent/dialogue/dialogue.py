@@ -17,8 +17,8 @@ from ariagent.audio.batcher import Batcher
 from ariagent.audio.format import AudioFormat
 from ariagent.audio.playout import Playout
 from ariagent.audio.rates import ModelCodec
-from ariagent.audio.sign import tone_sign
 from ariagent.audio.uplink import Uplink
+from ariagent.audio.waiting_tone import tone_sign
 from ariagent.dialogue import events, notes, opening
 from ariagent.dialogue.builtin_tools import BuiltinTools, CollectDigits, HoldOn
 from ariagent.dialogue.conversation import PHRASE, Conversation

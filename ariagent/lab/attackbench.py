@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ariagent.errors import AriagentError
-from ariagent.lab import attackers, bed
+from ariagent.lab import attackers, environment
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.benchcalls import AGENT, calls_up
 from ariagent.lab.call import Call
@@ -81,7 +81,7 @@ class Ear:
 class Target:
     """A service and an ordinary call on it."""
 
-    service: bed.Process
+    service: environment.Process
     ports: dict[attackers.Port, int]
     ear: Ear
     call: Call
@@ -103,7 +103,7 @@ async def target(asterisk: AsteriskInstance, directory: Path, realtime_url: str)
         "control": {"port": ports["control"]},
     }
     async with AsyncExitStack() as stack:
-        service = await stack.enter_async_context(bed.service(asterisk, directory, settings))
+        service = await stack.enter_async_context(environment.service(asterisk, directory, settings))
         [one] = await stack.enter_async_context(calls_up(asterisk, "7001", 1))
         ear = Ear(one.call)
         await asyncio.sleep(SETTLE_S)
@@ -112,7 +112,7 @@ async def target(asterisk: AsteriskInstance, directory: Path, realtime_url: str)
 
 async def besieged(asterisk: AsteriskInstance, directory: Path, kinds: list[str]) -> AsyncIterator[Harm]:
     """One service, attacked on its ports in each of these ways, one after another."""
-    async with bed.sandbox(directory, *_SANDBOX) as (_, url), target(asterisk, directory, url) as aim:
+    async with environment.sandbox(directory, *_SANDBOX) as (_, url), target(asterisk, directory, url) as aim:
         for name in kinds:
             kind = attackers.KINDS[name]
             argv = [sys.executable, "-m", "ariagent.lab.attackers", name, str(aim.ports[kind.port])]
@@ -142,14 +142,14 @@ async def betrayed(asterisk: AsteriskInstance, directory: Path, kind: str) -> Ha
     await asterisk.cli(f'dialplan add extension "{line}" into ariagent-internal replace')
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        _, honest = await enter(bed.sandbox(directory, *_SANDBOX))
+        _, honest = await enter(environment.sandbox(directory, *_SANDBOX))
         hostile = await enter(
-            bed.process([sys.executable, "-m", "ariagent.lab.hostilemodel", kind], directory / "hostile.log")
+            environment.process([sys.executable, "-m", "ariagent.lab.hostilemodel", kind], directory / "hostile.log")
         )
         evil = await hostile.wait_for("ws://")
         ports = [str(urlsplit(url).port) for url in (honest, evil)]
         switch = await enter(
-            bed.process([sys.executable, "-m", "ariagent.lab.switch", *ports], directory / "switch.log")
+            environment.process([sys.executable, "-m", "ariagent.lab.switch", *ports], directory / "switch.log")
         )
         port = (await switch.wait_for("switch listening on ")).rpartition(" ")[2]
         aim = await enter(target(asterisk, directory, f"ws://127.0.0.1:{port}{urlsplit(honest).path}"))

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ariagent.lab import attackbench, attackers, bed, handoffbench, hostilemodel, noisebench
+from ariagent.lab import attackbench, attackers, environment, handoffbench, hostilemodel, noisebench
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.benchcalls import (
     AGENT,
@@ -82,15 +82,15 @@ class Bench:
         print(row, flush=True)  # noqa: T201
 
     @asynccontextmanager
-    async def service(self, *sandbox_options: str, **agent: Any) -> AsyncIterator[bed.Process]:
+    async def service(self, *sandbox_options: str, **agent: Any) -> AsyncIterator[environment.Process]:
         """A fresh service on a fresh sandbox; ``agent`` has settings of the agent's."""
         agent = {**AGENT, **agent}
         async with AsyncExitStack() as stack:
-            _, url = await stack.enter_async_context(bed.sandbox(self.directory, *sandbox_options))
+            _, url = await stack.enter_async_context(environment.sandbox(self.directory, *sandbox_options))
             # The reflex answers before the turn has ended; its end would be taken for a turn that is not answered.
             realtime = {"url": url, "api_key": "bench", "stall_timeout_s": 120}
             settings = {"realtime": realtime, "agents": {"default": agent}, "max_calls": 100}
-            yield await stack.enter_async_context(bed.service(self.asterisk, self.directory, settings))
+            yield await stack.enter_async_context(environment.service(self.asterisk, self.directory, settings))
 
 
 REFLEX = ("--detector", "reflex", "--no-recogniser", "--think-ms", "0", "--voice", "tone")
@@ -119,17 +119,17 @@ async def round_trips(bench: Bench) -> None:
             await many_calls(bench, service, extension, float(base_many))
 
 
-async def many_calls(bench: Bench, service: bed.Process, extension: str, base_ms: float) -> None:
+async def many_calls(bench: Bench, service: environment.Process, extension: str, base_ms: float) -> None:
     """Delay, CPU and memory with many calls that talk: 400 ms of the agent every 1.2 s."""
     before_mb = service.rss_mb()
     usage: dict[str, float] = {}
 
     async def window() -> None:
         usage["service"] = -service.cpu_s()
-        usage["asterisk"] = -bed.cpu_seconds(bench.asterisk.pid)
+        usage["asterisk"] = -environment.cpu_seconds(bench.asterisk.pid)
         await asyncio.sleep(CPU_WINDOW_S)
         usage["service"] += service.cpu_s()
-        usage["asterisk"] += bed.cpu_seconds(bench.asterisk.pid)
+        usage["asterisk"] += environment.cpu_seconds(bench.asterisk.pid)
         usage["mb"] = service.rss_mb() - before_mb
 
     # As many rounds as the window needs, so that it sees nothing but calls in progress.

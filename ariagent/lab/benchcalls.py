@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ariagent.audio.g711 import decode_ulaw
 from ariagent.audio.resample import Resampler
-from ariagent.lab import bed
+from ariagent.lab import environment
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.call import Call
 from ariagent.lab.phone import Phone
@@ -140,7 +140,7 @@ async def calls_up(
 async def echo_server(asterisk: AsteriskInstance) -> AsyncIterator[str]:
     """An extension behind which a bare AudioSocket echo answers."""
     argv = [sys.executable, "-m", "ariagent.lab.echo"]
-    async with bed.process(argv, asterisk.root / "echo.log") as echo:
+    async with environment.process(argv, asterisk.root / "echo.log") as echo:
         port = (await echo.wait_for("echo listening on ")).rpartition(" ")[2]
         target = f"AudioSocket/127.0.0.1:{port}/{uuid.uuid4()}/c(slin24)"
         await asterisk.cli("dialplan add extension 699,1,Answer, into ariagent-internal replace")
@@ -268,7 +268,7 @@ async def _watched(
     agent: dict[str, Any] | None = None,
     voice: str = "tone",
     **options: Any,
-) -> AsyncIterator[tuple[SandboxServer, bed.Process]]:
+) -> AsyncIterator[tuple[SandboxServer, environment.Process]]:
     """A service on a sandbox of this process; the n-th session is the n-th call's. The answer is always _LONG."""
     scenario = directory / "long.yaml"
     scenario.write_text(json.dumps({"otherwise": [{"say": _LONG}]}))
@@ -282,7 +282,7 @@ async def _watched(
             "agents": {"default": {**AGENT, **(agent or {})}},
             "state_directory": str(state),
         }
-        async with bed.service(asterisk, directory, settings) as service:
+        async with environment.service(asterisk, directory, settings) as service:
             server.count_anew()  # those until now were the service's own
             yield server, service
 

@@ -32,7 +32,7 @@ from pydantic import SecretStr
 from ariagent.audio.format import SLIN8
 from ariagent.config import AsteriskSettings, HttpSettings, Settings
 from ariagent.errors import AriagentError, ConfigurationError, pip_install
-from ariagent.lab import bed
+from ariagent.lab import environment
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.colleague import Encounter, take_a_call
 from ariagent.lab.packages import default_lab_dir, ensure_asterisk, ensure_tool, stderr_progress
@@ -61,7 +61,7 @@ MOST_ROWS = 20
 """Rows of queue_log that are shown; a call as it should be has three."""
 
 STATE = "service-state"
-"""Where ``bed.service`` keeps its records, under the demo's folder."""
+"""Where ``environment.service`` keeps its records, under the demo's folder."""
 
 AGENT = {
     "instructions": "You answer the telephone of Harbour Cycles, a bicycle repair shop. Be friendly and brief.",
@@ -144,14 +144,14 @@ async def _demo(lab_dir: Path, *, verbose: bool) -> int:
         try:
             asterisk = await parts.enter_async_context(AsteriskInstance(program, folder / "asterisk"))
             stderr_progress(f"Asterisk {program.version} is up")
-            _, url = await parts.enter_async_context(bed.sandbox(folder))
+            _, url = await parts.enter_async_context(environment.sandbox(folder))
             stderr_progress("the sandbox, a local stand-in for the Realtime API, is up")
             settings = {
                 "realtime": {"url": url, "api_key": "sandbox"},
                 "agents": {"default": AGENT},
                 "destinations": DESTINATIONS,
             }
-            service = await parts.enter_async_context(bed.service(asterisk, folder, settings))
+            service = await parts.enter_async_context(environment.service(asterisk, folder, settings))
             stderr_progress(f"the service is up; set up in {time.monotonic() - began:.1f} s")
             report, met = await _converse(asterisk, lab_dir, folder, verbose=verbose)
             evidence = await _gather(asterisk, service, report, folder)
@@ -214,7 +214,9 @@ async def _converse(
 # -- what the others noticed ----------------------------------------------------------------------
 
 
-async def _gather(asterisk: AsteriskInstance, service: bed.Process, report: CallReport, folder: Path) -> Evidence:
+async def _gather(
+    asterisk: AsteriskInstance, service: environment.Process, report: CallReport, folder: Path
+) -> Evidence:
     """Wait until the call is over for everybody, then read what they wrote down."""
     found = Evidence()
     deadline = time.monotonic() + END_LIMIT_S
@@ -277,7 +279,7 @@ def active_channels(output: str) -> int:
     return int(words[0]) if len(words) > 1 and words[1] == "active" and words[0].isdigit() else -1
 
 
-async def _metrics(service: bed.Process) -> dict[str, float]:
+async def _metrics(service: environment.Process) -> dict[str, float]:
     """The service's own samples, by name and labels as ``/metrics`` has them."""
     starting = await service.wait_for("service.starting")
     port = dict(word.partition("=")[::2] for word in starting.split())["http_port"]

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from ariagent.lab import bed
+from ariagent.lab import environment
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.benchcalls import AGENT, LOUD, SOFT, BenchCall, calls_up
 from ariagent.lab.codecs import make_codec
@@ -45,13 +45,15 @@ async def opened(asterisk: AsteriskInstance, directory: Path) -> AsyncIterator[N
     agent = {**AGENT, "handoff": list(KEYS), "keypad": {"pause_ms": 200}}
     async with AsyncExitStack() as stack:
         # The voice hums without a break: its first silence is its end.
-        _, url = await stack.enter_async_context(bed.sandbox(directory, *options, "--voice", "tone", name="people"))
+        _, url = await stack.enter_async_context(
+            environment.sandbox(directory, *options, "--voice", "tone", name="people")
+        )
         settings = {
             "realtime": {"url": url, "api_key": "bench"},
             "agents": {"default": agent},
             "destinations": _DESTINATIONS,
         }
-        await stack.enter_async_context(bed.service(asterisk, directory, settings, "handoff"))
+        await stack.enter_async_context(environment.service(asterisk, directory, settings, "handoff"))
         server = (asterisk.sip_host, asterisk.sip_port)
         human = Phone(server, user=HUMAN, password=asterisk.phone_passwords[HUMAN])
         await stack.enter_async_context(human)

@@ -19,7 +19,7 @@ import numpy as np
 
 from ariagent.audio.format import SLIN8
 from ariagent.audio.g711 import decode_ulaw
-from ariagent.lab import bed
+from ariagent.lab import environment
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.benchcalls import LOUD, RATE_HZ, BenchCall, Samples, calls_up
 from ariagent.lab.packages import default_lab_dir, ensure_tool
@@ -401,6 +401,6 @@ async def opened(asterisk: AsteriskInstance, directory: Path, **options: Any) ->
     async with SandboxServer(SandboxOptions(**chosen)) as server:
         agent = {"opening": None, "turn_detection": {"silence_duration_ms": 300}, "silence": {"ask_after_s": 120}}
         settings = {"realtime": {"url": server.url, "api_key": "bench"}, "agents": {"default": agent}}
-        async with bed.service(asterisk, directory, settings):
+        async with environment.service(asterisk, directory, settings):
             flite = await asyncio.to_thread(ensure_tool, "flite", lab_dir)
             yield NoiseBench(asterisk, server, flite)

@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from ariagent.lab import steady
+from ariagent.lab import resourcetrend as steady
 from ariagent.lab.call_setup import CallRefused
 from ariagent.lab.phone import Phone
 from ariagent.lab.soakstage import NOISE, SESSION_MS, Reading, Report, Soak, judge_rest, show, stage

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ariagent.lab import bed
+from ariagent.lab import environment
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.packages import default_lab_dir, ensure_asterisk
 
@@ -58,7 +58,7 @@ class Report:
 class Soak:
     """One service under test."""
 
-    def __init__(self, asterisk: AsteriskInstance, service: bed.Process, state: Path) -> None:
+    def __init__(self, asterisk: AsteriskInstance, service: environment.Process, state: Path) -> None:
         self.asterisk = asterisk
         self.service = service
         self.state = state
@@ -154,9 +154,9 @@ async def stage(directory: Path, agent: dict[str, Any] = AGENT) -> AsyncIterator
     program = ensure_asterisk(default_lab_dir())
     async with AsteriskInstance(program, directory / "asterisk") as asterisk:
         options = (*SANDBOX, "--fault", f"late_created:{SESSION_MS}")
-        async with bed.sandbox(directory, *options) as (_, url):
+        async with environment.sandbox(directory, *options) as (_, url):
             settings = {"realtime": {"url": url, "api_key": "soak"}, "agents": {"default": agent}, "max_calls": 100}
-            async with bed.service(asterisk, directory, settings) as service:
+            async with environment.service(asterisk, directory, settings) as service:
                 await service.wait_for("model.usable")
                 yield Soak(asterisk, service, directory / "service-state")
 

@@ -28,13 +28,13 @@ from ariagent.config import Settings
 from ariagent.configfile import PATH_NAME, load
 from ariagent.control import localfile
 from ariagent.errors import AriagentError
-from ariagent.lab import noted, ports
+from ariagent.lab import ports, statefile
 from ariagent.lab.asterisk import STOP_SIGNALS, AsteriskInstance, write_env
-from ariagent.lab.keeper import service_command
 from ariagent.lab.labsettings import Addresses, check, check_scenario, existing, merged
-from ariagent.lab.noted import forget, known, read_env
 from ariagent.lab.packages import ensure_asterisk, ensure_tool, stderr_progress
 from ariagent.lab.processes import ProcessRef, end_process, private_log
+from ariagent.lab.statefile import forget, known, read_env
+from ariagent.lab.supervisor import service_command
 from ariagent.sandbox.settings import MODELS
 from ariagent.synthesis.programs import LAB
 
@@ -133,7 +133,7 @@ def _note(lab_dir: Path, started: dict[str, ProcessRef], part: str, pid: int) ->
     """Write down what was started before anything else can go wrong."""
     if pid and (process := ProcessRef.of(pid)) is not None:
         started[part] = process
-    noted.note(lab_dir, started)
+    statefile.note(lab_dir, started)
 
 
 def _start_all(
@@ -186,7 +186,7 @@ def _start_all(
     }
     write_env(lab_dir / "lab.env", env)
     # From now on the service is started again when it ends, and the two files are the keeper's to change.
-    keeper = [sys.executable, "-m", "ariagent.lab.keeper", str(lab_dir)]
+    keeper = [sys.executable, "-m", "ariagent.lab.supervisor", str(lab_dir)]
     _start(lab_dir, started, "keeper", keeper, lambda: True)
     return fault
 

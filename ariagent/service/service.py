@@ -36,9 +36,9 @@ from ariagent.check.trial import Trial
 from ariagent.config import Settings
 from ariagent.config.tree import DrainTo
 from ariagent.configfile.change import changed
-from ariagent.control.desk import Desk
 from ariagent.control.phone import SupervisorPhones
 from ariagent.control.server import ControlServer
+from ariagent.control.supervision import Desk
 from ariagent.errors import AriError, ConfigurationError, InternalError
 from ariagent.hosts import HostNames, is_loopback, joined
 from ariagent.localtime import day as local_day

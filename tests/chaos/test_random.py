@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from ariagent.lab import bed as lab
+from ariagent.lab import environment as lab
 from ariagent.lab.call_setup import CallState
+from ariagent.lab.faultinjection import KINDS, Failure, Outage, Span, allowed_s, draw, table
 from ariagent.lab.proxy import Proxy
-from ariagent.lab.trouble import KINDS, Failure, Outage, Span, allowed_s, draw, table
 from ariagent.records.store import Store
 from ariagent.sandbox.faults import Faults
 from ariagent.sandbox.line import Close

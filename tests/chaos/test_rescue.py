@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from ariagent import configfile
-from ariagent.lab import bed as lab
+from ariagent.lab import environment as lab
 from ariagent.lab.call_setup import CallState
 from ariagent.lab.ports import free_tcp_port
 from ariagent.records.store import Store

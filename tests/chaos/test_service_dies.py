@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ariagent.lab import bed as lab
+from ariagent.lab import environment as lab
 from ariagent.lab import waiting
 from ariagent.lab.call_setup import CallState
 from ariagent.records.store import Store

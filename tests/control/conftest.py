@@ -16,8 +16,8 @@ from ariagent.config import AmiSettings, ControlSettings
 from ariagent.config.handoff import DestinationSettings
 from ariagent.config.tree import DrainTo
 from ariagent.control import localfile
-from ariagent.control.desk import Desk
 from ariagent.control.server import ControlServer
+from ariagent.control.supervision import Desk
 from ariagent.errors import InternalError
 from ariagent.pool.pool import Pool
 from ariagent.service.draining import Draining, Plan

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ariagent.control import desk as desk_module
+from ariagent.control import supervision as desk_module
 from ariagent.errors import ResourceError
 
 CALL = "/v1/calls/1795357064.1"

@@ -65,7 +65,7 @@ async def test_calls_and_seats_that_there_are_not(run: Run, site: Any) -> None:
 
 
 async def test_seats_are_paused_and_resumed(run: Run, make_site: Any, listed: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("ariagent.control.desk.SETTLE_LIMIT_S", 0.1)
+    monkeypatch.setattr("ariagent.control.supervision.SETTLE_LIMIT_S", 0.1)
     site = await make_site(manager=True)
     listed(site.desk.pool, "frontline", seats=("06", "07"))
     result = await run("pause", "7")

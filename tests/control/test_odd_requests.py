@@ -19,8 +19,8 @@ from ariagent.config import Settings
 from ariagent.control import api as api_module
 from ariagent.control.api import Api
 from ariagent.control.auth import Gate, Grant, Role, digest_of
-from ariagent.control.desk import Desk
 from ariagent.control.events import Feed
+from ariagent.control.supervision import Desk
 from ariagent.hosts import HostNames
 from ariagent.service.health import Health
 from ariagent.service.status import pages

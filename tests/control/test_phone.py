@@ -12,8 +12,8 @@ from ariagent.call.calls import Registry
 from ariagent.call.context import Context
 from ariagent.config import Settings
 from ariagent.config.tree import DrainTo
-from ariagent.control.desk import Desk
 from ariagent.control.phone import SupervisorPhones
+from ariagent.control.supervision import Desk
 from ariagent.errors import InternalError
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from ariagent.audio.format import SLIN24
 from ariagent.audio.rates import ModelCodec
-from ariagent.audio.sign import tone_sign
+from ariagent.audio.waiting_tone import tone_sign
 from ariagent.config import AgentSettings, HoursSettings, RealtimeSettings, ServerVad
 from ariagent.config.handoff import DestinationSettings
 from ariagent.dialogue import effects as fx

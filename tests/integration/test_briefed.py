@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from ariagent.call import announcement as briefs_module
-from ariagent.lab import bed as lab
+from ariagent.lab import environment as lab
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.packages import default_lab_dir
 

@@ -212,11 +212,14 @@ async def site(folder: Path) -> AsyncIterator[AsteriskInstance]:
 
 async def test_a_sites_own_way_to_the_ai(tmp_path: Path) -> None:
     """Behind a Local channel of the site's, and answered before the AI is asked; the context is named by its flag."""
-    from ariagent.lab import bed
+    from ariagent.lab import environment
 
-    async with site(tmp_path / "site") as asterisk, bed.sandbox(tmp_path, "--scenario", str(SCENARIO)) as (_, url):
+    async with (
+        site(tmp_path / "site") as asterisk,
+        environment.sandbox(tmp_path, "--scenario", str(SCENARIO)) as (_, url),
+    ):
         realtime = {"realtime": {"url": url, "api_key": "x"}, "agents": {"default": {"instructions": "x", **AGENT}}}
-        async with bed.service(asterisk, tmp_path, realtime):
+        async with environment.service(asterisk, tmp_path, realtime):
             settings = settings_of(asterisk, state_directory=tmp_path / "service-state")
             for extension in ("7002", "7003"):
                 report, _ = await call(settings, extension, *GREETED[:1], context="from-internal")

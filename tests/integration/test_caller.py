@@ -18,10 +18,10 @@ import yaml
 from pydantic import SecretStr
 
 from ariagent.audio.format import SLIN8
-from ariagent.audio.sign import tone_sign
+from ariagent.audio.waiting_tone import tone_sign
 from ariagent.config import AsteriskSettings, Settings
 from ariagent.errors import AriError
-from ariagent.lab import bed
+from ariagent.lab import environment as bed
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.rehearsal import script as do
 from ariagent.rehearsal.caller import hold_call

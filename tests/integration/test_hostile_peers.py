@@ -16,7 +16,7 @@ from uuid import UUID
 
 import pytest
 
-from ariagent.lab import bed as lab
+from ariagent.lab import environment as lab
 from ariagent.lab import waiting
 
 pytestmark = pytest.mark.asterisk

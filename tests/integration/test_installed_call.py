@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from ariagent.lab import bed
+from ariagent.lab import environment as bed
 
 pytestmark = pytest.mark.asterisk
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import ariagent
-from ariagent.lab import bed
+from ariagent.lab import environment
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.backend import Backend
 from ariagent.lab.packages import default_lab_dir
@@ -44,13 +44,13 @@ async def running(asterisk: AsteriskInstance, folder: Path, template: str) -> As
     options = ["--scenario", str(DEFAULT_SCENARIO.parent / f"{template}.yaml"), "--think-ms", "150"]
     options += ["--cache-dir", str(lab_dir / "speech")]
     try:
-        async with bed.sandbox(folder, *options) as (_, url):
+        async with environment.sandbox(folder, *options) as (_, url):
             ari = {"url": asterisk.ari_url, "user": asterisk.ari_user, "password": asterisk.ari_password}
             app = f"rehearsed-{template}"
             settings = {**tree, "realtime": {"url": url, "api_key": "sandbox"}, "asterisk": {**ari, "app": app}}
             for step in (f"1,Stasis,{app}", "2,Answer,", "3,Queue,'support,tc,,,300'"):
                 await asterisk.cli(f"dialplan add extension 7001,{step} into {app}")
-            async with bed.service(asterisk, folder, settings) as service:
+            async with environment.service(asterisk, folder, settings) as service:
                 await service.wait_for("model.usable")
                 yield ["-c", str(folder / "service.yaml"), "--context", app], backend
     finally:

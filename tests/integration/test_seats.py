@@ -24,7 +24,7 @@ from ariagent.check.queues import check_queues
 from ariagent.check.report import Result, Status
 from ariagent.check.site import opened
 from ariagent.config import AmiSettings, Settings
-from ariagent.lab import bed as lab
+from ariagent.lab import environment as lab
 from ariagent.lab import waiting
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.packages import default_lab_dir, ensure_asterisk

@@ -26,7 +26,7 @@ from websockets.http11 import Request, Response
 
 from ariagent.configfile import load
 from ariagent.errors import ConfigurationError
-from ariagent.lab import bed as lab
+from ariagent.lab import environment as lab
 from ariagent.redaction import HIDDEN, Redaction
 
 pytestmark = pytest.mark.asterisk

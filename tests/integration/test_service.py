@@ -18,7 +18,7 @@ import yaml
 
 from ariagent import ownsocket
 from ariagent.control import localfile
-from ariagent.lab import bed as lab
+from ariagent.lab import environment as lab
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.call_setup import CallState
 from ariagent.lab.proxy import Proxy

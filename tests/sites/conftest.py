@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ariagent.lab import bed, waiting
+from ariagent.lab import environment, waiting
 from ariagent.lab.asterisk import AsteriskProcess
 from ariagent.lab.call import Call
 from ariagent.lab.codecs import make_codec
@@ -207,9 +207,9 @@ async def make_site(program: AsteriskProgram, samples: Path) -> AsyncIterator[Ma
 
 
 @asynccontextmanager
-async def service(site: SiteUnderTest, name: str = "service") -> AsyncIterator[bed.Process]:
+async def service(site: SiteUnderTest, name: str = "service") -> AsyncIterator[environment.Process]:
     """``ariagent run`` with the site's settings, ready for calls."""
-    async with bed.process(site.service_argv, site.root / f"{name}.log", site.service_environment) as running:
+    async with environment.process(site.service_argv, site.root / f"{name}.log", site.service_environment) as running:
         await running.wait_for("service.ready")
         await running.wait_for("prompts.ready")
         await running.wait_for("pool.ready")

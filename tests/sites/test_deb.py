@@ -13,7 +13,7 @@ import pytest
 
 from ariagent import __version__, shipped
 from ariagent.errors import ConfigurationError
-from ariagent.lab import bed
+from ariagent.lab import environment
 from ariagent.lab.asterisk import AsteriskProcess
 from ariagent.lab.packages import AsteriskProgram, default_lab_dir, ensure_package
 from ariagent.synthesis.unpacked import loader
@@ -247,7 +247,10 @@ async def test_calls_through_the_installed_package(package: Path, site: Packaged
     installed = await site.install("--apply")
     assert installed.code == 0, installed
     assert [line for line in installed.out.splitlines() if line.startswith(("failed", "warning"))] == []
-    async with bed.sandbox(root / "srv", "--detector", "energy", "--no-recogniser", "--voice", "tone") as (_, url):
+    async with environment.sandbox(root / "srv", "--detector", "energy", "--no-recogniser", "--voice", "tone") as (
+        _,
+        url,
+    ):
         words = ["--business", "Harbour Cycles", "--model-url", url, "--api-key-env", "MODEL_KEY"]
         made = await site.ariagent("init", *words)
         assert made.code == 0, made

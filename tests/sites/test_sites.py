@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ariagent.lab import bed
+from ariagent.lab import environment
 from tests.sites.conftest import Heard, SiteUnderTest, difference, service
 from tests.sites.shapes import COMPANY, DEBIAN, SHAPES, UPSTREAM, Shape
 
@@ -112,7 +112,10 @@ async def test_installed_called_broken_and_taken_out(make_site: Any, shape: Shap
     await site.restart()
     assert (await site.install()).code == 0
     caller, colleague = await site.phone("1001"), await site.phone("1002")
-    async with bed.sandbox(site.root, "--detector", "energy", "--no-recogniser", "--voice", "tone") as (model, url):
+    async with environment.sandbox(site.root, "--detector", "energy", "--no-recogniser", "--voice", "tone") as (
+        model,
+        url,
+    ):
         words = ["--business", "Harbour Cycles", "--model-url", url, "--api-key-env", "MODEL_KEY"]
         tests = ["--call"] if shape is COMPANY else []
         made = await site.ariagent("init", "--root", str(site.root), *words, *tests)

@@ -1,6 +1,6 @@
 """Starts the lab's service again when it ends, as systemd would; keeps its pid true in ``lab.json`` and ``lab.env``.
 
-    python -m ariagent.lab.keeper LAB_DIR
+    python -m ariagent.lab.supervisor LAB_DIR
 
 Ends at SIGTERM, and with the lab; the service goes on then. One that dies again and again is started less often.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from ariagent.errors import ConfigurationError
-from ariagent.lab import noted
+from ariagent.lab import statefile
 from ariagent.lab.asterisk import write_env
 from ariagent.lab.processes import ProcessRef, private_log
 
@@ -49,7 +49,7 @@ class Keeper:
             time.sleep(LOOK_S)
             if self._child is not None:
                 self._child.poll()  # takes its exit status, or it would stay a zombie
-            service = noted.known(self._lab_dir).get("service")
+            service = statefile.known(self._lab_dir).get("service")
             if service is None:
                 return
             if service.alive:
@@ -69,8 +69,8 @@ class Keeper:
             )
         if (service := ProcessRef.of(self._child.pid)) is None:
             return
-        noted.note(self._lab_dir, {**noted.known(self._lab_dir), "service": service})
-        names = noted.read_env(self._lab_dir)
+        statefile.note(self._lab_dir, {**statefile.known(self._lab_dir), "service": service})
+        names = statefile.read_env(self._lab_dir)
         write_env(self._lab_dir / "lab.env", {**names, "SERVICE_PID": str(service.pid)})
 
 

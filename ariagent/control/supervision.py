@@ -11,8 +11,8 @@ from ariagent.call.calls import Registry
 from ariagent.call.transfers import TransferOutcome
 from ariagent.config.handoff import DestinationSettings
 from ariagent.config.tree import DrainTo
-from ariagent.control import shapes
-from ariagent.control.refusal import RefusedError
+from ariagent.control import schemas
+from ariagent.control.errors import RefusedError
 from ariagent.dialogue.handoff import Handoff, clean
 from ariagent.errors import AmiError, CallStateError
 from ariagent.pool.pool import Pool
@@ -40,12 +40,12 @@ SETTLE_LIMIT_S = 5.0
 """How long an answer about seats waits for Asterisk to have been told."""
 
 
-def call_answer(call: Call) -> shapes.CallAnswer | None:
+def call_answer(call: Call) -> schemas.CallAnswer | None:
     """A call as it is told; None until it is known which one it is, and when it is over."""
     live = call.live()
     if call.over or not live.agent:
         return None
-    return shapes.CallAnswer(
+    return schemas.CallAnswer(
         id=live.call_id,
         state=live.state,
         began=live.arrived,
@@ -57,7 +57,7 @@ def call_answer(call: Call) -> shapes.CallAnswer | None:
         caller=live.caller_number,
         caller_name=live.caller_name,
         channel=live.channel,
-        last_words=None if live.last_said is None else shapes.Words(side=live.last_said[0], text=live.last_said[1]),
+        last_words=None if live.last_said is None else schemas.Words(side=live.last_said[0], text=live.last_said[1]),
     )
 
 
@@ -80,42 +80,42 @@ class Desk:
 
     # -- seeing -----------------------------------------------------------------------------------
 
-    def calls(self) -> shapes.CallsAnswer:
+    def calls(self) -> schemas.CallsAnswer:
         found = (call_answer(call) for call in self.registry.calls)
-        return shapes.CallsAnswer(calls=sorted((call for call in found if call is not None), key=lambda c: c.began))
+        return schemas.CallsAnswer(calls=sorted((call for call in found if call is not None), key=lambda c: c.began))
 
-    def call(self, call_id: str) -> shapes.CallAnswer:
+    def call(self, call_id: str) -> schemas.CallAnswer:
         """Raises RefusedError."""
         if (answer := call_answer(self.find(call_id))) is None:
             raise self._no_call(call_id)
         return answer
 
-    def queues(self) -> shapes.QueuesAnswer:
+    def queues(self) -> schemas.QueuesAnswer:
         views = [] if self.pool is None else [self.pool.view(name) for name in self.pool.queues.names]
-        return shapes.QueuesAnswer(
+        return schemas.QueuesAnswer(
             known=self.pool is not None and self.pool.queues.known,
-            queues=[shapes.QueueAnswer.model_validate(view) for view in views if view is not None],
+            queues=[schemas.QueueAnswer.model_validate(view) for view in views if view is not None],
             destinations=[
-                shapes.DestinationAnswer(
+                schemas.DestinationAnswer(
                     name=name, description=place.description, queue=place.queue, extension=place.extension
                 )
                 for name, place in self.destinations.items()
             ],
         )
 
-    def seats(self) -> shapes.SeatsAnswer:
+    def seats(self) -> schemas.SeatsAnswer:
         if self.pool is None:
-            return shapes.SeatsAnswer(known=False, held_by=[], seats=[])
+            return schemas.SeatsAnswer(known=False, held_by=[], seats=[])
         seats = self.pool.seats
-        return shapes.SeatsAnswer(
+        return schemas.SeatsAnswer(
             known=seats.known,
             held_by=[reason.value for reason in Reason if reason in seats.reasons],
-            seats=[shapes.SeatAnswer.model_validate(seat) for seat in seats.view()],
+            seats=[schemas.SeatAnswer.model_validate(seat) for seat in seats.view()],
         )
 
     # -- calls ------------------------------------------------------------------------------------
 
-    async def transfer(self, call_id: str, wanted: shapes.TransferBody, by: str) -> shapes.TransferAnswer:
+    async def transfer(self, call_id: str, wanted: schemas.TransferBody, by: str) -> schemas.TransferAnswer:
         """Put a caller through; waits for what comes of it as long as is wanted. Raises RefusedError."""
         call = self.find(call_id)
         name, place = await self._place(wanted)
@@ -126,11 +126,11 @@ class Desk:
         except CallStateError as error:
             raise RefusedError(409, "wrong_state", str(error)) from None
         except TimeoutError:
-            return shapes.TransferAnswer(id=call_id, to=name, state="under_way")
+            return schemas.TransferAnswer(id=call_id, to=name, state="under_way")
         return self._outcome(call_id, handoff, outcome)
 
     @staticmethod
-    def _outcome(call_id: str, handoff: Handoff, outcome: TransferOutcome) -> shapes.TransferAnswer:
+    def _outcome(call_id: str, handoff: Handoff, outcome: TransferOutcome) -> schemas.TransferAnswer:
         ended, name = outcome.termination, handoff.name
         if ended is None and handoff.kind == "warm":
             reason = f"no human agent of {name} took the call; the caller stays with the AI"
@@ -146,9 +146,9 @@ class Desk:
         went = outcome.went
         if went is not None and (went.name, went.by) != (name, handoff.by):
             raise RefusedError(409, "moved_elsewhere", f"{went.by} transferred the caller to {went.name}")
-        return shapes.TransferAnswer(id=call_id, to=name, state="transferred")
+        return schemas.TransferAnswer(id=call_id, to=name, state="transferred")
 
-    def whisper(self, call_id: str, text: str, by: str, *, now: bool) -> shapes.WhisperAnswer:
+    def whisper(self, call_id: str, text: str, by: str, *, now: bool) -> schemas.WhisperAnswer:
         """Tell the model something. Raises RefusedError."""
         call, told = self.find(call_id), clean(text)
         if not told:
@@ -157,7 +157,7 @@ class Desk:
             call.whisper(told, by, now=now)
         except CallStateError as error:
             raise RefusedError(409, "wrong_state", str(error)) from None
-        return shapes.WhisperAnswer(id=call_id, told=told)
+        return schemas.WhisperAnswer(id=call_id, told=told)
 
     def find(self, call_id: str) -> Call:
         """The call with this id, if it goes on. Raises RefusedError."""
@@ -170,7 +170,7 @@ class Desk:
         reason = f"no active call {call_id[:64]}"
         return RefusedError(404, "unknown_call", reason, remedy="GET /v1/calls lists the active calls")
 
-    async def _place(self, wanted: shapes.TransferBody) -> tuple[str, DestinationSettings]:
+    async def _place(self, wanted: schemas.TransferBody) -> tuple[str, DestinationSettings]:
         """Where to: nothing but what the site, or Asterisk, has."""
         if (name := wanted.destination) is not None:
             if (place := self.destinations.get(name)) is None:
@@ -206,17 +206,17 @@ class Desk:
 
     # -- the service ------------------------------------------------------------------------------
 
-    def drain(self, wanted: shapes.DrainBody, by: str) -> shapes.DrainAnswer:
+    def drain(self, wanted: schemas.DrainBody, by: str) -> schemas.DrainAnswer:
         """Begin to end. A second time changes what it says, and nothing else."""
         calls = len(self.registry)
         plan = self._drain(wanted.to, wanted.after_s)
         fields = {"by": by, "calls": calls, "to": plan.to, "after_s": round(plan.after_s, 1)}
         log.info("control.drain", extra={"fields": fields})
-        return shapes.DrainAnswer(calls=calls, timeout_s=round(plan.after_s, 3), to=plan.to)
+        return schemas.DrainAnswer(calls=calls, timeout_s=round(plan.after_s, 3), to=plan.to)
 
     # -- seats ------------------------------------------------------------------------------------
 
-    async def pause(self, seat: str | None, *, paused: bool) -> shapes.PausedAnswer:
+    async def pause(self, seat: str | None, *, paused: bool) -> schemas.PausedAnswer:
         """Pause seats, or end that. Raises RefusedError."""
         pool = self.pool
         if pool is None:
@@ -238,4 +238,4 @@ class Desk:
                 await pool.settled.wait()
         except TimeoutError:
             log.warning("control.not_settled", extra={"fields": {"after_s": round(time.monotonic() - began, 1)}})
-        return shapes.PausedAnswer(seats=numbers, paused=paused, settled=pool.settled.is_set())
+        return schemas.PausedAnswer(seats=numbers, paused=paused, settled=pool.settled.is_set())

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ariagent.audiosocket.strangers import Waiting
+from ariagent.audiosocket.unidentified import Waiting
 
 
 def test_the_oldest_of_a_crowded_address_gives_way() -> None:

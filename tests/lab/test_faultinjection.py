@@ -2,7 +2,7 @@
 
 import pytest
 
-from ariagent.lab.trouble import KINDS, Failure, Outage, Span, allowed_s, draw, table
+from ariagent.lab.faultinjection import KINDS, Failure, Outage, Span, allowed_s, draw, table
 
 
 def outage(since: float, until: float) -> Outage:

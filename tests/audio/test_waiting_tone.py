@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ariagent.audio.format import SLIN8, SLIN16, SLIN24, AudioFormat
-from ariagent.audio.sign import SIGN_MS, tone_sign
+from ariagent.audio.waiting_tone import SIGN_MS, tone_sign
 
 
 @pytest.mark.parametrize("fmt", [SLIN8, SLIN16, SLIN24])

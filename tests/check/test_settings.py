@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ariagent.check.machine import judge_files, judge_folder
+from ariagent.check.host import judge_files, judge_folder
 from ariagent.check.report import Result, Status
-from ariagent.check.setup import check_settings
+from ariagent.check.settings import check_settings
 from ariagent.config import RecordsSettings, Settings
 from ariagent.errors import ResourceError
 from ariagent.records.journal import Journal

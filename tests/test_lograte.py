@@ -1,6 +1,6 @@
 """How many of many alike lines are written."""
 
-from ariagent.linebudget import LineBudget
+from ariagent.lograte import LineBudget
 
 
 def test_lines_per_second() -> None:
