@@ -12,7 +12,7 @@ SIGN_DBFS = -26.0
 _NOTES_HZ = (659.26, 880.0)  # e'' a'': a fourth up, asks for patience without alarming
 
 
-def tone_sign(fmt: AudioFormat) -> bytes:
+def waiting_tone(fmt: AudioFormat) -> bytes:
     """Two soft notes of ``SIGN_MS`` in all, as PCM of ``fmt``; RMS ``SIGN_DBFS``."""
     n = fmt.rate_hz * SIGN_MS // 1000
     half = n // 2

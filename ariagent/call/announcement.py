@@ -41,12 +41,12 @@ USER_EVENT = "AriagentBrief"
 """The shipped dialplan tells so that it could not play a summary (source: dialplan.conf, [ariagent-told])."""
 
 
-def briefs_wanted(settings: Settings) -> bool:
+def announcements_wanted(settings: Settings) -> bool:
     """Whether anybody is to hear a summary."""
     return any(place.kind != "blind" for place in settings.destinations.values())
 
 
-class Briefs:
+class Announcements:
     """Those of one service, in ``directory``; of audio in ``fmt``."""
 
     def __init__(self, directory: Path, fmt: AudioFormat) -> None:
@@ -64,7 +64,7 @@ class Briefs:
         """Calls whose summary is to be played after they have left."""
 
     @classmethod
-    def of(cls, settings: Settings, fmt: AudioFormat) -> "Briefs":
+    def of(cls, settings: Settings, fmt: AudioFormat) -> "Announcements":
         """Where the settings want them."""
         return cls(settings.briefs.directory or settings.state_directory / "briefs", fmt)
 
@@ -183,7 +183,7 @@ class Briefs:
 class Announcement:
     """The announcement of one transfer: ``path`` is known at once, the file is there when ``written`` is over."""
 
-    def __init__(self, briefs: Briefs, codec: ModelCodec, lasts_s: float) -> None:
+    def __init__(self, briefs: Announcements, codec: ModelCodec, lasts_s: float) -> None:
         """``codec`` must be used for nothing else. ``lasts_s``: how long somebody may take the call."""
         self.path = briefs.new_name()
         self.key = Path(self.path).name

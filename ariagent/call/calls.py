@@ -51,7 +51,7 @@ def arrival_of(event: StasisStarted) -> Arrival:
     return Arrival(event.channel, agent=None, seat=None)
 
 
-class Registry:
+class Calls:
     """Every call that is being served. ``context`` is made by the service once its peers are up."""
 
     def __init__(self, make_context: Callable[[], Context]) -> None:

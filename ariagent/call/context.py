@@ -10,7 +10,7 @@ from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.breaker import Breaker
 from ariagent.call.admission import Admission
-from ariagent.call.announcement import Briefs
+from ariagent.call.announcement import Announcements
 from ariagent.call.variables import SiteVariables
 from ariagent.config import Settings
 from ariagent.dialogue.memory import Memories, Memory
@@ -39,7 +39,7 @@ class Context:
     """Of the audio between Asterisk and us."""
     metrics: Metrics
     prompts: Prompts
-    briefs: Briefs
+    briefs: Announcements
     model_health: ModelHealth
     """Calls report their sessions with the model to it."""
     toolbox: Toolbox

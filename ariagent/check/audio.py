@@ -11,7 +11,7 @@ from ariagent.ari.listener import Router
 from ariagent.audio.rates import choose_format
 from ariagent.audiosocket.frames import uuid_frame
 from ariagent.audiosocket.server import AudioSocketServer
-from ariagent.call.announcement import Briefs, briefs_wanted
+from ariagent.call.announcement import Announcements, announcements_wanted
 from ariagent.check.queues import HUMAN, check_on_channel
 from ariagent.check.queues import NAME as QUEUES
 from ariagent.check.report import Result, Say, Status, failed, ok, skipped, warning
@@ -99,9 +99,9 @@ async def _with_brief(
     say: Say,
 ) -> Heard:
     """Test the audio, and a file in the folder of spoken summaries if the settings use them."""
-    if not briefs_wanted(settings):
+    if not announcements_wanted(settings):
         return await try_audio(trial, server, address, meanwhile=meanwhile)
-    briefs = Briefs.of(settings, trial.fmt)
+    briefs = Announcements.of(settings, trial.fmt)
     async with AsyncExitStack() as stack:
         try:
             file = await stack.enter_async_context(briefs.sample())
@@ -121,7 +121,7 @@ def judge_no_sample(directory: Path, error: OSError) -> Result:
     return warning(BRIEFS, found, "Run this as root or as the service's user")
 
 
-def judge_briefs(briefs: Briefs, played: bool | None) -> Result:
+def judge_briefs(briefs: Announcements, played: bool | None) -> Result:
     """Whether Asterisk can play a file in the folder of spoken summaries. No I/O."""
     if played is None:
         return skipped(BRIEFS, "the audio connection")

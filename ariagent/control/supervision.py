@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from ariagent.call.call import Call
-from ariagent.call.calls import Registry
+from ariagent.call.calls import Calls
 from ariagent.call.transfers import TransferOutcome
 from ariagent.config.handoff import DestinationSettings
 from ariagent.config.tree import DrainTo
@@ -66,7 +66,7 @@ class Desk:
 
     def __init__(
         self,
-        registry: Registry,
+        registry: Calls,
         pool: Pool | None,
         destinations: Mapping[str, DestinationSettings],
         *,

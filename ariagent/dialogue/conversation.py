@@ -25,7 +25,7 @@ from ariagent.dialogue.events import (
     ToolsCalled,
 )
 from ariagent.dialogue.history import PRESSED, Entry, Said, Used
-from ariagent.dialogue.interruption import Judge, Verdict, anybody_speaks, loudest_db
+from ariagent.dialogue.interruption import BargeInDecision, BargeInDetector, anybody_speaks, loudest_db
 from ariagent.dialogue.memory import Memory
 from ariagent.dialogue.notes import LOST_NOTE, opening_instructions
 from ariagent.dialogue.spoken_time import ROOM_MS
@@ -65,9 +65,9 @@ class Conversation:
         playout: Playout,
         uplink: Uplink,
         codec: ModelCodec,
-        judge: Judge | None = None,
+        detector: BargeInDetector | None = None,
     ) -> None:
-        """Without a ``judge`` every sound that the server takes for speech is an interruption."""
+        """Without a ``detector`` every sound that the server takes for speech is an interruption."""
         self._session = session
         self._playout = playout
         self._uplink = uplink
@@ -82,7 +82,7 @@ class Conversation:
         self._voice_db = float("-inf")  # the loudest of the turn
         self._owed = False  # something was lost with the former session
         self._missed_ms = 0.0  # of the caller's words, since then
-        self._judge = judge
+        self._detector = detector
         self._held: list[tuple[rt.Event, float]] = []  # of a response to a sound that is being judged, and when
         self._held_response = ""
         self._held_bytes = 0
@@ -153,7 +153,9 @@ class Conversation:
 
     def break_off(self, now: float) -> list[DialogueEvent]:
         """The agent says nothing more of what it is saying: it is for somebody who is not there any more."""
-        happened = self._verdict(Verdict.NOISE, now) if self._judge is not None and self._judge.item_id else []
+        happened = (
+            self._decided(BargeInDecision.NOISE, now) if self._detector is not None and self._detector.item_id else []
+        )
         return [*happened, *self._cut_off(now, by_server=False)]
 
     def recall(self, memory: Memory, note: str, now: float, *, speaks: bool = True) -> None:
@@ -182,8 +184,8 @@ class Conversation:
     def lost(self, now: float) -> list[DialogueEvent]:
         """The session is gone in the middle of the call; what it was about to say will not come."""
         happened: list[DialogueEvent] = []
-        if self._judge is not None and self._judge.item_id is not None:
-            happened += self._verdict(Verdict.NOISE, now)
+        if self._detector is not None and self._detector.item_id is not None:
+            happened += self._decided(BargeInDecision.NOISE, now)
         self._owed, self._missed_ms = self._session.owes, 0.0
         self._turn_since = None
         self._end_item(self._item_id)
@@ -255,16 +257,16 @@ class Conversation:
             case rt.AudioEnded():
                 self._end_item(event.item_id)
             case rt.ResponseStarted():
-                if event.answers is not None and self._judge is not None and event.answers == self._judge.item_id:
+                if event.answers is not None and self._detector is not None and event.answers == self._detector.item_id:
                     self._held_response = event.response_id
             case rt.SpeechStarted():
                 return self._speech_started(event, now)
             case rt.SpeechStopped():
                 return self._speech_stopped(event, now)
             case rt.CallerTranscribed():
-                if self._judge is not None:
-                    self._judge.said(event.item_id, event.text)
-                return [CallerSaid(event.item_id, event.text), *self._judged(now)]
+                if self._detector is not None:
+                    self._detector.said(event.item_id, event.text)
+                return [CallerSaid(event.item_id, event.text), *self._look_at_sound(now)]
             case rt.AgentTranscribed():
                 return [AgentSaid(event.item_id, event.text)]
             case rt.ResponseEnded():
@@ -273,15 +275,15 @@ class Conversation:
                 self._end_item(self._item_id)
             case rt.SessionReady():
                 self._silence_wait_ms = event.silence_wait_ms
-                if self._judge is not None:
-                    self._judge.silence_wait_ms = event.silence_wait_ms
+                if self._detector is not None:
+                    self._detector.silence_wait_ms = event.silence_wait_ms
         return []
 
     def frame_due(self, now: float) -> tuple[bytes | None, Sequence[DialogueEvent]]:
         """The next 20 ms for the caller (None: silence), and what became audible with it."""
         happened: list[DialogueEvent] = []
-        if self._judge is not None and self._judge.item_id is not None:
-            happened += self._judged(now)
+        if self._detector is not None and self._detector.item_id is not None:
+            happened += self._look_at_sound(now)
         elif self._turn_since is not None and now >= self._listen_at:
             happened += self._overdue(self._turn_since, now)
         frame = self._playout.next_frame()
@@ -302,9 +304,9 @@ class Conversation:
 
     def _speech_started(self, event: rt.SpeechStarted, now: float) -> list[DialogueEvent]:
         happened: list[DialogueEvent] = []
-        judge = self._judge
-        if judge is not None and judge.item_id is not None:
-            happened += self._verdict(judge.settle(), now)  # it had its time
+        detector = self._detector
+        if detector is not None and detector.item_id is not None:
+            happened += self._decided(detector.settle(), now)  # it had its time
         pause_s, self._sound_at = now - self._sound_at, now
         if self.background and pause_s < PAUSE_S:
             self._turn_open = True
@@ -312,10 +314,10 @@ class Conversation:
             return [*happened, SoundDismissed(event.item_id, "background", 0.0)]
         self._turn_start_ms, self._turn_open, self._turn_since = event.audio_start_ms, True, now
         self._voice_db = float("-inf")
-        if judge is not None and not self.quiet:  # an answer that cannot be heard yet can be lost to a cough, too
-            judge.sound_began(event.item_id, event.audio_start_ms, now)
+        if detector is not None and not self.quiet:  # an answer that cannot be heard yet can be lost to a cough, too
+            detector.sound_began(event.item_id, event.audio_start_ms, now)
             self._silent_ms = 0.0
-            self._hold(judge.holds, now)
+            self._hold(detector.holds, now)
             return happened
         self._turns.speech_started()
         return [*happened, *self._cut_off(now, by_server=True), CallerBegan()]
@@ -336,39 +338,39 @@ class Conversation:
     def _speech_stopped(self, event: rt.SpeechStopped, now: float) -> list[DialogueEvent]:
         self._turn_open, self._turn_since, self._sound_at = False, None, now
         ended = (self._true_end(event.audio_end_ms, now), now)
-        if self._judge is not None and self._judge.item_id is not None:
+        if self._detector is not None and self._detector.item_id is not None:
             self._sound_end = ended
-            self._judge.sound_ended(event.item_id, now)
-            return self._judged(now)
+            self._detector.sound_ended(event.item_id, now)
+            return self._look_at_sound(now)
         self._turns.speech_ended(*ended)
         start_ms = self._turn_start_ms
         # Short turns say little about how loud the caller is, and looking at them costs as much as at long ones.
-        if self._judge is not None and start_ms is not None and event.audio_end_ms - start_ms >= TELLING_TURN_MS:
-            self._judge.turn_ended(start_ms)
+        if self._detector is not None and start_ms is not None and event.audio_end_ms - start_ms >= TELLING_TURN_MS:
+            self._detector.turn_ended(start_ms)
         return [CallerEnded()]
 
-    def _judged(self, now: float) -> list[DialogueEvent]:
+    def _look_at_sound(self, now: float) -> list[DialogueEvent]:
         """Look at the sound that is being judged, if any."""
-        judge = self._judge
-        if judge is None or judge.item_id is None:
+        detector = self._detector
+        if detector is None or detector.item_id is None:
             return []
-        judge.leaving = self.leaving
-        verdict = judge.judge(now)
-        self._hold(judge.holds, now)
-        if verdict is Verdict.AGREEMENT and self._last_words and not self.leaving:
-            verdict = Verdict.INTERRUPTION
-        return [] if verdict is Verdict.OPEN else self._verdict(verdict, now)
+        detector.leaving = self.leaving
+        verdict = detector.decide(now)
+        self._hold(detector.holds, now)
+        if verdict is BargeInDecision.AGREEMENT and self._last_words and not self.leaving:
+            verdict = BargeInDecision.INTERRUPTION
+        return [] if verdict is BargeInDecision.OPEN else self._decided(verdict, now)
 
-    def _verdict(self, verdict: Verdict, now: float) -> list[DialogueEvent]:
-        judge = self._judge
-        assert judge is not None
-        assert judge.item_id is not None
-        item_id, ended = judge.item_id, judge.ended
-        judge.close()
+    def _decided(self, verdict: BargeInDecision, now: float) -> list[DialogueEvent]:
+        detector = self._detector
+        assert detector is not None
+        assert detector.item_id is not None
+        item_id, ended = detector.item_id, detector.ended
+        detector.close()
         self._hold(False, now)
         held, answer = self._held, self._held_response
         self._held, self._held_response, self._held_bytes = [], "", 0
-        if verdict is not Verdict.INTERRUPTION:
+        if verdict is not BargeInDecision.INTERRUPTION:
             self._turn_since = None
             self._session.dismiss(item_id, now)
             return [SoundDismissed(item_id, verdict.value, self._silent_ms)]

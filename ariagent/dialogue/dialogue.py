@@ -18,7 +18,7 @@ from ariagent.audio.format import AudioFormat
 from ariagent.audio.playout import Playout
 from ariagent.audio.rates import ModelCodec
 from ariagent.audio.uplink import Uplink
-from ariagent.audio.waiting_tone import tone_sign
+from ariagent.audio.waiting_tone import waiting_tone
 from ariagent.dialogue import events, notes, opening
 from ariagent.dialogue.builtin_tools import BuiltinTools, CollectDigits, HoldOn
 from ariagent.dialogue.conversation import PHRASE, Conversation
@@ -40,7 +40,7 @@ from ariagent.dialogue.effects import (
 )
 from ariagent.dialogue.handoff import Handoff, clean
 from ariagent.dialogue.history import PRESSED, History, Who
-from ariagent.dialogue.interruption import Judge
+from ariagent.dialogue.interruption import BargeInDetector
 from ariagent.dialogue.introduction import Party
 from ariagent.dialogue.leaving import Decision, Leaving
 from ariagent.dialogue.memory import Memory, Owed
@@ -99,7 +99,7 @@ class Dialogue:
         self._uplink = Uplink(fmt)
         self._batcher = Batcher(fmt)
         self._playout = Playout(fmt, 1000 * most_unheard_s(role.agent.max_output_tokens))
-        self._conversation = Conversation(session, self._playout, self._uplink, codec, self._judge())
+        self._conversation = Conversation(session, self._playout, self._uplink, codec, self._detector())
         self._policy: CallPolicy | None = None  # from the first words on
         self._open_calls = OpenToolCalls()
         self._rounds = Rounds()
@@ -118,11 +118,13 @@ class Dialogue:
         """A human agent is being called while the caller talks with the model, since then."""
         self._waiting_note_due = float("inf")
 
-    def _judge(self) -> Judge | None:
+    def _detector(self) -> BargeInDetector | None:
         agent = self.role.agent
         if not agent.interruptions.confirm or agent.turn_detection.interrupt_response:
             return None
-        return Judge(agent.interruptions, self._uplink, self.role.language, transcribes=agent.transcription is not None)
+        return BargeInDetector(
+            agent.interruptions, self._uplink, self.role.language, transcribes=agent.transcription is not None
+        )
 
     # -- what is to be done -----------------------------------------------------------------------
 
@@ -506,7 +508,7 @@ class Dialogue:
         if self._caller_speaks or not waits:
             return
         audio = None if prompt == TONE else self._phrase(prompt, self.role.language)
-        self._conversation.play(tone_sign(self._format) if audio is None else audio)
+        self._conversation.play(waiting_tone(self._format) if audio is None else audio)
         self.effects += (events.WaitingPromptPlayed(TONE if audio is None else prompt), _SPEECH_READY)
 
     # -- what follows -----------------------------------------------------------------------------

@@ -71,7 +71,7 @@ AGREEMENT = {
 """Words by which listeners say that they listen."""
 
 
-class Verdict(Enum):
+class BargeInDecision(Enum):
     OPEN = "open"
     INTERRUPTION = "interruption"
     AGREEMENT = "agreement"
@@ -96,7 +96,7 @@ class _Sound:
 
 
 @dataclass(slots=True)
-class Judge:
+class BargeInDetector:
     """Judges one sound at a time. ``holds``: the agent is to be silent meanwhile."""
 
     settings: InterruptionSettings
@@ -175,11 +175,11 @@ class Judge:
         """The sound is judged, or matters no longer."""
         self._sound = None
 
-    def judge(self, now: float) -> Verdict:
+    def decide(self, now: float) -> BargeInDecision:
         """To be asked about every 20 ms while there is a sound."""
         sound = self._sound
         if sound is None:
-            return Verdict.OPEN
+            return BargeInDecision.OPEN
         if self._usual_db is None:
             # The noise may have begun with the call, or with this sound.
             sound.threshold_db = self._unknown_caller_db()
@@ -192,7 +192,7 @@ class Judge:
         if sound.paused_at is None and loud_ms >= SMOOTH_MS:
             self._pause(sound, now)
         if loud_ms >= self.settings.speech_ms:
-            return Verdict.INTERRUPTION
+            return BargeInDecision.INTERRUPTION
         if self.holds and sound.paused_at is not None:
             likely = sound.most_ms >= self.settings.speech_ms / 2
             longest_s = LONGEST_PAUSE_S if likely else UNLIKELY_PAUSE_S
@@ -207,30 +207,30 @@ class Judge:
         sound.paused_at = self._held_since
         sound.resumed = now - self._held_since >= UNLIKELY_PAUSE_S
 
-    def settle(self) -> Verdict:
+    def settle(self) -> BargeInDecision:
         """The verdict on a sound that is over and has no time left for its words."""
         sound = self._sound
         if sound is None:
-            return Verdict.OPEN
+            return BargeInDecision.OPEN
         if sound.transcribed:
             return self._by_words(sound, 0.0)
         return self._unheard(sound)
 
-    def _by_words(self, sound: _Sound, now: float) -> Verdict:
+    def _by_words(self, sound: _Sound, now: float) -> BargeInDecision:
         if sound.ended_at is None and not sound.transcribed:
             # The server hears nothing of its end: some tell it only when they have an answer.
-            return Verdict.INTERRUPTION if self._unnoticed(sound, now) else Verdict.OPEN
+            return BargeInDecision.INTERRUPTION if self._unnoticed(sound, now) else BargeInDecision.OPEN
         if sound.transcribed and sound.words is not None:
             spoken = _spoken(sound.words)
             if not spoken or sound.most_ms < WORDS_LEAST_MS:
-                return Verdict.NOISE
+                return BargeInDecision.NOISE
             agrees = self._agrees(spoken)
             if self.leaving and is_only_polite(sound.words, self.language, self.settings.agreement):
                 agrees = True
-            return Verdict.AGREEMENT if agrees else Verdict.INTERRUPTION
+            return BargeInDecision.AGREEMENT if agrees else BargeInDecision.INTERRUPTION
         waited = sound.ended_at is not None and now - sound.ended_at >= WORDS_WAIT_S
         if self.transcribes and not sound.transcribed and not waited:
-            return Verdict.OPEN
+            return BargeInDecision.OPEN
         return self._unheard(sound)
 
     def _unnoticed(self, sound: _Sound, now: float) -> bool:
@@ -242,9 +242,9 @@ class Judge:
         return now - sound.quiet_since >= limit_s
 
     @staticmethod
-    def _unheard(sound: _Sound) -> Verdict:
+    def _unheard(sound: _Sound) -> BargeInDecision:
         """Nobody tells its words: only a long one is taken for speech."""
-        return Verdict.INTERRUPTION if sound.most_ms >= UNHEARD_LEAST_MS else Verdict.NOISE
+        return BargeInDecision.INTERRUPTION if sound.most_ms >= UNHEARD_LEAST_MS else BargeInDecision.NOISE
 
     def _agrees(self, spoken: str) -> bool:
         given = self.settings.agreement

@@ -25,8 +25,8 @@ from ariagent.audio.rates import choose_format
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.breaker import Breaker
 from ariagent.call.admission import Admission, Minutes
-from ariagent.call.announcement import Briefs
-from ariagent.call.calls import Registry
+from ariagent.call.announcement import Announcements
+from ariagent.call.calls import Calls
 from ariagent.call.context import Context
 from ariagent.call.recorded_calls import handed_on, unended
 from ariagent.call.takeover import BrokenOff
@@ -107,7 +107,7 @@ class Service:
         self.metrics.know_agents(settings.agents)
         self.lag = Lag(settings.watchdog.lag_ms / 1000)
         self.toolbox = Toolbox(settings, on_call=self.metrics.tool_called)
-        self.calls = Registry(self._calls_context)
+        self.calls = Calls(self._calls_context)
         self.router = Router(self.calls.channel_entered)
         self.ami = AmiClient(settings.ami) if settings.ami is not None else None
         self.pool = Pool(self.ami, settings.asterisk.app) if self.ami is not None else None
@@ -334,7 +334,7 @@ class Service:
         prompts = self.prompts = Prompts(
             settings.state_directory, settings.realtime, fmt, used=lambda usage: self._prompts_used(spending, usage)
         )
-        briefs = Briefs.of(settings, fmt)
+        briefs = Announcements.of(settings, fmt)
         await asyncio.to_thread(briefs.clear)
         trial = Trial(site.probe, settings.asterisk.app, fmt, self.router)
         audio_trial = AudioTrial(self.ari, trial, self.media, address, briefs, lambda: self.settings)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from ariagent.ari.client import AriClient
 from ariagent.audiosocket.server import AudioSocketServer
-from ariagent.call.announcement import Briefs, briefs_wanted
+from ariagent.call.announcement import Announcements, announcements_wanted
 from ariagent.check.report import Status
 from ariagent.check.trial import Heard, Trial, try_audio
 from ariagent.config import AgentSettings, RealtimeSettings, Settings
@@ -129,7 +129,7 @@ class AudioTrial:
         trial: Trial,
         server: AudioSocketServer,
         address: str,
-        briefs: Briefs,
+        briefs: Announcements,
         settings: Callable[[], Settings],
     ) -> None:
         self._ari = ari
@@ -172,7 +172,7 @@ class AudioTrial:
         return None
 
     async def _try(self) -> Heard:
-        if not briefs_wanted(self._settings()):
+        if not announcements_wanted(self._settings()):
             return await try_audio(self._trial, self._server, self._address)
         try:
             async with self._briefs.sample() as file:

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from ariagent.audio.format import SLIN8, SLIN16, SLIN24, AudioFormat
-from ariagent.audio.waiting_tone import SIGN_MS, tone_sign
+from ariagent.audio.waiting_tone import SIGN_MS, waiting_tone
 
 
 @pytest.mark.parametrize("fmt", [SLIN8, SLIN16, SLIN24])
 def test_the_sign_is_short_soft_and_has_two_notes(fmt: AudioFormat) -> None:
-    sign = np.frombuffer(tone_sign(fmt), "<i2").astype(float)
+    sign = np.frombuffer(waiting_tone(fmt), "<i2").astype(float)
     assert fmt.ms(2 * len(sign)) == SIGN_MS
     assert 20 * np.log10(np.sqrt(np.mean(sign**2)) / 32768) == pytest.approx(-26, abs=0.1)
     assert abs(sign).max() < 32768 * 10 ** (-14 / 20)

@@ -36,9 +36,9 @@ from ariagent.audiosocket.endpoint import Expected, Reason
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.breaker import Breaker
 from ariagent.call.admission import Admission
-from ariagent.call.announcement import Briefs
+from ariagent.call.announcement import Announcements
 from ariagent.call.call import Call
-from ariagent.call.calls import Registry
+from ariagent.call.calls import Calls
 from ariagent.call.context import Context
 from ariagent.config import AmiSettings, AsteriskSettings, RealtimeSettings, RecordsSettings, Settings
 from ariagent.dialogue.handoff import Handoff
@@ -617,7 +617,7 @@ class Office:
         self.media = AudioSocketServer()
         self.metrics = Metrics()
         self.tools = Tools(settings)
-        self.registry = Registry(lambda: self.context)
+        self.registry = Calls(lambda: self.context)
         self.router = Router(self.registry.channel_entered)
         self._folder.joinpath("briefs").mkdir(exist_ok=True)
         self.doubts: list[str] = []
@@ -631,7 +631,7 @@ class Office:
             format=SLIN24,
             metrics=self.metrics,
             prompts=Prompts(self._folder, settings.realtime, SLIN24),
-            briefs=Briefs(self._folder / "briefs", SLIN24),
+            briefs=Announcements(self._folder / "briefs", SLIN24),
             model_health=_NotedModelHealth(settings.realtime, self.doubts),
             audio_health=_NotedAudioHealth(self.doubts),
             toolbox=self.tools,

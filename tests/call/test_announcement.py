@@ -11,7 +11,7 @@ from ariagent.ami.events import UserEvent
 from ariagent.audio.format import SLIN8, SLIN24
 from ariagent.audio.rates import ModelCodec
 from ariagent.call import announcement as module
-from ariagent.call.announcement import Announcement, Briefs, briefs_wanted
+from ariagent.call.announcement import Announcement, Announcements, announcements_wanted
 from ariagent.config import Settings
 from ariagent.logs import CallLog
 from ariagent.realtime.events import AsideEnded, Usage
@@ -19,7 +19,7 @@ from ariagent.realtime.events import AsideEnded, Usage
 
 async def test_a_summary_is_put_in_place_and_removed_after_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEPT_AFTER_S", 0.05)
-    briefs = Briefs(tmp_path / "a" / "b", SLIN24)
+    briefs = Announcements(tmp_path / "a" / "b", SLIN24)
     briefs.clear()
     name = briefs.new_name()
     assert await briefs.put(name, b"\x01\x02", 0.05)
@@ -31,7 +31,7 @@ async def test_a_summary_is_put_in_place_and_removed_after_use(tmp_path: Path, m
 
 
 async def test_the_ending_tells_the_rate(tmp_path: Path) -> None:
-    briefs = Briefs(tmp_path, SLIN8)
+    briefs = Announcements(tmp_path, SLIN8)
     await briefs.put(briefs.new_name(), b"", 60)
     assert [path.suffix for path in tmp_path.iterdir()] == [".sln"]
 
@@ -40,13 +40,13 @@ def test_what_a_former_process_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / "brief-1.sln24").write_bytes(b"")
     (tmp_path / "brief-2.part").write_bytes(b"")
     (tmp_path / "other").write_bytes(b"")
-    Briefs(tmp_path, SLIN24).clear()
+    Announcements(tmp_path, SLIN24).clear()
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
 async def test_a_directory_that_cannot_be_used_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_bytes(b"")
-    briefs = Briefs(tmp_path / "file", SLIN24)
+    briefs = Announcements(tmp_path / "file", SLIN24)
     with caplog.at_level(logging.WARNING):
         briefs.clear()
         assert not await briefs.put(briefs.new_name(), b"", 1)
@@ -54,7 +54,7 @@ async def test_a_directory_that_cannot_be_used_is_said(tmp_path: Path, caplog: p
 
 
 def test_names_are_absolute_and_cannot_be_guessed(tmp_path: Path) -> None:
-    briefs = Briefs(tmp_path, SLIN24)
+    briefs = Announcements(tmp_path, SLIN24)
     names = {briefs.new_name() for _ in range(100)}
     assert len(names) == 100
     assert all(Path(name).is_absolute() for name in names)
@@ -65,7 +65,7 @@ async def test_whoever_was_told_the_name_can_read_it_and_nobody_else_can_list_it
     """Asterisk is another user, whatever the service's umask is."""
     before = os.umask(umask)
     try:
-        briefs = Briefs(tmp_path / "state" / "briefs", SLIN24)
+        briefs = Announcements(tmp_path / "state" / "briefs", SLIN24)
         briefs.clear()
         name = briefs.new_name()
         assert await briefs.put(name, b"", 60)
@@ -80,23 +80,23 @@ async def test_whoever_was_told_the_name_can_read_it_and_nobody_else_can_list_it
 
 def test_a_folder_that_the_site_made_keeps_its_mode(tmp_path: Path) -> None:
     tmp_path.chmod(0o2750)
-    Briefs(tmp_path, SLIN24).clear()
+    Announcements(tmp_path, SLIN24).clear()
     assert tmp_path.stat().st_mode & 0o7777 == 0o2750
 
 
 async def test_a_sample_is_as_a_summary_would_be_and_leaves_nothing(tmp_path: Path) -> None:
-    briefs = Briefs(tmp_path, SLIN24)
+    briefs = Announcements(tmp_path, SLIN24)
     async with briefs.sample() as name:
         path = Path(f"{name}.sln24")
         assert (path.stat().st_size, path.stat().st_mode & 0o777) == (60 * 48, 0o644)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(FileNotFoundError):
-        async with Briefs(tmp_path / "nowhere", SLIN24).sample():
+        async with Announcements(tmp_path / "nowhere", SLIN24).sample():
             pass
 
 
 def test_that_asterisk_cannot_play_them_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    briefs = Briefs(tmp_path, SLIN24)
+    briefs = Announcements(tmp_path, SLIN24)
     assert briefs.playable, "until the contrary is known"
     for played in (None, False, False, None):
         briefs.tried(played)
@@ -112,13 +112,13 @@ def test_that_asterisk_cannot_play_them_is_logged_once(tmp_path: Path, caplog: p
 @pytest.mark.parametrize(("kinds", "wanted"), [((), False), (("blind",), False), (("blind", "warm"), True)])
 def test_whether_any_are_wanted(kinds: tuple[str, ...], wanted: bool) -> None:
     places = {f"place{n}": {"queue": "q", "description": "d", "kind": kind} for n, kind in enumerate(kinds)}
-    assert briefs_wanted(Settings.model_validate({"destinations": places})) == wanted
+    assert announcements_wanted(Settings.model_validate({"destinations": places})) == wanted
 
 
 class TestSummariesThatAsteriskCannotPlay:
     @pytest.fixture
-    def briefs(self, tmp_path: Path) -> Briefs:
-        made = Briefs(tmp_path, SLIN24)
+    def briefs(self, tmp_path: Path) -> Announcements:
+        made = Announcements(tmp_path, SLIN24)
         self.failures = 0
 
         def count() -> None:
@@ -127,7 +127,7 @@ class TestSummariesThatAsteriskCannotPlay:
         made.on_failed = count
         return made
 
-    async def test_asterisk_is_asked_once_a_minute(self, briefs: Briefs) -> None:
+    async def test_asterisk_is_asked_once_a_minute(self, briefs: Announcements) -> None:
         asked: list[bool] = []
 
         async def prove() -> bool:
@@ -146,7 +146,7 @@ class TestSummariesThatAsteriskCannotPlay:
         await briefs._proving
         assert len(asked) == 2
 
-    async def test_without_an_answer_nothing_changes(self, briefs: Briefs) -> None:
+    async def test_without_an_answer_nothing_changes(self, briefs: Announcements) -> None:
         async def prove() -> None:
             return None
 
@@ -158,7 +158,9 @@ class TestSummariesThatAsteriskCannotPlay:
         await briefs._proving
         assert briefs.playable
 
-    def test_the_dialplan_tells_of_a_call_that_has_left(self, briefs: Briefs, caplog: pytest.LogCaptureFixture) -> None:
+    def test_the_dialplan_tells_of_a_call_that_has_left(
+        self, briefs: Announcements, caplog: pytest.LogCaptureFixture
+    ) -> None:
         call = CallLog(logging.getLogger("ariagent.test"), "c1")
         briefs.handed(call)
         briefs.hear(UserEvent("Another", {"call": "c1"}))
@@ -171,7 +173,7 @@ class TestSummariesThatAsteriskCannotPlay:
         [told] = [record for record in caplog.records if record.getMessage() == "announcement.failed"]
         assert told.fields["call"] == "c1"  # type: ignore[attr-defined]
 
-    def test_so_many_calls_are_remembered(self, briefs: Briefs) -> None:
+    def test_so_many_calls_are_remembered(self, briefs: Announcements) -> None:
         for number in range(module.MOST_HANDED + 10):
             briefs.handed(CallLog(logging.getLogger("ariagent.test"), f"c{number}"))
         briefs.hear(UserEvent(module.USER_EVENT, {"call": "c0"}))
@@ -183,7 +185,7 @@ class TestSummariesThatAsteriskCannotPlay:
 class TestAnnouncement:
     @staticmethod
     def announcement(folder: Path) -> Announcement:
-        return Announcement(Briefs(folder, SLIN24), ModelCodec(SLIN24, "pcm"), 60.0)
+        return Announcement(Announcements(folder, SLIN24), ModelCodec(SLIN24, "pcm"), 60.0)
 
     async def test_the_server_is_not_told_where_the_file_will_be(self, tmp_path: Path) -> None:
         announcement = self.announcement(tmp_path)

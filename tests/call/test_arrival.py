@@ -19,7 +19,7 @@ from ariagent.ari.listener import Router
 from ariagent.audio.format import SLIN24
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call.admission import Admission
-from ariagent.call.announcement import Briefs
+from ariagent.call.announcement import Announcements
 from ariagent.call.arrival import Arrival, Identity, choose_agent, identify, recognised
 from ariagent.call.context import Context
 from ariagent.config import RecordsSettings, Settings
@@ -76,7 +76,7 @@ async def make_context(ari_server: Any, tmp_path: Path) -> AsyncIterator[MakeCon
                 format=SLIN24,
                 metrics=Metrics(),
                 prompts=Prompts(tmp_path, settings.realtime, SLIN24),
-                briefs=Briefs(tmp_path / "briefs", SLIN24),
+                briefs=Announcements(tmp_path / "briefs", SLIN24),
                 model_health=ModelHealth(settings.realtime),
                 toolbox=boxes[-1],
                 journal=Journal.open(tmp_path, RecordsSettings(enabled=False)),

@@ -15,9 +15,9 @@ from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.call import calls as registry
 from ariagent.call import dialplan
 from ariagent.call.admission import Admission
-from ariagent.call.announcement import Briefs
+from ariagent.call.announcement import Announcements
 from ariagent.call.call import Call
-from ariagent.call.calls import Registry, arrival_of
+from ariagent.call.calls import Calls, arrival_of
 from ariagent.call.context import Context
 from ariagent.call.events import StopRequested
 from ariagent.call.machine import State
@@ -75,7 +75,7 @@ class Desk:
             realtime=RealtimeSettings(url=model_url, connect_timeout_s=PATIENCE_S),
             max_calls=max_calls,
         )
-        self.registry = Registry(lambda: self.context)
+        self.registry = Calls(lambda: self.context)
         self.router = Router(self.registry.channel_entered)
         address = f"127.0.0.1:{media.port}"
         self.context = Context(
@@ -87,7 +87,7 @@ class Desk:
             format=SLIN24,
             metrics=self.metrics,
             prompts=Prompts(directory, settings.realtime, SLIN24),
-            briefs=Briefs(directory / "briefs", SLIN24),
+            briefs=Announcements(directory / "briefs", SLIN24),
             model_health=ModelHealth(settings.realtime),
             toolbox=Toolbox(settings),
             journal=Journal.open(directory, RecordsSettings(enabled=False)),

@@ -11,7 +11,7 @@ import pytest
 
 from ariagent.ami.client import AmiClient
 from ariagent.ami.events import MemberState, MemberStatus, QueuesListed, QueueState
-from ariagent.call.calls import Registry
+from ariagent.call.calls import Calls
 from ariagent.config import AmiSettings, ControlSettings
 from ariagent.config.handoff import DestinationSettings
 from ariagent.config.tree import DrainTo
@@ -80,7 +80,7 @@ async def make_site(tmp_path: Path) -> AsyncIterator[MakeSite]:
 
         async def make(*, manager: bool = False, **settings: Any) -> Site:
             pool = Pool(AmiClient(AmiSettings(password="x")), "ariagent") if manager else None  # type: ignore[arg-type]
-            desk = Desk(Registry(no_calls), pool, DESTINATIONS, drain=drain)
+            desk = Desk(Calls(no_calls), pool, DESTINATIONS, drain=drain)
             tokens = [{"name": f"the-{role}", "role": role, "token": token} for role, token in TOKENS.items()]
             chosen = ControlSettings.model_validate({"port": 0, "tokens": tokens, **settings})
             server = ControlServer(chosen, tmp_path / "state", desk)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from ariagent.call.calls import Registry
+from ariagent.call.calls import Calls
 from ariagent.config import Settings
 from ariagent.control import api as api_module
 from ariagent.control.api import Api
@@ -206,7 +206,7 @@ async def servers(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Servers]:
     monkeypatch.setattr(api_module, "BODY_LIMIT_S", 0.1)
     health = Health("ariagent", "1", True, True, "", False, "ok", "ok", "connected", {}, 0, False, 9094)
     gate = Gate([Grant("anna", Role.ADMIN, digest_of(TOKEN.decode()))], ["127.0.0.1"])
-    desk = Desk(Registry(lambda: None), None, {}, drain=lambda to, after_s: None)  # type: ignore[arg-type,return-value]
+    desk = Desk(Calls(lambda: None), None, {}, drain=lambda to, after_s: None)  # type: ignore[arg-type,return-value]
     feed = Feed(desk)
     shown = pages(
         lambda: b"ariagent_up 1\n",

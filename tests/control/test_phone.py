@@ -8,7 +8,7 @@ import pytest
 
 from ariagent.ami.client import AmiClient
 from ariagent.ami.events import UserEvent
-from ariagent.call.calls import Registry
+from ariagent.call.calls import Calls
 from ariagent.call.context import Context
 from ariagent.config import Settings
 from ariagent.config.tree import DrainTo
@@ -24,7 +24,7 @@ async def tell(caplog: pytest.LogCaptureFixture) -> Any:
     settings = Settings.model_validate({"ami": {"password": "x"}, "agents": {"default": {}}})
     assert settings.ami is not None
     ami = AmiClient(settings.ami)
-    phones = SupervisorPhones(Desk(Registry(no_context), None, settings.destinations, drain=no_drain), ami, "ariagent")
+    phones = SupervisorPhones(Desk(Calls(no_context), None, settings.destinations, drain=no_drain), ami, "ariagent")
     phones._key.found(KEY)
 
     async def say(name: str = "AriagentSupervisor", key: str = KEY, **fields: str) -> list[str]:

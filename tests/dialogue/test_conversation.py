@@ -30,7 +30,7 @@ from ariagent.dialogue.events import (
     SoundDismissed,
     ToolsCalled,
 )
-from ariagent.dialogue.interruption import Judge
+from ariagent.dialogue.interruption import BargeInDetector
 from ariagent.realtime.events import ToolCall
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession
@@ -57,9 +57,9 @@ class Talk:
         self.playout = Playout(fmt)
         self.uplink = Uplink(fmt)
         transcribes = agent.transcription is not None
-        judge = Judge(agent.interruptions, self.uplink, "en", transcribes=transcribes) if judges else None
+        detector = BargeInDetector(agent.interruptions, self.uplink, "en", transcribes=transcribes) if judges else None
         codec = ModelCodec(fmt, profile.encoding)
-        self.conversation = Conversation(self.session, self.playout, self.uplink, codec, judge)
+        self.conversation = Conversation(self.session, self.playout, self.uplink, codec, detector)
         self.bytes_per_ms = MODEL_BYTES_PER_MS[profile.encoding]
         self.now = 0.0
         self.says("session.created", session={"id": "s"})

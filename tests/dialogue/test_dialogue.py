@@ -12,7 +12,7 @@ import pytest
 
 from ariagent.audio.format import SLIN24
 from ariagent.audio.rates import ModelCodec
-from ariagent.audio.waiting_tone import tone_sign
+from ariagent.audio.waiting_tone import waiting_tone
 from ariagent.config import AgentSettings, HoursSettings, RealtimeSettings, ServerVad
 from ariagent.config.handoff import DestinationSettings
 from ariagent.dialogue import effects as fx
@@ -581,7 +581,7 @@ class TestSiteTools:
         call.took()
         assert call.dialogue.next_deadline() == pytest.approx(call.now + PROMPT_AFTER_S)
         played = call.lasts(PROMPT_AFTER_S + PROMPT_AGAIN_S + 0.5)
-        assert b"".join(frame for frame in played if frame).count(tone_sign(FMT)[:960]) == 2
+        assert b"".join(frame for frame in played if frame).count(waiting_tone(FMT)[:960]) == 2
         assert call.of(events.WaitingPromptPlayed) == [events.WaitingPromptPlayed("tone")] * 2
         call.dialogue.tool_ended(made, "{}", ok=True, kind="ok", now=call.now)
         assert call.dialogue._prompts.next_deadline() is None

@@ -1,4 +1,4 @@
-"""The judge of sounds, with a real uplink that is fed made sounds; times are literal seconds."""
+"""The detector of sounds, with a real uplink that is fed made sounds; times are literal seconds."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ariagent.audio.format import SLIN8
 from ariagent.audio.uplink import Uplink
 from ariagent.config.agents import InterruptionSettings
-from ariagent.dialogue.interruption import AGREEMENT, LONGEST_PAUSE_S, WORDS_WAIT_S, Judge, Verdict
+from ariagent.dialogue.interruption import AGREEMENT, LONGEST_PAUSE_S, WORDS_WAIT_S, BargeInDecision, BargeInDetector
 from ariagent.rehearsal.noise import single_cough
 
 Wave = NDArray[np.float64]
@@ -37,37 +37,37 @@ def cough(dbfs: float) -> Wave:
 
 
 class Line:
-    """A caller's line, and the judge that listens to it."""
+    """A caller's line, and the detector that listens to it."""
 
     def __init__(self, *, transcribes: bool = True, language: str = "en", **given: object) -> None:
         self.uplink = Uplink(SLIN8)
-        self.judge = Judge(InterruptionSettings(**given), self.uplink, language, transcribes=transcribes)  # type: ignore[arg-type]
+        self.detector = BargeInDetector(InterruptionSettings(**given), self.uplink, language, transcribes=transcribes)  # type: ignore[arg-type]
         self.now = 0.0
         self.held: list[tuple[float, bool]] = []
 
-    def hears(self, sound: Wave) -> Verdict:
+    def hears(self, sound: Wave) -> BargeInDecision:
         """Frame by frame, judged after each, until there is a verdict."""
         pcm = np.clip(sound, -32768, 32767).astype("<i2")
         for at in range(0, len(pcm) - 159, 160):
             self.now += 0.02
             self.uplink.received(pcm[at : at + 160].tobytes(), self.now)
-            verdict = self.judge.judge(self.now)
-            self.held.append((self.now, self.judge.holds))
-            if verdict is not Verdict.OPEN:
+            verdict = self.detector.decide(self.now)
+            self.held.append((self.now, self.detector.holds))
+            if verdict is not BargeInDecision.OPEN:
                 return verdict
-        return Verdict.OPEN
+        return BargeInDecision.OPEN
 
     def knows_the_caller(self, dbfs: float = -22, background: float = -70) -> "Line":
         """They spoke before, amid this background."""
         self.hears(hiss(2000, background))
         start = self.uplink.appended_ms
         self.hears(hiss(1000, dbfs))
-        self.judge.turn_ended(start)
+        self.detector.turn_ended(start)
         self.hears(hiss(1000, background))
         return self
 
     def sound_begins(self, back_ms: float = 100) -> None:
-        self.judge.sound_began("u", max(0.0, self.uplink.appended_ms - back_ms), self.now)
+        self.detector.sound_began("u", max(0.0, self.uplink.appended_ms - back_ms), self.now)
 
     @property
     def paused_s(self) -> float:
@@ -79,14 +79,14 @@ class TestPause:
         line = Line().knows_the_caller()
         line.hears(hiss(80, -22))
         line.sound_begins()
-        assert line.judge.holds
+        assert line.detector.holds
 
     def test_is_none_for_what_is_far_below_the_caller(self) -> None:
         line = Line().knows_the_caller(-22)
         line.hears(hiss(80, -40))
         line.sound_begins()
-        assert not line.judge.holds
-        assert line.hears(hiss(2000, -40)) is Verdict.OPEN
+        assert not line.detector.holds
+        assert line.hears(hiss(2000, -40)) is BargeInDecision.OPEN
         assert line.paused_s == 0
 
     def test_comes_when_the_sound_grows_loud(self) -> None:
@@ -94,14 +94,14 @@ class TestPause:
         line.hears(hiss(80, -40))
         line.sound_begins()
         line.hears(hiss(120, -22))
-        assert line.judge.holds
+        assert line.detector.holds
 
     def test_is_over_soon_after_a_short_sound(self) -> None:
         line = Line().knows_the_caller()
         line.hears(hiss(200, -22))
         line.sound_begins(200)
-        assert line.hears(hiss(1000, -70)) is Verdict.OPEN
-        assert not line.judge.holds
+        assert line.hears(hiss(1000, -70)) is BargeInDecision.OPEN
+        assert not line.detector.holds
         assert line.paused_s == pytest.approx(0.3, abs=0.1)
 
     def test_is_never_longer_than_the_longest(self) -> None:
@@ -110,7 +110,7 @@ class TestPause:
         line.sound_begins()
         line.hears(hiss(3000, -22))
         assert line.paused_s <= LONGEST_PAUSE_S
-        assert not line.judge.holds
+        assert not line.detector.holds
 
 
 class TestSpeech:
@@ -119,7 +119,7 @@ class TestSpeech:
         line = Line().knows_the_caller(-22, background)
         line.hears(hiss(80, -22))
         line.sound_begins(80)
-        assert line.hears(hiss(1000, -22)) is Verdict.INTERRUPTION
+        assert line.hears(hiss(1000, -22)) is BargeInDecision.INTERRUPTION
         assert line.now - 4.0 == pytest.approx(0.66, abs=0.08)
 
     def test_of_a_caller_who_was_not_heard_before_counts(self) -> None:
@@ -127,26 +127,26 @@ class TestSpeech:
         line.hears(hiss(2000, -60))
         line.hears(hiss(80, -30))
         line.sound_begins()
-        assert line.hears(hiss(1000, -30)) is Verdict.INTERRUPTION
+        assert line.hears(hiss(1000, -30)) is BargeInDecision.INTERRUPTION
 
     def test_as_long_as_the_settings_say(self) -> None:
         line = Line(speech_ms=1200).knows_the_caller()
         line.hears(hiss(80, -22))
         line.sound_begins()
-        assert line.hears(hiss(1000, -22)) is Verdict.OPEN
-        assert line.hears(hiss(300, -22)) is Verdict.INTERRUPTION
+        assert line.hears(hiss(1000, -22)) is BargeInDecision.OPEN
+        assert line.hears(hiss(300, -22)) is BargeInDecision.INTERRUPTION
 
     def test_amid_noise_that_the_server_took_for_speech_before(self) -> None:
         line = Line().knows_the_caller(-22, -36)
         line.sound_begins()
-        assert line.hears(hiss(3000, -36)) is Verdict.OPEN
-        assert line.hears(hiss(1000, -22)) is Verdict.INTERRUPTION
+        assert line.hears(hiss(3000, -36)) is BargeInDecision.OPEN
+        assert line.hears(hiss(1000, -22)) is BargeInDecision.INTERRUPTION
 
     def test_what_is_loud_now_and_then_does_not_add_up(self) -> None:
         line = Line().knows_the_caller()
         line.sound_begins()
         for _ in range(12):
-            assert line.hears(np.concatenate([hiss(100, -22), hiss(500, -70)])) is Verdict.OPEN
+            assert line.hears(np.concatenate([hiss(100, -22), hiss(500, -70)])) is BargeInDecision.OPEN
 
 
 class TestAnUnknownCaller:
@@ -156,33 +156,33 @@ class TestAnUnknownCaller:
         line = Line()
         line.hears(murmur(100, -32))
         line.sound_begins()
-        assert line.hears(murmur(20_000, -32)) is Verdict.OPEN
+        assert line.hears(murmur(20_000, -32)) is BargeInDecision.OPEN
         assert line.paused_s <= LONGEST_PAUSE_S
-        assert line.hears(hiss(1000, -20)) is Verdict.INTERRUPTION
+        assert line.hears(hiss(1000, -20)) is BargeInDecision.INTERRUPTION
 
     @pytest.mark.parametrize("turn_ms", [2000, 12_000])
     def test_stays_unknown_when_noise_is_taken_for_a_turn(self, turn_ms: int) -> None:
         line = Line()
         line.hears(murmur(12_000, -32))
-        line.judge.turn_ended(line.uplink.appended_ms - turn_ms)
+        line.detector.turn_ended(line.uplink.appended_ms - turn_ms)
         line.hears(murmur(500, -32))
         line.sound_begins()
-        assert line.hears(murmur(20_000, -32)) is Verdict.OPEN
+        assert line.hears(murmur(20_000, -32)) is BargeInDecision.OPEN
 
     def test_becomes_known_amid_it(self) -> None:
         line = Line()
         line.hears(murmur(9000, -32))
         line.hears(hiss(1000, -20))
         line.hears(murmur(300, -32))
-        line.judge.turn_ended(line.uplink.appended_ms - 1300)
+        line.detector.turn_ended(line.uplink.appended_ms - 1300)
         line.hears(hiss(9000, -70))
         line.sound_begins()
-        assert line.hears(hiss(2000, -32)) is Verdict.OPEN  # 12 dB below them, though far above the background
-        assert line.hears(hiss(800, -22)) is Verdict.INTERRUPTION
+        assert line.hears(hiss(2000, -32)) is BargeInDecision.OPEN  # 12 dB below them, though far above the background
+        assert line.hears(hiss(800, -22)) is BargeInDecision.INTERRUPTION
 
     def test_is_confused_with_noise_that_begins_suddenly_until_it_has_lasted(self) -> None:
         """A limit, not a wish: their first words would begin in the same way."""
-        for lasted_ms, verdict in ((1000, Verdict.INTERRUPTION), (7500, Verdict.OPEN)):
+        for lasted_ms, verdict in ((1000, BargeInDecision.INTERRUPTION), (7500, BargeInDecision.OPEN)):
             line = Line()
             line.hears(hiss(9000, -70))
             line.hears(murmur(lasted_ms, -32))
@@ -193,8 +193,8 @@ class TestAnUnknownCaller:
         line = Line()
         line.hears(hiss(9000, -24))
         line.sound_begins()
-        assert line.hears(hiss(2000, -24)) is Verdict.OPEN
-        assert line.hears(hiss(1000, -18)) is Verdict.INTERRUPTION
+        assert line.hears(hiss(2000, -24)) is BargeInDecision.OPEN
+        assert line.hears(hiss(1000, -18)) is BargeInDecision.INTERRUPTION
 
 
 class TestWords:
@@ -202,43 +202,43 @@ class TestWords:
         line.knows_the_caller()
         line.hears(hiss(loud_ms, -22))
         line.sound_begins(loud_ms)
-        assert line.hears(hiss(300, -70)) is Verdict.OPEN
-        line.judge.sound_ended("u", line.now)
+        assert line.hears(hiss(300, -70)) is BargeInDecision.OPEN
+        line.detector.sound_ended("u", line.now)
 
     @pytest.mark.parametrize(
         ("words", "verdict"),
         [
-            ("Stop.", Verdict.INTERRUPTION),
-            ("No, wait!", Verdict.INTERRUPTION),
-            ("no", Verdict.INTERRUPTION),
-            ("Okay, but stop.", Verdict.INTERRUPTION),
-            ("Uh-huh.", Verdict.AGREEMENT),
-            ("uh huh", Verdict.AGREEMENT),
-            ("Mm-hmm", Verdict.AGREEMENT),
-            ("Okay.", Verdict.AGREEMENT),
-            ("I see, okay.", Verdict.AGREEMENT),
-            ("", Verdict.NOISE),
-            (" ... ", Verdict.NOISE),
+            ("Stop.", BargeInDecision.INTERRUPTION),
+            ("No, wait!", BargeInDecision.INTERRUPTION),
+            ("no", BargeInDecision.INTERRUPTION),
+            ("Okay, but stop.", BargeInDecision.INTERRUPTION),
+            ("Uh-huh.", BargeInDecision.AGREEMENT),
+            ("uh huh", BargeInDecision.AGREEMENT),
+            ("Mm-hmm", BargeInDecision.AGREEMENT),
+            ("Okay.", BargeInDecision.AGREEMENT),
+            ("I see, okay.", BargeInDecision.AGREEMENT),
+            ("", BargeInDecision.NOISE),
+            (" ... ", BargeInDecision.NOISE),
         ],
     )
-    def test_tell_what_a_short_sound_was(self, words: str, verdict: Verdict) -> None:
+    def test_tell_what_a_short_sound_was(self, words: str, verdict: BargeInDecision) -> None:
         line = Line()
         self.short(line)
-        assert line.judge.judge(line.now) is Verdict.OPEN
-        line.judge.said("u", words)
-        assert line.judge.judge(line.now) is verdict
+        assert line.detector.decide(line.now) is BargeInDecision.OPEN
+        line.detector.said("u", words)
+        assert line.detector.decide(line.now) is verdict
 
     def test_are_those_of_the_agents_language(self) -> None:
         line = Line(language="es-419")
         self.short(line)
-        line.judge.said("u", "Sí, ajá.")
-        assert line.judge.judge(line.now) is Verdict.AGREEMENT
+        line.detector.said("u", "Sí, ajá.")
+        assert line.detector.decide(line.now) is BargeInDecision.AGREEMENT
 
     def test_or_those_of_the_settings(self) -> None:
         line = Line(agreement=("weiter",))
         self.short(line)
-        line.judge.said("u", "Weiter!")
-        assert line.judge.judge(line.now) is Verdict.AGREEMENT
+        line.detector.said("u", "Weiter!")
+        assert line.detector.decide(line.now) is BargeInDecision.AGREEMENT
 
     def test_that_nobody_can_have_said_are_noise(self) -> None:
         """Transcribers make words of a click."""
@@ -246,45 +246,51 @@ class TestWords:
         line.hears(hiss(40, -22))
         line.sound_begins()
         line.hears(hiss(300, -70))
-        line.judge.sound_ended("u", line.now)
-        line.judge.said("u", "Thank you for watching.")
-        assert line.judge.judge(line.now) is Verdict.NOISE
+        line.detector.sound_ended("u", line.now)
+        line.detector.said("u", "Thank you for watching.")
+        assert line.detector.decide(line.now) is BargeInDecision.NOISE
 
-    @pytest.mark.parametrize(("loud_ms", "verdict"), [(200, Verdict.NOISE), (500, Verdict.INTERRUPTION)])
-    def test_that_do_not_come_in_time_leave_the_length(self, loud_ms: int, verdict: Verdict) -> None:
+    @pytest.mark.parametrize(
+        ("loud_ms", "decision"), [(200, BargeInDecision.NOISE), (500, BargeInDecision.INTERRUPTION)]
+    )
+    def test_that_do_not_come_in_time_leave_the_length(self, loud_ms: int, verdict: BargeInDecision) -> None:
         line = Line()
         self.short(line, loud_ms)
         ended = line.now
-        assert line.judge.judge(ended + WORDS_WAIT_S - 0.1) is Verdict.OPEN
-        assert line.judge.judge(ended + WORDS_WAIT_S) is verdict
+        assert line.detector.decide(ended + WORDS_WAIT_S - 0.1) is BargeInDecision.OPEN
+        assert line.detector.decide(ended + WORDS_WAIT_S) is verdict
 
-    @pytest.mark.parametrize(("loud_ms", "verdict"), [(200, Verdict.NOISE), (500, Verdict.INTERRUPTION)])
-    def test_that_failed_do_too(self, loud_ms: int, verdict: Verdict) -> None:
+    @pytest.mark.parametrize(
+        ("loud_ms", "decision"), [(200, BargeInDecision.NOISE), (500, BargeInDecision.INTERRUPTION)]
+    )
+    def test_that_failed_do_too(self, loud_ms: int, verdict: BargeInDecision) -> None:
         line = Line()
         self.short(line, loud_ms)
-        line.judge.said("u", None)
-        assert line.judge.judge(line.now) is verdict
+        line.detector.said("u", None)
+        assert line.detector.decide(line.now) is verdict
 
     def test_are_not_waited_for_without_transcription(self) -> None:
         line = Line(transcribes=False).knows_the_caller()
         line.hears(hiss(200, -22))
         line.sound_begins(200)
         line.hears(hiss(300, -70))
-        assert line.judge.judge(line.now) is Verdict.OPEN
-        line.judge.sound_ended("u", line.now)
-        assert line.judge.judge(line.now) is Verdict.NOISE
+        assert line.detector.decide(line.now) is BargeInDecision.OPEN
+        line.detector.sound_ended("u", line.now)
+        assert line.detector.decide(line.now) is BargeInDecision.NOISE
 
     def test_of_another_turn_mean_nothing(self) -> None:
         line = Line()
         self.short(line)
-        line.judge.said("another", "Stop")
-        assert line.judge.judge(line.now) is Verdict.OPEN
+        line.detector.said("another", "Stop")
+        assert line.detector.decide(line.now) is BargeInDecision.OPEN
 
-    @pytest.mark.parametrize(("loud_ms", "verdict"), [(200, Verdict.NOISE), (500, Verdict.INTERRUPTION)])
-    def test_have_no_time_when_the_next_sound_begins(self, loud_ms: int, verdict: Verdict) -> None:
+    @pytest.mark.parametrize(
+        ("loud_ms", "decision"), [(200, BargeInDecision.NOISE), (500, BargeInDecision.INTERRUPTION)]
+    )
+    def test_have_no_time_when_the_next_sound_begins(self, loud_ms: int, decision: BargeInDecision) -> None:
         line = Line()
         self.short(line, loud_ms)
-        assert line.judge.settle() is verdict
+        assert line.detector.settle() is decision
 
 
 @pytest.mark.parametrize("dbfs", [-38.0, -30.0, -22.0])
@@ -293,19 +299,19 @@ def test_a_fit_of_coughing_no_louder_than_the_caller_is_no_speech(dbfs: float) -
     fit = cough(dbfs)
     line.hears(fit[:800])
     line.sound_begins()
-    assert line.hears(fit[800:]) is Verdict.OPEN
-    assert line.hears(hiss(600, -70)) is Verdict.OPEN
-    assert not line.judge.holds
-    line.judge.sound_ended("u", line.now)
-    line.judge.said("u", "")
-    assert line.judge.judge(line.now) is Verdict.NOISE
+    assert line.hears(fit[800:]) is BargeInDecision.OPEN
+    assert line.hears(hiss(600, -70)) is BargeInDecision.OPEN
+    assert not line.detector.holds
+    line.detector.sound_ended("u", line.now)
+    line.detector.said("u", "")
+    assert line.detector.decide(line.now) is BargeInDecision.NOISE
 
 
 def test_without_a_sound_nothing_is_judged() -> None:
-    judge = Line().judge
-    assert (judge.judge(1.0), judge.settle(), judge.holds, judge.item_id, judge.ended) == (
-        Verdict.OPEN,
-        Verdict.OPEN,
+    detector = Line().detector
+    assert (detector.decide(1.0), detector.settle(), detector.holds, detector.item_id, detector.ended) == (
+        BargeInDecision.OPEN,
+        BargeInDecision.OPEN,
         False,
         None,
         False,
@@ -321,10 +327,10 @@ STEPS: dict[str, Step] = {
     "loud": lambda line: line.hears(hiss(200, -20)),
     "quiet": lambda line: line.hears(hiss(200, -70)),
     "began": Line.sound_begins,
-    "ended": lambda line: line.judge.sound_ended("u", line.now),
-    "said": lambda line: line.judge.said("u", "okay"),
-    "failed": lambda line: line.judge.said("u", None),
-    "turn": lambda line: line.judge.turn_ended(max(0.0, line.uplink.appended_ms - 500)),
+    "ended": lambda line: line.detector.sound_ended("u", line.now),
+    "said": lambda line: line.detector.said("u", "okay"),
+    "failed": lambda line: line.detector.said("u", None),
+    "turn": lambda line: line.detector.turn_ended(max(0.0, line.uplink.appended_ms - 500)),
 }
 
 
@@ -334,10 +340,10 @@ def test_nothing_holds_the_agent_for_ever(steps: list[str]) -> None:
     line = Line()
     for step in steps:
         STEPS[step](line)
-        if line.judge.judge(line.now) is not Verdict.OPEN:
-            line.judge.close()
-    if line.judge.item_id is not None:
-        line.judge.sound_ended("u", line.now)
-        assert line.hears(hiss(6000, -70)) is not Verdict.OPEN or line.judge.item_id is None
-        line.judge.close()
-    assert not line.judge.holds
+        if line.detector.decide(line.now) is not BargeInDecision.OPEN:
+            line.detector.close()
+    if line.detector.item_id is not None:
+        line.detector.sound_ended("u", line.now)
+        assert line.hears(hiss(6000, -70)) is not BargeInDecision.OPEN or line.detector.item_id is None
+        line.detector.close()
+    assert not line.detector.holds

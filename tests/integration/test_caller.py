@@ -18,7 +18,7 @@ import yaml
 from pydantic import SecretStr
 
 from ariagent.audio.format import SLIN8
-from ariagent.audio.waiting_tone import tone_sign
+from ariagent.audio.waiting_tone import waiting_tone
 from ariagent.config import AsteriskSettings, Settings
 from ariagent.errors import AriError
 from ariagent.lab import environment as bed
@@ -122,7 +122,7 @@ async def test_a_slow_tools_tone_is_no_answer(settings: Settings, tmp_path: Path
     """The echo gives back a tone, which the caller does not take for an answer; then words, which it does."""
     with wave.open(str(tmp_path / "tone.wav"), "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
-        file.writeframes(tone_sign(SLIN8))
+        file.writeframes(waiting_tone(SLIN8))
     tone = do.Play(tmp_path / "tone.wav")
     report = await call(settings, tone, do.WaitAnswer(1.5, 0.3))
     assert [failure.cause for failure in report.failures] == ["no answer within 1.5 s"]
