@@ -46,15 +46,15 @@ class Line:
         self.held: list[tuple[float, bool]] = []
 
     def hears(self, sound: Wave) -> BargeInDecision:
-        """Frame by frame, judged after each, until there is a verdict."""
+        """Frame by frame, judged after each, until there is a decision."""
         pcm = np.clip(sound, -32768, 32767).astype("<i2")
         for at in range(0, len(pcm) - 159, 160):
             self.now += 0.02
             self.uplink.received(pcm[at : at + 160].tobytes(), self.now)
-            verdict = self.detector.decide(self.now)
+            decision = self.detector.decide(self.now)
             self.held.append((self.now, self.detector.holds))
-            if verdict is not BargeInDecision.OPEN:
-                return verdict
+            if decision is not BargeInDecision.OPEN:
+                return decision
         return BargeInDecision.OPEN
 
     def knows_the_caller(self, dbfs: float = -22, background: float = -70) -> "Line":
@@ -182,12 +182,12 @@ class TestAnUnknownCaller:
 
     def test_is_confused_with_noise_that_begins_suddenly_until_it_has_lasted(self) -> None:
         """A limit, not a wish: their first words would begin in the same way."""
-        for lasted_ms, verdict in ((1000, BargeInDecision.INTERRUPTION), (7500, BargeInDecision.OPEN)):
+        for lasted_ms, decision in ((1000, BargeInDecision.INTERRUPTION), (7500, BargeInDecision.OPEN)):
             line = Line()
             line.hears(hiss(9000, -70))
             line.hears(murmur(lasted_ms, -32))
             line.sound_begins()
-            assert line.hears(murmur(3000, -32)) is verdict
+            assert line.hears(murmur(3000, -32)) is decision
 
     def test_need_not_shout_where_it_is_loud(self) -> None:
         line = Line()
@@ -206,7 +206,7 @@ class TestWords:
         line.detector.sound_ended("u", line.now)
 
     @pytest.mark.parametrize(
-        ("words", "verdict"),
+        ("words", "decision"),
         [
             ("Stop.", BargeInDecision.INTERRUPTION),
             ("No, wait!", BargeInDecision.INTERRUPTION),
@@ -221,12 +221,12 @@ class TestWords:
             (" ... ", BargeInDecision.NOISE),
         ],
     )
-    def test_tell_what_a_short_sound_was(self, words: str, verdict: BargeInDecision) -> None:
+    def test_tell_what_a_short_sound_was(self, words: str, decision: BargeInDecision) -> None:
         line = Line()
         self.short(line)
         assert line.detector.decide(line.now) is BargeInDecision.OPEN
         line.detector.said("u", words)
-        assert line.detector.decide(line.now) is verdict
+        assert line.detector.decide(line.now) is decision
 
     def test_are_those_of_the_agents_language(self) -> None:
         line = Line(language="es-419")
@@ -253,21 +253,21 @@ class TestWords:
     @pytest.mark.parametrize(
         ("loud_ms", "decision"), [(200, BargeInDecision.NOISE), (500, BargeInDecision.INTERRUPTION)]
     )
-    def test_that_do_not_come_in_time_leave_the_length(self, loud_ms: int, verdict: BargeInDecision) -> None:
+    def test_that_do_not_come_in_time_leave_the_length(self, loud_ms: int, decision: BargeInDecision) -> None:
         line = Line()
         self.short(line, loud_ms)
         ended = line.now
         assert line.detector.decide(ended + WORDS_WAIT_S - 0.1) is BargeInDecision.OPEN
-        assert line.detector.decide(ended + WORDS_WAIT_S) is verdict
+        assert line.detector.decide(ended + WORDS_WAIT_S) is decision
 
     @pytest.mark.parametrize(
         ("loud_ms", "decision"), [(200, BargeInDecision.NOISE), (500, BargeInDecision.INTERRUPTION)]
     )
-    def test_that_failed_do_too(self, loud_ms: int, verdict: BargeInDecision) -> None:
+    def test_that_failed_do_too(self, loud_ms: int, decision: BargeInDecision) -> None:
         line = Line()
         self.short(line, loud_ms)
         line.detector.said("u", None)
-        assert line.detector.decide(line.now) is verdict
+        assert line.detector.decide(line.now) is decision
 
     def test_are_not_waited_for_without_transcription(self) -> None:
         line = Line(transcribes=False).knows_the_caller()
