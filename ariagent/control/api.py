@@ -18,7 +18,7 @@ from ariagent.control.errors import RefusedError
 from ariagent.control.events import Feed
 from ariagent.control.openapi import document
 from ariagent.control.routes import EVENT_STREAM, ROUTES, Route
-from ariagent.control.supervision import Desk
+from ariagent.control.supervision import Supervision
 from ariagent.hosts import HostNames
 from ariagent.lograte import LineBudget
 
@@ -38,7 +38,7 @@ class Api:
     """Answers requests. ``now`` is a monotonic clock."""
 
     def __init__(
-        self, desk: Desk, feed: Feed, gate: Gate, hosts: HostNames, *, now: Callable[[], float] = time.monotonic
+        self, desk: Supervision, feed: Feed, gate: Gate, hosts: HostNames, *, now: Callable[[], float] = time.monotonic
     ) -> None:
         self._desk = desk
         self._feed = feed

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from ariagent.call.call import Call
 from ariagent.control.errors import RefusedError
 from ariagent.control.schemas import CallAnswer, QueuesAnswer, SeatsAnswer
-from ariagent.control.supervision import Desk, call_answer
+from ariagent.control.supervision import Supervision, call_answer
 
 HEARTBEAT_S = 15.0
 HEARTBEAT = ": still here\n\n"
@@ -79,7 +79,7 @@ class Reader:
 class Feed:
     """Tells readers what changes."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Supervision) -> None:
         self._desk = desk
         self._readers: set[Reader] = set()
         self._calls: dict[Call, CallAnswer] = {}

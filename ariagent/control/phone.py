@@ -22,7 +22,7 @@ from ariagent.config.handoff import DestinationSettings
 from ariagent.control.errors import RefusedError
 from ariagent.control.phonekey import FIELD, VARIABLE, PhoneKey
 from ariagent.control.schemas import TransferBody
-from ariagent.control.supervision import Desk
+from ariagent.control.supervision import Supervision
 from ariagent.dialogue.handoff import Handoff, clean
 from ariagent.errors import AmiError, CallStateError
 from ariagent.lograte import LineBudget
@@ -55,7 +55,7 @@ GOES = "I do not speak any more; what you hear now is the caller alone."
 class SupervisorPhones:
     """A subscriber of the AMI connection; ``close`` ends what is under way."""
 
-    def __init__(self, desk: Desk, ami: AmiClient, app: str) -> None:
+    def __init__(self, desk: Supervision, ami: AmiClient, app: str) -> None:
         """``app``: the service's Stasis application. Phones that ask another one are not answered."""
         self._app = app
         self._desk = desk

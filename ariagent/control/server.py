@@ -14,7 +14,7 @@ from ariagent.control import localfile
 from ariagent.control.api import Api, judged
 from ariagent.control.auth import Gate, Grant, Role, digest_of
 from ariagent.control.events import Feed
-from ariagent.control.supervision import Desk
+from ariagent.control.supervision import Supervision
 from ariagent.hosts import HostNames
 from ariagent.webserver import WebServer
 
@@ -38,7 +38,7 @@ def grants(settings: ControlSettings) -> Iterable[Grant]:
 class ControlServer:
     """Serves from ``start`` to ``close``."""
 
-    def __init__(self, settings: ControlSettings, state_directory: Path, desk: Desk) -> None:
+    def __init__(self, settings: ControlSettings, state_directory: Path, desk: Supervision) -> None:
         self._settings = settings
         self._directory = state_directory
         self._token = secrets.token_urlsafe(32)

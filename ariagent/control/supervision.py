@@ -61,7 +61,7 @@ def call_answer(call: Call) -> schemas.CallAnswer | None:
     )
 
 
-class Desk:
+class Supervision:
     """The supervisors' place."""
 
     def __init__(

@@ -38,7 +38,7 @@ from ariagent.config.tree import DrainTo
 from ariagent.configfile.change import changed
 from ariagent.control.phone import SupervisorPhones
 from ariagent.control.server import ControlServer
-from ariagent.control.supervision import Desk
+from ariagent.control.supervision import Supervision
 from ariagent.errors import AriError, ConfigurationError, InternalError
 from ariagent.hosts import HostNames, is_loopback, joined
 from ariagent.localtime import day as local_day
@@ -122,7 +122,7 @@ class Service:
             off_hours=lambda: not self.settings.seats_wanted(time.time()),
             overloaded=lambda: self.lag.overloaded,
         )
-        desk = self.desk = Desk(
+        desk = self.desk = Supervision(
             self.calls,
             self.pool,
             settings.destinations,

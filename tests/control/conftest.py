@@ -17,7 +17,7 @@ from ariagent.config.handoff import DestinationSettings
 from ariagent.config.tree import DrainTo
 from ariagent.control import localfile
 from ariagent.control.server import ControlServer
-from ariagent.control.supervision import Desk
+from ariagent.control.supervision import Supervision
 from ariagent.errors import InternalError
 from ariagent.pool.pool import Pool
 from ariagent.service.draining import Draining, Plan
@@ -32,7 +32,7 @@ class Site:
 
     url: str
     server: ControlServer
-    desk: Desk
+    desk: Supervision
     directory: Path
     session: aiohttp.ClientSession
     drained: list[Plan]
@@ -80,7 +80,7 @@ async def make_site(tmp_path: Path) -> AsyncIterator[MakeSite]:
 
         async def make(*, manager: bool = False, **settings: Any) -> Site:
             pool = Pool(AmiClient(AmiSettings(password="x")), "ariagent") if manager else None  # type: ignore[arg-type]
-            desk = Desk(Calls(no_calls), pool, DESTINATIONS, drain=drain)
+            desk = Supervision(Calls(no_calls), pool, DESTINATIONS, drain=drain)
             tokens = [{"name": f"the-{role}", "role": role, "token": token} for role, token in TOKENS.items()]
             chosen = ControlSettings.model_validate({"port": 0, "tokens": tokens, **settings})
             server = ControlServer(chosen, tmp_path / "state", desk)

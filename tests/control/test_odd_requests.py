@@ -20,7 +20,7 @@ from ariagent.control import api as api_module
 from ariagent.control.api import Api
 from ariagent.control.auth import Gate, Grant, Role, digest_of
 from ariagent.control.events import Feed
-from ariagent.control.supervision import Desk
+from ariagent.control.supervision import Supervision
 from ariagent.hosts import HostNames
 from ariagent.service.health import Health
 from ariagent.service.status import pages
@@ -206,7 +206,7 @@ async def servers(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Servers]:
     monkeypatch.setattr(api_module, "BODY_LIMIT_S", 0.1)
     health = Health("ariagent", "1", True, True, "", False, "ok", "ok", "connected", {}, 0, False, 9094)
     gate = Gate([Grant("anna", Role.ADMIN, digest_of(TOKEN.decode()))], ["127.0.0.1"])
-    desk = Desk(Calls(lambda: None), None, {}, drain=lambda to, after_s: None)  # type: ignore[arg-type,return-value]
+    desk = Supervision(Calls(lambda: None), None, {}, drain=lambda to, after_s: None)  # type: ignore[arg-type,return-value]
     feed = Feed(desk)
     shown = pages(
         lambda: b"ariagent_up 1\n",

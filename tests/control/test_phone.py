@@ -13,7 +13,7 @@ from ariagent.call.context import Context
 from ariagent.config import Settings
 from ariagent.config.tree import DrainTo
 from ariagent.control.phone import SupervisorPhones
-from ariagent.control.supervision import Desk
+from ariagent.control.supervision import Supervision
 from ariagent.errors import InternalError
 
 
@@ -24,7 +24,9 @@ async def tell(caplog: pytest.LogCaptureFixture) -> Any:
     settings = Settings.model_validate({"ami": {"password": "x"}, "agents": {"default": {}}})
     assert settings.ami is not None
     ami = AmiClient(settings.ami)
-    phones = SupervisorPhones(Desk(Calls(no_context), None, settings.destinations, drain=no_drain), ami, "ariagent")
+    phones = SupervisorPhones(
+        Supervision(Calls(no_context), None, settings.destinations, drain=no_drain), ami, "ariagent"
+    )
     phones._key.found(KEY)
 
     async def say(name: str = "AriagentSupervisor", key: str = KEY, **fields: str) -> list[str]:
