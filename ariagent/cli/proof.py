@@ -41,7 +41,7 @@ LOOK_S = 0.1
 END_LIMIT_S = 15.0
 TOLD_LINES = 8
 CALL_LIMIT_S = 120.0
-TONES = Path(__file__).with_name("sandbox") / "scenarios" / "tones.yaml"
+TONES = Path(__file__).parents[1] / "sandbox" / "scenarios" / "tones.yaml"
 
 _PR_SET_PDEATHSIG = 1
 _ENDING = (signal.SIGTERM, signal.SIGHUP)

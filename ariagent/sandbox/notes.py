@@ -31,6 +31,36 @@ KINDS = (
         "There is one more thing that I can tell you. Is there anything else?",
     ),
     Kind(
+        "handed_on",
+        "another AI agent transferred the caller to this one",
+        (r"another (?:automated|AI) agent",),
+        "I have been told about you. How can I help you?",
+    ),
+    Kind(
+        "late_result",
+        "a function that was said to be still running has its result",
+        (r"function \S+, which was still running",),
+        "I have found it. What else can I do for you?",
+    ),
+    Kind(
+        "not_done",
+        "the caller spoke before a transfer, or into a goodbye: it was not made",
+        (r"spoke before you were done",),
+        "Of course. What is it?",
+    ),
+    Kind(
+        "broken_off",
+        "a reply became too long, or the provider's filter ended it",
+        (r"\byour reply (?:became too long|was cut off)",),
+        "How would you like to go on?",
+    ),
+    Kind(
+        "background",
+        "music, a television or other people are heard in place of the caller",
+        (r"\bmusic, a television",),
+        "Are you still there? You can also press any key.",
+    ),
+    Kind(
         "consult_ended",
         "a human agent spoke with the AI first, then transferred the caller",
         (

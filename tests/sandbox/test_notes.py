@@ -51,6 +51,11 @@ NOTES = {
         for opening in (True, False)
     ],
     "sent_back": [told.sent_back_note("support", Introduction(ANNA, why)) for why in ("a broken wheel", "")],
+    "handed_on": [told.handed_on_note("sales", "front desk", opening=opening) for opening in (True, False)],
+    "late_result": [told.late_result_note("order_status", '{"state": "ready"}')],
+    "not_done": [told.not_done_note(destination) for destination in ("support", "")],
+    "broken_off": [told.broken_off_note(reason) for reason in ("max_output_tokens", "content_filter")],
+    "background": [told.NOTE_BACKGROUND],
     "consult_ended": [told.met_note(ANNA, CALLER, opening=True, talked=talked) for talked in (True, False)],
 }
 """Every note that the service gives a model, by its kind. A note that is worded otherwise must stay of its kind: then
