@@ -313,7 +313,7 @@ class Conversation:
             self._session.dismiss(event.item_id, now)
             return [*happened, SoundDismissed(event.item_id, "background", 0.0)]
         self._turn_start_ms, self._turn_open, self._turn_since = event.audio_start_ms, True, now
-        self._voice_db = float("-inf")
+        self._voice_db, self._listen_at = float("-inf"), now + self._overdue_s
         if detector is not None and not self.quiet:  # an answer that cannot be heard yet can be lost to a cough, too
             detector.sound_began(event.item_id, event.audio_start_ms, now)
             self._silent_ms = 0.0
@@ -322,12 +322,19 @@ class Conversation:
         self._turns.speech_started()
         return [*happened, *self._cut_off(now, by_server=True), CallerBegan()]
 
+    @property
+    def _overdue_s(self) -> float:
+        """How long a turn lasts at least before it is looked whether the server has missed its end."""
+        return (self._silence_wait_ms / 1000 or SEMANTIC_WAIT_S) + TURN_OVERDUE_S
+
     def _overdue(self, since: float, now: float) -> list[DialogueEvent]:
         """Look whether the caller has fallen silent, and the server does not notice it."""
+        # The first look is at the whole turn, the others at what has come since.
+        looked_s = LISTEN_EVERY_S if self._voice_db > float("-inf") else now - since
         self._listen_at = now + LISTEN_EVERY_S
-        limit_s = (self._silence_wait_ms / 1000 or SEMANTIC_WAIT_S) + TURN_OVERDUE_S
+        limit_s = self._overdue_s
         uplink, newest_ms = self._uplink, self._uplink.appended_ms
-        self._voice_db = max(self._voice_db, loudest_db(uplink.levels(newest_ms - 1000 * LISTEN_EVERY_S)))
+        self._voice_db = max(self._voice_db, loudest_db(uplink.levels(newest_ms - 1000 * looked_s)))
         if now - since < limit_s or anybody_speaks(uplink.levels(newest_ms - 1000 * limit_s), self._voice_db):
             return []
         self._turn_since, self._turn_open = None, False
