@@ -45,7 +45,7 @@ class CallEvent:
 
     def to_fields(self) -> dict[str, object]:
         """What the record keeps: the fields that do not have their default."""
-        given = ((each.name, getattr(self, each.name), each.default) for each in _layout(type(self)))
+        given = ((each.name, getattr(self, each.name), each.default) for each in _layout(type(self)).fields)
         return {name: value for name, value, default in given if default is MISSING or value != default}
 
     def for_log(self, *, words: bool = False) -> dict[str, object]:
@@ -58,7 +58,7 @@ class CallEvent:
         """The event with these stored fields. Unknown fields are ignored; an optional field that is missing or of
         another type has its default. None: a required field is missing or of another type."""
         given: dict[str, Any] = {}
-        for each in _layout(cls):
+        for each in _layout(cls).fields:
             value = found.get(each.name, MISSING)
             if value is not MISSING and _fits(value, each.type):
                 given[each.name] = value
@@ -68,24 +68,42 @@ class CallEvent:
 
     def with_texts(self, change: Callable[[str], str], *, only_words: bool = False) -> Self:
         """The event with each text changed; ``only_words``: each text that was said."""
-        names = word_fields(type(self)) if only_words else [each.name for each in _layout(type(self))]
+        names = word_fields(type(self)) if only_words else [each.name for each in _layout(type(self)).fields]
         texts = {name: text for name in names if isinstance(text := getattr(self, name), str)}
         changed = {name: new for name, text in texts.items() if (new := change(text)) != text}
         return replace(self, **changed) if changed else self  # type: ignore[type-var]  # every subclass is a dataclass
 
 
-def _layout(kind: type[CallEvent]) -> tuple[Field[Any], ...]:
-    return fields(kind)  # type: ignore[arg-type]  # every subclass is a dataclass
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The fields of one type of event: looked up once for each type, for events are written all the time."""
+
+    fields: tuple[Field[Any], ...]
+    private: frozenset[str]
+    words: frozenset[str]
+
+
+_LAYOUTS: dict[type, _Layout] = {}
+
+
+def _layout(kind: type[CallEvent]) -> _Layout:
+    if (known := _LAYOUTS.get(kind)) is not None:
+        return known
+    found = fields(kind)  # type: ignore[arg-type]  # every subclass is a dataclass
+    private = frozenset(each.name for each in found if _PRIVACY in each.metadata)
+    words = frozenset(each.name for each in found if each.metadata.get(_PRIVACY) == "words")
+    layout = _LAYOUTS[kind] = _Layout(found, private, words)
+    return layout
 
 
 def private_fields(kind: type[CallEvent]) -> frozenset[str]:
     """The fields of an event that are not for the log, ``word_fields`` among them."""
-    return frozenset(each.name for each in _layout(kind) if _PRIVACY in each.metadata)
+    return _layout(kind).private
 
 
 def word_fields(kind: type[CallEvent]) -> frozenset[str]:
     """The fields of an event that hold what was said."""
-    return frozenset(each.name for each in _layout(kind) if each.metadata.get(_PRIVACY) == "words")
+    return _layout(kind).words
 
 
 def _fits(value: object, kind: object) -> bool:
