@@ -185,7 +185,7 @@ class Call:
     @property
     def over(self) -> bool:
         """The caller is served no longer; what is left is giving things back."""
-        return self.state in (State.ENDING, State.ENDED) or self.faulty
+        return self.state in (State.ENDING, State.ENDED)
 
     @property
     def termination(self) -> Termination | None:
@@ -236,9 +236,8 @@ class Call:
         if warm and self._transfers.warm.goes_on:
             raise CallStateError("a colleague is being looked for already")
         self.log.tell(rec.TransferOrdered(handoff.by, handoff.name))
-        self.feed(ev.WarmTransferRequested(handoff) if warm else ev.TransferRequested(handoff))
         outcome = self._transfers.outcome()
-        self._tell_transfers()
+        self.feed(ev.WarmTransferRequested(handoff) if warm else ev.TransferRequested(handoff))
         return outcome
 
     def whisper(self, text: str, by: str, *, now: bool = False) -> None:
@@ -826,12 +825,11 @@ class Call:
             self.feed(ev.MediaReady())
 
     def _media_gone(self) -> None:
-        cause = "Asterisk hung the media channel up"
         if self._serving and not self.media.connected.is_set():
             address = self.context.media_address
             self._feed(self._no_audio(f"Asterisk's audio connection to {address} did not come about. {REMEDY}"))
         else:
-            self._feed(ev.MediaFailed(cause))
+            self._feed(ev.MediaFailed("Asterisk hung the media channel up"))
 
     def _no_audio(self, cause: str) -> ev.MediaFailed:
         """No call gets any audio now."""

@@ -362,13 +362,13 @@ class Conversation:
         if detector is None or detector.item_id is None:
             return []
         detector.leaving = self.leaving
-        verdict = detector.decide(now)
+        decision = detector.decide(now)
         self._hold(detector.holds, now)
-        if verdict is BargeInDecision.AGREEMENT and self._last_words and not self.leaving:
-            verdict = BargeInDecision.INTERRUPTION
-        return [] if verdict is BargeInDecision.OPEN else self._decided(verdict, now)
+        if decision is BargeInDecision.AGREEMENT and self._last_words and not self.leaving:
+            decision = BargeInDecision.INTERRUPTION
+        return [] if decision is BargeInDecision.OPEN else self._decided(decision, now)
 
-    def _decided(self, verdict: BargeInDecision, now: float) -> list[DialogueEvent]:
+    def _decided(self, decision: BargeInDecision, now: float) -> list[DialogueEvent]:
         detector = self._detector
         assert detector is not None
         assert detector.item_id is not None
@@ -377,10 +377,10 @@ class Conversation:
         self._hold(False, now)
         held, answer = self._held, self._held_response
         self._held, self._held_response, self._held_bytes = [], "", 0
-        if verdict is not BargeInDecision.INTERRUPTION:
+        if decision is not BargeInDecision.INTERRUPTION:
             self._turn_since = None
             self._session.dismiss(item_id, now)
-            return [SoundDismissed(item_id, verdict.value, self._silent_ms)]
+            return [SoundDismissed(item_id, decision.value, self._silent_ms)]
         happened = [*self._cut_off(now, by_server=True, turn_over=ended, answer=answer), CallerBegan()]
         if ended:
             self._turns.speech_ended(*self._sound_end)

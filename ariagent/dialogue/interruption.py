@@ -208,7 +208,7 @@ class BargeInDetector:
         sound.resumed = now - self._held_since >= UNLIKELY_PAUSE_S
 
     def settle(self) -> BargeInDecision:
-        """The verdict on a sound that is over and has no time left for its words."""
+        """The decision on a sound that is over and has no time left for its words."""
         sound = self._sound
         if sound is None:
             return BargeInDecision.OPEN

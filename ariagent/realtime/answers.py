@@ -4,6 +4,10 @@ A turn of the caller's that proves to have been a cough or noise is dismissed, o
 answer it: then the turn's item and everything of its answer are to be forgotten, whenever they come.
 """
 
+from typing import Any
+
+from ariagent.realtime.fields import forget_oldest
+
 KEPT = 16
 MOST_ITEMS = 64
 """The most items of one response that are known."""
@@ -67,7 +71,6 @@ class Answers:
         return list(self._items.get(response_id, ()))
 
 
-def _keep(known: dict[str, str | None] | dict[str, None], key: str, value: None) -> None:
+def _keep(known: dict[str, Any], key: str, value: None) -> None:
     known[key] = value
-    while len(known) > KEPT:
-        del known[next(iter(known))]
+    forget_oldest(known, KEPT)

@@ -116,3 +116,9 @@ def usage(value: object) -> Usage:
     ):
         raise MalformedError("usage")
     return used
+
+
+def forget_oldest(known: dict[str, Any], most: int) -> None:
+    """Keep the newest ``most`` entries of what a server has named: it may name any number."""
+    while len(known) > most:
+        del known[next(iter(known))]

@@ -10,6 +10,7 @@ from typing import Any
 
 from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.events import RequestRefused, ToolCall
+from ariagent.realtime.fields import forget_oldest
 from ariagent.realtime.repair import Repairs
 from ariagent.realtime.truncation import Truncations
 
@@ -132,8 +133,7 @@ class Items:
                 event_id = self._add_heard(repair.words, behind=repair.item_id if places else "")
                 if places:
                     self._placed[event_id] = repair.words
-                    while len(self._placed) > PLACED_KEPT:
-                        del self._placed[next(iter(self._placed))]
+                    forget_oldest(self._placed, PLACED_KEPT)
             self.forget(repair.item_id)
 
     def _add_heard(self, words: str, *, behind: str = "") -> str:
@@ -205,5 +205,4 @@ def _content(role: str, text: str) -> dict[str, str]:
 
 def _keep(known: dict[str, None], key: str) -> None:
     known[key] = None
-    while len(known) > CALLS_KEPT:
-        del known[next(iter(known))]
+    forget_oldest(known, CALLS_KEPT)

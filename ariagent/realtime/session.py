@@ -26,6 +26,7 @@ from ariagent.realtime.fields import (
     LONGEST_ID,
     LONGEST_MESSAGE,
     MalformedError,
+    forget_oldest,
     identifier,
     label,
     mapping,
@@ -260,7 +261,7 @@ class RealtimeSession:
 
     def _mute(self, response_id: str) -> None:
         self._muted[response_id] = None
-        _keep(self._muted, MUTED_KEPT)
+        forget_oldest(self._muted, MUTED_KEPT)
 
     def _send(self, message: dict[str, Any]) -> str:
         return self._outbox.send(message)
@@ -515,7 +516,7 @@ class RealtimeSession:
             self._discard(response_id)
         elif answers is not None and self.gate.fulfilled() is not None:
             self._fulfilled[response_id] = None
-            _keep(self._fulfilled, MUTED_KEPT)
+            forget_oldest(self._fulfilled, MUTED_KEPT)
         elif self._unwanted:
             self._unwanted = False
             self._mute(response_id)
@@ -571,7 +572,7 @@ class RealtimeSession:
         if item.get("type") == "function_call" and item.get("status", "completed") == "completed":
             call = ev.ToolCall(identifier(item, "call_id"), identifier(item, "name"), text(item, "arguments"))
             calls = self._calls.setdefault(self._response_of(message), [])
-            _keep(self._calls, CALLS_KEPT)
+            forget_oldest(self._calls, CALLS_KEPT)
             if len(call.arguments) > LONGEST_ARGUMENTS or len(calls) >= MOST_CALLS:
                 raise MalformedError
             calls.append(call)
@@ -652,12 +653,6 @@ def _response_of(message: dict[str, Any]) -> str:
 def _pieces(audio: bytes) -> range:
     """The places where its pieces begin; one piece also if it is empty."""
     return range(0, max(len(audio), 1), PIECE_BYTES)
-
-
-def _keep(known: dict[str, Any], most: int) -> None:
-    """Forget the oldest beyond ``most``."""
-    while len(known) > most:
-        del known[next(iter(known))]
 
 
 # Not the instance's own: bound methods would keep every session until the garbage collector comes.
