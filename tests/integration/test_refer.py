@@ -23,6 +23,17 @@ async def until_nothing_is_left(running: Any) -> None:
             await asyncio.sleep(0.05)
 
 
+async def until_executing(asterisk: Any, application: str) -> None:
+    """A channel of Asterisk has reached this dialplan application.
+
+    Asterisk 22.10.1 itself dies of an attended transfer to a channel that is between two applications: it compares
+    the name of the one that runs, which is then NULL. Nobody presses the button within those few milliseconds.
+    """
+    async with asyncio.timeout(LIMIT_S):
+        while f"!{application}!" not in await asterisk.cli("core show channels concise"):
+            await asyncio.sleep(0.05)
+
+
 async def talking(number: str, dial: Any, phone: Any) -> Call:
     """A call to the agent that has heard its opening."""
     call: Call
@@ -111,10 +122,18 @@ async def test_two_callers_who_join_their_calls(
     await until_nothing_is_left(running)
 
 
-@pytest.mark.parametrize("other", ["600", "7100"])
+@pytest.mark.parametrize(("other", "application"), [("600", "Echo"), ("7100", "Queue")])
 @BOTH_WAYS
 async def test_joined_with_something_that_is_no_person(
-    number: str, other: str, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any
+    number: str,
+    other: str,
+    application: str,
+    asterisk: Any,
+    sandbox: Any,
+    service: Any,
+    dial: Any,
+    phone: Any,
+    log: Any,
 ) -> None:
     """The echo; the music of the human queue, in which somebody is registered who does not answer."""
     running = await service(await sandbox())
@@ -123,6 +142,7 @@ async def test_joined_with_something_that_is_no_person(
     first = await talking(number, dial, attacker)
     second = await attacker.dial(other)
     await second.answered(LIMIT_S)
+    await until_executing(asterisk, application)
     await first.refer_attended(second)
     await asyncio.gather(first.hangup(), second.hangup())
     await until_nothing_is_left(running)
