@@ -18,7 +18,7 @@ PAUSE_S = 2.0
 class Background:
     """Follows one call's turns."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float = 0.0) -> None:
         self.noticed = False
         """Nobody talks with the agent at the moment."""
         self._senseless = 0
@@ -30,6 +30,21 @@ class Background:
         """A reply that is heard to its end shows that somebody is there."""
         self._wordless = False
         """The last turn had no words, or was meant for somebody else."""
+        self._sound_at = float("-inf")
+        """When the server noticed that something began or ended."""
+
+    def begin(self, now: float) -> None:
+        """The conversation begins."""
+        self._sense_at = now
+
+    def hides(self, now: float) -> bool:
+        """A sound begins. Whether it is background, too: nobody speaks, and there was no pause before it."""
+        pause_s, self._sound_at = now - self._sound_at, now
+        return self.noticed and pause_s < PAUSE_S
+
+    def sound_ended(self, now: float) -> None:
+        """What the server noticed is over."""
+        self._sound_at = now
 
     def agent_speaks(self, now: float) -> None:
         """The agent is heard."""

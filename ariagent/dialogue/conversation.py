@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from ariagent.audio.playout import Cleared, ItemStarted, Playout
 from ariagent.audio.rates import ModelCodec
 from ariagent.audio.uplink import Uplink
-from ariagent.dialogue.background import PAUSE_S
+from ariagent.dialogue.background import Background
+from ariagent.dialogue.caller_turn import CallerTurn
 from ariagent.dialogue.events import (
     AgentBegan,
     AgentEnded,
@@ -24,8 +25,10 @@ from ariagent.dialogue.events import (
     SoundDismissed,
     ToolsCalled,
 )
+from ariagent.dialogue.held_answer import HeldAnswer
 from ariagent.dialogue.history import PRESSED, Entry, Said, Used
-from ariagent.dialogue.interruption import BargeInDecision, BargeInDetector, anybody_speaks, loudest_db
+from ariagent.dialogue.interruption import BargeInDecision, BargeInDetector
+from ariagent.dialogue.leaving import Leaving
 from ariagent.dialogue.memory import Memory
 from ariagent.dialogue.notes import LOST_NOTE, opening_instructions
 from ariagent.dialogue.spoken_time import ROOM_MS
@@ -46,18 +49,15 @@ MISSED_MS = 200
 """So much that the caller said while there was no session is worth asking for; less may be a click."""
 LATEST_MS = 120_000.0
 """A server reports the end of a turn within that time; response times are counted from there."""
-MOST_HELD = 4_000
-"""Events of an answer to a sound that is being judged."""
 ITEMS_KEPT = 256
 TURN_OVERDUE_S, SEMANTIC_WAIT_S = 3.0, 8.0
 """So much later than a server waits in silence (with semantic detection 8 s at most) it should have ended a turn."""
-LISTEN_EVERY_S = 0.25
 ANSWER_LEFT_MS = 1_000
 """Agreement in the last moments of a reply may be the answer to it."""
 
 
 class Conversation:
-    """One call's turns. ``handle`` takes the model's events, ``frame_due`` the pacer's clock."""
+    """One call's turns. ``handle`` takes the model's events, ``frame_due`` the pacer's clock, ``tick`` the timer."""
 
     def __init__(
         self,
@@ -65,41 +65,44 @@ class Conversation:
         playout: Playout,
         uplink: Uplink,
         codec: ModelCodec,
+        leaving: Leaving,
+        background: Background,
         detector: BargeInDetector | None = None,
     ) -> None:
-        """Without a ``detector`` every sound that the server takes for speech is an interruption."""
+        """``leaving`` and ``background`` are only looked at: while the agent takes its leave politeness is no
+        interruption, and what is background is answered only after a pause. Without a ``detector`` every sound that
+        the server takes for speech is an interruption."""
         self._session = session
         self._playout = playout
         self._uplink = uplink
         self._codec = codec
-        self._turns = TurnClock()
-        self._silence_wait_ms = 0.0
-        self._item_id = ""  # of the audio that arrived last
-        self._items: dict[str, None] = {}  # that the session knows
-        self._turn_open = False  # the caller speaks, as the server says
-        self._turn_since: float | None = None  # the same, unless the turn was dismissed, or is over by our own ears
-        self._listen_at = 0.0
-        self._voice_db = float("-inf")  # the loudest of the turn
-        self._owed = False  # something was lost with the former session
-        self._missed_ms = 0.0  # of the caller's words, since then
+        self._leaving = leaving
+        self._background = background
         self._detector = detector
-        self._held: list[tuple[rt.Event, float]] = []  # of a response to a sound that is being judged, and when
-        self._held_response = ""
-        self._held_bytes = 0
+        self._latency = TurnClock()
+        self._turn = CallerTurn(uplink)
+        self._silence_wait_ms = 0.0
+        """How long the server waits in silence before it ends a turn; 0: no fixed time."""
+        self._item_id = ""
+        """The item of the audio that arrived last."""
+        self._items: dict[str, None] = {}
+        """The agent's items that the session knows."""
+        self._owed = False
+        """An answer was lost with the former session."""
+        self._missed_ms = 0.0
+        """What the caller said since then, in milliseconds of sound."""
+        self._held = HeldAnswer()
+        self._released: list[tuple[rt.Event, float]] = []
         self._silent_since = 0.0
         self._silent_ms = 0.0
-        self._sound_end = (0.0, 0.0)  # of the sound that is judged: when it was silent, and when the server said so
+        """How long the agent was silent because of the sound that is judged."""
         self._opening = ""
         self._openings = 0
-        self._replayed = False  # something was said before the opening
-        self.background = False
-        """What is taken for the caller is something else: it is answered only after a pause."""
-        self._sound_at = float("-inf")  # the server heard something then
-        self.leaving = False
-        """What the agent says is a goodbye, or precedes a transfer: politeness is no interruption."""
+        self._replayed = False
+        """Something was said before the opening."""
         self._phrases = 0
-        self._speaking = False  # the agent, to the caller
-        self._turn_start_ms: float | None = None
+        self._speaking = False
+        """The caller hears the agent."""
 
     @property
     def quiet(self) -> bool:
@@ -109,13 +112,13 @@ class Conversation:
     @property
     def overfull(self) -> bool:
         """More of the agent's speech waits to be heard than anybody would listen to."""
-        held_ms = self._codec.model_ms(self._held_bytes)
-        return self._playout.overfull or len(self._held) > MOST_HELD or held_ms > self._playout.most_ms
+        held_ms = self._codec.model_ms(self._held.audio_bytes)
+        return self._playout.overfull or self._held.overfull or held_ms > self._playout.most_ms
 
     @property
     def at_rest(self) -> bool:
         """Nobody speaks, and nobody is about to; what was said is known."""
-        return self.quiet and not (self._turn_open or self._session.owes or self._session.untold)
+        return self.quiet and not (self._turn.open or self._session.owes or self._session.untold)
 
     def open(
         self, words: str, now: float, audio: bytes | None = None, *, note: str = "", goes_on: bool = False
@@ -153,10 +156,7 @@ class Conversation:
 
     def break_off(self, now: float) -> list[DialogueEvent]:
         """The agent says nothing more of what it is saying: it is for somebody who is not there any more."""
-        happened = (
-            self._decided(BargeInDecision.NOISE, now) if self._detector is not None and self._detector.item_id else []
-        )
-        return [*happened, *self._cut_off(now, by_server=False)]
+        return [*self._judge(now, BargeInDecision.NOISE), *self._cut_off(now, by_server=False)]
 
     def recall(self, memory: Memory, note: str, now: float, *, speaks: bool = True) -> None:
         """Go on with a conversation that was interrupted by a transfer; ``note`` tells the model why, and without
@@ -183,15 +183,12 @@ class Conversation:
 
     def lost(self, now: float) -> list[DialogueEvent]:
         """The session is gone in the middle of the call; what it was about to say will not come."""
-        happened: list[DialogueEvent] = []
-        if self._detector is not None and self._detector.item_id is not None:
-            happened += self._decided(BargeInDecision.NOISE, now)
+        happened = self._judge(now, BargeInDecision.NOISE)
         self._owed, self._missed_ms = self._session.owes, 0.0
-        self._turn_since = None
         self._end_item(self._item_id)
-        if self._turn_open:
-            self._turn_open = False
+        if self._turn.open:
             happened.append(CallerEnded())
+        self._turn.ended()
         return happened
 
     def begin_in(self, session: RealtimeSession) -> None:
@@ -210,7 +207,7 @@ class Conversation:
         self._owed, self._missed_ms = False, 0.0
         session.audio_origin_ms = self._uplink.appended_ms
         self._session = session
-        self._turns = TurnClock()
+        self._latency = TurnClock()
         self._items.clear()
         self._opening = ""
         self.replay(entries)
@@ -241,14 +238,12 @@ class Conversation:
         return happened
 
     def handle(self, event: rt.Event, now: float) -> list[DialogueEvent]:
-        """What one event of the model means for the conversation."""
-        if self._held_response and getattr(event, "response_id", None) == self._held_response:
-            self._held.append((event, now))
-            self._held_bytes += len(event.audio) if isinstance(event, rt.AudioArrived) else 0
+        """What one event of the model means for the conversation; see ``take_released``."""
+        if self._held.takes(event, now):
             return []
         match event:
             case rt.AudioArrived():
-                self._turns.audio_arrived(now)
+                self._latency.audio_arrived(now)
                 self._item_id = event.item_id
                 self._items[event.item_id] = None
                 if len(self._items) > ITEMS_KEPT:
@@ -258,7 +253,7 @@ class Conversation:
                 self._end_item(event.item_id)
             case rt.ResponseStarted():
                 if event.answers is not None and self._detector is not None and event.answers == self._detector.item_id:
-                    self._held_response = event.response_id
+                    self._held.begin(event.response_id)
             case rt.SpeechStarted():
                 return self._speech_started(event, now)
             case rt.SpeechStopped():
@@ -266,7 +261,7 @@ class Conversation:
             case rt.CallerTranscribed():
                 if self._detector is not None:
                     self._detector.said(event.item_id, event.text)
-                return [CallerSaid(event.item_id, event.text), *self._look_at_sound(now)]
+                return [CallerSaid(event.item_id, event.text), *self._judge(now)]
             case rt.AgentTranscribed():
                 return [AgentSaid(event.item_id, event.text)]
             case rt.ResponseEnded():
@@ -275,51 +270,62 @@ class Conversation:
                 self._end_item(self._item_id)
             case rt.SessionReady():
                 self._silence_wait_ms = event.silence_wait_ms
-                if self._detector is not None:
-                    self._detector.silence_wait_ms = event.silence_wait_ms
         return []
+
+    def take_released(self) -> list[tuple[rt.Event, float]]:
+        """Events of an answer that was held back while a sound was judged, and when they came: to be handled now, after
+        each ``handle`` and ``tick``."""
+        released, self._released = self._released, []
+        return released
 
     def frame_due(self, now: float) -> tuple[bytes | None, Sequence[DialogueEvent]]:
         """The next 20 ms for the caller (None: silence), and what became audible with it."""
-        happened: list[DialogueEvent] = []
-        if self._detector is not None and self._detector.item_id is not None:
-            happened += self._look_at_sound(now)
-        elif self._turn_since is not None and now >= self._listen_at:
-            happened += self._overdue(self._turn_since, now)
         frame = self._playout.next_frame()
         if frame is None:
             if self._speaking and self.quiet:
                 self._speaking = False
-                happened.append(AgentEnded())
-            return None, happened
+                return None, (AgentEnded(),)
+            return None, ()
+        happened: list[DialogueEvent] = []
         for event in self._playout.take_events():
             if isinstance(event, ItemStarted):
                 self._speaking = True
                 happened.append(AgentBegan(event.item_id))
-                if not event.item_id.startswith(PHRASE) and (latency := self._turns.frame_sent(now)) is not None:
+                if not event.item_id.startswith(PHRASE) and (latency := self._latency.frame_sent(now)) is not None:
                     happened.append(AnswerBegan(latency, event.item_id))
         return frame, happened
 
     # -- the caller's voice, or what the server takes for it --------------------------------------
 
+    def next_deadline(self) -> float | None:
+        """When ``tick`` has something to do although no event arrives."""
+        judged = None if self._detector is None else self._detector.next_deadline()
+        return self._turn.next_deadline() if judged is None else judged
+
+    def tick(self, now: float) -> list[DialogueEvent]:
+        """What time brings: a sound is judged, or the caller has been silent and the server has not noticed it."""
+        if self._detector is not None and self._detector.item_id is not None:
+            return self._judge(now)
+        if not self._turn.missed_end(now, self._overdue_s):
+            return []
+        self._latency.speech_ended(now - self._overdue_s, now)
+        self._session.caller_silent(now)
+        return [CallerEnded()]
+
     def _speech_started(self, event: rt.SpeechStarted, now: float) -> list[DialogueEvent]:
-        happened: list[DialogueEvent] = []
         detector = self._detector
-        if detector is not None and detector.item_id is not None:
-            happened += self._decided(detector.settle(), now)  # it had its time
-        pause_s, self._sound_at = now - self._sound_at, now
-        if self.background and pause_s < PAUSE_S:
-            self._turn_open = True
+        happened = [] if detector is None else self._judge(now, detector.settle(leaving=self._leaving.announced))
+        if self._background.hides(now):
+            self._turn.open = True
             self._session.dismiss(event.item_id, now)
             return [*happened, SoundDismissed(event.item_id, "background", 0.0)]
-        self._turn_start_ms, self._turn_open, self._turn_since = event.audio_start_ms, True, now
-        self._voice_db, self._listen_at = float("-inf"), now + self._overdue_s
+        self._turn.began(event.audio_start_ms, now, self._overdue_s)
         if detector is not None and not self.quiet:  # an answer that cannot be heard yet can be lost to a cough, too
             detector.sound_began(event.item_id, event.audio_start_ms, now)
             self._silent_ms = 0.0
             self._hold(detector.holds, now)
             return happened
-        self._turns.speech_started()
+        self._latency.speech_started()
         return [*happened, *self._cut_off(now, by_server=True), CallerBegan()]
 
     @property
@@ -327,68 +333,48 @@ class Conversation:
         """How long a turn lasts at least before it is looked whether the server has missed its end."""
         return (self._silence_wait_ms / 1000 or SEMANTIC_WAIT_S) + TURN_OVERDUE_S
 
-    def _overdue(self, since: float, now: float) -> list[DialogueEvent]:
-        """Look whether the caller has fallen silent, and the server does not notice it."""
-        # The first look is at the whole turn, the others at what has come since.
-        looked_s = LISTEN_EVERY_S if self._voice_db > float("-inf") else now - since
-        self._listen_at = now + LISTEN_EVERY_S
-        limit_s = self._overdue_s
-        uplink, newest_ms = self._uplink, self._uplink.appended_ms
-        self._voice_db = max(self._voice_db, loudest_db(uplink.levels(newest_ms - 1000 * looked_s)))
-        if now - since < limit_s or anybody_speaks(uplink.levels(newest_ms - 1000 * limit_s), self._voice_db):
-            return []
-        self._turn_since, self._turn_open = None, False
-        self._turns.speech_ended(now - limit_s, now)
-        self._session.caller_silent(now)
-        return [CallerEnded()]
-
     def _speech_stopped(self, event: rt.SpeechStopped, now: float) -> list[DialogueEvent]:
-        self._turn_open, self._turn_since, self._sound_at = False, None, now
-        ended = (self._true_end(event.audio_end_ms, now), now)
+        self._turn.ended()
+        self._background.sound_ended(now)
+        fell_silent = self._true_end(event.audio_end_ms, now)
         if self._detector is not None and self._detector.item_id is not None:
-            self._sound_end = ended
-            self._detector.sound_ended(event.item_id, now)
-            return self._look_at_sound(now)
-        self._turns.speech_ended(*ended)
-        start_ms = self._turn_start_ms
+            self._detector.sound_ended(event.item_id, fell_silent, now)
+            return self._judge(now)
+        self._latency.speech_ended(fell_silent, now)
+        start_ms = self._turn.start_ms
         # Short turns say little about how loud the caller is, and looking at them costs as much as at long ones.
         if self._detector is not None and start_ms is not None and event.audio_end_ms - start_ms >= TELLING_TURN_MS:
             self._detector.turn_ended(start_ms)
         return [CallerEnded()]
 
-    def _look_at_sound(self, now: float) -> list[DialogueEvent]:
-        """Look at the sound that is being judged, if any."""
+    def _judge(self, now: float, decision: BargeInDecision | None = None) -> list[DialogueEvent]:
+        """Decide on the sound that is being judged, if there is one, and do what follows. ``decision``: it is made."""
         detector = self._detector
         if detector is None or detector.item_id is None:
             return []
-        detector.leaving = self.leaving
-        decision = detector.decide(now)
-        self._hold(detector.holds, now)
-        if decision is BargeInDecision.AGREEMENT and self._last_words and not self.leaving:
-            decision = BargeInDecision.INTERRUPTION
-        return [] if decision is BargeInDecision.OPEN else self._decided(decision, now)
-
-    def _decided(self, decision: BargeInDecision, now: float) -> list[DialogueEvent]:
-        detector = self._detector
-        assert detector is not None
-        assert detector.item_id is not None
+        if decision is None:
+            leaving = self._leaving.announced
+            decision = detector.decide(now, leaving=leaving, silence_wait_ms=self._silence_wait_ms)
+            if decision is BargeInDecision.AGREEMENT and self._last_words and not leaving:
+                decision = BargeInDecision.INTERRUPTION
+        if decision is BargeInDecision.OPEN:
+            self._hold(detector.holds, now)
+            return []
         item_id, ended = detector.item_id, detector.ended
         detector.close()
         self._hold(False, now)
-        held, answer = self._held, self._held_response
-        self._held, self._held_response, self._held_bytes = [], "", 0
+        answer, held = self._held.response_id, self._held.end()
         if decision is not BargeInDecision.INTERRUPTION:
-            self._turn_since = None
+            self._turn.dismissed()
             self._session.dismiss(item_id, now)
             return [SoundDismissed(item_id, decision.value, self._silent_ms)]
-        happened = [*self._cut_off(now, by_server=True, turn_over=ended, answer=answer), CallerBegan()]
-        if ended:
-            self._turns.speech_ended(*self._sound_end)
-            happened.append(CallerEnded())
+        happened = [*self._cut_off(now, by_server=True, turn_over=ended is not None, answer=answer), CallerBegan()]
+        self._released = held
+        if ended is None:
+            self._latency.speech_started()
         else:
-            self._turns.speech_started()
-        for event, arrived in held:
-            happened += self.handle(event, arrived)
+            self._latency.speech_ended(*ended)
+            happened.append(CallerEnded())
         return happened
 
     def _hold(self, hold: bool, now: float) -> None:
@@ -415,7 +401,7 @@ class Conversation:
     @property
     def _last_words(self) -> bool:
         """The reply is about to end."""
-        over = self._session.gate.active in (None, self._held_response)
+        over = self._session.gate.active in (None, self._held.response_id)
         return over and self._playout.pending_ms <= ANSWER_LEFT_MS
 
     def _cut_off(

@@ -20,6 +20,7 @@ from ariagent.audio.rates import ModelCodec
 from ariagent.audio.uplink import Uplink
 from ariagent.audio.waiting_tone import waiting_tone
 from ariagent.dialogue import events, notes, opening
+from ariagent.dialogue.background import Background
 from ariagent.dialogue.builtin_tools import BuiltinTools, CollectDigits, HoldOn
 from ariagent.dialogue.conversation import PHRASE, Conversation
 from ariagent.dialogue.effects import (
@@ -99,16 +100,18 @@ class Dialogue:
         self._uplink = Uplink(fmt)
         self._batcher = Batcher(fmt)
         self._playout = Playout(fmt, 1000 * most_unheard_s(role.agent.max_output_tokens))
-        self._conversation = Conversation(session, self._playout, self._uplink, codec, self._detector())
+        agreement, transcribes = role.agent.interruptions.agreement, role.agent.transcription is not None
+        self._leaving = Leaving(role.language, agreement, transcribes=transcribes)
+        self._background = Background()
+        self._conversation = Conversation(
+            session, self._playout, self._uplink, codec, self._leaving, self._background, self._detector()
+        )
         self._policy: CallPolicy | None = None  # from the first words on
         self._open_calls = OpenToolCalls()
         self._rounds = Rounds()
         self._provider_tools = ProviderTools(role.agent.mcp)
         self._prompts = WaitingPrompts()
         self._spoken = SpokenTime()
-        self._turn_start_ms = 0.0
-        agreement, transcribes = role.agent.interruptions.agreement, role.agent.transcription is not None
-        self._leaving = Leaving(role.language, agreement, transcribes=transcribes)
         self._caller_speaks = False
         self._broken_off = 0
         """Replies that broke off since the caller was heard last."""
@@ -137,12 +140,14 @@ class Dialogue:
         """When ``tick`` has something to do although nothing happens."""
         policy = None if self._policy is None else self._policy.next_deadline()
         leaving = self._leaving.next_deadline()
-        times = (policy, self._prompts.next_deadline(), leaving, self._waiting_note_due)
+        conversation = self._conversation.next_deadline()
+        times = (conversation, policy, self._prompts.next_deadline(), leaving, self._waiting_note_due)
         due = min(time for time in times if time is not None)
         return None if due == float("inf") else due
 
     def tick(self, now: float) -> None:
         """What time brings."""
+        self._go_on_with(self._conversation.tick(now), now)
         if self._policy is not None:
             self._act(self._policy.tick(now), now)
         self._decide(self._leaving.tick(now), now)
@@ -209,7 +214,7 @@ class Dialogue:
 
     def begin(self, now: float) -> None:
         """The agent says its first words."""
-        self._policy = CallPolicy(self.role.agent, self.role.language, self._format, now)
+        self._policy = CallPolicy(self.role.agent, self.role.language, self._format, now, self._background)
         said = opening.begin(self.role, self._conversation, self._history, self._phrase, now)
         self._happened(said, now)
         self.effects.append(_SPEECH_READY)
@@ -269,7 +274,6 @@ class Dialogue:
         self._rounds.caller_heard()
         if self._policy is not None:
             self._act(self._policy.pressed(digit, now), now)
-            self._conversation.background = self._policy.background
 
     # -- people -----------------------------------------------------------------------------------
 
@@ -344,7 +348,7 @@ class Dialogue:
             case rt.SpeechStarted():
                 self._batcher.in_turn = True
                 self._leaving.turn_began(event.item_id)
-                self._turn_start_ms = event.audio_start_ms
+                self._spoken.turn_began(event.audio_start_ms)
             case rt.SpeechStopped():
                 self._turn_stopped(event)
             case rt.SessionFailed():
@@ -359,11 +363,17 @@ class Dialogue:
                 return
             case rt.ProviderToolStarted() | rt.ProviderToolEnded() | rt.ToolsNotListed():
                 self._provider_tool(event, now)
-        self._happened(self._conversation.handle(event, now), now)
+        self._go_on_with(self._conversation.handle(event, now), now)
+
+    def _go_on_with(self, happened: Iterable[events.DialogueEvent], now: float) -> None:
+        """What the conversation says, and then what it held back until it knew."""
+        self._happened(happened, now)
+        for event, arrived in self._conversation.take_released():
+            self._happened(self._conversation.handle(event, arrived), now)
 
     def _turn_stopped(self, event: rt.SpeechStopped) -> None:
         self._batcher.in_turn = False
-        seconds = self._spoken.turn_s(self._turn_start_ms, event.audio_end_ms, self._uplink.appended_ms)
+        seconds = self._spoken.turn_s(event.audio_end_ms, self._uplink.appended_ms)
         billed = self.role.agent.transcription is not None
         self.effects.append(events.TurnTranscribed(event.item_id, seconds, billed, self._spoken.believed))
 
@@ -439,14 +449,12 @@ class Dialogue:
         match effect:
             case EndRequested() | TransferRequested():
                 self._leaving.announce()
-                self._conversation.leaving = True
             case WarmTransferRequested():
                 self._stay()
 
     def _stay(self) -> None:
         """The conversation goes on: neither its end nor a transfer is announced any more."""
         self._leaving.over()
-        self._conversation.leaving = False
 
     def _decide(self, decision: Decision, now: float) -> None:
         """The caller spoke over what was announced, and either stays or was only polite."""
@@ -492,7 +500,7 @@ class Dialogue:
                 self._conversation.note(notes.speak_note(MOST_ROUNDS))
             self._session.request_response(now, tools=not must_speak)
 
-    def _go_on(self, reason: str, now: float) -> None:
+    def _complete(self, reason: str, now: float) -> None:
         """A reply broke off: the model goes on, or says why it cannot."""
         if self._broken_off < MOST_BROKEN_OFF:
             self._broken_off += 1
@@ -519,7 +527,6 @@ class Dialogue:
             self.effects.append(event)
             if self._policy is not None:
                 self._policy.happened(event, now)
-                self._conversation.background = self._policy.background
             match event:
                 case events.CallerBegan():
                     self._caller_speaks = self._talked = True
@@ -534,7 +541,7 @@ class Dialogue:
                 case events.ToolsCalled(calls=calls):
                     self._called(calls, now)
                 case events.ResponseFailed(goes_on=True, reason=reason):
-                    self._go_on(reason, now)
+                    self._complete(reason, now)
                 case events.CallerSaid(text=str(text), item_id=item_id):
                     self._history.said("caller", text, item_id)
                     self._decide(self._leaving.caller_said(item_id, text), now)

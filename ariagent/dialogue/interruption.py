@@ -38,6 +38,7 @@ RECENT_MS = 1_500
 """Only what is loud within this time adds up: a background that is loud now and then is no speech."""
 QUIET_MS = 300
 """So much silence ends a short sound."""
+JUDGE_EVERY_S = 0.02
 LONGEST_PAUSE_S = 0.9
 """Then the reply goes on although the sound is not judged yet ..."""
 UNLIKELY_PAUSE_S = 0.7
@@ -90,7 +91,9 @@ class _Sound:
     """The most that was loud within RECENT_MS."""
     quiet_since: float | None = None
     """It has been over since then, as far as our own ears tell."""
-    ended_at: float | None = None
+    ended: tuple[float, float] | None = None
+    """When it fell silent, and when the server said so."""
+    judge_at: float = 0.0
     words: str | None = None
     transcribed: bool = False
 
@@ -104,10 +107,6 @@ class BargeInDetector:
     language: str = "en"
     transcribes: bool = True
     """The words of a short sound will be told."""
-    silence_wait_ms: float = 0.0
-    """How long the server waits in silence before it ends a turn; 0: no fixed time."""
-    leaving: bool = False
-    """What is interrupted is a goodbye, or precedes a transfer: thanks are agreement, too."""
     _usual_db: float | None = None
     _held_since: float = float("-inf")
     _held_last: float = float("-inf")
@@ -119,12 +118,13 @@ class BargeInDetector:
         return self._sound.item_id if self._sound else None
 
     @property
-    def ended(self) -> bool:
-        """The turn that is being judged is over."""
-        return self._sound is not None and self._sound.ended_at is not None
+    def ended(self) -> tuple[float, float] | None:
+        """When the sound that is being judged fell silent, and when the server said so; None: it goes on."""
+        return None if self._sound is None else self._sound.ended
 
     @property
     def holds(self) -> bool:
+        """The agent is to be silent, because of a sound that is not judged yet."""
         sound = self._sound
         return sound is not None and sound.paused_at is not None and not sound.resumed
 
@@ -156,15 +156,16 @@ class BargeInDetector:
             # Never so high that the caller's own voice would not pass.
             highest, lowest = self._usual_db - LEAST_BELOW_USUAL_DB, self._usual_db - self.settings.level_db
             threshold = max(min(threshold, highest), lowest)
-        self._sound = _Sound(item_id, start_ms, threshold)
+        self._sound = _Sound(item_id, start_ms, threshold, judge_at=now + JUDGE_EVERY_S)
         # Before anything is smoothed or counted: in a true interruption every millisecond of ours is heard.
         levels = self.uplink.levels(self.uplink.appended_ms - QUIET_MS)
         if levels.size and levels.max() >= threshold:
             self._pause(self._sound, now)
 
-    def sound_ended(self, item_id: str, now: float) -> None:
+    def sound_ended(self, item_id: str, fell_silent: float, now: float) -> None:
+        """The server says that the turn is over: the caller ``fell_silent`` at that time."""
         if self._sound is not None and self._sound.item_id == item_id:
-            self._sound.ended_at = now
+            self._sound.ended = fell_silent, now
 
     def said(self, item_id: str, words: str | None) -> None:
         """What the server made of the turn; None: nothing."""
@@ -175,11 +176,18 @@ class BargeInDetector:
         """The sound is judged, or matters no longer."""
         self._sound = None
 
-    def decide(self, now: float) -> BargeInDecision:
-        """To be asked about every 20 ms while there is a sound."""
+    def next_deadline(self) -> float | None:
+        """When ``decide`` wants to be asked again; None: there is no sound to be judged."""
+        return None if self._sound is None else self._sound.judge_at
+
+    def decide(self, now: float, *, leaving: bool = False, silence_wait_ms: float = 0.0) -> BargeInDecision:
+        """Judge the sound so far. ``leaving``: what is interrupted is a goodbye, or precedes a transfer, and thanks are
+        agreement, too. ``silence_wait_ms``: how long the server waits in silence before it ends a turn; 0: no fixed
+        time."""
         sound = self._sound
         if sound is None:
             return BargeInDecision.OPEN
+        sound.judge_at = now + JUDGE_EVERY_S
         if self._usual_db is None:
             # The noise may have begun with the call, or with this sound.
             sound.threshold_db = self._unknown_caller_db()
@@ -198,7 +206,11 @@ class BargeInDetector:
             longest_s = LONGEST_PAUSE_S if likely else UNLIKELY_PAUSE_S
             sound.resumed = quiet_ms >= QUIET_MS or now - sound.paused_at >= longest_s
             self._held_last = now
-        return self._by_words(sound, now)
+        if sound.ended is None and not sound.transcribed:
+            # The server hears nothing of its end: some tell it only when they have an answer.
+            unnoticed = self._unnoticed(sound, now, silence_wait_ms)
+            return BargeInDecision.INTERRUPTION if unnoticed else BargeInDecision.OPEN
+        return self._by_words(sound, now, leaving=leaving)
 
     def _pause(self, sound: _Sound, now: float) -> None:
         if now - self._held_last > BETWEEN_PAUSES_S:
@@ -207,38 +219,36 @@ class BargeInDetector:
         sound.paused_at = self._held_since
         sound.resumed = now - self._held_since >= UNLIKELY_PAUSE_S
 
-    def settle(self) -> BargeInDecision:
+    def settle(self, *, leaving: bool = False) -> BargeInDecision:
         """The decision on a sound that is over and has no time left for its words."""
         sound = self._sound
         if sound is None:
             return BargeInDecision.OPEN
         if sound.transcribed:
-            return self._by_words(sound, 0.0)
+            return self._by_words(sound, 0.0, leaving=leaving)
         return self._unheard(sound)
 
-    def _by_words(self, sound: _Sound, now: float) -> BargeInDecision:
-        if sound.ended_at is None and not sound.transcribed:
-            # The server hears nothing of its end: some tell it only when they have an answer.
-            return BargeInDecision.INTERRUPTION if self._unnoticed(sound, now) else BargeInDecision.OPEN
+    def _by_words(self, sound: _Sound, now: float, *, leaving: bool) -> BargeInDecision:
         if sound.transcribed and sound.words is not None:
             spoken = _spoken(sound.words)
             if not spoken or sound.most_ms < WORDS_LEAST_MS:
                 return BargeInDecision.NOISE
             agrees = self._agrees(spoken)
-            if self.leaving and is_only_polite(sound.words, self.language, self.settings.agreement):
+            if leaving and is_only_polite(sound.words, self.language, self.settings.agreement):
                 agrees = True
             return BargeInDecision.AGREEMENT if agrees else BargeInDecision.INTERRUPTION
-        waited = sound.ended_at is not None and now - sound.ended_at >= WORDS_WAIT_S
+        waited = sound.ended is not None and now - sound.ended[1] >= WORDS_WAIT_S
         if self.transcribes and not sound.transcribed and not waited:
             return BargeInDecision.OPEN
         return self._unheard(sound)
 
-    def _unnoticed(self, sound: _Sound, now: float) -> bool:
+    @staticmethod
+    def _unnoticed(sound: _Sound, now: float, silence_wait_ms: float) -> bool:
         if sound.quiet_since is None or sound.most_ms < UNHEARD_LEAST_MS:
             return False
         limit_s = UNNOTICED_SEMANTIC_S
-        if self.silence_wait_ms:
-            limit_s = max(UNNOTICED_S, self.silence_wait_ms / 1000 + UNNOTICED_BEYOND_S)
+        if silence_wait_ms:
+            limit_s = max(UNNOTICED_S, silence_wait_ms / 1000 + UNNOTICED_BEYOND_S)
         return now - sound.quiet_since >= limit_s
 
     @staticmethod

@@ -51,11 +51,15 @@ Action = TellModel | GiveDigits | DigitsCollected | HumanWanted | EndRequested |
 class CallPolicy:
     """The rules of one call, from its answer on."""
 
-    def __init__(self, agent: AgentSettings, language: str, fmt: AudioFormat, now: float) -> None:
+    def __init__(
+        self, agent: AgentSettings, language: str, fmt: AudioFormat, now: float, background: Background
+    ) -> None:
+        """``background`` is told what happens."""
         self._language = language
         self._keypad = keypad.Keypad(agent.keypad)
         self._silence = silence.Silence(agent.silence, agent.length, now)
-        self._background = Background(now)
+        self._background = background
+        background.begin(now)
         self._ear = MachineEar(fmt) if agent.machines == "end" else None
         self._ear_until = now + MACHINES_FIRST_S
         self._collecting: tuple[str, keypad.Collect] | None = None
@@ -81,11 +85,6 @@ class CallPolicy:
                 self._background.caller_said(text)
                 self._silence.caller_said(text, self._language)
         self._silence.background(self._background.noticed, now)
-
-    @property
-    def background(self) -> bool:
-        """Nobody talks with the agent: what is heard is music, a television or other people."""
-        return self._background.noticed
 
     def hears(self, pcm: bytes, now: float) -> list[Action]:
         """Audio of the caller's side, of any length."""
@@ -113,7 +112,7 @@ class CallPolicy:
         """What time brings."""
         actions = self._typed(self._keypad.tick(now), now)
         for event in self._silence.tick(now):
-            actions.append(TellModel(notes.silence_note(event, background=self.background)))
+            actions.append(TellModel(notes.silence_note(event, background=self._background.noticed)))
             if isinstance(event, silence.Goodbye):
                 actions.append(EndRequested("caller_silent"))
             elif isinstance(event, silence.EndLength):

@@ -12,12 +12,19 @@ class SpokenTime:
     """The counter of one call. Positions are in milliseconds of the caller's audio."""
 
     def __init__(self) -> None:
-        self._counted_ms = 0.0  # up to there
+        self._start_ms = 0.0
+        self._counted_ms = 0.0
+        """Everything before this position is counted."""
         self.believed = True
         """False: the last turn cannot have been as it was reported, and was not counted."""
 
-    def turn_s(self, start_ms: float, end_ms: float, sent_ms: float) -> float:
-        """The seconds of a turn that were not counted yet; ``sent_ms``: the audio that the model was sent."""
+    def turn_began(self, start_ms: float) -> None:
+        """The server notices a turn."""
+        self._start_ms = start_ms
+
+    def turn_s(self, end_ms: float, sent_ms: float) -> float:
+        """The turn is over: its seconds that were not counted yet. ``sent_ms``: the audio that the model was sent."""
+        start_ms = self._start_ms
         self.believed = 0.0 <= start_ms <= end_ms <= sent_ms + ROOM_MS
         if not self.believed:
             return 0.0

@@ -15,6 +15,7 @@ from ariagent.audio.playout import Playout
 from ariagent.audio.rates import ModelCodec
 from ariagent.audio.uplink import Uplink
 from ariagent.config import AgentSettings, RealtimeSettings, SemanticVad, ServerVad
+from ariagent.dialogue.background import Background
 from ariagent.dialogue.conversation import Conversation
 from ariagent.dialogue.events import (
     AgentBegan,
@@ -31,6 +32,7 @@ from ariagent.dialogue.events import (
     ToolsCalled,
 )
 from ariagent.dialogue.interruption import BargeInDetector
+from ariagent.dialogue.leaving import Leaving
 from ariagent.realtime.events import ToolCall
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession
@@ -59,7 +61,11 @@ class Talk:
         transcribes = agent.transcription is not None
         detector = BargeInDetector(agent.interruptions, self.uplink, "en", transcribes=transcribes) if judges else None
         codec = ModelCodec(fmt, profile.encoding)
-        self.conversation = Conversation(self.session, self.playout, self.uplink, codec, detector)
+        self.leaving = Leaving("en", None, transcribes=transcribes)
+        self.background = Background()
+        self.conversation = Conversation(
+            self.session, self.playout, self.uplink, codec, self.leaving, self.background, detector
+        )
         self.bytes_per_ms = MODEL_BYTES_PER_MS[profile.encoding]
         self.now = 0.0
         self.says("session.created", session={"id": "s"})
@@ -70,7 +76,20 @@ class Talk:
         happened: list[DialogueEvent] = []
         for event in self.session.receive(json.dumps({"type": kind, **fields}), self.now):
             happened += self.conversation.handle(event, self.now)
+        happened += self.releases()
         return [what for what in happened if not isinstance(what, BOUNDARIES)]
+
+    def releases(self) -> list[DialogueEvent]:
+        """What was held back while a sound was judged."""
+        released = self.conversation.take_released()
+        return [what for event, arrived in released for what in self.conversation.handle(event, arrived)]
+
+    def tick(self) -> list[DialogueEvent]:
+        """Time, as often as the conversation wants it."""
+        due = self.conversation.next_deadline()
+        if due is None or self.now < due:
+            return []
+        return [*self.conversation.tick(self.now), *self.releases()]
 
     def hears(self) -> list[dict[str, Any]]:
         return [json.loads(message) for message in self.session.take_outgoing()]
@@ -94,7 +113,9 @@ class Talk:
         """So many frames of 20 ms."""
         played = []
         for _ in range(frames):
+            ticked = self.tick()
             frame, happened = self.conversation.frame_due(self.now)
+            happened = [*ticked, *happened]
             played.append(frame)
             self.heard = [what for what in happened if not isinstance(what, BOUNDARIES)]
             self.now += 0.02
@@ -463,7 +484,10 @@ class TestLatency:
         session["audio"]["input"]["turn_detection"]["silence_duration_ms"] = 200
         other = Talk(AgentSettings(), SLIN24)
         other.session = RealtimeSession(other.session.profile)
-        other.conversation = Conversation(other.session, other.playout, talk.uplink, ModelCodec(SLIN24, "pcm"))
+        codec = ModelCodec(SLIN24, "pcm")
+        other.conversation = Conversation(
+            other.session, other.playout, talk.uplink, codec, other.leaving, other.background
+        )
         other.says("session.created", session={})
         other.says("session.updated", session=session)
         other.now = 1.25
@@ -659,8 +683,9 @@ class Judged(Talk):
         heard = []
         for _ in range(ms // 20):
             self.caller(20, loud=loud)
+            ticked = self.tick()
             frame, happened = self.conversation.frame_due(self.now)
-            self.happened += [what for what in happened if not isinstance(what, BOUNDARIES)]
+            self.happened += [what for what in (*ticked, *happened) if not isinstance(what, BOUNDARIES)]
             if frame is not None:
                 heard.append(frame)
         return heard

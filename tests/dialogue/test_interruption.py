@@ -203,7 +203,7 @@ class TestWords:
         line.hears(hiss(loud_ms, -22))
         line.sound_begins(loud_ms)
         assert line.hears(hiss(300, -70)) is BargeInDecision.OPEN
-        line.detector.sound_ended("u", line.now)
+        line.detector.sound_ended("u", line.now, line.now)
 
     @pytest.mark.parametrize(
         ("words", "decision"),
@@ -246,7 +246,7 @@ class TestWords:
         line.hears(hiss(40, -22))
         line.sound_begins()
         line.hears(hiss(300, -70))
-        line.detector.sound_ended("u", line.now)
+        line.detector.sound_ended("u", line.now, line.now)
         line.detector.said("u", "Thank you for watching.")
         assert line.detector.decide(line.now) is BargeInDecision.NOISE
 
@@ -275,7 +275,7 @@ class TestWords:
         line.sound_begins(200)
         line.hears(hiss(300, -70))
         assert line.detector.decide(line.now) is BargeInDecision.OPEN
-        line.detector.sound_ended("u", line.now)
+        line.detector.sound_ended("u", line.now, line.now)
         assert line.detector.decide(line.now) is BargeInDecision.NOISE
 
     def test_of_another_turn_mean_nothing(self) -> None:
@@ -302,7 +302,7 @@ def test_a_fit_of_coughing_no_louder_than_the_caller_is_no_speech(dbfs: float) -
     assert line.hears(fit[800:]) is BargeInDecision.OPEN
     assert line.hears(hiss(600, -70)) is BargeInDecision.OPEN
     assert not line.detector.holds
-    line.detector.sound_ended("u", line.now)
+    line.detector.sound_ended("u", line.now, line.now)
     line.detector.said("u", "")
     assert line.detector.decide(line.now) is BargeInDecision.NOISE
 
@@ -314,7 +314,7 @@ def test_without_a_sound_nothing_is_judged() -> None:
         BargeInDecision.OPEN,
         False,
         None,
-        False,
+        None,
     )
 
 
@@ -327,7 +327,7 @@ STEPS: dict[str, Step] = {
     "loud": lambda line: line.hears(hiss(200, -20)),
     "quiet": lambda line: line.hears(hiss(200, -70)),
     "began": Line.sound_begins,
-    "ended": lambda line: line.detector.sound_ended("u", line.now),
+    "ended": lambda line: line.detector.sound_ended("u", line.now, line.now),
     "said": lambda line: line.detector.said("u", "okay"),
     "failed": lambda line: line.detector.said("u", None),
     "turn": lambda line: line.detector.turn_ended(max(0.0, line.uplink.appended_ms - 500)),
@@ -343,7 +343,7 @@ def test_nothing_holds_the_agent_for_ever(steps: list[str]) -> None:
         if line.detector.decide(line.now) is not BargeInDecision.OPEN:
             line.detector.close()
     if line.detector.item_id is not None:
-        line.detector.sound_ended("u", line.now)
+        line.detector.sound_ended("u", line.now, line.now)
         assert line.hears(hiss(6000, -70)) is not BargeInDecision.OPEN or line.detector.item_id is None
         line.detector.close()
     assert not line.detector.holds

@@ -11,10 +11,12 @@ from ariagent.audio.rates import ModelCodec
 from ariagent.audio.uplink import Uplink
 from ariagent.config import AgentSettings, RealtimeSettings
 from ariagent.dialogue import notes, opening
+from ariagent.dialogue.background import Background
 from ariagent.dialogue.conversation import Conversation
 from ariagent.dialogue.events import AgentSaid, DialogueEvent, Interrupted
 from ariagent.dialogue.history import History, Said
 from ariagent.dialogue.introduction import Introduction, Party
+from ariagent.dialogue.leaving import Leaving
 from ariagent.dialogue.memory import Memory, Owed
 from ariagent.dialogue.role import Role
 from ariagent.realtime.profile import SessionProfile
@@ -38,7 +40,9 @@ class Line:
         self.session.take_outgoing()
         self.playout = Playout(SLIN24)
         codec = ModelCodec(SLIN24, profile.encoding)
-        self.conversation = Conversation(self.session, self.playout, Uplink(SLIN24), codec)
+        self.conversation = Conversation(
+            self.session, self.playout, Uplink(SLIN24), codec, Leaving("en", None, transcribes=True), Background()
+        )
         self.history = History()
         self.role = Role(agent, "", CallFacts("1.1", "sales", language="de"), **role)
         self.rendered = SLIN24.silence(100) if rendered else None

@@ -9,6 +9,7 @@ import pytest
 from ariagent.audio.format import SLIN8
 from ariagent.config import AgentSettings
 from ariagent.dialogue import events
+from ariagent.dialogue.background import Background
 from ariagent.dialogue.effects import EndRequested, NobodyThere
 from ariagent.dialogue.keypad import Collect
 from ariagent.dialogue.notes import NOTE_ASK, NOTE_ASK_AGAIN, NOTE_GOODBYE, NOTE_LENGTH
@@ -32,7 +33,7 @@ SETTINGS = AgentSettings.model_validate(
 
 
 def policy(**changes: Any) -> CallPolicy:
-    return CallPolicy(SETTINGS.model_copy(update=changes), "en", SLIN8, 0.0)
+    return CallPolicy(SETTINGS.model_copy(update=changes), "en", SLIN8, 0.0, Background())
 
 
 def actions(of: CallPolicy, start: float, end: float) -> list[tuple[float, Action]]:
