@@ -45,8 +45,6 @@ LONGEST_CAUSE = 500
 """Characters of what is said about a failure."""
 CLOSE_TIMEOUT_S = 0.5
 """For a goodbye. Callers of a peer that answers nothing any more wait that long in silence."""
-NO_EVENT = (None,)
-"""A message that means nothing to the call, and yet may want an answer."""
 VIOLATIONS: dict[int, str] = {
     CloseCode.PROTOCOL_ERROR: "a broken WebSocket frame",
     CloseCode.INVALID_DATA: "text that is not UTF-8",
@@ -116,6 +114,8 @@ class RealtimeClient:
         self._bytes_per_s = bytes_per_s
         self._max_backlog = int(settings.max_backlog_s * bytes_per_s * 4 / 3)
         self._closing = False
+        self._telling = False
+        """An event is being handed on."""
         self._budget = Budget()
         self._given_up: SessionFailed | None = None
         self._framer = TextFramer()
@@ -173,15 +173,17 @@ class RealtimeClient:
                     if self._closing or self._given_up is not None:
                         break
                     handled += 1
-                    for event in self.session.receive(message, self._loop.time()) or NO_EVENT:
+                    for event in self.session.receive(message, self._loop.time()):
                         if isinstance(event, SessionReady):
                             patience.reschedule(None)
-                        self._follow(event)
+                        self._tell(event)
                         if isinstance(event, SessionFailed):
                             return []
                         if worked_s + time.perf_counter() - began >= MOST_WORK_S:
+                            self.flush()
                             await asyncio.sleep(0)
                             handled, worked_s, began = 0, 0.0, time.perf_counter()
+                    self.flush()
                     worked_s += time.perf_counter() - began
                     if handled >= MOST_AT_ONCE or worked_s >= MOST_WORK_S:
                         await asyncio.sleep(0)
@@ -238,7 +240,12 @@ class RealtimeClient:
         return time.monotonic() - began
 
     def flush(self) -> None:
-        """Send what the session wants to say, and set its timer. Call after using ``session``."""
+        """Send what the session wants to say, and set its timer. Call after using ``session``.
+
+        Within ``on_event`` it does nothing: everything goes out once the message is dealt with.
+        """
+        if self._telling:
+            return
         connection = self._connection
         if connection is not None and connection.protocol.state is OPEN and (messages := self.session.take_outgoing()):
             for message in messages:
@@ -254,16 +261,11 @@ class RealtimeClient:
 
     def _tick(self) -> None:
         self._timer = None
-        for event in self.session.tick(self._loop.time()) or NO_EVENT:
-            self._follow(event)
+        for event in self.session.tick(self._loop.time()):
+            self._tell(event)
             if isinstance(event, SessionFailed) and self._connection is not None:
                 # A server that says nothing would not answer a goodbye either.
                 self._connection.transport.abort()
-
-    def _follow(self, event: Event | None) -> None:
-        """Something happened in the session: hand the event on, if there is one, and send what follows from it."""
-        if event is not None:
-            self._tell(event)
         self.flush()
 
     def _tell(self, event: Event) -> None:
@@ -279,7 +281,11 @@ class RealtimeClient:
                 event = replace(event, cause=self._redact(event.cause[:LONGEST_CAUSE]))
             case RequestRefused() | ResponseEnded() if event.message:
                 event = replace(event, message=self._redact(event.message))
-        self._on_event(event)
+        self._telling = True
+        try:
+            self._on_event(event)
+        finally:
+            self._telling = False
 
     async def close(self) -> None:
         """End the session; no event follows. A connection that is still being made ends as soon as it is."""

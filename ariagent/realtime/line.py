@@ -101,35 +101,32 @@ class ModelLine:
         self._live = False
         self._counted: int | None = None
         """The endpoint that was told of the session in use."""
-        self._client = self._new()
+        self.client = self._new()
+        """The connection of the session in use."""
         self._spare: ModelClient | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def session(self) -> RealtimeSession:
         """The one in use."""
-        return self._client.session
+        return self.client.session
 
     @property
     def dropped_s(self) -> float:
         """Caller audio that a slow network did not take; see ``RealtimeClient``."""
-        return self._dropped_s + self._client.dropped_s
+        return self._dropped_s + self.client.dropped_s
 
     def append_audio(self, audio: bytes) -> bool:
         """Send caller audio; False where it was dropped, also because there is no session at the moment."""
-        return self._live and self._client.append_audio(audio)
-
-    def flush(self) -> None:
-        """Send what the session wants to say."""
-        self._client.flush()
+        return self._live and self.client.append_audio(audio)
 
     def give_up(self, cause: str) -> None:
         """End the session in use because of what the server sends."""
-        self._client.give_up(cause)
+        self.client.give_up(cause)
 
     async def run(self) -> None:
         """Keep a session for as long as one can be had."""
-        running = self._start(self._client)
+        running = self._start(self.client)
         try:
             while True:
                 await self._until_something(running)
@@ -152,7 +149,7 @@ class ModelLine:
     async def close(self) -> None:
         """End the session; no event follows."""
         self._closed = True
-        await self._client.close()
+        await self.client.close()
         if self._spare is not None:
             await self._spare.close()
 
@@ -184,8 +181,8 @@ class ModelLine:
         """The first session, at another endpoint; None: there is none."""
         if not self._note_failure():
             return None
-        self._client, self._failure = self._new(), None
-        return self._start(self._client)
+        self.client, self._failure = self._new(), None
+        return self._start(self.client)
 
     def _start(self, client: ModelClient) -> "asyncio.Task[None]":
         task = asyncio.ensure_future(client.run())
@@ -194,7 +191,7 @@ class ModelLine:
         return task
 
     def _hear(self, client: ModelClient, event: Event) -> None:
-        if client is not self._client:
+        if client is not self.client:
             if client is self._spare and isinstance(event, SessionReady):
                 self._expires(event)
                 self._ready.set()
@@ -270,14 +267,14 @@ class ModelLine:
             await asyncio.sleep(max(0.0, at - time.monotonic()))
             if self._closed:
                 break
-            self._dropped_s += self._client.dropped_s
-            self._client, self._failure = self._new(), None
+            self._dropped_s += self.client.dropped_s
+            self.client, self._failure = self._new(), None
             self._ready.clear()
-            running = self._start(self._client)
+            running = self._start(self.client)
             if await self._made(running, outage.left_s(time.monotonic())):
                 return running
             running.cancel()
-            await self._client.close()
+            await self.client.close()
             failure = self._failure = self._failure or failure
             elsewhere = self._note_failure()
         return None
@@ -296,7 +293,9 @@ class ModelLine:
     async def _renew(self, running: "asyncio.Task[None]") -> "asyncio.Task[None]":
         """Put a new session in the place of the one that is about to expire, in a quiet moment, or when it has expired
         before there was one; returns the task of the one in use."""
+        place = self._place
         spare = self._spare = self._new()
+        place, self._place = self._place, place  # until the spare one is used
         self._ready.clear()
         making = self._start(spare)
         made = await self._made(making, self._settings.connect_timeout_s, running)
@@ -311,7 +310,7 @@ class ModelLine:
         if self._failure is not None:
             lost, self._failure = self._failure, None
             self._tell(SessionLost(lost.fault, lost.cause))
-        old, self._client = self._client, spare
+        old, self.client, self._place = self.client, spare, place
         self._dropped_s += old.dropped_s
         self._stands(True)
         self._tell(SessionRenewed(0.0))

@@ -326,7 +326,7 @@ async def test_a_call_gets_its_session_back_although_the_server_still_holds_the_
     caller = await talker(model, number)
     between.freeze()  # what ends on the near side is not told to the server
     call = running.calls.find((await log.wait("call.started"))["call"])
-    call._model._client._connection.transport.abort()
+    call._model.client._connection.transport.abort()
     await log.wait("model.lost")
     await asyncio.sleep(1.5)  # refused meanwhile
     assert log.named("call.ended") == []

@@ -80,7 +80,7 @@ class Caller:
         self.events.append(event)
         if isinstance(event, ev.SessionRenewed):
             self.line.session.add_text("user", "the conversation so far")
-            self.line.flush()
+            self.line.client.flush()
         self.changed.set()
 
     async def saw(self, kind: type[ev.Event], count: int = 1) -> ev.Event:
@@ -336,7 +336,7 @@ async def test_a_server_that_says_it_ends_at_once_is_not_connected_to_again_and_
 async def says_nothing(model: Model, caller: Caller) -> None:
     """The newest session is asked for two responses, and both have nothing in them."""
     caller.line.session.request_response(time.monotonic())
-    caller.line.flush()
+    caller.line.client.flush()
     for number in (1, 2):
         await until(lambda n=number: sum(m["type"] == "response.create" for m in model.told[-1]) == n)
         response = {"id": f"r{number}", "conversation_id": "c"}
@@ -375,6 +375,22 @@ async def test_a_renewal_that_fails_leaves_the_old_session(model: Model, call: M
     await until(lambda: model.refuses == 0)
     assert caller.line.append_audio(bytes(960))
     await until(lambda: model.told[0])
+
+
+async def test_a_renewal_that_fails_elsewhere_says_nothing_of_the_endpoint_in_use(
+    model: Model, other: Model, call: Make
+) -> None:
+    """The session that is lost afterwards was the first endpoint's: the next one is made at the other."""
+    model.lasts_s, other.refuses = 1.0, 1
+    caller = await call(other)
+    await caller.saw(ev.SessionReady)
+    caller.health.session_failed(0, time.monotonic())  # in another call
+    await until(lambda: other.refuses == 0)
+    model.refuses = 1000
+    caller.line.give_up("the server floods")
+    await caller.saw(ev.SessionRenewed)
+    assert (len(model.connections), len(other.connections)) == (1, 1)
+    assert model.refuses == 1000, "the endpoint that was just lost is not asked first"
 
 
 async def test_another_endpoint_takes_over_when_the_first_refuses(model: Model, other: Model, call: Make) -> None:
