@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial, wraps
-from typing import Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec, TypeVar, assert_never
 
 from ariagent.ami.events import AttendedTransferred, BlindTransferred
 from ariagent.ari import events as ari
@@ -83,6 +83,28 @@ def entry(work: Callable[Concatenate["Call", P], None]) -> Callable[Concatenate[
     return entered
 
 
+R = TypeVar("R")
+
+
+def audio_entry(work: Callable[Concatenate["Call", P], R]) -> Callable[Concatenate["Call", P], R | None]:
+    """As ``entry``, for audio, which comes dozens of times a second: most often nothing follows from it."""
+
+    @wraps(work)
+    def entered(call: "Call", /, *args: P.args, **kwargs: P.kwargs) -> R | None:
+        if call.faulty:
+            return None
+        try:
+            result = work(call, *args, **kwargs)
+            if call._dialogue.effects or (result is None and call._machine.finishing):
+                call._settle()
+        except Exception as error:  # noqa: BLE001  # ends this call, is logged, and harms no other
+            call._fault(error)
+            return None
+        return result
+
+    return entered
+
+
 class Call:
     """One call. Also the MediaEndpoint of its audio connection."""
 
@@ -125,7 +147,7 @@ class Call:
         self._heard_since = 0.0
         self._heard_at = now
         """When the caller's last frame came; before the first one when the call began."""
-        self._commands: asyncio.Queue[cmd.Command] = asyncio.Queue()
+        self._commands: asyncio.Queue[cmd.AsteriskCommand] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -495,41 +517,30 @@ class Call:
         self._connection = connection
         self.media.connected.set()
 
+    @audio_entry
     def audio_received(self, payload: bytes, now: float) -> None:
         """20 ms of the caller."""
         self._heard_at = now
-        if not self._hears or self.faulty:
+        if not self._hears:
             return
-        try:
-            pcm = self._dialogue.hear(payload, now)
-            if pcm and not self._model.append_audio(pcm if self._codec.identity else self._codec.to_model(pcm)):
-                self._dialogue.not_sent(pcm)
-            if not self._heard:
-                self._heard_since = now
-            self._heard.append(payload)
-            if len(self._heard) >= LISTEN_FRAMES:
-                self._listen()
-            if self._dialogue.effects:
-                self._settle()
-        except Exception as error:  # noqa: BLE001  # ends this call, is logged, and harms no other
-            self._fault(error)
+        self._send_audio(self._dialogue.hear(payload, now))
+        if not self._heard:
+            self._heard_since = now
+        self._heard.append(payload)
+        if len(self._heard) >= LISTEN_FRAMES:
+            self._listen()
 
+    @audio_entry
     def frame_due(self, now: float) -> bytes | None:
         """The next 20 ms for the caller; None: silence."""
-        if self.faulty:
-            return None
-        try:
-            dialogue = self._dialogue
-            if self._hears and (silence := dialogue.gap(now)):
-                self._fill(silence, now)
-            frame = dialogue.frame(now)
-            if dialogue.begun:
-                self._observer.agent_frame(frame)
-            if dialogue.effects or (frame is None and self._machine.finishing):
-                self._settle()
-        except Exception as error:  # noqa: BLE001  # ends this call, is logged, and harms no other
-            self._fault(error)
-            return None
+        dialogue = self._dialogue
+        if self._hears and (silence := dialogue.gap(now)):
+            self._send_audio(dialogue.batch(silence))
+            self._listen()
+            self._observer.caller_audio(silence, now)
+        frame = dialogue.frame(now)
+        if dialogue.begun:
+            self._observer.agent_frame(frame)
         return frame
 
     def digit_received(self, digit: str) -> None:
@@ -543,13 +554,10 @@ class Call:
             self.context.metrics.malformed.labels("asterisk").inc()
         self._feed(ev.MediaFailed(f"the audio connection ended: {reason}"))
 
-    def _fill(self, silence: bytes, now: float) -> None:
-        """The caller's side sends nothing: the model gets silence."""
-        pcm = self._dialogue.batch(silence)
+    def _send_audio(self, pcm: bytes) -> None:
+        """Give the model the caller's audio, in the leg's format; empty: nothing is to be sent yet."""
         if pcm and not self._model.append_audio(pcm if self._codec.identity else self._codec.to_model(pcm)):
             self._dialogue.not_sent(pcm)
-        self._listen()
-        self._observer.caller_audio(silence, now)
 
     def _listen(self) -> None:
         """Look at what the caller sent since the last time."""
@@ -567,18 +575,12 @@ class Call:
         else:
             self._on_model_event(event)
 
+    @audio_entry
     def _on_audio(self, event: rt.AudioArrived) -> None:
-        """Speech of the model's, dozens of times a second: nothing follows from it, most often."""
-        if self.faulty:
-            return
-        try:
-            self._dialogue.handle(event, time.monotonic())
-            if self._connection is not None:
-                self._connection.speech_ready()
-            if self._dialogue.effects:
-                self._settle()
-        except Exception as error:  # noqa: BLE001  # ends this call, is logged, and harms no other
-            self._fault(error)
+        """Speech of the model's."""
+        self._dialogue.handle(event, time.monotonic())
+        if self._connection is not None:
+            self._connection.speech_ready()
 
     @entry
     def _on_model_event(self, event: rt.Event) -> None:
@@ -622,7 +624,7 @@ class Call:
                     self._do(effect)
                 if machine.finishing and dialogue.finished:
                     self._feed(ev.SpeechFinished())
-            self._model.flush()
+            self._model.client.flush()
         self._tell_transfers()
         self._arm()
 
@@ -786,7 +788,7 @@ class Call:
     async def _do_commands(self) -> None:
         """The commands that need Asterisk, one after another."""
         while True:
-            match await self._commands.get():
+            match command := await self._commands.get():
                 case cmd.Answer():
                     await self._answer()
                 case cmd.GreetCaller():
@@ -807,6 +809,8 @@ class Call:
                     await self._leave()
                     self._released = True
                     self.feed(ev.Released())
+                case _:
+                    assert_never(command)
 
     async def _make_media(self) -> None:
         """Bridge, audio channel, both ends in the bridge; reported as MediaReady or MediaFailed."""

@@ -114,22 +114,17 @@ class Finish:
     termination: Termination
 
 
+AsteriskCommand = Answer | GreetCaller | LeaveQueue | ReturnToDialplan | Transfer | HangUp | Release | Leave
+"""What takes requests to Asterisk: done one after another, beside everything else."""
 Command = (
-    Answer
+    AsteriskCommand
     | StartTalking
     | FollowLeg
-    | GreetCaller
     | PressKey
-    | ReturnToDialplan
-    | LeaveQueue
     | PrepareAnnouncement
     | StartWarmTransfer
     | CancelWarmTransfer
-    | Transfer
     | TellTransferFailed
     | TellNotDone
-    | HangUp
-    | Release
-    | Leave
     | Finish
 )

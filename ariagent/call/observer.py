@@ -5,6 +5,7 @@ The one way of a call's facts to the outside: nothing that a call decides depend
 
 import time
 from dataclasses import replace
+from typing import assert_never
 
 from ariagent.audio.format import FRAME_MS, AudioFormat
 from ariagent.audio.peaks import Peaks
@@ -136,10 +137,10 @@ class Observer:
                 log.tell(rec.ToolCalled(event.name[:64], event.call_id, event.server, arguments))
             case events.BuiltinToolUsed(name=name):
                 log.tell(rec.BuiltinToolUsed(name))
-            case events.ToolEnded(seconds=None):
+            case events.ToolEnded() if event.seconds is None:
                 log.tell(rec.ToolEnded(event.name, event.call_id, output=event.output))
-            case events.ToolEnded(seconds=float(seconds)):
-                ms = round(1000 * seconds, 1)
+            case events.ToolEnded():
+                ms = round(1000 * (event.seconds or 0.0), 1)
                 log.tell(rec.ToolEnded(event.name[:64], event.call_id, ms, event.ok, event.kind, event.output))
             case events.ProviderToolEnded():
                 kind = "ok" if event.ok else "failed"
@@ -153,6 +154,8 @@ class Observer:
                 log.tell(rec.McpToolsNotListed(server))
             case events.ToolsRefused():
                 log.tell(rec.ToolsRefused(event.count, event.name[:64], event.rounds))
+            case _:
+                assert_never(event)
 
     def _turn_transcribed(self, event: events.TurnTranscribed) -> None:
         self._log.tell(rec.CallerTurnEnded(event.item_id, event.seconds))

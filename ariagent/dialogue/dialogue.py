@@ -12,6 +12,7 @@ monotonic seconds.
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import assert_never
 
 from ariagent.audio.batcher import Batcher
 from ariagent.audio.format import AudioFormat
@@ -570,6 +571,8 @@ class Dialogue:
                     self.effects.append(self._to_human())
                 case EndRequested() | NobodyThere():
                     self.effects.append(action)
+                case _:
+                    assert_never(action)
 
     def _to_human(self) -> Effect:
         """The caller wants a human agent: the first destination; without any, the dialplan's human queue."""
