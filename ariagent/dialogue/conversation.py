@@ -57,7 +57,7 @@ ANSWER_LEFT_MS = 1_000
 
 
 class Conversation:
-    """One call's turns. ``handle`` takes the model's events, ``frame_due`` the pacer's clock, ``tick`` the timer."""
+    """One call's turns. ``handle`` takes the model's events, ``frame_due`` the pacer's clock, ``judge`` the timer."""
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class Conversation:
 
     def break_off(self, now: float) -> list[DialogueEvent]:
         """The agent says nothing more of what it is saying: it is for somebody who is not there any more."""
-        return [*self._judge(now, BargeInDecision.NOISE), *self._cut_off(now, by_server=False)]
+        return [*self.judge(now, BargeInDecision.NOISE), *self._cut_off(now, by_server=False)]
 
     def recall(self, memory: Memory, note: str, now: float, *, speaks: bool = True) -> None:
         """Go on with a conversation that was interrupted by a transfer; ``note`` tells the model why, and without
@@ -183,7 +183,7 @@ class Conversation:
 
     def lost(self, now: float) -> list[DialogueEvent]:
         """The session is gone in the middle of the call; what it was about to say will not come."""
-        happened = self._judge(now, BargeInDecision.NOISE)
+        happened = self.judge(now, BargeInDecision.NOISE)
         self._owed, self._missed_ms = self._session.owes, 0.0
         self._end_item(self._item_id)
         if self._turn.open:
@@ -261,7 +261,7 @@ class Conversation:
             case rt.CallerTranscribed():
                 if self._detector is not None:
                     self._detector.said(event.item_id, event.text)
-                return [CallerSaid(event.item_id, event.text), *self._judge(now)]
+                return [CallerSaid(event.item_id, event.text), *self.judge(now)]
             case rt.AgentTranscribed():
                 return [AgentSaid(event.item_id, event.text)]
             case rt.ResponseEnded():
@@ -274,7 +274,7 @@ class Conversation:
 
     def take_released(self) -> list[tuple[rt.Event, float]]:
         """Events of an answer that was held back while a sound was judged, and when they came: to be handled now, after
-        each ``handle`` and ``tick``."""
+        each ``handle`` and ``judge``."""
         released, self._released = self._released, []
         return released
 
@@ -298,56 +298,20 @@ class Conversation:
     # -- the caller's voice, or what the server takes for it --------------------------------------
 
     def next_deadline(self) -> float | None:
-        """When ``tick`` has something to do although no event arrives."""
+        """When ``judge`` or ``missed_end`` has something to do although no event arrives."""
         judged = None if self._detector is None else self._detector.next_deadline()
         return self._turn.next_deadline() if judged is None else judged
 
-    def tick(self, now: float) -> list[DialogueEvent]:
-        """What time brings: a sound is judged, or the caller has been silent and the server has not noticed it."""
-        if self._detector is not None and self._detector.item_id is not None:
-            return self._judge(now)
-        if not self._turn.missed_end(now, self._overdue_s):
+    def missed_end(self, now: float) -> list[DialogueEvent]:
+        """Look whether the caller has been silent for so long that the server should have ended their turn."""
+        judges = self._detector is not None and self._detector.item_id is not None
+        if judges or not self._turn.missed_end(now, self._overdue_s):
             return []
         self._latency.speech_ended(now - self._overdue_s, now)
         self._session.caller_silent(now)
         return [CallerEnded()]
 
-    def _speech_started(self, event: rt.SpeechStarted, now: float) -> list[DialogueEvent]:
-        detector = self._detector
-        happened = [] if detector is None else self._judge(now, detector.settle(leaving=self._leaving.announced))
-        if self._background.hides(now):
-            self._turn.open = True
-            self._session.dismiss(event.item_id, now)
-            return [*happened, SoundDismissed(event.item_id, "background", 0.0)]
-        self._turn.began(event.audio_start_ms, now, self._overdue_s)
-        if detector is not None and not self.quiet:  # an answer that cannot be heard yet can be lost to a cough, too
-            detector.sound_began(event.item_id, event.audio_start_ms, now)
-            self._silent_ms = 0.0
-            self._hold(detector.holds, now)
-            return happened
-        self._latency.speech_started()
-        return [*happened, *self._cut_off(now, by_server=True), CallerBegan()]
-
-    @property
-    def _overdue_s(self) -> float:
-        """How long a turn lasts at least before it is looked whether the server has missed its end."""
-        return (self._silence_wait_ms / 1000 or SEMANTIC_WAIT_S) + TURN_OVERDUE_S
-
-    def _speech_stopped(self, event: rt.SpeechStopped, now: float) -> list[DialogueEvent]:
-        self._turn.ended()
-        self._background.sound_ended(now)
-        fell_silent = self._true_end(event.audio_end_ms, now)
-        if self._detector is not None and self._detector.item_id is not None:
-            self._detector.sound_ended(event.item_id, fell_silent, now)
-            return self._judge(now)
-        self._latency.speech_ended(fell_silent, now)
-        start_ms = self._turn.start_ms
-        # Short turns say little about how loud the caller is, and looking at them costs as much as at long ones.
-        if self._detector is not None and start_ms is not None and event.audio_end_ms - start_ms >= TELLING_TURN_MS:
-            self._detector.turn_ended(start_ms)
-        return [CallerEnded()]
-
-    def _judge(self, now: float, decision: BargeInDecision | None = None) -> list[DialogueEvent]:
+    def judge(self, now: float, decision: BargeInDecision | None = None) -> list[DialogueEvent]:
         """Decide on the sound that is being judged, if there is one, and do what follows. ``decision``: it is made."""
         detector = self._detector
         if detector is None or detector.item_id is None:
@@ -376,6 +340,41 @@ class Conversation:
             self._latency.speech_ended(*ended)
             happened.append(CallerEnded())
         return happened
+
+    def _speech_started(self, event: rt.SpeechStarted, now: float) -> list[DialogueEvent]:
+        detector = self._detector
+        happened = [] if detector is None else self.judge(now, detector.settle(leaving=self._leaving.announced))
+        if self._background.hides(now):
+            self._turn.open = True
+            self._session.dismiss(event.item_id, now)
+            return [*happened, SoundDismissed(event.item_id, "background", 0.0)]
+        self._turn.began(event.audio_start_ms, now, self._overdue_s)
+        if detector is not None and not self.quiet:  # an answer that cannot be heard yet can be lost to a cough, too
+            detector.sound_began(event.item_id, event.audio_start_ms, now)
+            self._silent_ms = 0.0
+            self._hold(detector.holds, now)
+            return happened
+        self._latency.speech_started()
+        return [*happened, *self._cut_off(now, by_server=True), CallerBegan()]
+
+    @property
+    def _overdue_s(self) -> float:
+        """How long a turn lasts at least before it is looked whether the server has missed its end."""
+        return (self._silence_wait_ms / 1000 or SEMANTIC_WAIT_S) + TURN_OVERDUE_S
+
+    def _speech_stopped(self, event: rt.SpeechStopped, now: float) -> list[DialogueEvent]:
+        self._turn.ended()
+        self._background.sound_ended(now)
+        fell_silent = self._true_end(event.audio_end_ms, now)
+        if self._detector is not None and self._detector.item_id is not None:
+            self._detector.sound_ended(event.item_id, fell_silent, now)
+            return self.judge(now)
+        self._latency.speech_ended(fell_silent, now)
+        start_ms = self._turn.start_ms
+        # Short turns say little about how loud the caller is, and looking at them costs as much as at long ones.
+        if self._detector is not None and start_ms is not None and event.audio_end_ms - start_ms >= TELLING_TURN_MS:
+            self._detector.turn_ended(start_ms)
+        return [CallerEnded()]
 
     def _hold(self, hold: bool, now: float) -> None:
         if hold and not self._playout.paused:

@@ -148,7 +148,7 @@ class Dialogue:
 
     def tick(self, now: float) -> None:
         """What time brings."""
-        self._go_on_with(self._conversation.tick(now), now)
+        self._go_on_with(self._conversation.judge(now) or self._conversation.missed_end(now), now)
         if self._policy is not None:
             self._act(self._policy.tick(now), now)
         self._decide(self._leaving.tick(now), now)

@@ -89,7 +89,8 @@ class Talk:
         due = self.conversation.next_deadline()
         if due is None or self.now < due:
             return []
-        return [*self.conversation.tick(self.now), *self.releases()]
+        happened = self.conversation.judge(self.now) or self.conversation.missed_end(self.now)
+        return [*happened, *self.releases()]
 
     def hears(self) -> list[dict[str, Any]]:
         return [json.loads(message) for message in self.session.take_outgoing()]
