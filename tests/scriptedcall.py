@@ -191,7 +191,9 @@ class ScriptedCall:
             self.dialogue.tick(self.now)
         due = self.machine.next_deadline()
         if due is not None and self.now >= due:
-            self.carry_out(self.machine.tick(self.now, self.dialogue.unheard_s))
+            event = self.machine.tick(self.now, self.dialogue.unheard_s)
+            if event is not None:
+                self.feed(event)
         self.settle()
 
     def turn(self, text: str, *, ms: float = 1000, item_id: str = "u1") -> None:
@@ -214,6 +216,9 @@ class ScriptedCall:
                 if isinstance(effect, MACHINE_EFFECTS):
                     self.effects.append(effect)
                     self.feed(effect)
+                elif isinstance(effect, fx.AnswerReleased):
+                    for event, arrived in effect.events:
+                        dialogue.handle(event, arrived)
                 elif isinstance(effect, fx.RunTool | fx.SpeechReady | fx.GiveUpSession):
                     self.effects.append(effect)
                 else:

@@ -25,18 +25,14 @@ async def transfer(context: Context, arrival: Arrival, leg: str, handoff: Handof
     """
     try:
         async with asyncio.timeout(TRANSFER_TIMEOUT_S):
-            if arrival.seat is None:
-                await _direct(context, leg, handoff, variables)
-            else:
+            if arrival.seat is not None:
                 await _from_seat(context, arrival, leg, handoff, variables)
+                return
+            await asyncio.gather(*(context.ari.set_variable(leg, name, value) for name, value in variables.items()))
+            where, extension = handoff.place
+            await context.ari.continue_in_dialplan(leg, ari.Place(where, extension, 1))
     except TimeoutError:
         raise AsteriskError("Asterisk did not take the caller in time") from None
-
-
-async def _direct(context: Context, leg: str, handoff: Handoff, variables: dict[str, str]) -> None:
-    await asyncio.gather(*(context.ari.set_variable(leg, name, value) for name, value in variables.items()))
-    where, extension = handoff.place
-    await context.ari.continue_in_dialplan(leg, ari.Place(where, extension, 1))
 
 
 async def _from_seat(context: Context, arrival: Arrival, leg: str, handoff: Handoff, variables: dict[str, str]) -> None:

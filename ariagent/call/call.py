@@ -65,6 +65,7 @@ TRANSFERRED_AWAY = "transferred_away"
 """The reason of calls whose agent was transferred to where nobody is."""
 
 P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def entry(work: Callable[Concatenate["Call", P], None]) -> Callable[Concatenate["Call", P], None]:
@@ -83,11 +84,8 @@ def entry(work: Callable[Concatenate["Call", P], None]) -> Callable[Concatenate[
     return entered
 
 
-R = TypeVar("R")
-
-
 def audio_entry(work: Callable[Concatenate["Call", P], R]) -> Callable[Concatenate["Call", P], R | None]:
-    """As ``entry``, for audio, which comes dozens of times a second: most often nothing follows from it."""
+    """A way in for audio, dozens of times a second: as ``entry``, but most often nothing follows from it."""
 
     @wraps(work)
     def entered(call: "Call", /, *args: P.args, **kwargs: P.kwargs) -> R | None:
@@ -349,7 +347,13 @@ class Call:
         talked = role.memory is not None and role.memory.interrupted
         self._codec = ModelCodec(context.format, profile.encoding)
         self._model = ModelLine(
-            context.model_health, profile, self._on_model, self._at_rest, in_call=talked, connect=context.connect_model
+            context.model_health,
+            profile,
+            self._on_event,
+            self._on_audio,
+            self._at_rest,
+            in_call=talked,
+            connect=context.connect_model,
         )
         self._dialogue = Dialogue(
             role,
@@ -569,12 +573,6 @@ class Call:
 
     # -- the model ----------------------------------------------------------------------------------
 
-    def _on_model(self, event: rt.Event) -> None:
-        if isinstance(event, rt.AudioArrived):
-            self._on_audio(event)
-        else:
-            self._on_model_event(event)
-
     @audio_entry
     def _on_audio(self, event: rt.AudioArrived) -> None:
         """Speech of the model's."""
@@ -583,18 +581,20 @@ class Call:
             self._connection.speech_ready()
 
     @entry
-    def _on_model_event(self, event: rt.Event) -> None:
+    def _on_event(self, event: rt.Event) -> None:
+        """Something else came from the model."""
         now = time.monotonic()
         self._observer.model(event)
+        announcement = self._transfers.announcement
         match event:
             case rt.SessionReady():
                 self._dialogue.use(self._model.session)
                 self._feed(ev.ModelReady())
             case rt.SessionRenewed():
                 self._dialogue.renew(self._model.session, now)
-            case rt.SessionLost() | rt.SessionFailed() if (announcement := self._transfers.announcement) is not None:
+            case rt.SessionLost() | rt.SessionFailed() if announcement is not None:
                 announcement.give_up()
-            case rt.AsideEnded() if (announcement := self._transfers.announcement) is not None:
+            case rt.AsideEnded() if announcement is not None:
                 announcement.spoken(event)
         if isinstance(event, rt.SessionFailed) and self._dialogue.begun:
             health = self.context.model_health
@@ -621,89 +621,83 @@ class Call:
             dialogue, machine = self._dialogue, self._machine
             while dialogue.effects or (machine.finishing and dialogue.finished):
                 for effect in dialogue.take_effects():
-                    self._do(effect)
+                    match effect:
+                        case fx.SpeechReady():
+                            if self._connection is not None:
+                                self._connection.speech_ready()
+                        case fx.CallerSpoke():
+                            if machine.finishing:
+                                self._feed(effect)
+                        case (
+                            fx.EndRequested()
+                            | fx.NobodyThere()
+                            | fx.FallbackRequested()
+                            | fx.TransferRequested()
+                            | fx.WarmTransferRequested()
+                            | fx.WarmTransferCancelled()
+                            | fx.ModelFailed()
+                            | fx.AgentFailed()
+                        ):
+                            self._feed(effect)
+                        case fx.RunTool(call=call):
+                            self._spawn(self._run_tool(call))
+                        case fx.GiveUpSession(cause=cause):
+                            self._model.give_up(cause)
+                        case fx.AnswerReleased(events=events):
+                            for event, arrived in events:
+                                dialogue.handle(event, arrived)
+                        case _:  # by their types, events of the dialogue are all that is left
+                            self._observer.tell(effect)
+                            if isinstance(effect, said.CallerSaid | said.AgentSaid | said.Interrupted):
+                                self._changed(self)
                 if machine.finishing and dialogue.finished:
                     self._feed(ev.SpeechFinished())
             self._model.client.flush()
         self._tell_transfers()
         self._arm()
 
-    def _do(self, effect: fx.Effect | said.DialogueEvent) -> None:
-        """Carry out what the dialogue asks for; the rest is for the observer."""
-        match effect:
-            case fx.SpeechReady():
-                if self._connection is not None:
-                    self._connection.speech_ready()
-            case fx.CallerSpoke():
-                if self._machine.finishing:
-                    self._feed(effect)
-            case (
-                fx.EndRequested()
-                | fx.NobodyThere()
-                | fx.FallbackRequested()
-                | fx.TransferRequested()
-                | fx.WarmTransferRequested()
-                | fx.WarmTransferCancelled()
-                | fx.ModelFailed()
-                | fx.AgentFailed()
-            ):
-                self._feed(effect)
-            case fx.RunTool(call=call):
-                self._spawn(self._run_tool(call))
-            case fx.GiveUpSession(cause=cause):
-                self._model.give_up(cause)
-            case _:
-                self._observer.tell(effect)
-                if isinstance(effect, said.CallerSaid | said.AgentSaid | said.Interrupted):
-                    self._changed(self)
-
     def _feed(self, event: ev.Event) -> None:
-        self._command_all(self._machine.handle(event, time.monotonic()))
-
-    def _command_all(self, commands: list[cmd.Command]) -> None:
-        for command in commands:
-            self._command(command)
+        """Have the machine handle what happened. What can be done at once is done; what needs Asterisk waits its turn
+        in ``_do_commands``."""
+        now = time.monotonic()
+        for command in self._machine.handle(event, now):
+            match command:
+                case cmd.FollowLeg(channel_id=channel_id):
+                    self.context.router.unregister(self.leg, self.on_ari)
+                    self._leg.follow(channel_id)
+                    self.context.router.register(channel_id, self.on_ari)
+                case cmd.StartTalking():
+                    self._dialogue.begin(now)
+                case cmd.GreetCaller(before=before, caller=caller):
+                    self._dialogue.consulting_ended()
+                    self._dialogue.meet(before, caller, now)
+                    self._commands.put_nowait(command)
+                case cmd.PressKey(digit=digit):
+                    self._dialogue.press(digit, now)
+                case cmd.PrepareAnnouncement(handoff=handoff):
+                    self._cancel_warm_transfer()
+                    self._transfers.announce(handoff, self._dialogue, self._encoding)
+                case cmd.StartWarmTransfer(handoff=handoff):
+                    self._start_warm_transfer(handoff)
+                case cmd.CancelWarmTransfer():
+                    self._cancel_warm_transfer()
+                case cmd.TellTransferFailed(handoff=handoff):
+                    self._dialogue.transfer_failed(handoff.name, now)
+                case cmd.TellNotDone(handoff=called_off):
+                    self._dialogue.called_off("" if called_off is None else called_off.name)
+                case cmd.Finish(termination=termination):
+                    self._finish(termination)
+                case cmd.Release() | cmd.Leave():
+                    self.media.give_up()
+                    # Nothing of the leg matters any more. One that takes its place is a newcomer: turned away.
+                    self.context.router.unregister(self.leg, self.on_ari)
+                    self._commands.put_nowait(command)
+                case _:
+                    self._commands.put_nowait(command)
         if self.state is not self._told_state:
             self._told_state = self.state
             self.log.tell(rec.StateChanged(self.state.value))
             self._changed(self)
-
-    def _command(self, command: cmd.Command) -> None:
-        """Do what can be done at once; what needs Asterisk waits its turn in ``_do_commands``."""
-        now = time.monotonic()
-        match command:
-            case cmd.FollowLeg(channel_id=channel_id):
-                self.context.router.unregister(self.leg, self.on_ari)
-                self._leg.follow(channel_id)
-                self.context.router.register(channel_id, self.on_ari)
-            case cmd.StartTalking():
-                self._dialogue.begin(now)
-            case cmd.GreetCaller(before=before, caller=caller):
-                self._dialogue.consulting_ended()
-                self._dialogue.meet(before, caller, now)
-                self._commands.put_nowait(command)
-            case cmd.PressKey(digit=digit):
-                self._dialogue.press(digit, now)
-            case cmd.PrepareAnnouncement(handoff=handoff):
-                self._cancel_warm_transfer()
-                self._transfers.announce(handoff, self._dialogue, self._encoding)
-            case cmd.StartWarmTransfer(handoff=handoff):
-                self._start_warm_transfer(handoff)
-            case cmd.CancelWarmTransfer():
-                self._cancel_warm_transfer()
-            case cmd.TellTransferFailed(handoff=handoff):
-                self._dialogue.transfer_failed(handoff.name, now)
-            case cmd.TellNotDone(handoff=called_off):
-                self._dialogue.called_off("" if called_off is None else called_off.name)
-            case cmd.Finish(termination=termination):
-                self._finish(termination)
-            case cmd.Release() | cmd.Leave():
-                self.media.give_up()
-                # Nothing of the leg matters any more. One that takes its place is a newcomer: turned away.
-                self.context.router.unregister(self.leg, self.on_ari)
-                self._commands.put_nowait(command)
-            case _:
-                self._commands.put_nowait(command)
 
     def _start_warm_transfer(self, handoff: Handoff) -> None:
         caller = self._parties.current
@@ -763,7 +757,9 @@ class Call:
     def _tick(self) -> None:
         self._timer, self._timer_at = None, float("inf")
         now = time.monotonic()
-        self._command_all(self._machine.tick(now, self._dialogue.unheard_s if self._serving else 0.0))
+        due = self._machine.tick(now, self._dialogue.unheard_s if self._serving else 0.0)
+        if due is not None:
+            self._feed(due)
         if (party := self._parties.tick(now)) is not None:
             self._identify(party)
         if not self._serving:
@@ -798,7 +794,10 @@ class Call:
                 case cmd.ReturnToDialplan(result=result):
                     await self._return_to_dialplan(result)
                 case cmd.Transfer(handoff=handoff):
-                    await self._transfer(handoff)
+                    made = await self._transfers.make(
+                        handoff, self._dialogue, self._parties, arrival=self.arrival, leg=self.leg, call_id=self.call_id
+                    )
+                    self.feed(made)
                 case cmd.HangUp():
                     await self._hang_up()
                 case cmd.Release():
@@ -866,12 +865,6 @@ class Call:
             return
         self.log.tell(rec.CallAnswered(round(1000 * after_s, 1)))
         self.context.metrics.answered(after_s)
-
-    async def _transfer(self, handoff: Handoff) -> None:
-        made = await self._transfers.make(
-            handoff, self._dialogue, self._parties, arrival=self.arrival, leg=self.leg, call_id=self.call_id
-        )
-        self.feed(made)
 
     async def _refused(self, error: AriError) -> None:
         """Asterisk would not do what the call needs: because the caller is gone, or for a reason of its own.

@@ -1,7 +1,7 @@
 """The life of one call as a table: state and event give the next state and what to do.
 
-No I/O and no clock: ``handle(event, now)`` and ``tick(now)`` return commands, ``next_deadline()`` says when
-``tick`` wants to be called. Times are monotonic seconds.
+No I/O and no clock: ``handle(event, now)`` returns commands, ``tick(now)`` an event that is to be handled, and
+``next_deadline()`` says when ``tick`` wants to be called. Times are monotonic seconds.
 
 The diagram in ``docs/call-states.md`` is made from ``TRANSITIONS`` (``make docs``).
 """
@@ -140,26 +140,26 @@ class CallMachine:
         """When ``tick`` must be called, or None."""
         return self.talks_until if self.state is State.TALKING else self._deadline
 
-    def tick(self, now: float, unheard_s: float = 0.0) -> list[Command]:
-        """Do what time brings: patience that is at its end. ``unheard_s``: how much of the agent's speech waits to be
-        heard."""
+    def tick(self, now: float, unheard_s: float = 0.0) -> ev.Event | None:
+        """What time brings, to be handled: patience that is at its end. ``unheard_s``: how much of the agent's speech
+        waits to be heard."""
         deadline = self.next_deadline()
         if deadline is None or now < deadline:
-            return []
+            return None
         if self.finishing and self.moving is None and unheard_s > 0 and now < self._finish_by:
             # Models generate several times faster than speech: the sentence is whole, and is heard to its end.
             self._deadline = min(now + unheard_s + UNHEARD_ROOM_S, self._finish_by)
-            return []
+            return None
         self._deadline = None
-        if self.state in (State.SAYING_GOODBYE, State.BEFORE_TRANSFER):
-            return self.handle(ev.SpeechFinished(), now)
+        if self.finishing:
+            return ev.SpeechFinished()
         if self.state in (State.MODEL_READY, State.ANSWERING):
-            return self.handle(ev.MediaFailed("not ready in time"), now)
+            return ev.MediaFailed("not ready in time")
         if self.state in _PREPARING:
-            return self.handle(ev.ModelFailed("not ready in time"), now)
+            return ev.ModelFailed("not ready in time")
         if self.state is State.TALKING:
-            return self.handle(ev.FallbackRequested("too_long"), now)
-        return self.handle(ev.Released(), now)
+            return ev.FallbackRequested("too_long")
+        return ev.Released()
 
     # -- actions ----------------------------------------------------------------------------------
 

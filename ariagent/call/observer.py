@@ -116,7 +116,7 @@ class Observer:
                 self._declined(event)
             case events.WaitingPromptPlayed(prompt=prompt):
                 log.tell(rec.WaitingPromptPlayed(prompt))
-            case events.AgentEnded() | events.CallerBegan() | events.CallerEnded() | events.ToolsCalled():
+            case events.AgentEnded() | events.CallerBegan() | events.CallerEnded():
                 pass
             case _:
                 self._tool(event)

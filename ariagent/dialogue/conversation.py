@@ -23,7 +23,6 @@ from ariagent.dialogue.events import (
     Interrupted,
     ResponseFailed,
     SoundDismissed,
-    ToolsCalled,
 )
 from ariagent.dialogue.held_answer import HeldAnswer
 from ariagent.dialogue.history import PRESSED, Entry, Said, Used
@@ -92,7 +91,7 @@ class Conversation:
         self._missed_ms = 0.0
         """What the caller said since then, in milliseconds of sound."""
         self._held = HeldAnswer()
-        self._released: list[tuple[rt.Event, float]] = []
+        self._released: tuple[tuple[rt.Event, float], ...] = ()
         self._silent_since = 0.0
         self._silent_ms = 0.0
         """How long the agent was silent because of the sound that is judged."""
@@ -238,9 +237,7 @@ class Conversation:
         return happened
 
     def handle(self, event: rt.Event, now: float) -> list[DialogueEvent]:
-        """What one event of the model means for the conversation; see ``take_released``."""
-        if self._held.takes(event, now):
-            return []
+        """What one event of the model means for the conversation, unless ``holds_back`` has taken it."""
         match event:
             case rt.AudioArrived():
                 self._latency.audio_arrived(now)
@@ -272,10 +269,14 @@ class Conversation:
                 self._silence_wait_ms = event.silence_wait_ms
         return []
 
-    def take_released(self) -> list[tuple[rt.Event, float]]:
-        """Events of an answer that was held back while a sound was judged, and when they came: to be handled now, after
-        each ``handle`` and ``judge``."""
-        released, self._released = self._released, []
+    def holds_back(self, event: rt.Event, now: float) -> bool:
+        """Whether the event is of an answer to a sound that is being judged: ``take_released`` gives it back if the
+        sound was speech."""
+        return self._held.takes(event, now)
+
+    def take_released(self) -> tuple[tuple[rt.Event, float], ...]:
+        """Events of an answer that was held back, and when they came: to be handled now."""
+        released, self._released = self._released, ()
         return released
 
     def frame_due(self, now: float) -> tuple[bytes | None, Sequence[DialogueEvent]]:
@@ -333,7 +334,7 @@ class Conversation:
             self._session.dismiss(item_id, now)
             return [SoundDismissed(item_id, decision.value, self._silent_ms)]
         happened = [*self._cut_off(now, by_server=True, turn_over=ended is not None, answer=answer), CallerBegan()]
-        self._released = held
+        self._released = tuple(held)
         if ended is None:
             self._latency.speech_started()
         else:
@@ -433,8 +434,6 @@ class Conversation:
         if self._session.gate.active is None:
             # One that failed may leave its item open, and the playout would wait for more of it.
             self._end_item(self._item_id)
-        if event.tool_calls:
-            yield ToolsCalled(event.tool_calls)
         if event.status in ("failed", "incomplete") or event.reason == rt.SILENT:
             goes_on = event.status == "incomplete" and not event.unwanted
             yield ResponseFailed(event.status, event.reason, event.message, goes_on)

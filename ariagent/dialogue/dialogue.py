@@ -28,6 +28,7 @@ from ariagent.dialogue.effects import (
     MODEL_LOST,
     MODEL_SILENT,
     AgentFailed,
+    AnswerReleased,
     CallerSpoke,
     Effect,
     EndRequested,
@@ -148,7 +149,7 @@ class Dialogue:
 
     def tick(self, now: float) -> None:
         """What time brings."""
-        self._go_on_with(self._conversation.judge(now) or self._conversation.missed_end(now), now)
+        self._happened(self._conversation.judge(now) or self._conversation.missed_end(now), now)
         if self._policy is not None:
             self._act(self._policy.tick(now), now)
         self._decide(self._leaving.tick(now), now)
@@ -339,13 +340,17 @@ class Dialogue:
 
     def handle(self, event: rt.Event, now: float) -> None:
         """Something came from the model."""
+        conversation = self._conversation
+        if isinstance(event, rt.AudioArrived):  # whoever hands it over lets the playout know
+            if not conversation.holds_back(event, now):
+                conversation.handle(event, now)
+            if conversation.overfull:
+                self.break_off(now)
+                self.effects.append(GiveUpSession("the model's server sent more speech than may wait to be heard"))
+            return
+        if conversation.holds_back(event, now):
+            return
         match event:
-            case rt.AudioArrived():
-                self._happened(self._conversation.handle(event, now), now)
-                if self._conversation.overfull:
-                    self.break_off(now)
-                    self.effects.append(GiveUpSession("the model's server sent more speech than may wait to be heard"))
-                return  # no effect, most often: whoever handed it over lets the playout know
             case rt.SpeechStarted():
                 self._batcher.in_turn = True
                 self._leaving.turn_began(event.item_id)
@@ -364,13 +369,9 @@ class Dialogue:
                 return
             case rt.ProviderToolStarted() | rt.ProviderToolEnded() | rt.ToolsNotListed():
                 self._provider_tool(event, now)
-        self._go_on_with(self._conversation.handle(event, now), now)
-
-    def _go_on_with(self, happened: Iterable[events.DialogueEvent], now: float) -> None:
-        """What the conversation says, and then what it held back until it knew."""
-        self._happened(happened, now)
-        for event, arrived in self._conversation.take_released():
-            self._happened(self._conversation.handle(event, arrived), now)
+        self._happened(conversation.handle(event, now), now)
+        if isinstance(event, rt.ResponseEnded) and event.tool_calls:
+            self._called(event.tool_calls, now)
 
     def _turn_stopped(self, event: rt.SpeechStopped) -> None:
         self._batcher.in_turn = False
@@ -539,8 +540,6 @@ class Dialogue:
                     self._leaving.caller_fell_silent(now)
                 case events.AgentBegan(item_id=item_id) if not item_id.startswith(PHRASE):
                     self._rounds.agent_heard()
-                case events.ToolsCalled(calls=calls):
-                    self._called(calls, now)
                 case events.ResponseFailed(goes_on=True, reason=reason):
                     self._complete(reason, now)
                 case events.CallerSaid(text=str(text), item_id=item_id):
@@ -552,6 +551,8 @@ class Dialogue:
                     self._history.said("agent", text, item_id)
                 case events.Interrupted(item_id=item_id, heard_ms=heard_ms, dropped_ms=dropped_ms):
                     self._history.cut(item_id, heard_ms / max(heard_ms + dropped_ms, 1.0))
+        if released := self._conversation.take_released():
+            self.effects.append(AnswerReleased(released))
 
     def _act(self, actions: Iterable[Action], now: float) -> None:
         """Carry out what the call's rules ask for."""

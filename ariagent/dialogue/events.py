@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ariagent.dialogue.turns import TurnLatency
-from ariagent.realtime.events import ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +38,6 @@ class AgentSaid:
 
     item_id: str
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolsCalled:
-    """The model has called tools in one response."""
-
-    calls: tuple[ToolCall, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +204,6 @@ DialogueEvent = (
     | Interrupted
     | CallerSaid
     | AgentSaid
-    | ToolsCalled
     | ResponseFailed
     | AgentBegan
     | AgentEnded

@@ -13,6 +13,7 @@ from ariagent.config import RealtimeSettings
 from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.events import (
+    AudioArrived,
     Event,
     ResponseEnded,
     SessionFailed,
@@ -56,7 +57,8 @@ Connect = Callable[[RealtimeSettings, SessionProfile, Callable[[Event], None], U
 
 
 class ModelLine:
-    """``on_event`` gets the events of the session in use, in order, from the event loop; it must not block.
+    """``on_event`` gets the events of the session in use, ``on_audio`` its speech, all in order, from the event loop;
+    neither may block.
 
     A session that was never ready ends with SessionFailed. One that was is replaced: SessionLost, then SessionRenewed,
     or SessionFailed when no new one could be had within ``realtime.recover_s``. A renewal without a loss is one
@@ -69,6 +71,7 @@ class ModelLine:
         health: ModelHealth,
         profile: SessionProfile,
         on_event: Callable[[Event], None],
+        on_audio: Callable[[AudioArrived], None],
         quiet: Callable[[], bool],
         *,
         in_call: bool = False,
@@ -83,6 +86,7 @@ class ModelLine:
         """Endpoints that failed since one worked."""
         self._profile = profile
         self._on_event = on_event
+        self._on_audio = on_audio
         self._quiet = quiet
         self._in_call = in_call
         self._closed = False
@@ -197,6 +201,10 @@ class ModelLine:
                 self._ready.set()
             return
         match event:
+            case AudioArrived():
+                if not self._closed:
+                    self._on_audio(event)
+                return
             case SessionFailed():
                 self._failure = event
             case SessionReady():

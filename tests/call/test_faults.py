@@ -125,7 +125,7 @@ async def bridge_watchdog(office: Office, call: Call, patch: Patch) -> None:
 
 
 async def command(office: Office, call: Call, patch: Patch) -> None:
-    patch(call, "_transfer", later_boom)
+    patch(call._transfers, "make", later_boom)
     office.model.sessions[0].calls_tool("transfer_call", destination="blind", reason="r", summary="s")
 
 

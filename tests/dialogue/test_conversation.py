@@ -29,11 +29,10 @@ from ariagent.dialogue.events import (
     Interrupted,
     ResponseFailed,
     SoundDismissed,
-    ToolsCalled,
 )
 from ariagent.dialogue.interruption import BargeInDetector
 from ariagent.dialogue.leaving import Leaving
-from ariagent.realtime.events import ToolCall
+from ariagent.realtime.events import Event, ResponseEnded, ToolCall
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession
 
@@ -68,6 +67,8 @@ class Talk:
         )
         self.bytes_per_ms = MODEL_BYTES_PER_MS[profile.encoding]
         self.now = 0.0
+        self.called: list[ToolCall] = []
+        """The tools that the model called, and that are to run."""
         self.says("session.created", session={"id": "s"})
         self.says("session.updated", session={"id": "s", **profile.session()})
         self.session.take_outgoing()
@@ -75,14 +76,20 @@ class Talk:
     def says(self, kind: str, **fields: Any) -> list[DialogueEvent]:
         happened: list[DialogueEvent] = []
         for event in self.session.receive(json.dumps({"type": kind, **fields}), self.now):
-            happened += self.conversation.handle(event, self.now)
+            if not self.conversation.holds_back(event, self.now):
+                happened += self._handle(event, self.now)
         happened += self.releases()
         return [what for what in happened if not isinstance(what, BOUNDARIES)]
 
     def releases(self) -> list[DialogueEvent]:
         """What was held back while a sound was judged."""
         released = self.conversation.take_released()
-        return [what for event, arrived in released for what in self.conversation.handle(event, arrived)]
+        return [what for event, arrived in released for what in self._handle(event, arrived)]
+
+    def _handle(self, event: Event, now: float) -> list[DialogueEvent]:
+        if isinstance(event, ResponseEnded):
+            self.called += event.tool_calls
+        return self.conversation.handle(event, now)
 
     def tick(self) -> list[DialogueEvent]:
         """Time, as often as the conversation wants it."""
@@ -559,7 +566,8 @@ class TestResponses:
         item = {"type": "function_call", "status": "completed", "call_id": "c", "name": "end_call", "arguments": "{}"}
         talk.starts()
         assert talk.says("response.output_item.done", response_id="r1", item=item) == []
-        assert talk.ends() == [ToolsCalled((ToolCall("c", "end_call", "{}"),))]
+        assert talk.ends() == []
+        assert talk.called == [ToolCall("c", "end_call", "{}")]
 
     @pytest.mark.parametrize("status", ["failed", "incomplete"])
     def test_one_that_falls_silent_says_why(self, talk: Talk, status: str) -> None:
@@ -865,7 +873,7 @@ class TestJudgedSound:
         judged.words("")
         assert judged.sent() == [("conversation.item.delete", "u"), ("conversation.item.delete", "b")]
         judged.line(5000, loud=False)
-        assert not any(isinstance(what, ToolsCalled) for what in judged.happened)
+        assert judged.called == []
 
     def test_tools_of_the_answer_to_a_true_one_are_called(self, judged: Judged) -> None:
         judged.sound(300)
@@ -874,9 +882,9 @@ class TestJudgedSound:
         call |= {"call_id": "c", "name": "end_call", "arguments": "{}"}
         judged.says("response.output_item.done", response_id="r2", item=call)
         judged.ends("r2")
-        assert not any(isinstance(what, ToolsCalled) for what in judged.happened)
+        assert judged.called == []
         judged.words("Stop, goodbye!")
-        assert ToolsCalled((ToolCall("c", "end_call", "{}"),)) in judged.happened
+        assert judged.called == [ToolCall("c", "end_call", "{}")]
 
     def test_dismissed_before_the_answer_begins(self, judged: Judged) -> None:
         judged.sound()

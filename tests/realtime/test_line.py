@@ -73,7 +73,7 @@ class Caller:
         self.changed = asyncio.Event()
         self.quiet = True
         self.health = ModelHealth(realtime)
-        self.line = ModelLine(self.health, profile, self.on_event, lambda: self.quiet, in_call=in_call)
+        self.line = ModelLine(self.health, profile, self.on_event, self.on_event, lambda: self.quiet, in_call=in_call)
         self.running = asyncio.ensure_future(self.line.run())
 
     def on_event(self, event: ev.Event) -> None:
