@@ -169,17 +169,18 @@ class RealtimeClient:
                     return []
                 handled, worked_s = 0, 0.0
                 async for message in connection:
-                    began = time.perf_counter()
                     if self._closing or self._given_up is not None:
                         break
+                    began = time.perf_counter()
                     handled += 1
-                    for event in self.session.receive(message, self._loop.time()):
+                    events = self.session.receive(message, self._loop.time())
+                    for event in events:
                         if isinstance(event, SessionReady):
                             patience.reschedule(None)
                         self._tell(event)
                         if isinstance(event, SessionFailed):
                             return []
-                        if worked_s + time.perf_counter() - began >= MOST_WORK_S:
+                        if len(events) > 1 and worked_s + time.perf_counter() - began >= MOST_WORK_S:
                             self.flush()
                             await asyncio.sleep(0)
                             handled, worked_s, began = 0, 0.0, time.perf_counter()
@@ -272,15 +273,16 @@ class RealtimeClient:
         """Hand an event on. What a server says of a failure may hold what it was sent, the key among it."""
         if self._closing:
             return
-        if isinstance(event, InputMalformed):
-            self._spend(MALFORMED, 1, self._loop.time())
         if not isinstance(event, AudioArrived | AudioEnded):
-            self._spend(EVENTS, 1, self._loop.time())
-        match event:
-            case SessionFailed():
-                event = replace(event, cause=self._redact(event.cause[:LONGEST_CAUSE]))
-            case RequestRefused() | ResponseEnded() if event.message:
-                event = replace(event, message=self._redact(event.message))
+            now = self._loop.time()
+            self._spend(EVENTS, 1, now)
+            match event:
+                case InputMalformed():
+                    self._spend(MALFORMED, 1, now)
+                case SessionFailed():
+                    event = replace(event, cause=self._redact(event.cause[:LONGEST_CAUSE]))
+                case RequestRefused() | ResponseEnded() if event.message:
+                    event = replace(event, message=self._redact(event.message))
         self._telling = True
         try:
             self._on_event(event)
