@@ -139,8 +139,8 @@ class Metrics:
             "Caller audio that the model's connection did not take",
             registry=registry,
         )
-        self.brief_failures = Counter(
-            "ariagent_brief_failures", "Spoken summaries that Asterisk could not play", registry=registry
+        self.announcement_failures = Counter(
+            "ariagent_announcement_failures", "Spoken summaries that Asterisk could not play", registry=registry
         )
         self.resumed = Counter(
             "ariagent_calls_resumed", "Calls that went on after the service had died", registry=registry

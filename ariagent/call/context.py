@@ -39,7 +39,7 @@ class Context:
     """Of the audio between Asterisk and us."""
     metrics: Metrics
     prompts: Prompts
-    briefs: Announcements
+    announcements: Announcements
     model_health: ModelHealth
     """Calls report their sessions with the model to it."""
     toolbox: Toolbox

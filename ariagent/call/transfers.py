@@ -84,7 +84,7 @@ class Transfers:
         self.announcement = None
         if handoff.kind == "blind":
             return None
-        announcements = self._context.briefs
+        announcements = self._context.announcements
         announcements.look()
         codec = ModelCodec(self._context.format, encoding)
         self.announcement = Announcement(announcements, codec, handoff.destination.timeout_s)
@@ -124,7 +124,7 @@ class Transfers:
         context.memories.keep(call_id, dialogue.memory(name), time.monotonic())
         path = announcement.path if announcement is not None and not handoff.joins else ""
         # Asterisk plays nothing that it cannot read: then it is a blind one, whatever was wanted.
-        unheard = bool(path) and not context.briefs.playable
+        unheard = bool(path) and not context.announcements.playable
         kind = "blind" if unheard else handoff.kind
         variables = handoff.screen_pop(call_id, dialogue.role.language, path)
         if parties.changed:
@@ -151,9 +151,9 @@ class Transfers:
             return ev.TransferFailed(error.line)
         self._log.tell(rec.CallTransferred(name, handoff.by, kind, queue_call, outlook, handoff.summary))
         if unheard:
-            context.briefs.failed(self._log)
+            context.announcements.failed(self._log)
         elif path:
-            context.briefs.handed(self._log)
+            context.announcements.handed(self._log)
         counted.labels(kind, "done").inc()
         self.made = handoff
         return ev.Transferred()

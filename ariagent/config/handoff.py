@@ -34,13 +34,13 @@ FieldName = Annotated[
 ]
 
 
-class BriefSettings(Section):
+class AnnouncementSettings(Section):
     """Spoken summaries for the human agent who takes a call: files that Asterisk plays. They are removed after use."""
 
     directory: LocalPath | None = None
-    """The service writes the files there, and Asterisk reads them. null: ``briefs`` in ``state_directory``. Every user
-    of the machine may enter that folder, and nobody may list it. ``ariagent check`` asks Asterisk to play a file
-    there."""
+    """The service writes the files there, and Asterisk reads them. null: ``announcements`` in ``state_directory``.
+    Every user of the machine may enter that folder, and nobody may list it. ``ariagent check`` asks Asterisk to play a
+    file there."""
 
 
 class DestinationSettings(Section):

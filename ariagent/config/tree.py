@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from ariagent.config.agents import AgentSettings, RouteSettings
 from ariagent.config.base import Form, LocalPath, Section
 from ariagent.config.control import ControlSettings
-from ariagent.config.handoff import BriefSettings, DestinationSettings, Queue
+from ariagent.config.handoff import AnnouncementSettings, DestinationSettings, Queue
 from ariagent.config.hours import CalendarName, HoursSettings, PoolSettings, Zone
 from ariagent.config.peers import (
     AmiSettings,
@@ -53,7 +53,7 @@ class Settings(Section):
     pool: PoolSettings = PoolSettings()
     destinations: dict[ToolName, DestinationSettings] = {}
     """Queues and extensions that agents may transfer callers to, by name."""
-    briefs: BriefSettings = BriefSettings()
+    announcements: AnnouncementSettings = AnnouncementSettings()
     tools: dict[ToolName, HttpToolSettings] = {}
     """HTTP functions for agents, by name."""
     mcp_servers: dict[str, McpServerSettings] = {}

@@ -194,7 +194,7 @@ async def _converse(
     colleague = asyncio.ensure_future(
         take_a_call(
             asterisk,
-            folder / STATE / "briefs",
+            folder / STATE / "announcements",
             voice,
             GREETING,
             lambda line: _write(f"    ---- {line}\n"),

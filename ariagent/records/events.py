@@ -721,7 +721,7 @@ class CallTransferred(CallEvent):
     """``blind``, ``briefed`` or ``warm``."""
     queue_call: str = ""
     """The id of a warm transfer's consult leg in queue_log."""
-    brief: str = ""
+    announcement: str = ""
     """Whether there is an announcement: ``yes``, ``no``, ``late`` or ``failed``; empty: none is wanted."""
     text: str = _words("")
     """The summary for the human agent."""

@@ -225,7 +225,7 @@ class Rescuer:
             caller = await self._caller(asterisk, who)
             queue = await self._human_queue(asterisk, caller)
             told = {"__ARIAGENT_CALL": who.call_id, "__ARIAGENT_REASON": REASON, "__ARIAGENT_SUMMARY": said}
-            told |= {"ARIAGENT_BRIEF": "", "ARIAGENT_TIMEOUT": str(WAIT_S)}
+            told |= {"ARIAGENT_ANNOUNCEMENT": "", "ARIAGENT_TIMEOUT": str(WAIT_S)}
             set_all = (asterisk.action("Setvar", Channel=caller, Variable=n, Value=v) for n, v in told.items())
             # Ignore errors: to move the caller matters more than the summary.
             await asyncio.gather(*set_all, return_exceptions=True)

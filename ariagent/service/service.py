@@ -334,13 +334,16 @@ class Service:
         prompts = self.prompts = Prompts(
             settings.state_directory, settings.realtime, fmt, used=lambda usage: self._prompts_used(spending, usage)
         )
-        briefs = Announcements.of(settings, fmt)
-        await asyncio.to_thread(briefs.clear)
+        announcements = Announcements.of(settings, fmt)
+        await asyncio.to_thread(announcements.clear)
         trial = Trial(site.probe, settings.asterisk.app, fmt, self.router)
-        audio_trial = AudioTrial(self.ari, trial, self.media, address, briefs, lambda: self.settings)
-        briefs.prove, briefs.on_failed = audio_trial.brief_plays, self.metrics.brief_failures.inc
+        audio_trial = AudioTrial(self.ari, trial, self.media, address, announcements, lambda: self.settings)
+        announcements.prove, announcements.on_failed = (
+            audio_trial.announcement_plays,
+            self.metrics.announcement_failures.inc,
+        )
         if self.ami is not None:
-            self.ami.subscribe(briefs.hear)
+            self.ami.subscribe(announcements.hear)
         log.info(
             "asterisk.found",
             extra={"fields": {"asterisk": version, "audio": f"slin/{fmt.rate_hz}", "audiosocket": address}},
@@ -354,7 +357,7 @@ class Service:
             format=fmt,
             metrics=self.metrics,
             prompts=prompts,
-            briefs=briefs,
+            announcements=announcements,
             model_health=self.model,
             toolbox=self.toolbox,
             journal=journal,

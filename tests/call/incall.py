@@ -619,7 +619,7 @@ class Office:
         self.tools = Tools(settings)
         self.registry = Calls(lambda: self.context)
         self.router = Router(self.registry.channel_entered)
-        self._folder.joinpath("briefs").mkdir(exist_ok=True)
+        self._folder.joinpath("announcements").mkdir(exist_ok=True)
         self.doubts: list[str] = []
         """Who was told that the model or the audio may be of no use: ``model`` or ``audio``."""
         self.context = Context(
@@ -631,7 +631,7 @@ class Office:
             format=SLIN24,
             metrics=self.metrics,
             prompts=Prompts(self._folder, settings.realtime, SLIN24),
-            briefs=Announcements(self._folder / "briefs", SLIN24),
+            announcements=Announcements(self._folder / "announcements", SLIN24),
             model_health=_NotedModelHealth(settings.realtime, self.doubts),
             audio_health=_NotedAudioHealth(self.doubts),
             toolbox=self.tools,

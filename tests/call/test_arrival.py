@@ -76,7 +76,7 @@ async def make_context(ari_server: Any, tmp_path: Path) -> AsyncIterator[MakeCon
                 format=SLIN24,
                 metrics=Metrics(),
                 prompts=Prompts(tmp_path, settings.realtime, SLIN24),
-                briefs=Announcements(tmp_path / "briefs", SLIN24),
+                announcements=Announcements(tmp_path / "announcements", SLIN24),
                 model_health=ModelHealth(settings.realtime),
                 toolbox=boxes[-1],
                 journal=Journal.open(tmp_path, RecordsSettings(enabled=False)),

@@ -371,13 +371,13 @@ class TestTransfer:
             assert office.ari.variables["c1", "__ARIAGENT_CALL"] == "c1"
             (told,) = office.events("call.transferred")
             assert (told["destination"], told["kind"]) == (kind, kind)
-            brief = office.ari.variables["c1", "ARIAGENT_BRIEF"]
-            written = [path.name for path in (tmp_path / "briefs").iterdir()]
+            announcement = office.ari.variables["c1", "ARIAGENT_ANNOUNCEMENT"]
+            written = [path.name for path in (tmp_path / "announcements").iterdir()]
             if kind == "blind":
-                assert (brief, written) == ("", [])
+                assert (announcement, written) == ("", [])
             else:
-                assert written == [f"{Path(brief).name}.sln24"]
-                assert Path(f"{brief}.sln24").stat().st_size == 48_000
+                assert written == [f"{Path(announcement).name}.sln24"]
+                assert Path(f"{announcement}.sln24").stat().st_size == 48_000
             assert_nothing_left(office, call)
 
     @virtual_time
@@ -389,23 +389,23 @@ class TestTransfer:
             office.model.announces = False
             office.model.session.calls_tool("transfer_call", destination="briefed", reason="r", summary="s")
             await office.until(lambda: office.events("call.transferred"))
-            assert office.events("call.transferred")[0]["brief"] == "late"
+            assert office.events("call.transferred")[0]["announcement"] == "late"
             (wanted,) = [m for m in office.model.session.heard if m.get("response", {}).get("conversation") == "none"]
             await passes(2.0)
             office.model.session.speaks(1.0, metadata=wanted["response"]["metadata"], conversation_id=None)
             assert await office.over(call) == TRANSFERRED
-            assert len(list((tmp_path / "briefs").iterdir())) == 1
+            assert len(list((tmp_path / "announcements").iterdir())) == 1
             assert office.events("announcement.not_spoken") == []
 
     @virtual_time
     async def test_where_asterisk_cannot_play_announcements_the_transfer_is_made_without(self, tmp_path: Path) -> None:
         async with Office(tmp_path) as office:
             call = await office.answered("c1")
-            office.context.briefs.tried(False)
+            office.context.announcements.tried(False)
             office.model.session.calls_tool("transfer_call", destination="briefed", reason="r", summary="s")
             assert await office.over(call) == TRANSFERRED
             (told,) = office.events("call.transferred")
-            assert (told["kind"], told["brief"]) == ("blind", "failed")
+            assert (told["kind"], told["announcement"]) == ("blind", "failed")
             assert len(office.events("announcement.failed")) == 1
 
     @virtual_time
@@ -686,7 +686,7 @@ class TestWarmTransfer:
             office.ari.sound_lasts_s = 0.0
             call = await self.begun(office)
             assert await office.over(call) == TRANSFERRED
-            assert office.events("call.transferred")[0]["brief"] == "failed"
+            assert office.events("call.transferred")[0]["announcement"] == "failed"
             office.ari.names.clear()
 
 

@@ -87,7 +87,7 @@ class Desk:
             format=SLIN24,
             metrics=self.metrics,
             prompts=Prompts(directory, settings.realtime, SLIN24),
-            briefs=Announcements(directory / "briefs", SLIN24),
+            announcements=Announcements(directory / "announcements", SLIN24),
             model_health=ModelHealth(settings.realtime),
             toolbox=Toolbox(settings),
             journal=Journal.open(directory, RecordsSettings(enabled=False)),

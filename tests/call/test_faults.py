@@ -219,7 +219,7 @@ async def disconnected(office: Office, call: Call, patch: Patch) -> None:
 
 
 async def warm_transfer(office: Office, call: Call, patch: Patch) -> None:
-    patch(office.context.briefs, "tried", boom)
+    patch(office.context.announcements, "tried", boom)
     office.ari.human_answers_s = 1.0
     office.model.sessions[0].calls_tool("transfer_call", destination="warm", reason="r", summary="s")
     await passes(10.0)
@@ -250,7 +250,7 @@ async def service_that_leaves(office: Office, call: Call, patch: Patch) -> None:
 
 
 async def announcement(office: Office, call: Call, patch: Patch) -> None:
-    patch(office.context.briefs, "look", boom)
+    patch(office.context.announcements, "look", boom)
     office.model.sessions[0].calls_tool("transfer_call", destination="briefed", reason="r", summary="s")
 
 

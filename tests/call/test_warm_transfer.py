@@ -41,7 +41,7 @@ class Desk:
             fault=self.faults.append,
         )
         codec = ModelCodec(office.context.format, "pcm")
-        self.announcement = Announcement(office.context.briefs, codec, TIMEOUT_S)
+        self.announcement = Announcement(office.context.announcements, codec, TIMEOUT_S)
 
     def begin(self, *, spoken: bool = True, answers_s: float | None = 2.0) -> None:
         self.office.ari.human_answers_s = answers_s
@@ -184,7 +184,7 @@ async def test_one_that_asterisk_cannot_play_is_known(refused: bool, tmp_path: P
         desk.begin()
         assert await desk.ended() == ""
         assert desk.warm.announcement_failed
-        assert not office.context.briefs.playable
+        assert not office.context.announcements.playable
 
 
 @virtual_time
@@ -244,7 +244,7 @@ async def test_a_fault_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         def boom(played: bool | None) -> None:
             raise fault
 
-        monkeypatch.setattr(office.context.briefs, "tried", boom)
+        monkeypatch.setattr(office.context.announcements, "tried", boom)
         desk.begin()
         await office.until(lambda: desk.faults)
         assert desk.faults == [fault]
