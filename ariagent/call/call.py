@@ -336,7 +336,7 @@ class Call:
             self._codec,
             context.format,
             phrase=partial(context.prompts.find, role.agent),
-            waiting_prompt=context.toolbox.sign,
+            waiting_prompt=context.toolbox.waiting_prompt,
             unix_offset_s=time.time() - time.monotonic(),
         )
         self._observer = Observer(

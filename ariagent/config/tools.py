@@ -149,7 +149,7 @@ class HttpToolSettings(HttpRequestSettings):
     """Tells the model what the function does and when to use it."""
     parameters: dict[str, Any] = {"type": "object", "properties": {}}
     """JSON Schema of the arguments. Invalid arguments are not sent; the model gets the reason."""
-    sign: Annotated[str, Field(max_length=200), AfterValidator(_not_blank)] | None = "tone"
+    waiting_prompt: Annotated[str, Field(max_length=200), AfterValidator(_not_blank)] | None = "tone"
     """What the caller hears if the request takes longer than a second: ``tone``, or a short text that is spoken. null:
     nothing."""
 

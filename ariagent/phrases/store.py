@@ -44,20 +44,20 @@ class Phrase:
 
     agent: str
     what: str
-    """``opening`` or ``sign``."""
+    """``opening`` or ``waiting_prompt``."""
     language: str
     text: str
 
 
 def phrases(name: str, agent: AgentSettings, tools: Mapping[str, HttpToolSettings]) -> Iterator[Phrase]:
-    """What an agent needs: its opening in each of its languages, and the texts of its tools' signs."""
+    """What an agent needs: its opening in each of its languages, and the texts of its tools' waiting prompts."""
     for language in dict.fromkeys((agent.language, *(agent.languages or ()))):
         if text := agent.opening_in(language):
             yield Phrase(name, "opening", _language_of(agent, text, language), text)
     for tool in agent.tools:
-        sign = tools[tool].sign if tool in tools else None
-        if sign and sign != "tone":
-            yield Phrase(name, "sign", agent.language, sign)
+        prompt = tools[tool].waiting_prompt if tool in tools else None
+        if prompt and prompt != "tone":
+            yield Phrase(name, "waiting_prompt", agent.language, prompt)
 
 
 def _language_of(agent: AgentSettings, text: str, language: str) -> str:

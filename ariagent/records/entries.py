@@ -78,7 +78,7 @@ class Note:
     name: str
     fields: Mapping[str, object]
     kind: str = "event"
-    """``error``, ``gap`` (audio was missing), ``sign`` (a slow tool's, which the caller heard) or ``event``."""
+    """``error``, ``gap`` (audio was missing), ``waiting_prompt`` (the caller heard a slow tool's) or ``event``."""
 
     @property
     def text(self) -> str:

@@ -613,7 +613,7 @@ class WaitingPromptPlayed(CallEvent):
     NAME = "tool.waiting_prompt"
     LEVEL = None
 
-    sign: str
+    prompt: str
     """``tone``, or the phrase's text."""
 
 

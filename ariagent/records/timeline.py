@@ -96,7 +96,7 @@ def _notes(began: float, events: Sequence[EventRow]) -> list[Note]:
 def _note_kind(event: rec.CallEvent | None) -> str:
     match event:
         case rec.WaitingPromptPlayed():
-            return "sign"
+            return "waiting_prompt"
         case rec.AudioGap():
             return "gap"
         case rec.CallEvent(LEVEL=int(level)) if level >= WARNING:

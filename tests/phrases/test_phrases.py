@@ -96,16 +96,16 @@ class TestWhatIsNeeded:
         opening = {"en": "Hello", "es": "Hola", "de": "Hallo"}
         agent = AgentSettings(opening=opening, languages=("es", "fr"), tools=("slow", "beep", "mute", "python"))
         tools = {
-            "slow": HttpToolSettings(url="http://x.test/", description="x", sign="One moment."),
+            "slow": HttpToolSettings(url="http://x.test/", description="x", waiting_prompt="One moment."),
             "beep": HttpToolSettings(url="http://x.test/", description="x"),
-            "mute": HttpToolSettings(url="http://x.test/", description="x", sign=None),
-            "other": HttpToolSettings(url="http://x.test/", description="x", sign="Not this one."),
+            "mute": HttpToolSettings(url="http://x.test/", description="x", waiting_prompt=None),
+            "other": HttpToolSettings(url="http://x.test/", description="x", waiting_prompt="Not this one."),
         }
         assert list(phrases("desk", agent, tools)) == [
             Phrase("desk", "opening", "en", "Hello"),
             Phrase("desk", "opening", "es", "Hola"),
             Phrase("desk", "opening", "en", "Hello"),  # there is none in French
-            Phrase("desk", "sign", "en", "One moment."),
+            Phrase("desk", "waiting_prompt", "en", "One moment."),
         ]
 
     def test_a_text_is_in_the_language_that_it_is_given_in(self) -> None:
