@@ -111,7 +111,7 @@ CORE = (
     "ariagent.records.entries",
     "ariagent.records.model",
     "ariagent.records.page",
-    "ariagent.records.retell",
+    "ariagent.records.reconstruction",
     "ariagent.records.strips",
     "ariagent.records.style",
     "ariagent.records.timeline",

@@ -10,7 +10,7 @@ from ariagent.records import events as rec
 from ariagent.records.cost import PriceTable
 from ariagent.records.entries import Note, ToolRun, Turn
 from ariagent.records.model import CallRow, EventRow, UseRow, WaveRow
-from ariagent.records.retell import heard_words
+from ariagent.records.reconstruction import heard_words
 from ariagent.records.timeline import Timeline, build
 from ariagent.records.views import clock, facts, printable, span, split, timeline_data
 

@@ -1,4 +1,4 @@
-"""Puts together what belongs together: a caller's turn, the answer to it, its latency, its words, its tools. CORE.
+"""Reconstructs a call from its events: each turn with its words, its latency and its place in time; each tool. CORE.
 
 The journal's events come in the order in which we learned of things: a caller's words arrive after the answer to them,
 an answer's latency before its words, an interruption before or after the words that it cut off.
