@@ -49,7 +49,7 @@ CORE = (
     "ariagent.ami.runs",
     "ariagent.ari.events",
     "ariagent.ari.refusals",
-    "ariagent.realtime.asides",
+    "ariagent.realtime.out_of_band",
     "ariagent.realtime.bills",
     "ariagent.realtime.budget",
     "ariagent.realtime.decoding",

@@ -21,7 +21,7 @@ from ariagent.audio.format import AudioFormat
 from ariagent.audio.rates import ModelCodec
 from ariagent.config import Settings
 from ariagent.logs import CallLog
-from ariagent.realtime.events import AsideEnded
+from ariagent.realtime.events import OutOfBandEnded
 from ariagent.records import folder
 from ariagent.records.events import AnnouncementFailed
 
@@ -194,7 +194,7 @@ class Announcement:
         self._spoken: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._writing: asyncio.Task[bool] | None = None
 
-    def spoken(self, event: AsideEnded) -> None:
+    def spoken(self, event: OutOfBandEnded) -> None:
         """The model has said something beside the conversation; perhaps this."""
         if event.key == self.key and not self._spoken.done():
             self._spoken.set_result(event.audio)

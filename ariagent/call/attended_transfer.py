@@ -106,7 +106,7 @@ class AttendedTransfer:
         whole = 0.0 if self._since is None else now - self._since
         if not self.changed:
             return {"talk_s": round(whole, 3)}
-        split = {"talk_colleague_s": self._before_s, "talk_caller_s": whole - self._before_s}
+        split = {"talk_human_agent_s": self._before_s, "talk_caller_s": whole - self._before_s}
         return {name: round(seconds, 3) for name, seconds in {"talk_s": whole, **split}.items()}
 
 

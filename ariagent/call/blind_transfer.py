@@ -46,7 +46,7 @@ async def _from_seat(context: Context, arrival: Arrival, leg: str, handoff: Hand
     seat = first_half(arrival)
     caller = await context.ari.get_variable(leg, CALLER)
     if (peers := await _peers(context.ami, seat)) and caller not in peers:
-        # A colleague called the seat, and put the caller through, whose channel knows nothing of the seat's queue.
+        # A human agent called the seat, and transferred a caller whose channel knows nothing of the seat's queue.
         variables = {**variables, **await _ways_back(context, leg)}
         caller = peers[0]
     if caller:
@@ -61,7 +61,7 @@ async def _from_seat(context: Context, arrival: Arrival, leg: str, handoff: Hand
 
 
 async def to_people(context: Context, arrival: Arrival) -> bool:
-    """A seat's caller whom a colleague has put through goes to people: no dialplan of theirs waits for the seat.
+    """Send a seat's caller whom a human agent transferred to the human queue: no dialplan of theirs waits for the seat.
 
     Returns whether Asterisk took them.
     """

@@ -46,7 +46,7 @@ from ariagent.dialogue.destinations import Destinations
 from ariagent.dialogue.dialogue import Dialogue
 from ariagent.dialogue.handoff import Handoff
 from ariagent.dialogue.introduction import Party
-from ariagent.dialogue.memory import Owed
+from ariagent.dialogue.memory import Unfinished
 from ariagent.dialogue.role import Role
 from ariagent.errors import AriError, CallStateError, TurnedAwayError, UnknownAgentError
 from ariagent.logs import CallLog
@@ -148,7 +148,7 @@ class Call:
             ended=self._warm_transfer_ended,
             fault=self._fault,
         )
-        self._owed = Owed.NOTHING
+        self._unfinished = Unfinished.NOTHING
         """What the caller waits for when we leave."""
         self.stuck = False
         """Asterisk did not let something of the call go."""
@@ -208,7 +208,7 @@ class Call:
         role, caller, since = self._arriving.role, self._parties.current, self._answered_at
         return LiveCall(
             call_id=self.call_id,
-            state="consulting" if self._transfers.warm.goes_on else self.state.value,
+            state="warm_transfer" if self._transfers.warm.goes_on else self.state.value,
             arrived=self._arriving.arrived,
             answered_s=None if since is None else time.monotonic() - since,
             agent=role.name if role is not None else "",
@@ -234,7 +234,7 @@ class Call:
             raise CallStateError(f"{under_way.by} is putting the caller through to {under_way.name} already")
         warm = handoff.kind == "warm"
         if warm and self._transfers.warm.goes_on:
-            raise CallStateError("a colleague is being looked for already")
+            raise CallStateError("a warm transfer is under way already")
         self.log.tell(rec.TransferOrdered(handoff.by, handoff.name))
         outcome = self._transfers.outcome()
         self.feed(ev.WarmTransferRequested(handoff) if warm else ev.TransferRequested(handoff))
@@ -367,8 +367,8 @@ class Call:
             except Exception as error:  # noqa: BLE001  # the end is told all the same
                 self._fault(error)
         if termination.result is Result.LEFT:
-            owed = self._owed.value
-            self.log.tell(rec.CallLeft(result=result, reason=reason, cause=cause, owed=owed, **figures))
+            unfinished = self._unfinished.value
+            self.log.tell(rec.CallLeft(result=result, reason=reason, cause=cause, unfinished=unfinished, **figures))
             return termination
         if termination.result is Result.NO_MODEL:
             self.context.model_health.doubt()
@@ -477,12 +477,12 @@ class Call:
 
     @entry
     def _human_answered(self) -> None:
-        self._dialogue.consulting_ended()
+        self._dialogue.warm_transfer_ended()
         self._dialogue.tell(notes.found_note(), time.monotonic())
 
     @entry
     def _warm_transfer_ended(self, handoff: Handoff, why: str, channel: str) -> None:
-        self._dialogue.consulting_ended()
+        self._dialogue.warm_transfer_ended()
         if why:
             self._dialogue.tell(notes.not_found_note(handoff.name, why), time.monotonic())
         else:
@@ -592,7 +592,7 @@ class Call:
                 self._dialogue.renew(self._model.session, now)
             case rt.SessionLost() | rt.SessionFailed() if (announcement := self._transfers.announcement) is not None:
                 announcement.give_up()
-            case rt.AsideEnded() if (announcement := self._transfers.announcement) is not None:
+            case rt.OutOfBandEnded() if (announcement := self._transfers.announcement) is not None:
                 announcement.spoken(event)
         if isinstance(event, rt.SessionFailed) and self._dialogue.begun:
             health = self.context.model_health
@@ -677,7 +677,7 @@ class Call:
             case cmd.StartTalking():
                 self._dialogue.begin(now)
             case cmd.GreetCaller(before=before, caller=caller):
-                self._dialogue.consulting_ended()
+                self._dialogue.warm_transfer_ended()
                 self._dialogue.meet(before, caller, now)
                 self._commands.put_nowait(command)
             case cmd.PressKey(digit=digit):
@@ -719,7 +719,7 @@ class Call:
         return self._model.session.profile.encoding
 
     def _cancel_warm_transfer(self) -> None:
-        self._dialogue.consulting_ended()
+        self._dialogue.warm_transfer_ended()
         self._transfers.warm.cancel()
 
     def _finish(self, termination: Termination) -> None:
@@ -928,22 +928,22 @@ class Call:
     async def _leave(self) -> None:
         """Let go of what is ours; Asterisk keeps the caller, in a bridge that the next process does away with."""
         consulted = self._transfers.warm.goes_on
-        self._owed, _ = await asyncio.gather(self._say_no_more(), self._transfers.warm.end("CANCELLED"))
-        if consulted and self._owed is not Owed.TURN:
-            self._owed = Owed.COLLEAGUE
+        self._unfinished, _ = await asyncio.gather(self._say_no_more(), self._transfers.warm.end("CANCELLED"))
+        if consulted and self._unfinished is not Unfinished.TURN:
+            self._unfinished = Unfinished.WARM_TRANSFER
         self.context.media.forget(self.media.uuid)
         await asyncio.gather(self._close(), self._leg.release())
 
-    async def _say_no_more(self) -> Owed:
+    async def _say_no_more(self) -> Unfinished:
         """Have the agent say nothing more; returns what the caller waits for. What was cut off is in the history."""
         if not self._serving:
-            return Owed.NOTHING
-        owed = self._dialogue.owed
+            return Unfinished.NOTHING
+        unfinished = self._dialogue.unfinished
         self._break_off()
         until = time.monotonic() + CUT_LIMIT_S
         while not self._dialogue.broken_off and time.monotonic() < until:
             await asyncio.sleep(FRAME_MS / 1000)
-        return owed
+        return unfinished
 
     @entry
     def _break_off(self) -> None:

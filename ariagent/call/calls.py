@@ -193,7 +193,7 @@ class Calls:
             await asyncio.gather(*(self._take_over(context, channel_id, known) for channel_id in channels))
         for call in known.values():
             if call.leg not in channels and call.dead and call.row is not None:
-                died = call.owed is None
+                died = call.unfinished is None
                 ended = Termination(Result.ERROR, SERVICE_DIED) if died else Termination(Result.DONE, LEFT_MEANWHILE)
                 event = CallEnded(result=ended.result.value, reason=ended.reason)
                 level = logging.WARNING if died else logging.INFO

@@ -241,12 +241,12 @@ class CallMachine:
         if not event.handoff.joins:
             yield cmd.PrepareAnnouncement(event.handoff)
 
-    def _call_colleague(self, event: ev.Event, now: float) -> "Iterable[Command]":
+    def _begin_warm_transfer(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.WarmTransferRequested)
         self.termination, self._final = None, False  # a goodbye that was on its way is off
         yield cmd.StartWarmTransfer(event.handoff)
 
-    def _drop_colleague(self, event: ev.Event, now: float) -> "Iterable[Command]":
+    def _cancel_warm_transfer(self, event: ev.Event, now: float) -> "Iterable[Command]":
         yield cmd.CancelWarmTransfer()
 
     def _note_loss(self, event: ev.Event, now: float) -> "Iterable[Command]":
@@ -333,10 +333,10 @@ TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.TRANSFERRING, ev.AgentFailed): (State.TRANSFERRING, CallMachine._note_loss),
     (State.TALKING, ev.TransferRequested): (State.BEFORE_TRANSFER, CallMachine._part),
     (State.SAYING_GOODBYE, ev.TransferRequested): (State.BEFORE_TRANSFER, CallMachine._part),
-    (State.TALKING, ev.WarmTransferRequested): (State.TALKING, CallMachine._call_colleague),
-    (State.SAYING_GOODBYE, ev.WarmTransferRequested): (State.TALKING, CallMachine._call_colleague),
-    (State.TALKING, ev.WarmTransferCancelled): (State.TALKING, CallMachine._drop_colleague),
-    (State.SAYING_GOODBYE, ev.WarmTransferCancelled): (State.SAYING_GOODBYE, CallMachine._drop_colleague),
+    (State.TALKING, ev.WarmTransferRequested): (State.TALKING, CallMachine._begin_warm_transfer),
+    (State.SAYING_GOODBYE, ev.WarmTransferRequested): (State.TALKING, CallMachine._begin_warm_transfer),
+    (State.TALKING, ev.WarmTransferCancelled): (State.TALKING, CallMachine._cancel_warm_transfer),
+    (State.SAYING_GOODBYE, ev.WarmTransferCancelled): (State.SAYING_GOODBYE, CallMachine._cancel_warm_transfer),
     (State.BEFORE_TRANSFER, ev.SpeechFinished): (State.TRANSFERRING, CallMachine._hand_over),
     (State.BEFORE_TRANSFER, ev.CallerSpoke): (State.TALKING, CallMachine._resume),
     (State.BEFORE_TRANSFER, ev.TransferRequested): (State.BEFORE_TRANSFER, CallMachine._part),

@@ -60,7 +60,7 @@ class Observer:
         """The model's server said something."""
         log, metrics = self._log, self._metrics
         match event:
-            case rt.ResponseEnded() | rt.AsideEnded():
+            case rt.ResponseEnded() | rt.OutOfBandEnded():
                 self._meter.used(event.usage)
             case rt.SessionFailed():
                 metrics.model_failures.labels(event.fault.value).inc()

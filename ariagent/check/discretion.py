@@ -40,7 +40,7 @@ SHOWN = frozenset(
             "fault",
         ),
         *("file", "format", "host", "id", "item", "kind", "language", "level", "logger", "media", "method", "missing"),
-        *("mode", "model", "name", "names", "owed", "part", "peer", "path", "prompt", "properties", "queue"),
+        *("mode", "model", "name", "names", "unfinished", "part", "peer", "path", "prompt", "properties", "queue"),
         *(
             "queue_call",
             "queues",

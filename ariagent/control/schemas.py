@@ -105,7 +105,7 @@ class CallAnswer(_Answer):
     id: str
     """The call's id: queue_log's and CHANNEL(linkedid)."""
     state: str
-    """As in ``docs/call-states.md``; ``consulting``: talking, while a colleague is being looked for."""
+    """As in ``docs/call-states.md``; ``warm_transfer``: talking, while a human agent is being called."""
     began: float
     """Unix time, seconds."""
     answered_s: float | None

@@ -80,7 +80,7 @@ class Conversation:
         self._turn_since: float | None = None  # the same, unless the turn was dismissed, or is over by our own ears
         self._listen_at = 0.0
         self._voice_db = float("-inf")  # the loudest of the turn
-        self._owed = False  # something was lost with the former session
+        self._answer_pending = False  # something was lost with the former session
         self._missed_ms = 0.0  # of the caller's words, since then
         self._detector = detector
         self._held: list[tuple[rt.Event, float]] = []  # of a response to a sound that is being judged, and when
@@ -115,7 +115,7 @@ class Conversation:
     @property
     def at_rest(self) -> bool:
         """Nobody speaks, and nobody is about to; what was said is known."""
-        return self.quiet and not (self._turn_open or self._session.owes or self._session.untold)
+        return self.quiet and not (self._turn_open or self._session.response_pending or self._session.untold)
 
     def open(
         self, words: str, now: float, audio: bytes | None = None, *, note: str = "", goes_on: bool = False
@@ -186,7 +186,7 @@ class Conversation:
         happened: list[DialogueEvent] = []
         if self._detector is not None and self._detector.item_id is not None:
             happened += self._decided(BargeInDecision.NOISE, now)
-        self._owed, self._missed_ms = self._session.owes, 0.0
+        self._answer_pending, self._missed_ms = self._session.response_pending, 0.0
         self._turn_since = None
         self._end_item(self._item_id)
         if self._turn_open:
@@ -206,15 +206,15 @@ class Conversation:
     def renew(self, session: RealtimeSession, entries: Iterable[Entry], now: float) -> None:
         """Go on in another session, which is told what was said so far."""
         # What was to be said while there was no session (to keys, a tool's result) is asked of the lost one.
-        owed = self._owed or self._session.owes or self._missed_ms >= MISSED_MS
-        self._owed, self._missed_ms = False, 0.0
+        pending = self._answer_pending or self._session.response_pending or self._missed_ms >= MISSED_MS
+        self._answer_pending, self._missed_ms = False, 0.0
         session.audio_origin_ms = self._uplink.appended_ms
         self._session = session
         self._turns = TurnClock()
         self._items.clear()
         self._opening = ""
         self.replay(entries)
-        if owed:
+        if pending:
             self.tell(LOST_NOTE, now)
 
     def play(self, audio: bytes) -> None:

@@ -43,7 +43,7 @@ from ariagent.dialogue.history import PRESSED, History, Who
 from ariagent.dialogue.interruption import BargeInDetector
 from ariagent.dialogue.introduction import Party
 from ariagent.dialogue.leaving import Decision, Leaving
-from ariagent.dialogue.memory import Memory, Owed
+from ariagent.dialogue.memory import Memory, Unfinished
 from ariagent.dialogue.policy import Action, CallPolicy, DigitsCollected, GiveDigits, HumanWanted, TellModel
 from ariagent.dialogue.provider_tools import ProviderTools
 from ariagent.dialogue.role import Role
@@ -114,7 +114,7 @@ class Dialogue:
         """Replies that broke off since the caller was heard last."""
         self._talked = False
         """Somebody has said something to the agent."""
-        self._consulting_since: float | None = None
+        self._warm_transfer_since: float | None = None
         """A human agent is being called while the caller talks with the model, since then."""
         self._waiting_note_due = float("inf")
 
@@ -148,9 +148,9 @@ class Dialogue:
         self._decide(self._leaving.tick(now), now)
         if prompt := self._prompts.due(now):
             self._play_prompt(prompt)
-        if self._consulting_since is not None and now >= self._waiting_note_due:
+        if self._warm_transfer_since is not None and now >= self._waiting_note_due:
             self._waiting_note_due = now + WAITING_NOTE_EVERY_S
-            self.tell(notes.waiting_note(now - self._consulting_since), now)
+            self.tell(notes.waiting_note(now - self._warm_transfer_since), now)
 
     # -- how it stands ----------------------------------------------------------------------------
 
@@ -184,13 +184,13 @@ class Dialogue:
         return self._history.last_said
 
     @property
-    def owed(self) -> Owed:
+    def unfinished(self) -> Unfinished:
         """What the caller would wait for if we left now."""
         if self._caller_speaks:
-            return Owed.TURN
+            return Unfinished.TURN
         if not self._playout.idle:
-            return Owed.WORDS
-        return Owed.NOTHING if self.at_rest else Owed.ANSWER
+            return Unfinished.WORDS
+        return Unfinished.NOTHING if self.at_rest else Unfinished.ANSWER
 
     def memory(self, destination: str) -> Memory:
         """The conversation so far, for a caller who is transferred and may come back."""
@@ -286,9 +286,9 @@ class Dialogue:
             self._conversation.note(note)
 
     def announce(self, key: str, wanted: Handoff) -> None:
-        """The model speaks a summary for the human agent, beside the conversation; AsideEnded has the audio."""
+        """The model speaks a summary for the human agent, beside the conversation; OutOfBandEnded has the audio."""
         instructions, alone = notes.announcement_instructions(wanted, self.role.agent.language)
-        self._session.say_aside(key, instructions, alone=alone)
+        self._session.say_out_of_band(key, instructions, alone=alone)
 
     def transfer_failed(self, destination: str, now: float) -> None:
         """Asterisk refused a transfer: the caller is still with the agent."""
@@ -300,15 +300,15 @@ class Dialogue:
         self._stay()
         self._conversation.note(notes.not_done_note(destination))
 
-    def consulting(self, now: float) -> None:
+    def warm_transfer_began(self, now: float) -> None:
         """A human agent is being called while the caller stays: silence is no reason to ask, nor to end the call."""
-        self._consulting_since, self._waiting_note_due = now, now + WAITING_NOTE_EVERY_S
+        self._warm_transfer_since, self._waiting_note_due = now, now + WAITING_NOTE_EVERY_S
         if self._policy is not None:
             self._policy.wait(now)
 
-    def consulting_ended(self) -> None:
+    def warm_transfer_ended(self) -> None:
         """No human agent is being called any more."""
-        self._consulting_since, self._waiting_note_due = None, float("inf")
+        self._warm_transfer_since, self._waiting_note_due = None, float("inf")
 
     def break_off(self, now: float) -> None:
         """The agent says nothing more; what was cut off is in the history."""

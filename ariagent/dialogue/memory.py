@@ -11,7 +11,7 @@ KEPT = 500
 """Calls."""
 
 
-class Owed(StrEnum):
+class Unfinished(StrEnum):
     """What a caller waits for whose process left them to the next one."""
 
     NOTHING = "nothing"
@@ -22,7 +22,7 @@ class Owed(StrEnum):
     """The caller was speaking, and was not heard to the end."""
     ANSWER = "answer"
     """To what the caller said or pressed."""
-    COLLEAGUE = "colleague"
+    WARM_TRANSFER = "warm_transfer"
     """Somebody was being looked for who would take the caller over."""
 
 
@@ -40,7 +40,7 @@ class Memory:
     """The AI agent that had the conversation; empty: not known."""
     interrupted: bool = False
     """The caller was lost and found again, handed to nobody."""
-    owed: Owed | None = None
+    unfinished: Unfinished | None = None
     """The same, as planned and so quickly that there is nothing to be sorry for: what the caller waits for."""
 
 

@@ -7,7 +7,7 @@ from ariagent.dialogue.conversation import Conversation
 from ariagent.dialogue.events import DialogueEvent
 from ariagent.dialogue.history import History
 from ariagent.dialogue.introduction import Party
-from ariagent.dialogue.memory import Owed
+from ariagent.dialogue.memory import Unfinished
 from ariagent.dialogue.role import Role
 
 FindPhrase = Callable[[str, str], bytes | None]
@@ -26,8 +26,11 @@ def begin(
         note = _kept(history, notes.introduced_note(by, opening=bool(words)))
         return conversation.open(words, now, audio, note=note, goes_on=by.says_why)
     history.resume(memory.entries)
-    if memory.owed is not None:
-        note, speaks = _kept(history, notes.renewed_note(memory.owed)), memory.owed is not Owed.NOTHING
+    if memory.unfinished is not None:
+        note, speaks = (
+            _kept(history, notes.renewed_note(memory.unfinished)),
+            memory.unfinished is not Unfinished.NOTHING,
+        )
         conversation.recall(memory, note, now, speaks=speaks)
     elif memory.interrupted:
         conversation.recall(memory, _kept(history, notes.resumed_note(known=bool(memory.entries))), now)

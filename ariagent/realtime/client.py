@@ -143,7 +143,7 @@ class RealtimeClient:
 
     async def _converse(self) -> list[Event]:
         url = session_url(self._settings, self.session.profile.model)
-        async with asyncio.timeout(self._settings.connect_timeout_s) as patience:
+        async with asyncio.timeout(self._settings.connect_timeout_s) as connecting:
             through_proxy = await uses_proxy(urlsplit(url).hostname or "")
             connection = await _Connect(
                 url,
@@ -175,7 +175,7 @@ class RealtimeClient:
                     handled += 1
                     for event in self.session.receive(message, self._loop.time()) or NO_EVENT:
                         if isinstance(event, SessionReady):
-                            patience.reschedule(None)
+                            connecting.reschedule(None)
                         self._follow(event)
                         if isinstance(event, SessionFailed):
                             return []

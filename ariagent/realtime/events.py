@@ -188,7 +188,7 @@ class ResponseEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class AsideEnded:
+class OutOfBandEnded:
     """Speech beside the conversation is complete, or will not come."""
 
     key: str
@@ -273,7 +273,7 @@ Event = (
     | AudioEnded
     | AgentTranscribed
     | ResponseEnded
-    | AsideEnded
+    | OutOfBandEnded
     | ItemTruncated
     | RequestRefused
     | InputMalformed

@@ -70,7 +70,7 @@ class ResponseGate:
         if not self._in_flight:
             self._closed_until = 0.0
 
-    def raced(self, now: float, event_id: str | None, *, answer_owed: bool) -> None:
+    def active_response_conflict(self, now: float, event_id: str | None, *, answer_pending: bool) -> None:
         """Some create lost a race: ours, or the server's own. Want it again, after the response that won.
 
         Whose it was, servers often leave out (``event_id`` None). If nothing has begun since we asked, it was ours; if
@@ -80,7 +80,7 @@ class ResponseGate:
         ours = self._asked is not None and (event_id == self._asked_in or (event_id is None and self._in_flight))
         if ours:
             self._wanted = self._asked if self._wanted is None else self._wanted
-        elif self._wanted is None and (answer_owed or self._asked is not None):
+        elif self._wanted is None and (answer_pending or self._asked is not None):
             self._wanted = {}
         self._asked = None
         self._in_flight = False

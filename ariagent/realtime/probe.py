@@ -14,11 +14,11 @@ from typing import Any
 
 from ariagent.config import AgentSettings, RealtimeSettings, ServerVad
 from ariagent.realtime import events as ev
-from ariagent.realtime.asides import METADATA_KEY
 from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.duration import not_spoken
 from ariagent.realtime.fields import usage
+from ariagent.realtime.out_of_band import METADATA_KEY
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import ALIASES, RealtimeSession
 from ariagent.realtime.trial import COUNTED, WORD, WORDS, unheard
@@ -385,9 +385,9 @@ async def _second(realtime: RealtimeSettings, agent: AgentSettings, findings: li
         match event:
             case ev.SessionReady():
                 here = True
-                client.session.say_aside("probe", WORDS.format(COUNTED), alone=True)
+                client.session.say_out_of_band("probe", WORDS.format(COUNTED), alone=True)
                 client.flush()
-            case ev.AsideEnded() | ev.SessionFailed() if not answered.done():
+            case ev.OutOfBandEnded() | ev.SessionFailed() if not answered.done():
                 answered.set_result(event)
 
     profile = SessionProfile.of(agent, other)
@@ -409,7 +409,7 @@ async def _second(realtime: RealtimeSettings, agent: AgentSettings, findings: li
             # It was there, and refused what it was asked to be.
             findings.append(Finding("sessions", False, "a second session runs beside the first"))
             findings.append(Finding("g711", True, f"audio/pcmu cannot be had: {event.cause}"))
-        case ev.AsideEnded() if asked_g711:
+        case ev.OutOfBandEnded() if asked_g711:
             findings.append(Finding("sessions", False, "a second session runs beside the first"))
             failure = unheard(event, profile)
             seen = failure.cause if failure is not None else "audio/pcmu is spoken"

@@ -23,7 +23,7 @@ class SessionProfile:
     instructions: str = ""
     """What the model is told."""
     stall_timeout_s: float = 8.0
-    """A server that owes a response and says nothing for this long is given up."""
+    """A server that says nothing while a response is pending for this long is given up."""
     own_names: bool = True
     """Transcription models have OpenAI's names (``Dialect.own_names``)."""
 

@@ -323,7 +323,7 @@ class _Ending(CallEvent):
     """How much of the caller's audio a slow network did not take to the model."""
     talk_s: float | None = None
     """How long the agent was in conversation."""
-    talk_colleague_s: float | None = None
+    talk_human_agent_s: float | None = None
     """The part of it with the human agent who then transferred a caller to the agent."""
     talk_caller_s: float | None = None
     """The part of it with that caller."""
@@ -342,8 +342,8 @@ class CallLeft(_Ending):
 
     NAME = "call.left"
 
-    owed: str
-    """What the caller is waiting for. See ``dialogue.memory.Owed``."""
+    unfinished: str
+    """What the caller is waiting for. See ``dialogue.memory.Unfinished``."""
 
 
 # -- turns ------------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from functools import partial
 from ariagent import __version__, ownsocket
 from ariagent.ami.client import AmiClient
 from ariagent.ari.client import AriClient
-from ariagent.ari.listener import Patience, Router, connect, listen
+from ariagent.ari.listener import Backoff, Router, connect, listen
 from ariagent.audio.format import AudioFormat
 from ariagent.audio.rates import choose_format
 from ariagent.audiosocket.server import AudioSocketServer
@@ -135,7 +135,7 @@ class Service:
         if self.ami is not None:
             self.ami.subscribe(self.calls.transferred)
             self.phones = SupervisorPhones(desk, self.ami, settings.asterisk.app)
-        self.patience = Patience()
+        self.asterisk_backoff = Backoff()
         """Why Asterisk cannot be used, if it cannot."""
         self.model = ModelHealth(settings.realtime, self._excludes(Reason.MODEL))
         self.model_trial = ModelTrial(
@@ -235,7 +235,7 @@ class Service:
 
     async def _serve_asterisk(self, tasks: asyncio.TaskGroup, site: Site) -> None:
         """Wait for Asterisk, without a time limit, and take its calls."""
-        version = await connect(self.ari, self.patience)
+        version = await connect(self.ari, self.asterisk_backoff)
         await self._look_for_another()
         self._broken_off = await asyncio.to_thread(unended, self.settings)
         self._context, audio_trial = await self._make_context(version, site)
@@ -250,7 +250,7 @@ class Service:
             tasks.create_task(self._prepare_speech(), name="prompts"),
             tasks.create_task(self._keep_pool(), name="pool"),
         ]
-        await listen(self.ari, self.router, self._stream_opened, self.patience)
+        await listen(self.ari, self.router, self._stream_opened, self.asterisk_backoff)
 
     async def _manager_connected(self) -> None:
         self.checks.wanted(Need.MANAGER)
@@ -597,7 +597,7 @@ class Service:
             version=__version__,
             started=self.started.is_set(),
             listening=self.ari.listening and self.started.is_set(),
-            waiting_for=self.patience.cause,
+            waiting_for=self.asterisk_backoff.cause,
             audio_failed=self.audio.open,
             audio=state_of(self.audio.fault),
             model=state_of(self.model.fault),

@@ -14,7 +14,7 @@ from ariagent.call import announcement as module
 from ariagent.call.announcement import Announcement, Announcements, announcements_wanted
 from ariagent.config import Settings
 from ariagent.logs import CallLog
-from ariagent.realtime.events import AsideEnded, Usage
+from ariagent.realtime.events import OutOfBandEnded, Usage
 
 
 async def test_a_summary_is_put_in_place_and_removed_after_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,23 +195,23 @@ class TestAnnouncement:
 
     async def test_what_the_server_says_under_this_key_is_the_announcement(self, tmp_path: Path) -> None:
         announcement = self.announcement(tmp_path)
-        announcement.spoken(AsideEnded("another", b"", "", Usage()))
+        announcement.spoken(OutOfBandEnded("another", b"", "", Usage()))
         assert announcement.outlook == "late"
-        announcement.spoken(AsideEnded(announcement.key, bytes(960), "A refund.", Usage()))
-        announcement.spoken(AsideEnded(announcement.key, bytes(480), "Again.", Usage()))
+        announcement.spoken(OutOfBandEnded(announcement.key, bytes(960), "A refund.", Usage()))
+        announcement.spoken(OutOfBandEnded(announcement.key, bytes(480), "Again.", Usage()))
         assert announcement.outlook == "yes"
         assert await announcement.written(10.0)
         assert Path(f"{announcement.path}.sln24").read_bytes() == bytes(960)
 
     async def test_one_that_was_refused_is_none(self, tmp_path: Path) -> None:
         announcement = self.announcement(tmp_path)
-        announcement.spoken(AsideEnded(announcement.key, b"", "", Usage()))
+        announcement.spoken(OutOfBandEnded(announcement.key, b"", "", Usage()))
         assert announcement.outlook == "no"
         assert not await announcement.written(10.0)
 
     async def test_one_that_cannot_be_written_is_none(self, tmp_path: Path) -> None:
         announcement = self.announcement(tmp_path / "nowhere")
-        announcement.spoken(AsideEnded(announcement.key, bytes(960), "A refund.", Usage()))
+        announcement.spoken(OutOfBandEnded(announcement.key, bytes(960), "A refund.", Usage()))
         assert not await announcement.written(10.0)
 
     async def test_without_the_model_there_will_be_none(self, tmp_path: Path) -> None:

@@ -556,7 +556,7 @@ class TestWarmTransfer:
     async def test_the_caller_talks_on_until_the_human_agent_has_heard_the_announcement(self, tmp_path: Path) -> None:
         async with Office(tmp_path) as office:
             call = await self.begun(office)
-            assert (call.state, call.live().state) == (State.TALKING, "consulting")
+            assert (call.state, call.live().state) == (State.TALKING, "warm_transfer")
             assert "originate Local/support@ariagent-warm/n" in office.ari.peer.requests
             began = time.monotonic()
             office.model.session.speaks(1.0)
@@ -917,8 +917,8 @@ class TestEndOfTheService:
             await office.registry.leave()
             left = Termination(Result.LEFT, "next_process")
             assert (speaks.termination, waits.termination) == (left, left)
-            owed = {fields["call"]: fields["owed"] for fields in office.events("call.left")}
-            assert owed == {"c1": "words", "c2": "nothing"}
+            unfinished = {fields["call"]: fields["unfinished"] for fields in office.events("call.left")}
+            assert unfinished == {"c1": "words", "c2": "nothing"}
             assert {"c1", "c2"} <= set(office.ari.names)
             assert {speaks.media.bridge, waits.media.bridge} <= office.ari.bridges
             assert office.events("call.ended") == []
@@ -931,7 +931,7 @@ class TestEndOfTheService:
             call.transfer(office.handoff("warm"))
             await passes(2.0)
             await office.registry.leave()
-            assert [fields["owed"] for fields in office.events("call.left")] == ["colleague"]
+            assert [fields["unfinished"] for fields in office.events("call.left")] == ["warm_transfer"]
             await passes(0.1)
             assert not any(each.startswith(WARM_PREFIX) for each in office.ari.names)
 
@@ -971,8 +971,8 @@ class TestPeopleWhoTransferCallsToTheAgent:
             office.ari.leaves("c2")
             assert await office.over(call) == HUNG_UP
             (told,) = office.events("call.ended")
-            assert told["talk_colleague_s"] >= 3.0
-            assert told["talk_caller_s"] == pytest.approx(told["talk_s"] - told["talk_colleague_s"], abs=0.01)
+            assert told["talk_human_agent_s"] >= 3.0
+            assert told["talk_caller_s"] == pytest.approx(told["talk_s"] - told["talk_human_agent_s"], abs=0.01)
             await passes(4.0)
             assert office.ari.names.keys() <= {"c1"}
 

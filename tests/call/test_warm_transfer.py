@@ -14,7 +14,7 @@ from ariagent.call.warm_transfer import ANNOUNCEMENT_LIMIT_S, ANNOUNCEMENT_WAIT_
 from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import AsteriskError
 from ariagent.logs import CallLog
-from ariagent.realtime.events import AsideEnded, Usage
+from ariagent.realtime.events import OutOfBandEnded, Usage
 from tests.call.incall import WARM_PREFIX, Office
 from tests.call.virtualtime import passes, virtual_time
 
@@ -46,7 +46,7 @@ class Desk:
     def begin(self, *, spoken: bool = True, answers_s: float | None = 2.0) -> None:
         self.office.ari.human_answers_s = answers_s
         if spoken:
-            self.announcement.spoken(AsideEnded(self.announcement.key, bytes(48_000), "", Usage()))
+            self.announcement.spoken(OutOfBandEnded(self.announcement.key, bytes(48_000), "", Usage()))
         self.warm.begin(
             self.handoff,
             self.announcement,

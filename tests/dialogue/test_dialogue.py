@@ -23,7 +23,7 @@ from ariagent.dialogue.dialogue import LOST_PROMPT_AFTER_S, LOST_PROMPT_AGAIN_S,
 from ariagent.dialogue.handoff import Handoff
 from ariagent.dialogue.history import Said, Used
 from ariagent.dialogue.introduction import Introduction, Party
-from ariagent.dialogue.memory import Memory, Owed
+from ariagent.dialogue.memory import Memory, Unfinished
 from ariagent.dialogue.role import Role
 from ariagent.dialogue.tool_calls import PROMPT_AFTER_S, PROMPT_AGAIN_S
 from ariagent.dialogue.tool_rounds import MOST_CALLS, MOST_REMINDERS, MOST_ROUNDS
@@ -402,7 +402,7 @@ class TestInterruptions:
         call = Call()
         call.speaks(5000, words="one two three four five six seven eight nine ten")
         call.lasts(1.0)
-        assert call.dialogue.owed is Owed.WORDS
+        assert call.dialogue.unfinished is Unfinished.WORDS
         call.took()
         call.begins_to_speak()
         assert call.took() == []
@@ -443,7 +443,7 @@ class TestInterruptions:
         call.begins_to_speak()
         assert call.took() == [events.Interrupted("a", 500.0, 4500.0), events.CallerBegan(), fx.CallerSpoke()]
         assert call.kinds() == ["truncate"]
-        assert call.dialogue.owed is Owed.TURN
+        assert call.dialogue.unfinished is Unfinished.TURN
 
     def test_a_cough_is_none(self) -> None:
         call = Call()
@@ -875,21 +875,21 @@ class TestLostSessions:
         ]
         assert items[3]["output"] == "7"
 
-    @pytest.mark.parametrize("owed", ["answer", "turn", "request", "key"])
-    def test_what_was_owed_is_made_good(self, owed: str) -> None:
+    @pytest.mark.parametrize("unfinished", ["answer", "turn", "request", "key"])
+    def test_what_was_owed_is_made_good(self, unfinished: str) -> None:
         call = Call()
-        if owed == "answer":
+        if unfinished == "answer":
             call.turn("Where is my order?")
-        elif owed == "turn":
+        elif unfinished == "turn":
             call.begins_to_speak()
             call.lasts(0.5, LOUD)
-        elif owed == "request":
+        elif unfinished == "request":
             call.dialogue.tell("[system] Say something.", call.now)
         call.took()
         self.lose(call)
-        if owed == "turn":
+        if unfinished == "turn":
             assert call.took() == [events.CallerEnded()]
-        if owed == "key":
+        if unfinished == "key":
             call.dialogue.press("#", call.now)
         self.renew(call)
         told = call.told()
@@ -1065,18 +1065,18 @@ class TestHumanAgents:
         assert call.kinds() == ["create", "create"]
         assert call.took() == []
 
-    def test_who_is_consulting_is_told_every_now_and_then_and_not_asked_whether_they_are_there(self) -> None:
+    def test_a_caller_in_a_warm_transfer_is_told_every_now_and_then_and_not_asked_whether_they_are_there(self) -> None:
         call = Call({**TestSilence.AGENT, "silence": {"ask_after_s": 10, "hold_on_s": 500}})
-        call.dialogue.consulting(call.now)
+        call.dialogue.warm_transfer_began(call.now)
         assert call.dialogue.next_deadline() == pytest.approx(100.0 + WAITING_NOTE_EVERY_S)
         assert call.until_due(95.0) == [30.0, 60.0, 90.0]
         assert call.notes() == [notes.waiting_note(waited) for waited in (30, 60, 90)]
-        call.dialogue.consulting_ended()
+        call.dialogue.warm_transfer_ended()
         assert call.until_due(400.0) == []
 
     def test_a_key_or_a_turn_leaves_the_search_as_it_is(self) -> None:
         call = Call(places=WARM_FIRST)
-        call.dialogue.consulting(call.now)
+        call.dialogue.warm_transfer_began(call.now)
         call.turn("Are you still trying?")
         call.told()
         call.now = 130.0
@@ -1086,18 +1086,18 @@ class TestHumanAgents:
 
 class TestOwed:
     def test_nothing(self) -> None:
-        assert Call().dialogue.owed is Owed.NOTHING
+        assert Call().dialogue.unfinished is Unfinished.NOTHING
 
     def test_words(self) -> None:
         call = Call()
         call.speaks(2000)
         call.lasts(0.5)
-        assert call.dialogue.owed is Owed.WORDS
+        assert call.dialogue.unfinished is Unfinished.WORDS
 
     def test_turn(self) -> None:
         call = Call()
         call.begins_to_speak()
-        assert call.dialogue.owed is Owed.TURN
+        assert call.dialogue.unfinished is Unfinished.TURN
 
     @pytest.mark.parametrize("to", ["words", "key", "tool", "note"])
     def test_answer(self, to: str) -> None:
@@ -1110,7 +1110,7 @@ class TestOwed:
             call.calls(("order_status", {}))
         else:
             call.dialogue.tell("[system] Say something.", call.now)
-        assert call.dialogue.owed is Owed.ANSWER
+        assert call.dialogue.unfinished is Unfinished.ANSWER
 
     def test_whoever_is_left_hears_no_more_and_it_is_known_how_far_they_heard(self) -> None:
         call = Call()

@@ -9,7 +9,7 @@ from ariagent.dialogue import notes
 from ariagent.dialogue.handoff import Handoff
 from ariagent.dialogue.introduction import LONGEST_NAME, Introduction, Party
 from ariagent.dialogue.keypad import AskAgain, Collect, Collected, CollectFailed
-from ariagent.dialogue.memory import Owed
+from ariagent.dialogue.memory import Unfinished
 from ariagent.dialogue.notes import introduced_note, met_note, sent_back_note
 from ariagent.dialogue.silence import Ask, EndLength, Goodbye, SilenceEvent, WarnLength
 
@@ -83,10 +83,10 @@ class TestTools:
 
 class TestLostCallers:
     def test_the_model_is_told_what_is_owed_and_nothing_to_be_sorry_for(self) -> None:
-        each = [notes.renewed_note(owed) for owed in Owed]
-        assert len(set(each)) == len(Owed)
+        each = [notes.renewed_note(unfinished) for unfinished in Unfinished]
+        assert len(set(each)) == len(Unfinished)
         assert all("Do not greet, do not apologise" in note and "sorry" not in note for note in each)
-        assert "wait for the caller to speak" in notes.renewed_note(Owed.NOTHING)
+        assert "wait for the caller to speak" in notes.renewed_note(Unfinished.NOTHING)
 
     def test_the_model_knows_whether_it_remembers(self) -> None:
         assert "where you were" in notes.resumed_note(known=True)

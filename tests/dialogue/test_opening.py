@@ -15,7 +15,7 @@ from ariagent.dialogue.conversation import Conversation
 from ariagent.dialogue.events import AgentSaid, DialogueEvent, Interrupted
 from ariagent.dialogue.history import History, Said
 from ariagent.dialogue.introduction import Introduction, Party
-from ariagent.dialogue.memory import Memory, Owed
+from ariagent.dialogue.memory import Memory, Unfinished
 from ariagent.dialogue.role import Role
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession
@@ -125,12 +125,12 @@ class TestBack:
         note = notes.resumed_note(known=bool(entries))
         assert line.told() == ([*(entry.text for entry in entries), note], [{}])
 
-    @pytest.mark.parametrize("owed", list(Owed))
-    def test_after_a_planned_restart_the_model_speaks_unless_nothing_is_owed(self, owed: Owed) -> None:
-        line = Line(memory=Memory((SAID,), "", interrupted=True, owed=owed))
+    @pytest.mark.parametrize("unfinished", list(Unfinished))
+    def test_after_a_planned_restart_the_model_speaks_unless_nothing_is_owed(self, unfinished: Unfinished) -> None:
+        line = Line(memory=Memory((SAID,), "", interrupted=True, unfinished=unfinished))
         line.begin()
-        note = notes.renewed_note(owed)
-        assert line.told() == (["a bill", note], [] if owed is Owed.NOTHING else [{}])
+        note = notes.renewed_note(unfinished)
+        assert line.told() == (["a bill", note], [] if unfinished is Unfinished.NOTHING else [{}])
         assert line.history.entries == (SAID, Said("note", note))
 
 

@@ -339,9 +339,9 @@ async def test_a_colleague_is_looked_for_while_the_caller_talks_on(
         202,
         {"id": path.split("/")[1], "to": "warm", "state": "under_way"},
     )
-    assert (await api.only_call())["state"] == "consulting"
+    assert (await api.only_call())["state"] == "warm_transfer"
     status, refused = await api.ask("POST", path, "ben", destination="warm")
-    assert (status, refused["reason"]) == (409, "a colleague is being looked for already")
+    assert (status, refused["reason"]) == (409, "a warm transfer is under way already")
     incoming = await human.incoming(30)
     await incoming.answer()
     await log.wait("call.transferred", by="anna", kind="warm", timeout=LIMIT_S)

@@ -12,7 +12,7 @@ import ariagent
 from ariagent.dialogue import notes as told
 from ariagent.dialogue.introduction import Introduction, Party
 from ariagent.dialogue.keypad import AskAgain, Collect
-from ariagent.dialogue.memory import Owed
+from ariagent.dialogue.memory import Unfinished
 from ariagent.dialogue.silence import WarnLength
 from ariagent.dialogue.tool_rounds import MOST_ROUNDS
 from ariagent.errors import ConfigurationError
@@ -35,10 +35,10 @@ NOTES = {
     "reconnected": [told.LOST_NOTE],
     "must_speak": [told.speak_note(MOST_ROUNDS)],
     "resumed": [told.resumed_note(known=known) for known in (True, False)],
-    "continue_words": [told.renewed_note(Owed.WORDS)],
-    "continue_turn": [told.renewed_note(Owed.TURN)],
-    "continue_answer": [told.renewed_note(Owed.ANSWER)],
-    "transfer_ended": [told.renewed_note(Owed.COLLEAGUE)],
+    "continue_words": [told.renewed_note(Unfinished.WORDS)],
+    "continue_turn": [told.renewed_note(Unfinished.TURN)],
+    "continue_answer": [told.renewed_note(Unfinished.ANSWER)],
+    "transfer_ended": [told.renewed_note(Unfinished.WARM_TRANSFER)],
     "returned": [told.returned_note("support", status) for status in (*told.WHY_BACK, "")],
     "consult_waits": [told.waiting_note(20.0)],
     "consult_answered": [told.found_note()],
