@@ -120,11 +120,11 @@ class WebServer:
             longest = next(iter(self._idle), None)
             if longest is None:
                 self.turned_away += 1
-                self._tell_crowded("web.turned_away")
+                self._tell_crowded("web.connection_refused")
                 return _TurnedAway()
             del self._idle[longest]
             self.gave_way += 1
-            self._tell_crowded("web.gave_way")
+            self._tell_crowded("web.idle_connection_closed")
             longest.end()
         server = self._runner.server
         assert server is not None

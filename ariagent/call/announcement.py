@@ -177,7 +177,7 @@ class Announcements:
     def not_kept(self, error: OSError) -> None:
         remedy = "Let the service's user write there, or set announcements.directory to another folder"
         fields = {"directory": str(self.directory), "cause": error.strerror or str(error), "remedy": remedy}
-        log.warning("announcement.not_kept", extra={"fields": fields})
+        log.warning("announcement.write_failed", extra={"fields": fields})
 
 
 class Announcement:

@@ -58,7 +58,7 @@ class Identity:
     facts: ArrivalFacts
     linked_id: str = ""
     """The channel's now. Equal to ``call_id``, except for a call that continues after a restart."""
-    put_through_by: str = ""
+    transferred_by: str = ""
     """The channel of the colleague that put the caller through, where one did."""
     caller: introduction.Party = NOBODY
     """The caller, as far as they show who they are."""
@@ -106,7 +106,7 @@ async def recollect(context: Context, identity: Identity) -> None:
     ids, now = (identity.call_id, identity.handed_over_as), time.monotonic()
     if not identity.handed_over_as or any(context.memories.knows(call_id, now) for call_id in ids):
         return
-    memory = await asyncio.to_thread(context.handed_on, identity.handed_over_as)
+    memory = await asyncio.to_thread(context.transferred_call, identity.handed_over_as)
     if memory is not None:
         context.memories.keep(identity.handed_over_as, memory, now)
 
@@ -162,10 +162,10 @@ async def _introduction(
     context: Context, arrival: Arrival, identity: Identity, *, known: bool
 ) -> introduction.Introduction | None:
     """What the colleague said who put the caller through, where one did."""
-    if not identity.put_through_by:
+    if not identity.transferred_by:
         return None
     found = await given(context.ari, arrival.channel.id, introduction.VARIABLES)
-    return introduction.Introduction.of(identity.put_through_by, found, known=known)
+    return introduction.Introduction.of(identity.transferred_by, found, known=known)
 
 
 async def _back(context: Context, arrival: Arrival, identity: Identity) -> tuple[Memory | None, str]:

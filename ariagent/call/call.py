@@ -27,7 +27,7 @@ from ariagent.call import commands as cmd
 from ariagent.call import events as ev
 from ariagent.call.arrival import OWN_CALL, Arrival, ArrivingCall
 from ariagent.call.attended_transfer import AttendedTransfer, remote_party, shown_newcomer
-from ariagent.call.blind_transfer import to_people
+from ariagent.call.blind_transfer import to_human_queue
 from ariagent.call.bridge_watchdog import BridgeWatchdog, Finding
 from ariagent.call.caller_leg import CallerLeg
 from ariagent.call.context import Context
@@ -231,7 +231,7 @@ class Call:
         if self.state not in AUDIBLE:
             raise CallStateError(f"the call is {self.state.value}: it cannot be transferred now")
         if (under_way := self._machine.moving) is not None:
-            raise CallStateError(f"{under_way.by} is putting the caller through to {under_way.name} already")
+            raise CallStateError(f"{under_way.by} is transferring the caller to {under_way.name} already")
         warm = handoff.kind == "warm"
         if warm and self._transfers.warm.goes_on:
             raise CallStateError("a warm transfer is under way already")
@@ -335,7 +335,7 @@ class Call:
             self._model.session,
             self._codec,
             context.format,
-            phrase=partial(context.prompts.find, role.agent),
+            phrase=partial(context.phrases.find, role.agent),
             waiting_prompt=context.toolbox.waiting_prompt,
             unix_offset_s=time.time() - time.monotonic(),
         )
@@ -678,7 +678,7 @@ class Call:
                 self._dialogue.begin(now)
             case cmd.GreetCaller(before=before, caller=caller):
                 self._dialogue.warm_transfer_ended()
-                self._dialogue.meet(before, caller, now)
+                self._dialogue.caller_changed(before, caller, now)
                 self._commands.put_nowait(command)
             case cmd.PressKey(digit=digit):
                 self._dialogue.press(digit, now)
@@ -897,7 +897,7 @@ class Call:
     async def _return_to_dialplan(self, result: Result) -> None:
         """Leave Stasis with ARIAGENT_RESULT set, so that the dialplan can go on to people."""
         joined = self.arrival.seat is not None and self._parties.changed
-        if joined and result is not Result.DONE and await to_people(self.context, self.arrival):
+        if joined and result is not Result.DONE and await to_human_queue(self.context, self.arrival):
             return
         await self._leg.give_back(result)
 

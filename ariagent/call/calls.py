@@ -179,7 +179,7 @@ class Calls:
         except NotFoundError:
             pass
         except AriError as error:
-            log.warning("media.not_discarded", extra={"fields": {"channel": channel_id, "cause": error.line}})
+            log.warning("media.discard_failed", extra={"fields": {"channel": channel_id, "cause": error.line}})
 
     async def take_over(self, broken_off: Iterable[BrokenOff]) -> None:
         """Go on with the calls that a process before this one left behind; those that are over are told as ended.

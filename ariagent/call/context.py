@@ -15,7 +15,7 @@ from ariagent.call.variables import SiteVariables
 from ariagent.config import Settings
 from ariagent.dialogue.memory import Memories, Memory
 from ariagent.metrics import Metrics
-from ariagent.phrases.store import Prompts
+from ariagent.phrases.store import PhraseStore
 from ariagent.pool.queues import QueueView
 from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.health import ModelHealth
@@ -38,7 +38,7 @@ class Context:
     format: AudioFormat
     """Of the audio between Asterisk and us."""
     metrics: Metrics
-    prompts: Prompts
+    phrases: PhraseStore
     announcements: Announcements
     model_health: ModelHealth
     """Calls report their sessions with the model to it."""
@@ -51,7 +51,7 @@ class Context:
     memories: Memories = field(default_factory=Memories)
     """Of callers who were handed to people."""
     variables: SiteVariables = field(default_factory=SiteVariables)
-    handed_on: Callable[[str], Memory | None] = lambda call_id: None
+    transferred_call: Callable[[str], Memory | None] = lambda call_id: None
     """The same from the records, by call id, where a former process did so. Reads the disk."""
     overloaded: Callable[[], bool] = lambda: False
     """Whether the machine is too busy for another call."""

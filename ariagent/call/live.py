@@ -11,7 +11,7 @@ class LiveCall:
 
     call_id: str
     state: str
-    """Of the state machine: preparing, talking, parting ..."""
+    """The state of the call, as in ``docs/call-states.md``, or ``warm_transfer``."""
     arrived: float
     """Unix time, seconds."""
     answered_s: float | None

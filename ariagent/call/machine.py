@@ -133,8 +133,8 @@ class CallMachine:
     @property
     def moving(self) -> Handoff | None:
         """The transfer that is about to be made and that nobody can talk away, if there is one."""
-        parting = self.state is State.BEFORE_TRANSFER and self._handoff is not None and self._handoff.final
-        return self._handoff if parting else None
+        final = self.state is State.BEFORE_TRANSFER and self._handoff is not None and self._handoff.final
+        return self._handoff if final else None
 
     def next_deadline(self) -> float | None:
         """When ``tick`` must be called, or None."""
@@ -216,7 +216,7 @@ class CallMachine:
         assert isinstance(event, ev.NobodyThere)
         return (cmd.HangUp(), *self._end(Termination(Result.DONE, event.what)))
 
-    def _to_people(self, event: ev.Event, now: float) -> "Iterable[Command]":
+    def _to_human_queue(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.FallbackRequested)
         return self._give_back(Termination(Result.PERSON, event.reason))
 
@@ -314,10 +314,10 @@ TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.ANSWERING, ev.Answered): (State.TALKING, CallMachine._talk),
     (State.TALKING, ev.DigitPressed): (State.TALKING, CallMachine._press),
     (State.TALKING, ev.NobodyThere): (State.ENDING, CallMachine._nobody),
-    (State.TALKING, ev.FallbackRequested): (State.ENDING, CallMachine._to_people),
+    (State.TALKING, ev.FallbackRequested): (State.ENDING, CallMachine._to_human_queue),
     (State.SAYING_GOODBYE, ev.NobodyThere): (State.ENDING, CallMachine._nobody),
     (State.BEFORE_TRANSFER, ev.NobodyThere): (State.ENDING, CallMachine._nobody),
-    (State.SAYING_GOODBYE, ev.FallbackRequested): (State.ENDING, CallMachine._to_people),
+    (State.SAYING_GOODBYE, ev.FallbackRequested): (State.ENDING, CallMachine._to_human_queue),
     (State.TALKING, ev.EndRequested): (State.SAYING_GOODBYE, CallMachine._say_goodbye),
     (State.SAYING_GOODBYE, ev.SpeechFinished): (State.ENDING, CallMachine._hang_up),
     (State.SAYING_GOODBYE, ev.CallerSpoke): (State.TALKING, CallMachine._resume),

@@ -25,7 +25,7 @@ Timeout = Annotated[float, Field(gt=0, le=60)]
 
 BUILTIN_TOOLS = (
     *("end_call", "collect_digits", "hold_on"),
-    *("transfer_call", "cancel_transfer", "people_status", "take_message"),
+    *("transfer_call", "cancel_transfer", "transfer_status", "take_message"),
 )
 """Names of ariagent's own functions. The site's functions may not use them."""
 

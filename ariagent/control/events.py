@@ -79,8 +79,8 @@ class Reader:
 class Feed:
     """Tells readers what changes."""
 
-    def __init__(self, desk: Supervision) -> None:
-        self._desk = desk
+    def __init__(self, supervision: Supervision) -> None:
+        self._supervision = supervision
         self._readers: set[Reader] = set()
         self._calls: dict[Call, CallAnswer] = {}
         """As they were told last."""
@@ -88,9 +88,9 @@ class Feed:
         self._seats: SeatsAnswer | None = None
         self._wake = asyncio.Event()
         self._closed = False
-        desk.registry.watchers.append(self._call_changed)
-        if desk.pool is not None:
-            desk.pool.watchers.append(self._pool_changed)
+        supervision.registry.watchers.append(self._call_changed)
+        if supervision.pool is not None:
+            supervision.pool.watchers.append(self._pool_changed)
 
     def join(self, by: str) -> Reader:
         """A new reader, who gets a snapshot first. Raises RefusedError."""
@@ -99,13 +99,15 @@ class Feed:
             full = f"{MOST_OF_ONE} read as {by} already" if own >= MOST_OF_ONE else f"{MOST_READERS} read already"
             reason = "the service is ending" if self._closed else full
             raise RefusedError(503, "no_stream", reason, remedy="Try again later")
-        for call in self._desk.registry.calls:
+        for call in self._supervision.registry.calls:
             self._call_changed(call)
         self._look()
         reader = Reader(by)
-        parts: dict[str, BaseModel] = {"queues": self._desk.queues(), "seats": self._desk.seats()}
+        parts: dict[str, BaseModel] = {"queues": self._supervision.queues(), "seats": self._supervision.seats()}
         snapshot = {name: part.model_dump(mode="json") for name, part in parts.items()}
-        reader.put(encoded("snapshot", {"calls": self._desk.calls().model_dump(mode="json")["calls"], **snapshot}))
+        reader.put(
+            encoded("snapshot", {"calls": self._supervision.calls().model_dump(mode="json")["calls"], **snapshot})
+        )
         self._readers.add(reader)
         self._wake.set()
         return reader
@@ -131,7 +133,7 @@ class Feed:
                 await asyncio.sleep(LOOK_S)
 
     def _look(self) -> None:
-        queues, seats = self._desk.queues(), self._desk.seats()
+        queues, seats = self._supervision.queues(), self._supervision.seats()
         if self._queues is None or _lasting(queues) != _lasting(self._queues):
             self._tell("queues", queues.model_dump(mode="json"))
         if seats != self._seats:
@@ -143,7 +145,7 @@ class Feed:
             self._wake.set()
 
     def _call_changed(self, call: Call) -> None:
-        now = call_answer(call) if call in self._desk.registry.calls else None
+        now = call_answer(call) if call in self._supervision.registry.calls else None
         if now is None:
             if (known := self._calls.pop(call, None)) is not None:
                 ended = call.termination

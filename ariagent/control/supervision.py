@@ -211,7 +211,7 @@ class Supervision:
         calls = len(self.registry)
         plan = self._drain(wanted.to, wanted.after_s)
         fields = {"by": by, "calls": calls, "to": plan.to, "after_s": round(plan.after_s, 1)}
-        log.info("control.drain", extra={"fields": fields})
+        log.info("control.drain_requested", extra={"fields": fields})
         return schemas.DrainAnswer(calls=calls, timeout_s=round(plan.after_s, 3), to=plan.to)
 
     # -- seats ------------------------------------------------------------------------------------
@@ -237,5 +237,5 @@ class Supervision:
             async with asyncio.timeout(SETTLE_LIMIT_S):
                 await pool.settled.wait()
         except TimeoutError:
-            log.warning("control.not_settled", extra={"fields": {"after_s": round(time.monotonic() - began, 1)}})
+            log.warning("control.seats_not_settled", extra={"fields": {"after_s": round(time.monotonic() - began, 1)}})
         return schemas.PausedAnswer(seats=numbers, paused=paused, settled=pool.settled.is_set())

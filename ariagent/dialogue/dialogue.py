@@ -86,7 +86,7 @@ class Dialogue:
         """``fmt``: the leg's audio. ``waiting_prompt``: what a caller hears who waits for the site's tool of this name.
         ``unix_offset_s``: added to ``now`` it is seconds since the epoch, for the opening hours."""
         self.role = role
-        """Who the agent is, and who the caller is: changed by ``meet``."""
+        """Who the agent is, and who the caller is: changed by ``caller_changed``."""
         self.effects: list[Effect | events.DialogueEvent] = []
         """What the driver has not taken yet."""
         self._tools = tools
@@ -214,13 +214,13 @@ class Dialogue:
         self._happened(said, now)
         self.effects.append(_SPEECH_READY)
 
-    def meet(self, before: Party, caller: Party, now: float) -> None:
+    def caller_changed(self, before: Party, caller: Party, now: float) -> None:
         """The conversation begins anew with the caller whom ``before`` has transferred to the agent."""
         self._stay()
-        self.role = replace(self.role, facts=self.role.facts.put_through(caller.number, caller.name))
+        self.role = replace(self.role, facts=self.role.facts.with_caller(caller.number, caller.name))
         self._tools.caller_number = caller.number
         self._rounds.caller_heard()
-        said = opening.meet(
+        said = opening.greet_next_caller(
             self.role,
             self._conversation,
             self._history,

@@ -296,7 +296,7 @@ def not_done_note(destination: str) -> str:
     )
 
 
-def handed_on_note(destination: str, agent: str, *, opening: bool) -> str:
+def agent_changed_note(destination: str, agent: str, *, opening: bool) -> str:
     """The note for an agent to whom another AI agent has transferred the caller."""
     greeting = _OPENING_PLAYED if opening else "Greet the caller as yourself in a few words."
     return (
@@ -365,7 +365,7 @@ def sent_back_note(destination: str, introduction: Introduction) -> str:
     )
 
 
-def met_note(before: Party, caller: Party, *, opening: bool, talked: bool) -> str:
+def caller_changed_note(before: Party, caller: Party, *, opening: bool, talked: bool) -> str:
     """The note when ``before``, with whom the model has spoken so far, has transferred a caller to it.
 
     ``talked``: that party has said something to it.

@@ -37,7 +37,7 @@ def begin(
     elif by is None and not role.why_back and memory.agent not in ("", role.name):
         # Nobody sent the caller back: the destination leads to this agent.
         words, audio = _opening(role, phrase)
-        note = _kept(history, notes.handed_on_note(memory.destination, memory.agent, opening=bool(words)))
+        note = _kept(history, notes.agent_changed_note(memory.destination, memory.agent, opening=bool(words)))
         conversation.replay(memory.entries)
         return conversation.open(words, now, audio, note=note, goes_on=True)
     elif by is None:
@@ -47,7 +47,7 @@ def begin(
     return []
 
 
-def meet(
+def greet_next_caller(
     role: Role,
     conversation: Conversation,
     history: History,
@@ -60,7 +60,7 @@ def meet(
 ) -> list[DialogueEvent]:
     """The first words for a caller whom ``before`` has transferred; ``talked``: that party said something."""
     words, audio = _opening(role, phrase)
-    note = _kept(history, notes.met_note(before, caller, opening=bool(words), talked=talked))
+    note = _kept(history, notes.caller_changed_note(before, caller, opening=bool(words), talked=talked))
     happened = conversation.break_off(now)
     # Without anything to take up, the opening's own question is enough.
     return happened + conversation.open(words, now, audio, note=note, goes_on=talked or not words)

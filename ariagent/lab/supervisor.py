@@ -30,7 +30,7 @@ def service_command(lab_dir: Path) -> list[str]:
     return [sys.executable, "-m", "ariagent", "run", "-c", str(lab_dir / "ariagent.yaml")]
 
 
-class Keeper:
+class Supervisor:
     """Of the service of one lab."""
 
     def __init__(self, lab_dir: Path) -> None:
@@ -76,12 +76,12 @@ class Keeper:
 
 def main() -> int:
     """The command; returns the exit code."""
-    keeper = Keeper(Path(sys.argv[1]))
-    signal.signal(signal.SIGTERM, keeper.stop)
+    supervisor = Supervisor(Path(sys.argv[1]))
+    signal.signal(signal.SIGTERM, supervisor.stop)
     try:
-        keeper.run()
+        supervisor.run()
     except ConfigurationError as error:
-        sys.stderr.write(f"keeper: {error.line}\n")
+        sys.stderr.write(f"supervisor: {error.line}\n")
         return 1
     return 0
 

@@ -90,7 +90,7 @@ async def render(
                 if spoken is not None:
                     return Rendering(spoken, transcript, tries, used)
                 said.append(transcript)
-                log.info("render.differs", extra={"fields": {"tries": tries, "characters": len(text)}})
+                log.info("phrase.wording_differed", extra={"fields": {"tries": tries, "characters": len(text)}})
     except TimeoutError:
         raise RenderError(f"the model did not speak the text within {timeout_s:g} s", usage=used) from None
     except RenderError as error:

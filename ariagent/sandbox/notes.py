@@ -31,7 +31,7 @@ KINDS = (
         "There is one more thing that I can tell you. Is there anything else?",
     ),
     Kind(
-        "handed_on",
+        "agent_changed",
         "another AI agent transferred the caller to this one",
         (r"another (?:automated|AI) agent",),
         "I have been told about you. How can I help you?",

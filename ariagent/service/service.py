@@ -28,7 +28,7 @@ from ariagent.call.admission import Admission, Minutes
 from ariagent.call.announcement import Announcements
 from ariagent.call.calls import Calls
 from ariagent.call.context import Context
-from ariagent.call.recorded_calls import handed_on, unended
+from ariagent.call.recorded_calls import transferred_call, unended
 from ariagent.call.takeover import BrokenOff
 from ariagent.check.checks import Need
 from ariagent.check.site import Manager, Site, opened
@@ -43,7 +43,7 @@ from ariagent.errors import AriError, ConfigurationError, InternalError
 from ariagent.hosts import HostNames, is_loopback, joined
 from ariagent.localtime import day as local_day
 from ariagent.metrics import Metrics
-from ariagent.phrases.store import Prompts
+from ariagent.phrases.store import PhraseStore
 from ariagent.pool.availability import Availability
 from ariagent.pool.door import Door
 from ariagent.pool.pool import Pool
@@ -122,19 +122,19 @@ class Service:
             off_hours=lambda: not self.settings.seats_wanted(time.time()),
             overloaded=lambda: self.lag.overloaded,
         )
-        desk = self.desk = Supervision(
+        supervision = self.supervision = Supervision(
             self.calls,
             self.pool,
             settings.destinations,
             drain=self.drain,
         )
-        self.control = ControlServer(settings.control, settings.state_directory, desk)
+        self.control = ControlServer(settings.control, settings.state_directory, supervision)
         if self.pool is not None:
             self.pool.looks_for = lambda: self.settings.human_queues
         self.phones: SupervisorPhones | None = None
         if self.ami is not None:
             self.ami.subscribe(self.calls.transferred)
-            self.phones = SupervisorPhones(desk, self.ami, settings.asterisk.app)
+            self.phones = SupervisorPhones(supervision, self.ami, settings.asterisk.app)
         self.asterisk_backoff = Backoff()
         """Why Asterisk cannot be used, if it cannot."""
         self.model = ModelHealth(settings.realtime, self._excludes(Reason.MODEL))
@@ -158,7 +158,7 @@ class Service:
         self.own = WebServer(shown(everything=lambda request: True))
         """The same pages on the Unix socket in ``state_directory``."""
         self.journal: Journal | None = None
-        self.prompts: Prompts | None = None
+        self.phrases: PhraseStore | None = None
         self._context: Context | None = None
         self._broken_off: list[BrokenOff] | None = None
         """Calls of an earlier process, until they are searched in Asterisk."""
@@ -247,7 +247,7 @@ class Service:
         self._background += [
             tasks.create_task(self.model.run(self.model_trial), name="model"),
             tasks.create_task(self.audio.run(audio_trial), name="audio"),
-            tasks.create_task(self._prepare_speech(), name="prompts"),
+            tasks.create_task(self._prepare_speech(), name="phrases"),
             tasks.create_task(self._keep_pool(), name="pool"),
         ]
         await listen(self.ari, self.router, self._stream_opened, self.asterisk_backoff)
@@ -331,7 +331,7 @@ class Service:
         spending = await asyncio.to_thread(self._spending)
         fmt = self._format(version)
         address = settings.audiosocket.advertise or joined(settings.audiosocket.host, self.media.port)
-        prompts = self.prompts = Prompts(
+        phrases = self.phrases = PhraseStore(
             settings.state_directory, settings.realtime, fmt, used=lambda usage: self._prompts_used(spending, usage)
         )
         announcements = Announcements.of(settings, fmt)
@@ -356,7 +356,7 @@ class Service:
             media_address=address,
             format=fmt,
             metrics=self.metrics,
-            prompts=prompts,
+            phrases=phrases,
             announcements=announcements,
             model_health=self.model,
             toolbox=self.toolbox,
@@ -366,7 +366,7 @@ class Service:
             overloaded=lambda: self.lag.overloaded,
             audio_health=self.audio,
             ami=self.ami,
-            handed_on=lambda call_id: handed_on(self.settings, call_id),
+            transferred_call=lambda call_id: transferred_call(self.settings, call_id),
             queue_view=pool.view if pool is not None else lambda name: None,
             has_queue=pool.has_queue if pool is not None else lambda name: None,
         )
@@ -430,8 +430,8 @@ class Service:
     async def _prepare_speech(self) -> None:
         """Render the agents' fixed phrases, once the model was tried."""
         await self.model.tried.wait()
-        assert self.prompts is not None
-        await self.prompts.warm(self.settings.agents, self.settings.tools)
+        assert self.phrases is not None
+        await self.phrases.warm(self.settings.agents, self.settings.tools)
         self._prepared.set()
 
     async def _stream_opened(self) -> None:
@@ -513,7 +513,7 @@ class Service:
         if self.journal is not None:
             self.journal.configure(settings.records, Redaction(secrets_of(settings)))
         self._old_toolboxes.append(self.toolbox)
-        self.settings, self.toolbox, self.desk.destinations = settings, toolbox, settings.destinations
+        self.settings, self.toolbox, self.supervision.destinations = settings, toolbox, settings.destinations
         if self._context is not None:
             self._context.admission.configure(settings)
             self._context.spending.configure(settings.cost, settings.zone)
@@ -526,8 +526,8 @@ class Service:
             for need in (Need.SETTINGS, Need.ASTERISK, Need.MANAGER):
                 self.checks.wanted(need)
         self.model.doubt()
-        if self.prompts is not None:
-            await self.prompts.warm(settings.agents, settings.tools)
+        if self.phrases is not None:
+            await self.phrases.warm(settings.agents, settings.tools)
 
     async def _end_calls(self) -> None:
         self.calls.refuse_new()

@@ -147,7 +147,7 @@ class AudioTrial:
             try:
                 heard = await self._try()
             except AriError as error:
-                log.debug("audio.not_tried", extra={"fields": {"cause": error.line}})
+                log.debug("audio.trial_failed", extra={"fields": {"cause": error.line}})
                 await asyncio.sleep(ASTERISK_AGAIN_S)
                 continue
             result = heard.result
@@ -166,7 +166,7 @@ class AudioTrial:
             async with self._announcements.sample() as file:
                 return (await try_audio(self._trial, self._server, self._address, file=file)).played
         except AriError as error:
-            log.debug("announcement.not_tried", extra={"fields": {"cause": error.line}})
+            log.debug("announcement.trial_failed", extra={"fields": {"cause": error.line}})
         except OSError as error:
             self._announcements.not_kept(error)
         return None

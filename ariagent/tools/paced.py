@@ -51,9 +51,9 @@ class Paced(asyncio.Protocol):
         self._waiting += data[: self._left]
         self._left -= len(data)
         if self._turn is None:
-            self._hand_on()
+            self._deliver()
 
-    def _hand_on(self) -> None:
+    def _deliver(self) -> None:
         self._turn = None
         if self._reader.transport is None:  # it has all that it wants
             self._waiting.clear()
@@ -63,7 +63,7 @@ class Paced(asyncio.Protocol):
             self._reader.data_received(piece)
         if self._waiting:
             self._hold()
-            self._turn = asyncio.get_running_loop().call_soon(self._hand_on)
+            self._turn = asyncio.get_running_loop().call_soon(self._deliver)
         elif self._lost is not None:
             self._reader.connection_lost(*self._lost)
         elif self._left < 0:
@@ -84,7 +84,7 @@ class Paced(asyncio.Protocol):
         # TLS tells it while we still hold the end of the answer.
         self._lost = (exc,)
         if self._turn is None:
-            self._hand_on()
+            self._deliver()
 
     def pause_writing(self) -> None:
         self._reader.pause_writing()

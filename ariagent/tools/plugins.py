@@ -46,7 +46,7 @@ class CallFacts:
         }
         return {**self.values, **own}
 
-    def put_through(self, number: str, name: str) -> "CallFacts":
+    def with_caller(self, number: str, name: str) -> "CallFacts":
         """The same call with another caller on the line, who has neither the variables nor the lookup of the former."""
         kept = {key: value for key, value in self.values.items() if key.partition(".")[0] not in placeholders.OPEN}
         return replace(self, caller_number=number, caller_name=name, values=kept)

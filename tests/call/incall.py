@@ -44,7 +44,7 @@ from ariagent.config import AmiSettings, AsteriskSettings, RealtimeSettings, Rec
 from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import AmiError, AriError
 from ariagent.metrics import Metrics
-from ariagent.phrases.store import Prompts
+from ariagent.phrases.store import PhraseStore
 from ariagent.realtime import events as rt
 from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.health import ModelHealth
@@ -630,7 +630,7 @@ class Office:
             media_address="127.0.0.1:9092",
             format=SLIN24,
             metrics=self.metrics,
-            prompts=Prompts(self._folder, settings.realtime, SLIN24),
+            phrases=PhraseStore(self._folder, settings.realtime, SLIN24),
             announcements=Announcements(self._folder / "announcements", SLIN24),
             model_health=_NotedModelHealth(settings.realtime, self.doubts),
             audio_health=_NotedAudioHealth(self.doubts),

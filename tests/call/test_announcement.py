@@ -50,7 +50,7 @@ async def test_a_directory_that_cannot_be_used_is_said(tmp_path: Path, caplog: p
     with caplog.at_level(logging.WARNING):
         announcements.clear()
         assert not await announcements.put(announcements.new_name(), b"", 1)
-    assert [record.message for record in caplog.records] == ["announcement.not_kept"] * 2
+    assert [record.message for record in caplog.records] == ["announcement.write_failed"] * 2
 
 
 def test_names_are_absolute_and_cannot_be_guessed(tmp_path: Path) -> None:

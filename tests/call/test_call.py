@@ -795,7 +795,7 @@ class TestSupervisor:
             call = await office.answered("c1")
             office.model.session.speaks(4.0)
             call.transfer(office.handoff("blind", by="anna"))
-            with pytest.raises(CallStateError, match="anna is putting the caller through to blind already"):
+            with pytest.raises(CallStateError, match="anna is transferring the caller to blind already"):
                 call.transfer(office.handoff("blind", by="ben"))
 
     @virtual_time

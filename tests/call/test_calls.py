@@ -25,7 +25,7 @@ from ariagent.call.takeover import BrokenOff
 from ariagent.config import RealtimeSettings, RecordsSettings, Settings
 from ariagent.dialogue.memory import Unfinished
 from ariagent.metrics import Metrics
-from ariagent.phrases.store import Prompts
+from ariagent.phrases.store import PhraseStore
 from ariagent.realtime.health import ModelHealth
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
@@ -86,7 +86,7 @@ class Desk:
             media_address=address,
             format=SLIN24,
             metrics=self.metrics,
-            prompts=Prompts(directory, settings.realtime, SLIN24),
+            phrases=PhraseStore(directory, settings.realtime, SLIN24),
             announcements=Announcements(directory / "announcements", SLIN24),
             model_health=ModelHealth(settings.realtime),
             toolbox=Toolbox(settings),

@@ -200,7 +200,7 @@ async def identification(office: Office, call: Call, patch: Patch) -> None:
 
 
 async def newcomer(office: Office, call: Call, patch: Patch) -> None:
-    patch(call._dialogue, "meet", boom)
+    patch(call._dialogue, "caller_changed", boom)
     office.registry.transferred(
         AttendedTransferred(
             "Success", "PJSIP/a-1", "PJSIP/a-2", "PJSIP/e-1", "5552000", "", SEAT, "03", "", linked_id="1.1"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ariagent.ari.events import Channel
-from ariagent.call.recorded_calls import handed_on, unended
+from ariagent.call.recorded_calls import transferred_call, unended
 from ariagent.call.takeover import LEFT_MEANWHILE, SHORT_S, BrokenOff, arguments, history_of, returned
 from ariagent.config import RecordsSettings, Settings
 from ariagent.dialogue.history import Said, Used
@@ -267,7 +267,7 @@ def test_a_transferred_caller_is_remembered_through_the_database(settings: Setti
     ended = rec.CallEnded(result="transferred", reason="handed_over")
     write(settings, *TOLD[:-1], TRANSFERRED, ended)
     assert unended(settings) == []
-    memory = handed_on(settings, "1.1")
+    memory = transferred_call(settings, "1.1")
     assert memory is not None
     assert (memory.entries, memory.destination, memory.caller_number) == (ENTRIES, "support", "5550200")
-    assert handed_on(settings, "other") is None
+    assert transferred_call(settings, "other") is None

@@ -711,7 +711,7 @@ class TestBuiltinTools:
 
     def test_people_status(self) -> None:
         call = Call(places={"desk": DESK}, starts_at=SUNDAY)
-        call.calls(("people_status", {}))
+        call.calls(("transfer_status", {}))
         status, asked = call.results()
         assert status["desk"]["state"] == "closed until tomorrow, 8:00"
         assert asked == {}
@@ -726,7 +726,7 @@ class TestBuiltinTools:
 class TestToolRounds:
     def rounds(self, call: Call, count: int = MOST_ROUNDS) -> None:
         for _ in range(count):
-            call.calls(("people_status", {}))
+            call.calls(("transfer_status", {}))
         call.took()
 
     def test_too_many_at_once_are_answered_and_not_run(self) -> None:
@@ -743,8 +743,8 @@ class TestToolRounds:
         told = call.told()
         assert told[-2]["item"]["content"][0]["text"] == notes.speak_note(MOST_ROUNDS)
         assert told[-1]["response"] == {"tool_choice": "none"}
-        call.calls(("people_status", {}))
-        assert events.ToolsRefused(1, "people_status", MOST_ROUNDS) in call.took()
+        call.calls(("transfer_status", {}))
+        assert events.ToolsRefused(1, "transfer_status", MOST_ROUNDS) in call.took()
         assert notes.SPEAK_FIRST in call.told()[0]["item"]["output"]
 
     def test_one_that_calls_whatever_it_is_told_is_given_up(self) -> None:
@@ -766,7 +766,7 @@ class TestToolRounds:
         call.dialogue.tool_ended(made, "7", ok=True, kind="ok", now=call.now)
         assert events.WaitingPromptPlayed("tone") in call.took()
         call.told()
-        call.calls(("people_status", {}))
+        call.calls(("transfer_status", {}))
         error, asked = call.results()
         assert "speak to the caller first" in error["error"]
         assert asked == {"tool_choice": "none"}
@@ -780,7 +780,7 @@ class TestToolRounds:
         else:
             call.turn("Well?")
         call.told()
-        call.calls(("people_status", {}))
+        call.calls(("transfer_status", {}))
         assert call.of(events.ToolsRefused) == []
         assert "desk" in call.results()[0]
 
@@ -994,10 +994,10 @@ class TestFailures:
 class TestMeet:
     BEFORE, CALLER = Party("1001", "Anna"), Party("5552000", "Eva")
 
-    def meet(self, call: Call) -> None:
+    def caller_changed(self, call: Call) -> None:
         call.told()
         call.took()
-        call.dialogue.meet(self.BEFORE, self.CALLER, call.now)
+        call.dialogue.caller_changed(self.BEFORE, self.CALLER, call.now)
 
     def test_what_was_being_said_is_cut_off_and_the_opening_is_for_the_caller(self) -> None:
         call = Call({"opening": "Good day."}, phrases={"Good day.": tone(100)})
@@ -1005,29 +1005,29 @@ class TestMeet:
         call.turn("I have a caller for you, with a broken wheel.")
         call.speaks(5000, words="Go ahead, I am listening.")
         call.lasts(1.0)
-        self.meet(call)
+        self.caller_changed(call)
         cut, said = call.took()
         assert (type(cut), said) == (events.Interrupted, events.AgentSaid("aria_opening_2", "Good day."))
         truncate, opening, note, create = call.told()
         assert truncate["type"] == "conversation.item.truncate"
         assert opening["item"]["id"] == "aria_opening_2"
-        met = notes.met_note(self.BEFORE, self.CALLER, opening=True, talked=True)
+        met = notes.caller_changed_note(self.BEFORE, self.CALLER, opening=True, talked=True)
         assert note["item"]["content"][0]["text"] == met
         assert create["type"] == "response.create"
         assert Said("note", met) in call.entries
 
     def test_without_a_word_before_the_opening_is_enough(self) -> None:
         call = Call({"opening": "Good day."}, phrases={"Good day.": tone(100)})
-        self.meet(call)
+        self.caller_changed(call)
         told = call.told()
         assert "response.create" not in [message["type"] for message in told]
-        assert notes.met_note(self.BEFORE, self.CALLER, opening=True, talked=False) in [
+        assert notes.caller_changed_note(self.BEFORE, self.CALLER, opening=True, talked=False) in [
             message["item"]["content"][0]["text"] for message in told if message["type"].endswith("create")
         ]
 
     def test_the_new_caller_is_who_is_called_back_and_remembered(self) -> None:
         call = Call({"alternatives": ["callback"]})
-        self.meet(call)
+        self.caller_changed(call)
         call.speaks(100)
         call.calls(("take_message", {"kind": "callback", "text": "Call me."}))
         assert events.MessageTaken("callback", "Call me.", "5552000", "") in call.took()
@@ -1039,7 +1039,7 @@ class TestMeet:
         call = Call({"builtin_tools": ["collect_digits"]})
         for _ in range(MOST_ROUNDS):
             call.calls(("collect_digits", {"length": 0}))
-        self.meet(call)
+        self.caller_changed(call)
         call.speaks(100)
         call.told()
         call.calls(("collect_digits", {"length": 0}))

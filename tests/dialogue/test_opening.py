@@ -51,8 +51,8 @@ class Line:
     def begin(self) -> list[DialogueEvent]:
         return opening.begin(self.role, self.conversation, self.history, self.phrase, 1.0)
 
-    def meet(self, *, talked: bool) -> list[DialogueEvent]:
-        return opening.meet(
+    def caller_changed(self, *, talked: bool) -> list[DialogueEvent]:
+        return opening.greet_next_caller(
             self.role, self.conversation, self.history, self.phrase, 1.0, before=ANNA, caller=Party("5"), talked=talked
         )
 
@@ -139,7 +139,7 @@ class TestMeet:
         line = Line(rendered=True)
         line.begin()
         line.told()
-        cut, said = line.meet(talked=False)
+        cut, said = line.caller_changed(talked=False)
         assert isinstance(cut, Interrupted)
         assert said == AgentSaid("aria_opening_2", "Good day.")
         assert line.playout.pending_ms == 100
@@ -152,8 +152,8 @@ class TestMeet:
         self, words: str | None, talked: bool, asked: list[dict[str, Any]]
     ) -> None:
         line = Line(words, rendered=True)
-        line.meet(talked=talked)
-        note = notes.met_note(ANNA, Party("5"), opening=words is not None, talked=talked)
+        line.caller_changed(talked=talked)
+        note = notes.caller_changed_note(ANNA, Party("5"), opening=words is not None, talked=talked)
         texts, responses = line.told()
         assert (texts[-1], responses) == (note, asked)
         assert line.history.entries == (Said("note", note),)

@@ -108,7 +108,7 @@ async def test_a_summary_that_does_not_come_stops_nothing(
     await hearing.utterance()
     await call.send_dtmf("5")
     await ends_with_people(call, human)
-    assert log.named("announcement.not_kept")
+    assert log.named("announcement.write_failed")
 
 
 @BOTH_WAYS
@@ -253,12 +253,12 @@ async def test_asterisk_as_another_user_is_asked_whether_it_can_play_summaries(
     assert running.health.status == 200, "calls work"
     human = await phone("1001", register=True)
     for number in ("7001", "7000"):
-        handed_on = len(log.named("call.transferred"))
+        before = len(log.named("call.transferred"))
         call, hearing = await dial(number)
         await hearing.utterance()
         await call.send_dtmf("5")
         incoming = await human.incoming(30)
-        handed = await log.wait("call.transferred", count=handed_on + 1)
+        handed = await log.wait("call.transferred", count=before + 1)
         # What the record says is what happened.
         assert handed["kind"] == ("briefed" if readable else "blind")
         await file_in(state / "announcements")

@@ -252,7 +252,7 @@ async def test_of_two_supervisors_one_moves_the_call_and_the_other_is_told(
     assert sorted(status for status, _ in answers) == [200, 409]
     [refused] = [body for status, body in answers if status == 409]
     [by] = [entry["by"] for entry in log.named("call.transfer_ordered")]
-    assert refused == {"error": "wrong_state", "reason": f"{by} is putting the caller through to desk already"}
+    assert refused == {"error": "wrong_state", "reason": f"{by} is transferring the caller to desk already"}
     await ends_with_people(call, human)
     assert len(log.named("call.transferred")) == 1
     if number == "7000":
