@@ -25,7 +25,7 @@ Sink = Callable[[Event], None]
 
 
 class Router:
-    """Who gets the events of which channel. Ids are registered before the request that makes them."""
+    """Routes the events of each channel to their receiver. Ids are registered before the request that makes them."""
 
     def __init__(self, on_new_channel: Callable[[StasisStarted], None]) -> None:
         self._sinks: dict[str, Sink] = {}

@@ -81,7 +81,7 @@ _AFTER_SILENCE: dict[str, Machine] = {"cng": "fax", "calling": "voicemail", "bee
 
 Samples = NDArray[np.float32]
 _Look = tuple[float, float, bool]
-"""Of a frame: mean square, mean cosine of the frequency, and whether it may be a tone's."""
+"""One frame: mean square, mean cosine of the frequency, and whether it may be a tone's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class Uplink:
 
     @property
     def silence_ms(self) -> float:
-        """What of it is silence made here."""
+        """Milliseconds of silence in it that were made here."""
         return self._format.ms(self._silent)
 
     @property
@@ -98,7 +98,7 @@ class Uplink:
         return float(np.dot(samples, samples)) >= self._loud_square * max(len(samples), 1)
 
     def tick(self, now: float) -> bytes:
-        """To be called about every 20 ms; returns the silence to append, most often none.
+        """Return the silence to append, most often none. Call it about every 20 ms.
 
         The frame that may be about to arrive is left room for, so that silence and the frames after it add up to the
         time that passed. A tick that itself comes late adds nothing: the frames may be waiting in the socket.

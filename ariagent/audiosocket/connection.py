@@ -46,7 +46,7 @@ _AT_ONCE_S = 0.0005  # a deadline this near needs no timer; uvloop's count in wh
 
 
 class ConnectionHost(Protocol):
-    """What a connection needs of its server."""
+    """The part of the server that a connection uses."""
 
     handshake_timeout_s: float
     refused: Counter[str]
@@ -57,7 +57,7 @@ class ConnectionHost(Protocol):
         """Whether a connection from ``peer`` (a socket address) may stay."""
 
     def claim(self, uuid: UUID) -> Expected | None:
-        """What waits for ``uuid``, once."""
+        """Return the endpoint that waits for ``uuid``, once."""
 
     def opened(self, connection: "Connection") -> None: ...
 

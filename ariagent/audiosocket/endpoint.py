@@ -37,7 +37,7 @@ class Refusal(StrEnum):
 
     NOT_ALLOWED = "not_allowed"
     TOO_MANY = "too_many"
-    """As many calls as may be have their connections."""
+    """The largest number of calls have their connections already."""
     CROWDED = "crowded"
     """It said nothing of use, and a newcomer needed its place."""
     HANDSHAKE_TIMEOUT = "handshake_timeout"
@@ -49,7 +49,7 @@ class Refusal(StrEnum):
 
 
 class MediaConnection(Protocol):
-    """What an endpoint may do with its connection. All of it may be called at any time, also after the end."""
+    """The endpoint's side of its connection. Each method may be called at any time, also after the end."""
 
     @property
     def uuid(self) -> UUID: ...

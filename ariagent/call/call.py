@@ -149,7 +149,7 @@ class Call:
             fault=self._fault,
         )
         self._unfinished = Unfinished.NOTHING
-        """What the caller waits for when we leave."""
+        """The unfinished part of the conversation when the process leaves the call."""
         self.stuck = False
         """Asterisk did not let something of the call go."""
         self._deserted = False
@@ -450,7 +450,8 @@ class Call:
             self._arriving.count()
 
     def _identify(self, caller: Party, channel: str = "") -> None:
-        """From now on this is who is on the line. ``channel``: the name of theirs, where a seat is called."""
+        """The remote party is known: it is this one from now on. ``channel``: the name of theirs, where a seat is
+        called."""
         if self._identifying is not None:
             self._identifying.cancel()
         self._identifying = self._spawn(self._identified(caller, channel))
@@ -895,7 +896,7 @@ class Call:
         return await self._turn_away(termination)
 
     async def _return_to_dialplan(self, result: Result) -> None:
-        """Leave Stasis with ARIAGENT_RESULT set, so that the dialplan can go on to people."""
+        """Leave Stasis with ARIAGENT_RESULT set, so that the dialplan can send the caller to the human queue."""
         joined = self.arrival.seat is not None and self._parties.changed
         if joined and result is not Result.DONE and await to_human_queue(self.context, self.arrival):
             return

@@ -83,7 +83,7 @@ class CallerLeg:
                 self._log.tell(NotAnswered(error.line))
 
     async def give_back(self, result: Result) -> None:
-        """Leave Stasis with ARIAGENT_RESULT set, so that the dialplan can go on to people."""
+        """Leave Stasis with ARIAGENT_RESULT set, so that the dialplan can send the caller to the human queue."""
         try:
             await give_back(self._ari, self.id, result, self._place)
         except AriError as error:

@@ -151,7 +151,7 @@ class Calls:
             context.metrics.ended(termination, call.agent)
 
     async def _turn_away(self, context: Context, event: StasisStarted, termination: Termination) -> None:
-        """A caller who is not served goes to people."""
+        """Send a caller who is not served to the human queue."""
         channel, now = event.channel.id, time.time()
         call_id, caller = channel, Party.of(event.channel.caller_number, event.channel.caller_name)
         try:
@@ -296,7 +296,7 @@ class Calls:
         return False
 
     def refuse_new(self) -> None:
-        """From now on every new call is told that we are busy."""
+        """Refuse every new call as busy from now on."""
         self._admitting = False
 
     async def drained(self) -> None:

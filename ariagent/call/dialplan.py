@@ -1,4 +1,4 @@
-"""Gives a channel back to the dialplan: where a caller goes on when we do not, to people."""
+"""Gives a channel back to the dialplan, which sends the caller to the human queue."""
 
 import asyncio
 

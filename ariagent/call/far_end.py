@@ -31,7 +31,7 @@ LOOK_S = 10.0
 
 
 class FarEnd(Enum):
-    """Who is at the other end of a call."""
+    """The party at the other end of a call."""
 
     PERSON = "person"
     RINGING = "ringing"

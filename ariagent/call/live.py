@@ -21,11 +21,11 @@ class LiveCall:
     seat: str
     """Number of the queue's seat; "" for a direct call."""
     queue: str
-    """That the caller came through; "" for a direct call."""
+    """The queue that the caller came through; "" for a direct call."""
     language: str
     caller_number: str
     caller_name: str
     channel: str
     """The name of the caller's channel, or of the seat's, in Asterisk."""
     last_said: tuple[Who, str] | None
-    """Whose words were the last ones, and which."""
+    """The side that spoke last, and its words."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PREPARE_TIMEOUT_S = 12.0
-"""From the channel's arrival to both media and model being ready; a queue's ring timeout should be longer."""
+"""Seconds from the channel's arrival until media and model are both ready; a queue's ring timeout should be longer."""
 ANSWER_TIMEOUT_S = 15.0
 """For Asterisk to answer the caller's channel; its request has a shorter bound of its own."""
 GOODBYE_TIMEOUT_S = 20.0
@@ -87,7 +87,7 @@ class CallMachine:
         self._deadline: float | None = now + PREPARE_TIMEOUT_S
         self._handoff: Handoff | None = None
         self._final = False
-        """What is being said ends the call, or precedes a transfer, whatever the caller says meanwhile."""
+        """The agent's present words end the call or precede a transfer, whatever the caller says meanwhile."""
         self._lost: Termination | None = None
         """Why a caller who cannot be handed over cannot stay with us either."""
         self._finish_by = now
@@ -127,7 +127,7 @@ class CallMachine:
 
     @property
     def finishing(self) -> bool:
-        """What is being said is the last for this caller."""
+        """The agent is saying its last words to this caller."""
         return self.state in (State.SAYING_GOODBYE, State.BEFORE_TRANSFER)
 
     @property
@@ -141,8 +141,7 @@ class CallMachine:
         return self.talks_until if self.state is State.TALKING else self._deadline
 
     def tick(self, now: float, unheard_s: float = 0.0) -> list[Command]:
-        """Do what time brings: patience that is at its end. ``unheard_s``: how much of the agent's speech waits to be
-        heard."""
+        """Handle the time limits that have passed. ``unheard_s``: how much of the agent's speech waits to be heard."""
         deadline = self.next_deadline()
         if deadline is None or now < deadline:
             return []
@@ -202,7 +201,7 @@ class CallMachine:
         yield cmd.FollowLeg(event.channel_id)
 
     def _meet(self, event: ev.Event, now: float) -> "Iterable[Command]":
-        """What was about to be done was for somebody else."""
+        """Cancel what was about to be done for the former party, and greet the caller."""
         assert isinstance(event, ev.PartyChanged)
         self.termination = self._handoff = None
         self._final = False
@@ -283,11 +282,11 @@ class CallMachine:
         return (cmd.HangUp(), *self._end(termination))
 
     def _stop(self, event: ev.Event, now: float) -> "Iterable[Command]":
-        """A caller who is already talking to us goes to people rather than to silence."""
+        """Send a caller who already talks with the agent to the human queue rather than leave them in silence."""
         return self._give_back(Termination(Result.ERROR, "stopped"))
 
     def _leave(self, event: ev.Event, now: float) -> "Iterable[Command]":
-        """As it is: whatever the call was doing, the next process goes on with it."""
+        """Leave the call as it is: the next process continues it."""
         self.termination = Termination(Result.LEFT, "next_process")
         yield cmd.Leave()
 

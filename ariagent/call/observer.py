@@ -183,7 +183,7 @@ class Observer:
 
 
 class _Meter:
-    """What one call uses of the model: counted at once, told now and then."""
+    """The use of the model by one call: counted at once, written now and then."""
 
     def __init__(self, spending: Spending, agent: str, model: str, log: CallLog) -> None:
         self._spending = spending
@@ -224,7 +224,7 @@ class _Waves:
         self._starts: dict[str, float] = {}
         self._silence = fmt.silence(FRAME_MS)
         self._frames: list[bytes | None] = []
-        """Of the agent's side, since the last look."""
+        """The agent's frames since the last look."""
         self._looks = 0
 
     def caller_sent(self, pcm: bytes, at: float) -> None:

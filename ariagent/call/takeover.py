@@ -43,9 +43,9 @@ class BrokenOff:
     caller: str = ""
     """The caller's number; after a transfer into the call not the channel's."""
     unfinished: Unfinished | None = None
-    """What the caller is waiting for; None: the process died and did not tell."""
+    """The unfinished part of the conversation; None: the process died without recording it."""
     entries: tuple[Entry, ...] = field(default=(), repr=False)
-    """What was said and done."""
+    """The conversation: words and actions, in order."""
 
     @classmethod
     def of(
@@ -75,7 +75,7 @@ class BrokenOff:
         )
 
     def memory(self, now: float) -> Memory | None:
-        """What the agent remembers who continues ``now`` (seconds since the epoch); None: no agent has spoken with the
+        """The memory of an agent that continues ``now`` (seconds since the epoch); None: no agent has spoken with the
         caller yet."""
         if self.answered is None:
             return None
@@ -91,7 +91,7 @@ def _unfinished(left: str) -> Unfinished:
 
 
 def history_of(events: Iterable[EventRow]) -> tuple[Entry, ...]:
-    """What was said and done in a call, for a model that continues with it: of the agent's words those heard."""
+    """The conversation of a call, for a model that continues it; of the agent's words only those that were heard."""
     history = History()
     for row in events:
         match row.event:
@@ -111,7 +111,7 @@ def history_of(events: Iterable[EventRow]) -> tuple[Entry, ...]:
 
 
 def returned(last: CallRow, events: Sequence[EventRow], now: float) -> Memory | None:
-    """What is remembered of a caller who comes back ``now`` (seconds since the epoch) from human agents.
+    """The memory of a caller who comes back ``now`` (seconds since the epoch) from human agents.
 
     ``last``: the caller's last visit; ``events``: those of all visits. None: the caller was not transferred, or too
     long ago.

@@ -26,7 +26,7 @@ ANNOUNCEMENT_LIMIT_S = 8.0
 
 @dataclass(frozen=True, slots=True)
 class TransferOutcome:
-    """What came of a transfer that somebody waits for."""
+    """The outcome of a transfer that somebody waits for."""
 
     termination: Termination | None
     """How the call ended; None: the caller is still with the agent."""
@@ -35,7 +35,7 @@ class TransferOutcome:
 
 
 class Transfers:
-    """Those of one call. ``warm`` looks for a human agent while caller and agent talk on."""
+    """The transfers of one call. ``warm`` looks for a human agent while caller and agent talk on."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Whether what is taken for the caller's turns is hold music, a television, or people in the room. CORE.
+"""Detects that the caller's turns are hold music, a television, or people in the room. CORE.
 
 A person lets the agent finish now and then, says words, and means the agent. A line on which nobody does for a while
 has no person who talks with the agent: it is not answered any more, until somebody speaks after a pause or presses a
@@ -8,7 +8,7 @@ key. Times are monotonic seconds.
 MOST_SENSELESS = 5
 """Turns one after another that made no sense ..."""
 SENSELESS_S = 45.0
-"""... since so long ago. Somebody who dictates a number with pauses is done sooner."""
+"""Seconds since the first of those turns. Somebody who dictates a number with pauses is done sooner."""
 CUT_WITHIN_S = 2.0
 """A reply that was cut off sooner was not listened to."""
 PAUSE_S = 2.0

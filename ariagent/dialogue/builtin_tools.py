@@ -49,7 +49,7 @@ class HoldOn:
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """What comes of one call of a built-in tool."""
+    """The outcome of one call of a built-in tool."""
 
     result: str | None
     """JSON text; None: it comes later."""

@@ -1,4 +1,4 @@
-"""Who speaks when: joins the model's session, the playout and the caller's audio. No I/O, no clock.
+"""The conversation: joins the model's session, the playout and the caller's audio. No I/O, no clock.
 
 Everything that a position is needed for (what the caller heard when they interrupted, when an answer began)
 is counted in frames handed to Asterisk, never in what was received from the model.
@@ -41,16 +41,18 @@ PHRASE = "aria_phrase_"
 """Items that are played only: nothing the model needs to remember."""
 _ROLES = {"agent": "assistant", "caller": "user", "note": "system"}
 TELLING_TURN_MS = 1_000
-"""Of the server's count, which has the silence before and after in it."""
+"""Milliseconds by the server's count, which includes the silence before and after."""
 MISSED_MS = 200
-"""So much that the caller said while there was no session is worth asking for; less may be a click."""
+"""Milliseconds of the caller's speech without a session after which the agent asks them to repeat it; less may be a
+click."""
 LATEST_MS = 120_000.0
 """A server reports the end of a turn within that time; response times are counted from there."""
 MOST_HELD = 4_000
 """Events of an answer to a sound that is being judged."""
 ITEMS_KEPT = 256
 TURN_OVERDUE_S, SEMANTIC_WAIT_S = 3.0, 8.0
-"""So much later than a server waits in silence (with semantic detection 8 s at most) it should have ended a turn."""
+"""Seconds after the server's own wait in silence (with semantic detection at most 8 s) at which an open turn is
+overdue."""
 LISTEN_EVERY_S = 0.25
 ANSWER_LEFT_MS = 1_000
 """Agreement in the last moments of a reply may be the answer to it."""
@@ -93,10 +95,10 @@ class Conversation:
         self._openings = 0
         self._replayed = False  # something was said before the opening
         self.background = False
-        """What is taken for the caller is something else: it is answered only after a pause."""
+        """The sound that is taken for the caller's voice is something else: it is answered only after a pause."""
         self._sound_at = float("-inf")  # the server heard something then
         self.leaving = False
-        """What the agent says is a goodbye, or precedes a transfer: politeness is no interruption."""
+        """The agent says a goodbye, or the words before a transfer: politeness is no interruption."""
         self._phrases = 0
         self._speaking = False  # the agent, to the caller
         self._turn_start_ms: float | None = None
@@ -241,7 +243,7 @@ class Conversation:
         return happened
 
     def handle(self, event: rt.Event, now: float) -> list[DialogueEvent]:
-        """What one event of the model means for the conversation."""
+        """Handle one event of the model."""
         if self._held_response and getattr(event, "response_id", None) == self._held_response:
             self._held.append((event, now))
             self._held_bytes += len(event.audio) if isinstance(event, rt.AudioArrived) else 0

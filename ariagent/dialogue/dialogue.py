@@ -86,9 +86,9 @@ class Dialogue:
         """``fmt``: the leg's audio. ``waiting_prompt``: what a caller hears who waits for the site's tool of this name.
         ``unix_offset_s``: added to ``now`` it is seconds since the epoch, for the opening hours."""
         self.role = role
-        """Who the agent is, and who the caller is: changed by ``caller_changed``."""
+        """The agent's role and the caller's facts; ``caller_changed`` replaces them."""
         self.effects: list[Effect | events.DialogueEvent] = []
-        """What the driver has not taken yet."""
+        """Effects that the driver has not taken yet."""
         self._tools = tools
         self._session = session
         self._format = fmt
@@ -129,7 +129,7 @@ class Dialogue:
     # -- what is to be done -----------------------------------------------------------------------
 
     def take_effects(self) -> list[Effect | events.DialogueEvent]:
-        """What has to be done and told since the last time, in order."""
+        """Return the effects since the last call, in order."""
         effects, self.effects = self.effects, []
         return effects
 
@@ -142,7 +142,7 @@ class Dialogue:
         return None if due == float("inf") else due
 
     def tick(self, now: float) -> None:
-        """What time brings."""
+        """Do what is due at this time."""
         if self._policy is not None:
             self._act(self._policy.tick(now), now)
         self._decide(self._leaving.tick(now), now)
@@ -180,12 +180,12 @@ class Dialogue:
 
     @property
     def last_said(self) -> tuple[Who, str] | None:
-        """Whose words were the last ones, and which."""
+        """The side that spoke last, and its words."""
         return self._history.last_said
 
     @property
     def unfinished(self) -> Unfinished:
-        """What the caller would wait for if we left now."""
+        """The part of the conversation that would be unfinished if the process left now."""
         if self._caller_speaks:
             return Unfinished.TURN
         if not self._playout.idle:
@@ -244,7 +244,7 @@ class Dialogue:
         return self._uplink.tick(now)
 
     def batch(self, silence: bytes) -> bytes:
-        """As ``hear``, for silence that ``gap`` has made."""
+        """Take silence that ``gap`` has made, like ``hear``."""
         return self._batcher.add(silence)
 
     def not_sent(self, pcm: bytes) -> None:

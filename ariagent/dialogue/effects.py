@@ -1,4 +1,4 @@
-"""What a conversation asks its call to do. CORE.
+"""Effects: what a conversation asks its call to do. CORE.
 
 The dialogue decides and does nothing: these effects, and the events of ``dialogue.events``, are all that leaves it.
 """

@@ -19,12 +19,12 @@ class Handoff:
     """The destination's name in the settings."""
     destination: "DestinationSettings"
     by: str
-    """Who wants it: ``model``, ``caller``, or a supervisor's name."""
+    """The one who asked for it: ``model``, ``caller``, or a supervisor's name."""
     reason: str = ""
     summary: str = ""
     """A summary of the conversation, for the human agent."""
     fields: Mapping[str, str] = field(default_factory=dict)
-    """What else the agent passes on."""
+    """Further values for the human agent, by name."""
     joins: str = ""
     """The name of a channel on which somebody waits for the caller already: a warm hand-off, or a supervisor who takes
     over."""

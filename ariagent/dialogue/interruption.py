@@ -28,34 +28,34 @@ LEAST_BELOW_USUAL_DB = 6.0
 UNKNOWN_MOST_DBFS = -20.0
 """No more is asked of a caller who has not spoken yet, however loud the background is."""
 ABOVE_SOFTEST_DB = 8.0
-"""Of babble 1 to 2 % are so far above its softest tenth."""
+"""Decibels above the softest tenth. In babble, 1 to 2 % of the levels are higher."""
 SOFTEST_PART = 0.1
-"""So much of any speech is pauses, in which the background is heard: the quantile that tells its level."""
+"""The quantile of the levels that is taken for the background: at least this part of any speech is pauses."""
 LEVELS_LEAST = 20
-"""Of 10 ms: fewer tell nothing about the background."""
+"""Levels of 10 ms; fewer tell nothing about the background."""
 SMOOTH_MS = 60
 RECENT_MS = 1_500
 """Only what is loud within this time adds up: a background that is loud now and then is no speech."""
 QUIET_MS = 300
-"""So much silence ends a short sound."""
+"""Milliseconds of silence that end a short sound."""
 LONGEST_PAUSE_S = 0.9
 """Then the reply goes on although the sound is not judged yet ..."""
 UNLIKELY_PAUSE_S = 0.7
-"""... or then, when less than half of what makes it speech was loud."""
+"""Seconds of pause if less than half of the sound that makes it speech was loud."""
 BETWEEN_PAUSES_S = 0.3
 """Pauses with less than this of the reply between them are one."""
 USUAL_LEAST_MS = 400
-"""So much of a turn must be loud to tell how loud the caller is: less may be a cough that nobody spoke over."""
+"""Loud milliseconds of a turn that tell how loud the caller is; fewer may be a cough."""
 WORDS_WAIT_S = 2.5
 WORDS_LEAST_MS = 120
-"""Of loud sound; words that were made out of less were not said by the caller."""
+"""Milliseconds of loud sound. Words that the server made out of less were not said by the caller."""
 UNHEARD_LEAST_MS = 350
-"""Of loud sound that nobody could put into words, to be taken for speech all the same."""
+"""Milliseconds of loud sound that count as speech even if the server found no words in it."""
 
 UNNOTICED_S, UNNOTICED_BEYOND_S = 1.2, 0.7
 """A sound that is over for so long, and for so much longer than the server waits to end a turn, is not waited for."""
 UNNOTICED_SEMANTIC_S = 2.0
-"""The same where the server ends turns by their meaning, after no fixed time."""
+"""Seconds until a sound counts as unnoticed, if the server ends turns by their meaning, after no fixed time."""
 NO_SPEECH_DBFS = -50.0
 """Nobody speaks where nothing is louder."""
 
@@ -107,7 +107,7 @@ class BargeInDetector:
     silence_wait_ms: float = 0.0
     """How long the server waits in silence before it ends a turn; 0: no fixed time."""
     leaving: bool = False
-    """What is interrupted is a goodbye, or precedes a transfer: thanks are agreement, too."""
+    """The interrupted words are a goodbye, or precede a transfer: thanks are agreement, too."""
     _usual_db: float | None = None
     _held_since: float = float("-inf")
     _held_last: float = float("-inf")
@@ -167,7 +167,7 @@ class BargeInDetector:
             self._sound.ended_at = now
 
     def said(self, item_id: str, words: str | None) -> None:
-        """What the server made of the turn; None: nothing."""
+        """Take the server's transcript of the turn; None: it found no words."""
         if self._sound is not None and self._sound.item_id == item_id:
             self._sound.words, self._sound.transcribed = words, True
 
@@ -176,7 +176,7 @@ class BargeInDetector:
         self._sound = None
 
     def decide(self, now: float) -> BargeInDecision:
-        """To be asked about every 20 ms while there is a sound."""
+        """Decide about the present sound. Call it about every 20 ms."""
         sound = self._sound
         if sound is None:
             return BargeInDecision.OPEN

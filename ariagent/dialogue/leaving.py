@@ -17,7 +17,7 @@ LONGEST_POLITE_S = 4.0
 class Decision(Enum):
     OPEN = "open"
     STAYS = "stays"
-    """What was announced is called off."""
+    """The announced goodbye or transfer is called off."""
     LEAVES = "leaves"
     """The caller was only polite."""
 
@@ -79,7 +79,7 @@ class Leaving:
         return self._due
 
     def tick(self, now: float) -> Decision:
-        """What time brings: words that do not come are taken for a wish."""
+        """Decide when the time is up: words that do not come count as a wish."""
         return self._decided(Decision.STAYS) if self._due is not None and now >= self._due else Decision.OPEN
 
     def _by_words(self, words: str) -> Decision:

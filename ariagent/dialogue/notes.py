@@ -172,7 +172,7 @@ CALLER_CAN = {
     "callback": "be called back later: take_message, kind callback",
     "stay": "stay with you: help them yourself as far as you can",
 }
-"""What the model may offer a caller who cannot be transferred, by the setting's value."""
+"""Alternatives that the model may offer a caller who cannot be transferred, by the setting's value."""
 NOT_TRANSFERRED = (
     "The caller was not put through and is still with you. Tell them how it stands, in the language that you have been "
     "speaking, and ask which of these they want"

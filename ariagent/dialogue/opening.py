@@ -1,4 +1,5 @@
-"""How the agent begins with whoever comes on the line: new, transferred by people, or back from them. CORE."""
+"""The opening: the agent's first words to a caller who is new, was transferred by a human agent, or has come back.
+CORE."""
 
 from collections.abc import Callable
 

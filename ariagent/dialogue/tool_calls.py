@@ -10,7 +10,8 @@ PROMPT_AFTER_S, PROMPT_AGAIN_S = 1.0, 4.0
 
 
 class OpenToolCalls:
-    """By response: all calls of one are answered, then the model is asked once to go on."""
+    """The open tool calls by response: when all calls of one response are answered, the model is asked once to
+    continue."""
 
     def __init__(self) -> None:
         self._open: dict[str, tuple[int, ToolCall, float]] = {}  # call id -> response, call, since

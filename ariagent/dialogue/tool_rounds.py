@@ -24,7 +24,7 @@ _ENDS = "end_call"
 
 
 class Share(NamedTuple):
-    """What becomes of the functions of one response."""
+    """The decision about the tool calls of one response."""
 
     run: tuple[ToolCall, ...]
     refused: tuple[ToolCall, ...]
