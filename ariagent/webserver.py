@@ -21,7 +21,7 @@ from ariagent.hosts import joined
 from ariagent.lograte import LineBudget
 
 MOST_CONNECTIONS = 64
-"""At once."""
+"""Connections at once, at most."""
 BACKLOG = 16
 """Connections that the kernel holds for us, all of which the event loop takes before it looks after calls again."""
 IDLE_LIMIT_S = 30.0
@@ -34,7 +34,7 @@ MOST_A_TURN = 2
 """Requests that begin in one turn of the event loop. An answer takes up to a millisecond, and many requests can come
 together: calls need their turn in between."""
 SERVER = "ariagent"
-"""What the header ``Server`` says: no versions."""
+"""Value of the header ``Server``: it has no versions."""
 
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -37,7 +37,7 @@ class Dialplan:
     supervised: bool = False
     """Supervisors' phones are allowed, by a list or a PIN."""
     keyed: bool = True
-    """What supervisors' phones ask has the service's key."""
+    """The requests of supervisors' phones have the service's key."""
     transfer_data: str = ""
     """Headers of a ``REFER`` that count on every channel."""
 

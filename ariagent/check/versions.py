@@ -154,7 +154,7 @@ class Branch:
     floor: Release | None
     """The first release with the fixes of FIXES_OF; None: there is none."""
     certified_floor: Release | None
-    """The same for certified releases."""
+    """The first certified release with those fixes; None: there is none."""
     end_of_life: str
     """The last day (YYYY-MM-DD) with promised security fixes; empty: not known."""
 

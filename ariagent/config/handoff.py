@@ -81,7 +81,7 @@ class DestinationSettings(Section):
     """If the wait would be longer than this, the agent asks whether the caller wants to wait. If nobody is logged in,
     the caller is not transferred. null: callers are transferred in any case. Needs ``ami``."""
     alternatives: Alternatives | None = None
-    """What the agent offers instead of the transfer. null: the agent's own ``alternatives``."""
+    """The agent's offers instead of the transfer. null: the agent's own ``alternatives``."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

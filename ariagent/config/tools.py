@@ -139,7 +139,7 @@ class LookupSettings(HttpRequestSettings):
     timeout_s: Annotated[float, Field(gt=0, le=8)] = 1.0
     """Time limit. The phone rings meanwhile. Without an answer in time the call begins without it."""
     retries: Annotated[int, Field(ge=0, le=5)] = 0
-    """As ``tools.NAME.retries``."""
+    """See ``tools.NAME.retries``."""
 
 
 class HttpToolSettings(HttpRequestSettings):
@@ -150,8 +150,8 @@ class HttpToolSettings(HttpRequestSettings):
     parameters: dict[str, Any] = {"type": "object", "properties": {}}
     """JSON Schema of the arguments. Invalid arguments are not sent; the model gets the reason."""
     waiting_prompt: Annotated[str, Field(max_length=200), AfterValidator(_not_blank)] | None = "tone"
-    """What the caller hears if the request takes longer than a second: ``tone``, or a short text that is spoken. null:
-    nothing."""
+    """The sound for the caller if the request takes longer than a second: ``tone``, or a short text that is spoken.
+    null: nothing."""
 
     @field_validator("parameters")
     @classmethod

@@ -47,7 +47,8 @@ class Settings(Section):
     have the same one, else the machine's."""
     agents: Annotated[dict[AgentName, AgentSettings], Field(min_length=1)] = {"default": AgentSettings()}
     routes: tuple[RouteSettings, ...] = ()
-    """Which agent takes which call, if the dialplan does not say so. Without a match the agent is ``default``."""
+    """The choice of the agent for a call, if the dialplan does not choose it. Without a match the agent is
+    ``default``."""
     hours: dict[CalendarName, HoursSettings] = {}
     """Opening hours, by name."""
     pool: PoolSettings = PoolSettings()
@@ -78,8 +79,8 @@ class Settings(Section):
     drain_timeout_s: Annotated[float, Field(ge=0)] = 300.0
     """How long running calls may continue after SIGTERM."""
     drain_to: DrainTo = "people"
-    """What happens to calls that still run after that. ``people``: they are sent to the human queue. ``next``: the next
-    process continues them; it has to start at once."""
+    """``people``: calls that still run after that are sent to the human queue. ``next``: the next process continues
+    them; it has to start at once."""
 
     @property
     def human_queues(self) -> list[str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 FREE_FAILURES = 5
-"""So many wrong tokens of one address cost nothing."""
+"""Wrong tokens of one address that have no consequence."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 """After these each wrong one doubles the wait."""
 FORGOTTEN_S = 600.0
@@ -68,7 +68,7 @@ class Keyring:
         self._grants = tuple(grants)
 
     def find(self, token: str) -> Grant | None:
-        """Whose token this is. Takes as long for a wrong one as for a right one."""
+        """Return the owner of a token. A wrong token takes as long as a right one."""
         digest, found = digest_of(token), None
         for grant in self._grants:
             if hmac.compare_digest(grant.digest, digest):
@@ -196,8 +196,8 @@ def _is_in(address: str, network: Network) -> bool:
 
 
 def network_of(address: str) -> str:
-    """What counts as one address: for IPv6 its /64, all of which one machine may have; this machine's own addresses
-    together, for every program here may use each of them."""
+    """The network that counts as one address: for IPv6 its /64, all of which one machine may have; this machine's own
+    addresses together, for every program here may use each of them."""
     ip = _ip(address)
     if ip is None:
         return address[:LONGEST_ADDRESS]

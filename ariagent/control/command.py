@@ -1,4 +1,4 @@
-"""What ``ariagent calls|transfer|whisper|pause|resume|drain`` do with a running service."""
+"""The commands ``ariagent calls|transfer|whisper|pause|resume|drain`` for a running service."""
 
 import json
 import time

@@ -19,7 +19,7 @@ from ariagent.control.supervision import Supervision, call_answer
 HEARTBEAT_S = 15.0
 HEARTBEAT = ": still here\n\n"
 LOOK_S = 0.25
-"""At most so often."""
+"""Seconds between two looks, at least."""
 LOOK_ANYWAY_S = 2.0
 """Some of what is told changes without any event: the end of the time after a call, a list read anew."""
 MOST_READERS = 50
@@ -83,7 +83,7 @@ class Feed:
         self._supervision = supervision
         self._readers: set[Reader] = set()
         self._calls: dict[Call, CallAnswer] = {}
-        """As they were told last."""
+        """The calls as they were reported last."""
         self._queues: QueuesAnswer | None = None
         self._seats: SeatsAnswer | None = None
         self._wake = asyncio.Event()

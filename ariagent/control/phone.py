@@ -49,7 +49,7 @@ COMES = {
     "keep to a few words.",
 }
 GOES = "I do not speak any more; what you hear now is the caller alone."
-"""What the model is told when a supervisor's voice comes in, and when it goes."""
+"""The words to the model when a supervisor's voice comes in, and when it goes."""
 
 
 class SupervisorPhones:

@@ -17,7 +17,7 @@ class Route:
     method: str
     path: str
     name: str
-    """Of the handler, and the document's operationId."""
+    """Name of the handler, and the document's operationId."""
     summary: str
     role: Role | None = Role.VIEWER
     """The least that may; None: everybody."""

@@ -21,14 +21,14 @@ from ariagent.webserver import WebServer
 log = logging.getLogger(__name__)
 
 LOCAL = "local"
-"""Who the commands on this machine are."""
+"""The name of the commands on this machine, as a user of the API."""
 CLOSE_LIMIT_S = 2.0
 MOST_CONNECTIONS = 128
 """Each supervisor's page keeps one for its events."""
 
 
 def grants(settings: ControlSettings) -> Iterable[Grant]:
-    """Those of the settings."""
+    """The grants of the settings."""
     for token in settings.tokens:
         plain = token.token
         digest = bytes.fromhex(token.sha256 or "") if plain is None else digest_of(plain.get_secret_value())

@@ -1,4 +1,4 @@
-"""What supervisors see and do, whoever asks for it and however: over calls, queues and seats of this process."""
+"""Supervision: what supervisors see of the calls, queues and seats of this process, and do with them."""
 
 import asyncio
 import logging
@@ -116,7 +116,7 @@ class Supervision:
     # -- calls ------------------------------------------------------------------------------------
 
     async def transfer(self, call_id: str, wanted: schemas.TransferBody, by: str) -> schemas.TransferAnswer:
-        """Put a caller through; waits for what comes of it as long as is wanted. Raises RefusedError."""
+        """Transfer a caller, and wait for the outcome as long as is wanted. Raises RefusedError."""
         call = self.find(call_id)
         name, place = await self._place(wanted)
         handoff = Handoff(name, place, by, clean(wanted.reason), clean(wanted.summary))

@@ -6,9 +6,9 @@ key. Times are monotonic seconds.
 """
 
 MOST_SENSELESS = 5
-"""Turns one after another that made no sense ..."""
+"""Consecutive turns without sense after which the line counts as background ..."""
 SENSELESS_S = 45.0
-"""Seconds since the first of those turns. Somebody who dictates a number with pauses is done sooner."""
+"""... if the first of them was at least this many seconds ago. Somebody who dictates a number with pauses is done sooner."""
 CUT_WITHIN_S = 2.0
 """A reply that was cut off sooner was not listened to."""
 PAUSE_S = 2.0

@@ -39,9 +39,9 @@ RECENT_MS = 1_500
 QUIET_MS = 300
 """Milliseconds of silence that end a short sound."""
 LONGEST_PAUSE_S = 0.9
-"""Then the reply goes on although the sound is not judged yet ..."""
+"""Seconds of pause after which the reply continues although the sound is not judged yet."""
 UNLIKELY_PAUSE_S = 0.7
-"""Seconds of pause if less than half of the sound that makes it speech was loud."""
+"""The same limit, if less than half of the sound that would make it speech was loud."""
 BETWEEN_PAUSES_S = 0.3
 """Pauses with less than this of the reply between them are one."""
 USUAL_LEAST_MS = 400

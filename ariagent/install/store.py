@@ -273,7 +273,8 @@ def replace(path: Path, content: bytes, owner: tuple[int, int] | None, mode: int
 
 
 def _scratch(path: Path) -> Path:
-    """The same each time, so that one which was left behind is found. Asterisk does not read it."""
+    """The name of a temporary file. It is the same each time, so that a file that was left behind is found. Asterisk
+    does not read it."""
     return path.with_name(f".{path.name}.ariagent")
 
 

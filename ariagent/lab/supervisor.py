@@ -31,7 +31,7 @@ def service_command(lab_dir: Path) -> list[str]:
 
 
 class Supervisor:
-    """Of the service of one lab."""
+    """The supervisor process of one lab's service."""
 
     def __init__(self, lab_dir: Path) -> None:
         self._lab_dir = lab_dir

@@ -41,7 +41,7 @@ from ariagent.synthesis.programs import LAB
 READY_LIMIT_S = 60.0
 
 PARTS = ("asterisk", "sandbox", "service", "supervisor")
-"""In the order of starting; they are ended the other way round."""
+"""The parts in the order of starting; they are ended the other way round."""
 
 _SIGNALS: dict[str, tuple[tuple[signal.Signals, float], ...]] = {
     "asterisk": STOP_SIGNALS,

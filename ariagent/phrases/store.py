@@ -50,7 +50,7 @@ class Phrase:
 
 
 def phrases(name: str, agent: AgentSettings, tools: Mapping[str, HttpToolSettings]) -> Iterator[Phrase]:
-    """What an agent needs: its opening in each of its languages, and the texts of its tools' waiting prompts."""
+    """The phrases of an agent: its opening in each of its languages, and the texts of its tools' waiting prompts."""
     for language in dict.fromkeys((agent.language, *(agent.languages or ()))):
         if text := agent.opening_in(language):
             yield Phrase(name, "opening", _language_of(agent, text, language), text)

@@ -1,4 +1,4 @@
-"""Which response answers which turn of the caller, and which turns were none. I/O-free.
+"""Matches responses with the caller's turns, and finds the turns that were none. I/O-free.
 
 A turn of the caller's that proves to have been a cough or noise is dismissed, often before the server has begun to
 answer it: then the turn's item and everything of its answer are to be forgotten, whenever they come.

@@ -52,7 +52,7 @@ VIOLATIONS: dict[int, str] = {
     CloseCode.INVALID_DATA: "text that is not UTF-8",
     CloseCode.MESSAGE_TOO_BIG: "a message that is too big",
 }
-"""What we close the connection for, by the code that we close it with (RFC 6455 section 7.4.1)."""
+"""Reasons for closing the connection, by the close code that ariagent sends (RFC 6455 section 7.4.1)."""
 
 
 def session_url(settings: RealtimeSettings, model: str) -> str:
@@ -74,7 +74,7 @@ def session_headers(settings: RealtimeSettings) -> dict[str, str]:
 
 
 def trust(settings: RealtimeSettings) -> ssl.SSLContext:
-    """What the certificate of the model's server is verified against. Raises ConfigurationError."""
+    """The TLS context that verifies the certificate of the model's server. Raises ConfigurationError."""
     return client_context(settings.ca_file, "realtime.ca_file")
 
 
@@ -301,7 +301,7 @@ class RealtimeClient:
 
 
 def _sent_secrets(profile: SessionProfile) -> Iterator[str]:
-    """Those by which the model's provider gets into the site's MCP servers."""
+    """The secrets with which the model's provider reaches the site's MCP servers."""
     for tool in profile.tools:
         if tool.get("type") == "mcp":
             yield from (str(tool.get("authorization", "")), *map(str, dict(tool.get("headers", {})).values()))
@@ -317,7 +317,7 @@ async def _close(connection: ClientConnection) -> None:
 
 
 def _violation(connection: ClientConnection) -> list[Event]:
-    """What happened when the server broke the protocol below ours, for which the library ended the connection."""
+    """Describe the server's violation of the WebSocket protocol, for which the library ended the connection."""
     sent, received = connection.protocol.close_sent, connection.protocol.close_rcvd
     if sent is None or received is not None or (what := VIOLATIONS.get(sent.code)) is None:
         return []

@@ -18,7 +18,7 @@ PAUSES_MS = 1500.0
 USE_PCM = "Set realtime.encoding to pcm"
 
 _SCRIPTS = {"CJK": 3.0, "HIRAGANA": 2.0, "KATAKANA": 2.0, "HANGUL": 1.0}
-"""By the first word of their letters' names. Syllables of Hangul are counted by their letters."""
+"""Scripts by the first word of their letters' names. Syllables of Hangul are counted by their letters."""
 _SPELLED = re.compile(r"(?<![^\W\d_])[^\W\d_]{2,5}(?![^\W\d_])")
 
 

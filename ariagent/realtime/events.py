@@ -1,4 +1,4 @@
-"""What a Realtime session reports, in our own words.
+"""Events of a Realtime session, in ariagent's own words.
 
 Nothing outside this package knows the names of the wire events. Positions in the caller's audio
 (``audio_start_ms``, ``audio_end_ms``) count the audio appended to the session, not wall time.
@@ -9,7 +9,7 @@ from enum import Enum
 
 
 class Fault(Enum):
-    """Whose fault a failure of the model's side is, and whether trying again can help."""
+    """The kind of a failure on the model's side: its origin, and whether trying again can help."""
 
     CREDENTIALS = "credentials"
     """The key was refused."""
@@ -118,7 +118,8 @@ class CallerTurnEnded:
 
 @dataclass(frozen=True, slots=True)
 class CallerTranscribed:
-    """What the caller said; arrives at any time, turns out of order. ``text`` is None where it failed."""
+    """The transcript of a caller's turn. It arrives at any time, and turns may be out of order. ``text`` is None where
+    it failed."""
 
     item_id: str
     text: str | None

@@ -36,7 +36,7 @@ class ResponseGate:
         self._closed_until = now + SERVER_RESPONSE_WAIT_S
 
     def asked(self, event_id: str) -> None:
-        """What ``take`` returned was sent, in this event."""
+        """Note that the request from ``take`` was sent, with this event id."""
         self._asked_in = event_id
 
     @property

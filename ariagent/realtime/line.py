@@ -35,7 +35,7 @@ RENEW_AGAIN_S = 10.0
 
 
 class ModelClient(Protocol):
-    """What a line needs of a session's connection; a ``RealtimeClient``."""
+    """The part of a session's connection that a line uses; a ``RealtimeClient``."""
 
     session: RealtimeSession
     dropped_s: float
@@ -78,7 +78,7 @@ class ModelLine:
         self._connect = connect
         self._settings = health.endpoints[0]
         self._place = 0
-        """Of the endpoint in use."""
+        """Index of the endpoint in use."""
         self._tried: set[int] = set()
         """Endpoints that failed since one worked."""
         self._profile = profile

@@ -62,7 +62,7 @@ Script = Generator[_Wait, dict[str, Any] | None, None]
 
 @dataclass(slots=True)
 class _Reply:
-    """What became of the long response, and of the one beside it."""
+    """The outcome of the long response, and of the one beside it."""
 
     response_id: str
     item_id: str = ""
@@ -257,7 +257,7 @@ class ProbeSession(RealtimeSession):
 
 
 def _follow(reply: _Reply, message: dict[str, Any]) -> None:
-    """What a message means for the two responses."""
+    """Note what a message means for the two responses."""
     kind, response = _text(message, "type"), message.get("response")
     kind = ALIASES.get(kind, kind)
     if isinstance(response, dict):

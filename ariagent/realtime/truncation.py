@@ -12,7 +12,7 @@ from ariagent.realtime.events import RequestRefused
 UNANSWERED_WAIT_S = 1.0
 """A server answers at once. One that has not after this long does not know what a truncation is."""
 STALLED_S = 0.3
-"""What the server sends sooner than this after a truncation may have been on its way before."""
+"""Seconds. A message that comes sooner after a truncation may have been on its way before it."""
 BURST_S = 0.25
 """After a stall of the network, what was held up comes within less; the answer may be behind it."""
 ACKNOWLEDGED_WAIT_S = 0.25
@@ -42,7 +42,7 @@ class _Asked:
 
 
 class Truncations:
-    """By item, what was asked for and not acknowledged yet."""
+    """Truncations by item that were asked for and are not acknowledged yet."""
 
     def __init__(self) -> None:
         self._asked: dict[str, _Asked] = {}

@@ -1,4 +1,4 @@
-"""What a call's timeline is made of. CORE."""
+"""The entries of a call's timeline. CORE."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ class Latency:
     model_ms: float
     """Until its first audio arrived, less what tools took of that."""
     tools_ms: float
-    """What tools took meanwhile."""
+    """Milliseconds of tools meanwhile."""
     ours_ms: float
     """Until its first frame was handed to Asterisk."""
     why: str = ""
-    """What made it slow; empty when it was not."""
+    """The cause of a slow answer; empty if it was not slow."""
 
     @property
     def parts(self) -> tuple[tuple[str, float], ...]:
@@ -41,9 +41,9 @@ class Turn:
     text: str
     item: str = ""
     latency: Latency | None = None
-    """Of an agent's answer."""
+    """The latency of an agent's answer."""
     heard_ms: float | None = None
-    """Of an agent's turn that the caller talked over: what they heard of it."""
+    """Milliseconds that the caller heard of an agent's turn that they interrupted."""
     dropped_ms: float = 0.0
     heard_text: str = ""
     """The words of that, estimated."""
@@ -59,7 +59,7 @@ class ToolRun:
     """None: it had not come back when the call ended, or need not."""
     ok: bool
     kind: str = ""
-    """What went wrong, where something did."""
+    """The kind of the failure; empty if there was none."""
     arguments: str = ""
     output: str = ""
     own: bool = False

@@ -104,7 +104,7 @@ class _End:
 
 
 def turns(began: float, events: Sequence[EventRow], tools: Sequence[ToolRun], waves: Mapping[str, bytes]) -> list[Turn]:
-    """What was said, by both, in the order in which it began to be heard."""
+    """The turns of both sides, in the order in which they began to be heard."""
     answers = [_answer(answer, at - began, tools) for at, answer in of_kind(AnswerBegan, events)]
     cuts = {cut.item: _Cut(at - began, cut) for at, cut in of_kind(AgentInterrupted, events)}
     ends = {end.item: _End(at - began, end.seconds) for at, end in of_kind(CallerTurnEnded, events)}

@@ -30,7 +30,7 @@ class Timeline:
     use: tuple[UseRow, ...] = ()
     currency: str = ""
     waves: Mapping[str, bytes] = field(default_factory=dict)
-    """By side: one byte per 50 ms from the call's beginning (see ``audio.peaks``)."""
+    """The waves by side: one byte per 50 ms from the call's beginning (see ``audio.peaks``)."""
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -50,7 +50,7 @@ class Timeline:
 
     @property
     def cost(self) -> float | None:
-        """Of the whole call; None where it is not known (no use, or a model without a price)."""
+        """The cost of the whole call; None if it is not known (no use, or a model without a price)."""
         costs = [row.cost for row in self.use]
         return sum(cost or 0.0 for cost in costs) if costs and None not in costs else None
 

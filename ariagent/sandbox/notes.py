@@ -228,7 +228,7 @@ KINDS = (
         "We have a little time left. What would you like to know?",
     ),
 )
-"""In the order in which they are tried."""
+"""The kinds in the order in which they are tried."""
 
 BY_NAME = {kind.name: kind for kind in KINDS}
 PREFIX = "[system]"

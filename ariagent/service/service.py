@@ -156,7 +156,7 @@ class Service:
         names = HostNames(settings.http.host, settings.http.allowed_hosts)
         self.http = WebServer(shown(everything=self.control.knows, hosts=names))
         self.own = WebServer(shown(everything=lambda request: True))
-        """The same pages on the Unix socket in ``state_directory``."""
+        """The pages of ``http.port``, on the Unix socket in ``state_directory``."""
         self.journal: Journal | None = None
         self.phrases: PhraseStore | None = None
         self._context: Context | None = None

@@ -163,7 +163,7 @@ class _Sent:
     connected: bool = False
 
     def doubt(self, method: str) -> str:
-        """What to do where there was no answer."""
+        """The advice to the model if there was no answer."""
         return SORRY if method == "GET" else UNSURE if self.connected else NOT_DONE
 
 

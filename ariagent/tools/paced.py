@@ -12,7 +12,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 AT_ONCE_BYTES = 2048
-"""Handed on before calls have their turn: a hundred interim answers at most."""
+"""Bytes that are delivered before calls have their turn: a hundred interim answers at most."""
 HEAD_BYTES = 64 * 1024
 """More than aiohttp takes of the head of an answer."""
 FRAMED = 8
@@ -26,7 +26,7 @@ class PacedConnector(aiohttp.TCPConnector):
     """For requests that have set ``largest_body``."""
 
     async def connect(self, *given: Any, **named: Any) -> Any:
-        """As aiohttp's. The answer on the connection is paced and limited."""
+        """Connect like aiohttp. The answer on the connection is paced and limited."""
         connection = await super().connect(*given, **named)
         if connection.transport is not None and connection.protocol is not None:
             limit = HEAD_BYTES + FRAMED * largest_body.get()

@@ -23,17 +23,17 @@ class CallFacts:
     """The call that a tool is used in."""
 
     call_id: str
-    """As in queue_log and in the logs."""
+    """The call id, as in queue_log and in the logs."""
     agent: str
     """The AI agent's name in the settings."""
     caller_number: str = ""
     """Empty where it is withheld."""
     caller_name: str = ""
     language: str = ""
-    """Of the conversation, as ``en``."""
+    """The language of the conversation, such as ``en``."""
     values: Mapping[str, str] = field(default_factory=dict)
-    """What templates know of the call, by name: ``called.number``, ``queue``, ``variable.VIP`` ... Date and time are
-    those of the call's arrival."""
+    """The values for templates, by name: ``called.number``, ``queue``, ``variable.VIP`` ... Date and time are those of
+    the call's arrival."""
 
     @property
     def known(self) -> Mapping[str, str]:
@@ -47,14 +47,14 @@ class CallFacts:
         return {**self.values, **own}
 
     def with_caller(self, number: str, name: str) -> "CallFacts":
-        """The same call with another caller on the line, who has neither the variables nor the lookup of the former."""
+        """The facts of the call with another caller, who has neither the variables nor the lookup of the former."""
         kept = {key: value for key, value in self.values.items() if key.partition(".")[0] not in placeholders.OPEN}
         return replace(self, caller_number=number, caller_name=name, values=kept)
 
 
 @runtime_checkable
 class Tool(Protocol):
-    """What an entry point leads to.
+    """The object that an entry point leads to.
 
     It may also have ``timeout_s`` (seconds that one call may take, 10 by default), ``waiting_prompt`` (what the
     caller hears if the call takes longer than a second: ``"tone"``, a text to say, or None) and ``bound`` (names and

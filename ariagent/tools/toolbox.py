@@ -30,7 +30,7 @@ OnCall = Callable[[str, float, str], None]
 
 
 class FunctionCall(Protocol):
-    """What of a model's function call is needed; ``realtime.events.ToolCall`` is one."""
+    """The needed part of a model's function call; ``realtime.events.ToolCall`` is one."""
 
     @property
     def name(self) -> str: ...
@@ -103,7 +103,8 @@ class Toolbox:
         return (*functions, *servers)
 
     def waiting_prompt(self, name: str) -> str | None:
-        """What the caller is given when this tool takes longer than a second: ``tone``, a text to say, or nothing."""
+        """The waiting prompt for the caller if this tool takes longer than a second: ``tone``, a text to say, or
+        nothing."""
         ready = self._tools.get(name)
         if ready is None:
             return None

@@ -1,4 +1,5 @@
-"""Which tool runs now: so many at once for a call, for a server and in all, fair between calls. No I/O, no clock."""
+"""Chooses the tool that runs now, with a limit for a call, for a server and in all, fair between calls. No I/O, no
+clock."""
 
 from collections import Counter
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What a tool call comes to, and how a failure is told to the model. No I/O."""
+"""The outcome of a tool call, and the words about a failure to the model. No I/O."""
 
 import json
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one call comes to."""
+    """The outcome of one call."""
 
     output: str
     """JSON text for the model."""
