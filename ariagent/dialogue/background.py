@@ -8,7 +8,7 @@ key. Times are monotonic seconds.
 MOST_SENSELESS = 5
 """Consecutive turns without sense after which the line counts as background ..."""
 SENSELESS_S = 45.0
-"""... if the first of them was at least this many seconds ago. Somebody who dictates a number with pauses is done sooner."""
+"""... if the first of them was at least so many seconds ago. A caller who dictates a number is done sooner."""
 CUT_WITHIN_S = 2.0
 """A reply that was cut off sooner was not listened to."""
 PAUSE_S = 2.0
