@@ -25,11 +25,12 @@ MOST_CONNECTIONS = 64
 BACKLOG = 16
 """Connections that the kernel holds for us, all of which the event loop takes before it looks after calls again."""
 IDLE_LIMIT_S = 30.0
-"""For a request's head to come in, and for a connection without a request."""
+"""Time limit for a request's head, and for a connection without a request, in seconds."""
 WRITE_LIMIT_S = 10.0
-"""For a client to take what it was sent, so that more of it can be sent."""
+"""Time limit for a client to take what it was sent, in seconds."""
 LIFE_S = 300.0
-"""For a connection, however often it asks. A request that is being handled then is still answered."""
+"""Longest life of a connection in seconds, however often it asks. A request that is being handled then is still
+answered."""
 MOST_A_TURN = 2
 """Requests that begin in one turn of the event loop. An answer takes up to a millisecond, and many requests can come
 together: calls need their turn in between."""

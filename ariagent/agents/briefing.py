@@ -22,7 +22,7 @@ class Briefing:
     """The instructions of one session."""
 
     text: str
-    """For ``SessionProfile.of(..., instructions=)``."""
+    """The instructions, for ``SessionProfile.of(..., instructions=)``."""
     missing: tuple[str, ...]
     """Templates that had neither value nor default; nothing stands in their place."""
 

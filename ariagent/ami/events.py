@@ -191,7 +191,7 @@ class BlindTransferred:
 
 @dataclass(frozen=True, slots=True)
 class AttendedTransferred:
-    """Somebody joined two of their calls. For a seat it is the only sign that the caller is another one now."""
+    """A party joined two of its calls. For a seat no other event tells that the caller is another one now."""
 
     result: str
     first: str
@@ -455,7 +455,7 @@ _MAKERS: Mapping[str, Callable[[Fields], Event]] = {
     "userevent": _user_event,
 }
 _LIST_ITEMS = (_queue_state, _member, _caller_waits, _queues_listed)
-"""They have no ``Privilege``."""
+"""Events of a list. They have no ``Privilege``."""
 _OF_MEMBER = (
     "agent",
     "queue",
@@ -474,7 +474,7 @@ _OF_MEMBER = (
 )
 _OF_CALLER = ("agent", "channel", "calleridnum", "context", "exten", "priority", "uniqueid", "linkedid", "queue")
 _OF_AGENT = (*_OF_CALLER, "interface", "membername")
-"""Not the agent's channel: Asterisk leaves it out where that has ended."""
+"""Fields about an agent, without the agent's channel: Asterisk leaves it out where that has ended."""
 _SHAPES: Mapping[Callable[[Fields], Event], tuple[str, ...]] = {
     _member_changed: _OF_MEMBER,
     _member_paused: _OF_MEMBER,

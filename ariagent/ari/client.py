@@ -28,7 +28,7 @@ from ariagent.errors import AriError, InternalError, why
 HEARTBEAT_S = 10.0
 """Ping interval of the event stream: a dead one is noticed within one and a half of it."""
 LATE_ATTEMPT_S = 60.0
-"""For so long may Asterisk carry out what it was asked for and did not answer."""
+"""Seconds for which Asterisk may still carry out a request that it did not answer."""
 MAX_CONNECTIONS = 8
 """Asterisk's HTTP server queues 10 new connections; one more waits a second for its SYN to be sent again. A request
 takes a millisecond or two, so eight at a time are plenty."""

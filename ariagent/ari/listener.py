@@ -37,7 +37,7 @@ class Router:
         self._sinks[channel_id] = sink
 
     def unregister(self, channel_id: str, sink: Sink | None = None) -> None:
-        """Nobody gets the channel's events any more; with ``sink``: unless somebody else has taken its place."""
+        """Stop routing the channel's events; with ``sink``: unless somebody else has taken its place."""
         if sink is None or self._sinks.get(channel_id) == sink:
             self._sinks.pop(channel_id, None)
 
@@ -81,11 +81,11 @@ class Backoff:
         self._reminder.over()
 
     def lasts(self) -> None:
-        """It could be used for so long that the next attempt may come soon."""
+        """Asterisk could be used for so long that the next attempt may come soon."""
         self._pause_s = FIRST_PAUSE_S
 
     async def fails(self, event: str, error: AriError) -> None:
-        """It cannot: log so, unless that was just done, and wait."""
+        """Asterisk cannot be used: log it, unless that was just done, and wait."""
         denied = isinstance(error, DeniedError)
         self.cause = error.line
         if self._reminder.due(error.line, asyncio.get_running_loop().time()):

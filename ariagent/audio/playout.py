@@ -61,7 +61,7 @@ class _Item:
         return self.pushed - self.sent - self.cleared
 
     def add(self, pcm: bytes) -> None:
-        """More audio, whole samples."""
+        """Add more audio, whole samples."""
         self.pushed += len(pcm)
         if self.chunks and len(self.chunks[-1]) + len(pcm) <= _JOINED_BYTES:
             self.chunks[-1] += pcm
@@ -111,7 +111,7 @@ class Playout:
         self._pending = 0
         self._dry = False
         self.paused = False
-        """Nothing is handed out until this is False again; what is pushed waits."""
+        """No frame leaves while this is True; pushed audio waits."""
         self._events: list[ItemStarted | ItemEnded] = []
         self.underruns = 0
         self.muted_bytes = 0
@@ -139,7 +139,7 @@ class Playout:
 
     @property
     def overfull(self) -> bool:
-        """More waits to be heard than anybody would listen to."""
+        """More speech is queued than anybody would listen to."""
         return self.pending_ms > self.most_ms or len(self._queue) > MOST_ITEMS
 
     def sent_ms(self, item_id: str) -> float:
@@ -158,7 +158,7 @@ class Playout:
         return self._items.get(item_id) or self._over.get(item_id)
 
     def push(self, item_id: str, pcm: bytes) -> None:
-        """More audio of an item. A sample may be cut in two between pushes."""
+        """Add more audio of an item. A sample may be cut in two between pushes."""
         item = self._find(item_id)
         if item is None:
             if not pcm:

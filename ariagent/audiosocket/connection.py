@@ -62,10 +62,10 @@ class ConnectionHost(Protocol):
     def opened(self, connection: "Connection") -> None: ...
 
     def waits(self, connection: "Connection", peer: object) -> None:
-        """It was admitted, and has not said yet which call it is for."""
+        """The connection was admitted, and has not said yet which call it is for."""
 
     def identified(self, connection: "Connection") -> None:
-        """It belongs to a call."""
+        """The connection belongs to a call."""
 
     def ending(self, connection: "Connection") -> None:
         """Its place is free."""
@@ -189,7 +189,7 @@ class Connection(asyncio.Protocol):
     # --- handshake
 
     def give_way(self) -> None:
-        """Another one needs the place of this one, which has not said anything of use yet."""
+        """Close this connection, which has not said which call it is for: another one needs its place."""
         self._refuse(Refusal.CROWDED)
 
     def _decode(self, data: bytes, now: float) -> None:

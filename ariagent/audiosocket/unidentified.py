@@ -34,7 +34,7 @@ class Waiting(Generic[T]):
         return next(iter(here)) if len(here) > self.most else None
 
     def remove(self, stranger: T) -> None:
-        """It waits no longer; nothing happens when it did not."""
+        """Remove a connection that waits no longer, if it is there."""
         address = self._all.pop(stranger, None)
         if address is None:
             return

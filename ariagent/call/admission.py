@@ -37,7 +37,7 @@ class Minutes:
     name: str
     """The setting, in the section ``caps``."""
     callers: str
-    """all or unknown: whose minutes count."""
+    """The callers whose minutes count: ``all`` or ``unknown``."""
     used_s: float
     cap_s: float | None
     """None: no cap."""
@@ -166,7 +166,7 @@ class Admission:
         return ticket
 
     def count(self, caller: str, at: float) -> None:
-        """Something that this caller has done counts as a call of theirs."""
+        """Count an act of this caller as a call of theirs."""
         self._rate.may(caller, at)
 
     def answered(self, ticket: Ticket, at: float) -> None:

@@ -51,9 +51,9 @@ class AttendedTransfer:
 
     def __init__(self) -> None:
         self.current = Party()
-        """Nobody, until it is known whether the caller shows their number."""
+        """The party on the line; empty until it is known whether the caller shows their number."""
         self.changed = False
-        """Somebody else than at the beginning is on the line."""
+        """Another party than at the beginning is on the line."""
         self._shown = Party()  # by the media channel's connected line
         self._awaited = ""  # a channel that is not up yet
         self._due: float | None = None

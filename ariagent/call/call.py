@@ -497,7 +497,7 @@ class Call:
         self.media.connected.set()
 
     def audio_received(self, payload: bytes, now: float) -> None:
-        """20 ms of the caller."""
+        """Take 20 ms of the caller's audio."""
         self._heard_at = now
         if not self._hears or self.faulty:
             return
@@ -833,7 +833,7 @@ class Call:
             self._feed(ev.MediaFailed("Asterisk hung the media channel up"))
 
     def _no_audio(self, cause: str) -> ev.MediaFailed:
-        """No call gets any audio now."""
+        """Report that no call gets any audio now."""
         if not self.over:
             self.context.audio_health.fail(cause)
         return ev.MediaFailed(cause, for_all=True)

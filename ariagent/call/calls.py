@@ -182,7 +182,7 @@ class Calls:
             log.warning("media.discard_failed", extra={"fields": {"channel": channel_id, "cause": error.line}})
 
     async def take_over(self, broken_off: Iterable[BrokenOff]) -> None:
-        """Go on with the calls that a process before this one left behind; those that are over are told as ended.
+        """Continue the calls that a former process left behind; calls that are over are recorded as ended.
 
         Media and bridges of theirs are left to ``catch_up``. Raises AriError when Asterisk does not say what there is.
         """
@@ -235,7 +235,7 @@ class Calls:
             self._look_again()
 
     def _look_again(self) -> None:
-        """Something is left in Asterisk that nobody serves, and no event may ever tell: look until it is gone."""
+        """Look again and again until nothing is left in Asterisk that nobody serves: no event may tell of it."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.ensure_future(self._compare_again())
 

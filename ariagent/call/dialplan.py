@@ -8,8 +8,8 @@ from ariagent.errors import AriError
 from ariagent.termination import Result
 
 PAUSES_S = (0.2, 1.0, 3.0)
-"""Before another try: a channel that has just taken another's place may not be there yet (409), and some versions of
-Asterisk are known to stall for a while."""
+"""Seconds before each further try: a channel that has just taken another's place may not be there yet (409), and some
+versions of Asterisk are known to stall for a while."""
 
 
 async def give_back(ari: AriClient, channel_id: str, result: Result, place: Place | None = None) -> None:

@@ -15,9 +15,9 @@ class LiveCall:
     arrived: float
     """Unix time, seconds."""
     answered_s: float | None
-    """For how long caller and agent have been connected; None: not yet."""
+    """Seconds since caller and agent were connected; None: not yet."""
     agent: str
-    """"" until it is known."""
+    """The agent's name; "" until it is known."""
     seat: str
     """Number of the queue's seat; "" for a direct call."""
     queue: str

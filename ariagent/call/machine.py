@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PREPARE_TIMEOUT_S = 12.0
 """Seconds from the channel's arrival until media and model are both ready; a queue's ring timeout should be longer."""
 ANSWER_TIMEOUT_S = 15.0
-"""For Asterisk to answer the caller's channel; its request has a shorter bound of its own."""
+"""Time limit for Asterisk to answer the caller's channel, in seconds; its request has a shorter bound of its own."""
 GOODBYE_TIMEOUT_S = 20.0
 """How long a goodbye, or the sentence before a transfer, may last when nothing of it waits to be heard any more."""
 UNHEARD_ROOM_S = 5.0
@@ -33,9 +33,10 @@ LONGEST_GOODBYE_S = 180.0
 MOVE_TIMEOUT_S = 5.0
 """How long who moves a call waits for the agent to finish its sentence."""
 TRANSFER_TIMEOUT_S = 12.0
-"""For Asterisk to take the caller, all requests together; the call itself keeps to it."""
+"""Time limit for Asterisk to carry out a transfer, all requests together, in seconds; the call itself keeps to it."""
 RELEASE_TIMEOUT_S = 90.0
-"""For everything to be given back, the caller first; each request for it has a shorter bound of its own."""
+"""Time limit for giving everything back to Asterisk, the caller first, in seconds; each request has a shorter limit of
+its own."""
 OVERTIME_S = 60.0
 """Beyond the longest call, at which the agent says goodbye, until it is ended without one."""
 

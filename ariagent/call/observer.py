@@ -47,11 +47,12 @@ class Observer:
     # -- audio --------------------------------------------------------------------------------------
 
     def caller_audio(self, pcm: bytes, at: float) -> None:
-        """More of what the model was given; its beginning came ``at`` (monotonic seconds). Best a second at a time."""
+        """Take audio that the model was given; its beginning came ``at`` (monotonic seconds). Best a second at a
+        time."""
         self._waves.caller_sent(pcm, at)
 
     def agent_frame(self, frame: bytes | None) -> None:
-        """20 ms of what was handed to Asterisk; None: silence."""
+        """Take 20 ms of audio that was sent to Asterisk; None: silence."""
         self._waves.agent_sent(frame)
 
     # -- the model ----------------------------------------------------------------------------------
@@ -228,13 +229,13 @@ class _Waves:
         self._looks = 0
 
     def caller_sent(self, pcm: bytes, at: float) -> None:
-        """More of the caller's side; its beginning came ``at`` (monotonic seconds). Best a second at a time."""
+        """Take more of the caller's audio; its beginning came ``at`` (monotonic seconds). Best a second at a time."""
         if "caller" not in self._starts:
             self._starts["caller"] = max(0.0, at - self._began)
         self._caller.add(pcm)
 
     def agent_sent(self, frame: bytes | None) -> None:
-        """20 ms of the agent's side; None: silence."""
+        """Take 20 ms of the agent's audio; None: silence."""
         self._frames.append(frame)
         if len(self._frames) >= LOOK_FRAMES:
             self._look()

@@ -66,7 +66,7 @@ class Transfers:
 
     @property
     def awaited(self) -> bool:
-        """Somebody waits for an outcome."""
+        """A supervisor waits for an outcome."""
         return bool(self._waiting)
 
     def tell(self, termination: Termination | None) -> None:

@@ -67,7 +67,8 @@ class Check:
     worst: Status
     """``FAILED`` or ``WARNING``: the worst result that it can have."""
     quick: bool = False
-    """It takes milliseconds and makes no channel. A service also runs it at its start and after each reconnection."""
+    """The check takes milliseconds and makes no channel. A service also runs it at its start and after each
+    reconnection."""
     after: tuple[str, ...] = ()
     """Names of checks that must pass first. If one of them fails, this one is skipped."""
     gives: str = ""

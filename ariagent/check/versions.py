@@ -116,7 +116,7 @@ class Advisory:
     where: str
     """The affected part of Asterisk."""
     concerns_ari: bool = False
-    """It affects ARI, and so every site with ariagent."""
+    """The fault affects ARI, and so every site with ariagent."""
 
 
 FIXES_OF = "2026-06-25"

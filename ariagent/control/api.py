@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 LARGEST_BODY = 16 * 1024
 """Bytes."""
 BODY_LIMIT_S = 10.0
-"""For a body to come in."""
+"""Time limit for a request's body, in seconds."""
 WRITE_LIMIT_S = 10.0
-"""For a reader of events to take what it was sent."""
+"""Time limit for a reader of events to take what it was sent, in seconds."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _WORDS = {400: "bad_request", 404: "unknown_path", 405: "wrong_method", 413: "too_large"}
 

@@ -17,9 +17,9 @@ from enum import IntEnum
 FREE_FAILURES = 5
 """Wrong tokens of one address that have no consequence."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
-"""After these each wrong one doubles the wait."""
+"""Seconds to wait after the next wrong token, and at most; each wrong token doubles the wait."""
 FORGOTTEN_S = 600.0
-"""After this long without a wrong token."""
+"""Seconds without a wrong token after which an address is forgotten."""
 MOST_ADDRESSES = 1024
 """Remembered; the one that failed longest ago is forgotten for a new one."""
 MOST_HOPS = 32
@@ -81,7 +81,7 @@ class _Failures:
     count: int
     last: float
     until: float
-    """Before this a wrong token of the address is not called wrong, but too early."""
+    """The time until which a wrong token of the address is answered as too early."""
 
 
 class Throttle:
@@ -176,7 +176,7 @@ def client_of(peer: str, forwarded: Sequence[str], trusted: Iterable[Network]) -
 
 
 def _without_port(hop: str) -> str:
-    """Some proxies add one: ``192.0.2.1:4711``, ``[2001:db8::1]:4711``."""
+    """Remove the port that some proxies add: ``192.0.2.1:4711``, ``[2001:db8::1]:4711``."""
     if hop.startswith("["):
         return hop[1:].partition("]")[0]
     return hop.partition(":")[0] if hop.count(":") == 1 else hop

@@ -21,7 +21,8 @@ HEARTBEAT = ": still here\n\n"
 LOOK_S = 0.25
 """Seconds between two looks, at least."""
 LOOK_ANYWAY_S = 2.0
-"""Some of what is told changes without any event: the end of the time after a call, a list read anew."""
+"""Seconds after which is looked without an event. Some values change without any: the end of the time after a call, a
+list read anew."""
 MOST_READERS = 50
 MOST_OF_ONE = 20
 """Readers with the same token: a page that reconnects without end does not keep the other supervisors out."""
@@ -41,7 +42,7 @@ class Reader:
         """``by``: whose token it is."""
         self.by = by
         self.slow = False
-        """Was cut off."""
+        """The reader was too slow and was cut off."""
         self._waiting: deque[str] = deque()
         self._over = False
         self._wake = asyncio.Event()
@@ -58,7 +59,7 @@ class Reader:
         self._wake.set()
 
     def end(self) -> None:
-        """Nothing comes any more; what waits is still read."""
+        """End the stream; events that wait are still read."""
         self._over = True
         self._wake.set()
 
@@ -165,11 +166,11 @@ class Feed:
 
 
 def _still(call: CallAnswer) -> CallAnswer:
-    """Without what changes all the time."""
+    """The answer without the fields that change all the time."""
     return call.model_copy(update={"answered_s": call.answered_s is not None})
 
 
 def _lasting(queues: QueuesAnswer) -> QueuesAnswer:
-    """Without what changes all the time."""
+    """The answer without the fields that change all the time."""
     still = [queue.model_copy(update={"longest_wait_s": 0.0, "next_wait_s": None}) for queue in queues.queues]
     return queues.model_copy(update={"queues": still})

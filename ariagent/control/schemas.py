@@ -15,7 +15,7 @@ LONGEST_DRAIN_S = 86_400.0
 
 
 class _Body(BaseModel):
-    """Nothing that is not known, and nothing that is of another type."""
+    """A body without unknown fields and without values of another type."""
 
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 
@@ -42,9 +42,9 @@ class TransferBody(_Body):
     queue: Place | None = None
     """A queue of Asterisk's, by its name."""
     reason: Note = ""
-    """For who takes the call (``ARIAGENT_REASON``)."""
+    """The reason, for the human agent who takes the call (``ARIAGENT_REASON``)."""
     summary: Note = ""
-    """For who takes the call (``ARIAGENT_SUMMARY``)."""
+    """The summary, for the human agent who takes the call (``ARIAGENT_SUMMARY``)."""
     wait_s: Annotated[float, Field(ge=0, le=LONGEST_WAIT_S)] = 0.0
     """Answer when the caller has been transferred, or after so many seconds; 0: at once, with status 202."""
 
@@ -110,7 +110,7 @@ class CallAnswer(_Answer):
     began: float
     """Unix time, seconds."""
     answered_s: float | None
-    """For how long caller and agent have been connected; null: not yet."""
+    """Seconds since caller and agent were connected; null: not yet."""
     agent: str
     seat: str
     """Number of the queue's seat; empty for a direct call."""

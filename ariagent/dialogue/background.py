@@ -12,7 +12,7 @@ SENSELESS_S = 45.0
 CUT_WITHIN_S = 2.0
 """A reply that was cut off sooner was not listened to."""
 PAUSE_S = 2.0
-"""Somebody who speaks after such a pause may be the caller again."""
+"""Seconds of pause after which a voice may be the caller's again."""
 
 
 class Background:
@@ -46,7 +46,7 @@ class Background:
             self.makes_sense(now)
 
     def caller_speaks(self, now: float) -> None:
-        """Something is taken for the caller's turn."""
+        """The server takes a sound for the caller's turn."""
         if not self._listened or self._wordless:
             self._senseless += 1
         self._listened = self._wordless = False

@@ -110,7 +110,7 @@ class Conversation:
 
     @property
     def overfull(self) -> bool:
-        """More of the agent's speech waits to be heard than anybody would listen to."""
+        """More of the agent's speech is queued than anybody would listen to."""
         held_ms = self._codec.model_ms(self._held_bytes)
         return self._playout.overfull or len(self._held) > MOST_HELD or held_ms > self._playout.most_ms
 
@@ -161,7 +161,7 @@ class Conversation:
         return [*happened, *self._cut_off(now, by_server=False)]
 
     def recall(self, memory: Memory, note: str, now: float, *, speaks: bool = True) -> None:
-        """Go on with a conversation that was interrupted by a transfer; ``note`` tells the model why, and without
+        """Continue a conversation that was interrupted by a transfer; ``note`` tells the model why, and without
         ``speaks`` it waits for the caller then."""
         self.replay(memory.entries)
         if speaks:

@@ -243,7 +243,7 @@ class BargeInDetector:
 
     @staticmethod
     def _unheard(sound: _Sound) -> BargeInDecision:
-        """Nobody tells its words: only a long one is taken for speech."""
+        """Decide about a sound without a transcript: only a long one is taken for speech."""
         return BargeInDecision.INTERRUPTION if sound.most_ms >= UNHEARD_LEAST_MS else BargeInDecision.NOISE
 
     def _agrees(self, spoken: str) -> bool:

@@ -24,10 +24,10 @@ LONGEST_NAME = 80
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """Somebody on the line, as the telephone network says."""
+    """A party on the line, with the number and name of the telephone network."""
 
     number: str = ""
-    """"" where it is withheld or not known."""
+    """The number; "" if it is withheld or not known."""
     name: str = ""
 
     @classmethod

@@ -47,7 +47,7 @@ class Collected:
     """The collection is over: enough digits."""
 
     digits: str
-    """Without the terminator."""
+    """The typed digits without the terminator."""
     complete: bool
     """False: the caller stopped, but did not press the terminator."""
 

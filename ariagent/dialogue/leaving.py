@@ -9,7 +9,7 @@ from enum import Enum
 from ariagent.dialogue.politeness import is_only_polite
 
 WORDS_WAIT_S = 2.5
-"""After the caller's turn, how long its words are waited for."""
+"""Seconds to wait for the words of the caller's turn after its end."""
 LONGEST_POLITE_S = 4.0
 """A caller who speaks for longer says more than thanks."""
 
@@ -47,7 +47,7 @@ class Leaving:
         self.announced = True
 
     def over(self) -> None:
-        """Nothing is announced any more."""
+        """The goodbye or transfer is over or called off."""
         self.announced, self._due = False, None
 
     def turn_began(self, item_id: str) -> None:

@@ -16,7 +16,7 @@ from ariagent.dialogue.background import Background
 from ariagent.dialogue.effects import EndRequested, NobodyThere
 
 MACHINES_FIRST_S = 60.0
-"""For so long machines are listened for: somebody who talks with the agent afterwards is a person."""
+"""Seconds for which the line is checked for machines: a voice that talks with the agent afterwards is a person's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class CallPolicy:
 
     @property
     def background(self) -> bool:
-        """Nobody talks with the agent: what is heard is music, a television or other people."""
+        """Nobody talks with the agent: the line has music, a television or other people."""
         return self._background.noticed
 
     def hears(self, pcm: bytes, now: float) -> list[Action]:

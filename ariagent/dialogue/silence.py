@@ -96,7 +96,7 @@ class Silence:
         self._begin_anew(now)
 
     def busy(self, on: bool, now: float, why: str = "tool") -> None:
-        """Something else goes on, or is over. Several reasons may hold at once, each until it is called off."""
+        """A reason not to count silence begins or ends. Several reasons may hold at once, each until it ends."""
         (self._busy.add if on else self._busy.discard)(why)
         self._since = now
 

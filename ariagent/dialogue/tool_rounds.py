@@ -20,7 +20,7 @@ MOST_REFUSED = 20
 """Responses with refused functions that are borne of a model that does speak."""
 
 _ENDS = "end_call"
-"""Is never refused: it ends the rounds, too."""
+"""The tool that is never refused: it ends the rounds, too."""
 
 
 class Share(NamedTuple):

@@ -119,7 +119,7 @@ class Choices:
         return (*self.numbers, *self.direct_numbers)
 
     def document(self) -> dict[str, Any]:
-        """For a JSON file."""
+        """The choices for a JSON file."""
         return asdict(self)
 
     @classmethod

@@ -343,7 +343,7 @@ def _remove_empty(folders: Iterable[Path]) -> list[str]:
 
 
 def _known(kind: type, document: dict[str, Any]) -> dict[str, Any]:
-    """Without what only a newer version knows."""
+    """The data without fields that only a newer version knows."""
     names = {each.name for each in fields(kind)}
     return {key: value for key, value in document.items() if key in names}
 

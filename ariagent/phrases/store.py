@@ -29,7 +29,7 @@ AT_ONCE = 2
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 600.0
 LONGEST_PAUSE_PAID_S = 3600.0
-"""After attempts that the model was paid for: it spoke, but other words."""
+"""Longest pause in seconds after attempts that cost money: the model spoke, but other words."""
 UNUSED_S = 30 * 86_400.0
 """Files that no service has read for this long are removed: their texts, voices or servers have changed."""
 _TOUCH_S = 86_400.0

@@ -14,7 +14,7 @@ MOST_ITEMS = 64
 
 
 class Answers:
-    """Ids only; what is to be sent because of them is the session's business."""
+    """Matches of turns, responses and items by their ids; the session sends the messages that follow."""
 
     def __init__(self) -> None:
         self._waiting: str | None = None  # the turn that the server has not begun to answer

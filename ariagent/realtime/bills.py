@@ -15,7 +15,7 @@ ROOM = 4
 HEARD_PER_S, SAID_PER_S = 10, 20
 """Tokens of the caller's audio, and of the model's."""
 ROOM_TOKENS = 2_000
-"""For sound that was there before, and for servers that count in steps."""
+"""Tokens for sound from before, and for servers that count in steps."""
 
 
 INPUT_ROOM, INPUT_PER_S = 300_000.0, 10_000.0

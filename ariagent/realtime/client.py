@@ -44,7 +44,7 @@ MAX_CONTROL_BYTES = 1024 * 1024
 LONGEST_CAUSE = 500
 """Characters of what is said about a failure."""
 CLOSE_TIMEOUT_S = 0.5
-"""For a goodbye. Callers of a peer that answers nothing any more wait that long in silence."""
+"""Time limit for the closing handshake, in seconds. If the peer does not answer, callers wait that long in silence."""
 NO_EVENT = (None,)
 """A message that means nothing to the call, and yet may want an answer."""
 VIOLATIONS: dict[int, str] = {
@@ -261,7 +261,7 @@ class RealtimeClient:
                 self._connection.transport.abort()
 
     def _follow(self, event: Event | None) -> None:
-        """Something happened in the session: hand the event on, if there is one, and send what follows from it."""
+        """Deliver an event of the session, if there is one, and send what follows from it."""
         if event is not None:
             self._tell(event)
         self.flush()

@@ -178,12 +178,12 @@ class ResponseEnded:
     status: str
     """completed, cancelled, incomplete or failed."""
     reason: str
-    """Why, where it is not completed: turn_detected, client_cancelled, max_output_tokens, an error's code ...; or
-    ``SILENT``."""
+    """The reason, if the response is not completed: turn_detected, client_cancelled, max_output_tokens, an error's code
+    ...; or ``SILENT``."""
     message: str
     usage: Usage
     tool_calls: tuple[ToolCall, ...] = ()
-    """Only of completed responses."""
+    """The tool calls; only a completed response has some."""
     unwanted: bool = False
     """The caller interrupted it: nobody waits for the rest."""
 
@@ -236,7 +236,7 @@ class ProviderToolStarted:
 
 @dataclass(frozen=True, slots=True)
 class ProviderToolEnded:
-    """It has a result, has failed, or is waited for no longer."""
+    """The provider's tool has a result, has failed, or is not waited for any more."""
 
     item_id: str
     ok: bool

@@ -8,9 +8,9 @@ sent once more where the race was lost all the same. I/O-free; ``now`` is in mon
 from typing import Any
 
 SERVER_RESPONSE_WAIT_S = 2.0
-"""After the caller's turn ended, how long the server's own response is waited for."""
+"""Seconds to wait for the server's own response after the caller's turn."""
 CREATED_WAIT_S = 5.0
-"""After a create was sent or refused, how long before the gate opens by itself."""
+"""Seconds after a create was sent or refused until the gate opens by itself."""
 
 
 class ResponseGate:
@@ -46,7 +46,7 @@ class ResponseGate:
 
     @property
     def closed_until(self) -> float:
-        """Until then the server may begin a response by itself."""
+        """The time until which the server may begin a response by itself."""
         return self._closed_until
 
     @property

@@ -193,7 +193,7 @@ class Items:
             self._repairs.words(item_id, response_id, text, all_of_them=all_of_them)
 
     def response_ended(self, response_id: str, *, completed: bool) -> None:
-        """Nothing more comes of this response."""
+        """The response has ended."""
         if self._repairs is not None:
             self._repairs.ended(response_id, completed=completed)
             self._make_repairs()

@@ -31,7 +31,7 @@ class UsedModel:
     agents: tuple[str, ...]
     """The agents that use the model."""
     transcribes: bool = False
-    """It writes down what callers say."""
+    """The model transcribes callers' speech."""
 
     @property
     def what(self) -> str:

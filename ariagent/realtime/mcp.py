@@ -12,7 +12,7 @@ from ariagent.realtime import events as ev
 from ariagent.realtime.fields import LONGEST_CODE, LONGEST_ID, LONGEST_MESSAGE, identifier, label, mapping
 
 GO_ON_S = 0.3
-"""After the last result, how long the server's own response is waited for."""
+"""Seconds to wait for the server's own response after the last result."""
 LONGEST_S = 30.0
 """A tool that is not done by then is given up: the model says something without it."""
 MOST = 16

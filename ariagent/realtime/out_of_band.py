@@ -30,7 +30,7 @@ class _Response:
     tries: int = 0
     not_before: float = 0.0
     alone: bool = False
-    """It met another response: it waits until nothing else runs."""
+    """The response met another one: it waits until nothing else runs."""
     used: ev.Usage = field(default_factory=ev.Usage)
     """The use of former tries."""
     audio: bytearray = field(default_factory=bytearray)
@@ -79,7 +79,7 @@ class OutOfBandResponses:
         return due
 
     def asked(self, wanted: _Response, event_id: str) -> None:
-        """It was asked for in this event."""
+        """Note that the response was asked for in this event."""
         wanted.tries += 1
         self._asked[event_id] = wanted
 

@@ -51,7 +51,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Wait:
-    """For the next message of which ``wanted`` is true, at most ``limit_s``."""
+    """A wait for the next message for which ``wanted`` is true, at most ``limit_s``."""
 
     wanted: Callable[[dict[str, Any]], bool]
     limit_s: float
@@ -374,7 +374,7 @@ async def probe(realtime: RealtimeSettings, agent: AgentSettings) -> Probed:
 
 
 async def _second(realtime: RealtimeSettings, agent: AgentSettings, findings: list[Finding]) -> ev.Usage:
-    """Another session, while the first one is there: whether it can be had, and whether it can speak G.711."""
+    """Try another session beside the first one: whether it is accepted, and whether it speaks G.711."""
     other = realtime.model_copy(update={"encoding": "pcmu"}) if realtime.encoding == "pcm" else realtime
     loop = asyncio.get_running_loop()
     answered: asyncio.Future[ev.Event] = loop.create_future()

@@ -3,7 +3,8 @@
 from ariagent.realtime.events import Fault
 
 PAUSES_S = (0.0, 0.25, 0.5, 1.0)
-"""Before each attempt; the last one goes on. The first is made at once: most losses are of one connection only."""
+"""Seconds before each attempt; the last value repeats. The first is made at once: most losses are of one connection
+only."""
 HOPELESS = (Fault.CREDENTIALS, Fault.REQUEST)
 """Faults after which another try is refused, too."""
 ONCE = (Fault.SILENT, Fault.FLOOD)

@@ -33,7 +33,7 @@ ENCODING = "pcm"
 """The encoding of every session that renders, whatever the calls have."""
 TRIES = 3
 TIMEOUT_S = 120.0
-"""For all tries. A server may generate no faster than one listens."""
+"""Time limit for all tries, in seconds. A server may generate no faster than one listens."""
 LONGEST_S = 60.0
 """Longest audio in seconds."""
 LONGEST_CHARACTERS = 1200
@@ -147,7 +147,7 @@ class _Attempt:
         self._over = asyncio.Event()
 
     async def run(self) -> None:
-        """Until the model has spoken. Raises RenderError where it could not."""
+        """Run the session until the model has spoken. Raises RenderError where it could not."""
         running = asyncio.ensure_future(self.client.run())
         waiting = asyncio.ensure_future(self._over.wait())
         try:

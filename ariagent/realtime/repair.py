@@ -55,7 +55,7 @@ class Repairs:
             item.told = all_of_them
 
     def ended(self, response_id: str, *, completed: bool) -> None:
-        """Nothing more comes of this response."""
+        """The response has ended."""
         self._ended[response_id] = completed
         while len(self._ended) > KEPT:
             del self._ended[next(iter(self._ended))]

@@ -14,9 +14,9 @@ UNANSWERED_WAIT_S = 1.0
 STALLED_S = 0.3
 """Seconds. A message that comes sooner after a truncation may have been on its way before it."""
 BURST_S = 0.25
-"""After a stall of the network, what was held up comes within less; the answer may be behind it."""
+"""Seconds. After a stall of the network the delayed messages come within less; the answer may be behind them."""
 ACKNOWLEDGED_WAIT_S = 0.25
-"""After a refusal, how long the clamped acknowledgement is waited for."""
+"""Seconds to wait for the clamped acknowledgement after a refusal."""
 TRIES = 3
 STEP_MS = 100
 
@@ -53,7 +53,7 @@ class Truncations:
 
     @property
     def open(self) -> bool:
-        """Something was asked for and not acknowledged, or has just been given up."""
+        """A truncation is not acknowledged yet, or has just been given up."""
         return bool(self._asked or self._given_up)
 
     def asked(self, item_id: str, event_id: str, audio_end_ms: int, tries: int = 1, now: float = 0.0) -> None:

@@ -39,7 +39,8 @@ class Upgrade:
         self._data = bytearray()
 
     def take(self, data: bytes, *, is_all: bool = False) -> Answer | None:
-        """More of it came; ``is_all``: the server has ended the connection. None: the answer is not whole yet."""
+        """Add bytes of the answer; ``is_all``: the server has ended the connection. Return None while the answer is not
+        complete."""
         self._data += data
         end = self._data.find(_HEAD_END)
         if end < 0:

@@ -12,13 +12,13 @@ class Latency:
 
     response_ms: float
     detection_ms: float
-    """Until the model reported that the turn was over."""
+    """Milliseconds until the model reported that the turn was over."""
     model_ms: float
-    """Until its first audio arrived, less what tools took of that."""
+    """Milliseconds until its first audio arrived, without the tools' part."""
     tools_ms: float
     """Milliseconds of tools meanwhile."""
     ours_ms: float
-    """Until its first frame was handed to Asterisk."""
+    """Milliseconds until its first frame was sent to Asterisk."""
     why: str = ""
     """The cause of a slow answer; empty if it was not slow."""
 
@@ -31,7 +31,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Something that was said."""
+    """A turn of the caller or of the agent."""
 
     at_s: float
     """When it began to be heard, as well as is known."""

@@ -214,7 +214,7 @@ class LegReplaced(CallEvent):
 
 @dataclass(frozen=True, slots=True)
 class CallerChanged(CallEvent):
-    """Somebody else is on the line, by a transfer."""
+    """Another party is on the line, by a transfer."""
 
     NAME = "call.caller_changed"
 
@@ -351,7 +351,8 @@ class CallLeft(_Ending):
 
 
 class _Spoken(CallEvent):
-    """Something was said: for the record. The log has the number of characters, unless the site wants transcripts."""
+    """A turn with its words, for the record. The log has the number of characters, unless the site wants
+    transcripts."""
 
     __slots__ = ()
 

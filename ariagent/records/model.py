@@ -19,7 +19,7 @@ class CallRow:
     call: str
     """The call id: queue_log's and CHANNEL(linkedid)."""
     visit: int
-    """1, or which time it is that this call came to the AI."""
+    """The number of this visit of the call to the AI, from 1."""
     began: float
     answered: float | None
     ended: float | None
@@ -107,7 +107,7 @@ class UseRow:
     calls: int = 1
 
     def priced(self, prices: PriceTable) -> "UseRow":
-        """With a cost at today's prices where the journal has none."""
+        """The row with a cost at today's prices, if the journal has none."""
         if self.cost is not None:
             return self
         return replace(self, cost=prices.money(self.model, self.usage, self.transcribed_s))

@@ -33,7 +33,7 @@ _LATE_WORDS_S = 15.0
 """The transcription of what was said earlier than that is of something else."""
 _SAME_S = 0.15
 _SURE_S = 3.0
-"""It takes no longer until an interruption is known to be one."""
+"""Longest time in seconds until an interruption is known to be one."""
 
 
 # -- tools --------------------------------------------------------------------------------------------

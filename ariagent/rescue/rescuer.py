@@ -63,7 +63,7 @@ class Sign(Enum):
 
 
 ANSWERED = (Sign.CLAIMED, Sign.SAYS_SO)
-"""Somebody answers. Asterisk tells whether that is the service: then its callers have their audio."""
+"""The signs that somebody answers. Asterisk tells whether that is the service: then its callers have their audio."""
 BELIEVED_S = {Sign.CLAIMED: 10.0, Sign.SAYS_SO: 60.0}
 """How long that somebody is believed, once Asterisk has shown no caller without audio. Each look there is a login."""
 DOUBTED = (Sign.MUTE, Sign.SAYS_SO)

@@ -14,7 +14,7 @@ from aiohttp.client_proto import ResponseHandler
 AT_ONCE_BYTES = 2048
 """Bytes that are delivered before calls have their turn: a hundred interim answers at most."""
 HEAD_BYTES = 64 * 1024
-"""More than aiohttp takes of the head of an answer."""
+"""Bytes: more than aiohttp takes for the head of an answer."""
 FRAMED = 8
 """A body in chunks of one byte is six times as long on the wire."""
 
@@ -23,7 +23,7 @@ largest_body: ContextVar[int] = ContextVar("largest_body")
 
 
 class PacedConnector(aiohttp.TCPConnector):
-    """For requests that have set ``largest_body``."""
+    """A connector for requests that have set ``largest_body``."""
 
     async def connect(self, *given: Any, **named: Any) -> Any:
         """Connect like aiohttp. The answer on the connection is paced and limited."""

@@ -58,7 +58,7 @@ class Turns:
         return turn
 
     def leave(self, turn: Turn) -> None:
-        """It is done, or given up."""
+        """The tool is done, or given up."""
         if not turn.runs:
             self.waiting.remove(turn)
             return

@@ -135,7 +135,7 @@ def _plain(name: str) -> str:
 
 
 def _shown(name: str) -> str:
-    """Without marks and characters that nobody sees."""
+    """The text without marks and invisible characters."""
     spelt = unicodedata.normalize("NFKD", name)
     return "".join(character for character in spelt if unicodedata.category(character) not in ("Cf", "Mn"))
 
