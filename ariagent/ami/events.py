@@ -151,7 +151,7 @@ class AgentConnected:
 
 @dataclass(frozen=True, slots=True)
 class AgentDidNotAnswer:
-    """A member's phone rang in vain, was busy or refused."""
+    """A member's phone rang without an answer, was busy or refused."""
 
     queue: str
     interface: str

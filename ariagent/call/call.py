@@ -280,7 +280,7 @@ class Call:
                 return self._ended(Termination(Result.DONE, "caller_hung_up"))
             return await self._turn_away(Termination(Result.ERROR, "asterisk_failed", error.line))
         except Exception as error:  # noqa: BLE001  # ends this call, is logged, and harms no other
-            # A fault of ours, at this call's edge: the caller goes to people, the other calls go on.
+            # An internal error of this call: its caller is sent to the human queue, the other calls continue.
             self._fault(error)
             return await self._end_after_fault(error)
         finally:

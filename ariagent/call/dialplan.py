@@ -39,6 +39,6 @@ async def _once(ari: AriClient, channel_id: str, result: Result, place: Place | 
     except (NotFoundError, ConflictError):
         raise
     except AriError:
-        # Going on matters more than saying why: without a result the dialplan sends the caller to people.
+        # To continue matters more than to say why: without a result the dialplan sends the caller to the human queue.
         pass
     await ari.continue_in_dialplan(channel_id, place)

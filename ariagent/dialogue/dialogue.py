@@ -58,7 +58,7 @@ from ariagent.realtime.session import RealtimeSession
 NOTED_GAP_MS = 200
 """A gap in the caller's audio that is worth telling."""
 LOST_PROMPT_AFTER_S, LOST_PROMPT_AGAIN_S = 0.7, 3.0
-"""How soon a caller hears a tone while the session with the model is made anew."""
+"""How soon a caller hears a tone while the session with the model is reconnected."""
 MOST_BROKEN_OFF = 2
 """How often the model goes on with a reply that broke off, before the caller has said something."""
 WAITING_NOTE_EVERY_S = 30.0
@@ -271,7 +271,7 @@ class Dialogue:
             self._act(self._policy.pressed(digit, now), now)
             self._conversation.background = self._policy.background
 
-    # -- people -----------------------------------------------------------------------------------
+    # -- transfers -{80}
 
     def tell(self, note: str, now: float) -> None:
         """The model acts on a note of ours as soon as nothing else of it is running."""

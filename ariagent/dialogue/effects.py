@@ -62,7 +62,7 @@ class WarmTransferCancelled:
 
 @dataclass(frozen=True, slots=True)
 class ModelFailed:
-    """The model's session could not be made, or is over and could not be made anew."""
+    """The model's session could not be made, or is over and could not be reconnected."""
 
     cause: str
     reason: str = MODEL_LOST

@@ -1,4 +1,4 @@
-"""One call's line to the model: a session at a time, made anew when it is lost, and before it expires.
+"""One call's line to the model: a session at a time, reconnected when it is lost, and renewed before it expires.
 
 What the new session knows of the conversation is for whoever hears ``SessionRenewed`` to tell it.
 """

@@ -40,7 +40,7 @@ class Kind(StrEnum):
     """An answer to a GET that lacks what ``answer`` asks for, or an answer that is no HTTP."""
     TOO_LARGE = "too_large"
     FAILED = "failed"
-    """The site's Python raised or returned what is no JSON; or a fault of ours."""
+    """The site's Python raised or returned what is no JSON; or an internal error."""
 
 
 @dataclass(frozen=True, slots=True)
