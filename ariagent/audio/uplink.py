@@ -39,7 +39,7 @@ class Uplink:
         self._silence = fmt.silence(FRAME_MS)
         self._appended = 0  # bytes
         self._silent = 0  # bytes
-        self._heard_at: float | None = None  # when the caller's last frame came, or when we began to wait for one
+        self._heard_at: float | None = None  # time of the caller's last frame, or of the beginning of the wait for one
         self._filled = 0  # frames of silence since then
         self._ticked_at: float | None = None
         self._ends = array("d")  # positions (ms) at which a piece ended ...

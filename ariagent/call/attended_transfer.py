@@ -54,7 +54,7 @@ class AttendedTransfer:
         """The party on the line; empty until it is known whether the caller shows their number."""
         self.changed = False
         """Another party than at the beginning is on the line."""
-        self._shown = Party()  # by the media channel's connected line
+        self._shown = Party()  # the party in the media channel's connected line
         self._awaited = ""  # a channel that is not up yet
         self._due: float | None = None
         self._since: float | None = None

@@ -275,7 +275,7 @@ class CallMachine:
 
     def _explain(self, event: ev.Event, now: float) -> "Iterable[Command]":
         handoff, self._handoff, self._final = self._handoff, None, False
-        self.termination = None  # of a goodbye that the transfer came after
+        self.termination = None  # the reason of a goodbye before the transfer
         return () if handoff is None else (cmd.TellTransferFailed(handoff),)
 
     def _hang_up(self, event: ev.Event, now: float) -> "Iterable[Command]":

@@ -34,7 +34,7 @@ class Leaving:
         """The agent has announced a transfer or the end of the call."""
         self.item_id = ""
         """The caller's newest turn."""
-        self._words: dict[str, str] = {}  # of the newest turn
+        self._words: dict[str, str] = {}  # the words of the newest turn
         self._due: float | None = None
 
     @property

@@ -52,7 +52,7 @@ class WaitingPrompts:
 
     def __init__(self) -> None:
         self._waits: dict[str, tuple[str, float, float]] = {}  # key -> prompt, when due, and how long until again
-        self._not_before = float("-inf")  # as another was due before
+        self._not_before = float("-inf")  # the next prompt is not due before this time
 
     def begin(
         self, key: str, prompt: str, now: float, after_s: float = PROMPT_AFTER_S, again_s: float = PROMPT_AGAIN_S

@@ -20,7 +20,7 @@ class Answers:
         self._waiting: str | None = None  # the turn that the server has not begun to answer
         self._committed: dict[str, str | None] = {}  # turns that are items, with their response
         self._dismissed: dict[str, None] = {}
-        self._items: dict[str, dict[str, None]] = {}  # of each response
+        self._items: dict[str, dict[str, None]] = {}  # the items of each response
         self._discarded: dict[str, None] = {}  # responses
 
     def turn_ended(self, item_id: str) -> bool:

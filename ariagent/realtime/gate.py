@@ -22,7 +22,7 @@ class ResponseGate:
     def __init__(self) -> None:
         self.active: str | None = None
         self._wanted: dict[str, Any] | None = None
-        self._asked: dict[str, Any] | None = None  # what was asked for last, until it is sure that it was granted
+        self._asked: dict[str, Any] | None = None  # the last request, until it is sure that it was granted
         self._asked_in = ""  # the id of the event that asked
         self._in_flight = False
         self._closed_until = 0.0
@@ -71,11 +71,11 @@ class ResponseGate:
             self._closed_until = 0.0
 
     def active_response_conflict(self, now: float, event_id: str | None, *, answer_pending: bool) -> None:
-        """Some create lost a race: ours, or the server's own. Want it again, after the response that won.
+        """A create was refused because a response is active: ariagent's create, or the server's own. Ask again then.
 
-        Whose it was, servers often leave out (``event_id`` None). If nothing has begun since we asked, it was ours; if
-        something has, it may be what we asked for, and repeating it word for word would say it twice: then an answer
-        to whatever the conversation holds is right in both cases.
+        Servers often leave out which create it was (``event_id`` None). If no response has begun since ariagent asked,
+        it was ariagent's. If one has begun, it may be the one that was asked for, and to repeat the request word for
+        word would say it twice: then an answer to whatever the conversation holds is right in both cases.
         """
         ours = self._asked is not None and (event_id == self._asked_in or (event_id is None and self._in_flight))
         if ours:

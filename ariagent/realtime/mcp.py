@@ -29,8 +29,8 @@ class McpCalls:
     """The calls of one session. Times are monotonic seconds."""
 
     def __init__(self) -> None:
-        self._running: dict[str, _Running] = {}  # by item
-        self._labels: dict[str, str] = {}  # of lists of tools: the server's name
+        self._running: dict[str, _Running] = {}  # tools that run, by item
+        self._labels: dict[str, str] = {}  # the server's name of each list of tools
         self._result_since: float | None = None  # there is one that nothing was said about
 
     @property

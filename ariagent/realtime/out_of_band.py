@@ -44,8 +44,8 @@ class OutOfBandResponses:
     def __init__(self, understanding: Understanding | None = None) -> None:
         self._understanding = understanding or Understanding.openai()
         self._wanted: list[_Response] = []
-        self._asked: dict[str, _Response] = {}  # by event id
-        self._running: dict[str, _Response] = {}  # by response id
+        self._asked: dict[str, _Response] = {}  # asked for and not begun, by event id
+        self._running: dict[str, _Response] = {}  # begun, by response id
 
     @property
     def idle(self) -> bool:

@@ -28,7 +28,7 @@ class Recovery:
         self._within_s = within_s
         self._proven_after_s = proven_after_s
         self._proven = True
-        self._failed_once = False  # in one of those ways, since one was proven
+        self._failed_once = False  # an attempt failed in one of those ways since the last proven session
         self._flooded_at = float("-inf")
         self._until = self._stands_since = 0.0
         self._losses = self._attempts = 0
