@@ -46,7 +46,7 @@ _WITH_CONTEXT: Mapping[str, str] = {
 }
 
 UNSAID = frozenset({"default_factory_not_called"})
-"""Only follows from another complaint."""
+"""Types of complaints that only follow from another one."""
 
 
 def sentence(problem: ErrorDetails) -> str:

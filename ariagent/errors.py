@@ -68,7 +68,7 @@ class AudioSocketError(AsteriskError):
 
 
 class CallStateError(AriagentError):
-    """What is asked for cannot be done with a call in its present state."""
+    """The request is impossible for a call in its present state."""
 
 
 class UnknownAgentError(AriagentError):
@@ -97,7 +97,7 @@ def pip_install(requirement: str) -> str:
 
 
 def why(error: BaseException) -> str:
-    """What a network error says, in the system's words: HTTP clients put addresses and TLS options around them."""
+    """The reason of a network error in the system's words: HTTP clients put addresses and TLS options around them."""
     inner = getattr(error, "os_error", error)
     if isinstance(inner, OSError) and inner.strerror and not inner.strerror.startswith(("Connect call", "Multiple")):
         return inner.strerror

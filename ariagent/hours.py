@@ -90,7 +90,7 @@ class Calendar:
 
     zone: ZoneInfo
     week: tuple[Ranges, ...]
-    """By weekday, Monday first."""
+    """Opening hours by weekday, Monday first."""
     holidays: Mapping[Day, Ranges] = field(default_factory=dict)
     """Instead of the weekday's; a date counts before the same day of every year."""
 
@@ -114,7 +114,8 @@ class Calendar:
         return at if until == at else None
 
     def in_words(self, at: float) -> str:
-        """What the hours say, for the model to tell the caller: ``open until 17:00``, ``closed until Monday, 8:00``."""
+        """The opening hours in words, for the model to tell the caller: ``open until 17:00``, ``closed until Monday,
+        8:00``."""
         now = self._local(at)
         if self.open_at(at):
             closes = self.closes_next(at)

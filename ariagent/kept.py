@@ -15,7 +15,7 @@ class Kept(Generic[T]):
         self._kept: tuple[float, T] | None = None
 
     def get(self, now: float) -> T:
-        """Not older than ``for_s``. Raises what ``make`` raises."""
+        """Return a value that is not older than ``for_s``. Raises what ``make`` raises."""
         if self._kept is None or now - self._kept[0] >= self._for_s:
             self._kept = now, self._make()
         return self._kept[1]

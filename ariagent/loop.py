@@ -10,9 +10,9 @@ import uvloop
 T = TypeVar("T")
 
 THREADS = 128
-"""For files, names that are looked up, and what a site's Python tools give to ``asyncio.to_thread``. asyncio's default
-has six on two processors: two calls with slow tools would keep all others waiting. A thread is made when it is needed.
-"""
+"""Threads for files, names that are looked up, and what a site's Python tools give to ``asyncio.to_thread``. asyncio's
+default has six on two processors: two calls with slow tools would keep all others waiting. A thread is made when it is
+needed."""
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:

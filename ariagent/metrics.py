@@ -139,8 +139,8 @@ class Metrics:
             "Caller audio that the model's connection did not take",
             registry=registry,
         )
-        self.brief_failures = Counter(
-            "ariagent_brief_failures", "Spoken summaries that Asterisk could not play", registry=registry
+        self.announcement_failures = Counter(
+            "ariagent_announcement_failures", "Spoken summaries that Asterisk could not play", registry=registry
         )
         self.resumed = Counter(
             "ariagent_calls_resumed", "Calls that went on after the service had died", registry=registry
@@ -162,7 +162,7 @@ class Metrics:
         self.malformed = Counter(
             "ariagent_malformed", "Inputs skipped or refused because they were malformed", ["peer"], registry=registry
         )
-        self.transfers = Counter("ariagent_transfers", "Calls handed on", ["kind", "result"], registry=registry)
+        self.transfers = Counter("ariagent_transfers", "Transferred calls", ["kind", "result"], registry=registry)
         self.tokens = Counter("ariagent_realtime_tokens", "Tokens used", ["kind"], registry=registry)
         self.records_failures = Counter(
             "ariagent_records_failures", "Times that call records could not be written", registry=registry

@@ -51,7 +51,7 @@ def listener(directory: Path) -> socket.socket:
 
 
 async def ask(directory: Path, page: str) -> bytes | Absent:
-    """What the service answers for ``page`` (``healthz``, ``metrics``), whatever its status."""
+    """The service's answer for ``page`` (``healthz``, ``metrics``), whatever its status."""
     timeout = aiohttp.ClientTimeout(total=ANSWER_S)
     try:
         with _address(directory) as address:

@@ -10,7 +10,7 @@ LOOKED_UP_S = 1.0
 """How long a name is looked up. Behind a proxy there may be no DNS for names outside, and calls wait for this."""
 
 _own: dict[str, bool] = {}
-"""What names of the settings were found to be: a machine does not become another."""
+"""Whether a name of the settings is this machine, by name. The answer is kept, because it does not change."""
 
 
 async def uses_proxy(host: str) -> bool:

@@ -45,7 +45,7 @@ class Redaction:
         return text
 
     def within(self, found: object) -> object:
-        """The same for all texts in lists and mappings."""
+        """Redact all texts in lists and mappings."""
         if isinstance(found, str):
             return self(found)
         if isinstance(found, Mapping):
@@ -65,7 +65,7 @@ def _length(text: str, at: int, known: Iterable[tuple[str, str]]) -> int:
 
 
 def _beginning(form: str) -> str:
-    """So much of it gives it away: texts are cut where they are too long, and a secret with them."""
+    """The beginning of a secret that gives it away: long texts are cut, and a secret with them."""
     return form if len(form) < 2 * SHORTEST else form[: max(SHORTEST, len(form) // 3)]
 
 

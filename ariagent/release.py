@@ -51,7 +51,7 @@ class Release:
 
     @property
     def order(self) -> tuple[int, int, int, float, int]:
-        """For comparison with releases of the same branch: a candidate comes before its release."""
+        """The key for comparison with releases of the same branch: a candidate comes before its release."""
         return self.major, self.minor or 0, self.patch, self.candidate or float("inf"), self.certified
 
     def __str__(self) -> str:

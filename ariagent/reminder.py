@@ -8,7 +8,8 @@ REMIND_S = 300.0
 
 
 class Reminder:
-    """Of one kind of trouble. Each ``what`` (the cause, or the thing that is troubled) is logged for itself."""
+    """The reminder of one kind of trouble. Each ``what`` (the cause, or the thing that is troubled) is logged for
+    itself."""
 
     def __init__(self, every_s: float = REMIND_S) -> None:
         self._every_s = every_s

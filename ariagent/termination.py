@@ -12,7 +12,7 @@ class Result(Enum):
     BUSY = "busy"
     ERROR = "error"
     TRANSFERRED = "transferred"
-    """The caller was transferred to people."""
+    """The caller was transferred to human agents."""
     PERSON = "person"
     """The caller asked for a human agent."""
     LEFT = "left"

@@ -21,20 +21,21 @@ from ariagent.hosts import joined
 from ariagent.lograte import LineBudget
 
 MOST_CONNECTIONS = 64
-"""At once."""
+"""Connections at once, at most."""
 BACKLOG = 16
 """Connections that the kernel holds for us, all of which the event loop takes before it looks after calls again."""
 IDLE_LIMIT_S = 30.0
-"""For a request's head to come in, and for a connection without a request."""
+"""Time limit for a request's head, and for a connection without a request, in seconds."""
 WRITE_LIMIT_S = 10.0
-"""For a client to take what it was sent, so that more of it can be sent."""
+"""Time limit for a client to take what it was sent, in seconds."""
 LIFE_S = 300.0
-"""For a connection, however often it asks. A request that is being handled then is still answered."""
+"""Longest life of a connection in seconds, however often it asks. A request that is being handled then is still
+answered."""
 MOST_A_TURN = 2
 """Requests that begin in one turn of the event loop. An answer takes up to a millisecond, and many requests can come
 together: calls need their turn in between."""
 SERVER = "ariagent"
-"""What the header ``Server`` says: no versions."""
+"""Value of the header ``Server``: it has no versions."""
 
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -120,11 +121,11 @@ class WebServer:
             longest = next(iter(self._idle), None)
             if longest is None:
                 self.turned_away += 1
-                self._tell_crowded("web.turned_away")
+                self._tell_crowded("web.connection_refused")
                 return _TurnedAway()
             del self._idle[longest]
             self.gave_way += 1
-            self._tell_crowded("web.gave_way")
+            self._tell_crowded("web.idle_connection_closed")
             longest.end()
         server = self._runner.server
         assert server is not None

@@ -121,5 +121,5 @@ def test_draining_is_waited_for() -> None:
 
 def test_asterisks_user_reaches_the_spoken_summaries_and_nobody_lists_what_else_is_there() -> None:
     found = options(FOLDER / "ariagent.service")
-    assert Settings().briefs.directory is None, "they are in the state directory"
+    assert Settings().announcements.directory is None, "they are in the state directory"
     assert int(found["StateDirectoryMode"][0], 8) == folder.MODE == 0o711

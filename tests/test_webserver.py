@@ -134,7 +134,7 @@ async def test_the_connection_that_is_idle_for_longest_gives_way(serving: Any, c
     await second.greeted()
     await fourth.greeted()
     assert (server.gave_way, server.turned_away) == (2, 0)
-    assert [record.getMessage() for record in caplog.records] == ["web.gave_way"]
+    assert [record.getMessage() for record in caplog.records] == ["web.idle_connection_closed"]
 
 
 @pytest.mark.parametrize("said", [b"", REQUEST[:-2], REQUEST], ids=["nothing", "half", "asks"])
@@ -152,7 +152,7 @@ async def test_a_crowd_keeps_nobody_out(serving: Any, caplog: Any, said: bytes) 
     assert server.gave_way > 100
     assert server.turned_away == 0
     assert "Traceback" not in caplog.text
-    assert sum(record.getMessage() == "web.gave_way" for record in caplog.records) < 20
+    assert sum(record.getMessage() == "web.idle_connection_closed" for record in caplog.records) < 20
     for one in crowd:
         one.writer.transport.abort()
 
@@ -169,7 +169,7 @@ async def test_a_request_that_is_being_handled_does_not_give_way(serving: Any, c
         assert await (await Client.to(server)).closed() == b""
     assert (server.gave_way, server.turned_away) == (0, 30)
     assert "Traceback" not in caplog.text
-    assert sum(record.getMessage() == "web.turned_away" for record in caplog.records) < 10
+    assert sum(record.getMessage() == "web.connection_refused" for record in caplog.records) < 10
     server.answer.set()
     for client in slow:
         async with asyncio.timeout(LIMIT_S):

@@ -1,1 +1,1 @@
-"""Which agent takes a call, and what it is told about it."""
+"""The choice of the agent for a call, and its instructions."""

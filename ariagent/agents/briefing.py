@@ -1,5 +1,5 @@
-"""What the model is told before a call: the agent's instructions with the caller's data in them, and the manners of
-the telephone. No I/O, no clock: date and time are values like the others."""
+"""The model's instructions for a call: the agent's instructions with the caller's data in them, and the manners of the
+telephone. No I/O, no clock: date and time are values like the others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Briefing:
     """The instructions of one session."""
 
     text: str
-    """For ``SessionProfile.of(..., instructions=)``."""
+    """The instructions, for ``SessionProfile.of(..., instructions=)``."""
     missing: tuple[str, ...]
     """Templates that had neither value nor default; nothing stands in their place."""
 
@@ -112,7 +112,7 @@ def _language(agent: AgentSettings) -> str:
 
 
 def _data(filled: placeholders.Filled) -> str:
-    """Which words of the instructions are none of their author's. Anybody can choose the name that their telephone
+    """Names the words of the instructions that are not their author's. Anybody can choose the name that their telephone
     sends."""
     foreign = {
         name: value for name, value in filled.used.items() if not name.startswith(("now.", "agent.name", "call.id"))

@@ -1,4 +1,4 @@
-"""Which agent takes a call. No I/O: the caller of these functions has asked Asterisk."""
+"""The choice of the agent for a call. No I/O: the caller of these functions has asked Asterisk."""
 
 import re
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ EXTENSION = "ARIAGENT_EXTENSION"
 
 @dataclass(frozen=True, slots=True)
 class ArrivalFacts:
-    """What is known about a call that came in. Empty text: not known."""
+    """The known facts about a call that came in. An empty text: not known."""
 
     named: str | None = None
     """The agent that the dialplan named in ``Stasis(ariagent,<agent>)``."""
@@ -28,14 +28,14 @@ class ArrivalFacts:
     extension: str = ""
     """Dialled inside."""
     queue: str = ""
-    """That the caller came through."""
+    """The queue that the caller came through; empty for a direct call."""
     dialled: str = ""
     """The number dialled from outside."""
 
     @classmethod
     def of(cls, named: str | None, variables: Mapping[str, str], extension: str = "") -> "ArrivalFacts":
-        """From the variables that the shipped dialplan sets. ``extension`` is the channel's own, empty for a seat (its
-        extension is the seat's number)."""
+        """The facts from the variables that the shipped dialplan sets. ``extension`` is the channel's own, empty for a
+        seat (its extension is the seat's number)."""
         return cls(
             named,
             variables,

@@ -1,4 +1,4 @@
-"""What the manager interface tells about queues and transfers, in our own words.
+"""Events of the manager interface about queues and transfers, in ariagent's own words.
 
 ``parse`` knows these and returns None for all others. Times of day are seconds since 1970, as Asterisk counts them.
 Sources: the events' own documentation (``manager show event NAME``) and app_queue.c.
@@ -47,7 +47,7 @@ class MemberState:
     penalty: int
     status: MemberStatus
     in_call: bool
-    """In a conversation of this or, with ``shared_lastcall``, another queue."""
+    """The member is in a conversation of this queue or, with ``shared_lastcall``, of another one."""
     paused: bool
     reason: str
     """Why it is paused, or empty."""
@@ -88,7 +88,7 @@ class CallerWaits:
     queue: str
     unique_id: str
     position: int
-    """From 1."""
+    """The caller's place in the queue, from 1."""
     wait_s: int
     priority: int
 
@@ -140,7 +140,7 @@ class AgentConnected:
     interface: str
     member: str
     unique_id: str
-    """Of the caller's channel."""
+    """Id of the caller's channel."""
     linked_id: str
     channel: str
     """Name of the caller's channel."""
@@ -151,7 +151,7 @@ class AgentConnected:
 
 @dataclass(frozen=True, slots=True)
 class AgentDidNotAnswer:
-    """A member's phone rang in vain, was busy or refused."""
+    """A member's phone rang without an answer, was busy or refused."""
 
     queue: str
     interface: str
@@ -191,7 +191,7 @@ class BlindTransferred:
 
 @dataclass(frozen=True, slots=True)
 class AttendedTransferred:
-    """Somebody joined two of their calls. For a seat it is the only sign that the caller is another one now."""
+    """A party joined two of its calls. For a seat no other event tells that the caller is another one now."""
 
     result: str
     first: str
@@ -199,15 +199,15 @@ class AttendedTransferred:
     second: str
     """Name of the transferer's channel in the second call, the one to the target."""
     transferee: str
-    """Name of the channel that is handed on."""
+    """Name of the channel that is transferred."""
     transferee_caller: str
     transferee_name: str
     target: str
-    """Name of the channel that it is handed to: with a seat, the ``;1`` leg."""
+    """Name of the channel that it is transferred to: with a seat, the ``;1`` leg."""
     target_caller: str
     target_name: str
     linked_id: str
-    """Of the call to the target."""
+    """Call id (``linkedid``) of the call to the target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -455,7 +455,7 @@ _MAKERS: Mapping[str, Callable[[Fields], Event]] = {
     "userevent": _user_event,
 }
 _LIST_ITEMS = (_queue_state, _member, _caller_waits, _queues_listed)
-"""They have no ``Privilege``."""
+"""Events of a list. They have no ``Privilege``."""
 _OF_MEMBER = (
     "agent",
     "queue",
@@ -474,7 +474,7 @@ _OF_MEMBER = (
 )
 _OF_CALLER = ("agent", "channel", "calleridnum", "context", "exten", "priority", "uniqueid", "linkedid", "queue")
 _OF_AGENT = (*_OF_CALLER, "interface", "membername")
-"""Not the agent's channel: Asterisk leaves it out where that has ended."""
+"""Fields about an agent, without the agent's channel: Asterisk leaves it out where that has ended."""
 _SHAPES: Mapping[Callable[[Fields], Event], tuple[str, ...]] = {
     _member_changed: _OF_MEMBER,
     _member_paused: _OF_MEMBER,

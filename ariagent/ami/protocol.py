@@ -15,7 +15,7 @@ Message = dict[str, str]
 """One message: name in lower case -> value, in the order of the wire. Where a name comes again, its first value counts:
 Asterisk writes its own fields before those that others may add."""
 Value = str | int | float | bool | Sequence[str]
-"""What a field of an action may be; a sequence becomes a field for each of its items (``Variable``)."""
+"""The value of an action's field; a sequence becomes a field for each of its items (``Variable``)."""
 
 GREETING = b"Asterisk Call Manager/"
 MAX_GREETING_BYTES = 256

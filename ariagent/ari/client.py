@@ -28,7 +28,7 @@ from ariagent.errors import AriError, InternalError, why
 HEARTBEAT_S = 10.0
 """Ping interval of the event stream: a dead one is noticed within one and a half of it."""
 LATE_ATTEMPT_S = 60.0
-"""For so long may Asterisk carry out what it was asked for and did not answer."""
+"""Seconds for which Asterisk may still carry out a request that it did not answer."""
 MAX_CONNECTIONS = 8
 """Asterisk's HTTP server queues 10 new connections; one more waits a second for its SYN to be sent again. A request
 takes a millisecond or two, so eight at a time are plenty."""
@@ -53,7 +53,8 @@ class ConflictError(RefusedError):
 
 
 TRIAL_PREFIX = "ariagent-trial-"
-"""Of the id of a channel that only tries something: no call's, and nothing that was left behind."""
+"""Prefix of the id of a channel that only tries something. Such a channel belongs to no call, and was not left behind
+by one."""
 SEPARATOR = "\x1f"
 """Stands between the values of several variables: Asterisk's own texts, and those that it filtered, never hold it."""
 NO_CDR = {"CDR_PROP(disable)": "1"}
@@ -86,7 +87,7 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
         self.read_only = asyncio.Event()
         """Set when Asterisk refused to change something because we may only read."""
         self.server = ""
-        """Who answered last, in its own words."""
+        """Name of the server that answered last, as it sent it."""
 
     async def request(
         self,
@@ -155,7 +156,7 @@ class _Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has n
             raise InternalError("a request would leave asterisk.url")
 
     async def description(self) -> dict[str, Any]:
-        """What Asterisk says of its interface, complete, with our own URL in it."""
+        """Asterisk's complete description of its interface, with ariagent's own URL in it."""
         listing = await self._page("resources.json")
         for resource in listing["apis"]:
             page = str(resource["path"]).replace("{format}", "json").removeprefix("/api-docs/")
@@ -279,7 +280,7 @@ class AriClient:
             raise AriError(f"Asterisk answered {operation} with something else than JSON: {_shown(error)}") from None
 
     async def _ask(self, resource: str, operation: str, *keys: str, **parameters: Any) -> Any:
-        """As ``_call``, for one value of the answer."""
+        """Send a request like ``_call`` and return one value of the answer."""
         found = await self._call(resource, operation, **parameters)
         for key in keys:
             if not isinstance(found, dict) or key not in found:
@@ -397,7 +398,8 @@ class AriClient:
     # -- device states ----------------------------------------------------------------------------
 
     async def device_state(self, name: str) -> str:
-        """As ``NOT_INUSE``. ``Local/EXTEN@CONTEXT`` is ``INVALID`` if the dialplan lacks it."""
+        """The state of a device, such as ``NOT_INUSE``. ``Local/EXTEN@CONTEXT`` is ``INVALID`` if the dialplan lacks
+        it."""
         try:
             return str(await self._ask("deviceStates", "get", "state", deviceName=name))
         except (KeyError, AttributeError):
@@ -477,14 +479,14 @@ class AriClient:
             raise AriError("Asterisk's answer to getObject is no list of attributes") from None
 
     async def _look(self, resource: str, operation: str, *keys: str, **parameters: Any) -> Any:
-        """As ``_ask``, for what not every Asterisk's ARI has."""
+        """Send a request like ``_ask``, for a resource that not every Asterisk has."""
         try:
             return await self._ask(resource, operation, *keys, **parameters)
         except (KeyError, AttributeError):
             raise AriError(f"this Asterisk's ARI has no {resource}.{operation}") from None
 
     async def channel(self, channel_id: str) -> Channel:
-        """What Asterisk knows of a channel now."""
+        """Return Asterisk's present data of a channel."""
         found = await self._call("channels", "get", channelId=channel_id)
         try:
             return channel_of(found)

@@ -16,7 +16,7 @@ UPSTREAM = (502, 503, 504)
 
 
 def session(settings: AsteriskSettings, **connections: Any) -> aiohttp.ClientSession:
-    """For requests to Asterisk as its ARI user; ``connections``: options of aiohttp's TCPConnector.
+    """A session for requests to Asterisk as its ARI user; ``connections``: options of aiohttp's TCPConnector.
 
     No proxy of the environment is used. Raises ConfigurationError for a password or CA file that cannot be had.
     """

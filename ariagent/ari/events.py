@@ -1,4 +1,4 @@
-"""What Asterisk's event stream reports, as values. Source: Asterisk's ``rest-api/api-docs/events.json``."""
+"""Events of Asterisk's event stream, as values. Source: Asterisk's ``rest-api/api-docs/events.json``."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,8 @@ class Channel:
     context: str = ""
     extension: str = ""
     priority: int = 0
-    """In the dialplan, with context and extension: where it is; in ``StasisStarted`` the line with ``Stasis()``."""
+    """The channel's priority in the dialplan, with context and extension; in ``StasisStarted`` that of the line with
+    ``Stasis()``."""
     app_name: str = ""
     """The dialplan's application that it is in, ``Stasis`` for one of ours; with ``app_data``, its arguments."""
     app_data: str = ""
@@ -85,7 +86,7 @@ class ChannelUp:
 
 @dataclass(frozen=True, slots=True)
 class ConnectedLine:
-    """Who is at the other end of a channel, as it would be shown on a telephone there; empty where not known."""
+    """The party at the other end of a channel, as a telephone would show it; empty where it is not known."""
 
     channel_id: str
     number: str

@@ -25,7 +25,7 @@ Sink = Callable[[Event], None]
 
 
 class Router:
-    """Who gets the events of which channel. Ids are registered before the request that makes them."""
+    """Routes the events of each channel to their receiver. Ids are registered before the request that makes them."""
 
     def __init__(self, on_new_channel: Callable[[StasisStarted], None]) -> None:
         self._sinks: dict[str, Sink] = {}
@@ -37,7 +37,7 @@ class Router:
         self._sinks[channel_id] = sink
 
     def unregister(self, channel_id: str, sink: Sink | None = None) -> None:
-        """Nobody gets the channel's events any more; with ``sink``: unless somebody else has taken its place."""
+        """Stop routing the channel's events; with ``sink``: unless somebody else has taken its place."""
         if sink is None or self._sinks.get(channel_id) == sink:
             self._sinks.pop(channel_id, None)
 
@@ -63,7 +63,7 @@ class Router:
             self.unregister(event.channel_id)
 
 
-class Patience:
+class Backoff:
     """How long to wait between attempts to reach Asterisk, and which of them are logged. Its state is for ``/healthz``.
 
     Somebody may mend ari.conf, or start Asterisk, at any time: it is tried for ever.
@@ -81,11 +81,11 @@ class Patience:
         self._reminder.over()
 
     def lasts(self) -> None:
-        """It could be used for so long that the next attempt may come soon."""
+        """Asterisk could be used for so long that the next attempt may come soon."""
         self._pause_s = FIRST_PAUSE_S
 
     async def fails(self, event: str, error: AriError) -> None:
-        """It cannot: log so, unless that was just done, and wait."""
+        """Asterisk cannot be used: log it, unless that was just done, and wait."""
         denied = isinstance(error, DeniedError)
         self.cause = error.line
         if self._reminder.due(error.line, asyncio.get_running_loop().time()):
@@ -94,7 +94,7 @@ class Patience:
         self._pause_s = min(2 * self._pause_s, LONGEST_DENIED_S if denied else LONGEST_PAUSE_S)
 
 
-async def connect(client: AriClient, patience: Patience) -> str:
+async def connect(client: AriClient, backoff: Backoff) -> str:
     """Wait until Asterisk is there and lets us control calls; returns its version."""
     while True:
         try:
@@ -102,37 +102,37 @@ async def connect(client: AriClient, patience: Patience) -> str:
             await client.check_rights()
         except AriError as error:
             await client.close()
-            await patience.fails("asterisk.waiting", error)
+            await backoff.fails("asterisk.waiting", error)
         else:
-            patience.works()
-            patience.lasts()
+            backoff.works()
+            backoff.lasts()
             return version
 
 
 async def listen(
-    client: AriClient, router: Router, on_connected: Callable[[], Awaitable[None]], patience: Patience | None = None
+    client: AriClient, router: Router, on_connected: Callable[[], Awaitable[None]], backoff: Backoff | None = None
 ) -> None:
     """Receive events for ever, reconnecting with growing pauses. A clean close is a loss like any other.
 
     ``on_connected`` runs beside each new stream, to find what was missed while there was none.
     """
-    patience = patience or Patience()
+    backoff = backoff or Backoff()
     loop = asyncio.get_running_loop()
     while True:
         began = loop.time()
         try:
             await client.check_rights()
-            await _receive(client, router, on_connected, patience)
+            await _receive(client, router, on_connected, backoff)
             lost = AriError("the event stream was closed")
         except AriError as error:
             lost = error
         if loop.time() - began > LONGEST_PAUSE_S:
-            patience.lasts()
-        await patience.fails("ari.lost", lost)
+            backoff.lasts()
+        await backoff.fails("ari.lost", lost)
 
 
 async def _receive(
-    client: AriClient, router: Router, on_connected: Callable[[], Awaitable[None]], patience: Patience
+    client: AriClient, router: Router, on_connected: Callable[[], Awaitable[None]], backoff: Backoff
 ) -> None:
     echo, overtaken = asyncio.Event(), asyncio.Event()
 
@@ -154,7 +154,7 @@ async def _receive(
             _be_denied(client),
         )
     ]
-    caught_up = asyncio.ensure_future(_once_open(client, on_connected, patience))
+    caught_up = asyncio.ensure_future(_once_open(client, on_connected, backoff))
     try:
         done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for each in done:
@@ -201,9 +201,9 @@ async def _listen_for_echo(client: AriClient, echo: asyncio.Event) -> None:
         await asyncio.sleep(ECHO_EVERY_S)
 
 
-async def _once_open(client: AriClient, on_connected: Callable[[], Awaitable[None]], patience: Patience) -> None:
+async def _once_open(client: AriClient, on_connected: Callable[[], Awaitable[None]], backoff: Backoff) -> None:
     await client.stream_opened()
-    patience.works()
+    backoff.works()
     log.info("ari.connected", extra={"fields": {"app": client.settings.app}})
     pause, reminder = FIRST_PAUSE_S, Reminder()
     # Until it works, or the stream ends and takes this with it: what was missed stays missed otherwise.

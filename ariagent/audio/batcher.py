@@ -24,7 +24,7 @@ class Batcher:
         self._held = b""
 
     def add(self, pcm: bytes) -> bytes:
-        """More of the caller's audio (whole samples); returns what is to be sent now, in order, or nothing."""
+        """Add more of the caller's audio (whole samples). Return the audio to send now, in order; often none."""
         held = self._held
         # Whether any sample is loud, by its upper byte: a tenth of what numpy takes for so little.
         if not self.in_turn and len(held) < self._batch and not pcm[1::2].translate(None, _QUIET_HIGH_BYTES):

@@ -1,4 +1,4 @@
-"""What a stretch of telephone audio looks like: signed 16-bit little-endian mono at some rate."""
+"""The format of telephone audio: signed 16-bit little-endian mono at some rate."""
 
 from dataclasses import dataclass
 

@@ -57,7 +57,7 @@ class Peaks:
             self._look()
 
     def add_silence(self, n_frames: int) -> None:
-        """So many frames of 20 ms of silence."""
+        """Add this number of silent frames of 20 ms."""
         blocks, rest = divmod(n_frames * len(self._silence), self._block)
         if self._held or rest:
             self.add(self._silence * n_frames)

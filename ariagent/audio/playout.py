@@ -1,4 +1,4 @@
-"""What of the model's speech the caller has heard. CORE.
+"""The queue of the model's speech, and how much of it the caller has heard. CORE.
 
 The model speaks faster than real time; its audio waits here and leaves in frames of exactly 20 ms, one per call of
 ``next_frame``. Every position (truncation, latency, "finish the sentence before transferring") is counted in bytes
@@ -61,7 +61,7 @@ class _Item:
         return self.pushed - self.sent - self.cleared
 
     def add(self, pcm: bytes) -> None:
-        """More audio, whole samples."""
+        """Add more audio, whole samples."""
         self.pushed += len(pcm)
         if self.chunks and len(self.chunks[-1]) + len(pcm) <= _JOINED_BYTES:
             self.chunks[-1] += pcm
@@ -111,7 +111,7 @@ class Playout:
         self._pending = 0
         self._dry = False
         self.paused = False
-        """Nothing is handed out until this is False again; what is pushed waits."""
+        """No frame leaves while this is True; pushed audio waits."""
         self._events: list[ItemStarted | ItemEnded] = []
         self.underruns = 0
         self.muted_bytes = 0
@@ -134,21 +134,23 @@ class Playout:
 
     @property
     def pending_ms(self) -> float:
-        """What is queued, in milliseconds."""
+        """Milliseconds of speech that are queued."""
         return self._format.ms(self._pending)
 
     @property
     def overfull(self) -> bool:
-        """More waits to be heard than anybody would listen to."""
+        """More speech is queued than anybody would listen to."""
         return self.pending_ms > self.most_ms or len(self._queue) > MOST_ITEMS
 
     def sent_ms(self, item_id: str) -> float:
-        """What of the item was handed out; 0 for an unknown one (the last 64 that ended are known)."""
+        """Milliseconds of the item that were sent to the caller; 0 for an unknown one (the last 64 that ended are
+        known)."""
         item = self._find(item_id)
         return self._format.ms(item.sent) if item else 0.0
 
     def pushed_ms(self, item_id: str) -> float:
-        """What of the item was accepted; 0 for an unknown one (the last 64 that ended are known)."""
+        """Milliseconds of the item that were accepted from the model; 0 for an unknown one (the last 64 that ended are
+        known)."""
         item = self._find(item_id)
         return self._format.ms(item.pushed) if item else 0.0
 
@@ -156,7 +158,7 @@ class Playout:
         return self._items.get(item_id) or self._over.get(item_id)
 
     def push(self, item_id: str, pcm: bytes) -> None:
-        """More audio of an item. A sample may be cut in two between pushes."""
+        """Add more audio of an item. A sample may be cut in two between pushes."""
         item = self._find(item_id)
         if item is None:
             if not pcm:
@@ -218,7 +220,7 @@ class Playout:
         return cleared
 
     def take_events(self) -> list[ItemStarted | ItemEnded]:
-        """What ``next_frame`` and ``finish`` brought about since the last call, in order."""
+        """Return the events of ``next_frame`` and ``finish`` since the last call, in order."""
         events, self._events = self._events, []
         return events
 

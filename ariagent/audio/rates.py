@@ -1,4 +1,4 @@
-"""Which rate an AudioSocket leg gets, and how its audio becomes the model's and back.
+"""The rate of an AudioSocket leg, and the conversion of its audio to the model's and back.
 
 Asterisk converts rates at no measurable delay, so the leg takes the model's rate where it can: 24 kHz since Asterisk
 20.17, 21.12, 22.7 and 23.1 (before, AudioSocket carries 8 kHz only), 8 kHz for a model that speaks G.711.

@@ -45,12 +45,12 @@ class Resampler:
 
     @property
     def delay_ms(self) -> float:
-        """By how much the output is later than the input."""
+        """The delay of the output behind the input, in milliseconds."""
         return 0.0 if self.identity else DELAY_MS
 
     @property
     def delay_bytes(self) -> int:
-        """The same in bytes of output."""
+        """The delay of the output behind the input, in bytes of output."""
         return int(self.delay_ms * self.to_hz / 1000) * 2
 
     def reset(self) -> None:

@@ -31,7 +31,7 @@ VOICEMAIL_WITHIN_S = 60.0
 _COARSE_HZ = 8000
 """Roughly what the first look is taken at."""
 _FLOOR = 184.0
-"""RMS of what is no longer a tone: -45 dBFS."""
+"""RMS below which a sound is no tone: -45 dBFS."""
 _SPREAD = 0.08
 """Variance of the cosine of the frequency: 0.5 for white noise, 0 for a tone, 0.07 for one in noise 13 dB below."""
 _WANDER = 0.06
@@ -76,12 +76,12 @@ _BELL_AFTER_S = 1.0
 _BURSTS_WITHIN_S = 8.0
 
 _SILENCE_S: dict[str, float] = {"cng": 1.0, "calling": 2.6, "beep": 0.5}
-"""After each of these, until it counts."""
+"""Seconds of silence after each of these tones until it counts."""
 _AFTER_SILENCE: dict[str, Machine] = {"cng": "fax", "calling": "voicemail", "beep": "voicemail"}
 
 Samples = NDArray[np.float32]
 _Look = tuple[float, float, bool]
-"""Of a frame: mean square, mean cosine of the frequency, and whether it may be a tone's."""
+"""One frame: mean square, mean cosine of the frequency, and whether it may be a tone's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Uplink:
         self._silence = fmt.silence(FRAME_MS)
         self._appended = 0  # bytes
         self._silent = 0  # bytes
-        self._heard_at: float | None = None  # when the caller's last frame came, or when we began to wait for one
+        self._heard_at: float | None = None  # time of the caller's last frame, or of the beginning of the wait for one
         self._filled = 0  # frames of silence since then
         self._ticked_at: float | None = None
         self._ends = array("d")  # positions (ms) at which a piece ended ...
@@ -60,7 +60,7 @@ class Uplink:
 
     @property
     def silence_ms(self) -> float:
-        """What of it is silence made here."""
+        """Milliseconds of silence in it that were made here."""
         return self._format.ms(self._silent)
 
     @property
@@ -98,7 +98,7 @@ class Uplink:
         return float(np.dot(samples, samples)) >= self._loud_square * max(len(samples), 1)
 
     def tick(self, now: float) -> bytes:
-        """To be called about every 20 ms; returns the silence to append, most often none.
+        """Return the silence to append, most often none. Call it about every 20 ms.
 
         The frame that may be about to arrive is left room for, so that silence and the frames after it add up to the
         time that passed. A tick that itself comes late adds nothing: the frames may be waiting in the socket.

@@ -1,4 +1,4 @@
-"""The tonal sign: something takes a moment, and is being done (CORE)."""
+"""The waiting tone: it tells the caller that something takes a moment, and is being done. CORE."""
 
 import math
 
@@ -7,14 +7,14 @@ import numpy as np
 from ariagent.audio.clips import faded, to_pcm
 from ariagent.audio.format import AudioFormat
 
-SIGN_MS = 150
-SIGN_DBFS = -26.0
+TONE_MS = 150
+TONE_DBFS = -26.0
 _NOTES_HZ = (659.26, 880.0)  # e'' a'': a fourth up, asks for patience without alarming
 
 
 def waiting_tone(fmt: AudioFormat) -> bytes:
-    """Two soft notes of ``SIGN_MS`` in all, as PCM of ``fmt``; RMS ``SIGN_DBFS``."""
-    n = fmt.rate_hz * SIGN_MS // 1000
+    """Two soft notes of ``TONE_MS`` in all, as PCM of ``fmt``; RMS ``TONE_DBFS``."""
+    n = fmt.rate_hz * TONE_MS // 1000
     half = n // 2
     at = np.arange(n)
     wave = np.zeros(n)
@@ -25,5 +25,5 @@ def waiting_tone(fmt: AudioFormat) -> bytes:
         attack = np.minimum(1.0, t / 0.008)
         wave[start:] += np.sin(2 * math.pi * hz * t) * attack * np.exp(-t / 0.06)
     wave = faded(wave, fmt.rate_hz * 20 // 1000)
-    wanted = 32768 * 10 ** (SIGN_DBFS / 20)
+    wanted = 32768 * 10 ** (TONE_DBFS / 20)
     return to_pcm(wave * (wanted / math.sqrt(float(np.mean(wave**2)))))

@@ -46,7 +46,7 @@ _AT_ONCE_S = 0.0005  # a deadline this near needs no timer; uvloop's count in wh
 
 
 class ConnectionHost(Protocol):
-    """What a connection needs of its server."""
+    """The part of the server that a connection uses."""
 
     handshake_timeout_s: float
     refused: Counter[str]
@@ -57,15 +57,15 @@ class ConnectionHost(Protocol):
         """Whether a connection from ``peer`` (a socket address) may stay."""
 
     def claim(self, uuid: UUID) -> Expected | None:
-        """What waits for ``uuid``, once."""
+        """Return the endpoint that waits for ``uuid``, once."""
 
     def opened(self, connection: "Connection") -> None: ...
 
     def waits(self, connection: "Connection", peer: object) -> None:
-        """It was admitted, and has not said yet which call it is for."""
+        """The connection was admitted, and has not said yet which call it is for."""
 
     def identified(self, connection: "Connection") -> None:
-        """It belongs to a call."""
+        """The connection belongs to a call."""
 
     def ending(self, connection: "Connection") -> None:
         """Its place is free."""
@@ -189,7 +189,7 @@ class Connection(asyncio.Protocol):
     # --- handshake
 
     def give_way(self) -> None:
-        """Another one needs the place of this one, which has not said anything of use yet."""
+        """Close this connection, which has not said which call it is for: another one needs its place."""
         self._refuse(Refusal.CROWDED)
 
     def _decode(self, data: bytes, now: float) -> None:

@@ -17,7 +17,7 @@ class Reason(StrEnum):
     PEER_ERROR = "peer_error"
     """A frame of that kind came."""
     LOCAL = "local"
-    """We hung up or closed."""
+    """ariagent hung up or closed."""
     LOST = "lost"
     """The network failed, other than by a reset: that is how Asterisk closes with our frames unread."""
     MALFORMED = "malformed"
@@ -37,9 +37,9 @@ class Refusal(StrEnum):
 
     NOT_ALLOWED = "not_allowed"
     TOO_MANY = "too_many"
-    """As many calls as may be have their connections."""
+    """The largest number of calls have their connections already."""
     CROWDED = "crowded"
-    """It said nothing of use, and a newcomer needed its place."""
+    """The connection did not say which call it was for, and a new connection needed its place."""
     HANDSHAKE_TIMEOUT = "handshake_timeout"
     UNKNOWN_UUID = "unknown_uuid"
     MALFORMED = "malformed"
@@ -49,7 +49,7 @@ class Refusal(StrEnum):
 
 
 class MediaConnection(Protocol):
-    """What an endpoint may do with its connection. All of it may be called at any time, also after the end."""
+    """The endpoint's side of its connection. Each method may be called at any time, also after the end."""
 
     @property
     def uuid(self) -> UUID: ...

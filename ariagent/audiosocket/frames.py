@@ -17,7 +17,8 @@ _HEADER = struct.Struct(">BH")
 HEADER_BYTES = _HEADER.size
 
 MAX_PAYLOAD_BYTES = 32_768
-"""What the decoder takes by default: above any frame Asterisk makes (60 ms at 192 kHz are 23,040 bytes)."""
+"""The longest payload that the decoder takes by default, in bytes: longer than any frame of Asterisk's (60 ms at 192
+kHz are 23,040 bytes)."""
 
 
 class Kind(IntEnum):

@@ -12,7 +12,8 @@ T = TypeVar("T")
 
 
 class Waiting(Generic[T]):
-    """Who waits, by address, the longest first. At most ``most`` of one address."""
+    """The connections that have not said which call they belong to, by address, the longest wait first; at most
+    ``most`` of one address."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -33,7 +34,7 @@ class Waiting(Generic[T]):
         return next(iter(here)) if len(here) > self.most else None
 
     def remove(self, stranger: T) -> None:
-        """It waits no longer; nothing happens when it did not."""
+        """Remove a connection that waits no longer, if it is there."""
         address = self._all.pop(stranger, None)
         if address is None:
             return
@@ -43,5 +44,5 @@ class Waiting(Generic[T]):
             del self._by_address[address]
 
     def longest(self) -> T | None:
-        """Who has waited for longest, of any address."""
+        """The connection that has waited for longest, of any address."""
         return next(iter(self._all), None)

@@ -1,4 +1,4 @@
-"""CORE: which calls are taken and which go to people at once, because enough is going on already.
+"""Admission: decides which calls are taken, and which are sent to the human queue because a limit is reached. CORE.
 
 What all calls have in common is decided when a channel comes in (``refusal``); what concerns one agent or one caller
 once those are known (``enter``). Moments are seconds since the epoch, days are given as text (``2026-11-22``, local).
@@ -21,9 +21,9 @@ NOBODY = frozenset(
         *("sconosciuto", "privato", "riservato", "onbekend"),
     )
 )
-"""What stands for a caller who does not show a number."""
+"""Texts that stand for a caller who does not show a number."""
 ANONYMOUS = ("anonym", "anonim")
-"""What begins with one of these does, too: ``anonymousanonymous.invalid``, ``anonyme``."""
+"""A text that begins with one of these stands for such a caller, too: ``anonymousanonymous.invalid``, ``anonyme``."""
 
 
 NEAR = 0.8
@@ -37,7 +37,7 @@ class Minutes:
     name: str
     """The setting, in the section ``caps``."""
     callers: str
-    """all or unknown: whose minutes count."""
+    """The callers whose minutes count: ``all`` or ``unknown``."""
     used_s: float
     cap_s: float | None
     """None: no cap."""
@@ -166,7 +166,7 @@ class Admission:
         return ticket
 
     def count(self, caller: str, at: float) -> None:
-        """Something that this caller has done counts as a call of theirs."""
+        """Count an act of this caller as a call of theirs."""
         self._rate.may(caller, at)
 
     def answered(self, ticket: Ticket, at: float) -> None:
@@ -187,7 +187,7 @@ class CallerRate:
     def __init__(self, most: int | None, recent: Iterable[tuple[str, float]] = ()) -> None:
         self.most = most
         self._calls: defaultdict[int, deque[float]] = defaultdict(deque)
-        """By a keyed hash of the number: some numbers are withheld."""
+        """Times of the calls by a keyed hash of the number, because some numbers are withheld."""
         self._swept_at = 0.0
         for number, at in sorted(recent, key=lambda call: call[1]):
             self.may(number, at)

@@ -21,7 +21,7 @@ from ariagent.audio.format import AudioFormat
 from ariagent.audio.rates import ModelCodec
 from ariagent.config import Settings
 from ariagent.logs import CallLog
-from ariagent.realtime.events import AsideEnded
+from ariagent.realtime.events import OutOfBandEnded
 from ariagent.records import folder
 from ariagent.records.events import AnnouncementFailed
 
@@ -37,7 +37,7 @@ PROVE_EVERY_S = 60.0
 """How often Asterisk is asked at most, while calls are handed over."""
 MOST_HANDED = 256
 """So many calls that were handed over may still turn out not to have been announced."""
-USER_EVENT = "AriagentBrief"
+USER_EVENT = "AriagentAnnouncement"
 """The shipped dialplan tells so that it could not play a summary (source: dialplan.conf, [ariagent-told])."""
 
 
@@ -66,20 +66,20 @@ class Announcements:
     @classmethod
     def of(cls, settings: Settings, fmt: AudioFormat) -> "Announcements":
         """Where the settings want them."""
-        return cls(settings.briefs.directory or settings.state_directory / "briefs", fmt)
+        return cls(settings.announcements.directory or settings.state_directory / "announcements", fmt)
 
     def clear(self) -> None:
         """Make the directory, and remove what a former process left there."""
         try:
             folder.make(self.directory)
-            for left in self.directory.glob("brief-*"):
+            for left in self.directory.glob("announcement-*"):
                 left.unlink(missing_ok=True)
         except OSError as error:
             self.not_kept(error)
 
     def new_name(self) -> str:
         """Where a summary will be: an absolute path without ending, as Asterisk wants it."""
-        return str(self.directory.absolute() / f"brief-{secrets.token_hex(16)}")
+        return str(self.directory.absolute() / f"announcement-{secrets.token_hex(16)}")
 
     # -- whether Asterisk can play them ------------------------------------------------------------
 
@@ -150,7 +150,7 @@ class Announcements:
         return (
             f"Asterisk cannot read files in {place}: human agents hear no summary before a transferred call",
             f"Let Asterisk's user enter {place} and the folders above it (`chmod o+x`; in the systemd unit "
-            "StateDirectoryMode=0711), or set briefs.directory to a folder that both may use",
+            "StateDirectoryMode=0711), or set announcements.directory to a folder that both may use",
         )
 
     @property
@@ -175,32 +175,32 @@ class Announcements:
         return True
 
     def not_kept(self, error: OSError) -> None:
-        remedy = "Let the service's user write there, or set briefs.directory to another folder"
+        remedy = "Let the service's user write there, or set announcements.directory to another folder"
         fields = {"directory": str(self.directory), "cause": error.strerror or str(error), "remedy": remedy}
-        log.warning("announcement.not_kept", extra={"fields": fields})
+        log.warning("announcement.write_failed", extra={"fields": fields})
 
 
 class Announcement:
     """The announcement of one transfer: ``path`` is known at once, the file is there when ``written`` is over."""
 
-    def __init__(self, briefs: Announcements, codec: ModelCodec, lasts_s: float) -> None:
+    def __init__(self, announcements: Announcements, codec: ModelCodec, lasts_s: float) -> None:
         """``codec`` must be used for nothing else. ``lasts_s``: how long somebody may take the call."""
-        self.path = briefs.new_name()
+        self.path = announcements.new_name()
         self.key = Path(self.path).name
         """What the model's server knows it by: not where the file will be."""
-        self._briefs = briefs
+        self._announcements = announcements
         self._codec = codec
         self._lasts_s = lasts_s
         self._spoken: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._writing: asyncio.Task[bool] | None = None
 
-    def spoken(self, event: AsideEnded) -> None:
+    def spoken(self, event: OutOfBandEnded) -> None:
         """The model has said something beside the conversation; perhaps this."""
         if event.key == self.key and not self._spoken.done():
             self._spoken.set_result(event.audio)
             if event.audio:
                 pcm = self._codec.from_model(event.audio) + self._codec.end_item()
-                self._writing = asyncio.ensure_future(self._briefs.put(self.path, pcm, self._lasts_s))
+                self._writing = asyncio.ensure_future(self._announcements.put(self.path, pcm, self._lasts_s))
 
     @property
     def outlook(self) -> str:

@@ -1,4 +1,4 @@
-"""What comes before a call is served: which call it is, whether it may come, and which agent takes it."""
+"""Arrival: identifies a call, asks whether it may come, and chooses its agent."""
 
 import asyncio
 import time
@@ -52,19 +52,19 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which call this is."""
+    """The identity of an arriving call."""
 
     call_id: str
     facts: ArrivalFacts
     linked_id: str = ""
     """The channel's now. Equal to ``call_id``, except for a call that continues after a restart."""
-    put_through_by: str = ""
-    """The channel of the colleague that put the caller through, where one did."""
+    transferred_by: str = ""
+    """The channel of the human agent who transferred the caller to the AI; empty if nobody did."""
     caller: introduction.Party = NOBODY
     """The caller, as far as they show who they are."""
     handed_over_as: str = ""
-    """The id of the call in which the agent handed the caller to people, where it did. Behind an attended transfer
-    Asterisk counts the caller among the calls that they came with: then it is another one."""
+    """The id of the call in which the AI transferred the caller to human agents; empty if it did not. Behind an
+    attended transfer Asterisk counts the caller among the calls that they came with: then it is another one."""
     channels: tuple[str, ...] = ()
     """Where the site's variables are: on the queue's caller (by name), if there is one, then on the call's channel."""
 
@@ -102,17 +102,18 @@ def _caller(arrival: Arrival, found: Mapping[str, str]) -> introduction.Party:
 
 
 async def recollect(context: Context, identity: Identity) -> None:
-    """Have in memory what a former process knew of a caller who comes back from people."""
+    """Load what a former process recorded of a caller who comes back from human agents."""
     ids, now = (identity.call_id, identity.handed_over_as), time.monotonic()
     if not identity.handed_over_as or any(context.memories.knows(call_id, now) for call_id in ids):
         return
-    memory = await asyncio.to_thread(context.handed_on, identity.handed_over_as)
+    memory = await asyncio.to_thread(context.transferred_call, identity.handed_over_as)
     if memory is not None:
         context.memories.keep(identity.handed_over_as, memory, now)
 
 
 def recognised(context: Context, arrival: Arrival, identity: Identity) -> Arrival:
-    """The arrival with the number that a caller had before people were to take them, if their channel shows none."""
+    """The arrival with the number that the caller had before the transfer to human agents, if their channel shows
+    none."""
     channel, now = arrival.channel, time.monotonic()
     known = (context.memories.of(call_id, now) for call_id in (identity.call_id, identity.handed_over_as))
     memory = next((found for found in known if found is not None), None)
@@ -128,7 +129,7 @@ def agent_name(context: Context, identity: Identity) -> str:
 
 
 async def choose_agent(context: Context, arrival: Arrival, identity: Identity, log: CallLog) -> Role:
-    """The agent for a call, briefed. Raises AriError, UnknownAgentError."""
+    """The agent for a call, with its instructions. Raises AriError, UnknownAgentError."""
     facts, channel = identity.facts, arrival.channel
     name = agent_name(context, identity)
     agent = context.settings.agents[name]
@@ -161,15 +162,15 @@ async def choose_agent(context: Context, arrival: Arrival, identity: Identity, l
 async def _introduction(
     context: Context, arrival: Arrival, identity: Identity, *, known: bool
 ) -> introduction.Introduction | None:
-    """What the colleague said who put the caller through, where one did."""
-    if not identity.put_through_by:
+    """The introduction of the human agent who transferred the caller to the AI; None if nobody did."""
+    if not identity.transferred_by:
         return None
     found = await given(context.ari, arrival.channel.id, introduction.VARIABLES)
-    return introduction.Introduction.of(identity.put_through_by, found, known=known)
+    return introduction.Introduction.of(identity.transferred_by, found, known=known)
 
 
 async def _back(context: Context, arrival: Arrival, identity: Identity) -> tuple[Memory | None, str]:
-    """What is remembered of a caller who was handed to people and has come back, and why they have."""
+    """The memory of a caller who was transferred to human agents and has come back, and the reason for the return."""
     if arrival.resumes is not None and (resumed := arrival.resumes.memory(time.time())) is not None:
         return resumed, ""
     now = time.monotonic()
@@ -187,7 +188,7 @@ class ArrivingCall:
         """``answered``: as in ``Call``."""
         self._context = context
         self.arrival = arrival
-        """From ``receive`` on with the caller's number and name as far as they show them."""
+        """The arrival; after ``receive`` it has the caller's number and name, as far as the caller shows them."""
         self._number = arrival.channel.caller_number
         self._log = log
         self._answered = answered
@@ -196,7 +197,7 @@ class ArrivingCall:
         self.call_id = arrival.channel.id
         """The channel's own id until Asterisk has told which call it belongs to."""
         self.role: Role | None = None
-        """Who talks with the caller, once that is known."""
+        """The agent's role; None until the agent is chosen."""
         self.agent = NO_AGENT
         """The agent of the settings that the call is for, once that is known."""
         self.queue = ""

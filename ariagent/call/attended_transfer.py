@@ -1,4 +1,4 @@
-"""Who is on the line of one call: the caller, or first a colleague and then the caller whom they put through.
+"""The remote party of one call: the caller, or first a human agent and then the caller whom they transfer to the AI.
 
 Of a direct call Asterisk tells that another channel took the place of the caller's, and a few milliseconds later, at
 the media channel's connected line, whose it is. A queue seat's own channel stays: only the manager interface tells.
@@ -14,7 +14,8 @@ from ariagent.dialogue.introduction import Party
 from ariagent.errors import AriError
 
 SETTLE_S = 0.1
-"""From a channel's taking the caller's place until it is met: its number comes behind it."""
+"""Seconds from the moment when a channel takes the caller's place until the agent greets the new party: the number
+comes a little later."""
 
 
 async def shown_newcomer(ari_client: AriClient, party: Party, channel: str, media: str, leg: str) -> Party:
@@ -46,14 +47,14 @@ async def shown_newcomer(ari_client: AriClient, party: Party, channel: str, medi
 
 
 class AttendedTransfer:
-    """Who is on the line of one call. Times are monotonic seconds."""
+    """The remote party of one call, through attended transfers. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self.current = Party()
-        """Nobody, until it is known whether the caller shows their number."""
+        """The party on the line; empty until it is known whether the caller shows their number."""
         self.changed = False
-        """Somebody else than at the beginning is on the line."""
-        self._shown = Party()  # by the media channel's connected line
+        """Another party than at the beginning is on the line."""
+        self._shown = Party()  # the party in the media channel's connected line
         self._awaited = ""  # a channel that is not up yet
         self._due: float | None = None
         self._since: float | None = None
@@ -106,12 +107,13 @@ class AttendedTransfer:
         whole = 0.0 if self._since is None else now - self._since
         if not self.changed:
             return {"talk_s": round(whole, 3)}
-        split = {"talk_colleague_s": self._before_s, "talk_caller_s": whole - self._before_s}
+        split = {"talk_human_agent_s": self._before_s, "talk_caller_s": whole - self._before_s}
         return {name: round(seconds, 3) for name, seconds in {"talk_s": whole, **split}.items()}
 
 
 def remote_party(event: AttendedTransferred, channel: str) -> Party | None:
-    """Who talks with the channel of this name after an attended transfer; None where the transfer is not about it.
+    """The party that talks with the channel of this name after an attended transfer; None if the transfer is not about
+    that channel.
 
     Either of the two calls may have been the first one: a phone may refer the one to the other or the other way round.
     """

@@ -13,7 +13,7 @@ from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import AsteriskError
 
 PEER = "BRIDGEPEER"
-PEOPLE = ("ariagent-human", "human")
+HUMAN_QUEUE = ("ariagent-human", "human")
 """Context and extension of the shipped dialplan: the human queue, then the last resort."""
 WAYS_BACK = (QUEUE, EXTENSION, DIALLED)
 
@@ -42,8 +42,8 @@ async def _from_seat(context: Context, arrival: Arrival, leg: str, handoff: Hand
     seat = first_half(arrival)
     caller = await context.ari.get_variable(leg, CALLER)
     if (peers := await _peers(context.ami, seat)) and caller not in peers:
-        # A colleague called the seat, and put the caller through, whose channel knows nothing of the seat's queue.
-        variables = {**variables, **await _ways_back(context, leg)}
+        # A human agent called the seat, and transferred a caller whose channel knows nothing of the seat's queue.
+        variables = {**variables, **await _return_variables(context, leg)}
         caller = peers[0]
     if caller:
         actions = (
@@ -56,14 +56,14 @@ async def _from_seat(context: Context, arrival: Arrival, leg: str, handoff: Hand
     await context.ami.action("BlindTransfer", Channel=seat, Context=where, Exten=extension)
 
 
-async def to_people(context: Context, arrival: Arrival) -> bool:
-    """A seat's caller whom a colleague has put through goes to people: no dialplan of theirs waits for the seat.
+async def to_human_queue(context: Context, arrival: Arrival) -> bool:
+    """Send a seat's caller whom a human agent transferred to the human queue: no dialplan of theirs waits for the seat.
 
     Returns whether Asterisk took them.
     """
     if context.ami is None:
         return False
-    where, extension = PEOPLE
+    where, extension = HUMAN_QUEUE
     try:
         await context.ami.action("BlindTransfer", Channel=first_half(arrival), Context=where, Exten=extension)
     except AsteriskError:
@@ -85,7 +85,7 @@ async def _peers(ami: AmiClient, channel: str) -> list[str]:
     return [name for name in value.split(",") if name]
 
 
-async def _ways_back(context: Context, leg: str) -> dict[str, str]:
+async def _return_variables(context: Context, leg: str) -> dict[str, str]:
     """The seat's variables by which a caller whom nobody takes comes back through its queue."""
     values = await asyncio.gather(*(context.ari.get_variable(leg, name) for name in WAYS_BACK))
     return {f"__{name}": value for name, value in zip(WAYS_BACK, values, strict=True)}

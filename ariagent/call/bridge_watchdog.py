@@ -9,7 +9,7 @@ comes any more. A phone that is muted looks the same; adding it anew costs one f
 from enum import Enum
 
 FIRST_S = 0.4
-"""From the last frame that came to the first attempt; the pauses after it grow twofold."""
+"""Seconds from the last frame to the first attempt; each pause after it is twice as long."""
 LONGEST_S = 2.0
 """The longest pause: how long a caller whose hold has ended may stay unheard."""
 ON_THE_WAY_S = 8.0
@@ -17,13 +17,13 @@ ON_THE_WAY_S = 8.0
 
 
 class Finding(Enum):
-    """What is to be done about a caller who is not heard."""
+    """The step to take about a caller who is not heard."""
 
     NOTHING = "nothing"
     REJOIN = "rejoin"
     """Put the leg into its bridge anew."""
     LOST = "lost"
-    """Nothing was heard for so long that the caller goes to people."""
+    """Nothing was heard for so long that the caller is sent to the human queue."""
 
 
 class BridgeWatchdog:
@@ -42,7 +42,7 @@ class BridgeWatchdog:
         return min(lost_at, self._rejoin_at(heard_at)) if self._rejoins else lost_at
 
     def tick(self, now: float, heard_at: float, *, talking: bool) -> Finding:
-        """What is to be done now. ``talking``: caller and agent are in conversation."""
+        """Return the step to take now. ``talking``: caller and agent are in conversation."""
         if now >= max(heard_at + self._limit_s, self._not_before):
             if talking:
                 return Finding.LOST

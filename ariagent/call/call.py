@@ -27,7 +27,7 @@ from ariagent.call import commands as cmd
 from ariagent.call import events as ev
 from ariagent.call.arrival import OWN_CALL, Arrival, ArrivingCall
 from ariagent.call.attended_transfer import AttendedTransfer, remote_party, shown_newcomer
-from ariagent.call.blind_transfer import to_people
+from ariagent.call.blind_transfer import to_human_queue
 from ariagent.call.bridge_watchdog import BridgeWatchdog, Finding
 from ariagent.call.caller_leg import CallerLeg
 from ariagent.call.context import Context
@@ -46,7 +46,7 @@ from ariagent.dialogue.destinations import Destinations
 from ariagent.dialogue.dialogue import Dialogue
 from ariagent.dialogue.handoff import Handoff
 from ariagent.dialogue.introduction import Party
-from ariagent.dialogue.memory import Owed
+from ariagent.dialogue.memory import Unfinished
 from ariagent.dialogue.role import Role
 from ariagent.errors import AriError, CallStateError, TurnedAwayError, UnknownAgentError
 from ariagent.logs import CallLog
@@ -168,8 +168,8 @@ class Call:
             ended=self._warm_transfer_ended,
             fault=self._fault,
         )
-        self._owed = Owed.NOTHING
-        """What the caller waits for when we leave."""
+        self._unfinished = Unfinished.NOTHING
+        """The unfinished part of the conversation when the process leaves the call."""
         self.stuck = False
         """Asterisk did not let something of the call go."""
         self._deserted = False
@@ -228,7 +228,7 @@ class Call:
         role, caller, since = self._arriving.role, self._parties.current, self._answered_at
         return LiveCall(
             call_id=self.call_id,
-            state="consulting" if self._transfers.warm.goes_on else self.state.value,
+            state="warm_transfer" if self._transfers.warm.goes_on else self.state.value,
             arrived=self._arriving.arrived,
             answered_s=None if since is None else time.monotonic() - since,
             agent=role.name if role is not None else "",
@@ -251,10 +251,10 @@ class Call:
         if self.state not in AUDIBLE:
             raise CallStateError(f"the call is {self.state.value}: it cannot be transferred now")
         if (under_way := self._machine.moving) is not None:
-            raise CallStateError(f"{under_way.by} is putting the caller through to {under_way.name} already")
+            raise CallStateError(f"{under_way.by} is transferring the caller to {under_way.name} already")
         warm = handoff.kind == "warm"
         if warm and self._transfers.warm.goes_on:
-            raise CallStateError("a colleague is being looked for already")
+            raise CallStateError("a warm transfer is under way already")
         self.log.tell(rec.TransferOrdered(handoff.by, handoff.name))
         outcome = self._transfers.outcome()
         self.feed(ev.WarmTransferRequested(handoff) if warm else ev.TransferRequested(handoff))
@@ -300,7 +300,7 @@ class Call:
                 return self._ended(Termination(Result.DONE, "caller_hung_up"))
             return await self._turn_away(Termination(Result.ERROR, "asterisk_failed", error.line))
         except Exception as error:  # noqa: BLE001  # ends this call, is logged, and harms no other
-            # A fault of ours, at this call's edge: the caller goes to people, the other calls go on.
+            # An internal error of this call: its caller is sent to the human queue, the other calls continue.
             self._fault(error)
             return await self._end_after_fault(error)
         finally:
@@ -361,8 +361,8 @@ class Call:
             self._model.session,
             self._codec,
             context.format,
-            phrase=partial(context.prompts.find, role.agent),
-            waiting_prompt=context.toolbox.sign,
+            phrase=partial(context.phrases.find, role.agent),
+            waiting_prompt=context.toolbox.waiting_prompt,
             unix_offset_s=time.time() - time.monotonic(),
         )
         self._observer = Observer(
@@ -393,8 +393,8 @@ class Call:
             except Exception as error:  # noqa: BLE001  # the end is told all the same
                 self._fault(error)
         if termination.result is Result.LEFT:
-            owed = self._owed.value
-            self.log.tell(rec.CallLeft(result=result, reason=reason, cause=cause, owed=owed, **figures))
+            unfinished = self._unfinished.value
+            self.log.tell(rec.CallLeft(result=result, reason=reason, cause=cause, unfinished=unfinished, **figures))
             return termination
         if termination.result is Result.NO_MODEL:
             self.context.model_health.doubt()
@@ -476,7 +476,8 @@ class Call:
             self._arriving.count()
 
     def _identify(self, caller: Party, channel: str = "") -> None:
-        """From now on this is who is on the line. ``channel``: the name of theirs, where a seat is called."""
+        """The remote party is known: it is this one from now on. ``channel``: the name of theirs, where a seat is
+        called."""
         if self._identifying is not None:
             self._identifying.cancel()
         self._identifying = self._spawn(self._identified(caller, channel))
@@ -503,12 +504,12 @@ class Call:
 
     @entry
     def _human_answered(self) -> None:
-        self._dialogue.consulting_ended()
+        self._dialogue.warm_transfer_ended()
         self._dialogue.tell(notes.found_note(), time.monotonic())
 
     @entry
     def _warm_transfer_ended(self, handoff: Handoff, why: str, channel: str) -> None:
-        self._dialogue.consulting_ended()
+        self._dialogue.warm_transfer_ended()
         if why:
             self._dialogue.tell(notes.not_found_note(handoff.name, why), time.monotonic())
         else:
@@ -523,7 +524,7 @@ class Call:
 
     @audio_entry
     def audio_received(self, payload: bytes, now: float) -> None:
-        """20 ms of the caller."""
+        """Take 20 ms of the caller's audio."""
         self._heard_at = now
         if not self._hears:
             return
@@ -594,7 +595,7 @@ class Call:
                 self._dialogue.renew(self._model.session, now)
             case rt.SessionLost() | rt.SessionFailed() if announcement is not None:
                 announcement.give_up()
-            case rt.AsideEnded() if announcement is not None:
+            case rt.OutOfBandEnded() if announcement is not None:
                 announcement.spoken(event)
         if isinstance(event, rt.SessionFailed) and self._dialogue.begun:
             health = self.context.model_health
@@ -669,8 +670,8 @@ class Call:
                 case cmd.StartTalking():
                     self._dialogue.begin(now)
                 case cmd.GreetCaller(before=before, caller=caller):
-                    self._dialogue.consulting_ended()
-                    self._dialogue.meet(before, caller, now)
+                    self._dialogue.warm_transfer_ended()
+                    self._dialogue.caller_changed(before, caller, now)
                     self._commands.put_nowait(command)
                 case cmd.PressKey(digit=digit):
                     self._dialogue.press(digit, now)
@@ -715,7 +716,7 @@ class Call:
         return self._model.session.profile.encoding
 
     def _cancel_warm_transfer(self) -> None:
-        self._dialogue.consulting_ended()
+        self._dialogue.warm_transfer_ended()
         self._transfers.warm.cancel()
 
     def _finish(self, termination: Termination) -> None:
@@ -835,7 +836,7 @@ class Call:
             self._feed(ev.MediaFailed("Asterisk hung the media channel up"))
 
     def _no_audio(self, cause: str) -> ev.MediaFailed:
-        """No call gets any audio now."""
+        """Report that no call gets any audio now."""
         if not self.over:
             self.context.audio_health.fail(cause)
         return ev.MediaFailed(cause, for_all=True)
@@ -892,9 +893,9 @@ class Call:
         return await self._turn_away(termination)
 
     async def _return_to_dialplan(self, result: Result) -> None:
-        """Leave Stasis with ARIAGENT_RESULT set, so that the dialplan can go on to people."""
+        """Leave Stasis with ARIAGENT_RESULT set, so that the dialplan can send the caller to the human queue."""
         joined = self.arrival.seat is not None and self._parties.changed
-        if joined and result is not Result.DONE and await to_people(self.context, self.arrival):
+        if joined and result is not Result.DONE and await to_human_queue(self.context, self.arrival):
             return
         await self._leg.give_back(result)
 
@@ -925,22 +926,22 @@ class Call:
     async def _leave(self) -> None:
         """Let go of what is ours; Asterisk keeps the caller, in a bridge that the next process does away with."""
         consulted = self._transfers.warm.goes_on
-        self._owed, _ = await asyncio.gather(self._say_no_more(), self._transfers.warm.end("CANCELLED"))
-        if consulted and self._owed is not Owed.TURN:
-            self._owed = Owed.COLLEAGUE
+        self._unfinished, _ = await asyncio.gather(self._say_no_more(), self._transfers.warm.end("CANCELLED"))
+        if consulted and self._unfinished is not Unfinished.TURN:
+            self._unfinished = Unfinished.WARM_TRANSFER
         self.context.media.forget(self.media.uuid)
         await asyncio.gather(self._close(), self._leg.release())
 
-    async def _say_no_more(self) -> Owed:
+    async def _say_no_more(self) -> Unfinished:
         """Have the agent say nothing more; returns what the caller waits for. What was cut off is in the history."""
         if not self._serving:
-            return Owed.NOTHING
-        owed = self._dialogue.owed
+            return Unfinished.NOTHING
+        unfinished = self._dialogue.unfinished
         self._break_off()
         until = time.monotonic() + CUT_LIMIT_S
         while not self._dialogue.broken_off and time.monotonic() < until:
             await asyncio.sleep(FRAME_MS / 1000)
-        return owed
+        return unfinished
 
     @entry
     def _break_off(self) -> None:

@@ -14,7 +14,7 @@ from ariagent.records.events import LegReplaced, NotAnswered, NotHungUp, NotRetu
 from ariagent.termination import Result
 
 REPLACED_S = 3.0
-"""For a phone whose place another one took, to hang up by itself."""
+"""Seconds in which a phone that another one replaced may hang up by itself."""
 
 
 class CallerLeg:
@@ -24,7 +24,7 @@ class CallerLeg:
         self, ari: AriClient, arrival: Arrival, log: CallLog, not_given_back: Callable[[NotReturned | NotHungUp], None]
     ) -> None:
         self.id = arrival.channel.id
-        """Another one after a transfer."""
+        """Id of the caller's channel; another one after a transfer."""
         self._ari = ari
         self._arrival = arrival
         self._log = log
@@ -83,7 +83,7 @@ class CallerLeg:
                 self._log.tell(NotAnswered(error.line))
 
     async def give_back(self, result: Result) -> None:
-        """Leave Stasis with ARIAGENT_RESULT set, so that the dialplan can go on to people."""
+        """Leave Stasis with ARIAGENT_RESULT set, so that the dialplan can send the caller to the human queue."""
         try:
             await give_back(self._ari, self.id, result, self._place)
         except AriError as error:

@@ -151,7 +151,7 @@ class Calls:
             context.metrics.ended(termination, call.agent)
 
     async def _turn_away(self, context: Context, event: StasisStarted, termination: Termination) -> None:
-        """A caller who is not served goes to people."""
+        """Send a caller who is not served to the human queue."""
         channel, now = event.channel.id, time.time()
         call_id, caller = channel, Party.of(event.channel.caller_number, event.channel.caller_name)
         try:
@@ -179,10 +179,10 @@ class Calls:
         except NotFoundError:
             pass
         except AriError as error:
-            log.warning("media.not_discarded", extra={"fields": {"channel": channel_id, "cause": error.line}})
+            log.warning("media.discard_failed", extra={"fields": {"channel": channel_id, "cause": error.line}})
 
     async def take_over(self, broken_off: Iterable[BrokenOff]) -> None:
-        """Go on with the calls that a process before this one left behind; those that are over are told as ended.
+        """Continue the calls that a former process left behind; calls that are over are recorded as ended.
 
         Media and bridges of theirs are left to ``catch_up``. Raises AriError when Asterisk does not say what there is.
         """
@@ -193,7 +193,7 @@ class Calls:
             await asyncio.gather(*(self._take_over(context, channel_id, known) for channel_id in channels))
         for call in known.values():
             if call.leg not in channels and call.dead and call.row is not None:
-                died = call.owed is None
+                died = call.unfinished is None
                 ended = Termination(Result.ERROR, SERVICE_DIED) if died else Termination(Result.DONE, LEFT_MEANWHILE)
                 event = CallEnded(result=ended.result.value, reason=ended.reason)
                 level = logging.WARNING if died else logging.INFO
@@ -235,7 +235,7 @@ class Calls:
             self._look_again()
 
     def _look_again(self) -> None:
-        """Something is left in Asterisk that nobody serves, and no event may ever tell: look until it is gone."""
+        """Look again and again until nothing is left in Asterisk that nobody serves: no event may tell of it."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.ensure_future(self._compare_again())
 
@@ -296,7 +296,7 @@ class Calls:
         return False
 
     def refuse_new(self) -> None:
-        """From now on every new call is told that we are busy."""
+        """Refuse every new call as busy from now on."""
         self._admitting = False
 
     async def drained(self) -> None:

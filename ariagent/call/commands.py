@@ -1,4 +1,4 @@
-"""What a call's state machine wants done. Imperative; the runner does them, in order."""
+"""The commands of a call's state machine, in the imperative. The call carries them out, in order."""
 
 from dataclasses import dataclass
 
@@ -19,14 +19,14 @@ class StartTalking:
 
 @dataclass(frozen=True, slots=True)
 class FollowLeg:
-    """From now on the caller's channel is this one."""
+    """Treat this channel as the caller's from now on."""
 
     channel_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class GreetCaller:
-    """Begin with somebody who was put through to us in the middle of the call."""
+    """Greet a caller who was transferred to the AI in the middle of the call."""
 
     before: Party
     caller: Party
@@ -41,7 +41,8 @@ class PressKey:
 
 @dataclass(frozen=True, slots=True)
 class ReturnToDialplan:
-    """Give the caller's channel back to the dialplan with ``ARIAGENT_RESULT`` set: people take over."""
+    """Give the caller's channel back to the dialplan with ``ARIAGENT_RESULT`` set: the dialplan sends the caller to the
+    human queue."""
 
     result: Result
 
@@ -79,7 +80,7 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class TellTransferFailed:
-    """Tell the model that the caller could not be put through."""
+    """Tell the model that the transfer failed."""
 
     handoff: Handoff
 

@@ -1,4 +1,4 @@
-"""What calls share, and what each is given when it begins."""
+"""The context that calls share, and that each is given when it begins."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from ariagent.call.variables import SiteVariables
 from ariagent.config import Settings
 from ariagent.dialogue.memory import Memories, Memory
 from ariagent.metrics import Metrics
-from ariagent.phrases.store import Prompts
+from ariagent.phrases.store import PhraseStore
 from ariagent.pool.queues import QueueView
 from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.health import ModelHealth
@@ -27,7 +27,7 @@ from ariagent.tools.toolbox import Toolbox
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What every call of this process uses."""
+    """The services that every call of this process uses."""
 
     settings: Settings
     ari: AriClient
@@ -36,10 +36,10 @@ class Context:
     media_address: str
     """``host:port`` that Asterisk is told to connect to."""
     format: AudioFormat
-    """Of the audio between Asterisk and us."""
+    """Format of the audio between Asterisk and ariagent."""
     metrics: Metrics
-    prompts: Prompts
-    briefs: Announcements
+    phrases: PhraseStore
+    announcements: Announcements
     model_health: ModelHealth
     """Calls report their sessions with the model to it."""
     toolbox: Toolbox
@@ -49,10 +49,11 @@ class Context:
     connect_model: Connect = RealtimeClient
     """Makes the connection of a session with the model."""
     memories: Memories = field(default_factory=Memories)
-    """Of callers who were handed to people."""
+    """Memories of callers who were transferred to human agents."""
     variables: SiteVariables = field(default_factory=SiteVariables)
-    handed_on: Callable[[str], Memory | None] = lambda call_id: None
-    """The same from the records, by call id, where a former process did so. Reads the disk."""
+    transferred_call: Callable[[str], Memory | None] = lambda call_id: None
+    """Returns the memory of a caller whom a former process transferred, by call id, from the records. Reads the
+    disk."""
     overloaded: Callable[[], bool] = lambda: False
     """Whether the machine is too busy for another call."""
     audio_health: Breaker = field(default_factory=Breaker)

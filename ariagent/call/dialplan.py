@@ -1,4 +1,4 @@
-"""Gives a channel back to the dialplan: where a caller goes on when we do not, to people."""
+"""Gives a channel back to the dialplan, which sends the caller to the human queue."""
 
 import asyncio
 
@@ -8,8 +8,8 @@ from ariagent.errors import AriError
 from ariagent.termination import Result
 
 PAUSES_S = (0.2, 1.0, 3.0)
-"""Before another try: a channel that has just taken another's place may not be there yet (409), and some versions of
-Asterisk are known to stall for a while."""
+"""Seconds before each further try: a channel that has just taken another's place may not be there yet (409), and some
+versions of Asterisk are known to stall for a while."""
 
 
 async def give_back(ari: AriClient, channel_id: str, result: Result, place: Place | None = None) -> None:
@@ -39,6 +39,6 @@ async def _once(ari: AriClient, channel_id: str, result: Result, place: Place | 
     except (NotFoundError, ConflictError):
         raise
     except AriError:
-        # Going on matters more than saying why: without a result the dialplan sends the caller to people.
+        # To continue matters more than to say why: without a result the dialplan sends the caller to the human queue.
         pass
     await ari.continue_in_dialplan(channel_id, place)

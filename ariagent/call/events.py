@@ -1,4 +1,4 @@
-"""What can happen to a call, as its state machine sees it. Past tense; the runner makes them."""
+"""Events of a call for its state machine, in the past tense. The call makes them."""
 
 from dataclasses import dataclass
 
@@ -71,7 +71,7 @@ class LegReplaced:
 
 @dataclass(frozen=True, slots=True)
 class PartyChanged:
-    """Somebody else is on the line from now on: who was there has put them through to us and is gone."""
+    """Another party is on the line from now on: a human agent transferred a caller to the AI and has left."""
 
     before: Party
     caller: Party

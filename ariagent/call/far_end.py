@@ -30,11 +30,11 @@ CALLING_LIMIT_S = 30.0
 LOOK_S = 10.0
 
 
-class Company(Enum):
-    """What a look has found."""
+class FarEnd(Enum):
+    """The party at the other end of a call."""
 
-    SOMEBODY = "somebody"
-    CALLED = "called"
+    PERSON = "person"
+    RINGING = "ringing"
     """A phone may be ringing."""
     NOBODY = "nobody"
 
@@ -46,7 +46,7 @@ def twin(name: str) -> str:
     return f"{name[:-1]}{'2' if name[-1] == '1' else '1'}"
 
 
-async def company(leg: str, read: Callable[[str, str], Awaitable[str]], seen: set[str]) -> Company:
+async def find_far_end(leg: str, read: Callable[[str, str], Awaitable[str]], seen: set[str]) -> FarEnd:
     """Find out whether somebody is at the other end of the channel named ``leg``.
 
     ``read`` gives a variable or function of a channel, by the channel's name; empty where there is none. ``seen`` takes
@@ -57,19 +57,19 @@ async def company(leg: str, read: Callable[[str, str], Awaitable[str]], seen: se
     while halves:
         half = halves.pop()
         if not half:
-            return Company.SOMEBODY  # the leg is a telephone or a line
+            return FarEnd.PERSON  # the leg is a telephone or a line
         if half in seen or len(seen) > 2 * LONGEST_CHAIN:
             continue
         seen |= {half, twin(half)}
         peers = [name for name in (await read(half, "BRIDGEPEER")).split(",") if name]
         if not peers:
             if await _is_calling(half, read):
-                return Company.CALLED
+                return FarEnd.RINGING
             continue
         if any(not name.startswith((LOCAL, *NO_PERSON)) for name in peers):
-            return Company.SOMEBODY
+            return FarEnd.PERSON
         halves += [twin(name) for name in peers if name.startswith(LOCAL)]
-    return Company.NOBODY
+    return FarEnd.NOBODY
 
 
 async def _is_calling(half: str, read: Callable[[str, str], Awaitable[str]]) -> bool:
@@ -93,10 +93,10 @@ class Watch:
         self.next_look = now + FIRST_LOOK_S
         self._alone, self._called_since = False, None
 
-    def saw(self, company: Company, now: float) -> bool:
-        """Whether the call is to end. ``company``: what a look has found."""
-        was_alone, self._alone = self._alone, company is Company.NOBODY
-        if company is Company.CALLED:
+    def saw(self, found: FarEnd, now: float) -> bool:
+        """Note what a look has found; return whether the call is to end."""
+        was_alone, self._alone = self._alone, found is FarEnd.NOBODY
+        if found is FarEnd.RINGING:
             if self._called_since is None:
                 self._called_since = now
             self.next_look = now + CALLING_LOOK_S

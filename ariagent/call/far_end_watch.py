@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ariagent.ari.client import AriClient, RefusedError
-from ariagent.call.far_end import ATTENDED, LOCAL, LOOK_S, Company, Watch, company, twin
+from ariagent.call.far_end import ATTENDED, LOCAL, LOOK_S, FarEnd, Watch, find_far_end, twin
 from ariagent.errors import AriError
 
 
@@ -60,12 +60,12 @@ class FarEndWatch:
             pass
 
     async def _look(self) -> set[str] | None:
-        """If the call is to end: the Local channels behind it, in which nobody is left either."""
+        """The Local channels behind this one in which nobody is left, if the call is to end; None if it is not."""
         looked = self._watch.next_look
         try:
             self.linked |= {await self._read(self.name, "CHANNEL(linkedid)")} - {""}
             on_the_way: set[str] = set()
-            found = await company(self.name, self._read, on_the_way)
+            found = await find_far_end(self.name, self._read, on_the_way)
         except AriError:  # Asterisk does not answer now
             self._watch.next_look = time.monotonic() + LOOK_S
             return None
@@ -73,7 +73,7 @@ class FarEndWatch:
             return None  # transferred again meanwhile
         if not self._watch.saw(found, time.monotonic()):
             return None
-        return on_the_way - {self.name, twin(self.name)} if found is Company.NOBODY else set()
+        return on_the_way - {self.name, twin(self.name)} if found is FarEnd.NOBODY else set()
 
     async def _hang_up(self, names: set[str]) -> None:
         """End the Local channels behind this one. If two phones transferred at the same moment, they form a ring that

@@ -11,21 +11,21 @@ class LiveCall:
 
     call_id: str
     state: str
-    """Of the state machine: preparing, talking, parting ..."""
+    """The state of the call, as in ``docs/call-states.md``, or ``warm_transfer``."""
     arrived: float
     """Unix time, seconds."""
     answered_s: float | None
-    """For how long caller and agent have been connected; None: not yet."""
+    """Seconds since caller and agent were connected; None: not yet."""
     agent: str
-    """"" until it is known."""
+    """The agent's name; "" until it is known."""
     seat: str
     """Number of the queue's seat; "" for a direct call."""
     queue: str
-    """That the caller came through; "" for a direct call."""
+    """The queue that the caller came through; "" for a direct call."""
     language: str
     caller_number: str
     caller_name: str
     channel: str
     """The name of the caller's channel, or of the seat's, in Asterisk."""
     last_said: tuple[Who, str] | None
-    """Whose words were the last ones, and which."""
+    """The side that spoke last, and its words."""

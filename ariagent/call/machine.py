@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PREPARE_TIMEOUT_S = 12.0
-"""From the channel's arrival to both media and model being ready; a queue's ring timeout should be longer."""
+"""Seconds from the channel's arrival until media and model are both ready; a queue's ring timeout should be longer."""
 ANSWER_TIMEOUT_S = 15.0
-"""For Asterisk to answer the caller's channel; its request has a shorter bound of its own."""
+"""Time limit for Asterisk to answer the caller's channel, in seconds; its request has a shorter bound of its own."""
 GOODBYE_TIMEOUT_S = 20.0
 """How long a goodbye, or the sentence before a transfer, may last when nothing of it waits to be heard any more."""
 UNHEARD_ROOM_S = 5.0
@@ -33,9 +33,10 @@ LONGEST_GOODBYE_S = 180.0
 MOVE_TIMEOUT_S = 5.0
 """How long who moves a call waits for the agent to finish its sentence."""
 TRANSFER_TIMEOUT_S = 12.0
-"""For Asterisk to take the caller, all requests together; the call itself keeps to it."""
+"""Time limit for Asterisk to carry out a transfer, all requests together, in seconds; the call itself keeps to it."""
 RELEASE_TIMEOUT_S = 90.0
-"""For everything to be given back, the caller first; each request for it has a shorter bound of its own."""
+"""Time limit for giving everything back to Asterisk, the caller first, in seconds; each request has a shorter limit of
+its own."""
 OVERTIME_S = 60.0
 """Beyond the longest call, at which the agent says goodbye, until it is ended without one."""
 
@@ -87,7 +88,7 @@ class CallMachine:
         self._deadline: float | None = now + PREPARE_TIMEOUT_S
         self._handoff: Handoff | None = None
         self._final = False
-        """What is being said ends the call, or precedes a transfer, whatever the caller says meanwhile."""
+        """The agent's present words end the call or precede a transfer, whatever the caller says meanwhile."""
         self._lost: Termination | None = None
         """Why a caller who cannot be handed over cannot stay with us either."""
         self._finish_by = now
@@ -127,14 +128,14 @@ class CallMachine:
 
     @property
     def finishing(self) -> bool:
-        """What is being said is the last for this caller."""
+        """The agent is saying its last words to this caller."""
         return self.state in (State.SAYING_GOODBYE, State.BEFORE_TRANSFER)
 
     @property
     def moving(self) -> Handoff | None:
         """The transfer that is about to be made and that nobody can talk away, if there is one."""
-        parting = self.state is State.BEFORE_TRANSFER and self._handoff is not None and self._handoff.final
-        return self._handoff if parting else None
+        final = self.state is State.BEFORE_TRANSFER and self._handoff is not None and self._handoff.final
+        return self._handoff if final else None
 
     def next_deadline(self) -> float | None:
         """When ``tick`` must be called, or None."""
@@ -202,7 +203,7 @@ class CallMachine:
         yield cmd.FollowLeg(event.channel_id)
 
     def _meet(self, event: ev.Event, now: float) -> "Iterable[Command]":
-        """What was about to be done was for somebody else."""
+        """Cancel what was about to be done for the former party, and greet the caller."""
         assert isinstance(event, ev.PartyChanged)
         self.termination = self._handoff = None
         self._final = False
@@ -216,7 +217,7 @@ class CallMachine:
         assert isinstance(event, ev.NobodyThere)
         return (cmd.HangUp(), *self._end(Termination(Result.DONE, event.what)))
 
-    def _to_people(self, event: ev.Event, now: float) -> "Iterable[Command]":
+    def _to_human_queue(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.FallbackRequested)
         return self._give_back(Termination(Result.PERSON, event.reason))
 
@@ -241,12 +242,12 @@ class CallMachine:
         if not event.handoff.joins:
             yield cmd.PrepareAnnouncement(event.handoff)
 
-    def _call_colleague(self, event: ev.Event, now: float) -> "Iterable[Command]":
+    def _begin_warm_transfer(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.WarmTransferRequested)
         self.termination, self._final = None, False  # a goodbye that was on its way is off
         yield cmd.StartWarmTransfer(event.handoff)
 
-    def _drop_colleague(self, event: ev.Event, now: float) -> "Iterable[Command]":
+    def _cancel_warm_transfer(self, event: ev.Event, now: float) -> "Iterable[Command]":
         yield cmd.CancelWarmTransfer()
 
     def _note_loss(self, event: ev.Event, now: float) -> "Iterable[Command]":
@@ -275,7 +276,7 @@ class CallMachine:
 
     def _explain(self, event: ev.Event, now: float) -> "Iterable[Command]":
         handoff, self._handoff, self._final = self._handoff, None, False
-        self.termination = None  # of a goodbye that the transfer came after
+        self.termination = None  # the reason of a goodbye before the transfer
         return () if handoff is None else (cmd.TellTransferFailed(handoff),)
 
     def _hang_up(self, event: ev.Event, now: float) -> "Iterable[Command]":
@@ -283,11 +284,11 @@ class CallMachine:
         return (cmd.HangUp(), *self._end(termination))
 
     def _stop(self, event: ev.Event, now: float) -> "Iterable[Command]":
-        """A caller who is already talking to us goes to people rather than to silence."""
+        """Send a caller who already talks with the agent to the human queue rather than leave them in silence."""
         return self._give_back(Termination(Result.ERROR, "stopped"))
 
     def _leave(self, event: ev.Event, now: float) -> "Iterable[Command]":
-        """As it is: whatever the call was doing, the next process goes on with it."""
+        """Leave the call as it is: the next process continues it."""
         self.termination = Termination(Result.LEFT, "next_process")
         yield cmd.Leave()
 
@@ -314,10 +315,10 @@ TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.ANSWERING, ev.Answered): (State.TALKING, CallMachine._talk),
     (State.TALKING, ev.DigitPressed): (State.TALKING, CallMachine._press),
     (State.TALKING, ev.NobodyThere): (State.ENDING, CallMachine._nobody),
-    (State.TALKING, ev.FallbackRequested): (State.ENDING, CallMachine._to_people),
+    (State.TALKING, ev.FallbackRequested): (State.ENDING, CallMachine._to_human_queue),
     (State.SAYING_GOODBYE, ev.NobodyThere): (State.ENDING, CallMachine._nobody),
     (State.BEFORE_TRANSFER, ev.NobodyThere): (State.ENDING, CallMachine._nobody),
-    (State.SAYING_GOODBYE, ev.FallbackRequested): (State.ENDING, CallMachine._to_people),
+    (State.SAYING_GOODBYE, ev.FallbackRequested): (State.ENDING, CallMachine._to_human_queue),
     (State.TALKING, ev.EndRequested): (State.SAYING_GOODBYE, CallMachine._say_goodbye),
     (State.SAYING_GOODBYE, ev.SpeechFinished): (State.ENDING, CallMachine._hang_up),
     (State.SAYING_GOODBYE, ev.CallerSpoke): (State.TALKING, CallMachine._resume),
@@ -333,10 +334,10 @@ TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.TRANSFERRING, ev.AgentFailed): (State.TRANSFERRING, CallMachine._note_loss),
     (State.TALKING, ev.TransferRequested): (State.BEFORE_TRANSFER, CallMachine._part),
     (State.SAYING_GOODBYE, ev.TransferRequested): (State.BEFORE_TRANSFER, CallMachine._part),
-    (State.TALKING, ev.WarmTransferRequested): (State.TALKING, CallMachine._call_colleague),
-    (State.SAYING_GOODBYE, ev.WarmTransferRequested): (State.TALKING, CallMachine._call_colleague),
-    (State.TALKING, ev.WarmTransferCancelled): (State.TALKING, CallMachine._drop_colleague),
-    (State.SAYING_GOODBYE, ev.WarmTransferCancelled): (State.SAYING_GOODBYE, CallMachine._drop_colleague),
+    (State.TALKING, ev.WarmTransferRequested): (State.TALKING, CallMachine._begin_warm_transfer),
+    (State.SAYING_GOODBYE, ev.WarmTransferRequested): (State.TALKING, CallMachine._begin_warm_transfer),
+    (State.TALKING, ev.WarmTransferCancelled): (State.TALKING, CallMachine._cancel_warm_transfer),
+    (State.SAYING_GOODBYE, ev.WarmTransferCancelled): (State.SAYING_GOODBYE, CallMachine._cancel_warm_transfer),
     (State.BEFORE_TRANSFER, ev.SpeechFinished): (State.TRANSFERRING, CallMachine._hand_over),
     (State.BEFORE_TRANSFER, ev.CallerSpoke): (State.TALKING, CallMachine._resume),
     (State.BEFORE_TRANSFER, ev.TransferRequested): (State.BEFORE_TRANSFER, CallMachine._part),

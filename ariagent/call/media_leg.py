@@ -12,7 +12,7 @@ AUDIO_HERE_S = 3.0
 """How long the audio connection may take once Asterisk has made it; it takes milliseconds."""
 LATE_PAUSES_S = (2.0, 8.0)
 FORMAT_NAMES = {8_000: "slin", 16_000: "slin16", 24_000: "slin24"}
-"""What ``externalMedia`` calls the formats, by rate in Hz."""
+"""Names of the formats in ``externalMedia``, by rate in Hz."""
 
 
 REMEDY = "Set audiosocket.advertise to an address that Asterisk reaches; `ariagent check` tries it"

@@ -48,11 +48,12 @@ class Observer:
     # -- audio --------------------------------------------------------------------------------------
 
     def caller_audio(self, pcm: bytes, at: float) -> None:
-        """More of what the model was given; its beginning came ``at`` (monotonic seconds). Best a second at a time."""
+        """Take audio that the model was given; its beginning came ``at`` (monotonic seconds). Best a second at a
+        time."""
         self._waves.caller_sent(pcm, at)
 
     def agent_frame(self, frame: bytes | None) -> None:
-        """20 ms of what was handed to Asterisk; None: silence."""
+        """Take 20 ms of audio that was sent to Asterisk; None: silence."""
         self._waves.agent_sent(frame)
 
     # -- the model ----------------------------------------------------------------------------------
@@ -61,7 +62,7 @@ class Observer:
         """The model's server said something."""
         log, metrics = self._log, self._metrics
         match event:
-            case rt.ResponseEnded() | rt.AsideEnded():
+            case rt.ResponseEnded() | rt.OutOfBandEnded():
                 self._meter.used(event.usage)
             case rt.SessionFailed():
                 metrics.model_failures.labels(event.fault.value).inc()
@@ -186,7 +187,7 @@ class Observer:
 
 
 class _Meter:
-    """What one call uses of the model: counted at once, told now and then."""
+    """The use of the model by one call: counted at once, written now and then."""
 
     def __init__(self, spending: Spending, agent: str, model: str, log: CallLog) -> None:
         self._spending = spending
@@ -227,17 +228,17 @@ class _Waves:
         self._starts: dict[str, float] = {}
         self._silence = fmt.silence(FRAME_MS)
         self._frames: list[bytes | None] = []
-        """Of the agent's side, since the last look."""
+        """The agent's frames since the last look."""
         self._looks = 0
 
     def caller_sent(self, pcm: bytes, at: float) -> None:
-        """More of the caller's side; its beginning came ``at`` (monotonic seconds). Best a second at a time."""
+        """Take more of the caller's audio; its beginning came ``at`` (monotonic seconds). Best a second at a time."""
         if "caller" not in self._starts:
             self._starts["caller"] = max(0.0, at - self._began)
         self._caller.add(pcm)
 
     def agent_sent(self, frame: bytes | None) -> None:
-        """20 ms of the agent's side; None: silence."""
+        """Take 20 ms of the agent's audio; None: silence."""
         self._frames.append(frame)
         if len(self._frames) >= LOOK_FRAMES:
             self._look()

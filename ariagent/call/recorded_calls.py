@@ -29,7 +29,7 @@ def unended(settings: Settings) -> list[BrokenOff]:
     return found
 
 
-def handed_on(settings: Settings, call_id: str) -> Memory | None:
+def transferred_call(settings: Settings, call_id: str) -> Memory | None:
     """The conversation with a caller who was transferred not long ago and has come back; None: not known."""
     if not (settings.records.enabled and settings.records.transcripts):
         return None

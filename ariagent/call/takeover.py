@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ariagent.ari.events import Channel
 from ariagent.dialogue.history import PRESSED, Entry, History
-from ariagent.dialogue.memory import KEPT_S, Memory, Owed
+from ariagent.dialogue.memory import KEPT_S, Memory, Unfinished
 from ariagent.records import events as rec
 from ariagent.records.model import CallRow, EventRow
 
@@ -42,10 +42,10 @@ class BrokenOff:
     agent: str = ""
     caller: str = ""
     """The caller's number; after a transfer into the call not the channel's."""
-    owed: Owed | None = None
-    """What the caller is waiting for; None: the process died and did not tell."""
+    unfinished: Unfinished | None = None
+    """The unfinished part of the conversation; None: the process died without recording it."""
     entries: tuple[Entry, ...] = field(default=(), repr=False)
-    """What was said and done."""
+    """The conversation: words and actions, in order."""
 
     @classmethod
     def of(
@@ -53,13 +53,13 @@ class BrokenOff:
     ) -> "BrokenOff":
         """The call as its record tells. ``before``: the events of its former visits; ``words``: the record has what was
         said."""
-        leg, owed = "", None
+        leg, unfinished = "", None
         for row in events:
             match row.event:
                 case rec.CallStarted(leg=leg) | rec.CallTakenOver(leg=leg) | rec.LegReplaced(now=leg):
-                    owed = None  # a process served the call since it was left
-                case rec.CallLeft(owed=left):
-                    owed = _owed(left)
+                    unfinished = None  # a process served the call since it was left
+                case rec.CallLeft(unfinished=left):
+                    unfinished = _unfinished(left)
         return cls(
             call_id=call.call,
             began=call.began,
@@ -70,28 +70,28 @@ class BrokenOff:
             leg=leg,
             agent=call.agent,
             caller=call.caller,
-            owed=owed,
+            unfinished=unfinished,
             entries=history_of([*before, *events]) if words else (),
         )
 
     def memory(self, now: float) -> Memory | None:
-        """What the agent remembers who continues ``now`` (seconds since the epoch); None: no agent has spoken with the
+        """The memory of an agent that continues ``now`` (seconds since the epoch); None: no agent has spoken with the
         caller yet."""
         if self.answered is None:
             return None
         unnoticed = bool(self.entries) and now - self.last_at <= SHORT_S
-        return Memory(self.entries, "", interrupted=True, owed=self.owed if unnoticed else None)
+        return Memory(self.entries, "", interrupted=True, unfinished=self.unfinished if unnoticed else None)
 
 
-def _owed(left: str) -> Owed:
+def _unfinished(left: str) -> Unfinished:
     try:
-        return Owed(left)
+        return Unfinished(left)
     except ValueError:
-        return Owed.ANSWER  # another version's word: the caller waits for something
+        return Unfinished.ANSWER  # another version's word: the caller waits for something
 
 
 def history_of(events: Iterable[EventRow]) -> tuple[Entry, ...]:
-    """What was said and done in a call, for a model that continues with it: of the agent's words those heard."""
+    """The conversation of a call, for a model that continues it; of the agent's words only those that were heard."""
     history = History()
     for row in events:
         match row.event:
@@ -111,7 +111,7 @@ def history_of(events: Iterable[EventRow]) -> tuple[Entry, ...]:
 
 
 def returned(last: CallRow, events: Sequence[EventRow], now: float) -> Memory | None:
-    """What is remembered of a caller who comes back ``now`` (seconds since the epoch) from human agents.
+    """The memory of a caller who comes back ``now`` (seconds since the epoch) from human agents.
 
     ``last``: the caller's last visit; ``events``: those of all visits. None: the caller was not transferred, or too
     long ago.

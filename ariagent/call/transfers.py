@@ -26,7 +26,7 @@ ANNOUNCEMENT_LIMIT_S = 8.0
 
 @dataclass(frozen=True, slots=True)
 class TransferOutcome:
-    """What came of a transfer that somebody waits for."""
+    """The outcome of a transfer that somebody waits for."""
 
     termination: Termination | None
     """How the call ended; None: the caller is still with the agent."""
@@ -35,7 +35,7 @@ class TransferOutcome:
 
 
 class Transfers:
-    """Those of one call. ``warm`` looks for a human agent while caller and agent talk on."""
+    """The transfers of one call. ``warm`` looks for a human agent while caller and agent talk on."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Transfers:
 
     @property
     def awaited(self) -> bool:
-        """Somebody waits for an outcome."""
+        """A supervisor waits for an outcome."""
         return bool(self._waiting)
 
     def tell(self, termination: Termination | None) -> None:
@@ -84,7 +84,7 @@ class Transfers:
         self.announcement = None
         if handoff.kind == "blind":
             return None
-        announcements = self._context.briefs
+        announcements = self._context.announcements
         announcements.look()
         codec = ModelCodec(self._context.format, encoding)
         self.announcement = Announcement(announcements, codec, handoff.destination.timeout_s)
@@ -104,7 +104,7 @@ class Transfers:
         """Look for a human agent. ``shown``: name and number of the caller."""
         if self.warm.goes_on or (announcement := self.announce(handoff, dialogue, encoding)) is None:
             return
-        dialogue.consulting(time.monotonic())
+        dialogue.warm_transfer_began(time.monotonic())
         self.warm.begin(handoff, announcement, caller_leg=caller_leg, shown=shown, variables=variables)
 
     # -- the transfer -------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ class Transfers:
         context.memories.keep(call_id, dialogue.memory(name), time.monotonic())
         path = announcement.path if announcement is not None and not handoff.joins else ""
         # Asterisk plays nothing that it cannot read: then it is a blind one, whatever was wanted.
-        unheard = bool(path) and not context.briefs.playable
+        unheard = bool(path) and not context.announcements.playable
         kind = "blind" if unheard else handoff.kind
         variables = handoff.screen_pop(call_id, dialogue.role.language, path)
         if parties.changed:
@@ -151,9 +151,9 @@ class Transfers:
             return ev.TransferFailed(error.line)
         self._log.tell(rec.CallTransferred(name, handoff.by, kind, queue_call, outlook, handoff.summary))
         if unheard:
-            context.briefs.failed(self._log)
+            context.announcements.failed(self._log)
         elif path:
-            context.briefs.handed(self._log)
+            context.announcements.handed(self._log)
         counted.labels(kind, "done").inc()
         self.made = handoff
         return ev.Transferred()

@@ -33,7 +33,7 @@ class SiteVariables:
         self._reminder = Reminder()
 
     async def read(self, ari: AriClient, channels: Sequence[str], names: Iterable[str], log: CallLog) -> dict[str, str]:
-        """Those of the names that have a value. Never raises AriError.
+        """Return the values of the variables that have one. Never raises AriError.
 
         ``channels``: ids or names of channels; the first one that has a value counts.
         """

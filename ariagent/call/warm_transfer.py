@@ -118,7 +118,7 @@ class WarmTransfer:
         """
         leg = self._leg
         if leg is None or leg.gone:
-            raise AsteriskError("the colleague has hung up again")
+            raise AsteriskError("the human agent has hung up again")
         leg.joined = True  # they may be with the caller before we hear of it
         return leg.queue_call
 
@@ -165,9 +165,9 @@ class WarmTransfer:
             self._log.tell(AnnouncementNotSpoken("the model did not speak it in time"))
             return "GONE" if leg.gone else ""
         stayed = await leg.announce(announcement.path, ANNOUNCEMENT_LIMIT_S)
-        self._context.briefs.tried(leg.announced)
+        self._context.announcements.tried(leg.announced)
         if stayed and leg.announced is False:
-            self._context.briefs.failed(self._log)
+            self._context.announcements.failed(self._log)
         # Who did not hear the announcement does not know of the key.
         if stayed and leg.must_accept and leg.announced is not False:
             if not await leg.accept(ACCEPT_WAIT_S):
@@ -280,7 +280,7 @@ class ConsultLeg:
     async def announce(self, path: str, limit_s: float) -> bool:
         """Play the announcement; False when they hung up meanwhile."""
         try:
-            await self._ari.play(self.channel, f"{self.channel}-brief", path)
+            await self._ari.play(self.channel, f"{self.channel}-announcement", path)
         except AriError:
             if self._news.empty():
                 self.announced = False

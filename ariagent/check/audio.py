@@ -22,7 +22,7 @@ from ariagent.config import AudioSocketSettings, Settings
 from ariagent.errors import AriError, ConfigurationError, ResourceError
 from ariagent.hosts import joined, local
 
-BRIEFS = "briefs"
+ANNOUNCEMENTS = "announcements"
 
 
 async def check_audio(site: Site, say: Say) -> None:
@@ -69,7 +69,7 @@ async def _try_audio(site: Site, trial: Trial, say: Say) -> None:
             if site.settings.ami is None:
                 await check_on_channel(site.settings, site.probe, channel_id, say)
 
-        heard = await _with_brief(site.settings, trial, server, address, meanwhile, say)
+        heard = await _with_announcement(site.settings, trial, server, address, meanwhile, say)
         if heard.connect_ms is None:
             _skip_queues(site.settings, say)
         result = heard.result
@@ -90,7 +90,7 @@ def _skip_queues(settings: Settings, say: Say) -> None:
             say(skipped(name, "the audio connection"))
 
 
-async def _with_brief(
+async def _with_announcement(
     settings: Settings,
     trial: Trial,
     server: AudioSocketServer,
@@ -101,36 +101,39 @@ async def _with_brief(
     """Test the audio, and a file in the folder of spoken summaries if the settings use them."""
     if not announcements_wanted(settings):
         return await try_audio(trial, server, address, meanwhile=meanwhile)
-    briefs = Announcements.of(settings, trial.fmt)
+    announcements = Announcements.of(settings, trial.fmt)
     async with AsyncExitStack() as stack:
         try:
-            file = await stack.enter_async_context(briefs.sample())
+            file = await stack.enter_async_context(announcements.sample())
         except OSError as error:
-            say(judge_no_sample(briefs.directory, error))
+            say(judge_no_sample(announcements.directory, error))
             return await try_audio(trial, server, address, meanwhile=meanwhile)
         heard = await try_audio(trial, server, address, file=file, meanwhile=meanwhile)
-        say(judge_briefs(briefs, heard.played))
+        say(judge_announcements(announcements, heard.played))
         return heard
 
 
 def judge_no_sample(directory: Path, error: OSError) -> Result:
     """No file could be written to the folder of spoken summaries. No I/O."""
     if isinstance(error, FileNotFoundError):
-        return ok(BRIEFS, f"{directory} does not exist yet; the service makes it at its start")
+        return ok(ANNOUNCEMENTS, f"{directory} does not exist yet; the service makes it at its start")
     found = f"{directory} was not tested: this user cannot write there ({error.strerror or error})"
-    return warning(BRIEFS, found, "Run this as root or as the service's user")
+    return warning(ANNOUNCEMENTS, found, "Run this as root or as the service's user")
 
 
-def judge_briefs(briefs: Announcements, played: bool | None) -> Result:
+def judge_announcements(announcements: Announcements, played: bool | None) -> Result:
     """Whether Asterisk can play a file in the folder of spoken summaries. No I/O."""
     if played is None:
-        return skipped(BRIEFS, "the audio connection")
+        return skipped(ANNOUNCEMENTS, "the audio connection")
     if not played:
-        return warning(BRIEFS, *briefs.unreadable)
-    if briefs.listed_by_others:
-        found = f"Asterisk can play files in {briefs.directory}, but every user of this machine can list and read them"
-        return warning(BRIEFS, found, f"`chmod o-r {briefs.directory}`")
-    return ok(BRIEFS, f"Asterisk can play files in {briefs.directory}")
+        return warning(ANNOUNCEMENTS, *announcements.unreadable)
+    if announcements.listed_by_others:
+        found = (
+            f"Asterisk can play files in {announcements.directory}, "
+            "but every user of this machine can list and read them"
+        )
+        return warning(ANNOUNCEMENTS, found, f"`chmod o-r {announcements.directory}`")
+    return ok(ANNOUNCEMENTS, f"Asterisk can play files in {announcements.directory}")
 
 
 async def _service_port(media: AudioSocketSettings, configured: str, trial: Trial) -> Result:

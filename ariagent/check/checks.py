@@ -41,7 +41,7 @@ REPORT_IT = "Please report this with the output of `ariagent version`"
 
 
 class Need(StrEnum):
-    """What a check needs."""
+    """A need of a check."""
 
     SETTINGS = "settings"
     """Only the settings and this machine."""
@@ -67,11 +67,12 @@ class Check:
     worst: Status
     """``FAILED`` or ``WARNING``: the worst result that it can have."""
     quick: bool = False
-    """It takes milliseconds and makes no channel. A service also runs it at its start and after each reconnection."""
+    """The check takes milliseconds and makes no channel. A service also runs it at its start and after each
+    reconnection."""
     after: tuple[str, ...] = ()
     """Names of checks that must pass first. If one of them fails, this one is skipped."""
     gives: str = ""
-    """What later checks need from this one, as the reader sees it."""
+    """The result of this check that later checks need, as the reader sees it."""
     shows: tuple[str, ...] = ()
     """The names of its results, if they differ from its own."""
     applies: Callable[[Settings], bool] = lambda settings: True

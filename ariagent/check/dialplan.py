@@ -37,7 +37,7 @@ class Dialplan:
     supervised: bool = False
     """Supervisors' phones are allowed, by a list or a PIN."""
     keyed: bool = True
-    """What supervisors' phones ask has the service's key."""
+    """The requests of supervisors' phones have the service's key."""
     transfer_data: str = ""
     """Headers of a ``REFER`` that count on every channel."""
 
@@ -146,7 +146,9 @@ def judge_safety(dialplan: Dialplan) -> list[Result]:
         found = "supervisors' phones get no answer: what this dialplan asks has no key, and others could ask it, too"
         results.append(warning(NAME, found, INSTALL))
     if dialplan.transfer_data:
-        found = "GET_TRANSFERRER_DATA is a global variable: a caller who sends a REFER speaks to the AI as a colleague"
+        found = (
+            "GET_TRANSFERRER_DATA is a global variable: a caller who sends a REFER speaks to the AI as a human agent"
+        )
         remedy = "Remove it from [globals]; docs/handoff.md says where to set it"
         results.append(warning(NAME, found, remedy))
     return results

@@ -26,9 +26,21 @@ FREE = frozenset(("cause", "detail", "message", "remedy", "trace", "was", "now",
 SHOWN = frozenset(
     (
         *("Interface", "Paused", "Reason", "again_s", "agent", "agents", "app", "asterisk", "audio", "audiosocket"),
-        *("birth", "brief", "by", "call", "changed", "code", "date", "destination", "directory", "event", "fault"),
+        *(
+            "announcement",
+            "birth",
+            "by",
+            "call",
+            "changed",
+            "code",
+            "date",
+            "destination",
+            "directory",
+            "event",
+            "fault",
+        ),
         *("file", "format", "host", "id", "item", "kind", "language", "level", "logger", "media", "method", "missing"),
-        *("mode", "model", "name", "names", "owed", "part", "peer", "path", "properties", "queue"),
+        *("mode", "model", "name", "names", "unfinished", "part", "peer", "path", "prompt", "properties", "queue"),
         *(
             "queue_call",
             "queues",

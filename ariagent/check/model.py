@@ -20,7 +20,7 @@ from ariagent.errors import ConfigurationError
 from ariagent.proxies import uses_proxy
 from ariagent.realtime import dialect
 from ariagent.realtime.client import RealtimeClient, trust
-from ariagent.realtime.events import AsideEnded, Event, Fault, SessionFailed, SessionReady
+from ariagent.realtime.events import Event, Fault, OutOfBandEnded, SessionFailed, SessionReady
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.trial import COUNTED, NOTHING, WORDS, g711_doubted, unheard
 from ariagent.tls import MODEL
@@ -170,14 +170,14 @@ def _accepted(profile: SessionProfile, ready_ms: float) -> str:
 async def _speaks(talk: Conversation, limit_s: float) -> Result:
     """Whether what the model sends is G.711, as it acknowledged."""
     profile = talk.client.session.profile
-    talk.client.session.say_aside("check", WORDS.format(COUNTED), alone=True)
+    talk.client.session.say_out_of_band("check", WORDS.format(COUNTED), alone=True)
     talk.client.flush()
     failure: SessionFailed | None = SessionFailed(Fault.SILENT, NOTHING, "Look at the log of the model's server")
     with suppress(TimeoutError):
         async with asyncio.timeout(limit_s + LIMITS_S):
             while True:
                 match await talk.events.get():
-                    case AsideEnded() as said:
+                    case OutOfBandEnded() as said:
                         failure = unheard(said, profile)
                         break
                     case SessionFailed() as failure:

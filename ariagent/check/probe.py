@@ -17,11 +17,11 @@ LOOK = "Look at the log of the model's server"
 
 @dataclass(frozen=True, slots=True)
 class _Meaning:
-    """A finding, for people."""
+    """A finding, as a sentence."""
 
     title: str
     consequence: str
-    """What a deviation means for calls."""
+    """The consequence of a deviation for calls."""
     remedy: str = ""
     """Apart from the dialect."""
 

@@ -98,7 +98,7 @@ async def connect(address: str, port: int, tls: Secured | None, limit_s: float) 
 
 
 async def connect_any(addresses: list[IpAddress], port: int, tls: Secured | None, limit_s: float) -> Connected:
-    """As ``connect``, to the first address that accepts. If none does, raises the last one's error."""
+    """Connect, like ``connect``, to the first address that accepts. If none does, raises the last one's error."""
     for address in addresses[:-1]:
         with suppress(UnreachableError):
             return await connect(str(address), port, tls, limit_s)

@@ -29,7 +29,7 @@ class Result:
     found: str
     """The finding, with figures."""
     remedy: str = ""
-    """What to do; empty if there is nothing to do."""
+    """The remedy; empty if there is nothing to do."""
     figures: dict[str, float] = field(default_factory=dict)
     """Measurements by name, the unit at its end (``connect_ms``)."""
 

@@ -44,7 +44,7 @@ class Site:
 
     @property
     def probe(self) -> Probe:
-        """For requests to ARI. Raises ConfigurationError if the settings do not allow any."""
+        """A client for requests to ARI. Raises ConfigurationError if the settings do not allow any."""
         if self.given_probe is None:
             raise self.no_probe or InternalError("a site without a probe")
         return self.given_probe

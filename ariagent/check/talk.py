@@ -40,7 +40,7 @@ ANSWER_LIMIT_S = 30.0
 """Time limit from the end of the question to the end of the answer."""
 TRANSCRIPT_LIMIT_S = 5.0
 SLOW_MS = 1500.0
-"""After this, callers begin to wonder whether anybody is there."""
+"""Milliseconds after which callers begin to wonder whether anybody is there."""
 QUESTION, LATENCY, ANSWER = "spoken question", "latency", "spoken answer"
 
 

@@ -44,5 +44,5 @@ def judge_transfers(endpoints: Mapping[str, Mapping[str, str]]) -> list[Result]:
 
 
 def found_true(value: str) -> bool:
-    """As Asterisk writes a yes."""
+    """Whether a text is a yes, as Asterisk writes it."""
     return value.lower() in ("yes", "true", "1", "on")

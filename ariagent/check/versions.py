@@ -116,7 +116,7 @@ class Advisory:
     where: str
     """The affected part of Asterisk."""
     concerns_ari: bool = False
-    """It affects ARI, and so every site with ariagent."""
+    """The fault affects ARI, and so every site with ariagent."""
 
 
 FIXES_OF = "2026-06-25"
@@ -154,7 +154,7 @@ class Branch:
     floor: Release | None
     """The first release with the fixes of FIXES_OF; None: there is none."""
     certified_floor: Release | None
-    """The same for certified releases."""
+    """The first certified release with those fixes; None: there is none."""
     end_of_life: str
     """The last day (YYYY-MM-DD) with promised security fixes; empty: not known."""
 

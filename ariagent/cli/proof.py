@@ -36,7 +36,7 @@ from ariagent.secret import lost
 from ariagent.synthesis.programs import installed
 
 READY_LIMIT_S = 60.0
-"""For Asterisk, the model and the spoken phrases together."""
+"""Time limit for Asterisk, the model and the spoken phrases together, in seconds."""
 LOOK_S = 0.1
 END_LIMIT_S = 15.0
 TOLD_LINES = 8
@@ -54,7 +54,7 @@ class Proof:
     """The result of the call."""
 
     code: int
-    """0: the AI took the call, heard the caller and answered."""
+    """The exit code. 0: the AI took the call, heard the caller and answered."""
     with_model: bool
     """Whether the model itself answered, and not the sandbox."""
 

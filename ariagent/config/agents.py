@@ -63,9 +63,9 @@ class SemanticVad(Section):
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"
     """How soon a pause counts as the end of the turn: after at most 8, 4 or 2 s for low, medium, high."""
     create_response: bool = True
-    """As with ``server_vad``."""
+    """See ``server_vad``."""
     interrupt_response: bool = False
-    """As with ``server_vad``."""
+    """See ``server_vad``."""
 
 
 class TranscriptionSettings(Section):
@@ -83,8 +83,8 @@ class TranscriptionSettings(Section):
 
 
 class InterruptionSettings(Section):
-    """What counts as an interruption (barge-in). At every sound that is loud enough the agent pauses. If the sound was
-    a cough, a hum of agreement, noise or echo, the agent continues where it stopped. `docs/turn-taking.md` has the
+    """The decision about interruptions (barge-in). At every sound that is loud enough the agent pauses. If the sound
+    was a cough, a hum of agreement, noise or echo, the agent continues where it stopped. `docs/turn-taking.md` has the
     details."""
 
     confirm: bool = True
@@ -122,7 +122,7 @@ class LengthSettings(Section):
 
 
 class KeypadSettings(Section):
-    """What the caller's keys do."""
+    """The actions of the caller's keys."""
 
     pause_ms: Annotated[int, Field(ge=100, le=10_000)] = 800
     """A sequence of digits ends after this long without another digit."""
@@ -172,13 +172,13 @@ class AgentSettings(Section):
     interruptions: InterruptionSettings = InterruptionSettings()
     """When the caller's voice ends a reply."""
     silence: SilenceSettings | None = SilenceSettings()
-    """What happens when the caller says nothing; null: nothing."""
+    """The agent's prompts while the caller says nothing; null: none."""
     length: LengthSettings = LengthSettings()
     """How long a call may be."""
     machines: Literal["end", "ignore"] = "end"
-    """What happens if a fax, a modem or an answering machine is on the line."""
+    """The action if a fax, a modem or an answering machine is on the line."""
     keypad: KeypadSettings = KeypadSettings()
-    """What the caller's keys do."""
+    """The actions of the caller's keys."""
     builtin_tools: tuple[Literal["end_call", "collect_digits", "hold_on"], ...] = (
         "end_call",
         "collect_digits",
@@ -190,7 +190,7 @@ class AgentSettings(Section):
     handoff: tuple[str, ...] = ()
     """Where the agent may transfer callers: names from ``destinations``."""
     alternatives: Alternatives = ("wait", "stay")
-    """What the agent offers to callers who cannot be transferred now: to ``wait``, to leave a ``message``, to be called
+    """The agent's offers to callers who cannot be transferred now: to ``wait``, to leave a ``message``, to be called
     back (``callback``), to ``stay`` with the agent. ``ariagent calls --messages`` lists messages and callbacks."""
     max_calls: Annotated[int, Field(ge=1)] | None = None
     """Most calls of this agent at once. One more is sent to the human queue. null: only the service's own limit."""
@@ -241,8 +241,8 @@ class AgentSettings(Section):
 
 
 class RouteSettings(Section):
-    """Which agent takes a call. The first route counts of which every given key matches. ``*`` matches any text except
-    an empty one."""
+    """The choice of the agent for a call. The first route whose given keys all match counts. ``*`` matches any text
+    except an empty one."""
 
     agent: str
     """A name from ``agents``."""

@@ -1,4 +1,4 @@
-"""What every section of the settings is made of: strict reading, texts of a form, addresses, paths."""
+"""The basis of every section of the settings: strict reading, texts of a form, addresses, paths."""
 
 import ipaddress
 import re

@@ -34,13 +34,13 @@ FieldName = Annotated[
 ]
 
 
-class BriefSettings(Section):
+class AnnouncementSettings(Section):
     """Spoken summaries for the human agent who takes a call: files that Asterisk plays. They are removed after use."""
 
     directory: LocalPath | None = None
-    """The service writes the files there, and Asterisk reads them. null: ``briefs`` in ``state_directory``. Every user
-    of the machine may enter that folder, and nobody may list it. ``ariagent check`` asks Asterisk to play a file
-    there."""
+    """The service writes the files there, and Asterisk reads them. null: ``announcements`` in ``state_directory``.
+    Every user of the machine may enter that folder, and nobody may list it. ``ariagent check`` asks Asterisk to play a
+    file there."""
 
 
 class DestinationSettings(Section):
@@ -81,7 +81,7 @@ class DestinationSettings(Section):
     """If the wait would be longer than this, the agent asks whether the caller wants to wait. If nobody is logged in,
     the caller is not transferred. null: callers are transferred in any case. Needs ``ami``."""
     alternatives: Alternatives | None = None
-    """What the agent offers instead of the transfer. null: the agent's own ``alternatives``."""
+    """The agent's offers instead of the transfer. null: the agent's own ``alternatives``."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

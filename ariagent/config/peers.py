@@ -44,7 +44,7 @@ class AsteriskSettings(Section):
     user: str = "ariagent"
     """A user of ``ari.conf`` that is not read-only."""
     password: Secret = SecretStr("")
-    """That user's password."""
+    """The user's password."""
     ca_file: LocalPath | None = None
     """With ``https``: a PEM file with the CA certificates that may have signed Asterisk's certificate. A self-signed
     certificate is its own CA. null: the machine's CAs."""
@@ -80,13 +80,13 @@ class AmiSettings(Section):
     )
     """TCP port. The default with ``tls`` is 5039."""
     ca_file: LocalPath | None = None
-    """As ``asterisk.ca_file``."""
+    """See ``asterisk.ca_file``."""
     tls_name: TlsName | None = None
-    """As ``asterisk.tls_name``; null: ``host``."""
+    """See ``asterisk.tls_name``; null: ``host``."""
     user: Annotated[str, Form(r"^[^\r\n]+$", "must be the name of a user in manager.conf, as ariagent")] = "ariagent"
     """A user of ``manager.conf`` with the classes agent, call and user."""
     password: Secret
-    """That user's password (``secret``)."""
+    """The user's password (``secret``)."""
     request_timeout_s: Seconds = 5.0
     """Timeout of one action."""
 
@@ -138,19 +138,19 @@ class FallbackSettings(Section):
     one's."""
 
     url: WebSocketUrl
-    """As ``realtime.url``."""
+    """See ``realtime.url``."""
     api_key: Secret = SecretStr("")
     """The key for that server."""
     model: str | None = None
     """Default: ``realtime.model``."""
     auth: Literal["auto", "bearer", "api-key"] = "auto"
-    """As ``realtime.auth``."""
+    """See ``realtime.auth``."""
     headers: dict[str, Secret] = {}
     """Additional HTTP headers of the connection."""
     ca_file: LocalPath | None = None
-    """As ``realtime.ca_file``."""
+    """See ``realtime.ca_file``."""
     dialect: DialectName = "auto"
-    """As ``realtime.dialect``."""
+    """See ``realtime.dialect``."""
 
 
 class RealtimeSettings(Section):

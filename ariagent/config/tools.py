@@ -25,7 +25,7 @@ Timeout = Annotated[float, Field(gt=0, le=60)]
 
 BUILTIN_TOOLS = (
     *("end_call", "collect_digits", "hold_on"),
-    *("transfer_call", "cancel_transfer", "people_status", "take_message"),
+    *("transfer_call", "cancel_transfer", "transfer_status", "take_message"),
 )
 """Names of ariagent's own functions. The site's functions may not use them."""
 
@@ -139,7 +139,7 @@ class LookupSettings(HttpRequestSettings):
     timeout_s: Annotated[float, Field(gt=0, le=8)] = 1.0
     """Time limit. The phone rings meanwhile. Without an answer in time the call begins without it."""
     retries: Annotated[int, Field(ge=0, le=5)] = 0
-    """As ``tools.NAME.retries``."""
+    """See ``tools.NAME.retries``."""
 
 
 class HttpToolSettings(HttpRequestSettings):
@@ -149,9 +149,9 @@ class HttpToolSettings(HttpRequestSettings):
     """Tells the model what the function does and when to use it."""
     parameters: dict[str, Any] = {"type": "object", "properties": {}}
     """JSON Schema of the arguments. Invalid arguments are not sent; the model gets the reason."""
-    sign: Annotated[str, Field(max_length=200), AfterValidator(_not_blank)] | None = "tone"
-    """What the caller hears if the request takes longer than a second: ``tone``, or a short text that is spoken. null:
-    nothing."""
+    waiting_prompt: Annotated[str, Field(max_length=200), AfterValidator(_not_blank)] | None = "tone"
+    """The sound for the caller if the request takes longer than a second: ``tone``, or a short text that is spoken.
+    null: nothing."""
 
     @field_validator("parameters")
     @classmethod

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from ariagent.config.agents import AgentSettings, RouteSettings
 from ariagent.config.base import Form, LocalPath, Section
 from ariagent.config.control import ControlSettings
-from ariagent.config.handoff import BriefSettings, DestinationSettings, Queue
+from ariagent.config.handoff import AnnouncementSettings, DestinationSettings, Queue
 from ariagent.config.hours import CalendarName, HoursSettings, PoolSettings, Zone
 from ariagent.config.peers import (
     AmiSettings,
@@ -47,13 +47,14 @@ class Settings(Section):
     have the same one, else the machine's."""
     agents: Annotated[dict[AgentName, AgentSettings], Field(min_length=1)] = {"default": AgentSettings()}
     routes: tuple[RouteSettings, ...] = ()
-    """Which agent takes which call, if the dialplan does not say so. Without a match the agent is ``default``."""
+    """The choice of the agent for a call, if the dialplan does not choose it. Without a match the agent is
+    ``default``."""
     hours: dict[CalendarName, HoursSettings] = {}
     """Opening hours, by name."""
     pool: PoolSettings = PoolSettings()
     destinations: dict[ToolName, DestinationSettings] = {}
     """Queues and extensions that agents may transfer callers to, by name."""
-    briefs: BriefSettings = BriefSettings()
+    announcements: AnnouncementSettings = AnnouncementSettings()
     tools: dict[ToolName, HttpToolSettings] = {}
     """HTTP functions for agents, by name."""
     mcp_servers: dict[str, McpServerSettings] = {}
@@ -78,8 +79,8 @@ class Settings(Section):
     drain_timeout_s: Annotated[float, Field(ge=0)] = 300.0
     """How long running calls may continue after SIGTERM."""
     drain_to: DrainTo = "people"
-    """What happens to calls that still run after that. ``people``: they are sent to the human queue. ``next``: the next
-    process continues them; it has to start at once."""
+    """``people``: calls that still run after that are sent to the human queue. ``next``: the next process continues
+    them; it has to start at once."""
 
     @property
     def human_queues(self) -> list[str]:

@@ -78,5 +78,5 @@ class CapsSettings(Section):
     """Minutes of conversation a day, all calls together. Running calls continue. null: no cap. A day is that of
     ``timezone``."""
     minutes_per_day_unknown: Annotated[float, Field(gt=0)] | None = 60.0
-    """As ``minutes_per_day``, for callers without a number (withheld or unknown). Their minutes count in both. null: no
-    cap of their own."""
+    """Minutes of conversation a day with callers without a number (withheld or unknown). Their minutes count in both.
+    null: no cap of their own."""

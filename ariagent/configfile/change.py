@@ -1,4 +1,4 @@
-"""Which settings a running service takes over from a changed file, and which need a restart."""
+"""Compares settings: those that a running service takes over from a changed file, and those that need a restart."""
 
 from ariagent.config.tree import Settings
 

@@ -205,6 +205,10 @@ def _is_literal(annotation: Any) -> bool:
     return all(isinstance(argument, str | int) for argument in get_args(annotation))
 
 
+_RENAMED = {"briefs": "announcements", "sign": "waiting_prompt"}
+"""Settings of earlier versions: old name -> name today, which is too different to be found as a similar one."""
+
+
 def _did_you_mean(path: KeyPath) -> str:
     """A hint for an unknown key, the last part of the path: a similar key, else the known keys."""
     known = _keys(path[:-1])
@@ -212,6 +216,8 @@ def _did_you_mean(path: KeyPath) -> str:
         others = [kind for kind in _sections(path[:-1]) if str(path[-1]) in kind.model_fields]
         types = [get_args(kind.model_fields["type"].annotation)[0] for kind in others]
         return f" with this type; it belongs to {' and '.join(types)}"
+    if (renamed := _RENAMED.get(str(path[-1]))) in known:
+        return f" (did you mean {renamed}?)"
     return did_you_mean(str(path[-1]), known) or f" (known here: {', '.join(known)})" if known else ""
 
 

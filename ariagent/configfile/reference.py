@@ -35,7 +35,7 @@ it). In VS Code with its YAML extension, or any other editor with yaml-language-
 
 _BELOW = {"agents": "NAME", "tools": "NAME", "mcp_servers": "NAME", "prices": "MODEL"}
 _BELOW |= {"routes": "N", "holidays": "N", "tokens": "N"}
-"""What the keys of a mapping, or the places of a list, are called."""
+"""Names for the keys of a mapping, or the places of a list."""
 
 Node = dict[str, Any]
 

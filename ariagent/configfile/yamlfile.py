@@ -50,7 +50,7 @@ def read(source: Path, *, remedy: str = "") -> tuple[dict[str, Any], dict[KeyPat
 
 
 def parse(source: Path, text: str) -> tuple[dict[str, Any], dict[KeyPath, str]]:
-    """The same for a text that was read from ``source``. A key that stands twice is an error; no text is no keys."""
+    """Parse a text that was read from ``source``. A key that stands twice is an error; no text is no keys."""
     document = _document(source, text)
     return document.tree, document.lines
 

@@ -13,7 +13,7 @@ _SPACE = "a space must follow the colon after a key"
 
 
 def mistake(text: str, error: yaml.YAMLError) -> Mistake:
-    """What is wrong with ``text``, which the parser refused with ``error``."""
+    """Explain the mistake in ``text``, which the parser refused with ``error``."""
     if isinstance(error, yaml.reader.ReaderError):
         line = text[: int(error.position)].count("\n") + 1
         return line, f"this line holds the character U+{int(error.character):04X}, which no YAML file may hold"
@@ -196,4 +196,4 @@ _EXPLANATIONS: tuple[tuple[str, Callable[[_Spot], Mistake]], ...] = (
     ("document start", lambda spot: (spot.number, "a line cannot begin with %; put the text in quotes")),
     ("unhashable key", lambda spot: (spot.number, "this line has a key that is no text")),
 )
-"""By what the parser says."""
+"""Explanations by the parser's message."""

@@ -1,4 +1,4 @@
-"""The HTTP server of the control API: tokens, bodies, answers. What is done stands in ``desk``."""
+"""The HTTP server of the control API: tokens, bodies, answers. What is done stands in ``supervision``."""
 
 import asyncio
 import json
@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 LARGEST_BODY = 16 * 1024
 """Bytes."""
 BODY_LIMIT_S = 10.0
-"""For a body to come in."""
+"""Time limit for a request's body, in seconds."""
 WRITE_LIMIT_S = 10.0
-"""For a reader of events to take what it was sent."""
+"""Time limit for a reader of events to take what it was sent, in seconds."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _WORDS = {400: "bad_request", 404: "unknown_path", 405: "wrong_method", 413: "too_large"}
 
@@ -38,9 +38,15 @@ class Api:
     """Answers requests. ``now`` is a monotonic clock."""
 
     def __init__(
-        self, desk: Supervision, feed: Feed, gate: Gate, hosts: HostNames, *, now: Callable[[], float] = time.monotonic
+        self,
+        supervision: Supervision,
+        feed: Feed,
+        gate: Gate,
+        hosts: HostNames,
+        *,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._desk = desk
+        self._supervision = supervision
         self._feed = feed
         self._gate = gate
         self._hosts = hosts
@@ -113,22 +119,22 @@ class Api:
     # -- one for each route, named as it is --------------------------------------------------------
 
     async def _calls(self, request: web.Request, grant: Grant) -> schemas.CallsAnswer:
-        return self._desk.calls()
+        return self._supervision.calls()
 
     async def _call(self, request: web.Request, grant: Grant) -> schemas.CallAnswer:
-        return self._desk.call(request.match_info["id"])
+        return self._supervision.call(request.match_info["id"])
 
     async def _transfer(self, request: web.Request, grant: Grant, body: schemas.TransferBody) -> schemas.TransferAnswer:
-        return await self._desk.transfer(request.match_info["id"], body, grant.name)
+        return await self._supervision.transfer(request.match_info["id"], body, grant.name)
 
     async def _whisper(self, request: web.Request, grant: Grant, body: schemas.WhisperBody) -> schemas.WhisperAnswer:
-        return self._desk.whisper(request.match_info["id"], body.text, grant.name, now=body.now)
+        return self._supervision.whisper(request.match_info["id"], body.text, grant.name, now=body.now)
 
     async def _queues(self, request: web.Request, grant: Grant) -> schemas.QueuesAnswer:
-        return self._desk.queues()
+        return self._supervision.queues()
 
     async def _seats(self, request: web.Request, grant: Grant) -> schemas.SeatsAnswer:
-        return self._desk.seats()
+        return self._supervision.seats()
 
     async def _pause(self, request: web.Request, grant: Grant, body: schemas.SeatsBody) -> schemas.PausedAnswer:
         return await self._set_pause(grant, body, paused=True)
@@ -137,11 +143,13 @@ class Api:
         return await self._set_pause(grant, body, paused=False)
 
     async def _set_pause(self, grant: Grant, body: schemas.SeatsBody, *, paused: bool) -> schemas.PausedAnswer:
-        log.info("control.seats", extra={"fields": {"by": grant.name, "seat": body.seat or "all", "paused": paused}})
-        return await self._desk.pause(body.seat, paused=paused)
+        log.info(
+            "control.seats_changed", extra={"fields": {"by": grant.name, "seat": body.seat or "all", "paused": paused}}
+        )
+        return await self._supervision.pause(body.seat, paused=paused)
 
     async def _drain(self, request: web.Request, grant: Grant, body: schemas.DrainBody) -> schemas.DrainAnswer:
-        return self._desk.drain(body, grant.name)
+        return self._supervision.drain(body, grant.name)
 
     async def _openapi(self, request: web.Request) -> web.Response:
         self._for_this_name(request)

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 FREE_FAILURES = 5
-"""So many wrong tokens of one address cost nothing."""
+"""Wrong tokens of one address that have no consequence."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
-"""After these each wrong one doubles the wait."""
+"""Seconds to wait after the next wrong token, and at most; each wrong token doubles the wait."""
 FORGOTTEN_S = 600.0
-"""After this long without a wrong token."""
+"""Seconds without a wrong token after which an address is forgotten."""
 MOST_ADDRESSES = 1024
 """Remembered; the one that failed longest ago is forgotten for a new one."""
 MOST_HOPS = 32
@@ -68,7 +68,7 @@ class Keyring:
         self._grants = tuple(grants)
 
     def find(self, token: str) -> Grant | None:
-        """Whose token this is. Takes as long for a wrong one as for a right one."""
+        """Return the owner of a token. A wrong token takes as long as a right one."""
         digest, found = digest_of(token), None
         for grant in self._grants:
             if hmac.compare_digest(grant.digest, digest):
@@ -81,7 +81,7 @@ class _Failures:
     count: int
     last: float
     until: float
-    """Before this a wrong token of the address is not called wrong, but too early."""
+    """The time until which a wrong token of the address is answered as too early."""
 
 
 class Throttle:
@@ -176,7 +176,7 @@ def client_of(peer: str, forwarded: Sequence[str], trusted: Iterable[Network]) -
 
 
 def _without_port(hop: str) -> str:
-    """Some proxies add one: ``192.0.2.1:4711``, ``[2001:db8::1]:4711``."""
+    """Remove the port that some proxies add: ``192.0.2.1:4711``, ``[2001:db8::1]:4711``."""
     if hop.startswith("["):
         return hop[1:].partition("]")[0]
     return hop.partition(":")[0] if hop.count(":") == 1 else hop
@@ -196,8 +196,8 @@ def _is_in(address: str, network: Network) -> bool:
 
 
 def network_of(address: str) -> str:
-    """What counts as one address: for IPv6 its /64, all of which one machine may have; this machine's own addresses
-    together, for every program here may use each of them."""
+    """The network that counts as one address: for IPv6 its /64, all of which one machine may have; this machine's own
+    addresses together, for every program here may use each of them."""
     ip = _ip(address)
     if ip is None:
         return address[:LONGEST_ADDRESS]

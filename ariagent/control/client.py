@@ -35,7 +35,8 @@ class Client:
 
     @classmethod
     def find(cls, configuration: Path | None, environment: Mapping[str, str] | None = None) -> "Client":
-        """By ``ARIAGENT_API_URL`` and ``ARIAGENT_API_TOKEN``, or what the service of these settings wrote down.
+        """Find the service by ``ARIAGENT_API_URL`` and ``ARIAGENT_API_TOKEN``, or by the file that the service of these
+        settings wrote.
 
         Raises ServiceError when none runs here, ConfigurationError when the settings do not load.
         """
@@ -54,7 +55,7 @@ class Client:
 
     @classmethod
     def of_settings(cls, settings: config.Settings, environment: Mapping[str, str]) -> "Client":
-        """As ``find``, with settings that are loaded already."""
+        """Find the service of settings that are loaded already; see ``find``."""
         if (named := cls._named(environment)) is not None:
             return named
         if token := environment.get(TOKEN_NAME, "").strip():
@@ -64,7 +65,7 @@ class Client:
 
     @classmethod
     def of_state(cls, directory: Path) -> "Client":
-        """By what the service with this ``state_directory`` wrote down. Raises ServiceError."""
+        """Find the service by the file that it wrote in this ``state_directory``. Raises ServiceError."""
         try:
             access = localfile.read(directory)
         except PermissionError:
@@ -84,7 +85,7 @@ class Client:
         return self._ask(path, None, LIMIT_S)
 
     def post(self, path: str, body: Mapping[str, object], *, wait_s: float = 0.0) -> dict[str, Any]:
-        """The same; ``wait_s``: how much longer than usual the answer may take."""
+        """Send a POST request; ``wait_s``: how much longer than usual the answer may take."""
         return self._ask(path, json.dumps(body).encode(), LIMIT_S + wait_s)
 
     def call(self, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What ``ariagent calls|transfer|whisper|pause|resume|drain`` do with a running service."""
+"""The commands ``ariagent calls|transfer|whisper|pause|resume|drain`` for a running service."""
 
 import json
 import time
@@ -59,7 +59,7 @@ def transfer(
     elif done["state"] == "transferred":
         typer.echo(f"{call['id']} is with {done['to']} now")
     else:
-        typer.echo(f"{call['id']} is being put through to {done['to']}")
+        typer.echo(f"{call['id']} is being transferred to {done['to']}")
 
 
 def whisper(configuration: Path | None, name: str, text: str, *, now: bool = False, as_json: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""What the API answers when it does not do what was asked for."""
+"""The API's answers to requests that it refuses."""
 
 from ariagent.errors import AriagentError
 

@@ -19,9 +19,10 @@ from ariagent.control.supervision import Supervision, call_answer
 HEARTBEAT_S = 15.0
 HEARTBEAT = ": still here\n\n"
 LOOK_S = 0.25
-"""At most so often."""
+"""Seconds between two looks, at least."""
 LOOK_ANYWAY_S = 2.0
-"""Some of what is told changes without any event: the end of the time after a call, a list read anew."""
+"""Seconds after which is looked without an event. Some values change without any: the end of the time after a call, a
+list read anew."""
 MOST_READERS = 50
 MOST_OF_ONE = 20
 """Readers with the same token: a page that reconnects without end does not keep the other supervisors out."""
@@ -41,7 +42,7 @@ class Reader:
         """``by``: whose token it is."""
         self.by = by
         self.slow = False
-        """Was cut off."""
+        """The reader was too slow and was cut off."""
         self._waiting: deque[str] = deque()
         self._over = False
         self._wake = asyncio.Event()
@@ -58,7 +59,7 @@ class Reader:
         self._wake.set()
 
     def end(self) -> None:
-        """Nothing comes any more; what waits is still read."""
+        """End the stream; events that wait are still read."""
         self._over = True
         self._wake.set()
 
@@ -79,18 +80,18 @@ class Reader:
 class Feed:
     """Tells readers what changes."""
 
-    def __init__(self, desk: Supervision) -> None:
-        self._desk = desk
+    def __init__(self, supervision: Supervision) -> None:
+        self._supervision = supervision
         self._readers: set[Reader] = set()
         self._calls: dict[Call, CallAnswer] = {}
-        """As they were told last."""
+        """The calls as they were reported last."""
         self._queues: QueuesAnswer | None = None
         self._seats: SeatsAnswer | None = None
         self._wake = asyncio.Event()
         self._closed = False
-        desk.registry.watchers.append(self._call_changed)
-        if desk.pool is not None:
-            desk.pool.watchers.append(self._pool_changed)
+        supervision.registry.watchers.append(self._call_changed)
+        if supervision.pool is not None:
+            supervision.pool.watchers.append(self._pool_changed)
 
     def join(self, by: str) -> Reader:
         """A new reader, who gets a snapshot first. Raises RefusedError."""
@@ -99,13 +100,15 @@ class Feed:
             full = f"{MOST_OF_ONE} read as {by} already" if own >= MOST_OF_ONE else f"{MOST_READERS} read already"
             reason = "the service is ending" if self._closed else full
             raise RefusedError(503, "no_stream", reason, remedy="Try again later")
-        for call in self._desk.registry.calls:
+        for call in self._supervision.registry.calls:
             self._call_changed(call)
         self._look()
         reader = Reader(by)
-        parts: dict[str, BaseModel] = {"queues": self._desk.queues(), "seats": self._desk.seats()}
+        parts: dict[str, BaseModel] = {"queues": self._supervision.queues(), "seats": self._supervision.seats()}
         snapshot = {name: part.model_dump(mode="json") for name, part in parts.items()}
-        reader.put(encoded("snapshot", {"calls": self._desk.calls().model_dump(mode="json")["calls"], **snapshot}))
+        reader.put(
+            encoded("snapshot", {"calls": self._supervision.calls().model_dump(mode="json")["calls"], **snapshot})
+        )
         self._readers.add(reader)
         self._wake.set()
         return reader
@@ -131,7 +134,7 @@ class Feed:
                 await asyncio.sleep(LOOK_S)
 
     def _look(self) -> None:
-        queues, seats = self._desk.queues(), self._desk.seats()
+        queues, seats = self._supervision.queues(), self._supervision.seats()
         if self._queues is None or _lasting(queues) != _lasting(self._queues):
             self._tell("queues", queues.model_dump(mode="json"))
         if seats != self._seats:
@@ -143,7 +146,7 @@ class Feed:
             self._wake.set()
 
     def _call_changed(self, call: Call) -> None:
-        now = call_answer(call) if call in self._desk.registry.calls else None
+        now = call_answer(call) if call in self._supervision.registry.calls else None
         if now is None:
             if (known := self._calls.pop(call, None)) is not None:
                 ended = call.termination
@@ -163,11 +166,11 @@ class Feed:
 
 
 def _still(call: CallAnswer) -> CallAnswer:
-    """Without what changes all the time."""
+    """The answer without the fields that change all the time."""
     return call.model_copy(update={"answered_s": call.answered_s is not None})
 
 
 def _lasting(queues: QueuesAnswer) -> QueuesAnswer:
-    """Without what changes all the time."""
+    """The answer without the fields that change all the time."""
     still = [queue.model_copy(update={"longest_wait_s": 0.0, "next_wait_s": None}) for queue in queues.queues]
     return queues.model_copy(update={"queues": still})

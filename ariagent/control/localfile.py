@@ -17,7 +17,7 @@ class Access:
     """Where the API is, and a token for it."""
 
     url: str
-    """Without ``/v1``."""
+    """The URL without ``/v1``."""
     token: str
 
 
@@ -50,7 +50,7 @@ def read(directory: Path) -> Access | None:
 
 
 def remove(directory: Path, token: str) -> None:
-    """Unless it is a later service's."""
+    """Remove the file, unless it is a later service's."""
     with suppress(OSError):
         if (found := read(directory)) is not None and found.token == token:
             (directory / FILE).unlink()

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from ariagent.control import schemas as shapes
+from ariagent.control import schemas
 from ariagent.control.routes import EVENT_STREAM, Route
 
 _PREFIX = "#/components/schemas/"
@@ -31,8 +31,8 @@ def document(routes: Iterable[Route], version: str) -> dict[str, Any]:
     """The whole document, JSON types only."""
     table = tuple(routes)
     models = {model for route in table for model in (route.body, route.answers) if model is not None}
-    named = sorted(models | {shapes.ErrorAnswer}, key=lambda model: model.__name__)
-    _, schemas = models_json_schema([(model, "validation") for model in named], ref_template=f"{_PREFIX}{{model}}")
+    named = sorted(models | {schemas.ErrorAnswer}, key=lambda model: model.__name__)
+    _, definitions = models_json_schema([(model, "validation") for model in named], ref_template=f"{_PREFIX}{{model}}")
     paths: dict[str, dict[str, Any]] = {}
     for route in table:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
@@ -48,7 +48,7 @@ def document(routes: Iterable[Route], version: str) -> dict[str, Any]:
         "security": [{"token": []}],
         "paths": paths,
         "components": {
-            "schemas": schemas["$defs"],
+            "schemas": definitions["$defs"],
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -82,7 +82,7 @@ def _responses(route: Route) -> dict[str, Any]:
     if route.body is not None:
         wrong |= {408, 413, 415, 422}
     for status in sorted(wrong):
-        answer = {"application/json": {"schema": _ref(shapes.ErrorAnswer)}}
+        answer = {"application/json": {"schema": _ref(schemas.ErrorAnswer)}}
         found[status] = {"description": _REFUSALS[status], "content": answer}
     return {str(status): answer for status, answer in found.items()}
 

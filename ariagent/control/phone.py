@@ -49,16 +49,16 @@ COMES = {
     "keep to a few words.",
 }
 GOES = "I do not speak any more; what you hear now is the caller alone."
-"""What the model is told when a supervisor's voice comes in, and when it goes."""
+"""The words to the model when a supervisor's voice comes in, and when it goes."""
 
 
 class SupervisorPhones:
     """A subscriber of the AMI connection; ``close`` ends what is under way."""
 
-    def __init__(self, desk: Supervision, ami: AmiClient, app: str) -> None:
+    def __init__(self, supervision: Supervision, ami: AmiClient, app: str) -> None:
         """``app``: the service's Stasis application. Phones that ask another one are not answered."""
         self._app = app
-        self._desk = desk
+        self._supervision = supervision
         self._ami = ami
         self._tasks: set[asyncio.Task[None]] = set()
         self._key = PhoneKey(secrets.token_hex(16))
@@ -118,7 +118,7 @@ class SupervisorPhones:
             log.warning("supervisor.key_not_set", extra={"fields": {"cause": error.line}})
 
     def _refuse(self, fields: Mapping[str, str]) -> None:
-        event = "supervisor.wrong_key" if fields.get(FIELD) else "supervisor.no_key"
+        event = "supervisor.wrong_key" if fields.get(FIELD) else "supervisor.key_missing"
         self._warn(event, fields, do=fields.get("do", "")[:32], remedy=KEY_REMEDY)
 
     def _warn(self, event: str, fields: Mapping[str, str], **more: str) -> None:
@@ -140,7 +140,7 @@ class SupervisorPhones:
         """A supervisor is with a call in another way than before: a record says so, and the model whom it will hear."""
         # They come from a call that is over, too.
         with suppress(RefusedError, CallStateError):
-            call = self._desk.find(fields.get("call", ""))
+            call = self._supervision.find(fields.get("call", ""))
             call.log.tell(Supervised(mode, by))
             if words := COMES.get(mode) or (GOES if fields.get("was") in COMES else ""):
                 call.whisper(words, by)
@@ -154,13 +154,13 @@ class SupervisorPhones:
         except (RefusedError, CallStateError, ValidationError) as error:
             wrong = complaints.in_one_line(error, "transfer") if isinstance(error, ValidationError) else str(error)
             told = {"do": do, "by": by, "cause": wrong[:300]}
-            log.warning("supervisor.not_done", extra={"fields": {"call": fields.get("call", ""), **told}})
+            log.warning("supervisor.request_failed", extra={"fields": {"call": fields.get("call", ""), **told}})
             answer = REFUSED
         values: dict[str, Value] = {"Channel": channel, "Variable": ANSWER, "Value": answer}
         try:
             await self._ami.action("Setvar", **values)
         except AmiError as error:
-            log.warning("supervisor.not_answered", extra={"fields": {"channel": channel, "cause": error.line}})
+            log.warning("supervisor.answer_failed", extra={"fields": {"channel": channel, "cause": error.line}})
 
     async def _asked(self, do: str, fields: Mapping[str, str], by: str) -> str:
         """The answer to a phone. Raises RefusedError, CallStateError, ValidationError."""
@@ -170,14 +170,16 @@ class SupervisorPhones:
         if do == "take":
             phone = DestinationSettings(extension=to, description="the supervisor", kind="blind")
             waits_on = fields.get("channel", "-")
-            self._desk.find(call_id).transfer(Handoff("supervisor", phone, by, reason, joins=waits_on))
+            self._supervision.find(call_id).transfer(Handoff("supervisor", phone, by, reason, joins=waits_on))
             return DONE
-        await self._desk.transfer(call_id, TransferBody.model_validate({do: to, "reason": reason}), by)
+        await self._supervision.transfer(call_id, TransferBody.model_validate({do: to, "reason": reason}), by)
         return DONE
 
     def _next(self, after: str) -> str:
         """The oldest call that came after this one did, else the oldest."""
-        running = [(f"{call.live().arrived:.6f}", call) for call in self._desk.registry.calls if call.state in AUDIBLE]
+        running = [
+            (f"{call.live().arrived:.6f}", call) for call in self._supervision.registry.calls if call.state in AUDIBLE
+        ]
         running.sort(key=lambda found: found[0])
         if not running:
             return NONE

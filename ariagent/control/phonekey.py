@@ -16,8 +16,8 @@ _VALID = re.compile(r"[0-9a-f]{32}")
 
 
 class PhoneKey:
-    """What the service believes to be the variable's value. ``own``: 32 random hexadecimal digits, which become the key
-    where Asterisk has none. ``now``: seconds of a monotonic clock."""
+    """The key of the supervisors' phones: the variable's value as far as the service knows it. ``own``: 32 random
+    hexadecimal digits, which become the key where Asterisk has none. ``now``: seconds of a monotonic clock."""
 
     def __init__(self, own: str) -> None:
         self._own = own

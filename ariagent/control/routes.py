@@ -17,15 +17,15 @@ class Route:
     method: str
     path: str
     name: str
-    """Of the handler, and the document's operationId."""
+    """Name of the handler, and the document's operationId."""
     summary: str
     role: Role | None = Role.VIEWER
     """The least that may; None: everybody."""
     body: type[BaseModel] | None = None
     answers: type[BaseModel] | None = None
-    """With 200 (None: see ``media``)."""
+    """The body of the answer 200 (None: see ``media``)."""
     accepted: bool = False
-    """Also with 202, when it is under way."""
+    """The answer may also be 202: under way."""
     refusals: tuple[int, ...] = ()
     """Statuses of its own, beside those that all have."""
     media: str = "application/json"

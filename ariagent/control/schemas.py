@@ -15,7 +15,7 @@ LONGEST_DRAIN_S = 86_400.0
 
 
 class _Body(BaseModel):
-    """Nothing that is not known, and nothing that is of another type."""
+    """A body without unknown fields and without values of another type."""
 
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 
@@ -42,9 +42,9 @@ class TransferBody(_Body):
     queue: Place | None = None
     """A queue of Asterisk's, by its name."""
     reason: Note = ""
-    """For who takes the call (``ARIAGENT_REASON``)."""
+    """The reason, for the human agent who takes the call (``ARIAGENT_REASON``)."""
     summary: Note = ""
-    """For who takes the call (``ARIAGENT_SUMMARY``)."""
+    """The summary, for the human agent who takes the call (``ARIAGENT_SUMMARY``)."""
     wait_s: Annotated[float, Field(ge=0, le=LONGEST_WAIT_S)] = 0.0
     """Answer when the caller has been transferred, or after so many seconds; 0: at once, with status 202."""
 
@@ -59,13 +59,13 @@ class WhisperBody(_Body):
     """A note to the model that the caller does not hear."""
 
     text: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(_not_too_long)]
-    """At most 500 bytes (UTF-8). Control characters and line breaks count as spaces."""
+    """The text; at most 500 bytes (UTF-8). Control characters and line breaks count as spaces."""
     now: bool = False
     """Have the agent act on it at once; else it does when it speaks next."""
 
 
 class SeatsBody(_Body):
-    """Which seats."""
+    """The seats to pause or resume."""
 
     seat: Annotated[str, Form(r"^[0-9]{1,3}$", 'must be the number of a seat, as "07"')] | None = None
     """The number of one (as in ``Local/07@ariagent-seat``), in all of its queues; null or nothing: all."""
@@ -89,11 +89,11 @@ class ErrorAnswer(_Answer):
     reason: str
     """A sentence for a reader."""
     remedy: str = ""
-    """What to do; left out if it is not known."""
+    """The remedy; left out if it is not known."""
 
 
 class Words(_Answer):
-    """What somebody said."""
+    """The words of one side."""
 
     side: Literal["caller", "agent"]
     text: str
@@ -105,16 +105,17 @@ class CallAnswer(_Answer):
     id: str
     """The call's id: queue_log's and CHANNEL(linkedid)."""
     state: str
-    """As in ``docs/call-states.md``; ``consulting``: talking, while a colleague is being looked for."""
+    """The state of the call, as in ``docs/call-states.md``, or ``warm_transfer``: the caller talks with the AI while a
+    human agent is called."""
     began: float
     """Unix time, seconds."""
     answered_s: float | None
-    """For how long caller and agent have been connected; null: not yet."""
+    """Seconds since caller and agent were connected; null: not yet."""
     agent: str
     seat: str
     """Number of the queue's seat; empty for a direct call."""
     queue: str
-    """That the caller came through; empty for a direct call."""
+    """The queue that the caller came through; empty for a direct call."""
     language: str
     caller: str
     """Number; empty when it is withheld."""
@@ -141,7 +142,7 @@ class TransferAnswer(_Answer):
 class WhisperAnswer(_Answer):
     id: str
     told: str
-    """What the model was told, as it was cleaned."""
+    """The text that the model was told, cleaned."""
 
 
 class QueueAnswer(_Answer):
@@ -155,7 +156,7 @@ class QueueAnswer(_Answer):
     paused: int
     waiting: int
     longest_wait_s: float
-    """Of those who wait now."""
+    """The longest wait of the callers who wait now, in seconds."""
     handling_s: float | None
     """How long a conversation takes here; null: not known."""
     next_wait_s: float | None
@@ -163,7 +164,7 @@ class QueueAnswer(_Answer):
 
 
 class DestinationAnswer(_Answer):
-    """Where callers can be put through to by name."""
+    """Destinations that callers can be transferred to by name."""
 
     name: str
     description: str
@@ -182,11 +183,11 @@ class DrainAnswer(_Answer):
     """The service takes no new calls any more, and ends when those that go on have ended."""
 
     calls: int
-    """That go on."""
+    """Calls that still run."""
     timeout_s: float
-    """After this long the rest is handed on."""
+    """Seconds after which the remaining calls go ``to``."""
     to: DrainTo
-    """To whom."""
+    """The human queue (``people``) or the ``next`` process."""
 
 
 class SeatAnswer(_Answer):
@@ -196,9 +197,10 @@ class SeatAnswer(_Answer):
     queue: str
     interface: str
     name: str
-    """What queue_log and reports call it."""
+    """The seat's name in queue_log and reports."""
     state: SeatState
-    """As its queue has it; ``unavailable``: the AI takes no calls; ``invalid``: Asterisk finds no hint for it."""
+    """The seat's state in its queue; ``unavailable``: the AI takes no calls; ``invalid``: Asterisk finds no hint for
+    it."""
     busy: bool
     paused: bool
     reason: str
@@ -218,6 +220,6 @@ class PausedAnswer(_Answer):
     seats: list[str]
     """The numbers of those that were meant."""
     paused: bool
-    """What was asked for."""
+    """The state that was asked for."""
     settled: bool
     """Asterisk has been told; false: it will be as soon as it can."""

@@ -21,14 +21,14 @@ from ariagent.webserver import WebServer
 log = logging.getLogger(__name__)
 
 LOCAL = "local"
-"""Who the commands on this machine are."""
+"""The name of the commands on this machine, as a user of the API."""
 CLOSE_LIMIT_S = 2.0
 MOST_CONNECTIONS = 128
 """Each supervisor's page keeps one for its events."""
 
 
 def grants(settings: ControlSettings) -> Iterable[Grant]:
-    """Those of the settings."""
+    """The grants of the settings."""
     for token in settings.tokens:
         plain = token.token
         digest = bytes.fromhex(token.sha256 or "") if plain is None else digest_of(plain.get_secret_value())
@@ -38,15 +38,15 @@ def grants(settings: ControlSettings) -> Iterable[Grant]:
 class ControlServer:
     """Serves from ``start`` to ``close``."""
 
-    def __init__(self, settings: ControlSettings, state_directory: Path, desk: Supervision) -> None:
+    def __init__(self, settings: ControlSettings, state_directory: Path, supervision: Supervision) -> None:
         self._settings = settings
         self._directory = state_directory
         self._token = secrets.token_urlsafe(32)
-        self._feed = Feed(desk)
+        self._feed = Feed(supervision)
         granted = [*grants(settings), Grant(LOCAL, Role.ADMIN, digest_of(self._token))]
         self.gate = Gate(granted, settings.trusted_proxies)
         """Knows the tokens."""
-        app = Api(desk, self._feed, self.gate, HostNames(settings.host)).application()
+        app = Api(supervision, self._feed, self.gate, HostNames(settings.host)).application()
         # A reader of events who goes away is noticed at once.
         self._server = WebServer(
             app, most_connections=MOST_CONNECTIONS, handler_cancellation=True, shutdown_timeout=CLOSE_LIMIT_S

@@ -1,4 +1,4 @@
-"""What supervisors see and do, whoever asks for it and however: over calls, queues and seats of this process."""
+"""Supervision: what supervisors see of the calls, queues and seats of this process, and do with them."""
 
 import asyncio
 import logging
@@ -116,7 +116,7 @@ class Supervision:
     # -- calls ------------------------------------------------------------------------------------
 
     async def transfer(self, call_id: str, wanted: schemas.TransferBody, by: str) -> schemas.TransferAnswer:
-        """Put a caller through; waits for what comes of it as long as is wanted. Raises RefusedError."""
+        """Transfer a caller, and wait for the outcome as long as is wanted. Raises RefusedError."""
         call = self.find(call_id)
         name, place = await self._place(wanted)
         handoff = Handoff(name, place, by, clean(wanted.reason), clean(wanted.summary))
@@ -211,7 +211,7 @@ class Supervision:
         calls = len(self.registry)
         plan = self._drain(wanted.to, wanted.after_s)
         fields = {"by": by, "calls": calls, "to": plan.to, "after_s": round(plan.after_s, 1)}
-        log.info("control.drain", extra={"fields": fields})
+        log.info("control.drain_requested", extra={"fields": fields})
         return schemas.DrainAnswer(calls=calls, timeout_s=round(plan.after_s, 3), to=plan.to)
 
     # -- seats ------------------------------------------------------------------------------------
@@ -237,5 +237,5 @@ class Supervision:
             async with asyncio.timeout(SETTLE_LIMIT_S):
                 await pool.settled.wait()
         except TimeoutError:
-            log.warning("control.not_settled", extra={"fields": {"after_s": round(time.monotonic() - began, 1)}})
+            log.warning("control.seats_not_settled", extra={"fields": {"after_s": round(time.monotonic() - began, 1)}})
         return schemas.PausedAnswer(seats=numbers, paused=paused, settled=pool.settled.is_set())

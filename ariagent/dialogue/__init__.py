@@ -1,1 +1,1 @@
-"""What is said in a call, and when: the core. No Asterisk, no event loop, no clock."""
+"""The core of a call: decides what is said, and when. No Asterisk, no event loop, no clock."""

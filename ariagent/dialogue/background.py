@@ -1,4 +1,4 @@
-"""Whether what is taken for the caller's turns is hold music, a television, or people in the room. CORE.
+"""Detects that the caller's turns are hold music, a television, or people in the room. CORE.
 
 A person lets the agent finish now and then, says words, and means the agent. A line on which nobody does for a while
 has no person who talks with the agent: it is not answered any more, until somebody speaks after a pause or presses a
@@ -6,13 +6,13 @@ key. Times are monotonic seconds.
 """
 
 MOST_SENSELESS = 5
-"""Turns one after another that made no sense ..."""
+"""Consecutive turns without sense after which the line counts as background ..."""
 SENSELESS_S = 45.0
-"""... since so long ago. Somebody who dictates a number with pauses is done sooner."""
+"""... if the first of them was at least so many seconds ago. A caller who dictates a number is done sooner."""
 CUT_WITHIN_S = 2.0
 """A reply that was cut off sooner was not listened to."""
 PAUSE_S = 2.0
-"""Somebody who speaks after such a pause may be the caller again."""
+"""Seconds of pause after which a voice may be the caller's again."""
 
 
 class Background:
@@ -61,7 +61,7 @@ class Background:
             self.makes_sense(now)
 
     def caller_speaks(self, now: float) -> None:
-        """Something is taken for the caller's turn."""
+        """The server takes a sound for the caller's turn."""
         if not self._listened or self._wordless:
             self._senseless += 1
         self._listened = self._wordless = False

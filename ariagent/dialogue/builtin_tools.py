@@ -49,7 +49,7 @@ class HoldOn:
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """What comes of one call of a built-in tool."""
+    """The outcome of one call of a built-in tool."""
 
     result: str | None
     """JSON text; None: it comes later."""
@@ -175,7 +175,7 @@ class BuiltinTools:
     def _cancel_transfer(self, call: ToolCall, arguments: None, at: float) -> Handled:
         return Handled(DONE_RESULT, False, (WarmTransferCancelled(),))
 
-    def _people_status(self, call: ToolCall, arguments: None, at: float) -> Handled:
+    def _transfer_status(self, call: ToolCall, arguments: None, at: float) -> Handled:
         return Handled(json.dumps(self.destinations.status(at), ensure_ascii=False))
 
     def _take_message(self, call: ToolCall, arguments: MessageArguments, at: float) -> Handled:
@@ -246,7 +246,7 @@ class BuiltinTools:
         return _CANCEL_TRANSFER if warm else None
 
     def _status_declaration(self) -> dict[str, Any] | None:
-        return _PEOPLE_STATUS if self.destinations.places else None
+        return _TRANSFER_STATUS if self.destinations.places else None
 
     def _message_declaration(self) -> dict[str, Any] | None:
         if not (kinds := self.destinations.message_kinds):
@@ -290,8 +290,8 @@ _HOLD_ON = _without_arguments(
 _CANCEL_TRANSFER = _without_arguments(
     "cancel_transfer", "Stop looking for a colleague, when the caller does not want one any more."
 )
-_PEOPLE_STATUS = _without_arguments(
-    "people_status",
+_TRANSFER_STATUS = _without_arguments(
+    "transfer_status",
     "Whether people can take the caller now: closed, nobody there, how long the wait is. Look before you offer to put "
     "the caller through.",
 )
@@ -304,7 +304,7 @@ _TABLE = (
     BuiltinTool("hold_on", None, lambda of: of._if_chosen(_HOLD_ON), BuiltinTools._hold_on),
     BuiltinTool("transfer_call", TransferArguments, BuiltinTools._transfer_declaration, BuiltinTools._transfer_call),
     BuiltinTool("cancel_transfer", None, BuiltinTools._cancel_declaration, BuiltinTools._cancel_transfer),
-    BuiltinTool("people_status", None, BuiltinTools._status_declaration, BuiltinTools._people_status),
+    BuiltinTool("transfer_status", None, BuiltinTools._status_declaration, BuiltinTools._transfer_status),
     BuiltinTool("take_message", MessageArguments, BuiltinTools._message_declaration, BuiltinTools._take_message),
 )
 NAMES = tuple(tool.name for tool in _TABLE)

@@ -1,4 +1,4 @@
-"""Who speaks when: joins the model's session, the playout and the caller's audio. No I/O, no clock.
+"""The conversation: joins the model's session, the playout and the caller's audio. No I/O, no clock.
 
 Everything that a position is needed for (what the caller heard when they interrupted, when an answer began)
 is counted in frames handed to Asterisk, never in what was received from the model.
@@ -43,14 +43,15 @@ PHRASE = "aria_phrase_"
 """Items that are played only: nothing the model needs to remember."""
 _ROLES = {"agent": "assistant", "caller": "user", "note": "system"}
 TELLING_TURN_MS = 1_000
-"""Of the server's count, which has the silence before and after in it."""
+"""Milliseconds by the server's count, which includes the silence before and after."""
 MISSED_MS = 200
-"""So much that the caller said while there was no session is worth asking for; less may be a click."""
+"""Milliseconds of the caller's speech without a session after which the agent asks them to repeat it; less may be a
+click."""
 LATEST_MS = 120_000.0
 """A server reports the end of a turn within that time; response times are counted from there."""
 ITEMS_KEPT = 256
 TURN_OVERDUE_S, SEMANTIC_WAIT_S = 3.0, 8.0
-"""So much later than a server waits in silence (with semantic detection 8 s at most) it should have ended a turn."""
+"""Seconds after the server's own wait in silence (with semantic detection 8 s) at which an open turn is overdue."""
 ANSWER_LEFT_MS = 1_000
 """Agreement in the last moments of a reply may be the answer to it."""
 
@@ -86,7 +87,7 @@ class Conversation:
         """The item of the audio that arrived last."""
         self._items: dict[str, None] = {}
         """The agent's items that the session knows."""
-        self._owed = False
+        self._answer_pending = False
         """An answer was lost with the former session."""
         self._missed_ms = 0.0
         """What the caller said since then, in milliseconds of sound."""
@@ -117,7 +118,7 @@ class Conversation:
     @property
     def at_rest(self) -> bool:
         """Nobody speaks, and nobody is about to; what was said is known."""
-        return self.quiet and not (self._turn.open or self._session.owes or self._session.untold)
+        return self.quiet and not (self._turn.open or self._session.response_pending or self._session.untold)
 
     def open(
         self, words: str, now: float, audio: bytes | None = None, *, note: str = "", goes_on: bool = False
@@ -158,7 +159,7 @@ class Conversation:
         return [*self.judge(now, BargeInDecision.NOISE), *self._cut_off(now, by_server=False)]
 
     def recall(self, memory: Memory, note: str, now: float, *, speaks: bool = True) -> None:
-        """Go on with a conversation that was interrupted by a transfer; ``note`` tells the model why, and without
+        """Continue a conversation that was interrupted by a transfer; ``note`` tells the model why, and without
         ``speaks`` it waits for the caller then."""
         self.replay(memory.entries)
         if speaks:
@@ -183,7 +184,7 @@ class Conversation:
     def lost(self, now: float) -> list[DialogueEvent]:
         """The session is gone in the middle of the call; what it was about to say will not come."""
         happened = self.judge(now, BargeInDecision.NOISE)
-        self._owed, self._missed_ms = self._session.owes, 0.0
+        self._answer_pending, self._missed_ms = self._session.response_pending, 0.0
         self._end_item(self._item_id)
         if self._turn.open:
             happened.append(CallerEnded())
@@ -202,15 +203,15 @@ class Conversation:
     def renew(self, session: RealtimeSession, entries: Iterable[Entry], now: float) -> None:
         """Go on in another session, which is told what was said so far."""
         # What was to be said while there was no session (to keys, a tool's result) is asked of the lost one.
-        owed = self._owed or self._session.owes or self._missed_ms >= MISSED_MS
-        self._owed, self._missed_ms = False, 0.0
+        pending = self._answer_pending or self._session.response_pending or self._missed_ms >= MISSED_MS
+        self._answer_pending, self._missed_ms = False, 0.0
         session.audio_origin_ms = self._uplink.appended_ms
         self._session = session
         self._latency = TurnClock()
         self._items.clear()
         self._opening = ""
         self.replay(entries)
-        if owed:
+        if pending:
             self.tell(LOST_NOTE, now)
 
     def play(self, audio: bytes) -> None:

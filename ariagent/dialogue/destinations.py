@@ -1,7 +1,7 @@
 """Where the model may transfer callers, and whether that is of any use now. CORE.
 
-Before it offers a transfer the model may look how a destination stands (``people_status``). A transfer to where nobody
-can take the call is refused with the state and with the alternatives that the site has; one that means a long wait is
+Before the model offers a transfer, it may ask for the state of a destination (``transfer_status``). If nobody there can
+take the call, a transfer is refused with the state and the site's alternatives. If the wait is long, a transfer is
 refused once, so that the model asks the caller. Times are seconds since the epoch, for the opening hours.
 """
 

@@ -46,7 +46,7 @@ from ariagent.dialogue.history import PRESSED, History, Who
 from ariagent.dialogue.interruption import BargeInDetector
 from ariagent.dialogue.introduction import Party
 from ariagent.dialogue.leaving import Decision, Leaving
-from ariagent.dialogue.memory import Memory, Owed
+from ariagent.dialogue.memory import Memory, Unfinished
 from ariagent.dialogue.policy import Action, CallPolicy, DigitsCollected, GiveDigits, HumanWanted, TellModel
 from ariagent.dialogue.provider_tools import ProviderTools
 from ariagent.dialogue.role import Role
@@ -61,7 +61,7 @@ from ariagent.realtime.session import RealtimeSession
 NOTED_GAP_MS = 200
 """A gap in the caller's audio that is worth telling."""
 LOST_PROMPT_AFTER_S, LOST_PROMPT_AGAIN_S = 0.7, 3.0
-"""How soon a caller hears a tone while the session with the model is made anew."""
+"""How soon a caller hears a tone while the session with the model is reconnected."""
 MOST_BROKEN_OFF = 2
 """How often the model goes on with a reply that broke off, before the caller has said something."""
 WAITING_NOTE_EVERY_S = 30.0
@@ -89,9 +89,9 @@ class Dialogue:
         """``fmt``: the leg's audio. ``waiting_prompt``: what a caller hears who waits for the site's tool of this name.
         ``unix_offset_s``: added to ``now`` it is seconds since the epoch, for the opening hours."""
         self.role = role
-        """Who the agent is, and who the caller is: changed by ``meet``."""
+        """The agent's role and the caller's facts; ``caller_changed`` replaces them."""
         self.effects: list[Effect | events.DialogueEvent] = []
-        """What the driver has not taken yet."""
+        """Effects that the driver has not taken yet."""
         self._tools = tools
         self._session = session
         self._format = fmt
@@ -119,7 +119,7 @@ class Dialogue:
         """Replies that broke off since the caller was heard last."""
         self._talked = False
         """Somebody has said something to the agent."""
-        self._consulting_since: float | None = None
+        self._warm_transfer_since: float | None = None
         """A human agent is being called while the caller talks with the model, since then."""
         self._waiting_note_due = float("inf")
 
@@ -134,7 +134,7 @@ class Dialogue:
     # -- what is to be done -----------------------------------------------------------------------
 
     def take_effects(self) -> list[Effect | events.DialogueEvent]:
-        """What has to be done and told since the last time, in order."""
+        """Return the effects since the last call, in order."""
         effects, self.effects = self.effects, []
         return effects
 
@@ -155,9 +155,9 @@ class Dialogue:
         self._decide(self._leaving.tick(now), now)
         if prompt := self._prompts.due(now):
             self._play_prompt(prompt)
-        if self._consulting_since is not None and now >= self._waiting_note_due:
+        if self._warm_transfer_since is not None and now >= self._waiting_note_due:
             self._waiting_note_due = now + WAITING_NOTE_EVERY_S
-            self.tell(notes.waiting_note(now - self._consulting_since), now)
+            self.tell(notes.waiting_note(now - self._warm_transfer_since), now)
 
     # -- how it stands ----------------------------------------------------------------------------
 
@@ -187,17 +187,17 @@ class Dialogue:
 
     @property
     def last_said(self) -> tuple[Who, str] | None:
-        """Whose words were the last ones, and which."""
+        """The side that spoke last, and its words."""
         return self._history.last_said
 
     @property
-    def owed(self) -> Owed:
-        """What the caller would wait for if we left now."""
+    def unfinished(self) -> Unfinished:
+        """The part of the conversation that would be unfinished if the process left now."""
         if self._caller_speaks:
-            return Owed.TURN
+            return Unfinished.TURN
         if not self._playout.idle:
-            return Owed.WORDS
-        return Owed.NOTHING if self.at_rest else Owed.ANSWER
+            return Unfinished.WORDS
+        return Unfinished.NOTHING if self.at_rest else Unfinished.ANSWER
 
     def memory(self, destination: str) -> Memory:
         """The conversation so far, for a caller who is transferred and may come back."""
@@ -221,13 +221,13 @@ class Dialogue:
         self._happened(said, now)
         self.effects.append(_SPEECH_READY)
 
-    def meet(self, before: Party, caller: Party, now: float) -> None:
+    def caller_changed(self, before: Party, caller: Party, now: float) -> None:
         """The conversation begins anew with the caller whom ``before`` has transferred to the agent."""
         self._stay()
-        self.role = replace(self.role, facts=self.role.facts.put_through(caller.number, caller.name))
+        self.role = replace(self.role, facts=self.role.facts.with_caller(caller.number, caller.name))
         self._tools.caller_number = caller.number
         self._rounds.caller_heard()
-        said = opening.meet(
+        said = opening.greet_next_caller(
             self.role,
             self._conversation,
             self._history,
@@ -251,7 +251,7 @@ class Dialogue:
         return self._uplink.tick(now)
 
     def batch(self, silence: bytes) -> bytes:
-        """As ``hear``, for silence that ``gap`` has made."""
+        """Take silence that ``gap`` has made, like ``hear``."""
         return self._batcher.add(silence)
 
     def not_sent(self, pcm: bytes) -> None:
@@ -277,7 +277,7 @@ class Dialogue:
         if self._policy is not None:
             self._act(self._policy.pressed(digit, now), now)
 
-    # -- people -----------------------------------------------------------------------------------
+    # -- transfers --------------------------------------------------------------------------------
 
     def tell(self, note: str, now: float) -> None:
         """The model acts on a note of ours as soon as nothing else of it is running."""
@@ -292,9 +292,9 @@ class Dialogue:
             self._conversation.note(note)
 
     def announce(self, key: str, wanted: Handoff) -> None:
-        """The model speaks a summary for the human agent, beside the conversation; AsideEnded has the audio."""
+        """The model speaks a summary for the human agent, beside the conversation; OutOfBandEnded has the audio."""
         instructions, alone = notes.announcement_instructions(wanted, self.role.agent.language)
-        self._session.say_aside(key, instructions, alone=alone)
+        self._session.say_out_of_band(key, instructions, alone=alone)
 
     def transfer_failed(self, destination: str, now: float) -> None:
         """Asterisk refused a transfer: the caller is still with the agent."""
@@ -306,15 +306,15 @@ class Dialogue:
         self._stay()
         self._conversation.note(notes.not_done_note(destination))
 
-    def consulting(self, now: float) -> None:
+    def warm_transfer_began(self, now: float) -> None:
         """A human agent is being called while the caller stays: silence is no reason to ask, nor to end the call."""
-        self._consulting_since, self._waiting_note_due = now, now + WAITING_NOTE_EVERY_S
+        self._warm_transfer_since, self._waiting_note_due = now, now + WAITING_NOTE_EVERY_S
         if self._policy is not None:
             self._policy.wait(now)
 
-    def consulting_ended(self) -> None:
+    def warm_transfer_ended(self) -> None:
         """No human agent is being called any more."""
-        self._consulting_since, self._waiting_note_due = None, float("inf")
+        self._warm_transfer_since, self._waiting_note_due = None, float("inf")
 
     def break_off(self, now: float) -> None:
         """The agent says nothing more; what was cut off is in the history."""

@@ -53,7 +53,7 @@ COLLECT_DIGITS: dict[str, Any] = {
         "required": [],
     },
 }
-"""In the form that ``session.update`` takes."""
+"""The tool's declaration, as ``session.update`` takes it."""
 
 
 class DigitsArguments(BaseModel):

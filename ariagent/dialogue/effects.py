@@ -1,4 +1,4 @@
-"""What a conversation asks its call to do. CORE.
+"""Effects: what a conversation asks its call to do. CORE.
 
 The dialogue decides and does nothing: these effects, and the events of ``dialogue.events``, are all that leaves it.
 """
@@ -62,7 +62,7 @@ class WarmTransferCancelled:
 
 @dataclass(frozen=True, slots=True)
 class ModelFailed:
-    """The model's session could not be made, or is over and could not be made anew."""
+    """The model's session could not be made, or is over and could not be reconnected."""
 
     cause: str
     reason: str = MODEL_LOST

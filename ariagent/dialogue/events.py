@@ -1,4 +1,4 @@
-"""What happens in a conversation, for whoever looks on: log, metrics, records. CORE. Past tense."""
+"""Events of a conversation for log, metrics and records, in the past tense. CORE."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -150,7 +150,7 @@ class ProviderToolEnded:
     server: str
     seconds: float
     error: str
-    """What the provider says went wrong; empty: nothing."""
+    """The provider's error text; empty: no error."""
     ok: bool
 
 

@@ -19,12 +19,12 @@ class Handoff:
     """The destination's name in the settings."""
     destination: "DestinationSettings"
     by: str
-    """Who wants it: ``model``, ``caller``, or a supervisor's name."""
+    """The one who asked for it: ``model``, ``caller``, or a supervisor's name."""
     reason: str = ""
     summary: str = ""
     """A summary of the conversation, for the human agent."""
     fields: Mapping[str, str] = field(default_factory=dict)
-    """What else the agent passes on."""
+    """Further values for the human agent, by name."""
     joins: str = ""
     """The name of a channel on which somebody waits for the caller already: a warm hand-off, or a supervisor who takes
     over."""
@@ -40,9 +40,9 @@ class Handoff:
         """The caller cannot prevent it by speaking: only the model's own wish waits for them."""
         return self.by != "model" or bool(self.joins)
 
-    def screen_pop(self, call_id: str, language: str, brief: str = "") -> dict[str, str]:
-        """The caller's channel variables that tell people, and their programs, what it is about; ``brief``: where the
-        spoken summary is, or will be."""
+    def screen_pop(self, call_id: str, language: str, announcement: str = "") -> dict[str, str]:
+        """Return the caller's channel variables: what the human agent, and their programs, need to know of the call.
+        ``announcement``: where the file of the announcement is, or will be, without its ending."""
         fields = {f"__ARIAGENT_FIELD_{name.upper()}": value for name, value in self.fields.items()}
         return {
             "__ARIAGENT_CALL": call_id,
@@ -52,7 +52,7 @@ class Handoff:
             "__ARIAGENT_FIELDS": clean("; ".join(f"{name}={value}" for name, value in self.fields.items())),
             "__ARIAGENT_PREFIX": self.destination.name_prefix,
             **fields,
-            "ARIAGENT_BRIEF": brief,
+            "ARIAGENT_ANNOUNCEMENT": announcement,
             "ARIAGENT_JOIN": self.joins,
             "ARIAGENT_TIMEOUT": str(self.destination.timeout_s),
             "ARIAGENT_DIAL_CONTEXT": self.destination.context,

@@ -1,4 +1,4 @@
-"""What was said and done in one call, as far as it was heard: what a new session of the model is told. CORE."""
+"""The history of one call, as far as it was heard. A new session of the model is told it. CORE."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -47,11 +47,12 @@ class _Line:
 
 @dataclass(slots=True)
 class History:
-    """In the order of what happened. Items and ids are the model's; those of a former session may come again."""
+    """The history of one call, in the order of what happened. Items and ids are the model's; those of a former session
+    may come again."""
 
     _lines: list[_Line] = field(default_factory=list)
     _parts: dict[str, float] = field(default_factory=dict)
-    """What part of an item was heard, of those whose words are not known yet."""
+    """The heard part (0 to 1) of each item whose words are not known yet."""
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -60,7 +61,7 @@ class History:
 
     @property
     def last_said(self) -> tuple[Who, str] | None:
-        """Whose words were the last ones, and which."""
+        """The side that spoke last, and its words."""
         said = (entry for entry in reversed(self.entries) if isinstance(entry, Said))
         return next(((entry.who, entry.text) for entry in said if entry.who != "note"), None)
 
@@ -74,7 +75,7 @@ class History:
         self._add(Said(who, text), item_id)
 
     def cut(self, item_id: str, part: float) -> None:
-        """Of this item of the agent only ``part`` (0 to 1) was heard; its words may follow."""
+        """Note that only ``part`` (0 to 1) of this item of the agent was heard; its words may follow."""
         for line in reversed(self._lines):
             if line.key == item_id and isinstance(line.entry, Said):
                 line.entry = replace(line.entry, text=heard_words(line.entry.text, part))
@@ -93,7 +94,7 @@ class History:
                 return
 
     def digest(self, longest: int = 6) -> str:
-        """The last things said, for people."""
+        """The last things said, for the human agent."""
         spoken = [entry for entry in self.entries if isinstance(entry, Said) and entry.who != "note"]
         return " / ".join(f"{entry.who}: {entry.text}" for entry in spoken[-longest:])
 

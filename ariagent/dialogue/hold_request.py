@@ -20,9 +20,9 @@ class _Phrases:
     """Patterns of words without accents, apostrophes as spaces."""
 
     anywhere: str
-    """At the start or the end of a clause."""
+    """Words that count at the start or the end of a clause."""
     start: str
-    """At its start."""
+    """Words that count at the start of a clause."""
     whole: str
     """All of it."""
     fillers: str

@@ -28,35 +28,36 @@ LEAST_BELOW_USUAL_DB = 6.0
 UNKNOWN_MOST_DBFS = -20.0
 """No more is asked of a caller who has not spoken yet, however loud the background is."""
 ABOVE_SOFTEST_DB = 8.0
-"""Of babble 1 to 2 % are so far above its softest tenth."""
+"""Decibels above the softest tenth. In babble, 1 to 2 % of the levels are higher."""
 SOFTEST_PART = 0.1
-"""So much of any speech is pauses, in which the background is heard: the quantile that tells its level."""
+"""The quantile of the levels that is taken for the background: at least this part of any speech is pauses."""
 LEVELS_LEAST = 20
-"""Of 10 ms: fewer tell nothing about the background."""
+"""Levels of 10 ms; fewer tell nothing about the background."""
 SMOOTH_MS = 60
 RECENT_MS = 1_500
 """Only what is loud within this time adds up: a background that is loud now and then is no speech."""
 QUIET_MS = 300
-"""So much silence ends a short sound."""
+"""Milliseconds of silence that end a short sound."""
 JUDGE_EVERY_S = 0.02
+"""Seconds between two looks at a sound that is not judged yet."""
 LONGEST_PAUSE_S = 0.9
-"""Then the reply goes on although the sound is not judged yet ..."""
+"""Seconds of pause after which the reply continues although the sound is not judged yet."""
 UNLIKELY_PAUSE_S = 0.7
-"""... or then, when less than half of what makes it speech was loud."""
+"""The same limit, if less than half of the sound that would make it speech was loud."""
 BETWEEN_PAUSES_S = 0.3
 """Pauses with less than this of the reply between them are one."""
 USUAL_LEAST_MS = 400
-"""So much of a turn must be loud to tell how loud the caller is: less may be a cough that nobody spoke over."""
+"""Loud milliseconds of a turn that tell how loud the caller is; fewer may be a cough."""
 WORDS_WAIT_S = 2.5
 WORDS_LEAST_MS = 120
-"""Of loud sound; words that were made out of less were not said by the caller."""
+"""Milliseconds of loud sound. Words that the server made out of less were not said by the caller."""
 UNHEARD_LEAST_MS = 350
-"""Of loud sound that nobody could put into words, to be taken for speech all the same."""
+"""Milliseconds of loud sound that count as speech even if the server found no words in it."""
 
 UNNOTICED_S, UNNOTICED_BEYOND_S = 1.2, 0.7
 """A sound that is over for so long, and for so much longer than the server waits to end a turn, is not waited for."""
 UNNOTICED_SEMANTIC_S = 2.0
-"""The same where the server ends turns by their meaning, after no fixed time."""
+"""Seconds until a sound counts as unnoticed, if the server ends turns by their meaning, after no fixed time."""
 NO_SPEECH_DBFS = -50.0
 """Nobody speaks where nothing is louder."""
 
@@ -168,7 +169,7 @@ class BargeInDetector:
             self._sound.ended = fell_silent, now
 
     def said(self, item_id: str, words: str | None) -> None:
-        """What the server made of the turn; None: nothing."""
+        """Take the server's transcript of the turn; None: it found no words."""
         if self._sound is not None and self._sound.item_id == item_id:
             self._sound.words, self._sound.transcribed = words, True
 
@@ -253,7 +254,7 @@ class BargeInDetector:
 
     @staticmethod
     def _unheard(sound: _Sound) -> BargeInDecision:
-        """Nobody tells its words: only a long one is taken for speech."""
+        """Decide about a sound without a transcript: only a long one is taken for speech."""
         return BargeInDecision.INTERRUPTION if sound.most_ms >= UNHEARD_LEAST_MS else BargeInDecision.NOISE
 
     def _agrees(self, spoken: str) -> bool:

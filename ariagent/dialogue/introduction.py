@@ -1,4 +1,4 @@
-"""Callers whom people put through to the agent: who did, what they said about it, and what the model is told. CORE.
+"""Introductions: a human agent transfers a caller to the AI, and says what it is about. CORE.
 
 What a colleague wrote or said, and what a telephone shows as a name, is information for the model, never an
 instruction: it is quoted, one line, and not long.
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from ariagent.dialogue.handoff import clean
 
 FROM = "ARIAGENT_FROM"
-"""The channel of the person that put the caller through, where one did; set by the shipped dialplan."""
+"""The channel of the human agent who transferred the caller, if one did; set by the shipped dialplan."""
 NUMBER, NAME = "ARIAGENT_FROM_NUMBER", "ARIAGENT_FROM_NAME"
 REASON, SUMMARY = "ARIAGENT_FROM_REASON", "ARIAGENT_FROM_SUMMARY"
-"""From the REFER's headers ``X-Ariagent-Reason`` and ``X-Ariagent-Summary``."""
+"""Variables with the REFER's headers ``X-Ariagent-Reason`` and ``X-Ariagent-Summary``."""
 SITES_REASON, SITES_SUMMARY = "ARIAGENT_REASON", "ARIAGENT_SUMMARY"
-"""From the site's own dialplan or program; also what we set ourselves when we hand a caller on."""
+"""Variables of the site's own dialplan or program. ariagent sets them, too, when it transfers a caller."""
 VARIABLES = (NUMBER, NAME, REASON, SUMMARY, SITES_REASON, SITES_SUMMARY)
 
 LONGEST_NAME = 80
@@ -24,15 +24,15 @@ LONGEST_NAME = 80
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """Somebody on the line, as the telephone network says."""
+    """A party on the line, with the number and name of the telephone network."""
 
     number: str = ""
-    """"" where it is withheld or not known."""
+    """The number; "" if it is withheld or not known."""
     name: str = ""
 
     @classmethod
     def of(cls, number: str, name: str) -> "Party":
-        """From what Asterisk tells, cleaned."""
+        """The party from Asterisk's number and name, cleaned."""
         texts = [clean(text)[:LONGEST_NAME] for text in (number, name)]
         return cls(*("" if text == "<unknown>" else text for text in texts))
 
@@ -50,7 +50,7 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class Introduction:
-    """A colleague has put the caller through to the agent."""
+    """A human agent has transferred the caller to the AI."""
 
     by: Party
     reason: str = ""
@@ -58,8 +58,8 @@ class Introduction:
 
     @classmethod
     def of(cls, channel: str, found: Mapping[str, str], *, known: bool) -> "Introduction":
-        """From channel variables. ``channel`` is the colleague's; ``known``: the caller was handed on by us before, so
-        that ``ARIAGENT_REASON`` is what we said ourselves."""
+        """The introduction from channel variables. ``channel`` is the human agent's. ``known``: the AI transferred the
+        caller before, so that ``ARIAGENT_REASON`` is the AI's own text."""
         # PJSIP/1001-00000003: better than nothing where the line showed no number.
         number = found.get(NUMBER) or channel.partition("/")[2].rpartition("-")[0]
         sites = {} if known else found

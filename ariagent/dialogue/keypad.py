@@ -47,7 +47,7 @@ class Collected:
     """The collection is over: enough digits."""
 
     digits: str
-    """Without the terminator."""
+    """The typed digits without the terminator."""
     complete: bool
     """False: the caller stopped, but did not press the terminator."""
 
@@ -58,7 +58,7 @@ class AskAgain:
 
     reason: Literal["too_short", "timeout"]
     tries_left: int
-    """At least 1."""
+    """Tries that are left, at least 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class CollectFailed:
 
 @dataclass(frozen=True, slots=True)
 class Collect:
-    """What is to be typed."""
+    """An input that the caller is asked to type."""
 
     min_length: int = 1
     max_length: int = LONGEST_NUMBER
@@ -83,7 +83,7 @@ class Collect:
     digit_timeout_s: float = 5.0
     """Seconds until each other one; people look the next digits up on a card."""
     tries: int = 3
-    """In all."""
+    """Tries in all."""
     read_back: bool = False
     """The agent asks the caller whether the digits are right."""
     mask: bool = False
@@ -100,13 +100,13 @@ KeypadEvent = Digits | Action | Collected | AskAgain | CollectFailed
 
 
 class Keypad:
-    """What one caller types. Times are monotonic seconds; ``tick`` is to be called at ``next_deadline``."""
+    """The keypad of one caller. Times are monotonic seconds; ``tick`` is to be called at ``next_deadline``."""
 
     def __init__(self, settings: KeypadSettings) -> None:
         self._settings = settings
         self._pause_s = settings.pause_ms / 1000
         self._typed = ""
-        """Of the input, or of the collection's present try."""
+        """Keys of the input, or of the collection's present try."""
         self._due: float | None = None
         self._collect: Collect | None = None
         self._tries_left = 0

@@ -9,7 +9,7 @@ from enum import Enum
 from ariagent.dialogue.politeness import is_only_polite
 
 WORDS_WAIT_S = 2.5
-"""After the caller's turn, how long its words are waited for."""
+"""Seconds to wait for the words of the caller's turn after its end."""
 LONGEST_POLITE_S = 4.0
 """A caller who speaks for longer says more than thanks."""
 
@@ -17,7 +17,7 @@ LONGEST_POLITE_S = 4.0
 class Decision(Enum):
     OPEN = "open"
     STAYS = "stays"
-    """What was announced is called off."""
+    """The announced goodbye or transfer is called off."""
     LEAVES = "leaves"
     """The caller was only polite."""
 
@@ -34,7 +34,7 @@ class Leaving:
         """The agent has announced a transfer or the end of the call."""
         self.item_id = ""
         """The caller's newest turn."""
-        self._words: dict[str, str] = {}  # of the newest turn
+        self._words: dict[str, str] = {}  # the words of the newest turn
         self._due: float | None = None
 
     @property
@@ -47,7 +47,7 @@ class Leaving:
         self.announced = True
 
     def over(self) -> None:
-        """Nothing is announced any more."""
+        """The goodbye or transfer is over or called off."""
         self.announced, self._due = False, None
 
     def turn_began(self, item_id: str) -> None:
@@ -79,7 +79,7 @@ class Leaving:
         return self._due
 
     def tick(self, now: float) -> Decision:
-        """What time brings: words that do not come are taken for a wish."""
+        """Decide when the time is up: words that do not come count as a wish."""
         return self._decided(Decision.STAYS) if self._due is not None and now >= self._due else Decision.OPEN
 
     def _by_words(self, words: str) -> Decision:

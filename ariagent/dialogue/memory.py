@@ -1,4 +1,4 @@
-"""What an agent remembers of a caller who may come back from people within the same call. No I/O, no clock."""
+"""An agent's memory of a caller who may come back from human agents within the same call. No I/O, no clock."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ KEPT = 500
 """Calls."""
 
 
-class Owed(StrEnum):
-    """What a caller waits for whose process left them to the next one."""
+class Unfinished(StrEnum):
+    """The unfinished part of a conversation that one process leaves to the next one."""
 
     NOTHING = "nothing"
     """Nobody spoke, and nobody was about to."""
@@ -21,9 +21,9 @@ class Owed(StrEnum):
     TURN = "turn"
     """The caller was speaking, and was not heard to the end."""
     ANSWER = "answer"
-    """To what the caller said or pressed."""
-    COLLEAGUE = "colleague"
-    """Somebody was being looked for who would take the caller over."""
+    """The caller waits for an answer to what they said or pressed."""
+    WARM_TRANSFER = "warm_transfer"
+    """A warm transfer was under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +32,21 @@ class Memory:
 
     entries: tuple[Entry, ...]
     destination: str
-    """Whom the caller was handed to."""
+    """The destination that the caller was transferred to."""
     caller_number: str = ""
     caller_name: str = ""
     """The caller's number and name: a Local channel shows another number after a transfer, or none."""
     agent: str = ""
     """The AI agent that had the conversation; empty: not known."""
     interrupted: bool = False
-    """The caller was lost and found again, handed to nobody."""
-    owed: Owed | None = None
-    """The same, as planned and so quickly that there is nothing to be sorry for: what the caller waits for."""
+    """The call broke off and was taken over; the caller was not transferred."""
+    unfinished: Unfinished | None = None
+    """The unfinished part of the conversation after a planned restart, which needs no apology; None: no planned
+    restart."""
 
 
 class Memories:
-    """Of calls that were handed to people, by call id; the oldest are forgotten."""
+    """Memories of calls that were transferred to human agents, by call id; the oldest are forgotten."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, tuple[float, Memory]] = OrderedDict()
@@ -61,7 +62,7 @@ class Memories:
             self._kept.popitem(last=False)
 
     def knows(self, call_id: str, now: float) -> bool:
-        """Whether this caller was handed to people and may come back."""
+        """Whether this caller was transferred to human agents and may come back."""
         at, _ = self._kept.get(call_id, (0.0, None))
         return call_id in self._kept and at >= now - KEPT_S
 

@@ -1,4 +1,5 @@
-"""How the agent begins with whoever comes on the line: new, transferred by people, or back from them. CORE."""
+"""The opening: the agent's first words to a caller who is new, was transferred by a human agent, or has come back.
+CORE."""
 
 from collections.abc import Callable
 
@@ -7,7 +8,7 @@ from ariagent.dialogue.conversation import Conversation
 from ariagent.dialogue.events import DialogueEvent
 from ariagent.dialogue.history import History
 from ariagent.dialogue.introduction import Party
-from ariagent.dialogue.memory import Owed
+from ariagent.dialogue.memory import Unfinished
 from ariagent.dialogue.role import Role
 
 FindPhrase = Callable[[str, str], bytes | None]
@@ -26,15 +27,18 @@ def begin(
         note = _kept(history, notes.introduced_note(by, opening=bool(words)))
         return conversation.open(words, now, audio, note=note, goes_on=by.says_why)
     history.resume(memory.entries)
-    if memory.owed is not None:
-        note, speaks = _kept(history, notes.renewed_note(memory.owed)), memory.owed is not Owed.NOTHING
+    if memory.unfinished is not None:
+        note, speaks = (
+            _kept(history, notes.renewed_note(memory.unfinished)),
+            memory.unfinished is not Unfinished.NOTHING,
+        )
         conversation.recall(memory, note, now, speaks=speaks)
     elif memory.interrupted:
         conversation.recall(memory, _kept(history, notes.resumed_note(known=bool(memory.entries))), now)
     elif by is None and not role.why_back and memory.agent not in ("", role.name):
         # Nobody sent the caller back: the destination leads to this agent.
         words, audio = _opening(role, phrase)
-        note = _kept(history, notes.handed_on_note(memory.destination, memory.agent, opening=bool(words)))
+        note = _kept(history, notes.agent_changed_note(memory.destination, memory.agent, opening=bool(words)))
         conversation.replay(memory.entries)
         return conversation.open(words, now, audio, note=note, goes_on=True)
     elif by is None:
@@ -44,7 +48,7 @@ def begin(
     return []
 
 
-def meet(
+def greet_next_caller(
     role: Role,
     conversation: Conversation,
     history: History,
@@ -57,7 +61,7 @@ def meet(
 ) -> list[DialogueEvent]:
     """The first words for a caller whom ``before`` has transferred; ``talked``: that party said something."""
     words, audio = _opening(role, phrase)
-    note = _kept(history, notes.met_note(before, caller, opening=bool(words), talked=talked))
+    note = _kept(history, notes.caller_changed_note(before, caller, opening=bool(words), talked=talked))
     happened = conversation.break_off(now)
     # Without anything to take up, the opening's own question is enough.
     return happened + conversation.open(words, now, audio, note=note, goes_on=talked or not words)

@@ -1,4 +1,5 @@
-"""What an agent does without the model being asked first: keys, silence, the longest call, machines that call. CORE.
+"""The call policy: what an agent does without asking the model first: keys, silence, the longest call, machines that
+call. CORE.
 
 Joins the keypad, the watch over silence and the detector of machines: what happens goes in, actions come out. Times are
 monotonic seconds.
@@ -15,7 +16,7 @@ from ariagent.dialogue.background import Background
 from ariagent.dialogue.effects import EndRequested, NobodyThere
 
 MACHINES_FIRST_S = 60.0
-"""For so long machines are listened for: somebody who talks with the agent afterwards is a person."""
+"""Seconds for which the line is checked for machines: a voice that talks with the agent afterwards is a person's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class CallPolicy:
         return min((time for time in times if time is not None), default=None)
 
     def tick(self, now: float) -> list[Action]:
-        """What time brings."""
+        """Do what is due at this time."""
         actions = self._typed(self._keypad.tick(now), now)
         for event in self._silence.tick(now):
             actions.append(TellModel(notes.silence_note(event, background=self._background.noticed)))

@@ -25,7 +25,9 @@ class ProviderTools:
 
     def __init__(self, servers: tuple[str, ...]) -> None:
         self._servers = servers
-        self._running: dict[str, tuple[ProviderToolStarted, float]] = {}  # by item; the session bounds them
+        self._running: dict[
+            str, tuple[ProviderToolStarted, float]
+        ] = {}  # tools that run, by item; the session limits their number
 
     @property
     def running(self) -> bool:

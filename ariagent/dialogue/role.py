@@ -1,4 +1,4 @@
-"""Who the agent is in one call, and what it knows before it speaks. CORE."""
+"""The agent's role in one call: its settings, its instructions and the caller's facts. CORE."""
 
 from dataclasses import dataclass
 

@@ -92,11 +92,11 @@ class Silence:
         self._since = now
 
     def key_pressed(self, now: float) -> None:
-        """As good as a word of the caller's."""
+        """The caller pressed a key: it counts like a word."""
         self._begin_anew(now)
 
     def busy(self, on: bool, now: float, why: str = "tool") -> None:
-        """Something else goes on, or is over. Several reasons may hold at once, each until it is called off."""
+        """A reason not to count silence begins or ends. Several reasons may hold at once, each until it ends."""
         (self._busy.add if on else self._busy.discard)(why)
         self._since = now
 
@@ -106,8 +106,8 @@ class Silence:
         self._since = now
 
     def background(self, on: bool, now: float) -> None:
-        """What is taken for the caller's voice is music, a television or other people: the long wait, as if it were
-        silence; or the caller talks with the agent again."""
+        """The sound that is taken for the caller's voice is music, a television or other people, and counts as silence
+        with the long wait; or the caller talks with the agent again."""
         if on == self._nobody:
             return
         self._nobody, self._caller = on, False
@@ -133,7 +133,7 @@ class Silence:
         return min(t for t in (self._ends, self._warning_due(), self._step_due()) if t is not None)
 
     def tick(self, now: float) -> list[SilenceEvent]:
-        """At most one event: each has the agent speak."""
+        """Return the event that is due; at most one, because each makes the agent speak."""
         if self._over:
             return []
         if now >= self._ends:

@@ -10,7 +10,8 @@ PROMPT_AFTER_S, PROMPT_AGAIN_S = 1.0, 4.0
 
 
 class OpenToolCalls:
-    """By response: all calls of one are answered, then the model is asked once to go on."""
+    """The open tool calls by response: when all calls of one response are answered, the model is asked once to
+    continue."""
 
     def __init__(self) -> None:
         self._open: dict[str, tuple[int, ToolCall, float]] = {}  # call id -> response, call, since
@@ -51,7 +52,7 @@ class WaitingPrompts:
 
     def __init__(self) -> None:
         self._waits: dict[str, tuple[str, float, float]] = {}  # key -> prompt, when due, and how long until again
-        self._not_before = float("-inf")  # as another was due before
+        self._not_before = float("-inf")  # the next prompt is not due before this time
 
     def begin(
         self, key: str, prompt: str, now: float, after_s: float = PROMPT_AFTER_S, again_s: float = PROMPT_AGAIN_S

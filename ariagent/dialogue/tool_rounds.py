@@ -20,11 +20,11 @@ MOST_REFUSED = 20
 """Responses with refused functions that are borne of a model that does speak."""
 
 _ENDS = "end_call"
-"""Is never refused: it ends the rounds, too."""
+"""The tool that is never refused: it ends the rounds, too."""
 
 
 class Share(NamedTuple):
-    """What becomes of the functions of one response."""
+    """The decision about the tool calls of one response."""
 
     run: tuple[ToolCall, ...]
     refused: tuple[ToolCall, ...]

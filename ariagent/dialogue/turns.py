@@ -15,11 +15,11 @@ class TurnLatency:
     response_s: float
     """Caller's true end of speech to the first frame of the answer handed to Asterisk."""
     detection_s: float
-    """... to the model's report that the turn ended."""
+    """Seconds from the end of speech to the model's report that the turn ended."""
     model_s: float
-    """... to the first audio of the answer."""
+    """Seconds from that report to the first audio of the answer."""
     ours_s: float
-    """... to the first frame handed to Asterisk."""
+    """Seconds from that audio to the first frame sent to Asterisk."""
 
 
 class TurnClock:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 DEEPEST_INCLUDE = 10
 """Asterisk's own limit (MAX_INCLUDE_LEVEL)."""
 LONGEST_LINE = 8190
-"""In bytes. Asterisk passes over longer ones."""
+"""The longest line in bytes. Asterisk ignores longer ones."""
 
 ReadFile = Callable[[str], str | None]
 """Returns the text of a file, by its path as an include names it; None if there is none."""
@@ -85,7 +85,7 @@ class Document:
 
 
 def is_true(value: str) -> bool:
-    """As Asterisk reads a yes (main/utils.c, ast_true)."""
+    """Whether Asterisk reads a text as a yes (main/utils.c, ast_true)."""
     return value.strip().lower() in ("yes", "true", "y", "t", "1", "on")
 
 

@@ -56,7 +56,7 @@ class Choices:
     http_port: int = 0
     """Where Asterisk's HTTP server listens if ariagent switches it on; 0: as the site says, else 8088."""
     ami_port: int = 0
-    """The same for the manager interface; 0: as the site says, else 5038."""
+    """Port of the manager interface; 0: as the site says, else 5038."""
     supervisor_contexts: tuple[str, ...] = ()
     """Contexts of supervisors' phones. They get the feature codes."""
     supervisors: str = ""
@@ -119,7 +119,7 @@ class Choices:
         return (*self.numbers, *self.direct_numbers)
 
     def document(self) -> dict[str, Any]:
-        """For a JSON file."""
+        """The choices for a JSON file."""
         return asdict(self)
 
     @classmethod

@@ -27,7 +27,7 @@ class Answers:
     """Another Realtime server than OpenAI's."""
     model: str = ""
     key: str = ""
-    """As in the settings: ``file:PATH``, ``${NAME}``, or nothing."""
+    """The key as the settings have it: ``file:PATH``, ``${NAME}``, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Place:
     ari_url: str
     ari_user: str
     ari_password: str
-    """As in the settings: ``file:PATH``."""
+    """The password as the settings have it: ``file:PATH``."""
     ami_host: str
     ami_port: int
     ami_user: str

@@ -45,7 +45,7 @@ class Folders:
     log: Path
     sounds: Path
     socket: str = "asterisk.ctl"
-    """In ``run``: the console's."""
+    """Name of the console's socket in ``run``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -273,7 +273,8 @@ def replace(path: Path, content: bytes, owner: tuple[int, int] | None, mode: int
 
 
 def _scratch(path: Path) -> Path:
-    """The same each time, so that one which was left behind is found. Asterisk does not read it."""
+    """The name of a temporary file. It is the same each time, so that a file that was left behind is found. Asterisk
+    does not read it."""
     return path.with_name(f".{path.name}.ariagent")
 
 
@@ -342,7 +343,7 @@ def _remove_empty(folders: Iterable[Path]) -> list[str]:
 
 
 def _known(kind: type, document: dict[str, Any]) -> dict[str, Any]:
-    """Without what only a newer version knows."""
+    """The data without fields that only a newer version knows."""
     names = {each.name for each in fields(kind)}
     return {key: value for key, value in document.items() if key in names}
 

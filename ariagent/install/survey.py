@@ -1,4 +1,4 @@
-"""What a site has, what it lacks, and what prevents an installation. Only reads."""
+"""Surveys a site: finds what it has and lacks, and what prevents an installation. Only reads."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -46,7 +46,7 @@ class Survey:
     """IP address of a service on another machine."""
 
     def additions(self) -> Additions:
-        """What ariagent's files need for this site in addition."""
+        """Additional lines that ariagent's files need for this site."""
         return Additions(
             {name: values for name, values in self.general.items() if self.has_general(name)},
             self.modules,

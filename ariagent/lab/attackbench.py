@@ -31,7 +31,7 @@ from ariagent.lab.rtp import RtpPacket
 CALM_S = 4.0
 STORM_S = 4.0
 SETTLE_S = 0.5
-"""From an answer to the window: what a call begins with is no part of it."""
+"""Seconds from an answer to the window: what a call begins with is no part of it."""
 EVIL_EXTENSION = "698"
 """Dialled by the call whose model is hostile."""
 
@@ -44,9 +44,9 @@ class Harm:
     calm_gap_ms: float
     """The longest time between two packets at the phone of the ordinary call, before the attack."""
     gap_ms: float
-    """The same, during the attack."""
+    """The longest gap during the attack, in ms."""
     packets: int
-    """That came during the attack, of ``expected``."""
+    """Packets that came during the attack, of ``expected``."""
     expected: int
     memory_mb: float
     """The service's resident memory after the attack, less that before."""

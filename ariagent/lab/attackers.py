@@ -93,10 +93,10 @@ class Kind:
     port: Port
     says: str
     connections: int
-    """In the window of a measurement."""
+    """Connections in the window of a measurement."""
     attack: Attack
     programs: int = 1
-    """So many attack at the same time."""
+    """Programs that attack at the same time."""
 
 
 KINDS: dict[str, Kind] = {}

@@ -42,7 +42,7 @@ AGENT: dict[str, Any] = {
 RATE_HZ = 8000
 BURST_S = 0.1
 BURST_GAP_S = 1.2
-"""From one burst of the caller to the next: the answer's 400 ms and quiet enough to be a new turn."""
+"""Seconds from one burst of the caller to the next: the answer's 400 ms and quiet enough to be a new turn."""
 LOUD = 1500
 SOFT = 150
 QUIET_S = 0.3

@@ -16,7 +16,7 @@ from ariagent.install.render import Additions, site_files
 
 PHONES = ("1001", "1002", "1003", "1004")
 SEATS = 60
-"""So many, for the tests of many calls."""
+"""Number of seats, enough for the tests of many calls."""
 HUMAN_QUEUE = "support"
 
 

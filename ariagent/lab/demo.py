@@ -34,7 +34,7 @@ from ariagent.config import AsteriskSettings, HttpSettings, Settings
 from ariagent.errors import AriagentError, ConfigurationError, pip_install
 from ariagent.lab import environment
 from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.colleague import Encounter, take_a_call
+from ariagent.lab.humanagent import Encounter, take_a_call
 from ariagent.lab.packages import default_lab_dir, ensure_asterisk, ensure_tool, stderr_progress
 from ariagent.records import command
 from ariagent.records.events import AgentTurn, CallerTurn
@@ -194,7 +194,7 @@ async def _converse(
     colleague = asyncio.ensure_future(
         take_a_call(
             asterisk,
-            folder / STATE / "briefs",
+            folder / STATE / "announcements",
             voice,
             GREETING,
             lambda line: _write(f"    ---- {line}\n"),

@@ -92,7 +92,7 @@ class _Part:
 
     opening: str
     text: str = ""
-    """As it is written, without the brackets."""
+    """The text as it is written, without the brackets."""
     inner: list["_Part"] = field(default_factory=list)
 
     @property

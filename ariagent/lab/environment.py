@@ -152,11 +152,11 @@ class Kept:
 @asynccontextmanager
 async def kept(argv: Sequence[str], directory: Path, name: str, ready: str = "service.ready") -> AsyncIterator[Kept]:
     """Run ``argv`` and start it again 0.1 s after each end. It is ready when its output holds ``ready``."""
-    keeper = Kept(argv, directory, name, ready)
-    task = asyncio.create_task(keeper.run(), name=f"keeper of {name}")
+    process = Kept(argv, directory, name, ready)
+    task = asyncio.create_task(process.run(), name=f"process of {name}")
     try:
-        await keeper.serving()
-        yield keeper
+        await process.serving()
+        yield process
     finally:
         task.cancel()
         await asyncio.wait([task])
@@ -199,7 +199,7 @@ async def service(
     async with process(service_argv(path), directory / f"{name}.log") as running:
         await running.wait_for("service.ready")
         # The fixed phrases: a call before they are there would be opened by the model.
-        await running.wait_for("prompts.ready")
+        await running.wait_for("phrases.ready")
         # A former service closed the door behind it, and may have left seats paused. (Without a model it stays closed.)
         await running.wait_for(" state=Custom:")
         if settings.get("ami", asterisk.ami) is not None:

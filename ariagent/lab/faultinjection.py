@@ -35,8 +35,8 @@ KINDS: Mapping[str, Kind] = {
     "service killed": Kind((0.0, 0.0)),
     "settings reloaded": Kind((0.0, 0.0)),
 }
-"""By name. ``noticed_s`` of a stall: two pings of ``realtime.ping_interval_s``, or ``stall_timeout_s``; what is cut off
-from events misses a key."""
+"""The kinds of faults by name. ``noticed_s`` of a stall: two pings of ``realtime.ping_interval_s``, or
+``stall_timeout_s``; what is cut off from events misses a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Outage:
 
 
 def draw(seed: int, count: int, within_s: float) -> list[Failure]:
-    """So many failures of different kinds, in the order in which they begin, all within ``within_s``."""
+    """Draw this many failures of different kinds, in the order in which they begin, all within ``within_s``."""
     dice = Random(seed)
     found = []
     for kind in dice.sample(list(KINDS), count):

@@ -1,4 +1,4 @@
-"""What a caller hears while they are put through: how long it is silent between the agent's sentence and the music."""
+"""Measures a transfer as the caller hears it: the silence between the agent's sentence and the music."""
 
 import asyncio
 import json
@@ -81,7 +81,7 @@ async def _silence(one: BenchCall, key: str) -> float:
 
 
 def gap_after_first_sound(packets: Sequence[RtpPacket]) -> float | None:
-    """From the last packet of the first sound to the first of the next, in ms; None: not all of it is there."""
+    """The gap from the last packet of the first sound to the first of the next, in ms; None: not all of it is there."""
     codec = make_codec("ulaw")
     last: float | None = None
     silent = False

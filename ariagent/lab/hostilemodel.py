@@ -29,7 +29,7 @@ MB = 1_000_000
 ENDLESS = 10**9
 """More messages than any client takes."""
 _WAITING_BYTES = 1 * MB
-"""So much is on its way to the client at once."""
+"""Bytes that are on their way to the client at once."""
 _CHUNK_BYTES = 64_000
 
 Message = str | bytes
@@ -57,7 +57,7 @@ class Attack:
     def __init__(self, connection: ServerConnection, number: int) -> None:
         self._connection = connection
         self.number = number
-        """Which session of the server it is: items of two sessions have two names."""
+        """The number of the session: items of two sessions have different names."""
 
     @property
     def _open(self) -> bool:
@@ -129,7 +129,7 @@ def _respond(number: int, status: str = "completed", **fields: Any) -> Iterator[
 
 
 def _usage(**changes: Any) -> dict[str, Any]:
-    """As the API sends it, with ``changes`` to the details."""
+    """The use as the API sends it, with ``changes`` to the details."""
     given = {"text_tokens": 119, "audio_tokens": 13, "cached_tokens_details": {"text_tokens": 64, "audio_tokens": 0}}
     output = {"text_tokens": 30, "audio_tokens": 91}
     return {"input_token_details": {**given, **changes}, "output_token_details": {**output, **changes}}

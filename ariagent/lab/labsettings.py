@@ -18,7 +18,7 @@ from ariagent.lab.conf import SEATS
 
 URL_NAME, KEY_NAME = "ARIAGENT_REALTIME__URL", "ARIAGENT_REALTIME__API_KEY"
 TOKEN_NAME = "lab"
-"""Who the lab's token of the control API is."""
+"""The name of the lab's token of the control API."""
 SANDBOX_KEY = "sandbox"
 """The sandbox takes any key; no other server is told this one."""
 AGENT = {
@@ -137,7 +137,8 @@ def _without_tls(mine: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _anchored(found: Any, folder: Path, key: object = None) -> Any:
-    """The same with whole paths where they were relative to the file's folder: the lab's file is in another one."""
+    """The settings with absolute paths where they were relative to the file's folder: the lab's file is in another
+    one."""
     if isinstance(found, dict):
         return {name: _anchored(each, folder, name) for name, each in found.items()}
     if isinstance(found, list):

@@ -121,10 +121,11 @@ class Cut:
 
     words: str
     silent_ms: float
-    """From the words' first loud frame to the agent's last; inf: the agent was not speaking, or did not stop."""
+    """Milliseconds from the words' first loud frame to the agent's last; inf: the agent was not speaking, or did not
+    stop."""
     stopped_ms: float | None
-    """From the server's speech_started to the agent's last loud frame; 0 also where that was in one of the story's own
-    pauses. None: noise had begun a turn before, and the server told nothing of the words."""
+    """Milliseconds from the server's speech_started to the agent's last loud frame; 0 also where that was in one of the
+    story's own pauses. None: noise had begun a turn before, and the server told nothing of the words."""
     confirmed: bool
     """The rest of the reply was cleared, and the model was told where."""
     answered: bool

@@ -102,12 +102,13 @@ class Proxy:
             pair.freeze()
 
     def hang(self) -> None:
-        """As ``freeze``, new connections too, until ``go_on``: accepted, and then nothing."""
+        """Freeze all connections like ``freeze``, new ones, too, until ``go_on``: they are accepted, and nothing
+        follows."""
         self.hung = True
         self.freeze()
 
     def go_on(self) -> None:
-        """Hand on what came meanwhile, also of those who do not wait for its answer any more."""
+        """Forward what came meanwhile, also of those who do not wait for its answer any more."""
         self.hung = False
         for pair in list(self._pairs):
             pair.thaw()

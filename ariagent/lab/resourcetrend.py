@@ -29,7 +29,7 @@ PAUSES_S = (0.4, 1.6)
 """Between an answer and the next question."""
 READINGS = 90
 PATIENCE_S = 10.0
-WITH_PEOPLE_S = 3.0
+WITH_HUMAN_S = 3.0
 MOST_MORE_MEMORY = 1.05
 MOST_SLOWER = 1.1
 """Ratios of the end to the start; the second is what two fifths of one run differ by on a machine without change."""
@@ -112,8 +112,8 @@ class Crowd:
             if self.dice.random() >= 0.1:
                 return "hung up"
             await call.send_dtmf("0")
-            await asyncio.sleep(WITH_PEOPLE_S)
-            return "with people"
+            await asyncio.sleep(WITH_HUMAN_S)
+            return "with a human agent"
         finally:
             await call.hangup()
 
@@ -146,8 +146,8 @@ class Crowd:
         first, last = (0.1 * whole, 0.3 * whole), (0.8 * whole, whole)
         times = [self._p95_ms(*span) for span in (first, last)]
         rss = [float(np.mean([s.reading.rss_mb for s in self.samples if a <= s.at <= b])) for a, b in (first, last)]
-        well = set(self.ends) <= {"hung up", "with people"}
-        report.note("conversations", dict(self.ends), ok=bool(self.ends) and well, wanted="hung up, with people")
+        well = set(self.ends) <= {"hung up", "with a human agent"}
+        report.note("conversations", dict(self.ends), ok=bool(self.ends) and well, wanted="hung up, with a human agent")
         asked = len(self.answers) + self.unanswered
         report.note(
             "questions, and those that were not answered",

@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from ariagent.lab import resourcetrend as steady
+from ariagent.lab import resourcetrend
 from ariagent.lab.call_setup import CallRefused
 from ariagent.lab.phone import Phone
 from ariagent.lab.soakstage import NOISE, SESSION_MS, Reading, Report, Soak, judge_rest, show, stage
@@ -125,16 +125,16 @@ async def run_steady(
     at_once: int,
     warm_up: int,
     seed: int,
-    lives_s: tuple[float, float] = steady.LIVES_S,
+    lives_s: tuple[float, float] = resourcetrend.LIVES_S,
     idle_s: float = IDLE_S,
 ) -> Report:
     """``warm_up`` cut calls, a reading, ``at_once`` conversations for so long, another reading, and what differs."""
     with tempfile.TemporaryDirectory(prefix="ariagent-soak-") as scratch:
-        async with stage(Path(scratch), steady.AGENT) as soak:
+        async with stage(Path(scratch), resourcetrend.AGENT) as soak:
             await _calls(soak, plans(warm_up, 6.0, seed), at_once)
             before = await soak.at_rest(idle_s)
             _say(f"after {warm_up} calls of warm-up: {show(before)}")
-            crowd = steady.Crowd(soak, random.Random(seed), lives_s)
+            crowd = resourcetrend.Crowd(soak, random.Random(seed), lives_s)
             await crowd.talk(60 * minutes, at_once, tell=_say)
             after = await soak.at_rest(idle_s, like=before)
             report = judge_rest(soak, before, after, await soak.left_in_asterisk(), ordinary=("done", "person"))

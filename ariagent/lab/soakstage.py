@@ -162,5 +162,5 @@ async def stage(directory: Path, agent: dict[str, Any] = AGENT) -> AsyncIterator
 
 
 def show(reading: Reading) -> str:
-    """In a line."""
+    """The state in one line."""
     return f"{reading.rss_mb:.1f} MB, {reading.open_fds} file descriptors, {reading.tasks} tasks"

@@ -30,8 +30,8 @@ def service_command(lab_dir: Path) -> list[str]:
     return [sys.executable, "-m", "ariagent", "run", "-c", str(lab_dir / "ariagent.yaml")]
 
 
-class Keeper:
-    """Of the service of one lab."""
+class Supervisor:
+    """The supervisor process of one lab's service."""
 
     def __init__(self, lab_dir: Path) -> None:
         self._lab_dir = lab_dir
@@ -76,12 +76,12 @@ class Keeper:
 
 def main() -> int:
     """The command; returns the exit code."""
-    keeper = Keeper(Path(sys.argv[1]))
-    signal.signal(signal.SIGTERM, keeper.stop)
+    supervisor = Supervisor(Path(sys.argv[1]))
+    signal.signal(signal.SIGTERM, supervisor.stop)
     try:
-        keeper.run()
+        supervisor.run()
     except ConfigurationError as error:
-        sys.stderr.write(f"keeper: {error.line}\n")
+        sys.stderr.write(f"supervisor: {error.line}\n")
         return 1
     return 0
 

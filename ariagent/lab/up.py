@@ -40,15 +40,15 @@ from ariagent.synthesis.programs import LAB
 
 READY_LIMIT_S = 60.0
 
-PARTS = ("asterisk", "sandbox", "service", "keeper")
-"""In the order of starting; they are ended the other way round."""
+PARTS = ("asterisk", "sandbox", "service", "supervisor")
+"""The parts in the order of starting; they are ended the other way round."""
 
 _SIGNALS: dict[str, tuple[tuple[signal.Signals, float], ...]] = {
     "asterisk": STOP_SIGNALS,
     "sandbox": ((signal.SIGTERM, 5.0),),
     # At SIGTERM the service waits for its calls to end; at SIGINT it does not.
     "service": ((signal.SIGTERM, 3.0), (signal.SIGINT, 5.0)),
-    "keeper": ((signal.SIGTERM, 8.0),),
+    "supervisor": ((signal.SIGTERM, 8.0),),
 }
 
 
@@ -185,9 +185,9 @@ def _start_all(
         "SCENARIO": str(scenario or ""),
     }
     write_env(lab_dir / "lab.env", env)
-    # From now on the service is started again when it ends, and the two files are the keeper's to change.
-    keeper = [sys.executable, "-m", "ariagent.lab.supervisor", str(lab_dir)]
-    _start(lab_dir, started, "keeper", keeper, lambda: True)
+    # From now on the service is started again when it ends, and the two files are the supervisor's to change.
+    supervisor = [sys.executable, "-m", "ariagent.lab.supervisor", str(lab_dir)]
+    _start(lab_dir, started, "supervisor", supervisor, lambda: True)
     return fault
 
 
@@ -299,7 +299,7 @@ def _running(lab_dir: Path) -> dict[str, bool]:
 
 
 def _end_all(lab_dir: Path, keep: str = "") -> None:
-    """End every part that is noted but ``keep``; the keeper first, which may just be starting the service again."""
+    """End every recorded part but ``keep``; the supervisor first, which may just be starting the service again."""
     for part in reversed(PARTS):
         if part != keep and (process := known(lab_dir).get(part)) is not None:
             end_process(process, _SIGNALS[part])

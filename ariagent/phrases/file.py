@@ -16,7 +16,7 @@ _FMT = struct.pack("<HHIIHH", 1, 1, RATE_HZ, RATE_HZ * 2, 2, 16)
 
 @dataclass(frozen=True, slots=True)
 class PromptKey:
-    """What makes one rendering different from another."""
+    """The properties that make one rendering different from another."""
 
     server: str
     """Host and port of the model's server: the sandbox's voice is not that of a local model."""

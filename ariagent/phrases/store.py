@@ -29,7 +29,7 @@ AT_ONCE = 2
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 600.0
 LONGEST_PAUSE_PAID_S = 3600.0
-"""After attempts that the model was paid for: it spoke, but other words."""
+"""Longest pause in seconds after attempts that cost money: the model spoke, but other words."""
 UNUSED_S = 30 * 86_400.0
 """Files that no service has read for this long are removed: their texts, voices or servers have changed."""
 _TOUCH_S = 86_400.0
@@ -44,20 +44,20 @@ class Phrase:
 
     agent: str
     what: str
-    """``opening`` or ``sign``."""
+    """``opening`` or ``waiting_prompt``."""
     language: str
     text: str
 
 
 def phrases(name: str, agent: AgentSettings, tools: Mapping[str, HttpToolSettings]) -> Iterator[Phrase]:
-    """What an agent needs: its opening in each of its languages, and the texts of its tools' signs."""
+    """The phrases of an agent: its opening in each of its languages, and the texts of its tools' waiting prompts."""
     for language in dict.fromkeys((agent.language, *(agent.languages or ()))):
         if text := agent.opening_in(language):
             yield Phrase(name, "opening", _language_of(agent, text, language), text)
     for tool in agent.tools:
-        sign = tools[tool].sign if tool in tools else None
-        if sign and sign != "tone":
-            yield Phrase(name, "sign", agent.language, sign)
+        prompt = tools[tool].waiting_prompt if tool in tools else None
+        if prompt and prompt != "tone":
+            yield Phrase(name, "waiting_prompt", agent.language, prompt)
 
 
 def _language_of(agent: AgentSettings, text: str, language: str) -> str:
@@ -68,7 +68,7 @@ def _language_of(agent: AgentSettings, text: str, language: str) -> str:
     return next(given for given in candidates if agent.opening.get(given) == text)
 
 
-class Prompts:
+class PhraseStore:
     """The phrases of one service. ``fmt`` is the AudioSocket's format; ``used`` is told what rendering cost."""
 
     def __init__(
@@ -120,7 +120,7 @@ class Prompts:
             for key, phrase in wanted.items():
                 if key not in self._clips:
                     tasks.create_task(self._have(key, phrase, agents[phrase.agent]), name=f"prompt {phrase.agent}")
-        log.info("prompts.ready", extra={"fields": {"phrases": self.ready, "missing": len(wanted) - self.ready}})
+        log.info("phrases.ready", extra={"fields": {"phrases": self.ready, "missing": len(wanted) - self.ready}})
         await asyncio.to_thread(_clear, self.directory, {key.file_name for key in wanted})
 
     def _key(self, agent: AgentSettings, text: str, language: str) -> PromptKey:
@@ -140,7 +140,7 @@ class Prompts:
                 self._clips[key] = await asyncio.to_thread(converted, pcm, RATE_HZ, self._fmt.rate_hz)
                 self.ready += 1
         except Exception:  # a task's edge: the others' phrases are not to suffer
-            log.exception("prompt.fault", extra={"fields": _fields(phrase)})
+            log.exception("phrase.fault", extra={"fields": _fields(phrase)})
 
     async def _rendered(self, phrase: Phrase, agent: AgentSettings) -> bytes | None:
         """The phrase as PCM at 24 kHz, however long it takes; None where it is hopeless."""
@@ -170,7 +170,7 @@ class Prompts:
             "took_ms": round((asyncio.get_running_loop().time() - began) * 1000),
             "tries": rendering.tries,
         }
-        log.info("prompt.rendered", extra={"fields": fields})
+        log.info("phrase.rendered", extra={"fields": fields})
         return rendering.pcm
 
     def _tell_usage(self, usage: Usage) -> None:
@@ -188,7 +188,7 @@ class Prompts:
             if self._keeps:
                 remedy = "Make state_directory writable; until then phrases are rendered at every start"
                 fields = {"path": str(path.parent), "cause": str(error), "remedy": remedy}
-                log.warning("prompts.not_kept", extra={"fields": fields})
+                log.warning("phrases.not_saved", extra={"fields": fields})
             self._keeps = False
 
 
@@ -204,9 +204,9 @@ def _read(path: Path, key: PromptKey) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        log.warning("prompt.unreadable", extra={"fields": {"path": str(path), "cause": str(error)}})
+        log.warning("phrase.unreadable", extra={"fields": {"path": str(path), "cause": str(error)}})
         return None
-    log.warning("prompt.damaged", extra={"fields": {"path": str(path)}})
+    log.warning("phrase.damaged", extra={"fields": {"path": str(path)}})
     return None
 
 
@@ -221,7 +221,7 @@ def _clear(directory: Path, used: Collection[str]) -> None:
                     path.unlink()
                     removed += 1
     if removed:
-        log.info("prompts.removed", extra={"fields": {"files": removed, "unused_days": round(UNUSED_S / 86_400)}})
+        log.info("phrases.removed", extra={"fields": {"files": removed, "unused_days": round(UNUSED_S / 86_400)}})
 
 
 def _fields(phrase: Phrase) -> dict[str, object]:
@@ -232,4 +232,4 @@ def _tell_failure(phrase: Phrase, error: RenderError, pause_s: float) -> None:
     fields = {**_fields(phrase), "cause": error.line}
     if not error.hopeless:
         fields["retry_s"] = round(pause_s, 1)
-    log.warning("prompt.failed", extra={"fields": fields})
+    log.warning("phrase.render_failed", extra={"fields": fields})

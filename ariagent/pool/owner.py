@@ -1,4 +1,5 @@
-"""Which service a seat leads to: several may share an Asterisk, each with a Stasis application of its own."""
+"""Finds the service that a seat leads to. Several services may share an Asterisk, each with a Stasis application of its
+own."""
 
 from ariagent.ami.client import AmiClient
 from ariagent.errors import AmiRefusedError

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 RESYNC_S = 60.0
 """How often the queues are read again: Asterisk sends no event for averages and for a reload of queues."""
 MENDED_S = 5.0
-"""The same while there are invalid seats: an administrator may be reloading the queues."""
+"""Seconds between two looks while there are invalid seats: an administrator may be reloading the queues."""
 FAULT_PAUSE_S = 5.0
 LEAVE_LIMIT_S = 3.0
 """Time limit for pausing the seats when the process ends."""
@@ -109,7 +109,7 @@ class Pool:
         return known
 
     async def find_queue(self, name: str) -> bool:
-        """The same; asks Asterisk if it is not known. Raises AmiError."""
+        """Return a queue; asks Asterisk if it is not known. Raises AmiError."""
         if not (known := self.has_queue(name)):
             known = self._elsewhere[name.lower()] = await queue_exists(self._client, name)
         return known

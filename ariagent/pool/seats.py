@@ -99,7 +99,7 @@ class SeatState(StrEnum):
 
     IDLE = "idle"
     BUSY = "busy"
-    """In a call, or ringing."""
+    """The seat is in a call, or ringing."""
     UNAVAILABLE = "unavailable"
     """The device state says that the AI takes no calls."""
     INVALID = "invalid"
@@ -156,7 +156,7 @@ class _Seat:
     not_before: float = 0.0
     """When a refused pause may be tried again."""
     talks: bool = False
-    """In a conversation. (A ringing seat is busy, too, but not for long.)"""
+    """The seat is in a conversation. (A ringing seat is busy, too, but not for long.)"""
 
     @property
     def activity(self) -> SeatState:

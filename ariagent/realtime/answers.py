@@ -1,4 +1,4 @@
-"""Which response answers which turn of the caller, and which turns were none. I/O-free.
+"""Matches responses with the caller's turns, and finds the turns that were none. I/O-free.
 
 A turn of the caller's that proves to have been a cough or noise is dismissed, often before the server has begun to
 answer it: then the turn's item and everything of its answer are to be forgotten, whenever they come.
@@ -14,13 +14,13 @@ MOST_ITEMS = 64
 
 
 class Answers:
-    """Ids only; what is to be sent because of them is the session's business."""
+    """Matches of turns, responses and items by their ids; the session sends the messages that follow."""
 
     def __init__(self) -> None:
         self._waiting: str | None = None  # the turn that the server has not begun to answer
         self._committed: dict[str, str | None] = {}  # turns that are items, with their response
         self._dismissed: dict[str, None] = {}
-        self._items: dict[str, dict[str, None]] = {}  # of each response
+        self._items: dict[str, dict[str, None]] = {}  # the items of each response
         self._discarded: dict[str, None] = {}  # responses
 
     def turn_ended(self, item_id: str) -> bool:

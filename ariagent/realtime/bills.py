@@ -1,4 +1,4 @@
-"""Which use of the model is believed. CORE.
+"""Checks the use that the model's server reports. CORE.
 
 A site's daily cap is one sum for all calls: one impossible count would refuse callers until midnight. So a response is
 counted once, only if it began, and with no more sound than it can have had (source: OpenAI's Realtime guide on costs:
@@ -15,7 +15,7 @@ ROOM = 4
 HEARD_PER_S, SAID_PER_S = 10, 20
 """Tokens of the caller's audio, and of the model's."""
 ROOM_TOKENS = 2_000
-"""For sound that was there before, and for servers that count in steps."""
+"""Tokens for sound from before, and for servers that count in steps."""
 
 
 INPUT_ROOM, INPUT_PER_S = 300_000.0, 10_000.0
@@ -26,7 +26,7 @@ WRITTEN_ROOM, WRITTEN_PER_S = 16_000.0, 200.0
 
 
 class _Allowance:
-    """So many tokens at once, and so many more with each second."""
+    """An allowance of tokens: a number at once, and a number more with each second."""
 
     def __init__(self, room: float, per_s: float) -> None:
         self._room, self._per_s, self._left, self._at = room, per_s, room, 0.0
@@ -60,7 +60,7 @@ class Bills:
             self._open[response_id] += audio_s
 
     def ended(self, response_id: str, counts: object, session_s: float) -> Usage:
-        """What a response used that ended ``session_s`` after the session began. Raises MalformedError where that
+        """The use of a response that ended ``session_s`` after the session began. Raises MalformedError where that
         cannot be."""
         audio_s = self._open.pop(response_id, None)
         used = usage(counts)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Limit:
-    """So much at once, and then so much a second. Hashed by identity: each message of a server looks it up twice."""
+    """A limit: an amount at once, and then an amount per second. Hashed by identity: each message of a server looks it
+    up twice."""
 
     what: str
     at_once: int
@@ -31,7 +32,7 @@ TOKENS_PER_S = 20
 MOST_AT_ONCE = 20
 """Frames or messages that are handled before other calls have their turn."""
 MOST_WORK_S = 0.004
-"""The same in time: a frame of audio is due every 20 ms and call."""
+"""Seconds of work at once: a frame of audio is due every 20 ms and call."""
 
 
 class Budget:
@@ -41,7 +42,7 @@ class Budget:
         self._left: dict[Limit, tuple[float, float]] = {}  # and when it was so much
 
     def spend(self, limit: Limit, amount: float, now: float) -> str:
-        """``amount`` came. Returns what was too much, for people; empty: the session may go on."""
+        """Count ``amount``. Return a description of the excess; empty: the session may continue."""
         left, at = self._left.get(limit, (limit.at_once, now))
         left = min(limit.at_once, left + max(0.0, now - at) * limit.per_s) - amount
         self._left[limit] = (left, max(at, now))

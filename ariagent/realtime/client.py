@@ -50,7 +50,7 @@ VIOLATIONS: dict[int, str] = {
     CloseCode.INVALID_DATA: "text that is not UTF-8",
     CloseCode.MESSAGE_TOO_BIG: "a message that is too big",
 }
-"""What we close the connection for, by the code that we close it with (RFC 6455 section 7.4.1)."""
+"""Reasons for closing the connection, by the close code that ariagent sends (RFC 6455 section 7.4.1)."""
 
 
 def session_url(settings: RealtimeSettings, model: str) -> str:
@@ -72,7 +72,7 @@ def session_headers(settings: RealtimeSettings) -> dict[str, str]:
 
 
 def trust(settings: RealtimeSettings) -> ssl.SSLContext:
-    """What the certificate of the model's server is verified against. Raises ConfigurationError."""
+    """The TLS context that verifies the certificate of the model's server. Raises ConfigurationError."""
     return client_context(settings.ca_file, "realtime.ca_file")
 
 
@@ -143,7 +143,7 @@ class RealtimeClient:
 
     async def _converse(self) -> list[Event]:
         url = session_url(self._settings, self.session.profile.model)
-        async with asyncio.timeout(self._settings.connect_timeout_s) as patience:
+        async with asyncio.timeout(self._settings.connect_timeout_s) as connecting:
             through_proxy = await uses_proxy(urlsplit(url).hostname or "")
             connection = await _Connect(
                 url,
@@ -176,7 +176,7 @@ class RealtimeClient:
                     events = self.session.receive(message, self._loop.time())
                     for event in events:
                         if isinstance(event, SessionReady):
-                            patience.reschedule(None)
+                            connecting.reschedule(None)
                         self._tell(event)
                         if isinstance(event, SessionFailed):
                             return []
@@ -309,7 +309,7 @@ class RealtimeClient:
 
 
 def _sent_secrets(profile: SessionProfile) -> Iterator[str]:
-    """Those by which the model's provider gets into the site's MCP servers."""
+    """The secrets with which the model's provider reaches the site's MCP servers."""
     for tool in profile.tools:
         if tool.get("type") == "mcp":
             yield from (str(tool.get("authorization", "")), *map(str, dict(tool.get("headers", {})).values()))
@@ -325,7 +325,7 @@ async def _close(connection: ClientConnection) -> None:
 
 
 def _violation(connection: ClientConnection) -> list[Event]:
-    """What happened when the server broke the protocol below ours, for which the library ended the connection."""
+    """Describe the server's violation of the WebSocket protocol, for which the library ended the connection."""
     sent, received = connection.protocol.close_sent, connection.protocol.close_rcvd
     if sent is None or received is not None or (what := VIOLATIONS.get(sent.code)) is None:
         return []

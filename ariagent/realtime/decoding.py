@@ -45,7 +45,7 @@ def _decoded(written: str) -> Any:
 
 
 def _values(written: str) -> int:
-    """At least as many as there are, where the message is long enough for too many."""
+    """An upper bound of the number of values; 0 if the message is too short to have too many."""
     if len(written) <= _COUNTED_FROM:
         return 0
     return written.count(",") + written.count("[") + written.count("{")

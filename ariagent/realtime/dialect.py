@@ -72,7 +72,7 @@ UNKNOWN = Dialect("auto", own_names=False)
 
 DIALECTS = {each.name: each for each in (OPENAI, AZURE, LOCALAI, SPEECH_TO_SPEECH)}
 _DEVIATES = {"notes": "user"}
-"""What a switch is thrown to; the others become False."""
+"""The value that a switch takes when the server deviates; other switches become False."""
 
 
 def of(realtime: RealtimeSettings) -> Dialect:
@@ -95,7 +95,7 @@ class Understanding:
 
     @classmethod
     def of(cls, realtime: RealtimeSettings) -> "Understanding":
-        """At the start of a process."""
+        """The understanding at the start of a process."""
         return cls(of(realtime))
 
     @classmethod

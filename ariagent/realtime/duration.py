@@ -10,15 +10,17 @@ import unicodedata
 from ariagent.realtime.words import readings
 
 LEAST_MS = 15.0
-"""For each letter. Audio that is shorter was cut off: the fastest speech takes twice as long."""
+"""Shortest audio for each letter, in milliseconds. Shorter audio was cut off: the fastest speech takes twice as
+long."""
 MOST_MS = 180.0
-"""For each letter: twice as long as speech, pauses included, and half as long as noise."""
+"""Longest audio for each letter, in milliseconds: twice as long as speech, pauses included, and half as long as
+noise."""
 PAUSES_MS = 1500.0
-"""Before, between and after the words, added to the longest duration."""
+"""Milliseconds of pauses before, between and after the words, added to the longest duration."""
 USE_PCM = "Set realtime.encoding to pcm"
 
 _SCRIPTS = {"CJK": 3.0, "HIRAGANA": 2.0, "KATAKANA": 2.0, "HANGUL": 1.0}
-"""By the first word of their letters' names. Syllables of Hangul are counted by their letters."""
+"""Scripts by the first word of their letters' names. Syllables of Hangul are counted by their letters."""
 _SPELLED = re.compile(r"(?<![^\W\d_])[^\W\d_]{2,5}(?![^\W\d_])")
 
 

@@ -1,4 +1,4 @@
-"""What a Realtime session reports, in our own words.
+"""Events of a Realtime session, in ariagent's own words.
 
 Nothing outside this package knows the names of the wire events. Positions in the caller's audio
 (``audio_start_ms``, ``audio_end_ms``) count the audio appended to the session, not wall time.
@@ -9,7 +9,7 @@ from enum import Enum
 
 
 class Fault(Enum):
-    """Whose fault a failure of the model's side is, and whether trying again can help."""
+    """The kind of a failure on the model's side: its origin, and whether trying again can help."""
 
     CREDENTIALS = "credentials"
     """The key was refused."""
@@ -118,7 +118,8 @@ class CallerTurnEnded:
 
 @dataclass(frozen=True, slots=True)
 class CallerTranscribed:
-    """What the caller said; arrives at any time, turns out of order. ``text`` is None where it failed."""
+    """The transcript of a caller's turn. It arrives at any time, and turns may be out of order. ``text`` is None where
+    it failed."""
 
     item_id: str
     text: str | None
@@ -177,18 +178,18 @@ class ResponseEnded:
     status: str
     """completed, cancelled, incomplete or failed."""
     reason: str
-    """Why, where it is not completed: turn_detected, client_cancelled, max_output_tokens, an error's code ...; or
-    ``SILENT``."""
+    """The reason, if the response is not completed: turn_detected, client_cancelled, max_output_tokens, an error's code
+    ...; or ``SILENT``."""
     message: str
     usage: Usage
     tool_calls: tuple[ToolCall, ...] = ()
-    """Only of completed responses."""
+    """The tool calls; only a completed response has some."""
     unwanted: bool = False
     """The caller interrupted it: nobody waits for the rest."""
 
 
 @dataclass(frozen=True, slots=True)
-class AsideEnded:
+class OutOfBandEnded:
     """Speech beside the conversation is complete, or will not come."""
 
     key: str
@@ -235,7 +236,7 @@ class ProviderToolStarted:
 
 @dataclass(frozen=True, slots=True)
 class ProviderToolEnded:
-    """It has a result, has failed, or is waited for no longer."""
+    """The provider's tool has a result, has failed, or is not waited for any more."""
 
     item_id: str
     ok: bool
@@ -273,7 +274,7 @@ Event = (
     | AudioEnded
     | AgentTranscribed
     | ResponseEnded
-    | AsideEnded
+    | OutOfBandEnded
     | ItemTruncated
     | RequestRefused
     | InputMalformed

@@ -62,7 +62,7 @@ def label(value: object, longest: int) -> str:
 
 
 def refused(error: dict[str, Any]) -> RequestRefused:
-    """What the server says of a request that it refused. Some put the code into ``type``."""
+    """The server's error about a request that it refused. Some put the code into ``type``."""
     return RequestRefused(
         label(error.get("code") or error.get("type"), LONGEST_CODE) or "unknown",
         label(error.get("message"), LONGEST_MESSAGE),

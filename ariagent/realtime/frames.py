@@ -11,7 +11,7 @@ class FrameCutter:
     """Follows the frames of one connection, from the first byte after the HTTP handshake."""
 
     def __init__(self) -> None:
-        self._head = b""  # of a frame, as far as it came
+        self._head = b""  # the head of a frame, as far as it came
         self._left = 0  # bytes of the last frame that are still to come
 
     def cut(self, data: bytes, start: int, most: int) -> tuple[int, int]:

@@ -8,9 +8,9 @@ sent once more where the race was lost all the same. I/O-free; ``now`` is in mon
 from typing import Any
 
 SERVER_RESPONSE_WAIT_S = 2.0
-"""After the caller's turn ended, how long the server's own response is waited for."""
+"""Seconds to wait for the server's own response after the caller's turn."""
 CREATED_WAIT_S = 5.0
-"""After a create was sent or refused, how long before the gate opens by itself."""
+"""Seconds after a create was sent or refused until the gate opens by itself."""
 
 
 class ResponseGate:
@@ -22,7 +22,7 @@ class ResponseGate:
     def __init__(self) -> None:
         self.active: str | None = None
         self._wanted: dict[str, Any] | None = None
-        self._asked: dict[str, Any] | None = None  # what was asked for last, until it is sure that it was granted
+        self._asked: dict[str, Any] | None = None  # the last request, until it is sure that it was granted
         self._asked_in = ""  # the id of the event that asked
         self._in_flight = False
         self._closed_until = 0.0
@@ -36,7 +36,7 @@ class ResponseGate:
         self._closed_until = now + SERVER_RESPONSE_WAIT_S
 
     def asked(self, event_id: str) -> None:
-        """What ``take`` returned was sent, in this event."""
+        """Note that the request from ``take`` was sent, with this event id."""
         self._asked_in = event_id
 
     @property
@@ -46,7 +46,7 @@ class ResponseGate:
 
     @property
     def closed_until(self) -> float:
-        """Until then the server may begin a response by itself."""
+        """The time until which the server may begin a response by itself."""
         return self._closed_until
 
     @property
@@ -70,17 +70,17 @@ class ResponseGate:
         if not self._in_flight:
             self._closed_until = 0.0
 
-    def raced(self, now: float, event_id: str | None, *, answer_owed: bool) -> None:
-        """Some create lost a race: ours, or the server's own. Want it again, after the response that won.
+    def active_response_conflict(self, now: float, event_id: str | None, *, answer_pending: bool) -> None:
+        """A create was refused because a response is active: ariagent's create, or the server's own. Ask again then.
 
-        Whose it was, servers often leave out (``event_id`` None). If nothing has begun since we asked, it was ours; if
-        something has, it may be what we asked for, and repeating it word for word would say it twice: then an answer
-        to whatever the conversation holds is right in both cases.
+        Servers often leave out which create it was (``event_id`` None). If no response has begun since ariagent asked,
+        it was ariagent's. If one has begun, it may be the one that was asked for, and to repeat the request word for
+        word would say it twice: then an answer to whatever the conversation holds is right in both cases.
         """
         ours = self._asked is not None and (event_id == self._asked_in or (event_id is None and self._in_flight))
         if ours:
             self._wanted = self._asked if self._wanted is None else self._wanted
-        elif self._wanted is None and (answer_owed or self._asked is not None):
+        elif self._wanted is None and (answer_pending or self._asked is not None):
             self._wanted = {}
         self._asked = None
         self._in_flight = False

@@ -23,7 +23,7 @@ FOR_NOW = '{"status": "still running; the result will be told as soon as it is t
 
 
 class Outbox:
-    """What is to be sent, in order. Each message has an id, by which the server may refuse it."""
+    """The messages that are to be sent, in order. Each message has an id, by which the server may refuse it."""
 
     def __init__(self) -> None:
         self._messages: list[bytes] = []
@@ -175,7 +175,7 @@ class Items:
         return self._truncations.next_deadline()
 
     def tick(self, now: float) -> None:
-        """What time brings."""
+        """Do what is due at this time."""
         for item_id, audio_end_ms, tries in self._truncations.due(now):
             self.cut(item_id, audio_end_ms, now, tries)
         self._look_for_answers(now)
@@ -183,7 +183,7 @@ class Items:
     # -- the agent's items, for those that are put in another's place ------------------------------
 
     def sounds(self, item_id: str, response_id: str, ms: float) -> None:
-        """So much more sound of an item came."""
+        """Count this much more sound of an item."""
         if self._repairs is not None:
             self._repairs.sounds(item_id, response_id, ms)
 
@@ -193,7 +193,7 @@ class Items:
             self._repairs.words(item_id, response_id, text, all_of_them=all_of_them)
 
     def response_ended(self, response_id: str, *, completed: bool) -> None:
-        """Nothing more comes of this response."""
+        """The response has ended."""
         if self._repairs is not None:
             self._repairs.ended(response_id, completed=completed)
             self._make_repairs()

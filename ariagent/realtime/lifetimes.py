@@ -29,13 +29,13 @@ class UsedModel:
 
     name: str
     agents: tuple[str, ...]
-    """Whose."""
+    """The agents that use the model."""
     transcribes: bool = False
-    """It writes down what callers say."""
+    """The model transcribes callers' speech."""
 
     @property
     def what(self) -> str:
-        """For people: ``model gpt-realtime of agents sales, support``."""
+        """The model and its agents in words: ``model gpt-realtime of agents sales, support``."""
         kind = "transcription model" if self.transcribes else "model"
         return f"{kind} {self.name} of agent{'s' if len(self.agents) > 1 else ''} {', '.join(self.agents)}"
 
@@ -69,7 +69,7 @@ def models_url(realtime_url: str) -> str | None:
 
 
 def used_models(agents: Mapping[str, AgentSettings], realtime: RealtimeSettings) -> Iterator[UsedModel]:
-    """What the agents need of this endpoint, each model once."""
+    """The models of this endpoint that the agents need, each once."""
     users: dict[tuple[str, bool], list[str]] = {}
     for name, agent in agents.items():
         users.setdefault((agent.model or realtime.model, False), []).append(name)

@@ -1,4 +1,4 @@
-"""One call's line to the model: a session at a time, made anew when it is lost, and before it expires.
+"""One call's line to the model: a session at a time, reconnected when it is lost, and renewed before it expires.
 
 What the new session knows of the conversation is for whoever hears ``SessionRenewed`` to tell it.
 """
@@ -27,16 +27,16 @@ from ariagent.realtime.recovery import ONCE, Recovery
 from ariagent.realtime.session import RealtimeSession
 
 RENEW_BEFORE_S = 120.0
-"""Before the session's end a quiet moment for its renewal is looked for."""
+"""Seconds before the session's end from which a quiet moment for its renewal is looked for."""
 LOOK_EVERY_S = 0.25
 SHORTEST_SESSION_S = 1.0
 """A server that lets each session expire sooner is not connected to more often."""
 RENEW_AGAIN_S = 10.0
-"""After a renewal that failed; the old session still works."""
+"""Seconds until the next try after a renewal that failed; the old session still works."""
 
 
 class ModelClient(Protocol):
-    """What a line needs of a session's connection; a ``RealtimeClient``."""
+    """The part of a session's connection that a line uses; a ``RealtimeClient``."""
 
     session: RealtimeSession
     dropped_s: float
@@ -81,7 +81,7 @@ class ModelLine:
         self._connect = connect
         self._settings = health.endpoints[0]
         self._place = 0
-        """Of the endpoint in use."""
+        """Index of the endpoint in use."""
         self._tried: set[int] = set()
         """Endpoints that failed since one worked."""
         self._profile = profile
@@ -243,7 +243,7 @@ class ModelLine:
         self._known.set()
 
     async def _until_something(self, running: "asyncio.Task[None]") -> None:
-        """Until the session is over, may be renewed, or is known to end."""
+        """Wait until the session is over, may be renewed, or is known to end."""
         self._known.clear()
         wait_s = max(self._until_renewal_s(), LOOK_EVERY_S)
         known = asyncio.ensure_future(self._known.wait())

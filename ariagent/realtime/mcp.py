@@ -12,7 +12,7 @@ from ariagent.realtime import events as ev
 from ariagent.realtime.fields import LONGEST_CODE, LONGEST_ID, LONGEST_MESSAGE, identifier, label, mapping
 
 GO_ON_S = 0.3
-"""After the last result, how long the server's own response is waited for."""
+"""Seconds to wait for the server's own response after the last result."""
 LONGEST_S = 30.0
 """A tool that is not done by then is given up: the model says something without it."""
 MOST = 16
@@ -29,8 +29,8 @@ class McpCalls:
     """The calls of one session. Times are monotonic seconds."""
 
     def __init__(self) -> None:
-        self._running: dict[str, _Running] = {}  # by item
-        self._labels: dict[str, str] = {}  # of lists of tools: the server's name
+        self._running: dict[str, _Running] = {}  # tools that run, by item
+        self._labels: dict[str, str] = {}  # the server's name of each list of tools
         self._result_since: float | None = None  # there is one that nothing was said about
 
     @property

@@ -14,11 +14,11 @@ from typing import Any
 
 from ariagent.config import AgentSettings, RealtimeSettings, ServerVad
 from ariagent.realtime import events as ev
-from ariagent.realtime.asides import METADATA_KEY
 from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.duration import not_spoken
 from ariagent.realtime.fields import usage
+from ariagent.realtime.out_of_band import METADATA_KEY
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import ALIASES, RealtimeSession
 from ariagent.realtime.trial import COUNTED, WORD, WORDS, unheard
@@ -51,7 +51,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Wait:
-    """For the next message of which ``wanted`` is true, at most ``limit_s``."""
+    """A wait for the next message for which ``wanted`` is true, at most ``limit_s``."""
 
     wanted: Callable[[dict[str, Any]], bool]
     limit_s: float
@@ -62,7 +62,7 @@ Script = Generator[_Wait, dict[str, Any] | None, None]
 
 @dataclass(slots=True)
 class _Reply:
-    """What became of the long response, and of the one beside it."""
+    """The outcome of the long response, and of the one beside it."""
 
     response_id: str
     item_id: str = ""
@@ -257,7 +257,7 @@ class ProbeSession(RealtimeSession):
 
 
 def _follow(reply: _Reply, message: dict[str, Any]) -> None:
-    """What a message means for the two responses."""
+    """Note what a message means for the two responses."""
     kind, response = _text(message, "type"), message.get("response")
     kind = ALIASES.get(kind, kind)
     if isinstance(response, dict):
@@ -374,7 +374,7 @@ async def probe(realtime: RealtimeSettings, agent: AgentSettings) -> Probed:
 
 
 async def _second(realtime: RealtimeSettings, agent: AgentSettings, findings: list[Finding]) -> ev.Usage:
-    """Another session, while the first one is there: whether it can be had, and whether it can speak G.711."""
+    """Try another session beside the first one: whether it is accepted, and whether it speaks G.711."""
     other = realtime.model_copy(update={"encoding": "pcmu"}) if realtime.encoding == "pcm" else realtime
     loop = asyncio.get_running_loop()
     answered: asyncio.Future[ev.Event] = loop.create_future()
@@ -385,9 +385,9 @@ async def _second(realtime: RealtimeSettings, agent: AgentSettings, findings: li
         match event:
             case ev.SessionReady():
                 here = True
-                client.session.say_aside("probe", WORDS.format(COUNTED), alone=True)
+                client.session.say_out_of_band("probe", WORDS.format(COUNTED), alone=True)
                 client.flush()
-            case ev.AsideEnded() | ev.SessionFailed() if not answered.done():
+            case ev.OutOfBandEnded() | ev.SessionFailed() if not answered.done():
                 answered.set_result(event)
 
     profile = SessionProfile.of(agent, other)
@@ -409,7 +409,7 @@ async def _second(realtime: RealtimeSettings, agent: AgentSettings, findings: li
             # It was there, and refused what it was asked to be.
             findings.append(Finding("sessions", False, "a second session runs beside the first"))
             findings.append(Finding("g711", True, f"audio/pcmu cannot be had: {event.cause}"))
-        case ev.AsideEnded() if asked_g711:
+        case ev.OutOfBandEnded() if asked_g711:
             findings.append(Finding("sessions", False, "a second session runs beside the first"))
             failure = unheard(event, profile)
             seen = failure.cause if failure is not None else "audio/pcmu is spoken"

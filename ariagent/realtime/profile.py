@@ -1,4 +1,4 @@
-"""What a session is asked to be, and the ``session.update`` that asks for it."""
+"""The profile of a session: its properties, and the ``session.update`` that asks for them."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -21,9 +21,9 @@ class SessionProfile:
     """pcm is 24 kHz, 16 bit; the others are G.711."""
     tools: tuple[dict[str, Any], ...] = ()
     instructions: str = ""
-    """What the model is told."""
+    """The model's instructions."""
     stall_timeout_s: float = 8.0
-    """A server that owes a response and says nothing for this long is given up."""
+    """A server that says nothing while a response is pending for this long is given up."""
     own_names: bool = True
     """Transcription models have OpenAI's names (``Dialect.own_names``)."""
 
@@ -42,7 +42,7 @@ class SessionProfile:
         return cls(agent, model, realtime.encoding, tools, told, realtime.stall_timeout_s, own_names)
 
     def at(self, realtime: RealtimeSettings) -> "SessionProfile":
-        """The same session at another endpoint, by its model."""
+        """The profile for another endpoint, with that endpoint's model."""
         return replace(self, model=realtime.model, own_names=dialect.of(realtime).own_names)
 
     @property
@@ -124,7 +124,7 @@ class SessionProfile:
         return self.agent.turn_detection.interrupt_response
 
     def mismatch(self, session: dict[str, Any]) -> str:
-        """What in an acknowledged ``session`` would break the audio, or an empty string.
+        """Return the property of an acknowledged ``session`` that would break the audio, or an empty string.
 
         Servers have been seen to answer PCM where G.711 was asked for; played as it came it would be noise. Others name
         no format (LocalAI in 2026); PCM is what they speak then.

@@ -3,9 +3,10 @@
 from ariagent.realtime.events import Fault
 
 PAUSES_S = (0.0, 0.25, 0.5, 1.0)
-"""Before each attempt; the last one goes on. The first is made at once: most losses are of one connection only."""
+"""Seconds before each attempt; the last value repeats. The first is made at once: most losses are of one connection
+only."""
 HOPELESS = (Fault.CREDENTIALS, Fault.REQUEST)
-"""What is refused for its content is refused again."""
+"""Faults after which another try is refused, too."""
 ONCE = (Fault.SILENT, Fault.FLOOD)
 """A caller waits in silence for the first to be noticed, and the second takes time from other calls: that may happen
 once again at most, wherever the new session is."""
@@ -16,7 +17,7 @@ MOST_LOSSES = 3
 
 
 class Recovery:
-    """A caller's patience with one call's sessions. Times: monotonic seconds.
+    """The attempts to recover one call's session, and their time limit. Times are monotonic seconds.
 
     It is ``within_s`` without a session, and begins anew when one has proved that it works: a response of it was
     completed, or nobody asked it anything, and it stood for longer than a stall takes to be noticed
@@ -27,7 +28,7 @@ class Recovery:
         self._within_s = within_s
         self._proven_after_s = proven_after_s
         self._proven = True
-        self._failed_once = False  # in one of those ways, since one was proven
+        self._failed_once = False  # an attempt failed in one of those ways since the last proven session
         self._flooded_at = float("-inf")
         self._until = self._stands_since = 0.0
         self._losses = self._attempts = 0
@@ -58,7 +59,7 @@ class Recovery:
         self._attempts = 0
 
     def left_s(self, now: float) -> float:
-        """What is left of the caller's patience."""
+        """Seconds that are left until recovery is given up."""
         return max(0.0, self._until - now)
 
     def next_attempt(self, fault: Fault, now: float, *, elsewhere: bool = False) -> float | None:

@@ -33,11 +33,11 @@ ENCODING = "pcm"
 """The encoding of every session that renders, whatever the calls have."""
 TRIES = 3
 TIMEOUT_S = 120.0
-"""For all tries. A server may generate no faster than one listens."""
+"""Time limit for all tries, in seconds. A server may generate no faster than one listens."""
 LONGEST_S = 60.0
-"""Of audio."""
+"""Longest audio in seconds."""
 LONGEST_CHARACTERS = 1200
-"""Of text; about a minute, spoken fast."""
+"""Longest text in characters: about a minute, spoken fast."""
 
 _MOST_TOKENS = 4096
 _READER = "You read texts out on the telephone, in a friendly and natural voice, word for word."
@@ -50,10 +50,10 @@ class Rendering:
     pcm: bytes
     """24 kHz, signed 16-bit little-endian mono; little silence before and after it."""
     transcript: str
-    """What was said, as the model wrote it down."""
+    """The words, as the model transcribed them."""
     tries: int
     usage: Usage
-    """Of all tries."""
+    """The use of all tries."""
 
 
 class RenderError(AriagentError):
@@ -63,7 +63,7 @@ class RenderError(AriagentError):
         super().__init__(cause, remedy=remedy)
         self.hopeless = hopeless
         self.usage = usage or Usage()
-        """What the attempt used all the same."""
+        """The use of the failed attempt."""
 
 
 async def render(
@@ -90,7 +90,7 @@ async def render(
                 if spoken is not None:
                     return Rendering(spoken, transcript, tries, used)
                 said.append(transcript)
-                log.info("render.differs", extra={"fields": {"tries": tries, "characters": len(text)}})
+                log.info("phrase.wording_differed", extra={"fields": {"tries": tries, "characters": len(text)}})
     except TimeoutError:
         raise RenderError(f"the model did not speak the text within {timeout_s:g} s", usage=used) from None
     except RenderError as error:
@@ -115,7 +115,7 @@ def _check(text: str) -> None:
 
 @dataclass(slots=True)
 class _Item:
-    """What one item of the model came to."""
+    """One item of the model: its audio and its words."""
 
     audio: bytearray = field(default_factory=bytearray)
     transcript: str = ""
@@ -147,7 +147,7 @@ class _Attempt:
         self._over = asyncio.Event()
 
     async def run(self) -> None:
-        """Until the model has spoken. Raises RenderError where it could not."""
+        """Run the session until the model has spoken. Raises RenderError where it could not."""
         running = asyncio.ensure_future(self.client.run())
         waiting = asyncio.ensure_future(self._over.wait())
         try:

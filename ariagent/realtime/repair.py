@@ -1,4 +1,4 @@
-"""What a server that cannot truncate is to remember of the agent's items instead: the words that were heard. CORE.
+"""Repairs the conversation of a server that cannot truncate: the agent's items become the words that were heard. CORE.
 
 The item is deleted and created again as text. That waits until the item's response is over: until then the server may
 still add to it, and the words may still come.
@@ -24,7 +24,7 @@ class _Item:
     """All words of it are known."""
     sound_ms: float = 0.0
     heard_ms: float | None = None
-    """As far as the caller heard it, if it was cut."""
+    """Milliseconds of the item that the caller heard, if it was cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Repairs:
         """Responses that are over, and whether they were completed."""
 
     def sounds(self, item_id: str, response_id: str, ms: float) -> None:
-        """So much more sound of an item came."""
+        """Count this much more sound of an item."""
         self._item(item_id, response_id).sound_ms += ms
 
     def words(self, item_id: str, response_id: str, text: str, *, all_of_them: bool) -> None:
@@ -55,7 +55,7 @@ class Repairs:
             item.told = all_of_them
 
     def ended(self, response_id: str, *, completed: bool) -> None:
-        """Nothing more comes of this response."""
+        """The response has ended."""
         self._ended[response_id] = completed
         while len(self._ended) > KEPT:
             del self._ended[next(iter(self._ended))]

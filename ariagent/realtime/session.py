@@ -16,7 +16,6 @@ from typing import Any
 from ariagent.realtime import decoding, faults, fields, formats
 from ariagent.realtime import events as ev
 from ariagent.realtime.answers import Answers
-from ariagent.realtime.asides import Asides
 from ariagent.realtime.bills import Bills
 from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.fields import (
@@ -37,8 +36,9 @@ from ariagent.realtime.fields import (
 from ariagent.realtime.gate import ResponseGate
 from ariagent.realtime.items import Items, Outbox
 from ariagent.realtime.mcp import McpCalls
-from ariagent.realtime.patience import Patience, Verdict
+from ariagent.realtime.out_of_band import OutOfBandResponses
 from ariagent.realtime.profile import SessionProfile
+from ariagent.realtime.response_timeout import ResponseTimeout, TimeoutStep
 
 MUTED_KEPT = 32
 CALLS_KEPT = 8
@@ -106,8 +106,8 @@ class RealtimeSession:
         self._items = Items(self._outbox, self._understanding)
         self._last_error: ev.RequestRefused | None = None
         self._answers = Answers()
-        self._asides = Asides(self._understanding)
-        self._patience = Patience(profile.stall_timeout_s)
+        self._out_of_band = OutOfBandResponses(self._understanding)
+        self._response_timeout = ResponseTimeout(profile.stall_timeout_s)
         self._mcp = McpCalls()
         self._bills = Bills()
         self._ready_at = 0.0
@@ -118,7 +118,7 @@ class RealtimeSession:
         self._untold = ""  # the caller's turn whose words are still to come
         self._sounding = ""  # the response that has brought something: sound, or a function call
         self._unwanted = False  # the response that we asked for and that has not begun
-        self._raced = False  # the server could not answer the caller's turn by itself
+        self._conflicted = False  # the server could not answer the caller's turn by itself
         self._lost_answer = False  # the server's own, to a dismissed turn: refused, as another response runs
         self._caller_until = 0.0  # a turn of the caller's goes on, until then at most
         self._fulfilled: dict[str, None] = {}  # responses that made one of ours unnecessary
@@ -135,21 +135,21 @@ class RealtimeSession:
         self.gate.request(wanted if tools else {**wanted, "tool_choice": "none"})
         self._pump(now)
 
-    def say_aside(self, key: str, instructions: str, *, alone: bool) -> None:
-        """Have the model speak beside the conversation, unheard by the caller; AsideEnded has the audio. ``alone``: it
-        is not to know the conversation. What the caller hears does not wait for it, nor it for that."""
-        self._asides.want(key, instructions, alone=alone)
-        self._pump_asides(None)
+    def say_out_of_band(self, key: str, instructions: str, *, alone: bool) -> None:
+        """Have the model speak beside the conversation, unheard by the caller; OutOfBandEnded has the audio. ``alone``:
+        it is not to know the conversation. What the caller hears does not wait for it, nor it for that."""
+        self._out_of_band.want(key, instructions, alone=alone)
+        self._pump_out_of_band(None)
 
-    def _pump_asides(self, now: float | None) -> None:
+    def _pump_out_of_band(self, now: float | None) -> None:
         free = self._free and max(self._caller_until, self.gate.closed_until) <= (now or 0.0)
-        for response, aside in self._asides.take_due(now, free=free):
-            self._asides.asked(aside, self._send({"type": "response.create", "response": response}))
+        for response, out_of_band in self._out_of_band.take_due(now, free=free):
+            self._out_of_band.asked(out_of_band, self._send({"type": "response.create", "response": response}))
 
     @property
     def _free(self) -> bool:
         """No response runs, or is about to, as far as it is known."""
-        return self.gate.idle and not self._patience.owes_answer
+        return self.gate.idle and not self._response_timeout.answer_pending
 
     def add_text(self, role: str, text: str) -> None:
         """Add a message to the conversation: role ``user``, ``system`` or ``assistant`` (the agent said it before);
@@ -162,9 +162,9 @@ class RealtimeSession:
         self._items.add_call(call_id, name, arguments)
 
     @property
-    def owes(self) -> bool:
+    def response_pending(self) -> bool:
         """Something is being said, is to be said, or answers what the caller is saying."""
-        return not self.gate.idle or self._patience.owes_answer or self._caller_until > 0 or self._gave_up
+        return not self.gate.idle or self._response_timeout.answer_pending or self._caller_until > 0 or self._gave_up
 
     @property
     def untold(self) -> bool:
@@ -184,9 +184,9 @@ class RealtimeSession:
         return self._answers.awaits(item_id)
 
     def caller_silent(self, now: float) -> None:
-        """The caller has been silent for so long that the server should have ended their turn: it owes an answer."""
+        """The caller has been silent for so long that the server should have ended their turn: an answer is pending."""
         self._caller_until = 0.0
-        self._patience.answer_owed(now)
+        self._response_timeout.answer_awaited(now)
         self._pump(now)
 
     def dismiss(self, item_id: str, now: float) -> None:
@@ -206,10 +206,10 @@ class RealtimeSession:
         self._pump(now)
 
     def _answer_not_wanted(self, now: float) -> None:
-        self._patience.answer_waived(now)
-        if self._raced:
+        self._response_timeout.answer_waived(now)
+        if self._conflicted:
             # The server could not answer because something else was running, and we would have asked it to.
-            self._raced = False
+            self._conflicted = False
             self.gate.withdraw()
 
     def _discard(self, response_id: str) -> None:
@@ -241,7 +241,7 @@ class RealtimeSession:
         if not turn_over:
             self._unwanted = self.gate.withdraw()
             if self._unwanted:
-                self._patience.settled(now)
+                self._response_timeout.settled(now)
         active = self.gate.active
         if active is not None and active != answer:
             self._mute(active)
@@ -270,12 +270,12 @@ class RealtimeSession:
         # What is asked for while the caller speaks waits for their turn; its answer may make it unnecessary.
         if self.state is not State.READY or now < self._caller_until:
             return
-        self._pump_asides(now)
+        self._pump_out_of_band(now)
         if (response := self.gate.take(now)) is not None:
             self._items.before_response()
             self.gate.asked(self._send({"type": "response.create", "response": response}))
             self._unwanted = False
-            self._patience.response_asked(now)
+            self._response_timeout.response_asked(now)
 
     # -- time -------------------------------------------------------------------------------------
 
@@ -285,28 +285,28 @@ class RealtimeSession:
             return None
         wanted = self.gate.next_deadline()
         wanted = None if wanted is None else max(wanted, self._caller_until)
-        asides = self._asides.next_deadline() if self._free and self._asides.idle else None
-        asides = None if asides is None else max(asides, self._caller_until, self.gate.closed_until)
+        out_of_band = self._out_of_band.next_deadline() if self._free and self._out_of_band.idle else None
+        out_of_band = None if out_of_band is None else max(out_of_band, self._caller_until, self.gate.closed_until)
         times = (
             wanted,
-            self._patience.next_deadline(),
+            self._response_timeout.next_deadline(),
             self._items.next_deadline(),
             self._mcp.next_deadline() if self._mcp.running or self.gate.idle else None,
-            asides,
+            out_of_band,
         )
         return min((time for time in times if time is not None), default=None)
 
     def tick(self, now: float) -> list[ev.Event]:
-        """Do what is due. SessionFailed: the server owes a response and says nothing; the connection is of no use."""
+        """Do what is due. SessionFailed: a response is pending, and the server says nothing."""
         happened = self._tick_mcp(now)
-        match self._patience.judge(now):
-            case Verdict.GIVE_UP if self._mcp.running:
-                self._patience.progress(now)
-            case Verdict.GIVE_UP:
-                cause = f"the model fell silent for {self._patience.limit_s:g} s in its turn"
+        match self._response_timeout.judge(now):
+            case TimeoutStep.GIVE_UP if self._mcp.running:
+                self._response_timeout.progress(now)
+            case TimeoutStep.GIVE_UP:
+                cause = f"the model fell silent for {self._response_timeout.limit_s:g} s in its turn"
                 return self._fail(ev.SessionFailed(ev.Fault.SILENT, cause))
-            case Verdict.ASK:
-                self._patience.response_asked(now)
+            case TimeoutStep.ASK:
+                self._response_timeout.response_asked(now)
                 self.gate.request({})
         self._items.tick(now)
         self._pump(now)
@@ -332,16 +332,19 @@ class RealtimeSession:
             return [ev.InputMalformed(error.what, len(data))]
         kind: str = ALIASES.get(message["type"], message["type"])
         if kind.startswith("response.") and kind != "response.done":
-            self._patience.progress(now)
+            self._response_timeout.progress(now)
         self._items.alive(now)
         handler = _HANDLERS.get(kind)
         if handler is None:
             return []
         try:
-            only = not (self.gate.in_flight or self._patience.owes_answer)
-            if not self._asides.idle and (aside := self._asides.take(kind, message, now, only=only)) is not None:
+            only = not (self.gate.in_flight or self._response_timeout.answer_pending)
+            if (
+                not self._out_of_band.idle
+                and (happened := self._out_of_band.take(kind, message, now, only=only)) is not None
+            ):
                 self._pump(now)
-                return [each for event in aside for each in self._counted(event, now)]
+                return [each for event in happened for each in self._counted(event, now)]
             happened = list(handler(self, message, now))
         except (MalformedError, ValueError):
             return [ev.InputMalformed(kind[:LONGEST_CODE], len(data))]
@@ -349,8 +352,8 @@ class RealtimeSession:
         return happened
 
     def _counted(self, event: ev.Event, now: float) -> Iterable[ev.Event]:
-        """Count the use of an aside that ended."""
-        if not isinstance(event, ev.AsideEnded):
+        """Count the use of an out-of-band response that ended."""
+        if not isinstance(event, ev.OutOfBandEnded):
             return (event,)
         try:
             audio_s = len(event.audio) / _BYTES_PER_S[self.profile.encoding]
@@ -409,8 +412,8 @@ class RealtimeSession:
         if refused.code == "conversation_already_has_active_response" and event_id is None and self._lost_answer:
             self._lost_answer = False  # nobody wants it
         elif refused.code == "conversation_already_has_active_response":
-            self._raced = event_id is None and self._patience.owes_answer
-            self.gate.raced(now, event_id, answer_owed=self._patience.owes_answer)
+            self._conflicted = event_id is None and self._response_timeout.answer_pending
+            self.gate.active_response_conflict(now, event_id, answer_pending=self._response_timeout.answer_pending)
         elif self.state is State.CONFIGURING:
             # A rejected session.update is discarded whole: going on would mean talking as somebody else.
             where = f" ({refused.param})" if refused.param else ""
@@ -422,7 +425,7 @@ class RealtimeSession:
             ended = ev.ResponseEnded("", "failed", refused.code, refused.message, ev.Usage())
             return (refused, *self._response_failed(ended))
         else:
-            # Whatever it is about, it is no reason to wait less: what is owed stays owed.
+            # Whatever it is about, it is no reason to wait less: what is pending stays pending.
             self._items.refused(refused, event_id, now)
             if refused.code in (OPEN_CALL, NO_ANSWER) and self._answered_open_calls(refused.code):
                 self.gate.failed()
@@ -449,7 +452,7 @@ class RealtimeSession:
         return []
 
     def _on_speech_started(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        self._patience.answer_waived(now)
+        self._response_timeout.answer_waived(now)
         self._items.before_response()
         self._caller_until = now + LONGEST_TURN_S
         at_ms = self.audio_origin_ms + number(message, "audio_start_ms")
@@ -465,7 +468,7 @@ class RealtimeSession:
 
     def _on_committed(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         self._unwanted = False  # what begins from now on answers this turn
-        self._raced = False
+        self._conflicted = False
         item_id = identifier(message, "item_id")
         self._untold = item_id if self.profile.agent.transcription is not None else ""
         previous = message.get("previous_item_id")
@@ -478,7 +481,7 @@ class RealtimeSession:
             return (ended,)
         if self.profile.server_answers:
             self.gate.turn_ended(now)
-            self._patience.answer_owed(now)
+            self._response_timeout.answer_awaited(now)
         else:
             self.gate.request({})
         return (ended,)
@@ -505,13 +508,13 @@ class RealtimeSession:
         response_id = identifier(response, "id")
         if response.get("conversation_id", "") is None:
             return ()  # out of band: it does not write to the conversation
-        asked = self.gate.in_flight and self.profile.server_answers and not self._raced
+        asked = self.gate.in_flight and self.profile.server_answers and not self._conflicted
         answers = self._answers.response_started(response_id, asked_otherwise=asked)
-        self._raced = self._lost_answer = False
+        self._conflicted = self._lost_answer = False
         self.gate.started(response_id)
         self._mcp.answered()
         self._bills.began(response_id)
-        self._patience.response_begun(now)
+        self._response_timeout.response_begun(now)
         if self._answers.discarded(response_id):
             self._discard(response_id)
         elif answers is not None and self.gate.fulfilled() is not None:
@@ -565,7 +568,7 @@ class RealtimeSession:
     def _brings(self, response_id: str, now: float) -> None:
         """The response has something that is heard, or done."""
         self._sounding = response_id
-        self._patience.heard(now)
+        self._response_timeout.heard(now)
 
     def _on_item_done(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
         item = mapping(message, "item")
@@ -633,7 +636,7 @@ class RealtimeSession:
         self.gate.ended(response_id)
         self._items.response_ended(response_id, completed=status == "completed")
         if self.gate.active is None:
-            self._patience.settled(now)
+            self._response_timeout.settled(now)
         return (ended, *failed)
 
     def _response_of(self, message: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from ariagent.config import AgentSettings, RealtimeSettings
 from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.duration import USE_PCM, not_spoken
-from ariagent.realtime.events import AsideEnded, Event, Fault, SessionFailed, SessionReady
+from ariagent.realtime.events import Event, Fault, OutOfBandEnded, SessionFailed, SessionReady
 from ariagent.realtime.profile import SessionProfile
 
 WORD = "Say only this one word: yes."
@@ -22,7 +22,7 @@ async def failure_of(
     *,
     speaks: bool = False,
     understanding: Understanding | None = None,
-) -> tuple[SessionFailed | None, AsideEnded | None]:
+) -> tuple[SessionFailed | None, OutOfBandEnded | None]:
     """Why ``agent`` could not have a session there (None: it could), and what it said, if it had to.
 
     It has to if it was silent before (``speaks``), and where G.711 may be acknowledged and not spoken. What is found
@@ -35,10 +35,10 @@ async def failure_of(
     def on_event(event: Event) -> None:
         match event:
             case SessionReady() if speaks or doubted:
-                client.session.say_aside("trial", WORDS.format(COUNTED) if doubted else WORD, alone=True)
+                client.session.say_out_of_band("trial", WORDS.format(COUNTED) if doubted else WORD, alone=True)
                 client.flush()
                 loop.call_later(realtime.stall_timeout_s, on_event, SessionFailed(Fault.SILENT, NOTHING))
-            case SessionReady() | SessionFailed() | AsideEnded() if not answered.done():
+            case SessionReady() | SessionFailed() | OutOfBandEnded() if not answered.done():
                 answered.set_result(event)
 
     client = RealtimeClient(realtime, SessionProfile.of(agent, realtime), on_event, understanding)
@@ -53,7 +53,7 @@ async def failure_of(
     match answered.result():
         case SessionFailed() as failed:
             return failed, None
-        case AsideEnded() as said:
+        case OutOfBandEnded() as said:
             failure = unheard(said, client.session.profile)
             if failure is not None and failure.fault is Fault.REQUEST and understanding is not None:
                 # No caller is to hear it, wherever they come from.
@@ -67,7 +67,7 @@ def g711_doubted(realtime: RealtimeSettings) -> bool:
     return realtime.encoding != "pcm" and not realtime.is_openai
 
 
-def unheard(said: AsideEnded, profile: SessionProfile) -> SessionFailed | None:
+def unheard(said: OutOfBandEnded, profile: SessionProfile) -> SessionFailed | None:
     """Why a caller would not have heard what the model said when it was to speak ``COUNTED`` or a word."""
     if not said.audio:
         return SessionFailed(Fault.SILENT, NOTHING)

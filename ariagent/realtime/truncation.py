@@ -12,11 +12,11 @@ from ariagent.realtime.events import RequestRefused
 UNANSWERED_WAIT_S = 1.0
 """A server answers at once. One that has not after this long does not know what a truncation is."""
 STALLED_S = 0.3
-"""What the server sends sooner than this after a truncation may have been on its way before."""
+"""Seconds. A message that comes sooner after a truncation may have been on its way before it."""
 BURST_S = 0.25
-"""After a stall of the network, what was held up comes within less; the answer may be behind it."""
+"""Seconds. After a stall of the network the delayed messages come within less; the answer may be behind them."""
 ACKNOWLEDGED_WAIT_S = 0.25
-"""After a refusal, how long the clamped acknowledgement is waited for."""
+"""Seconds to wait for the clamped acknowledgement after a refusal."""
 TRIES = 3
 STEP_MS = 100
 
@@ -42,7 +42,7 @@ class _Asked:
 
 
 class Truncations:
-    """By item, what was asked for and not acknowledged yet."""
+    """Truncations by item that were asked for and are not acknowledged yet."""
 
     def __init__(self) -> None:
         self._asked: dict[str, _Asked] = {}
@@ -53,7 +53,7 @@ class Truncations:
 
     @property
     def open(self) -> bool:
-        """Something was asked for and not acknowledged, or has just been given up."""
+        """A truncation is not acknowledged yet, or has just been given up."""
         return bool(self._asked or self._given_up)
 
     def asked(self, item_id: str, event_id: str, audio_end_ms: int, tries: int = 1, now: float = 0.0) -> None:

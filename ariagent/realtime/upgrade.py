@@ -10,7 +10,7 @@ from dataclasses import dataclass
 MAX_HEAD_BYTES = 64 * 1024
 """The longest head of the answer that is looked through; the library refuses a longer one."""
 MAX_TEXT_BYTES = 4 * 1024
-"""So much of a refusal's text is waited for."""
+"""Bytes of a refusal's text that are waited for."""
 
 _HTTP = b"HTTP/"
 _HEAD_END = b"\r\n\r\n"
@@ -23,12 +23,12 @@ _LAST_CHUNK = re.compile(rb"(?:^|\r\n)0\r\n\r\n$")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came, as far as it is needed."""
+    """The server's answer, as far as it is needed."""
 
     head: bytes
-    """What the library is to read as the whole answer. A refusal's text follows its first line."""
+    """The bytes that the library reads as the whole answer. A refusal's text follows its first line."""
     rest: bytes = b""
-    """What follows: WebSocket frames."""
+    """The bytes behind it: WebSocket frames."""
     refused: bool = True
 
 
@@ -39,7 +39,8 @@ class Upgrade:
         self._data = bytearray()
 
     def take(self, data: bytes, *, is_all: bool = False) -> Answer | None:
-        """More of it came; ``is_all``: the server has ended the connection. None: the answer is not whole yet."""
+        """Add bytes of the answer; ``is_all``: the server has ended the connection. Return None while the answer is not
+        complete."""
         self._data += data
         end = self._data.find(_HEAD_END)
         if end < 0:

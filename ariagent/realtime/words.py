@@ -98,7 +98,7 @@ def _plain(text: str) -> str:
 
 
 def _folded(reading: str, language: str) -> str:
-    """In German, fuer is für; done last, so that what stands side by side is the same in both texts."""
+    """Fold German spellings (fuer is für). This is done last, so that both texts have the same words side by side."""
     return re.sub(r"([aou])e", r"\1", reading) if language == "de" else reading
 
 

@@ -1,1 +1,1 @@
-"""What is kept of calls: the journal that is written as they happen, and what can be read from it."""
+"""The records of calls: the journal that is written as they happen, and its readers."""

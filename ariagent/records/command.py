@@ -24,7 +24,7 @@ _UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What ``ariagent calls`` was asked for."""
+    """The options of ``ariagent calls``."""
 
     past: int | None = PAST
     """How many past calls to list; None: all."""
@@ -34,7 +34,7 @@ class Wanted:
     html: Path | None = None
     as_json: bool = False
     messages: bool = False
-    """What callers left for people, instead of calls."""
+    """Show callers' messages instead of calls."""
 
 
 def show(
@@ -124,7 +124,7 @@ def _list(
 
 
 def _joined(live: Sequence[CallRow], running: Sequence[dict[str, Any]]) -> list[dict[str, object]]:
-    """What the service tells of each call, with what only the records know."""
+    """Join the service's data of each call with that of the records."""
     recorded = {call.call: views.call_data(call) for call in live}
     return [{**recorded.get(call["id"], {}), "live": True, **call} for call in running]
 

@@ -1,4 +1,4 @@
-"""What calls cost: tokens times prices. CORE.
+"""The cost of calls: tokens times prices. CORE.
 
 Rules (OpenAI's pricing and ``response.done`` reference): cached tokens are part of the input's, at a price of their
 own; every response bills the whole conversation again; transcription is billed apart, by the minute.
@@ -31,7 +31,8 @@ class Share:
 
 
 def shares(usage: Usage, price: PriceSettings | None, transcribed_s: float = 0.0) -> tuple[Share, ...]:
-    """What ``usage`` (and ``transcribed_s`` seconds of transcribed speech) is billed as; kinds without use left out."""
+    """The billed amounts of ``usage`` (and ``transcribed_s`` seconds of transcribed speech); kinds without use are left
+    out."""
     tokens = {kind: max(0, getattr(usage, kind)) for kind in KINDS}
     for what in ("text", "audio"):
         # A server that counts more cached than there is does not make money.
@@ -49,7 +50,7 @@ def shares(usage: Usage, price: PriceSettings | None, transcribed_s: float = 0.0
 
 
 def money(usage: Usage, price: PriceSettings, transcribed_s: float = 0.0) -> float:
-    """What ``usage`` costs, in the currency of the prices."""
+    """The cost of ``usage``, in the currency of the prices."""
     return sum(share.money or 0.0 for share in shares(usage, price, transcribed_s))
 
 
@@ -69,13 +70,13 @@ class PriceTable:
         return _FREE if found is None and model == SANDBOX else found
 
     def money(self, model: str, usage: Usage, transcribed_s: float = 0.0) -> float | None:
-        """What ``usage`` of ``model`` costs; None where the table has no price for it."""
+        """The cost of ``usage`` of ``model``; None if the table has no price for it."""
         price = self.of(model)
         return None if price is None else money(usage, price, transcribed_s)
 
 
 class DailySpending:
-    """What today's calls have cost so far, and whether that is too much. A new day begins at nothing."""
+    """The cost of today's calls so far, and whether it is above the cap. A new day begins at nothing."""
 
     def __init__(self, cap: float | None, day: str = "", spent: float = 0.0) -> None:
         """``spent``: what ``day`` had already cost when the process started (from the journal)."""
@@ -91,7 +92,7 @@ class DailySpending:
         self._spent += amount
 
     def spent(self, day: str) -> float:
-        """What ``day`` has cost so far, for today or a later day."""
+        """The cost of ``day`` so far, for today or a later day."""
         return self._spent if day <= self._day else 0.0
 
     def over_cap(self, day: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a call's timeline is made of. CORE."""
+"""The entries of a call's timeline. CORE."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ class Latency:
 
     response_ms: float
     detection_ms: float
-    """Until the model reported that the turn was over."""
+    """Milliseconds until the model reported that the turn was over."""
     model_ms: float
-    """Until its first audio arrived, less what tools took of that."""
+    """Milliseconds until its first audio arrived, without the tools' part."""
     tools_ms: float
-    """What tools took meanwhile."""
+    """Milliseconds of tools meanwhile."""
     ours_ms: float
-    """Until its first frame was handed to Asterisk."""
+    """Milliseconds until its first frame was sent to Asterisk."""
     why: str = ""
-    """What made it slow; empty when it was not."""
+    """The cause of a slow answer; empty if it was not slow."""
 
     @property
     def parts(self) -> tuple[tuple[str, float], ...]:
@@ -31,7 +31,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Something that was said."""
+    """A turn of the caller or of the agent."""
 
     at_s: float
     """When it began to be heard, as well as is known."""
@@ -41,9 +41,9 @@ class Turn:
     text: str
     item: str = ""
     latency: Latency | None = None
-    """Of an agent's answer."""
+    """The latency of an agent's answer."""
     heard_ms: float | None = None
-    """Of an agent's turn that the caller talked over: what they heard of it."""
+    """Milliseconds that the caller heard of an agent's turn that they interrupted."""
     dropped_ms: float = 0.0
     heard_text: str = ""
     """The words of that, estimated."""
@@ -59,7 +59,7 @@ class ToolRun:
     """None: it had not come back when the call ended, or need not."""
     ok: bool
     kind: str = ""
-    """What went wrong, where something did."""
+    """The kind of the failure; empty if there was none."""
     arguments: str = ""
     output: str = ""
     own: bool = False
@@ -78,7 +78,7 @@ class Note:
     name: str
     fields: Mapping[str, object]
     kind: str = "event"
-    """``error``, ``gap`` (audio was missing), ``sign`` (a slow tool's, which the caller heard) or ``event``."""
+    """``error``, ``gap`` (audio was missing), ``waiting_prompt`` (the caller heard a slow tool's) or ``event``."""
 
     @property
     def text(self) -> str:

@@ -44,12 +44,13 @@ class CallEvent:
     """The level of the log line; None: the event is for the record only."""
 
     def to_fields(self) -> dict[str, object]:
-        """What the record keeps: the fields that do not have their default."""
+        """The fields that the record keeps: those that do not have their default."""
         given = ((each.name, getattr(self, each.name), each.default) for each in _layout(type(self)).fields)
         return {name: value for name, value, default in given if default is MISSING or value != default}
 
     def for_log(self, *, words: bool = False) -> dict[str, object]:
-        """What the log shows. ``words``: the site wants what was said in its log (``log.transcripts``)."""
+        """The fields that the log shows. ``words``: the site wants the spoken words in its log
+        (``log.transcripts``)."""
         hidden = private_fields(type(self))
         return {name: value for name, value in self.to_fields().items() if name not in hidden}
 
@@ -213,7 +214,7 @@ class LegReplaced(CallEvent):
 
 @dataclass(frozen=True, slots=True)
 class CallerChanged(CallEvent):
-    """Somebody else is on the line, by a transfer."""
+    """Another party is on the line, by a transfer."""
 
     NAME = "call.caller_changed"
 
@@ -312,7 +313,7 @@ class _Ending(CallEvent):
     """See ``termination.Result``."""
     reason: str
     cause: str = ""
-    """What went wrong, in words; empty: nothing."""
+    """The failure in words; empty: none."""
     underruns: float | None = None
     """How often the agent's audio came too late."""
     caller_audio_gaps: float | None = None
@@ -323,7 +324,7 @@ class _Ending(CallEvent):
     """How much of the caller's audio a slow network did not take to the model."""
     talk_s: float | None = None
     """How long the agent was in conversation."""
-    talk_colleague_s: float | None = None
+    talk_human_agent_s: float | None = None
     """The part of it with the human agent who then transferred a caller to the agent."""
     talk_caller_s: float | None = None
     """The part of it with that caller."""
@@ -342,15 +343,16 @@ class CallLeft(_Ending):
 
     NAME = "call.left"
 
-    owed: str
-    """What the caller is waiting for. See ``dialogue.memory.Owed``."""
+    unfinished: str
+    """The unfinished part of the conversation. See ``dialogue.memory.Unfinished``."""
 
 
 # -- turns ------------------------------------------------------------------------------------------------------------
 
 
 class _Spoken(CallEvent):
-    """Something was said: for the record. The log has the number of characters, unless the site wants transcripts."""
+    """A turn with its words, for the record. The log has the number of characters, unless the site wants
+    transcripts."""
 
     __slots__ = ()
 
@@ -358,7 +360,7 @@ class _Spoken(CallEvent):
     said: str | None
 
     def for_log(self, *, words: bool = False) -> dict[str, object]:
-        """What the log shows: see the class."""
+        """The fields that the log shows: see the class."""
         if self.said is None:
             return {"item": self.item, "said": NOT_TRANSCRIBED}
         return {"item": self.item, **({"said": self.said} if words else {"characters": len(self.said)})}
@@ -541,14 +543,14 @@ class ModelMalformed(CallEvent):
 
 @dataclass(frozen=True, slots=True)
 class ModelUsed(CallEvent):
-    """What the call used of the model since the last such event. For the record only."""
+    """The call's use of the model since the last such event. For the record only."""
 
     NAME = "usage"
     LEVEL = None
 
     model: str
     cost: float | None = None
-    """In the currency of the price table; None: the model has no price."""
+    """The cost in the currency of the price table; None: the model has no price."""
     transcribed_s: float = 0.0
     input_text: int = 0
     """Tokens, as the five that follow. The cached ones are part of the input."""
@@ -613,7 +615,7 @@ class WaitingPromptPlayed(CallEvent):
     NAME = "tool.waiting_prompt"
     LEVEL = None
 
-    sign: str
+    prompt: str
     """``tone``, or the phrase's text."""
 
 
@@ -665,7 +667,7 @@ class MessageTaken(CallEvent):
     number: str = _private("")
     """The number to call back."""
     when: str = _private("")
-    """As the caller said it."""
+    """The time for calling back, as the caller said it."""
     text: str = _words("")
 
 
@@ -716,12 +718,12 @@ class CallTransferred(CallEvent):
 
     destination: str
     by: str
-    """Who wanted it: the agent, or a supervisor."""
+    """The one who asked for it: the agent, or a supervisor."""
     kind: str
     """``blind``, ``briefed`` or ``warm``."""
     queue_call: str = ""
     """The id of a warm transfer's consult leg in queue_log."""
-    brief: str = ""
+    announcement: str = ""
     """Whether there is an announcement: ``yes``, ``no``, ``late`` or ``failed``; empty: none is wanted."""
     text: str = _words("")
     """The summary for the human agent."""
@@ -746,7 +748,7 @@ class TransferDeclined(CallEvent):
 
     destination: str
     state: str
-    """What the model was told."""
+    """The state that the model was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -758,7 +760,7 @@ class DestinationUnusable(CallEvent):
 
     destination: str
     state: str
-    """What the model was told."""
+    """The state that the model was told."""
 
 
 @dataclass(frozen=True, slots=True)

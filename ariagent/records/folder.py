@@ -20,8 +20,8 @@ def make(directory: Path) -> None:
 
 
 def loose(directory: Path) -> str:
-    """What others may do with it that they should not; empty where that is nothing. A folder that is not ours is left
-    as it is: it may be shared on purpose."""
+    """The rights of others on a folder that they should not have; empty if there are none. A folder that is not ours is
+    left as it is: it may be shared on purpose."""
     try:
         mode = directory.stat().st_mode
     except OSError:

@@ -60,7 +60,7 @@ _ONE_ROWS_FAULT = (
 
 @dataclass(slots=True, eq=False)
 class CallRecord:
-    """What is being kept of one call. Its methods never wait and never raise; call them from one thread."""
+    """The record of one running call. Its methods never wait and never raise; call them from one thread."""
 
     journal: "Journal"
     call_id: str

@@ -1,4 +1,4 @@
-"""What the records tell of a call: rows as they are read. CORE."""
+"""The rows of the records, as they are read. CORE."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ class CallRow:
     call: str
     """The call id: queue_log's and CHANNEL(linkedid)."""
     visit: int
-    """1, or which time it is that this call came to the AI."""
+    """The number of this visit of the call to the AI, from 1."""
     began: float
     answered: float | None
     ended: float | None
@@ -31,7 +31,7 @@ class CallRow:
     result: str
     reason: str
     side: str
-    """Who spoke last, "caller" or "agent" or ""; ``words``: and what."""
+    """The side that spoke last, "caller" or "agent" or ""; ``words``: its words."""
     words: str
     dropped: int
     """Events that could not be written."""
@@ -39,7 +39,7 @@ class CallRow:
 
     @property
     def id(self) -> str:
-        """What names this call and no other: its call id, with ``/2`` and so on for a later visit."""
+        """The unique name of this call: its call id, with ``/2`` and so on for a later visit."""
         return self.call if self.visit == 1 else f"{self.call}/{self.visit}"
 
     @property
@@ -49,16 +49,16 @@ class CallRow:
 
 @dataclass(frozen=True, slots=True)
 class MessageRow:
-    """What a caller left for people."""
+    """A message that a caller left."""
 
     call: CallRow
     at: float
     kind: str
     """message or callback."""
     number: str
-    """To call back."""
+    """The number for calling back."""
     when: str
-    """As the caller said it."""
+    """The time for calling back, as the caller said it."""
     text: str
 
 
@@ -70,7 +70,7 @@ class EventRow:
     """Seconds since the epoch."""
     name: str
     fields: Mapping[str, object]
-    """As they are stored. They are only shown; what they mean is in ``event``."""
+    """The fields as they are stored. They are only shown; ``event`` has their meaning."""
     event: CallEvent | None = field(init=False)
     """None: another version of ariagent wrote it, and this one cannot read it."""
 
@@ -107,7 +107,7 @@ class UseRow:
     calls: int = 1
 
     def priced(self, prices: PriceTable) -> "UseRow":
-        """With a cost at today's prices where the journal has none."""
+        """The row with a cost at today's prices, if the journal has none."""
         if self.cost is not None:
             return self
         return replace(self, cost=prices.money(self.model, self.usage, self.transcribed_s))

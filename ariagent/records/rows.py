@@ -1,4 +1,4 @@
-"""What is written into the journal's tables: each row knows its statement."""
+"""The rows of the journal's tables: each row knows its statement."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from ariagent.records.cost import KINDS
 TEXT_LIMIT = 32_000
 """Longer texts of an event are cut, in characters."""
 WORDS_LIMIT = 200
-"""Of the last words that a list shows."""
+"""Characters of the last words that a list shows."""
 
 _LENGTH = re.compile(r"\(\d+ characters\)")
 
@@ -28,7 +28,7 @@ class Row:
     size: int = field(default=0)
     """Roughly, in bytes."""
     erases_words: bool = False
-    """What was said in the call is not kept beyond this."""
+    """The words of the call are erased with this row."""
 
     def write(self, base: sqlite3.Connection, call: int) -> None:
         for statement, values in self.statements:
@@ -73,7 +73,7 @@ def event(event: events.CallEvent, at: float, *, words: bool, erases_words: bool
 
 
 def _column(event: events.CallEvent, at: float) -> tuple[str, dict[str, object]] | None:
-    """What of an event a list of calls shows: a statement for ``calls`` or ``use``."""
+    """The statement for ``calls`` or ``use`` that makes a list of calls show an event."""
     match event:
         case events.CallStarted(agent=agent, caller=caller, seat=seat):
             return _STARTED, {"agent": _plain(agent), "caller": _plain(caller), "seat": _plain(seat)}

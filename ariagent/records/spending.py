@@ -1,4 +1,4 @@
-"""What the calls of this process use and cost, as it is used."""
+"""The use and cost of the calls of this process, as they run."""
 
 import time
 from collections.abc import Callable

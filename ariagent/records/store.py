@@ -90,7 +90,7 @@ class Store:
         return self._calls("call = ?", [call], "ORDER BY visit")
 
     def messages(self, limit: int | None, agent: str | None = None, since: float | None = None) -> list[MessageRow]:
-        """What callers left for people, the latest first; ``since``: then or later."""
+        """Callers' messages, the latest first; ``since``: then or later."""
         select = (
             "SELECT events.call, at, fields FROM events JOIN calls ON calls.id = events.call "
             "WHERE name = ? AND (? IS NULL OR agent = ?) AND (? IS NULL OR at >= ?) "
@@ -116,7 +116,7 @@ class Store:
     # -- one call ---------------------------------------------------------------------------------
 
     def events(self, call: CallRow) -> list[EventRow]:
-        """What happened, in order."""
+        """The events, in order."""
         with self._open() as base:
             rows = base.execute("SELECT at, name, fields FROM events WHERE call = ? ORDER BY at, id", (call.row,))
             return [EventRow(at, name, _fields(text)) for at, name, text in rows]
@@ -150,7 +150,7 @@ class Store:
         return found
 
     def spent(self, start: float, end: float) -> float:
-        """What calls that began from ``start`` until before ``end`` have cost."""
+        """The cost of calls that began from ``start`` until before ``end``."""
         select = "SELECT total(cost) FROM use JOIN calls ON calls.id = use.call WHERE began >= ? AND began < ?"
         with self._open() as base:
             return float(base.execute(select, (start, end)).fetchone()[0])
@@ -167,7 +167,7 @@ class Store:
             return float(every), float(unknown)
 
     def callers(self, since: float) -> list[tuple[str, float]]:
-        """Who called from ``since`` on and was taken: number, and when. A call that came back is the same one."""
+        """Number and time of each call that was taken from ``since`` on. A call that came back is the same one."""
         select = (
             "SELECT caller, began FROM calls WHERE began >= ? AND visit = 1 AND caller <> '' AND result <> 'busy' "
             "ORDER BY began"
@@ -248,7 +248,7 @@ def spent_today(directory: Path, now: float, zone: tzinfo | None = None) -> tupl
 
 @dataclass(frozen=True, slots=True)
 class Today:
-    """What the caps count, as far as it is in the records."""
+    """The counts for the caps, as far as they are in the records."""
 
     day: str
     """The local date."""

@@ -48,7 +48,7 @@ svg .ms.slow { fill: var(--bad); }
 svg .cut { stroke: var(--bad); stroke-width: 1.5; stroke-dasharray: 4 3; }
 svg path.mark { fill: var(--bad); } svg line.mark { stroke: var(--bad); stroke-width: 1; }
 svg path.mark.gap { fill: var(--gap); } svg line.mark.gap { stroke: var(--gap); }
-svg path.mark.sign { fill: var(--tools); } svg line.mark.sign { stroke: var(--tools); }
+svg path.mark.waiting_prompt { fill: var(--tools); } svg line.mark.waiting_prompt { stroke: var(--tools); }
 .talk { list-style: none; margin: 0; padding: 0; }
 .talk li { display: grid; grid-template-columns: 4rem 4.5rem 1fr; gap: .75rem; padding: .45rem .5rem;
   border-top: 1px solid var(--line); break-inside: avoid; }

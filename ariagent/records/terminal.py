@@ -91,7 +91,7 @@ def _running_cells(row: Mapping[str, Any], zone: tzinfo | None) -> list[Text]:
 
 
 def messages(rows: Sequence[MessageRow], zone: tzinfo | None = None) -> Table:
-    """What callers left for people."""
+    """Callers' messages."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("call", "taken", "caller", "kind", "number", "when"):
         table.add_column(name, no_wrap=name != "when", overflow="fold")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from logging import WARNING
 
 from ariagent.records import events as rec
-from ariagent.records import retell
+from ariagent.records import reconstruction
 from ariagent.records.cost import PriceTable
 from ariagent.records.entries import Entry, Latency, Note, ToolRun, Turn
 from ariagent.records.model import CallRow, E, EventRow, UseRow, WaveRow, of_kind
@@ -30,7 +30,7 @@ class Timeline:
     use: tuple[UseRow, ...] = ()
     currency: str = ""
     waves: Mapping[str, bytes] = field(default_factory=dict)
-    """By side: one byte per 50 ms from the call's beginning (see ``audio.peaks``)."""
+    """The waves by side: one byte per 50 ms from the call's beginning (see ``audio.peaks``)."""
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -50,7 +50,7 @@ class Timeline:
 
     @property
     def cost(self) -> float | None:
-        """Of the whole call; None where it is not known (no use, or a model without a price)."""
+        """The cost of the whole call; None if it is not known (no use, or a model without a price)."""
         costs = [row.cost for row in self.use]
         return sum(cost or 0.0 for cost in costs) if costs and None not in costs else None
 
@@ -63,17 +63,17 @@ def build(
     prices: PriceTable | None = None,
 ) -> Timeline:
     """The timeline of ``call``. An event that this version cannot read becomes a note."""
-    drawn = retell.waves(waves)
+    drawn = reconstruction.waves(waves)
     last = max([event.at for event in events], default=call.began)
     over = call.ended if call.ended is not None else last
-    tools = retell.tools(call.began, events)
-    turns = retell.turns(call.began, events, tools, drawn)
+    tools = reconstruction.tools(call.began, events)
+    turns = reconstruction.turns(call.began, events, tools, drawn)
     entries: list[Entry] = [*turns, *tools, *_notes(call.began, events)]
     return Timeline(
         call,
         _first(rec.CallStarted, events),
         _first(rec.CallEnded, events),
-        max(over - call.began, *(len(peaks) * retell.BLOCK_S for peaks in drawn.values()), 0.0),
+        max(over - call.began, *(len(peaks) * reconstruction.BLOCK_S for peaks in drawn.values()), 0.0),
         tuple(sorted(entries, key=lambda entry: entry.at_s)),
         tuple(row if prices is None else row.priced(prices) for row in use),
         prices.currency if prices is not None else "",
@@ -96,7 +96,7 @@ def _notes(began: float, events: Sequence[EventRow]) -> list[Note]:
 def _note_kind(event: rec.CallEvent | None) -> str:
     match event:
         case rec.WaitingPromptPlayed():
-            return "sign"
+            return "waiting_prompt"
         case rec.AudioGap():
             return "gap"
         case rec.CallEvent(LEVEL=int(level)) if level >= WARNING:

@@ -51,7 +51,7 @@ def split(latency: Latency) -> str:
 
 
 def facts(line: Timeline) -> list[tuple[str, str]]:
-    """What a reader wants to know first, as names and values."""
+    """The facts that a reader wants to know first, as names and values."""
     waits = [latency.response_ms for latency in line.latencies]
     slow = sum(bool(latency.why) for latency in line.latencies)
     cut = [turn for turn in line.turns if turn.heard_ms is not None]
@@ -82,7 +82,7 @@ def call_data(call: CallRow) -> dict[str, object]:
 
 
 def message_data(row: MessageRow) -> dict[str, object]:
-    """What a caller left, for ``--json``. ``at`` is seconds since the epoch."""
+    """A caller's message, for ``--json``. ``at`` is seconds since the epoch."""
     call = {"call": row.call.id, "agent": row.call.agent, "caller": row.call.caller}
     return {**call, "at": row.at, "kind": row.kind, "number": row.number, "when": row.when, "text": row.text}
 

@@ -1,4 +1,4 @@
-"""Who answered a synthetic caller's call: the AI, or something else in its place. CORE.
+"""Finds who answered a synthetic caller's call: the AI, or something else in its place. CORE.
 
 The caller originates ``Local/EXTEN@CONTEXT``. Its half ``;2`` runs the dialplan. ARI reports every step of it and every
 variable that it sets to the caller's application (measured with Asterisk 22.10.1, without a subscription). So the
@@ -158,7 +158,7 @@ class Answerer:
 
     @property
     def who(self) -> Who:
-        """Who answered the caller; ``ai`` also if a human agent took over later."""
+        """The side that answered the caller; ``ai`` also if a human agent took over later."""
         if self.ai:
             return "ai"
         if not self.up or self.talks is None:
@@ -169,7 +169,7 @@ class Answerer:
 
     @property
     def answered(self) -> str:
-        """Who answered, as a sentence; empty if nobody did or it is not known."""
+        """A sentence about who answered; empty if nobody did or it is not known."""
         if self.ai:
             return "the AI answered"
         if not self.up or self.talks is None:

@@ -1,4 +1,4 @@
-"""Which dialplan contexts have an extension, as far as ARI lets one see.
+"""Finds the dialplan contexts that have an extension, as far as ARI shows them.
 
 ARI cannot list the dialplan. The device state of ``Local/EXTEN@CONTEXT`` tells whether one context has an extension
 (measured with Asterisk 22.10.1), so contexts that are likely are asked one by one.

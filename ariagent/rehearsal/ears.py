@@ -19,9 +19,9 @@ LOUDEST_DBFS = -35.0
 """Bounds of the level from which a frame is loud."""
 ABOVE_NOISE_DB = 12.0
 NOISE_WINDOW_MS = 3000
-"""The noise is the quietest frame of this long: people pause more often."""
+"""The noise is the quietest frame of this long: speakers pause more often."""
 ONSET_FRAMES = 3
-"""So many loud frames within twice as many begin an utterance; fewer are a click."""
+"""Loud frames, within twice as many frames, that begin an utterance; fewer are a click."""
 PREROLL_MS = 200
 """Audio kept from before an utterance, for the recogniser."""
 MOST_KEPT_MS = 30_000
@@ -43,11 +43,11 @@ class Utterance:
     began_at: float
     ended_at: float
     pcm: bytes
-    """In the ear's format, a little before and after included; the first 30 s of what is longer."""
+    """The audio in the ear's format, with a little before and after; the first 30 s of a longer utterance."""
 
     @property
     def duration_s(self) -> float:
-        """From the arrival of the first loud frame to that of the last."""
+        """Seconds from the arrival of the first loud frame to that of the last."""
         return self.ended_at - self.began_at
 
 

@@ -68,7 +68,7 @@ class ToolUse(Section):
     """Arguments that it is called with, among others. A text matches in any case of its letters; between slashes it is
     a regular expression."""
     times: Annotated[int, Field(ge=1)] | None = None
-    """So often, with these arguments; null: at least once."""
+    """The number of calls with these arguments; null: at least one."""
 
     @model_validator(mode="before")
     @classmethod
@@ -91,20 +91,20 @@ class Expectations(Section):
     never_called: tuple[Text, ...] = ()
     """The agent calls none of these functions."""
     ended_by: EndedBy | None = None
-    """Who ends the call; ``people``: the agent gives it to them."""
+    """The side that ends the call; ``people``: the agent transfers it to human agents."""
     reason: Text | None = None
     """Why the agent's side says that it ended; between slashes a regular expression."""
     answer_within_ms: Milliseconds | None = None
-    """From the caller's last sound to the agent's first, in every turn."""
+    """Limit from the caller's last sound to the agent's first, in every turn."""
     opening_within_ms: Milliseconds | None = None
-    """From the call's answer to the agent's first sound."""
+    """Limit from the call's answer to the agent's first sound."""
     interrupted_within_ms: Milliseconds | None = None
-    """From the caller's first sound over the agent's voice to its last, at every ``interrupt`` step."""
+    """Limit from the caller's first sound over the agent's voice to the agent's last, at every ``interrupt`` step."""
     longest_silence_s: Annotated[float, Field(gt=0, le=600)] | None = None
     """No longer silence while the caller waits for the agent; ``silence`` steps do not count."""
 
     def with_patience(self, factor: float) -> Expectations:
-        """The same with every time that many times as long."""
+        """The expectations with every time limit multiplied by ``factor``."""
         limits = ("answer_within_ms", "opening_within_ms", "interrupted_within_ms", "longest_silence_s")
         given = {name: limit * factor for name in limits if (limit := getattr(self, name)) is not None}
         return self.model_copy(update=given)
@@ -142,7 +142,7 @@ class AgentSide:
     remarks: tuple[Remark, ...] = ()
     tools: tuple[ToolCall, ...] = ()
     result: str | None = None
-    """``done``, or why the call went to people (``ARIAGENT_RESULT``); None while it is not known."""
+    """``ARIAGENT_RESULT``: ``done``, or why the call was sent to the human queue; None while it is not known."""
     reason: str | None = None
 
 

@@ -203,7 +203,7 @@ class Leg:
                 self._look_again = False
                 self.answerer.ai = await self._ai_has_it()
         except AriError as error:
-            log.info("caller.ai_not_looked_for", extra={"fields": {"cause": error.line}})
+            log.info("caller.ai_check_failed", extra={"fields": {"cause": error.line}})
         finally:
             self._looking = None
 
@@ -289,7 +289,7 @@ class Leg:
             )
             for failure in undone:
                 if isinstance(failure, BaseException) and not isinstance(failure, NotFoundError):
-                    log.warning("caller.not_released", extra={"fields": {"cause": str(failure)}})
+                    log.warning("caller.release_failed", extra={"fields": {"cause": str(failure)}})
             await self._until_empty()
             self._events.cancel()
             await asyncio.wait([self._events])

@@ -22,7 +22,7 @@ from ariagent.rehearsal.noise import mixed
 T = TypeVar("T")
 
 LOUD_DBFS = -42.0
-"""From this level a frame of ours counts as speech; the service uses the same for the caller's."""
+"""The level from which a frame of the synthetic caller counts as speech; the service uses the same level."""
 _CONTINUOUS_S = 0.060
 
 
@@ -61,7 +61,7 @@ class Line:
             self.connection.speech_ready()
 
     def surround(self, noise: bytes) -> None:
-        """From now on the caller is heard amid this noise, again and again; only with at least one frame of it."""
+        """Mix this noise, repeated, into the caller's audio from now on; it must be at least one frame long."""
         if len(noise) >= self.format.frame_bytes:
             self._background = noise[: len(noise) - len(noise) % self.format.frame_bytes]
 

@@ -51,7 +51,7 @@ _TALKERS = (
     ("awb", 1.12, "My father used to grow tomatoes on the roof, and every summer he gave most of them away."),
     ("kal16", 1.10, "Two coffees and a piece of the apple cake, and then the bill, when you have a moment."),
 )
-"""Who talks in the babble: a flite voice, the stretch of its speech, what it says again and again."""
+"""The talkers of the babble: a flite voice, the stretch of its speech, what it says again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class NoiseMaker:
         self._cache_dir = cache_dir
 
     async def track(self, kind: Kind, seconds: float, seed: int = 1) -> Samples:
-        """So many seconds of noise at 16 kHz, its highest sample at 70 % of full scale.
+        """Make this many seconds of noise at 16 kHz, its highest sample at 70 % of full scale.
 
         Raises ConfigurationError when flite fails.
         """

@@ -90,7 +90,7 @@ class Outcome:
         return [line for entry in sorted(entries, key=lambda entry: entry.at_s) for line in lines_of(entry)]
 
     def document(self) -> dict[str, Any]:
-        """As JSON."""
+        """The result as JSON."""
         return {
             "title": self.script.title,
             "file": self.script.source,
@@ -137,7 +137,7 @@ def _wanted(script: Script, wanted: str) -> bool:
 
 
 def called(scripts: Sequence[Script], plan: Plan) -> str:
-    """What is dialled, for people: ``7002 in context from-internal``, in the order of the files."""
+    """The dialled extensions in words: ``7002 in context from-internal``, in the order of the files."""
     places = dict.fromkeys((script.extension or plan.extension, script.context or plan.context) for script in scripts)
     return ", ".join(f"{extension} in context {context}" for extension, context in places)
 

@@ -47,7 +47,7 @@ class Interruption:
 
     start_s: float
     stopped_after_ms: float
-    """From the caller's first loud frame, sent to Asterisk, to the agent's last loud frame, received."""
+    """Milliseconds from the caller's first loud frame, sent to Asterisk, to the agent's last loud frame, received."""
 
 
 @dataclass(slots=True)
@@ -98,9 +98,9 @@ class CallReport:
     duration_s: float = 0.0
     recording: str | None = None
     answered_by: Who = "unknown"
-    """Who took the call."""
+    """The side that took the call."""
     answered: str = ""
-    """The same as a sentence; empty if nobody took it or it is not known."""
+    """A sentence about who took the call; empty if nobody took it or it is not known."""
 
     @property
     def latencies_ms(self) -> list[float]:
@@ -132,7 +132,7 @@ class CallReport:
         return any(turn.who == "agent" and turn.text is None for turn in self.turns)
 
     def document(self) -> dict[str, Any]:
-        """As JSON: every field by its name, numbers rounded to tenths of a millisecond."""
+        """The report as JSON: every field by its name, numbers rounded to tenths of a millisecond."""
         rounded = _rounded(asdict(self))
         assert isinstance(rounded, dict)
         return rounded

@@ -53,7 +53,7 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """The same with a recording."""
+    """A step that plays a recording."""
 
     path: Path
 
@@ -134,7 +134,7 @@ class Script:
 
 
 def with_patience(script: Script, factor: float) -> Script:
-    """The same script with every limit of time that many times as long; what the caller does takes as long as ever."""
+    """The script with every time limit multiplied by ``factor``; the caller's own actions take as long as before."""
     steps: list[Step] = []
     for step in script.steps:
         match step:

@@ -63,7 +63,7 @@ class Sign(Enum):
 
 
 ANSWERED = (Sign.CLAIMED, Sign.SAYS_SO)
-"""Somebody answers. Asterisk tells whether that is the service: then its callers have their audio."""
+"""The signs that somebody answers. Asterisk tells whether that is the service: then its callers have their audio."""
 BELIEVED_S = {Sign.CLAIMED: 10.0, Sign.SAYS_SO: 60.0}
 """How long that somebody is believed, once Asterisk has shown no caller without audio. Each look there is a login."""
 DOUBTED = (Sign.MUTE, Sign.SAYS_SO)
@@ -225,7 +225,7 @@ class Rescuer:
             caller = await self._caller(asterisk, who)
             queue = await self._human_queue(asterisk, caller)
             told = {"__ARIAGENT_CALL": who.call_id, "__ARIAGENT_REASON": REASON, "__ARIAGENT_SUMMARY": said}
-            told |= {"ARIAGENT_BRIEF": "", "ARIAGENT_TIMEOUT": str(WAIT_S)}
+            told |= {"ARIAGENT_ANNOUNCEMENT": "", "ARIAGENT_TIMEOUT": str(WAIT_S)}
             set_all = (asterisk.action("Setvar", Channel=caller, Variable=n, Value=v) for n, v in told.items())
             # Ignore errors: to move the caller matters more than the summary.
             await asyncio.gather(*set_all, return_exceptions=True)

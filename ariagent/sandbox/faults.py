@@ -71,7 +71,7 @@ class Faults:
 
     @classmethod
     def parse(cls, text: str) -> "Faults":
-        """From the notation in this module's docstring. Raises :class:`ConfigurationError`."""
+        """Parse the notation in this module's docstring. Raises :class:`ConfigurationError`."""
         found = []
         for word in filter(None, (part.strip() for part in text.split(","))):
             head, _, nth = word.partition("@")

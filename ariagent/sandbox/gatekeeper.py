@@ -1,4 +1,5 @@
-"""Who may in: the API answers 101 first and then refuses in-band, with an error event and a close code (CORE)."""
+"""The gatekeeper decides who may connect: the API answers 101 first and then refuses in-band, with an error event and a
+close code (CORE)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

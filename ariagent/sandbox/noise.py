@@ -19,11 +19,12 @@ _BLOCK_TICKS = CLOCK_HZ * _BLOCK_MS // 1000
 _BACKGROUND_BLOCKS = 400
 """4 s: nobody speaks for so long without a pause."""
 _STEADY_BLOCKS = 20
-"""The background is the least of what 200 ms are on average, ..."""
+"""Blocks in 200 ms: the background is the lowest average power of as many blocks."""
 _LEVEL_BLOCKS = 10
-"""... the level that must stand out is that of 100 ms ..."""
+"""Blocks in 100 ms: the average power of as many blocks must stand out from the background."""
 _STANDS_OUT = 10 ** (10.5 / 10)
-"""... by 10.5 dB: of babble the loudest tenths of a second are 10 dB above the softest."""
+"""The power ratio by which it must stand out, 10.5 dB: in babble the loudest tenths of a second are 10 dB above the
+softest."""
 _HANG_BLOCKS = 15
 _QUIETEST = 32768.0**2 * 10 ** (-70 / 10)
 """A background below -70 dBFS, and one not known yet, counts as that."""

@@ -31,7 +31,7 @@ KINDS = (
         "There is one more thing that I can tell you. Is there anything else?",
     ),
     Kind(
-        "handed_on",
+        "agent_changed",
         "another AI agent transferred the caller to this one",
         (r"another (?:automated|AI) agent",),
         "I have been told about you. How can I help you?",
@@ -228,7 +228,7 @@ KINDS = (
         "We have a little time left. What would you like to know?",
     ),
 )
-"""In the order in which they are tried."""
+"""The kinds in the order in which they are tried."""
 
 BY_NAME = {kind.name: kind for kind in KINDS}
 PREFIX = "[system]"

@@ -24,7 +24,7 @@ class SandboxOptions:
     """0 takes a free one."""
     scenario: Path = DEFAULT_SCENARIO
     think_ms: float = 250
-    """From the end of the caller's turn, or a response.create, to the first audio."""
+    """Milliseconds from the end of the caller's turn, or a response.create, to the first audio."""
     generation_speed: float = 6.0
     """How many times faster than real time audio is generated; 0 is all at once."""
     detector: DetectorName = "silero"
@@ -49,12 +49,12 @@ class SandboxOptions:
     """Keys to accept; empty accepts any that does not start with ``bad``."""
     models: tuple[str, ...] = MODELS
     shutdown_dates: Mapping[str, str] | None = field(default_factory=lambda: dict(SHUTDOWN_DATES))
-    """By model, YYYY-MM-DD, as the list of models tells; None: there is no such list (404)."""
+    """Shutdown dates by model, YYYY-MM-DD, as the list of models has them; None: there is no such list (404)."""
     idle_timeout_min_ms: int = 5000
     context_tokens: int = 28_000
     """The conversation is cut to this size (``truncation``)."""
     late_deltas: int = 0
-    """So many deltas still come after speech_started has cancelled a response: a deviation, none come from the API."""
+    """Deltas that still come after speech_started has cancelled a response: a deviation, none come from the API."""
     reflex_ms: float = 400
     """Length of the reflex detector's tone."""
     reflex_hz: float = 1000
@@ -63,8 +63,7 @@ class SandboxOptions:
     clamp_truncation: bool = True
     """A truncate past the end is refused, then done as far as possible."""
     paraphrase: int = 0
-    """So many times, over all sessions, other words are said than the exact ones that a response's instructions ask
-    for."""
+    """The number of times, over all sessions, that other words are said than a response's instructions ask for."""
     faults: Faults = field(default_factory=Faults)
 
     @property

@@ -90,7 +90,8 @@ class Recogniser:
         return await asyncio.get_running_loop().run_in_executor(_pool(), self._recognise, samples, rate_hz)
 
     def _decoders(self) -> tuple[Any, ...]:
-        """Of this thread: the usual one, and for words of another language one that gives up less easily."""
+        """The decoders of this thread: the usual one, and for words of another language one that gives up less
+        easily."""
         decoders: tuple[Any, ...] | None = getattr(self._of_thread, "decoders", None)
         if decoders is None:
             decoders = (self._prepared(_decoder(), self._grammar),)
@@ -163,7 +164,7 @@ def _as_regular_expression(expansion: str) -> re.Pattern[str]:
 
 
 def _as_on_the_telephone(samples: Samples, rate_hz: int) -> Samples:
-    """At 16 kHz, but with the band of a telephone and at the usual level, whatever the line was."""
+    """The audio at 16 kHz, but with the band of a telephone and at the usual level, whatever the line was."""
     narrow = resampled(samples, rate_hz, _NARROW_HZ).astype(np.float32)
     level = float(np.percentile(np.abs(narrow), 95)) if len(narrow) else 0.0
     gain = min(_LEVEL / level, 20.0) if level > 0 else 1.0

@@ -1,4 +1,4 @@
-"""Which response is made when, and from what (CORE)."""
+"""Decides which response is made when, and from what (CORE)."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence

@@ -21,7 +21,7 @@ class Health:
     audio: str
     """``ok``, ``not tried yet``, or why no audio comes from Asterisk."""
     model: str
-    """The same for the model."""
+    """``ok``, ``not tried yet``, or why the model cannot be used."""
     manager: str
     seats: Mapping[str, object]
     """Whether the seats take calls (``open``), else the ``reason``; the number of seats in each state; the numbers of

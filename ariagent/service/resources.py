@@ -9,9 +9,9 @@ from ariagent.errors import ResourceError
 log = logging.getLogger(__name__)
 
 PAUSES_S = (0.5, 1.0, 2.0, 3.0, 4.0)
-"""Before another attempt to have what cannot be had: a process before this one may still have it, or a disk may not be
-there yet. After the last one it is given up. Ten seconds in all, so that a service that is started again and again does
-not take a whole processor."""
+"""Seconds before each further attempt to get a resource: a process before this one may still have it, or a disk may not
+be there yet. After the last one it is given up. Ten seconds in all, so that a service that is started again and again
+does not take a whole processor."""
 
 
 async def having(start: Callable[[], Awaitable[None]]) -> None:

@@ -19,7 +19,7 @@ from functools import partial
 from ariagent import __version__, ownsocket
 from ariagent.ami.client import AmiClient
 from ariagent.ari.client import AriClient
-from ariagent.ari.listener import Patience, Router, connect, listen
+from ariagent.ari.listener import Backoff, Router, connect, listen
 from ariagent.audio.format import AudioFormat
 from ariagent.audio.rates import choose_format
 from ariagent.audiosocket.server import AudioSocketServer
@@ -28,7 +28,7 @@ from ariagent.call.admission import Admission, Minutes
 from ariagent.call.announcement import Announcements
 from ariagent.call.calls import Calls
 from ariagent.call.context import Context
-from ariagent.call.recorded_calls import handed_on, unended
+from ariagent.call.recorded_calls import transferred_call, unended
 from ariagent.call.takeover import BrokenOff
 from ariagent.check.checks import Need
 from ariagent.check.site import Manager, Site, opened
@@ -43,7 +43,7 @@ from ariagent.errors import AriError, ConfigurationError, InternalError
 from ariagent.hosts import HostNames, is_loopback, joined
 from ariagent.localtime import day as local_day
 from ariagent.metrics import Metrics
-from ariagent.phrases.store import Prompts
+from ariagent.phrases.store import PhraseStore
 from ariagent.pool.availability import Availability
 from ariagent.pool.door import Door
 from ariagent.pool.pool import Pool
@@ -122,20 +122,20 @@ class Service:
             off_hours=lambda: not self.settings.seats_wanted(time.time()),
             overloaded=lambda: self.lag.overloaded,
         )
-        desk = self.desk = Supervision(
+        supervision = self.supervision = Supervision(
             self.calls,
             self.pool,
             settings.destinations,
             drain=self.drain,
         )
-        self.control = ControlServer(settings.control, settings.state_directory, desk)
+        self.control = ControlServer(settings.control, settings.state_directory, supervision)
         if self.pool is not None:
             self.pool.looks_for = lambda: self.settings.human_queues
         self.phones: SupervisorPhones | None = None
         if self.ami is not None:
             self.ami.subscribe(self.calls.transferred)
-            self.phones = SupervisorPhones(desk, self.ami, settings.asterisk.app)
-        self.patience = Patience()
+            self.phones = SupervisorPhones(supervision, self.ami, settings.asterisk.app)
+        self.asterisk_backoff = Backoff()
         """Why Asterisk cannot be used, if it cannot."""
         self.model = ModelHealth(settings.realtime, self._excludes(Reason.MODEL))
         self.model_trial = ModelTrial(
@@ -156,9 +156,9 @@ class Service:
         names = HostNames(settings.http.host, settings.http.allowed_hosts)
         self.http = WebServer(shown(everything=self.control.knows, hosts=names))
         self.own = WebServer(shown(everything=lambda request: True))
-        """The same pages on the Unix socket in ``state_directory``."""
+        """The pages of ``http.port``, on the Unix socket in ``state_directory``."""
         self.journal: Journal | None = None
-        self.prompts: Prompts | None = None
+        self.phrases: PhraseStore | None = None
         self._context: Context | None = None
         self._broken_off: list[BrokenOff] | None = None
         """Calls of an earlier process, until they are searched in Asterisk."""
@@ -235,7 +235,7 @@ class Service:
 
     async def _serve_asterisk(self, tasks: asyncio.TaskGroup, site: Site) -> None:
         """Wait for Asterisk, without a time limit, and take its calls."""
-        version = await connect(self.ari, self.patience)
+        version = await connect(self.ari, self.asterisk_backoff)
         await self._look_for_another()
         self._broken_off = await asyncio.to_thread(unended, self.settings)
         self._context, audio_trial = await self._make_context(version, site)
@@ -247,10 +247,10 @@ class Service:
         self._background += [
             tasks.create_task(self.model.run(self.model_trial), name="model"),
             tasks.create_task(self.audio.run(audio_trial), name="audio"),
-            tasks.create_task(self._prepare_speech(), name="prompts"),
+            tasks.create_task(self._prepare_speech(), name="phrases"),
             tasks.create_task(self._keep_pool(), name="pool"),
         ]
-        await listen(self.ari, self.router, self._stream_opened, self.patience)
+        await listen(self.ari, self.router, self._stream_opened, self.asterisk_backoff)
 
     async def _manager_connected(self) -> None:
         self.checks.wanted(Need.MANAGER)
@@ -331,16 +331,19 @@ class Service:
         spending = await asyncio.to_thread(self._spending)
         fmt = self._format(version)
         address = settings.audiosocket.advertise or joined(settings.audiosocket.host, self.media.port)
-        prompts = self.prompts = Prompts(
+        phrases = self.phrases = PhraseStore(
             settings.state_directory, settings.realtime, fmt, used=lambda usage: self._prompts_used(spending, usage)
         )
-        briefs = Announcements.of(settings, fmt)
-        await asyncio.to_thread(briefs.clear)
+        announcements = Announcements.of(settings, fmt)
+        await asyncio.to_thread(announcements.clear)
         trial = Trial(site.probe, settings.asterisk.app, fmt, self.router)
-        audio_trial = AudioTrial(self.ari, trial, self.media, address, briefs, lambda: self.settings)
-        briefs.prove, briefs.on_failed = audio_trial.brief_plays, self.metrics.brief_failures.inc
+        audio_trial = AudioTrial(self.ari, trial, self.media, address, announcements, lambda: self.settings)
+        announcements.prove, announcements.on_failed = (
+            audio_trial.announcement_plays,
+            self.metrics.announcement_failures.inc,
+        )
         if self.ami is not None:
-            self.ami.subscribe(briefs.hear)
+            self.ami.subscribe(announcements.hear)
         log.info(
             "asterisk.found",
             extra={"fields": {"asterisk": version, "audio": f"slin/{fmt.rate_hz}", "audiosocket": address}},
@@ -353,8 +356,8 @@ class Service:
             media_address=address,
             format=fmt,
             metrics=self.metrics,
-            prompts=prompts,
-            briefs=briefs,
+            phrases=phrases,
+            announcements=announcements,
             model_health=self.model,
             toolbox=self.toolbox,
             journal=journal,
@@ -363,7 +366,7 @@ class Service:
             overloaded=lambda: self.lag.overloaded,
             audio_health=self.audio,
             ami=self.ami,
-            handed_on=lambda call_id: handed_on(self.settings, call_id),
+            transferred_call=lambda call_id: transferred_call(self.settings, call_id),
             queue_view=pool.view if pool is not None else lambda name: None,
             has_queue=pool.has_queue if pool is not None else lambda name: None,
         )
@@ -427,8 +430,8 @@ class Service:
     async def _prepare_speech(self) -> None:
         """Render the agents' fixed phrases, once the model was tried."""
         await self.model.tried.wait()
-        assert self.prompts is not None
-        await self.prompts.warm(self.settings.agents, self.settings.tools)
+        assert self.phrases is not None
+        await self.phrases.warm(self.settings.agents, self.settings.tools)
         self._prepared.set()
 
     async def _stream_opened(self) -> None:
@@ -510,7 +513,7 @@ class Service:
         if self.journal is not None:
             self.journal.configure(settings.records, Redaction(secrets_of(settings)))
         self._old_toolboxes.append(self.toolbox)
-        self.settings, self.toolbox, self.desk.destinations = settings, toolbox, settings.destinations
+        self.settings, self.toolbox, self.supervision.destinations = settings, toolbox, settings.destinations
         if self._context is not None:
             self._context.admission.configure(settings)
             self._context.spending.configure(settings.cost, settings.zone)
@@ -523,8 +526,8 @@ class Service:
             for need in (Need.SETTINGS, Need.ASTERISK, Need.MANAGER):
                 self.checks.wanted(need)
         self.model.doubt()
-        if self.prompts is not None:
-            await self.prompts.warm(settings.agents, settings.tools)
+        if self.phrases is not None:
+            await self.phrases.warm(settings.agents, settings.tools)
 
     async def _end_calls(self) -> None:
         self.calls.refuse_new()
@@ -594,7 +597,7 @@ class Service:
             version=__version__,
             started=self.started.is_set(),
             listening=self.ari.listening and self.started.is_set(),
-            waiting_for=self.patience.cause,
+            waiting_for=self.asterisk_backoff.cause,
             audio_failed=self.audio.open,
             audio=state_of(self.audio.fault),
             model=state_of(self.model.fault),

@@ -26,7 +26,7 @@ class ShutdownWatch:
         self._again.set()
 
     async def run(self) -> None:
-        """Until cancelled. A server that does not tell is asked again the next day."""
+        """Run until cancelled. A server that does not tell is asked again the next day."""
         while True:
             await self._look()
             self._again.clear()

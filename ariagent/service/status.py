@@ -1,4 +1,4 @@
-"""What the service tells about itself at ``http.port``: ``/metrics`` and ``/healthz``."""
+"""The pages of the service about itself at ``http.port``: ``/metrics`` and ``/healthz``."""
 
 import json
 import time
@@ -15,7 +15,7 @@ from ariagent.service.health import Health
 METRICS_S = 1.0
 """The age up to which metrics are answered again: making them takes some milliseconds of the calls' time."""
 HEALTH_S = 0.1
-"""The same for the health, which takes as long where there are a thousand seats."""
+"""The age up to which the health is answered again: with a thousand seats it takes as long to make as metrics."""
 
 
 def pages(

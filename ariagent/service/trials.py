@@ -129,14 +129,14 @@ class AudioTrial:
         trial: Trial,
         server: AudioSocketServer,
         address: str,
-        briefs: Announcements,
+        announcements: Announcements,
         settings: Callable[[], Settings],
     ) -> None:
         self._ari = ari
         self._trial = trial
         self._server = server
         self._address = address
-        self._briefs = briefs
+        self._announcements = announcements
         self._settings = settings
 
     async def __call__(self) -> str:
@@ -147,11 +147,11 @@ class AudioTrial:
             try:
                 heard = await self._try()
             except AriError as error:
-                log.debug("audio.not_tried", extra={"fields": {"cause": error.line}})
+                log.debug("audio.trial_failed", extra={"fields": {"cause": error.line}})
                 await asyncio.sleep(ASTERISK_AGAIN_S)
                 continue
             result = heard.result
-            self._briefs.tried(heard.played)
+            self._announcements.tried(heard.played)
             if result.status is not Status.FAILED:
                 fields = {"address": heard.address, "audio": heard.fmt, **result.figures}
                 log.info("audio.usable", extra={"fields": fields})
@@ -160,23 +160,23 @@ class AudioTrial:
             log.error("audio.unusable", extra={"fields": {"cause": cause}})
             return cause
 
-    async def brief_plays(self) -> bool | None:
+    async def announcement_plays(self) -> bool | None:
         """Whether Asterisk can play a file in the folder of spoken summaries; None: not known."""
         try:
-            async with self._briefs.sample() as file:
+            async with self._announcements.sample() as file:
                 return (await try_audio(self._trial, self._server, self._address, file=file)).played
         except AriError as error:
-            log.debug("announcement.not_tried", extra={"fields": {"cause": error.line}})
+            log.debug("announcement.trial_failed", extra={"fields": {"cause": error.line}})
         except OSError as error:
-            self._briefs.not_kept(error)
+            self._announcements.not_kept(error)
         return None
 
     async def _try(self) -> Heard:
         if not announcements_wanted(self._settings()):
             return await try_audio(self._trial, self._server, self._address)
         try:
-            async with self._briefs.sample() as file:
+            async with self._announcements.sample() as file:
                 return await try_audio(self._trial, self._server, self._address, file=file)
         except OSError as error:
-            self._briefs.not_kept(error)
+            self._announcements.not_kept(error)
             return await try_audio(self._trial, self._server, self._address)

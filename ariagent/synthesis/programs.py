@@ -43,7 +43,8 @@ def installed(tool: str) -> list[str]:
 
 
 def fetched(tool: str) -> list[str]:
-    """As ``installed``; what is missing is fetched into this user's cache, with progress on standard error."""
+    """Return the programs like ``installed``, but fetch missing ones into this user's cache, with progress on standard
+    error."""
     try:
         return installed(tool)
     except ConfigurationError:

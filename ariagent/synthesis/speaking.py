@@ -13,7 +13,7 @@ async def speak(flite: Sequence[str], voice: str, text: str, path: Path, *option
 
 
 async def speak_foreign(espeak: Sequence[str], language: str, text: str, path: Path, words_per_minute: int) -> None:
-    """The same with espeak-ng (16-bit mono at 22.05 kHz); ``language`` is one of its voices, as ``es``."""
+    """Speak a text with espeak-ng (16-bit mono at 22.05 kHz); ``language`` is one of its voices, as ``es``."""
     await _run("espeak-ng", [*espeak, "-v", language, "-s", str(words_per_minute), "-w", str(path), "--", text], path)
 
 

@@ -1,4 +1,4 @@
-"""From a server's answer to what the model is told of it: what was done, was not done, or may have been done. No I/O.
+"""Turns a server's answer into the model's: something was done, was not done, or may have been done. No I/O.
 
 A request that took effect is told as a success, whatever the answer looks like: a model that is told of a failure tries
 again, and the caller has two bookings.
@@ -71,7 +71,8 @@ def unread(kind: Kind, cause: str, *, method: str) -> Answer:
 
 
 def told(settings: HttpRequestSettings, answer: Answer) -> Any:
-    """What the model is told: the JSON or what ``answer`` names of it; a text; ``{"ok": true}`` where there is nothing.
+    """The result for the model: the JSON or what ``answer`` names of it; a text; ``{"ok": true}`` where there is
+    nothing.
 
     Names whose path leads nowhere are null, if others lead somewhere. Raises ToolFailure (bad answer) for a GET that
     brings nothing of what ``answer`` names.

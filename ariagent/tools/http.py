@@ -23,7 +23,7 @@ from ariagent.values.addresses import address_allowed, host_allowed, is_address
 from ariagent.values.outcome import NOT_DONE, SORRY, UNSURE, Kind, ToolFailure
 
 RETRY_AFTER_S = 0.1
-"""Before the second try; twice as long before each further one."""
+"""Seconds before the second try; twice as long before each further one."""
 WORTH_A_RETRY = (502, 503, 504)
 _CHUNK = 4096
 _FORBIDDEN = "it is not allowed to connect to that address"
@@ -163,7 +163,7 @@ class _Sent:
     connected: bool = False
 
     def doubt(self, method: str) -> str:
-        """What to do where there was no answer."""
+        """The advice to the model if there was no answer."""
         return SORRY if method == "GET" else UNSURE if self.connected else NOT_DONE
 
 

@@ -12,9 +12,9 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 AT_ONCE_BYTES = 2048
-"""Handed on before calls have their turn: a hundred interim answers at most."""
+"""Bytes that are delivered before calls have their turn: a hundred interim answers at most."""
 HEAD_BYTES = 64 * 1024
-"""More than aiohttp takes of the head of an answer."""
+"""Bytes: more than aiohttp takes for the head of an answer."""
 FRAMED = 8
 """A body in chunks of one byte is six times as long on the wire."""
 
@@ -23,10 +23,10 @@ largest_body: ContextVar[int] = ContextVar("largest_body")
 
 
 class PacedConnector(aiohttp.TCPConnector):
-    """For requests that have set ``largest_body``."""
+    """A connector for requests that have set ``largest_body``."""
 
     async def connect(self, *given: Any, **named: Any) -> Any:
-        """As aiohttp's. The answer on the connection is paced and limited."""
+        """Connect like aiohttp. The answer on the connection is paced and limited."""
         connection = await super().connect(*given, **named)
         if connection.transport is not None and connection.protocol is not None:
             limit = HEAD_BYTES + FRAMED * largest_body.get()
@@ -51,9 +51,9 @@ class Paced(asyncio.Protocol):
         self._waiting += data[: self._left]
         self._left -= len(data)
         if self._turn is None:
-            self._hand_on()
+            self._deliver()
 
-    def _hand_on(self) -> None:
+    def _deliver(self) -> None:
         self._turn = None
         if self._reader.transport is None:  # it has all that it wants
             self._waiting.clear()
@@ -63,7 +63,7 @@ class Paced(asyncio.Protocol):
             self._reader.data_received(piece)
         if self._waiting:
             self._hold()
-            self._turn = asyncio.get_running_loop().call_soon(self._hand_on)
+            self._turn = asyncio.get_running_loop().call_soon(self._deliver)
         elif self._lost is not None:
             self._reader.connection_lost(*self._lost)
         elif self._left < 0:
@@ -84,7 +84,7 @@ class Paced(asyncio.Protocol):
         # TLS tells it while we still hold the end of the answer.
         self._lost = (exc,)
         if self._turn is None:
-            self._hand_on()
+            self._deliver()
 
     def pause_writing(self) -> None:
         self._reader.pause_writing()

@@ -23,17 +23,17 @@ class CallFacts:
     """The call that a tool is used in."""
 
     call_id: str
-    """As in queue_log and in the logs."""
+    """The call id, as in queue_log and in the logs."""
     agent: str
     """The AI agent's name in the settings."""
     caller_number: str = ""
     """Empty where it is withheld."""
     caller_name: str = ""
     language: str = ""
-    """Of the conversation, as ``en``."""
+    """The language of the conversation, such as ``en``."""
     values: Mapping[str, str] = field(default_factory=dict)
-    """What templates know of the call, by name: ``called.number``, ``queue``, ``variable.VIP`` ... Date and time are
-    those of the call's arrival."""
+    """The values for templates, by name: ``called.number``, ``queue``, ``variable.VIP`` ... Date and time are those of
+    the call's arrival."""
 
     @property
     def known(self) -> Mapping[str, str]:
@@ -46,18 +46,19 @@ class CallFacts:
         }
         return {**self.values, **own}
 
-    def put_through(self, number: str, name: str) -> "CallFacts":
-        """The same call with another caller on the line, who has neither the variables nor the lookup of the former."""
+    def with_caller(self, number: str, name: str) -> "CallFacts":
+        """The facts of the call with another caller, who has neither the variables nor the lookup of the former."""
         kept = {key: value for key, value in self.values.items() if key.partition(".")[0] not in placeholders.OPEN}
         return replace(self, caller_number=number, caller_name=name, values=kept)
 
 
 @runtime_checkable
 class Tool(Protocol):
-    """What an entry point leads to.
+    """The object that an entry point leads to.
 
-    It may also have ``timeout_s`` (seconds that one call may take, 10 by default), ``sign`` (as of an HTTP tool:
-    ``"tone"``, a text to say, or None) and ``bound`` (names and texts: arguments that are filled in from the call).
+    It may also have ``timeout_s`` (seconds that one call may take, 10 by default), ``waiting_prompt`` (what the
+    caller hears if the call takes longer than a second: ``"tone"``, a text to say, or None) and ``bound`` (names and
+    texts: arguments that are filled in from the call).
     """
 
     name: str
@@ -100,9 +101,9 @@ def timeout_of(tool: Tool) -> float:
     return float(getattr(tool, "timeout_s", DEFAULT_TIMEOUT_S))
 
 
-def sign_of(tool: Tool) -> str | None:
-    sign = getattr(tool, "sign", "tone")
-    return None if sign is None else str(sign)
+def waiting_prompt_of(tool: Tool) -> str | None:
+    prompt = getattr(tool, "waiting_prompt", "tone")
+    return None if prompt is None else str(prompt)
 
 
 def bound_of(tool: Tool) -> Mapping[str, str]:
@@ -114,7 +115,7 @@ def bound_of(tool: Tool) -> Mapping[str, str]:
 def _problem(point: EntryPoint, tool: Any) -> str | None:
     name, description = getattr(tool, "name", None), getattr(tool, "description", None)
     parameters, timeout_s = getattr(tool, "parameters", None), getattr(tool, "timeout_s", DEFAULT_TIMEOUT_S)
-    sign = getattr(tool, "sign", "tone")
+    prompt = getattr(tool, "waiting_prompt", "tone")
     if not (inspect.iscoroutinefunction(tool) or inspect.iscoroutinefunction(getattr(tool, "__call__", None))):  # noqa: B004
         return "is not callable with async def __call__(self, arguments, facts)"
     if name != point.name:
@@ -125,8 +126,10 @@ def _problem(point: EntryPoint, tool: Any) -> str | None:
         return "must have parameters, a JSON Schema"
     if not isinstance(timeout_s, int | float) or isinstance(timeout_s, bool) or not 0 < timeout_s <= 60:
         return "has a timeout_s that is not above 0 and at most 60"
-    if sign is not None and (not isinstance(sign, str) or not sign.strip()):
-        return "has a sign that is neither a text nor None"
+    if prompt is not None and (not isinstance(prompt, str) or not prompt.strip()):
+        return "has a waiting_prompt that is neither a text nor None"
+    if hasattr(tool, "sign"):
+        return "has a sign, which is called waiting_prompt now"
     problem = schema_problem(parameters)
     if problem:
         return f"has parameters that cannot be used: {problem}"

@@ -1,4 +1,4 @@
-"""From validated arguments to a request. No I/O, no clock."""
+"""Makes a request from validated arguments. No I/O, no clock."""
 
 import hashlib
 import hmac
@@ -24,7 +24,7 @@ class Request:
     body: bytes | None
     """JSON; None where the method has none."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Those that hold values of the call. The site may have put secrets into them."""
+    """Headers that hold values of the call. The site may have put secrets into them."""
 
 
 def of_tool(
@@ -62,8 +62,8 @@ def of_tool(
 
 
 def of_lookup(settings: HttpRequestSettings, values: Mapping[str, str]) -> Request:
-    """As of a tool, but a value in the URL may be empty. Without ``bound`` a body holds all values that the URL does
-    not name."""
+    """The request of a lookup. Unlike in a tool's, a value in the URL may be empty. Without ``bound`` a body holds all
+    values that the URL does not name."""
     named = urls.variables(settings.url)
     if settings.bound:
         bound, in_headers = binding.fill(settings.bound, values), _in_headers(settings)

@@ -30,7 +30,7 @@ OnCall = Callable[[str, float, str], None]
 
 
 class FunctionCall(Protocol):
-    """What of a model's function call is needed; ``realtime.events.ToolCall`` is one."""
+    """The needed part of a model's function call; ``realtime.events.ToolCall`` is one."""
 
     @property
     def name(self) -> str: ...
@@ -102,13 +102,16 @@ class Toolbox:
         servers = [mcp.declaration(label, self._settings.mcp_servers[label]) for label in chosen.mcp]
         return (*functions, *servers)
 
-    def sign(self, name: str) -> str | None:
-        """What the caller is given when this tool takes longer than a second: ``tone``, a text to say, or nothing."""
+    def waiting_prompt(self, name: str) -> str | None:
+        """The waiting prompt for the caller if this tool takes longer than a second: ``tone``, a text to say, or
+        nothing."""
         ready = self._tools.get(name)
         if ready is None:
             return None
         source = ready.source
-        return source.sign if isinstance(source, HttpToolSettings) else plugins.sign_of(source)
+        if isinstance(source, HttpToolSettings):
+            return source.waiting_prompt
+        return plugins.waiting_prompt_of(source)
 
     async def run(self, agent: str, call: FunctionCall, facts: CallFacts) -> Outcome:
         """Carry out one function call of a completed response. Raises nothing but CancelledError."""

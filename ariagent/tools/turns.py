@@ -1,4 +1,5 @@
-"""Which tool runs now: so many at once for a call, for a server and in all, fair between calls. No I/O, no clock."""
+"""Chooses the tool that runs now, with a limit for a call, for a server and in all, fair between calls. No I/O, no
+clock."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -57,7 +58,7 @@ class Turns:
         return turn
 
     def leave(self, turn: Turn) -> None:
-        """It is done, or given up."""
+        """The tool is done, or given up."""
         if not turn.runs:
             self.waiting.remove(turn)
             return

@@ -25,7 +25,7 @@ _NOT_PUBLIC = tuple(
 
 
 def host_pattern_problem(pattern: str) -> str | None:
-    """What is wrong with an entry of ``allowed_hosts``; None: nothing."""
+    """The mistake in an entry of ``allowed_hosts``; None: there is none."""
     if is_address(pattern) or _PATTERN.fullmatch(pattern):
         return None
     return "must be a host name, as api.example.com or *.example.com, without scheme, port and path"

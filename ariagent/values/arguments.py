@@ -24,7 +24,7 @@ class Parameters:
     __slots__ = ("_validator",)
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
-        """For a schema that has no ``schema_problem``."""
+        """``parameters``: a JSON Schema without a ``schema_problem``."""
         self._validator = schema.validator(parameters)
 
     def read(self, text: str) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def used(url: str, texts: Iterable[str]) -> Iterator[str]:
 
 
 def unavailable(names: Iterable[str], variables: Collection[str], lookups: Collection[str] | None) -> Iterator[str]:
-    """What an agent lacks for tools that need these values, as a remedy. ``lookups`` None: any may be found."""
+    """The values that an agent lacks for its tools, as a remedy. ``lookups`` None: any may be found."""
     for name in dict.fromkeys(names):
         prefix, _, rest = name.partition(".")
         if prefix == "variable" and rest not in variables:
@@ -135,7 +135,7 @@ def _plain(name: str) -> str:
 
 
 def _shown(name: str) -> str:
-    """Without marks and characters that nobody sees."""
+    """The text without marks and invisible characters."""
     spelt = unicodedata.normalize("NFKD", name)
     return "".join(character for character in spelt if unicodedata.category(character) not in ("Cf", "Mn"))
 

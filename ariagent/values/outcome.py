@@ -1,4 +1,4 @@
-"""What a tool call comes to, and how a failure is told to the model. No I/O."""
+"""The outcome of a tool call, and the words about a failure to the model. No I/O."""
 
 import json
 from dataclasses import dataclass
@@ -40,12 +40,12 @@ class Kind(StrEnum):
     """An answer to a GET that lacks what ``answer`` asks for, or an answer that is no HTTP."""
     TOO_LARGE = "too_large"
     FAILED = "failed"
-    """The site's Python raised or returned what is no JSON; or a fault of ours."""
+    """The site's Python raised or returned what is no JSON; or an internal error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one call comes to."""
+    """The outcome of one call."""
 
     output: str
     """JSON text for the model."""

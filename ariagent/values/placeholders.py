@@ -40,9 +40,9 @@ class Template:
     """One place of a text that is to be filled in."""
 
     name: str
-    """As ``caller.number``."""
+    """The name of the value, such as ``caller.number``."""
     default: str | None
-    """What stands there when there is no value; None: nothing does, and that is worth a note in the log."""
+    """The text if there is no value; None: there is none, and the log notes the missing value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def templates(text: str) -> Iterator[Template]:
 
 
 def problems(text: str, variables: tuple[str, ...] = (), lookups: tuple[str, ...] | None = ()) -> Iterator[str]:
-    """What is wrong with a text's templates, in words for its author.
+    """The mistakes in a text's templates, in words for its author.
 
     ``variables``, ``lookups``: the declared names; None: every name may exist.
     """

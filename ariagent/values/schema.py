@@ -42,7 +42,7 @@ _OPEN = ("additionalProperties", "unevaluatedProperties", "patternProperties")
 
 
 def validator(schema: Mapping[str, Any]) -> "Validator":
-    """What judges values by the strict form of a schema that has no ``problem``."""
+    """The validator of values by the strict form of a schema that has no ``problem``."""
     return _made(strict(schema))
 
 
@@ -135,7 +135,7 @@ def _place(whole: Mapping[str, Any], schema: Any) -> Any:
 
 
 def _inside(whole: Mapping[str, Any], schema: Any) -> Any:
-    """The same schema, the schemas for parts of its value in their strict forms."""
+    """The schema with the schemas for parts of its value in their strict forms."""
     if not isinstance(schema, dict):
         return schema
     found = dict(schema)
@@ -227,7 +227,7 @@ def _leads_somewhere(schema: Mapping[str, Any], reference: str) -> bool:
 
 
 def _target(schema: Mapping[str, Any], reference: str) -> Any:
-    """What a reference to a part of the schema leads to; None: nothing."""
+    """The target of a reference to a part of the schema; None: there is none."""
     if reference == "#":
         return schema
     if not reference.startswith("#/"):

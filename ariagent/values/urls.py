@@ -42,13 +42,13 @@ def query_keys(template: str) -> frozenset[str]:
 
 
 def in_query(template: str, key: str) -> str:
-    """What a template's query has under a name."""
+    """The values of a name in a template's query."""
     found = parse_qsl(template.partition("?")[2], keep_blank_values=True)
     return " ".join(value for name, value in found if name == key)
 
 
 def problem(template: str) -> str | None:
-    """What is wrong with a template; None: nothing."""
+    """The mistake in a template; None: there is none."""
     if "@" in template.partition("://")[2].partition("/")[0]:
         return "must not hold credentials; put them into headers"
     # A variable that is not where it may be leaves its braces in a part that allows none.
@@ -104,7 +104,7 @@ def text_of(value: Value) -> str:
 
 
 def _split(rest: str) -> tuple[str, str, str]:
-    """What follows ``://`` as authority, the character that ends it, and what comes then."""
+    """The authority behind ``://``, the character that ends it, and the rest."""
     for at, character in enumerate(rest):
         if character in "/?#":
             return rest[:at], character, rest[at + 1 :]
@@ -124,7 +124,7 @@ def _in_path(name: str, text: str) -> str:
 
 
 def _as_decoded(text: str) -> str:
-    """What a server may make of a text that decodes more often than it should."""
+    """The text as a server may read it that decodes more often than it should."""
     for _ in range(_DECODED):
         text = unicodedata.normalize("NFKC", unquote(text))
     return "".join(character for character in text if unicodedata.category(character) != "Cf")

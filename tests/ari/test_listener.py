@@ -18,7 +18,7 @@ from ariagent.ari.events import (
     StasisEnded,
     StasisStarted,
 )
-from ariagent.ari.listener import Patience, Router, connect, listen
+from ariagent.ari.listener import Backoff, Router, connect, listen
 from ariagent.errors import AriError
 
 PATIENCE_S = 20.0
@@ -346,15 +346,15 @@ class TestConnect:
         settings, right = ari_server.settings(), {name: getattr(ari_server, name) for name in wrong}
         for name, value in wrong.items():
             setattr(ari_server, name, value)
-        patience = Patience()
+        backoff = Backoff()
         async with AriClient(settings) as client:
-            connecting = asyncio.ensure_future(connect(client, patience))
+            connecting = asyncio.ensure_future(connect(client, backoff))
             await ari_server.until(lambda: ari_server.requests.count("GET /api-docs/resources.json") >= 4)
-            assert cause in patience.cause
+            assert cause in backoff.cause
             for name, value in right.items():
                 setattr(ari_server, name, value)
             assert await asyncio.wait_for(connecting, PATIENCE_S) == "22.10.1"
-            assert patience.cause == ""
+            assert backoff.cause == ""
         (record,) = [record for record in caplog.records if record.getMessage() == "asterisk.waiting"]
         assert record.levelno == level
         assert cause in record.fields["cause"]  # type: ignore[attr-defined]
@@ -375,7 +375,7 @@ class TestConnect:
             ari_server.password, ari_server.answers = name, answers
             pauses[name] = []
             async with AriClient(settings) as client:
-                connecting = asyncio.ensure_future(connect(client, Patience()))
+                connecting = asyncio.ensure_future(connect(client, Backoff()))
                 await ari_server.until(lambda name=name: len(pauses[name]) >= 10)  # type: ignore[misc]
                 connecting.cancel()
                 await asyncio.wait([connecting])

@@ -44,7 +44,7 @@ from ariagent.config import AmiSettings, AsteriskSettings, RealtimeSettings, Rec
 from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import AmiError, AriError
 from ariagent.metrics import Metrics
-from ariagent.phrases.store import Prompts
+from ariagent.phrases.store import PhraseStore
 from ariagent.realtime import events as rt
 from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.health import ModelHealth
@@ -619,7 +619,7 @@ class Office:
         self.tools = Tools(settings)
         self.registry = Calls(lambda: self.context)
         self.router = Router(self.registry.channel_entered)
-        self._folder.joinpath("briefs").mkdir(exist_ok=True)
+        self._folder.joinpath("announcements").mkdir(exist_ok=True)
         self.doubts: list[str] = []
         """Who was told that the model or the audio may be of no use: ``model`` or ``audio``."""
         self.context = Context(
@@ -630,8 +630,8 @@ class Office:
             media_address="127.0.0.1:9092",
             format=SLIN24,
             metrics=self.metrics,
-            prompts=Prompts(self._folder, settings.realtime, SLIN24),
-            briefs=Announcements(self._folder / "briefs", SLIN24),
+            phrases=PhraseStore(self._folder, settings.realtime, SLIN24),
+            announcements=Announcements(self._folder / "announcements", SLIN24),
             model_health=_NotedModelHealth(settings.realtime, self.doubts),
             audio_health=_NotedAudioHealth(self.doubts),
             toolbox=self.tools,

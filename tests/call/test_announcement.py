@@ -14,31 +14,31 @@ from ariagent.call import announcement as module
 from ariagent.call.announcement import Announcement, Announcements, announcements_wanted
 from ariagent.config import Settings
 from ariagent.logs import CallLog
-from ariagent.realtime.events import AsideEnded, Usage
+from ariagent.realtime.events import OutOfBandEnded, Usage
 
 
 async def test_a_summary_is_put_in_place_and_removed_after_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEPT_AFTER_S", 0.05)
-    briefs = Announcements(tmp_path / "a" / "b", SLIN24)
-    briefs.clear()
-    name = briefs.new_name()
-    assert await briefs.put(name, b"\x01\x02", 0.05)
+    announcements = Announcements(tmp_path / "a" / "b", SLIN24)
+    announcements.clear()
+    name = announcements.new_name()
+    assert await announcements.put(name, b"\x01\x02", 0.05)
     path = Path(f"{name}.sln24")
     assert path.read_bytes() == b"\x01\x02"
     async with asyncio.timeout(10):
-        while list(briefs.directory.iterdir()):
+        while list(announcements.directory.iterdir()):
             await asyncio.sleep(0.01)
 
 
 async def test_the_ending_tells_the_rate(tmp_path: Path) -> None:
-    briefs = Announcements(tmp_path, SLIN8)
-    await briefs.put(briefs.new_name(), b"", 60)
+    announcements = Announcements(tmp_path, SLIN8)
+    await announcements.put(announcements.new_name(), b"", 60)
     assert [path.suffix for path in tmp_path.iterdir()] == [".sln"]
 
 
 def test_what_a_former_process_left_is_removed(tmp_path: Path) -> None:
-    (tmp_path / "brief-1.sln24").write_bytes(b"")
-    (tmp_path / "brief-2.part").write_bytes(b"")
+    (tmp_path / "announcement-1.sln24").write_bytes(b"")
+    (tmp_path / "announcement-2.part").write_bytes(b"")
     (tmp_path / "other").write_bytes(b"")
     Announcements(tmp_path, SLIN24).clear()
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
@@ -46,16 +46,16 @@ def test_what_a_former_process_left_is_removed(tmp_path: Path) -> None:
 
 async def test_a_directory_that_cannot_be_used_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_bytes(b"")
-    briefs = Announcements(tmp_path / "file", SLIN24)
+    announcements = Announcements(tmp_path / "file", SLIN24)
     with caplog.at_level(logging.WARNING):
-        briefs.clear()
-        assert not await briefs.put(briefs.new_name(), b"", 1)
-    assert [record.message for record in caplog.records] == ["announcement.not_kept"] * 2
+        announcements.clear()
+        assert not await announcements.put(announcements.new_name(), b"", 1)
+    assert [record.message for record in caplog.records] == ["announcement.write_failed"] * 2
 
 
 def test_names_are_absolute_and_cannot_be_guessed(tmp_path: Path) -> None:
-    briefs = Announcements(tmp_path, SLIN24)
-    names = {briefs.new_name() for _ in range(100)}
+    announcements = Announcements(tmp_path, SLIN24)
+    names = {announcements.new_name() for _ in range(100)}
     assert len(names) == 100
     assert all(Path(name).is_absolute() for name in names)
 
@@ -65,17 +65,17 @@ async def test_whoever_was_told_the_name_can_read_it_and_nobody_else_can_list_it
     """Asterisk is another user, whatever the service's umask is."""
     before = os.umask(umask)
     try:
-        briefs = Announcements(tmp_path / "state" / "briefs", SLIN24)
-        briefs.clear()
-        name = briefs.new_name()
-        assert await briefs.put(name, b"", 60)
+        announcements = Announcements(tmp_path / "state" / "announcements", SLIN24)
+        announcements.clear()
+        name = announcements.new_name()
+        assert await announcements.put(name, b"", 60)
     finally:
         os.umask(before)
-    assert briefs.directory.stat().st_mode & 0o777 == 0o711
-    assert not briefs.listed_by_others
+    assert announcements.directory.stat().st_mode & 0o777 == 0o711
+    assert not announcements.listed_by_others
     assert Path(f"{name}.sln24").stat().st_mode & 0o777 == 0o644
-    briefs.directory.chmod(0o755)
-    assert briefs.listed_by_others
+    announcements.directory.chmod(0o755)
+    assert announcements.listed_by_others
 
 
 def test_a_folder_that_the_site_made_keeps_its_mode(tmp_path: Path) -> None:
@@ -85,8 +85,8 @@ def test_a_folder_that_the_site_made_keeps_its_mode(tmp_path: Path) -> None:
 
 
 async def test_a_sample_is_as_a_summary_would_be_and_leaves_nothing(tmp_path: Path) -> None:
-    briefs = Announcements(tmp_path, SLIN24)
-    async with briefs.sample() as name:
+    announcements = Announcements(tmp_path, SLIN24)
+    async with announcements.sample() as name:
         path = Path(f"{name}.sln24")
         assert (path.stat().st_size, path.stat().st_mode & 0o777) == (60 * 48, 0o644)
     assert list(tmp_path.iterdir()) == []
@@ -96,16 +96,16 @@ async def test_a_sample_is_as_a_summary_would_be_and_leaves_nothing(tmp_path: Pa
 
 
 def test_that_asterisk_cannot_play_them_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    briefs = Announcements(tmp_path, SLIN24)
-    assert briefs.playable, "until the contrary is known"
+    announcements = Announcements(tmp_path, SLIN24)
+    assert announcements.playable, "until the contrary is known"
     for played in (None, False, False, None):
-        briefs.tried(played)
-    assert not briefs.playable
+        announcements.tried(played)
+    assert not announcements.playable
     assert [record.message for record in caplog.records] == ["announcement.not_played"]
     assert str(tmp_path) in caplog.records[0].fields["remedy"]  # type: ignore[attr-defined]
-    briefs.tried(True)
-    assert briefs.playable
-    briefs.tried(False)
+    announcements.tried(True)
+    assert announcements.playable
+    announcements.tried(False)
     assert [record.message for record in caplog.records] == ["announcement.not_played"] * 2
 
 
@@ -117,7 +117,7 @@ def test_whether_any_are_wanted(kinds: tuple[str, ...], wanted: bool) -> None:
 
 class TestSummariesThatAsteriskCannotPlay:
     @pytest.fixture
-    def briefs(self, tmp_path: Path) -> Announcements:
+    def announcements(self, tmp_path: Path) -> Announcements:
         made = Announcements(tmp_path, SLIN24)
         self.failures = 0
 
@@ -127,58 +127,58 @@ class TestSummariesThatAsteriskCannotPlay:
         made.on_failed = count
         return made
 
-    async def test_asterisk_is_asked_once_a_minute(self, briefs: Announcements) -> None:
+    async def test_asterisk_is_asked_once_a_minute(self, announcements: Announcements) -> None:
         asked: list[bool] = []
 
         async def prove() -> bool:
             asked.append(True)
             return False
 
-        briefs.prove = prove
-        briefs.look()
-        briefs.look()
-        assert briefs._proving is not None
-        await briefs._proving
+        announcements.prove = prove
+        announcements.look()
+        announcements.look()
+        assert announcements._proving is not None
+        await announcements._proving
         assert asked == [True]
-        assert not briefs.playable
-        briefs._proved_at -= module.PROVE_EVERY_S
-        briefs.look()
-        await briefs._proving
+        assert not announcements.playable
+        announcements._proved_at -= module.PROVE_EVERY_S
+        announcements.look()
+        await announcements._proving
         assert len(asked) == 2
 
-    async def test_without_an_answer_nothing_changes(self, briefs: Announcements) -> None:
+    async def test_without_an_answer_nothing_changes(self, announcements: Announcements) -> None:
         async def prove() -> None:
             return None
 
-        briefs.tried(True)
-        briefs._proved_at -= module.PROVE_EVERY_S
-        briefs.prove = prove
-        briefs.look()
-        assert briefs._proving is not None
-        await briefs._proving
-        assert briefs.playable
+        announcements.tried(True)
+        announcements._proved_at -= module.PROVE_EVERY_S
+        announcements.prove = prove
+        announcements.look()
+        assert announcements._proving is not None
+        await announcements._proving
+        assert announcements.playable
 
     def test_the_dialplan_tells_of_a_call_that_has_left(
-        self, briefs: Announcements, caplog: pytest.LogCaptureFixture
+        self, announcements: Announcements, caplog: pytest.LogCaptureFixture
     ) -> None:
         call = CallLog(logging.getLogger("ariagent.test"), "c1")
-        briefs.handed(call)
-        briefs.hear(UserEvent("Another", {"call": "c1"}))
-        briefs.hear(UserEvent(module.USER_EVENT, {"call": "c2"}))
-        briefs.hear(UserEvent(module.USER_EVENT, {}))
+        announcements.handed(call)
+        announcements.hear(UserEvent("Another", {"call": "c1"}))
+        announcements.hear(UserEvent(module.USER_EVENT, {"call": "c2"}))
+        announcements.hear(UserEvent(module.USER_EVENT, {}))
         assert self.failures == 0
         for _ in range(2):
-            briefs.hear(UserEvent(module.USER_EVENT, {"call": "c1"}))
+            announcements.hear(UserEvent(module.USER_EVENT, {"call": "c1"}))
         assert self.failures == 1, "once for each call"
         [told] = [record for record in caplog.records if record.getMessage() == "announcement.failed"]
         assert told.fields["call"] == "c1"  # type: ignore[attr-defined]
 
-    def test_so_many_calls_are_remembered(self, briefs: Announcements) -> None:
+    def test_so_many_calls_are_remembered(self, announcements: Announcements) -> None:
         for number in range(module.MOST_HANDED + 10):
-            briefs.handed(CallLog(logging.getLogger("ariagent.test"), f"c{number}"))
-        briefs.hear(UserEvent(module.USER_EVENT, {"call": "c0"}))
+            announcements.handed(CallLog(logging.getLogger("ariagent.test"), f"c{number}"))
+        announcements.hear(UserEvent(module.USER_EVENT, {"call": "c0"}))
         assert self.failures == 0
-        briefs.hear(UserEvent(module.USER_EVENT, {"call": f"c{module.MOST_HANDED}"}))
+        announcements.hear(UserEvent(module.USER_EVENT, {"call": f"c{module.MOST_HANDED}"}))
         assert self.failures == 1
 
 
@@ -195,23 +195,23 @@ class TestAnnouncement:
 
     async def test_what_the_server_says_under_this_key_is_the_announcement(self, tmp_path: Path) -> None:
         announcement = self.announcement(tmp_path)
-        announcement.spoken(AsideEnded("another", b"", "", Usage()))
+        announcement.spoken(OutOfBandEnded("another", b"", "", Usage()))
         assert announcement.outlook == "late"
-        announcement.spoken(AsideEnded(announcement.key, bytes(960), "A refund.", Usage()))
-        announcement.spoken(AsideEnded(announcement.key, bytes(480), "Again.", Usage()))
+        announcement.spoken(OutOfBandEnded(announcement.key, bytes(960), "A refund.", Usage()))
+        announcement.spoken(OutOfBandEnded(announcement.key, bytes(480), "Again.", Usage()))
         assert announcement.outlook == "yes"
         assert await announcement.written(10.0)
         assert Path(f"{announcement.path}.sln24").read_bytes() == bytes(960)
 
     async def test_one_that_was_refused_is_none(self, tmp_path: Path) -> None:
         announcement = self.announcement(tmp_path)
-        announcement.spoken(AsideEnded(announcement.key, b"", "", Usage()))
+        announcement.spoken(OutOfBandEnded(announcement.key, b"", "", Usage()))
         assert announcement.outlook == "no"
         assert not await announcement.written(10.0)
 
     async def test_one_that_cannot_be_written_is_none(self, tmp_path: Path) -> None:
         announcement = self.announcement(tmp_path / "nowhere")
-        announcement.spoken(AsideEnded(announcement.key, bytes(960), "A refund.", Usage()))
+        announcement.spoken(OutOfBandEnded(announcement.key, bytes(960), "A refund.", Usage()))
         assert not await announcement.written(10.0)
 
     async def test_without_the_model_there_will_be_none(self, tmp_path: Path) -> None:

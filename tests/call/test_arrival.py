@@ -28,7 +28,7 @@ from ariagent.dialogue.role import Role
 from ariagent.errors import AriError, UnknownAgentError
 from ariagent.logs import CallLog
 from ariagent.metrics import Metrics
-from ariagent.phrases.store import Prompts
+from ariagent.phrases.store import PhraseStore
 from ariagent.realtime.health import ModelHealth
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
@@ -75,8 +75,8 @@ async def make_context(ari_server: Any, tmp_path: Path) -> AsyncIterator[MakeCon
                 media_address="127.0.0.1:1",
                 format=SLIN24,
                 metrics=Metrics(),
-                prompts=Prompts(tmp_path, settings.realtime, SLIN24),
-                briefs=Announcements(tmp_path / "briefs", SLIN24),
+                phrases=PhraseStore(tmp_path, settings.realtime, SLIN24),
+                announcements=Announcements(tmp_path / "announcements", SLIN24),
                 model_health=ModelHealth(settings.realtime),
                 toolbox=boxes[-1],
                 journal=Journal.open(tmp_path, RecordsSettings(enabled=False)),

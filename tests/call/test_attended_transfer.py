@@ -101,14 +101,14 @@ class TestTalkTime:
         parties.answered(10.0)
         parties.joined(CALLER, 12.0)
         assert parties.current == CALLER
-        assert parties.talk_s(20.0) == {"talk_s": 10.0, "talk_colleague_s": 2.0, "talk_caller_s": 8.0}
+        assert parties.talk_s(20.0) == {"talk_s": 10.0, "talk_human_agent_s": 2.0, "talk_caller_s": 8.0}
 
     def test_counts_the_first_change(self) -> None:
         parties = AttendedTransfer()
         parties.answered(10.0)
         parties.joined(CALLER, 12.0)
         parties.joined(Party("1002"), 15.0)
-        assert parties.talk_s(20.0) == {"talk_s": 10.0, "talk_colleague_s": 2.0, "talk_caller_s": 8.0}
+        assert parties.talk_s(20.0) == {"talk_s": 10.0, "talk_human_agent_s": 2.0, "talk_caller_s": 8.0}
 
 
 SEAT = "Local/03@ariagent-seat-1;1"

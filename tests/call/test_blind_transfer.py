@@ -10,7 +10,7 @@ import pytest
 from ariagent.ari.client import RefusedError
 from ariagent.ari.events import Channel, Place
 from ariagent.call.arrival import Arrival
-from ariagent.call.blind_transfer import first_half, to_people, transfer
+from ariagent.call.blind_transfer import first_half, to_human_queue, transfer
 from ariagent.call.machine import TRANSFER_TIMEOUT_S
 from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import AmiRefusedError, AsteriskError
@@ -94,7 +94,7 @@ async def test_without_the_manager_interface_a_seats_caller_stays(tmp_path: Path
     async with Office(tmp_path, ami=False) as office:
         with pytest.raises(AsteriskError, match="manager interface"):
             await move(office, SEAT)
-        assert not await to_people(office.context, SEAT)
+        assert not await to_human_queue(office.context, SEAT)
 
 
 @virtual_time
@@ -127,7 +127,7 @@ async def test_all_requests_together_have_one_limit(arrival: Arrival, takes_s: f
 @virtual_time
 async def test_to_people_says_whether_asterisk_took_them(tmp_path: Path) -> None:
     async with Office(tmp_path) as office:
-        assert await to_people(office.context, SEAT)
+        assert await to_human_queue(office.context, SEAT)
         assert office.ami.sent[-1]["Context"] == "ariagent-human"
         office.ami.peer.refused["BlindTransfer"] = AmiRefusedError("no such channel")
-        assert not await to_people(office.context, SEAT)
+        assert not await to_human_queue(office.context, SEAT)

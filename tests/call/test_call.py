@@ -371,13 +371,13 @@ class TestTransfer:
             assert office.ari.variables["c1", "__ARIAGENT_CALL"] == "c1"
             (told,) = office.events("call.transferred")
             assert (told["destination"], told["kind"]) == (kind, kind)
-            brief = office.ari.variables["c1", "ARIAGENT_BRIEF"]
-            written = [path.name for path in (tmp_path / "briefs").iterdir()]
+            announcement = office.ari.variables["c1", "ARIAGENT_ANNOUNCEMENT"]
+            written = [path.name for path in (tmp_path / "announcements").iterdir()]
             if kind == "blind":
-                assert (brief, written) == ("", [])
+                assert (announcement, written) == ("", [])
             else:
-                assert written == [f"{Path(brief).name}.sln24"]
-                assert Path(f"{brief}.sln24").stat().st_size == 48_000
+                assert written == [f"{Path(announcement).name}.sln24"]
+                assert Path(f"{announcement}.sln24").stat().st_size == 48_000
             assert_nothing_left(office, call)
 
     @virtual_time
@@ -389,23 +389,23 @@ class TestTransfer:
             office.model.announces = False
             office.model.session.calls_tool("transfer_call", destination="briefed", reason="r", summary="s")
             await office.until(lambda: office.events("call.transferred"))
-            assert office.events("call.transferred")[0]["brief"] == "late"
+            assert office.events("call.transferred")[0]["announcement"] == "late"
             (wanted,) = [m for m in office.model.session.heard if m.get("response", {}).get("conversation") == "none"]
             await passes(2.0)
             office.model.session.speaks(1.0, metadata=wanted["response"]["metadata"], conversation_id=None)
             assert await office.over(call) == TRANSFERRED
-            assert len(list((tmp_path / "briefs").iterdir())) == 1
+            assert len(list((tmp_path / "announcements").iterdir())) == 1
             assert office.events("announcement.not_spoken") == []
 
     @virtual_time
     async def test_where_asterisk_cannot_play_announcements_the_transfer_is_made_without(self, tmp_path: Path) -> None:
         async with Office(tmp_path) as office:
             call = await office.answered("c1")
-            office.context.briefs.tried(False)
+            office.context.announcements.tried(False)
             office.model.session.calls_tool("transfer_call", destination="briefed", reason="r", summary="s")
             assert await office.over(call) == TRANSFERRED
             (told,) = office.events("call.transferred")
-            assert (told["kind"], told["brief"]) == ("blind", "failed")
+            assert (told["kind"], told["announcement"]) == ("blind", "failed")
             assert len(office.events("announcement.failed")) == 1
 
     @virtual_time
@@ -556,7 +556,7 @@ class TestWarmTransfer:
     async def test_the_caller_talks_on_until_the_human_agent_has_heard_the_announcement(self, tmp_path: Path) -> None:
         async with Office(tmp_path) as office:
             call = await self.begun(office)
-            assert (call.state, call.live().state) == (State.TALKING, "consulting")
+            assert (call.state, call.live().state) == (State.TALKING, "warm_transfer")
             assert "originate Local/support@ariagent-warm/n" in office.ari.peer.requests
             began = time.monotonic()
             office.model.session.speaks(1.0)
@@ -686,7 +686,7 @@ class TestWarmTransfer:
             office.ari.sound_lasts_s = 0.0
             call = await self.begun(office)
             assert await office.over(call) == TRANSFERRED
-            assert office.events("call.transferred")[0]["brief"] == "failed"
+            assert office.events("call.transferred")[0]["announcement"] == "failed"
             office.ari.names.clear()
 
 
@@ -795,7 +795,7 @@ class TestSupervisor:
             call = await office.answered("c1")
             office.model.session.speaks(4.0)
             call.transfer(office.handoff("blind", by="anna"))
-            with pytest.raises(CallStateError, match="anna is putting the caller through to blind already"):
+            with pytest.raises(CallStateError, match="anna is transferring the caller to blind already"):
                 call.transfer(office.handoff("blind", by="ben"))
 
     @virtual_time
@@ -917,8 +917,8 @@ class TestEndOfTheService:
             await office.registry.leave()
             left = Termination(Result.LEFT, "next_process")
             assert (speaks.termination, waits.termination) == (left, left)
-            owed = {fields["call"]: fields["owed"] for fields in office.events("call.left")}
-            assert owed == {"c1": "words", "c2": "nothing"}
+            unfinished = {fields["call"]: fields["unfinished"] for fields in office.events("call.left")}
+            assert unfinished == {"c1": "words", "c2": "nothing"}
             assert {"c1", "c2"} <= set(office.ari.names)
             assert {speaks.media.bridge, waits.media.bridge} <= office.ari.bridges
             assert office.events("call.ended") == []
@@ -931,7 +931,7 @@ class TestEndOfTheService:
             call.transfer(office.handoff("warm"))
             await passes(2.0)
             await office.registry.leave()
-            assert [fields["owed"] for fields in office.events("call.left")] == ["colleague"]
+            assert [fields["unfinished"] for fields in office.events("call.left")] == ["warm_transfer"]
             await passes(0.1)
             assert not any(each.startswith(WARM_PREFIX) for each in office.ari.names)
 
@@ -971,8 +971,8 @@ class TestPeopleWhoTransferCallsToTheAgent:
             office.ari.leaves("c2")
             assert await office.over(call) == HUNG_UP
             (told,) = office.events("call.ended")
-            assert told["talk_colleague_s"] >= 3.0
-            assert told["talk_caller_s"] == pytest.approx(told["talk_s"] - told["talk_colleague_s"], abs=0.01)
+            assert told["talk_human_agent_s"] >= 3.0
+            assert told["talk_caller_s"] == pytest.approx(told["talk_s"] - told["talk_human_agent_s"], abs=0.01)
             await passes(4.0)
             assert office.ari.names.keys() <= {"c1"}
 

@@ -23,9 +23,9 @@ from ariagent.call.events import StopRequested
 from ariagent.call.machine import State
 from ariagent.call.takeover import BrokenOff
 from ariagent.config import RealtimeSettings, RecordsSettings, Settings
-from ariagent.dialogue.memory import Owed
+from ariagent.dialogue.memory import Unfinished
 from ariagent.metrics import Metrics
-from ariagent.phrases.store import Prompts
+from ariagent.phrases.store import PhraseStore
 from ariagent.realtime.health import ModelHealth
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
@@ -86,8 +86,8 @@ class Desk:
             media_address=address,
             format=SLIN24,
             metrics=self.metrics,
-            prompts=Prompts(directory, settings.realtime, SLIN24),
-            briefs=Announcements(directory / "briefs", SLIN24),
+            phrases=PhraseStore(directory, settings.realtime, SLIN24),
+            announcements=Announcements(directory / "announcements", SLIN24),
             model_health=ModelHealth(settings.realtime),
             toolbox=Toolbox(settings),
             journal=Journal.open(directory, RecordsSettings(enabled=False)),
@@ -494,7 +494,7 @@ class TestTakeOver:
         assert desk.ended() == {"error/service_died": 1}
 
     async def test_who_hung_up_after_an_upgrade_began_is_no_error(self, desk: Desk) -> None:
-        await desk.registry.take_over([broken_off("gone", row=7, owed=Owed.WORDS)])
+        await desk.registry.take_over([broken_off("gone", row=7, unfinished=Unfinished.WORDS)])
         assert desk.ended() == {"done/left_meanwhile": 1}
 
     async def test_a_service_that_stops_takes_nothing_over(self, desk: Desk) -> None:

@@ -17,11 +17,11 @@ async def test_without_a_manager_interface_nothing_is_known_of_queues(tmp_path: 
         context = office.context
         assert context.ami is None
         assert (context.queue_view("support"), context.has_queue("support")) == (None, None)
-        assert context.handed_on("1.1") is None
+        assert context.transferred_call("1.1") is None
         assert not context.overloaded()
         # A destination of which nothing is known is tried.
         call = await office.answered("c1")
-        function_call = office.model.session.calls_tool("people_status")
+        function_call = office.model.session.calls_tool("transfer_status")
         assert "can be tried" in office.model.session.result(function_call)["blind"]["state"]
         assert call.state.value == "talking"
 

@@ -2,44 +2,44 @@
 
 import pytest
 
-from ariagent.call.far_end import CALLING_LIMIT_S, LONGEST_CHAIN, Company, Watch, company, twin
+from ariagent.call.far_end import CALLING_LIMIT_S, LONGEST_CHAIN, FarEnd, Watch, find_far_end, twin
 
 LEG, OTHER = "Local/01@ariagent-seat-00000001;2", "Local/01@ariagent-seat-00000001;1"
 PERSON = "PJSIP/1002-00000003"
 CASES = {
-    "a caller": ({OTHER: {"BRIDGEPEER": PERSON}}, Company.SOMEBODY),
-    "one of several": ({OTHER: {"BRIDGEPEER": f"AudioSocket/1,{PERSON}"}}, Company.SOMEBODY),
-    "an echo": ({OTHER: {"CHANNEL(appname)": "Echo", "CHANNEL(state)": "Up"}}, Company.NOBODY),
+    "a caller": ({OTHER: {"BRIDGEPEER": PERSON}}, FarEnd.PERSON),
+    "one of several": ({OTHER: {"BRIDGEPEER": f"AudioSocket/1,{PERSON}"}}, FarEnd.PERSON),
+    "an echo": ({OTHER: {"CHANNEL(appname)": "Echo", "CHANNEL(state)": "Up"}}, FarEnd.NOBODY),
     "music of a queue that did not answer": (
         {OTHER: {"CHANNEL(appname)": "Queue", "CHANNEL(state)": "Ring"}},
-        Company.NOBODY,
+        FarEnd.NOBODY,
     ),
-    "a prompt": ({OTHER: {"CHANNEL(appname)": "Playback", "CHANNEL(state)": "Up"}}, Company.NOBODY),
-    "a phone that rings": ({OTHER: {"CHANNEL(appname)": "Dial", "CHANNEL(state)": "Up"}}, Company.CALLED),
-    "before it rings": ({OTHER: {"CHANNEL(appname)": "Wait", "CHANNEL(state)": "Ring"}}, Company.CALLED),
-    "gone": ({}, Company.NOBODY),
-    "another agent": ({OTHER: {"BRIDGEPEER": "AudioSocket/127.0.0.1:9092-x"}}, Company.NOBODY),
+    "a prompt": ({OTHER: {"CHANNEL(appname)": "Playback", "CHANNEL(state)": "Up"}}, FarEnd.NOBODY),
+    "a phone that rings": ({OTHER: {"CHANNEL(appname)": "Dial", "CHANNEL(state)": "Up"}}, FarEnd.RINGING),
+    "before it rings": ({OTHER: {"CHANNEL(appname)": "Wait", "CHANNEL(state)": "Ring"}}, FarEnd.RINGING),
+    "gone": ({}, FarEnd.NOBODY),
+    "another agent": ({OTHER: {"BRIDGEPEER": "AudioSocket/127.0.0.1:9092-x"}}, FarEnd.NOBODY),
     "another agent's seat": (
         {OTHER: {"BRIDGEPEER": "Local/02@s-2;1"}, "Local/02@s-2;2": {"BRIDGEPEER": "AudioSocket/x"}},
-        Company.NOBODY,
+        FarEnd.NOBODY,
     ),
     "a person behind another Local channel": (
         {OTHER: {"BRIDGEPEER": "Local/5@c-2;1"}, "Local/5@c-2;2": {"BRIDGEPEER": PERSON}},
-        Company.SOMEBODY,
+        FarEnd.PERSON,
     ),
     "a phone that rings behind another": (
         {OTHER: {"BRIDGEPEER": "Local/5@c-2;1"}, "Local/5@c-2;2": {"CHANNEL(appname)": "Dial"}},
-        Company.CALLED,
+        FarEnd.RINGING,
     ),
-    "a ring": ({OTHER: {"BRIDGEPEER": "Local/5@c-2;1"}, "Local/5@c-2;2": {"BRIDGEPEER": OTHER}}, Company.NOBODY),
+    "a ring": ({OTHER: {"BRIDGEPEER": "Local/5@c-2;1"}, "Local/5@c-2;2": {"BRIDGEPEER": OTHER}}, FarEnd.NOBODY),
 }
 
 
-async def look(channels: dict[str, dict[str, str]], leg: str = LEG) -> Company:
+async def look(channels: dict[str, dict[str, str]], leg: str = LEG) -> FarEnd:
     async def read(name: str, variable: str) -> str:
         return channels.get(name, {}).get(variable, "")
 
-    return await company(leg, read, set())
+    return await find_far_end(leg, read, set())
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -49,7 +49,7 @@ async def test_who_is_there(name: str) -> None:
 
 
 async def test_a_telephone_needs_no_look() -> None:
-    assert await look({}, PERSON) is Company.SOMEBODY
+    assert await look({}, PERSON) is FarEnd.PERSON
 
 
 async def test_a_chain_without_end() -> None:
@@ -59,7 +59,7 @@ async def test_a_chain_without_end() -> None:
     async def read(name: str, variable: str) -> str:
         return links.get(name, {}).get(variable, "")
 
-    assert await company("Local/n@c-0;1", read, seen) is Company.NOBODY
+    assert await find_far_end("Local/n@c-0;1", read, seen) is FarEnd.NOBODY
     assert len(seen) <= 2 * LONGEST_CHAIN + 4
 
 
@@ -78,28 +78,28 @@ class TestWatch:
         watch = Watch()
         watch.moved(100.0)
         assert watch.next_look == 100.5
-        assert not watch.saw(Company.NOBODY, 100.5)
+        assert not watch.saw(FarEnd.NOBODY, 100.5)
         assert watch.next_look == 101.5
-        assert watch.saw(Company.NOBODY, 101.5)
-        assert watch.saw(Company.NOBODY, 102.5), "until the call is over"
+        assert watch.saw(FarEnd.NOBODY, 101.5)
+        assert watch.saw(FarEnd.NOBODY, 102.5), "until the call is over"
 
     def test_a_moment_between_two_bridges_is_none(self) -> None:
         watch = Watch()
         watch.moved(100.0)
-        assert not watch.saw(Company.NOBODY, 100.5)
-        assert not watch.saw(Company.SOMEBODY, 101.5)
-        assert not watch.saw(Company.NOBODY, 111.5)
+        assert not watch.saw(FarEnd.NOBODY, 100.5)
+        assert not watch.saw(FarEnd.PERSON, 101.5)
+        assert not watch.saw(FarEnd.NOBODY, 111.5)
 
     def test_a_phone_may_ring_for_a_while(self) -> None:
         watch = Watch()
         watch.moved(0.0)
-        assert not watch.saw(Company.CALLED, 1.0)
-        assert not watch.saw(Company.CALLED, CALLING_LIMIT_S)
-        assert watch.saw(Company.CALLED, CALLING_LIMIT_S + 1.0)
+        assert not watch.saw(FarEnd.RINGING, 1.0)
+        assert not watch.saw(FarEnd.RINGING, CALLING_LIMIT_S)
+        assert watch.saw(FarEnd.RINGING, CALLING_LIMIT_S + 1.0)
 
     def test_another_transfer_begins_anew(self) -> None:
         watch = Watch()
         watch.moved(0.0)
-        watch.saw(Company.NOBODY, 0.5)
+        watch.saw(FarEnd.NOBODY, 0.5)
         watch.moved(1.0)
-        assert not watch.saw(Company.NOBODY, 1.5)
+        assert not watch.saw(FarEnd.NOBODY, 1.5)

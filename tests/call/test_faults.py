@@ -200,7 +200,7 @@ async def identification(office: Office, call: Call, patch: Patch) -> None:
 
 
 async def newcomer(office: Office, call: Call, patch: Patch) -> None:
-    patch(call._dialogue, "meet", boom)
+    patch(call._dialogue, "caller_changed", boom)
     office.registry.transferred(
         AttendedTransferred(
             "Success", "PJSIP/a-1", "PJSIP/a-2", "PJSIP/e-1", "5552000", "", SEAT, "03", "", linked_id="1.1"
@@ -219,14 +219,14 @@ async def disconnected(office: Office, call: Call, patch: Patch) -> None:
 
 
 async def warm_transfer(office: Office, call: Call, patch: Patch) -> None:
-    patch(office.context.briefs, "tried", boom)
+    patch(office.context.announcements, "tried", boom)
     office.ari.human_answers_s = 1.0
     office.model.sessions[0].calls_tool("transfer_call", destination="warm", reason="r", summary="s")
     await passes(10.0)
 
 
 async def human_agent_who_answered(office: Office, call: Call, patch: Patch) -> None:
-    patch(call._dialogue, "consulting_ended", boom)
+    patch(call._dialogue, "warm_transfer_ended", boom)
     office.ari.human_answers_s = 1.0
     office.model.sessions[0].calls_tool("transfer_call", destination="warm", reason="r", summary="s")
     await passes(10.0)
@@ -250,7 +250,7 @@ async def service_that_leaves(office: Office, call: Call, patch: Patch) -> None:
 
 
 async def announcement(office: Office, call: Call, patch: Patch) -> None:
-    patch(office.context.briefs, "look", boom)
+    patch(office.context.announcements, "look", boom)
     office.model.sessions[0].calls_tool("transfer_call", destination="briefed", reason="r", summary="s")
 
 

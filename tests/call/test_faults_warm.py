@@ -60,10 +60,10 @@ class Asterisk:
 async def outcome(asterisk: Asterisk, accept: str | None = "1") -> tuple[str, bool]:
     """Why the transfer came to nothing ("": it did not), and whether the caller was told of the human agent."""
     place = DestinationSettings(description="people", queue="support", kind="warm", accept=accept)
-    briefs = SimpleNamespace(tried=lambda ok: None, failed=lambda log: None)
+    announcements = SimpleNamespace(tried=lambda ok: None, failed=lambda log: None)
     counter = SimpleNamespace(labels=lambda *labels: SimpleNamespace(inc=lambda: None))
     metrics = SimpleNamespace(transfers=counter)
-    context = SimpleNamespace(ari=asterisk, router=asterisk, briefs=briefs, metrics=metrics)
+    context = SimpleNamespace(ari=asterisk, router=asterisk, announcements=announcements, metrics=metrics)
     ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     told: list[bool] = []
 

@@ -45,7 +45,7 @@ async def test_each_change_is_told_to_whoever_watches(tmp_path: Path) -> None:
         await passes(1.0)
         office.ari.leaves("c1")
         await office.over(call)
-        assert list(dict.fromkeys(seen)) == ["media_ready", "answering", "talking", "consulting", "ending", "ended"]
+        assert list(dict.fromkeys(seen)) == ["media_ready", "answering", "talking", "warm_transfer", "ending", "ended"]
 
 
 @virtual_time

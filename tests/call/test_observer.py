@@ -213,7 +213,7 @@ def test_what_the_model_is_used_for_is_told_now_and_then_and_at_the_end(
     monkeypatch.setattr(module.time, "monotonic", lambda: now)
     used = rt.Usage(input_text=10, output_audio=20)
     desk.observer.model(rt.ResponseEnded("r1", "completed", "", "", used))
-    desk.observer.model(rt.AsideEnded("k", b"", "", used))
+    desk.observer.model(rt.OutOfBandEnded("k", b"", "", used))
     assert desk.bills == []
     now += module.TOLD_EVERY_S
     desk.observer.tell(events.TurnTranscribed("i1", 2.5, True, True))

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from ariagent.ari.events import Channel
-from ariagent.call.recorded_calls import handed_on, unended
+from ariagent.call.recorded_calls import transferred_call, unended
 from ariagent.call.takeover import LEFT_MEANWHILE, SHORT_S, BrokenOff, arguments, history_of, returned
 from ariagent.config import RecordsSettings, Settings
 from ariagent.dialogue.history import Said, Used
-from ariagent.dialogue.memory import KEPT_S, Owed
+from ariagent.dialogue.memory import KEPT_S, Unfinished
 from ariagent.logs import CallLog
 from ariagent.records import events as rec
 from ariagent.records.journal import Journal
@@ -31,8 +31,8 @@ def happened(event: rec.CallEvent) -> EventRow:
     return at(0.0, event)
 
 
-def left(owed: str) -> rec.CallLeft:
-    return rec.CallLeft(result="left", reason="stopping", owed=owed)
+def left(unfinished: str) -> rec.CallLeft:
+    return rec.CallLeft(result="left", reason="stopping", unfinished=unfinished)
 
 
 def row(**fields: Any) -> CallRow:
@@ -96,7 +96,7 @@ def test_the_last_leg_counts_and_earlier_visits_are_remembered() -> None:
     memory = call.memory(23.0)
     assert memory is not None
     assert (memory.entries, memory.interrupted) == ((Said("caller", "then"), Said("caller", "now")), True)
-    assert memory.owed is None
+    assert memory.unfinished is None
 
 
 def test_who_was_not_answered_yet_is_greeted_as_usual() -> None:
@@ -106,12 +106,12 @@ def test_who_was_not_answered_yet_is_greeted_as_usual() -> None:
 SAID = (at(11.0, STARTED), at(12.0, rec.AgentTurn("a", "Good day.")))
 
 
-@pytest.mark.parametrize("owed", list(Owed))
-def test_who_was_left_on_purpose_is_owed_what_they_were_waiting_for(owed: Owed) -> None:
-    events = [*SAID, at(20.0, left(owed.value)), at(20.0, rec.StateChanged("ended"))]
+@pytest.mark.parametrize("unfinished", list(Unfinished))
+def test_who_was_left_on_purpose_is_owed_what_they_were_waiting_for(unfinished: Unfinished) -> None:
+    events = [*SAID, at(20.0, left(unfinished.value)), at(20.0, rec.StateChanged("ended"))]
     memory = BrokenOff.of(row(), events).memory(20.0 + SHORT_S)
     assert memory is not None
-    assert (memory.owed, memory.entries) == (owed, (Said("agent", "Good day."),))
+    assert (memory.unfinished, memory.entries) == (unfinished, (Said("agent", "Good day."),))
 
 
 def test_a_long_silence_or_a_lost_memory_is_excused() -> None:
@@ -119,14 +119,14 @@ def test_a_long_silence_or_a_lost_memory_is_excused() -> None:
     for call, now in ((BrokenOff.of(row(), events), 20.1 + SHORT_S), (BrokenOff.of(row(), events, words=False), 20.0)):
         memory = call.memory(now)
         assert memory is not None
-        assert (memory.interrupted, memory.owed) == (True, None)
+        assert (memory.interrupted, memory.unfinished) == (True, None)
 
 
 def test_one_that_went_on_and_died_then_was_not_left() -> None:
     events = [*SAID, at(20.0, left("words")), at(21.0, rec.CallTakenOver("c", "sales", "-", "u", 0.5, 1))]
-    assert BrokenOff.of(row(), events).owed is None
+    assert BrokenOff.of(row(), events).unfinished is None
     again = [*events, at(22.0, left("of a later version"))]
-    assert BrokenOff.of(row(), again).owed is Owed.ANSWER
+    assert BrokenOff.of(row(), again).unfinished is Unfinished.ANSWER
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ TOLD: tuple[rec.CallEvent, ...] = (
     rec.ModelUsed("gpt-realtime-2.1", 0.25, 2.5, input_text=7, output_audio=5),
     rec.AudioGap(420.0),
     rec.NotReturned("Asterisk refused"),
-    rec.CallLeft(result="left", reason="stopping", owed="turn", talk_s=12.5, underruns=0),
+    rec.CallLeft(result="left", reason="stopping", unfinished="turn", talk_s=12.5, underruns=0),
 )
 ENTRIES = (
     Said("agent", "Good day. How can I help you?"),
@@ -245,10 +245,10 @@ def test_a_calls_events_written_and_read_back_are_the_same_call(settings: Settin
     ]
     (broken_off,) = unended(settings)
     assert broken_off == BrokenOff.of(call, kept)
-    assert (broken_off.leg, broken_off.owed, broken_off.entries) == ("leg-2", Owed.TURN, ENTRIES)
+    assert (broken_off.leg, broken_off.unfinished, broken_off.entries) == ("leg-2", Unfinished.TURN, ENTRIES)
     memory = broken_off.memory(broken_off.last_at + SHORT_S)
     assert memory is not None
-    assert (memory.owed, memory.entries, memory.interrupted) == (Owed.TURN, ENTRIES, True)
+    assert (memory.unfinished, memory.entries, memory.interrupted) == (Unfinished.TURN, ENTRIES, True)
 
 
 @pytest.mark.parametrize("until_the_end", [True, False])
@@ -260,14 +260,14 @@ def test_without_transcripts_words_are_known_only_where_they_are_kept_until_the_
     write(settings, *TOLD)
     (broken_off,) = unended(settings)
     assert broken_off.entries == (ENTRIES if until_the_end else ())
-    assert (broken_off.leg, broken_off.owed) == ("leg-2", Owed.TURN)
+    assert (broken_off.leg, broken_off.unfinished) == ("leg-2", Unfinished.TURN)
 
 
 def test_a_transferred_caller_is_remembered_through_the_database(settings: Settings) -> None:
     ended = rec.CallEnded(result="transferred", reason="handed_over")
     write(settings, *TOLD[:-1], TRANSFERRED, ended)
     assert unended(settings) == []
-    memory = handed_on(settings, "1.1")
+    memory = transferred_call(settings, "1.1")
     assert memory is not None
     assert (memory.entries, memory.destination, memory.caller_number) == (ENTRIES, "support", "5550200")
-    assert handed_on(settings, "other") is None
+    assert transferred_call(settings, "other") is None

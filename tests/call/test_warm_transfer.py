@@ -14,7 +14,7 @@ from ariagent.call.warm_transfer import ANNOUNCEMENT_LIMIT_S, ANNOUNCEMENT_WAIT_
 from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import AsteriskError
 from ariagent.logs import CallLog
-from ariagent.realtime.events import AsideEnded, Usage
+from ariagent.realtime.events import OutOfBandEnded, Usage
 from tests.call.incall import WARM_PREFIX, Office
 from tests.call.virtualtime import passes, virtual_time
 
@@ -41,12 +41,12 @@ class Desk:
             fault=self.faults.append,
         )
         codec = ModelCodec(office.context.format, "pcm")
-        self.announcement = Announcement(office.context.briefs, codec, TIMEOUT_S)
+        self.announcement = Announcement(office.context.announcements, codec, TIMEOUT_S)
 
     def begin(self, *, spoken: bool = True, answers_s: float | None = 2.0) -> None:
         self.office.ari.human_answers_s = answers_s
         if spoken:
-            self.announcement.spoken(AsideEnded(self.announcement.key, bytes(48_000), "", Usage()))
+            self.announcement.spoken(OutOfBandEnded(self.announcement.key, bytes(48_000), "", Usage()))
         self.warm.begin(
             self.handoff,
             self.announcement,
@@ -184,7 +184,7 @@ async def test_one_that_asterisk_cannot_play_is_known(refused: bool, tmp_path: P
         desk.begin()
         assert await desk.ended() == ""
         assert desk.warm.announcement_failed
-        assert not office.context.briefs.playable
+        assert not office.context.announcements.playable
 
 
 @virtual_time
@@ -244,7 +244,7 @@ async def test_a_fault_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         def boom(played: bool | None) -> None:
             raise fault
 
-        monkeypatch.setattr(office.context.briefs, "tried", boom)
+        monkeypatch.setattr(office.context.announcements, "tried", boom)
         desk.begin()
         await office.until(lambda: desk.faults)
         assert desk.faults == [fault]

@@ -242,7 +242,7 @@ class Stage:
         troubles = Troubles(model, to_model, to_ari, to_ami, path)
         async with lab.kept(lab.service_argv(path), self.directory, "service") as troubles.kept:
             first = await troubles.kept.serving()
-            await first.wait_for("prompts.ready")
+            await first.wait_for("phrases.ready")
             await first.wait_for("pool.ready")
             callers = await self.call(seed, count)
             went_on = await self.suffer(callers, failures, troubles)

@@ -134,8 +134,8 @@ async def test_calls_go_on_with_the_next_process_as_if_nothing_had_been(
         await asyncio.gather(*(call.hangup() for call, _ in lines))
         await until(lambda: not store.live(), "the calls to end")
         assert "orphan_call.found" not in following.log
-    owed = sorted(found["owed"] for found in fields(first, "call.left"))
-    assert owed == sorted(("nothing", "words", "turn")[n % 3] for n in range(calls))
+    unfinished = sorted(found["unfinished"] for found in fields(first, "call.left"))
+    assert unfinished == sorted(("nothing", "words", "turn")[n % 3] for n in range(calls))
     assert " call.ended" not in first.log
     rows = store.past(None)
     assert [(row.visit, row.result, row.reason) for row in rows] == [(1, "done", "caller_hung_up")] * calls
@@ -216,4 +216,4 @@ async def test_whatever_a_call_was_doing_it_goes_on_or_gets_there(
         await late.answered(LIMIT_S)  # by the agent, or by people
         await asyncio.gather(*(call.hangup() for call, _ in lines), late.hangup())
         await until(lambda: following.log.count(" call.ended") >= 1, "the calls to end")
-    assert "colleague" in [found["owed"] for found in fields(first, "call.left")]
+    assert "warm_transfer" in [found["unfinished"] for found in fields(first, "call.left")]

@@ -199,6 +199,8 @@ class TestKeys:
         ("agents: {a: {turn_detection: {treshold: 1}}}", "did you mean threshold?"),
         ("routes: [{agent: default, que: x}]", "did you mean queue?"),
         ("cost: {prices: {m: {input_txt: 1}}}", "did you mean input_text?"),
+        ("tools: {t: {url: 'http://x.test', description: x, sign: tone}}", "did you mean waiting_prompt?"),
+        ("briefs: {directory: /x}", "did you mean announcements?"),
     ],
 )
 def test_an_unknown_key_is_answered_with_the_known_ones(complaints: Complaints, text: str, hint: str) -> None:

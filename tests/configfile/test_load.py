@@ -217,10 +217,11 @@ class TestFile:
         (tmp_path / "elsewhere").mkdir()
         monkeypatch.chdir(tmp_path / "elsewhere")
         settings = loaded(
-            "state_directory: state\nbriefs: {directory: ../briefs}\nasterisk: {url: 'https://h', ca_file: ca.pem}\n"
+            "state_directory: state\nannouncements: {directory: ../announcements}\n"
+            "asterisk: {url: 'https://h', ca_file: ca.pem}\n"
         )
         assert settings.state_directory == tmp_path / "state"
-        assert settings.briefs.directory == tmp_path / "../briefs"
+        assert settings.announcements.directory == tmp_path / "../announcements"
         assert settings.asterisk.ca_file == tmp_path / "ca.pem"
         assert loaded("", {"ARIAGENT_STATE_DIRECTORY": "state"}).state_directory == tmp_path / "state"
 

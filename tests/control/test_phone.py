@@ -53,8 +53,8 @@ Say = Callable[..., Any]
 
 @pytest.mark.parametrize("do", ["", "next", "queue", "take", "destination", "nonsense"])
 async def test_whatever_is_asked_is_answered_and_harms_nobody(tell: Say, do: str) -> None:
-    refused = [] if do == "next" else ["supervisor.not_done"]
-    assert await tell(do=do, to="\x00&,;", after="x", call="1.2") == [*refused, "supervisor.not_answered"]
+    refused = [] if do == "next" else ["supervisor.request_failed"]
+    assert await tell(do=do, to="\x00&,;", after="x", call="1.2") == [*refused, "supervisor.answer_failed"]
 
 
 @pytest.mark.parametrize("do", ["listen", "whisper", "barge", "leave"])
@@ -74,7 +74,7 @@ async def test_other_programs_events_are_theirs(tell: Say) -> None:
 @pytest.mark.parametrize("key", ["", "0" * 32, KEY[:-1], KEY + "0", KEY.upper(), "ü" * 32])
 async def test_without_the_key_nothing_is_done(tell: Say, do: str, key: str) -> None:
     *cannot_ask, refused = await tell(key=key, do=do, to="1004", call="1.2")
-    assert refused == ("supervisor.wrong_key" if key else "supervisor.no_key")
+    assert refused == ("supervisor.wrong_key" if key else "supervisor.key_missing")
     assert set(cannot_ask) <= {"supervisor.key_not_set"}, "there is no connection to read the key with"
 
 

@@ -107,10 +107,10 @@ class TestWhichThereAre:
         ("alternatives", "places", "found"),
         [
             ((), {}, []),
-            (("wait", "stay"), {"desk": DESK}, ["transfer_call", "people_status"]),
+            (("wait", "stay"), {"desk": DESK}, ["transfer_call", "transfer_status"]),
             (("message",), {}, ["take_message"]),
-            ((), PLACES, ["transfer_call", "people_status", "take_message"]),
-            ((), {"expert": EXPERT}, ["transfer_call", "cancel_transfer", "people_status"]),
+            ((), PLACES, ["transfer_call", "transfer_status", "take_message"]),
+            ((), {"expert": EXPERT}, ["transfer_call", "cancel_transfer", "transfer_status"]),
         ],
     )
     def test_an_agent_has_what_its_site_offers(
@@ -151,7 +151,7 @@ class TestArguments:
         assert len(wrong) <= LONGEST_ERROR
 
     @pytest.mark.parametrize("text", ["", "[", "null", "[]", '{"reason": "they are done"}'])
-    @pytest.mark.parametrize("name", ["end_call", "hold_on", "cancel_transfer", "people_status"])
+    @pytest.mark.parametrize("name", ["end_call", "hold_on", "cancel_transfer", "transfer_status"])
     def test_a_tool_that_takes_none_ignores_what_the_model_writes_there(self, name: str, text: str) -> None:
         places = {"expert": EXPERT}
         assert run(tools(places), name, text) == run(tools(places), name)
@@ -265,7 +265,7 @@ class TestTransfer:
         assert declined.wrong
 
     def test_the_model_can_look_first(self) -> None:
-        handled = run(tools(), "people_status", at=SUNDAY)
+        handled = run(tools(), "transfer_status", at=SUNDAY)
         assert told(handled)["desk"]["state"] == "closed until tomorrow, 8:00"
         assert "not known" in told(handled)["boss"]["state"]
         assert (handled.goes_on, handled.effects) == (True, ())

@@ -23,7 +23,7 @@ from ariagent.dialogue.dialogue import LOST_PROMPT_AFTER_S, LOST_PROMPT_AGAIN_S,
 from ariagent.dialogue.handoff import Handoff
 from ariagent.dialogue.history import Said, Used
 from ariagent.dialogue.introduction import Introduction, Party
-from ariagent.dialogue.memory import Memory, Owed
+from ariagent.dialogue.memory import Memory, Unfinished
 from ariagent.dialogue.role import Role
 from ariagent.dialogue.tool_calls import PROMPT_AFTER_S, PROMPT_AGAIN_S
 from ariagent.dialogue.tool_rounds import MOST_CALLS, MOST_REMINDERS, MOST_ROUNDS
@@ -402,7 +402,7 @@ class TestInterruptions:
         call = Call()
         call.speaks(5000, words="one two three four five six seven eight nine ten")
         call.lasts(1.0)
-        assert call.dialogue.owed is Owed.WORDS
+        assert call.dialogue.unfinished is Unfinished.WORDS
         call.took()
         call.begins_to_speak()
         assert call.took() == []
@@ -444,7 +444,7 @@ class TestInterruptions:
         call.begins_to_speak()
         assert call.took() == [events.Interrupted("a", 500.0, 4500.0), events.CallerBegan(), fx.CallerSpoke()]
         assert call.kinds() == ["truncate"]
-        assert call.dialogue.owed is Owed.TURN
+        assert call.dialogue.unfinished is Unfinished.TURN
 
     def test_a_cough_is_none(self) -> None:
         call = Call()
@@ -710,7 +710,7 @@ class TestBuiltinTools:
 
     def test_people_status(self) -> None:
         call = Call(places={"desk": DESK}, starts_at=SUNDAY)
-        call.calls(("people_status", {}))
+        call.calls(("transfer_status", {}))
         status, asked = call.results()
         assert status["desk"]["state"] == "closed until tomorrow, 8:00"
         assert asked == {}
@@ -725,7 +725,7 @@ class TestBuiltinTools:
 class TestToolRounds:
     def rounds(self, call: Call, count: int = MOST_ROUNDS) -> None:
         for _ in range(count):
-            call.calls(("people_status", {}))
+            call.calls(("transfer_status", {}))
         call.took()
 
     def test_too_many_at_once_are_answered_and_not_run(self) -> None:
@@ -742,8 +742,8 @@ class TestToolRounds:
         told = call.told()
         assert told[-2]["item"]["content"][0]["text"] == notes.speak_note(MOST_ROUNDS)
         assert told[-1]["response"] == {"tool_choice": "none"}
-        call.calls(("people_status", {}))
-        assert events.ToolsRefused(1, "people_status", MOST_ROUNDS) in call.took()
+        call.calls(("transfer_status", {}))
+        assert events.ToolsRefused(1, "transfer_status", MOST_ROUNDS) in call.took()
         assert notes.SPEAK_FIRST in call.told()[0]["item"]["output"]
 
     def test_one_that_calls_whatever_it_is_told_is_given_up(self) -> None:
@@ -765,7 +765,7 @@ class TestToolRounds:
         call.dialogue.tool_ended(made, "7", ok=True, kind="ok", now=call.now)
         assert events.WaitingPromptPlayed("tone") in call.took()
         call.told()
-        call.calls(("people_status", {}))
+        call.calls(("transfer_status", {}))
         error, asked = call.results()
         assert "speak to the caller first" in error["error"]
         assert asked == {"tool_choice": "none"}
@@ -779,7 +779,7 @@ class TestToolRounds:
         else:
             call.turn("Well?")
         call.told()
-        call.calls(("people_status", {}))
+        call.calls(("transfer_status", {}))
         assert call.of(events.ToolsRefused) == []
         assert "desk" in call.results()[0]
 
@@ -874,21 +874,21 @@ class TestLostSessions:
         ]
         assert items[3]["output"] == "7"
 
-    @pytest.mark.parametrize("owed", ["answer", "turn", "request", "key"])
-    def test_what_was_owed_is_made_good(self, owed: str) -> None:
+    @pytest.mark.parametrize("unfinished", ["answer", "turn", "request", "key"])
+    def test_what_was_owed_is_made_good(self, unfinished: str) -> None:
         call = Call()
-        if owed == "answer":
+        if unfinished == "answer":
             call.turn("Where is my order?")
-        elif owed == "turn":
+        elif unfinished == "turn":
             call.begins_to_speak()
             call.lasts(0.5, LOUD)
-        elif owed == "request":
+        elif unfinished == "request":
             call.dialogue.tell("[system] Say something.", call.now)
         call.took()
         self.lose(call)
-        if owed == "turn":
+        if unfinished == "turn":
             assert call.took() == [events.CallerEnded()]
-        if owed == "key":
+        if unfinished == "key":
             call.dialogue.press("#", call.now)
         self.renew(call)
         told = call.told()
@@ -993,10 +993,10 @@ class TestFailures:
 class TestMeet:
     BEFORE, CALLER = Party("1001", "Anna"), Party("5552000", "Eva")
 
-    def meet(self, call: Call) -> None:
+    def caller_changed(self, call: Call) -> None:
         call.told()
         call.took()
-        call.dialogue.meet(self.BEFORE, self.CALLER, call.now)
+        call.dialogue.caller_changed(self.BEFORE, self.CALLER, call.now)
 
     def test_what_was_being_said_is_cut_off_and_the_opening_is_for_the_caller(self) -> None:
         call = Call({"opening": "Good day."}, phrases={"Good day.": tone(100)})
@@ -1004,29 +1004,29 @@ class TestMeet:
         call.turn("I have a caller for you, with a broken wheel.")
         call.speaks(5000, words="Go ahead, I am listening.")
         call.lasts(1.0)
-        self.meet(call)
+        self.caller_changed(call)
         cut, said = call.took()
         assert (type(cut), said) == (events.Interrupted, events.AgentSaid("aria_opening_2", "Good day."))
         truncate, opening, note, create = call.told()
         assert truncate["type"] == "conversation.item.truncate"
         assert opening["item"]["id"] == "aria_opening_2"
-        met = notes.met_note(self.BEFORE, self.CALLER, opening=True, talked=True)
+        met = notes.caller_changed_note(self.BEFORE, self.CALLER, opening=True, talked=True)
         assert note["item"]["content"][0]["text"] == met
         assert create["type"] == "response.create"
         assert Said("note", met) in call.entries
 
     def test_without_a_word_before_the_opening_is_enough(self) -> None:
         call = Call({"opening": "Good day."}, phrases={"Good day.": tone(100)})
-        self.meet(call)
+        self.caller_changed(call)
         told = call.told()
         assert "response.create" not in [message["type"] for message in told]
-        assert notes.met_note(self.BEFORE, self.CALLER, opening=True, talked=False) in [
+        assert notes.caller_changed_note(self.BEFORE, self.CALLER, opening=True, talked=False) in [
             message["item"]["content"][0]["text"] for message in told if message["type"].endswith("create")
         ]
 
     def test_the_new_caller_is_who_is_called_back_and_remembered(self) -> None:
         call = Call({"alternatives": ["callback"]})
-        self.meet(call)
+        self.caller_changed(call)
         call.speaks(100)
         call.calls(("take_message", {"kind": "callback", "text": "Call me."}))
         assert events.MessageTaken("callback", "Call me.", "5552000", "") in call.took()
@@ -1038,7 +1038,7 @@ class TestMeet:
         call = Call({"builtin_tools": ["collect_digits"]})
         for _ in range(MOST_ROUNDS):
             call.calls(("collect_digits", {"length": 0}))
-        self.meet(call)
+        self.caller_changed(call)
         call.speaks(100)
         call.told()
         call.calls(("collect_digits", {"length": 0}))
@@ -1064,18 +1064,18 @@ class TestHumanAgents:
         assert call.kinds() == ["create", "create"]
         assert call.took() == []
 
-    def test_who_is_consulting_is_told_every_now_and_then_and_not_asked_whether_they_are_there(self) -> None:
+    def test_a_caller_in_a_warm_transfer_is_told_every_now_and_then_and_not_asked_whether_they_are_there(self) -> None:
         call = Call({**TestSilence.AGENT, "silence": {"ask_after_s": 10, "hold_on_s": 500}})
-        call.dialogue.consulting(call.now)
+        call.dialogue.warm_transfer_began(call.now)
         assert call.dialogue.next_deadline() == pytest.approx(100.0 + WAITING_NOTE_EVERY_S)
         assert call.until_due(95.0) == [30.0, 60.0, 90.0]
         assert call.notes() == [notes.waiting_note(waited) for waited in (30, 60, 90)]
-        call.dialogue.consulting_ended()
+        call.dialogue.warm_transfer_ended()
         assert call.until_due(400.0) == []
 
     def test_a_key_or_a_turn_leaves_the_search_as_it_is(self) -> None:
         call = Call(places=WARM_FIRST)
-        call.dialogue.consulting(call.now)
+        call.dialogue.warm_transfer_began(call.now)
         call.turn("Are you still trying?")
         call.told()
         call.now = 130.0
@@ -1085,18 +1085,18 @@ class TestHumanAgents:
 
 class TestOwed:
     def test_nothing(self) -> None:
-        assert Call().dialogue.owed is Owed.NOTHING
+        assert Call().dialogue.unfinished is Unfinished.NOTHING
 
     def test_words(self) -> None:
         call = Call()
         call.speaks(2000)
         call.lasts(0.5)
-        assert call.dialogue.owed is Owed.WORDS
+        assert call.dialogue.unfinished is Unfinished.WORDS
 
     def test_turn(self) -> None:
         call = Call()
         call.begins_to_speak()
-        assert call.dialogue.owed is Owed.TURN
+        assert call.dialogue.unfinished is Unfinished.TURN
 
     @pytest.mark.parametrize("to", ["words", "key", "tool", "note"])
     def test_answer(self, to: str) -> None:
@@ -1109,7 +1109,7 @@ class TestOwed:
             call.calls(("order_status", {}))
         else:
             call.dialogue.tell("[system] Say something.", call.now)
-        assert call.dialogue.owed is Owed.ANSWER
+        assert call.dialogue.unfinished is Unfinished.ANSWER
 
     def test_whoever_is_left_hears_no_more_and_it_is_known_how_far_they_heard(self) -> None:
         call = Call()

@@ -29,7 +29,7 @@ def test_the_screen_pop() -> None:
         "__ARIAGENT_FIELD_ORDER": "17",
         "__ARIAGENT_FIELD_CITY": "Ulm",
         "__ARIAGENT_PREFIX": "",
-        "ARIAGENT_BRIEF": "/b",
+        "ARIAGENT_ANNOUNCEMENT": "/b",
         "ARIAGENT_JOIN": "",
         "ARIAGENT_TIMEOUT": "60",
         "ARIAGENT_DIAL_CONTEXT": "inside",

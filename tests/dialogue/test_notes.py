@@ -9,8 +9,8 @@ from ariagent.dialogue import notes
 from ariagent.dialogue.handoff import Handoff
 from ariagent.dialogue.introduction import LONGEST_NAME, Introduction, Party
 from ariagent.dialogue.keypad import AskAgain, Collect, Collected, CollectFailed
-from ariagent.dialogue.memory import Owed
-from ariagent.dialogue.notes import introduced_note, met_note, sent_back_note
+from ariagent.dialogue.memory import Unfinished
+from ariagent.dialogue.notes import caller_changed_note, introduced_note, sent_back_note
 from ariagent.dialogue.silence import Ask, EndLength, Goodbye, SilenceEvent, WarnLength
 
 ANNA = Party("1001", "Anna")
@@ -83,10 +83,10 @@ class TestTools:
 
 class TestLostCallers:
     def test_the_model_is_told_what_is_owed_and_nothing_to_be_sorry_for(self) -> None:
-        each = [notes.renewed_note(owed) for owed in Owed]
-        assert len(set(each)) == len(Owed)
+        each = [notes.renewed_note(unfinished) for unfinished in Unfinished]
+        assert len(set(each)) == len(Unfinished)
         assert all("Do not greet, do not apologise" in note and "sorry" not in note for note in each)
-        assert "wait for the caller to speak" in notes.renewed_note(Owed.NOTHING)
+        assert "wait for the caller to speak" in notes.renewed_note(Unfinished.NOTHING)
 
     def test_the_model_knows_whether_it_remembers(self) -> None:
         assert "where you were" in notes.resumed_note(known=True)
@@ -140,8 +140,8 @@ class TestEvilNames:
             introduced_note(introduction, opening=True),
             introduced_note(Introduction(party), opening=False),
             sent_back_note("desk", introduction),
-            met_note(party, ANNA, opening=True, talked=True),
-            met_note(ANNA, party, opening=True, talked=False),
+            caller_changed_note(party, ANNA, opening=True, talked=True),
+            caller_changed_note(ANNA, party, opening=True, talked=False),
         ):
             shown = json.dumps(getattr(party, field), ensure_ascii=False)
             assert len(shown) <= 2 * LONGEST_NAME + 2
@@ -170,19 +170,19 @@ class TestIntroductions:
     def test_the_caller_learns_that_it_is_a_machine(self, opening: bool) -> None:
         for note in (
             introduced_note(Introduction(ANNA, "wheel"), opening=opening),
-            met_note(ANNA, Party("5551000"), opening=opening, talked=True),
+            caller_changed_note(ANNA, Party("5551000"), opening=opening, talked=True),
         ):
             assert ("opening words are being played" in note) == opening
             assert ("Tell the caller that you are an automated assistant" in note) == (not opening)
 
     def test_of_a_swap_names_both(self) -> None:
-        note = met_note(ANNA, Party("5551000", "Ben"), opening=True, talked=True)
+        note = caller_changed_note(ANNA, Party("5551000", "Ben"), opening=True, talked=True)
         assert 'so far ("Anna", "1001") has put a caller through' in note
         assert 'this caller ("Ben", "5551000")' in note
         assert "What you were told by them is above" in note
 
     def test_of_a_swap_without_a_word_before(self) -> None:
-        note = met_note(ANNA, Party(), opening=True, talked=False)
+        note = caller_changed_note(ANNA, Party(), opening=True, talked=False)
         assert "(number withheld)" in note
         assert "What you were told" not in note
         assert note.endswith("Ask what it is about.")

@@ -17,7 +17,7 @@ from ariagent.dialogue.events import AgentSaid, DialogueEvent, Interrupted
 from ariagent.dialogue.history import History, Said
 from ariagent.dialogue.introduction import Introduction, Party
 from ariagent.dialogue.leaving import Leaving
-from ariagent.dialogue.memory import Memory, Owed
+from ariagent.dialogue.memory import Memory, Unfinished
 from ariagent.dialogue.role import Role
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession
@@ -55,8 +55,8 @@ class Line:
     def begin(self) -> list[DialogueEvent]:
         return opening.begin(self.role, self.conversation, self.history, self.phrase, 1.0)
 
-    def meet(self, *, talked: bool) -> list[DialogueEvent]:
-        return opening.meet(
+    def caller_changed(self, *, talked: bool) -> list[DialogueEvent]:
+        return opening.greet_next_caller(
             self.role, self.conversation, self.history, self.phrase, 1.0, before=ANNA, caller=Party("5"), talked=talked
         )
 
@@ -129,12 +129,12 @@ class TestBack:
         note = notes.resumed_note(known=bool(entries))
         assert line.told() == ([*(entry.text for entry in entries), note], [{}])
 
-    @pytest.mark.parametrize("owed", list(Owed))
-    def test_after_a_planned_restart_the_model_speaks_unless_nothing_is_owed(self, owed: Owed) -> None:
-        line = Line(memory=Memory((SAID,), "", interrupted=True, owed=owed))
+    @pytest.mark.parametrize("unfinished", list(Unfinished))
+    def test_after_a_planned_restart_the_model_speaks_unless_nothing_is_owed(self, unfinished: Unfinished) -> None:
+        line = Line(memory=Memory((SAID,), "", interrupted=True, unfinished=unfinished))
         line.begin()
-        note = notes.renewed_note(owed)
-        assert line.told() == (["a bill", note], [] if owed is Owed.NOTHING else [{}])
+        note = notes.renewed_note(unfinished)
+        assert line.told() == (["a bill", note], [] if unfinished is Unfinished.NOTHING else [{}])
         assert line.history.entries == (SAID, Said("note", note))
 
 
@@ -143,7 +143,7 @@ class TestMeet:
         line = Line(rendered=True)
         line.begin()
         line.told()
-        cut, said = line.meet(talked=False)
+        cut, said = line.caller_changed(talked=False)
         assert isinstance(cut, Interrupted)
         assert said == AgentSaid("aria_opening_2", "Good day.")
         assert line.playout.pending_ms == 100
@@ -156,8 +156,8 @@ class TestMeet:
         self, words: str | None, talked: bool, asked: list[dict[str, Any]]
     ) -> None:
         line = Line(words, rendered=True)
-        line.meet(talked=talked)
-        note = notes.met_note(ANNA, Party("5"), opening=words is not None, talked=talked)
+        line.caller_changed(talked=talked)
+        note = notes.caller_changed_note(ANNA, Party("5"), opening=words is not None, talked=talked)
         texts, responses = line.told()
         assert (texts[-1], responses) == (note, asked)
         assert line.history.entries == (Said("note", note),)

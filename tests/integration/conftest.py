@@ -307,7 +307,7 @@ class Bed:
             tree[name] = {**tree[name], **section} if both else section
         service = Service(Settings.model_validate(tree))
         trials = len(self.log.named("model.usable"))
-        prepared, failed = len(self.log.named("prompts.ready")), len(self.log.named("prompt.failed"))
+        prepared, failed = len(self.log.named("phrases.ready")), len(self.log.named("phrase.render_failed"))
         running = asyncio.create_task(service.run(), name="service")
         self.services.append((service, running))
         ready = asyncio.ensure_future(service.started.wait())
@@ -321,7 +321,8 @@ class Bed:
             # With a sandbox that fails on purpose its phrases fail too, and are tried again later.
             await until(
                 lambda: (
-                    len(self.log.named("prompts.ready")) > prepared or len(self.log.named("prompt.failed")) > failed
+                    len(self.log.named("phrases.ready")) > prepared
+                    or len(self.log.named("phrase.render_failed")) > failed
                 ),
                 what="the fixed phrases",
             )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ariagent.call import announcement as briefs_module
+from ariagent.call import announcement as announcement_module
 from ariagent.lab import environment as lab
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.packages import default_lab_dir
@@ -47,9 +47,9 @@ def at_8_khz(pcm: bytes) -> Any:
     return soxr.resample(np.frombuffer(pcm, "<i2"), 24_000, 8_000).astype(np.int16)
 
 
-async def hears_brief(running: Any, answering: Any, sound: Any) -> None:
+async def hears_announcement(running: Any, answering: Any, sound: Any) -> None:
     """The phone that answered hears the whole summary."""
-    wanted = sound.loud_part(at_8_khz(await file_in(running.settings.state_directory / "briefs")), 8000)
+    wanted = sound.loud_part(at_8_khz(await file_in(running.settings.state_directory / "announcements")), 8000)
     fit = 0.0
     async with asyncio.timeout(30):
         while fit < 0.9:
@@ -77,10 +77,10 @@ async def test_who_takes_the_call_is_told_what_it_is_about(
     handed = await log.wait("call.transferred", kind="briefed")
     assert headers.get("x-ariagent-call") == handed["call"]
     assert "AI:" in headers.get("from"), headers.get("from")
-    await file_in(running.settings.state_directory / "briefs")  # made while it rings
+    await file_in(running.settings.state_directory / "announcements")  # made while it rings
     await incoming.answer()
     human_ear, answered = ear(incoming), time.monotonic()
-    await hears_brief(running, incoming, sound)
+    await hears_announcement(running, incoming, sound)
     # Meanwhile the caller hears music; then both are connected.
     assert hearing.loud_ms(answered) > 1000
     await hearing.wait_quiet(0.3)
@@ -101,14 +101,14 @@ async def test_a_summary_that_does_not_come_stops_nothing(
         await sandbox(scenario=SCENARIO),
         agent={"handoff": ["briefed"], "transcription": None},
         destinations={"briefed": BRIEFED},
-        briefs={"directory": nowhere / "briefs"},
+        announcements={"directory": nowhere / "announcements"},
     )
     human = await phone("1001", register=True)
     call, hearing = await dial(number)
     await hearing.utterance()
     await call.send_dtmf("5")
     await ends_with_people(call, human)
-    assert log.named("announcement.not_kept")
+    assert log.named("announcement.write_failed")
 
 
 @BOTH_WAYS
@@ -126,10 +126,10 @@ async def test_an_extension_is_told_too_while_the_caller_hears_music(
     await call.send_dtmf("5")
     incoming = await human.incoming(30)
     assert incoming.invite.headers.get("x-ariagent-reason") == "a test"
-    await file_in(running.settings.state_directory / "briefs")
+    await file_in(running.settings.state_directory / "announcements")
     await incoming.answer()
     answered = time.monotonic()
-    await hears_brief(running, incoming, sound)
+    await hears_announcement(running, incoming, sound)
     assert hearing.loud_ms(answered) > 1000, "the caller heard nothing meanwhile"
     await log.wait("call.ended", result="transferred")
     # Then the two talk, and nobody takes the caller away again.
@@ -157,9 +157,9 @@ async def test_a_key_for_a_person_hands_over_with_a_summary_of_the_conversation(
     incoming = await human.incoming(30)
     handed = await log.wait("call.transferred", kind="briefed", by="caller")
     assert handed["destination"] == "briefed"
-    await file_in(running.settings.state_directory / "briefs")
+    await file_in(running.settings.state_directory / "announcements")
     await incoming.answer()
-    await hears_brief(running, incoming, sound)
+    await hears_announcement(running, incoming, sound)
     await call.hangup()
     await incoming.ended(20)
 
@@ -178,7 +178,7 @@ async def test_somebody_who_hangs_up_during_the_summary_has_not_taken_the_call(
     await hearing.utterance()
     await call.send_dtmf("5")
     incoming = await human.incoming(30)
-    await file_in(running.settings.state_directory / "briefs")
+    await file_in(running.settings.state_directory / "announcements")
     await incoming.answer()
     await hearing.wait_loud(time.monotonic())  # music
     await incoming.hangup()
@@ -203,7 +203,7 @@ def nobody_can_read(path: Path) -> bool:
 @pytest.fixture
 async def place() -> AsyncIterator[Path]:
     """A folder that everybody may enter; pytest's own are not."""
-    with tempfile.TemporaryDirectory(prefix="ariagent-briefs-") as name:
+    with tempfile.TemporaryDirectory(prefix="ariagent-announcements-") as name:
         Path(name).chmod(0o755)
         yield Path(name)
 
@@ -253,37 +253,37 @@ async def test_asterisk_as_another_user_is_asked_whether_it_can_play_summaries(
     assert running.health.status == 200, "calls work"
     human = await phone("1001", register=True)
     for number in ("7001", "7000"):
-        handed_on = len(log.named("call.transferred"))
+        before = len(log.named("call.transferred"))
         call, hearing = await dial(number)
         await hearing.utterance()
         await call.send_dtmf("5")
         incoming = await human.incoming(30)
-        handed = await log.wait("call.transferred", count=handed_on + 1)
+        handed = await log.wait("call.transferred", count=before + 1)
         # What the record says is what happened.
         assert handed["kind"] == ("briefed" if readable else "blind")
-        await file_in(state / "briefs")
+        await file_in(state / "announcements")
         await incoming.answer()
         if readable:
-            await hears_brief(running, incoming, sound)
+            await hears_announcement(running, incoming, sound)
         await call.hangup()
         await incoming.ended(20)
-        for left in (state / "briefs").glob("brief-*"):
+        for left in (state / "announcements").glob("announcement-*"):
             left.unlink()
     told = log.named("announcement.not_played")
     assert len(told) == (not readable), "once, not for every call"
     if not readable:
-        assert str(state / "briefs") in told[0]["cause"]
+        assert str(state / "announcements") in told[0]["cause"]
         assert "StateDirectoryMode=0711" in told[0]["remedy"]
         # It is mended while the service runs: the next trial of the audio's way finds that.
         state.chmod(0o711)
         usable = len(log.named("audio.usable"))
         running.audio.doubt()
         await log.wait("audio.usable", count=usable + 1)
-        assert running._context.briefs.playable
+        assert running._context.announcements.playable
 
 
 @pytest.mark.parametrize(
-    ("mode", "briefs_mode", "status", "found"),
+    ("mode", "folder_mode", "status", "found"),
     [
         (0o711, None, "ok", "does not exist yet"),
         (0o711, 0o711, "ok", "Asterisk can play files in "),
@@ -294,7 +294,7 @@ async def test_asterisk_as_another_user_is_asked_whether_it_can_play_summaries(
 )
 async def test_check_asks_asterisk_too(
     mode: int,
-    briefs_mode: int | None,
+    folder_mode: int | None,
     status: str,
     found: str,
     others_asterisk: AsteriskInstance,
@@ -302,9 +302,9 @@ async def test_check_asks_asterisk_too(
 ) -> None:
     state = place / "state"
     state.mkdir()
-    if briefs_mode is not None:
-        (state / "briefs").mkdir()
-        (state / "briefs").chmod(briefs_mode)
+    if folder_mode is not None:
+        (state / "announcements").mkdir()
+        (state / "announcements").chmod(folder_mode)
     state.chmod(mode)
     settings = {
         "realtime": {"url": "ws://127.0.0.1:9/", "api_key": "test"},
@@ -315,10 +315,10 @@ async def test_check_asks_asterisk_too(
     argv = [sys.executable, "-m", "ariagent", "check", "-c", str(path), "--json"]
     process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
     out, _ = await asyncio.wait_for(process.communicate(), 60)
-    (told,) = [result for result in json.loads(out)["results"] if result["check"] == "briefs"]
+    (told,) = [result for result in json.loads(out)["results"] if result["check"] == "announcements"]
     assert told["status"] == status, told
     assert found in told["found"]
-    assert not list(state.glob("briefs/*")), "nothing is left of it"
+    assert not list(state.glob("announcements/*")), "nothing is left of it"
 
 
 # -- a folder that Asterisk does not have ------------------------------------------------------------------------------
@@ -327,12 +327,12 @@ async def test_check_asks_asterisk_too(
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """``elsewhere()``: from now on Asterisk has another folder of that name, as in a container without the mount."""
-    write = briefs_module._write
+    write = announcement_module._write
 
     def unmount() -> None:
         other = tmp_path / "in another file system"
         other.mkdir()
-        monkeypatch.setattr(briefs_module, "_write", lambda path, pcm: write(other / path.name, pcm))
+        monkeypatch.setattr(announcement_module, "_write", lambda path, pcm: write(other / path.name, pcm))
 
     return unmount
 
@@ -372,10 +372,10 @@ async def test_a_summary_that_asterisk_cannot_read_is_told_and_costs_nothing(
     await asyncio.wait_for(running.ready.wait(), 20)
     assert log.named("announcement.not_played") == []
     elsewhere()
-    briefs = running._context.briefs
-    briefs._proved_at -= briefs_module.PROVE_EVERY_S
+    announcements = running._context.announcements
+    announcements._proved_at -= announcement_module.PROVE_EVERY_S
     if kind in ("dialplan", "warm"):
-        briefs.prove = None
+        announcements.prove = None
     human = await phone("1001", register=True)
     call, hearing = await dial(number)
     await hearing.utterance()
@@ -386,9 +386,9 @@ async def test_a_summary_that_asterisk_cannot_read_is_told_and_costs_nothing(
     failed = await log.wait("announcement.failed")
     assert failed["call"] == handed["call"]
     told = {"queue": ("blind", "failed"), "extension": ("blind", "failed"), "dialplan": ("briefed", "yes")}
-    assert (handed["kind"], handed.fields.get("brief")) == told.get(kind, ("warm", "failed"))
+    assert (handed["kind"], handed.fields.get("announcement")) == told.get(kind, ("warm", "failed"))
     assert len(log.named("announcement.not_played")) == (kind != "dialplan")
-    assert "ariagent_brief_failures_total 1.0" in running.metrics.render().decode()
+    assert "ariagent_announcement_failures_total 1.0" in running.metrics.render().decode()
     await log.wait("call.ended", result="transferred")
     # The human agent has the caller.
     await hears(call, ear(incoming), sound)

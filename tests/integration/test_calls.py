@@ -63,7 +63,7 @@ async def test_phone_rings_until_the_model_is_ready_and_is_greeted(
     await hearing.utterance(quiet_s=1.5)  # a busy machine pauses, too
     await call.hangup()
 
-    rendered = running.prompts.find(running.settings.agents["default"], opening, "en")
+    rendered = running.phrases.find(running.settings.agents["default"], opening, "en")
     wanted = np.frombuffer(Resampler(24_000, 8000).process(rendered), "<i2")
     _, fit = sound.best_match(wanted, call.heard())
     assert fit > 0.95

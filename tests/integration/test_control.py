@@ -252,7 +252,7 @@ async def test_of_two_supervisors_one_moves_the_call_and_the_other_is_told(
     assert sorted(status for status, _ in answers) == [200, 409]
     [refused] = [body for status, body in answers if status == 409]
     [by] = [entry["by"] for entry in log.named("call.transfer_ordered")]
-    assert refused == {"error": "wrong_state", "reason": f"{by} is putting the caller through to desk already"}
+    assert refused == {"error": "wrong_state", "reason": f"{by} is transferring the caller to desk already"}
     await ends_with_people(call, human)
     assert len(log.named("call.transferred")) == 1
     if number == "7000":
@@ -339,9 +339,9 @@ async def test_a_colleague_is_looked_for_while_the_caller_talks_on(
         202,
         {"id": path.split("/")[1], "to": "warm", "state": "under_way"},
     )
-    assert (await api.only_call())["state"] == "consulting"
+    assert (await api.only_call())["state"] == "warm_transfer"
     status, refused = await api.ask("POST", path, "ben", destination="warm")
-    assert (status, refused["reason"]) == (409, "a colleague is being looked for already")
+    assert (status, refused["reason"]) == (409, "a warm transfer is under way already")
     incoming = await human.incoming(30)
     await incoming.answer()
     await log.wait("call.transferred", by="anna", kind="warm", timeout=LIMIT_S)

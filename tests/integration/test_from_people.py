@@ -177,8 +177,8 @@ async def test_attended(
     assert hearing.loud_ms(asked, answered) == pytest.approx(MS_PER_LETTER * len("I see."), abs=60)
     await call.hangup()
     ended = await log.wait("call.ended", result="done", reason="caller_hung_up")
-    assert ended["talk_s"] == pytest.approx(ended["talk_colleague_s"] + ended["talk_caller_s"], abs=0.01)
-    assert min(ended["talk_colleague_s"], ended["talk_caller_s"]) > 0.5
+    assert ended["talk_s"] == pytest.approx(ended["talk_human_agent_s"] + ended["talk_caller_s"], abs=0.01)
+    assert min(ended["talk_human_agent_s"], ended["talk_caller_s"]) > 0.5
     assert len(log.named("call.started")) == 1
 
     service_rows = {row[1:] for row in rows(asterisk, since=since) if row[1] == "frontline"}

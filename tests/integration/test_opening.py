@@ -65,10 +65,10 @@ async def test_the_exact_words_though_the_model_paraphrases(
     model = await sandbox(paraphrase=2, voice="rms")
     text = "Good day, this is a machine."
     await service(model, agent={"opening": text}, usable=False)
-    await log.wait("prompts.ready")
+    await log.wait("phrases.ready")
     spoken = [said for session in model.sessions for said in sound.said(session)]
     model.count_anew()
-    [rendered] = log.named("prompt.rendered")
+    [rendered] = log.named("phrase.rendered")
     assert rendered["tries"] == 3
     call, hearing = await dial("7001")
     await hearing.utterance(quiet_s=0.6)
@@ -141,10 +141,10 @@ async def test_while_it_is_not_rendered_yet_the_model_says_it(sandbox: Any, serv
     model = await sandbox(paraphrase=8)
     await service(model, agent={"opening": "Hello there."}, usable=False)
     await log.wait("model.usable")
-    assert log.named("prompts.ready") == []
+    assert log.named("phrases.ready") == []
     call, hearing = await dial("7001")
     await hearing.utterance()
-    assert log.named("prompts.ready") == []
+    assert log.named("phrases.ready") == []
     session = next(session for session in model.sessions if session.appended_ms)
     [asked] = session.received_events("response.create")
     assert asked["response"]["instructions"] == "Say exactly: Hello there."
@@ -161,14 +161,14 @@ async def test_rendered_once_and_kept_on_disk(sandbox: Any, service: Any, dial: 
     first.stop()
     await log.wait("service.stopped")
     await service(model, state_directory=where, usable=False)
-    await log.wait("prompts.ready", count=2)
-    assert len(log.named("prompt.rendered")) == 1
+    await log.wait("phrases.ready", count=2)
+    assert len(log.named("phrase.rendered")) == 1
     call, hearing = await dial("7001")
     await hearing.utterance()
     assert hearing.loud_ms(0) == pytest.approx(MS_PER_LETTER * len("Good day."), abs=60)
     await call.hangup()
     await log.wait("call.ended")
-    assert [entry["phrases"] for entry in log.named("prompts.ready")] == [1, 1]
+    assert [entry["phrases"] for entry in log.named("phrases.ready")] == [1, 1]
 
 
 async def test_there_is_no_dead_air(sandbox: Any, service: Any, dial: Any, sound: Any, log: Any) -> None:

@@ -202,7 +202,7 @@ async def test_nothing_of_a_service_that_works_shows_a_secret(
     site.says("/crm", {"name": "Ann"})
     async with loud(search, path, "run") as process:
         api, metrics = await urls(process)
-        await process.wait_for("prompts.ready")
+        await process.wait_for("phrases.ready")
         await process.wait_for("pool.ready")
         call, _ = await dial("7001")
         await process.wait_for("call.answered")

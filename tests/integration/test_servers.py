@@ -233,9 +233,9 @@ async def test_a_supervisor_transfers_while_an_answer_is_generated_and_the_human
     code, out = await moving
     assert code == 0, out
     # It is spoken once nothing else is, also when the caller is on the way already.
-    briefs = running.settings.state_directory / "briefs"
-    await until(lambda: any(path.stat().st_size > 10_000 for path in briefs.glob("*.sln24")), what="the summary")
-    assert handed["brief"] in ("yes", "late")
+    announcements = running.settings.state_directory / "announcements"
+    await until(lambda: any(path.stat().st_size > 10_000 for path in announcements.glob("*.sln24")), what="the summary")
+    assert handed["announcement"] in ("yes", "late")
     await answering.answer()
     await ear(answering).utterance()  # the caller says nothing: it is the summary
     await log.wait("call.ended", result="transferred")

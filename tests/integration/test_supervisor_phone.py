@@ -256,9 +256,9 @@ async def test_a_key_moves_a_call_to_a_destination_of_the_settings_and_to_no_oth
     office = await phone("1002", register=True)
     here = await scene("7000", destinations={"office": {"extension": "1002", "description": "the office"}})
     await here.boss.send_dtmf("8")
-    await log.wait("supervisor.not_done", call=here.call_id)
+    await log.wait("supervisor.request_failed", call=here.call_id)
     await here.boss.send_dtmf("9")  # which is not set
-    await log.wait("supervisor.not_done", count=2)
+    await log.wait("supervisor.request_failed", count=2)
     assert log.named("call.transfer_ordered") == []
     await here.listening.wait_quiet()
     await here.boss.send_dtmf("7")
@@ -564,7 +564,7 @@ async def test_the_key_survives_a_reload_and_is_set_again_where_it_is_lost(
     # As `clearglobalvars` does at a reload: the first one asks in vain, and the service hears of it by that.
     await codes.set("ARIAGENT_KEY", "")
     boss, _ = await dial(LISTEN, await phone(SUPERVISOR))
-    await log.wait("supervisor.no_key")
+    await log.wait("supervisor.key_missing")
     await boss.ended(LIMIT_S)
     boss, _ = await dial(LISTEN, await phone(SUPERVISOR))
     await log.wait("call.supervised", mode="listen", count=2)
@@ -589,7 +589,7 @@ async def test_two_services_of_one_asterisk_share_the_key(
     boss, _ = await dial(LISTEN, await phone(SUPERVISOR))
     await boss.hangup()
     await call.hangup()
-    assert log.named("supervisor.wrong_key") == log.named("supervisor.no_key") == []
+    assert log.named("supervisor.wrong_key") == log.named("supervisor.key_missing") == []
 
 
 async def _has_key(service: Any) -> None:

@@ -207,10 +207,12 @@ async def test_several_calls_of_one_response_are_answered_once(begin: Any, site:
     assert len(said(log)) == 1
 
 
-@pytest.mark.parametrize(("number", "sign"), [("7000", "tone"), ("7001", "Wait.")])
-async def test_a_slow_tool_is_bridged_by_a_sign(number: str, sign: str, begin: Any, site: Any, log: Any) -> None:
+@pytest.mark.parametrize(("number", "prompt"), [("7000", "tone"), ("7001", "Wait.")])
+async def test_a_slow_tool_is_bridged_by_a_waiting_prompt(
+    number: str, prompt: str, begin: Any, site: Any, log: Any
+) -> None:
     site.says("/orders/4711", {"status": "ready"}, after_s=1.6)
-    session, running, call, hearing = await begin(number, {"order": order(site, sign=sign)})
+    session, running, call, hearing = await begin(number, {"order": order(site, waiting_prompt=prompt)})
     await call.send_dtmf("1")
     pressed = (await log.wait("call.digits")).at
     await log.wait("turn.agent", count=2)
@@ -220,19 +222,19 @@ async def test_a_slow_tool_is_bridged_by_a_sign(number: str, sign: str, begin: A
     length_ms = 20 * len(between)
     # A second after the tool was called, and over before the answer.
     assert 1.0 <= between[0] - pressed < 1.4
-    wanted = 150 if sign == "tone" else MS_PER_LETTER * len(sign)
+    wanted = 150 if prompt == "tone" else MS_PER_LETTER * len(prompt)
     assert length_ms == pytest.approx(wanted, abs=80)
     assert said(log) == ["It is ready."]
     assert outputs(session) == {"order": {"status": "ready"}}
     await over(call, log)
-    # A sign is nothing that the model said.
+    # A waiting prompt is nothing that the model said.
     assert [item for item in session.items if item.get("role") == "assistant" and "Wait" in json.dumps(item)] == []
     store = Store(running.settings.state_directory)
     async with asyncio.timeout(LIMIT_S):
         while not (kept := await asyncio.to_thread(store.past, None)):
             await asyncio.sleep(0.05)
-    signs = [event.fields for event in store.events(kept[0]) if event.name == "tool.waiting_prompt"]
-    assert signs == [{"sign": sign}]
+    prompts = [event.fields for event in store.events(kept[0]) if event.name == "tool.waiting_prompt"]
+    assert prompts == [{"prompt": prompt}]
 
 
 @pytest.mark.parametrize("by", ["voice", "key"])
@@ -260,7 +262,7 @@ async def test_the_tools_of_a_response_that_was_interrupted_are_never_run(
 async def test_a_turn_while_a_tool_runs_is_answered_and_the_result_is_told_after(
     begin: Any, site: Any, log: Any, sound: Any
 ) -> None:
-    """Nor does a sign talk into the caller's words."""
+    """Nor does a waiting prompt talk into the caller's words."""
     site.says("/orders/4711", {"status": "ready"}, after_s=3.0)  # after the answer was heard
     session, _, call, hearing = await begin("7001", {"order": order(site)})
     pressed = hearing.loud[-1] + 0.02
@@ -280,7 +282,7 @@ async def test_a_turn_while_a_tool_runs_is_answered_and_the_result_is_told_after
 
 async def test_hanging_up_gives_a_running_tool_up(begin: Any, site: Any, log: Any) -> None:
     site.answers["/orders/4711"] = _never
-    _, _, call, _ = await begin("7001", {"order": order(site, timeout_s=30, sign=None)})
+    _, _, call, _ = await begin("7001", {"order": order(site, timeout_s=30, waiting_prompt=None)})
     await call.send_dtmf("1")
     await until(lambda: site.asked)
     await over(call, log)
@@ -418,7 +420,7 @@ async def test_slow_tools_of_one_call_do_not_keep_another_waiting(
         {"when": {"digits": "2"}, "then": calls("stock", part="lamp")},
         {"when": {"tool_result": "stock"}, "then": "{result.left} left."},
     )
-    tools = {"order": order(site, timeout_s=60, sign=None), "stock": stock(site)}
+    tools = {"order": order(site, timeout_s=60, waiting_prompt=None), "stock": stock(site)}
     session, _, call, _ = await begin("7001", tools, options={"scenario": plan})
     await call.send_dtmf("1")
     await until(lambda: most == 4)

@@ -46,7 +46,7 @@ async def test_a_caller_talks_on_until_somebody_knows_what_it_is_about(
     assert incoming.invite.headers.get("x-ariagent-summary") == "The caller has a question about an invoice."
     assert "5551000" in incoming.invite.headers.get("from")
     [serving] = running.calls.calls
-    assert serving.live().state == "consulting"
+    assert serving.live().state == "warm_transfer"
     # Still in conversation while it rings.
     asked = time.monotonic()
     await call.send_dtmf("9")

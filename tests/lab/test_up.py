@@ -136,7 +136,7 @@ def test_up_status_down(lab: Path) -> None:
     assert _lab(lab, "status").returncode == 0
 
     stopped = _lab(lab, "down")
-    assert "stopped asterisk, sandbox, service, keeper" in stopped.stderr
+    assert "stopped asterisk, sandbox, service, supervisor" in stopped.stderr
     assert not any(process is not None and process.alive for process in processes.values())
     assert not (lab / "lab.env").exists()
     assert _lab(lab, "status").returncode == 1

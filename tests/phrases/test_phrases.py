@@ -18,7 +18,7 @@ from ariagent.audio.format import SLIN8, SLIN16, SLIN24, AudioFormat
 from ariagent.config import AgentSettings, HttpToolSettings, RealtimeSettings
 from ariagent.phrases import store as prompts_module
 from ariagent.phrases.file import PromptKey, pack, unpack
-from ariagent.phrases.store import AT_ONCE, UNUSED_S, Phrase, Prompts, phrases
+from ariagent.phrases.store import AT_ONCE, UNUSED_S, Phrase, PhraseStore, phrases
 from ariagent.realtime.events import Usage
 from ariagent.realtime.render import Rendering, render
 from ariagent.sandbox.options import SandboxOptions
@@ -30,7 +30,7 @@ AGENT = AgentSettings(opening=TEXT)
 KEY = PromptKey("127.0.0.1:8080", "pcm", "m", "marin", 1.0, "en", "Hello")
 
 MakeSandbox = Callable[..., Awaitable[SandboxServer]]
-MakePrompts = Callable[..., Prompts]
+MakePrompts = Callable[..., PhraseStore]
 
 
 @pytest.fixture
@@ -50,9 +50,9 @@ async def make_sandbox() -> AsyncIterator[MakeSandbox]:
 def make_prompts(tmp_path: Path) -> MakePrompts:
     """``make_prompts(url)``: phrases by the server at ``url``, kept in ``tmp_path``; they do not pause for long."""
 
-    def make(url: str, fmt: AudioFormat = SLIN24, directory: Path = tmp_path, **options: Any) -> Prompts:
+    def make(url: str, fmt: AudioFormat = SLIN24, directory: Path = tmp_path, **options: Any) -> PhraseStore:
         settings = RealtimeSettings(url=url, api_key=SecretStr("sk-1"), connect_timeout_s=PATIENCE_S)
-        return Prompts(directory, settings, fmt, **{"first_pause_s": 0.02, **options})
+        return PhraseStore(directory, settings, fmt, **{"first_pause_s": 0.02, **options})
 
     return make
 
@@ -96,16 +96,16 @@ class TestWhatIsNeeded:
         opening = {"en": "Hello", "es": "Hola", "de": "Hallo"}
         agent = AgentSettings(opening=opening, languages=("es", "fr"), tools=("slow", "beep", "mute", "python"))
         tools = {
-            "slow": HttpToolSettings(url="http://x.test/", description="x", sign="One moment."),
+            "slow": HttpToolSettings(url="http://x.test/", description="x", waiting_prompt="One moment."),
             "beep": HttpToolSettings(url="http://x.test/", description="x"),
-            "mute": HttpToolSettings(url="http://x.test/", description="x", sign=None),
-            "other": HttpToolSettings(url="http://x.test/", description="x", sign="Not this one."),
+            "mute": HttpToolSettings(url="http://x.test/", description="x", waiting_prompt=None),
+            "other": HttpToolSettings(url="http://x.test/", description="x", waiting_prompt="Not this one."),
         }
         assert list(phrases("desk", agent, tools)) == [
             Phrase("desk", "opening", "en", "Hello"),
             Phrase("desk", "opening", "es", "Hola"),
             Phrase("desk", "opening", "en", "Hello"),  # there is none in French
-            Phrase("desk", "sign", "en", "One moment."),
+            Phrase("desk", "waiting_prompt", "en", "One moment."),
         ]
 
     def test_a_text_is_in_the_language_that_it_is_given_in(self) -> None:
@@ -172,7 +172,7 @@ async def test_a_phrase_is_rendered_kept_and_found(
     [path] = kept(tmp_path)
     with wave.open(str(path)) as file:
         assert file.readframes(file.getnframes()) == pcm
-    [told] = fields(caplog, "prompt.rendered")
+    [told] = fields(caplog, "phrase.rendered")
     assert told["tries"] == 1
     assert told["agent"] == "desk"
     assert told["audio_ms"] == round(SLIN24.ms(len(pcm)))
@@ -245,7 +245,7 @@ async def test_files_that_nobody_uses_any_more_are_removed_at_last(
     kept_names = {path.name for path in kept(tmp_path)}
     assert kept_names > {"new.wav", "notes.txt"}
     assert len(kept_names) == 3
-    assert [told["files"] for told in fields(caplog, "prompts.removed")] == [2]
+    assert [told["files"] for told in fields(caplog, "phrases.removed")] == [2]
 
     [ours] = [path for path in kept(tmp_path) if path.name not in ("new.wav", "notes.txt")]
     os.utime(ours, (long_ago, long_ago))
@@ -262,14 +262,14 @@ async def test_a_paraphrasing_model_leaves_nothing_behind_until_it_obeys(
     used: list[Usage] = []
     prompts = make_prompts(sandbox.url, used=used.append)
     warming = asyncio.ensure_future(prompts.warm({"desk": AGENT}))
-    await until(lambda: bool(fields(caplog, "prompt.failed")))
+    await until(lambda: bool(fields(caplog, "phrase.render_failed")))
     assert prompts.find(AGENT, TEXT, "en") is None
     assert kept(tmp_path) == []
     await within(warming)
     assert prompts.find(AGENT, TEXT, "en") is not None
-    [failed] = fields(caplog, "prompt.failed")
+    [failed] = fields(caplog, "phrase.render_failed")
     assert "other words 3 times" in failed["cause"]
-    assert fields(caplog, "prompt.rendered")[0]["tries"] == 3
+    assert fields(caplog, "phrase.rendered")[0]["tries"] == 3
     assert len(used) == 2
     assert len(sandbox.sessions) == 6
 
@@ -279,13 +279,13 @@ async def test_a_model_that_never_obeys_fills_neither_memory_nor_disk(
 ) -> None:
     prompts = make_prompts((await make_sandbox(paraphrase=10_000)).url)
     warming = asyncio.ensure_future(prompts.warm({"desk": AGENT}))
-    await until(lambda: len(fields(caplog, "prompt.failed")) >= 3)
+    await until(lambda: len(fields(caplog, "phrase.render_failed")) >= 3)
     warming.cancel()
     with pytest.raises(asyncio.CancelledError):
         await warming
     assert prompts.find(AGENT, TEXT, "en") is None
     assert kept(tmp_path) == []
-    pauses = [failed["retry_s"] for failed in fields(caplog, "prompt.failed")[:3]]
+    pauses = [failed["retry_s"] for failed in fields(caplog, "phrase.render_failed")[:3]]
     assert pauses == [0.0, 0.0, 0.1]  # of 0.02, 0.04, 0.08
 
 
@@ -294,8 +294,8 @@ async def test_a_model_that_is_not_there_yet_is_tried_again(
 ) -> None:
     prompts = make_prompts(f"ws://127.0.0.1:{unused_tcp_port}/v1/realtime")
     warming = asyncio.ensure_future(prompts.warm({"desk": AGENT}))
-    await until(lambda: len(fields(caplog, "prompt.failed")) >= 2)
-    assert "cannot reach the model" in fields(caplog, "prompt.failed")[0]["cause"]
+    await until(lambda: len(fields(caplog, "phrase.render_failed")) >= 2)
+    assert "cannot reach the model" in fields(caplog, "phrase.render_failed")[0]["cause"]
     await make_sandbox(port=unused_tcp_port)
     await within(warming)
     assert prompts.find(AGENT, TEXT, "en") is not None
@@ -335,7 +335,7 @@ async def test_a_fault_of_one_phrase_does_not_stop_the_others(
     prompts = make_prompts((await make_sandbox()).url)
     await within(prompts.warm({"a": AgentSettings(opening="Good day."), "b": AGENT}))
     assert prompts.find(AGENT, TEXT, "en") is not None
-    assert [told["agent"] for told in fields(caplog, "prompt.fault")] == ["a"]
+    assert [told["agent"] for told in fields(caplog, "phrase.fault")] == ["a"]
 
 
 async def test_agents_that_say_the_same_share_it_and_a_hopeless_text_is_left_out(
@@ -349,9 +349,9 @@ async def test_agents_that_say_the_same_share_it_and_a_hopeless_text_is_left_out
     await within(prompts.warm({"a": AGENT, "b": twin, "long": endless}))
     assert len(sandbox.sessions) == 1
     assert prompts.find(twin, TEXT, "en") is not None
-    [failed] = fields(caplog, "prompt.failed")
+    [failed] = fields(caplog, "phrase.render_failed")
     assert (failed["agent"], "retry_s" in failed) == ("long", False)
-    assert fields(caplog, "prompts.ready") == [{"phrases": 1, "missing": 1}]
+    assert fields(caplog, "phrases.ready") == [{"phrases": 1, "missing": 1}]
 
 
 async def test_memory_holds_what_is_used_now(make_sandbox: MakeSandbox, make_prompts: MakePrompts) -> None:
@@ -372,5 +372,5 @@ async def test_without_a_place_to_keep_them_phrases_are_there_all_the_same(
     prompts = make_prompts((await make_sandbox()).url, directory=blocked)
     await within(prompts.warm({"a": AGENT, "b": AgentSettings(opening="Good day.")}))
     assert prompts.ready == 2
-    [told] = fields(caplog, "prompts.not_kept")
+    [told] = fields(caplog, "phrases.not_saved")
     assert told["path"] == str(blocked / "prompts")

@@ -9,10 +9,10 @@ from ariagent.config import AgentSettings, RealtimeSettings
 from ariagent.config.agents import ServerVad
 from ariagent.config.peers import FallbackSettings
 from ariagent.realtime import events as ev
-from ariagent.realtime.asides import AGAIN_S, TRIES
 from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.dialect import AZURE, LOCALAI, OPENAI, SPEECH_TO_SPEECH, UNKNOWN, Dialect, Understanding, of
 from ariagent.realtime.health import ModelHealth
+from ariagent.realtime.out_of_band import AGAIN_S, TRIES
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import Heard, RealtimeSession
 from ariagent.realtime.truncation import BURST_S, STALLED_S, UNANSWERED_WAIT_S
@@ -268,7 +268,7 @@ class TestAsides:
         for dialect in (LOCALAI, SPEECH_TO_SPEECH):
             peer = talk(dialect)
             reply(peer, over=False)
-            peer.session.say_aside("k1", "Say exactly: hello", alone=True)
+            peer.session.say_out_of_band("k1", "Say exactly: hello", alone=True)
             assert peer.hears() == []
             peer.says("response.done", response={"id": "resp_1", "status": "completed"})
             assert said(peer.hears()) == [("response", "none")]
@@ -277,13 +277,13 @@ class TestAsides:
         for dialect in (OPENAI, UNKNOWN):
             peer = talk(dialect)
             reply(peer, over=False)
-            peer.session.say_aside("k1", "Say exactly: hello", alone=True)
+            peer.session.say_out_of_band("k1", "Say exactly: hello", alone=True)
             assert said(peer.hears()) == [("response", "none")]
 
     def test_wait_for_the_caller_too(self, talk: Any) -> None:
         peer = talk(SPEECH_TO_SPEECH)
         peer.says("input_audio_buffer.speech_started", audio_start_ms=0, item_id="item_u")
-        peer.session.say_aside("k1", "Say exactly: hello", alone=True)
+        peer.session.say_out_of_band("k1", "Say exactly: hello", alone=True)
         peer.says("input_audio_buffer.speech_stopped", audio_end_ms=1, item_id="item_u")
         peer.says("input_audio_buffer.committed", item_id="item_u")
         assert peer.hears() == []
@@ -297,7 +297,7 @@ class TestAsides:
     ) -> None:
         peer = talk()
         reply(peer, over=False)
-        peer.session.say_aside("k1", "Say exactly: hello", alone=True)
+        peer.session.say_out_of_band("k1", "Say exactly: hello", alone=True)
         [create] = peer.hears()
         # speech-to-speech has the code in the type.
         error = {"type": RACED, "code": None, "event_id": create["event_id"] if names_it else None}
@@ -312,19 +312,19 @@ class TestAsides:
 
     def test_is_given_up_after_a_few_tries(self, talk: Any) -> None:
         peer = talk(OPENAI)
-        peer.session.say_aside("k1", "Say exactly: hello", alone=True)
+        peer.session.say_out_of_band("k1", "Say exactly: hello", alone=True)
         for _ in range(TRIES):
             [create] = peer.hears()
             events = peer.objects(RACED, event_id=create["event_id"])
             peer.now += AGAIN_S
             peer.session.tick(peer.now)
-        assert events == [ev.RequestRefused(RACED, "no"), ev.AsideEnded("k1", b"", "", ev.Usage())]
+        assert events == [ev.RequestRefused(RACED, "no"), ev.OutOfBandEnded("k1", b"", "", ev.Usage())]
         assert peer.hears() == []
         assert peer.session.next_deadline() is None
 
     def test_one_that_gave_way_to_the_caller_is_asked_for_again(self, talk: Any) -> None:
         peer = talk(LOCALAI)
-        peer.session.say_aside("k1", "Say exactly: hello", alone=True)
+        peer.session.say_out_of_band("k1", "Say exactly: hello", alone=True)
         peer.hears()
         peer.says("response.created", response={"id": "r", "conversation_id": None, "metadata": {"ariagent": "k1"}})
         peer.starts_response("resp_u")
@@ -342,7 +342,7 @@ class TestAsides:
         """A deadline that cannot be met would keep the event loop busy."""
         peer = talk(SPEECH_TO_SPEECH, create_response=False)
         reply(peer, over=False)
-        peer.session.say_aside("k1", "Say exactly: hello", alone=True)
+        peer.session.say_out_of_band("k1", "Say exactly: hello", alone=True)
         deadline = peer.session.next_deadline()
         assert deadline is None or deadline > peer.now
 

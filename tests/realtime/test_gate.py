@@ -113,12 +113,12 @@ def ask(gate: ResponseGate, response: dict[str, Any], now: float = 0.0, event_id
 
 
 class TestLostRace:
-    """``raced``: a create was refused because a response runs already. Servers often leave out whose it was."""
+    """A create was refused because a response runs already. Servers often leave out whose it was."""
 
     @pytest.mark.parametrize("event_id", ["e1", None])
     def test_refused_before_the_winner_is_known(self, gate: ResponseGate, event_id: str | None) -> None:
         ask(gate, HELLO)
-        gate.raced(0.1, event_id, answer_owed=False)
+        gate.active_response_conflict(0.1, event_id, answer_pending=False)
         assert gate.take(0.1) is None
         gate.started("winner")
         assert gate.take(0.2) is None
@@ -128,7 +128,7 @@ class TestLostRace:
     def test_the_request_is_sent_again_after_the_response_that_won(self, gate: ResponseGate) -> None:
         ask(gate, HELLO)
         gate.started("winner")  # the server's, made just before ours arrived there
-        gate.raced(0.1, "e1", answer_owed=False)
+        gate.active_response_conflict(0.1, "e1", answer_pending=False)
         assert gate.take(0.2) is None
         gate.ended("winner")
         assert gate.take(0.3) == HELLO
@@ -136,14 +136,14 @@ class TestLostRace:
     def test_an_opening_that_was_granted_is_not_said_twice(self, gate: ResponseGate) -> None:
         ask(gate, HELLO)
         gate.started("ours")
-        gate.raced(0.1, None, answer_owed=False)  # the server's own create met ours
+        gate.active_response_conflict(0.1, None, answer_pending=False)  # the server's own create met ours
         gate.ended("ours")
         assert gate.take(0.3) == {}
         assert gate.take(10.0) is None
 
     def test_a_create_of_long_ago_is_not_ours_of_now(self, gate: ResponseGate) -> None:
         ask(gate, HELLO, event_id="e2")
-        gate.raced(0.1, "e1", answer_owed=False)
+        gate.active_response_conflict(0.1, "e1", answer_pending=False)
         gate.ended("unknown")
         assert gate.take(0.3) == {}
 
@@ -152,17 +152,17 @@ class TestLostRace:
         ask(gate, HELLO)
         gate.started("ours")
         gate.ended("ours")
-        gate.raced(0.1, event_id, answer_owed=False)
+        gate.active_response_conflict(0.1, event_id, answer_pending=False)
         assert gate.take(10.0) is None
 
     @pytest.mark.parametrize("event_id", ["e1", None])
     def test_what_was_withdrawn_is_not_sent_again(self, gate: ResponseGate, event_id: str | None) -> None:
         ask(gate, HELLO)
         assert gate.withdraw()
-        gate.raced(0.1, event_id, answer_owed=False)
+        gate.active_response_conflict(0.1, event_id, answer_pending=False)
         assert gate.take(10.0) is None
         ask(gate, BYE, 10.0)
-        gate.raced(10.1, event_id, answer_owed=False)
+        gate.active_response_conflict(10.1, event_id, answer_pending=False)
         assert not gate.withdraw()
         assert gate.take(20.0) is None
 
@@ -176,14 +176,14 @@ class TestLostRace:
         if known:
             gate.started("winner")
         gate.request(newest)
-        gate.raced(0.1, event_id, answer_owed=True)
+        gate.active_response_conflict(0.1, event_id, answer_pending=True)
         gate.ended("winner")
         assert gate.take(0.3) == newest
         assert gate.take(10.0) is None
 
     def test_refused_by_a_response_that_is_never_heard_of(self, gate: ResponseGate) -> None:
         ask(gate, HELLO)
-        gate.raced(0.1, "e1", answer_owed=False)
+        gate.active_response_conflict(0.1, "e1", answer_pending=False)
         deadline = gate.next_deadline()
         assert deadline is not None
         assert 0.1 < deadline <= 0.1 + SERVER_RESPONSE_WAIT_S
@@ -191,19 +191,19 @@ class TestLostRace:
 
     def test_refused_and_the_end_of_the_unknown_winner_opens_it(self, gate: ResponseGate) -> None:
         ask(gate, HELLO)
-        gate.raced(0.1, "e1", answer_owed=False)
+        gate.active_response_conflict(0.1, "e1", answer_pending=False)
         gate.ended("winner")
         assert gate.take(0.2) == HELLO
 
     @pytest.mark.parametrize("event_id", ["e1", None])
     def test_a_race_of_nothing_of_ours_changes_nothing(self, gate: ResponseGate, event_id: str | None) -> None:
-        gate.raced(0.0, event_id, answer_owed=False)
+        gate.active_response_conflict(0.0, event_id, answer_pending=False)
         assert gate.take(10.0) is None
         ask(gate, HELLO, 10.0)
 
     def test_the_servers_own_answer_that_lost_is_asked_for_after_the_winner(self, gate: ResponseGate) -> None:
         gate.started("winner")
-        gate.raced(0.0, None, answer_owed=True)
+        gate.active_response_conflict(0.0, None, answer_pending=True)
         assert gate.take(0.1) is None
         gate.ended("winner")
         assert gate.take(0.2) == {}
@@ -291,7 +291,7 @@ def test_withdrawn_is_not_sent(gate: ResponseGate) -> None:
     assert gate.take(1.0) is None
 
 
-STEPS = st.sampled_from(["request", "turn", "started", "ended", "raced", "failed", "dropped", "withdraw", "take"])
+STEPS = st.sampled_from(["request", "turn", "started", "ended", "conflict", "failed", "dropped", "withdraw", "take"])
 
 
 @given(
@@ -302,7 +302,7 @@ def test_whatever_happens_a_wanted_response_is_asked_for_once_nothing_runs(
 ) -> None:
     gate = ResponseGate()
     now, responses = 0.0, 0
-    for step, pause, event_id, owed in steps:
+    for step, pause, event_id, pending in steps:
         now += pause
         match step:
             case "request":
@@ -314,8 +314,8 @@ def test_whatever_happens_a_wanted_response_is_asked_for_once_nothing_runs(
                 gate.started(f"r{responses}")
             case "ended":
                 gate.ended(f"r{responses}")
-            case "raced":
-                gate.raced(now, event_id, answer_owed=owed)
+            case "conflict":
+                gate.active_response_conflict(now, event_id, answer_pending=pending)
             case "failed":
                 gate.failed()
             case "dropped":

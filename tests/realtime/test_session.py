@@ -426,7 +426,7 @@ class TestFailures:
             "Ask for a higher limit or lower max_calls",
         )
         assert peer.session.state is State.CLOSED
-        assert peer.session.owes  # to whoever takes its place
+        assert peer.session.response_pending  # to whoever takes its place
         assert peer.hears() == []
         assert peer.session.closed(1000, "") == []
 
@@ -935,7 +935,7 @@ class TestCompatibleServers:
         assert peer.session.state is State.READY
 
     def test_an_aside_in_the_beta_protocols_words(self, peer: Any) -> None:
-        peer.session.say_aside("k", "Say exactly: hello", alone=True)
+        peer.session.say_out_of_band("k", "Say exactly: hello", alone=True)
         metadata = {"ariagent": "k"}
         peer.says("response.created", response={"id": "a", "conversation_id": None, "metadata": metadata})
         delta = base64.b64encode(PCM).decode()

@@ -1,4 +1,4 @@
-"""A server that owes a response and says nothing: when it is given up, and when it is not."""
+"""A server that says nothing while a response is pending: when it is given up, and when it is not."""
 
 import json
 from typing import Any
@@ -161,7 +161,7 @@ def test_a_response_with_nothing_in_it_is_asked_for_again_then_the_session_is_gi
     peer.starts(1.7, "r2")
     _, failed = peer.done(2.0, "r2")
     assert failed == SessionFailed(Fault.SILENT, "the model answers, and says nothing")
-    assert peer.session.owes
+    assert peer.session.response_pending
 
 
 def test_one_with_something_in_it_begins_the_count_anew(peer: Peer) -> None:

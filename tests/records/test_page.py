@@ -123,8 +123,8 @@ def test_a_tool_that_need_not_come_back_has_no_time_and_a_sign_has_a_mark() -> N
     html = page.render(build(call, events), "then")
     assert "<title>end_call</title>" in html
     assert "0 ms" not in html
-    assert '<path class="mark sign"' in html
-    assert "sign: One moment." in html
+    assert '<path class="mark waiting_prompt"' in html
+    assert "prompt: One moment." in html
 
 
 def test_a_slow_answer_of_ours_is_explained_in_one_sentence() -> None:

@@ -10,7 +10,7 @@ from ariagent.records import events as rec
 from ariagent.records.cost import PriceTable
 from ariagent.records.entries import Note, ToolRun, Turn
 from ariagent.records.model import CallRow, EventRow, UseRow, WaveRow
-from ariagent.records.retell import heard_words
+from ariagent.records.reconstruction import heard_words
 from ariagent.records.timeline import Timeline, build
 from ariagent.records.views import clock, facts, printable, span, split, timeline_data
 
@@ -100,7 +100,7 @@ def test_what_a_tool_took_of_an_answer_is_not_the_models() -> None:
 
 def test_a_slow_tools_sign_is_told() -> None:
     (note,) = timeline((6.9, rec.WaitingPromptPlayed("tone"))).notes
-    assert (note.name, note.kind, note.text) == ("tool.waiting_prompt", "sign", "sign: tone")
+    assert (note.name, note.kind, note.text) == ("tool.waiting_prompt", "waiting_prompt", "prompt: tone")
 
 
 def test_a_tool_before_the_turn_is_not_part_of_its_wait() -> None:

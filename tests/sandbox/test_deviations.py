@@ -177,16 +177,16 @@ async def test_one_system_knows_only_the_last_one(make_place: Any, faults: str, 
 async def test_no_parallel_refuses_a_response_beside_another(make_place: Any) -> None:
     place = await make_place("otherwise: [{wait: 30}, {say: x}]", faults="no_parallel")
     client = await place.client()
-    aside = {"conversation": "none", "instructions": "Say exactly: x"}
+    out_of_band = {"conversation": "none", "instructions": "Say exactly: x"}
     await client.send(text("x"))
     await client.send({"type": "response.create"})
     await client.until("response.created")
-    await client.send({"type": "response.create", "response": aside})
+    await client.send({"type": "response.create", "response": out_of_band})
     error = (await client.until("error"))["error"]
     assert (error["type"], error["code"]) == ("conversation_already_has_active_response", None)
     await client.send({"type": "response.cancel"})
     await client.until("response.done")
-    await client.send({"type": "response.create", "response": aside})
+    await client.send({"type": "response.create", "response": out_of_band})
     assert (await client.until("response.done"))["response"]["status"] == "completed"
 
 

@@ -12,7 +12,7 @@ import ariagent
 from ariagent.dialogue import notes as told
 from ariagent.dialogue.introduction import Introduction, Party
 from ariagent.dialogue.keypad import AskAgain, Collect
-from ariagent.dialogue.memory import Owed
+from ariagent.dialogue.memory import Unfinished
 from ariagent.dialogue.silence import WarnLength
 from ariagent.dialogue.tool_rounds import MOST_ROUNDS
 from ariagent.errors import ConfigurationError
@@ -35,10 +35,10 @@ NOTES = {
     "reconnected": [told.LOST_NOTE],
     "must_speak": [told.speak_note(MOST_ROUNDS)],
     "resumed": [told.resumed_note(known=known) for known in (True, False)],
-    "continue_words": [told.renewed_note(Owed.WORDS)],
-    "continue_turn": [told.renewed_note(Owed.TURN)],
-    "continue_answer": [told.renewed_note(Owed.ANSWER)],
-    "transfer_ended": [told.renewed_note(Owed.COLLEAGUE)],
+    "continue_words": [told.renewed_note(Unfinished.WORDS)],
+    "continue_turn": [told.renewed_note(Unfinished.TURN)],
+    "continue_answer": [told.renewed_note(Unfinished.ANSWER)],
+    "transfer_ended": [told.renewed_note(Unfinished.WARM_TRANSFER)],
     "returned": [told.returned_note("support", status) for status in (*told.WHY_BACK, "")],
     "consult_waits": [told.waiting_note(20.0)],
     "consult_answered": [told.found_note()],
@@ -51,12 +51,12 @@ NOTES = {
         for opening in (True, False)
     ],
     "sent_back": [told.sent_back_note("support", Introduction(ANNA, why)) for why in ("a broken wheel", "")],
-    "handed_on": [told.handed_on_note("sales", "front desk", opening=opening) for opening in (True, False)],
+    "agent_changed": [told.agent_changed_note("sales", "front desk", opening=opening) for opening in (True, False)],
     "late_result": [told.late_result_note("order_status", '{"state": "ready"}')],
     "not_done": [told.not_done_note(destination) for destination in ("support", "")],
     "broken_off": [told.broken_off_note(reason) for reason in ("max_output_tokens", "content_filter")],
     "background": [told.NOTE_BACKGROUND],
-    "consult_ended": [told.met_note(ANNA, CALLER, opening=True, talked=talked) for talked in (True, False)],
+    "consult_ended": [told.caller_changed_note(ANNA, CALLER, opening=True, talked=talked) for talked in (True, False)],
 }
 """Every note that the service gives a model, by its kind. A note that is worded otherwise must stay of its kind: then
 change ``ariagent/sandbox/notes.py`` with it."""
@@ -141,7 +141,7 @@ def test_what_people_are_called_or_say_decides_no_kind(words: str) -> None:
     kinds = {
         "introduced": told.introduced_note(Introduction(party, words, words), opening=True),
         "sent_back": told.sent_back_note("support", Introduction(party, words, words)),
-        "consult_ended": told.met_note(party, Party("5550100", words), opening=True, talked=True),
+        "consult_ended": told.caller_changed_note(party, Party("5550100", words), opening=True, talked=True),
         "supervisor": told.whisper_note(f'{words}" {words}'),
     }
     assert {kind: BY_NAME[kind] for kind in kinds} == {kind: kind_of(note) for kind, note in kinds.items()}

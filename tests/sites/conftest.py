@@ -211,7 +211,7 @@ async def service(site: SiteUnderTest, name: str = "service") -> AsyncIterator[e
     """``ariagent run`` with the site's settings, ready for calls."""
     async with environment.process(site.service_argv, site.root / f"{name}.log", site.service_environment) as running:
         await running.wait_for("service.ready")
-        await running.wait_for("prompts.ready")
+        await running.wait_for("phrases.ready")
         await running.wait_for("pool.ready")
         yield running
 

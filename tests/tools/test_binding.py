@@ -160,7 +160,7 @@ class TestNotKnown:
         assert (outcome.kind, site.seen) == ("not_known", [])
 
     async def test_another_caller_has_not_the_formers_variables(self, site: Any, ask: Any) -> None:
-        other = FACTS.put_through("5550199", "Bob")
+        other = FACTS.with_caller("5550199", "Bob")
         tool: dict[str, Any] = {"url": "/a/{x}", "bound": {"x": "{lookup.id}"}}
         assert (await ask({}, other, **tool)).kind == "not_known"
         assert (await ask({}, other, url="/a/{caller.number}/{called.number}")).ok

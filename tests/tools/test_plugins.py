@@ -49,7 +49,7 @@ class TestLoading:
         install(GOOD, f"weather = {value}")
         tool = plugins.load(plugins.installed()["weather"])
         assert isinstance(tool, plugins.Tool)
-        assert (tool.name, plugins.timeout_of(tool), plugins.sign_of(tool)) == ("weather", 10.0, "tone")
+        assert (tool.name, plugins.timeout_of(tool), plugins.waiting_prompt_of(tool)) == ("weather", 10.0, "tone")
 
     def test_an_async_function_with_attributes(self, install: Install) -> None:
         install(
@@ -59,12 +59,12 @@ class TestLoading:
 
             hours.name, hours.description = "hours", "Says when we are open."
             hours.parameters = {"type": "object"}
-            hours.timeout_s, hours.sign = 2, None
+            hours.timeout_s, hours.waiting_prompt = 2, None
             """,
             "hours = site_tools:hours",
         )
         tool = plugins.load(plugins.installed()["hours"])
-        assert (plugins.timeout_of(tool), plugins.sign_of(tool)) == (2.0, None)
+        assert (plugins.timeout_of(tool), plugins.waiting_prompt_of(tool)) == (2.0, None)
 
     def test_nothing_is_loaded_by_looking(self, install: Install) -> None:
         install("raise SystemExit('loaded')", "weather = site_tools:weather")
@@ -87,7 +87,8 @@ class TestLoading:
             (('"type": "object"', '"type": "objekt"'), "type object"),
             (('"type": "string"', '"type": "text"'), "'text'"),
             (("class Weather:", "class Weather:\n        timeout_s = 0"), "timeout_s"),
-            (("class Weather:", "class Weather:\n        sign = ''"), "sign"),
+            (("class Weather:", "class Weather:\n        waiting_prompt = ''"), "a waiting_prompt that is neither"),
+            (("class Weather:", "class Weather:\n        sign = 'tone'"), "is called waiting_prompt now"),
             (("class Weather:", "class Weather:\n        bound = 3"), "bound values"),
             (("class Weather:", "class Weather:\n        bound = {'city': '{caller.number}'}"), "remove one"),
             (("class Weather:", "class Weather:\n        bound = {'a': '{caller.numer}'}"), "mean caller.number"),

@@ -31,7 +31,7 @@ class Tool:
     description = "For tests."
     parameters = {"type": "object", "properties": {"do": {"type": "string"}}, "required": ["do"]}
     timeout_s = 0.2
-    sign = "One moment"
+    waiting_prompt = "One moment"
     bound = {"customer": "{caller.number}"}
 
     async def __call__(self, arguments, facts):
@@ -228,7 +228,7 @@ class TestDeclarations:
                     "description": f"About {name}.",
                     "url": "https://e.com/{n}",
                     "parameters": parameters,
-                    "sign": None,
+                    "waiting_prompt": None,
                 }
                 for name in ("order", "stock")
             },
@@ -250,11 +250,15 @@ class TestDeclarations:
     def test_signs(self, plugin: None) -> None:
         tool = {"description": "x", "url": "https://e.com/"}
         tree = {
-            "tools": {"a": tool, "b": {**tool, "sign": None}, "c": {**tool, "sign": "I am looking"}},
+            "tools": {
+                "a": tool,
+                "b": {**tool, "waiting_prompt": None},
+                "c": {**tool, "waiting_prompt": "I am looking"},
+            },
             "agents": {"default": {"tools": ["a", "b", "c", "plug"]}},
         }
         toolbox = Toolbox(Settings.model_validate(tree))
-        assert [toolbox.sign(name) for name in ("a", "b", "c", "plug", "none")] == [
+        assert [toolbox.waiting_prompt(name) for name in ("a", "b", "c", "plug", "none")] == [
             "tone",
             None,
             "I am looking",

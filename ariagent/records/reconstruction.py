@@ -1,4 +1,4 @@
-"""Puts together what belongs together: a caller's turn, the answer to it, its latency, its words, its tools. CORE.
+"""Reconstructs a call from its events: each turn with its words, its latency and its place in time; each tool. CORE.
 
 The journal's events come in the order in which we learned of things: a caller's words arrive after the answer to them,
 an answer's latency before its words, an interruption before or after the words that it cut off.
@@ -33,7 +33,7 @@ _LATE_WORDS_S = 15.0
 """The transcription of what was said earlier than that is of something else."""
 _SAME_S = 0.15
 _SURE_S = 3.0
-"""It takes no longer until an interruption is known to be one."""
+"""Longest time in seconds until an interruption is known to be one."""
 
 
 # -- tools --------------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ class _End:
 
 
 def turns(began: float, events: Sequence[EventRow], tools: Sequence[ToolRun], waves: Mapping[str, bytes]) -> list[Turn]:
-    """What was said, by both, in the order in which it began to be heard."""
+    """The turns of both sides, in the order in which they began to be heard."""
     answers = [_answer(answer, at - began, tools) for at, answer in of_kind(AnswerBegan, events)]
     cuts = {cut.item: _Cut(at - began, cut) for at, cut in of_kind(AgentInterrupted, events)}
     ends = {end.item: _End(at - began, end.seconds) for at, end in of_kind(CallerTurnEnded, events)}
@@ -161,8 +161,8 @@ def _why(latency: Latency, tool: str) -> str:
         case "model":
             return f"the model took {ms:.0f} ms to begin its answer"
     return (
-        f"the service took {ms:.0f} ms to play what it had: an earlier reply or a tool's sign was still being played, "
-        "or the machine is overloaded"
+        f"the service took {ms:.0f} ms to play what it had: an earlier reply or a tool's waiting prompt was still "
+        "being played, or the machine is overloaded"
     )
 
 

@@ -13,7 +13,7 @@ DELTA = base64.b64encode(PCM).decode()
 
 
 def ask(peer: Any, key: str = "k1", *, alone: bool = True) -> dict[str, Any]:
-    peer.session.say_aside(key, "Say exactly: hello", alone=alone)
+    peer.session.say_out_of_band(key, "Say exactly: hello", alone=alone)
     [request] = peer.hears()
     return dict(request)
 
@@ -41,7 +41,7 @@ def test_its_audio_is_collected_and_nobody_hears_it(peer: Any) -> None:
     assert peer.says("response.output_audio_transcript.done", transcript="Hello.", **done) == []
     usage = {"output_token_details": {"audio_tokens": 7}}
     ended = peer.says("response.done", response={"id": "resp_a", "status": "completed", "usage": usage})
-    assert ended == [ev.AsideEnded("k1", 2 * PCM, "Hello.", ev.Usage(output_audio=7))]
+    assert ended == [ev.OutOfBandEnded("k1", 2 * PCM, "Hello.", ev.Usage(output_audio=7))]
     assert peer.session.usage.output_audio == 7
 
 
@@ -68,7 +68,7 @@ def test_half_of_it_is_none(peer: Any, status: str) -> None:
 def test_one_that_is_refused_has_ended(peer: Any) -> None:
     event_id = ask(peer)["event_id"]
     ended = peer.says("error", error={"type": "invalid_request_error", "message": "no", "event_id": event_id})
-    assert ended == [ev.RequestRefused("invalid_request_error", "no"), ev.AsideEnded("k1", b"", "", ev.Usage())]
+    assert ended == [ev.RequestRefused("invalid_request_error", "no"), ev.OutOfBandEnded("k1", b"", "", ev.Usage())]
 
 
 def test_errors_about_something_else_are_not_its_own(peer: Any) -> None:

@@ -15,37 +15,37 @@ from ariagent.realtime.fields import LONGEST_ID, MalformedError, identifier, lab
 
 METADATA_KEY = "ariagent"
 MOST_AUDIO_BYTES = 60 * 48_000
-"""Of one: a minute."""
+"""The longest audio of one response that is kept: a minute of it."""
 RACED = "conversation_already_has_active_response"
 TRIES = 4
 AGAIN_S = 0.5
-"""Before one is asked for again: the response that it met may be one that nobody told us of."""
+"""Seconds before a response is asked for again: the response that it met may be one that nobody told us of."""
 
 
 @dataclass(slots=True)
-class _Aside:
+class _Response:
     key: str
     response: dict[str, Any]
-    """As it is asked for."""
+    """The response's part of ``response.create``."""
     tries: int = 0
     not_before: float = 0.0
     alone: bool = False
-    """It met another response: it waits until nothing else runs."""
+    """The response met another one: it waits until nothing else runs."""
     used: ev.Usage = field(default_factory=ev.Usage)
     """The use of former tries."""
     audio: bytearray = field(default_factory=bytearray)
     transcript: str = ""
 
 
-class Asides:
-    """Those of one session. ``want`` one, ``take_due`` what is to be asked for now, ``take`` swallows what the server
-    sends about one."""
+class OutOfBandResponses:
+    """The out-of-band responses of one session. ``want`` orders one, ``take_due`` returns what is to be asked for now,
+    ``take`` consumes the server's messages about one."""
 
     def __init__(self, understanding: Understanding | None = None) -> None:
         self._understanding = understanding or Understanding.openai()
-        self._wanted: list[_Aside] = []
-        self._asked: dict[str, _Aside] = {}  # by event id
-        self._running: dict[str, _Aside] = {}  # by response id
+        self._wanted: list[_Response] = []
+        self._asked: dict[str, _Response] = {}  # asked for and not begun, by event id
+        self._running: dict[str, _Response] = {}  # begun, by response id
 
     @property
     def idle(self) -> bool:
@@ -61,31 +61,31 @@ class Asides:
             "output_modalities": ["audio"],
             "tools": [],
         }
-        self._wanted.append(_Aside(key, {**response, "input": []} if alone else response))
+        self._wanted.append(_Response(key, {**response, "input": []} if alone else response))
 
     def next_deadline(self) -> float | None:
         """When ``take_due`` may have something although nothing else happens."""
-        return min((aside.not_before for aside in self._wanted), default=None)
+        return min((wanted.not_before for wanted in self._wanted), default=None)
 
-    def take_due(self, now: float | None, *, free: bool) -> list[tuple[dict[str, Any], "_Aside"]]:
+    def take_due(self, now: float | None, *, free: bool) -> list[tuple[dict[str, Any], _Response]]:
         """The responses to ask for now (None: at the first moment), each with what ``asked`` is to be told; ``free``:
         no other response runs, or is about to."""
-        due: list[tuple[dict[str, Any], _Aside]] = []
-        for aside in tuple(self._wanted):
-            waits = aside.alone or not self._understanding.now.parallel
-            if (now is None or now >= aside.not_before) and (not waits or (free and self.idle and not due)):
-                self._wanted.remove(aside)
-                due.append((aside.response, aside))
+        due: list[tuple[dict[str, Any], _Response]] = []
+        for wanted in tuple(self._wanted):
+            waits = wanted.alone or not self._understanding.now.parallel
+            if (now is None or now >= wanted.not_before) and (not waits or (free and self.idle and not due)):
+                self._wanted.remove(wanted)
+                due.append((wanted.response, wanted))
         return due
 
-    def asked(self, aside: "_Aside", event_id: str) -> None:
-        """It was asked for in this event."""
-        aside.tries += 1
-        self._asked[event_id] = aside
+    def asked(self, wanted: _Response, event_id: str) -> None:
+        """Note that the response was asked for in this event."""
+        wanted.tries += 1
+        self._asked[event_id] = wanted
 
     def take(self, kind: str, message: dict[str, Any], now: float, *, only: bool) -> list[ev.Event] | None:
-        """What a message means for an aside; None: it is about something else. ``only``: nothing else was asked for.
-        Raises MalformedError, ValueError."""
+        """Return what a message means for an out-of-band response; None: it is about something else. ``only``: nothing
+        else was asked for. Raises MalformedError, ValueError."""
         if kind == "error":
             return self._refused(message.get("error"), now, only=only)
         if not kind.startswith("response."):
@@ -93,13 +93,13 @@ class Asides:
         response = message.get("response")
         if isinstance(response, dict):
             return self._began_or_ended(kind, response, now)
-        aside = self._running.get(label(message.get("response_id"), LONGEST_ID))
-        if aside is None:
+        wanted = self._running.get(label(message.get("response_id"), LONGEST_ID))
+        if wanted is None:
             return None
-        if kind == "response.output_audio.delta" and len(aside.audio) < MOST_AUDIO_BYTES:
-            aside.audio += base64.b64decode(text(message, "delta"), validate=True)
+        if kind == "response.output_audio.delta" and len(wanted.audio) < MOST_AUDIO_BYTES:
+            wanted.audio += base64.b64decode(text(message, "delta"), validate=True)
         elif kind == "response.output_audio_transcript.done":
-            aside.transcript = words(message, "transcript")
+            wanted.transcript = words(message, "transcript")
         return []
 
     def _began_or_ended(self, kind: str, response: dict[str, Any], now: float) -> list[ev.Event] | None:
@@ -112,22 +112,22 @@ class Asides:
                 return None
             self._running[response_id] = self._asked.pop(event_id)
             return []
-        if kind != "response.done" or (aside := self._running.pop(response_id, None)) is None:
+        if kind != "response.done" or (wanted := self._running.pop(response_id, None)) is None:
             return None
         happened: list[ev.Event] = []
         try:
-            aside.used += usage(response.get("usage"))
+            wanted.used += usage(response.get("usage"))
         except MalformedError as error:
             happened = [ev.InputMalformed(error.what, 0)]
-        if response.get("status") == "cancelled" and not self._understanding.now.parallel and self._again(aside, now):
+        if response.get("status") == "cancelled" and not self._understanding.now.parallel and self._again(wanted, now):
             return happened
-        audio = bytes(aside.audio) if response.get("status") == "completed" else b""
-        return [ev.AsideEnded(aside.key, audio, aside.transcript, aside.used), *happened]
+        audio = bytes(wanted.audio) if response.get("status") == "completed" else b""
+        return [ev.OutOfBandEnded(wanted.key, audio, wanted.transcript, wanted.used), *happened]
 
-    def _again(self, aside: _Aside, now: float) -> bool:
-        if aside.tries >= TRIES:
+    def _again(self, wanted: _Response, now: float) -> bool:
+        if wanted.tries >= TRIES:
             return False
-        again = _Aside(aside.key, aside.response, aside.tries, now + AGAIN_S, alone=True, used=aside.used)
+        again = _Response(wanted.key, wanted.response, wanted.tries, now + AGAIN_S, alone=True, used=wanted.used)
         self._wanted.append(again)
         return True
 
@@ -137,11 +137,11 @@ class Asides:
         told, event_id = refused(error), error.get("event_id")
         if event_id is None and told.code == RACED and only and len(self._asked) == 1:
             event_id = next(iter(self._asked))
-        aside = self._asked.pop(event_id, None) if isinstance(event_id, str) else None
-        if aside is None:
+        wanted = self._asked.pop(event_id, None) if isinstance(event_id, str) else None
+        if wanted is None:
             return None
         if told.code == RACED:
             self._understanding.found("parallel", "a response outside the conversation was refused beside another one")
-            if self._again(aside, now):
+            if self._again(wanted, now):
                 return [told]
-        return [told, ev.AsideEnded(aside.key, b"", "", aside.used)]
+        return [told, ev.OutOfBandEnded(wanted.key, b"", "", wanted.used)]

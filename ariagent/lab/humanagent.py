@@ -50,7 +50,7 @@ class Encounter:
 
 async def take_a_call(
     asterisk: AsteriskInstance,
-    briefs: Path,
+    announcements: Path,
     voice: Voice,
     greeting: str,
     tell: Callable[[str], None],
@@ -73,7 +73,7 @@ async def take_a_call(
             _read(call, met)
             tell(f"the phone {USER} rings and shows {met.shown}; X-Ariagent-Summary: {met.summary_shown}")
             await asyncio.sleep(RINGS_S)
-            file = next(iter(briefs.glob("brief-*.sln24")), None)
+            file = next(iter(announcements.glob("announcement-*.sln24")), None)
             spoken = np.frombuffer(file.read_bytes() if file is not None else b"", "<i2")
             await call.answer()
             await _until_quiet(call)
