@@ -99,7 +99,7 @@ class Calls:
         context = self._make_context()
         if event.channel.id.startswith(TRIAL_PREFIX):
             return  # one that came late, of a trial that is over and has it hung up
-        if event.channel.name.startswith(MEDIA_PREFIX):
+        if event.channel.name.startswith(MEDIA_PREFIX) or event.channel.id.startswith(WARM_PREFIX):
             self._spawn(self._discard(context, event.channel.id))
             return
         # Of a channel that once took another's place Asterisk says so again whenever it enters.
