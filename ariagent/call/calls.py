@@ -262,8 +262,9 @@ class Calls:
             if leg not in present:
                 call.on_ari(StasisEnded(leg))  # which is not about the call's leg any more if that has changed
         swept = [await self._sweep(context, channel_id) for channel_id in present]
-        live = {call.media.bridge for call in self._calls}
-        for bridge_id in set(bridges) - live:
+        for bridge_id in set(bridges):
+            if any(call.media.bridge == bridge_id or call.owns(bridge_id) for call in self._calls):
+                continue
             try:
                 await context.ari.destroy_bridge(bridge_id)
             except AriError as error:
