@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.asterisk
@@ -158,3 +159,73 @@ async def test_a_caller_who_hangs_up_meanwhile_leaves_nothing(
     await incoming.ended(LIMIT_S)
     await bed.nothing_left()
     assert len(log.named("call.started")) == 1
+
+
+# -- warm: the caller talks on with the agent ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", ["7000", "7001"])
+async def test_echo_answers_a_warm_transfer_and_the_caller_stays_with_the_agent(
+    number: str, sandbox: Any, service: Any, dial: Any, log: Any, bed: Any
+) -> None:
+    model = await sandbox(scenario=SCENARIO)
+    await service(model, **warm(ECHO))
+    call, hearing = await dial(number)
+    await hearing.utterance()
+    await call.send_dtmf("6")
+    dropped = await log.wait("consult.dropped", timeout=LIMIT_S)
+    assert dropped["why"] == "NOTACCEPTED"
+    await told(await model.wait_session(1), "whoever answered did not take the call")
+    await hearing.wait_loud(dropped.at)
+    assert log.named("consult.unheard") == []
+    await call.hangup()
+    await log.wait("call.ended", result="done")
+    await bed.nothing_left()
+
+
+@pytest.mark.parametrize("accept", ["1", None])
+async def test_a_beep_is_an_answering_machine(
+    accept: str | None, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, sound: Any, bed: Any
+) -> None:
+    model = await sandbox(scenario=SCENARIO, voice="rms")
+    await service(model, **warm({**BOSS, "accept": accept}))
+    machine = await phone("1002", register=True)
+    call, hearing = await dial("7000")
+    await hearing.utterance()
+    await call.send_dtmf("6")
+    incoming = await machine.incoming(LIMIT_S)
+    await incoming.answer()
+    await incoming.play(np.concatenate([sound.tone(0.4, hz=1000.0, peak=4000), np.zeros(4000, np.int16)]))
+    heard = await log.wait("consult.machine_answered", timeout=LIMIT_S)
+    assert heard["machine"] == "voicemail"
+    await incoming.ended(LIMIT_S)
+    await told(await model.wait_session(1), "a machine answered")
+    await hearing.wait_loud(heard.at)
+    await call.hangup()
+    await log.wait("call.ended", result="done")
+    await bed.nothing_left()
+
+
+@pytest.mark.parametrize("number", ["7000", "7001"])
+async def test_a_human_agent_takes_a_warm_transfer_by_the_key(
+    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ear: Any, sound: Any, bed: Any
+) -> None:
+    model = await sandbox(scenario=SCENARIO, voice="rms")
+    await service(model, **warm(DESK))
+    human = await phone("1001", register=True)
+    call, hearing = await dial(number)
+    await hearing.utterance()
+    await call.send_dtmf("6")
+    incoming = await human.incoming(LIMIT_S)
+    human_ear = await answers(incoming, ear)
+    await human_ear.wait_quiet(0.5)
+    assert log.named("call.transferred") == []
+    await incoming.send_dtmf("1")
+    await log.wait("call.transferred", kind="warm", timeout=LIMIT_S)
+    await told(await model.wait_session(1), "A colleague has answered")
+    await log.wait("call.ended", result="transferred")
+    await talk(sound, (call, human_ear), (incoming, hearing))
+    assert log.named("consult.unheard") == []
+    await incoming.hangup()
+    await call.ended(LIMIT_S)
+    await bed.nothing_left()
