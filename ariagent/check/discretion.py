@@ -28,7 +28,7 @@ SHOWN = frozenset(
         *("Interface", "Paused", "Reason", "again_s", "agent", "agents", "app", "asterisk", "audio", "audiosocket"),
         *("birth", "brief", "by", "call", "changed", "code", "date", "destination", "directory", "event", "fault"),
         *("file", "format", "host", "id", "item", "kind", "language", "level", "logger", "media", "method", "missing"),
-        *("mode", "model", "name", "names", "owed", "part", "peer", "path", "properties", "queue"),
+        *("machine", "mode", "model", "name", "names", "owed", "part", "peer", "path", "properties", "queue"),
         *(
             "queue_call",
             "queues",
