@@ -721,6 +721,42 @@ class TestWarmTransfer:
             await office.over(call)
             assert_nothing_left(office, call)
 
+    @virtual_time
+    async def test_what_listens_to_the_human_agent_is_not_taken_for_something_left_over(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await self.begun(office)
+            await office.until(lambda: len(office.lines) == 2)
+            await passes(0.1)
+            had = {*office.ari.names, *office.ari.bridges}
+            await office.registry.catch_up()
+            await passes(0.1)
+            assert {*office.ari.names, *office.ari.bridges} == had
+            assert office.events("orphan_call.found") == []
+            office.ari.leaves("c1")
+            await office.over(call)
+            assert_nothing_left(office, call)
+
+
+class TestAcceptedByKey:
+    """An announced transfer whose human agent presses a key."""
+
+    @pytest.mark.parametrize("playable", [True, False])
+    @virtual_time
+    async def test_it_stays_announced_also_where_asterisk_cannot_play_the_announcement(
+        self, playable: bool, tmp_path: Path
+    ) -> None:
+        place = {"description": "the people", "queue": "support", "kind": "briefed", "accept": "5"}
+        async with Office(tmp_path, agent={"handoff": ["briefed"]}, destinations={"briefed": place}) as office:
+            call = await office.answered("c1")
+            if not playable:
+                office.context.briefs.tried(False)
+            office.model.session.calls_tool("transfer_call", destination="briefed", reason="r", summary="s")
+            assert await office.over(call) == TRANSFERRED
+            assert went_to(office, "c1") == ("ariagent-accept-queue", "support")
+            assert office.ari.variables["c1", "ARIAGENT_ACCEPT"] == "5"
+            assert office.events("call.transferred")[0]["kind"] == "briefed"
+            assert (office.events("call.transferred")[0]["brief"] == "failed") == (not playable)
+
 
 class TestSupervisor:
     """Whoever transfers a call waits for what comes of it."""
