@@ -377,9 +377,20 @@ class AriClient:
             formats=format_name,
         )
 
-    async def play(self, channel_id: str, playback_id: str, sound: str) -> None:
-        """Play a file (a path without ending) to a channel; ``PlaybackEnded`` follows."""
-        await self._call("channels", "playWithId", channelId=channel_id, playbackId=playback_id, media=f"sound:{sound}")
+    async def play(self, channel_id: str, playback_id: str, sound: str, digits: str = "") -> None:
+        """Play a file (a path without ending), and then spoken digits, to a channel; ``PlaybackEnded`` follows."""
+        media = f"sound:{sound}" + (f",digits:{digits}" if digits else "")
+        await self._call("channels", "playWithId", channelId=channel_id, playbackId=playback_id, media=media)
+
+    async def stop_playing(self, playback_id: str) -> None:
+        """End what ``play`` began; ``PlaybackEnded`` follows."""
+        await self._call("playbacks", "stop", playbackId=playback_id)
+
+    async def snoop(self, channel_id: str, snoop_id: str) -> None:
+        """Have Asterisk make a channel that hears what comes from this one; it enters our application."""
+        await self._call(
+            "channels", "snoopChannelWithId", channelId=channel_id, snoopId=snoop_id, spy="in", app=self.settings.app
+        )
 
     async def send_digits(self, channel_id: str, digits: str) -> None:
         await self._call("channels", "sendDTMF", channelId=channel_id, dtmf=digits)

@@ -99,7 +99,7 @@ class Calls:
         context = self._make_context()
         if event.channel.id.startswith(TRIAL_PREFIX):
             return  # one that came late, of a trial that is over and has it hung up
-        if event.channel.name.startswith(MEDIA_PREFIX):
+        if event.channel.name.startswith(MEDIA_PREFIX) or event.channel.id.startswith(WARM_PREFIX):
             self._spawn(self._discard(context, event.channel.id))
             return
         # Of a channel that once took another's place Asterisk says so again whenever it enters.
@@ -262,8 +262,9 @@ class Calls:
             if leg not in present:
                 call.on_ari(StasisEnded(leg))  # which is not about the call's leg any more if that has changed
         swept = [await self._sweep(context, channel_id) for channel_id in present]
-        live = {call.media.bridge for call in self._calls}
-        for bridge_id in set(bridges) - live:
+        for bridge_id in set(bridges):
+            if any(call.media.bridge == bridge_id or call.owns(bridge_id) for call in self._calls):
+                continue
             try:
                 await context.ari.destroy_bridge(bridge_id)
             except AriError as error:

@@ -127,7 +127,7 @@ def returned(last: CallRow, events: Sequence[EventRow], now: float) -> Memory | 
                 pass
             case rec.CallStarted(caller=caller) | rec.CallerChanged(caller=caller) if caller != "-":
                 number = caller
-    return Memory(history_of(events), destination, number)
+    return Memory(history_of(events), destination, number, agent=last.agent)
 
 
 def arguments(channel: Channel, app: str) -> tuple[str, ...] | None:

@@ -125,7 +125,7 @@ class Transfers:
         path = announcement.path if announcement is not None and not handoff.joins else ""
         # Asterisk plays nothing that it cannot read: then it is a blind one, whatever was wanted.
         unheard = bool(path) and not context.announcements.playable
-        kind = "blind" if unheard else handoff.kind
+        kind = "blind" if unheard and not handoff.by_key else handoff.kind
         variables = handoff.screen_pop(call_id, dialogue.role.language, path)
         if parties.changed:
             # The channel that stands for them may show another number, or none.

@@ -13,7 +13,9 @@ from contextlib import suppress
 
 from ariagent.ari import events as ari
 from ariagent.ari.client import AriClient, NotFoundError
+from ariagent.audio.tones import Machine
 from ariagent.call.announcement import Announcement
+from ariagent.call.consult_ear import ConsultEar
 from ariagent.call.context import Context
 from ariagent.dialogue.handoff import Handoff, caller_id
 from ariagent.errors import AriError, AsteriskError
@@ -23,14 +25,19 @@ from ariagent.records.events import (
     ConsultAnswered,
     ConsultEnded,
     ConsultFailed,
+    ConsultMachine,
     ConsultStarted,
     NotReleased,
 )
 
 ANNOUNCEMENT_WAIT_S, ANNOUNCEMENT_LIMIT_S = 3.0, 60.0
 """How long somebody who has answered waits for the announcement to begin, and to end."""
-ACCEPT_WAIT_S = 10.0
-"""How long somebody who has heard the announcement has to press the key that takes the call."""
+ACCEPT_ASKS, ACCEPT_WAIT_S = 3, 4.0
+"""How often somebody is asked for the key that takes the call, and how long each time, the prompt included."""
+PRESS = "vm-press"
+"""Asterisk's sound "press", in the language of the channel."""
+ANY_KEY = "1"
+"""The key that is asked for where the destination has none, of somebody who could not hear the announcement."""
 LATE_S = 10.0
 """Longer than the dialplan should take to give up by itself."""
 STATUS = "SHARED(ARIAGENT_WARM)"
@@ -77,9 +84,11 @@ class WarmTransfer:
         return self._leg is not None and self._leg.announced is False
 
     def owns(self, channel_id: str) -> bool:
-        """Whether this is one of the two halves of the consult leg."""
+        """Whether this is one of the two halves of the consult leg, or what listens to it."""
         leg = self._leg
-        return leg is not None and channel_id in (leg.channel, leg.queue_call)
+        if leg is None:
+            return False
+        return channel_id in (leg.channel, leg.queue_call) or (leg.ear is not None and leg.ear.owns(channel_id))
 
     def begin(
         self,
@@ -161,19 +170,40 @@ class WarmTransfer:
         self._log.tell(ConsultAnswered(leg.handoff.name))
         if not leg.must_accept:
             self._answered()
-        if not await announcement.written(ANNOUNCEMENT_WAIT_S):
+        if leg.handoff.destination.machines == "ignore":
+            return await self._offer(leg, announcement)
+        leg.ear = ConsultEar(self._context, leg.channel, self._log, leg.on_machine)
+        leg.ear.begin()
+        try:
+            return await self._offer(leg, announcement)
+        finally:
+            await leg.ear.close()
+
+    async def _offer(self, leg: "ConsultLeg", announcement: Announcement) -> str:
+        """Have whoever answered hear the announcement, and press the key if one is needed.
+
+        Without having heard it, a machine cannot be told from a human agent: then a key is always needed.
+        """
+        if await announcement.written(ANNOUNCEMENT_WAIT_S):
+            await leg.announce(announcement.path, ANNOUNCEMENT_LIMIT_S)
+            self._context.announcements.tried(leg.announced)
+            if leg.announced is False:
+                self._context.announcements.failed(self._log)
+        else:
             self._log.tell(AnnouncementNotSpoken("the model did not speak it in time"))
-            return "GONE" if leg.gone else ""
-        stayed = await leg.announce(announcement.path, ANNOUNCEMENT_LIMIT_S)
-        self._context.announcements.tried(leg.announced)
-        if stayed and leg.announced is False:
-            self._context.announcements.failed(self._log)
-        # Who did not hear the announcement does not know of the key.
-        if stayed and leg.must_accept and leg.announced is not False:
-            if not await leg.accept(ACCEPT_WAIT_S):
-                return "GONE" if leg.gone else "NOTACCEPTED"
+        by_key = leg.must_accept or not leg.announced
+        if by_key:
+            await leg.ask_for_key()
+        if leg.machine is not None:
+            self._log.tell(ConsultMachine(leg.handoff.name, leg.machine))
+            return "MACHINE"
+        if leg.gone:
+            return "GONE"
+        if by_key and not leg.accepted:
+            return "NOTACCEPTED" if leg.announced else "UNHEARD"
+        if leg.must_accept:
             self._answered()
-        return "" if stayed else "GONE"
+        return ""
 
     async def _drop(self, leg: "ConsultLeg", why: str) -> None:
         if self._leg is leg:
@@ -219,6 +249,9 @@ class ConsultLeg:
         """Whether Asterisk could play the announcement; None: that was not tried."""
         self.accepted = False
         """The key that takes the call was pressed."""
+        self.ear: ConsultEar | None = None
+        self.machine: Machine | None = None
+        """What answered, if that is no person."""
         self.joined = False
         """The caller is joined with it: it is not ours to hang up any more."""
         self._ari = client
@@ -231,15 +264,22 @@ class ConsultLeg:
             case ari.StasisStarted():
                 self.name = event.channel.name
                 self._news.put_nowait("answered")
-            case ari.PlaybackEnded(failed=failed):
+            case ari.PlaybackEnded(playback_id=self._announcement, failed=failed):
                 self.announced = not failed
                 self._news.put_nowait("played")
-            case ari.DigitReceived(digit=digit) if digit == self.handoff.destination.accept:
+            case ari.PlaybackEnded():
+                self._news.put_nowait("asked")
+            case ari.DigitReceived(digit=digit) if digit == self._key:
                 self.accepted = True
                 self._news.put_nowait("accepted")
             case ari.StasisEnded() | ari.ChannelDestroyed():
                 self.gone = True
                 self._news.put_nowait("gone")
+
+    def on_machine(self, machine: Machine) -> None:
+        """It is no person."""
+        self.machine = machine
+        self._news.put_nowait("machine")
 
     async def call(self, caller: str, leg: str, leg_name: str, variables: dict[str, str]) -> str:
         """Call somebody on behalf of the channel ``leg``; returns "" when they have answered, else why nobody did.
@@ -277,37 +317,57 @@ class ConsultLeg:
         except AriError:
             return "NOANSWER"
 
-    async def announce(self, path: str, limit_s: float) -> bool:
-        """Play the announcement; False when they hung up meanwhile."""
+    async def announce(self, path: str, limit_s: float) -> None:
+        """Play the announcement to its end, unless they hang up or are a machine: ``announced`` tells."""
+        if self._settled:
+            return
         try:
-            await self._ari.play(self.channel, f"{self.channel}-announcement", path)
+            await self._ari.play(self.channel, self._announcement, path)
         except AriError:
-            if self._news.empty():
+            if not self._settled:
                 self.announced = False
-            return self._news.empty()
-        try:
+            return
+        with suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
                 # A key that is pressed before its end does not cut it: the caller would hear the rest.
-                while (news := await self._news.get()) == "accepted":
-                    pass
-                return news == "played"
-        except TimeoutError:
-            return True
+                while self.announced is None and not self._settled:
+                    await self._news.get()
+
+    async def ask_for_key(self) -> None:
+        """Ask for the key that takes the call, until it is pressed or that makes no sense any more."""
+        prompt = ""
+        for number in range(ACCEPT_ASKS):
+            if self.accepted or self._settled:
+                break
+            prompt = f"{self.channel}-key-{number}"
+            with suppress(AriError):  # without the words they may still press it
+                await self._ari.play(self.channel, prompt, PRESS, self._key)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ACCEPT_WAIT_S):
+                    while not (self.accepted or self._settled):
+                        await self._news.get()
+        if prompt and self.accepted and not self._settled:
+            with suppress(AriError):  # it may be over
+                await self._ari.stop_playing(prompt)
 
     @property
     def must_accept(self) -> bool:
         """Whoever answers takes the call by a key."""
-        return self.handoff.destination.accept is not None
+        return self.handoff.by_key
 
-    async def accept(self, limit_s: float) -> bool:
-        """Wait for the key that takes the call; False: it was not pressed."""
-        try:
-            async with asyncio.timeout(limit_s):
-                while not (self.accepted or self.gone):
-                    await self._news.get()
-        except TimeoutError:
-            pass
-        return self.accepted and not self.gone
+    @property
+    def _settled(self) -> bool:
+        """Nobody is there who could take the call."""
+        return self.gone or self.machine is not None
+
+    @property
+    def _key(self) -> str:
+        return self.handoff.destination.accept or ANY_KEY
+
+    @property
+    def _announcement(self) -> str:
+        """The id of its playback."""
+        return f"{self.channel}-announcement"
 
     async def close(self) -> None:
         """Hang the leg up, unless the caller has it."""

@@ -69,8 +69,12 @@ class DestinationSettings(Section):
     """``blind``: the caller is transferred at once. ``briefed`` (announced): the human agent hears a summary first,
     while the caller hears music. ``warm``: the caller talks with the AI until a human agent has heard the summary."""
     accept: Annotated[Text, Form(r"^[0-9*#]$", 'must be one key of 0 to 9, * and #, as "1" in quotes')] | None = None
-    """The human agent takes a warm transfer by pressing this key, as "1": an answering machine or a fax never does. The
-    summary ends by naming the key. null: whoever answers takes the call. Needs ``kind: warm``."""
+    """The human agent takes the call by pressing this key, as "1": an answering machine or a fax never does. Whoever
+    answers hears the summary, and then which key it is. Whoever does not press it within about 12 s is hung up: the
+    caller stays in the queue, or with the AI. null: whoever answers takes the call. Not for ``kind: blind``."""
+    machines: Literal["end", "ignore"] = "end"
+    """What happens if a fax, a modem or the beep of an answering machine is heard after somebody has answered a warm
+    transfer. ``end``: that leg is hung up, and the caller stays with the AI."""
     name_prefix: Annotated[str, Field(max_length=32)] = ""
     """Shown before the caller's name on the human agent's phone."""
     fields: dict[FieldName, Annotated[str, Field(min_length=1, max_length=200)]] = {}
@@ -87,6 +91,6 @@ class DestinationSettings(Section):
     def _one_of_both(self) -> Self:
         if (self.queue is None) == (self.extension is None):
             raise ValueError("needs a queue or an extension, and not both")
-        if self.accept is not None and self.kind != "warm":
-            raise ValueError("accept needs kind: warm")
+        if self.accept is not None and self.kind == "blind":
+            raise ValueError("accept needs kind: briefed or kind: warm")
         return self

@@ -36,6 +36,11 @@ class Handoff:
         return self.destination.kind
 
     @property
+    def by_key(self) -> bool:
+        """Whoever answers takes the call by pressing a key."""
+        return self.destination.accept is not None
+
+    @property
     def final(self) -> bool:
         """The caller cannot prevent it by speaking: only the model's own wish waits for them."""
         return self.by != "model" or bool(self.joins)
@@ -54,6 +59,7 @@ class Handoff:
             **fields,
             "ARIAGENT_ANNOUNCEMENT": announcement,
             "ARIAGENT_JOIN": self.joins,
+            "ARIAGENT_ACCEPT": self.destination.accept or "",
             "ARIAGENT_TIMEOUT": str(self.destination.timeout_s),
             "ARIAGENT_DIAL_CONTEXT": self.destination.context,
         }
@@ -64,8 +70,8 @@ class Handoff:
         if self.joins:
             return "ariagent-join", self.destination.queue or self.destination.extension or ""
         if self.destination.queue is not None:
-            return "ariagent-handoff", self.destination.queue
-        return "ariagent-dial", self.destination.extension or ""
+            return "ariagent-accept-queue" if self.by_key else "ariagent-handoff", self.destination.queue
+        return "ariagent-accept-dial" if self.by_key else "ariagent-dial", self.destination.extension or ""
 
 
 def clean(text: object, longest: int = LONGEST_TEXT) -> str:

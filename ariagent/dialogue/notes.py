@@ -239,8 +239,10 @@ WHY_BACK = {
     "WITHDRAW": "the call was taken out of the queue",
     "GONE": "the colleague has hung up again",
     "NOTACCEPTED": "whoever answered did not take the call",
+    "UNHEARD": "whoever answered could not be told what it is about, and did not take the call",
+    "MACHINE": "a machine answered, such as a voicemail or a fax",
 }
-"""Why a transfer did not succeed, by QUEUESTATUS and DIALSTATUS."""
+"""Why a transfer did not succeed, by QUEUESTATUS, DIALSTATUS and words of ours."""
 
 
 def returned_note(destination: str, status: str) -> str:

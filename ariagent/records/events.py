@@ -795,6 +795,27 @@ class ConsultAnswered(CallEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class ConsultMachine(CallEvent):
+    """A machine answered the consult leg."""
+
+    NAME = "consult.machine_answered"
+
+    destination: str
+    machine: str
+    """``fax``, ``modem`` or ``voicemail``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsultUnheard(CallEvent):
+    """Asterisk could not send the consult leg's audio, so that a machine there would not be noticed."""
+
+    NAME = "consult.unheard"
+    LEVEL = WARNING
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConsultFailed(CallEvent):
     """Asterisk could not make a consult leg."""
 
@@ -812,7 +833,8 @@ class ConsultEnded(CallEvent):
 
     destination: str
     why: str
-    """``CANCELLED``, ``FAILED``, ``GONE``, ``TIMEOUT`` or Asterisk's status."""
+    """``CANCELLED``, ``FAILED``, ``GONE``, ``TIMEOUT``, ``MACHINE``, ``NOTACCEPTED``, ``UNHEARD`` or Asterisk's
+    status."""
 
 
 @dataclass(frozen=True, slots=True)

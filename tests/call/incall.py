@@ -63,6 +63,8 @@ LIMIT_S = 300.0
 """How long a test waits for something, in its own time."""
 REQUEST_S, ENTERS_S = 0.001, 0.002
 """How long Asterisk takes for a request, and for a channel of its own to come to us."""
+PROMPT_S = 1.5
+"""How long somebody is asked for a key."""
 MEDIA_PREFIX, WARM_PREFIX = "ariagent-media-", "ariagent-warm-"
 LOUD = (8_000 * np.sin(2 * math.pi * 300 * np.arange(480) / 24_000)).astype("<i2").tobytes()
 """20 ms of a voice."""
@@ -114,6 +116,8 @@ class MemoryAri(AriClient):
         """Asterisk reaches our audio server."""
         self.human_answers_s: float | None = None
         """How soon a human agent answers who is called; None: nobody does."""
+        self.human_presses = ""
+        """The key that a human agent presses who is asked for one."""
         self.sound_lasts_s = 4.0
         """How long an announcement is; 0: Asterisk cannot play it."""
         self.results: dict[str, str] = {}
@@ -208,11 +212,21 @@ class MemoryAri(AriClient):
         else:
             _later(timeout_s, self.leaves, channel_id)
 
-    async def play(self, channel_id: str, playback_id: str, sound: str) -> None:
-        await self._request("play", channel_id)
-        state = "done" if self.sound_lasts_s else "failed"
-        playback = {"id": playback_id, "target_uri": f"channel:{channel_id}", "state": state}
-        _later(self.sound_lasts_s, self._office.router.route, {"type": "PlaybackFinished", "playback": playback})
+    async def play(self, channel_id: str, playback_id: str, sound: str, digits: str = "") -> None:
+        await self._request("say" if digits else "play", channel_id)
+        lasts_s = PROMPT_S if digits else self.sound_lasts_s
+        playback = {"id": playback_id, "target_uri": f"channel:{channel_id}", "state": "done" if lasts_s else "failed"}
+        if digits and self.human_presses:
+            _later(lasts_s / 2, lambda: self.tell("ChannelDtmfReceived", channel_id, digit=self.human_presses))
+        _later(lasts_s, self._office.router.route, {"type": "PlaybackFinished", "playback": playback})
+
+    async def stop_playing(self, playback_id: str) -> None:
+        await self.peer.request("stop", playback_id)
+
+    async def snoop(self, channel_id: str, snoop_id: str) -> None:
+        await self._request("snoop", channel_id)
+        self.names[snoop_id] = f"Snoop/{channel_id}-00000001"
+        _later(ENTERS_S, lambda: self.tell("StasisStart", snoop_id, args=[]))
 
     async def create_bridge(self, bridge_id: str) -> None:
         await self.peer.request("bridge", bridge_id)
@@ -260,6 +274,8 @@ class Line:
         """False: nothing comes of the telephone any more (it is muted, or on hold)."""
         self.loud_frames = 0
         """So many frames of a voice come next."""
+        self.sounds: deque[bytes] = deque()
+        """These frames come next."""
         self.heard: list[bytes | None] = []
         """What the caller was sent, in frames; None: silence."""
         self.over = False
@@ -287,7 +303,8 @@ class Line:
         now = time.monotonic()
         if self.sends:
             loud, self.loud_frames = self.loud_frames > 0, max(0, self.loud_frames - 1)
-            self.endpoint.audio_received(LOUD if loud else bytes(self.format.frame_bytes), now)
+            quiet = self.sounds.popleft() if self.sounds else bytes(self.format.frame_bytes)
+            self.endpoint.audio_received(LOUD if loud else quiet, now)
         if not self.over:
             self.heard.append(self.endpoint.frame_due(now))
         if not self.over:

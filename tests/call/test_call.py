@@ -7,6 +7,7 @@ import time
 import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ariagent.ami.events import AttendedTransferred, BlindTransferred
@@ -573,7 +574,8 @@ class TestWarmTransfer:
                 channel: name for channel, name in office.ari.names.items() if channel.startswith(WARM_PREFIX)
             }
             assert len(office.ari.names) == 1
-            assert not any(each.startswith(f"hang_up {WARM_PREFIX}") for each in office.ari.peer.requests)
+            hung_up = [each for each in office.ari.peer.requests if each.startswith(f"hang_up {WARM_PREFIX}")]
+            assert not [each for each in hung_up if not each.endswith("-ear")]
             office.ari.names.clear()
             assert_nothing_left(office, call)
 
@@ -650,7 +652,7 @@ class TestWarmTransfer:
         async with Office(tmp_path) as office:
             call = await self.begun(office)
             await office.until(lambda: any(each.startswith("play ") for each in office.ari.peer.requests))
-            (leg,) = [channel for channel in office.ari.names if channel.startswith(WARM_PREFIX)]
+            leg, *_ = [channel for channel in office.ari.names if channel.startswith(WARM_PREFIX)]
             await passes(1.0)
             office.ari.leaves(leg)
             await office.until(lambda: office.events("consult.dropped"))
@@ -679,15 +681,81 @@ class TestWarmTransfer:
             assert_nothing_left(office, call)
 
     @virtual_time
-    async def test_where_asterisk_cannot_play_the_announcement_the_caller_is_joined_all_the_same(
+    async def test_where_asterisk_cannot_play_the_announcement_the_key_gets_the_caller(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            office.ari.sound_lasts_s = 0.0
+            office.ari.human_presses = "1"
+            call = await self.begun(office)
+            assert await office.over(call) == TRANSFERRED
+            assert office.events("call.transferred")[0]["announcement"] == "failed"
+            office.ari.names.clear()
+
+    @virtual_time
+    async def test_where_they_cannot_hear_what_it_is_about_the_caller_stays_and_the_model_is_told(
         self, tmp_path: Path
     ) -> None:
         async with Office(tmp_path) as office:
             office.ari.sound_lasts_s = 0.0
             call = await self.begun(office)
+            await office.until(lambda: office.events("consult.dropped"))
+            assert office.events("consult.dropped")[0]["why"] == "UNHEARD"
+            await office.until(lambda: office.model.session.told("could not be told what it is about"))
+            assert call.state is State.TALKING
+            office.ari.leaves("c1")
+            await office.over(call)
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_a_voicemail_does_not_get_the_caller_and_the_model_is_told(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await self.begun(office)
+            await office.until(lambda: len(office.lines) == 2)
+            beep = (4000 * np.sin(2 * np.pi * 1000 * np.arange(3200) / 8000)).astype("<i2").tobytes()
+            line = next(line for line in office.lines.values() if line is not office.line(call))
+            line.sounds.extend(beep[n : n + 320] for n in range(0, len(beep), 320))
+            await office.until(lambda: office.events("consult.dropped"))
+            assert office.events("consult.dropped")[0]["why"] == "MACHINE"
+            await office.until(lambda: office.model.session.told("a machine answered"))
+            assert call.state is State.TALKING
+            office.ari.leaves("c1")
+            await office.over(call)
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_what_listens_to_the_human_agent_is_not_taken_for_something_left_over(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await self.begun(office)
+            await office.until(lambda: len(office.lines) == 2)
+            await passes(0.1)
+            had = {*office.ari.names, *office.ari.bridges}
+            await office.registry.catch_up()
+            await passes(0.1)
+            assert {*office.ari.names, *office.ari.bridges} == had
+            assert office.events("orphan_call.found") == []
+            office.ari.leaves("c1")
+            await office.over(call)
+            assert_nothing_left(office, call)
+
+
+class TestAcceptedByKey:
+    """An announced transfer whose human agent presses a key."""
+
+    @pytest.mark.parametrize("playable", [True, False])
+    @virtual_time
+    async def test_it_stays_announced_also_where_asterisk_cannot_play_the_announcement(
+        self, playable: bool, tmp_path: Path
+    ) -> None:
+        place = {"description": "the people", "queue": "support", "kind": "briefed", "accept": "5"}
+        async with Office(tmp_path, agent={"handoff": ["briefed"]}, destinations={"briefed": place}) as office:
+            call = await office.answered("c1")
+            if not playable:
+                office.context.announcements.tried(False)
+            office.model.session.calls_tool("transfer_call", destination="briefed", reason="r", summary="s")
             assert await office.over(call) == TRANSFERRED
-            assert office.events("call.transferred")[0]["announcement"] == "failed"
-            office.ari.names.clear()
+            assert went_to(office, "c1") == ("ariagent-accept-queue", "support")
+            assert office.ari.variables["c1", "ARIAGENT_ACCEPT"] == "5"
+            assert office.events("call.transferred")[0]["kind"] == "briefed"
+            assert (office.events("call.transferred")[0]["announcement"] == "failed") == (not playable)
 
 
 class TestSupervisor:

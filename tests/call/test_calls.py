@@ -227,10 +227,20 @@ class TestAdmission:
         assert desk.result("c1") == "error"
         assert desk.ended() == {"error/unknown_agent": 1}
 
-    async def test_a_media_channel_that_belongs_to_no_call_is_hung_up(self, desk: Desk) -> None:
-        desk.enter("m1", name="AudioSocket/127.0.0.1:9092-u")
-        await desk.ari_server.until(lambda: desk.ari_server.asked("DELETE /channels/m1"))
+    @pytest.mark.parametrize(
+        ("channel", "name"),
+        [
+            ("m1", "AudioSocket/127.0.0.1:9092-u"),
+            ("ariagent-warm-1", "Local/support@ariagent-warm-1;1"),  # somebody answered as it was given up
+            ("ariagent-warm-1-ear", "Snoop/ariagent-warm-1-00000001"),
+        ],
+    )
+    async def test_a_channel_of_ours_that_belongs_to_no_call_is_hung_up(
+        self, channel: str, name: str, desk: Desk
+    ) -> None:
+        desk.enter(channel, name=name)
         assert len(desk.registry) == 0
+        await desk.ari_server.until(lambda: desk.ari_server.asked(f"DELETE /channels/{channel}"))
 
     async def test_a_fault_of_one_call_is_its_own(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

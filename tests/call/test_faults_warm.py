@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from ariagent.ari import events as ari
+from ariagent.ari.client import NotFoundError
 from ariagent.call import warm_transfer
 from ariagent.call.warm_transfer import WarmTransfer
 from ariagent.config.handoff import DestinationSettings
@@ -26,7 +27,7 @@ class Asterisk:
         self.during, self.after, self.plays = during, after, plays
         self.hung_up: list[str] = []
         self.on_ari: Any = None
-        self.played = asyncio.Event()
+        self.asked: list[str] = []
 
     def register(self, channel: str, on_ari: Any) -> None:
         self.channel, self.on_ari = channel, on_ari
@@ -40,11 +41,16 @@ class Asterisk:
     async def originate(self, channel: str, **given: Any) -> None:
         self.on_ari(ari.StasisStarted(SimpleNamespace(id=channel, name="Local/x;1"), ()))  # type: ignore[arg-type]
 
-    async def play(self, channel: str, playback: str, sound: str) -> None:
+    async def play(self, channel: str, playback: str, sound: str, digits: str = "") -> None:
+        if digits:
+            self.asked.append(f"{sound} {digits}")
+            return
         self.press(*self.during)
         self.on_ari(ari.PlaybackEnded(channel, playback, failed=not self.plays))
-        self.played.set()
         self.press(*self.after)
+
+    async def stop_playing(self, playback: str) -> None:
+        raise NotFoundError("HTTP 404")
 
     def press(self, *digits: str) -> None:
         for digit in digits:
@@ -57,9 +63,25 @@ class Asterisk:
         self.hung_up.append(channel)
 
 
-async def outcome(asterisk: Asterisk, accept: str | None = "1") -> tuple[str, bool]:
-    """Why the transfer came to nothing ("": it did not), and whether the caller was told of the human agent."""
-    place = DestinationSettings(description="people", queue="support", kind="warm", accept=accept)
+class PressesWhenAsked(Asterisk):
+    """A human agent who hears nothing but Asterisk's own words."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(plays=False)
+        self.key = key
+
+    async def play(self, channel: str, playback: str, sound: str, digits: str = "") -> None:
+        await super().play(channel, playback, sound, digits)
+        if digits:
+            self.press(self.key)
+
+
+async def outcome(asterisk: Asterisk, accept: str | None = "1", *, spoken: bool = True) -> tuple[str, bool]:
+    """Why the transfer came to nothing ("": it did not), and whether the caller was told of the human agent.
+
+    ``spoken``: the model has spoken the announcement.
+    """
+    place = DestinationSettings(description="people", queue="support", kind="warm", accept=accept, machines="ignore")
     announcements = SimpleNamespace(tried=lambda ok: None, failed=lambda log: None)
     counter = SimpleNamespace(labels=lambda *labels: SimpleNamespace(inc=lambda: None))
     metrics = SimpleNamespace(transfers=counter)
@@ -68,7 +90,7 @@ async def outcome(asterisk: Asterisk, accept: str | None = "1") -> tuple[str, bo
     told: list[bool] = []
 
     async def written(limit_s: float) -> bool:
-        return True
+        return spoken
 
     transfer = WarmTransfer(
         context,  # type: ignore[arg-type]
@@ -109,8 +131,20 @@ async def test_one_who_hangs_up_does_not(keys: str) -> None:
     assert (await outcome(Asterisk(after=keys)))[0] == "GONE"
 
 
-async def test_who_could_not_hear_of_the_key_takes_the_call_by_answering() -> None:
-    assert (await outcome(Asterisk(plays=False)))[0] == ""
+@pytest.mark.parametrize("accept", ["5", None])
+@pytest.mark.parametrize("spoken", [True, False])
+async def test_who_could_not_hear_the_announcement_gets_the_caller_by_the_key_only(
+    spoken: bool, accept: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warm_transfer, "ACCEPT_WAIT_S", 0.0)
+    key = accept or "1"
+    asterisk = Asterisk(plays=False)
+    assert (await outcome(asterisk, accept, spoken=spoken))[0] == "UNHEARD"
+    assert asterisk.asked == [f"vm-press {key}"] * 3
+    assert asterisk.hung_up == [asterisk.channel]
+    assert "could not be told" in not_found_note("desk", "UNHEARD")
+    assert (await outcome(PressesWhenAsked(key), accept, spoken=spoken))[0] == ""
+    assert (await outcome(PressesWhenAsked("9"), accept, spoken=spoken))[0] == "UNHEARD"
 
 
 async def test_without_the_setting_whoever_answers_takes_it() -> None:
@@ -124,7 +158,7 @@ def test_the_summary_names_the_key(summary: str) -> None:
     assert "pressing 5 takes the call" in words
 
 
-@pytest.mark.parametrize(("kind", "accept"), [("blind", "1"), ("briefed", "1"), ("warm", "12"), ("warm", "a")])
+@pytest.mark.parametrize(("kind", "accept"), [("blind", "1"), ("briefed", ""), ("warm", "12"), ("warm", "a")])
 def test_what_the_settings_refuse(kind: Any, accept: str) -> None:
     with pytest.raises(ValidationError):
         DestinationSettings(description="people", queue="support", kind=kind, accept=accept)

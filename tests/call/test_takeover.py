@@ -158,6 +158,7 @@ def test_a_caller_who_comes_back_is_known_with_where_they_were_and_their_number(
     assert memory is not None
     assert (memory.destination, memory.caller_number) == ("support", "5550100")
     assert (memory.entries, memory.interrupted) == ((Said("caller", "Hello?"),), False)
+    assert memory.agent == "sales", "another agent must not take the conversation for its own"
     assert returned(ENDED, events, 100.1 + KEPT_S) is None, "too long ago"
 
 
@@ -270,4 +271,5 @@ def test_a_transferred_caller_is_remembered_through_the_database(settings: Setti
     memory = transferred_call(settings, "1.1")
     assert memory is not None
     assert (memory.entries, memory.destination, memory.caller_number) == (ENTRIES, "support", "5550200")
+    assert memory.agent == "sales"
     assert transferred_call(settings, "other") is None

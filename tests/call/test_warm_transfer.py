@@ -5,17 +5,26 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ariagent.ari.client import NotFoundError, RefusedError
 from ariagent.audio.rates import ModelCodec
 from ariagent.call.announcement import Announcement
-from ariagent.call.warm_transfer import ANNOUNCEMENT_LIMIT_S, ANNOUNCEMENT_WAIT_S, LATE_S, STATUS, WarmTransfer
+from ariagent.call.warm_transfer import (
+    ACCEPT_ASKS,
+    ACCEPT_WAIT_S,
+    ANNOUNCEMENT_LIMIT_S,
+    ANNOUNCEMENT_WAIT_S,
+    LATE_S,
+    STATUS,
+    WarmTransfer,
+)
 from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import AsteriskError
 from ariagent.logs import CallLog
 from ariagent.realtime.events import OutOfBandEnded, Usage
-from tests.call.incall import WARM_PREFIX, Office
+from tests.call.incall import PROMPT_S, WARM_PREFIX, Line, Office
 from tests.call.virtualtime import passes, virtual_time
 
 TIMEOUT_S = 20.0
@@ -68,7 +77,22 @@ class Desk:
 
     @property
     def legs(self) -> list[str]:
-        return [channel for channel in self.office.ari.names if channel.startswith(WARM_PREFIX)]
+        """The consult legs that there are."""
+        names = self.office.ari.names
+        return [channel for channel in names if channel.startswith(WARM_PREFIX) and not channel.endswith("-ear")]
+
+    @property
+    def listens(self) -> list[str]:
+        """What Asterisk, the router and the audio server have for listening to a consult leg."""
+        office = self.office
+        known = [*office.ari.names, *office.ari.bridges, *office.router._sinks, *map(str, office.media._expected)]
+        return [name for name in known if name not in ("c1", *self.legs)]
+
+    async def ear(self) -> Line:
+        """The audio connection by which the consult leg is heard."""
+        await self.office.until(lambda: self.office.lines)
+        (line,) = self.office.lines.values()
+        return line
 
 
 @virtual_time
@@ -162,39 +186,170 @@ async def test_what_asterisk_refuses(request_: str, tmp_path: Path) -> None:
         assert desk.legs == []
 
 
+@pytest.mark.parametrize("key", ["1", "2", ""])
 @virtual_time
-async def test_without_an_announcement_the_caller_is_joined_after_a_moment(tmp_path: Path) -> None:
+async def test_without_an_announcement_the_caller_is_joined_only_if_the_key_is_pressed(
+    key: str, tmp_path: Path
+) -> None:
     async with Office(tmp_path) as office:
         desk, began = Desk(office), time.monotonic()
+        office.ari.human_presses = key
         desk.begin(spoken=False)
-        assert await desk.ended() == ""
-        assert time.monotonic() - began == pytest.approx(2.0 + ANNOUNCEMENT_WAIT_S, abs=0.1)
+        assert await desk.ended() == ("" if key == "1" else "UNHEARD")
+        asked_s = PROMPT_S / 2 if key == "1" else ACCEPT_ASKS * ACCEPT_WAIT_S
+        assert time.monotonic() - began == pytest.approx(2.0 + ANNOUNCEMENT_WAIT_S + asked_s, abs=0.1)
         assert len(office.events("announcement.not_spoken")) == 1
         assert not desk.warm.announcement_failed
+        # What asks for the key does not go on when the caller is there.
+        assert any(request.startswith("stop ") for request in office.ari.peer.requests) == (key == "1")
+        await passes(0.1)
+        assert len(desk.legs) == (key == "1")
 
 
+@pytest.mark.parametrize("key", ["1", ""])
 @pytest.mark.parametrize("refused", [True, False])
 @virtual_time
-async def test_one_that_asterisk_cannot_play_is_known(refused: bool, tmp_path: Path) -> None:
+async def test_one_that_asterisk_cannot_play_is_known_and_needs_the_key(
+    refused: bool, key: str, tmp_path: Path
+) -> None:
     async with Office(tmp_path) as office:
         desk = Desk(office)
+        office.ari.human_presses = key
         if refused:
             office.ari.peer.refused["play"] = REFUSED
         office.ari.sound_lasts_s = 0.0
         desk.begin()
-        assert await desk.ended() == ""
-        assert desk.warm.announcement_failed
+        assert await desk.ended() == ("" if key else "UNHEARD")
+        assert desk.warm.announcement_failed == bool(key)
+        assert len(office.events("announcement.failed")) == 1
         assert not office.context.announcements.playable
+        failed = office.metrics.registry.get_sample_value(
+            "ariagent_transfers_total", {"kind": "warm", "result": "failed"}
+        )
+        assert failed == (None if key else 1)
 
 
 @virtual_time
-async def test_one_whose_end_is_not_told_is_waited_for_until_the_limit(tmp_path: Path) -> None:
+async def test_one_whose_end_is_not_told_is_waited_for_until_the_limit_and_then_the_key(tmp_path: Path) -> None:
     async with Office(tmp_path) as office:
         desk, began = Desk(office), time.monotonic()
         office.ari.sound_lasts_s = 1e3
+        office.ari.human_presses = "1"
         desk.begin()
         assert await desk.ended() == ""
-        assert time.monotonic() - began == pytest.approx(2.0 + ANNOUNCEMENT_LIMIT_S, abs=0.1)
+        assert time.monotonic() - began == pytest.approx(2.0 + ANNOUNCEMENT_LIMIT_S + PROMPT_S / 2, abs=0.1)
+
+
+@virtual_time
+async def test_without_its_own_words_for_the_key_asterisk_still_takes_it(tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk = Desk(office, accept="5")
+        office.ari.peer.refused["say"] = REFUSED
+        desk.begin()
+        await passes(2.0 + office.ari.sound_lasts_s + 1.0)
+        (leg,) = desk.legs
+        office.ari.tell("ChannelDtmfReceived", leg, digit="5")
+        assert await desk.ended() == ""
+
+
+# -- machines that answer ------------------------------------------------------------------------------------------
+
+
+def tone(*parts: tuple[float, float]) -> list[bytes]:
+    """20 ms frames at 8 kHz of these: frequency (Hz; 0: silence) and seconds."""
+    pieces = [4000 * np.sin(2 * np.pi * hz * np.arange(round(8000 * s)) / 8000) for hz, s in parts]
+    pcm = np.concatenate(pieces).astype("<i2").tobytes()
+    return [pcm[n : n + 320] for n in range(0, len(pcm), 320)]
+
+
+@pytest.mark.parametrize(
+    ("machine", "parts"),
+    [
+        ("voicemail", [(1000.0, 0.4)]),
+        ("voicemail", [(0.0, 1.3), (440.0, 1.0)]),
+        ("fax", [(2100.0, 2.6)]),
+        ("fax", [(1100.0, 0.5), (0.0, 3.0)]),
+    ],
+)
+@pytest.mark.parametrize("accept", ["1", None])
+@virtual_time
+async def test_a_machine_is_hung_up_and_the_caller_stays(
+    accept: str | None, machine: str, parts: list[tuple[float, float]], tmp_path: Path
+) -> None:
+    async with Office(tmp_path) as office:
+        desk = Desk(office, accept=accept)
+        office.ari.sound_lasts_s = 10.0
+        desk.begin()
+        line = await desk.ear()
+        line.sounds.extend(tone(*parts))
+        began = time.monotonic()
+        assert await desk.ended() == "MACHINE"
+        assert time.monotonic() - began < 6.0, "it does not wait for the announcement's end"
+        assert [fields["machine"] for fields in office.events("consult.machine_answered")] == [machine]
+        assert [fields["why"] for fields in office.events("consult.dropped")] == ["MACHINE"]
+        await passes(0.1)
+        assert (desk.legs, desk.listens) == ([], [])
+
+
+@virtual_time
+async def test_a_beep_while_the_key_is_waited_for(tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk = Desk(office, accept="1")
+        desk.begin()
+        await passes(2.0 + office.ari.sound_lasts_s + 1.0)
+        (await desk.ear()).sounds.extend(tone((1000.0, 0.4)))
+        assert await desk.ended() == "MACHINE"
+
+
+@virtual_time
+async def test_a_person_and_what_is_left_of_the_listening_when_they_have_the_caller(tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk = Desk(office)
+        desk.begin()
+        line = await desk.ear()
+        line.speaks(1.0)
+        assert desk.warm.owns(desk.listens[0]), "it is not left over"
+        assert await desk.ended() == ""
+        await passes(0.1)
+        assert desk.listens == []
+        assert line.over
+        office.ari.names.clear()
+
+
+@virtual_time
+async def test_where_machines_are_ignored_nobody_listens(tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk = Desk(office, machines="ignore")
+        desk.begin()
+        assert await desk.ended() == ""
+        assert not any(request.startswith("snoop") for request in office.ari.peer.requests)
+
+
+@pytest.mark.parametrize("request_", ["snoop", "bridge", "media"])
+@virtual_time
+async def test_where_asterisk_cannot_listen_a_person_still_gets_the_caller(request_: str, tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk = Desk(office)
+        office.ari.peer.refused[request_] = REFUSED
+        desk.begin()
+        assert await desk.ended() == ""
+        assert len(office.events("consult.unheard")) == 1
+        await passes(0.1)
+        assert desk.listens == []
+
+
+@pytest.mark.parametrize("after_s", [2.0, 2.001, 2.003, 2.006, 3.0])
+@virtual_time
+async def test_is_cancelled_at_any_moment_of_beginning_to_listen(after_s: float, tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        desk = Desk(office)
+        desk.begin()
+        await passes(after_s)
+        desk.warm.cancel()
+        await desk.warm.end("CANCELLED")
+        await passes(30.0)
+        assert (desk.legs, desk.listens) == ([], [])
+        assert office.events("consult.unheard") == []
 
 
 @virtual_time

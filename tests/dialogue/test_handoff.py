@@ -17,6 +17,14 @@ def test_places_in_the_dialplan() -> None:
     assert Handoff("boss", BOSS, "model").place == ("ariagent-dial", "1002")
 
 
+def test_a_key_takes_the_call_by_a_place_that_an_older_dialplan_does_not_have() -> None:
+    desk, boss = (place.model_copy(update={"accept": "5"}) for place in (QUEUE, BOSS))
+    assert Handoff("desk", desk, "model").place == ("ariagent-accept-queue", "support")
+    assert Handoff("boss", boss, "model").place == ("ariagent-accept-dial", "1002")
+    assert Handoff("desk", desk, "model", joins="Local/x;1").place == ("ariagent-join", "support")
+    assert Handoff("desk", desk, "model").screen_pop("17.4", "es")["ARIAGENT_ACCEPT"] == "5"
+
+
 def test_the_screen_pop() -> None:
     fields = {"order": "17", "city": "Ulm"}
     pop = Handoff("boss", BOSS, "model", "why", "what", fields).screen_pop("17.4", "es", "/b")
@@ -31,6 +39,7 @@ def test_the_screen_pop() -> None:
         "__ARIAGENT_PREFIX": "",
         "ARIAGENT_ANNOUNCEMENT": "/b",
         "ARIAGENT_JOIN": "",
+        "ARIAGENT_ACCEPT": "",
         "ARIAGENT_TIMEOUT": "60",
         "ARIAGENT_DIAL_CONTEXT": "inside",
     }

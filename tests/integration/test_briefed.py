@@ -164,6 +164,30 @@ async def test_a_key_for_a_person_hands_over_with_a_summary_of_the_conversation(
     await incoming.ended(20)
 
 
+async def test_the_caller_never_hears_the_summary_also_when_the_human_agent_hangs_up(
+    sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ear: Any, sound: Any
+) -> None:
+    boss = {**BRIEFED, "queue": None, "extension": "1002"}
+    running = await service(
+        await sandbox(**SPOKEN), agent={"handoff": ["briefed"], "transcription": None}, destinations={"briefed": boss}
+    )
+    human = await phone("1002", register=True)
+    call, hearing = await dial("7001")
+    await hearing.utterance()
+    await call.send_dtmf("5")
+    incoming = await human.incoming(30)
+    await file_in(running.settings.state_directory / "announcements")
+    await incoming.answer()
+    own = ear(incoming)
+    await hears_announcement(running, incoming, sound)
+    await own.wait_quiet(1.0)
+    await call.play(sound.tone(0.5))  # they talk
+    hung_up = time.monotonic()
+    await incoming.hangup()
+    await call.ended(20)
+    assert hearing.loud_ms(hung_up + 0.5) == 0
+
+
 @BOTH_WAYS
 async def test_somebody_who_hangs_up_during_the_summary_has_not_taken_the_call(
     number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any

@@ -1,0 +1,231 @@
+"""A human agent takes the call by a key, so that what answers and is no person never gets the caller."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.asterisk
+
+LIMIT_S = 40.0
+SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
+DESK: dict[str, Any] = {"queue": "support", "description": "the service desk", "timeout_s": 40, "accept": "1"}
+BOSS: dict[str, Any] = {**DESK, "queue": None, "extension": "1002"}
+ECHO: dict[str, Any] = {**BOSS, "extension": "600"}
+
+
+def briefed(place: dict[str, Any]) -> dict[str, Any]:
+    return {"destinations": {"briefed": place}, "agent": {"handoff": ["briefed"], "transcription": None}}
+
+
+def warm(place: dict[str, Any]) -> dict[str, Any]:
+    return {"destinations": {"warm": {**place, "kind": "warm"}}, "agent": {"handoff": ["warm"], "transcription": None}}
+
+
+async def told(session: Any, words: str) -> None:
+    """The model was told this."""
+    async with asyncio.timeout(LIMIT_S):
+        while not any(words in part.get("text", "") for item in session.items for part in item.get("content", [])):
+            await asyncio.sleep(0.02)
+
+
+async def talk(sound: Any, *pairs: tuple[Any, Any]) -> None:
+    """Each of the first hears each of the second."""
+    for speaker, listener in pairs:
+        await listener.wait_quiet(0.3)
+        spoke = time.monotonic()
+        await speaker.play(sound.tone(0.5, hz=700.0))
+        await listener.wait_loud(spoke)
+
+
+async def answers(incoming: Any, ear: Any) -> Any:
+    """A human agent answers, and hears the summary, or "press one". Returns their ear."""
+    await incoming.answer()
+    hearing, since = ear(incoming), time.monotonic()
+    await hearing.wait_loud(since)
+    return hearing
+
+
+@pytest.mark.parametrize("number", ["7000", "7001"])
+async def test_who_does_not_press_the_key_is_hung_up_and_the_caller_waits_in_the_queue_for_the_next_one(
+    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ear: Any, sound: Any, bed: Any
+) -> None:
+    await service(await sandbox(scenario=SCENARIO), **briefed(DESK))
+    human = await phone("1001", register=True)
+    call, hearing = await dial(number)
+    await hearing.utterance()
+    await call.send_dtmf("5")
+    incoming = await human.incoming(LIMIT_S)
+    await log.wait("call.transferred", kind="briefed")
+    await incoming.answer()
+    await incoming.send_dtmf("2")  # is not the key
+    answered = time.monotonic()
+    await incoming.ended(LIMIT_S)
+    assert hearing.loud_ms(answered) > 1000, "the caller heard no music"
+    # The same human agent is the next one here.
+    again = await human.incoming(LIMIT_S)
+    human_ear = await answers(again, ear)
+    await again.send_dtmf("1")
+    await talk(sound, (call, human_ear), (again, hearing))
+    assert len(log.named("call.started")) == 1, "the caller was with the AI in between"
+    await again.hangup()
+    await call.ended(LIMIT_S)
+    await bed.nothing_left()
+
+
+async def test_a_queue_where_nobody_presses_the_key_gives_the_caller_back_when_the_time_is_over(
+    sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, bed: Any
+) -> None:
+    model = await sandbox(scenario=SCENARIO)
+    await service(model, **briefed({**DESK, "timeout_s": 5}))
+    human = await phone("1001", register=True)
+    call, hearing = await dial("7000")
+    await hearing.utterance()
+    await call.send_dtmf("5")
+    await (await human.incoming(LIMIT_S)).answer()
+    await told(await model.wait_session(2, timeout=LIMIT_S), "whoever answered did not take the call")
+    back = await log.wait("call.answered", count=2)
+    await hearing.wait_loud(back.at)
+    await call.hangup()
+    await bed.nothing_left()
+
+
+@pytest.mark.parametrize("number", ["7000", "7001"])
+async def test_a_machine_at_an_extension_does_not_get_the_caller(
+    number: str, sandbox: Any, service: Any, dial: Any, log: Any, bed: Any
+) -> None:
+    model = await sandbox(scenario=SCENARIO)
+    await service(model, **briefed(ECHO))
+    call, hearing = await dial(number)
+    await hearing.utterance()
+    await call.send_dtmf("5")
+    await told(await model.wait_session(2, timeout=LIMIT_S), "whoever answered did not take the call")
+    back = await log.wait("call.answered", count=2)
+    await hearing.wait_loud(back.at)
+    await call.hangup()
+    await bed.nothing_left()
+
+
+@pytest.mark.parametrize("key", ["1", "#"])
+async def test_the_key_takes_the_caller_at_an_extension(
+    key: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ear: Any, sound: Any, bed: Any
+) -> None:
+    await service(await sandbox(scenario=SCENARIO), **briefed({**BOSS, "accept": key}))
+    boss = await phone("1002", register=True)
+    call, hearing = await dial("7001")
+    await hearing.utterance()
+    await call.send_dtmf("5")
+    incoming = await boss.incoming(LIMIT_S)
+    human_ear = await answers(incoming, ear)
+    await incoming.send_dtmf(key)
+    await talk(sound, (call, human_ear), (incoming, hearing))
+    await call.hangup()
+    await incoming.ended(LIMIT_S)
+    await bed.nothing_left()
+
+
+async def test_one_who_hangs_up_instead_sends_the_caller_back(
+    sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ear: Any, bed: Any
+) -> None:
+    model = await sandbox(scenario=SCENARIO)
+    await service(model, **briefed(BOSS))
+    boss = await phone("1002", register=True)
+    call, hearing = await dial("7000")
+    await hearing.utterance()
+    await call.send_dtmf("5")
+    incoming = await boss.incoming(LIMIT_S)
+    await answers(incoming, ear)
+    await incoming.hangup()
+    await told(await model.wait_session(2, timeout=LIMIT_S), "hung up again")
+    await call.hangup()
+    await bed.nothing_left()
+
+
+@pytest.mark.parametrize("place", [DESK, BOSS], ids=["queue", "extension"])
+async def test_a_caller_who_hangs_up_meanwhile_leaves_nothing(
+    place: dict[str, Any], sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ear: Any, bed: Any
+) -> None:
+    await service(await sandbox(scenario=SCENARIO), **briefed(place))
+    human = await phone("1001" if place is DESK else "1002", register=True)
+    call, hearing = await dial("7000")
+    await hearing.utterance()
+    await call.send_dtmf("5")
+    incoming = await human.incoming(LIMIT_S)
+    await answers(incoming, ear)
+    await call.hangup()
+    await incoming.ended(LIMIT_S)
+    await bed.nothing_left()
+    assert len(log.named("call.started")) == 1
+
+
+# -- warm: the caller talks on with the agent ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", ["7000", "7001"])
+async def test_echo_answers_a_warm_transfer_and_the_caller_stays_with_the_agent(
+    number: str, sandbox: Any, service: Any, dial: Any, log: Any, bed: Any
+) -> None:
+    model = await sandbox(scenario=SCENARIO)
+    await service(model, **warm(ECHO))
+    call, hearing = await dial(number)
+    await hearing.utterance()
+    await call.send_dtmf("6")
+    dropped = await log.wait("consult.dropped", timeout=LIMIT_S)
+    assert dropped["why"] == "NOTACCEPTED"
+    await told(await model.wait_session(1), "whoever answered did not take the call")
+    await hearing.wait_loud(dropped.at)
+    assert log.named("consult.unheard") == []
+    await call.hangup()
+    await log.wait("call.ended", result="done")
+    await bed.nothing_left()
+
+
+@pytest.mark.parametrize("accept", ["1", None])
+async def test_a_beep_is_an_answering_machine(
+    accept: str | None, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, sound: Any, bed: Any
+) -> None:
+    model = await sandbox(scenario=SCENARIO, voice="rms")
+    await service(model, **warm({**BOSS, "accept": accept}))
+    machine = await phone("1002", register=True)
+    call, hearing = await dial("7000")
+    await hearing.utterance()
+    await call.send_dtmf("6")
+    incoming = await machine.incoming(LIMIT_S)
+    await incoming.answer()
+    await incoming.play(np.concatenate([sound.tone(0.4, hz=1000.0, peak=4000), np.zeros(4000, np.int16)]))
+    heard = await log.wait("consult.machine_answered", timeout=LIMIT_S)
+    assert heard["machine"] == "voicemail"
+    await incoming.ended(LIMIT_S)
+    await told(await model.wait_session(1), "a machine answered")
+    await hearing.wait_loud(heard.at)
+    await call.hangup()
+    await log.wait("call.ended", result="done")
+    await bed.nothing_left()
+
+
+@pytest.mark.parametrize("number", ["7000", "7001"])
+async def test_a_human_agent_takes_a_warm_transfer_by_the_key(
+    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ear: Any, sound: Any, bed: Any
+) -> None:
+    model = await sandbox(scenario=SCENARIO, voice="rms")
+    await service(model, **warm(DESK))
+    human = await phone("1001", register=True)
+    call, hearing = await dial(number)
+    await hearing.utterance()
+    await call.send_dtmf("6")
+    incoming = await human.incoming(LIMIT_S)
+    human_ear = await answers(incoming, ear)
+    await human_ear.wait_quiet(0.5)
+    assert log.named("call.transferred") == []
+    await incoming.send_dtmf("1")
+    await log.wait("call.transferred", kind="warm", timeout=LIMIT_S)
+    await told(await model.wait_session(1), "A colleague has answered")
+    await log.wait("call.ended", result="transferred")
+    await talk(sound, (call, human_ear), (incoming, hearing))
+    assert log.named("consult.unheard") == []
+    await incoming.hangup()
+    await call.ended(LIMIT_S)
+    await bed.nothing_left()
