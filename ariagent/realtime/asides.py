@@ -5,10 +5,10 @@ A response with ``conversation: none`` runs beside the one that the caller hears
 a time: there it waits until nothing else runs, and is asked for again if the server refused it or ended it for another.
 """
 
-import base64
 from dataclasses import dataclass, field
 from typing import Any
 
+from ariagent.realtime import decoding
 from ariagent.realtime import events as ev
 from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.fields import LONGEST_ID, MalformedError, identifier, label, refused, text, usage, words
@@ -51,6 +51,11 @@ class Asides:
     def idle(self) -> bool:
         """None is on its way."""
         return not self._asked and not self._running
+
+    @property
+    def waiting(self) -> bool:
+        """One is wanted that was not asked for yet, or is to be asked for again."""
+        return bool(self._wanted)
 
     def want(self, key: str, instructions: str, *, alone: bool) -> None:
         """Have one made; ``alone``: the model is not to know the conversation."""
@@ -97,7 +102,7 @@ class Asides:
         if aside is None:
             return None
         if kind == "response.output_audio.delta" and len(aside.audio) < MOST_AUDIO_BYTES:
-            aside.audio += base64.b64decode(text(message, "delta"), validate=True)
+            aside.audio += decoding.audio(text(message, "delta"))
         elif kind == "response.output_audio_transcript.done":
             aside.transcript = words(message, "transcript")
         return []
