@@ -205,13 +205,20 @@ class RealtimeSession:
         """When ``tick`` has something to do although no text arrives."""
         if self.state is not State.READY:
             return None
-        times = [self.responses.next_deadline(), self._items.next_deadline()]
-        if self._looks_at_tools:
-            times.append(self._mcp.next_deadline())
-        if (asides := self._asides.next_deadline()) is not None and self._asides.idle:
-            quiet_from = self.responses.quiet_from()
-            times.append(None if quiet_from is None else max(asides, quiet_from))
-        return min([time for time in times if time is not None], default=None)
+        soonest = None
+        for time in (self.responses.next_deadline(), self._items.next_deadline(), self._mcp_at(), self._asides_at()):
+            if time is not None and (soonest is None or time < soonest):
+                soonest = time
+        return soonest
+
+    def _mcp_at(self) -> float | None:
+        at = self._mcp.next_deadline()
+        return at if at is not None and self._looks_at_tools else None
+
+    def _asides_at(self) -> float | None:
+        if not self._asides.waiting or not self._asides.idle or (quiet_from := self.responses.quiet_from()) is None:
+            return None
+        return max(self._asides.next_deadline() or 0.0, quiet_from)
 
     def tick(self, now: float) -> list[ev.Event]:
         """Do what is due. SessionFailed: the server owes a response and says nothing; the connection is of no use."""
