@@ -38,12 +38,12 @@ def read(data: str | bytes) -> dict[str, Any]:
 def audio(written: str) -> bytes:
     """The bytes of an audio delta. Raises ValueError where it is not base64."""
     try:
-        # Four times as fast as Python's own, which was half of the work of a message. It forgives a missing end, and
+        # Several times as fast as Python's own, which was half of the work of a message. It forgives a missing end, and
         # takes base64url too.
         if len(written) % 4 == 0:
-            return _BASE64.validate_strings(written)  # type: ignore[no-any-return]
+            return _BASE64.validate_json(f'"{written}"')  # type: ignore[no-any-return]
     except ValueError:
-        pass  # a letter that is none, or bits behind the end, which some servers leave there
+        pass  # no base64, or bits behind the end, which some servers leave there
     return a2b_base64(written, strict_mode=True)
 
 

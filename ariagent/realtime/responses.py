@@ -322,7 +322,7 @@ class Responses:
         elif status == "failed":
             given_up = not response.muted and self._failed(reason)
         elif silent and status == "incomplete":
-            # It was asked for and made, and is not repeated: the call goes on from what there is.
+            # Not wanted again: the dialogue hears of it, and has the model go on.
             self._failures += 1
             given_up = self._gave_up = self._failures > BROKEN_OFF_BORNE
         else:

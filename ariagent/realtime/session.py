@@ -236,7 +236,7 @@ class RealtimeSession:
 
     @property
     def _looks_at_tools(self) -> bool:
-        """The result of a tool that the provider ran is answered only when nothing else is."""
+        """A tool that the provider runs has a time limit; its result is answered when nothing else is."""
         return self._mcp.running or self.responses.idle
 
     # -- what comes in ----------------------------------------------------------------------------
@@ -270,7 +270,7 @@ class RealtimeSession:
     def _take_aside(self, kind: str, message: dict[str, Any], now: float) -> list[ev.Event] | None:
         """What a message means for an aside; None: it is about something else."""
         happened = self._asides.take(kind, message, now, only=not self.responses.begins)
-        return happened and [each for event in happened for each in self._counted(event, now)]
+        return None if happened is None else [each for event in happened for each in self._counted(event, now)]
 
     def _counted(self, event: ev.Event, now: float) -> list[ev.Event]:
         """Count the use of an aside that ended."""
@@ -311,9 +311,8 @@ class RealtimeSession:
             mismatch = f"the server acknowledges audio/{self.profile.encoding} and does not speak it"
             remedy = "Set realtime.encoding to pcm"
         if mismatch:
-            return self._fail(
-                ev.SessionFailed(ev.Fault.REQUEST, f"the model's audio would be noise: {mismatch}", remedy)
-            )
+            cause = f"the model's audio would be noise: {mismatch}"
+            return self._fail(ev.SessionFailed(ev.Fault.REQUEST, cause, remedy))
         self.state = State.READY
         self._bills.opened(now)
         expires_at = session.get("expires_at")
