@@ -9,7 +9,7 @@ from ariagent.config import AgentSettings, RealtimeSettings, ServerVad
 from ariagent.realtime.dialect import OPENAI, SPEECH_TO_SPEECH, Dialect, Understanding
 from ariagent.realtime.events import ToolCall
 from ariagent.realtime.fields import MalformedError
-from ariagent.realtime.gate import SERVER_RESPONSE_WAIT_S
+from ariagent.realtime.gate import CREATED_WAIT_S, SERVER_RESPONSE_WAIT_S
 from ariagent.realtime.items import OPEN_CALL, Items, Outbox
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.responses import (
@@ -127,6 +127,15 @@ class TestAnswers:
         core.responses.ask(2.0)
         assert core.sent() == [("response.create", {"instructions": "Say goodbye"})]
 
+    def test_functions_that_still_run_have_an_output_first_where_the_server_waits_for_one(self) -> None:
+        core = Core(dialect=SPEECH_TO_SPEECH)
+        for number, begins in enumerate((core.responses.caller_began, core.responses.ask)):
+            core.items.called((ToolCall(f"c{number}", "look", "{}"),))
+            core.responses.want({"instructions": "Wait"})
+            begins(float(number))
+            assert core.sent()[0] == ("conversation.item.create", f"c{number}")
+            core.responses.caller_ceased(number - SERVER_RESPONSE_WAIT_S)
+
 
 class TestDismissed:
     """The caller's turn was none."""
@@ -179,7 +188,47 @@ class TestDismissed:
         assert core.asked_again(1.5)
         core.says("r2", 1.6)
         core.ends("r2", 1.7)
-        assert not core.asked_again(1.7)
+        core.responses.dismiss("u", 1.8)
+        assert not core.asked_again(1.8)
+
+    def test_nor_does_it_replace_what_is_wanted_since(self, core: Core) -> None:
+        core.turn("u", 1.0)
+        core.responses.want({})
+        core.says("r", 1.2)
+        core.responses.dismiss("u", 1.3)
+        core.responses.want({"instructions": "Say hello"})
+        core.responses.dismiss("u", 1.4)
+        core.ends("r", 1.5, "cancelled")
+        core.responses.ask(1.5)
+        assert core.sent()[-1] == ("response.create", {"instructions": "Say hello"})
+
+    def test_what_was_answered_to_the_end_is_not_wanted_again(self, core: Core) -> None:
+        core.turn("u", 1.0)
+        core.responses.want({})
+        core.says("r", 1.2)
+        core.ends("r", 1.5)
+        core.responses.dismiss("u", 1.6)
+        assert not core.asked_again(1.6)
+
+    def test_a_server_that_answers_no_turns_is_not_asked(self) -> None:
+        core = Core(answers=False)
+        core.responses.caller_began(0.9)
+        core.responses.dismiss("u", 1.0)
+        core.responses.turn_committed("u", 1.1)
+        assert not core.asked_again(9.0)
+
+    def test_an_id_that_a_server_uses_again_is_another_response_and_another_turn(self, core: Core) -> None:
+        core.turn("u", 1.0)
+        core.says("r", 1.1)
+        core.responses.item_added("r", "a")
+        core.ends("r", 1.2)
+        core.turn("u", 2.0)
+        core.responses.dismiss("u", 2.1)
+        assert core.sent() == [("conversation.item.delete", "u")]
+        core.responses.started("r", 2.2)
+        core.responses.item_added("r", "b")
+        core.ends("r", 2.3, "cancelled")
+        assert core.sent() == [("response.cancel", "r"), ("conversation.item.delete", "b")]
 
     def test_nothing_is_owed_for_it(self, core: Core) -> None:
         core.turn("u", 1.0)
@@ -205,6 +254,18 @@ class TestDismissed:
         core.responses.raced(None, 1.1)
         core.ends("ours", 2.0)
         assert not core.asked_again(9.0)
+
+    def test_that_excuses_no_request_of_ours_behind_another_response(self, core: Core) -> None:
+        core.responses.dismiss("u", 0.5)
+        core.says("r1", 0.6)
+        core.responses.turn_committed("u", 1.0)
+        core.ends("r1", 2.0)
+        core.says("r2", 2.1)
+        core.ends("r2", 2.2)
+        core.sent()
+        core.asks(3.0)
+        core.responses.raced(None, 3.1)
+        assert core.asked_again(3.1 + SERVER_RESPONSE_WAIT_S)
 
     def test_other_turns_keep_their_answers(self, core: Core) -> None:
         core.turn("u1", 1.0)
@@ -260,6 +321,13 @@ class TestInterrupted:
         core.responses.started("r", 1.3)
         assert core.sent() == []
 
+    def test_nor_what_is_asked_for_once_it_is_not_waited_for_any_longer(self, core: Core) -> None:
+        core.asks(1.0)
+        core.responses.interrupted(1.1, turn_over=False, answer="")
+        core.asks(1.0 + CREATED_WAIT_S)
+        core.responses.started("r", 9.0)
+        assert core.sent() == []
+
     def test_its_refusal_is_no_failure(self, core: Core) -> None:
         event_id = core.asks(1.0)
         core.responses.interrupted(1.1, turn_over=False, answer="")
@@ -274,10 +342,10 @@ class TestCalls:
     """Functions that a response calls."""
 
     def test_are_run_when_it_is_completed(self, core: Core) -> None:
-        core.says("r", 1.0)
+        core.responses.started("r", 1.0)
         core.responses.called("r", CALL)
         assert core.ends("r", 2.0) == Outcome(calls=(CALL,))
-        assert core.ends("r", 2.1).calls == ()
+        assert core.ends("r", 2.1).calls == ()  # it was told already
 
     @pytest.mark.parametrize(
         ("status", "cut", "why"),
@@ -331,6 +399,12 @@ class TestSilence:
         assert core.ends("r1", 2.0) == Outcome()
         assert not core.asked_again(2.0)
 
+    def test_one_that_nobody_knows_of_is_no_silence(self, core: Core) -> None:
+        core.says("runs", 1.0)
+        assert core.ends("unknown", 2.0) == Outcome()
+        assert core.responses.active == "runs"
+        assert core.responses.next_deadline() == 1.0 + STALL_S
+
     def test_one_that_brought_something_begins_the_count_anew(self, core: Core) -> None:
         for second in (1.0, 2.0, 3.0):
             core.responses.started(f"failed{second}", second)
@@ -350,6 +424,12 @@ class TestSilence:
         core.responses.started("r", 1.0)
         assert core.ends("r", 1.1, "failed", UNPAID).given_up
 
+    def test_nor_for_a_function_without_an_output(self) -> None:
+        core = Core(dialect=SPEECH_TO_SPEECH)
+        core.says("r", 1.0)
+        core.items.called((CALL,))
+        assert core.ends("r", 1.1, "failed", UNPAID).given_up
+
     def test_one_that_the_caller_interrupted_may_fail_and_be_empty(self, core: Core) -> None:
         for number, status in enumerate(("failed", "completed", "failed", "incomplete", "failed")):
             core.responses.started(f"r{number}", number)
@@ -364,6 +444,7 @@ class TestSilence:
             assert not core.asked_again(number + 0.2)
         core.responses.started("r9", 9.0)
         assert core.ends("r9", 9.1, "incomplete") == Outcome(given_up=True)
+        assert core.responses.owed
 
     def test_a_server_that_waits_for_a_functions_output_is_given_one_and_has_not_failed(self) -> None:
         core = Core(dialect=SPEECH_TO_SPEECH)
@@ -407,6 +488,22 @@ class TestTime:
         assert not core.responses.tick(1.0 + STALL_S - 0.01, tool_runs=False)
         assert core.responses.tick(1.0 + STALL_S, tool_runs=False)
 
+    def test_what_was_asked_for_and_does_not_come(self, core: Core) -> None:
+        core.asks(1.0)
+        assert core.responses.next_deadline() == 1.0 + STALL_S
+        assert core.responses.tick(1.0 + STALL_S, tool_runs=False)
+
+    def test_an_answer_is_asked_for_once_while_another_response_runs(self, core: Core) -> None:
+        core.says("r", 0.5)
+        core.turn("u", 1.0)
+        core.responses.tick(1.0 + STALL_S / 2, tool_runs=False)
+        assert core.responses.next_deadline() == 1.0 + STALL_S
+
+    def test_a_caller_who_speaks_on_takes_back_what_their_turn_was_owed(self, core: Core) -> None:
+        core.turn("u", 1.0)
+        core.responses.caller_began(1.5)
+        assert core.responses.next_deadline() is None
+
     def test_a_turn_whose_end_the_server_missed_is_owed_an_answer(self, core: Core) -> None:
         core.responses.caller_began(1.0)
         core.responses.caller_silent(4.0)
@@ -422,6 +519,8 @@ class TestTime:
         core.responses.started("r", 1.0)
         core.responses.progress(3.0)
         assert core.responses.next_deadline() == 3.0 + STALL_S
+        core.responses.brings("r", 3.5)
+        assert core.responses.next_deadline() == 3.5 + STALL_S
         core.ends("r", 4.0, "cancelled")
         assert core.responses.next_deadline() is None
 
