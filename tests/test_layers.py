@@ -61,6 +61,7 @@ CORE = (
     "ariagent.realtime.mcp",
     "ariagent.realtime.profile",
     "ariagent.realtime.recovery",
+    "ariagent.realtime.responses",
     "ariagent.realtime.session",
     "ariagent.realtime.upgrade",
     "ariagent.realtime.words",

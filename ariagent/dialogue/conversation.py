@@ -107,7 +107,7 @@ class Conversation:
     @property
     def quiet(self) -> bool:
         """The agent has been heard to the end and nothing more of it is on the way."""
-        return self._playout.idle and (self._session.gate.idle or self._session.state is State.CLOSED)
+        return self._playout.idle and (self._session.responses.idle or self._session.state is State.CLOSED)
 
     @property
     def overfull(self) -> bool:
@@ -402,7 +402,7 @@ class Conversation:
     @property
     def _last_words(self) -> bool:
         """The reply is about to end."""
-        over = self._session.gate.active in (None, self._held.response_id)
+        over = self._session.responses.active in (None, self._held.response_id)
         return over and self._playout.pending_ms <= ANSWER_LEFT_MS
 
     def _cut_off(
@@ -432,7 +432,7 @@ class Conversation:
             self._session.add_said(cut.item_id + _HEARD, heard, first=self._opens)
 
     def _response_ended(self, event: rt.ResponseEnded) -> Iterator[DialogueEvent]:
-        if self._session.gate.active is None:
+        if self._session.responses.active is None:
             # One that failed may leave its item open, and the playout would wait for more of it.
             self._end_item(self._item_id)
         if event.status in ("failed", "incomplete") or event.reason == rt.SILENT:

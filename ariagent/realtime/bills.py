@@ -41,12 +41,17 @@ class _Allowance:
 
 
 class Bills:
-    """The bills of one session."""
+    """The bills of one session. Times are monotonic seconds."""
 
     def __init__(self) -> None:
+        self._since = 0.0
         self._open: dict[str, float] = {}  # seconds of audio of each response
         self._input = _Allowance(INPUT_ROOM, INPUT_PER_S)
         self._written = _Allowance(WRITTEN_ROOM, WRITTEN_PER_S)
+
+    def opened(self, now: float) -> None:
+        """The session began."""
+        self._since = now
 
     def began(self, response_id: str) -> None:
         """A response began."""
@@ -59,17 +64,17 @@ class Bills:
         if response_id in self._open:
             self._open[response_id] += audio_s
 
-    def ended(self, response_id: str, counts: object, session_s: float) -> Usage:
-        """The use of a response that ended ``session_s`` after the session began. Raises MalformedError where that
-        cannot be."""
+    def ended(self, response_id: str, counts: object, now: float) -> Usage:
+        """What a response used that ended now. Raises MalformedError where that cannot be."""
         audio_s = self._open.pop(response_id, None)
         used = usage(counts)
         if audio_s is None and used.tokens:
             raise MalformedError("usage")
-        return self.believed(used, session_s, audio_s or 0.0)
+        return self.believed(used, now, audio_s or 0.0)
 
-    def believed(self, used: Usage, session_s: float, audio_s: float) -> Usage:
+    def believed(self, used: Usage, now: float, audio_s: float) -> Usage:
         """``used`` by a response that brought so much audio. Raises MalformedError where that cannot be."""
+        session_s = now - self._since
         heard = ROOM * (HEARD_PER_S + SAID_PER_S) * session_s + ROOM_TOKENS
         said = ROOM * SAID_PER_S * audio_s + ROOM_TOKENS
         if used.input_audio > heard or used.output_audio > said:

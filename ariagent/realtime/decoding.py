@@ -1,9 +1,10 @@
-"""Reads one message of the model's server, at a bounded cost. CORE."""
+"""Reads one message of the model's server, and the audio in it, at a bounded cost. CORE."""
 
 import json
+from binascii import a2b_base64
 from typing import Any
 
-from pydantic_core import from_json
+from pydantic_core import SchemaValidator, core_schema, from_json
 
 from ariagent.realtime.fields import MalformedError
 
@@ -34,6 +35,18 @@ def read(data: str | bytes) -> dict[str, Any]:
     return message
 
 
+def audio(written: str) -> bytes:
+    """The bytes of an audio delta. Raises ValueError where it is not base64."""
+    try:
+        # Several times as fast as Python's own, which was half of the work of a message. It forgives a missing end, and
+        # takes base64url too.
+        if len(written) % 4 == 0:
+            return _BASE64.validate_json(f'"{written}"')  # type: ignore[no-any-return]
+    except ValueError:
+        pass  # no base64, or bits behind the end, which some servers leave there
+    return a2b_base64(written, strict_mode=True)
+
+
 def _decoded(written: str) -> Any:
     # The fast one reckons with numbers of thousands of figures: not where a message may be full of them.
     if len(written) <= _COUNTED_FROM:
@@ -56,3 +69,4 @@ def _whole(figures: str) -> int | float:
 
 
 _DECODER = json.JSONDecoder(parse_int=_whole)
+_BASE64 = SchemaValidator(core_schema.bytes_schema(), core_schema.CoreConfig(val_json_bytes="base64"))

@@ -18,6 +18,8 @@ PLACED_KEPT = 32
 """Items whose place in the conversation the server may still refuse."""
 CALLS_KEPT = 64
 """Function calls without an output, and those with one for now."""
+OPEN_CALL = "function_call_output_pending"
+"""speech-to-speech's code for a response that it does not make while a function call has no output."""
 FOR_NOW = '{"status": "still running; the result will be told as soon as it is there"}'
 """The output of a function call that has none yet, where the server does nothing before it has one."""
 
@@ -108,6 +110,15 @@ class Items:
         """The model is about to respond: a server that does not while a call has no output gives it one."""
         if self._running and not self._understanding.now.open_calls:
             self.answer_for_now()
+
+    def answers_open_calls(self, code: str) -> bool:
+        """A response failed with this code. Returns whether that may be because functions still run; their calls have
+        an output now."""
+        if code == OPEN_CALL:
+            self._understanding.found("open_calls", "no response while a function call had no output")
+        elif not self._understanding.learns and self._understanding.now.open_calls:
+            return False
+        return self.answer_for_now()
 
     # -- cut off ----------------------------------------------------------------------------------
 

@@ -5,10 +5,10 @@ A response with ``conversation: none`` runs beside the one that the caller hears
 a time: there it waits until nothing else runs, and is asked for again if the server refused it or ended it for another.
 """
 
-import base64
 from dataclasses import dataclass, field
 from typing import Any
 
+from ariagent.realtime import decoding
 from ariagent.realtime import events as ev
 from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.fields import LONGEST_ID, MalformedError, identifier, label, refused, text, usage, words
@@ -16,7 +16,7 @@ from ariagent.realtime.fields import LONGEST_ID, MalformedError, identifier, lab
 METADATA_KEY = "ariagent"
 MOST_AUDIO_BYTES = 60 * 48_000
 """The longest audio of one response that is kept: a minute of it."""
-RACED = "conversation_already_has_active_response"
+CONFLICT = "conversation_already_has_active_response"
 TRIES = 4
 AGAIN_S = 0.5
 """Seconds before a response is asked for again: the response that it met may be one that nobody told us of."""
@@ -51,6 +51,11 @@ class OutOfBandResponses:
     def idle(self) -> bool:
         """None is on its way."""
         return not self._asked and not self._running
+
+    @property
+    def waiting(self) -> bool:
+        """One is wanted that was not asked for yet, or is to be asked for again."""
+        return bool(self._wanted)
 
     def want(self, key: str, instructions: str, *, alone: bool) -> None:
         """Have one made; ``alone``: the model is not to know the conversation."""
@@ -97,7 +102,7 @@ class OutOfBandResponses:
         if wanted is None:
             return None
         if kind == "response.output_audio.delta" and len(wanted.audio) < MOST_AUDIO_BYTES:
-            wanted.audio += base64.b64decode(text(message, "delta"), validate=True)
+            wanted.audio += decoding.audio(text(message, "delta"))
         elif kind == "response.output_audio_transcript.done":
             wanted.transcript = words(message, "transcript")
         return []
@@ -135,12 +140,12 @@ class OutOfBandResponses:
         if not isinstance(error, dict):
             return None
         told, event_id = refused(error), error.get("event_id")
-        if event_id is None and told.code == RACED and only and len(self._asked) == 1:
+        if event_id is None and told.code == CONFLICT and only and len(self._asked) == 1:
             event_id = next(iter(self._asked))
         wanted = self._asked.pop(event_id, None) if isinstance(event_id, str) else None
         if wanted is None:
             return None
-        if told.code == RACED:
+        if told.code == CONFLICT:
             self._understanding.found("parallel", "a response outside the conversation was refused beside another one")
             if self._again(wanted, now):
                 return [told]

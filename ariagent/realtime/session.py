@@ -4,10 +4,12 @@
     for event in session.receive(text, now): ...      # what happened
     for message in session.take_outgoing(): ...       # what to send
 
+This is the protocol: what a message says, and how a wish is written. Whether a response is asked for, heard or given up
+is for ``responses``; what the conversation holds is for ``items``.
+
 Times are monotonic seconds, passed in. Protocol facts: OpenAI's Realtime (GA) reference and guides.
 """
 
-import base64
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -15,7 +17,6 @@ from typing import Any
 
 from ariagent.realtime import decoding, faults, fields, formats
 from ariagent.realtime import events as ev
-from ariagent.realtime.answers import Answers
 from ariagent.realtime.bills import Bills
 from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.fields import (
@@ -25,7 +26,6 @@ from ariagent.realtime.fields import (
     LONGEST_ID,
     LONGEST_MESSAGE,
     MalformedError,
-    forget_oldest,
     identifier,
     label,
     mapping,
@@ -33,32 +33,14 @@ from ariagent.realtime.fields import (
     text,
     words,
 )
-from ariagent.realtime.gate import ResponseGate
-from ariagent.realtime.items import Items, Outbox
+from ariagent.realtime.items import OPEN_CALL, Items, Outbox
 from ariagent.realtime.mcp import McpCalls
-from ariagent.realtime.out_of_band import OutOfBandResponses
+from ariagent.realtime.out_of_band import CONFLICT, OutOfBandResponses
 from ariagent.realtime.profile import SessionProfile
-from ariagent.realtime.response_timeout import ResponseTimeout, TimeoutStep
+from ariagent.realtime.responses import Responses
 
-MUTED_KEPT = 32
-CALLS_KEPT = 8
-"""Responses whose function calls are kept until they are over."""
-MOST_CALLS = 32
-"""Function calls of one response."""
-LONGEST_TURN_S = 30.0
-"""A server that does not say that the caller fell silent is not waited for any longer."""
-FAILURES_BORNE = 1
-"""Responses that may fail, or bring nothing, one after another before the model is given up."""
-BROKEN_OFF_BORNE = 2
-"""Responses that may break off before they bring anything, one after another."""
-OPEN_CALL = "function_call_output_pending"
-"""speech-to-speech's code for a response that it does not make while a function call has no output ..."""
 NO_ANSWER = "response_failed"
-"""... and for an answer of its own that it does not make, for that reason among others."""
-UNPAID = "insufficient_quota"
-INTERRUPTED = '{"error": "the caller interrupted; this was not done"}'
-BROKEN_OFF = '{"error": "the response broke off before it was complete; this was not done"}'
-"""Results of function calls that are not run."""
+"""speech-to-speech's code for an answer of its own that it does not make; an open function call is one reason."""
 SILENT_ITEMS = ("message", "reasoning")
 """Items that are nothing to the caller unless there is audio in them."""
 ALIASES = {
@@ -70,7 +52,6 @@ ALIASES = {
 """Names of the former beta protocol, which some compatible servers still use."""
 PIECE_BYTES = 48_000
 """Audio is handed on in pieces of this size: converting it takes time, and some servers send a whole sentence."""
-_BYTES_PER_S = {"pcm": 48_000, "pcmu": 8_000, "pcma": 8_000}
 
 
 class State(Enum):
@@ -96,32 +77,19 @@ class RealtimeSession:
     def __init__(self, profile: SessionProfile, understanding: Understanding | None = None) -> None:
         """``understanding``: of the server's dialect, which all its sessions share; None: it is OpenAI's."""
         self.profile = profile
-        self._understanding = understanding or Understanding.openai()
         self.state = State.CONNECTED
-        self.gate = ResponseGate()
         self.usage = ev.Usage()
         self.audio_origin_ms = 0.0
         """The caller's audio that was appended to former sessions: positions are told as if this one had had it."""
+        self._understanding = understanding or Understanding.openai()
         self._outbox = Outbox()
         self._items = Items(self._outbox, self._understanding)
-        self._last_error: ev.RequestRefused | None = None
-        self._answers = Answers()
+        self.responses = Responses(profile, self._outbox, self._items)
         self._out_of_band = OutOfBandResponses(self._understanding)
-        self._response_timeout = ResponseTimeout(profile.stall_timeout_s)
         self._mcp = McpCalls()
         self._bills = Bills()
-        self._ready_at = 0.0
-        self._calls: dict[str, list[ev.ToolCall]] = {}
-        self._muted: dict[str, None] = {}
-        self._failures = 0  # responses that failed, or were nothing, one after another
-        self._gave_up = False  # the model, which responded and said nothing
+        self._last_error: ev.RequestRefused | None = None
         self._untold = ""  # the caller's turn whose words are still to come
-        self._sounding = ""  # the response that has brought something: sound, or a function call
-        self._unwanted = False  # the response that we asked for and that has not begun
-        self._conflicted = False  # the server could not answer the caller's turn by itself
-        self._lost_answer = False  # the server's own, to a dismissed turn: refused, as another response runs
-        self._caller_until = 0.0  # a turn of the caller's goes on, until then at most
-        self._fulfilled: dict[str, None] = {}  # responses that made one of ours unnecessary
 
     # -- what goes out ---------------------------------------------------------------------------
 
@@ -132,24 +100,16 @@ class RealtimeSession:
     def request_response(self, now: float, instructions: str | None = None, *, tools: bool = True) -> None:
         """Have the model speak, as soon as nothing else of it is running; without ``tools`` it may call no function."""
         wanted: dict[str, Any] = {} if instructions is None else {"instructions": instructions}
-        self.gate.request(wanted if tools else {**wanted, "tool_choice": "none"})
+        self.responses.want(wanted if tools else {**wanted, "tool_choice": "none"})
         self._pump(now)
 
     def say_out_of_band(self, key: str, instructions: str, *, alone: bool) -> None:
-        """Have the model speak beside the conversation, unheard by the caller; OutOfBandEnded has the audio. ``alone``:
-        it is not to know the conversation. What the caller hears does not wait for it, nor it for that."""
+        """Have the model speak beside the conversation, unheard by the caller; OutOfBandEnded has the audio.
+
+        ``alone``: it is not to know the conversation. What the caller hears does not wait for it, nor it for that.
+        """
         self._out_of_band.want(key, instructions, alone=alone)
-        self._pump_out_of_band(None)
-
-    def _pump_out_of_band(self, now: float | None) -> None:
-        free = self._free and max(self._caller_until, self.gate.closed_until) <= (now or 0.0)
-        for response, out_of_band in self._out_of_band.take_due(now, free=free):
-            self._out_of_band.asked(out_of_band, self._send({"type": "response.create", "response": response}))
-
-    @property
-    def _free(self) -> bool:
-        """No response runs, or is about to, as far as it is known."""
-        return self.gate.idle and not self._response_timeout.answer_pending
+        self._ask_out_of_band(None)
 
     def add_text(self, role: str, text: str) -> None:
         """Add a message to the conversation: role ``user``, ``system`` or ``assistant`` (the agent said it before);
@@ -164,7 +124,7 @@ class RealtimeSession:
     @property
     def response_pending(self) -> bool:
         """Something is being said, is to be said, or answers what the caller is saying."""
-        return not self.gate.idle or self._response_timeout.answer_pending or self._caller_until > 0 or self._gave_up
+        return self.responses.pending
 
     @property
     def untold(self) -> bool:
@@ -181,12 +141,11 @@ class RealtimeSession:
 
     def awaits_answer(self, item_id: str) -> bool:
         """The caller's turn with this item has ended, and no response to it has begun."""
-        return self._answers.awaits(item_id)
+        return self.responses.awaits_answer(item_id)
 
     def caller_silent(self, now: float) -> None:
-        """The caller has been silent for so long that the server should have ended their turn: an answer is pending."""
-        self._caller_until = 0.0
-        self._response_timeout.answer_awaited(now)
+        """The caller has been silent for so long that the server should have ended their turn: it owes an answer."""
+        self.responses.caller_silent(now)
         self._pump(now)
 
     def dismiss(self, item_id: str, now: float) -> None:
@@ -194,33 +153,8 @@ class RealtimeSession:
 
         The model forgets it, and what it answers to it, or will.
         """
-        self._caller_until = 0.0
-        awaited = self._answers.awaits(item_id)
-        committed, response_id = self._answers.dismiss(item_id)
-        if committed:
-            self.forget(item_id)
-        if awaited:
-            self._answer_not_wanted(now)
-        if response_id is not None:
-            self._discard(response_id)
+        self.responses.dismiss(item_id, now)
         self._pump(now)
-
-    def _answer_not_wanted(self, now: float) -> None:
-        self._response_timeout.answer_waived(now)
-        if self._conflicted:
-            # The server could not answer because something else was running, and we would have asked it to.
-            self._conflicted = False
-            self.gate.withdraw()
-
-    def _discard(self, response_id: str) -> None:
-        if self._fulfilled.pop(response_id, "") is None:
-            self.gate.request({})
-        self._mute(response_id)
-        if self.gate.active == response_id:
-            self._send({"type": "response.cancel", "response_id": response_id})
-            return  # its items go when it is done
-        for item_id in self._answers.items(response_id):
-            self.forget(item_id)
 
     def answer_tool(self, call_id: str, output: str) -> bool:
         """Give the model the result of one of its function calls. False: the server would not wait for it, and the
@@ -238,15 +172,7 @@ class RealtimeSession:
         The server cancels by itself where the session says so; a cancel from us would be an error then. With
         ``turn_over`` the caller's turn has ended already: what is wanted, or runs as ``answer``, answers it and stays.
         """
-        if not turn_over:
-            self._unwanted = self.gate.withdraw()
-            if self._unwanted:
-                self._response_timeout.settled(now)
-        active = self.gate.active
-        if active is not None and active != answer:
-            self._mute(active)
-            if not self.profile.server_interrupts:
-                self._send({"type": "response.cancel", "response_id": active})
+        self.responses.interrupted(now, turn_over=turn_over, answer=answer)
         for item in heard:
             # Whole milliseconds, rounded down: past the end of the item is an error.
             self._items.cut(item.item_id, int(item.heard_ms), now)
@@ -254,28 +180,26 @@ class RealtimeSession:
 
     def cancel(self, heard: Iterable[Heard], now: float) -> None:
         """As ``interrupt``, for a reason the server cannot know of (a digit, an operator)."""
-        active = self.gate.active
+        active = self.responses.active
         self.interrupt(heard, now)
         if active is not None and self.profile.server_interrupts:
-            self._send({"type": "response.cancel", "response_id": active})
-
-    def _mute(self, response_id: str) -> None:
-        self._muted[response_id] = None
-        forget_oldest(self._muted, MUTED_KEPT)
+            self.responses.cancel(active)
 
     def _send(self, message: dict[str, Any]) -> str:
         return self._outbox.send(message)
 
     def _pump(self, now: float) -> None:
-        # What is asked for while the caller speaks waits for their turn; its answer may make it unnecessary.
-        if self.state is not State.READY or now < self._caller_until:
-            return
-        self._pump_out_of_band(now)
-        if (response := self.gate.take(now)) is not None:
-            self._items.before_response()
-            self.gate.asked(self._send({"type": "response.create", "response": response}))
-            self._unwanted = False
-            self._response_timeout.response_asked(now)
+        """Ask for what waited for this moment."""
+        if self.state is State.READY:
+            if self._out_of_band.waiting:
+                self._ask_out_of_band(now)
+            self.responses.ask(now)
+
+    def _ask_out_of_band(self, now: float | None) -> None:
+        quiet_from = self.responses.quiet_from()
+        free = quiet_from is not None and quiet_from <= (now or 0.0)
+        for response, wanted in self._out_of_band.take_due(now, free=free):
+            self._out_of_band.asked(wanted, self._send({"type": "response.create", "response": response}))
 
     # -- time -------------------------------------------------------------------------------------
 
@@ -283,42 +207,46 @@ class RealtimeSession:
         """When ``tick`` has something to do although no text arrives."""
         if self.state is not State.READY:
             return None
-        wanted = self.gate.next_deadline()
-        wanted = None if wanted is None else max(wanted, self._caller_until)
-        out_of_band = self._out_of_band.next_deadline() if self._free and self._out_of_band.idle else None
-        out_of_band = None if out_of_band is None else max(out_of_band, self._caller_until, self.gate.closed_until)
-        times = (
-            wanted,
-            self._response_timeout.next_deadline(),
+        soonest = None
+        for time in (
+            self.responses.next_deadline(),
             self._items.next_deadline(),
-            self._mcp.next_deadline() if self._mcp.running or self.gate.idle else None,
-            out_of_band,
-        )
-        return min((time for time in times if time is not None), default=None)
+            self._mcp_at(),
+            self._out_of_band_at(),
+        ):
+            if time is not None and (soonest is None or time < soonest):
+                soonest = time
+        return soonest
+
+    def _mcp_at(self) -> float | None:
+        at = self._mcp.next_deadline()
+        return at if at is not None and self._looks_at_tools else None
+
+    def _out_of_band_at(self) -> float | None:
+        if not self._out_of_band.waiting or not self._out_of_band.idle:
+            return None
+        if (quiet_from := self.responses.quiet_from()) is None:
+            return None
+        return max(self._out_of_band.next_deadline() or 0.0, quiet_from)
 
     def tick(self, now: float) -> list[ev.Event]:
-        """Do what is due. SessionFailed: a response is pending, and the server says nothing."""
-        happened = self._tick_mcp(now)
-        match self._response_timeout.judge(now):
-            case TimeoutStep.GIVE_UP if self._mcp.running:
-                self._response_timeout.progress(now)
-            case TimeoutStep.GIVE_UP:
-                cause = f"the model fell silent for {self._response_timeout.limit_s:g} s in its turn"
-                return self._fail(ev.SessionFailed(ev.Fault.SILENT, cause))
-            case TimeoutStep.ASK:
-                self._response_timeout.response_asked(now)
-                self.gate.request({})
+        """Do what is due. SessionFailed: the server owes a response and says nothing; the connection is of no use."""
+        happened: list[ev.Event] = []
+        if self._looks_at_tools:
+            happened, goes_on = self._mcp.tick(now)
+            if goes_on:
+                self.responses.want({})
+        if self.responses.tick(now, tool_runs=self._mcp.running):
+            cause = f"the model fell silent for {self.profile.stall_timeout_s:g} s in its turn"
+            return self._fail(ev.SessionFailed(ev.Fault.SILENT, cause))
         self._items.tick(now)
         self._pump(now)
         return happened
 
-    def _tick_mcp(self, now: float) -> list[ev.Event]:
-        if not (self._mcp.running or self.gate.idle):
-            return []
-        happened, goes_on = self._mcp.tick(now)
-        if goes_on:
-            self.gate.request({})
-        return happened
+    @property
+    def _looks_at_tools(self) -> bool:
+        """A tool that the provider runs has a time limit; its result is answered when nothing else is."""
+        return self._mcp.running or self.responses.idle
 
     # -- what comes in ----------------------------------------------------------------------------
 
@@ -330,37 +258,39 @@ class RealtimeSession:
             message = decoding.read(data)
         except MalformedError as error:
             return [ev.InputMalformed(error.what, len(data))]
-        kind: str = ALIASES.get(message["type"], message["type"])
+        kind: str = message["type"]
+        if (handler := _HANDLERS.get(kind)) is None and kind in ALIASES:
+            kind = ALIASES[kind]
+            handler = _HANDLERS[kind]
         if kind.startswith("response.") and kind != "response.done":
-            self._response_timeout.progress(now)
+            self.responses.progress(now)
         self._items.alive(now)
-        handler = _HANDLERS.get(kind)
         if handler is None:
             return []
         try:
-            only = not (self.gate.in_flight or self._response_timeout.answer_pending)
-            if (
-                not self._out_of_band.idle
-                and (happened := self._out_of_band.take(kind, message, now, only=only)) is not None
-            ):
-                self._pump(now)
-                return [each for event in happened for each in self._counted(event, now)]
-            happened = list(handler(self, message, now))
+            happened = None if self._out_of_band.idle else self._take_out_of_band(kind, message, now)
+            if happened is None:
+                happened = handler(self, message, now)
         except (MalformedError, ValueError):
             return [ev.InputMalformed(kind[:LONGEST_CODE], len(data))]
         self._pump(now)
         return happened
 
-    def _counted(self, event: ev.Event, now: float) -> Iterable[ev.Event]:
+    def _take_out_of_band(self, kind: str, message: dict[str, Any], now: float) -> list[ev.Event] | None:
+        """What a message means for an out-of-band response; None: it is about something else."""
+        happened = self._out_of_band.take(kind, message, now, only=not self.responses.begins)
+        return None if happened is None else [each for event in happened for each in self._counted(event, now)]
+
+    def _counted(self, event: ev.Event, now: float) -> list[ev.Event]:
         """Count the use of an out-of-band response that ended."""
         if not isinstance(event, ev.OutOfBandEnded):
-            return (event,)
+            return [event]
         try:
-            audio_s = len(event.audio) / _BYTES_PER_S[self.profile.encoding]
-            self.usage += self._bills.believed(event.usage, now - self._ready_at, audio_s)
+            audio_s = len(event.audio) / self.profile.bytes_per_ms / 1000
+            self.usage += self._bills.believed(event.usage, now, audio_s)
         except MalformedError as error:
-            return (replace(event, usage=ev.Usage()), ev.InputMalformed(error.what, 0))
-        return (event,)
+            return [replace(event, usage=ev.Usage()), ev.InputMalformed(error.what, 0)]
+        return [event]
 
     def closed(self, code: int | None, reason: str) -> list[ev.Event]:
         """The connection is gone: close code (None: cut off without one) and reason as received."""
@@ -374,123 +304,79 @@ class RealtimeSession:
         self.state = State.CLOSED
         return [failure]
 
-    def _on_created(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
+    def _on_created(self, message: dict[str, Any], now: float) -> list[ev.Event]:
         mapping(message, "session")
         if self.state is State.CONNECTED:
             self.state = State.CONFIGURING
             self._send({"type": "session.update", "session": self.profile.session()})
-        return ()
+        return []
 
-    def _on_updated(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
+    def _on_updated(self, message: dict[str, Any], now: float) -> list[ev.Event]:
         session = mapping(message, "session")
         if self.state is not State.CONFIGURING:
-            return ()
+            return []
         mismatch, remedy = self.profile.mismatch(session), formats.remedy(session)
         if not mismatch and self.profile.encoding != "pcm" and not self._understanding.now.g711:
             mismatch = f"the server acknowledges audio/{self.profile.encoding} and does not speak it"
             remedy = "Set realtime.encoding to pcm"
         if mismatch:
-            return self._fail(
-                ev.SessionFailed(ev.Fault.REQUEST, f"the model's audio would be noise: {mismatch}", remedy)
-            )
+            cause = f"the model's audio would be noise: {mismatch}"
+            return self._fail(ev.SessionFailed(ev.Fault.REQUEST, cause, remedy))
         self.state = State.READY
-        self._ready_at = now
+        self._bills.opened(now)
         expires_at = session.get("expires_at")
         ready = ev.SessionReady(
             label(session.get("id"), LONGEST_CODE),
             float(expires_at) if isinstance(expires_at, int | float) and 0 <= expires_at <= LARGEST else 0.0,
             self.profile.silence_wait_ms(session),
         )
-        return (ready,)
+        return [ready]
 
-    def _on_error(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
+    def _on_error(self, message: dict[str, Any], now: float) -> list[ev.Event]:
         error = mapping(message, "error")
         refused = fields.refused(error)
         self._last_error = refused
         event_id = error.get("event_id")
         event_id = event_id if isinstance(event_id, str) else None
-        if refused.code == "conversation_already_has_active_response" and event_id is None and self._lost_answer:
-            self._lost_answer = False  # nobody wants it
-        elif refused.code == "conversation_already_has_active_response":
-            self._conflicted = event_id is None and self._response_timeout.answer_pending
-            self.gate.active_response_conflict(now, event_id, answer_pending=self._response_timeout.answer_pending)
+        if refused.code == CONFLICT:
+            self.responses.active_response_conflict(event_id, now)
         elif self.state is State.CONFIGURING:
             # A rejected session.update is discarded whole: going on would mean talking as somebody else.
             where = f" ({refused.param})" if refused.param else ""
             return self._fail(faults.refusal(refused.code, refused.message + where))
-        elif self._unwanted and self.gate.asked_in(event_id):
-            self._unwanted = False
-            self.gate.dropped()
-        elif self.gate.asked_in(event_id):
-            ended = ev.ResponseEnded("", "failed", refused.code, refused.message, ev.Usage())
-            return (refused, *self._response_failed(ended))
+        elif self.responses.asked_in(event_id):
+            if self.responses.refused(refused.code):
+                ended = ev.ResponseEnded("", "failed", refused.code, refused.message, ev.Usage())
+                return [refused, *self._fail(faults.exhausted(ended))]
         else:
             # Whatever it is about, it is no reason to wait less: what is pending stays pending.
             self._items.refused(refused, event_id, now)
-            if refused.code in (OPEN_CALL, NO_ANSWER) and self._answered_open_calls(refused.code):
-                self.gate.failed()
-        return (refused,)
+            if refused.code in (OPEN_CALL, NO_ANSWER):
+                self.responses.not_made(refused.code)
+        return [refused]
 
-    def _answered_open_calls(self, code: str) -> bool:
-        """Whether a response may have failed because functions still run; they have an output now."""
-        if code == OPEN_CALL:
-            self._understanding.found("open_calls", "no response while a function call had no output")
-        elif not self._understanding.learns and self._understanding.now.open_calls:
-            return False
-        return self._items.answer_for_now()
-
-    def _response_failed(self, ended: ev.ResponseEnded) -> list[ev.Event]:
-        """A failed response is silence to the caller: ask once more, then give the model up."""
-        if ended.status == "failed" and ended.reason != UNPAID and self._answered_open_calls(ended.reason):
-            self.gate.failed()
-            return []
-        self._failures += 1
-        if self._failures > FAILURES_BORNE or ended.reason == UNPAID:
-            self._gave_up = True
-            return self._fail(faults.exhausted(ended))
-        self.gate.failed()
-        return []
-
-    def _on_speech_started(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        self._response_timeout.answer_waived(now)
-        self._items.before_response()
-        self._caller_until = now + LONGEST_TURN_S
+    def _on_speech_started(self, message: dict[str, Any], now: float) -> list[ev.Event]:
+        self.responses.caller_began(now)
         at_ms = self.audio_origin_ms + number(message, "audio_start_ms")
-        return (ev.SpeechStarted(identifier(message, "item_id"), at_ms),)
+        return [ev.SpeechStarted(identifier(message, "item_id"), at_ms)]
 
-    def _on_speech_stopped(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        self._caller_until = 0.0
-        if self.profile.server_answers:
-            # Already here: asked for between this and the commit, a response would come beside the server's own.
-            self.gate.turn_ended(now)
+    def _on_speech_stopped(self, message: dict[str, Any], now: float) -> list[ev.Event]:
+        self.responses.caller_ceased(now)
         at_ms = self.audio_origin_ms + number(message, "audio_end_ms")
-        return (ev.SpeechStopped(identifier(message, "item_id"), at_ms),)
+        return [ev.SpeechStopped(identifier(message, "item_id"), at_ms)]
 
-    def _on_committed(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        self._unwanted = False  # what begins from now on answers this turn
-        self._conflicted = False
+    def _on_committed(self, message: dict[str, Any], now: float) -> list[ev.Event]:
         item_id = identifier(message, "item_id")
+        previous = identifier(message, "previous_item_id") if message.get("previous_item_id") else None
         self._untold = item_id if self.profile.agent.transcription is not None else ""
-        previous = message.get("previous_item_id")
-        ended = ev.CallerTurnEnded(item_id, identifier(message, "previous_item_id") if previous else None)
-        if self._answers.turn_ended(item_id):
-            self.forget(item_id)
-            if self.profile.server_answers:
-                self.gate.turn_ended(now)
-                self._lost_answer = self.gate.active is not None and not self.gate.in_flight
-            return (ended,)
-        if self.profile.server_answers:
-            self.gate.turn_ended(now)
-            self._response_timeout.answer_awaited(now)
-        else:
-            self.gate.request({})
-        return (ended,)
+        self.responses.turn_committed(item_id, now)
+        return [ev.CallerTurnEnded(item_id, previous)]
 
-    def _on_transcribed(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        return (self._told(message, words(message, "transcript")),)
+    def _on_transcribed(self, message: dict[str, Any], now: float) -> list[ev.Event]:
+        return [self._told(message, words(message, "transcript"))]
 
-    def _on_transcription_failed(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        return (self._told(message, None),)
+    def _on_transcription_failed(self, message: dict[str, Any], now: float) -> list[ev.Event]:
+        return [self._told(message, None)]
 
     def _told(self, message: dict[str, Any], said: str | None) -> ev.Event:
         item_id = identifier(message, "item_id")
@@ -498,168 +384,122 @@ class RealtimeSession:
             self._untold = ""
         return ev.CallerTranscribed(item_id, said)
 
-    def _on_truncated(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
+    def _on_truncated(self, message: dict[str, Any], now: float) -> list[ev.Event]:
         item_id = identifier(message, "item_id")
         self._items.truncated(item_id)
-        return (ev.ItemTruncated(item_id, int(number(message, "audio_end_ms"))),)
+        return [ev.ItemTruncated(item_id, int(number(message, "audio_end_ms")))]
 
-    def _on_response_created(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
+    def _on_response_created(self, message: dict[str, Any], now: float) -> list[ev.Event]:
         response = mapping(message, "response")
         response_id = identifier(response, "id")
         if response.get("conversation_id", "") is None:
-            return ()  # out of band: it does not write to the conversation
-        asked = self.gate.in_flight and self.profile.server_answers and not self._conflicted
-        answers = self._answers.response_started(response_id, asked_otherwise=asked)
-        self._conflicted = self._lost_answer = False
-        self.gate.started(response_id)
+            return []  # out of band: it does not write to the conversation
+        answers = self.responses.started(response_id, now)
         self._mcp.answered()
         self._bills.began(response_id)
-        self._response_timeout.response_begun(now)
-        if self._answers.discarded(response_id):
-            self._discard(response_id)
-        elif answers is not None and self.gate.fulfilled() is not None:
-            self._fulfilled[response_id] = None
-            forget_oldest(self._fulfilled, MUTED_KEPT)
-        elif self._unwanted:
-            self._unwanted = False
-            self._mute(response_id)
-            self._send({"type": "response.cancel", "response_id": response_id})
-        return (ev.ResponseStarted(response_id, answers),)
+        return [ev.ResponseStarted(response_id, answers)]
 
-    def _on_audio(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
+    def _on_audio(self, message: dict[str, Any], now: float) -> list[ev.Event]:
         response_id = self._response_of(message)
         delta = text(message, "delta")
-        self._bills.brought(response_id, len(delta) * 3 / 4 / _BYTES_PER_S[self.profile.encoding])
-        if response_id in self._muted:
-            return ()
-        audio = base64.b64decode(delta, validate=True)
+        self._bills.brought(response_id, len(delta) * 3 / 4 / self.profile.bytes_per_ms / 1000)
+        if self.responses.muted(response_id):
+            return []
+        audio = decoding.audio(delta)
         if audio:
-            self._brings(response_id, now)
+            self.responses.brings(response_id, now)
             self._mcp.answered()
         item_id = identifier(message, "item_id")
         self._items.sounds(item_id, response_id, len(audio) / self.profile.bytes_per_ms)
-        return [ev.AudioArrived(item_id, audio[at : at + PIECE_BYTES], response_id) for at in _pieces(audio)]
+        if len(audio) <= PIECE_BYTES:
+            return [ev.AudioArrived(item_id, audio, response_id)]
+        pieces = range(0, len(audio), PIECE_BYTES)
+        return [ev.AudioArrived(item_id, audio[at : at + PIECE_BYTES], response_id) for at in pieces]
 
-    def _on_audio_done(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        return (ev.AudioEnded(identifier(message, "item_id"), _response_of(message)),)
+    def _on_audio_done(self, message: dict[str, Any], now: float) -> list[ev.Event]:
+        return [ev.AudioEnded(identifier(message, "item_id"), _named_response(message))]
 
-    def _on_agent_transcript(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
-        if (response_id := _response_of(message)) and self._answers.discarded(response_id):
-            return ()
+    def _on_agent_transcript(self, message: dict[str, Any], now: float) -> list[ev.Event]:
+        response_id = _named_response(message)
+        if self.responses.discarded(response_id):
+            return []
         item_id, transcript = identifier(message, "item_id"), words(message, "transcript")
         self._items.words(item_id, response_id, transcript, all_of_them=True)
-        return (ev.AgentTranscribed(item_id, transcript, response_id),)
+        return [ev.AgentTranscribed(item_id, transcript, response_id)]
 
-    def _on_agent_words(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
+    def _on_agent_words(self, message: dict[str, Any], now: float) -> list[ev.Event]:
         item_id, delta = identifier(message, "item_id"), words(message, "delta")
-        self._items.words(item_id, _response_of(message), delta, all_of_them=False)
-        return ()
+        self._items.words(item_id, _named_response(message), delta, all_of_them=False)
+        return []
 
-    def _on_item_added(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
+    def _on_item_added(self, message: dict[str, Any], now: float) -> list[ev.Event]:
         response_id, item = self._response_of(message), mapping(message, "item")
-        self._answers.item_added(response_id, identifier(item, "id"))
+        self.responses.item_added(response_id, identifier(item, "id"))
         if item.get("type") not in SILENT_ITEMS:
-            self._brings(response_id, now)
-        return () if response_id in self._muted else self._mcp.take("response.output_item.added", message, now)
+            self.responses.brings(response_id, now)
+        return [] if self.responses.muted(response_id) else self._mcp.take("response.output_item.added", message, now)
 
-    def _on_mcp(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
+    def _on_mcp(self, message: dict[str, Any], now: float) -> list[ev.Event]:
         return self._mcp.take(message["type"], message, now)
 
-    def _brings(self, response_id: str, now: float) -> None:
-        """The response has something that is heard, or done."""
-        self._sounding = response_id
-        self._response_timeout.heard(now)
-
-    def _on_item_done(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
+    def _on_item_done(self, message: dict[str, Any], now: float) -> list[ev.Event]:
         item = mapping(message, "item")
         if item.get("type") == "function_call" and item.get("status", "completed") == "completed":
             call = ev.ToolCall(identifier(item, "call_id"), identifier(item, "name"), text(item, "arguments"))
-            calls = self._calls.setdefault(self._response_of(message), [])
-            forget_oldest(self._calls, CALLS_KEPT)
-            if len(call.arguments) > LONGEST_ARGUMENTS or len(calls) >= MOST_CALLS:
+            if len(call.arguments) > LONGEST_ARGUMENTS:
                 raise MalformedError
-            calls.append(call)
-            return ()
+            self.responses.called(self._response_of(message), call)
+            return []
         return self._mcp.take("response.output_item.done", message, now)
 
-    def _on_response_done(self, message: dict[str, Any], now: float) -> Iterable[ev.Event]:
+    def _on_response_done(self, message: dict[str, Any], now: float) -> list[ev.Event]:
         response = mapping(message, "response")
         response_id, status = identifier(response, "id"), text(response, "status")[:LONGEST_CODE]
-        used, failed = ev.Usage(), list[ev.Event]()
+        happened: list[ev.Event] = []
+        used = ev.Usage()
         try:
-            used = self._bills.ended(response_id, response.get("usage"), now - self._ready_at)
+            used = self._bills.ended(response_id, response.get("usage"), now)
         except MalformedError as bad:
-            failed.append(ev.InputMalformed(bad.what, 0))  # the response is over all the same
+            happened.append(ev.InputMalformed(bad.what, 0))  # the response is over all the same
         self.usage += used
-        # Calls of a response that did not complete, or that the caller interrupted, are never run, least of all a
-        # hang-up; but each wants exactly one answer.
-        calls = self._calls.pop(response_id, [])
-        muted = response_id in self._muted
-        if self._answers.discarded(response_id):
-            for item_id in self._answers.items(response_id):
-                self.forget(item_id)
-            calls = []
-        elif status != "completed" or muted:
-            why = BROKEN_OFF if status in ("incomplete", "failed") and not muted else INTERRUPTED
-            for call in calls:
-                self.answer_tool(call.call_id, why)
-            calls = []
-        self._items.called(tuple(calls))
-        silent = not (muted or calls) and self._was_nothing(response_id)
-        nothing = silent and status == "completed"
-        failed += self._mcp.ended(response_id, wanted=status == "completed" and not muted)
-        details = response.get("status_details")
-        details = details if isinstance(details, dict) else {}
-        error = details.get("error")
-        error = error if isinstance(error, dict) else {}
-        reason = error.get("code") or error.get("type") or details.get("reason")
+        reason, why = _cause(response)
+        outcome = self.responses.ended(response_id, status, reason, now)
         ended = ev.ResponseEnded(
             response_id,
             status,
-            ev.SILENT if nothing else label(reason, LONGEST_CODE),
-            label(error.get("message"), LONGEST_MESSAGE),
+            ev.SILENT if outcome.nothing else reason,
+            why,
             used,
-            tuple(calls),
-            unwanted=muted,
+            outcome.calls,
+            unwanted=outcome.muted,
         )
-        # Muted: the caller is speaking, and what they say is answered, not what they interrupted.
-        if nothing or (status == "failed" and not muted):
-            failed += self._response_failed(ended)
-        elif silent and status == "incomplete":
-            self._failures += 1
-            if self._failures > BROKEN_OFF_BORNE:
-                self._gave_up = True
-                failed += self._fail(faults.exhausted(ended))
-        elif status != "failed":
-            self._failures = 0
-        self._fulfilled.pop(response_id, None)
-        self.gate.ended(response_id)
-        self._items.response_ended(response_id, completed=status == "completed")
-        if self.gate.active is None:
-            self._response_timeout.settled(now)
-        return (ended, *failed)
+        happened += self._mcp.ended(response_id, wanted=status == "completed" and not outcome.muted)
+        if outcome.given_up:
+            happened += self._fail(faults.exhausted(ended))
+        return [ended, *happened]
 
     def _response_of(self, message: dict[str, Any]) -> str:
         """The response that an event belongs to; where a server leaves it out, the one that runs."""
-        return identifier(message, "response_id") if "response_id" in message else self.gate.active or ""
-
-    def _was_nothing(self, response_id: str) -> bool:
-        """Nothing came of the response that the caller waited for."""
-        return response_id not in ("", self._sounding) and response_id == self.gate.active
+        return identifier(message, "response_id") if "response_id" in message else self.responses.active or ""
 
 
-def _response_of(message: dict[str, Any]) -> str:
-    """The response that an event belongs to; some servers leave it out."""
+def _named_response(message: dict[str, Any]) -> str:
+    """The response that an event says it belongs to; some servers leave it out."""
     return label(message.get("response_id"), LONGEST_ID)
 
 
-def _pieces(audio: bytes) -> range:
-    """The places where its pieces begin; one piece also if it is empty."""
-    return range(0, max(len(audio), 1), PIECE_BYTES)
+def _cause(response: dict[str, Any]) -> tuple[str, str]:
+    """Why a response is not completed: a code, and a message."""
+    details = response.get("status_details")
+    details = details if isinstance(details, dict) else {}
+    error = details.get("error")
+    error = error if isinstance(error, dict) else {}
+    code = error.get("code") or error.get("type") or details.get("reason")
+    return label(code, LONGEST_CODE), label(error.get("message"), LONGEST_MESSAGE)
 
 
 # Not the instance's own: bound methods would keep every session until the garbage collector comes.
-_HANDLERS: dict[str, Callable[[RealtimeSession, dict[str, Any], float], Iterable[ev.Event]]] = {
+_HANDLERS: dict[str, Callable[[RealtimeSession, dict[str, Any], float], list[ev.Event]]] = {
     "session.created": RealtimeSession._on_created,
     "session.updated": RealtimeSession._on_updated,
     "error": RealtimeSession._on_error,

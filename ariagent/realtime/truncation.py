@@ -101,6 +101,8 @@ class Truncations:
         return True
 
     def next_deadline(self) -> float | None:
+        if not self._asked:
+            return None
         times = (asked.retry_at or asked.unanswered_at for asked in self._asked.values())
         return min((time for time in times if time is not None), default=None)
 

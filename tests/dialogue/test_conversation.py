@@ -1029,8 +1029,8 @@ def test_no_order_of_events_silences_the_agent_for_ever(steps: list[str]) -> Non
     talk.talks(1000, "z", "r0")
     for step in steps:
         SOUND_STEPS[step](talk)
-    if talk.session.gate.active is not None:
-        talk.ends(talk.session.gate.active)
+    if talk.session.responses.active is not None:
+        talk.ends(talk.session.responses.active)
     talk.stops()
     talk.line(8000, loud=False)
     assert not talk.playout.paused
@@ -1041,5 +1041,5 @@ def test_no_order_of_events_silences_the_agent_for_ever(steps: list[str]) -> Non
     talk.finishes("y", "r9")
     talk.ends("r9")
     talk.line(8000, loud=False)
-    assert talk.session.gate.active is None
+    assert talk.session.responses.active is None
     assert not talk.playout.paused

@@ -83,3 +83,10 @@ def test_an_hour_of_a_busy_conversation_is_believed_whole() -> None:
         bills.began(f"r{number}")
         counted = {"input_token_details": {"text_tokens": 32_000}, "output_token_details": {"text_tokens": 400}}
         assert bills.ended(f"r{number}", counted, 7.5 * number).input_text == 32_000
+
+
+def test_the_time_there_was_counts_from_the_sessions_beginning() -> None:
+    bills = begun("r")
+    bills.opened(1_000.0)
+    with pytest.raises(MalformedError):
+        bills.ended("r", counts(heard=100_000), 1_060.0)

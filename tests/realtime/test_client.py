@@ -214,7 +214,7 @@ class TestConnection:
         recorder = connect(await listen(script))
         await recorder.saw(SessionReady)
         loop = asyncio.get_running_loop()
-        recorder.client.session.gate.turn_ended(loop.time())
+        recorder.client.session.responses.caller_ceased(loop.time())
         recorder.client.session.request_response(loop.time())
         recorder.client.flush()
         assert await within(asked) == "response.create"

@@ -1,10 +1,13 @@
 """Messages, and what is none, at a bounded cost."""
 
+import base64
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ariagent.realtime.decoding import MOST_VALUES, read
+from ariagent.realtime.decoding import MOST_VALUES, audio, read
 from ariagent.realtime.fields import MalformedError
 
 
@@ -47,3 +50,19 @@ def test_a_number_of_thousands_of_figures_is_not_reckoned_with() -> None:
 def test_half_of_a_surrogate_pair_is_read() -> None:
     """Servers that cut words in UTF-16 send one in each of two messages."""
     assert read('{"type":"x","delta":"\\ud83d"}')["delta"] == "\ud83d"
+
+
+class TestAudio:
+    @given(st.binary(max_size=200))
+    def test_is_what_was_written(self, sound: bytes) -> None:
+        assert audio(base64.b64encode(sound).decode()) == sound
+
+    def test_of_a_server_that_leaves_bits_behind_the_end(self) -> None:
+        assert audio("AAB=") == bytes(2)
+
+    @pytest.mark.parametrize(
+        "written", ["AAA", "AAA*", "AAA\n", "AA=A", 'AA"A', "AAAé", "AAA\ud800", "AAAAA===", "====", "A==="]
+    )
+    def test_that_is_none(self, written: str) -> None:
+        with pytest.raises(ValueError):
+            audio(written)

@@ -12,8 +12,9 @@ from ariagent.lab.hostilemodel import KINDS, HostileModel
 from ariagent.loop import run_async
 from ariagent.realtime.budget import MOST_AT_ONCE
 from ariagent.realtime.client import RealtimeClient
-from ariagent.realtime.events import AudioArrived, Event, Fault, SessionFailed, SessionReady
+from ariagent.realtime.events import AudioArrived, Event, Fault, SessionFailed, SessionReady, ToolCall
 from ariagent.realtime.profile import SessionProfile
+from ariagent.realtime.responses import _Response, _Turn
 from ariagent.realtime.session import RealtimeSession
 
 PATIENCE_S = 60.0
@@ -127,8 +128,8 @@ def test_a_session_can_be_looked_into() -> None:
     """The measure above sees what a session holds."""
     realtime = RealtimeSettings()
     session = RealtimeSession(SessionProfile.of(AgentSettings(), realtime))
-    session._muted = {f"r{n}": None for n in range(500)}
-    session._calls = {"r": ["x" * 10_000]}  # type: ignore[list-item]
+    session.responses._turns = {f"u{n}": _Turn() for n in range(500)}
+    session.responses._known = {"r": _Response(calls=[ToolCall("c", "look", "x" * 10_000)])}
     most, characters = elements(session)
     assert most == 500
     assert characters >= 10_000

@@ -49,11 +49,11 @@ def test_the_conversation_goes_on_beside_it(peer: Any) -> None:
     ask(peer)
     created(peer)
     peer.says("response.created", response={"id": "resp_b", "conversation_id": "conv", "metadata": None})
-    assert peer.session.gate.active == "resp_b"
+    assert peer.session.responses.active == "resp_b"
     [heard] = peer.says("response.output_audio.delta", response_id="resp_b", item_id="j", delta=DELTA)
     assert heard == ev.AudioArrived("j", PCM, "resp_b")
     peer.says("response.done", response={"id": "resp_a", "status": "completed"})
-    assert peer.session.gate.active == "resp_b"
+    assert peer.session.responses.active == "resp_b"
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled", "incomplete"])

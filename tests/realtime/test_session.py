@@ -13,17 +13,8 @@ from ariagent.config import AgentSettings, RealtimeSettings, ServerVad
 from ariagent.realtime import events as ev
 from ariagent.realtime.gate import SERVER_RESPONSE_WAIT_S
 from ariagent.realtime.profile import SessionProfile
-from ariagent.realtime.session import (
-    _HANDLERS,
-    BROKEN_OFF_BORNE,
-    CALLS_KEPT,
-    LONGEST_TURN_S,
-    MOST_CALLS,
-    PIECE_BYTES,
-    Heard,
-    RealtimeSession,
-    State,
-)
+from ariagent.realtime.responses import BROKEN_OFF_BORNE, KEPT, LONGEST_TURN_S, MOST_CALLS
+from ariagent.realtime.session import _HANDLERS, PIECE_BYTES, Heard, RealtimeSession, State
 from ariagent.realtime.truncation import ACKNOWLEDGED_WAIT_S as TRUNCATED_WAIT_S
 from ariagent.realtime.truncation import TRIES as TRUNCATE_TRIES
 
@@ -364,7 +355,7 @@ class TestResponses:
         ended, malformed = peer.ends_response(usage={"input_token_details": {"text_tokens": count}})
         assert (ended.usage, malformed) == (ev.Usage(), ev.InputMalformed("usage", 0))
         assert peer.session.usage == ev.Usage()
-        assert peer.session.gate.active is None
+        assert peer.session.responses.active is None
 
     def test_usage_adds_up(self, peer: Any) -> None:
         for number in range(3):
@@ -1022,7 +1013,7 @@ class TestBounds:
     def test_responses_whose_function_calls_wait(self, peer: Any) -> None:
         for number in range(100):
             self.calls(peer, f"r{number}", 1)
-        assert len(peer.session._calls) == CALLS_KEPT
+        assert len(peer.session.responses._known) == KEPT
 
     def test_arguments(self, peer: Any) -> None:
         assert self.calls(peer, "r", 1, "x" * 32_000) == []
@@ -1094,7 +1085,7 @@ class TestMalformed:
     def test_a_malformed_event_changes_nothing(self, peer: Any) -> None:
         peer.starts_response()
         peer.says("response.done", response={"status": "completed"})
-        assert peer.session.gate.active == "resp_1"
+        assert peer.session.responses.active == "resp_1"
 
 
 HANDLED = sorted(_HANDLERS)
