@@ -28,7 +28,7 @@ ENDING_S = 20.0
 
 async def run(program: AsteriskProgram, parts: list[str], out: Path) -> bool:
     """Measure these parts and write ``out``; returns whether every budget is kept."""
-    _cancel_on_signals()
+    cancel_on_signals()
     with tempfile.TemporaryDirectory(prefix="ariagent-bench-") as scratch:
         directory = Path(scratch)
         async with AsteriskInstance(program, directory / "asterisk") as asterisk:
@@ -47,7 +47,7 @@ async def run(program: AsteriskProgram, parts: list[str], out: Path) -> bool:
     return not found.missed
 
 
-def _cancel_on_signals() -> None:
+def cancel_on_signals() -> None:
     """Ctrl-C and SIGTERM cancel what is being measured, so that all that was started is ended."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
@@ -56,9 +56,9 @@ def _cancel_on_signals() -> None:
     def stop() -> None:
         nonlocal cancelled_at
         if cancelled_at is not None and loop.time() < cancelled_at + ENDING_S:
-            _tell("still ending what was started")
+            tell("still ending what was started")
             return
-        _tell("interrupted: ending what was started, no rows are written")
+        tell("interrupted: ending what was started, no rows are written")
         cancelled_at = loop.time()
         task.cancel()
 
@@ -66,7 +66,9 @@ def _cancel_on_signals() -> None:
         loop.add_signal_handler(number, stop)
 
 
-def _tell(text: str) -> None:
+def tell(text: str) -> None:
+    """Say it on standard error: standard output is for rows."""
+    """Say it on standard error: standard output is for rows."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 

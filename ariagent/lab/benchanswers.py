@@ -8,6 +8,8 @@ the service, Asterisk and both ways of the audio.
 import asyncio
 import itertools
 import json
+import re
+import statistics
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ from ariagent.lab import environment
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.benchcalls import PATIENCE_S, BenchCall, Samples, calls_up
 from ariagent.lab.rtp import last_loud_sent
+from ariagent.records.events import AnswerBegan
 from ariagent.rehearsal.recorded import recorded
 from ariagent.rehearsal.voice import recording
 
@@ -43,6 +46,14 @@ class Answers:
     waits_ms: list[float] = field(default_factory=list)
     """For each question; one without an answer counts as PATIENCE_S."""
     unanswered: int = 0
+
+
+def parts_ms(log: str, after: int = 0) -> dict[str, float]:
+    """What the service itself says that the answers took, as medians: in all, and each part. ``after``: of its log."""
+    told = [re.findall(r"(response|detection|model|ours)_ms=(\S+)", line) for line in log[after:].splitlines()
+            if line.split()[2:3] == [AnswerBegan.NAME]]  # fmt: skip
+    names = dict.fromkeys(name for found in told for name, _ in found)
+    return {f"{name}_ms": statistics.median(float(dict(found)[name]) for found in told) for name in names}
 
 
 @asynccontextmanager
@@ -69,7 +80,7 @@ def _plain(text: str) -> str:
 
 async def answers(asterisk: AsteriskInstance, extension: str, questions: int) -> Answers:
     """AT_ONCE callers ask so many questions each, one after the other's answer."""
-    words = [_recording(text) for text in SENTENCES]
+    words = [words_of(text) for text in SENTENCES]
     seen = Answers()
 
     async def ask(one: BenchCall, index: int) -> None:
@@ -98,7 +109,8 @@ async def _ask(one: BenchCall, sentence: Samples, seen: Answers) -> None:
         seen.unanswered += 1
 
 
-def _recording(text: str) -> Samples:
+def words_of(text: str) -> Samples:
+    """The recording of a sentence, 8 kHz."""
     path = recorded(VOICE, text)
     assert path is not None, f"no recording of {text!r}"
     return np.frombuffer(recording(path, SLIN8), "<i2")
