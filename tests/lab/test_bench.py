@@ -48,6 +48,12 @@ def test_the_help_has_a_line_for_each_part(capsys: pytest.CaptureFixture[str]) -
     assert re.findall(r"^  (\w+)  +\S", shown.partition("parts:")[2], re.MULTILINE) == list(PARTS)
 
 
+def test_the_page_of_budgets_has_every_part_and_no_other() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "measurements.md").read_text()
+    table = page.partition("| part | row | budget |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(PARTS)
+
+
 @pytest.mark.parametrize(("second", "code"), [(10.0, 0), (20.0, 1)])
 def test_a_comparison_fails_when_a_row_got_worse(
     second: float, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
