@@ -45,8 +45,8 @@ deb-test: setup ## install the Debian package on a clean machine (a chroot, so a
 noise: setup ## whether noise cuts the agent off, and words do: three minutes of it
 	@$(PYTHON) -m pytest -m noise tests/integration/test_interruptions.py
 
-bench: $(STAMP) ## measure every budget and print it beside what it may be
-	@$(LAB) bench
+bench: $(STAMP) ## measure every budget and print it beside what it may be; PARTS="answers takeover" for some
+	@$(LAB) bench $(PARTS)
 
 soak: $(STAMP) ## 200 calls hung up at random moments: nothing may be left; MINUTES=30 for 20 callers who stay and talk
 	@$(LAB) soak $(if $(MINUTES),--minutes '$(MINUTES)')

@@ -1,366 +1,137 @@
-"""``make bench``: every budget of the design, measured on this machine against its limit.
+"""``make bench``: measure every budget on this machine, or show two such runs side by side.
 
-Real SIP and RTP on a real Asterisk; the model is the sandbox without its ears (``reflex``: it answers the
-first loud frame at once). Everything runs on one machine, so figures are differences and ratios within one
-run: the round trip is less that of a bare AudioSocket echo behind the same Asterisk.
+``benchparts`` has what is measured and the budgets, ``benchrows`` what a row, a run and a comparison are.
 """
 
+from __future__ import annotations
+
+import argparse
 import asyncio
-import json
+import difflib
 import logging
+import os
 import platform
+import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from ariagent.lab import attackbench, attackers, environment, handoffbench, hostilemodel, noisebench
+from ariagent.errors import ConfigurationError
 from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.benchcalls import (
-    AGENT,
-    BURST_GAP_S,
-    PATIENCE_S,
-    barge_in,
-    burst_round_trips,
-    calls_up,
-    decisions_sent,
-    echo_server,
-    first_words,
-    opening_heard,
-    reply_heard,
-    spacing_of_replies,
-)
-from ariagent.lab.packages import default_lab_dir, ensure_asterisk, ensure_tool
-from ariagent.rehearsal.noise import Kind
+from ariagent.lab.benchparts import PARTS, Bench, described
+from ariagent.lab.benchrows import Run, previous, side_by_side
+from ariagent.lab.packages import AsteriskProgram, default_lab_dir, ensure_asterisk, ensure_tool
 
-MANY = 50
-ROUND_TRIPS = 40
-PHASES = 8
-ROUND_TRIPS_MANY = 5
-CPU_WINDOW_S = 10.0
-SPEEDS = (1, 3, 10)
-SLOW_MODEL_MS = 600
-DECISION_SPEEDS = (0, 6, 1)
-"""0: replies are generated all at once, after which the server has nothing to say until the caller's turn ends."""
+ENDING_S = 20.0
+"""What was started is ended within this time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One budget and what was measured."""
-
-    name: str
-    measured: float
-    budget: float
-    unit: str
-    detail: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        return self.measured <= self.budget
-
-    def __str__(self) -> str:
-        mark = "ok  " if self.ok else "MISS"
-        return f"{mark} {self.name:<66} {self.measured:8.2f} {self.unit:<4} of {self.budget:g}"
-
-
-@dataclass(slots=True)
-class Bench:
-    """The Asterisk that everything is measured on, and where files go."""
-
-    asterisk: AsteriskInstance
-    directory: Path
-    rows: list[Row] = field(default_factory=list)
-
-    def note(self, name: str, measured: float, budget: float, unit: str, **detail: Any) -> None:
-        row = Row(name, round(float(measured), 3), budget, unit, detail)
-        self.rows.append(row)
-        print(row, flush=True)  # noqa: T201
-
-    @asynccontextmanager
-    async def service(self, *sandbox_options: str, **agent: Any) -> AsyncIterator[environment.Process]:
-        """A fresh service on a fresh sandbox; ``agent`` has settings of the agent's."""
-        agent = {**AGENT, **agent}
-        async with AsyncExitStack() as stack:
-            _, url = await stack.enter_async_context(environment.sandbox(self.directory, *sandbox_options))
-            # The reflex answers before the turn has ended; its end would be taken for a turn that is not answered.
-            realtime = {"url": url, "api_key": "bench", "stall_timeout_s": 120}
-            settings = {"realtime": realtime, "agents": {"default": agent}, "max_calls": 100}
-            yield await stack.enter_async_context(environment.service(self.asterisk, self.directory, settings))
-
-
-REFLEX = ("--detector", "reflex", "--no-recogniser", "--think-ms", "0", "--voice", "tone")
-
-
-async def round_trips(bench: Bench) -> None:
-    """What the service adds to first loud RTP frame in -> first loud RTP frame out."""
-    async with echo_server(bench.asterisk) as extension:
-        echo = await burst_round_trips(bench.asterisk, extension, 1, ROUND_TRIPS)
-        echo_many = await burst_round_trips(bench.asterisk, extension, MANY, ROUND_TRIPS_MANY)
-    base, base_many = np.median(echo), np.median(echo_many)
-    print(f"     bare AudioSocket echo: {base:.2f} ms with 1 call, {base_many:.2f} ms with {MANY}", flush=True)  # noqa: T201
-    # What listens for machines is part of what a call costs; bursts this short are none to it.
-    async with bench.service(*REFLEX, machines="end") as service:
-        for extension in ("7001", "7000"):
-            # Call after call: within one, the caller's 20 ms raster and ours lie to each other as luck will have it.
-            one = [
-                trip
-                for _ in range(PHASES)
-                for trip in await burst_round_trips(bench.asterisk, extension, 1, ROUND_TRIPS // PHASES)
-            ]
-            p50, p95 = np.percentile(one, [50, 95]) - base
-            bench.note(f"round trip added, 1 call, p50 ({extension})", p50, 6, "ms", echo_ms=base)
-            bench.note(f"round trip added, 1 call, p95 ({extension})", p95, 15, "ms")
-        for extension in ("7001", "7000"):
-            await many_calls(bench, service, extension, float(base_many))
-
-
-async def many_calls(bench: Bench, service: environment.Process, extension: str, base_ms: float) -> None:
-    """Delay, CPU and memory with many calls that talk: 400 ms of the agent every 1.2 s."""
-    before_mb = service.rss_mb()
-    usage: dict[str, float] = {}
-
-    async def window() -> None:
-        usage["service"] = -service.cpu_s()
-        usage["asterisk"] = -environment.cpu_seconds(bench.asterisk.pid)
-        await asyncio.sleep(CPU_WINDOW_S)
-        usage["service"] += service.cpu_s()
-        usage["asterisk"] += environment.cpu_seconds(bench.asterisk.pid)
-        usage["mb"] = service.rss_mb() - before_mb
-
-    # As many rounds as the window needs, so that it sees nothing but calls in progress.
-    rounds = max(ROUND_TRIPS_MANY, int(CPU_WINDOW_S / BURST_GAP_S) + 2)
-    many = await burst_round_trips(bench.asterisk, extension, MANY, rounds, meanwhile=window)
-    p95 = np.percentile(many, 95) - base_ms
-    unanswered = sum(trip >= 1000 * PATIENCE_S for trip in many)
-    p50 = np.median(many) - base_ms
-    bench.note(f"round trip added, {MANY} calls, p95 ({extension})", p95, 30, "ms", p50=p50, unanswered=unanswered)
-    share = 100 / CPU_WINDOW_S / MANY
-    bench.note(
-        f"CPU per call, service / Asterisk, {MANY} calls ({extension})",
-        usage["service"] / usage["asterisk"],
-        0.8,
-        "x",
-        service_percent_of_a_core=usage["service"] * share,
-        asterisk_percent_of_a_core=usage["asterisk"] * share,
-    )
-    bench.note(f"memory per extra call ({extension})", usage["mb"] / MANY, 1.5, "MB")
-
-
-async def opening(bench: Bench) -> None:
-    """INVITE to 200, and to the first voice of the opening; with a model that is slow to connect, 200 to that."""
-    async with bench.service(*REFLEX, opening="Good day.") as _:
-        for extension in ("7001", "7000"):
-            answers, voices = [], []
-            for _ in range(12):
-                async with calls_up(bench.asterisk, extension, 1) as [call]:
-                    answers.append(1000 * (call.answered_at - call.invited_at))
-                    voice = await call.bell.wait_loud(call.invited_at)
-                    voices.append(1000 * (voice - call.invited_at))
-            # The first call of a process loads code that the others find loaded.
-            median_answer, median_voice = float(np.median(answers)), float(np.median(voices))
-            bench.note(f"INVITE -> 200, median ({extension})", median_answer, 20, "ms", worst=max(answers))
-            bench.note(f"INVITE -> first voice, median ({extension})", median_voice, 100, "ms", worst=max(voices))
-    async with bench.service(*REFLEX, "--fault", f"late_created:{SLOW_MODEL_MS}", opening="Good day.") as _:
-        for extension in ("7001", "7000"):
-            waits, answers = [], []
-            for _ in range(6):
-                async with calls_up(bench.asterisk, extension, 1) as [call]:
-                    answers.append(1000 * (call.answered_at - call.invited_at))
-                    waits.append(1000 * (await call.bell.wait_loud(call.invited_at) - call.answered_at))
-            name = f"200 -> first voice, a model that needs {SLOW_MODEL_MS} ms, median ({extension})"
-            bench.note(name, float(np.median(waits)), 100, "ms", worst=max(waits), invite_to_200=np.median(answers))
-    for extension in ("7001", "7000"):
-        off = await opening_heard(bench.asterisk, bench.directory, extension)
-        bench.note(f"opening: not heard as it was rendered, worst of {len(off)} ({extension})", max(off), 0, "ms")
-
-
-async def spacing(bench: Bench) -> None:
-    """Frame spacing and continuity of long replies on many calls."""
-    async with bench.service(*REFLEX, "--reflex-ms", "8000") as _:
-        seen = await spacing_of_replies(bench.asterisk, "7001", MANY, reply_s=8.0)
-    worst = max(abs(seen["p0.5_ms"] - 20), abs(seen["p99.5_ms"] - 20))
-    bench.note(f"frame spacing, {MANY} calls, 99 % within 20 +/- 5 ms", worst, 5, "ms", **seen)
-    bench.note(f"frames lost, {MANY} calls", seen["lost"], 0, "")
-    bench.note(f"frames bunched (closer than 5 ms), {MANY} calls, of 1000", seen["bunched_permille"], 1, "")
-    bench.note(f"jumps in the signal, {MANY} calls", seen["jumps"], 0, "")
-
-
-async def interruption(bench: Bench) -> None:
-    """Barge-in delay and truncation, judged by what the phone received."""
-    seen = await barge_in(bench.asterisk, bench.directory, "7001", rounds=8)
-    bench.note("barge-in: speech_started -> last loud frame, worst", max(seen["stopped_ms"]), 45, "ms", **seen)
-    bench.note("truncation: audio_end_ms against what was received, worst", max(seen["off_ms"]), 40, "ms")
-    for extension in ("7001", "7000"):
-        for speed in DECISION_SPEEDS:
-            seen = await decisions_sent(bench.asterisk, bench.directory, extension, speed, count=3)
-            for what in ("interrupted", "dismissed"):
-                late = seen[f"{what}_ms"]
-                name = f"{what}: decided -> model told, generation speed {speed}, worst"
-                bench.note(f"{name} ({extension})", max(late), 5, "ms", median=np.median(late), of=len(late))
-
-
-async def words(bench: Bench) -> None:
-    """The caller's first words, spoken right at the answer while the opening plays."""
-    for extension in ("7001", "7000"):
-        missing = await first_words(bench.asterisk, bench.directory, extension)
-        bench.note(f"caller's first words that did not reach the model ({extension})", missing, 0, "ms")
-
-
-async def speeds(bench: Bench) -> None:
-    """Replies generated at different speeds are heard whole."""
-    for speed in SPEEDS:
-        async with bench.service(*REFLEX, "--reflex-ms", "3000", "--generation-speed", str(speed)) as _:
-            missing = await reply_heard(bench.asterisk, "7001", 3.0)
-            bench.note(f"a reply of 3 s generated at {speed}x: not heard, or heard late", missing, 40, "ms")
-
-
-NOISE_CALLERS, NOISE_ROUNDS = 10, 5
-
-
-async def noise(bench: Bench) -> None:
-    """What cuts the agent off that should not, and the caller who should; see ``lab.noisebench``."""
-    longest: list[float] = []
-    kinds: tuple[Kind, ...] = ("babble", "street", "cough")
-    for kind in kinds:
-        # Without a recogniser: that of so many calls would take all of the machine.
-        async with noisebench.opened(bench.asterisk, bench.directory, recogniser=False) as calls:
-            sound = await calls.noise(kind, 10.0)
-            seen = await calls.replies(sound, count=NOISE_CALLERS, rounds=NOISE_ROUNDS)
-        _note_replies(bench, f"{kind} 10 dB", seen)
-        longest += seen.longest_gap_ms
-    async with noisebench.opened(bench.asterisk, bench.directory, recogniser=False) as calls:
-        sound = await calls.noise("babble", 10.0)
-        seen = await calls.replies(sound, count=NOISE_CALLERS, rounds=NOISE_ROUNDS, by_key=True)
-        _note_replies(bench, "babble, caller unknown", seen)
-    bench.note("longest silence inside a reply amid noise", max(longest) / 1000, 1, "s")
-    places: tuple[Kind | None, ...] = (None, "street", "babble")
-    for where in places:
-        # Amid noise without a recogniser: looking for words in it, it stops this process, phones and all, for 0.2 s.
-        async with noisebench.opened(bench.asterisk, bench.directory, recogniser=where is None) as calls:
-            around = None if where is None else await calls.noise(where, 10.0)
-            cuts = await calls.interruptions(around, noisebench.LONG, count=3)
-        _note_interruptions(bench, "" if where is None else f", {where} 10 dB", cuts)
-
-
-def _note_interruptions(bench: Bench, amid: str, cuts: list[noisebench.Cut]) -> None:
-    told = [cut.stopped_ms for cut in cuts if cut.stopped_ms is not None]
-    stopped = max(told, default=float("inf"))
-    name = "a caller interrupts: speech_started -> last loud frame, worst"
-    bench.note(name + amid, stopped, 45, "ms", told=len(told), of=len(cuts))
-    silent = max(cut.silent_ms for cut in cuts)
-    bench.note(f"a caller interrupts: first sound -> last loud frame, worst{amid}", silent, 200, "ms")
-    missed = sum(not cut.confirmed for cut in cuts)
-    bench.note(f"a caller interrupts: not taken for it, of {len(cuts)}{amid}", missed, 0, "")
-
-
-def _note_replies(bench: Bench, where: str, seen: noisebench.Replies) -> None:
-    """Both rows are needed: a reply that never came cannot be cut off."""
-    of_all = NOISE_CALLERS * NOISE_ROUNDS
-    bench.note(f"false interruptions in {of_all} replies, {where}", seen.cut, 1, "", sounds=seen.sounds)
-    unheard = of_all - seen.whole
-    bench.note(
-        f"questions of {of_all} without a whole reply, {where}",
-        unheard,
-        1,
-        "",
-        missing=seen.missing,
-        unasked=seen.unasked,
-        again=seen.again,
-    )
-
-
-HANDOFFS = 3
-
-
-async def handoff(bench: Bench) -> None:
-    """The agent's last word -> the music of the queue, or the ringing tone of the extension, that the caller hears."""
-    async with handoffbench.opened(bench.asterisk, bench.directory):
-        for place, sound in (("queue", "music"), ("briefed", "music, briefed"), ("extension", "ringing")):
-            for extension in ("7001", "7000"):
-                gaps = await handoffbench.silences(bench.asterisk, extension, place, HANDOFFS)
-                name = f"hand-off: end of the sentence -> {sound}, worst of {len(gaps)} ({extension})"
-                bench.note(name, max(gaps), 300, "ms", median=np.median(gaps))
-
-
-EXTRA_GAP_MS, EXTRA_MEMORY_MB, EXTRA_LOG_MB = 20.0, 32.0, 1.0
-
-
-async def attacks(bench: Bench) -> None:
-    """Hostile programs on every port, and every kind of hostile model's server, beside an ordinary call."""
-    harms: list[attackbench.Harm] = []
-    async for harm in attackbench.besieged(bench.asterisk, bench.directory, list(attackers.KINDS)):
-        harms.append(harm)
-        _note_harm(bench, "ports", harm)
-    _note_growth(bench, "ports", harms)
-    passed = sum(harm.detail["passed"] for harm in harms)
-    bench.note("HTTP requests without a right token that were obeyed", passed, 0, "")
-    bench.note("HTTP requests that were answered with 5xx", sum(harm.detail["failed"] for harm in harms), 0, "")
-    harms = []
-    for kind in hostilemodel.KINDS:
-        harms.append(await attackbench.betrayed(bench.asterisk, bench.directory, kind))
-        _note_harm(bench, "model", harms[-1])
-    _note_growth(bench, "model", harms)
-
-
-def _note_harm(bench: Bench, where: str, harm: attackbench.Harm) -> None:
-    name = f"attack on {where}, {harm.kind}: longest gap beside it, over calm"
-    bench.note(name, harm.extra_gap_ms, EXTRA_GAP_MS, "ms", **asdict(harm))
-
-
-def _note_growth(bench: Bench, where: str, harms: list[attackbench.Harm]) -> None:
-    for what, unit, limit in (("memory", "memory_mb", EXTRA_MEMORY_MB), ("log", "log_mb", EXTRA_LOG_MB)):
-        worst = max(harms, key=lambda harm: float(getattr(harm, unit)))
-        name = f"attacks on {where}: growth of the {what}, worst of {len(harms)} kinds"
-        bench.note(name, getattr(worst, unit), limit, "MB", kind=worst.kind)
-
-
-PARTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
-    "round_trips": round_trips,
-    "opening": opening,
-    "spacing": spacing,
-    "interruption": interruption,
-    "words": words,
-    "speeds": speeds,
-    "noise": noise,
-    "handoff": handoff,
-    "attacks": attacks,
-}
-
-
-async def run(parts: list[str], out: Path) -> bool:
-    lab_dir = default_lab_dir()
-    program = ensure_asterisk(lab_dir)
-    ensure_tool("flite", lab_dir)
+async def run(program: AsteriskProgram, parts: list[str], out: Path) -> bool:
+    """Measure these parts and write ``out``; returns whether every budget is kept."""
+    cancel_on_signals()
     with tempfile.TemporaryDirectory(prefix="ariagent-bench-") as scratch:
         directory = Path(scratch)
         async with AsteriskInstance(program, directory / "asterisk") as asterisk:
             bench = Bench(asterisk, directory)
-            for part in parts:
+            for number, part in enumerate(parts, 1):
+                print(f"[{number}/{len(parts)}] {part}: {described(part)}", flush=True)  # noqa: T201
                 await PARTS[part](bench)
-    report = {
-        "machine": f"{platform.machine()}, Python {platform.python_version()}",
-        "asterisk": program.version,
-        "ok": all(row.ok for row in bench.rows),
-        "rows": [{**asdict(row), "ok": row.ok} for row in bench.rows],
-    }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(report, indent=1, default=float))
-    misses = [row.name for row in bench.rows if not row.ok]
-    verdict = "every budget is kept" if not misses else f"missed: {'; '.join(misses)}"
-    print(f"{len(bench.rows)} rows, {verdict}; written to {out}", flush=True)  # noqa: T201
-    return not misses
+    found = Run(f"{platform.machine()}, Python {platform.python_version()}", program.version, tuple(bench.rows))
+    again = out.exists()
+    found.write(out)
+    verdict = "every budget is kept" if not found.missed else f"missed: {'; '.join(found.missed)}"
+    print(f"{len(bench.rows)} rows, {verdict}; written to {_short(out)}", flush=True)  # noqa: T201
+    if again:
+        command = f"python -m ariagent.lab bench --compare {_short(previous(out))} {_short(out)}"
+        print(f"the run before: {command}", flush=True)  # noqa: T201
+    return not found.missed
+
+
+def cancel_on_signals() -> None:
+    """Ctrl-C and SIGTERM cancel what is being measured, so that all that was started is ended."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    cancelled_at: float | None = None
+
+    def stop() -> None:
+        nonlocal cancelled_at
+        if cancelled_at is not None and loop.time() < cancelled_at + ENDING_S:
+            tell("still ending what was started")
+            return
+        tell("interrupted: ending what was started, no rows are written")
+        cancelled_at = loop.time()
+        task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+
+
+def tell(text: str) -> None:
+    """Say it on standard error: standard output is for rows."""
+    """Say it on standard error: standard output is for rows."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _short(path: Path) -> str:
+    """A path as one would type it here."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def arguments(argv: list[str]) -> argparse.Namespace:
+    """The command line. Raises ConfigurationError for a part that there is not."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ariagent.lab bench",
+        description="Measure every budget on this machine. Exit code 0 if all are kept, 1 if one is missed.",
+        epilog="parts:\n" + "\n".join(f"  {part:<14}{described(part)}" for part in PARTS),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help="what to measure (see below); without any, all of it")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=default_lab_dir() / "bench.json",
+        metavar="FILE",
+        help="where the rows go (.lab/bench.json); those that were there go to NAME.previous.json",
+    )
+    parser.add_argument(
+        "--compare",
+        nargs=2,
+        type=Path,
+        metavar=("OLD", "NEW"),
+        help="measure nothing, show two such files side by side; exit code 1 if a row got worse by more than noise",
+    )
+    options = parser.parse_args(argv)
+    if options.compare and options.parts:
+        raise ConfigurationError(
+            f"--compare takes two files, and no parts beside them ({', '.join(options.parts)})",
+            remedy="Write bench --compare OLD.json NEW.json.",
+        )
+    if unknown := [part for part in options.parts if part not in PARTS]:
+        close = [name for part in unknown for name in difflib.get_close_matches(part, PARTS, n=1)]
+        meant = f"Did you mean {', '.join(close)}? " if close else ""
+        raise ConfigurationError(
+            f"no such part: {', '.join(unknown)}", remedy=f"{meant}The parts are {', '.join(PARTS)}."
+        )
+    options.parts = options.parts or list(PARTS)
+    return options
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure all parts, or those named; exit code 0 when every budget is kept."""
-    wanted = list(sys.argv[1:] if argv is None else argv) or list(PARTS)
-    if unknown := [part for part in wanted if part not in PARTS]:
-        print(f"no such part: {', '.join(unknown)}; known: {', '.join(PARTS)}", file=sys.stderr)  # noqa: T201
-        return 2
+    """Measure all parts, or those named, or compare two runs; exit code 0 when every budget is kept, or no row worse.
+
+    Raises ConfigurationError for wrong usage, KeyboardInterrupt when it was interrupted.
+    """
+    options = arguments(sys.argv[1:] if argv is None else argv)
+    if options.compare:
+        old, new = (Run.read(path) for path in options.compare)
+        lines, good = side_by_side(old, new, (str(options.compare[0]), str(options.compare[1])))
+        print("\n".join(lines))  # noqa: T201
+        return 0 if good else 1
     logging.basicConfig(level=logging.WARNING)
-    return 0 if asyncio.run(run(wanted, default_lab_dir() / "bench.json")) else 1
+    lab_dir = default_lab_dir()
+    program = ensure_asterisk(lab_dir)
+    ensure_tool("flite", lab_dir)
+    try:
+        return 0 if asyncio.run(run(program, options.parts, options.out)) else 1
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None

@@ -5,13 +5,11 @@ import itertools
 import json
 import shutil
 import sys
-import time
 import uuid
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +213,7 @@ async def spacing_of_replies(asterisk: AsteriskInstance, extension: str, count: 
         "p50_ms": float(quantiles[1]),
         "p99_ms": float(quantiles[2]),
         "p99.5_ms": float(quantiles[3]),
+        "max_ms": max(gaps),
         "bunched_permille": 1000 * sum(gap < 5 for gap in gaps) / len(gaps),
         "lost": lost,
         "jumps": jumps,
@@ -340,14 +339,12 @@ async def decisions_sent(
                 await session.wait_event(truncate)
         log = service.log
     late: dict[str, list[float]] = {truncate: [], delete: []}
-    wall = time.time() - time.monotonic()
     for session in sessions:
         for event, decided in ((truncate, "turn.interrupted"), (delete, "turn.dismissed")):
             [line] = [
                 x for x in log.splitlines() if f" {decided} " in x and session.received_events(event)[0]["item_id"] in x
             ]
-            at = datetime.fromisoformat(line.split(" ", 1)[0]).timestamp()
-            late[event].append(1000 * (wall + session.received_times(event)[0] - at))
+            late[event].append(1000 * (session.received_times(event)[0] - environment.logged_at(line)))
     return {"interrupted_ms": late[truncate], "dismissed_ms": late[delete]}
 
 

@@ -7,8 +7,10 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 import yaml
@@ -24,6 +26,11 @@ START_LIMIT_S = 30.0
 STOP_LIMIT_S = 10.0
 RESTART_S = 0.1
 """``RestartSec`` of ``packaging/ariagent.service``."""
+READY = ("service.ready", "phrases.ready", " state=Custom:")
+"""A service has logged these before its first call. Without the fixed phrases (``prompts``) the model would open the
+call. A former service closed the door (``Custom:``) behind it; without a model it stays closed."""
+READY_WITH_QUEUES = (*READY, "pool.ready")
+"""The same of one with AMI: a former service may have left seats paused."""
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -74,6 +81,21 @@ class Process:
         """Wait for its end; returns the exit status."""
         return await self._process.wait()
 
+    async def kill(self) -> float:
+        """SIGKILL it, as running out of memory would; returns when, in seconds of ``time.monotonic()``."""
+        killed = time.monotonic()
+        if self.running:
+            os.kill(self.pid, signal.SIGKILL)
+        await self.ended()
+        return killed
+
+    def logged_at(self, event: str) -> float:
+        """When the service's log has its first line of this event; see ``logged_at``. Raises AriagentError without."""
+        for line in self.log.splitlines():
+            if line.split()[2:3] == [event]:
+                return logged_at(line)
+        raise AriagentError(f"{self.log_path.stem} has logged no {event}")
+
     async def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         """End it; returns the exit status."""
         if self.running:
@@ -83,6 +105,12 @@ class Process:
         except TimeoutError:
             self._process.kill()
             return await self._process.wait()
+
+
+def logged_at(line: str) -> float:
+    """When a line of a service's log was written, in seconds of ``time.monotonic()``, rounded down to milliseconds."""
+    written = datetime.fromisoformat(line.partition(" ")[0]).timestamp()
+    return time.monotonic() - (time.time() - written)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -144,8 +172,7 @@ class Kept:
     async def kill(self) -> Process:
         """SIGKILL it, as running out of memory would; returns the process that serves instead."""
         count = len(self.starts)
-        if (running := self.starts[-1]).running:
-            os.kill(running.pid, signal.SIGKILL)
+        await self.starts[-1].kill()
         return await self.serving(after=count)
 
 
@@ -197,13 +224,8 @@ async def service(
     """``ariagent run`` on ``asterisk``, ready for calls. ``settings`` are merged over what the lab needs."""
     path = write_settings(asterisk, directory, settings, name)
     async with process(service_argv(path), directory / f"{name}.log") as running:
-        await running.wait_for("service.ready")
-        # The fixed phrases: a call before they are there would be opened by the model.
-        await running.wait_for("phrases.ready")
-        # A former service closed the door behind it, and may have left seats paused. (Without a model it stays closed.)
-        await running.wait_for(" state=Custom:")
-        if settings.get("ami", asterisk.ami) is not None:
-            await running.wait_for("pool.ready")
+        for text in READY if settings.get("ami", asterisk.ami) is None else READY_WITH_QUEUES:
+            await running.wait_for(text)
         yield running
 
 

@@ -316,6 +316,18 @@ def first_loud_sent(
     return next((frame for frame in frames if frame.time >= after and frame.peak >= threshold), None)
 
 
+def last_loud_sent(
+    frames: Sequence[SentFrame], *, after: float = 0.0, threshold: int = DEFAULT_LOUD
+) -> SentFrame | None:
+    """The last frame sent at or after ``after`` that is loud: the true end of the caller's speech."""
+    for frame in reversed(frames):
+        if frame.time < after:
+            return None
+        if frame.peak >= threshold:
+            return frame
+    return None
+
+
 def reconstruct(packets: Iterable[RtpPacket], rate_hz: int = CLOCK_HZ) -> Samples:
     """What the listener heard: samples placed by RTP timestamp from the first audio packet on, gaps as silence.
 

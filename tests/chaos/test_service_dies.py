@@ -3,18 +3,16 @@
 import asyncio
 import os
 import random
-import signal
 import sys
 import time
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ariagent.lab import benchtakeover, waiting
 from ariagent.lab import environment as lab
-from ariagent.lab import waiting
 from ariagent.lab.call_setup import CallState
 from ariagent.records.store import Store
 
@@ -27,73 +25,35 @@ MOST_SILENCE_S = 3.0
 until = partial(waiting.until, limit_s=LIMIT_S)
 
 
-async def kill(process: lab.Process) -> float:
-    os.kill(process.pid, signal.SIGKILL)
-    killed = time.monotonic()
-    await asyncio.wait_for(process.ended(), LIMIT_S)
-    return killed
-
-
 @pytest.mark.parametrize("calls", [2, pytest.param(10, marks=pytest.mark.chaos)])
-async def test_callers_of_a_killed_service_go_on_with_the_next(
-    calls: int, bed: Any, sandbox: Any, phone: Any, dial: Any, run: Any, tmp_path: Path
-) -> None:
-    model = await sandbox()
-    store = Store(tmp_path / "state")
+async def test_callers_of_a_killed_service_go_on_with_the_next(calls: int, bed: Any, tmp_path: Path) -> None:
     # What is not kept for long is there while the call goes on.
-    kept = {"records": {"transcripts": calls > 2}}
-    phones = [await phone(f"55511{number:02}") for number in range(calls)]
-    async with run(model, "killed", **kept) as first:
-        lines = await asyncio.gather(*(dial(("7000", "7001")[n % 2], one) for n, one in enumerate(phones)))
-        await asyncio.gather(*(hearing.utterance() for _, hearing in lines))
-        await asyncio.gather(*(call.send_dtmf(f"1{n:02}") for n, (call, _) in enumerate(lines)))
-
-        def written() -> bool:
-            said = [str(event.fields.get("said")) for row in store.live() for event in store.events(row)]
-            return all(f"You pressed 1{n:02}." in said for n in range(calls))
-
-        await until(written, "the records of what was said")
-        await asyncio.gather(*(hearing.wait_quiet(0.5) for _, hearing in lines))
-        killed = await kill(first)
-    before = len(model.sessions)
-    began = time.monotonic()
-    async with run(model, "next", **kept) as following:
-        heard = await asyncio.gather(*(hearing.wait_loud(killed + 0.3, LIMIT_S) for _, hearing in lines))
-        assert {call.state for call, _ in lines} == {CallState.ANSWERED}
-        sessions = [s for s in model.sessions[before:] if any("was interrupted" in text for text in s.texts)]
-        assert len(sessions) == calls
-        for n in range(calls):
-            found = [s for s in sessions if f"[The caller pressed 1{n:02} on the keypad.]" in s.texts]
-            assert len(found) == 1
-            assert {"Good day.", f"You pressed 1{n:02}."} <= set(found[0].texts)
-        last, ready = max(heard), ready_at(following)
-        print(
-            f"\n{calls} of {calls} calls went on; longest silence {last - killed:.2f} s after the kill, "
-            f"{last - began:.2f} s after the start of the next process, {last - ready:.2f} s after it took calls"
-        )
-        assert last - ready <= MOST_SILENCE_S
-        # They are calls as before: heard, answered, and ended as their callers wish.
-        await asyncio.gather(*(hearing.wait_quiet(0.5) for _, hearing in lines))
-        pressed = time.monotonic()
-        await asyncio.gather(*(call.send_dtmf("5") for call, _ in lines))
-        await asyncio.gather(*(hearing.wait_loud(pressed, LIMIT_S) for _, hearing in lines))
-        await asyncio.gather(*(call.send_dtmf("9") for call, _ in lines[::2]))
-        await asyncio.gather(*(call.hangup() for call, _ in lines[1::2]))
-        await asyncio.gather(*(call.ended(LIMIT_S) for call, _ in lines))
-        await until(lambda: not store.live(), "the calls to end")
-        assert "orphan_call.found" not in following.log.replace("name=AudioSocket", "")
-    rows = store.past(None)
-    assert sorted(row.visit for row in rows) == [1] * calls
-    assert {(row.result, row.reason) for row in rows} <= {("done", "caller_hung_up"), ("done", "agent_ended")}
-    assert all(row.words.endswith(" characters)") != (calls > 2) for row in rows)
-    names = [[event.name for event in store.events(row)] for row in rows]
-    assert all(n.count("call.started") == n.count("call.resumed") == n.count("call.ended") == 1 for n in names)
+    records = {"transcripts": calls > 2}
+    async with benchtakeover.killed(bed.asterisk, tmp_path, calls, records=records) as seen:
+        assert seen.lost == 0
+        assert len(seen.sessions) == calls
+        after_s = max(seen.heard_at) - seen.accepting_at
+        print(f"\n{calls} of {calls} calls went on; longest silence {seen.longest_s:.2f} s after the kill, "
+              f"{after_s:.2f} s after the next process took calls")  # fmt: skip
+        assert after_s <= MOST_SILENCE_S
+        # They end as their callers wish.
+        await asyncio.gather(*(one.bell.wait_quiet(0.5) for one in seen.lines))
+        await asyncio.gather(*(one.call.send_dtmf("9") for one in seen.lines[::2]))
+        await asyncio.gather(*(one.call.hangup() for one in seen.lines[1::2]))
+        await asyncio.gather(*(one.call.ended(LIMIT_S) for one in seen.lines))
+        await until(lambda: not seen.store.live(), "the calls to end")
+        assert "orphan_call.found" not in seen.following.log.replace("name=AudioSocket", "")
+        rows = seen.store.past(None)
+        assert sorted(row.visit for row in rows) == [1] * calls
+        assert {(row.result, row.reason) for row in rows} == {("done", "caller_hung_up"), ("done", "agent_ended")}
+        assert all(row.words.endswith(" characters)") != (calls > 2) for row in rows)
+        names = [[event.name for event in seen.store.events(row)] for row in rows]
+        assert all(n.count("call.started") == n.count("call.resumed") == n.count("call.ended") == 1 for n in names)
 
 
-def ready_at(process: lab.Process) -> float:
-    """When the process said that it takes calls, in seconds of ``time.monotonic()``."""
-    [stamp] = [line.partition(" ")[0] for line in process.log.splitlines() if " service.accepting_calls" in line]
-    return time.monotonic() - (time.time() - datetime.fromisoformat(stamp).timestamp())
+async def test_callers_who_are_asking_as_the_service_dies_go_on_too(bed: Any, tmp_path: Path) -> None:
+    async with benchtakeover.killed(bed.asterisk, tmp_path, 2, asking=True) as seen:
+        assert seen.lost == 0
 
 
 async def test_calls_that_ended_meanwhile_are_told_as_ended(sandbox: Any, dial: Any, run: Any, tmp_path: Path) -> None:
@@ -103,7 +63,7 @@ async def test_calls_that_ended_meanwhile_are_told_as_ended(sandbox: Any, dial: 
         call, hearing = await dial("7000")
         await hearing.utterance()
         await until(lambda: any(row.answered for row in store.live()), "the record")
-        await kill(first)
+        await first.kill()
     await call.hangup()
     await call.ended(LIMIT_S)
     async with run(model, "next"):
@@ -132,7 +92,7 @@ async def test_who_comes_back_from_people_is_remembered_by_the_next(
         await call.send_dtmf("2")
         await first.wait_for("call.transferred")
         await until(lambda: any(row.result == "transferred" for row in store.past(None)), "the record")
-        await kill(first)
+        await first.kill()
     before = len(model.sessions)
     async with run(model, "next", **settings) as following:
         await following.wait_for("call.started")
@@ -168,7 +128,7 @@ async def test_whatever_a_call_was_doing_it_goes_on_and_nothing_is_left(
         await announced[1].wait_loud(time.monotonic())
         assert "call.transferred" not in first.log
         late = await phones[3].dial(number)
-        killed = await kill(first)
+        killed = await first.kill()
     before = len(model.sessions)
     async with run(model, "next", **settings) as following:
         await ringing.ended(LIMIT_S)  # nobody looks for them any more
@@ -194,12 +154,12 @@ async def test_a_service_that_dies_again_and_again_loses_nobody(
         lines = [await dial(("7000", "7001")[n % 2], one) for n, one in enumerate(phones)]
         await asyncio.gather(*(hearing.utterance() for _, hearing in lines))
         await until(lambda: all(row.words for row in Store(tmp_path / "state").live()), "the records")
-        await kill(first)
+        await first.kill()
     argv = [sys.executable, "-m", "ariagent", "run", "-c", str(tmp_path / "killed.yaml")]
     for number, moment in enumerate(moments):
         async with lab.process(argv, tmp_path / f"again{number}.log") as again:
             await asyncio.sleep(moment)
-            killed = await kill(again)
+            killed = await again.kill()
     before = len(model.sessions)
     async with run(model, "last") as following:
         await asyncio.gather(*(hearing.wait_loud(killed + 0.3, LIMIT_S) for _, hearing in lines))

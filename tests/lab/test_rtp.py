@@ -17,6 +17,7 @@ from ariagent.lab.rtp import (
     first_loud,
     first_loud_sent,
     last_loud,
+    last_loud_sent,
     pack,
     pack_event,
     reconstruct,
@@ -286,3 +287,12 @@ def test_first_loud_frame_sent_starts_a_round_trip() -> None:
     frames = [SentFrame(float(number), number, 0, False, 0, peak) for number, peak in enumerate((0, 5, 2000, 3000))]
     assert first_loud_sent(frames) == frames[2]
     assert first_loud_sent(frames, after=2.5) == frames[3]
+
+
+def test_last_loud_frame_sent_ends_what_was_said_since() -> None:
+    peaks = (2000, 0, 3000, 1000, 999, 0)
+    frames = [SentFrame(float(number), number, 0, False, 0, peak) for number, peak in enumerate(peaks)]
+    assert last_loud_sent(frames) == frames[3]
+    assert last_loud_sent(frames, threshold=1500) == frames[2]
+    assert last_loud_sent(frames, after=3.5) is None
+    assert last_loud_sent([]) is None

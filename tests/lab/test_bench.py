@@ -1,0 +1,134 @@
+"""The command line of the bench; what its parts measure needs a machine of its own."""
+
+import asyncio
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from ariagent.errors import ConfigurationError
+from ariagent.lab import bench, benchanswers
+from ariagent.lab.benchparts import PARTS
+from ariagent.lab.benchrows import Row, Run
+from ariagent.lab.packages import AsteriskProgram
+
+
+def test_without_arguments_all_parts_are_measured() -> None:
+    assert bench.arguments([]).parts == list(PARTS)
+
+
+def test_parts_are_measured_in_the_order_they_are_named(tmp_path: Path) -> None:
+    options = bench.arguments(["speeds", "opening", "--out", str(tmp_path / "x.json")])
+    assert options.parts == ["speeds", "opening"]
+    assert options.out == tmp_path / "x.json"
+
+
+def test_an_unknown_part_is_answered_with_the_nearest_and_with_all() -> None:
+    with pytest.raises(ConfigurationError, match="no such part: anwsers") as caught:
+        bench.arguments(["opening", "anwsers"])
+    assert caught.value.remedy.startswith("Did you mean answers? ")
+    assert all(part in caught.value.remedy for part in PARTS)
+    with pytest.raises(ConfigurationError) as caught:
+        bench.arguments(["qqq"])
+    assert caught.value.remedy.startswith("The parts are ")
+
+
+def test_a_comparison_takes_no_parts() -> None:
+    with pytest.raises(ConfigurationError, match="no parts beside them"):
+        bench.arguments(["opening", "--compare", "a.json", "b.json"])
+
+
+def test_the_help_has_a_line_for_each_part(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        bench.main(["--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert re.findall(r"^  (\w+)  +\S", shown.partition("parts:")[2], re.MULTILINE) == list(PARTS)
+
+
+def test_the_page_of_budgets_has_every_part_and_no_other() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "measurements.md").read_text()
+    table = page.partition("| part | row | budget |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(PARTS)
+
+
+@pytest.mark.parametrize(("second", "code"), [(10.0, 0), (20.0, 1)])
+def test_a_comparison_fails_when_a_row_got_worse(
+    second: float, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [tmp_path / "old.json", tmp_path / "new.json"]
+    for path, measured in zip(paths, (10.0, second), strict=True):
+        Run("a machine", "22", (Row("a delay", measured, 30, "ms"),)).write(path)
+    assert bench.main(["--compare", *map(str, paths)]) == code
+    assert "a delay" in capsys.readouterr().out
+
+
+async def test_a_second_signal_does_not_cut_the_ending_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: asyncio.Queue[str] = asyncio.Queue()
+    monkeypatch.setattr(bench, "tell", told.put_nowait)
+    begun, may_end = asyncio.Event(), asyncio.Event()
+    ended = False
+
+    async def measure() -> None:
+        nonlocal ended
+        bench.cancel_on_signals()
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await may_end.wait()
+            ended = True
+
+    loop = asyncio.get_running_loop()
+    task = asyncio.create_task(measure())
+    await begun.wait()
+    try:
+        async with asyncio.timeout(30):
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert (await told.get()).startswith("interrupted")
+            os.kill(os.getpid(), signal.SIGINT)
+            assert (await told.get()).startswith("still ending")
+            may_end.set()
+            await asyncio.wait([task])
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+        loop.remove_signal_handler(signal.SIGTERM)
+    assert ended
+    assert task.cancelled()
+
+
+def test_an_interrupted_bench_is_an_interruption_of_the_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def interrupted(program: AsteriskProgram, parts: list[str], out: Path) -> bool:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(bench, "run", interrupted)
+    monkeypatch.setattr(bench, "ensure_asterisk", lambda _: AsteriskProgram(("asterisk",), "22", tmp_path, tmp_path))
+    monkeypatch.setattr(bench, "ensure_tool", lambda *_: ["flite"])
+    with pytest.raises(KeyboardInterrupt):
+        bench.main(["opening"])
+
+
+def test_what_the_service_says_of_its_answers_is_read_from_its_log() -> None:
+    old = "2026-11-30T02:00:00.000+00:00 INFO turn.answered response_ms=9000 detection_ms=1 model_ms=2 ours_ms=3\n"
+    new = "".join(
+        f"2026-11-30T02:00:0{n}.000+00:00 INFO turn.answered call=1 item=i{n} response_ms={770 + n} detection_ms=518.5 "
+        f"model_ms={250 + n}.5 ours_ms=0.1\n"
+        for n in range(3)
+    )
+    other = "2026-11-30T02:00:03.000+00:00 INFO call.ended response_ms=1\n"
+    assert benchanswers.parts_ms(old + new + other, len(old)) == {
+        "response_ms": 771,
+        "detection_ms": 518.5,
+        "model_ms": 251.5,
+        "ours_ms": 0.1,
+    }
+    assert benchanswers.parts_ms("") == {}
+
+
+def test_the_recordings_are_there_and_the_model_knows_their_words() -> None:
+    for text in benchanswers.SENTENCES:
+        assert len(benchanswers.words_of(text)) > 8000
