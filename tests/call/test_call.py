@@ -711,6 +711,15 @@ class TestSupervisor:
             assert await office.over(call) == TRANSFERRED
 
     @virtual_time
+    async def test_transferred_before_asterisk_says_so(self, tmp_path: Path) -> None:
+        """That the caller has left is heard of first; which transfer it was is known all the same."""
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.ari.peer.answers_s["continue c1"] = 0.5
+            handoff = office.handoff("blind")
+            assert await self.outcome(office, call.transfer(handoff)) == TransferOutcome(TRANSFERRED, handoff)
+
+    @virtual_time
     async def test_the_sentence_in_progress_is_waited_for_a_few_seconds_and_speaking_does_not_help(
         self, tmp_path: Path
     ) -> None:

@@ -353,6 +353,16 @@ class TestKey:
             assert await desk.ended() == "GONE"
 
     @virtual_time
+    async def test_nor_one_who_hangs_up_as_they_press_it(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            desk = await self.answered(office)
+            await passes(office.ari.sound_lasts_s + 1.0)
+            (leg,) = desk.legs
+            office.ari.tell("ChannelDtmfReceived", leg, digit="1")
+            office.ari.leaves(leg)
+            assert await desk.ended() == "GONE"
+
+    @virtual_time
     async def test_who_could_not_hear_of_it_takes_the_call_by_answering(self, tmp_path: Path) -> None:
         async with Office(tmp_path) as office:
             office.ari.sound_lasts_s = 0.0
