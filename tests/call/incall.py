@@ -18,7 +18,7 @@ import json
 import logging
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -54,7 +54,7 @@ from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
-from ariagent.termination import Termination
+from ariagent.termination import Result, Termination
 from ariagent.tools.plugins import CallFacts
 from ariagent.tools.toolbox import FunctionCall, Toolbox
 from ariagent.values.outcome import Kind, Outcome
@@ -95,7 +95,7 @@ class _Peer:
         """How long requests are on their way, where it is not ``REQUEST_S``; from the limit on nobody waits."""
         self.answers_s: dict[str, float] = {}
         """How long answers are on their way; most arrive at once."""
-        self._limit_s = limit_s
+        self.limit_s = limit_s
         self._silence = silence
 
     async def request(self, name: str, about: str, work: Callable[[], Any] = lambda: None) -> Any:
@@ -105,7 +105,7 @@ class _Peer:
         answer = asyncio.get_running_loop().create_future()
         _later(self._found(self.takes_s, asked, REQUEST_S), self._arrive, asked, work, answer)
         try:
-            async with asyncio.timeout(self._limit_s):
+            async with asyncio.timeout(self.limit_s):
                 return await answer
         except TimeoutError:
             raise self._silence(name) from None
@@ -750,8 +750,10 @@ class Office:
     async def over(self, call: Call, limit_s: float = LIMIT_S) -> Termination:
         """How the call ended, once all is given back."""
         await self.until(lambda: call not in self.registry.calls, limit_s)
-        assert call.termination is not None
-        return call.termination
+        if call.termination is not None:
+            return call.termination
+        (told,) = [fields for fields in self.events("call.ended") if fields["call"] == call.call_id]
+        return Termination(Result(told["result"]), told["reason"], told.get("cause", ""))
 
     # -- what is left -------------------------------------------------------------------------------
 
@@ -759,14 +761,14 @@ class Office:
         """The fields of all events of this name that were logged."""
         return [fields for event, fields in self.logged.lines if event == name]
 
-    def ended(self) -> dict[str, float]:
+    def ended(self) -> dict[str, int]:
         """How many calls ended, by result and reason, as the metrics tell."""
-        samples = [sample for metric in self.metrics.calls.collect() for sample in metric.samples]
-        return {
-            f"{sample.labels['result']}/{sample.labels['reason']}": sample.value
-            for sample in samples
-            if sample.name.endswith("_total")
-        }
+        found: Counter[str] = Counter()
+        for metric in self.metrics.calls.collect():
+            for sample in metric.samples:
+                if sample.name.endswith("_total"):
+                    found[f"{sample.labels['result']}/{sample.labels['reason']}"] += int(sample.value)
+        return dict(found)
 
     def left_of(self, call: Call) -> list[str]:
         """What Asterisk, the router, the audio server and the model still have of the call."""
@@ -776,3 +778,11 @@ class Office:
         left += ["audio"] if call.media.uuid in self.media._expected else []
         line = self.lines.get(call.media.channel)
         return left + (["line"] if line is not None and not line.over else [])
+
+
+def assert_nothing_left(office: Office, *calls: Call) -> None:
+    """Everything was given back, and every call has told its end once."""
+    for call in calls:
+        assert office.left_of(call) == []
+        assert [fields["call"] for fields in office.events("call.ended")].count(call.call_id) == 1
+    assert office.events("call.fault") == []

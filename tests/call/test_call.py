@@ -24,7 +24,7 @@ from ariagent.call.transfers import TransferOutcome
 from ariagent.errors import CallStateError
 from ariagent.realtime import events as rt
 from ariagent.termination import Result, Termination
-from tests.call.incall import WARM_PREFIX, Office
+from tests.call.incall import WARM_PREFIX, Office, assert_nothing_left
 from tests.call.virtualtime import passes, virtual_time
 
 HUNG_UP = Termination(Result.DONE, "caller_hung_up")
@@ -36,14 +36,6 @@ def went_to(office: Office, channel_id: str) -> tuple[str, str] | None:
     """Context and extension that the channel was sent to; None: where it came from."""
     place = office.ari.went[channel_id]
     return None if place is None else (place.context, place.extension)
-
-
-def assert_nothing_left(office: Office, *calls: Call) -> None:
-    """Everything was given back, and every call has told its end once."""
-    for call in calls:
-        assert office.left_of(call) == []
-        assert [fields["call"] for fields in office.events("call.ended")].count(call.call_id) == 1
-    assert office.events("call.fault") == []
 
 
 class TestConversation:
