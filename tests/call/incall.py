@@ -52,6 +52,7 @@ from ariagent.realtime.health import ModelHealth
 from ariagent.realtime.line import Connect
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession
+from ariagent.realtime.session import State as SessionState
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.termination import Result, Termination
@@ -447,7 +448,10 @@ class Session:
     def _take(self, events: Iterable[rt.Event]) -> None:
         for event in events:
             self._on_event(event)
-        self.flush()
+        if self.session.state is SessionState.CLOSED:
+            self._end()  # it was given up
+        else:
+            self.flush()
 
     def _answer(self, message: dict[str, Any]) -> None:
         match message["type"]:
@@ -704,11 +708,19 @@ class Office:
 
     # -- calls --------------------------------------------------------------------------------------
 
-    def enter(self, channel_id: str, *args: str, name: str = "", number: str = "5551000", **fields: Any) -> Call | None:
+    def enter(
+        self,
+        channel_id: str,
+        *args: str,
+        name: str = "",
+        number: str = "5551000",
+        caller_name: str = "",
+        **fields: Any,
+    ) -> Call | None:
         """A channel comes into our application; returns its call, if one begins."""
         self.ari.names[channel_id] = name or f"PJSIP/{channel_id}"
         place = {"context": "ariagent-direct", "exten": "100", "priority": 2}
-        channel = {"caller": {"number": number, "name": ""}, "dialplan": place, "state": "Ring"}
+        channel = {"caller": {"number": number, "name": caller_name}, "dialplan": place, "state": "Ring"}
         self.ari.tell("StasisStart", channel_id, args=list(args), channel=channel, **fields)
         return next((call for call in self.registry.calls if call.leg == channel_id), None)
 
