@@ -327,6 +327,18 @@ class Line:
         """How much of the agent's speech was heard."""
         return FRAME_S * sum(frame is not None for frame in self.heard)
 
+    @property
+    def stretches(self) -> list[tuple[float, float]]:
+        """When the agent's speech, or a tone, began and ended, in seconds since the line is there."""
+        found: list[tuple[float, float]] = []
+        for place, frame in enumerate(self.heard):
+            at = round(FRAME_S * place, 3)
+            if frame is not None and found and found[-1][1] == at:
+                found[-1] = found[-1][0], round(at + FRAME_S, 3)
+            elif frame is not None:
+                found.append((at, round(at + FRAME_S, 3)))
+        return found
+
     def speaks(self, seconds: float) -> None:
         """The caller makes sounds."""
         self.loud_frames = round(seconds / FRAME_S)
@@ -505,12 +517,13 @@ class Session:
         at_ms = max(0, self.audio_bytes // 48 - 200)
         self.says("input_audio_buffer.speech_started", item_id=self._last_caller_item, audio_start_ms=at_ms)
 
-    def caller_ends(self, words: str = "Hello.") -> None:
-        """The caller fell silent."""
+    def caller_ends(self, words: str | None = "Hello.") -> None:
+        """The caller fell silent. ``words``: None where nobody writes them down."""
         item_id, at_ms = self._last_caller_item, self.audio_bytes // 48
         self.says("input_audio_buffer.speech_stopped", item_id=item_id, audio_end_ms=at_ms)
         self.says("input_audio_buffer.committed", item_id=item_id, previous_item_id=None)
-        self.says("conversation.item.input_audio_transcription.completed", item_id=item_id, transcript=words)
+        if words is not None:
+            self.says("conversation.item.input_audio_transcription.completed", item_id=item_id, transcript=words)
 
     def told(self, text: str) -> bool:
         """Whether the model was told something with this text in it."""
@@ -567,6 +580,7 @@ class Tools(Toolbox):
         self.running = 0
         self.given_up = 0
         self.fault: Exception | None = None
+        self.outcome = Outcome('{"status":"ready"}', ok=True, kind=Kind.OK)
 
     async def run(self, agent: str, call: FunctionCall, facts: CallFacts) -> Outcome:
         self.running += 1
@@ -577,7 +591,7 @@ class Tools(Toolbox):
             raise
         if self.fault is not None:
             raise self.fault
-        return Outcome('{"status":"ready"}', ok=True, kind=Kind.OK)
+        return self.outcome
 
 
 class Logged(logging.Handler):
