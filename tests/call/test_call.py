@@ -1046,9 +1046,13 @@ class TestTools:
             office.model.session.speaks(0.4, tools=[("order", {}), ("order", {})])
             await passes(0.1)
             assert office.tools.running == 2
+            before = len(office.model.session.heard)
             office.tools.go_on.set()
             await passes(5.0)
-            assert [m["type"] for m in office.model.session.heard].count("response.create") == 2
+            told = office.model.session.heard[before:]
+            outputs, asked = told[:2], told[2:]
+            assert [message["item"]["type"] for message in outputs] == ["function_call_output"] * 2
+            assert [message["type"] for message in asked] == ["response.create"]
 
     @virtual_time
     async def test_that_still_run_when_the_call_ends_are_given_up(self, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ PRIVATE = [
 async def test_who_asks_for_privacy_is_nowhere(
     sandbox: Any, service: Any, dial: Any, phone: Any, log: Any, tmp_path: Path
 ) -> None:
-    """RFC 3323: of an endpoint without ``trust_id_inbound`` Asterisk tells the "7000" of From as one to show."""
+    """RFC 3323: of an endpoint without ``trust_id_inbound`` Asterisk tells the number of From as one to show."""
     model = await sandbox()
     state = tmp_path / "kept"
     running = await service(model, agent=AGENT, destinations={"desk": DESK}, state_directory=state)
