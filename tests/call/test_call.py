@@ -433,6 +433,17 @@ class TestTransfer:
             assert_nothing_left(office, call)
 
     @virtual_time
+    async def test_nobody_goes_where_the_site_does_not_allow(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            wanted = {"destination": "0190123456", "reason": "r", "summary": "s"}
+            function_call = office.model.session.calls_tool("transfer_call", **wanted)
+            assert "there is no destination 0190123456" in office.model.session.result(function_call)["error"]
+            await passes(5.0)
+            assert call.state is State.TALKING
+            assert "continue c1" not in office.ari.peer.requests
+
+    @virtual_time
     async def test_a_seats_caller_is_transferred_through_the_manager_interface(self, tmp_path: Path) -> None:
         async with Office(tmp_path) as office:
             call = await office.answered("s1", seat=True)

@@ -200,6 +200,34 @@ async def test_the_caller_hangs_up_while_the_agent_speaks(leg: str, tmp_path: Pa
         assert office.ari.results == {}
 
 
+@BOTH_WAYS
+@pytest.mark.parametrize("kind", ["blind", "briefed"])
+@pytest.mark.parametrize("moment", ["in the sentence", "request", "answer"])
+@virtual_time
+async def test_the_caller_hangs_up_while_they_are_transferred(leg: str, kind: str, moment: str, tmp_path: Path) -> None:
+    """One whose channel goes after Asterisk was asked to transfer them was taken: by all that can be known."""
+    async with Office(tmp_path) as office:
+        call = await office.answered(leg, seat=leg == "s1")
+        peer, request = (office.ami.peer, "BlindTransfer") if leg == "s1" else (office.ari.peer, "continue c1")
+        held = peer.answers_s if moment == "answer" else peer.takes_s
+        held[request] = HELD_S
+        wanted = {"destination": kind, "reason": "r", "summary": "s"}
+        office.model.session.speaks(2.0, tools=[("transfer_call", wanted)])
+        if moment == "in the sentence":
+            await passes(1.0)
+            assert call.state is State.BEFORE_TRANSFER
+        else:
+            await office.until(lambda: any(each.startswith(request) for each in peer.requests))
+            await passes(0.1)
+            assert call.state is (State.ENDING if moment == "answer" else State.TRANSFERRING)
+        office.ari.leaves(leg)
+        if moment == "in the sentence":
+            await ends(office, call, Result.DONE, "caller_hung_up")
+            assert not any(each.startswith(request) for each in peer.requests)
+        else:
+            await ends(office, call, Result.TRANSFERRED, "handed_over")
+
+
 @virtual_time
 async def test_everybody_hangs_up_at_once(tmp_path: Path) -> None:
     async with Office(tmp_path) as office:
