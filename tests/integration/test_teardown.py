@@ -153,7 +153,7 @@ async def test_what_asterisk_does_not_let_go_does_not_keep_the_end_back(
 
 
 @pytest.mark.parametrize(
-    ("number", "request_text", "answer"), [("7000", "/continue", False), ("7001", "DELETE /ari/channels", True)]
+    ("number", "request_text", "answer"), [("7000", "/continue", False), ("7001", "/continue", True)]
 )
 async def test_the_caller_hangs_up_while_we_give_the_call_back(
     number: str, request_text: str, answer: bool, stage: Any, log: Any
