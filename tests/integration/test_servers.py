@@ -201,10 +201,10 @@ async def command(running: Any, directory: Path, *words: str) -> tuple[int, str]
     return child.returncode or 0, out.decode()
 
 
-@pytest.mark.parametrize(("number", "speed"), [("7000", 1), ("7001", 6)])
+@pytest.mark.parametrize(("number", "speed"), [("7000", 1), ("7001", 1.5)])
 async def test_a_supervisor_transfers_while_an_answer_is_generated_and_the_human_is_told(
     number: str,
-    speed: int,
+    speed: float,
     sandbox: Any,
     service: Any,
     talker: Any,
