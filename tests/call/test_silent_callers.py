@@ -133,23 +133,23 @@ async def test_who_asked_the_agent_to_wait_has_longer(tmp_path: Path) -> None:
 @BOTH_WAYS
 @virtual_time
 async def test_the_longest_call_is_warned_of_and_ended(leg: str, tmp_path: Path) -> None:
-    async with office(tmp_path, silence=NEVER, length={"longest_s": 600, "warn_before_s": 60}) as here:
+    async with office(tmp_path, silence=NEVER, length={"longest_s": 90, "warn_before_s": 30}) as here:
         call = await answered(here, leg)
         began = here.line(call).stretches[0][0]
-        assert await here.over(call, 700.0) == Termination(Result.DONE, "too_long")
+        assert await here.over(call, 120.0) == Termination(Result.DONE, "too_long")
         warning, goodbye = here.line(call).stretches[1:]
-        assert (warning[0] - began, goodbye[0] - began) == pytest.approx((540, 600), abs=1.0)
+        assert (warning[0] - began, goodbye[0] - began) == pytest.approx((60, 90), abs=1.0)
         assert goodbye[1] - goodbye[0] == pytest.approx(WORDS_S)
         assert asked(here) == [notes.NOTE_LENGTH]
-        assert here.events("call.ended")[0]["talk_s"] > 600
+        assert here.events("call.ended")[0]["talk_s"] > 90
 
 
 @pytest.mark.parametrize("by", ["voice", "key"])
 @virtual_time
 async def test_to_talk_into_its_goodbye_makes_it_no_longer(by: str, tmp_path: Path) -> None:
-    async with office(tmp_path, silence=NEVER, length={"longest_s": 600, "warn_before_s": 60}) as here:
+    async with office(tmp_path, silence=NEVER, length={"longest_s": 90, "warn_before_s": 30}) as here:
         call = await answered(here)
-        await passes(560.0)
+        await passes(70.0)
         here.model.script.append(lambda session: session.speaks(5.0))
         await here.until(lambda: call.state is State.SAYING_GOODBYE, 60.0)
         await passes(1.0)
