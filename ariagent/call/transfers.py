@@ -55,6 +55,8 @@ class Transfers:
         self._context = context
         self._log = log
         self._waiting: list[asyncio.Future[TransferOutcome]] = []
+        self._asking = False
+        """Asterisk is being asked; the caller may have left before it answers."""
 
     # -- those who wait -----------------------------------------------------------------------------
 
@@ -66,8 +68,8 @@ class Transfers:
 
     @property
     def awaited(self) -> bool:
-        """A supervisor waits for an outcome."""
-        return bool(self._waiting)
+        """Somebody waits for an outcome that can be told now."""
+        return bool(self._waiting) and not self._asking
 
     def tell(self, termination: Termination | None) -> None:
         """The caller has left (``termination``), or is back with the agent (None)."""
@@ -137,6 +139,7 @@ class Transfers:
         if unheard or (found and self.warm.announcement_failed):
             outlook = "failed"
         counted = context.metrics.transfers
+        self._asking = True
         try:
             if found:
                 queue_call = self.warm.join()
@@ -149,6 +152,8 @@ class Transfers:
             context.memories.take(call_id, time.monotonic())
             self._log.tell(rec.TransferFailed(name, error.line))
             return ev.TransferFailed(error.line)
+        finally:
+            self._asking = False
         self._log.tell(rec.CallTransferred(name, handoff.by, kind, queue_call, outlook, handoff.summary))
         if unheard:
             context.announcements.failed(self._log)

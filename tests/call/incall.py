@@ -13,11 +13,12 @@ and the audio clock's 20 ms are the service's own. Times are those of ``virtualt
 
 import asyncio
 import base64
+import functools
 import json
 import logging
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -51,9 +52,10 @@ from ariagent.realtime.health import ModelHealth
 from ariagent.realtime.line import Connect
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession
+from ariagent.realtime.session import State as SessionState
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
-from ariagent.termination import Termination
+from ariagent.termination import Result, Termination
 from ariagent.tools.plugins import CallFacts
 from ariagent.tools.toolbox import FunctionCall, Toolbox
 from ariagent.values.outcome import Kind, Outcome
@@ -61,8 +63,8 @@ from ariagent.values.outcome import Kind, Outcome
 FRAME_S = 0.02
 LIMIT_S = 300.0
 """How long a test waits for something, in its own time."""
-REQUEST_S, ENTERS_S = 0.001, 0.002
-"""How long Asterisk takes for a request, and for a channel of its own to come to us."""
+REQUEST_S, EVENT_S, ENTERS_S = 0.001, 0.001, 0.002
+"""How long Asterisk takes for a request, to tell what it has done, and for a channel of its own to come to us."""
 PROMPT_S = 1.5
 """How long somebody is asked for a key."""
 MEDIA_PREFIX, WARM_PREFIX = "ariagent-media-", "ariagent-warm-"
@@ -74,27 +76,55 @@ def _later(after_s: float, work: Callable[..., object], *args: Any) -> asyncio.T
     return asyncio.get_running_loop().call_later(after_s, work, *args)
 
 
+def _fulfil(answer: "asyncio.Future[Any]", result: Any) -> None:
+    if answer.done():
+        return  # nobody waits any more
+    if isinstance(result, Exception):
+        answer.set_exception(result)
+    else:
+        answer.set_result(result)
+
+
 class _Peer:
-    """Answers requests, refuses them, or says nothing: by their name, or by name and channel (``answer c1``)."""
+    """Answers requests, refuses them, or says nothing: by their name, or by name and channel (``answer c1``).
+
+    A request that has left is carried out when it arrives, whether anybody still waits for its answer or not.
+    """
 
     def __init__(self, limit_s: float, silence: Callable[[str], Exception]) -> None:
         self.requests: list[str] = []
         self.refused: dict[str, Exception] = {}
         self.takes_s: dict[str, float] = {}
-        """How long requests take, where it is not ``REQUEST_S``; from the limit on nobody hears an answer."""
-        self._limit_s = limit_s
+        """How long requests are on their way, where it is not ``REQUEST_S``; from the limit on nobody waits."""
+        self.answers_s: dict[str, float] = {}
+        """How long answers are on their way; most arrive at once."""
+        self.limit_s = limit_s
         self._silence = silence
 
-    async def request(self, name: str, about: str) -> None:
+    async def request(self, name: str, about: str, work: Callable[[], Any] = lambda: None) -> Any:
+        """Have ``work`` done; returns what it returns."""
         asked = f"{name} {about}"
         self.requests.append(asked)
-        takes_s = next((self.takes_s[key] for key in (asked, name, "*") if key in self.takes_s), REQUEST_S)
-        await asyncio.sleep(min(takes_s, self._limit_s))
-        if takes_s >= self._limit_s:
-            raise self._silence(name)
-        for key in (asked, name):
-            if key in self.refused:
-                raise self.refused[key]
+        answer = asyncio.get_running_loop().create_future()
+        _later(self._found(self.takes_s, asked, REQUEST_S), self._arrive, asked, work, answer)
+        try:
+            async with asyncio.timeout(self.limit_s):
+                return await answer
+        except TimeoutError:
+            raise self._silence(name) from None
+
+    @staticmethod
+    def _found(given: Mapping[str, Any], asked: str, otherwise: Any) -> Any:
+        return next((given[key] for key in (asked, asked.split()[0], "*") if key in given), otherwise)
+
+    def _arrive(self, asked: str, work: Callable[[], Any], answer: "asyncio.Future[Any]") -> None:
+        try:
+            if (refusal := self._found(self.refused, asked, None)) is not None:
+                raise refusal
+            answers = functools.partial(_fulfil, answer, work())
+        except Exception as error:  # noqa: BLE001  # is the answer
+            answers = functools.partial(_fulfil, answer, error)
+        _later(self._found(self.answers_s, asked, 0.0), answers)
 
     def asked(self, *requests: str) -> bool:
         """Whether these requests came, in this order (others may lie between)."""
@@ -140,53 +170,63 @@ class MemoryAri(AriClient):
             if (line := self._office.lines.get(channel_id)) is not None:
                 line.lose(Reason.PEER_CLOSED)
 
-    async def _request(self, name: str, channel_id: str) -> None:
-        await self.peer.request(name, channel_id)
-        if channel_id not in self.names and channel_id not in self.names.values():
-            raise NotFoundError(f"Asterisk refused {name}: HTTP 404 Channel not found")
+    async def _request(self, name: str, channel_id: str, work: Callable[[], Any] = lambda: None) -> Any:
+        """About a channel that there must be, by its id or name."""
+
+        def done() -> Any:
+            if channel_id not in self.names and channel_id not in self.names.values():
+                raise NotFoundError(f"Asterisk refused {name}: HTTP 404 Channel not found")
+            return work()
+
+        return await self.peer.request(name, channel_id, done)
 
     async def answer(self, channel_id: str) -> None:
         await self._request("answer", channel_id)
 
     async def hang_up(self, channel_id: str, reason: str = "normal") -> None:
-        await self._request("hang_up", channel_id)
-        _later(0, self.leaves, channel_id)
+        await self._request("hang_up", channel_id, lambda: _later(EVENT_S, self.leaves, channel_id))
 
     async def continue_in_dialplan(self, channel_id: str, place: Place | None = None) -> None:
-        await self._request("continue", channel_id)
-        self.went[channel_id] = place
-        self.results[channel_id] = self.variables.get((channel_id, "ARIAGENT_RESULT"), "")
-        _later(0, self.tell, "StasisEnd", channel_id)
-        _later(0, self.names.pop, channel_id, None)
+        def goes() -> None:
+            self.went[channel_id] = place
+            self.results[channel_id] = self.variables.get((channel_id, "ARIAGENT_RESULT"), "")
+            _later(EVENT_S, self.tell, "StasisEnd", channel_id)
+            _later(EVENT_S, self.names.pop, channel_id, None)
+
+        await self._request("continue", channel_id, goes)
 
     async def get_variable(self, channel_id: str, name: str) -> str:
-        await self._request("get", channel_id)
-        return self.variables.get((channel_id, name), "")
+        found = await self.get_variables(channel_id, [name])
+        return found[name]
 
     async def get_variables(self, channel_id: str, names: Iterable[str]) -> dict[str, str]:
-        await self._request("get", channel_id)
-        return {name: self.variables.get((channel_id, name), "") for name in names}
+        def found() -> dict[str, str]:
+            return {name: self.variables.get((channel_id, name), "") for name in names}
+
+        return dict(await self._request("get", channel_id, found))
 
     async def set_variable(self, channel_id: str, name: str, value: str) -> None:
-        await self._request("set", channel_id)
-        self.variables[channel_id, name] = value
+        await self._request("set", channel_id, lambda: self.variables.update({(channel_id, name): value}))
 
     async def channel_name(self, channel_id: str) -> str:
-        await self._request("name", channel_id)
-        return self.names[channel_id]
+        return str(await self._request("name", channel_id, lambda: self.names[channel_id]))
 
     async def channels(self) -> list[Channel]:
-        await self.peer.request("channels", "")
-        return [Channel(channel_id, name, "Up") for channel_id, name in self.names.items()]
+        def found() -> list[Channel]:
+            return [Channel(channel_id, name, "Up") for channel_id, name in self.names.items()]
+
+        return list(await self.peer.request("channels", "", found))
 
     async def application(self) -> tuple[list[str], list[str]]:
-        await self.peer.request("application", "")
-        return list(self.names), list(self.bridges)
+        channels, bridges = await self.peer.request("application", "", lambda: (list(self.names), list(self.bridges)))
+        return channels, bridges
 
     async def external_media(self, channel_id: str, *, host: str, connection: str, format_name: str) -> None:
-        await self.peer.request("media", channel_id)
-        self.names[channel_id] = "AudioSocket/127.0.0.1:9092"
-        _later(ENTERS_S, self._media_enters, channel_id, UUID(connection))
+        def made() -> None:
+            self.names[channel_id] = "AudioSocket/127.0.0.1:9092"
+            _later(ENTERS_S, self._media_enters, channel_id, UUID(connection))
+
+        await self.peer.request("media", channel_id, made)
 
     def _media_enters(self, channel_id: str, connection: UUID) -> None:
         self.tell("StasisStart", channel_id, args=[])
@@ -205,42 +245,50 @@ class MemoryAri(AriClient):
         variables: Mapping[str, str] | None = None,
         format_name: str | None = None,
     ) -> None:
-        await self.peer.request("originate", endpoint)
-        self.names[channel_id] = f"{endpoint};1"
-        if self.human_answers_s is not None:
-            _later(self.human_answers_s, lambda: self.tell("StasisStart", channel_id, args=[]))
-        else:
-            _later(timeout_s, self.leaves, channel_id)
+        def rings() -> None:
+            self.names[channel_id] = f"{endpoint};1"
+            if self.human_answers_s is not None:
+                _later(self.human_answers_s, lambda: self.tell("StasisStart", channel_id, args=[]))
+            else:
+                _later(timeout_s, self.leaves, channel_id)
+
+        await self.peer.request("originate", endpoint, rings)
 
     async def play(self, channel_id: str, playback_id: str, sound: str, digits: str = "") -> None:
-        await self._request("say" if digits else "play", channel_id)
-        lasts_s = PROMPT_S if digits else self.sound_lasts_s
-        playback = {"id": playback_id, "target_uri": f"channel:{channel_id}", "state": "done" if lasts_s else "failed"}
-        if digits and self.human_presses:
-            _later(lasts_s / 2, lambda: self.tell("ChannelDtmfReceived", channel_id, digit=self.human_presses))
-        _later(lasts_s, self._office.router.route, {"type": "PlaybackFinished", "playback": playback})
+        def begins() -> None:
+            lasts_s = PROMPT_S if digits else self.sound_lasts_s
+            state = "done" if lasts_s else "failed"
+            playback = {"id": playback_id, "target_uri": f"channel:{channel_id}", "state": state}
+            if digits and self.human_presses:
+                _later(lasts_s / 2, lambda: self.tell("ChannelDtmfReceived", channel_id, digit=self.human_presses))
+            _later(lasts_s, self._office.router.route, {"type": "PlaybackFinished", "playback": playback})
+
+        await self._request("say" if digits else "play", channel_id, begins)
 
     async def stop_playing(self, playback_id: str) -> None:
         await self.peer.request("stop", playback_id)
 
     async def snoop(self, channel_id: str, snoop_id: str) -> None:
-        await self._request("snoop", channel_id)
-        self.names[snoop_id] = f"Snoop/{channel_id}-00000001"
-        _later(ENTERS_S, lambda: self.tell("StasisStart", snoop_id, args=[]))
+        def listens() -> None:
+            self.names[snoop_id] = f"Snoop/{channel_id}-00000001"
+            _later(ENTERS_S, lambda: self.tell("StasisStart", snoop_id, args=[]))
+
+        await self._request("snoop", channel_id, listens)
 
     async def create_bridge(self, bridge_id: str) -> None:
-        await self.peer.request("bridge", bridge_id)
-        self.bridges.add(bridge_id)
+        await self.peer.request("bridge", bridge_id, lambda: self.bridges.add(bridge_id))
 
     async def add_to_bridge(self, bridge_id: str, *channel_ids: str) -> None:
         for channel_id in channel_ids:
             await self._request("join", channel_id)
 
     async def destroy_bridge(self, bridge_id: str) -> None:
-        await self.peer.request("destroy", bridge_id)
-        if bridge_id not in self.bridges:
-            raise NotFoundError("Bridge not found")
-        self.bridges.remove(bridge_id)
+        def gone() -> None:
+            if bridge_id not in self.bridges:
+                raise NotFoundError("Bridge not found")
+            self.bridges.remove(bridge_id)
+
+        await self.peer.request("destroy", bridge_id, gone)
 
 
 class MemoryAmi(AmiClient):
@@ -253,12 +301,14 @@ class MemoryAmi(AmiClient):
         self._ari = ari
 
     async def action(self, name: str, /, **fields: Any) -> Message:
-        await self.peer.request(name, str(fields.get("Channel", "")))
-        self.sent.append({"Action": name, **{key: str(value) for key, value in fields.items()}})
-        if name == "BlindTransfer":
-            leg = str(fields["Channel"]).removesuffix(";1") + ";2"
-            for channel_id in [each for each, known in self._ari.names.items() if known == leg]:
-                _later(0, self._ari.leaves, channel_id)
+        def done() -> None:
+            self.sent.append({"Action": name, **{key: str(value) for key, value in fields.items()}})
+            if name == "BlindTransfer":
+                leg = str(fields["Channel"]).removesuffix(";1") + ";2"
+                for channel_id in [each for each, known in self._ari.names.items() if known == leg]:
+                    _later(EVENT_S, self._ari.leaves, channel_id)
+
+        await self.peer.request(name, str(fields.get("Channel", "")), done)
         return {}
 
 
@@ -294,6 +344,18 @@ class Line:
     def heard_s(self) -> float:
         """How much of the agent's speech was heard."""
         return FRAME_S * sum(frame is not None for frame in self.heard)
+
+    @property
+    def stretches(self) -> list[tuple[float, float]]:
+        """When the agent's speech, or a tone, began and ended, in seconds since the line is there."""
+        found: list[tuple[float, float]] = []
+        for place, frame in enumerate(self.heard):
+            at = round(FRAME_S * place, 3)
+            if frame is not None and found and found[-1][1] == at:
+                found[-1] = found[-1][0], round(at + FRAME_S, 3)
+            elif frame is not None:
+                found.append((at, round(at + FRAME_S, 3)))
+        return found
 
     def speaks(self, seconds: float) -> None:
         """The caller makes sounds."""
@@ -417,7 +479,10 @@ class Session:
     def _take(self, events: Iterable[rt.Event]) -> None:
         for event in events:
             self._on_event(event)
-        self.flush()
+        if self.session.state is SessionState.CLOSED:
+            self._end()  # it was given up
+        else:
+            self.flush()
 
     def _answer(self, message: dict[str, Any]) -> None:
         match message["type"]:
@@ -471,12 +536,13 @@ class Session:
         at_ms = max(0, self.audio_bytes // 48 - 200)
         self.says("input_audio_buffer.speech_started", item_id=self._last_caller_item, audio_start_ms=at_ms)
 
-    def caller_ends(self, words: str = "Hello.") -> None:
-        """The caller fell silent."""
+    def caller_ends(self, words: str | None = "Hello.") -> None:
+        """The caller fell silent. ``words``: None where nobody writes them down."""
         item_id, at_ms = self._last_caller_item, self.audio_bytes // 48
         self.says("input_audio_buffer.speech_stopped", item_id=item_id, audio_end_ms=at_ms)
         self.says("input_audio_buffer.committed", item_id=item_id, previous_item_id=None)
-        self.says("conversation.item.input_audio_transcription.completed", item_id=item_id, transcript=words)
+        if words is not None:
+            self.says("conversation.item.input_audio_transcription.completed", item_id=item_id, transcript=words)
 
     def told(self, text: str) -> bool:
         """Whether the model was told something with this text in it."""
@@ -533,6 +599,7 @@ class Tools(Toolbox):
         self.running = 0
         self.given_up = 0
         self.fault: Exception | None = None
+        self.outcome = Outcome('{"status":"ready"}', ok=True, kind=Kind.OK)
 
     async def run(self, agent: str, call: FunctionCall, facts: CallFacts) -> Outcome:
         self.running += 1
@@ -543,7 +610,7 @@ class Tools(Toolbox):
             raise
         if self.fault is not None:
             raise self.fault
-        return Outcome('{"status":"ready"}', ok=True, kind=Kind.OK)
+        return self.outcome
 
 
 class Logged(logging.Handler):
@@ -665,6 +732,7 @@ class Office:
     ) -> None:
         self.ari.peer.refused.clear()
         self.ari.peer.takes_s.clear()
+        self.ari.peer.answers_s.clear()
         await self.registry.stop()
         await self.tools.close()
         logger = logging.getLogger("ariagent")
@@ -673,11 +741,19 @@ class Office:
 
     # -- calls --------------------------------------------------------------------------------------
 
-    def enter(self, channel_id: str, *args: str, name: str = "", number: str = "5551000", **fields: Any) -> Call | None:
+    def enter(
+        self,
+        channel_id: str,
+        *args: str,
+        name: str = "",
+        number: str = "5551000",
+        caller_name: str = "",
+        **fields: Any,
+    ) -> Call | None:
         """A channel comes into our application; returns its call, if one begins."""
         self.ari.names[channel_id] = name or f"PJSIP/{channel_id}"
         place = {"context": "ariagent-direct", "exten": "100", "priority": 2}
-        channel = {"caller": {"number": number, "name": ""}, "dialplan": place, "state": "Ring"}
+        channel = {"caller": {"number": number, "name": caller_name}, "dialplan": place, "state": "Ring"}
         self.ari.tell("StasisStart", channel_id, args=list(args), channel=channel, **fields)
         return next((call for call in self.registry.calls if call.leg == channel_id), None)
 
@@ -719,8 +795,10 @@ class Office:
     async def over(self, call: Call, limit_s: float = LIMIT_S) -> Termination:
         """How the call ended, once all is given back."""
         await self.until(lambda: call not in self.registry.calls, limit_s)
-        assert call.termination is not None
-        return call.termination
+        if call.termination is not None:
+            return call.termination
+        (told,) = [fields for fields in self.events("call.ended") if fields["call"] == call.call_id]
+        return Termination(Result(told["result"]), told["reason"], told.get("cause", ""))
 
     # -- what is left -------------------------------------------------------------------------------
 
@@ -728,14 +806,14 @@ class Office:
         """The fields of all events of this name that were logged."""
         return [fields for event, fields in self.logged.lines if event == name]
 
-    def ended(self) -> dict[str, float]:
+    def ended(self) -> dict[str, int]:
         """How many calls ended, by result and reason, as the metrics tell."""
-        samples = [sample for metric in self.metrics.calls.collect() for sample in metric.samples]
-        return {
-            f"{sample.labels['result']}/{sample.labels['reason']}": sample.value
-            for sample in samples
-            if sample.name.endswith("_total")
-        }
+        found: Counter[str] = Counter()
+        for metric in self.metrics.calls.collect():
+            for sample in metric.samples:
+                if sample.name.endswith("_total"):
+                    found[f"{sample.labels['result']}/{sample.labels['reason']}"] += int(sample.value)
+        return dict(found)
 
     def left_of(self, call: Call) -> list[str]:
         """What Asterisk, the router, the audio server and the model still have of the call."""
@@ -745,3 +823,11 @@ class Office:
         left += ["audio"] if call.media.uuid in self.media._expected else []
         line = self.lines.get(call.media.channel)
         return left + (["line"] if line is not None and not line.over else [])
+
+
+def assert_nothing_left(office: Office, *calls: Call) -> None:
+    """Everything was given back, and every call has told its end once."""
+    for call in calls:
+        assert office.left_of(call) == []
+        assert [fields["call"] for fields in office.events("call.ended")].count(call.call_id) == 1
+    assert office.events("call.fault") == []

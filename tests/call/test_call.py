@@ -25,7 +25,7 @@ from ariagent.call.transfers import TransferOutcome
 from ariagent.errors import CallStateError
 from ariagent.realtime import events as rt
 from ariagent.termination import Result, Termination
-from tests.call.incall import WARM_PREFIX, Office
+from tests.call.incall import WARM_PREFIX, Office, assert_nothing_left
 from tests.call.virtualtime import passes, virtual_time
 
 HUNG_UP = Termination(Result.DONE, "caller_hung_up")
@@ -37,14 +37,6 @@ def went_to(office: Office, channel_id: str) -> tuple[str, str] | None:
     """Context and extension that the channel was sent to; None: where it came from."""
     place = office.ari.went[channel_id]
     return None if place is None else (place.context, place.extension)
-
-
-def assert_nothing_left(office: Office, *calls: Call) -> None:
-    """Everything was given back, and every call has told its end once."""
-    for call in calls:
-        assert office.left_of(call) == []
-        assert [fields["call"] for fields in office.events("call.ended")].count(call.call_id) == 1
-    assert office.events("call.fault") == []
 
 
 class TestConversation:
@@ -442,6 +434,17 @@ class TestTransfer:
             assert_nothing_left(office, call)
 
     @virtual_time
+    async def test_nobody_goes_where_the_site_does_not_allow(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            wanted = {"destination": "0190123456", "reason": "r", "summary": "s"}
+            function_call = office.model.session.calls_tool("transfer_call", **wanted)
+            assert "there is no destination 0190123456" in office.model.session.result(function_call)["error"]
+            await passes(5.0)
+            assert call.state is State.TALKING
+            assert "continue c1" not in office.ari.peer.requests
+
+    @virtual_time
     async def test_a_seats_caller_is_transferred_through_the_manager_interface(self, tmp_path: Path) -> None:
         async with Office(tmp_path) as office:
             call = await office.answered("s1", seat=True)
@@ -779,6 +782,15 @@ class TestSupervisor:
             assert await office.over(call) == TRANSFERRED
 
     @virtual_time
+    async def test_transferred_before_asterisk_says_so(self, tmp_path: Path) -> None:
+        """That the caller has left is heard of first; which transfer it was is known all the same."""
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.ari.peer.answers_s["continue c1"] = 0.5
+            handoff = office.handoff("blind")
+            assert await self.outcome(office, call.transfer(handoff)) == TransferOutcome(TRANSFERRED, handoff)
+
+    @virtual_time
     async def test_the_sentence_in_progress_is_waited_for_a_few_seconds_and_speaking_does_not_help(
         self, tmp_path: Path
     ) -> None:
@@ -1113,9 +1125,13 @@ class TestTools:
             office.model.session.speaks(0.4, tools=[("order", {}), ("order", {})])
             await passes(0.1)
             assert office.tools.running == 2
+            before = len(office.model.session.heard)
             office.tools.go_on.set()
             await passes(5.0)
-            assert [m["type"] for m in office.model.session.heard].count("response.create") == 2
+            told = office.model.session.heard[before:]
+            outputs, asked = told[:2], told[2:]
+            assert [message["item"]["type"] for message in outputs] == ["function_call_output"] * 2
+            assert [message["type"] for message in asked] == ["response.create"]
 
     @virtual_time
     async def test_that_still_run_when_the_call_ends_are_given_up(self, tmp_path: Path) -> None:

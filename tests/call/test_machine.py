@@ -16,11 +16,13 @@ from ariagent.call.commands import Command
 from ariagent.call.machine import (
     ANSWER_TIMEOUT_S,
     GOODBYE_TIMEOUT_S,
+    LONGEST_GOODBYE_S,
     MOVE_TIMEOUT_S,
     PREPARE_TIMEOUT_S,
     RELEASE_TIMEOUT_S,
     TRANSFER_TIMEOUT_S,
     TRANSITIONS,
+    UNHEARD_ROOM_S,
     CallMachine,
     IllegalEventError,
     State,
@@ -650,3 +652,49 @@ class TestHandoff:
         assert machine.handle(ev.TransferFailed("no"), 2.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
         assert machine.termination is not None
         assert machine.termination.reason == reason
+
+
+class TestLongSentences:
+    """The last sentence of the agent, and the one before a transfer: how long they may last."""
+
+    @pytest.mark.parametrize("event", [ev.EndRequested("agent_ended"), ev.EndRequested("too_long", final=True)])
+    def test_the_limit_counts_from_what_is_unheard(self, event: ev.EndRequested) -> None:
+        machine = machine_in(State.TALKING)
+        machine.handle(event, 100.0)
+        assert tick(machine, 100.0 + GOODBYE_TIMEOUT_S, 30.0) == []
+        due = 100.0 + GOODBYE_TIMEOUT_S + 30.0 + UNHEARD_ROOM_S
+        assert machine.next_deadline() == due
+        assert tick(machine, due, 0.0)
+        assert machine.state is State.ENDING
+
+    def test_but_not_for_ever(self) -> None:
+        machine = machine_in(State.TALKING)
+        machine.handle(ev.TransferRequested(HANDOFF), 100.0)
+        now = 100.0
+        while machine.state is State.BEFORE_TRANSFER:
+            due = machine.next_deadline()
+            assert due is not None
+            now = due
+            tick(machine, now, 60.0)
+        assert machine.state is State.TRANSFERRING
+        assert now == 100.0 + LONGEST_GOODBYE_S
+
+    def test_a_supervisor_does_not_wait_for_one(self) -> None:
+        machine = machine_in(State.TALKING)
+        moved = replace(HANDOFF, by="anna")
+        machine.handle(ev.TransferRequested(moved), 100.0)
+        assert tick(machine, 100.0 + MOVE_TIMEOUT_S, 30.0) == [cmd.Transfer(moved)]
+
+    def test_nothing_unheard_ends_at_the_limit(self) -> None:
+        machine = machine_in(State.TALKING)
+        machine.handle(ev.EndRequested("agent_ended"), 100.0)
+        tick(machine, 100.0 + GOODBYE_TIMEOUT_S, 0.0)
+        assert machine.state is State.ENDING
+
+    def test_what_is_called_off_is_told_and_forgotten(self) -> None:
+        machine = machine_in(State.TALKING)
+        machine.handle(ev.TransferRequested(HANDOFF), 1.0)
+        assert machine.handle(ev.CallerSpoke(), 2.0) == [cmd.TellNotDone(HANDOFF)]
+        assert machine.state is State.TALKING
+        machine.handle(ev.EndRequested("agent_ended"), 3.0)
+        assert machine.handle(ev.CallerSpoke(), 4.0) == [cmd.TellNotDone(None)]

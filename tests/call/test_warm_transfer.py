@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from ariagent.ari.client import NotFoundError, RefusedError
 from ariagent.audio.rates import ModelCodec
@@ -20,7 +21,9 @@ from ariagent.call.warm_transfer import (
     STATUS,
     WarmTransfer,
 )
+from ariagent.config.handoff import DestinationSettings
 from ariagent.dialogue.handoff import Handoff
+from ariagent.dialogue.notes import announcement_instructions, not_found_note
 from ariagent.errors import AsteriskError
 from ariagent.logs import CallLog
 from ariagent.realtime.events import OutOfBandEnded, Usage
@@ -442,3 +445,82 @@ async def test_one_that_is_cancelled_behind_another_never_begins(tmp_path: Path)
         await passes(0.1)
         assert desk.legs == []
         assert len([each for each in office.ari.peer.requests if each.startswith("originate")]) == 1
+
+
+class TestKey:
+    """Where whoever answers takes the call by a key, a machine that answers never gets it."""
+
+    @staticmethod
+    async def answered(office: Office, **changes: Any) -> Desk:
+        """Somebody has answered, and hears the announcement."""
+        desk = Desk(office, accept="1", **changes)
+        desk.begin()
+        await office.until(lambda: any(each.startswith("play ") for each in office.ari.peer.requests))
+        return desk
+
+    @staticmethod
+    async def presses(desk: Desk, keys: str) -> None:
+        (leg,) = desk.legs
+        for digit in keys:
+            desk.office.ari.tell("ChannelDtmfReceived", leg, digit=digit)
+            await passes(0.2)
+
+    @pytest.mark.parametrize("hears_s", [1.0, 5.0])
+    @virtual_time
+    async def test_takes_the_call_during_the_announcement_and_after_it(self, hears_s: float, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            desk = await self.answered(office)
+            await passes(hears_s)
+            assert ("answered",) not in desk.told
+            await self.presses(desk, "1")
+            assert await desk.ended() == ""
+            assert ("answered",) in desk.told
+            assert len(desk.legs) == 1
+
+    @pytest.mark.parametrize("keys", ["", "2", "23#"])
+    @virtual_time
+    async def test_nothing_else_does(self, keys: str, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            desk, began = await self.answered(office), time.monotonic()
+            await passes(office.ari.sound_lasts_s)
+            await self.presses(desk, keys)
+            assert await desk.ended() == "NOTACCEPTED"
+            waited_s = time.monotonic() - began
+            asked_s = ACCEPT_ASKS * ACCEPT_WAIT_S
+            assert waited_s == pytest.approx(office.ari.sound_lasts_s + asked_s, abs=0.5)
+            assert ("answered",) not in desk.told
+            await passes(0.1)
+            assert desk.legs == []
+
+    @pytest.mark.parametrize("keys", ["", "1"])
+    @virtual_time
+    async def test_whoever_hangs_up_does_not_take_it(self, keys: str, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            desk = await self.answered(office)
+            await self.presses(desk, keys)
+            office.ari.leaves(desk.legs[0])
+            assert await desk.ended() == "GONE"
+
+    @virtual_time
+    async def test_nor_one_who_hangs_up_as_they_press_it(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            desk = await self.answered(office)
+            await passes(office.ari.sound_lasts_s + 1.0)
+            (leg,) = desk.legs
+            office.ari.tell("ChannelDtmfReceived", leg, digit="1")
+            office.ari.leaves(leg)
+            assert await desk.ended() == "GONE"
+
+    @pytest.mark.parametrize("summary", ["", "Ann asks for a refund."])
+    def test_is_named_in_the_announcement(self, summary: str) -> None:
+        place = DestinationSettings(description="people", queue="support", kind="warm", accept="5")
+        words, _ = announcement_instructions(Handoff("desk", place, "model", summary=summary), "en")
+        assert "pressing 5 takes the call" in words
+
+    def test_that_is_not_pressed_is_told_to_the_model(self) -> None:
+        assert "whoever answered did not take the call" in not_found_note("desk", "NOTACCEPTED")
+
+    @pytest.mark.parametrize(("kind", "accept"), [("blind", "1"), ("briefed", ""), ("warm", "12"), ("warm", "a")])
+    def test_settings_allow_one_key_for_a_warm_transfer(self, kind: Any, accept: str) -> None:
+        with pytest.raises(ValidationError):
+            DestinationSettings(description="people", queue="support", kind=kind, accept=accept)

@@ -15,7 +15,6 @@ pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 30.0
 SEATS = 60
-BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
 
 
 until = partial(waiting.until, limit_s=LIMIT_S)
@@ -47,9 +46,7 @@ def paused(service: Any) -> Counter[str]:
     return Counter(seat.reason for seat in service.pool.seats.view() if seat.paused)
 
 
-@BOTH_WAYS
 async def test_who_calls_too_often_goes_to_people(
-    number: str,
     sandbox: Any,
     service: Any,
     phone: Any,
@@ -62,12 +59,12 @@ async def test_who_calls_too_often_goes_to_people(
     running = await service(await sandbox(), caps={"calls_per_caller_per_hour": 1}, state_directory=tmp_path / "kept")
     human = await phone("1001", register=True)
     often = await phone("5559999")
-    call, hearing = await dial(number, often)
+    call, hearing = await dial("7000", often)
     await hearing.utterance()
     await call.hangup()
     await log.wait("call.ended", result="done")
     began = time.monotonic()
-    again = await often.dial(number)
+    again = await often.dial("7000")
     incoming = await human.incoming(LIMIT_S)
     assert time.monotonic() - began < 5, "the other seats were tried first"
     await incoming.answer()
@@ -75,14 +72,13 @@ async def test_who_calls_too_often_goes_to_people(
     await again.hangup()
     await log.wait("call.ended", result="busy", reason="caller_often")
     assert paused(running) == {}
-    if number == "7000":
-        # The seat answers and breaks off: no seat is paused for it, and the caller does not wait.
-        await until(lambda: queue_log.count("support", "Agent 1001", "CONNECT"), "queue_log")
-        assert queue_log.count("frontline", "NONE", "ENTERQUEUE") == 2
-        assert queue_log.count("frontline", "AI Agent", "CONNECT") == 2
-        assert queue_log.count("frontline", "AI Agent", "COMPLETEAGENT", "0", "0") == 1
-        assert queue_log.count("frontline", "AI Agent", "RINGNOANSWER") == 0
-    other, hearing = await dial(number, await phone("5558888"))
+    # The seat answers and breaks off: no seat is paused for it, and the caller does not wait.
+    await until(lambda: queue_log.count("support", "Agent 1001", "CONNECT"), "queue_log")
+    assert queue_log.count("frontline", "NONE", "ENTERQUEUE") == 2
+    assert queue_log.count("frontline", "AI Agent", "CONNECT") == 2
+    assert queue_log.count("frontline", "AI Agent", "COMPLETEAGENT", "0", "0") == 1
+    assert queue_log.count("frontline", "AI Agent", "RINGNOANSWER") == 0
+    other, hearing = await dial("7000", await phone("5558888"))
     await hearing.utterance()
     await other.hangup()
     await log.wait("call.ended", count=2, result="done")
@@ -90,26 +86,25 @@ async def test_who_calls_too_often_goes_to_people(
     await until(lambda: len(log.named("service.stopped")) == 1, "the service to stop")
     # A restart makes nobody a new caller.
     await service(await sandbox(), caps={"calls_per_caller_per_hour": 1}, state_directory=tmp_path / "kept")
-    late = await often.dial(number)
+    late = await often.dial("7000")
     await ends_with_people(late, human)
     await log.wait("call.ended", result="busy", reason="caller_often", count=2)
 
 
-@BOTH_WAYS
 async def test_an_agents_own_cap(
-    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ends_with_people: Any
+    sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ends_with_people: Any
 ) -> None:
     human = await phone("1001", register=True)
     running = await service(await sandbox(), agent={"max_calls": 1})
-    call, hearing = await dial(number)
+    call, hearing = await dial("7001")
     await hearing.utterance()
-    late = await (await phone("5558888")).dial(number)
+    late = await (await phone("5558888")).dial("7001")
     await ends_with_people(late, human)
     await log.wait("call.ended", result="busy", reason="agent_full")
     assert paused(running) == {}, "the seats are other agents', too"
     await call.hangup()
     await log.wait("call.ended", result="done")
-    third, hearing = await dial(number, await phone("5557777"))
+    third, hearing = await dial("7001", await phone("5557777"))
     await hearing.utterance()
     await third.hangup()
 
@@ -195,9 +190,8 @@ async def test_people_first_by_day(
     await call.hangup()
 
 
-@BOTH_WAYS
 async def test_who_comes_back_from_people_has_not_called_again(
-    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
+    sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
 ) -> None:
     nobody = {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 5}
     await service(
@@ -207,7 +201,7 @@ async def test_who_comes_back_from_people_has_not_called_again(
         caps={"calls_per_caller_per_hour": 1},
     )
     await phone("1001", register=True)  # somebody is there, and lets it ring
-    call, hearing = await dial(number)
+    call, hearing = await dial("7001")
     await hearing.utterance()
     await call.send_dtmf("2")
     await log.wait("call.transferred", destination="nobody")

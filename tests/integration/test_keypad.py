@@ -1,4 +1,7 @@
-"""The caller's keys: as text for the model, bound to actions, collected as a number."""
+"""The caller's keys, as SIP and RTP bring them: as text for the model, bound to actions, collected as a number.
+
+The rules are in ``tests/call/test_keys.py``, in memory.
+"""
 
 import json
 from pathlib import Path
@@ -75,34 +78,6 @@ async def types_what_was_asked_for(guest: Any) -> None:
     await guest.hang_up()
 
 
-async def types_too_few_first(guest: Any) -> None:
-    await guest.call.send_dtmf("6")
-    await guest.wait("tool.used", tool="collect_digits")
-    await guest.call.send_dtmf("12#")
-    await guest.wait("turn.agent", count=3)
-    await guest.call.send_dtmf("1234*56#")
-    await guest.wait("turn.agent", count=4)
-    assert guest.said() == ["Type it.", "Again.", "You typed 1234*56."]
-    assert outputs(guest.session) == [{"digits": "1234*56"}]
-    await guest.hang_up()
-
-
-async def types_nothing(guest: Any) -> None:
-    """Is asked again once; nobody asks whether they are there meanwhile."""
-    hearing = guest.hearing
-    await guest.call.send_dtmf("5")
-    asked = (await hearing.utterance(hearing.loud[-1] + 0.02, quiet_s=0.2))[1]
-    again, again_end = await hearing.utterance(asked + 0.1, quiet_s=0.2)
-    failed, _ = await hearing.utterance(again_end + 0.1, quiet_s=0.2)
-    assert 0.8 < again - asked < 1.6
-    assert 0.8 < failed - again_end < 1.6
-    await guest.wait("turn.agent", count=5)
-    assert guest.said() == ["Type.", "Again.", "Sorry.", "There?"]
-    [output] = outputs(guest.session)
-    assert "typed nothing" in output["error"]
-    await guest.hang_up()
-
-
 def after_the_opening(scenario: Any) -> Any:
     async def act(guest: Any) -> None:
         await guest.hearing.utterance(quiet_s=0.2)
@@ -118,28 +93,18 @@ async def test_keys(sandbox: Any, service: Any, guests: Any) -> None:
         "7000 text": uses_pauses_and_the_terminator,
         "7001 zero": types_a_number_with_a_zero_in_it,
         "7000 end": presses_the_key_that_ends_the_call,
-        "7001 end": presses_the_key_that_ends_the_call,
-        "7000 collected": types_what_was_asked_for,
         "7001 collected": types_what_was_asked_for,
-        "7001 too few": types_too_few_first,
     }
     await guests(model, {name: after_the_opening(scenario) for name, scenario in scenarios.items()})
 
 
-async def test_digits_that_never_come(sandbox: Any, service: Any, guests: Any) -> None:
-    model = await sandbox(scenario=SCENARIO)
-    await service(model, agent={**AGENT, "silence": {"ask_after_s": 0.6, "ask_again_after_s": 60}})
-    await guests(model, {"7001": after_the_opening(types_nothing)})
-
-
-@pytest.mark.parametrize("number", ["7000", "7001"])
 async def test_zero_brings_a_person(
-    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, ends_with_people: Any, log: Any
+    sandbox: Any, service: Any, phone: Any, dial: Any, ends_with_people: Any, log: Any
 ) -> None:
     human = await phone("1001", register=True)
     model = await sandbox(scenario=SCENARIO)
     running = await service(model, agent=AGENT)
-    call, _ = await dial(number)
+    call, _ = await dial("7000")
     await call.send_dtmf("0")
     await ends_with_people(call, human)
     await log.wait("call.ended", result="person", reason="caller_pressed_person")

@@ -1,7 +1,8 @@
 """Ends of calls in every order of events. After each: one termination, and no channel, bridge, socket or task left.
 
 A proxy between the service and ARI keeps one request, or its answer, back, so that a moment lasts as long as a test
-needs. That nothing is left, and that every call ended once, is checked by the fixtures after each test.
+needs. That nothing is left, and that every call ended once, is checked by the fixtures after each test. These are some
+of each kind: every moment, both ways, request and answer, are in ``tests/call/test_teardown.py``, in memory.
 """
 
 import asyncio
@@ -34,8 +35,6 @@ MOMENTS = {
     "it is bridged": "addChannel",
     "it is answered": "/answer",
 }
-EACH_MOMENT = pytest.mark.parametrize("moment", MOMENTS)
-DONE_OR_NOT = pytest.mark.parametrize("answer", [False, True], ids=["request", "answer"])
 
 
 class Stage:
@@ -92,9 +91,14 @@ async def hung_up(log: Any, count: int = 1) -> Any:
 # -- the caller hangs up -----------------------------------------------------------------------------------------------
 
 
-@BOTH_WAYS
-@EACH_MOMENT
-@DONE_OR_NOT
+@pytest.mark.parametrize(
+    ("number", "moment", "answer"),
+    [
+        ("7000", "its media leg is made", True),
+        ("7001", "it is bridged", False),
+        ("7001", "it is answered", True),
+    ],
+)
 async def test_the_caller_hangs_up_while(number: str, moment: str, answer: bool, stage: Any, log: Any) -> None:
     on = await stage()
     with on.ari.hold(MOMENTS[moment], answer=answer) as held:
@@ -107,8 +111,7 @@ async def test_the_caller_hangs_up_while(number: str, moment: str, answer: bool,
     await hung_up(log)
 
 
-@BOTH_WAYS
-@pytest.mark.parametrize("fault", ["late_created:60000", "late_updated:60000", "hang", "no_updated"])
+@pytest.mark.parametrize(("number", "fault"), [("7000", "hang"), ("7001", "late_updated:60000")])
 async def test_the_caller_hangs_up_while_the_model_connects(number: str, fault: str, stage: Any, log: Any) -> None:
     on = await stage(fault, usable=False)
     call = await on.dial(number)
@@ -117,13 +120,12 @@ async def test_the_caller_hangs_up_while_the_model_connects(number: str, fault: 
     await hung_up(log)
 
 
-@BOTH_WAYS
 async def test_the_caller_hangs_up_right_after_the_answer_and_while_the_agent_speaks(
-    number: str, stage: Any, log: Any, ear: Any
+    stage: Any, log: Any, ear: Any
 ) -> None:
     on = await stage()
     for count, wait_for_speech in enumerate((False, True), 1):
-        call = await on.dial(number)
+        call = await on.dial("7000")
         hearing = ear(call)
         await call.answered(LIMIT_S)
         if wait_for_speech:
@@ -150,9 +152,9 @@ async def test_what_asterisk_does_not_let_go_does_not_keep_the_end_back(
     log.entries[:] = [entry for entry in log.entries if entry.event != "call.release_failed"]
 
 
-@BOTH_WAYS
-@pytest.mark.parametrize("request_text", ["/continue", "DELETE /ari/bridges", "DELETE /ari/channels"])
-@DONE_OR_NOT
+@pytest.mark.parametrize(
+    ("number", "request_text", "answer"), [("7000", "/continue", False), ("7001", "/continue", True)]
+)
 async def test_the_caller_hangs_up_while_we_give_the_call_back(
     number: str, request_text: str, answer: bool, stage: Any, log: Any
 ) -> None:
@@ -180,10 +182,9 @@ async def test_the_caller_hangs_up_while_we_do(number: str, stage: Any, log: Any
     await log.wait("call.ended", result="done", reason="agent_ended")
 
 
-@BOTH_WAYS
-async def test_the_caller_hangs_up_as_the_model_is_lost(number: str, stage: Any, log: Any) -> None:
+async def test_the_caller_hangs_up_as_the_model_is_lost(stage: Any, log: Any) -> None:
     on = await stage()
-    call = await on.dial(number)
+    call = await on.dial("7000")
     await log.wait("call.answered")
     await asyncio.gather(on.model.close(), call.hangup())
     await log.wait("call.ended")
@@ -197,13 +198,12 @@ async def channels(asterisk: Any) -> list[str]:
     return [line.split("!")[0] for line in (await asterisk.cli("core show channels concise")).splitlines() if line]
 
 
-@BOTH_WAYS
 async def test_the_media_channel_is_hung_up(
-    number: str, stage: Any, log: Any, asterisk: Any, phone: Any, ends_with_people: Any
+    stage: Any, log: Any, asterisk: Any, phone: Any, ends_with_people: Any
 ) -> None:
     on = await stage()
     human = await phone("1001", register=True)
-    call = await on.dial(number)
+    call = await on.dial("7000")
     await log.wait("call.answered")
     [media] = [name for name in await channels(asterisk) if name.startswith("AudioSocket/")]
     await asterisk.cli(f"channel request hangup {media}")
@@ -211,13 +211,10 @@ async def test_the_media_channel_is_hung_up(
     await ends_with_people(call, human)
 
 
-@BOTH_WAYS
-async def test_the_bridge_is_destroyed(
-    number: str, stage: Any, log: Any, asterisk: Any, phone: Any, ends_with_people: Any
-) -> None:
+async def test_the_bridge_is_destroyed(stage: Any, log: Any, asterisk: Any, phone: Any, ends_with_people: Any) -> None:
     on = await stage()
     human = await phone("1001", register=True)
-    call = await on.dial(number)
+    call = await on.dial("7001")
     await log.wait("call.answered")
     [runner] = on.service.calls.calls
     # By another program: Asterisk's console has no command for it.
@@ -258,9 +255,10 @@ async def test_everything_is_hung_up_at_once(stage: Any, log: Any, asterisk: Any
 # -- requests that fail or come too late -------------------------------------------------------------------------------
 
 
-@BOTH_WAYS
-@EACH_MOMENT
-@DONE_OR_NOT
+@pytest.mark.parametrize(
+    ("number", "moment", "answer"),
+    [("7000", "its bridge is made", True), ("7001", "its media leg is made", False)],
+)
 async def test_asterisk_answers_too_late_while(
     number: str, moment: str, answer: bool, stage: Any, log: Any, asterisk: Any
 ) -> None:
@@ -282,8 +280,9 @@ async def test_asterisk_answers_too_late_while(
 # -- the service stops -------------------------------------------------------------------------------------------------
 
 
-@EACH_MOMENT
-@DONE_OR_NOT
+@pytest.mark.parametrize(
+    ("moment", "answer"), [("its media leg is made", False), ("it is answered", True)], ids=["request", "answer"]
+)
 async def test_the_service_stops_while_a_call(moment: str, answer: bool, stage: Any, log: Any) -> None:
     on = await stage()
     with on.ari.hold(MOMENTS[moment], answer=answer) as held:

@@ -77,13 +77,10 @@ async def test_a_caller_talks_on_until_somebody_knows_what_it_is_about(
     assert {("support", "NONE", "ENTERQUEUE"), ("support", "Agent 1001", "CONNECT")} <= waited
 
 
-@BOTH_WAYS
-async def test_the_human_hangs_up_at_the_end(
-    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
-) -> None:
+async def test_the_human_hangs_up_at_the_end(sandbox: Any, service: Any, phone: Any, dial: Any, log: Any) -> None:
     await service(await sandbox(scenario=SCENARIO), agent=AGENT, destinations=DESTINATIONS)
     human = await phone("1001", register=True)
-    call, hearing = await dial(number)
+    call, hearing = await dial("7001")
     await hearing.utterance()
     await call.send_dtmf("6")
     incoming = await human.incoming(30)
@@ -93,14 +90,13 @@ async def test_the_human_hangs_up_at_the_end(
     await call.ended(20)
 
 
-@BOTH_WAYS
 async def test_nobody_answers_and_the_conversation_goes_on(
-    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
+    sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
 ) -> None:
     model = await sandbox(scenario=SCENARIO)
     await service(model, agent=AGENT, destinations=DESTINATIONS)
     await phone("1001", register=True)  # somebody is there, but lets it ring
-    call, hearing = await dial(number)
+    call, hearing = await dial("7000")
     await hearing.utterance()
     await call.send_dtmf("8")
     dropped = await log.wait("consult.dropped", why="TIMEOUT")
@@ -110,13 +106,12 @@ async def test_nobody_answers_and_the_conversation_goes_on(
     await log.wait("call.ended", result="done")
 
 
-@BOTH_WAYS
 async def test_nothing_rings_on_when_the_caller_hangs_up(
-    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
+    sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
 ) -> None:
     await service(await sandbox(scenario=SCENARIO), agent=AGENT, destinations=DESTINATIONS)
     human = await phone("1001", register=True)
-    call, hearing = await dial(number)
+    call, hearing = await dial("7001")
     await hearing.utterance()
     await call.send_dtmf("6")
     incoming = await human.incoming(30)
@@ -145,14 +140,13 @@ async def test_a_caller_who_does_not_want_it_any_more(
     await log.wait("call.ended", result="done")
 
 
-@BOTH_WAYS
 async def test_a_colleague_who_hangs_up_during_the_summary(
-    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
+    sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
 ) -> None:
     model = await sandbox(scenario=SCENARIO, voice="rms")
     await service(model, agent=AGENT, destinations=DESTINATIONS)
     human = await phone("1001", register=True)
-    call, hearing = await dial(number)
+    call, hearing = await dial("7000")
     await hearing.utterance()
     await call.send_dtmf("6")
     incoming = await human.incoming(30)

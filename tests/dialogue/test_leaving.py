@@ -12,7 +12,6 @@ from ariagent.config.handoff import DestinationSettings
 from ariagent.dialogue import events as said
 from ariagent.dialogue.effects import CallerSpoke
 from ariagent.dialogue.leaving import LONGEST_POLITE_S, WORDS_WAIT_S, Decision, Leaving
-from ariagent.dialogue.politeness import is_only_polite
 from tests.scriptedcall import ScriptedCall, creates, kinds, texts
 
 PLACES = {"desk": DestinationSettings(description="people", queue="support", kind="blind")}
@@ -208,37 +207,6 @@ class TestLongSentences:
         call.starts("r2")
         call.wait(GOODBYE_TIMEOUT_S + 0.1)
         assert call.machine.state is State.ENDING
-
-
-@pytest.mark.parametrize(
-    ("language", "text", "polite"),
-    [
-        ("en", "Thank you.", True),
-        ("en", "Oh, thank you so much, have a nice day, bye-bye!", True),
-        ("en", "Yes, please do that.", True),
-        ("en", "Thanks a lot", True),
-        ("en", "You", False),
-        ("en", "Thank you, but I have another question.", False),
-        ("en", "No thank you.", False),
-        ("en", "No.", False),
-        ("en", "Okay?", False),
-        ("en", "Please cancel my order.", False),
-        ("en", "", False),
-        ("en", "thank you " * 20, False),
-        ("de", "Vielen Dank.", True),
-        ("de", "Danke schön, tschüss!", True),
-        ("de", "Ja, gerne.", True),
-        ("de", "Nein, Moment.", False),
-        ("fr", "D’accord, merci beaucoup, au revoir.", True),
-        ("es", "Muchas gracias, adiós.", True),
-        ("it", "Va bene, grazie mille.", True),
-        ("pt-BR", "Obrigado, tchau.", True),
-        ("nl", "Dank je wel, tot ziens.", True),
-        ("xx", "thank you", True),
-    ],
-)
-def test_what_is_only_polite(language: str, text: str, polite: bool) -> None:
-    assert is_only_polite(text, language) is polite
 
 
 def test_words_of_an_earlier_turn_are_only_a_reason_to_stay() -> None:
