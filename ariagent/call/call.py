@@ -132,7 +132,6 @@ class Call:
         resumes = arrival.resumes
         self._made = now
         self._machine = CallMachine(now)
-        self._told_state = self._machine.state
         self._began = now - (wall - self._arriving.arrived)
         self._answered_at: float | None = None
         if resumes is not None and resumes.answered is not None:
@@ -660,7 +659,7 @@ class Call:
     def _feed(self, event: ev.Event) -> None:
         """Have the machine handle what happened. What can be done at once is done; what needs Asterisk waits its turn
         in ``_do_commands``."""
-        now = time.monotonic()
+        now, before = time.monotonic(), self._machine.state
         for command in self._machine.handle(event, now):
             match command:
                 case cmd.FollowLeg(channel_id=channel_id):
@@ -695,8 +694,7 @@ class Call:
                     self._commands.put_nowait(command)
                 case _:
                     self._commands.put_nowait(command)
-        if self.state is not self._told_state:
-            self._told_state = self.state
+        if self.state is not before:
             self.log.tell(rec.StateChanged(self.state.value))
             self._changed(self)
 
