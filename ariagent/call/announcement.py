@@ -28,15 +28,15 @@ from ariagent.records.events import AnnouncementFailed
 log = logging.getLogger(__name__)
 
 KEPT_AFTER_S = 60.0
-"""After the last moment at which somebody can take the call: the longest summary is shorter."""
+"""Seconds that a file stays after the last moment at which somebody can take the call; the longest summary is shorter."""
 _ENDINGS = {8_000: "sln", 16_000: "sln16", 24_000: "sln24"}
-"""As Asterisk's format_sln names headerless signed linear audio."""
+"""The extension by which Asterisk's format_sln knows headerless signed linear audio."""
 SAMPLE_MS = 60
 READ_BY_OTHERS = 0o644
 PROVE_EVERY_S = 60.0
 """How often Asterisk is asked at most, while calls are handed over."""
 MOST_HANDED = 256
-"""So many calls that were handed over may still turn out not to have been announced."""
+"""The most transferred calls whose announcement may still turn out not to have been played."""
 USER_EVENT = "AriagentAnnouncement"
 """The shipped dialplan tells so that it could not play a summary (source: dialplan.conf, [ariagent-told])."""
 

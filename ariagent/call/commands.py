@@ -116,7 +116,7 @@ class Finish:
 
 
 AsteriskCommand = Answer | GreetCaller | LeaveQueue | ReturnToDialplan | Transfer | HangUp | Release | Leave
-"""What takes requests to Asterisk: done one after another, beside everything else."""
+"""Commands that take requests to Asterisk: done one after another, beside everything else."""
 Command = (
     AsteriskCommand
     | StartTalking

@@ -251,7 +251,7 @@ class ConsultLeg:
         """The key that takes the call was pressed."""
         self.ear: ConsultEar | None = None
         self.machine: Machine | None = None
-        """What answered, if that is no person."""
+        """The kind of machine that answered; None: none, as far as is known."""
         self.joined = False
         """The caller is joined with it: it is not ours to hang up any more."""
         self._ari = client
@@ -277,7 +277,7 @@ class ConsultLeg:
                 self._news.put_nowait("gone")
 
     def on_machine(self, machine: Machine) -> None:
-        """It is no person."""
+        """A machine was heard there."""
         self.machine = machine
         self._news.put_nowait("machine")
 

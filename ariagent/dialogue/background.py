@@ -43,7 +43,7 @@ class Background:
         return self.noticed and pause_s < PAUSE_S
 
     def sound_ended(self, now: float) -> None:
-        """What the server noticed is over."""
+        """The server says that the sound is over."""
         self._sound_at = now
 
     def agent_speaks(self, now: float) -> None:

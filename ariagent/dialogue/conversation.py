@@ -90,7 +90,7 @@ class Conversation:
         self._answer_pending = False
         """An answer was lost with the former session."""
         self._missed_ms = 0.0
-        """What the caller said since then, in milliseconds of sound."""
+        """Milliseconds of the caller's speech that no session took since then."""
         self._held = HeldAnswer()
         self._released: tuple[tuple[rt.Event, float], ...] = ()
         self._silent_since = 0.0
@@ -238,7 +238,7 @@ class Conversation:
         return happened
 
     def handle(self, event: rt.Event, now: float) -> list[DialogueEvent]:
-        """What one event of the model means for the conversation, unless ``holds_back`` has taken it."""
+        """Handle one event of the model, unless ``holds_back`` has taken it."""
         match event:
             case rt.AudioArrived():
                 self._latency.audio_arrived(now)

@@ -148,7 +148,7 @@ class Dialogue:
         return None if due == float("inf") else due
 
     def tick(self, now: float) -> None:
-        """What time brings."""
+        """Do what is due at this time."""
         self._happened(self._conversation.judge(now) or self._conversation.missed_end(now), now)
         if self._policy is not None:
             self._act(self._policy.tick(now), now)

@@ -91,7 +91,7 @@ class _Sound:
     most_ms: float = 0.0
     """The most that was loud within RECENT_MS."""
     quiet_since: float | None = None
-    """It has been over since then, as far as our own ears tell."""
+    """When the sound ended, as far as our own ears tell."""
     ended: tuple[float, float] | None = None
     """When it fell silent, and when the server said so."""
     judge_at: float = 0.0

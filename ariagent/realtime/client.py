@@ -44,7 +44,7 @@ MAX_CONTROL_BYTES = 1024 * 1024
 LONGEST_CAUSE = 500
 """Characters of what is said about a failure."""
 CLOSE_TIMEOUT_S = 0.5
-"""For a goodbye. Callers of a peer that answers nothing any more wait that long in silence."""
+"""Time limit for the closing handshake, in seconds. If the peer does not answer, callers wait that long in silence."""
 VIOLATIONS: dict[int, str] = {
     CloseCode.PROTOCOL_ERROR: "a broken WebSocket frame",
     CloseCode.INVALID_DATA: "text that is not UTF-8",

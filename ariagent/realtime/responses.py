@@ -47,7 +47,7 @@ class _Response:
     muted: bool = False
     """The caller is to hear no more of it."""
     discarded: bool = False
-    """It answers a turn that was none: it is muted, and its items are forgotten."""
+    """The response answers a turn that was none: it is muted, and its items are forgotten."""
     fulfils: bool = False
     """A request was dropped because of it."""
 
@@ -65,14 +65,14 @@ class _Turn:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a response that is over."""
+    """The outcome of a response that is over."""
 
     calls: tuple[ToolCall, ...] = ()
     """Function calls to run."""
     muted: bool = False
     """The caller interrupted it, or it was discarded."""
     nothing: bool = False
-    """It completed, and had nothing in it to be heard or done."""
+    """The response completed, and had nothing in it to be heard or done."""
     given_up: bool = False
     """The model does not respond, however often it is asked: the session is of no use."""
 
@@ -135,7 +135,7 @@ class Responses:
         return response is not None and response.muted
 
     def discarded(self, response_id: str) -> bool:
-        """It answers a turn that was none: neither its sound nor its words are of interest."""
+        """The response answers a turn that was none: neither its sound nor its words are of interest."""
         response = self._known.get(response_id)
         return response is not None and response.discarded
 
@@ -168,7 +168,7 @@ class Responses:
         return self._gate.asked_in(event_id)
 
     def refused(self, code: str) -> bool:
-        """What was asked for is refused, for another reason than such a conflict. True: the model is given up."""
+        """The request for a response is refused, for another reason than such a conflict. True: the model is given up."""
         if not self._unwanted:
             return self._failed(code)
         self._unwanted = False
@@ -374,7 +374,7 @@ class Responses:
         return wanted if owed is None else min(owed, wanted)
 
     def tick(self, now: float, *, tool_runs: bool) -> bool:
-        """What time brings. ``tool_runs``: a tool of the provider's is at work, and the server need not say anything.
+        """Do what is due at this time. ``tool_runs``: a tool of the provider's is at work, and the server need not say anything.
         True: the server owes a response, and has said nothing of it for too long."""
         match self._timeout.judge(now):
             case TimeoutStep.GIVE_UP if tool_runs:

@@ -179,7 +179,7 @@ class RealtimeSession:
         self._pump(now)
 
     def cancel(self, heard: Iterable[Heard], now: float) -> None:
-        """As ``interrupt``, for a reason the server cannot know of (a digit, an operator)."""
+        """Do as ``interrupt`` does, for a reason the server cannot know of (a digit, an operator)."""
         active = self.responses.active
         self.interrupt(heard, now)
         if active is not None and self.profile.server_interrupts:
@@ -251,7 +251,7 @@ class RealtimeSession:
     # -- what comes in ----------------------------------------------------------------------------
 
     def receive(self, data: str | bytes, now: float) -> list[ev.Event]:
-        """What one message of the server means. Never raises for anything a server can send."""
+        """Return the events that one message of the server stands for. Never raises for anything a server can send."""
         if self.state is State.CLOSED:
             return []
         try:
@@ -277,7 +277,7 @@ class RealtimeSession:
         return happened
 
     def _take_out_of_band(self, kind: str, message: dict[str, Any], now: float) -> list[ev.Event] | None:
-        """What a message means for an out-of-band response; None: it is about something else."""
+        """Return the events of an out-of-band response in a message; None: it is about something else."""
         happened = self._out_of_band.take(kind, message, now, only=not self.responses.begins)
         return None if happened is None else [each for event in happened for each in self._counted(event, now)]
 
