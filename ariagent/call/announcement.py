@@ -28,7 +28,7 @@ from ariagent.records.events import AnnouncementFailed
 log = logging.getLogger(__name__)
 
 KEPT_AFTER_S = 60.0
-"""Seconds that a file stays after the last moment at which somebody can take the call; the longest summary is shorter."""
+"""Seconds that a file stays after the last moment at which somebody can take the call; summaries are shorter."""
 _ENDINGS = {8_000: "sln", 16_000: "sln16", 24_000: "sln24"}
 """The extension by which Asterisk's format_sln knows headerless signed linear audio."""
 SAMPLE_MS = 60

@@ -142,8 +142,8 @@ class CallMachine:
         return self.talks_until if self.state is State.TALKING else self._deadline
 
     def tick(self, now: float, unheard_s: float = 0.0) -> ev.Event | None:
-        """Return the event of a time limit that has passed, which is then to be handled. ``unheard_s``: how much of the agent's speech
-        waits to be heard."""
+        """Return the event of a time limit that has passed, which is then to be handled. ``unheard_s``: how much of the
+        agent's speech waits to be heard."""
         deadline = self.next_deadline()
         if deadline is None or now < deadline:
             return None

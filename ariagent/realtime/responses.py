@@ -168,7 +168,7 @@ class Responses:
         return self._gate.asked_in(event_id)
 
     def refused(self, code: str) -> bool:
-        """The request for a response is refused, for another reason than such a conflict. True: the model is given up."""
+        """The request for a response is refused, but not for such a conflict. True: the model is given up."""
         if not self._unwanted:
             return self._failed(code)
         self._unwanted = False
@@ -374,7 +374,7 @@ class Responses:
         return wanted if owed is None else min(owed, wanted)
 
     def tick(self, now: float, *, tool_runs: bool) -> bool:
-        """Do what is due at this time. ``tool_runs``: a tool of the provider's is at work, and the server need not say anything.
+        """Do what is due at this time. ``tool_runs``: a tool of the provider's is at work, and the server may be silent.
         True: the server owes a response, and has said nothing of it for too long."""
         match self._timeout.judge(now):
             case TimeoutStep.GIVE_UP if tool_runs:
