@@ -374,7 +374,7 @@ class Responses:
         return wanted if owed is None else min(owed, wanted)
 
     def tick(self, now: float, *, tool_runs: bool) -> bool:
-        """Do what is due at this time. ``tool_runs``: a tool of the provider's is at work, and the server may be silent.
+        """Do what is due. ``tool_runs``: a tool of the provider's is at work, and the server may be silent.
         True: the server owes a response, and has said nothing of it for too long."""
         match self._timeout.judge(now):
             case TimeoutStep.GIVE_UP if tool_runs:
