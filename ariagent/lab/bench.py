@@ -22,6 +22,8 @@ from ariagent.lab.benchparts import PARTS, Bench, described
 from ariagent.lab.benchrows import Run, previous, side_by_side
 from ariagent.lab.packages import AsteriskProgram, default_lab_dir, ensure_asterisk, ensure_tool
 
+log = logging.getLogger(__name__)
+
 ENDING_S = 20.0
 """What was started is ended within this time."""
 
@@ -35,7 +37,7 @@ async def run(program: AsteriskProgram, parts: list[str], out: Path) -> bool:
             bench = Bench(asterisk, directory)
             for number, part in enumerate(parts, 1):
                 print(f"[{number}/{len(parts)}] {part}: {described(part)}", flush=True)  # noqa: T201
-                await PARTS[part](bench)
+                await measure(bench, part)
     found = Run(f"{platform.machine()}, Python {platform.python_version()}", program.version, tuple(bench.rows))
     again = out.exists()
     found.write(out)
@@ -45,6 +47,17 @@ async def run(program: AsteriskProgram, parts: list[str], out: Path) -> bool:
         command = f"python -m ariagent.lab bench --compare {_short(previous(out))} {_short(out)}"
         print(f"the run before: {command}", flush=True)  # noqa: T201
     return not found.missed
+
+
+async def measure(bench: Bench, part: str) -> None:
+    """Measure a part. A part that fails is a missed row, and does not keep the other parts from being measured."""
+    try:
+        await PARTS[part](bench)
+    except Exception as error:
+        log.warning("%s ended early", part, exc_info=error)
+        bench.note(
+            f"{part}: ended early, its other rows are missing", 1, 0, "", error=f"{type(error).__name__}: {error}"
+        )
 
 
 def cancel_on_signals() -> None:

@@ -7,13 +7,14 @@ run: the round trip is less that of a bare AudioSocket echo behind the same Aste
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ariagent.errors import AriagentError
 from ariagent.lab import (
     attackbench,
     attackers,
@@ -23,6 +24,7 @@ from ariagent.lab import (
     handoffbench,
     hostilemodel,
     noisebench,
+    waiting,
 )
 from ariagent.lab.asterisk import AsteriskInstance
 from ariagent.lab.benchcalls import (
@@ -49,6 +51,7 @@ ROUND_TRIPS = 40
 PHASES = 8
 ROUND_TRIPS_MANY = 5
 CPU_WINDOW_S = 10.0
+OVERLOAD_LIMIT_S = 30.0
 SPEEDS = (1, 3, 10)
 SLOW_MODEL_MS = 600
 DECISION_SPEEDS = (0, 6, 1)
@@ -90,6 +93,31 @@ class Bench:
             yield await stack.enter_async_context(environment.service(self.asterisk, self.directory, settings))
 
 
+@asynccontextmanager
+async def taken(service: environment.Process, count: int) -> AsyncIterator[None]:
+    """The ``count`` calls that are made inside must all be the agent's: hold music, too, is loud.
+
+    Waits first until the service is not overloaded. Raises AriagentError if calls went elsewhere.
+    """
+    with suppress(TimeoutError):
+        await waiting.until(lambda: not overloaded(service.log), limit_s=OVERLOAD_LIMIT_S)
+    before = agents_calls(service.log)
+    yield
+    if (found := agents_calls(service.log) - before) < count:
+        raise AriagentError(f"the agent took {found} of {count} calls", remedy="Use a machine that does nothing else.")
+
+
+def agents_calls(log: str) -> int:
+    """How many calls the agent has taken, by the service's log."""
+    return sum(line.split()[2:3] == ["call.started"] and " agent=default " in line for line in log.splitlines())
+
+
+def overloaded(log: str) -> bool:
+    """Whether the service turns calls away because its event loop is late, by its log."""
+    names = [name for line in log.splitlines() for name in line.split()[2:3] if name.startswith("service.overload")]
+    return names[-1:] == ["service.overloaded"]
+
+
 REFLEX = ("--detector", "reflex", "--no-recogniser", "--think-ms", "0", "--voice", "tone")
 
 
@@ -107,11 +135,12 @@ async def round_trips(bench: Bench) -> None:
         for extension in EXTENSIONS:
             bench.say(f"{ROUND_TRIPS} round trips to {extension}, one call after another")
             # Call after call: within one, the caller's 20 ms raster and ours lie to each other as luck will have it.
-            one = [
-                trip
-                for _ in range(PHASES)
-                for trip in await burst_round_trips(bench.asterisk, extension, 1, ROUND_TRIPS // PHASES)
-            ]
+            async with taken(service, PHASES):
+                one = [
+                    trip
+                    for _ in range(PHASES)
+                    for trip in await burst_round_trips(bench.asterisk, extension, 1, ROUND_TRIPS // PHASES)
+                ]
             p50, p95 = np.percentile(one, [50, 95]) - base[1]
             bench.note(f"round trip added, 1 call, p50 ({extension})", p50, 6, "ms", echo_ms=base[1])
             bench.note(f"round trip added, 1 call, p95 ({extension})", p95, 12, "ms")
@@ -130,8 +159,7 @@ async def many_calls(
     ``budget_ms`` is that of the round trip's p95.
     """
     bench.say(f"{count} calls to {extension} at once, their round trips and CPU for {CPU_WINDOW_S:g} s")
-    before_mb = service.rss_mb()
-    usage: dict[str, float] = {}
+    usage = {"mb": -service.rss_mb()}
 
     async def window() -> None:
         usage["service"] = -service.cpu_s()
@@ -139,11 +167,12 @@ async def many_calls(
         await asyncio.sleep(CPU_WINDOW_S)
         usage["service"] += service.cpu_s()
         usage["asterisk"] += environment.cpu_seconds(bench.asterisk.pid)
-        usage["mb"] = service.rss_mb() - before_mb
+        usage["mb"] += service.rss_mb()
 
     # As many rounds as the window needs, so that it sees nothing but calls in progress.
     rounds = max(ROUND_TRIPS_MANY, int(CPU_WINDOW_S / BURST_GAP_S) + 2)
-    trips = await burst_round_trips(bench.asterisk, extension, count, rounds, meanwhile=window)
+    async with taken(service, count):
+        trips = await burst_round_trips(bench.asterisk, extension, count, rounds, meanwhile=window)
     p95 = np.percentile(trips, 95) - base_ms
     unanswered = sum(trip >= 1000 * PATIENCE_S for trip in trips)
     p50 = np.median(trips) - base_ms
@@ -195,16 +224,18 @@ async def opening(bench: Bench) -> None:
 
 async def spacing(bench: Bench) -> None:
     """Frame spacing and continuity of long replies, on few calls and on many."""
-    async with bench.service(*REFLEX, "--reflex-ms", "8000") as _:
+    async with bench.service(*REFLEX, "--reflex-ms", "8000") as service:
         for extension in EXTENSIONS:
             bench.say(f"replies of 8 s to {FEW} calls to {extension}")
-            few = await spacing_of_replies(bench.asterisk, extension, FEW, reply_s=8.0)
+            async with taken(service, FEW):
+                few = await spacing_of_replies(bench.asterisk, extension, FEW, reply_s=8.0)
             where = f"{FEW} calls ({extension})"
             bench.note(f"frame spacing while speaking, p99, {where}", few["p99_ms"], 22, "ms", **few)
             bench.note(f"frame spacing while speaking, max, {where}", few["max_ms"], 30, "ms")
             _note_continuity(bench, few, where)
         bench.say(f"replies of 8 s to {MANY} calls to 7001")
-        many = await spacing_of_replies(bench.asterisk, "7001", MANY, reply_s=8.0)
+        async with taken(service, MANY):
+            many = await spacing_of_replies(bench.asterisk, "7001", MANY, reply_s=8.0)
     bench.note(f"frame spacing while speaking, p99, {MANY} calls", many["p99_ms"], 25, "ms", **many)
     worst = max(abs(many["p0.5_ms"] - 20), abs(many["p99.5_ms"] - 20))
     bench.note(f"frame spacing, {MANY} calls, 99 % within 20 +/- 5 ms", worst, 5, "ms")
@@ -242,7 +273,8 @@ async def answers(bench: Bench) -> None:
         for extension in EXTENSIONS:
             bench.say(f"{QUESTIONS} questions of each of {benchanswers.AT_ONCE} callers to {extension}")
             logged = len(service.log)
-            seen = await benchanswers.answers(bench.asterisk, extension, QUESTIONS)
+            async with taken(service, benchanswers.AT_ONCE):
+                seen = await benchanswers.answers(bench.asterisk, extension, QUESTIONS)
             p50, p80 = np.percentile(seen.waits_ms, [50, 80])
             name = f"end of speech -> answer heard, model of {benchanswers.THINK_MS} ms"
             detail = {"of": len(seen.waits_ms), "unanswered": seen.unanswered, "worst": max(seen.waits_ms)}

@@ -113,8 +113,6 @@ class Change:
             return "added"
         if self.new is None:
             return "gone"
-        if self.new.measured == self.old.measured:  # also when both are infinite
-            return "same"
         if self.new.measured - self.old.measured > self.old.noise:
             return "worse"
         return "better" if self.old.measured - self.new.measured > self.new.noise else "same"

@@ -5,12 +5,14 @@ import os
 import re
 import signal
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from ariagent.errors import ConfigurationError
-from ariagent.lab import bench, benchanswers
-from ariagent.lab.benchparts import PARTS
+from ariagent.errors import AriagentError, ConfigurationError
+from ariagent.lab import bench, benchanswers, environment
+from ariagent.lab.asterisk import AsteriskInstance
+from ariagent.lab.benchparts import PARTS, Bench, overloaded, taken
 from ariagent.lab.benchrows import Row, Run
 from ariagent.lab.packages import AsteriskProgram
 
@@ -110,6 +112,60 @@ def test_an_interrupted_bench_is_an_interruption_of_the_command(
     monkeypatch.setattr(bench, "ensure_tool", lambda *_: ["flite"])
     with pytest.raises(KeyboardInterrupt):
         bench.main(["opening"])
+
+
+async def test_a_part_that_fails_is_a_missed_row_and_the_next_is_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def fails(_: Bench) -> None:
+        raise TimeoutError("nobody answered")
+
+    async def measures(found: Bench) -> None:
+        found.note("a delay", 1, 2, "ms")
+
+    monkeypatch.setitem(PARTS, "opening", fails)
+    monkeypatch.setitem(PARTS, "words", measures)
+    found = Bench(cast(AsteriskInstance, None), tmp_path)
+    await bench.measure(found, "opening")
+    await bench.measure(found, "words")
+    early, delay = found.rows
+    assert not early.ok
+    assert early.name.startswith("opening: ended early")
+    assert early.detail == {"error": "TimeoutError: nobody answered"}
+    assert delay.ok
+
+
+STARTED = "2026-11-30T02:00:00.000+00:00 INFO call.started call=1 leg=x agent={agent} seat=- caller=5\n"
+OVERLOAD = "2026-11-30T02:00:00.000+00:00 WARNING service.{what} p95_ms=200 calls=50\n"
+
+
+class Service:
+    """Of a service its log."""
+
+    def __init__(self) -> None:
+        self.log = ""
+
+
+async def test_calls_that_the_agent_did_not_take_are_no_measurement() -> None:
+    service = Service()
+    service.log = STARTED.format(agent="default")
+    process = cast(environment.Process, service)
+    async with taken(process, 2):
+        service.log += 2 * STARTED.format(agent="default")
+    with pytest.raises(AriagentError, match="the agent took 1 of 2 calls"):
+        async with taken(process, 2):
+            # One was sent to the human queue, whose music is loud, too.
+            service.log += STARTED.format(agent="default") + STARTED.format(agent="-")
+
+
+def test_a_service_is_overloaded_until_it_says_otherwise() -> None:
+    begun, ended = OVERLOAD.format(what="overloaded"), OVERLOAD.format(what="overload_ended")
+    assert [overloaded(text) for text in ("", begun, begun + ended, begun + ended + begun)] == [
+        False,
+        True,
+        False,
+        True,
+    ]
 
 
 def test_what_the_service_says_of_its_answers_is_read_from_its_log() -> None:
