@@ -659,7 +659,7 @@ class Call:
     def _feed(self, event: ev.Event) -> None:
         """Have the machine handle what happened. What can be done at once is done; what needs Asterisk waits its turn
         in ``_do_commands``."""
-        now, before = time.monotonic(), self._machine.state
+        now, was = time.monotonic(), self._machine.state
         for command in self._machine.handle(event, now):
             match command:
                 case cmd.FollowLeg(channel_id=channel_id):
@@ -694,7 +694,7 @@ class Call:
                     self._commands.put_nowait(command)
                 case _:
                     self._commands.put_nowait(command)
-        if self.state is not before:
+        if self.state is not was:
             self.log.tell(rec.StateChanged(self.state.value))
             self._changed(self)
 
