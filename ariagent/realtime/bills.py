@@ -65,7 +65,7 @@ class Bills:
             self._open[response_id] += audio_s
 
     def ended(self, response_id: str, counts: object, now: float) -> Usage:
-        """What a response used that ended now. Raises MalformedError where that cannot be."""
+        """The use of a response that ended now. Raises MalformedError where that cannot be."""
         audio_s = self._open.pop(response_id, None)
         used = usage(counts)
         if audio_s is None and used.tokens:
