@@ -115,12 +115,12 @@ class Responses:
 
     @property
     def begins(self) -> bool:
-        """A response is about to begin: it was asked for, or the server owes the caller an answer."""
+        """A response is about to begin: it was asked for, or an answer to the caller is pending."""
         return self._gate.in_flight or self._timeout.answer_pending
 
     def quiet_from(self) -> float | None:
         """When the caller and the server's own response will be out of the way; None: a response runs, is wanted or
-        owed."""
+        pending."""
         if not self._gate.idle or self._timeout.answer_pending:
             return None
         return max(self._caller_until, self._gate.closed_until)
@@ -196,7 +196,7 @@ class Responses:
             self._gate.turn_ended(now)
 
     def caller_silent(self, now: float) -> None:
-        """The caller has been silent for so long that the server should have ended their turn: it owes an answer."""
+        """The caller has been silent for so long that the server should have ended their turn: an answer is pending."""
         self._caller_until = 0.0
         self._timeout.answer_awaited(now)
 
@@ -367,15 +367,15 @@ class Responses:
 
     def next_deadline(self) -> float | None:
         """When ``ask`` or ``tick`` has something to do although nothing happens."""
-        owed, wanted = self._timeout.next_deadline(), self._gate.next_deadline()
+        pending, wanted = self._timeout.next_deadline(), self._gate.next_deadline()
         if wanted is None:
-            return owed
+            return pending
         wanted = max(wanted, self._caller_until)
-        return wanted if owed is None else min(owed, wanted)
+        return wanted if pending is None else min(pending, wanted)
 
     def tick(self, now: float, *, tool_runs: bool) -> bool:
         """Do what is due. ``tool_runs``: a tool of the provider's is at work, and the server may be silent.
-        True: the server owes a response, and has said nothing of it for too long."""
+        True: a response is pending, and the server has said nothing of it for too long."""
         match self._timeout.judge(now):
             case TimeoutStep.GIVE_UP if tool_runs:
                 self._timeout.progress(now)

@@ -144,7 +144,7 @@ class RealtimeSession:
         return self.responses.awaits_answer(item_id)
 
     def caller_silent(self, now: float) -> None:
-        """The caller has been silent for so long that the server should have ended their turn: it owes an answer."""
+        """The caller has been silent for so long that the server should have ended their turn: an answer is pending."""
         self.responses.caller_silent(now)
         self._pump(now)
 
@@ -211,18 +211,18 @@ class RealtimeSession:
         for time in (
             self.responses.next_deadline(),
             self._items.next_deadline(),
-            self._mcp_at(),
-            self._out_of_band_at(),
+            self._mcp_deadline(),
+            self._out_of_band_deadline(),
         ):
             if time is not None and (soonest is None or time < soonest):
                 soonest = time
         return soonest
 
-    def _mcp_at(self) -> float | None:
+    def _mcp_deadline(self) -> float | None:
         at = self._mcp.next_deadline()
         return at if at is not None and self._looks_at_tools else None
 
-    def _out_of_band_at(self) -> float | None:
+    def _out_of_band_deadline(self) -> float | None:
         if not self._out_of_band.waiting or not self._out_of_band.idle:
             return None
         if (quiet_from := self.responses.quiet_from()) is None:
@@ -230,7 +230,7 @@ class RealtimeSession:
         return max(self._out_of_band.next_deadline() or 0.0, quiet_from)
 
     def tick(self, now: float) -> list[ev.Event]:
-        """Do what is due. SessionFailed: the server owes a response and says nothing; the connection is of no use."""
+        """Do what is due. SessionFailed: a response is pending, and the server says nothing."""
         happened: list[ev.Event] = []
         if self._looks_at_tools:
             happened, goes_on = self._mcp.tick(now)
