@@ -216,9 +216,6 @@ class ScriptedCall:
                 if isinstance(effect, MACHINE_EFFECTS):
                     self.effects.append(effect)
                     self.feed(effect)
-                elif isinstance(effect, fx.AnswerReleased):
-                    for event, arrived in effect.events:
-                        dialogue.handle(event, arrived)
                 elif isinstance(effect, fx.RunTool | fx.SpeechReady | fx.GiveUpSession):
                     self.effects.append(effect)
                 else:

@@ -93,7 +93,7 @@ def audio_entry(work: Callable[Concatenate["Call", P], R]) -> Callable[Concatena
             return None
         try:
             result = work(call, *args, **kwargs)
-            if call._dialogue.effects or (result is None and call._machine.finishing):
+            if call._dialogue.effects:
                 call._settle()
         except Exception as error:  # noqa: BLE001  # ends this call, is logged, and harms no other
             call._fault(error)
@@ -414,6 +414,7 @@ class Call:
             self._timer.cancel()
         if self._identifying is not None:
             self._identifying.cancel()
+        self._transfers.tell(self.termination)
 
     def _fault(self, error: Exception) -> None:
         """Something went wrong that must not: end this call, once."""
@@ -545,6 +546,8 @@ class Call:
         frame = dialogue.frame(now)
         if dialogue.begun:
             self._observer.agent_frame(frame)
+        if frame is None and self._machine.finishing and not dialogue.effects:
+            self._settle()
         return frame
 
     def digit_received(self, digit: str) -> None:
@@ -643,9 +646,6 @@ class Call:
                             self._spawn(self._run_tool(call))
                         case fx.GiveUpSession(cause=cause):
                             self._model.give_up(cause)
-                        case fx.AnswerReleased(events=events):
-                            for event, arrived in events:
-                                dialogue.handle(event, arrived)
                         case _:  # by their types, events of the dialogue are all that is left
                             self._observer.tell(effect)
                             if isinstance(effect, said.CallerSaid | said.AgentSaid | said.Interrupted):

@@ -49,11 +49,21 @@ class ConsultEar:
         self._context.media.expect(self.media.uuid, self, SLIN8, self._log.call_id)
         self._task = asyncio.ensure_future(self._connect())
 
-    async def close(self) -> None:
-        """Give everything back, also if the one who waits is cancelled. Raises a fault of ``begin``'s."""
+    async def close(self, limit_s: float | None = None) -> None:
+        """Give everything back, also if the one who waits is cancelled, or waits for ``limit_s`` only. Raises a fault
+        of ``begin``'s, if it is known by then."""
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._close())
-        await asyncio.shield(self._closing)
+        await asyncio.wait([self._closing], timeout=limit_s)
+        if self._closing.done():
+            self._closing.result()
+        else:
+            self._closing.add_done_callback(self._closed_late)
+
+    def _closed_late(self, closing: "asyncio.Task[None]") -> None:
+        """Nobody waited for it any more."""
+        if not closing.cancelled() and (fault := closing.exception()) is not None:
+            self._log.tell(NotReleased(repr(fault)))
 
     async def _connect(self) -> None:
         try:
@@ -118,3 +128,5 @@ class ConsultEar:
 
     def disconnected(self, reason: str) -> None:
         """Nothing more is heard."""
+        if not self._over:
+            self._log.tell(ConsultUnheard(f"the audio connection ended: {reason}"))

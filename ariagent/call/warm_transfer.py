@@ -32,6 +32,8 @@ from ariagent.records.events import (
 
 ANNOUNCEMENT_WAIT_S, ANNOUNCEMENT_LIMIT_S = 3.0, 60.0
 """How long somebody who has answered waits for the announcement to begin, and to end."""
+EAR_LIMIT_S = 0.3
+"""Seconds that a human agent who takes the call waits for what listened to them to be given back."""
 ACCEPT_ASKS, ACCEPT_WAIT_S = 3, 4.0
 """How often somebody is asked for the key that takes the call, and how long each time, the prompt included."""
 PRESS = "vm-press"
@@ -174,10 +176,13 @@ class WarmTransfer:
             return await self._offer(leg, announcement)
         leg.ear = ConsultEar(self._context, leg.channel, self._log, leg.on_machine)
         leg.ear.begin()
+        limit_s = None
         try:
-            return await self._offer(leg, announcement)
+            why = await self._offer(leg, announcement)
+            limit_s = None if why else EAR_LIMIT_S
         finally:
-            await leg.ear.close()
+            await leg.ear.close(limit_s)
+        return why
 
     async def _offer(self, leg: "ConsultLeg", announcement: Announcement) -> str:
         """Have whoever answered hear the announcement, and press the key if one is needed.
@@ -191,16 +196,17 @@ class WarmTransfer:
                 self._context.announcements.failed(self._log)
         else:
             self._log.tell(AnnouncementNotSpoken("the model did not speak it in time"))
-        by_key = leg.must_accept or not leg.announced
+        heard = leg.announced
+        by_key = leg.must_accept or not heard
         if by_key:
             await leg.ask_for_key()
-        if leg.machine is not None:
+        if leg.machine is not None and not leg.accepted:
             self._log.tell(ConsultMachine(leg.handoff.name, leg.machine))
             return "MACHINE"
         if leg.gone:
             return "GONE"
         if by_key and not leg.accepted:
-            return "NOTACCEPTED" if leg.announced else "UNHEARD"
+            return "NOTACCEPTED" if heard else "UNHEARD"
         if leg.must_accept:
             self._answered()
         return ""
@@ -277,7 +283,9 @@ class ConsultLeg:
                 self._news.put_nowait("gone")
 
     def on_machine(self, machine: Machine) -> None:
-        """A machine was heard there."""
+        """A machine was heard there. Whoever pressed the key is none, whatever sounds at their side."""
+        if self.accepted:
+            return
         self.machine = machine
         self._news.put_nowait("machine")
 
@@ -319,34 +327,38 @@ class ConsultLeg:
 
     async def announce(self, path: str, limit_s: float) -> None:
         """Play the announcement to its end, unless they hang up or are a machine: ``announced`` tells."""
-        if self._settled:
+        if self._nobody:
             return
         try:
             await self._ari.play(self.channel, self._announcement, path)
         except AriError:
-            if not self._settled:
+            if not self._nobody:
                 self.announced = False
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
                 # A key that is pressed before its end does not cut it: the caller would hear the rest.
-                while self.announced is None and not self._settled:
+                while self.announced is None and not self._nobody:
                     await self._news.get()
+        if self.announced is None and not self._nobody:
+            # It goes on and on, and what asks for the key would wait behind it.
+            with suppress(AriError):
+                await self._ari.stop_playing(self._announcement)
 
     async def ask_for_key(self) -> None:
         """Ask for the key that takes the call, until it is pressed or that makes no sense any more."""
         prompt = ""
         for number in range(ACCEPT_ASKS):
-            if self.accepted or self._settled:
+            if self.accepted or self._nobody:
                 break
             prompt = f"{self.channel}-key-{number}"
             with suppress(AriError):  # without the words they may still press it
                 await self._ari.play(self.channel, prompt, PRESS, self._key)
             with suppress(TimeoutError):
                 async with asyncio.timeout(ACCEPT_WAIT_S):
-                    while not (self.accepted or self._settled):
+                    while not (self.accepted or self._nobody):
                         await self._news.get()
-        if prompt and self.accepted and not self._settled:
+        if prompt and self.accepted and not self._nobody:
             with suppress(AriError):  # it may be over
                 await self._ari.stop_playing(prompt)
 
@@ -356,7 +368,7 @@ class ConsultLeg:
         return self.handoff.by_key
 
     @property
-    def _settled(self) -> bool:
+    def _nobody(self) -> bool:
         """Nobody is there who could take the call."""
         return self.gone or self.machine is not None
 

@@ -313,8 +313,13 @@ class Conversation:
         self._session.caller_silent(now)
         return [CallerEnded()]
 
+    def settle(self, now: float) -> list[DialogueEvent]:
+        """Decide on the sound that is being judged, which has no time left: another one begins."""
+        detector = self._detector
+        return [] if detector is None else self.judge(now, detector.settle(leaving=self._leaving.announced))
+
     def judge(self, now: float, decision: BargeInDecision | None = None) -> list[DialogueEvent]:
-        """Decide on the sound that is being judged, if there is one, and do what follows. ``decision``: it is made."""
+        """Decide on the sound that is being judged, if there is one, and what follows. ``decision``: made already."""
         detector = self._detector
         if detector is None or detector.item_id is None:
             return []
@@ -345,19 +350,18 @@ class Conversation:
 
     def _speech_started(self, event: rt.SpeechStarted, now: float) -> list[DialogueEvent]:
         detector = self._detector
-        happened = [] if detector is None else self.judge(now, detector.settle(leaving=self._leaving.announced))
         if self._background.hides(now):
             self._turn.open = True
             self._session.dismiss(event.item_id, now)
-            return [*happened, SoundDismissed(event.item_id, "background", 0.0)]
+            return [SoundDismissed(event.item_id, "background", 0.0)]
         self._turn.began(event.audio_start_ms, now, self._overdue_s)
         if detector is not None and not self.quiet:  # an answer that cannot be heard yet can be lost to a cough, too
             detector.sound_began(event.item_id, event.audio_start_ms, now)
             self._silent_ms = 0.0
             self._hold(detector.holds, now)
-            return happened
+            return []
         self._latency.speech_started()
-        return [*happened, *self._cut_off(now, by_server=True), CallerBegan()]
+        return [*self._cut_off(now, by_server=True), CallerBegan()]
 
     @property
     def _overdue_s(self) -> float:

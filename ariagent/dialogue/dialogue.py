@@ -28,7 +28,6 @@ from ariagent.dialogue.effects import (
     MODEL_LOST,
     MODEL_SILENT,
     AgentFailed,
-    AnswerReleased,
     CallerSpoke,
     Effect,
     EndRequested,
@@ -150,6 +149,7 @@ class Dialogue:
     def tick(self, now: float) -> None:
         """Do what is due at this time."""
         self._happened(self._conversation.judge(now) or self._conversation.missed_end(now), now)
+        self._release(now)
         if self._policy is not None:
             self._act(self._policy.tick(now), now)
         self._decide(self._leaving.tick(now), now)
@@ -350,6 +350,10 @@ class Dialogue:
             return
         if conversation.holds_back(event, now):
             return
+        if isinstance(event, rt.SpeechStarted):
+            # The sound before had its time; its answer must be in the playout before this one is looked at.
+            self._happened(conversation.settle(now), now)
+            self._release(now)
         match event:
             case rt.SpeechStarted():
                 self._batcher.in_turn = True
@@ -372,6 +376,17 @@ class Dialogue:
         self._happened(conversation.handle(event, now), now)
         if isinstance(event, rt.ResponseEnded) and event.tool_calls:
             self._called(event.tool_calls, now)
+        self._release(now)
+
+    def _release(self, now: float) -> None:
+        """Handle an answer that was held back while a sound was judged, if the caller is to hear it."""
+        released = self._conversation.take_released()
+        for event, arrived in released:
+            self._happened(self._conversation.handle(event, arrived), now)
+            if isinstance(event, rt.ResponseEnded) and event.tool_calls:
+                self._called(event.tool_calls, now)
+        if released:
+            self.effects.append(_SPEECH_READY)
 
     def _turn_stopped(self, event: rt.SpeechStopped) -> None:
         self._batcher.in_turn = False
@@ -551,8 +566,6 @@ class Dialogue:
                     self._history.said("agent", text, item_id)
                 case events.Interrupted(item_id=item_id, heard_ms=heard_ms, dropped_ms=dropped_ms):
                     self._history.cut(item_id, heard_ms / max(heard_ms + dropped_ms, 1.0))
-        if released := self._conversation.take_released():
-            self.effects.append(AnswerReleased(released))
 
     def _act(self, actions: Iterable[Action], now: float) -> None:
         """Carry out what the call's rules ask for."""

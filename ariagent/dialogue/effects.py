@@ -6,7 +6,7 @@ The dialogue decides and does nothing: these effects, and the events of ``dialog
 from dataclasses import dataclass
 
 from ariagent.dialogue.handoff import Handoff
-from ariagent.realtime.events import Event, ToolCall
+from ariagent.realtime.events import ToolCall
 
 MODEL_LOST, MODEL_SILENT = "model_lost", "model_silent"
 """Reasons of calls that ended because of their model."""
@@ -100,14 +100,6 @@ class GiveUpSession:
     cause: str
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerReleased:
-    """The model's answer to a sound was held back until it was judged: its events are to be handled now."""
-
-    events: tuple[tuple[Event, float], ...]
-    """Each with the time at which it came, in monotonic seconds."""
-
-
 Effect = (
     CallerSpoke
     | EndRequested
@@ -121,5 +113,4 @@ Effect = (
     | RunTool
     | SpeechReady
     | GiveUpSession
-    | AnswerReleased
 )

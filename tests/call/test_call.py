@@ -6,6 +6,7 @@ import json
 import time
 import weakref
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -761,6 +762,10 @@ class TestAcceptedByKey:
             assert (office.events("call.transferred")[0]["announcement"] == "failed") == (not playable)
 
 
+def _faulty(*given: object) -> NoReturn:
+    raise RuntimeError("a fault of ours")
+
+
 class TestSupervisor:
     """Whoever transfers a call waits for what comes of it."""
 
@@ -780,6 +785,20 @@ class TestSupervisor:
             assert not waiting.done()
             assert await self.outcome(office, waiting) == TransferOutcome(TRANSFERRED, handoff)
             assert await office.over(call) == TRANSFERRED
+
+    @virtual_time
+    async def test_a_fault_while_asterisk_is_asked(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.ari.peer.takes_s["continue c1"] = 4.0
+            waiting = call.transfer(office.handoff("blind"))
+            await office.until(lambda: call.state is State.TRANSFERRING)
+            await passes(0.1)
+            call._dialogue.frame = _faulty  # type: ignore[method-assign]
+            outcome = await self.outcome(office, waiting)
+            assert outcome.termination is not None
+            assert outcome.termination.reason == "fault"
+            await office.over(call)
 
     @virtual_time
     async def test_transferred_before_asterisk_says_so(self, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from ariagent.dialogue.events import (
 )
 from ariagent.dialogue.interruption import BargeInDetector
 from ariagent.dialogue.leaving import Leaving
-from ariagent.realtime.events import Event, ResponseEnded, ToolCall
+from ariagent.realtime.events import Event, ResponseEnded, SpeechStarted, ToolCall
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession
 
@@ -76,6 +76,8 @@ class Talk:
     def says(self, kind: str, **fields: Any) -> list[DialogueEvent]:
         happened: list[DialogueEvent] = []
         for event in self.session.receive(json.dumps({"type": kind, **fields}), self.now):
+            if isinstance(event, SpeechStarted):
+                happened += [*self.conversation.settle(self.now), *self.releases()]
             if not self.conversation.holds_back(event, self.now):
                 happened += self._handle(event, self.now)
         happened += self.releases()

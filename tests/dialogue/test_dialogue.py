@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -422,6 +422,47 @@ class TestInterruptions:
         call.starts()
         assert call.told() == []
         assert call.entries == (Said("agent", "one two three ..."), Said("caller", "What about my order?"))
+
+    def _short_sound_with_an_answer(self, answer: Callable[[Call], object]) -> Call:
+        """A sound over a reply that is speech by its length, but for its words, which are still missing."""
+        call = Call()
+        call.speaks(4000)
+        call.lasts(1.0)
+        call.begins_to_speak()
+        call.lasts(0.36, LOUD)
+        call.lasts(0.3)
+        call.falls_silent()
+        answer(call)
+        call.took()
+        return call
+
+    def test_a_second_sound_cuts_off_the_answer_to_the_first_that_was_held_back(self) -> None:
+        call = self._short_sound_with_an_answer(lambda call: call.speaks(1500, "b"))
+        call.lasts(0.2)
+        call.lasts(0.1, LOUD)
+        call.begins_to_speak("u2")
+        assert [cut.item_id for cut in call.of(events.Interrupted)] == ["a"], "the first one was speech"
+        heard = [frame for frame in call.lasts(1.0, LOUD) if frame]
+        assert len(heard) <= 40, "it is judged as any other sound over a reply"
+        assert [cut.item_id for cut in call.of(events.Interrupted)] == ["b"]
+
+    def test_a_tool_of_an_answer_that_was_held_back_runs_from_its_release_on(self) -> None:
+        made: list[rt.ToolCall] = []
+        call = self._short_sound_with_an_answer(lambda call: made.extend(call.calls(("order_status", {}))))
+        call.lasts(1.5)
+        assert call.of(fx.RunTool) == []
+        call.says("conversation.item.input_audio_transcription.completed", item_id="u1", transcript="Stop, order it!")
+        assert [run.call for run in call.of(fx.RunTool)] == made
+        call.now += 0.25
+        call.dialogue.tool_ended(made[0], "{}", ok=True, kind="ok", now=call.now)
+        [ended] = call.of(events.ToolEnded)
+        assert ended.seconds == pytest.approx(0.25)
+
+    def test_an_answer_that_was_held_back_is_played_at_once(self) -> None:
+        call = self._short_sound_with_an_answer(lambda call: call.speaks(1500, "b"))
+        call.says("conversation.item.input_audio_transcription.completed", item_id="u1", transcript="Stop, please!")
+        assert fx.SpeechReady() in call.dialogue.effects
+        assert all(call.lasts(1.4))
 
     def test_a_response_that_goes_on_is_cancelled_first(self) -> None:
         call = Call()
