@@ -247,7 +247,7 @@ async def test_a_supervisor_transfers_while_an_answer_is_generated_and_the_human
 
 
 async def test_a_summary_that_did_not_get_its_turn_before_a_warm_transfer_is_told(
-    sandbox: Any, service: Any, talker: Any, phone: Any, log: Any
+    sandbox: Any, service: Any, talker: Any, phone: Any, log: Any, ear: Any
 ) -> None:
     """The agent's words are generated so slowly that they are not over when somebody answers."""
     model = await sandbox(scenario=HANDOFF, generation_speed=0.4, **faulty("no_parallel"))
@@ -258,8 +258,12 @@ async def test_a_summary_that_did_not_get_its_turn_before_a_warm_transfer_is_tol
     await caller.call.send_dtmf("6")
     incoming = await human.incoming(LIMIT_S)
     await incoming.answer()
+    asked = ear(incoming)
     missing = await log.wait("announcement.not_spoken")
     assert missing["cause"] == "the model did not speak it in time"
+    # Without it nobody knows whether a person has answered: Asterisk asks for a key.
+    await asked.wait_loud()
+    await incoming.send_dtmf("1")
     await log.wait("call.transferred", timeout=60, kind="warm")
     await caller.call.hangup()
     await incoming.ended(LIMIT_S)
