@@ -51,7 +51,9 @@ class CallLog(logging.LoggerAdapter[logging.Logger]):
         """
         level = event.LEVEL if level is None else level
         if level is not None:
-            unlogged = self._budgets.setdefault(event.NAME, LineBudget()).take(time.monotonic())
+            if (budget := self._budgets.get(event.NAME)) is None:
+                budget = self._budgets[event.NAME] = LineBudget()
+            unlogged = budget.take(time.monotonic())
             if unlogged is not None:
                 shown = {key: _short(value) for key, value in event.for_log(words=words).items()}
                 self.log(level, event.NAME, extra={"fields": {**shown, "unlogged": unlogged} if unlogged else shown})

@@ -173,6 +173,8 @@ class Call:
         """Asterisk did not let something of the call go."""
         self._deserted = False
         self._released = False
+        self.faulty = False
+        """A fault of ours has ended the call."""
         self._over: asyncio.Future[Termination] = asyncio.get_running_loop().create_future()
 
     # -- for the calls of the process ---------------------------------------------------------------
@@ -195,11 +197,6 @@ class Call:
     @property
     def state(self) -> State:
         return State.ENDING if self.faulty else self._machine.state
-
-    @property
-    def faulty(self) -> bool:
-        """A fault of ours has ended the call."""
-        return self._over.done() and self._over.exception() is not None
 
     @property
     def over(self) -> bool:
@@ -421,6 +418,7 @@ class Call:
         if not self.faulty:
             self.log.error("call.fault", exc_info=error)
         if not self._over.done():
+            self.faulty = True
             self._over.set_exception(error)
             self._tell_transfers()
 

@@ -45,14 +45,20 @@ class CallEvent:
 
     def to_fields(self) -> dict[str, object]:
         """The fields that the record keeps: those that do not have their default."""
-        given = ((each.name, getattr(self, each.name), each.default) for each in _layout(type(self)).fields)
-        return {name: value for name, value, default in given if default is MISSING or value != default}
+        return self._given(_layout(type(self)).fields)
+
+    def _given(self, wanted: tuple[Field[Any], ...]) -> dict[str, object]:
+        given: dict[str, object] = {}
+        for each in wanted:
+            value = getattr(self, each.name)
+            if each.default is MISSING or value != each.default:
+                given[each.name] = value
+        return given
 
     def for_log(self, *, words: bool = False) -> dict[str, object]:
         """The fields that the log shows. ``words``: the site wants the spoken words in its log
         (``log.transcripts``)."""
-        hidden = private_fields(type(self))
-        return {name: value for name, value in self.to_fields().items() if name not in hidden}
+        return self._given(_layout(type(self)).public)
 
     @classmethod
     def from_fields(cls, found: Mapping[str, object]) -> Self | None:
@@ -80,6 +86,8 @@ class _Layout:
     """The fields of one type of event: looked up once for each type, for events are written all the time."""
 
     fields: tuple[Field[Any], ...]
+    public: tuple[Field[Any], ...]
+    """The fields that the log may show."""
     private: frozenset[str]
     words: frozenset[str]
 
@@ -93,7 +101,8 @@ def _layout(kind: type[CallEvent]) -> _Layout:
     found = fields(kind)  # type: ignore[arg-type]  # every subclass is a dataclass
     private = frozenset(each.name for each in found if _PRIVACY in each.metadata)
     words = frozenset(each.name for each in found if each.metadata.get(_PRIVACY) == "words")
-    layout = _LAYOUTS[kind] = _Layout(found, private, words)
+    public = tuple(each for each in found if each.name not in private)
+    layout = _LAYOUTS[kind] = _Layout(found, public, private, words)
     return layout
 
 
