@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 
+from pydantic_core import to_json
+
 from ariagent.records import events
 from ariagent.records.alive import Identity
 from ariagent.records.cost import KINDS
@@ -186,7 +188,11 @@ def _cut(text: str) -> str:
 
 
 def _json(fields: Mapping[str, object]) -> str:
-    # A number that JSON cannot hold would make the row unreadable for others.
+    try:
+        # A number that JSON cannot hold would make the row unreadable for others.
+        return to_json(fields, inf_nan_mode="null", fallback=str).decode()
+    except ValueError:  # a text that is no Unicode
+        pass
     finite = {key: None if isinstance(each, float) and not isfinite(each) else each for key, each in fields.items()}
     return clean(json.dumps(finite, ensure_ascii=False, allow_nan=False, default=str))
 
