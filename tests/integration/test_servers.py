@@ -247,7 +247,7 @@ async def test_a_supervisor_transfers_while_an_answer_is_generated_and_the_human
 
 
 async def test_a_summary_that_did_not_get_its_turn_before_a_warm_transfer_is_told(
-    sandbox: Any, service: Any, talker: Any, phone: Any, log: Any, ear: Any
+    sandbox: Any, service: Any, talker: Any, phone: Any, log: Any, ear: Any, sound: Any
 ) -> None:
     """The agent's words are generated so slowly that they are not over when somebody answers."""
     model = await sandbox(scenario=HANDOFF, generation_speed=0.4, **faulty("no_parallel"))
@@ -265,6 +265,11 @@ async def test_a_summary_that_did_not_get_its_turn_before_a_warm_transfer_is_tol
     await asked.wait_loud()
     await incoming.send_dtmf("1")
     await log.wait("call.transferred", timeout=60, kind="warm")
+    await log.wait("call.ended")
+    await asked.wait_quiet(1.0)
+    spoke = time.monotonic()
+    await caller.call.play(sound.tone(0.5))
+    await asked.wait_loud(spoke)
     await caller.call.hangup()
     await incoming.ended(LIMIT_S)
 
