@@ -420,6 +420,7 @@ class Call:
         if not self._over.done():
             self.faulty = True
             self._over.set_exception(error)
+            self._over.exception()  # nobody need ask for it: it is told above
             self._tell_transfers()
 
     # -- what happens -------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """A fault of ours in any way into a call ends that call, the same way each time, and no other call."""
 
+import gc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -431,3 +432,19 @@ async def test_a_caller_does_not_wait_for_what_asterisk_does_not_give_back(
         await office.until(lambda: not office.left_of(call), 60.0)
         assert office.ended() == {"error/fault": 1}
         assert not any(each.startswith(WARM_PREFIX) for each in office.ari.names)
+
+
+@virtual_time
+async def _one_fault(tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        call = await office.answered("c1")
+        call._commands.put_nowait("no command")  # type: ignore[arg-type]
+        await office.over(call)
+
+
+def test_a_fault_is_told_once_and_by_nobody_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The event loop complains of an exception that nobody asks for, when it is cleared away."""
+    _one_fault(tmp_path)
+    gc.collect()
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
+    assert len([record for record in caplog.records if record.message == "call.fault"]) == 1
