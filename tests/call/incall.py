@@ -148,6 +148,8 @@ class MemoryAri(AriClient):
         """How soon a human agent answers who is called; None: nobody does."""
         self.human_presses = ""
         """The key that a human agent presses who is asked for one."""
+        self.prompts: list[str] = []
+        """The sounds and digits by which somebody was asked for a key."""
         self.sound_lasts_s = 4.0
         """How long an announcement is; 0: Asterisk cannot play it."""
         self.results: dict[str, str] = {}
@@ -259,6 +261,8 @@ class MemoryAri(AriClient):
             lasts_s = PROMPT_S if digits else self.sound_lasts_s
             state = "done" if lasts_s else "failed"
             playback = {"id": playback_id, "target_uri": f"channel:{channel_id}", "state": state}
+            if digits:
+                self.prompts.append(f"{sound} {digits}")
             if digits and self.human_presses:
                 _later(lasts_s / 2, lambda: self.tell("ChannelDtmfReceived", channel_id, digit=self.human_presses))
             _later(lasts_s, self._office.router.route, {"type": "PlaybackFinished", "playback": playback})

@@ -410,6 +410,28 @@ class TestKey:
             office.ari.leaves(leg)
             assert await desk.ended() == "GONE"
 
+    @pytest.mark.parametrize("accept", ["5", None])
+    @pytest.mark.parametrize("spoken", [True, False])
+    @pytest.mark.parametrize("presses", ["", "the key", "9"])
+    @virtual_time
+    async def test_is_asked_for_three_times_of_whoever_could_not_hear_the_announcement(
+        self, presses: str, spoken: bool, accept: str | None, tmp_path: Path
+    ) -> None:
+        key = accept or "1"
+        async with Office(tmp_path) as office:
+            desk = Desk(office, accept=accept, machines="ignore")
+            office.ari.sound_lasts_s = 0.0
+            office.ari.human_presses = key if presses == "the key" else presses
+            desk.begin(spoken=spoken)
+            assert await desk.ended() == ("" if presses == "the key" else "UNHEARD")
+            assert office.ari.prompts == [f"vm-press {key}"] * (1 if presses == "the key" else 3)
+            await passes(0.1)
+            assert len(desk.legs) == (presses == "the key")
+            office.ari.names.clear()
+
+    def test_who_could_not_hear_it_and_did_not_press_is_told_to_the_model(self) -> None:
+        assert "could not be told" in not_found_note("desk", "UNHEARD")
+
     @pytest.mark.parametrize("summary", ["", "Ann asks for a refund."])
     def test_is_named_in_the_announcement(self, summary: str) -> None:
         place = DestinationSettings(description="people", queue="support", kind="warm", accept="5")
