@@ -70,30 +70,22 @@ R = TypeVar("R")
 
 def entry(work: Callable[Concatenate["Call", P], None]) -> Callable[Concatenate["Call", P], None]:
     """A way into the call. What follows from it is carried out; whatever it raises ends this call, and no other."""
-
-    @wraps(work)
-    def entered(call: "Call", /, *args: P.args, **kwargs: P.kwargs) -> None:
-        if call.faulty:
-            return
-        try:
-            work(call, *args, **kwargs)
-            call._settle()
-        except Exception as error:  # noqa: BLE001  # ends this call, is logged, and harms no other
-            call._fault(error)
-
-    return entered
+    return _way_in(work, always=True)
 
 
 def audio_entry(work: Callable[Concatenate["Call", P], R]) -> Callable[Concatenate["Call", P], R | None]:
     """A way in for audio, dozens of times a second: as ``entry``, but most often nothing follows from it."""
+    return _way_in(work, always=False)
 
+
+def _way_in(work: Callable[Concatenate["Call", P], R], *, always: bool) -> Callable[Concatenate["Call", P], R | None]:
     @wraps(work)
     def entered(call: "Call", /, *args: P.args, **kwargs: P.kwargs) -> R | None:
         if call.faulty:
             return None
         try:
             result = work(call, *args, **kwargs)
-            if call._dialogue.effects:
+            if always or call._dialogue.effects:
                 call._settle()
         except Exception as error:  # noqa: BLE001  # ends this call, is logged, and harms no other
             call._fault(error)

@@ -22,7 +22,7 @@ from ariagent.records.events import ConsultUnheard, NotReleased
 class ConsultEar:
     """Listens from ``begin`` to ``close``. ``heard`` is called once, with the kind of the machine.
 
-    Where Asterisk refuses, nothing is heard, and that is logged: a human agent is put through all the same.
+    If Asterisk refuses, nothing is heard and the log says so; a human agent still gets the caller.
     """
 
     def __init__(self, context: Context, channel: str, log: CallLog, heard: Callable[[Machine], None]) -> None:

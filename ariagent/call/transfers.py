@@ -125,7 +125,7 @@ class Transfers:
         context, name, announcement = self._context, handoff.name, self.announcement
         context.memories.keep(call_id, dialogue.memory(name), time.monotonic())
         path = announcement.path if announcement is not None and not handoff.joins else ""
-        # Asterisk plays nothing that it cannot read: then it is a blind one, whatever was wanted.
+        # Asterisk plays nothing that it cannot read: then it is a blind one, unless the human agent takes it by a key.
         unheard = bool(path) and not context.announcements.playable
         kind = "blind" if unheard and not handoff.by_key else handoff.kind
         variables = handoff.screen_pop(call_id, dialogue.role.language, path)

@@ -170,7 +170,7 @@ class WarmTransfer:
         if why := await leg.call(caller, caller_leg, leg_name, variables):
             return why
         self._log.tell(ConsultAnswered(leg.handoff.name))
-        if not leg.must_accept:
+        if not leg.handoff.by_key:
             self._answered()
         if leg.handoff.destination.machines == "ignore":
             return await self._offer(leg, announcement)
@@ -197,7 +197,7 @@ class WarmTransfer:
         else:
             self._log.tell(AnnouncementNotSpoken("the model did not speak it in time"))
         heard = leg.announced
-        by_key = leg.must_accept or not heard
+        by_key = leg.handoff.by_key or not heard
         if by_key:
             await leg.ask_for_key()
         if leg.machine is not None and not leg.accepted:
@@ -207,7 +207,7 @@ class WarmTransfer:
             return "GONE"
         if by_key and not leg.accepted:
             return "NOTACCEPTED" if heard else "UNHEARD"
-        if leg.must_accept:
+        if leg.handoff.by_key:
             self._answered()
         return ""
 
@@ -361,11 +361,6 @@ class ConsultLeg:
         if prompt and self.accepted and not self._nobody:
             with suppress(AriError):  # it may be over
                 await self._ari.stop_playing(prompt)
-
-    @property
-    def must_accept(self) -> bool:
-        """Whoever answers takes the call by a key."""
-        return self.handoff.by_key
 
     @property
     def _nobody(self) -> bool:

@@ -18,11 +18,11 @@ PAUSE_S = 2.0
 class Background:
     """Follows one call's turns."""
 
-    def __init__(self, now: float = 0.0) -> None:
+    def __init__(self) -> None:
         self.noticed = False
         """Nobody talks with the agent at the moment."""
         self._senseless = 0
-        self._sense_at = now
+        self._sense_at = 0.0
         self._agent_since: float | None = None
         self._listened = True
         """A reply was heard for a while since the last turn began."""

@@ -6,7 +6,6 @@ import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import isfinite
 
 from pydantic_core import to_json
 
@@ -188,13 +187,9 @@ def _cut(text: str) -> str:
 
 
 def _json(fields: Mapping[str, object]) -> str:
-    try:
-        # A number that JSON cannot hold would make the row unreadable for others.
-        return to_json(fields, inf_nan_mode="null", fallback=str).decode()
-    except ValueError:  # a text that is no Unicode
-        pass
-    finite = {key: None if isinstance(each, float) and not isfinite(each) else each for key, each in fields.items()}
-    return clean(json.dumps(finite, ensure_ascii=False, allow_nan=False, default=str))
+    kept = {key: clean(each) if isinstance(each, str) else each for key, each in fields.items()}
+    # A number that JSON cannot hold would make the row unreadable for others.
+    return to_json(kept, inf_nan_mode="null", fallback=str).decode()
 
 
 def _plain(text: str) -> str:

@@ -107,7 +107,7 @@ def test_a_key_brings_it_back_too() -> None:
 
 
 def test_music_without_words_that_lets_the_agent_finish() -> None:
-    background = Background(0.0)
+    background = Background()
     now = 0.0
     for number in range(20):
         background.caller_speaks(now)
@@ -120,7 +120,7 @@ def test_music_without_words_that_lets_the_agent_finish() -> None:
 
 @pytest.mark.parametrize("words", ["", "..."])
 def test_a_person_whose_words_are_known_again_is_no_music(words: str) -> None:
-    background = Background(0.0)
+    background = Background()
     for number in range(40):
         background.caller_speaks(10.0 * number)
         background.caller_said(words if number % 3 else "Yes, of course")
@@ -130,7 +130,7 @@ def test_a_person_whose_words_are_known_again_is_no_music(words: str) -> None:
 
 
 def test_turns_that_the_model_takes_for_somebody_elses() -> None:
-    background = Background(0.0)
+    background = Background()
     now = 0.0
     for number in range(20):
         background.caller_speaks(now)
@@ -143,7 +143,7 @@ def test_turns_that_the_model_takes_for_somebody_elses() -> None:
 
 
 def test_somebody_who_dictates_a_number_with_pauses() -> None:
-    background = Background(0.0)
+    background = Background()
     for number in range(20):
         background.caller_speaks(2.0 * number)
         background.caller_said(str(number))
@@ -153,7 +153,7 @@ def test_somebody_who_dictates_a_number_with_pauses() -> None:
 
 
 def test_somebody_who_interrupts_after_listening_for_a_while() -> None:
-    background = Background(0.0)
+    background = Background()
     for number in range(40):
         background.agent_speaks(10.0 * number)
         background.agent_fell_silent(10.0 * number + 4, cut=True)
