@@ -347,12 +347,14 @@ async def _mcp_failures(attack: Attack) -> None:
     await attack.flood(event("mcp_list_tools.failed", item_id=f"item_{n}") for n in range(30_000))
 
 
-@_kind("MCP calls that never end")
+@_kind("1,000 MCP calls that never end, in 50 responses")
 async def _mcp_calls(attack: Attack) -> None:
-    for n in range(200):
-        item = {"id": f"item_{n}", "type": "mcp_call", "name": "x" * 1_000, "server_label": "crm"}
-        await attack.flood([_created(f"resp_{n}")])
-        await attack.flood([event("response.output_item.added", response_id=f"resp_{n}", item=item)] * 20)
+    # As fast as they go, but fewer messages than the client takes at once: on any machine it is no flood.
+    for n in range(50):
+        response_id = f"resp_{n}"
+        await attack.flood([_created(response_id)])
+        calls = ({"id": f"item_{n}_{m}", "type": "mcp_call", "name": "x" * 1_000, "server_label": "crm"} for m in range(20))
+        await attack.flood(event("response.output_item.added", response_id=response_id, item=call) for call in calls)
 
 
 # -- too much audio ----------------------------------------------------------------------------------
