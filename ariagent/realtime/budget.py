@@ -7,10 +7,9 @@ what a conversation needs: 20 to 100 messages a second while the model speaks, e
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Limit:
-    """A limit: an amount at once, and then an amount per second. Hashed by identity: each message of a server looks it
-    up twice."""
+    """A limit: an amount at once, and then an amount per second."""
 
     what: str
     at_once: int
@@ -35,20 +34,30 @@ MOST_WORK_S = 0.004
 """Seconds of work at once: a frame of audio is due every 20 ms and call."""
 
 
-class Budget:
-    """Keeps what is left of each limit. Times are seconds of one monotonic clock."""
+class Allowance:
+    """The rest of one session's limit. Times are seconds of one monotonic clock."""
 
-    def __init__(self) -> None:
-        self._left: dict[Limit, tuple[float, float]] = {}  # and when it was so much
+    __slots__ = ("_at", "_left", "limit")
 
-    def spend(self, limit: Limit, amount: float, now: float) -> str:
-        """Count ``amount``. Return a description of the excess; empty: the session may continue."""
-        left, at = self._left.get(limit, (limit.at_once, now))
-        left = min(limit.at_once, left + max(0.0, now - at) * limit.per_s) - amount
-        self._left[limit] = (left, max(at, now))
-        if left >= 0:
-            return ""
-        return f"more than {limit.at_once:,} {limit.what} at once and {limit.per_s:,} a second"
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+        self._left = float(limit.at_once)
+        self._at = float("-inf")  # when so much was left
+
+    def take(self, amount: float, now: float) -> bool:
+        """Count ``amount``. Whether the session may continue."""
+        limit = self.limit
+        left = self._left
+        if now > self._at:
+            left = min(limit.at_once, left + (now - self._at) * limit.per_s)
+            self._at = now
+        self._left = left = left - amount
+        return left >= 0
+
+    @property
+    def excess(self) -> str:
+        """A description of too much."""
+        return f"more than {self.limit.at_once:,} {self.limit.what} at once and {self.limit.per_s:,} a second"
 
 
 def most_unheard_s(max_output_tokens: int | str) -> float:

@@ -17,7 +17,7 @@ from websockets.protocol import OPEN
 
 from ariagent.config import RealtimeSettings
 from ariagent.proxies import uses_proxy
-from ariagent.realtime.budget import BYTES, EVENTS, FRAMES, MALFORMED, MOST_AT_ONCE, MOST_WORK_S, Budget, Limit
+from ariagent.realtime.budget import BYTES, EVENTS, FRAMES, MALFORMED, Allowance
 from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.events import (
     AudioArrived,
@@ -116,7 +116,11 @@ class RealtimeClient:
         self._closing = False
         self._telling = False
         """An event is being handed on."""
-        self._budget = Budget()
+        self._frames, self._bytes = Allowance(FRAMES), Allowance(BYTES)
+        self._events, self._malformed = Allowance(EVENTS), Allowance(MALFORMED)
+        self._connecting: asyncio.Timeout
+        self._over: asyncio.Future[bool] = self._loop.create_future()
+        """True: the end of the session was told. False: the connection is gone."""
         self._given_up: SessionFailed | None = None
         self._framer = TextFramer()
         self._redact = Redaction((*secrets_of(settings), *_sent_secrets(profile)))
@@ -143,7 +147,7 @@ class RealtimeClient:
 
     async def _converse(self) -> list[Event]:
         url = session_url(self._settings, self.session.profile.model)
-        async with asyncio.timeout(self._settings.connect_timeout_s) as connecting:
+        async with asyncio.timeout(self._settings.connect_timeout_s) as self._connecting:
             through_proxy = await uses_proxy(urlsplit(url).hostname or "")
             connection = await _Connect(
                 url,
@@ -158,43 +162,58 @@ class RealtimeClient:
                 # Beyond our own bound: pings wait behind this limit, and would never notice a network that is gone.
                 write_limit=2 * self._max_backlog + MAX_CONTROL_BYTES,
                 close_timeout=CLOSE_TIMEOUT_S,
-                create_connection=partial(PacedConnection, spend=self._spend_frames),  # type: ignore[arg-type]
+                create_connection=partial(PacedConnection, receiver=self),  # type: ignore[arg-type]
                 # The environment's, but for a server on this machine.
                 proxy=True if through_proxy else None,
                 **self._tls,
             )
             self._connection = connection
             try:
-                if self._closing:
+                self.flush()
+                if self._closing or await self._over:
                     return []
-                handled, worked_s = 0, 0.0
-                async for message in connection:
-                    if self._closing or self._given_up is not None:
-                        break
-                    began = time.perf_counter()
-                    handled += 1
-                    events = self.session.receive(message, self._loop.time())
-                    for event in events:
-                        if isinstance(event, SessionReady):
-                            connecting.reschedule(None)
-                        self._tell(event)
-                        if isinstance(event, SessionFailed):
-                            return []
-                        if len(events) > 1 and worked_s + time.perf_counter() - began >= MOST_WORK_S:
-                            self.flush()
-                            await asyncio.sleep(0)
-                            handled, worked_s, began = 0, 0.0, time.perf_counter()
-                    self.flush()
-                    worked_s += time.perf_counter() - began
-                    if handled >= MOST_AT_ONCE or worked_s >= MOST_WORK_S:
-                        await asyncio.sleep(0)
-                        handled, worked_s = 0, 0.0
-            except ConnectionClosed:
-                pass
             finally:
                 await _close(connection)
         lost = self.session.closed(connection.close_code, connection.close_reason or "")
         return [self._given_up] if self._given_up is not None else _violation(connection) or lost
+
+    # -- what the connection brings (paced.Receiver) ------------------------------------------------
+
+    def received(self, message: str | bytes) -> None:
+        """Hear a message of the server's."""
+        if self._closing or self._over.done():
+            return
+        try:
+            for event in self.session.receive(message, self._loop.time()):
+                if isinstance(event, SessionReady):
+                    self._connecting.reschedule(None)
+                self._tell(event)
+                if isinstance(event, SessionFailed):
+                    self._end(told=True)
+                    return
+            self.flush()
+        except Exception as error:  # noqa: BLE001  # raised by ``run``
+            if not self._over.done():
+                self._over.set_exception(error)
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._end(told=False)
+
+    def _end(self, *, told: bool) -> None:
+        if not self._over.done():
+            self._over.set_result(told)
+
+    def spend(self, frames: int, size: int) -> bool:
+        """Count frames and bytes that arrived."""
+        now = self._loop.time()
+        self._spend(self._frames, frames, now)
+        self._spend(self._bytes, size, now)
+        return self._given_up is None
+
+    def _spend(self, allowance: Allowance, amount: float, now: float) -> None:
+        if not allowance.take(amount, now):
+            self.give_up(f"the model's server sent {allowance.excess}")
 
     def give_up(self, cause: str) -> None:
         """End the session because of what the server sends: nothing more of it is read."""
@@ -202,16 +221,6 @@ class RealtimeClient:
             remedy = "Look at what the model's server sends: docs/operations.md lists the limits"
             self._given_up = SessionFailed(Fault.FLOOD, cause, remedy)
             self._connection.transport.abort()
-
-    def _spend_frames(self, frames: int, size: int) -> bool:
-        now = self._loop.time()
-        self._spend(FRAMES, frames, now)
-        self._spend(BYTES, size, now)
-        return self._given_up is None
-
-    def _spend(self, limit: Limit, amount: float, now: float) -> None:
-        if too_much := self._budget.spend(limit, amount, now):
-            self.give_up(f"the model's server sent {too_much}")
 
     def append_audio(self, audio: bytes) -> bool:
         """Send caller audio (the session's input encoding); False where it was dropped.
@@ -275,10 +284,10 @@ class RealtimeClient:
             return
         if not isinstance(event, AudioArrived | AudioEnded):
             now = self._loop.time()
-            self._spend(EVENTS, 1, now)
+            self._spend(self._events, 1, now)
             match event:
                 case InputMalformed():
-                    self._spend(MALFORMED, 1, now)
+                    self._spend(self._malformed, 1, now)
                 case SessionFailed():
                     event = replace(event, cause=self._redact(event.cause[:LONGEST_CAUSE]))
                 case RequestRefused() | ResponseEnded() if event.message:

@@ -5,6 +5,10 @@ in which no call gets its audio. Source of the format: RFC 6455 section 5.2.
 """
 
 _LONGEST_HEAD = 14
+_CONTINUATION, _TEXT, _BINARY = 0, 1, 2
+_LAST = 0x80
+"""The bit of a message's last frame."""
+_WHOLE_TEXT = _LAST | _TEXT
 
 
 class FrameCutter:
@@ -13,42 +17,46 @@ class FrameCutter:
     def __init__(self) -> None:
         self._head = b""  # the head of a frame, as far as it came
         self._left = 0  # bytes of the last frame that are still to come
+        self._fragments = False  # a message began whose last frame did not
 
-    def cut(self, data: bytes, start: int, most: int) -> tuple[int, int]:
-        """The end of the part of ``data`` from ``start`` in which at most ``most`` (1 or more) frames begin, and how
-        many do."""
-        if not self._left and not self._head and _is_one_frame(data, start):
-            return len(data), 1  # nearly always
-        at, begun = start, 0
-        while at < len(data):
-            if self._left:
-                step = min(self._left, len(data) - at)
-                self._left -= step
-                at += step
-                continue
-            if begun == most and not self._head:
-                break
+    def cut(self, data: bytes, at: int) -> tuple[int, int, int]:
+        """Cut one piece of ``data``, from ``at``: the rest of a frame, or one that begins there, as far as it is there.
+
+        Returns the end of the piece; how many frames begin in it (0 or 1); where the text of a whole message begins
+        in it, or 0 where the piece is anything else.
+        """
+        if not (self._left or self._head or self._fragments) and (text := _text(data, at)):
+            return text[1], 1, text[0]  # nearly always
+        begun = 0
+        if not self._left:
             known = len(self._head)
             head = self._head + data[at : at + _LONGEST_HEAD - known]
             size = _head_size(head)
             if size is None:
                 self._head = head
-                return len(data), begun
+                return len(data), 0, 0
             self._head = b""
             self._left = _length(head)
             at += size - known
-            begun += 1
-        return at, begun
+            begun = 1
+            if head[0] & 0x0F in (_CONTINUATION, _TEXT, _BINARY):
+                self._fragments = not head[0] & _LAST
+        end = min(at + self._left, len(data))
+        self._left -= end - at
+        return end, begun, 0
 
 
-def _is_one_frame(data: bytes, start: int) -> bool:
-    """Whether ``data`` from ``start`` is one whole frame of a server's."""
-    if len(data) < start + 4:
-        return False
-    short = data[start + 1]
-    if short < 126:
-        return len(data) == start + 2 + short
-    return short == 126 and len(data) == start + 4 + (data[start + 2] << 8 | data[start + 3])
+def _text(data: bytes, at: int) -> tuple[int, int] | None:
+    """Where the text begins and ends, if a whole text message of a server is there, of at most 65,535 bytes."""
+    there = len(data) - at
+    if there < 4 or data[at] != _WHOLE_TEXT:
+        return None
+    length, start = data[at + 1], at + 2
+    if length == 126:
+        length, start = data[at + 2] << 8 | data[at + 3], at + 4
+    elif length > 126:
+        return None
+    return (start, start + length) if start + length <= at + there else None
 
 
 def _head_size(head: bytes) -> int | None:

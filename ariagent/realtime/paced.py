@@ -1,47 +1,60 @@
 """A WebSocket connection whose peer cannot keep the event loop from other calls."""
 
-import asyncio
-from collections.abc import Callable
-from typing import Any
+from time import perf_counter
+from typing import Any, Protocol
 
 from websockets.asyncio.client import ClientConnection
-from websockets.protocol import CONNECTING
+from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
+from websockets.http11 import Response
+from websockets.protocol import CONNECTING, OPEN
 
-from ariagent.realtime.budget import MOST_AT_ONCE
+from ariagent.realtime.budget import MOST_AT_ONCE, MOST_WORK_S
 from ariagent.realtime.frames import FrameCutter
 from ariagent.realtime.upgrade import Answer, Upgrade
 
 
-class PacedConnection(ClientConnection):
-    """Hands the library few frames at a time, and gives the event loop to other calls in between.
+class Receiver(Protocol):
+    """The user of a connection. Called from the event loop; must not block or raise."""
 
-    The library parses all that one read brought, and answers each ping. ``spend`` is told of the frames and bytes of
-    each step, before they are parsed; it returns False when nothing more of this peer is wanted.
+    def spend(self, frames: int, size: int) -> bool:
+        """So many frames and bytes are about to be looked at. False: nothing more of this peer is wanted."""
+
+    def received(self, message: str | bytes) -> None:
+        """A message: text, or the content of binary frames."""
+
+    def lost(self) -> None:
+        """The connection is closed; no message follows."""
+
+
+class PacedConnection(ClientConnection):
+    """Hands messages to its receiver as they arrive, few at a time, and gives the event loop to other calls in between.
+
+    A whole text message, which nearly all are, takes no way through the library: that takes longer to parse it and to
+    wake a task than everything else that is done with it. Control frames, fragments and long frames are the library's,
+    and so are all rules of the protocol.
     """
 
-    def __init__(self, *given: Any, spend: Callable[[int, int], bool], **named: Any) -> None:
+    def __init__(self, *given: Any, receiver: Receiver, **named: Any) -> None:
         super().__init__(*given, **named)
-        self._spend = spend
+        self._receiver = receiver
         self._cutter = FrameCutter()
         self._upgrade: Upgrade | None = Upgrade()  # until the HTTP answer is there
         self._unread = b""
-        self._full = False  # the library has enough for now
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self.recv_messages.pause, self.recv_messages.resume = self._hold, self._go_on
+        self._fragments: list[Frame] = []
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._unread = b""
+        self._receiver.lost()
 
     def data_received(self, data: bytes) -> None:
         if self._upgrade is not None:
             if (answer := self._upgrade.take(data)) is not None:
                 self._answered(answer)
-            return
-        self._unread += data
-        self._read()
+        elif self._unread:
+            self._unread += data  # read before reading was paused
+        else:
+            self._read(data)
 
     def eof_received(self) -> None:
         if self._upgrade is not None and (answer := self._upgrade.take(b"", is_all=True)) is not None:
@@ -57,33 +70,51 @@ class PacedConnection(ClientConnection):
             super().eof_received()
             self.transport.abort()
         elif answer.rest:
-            self._unread = answer.rest
-            self._read()
+            self._read(answer.rest)
 
-    def _read(self) -> None:
-        data = self._unread
-        end, frames = self._cutter.cut(data, 0, MOST_AT_ONCE)
-        self._unread = data[end:]
-        if self.transport.is_closing() or not self._spend(frames, end):
-            self._unread = b""
-            return
-        super().data_received(data if end == len(data) else data[:end])
-        if self._unread:
-            self.transport.pause_reading()
-            if not self._full:
-                self.loop.call_soon(self._continue)
+    def _read(self, data: bytes) -> None:
+        """Take some frames; the rest of ``data`` waits for a later turn of the event loop."""
+        at, began = 0, perf_counter()
+        for _ in range(MOST_AT_ONCE):
+            end, frames, text = self._cutter.cut(data, at)
+            if self.transport.is_closing() or not self._receiver.spend(frames, end - at):
+                return
+            if text and self.protocol.state is OPEN:
+                self._take(data[text:end], is_text=True)
+            else:
+                super().data_received(data[at:end])
+            if end == len(data):
+                return
+            at = end
+            if perf_counter() - began >= MOST_WORK_S:
+                break
+        self._unread = data[at:]
+        self.transport.pause_reading()
+        self.loop.call_soon(self._continue)
 
     def _continue(self) -> None:
-        if self._unread and not self._full:
-            self._read()
-        if not (self._unread or self._full or self.transport.is_closing()):
+        data, self._unread = self._unread, b""
+        if self.transport.is_closing():
+            return
+        self._read(data)
+        if not (self._unread or self.transport.is_closing()):
             self.transport.resume_reading()
 
-    def _hold(self) -> None:
-        self._full = True
-        if not self.transport.is_closing():
-            self.transport.pause_reading()
+    def process_event(self, event: Frame | Response) -> None:  # type: ignore[override]  # the library's type is private
+        if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
+            super().process_event(event)
+            return
+        self._fragments.append(event)
+        if event.fin:
+            first, message = self._fragments[0], b"".join(frame.data for frame in self._fragments)
+            self._fragments = []
+            self._take(message, is_text=first.opcode is Opcode.TEXT)
 
-    def _go_on(self) -> None:
-        self._full = False
-        self.loop.call_soon(self._continue)
+    def _take(self, message: bytes, *, is_text: bool) -> None:
+        try:
+            whole = message.decode() if is_text else message
+        except UnicodeDecodeError as error:
+            self.protocol.fail(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
+            self.send_data()
+            return
+        self._receiver.received(whole)

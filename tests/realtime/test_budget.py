@@ -2,42 +2,38 @@
 
 import pytest
 
-from ariagent.realtime.budget import BYTES, EVENTS, FRAMES, MALFORMED, Budget, Limit, most_unheard_s
+from ariagent.realtime.budget import BYTES, EVENTS, FRAMES, MALFORMED, Allowance, Limit, most_unheard_s
 
 SOME = Limit("things", 10, 2)
 
 
 def test_so_much_at_once_and_no_more() -> None:
-    budget = Budget()
-    assert [budget.spend(SOME, 5, 100.0) for _ in range(2)] == ["", ""]
-    assert budget.spend(SOME, 1, 100.0) == "more than 10 things at once and 2 a second"
+    allowance = Allowance(SOME)
+    assert allowance.take(5, 100.0)
+    assert allowance.take(5, 100.0)
+    assert not allowance.take(1, 100.0)
+    assert allowance.excess == "more than 10 things at once and 2 a second"
 
 
 def test_time_gives_it_back_up_to_what_is_allowed_at_once() -> None:
-    budget = Budget()
-    budget.spend(SOME, 10, 100.0)
-    assert budget.spend(SOME, 2, 101.0) == ""
-    assert budget.spend(SOME, 10, 1000.0) == ""
-    assert budget.spend(SOME, 1, 1000.0) != ""
+    allowance = Allowance(SOME)
+    assert allowance.take(10, 100.0)
+    assert allowance.take(2, 101.0)
+    assert allowance.take(10, 1000.0)
+    assert not allowance.take(1, 1000.0)
 
 
 def test_the_rate_can_be_kept_up_for_ever() -> None:
-    budget = Budget()
-    assert not any(budget.spend(SOME, 1, 100.0 + n / 2) for n in range(10_000))
-    assert any(budget.spend(SOME, 1, 6000.0 + n / 4) for n in range(100))
-
-
-def test_limits_are_apart() -> None:
-    budget = Budget()
-    budget.spend(SOME, 10, 0.0)
-    assert budget.spend(MALFORMED, 1, 0.0) == ""
+    allowance = Allowance(SOME)
+    assert all(allowance.take(1, 100.0 + n / 2) for n in range(10_000))
+    assert not all(allowance.take(1, 6000.0 + n / 4) for n in range(100))
 
 
 def test_a_clock_that_stands_or_steps_back_gives_nothing() -> None:
-    budget = Budget()
-    budget.spend(SOME, 10, 100.0)
-    budget.spend(SOME, 0, 50.0)
-    assert budget.spend(SOME, 1, 100.0) != ""
+    allowance = Allowance(SOME)
+    assert allowance.take(10, 100.0)
+    assert allowance.take(0, 50.0)
+    assert not allowance.take(1, 100.0)
 
 
 @pytest.mark.parametrize(
@@ -50,8 +46,8 @@ def test_a_clock_that_stands_or_steps_back_gives_nothing() -> None:
     ],
 )
 def test_what_a_conversation_needs_is_allowed_for_an_hour(limit: Limit, amount: float, every_s: float) -> None:
-    budget = Budget()
-    assert not any(budget.spend(limit, amount, n * every_s) for n in range(int(min(3600 / every_s, 200_000))))
+    allowance = Allowance(limit)
+    assert all(allowance.take(amount, n * every_s) for n in range(int(min(3600 / every_s, 200_000))))
 
 
 @pytest.mark.parametrize(

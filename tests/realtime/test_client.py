@@ -242,6 +242,15 @@ class TestConnection:
         assert recorder.client.dropped_s == 0.0
 
 
+    async def test_an_error_of_the_receiver_comes_out_of_run(self, listen: Listen) -> None:
+        def broken(event: Event) -> None:
+            raise RuntimeError("the receiver's")
+
+        realtime = RealtimeSettings(url=await listen(hold), api_key=SecretStr("sk-1"), connect_timeout_s=PATIENCE_S)
+        with pytest.raises(RuntimeError, match="the receiver's"):
+            await within(RealtimeClient(realtime, SessionProfile.of(AgentSettings(), realtime), broken).run())
+
+
 class TestRefusal:
     @pytest.mark.parametrize(
         ("status", "fault"),

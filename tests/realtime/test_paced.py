@@ -1,0 +1,150 @@
+"""The connection's messages: each as it was sent, in order, whatever frames carried it; broken ones end it."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.frames import OP_BINARY, OP_CONT, OP_PING, CloseCode
+
+from ariagent.lab.hostilemodel import frame
+from ariagent.realtime.paced import PacedConnection
+
+PATIENCE_S = 20.0
+LONG = "é" * 40_000
+"""Longer than 65,535 bytes."""
+
+
+@dataclass
+class Heard:
+    """What the receiver was told."""
+
+    stops_after: int = 10**9
+    messages: list[str | bytes] = field(default_factory=list)
+    frames: int = 0
+    size: int = 0
+    connection: PacedConnection | None = None
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def spend(self, frames: int, size: int) -> bool:
+        self.frames += frames
+        self.size += size
+        if self.frames > self.stops_after and self.connection is not None:
+            self.connection.transport.abort()
+        return self.frames <= self.stops_after
+
+    def received(self, message: str | bytes) -> None:
+        self.messages.append(message)
+
+    def lost(self) -> None:
+        self.gone.set()
+
+
+async def hear(stream: bytes, *, step: int = 0) -> tuple[Heard, PacedConnection]:
+    """What a client hears of a server that sends these bytes, ``step`` at a time, and then says goodbye."""
+    heard = Heard()
+
+    async def send(connection: ServerConnection) -> None:
+        for at in range(0, len(stream), step or len(stream)):
+            connection.transport.write(stream[at : at + (step or len(stream))])
+            if step:
+                await asyncio.sleep(0)
+        await connection.close()
+
+    return heard, await served(heard, send)
+
+
+async def served(heard: Heard, send: Callable[[ServerConnection], Awaitable[None]]) -> PacedConnection:
+    """A connection to a server that does ``send``, once it is over."""
+    async with asyncio.timeout(PATIENCE_S), serve(send, "127.0.0.1", 0, close_timeout=0.5, compression=None) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+
+        def made(*given: Any, **named: Any) -> PacedConnection:
+            heard.connection = PacedConnection(*given, receiver=heard, **named)
+            return heard.connection
+
+        options = {"create_connection": made, "compression": None, "max_size": 100_000, "close_timeout": 0.5}
+        connection = await connect(f"ws://127.0.0.1:{port}/", proxy=None, **options)  # type: ignore[arg-type]
+        try:
+            await heard.gone.wait()
+        finally:
+            connection.transport.abort()
+    assert isinstance(connection, PacedConnection)
+    return connection
+
+
+MIXED: Sequence[tuple[bytes, str | bytes | None]] = (
+    (frame(b'{"n": 1}'), '{"n": 1}'),
+    (frame(b"in ", fin=False), None),
+    (frame(b"ping", OP_PING), None),
+    (frame(b"drei ", OP_CONT, fin=False), None),
+    (frame("Stücken".encode(), OP_CONT), "in drei Stücken"),
+    (frame(b"\x00\xff", OP_BINARY), b"\x00\xff"),
+    (frame(b""), ""),
+    (frame(LONG.encode()), LONG),
+    (frame(b"x" * 300), "x" * 300),
+    (frame(b"cut in \xc3", fin=False), None),
+    (frame(b"\xa9", OP_CONT), "cut in é"),
+    (frame(b"last"), "last"),
+)
+WHOLE = b"".join(sent for sent, _ in MIXED)
+MESSAGES = [message for _, message in MIXED if message is not None]
+
+
+@pytest.mark.parametrize("step", [0, 1_000, 7])
+async def test_every_message_arrives_as_it_was_sent(step: int) -> None:
+    stream = WHOLE if step != 7 else WHOLE.replace(frame(LONG.encode()), frame(b"short"))
+    heard, connection = await hear(stream, step=step)
+    assert heard.messages == [message if step != 7 or message != LONG else "short" for message in MESSAGES]
+    assert heard.frames == len(MIXED) + 1  # and the goodbye
+    assert heard.size >= len(stream)
+    assert connection.close_code == CloseCode.NORMAL_CLOSURE
+
+
+async def test_many_at_once_keep_their_order() -> None:
+    texts = [str(n) for n in range(3_000)]
+    heard, _ = await hear(b"".join(frame(text.encode()) for text in texts))
+    assert heard.messages == texts
+
+
+async def test_at_random_places_nothing_is_lost() -> None:
+    rng = random.Random(3)
+    texts = ["y" * rng.choice((0, 1, 124, 125, 126, 127, 5_000)) for _ in range(200)]
+    heard, _ = await hear(b"".join(frame(text.encode()) for text in texts), step=97)
+    assert heard.messages == texts
+
+
+@pytest.mark.parametrize(
+    ("broken", "code"),
+    [
+        (frame(b"no UTF-8: \xff"), CloseCode.INVALID_DATA),
+        (frame(b"no UTF-8: \xc3", fin=False) + frame(b"(", OP_CONT), CloseCode.INVALID_DATA),
+        (frame(b"begun", fin=False) + frame(b"a text between"), CloseCode.PROTOCOL_ERROR),
+        (frame(b"continues nothing", OP_CONT), CloseCode.PROTOCOL_ERROR),
+        (bytes([0x81 | 0x20, 1]) + b"x", CloseCode.PROTOCOL_ERROR),
+        (frame(b"z" * 100_001), CloseCode.MESSAGE_TOO_BIG),
+        (frame(b"z" * 60_000, fin=False) + frame(b"z" * 60_000, OP_CONT), CloseCode.MESSAGE_TOO_BIG),
+    ],
+    ids=["utf-8", "utf-8 in pieces", "between", "continuation", "reserved", "big", "big in pieces"],
+)
+async def test_what_breaks_the_protocol_ends_it(broken: bytes, code: CloseCode) -> None:
+    heard, connection = await hear(frame(b"before") + broken + frame(b"behind"))
+    assert heard.messages == ["before"]
+    sent = connection.protocol.close_sent
+    assert sent is not None
+    assert sent.code == code
+
+
+async def test_nothing_more_is_heard_when_no_more_is_wanted() -> None:
+    heard = Heard(stops_after=30)
+
+    async def send(connection: ServerConnection) -> None:
+        connection.transport.write(b"".join(frame(b"x") for _ in range(1_000)))
+        await connection.wait_closed()
+
+    await served(heard, send)
+    assert len(heard.messages) == 30
