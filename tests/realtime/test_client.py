@@ -241,7 +241,6 @@ class TestConnection:
         assert not recorder.client.append_audio(bytes(960))
         assert recorder.client.dropped_s == 0.0
 
-
     async def test_an_error_of_the_receiver_comes_out_of_run(self, listen: Listen) -> None:
         def broken(event: Event) -> None:
             raise RuntimeError("the receiver's")
