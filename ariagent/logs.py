@@ -54,9 +54,12 @@ class CallLog(logging.LoggerAdapter[logging.Logger]):
             if (budget := self._budgets.get(event.NAME)) is None:
                 budget = self._budgets[event.NAME] = LineBudget()
             unlogged = budget.take(time.monotonic())
-            if unlogged is not None:
-                shown = {key: _short(value) for key, value in event.for_log(words=words).items()}
-                self.log(level, event.NAME, extra={"fields": {**shown, "unlogged": unlogged} if unlogged else shown})
+            if unlogged is not None and self.logger.isEnabledFor(level):
+                shown: dict[str, object] = {"call": self.call_id}
+                shown.update((key, _short(value)) for key, value in event.for_log(words=words).items())
+                if unlogged:
+                    shown["unlogged"] = unlogged
+                self.logger.log(level, event.NAME, extra={"fields": shown})
         if self.record is not None:
             self.record.tell(event, time.time())
 
@@ -89,12 +92,17 @@ class TextFormatter(logging.Formatter):
     def __init__(self, redact: Callable[[str], str] = str) -> None:
         super().__init__()
         self._redact = redact
+        self._second, self._stamp = -1, ("", "")  # of the last line: before and behind its milliseconds
 
     def format(self, record: logging.LogRecord) -> str:
         return self._redact(self._line(record))
 
     def _line(self, record: logging.LogRecord) -> str:
-        stamp = datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds")
+        second = int(record.created)
+        if second != self._second:
+            whole = datetime.fromtimestamp(second).astimezone().isoformat(timespec="seconds")
+            self._second, self._stamp = second, (whole[:19], whole[19:])
+        stamp = f"{self._stamp[0]}.{int(record.created * 1000) % 1000:03d}{self._stamp[1]}"
         fields = "".join(f" {key}={_text(value)}" for key, value in _fields(record).items())
         line = f"{stamp} {record.levelname} {record.getMessage()}{fields}"
         return line + self._trace(record)
@@ -133,6 +141,9 @@ def configure(level: str = "info", style: str = "text", redact: Callable[[str], 
     """Send the program's logs to standard error. Called once, by the command line. ``redact`` hides secrets."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(redact) if style == "json" else TextFormatter(redact))
+    # Nothing of this is shown, and to find it out took longer than the rest of a line (logging's "Optimization").
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)

@@ -262,8 +262,10 @@ class Call:
 
     def _tell_transfers(self) -> None:
         """Answer those who wait for a transfer, once the caller has left or is back with the agent."""
+        if not self._transfers.awaited:
+            return
         stays = self.state is State.TALKING and not self._transfers.warm.goes_on
-        if self._transfers.awaited and (self.over or stays):
+        if self.over or stays:
             self._transfers.tell(self.termination)
 
     # -- life ---------------------------------------------------------------------------------------
@@ -733,10 +735,11 @@ class Call:
 
     def _arm(self) -> None:
         """Set the timer to the first deadline. One that rings too soon does no harm, and is set again."""
-        times = [self._machine.next_deadline(), self._parties.next_deadline()]
-        if self._serving:
-            times += (self._dialogue.next_deadline(), self._watchdog.next_deadline(self._heard_at))
-        due = min((time for time in times if time is not None), default=float("inf"))
+        due = self._watchdog.next_deadline(self._heard_at) if self._serving else float("inf")
+        dialogue = self._dialogue.next_deadline() if self._serving else None
+        for deadline in (dialogue, self._machine.next_deadline(), self._parties.next_deadline()):
+            if deadline is not None and deadline < due:
+                due = deadline
         if due < self._timer_at and not self._over.done():
             if self._timer is not None:
                 self._timer.cancel()

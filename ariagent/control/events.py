@@ -84,7 +84,7 @@ class Feed:
         self._supervision = supervision
         self._readers: set[Reader] = set()
         self._calls: dict[Call, CallAnswer] = {}
-        """The calls as they were reported last."""
+        """The calls as they were reported last; none while nobody reads."""
         self._queues: QueuesAnswer | None = None
         self._seats: SeatsAnswer | None = None
         self._wake = asyncio.Event()
@@ -100,8 +100,12 @@ class Feed:
             full = f"{MOST_OF_ONE} read as {by} already" if own >= MOST_OF_ONE else f"{MOST_READERS} read already"
             reason = "the service is ending" if self._closed else full
             raise RefusedError(503, "no_stream", reason, remedy="Try again later")
-        for call in self._supervision.registry.calls:
-            self._call_changed(call)
+        if self._readers:
+            for call in self._supervision.registry.calls:
+                self._call_changed(call)
+        else:
+            found = ((call, call_answer(call)) for call in self._supervision.registry.calls)
+            self._calls = {call: answer for call, answer in found if answer is not None}
         self._look()
         reader = Reader(by)
         parts: dict[str, BaseModel] = {"queues": self._supervision.queues(), "seats": self._supervision.seats()}
@@ -115,6 +119,8 @@ class Feed:
 
     def leave(self, reader: Reader) -> None:
         self._readers.discard(reader)
+        if not self._readers:
+            self._calls.clear()
 
     def close(self) -> None:
         """End every stream."""
@@ -146,6 +152,8 @@ class Feed:
             self._wake.set()
 
     def _call_changed(self, call: Call) -> None:
+        if not self._readers:
+            return
         now = call_answer(call) if call in self._supervision.registry.calls else None
         if now is None:
             if (known := self._calls.pop(call, None)) is not None:

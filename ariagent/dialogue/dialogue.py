@@ -142,8 +142,10 @@ class Dialogue:
         policy = None if self._policy is None else self._policy.next_deadline()
         leaving = self._leaving.next_deadline()
         conversation = self._conversation.next_deadline()
-        times = (conversation, policy, self._prompts.next_deadline(), leaving, self._waiting_note_due)
-        due = min(time for time in times if time is not None)
+        due = self._waiting_note_due
+        for time in (conversation, policy, self._prompts.next_deadline(), leaving):
+            if time is not None and time < due:
+                due = time
         return None if due == float("inf") else due
 
     def tick(self, now: float) -> None:

@@ -84,7 +84,7 @@ class CallRecord:
         if isinstance(event, CallEnded):
             self._end(event, at)
             return
-        row = rows.event(self.journal.redacted(event), at, words=self.journal.writes_words(ended=self.ended))
+        row = rows.event(event, at, words=self.journal.writes_words(ended=self.ended), redact=self.journal.redact)
         if isinstance(event, CallStarted):
             self.head = row
         self._put(row, unbounded=isinstance(event, ModelUsed))
@@ -107,7 +107,7 @@ class CallRecord:
         if not self.ended:
             self.ended = True
             erases = self.journal.erases_words
-            row = rows.event(self.journal.redacted(event), at, words=not erases, erases_words=erases)
+            row = rows.event(event, at, words=not erases, erases_words=erases, redact=self.journal.redact)
             self.journal.put(self, row, always=True)
 
 
@@ -172,7 +172,8 @@ class Journal:
 
     def configure(self, settings: RecordsSettings, redact: Redaction | None = None) -> None:
         """Keep what ``settings`` say from now on, of running calls too. ``enabled`` does not change any more."""
-        self._redact = redact
+        self.redact: Callable[[str], str] = str if redact is None else redact
+        """Hides secrets in a text."""
         self.erases_words = not settings.transcripts
         """When a call ends; until then they may be kept."""
         self._words_until_the_end = settings.transcripts or settings.until_the_end
@@ -189,10 +190,6 @@ class Journal:
         record = CallRecord(self, call_id, began, row=(self._file, row))
         self.put(record, rows.taken_over(self._process), always=True)
         return record
-
-    def redacted(self, event: CallEvent) -> CallEvent:
-        """An event without secrets."""
-        return event if self._redact is None else event.with_texts(self._redact)
 
     def writes_words(self, *, ended: bool) -> bool:
         """Whether what is said in a call is written down now."""

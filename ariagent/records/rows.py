@@ -4,7 +4,7 @@ import json
 import re
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pydantic_core import to_json
@@ -62,10 +62,17 @@ _USE = (
 )
 
 
-def event(event: events.CallEvent, at: float, *, words: bool, erases_words: bool = False) -> Row:
-    """The row of an event. Without ``words`` it keeps how long each text was that was said, not the text; with
-    ``erases_words`` the same is done to the call's earlier events."""
-    kept = (event if words else _without_words(event)).with_texts(_cut)
+def event(
+    event: events.CallEvent,
+    at: float,
+    *,
+    words: bool,
+    erases_words: bool = False,
+    redact: Callable[[str], str] = str,
+) -> Row:
+    """The row of an event, without secrets. Without ``words`` it keeps how long each text was that was said, not the
+    text; with ``erases_words`` the same is done to the call's earlier events."""
+    kept = (event if words else _without_words(event)).with_texts(lambda text: _cut(redact(text)))
     when, text = float(at), _json(kept.to_fields())
     statements: list[tuple[str, dict[str, object]]] = [(_EVENT, {"at": when, "name": event.NAME, "fields": text})]
     if (column := _column(kept, when)) is not None:
