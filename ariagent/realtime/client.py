@@ -86,8 +86,9 @@ class _Connect(connect):
 class RealtimeClient:
     """One model session on one WebSocket. Raises ConfigurationError for a secret or CA file that cannot be had.
 
-    ``on_event`` is called for every event, in order, from the event loop; it must not block. The last
-    event is SessionFailed, unless ``close`` was called.
+    ``on_event`` is called for every event, in order, from the event loop; it must not block. ``on_audio`` gets the
+    speech instead, where it is given, and ``on_session`` gets SessionReady and SessionFailed. The last event is
+    SessionFailed, unless ``close`` was called.
     """
 
     def __init__(
@@ -98,6 +99,8 @@ class RealtimeClient:
         understanding: Understanding | None = None,
         *,
         session: RealtimeSession | None = None,
+        on_audio: Callable[[AudioArrived], None] | None = None,
+        on_session: Callable[[SessionReady | SessionFailed], None] | None = None,
     ) -> None:
         self.session = session or RealtimeSession(profile, understanding or Understanding.of(settings))
         self.dropped_s = 0.0
@@ -106,6 +109,10 @@ class RealtimeClient:
         self._headers = session_headers(settings)
         self._tls: dict[str, Any] = {"ssl": trust(settings)} if settings.url.startswith("wss:") else {}
         self._on_event = on_event
+        self._on_audio = on_audio or on_event
+        self._on_session = on_session or on_event
+        self.in_use = True
+        """While it is not, only events of the session itself are handed on."""
         self._connection: ClientConnection | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -279,24 +286,37 @@ class RealtimeClient:
         self.flush()
 
     def _tell(self, event: Event) -> None:
-        """Hand an event on. What a server says of a failure may hold what it was sent, the key among it."""
+        """Hand an event on."""
         if self._closing:
             return
-        if not isinstance(event, AudioArrived | AudioEnded):
-            now = self._loop.time()
-            self._spend(self._events, 1, now)
-            match event:
-                case InputMalformed():
-                    self._spend(self._malformed, 1, now)
-                case SessionFailed():
-                    event = replace(event, cause=self._redact(event.cause[:LONGEST_CAUSE]))
-                case RequestRefused() | ResponseEnded() if event.message:
-                    event = replace(event, message=self._redact(event.message))
         self._telling = True
         try:
-            self._on_event(event)
+            if isinstance(event, AudioArrived):
+                if self.in_use:
+                    self._on_audio(event)
+                return
+            event = self._counted(event)
+            if isinstance(event, SessionReady | SessionFailed):
+                self._on_session(event)
+            elif self.in_use:
+                self._on_event(event)
         finally:
             self._telling = False
+
+    def _counted(self, event: Event) -> Event:
+        """Count an event. What a server says of a failure may hold what it was sent, the key among it."""
+        if isinstance(event, AudioEnded):
+            return event
+        now = self._loop.time()
+        self._spend(self._events, 1, now)
+        match event:
+            case InputMalformed():
+                self._spend(self._malformed, 1, now)
+            case SessionFailed():
+                return replace(event, cause=self._redact(event.cause[:LONGEST_CAUSE]))
+            case RequestRefused() | ResponseEnded() if event.message:
+                return replace(event, message=self._redact(event.message))
+        return event
 
     async def close(self) -> None:
         """End the session; no event follows. A connection that is still being made ends as soon as it is."""

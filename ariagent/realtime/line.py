@@ -15,7 +15,6 @@ from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.events import (
     AudioArrived,
     Event,
-    ResponseEnded,
     SessionFailed,
     SessionLost,
     SessionReady,
@@ -40,6 +39,7 @@ class ModelClient(Protocol):
 
     session: RealtimeSession
     dropped_s: float
+    in_use: bool
 
     async def run(self) -> None: ...
 
@@ -52,8 +52,20 @@ class ModelClient(Protocol):
     async def close(self) -> None: ...
 
 
-Connect = Callable[[RealtimeSettings, SessionProfile, Callable[[Event], None], Understanding], ModelClient]
-"""Makes a session's connection, which is opened by ``run``."""
+class Connect(Protocol):
+    """Makes a session's connection, which is opened by ``run``; see ``RealtimeClient``."""
+
+    def __call__(
+        self,
+        settings: RealtimeSettings,
+        profile: SessionProfile,
+        on_event: Callable[[Event], None],
+        understanding: Understanding,
+        /,
+        *,
+        on_audio: Callable[[AudioArrived], None],
+        on_session: Callable[[SessionReady | SessionFailed], None],
+    ) -> ModelClient: ...
 
 
 class ModelLine:
@@ -169,7 +181,14 @@ class ModelLine:
         if self._place:
             profile = profile.at(settings)
         dialect = self._health.dialects[self._place]
-        client = self._connect(settings, profile, lambda event: self._hear(client, event), dialect)
+        client = self._connect(
+            settings,
+            profile,
+            self._on_event,
+            dialect,
+            on_audio=self._on_audio,
+            on_session=lambda event: self._session_event(client, event),
+        )
         return client
 
     def _note_failure(self) -> bool:
@@ -194,27 +213,17 @@ class ModelLine:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _hear(self, client: ModelClient, event: Event) -> None:
-        if client is not self.client:
-            if client is self._spare and isinstance(event, SessionReady):
-                self._expires(event)
-                self._ready.set()
-            return
+    def _session_event(self, client: ModelClient, event: SessionReady | SessionFailed) -> None:
+        """A session can be used, or is over."""
         match event:
-            case AudioArrived():
-                if not self._closed:
-                    self._on_audio(event)
-                return
-            case SessionFailed():
-                self._failure = event
-            case SessionReady():
+            case SessionReady() if client is self.client:
                 lost_s = time.monotonic() - self._lost_at
                 self._use(event, SessionRenewed(lost_s) if self._used else event)
-                return
-            case ResponseEnded(status="completed", reason=""):
-                self._recovery.proved()
-        if not isinstance(event, SessionFailed):
-            self._tell(event)
+            case SessionReady() if client is self._spare:
+                self._expires(event)
+                self._ready.set()
+            case SessionFailed() if client is self.client:
+                self._failure = event
 
     def _use(self, ready: SessionReady, told: Event) -> None:
         self._stands(True)
@@ -265,6 +274,8 @@ class ModelLine:
         """A new session instead of the lost one; None: there is none to be had, and that was told."""
         self._lost_at = time.monotonic()
         outage = self._recovery
+        if self.client.session.responses.proved:
+            outage.proved()
         outage.lost(failure.fault, self._lost_at)
         self._stands(False)
         if self._used:
@@ -303,6 +314,7 @@ class ModelLine:
         before there was one; returns the task of the one in use."""
         place = self._place
         spare = self._spare = self._new()
+        spare.in_use = False
         place, self._place = self._place, place  # until the spare one is used
         self._ready.clear()
         making = self._start(spare)
@@ -319,6 +331,9 @@ class ModelLine:
             lost, self._failure = self._failure, None
             self._tell(SessionLost(lost.fault, lost.cause))
         old, self.client, self._place = self.client, spare, place
+        old.in_use, spare.in_use = False, True
+        if old.session.responses.proved:
+            self._recovery.proved()
         self._dropped_s += old.dropped_s
         self._stands(True)
         self._tell(SessionRenewed(0.0))

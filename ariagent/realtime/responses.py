@@ -85,6 +85,8 @@ class Responses:
         self._outbox = outbox
         self._items = items
         self._gate = ResponseGate()
+        self.proved = False
+        """A response was completed: the session does what it is for."""
         self._timeout = ResponseTimeout(profile.stall_timeout_s)
         self._known: dict[str, _Response] = {}
         self._turns: dict[str, _Turn] = {}
@@ -330,6 +332,7 @@ class Responses:
         response.fulfils = False
         self._gate.ended(response_id)
         self._items.response_ended(response_id, completed=completed)
+        self.proved |= completed and not (silent or reason)
         if self._gate.active is None:
             self._timeout.settled(now)
         return Outcome(calls, response.muted, silent and completed, given_up)

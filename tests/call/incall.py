@@ -405,8 +405,11 @@ class Session:
         profile: SessionProfile,
         on_event: Callable[[rt.Event], None],
         understanding: Understanding,
+        on_audio: Callable[[rt.AudioArrived], None],
+        on_session: Callable[[rt.SessionReady | rt.SessionFailed], None],
     ) -> None:
         self.session = RealtimeSession(profile, understanding)
+        self.in_use = True
         self.dropped_s = 0.0
         self.heard: list[dict[str, Any]] = []
         """What the server was sent, but for audio."""
@@ -414,7 +417,8 @@ class Session:
         self.gave_up = ""
         self.open = False
         self._model = model
-        self._on_event = on_event
+        self._handlers = on_event, on_audio, on_session
+        self._muted = False
         self._closed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._last_caller_item = ""
@@ -425,7 +429,7 @@ class Session:
         await asyncio.sleep(self._model.connects_s)
         if self._model.refusal is not None:
             self.session.closed(None, "")
-            self._on_event(self._model.refusal)
+            self._hand_on(self._model.refusal)
             return
         if not self._closed.is_set():
             self.open = True
@@ -458,8 +462,20 @@ class Session:
         self.lose(rt.SessionFailed(rt.Fault.FLOOD, cause))
 
     async def close(self) -> None:
-        self._on_event = lambda event: None
+        self._muted = True
         self._end()
+
+    def _hand_on(self, event: rt.Event) -> None:
+        on_event, on_audio, on_session = self._handlers
+        match event:
+            case _ if self._muted:
+                pass
+            case rt.SessionReady() | rt.SessionFailed():
+                on_session(event)
+            case rt.AudioArrived() if self.in_use:
+                on_audio(event)
+            case _ if self.in_use:
+                on_event(event)
 
     def _end(self) -> None:
         self.open = False
@@ -472,7 +488,7 @@ class Session:
     def lose(self, failure: rt.SessionFailed | None = None) -> None:
         """The connection breaks off."""
         self.session.closed(None, "")
-        self._on_event(failure or rt.SessionFailed(rt.Fault.NETWORK, "cut off"))
+        self._hand_on(failure or rt.SessionFailed(rt.Fault.NETWORK, "cut off"))
         self._end()
 
     def says(self, kind: str, **fields: Any) -> None:
@@ -482,7 +498,7 @@ class Session:
 
     def _take(self, events: Iterable[rt.Event]) -> None:
         for event in events:
-            self._on_event(event)
+            self._hand_on(event)
         if self.session.state is SessionState.CLOSED:
             self._end()  # it was given up
         else:
@@ -579,9 +595,12 @@ class Model:
         profile: SessionProfile,
         on_event: Callable[[rt.Event], None],
         understanding: Understanding,
+        *,
+        on_audio: Callable[[rt.AudioArrived], None],
+        on_session: Callable[[rt.SessionReady | rt.SessionFailed], None],
     ) -> Session:
         """A ``Connect`` of ``ModelLine``."""
-        self.sessions.append(Session(self, settings, profile, on_event, understanding))
+        self.sessions.append(Session(self, settings, profile, on_event, understanding, on_audio, on_session))
         return self.sessions[-1]
 
     @property
