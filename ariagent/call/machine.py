@@ -114,6 +114,10 @@ class CallMachine:
         if following is not self.state:
             self.state = following
             self._finish_by = now + LONGEST_GOODBYE_S
+            if following is State.TRANSFERRING:
+                if self._handoff is None:
+                    raise InternalError("a call is to be handed over to nobody")
+                commands.append(cmd.Transfer(self._handoff))
             if following is State.BEFORE_TRANSFER:
                 self._deadline = now + (MOVE_TIMEOUT_S if self.moving is not None else GOODBYE_TIMEOUT_S)
             elif following is State.SAYING_GOODBYE:
@@ -190,7 +194,7 @@ class CallMachine:
         assert isinstance(event, ev.AgentFailed)
         self._handoff = event.fallback
         self._lost = Termination(Result.ERROR, event.reason, event.cause)
-        return self._hand_over(event, now)
+        return ()
 
     def _media_failed(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.MediaFailed)
@@ -260,16 +264,8 @@ class CallMachine:
                 self._lost = Termination(Result.ERROR, "stopped")
         return ()
 
-    def _hand_over_at_once(self, event: ev.Event, now: float) -> "Iterable[Command]":
-        return (*self._note_loss(event, now), *self._hand_over(event, now))
-
     def _strand(self, event: ev.Event, now: float) -> "Iterable[Command]":
         return self._give_back(self._lost or Termination(Result.ERROR, "stranded"))
-
-    def _hand_over(self, event: ev.Event, now: float) -> "Iterable[Command]":
-        if self._handoff is None:
-            raise InternalError("a call is to be handed over to nobody")
-        yield cmd.Transfer(self._handoff)
 
     def _handed_over(self, event: ev.Event, now: float) -> "Iterable[Command]":
         return self._end(Termination(Result.TRANSFERRED, "handed_over"))
@@ -330,7 +326,7 @@ TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.TALKING, ev.ModelFailed): (State.ENDING, CallMachine._model_lost),
     (State.TALKING, ev.AgentFailed): (State.TRANSFERRING, CallMachine._take_fallback),
     (State.SAYING_GOODBYE, ev.AgentFailed): (State.SAYING_GOODBYE, CallMachine._nothing),
-    (State.BEFORE_TRANSFER, ev.AgentFailed): (State.TRANSFERRING, CallMachine._hand_over_at_once),
+    (State.BEFORE_TRANSFER, ev.AgentFailed): (State.TRANSFERRING, CallMachine._note_loss),
     (State.TRANSFERRING, ev.AgentFailed): (State.TRANSFERRING, CallMachine._note_loss),
     (State.TALKING, ev.TransferRequested): (State.BEFORE_TRANSFER, CallMachine._part),
     (State.SAYING_GOODBYE, ev.TransferRequested): (State.BEFORE_TRANSFER, CallMachine._part),
@@ -338,13 +334,13 @@ TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.SAYING_GOODBYE, ev.WarmTransferRequested): (State.TALKING, CallMachine._begin_warm_transfer),
     (State.TALKING, ev.WarmTransferCancelled): (State.TALKING, CallMachine._cancel_warm_transfer),
     (State.SAYING_GOODBYE, ev.WarmTransferCancelled): (State.SAYING_GOODBYE, CallMachine._cancel_warm_transfer),
-    (State.BEFORE_TRANSFER, ev.SpeechFinished): (State.TRANSFERRING, CallMachine._hand_over),
+    (State.BEFORE_TRANSFER, ev.SpeechFinished): (State.TRANSFERRING, CallMachine._nothing),
     (State.BEFORE_TRANSFER, ev.CallerSpoke): (State.TALKING, CallMachine._resume),
     (State.BEFORE_TRANSFER, ev.TransferRequested): (State.BEFORE_TRANSFER, CallMachine._part),
-    (State.BEFORE_TRANSFER, ev.ModelFailed): (State.TRANSFERRING, CallMachine._hand_over_at_once),
-    (State.BEFORE_TRANSFER, ev.MediaFailed): (State.TRANSFERRING, CallMachine._hand_over_at_once),
-    (State.BEFORE_TRANSFER, ev.StopRequested): (State.TRANSFERRING, CallMachine._hand_over_at_once),
-    (State.BEFORE_TRANSFER, ev.LeaveRequested): (State.TRANSFERRING, CallMachine._hand_over_at_once),
+    (State.BEFORE_TRANSFER, ev.ModelFailed): (State.TRANSFERRING, CallMachine._note_loss),
+    (State.BEFORE_TRANSFER, ev.MediaFailed): (State.TRANSFERRING, CallMachine._note_loss),
+    (State.BEFORE_TRANSFER, ev.StopRequested): (State.TRANSFERRING, CallMachine._note_loss),
+    (State.BEFORE_TRANSFER, ev.LeaveRequested): (State.TRANSFERRING, CallMachine._note_loss),
     (State.TRANSFERRING, ev.Transferred): (State.ENDING, CallMachine._handed_over),
     (State.TRANSFERRING, ev.TransferFailed): (State.TALKING, CallMachine._explain),
     (State.TRANSFERRING, ev.CallerLeft): (State.ENDING, CallMachine._handed_over),

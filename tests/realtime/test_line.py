@@ -15,9 +15,11 @@ from websockets.exceptions import ConnectionClosed
 from ariagent.config import AgentSettings, RealtimeSettings
 from ariagent.config.peers import FallbackSettings
 from ariagent.realtime import events as ev
+from ariagent.realtime import line as line_module
 from ariagent.realtime.health import ModelHealth
 from ariagent.realtime.line import LOOK_EVERY_S, ModelLine
 from ariagent.realtime.profile import SessionProfile
+from ariagent.realtime.recovery import MOST_LOSSES
 
 LIMIT_S = 20.0
 
@@ -56,6 +58,18 @@ class Model:
                 told.append(json.loads(message))
         except ConnectionClosed:
             pass
+
+    async def says(self, kind: str, number: int = -1, **fields: Any) -> None:
+        """Send a message on a connection."""
+        await self.connections[number].send(json.dumps({"type": kind, **fields}))
+
+    async def answers(self, number: int = -1) -> None:
+        """Complete a response on a connection."""
+        response = {"id": f"resp_{len(self.connections)}", "status": "in_progress"}
+        await self.says("response.created", number, response=response)
+        delta = {"response_id": response["id"], "item_id": "item", "delta": "AAAA"}
+        await self.says("response.output_audio.delta", number, **delta)
+        await self.says("response.done", number, response={**response, "status": "completed"})
 
     async def reset(self, number: int = -1) -> None:
         """Cut a connection off."""
@@ -265,6 +279,36 @@ async def test_a_session_that_stood_for_long_is_recovered_though_nobody_asked_it
     await caller.saw(ev.SessionRenewed, 2)
 
 
+async def test_sessions_that_answer_may_be_lost_again_and_again(model: Model, call: Make) -> None:
+    caller = await call()
+    await caller.saw(ev.SessionReady)
+    for losses in range(1, MOST_LOSSES + 3):
+        await model.answers()
+        await caller.saw(ev.ResponseEnded, losses)
+        await model.reset()
+        await caller.saw(ev.SessionRenewed, losses)
+
+
+async def test_also_when_another_one_took_their_place_in_between(
+    model: Model, call: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_module, "SHORTEST_SESSION_S", 0.05)
+    model.lasts_s = 0.4
+    caller = await call()
+    await caller.saw(ev.SessionReady)
+    for losses in range(1, MOST_LOSSES + 3):
+        model.lasts_s = 0.0  # of the next one, which takes the place of this one
+        caller.quiet = False
+        await model.answers(max((number for number, told in enumerate(model.told) if told), default=0))
+        await caller.saw(ev.ResponseEnded, losses)
+        caller.quiet = True
+        await caller.saw(ev.SessionRenewed, 2 * losses - 1)
+        model.lasts_s = 0.4
+        await model.reset()
+        await caller.saw(ev.SessionRenewed, 2 * losses)
+        await until(lambda: model.told[-1])
+
+
 async def test_one_that_never_was_is_not_recovered(model: Model, call: Make) -> None:
     model.refuses = 1
     caller = await call()
@@ -301,6 +345,24 @@ async def test_a_session_that_is_about_to_expire_is_changed_in_a_quiet_moment(mo
     assert "SessionLost" not in kinds(caller)
     await until(lambda: model.told[1])
     assert caller.line.append_audio(bytes(960))
+
+
+async def test_a_session_that_waits_for_its_turn_tells_nothing(model: Model, call: Make) -> None:
+    model.lasts_s = 2.0
+    caller = await call()
+    caller.quiet = False
+    await caller.saw(ev.SessionReady)
+    await until(lambda: len(model.told) == 2)
+    await model.says("input_audio_buffer.speech_started", 1, item_id="waits", audio_start_ms=0)
+    await model.says("response.output_audio.delta", 1, response_id="r", item_id="i", delta="AAAA")
+    await model.says("input_audio_buffer.speech_started", 0, item_id="talks", audio_start_ms=0)
+    await caller.saw(ev.SpeechStarted)
+    caller.quiet = True
+    await caller.saw(ev.SessionRenewed)
+    await model.says("input_audio_buffer.speech_started", 1, item_id="later", audio_start_ms=0)
+    await caller.saw(ev.SpeechStarted, 2)
+    assert [event.item_id for event in caller.events if isinstance(event, ev.SpeechStarted)] == ["talks", "later"]
+    assert "AudioArrived" not in kinds(caller)
 
 
 async def test_one_that_expires_before_there_was_a_quiet_moment_is_taken_over_at_once(model: Model, call: Make) -> None:
