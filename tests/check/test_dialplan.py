@@ -54,7 +54,7 @@ def test_words_of_transfers_that_everybody_may_send() -> None:
     (result,) = judge_safety(replace(dialplan(), transfer_data="X-Ariagent-"))
     assert result.status is Status.WARNING
     assert "GET_TRANSFERRER_DATA" in result.found
-    assert "docs/handoff.md" in result.remedy
+    assert "docs/transfers-to-ai.md" in result.remedy
 
 
 def test_whose_the_dialplan_is() -> None:

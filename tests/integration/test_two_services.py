@@ -21,11 +21,11 @@ from ariagent.service.service import Service
 pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 20.0
-DOCS = Path(__file__).parents[2] / "docs" / "dialplan.md"
+DOCS = Path(__file__).parents[2] / "docs" / "queues.md"
 
 
 def documented() -> dict[str, str]:
-    """File name -> text, as docs/dialplan.md tells an administrator to write it."""
+    """File name -> text, as docs/queues.md tells an administrator to write it."""
     section = DOCS.read_text().partition("## Two services on one Asterisk")[2].partition("\n## ")[0]
     blocks = re.findall(r"```ini\n; (\w+\.conf)\n(.*?)```", section, re.DOTALL)
     assert {name for name, _ in blocks} == {"extensions.conf", "queues.conf"}
