@@ -81,6 +81,8 @@ lab-status: $(STAMP) ## say what runs; fails unless all of it does
 
 docs: $(STAMP) ## make the pages of docs/ that are made from the code
 	@$(PYTHON) -m ariagent.configfile.reference > docs/configuration.md
+	@$(PYTHON) -m ariagent.configfile.reference agents > docs/configuration-agents.md
+	@$(PYTHON) -m ariagent.configfile.reference tools > docs/configuration-tools.md
 	@$(PYTHON) -m ariagent.configfile.reference schema > docs/ariagent.schema.json
 	@$(PYTHON) -m ariagent.call.machine > docs/call-states.md
 	@$(PYTHON) -m ariagent.check.versionspage > docs/asterisk-versions.md
