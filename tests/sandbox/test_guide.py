@@ -12,7 +12,7 @@ from ariagent.sandbox.scenario_file import parse_scenario
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "sandbox.md").read_text()
-(EXAMPLE,) = re.findall(r"^```yaml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+EXAMPLE, MCP_EXAMPLE = re.findall(r"^```yaml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 TOOLS = ("find_book", "end_call")
 
 
@@ -77,8 +77,7 @@ def test_what_the_service_says_of_a_long_call_is_named() -> None:
 
 
 def test_the_example_of_an_mcp_server_is_a_scenario() -> None:
-    (example,) = re.findall(r"^```\n(.*?)^```", TEXT.split("### MCP tools")[1].split("\n### ")[0], re.M | re.S)
-    story = parse_scenario(f"{example}\notherwise: What?", "docs/sandbox.md")
+    story = parse_scenario(f"{MCP_EXAMPLE}\notherwise: What?", "docs/sandbox.md")
     assert story.mcp_server("shop") == McpServer(("order_status", "stock"), takes=1.0)
     _, call = story.plan(Situation(said="order four two", tools=["shop/order_status"]), 0)[1]
     assert isinstance(call, Mcp)
