@@ -257,6 +257,10 @@ def commands() -> dict[str, set[str]]:
     return options
 
 
+OTHER_OPTIONS = {"--compare", "--out", "--strict", "--num_pipelines"}
+"""Options of the bench, mypy and other programs that the documents name alone."""
+
+
 def asked(text: str) -> Iterator[tuple[str, list[str]]]:
     """(command, options) of each call of ariagent in a line or a code span."""
     for call in re.split(r"&&|\|\||[;|]", re.sub(r"(?:^| )#.*", "", text)):
@@ -279,6 +283,7 @@ def spans(page: Path) -> Iterator[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_and_their_options_exist(page: Path) -> None:
     known = commands()
+    every = set().union(*known.values()) | OTHER_OPTIONS
     wrong = []
     for span in spans(page):
         for command, options in asked(span):
@@ -286,6 +291,8 @@ def test_commands_and_their_options_exist(page: Path) -> None:
                 wrong.append(f"ariagent {command}")
             else:
                 wrong += [f"{command} {option}" for option in options if option.strip("[]") not in known[command]]
+        if re.match(r"--[a-z-]+(?:[ =]|$)", span) and re.split("[ =]", span)[0] not in every:
+            wrong.append(span)
     assert wrong == []
 
 
