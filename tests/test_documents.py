@@ -104,8 +104,10 @@ def test_a_broken_link_is_found(target: str, fault: str) -> None:
 
 PHRASES = (
     "made anew|put through|in vain|stands in|brings nothing|a fault of ours|nobody has this|goes? to people",
-    "people's queue|what is weaker|of which none|so much too late|to which it belongs|who/whom",
+    "people's queue|what is weaker|of which none|so much too late|to which it belongs",
 )
+PRONOUNS = "whom|whose"
+"""They stand far from their nouns. Not looked for in pages that are made from the settings' descriptions."""
 SENTENCES = r"(?:^|(?<=[.;] )|(?<=\| ))(?:Whose|Whom|Of|Who)\b[^|.;?]*"
 """A sentence or a cell that begins with one of these has to be read twice. Titles and questions may."""
 
@@ -113,7 +115,8 @@ SENTENCES = r"(?:^|(?<=[.;] )|(?<=\| ))(?:Whose|Whom|Of|Who)\b[^|.;?]*"
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "glossary.md"], ids=lambda page: page.name)
 def test_a_page_needs_no_second_reading(page: Path) -> None:
     text = re.sub(r"`[^`]*`", "`x`", prose(page.read_text()))
-    found = [match[0] for phrases in PHRASES for match in re.finditer(rf"\b(?:{phrases})\b", text, re.IGNORECASE)]
+    wrong = PHRASES if page.name.startswith("configuration") else (*PHRASES, PRONOUNS)
+    found = [match[0] for phrases in wrong for match in re.finditer(rf"\b(?:{phrases})\b", text, re.IGNORECASE)]
     found += [match[0] for match in re.finditer(SENTENCES, text, re.MULTILINE)]
     assert found == []
 
