@@ -351,3 +351,32 @@ def test_settings_and_events_exist(page: Path) -> None:
         if path and not is_key(path) and ".".join(path) not in EVENTS and path[-1] not in OTHERS:
             wrong.append(span)
     assert wrong == []
+
+
+# -- messages -------------------------------------------------------------------------------------
+
+SYSTEM_MESSAGES = ("Address already in use",)
+SHORTEST_FRAGMENT = 10
+
+
+def messages() -> str:
+    """The strings of the source, joined, with an ellipsis for what is filled in."""
+    joined = re.sub(r'"\s*\n\s*f?"', "", SOURCE)
+    return " ".join(re.sub(r"\{[^{}]*\}", "...", joined).split())
+
+
+def quoted(page: Path) -> Iterator[str]:
+    """The messages in tables with the heading "it says"."""
+    for table in re.findall(r"^\| it says \|.*\n\|[-|]+\n((?:\|.*\n)+)", page.read_text(), re.MULTILINE):
+        for row in table.splitlines():
+            yield from re.findall(r"`([^`]+)`", row.split(" | ")[0])
+
+
+@pytest.mark.parametrize("name", ["troubleshooting.md", "troubleshooting-service.md"])
+def test_a_message_that_a_page_quotes_is_one_of_the_service(name: str) -> None:
+    known = messages()
+    found = list(quoted(DOCS / name))
+    assert len(found) > 10
+    fragments = [each.strip(" ;,:?()") for message in found for each in message.split("...")]
+    long = [each for each in fragments if len(each) >= SHORTEST_FRAGMENT and "=" not in each]
+    assert [each for each in long if each not in known and each not in SYSTEM_MESSAGES] == []
