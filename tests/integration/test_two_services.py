@@ -138,7 +138,7 @@ async def test_one_without_seats_of_its_own_says_so_and_touches_none(
     third = await service("ws://127.0.0.1:9/v1/realtime", asterisk=app("third"), usable=False)
     told = await log.wait("seats.none_found")
     assert (told["app"], told["queues"]) == ("third", "frontline,staging-ai")
-    assert "Two services on one Asterisk" in told["remedy"]
+    assert "docs/queues.md#two-services-on-one-asterisk" in told["remedy"]
     assert third.pool is not None
     assert third.pool.pause() == []
     await asyncio.wait_for(third.pool.settled.wait(), LIMIT_S)
