@@ -89,7 +89,7 @@ docs: $(STAMP) ## make the pages of docs/ that are made from the code
 
 site: .site/stamp ## build the documentation as a website into .site/html; fails if a link leads nowhere
 	@NO_MKDOCS_2_WARNING=1 .site/venv/bin/mkdocs build --strict --config-file .ci/site/mkdocs.yml
-	@echo "open .site/html/README.html"
+	@echo "open .site/html/index.html"
 
 .site/stamp: .ci/site/requirements.txt .ci/venv
 	@.ci/venv .site/venv

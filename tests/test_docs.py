@@ -48,3 +48,11 @@ def test_every_page_is_in_the_index() -> None:
     index = (DOCS / "README.md").read_text()
     pages = {path.name for path in DOCS.iterdir() if path.suffix in (".md", ".json")} - {"README.md"}
     assert {page for page in pages if f"]({page})" not in index} == set()
+
+
+def test_every_page_is_on_the_site() -> None:
+    """In the navigation of ``make site``, which itself needs a network once."""
+    text = (DOCS.parent / ".ci" / "site" / "mkdocs.yml").read_text()
+    listed = re.findall(r"^ +- (?:[\w ]+: )?([\w-]+\.md)$", text.partition("\nnav:\n")[2], re.MULTILINE)
+    pages = [path.name for path in DOCS.glob("*.md")]
+    assert sorted(listed) == sorted((*pages, "overview.md", "changelog.md"))
