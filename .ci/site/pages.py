@@ -1,5 +1,5 @@
-"""A hook of mkdocs: README.md and CHANGELOG.md of the checkout become pages of the site, and lists are indented as
-Python-Markdown wants them."""
+"""A hook of mkdocs: README.md and CHANGELOG.md of the checkout become pages of the site, links show titles instead of
+files' names, and lists are indented as Python-Markdown wants them."""
 
 import re
 from pathlib import Path
@@ -22,8 +22,16 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(text: str, page: Any, **_: Any) -> str:
     if page.file.src_uri in OUTSIDE.values():
-        text = re.sub(r"\]\(docs/", "](", text)
-    return indented(re.sub(r"\]\(\.\./(\w+\.md)", lambda match: f"]({OUTSIDE[match[1]]}", text))
+        text = text.replace("[docs/README.md]", "[Documentation by task]").replace("](docs/", "](")
+    text = re.sub(r"\]\(\.\./(\w+\.md)", lambda match: f"]({OUTSIDE[match[1]]}", text)
+    return indented(re.sub(r"\[(?:docs/)?([\w-]+\.md)\]\(", lambda match: f"[{title(match[1])}](", text))
+
+
+def title(name: str) -> str:
+    """The first heading of a page."""
+    file = ROOT / "docs" / name
+    heading = re.search(r"^# (.+)$", (file if file.is_file() else ROOT / name).read_text(), re.MULTILINE)
+    return heading[1] if heading else name
 
 
 def indented(text: str) -> str:
