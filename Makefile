@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 LAB    := $(PYTHON) -m ariagent.lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test js sites deb deb-test rehearsals noise bench soak transfers chaos fuzz lint types lab-up lab-down lab-status docs recordings clean
+.PHONY: help setup demo test js sites deb deb-test rehearsals noise bench soak transfers chaos fuzz lint types lab-up lab-down lab-status docs site recordings clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -81,16 +81,27 @@ lab-status: $(STAMP) ## say what runs; fails unless all of it does
 
 docs: $(STAMP) ## make the pages of docs/ that are made from the code
 	@$(PYTHON) -m ariagent.configfile.reference > docs/configuration.md
+	@$(PYTHON) -m ariagent.configfile.reference agents > docs/configuration-agents.md
+	@$(PYTHON) -m ariagent.configfile.reference tools > docs/configuration-tools.md
 	@$(PYTHON) -m ariagent.configfile.reference schema > docs/ariagent.schema.json
 	@$(PYTHON) -m ariagent.call.machine > docs/call-states.md
 	@$(PYTHON) -m ariagent.check.versionspage > docs/asterisk-versions.md
+
+site: .site/stamp ## build the documentation as a website into .site/html; fails if a link leads nowhere
+	@NO_MKDOCS_2_WARNING=1 .site/venv/bin/mkdocs build --strict --config-file .ci/site/mkdocs.yml
+	@echo "open .site/html/index.html"
+
+.site/stamp: .ci/site/requirements.txt .ci/venv
+	@.ci/venv .site/venv
+	@.site/venv/bin/python -m pip install -qq --disable-pip-version-check --requirement .ci/site/requirements.txt
+	@touch $@
 
 recordings: $(STAMP) ## make the recorded sentences of `ariagent call` anew, after a change of its script
 	@$(LAB) recordings
 
 clean: ## stop the lab and delete everything that was made here, .venv and .lab included
 	@if [ -x $(PYTHON) ] && [ -e .lab/lab.json ]; then $(LAB) down; fi
-	@rm -rf $(VENV) .lab build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .lab .site build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Made again only when what it was made from changes. A cut-off run leaves no stamp and is repaired by the next.

@@ -1,15 +1,33 @@
 """The pages that are made from the code say what the code says."""
 
+import re
 from pathlib import Path
 
+import pytest
+
 from ariagent.check import versionspage
+from ariagent.config import Settings
 from ariagent.configfile.reference import reference, schema_text
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-def test_the_configuration_reference_is_up_to_date() -> None:
-    assert (DOCS / "configuration.md").read_text() == reference(), "run make docs"
+PARTS = ("", "agents", "tools")
+"""The pages of the configuration reference."""
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_configuration_reference_is_up_to_date(part: str) -> None:
+    page = f"configuration-{part}.md" if part else "configuration.md"
+    assert (DOCS / page).read_text() == reference(part), "run make docs"
+
+
+def test_every_section_of_the_settings_is_on_one_page() -> None:
+    text = "\n".join(map(reference, PARTS))
+    titles = re.findall(r"^## ([a-z_]+)", text, re.MULTILINE)
+    simple = re.findall(r"^\| `(\w+)` \|", reference().partition("\n## asterisk")[0], re.MULTILINE)
+    assert {*titles, *simple} == set(Settings.model_fields)
+    assert len(re.findall(r"^## .*$", text, re.MULTILINE)) == len(set(re.findall(r"^## .*$", text, re.MULTILINE)))
 
 
 def test_the_schema_is_up_to_date() -> None:
@@ -21,8 +39,8 @@ def test_the_page_about_asterisks_versions_is_up_to_date() -> None:
 
 
 def test_every_key_of_the_configuration_is_explained() -> None:
-    rows = [line for line in reference().splitlines() if line.startswith("| `")]
-    assert len(rows) > 40
+    rows = [line for part in PARTS for line in reference(part).splitlines() if line.startswith("| `")]
+    assert len(rows) > 150
     assert [row for row in rows if row.rstrip().endswith("|  |") and "`type`" not in row] == []
 
 
@@ -30,3 +48,11 @@ def test_every_page_is_in_the_index() -> None:
     index = (DOCS / "README.md").read_text()
     pages = {path.name for path in DOCS.iterdir() if path.suffix in (".md", ".json")} - {"README.md"}
     assert {page for page in pages if f"]({page})" not in index} == set()
+
+
+def test_every_page_is_on_the_site() -> None:
+    """In the navigation of ``make site``, which itself needs a network once."""
+    text = (DOCS.parent / ".ci" / "site" / "mkdocs.yml").read_text()
+    listed = re.findall(r"^ +- (?:[\w ]+: )?([\w-]+\.md)$", text.partition("\nnav:\n")[2], re.MULTILINE)
+    pages = [path.name for path in DOCS.glob("*.md")]
+    assert sorted(listed) == sorted((*pages, "overview.md", "changelog.md"))

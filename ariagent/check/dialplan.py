@@ -149,7 +149,7 @@ def judge_safety(dialplan: Dialplan) -> list[Result]:
         found = (
             "GET_TRANSFERRER_DATA is a global variable: a caller who sends a REFER speaks to the AI as a human agent"
         )
-        remedy = "Remove it from [globals]; docs/handoff.md says where to set it"
+        remedy = "Remove it from [globals]; docs/transfers-to-ai.md#let-the-reason-through says where to set it"
         results.append(warning(NAME, found, remedy))
     return results
 

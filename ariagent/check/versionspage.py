@@ -102,7 +102,8 @@ version; the changelog of its package lists them.
 {faults}
 
 Sources are commits and issues of [asterisk/asterisk](https://github.com/asterisk/asterisk). If a column does not name a
-branch, that branch never got the change. {rare} affect only supervisors at a phone (`docs/supervisor-phone.md`).
+branch, that branch never got the change. {rare} affect only supervisors at a phone
+([supervisor-phone.md](supervisor-phone.md)).
 
 ## Security fixes of {day}
 

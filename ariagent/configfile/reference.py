@@ -1,6 +1,7 @@
 """The configuration reference and the schema, made from the settings tree (``make docs``)."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -8,30 +9,61 @@ from typing import Any
 from ariagent.config import Settings
 from ariagent.configfile.schema import schema as editors_schema
 
-_HEAD = """# Configuration
+_MADE = "This page is made from the code by `make docs`; do not edit it."
+_HEAD = f"""# Configuration
 
-This page is made from the code by `make docs`; do not edit it. `docs/agents.md` describes agents, with a complete
-example.
+{_MADE}
 
-The settings are one YAML file: `-c FILE`, else the file in `ARIAGENT_CONFIG`, else `/etc/ariagent/ariagent.yaml`. The
-environment overrides every key: `ARIAGENT_SECTION__KEY`, for instance `ARIAGENT_REALTIME__API_KEY` or
-`ARIAGENT_AGENTS__DEFAULT__VOICE` (lists, mappings and `null` as YAML). Unknown keys are errors. An empty section has
-its defaults. `null` switches off what can be switched off.
+The settings are one YAML file: `-c FILE`, else the file in `ARIAGENT_CONFIG`, else `/etc/ariagent/ariagent.yaml`.
+After a change run `ariagent check`, then `systemctl reload ariagent`. Some changes need a restart instead
+([run.md](run.md#change-settings-while-it-runs)).
 
-Secrets (`password`, `api_key`, values of `headers`, and others that say so) may be written as `${NAME}` (an environment
-variable) or `file:PATH` (the first line of that file). `PATH` may contain `${NAME}`, as in
-`file:${CREDENTIALS_DIRECTORY}/api-key` for systemd's `LoadCredential`. Secrets are never printed. `ariagent run` needs
-all of them; other commands need only those that they use.
+* This page: Asterisk, the model, ports, records, costs, caps, log.
+* [configuration-agents.md](configuration-agents.md): agents, routes, hours, destinations. [agents.md](agents.md) has a
+  complete example.
+* [configuration-tools.md](configuration-tools.md): tools, and the hosts that they may reach. [tools.md](tools.md) has
+  examples.
 
-Relative paths are relative to the folder of the settings file.
+About the file:
 
-Editors with JSON Schema complete and check the file with `docs/ariagent.schema.json` (`ariagent schema` also prints
-it). In VS Code with its YAML extension, or any other editor with yaml-language-server, put this at the top of the file:
+* The environment overrides every key: `ARIAGENT_SECTION__KEY`, for instance `ARIAGENT_REALTIME__API_KEY` or
+  `ARIAGENT_AGENTS__DEFAULT__VOICE`. Write lists, mappings and `null` as YAML.
+* Unknown keys are errors. An empty section has its defaults. `null` switches off what can be switched off.
+* Relative paths are relative to the folder of the settings file.
+
+**Secrets** (`password`, `api_key`, values of `headers`, and others that say so) may be written in three ways:
+
+* as they are;
+* `${{NAME}}`: an environment variable;
+* `file:PATH`: the first line of that file. `PATH` may contain `${{NAME}}`. For systemd's `LoadCredential` write
+  `file:${{CREDENTIALS_DIRECTORY}}/api-key`.
+
+Secrets are never printed. `ariagent run` needs all of them; other commands need only those that they use.
+
+**Editors** with JSON Schema complete and check the file with [ariagent.schema.json](ariagent.schema.json)
+(`ariagent schema` also prints it). In VS Code with its YAML extension, or any other editor with yaml-language-server,
+put this at the top of the file:
 
 ```yaml
 # yaml-language-server: $schema=/etc/ariagent/ariagent.schema.json
 ```
 """
+_PAGES = {
+    "agents": f"""# Configuration: agents, routes, hours, destinations
+
+{_MADE}
+[agents.md](agents.md) has a complete example, [configuration.md](configuration.md) the rules of the file.
+""",
+    "tools": f"""# Configuration: tools
+
+{_MADE}
+[tools.md](tools.md) has examples, [configuration.md](configuration.md) the rules of the file.
+""",
+}
+"""The pages beside the first one, with their beginnings."""
+_ON_PAGE = dict.fromkeys(("agents", "routes", "hours", "destinations", "announcements"), "agents")
+_ON_PAGE |= dict.fromkeys(("tools", "mcp_servers", "outbound"), "tools")
+"""Top-level sections that are not on the first page."""
 
 _BELOW = {"agents": "NAME", "tools": "NAME", "mcp_servers": "NAME", "prices": "MODEL"}
 _BELOW |= {"routes": "N", "holidays": "N", "tokens": "N"}
@@ -40,13 +72,14 @@ _BELOW |= {"routes": "N", "holidays": "N", "tokens": "N"}
 Node = dict[str, Any]
 
 
-def reference() -> str:
-    """The whole page, Markdown."""
+def reference(name: str = "") -> str:
+    """A page, Markdown: the first one, or one of those beside it."""
     schema = Settings.model_json_schema()
-    page = [_HEAD, "## At the top", "", *_table(schema, "", schema)]
+    page = [_PAGES[name].rstrip()] if name else [_HEAD, "## Top level", "", *_table(schema, "", schema)]
     for title, model in _sections(schema, "", schema):
-        intro = [_prose(model["description"]), ""] if model.get("description") else []
-        page += ["", f"## {title}", "", *intro, *_table(schema, title, model)]
+        if _ON_PAGE.get(re.split(r"[.\[,]", title)[0], "") == name:
+            intro = [_prose(model["description"]), ""] if model.get("description") else []
+            page += ["", f"## {title}", "", *intro, *_table(schema, title, model)]
     return "\n".join(page) + "\n"
 
 
@@ -100,7 +133,11 @@ def _row(schema: Node, path: str, name: str, field: Node) -> str:
     meaning = field.get("description", "")
     if not meaning:  # the section's own words say it
         meaning = next((below["description"] for _, below in _inner(schema, path, name, field)), "")
-    cells = (f"`{name}`", _values(field), _default(field), _prose(meaning))
+    page = _ON_PAGE.get(name, "") if path == "" else ""
+    values = _values(field).replace(
+        "see below", f"see [configuration-{page}](configuration-{page}.md)" if page else "see below"
+    )
+    cells = (f"`{name}`", values, _default(field), _prose(meaning))
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
@@ -164,4 +201,4 @@ def _default(field: Node) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(schema_text() if sys.argv[1:] == ["schema"] else reference())
+    sys.stdout.write(schema_text() if sys.argv[1:] == ["schema"] else reference(*sys.argv[1:]))

@@ -5,7 +5,7 @@ from ariagent.ami.client import AmiClient
 from ariagent.errors import AmiRefusedError
 
 NO_SEATS_REMEDY = (
-    'Give this service seats of its own (docs/dialplan.md, "Two services on one Asterisk"). If there is to be only one '
+    "Give this service seats of its own (docs/queues.md#two-services-on-one-asterisk). If there is to be only one "
     "service, set asterisk.app to the application of these seats"
 )
 CUSTOM = "custom:"

@@ -225,7 +225,7 @@ class RealtimeClient:
     def give_up(self, cause: str) -> None:
         """End the session because of what the server sends: nothing more of it is read."""
         if self._given_up is None and self._connection is not None:
-            remedy = "Look at what the model's server sends: docs/operations.md lists the limits"
+            remedy = "Look at what the model's server sends: docs/failures.md#a-flood-of-messages lists the limits"
             self._given_up = SessionFailed(Fault.FLOOD, cause, remedy)
             self._connection.transport.abort()
 

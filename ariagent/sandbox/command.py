@@ -90,7 +90,7 @@ def sandbox(
     It speaks the protocol of the OpenAI Realtime API over ws, holds any number of sessions, and follows a scenario.
     It is a stand-in: there is no language model, and its recogniser knows the scenario's phrases only.
 
-    How a scenario is written, and all about faults: docs/sandbox.md.
+    How a scenario is written: docs/sandbox.md. All faults: docs/sandbox-faults.md.
 
     GET /sandbox/conversations answers with what the latest responses were made from (JSON).
 

@@ -72,7 +72,7 @@ KINDS = (
     ),
     Kind(
         "sent_back",
-        "a human agent sends back a caller whom the AI transferred",
+        "a human agent sends back a caller that the AI transferred",
         (
             rf"(?:{_PUT}|sends?|brought|gave)(?:(?!\bbut\b|\bc[ao]me\b).){{0,60}}(?:to you again|back to you)",
             rf"{_COLLEAGUE}.{{0,120}}(?:talked|spoken|spoke) with (?:them|the caller).{{0,80}}\b(?:again|back)\b",

@@ -54,7 +54,7 @@ def test_words_of_transfers_that_everybody_may_send() -> None:
     (result,) = judge_safety(replace(dialplan(), transfer_data="X-Ariagent-"))
     assert result.status is Status.WARNING
     assert "GET_TRANSFERRER_DATA" in result.found
-    assert "docs/handoff.md" in result.remedy
+    assert "docs/transfers-to-ai.md" in result.remedy
 
 
 def test_whose_the_dialplan_is() -> None:
@@ -81,7 +81,7 @@ def test_a_second_service_without_seats() -> None:
     result = judge_app("ariagent", "staging", own_seats=False, served=True)
     assert result.status is Status.WARNING
     assert "only extensions that name staging reach this one" in result.found
-    assert "Two services on one Asterisk" in result.remedy
+    assert "docs/queues.md#two-services-on-one-asterisk" in result.remedy
 
 
 def test_an_extension_that_is_a_destination() -> None:

@@ -21,11 +21,11 @@ from ariagent.service.service import Service
 pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 20.0
-DOCS = Path(__file__).parents[2] / "docs" / "dialplan.md"
+DOCS = Path(__file__).parents[2] / "docs" / "queues.md"
 
 
 def documented() -> dict[str, str]:
-    """File name -> text, as docs/dialplan.md tells an administrator to write it."""
+    """File name -> text, as docs/queues.md tells an administrator to write it."""
     section = DOCS.read_text().partition("## Two services on one Asterisk")[2].partition("\n## ")[0]
     blocks = re.findall(r"```ini\n; (\w+\.conf)\n(.*?)```", section, re.DOTALL)
     assert {name for name, _ in blocks} == {"extensions.conf", "queues.conf"}
@@ -138,7 +138,7 @@ async def test_one_without_seats_of_its_own_says_so_and_touches_none(
     third = await service("ws://127.0.0.1:9/v1/realtime", asterisk=app("third"), usable=False)
     told = await log.wait("seats.none_found")
     assert (told["app"], told["queues"]) == ("third", "frontline,staging-ai")
-    assert "Two services on one Asterisk" in told["remedy"]
+    assert "docs/queues.md#two-services-on-one-asterisk" in told["remedy"]
     assert third.pool is not None
     assert third.pool.pause() == []
     await asyncio.wait_for(third.pool.settled.wait(), LIMIT_S)

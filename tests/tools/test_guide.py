@@ -1,4 +1,4 @@
-"""The examples of docs/tools.md work as they stand there."""
+"""The examples of docs/tools.md, tools-http.md and tools-python.md work as they stand there."""
 
 import hashlib
 import hmac
@@ -26,7 +26,8 @@ from ariagent.tools.plugins import CallFacts
 from ariagent.tools.toolbox import Toolbox
 from ariagent.values.outcome import Kind
 
-TEXT = (Path(__file__).parents[2] / "docs" / "tools.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT = "\n".join((DOCS / f"{page}.md").read_text() for page in ("tools", "tools-http", "tools-python"))
 EXAMPLES = re.findall(r"^```(\w+)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 NOT_SETTINGS = ("# scenario.yaml\n", "# caller.yaml\n")
 FILES = [code for kind, code in EXAMPLES if kind == "yaml" and not code.startswith(NOT_SETTINGS)]

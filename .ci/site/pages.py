@@ -1,0 +1,58 @@
+"""A hook of mkdocs: README.md and CHANGELOG.md of the checkout become pages of the site, links show titles instead of
+files' names, and lists are indented as Python-Markdown wants them."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[2]
+OUTSIDE = {"README.md": "overview.md", "CHANGELOG.md": "changelog.md"}
+"""File of the checkout -> page of the site."""
+INDENT = 4
+"""Columns of each level of a list. CommonMark wants the width of the marker, which is 2 or 3."""
+
+
+def on_files(files: Files, config: Any) -> Files:
+    for name, page in OUTSIDE.items():
+        files.append(File.generated(config, page, content=(ROOT / name).read_text()))
+    return files
+
+
+def on_page_markdown(text: str, page: Any, **_: Any) -> str:
+    if page.file.src_uri in OUTSIDE.values():
+        text = text.replace("[docs/README.md]", "[Documentation by task]").replace("](docs/", "](")
+    text = text.replace("[README.md](../", "[Introduction](../")
+    text = re.sub(r"\]\(\.\./(\w+\.md)", lambda match: f"]({OUTSIDE[match[1]]}", text)
+    return indented(re.sub(r"\[(?:docs/)?([\w-]+\.md)\]\(", lambda match: f"[{title(match[1])}](", text))
+
+
+def title(name: str) -> str:
+    """The first heading of a page."""
+    file = ROOT / "docs" / name
+    heading = re.search(r"^# (.+)$", (file if file.is_file() else ROOT / name).read_text(), re.MULTILINE)
+    return heading[1] if heading else name
+
+
+def indented(text: str) -> str:
+    """The same text; what belongs to a list's item is indented by ``INDENT`` for each level."""
+    levels: list[int] = []  # the column of each open item's text
+    lines: list[str] = []
+    fence = loose = False
+    for line in text.splitlines():
+        column = len(line) - len(line.lstrip())
+        item = None if fence else re.match(r"( *)([*-]|\d+\.) +", line)
+        if line.strip() and not fence:
+            while levels and column < levels[-1]:
+                levels.pop()
+        if item and loose and lines[-1]:
+            lines.append("")  # after a paragraph or a block, Python-Markdown sees an item only below an empty line
+        loose = not item and (loose or not line)
+        outer = levels[-1] if levels else 0
+        lines.append(" " * (INDENT * len(levels)) + line[min(outer, column) :] if line.strip() else "")
+        if item:
+            levels.append(item.end())
+        if re.match(r" *```", line):
+            fence = not fence
+    return "\n".join(lines) + "\n"
