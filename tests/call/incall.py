@@ -68,6 +68,7 @@ REQUEST_S, EVENT_S, ENTERS_S = 0.001, 0.001, 0.002
 PROMPT_S = 1.5
 """How long somebody is asked for a key."""
 MEDIA_PREFIX, WARM_PREFIX = "ariagent-media-", "ariagent-warm-"
+JOIN_CONTEXT = "ariagent-join"
 LOUD = (8_000 * np.sin(2 * math.pi * 300 * np.arange(480) / 24_000)).astype("<i2").tobytes()
 """20 ms of a voice."""
 
@@ -156,6 +157,12 @@ class MemoryAri(AriClient):
         """What the dialplan was told of each channel that was given back."""
         self.went: dict[str, Place | None] = {}
         """Where channels went on that left our application; None: behind ``Stasis()``."""
+        self.hanging_up: set[str] = set()
+        """Channels that are being hung up: Asterisk takes what is asked of them, and nothing comes of it."""
+        self.joins_s = EVENT_S
+        """How long the dialplan takes until a caller is with the human agent who waits for them."""
+        self.outside: set[str] = set()
+        """Channels that have left our application, and are with a caller. Asterisk still counts them among ours."""
         self._office = office
 
     def tell(self, kind: str, channel_id: str, **fields: Any) -> None:
@@ -171,6 +178,12 @@ class MemoryAri(AriClient):
             self.names.pop(channel_id, None)
             if (line := self._office.lines.get(channel_id)) is not None:
                 line.lose(Reason.PEER_CLOSED)
+
+    def joins(self, name: str) -> None:
+        """A caller in the dialplan is bridged with the channel of this name: it is not in our application any more."""
+        for channel_id in [each for each, known in self.names.items() if known == name]:
+            self.outside.add(channel_id)
+            self.tell("StasisEnd", channel_id)
 
     async def _request(self, name: str, channel_id: str, work: Callable[[], Any] = lambda: None) -> Any:
         """About a channel that there must be, by its id or name."""
@@ -190,7 +203,12 @@ class MemoryAri(AriClient):
 
     async def continue_in_dialplan(self, channel_id: str, place: Place | None = None) -> None:
         def goes() -> None:
+            if channel_id in self.hanging_up:
+                _later(EVENT_S, self.leaves, channel_id)
+                return
             self.went[channel_id] = place
+            if place is not None and place.context == JOIN_CONTEXT:
+                _later(self.joins_s, self.joins, self.variables[channel_id, "ARIAGENT_JOIN"])
             self.results[channel_id] = self.variables.get((channel_id, "ARIAGENT_RESULT"), "")
             _later(EVENT_S, self.tell, "StasisEnd", channel_id)
             _later(EVENT_S, self.names.pop, channel_id, None)
@@ -222,6 +240,16 @@ class MemoryAri(AriClient):
     async def application(self) -> tuple[list[str], list[str]]:
         channels, bridges = await self.peer.request("application", "", lambda: (list(self.names), list(self.bridges)))
         return channels, bridges
+
+    async def channel(self, channel_id: str) -> Channel:
+        def found() -> Channel:
+            return Channel(
+                channel_id, self.names[channel_id], "Up", app_name="" if channel_id in self.outside else "Stasis"
+            )
+
+        channel = await self._request("look", channel_id, found)
+        assert isinstance(channel, Channel)
+        return channel
 
     async def external_media(self, channel_id: str, *, host: str, connection: str, format_name: str) -> None:
         def made() -> None:
@@ -311,6 +339,9 @@ class MemoryAmi(AmiClient):
                 leg = str(fields["Channel"]).removesuffix(";1") + ";2"
                 for channel_id in [each for each, known in self._ari.names.items() if known == leg]:
                     _later(EVENT_S, self._ari.leaves, channel_id)
+                    if fields["Context"] == JOIN_CONTEXT and channel_id not in self._ari.hanging_up:
+                        joined = [each["Value"] for each in self.sent if each.get("Variable") == "ARIAGENT_JOIN"]
+                        _later(self._ari.joins_s, self._ari.joins, joined[-1])
 
         await self.peer.request(name, str(fields.get("Channel", "")), done)
         return {}

@@ -35,13 +35,15 @@ class Desk:
         self.call = call
         self.dialogue = call._dialogue
         self.ended: list[tuple[str, str]] = []
+        log = CallLog(logging.getLogger("ariagent.test"), "c1")
         self.transfers = Transfers(
             office.context,
-            CallLog(logging.getLogger("ariagent.test"), "c1"),
+            log,
             changed=lambda: None,
             answered=lambda: None,
             ended=lambda handoff, why, channel: self.ended.append((why, channel)),
             fault=lambda error: pytest.fail(repr(error)),
+            not_given_back=log.tell,
         )
 
     @classmethod
