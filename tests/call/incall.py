@@ -28,6 +28,7 @@ from uuid import UUID
 import numpy as np
 
 from ariagent.ami.client import AmiClient
+from ariagent.ami.events import AttendedTransferred
 from ariagent.ami.protocol import Message
 from ariagent.ari.client import AriClient, NotFoundError
 from ariagent.ari.events import Channel, Place
@@ -41,6 +42,7 @@ from ariagent.call.announcement import Announcements
 from ariagent.call.call import Call
 from ariagent.call.calls import Calls
 from ariagent.call.context import Context
+from ariagent.call.far_end import twin
 from ariagent.config import AmiSettings, AsteriskSettings, RealtimeSettings, RecordsSettings, Settings
 from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import AmiError, AriError
@@ -330,6 +332,8 @@ class MemoryAmi(AmiClient):
         super().__init__(AmiSettings.model_validate({"password": "secret"}))
         self.peer = _Peer(self.settings.request_timeout_s, lambda name: AmiError(f"Asterisk did not answer {name}"))
         self.sent: list[dict[str, str]] = []
+        self.peers: dict[str, str] = {}
+        """The channels that others are bridged with, by their names."""
         self._ari = ari
 
     async def action(self, name: str, /, **fields: Any) -> Message:
@@ -343,8 +347,9 @@ class MemoryAmi(AmiClient):
                         joined = [each["Value"] for each in self.sent if each.get("Variable") == "ARIAGENT_JOIN"]
                         _later(self._ari.joins_s, self._ari.joins, joined[-1])
 
-        await self.peer.request(name, str(fields.get("Channel", "")), done)
-        return {}
+        channel = str(fields.get("Channel", ""))
+        await self.peer.request(name, channel, done)
+        return {"value": self.peers.get(channel, "")} if name == "Getvar" else {}
 
 
 class Line:
@@ -792,21 +797,61 @@ class Office:
         self.ari.tell("StasisStart", channel_id, args=list(args), channel=channel, **fields)
         return next((call for call in self.registry.calls if call.leg == channel_id), None)
 
-    def enter_seat(self, channel_id: str, seat: str = "03") -> Call:
+    def enter_seat(self, channel_id: str, seat: str = "03", **fields: Any) -> Call:
         """A queue's caller comes to a seat."""
-        call = self.enter(channel_id, "seat", seat, name=f"Local/{seat}@ariagent-seat-{channel_id};2")
+        call = self.enter(channel_id, "seat", seat, name=f"Local/{seat}@ariagent-seat-{channel_id};2", **fields)
         self.ari.variables[channel_id, "ARIAGENT_CALLER"] = f"PJSIP/caller-{channel_id}"
         assert call is not None
         return call
 
-    async def answered(self, channel_id: str = "c1", *, seat: bool = False) -> Call:
-        """A call whose caller has heard the agent's first words."""
-        call = self.enter_seat(channel_id) if seat else self.enter(channel_id, "default")
+    def arrives(self, channel_id: str, **fields: Any) -> Call:
+        """A caller comes: to a seat if the id begins with ``s``, else straight."""
+        if channel_id.startswith("s"):
+            return self.enter_seat(channel_id, **fields)
+        call = self.enter(channel_id, "default", **fields)
         assert call is not None
+        return call
+
+    async def answered(self, channel_id: str = "c1", **fields: Any) -> Call:
+        """The same, and they have heard the agent's first words."""
+        call = self.arrives(channel_id, **fields)
         await self.until(lambda: call.state.value == "talking")
         await self.until(lambda: self.line(call).heard_s > 0)
         await self.silent(call)
         return call
+
+    async def joined(self, call: Call, channel_id: str = "c9", number: str = "5552000", name: str = "Eve") -> None:
+        """Whoever talks with the agent has another call with this party, and joins the two: an attended transfer."""
+        told = len(self.events("call.caller_changed"))
+        peer = f"PJSIP/{channel_id}"
+        self.ari.names[channel_id] = peer
+        if call.arrival.seat is None:
+            new = {"caller": {"number": number, "name": name}, "state": "Up"}
+            connected = {"connected": {"number": number, "name": name}}
+            before = call.leg
+            self.ari.tell("StasisStart", channel_id, args=[], channel=new, replace_channel={"id": before})
+            self.ari.tell("ChannelConnectedLine", call.media.channel, channel=connected)
+            self.ari.leaves(before)
+            assert call.leg == channel_id
+        else:
+            half = twin(call.arrival.channel.name)
+            self.ari.names[f"{call.leg}-half"] = half
+            self.ari.variables[half, "BRIDGEPEER"] = self.ami.peers[half] = peer
+            self.registry.transferred(
+                AttendedTransferred(
+                    result="Success",
+                    first="PJSIP/anna-1",
+                    second="PJSIP/anna-2",
+                    transferee=peer,
+                    transferee_caller=number,
+                    transferee_name=name,
+                    target=half,
+                    target_caller="03",
+                    target_name="",
+                    linked_id="1.1",
+                )
+            )
+        await self.until(lambda: len(self.events("call.caller_changed")) > told)
 
     def line(self, call: Call) -> Line:
         """The call's telephone."""

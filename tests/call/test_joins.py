@@ -38,7 +38,7 @@ class Join:
     @classmethod
     async def of(cls, office: Office, leg: str) -> "Join":
         """The human agent has answered."""
-        call = await office.answered(leg, seat=leg == "s1")
+        call = await office.answered(leg)
         office.ari.human_answers_s = 1.0
         office.model.session.calls_tool("transfer_call", destination="warm", reason="r", summary="A refund.")
         await office.until(lambda: office.events("consult.answered"))
