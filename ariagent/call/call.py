@@ -158,6 +158,7 @@ class Call:
             answered=self._human_answered,
             ended=self._warm_transfer_ended,
             fault=self._fault,
+            not_given_back=self._not_given_back,
         )
         self._unfinished = Unfinished.NOTHING
         """The unfinished part of the conversation when the process leaves the call."""
@@ -682,6 +683,7 @@ class Call:
                     self._finish(termination)
                 case cmd.Release() | cmd.Leave():
                     self.media.give_up()
+                    self._transfers.caller_gone()
                     # Nothing of the leg matters any more. One that takes its place is a newcomer: turned away.
                     self.context.router.unregister(self.leg, self.on_ari)
                     self._commands.put_nowait(command)

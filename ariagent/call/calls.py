@@ -17,7 +17,7 @@ from ariagent.call.context import Context
 from ariagent.call.dialplan import give_back
 from ariagent.call.events import LeaveRequested, StopRequested
 from ariagent.call.machine import State
-from ariagent.call.takeover import LEFT_MEANWHILE, SERVICE_DIED, WARM_PREFIX, BrokenOff, arguments
+from ariagent.call.takeover import LEFT_MEANWHILE, SERVICE_DIED, WARM_PREFIX, BrokenOff, arguments, handed_over
 from ariagent.dialogue.introduction import Party
 from ariagent.errors import AriError
 from ariagent.localtime import day as local_day
@@ -273,13 +273,13 @@ class Calls:
 
     async def _sweep(self, context: Context, channel_id: str) -> bool:
         try:
-            name = await context.ari.channel_name(channel_id)
+            channel = await context.ari.channel(channel_id)
             # Asked now: a call may have begun since the list was made.
-            if any(call.owns(channel_id) for call in self._calls):
+            if handed_over(channel) or any(call.owns(channel_id) for call in self._calls):
                 return True
             if self._reminder.due(channel_id, time.monotonic()):
-                log.warning("orphan_call.found", extra={"fields": {"channel": channel_id, "name": name}})
-            if name.startswith(MEDIA_PREFIX) or channel_id.startswith(WARM_PREFIX):
+                log.warning("orphan_call.found", extra={"fields": {"channel": channel_id, "name": channel.name}})
+            if channel.name.startswith(MEDIA_PREFIX) or channel_id.startswith(WARM_PREFIX):
                 await context.ari.hang_up(channel_id)
             else:
                 await give_back(context.ari, channel_id, Result.ERROR)

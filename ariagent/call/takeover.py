@@ -17,8 +17,9 @@ SERVICE_DIED = "service_died"
 """The reason of a call that ended after its process had died."""
 LEFT_MEANWHILE = "left_meanwhile"
 """The reason of a call that ended after its process had left it to the next one."""
-WARM_PREFIX = "ariagent-warm-"
-"""The beginning of a consult leg's channel id; see ``warm_transfer``."""
+WARM_PREFIX, WARM_QUEUE_PREFIX = "ariagent-warm-", "warm-"
+"""The beginning of the channel ids of a consult leg's halves: ours, and that in the human queue; see
+``warm_transfer``."""
 SHORT_S = 4.0
 """A silence that callers do not notice: they take it for the agent's thinking, or for their own turn."""
 
@@ -128,6 +129,16 @@ def returned(last: CallRow, events: Sequence[EventRow], now: float) -> Memory | 
             case rec.CallStarted(caller=caller) | rec.CallerChanged(caller=caller) if caller != "-":
                 number = caller
     return Memory(history_of(events), destination, number, agent=last.agent)
+
+
+def handed_over(channel: Channel) -> bool:
+    """Whether it is a half of a consult leg that is not ours to hang up: a caller is with the human agent.
+
+    Asterisk counts both halves among our application's for as long as they exist, wherever they are.
+    """
+    if channel.id.startswith(WARM_QUEUE_PREFIX):
+        return True  # it ends with the other half
+    return channel.id.startswith(WARM_PREFIX) and channel.state == "Up" and channel.app_name != "Stasis"
 
 
 def arguments(channel: Channel, app: str) -> tuple[str, ...] | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from ariagent.audio.rates import ModelCodec, ModelEncoding
@@ -22,6 +22,8 @@ from ariagent.termination import Termination
 
 ANNOUNCEMENT_LIMIT_S = 8.0
 """How long after the caller is gone an announcement may take that somebody is about to hear."""
+CALLER_GONE_S = 1.0
+"""How long after the caller is gone Asterisk's answer is waited for while a human agent waits on the line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,18 @@ class Transfers:
         answered: Callable[[], None],
         ended: Callable[[Handoff, str, str], None],
         fault: Callable[[Exception], None],
+        not_given_back: Callable[[rec.NotReleased], None],
     ) -> None:
         """The callables are those of ``WarmTransfer``."""
-        self.warm = WarmTransfer(context, log, changed=changed, answered=answered, ended=ended, fault=fault)
+        self.warm = WarmTransfer(
+            context,
+            log,
+            changed=changed,
+            answered=answered,
+            ended=ended,
+            fault=fault,
+            not_given_back=not_given_back,
+        )
         self.announcement: Announcement | None = None
         self.made: Handoff | None = None
         """The transfer that was made."""
@@ -57,6 +68,8 @@ class Transfers:
         self._waiting: list[asyncio.Future[TransferOutcome]] = []
         self._asking = False
         """Asterisk is being asked; the caller may have left before it answers."""
+        self._gone_at: float | None = None
+        self._limit: asyncio.Timeout | None = None
 
     # -- those who wait -----------------------------------------------------------------------------
 
@@ -111,6 +124,13 @@ class Transfers:
 
     # -- the transfer -------------------------------------------------------------------------------
 
+    def caller_gone(self) -> None:
+        """The call is over, whatever Asterisk is being asked: a human agent on the line does not wait long for that."""
+        if self._gone_at is None:
+            self._gone_at = time.monotonic()
+        if self._limit is not None:
+            self._limit.reschedule(self._gone_at + CALLER_GONE_S)
+
     async def make(
         self,
         handoff: Handoff,
@@ -143,7 +163,9 @@ class Transfers:
         try:
             if found:
                 queue_call = self.warm.join()
-            await transfer(context, arrival, leg, handoff, variables)
+                await self._join(transfer(context, arrival, leg, handoff, variables))
+            else:
+                await transfer(context, arrival, leg, handoff, variables)
         except AsteriskError as error:
             if found:
                 await self.warm.end("FAILED")  # which counts it
@@ -162,6 +184,17 @@ class Transfers:
         counted.labels(kind, "done").inc()
         self.made = handoff
         return ev.Transferred()
+
+    async def _join(self, asked: Coroutine[None, None, None]) -> None:
+        try:
+            async with asyncio.timeout_at(
+                None if self._gone_at is None else self._gone_at + CALLER_GONE_S
+            ) as self._limit:
+                await asked
+        except TimeoutError:
+            raise AsteriskError("the caller has left, and Asterisk does not answer") from None
+        finally:
+            self._limit = None
 
     async def announced(self) -> None:
         """The caller is gone, and a human agent is about to hear the announcement: wait until it is written."""

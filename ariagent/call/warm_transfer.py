@@ -17,6 +17,7 @@ from ariagent.audio.tones import Machine
 from ariagent.call.announcement import Announcement
 from ariagent.call.consult_ear import ConsultEar
 from ariagent.call.context import Context
+from ariagent.call.takeover import WARM_PREFIX, WARM_QUEUE_PREFIX, handed_over
 from ariagent.dialogue.handoff import Handoff, caller_id
 from ariagent.errors import AriError, AsteriskError
 from ariagent.logs import CallLog
@@ -42,6 +43,8 @@ ANY_KEY = "1"
 """The key that is asked for where the destination has none, of somebody who could not hear the announcement."""
 LATE_S = 10.0
 """Longer than the dialplan should take to give up by itself."""
+JOIN_S = 2.0
+"""How long a caller who was sent to a human agent has to get there; who does not come has hung up."""
 STATUS = "SHARED(ARIAGENT_WARM)"
 """Variable of the caller's channel: how waiting in the queue ended (QUEUESTATUS)."""
 
@@ -51,7 +54,7 @@ class WarmTransfer:
 
     ``answered`` is called when a human agent has answered; ``ended`` with the transfer, with the reason why it came to
     nothing (empty: it did not), and with the name of the channel on which the human agent waits for the caller.
-    ``fault`` gets what must not happen.
+    ``fault`` gets what must not happen, ``not_given_back`` the event that tells what Asterisk does not release.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class WarmTransfer:
         answered: Callable[[], None],
         ended: Callable[[Handoff, str, str], None],
         fault: Callable[[Exception], None],
+        not_given_back: Callable[[NotReleased], None],
     ) -> None:
         self._context = context
         self._log = log
@@ -70,6 +74,7 @@ class WarmTransfer:
         self._answered = answered
         self._ended = ended
         self._fault = fault
+        self._not_given_back = not_given_back
         self._leg: ConsultLeg | None = None
         self._task: asyncio.Task[None] | None = None
         self._cancelled = False
@@ -78,7 +83,7 @@ class WarmTransfer:
     @property
     def goes_on(self) -> bool:
         """A human agent is being called, or hears the announcement."""
-        return self._leg is not None and not self._cancelled
+        return self._leg is not None and not (self._leg.joined or self._cancelled)
 
     @property
     def announcement_failed(self) -> bool:
@@ -115,7 +120,7 @@ class WarmTransfer:
             self._task.cancel()
 
     async def end(self, why: str) -> None:
-        """Stop, and hang up on whom the caller was not joined with."""
+        """Stop, and hang up on whom the caller was not joined with. ``ENDED``: the call is over."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -212,19 +217,25 @@ class WarmTransfer:
         return ""
 
     async def _drop(self, leg: "ConsultLeg", why: str) -> None:
+        sent = leg.joined and why == "ENDED"
+        try:
+            # Where the request failed the caller is still here, unless only its answer was lost.
+            leg.joined = leg.joined and (await leg.taken() if sent else leg.gone)
+        except AriError as error:
+            self._not_given_back(NotReleased(error.line))  # what is in our application is looked for
         if self._leg is leg:
             self._leg = None
         self._context.router.unregister(leg.channel)
-        if leg.joined and why == "ENDED":
+        if sent and leg.joined:
             return
-        leg.joined = False
-        self._log.tell(ConsultEnded(leg.handoff.name, why))
-        self._context.metrics.transfers.labels(leg.handoff.kind, "failed").inc()
+        self._log.tell(ConsultEnded(leg.handoff.name, "NOTJOINED" if sent else why))
+        if not sent:
+            self._context.metrics.transfers.labels(leg.handoff.kind, "failed").inc()
         self._changed()
         try:
             await leg.close()
         except AriError as error:
-            self._log.tell(NotReleased(error.line))
+            self._not_given_back(NotReleased(error.line))
 
 
 async def _cleared(former: "asyncio.Task[None]") -> None:
@@ -245,12 +256,11 @@ class ConsultLeg:
     def __init__(self, client: AriClient, handoff: Handoff) -> None:
         self.handoff = handoff
         own = secrets.token_hex(8)
-        self.channel = f"ariagent-warm-{own}"
-        self.queue_call = f"warm-{own}"
+        self.channel = f"{WARM_PREFIX}{own}"
+        self.queue_call = f"{WARM_QUEUE_PREFIX}{own}"
         """The id that queue_log has for this leg; short, for databases often have 32 characters for it."""
         self.name = ""
         """The channel's name, once somebody has answered."""
-        self.gone = False
         self.announced: bool | None = None
         """Whether Asterisk could play the announcement; None: that was not tried."""
         self.accepted = False
@@ -259,8 +269,9 @@ class ConsultLeg:
         self.machine: Machine | None = None
         """The kind of machine that answered; None: none, as far as is known."""
         self.joined = False
-        """The caller is joined with it: it is not ours to hang up any more."""
+        """The caller is joined with it, or about to be: it is not ours to hang up any more."""
         self._ari = client
+        self._left = asyncio.Event()
         self._news: asyncio.Queue[str] = asyncio.Queue()
         self._made = False
 
@@ -279,8 +290,26 @@ class ConsultLeg:
                 self.accepted = True
                 self._news.put_nowait("accepted")
             case ari.StasisEnded() | ari.ChannelDestroyed():
-                self.gone = True
+                self._left.set()
                 self._news.put_nowait("gone")
+
+    @property
+    def gone(self) -> bool:
+        """It has left our application: the human agent has hung up, or the caller has them."""
+        return self._left.is_set()
+
+    async def taken(self) -> bool:
+        """Wait until it is gone; returns False for one that stays. Raises AriError."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(JOIN_S):
+                await self._left.wait()
+        # The event may have been missed.
+        if self.gone:
+            return True
+        try:
+            return handed_over(await self._ari.channel(self.channel))
+        except NotFoundError:
+            return True
 
     def on_machine(self, machine: Machine) -> None:
         """A machine was heard there. Whoever pressed the key is none, whatever sounds at their side."""

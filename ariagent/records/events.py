@@ -842,8 +842,8 @@ class ConsultEnded(CallEvent):
 
     destination: str
     why: str
-    """``CANCELLED``, ``FAILED``, ``GONE``, ``TIMEOUT``, ``MACHINE``, ``NOTACCEPTED``, ``UNHEARD`` or Asterisk's
-    status."""
+    """``CANCELLED``, ``FAILED``, ``GONE``, ``TIMEOUT``, ``MACHINE``, ``NOTACCEPTED``, ``UNHEARD``, ``NOTJOINED`` (the
+    caller hung up on the way) or Asterisk's status."""
 
 
 @dataclass(frozen=True, slots=True)

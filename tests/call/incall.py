@@ -28,6 +28,7 @@ from uuid import UUID
 import numpy as np
 
 from ariagent.ami.client import AmiClient
+from ariagent.ami.events import AttendedTransferred
 from ariagent.ami.protocol import Message
 from ariagent.ari.client import AriClient, NotFoundError
 from ariagent.ari.events import Channel, Place
@@ -41,6 +42,7 @@ from ariagent.call.announcement import Announcements
 from ariagent.call.call import Call
 from ariagent.call.calls import Calls
 from ariagent.call.context import Context
+from ariagent.call.far_end import twin
 from ariagent.config import AmiSettings, AsteriskSettings, RealtimeSettings, RecordsSettings, Settings
 from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import AmiError, AriError
@@ -68,6 +70,7 @@ REQUEST_S, EVENT_S, ENTERS_S = 0.001, 0.001, 0.002
 PROMPT_S = 1.5
 """How long somebody is asked for a key."""
 MEDIA_PREFIX, WARM_PREFIX = "ariagent-media-", "ariagent-warm-"
+JOIN_CONTEXT = "ariagent-join"
 LOUD = (8_000 * np.sin(2 * math.pi * 300 * np.arange(480) / 24_000)).astype("<i2").tobytes()
 """20 ms of a voice."""
 
@@ -156,6 +159,12 @@ class MemoryAri(AriClient):
         """What the dialplan was told of each channel that was given back."""
         self.went: dict[str, Place | None] = {}
         """Where channels went on that left our application; None: behind ``Stasis()``."""
+        self.hanging_up: set[str] = set()
+        """Channels that are being hung up: Asterisk takes what is asked of them, and nothing comes of it."""
+        self.joins_s = EVENT_S
+        """How long the dialplan takes until a caller is with the human agent who waits for them."""
+        self.outside: set[str] = set()
+        """Channels that have left our application, and are with a caller. Asterisk still counts them among ours."""
         self._office = office
 
     def tell(self, kind: str, channel_id: str, **fields: Any) -> None:
@@ -171,6 +180,12 @@ class MemoryAri(AriClient):
             self.names.pop(channel_id, None)
             if (line := self._office.lines.get(channel_id)) is not None:
                 line.lose(Reason.PEER_CLOSED)
+
+    def joins(self, name: str) -> None:
+        """A caller in the dialplan is bridged with the channel of this name: it is not in our application any more."""
+        for channel_id in [each for each, known in self.names.items() if known == name]:
+            self.outside.add(channel_id)
+            self.tell("StasisEnd", channel_id)
 
     async def _request(self, name: str, channel_id: str, work: Callable[[], Any] = lambda: None) -> Any:
         """About a channel that there must be, by its id or name."""
@@ -190,7 +205,12 @@ class MemoryAri(AriClient):
 
     async def continue_in_dialplan(self, channel_id: str, place: Place | None = None) -> None:
         def goes() -> None:
+            if channel_id in self.hanging_up:
+                _later(EVENT_S, self.leaves, channel_id)
+                return
             self.went[channel_id] = place
+            if place is not None and place.context == JOIN_CONTEXT:
+                _later(self.joins_s, self.joins, self.variables[channel_id, "ARIAGENT_JOIN"])
             self.results[channel_id] = self.variables.get((channel_id, "ARIAGENT_RESULT"), "")
             _later(EVENT_S, self.tell, "StasisEnd", channel_id)
             _later(EVENT_S, self.names.pop, channel_id, None)
@@ -222,6 +242,16 @@ class MemoryAri(AriClient):
     async def application(self) -> tuple[list[str], list[str]]:
         channels, bridges = await self.peer.request("application", "", lambda: (list(self.names), list(self.bridges)))
         return channels, bridges
+
+    async def channel(self, channel_id: str) -> Channel:
+        def found() -> Channel:
+            return Channel(
+                channel_id, self.names[channel_id], "Up", app_name="" if channel_id in self.outside else "Stasis"
+            )
+
+        channel = await self._request("look", channel_id, found)
+        assert isinstance(channel, Channel)
+        return channel
 
     async def external_media(self, channel_id: str, *, host: str, connection: str, format_name: str) -> None:
         def made() -> None:
@@ -302,6 +332,8 @@ class MemoryAmi(AmiClient):
         super().__init__(AmiSettings.model_validate({"password": "secret"}))
         self.peer = _Peer(self.settings.request_timeout_s, lambda name: AmiError(f"Asterisk did not answer {name}"))
         self.sent: list[dict[str, str]] = []
+        self.peers: dict[str, str] = {}
+        """The channels that others are bridged with, by their names."""
         self._ari = ari
 
     async def action(self, name: str, /, **fields: Any) -> Message:
@@ -311,9 +343,13 @@ class MemoryAmi(AmiClient):
                 leg = str(fields["Channel"]).removesuffix(";1") + ";2"
                 for channel_id in [each for each, known in self._ari.names.items() if known == leg]:
                     _later(EVENT_S, self._ari.leaves, channel_id)
+                    if fields["Context"] == JOIN_CONTEXT and channel_id not in self._ari.hanging_up:
+                        joined = [each["Value"] for each in self.sent if each.get("Variable") == "ARIAGENT_JOIN"]
+                        _later(self._ari.joins_s, self._ari.joins, joined[-1])
 
-        await self.peer.request(name, str(fields.get("Channel", "")), done)
-        return {}
+        channel = str(fields.get("Channel", ""))
+        await self.peer.request(name, channel, done)
+        return {"value": self.peers.get(channel, "")} if name == "Getvar" else {}
 
 
 class Line:
@@ -780,21 +816,61 @@ class Office:
         self.ari.tell("StasisStart", channel_id, args=list(args), channel=channel, **fields)
         return next((call for call in self.registry.calls if call.leg == channel_id), None)
 
-    def enter_seat(self, channel_id: str, seat: str = "03") -> Call:
+    def enter_seat(self, channel_id: str, seat: str = "03", **fields: Any) -> Call:
         """A queue's caller comes to a seat."""
-        call = self.enter(channel_id, "seat", seat, name=f"Local/{seat}@ariagent-seat-{channel_id};2")
+        call = self.enter(channel_id, "seat", seat, name=f"Local/{seat}@ariagent-seat-{channel_id};2", **fields)
         self.ari.variables[channel_id, "ARIAGENT_CALLER"] = f"PJSIP/caller-{channel_id}"
         assert call is not None
         return call
 
-    async def answered(self, channel_id: str = "c1", *, seat: bool = False) -> Call:
-        """A call whose caller has heard the agent's first words."""
-        call = self.enter_seat(channel_id) if seat else self.enter(channel_id, "default")
+    def arrives(self, channel_id: str, **fields: Any) -> Call:
+        """A caller comes: to a seat if the id begins with ``s``, else straight."""
+        if channel_id.startswith("s"):
+            return self.enter_seat(channel_id, **fields)
+        call = self.enter(channel_id, "default", **fields)
         assert call is not None
+        return call
+
+    async def answered(self, channel_id: str = "c1", **fields: Any) -> Call:
+        """The same, and they have heard the agent's first words."""
+        call = self.arrives(channel_id, **fields)
         await self.until(lambda: call.state.value == "talking")
         await self.until(lambda: self.line(call).heard_s > 0)
         await self.silent(call)
         return call
+
+    async def joined(self, call: Call, channel_id: str = "c9", number: str = "5552000", name: str = "Eve") -> None:
+        """Whoever talks with the agent has another call with this party, and joins the two: an attended transfer."""
+        told = len(self.events("call.caller_changed"))
+        peer = f"PJSIP/{channel_id}"
+        self.ari.names[channel_id] = peer
+        if call.arrival.seat is None:
+            new = {"caller": {"number": number, "name": name}, "state": "Up"}
+            connected = {"connected": {"number": number, "name": name}}
+            before = call.leg
+            self.ari.tell("StasisStart", channel_id, args=[], channel=new, replace_channel={"id": before})
+            self.ari.tell("ChannelConnectedLine", call.media.channel, channel=connected)
+            self.ari.leaves(before)
+            assert call.leg == channel_id
+        else:
+            half = twin(call.arrival.channel.name)
+            self.ari.names[f"{call.leg}-half"] = half
+            self.ari.variables[half, "BRIDGEPEER"] = self.ami.peers[half] = peer
+            self.registry.transferred(
+                AttendedTransferred(
+                    result="Success",
+                    first="PJSIP/anna-1",
+                    second="PJSIP/anna-2",
+                    transferee=peer,
+                    transferee_caller=number,
+                    transferee_name=name,
+                    target=half,
+                    target_caller="03",
+                    target_name="",
+                    linked_id="1.1",
+                )
+            )
+        await self.until(lambda: len(self.events("call.caller_changed")) > told)
 
     def line(self, call: Call) -> Line:
         """The call's telephone."""

@@ -285,7 +285,7 @@ class TestGoodbye:
     @virtual_time
     async def test_a_seats_channel_is_hung_up(self, tmp_path: Path) -> None:
         async with Office(tmp_path) as office:
-            call = await office.answered("s1", seat=True)
+            call = await office.answered("s1")
             office.model.session.calls_tool("end_call")
             assert await office.over(call) == Termination(Result.DONE, "agent_ended")
             assert "hang_up s1" in office.ari.peer.requests
@@ -448,7 +448,7 @@ class TestTransfer:
     @virtual_time
     async def test_a_seats_caller_is_transferred_through_the_manager_interface(self, tmp_path: Path) -> None:
         async with Office(tmp_path) as office:
-            call = await office.answered("s1", seat=True)
+            call = await office.answered("s1")
             office.model.session.calls_tool("transfer_call", destination="blind", reason="r", summary="A refund.")
             assert await office.over(call) == TRANSFERRED
             sent = office.ami.sent
@@ -465,7 +465,7 @@ class TestTransfer:
     @virtual_time
     async def test_a_seats_caller_without_the_manager_interface_stays(self, tmp_path: Path) -> None:
         async with Office(tmp_path, ami=False) as office:
-            call = await office.answered("s1", seat=True)
+            call = await office.answered("s1")
             office.model.session.calls_tool("transfer_call", destination="blind", reason="r", summary="s")
             await office.until(lambda: office.events("call.transfer_failed"))
             assert call.state is State.TALKING
@@ -523,7 +523,7 @@ class TestTransferThatIsNotAnswered:
     async def test_of_a_seats_caller_whose_requests_are_all_slow(self, tmp_path: Path) -> None:
         """Four one after another, each within its own limit of 5 s."""
         async with Office(tmp_path) as office:
-            call = await office.answered("s1", seat=True)
+            call = await office.answered("s1")
             for peer in (office.ari.peer, office.ami.peer):
                 peer.takes_s |= {"*": 4.5}
             office.model.session.calls_tool("transfer_call", speech_s=0.0, destination="blind", reason="r", summary="s")
@@ -953,7 +953,7 @@ class TestWatchdog:
     @virtual_time
     async def test_a_seat_that_sends_no_audio_is_put_into_the_bridge_anew(self, tmp_path: Path) -> None:
         async with Office(tmp_path) as office:
-            call = await office.answered("s1", seat=True)
+            call = await office.answered("s1")
             joined = office.ari.peer.requests.count("join s1")
             office.line(call).sends = False
             await passes(0.5)
@@ -1000,7 +1000,7 @@ class TestEndOfTheService:
     @virtual_time
     async def test_a_stop_sends_callers_to_people(self, tmp_path: Path) -> None:
         async with Office(tmp_path) as office:
-            calls = [await office.answered("c1"), await office.answered("s1", seat=True)]
+            calls = [await office.answered("c1"), await office.answered("s1")]
             await office.registry.stop()
             assert office.ended() == {"error/stopped": 2}
             assert office.ari.results == {"c1": "error", "s1": "error"}
@@ -1078,7 +1078,7 @@ class TestPeopleWhoTransferCallsToTheAgent:
     @virtual_time
     async def test_attended_into_a_seat(self, tmp_path: Path) -> None:
         async with Office(tmp_path) as office:
-            call = await office.answered("s1", seat=True)
+            call = await office.answered("s1")
             office.ari.names["e1"] = "PJSIP/eve-1"
             office.ari.variables[call.arrival.channel.name.replace(";2", ";1"), "BRIDGEPEER"] = "PJSIP/eve-1"
             office.ari.names["s1-first"] = "Local/03@ariagent-seat-s1;1"
@@ -1096,7 +1096,7 @@ class TestPeopleWhoTransferCallsToTheAgent:
     @virtual_time
     async def test_a_seat_that_nobody_is_left_at_ends(self, tmp_path: Path) -> None:
         async with Office(tmp_path) as office:
-            call = await office.answered("s1", seat=True)
+            call = await office.answered("s1")
             office.ari.names["s1-first"] = "Local/03@ariagent-seat-s1;1"
             office.ari.variables["Local/03@ariagent-seat-s1;1", "CHANNEL(appname)"] = "Echo"
             office.registry.transferred(

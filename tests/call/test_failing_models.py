@@ -21,7 +21,7 @@ LOST_NOTE = "interrupted for a moment"
 
 
 async def answered(office: Office, leg: str) -> Call:
-    return await office.answered(leg, seat=leg.startswith("s"))
+    return await office.answered(leg)
 
 
 def counted(office: Office, name: str, **labels: str) -> float | None:

@@ -310,7 +310,7 @@ async def other_call_is_untouched(office: Office, other: Call) -> None:
 @virtual_time
 async def test_of_a_call_in_conversation(throw: Throw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with Office(tmp_path, agent={"silence": None}) as office:
-        call = await office.answered("s1", seat=True)
+        call = await office.answered("s1")
         other = await office.answered("c2")
         before = len(office.ari.peer.requests)
 

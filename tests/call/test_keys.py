@@ -19,7 +19,7 @@ def office(folder: Path, **agent: Any) -> Office:
 
 
 async def answered(office: Office, leg: str = "c1") -> Call:
-    return await office.answered(leg, seat=leg.startswith("s"))
+    return await office.answered(leg)
 
 
 async def press(office: Office, call: Call, digits: str) -> None:

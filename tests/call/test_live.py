@@ -29,7 +29,7 @@ async def test_a_direct_call(tmp_path: Path) -> None:
 async def test_a_queues_caller(tmp_path: Path) -> None:
     async with Office(tmp_path) as office:
         office.ari.variables["s1", "ARIAGENT_QUEUE"] = "support"
-        call = await office.answered("s1", seat=True)
+        call = await office.answered("s1")
         live = call.live()
         assert (live.seat, live.queue) == ("03", "support")
         assert live.channel == "Local/03@ariagent-seat-s1;2"

@@ -25,7 +25,7 @@ def office(folder: Path, **agent: Any) -> Office:
 
 
 async def answered(office: Office, leg: str = "c1") -> Call:
-    return await office.answered(leg, seat=leg.startswith("s"))
+    return await office.answered(leg)
 
 
 def asked(office: Office) -> list[str]:

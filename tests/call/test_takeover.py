@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ariagent.ari.events import Channel
-from ariagent.call.takeover import LEFT_MEANWHILE, SHORT_S, BrokenOff, arguments, history_of, returned
+from ariagent.call.takeover import LEFT_MEANWHILE, SHORT_S, BrokenOff, arguments, handed_over, history_of, returned
 from ariagent.dialogue.history import Said, Used
 from ariagent.dialogue.memory import KEPT_S, Unfinished
 from ariagent.records import events as rec
@@ -167,3 +167,21 @@ def test_only_who_was_transferred_or_lost_comes_back() -> None:
     assert returned(replace(ENDED, result="done", reason="caller_hung_up"), [], 100.0) is None
     assert returned(replace(ENDED, ended=None), [], 100.0) is None
     assert returned(replace(ENDED, result="done", reason=LEFT_MEANWHILE), [], 100.0) is not None
+
+
+@pytest.mark.parametrize(
+    ("channel_id", "state", "application", "found"),
+    [
+        ("ariagent-warm-1", "Up", "", True),  # where Bridge() has put it
+        ("ariagent-warm-1", "Up", "Stasis", False),
+        ("ariagent-warm-1", "Ringing", "", False),
+        ("warm-1", "Up", "Queue", True),
+        ("warm-1", "Ring", "Dial", True),
+        ("1.1", "Up", "", False),
+        ("ariagent-media-1", "Up", "", False),
+    ],
+)
+def test_a_consult_leg_whose_caller_is_there_is_not_ours(
+    channel_id: str, state: str, application: str, found: bool
+) -> None:
+    assert handed_over(Channel(channel_id, "Local/support@ariagent-warm-1;1", state, app_name=application)) is found

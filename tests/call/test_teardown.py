@@ -32,13 +32,6 @@ HELD_S, TOO_LATE_S, LATEST_S = 2.0, 6.0, 30.0
 """For so long a request, or its answer, is on its way; longer than anybody waits; after which all has arrived."""
 
 
-def enters(office: Office, leg: str) -> Call:
-    """A caller comes, straight or to a seat."""
-    call = office.enter_seat(leg) if leg.startswith("s") else office.enter(leg, "default")
-    assert call is not None
-    return call
-
-
 def hold(office: Office, request: str, leg: str, *, answer: bool, seconds: float = HELD_S) -> str:
     """Keep a request back, or its answer; returns the request."""
     request = request.replace("LEG", leg)
@@ -50,6 +43,14 @@ async def sent(office: Office, request: str) -> None:
     """Until it is on its way, and where only its answer is kept back, done."""
     await office.until(lambda: any(each.startswith(request) for each in office.ari.peer.requests))
     await passes(0.1)
+
+
+async def held(office: Office, moment: str, leg: str, *, answer: bool) -> Call:
+    """A call that arrives, at this moment."""
+    request = hold(office, MOMENTS[moment], leg, answer=answer)
+    call = office.arrives(leg)
+    await sent(office, request)
+    return call
 
 
 async def ends(office: Office, call: Call, result: Result, reason: str) -> Termination:
@@ -71,9 +72,7 @@ async def ends(office: Office, call: Call, result: Result, reason: str) -> Termi
 @virtual_time
 async def test_the_caller_hangs_up_while(leg: str, moment: str, answer: bool, tmp_path: Path) -> None:
     async with Office(tmp_path) as office:
-        request = hold(office, MOMENTS[moment], leg, answer=answer)
-        call = enters(office, leg)
-        await sent(office, request)
+        call = await held(office, moment, leg, answer=answer)
         office.ari.leaves(leg)
         await ends(office, call, Result.DONE, "caller_hung_up")
         assert office.ari.results == {}
@@ -88,7 +87,7 @@ async def test_asterisk_answers_too_late_while(leg: str, moment: str, answer: bo
     """The request is given up, and done all the same: what it made must not stay."""
     async with Office(tmp_path) as office:
         hold(office, MOMENTS[moment], leg, answer=answer, seconds=TOO_LATE_S)
-        call = enters(office, leg)
+        call = office.arrives(leg)
         reason = "asterisk_failed" if moment == "being identified" else "media_failed"
         ended = await ends(office, call, Result.ERROR, reason)
         assert ended.cause.startswith("Asterisk did not answer")
@@ -101,9 +100,7 @@ async def test_asterisk_answers_too_late_while(leg: str, moment: str, answer: bo
 @virtual_time
 async def test_the_service_stops_while_a_call(leg: str, moment: str, answer: bool, tmp_path: Path) -> None:
     async with Office(tmp_path) as office:
-        request = hold(office, MOMENTS[moment], leg, answer=answer)
-        call = enters(office, leg)
-        await sent(office, request)
+        call = await held(office, moment, leg, answer=answer)
         await office.registry.stop()
         assert office.ari.results == {leg: "error"}
         await ends(office, call, Result.ERROR, "stopped")
@@ -114,7 +111,7 @@ async def test_the_service_stops_while_a_call(leg: str, moment: str, answer: boo
 async def test_the_caller_hangs_up_while_the_model_connects(leg: str, tmp_path: Path) -> None:
     async with Office(tmp_path) as office:
         office.model.connects_s = 1e3
-        call = enters(office, leg)
+        call = office.arrives(leg)
         await office.until(lambda: call.state is State.MEDIA_READY)
         office.ari.leaves(leg)
         await ends(office, call, Result.DONE, "caller_hung_up")
@@ -127,7 +124,7 @@ async def test_callers_hang_up_at_a_hundred_moments(tmp_path: Path) -> None:
         calls = []
         for number in range(100):
             leg = f"{'cs'[number % 2]}{number}"
-            calls.append(enters(office, leg))
+            calls.append(office.arrives(leg))
             await passes(0.001 * number)
             office.ari.leaves(leg)
         for call in calls:
@@ -142,7 +139,7 @@ async def test_callers_hang_up_at_a_hundred_moments(tmp_path: Path) -> None:
 
 async def loses_its_model(office: Office, leg: str) -> Call:
     """A call that cannot go on, and has no destination of its agent's."""
-    call = await office.answered(leg, seat=leg.startswith("s"))
+    call = await office.answered(leg)
     office.model.refusal = rt.SessionFailed(rt.Fault.NETWORK, "no route")
     office.model.session.lose()
     return call
@@ -171,7 +168,7 @@ async def test_the_caller_hangs_up_while_we_do(leg: str, answer: bool, tmp_path:
     """The agent has said goodbye: a seat's channel is hung up, a direct caller is given back."""
     async with Office(tmp_path) as office:
         request = hold(office, "hang_up LEG" if leg == "s1" else "continue LEG", leg, answer=answer)
-        call = await office.answered(leg, seat=leg == "s1")
+        call = await office.answered(leg)
         office.model.session.calls_tool("end_call")
         await sent(office, request)
         office.ari.leaves(leg)
@@ -191,7 +188,7 @@ async def test_the_caller_hangs_up_as_the_model_is_lost(leg: str, tmp_path: Path
 @virtual_time
 async def test_the_caller_hangs_up_while_the_agent_speaks(leg: str, tmp_path: Path) -> None:
     async with Office(tmp_path) as office:
-        call = await office.answered(leg, seat=leg == "s1")
+        call = await office.answered(leg)
         office.model.session.speaks(5.0)
         await passes(1.0)
         office.ari.leaves(leg)
@@ -207,7 +204,7 @@ async def test_the_caller_hangs_up_while_the_agent_speaks(leg: str, tmp_path: Pa
 async def test_the_caller_hangs_up_while_they_are_transferred(leg: str, kind: str, moment: str, tmp_path: Path) -> None:
     """One whose channel goes after Asterisk was asked to transfer them was taken: by all that can be known."""
     async with Office(tmp_path) as office:
-        call = await office.answered(leg, seat=leg == "s1")
+        call = await office.answered(leg)
         peer, request = (office.ami.peer, "BlindTransfer") if leg == "s1" else (office.ari.peer, "continue c1")
         held = peer.answers_s if moment == "answer" else peer.takes_s
         held[request] = HELD_S
@@ -231,7 +228,7 @@ async def test_the_caller_hangs_up_while_they_are_transferred(leg: str, kind: st
 @virtual_time
 async def test_everybody_hangs_up_at_once(tmp_path: Path) -> None:
     async with Office(tmp_path) as office:
-        calls = [await office.answered(leg, seat=leg.startswith("s")) for leg in ("c1", "s1", "c2", "s2")]
+        calls = [await office.answered(leg) for leg in ("c1", "s1", "c2", "s2")]
         for channel in list(office.ari.names):
             office.ari.leaves(channel)
         for call in calls:
@@ -259,7 +256,7 @@ async def test_what_asterisk_does_not_let_go_does_not_keep_the_end_back_for_ever
 @virtual_time
 async def test_the_service_stops_while_the_agent_says_goodbye(leg: str, tmp_path: Path) -> None:
     async with Office(tmp_path) as office:
-        call = await office.answered(leg, seat=leg == "s1")
+        call = await office.answered(leg)
         office.model.session.calls_tool("end_call", speech_s=3.0)
         assert call.state is State.SAYING_GOODBYE
         await office.registry.stop()
@@ -280,9 +277,9 @@ async def test_the_service_stops_while_a_call_is_given_back(tmp_path: Path) -> N
 @virtual_time
 async def test_the_service_stops_while_a_model_connects_and_while_calls_talk(tmp_path: Path) -> None:
     async with Office(tmp_path) as office:
-        calls = [await office.answered("c1"), await office.answered("s1", seat=True)]
+        calls = [await office.answered("c1"), await office.answered("s1")]
         office.model.connects_s = 1e3
-        calls.append(enters(office, "c2"))
+        calls.append(office.arrives("c2"))
         await passes(1.0)
         await office.registry.stop()
         assert office.ended() == {"error/stopped": 3}

@@ -6,6 +6,8 @@ Whole ones are in ``test_call``.
 import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +37,23 @@ class Desk:
         self.call = call
         self.dialogue = call._dialogue
         self.ended: list[tuple[str, str]] = []
+        log = CallLog(logging.getLogger("ariagent.test"), "c1")
         self.transfers = Transfers(
             office.context,
-            CallLog(logging.getLogger("ariagent.test"), "c1"),
+            log,
             changed=lambda: None,
             answered=lambda: None,
             ended=lambda handoff, why, channel: self.ended.append((why, channel)),
             fault=lambda error: pytest.fail(repr(error)),
+            not_given_back=log.tell,
         )
 
     @classmethod
-    async def of(cls, office: Office) -> "Desk":
-        return cls(office, await office.answered("c1"))
+    @asynccontextmanager
+    async def of(cls, folder: Path, *, human_answers_s: float | None = None) -> "AsyncIterator[Desk]":
+        async with Office(folder) as office:
+            office.ari.human_answers_s = human_answers_s
+            yield cls(office, await office.answered("c1"))
 
     def handoff(self, kind: str, **changes: Any) -> Handoff:
         place = self.office.settings.destinations[kind]
@@ -60,6 +67,27 @@ class Desk:
         announcement = self.transfers.announcement
         assert announcement is not None
         announcement.spoken(OutOfBandEnded(announcement.key, bytes(round(48_000 * seconds)), "", Usage()))
+
+    async def start_warm(self) -> None:
+        """A human agent is called."""
+        self.transfers.start_warm(
+            self.handoff("warm"),
+            self.dialogue,
+            "pcm",
+            caller_leg="c1",
+            shown=("Eve", "5551000"),
+            variables={},
+        )
+        self.spoken()
+        await passes(0.1)
+
+    async def found(self) -> str:
+        """The name of the channel on which a human agent waits for the caller."""
+        await self.start_warm()
+        await self.office.until(lambda: self.ended)
+        ((why, channel),) = self.ended
+        assert why == ""
+        return channel
 
     async def make(self, handoff: Handoff) -> ev.Transferred | ev.TransferFailed:
         call = self.call
@@ -79,17 +107,17 @@ class TestAnnouncement:
     @pytest.mark.parametrize("kind", ["briefed", "warm"])
     @virtual_time
     async def test_is_asked_of_the_model_beside_the_conversation(self, kind: str, tmp_path: Path) -> None:
-        async with Office(tmp_path) as office:
-            desk = await Desk.of(office)
+        async with Desk.of(tmp_path) as desk:
             desk.announce(kind)
             desk.call._settle()
-            (asked,) = [m for m in office.model.session.heard if m.get("response", {}).get("conversation") == "none"]
+            (asked,) = [
+                m for m in desk.office.model.session.heard if m.get("response", {}).get("conversation") == "none"
+            ]
             assert "Eve wants a refund." in asked["response"]["instructions"]
 
     @virtual_time
     async def test_a_blind_transfer_has_none(self, tmp_path: Path) -> None:
-        async with Office(tmp_path) as office:
-            desk = await Desk.of(office)
+        async with Desk.of(tmp_path) as desk:
             desk.announce("briefed")
             assert desk.announce("blind") is None
             assert desk.transfers.announcement is None  # not that of an earlier attempt either
@@ -98,29 +126,28 @@ class TestAnnouncement:
 
     @virtual_time
     async def test_somebody_who_is_about_to_hear_it_is_waited_for_but_not_for_ever(self, tmp_path: Path) -> None:
-        async with Office(tmp_path) as office:
-            desk, began = await Desk.of(office), time.monotonic()
+        async with Desk.of(tmp_path) as desk:
+            began = time.monotonic()
             desk.announce("briefed")
             await desk.transfers.announced()
             assert time.monotonic() - began == pytest.approx(ANNOUNCEMENT_LIMIT_S, abs=0.1)
-            assert len(office.events("announcement.not_spoken")) == 1
+            assert len(desk.office.events("announcement.not_spoken")) == 1
             desk.announce("briefed")
             desk.spoken()
             began = time.monotonic()
             await desk.transfers.announced()
             assert time.monotonic() - began < 0.1
-            assert len(office.events("announcement.not_spoken")) == 1
+            assert len(desk.office.events("announcement.not_spoken")) == 1
 
 
 class TestMake:
     @virtual_time
     async def test_the_dialplan_is_given_what_the_human_agent_needs_to_know(self, tmp_path: Path) -> None:
-        async with Office(tmp_path) as office:
-            desk = await Desk.of(office)
+        async with Desk.of(tmp_path) as desk:
             handoff = desk.handoff("blind", fields={"order": "4711"})
             assert await desk.make(handoff) == ev.Transferred()
             assert desk.transfers.made is handoff
-            told = {name: value for (channel, name), value in office.ari.variables.items() if channel == "c1"}
+            told = {name: value for (channel, name), value in desk.office.ari.variables.items() if channel == "c1"}
             assert told.items() >= {
                 ("__ARIAGENT_CALL", "c1"),
                 ("__ARIAGENT_REASON", "a refund"),
@@ -128,37 +155,34 @@ class TestMake:
                 ("__ARIAGENT_FIELD_ORDER", "4711"),
                 ("ARIAGENT_TIMEOUT", "20"),
             }
-            assert office.events("call.transferred")[0]["destination"] == "blind"
+            assert desk.office.events("call.transferred")[0]["destination"] == "blind"
             assert (desk.counted("blind", "done"), desk.counted("blind", "failed")) == (1, None)
 
     @virtual_time
     async def test_the_caller_is_known_again_when_they_come_back_with_the_same_call(self, tmp_path: Path) -> None:
-        async with Office(tmp_path) as office:
-            desk = await Desk.of(office)
+        async with Desk.of(tmp_path) as desk:
             await desk.make(desk.handoff("blind"))
-            memory = office.context.memories.take(desk.call.call_id, time.monotonic())
+            memory = desk.office.context.memories.take(desk.call.call_id, time.monotonic())
             assert memory is not None
             assert memory.destination == "blind"
 
     @pytest.mark.parametrize("kind", ["blind", "briefed"])
     @virtual_time
     async def test_one_that_asterisk_refuses_is_counted_and_forgotten(self, kind: str, tmp_path: Path) -> None:
-        async with Office(tmp_path) as office:
-            desk = await Desk.of(office)
-            office.ari.peer.refused["continue c1"] = REFUSED
+        async with Desk.of(tmp_path) as desk:
+            desk.office.ari.peer.refused["continue c1"] = REFUSED
             desk.announce(kind)
             failed = await desk.make(desk.handoff(kind))
             assert isinstance(failed, ev.TransferFailed)
             assert "HTTP 500" in failed.cause
             assert desk.transfers.made is None
             assert desk.counted(kind, "failed") == 1
-            assert not office.context.memories.knows(desk.call.call_id, time.monotonic())
-            assert [each["destination"] for each in office.events("call.transfer_failed")] == [kind]
+            assert not desk.office.context.memories.knows(desk.call.call_id, time.monotonic())
+            assert [each["destination"] for each in desk.office.events("call.transfer_failed")] == [kind]
 
     @virtual_time
     async def test_an_announcement_is_named_to_the_dialplan_before_it_is_written(self, tmp_path: Path) -> None:
-        async with Office(tmp_path) as office:
-            desk = await Desk.of(office)
+        async with Desk.of(tmp_path) as desk:
             announcement = desk.announce("briefed")
             await desk.make(desk.handoff("briefed"))
             assert announcement is not None
@@ -166,74 +190,55 @@ class TestMake:
 
     @virtual_time
     async def test_where_asterisk_cannot_play_it_the_transfer_is_a_blind_one(self, tmp_path: Path) -> None:
-        async with Office(tmp_path) as office:
-            desk = await Desk.of(office)
+        async with Desk.of(tmp_path) as desk:
             desk.announce("briefed")
-            office.context.announcements.tried(False)
+            desk.office.context.announcements.tried(False)
             assert await desk.make(desk.handoff("briefed")) == ev.Transferred()
-            (told,) = office.events("call.transferred")
+            (told,) = desk.office.events("call.transferred")
             assert (told["kind"], told["announcement"]) == ("blind", "failed")
             assert (desk.counted("blind", "done"), desk.counted("briefed", "done")) == (1, None)
 
 
 class TestWarm:
-    async def begin(self, desk: Desk) -> None:
-        kwargs: dict[str, Any] = {"caller_leg": "c1", "shown": ("Eve", "5551000"), "variables": {}}
-        desk.transfers.start_warm(desk.handoff("warm"), desk.dialogue, "pcm", **kwargs)
-        desk.spoken()
-        await passes(0.1)
-
     @virtual_time
     async def test_whoever_was_found_is_joined_with_the_caller(self, tmp_path: Path) -> None:
-        async with Office(tmp_path) as office:
-            office.ari.human_answers_s = 2.0
-            desk = await Desk.of(office)
-            await self.begin(desk)
-            await office.until(lambda: desk.ended)
-            ((why, channel),) = desk.ended
-            assert why == ""
+        async with Desk.of(tmp_path, human_answers_s=2.0) as desk:
+            channel = await desk.found()
             assert await desk.make(desk.handoff("warm", joins=channel)) == ev.Transferred()
             assert desk.variable("ARIAGENT_JOIN") == channel
-            assert office.events("call.transferred")[0]["queue_call"].startswith("warm-")
+            assert desk.office.events("call.transferred")[0]["queue_call"].startswith("warm-")
             assert desk.counted("warm", "done") == 1
             # Who hears the announcement on the consult leg does not hear it again from the dialplan.
             assert desk.variable("ARIAGENT_ANNOUNCEMENT") == ""
-            office.ari.names.clear()
+            desk.office.ari.names.clear()
 
     @virtual_time
     async def test_a_join_that_fails_is_counted_once_and_hangs_up_on_the_human_agent(self, tmp_path: Path) -> None:
-        async with Office(tmp_path) as office:
-            office.ari.human_answers_s = 2.0
-            desk = await Desk.of(office)
-            await self.begin(desk)
-            await office.until(lambda: desk.ended)
-            office.ari.peer.refused["continue c1"] = REFUSED
-            failed = await desk.make(desk.handoff("warm", joins=desk.ended[0][1]))
+        async with Desk.of(tmp_path, human_answers_s=2.0) as desk:
+            channel = await desk.found()
+            desk.office.ari.peer.refused["continue c1"] = REFUSED
+            failed = await desk.make(desk.handoff("warm", joins=channel))
             assert isinstance(failed, ev.TransferFailed)
             assert desk.counted("warm", "failed") == 1
             await passes(0.1)
-            assert not any(channel.startswith(WARM_PREFIX) for channel in office.ari.names)
+            assert not any(channel.startswith(WARM_PREFIX) for channel in desk.office.ari.names)
 
     @virtual_time
     async def test_only_one_human_agent_is_looked_for_at_a_time(self, tmp_path: Path) -> None:
-        async with Office(tmp_path) as office:
-            office.ari.human_answers_s = 60.0
-            desk = await Desk.of(office)
-            await self.begin(desk)
+        async with Desk.of(tmp_path, human_answers_s=60.0) as desk:
+            await desk.start_warm()
             first = desk.transfers.announcement
-            kwargs: dict[str, Any] = {"caller_leg": "c1", "shown": ("Eve", "5551000"), "variables": {}}
-            desk.transfers.start_warm(desk.handoff("warm"), desk.dialogue, "pcm", **kwargs)
+            await desk.start_warm()
             await passes(1.0)
             assert desk.transfers.announcement is first
-            assert len([each for each in office.ari.peer.requests if each.startswith("originate")]) == 1
+            assert len([each for each in desk.office.ari.peer.requests if each.startswith("originate")]) == 1
             await desk.transfers.warm.end("ENDED")
 
 
 class TestOutcome:
     @virtual_time
     async def test_everybody_who_waits_is_told_once(self, tmp_path: Path) -> None:
-        async with Office(tmp_path) as office:
-            desk = await Desk.of(office)
+        async with Desk.of(tmp_path) as desk:
             assert not desk.transfers.awaited
             waiting = [desk.transfers.outcome(), desk.transfers.outcome()]
             gone = desk.transfers.outcome()
@@ -247,9 +252,8 @@ class TestOutcome:
 
     @virtual_time
     async def test_a_caller_who_is_back_with_the_agent(self, tmp_path: Path) -> None:
-        async with Office(tmp_path) as office:
-            desk = await Desk.of(office)
-            office.ari.peer.refused["continue c1"] = REFUSED
+        async with Desk.of(tmp_path) as desk:
+            desk.office.ari.peer.refused["continue c1"] = REFUSED
             waiting = desk.transfers.outcome()
             await desk.make(desk.handoff("blind"))
             desk.transfers.tell(None)

@@ -43,13 +43,15 @@ class Desk:
         office.ari.names["c1"] = "PJSIP/c1"
         place = office.settings.destinations["warm"].model_copy(update=changes)
         self.handoff = Handoff("warm", place, "model")
+        log = CallLog(logging.getLogger("ariagent.test"), "c1")
         self.warm = WarmTransfer(
             office.context,
-            CallLog(logging.getLogger("ariagent.test"), "c1"),
+            log,
             changed=lambda: self.told.append(("changed",)),
             answered=lambda: self.told.append(("answered",)),
             ended=lambda handoff, why, channel: self.told.append(("ended", handoff.name, why, channel)),
             fault=self.faults.append,
+            not_given_back=log.tell,
         )
         codec = ModelCodec(office.context.format, "pcm")
         self.announcement = Announcement(office.context.announcements, codec, TIMEOUT_S)
@@ -114,6 +116,7 @@ async def test_somebody_answers_hears_the_announcement_and_can_be_joined(tmp_pat
         assert queue_call.startswith("warm-")
         assert desk.warm.owns(queue_call)
         # It is the caller's now: the end of the call is not its end.
+        office.ari.joins(office.ari.names[leg])
         await desk.warm.end("ENDED")
         assert desk.legs == [leg]
         assert not desk.warm.goes_on

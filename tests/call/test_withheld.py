@@ -24,12 +24,7 @@ async def calls(office: Office, leg: str, number: str = SECRET, **variables: str
     """A caller with a name and a number, in conversation. ``variables``: of their channel."""
     names = {"num_pres": NUMBER, "name_pres": NAME}
     office.ari.variables.update({(leg, names[name]): value for name, value in variables.items()})
-    args, channel = (("default",), "") if leg == "c1" else (("seat", "03"), f"Local/03@ariagent-seat-{leg};2")
-    call = office.enter(leg, *args, name=channel, number=number, caller_name=WINIFRED)
-    assert call is not None
-    await office.until(lambda: call.state.value == "talking")
-    await office.silent(call)
-    return call
+    return await office.answered(leg, number=number, caller_name=WINIFRED)
 
 
 async def kept(office: Office, call: Call) -> set[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +50,29 @@ async def answers(incoming: Any, ear: Any) -> Any:
     return hearing
 
 
+@pytest.fixture
+async def asks(sandbox: Any, service: Any, dial: Any, bed: Any) -> AsyncIterator[Any]:
+    """``await asks("7001", briefed(DESK))``: a caller has asked the agent for somebody; returns the model, the call and
+    its ear. After the test nothing is left, while the service goes on."""
+
+    async def make(number: str, settings: dict[str, Any], **model_options: Any) -> tuple[Any, Any, Any]:
+        model = await sandbox(scenario=SCENARIO, **model_options)
+        await service(model, **settings)
+        call, hearing = await dial(number)
+        await hearing.utterance()
+        await call.send_dtmf("5" if "briefed" in settings["destinations"] else "6")
+        return model, call, hearing
+
+    yield make
+    await bed.nothing_left()
+
+
 @pytest.mark.parametrize("number", ["7000", "7001"])
 async def test_who_does_not_press_the_key_is_hung_up_and_the_caller_waits_in_the_queue_for_the_next_one(
-    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ear: Any, sound: Any, bed: Any
+    number: str, asks: Any, phone: Any, log: Any, ear: Any, sound: Any
 ) -> None:
-    await service(await sandbox(scenario=SCENARIO), **briefed(DESK))
     human = await phone("1001", register=True)
-    call, hearing = await dial(number)
-    await hearing.utterance()
-    await call.send_dtmf("5")
+    _, call, hearing = await asks(number, briefed(DESK))
     incoming = await human.incoming(LIMIT_S)
     await log.wait("call.transferred", kind="briefed")
     await incoming.answer()
@@ -73,91 +88,63 @@ async def test_who_does_not_press_the_key_is_hung_up_and_the_caller_waits_in_the
     assert len(log.named("call.started")) == 1, "the caller was with the AI in between"
     await again.hangup()
     await call.ended(LIMIT_S)
-    await bed.nothing_left()
 
 
 async def test_a_queue_where_nobody_presses_the_key_gives_the_caller_back_when_the_time_is_over(
-    sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, bed: Any
+    asks: Any, phone: Any, log: Any
 ) -> None:
-    model = await sandbox(scenario=SCENARIO)
-    await service(model, **briefed({**DESK, "timeout_s": 5}))
     human = await phone("1001", register=True)
-    call, hearing = await dial("7000")
-    await hearing.utterance()
-    await call.send_dtmf("5")
+    model, call, hearing = await asks("7000", briefed({**DESK, "timeout_s": 5}))
     await (await human.incoming(LIMIT_S)).answer()
     await told(await model.wait_session(2, timeout=LIMIT_S), "whoever answered did not take the call")
     back = await log.wait("call.answered", count=2)
     await hearing.wait_loud(back.at)
     await call.hangup()
-    await bed.nothing_left()
 
 
 @pytest.mark.parametrize("number", ["7000", "7001"])
-async def test_a_machine_at_an_extension_does_not_get_the_caller(
-    number: str, sandbox: Any, service: Any, dial: Any, log: Any, bed: Any
-) -> None:
-    model = await sandbox(scenario=SCENARIO)
-    await service(model, **briefed(ECHO))
-    call, hearing = await dial(number)
-    await hearing.utterance()
-    await call.send_dtmf("5")
+async def test_a_machine_at_an_extension_does_not_get_the_caller(number: str, asks: Any, log: Any) -> None:
+    model, call, hearing = await asks(number, briefed(ECHO))
     await told(await model.wait_session(2, timeout=LIMIT_S), "whoever answered did not take the call")
     back = await log.wait("call.answered", count=2)
     await hearing.wait_loud(back.at)
     await call.hangup()
-    await bed.nothing_left()
 
 
 @pytest.mark.parametrize("key", ["1", "#"])
 async def test_the_key_takes_the_caller_at_an_extension(
-    key: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ear: Any, sound: Any, bed: Any
+    key: str, asks: Any, phone: Any, log: Any, ear: Any, sound: Any
 ) -> None:
-    await service(await sandbox(scenario=SCENARIO), **briefed({**BOSS, "accept": key}))
     boss = await phone("1002", register=True)
-    call, hearing = await dial("7001")
-    await hearing.utterance()
-    await call.send_dtmf("5")
+    _, call, hearing = await asks("7001", briefed({**BOSS, "accept": key}))
     incoming = await boss.incoming(LIMIT_S)
     human_ear = await answers(incoming, ear)
     await incoming.send_dtmf(key)
     await talk(sound, (call, human_ear), (incoming, hearing))
     await call.hangup()
     await incoming.ended(LIMIT_S)
-    await bed.nothing_left()
 
 
-async def test_one_who_hangs_up_instead_sends_the_caller_back(
-    sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ear: Any, bed: Any
-) -> None:
-    model = await sandbox(scenario=SCENARIO)
-    await service(model, **briefed(BOSS))
+async def test_one_who_hangs_up_instead_sends_the_caller_back(asks: Any, phone: Any, log: Any, ear: Any) -> None:
     boss = await phone("1002", register=True)
-    call, hearing = await dial("7000")
-    await hearing.utterance()
-    await call.send_dtmf("5")
+    model, call, _ = await asks("7000", briefed(BOSS))
     incoming = await boss.incoming(LIMIT_S)
     await answers(incoming, ear)
     await incoming.hangup()
     await told(await model.wait_session(2, timeout=LIMIT_S), "hung up again")
     await call.hangup()
-    await bed.nothing_left()
 
 
 @pytest.mark.parametrize("place", [DESK, BOSS], ids=["queue", "extension"])
 async def test_a_caller_who_hangs_up_meanwhile_leaves_nothing(
-    place: dict[str, Any], sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ear: Any, bed: Any
+    place: dict[str, Any], asks: Any, phone: Any, log: Any, ear: Any
 ) -> None:
-    await service(await sandbox(scenario=SCENARIO), **briefed(place))
     human = await phone("1001" if place is DESK else "1002", register=True)
-    call, hearing = await dial("7000")
-    await hearing.utterance()
-    await call.send_dtmf("5")
+    _, call, _ = await asks("7000", briefed(place))
     incoming = await human.incoming(LIMIT_S)
     await answers(incoming, ear)
     await call.hangup()
     await incoming.ended(LIMIT_S)
-    await bed.nothing_left()
     assert len(log.named("call.started")) == 1
 
 
@@ -166,13 +153,9 @@ async def test_a_caller_who_hangs_up_meanwhile_leaves_nothing(
 
 @pytest.mark.parametrize("number", ["7000", "7001"])
 async def test_echo_answers_a_warm_transfer_and_the_caller_stays_with_the_agent(
-    number: str, sandbox: Any, service: Any, dial: Any, log: Any, bed: Any
+    number: str, asks: Any, log: Any
 ) -> None:
-    model = await sandbox(scenario=SCENARIO)
-    await service(model, **warm(ECHO))
-    call, hearing = await dial(number)
-    await hearing.utterance()
-    await call.send_dtmf("6")
+    model, call, hearing = await asks(number, warm(ECHO))
     dropped = await log.wait("consult.dropped", timeout=LIMIT_S)
     assert dropped["why"] == "NOTACCEPTED"
     await told(await model.wait_session(1), "whoever answered did not take the call")
@@ -180,19 +163,12 @@ async def test_echo_answers_a_warm_transfer_and_the_caller_stays_with_the_agent(
     assert log.named("consult.unheard") == []
     await call.hangup()
     await log.wait("call.ended", result="done")
-    await bed.nothing_left()
 
 
 @pytest.mark.parametrize("accept", ["1", None])
-async def test_a_beep_is_an_answering_machine(
-    accept: str | None, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, sound: Any, bed: Any
-) -> None:
-    model = await sandbox(scenario=SCENARIO, voice="rms")
-    await service(model, **warm({**BOSS, "accept": accept}))
+async def test_a_beep_is_an_answering_machine(accept: str | None, asks: Any, phone: Any, log: Any, sound: Any) -> None:
     machine = await phone("1002", register=True)
-    call, hearing = await dial("7000")
-    await hearing.utterance()
-    await call.send_dtmf("6")
+    model, call, hearing = await asks("7000", warm({**BOSS, "accept": accept}), voice="rms")
     incoming = await machine.incoming(LIMIT_S)
     await incoming.answer()
     await incoming.play(np.concatenate([sound.tone(0.4, hz=1000.0, peak=4000), np.zeros(4000, np.int16)]))
@@ -203,19 +179,14 @@ async def test_a_beep_is_an_answering_machine(
     await hearing.wait_loud(heard.at)
     await call.hangup()
     await log.wait("call.ended", result="done")
-    await bed.nothing_left()
 
 
 @pytest.mark.parametrize("number", ["7000", "7001"])
 async def test_a_human_agent_takes_a_warm_transfer_by_the_key(
-    number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ear: Any, sound: Any, bed: Any
+    number: str, asks: Any, phone: Any, log: Any, ear: Any, sound: Any
 ) -> None:
-    model = await sandbox(scenario=SCENARIO, voice="rms")
-    await service(model, **warm(DESK))
     human = await phone("1001", register=True)
-    call, hearing = await dial(number)
-    await hearing.utterance()
-    await call.send_dtmf("6")
+    model, call, hearing = await asks(number, warm(DESK), voice="rms")
     incoming = await human.incoming(LIMIT_S)
     human_ear = await answers(incoming, ear)
     await human_ear.wait_quiet(0.5)
@@ -228,4 +199,3 @@ async def test_a_human_agent_takes_a_warm_transfer_by_the_key(
     assert log.named("consult.unheard") == []
     await incoming.hangup()
     await call.ended(LIMIT_S)
-    await bed.nothing_left()

@@ -1,4 +1,8 @@
-"""Whoever talks with the agent transfers it: to another agent, to an echo, into a queue. Nothing is left behind."""
+"""Whoever talks with the agent transfers it: to another agent, to an echo, into a queue. Nothing is left behind.
+
+Each kind of transfer and of target once; what follows from what Asterisk tells, both ways, is in
+``tests/call/test_refer.py``, in memory.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -43,6 +47,17 @@ async def talking(number: str, dial: Any, phone: Any) -> Call:
 
 
 @pytest.fixture
+def attacked(sandbox: Any, service: Any, dial: Any, phone: Any) -> Any:
+    """``await attacked("7001")``: the service, and a call to its agent whose phone may transfer."""
+
+    async def make(number: str) -> tuple[Any, Call]:
+        running = await service(await sandbox())
+        return running, await talking(number, dial, await phone(ATTACKER))
+
+    return make
+
+
+@pytest.fixture
 async def forwards(asterisk: Any) -> AsyncIterator[dict[str, str]]:
     """Extensions that call another one: through a Local channel, through two, and by Goto."""
     inside = "ariagent-internal"
@@ -63,12 +78,10 @@ async def forwards(asterisk: Any) -> AsyncIterator[dict[str, str]]:
         await asterisk.cli(f"dialplan remove extension {number}@{inside}")
 
 
-@pytest.mark.parametrize("target", ["7001", "7000", "600", "7100"])
-@BOTH_WAYS
-async def test_blind(number: str, target: str, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any) -> None:
+@pytest.mark.parametrize(("number", "target"), [("7001", "7001"), ("7000", "7000"), ("7001", "7100"), ("7000", "600")])
+async def test_blind(number: str, target: str, attacked: Any, log: Any) -> None:
     """Two agents never talk with each other, and none talks with music or an echo for long."""
-    running = await service(await sandbox())
-    call = await talking(number, dial, await phone(ATTACKER))
+    running, call = await attacked(number)
     # 503 where the target, another agent, refuses before it has answered.
     assert await call.refer(target) in (200, 503)
     await call.hangup()
@@ -81,21 +94,21 @@ async def test_blind(number: str, target: str, sandbox: Any, service: Any, dial:
         await log.wait("call.ended", result="done", reason="transferred_away")
 
 
-@pytest.mark.parametrize("target", ["7801", "7802", "7803", "7804", "7805"])
-@BOTH_WAYS
+@pytest.mark.parametrize(
+    ("number", "target"),
+    [("7001", "7801"), ("7000", "7802"), ("7001", "7803"), ("7000", "7804"), ("7001", "7805")],
+)
 async def test_blind_to_an_extension_that_forwards(
-    number: str, target: str, forwards: Any, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any
+    number: str, target: str, forwards: Any, attacked: Any, log: Any
 ) -> None:
-    running = await service(await sandbox())
-    call = await talking(number, dial, await phone(ATTACKER))
+    running, call = await attacked(number)
     await call.refer(target)
     await call.hangup()
     await until_nothing_is_left(running)
     assert len(log.named("call.answered")) == 1
 
 
-@pytest.mark.parametrize("other", ["7001", "7000"])
-@BOTH_WAYS
+@pytest.mark.parametrize(("number", "other"), [("7001", "7001"), ("7000", "7001")])
 async def test_two_agents_joined(
     number: str, other: str, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any
 ) -> None:
@@ -110,20 +123,16 @@ async def test_two_agents_joined(
     assert log.named("call.ended", reason="transferred_away") != []
 
 
-@BOTH_WAYS
-async def test_two_callers_who_join_their_calls(
-    number: str, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any
-) -> None:
+async def test_two_callers_who_join_their_calls(sandbox: Any, service: Any, dial: Any, phone: Any, log: Any) -> None:
     """Each knows the other one's dialog. (At the very same moment it would block Asterisk 22.10.1 itself.)"""
     running = await service(await sandbox())
-    one, other = [await talking(number, dial, await phone(user)) for user in ("1001", "1002")]
+    one, other = [await talking("7000", dial, await phone(user)) for user in ("1001", "1002")]
     assert await one.refer_attended(other) == 200
     await asyncio.gather(one.hangup(), other.hangup())
     await until_nothing_is_left(running)
 
 
-@pytest.mark.parametrize(("other", "application"), [("600", "Echo"), ("7100", "Queue")])
-@BOTH_WAYS
+@pytest.mark.parametrize(("number", "other", "application"), [("7001", "600", "Echo"), ("7000", "7100", "Queue")])
 async def test_joined_with_something_that_is_no_person(
     number: str,
     other: str,
@@ -151,12 +160,11 @@ async def test_joined_with_something_that_is_no_person(
 
 @BOTH_WAYS
 async def test_the_person_it_was_transferred_to_transfers_it_again(
-    number: str, sandbox: Any, service: Any, dial: Any, phone: Any, ear: Any, log: Any
+    number: str, attacked: Any, phone: Any, ear: Any, log: Any
 ) -> None:
     """A person may have the agent put through. Then the same holds for that person."""
-    running = await service(await sandbox())
     person = await phone("1002", register=True)
-    call = await talking(number, dial, await phone(ATTACKER))
+    running, call = await attacked(number)
     referring = asyncio.ensure_future(call.refer("1002"))
     third = await person.incoming(LIMIT_S)
     await third.answer()
@@ -171,14 +179,10 @@ async def test_the_person_it_was_transferred_to_transfers_it_again(
     await log.wait("call.ended", reason="transferred_away")
 
 
-@BOTH_WAYS
-async def test_a_phone_that_nobody_answers(
-    number: str, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any
-) -> None:
+async def test_a_phone_that_nobody_answers(attacked: Any, phone: Any) -> None:
     """It rings for its 30 s at most, and then the call is over."""
-    running = await service(await sandbox())
     person = await phone("1002", register=True)
-    call = await talking(number, dial, await phone(ATTACKER))
+    running, call = await attacked("7000")
     referring = asyncio.ensure_future(call.refer("1002"))
     third = await person.incoming(LIMIT_S)
     await call.hangup()
@@ -187,18 +191,17 @@ async def test_a_phone_that_nobody_answers(
     await until_nothing_is_left(running)
 
 
-@BOTH_WAYS
 async def test_a_transfer_counts_as_a_call(
-    number: str, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any, ends_with_people: Any
+    sandbox: Any, service: Any, dial: Any, phone: Any, log: Any, ends_with_people: Any
 ) -> None:
     running = await service(await sandbox(), caps={"calls_per_caller_per_hour": 2})
     human = await phone("1002", register=True)
     attacker = await phone(ATTACKER)
-    call = await talking(number, dial, attacker)
+    call = await talking("7001", dial, attacker)
     await call.refer("600")
     await call.hangup()
     await until_nothing_is_left(running)
-    late = await attacker.dial(number)
+    late = await attacker.dial("7001")
     await ends_with_people(late, human)
     await log.wait("call.ended", result="busy", reason="caller_often")
 
@@ -207,15 +210,13 @@ async def never() -> None:
     """A phone's ``hangup`` that does nothing."""
 
 
-@pytest.mark.parametrize("target", ["600", "1002"])
-@BOTH_WAYS
+@pytest.mark.parametrize(("number", "target"), [("7000", "600"), ("7001", "1002")])
 async def test_a_phone_that_does_not_hang_up_after_its_transfer(
-    number: str, target: str, sandbox: Any, service: Any, dial: Any, phone: Any
+    number: str, target: str, attacked: Any, phone: Any
 ) -> None:
     """Asterisk would keep its channel in Stasis, where nobody counts it."""
-    running = await service(await sandbox())
     person = await phone("1002", register=True)
-    call = await talking(number, dial, await phone(ATTACKER))
+    running, call = await attacked(number)
     call.hangup = never
     referring = asyncio.ensure_future(call.refer(target))
     if target == "1002":

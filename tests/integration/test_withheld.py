@@ -6,6 +6,7 @@ Here is what Asterisk makes of SIP's headers and of the dialplan's functions; th
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,41 @@ async def through(asterisk: Any) -> AsyncIterator[Any]:
         await asterisk.cli(f"dialplan remove extension {extension}@ariagent-internal")
 
 
-def traces(log: Any, model: Any, running: Any, directory: Path, *secrets: str) -> list[str]:
-    """Where one of the secrets is: log, what the model's server was sent, records, live calls."""
-    texts = [(entry.event, f"{entry.fields} {entry.traceback}") for entry in log.entries]
-    texts += [("model", repr(vars(session))) for session in model.sessions]
-    texts += [("live", repr(call.live())) for call in running.calls.calls]
-    texts += [(path.name, path.read_bytes().decode("latin-1")) for path in directory.rglob("*") if path.is_file()]
-    return [where for where, text in texts if any(secret in text for secret in secrets)]
+@dataclass
+class Watched:
+    """A service, and every place where it may leave what a caller withholds."""
+
+    log: Any
+    model: Any
+    running: Any
+    directory: Path
+
+    def traces(self, *secrets: str) -> list[str]:
+        """Where one of the secrets is: log, what the model's server was sent, records, live calls."""
+        texts = [(entry.event, f"{entry.fields} {entry.traceback}") for entry in self.log.entries]
+        texts += [("model", repr(vars(session))) for session in self.model.sessions]
+        texts += [("live", repr(call.live())) for call in self.running.calls.calls]
+        files = [path for path in self.directory.rglob("*") if path.is_file()]
+        texts += [(path.name, path.read_bytes().decode("latin-1")) for path in files]
+        return [where for where, text in texts if any(secret in text for secret in secrets)]
+
+    async def hung_up(self, call: Any) -> None:
+        """The call ends, and its record is complete."""
+        await call.hangup()
+        await self.log.wait("call.ended")
+        self.running.journal.close()
+
+
+@pytest.fixture
+def watched(sandbox: Any, service: Any, log: Any, tmp_path: Path) -> Any:
+    """``await watched(records={...})``: see ``Watched``."""
+
+    async def make(**settings: Any) -> Watched:
+        model, state = await sandbox(), tmp_path / "kept"
+        given = {"agent": AGENT, "destinations": {"desk": DESK}, "state_directory": state, **settings}
+        return Watched(log, model, await service(model, **given), state)
+
+    return make
 
 
 @pytest.mark.parametrize(
@@ -52,29 +81,17 @@ def traces(log: Any, model: Any, running: Any, directory: Path, *secrets: str) -
     [("7001", "prohib_not_screened"), ("7000", "prohib_passed_screen"), ("7001", "unavailable")],
 )
 async def test_a_withheld_number_is_nowhere(
-    number: str,
-    presentation: str,
-    through: Any,
-    sandbox: Any,
-    service: Any,
-    dial: Any,
-    phone: Any,
-    log: Any,
-    tmp_path: Path,
+    number: str, presentation: str, through: Any, watched: Any, dial: Any, phone: Any, log: Any
 ) -> None:
-    model = await sandbox()
-    state = tmp_path / "kept"
-    running = await service(model, agent=AGENT, destinations={"desk": DESK}, state_directory=state)
+    site = await watched()
     extension = await through(number, name=NAME, num_pres=presentation)
     call, hearing = await dial(extension, await phone(NUMBER))
     await hearing.utterance()
     started = await log.wait("call.started")
     assert started["caller"] == "-"
-    assert traces(log, model, running, state, NUMBER, NAME) == []
-    await call.hangup()
-    await log.wait("call.ended")
-    running.journal.close()
-    assert traces(log, model, running, state, NUMBER, NAME) == []
+    assert site.traces(NUMBER, NAME) == []
+    await site.hung_up(call)
+    assert site.traces(NUMBER, NAME) == []
 
 
 PRIVATE = [
@@ -88,24 +105,20 @@ PRIVATE = [
 ]
 
 
-async def test_who_asks_for_privacy_is_nowhere(
-    sandbox: Any, service: Any, dial: Any, phone: Any, log: Any, tmp_path: Path
-) -> None:
+async def test_who_asks_for_privacy_is_nowhere(watched: Any, dial: Any, phone: Any, log: Any) -> None:
     """RFC 3323: of an endpoint without ``trust_id_inbound`` Asterisk tells the number of From as one to show."""
-    model = await sandbox()
-    state = tmp_path / "kept"
-    running = await service(model, agent=AGENT, destinations={"desk": DESK}, state_directory=state)
+    site = await watched()
     for place, headers in enumerate(PRIVATE, 1):
         call, hearing = await dial("7000", await phone(NUMBER, display_name=NAME), headers=headers)
         await hearing.utterance()
         assert (await log.wait("call.started", count=place))["caller"] == "-", headers
-        assert traces(log, model, running, state, NUMBER, NAME) == []
+        assert site.traces(NUMBER, NAME) == []
         await call.hangup()
         await log.wait("call.ended", count=place)
 
 
-async def test_who_asks_for_no_privacy_is_shown(sandbox: Any, service: Any, dial: Any, phone: Any, log: Any) -> None:
-    running = await service(await sandbox(), agent=AGENT, destinations={"desk": DESK})
+async def test_who_asks_for_no_privacy_is_shown(watched: Any, dial: Any, phone: Any, log: Any) -> None:
+    site = await watched()
     shown = [
         ({"Privacy": "none"}, NAME),
         ({"Privacy": "session"}, NAME),
@@ -115,18 +128,16 @@ async def test_who_asks_for_no_privacy_is_shown(sandbox: Any, service: Any, dial
     for place, (headers, name) in enumerate(shown, 1):
         call, hearing = await dial("7001", await phone(NUMBER, display_name=NAME), headers=headers)
         await hearing.utterance()
-        [live] = [each.live() for each in running.calls.calls]
+        [live] = [each.live() for each in site.running.calls.calls]
         assert (live.caller_number, live.caller_name) == (NUMBER, name), headers
         await call.hangup()
         await log.wait("call.ended", count=place)
 
 
 async def test_a_colleague_who_withholds_is_known_by_the_device_alone(
-    through: Any, sandbox: Any, service: Any, phone: Any, log: Any, tmp_path: Path
+    through: Any, watched: Any, phone: Any, log: Any
 ) -> None:
-    model = await sandbox()
-    state = tmp_path / "kept"
-    running = await service(model, agent=AGENT, destinations={"desk": DESK}, state_directory=state)
+    site = await watched()
     human = await phone("1001", register=True)
     extension = await through("1001", num=NUMBER, name=NAME, num_pres="prohib")
     call = await (await phone("1002")).dial(extension)
@@ -136,72 +147,53 @@ async def test_a_colleague_who_withholds_is_known_by_the_device_alone(
     assert await call.refer("7000") == 200
     await log.wait("call.answered")
     async with asyncio.timeout(LIMIT_S):
-        while not any("A colleague" in repr(vars(session)) for session in model.sessions):
+        while not any("A colleague" in repr(vars(session)) for session in site.model.sessions):
             await asyncio.sleep(0.05)
-    assert traces(log, model, running, state, NUMBER, NAME) == []
+    assert site.traces(NUMBER, NAME) == []
     await answering.hangup()
     await log.wait("call.ended")
 
 
-async def test_a_number_that_may_be_shown_is_told(
-    through: Any, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any, tmp_path: Path
-) -> None:
+async def test_a_number_that_may_be_shown_is_told(through: Any, watched: Any, dial: Any, phone: Any, log: Any) -> None:
     """So the other tests look in the right places."""
-    model = await sandbox()
-    state = tmp_path / "kept"
-    running = await service(model, agent=AGENT, destinations={"desk": DESK}, state_directory=state)
+    site = await watched()
     extension = await through("7001", name=NAME, num_pres="allowed_passed_screen")
     call, hearing = await dial(extension, await phone(NUMBER))
     await hearing.utterance()
-    await call.hangup()
-    await log.wait("call.ended")
-    running.journal.close()
-    assert {"call.started", "model", "calls.db"} <= set(traces(log, model, running, state, NUMBER))
-    assert "model" in traces(log, model, running, state, NAME)
+    await site.hung_up(call)
+    assert {"call.started", "model", "calls.db"} <= set(site.traces(NUMBER))
+    assert "model" in site.traces(NAME)
 
 
-async def test_a_withheld_name_is_nowhere(
-    through: Any, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any, tmp_path: Path
-) -> None:
-    model = await sandbox()
-    state = tmp_path / "kept"
-    running = await service(model, agent=AGENT, destinations={"desk": DESK}, state_directory=state)
+async def test_a_withheld_name_is_nowhere(through: Any, watched: Any, dial: Any, phone: Any, log: Any) -> None:
+    site = await watched()
     extension = await through("7000", name=NAME, name_pres="prohib")
     call, hearing = await dial(extension, await phone(NUMBER))
     await hearing.utterance()
     assert (await log.wait("call.started"))["caller"] == NUMBER
-    assert traces(log, model, running, state, NAME) == []
+    assert site.traces(NAME) == []
     await call.hangup()
     await log.wait("call.ended")
 
 
 @pytest.mark.parametrize(("number", "user"), [("7001", "anonymous%40anonymous.invalid"), ("7000", "Anonymous")])
 async def test_words_that_stand_for_no_number(
-    number: str, user: str, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any
+    number: str, user: str, watched: Any, dial: Any, phone: Any, log: Any
 ) -> None:
-    running = await service(await sandbox(), agent=AGENT, destinations={"desk": DESK})
+    site = await watched()
     call, hearing = await dial(number, await phone(user, display_name=NAME))
     await hearing.utterance()
     assert (await log.wait("call.started"))["caller"] == "-"
-    [live] = [each.live() for each in running.calls.calls]
+    [live] = [each.live() for each in site.running.calls.calls]
     assert (live.caller_number, live.caller_name) == ("", "")
     await call.hangup()
     await log.wait("call.ended")
 
 
 async def test_withheld_numbers_count_without_being_shown(
-    through: Any,
-    sandbox: Any,
-    service: Any,
-    dial: Any,
-    phone: Any,
-    log: Any,
-    ends_with_people: Any,
-    tmp_path: Path,
+    through: Any, watched: Any, dial: Any, phone: Any, log: Any, ends_with_people: Any
 ) -> None:
-    model = await sandbox()
-    state = tmp_path / "kept"
-    running = await service(model, caps={"calls_per_caller_per_hour": 1}, state_directory=state)
+    site = await watched(caps={"calls_per_caller_per_hour": 1})
     human = await phone("1001", register=True)
     extension = await through("7000", num_pres="prohib")
     often = await phone(NUMBER)
@@ -212,47 +204,29 @@ async def test_withheld_numbers_count_without_being_shown(
     late = await often.dial(extension)
     await ends_with_people(late, human)
     await log.wait("call.ended", result="busy", reason="caller_often")
-    running.journal.close()
-    assert traces(log, model, running, state, NUMBER) == []
+    site.running.journal.close()
+    assert site.traces(NUMBER) == []
 
 
-async def test_a_site_may_keep_withheld_numbers(
-    through: Any, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any, tmp_path: Path
-) -> None:
+async def test_a_site_may_keep_withheld_numbers(through: Any, watched: Any, dial: Any, phone: Any, log: Any) -> None:
     """In the call's record, and nowhere else."""
-    model = await sandbox()
-    state = tmp_path / "kept"
-    running = await service(
-        model, agent=AGENT, destinations={"desk": DESK}, state_directory=state, records={"withheld_numbers": True}
-    )
+    site = await watched(records={"withheld_numbers": True})
     extension = await through("7001", num_pres="prohib")
     call, hearing = await dial(extension, await phone(NUMBER))
     await hearing.utterance()
-    await call.hangup()
-    await log.wait("call.ended")
-    running.journal.close()
-    assert {Path(where).suffix for where in traces(log, model, running, state, NUMBER)} <= {".db", ".db-wal"}
-    assert traces(log, model, running, state, NUMBER) != []
+    await site.hung_up(call)
+    assert {Path(where).suffix for where in site.traces(NUMBER)} <= {".db", ".db-wal"}
+    assert site.traces(NUMBER) != []
 
 
 @pytest.mark.parametrize(
     ("number", "headers"), [("7000", {}), ("7001", {"Privacy": "id"})], ids=["presentation", "header"]
 )
 async def test_a_caller_who_withholds_is_put_through_by_a_colleague(
-    number: str,
-    headers: dict[str, str],
-    through: Any,
-    sandbox: Any,
-    service: Any,
-    dial: Any,
-    phone: Any,
-    log: Any,
-    tmp_path: Path,
+    number: str, headers: dict[str, str], through: Any, watched: Any, dial: Any, phone: Any, log: Any
 ) -> None:
     """An attended transfer: the newcomer's presentation counts."""
-    model = await sandbox()
-    state = tmp_path / "kept"
-    running = await service(model, agent=AGENT, destinations={"desk": DESK}, state_directory=state)
+    site = await watched()
     human = await phone("1001", register=True)
     extension = "1001" if headers else await through("1001", name=NAME, num_pres="prohib")
     call = await (await phone(NUMBER, display_name=NAME)).dial(extension, headers=headers)
@@ -265,7 +239,5 @@ async def test_a_caller_who_withholds_is_put_through_by_a_colleague(
     assert await answering.refer_attended(consultation) == 200
     changed = await log.wait("call.caller_changed")
     assert changed["caller"] == "-"
-    await call.hangup()
-    await log.wait("call.ended")
-    running.journal.close()
-    assert traces(log, model, running, state, NUMBER, NAME) == []
+    await site.hung_up(call)
+    assert site.traces(NUMBER, NAME) == []

@@ -10,6 +10,7 @@ import pytest
 
 import ariagent
 from ariagent.dialogue import notes as told
+from ariagent.dialogue.history import PRESSED
 from ariagent.dialogue.introduction import Introduction, Party
 from ariagent.dialogue.keypad import AskAgain, Collect
 from ariagent.dialogue.memory import Unfinished
@@ -64,6 +65,21 @@ EACH = [pytest.param(kind, note, id=f"{kind}-{at}") for kind, notes in NOTES.ite
 
 SCENARIOS = sorted((ROOT / "sandbox" / "scenarios").glob("*.yaml"))
 HEARS_ANYTHING = "rules: [{when: {said: /./}, then: Said.}, {when: {digits: '.*'}, then: Keys.}]\notherwise: Otherwise."
+
+GRABBING = """
+# Transfers whoever says a word that the service's notes have, too, and has no part for any note.
+rules:
+  - name: person
+    when: {said: [[agent], [colleague], [caller]]}
+    then: [{call: {name: transfer_call, arguments: {destination: support, reason: asked, summary: They asked.}}}]
+  - name: key
+    when: {digits: "0"}
+    then: [{call: {name: transfer_call, arguments: {destination: support, reason: key, summary: They pressed zero.}}}]
+  - name: other key
+    when: {digits: "1"}
+    then: You pressed one.
+otherwise: [{call: {name: transfer_call, arguments: {destination: support, reason: unclear, summary: Unclear.}}}]
+"""
 
 FORMATTED = "{left}"
 NAMES = ("supervisor", "silent", "nobody answered", "The caller has been silent", "put through to you again")
@@ -182,6 +198,30 @@ def test_its_words_are_nothing_that_the_caller_said(make_desk: Any, kind: str, r
         assert answer() == "Said."
         desk.say(note, role)
         assert answer() == BY_NAME[kind].answer
+
+
+@pytest.mark.parametrize("scenario", [None, GRABBING], ids=["default scenario", "without a part for it"])
+def test_a_caller_whom_people_send_back_stays_with_the_agent(make_desk: Any, scenario: str | None) -> None:
+    """No ping-pong, also of those who said and pressed before what transfers them; and then the agent answers."""
+    desk = make_desk(scenario)
+    desk.configure(tools=[{"type": "function", "name": "transfer_call"}])
+
+    def answer() -> list[dict[str, Any]]:
+        desk.respond()
+        desk.run()
+        return list(desk.done["output"])
+
+    desk.say(PRESSED.format(digits="0"))
+    call = answer()[-1]
+    result = {"type": "function_call_output", "call_id": call["call_id"], "output": '{"ok": true}'}
+    desk.send({"type": "conversation.item.create", "item": result})
+    for note in NOTES["sent_back"]:
+        desk.say(note, "system")
+        (said,) = answer()
+        assert said["content"][0]["transcript"] == BY_NAME["sent_back"].answer
+        desk.say(PRESSED.format(digits="1"))
+        (said,) = answer()
+        assert said["content"][0]["transcript"].startswith("You pressed one.")
 
 
 @pytest.mark.parametrize("role", ["system", "user"])

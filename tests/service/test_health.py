@@ -4,23 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from ariagent.service.health import NOT_TRIED, Health
-
-WELL = Health(
-    application="ariagent",
-    version="1",
-    started=True,
-    listening=True,
-    waiting_for="",
-    audio_failed=False,
-    audio="ok",
-    model="ok",
-    manager="connected",
-    seats={"open": True, "reason": None},
-    calls=2,
-    draining=False,
-    control_port=9094,
-)
+from ariagent.service.health import NOT_TRIED
+from tests.service.well import WELL
 
 
 def test_a_service_that_takes_calls() -> None:

@@ -1,7 +1,7 @@
 """The two pages of ``http.port``."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
@@ -13,22 +13,9 @@ from ariagent.hosts import HostNames
 from ariagent.service.health import Health
 from ariagent.service.status import HEALTH_S, METRICS_S, pages
 from ariagent.webserver import WebServer
+from tests.service.well import WELL
 
-HEALTH = Health(
-    application="ariagent",
-    version="1",
-    started=True,
-    listening=True,
-    waiting_for="",
-    audio_failed=False,
-    audio="ok",
-    model="HTTP 401: the key sk-0123456789 is wrong",
-    manager="connected",
-    seats={},
-    calls=0,
-    draining=False,
-    control_port=9094,
-)
+HEALTH = replace(WELL, model="HTTP 401: the key sk-0123456789 is wrong")
 
 
 @dataclass
