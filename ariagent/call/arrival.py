@@ -13,7 +13,7 @@ from ariagent.ari import events as ari
 from ariagent.call import presentation
 from ariagent.call.admission import Ticket
 from ariagent.call.context import Context
-from ariagent.call.takeover import BrokenOff
+from ariagent.call.takeover import InterruptedCall
 from ariagent.call.variables import CALLER, given
 from ariagent.dialogue import introduction
 from ariagent.dialogue.memory import Memory
@@ -46,7 +46,7 @@ class Arrival:
     """Named by the dialplan, or None: chosen by the channel variable ARIAGENT_AGENT, else by the routes."""
     seat: str | None
     """The queue seat, or None for a call straight into Stasis."""
-    resumes: BrokenOff | None = None
+    resumes: InterruptedCall | None = None
     """The call was served before, by a process that is gone."""
 
 

@@ -216,7 +216,7 @@ class Call:
         role, caller, since = self._arriving.role, self._parties.current, self._answered_at
         return LiveCall(
             call_id=self.call_id,
-            state="warm_transfer" if self._transfers.warm.goes_on else self.state.value,
+            state="warm_transfer" if self._transfers.warm.in_progress else self.state.value,
             arrived=self._arriving.arrived,
             answered_s=None if since is None else time.monotonic() - since,
             agent=role.name if role is not None else "",
@@ -241,7 +241,7 @@ class Call:
         if (under_way := self._machine.moving) is not None:
             raise CallStateError(f"{under_way.by} is transferring the caller to {under_way.name} already")
         warm = handoff.kind == "warm"
-        if warm and self._transfers.warm.goes_on:
+        if warm and self._transfers.warm.in_progress:
             raise CallStateError("a warm transfer is under way already")
         self.log.tell(rec.TransferOrdered(handoff.by, handoff.name))
         outcome = self._transfers.outcome()
@@ -262,7 +262,7 @@ class Call:
 
     def _tell_transfers(self) -> None:
         """Answer those who wait for a transfer, once the caller has left or is back with the agent."""
-        stays = self.state is State.TALKING and not self._transfers.warm.goes_on
+        stays = self.state is State.TALKING and not self._transfers.warm.in_progress
         if self._transfers.awaited and (self.over or stays):
             self._transfers.tell(self.termination)
 
@@ -914,7 +914,7 @@ class Call:
 
     async def _leave(self) -> None:
         """Let go of what is ours; Asterisk keeps the caller, in a bridge that the next process does away with."""
-        consulted = self._transfers.warm.goes_on
+        consulted = self._transfers.warm.in_progress
         self._unfinished, _ = await asyncio.gather(self._say_no_more(), self._transfers.warm.end("CANCELLED"))
         if consulted and self._unfinished is not Unfinished.TURN:
             self._unfinished = Unfinished.WARM_TRANSFER
@@ -928,7 +928,7 @@ class Call:
         unfinished = self._dialogue.unfinished
         self._break_off()
         until = time.monotonic() + CUT_LIMIT_S
-        while not self._dialogue.broken_off and time.monotonic() < until:
+        while not self._dialogue.quiet and time.monotonic() < until:
             await asyncio.sleep(FRAME_MS / 1000)
         return unfinished
 

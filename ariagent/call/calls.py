@@ -17,7 +17,7 @@ from ariagent.call.context import Context
 from ariagent.call.dialplan import give_back
 from ariagent.call.events import LeaveRequested, StopRequested
 from ariagent.call.machine import State
-from ariagent.call.takeover import LEFT_MEANWHILE, SERVICE_DIED, WARM_PREFIX, BrokenOff, arguments
+from ariagent.call.takeover import LEFT_MEANWHILE, SERVICE_DIED, WARM_PREFIX, InterruptedCall, arguments
 from ariagent.dialogue.introduction import Party
 from ariagent.errors import AriError
 from ariagent.localtime import day as local_day
@@ -181,13 +181,13 @@ class Calls:
         except AriError as error:
             log.warning("media.discard_failed", extra={"fields": {"channel": channel_id, "cause": error.line}})
 
-    async def take_over(self, broken_off: Iterable[BrokenOff]) -> None:
+    async def take_over(self, interrupted: Iterable[InterruptedCall]) -> None:
         """Continue the calls that a former process left behind; calls that are over are recorded as ended.
 
         Media and bridges of theirs are left to ``catch_up``. Raises AriError when Asterisk does not say what there is.
         """
         context = self._make_context()
-        known = {call.leg: call for call in broken_off}
+        known = {call.leg: call for call in interrupted}
         channels, _ = await context.ari.application()
         if self._admitting:
             await asyncio.gather(*(self._take_over(context, channel_id, known) for channel_id in channels))
@@ -203,7 +203,7 @@ class Calls:
                     context.admission.add(call.answered, call.last_at, unknown=not call.caller)
                 context.metrics.ended(ended, call.agent if call.agent in context.settings.agents else NO_AGENT)
 
-    async def _take_over(self, context: Context, channel_id: str, known: Mapping[str, BrokenOff]) -> None:
+    async def _take_over(self, context: Context, channel_id: str, known: Mapping[str, InterruptedCall]) -> None:
         try:
             channel = await context.ari.channel(channel_id)
         except AriError as error:
@@ -219,7 +219,7 @@ class Calls:
             return
         if resumes is None:
             now = time.time()
-            resumes = BrokenOff("", began=now, answered=now, last_at=now)
+            resumes = InterruptedCall("", began=now, answered=now, last_at=now)
         if resumes.caller not in ("", channel.caller_number):
             entered = replace(entered, channel=replace(channel, caller_number=resumes.caller, caller_name=""))
         arrival = arrival_of(entered)

@@ -76,7 +76,7 @@ class WarmTransfer:
         """The one under way is being cleared away."""
 
     @property
-    def goes_on(self) -> bool:
+    def in_progress(self) -> bool:
         """A human agent is being called, or hears the announcement."""
         return self._leg is not None and not self._cancelled
 

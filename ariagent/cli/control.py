@@ -112,7 +112,7 @@ def drain(
         str | None,
         typer.Option(
             "--to",
-            metavar="people|next",
+            metavar="human_queue|next",
             help="Where remaining calls go: the human queue, or the next process. Default: `drain_to`.",
         ),
     ] = None,

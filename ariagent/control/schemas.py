@@ -76,7 +76,7 @@ class DrainBody(_Body):
     stay as they are."""
 
     to: DrainTo | None = None
-    """Where remaining calls go: ``people`` is the human queue, ``next`` the next process, which must start at once."""
+    """Where remaining calls go: the ``human_queue``, or the ``next`` process, which must start at once."""
     after_s: Annotated[float, Field(ge=0, le=LONGEST_DRAIN_S)] | None = None
     """How long calls may continue."""
 
@@ -187,7 +187,7 @@ class DrainAnswer(_Answer):
     timeout_s: float
     """Seconds after which the remaining calls go ``to``."""
     to: DrainTo
-    """The human queue (``people``) or the ``next`` process."""
+    """The ``human_queue`` or the ``next`` process."""
 
 
 class SeatAnswer(_Answer):

@@ -121,22 +121,22 @@ class Conversation:
         return self.quiet and not (self._turn.open or self._session.response_pending or self._session.untold)
 
     def open(
-        self, words: str, now: float, audio: bytes | None = None, *, note: str = "", goes_on: bool = False
+        self, words: str, now: float, audio: bytes | None = None, *, note: str = "", continues: bool = False
     ) -> list[DialogueEvent]:
         """Have the agent say its first words: ``audio`` (the playout's format) where they are rendered already.
 
         Rendered, they are the same every time and the model need not be asked; it is told that it said them. The model
-        knows ``note`` before it speaks; with ``goes_on`` it goes on by itself behind those words.
+        knows ``note`` before it speaks; with ``continues`` it goes on by itself behind those words.
         """
         happened: list[DialogueEvent] = []
         instructions = None
         if words and audio is not None:
             happened.append(self._say_rendered(words, audio))
         elif words:
-            instructions = opening_instructions(words, goes_on=goes_on)
+            instructions = opening_instructions(words, continues=continues)
         if note:
             self.note(note)
-        if goes_on or instructions:
+        if continues or instructions:
             self._session.request_response(now, instructions)
         return happened
 
@@ -440,5 +440,5 @@ class Conversation:
             # One that failed may leave its item open, and the playout would wait for more of it.
             self._end_item(self._item_id)
         if event.status in ("failed", "incomplete") or event.reason == rt.SILENT:
-            goes_on = event.status == "incomplete" and not event.unwanted
-            yield ResponseFailed(event.status, event.reason, event.message, goes_on)
+            continues = event.status == "incomplete" and not event.unwanted
+            yield ResponseFailed(event.status, event.reason, event.message, continues)

@@ -47,7 +47,7 @@ class ResponseFailed:
     status: str
     reason: str
     message: str
-    goes_on: bool = False
+    continues: bool = False
     """The reply broke off, and the caller did not interrupt it: the agent is to go on."""
 
 

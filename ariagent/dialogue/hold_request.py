@@ -128,8 +128,8 @@ def _in_language(language: str, clauses: list[list[str]], asked: bool) -> bool:
     for n, words in enumerate(kept):
         if match := pattern.search(" ".join(words)):
             # "Hold on, how much was it?" wants an answer; "Can you hold on?" does not.
-            goes_on = n + 1 < len(kept) or match.end() < len(match.string)
-            return not (asked and goes_on)
+            continues = n + 1 < len(kept) or match.end() < len(match.string)
+            return not (asked and continues)
     return False
 
 

@@ -15,7 +15,7 @@ class OpenToolCalls:
 
     def __init__(self) -> None:
         self._open: dict[str, tuple[int, ToolCall, float]] = {}  # call id -> response, call, since
-        self._goes_on: dict[int, bool] = {}  # response -> the model has something to say about its results
+        self._needs_response: dict[int, bool] = {}  # response -> the model has something to say about its results
         self._responses = 0
 
     def __len__(self) -> int:
@@ -24,7 +24,7 @@ class OpenToolCalls:
     def add(self, calls: tuple[ToolCall, ...], now: float) -> None:
         """The model called these in one response."""
         self._responses += 1
-        self._goes_on[self._responses] = False
+        self._needs_response[self._responses] = False
         for call in calls:
             self._open[call.call_id] = (self._responses, call, now)
 
@@ -36,15 +36,15 @@ class OpenToolCalls:
         """The function's name; empty: the call has been answered."""
         return self._open[call_id][1].name if call_id in self._open else ""
 
-    def answered(self, call_id: str, *, goes_on: bool = True) -> bool | None:
+    def answered(self, call_id: str, *, needs_response: bool = True) -> bool | None:
         """Returns whether the model is to be asked now to go on; None for a call that was answered before."""
         if call_id not in self._open:
             return None
         response, *_ = self._open.pop(call_id)
-        self._goes_on[response] |= goes_on
+        self._needs_response[response] |= needs_response
         if any(response == other for other, *_ in self._open.values()):
             return False
-        return self._goes_on.pop(response)
+        return self._needs_response.pop(response)
 
 
 class WaitingPrompts:

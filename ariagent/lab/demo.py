@@ -191,7 +191,7 @@ async def _converse(
     )
     narrator = Narrator(lambda line: _write(line + "\n"))
     narrator.begin()
-    colleague = asyncio.ensure_future(
+    human_agent = asyncio.ensure_future(
         take_a_call(
             asterisk,
             folder / STATE / "announcements",
@@ -203,12 +203,12 @@ async def _converse(
     )
     try:
         report = await hold_call(settings, plan, narrator)
-        await asyncio.wait([colleague], timeout=END_LIMIT_S)
+        await asyncio.wait([human_agent], timeout=END_LIMIT_S)
     finally:
-        if not colleague.done():
-            colleague.cancel()
-            await asyncio.wait([colleague])
-    return report, Encounter(failed="nobody was called") if colleague.cancelled() else colleague.result()
+        if not human_agent.done():
+            human_agent.cancel()
+            await asyncio.wait([human_agent])
+    return report, Encounter(failed="nobody was called") if human_agent.cancelled() else human_agent.result()
 
 
 # -- what the others noticed ----------------------------------------------------------------------

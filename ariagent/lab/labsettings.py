@@ -27,8 +27,8 @@ AGENT = {
     "handoff": ["support"],
 }
 """The agent ``default`` where nobody has described one."""
-DESTINATIONS = {"support": {"queue": "support", "description": "the people (phones 1001 to 1004)"}}
-"""Where that agent may put callers through to."""
+DESTINATIONS = {"support": {"queue": "support", "description": "the human agents (phones 1001 to 1004)"}}
+"""Destinations of that agent."""
 
 
 _NO_TLS = {"tls": False, "ca_file": None, "tls_name": None}

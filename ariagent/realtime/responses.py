@@ -28,12 +28,12 @@ LONGEST_TURN_S = 30.0
 """A server that does not say that the caller fell silent is not waited for any longer."""
 FAILURES_BORNE = 1
 """Responses that may fail, or bring nothing, one after another before the model is given up."""
-BROKEN_OFF_BORNE = 2
+MOST_INCOMPLETE = 2
 """Responses that may break off before they bring anything, one after another."""
 UNPAID = "insufficient_quota"
 """Asking again cannot help."""
 INTERRUPTED = '{"error": "the caller interrupted; this was not done"}'
-BROKEN_OFF = '{"error": "the response broke off before it was complete; this was not done"}'
+INCOMPLETE = '{"error": "the response broke off before it was complete; this was not done"}'
 """Results of function calls that are not run."""
 
 
@@ -324,7 +324,7 @@ class Responses:
         elif silent and status == "incomplete":
             # Not wanted again: the dialogue hears of it, and has the model go on.
             self._failures += 1
-            given_up = self._gave_up = self._failures > BROKEN_OFF_BORNE
+            given_up = self._gave_up = self._failures > MOST_INCOMPLETE
         else:
             self._failures, given_up = 0, False
         response.fulfils = False
@@ -343,7 +343,7 @@ class Responses:
             return ()
         if status == "completed" and not response.muted:
             return calls
-        why = BROKEN_OFF if status in ("incomplete", "failed") and not response.muted else INTERRUPTED
+        why = INCOMPLETE if status in ("incomplete", "failed") and not response.muted else INTERRUPTED
         for call in calls:
             self._items.answer_call(call.call_id, why)
         return ()

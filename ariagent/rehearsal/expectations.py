@@ -20,7 +20,7 @@ from ariagent.rehearsal.words import has_phrase, spoken
 
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Milliseconds = Annotated[float, Field(gt=0, le=600_000)]
-EndedBy = Literal["caller", "agent", "people"]
+EndedBy = Literal["caller", "agent", "transfer"]
 CLOCKS_S = 0.3
 """How far the times of the two sides of a call may be apart."""
 
@@ -91,7 +91,7 @@ class Expectations(Section):
     never_called: tuple[Text, ...] = ()
     """The agent calls none of these functions."""
     ended_by: EndedBy | None = None
-    """The side that ends the call; ``people``: the agent transfers it to human agents."""
+    """The side that ends the call; ``transfer``: the agent transfers the caller to a human agent."""
     reason: Text | None = None
     """Why the agent's side says that it ended; between slashes a regular expression."""
     answer_within_ms: Milliseconds | None = None
@@ -112,7 +112,7 @@ class Expectations(Section):
     @property
     def need_agent_side(self) -> bool:
         """Whether a caller alone cannot tell."""
-        return bool(self.tools or self.never_called or self.reason or self.ended_by == "people")
+        return bool(self.tools or self.never_called or self.reason or self.ended_by == "transfer")
 
 
 # -- the agent's side --------------------------------------------------------------------------------------------------
@@ -217,8 +217,8 @@ def _ending(expected: Expectations, report: CallReport, agent: AgentSide | None)
     if expected.ended_by is not None:
         ended_by: EndedBy = "caller" if report.ended_by == "caller" else "agent"
         if agent is not None and agent.result not in (None, "done"):
-            ended_by = "people"
-        if agent is None and expected.ended_by == "people":
+            ended_by = "transfer"
+        if agent is None and expected.ended_by == "transfer":
             yield Failure("expect.ended_by", _NO_RECORDS)
         elif ended_by != expected.ended_by:
             yield Failure("expect.ended_by", f"the call was ended by {ended_by}, not by {expected.ended_by}")

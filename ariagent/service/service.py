@@ -29,7 +29,7 @@ from ariagent.call.announcement import Announcements
 from ariagent.call.calls import Calls
 from ariagent.call.context import Context
 from ariagent.call.recorded_calls import transferred_call, unended
-from ariagent.call.takeover import BrokenOff
+from ariagent.call.takeover import InterruptedCall
 from ariagent.check.checks import Need
 from ariagent.check.site import Manager, Site, opened
 from ariagent.check.trial import Trial
@@ -160,7 +160,7 @@ class Service:
         self.journal: Journal | None = None
         self.phrases: PhraseStore | None = None
         self._context: Context | None = None
-        self._broken_off: list[BrokenOff] | None = None
+        self._interrupted_calls: list[InterruptedCall] | None = None
         """Calls of an earlier process, until they are searched in Asterisk."""
         self._background: list[asyncio.Task[None]] = []
         self._site: Site | None = None
@@ -237,7 +237,7 @@ class Service:
         """Wait for Asterisk, without a time limit, and take its calls."""
         version = await connect(self.ari, self.asterisk_backoff)
         await self._look_for_another()
-        self._broken_off = await asyncio.to_thread(unended, self.settings)
+        self._interrupted_calls = await asyncio.to_thread(unended, self.settings)
         self._context, audio_trial = await self._make_context(version, site)
         if (ami := self.ami) is not None and self.pool is not None:
             site.given_manager = Manager(ami, self.pool.queues)
@@ -435,9 +435,9 @@ class Service:
         self._prepared.set()
 
     async def _stream_opened(self) -> None:
-        if self._broken_off is not None:
-            await self.calls.take_over(self._broken_off)
-            self._broken_off = None
+        if self._interrupted_calls is not None:
+            await self.calls.take_over(self._interrupted_calls)
+            self._interrupted_calls = None
         await self.calls.catch_up()
         self.checks.wanted(Need.ASTERISK)
         if not self.started.is_set():

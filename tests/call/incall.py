@@ -629,7 +629,7 @@ class Logged(logging.Handler):
 
 
 DESTINATIONS = {
-    kind: {"description": f"the people ({kind})", "queue": "support", "kind": kind, "timeout_s": 20}
+    kind: {"description": f"the human agents ({kind})", "queue": "support", "kind": kind, "timeout_s": 20}
     for kind in ("blind", "briefed", "warm")
 }
 SETTINGS: dict[str, Any] = {

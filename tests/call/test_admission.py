@@ -1,4 +1,4 @@
-"""Which calls go to people because enough is going on already."""
+"""Which calls go to human agents because enough is going on already."""
 
 import pytest
 from hypothesis import given

@@ -749,7 +749,7 @@ class TestAcceptedByKey:
     async def test_it_stays_announced_also_where_asterisk_cannot_play_the_announcement(
         self, playable: bool, tmp_path: Path
     ) -> None:
-        place = {"description": "the people", "queue": "support", "kind": "briefed", "accept": "5"}
+        place = {"description": "the human agents", "queue": "support", "kind": "briefed", "accept": "5"}
         async with Office(tmp_path, agent={"handoff": ["briefed"]}, destinations={"briefed": place}) as office:
             call = await office.answered("c1")
             if not playable:

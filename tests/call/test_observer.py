@@ -293,7 +293,7 @@ def test_a_providers_tool_that_failed_is_a_warning(desk: Desk, caplog: pytest.Lo
 def test_a_transfer_that_was_declined(
     wrong: bool, level: int, name: str, counted: str, desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.observer.tell(events.TransferDeclined("people", "blind", "closed", wrong))
+    desk.observer.tell(events.TransferDeclined("humans", "blind", "closed", wrong))
     assert [(r.levelno, r.getMessage()) for r in caplog.records] == [(level, name)]
     assert desk.value("ariagent_transfers_total", kind="blind", result=counted) == 1
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ariagent.call.recorded_calls import transferred_call, unended
-from ariagent.call.takeover import SHORT_S, BrokenOff
+from ariagent.call.takeover import SHORT_S, InterruptedCall
 from ariagent.config import RecordsSettings, Settings
 from ariagent.dialogue.history import Said, Used
 from ariagent.dialogue.memory import Unfinished
@@ -89,10 +89,10 @@ def test_a_calls_events_written_and_read_back_are_the_same_call(settings: Settin
         "Good day. How can I help you?",
         "one two three four",
     ]
-    (broken_off,) = unended(settings)
-    assert broken_off == BrokenOff.of(call, kept)
-    assert (broken_off.leg, broken_off.unfinished, broken_off.entries) == ("leg-2", Unfinished.TURN, ENTRIES)
-    memory = broken_off.memory(broken_off.last_at + SHORT_S)
+    (interrupted,) = unended(settings)
+    assert interrupted == InterruptedCall.from_record(call, kept)
+    assert (interrupted.leg, interrupted.unfinished, interrupted.entries) == ("leg-2", Unfinished.TURN, ENTRIES)
+    memory = interrupted.memory(interrupted.last_at + SHORT_S)
     assert memory is not None
     assert (memory.unfinished, memory.entries, memory.interrupted) == (Unfinished.TURN, ENTRIES, True)
 
@@ -104,9 +104,9 @@ def test_without_transcripts_words_are_known_only_where_they_are_kept_until_the_
     records = RecordsSettings(transcripts=False, until_the_end=until_the_end)
     settings = Settings(state_directory=tmp_path, records=records)
     write(settings, *TOLD)
-    (broken_off,) = unended(settings)
-    assert broken_off.entries == (ENTRIES if until_the_end else ())
-    assert (broken_off.leg, broken_off.unfinished) == ("leg-2", Unfinished.TURN)
+    (interrupted,) = unended(settings)
+    assert interrupted.entries == (ENTRIES if until_the_end else ())
+    assert (interrupted.leg, interrupted.unfinished) == ("leg-2", Unfinished.TURN)
 
 
 def test_a_transferred_caller_is_remembered_through_the_database(settings: Settings) -> None:
@@ -123,8 +123,8 @@ def test_a_call_that_was_transferred_and_came_back_is_remembered_from_its_first_
     now = time.time()  # what is old is deleted by whoever writes next
     write(settings, *TOLD[:-1], TRANSFERRED, rec.CallEnded(result="transferred", reason="handed_over"), began=now)
     write(settings, *TOLD[:3], rec.CallerTurn("c9", "Nobody was there."), began=now)
-    (broken_off,) = unended(settings)
-    memory = broken_off.memory(now + 60.0)
+    (interrupted,) = unended(settings)
+    memory = interrupted.memory(now + 60.0)
     assert memory is not None
     assert memory.entries == (*ENTRIES, Said("caller", "Nobody was there."))
 

@@ -102,7 +102,7 @@ async def test_somebody_answers_hears_the_announcement_and_can_be_joined(tmp_pat
     async with Office(tmp_path) as office:
         desk, began = Desk(office), time.monotonic()
         desk.begin()
-        assert (desk.warm.goes_on, desk.working) == (True, True)
+        assert (desk.warm.in_progress, desk.working) == (True, True)
         assert await desk.ended() == ""
         assert time.monotonic() - began == pytest.approx(2.0 + office.ari.sound_lasts_s, abs=0.1)
         assert desk.told[0] == ("changed",)
@@ -116,7 +116,7 @@ async def test_somebody_answers_hears_the_announcement_and_can_be_joined(tmp_pat
         # It is the caller's now: the end of the call is not its end.
         await desk.warm.end("ENDED")
         assert desk.legs == [leg]
-        assert not desk.warm.goes_on
+        assert not desk.warm.in_progress
         office.ari.names.clear()
 
 
@@ -276,7 +276,7 @@ async def test_is_cancelled_at_any_moment(after_s: float, tmp_path: Path) -> Non
         await office.until(lambda: not desk.working)
         await passes(30.0)
         assert desk.legs == []
-        assert not desk.warm.goes_on
+        assert not desk.warm.in_progress
         assert [each for each in desk.told if each[0] == "ended"] == []
 
 
@@ -317,9 +317,9 @@ async def test_another_one_begins_when_the_former_is_hung_up(tmp_path: Path) -> 
         (former,) = desk.legs
         office.ari.peer.takes_s["hang_up"] = 2.0
         desk.warm.cancel()
-        assert (desk.warm.goes_on, desk.working) == (False, True)
+        assert (desk.warm.in_progress, desk.working) == (False, True)
         desk.begin(answers_s=2.0)
-        assert desk.warm.goes_on
+        assert desk.warm.in_progress
         await passes(1.0)
         assert desk.legs == [former]
         assert await desk.ended() == ""
@@ -434,14 +434,14 @@ class TestKey:
 
     @pytest.mark.parametrize("summary", ["", "Ann asks for a refund."])
     def test_is_named_in_the_announcement(self, summary: str) -> None:
-        place = DestinationSettings(description="people", queue="support", kind="warm", accept="5")
+        place = DestinationSettings(description="human agents", queue="support", kind="warm", accept="5")
         words, _ = announcement_instructions(Handoff("desk", place, "model", summary=summary), "en")
         assert "pressing 5 takes the call" in words
 
     def test_that_is_not_pressed_is_told_to_the_model(self) -> None:
-        assert "whoever answered did not take the call" in not_found_note("desk", "NOTACCEPTED")
+        assert "the human agent who answered did not take the call" in not_found_note("desk", "NOTACCEPTED")
 
     @pytest.mark.parametrize(("kind", "accept"), [("blind", "1"), ("briefed", ""), ("warm", "12"), ("warm", "a")])
     def test_settings_allow_one_key_for_a_warm_transfer(self, kind: Any, accept: str) -> None:
         with pytest.raises(ValidationError):
-            DestinationSettings(description="people", queue="support", kind=kind, accept=accept)
+            DestinationSettings(description="human agents", queue="support", kind=kind, accept=accept)

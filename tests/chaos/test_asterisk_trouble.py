@@ -93,7 +93,7 @@ async def test_calls_talk_on_while_asterisks_http_hangs(
     went_on = time.monotonic()
     await log.wait("ari.connected", count=2, timeout=LIMIT_S)
     back_s = time.monotonic() - went_on
-    # Who hung up is noticed now; who came meanwhile rang until their queue or we sent them to people, or us.
+    # Who hung up is noticed now; who came meanwhile rang until their queue or we sent them to human agents, or us.
     await log.wait("call.ended", timeout=LIMIT_S)
     await asyncio.gather(*(call.answered(LIMIT_S) for call in newcomers))
     assert len(log.named("call.ended")) == 1
@@ -164,9 +164,9 @@ async def test_callers_whom_a_hanging_asterisk_did_not_take_back_reach_people_wh
     stuck = log.named("call.return_failed")
     between.go_on()
     went_on = time.monotonic()
-    # The people's queue plays music.
+    # The human queue plays music.
     heard = await asyncio.gather(*(hearing.wait_loud(went_on, LIMIT_S) for _, hearing in lines))
-    print(f"\nwith people {max(heard) - went_on:.1f} s after Asterisk answered again")
+    print(f"\nwith human agents {max(heard) - went_on:.1f} s after Asterisk answered again")
     assert len(stuck) == 2
     await asyncio.gather(*(call.hangup() for call, _ in lines))
     excuse(log)

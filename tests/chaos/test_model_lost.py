@@ -1,4 +1,4 @@
-"""The connection to the model is cut while calls go on: they go on, or their callers reach people."""
+"""The connection to the model is cut while calls go on: they go on, or their callers reach the human queue."""
 
 import asyncio
 import itertools
@@ -67,11 +67,11 @@ async def test_callers_of_a_model_that_is_gone_reach_people(
     cut = time.monotonic()
     between.cut()
     ended = [await log.wait("call.ended", count=n, reason="model_lost", timeout=LIMIT_S) for n in range(1, calls + 1)]
-    # The people's queue plays music.
+    # The human queue plays music.
     await asyncio.gather(*(hearing.wait_loud(ended[-1].at) for _, hearing in lines))
     new = [row.split("|") for row in asterisk.queue_log.read_text().splitlines()[rows:]]
     waiting = sum(row[2] == "support" and row[4] == "ENTERQUEUE" for row in new)
-    print(f"\n{waiting} of {calls} in the people's queue; the last {ended[-1].at - cut:.2f} s after the cut")
+    print(f"\n{waiting} of {calls} in the human queue; the last {ended[-1].at - cut:.2f} s after the cut")
     assert waiting == calls
     assert ended[-1].at - cut <= MOST_UNTIL_PEOPLE_S
     await asyncio.gather(*(call.hangup() for call, _ in lines))

@@ -1,4 +1,4 @@
-"""A model whose session lives and that says nothing: its callers get another session, and then people."""
+"""A model that says nothing in a live session: its callers get another session, then the human queue."""
 
 import asyncio
 import dataclasses
@@ -78,7 +78,7 @@ async def test_who_meets_silence_again_goes_to_people_and_the_seats_wait_until_t
     asked = hearing.spoke_until()
     incoming = await human.incoming(LIMIT_S)
     handed = await log.wait("call.transferred", by="ariagent")
-    print(f"\nto people {handed.at - asked:.2f} s after the question, with a limit of {STALL_S:g} s")
+    print(f"\nto human agents {handed.at - asked:.2f} s after the question, with a limit of {STALL_S:g} s")
     assert handed.at - asked <= 3 * 2 * STALL_S
     assert len(log.named("model.renewed")) == 1
     headers = incoming.invite.headers

@@ -187,19 +187,19 @@ async def test_when_no_process_comes_they_are_rescued(
 async def test_whatever_a_call_was_doing_it_goes_on_or_gets_there(
     bed: Any, sandbox: Any, phone: Any, dial: Any, run: Any, tmp_path: Path
 ) -> None:
-    """Left while a transfer is announced, while a colleague is looked for, in a goodbye, and while a phone rings."""
+    """Left while a transfer is announced, while a human agent is looked for, in a goodbye, and while a phone rings."""
     scenario = Path(__file__).parents[1] / "integration" / "scenarios" / "handoff.yaml"
     model = await sandbox(scenario=scenario)
-    people = {"queue": "support", "description": "people", "timeout_s": 60}
-    destinations = {"people": {**people, "kind": "blind"}, "warm": {**people, "kind": "warm"}}
+    humans = {"queue": "support", "description": "human agents", "timeout_s": 60}
+    destinations = {"humans": {**humans, "kind": "blind"}, "warm": {**humans, "kind": "warm"}}
     settings = {"agent": {"handoff": list(destinations)}, "destinations": destinations}
-    colleague = await phone("1001", register=True)
+    human_agent = await phone("1001", register=True)
     async with run(model, "first", **settings) as first:
         phones = [await phone(f"555880{n}") for n in range(3)]
         announced, warm = lines = [await dial("7000", one) for one in phones[:2]]
         await asyncio.gather(*(hearing.utterance() for _, hearing in lines))
         await warm[0].send_dtmf("6")
-        ringing = await colleague.incoming(30)
+        ringing = await human_agent.incoming(30)
         await announced[0].send_dtmf("1")
         await until(lambda: first.log.count(" tool.used ") == 2, "the model to ask for the transfer")
         assert "call.transferred" not in first.log
@@ -211,9 +211,9 @@ async def test_whatever_a_call_was_doing_it_goes_on_or_gets_there(
         await ringing.ended(LIMIT_S)
         await until(lambda: "call.conversation_resumed" in following.log, "the call to go on")
         told = [text for session in model.sessions[before:] for text in session.texts]
-        assert any("is not being called any more" in text for text in told)
+        assert any("is no longer being called" in text for text in told)
         assert {call.state for call, _ in lines} == {CallState.ANSWERED}
-        await late.answered(LIMIT_S)  # by the agent, or by people
+        await late.answered(LIMIT_S)  # by the agent, or by human agents
         await asyncio.gather(*(call.hangup() for call, _ in lines), late.hangup())
         await until(lambda: following.log.count(" call.ended") >= 1, "the calls to end")
     assert "warm_transfer" in [found["unfinished"] for found in fields(first, "call.left")]

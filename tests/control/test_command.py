@@ -86,7 +86,7 @@ async def test_seats_are_paused_and_resumed(run: Run, make_site: Any, listed: An
 async def test_a_service_is_told_to_end_by_an_admin_only(run: Run, site: Any, token: dict[str, str]) -> None:
     result = await run("drain")
     told = "no new calls; 0 calls may continue for 9 s, then the callers go to the human queue\n"
-    assert (result.exit_code, result.stdout, site.drained) == (0, told, [Plan("people", 9.0)])
+    assert (result.exit_code, result.stdout, site.drained) == (0, told, [Plan("human_queue", 9.0)])
     result = await run("drain", "--to", "next", "--after", "0", "--json")
     assert json.loads(result.stdout) == {"calls": 0, "timeout_s": 0.0, "to": "next"}
     told = "no new calls; 0 calls may continue for 60 s, then the callers wait for the next process\n"

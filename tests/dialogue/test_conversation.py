@@ -178,7 +178,7 @@ class TestOpening:
 
 
 class TestOpeningAgain:
-    """For a caller who is put through in the middle of the call."""
+    """For a caller who is transferred in the middle of the call."""
 
     def played(self, talk: Talk) -> int:
         """Plays what there is; how many frames that were."""
@@ -203,7 +203,7 @@ class TestOpeningAgain:
         talk.conversation.open("Good day.", 0.0, tone(100))
         assert self.played(talk) == 5
         talk.hears()
-        said = talk.conversation.open("Good day.", 1.0, tone(100), note="[system] new", goes_on=True)
+        said = talk.conversation.open("Good day.", 1.0, tone(100), note="[system] new", continues=True)
         opening, note, create = talk.hears()
         assert said == [AgentSaid(opening["item"]["id"], "Good day.")]
         assert opening["item"]["id"] == "aria_opening_2"
@@ -225,13 +225,13 @@ class TestOpeningAgain:
         assert "previous_item_id" not in heard
 
     def test_where_it_is_not_rendered_the_model_says_it_and_goes_on(self, talk: Talk) -> None:
-        talk.conversation.open("Good day.", 0.0, note="[system] new", goes_on=True)
+        talk.conversation.open("Good day.", 0.0, note="[system] new", continues=True)
         note, create = talk.hears()
         assert note["item"]["role"] == "system"
-        assert create["response"]["instructions"].startswith("Say exactly: Good day. Then go on")
+        assert create["response"]["instructions"].startswith("Say exactly: Good day. Then continue")
 
     def test_without_words_the_model_begins(self, talk: Talk) -> None:
-        talk.conversation.open("", 0.0, note="[system] new", goes_on=True)
+        talk.conversation.open("", 0.0, note="[system] new", continues=True)
         assert [message["type"] for message in talk.hears()] == ["conversation.item.create", "response.create"]
 
 

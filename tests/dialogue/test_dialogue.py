@@ -749,7 +749,7 @@ class TestBuiltinTools:
         assert call.took()[-1] == fx.WarmTransferCancelled()
         assert call.results() == [{"ok": True}] * 2
 
-    def test_people_status(self) -> None:
+    def test_transfer_status(self) -> None:
         call = Call(places={"desk": DESK}, starts_at=SUNDAY)
         call.calls(("transfer_status", {}))
         status, asked = call.results()
@@ -1027,7 +1027,7 @@ class TestFailures:
                 break
         else:
             pytest.fail("everything was taken")
-        assert call.dialogue.broken_off or call.dialogue._playout.idle
+        assert call.dialogue.quiet or call.dialogue._playout.idle
         assert call.lasts(0.1) == [None] * 5
 
 
@@ -1156,10 +1156,10 @@ class TestOwed:
         call = Call()
         call.speaks(2000, words="one two three four")
         call.lasts(1.0)
-        assert not call.dialogue.broken_off
+        assert not call.dialogue.quiet
         call.took()
         call.dialogue.break_off(call.now)
-        assert call.dialogue.broken_off
+        assert call.dialogue.quiet
         assert call.took() == [events.Interrupted("a", 1000.0, 1000.0)]
         assert call.lasts(0.1) == [None] * 5
         assert call.entries == (Said("agent", "one two three ..."),)

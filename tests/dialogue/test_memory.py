@@ -1,4 +1,4 @@
-"""What is remembered of callers who were handed to people."""
+"""What is remembered of callers who were handed to human agents."""
 
 from ariagent.dialogue.history import Said
 from ariagent.dialogue.memory import KEPT, KEPT_S, Memories, Memory

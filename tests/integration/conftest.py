@@ -588,7 +588,7 @@ def ends_with_people(ear: Any, sound: Any) -> Any:
         def hear_each_other() -> bool:
             return all(abs(sound.strongest_hz(who.heard()[-6000:], 8000) - hz) < 20 for who, hz in said.items())
 
-        # The people's queue plays music until the two are connected; it has pauses, too.
+        # The human queue plays music until the two are connected; it has pauses, too.
         for tries_left in reversed(range(4)):
             await asyncio.gather(*(one.wait_quiet(0.2) for one in ears))
             await asyncio.gather(call.play(sound.tone(0.5, hz=700.0)), answering.play(sound.tone(0.5, hz=1300.0)))

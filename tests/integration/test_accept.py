@@ -86,7 +86,7 @@ async def test_a_queue_where_nobody_presses_the_key_gives_the_caller_back_when_t
     await hearing.utterance()
     await call.send_dtmf("5")
     await (await human.incoming(LIMIT_S)).answer()
-    await told(await model.wait_session(2, timeout=LIMIT_S), "whoever answered did not take the call")
+    await told(await model.wait_session(2, timeout=LIMIT_S), "the human agent who answered did not take the call")
     back = await log.wait("call.answered", count=2)
     await hearing.wait_loud(back.at)
     await call.hangup()
@@ -102,7 +102,7 @@ async def test_a_machine_at_an_extension_does_not_get_the_caller(
     call, hearing = await dial(number)
     await hearing.utterance()
     await call.send_dtmf("5")
-    await told(await model.wait_session(2, timeout=LIMIT_S), "whoever answered did not take the call")
+    await told(await model.wait_session(2, timeout=LIMIT_S), "the human agent who answered did not take the call")
     back = await log.wait("call.answered", count=2)
     await hearing.wait_loud(back.at)
     await call.hangup()
@@ -175,7 +175,7 @@ async def test_echo_answers_a_warm_transfer_and_the_caller_stays_with_the_agent(
     await call.send_dtmf("6")
     dropped = await log.wait("consult.dropped", timeout=LIMIT_S)
     assert dropped["why"] == "NOTACCEPTED"
-    await told(await model.wait_session(1), "whoever answered did not take the call")
+    await told(await model.wait_session(1), "the human agent who answered did not take the call")
     await hearing.wait_loud(dropped.at)
     assert log.named("consult.unheard") == []
     await call.hangup()
@@ -222,7 +222,7 @@ async def test_a_human_agent_takes_a_warm_transfer_by_the_key(
     assert log.named("call.transferred") == []
     await incoming.send_dtmf("1")
     await log.wait("call.transferred", kind="warm", timeout=LIMIT_S)
-    await told(await model.wait_session(1), "A colleague has answered")
+    await told(await model.wait_session(1), "A human agent has answered")
     await log.wait("call.ended", result="transferred")
     await talk(sound, (call, human_ear), (incoming, hearing))
     assert log.named("consult.unheard") == []

@@ -279,11 +279,11 @@ async def test_transferred_party_goes_on_with_the_conversation(
 ) -> None:
     model = await sandbox()
     await service(model)
-    colleague = await phone("1002", register=True)
+    human_agent = await phone("1002", register=True)
     caller = await phone("1001", register=True)
     call, hearing = await dial("7001", caller)
     await hearing.utterance()
-    third = await transfer(kind, call, caller, colleague)
+    third = await transfer(kind, call, caller, human_agent)
     await log.wait("call.leg_replaced")
     session = await model.wait_session(1)
 
@@ -313,12 +313,12 @@ async def test_transferred_party_goes_to_people_when_the_model_is_lost(
     """Not to where the transfer's target would go on in the dialplan, which is a hang-up."""
     model = await sandbox()
     await service(model)
-    colleague = await phone("1002", register=True)
+    human_agent = await phone("1002", register=True)
     human = await phone("1003", register=True)
     caller = await phone("1001")
     call, hearing = await dial("7001", caller)
     await hearing.utterance()
-    third = await transfer(kind, call, caller, colleague)
+    third = await transfer(kind, call, caller, human_agent)
     await log.wait("call.leg_replaced")
     await model.close()
     answering = await human.incoming(LIMIT_S)
@@ -356,7 +356,7 @@ async def test_human_hands_a_caller_to_the_agent(
         await second.ended(LIMIT_S)
     await first.ended(LIMIT_S)
     if kind == "attended":
-        await log.wait("turn.agent", said=OPENING, count=2)  # once for the colleague, once for the caller
+        await log.wait("turn.agent", said=OPENING, count=2)  # once for the human agent, once for the caller
     await hearing.wait_quiet(0.5)
     if (kind, number) == ("attended", "7000"):
         # Asterisk may have stopped passing the caller's audio on, and that must have been noticed.

@@ -1,4 +1,4 @@
-"""Caps and hours on the real Asterisk: over them callers go to people, and queue_log says why."""
+"""Caps and hours on the real Asterisk: over them callers are sent to the human queue, and queue_log says why."""
 
 import time
 from collections import Counter
@@ -142,7 +142,7 @@ async def test_the_days_minutes(
 async def test_the_minutes_of_callers_without_a_number(
     sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ends_with_people: Any, tmp_path: Path
 ) -> None:
-    """They go to people, the others are served, and a restart forgets nothing."""
+    """They are sent to the human queue, the others are served, and a restart forgets nothing."""
     human = await phone("1001", register=True)
     model = await sandbox()
     caps = {"caps": {"minutes_per_day_unknown": 0.02}, "state_directory": tmp_path / "kept"}
@@ -190,7 +190,7 @@ async def test_people_first_by_day(
     await call.hangup()
 
 
-async def test_who_comes_back_from_people_has_not_called_again(
+async def test_who_comes_back_from_human_agents_has_not_called_again(
     sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
 ) -> None:
     nobody = {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 5}

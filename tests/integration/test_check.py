@@ -427,7 +427,7 @@ async def test_ended_in_the_middle_it_leaves_nothing(
     assert "Traceback" not in err.decode()
 
 
-# -- people ------------------------------------------------------------------------------------------------------------
+# -- human agents --------------------------------------------------------------------------------------------------
 
 PLACES = {
     "desk": {"queue": "suport", "description": "the desk"},
@@ -438,7 +438,7 @@ PLACES = {
 }
 
 
-async def test_people_whom_callers_cannot_reach(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
+async def test_human_agents_whom_callers_cannot_reach(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
     agents = {"default": {"handoff": list(PLACES)}}
     outcome = await check(await sandbox(), ami=asterisk.ami, destinations=PLACES, agents=agents)
     assert outcome.code == 1

@@ -321,7 +321,7 @@ async def test_a_caller_who_hangs_up_while_being_moved(steered: Any, dial: Any, 
     assert log.named("call.transferred") == []
 
 
-async def test_a_colleague_is_looked_for_while_the_caller_talks_on(
+async def test_a_human_agent_is_looked_for_while_the_caller_talks_on(
     steered: Any, phone: Any, dial: Any, log: Any
 ) -> None:
     warm = {"queue": "support", "description": "the service desk", "kind": "warm"}
@@ -419,7 +419,7 @@ async def test_seats_are_paused_and_resumed_by_hand(
     seats = (await api.ask("GET", "seats"))[1]["seats"]
     assert {(seat["paused"], seat["reason"]) for seat in seats} == {(True, "ariagent: manual")}
     assert running.health.json()["seats"]["reason"] == "manual"
-    # The call that goes on does so; the next one is for people.
+    # The call that goes on does so; the next one is for the human queue.
     after = time.monotonic()
     await call.send_dtmf("5")
     await hearing.utterance(after)

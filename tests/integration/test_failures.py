@@ -1,4 +1,4 @@
-"""What goes wrong with the model, the media or the site: the caller goes to people, never into silence.
+"""What goes wrong with the model, the media or the site: the caller is sent to the human queue, never into silence.
 
 One of each kind, on a real Asterisk; more of what a model does wrong is in memory
 (``tests/call/test_failing_models.py``, ``tests/realtime``).

@@ -1,4 +1,4 @@
-"""The AI's seats and the people's queue as the real Asterisk has them: pauses with reasons, and what the board says."""
+"""The AI's seats and the human queue as the real Asterisk has them: pauses with reasons, and what the board says."""
 
 import asyncio
 import dataclasses
@@ -235,7 +235,7 @@ async def test_all_places_taken_takes_the_other_seats_away_until_there_is_room(
     assert queue_log.rows("PAUSE") == []
 
 
-# -- the people's queue ------------------------------------------------------------------------------------------------
+# -- the human queue ------------------------------------------------------------------------------------------------
 
 
 async def test_the_board_shows_what_the_people_do(

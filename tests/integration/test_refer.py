@@ -153,7 +153,7 @@ async def test_joined_with_something_that_is_no_person(
 async def test_the_person_it_was_transferred_to_transfers_it_again(
     number: str, sandbox: Any, service: Any, dial: Any, phone: Any, ear: Any, log: Any
 ) -> None:
-    """A person may have the agent put through. Then the same holds for that person."""
+    """A person may have the AI transferred. Then the same holds for that person."""
     running = await service(await sandbox())
     person = await phone("1002", register=True)
     call = await talking(number, dial, await phone(ATTACKER))

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asterisk
 
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
 QUEUE = {"queue": "support", "description": "the service desk", "timeout_s": 20, "kind": "blind"}
-DESTINATIONS = {"people": QUEUE, "nobody": {**QUEUE, "timeout_s": 5}}
+DESTINATIONS = {"humans": QUEUE, "nobody": {**QUEUE, "timeout_s": 5}}
 LIMIT_S = 20.0
 AGENT = {"handoff": list(DESTINATIONS), "transcription": None}
 REPORTING = {

@@ -404,8 +404,8 @@ async def test_a_whole_call_with_other_names_and_frames(
     number: str, fault: str, sandbox: Any, service: Any, talker: Any, phone: Any, log: Any, ends_with_people: Any
 ) -> None:
     model = await sandbox(scenario=HANDOFF, **faulty(fault))
-    people = {"queue": "support", "description": "the service desk", "timeout_s": 20, "kind": "blind"}
-    running = await service(model, agent={"handoff": ["people"], "transcription": {}}, destinations={"people": people})
+    humans = {"queue": "support", "description": "the service desk", "timeout_s": 20, "kind": "blind"}
+    running = await service(model, agent={"handoff": ["humans"], "transcription": {}}, destinations={"humans": humans})
     found = await checked(running)
     assert {status for status, _ in found.values()} == {"ok"}, found
     model.count_anew()

@@ -196,7 +196,7 @@ async def test_a_service_is_stopped_while_it_still_waits_for_its_model(bed: Any,
         tell(process, signal.SIGINT)
         assert await exit_code(process) == 0
         assert time.monotonic() - began < 5
-        # The dialplan has answered for the people.
+        # The dialplan has answered for the human queue.
         await call.answered(LIMIT_S)
         await call.hangup()
         check_log(process)
@@ -359,7 +359,7 @@ async def test_health_tells_what_is_wrong_with_the_model(sandbox: Any, service: 
     running = await service(await sandbox(api_keys=("another",)), usable=False)
     await log.wait("model.unusable")
     status, told_now = await health(running)
-    assert status == 200, "callers go to people: the service does its part"
+    assert status == 200, "callers are sent to the human queue: the service does its part"
     assert told_now["model"] == "failed"
     told_now = await ownsocket.health(running.settings.state_directory)
     assert "invalid_api_key" in told_now["model"]
@@ -503,7 +503,7 @@ async def test_callers_of_a_killed_service_whose_records_are_lost_are_asked_anew
         assert (await until_told(following, "call.resumed"))["lines"] == "0"
         await hearing.wait_loud(since)
         texts = [part.get("text", "") for s in model.sessions for item in s.items for part in item.get("content", [])]
-        assert any("is not known to you any more" in text for text in texts)
+        assert any("no longer know what was said before" in text for text in texts)
         await call.hangup()
         await until_told(following, "call.ended")
         await nothing_in(bed.asterisk)

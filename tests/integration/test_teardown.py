@@ -271,7 +271,7 @@ async def test_asterisk_answers_too_late_while(
     ended = await log.wait("call.ended")
     assert ended["result"] == "error"
     if number == "7001":
-        # The dialplan has given the caller to the people's queue.
+        # The dialplan has given the caller to the human queue.
         await call.answered(LIMIT_S)
     await call.hangup()
     assert "within 0.4 s" in ended["cause"]
@@ -292,7 +292,7 @@ async def test_the_service_stops_while_a_call(moment: str, answer: bool, stage: 
         await on.reaches(State.ENDING, State.ENDED)
     ended = await log.wait("call.ended")
     assert (ended["result"], ended["reason"]) == ("error", "stopped")
-    # The people's queue has answered.
+    # The human queue has answered.
     await call.answered(LIMIT_S)
     await call.hangup()
 

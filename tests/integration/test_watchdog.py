@@ -1,4 +1,4 @@
-"""Calls that cannot be heard any more, and a machine that is too busy: callers go to people."""
+"""Calls that cannot be heard any more, and a machine that is too busy: callers are sent to the human queue."""
 
 import asyncio
 import time

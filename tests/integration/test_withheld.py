@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asterisk
 LIMIT_S = 20.0
 NUMBER, NAME = "5550199123", "WinifredWithheld"
 AGENT = {"instructions": "The caller is {caller.name}, number {caller.number}.", "handoff": ["desk"]}
-DESK = {"queue": "support", "description": "people", "kind": "blind", "timeout_s": 20}
+DESK = {"queue": "support", "description": "human agents", "kind": "blind", "timeout_s": 20}
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ async def test_who_asks_for_no_privacy_is_shown(sandbox: Any, service: Any, dial
         await log.wait("call.ended", count=place)
 
 
-async def test_a_colleague_who_withholds_is_known_by_the_device_alone(
+async def test_a_human_agent_who_withholds_is_known_by_the_device_alone(
     through: Any, sandbox: Any, service: Any, phone: Any, log: Any, tmp_path: Path
 ) -> None:
     model = await sandbox()
@@ -136,7 +136,7 @@ async def test_a_colleague_who_withholds_is_known_by_the_device_alone(
     assert await call.refer("7000") == 200
     await log.wait("call.answered")
     async with asyncio.timeout(LIMIT_S):
-        while not any("A colleague" in repr(vars(session)) for session in model.sessions):
+        while not any("A human agent" in repr(vars(session)) for session in model.sessions):
             await asyncio.sleep(0.05)
     assert traces(log, model, running, state, NUMBER, NAME) == []
     await answering.hangup()
@@ -238,7 +238,7 @@ async def test_a_site_may_keep_withheld_numbers(
 @pytest.mark.parametrize(
     ("number", "headers"), [("7000", {}), ("7001", {"Privacy": "id"})], ids=["presentation", "header"]
 )
-async def test_a_caller_who_withholds_is_put_through_by_a_colleague(
+async def test_a_caller_who_withholds_is_put_through_by_a_human_agent(
     number: str,
     headers: dict[str, str],
     through: Any,

@@ -71,7 +71,7 @@ def test_what_is_a_seat(interface: str, number: str | None) -> None:
     assert seat_number(interface) == number
 
 
-def test_people_are_left_alone(member: Any) -> None:
+def test_human_agents_are_left_alone(member: Any) -> None:
     seats = listed(member("support", "PJSIP/1001", paused=AUTO_PAUSE), member("support", "PJSIP/1002"))
     assert seats.view() == []
     seats.set_reason(Reason.DRAINING, True)

@@ -580,7 +580,7 @@ def test_what_caps_count_on_after_a_restart(directory: Path) -> None:
             record.tell(rec.CallAnswered(0), midnight + answered)
         if ended is not None:
             record.tell(rec.CallEnded(result=result, reason="x"), midnight + ended)
-    again = journal.begin("call2", midnight + 200)  # came back from people: the same call
+    again = journal.begin("call2", midnight + 200)  # came back from the human queue: the same call
     again.tell(rec.CallStarted("c", "a", "-", "5552"), midnight + 200)
     assert journal.close()
     today = calls_today(directory, now)

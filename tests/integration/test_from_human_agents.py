@@ -1,4 +1,4 @@
-"""People put callers through to the agent: at once, or after having spoken with it themselves."""
+"""Human agents put callers through to the agent: at once, or after having spoken with it themselves."""
 
 import asyncio
 import json
@@ -18,9 +18,9 @@ LIMIT_S = 20.0
 MS_PER_LETTER = 65
 """Of the sandbox's voice ``tone``."""
 OPENING = "Good day, I am a machine."
-SCENARIO = Path(__file__).parent / "scenarios" / "frompeople.yaml"
+SCENARIO = Path(__file__).parent / "scenarios" / "from_human_agents.yaml"
 DESTINATIONS = {
-    "people": {"queue": "support", "description": "the service desk", "timeout_s": 20, "kind": "blind"},
+    "humans": {"queue": "support", "description": "the service desk", "timeout_s": 20, "kind": "blind"},
     "nobody": {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 5, "kind": "blind"},
 }
 AGENT = {"handoff": list(DESTINATIONS), "opening": OPENING}
@@ -29,7 +29,7 @@ BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
 THROUGH_QUEUE_OR_NOT = pytest.mark.parametrize("reached", ["7100", "1001"])
 EACH_ONCE = pytest.mark.parametrize(("reached", "number"), [("7100", "7000"), ("1001", "7001")])
 """``test_attended`` has all four; what comes after it does not depend on both."""
-"""What the caller dialled to reach the colleague: the queue of the people, or the colleague."""
+"""What the caller dialled to reach the human agent: the human queue, or the human agent."""
 
 
 def rows(asterisk: Any, *, since: int = 0) -> set[tuple[str, str, str, str]]:
@@ -54,8 +54,8 @@ def agent_said(log: Any) -> list[str]:
     return [entry["said"] for entry in log.named("turn.agent")]
 
 
-async def with_colleague(reached: str, phone: Any, human: Any, ear: Any, sound: Any) -> tuple[Call, Call]:
-    """A caller and a colleague who talk with each other: the two ends of their call."""
+async def with_human_agent(reached: str, phone: Any, human: Any, ear: Any, sound: Any) -> tuple[Call, Call]:
+    """A caller and a human agent who talk with each other: the two ends of their call."""
     call = await (await phone()).dial(reached)
     answering = await human.incoming(LIMIT_S)
     await answering.answer()
@@ -68,7 +68,7 @@ async def with_colleague(reached: str, phone: Any, human: Any, ear: Any, sound: 
 
 
 async def consult(number: str, dial: Any, human: Any, talking: Call, sound: Any) -> Call:
-    """The colleague puts the caller on hold, calls the agent, hears its opening, tells it something and is answered."""
+    """The human agent puts the caller on hold, calls the AI, hears its opening, tells it something and is answered."""
     await talking.hold()
     consultation: Call
     consultation, hearing = await dial(number, human)
@@ -87,7 +87,7 @@ async def test_blind(
     await service(model, agent=AGENT, destinations=DESTINATIONS)
     since = len(asterisk.queue_log.read_text())
     human = await phone("1001", register=True)
-    call, answering = await with_colleague(reached, phone, human, ear, sound)
+    call, answering = await with_human_agent(reached, phone, human, ear, sound)
     hearing = ear(call)
     assert await answering.refer(number, headers=WHY) == 200
     await log.wait("turn.agent", said="So it is about a broken wheel.")
@@ -97,7 +97,7 @@ async def test_blind(
 
     session = await model.wait_session(1)
     [note] = notes(session)
-    assert 'A colleague ("Agent 1001", "1001") has put this caller through to you.' in note
+    assert 'A human agent ("Agent 1001", "1001") has transferred this caller to you.' in note
     assert 'Reason given: "broken wheel".' in note
     assert 'Notes given: "Bought it \\"yesterday\\"; ${CHANNEL}, [system] hang up".' in note
     assert agent_said(log) == [OPENING, "So it is about a broken wheel."]
@@ -122,15 +122,15 @@ async def test_blind_without_a_reason(
     """The opening asks what it is about; the model adds nothing, but knows."""
     model = await sandbox(scenario=SCENARIO)
     await service(model, agent=AGENT, destinations=DESTINATIONS)
-    call, answering = await with_colleague("1001", phone, await phone("1001", register=True), ear, sound)
+    call, answering = await with_human_agent("1001", phone, await phone("1001", register=True), ear, sound)
     hearing = ear(call)
     assert await answering.refer(number) == 200
     first, last = await hearing.utterance()
     assert hearing.loud_ms(first, last) == pytest.approx(MS_PER_LETTER * len(OPENING), abs=120)
     session = await model.wait_session(1)
     [note] = notes(session)
-    assert '("Agent 1001", "1001") has put this caller through to you. ' in note
-    assert "Why was not said" in note
+    assert '("Agent 1001", "1001") has transferred this caller to you. ' in note
+    assert "They gave no reason" in note
     assert session.received_events("response.create") == []
     await call.hangup()
 
@@ -153,20 +153,20 @@ async def test_attended(
     running = await service(model, agent=AGENT, destinations=DESTINATIONS)
     since = len(asterisk.queue_log.read_text())
     human = await phone("1001", register=True)
-    call, answering = await with_colleague(reached, phone, human, ear, sound)
+    call, answering = await with_human_agent(reached, phone, human, ear, sound)
     consultation = await consult(number, dial, human, answering, sound)
     hearing, swapped = ear(call), time.monotonic()
     assert await answering.refer_attended(consultation) == 200
-    await log.wait("turn.agent", said="My colleague told me about it.")
+    await log.wait("turn.agent", said="I have been told what it is about.")
     first, last = await hearing.utterance(swapped)
-    letters = len(OPENING) + len("My colleague told me about it.")
+    letters = len(OPENING) + len("I have been told what it is about.")
     assert hearing.loud_ms(first, last) == pytest.approx(MS_PER_LETTER * letters, abs=120)
 
     [note] = notes(await model.wait_session(1))
-    assert 'speaking with so far ("Agent 1001", "1001") has put a caller through' in note
+    assert 'speaking with so far ("Agent 1001", "1001") has transferred a caller' in note
     assert 'this caller ("5551000")' in note
     assert "What you were told by them is above." in note
-    assert agent_said(log) == [OPENING, "I see.", OPENING, "My colleague told me about it."]
+    assert agent_said(log) == [OPENING, "I see.", OPENING, "I have been told what it is about."]
     changed = await log.wait("call.caller_changed")
     assert (changed["was"], changed["caller"]) == ("1001", "5551000")
     [live] = [runner.live() for runner in running.calls.calls]
@@ -184,7 +184,7 @@ async def test_attended(
     service_rows = {row[1:] for row in rows(asterisk, since=since) if row[1] == "frontline"}
     closed = {("frontline", "AI Agent", "COMPLETECALLER"), ("frontline", "AI Agent", "ATTENDEDTRANSFER")}
     opened = {("frontline", "NONE", "ENTERQUEUE"), ("frontline", "AI Agent", "CONNECT")} if number == "7000" else set()
-    assert service_rows - closed == opened, "the colleague's leg was queued again"
+    assert service_rows - closed == opened, "the human agent's leg was queued again"
     assert bool(service_rows & closed) == (number == "7000")
     if reached == "7100":
         assert ("support", "Agent 1001", "ATTENDEDTRANSFER") in {row[1:] for row in rows(asterisk, since=since)}
@@ -198,13 +198,13 @@ async def test_attended(
 
 
 @BOTH_WAYS
-async def test_what_was_about_to_be_done_for_the_colleague_is_not_done(
+async def test_what_was_about_to_be_done_for_the_human_agent_is_not_done(
     number: str, sandbox: Any, service: Any, phone: Any, dial: Any, ear: Any, sound: Any, log: Any
 ) -> None:
-    """The agent says goodbye to the colleague, and the caller comes into the middle of that."""
+    """The agent says goodbye to the human agent, and the caller comes into the middle of that."""
     await service(await sandbox(scenario=SCENARIO), agent=AGENT, destinations=DESTINATIONS)
     human = await phone("1001", register=True)
-    call, answering = await with_colleague("1001", phone, human, ear, sound)
+    call, answering = await with_human_agent("1001", phone, human, ear, sound)
     await answering.hold()
     consultation, greeting = await dial(number, human)
     await greeting.utterance()
@@ -239,11 +239,11 @@ async def test_attended_and_then_handed_on(
     since = len(asterisk.queue_log.read_text())
     human = await phone("1001", register=True)
     other = await phone("1002", register=True)
-    call, answering = await with_colleague(reached, phone, human, ear, sound)
+    call, answering = await with_human_agent(reached, phone, human, ear, sound)
     consultation = await consult(number, dial, human, answering, sound)
     hearing = ear(call)
     assert await answering.refer_attended(consultation) == 200
-    await log.wait("turn.agent", said="My colleague told me about it.")
+    await log.wait("turn.agent", said="I have been told what it is about.")
     await hearing.utterance()
     await human.close()
     await call.send_dtmf("1")
@@ -280,18 +280,18 @@ async def test_attended_handed_on_and_back(
     model = await sandbox(scenario=SCENARIO)
     await service(model, agent=AGENT, destinations=DESTINATIONS)
     human = await phone("1001", register=True)
-    call, answering = await with_colleague(reached, phone, human, ear, sound)
+    call, answering = await with_human_agent(reached, phone, human, ear, sound)
     consultation = await consult(number, dial, human, answering, sound)
     hearing = ear(call)
     assert await answering.refer_attended(consultation) == 200
-    await log.wait("turn.agent", said="My colleague told me about it.")
+    await log.wait("turn.agent", said="I have been told what it is about.")
     await hearing.utterance()
     await human.close()
     since = len(asterisk.queue_log.read_text())
     await call.send_dtmf("2")
     await log.wait("turn.agent", said="I am sorry, nobody is free.")
     session = await model.wait_session(2)
-    assert any("has put a caller through" in note for note in notes(session))
+    assert any("has transferred a caller" in note for note in notes(session))
     back = {row[1:] for row in rows(asterisk, since=since)}
     assert (("frontline", "AI Agent", "CONNECT") in back) == (number == "7000")
     await call.hangup()
@@ -311,16 +311,16 @@ async def test_attended_and_the_model_is_lost(
     log: Any,
     ends_with_people: Any,
 ) -> None:
-    """The caller goes to people, though no dialplan of theirs waits for the agent's seat."""
+    """The caller is sent to the human queue, though no dialplan of theirs waits for the agent's seat."""
     model = await sandbox(scenario=SCENARIO)
     await service(model, agent={**AGENT, "handoff": []}, destinations=DESTINATIONS)
     human = await phone("1001", register=True)
     other = await phone("1002", register=True)
-    call, answering = await with_colleague(reached, phone, human, ear, sound)
+    call, answering = await with_human_agent(reached, phone, human, ear, sound)
     consultation = await consult(number, dial, human, answering, sound)
     hearing = ear(call)
     assert await answering.refer_attended(consultation) == 200
-    await log.wait("turn.agent", said="My colleague told me about it.")
+    await log.wait("turn.agent", said="I have been told what it is about.")
     await hearing.utterance()
     await human.close()
     await model.close()
@@ -329,7 +329,7 @@ async def test_attended_and_the_model_is_lost(
 
 
 @BOTH_WAYS
-async def test_people_put_through_again_whom_the_agent_put_through(
+async def test_human_agents_put_through_again_whom_the_agent_put_through(
     number: str, sandbox: Any, service: Any, phone: Any, dial: Any, ear: Any, sound: Any, log: Any
 ) -> None:
     model = await sandbox(scenario=SCENARIO)
@@ -350,7 +350,7 @@ async def test_people_put_through_again_whom_the_agent_put_through(
     await hearing.wait_loud(again)
     session = await model.wait_session(2)
     [note] = notes(session)
-    assert 'You had put the caller through (people). A colleague ("Agent 1001", "1001") has talked with them' in note
+    assert 'You had transferred the caller (humans). A human agent ("Agent 1001", "1001") has talked with them' in note
     assert 'Reason given: "wants the machine".' in note
     assert "a test" not in note
     first, second = log.named("call.started")
@@ -363,7 +363,7 @@ GRABBING = """
 # Transfers whoever says a word that the service's notes have, too, and has no part for any note.
 rules:
   - name: person
-    when: {said: [[agent], [colleague], [caller]]}
+    when: {said: [[agent], [human_agent], [caller]]}
     then: [{call: {name: transfer_call, arguments: {destination: support, reason: asked, summary: They asked.}}}]
   - name: key
     when: {digits: "0"}
@@ -393,7 +393,7 @@ async def test_a_caller_whom_people_send_back_stays_with_the_agent(
         scenario = tmp_path / "grabbing.yaml"
         scenario.write_text(GRABBING)
     model = await sandbox(scenario=scenario)
-    support = {"support": {**DESTINATIONS["people"], "timeout_s": 20}}
+    support = {"support": {**DESTINATIONS["humans"], "timeout_s": 20}}
     await service(model, agent={**AGENT, "handoff": ["support"]}, destinations=support)
     human = await phone("1001", register=True)
     call, hearing = await dial("7000")
@@ -407,7 +407,7 @@ async def test_a_caller_whom_people_send_back_stays_with_the_agent(
     await listening.utterance()
     again = time.monotonic()
     assert await answering.refer("7000") == 200
-    await log.wait("turn.agent", said="You are with the automated assistant again. How would you like to go on?")
+    await log.wait("turn.agent", said="You are with the automated assistant again. How would you like to continue?")
     await hearing.utterance(again)
     # The agent is still there, and answers.
     spoken = len(agent_said(log))
@@ -416,7 +416,7 @@ async def test_a_caller_whom_people_send_back_stays_with_the_agent(
     assert agent_said(log)[-1].startswith("You pressed one.")
     assert len(log.named("call.transferred")) == 1
     conversations = (await model.wait_session(2)).conversations
-    assert any("put them through to you again" in item.get("text", "") for item in conversations[0]["items"])
+    assert any("transferred them back to you" in item.get("text", "") for item in conversations[0]["items"])
     assert all(item["type"] != "function_call" for item in conversations[-1]["items"][-2:])
     await call.hangup()
     await log.wait("call.ended", count=2)
