@@ -103,7 +103,7 @@ class Admission:
     def talked_s(self, at: float, day: str, *, unknown: bool | None = None) -> float:
         """How long today's calls have lasted so far. ``unknown``: only those of callers without (with) a number."""
         if day > self._day:
-            # What goes on over midnight counts for the new day from its first look on.
+            # A call that continues over midnight counts for the new day from the day's first look.
             self._day, self._over, self._day_began = day, {False: 0.0, True: 0.0}, at
         over = sum(self._over.values()) if unknown is None else self._over[unknown]
         running = (ticket for ticket in self._tickets if unknown in (None, ticket.unknown))

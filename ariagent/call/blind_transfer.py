@@ -50,7 +50,7 @@ async def _from_seat(context: Context, arrival: Arrival, leg: str, handoff: Hand
             context.ami.action("Setvar", Channel=caller, Variable=name, Value=value)
             for name, value in variables.items()
         )
-        # What the call is about matters less than that it is transferred; whom it joins does not.
+        # These variables may fail: the transfer matters more. If the handoff joins two calls, they must succeed.
         await asyncio.gather(*actions, return_exceptions=not handoff.joins)
     where, extension = handoff.place
     await context.ami.action("BlindTransfer", Channel=seat, Context=where, Exten=extension)

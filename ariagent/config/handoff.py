@@ -73,8 +73,8 @@ class DestinationSettings(Section):
     answers hears the summary, and then which key it is. Whoever does not press it within about 12 s is hung up: the
     caller stays in the queue, or with the AI. null: whoever answers takes the call. Not for ``kind: blind``."""
     machines: Literal["end", "ignore"] = "end"
-    """What happens if a fax, a modem or the beep of an answering machine is heard after somebody has answered a warm
-    transfer. ``end``: that leg is hung up, and the caller stays with the AI."""
+    """Reaction to a fax, a modem or the beep of an answering machine after a warm transfer was answered. ``end``: that
+    leg is hung up, and the caller stays with the AI."""
     name_prefix: Annotated[str, Field(max_length=32)] = ""
     """Shown before the caller's name on the human agent's phone."""
     fields: dict[FieldName, Annotated[str, Field(min_length=1, max_length=200)]] = {}

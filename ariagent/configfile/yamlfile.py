@@ -147,7 +147,7 @@ def explain(
             said[section, False] = [f"this section is empty; it needs {' and '.join(map(str, keys))}"]
             problems = [(path, problem) for path, problem in problems if path[:-1] != section]
     for path, problem in problems:
-        # Of a value that may be several things: what is wrong inside it says more than what it might be instead.
+        # If a value may be of several kinds, an error inside it says more than a list of the other kinds.
         inside = any(len(other) > len(path) and other[: len(path)] == path for other, _ in problems)
         if not (inside and complaints.is_of_kind(problem)):
             message = complaints.sentence(problem)

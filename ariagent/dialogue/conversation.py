@@ -202,7 +202,7 @@ class Conversation:
 
     def renew(self, session: RealtimeSession, entries: Iterable[Entry], now: float) -> None:
         """Go on in another session, which is told what was said so far."""
-        # What was to be said while there was no session (to keys, a tool's result) is asked of the lost one.
+        # An answer that was due while there was no session (to keys, a tool's result) is asked of the lost one.
         pending = self._answer_pending or self._session.response_pending or self._missed_ms >= MISSED_MS
         self._answer_pending, self._missed_ms = False, 0.0
         session.audio_origin_ms = self._uplink.appended_ms

@@ -43,7 +43,7 @@ JUDGE_EVERY_S = 0.02
 LONGEST_PAUSE_S = 0.9
 """Seconds of pause after which the reply continues although the sound is not judged yet."""
 UNLIKELY_PAUSE_S = 0.7
-"""The same limit, if less than half of the sound that would make it speech was loud."""
+"""The limit if less than half of the sound that would make it speech was loud."""
 BETWEEN_PAUSES_S = 0.3
 """Pauses with less than this of the reply between them are one."""
 USUAL_LEAST_MS = 400

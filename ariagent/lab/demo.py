@@ -87,7 +87,7 @@ class Check:
 
 @dataclass(slots=True)
 class Evidence:
-    """What was found out about the call, besides what the caller noticed."""
+    """Facts about the call, besides those that the caller noticed."""
 
     log: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     """The service's events of the call: name and fields."""
@@ -97,7 +97,7 @@ class Evidence:
     """The human agent to whom the caller was transferred."""
     channels_left: int = -1
     kept: list[tuple[str, str]] = field(default_factory=list)
-    """What the service's records tell of the call: events and who or what they are about."""
+    """The call in the service's records: each event's name, and its subject."""
 
     def events(self, name: str) -> list[dict[str, str]]:
         """The fields of every event of this name."""
@@ -247,7 +247,7 @@ def _kept(folder: Path, call_id: str) -> list[tuple[str, str]]:
 
 
 def _show_records(folder: Path, call_id: str) -> None:
-    """What ``ariagent calls`` has of the call."""
+    """Print the call as ``ariagent calls`` shows it."""
     settings, page = folder / "service.yaml", folder / "call.html"
     _write(f"\nThe same call in the service's records: ariagent calls -c {settings} {call_id}\n")
     try:

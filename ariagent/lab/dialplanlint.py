@@ -61,7 +61,7 @@ FUNCTIONS = frozenset(
 )
 """Functions that return such texts."""
 WORDS = frozenset({"state", "channeltype", "linkedid", "uniqueid"})
-"""What CHANNEL() tells in words of Asterisk's own."""
+"""Values of CHANNEL() that are words of Asterisk's own."""
 WRITABLE = frozenset({"CALLERID", "CONNECTEDLINE", "PJSIP_HEADER"})
 """Functions that may be set to such a text: they take it as it is."""
 

@@ -85,7 +85,7 @@ otherwise:
 
 @dataclass(slots=True)
 class Replies:
-    """What became of the replies of one run."""
+    """The replies of one run, and what happened to them."""
 
     story_ms: float
     """How much of the story is loud when it is heard once and to the end."""
@@ -98,7 +98,7 @@ class Replies:
     unasked: int = 0
     """Times that the agent spoke before a question: the server had taken noise for one."""
     sounds: int = 0
-    """What the server took for the caller while the agent spoke or was about to."""
+    """Sounds that the server took for the caller while the agent spoke or was about to."""
     longest_gap_ms: list[float] = field(default_factory=list)
     """The longest silence inside each reply."""
     loud_ms: list[float] = field(default_factory=list)

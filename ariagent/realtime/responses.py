@@ -147,7 +147,7 @@ class Responses:
 
     def ask(self, now: float) -> None:
         """Ask for what is wanted, if this is the moment."""
-        # What is wanted while the caller speaks waits for their turn; its answer may make it unnecessary.
+        # A request made while the caller speaks waits for the end of their turn; the answer to it may serve instead.
         if now < self._caller_until or (response := self._gate.take(now)) is None:
             return
         self._items.before_response()

@@ -267,7 +267,7 @@ class Journal:
                     base.execute("ROLLBACK")
                 raise
             if any(row.erases_words for _, row in self._batch):
-                # What is erased is still in the write-ahead log until then.
+                # Erased rows are still in the write-ahead log until then.
                 base.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             self._bytes_out += sum(row.size for _, row in self._batch)
             self._batch = []

@@ -45,7 +45,7 @@ PAUSE_S = 0.3
 STOPPED_S = 0.5
 """An interrupted agent that is quiet for this long has stopped; its answer to the interruption comes later."""
 LONGEST_ANSWER_S = 60.0
-"""What goes on for longer is no answer but, most likely, hold music."""
+"""A longer sound is no answer but, most likely, hold music."""
 SHORTEST_ANSWER_S = 0.3
 """A shorter sound is no answer: the tone that a slow tool makes takes 0.1 s, and spoken, even "yes" takes longer."""
 NOISE_LASTS_S = 30.0
@@ -246,7 +246,7 @@ class _Caller:
             self._fail("call", f"the AI gave the call back: {answerer.broke_off}")
         elif self._in_others_hands:
             why = await causes(self._settings, answerer)
-            # What the steps found out about somebody else than the AI is of no use.
+            # The steps may have met somebody else than the AI: their findings do not count.
             report.failures.clear()
             report.outcome = "not_taken"
             self._fail("call", f"the AI did not take this call: {'; '.join([*why, answerer.answered])}")
@@ -397,7 +397,7 @@ class _Caller:
     async def _judge(self, answer: asyncio.Task[Turn], step: do.Expect, place: str) -> None:
         turn = await asyncio.shield(answer)
         wanted = (" or " if step.any_of else " and ").join(f'"{word}"' for word in step.words)
-        # What came over the line, where somebody can understand it: that is what the caller has heard.
+        # The caller has heard the audio that came over the line, if a recogniser can understand it.
         said = turn.text if turn.heard is None else turn.heard
         if said is None:
             self._fail(place, f"cannot tell whether {wanted} was said: {unknown_words()}")
@@ -482,7 +482,7 @@ class _Caller:
         self._narrate("caller" if by_caller else "agent", "(hangs up)")
 
     def _close_utterance(self, *, interrupted: bool) -> None:
-        """What the agent has said so far is a turn."""
+        """Close the agent's turn with the words that it has said so far."""
         utterance = self._ear.take()
         if utterance is None or (utterance.duration_s < SHORTEST_ANSWER_S and not interrupted):
             return

@@ -1,4 +1,4 @@
-"""What a call is expected to be like, and whether it was. CORE.
+"""The expectations of a call, and their check. CORE.
 
 The ``expect`` section of a caller's script says it; ``judge`` compares it with the caller's report and, for what a
 caller cannot hear (which functions the agent called, why the call ended), with the agent's side of the call.
@@ -137,7 +137,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class AgentSide:
-    """What the agent's records hold of a call."""
+    """The agent's side of a call, from its records."""
 
     remarks: tuple[Remark, ...] = ()
     tools: tuple[ToolCall, ...] = ()
@@ -150,7 +150,7 @@ class AgentSide:
 
 
 def judge(expected: Expectations, report: CallReport, agent: AgentSide | None) -> list[Failure]:
-    """What was otherwise than expected, in the order of the file; empty when all was as expected."""
+    """The expectations that were not met, in the order of the file; empty if all were met."""
     if not report.reached_ai:
         return []  # the report says so already, and everything else follows from it
     checks = (

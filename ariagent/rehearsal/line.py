@@ -131,7 +131,7 @@ class Line:
             if self.began_at is None:
                 self.began_at = now
         if self._background:
-            # What is loud was judged before: the noise around a caller is nothing that it says.
+            # The level was judged before: the noise around a caller is not the caller's speech.
             frame = self._amid_noise(frame)
         if frame is not None and self.tracks is not None:
             self.tracks[0].add(frame, now)

@@ -1,4 +1,4 @@
-"""What the sandbox makes of ``noise_reduction``: only what stands out from the background is heard (CORE).
+"""The sandbox's noise reduction: only sounds that stand out from the background are heard (CORE).
 
 The API filters the caller's audio before its turn detection and does not say how. This stands in for that filter, for
 turn detection only and alike for ``near_field`` and ``far_field``: what is not clearly louder than the background of

@@ -1,4 +1,4 @@
-"""What the caller said: pocketsphinx with the scenario's phrases as its grammar.
+"""The recogniser of the caller's words: pocketsphinx with the scenario's phrases as its grammar.
 
 A stand-in for a model's hearing. It knows the scenario's phrases and nothing else, and forces other speech onto the
 nearest of them.

@@ -1,4 +1,4 @@
-"""What a test can see of a session: what it received and sent, its items, and events to wait for."""
+"""The record of a session for tests: messages received and sent, items, and events to wait for."""
 
 import asyncio
 import time
@@ -75,7 +75,7 @@ class SandboxSession:
 
     @property
     def said(self) -> list[str]:
-        """What the recogniser understood, turn by turn."""
+        """The words that the recogniser understood, turn by turn."""
         return [words for words in self.core.state.heard.values() if words]
 
     @property

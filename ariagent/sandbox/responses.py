@@ -127,7 +127,7 @@ class Response:
         self._step(lambda script: next(script))
 
     def set_plan(self, plan: Sequence[Step | Tone], now: float) -> None:
-        """What to say and do."""
+        """Set the steps of the response: words and function calls."""
         self.plan = plan
         if "audio" in self.settings.modalities:
             for step in plan:

@@ -138,7 +138,7 @@ def _escape(name: str, value: Value) -> str:
 
 
 def _climbs(path: str) -> bool:
-    # What follows a semicolon are a segment's parameters.
+    # The text after a semicolon is a segment's parameters.
     return any(_as_decoded(segment).partition(";")[0].strip() in (".", "..") for segment in path.split("/"))
 
 
