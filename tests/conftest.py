@@ -169,7 +169,7 @@ class AriServer:
         return self._act(request, path.strip("/").split("/"))
 
     def _describe(self, page: str) -> dict[str, Any]:
-        # What Asterisk says of itself, whatever it is reached by (source: res/res_ari.c, ast_ari_get_docs).
+        # Asterisk's description of its API, however it is reached (source: res/res_ari.c, ast_ari_get_docs).
         base = {"basePath": f"http://127.0.0.1:{self.port}/ari", "swaggerVersion": "1.1"}
         if page == "resources.json":
             names = dict.fromkeys(operation[0] for operation in OPERATIONS)

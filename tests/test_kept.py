@@ -1,4 +1,4 @@
-"""What is made at most so often."""
+"""A value that is made at most once in an interval."""
 
 import pytest
 

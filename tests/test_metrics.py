@@ -1,4 +1,4 @@
-"""What /metrics shows: the names that dashboards rely on, and that each hook moves its number."""
+"""The page /metrics: the names that dashboards rely on, and that each hook moves its number."""
 
 import platform
 

@@ -618,7 +618,7 @@ class Tools(Toolbox):
 
 
 class Logged(logging.Handler):
-    """What was logged: event and fields."""
+    """The log: event and fields."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -659,7 +659,7 @@ class _NotedModelHealth(ModelHealth):
 
 
 class _NotedAudioHealth(Breaker):
-    """The same for the audio."""
+    """Health of the audio; each doubt is noted."""
 
     def __init__(self, doubts: list[str]) -> None:
         super().__init__()
@@ -820,7 +820,7 @@ class Office:
         return dict(found)
 
     def left_of(self, call: Call) -> list[str]:
-        """What Asterisk, the router, the audio server and the model still have of the call."""
+        """The remains of the call in Asterisk, the router, the audio server and the model."""
         known: set[str] = {*self.ari.names, *self.ari.bridges, *self.router._sinks}
         left = [name for name in (call.leg, call.media.channel, call.media.bridge) if name in known]
         left += [name for name in known if name.startswith(WARM_PREFIX)]

@@ -1,4 +1,4 @@
-"""Which calls go to human agents because enough is going on already."""
+"""Calls that go to human agents because enough calls are in progress."""
 
 import pytest
 from hypothesis import given

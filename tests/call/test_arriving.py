@@ -1,4 +1,4 @@
-"""What is done before a call is served: its id, its record, the caps, its agent."""
+"""Steps before a call is served: its id, its record, the caps, its agent."""
 
 import logging
 from pathlib import Path

@@ -18,7 +18,7 @@ def channel(state: str, number: str = "") -> Channel:
 
 
 def met(parties: AttendedTransfer) -> list[tuple[float, Party]]:
-    """Whom the agent is to meet, and when, if nothing else happens."""
+    """The party that the agent is to meet, and the time, if nothing else happens."""
     found = []
     while (due := parties.next_deadline()) is not None:
         assert parties.tick(due - 0.001) is None

@@ -1,4 +1,4 @@
-"""What Asterisk is asked for in a transfer, and the one limit for all of it."""
+"""Requests to Asterisk for a transfer, and the one limit for all of them."""
 
 import time
 from dataclasses import replace

@@ -116,7 +116,7 @@ class Desk:
         return go_on
 
     def result(self, channel_id: str) -> str | None:
-        """What the dialplan was told about the call."""
+        """The call's result that the dialplan got."""
         return self.ari_server.variables.get((channel_id, "ARIAGENT_RESULT"))  # type: ignore[no-any-return]
 
     async def is_back_in_the_dialplan(self, channel_id: str) -> None:

@@ -1,4 +1,4 @@
-"""What answers a consult leg is listened to: a machine does not get the caller, a person does."""
+"""Detection of machines on a consult leg: a machine does not get the caller, a human agent does."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What becomes of a caller whose model refuses, falls silent, fails or is lost; whole calls, in memory.
+"""Callers whose model refuses, falls silent, fails or is lost; whole calls, in memory.
 
 What a server does that is taken for which fault is in ``tests/realtime``.
 """

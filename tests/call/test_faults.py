@@ -135,7 +135,7 @@ async def finished_command(office: Office, call: Call, patch: Patch) -> None:
 
 
 async def media_request(office: Office, call: Call, patch: Patch) -> None:
-    """As if it had been under way all the time."""
+    """Feed the event as if the media leg had been under way all the time."""
     raises_on(call, ev.MediaReady)
     call.feed(ev.MediaReady())
 

@@ -92,7 +92,7 @@ ALIVE = (*BEFORE_TALKING, State.TALKING, State.SAYING_GOODBYE, State.BEFORE_TRAN
 
 
 def tick(machine: CallMachine, now: float, unheard_s: float = 0.0) -> list[cmd.Command]:
-    """What time brings, handled as the call does it."""
+    """Commands that time brings, handled as the call does it."""
     due = machine.tick(now, unheard_s)
     return [] if due is None else machine.handle(due, now)
 
@@ -569,7 +569,7 @@ class TestHandoff:
         assert machine.handle(ev.WarmTransferRequested(HANDOFF), 1.0) == [cmd.StartWarmTransfer(HANDOFF)]
         assert machine.state is State.TALKING
         joined = replace(HANDOFF, joins="Local/x;1")
-        # Who was found knows what it is about already, and the caller is not asked any more.
+        # The human agent knows the reason already, and the caller is not asked again.
         assert machine.handle(ev.TransferRequested(joined), 2.0) == []
         machine.handle(ev.CallerSpoke(), 2.5)
         assert machine.state is State.BEFORE_TRANSFER

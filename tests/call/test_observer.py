@@ -1,4 +1,4 @@
-"""What is told of a call: to everybody's log, to the metrics, and to the call's own record."""
+"""Reports of a call: to the log, to the metrics, and to the call's own record."""
 
 import itertools
 import logging

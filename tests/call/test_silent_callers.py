@@ -29,7 +29,7 @@ async def answered(office: Office, leg: str = "c1") -> Call:
 
 
 def asked(office: Office) -> list[str]:
-    """Which of the notes about silence and length the model was told, in order."""
+    """Notes about silence and length that the model got, in order."""
     known = (notes.NOTE_ASK, notes.NOTE_ASK_AGAIN, notes.NOTE_GOODBYE, notes.NOTE_LENGTH)
     texts = [
         part["text"]

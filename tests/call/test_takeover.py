@@ -1,4 +1,4 @@
-"""What a new process knows of a call that another one served, from the call's record."""
+"""A new process's knowledge of a call that another one served, from the call's record."""
 
 from dataclasses import replace
 from typing import Any

@@ -85,7 +85,7 @@ class Desk:
 
     @property
     def listens(self) -> list[str]:
-        """What Asterisk, the router and the audio server have for listening to a consult leg."""
+        """Resources in Asterisk, the router and the audio server for listening to a consult leg."""
         office = self.office
         known = [*office.ari.names, *office.ari.bridges, *office.router._sinks, *map(str, office.media._expected)]
         return [name for name in known if name not in ("c1", *self.legs)]
@@ -202,7 +202,7 @@ async def test_without_an_announcement_the_caller_is_joined_only_if_the_key_is_p
         assert time.monotonic() - began == pytest.approx(2.0 + ANNOUNCEMENT_WAIT_S + asked_s, abs=0.1)
         assert len(office.events("announcement.not_spoken")) == 1
         assert not desk.warm.announcement_failed
-        # What asks for the key does not go on when the caller is there.
+        # The prompt for the key ends when the caller is there.
         assert any(request.startswith("stop ") for request in office.ari.peer.requests) == (key == "1")
         await passes(0.1)
         assert len(desk.legs) == (key == "1")

@@ -69,7 +69,7 @@ async def test_the_first_callers_reach_people_and_the_others_do_not_have_to_try(
 
 
 class AudioWay:
-    """What stands between Asterisk and the service's audio port, and can be broken there."""
+    """A proxy between Asterisk and the service's audio port that can be broken."""
 
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -28,8 +28,8 @@ LIMIT_S = 60.0
 RUNS = int(os.environ.get("CHAOS_RUNS", "3"))
 FAILURES, WITHIN_S = 8, 24.0
 SLACK_S = 3.0
-"""Of a silence, beside what the failures took: the answer's own time, a connection that is tried again after a pause, a
-key that nobody heard and the question behind it."""
+"""Limit of a silence, beside the failures' own time: the answer's time, a connection that is tried again after a pause,
+a key that nobody heard and the question behind it."""
 PATIENCE_S = 1.2
 """After so long without an answer a caller asks again, aloud."""
 SETTLED_S = 3.0
@@ -204,7 +204,7 @@ class Troubles:
 
 @dataclass
 class Stage:
-    """What a run needs."""
+    """The things that a run needs."""
 
     asterisk: Any
     sandbox: Any
@@ -250,7 +250,7 @@ class Stage:
             self.tell(callers, troubles.outages, went_on)
             await asyncio.gather(*(caller.call.hangup() for caller in callers))
             await self.nothing_goes_on()
-        # Of the sandbox's library, for connections that were reset before they were any.
+        # The sandbox's library logs these for connections that were reset before they were any.
         self.log.entries[:] = [entry for entry in self.log.entries if entry.logger != "websockets.server"]
         self.tell_why()
         assert [(caller.number, caller.call.end) for caller in lost] == []

@@ -13,7 +13,7 @@ MOST_SILENCE_S = 1.5
 
 
 def texts(session: Any) -> list[tuple[str, str]]:
-    """Who said what, as far as it is written."""
+    """Speakers and words, as far as they are written."""
     items = [item for item in session.items if item["type"] == "message"]
     return [
         (item["role"], "".join(part.get("text") or part.get("transcript") or "" for part in item["content"]))
@@ -97,7 +97,7 @@ async def test_one_that_ends_while_the_agent_speaks_is_followed_by_another_at_on
     lost = await log.wait("model.lost", timeout=LIMIT_S)
     assert lost["fault"] == "expired"
     await log.wait("model.renewed")
-    # What was lost is told again, without a pause that would be noticed.
+    # Lost audio is sent again, without a pause that would be noticed.
     silence_s = hearing.longest_silence_s(began, await hearing.wait_loud(lost.at + 2.0))
     print(f"\n{number}: closed with 1001 in mid-sentence; longest silence {silence_s:.2f} s")
     assert silence_s <= MOST_SILENCE_S

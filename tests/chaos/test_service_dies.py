@@ -27,7 +27,7 @@ until = partial(waiting.until, limit_s=LIMIT_S)
 
 @pytest.mark.parametrize("calls", [2, pytest.param(10, marks=pytest.mark.chaos)])
 async def test_callers_of_a_killed_service_go_on_with_the_next(calls: int, bed: Any, tmp_path: Path) -> None:
-    # What is not kept for long is there while the call goes on.
+    # Records that are not kept for long exist while the call continues.
     records = {"transcripts": calls > 2}
     async with benchtakeover.killed(bed.asterisk, tmp_path, calls, records=records) as seen:
         assert seen.lost == 0

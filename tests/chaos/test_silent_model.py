@@ -47,7 +47,7 @@ async def test_a_response_that_does_not_come_is_asked_for_in_another_session(
         silence_s = hearing.longest_silence_s(asked, heard)
         print(f"\na response {name}: {silence_s:.2f} s of silence with a limit of {STALL_S:g} s")
         assert silence_s <= 3 * STALL_S
-        # What was lost was asked for, and it goes on.
+        # The lost answer was requested, and the conversation continues.
         await hearing.wait_quiet(0.5)
         await call.play(sound.tone(0.4))
         await hearing.wait_loud(hearing.spoke_until())

@@ -23,7 +23,7 @@ LIMIT_S = 60.0
 MOST_SILENCE_S = 2.0
 """From the next process's taking calls to the last caller's hearing of it; three times that on a busy machine."""
 MAKE_UP = ("wait for the caller to speak", "the sentence that was cut off", "The caller was speaking")
-"""What the model is told about callers who rest, listen, speak."""
+"""Notes to the model about callers who rest, listen, speak."""
 STORY = "8"
 """The key that makes the agent tell a long story."""
 
@@ -76,7 +76,7 @@ async def test_calls_go_on_with_the_next_process_as_if_nothing_had_been(
 
         await until(written, "the records of what was said")
         await asyncio.gather(*(hearing.wait_quiet(0.5) for _, hearing in lines))
-        # Of three callers one listens, one speaks, and with one nobody does.
+        # One caller in three listens, one speaks, and one does neither.
         listening, speaking, resting = lines[1::3], lines[2::3], lines[0::3]
         pressed = time.monotonic()
         await asyncio.gather(*(call.send_dtmf(STORY) for call, _ in listening))

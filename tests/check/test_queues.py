@@ -1,4 +1,4 @@
-"""What the members of the AI's queues say."""
+"""Findings about the members of the AI's queues."""
 
 import pytest
 

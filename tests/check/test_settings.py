@@ -1,4 +1,4 @@
-"""What the settings and the machine say by themselves."""
+"""Findings from the settings and the machine alone."""
 
 import os
 from collections.abc import Callable
@@ -174,7 +174,7 @@ class TestFolder:
 
 
 def as_nobody(work: Callable[[], str]) -> str:
-    """What ``work`` returns in a process of another user."""
+    """The result of ``work`` in a process of another user."""
     reading, writing = os.pipe()
     if (child := os.fork()) == 0:
         try:

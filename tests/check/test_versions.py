@@ -1,4 +1,4 @@
-"""What is known of an Asterisk version: its faults, whether it has the security fixes, whether its branch lives."""
+"""Facts about an Asterisk version: its faults, its security fixes, and whether its branch lives."""
 
 from typing import Any
 

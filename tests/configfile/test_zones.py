@@ -1,4 +1,4 @@
-"""Which time zone an agent, the site and its hours have."""
+"""The time zones of an agent, the site and its hours."""
 
 from datetime import datetime
 from typing import Any

@@ -34,7 +34,7 @@ HOST = b"Host: localhost\r\n"
 AUTH = b"@"
 """In a request: the header with the token, or nothing."""
 SECRETS = (b'"calls"', b'"seats"', b'"queues"', b"ariagent_")
-"""What a right answer holds."""
+"""Contents of a right answer."""
 W = b"/v1/calls/1795357064.1/whisper"
 
 

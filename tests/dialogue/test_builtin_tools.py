@@ -63,7 +63,7 @@ def tools(
 
 
 def run(of: BuiltinTools, name: str, arguments: object = None, at: float = MONDAY) -> Handled:
-    """What comes of a call; ``arguments``: a text as it is, anything else as JSON."""
+    """The outcome of a call; ``arguments``: a text as it is, anything else as JSON."""
     text = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
     handled = of.run(ToolCall("c1", name, text), at)
     assert handled is not None

@@ -84,7 +84,7 @@ class Talk:
         return [what for what in happened if not isinstance(what, BOUNDARIES)]
 
     def releases(self) -> list[DialogueEvent]:
-        """What was held back while a sound was judged."""
+        """Audio that was held back while a sound was judged."""
         released = self.conversation.take_released()
         return [what for event, arrived in released for what in self._handle(event, arrived)]
 
@@ -734,7 +734,7 @@ class Judged(Talk):
         return heard
 
     def sent(self) -> list[tuple[str, str]]:
-        """What the model was sent, as type and what it is about."""
+        """Messages to the model, as type and subject."""
         return [
             (m["type"], m.get("item_id") or m.get("response_id") or "")
             for m in self.hears()

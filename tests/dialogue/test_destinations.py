@@ -1,4 +1,4 @@
-"""What the model knows of its destinations, and where it may not transfer callers now."""
+"""Destinations that the model knows, and those to which it may not transfer callers now."""
 
 from dataclasses import replace
 from datetime import datetime

@@ -110,7 +110,7 @@ class Call:
             self.dialogue.handle(event, self.now)
 
     def told(self) -> list[dict[str, Any]]:
-        """What the server was sent since the last time."""
+        """Messages to the server since the last time."""
         return [json.loads(message) for message in self.session.take_outgoing()]
 
     def kinds(self) -> list[str]:
@@ -233,7 +233,7 @@ class Call:
     # -- what follows ------------------------------------------------------------------------------
 
     def took(self) -> list[fx.Effect | events.DialogueEvent]:
-        """What the driver has to do and to tell since the last time, without hints to play."""
+        """Effects for the driver since the last time, without hints to play."""
         taken = self.dialogue.take_effects()
         found: list[fx.Effect | events.DialogueEvent] = [
             effect for effect in taken if not isinstance(effect, fx.SpeechReady)
@@ -242,12 +242,12 @@ class Call:
         return found
 
     def of(self, kind: type[Kind]) -> list[Kind]:
-        """As ``took``, of this kind only."""
+        """The result of ``took``, of this kind only."""
         return [effect for effect in self.took() if isinstance(effect, kind)]
 
     @property
     def entries(self) -> tuple[Said | Used, ...]:
-        """What is remembered."""
+        """The history."""
         return self.dialogue.memory("").entries
 
 

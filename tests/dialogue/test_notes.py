@@ -1,4 +1,4 @@
-"""What the model is told: each note says what happened and what to do about it."""
+"""Notes to the model: each one says what happened and what to do about it."""
 
 import json
 

@@ -71,7 +71,7 @@ class TestOpenToolCalls:
 
 
 def heard(prompts: WaitingPrompts, start: float, end: float) -> list[tuple[float, str]]:
-    """What the caller hears from ``start`` until before ``end``, asked for at each deadline."""
+    """Prompts that the caller hears from ``start`` until before ``end``, asked for at each deadline."""
     found = []
     while (due := prompts.next_deadline()) is not None and (at := max(due, start)) < end:
         if prompt := prompts.due(at):

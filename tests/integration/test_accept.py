@@ -65,7 +65,7 @@ async def test_who_does_not_press_the_key_is_hung_up_and_the_caller_waits_in_the
     answered = time.monotonic()
     await incoming.ended(LIMIT_S)
     assert hearing.loud_ms(answered) > 1000, "the caller heard no music"
-    # The same human agent is the next one here.
+    # The queue has one human agent: it rings them again.
     again = await human.incoming(LIMIT_S)
     human_ear = await answers(again, ear)
     await again.send_dtmf("1")

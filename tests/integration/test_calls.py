@@ -21,7 +21,7 @@ pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 20.0
 MS_PER_LETTER = 65
-"""Of the sandbox's voice ``tone``."""
+"""Speaking time of a letter in the sandbox's voice ``tone``."""
 OPENING = "Good day."
 GOODBYE = "Thank you, goodbye."
 LONG = "This is a long opening. " * 8
@@ -97,7 +97,7 @@ async def test_spoken_question_is_understood_and_answered(
     assert session.said == [said["said"]]
     assert "We are open from Monday to Friday" in log.named("turn.agent")[1]["said"]
 
-    # What the caller waited for and what the service counts are the same thing.
+    # The caller's wait and the service's count agree.
     assert answered["response_ms"] == pytest.approx(1000 * (heard_at - spoke_until), abs=300)
     value, default = running.metrics.registry.get_sample_value, {"agent": "default"}
     assert value("ariagent_response_seconds_count", default) == 1

@@ -364,7 +364,7 @@ async def test_a_transfer_that_cannot_be_made_is_told_and_the_agent_goes_on(
         status, refused = await api.ask("POST", path, **body)
         assert (status, "no connection to the manager interface" in refused["reason"]) == (503, True)
     after = time.monotonic()
-    # Of this one the settings know.
+    # The settings know this one.
     status, refused = await api.ask("POST", f"calls/{call_id}/transfer", queue="support", wait_s=30)
     assert (status, refused["error"]) == (502, "not_transferred")
     await hearing.utterance(after)

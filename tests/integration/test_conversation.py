@@ -1,4 +1,4 @@
-"""Who speaks when, through real SIP and RTP: turns and their times, first words, interruptions, digits.
+"""The order of speakers, through real SIP and RTP: turns and their times, first words, interruptions, digits.
 
 What is on the wire, and when; the rules are in memory (``tests/call/test_interrupted_replies.py``, ``test_keys.py``).
 """
@@ -16,13 +16,13 @@ pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 20.0
 MS_PER_LETTER = 65
-"""Of the sandbox's voice ``tone``."""
+"""Speaking time of a letter in the sandbox's voice ``tone``."""
 ANSWER_MS = MS_PER_LETTER * len("The answer.")
 LONG = "This is a long opening that leaves time to interrupt it, and then some more of it."
 
 
 def texts(session: Any) -> list[str]:
-    """What the model was told in text, not in speech."""
+    """Texts that the model got, without speech."""
     parts = [part for item in session.items if item.get("role") == "user" for part in item["content"]]
     return [part["text"] for part in parts if part["type"] == "input_text"]
 

@@ -44,11 +44,11 @@ class Kind:
     """A way of handing a caller over, and how to bring it about."""
 
     key: str
-    """What the caller presses; see scenarios/handoff.yaml."""
+    """The caller's key; see scenarios/handoff.yaml."""
     phone: str
-    """Which phone rings."""
+    """The phone that rings."""
     returns: str
-    """What the caller presses to come back after 5 s because nobody takes the call; empty: it takes longer."""
+    """The caller's key to come back after 5 s because nobody takes the call; empty: it takes longer."""
 
 
 KINDS = {

@@ -1,4 +1,4 @@
-"""What goes wrong with the model, the media or the site: the caller is sent to the human queue, never into silence.
+"""Failures of the model, the media or the site: the caller is sent to the human queue, never into silence.
 
 One of each kind, on a real Asterisk; more of what a model does wrong is in memory
 (``tests/call/test_failing_models.py``, ``tests/realtime``).
@@ -215,7 +215,7 @@ async def test_an_agent_that_is_gone_hands_its_caller_to_its_own_destination(
     between.target = ("127.0.0.1", 1)  # where nobody listens
     between.cut()
     incoming = await human.incoming(30)
-    # What was said so far.
+    # The conversation so far.
     assert incoming.invite.headers.get("x-ariagent-summary").startswith("agent: ")
     await incoming.answer()
     await log.wait("call.transferred", by="ariagent", kind="blind")
@@ -381,7 +381,7 @@ async def test_malformed_messages_of_the_model_are_counted_and_the_conversation_
         assert told["what"] == what, case
         assert length is None or told["length"] == length, case
         assert value(running, "ariagent_malformed_total", peer="model") == count
-    # Of an event that is not known nothing is said: the protocol grows.
+    # An unknown event is not logged: the protocol grows.
     between.to_client(event(type="response.daydream.delta", x={"y": [1]}) * 3)
     await call.play(sound.tone(0.4))
     await hearing.utterance(after=hearing.spoke_until())

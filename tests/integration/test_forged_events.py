@@ -57,7 +57,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 async def listed(asterisk: Any, action: str) -> list[dict[str, str]]:
-    """What a list holds, asked for by a connection of its own as rescue does."""
+    """The entries of a list, over a connection of its own as rescue does."""
     async with AmiClient(AmiSettings.model_validate(asterisk.ami)).session() as client:
         return await client.action_list(action)
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 20.0
 MS_PER_LETTER = 65
-"""Of the sandbox's voice ``tone``."""
+"""Speaking time of a letter in the sandbox's voice ``tone``."""
 OPENING = "Good day, I am a machine."
 SCENARIO = Path(__file__).parent / "scenarios" / "from_human_agents.yaml"
 DESTINATIONS = {
@@ -29,17 +29,17 @@ BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
 THROUGH_QUEUE_OR_NOT = pytest.mark.parametrize("reached", ["7100", "1001"])
 EACH_ONCE = pytest.mark.parametrize(("reached", "number"), [("7100", "7000"), ("1001", "7001")])
 """``test_attended`` has all four; what comes after it does not depend on both."""
-"""What the caller dialled to reach the human agent: the human queue, or the human agent."""
+"""The number that the caller dialled to reach the human agent: the human queue's, or the human agent's."""
 
 
 def rows(asterisk: Any, *, since: int = 0) -> set[tuple[str, str, str, str]]:
-    """What queue_log says, without times: call, queue, agent, event. A set, for the order is not certain."""
+    """Rows of queue_log, without times: call, queue, agent, event. A set, for the order is not certain."""
     lines = [line.split("|") for line in asterisk.queue_log.read_text()[since:].splitlines()]
     return {(line[1], line[2], line[3], line[4]) for line in lines if "PAUSE" not in line[4]}
 
 
 def notes(session: Any) -> list[str]:
-    """What the system told the model."""
+    """Notes that the system gave the model."""
     texts = [
         (item["role"], part["text"])
         for item in session.items

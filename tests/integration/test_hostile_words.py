@@ -1,6 +1,5 @@
-"""What callers, models and supervisors say stays words: nobody acts on it on its way through the manager interface,
-channel variables, the dialplan and SIP headers.
-"""
+"""Words of callers, models and supervisors stay words: nobody acts on them on their way through the manager interface,
+channel variables, the dialplan and SIP headers."""
 
 import json
 from pathlib import Path
@@ -59,7 +58,7 @@ def scenario(path: Path, destination: str) -> Path:
 
 
 def one_line(text: str) -> str:
-    """As who takes the call should see it."""
+    """The text as the human agent who takes the call should see it."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 

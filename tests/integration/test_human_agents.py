@@ -1,4 +1,5 @@
-"""What the model knows of human agents: closed, nobody there, a long wait; and what callers leave for them."""
+"""The model's knowledge of human agents: closed, nobody there, a long wait; and messages that callers leave for
+them."""
 
 import asyncio
 import json

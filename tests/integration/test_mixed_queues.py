@@ -46,7 +46,7 @@ until = partial(waiting.until, limit_s=LIMIT_S)
 
 
 def connected(asterisk: AsteriskInstance, queue: str) -> list[str]:
-    """Who took the calls of a queue, in order."""
+    """Members that took the calls of a queue, in order."""
     rows = [line.split("|") for line in asterisk.queue_log.read_text().splitlines()]
     return [row[3] for row in rows if row[2] == queue and row[4] == "CONNECT"]
 
@@ -96,7 +96,7 @@ async def test_with_the_ai_gone_and_nobody_there_a_caller_is_not_kept(
     number: str, asterisk: AsteriskInstance, phone: Any, queue_log: Any
 ) -> None:
     queue = {"7030": "ai-first", "7040": "humans-first"}[number]
-    # As a service that was killed leaves it.
+    # A killed service leaves the device state like this.
     await asterisk.cli("devstate change Custom:ariagent NOT_INUSE")
     began = time.monotonic()
     for waiting_now in (1, 2):

@@ -49,7 +49,7 @@ def states(service: Any) -> Counter[str]:
 
 
 async def all_paused_by_asterisk(asterisk: AsteriskInstance) -> None:
-    """As a site's own ``autopause`` may leave the seats."""
+    """Pause the seats as a site's own ``autopause`` may leave them."""
     client = AmiClient(AmiSettings.model_validate(asterisk.ami))
     running = asyncio.create_task(client.run())
     await client.wait_connected()

@@ -55,7 +55,7 @@ async def until(condition: Callable[[], Awaitable[object]], what: str, limit_s: 
 
 
 class Counters:
-    """What QueueStatus has counted in a queue since this was made."""
+    """The counts of QueueStatus for a queue since this was made."""
 
     def __init__(self, client: Any, queue: str) -> None:
         self._client, self._queue = client, queue

@@ -250,7 +250,7 @@ async def test_phones_that_take_each_others_place_and_do_not_hang_up(
 
 
 async def test_callers_from_outside_may_not_transfer(sandbox: Any, service: Any, dial: Any, phone: Any) -> None:
-    """As a trunk should be set up: ``allow_transfer = no``."""
+    """A trunk as it should be set up: ``allow_transfer = no``."""
     await service(await sandbox())
     call = await talking("7001", dial, await phone())
     assert await call.refer("600") >= 400

@@ -1,4 +1,4 @@
-"""What Asterisk's own reports say of calls: call detail records and channel events."""
+"""Calls in Asterisk's own reports: call detail records and channel events."""
 
 import asyncio
 import contextlib
@@ -53,7 +53,7 @@ def records_before(asterisk: AsteriskInstance) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What matters of a call detail record."""
+    """The fields of a call detail record that matter."""
 
     destination: str
     context: str

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 30.0
 MS_PER_LETTER = 65
-"""Of the sandbox's voice ``tone``."""
+"""Speaking time of a letter in the sandbox's voice ``tone``."""
 SCENARIOS = Path(__file__).parent / "scenarios"
 HANDOFF, FEATURES = SCENARIOS / "handoff.yaml", SCENARIOS / "features.yaml"
 
@@ -282,7 +282,7 @@ def told(results: list[Any]) -> dict[str, tuple[str, str]]:
 
 
 async def checked(running: Any) -> dict[str, tuple[str, str]]:
-    """What ``ariagent check`` says of the model."""
+    """The lines of ``ariagent check`` about the model."""
     results: list[Any] = []
     await check_model(running.settings, results.append)
     return told(results)

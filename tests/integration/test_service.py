@@ -53,7 +53,7 @@ async def until_told(process: lab.Process, event: str, count: int = 1) -> dict[s
 
 
 async def exit_code(process: lab.Process) -> int:
-    """Of a process that ends by itself."""
+    """The exit code of a process that ends by itself."""
     return await asyncio.wait_for(process._process.wait(), LIMIT_S)
 
 

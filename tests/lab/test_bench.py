@@ -140,7 +140,7 @@ OVERLOAD = "2026-11-30T02:00:00.000+00:00 WARNING service.{what} p95_ms=200 call
 
 
 class Service:
-    """Of a service its log."""
+    """The log of a service."""
 
     def __init__(self) -> None:
         self.log = ""

@@ -1,4 +1,4 @@
-"""What is true of the service, and what the pool and the door are told."""
+"""The service's state, and the reports of it to the pool and the door."""
 
 from typing import Any
 

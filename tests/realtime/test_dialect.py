@@ -54,7 +54,7 @@ def reply(peer: Any, *, over: bool = True, told: str = WORDS) -> None:
 
 
 def said(messages: list[dict[str, Any]]) -> list[Any]:
-    """What was sent, in short."""
+    """The sent messages, in short."""
     short: list[Any] = []
     for message in messages:
         match message["type"].rpartition(".")[2]:

@@ -228,7 +228,7 @@ async def test_no_audio_goes_to_a_session_that_is_not_ready(model: Model, call: 
     await caller.saw(ev.SessionRenewed)
     assert caller.line.append_audio(bytes(960))
     await until(lambda: len(model.told[1]) == 2)
-    # What was said comes first.
+    # The conversation so far comes first.
     assert [message["type"] for message in model.told[1]] == ["conversation.item.create", "input_audio_buffer.append"]
 
 

@@ -79,7 +79,7 @@ def core() -> Core:
 
 
 class TestAnswers:
-    """Which response answers which turn of the caller."""
+    """The response that answers each turn of the caller."""
 
     def test_a_response_answers_the_turn_before_it_once(self, core: Core) -> None:
         core.turn("u", 1.0)

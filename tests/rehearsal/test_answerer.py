@@ -1,4 +1,5 @@
-"""Who answered: from the messages that Asterisk 22.10.1 sends about the half of a call that runs the dialplan."""
+"""The party that answered: from the messages that Asterisk 22.10.1 sends about the half of a call that runs the
+dialplan."""
 
 from typing import Any
 

@@ -49,7 +49,7 @@ class PackagedSite(SiteUnderTest):
 
     @property
     def service_argv(self) -> list[str]:
-        # As the unit says.
+        # The command line as in the unit.
         return [*self.machine.entering("ariagent"), *self._unit("ExecStart")[0].split()]
 
     @property

@@ -42,7 +42,7 @@ async def hear_each_other(one: Any, other: Any) -> None:
 
 
 async def unknown_number(caller: Any) -> tuple[bool, int]:
-    """What the site does with a number that it does not have: whether it answers (and says so), and how it ends."""
+    """The site's reaction to a number that it does not have: whether it answers (and says so), and how it ends."""
     call = await caller.dial(AI)
     end = await call.ended(LIMIT_S)
     return call.answered_at is not None, end.status
