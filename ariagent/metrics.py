@@ -21,7 +21,8 @@ FAILED_RESPONSE_REASONS = frozenset(
     ("rate_limit_exceeded", "insufficient_quota", "server_error", "content_filter", "max_output_tokens", "silent")
 )
 NO_AGENT = "-"
-"""The label of calls that no agent of the settings was to take. What a caller or the dialplan names is no label."""
+"""The label of calls that no agent of the settings was to take. A name given by a caller or the dialplan is no
+label."""
 OURS_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25)
 
 
@@ -143,7 +144,7 @@ class Metrics:
             "ariagent_announcement_failures", "Spoken summaries that Asterisk could not play", registry=registry
         )
         self.resumed = Counter(
-            "ariagent_calls_resumed", "Calls that went on after the service had died", registry=registry
+            "ariagent_calls_resumed", "Calls that continued after the service had died", registry=registry
         )
         self.uplink_silence = Counter(
             "ariagent_uplink_silence_seconds",

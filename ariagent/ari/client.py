@@ -297,7 +297,7 @@ class AriClient:
         await self._call("channels", "hangup", channelId=channel_id, reason=reason)
 
     async def continue_in_dialplan(self, channel_id: str, place: Place | None = None) -> None:
-        """Let the channel leave Stasis and go on behind ``Stasis()``, or at ``place``."""
+        """Let the channel leave Stasis and continue behind ``Stasis()``, or at ``place``."""
         where: dict[str, Any] = {}
         if place is not None:
             where = {"context": place.context, "extension": place.extension, "priority": place.priority}

@@ -1,7 +1,7 @@
 """Announcements: a human agent who takes a call hears a spoken summary first. Asterisk plays it from a file.
 
 A file is put in place whole, while the phone rings already. One that comes too late, or never, is not played; the call
-goes on without it (Asterisk plays nothing that is not there).
+continues without it (Asterisk plays nothing that is not there).
 
 Asterisk runs as another user, of whom nothing has to be known: it may enter the folder and read a file whose name it
 was told, as everybody may, and nobody but the service can list the names, which are random.
@@ -187,7 +187,7 @@ class Announcement:
         """``codec`` must be used for nothing else. ``lasts_s``: how long somebody may take the call."""
         self.path = announcements.new_name()
         self.key = Path(self.path).name
-        """What the model's server knows it by: not where the file will be."""
+        """The name for the model's server. It says nothing about the file's place."""
         self._announcements = announcements
         self._codec = codec
         self._lasts_s = lasts_s

@@ -193,7 +193,7 @@ class ArrivingCall:
         self._log = log
         self._answered = answered
         self.arrived = time.time() if arrival.resumes is None else arrival.resumes.began
-        """Unix time; of a call that goes on after its process died, when it came to that one."""
+        """Unix time. If the call continues after its process died: the time when it came to that process."""
         self.call_id = arrival.channel.id
         """The channel's own id until Asterisk has told which call it belongs to."""
         self.role: Role | None = None

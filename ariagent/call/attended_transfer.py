@@ -1,7 +1,8 @@
 """The remote party of one call: the caller, or first a human agent and then the caller whom they transfer to the AI.
 
-Of a direct call Asterisk tells that another channel took the place of the caller's, and a few milliseconds later, at
-the media channel's connected line, whose it is. A queue seat's own channel stays: only the manager interface tells.
+If the call is direct, Asterisk reports that another channel took the place of the caller's, and a few milliseconds
+later, at the media channel's connected line, whose it is. A queue seat's own channel stays: only the manager interface
+tells.
 """
 
 import asyncio

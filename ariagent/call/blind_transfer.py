@@ -1,4 +1,4 @@
-"""Has Asterisk take a caller to people, so that it looks in queue_log as if a person had transferred them."""
+"""Has Asterisk transfer a caller so that queue_log shows it as a human agent's transfer."""
 
 import asyncio
 

@@ -166,7 +166,7 @@ class Call:
         self._deserted = False
         self._released = False
         self.faulty = False
-        """A fault of ours has ended the call."""
+        """An internal error has ended the call."""
         self._over: asyncio.Future[Termination] = asyncio.get_running_loop().create_future()
 
     # -- for the calls of the process ---------------------------------------------------------------
@@ -197,7 +197,7 @@ class Call:
 
     @property
     def termination(self) -> Termination | None:
-        """How the call ended; None while it goes on."""
+        """How the call ended; None while it is in progress."""
         if not self.over:
             return None
         return self._machine.termination or Termination(Result.ERROR, "fault")
@@ -648,8 +648,8 @@ class Call:
         self._arm()
 
     def _feed(self, event: ev.Event) -> None:
-        """Have the machine handle what happened. What can be done at once is done; what needs Asterisk waits its turn
-        in ``_do_commands``."""
+        """Have the machine handle what happened. Commands that need Asterisk wait their turn in ``_do_commands``; the
+        others are carried out at once."""
         now, was = time.monotonic(), self._machine.state
         for command in self._machine.handle(event, now):
             match command:
@@ -889,7 +889,7 @@ class Call:
         await self._leg.give_back(result)
 
     async def _hang_up(self) -> None:
-        """End the caller's channel: a direct caller's dialplan goes on (and hangs up), a seat's is over."""
+        """End the caller's channel: a direct caller's dialplan continues (and hangs up), a seat's is over."""
         if self.arrival.seat is None and not self._deserted:
             await self._return_to_dialplan(Result.DONE)
         else:

@@ -288,7 +288,7 @@ class Calls:
         return True
 
     def _not_released(self, kind: str, name: str, error: AriError) -> bool:
-        """One that Asterisk does not let go must not keep the others, or the service, from going on; returns whether
+        """One that Asterisk does not let go must not keep the others, or the service, from continuing; returns whether
         it is gone. It is tried every few seconds, and told seldom."""
         if gone := isinstance(error, NotFoundError):
             return gone
@@ -316,7 +316,7 @@ class Calls:
             await asyncio.wait(self._sweeps)
 
     async def leave(self) -> None:
-        """Serve no call any more, and leave them in Asterisk as they are, for the next process to go on with."""
+        """Serve no call any more, and leave them in Asterisk as they are, for the next process to continue."""
         self.refuse_new()
         await self._settle()
         self._leaving = True

@@ -1,4 +1,4 @@
-"""Warm transfers: a human agent is found for the caller while caller and agent go on talking.
+"""Warm transfers: a human agent is found for the caller while caller and agent continue talking.
 
     ours (;1, enters Stasis when somebody answers) -- Local -- (;2) waits in the human queue, or rings an extension
 
@@ -341,7 +341,7 @@ class ConsultLeg:
                 while self.announced is None and not self._nobody:
                     await self._news.get()
         if self.announced is None and not self._nobody:
-            # It goes on and on, and what asks for the key would wait behind it.
+            # It has no end, and the prompt for the key would wait behind it.
             with suppress(AriError):
                 await self._ari.stop_playing(self._announcement)
 

@@ -266,7 +266,7 @@ class Session:
             raise AriagentError(
                 f"{self.store.folder} has no list of changes, but lines of ariagent's are in "
                 f"{', '.join(map(str, left))}",
-                remedy="Run `ariagent install --apply` with the choices of the last time: it writes the list anew. "
+                remedy="Run `ariagent install --apply` with the choices of the last time: it writes the list again. "
                 "Then `ariagent uninstall`",
             )
 

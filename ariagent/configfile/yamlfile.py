@@ -122,7 +122,7 @@ def _valueless(node: yaml.Node) -> int:
 
 
 def dotted(path: KeyPath) -> str:
-    """A key path as people write it: ``agents.default.voice``, ``steps[2].say``."""
+    """A key path in the usual notation: ``agents.default.voice``, ``steps[2].say``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
@@ -135,7 +135,7 @@ def explain(
 ) -> Iterator[str]:
     """``file:line: key: what is wrong`` for each of a model's complaints.
 
-    What stands for no key of the file (pydantic names the branches of a union) is left out of the key. ``hint`` is
+    Parts that are no key of the file (pydantic names the branches of a union) are left out. ``hint`` is
     asked for words to put behind "unknown key". ``empty``: places of sections with nothing in them; all that is missing
     there is one complaint about the section.
     """

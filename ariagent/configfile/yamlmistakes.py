@@ -76,7 +76,7 @@ _NO_SPACE = re.compile(r"\s*(- +)*[\w-]+:[^\s/]")
 
 
 def _quotes(character: str) -> str:
-    return f"a text that begins with {character} must stand in quotes"
+    return f"a text that begins with {character} must be in quotes"
 
 
 def _too_far(spot: _Spot) -> Mistake:
@@ -88,7 +88,7 @@ def _too_far(spot: _Spot) -> Mistake:
 
 def _mapping_not_allowed(spot: _Spot) -> Mistake:
     if _KEY.match(spot.line[: spot.column]):
-        return spot.number, "a value that holds a colon and a space must stand in quotes"
+        return spot.number, "a value that holds a colon and a space must be in quotes"
     above = spot.at(spot.above)
     if _NO_SPACE.match(above) and not _KEY.match(above):
         return spot.above, _SPACE
@@ -165,7 +165,7 @@ def _escape(spot: _Spot) -> Mistake:
 
 
 def _list_below(spot: _Spot) -> Mistake:
-    return spot.number, "a list begins on the line below its key; a text that begins with a dash must stand in quotes"
+    return spot.number, "a list begins on the line below its key; a text that begins with a dash must be in quotes"
 
 
 def _second_document(spot: _Spot) -> Mistake:

@@ -1,4 +1,4 @@
-"""The HTTP server of the control API: tokens, bodies, answers. What is done stands in ``supervision``."""
+"""The HTTP server of the control API: tokens, bodies, answers. The actions are in ``supervision``."""
 
 import asyncio
 import json

@@ -89,7 +89,7 @@ class Client:
         return self._ask(path, json.dumps(body).encode(), LIMIT_S + wait_s)
 
     def call(self, name: str) -> dict[str, Any]:
-        """The one call that goes on whose id is ``name``, or begins or ends with it. Raises ServiceError."""
+        """The one call in progress whose id is ``name``, or begins or ends with it. Raises ServiceError."""
         calls = self.get("calls")["calls"]
         exact = [call for call in calls if call["id"] == name]
         found = exact or [call for call in calls if call["id"].startswith(name) or call["id"].endswith(name)]

@@ -20,7 +20,7 @@ WATCH_S = 0.5
 
 
 def running(configuration: Path | None) -> list[Data] | None:
-    """The calls that go on, as the service tells them; None: it does not run, or may not be asked."""
+    """The calls in progress, as the service tells them; None: it does not run, or may not be asked."""
     try:
         return list(Client.find(configuration).get("calls")["calls"])
     except AriagentError:
@@ -28,7 +28,7 @@ def running(configuration: Path | None) -> list[Data] | None:
 
 
 def show(calls: list[Data], agent: str | None, *, as_json: bool) -> None:
-    """Calls that go on, where there are no records to be read."""
+    """Calls in progress, where there are no records to be read."""
     found = [call for call in calls if agent in (None, call["agent"])]
     if as_json:
         _print_json({"live": [{**call, "live": True} for call in found], "past": []})
@@ -117,7 +117,7 @@ def drain(
 
 
 def watch(configuration: Path | None, agent: str | None, every_s: float = 1.0) -> None:
-    """Show the calls that go on until interrupted. Raises AriagentError."""
+    """Show the calls in progress until interrupted. Raises AriagentError."""
     from rich.console import Console
     from rich.live import Live
 

@@ -100,7 +100,7 @@ class Words(_Answer):
 
 
 class CallAnswer(_Answer):
-    """A call that goes on."""
+    """A call in progress."""
 
     id: str
     """The call's id: queue_log's and CHANNEL(linkedid)."""
@@ -180,7 +180,7 @@ class QueuesAnswer(_Answer):
 
 
 class DrainAnswer(_Answer):
-    """The service takes no new calls any more, and ends when those that go on have ended."""
+    """The service takes no new calls, and ends when the calls in progress have ended."""
 
     calls: int
     """Calls that still run."""

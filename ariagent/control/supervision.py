@@ -160,7 +160,7 @@ class Supervision:
         return schemas.WhisperAnswer(id=call_id, told=told)
 
     def find(self, call_id: str) -> Call:
-        """The call with this id, if it goes on. Raises RefusedError."""
+        """The call with this id, if it is in progress. Raises RefusedError."""
         if (call := self.registry.find(call_id)) is None:
             raise self._no_call(call_id)
         return call

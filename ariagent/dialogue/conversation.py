@@ -126,7 +126,7 @@ class Conversation:
         """Have the agent say its first words: ``audio`` (the playout's format) where they are rendered already.
 
         Rendered, they are the same every time and the model need not be asked; it is told that it said them. The model
-        knows ``note`` before it speaks; with ``continues`` it goes on by itself behind those words.
+        knows ``note`` before it speaks; with ``continues`` it speaks on behind those words.
         """
         happened: list[DialogueEvent] = []
         instructions = None
@@ -201,7 +201,7 @@ class Conversation:
             self._missed_ms += ms
 
     def renew(self, session: RealtimeSession, entries: Iterable[Entry], now: float) -> None:
-        """Go on in another session, which is told what was said so far."""
+        """Continue in another session, which is told what was said so far."""
         # An answer that was due while there was no session (to keys, a tool's result) is asked of the lost one.
         pending = self._answer_pending or self._session.response_pending or self._missed_ms >= MISSED_MS
         self._answer_pending, self._missed_ms = False, 0.0

@@ -62,7 +62,7 @@ NOTED_GAP_MS = 200
 LOST_PROMPT_AFTER_S, LOST_PROMPT_AGAIN_S = 0.7, 3.0
 """How soon a caller hears a tone while the session with the model is reconnected."""
 MOST_INCOMPLETE_REPLIES = 2
-"""How often the model goes on with a reply that broke off, before the caller has said something."""
+"""How often the model continues with a reply that broke off, before the caller has said something."""
 WAITING_NOTE_EVERY_S = 30.0
 """How often a caller hears that a human agent is still being called."""
 TONE = "tone"
@@ -222,7 +222,7 @@ class Dialogue:
         self.effects.append(_SPEECH_READY)
 
     def caller_changed(self, before: Party, caller: Party, now: float) -> None:
-        """The conversation begins anew with the caller whom ``before`` has transferred to the agent."""
+        """The conversation starts over with the caller whom ``before`` has transferred to the agent."""
         self._stay()
         self.role = replace(self.role, facts=self.role.facts.with_caller(caller.number, caller.name))
         self._tools.caller_number = caller.number
@@ -470,7 +470,7 @@ class Dialogue:
                 self._stay()
 
     def _stay(self) -> None:
-        """The conversation goes on: neither its end nor a transfer is announced any more."""
+        """The conversation continues: neither its end nor a transfer is announced any more."""
         self._leaving.over()
 
     def _decide(self, decision: Decision, now: float) -> None:
@@ -518,7 +518,7 @@ class Dialogue:
             self._session.request_response(now, tools=not must_speak)
 
     def _complete(self, reason: str, now: float) -> None:
-        """A reply broke off: the model goes on, or says why it cannot."""
+        """A reply broke off: the model continues, or says why it cannot."""
         if self._incomplete_replies < MOST_INCOMPLETE_REPLIES:
             self._incomplete_replies += 1
             self.tell(notes.incomplete_reply_note(reason), now)

@@ -120,7 +120,7 @@ class BargeInDetector:
 
     @property
     def ended(self) -> tuple[float, float] | None:
-        """When the sound that is being judged fell silent, and when the server said so; None: it goes on."""
+        """When the sound that is being judged fell silent, and when the server said so; None: it continues."""
         return None if self._sound is None else self._sound.ended
 
     @property

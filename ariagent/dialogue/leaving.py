@@ -1,7 +1,7 @@
 """Whether a caller who speaks over a goodbye, or over the sentence before a transfer, wants to stay. CORE.
 
 "Thank you" calls nothing off; anything else does. Until the words are known nothing is done: the call neither ends nor
-goes on. Times are monotonic seconds.
+continues. Times are monotonic seconds.
 """
 
 from enum import Enum

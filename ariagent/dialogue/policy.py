@@ -67,7 +67,7 @@ class CallPolicy:
         """The call of ``collect_digits`` that waits for its digits."""
 
     def happened(self, event: events.DialogueEvent, now: float) -> None:
-        """The conversation went on."""
+        """The conversation continued."""
         match event:
             case events.AgentBegan():
                 self._background.agent_speaks(now)

@@ -1,7 +1,7 @@
 """When a silent caller is asked, asked again and told goodbye, and when a call is too long. No I/O, no clock.
 
 Silence counts while nobody speaks and nothing else keeps caller or agent (a tool that runs, digits that are typed).
-What the caller does, by voice or by key, begins it anew. What the model is told is in ``notes``.
+Every sign of the caller, by voice or by key, starts it over. The notes for the model are in ``notes``.
 """
 
 from dataclasses import dataclass

@@ -37,7 +37,7 @@ class OpenToolCalls:
         return self._open[call_id][1].name if call_id in self._open else ""
 
     def answered(self, call_id: str, *, needs_response: bool = True) -> bool | None:
-        """Returns whether the model is to be asked now to go on; None for a call that was answered before."""
+        """Returns True if the model must be asked for a response now; None for a call that was answered before."""
         if call_id not in self._open:
             return None
         response, *_ = self._open.pop(call_id)

@@ -222,7 +222,7 @@ async def spacing_of_replies(asterisk: AsteriskInstance, extension: str, count: 
 
 
 def count_jumps(ulaw: bytes, hz: float = 1000.0) -> int:
-    """Places where a tone does not go on as a tone does. Source: x[n] = 2 cos(w) x[n-1] - x[n-2]."""
+    """Places where a tone does not continue as a tone does. Source: x[n] = 2 cos(w) x[n-1] - x[n-2]."""
     heard = decode_ulaw(ulaw).astype(float)
     heard = heard[400:-400]  # its own beginning and end are no jumps
     if len(heard) < 3:

@@ -284,13 +284,14 @@ async def answers(bench: Bench) -> None:
 
 
 async def takeover(bench: Bench) -> None:
-    """The service is killed (SIGKILL) under ten calls and started again: who goes on, and when they hear of it."""
+    """The service is killed (SIGKILL) under ten calls and started again: the calls that continue, and the time until
+    callers hear again."""
     for asking, what in ((False, "callers wait"), (True, "all are asking")):
         bench.say(f"kill -9 under {KILLED} calls to 7000 and 7001 while {what}")
         async with benchtakeover.killed(bench.asterisk, bench.directory, KILLED, asking=asking) as seen:
             name = f"kill -9 under {KILLED} calls, {what}"
             took_s = seen.accepting_at - seen.killed_at
-            bench.note(f"{name}: calls that did not go on", seen.lost, 0, "", remembered=sum(seen.remembered))
+            bench.note(f"{name}: calls that did not continue", seen.lost, 0, "", remembered=sum(seen.remembered))
             bench.note(f"{name}: longest until the next word", seen.longest_s, 2.2, "s", until_accepting_s=took_s)
 
 

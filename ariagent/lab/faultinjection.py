@@ -1,7 +1,7 @@
 """Failures drawn by a seed, and for how long a caller may hear nothing because of them.
 
-A caller's silence is measured from the end of a question to the next sound. What may be silent is what the failures
-that fell into that time took, no second counted twice, and a little more.
+A caller's silence is measured from the end of a question to the next sound. The limit is the time that failures took
+meanwhile, no second counted twice, and a little more.
 """
 
 from collections.abc import Iterable, Mapping

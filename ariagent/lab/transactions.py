@@ -141,7 +141,7 @@ class TransactionLayer:
     # -- in ------------------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, source: Address, now: float) -> None:
-        """One datagram. What is not SIP is counted and dropped; an empty one is a keep-alive."""
+        """One datagram. A datagram that is not SIP is counted and dropped; an empty one is a keep-alive."""
         if not data.strip(b"\r\n\x00"):
             return
         try:

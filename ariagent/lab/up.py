@@ -84,11 +84,11 @@ def up(lab_dir: Path, settings: Path | None = None, scenario: Path | None = None
         check_scenario(scenario)
     started: dict[str, ProcessRef] = {}
     if before:
-        _say("Asterisk goes on; starting the sandbox and the service anew")
+        _say("Asterisk continues; starting the sandbox and the service again")
         _end_all(lab_dir, keep="asterisk")
         started["asterisk"] = known(lab_dir)["asterisk"]
     elif any(running.values()):
-        _say("partly up: starting anew")
+        _say("partly up: starting again")
         down(lab_dir)
     try:
         fault = _start_all(lab_dir, started, before, settings, scenario)

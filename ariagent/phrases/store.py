@@ -108,7 +108,7 @@ class PhraseStore:
     ) -> None:
         """Have every phrase of these agents, and no other; returns when all are there or cannot be.
 
-        What fails is tried again, with growing pauses, without end: run it as a task of its own.
+        A phrase that fails is tried again, with growing pauses, without end: run this as a task of its own.
         """
         wanted: dict[PromptKey, Phrase] = {}
         for name, agent in agents.items():

@@ -1,6 +1,6 @@
 """The items of one session's conversation: what is added to it, cut off, taken out and put in its place. CORE.
 
-What the server remembers is to be what was heard and done. Where a server cannot do something (its dialect), another
+The server's memory must agree with what was heard and done. Where a server cannot do something (its dialect), another
 way leads there: a truncation becomes a deletion and the heard words, and a function call that still runs has an output
 for now.
 """

@@ -29,7 +29,7 @@ class _Item:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """One item, and the words that are to stand in its place; "": nothing was heard."""
+    """One item, and the words that are to take its place; "": nothing was heard."""
 
     item_id: str
     words: str

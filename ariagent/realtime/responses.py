@@ -26,10 +26,10 @@ MOST_CALLS = 32
 """Function calls of one response."""
 LONGEST_TURN_S = 30.0
 """A server that does not say that the caller fell silent is not waited for any longer."""
-FAILURES_BORNE = 1
-"""Responses that may fail, or bring nothing, one after another before the model is given up."""
+MOST_FAILURES = 1
+"""The model is given up after more than this many responses in a row have failed or sent nothing."""
 MOST_INCOMPLETE = 2
-"""Responses that may break off before they bring anything, one after another."""
+"""The limit for responses that end incomplete before they have sent anything."""
 UNPAID = "insufficient_quota"
 """Asking again cannot help."""
 INTERRUPTED = '{"error": "the caller interrupted; this was not done"}'
@@ -322,7 +322,7 @@ class Responses:
         elif status == "failed":
             given_up = not response.muted and self._failed(reason)
         elif silent and status == "incomplete":
-            # Not wanted again: the dialogue hears of it, and has the model go on.
+            # Not wanted again: the dialogue hears of it, and has the model continue.
             self._failures += 1
             given_up = self._gave_up = self._failures > MOST_INCOMPLETE
         else:
@@ -358,7 +358,7 @@ class Responses:
     def _fruitless(self, *, again: bool = True) -> bool:
         """A response was silence to the caller: ask once more, then give the model up; returns whether it is."""
         self._failures += 1
-        self._gave_up = not again or self._failures > FAILURES_BORNE
+        self._gave_up = not again or self._failures > MOST_FAILURES
         if not self._gave_up:
             self._gate.failed()
         return self._gave_up

@@ -97,7 +97,7 @@ def _column(event: events.CallEvent, at: float) -> tuple[str, dict[str, object]]
 
 
 def taken_over(process: int) -> Row:
-    """The row of a call that another process goes on with."""
+    """The row of a call that another process continues with."""
     return Row((("UPDATE calls SET process = :process WHERE id = :call", {"process": process}),))
 
 

@@ -43,14 +43,14 @@ class Store:
     """The records under one ``state_directory``."""
 
     def __init__(self, directory: Path, zone: tzinfo | None = None) -> None:
-        """``zone``: whose days and times are shown; None: the machine's."""
+        """``zone``: the time zone of days and times; None: the machine's."""
         self.path = directory / schema.FILE
         self.zone = zone
 
     # -- lists ------------------------------------------------------------------------------------
 
     def live(self, agent: str | None = None) -> list[CallRow]:
-        """Calls that go on now, the longest first."""
+        """Calls in progress now, the longest first."""
         return self._calls(f"ended IS NULL AND {_RUNS}", [], "ORDER BY began", agent)
 
     def unended(self) -> list[CallRow]:
@@ -157,7 +157,7 @@ class Store:
 
     def talked_s(self, since: float) -> tuple[float, float]:
         """How long calls have lasted from ``since`` on, in seconds: all, and those of callers without a number. Calls
-        that go on, and lost ones, are not counted."""
+        in progress, and lost ones, are not counted."""
         select = (
             "SELECT total(ended - max(answered, ?)), total((caller = '') * (ended - max(answered, ?))) "
             "FROM calls WHERE ended > ? AND answered IS NOT NULL"
@@ -178,7 +178,7 @@ class Store:
     # -- changes ----------------------------------------------------------------------------------
 
     def delete(self, call: CallRow) -> None:
-        """Erase everything kept of ``call``. Raises RecordsError for one that goes on."""
+        """Erase everything kept of ``call``. Raises RecordsError for one in progress."""
         if call.live:
             raise RecordsError(f"the call {call.id} is still running", remedy="Delete it after its end")
         if not os.access(self.path, os.W_OK):

@@ -62,7 +62,7 @@ def _call_cells(row: CallRow, now: float, zone: tzinfo | None) -> list[Text]:
 
 
 def running(rows: Sequence[Mapping[str, Any]], zone: tzinfo | None = None) -> Table:
-    """Calls that go on, as the service tells them (CallAnswer), one a line."""
+    """Calls in progress, as the service tells them (CallAnswer), one a line."""
     table = Table(
         title=f"{len(rows)} running",
         title_justify="left",

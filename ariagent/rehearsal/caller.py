@@ -3,7 +3,7 @@
     report = await hold_call(settings, plan, narrator)
 
 A turn's latency is counted as the caller has it: from the last loud frame of its speech, when it is handed to
-Asterisk, to the first loud frame of the answer, when it arrives. What the agent said is recognised beside the call;
+Asterisk, to the first loud frame of the answer, when it arrives. The agent's words are recognised beside the call;
 ``expect`` is judged as soon as the words are there and does not hold the conversation up.
 """
 
@@ -49,7 +49,7 @@ LONGEST_ANSWER_S = 60.0
 SHORTEST_ANSWER_S = 0.3
 """A shorter sound is no answer: the tone that a slow tool makes takes 0.1 s, and spoken, even "yes" takes longer."""
 NOISE_LASTS_S = 30.0
-"""Then the noise around the caller begins anew."""
+"""Then the noise around the caller starts over."""
 USUAL_SPEECH_DBFS = -20.0
 """The level that noise is placed below where the caller says nothing."""
 
@@ -124,7 +124,7 @@ class _Caller:
         self._began_at = 0.0
         self._deadline = 0.0
         self._since: tuple[float, After] | None = None
-        """What the latency of the next answer counts from."""
+        """Start of the latency of the next answer."""
         self._last_answer: asyncio.Task[Turn] | None = None
         self._beside: set[asyncio.Task[Any]] = set()
         self.report = CallReport(plan.extension, leg.channel, str(line.format))

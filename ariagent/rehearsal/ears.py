@@ -59,7 +59,7 @@ class _Open:
 
 
 class Ear:
-    """Listens to one side of a call. An utterance goes on over any pause until it is taken."""
+    """Listens to one side of a call. An utterance continues over any pause until it is taken."""
 
     def __init__(self, fmt: AudioFormat) -> None:
         self._format = fmt

@@ -34,7 +34,7 @@ class Recogniser:
     """The process, as an async context manager.
 
     It is started when it is first needed, or at once where ``early``: starting takes a second of a core, which a call
-    that goes on may notice. ``words`` may be asked for several utterances; they queue up.
+    in progress may notice. ``words`` may be asked for several utterances; they queue up.
     """
 
     def __init__(self, *, early: bool = False) -> None:

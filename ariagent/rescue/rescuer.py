@@ -213,7 +213,7 @@ class Rescuer:
             state = f"DEVICE_STATE({state_of(self._settings.asterisk.app)})"
             await asterisk.action("Setvar", Variable=state, Value=CLOSED)
         except AmiRefusedError as error:
-            # Go on: the waiting callers matter more.
+            # Continue: the waiting callers matter more.
             log.warning("rescue.seats_not_closed", extra={"fields": {"cause": error.line}})
 
     async def _move(self, asterisk: AmiClient, who: Stranded, said: str) -> Moved:

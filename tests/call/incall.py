@@ -155,7 +155,7 @@ class MemoryAri(AriClient):
         self.results: dict[str, str] = {}
         """What the dialplan was told of each channel that was given back."""
         self.went: dict[str, Place | None] = {}
-        """Where channels went on that left our application; None: behind ``Stasis()``."""
+        """Where channels continued that left our application; None: behind ``Stasis()``."""
         self._office = office
 
     def tell(self, kind: str, channel_id: str, **fields: Any) -> None:

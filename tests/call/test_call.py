@@ -506,7 +506,7 @@ class TestTransfer:
 
 
 class TestTransferThatIsNotAnswered:
-    """One limit for all its requests: then the caller is back with the agent, and the call goes on."""
+    """One limit for all its requests: then the caller is back with the agent, and the call continues."""
 
     @virtual_time
     async def test_of_a_direct_caller(self, tmp_path: Path) -> None:
@@ -763,7 +763,7 @@ class TestAcceptedByKey:
 
 
 def _faulty(*given: object) -> NoReturn:
-    raise RuntimeError("a fault of ours")
+    raise RuntimeError("an internal error")
 
 
 class TestSupervisor:

@@ -432,7 +432,7 @@ class TestLeave:
         assert desk.ended() == {}
         assert {call.termination for call in calls} == {Termination(Result.LEFT, "next_process")}
         assert len(desk.registry) == 0
-        # Nor swept when the event stream is opened anew.
+        # Nor swept when the event stream is opened again.
         await desk.registry.catch_up()
         assert desk.ari_server.requests == []
 

@@ -1,4 +1,4 @@
-"""A fault of ours in any way into a call ends that call, the same way each time, and no other call."""
+"""An internal error in any way into a call ends that call, the same way each time, and no other call."""
 
 import gc
 from collections.abc import Awaitable, Callable

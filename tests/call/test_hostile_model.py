@@ -106,7 +106,7 @@ async def calling(url: str, folder: Path, **agent: Any) -> AsyncIterator[Hostile
 
 @asynccontextmanager
 async def attacked(kind: str, folder: Path) -> AsyncIterator[tuple[HostileCall, HostileModel]]:
-    """A call, with its hostile model, while it goes on."""
+    """A call, with its hostile model, while it is in progress."""
     async with HostileModel(kind) as model, calling(model.url, folder) as call:
         yield call, model
 

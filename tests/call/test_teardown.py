@@ -141,7 +141,7 @@ async def test_callers_hang_up_at_a_hundred_moments(tmp_path: Path) -> None:
 
 
 async def loses_its_model(office: Office, leg: str) -> Call:
-    """A call that cannot go on, and has no destination of its agent's."""
+    """A call that cannot continue, and has no destination of its agent's."""
     call = await office.answered(leg, seat=leg.startswith("s"))
     office.model.refusal = rt.SessionFailed(rt.Fault.NETWORK, "no route")
     office.model.session.lose()

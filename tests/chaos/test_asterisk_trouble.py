@@ -1,4 +1,4 @@
-"""Asterisk's HTTP hangs, its events or its manager interface are lost, it restarts: calls that can go on do so."""
+"""Asterisk's HTTP hangs, its events or its manager interface are lost, it restarts: calls that can continue do so."""
 
 import asyncio
 import time
@@ -206,7 +206,7 @@ async def test_calls_go_on_while_events_and_the_manager_interface_are_lost(
     await seats_back(running)
     assert len(log.named("call.started")) == calls
     assert log.named("orphan_call.found") == []
-    print(f"\nARI and AMI cut: {calls} of {calls} went on, answered within {max(waits):.2f} s")
+    print(f"\nARI and AMI cut: {calls} of {calls} continued, answered within {max(waits):.2f} s")
     await asyncio.gather(*(call.hangup() for call, _ in lines))
     await log.wait("call.ended", count=calls, result="done", timeout=LIMIT_S)
 

@@ -1,4 +1,4 @@
-"""The connection to the model is cut while calls go on: they go on, or their callers reach the human queue."""
+"""The connection to the model is cut during calls: they continue, or their callers reach the human queue."""
 
 import asyncio
 import itertools
@@ -41,7 +41,7 @@ async def test_sessions_that_are_reset_are_made_anew(
         await log.wait("model.renewed", count=count, timeout=LIMIT_S)
     await asyncio.gather(*(hearing.wait_loud(log.named("model.renewed")[-1].at) for _, hearing in lines))
     silences = [longest_silence_s(hearing, cut) for _, hearing in lines]
-    print(f"\n{moment}: {calls} of {calls} calls went on; longest silence {max(silences):.2f} s")
+    print(f"\n{moment}: {calls} of {calls} calls continued; longest silence {max(silences):.2f} s")
     assert max(silences) <= MOST_SILENCE_S
     assert len(running.calls) == calls
     # They answer as before.

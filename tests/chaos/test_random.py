@@ -324,7 +324,7 @@ class Stage:
         worst = max(waits, key=lambda wait: wait.s - allowed_s(wait, outages))
         lost, beyond_s = sum(caller.lost for caller in callers), worst.s - allowed_s(worst, outages)
         print(
-            f"  of {len(callers)} calls {len(went_on)} went on, {len(moved)} are with human agents, {lost} lost; "
+            f"  of {len(callers)} calls {len(went_on)} continued, {len(moved)} are with human agents, {lost} lost; "
             f"{len(waits)} questions, longest silence {max(wait.s for wait in waits):.2f} s, beyond what failures took "
             f"{beyond_s:.2f} s (at {worst.since - start:.1f} s)"
         )

@@ -1,4 +1,4 @@
-"""The service is killed while calls go on: the next process goes on with them, and they with what they know."""
+"""The service is killed while calls continue: the next process continues them, with their memory."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ async def test_callers_of_a_killed_service_go_on_with_the_next(calls: int, bed: 
         assert seen.lost == 0
         assert len(seen.sessions) == calls
         after_s = max(seen.heard_at) - seen.accepting_at
-        print(f"\n{calls} of {calls} calls went on; longest silence {seen.longest_s:.2f} s after the kill, "
+        print(f"\n{calls} of {calls} calls continued; longest silence {seen.longest_s:.2f} s after the kill, "
               f"{after_s:.2f} s after the next process took calls")  # fmt: skip
         assert after_s <= MOST_SILENCE_S
         # They end as their callers wish.

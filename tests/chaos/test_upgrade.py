@@ -1,4 +1,4 @@
-"""A service ends and leaves its calls to the next process: those go on, and hardly notice."""
+"""A service ends and leaves its calls to the next process: those continue, and hardly notice."""
 
 import asyncio
 import os
@@ -94,7 +94,7 @@ async def test_calls_go_on_with_the_next_process_as_if_nothing_had_been(
     [left], [ended] = at(first, "service.calls_left"), at(first, "service.stopped")
     async with run(model, "next", **ending) as following:
         heard = await asyncio.gather(*(h.wait_loud(ended, LIMIT_S) for _, h in [*listening, *speaking]))
-        await until(lambda: len(at(following, "call.conversation_resumed")) == calls, "all calls to go on")
+        await until(lambda: len(at(following, "call.conversation_resumed")) == calls, "all calls to continue")
         assert {call.state for call, _ in lines} == {CallState.ANSWERED}
         # On a machine that is too busy to start a process at once callers do notice.
         unnoticed = max(float(found["since_record_s"]) for found in fields(following, "call.resumed")) < SHORT_S - 0.1
@@ -113,7 +113,7 @@ async def test_calls_go_on_with_the_next_process_as_if_nothing_had_been(
                 assert n % 3 > 0 or told[-1].startswith("[system] ")
         [ready], goes_on = at(following, "service.accepting_calls"), at(following, "call.conversation_resumed")
         print(
-            f"\n{calls} of {calls} calls went on; longest silence of those who waited {max(heard) - left:.2f} s "
+            f"\n{calls} of {calls} calls continued; longest silence of those who waited {max(heard) - left:.2f} s "
             f"({ended - left:.2f} s until the old process had ended, {ready - ended:.2f} s until the next took calls, "
             f"{max(heard) - ready:.2f} s after that); others were heard again after {max(goes_on) - left:.2f} s"
         )
@@ -209,7 +209,7 @@ async def test_whatever_a_call_was_doing_it_goes_on_or_gets_there(
         assert "call.transferred" in first.log
     async with run(model, "next", **settings) as following:
         await ringing.ended(LIMIT_S)
-        await until(lambda: "call.conversation_resumed" in following.log, "the call to go on")
+        await until(lambda: "call.conversation_resumed" in following.log, "the call to continue")
         told = [text for session in model.sessions[before:] for text in session.texts]
         assert any("is no longer being called" in text for text in told)
         assert {call.state for call, _ in lines} == {CallState.ANSWERED}

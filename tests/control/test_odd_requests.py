@@ -1,6 +1,6 @@
 """Odd HTTP requests at both of the service's HTTP servers, with a token and without, byte by byte as they are sent.
 
-None is a fault of ours, none passes without a token, and the next client is served as ever.
+None is an internal error, none passes without a token, and the next client is served as ever.
 """
 
 import asyncio

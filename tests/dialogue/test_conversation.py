@@ -827,7 +827,7 @@ class TestJudgedSound:
     def test_a_short_word_is_an_interruption_and_its_answer_is_heard(self, judged: Judged) -> None:
         heard = judged.sound(300)
         judged.talks(500, "b", "r2")
-        assert judged.line(100, loud=False)  # the reply goes on until the words are known
+        assert judged.line(100, loud=False)  # the reply continues until the words are known
         judged.words("Stop!")
         [cut] = judged.interrupted
         assert cut.item_id == "a"

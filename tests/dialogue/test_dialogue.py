@@ -207,7 +207,7 @@ class Call:
             self.now = max(due, self.now)
             times.append(round(self.now - 100.0, 3))
             self.dialogue.tick(self.now)
-            assert len(times) < 1000, "a deadline that does not go on"
+            assert len(times) < 1000, "a deadline that does not advance"
         return times
 
     def begins_to_speak(self, item_id: str = "u1") -> None:

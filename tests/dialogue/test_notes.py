@@ -181,7 +181,7 @@ class TestIntroductions:
         note = caller_changed_note(ANNA, Party("5551000", "Ben"), opening=True, talked=True)
         assert 'so far ("Anna", "1001") has transferred a caller' in note
         assert 'this caller ("Ben", "5551000")' in note
-        assert "What you were told by them is above" in note
+        assert "Their words to you are above" in note
 
     def test_of_a_swap_without_a_word_before(self) -> None:
         note = caller_changed_note(ANNA, Party(), opening=True, talked=False)

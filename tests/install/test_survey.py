@@ -1,4 +1,4 @@
-"""Things that a site has and lacks, and things that stand in the way."""
+"""Things that a site has and lacks, and things that are in the way."""
 
 import re
 

@@ -124,7 +124,7 @@ class LogBook(logging.Handler):
         return found[count - 1]
 
     def check(self) -> None:
-        """Every call ended once; nothing failed that only a fault of ours can make fail."""
+        """Every call ended once; nothing failed that only an internal error can make fail."""
         started = Counter(entry["call"] for entry in self.named("call.started"))
         ended = Counter(entry["call"] for entry in self.named("call.ended"))
         # One who came back and was gone before we could ask who it is ends without having been told as started.

@@ -121,7 +121,7 @@ async def test_agent_hangs_up_once_its_goodbye_was_heard(sandbox: Any, service: 
     assert ended >= hearing.loud[-1]
     await log.wait("call.ended", result="done", reason="agent_ended")
     session = await model.wait_session(1)
-    # The function's result is given to the model, but the model is not asked to go on.
+    # The function's result is given to the model, but the model is not asked to continue.
     outputs = [item for item in session.items if item["type"] == "function_call_output"]
     assert len(outputs) == 1
     assert len(session.received_events("response.create")) == 1
@@ -247,7 +247,7 @@ async def test_caller_who_transfers_to_an_extension_is_followed(
     replaced = await log.wait("call.leg_replaced")
     started = log.named("call.started")[0]
     assert (replaced["call"], replaced["was"]) == (started["call"], started["leg"])
-    # The echo of the opening: both directions go on with the new party.
+    # The echo of the opening: both directions continue with the new party.
     await session.wait_sent("input_audio_buffer.speech_started")
     assert {runner.leg for runner in running.calls.calls} <= {replaced["now"]}
     await log.wait("call.ended", call=started["call"], result="done", reason="transferred_away")
@@ -310,7 +310,7 @@ async def test_transferred_party_goes_on_with_the_conversation(
 async def test_transferred_party_goes_to_people_when_the_model_is_lost(
     kind: str, sandbox: Any, service: Any, dial: Any, phone: Any, ear: Any, sound: Any, log: Any
 ) -> None:
-    """Not to where the transfer's target would go on in the dialplan, which is a hang-up."""
+    """Not to where the transfer's target would continue in the dialplan, which is a hang-up."""
     model = await sandbox()
     await service(model)
     human_agent = await phone("1002", register=True)

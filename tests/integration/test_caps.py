@@ -126,7 +126,7 @@ async def test_the_days_minutes(
     call, hearing = await dial("7000")
     await hearing.utterance()
     await until(lambda: paused(running) == {"ariagent: capped": SEATS}, "the seats to be paused")
-    assert len(running.calls) == 1, "calls that go on are not ended"
+    assert len(running.calls) == 1, "calls in progress are not ended"
     await until(lambda: queue_log.count("frontline", "AI Agent", "PAUSE", "ariagent: capped") == SEATS, "queue_log")
     direct = await (await phone("5558888")).dial("7001")
     await ends_with_people(direct, human)
@@ -151,7 +151,7 @@ async def test_the_minutes_of_callers_without_a_number(
     await hearing.utterance()
     await log.wait("caps.reached", name="caps.minutes_per_day_unknown")
     assert paused(running) == {}
-    assert len(running.calls) == 1, "calls that go on are not ended"
+    assert len(running.calls) == 1, "calls in progress are not ended"
     late = await (await phone("anonymous")).dial("7000")
     await ends_with_people(late, human)
     await log.wait("call.ended", result="busy", reason="over_daily_minutes_unknown")

@@ -419,7 +419,7 @@ async def test_seats_are_paused_and_resumed_by_hand(
     seats = (await api.ask("GET", "seats"))[1]["seats"]
     assert {(seat["paused"], seat["reason"]) for seat in seats} == {(True, "ariagent: manual")}
     assert running.health.json()["seats"]["reason"] == "manual"
-    # The call that goes on does so; the next one is for the human queue.
+    # The call that continues does so; the next one is for the human queue.
     after = time.monotonic()
     await call.send_dtmf("5")
     await hearing.utterance(after)

@@ -100,7 +100,7 @@ async def test_agent_that_is_interrupted_falls_silent_and_knows_what_was_heard(
     spoke_until = hearing.spoke_until()
     truncated = await session.wait_sent("conversation.item.truncated")
 
-    # The next turn goes on as if nothing had been.
+    # The next turn continues as if nothing had been.
     answer, answer_end = await hearing.utterance(spoke_until)
     assert hearing.loud_ms(answer, answer_end) == pytest.approx(ANSWER_MS, abs=60)
     cut = [arrival for arrival in hearing.loud if arrival < answer]

@@ -165,7 +165,7 @@ async def test_attended(
     [note] = notes(await model.wait_session(1))
     assert 'speaking with so far ("Agent 1001", "1001") has transferred a caller' in note
     assert 'this caller ("5551000")' in note
-    assert "What you were told by them is above." in note
+    assert "Their words to you are above." in note
     assert agent_said(log) == [OPENING, "I see.", OPENING, "I have been told what it is about."]
     changed = await log.wait("call.caller_changed")
     assert (changed["was"], changed["caller"]) == ("1001", "5551000")

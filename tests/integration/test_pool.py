@@ -337,7 +337,7 @@ async def test_a_manager_interface_that_is_cut_off_comes_back(
     await log.wait("ami.lost")
     assert running.pool.view("support") is None
     assert running.ami.state.startswith("not connected")
-    # Calls go on, and new ones come.
+    # Calls continue, and new ones come.
     await hearing.utterance()
     other, _ = await dial("7000")
     await all_paused_by_asterisk(asterisk)

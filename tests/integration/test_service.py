@@ -132,7 +132,7 @@ async def test_draining_lets_calls_end_and_sends_new_ones_to_people(
         late = await (await phone()).dial("7001")
         await ends_with_people(late, human)
         assert [(f["result"], f["reason"]) for f in told(process, "call.ended")] == [("busy", "stopping")]
-        # The running conversation goes on.
+        # The running conversation continues.
         await call.play(sound.tone(0.4))
         await hearing.utterance(after=hearing.spoke_until())
         await call.hangup()
@@ -430,7 +430,7 @@ async def test_an_event_stream_lost_while_idle_comes_back_and_callers_go_to_peop
 async def test_an_asterisk_that_restarts_is_served_again(
     asterisk: AsteriskInstance, sandbox: Any, service: Any, log: Any, proxy: Any, bed: Any, ear: Any, tmp_path: Path
 ) -> None:
-    # One of its own: the others' goes on.
+    # One of its own: the others' continues.
     own = AsteriskInstance(asterisk.program, tmp_path / "asterisk")
     await own.start()
     try:
@@ -541,7 +541,7 @@ async def test_changed_settings_are_for_new_calls_and_refused_whole_when_wrong(
         given = ["You are new here." in s.settings["instructions"] for s in calls]
         assert given.count(True) == 1
         assert given[-1]
-        # The call that was there goes on.
+        # The call that was there continues.
         before = time.monotonic()
         await call.send_dtmf("1")
         await hearing.wait_loud(before)

@@ -212,7 +212,7 @@ async def test_hanging_up_gives_a_running_tool_up(begin: Any, site: Any, log: An
     await until(lambda: site.given_up == ["/orders/4711"])
 
 
-# -- what the model cannot choose, and what it cannot go on with -------------------------------------------------------
+# -- arguments that the model cannot choose, and results that it cannot use -------------------------------------------
 
 CALLER, OTHER = "5550100", "5559999"
 

@@ -21,7 +21,7 @@ DESK = {"queue": "support", "description": "human agents", "kind": "blind", "tim
 
 @pytest.fixture
 async def through(asterisk: Any) -> AsyncIterator[Any]:
-    """Makes an extension that sets functions of the caller's channel and goes on at a number of the agent."""
+    """Makes an extension that sets functions of the caller's channel and continues at a number of the agent."""
     made: list[str] = []
 
     async def make(number: str, **functions: str) -> str:

@@ -176,7 +176,7 @@ class TestTruncation:
 
 class TestTruncationThatIsNotAnswered:
     def left_alone(self, peer: Any) -> None:
-        """The caller interrupts; the server goes on as if nothing had been asked of it."""
+        """The caller interrupts; the server continues as if nothing had been asked of it."""
         reply(peer)
         peer.session.interrupt([Heard("item_a", 4500.0)], peer.now)
         assert said(peer.hears()) == [("truncate", "item_a")]

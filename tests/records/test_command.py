@@ -46,7 +46,7 @@ def test_running_and_past_calls_are_listed(run: Run, sample: Callable[..., str],
     record = journal.begin("1795359999.7", time.time() - 5)
     record.tell(rec.CallStarted("c", "orders", "-", "+49"), time.time())
     record.tell(rec.CallerTurn("i", "Is anybody\nthere?\x1b[2J"), time.time())
-    # Written at the latest when it is closed; this process lives on, so the call goes on.
+    # Written at the latest when it is closed; this process lives on, so the call continues.
     assert journal.close()
     result = run()
     assert result.exit_code == 0, result.stderr
