@@ -404,7 +404,7 @@ def table(report: CallReport, metrics: Mapping[str, float]) -> list[str]:
     turns = int(total(metrics, "ariagent_response_seconds_count"))
     parts = {
         part: mean_ms(metrics, "ariagent_response_part_seconds", f'{{part="{part}"}}')
-        for part in ("detection", "model", "ours")
+        for part in ("detection", "model", "service")
     }
     split = " + ".join(f"{part} {_ms(value)}" for part, value in parts.items())
     calls = [

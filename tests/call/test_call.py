@@ -158,7 +158,7 @@ class TestConversation:
         async with Office(tmp_path) as office:
             call = await office.answered("c1")
             office.model.session.lose()
-            await office.until(lambda: office.events("model.renewed"), 5.0)
+            await office.until(lambda: office.events("model.reconnected"), 5.0)
             assert len(office.model.sessions) == 2
             assert office.model.session.told("Words of item_1.")
             assert call.state is State.TALKING

@@ -38,8 +38,8 @@ async def test_sessions_that_are_reset_are_made_anew(
     cut = time.monotonic()
     between.cut()
     for count in range(1, calls + 1):
-        await log.wait("model.renewed", count=count, timeout=LIMIT_S)
-    await asyncio.gather(*(hearing.wait_loud(log.named("model.renewed")[-1].at) for _, hearing in lines))
+        await log.wait("model.reconnected", count=count, timeout=LIMIT_S)
+    await asyncio.gather(*(hearing.wait_loud(log.named("model.reconnected")[-1].at) for _, hearing in lines))
     silences = [longest_silence_s(hearing, cut) for _, hearing in lines]
     print(f"\n{moment}: {calls} of {calls} calls continued; longest silence {max(silences):.2f} s")
     assert max(silences) <= MOST_SILENCE_S

@@ -42,7 +42,7 @@ async def test_a_response_that_does_not_come_is_asked_for_in_another_session(
         lost = await log.wait("model.lost", call=call_id, timeout=LIMIT_S)
         assert lost["fault"] == "silent"
         assert FAULTS[name][1] in lost["cause"]
-        renewed = await log.wait("model.renewed", call=call_id)
+        renewed = await log.wait("model.reconnected", call=call_id)
         heard = await hearing.wait_loud(renewed.at)
         silence_s = hearing.longest_silence_s(asked, heard)
         print(f"\na response {name}: {silence_s:.2f} s of silence with a limit of {STALL_S:g} s")
@@ -80,7 +80,7 @@ async def test_who_meets_silence_again_goes_to_people_and_the_seats_wait_until_t
     handed = await log.wait("call.transferred", by="ariagent")
     print(f"\nto human agents {handed.at - asked:.2f} s after the question, with a limit of {STALL_S:g} s")
     assert handed.at - asked <= 3 * 2 * STALL_S
-    assert len(log.named("model.renewed")) == 1
+    assert len(log.named("model.reconnected")) == 1
     headers = incoming.invite.headers
     assert headers.get("x-ariagent-summary").startswith("agent: ")
     assert "fell silent" in headers.get("x-ariagent-reason")

@@ -450,7 +450,7 @@ def latency(talk: Talk) -> tuple[float, ...]:
     (began,) = talk.heard
     assert isinstance(began, AnswerBegan)
     parts = began.latency
-    return parts.response_s, parts.detection_s, parts.model_s, parts.ours_s
+    return parts.response_s, parts.detection_s, parts.model_s, parts.service_s
 
 
 class TestLatency:

@@ -177,7 +177,7 @@ async def test_echo_answers_a_warm_transfer_and_the_caller_stays_with_the_agent(
     assert dropped["why"] == "NOTACCEPTED"
     await told(await model.wait_session(1), "the human agent who answered did not take the call")
     await hearing.wait_loud(dropped.at)
-    assert log.named("consult.unheard") == []
+    assert log.named("consult.audio_unavailable") == []
     await call.hangup()
     await log.wait("call.ended", result="done")
     await bed.nothing_left()
@@ -225,7 +225,7 @@ async def test_a_human_agent_takes_a_warm_transfer_by_the_key(
     await told(await model.wait_session(1), "A human agent has answered")
     await log.wait("call.ended", result="transferred")
     await talk(sound, (call, human_ear), (incoming, hearing))
-    assert log.named("consult.unheard") == []
+    assert log.named("consult.audio_unavailable") == []
     await incoming.hangup()
     await call.ended(LIMIT_S)
     await bed.nothing_left()

@@ -101,7 +101,7 @@ async def test_spoken_question_is_understood_and_answered(
     assert answered["response_ms"] == pytest.approx(1000 * (heard_at - spoke_until), abs=300)
     value, default = running.metrics.registry.get_sample_value, {"agent": "default"}
     assert value("ariagent_response_seconds_count", default) == 1
-    parts = [value("ariagent_response_part_seconds_sum", {"part": part}) for part in ("detection", "model", "ours")]
+    parts = [value("ariagent_response_part_seconds_sum", {"part": part}) for part in ("detection", "model", "service")]
     assert sum(parts) == pytest.approx(value("ariagent_response_seconds_sum", default))
     await call.hangup()
     await log.wait("call.ended", result="done")

@@ -52,12 +52,12 @@ async def test_every_turn_is_answered_and_its_delay_counted_once(
         # 200 ms of silence end a turn; the model then thinks for 150.
         assert 170 <= entry["detection_ms"] < 400
         assert 130 <= entry["model_ms"] < 350
-        assert 0 <= entry["ours_ms"] < 100
-        whole = entry["detection_ms"] + entry["model_ms"] + entry["ours_ms"]
+        assert 0 <= entry["service_ms"] < 100
+        whole = entry["detection_ms"] + entry["model_ms"] + entry["service_ms"]
         assert entry["response_ms"] == pytest.approx(whole, abs=1)
     value, default = running.metrics.registry.get_sample_value, {"agent": "default"}
     assert value("ariagent_response_seconds_count", default) == turns
-    parts = [value("ariagent_response_part_seconds_sum", {"part": part}) for part in ("detection", "model", "ours")]
+    parts = [value("ariagent_response_part_seconds_sum", {"part": part}) for part in ("detection", "model", "service")]
     assert sum(parts) == pytest.approx(value("ariagent_response_seconds_sum", default))
     assert value("ariagent_playout_underruns_total") == 0
     assert value("ariagent_uplink_dropped_seconds_total") == 0

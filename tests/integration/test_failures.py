@@ -148,7 +148,7 @@ async def test_a_model_that_vanishes_while_nobody_speaks_is_replaced(
     await log.wait("call.answered")
     # Nothing arrives any more, and nobody says so.
     between.freeze()
-    await log.wait("model.renewed")
+    await log.wait("model.reconnected")
     await call.play(sound.tone(0.4))
     await hearing.utterance(after=hearing.spoke_until())
     assert value(running, "ariagent_realtime_reconnects_total") == 1
@@ -188,7 +188,7 @@ async def test_another_endpoint_takes_over(
     await log.wait("call.answered")
     between.target = ("127.0.0.1", 1)  # where nobody listens
     between.cut()
-    await log.wait("model.renewed")
+    await log.wait("model.reconnected")
     await call.play(sound.tone(0.4))
     await hearing.utterance(after=hearing.spoke_until())
     assert len(second.sessions) == 1
@@ -409,7 +409,7 @@ async def test_a_model_that_breaks_the_protocol_is_given_up_for_another_session(
         lost = await log.wait("model.lost", count=count)
         assert cause in lost["cause"], case
         assert value(running, "ariagent_malformed_total", peer="model") == count
-        await log.wait("model.renewed", count=count)
+        await log.wait("model.reconnected", count=count)
         await call.play(sound.tone(0.4))
         await hearing.utterance(after=hearing.spoke_until())
     await call.hangup()

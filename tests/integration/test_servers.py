@@ -335,7 +335,7 @@ async def test_a_call_gets_its_session_back_although_the_server_still_holds_the_
     await asyncio.sleep(1.5)  # refused meanwhile
     assert log.named("call.ended") == []
     between.cut()
-    renewed = await log.wait("model.renewed")
+    renewed = await log.wait("model.reconnected")
     assert 1400 < renewed["lost_ms"] < 1000 * running.settings.realtime.recover_s
     caller.session = model.sessions[-1]
     await caller.speaks()

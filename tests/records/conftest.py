@@ -67,8 +67,8 @@ def sample(directory: Path) -> Callable[..., str]:
         def tell(after_s: float, event: rec.CallEvent) -> None:
             record.tell(event, at + after_s)
 
-        def wait(after_s: float, detection: float, model: float, ours: float) -> None:
-            tell(after_s, rec.AnswerBegan("", detection + model + ours, detection, model, ours))
+        def wait(after_s: float, detection: float, model: float, service: float) -> None:
+            tell(after_s, rec.AnswerBegan("", detection + model + service, detection, model, service))
 
         tell(0.02, rec.CallStarted(call_id, "frontdesk", "03", "+34600123456", "6f0c"))
         tell(0.31, rec.CallAnswered(290.4))

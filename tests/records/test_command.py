@@ -71,7 +71,7 @@ def test_a_call_is_told_as_a_timeline(run: Run, sample: Callable[..., str]) -> N
     result = run("064.12")
     assert result.exit_code == 0, result.stderr
     for words in (
-        "after 612 ms = 210 detection + 396 model + 6 ours",
+        "after 612 ms = 210 detection + 396 model + 6 service",
         "SLOW: the tool change_address took",
         "interrupted after 3200 ms; heard:",
         'order_status({"order": "4711"}) 1874 ms',
