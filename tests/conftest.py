@@ -71,12 +71,12 @@ class AriServer:
         """Paths that are answered with a web page."""
         self.password = "secret"
         self.server = ""
-        """What it calls itself; its library's name where it is empty."""
+        """The server's name for itself; empty: its library's name."""
         self.read_only = False
         """The user may change nothing."""
         self.channels: dict[str, str] = {}
         self.details: dict[str, dict[str, Any]] = {}
-        """What else is told of a channel."""
+        """More fields of a channel."""
         self.variables: dict[tuple[str, str], str] = {}
         self.bridges: list[str] = []
         self.streams: list[web.WebSocketResponse] = []

@@ -170,7 +170,7 @@ async def _be_overtaken(overtaken: asyncio.Event) -> None:
     that continues, ends at once, and has taken the application from the stream that stands. No other program did
     that."""
     await overtaken.wait()
-    raise AriError("an earlier attempt of ours to connect took the event stream's place")
+    raise AriError("an earlier connection attempt of ariagent replaced the event stream")
 
 
 async def _be_denied(client: AriClient) -> None:

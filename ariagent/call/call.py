@@ -252,7 +252,7 @@ class Call:
         """Give the model a note that the caller does not hear; ``now``: it is to act on it at once, else from its next
         words on. Raises CallStateError."""
         if not self._serving or self.state not in AUDIBLE:
-            raise CallStateError(f"the call is {self.state.value}: nobody can be told anything now")
+            raise CallStateError(f"the call is {self.state.value}: its agent cannot take a note now")
         self.log.tell(rec.Whispered(by, text))
         self._whisper(text, at_once=now)
 

@@ -96,7 +96,7 @@ def _mapping_not_allowed(spot: _Spot) -> Mistake:
         return spot.above, "this line is no key with its value, and no part of a text: it lacks a colon and a space"
     if _indent(spot.line) > _indent(above):
         return _too_far(spot)
-    return spot.number, "a key stands where none can stand; compare its indentation with the lines above"
+    return spot.number, "a key is where no key is allowed; compare its indentation with the lines above"
 
 
 def _cannot_start(spot: _Spot) -> Mistake:
@@ -132,7 +132,7 @@ def _out_of_block(spot: _Spot) -> Mistake:
             f"this line is indented less than line {spot.above} and further than line {spot.around}; "
             "begin it where one of them begins"
         )
-    return spot.number, "this line does not belong to what stands above it; compare indentation and dashes"
+    return spot.number, "this line does not belong to the lines above it; compare indentation and dashes"
 
 
 def _open_bracket(spot: _Spot) -> Mistake:

@@ -70,7 +70,7 @@ def whisper(configuration: Path | None, name: str, text: str, *, now: bool = Fal
     if as_json:
         _print_json(done)
     else:
-        typer.echo(f"The agent of {call['id']} was told: {printable(done['told'])}")
+        typer.echo(f"The agent of {call['id']} got this note: {printable(done['told'])}")
 
 
 def pause(configuration: Path | None, seat: str | None, *, paused: bool, as_json: bool = False) -> None:
@@ -84,7 +84,7 @@ def pause(configuration: Path | None, seat: str | None, *, paused: bool, as_json
     seats = done["seats"]
     who = f"seat {seats[0]}" if len(seats) == 1 else f"{len(seats)} seats"
     verb = "paused" if paused else "resumed"
-    typer.echo(f"{who} {verb}" + ("" if done["settled"] else "; Asterisk will be told as soon as it answers"))
+    typer.echo(f"{who} {verb}" + ("" if done["settled"] else "; Asterisk gets the change as soon as it answers"))
     if held:
         typer.echo(f"They take no calls yet: {', '.join(held)}", err=True)
 

@@ -41,7 +41,7 @@ def document(routes: Iterable[Route], version: str) -> dict[str, Any]:
         "info": {
             "title": "ariagent",
             "version": version,
-            "description": "Live calls of an AI voice agent beside an Asterisk server: seen, told things, moved.",
+            "description": "Live calls of an AI voice agent beside Asterisk: list them, whisper, transfer callers.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],

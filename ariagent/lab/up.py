@@ -62,9 +62,9 @@ def up(lab_dir: Path, settings: Path | None = None, scenario: Path | None = None
     """Start what the lab consists of and wait until it takes calls; returns the exit code: 1 if all of it runs, and the
     model cannot be used.
 
-    ``settings``: a site's own, used with the lab's addresses; ``scenario``: the sandbox's. Where Asterisk runs it goes
-    on, and what is started again keeps its ports and, unless others are given, its settings.
-    Raises AriagentError; nothing is left running then.
+    ``settings``: a site's own, used with the lab's addresses; ``scenario``: the sandbox's. If Asterisk runs, it
+    continues. Parts that are started again keep their ports and, unless others are given, their settings. Raises
+    AriagentError; nothing is left running then.
     """
     running = _running(lab_dir)
     if all(running.values()) and settings is None and scenario is None:

@@ -20,7 +20,7 @@ CALLS_KEPT = 64
 """Function calls without an output, and those with one for now."""
 OPEN_CALL = "function_call_output_pending"
 """speech-to-speech's code for a response that it does not make while a function call has no output."""
-FOR_NOW = '{"status": "still running; the result will be told as soon as it is there"}'
+FOR_NOW = '{"status": "still running; the result follows in a note"}'
 """The output of a function call that has none yet, where the server does nothing before it has one."""
 
 

@@ -161,7 +161,7 @@ def _why(latency: Latency, tool: str) -> str:
         case "model":
             return f"the model took {ms:.0f} ms to begin its answer"
     return (
-        f"the service took {ms:.0f} ms to play what it had: an earlier reply or a tool's waiting prompt was still "
+        f"the service took {ms:.0f} ms to play its audio: an earlier reply or a tool's waiting prompt was still "
         "being played, or the machine is overloaded"
     )
 

@@ -316,7 +316,7 @@ class _Caller:
             turn.start_s, turn.end_s = line.began_at - self._began_at, line.last_loud_at - self._began_at
             self._since = (line.last_loud_at, "speech")
         if self._line.ended or line.talking:
-            raise StepFailedError(self._why_not("the line did not take what was to be said"))
+            raise StepFailedError(self._why_not("the line did not accept the caller's speech"))
 
     async def _wait_answer(self, step: do.WaitAnswer) -> None:
         ear = self._ear

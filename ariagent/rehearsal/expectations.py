@@ -167,7 +167,7 @@ def _words(expected: Expectations, report: CallReport, agent: AgentSide | None) 
     unheard = not exact and any(turn.text is None for turn in report.turns if turn.who == "agent")
     if unheard and (expected.said or expected.never_said):
         remedy = f"keep records (records.transcripts), or install a recogniser: {pip_install('pocketsphinx>=5.0.4')}"
-        yield Failure("expect.said", f"nobody knows what the agent said: {remedy}")
+        yield Failure("expect.said", f"the agent's words are not known: {remedy}")
         return
     for index, words in enumerate(expected.said):
         texts = _since(words.after, remarks, report)
@@ -257,7 +257,7 @@ def _times(expected: Expectations, report: CallReport) -> Iterator[Failure]:
                 yield Failure("expect.longest_silence_s", cause)
 
 
-_NO_RECORDS = "only the agent's records tell, and they hold nothing of this call: set records and state_directory"
+_NO_RECORDS = "only the agent's records show this, and they hold nothing of this call: set records and state_directory"
 
 
 def _pattern(text: str) -> str | None:

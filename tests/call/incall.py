@@ -139,7 +139,7 @@ class MemoryAri(AriClient):
         super().__init__(AsteriskSettings())
         self.peer = _Peer(self.settings.request_timeout_s, lambda name: AriError(f"Asterisk did not answer {name}"))
         self.names: dict[str, str] = {}
-        """Of the channels that there are, by their ids."""
+        """Names of the existing channels, by their ids."""
         self.variables: dict[tuple[str, str], str] = {}
         self.bridges: set[str] = set()
         self.media_comes = True
@@ -153,7 +153,7 @@ class MemoryAri(AriClient):
         self.sound_lasts_s = 4.0
         """How long an announcement is; 0: Asterisk cannot play it."""
         self.results: dict[str, str] = {}
-        """What the dialplan was told of each channel that was given back."""
+        """The dialplan's result of each channel that was given back."""
         self.went: dict[str, Place | None] = {}
         """Where channels continued that left our application; None: behind ``Stasis()``."""
         self._office = office
@@ -331,7 +331,7 @@ class Line:
         self.sounds: deque[bytes] = deque()
         """These frames come next."""
         self.heard: list[bytes | None] = []
-        """What the caller was sent, in frames; None: silence."""
+        """Frames that the caller got; None: silence."""
         self.over = False
         self.endpoint.connected(self)
         self._timer = _later(FRAME_S, self._tick)
@@ -409,7 +409,7 @@ class Session:
         self.session = RealtimeSession(profile, understanding)
         self.dropped_s = 0.0
         self.heard: list[dict[str, Any]] = []
-        """What the server was sent, but for audio."""
+        """Messages that the server got, without audio."""
         self.audio_bytes = 0
         self.gave_up = ""
         self.open = False
@@ -709,7 +709,7 @@ class Office:
         self.router = Router(self.registry.channel_entered)
         self._folder.joinpath("announcements").mkdir(exist_ok=True)
         self.doubts: list[str] = []
-        """Who was told that the model or the audio may be of no use: ``model`` or ``audio``."""
+        """Health reports of doubts about the model or the audio: ``model`` or ``audio``."""
         self.context = Context(
             settings=settings,
             ari=self.ari,

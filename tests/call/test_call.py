@@ -331,7 +331,7 @@ class TestGoodbye:
     async def test_one_that_does_not_end_lasts_so_long_and_no_longer(self, tmp_path: Path) -> None:
         async with Office(tmp_path) as office:
             call = await office.answered("c1")
-            office.model.session.speaks(0.4, tools=[("order", {}), ("end_call", {})])  # whose result never comes
+            office.model.session.speaks(0.4, tools=[("order", {}), ("end_call", {})])  # The tool's result never comes.
             began = time.monotonic()
             assert await office.over(call, 2 * GOODBYE_TIMEOUT_S) == Termination(Result.DONE, "agent_ended")
             assert time.monotonic() - began == pytest.approx(GOODBYE_TIMEOUT_S, abs=0.6)

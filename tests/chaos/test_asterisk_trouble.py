@@ -127,7 +127,7 @@ async def test_an_attempt_to_connect_that_was_given_up_is_no_rival_when_it_is_ca
             await log.wait("ari.lost", cause="cannot open Asterisk's event stream: timed out")
             await log.wait("ari.connected", count=2)
         # The held request is carried out, although nobody waits for it any longer.
-        await log.wait("ari.lost", cause="an earlier attempt of ours to connect took the event stream's place")
+        await log.wait("ari.lost", cause="an earlier connection attempt of ariagent replaced the event stream")
         await log.wait("ari.connected", count=3, timeout=LIMIT_S)
         assert not running.router.replaced.is_set()
         return

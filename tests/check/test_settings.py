@@ -218,6 +218,6 @@ def test_an_agent_whose_time_zone_is_not_clear() -> None:
     hours = {"a": {"timezone": "Europe/Berlin", "week": week}, "b": {"timezone": "UTC", "week": week}}
     _, result = told(hours=hours)
     assert result.status is Status.WARNING
-    assert result.found == "agents.default tells the time of this machine, but hours have Europe/Berlin, UTC"
+    assert result.found == "agents.default uses this machine's time zone, but hours use Europe/Berlin, UTC"
     assert len(told(hours=hours, timezone="UTC")) == 1
     assert len(told(hours=hours, agents={"default": {"timezone": "UTC"}})) == 1

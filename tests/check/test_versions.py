@@ -194,5 +194,5 @@ class TestJudging:
         results = judged("24.1.0")
         assert [result.status for result in results.values()] == [Status.OK]
         assert results[VERSION].found.endswith(
-            "audio at 24 kHz; this version is newer than those that this ariagent knows"
+            "audio at 24 kHz; this version is newer than the versions that this ariagent knows"
         )

@@ -69,7 +69,7 @@ async def test_seats_are_paused_and_resumed(run: Run, make_site: Any, listed: An
     site = await make_site(manager=True)
     listed(site.desk.pool, "frontline", seats=("06", "07"))
     result = await run("pause", "7")
-    assert (result.exit_code, result.stdout) == (0, "seat 07 paused; Asterisk will be told as soon as it answers\n")
+    assert (result.exit_code, result.stdout) == (0, "seat 07 paused; Asterisk gets the change as soon as it answers\n")
     result = await run("resume")
     assert result.exit_code == 0
     assert result.stdout.startswith("2 seats resumed")

@@ -74,7 +74,7 @@ class Call:
         facts = CallFacts("1.1", "sales", "5551000", "Ben", "en")
         self.now = 100.0
         self.heard: list[bytes] = []
-        """What the model was sent of the caller."""
+        """The caller's audio that the model got."""
         self.all: list[fx.Effect | events.DialogueEvent] = []
         self.profile = SessionProfile.of(self.agent, RealtimeSettings())
         self.session = RealtimeSession(self.profile)

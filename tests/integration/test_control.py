@@ -200,7 +200,7 @@ async def test_what_is_whispered_is_acted_on(steered: Any, dial: Any, log: Any) 
     await hearing.utterance(after)
     assert [entry["said"] for entry in log.named("turn.agent")][-1] == "We have a free inspection for you."
     code, out, _ = await api.command("whisper", call_id, "The free inspection, once more.", "--now")
-    assert (code, out) == (0, f"The agent of {call_id} was told: The free inspection, once more.\n")
+    assert (code, out) == (0, f"The agent of {call_id} got this note: The free inspection, once more.\n")
     await log.wait("turn.agent", count=3)
     session = await model.wait_session(1)
     notes = [part["text"] for item in session.items if item.get("role") == "system" for part in item["content"]]

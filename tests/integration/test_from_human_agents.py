@@ -1,4 +1,4 @@
-"""Human agents put callers through to the agent: at once, or after having spoken with it themselves."""
+"""Human agents transfer callers to the AI: at once, or after having spoken with it themselves."""
 
 import asyncio
 import json

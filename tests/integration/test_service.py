@@ -213,7 +213,7 @@ async def test_an_ari_user_that_is_not_let_in_or_may_only_read_can_be_mended_whi
     tmp_path: Path,
     ends_with_people: Any,
 ) -> None:
-    """Nobody rings in vain meanwhile: without an event stream Stasis() fails, and callers go to the human queue."""
+    """No phone rings without an end: without an event stream Stasis() fails, and callers go to the human queue."""
     conf = asterisk.root / "etc" / "ari.conf"
     before = conf.read_text()
     human = await phone("1001", register=True)

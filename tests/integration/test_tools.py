@@ -398,7 +398,7 @@ async def test_a_python_tool_that_raises_is_told_to_the_model(begin: Any, instal
     [raised] = log.named("tool.raised")
     assert "under water" in raised.traceback
     assert raised["call"] == log.named("call.started")[0]["call"]
-    log.entries.remove(raised)  # expected: no fault of ours
+    log.entries.remove(raised)  # expected: no internal error
 
 
 async def test_mcp_servers_are_declared_to_the_model(begin: Any, log: Any) -> None:

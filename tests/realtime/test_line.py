@@ -34,7 +34,7 @@ class Model:
         self.code = ""
         """The error code that comes before the refusal."""
         self.lasts_s = 0.0
-        """What it says of a session's end; 0: nothing."""
+        """The length of a session that the server announces; 0: none."""
 
     async def serve(self, connection: ServerConnection) -> None:
         if self.refuses > 0:

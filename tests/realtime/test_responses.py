@@ -379,7 +379,7 @@ class TestCalls:
 
 
 class TestSilence:
-    """A response that fails, or brings nothing, is silence to the caller."""
+    """A response that fails, or sends nothing, is silence to the caller."""
 
     def test_what_had_nothing_in_it_is_asked_for_again_then_the_model_is_given_up(self, core: Core) -> None:
         core.asks(1.0, {"instructions": "Say hello"})

@@ -121,7 +121,7 @@ def test_what_only_records_tell_is_not_guessed(expected: dict[str, Any]) -> None
 def test_without_records_and_recogniser_no_words_are_judged() -> None:
     silent = [Turn("agent", 0.5, 2.5, None)]
     (found,) = failures({"said": ["hello"], "never_said": ["goodbye"]}, None, turns=silent)
-    assert "nobody knows what the agent said" in found
+    assert "the agent's words are not known" in found
 
 
 def test_nothing_is_expected_of_a_call_that_was_not_answered() -> None:
