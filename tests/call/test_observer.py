@@ -81,7 +81,7 @@ def test_a_turn_with_its_latency_in_parts(desk: Desk, caplog: pytest.LogCaptureF
     assert logged(caplog) == [("turn.answered", fields)]
     assert desk.kept.events == [("turn.answered", fields)]
     assert desk.value("ariagent_response_seconds_sum", agent="default") == 0.75
-    assert desk.value("ariagent_response_part_seconds_sum", part="ours") == 0.01
+    assert desk.value("ariagent_response_part_seconds_sum", part="service") == 0.01
 
 
 @pytest.mark.parametrize(
