@@ -443,7 +443,7 @@ class AriClient:
             raise AriError("this Asterisk's ARI has no events.userEvent") from None
 
     async def registered(self) -> tuple[int, int] | None:
-        """How many channels and bridges our application has; None when Asterisk does not know it.
+        """The number of channels and bridges of the application; None if Asterisk does not know it.
 
         It does while a process serves it, and after that process died for as long as something is left in it.
         """

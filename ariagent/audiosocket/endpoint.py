@@ -1,4 +1,4 @@
-"""Where a media connection meets the call: what an endpoint is told, what it may ask for, how it ends."""
+"""The interface between a media connection and the call: events, requests, and the end."""
 
 from dataclasses import dataclass
 from enum import StrEnum

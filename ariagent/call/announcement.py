@@ -34,7 +34,7 @@ _ENDINGS = {8_000: "sln", 16_000: "sln16", 24_000: "sln24"}
 SAMPLE_MS = 60
 READ_BY_OTHERS = 0o644
 PROVE_EVERY_S = 60.0
-"""How often Asterisk is asked at most, while calls are handed over."""
+"""Shortest interval between requests to Asterisk while calls are transferred."""
 MOST_HANDED = 256
 """The most transferred calls whose announcement may still turn out not to have been played."""
 USER_EVENT = "AriagentAnnouncement"

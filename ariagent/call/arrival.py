@@ -27,7 +27,7 @@ from ariagent.records.events import InstructionValuesMissing
 from ariagent.tools.plugins import CallFacts
 
 OWN_CALL = "own_call"
-"""Why a call is not taken that another agent of ours would be the caller of."""
+"""The refusal of a call whose caller is another agent of this service."""
 OWN = "ARIAGENT_"
 """Begins the names of ariagent's own variables."""
 RETURNED, CALL = "ARIAGENT_RETURNED", "ARIAGENT_CALL"
@@ -39,7 +39,7 @@ NOBODY = introduction.Party()
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """How a call came in."""
+    """The way on which a call came in."""
 
     channel: ari.Channel
     agent: str | None

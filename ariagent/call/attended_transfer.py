@@ -83,7 +83,7 @@ class AttendedTransfer:
             self._awaited, self._due = "", now + SETTLE_S
 
     def next_deadline(self) -> float | None:
-        """When ``tick`` has something to do."""
+        """The time of the next ``tick``; None: nothing is due."""
         return self._due
 
     def tick(self, now: float) -> Party | None:

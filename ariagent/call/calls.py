@@ -32,9 +32,9 @@ MEDIA_PREFIX = "AudioSocket/"
 SEAT, RETURNED = "seat", "returned"
 AT_THEIR_END = (State.SAYING_GOODBYE, State.TRANSFERRING, State.ENDING)
 SETTLE_S, SETTLE_LOOK_S = 3.0, 0.05
-"""How long calls that are at their end may take to get there before the service leaves."""
+"""Longest wait for calls that are ending before the service leaves."""
 LEAVE_LIMIT_S = 2.0
-"""How long what Asterisk was asked for may still take then, in silence."""
+"""Longest wait, in silence, for requests to Asterisk that are still open then."""
 LOOK_AGAIN_S = (1.0, 2.0, 5.0)
 """Pauses before Asterisk is asked again about what it did not let go; the last one again and again."""
 

@@ -17,7 +17,7 @@ from ariagent.records import events as rec
 from ariagent.records.spending import Spending
 
 TOLD_EVERY_S = 15.0
-"""How often what a call uses of the model is entered into the records."""
+"""Interval in which a call's use of the model is recorded."""
 LOOK_FRAMES = 50
 """A second of frames is collected, then looked at."""
 KEEP_EVERY_LOOKS = 10

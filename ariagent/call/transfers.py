@@ -21,7 +21,7 @@ from ariagent.records import events as rec
 from ariagent.termination import Termination
 
 ANNOUNCEMENT_LIMIT_S = 8.0
-"""How long after the caller is gone an announcement may take that somebody is about to hear."""
+"""Longest time of an announcement after the caller has gone, if a human agent is about to hear it."""
 
 
 @dataclass(frozen=True, slots=True)

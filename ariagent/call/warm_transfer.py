@@ -31,11 +31,11 @@ from ariagent.records.events import (
 )
 
 ANNOUNCEMENT_WAIT_S, ANNOUNCEMENT_LIMIT_S = 3.0, 60.0
-"""How long somebody who has answered waits for the announcement to begin, and to end."""
+"""Longest wait of a human agent for the announcement to begin, and to end."""
 EAR_LIMIT_S = 0.3
 """Seconds that a human agent who takes the call waits for what listened to them to be given back."""
 ACCEPT_ASKS, ACCEPT_WAIT_S = 3, 4.0
-"""How often somebody is asked for the key that takes the call, and how long each time, the prompt included."""
+"""Number of prompts for the key that takes the call, and the time for each, the prompt included."""
 PRESS = "vm-press"
 """Asterisk's sound "press", in the language of the channel."""
 ANY_KEY = "1"

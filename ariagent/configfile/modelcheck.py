@@ -27,7 +27,7 @@ NO_G711 = ("localai", "speech-to-speech")
 """Dialects of servers that acknowledge G.711, or ignore it, and speak PCM (``ariagent.realtime.dialect``)."""
 
 Problem = tuple[KeyPath, str]
-"""Where, and what is wrong."""
+"""The place, and the error."""
 
 
 def problems(settings: Settings) -> Iterator[Problem]:

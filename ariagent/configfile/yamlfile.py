@@ -34,7 +34,7 @@ class Document:
 
     tree: dict[str, Any]
     lines: dict[KeyPath, str] = field(default_factory=dict)
-    """Where each key stands: ``file:line``."""
+    """The place of each key: ``file:line``."""
     empty: frozenset[KeyPath] = frozenset()
     """Keys with nothing behind them; one with ``null`` behind it has a value."""
     blocks: tuple[Block, ...] = ()

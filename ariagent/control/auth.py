@@ -122,7 +122,7 @@ class Throttle:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """Why somebody may do nothing."""
+    """The reason of a refusal."""
 
     address: str
     """Where the request came from."""

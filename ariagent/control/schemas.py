@@ -35,7 +35,7 @@ Note = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_not_too_lo
 
 
 class TransferBody(_Body):
-    """Where a caller is to go: ``destination`` or ``queue``."""
+    """The place for the caller: ``destination`` or ``queue``."""
 
     destination: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     """One of the site's ``destinations``, by its name."""

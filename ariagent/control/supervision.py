@@ -37,7 +37,7 @@ class DrainPlan(Protocol):
 
 Drain = Callable[[DrainTo | None, float | None], DrainPlan]
 SETTLE_LIMIT_S = 5.0
-"""How long an answer about seats waits for Asterisk to have been told."""
+"""Longest wait of an answer about seats for Asterisk's confirmation."""
 
 
 def call_answer(call: Call) -> schemas.CallAnswer | None:
@@ -171,7 +171,7 @@ class Supervision:
         return RefusedError(404, "unknown_call", reason, remedy="GET /v1/calls lists the active calls")
 
     async def _place(self, wanted: schemas.TransferBody) -> tuple[str, DestinationSettings]:
-        """Where to: nothing but what the site, or Asterisk, has."""
+        """The place of a transfer: a destination of the site, or a queue of Asterisk."""
         if (name := wanted.destination) is not None:
             if (place := self.destinations.get(name)) is None:
                 raise self._unknown("destination", name, list(self.destinations))

@@ -300,7 +300,7 @@ class Conversation:
     # -- the caller's voice, or what the server takes for it --------------------------------------
 
     def next_deadline(self) -> float | None:
-        """When ``judge`` or ``missed_end`` has something to do although no event arrives."""
+        """The time of the next ``judge`` or ``missed_end``, should no event arrive before."""
         judged = None if self._detector is None else self._detector.next_deadline()
         return self._turn.next_deadline() if judged is None else judged
 
@@ -365,7 +365,7 @@ class Conversation:
 
     @property
     def _overdue_s(self) -> float:
-        """How long a turn lasts at least before it is looked whether the server has missed its end."""
+        """The shortest turn whose end the server may have missed."""
         return (self._silence_wait_ms / 1000 or SEMANTIC_WAIT_S) + TURN_OVERDUE_S
 
     def _speech_stopped(self, event: rt.SpeechStopped, now: float) -> list[DialogueEvent]:

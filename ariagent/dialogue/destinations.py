@@ -57,7 +57,7 @@ class Destinations:
         return next(iter(self.places.items()), None)
 
     def standing(self, name: str, at: float) -> Standing:
-        """How a destination stands."""
+        """The state of a destination."""
         place = self.places[name]
         calendar = self._hours[place.hours].calendar if place.hours is not None else None
         if calendar is not None and not calendar.open_at(at):
@@ -76,7 +76,7 @@ class Destinations:
         return Standing(describe(view), there=bool(view.logged_in), quick=not slow)
 
     def refusal(self, wanted: Handoff, at: float) -> dict[str, object] | None:
-        """Why a transfer is not made now, for the model; None: it is made."""
+        """The reason, for the model, why a transfer is not made now; None: it is made."""
         now = self.standing(wanted.name, at)
         if now.there and (now.quick or wanted.will_wait or wanted.name in self._asked):
             return None
@@ -85,7 +85,7 @@ class Destinations:
         return {"error": NOT_TRANSFERRED, "state": now.words, "caller_can": self._offers(wanted.name, now)}
 
     def status(self, at: float) -> dict[str, dict[str, object]]:
-        """How all destinations stand, for the model."""
+        """The states of all destinations, for the model."""
         found: dict[str, dict[str, object]] = {}
         for name in self.places:
             now = self.standing(name, at)

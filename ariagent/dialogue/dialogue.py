@@ -138,7 +138,7 @@ class Dialogue:
         return effects
 
     def next_deadline(self) -> float | None:
-        """When ``tick`` has something to do although nothing happens."""
+        """The time of the next ``tick``, should nothing happen before."""
         policy = None if self._policy is None else self._policy.next_deadline()
         leaving = self._leaving.next_deadline()
         conversation = self._conversation.next_deadline()

@@ -91,7 +91,7 @@ class _Sound:
     most_ms: float = 0.0
     """The most that was loud within RECENT_MS."""
     quiet_since: float | None = None
-    """When the sound ended, as far as our own ears tell."""
+    """The time at which the sound ended, by its level."""
     ended: tuple[float, float] | None = None
     """When it fell silent, and when the server said so."""
     judge_at: float = 0.0
@@ -178,7 +178,7 @@ class BargeInDetector:
         self._sound = None
 
     def next_deadline(self) -> float | None:
-        """When ``decide`` wants to be asked again; None: there is no sound to be judged."""
+        """The time of the next ``decide``; None: there is no sound to judge."""
         return None if self._sound is None else self._sound.judge_at
 
     def decide(self, now: float, *, leaving: bool = False, silence_wait_ms: float = 0.0) -> BargeInDecision:
@@ -273,7 +273,8 @@ class BargeInDetector:
         return float(loud.size * LOUD_BLOCK_MS), float((len(levels) - 1 - loud[-1]) * LOUD_BLOCK_MS)
 
     def _unknown_caller_db(self) -> float:
-        """How loud somebody must be whose usual level is not known: beside the softest moments of the last 8 s."""
+        """The level that counts as speech while the caller's usual level is not known: from the softest moments of the
+        last 8 s."""
         levels = self._lately(0.0)
         if levels.size < LEVELS_LEAST:
             return LEAST_DBFS

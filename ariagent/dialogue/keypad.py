@@ -120,7 +120,7 @@ class Keypad:
         return self._collect is not None
 
     def next_deadline(self) -> float | None:
-        """When ``tick`` must be called, or None."""
+        """The time of the next ``tick``; None: nothing is due."""
         return self._due
 
     def press(self, digit: str, now: float) -> list[KeypadEvent]:

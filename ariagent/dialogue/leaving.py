@@ -75,7 +75,7 @@ class Leaving:
         return self._by_words(words or "") if self.undecided else Decision.OPEN
 
     def next_deadline(self) -> float | None:
-        """When ``tick`` has something to do."""
+        """The time of the next ``tick``; None: nothing is due."""
         return self._due
 
     def tick(self, now: float) -> Decision:

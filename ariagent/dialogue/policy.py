@@ -105,7 +105,7 @@ class CallPolicy:
         return self._typed(self._keypad.press(digit, now), now)
 
     def next_deadline(self) -> float | None:
-        """When ``tick`` has something to do."""
+        """The time of the next ``tick``; None: nothing is due."""
         times = (self._keypad.next_deadline(), self._silence.next_deadline())
         return min((time for time in times if time is not None), default=None)
 

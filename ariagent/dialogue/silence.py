@@ -127,7 +127,7 @@ class Silence:
     # -- what follows -----------------------------------------------------------------------------
 
     def next_deadline(self) -> float | None:
-        """When ``tick`` must be called, or None."""
+        """The time of the next ``tick``; None: nothing is due."""
         if self._over:
             return None
         return min(t for t in (self._ends, self._warning_due(), self._step_due()) if t is not None)

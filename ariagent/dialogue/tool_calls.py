@@ -6,7 +6,8 @@ Times are monotonic seconds.
 from ariagent.realtime.events import ToolCall
 
 PROMPT_AFTER_S, PROMPT_AGAIN_S = 1.0, 4.0
-"""How soon a caller who waits for a tool hears a prompt, and how soon again, so that nobody takes the line for dead."""
+"""Time until a caller who waits for a tool hears a prompt, and until the next one, so that nobody takes the line for
+dead."""
 
 
 class OpenToolCalls:
@@ -48,7 +49,7 @@ class OpenToolCalls:
 
 
 class WaitingPrompts:
-    """When a caller who waits for something hears which prompt. However much they wait for, it is one after another."""
+    """The prompts of a caller who waits, and their times. However much they wait for, it is one after another."""
 
     def __init__(self) -> None:
         self._waits: dict[str, tuple[str, float, float]] = {}  # key -> prompt, when due, and how long until again
@@ -68,7 +69,7 @@ class WaitingPrompts:
             self._not_before = float("-inf")
 
     def next_deadline(self) -> float | None:
-        """When ``due`` must be called, or None."""
+        """The time of the next ``due``; None: nothing is due."""
         first = min((due for _, due, _ in self._waits.values()), default=None)
         return None if first is None else max(first, self._not_before)
 

@@ -378,7 +378,7 @@ class Seats:
             seat.not_before = now + REFUSED_S
 
     def next_deadline(self) -> float | None:
-        """When ``commands`` will return something without a further event; None: never."""
+        """The time at which ``commands`` returns something without a further event; None: never."""
         if not self.known:
             return None
         ahead = (seat for key, seat in self._seats.items() if self._change(key, seat, math.inf) is not None)

@@ -131,7 +131,7 @@ class ResponseGate:
         return self._asked
 
     def next_deadline(self) -> float | None:
-        """When ``take`` may have something although nothing else happens."""
+        """The time of the next ``take``, should nothing happen before."""
         if self._wanted is None or self.active is not None:
             return None
         return self._closed_until

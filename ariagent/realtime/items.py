@@ -182,7 +182,7 @@ class Items:
             self._repair(item_id, heard_ms)
 
     def next_deadline(self) -> float | None:
-        """When ``tick`` has something to do."""
+        """The time of the next ``tick``; None: nothing is due."""
         return self._truncations.next_deadline()
 
     def tick(self, now: float) -> None:

@@ -89,7 +89,7 @@ class McpCalls:
         return [ev.ProviderToolEnded(item_id, ok=False, error="the caller interrupted") for item_id in dropped]
 
     def next_deadline(self) -> float | None:
-        """When ``tick`` has something to do."""
+        """The time of the next ``tick``; None: nothing is due."""
         if self._running:
             return min(call.since for call in self._running.values()) + LONGEST_S
         return None if self._result_since is None else self._result_since + GO_ON_S

@@ -366,7 +366,7 @@ class Responses:
     # -- time --------------------------------------------------------------------------------------
 
     def next_deadline(self) -> float | None:
-        """When ``ask`` or ``tick`` has something to do although nothing happens."""
+        """The time of the next ``ask`` or ``tick``, should nothing happen before."""
         pending, wanted = self._timeout.next_deadline(), self._gate.next_deadline()
         if wanted is None:
             return pending
