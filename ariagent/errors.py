@@ -10,7 +10,7 @@
     |   +-- AudioSocketError   a media connection broke the protocol
     +-- UnknownAgentError      the dialplan's: it names an agent that the settings do not have
     +-- TurnedAwayError        nobody's: a cap that the operator set is reached
-    +-- InternalError          ours
+    +-- InternalError          ariagent's
 
 Each carries a ``remedy``: one sentence that tells the reader what to do about it.
 """

@@ -1,6 +1,6 @@
 """CORE: keeps secrets out of what others may read: log lines, reasons of failures, tools' answers, records.
 
-Nothing of ours puts a secret there. But servers send back what they were sent, and libraries log at their debug level
+ariagent puts no secret there. But servers send back what they were sent, and libraries log at their debug level
 what they send; whatever way one takes, it does not come out.
 """
 

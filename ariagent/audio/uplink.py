@@ -1,4 +1,4 @@
-"""The caller's audio as the model hears it: continuous, and with its clock mapped to ours. CORE.
+"""The caller's audio as the model hears it: continuous, and with its clock mapped to the service's. CORE.
 
 A phone on hold, muted or silent by DTX sends nothing, and then a model's turn detection never ends the caller's turn.
 So when no frame came for ``patience_ms``, silence is appended in real time until frames resume. The appended audio is

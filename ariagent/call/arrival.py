@@ -262,8 +262,8 @@ class ArrivingCall:
             self._log.record = journal.begin(self.call_id, self.arrived)
 
     def _refuse_own(self, identity: Identity) -> None:
-        """Raises TurnedAwayError for a channel that belongs to a call of ours: whoever talks with the agent has
-        transferred it to an agent, and both would talk with each other."""
+        """Raises TurnedAwayError for a channel that belongs to a call of this service: the party that talks with the
+        agent has transferred it to an agent, and both would talk with each other."""
         channel = self.arrival.channel
         if self.arrival.resumes is None and self._answered(identity.linked_id, channel.name):
             self._log.tell(rec.OwnCallRefused(channel.name))

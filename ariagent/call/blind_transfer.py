@@ -36,7 +36,7 @@ async def transfer(context: Context, arrival: Arrival, leg: str, handoff: Handof
 
 
 async def _from_seat(context: Context, arrival: Arrival, leg: str, handoff: Handoff, variables: dict[str, str]) -> None:
-    """The queue's caller is not ours to move by ARI; the manager interface transfers who talks with the seat."""
+    """ARI cannot move the queue's caller; the manager interface transfers the party that talks with the seat."""
     if context.ami is None:
         raise AsteriskError("a seat's caller can only be transferred through the manager interface (ami)")
     seat = first_half(arrival)

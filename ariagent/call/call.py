@@ -452,7 +452,7 @@ class Call:
 
     @entry
     def attended(self, event: AttendedTransferred) -> None:
-        """Somebody joined two of their calls; maybe one of them is a seat's of ours, and this one."""
+        """A human agent joined two of their calls; one of them may be this call."""
         half = twin(self._far_end.name)
         if half and (caller := remote_party(event, half)) is not None:
             self._far_end.moved()
@@ -913,7 +913,7 @@ class Call:
                 self._not_given_back(rec.NotReleased(failure.line))
 
     async def _leave(self) -> None:
-        """Let go of what is ours; Asterisk keeps the caller, in a bridge that the next process does away with."""
+        """Release the call's own resources. Asterisk keeps the caller, in a bridge that the next process removes."""
         consulted = self._transfers.warm.in_progress
         self._unfinished, _ = await asyncio.gather(self._say_no_more(), self._transfers.warm.end("CANCELLED"))
         if consulted and self._unfinished is not Unfinished.TURN:

@@ -1,4 +1,4 @@
-"""Listens to whoever answered a consult leg, for a fax, a modem or the beep of an answering machine.
+"""Listens to the party that answered a consult leg, for a fax, a modem or the beep of an answering machine.
 
 the consult leg's channel -- Snoop (what comes from the human agent) -- bridge -- AudioSocket -- MachineEar
 """
@@ -115,7 +115,7 @@ class ConsultEar:
         self.media.connected.set()
 
     def audio_received(self, payload: bytes, now: float) -> None:
-        """20 ms of whoever answered."""
+        """20 ms of the answering party's audio."""
         if not self._over and (machine := self._ear.hear(payload)) is not None:
             self._heard(machine)
 

@@ -1,6 +1,7 @@
 """Warm transfers: a human agent is found for the caller while caller and agent continue talking.
 
-    ours (;1, enters Stasis when somebody answers) -- Local -- (;2) waits in the human queue, or rings an extension
+    ariagent's (;1, enters Stasis when somebody answers) -- Local -- (;2) waits in the human queue, or rings an
+    extension
 
 The human agent who answers hears the announcement on this consult leg. Then the caller is bridged with ;1, and ariagent
 drops out.
@@ -185,7 +186,7 @@ class WarmTransfer:
         return why
 
     async def _offer(self, leg: "ConsultLeg", announcement: Announcement) -> str:
-        """Have whoever answered hear the announcement, and press the key if one is needed.
+        """Have the party that answered hear the announcement, and press the key if one is needed.
 
         Without having heard it, a machine cannot be told from a human agent: then a key is always needed.
         """
@@ -259,7 +260,7 @@ class ConsultLeg:
         self.machine: Machine | None = None
         """The kind of machine that answered; None: none, as far as is known."""
         self.joined = False
-        """The caller is joined with it: it is not ours to hang up any more."""
+        """The caller is joined with it: ariagent no longer hangs it up."""
         self._ari = client
         self._news: asyncio.Queue[str] = asyncio.Queue()
         self._made = False
@@ -283,7 +284,7 @@ class ConsultLeg:
                 self._news.put_nowait("gone")
 
     def on_machine(self, machine: Machine) -> None:
-        """A machine was heard there. Whoever pressed the key is none, whatever sounds at their side."""
+        """A machine was heard there. A party that pressed the key is no machine, whatever sounds at their side."""
         if self.accepted:
             return
         self.machine = machine

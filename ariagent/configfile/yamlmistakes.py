@@ -1,4 +1,4 @@
-"""CORE: what is wrong with a text that is no YAML, in words for whoever wrote it, and in which line."""
+"""CORE: what is wrong with a text that is no YAML, in words for its author, and in which line."""
 
 import re
 from collections.abc import Callable

@@ -46,7 +46,7 @@ class TransferBody(_Body):
     summary: Note = ""
     """The summary, for the human agent who takes the call (``ARIAGENT_SUMMARY``)."""
     wait_s: Annotated[float, Field(ge=0, le=LONGEST_WAIT_S)] = 0.0
-    """Answer when the caller has been transferred, or after so many seconds; 0: at once, with status 202."""
+    """Answer when the caller has been transferred, or after this many seconds; 0: at once, with status 202."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

@@ -280,7 +280,7 @@ class Dialogue:
     # -- transfers --------------------------------------------------------------------------------
 
     def tell(self, note: str, now: float) -> None:
-        """The model acts on a note of ours as soon as nothing else of it is running."""
+        """The model acts on a note as soon as no other response of it is running."""
         self._conversation.tell(note, now)
 
     def whisper(self, text: str, now: float, *, at_once: bool) -> None:

@@ -37,7 +37,7 @@ class Handoff:
 
     @property
     def by_key(self) -> bool:
-        """Whoever answers takes the call by pressing a key."""
+        """The human agent who answers takes the call by pressing a key."""
         return self.destination.accept is not None
 
     @property

@@ -112,8 +112,8 @@ _PHRASES: Mapping[str, _Phrases] = {
 
 
 def asks_to_wait(text: str, language: str | None = None) -> bool:
-    """Whether ``text``, a caller's turn, asks for a moment. ``language`` as ``en`` or ``en-GB``; None or another
-    than ours: in any of ours."""
+    """Whether ``text``, a caller's turn, asks for a moment. ``language`` as ``en`` or ``en-GB``; None or an unknown
+    language: in any known language."""
     if len(text) > LONGEST_TEXT:
         return False
     clauses = [words for clause in _CLAUSES.split(text) if (words := _words(clause))]

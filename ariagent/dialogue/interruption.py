@@ -55,7 +55,8 @@ UNHEARD_LEAST_MS = 350
 """Milliseconds of loud sound that count as speech even if the server found no words in it."""
 
 UNNOTICED_S, UNNOTICED_BEYOND_S = 1.2, 0.7
-"""A sound that is over for so long, and for so much longer than the server waits to end a turn, is not waited for."""
+"""A sound that is over for this long, and for this much longer than the server waits to end a turn, is not waited
+for."""
 UNNOTICED_SEMANTIC_S = 2.0
 """Seconds until a sound counts as unnoticed, if the server ends turns by their meaning, after no fixed time."""
 NO_SPEECH_DBFS = -50.0
@@ -158,7 +159,7 @@ class BargeInDetector:
             highest, lowest = self._usual_db - LEAST_BELOW_USUAL_DB, self._usual_db - self.settings.level_db
             threshold = max(min(threshold, highest), lowest)
         self._sound = _Sound(item_id, start_ms, threshold, judge_at=now + JUDGE_EVERY_S)
-        # Before anything is smoothed or counted: in a true interruption every millisecond of ours is heard.
+        # This comes before smoothing and counting: in a true interruption the caller hears every millisecond of delay.
         levels = self.uplink.levels(self.uplink.appended_ms - QUIET_MS)
         if levels.size and levels.max() >= threshold:
             self._pause(self._sound, now)

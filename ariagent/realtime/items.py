@@ -123,7 +123,7 @@ class Items:
     # -- cut off ----------------------------------------------------------------------------------
 
     def cut(self, item_id: str, heard_ms: int, now: float, tries: int = 1) -> None:
-        """The caller heard so much of an item of the agent, and is to hear no more of it."""
+        """The caller heard this much of an item of the agent, and is to hear no more of it."""
         if not self._understanding.now.truncates:
             self._repair(item_id, heard_ms)
             return

@@ -156,7 +156,7 @@ class Responses:
         self._timeout.response_asked(now)
 
     def active_response_conflict(self, event_id: str | None, now: float) -> None:
-        """A request was refused because another response runs: ours, or the server's own."""
+        """A request was refused because another response runs: ariagent's, or the server's own."""
         if event_id is None and self._expects_refusal:
             self._expects_refusal = False  # nobody wants that answer
             return

@@ -1,4 +1,4 @@
-"""The synthetic caller's channels: a call originated through ARI, bridged with an AudioSocket of ours.
+"""The synthetic caller's channels: a call originated through ARI, bridged with an AudioSocket of the command.
 
     Local/EXTEN@CONTEXT/n ;2 runs the dialplan
                           ;1 --+ bridge +-- AudioSocket/127.0.0.1:PORT-UUID --TCP-- Line
@@ -55,7 +55,8 @@ CAUSES = {
 
 
 class Leg:
-    """One call of ours. ``connect``, then ``prepare``, then ``place``; leaving the context gives everything back."""
+    """One call of the synthetic caller. ``connect``, then ``prepare``, then ``place``; leaving the context gives
+    everything back."""
 
     def __init__(self, asterisk: AsteriskSettings, audiosocket: AudioSocketSettings) -> None:
         token = secrets.token_hex(4)
