@@ -130,7 +130,7 @@ class WarmTransfer:
         """
         leg = self._leg
         if leg is None or leg.gone:
-            raise AsteriskError("the human agent has hung up again")
+            raise AsteriskError("the human agent hung up again")
         leg.joined = True  # they may be with the caller before we hear of it
         return leg.queue_call
 

@@ -49,7 +49,7 @@ def transfer(
     """Move a call. ``where``: ``queue`` or ``destination``, the other None. Raises AriagentError."""
     chosen = {key: value for key, value in where.items() if value is not None}
     if len(chosen) != 1:
-        raise ConfigurationError("say where to: --queue QUEUE or --to DESTINATION, and not both")
+        raise ConfigurationError("give either --queue QUEUE or --to DESTINATION")
     client = Client.find(configuration)
     call = client.call(name)
     body = {**chosen, "reason": reason, "summary": summary, "wait_s": LONGEST_WAIT_S if wait else 0.0}

@@ -97,7 +97,8 @@ class Feed:
         """A new reader, who gets a snapshot first. Raises RefusedError."""
         own = sum(reader.by == by for reader in self._readers)
         if self._closed or len(self._readers) >= MOST_READERS or own >= MOST_OF_ONE:
-            full = f"{MOST_OF_ONE} read as {by} already" if own >= MOST_OF_ONE else f"{MOST_READERS} read already"
+            most, of_whom = (MOST_OF_ONE, f" of {by}") if own >= MOST_OF_ONE else (MOST_READERS, "")
+            full = f"{most} event streams{of_whom} are open already"
             reason = "the service is ending" if self._closed else full
             raise RefusedError(503, "no_stream", reason, remedy="Try again later")
         for call in self._supervision.registry.calls:

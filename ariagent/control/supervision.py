@@ -188,7 +188,7 @@ class Supervision:
                     return queue, DestinationSettings(queue=queue, description=queue)
             except AmiError as error:
                 cause = error if self.pool.connected else "no connection to the manager interface"
-                reason = f"whether there is a queue {wanted.queue} is not known: {cause}"
+                reason = f"it is not known whether queue {wanted.queue} exists: {cause}"
                 remedy = "Try again when /healthz says that the manager interface is connected"
                 raise RefusedError(503, "queues_unknown", reason, remedy=remedy) from None
             known = self.pool.queues.names

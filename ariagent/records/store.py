@@ -83,7 +83,7 @@ class Store:
         if not found:
             raise UnknownCallError(f"there is no call {name!r}", remedy="`ariagent calls --all` lists what there is")
         some = ", ".join(row.id for row in found[:5]) + (", ..." if len(found) > 5 else "")
-        raise UnknownCallError(f"{name!r} is the id of several calls: {some}", remedy="Give more of it")
+        raise UnknownCallError(f"{name!r} is the id of several calls: {some}", remedy="Give more of the id")
 
     def visits(self, call: str) -> list[CallRow]:
         """All visits of the call with this id."""

@@ -45,7 +45,7 @@ def pages(
     def for_this_name(request: web.Request) -> None:
         if hosts is not None and not hosts.permit(request.headers.getall("Host", [])):
             raise web.HTTPMisdirectedRequest(
-                text="this name is not the service's; ask for localhost, or set http.allowed_hosts\n"
+                text="the header Host does not name this service; ask for localhost, or set http.allowed_hosts\n"
             )
 
     async def answer_metrics(request: web.Request) -> web.Response:

@@ -51,7 +51,7 @@ async def test_where_to_must_be_said(run: Run, site: Any) -> None:
     for words in (("transfer", "1.1"), ("transfer", "1.1", "--queue", "a", "--to", "b")):
         result = await run(*words)
         assert result.exit_code == USAGE
-        assert result.stderr == "ariagent: say where to: --queue QUEUE or --to DESTINATION, and not both\n"
+        assert result.stderr == "ariagent: give either --queue QUEUE or --to DESTINATION\n"
 
 
 async def test_calls_and_seats_that_there_are_not(run: Run, site: Any) -> None:
