@@ -81,7 +81,7 @@ class Finding:
 
     def __str__(self) -> str:
         return (
-            f"{self.file}:{self.line}: {self.reference} stands {self.place}, and others choose what it holds. "
+            f"{self.file}:{self.line}: {self.reference} is {self.place}, and others choose what it holds. "
             f"Make it clean first: Gosub({CLEANER},number,1(NAME)), word or channel, then use ${{ARIAGENT_CLEAN}}"
         )
 

@@ -24,7 +24,7 @@ from ariagent.errors import AmiError, AmiRefusedError, ConfigurationError
 from ariagent.healthpage import health_at
 from ariagent.hosts import joined, local
 from ariagent.ownsocket import Absent
-from ariagent.pool.door import CLOSED, state_of
+from ariagent.pool.device_state import CLOSED, state_of
 from ariagent.reminder import Reminder
 from ariagent.rescue.stranded import Stranded, Way, stranded, without_audio
 
@@ -208,7 +208,7 @@ class Rescuer:
         return list(moved)
 
     async def _close_door(self, asterisk: AmiClient) -> None:
-        """Keep the queues from sending callers to dead seats. The service opens the door again when it is back."""
+        """Keep the queues from sending callers to dead seats. The service sets the state back when it returns."""
         try:
             state = f"DEVICE_STATE({state_of(self._settings.asterisk.app)})"
             await asterisk.action("Setvar", Variable=state, Value=CLOSED)

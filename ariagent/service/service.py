@@ -45,7 +45,7 @@ from ariagent.localtime import day as local_day
 from ariagent.metrics import Metrics
 from ariagent.phrases.store import PhraseStore
 from ariagent.pool.availability import Availability
-from ariagent.pool.door import Door
+from ariagent.pool.device_state import SeatDeviceState
 from ariagent.pool.pool import Pool
 from ariagent.pool.seats import PAUSED, Reason, SeatState
 from ariagent.realtime.client import trust
@@ -111,10 +111,10 @@ class Service:
         self.router = Router(self.calls.channel_entered)
         self.ami = AmiClient(settings.ami) if settings.ami is not None else None
         self.pool = Pool(self.ami, settings.asterisk.app) if self.ami is not None else None
-        self.door = Door(self.ari, settings.asterisk.app)
+        self.device_state = SeatDeviceState(self.ari, settings.asterisk.app)
         self.availability = Availability(
             self.pool,
-            self.door,
+            self.device_state,
             listening=lambda: self.ari.listening,
             calls=lambda: len(self.calls),
             over_cap=self._over_cap,
@@ -615,7 +615,7 @@ class Service:
 
     def _seats_now(self) -> dict[str, object]:
         first = self.availability.first
-        now: dict[str, object] = {"open": self.door.open, "reason": first.value if first is not None else None}
+        now: dict[str, object] = {"open": self.device_state.open, "reason": first.value if first is not None else None}
         if self.pool is not None and self.pool.seats.known:
             count: Counter[str] = Counter()
             for (state, _), seats in (counts := self._count_seats(self.pool)).items():

@@ -175,7 +175,7 @@ async def test_callers_whom_a_hanging_asterisk_did_not_take_back_reach_people_wh
 async def seats_back(running: Any) -> None:
     """Wait until callers are sent to seats again."""
     async with asyncio.timeout(LIMIT_S):
-        while running.pool.seats.reasons or not running.door.open:
+        while running.pool.seats.reasons or not running.device_state.open:
             await asyncio.sleep(0.05)
         while any(seat.paused or seat.state == "unavailable" for seat in running.pool.seats.view()):
             await asyncio.sleep(0.05)

@@ -185,7 +185,7 @@ async def test_callers_whose_audio_cannot_be_connected_are_with_people_at_once(
             _, _, metrics = await asyncio.to_thread(health, running)
     # While it is open no caller of a queue has to try.
     async with asyncio.timeout(LIMIT_S):
-        while running.door.open:
+        while running.device_state.open:
             await asyncio.sleep(0.02)
     closed_s = time.monotonic() - dialled
     calls.append(await phones[CALLERS].dial("7000"))
@@ -221,7 +221,7 @@ async def test_callers_whose_audio_cannot_be_connected_are_with_people_at_once(
 async def resumed(running: Any) -> None:
     """Until the seats take calls."""
     async with asyncio.timeout(LIMIT_S):
-        while running.audio.open or not running.door.open:
+        while running.audio.open or not running.device_state.open:
             await asyncio.sleep(0.02)
 
 
@@ -251,6 +251,6 @@ async def test_a_queue_without_a_manager_interface_does_not_try_one_seat_after_a
     assert len(log.named("call.started")) == 1
     # From then on the seats' device state sends callers on before they try.
     async with asyncio.timeout(LIMIT_S):
-        while running.door.open:
+        while running.device_state.open:
             await asyncio.sleep(0.02)
     await call.hangup()

@@ -20,7 +20,7 @@ CASES = {
     "between two indentations": ("a:\n    b: 1\n  c: 2\n", 3, BETWEEN.format(2, 1)),
     "a list between two indentations": ("a:\n  - b\n - c\n", 3, BETWEEN.format(2, 1)),
     "a text between two indentations": ("a: |\n  one\n two\nb: 1\n", 3, BETWEEN.format(2, 1)),
-    "a key in a list": ("- a\nb: 1\n", 2, "this line does not belong to what stands above it"),
+    "a key in a list": ("- a\nb: 1\n", 2, "this line does not belong to the lines above it"),
     "a tab": ("a:\n\tb: 1\n", 2, "this line is indented with a tab; YAML takes spaces only"),
     "a tab before the value": ("a:\n  b:\t1\n", 2, "this line has a tab before its value"),
     "no space": ("a:\n  b: 1\n  c:2\n", 3, COLON),

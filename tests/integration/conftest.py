@@ -329,11 +329,13 @@ class Bed:
             if not isinstance(model, str):
                 model.count_anew()
         if settle:
-            # A former service may have left the seats paused, and it closed the door behind it.
-            await asyncio.wait_for(service.door.settled.wait(), LIMIT_S)
+            # A former service may have left the seats paused, and their device state at UNAVAILABLE.
+            await asyncio.wait_for(service.device_state.settled.wait(), LIMIT_S)
         if service.pool is not None and settle:
             await asyncio.wait_for(service.pool.settled.wait(), LIMIT_S)
-            await until(lambda: not service.door.open or not unavailable(service.pool), what="the seats to be there")
+            await until(
+                lambda: not service.device_state.open or not unavailable(service.pool), what="the seats to be there"
+            )
         return service
 
     async def phone(self, user: str = "5551000", *, register: bool = False, **settings: Any) -> Phone:

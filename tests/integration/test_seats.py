@@ -184,7 +184,7 @@ async def test_a_sites_own_queue_call_is_not_kept_by_a_service_that_is_gone(
 async def test_a_door_that_somebody_closed_is_opened_again(
     asterisk: AsteriskInstance, sandbox: Any, service: Any, log: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ariagent.pool.door.LOOK_S", 0.2)
+    monkeypatch.setattr("ariagent.pool.device_state.LOOK_S", 0.2)
     running = await service(await sandbox())
     await asterisk.cli("devstate change Custom:ariagent UNAVAILABLE")
     await until(lambda: states(running) == {"unavailable": SEATS}, "the seats to be unavailable")

@@ -255,7 +255,7 @@ QUIET.setLevel(logging.CRITICAL + 1)
 
 
 def echoing(connection: ServerConnection, request: Request) -> Response:
-    """A model that refuses at the door, and says what it was shown."""
+    """A model that refuses the connection, and repeats its headers."""
     return connection.respond(HTTPStatus.UNAUTHORIZED, f"wrong: {dict(request.headers.raw_items())}\n")
 
 

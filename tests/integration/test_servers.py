@@ -309,7 +309,7 @@ async def test_one_more_call_than_the_server_has_sessions_goes_to_the_human_queu
     ended = await log.wait("call.ended", result="no_model")
     assert ended.at - began < 5
     await log.wait("model.full")
-    assert (paused(running), running.door.open) == ([], True)
+    assert (paused(running), running.device_state.open) == ([], True)
     assert log.named("model.unusable") == []
     await first.speaks()
     await first.call.hangup()
@@ -339,7 +339,7 @@ async def test_a_call_gets_its_session_back_although_the_server_still_holds_the_
     assert 1400 < renewed["lost_ms"] < 1000 * running.settings.realtime.recover_s
     caller.session = model.sessions[-1]
     await caller.speaks()
-    assert (paused(running), running.door.open) == ([], True)
+    assert (paused(running), running.device_state.open) == ([], True)
     await caller.call.hangup()
     await log.wait("call.ended", result="done", reason="caller_hung_up")
 
