@@ -33,7 +33,7 @@ CORE = (
     "ariagent.hosts",
     "ariagent.hours",
     "ariagent.complaints",
-    "ariagent.kept",
+    "ariagent.cached",
     "ariagent.lograte",
     "ariagent.localtime",
     "ariagent.redaction",

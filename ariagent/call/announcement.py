@@ -35,7 +35,7 @@ SAMPLE_MS = 60
 READ_BY_OTHERS = 0o644
 PROVE_EVERY_S = 60.0
 """Shortest interval between requests to Asterisk while calls are transferred."""
-MOST_HANDED = 256
+MOST_TRANSFERRED = 256
 """The most transferred calls whose announcement may still turn out not to have been played."""
 USER_EVENT = "AriagentAnnouncement"
 """The shipped dialplan tells so that it could not play a summary (source: dialplan.conf, [ariagent-told])."""
@@ -60,7 +60,7 @@ class Announcements:
         """Is called for every summary that Asterisk could not play."""
         self._proved_at = float("-inf")
         self._proving: asyncio.Task[None] | None = None
-        self._handed: dict[str, CallLog] = {}
+        self._transferred: dict[str, CallLog] = {}
         """Calls whose summary is to be played after they have left."""
 
     @classmethod
@@ -132,14 +132,14 @@ class Announcements:
 
     def handed(self, call: CallLog) -> None:
         """The call is handed over, and its summary is yet to be played by the dialplan."""
-        self._handed[call.call_id] = call
-        while len(self._handed) > MOST_HANDED:
-            del self._handed[next(iter(self._handed))]
+        self._transferred[call.call_id] = call
+        while len(self._transferred) > MOST_TRANSFERRED:
+            del self._transferred[next(iter(self._transferred))]
 
     def hear(self, event: Event) -> None:
         """An event of the manager interface."""
         if isinstance(event, UserEvent) and event.name == USER_EVENT:
-            call = self._handed.pop(event.fields.get("call", ""), None)
+            call = self._transferred.pop(event.fields.get("call", ""), None)
             if call is not None:
                 self.failed(call)
 

@@ -19,7 +19,7 @@ SETTLE_S = 0.1
 comes a little later."""
 
 
-async def shown_newcomer(ari_client: AriClient, party: Party, channel: str, media: str, leg: str) -> Party:
+async def party_after_transfer(ari_client: AriClient, party: Party, channel: str, media: str, leg: str) -> Party:
     """The party as it may be shown. ``channel``: the name of theirs; where it is not known, the connected line of the
     media channel, and the leg, have their presentation."""
     asked = (

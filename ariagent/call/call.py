@@ -26,7 +26,7 @@ from ariagent.audiosocket.server import MediaConnection, Reason
 from ariagent.call import commands as cmd
 from ariagent.call import events as ev
 from ariagent.call.arrival import OWN_CALL, Arrival, ArrivingCall
-from ariagent.call.attended_transfer import AttendedTransfer, remote_party, shown_newcomer
+from ariagent.call.attended_transfer import AttendedTransfer, party_after_transfer, remote_party
 from ariagent.call.blind_transfer import to_human_queue
 from ariagent.call.bridge_watchdog import BridgeWatchdog, Finding
 from ariagent.call.caller_leg import CallerLeg
@@ -474,7 +474,7 @@ class Call:
         self._identifying = self._spawn(self._identified(caller, channel))
 
     async def _identified(self, caller: Party, channel: str) -> None:
-        self._joined(await shown_newcomer(self.context.ari, caller, channel, self.media.channel, self.leg))
+        self._joined(await party_after_transfer(self.context.ari, caller, channel, self.media.channel, self.leg))
 
     @entry
     def _joined(self, caller: Party) -> None:

@@ -11,14 +11,14 @@ from ariagent.records.store import RecordsError, Store
 log = logging.getLogger(__name__)
 
 
-def unended(settings: Settings) -> list[InterruptedCall]:
+def interrupted_calls(settings: Settings) -> list[InterruptedCall]:
     """Calls that no process has ended. None if the records cannot be read: that is no reason not to serve."""
     records, found = settings.records, []
     if not records.enabled:
         return []
     store = Store(settings.state_directory)
     try:
-        for call in store.unended():
+        for call in store.unfinished_calls():
             # Without transcripts the words of visits that are over are erased.
             visits = [v for v in store.visits(call.call) if v.visit < call.visit and records.transcripts]
             before = [event for visit in visits for event in store.events(visit)]

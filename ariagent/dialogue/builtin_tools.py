@@ -168,7 +168,7 @@ class BuiltinTools:
             warm = wanted.kind == "warm"
             effect = WarmTransferRequested(wanted) if warm else TransferRequested(wanted)
             return Handled(DONE_RESULT, False, (effect,))
-        wrong = self.destinations.standing(name, at).wrong
+        wrong = self.destinations.state(name, at).wrong
         declined = TransferDeclined(name, wanted.kind, str(refusal["state"]), wrong)
         return Handled(json.dumps(refusal, ensure_ascii=False), effects=(declined,))
 

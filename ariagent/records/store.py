@@ -53,7 +53,7 @@ class Store:
         """Calls in progress now, the longest first."""
         return self._calls(f"ended IS NULL AND {_RUNS}", [], "ORDER BY began", agent)
 
-    def unended(self) -> list[CallRow]:
+    def unfinished_calls(self) -> list[CallRow]:
         """Calls without an end, of any process; ``lost`` those whose process is gone."""
         return self._calls("ended IS NULL", [], "ORDER BY began")
 

@@ -16,7 +16,7 @@ import aiohttp
 from ariagent import ownsocket
 from ariagent.ami.client import AmiClient
 from ariagent.ami.queues import queue_exists
-from ariagent.call.recorded_calls import unended
+from ariagent.call.recorded_calls import interrupted_calls
 from ariagent.config import Settings
 from ariagent.dialogue.handoff import clean
 from ariagent.dialogue.history import History
@@ -256,7 +256,7 @@ class Rescuer:
 def _last_words(settings: Settings) -> dict[str, str]:
     """Call id -> the last words of each unfinished call, from the records, for the human agent."""
     said = {}
-    for call in unended(settings):
+    for call in interrupted_calls(settings):
         history = History()
         history.resume(call.entries)
         said[call.call_id] = clean(history.digest())

@@ -28,7 +28,7 @@ from ariagent.call.admission import Admission, Minutes
 from ariagent.call.announcement import Announcements
 from ariagent.call.calls import Calls
 from ariagent.call.context import Context
-from ariagent.call.recorded_calls import transferred_call, unended
+from ariagent.call.recorded_calls import interrupted_calls, transferred_call
 from ariagent.call.takeover import InterruptedCall
 from ariagent.check.checks import Need
 from ariagent.check.site import Manager, Site, opened
@@ -237,7 +237,7 @@ class Service:
         """Wait for Asterisk, without a time limit, and take its calls."""
         version = await connect(self.ari, self.asterisk_backoff)
         await self._look_for_another()
-        self._interrupted_calls = await asyncio.to_thread(unended, self.settings)
+        self._interrupted_calls = await asyncio.to_thread(interrupted_calls, self.settings)
         self._context, audio_trial = await self._make_context(version, site)
         if (ami := self.ami) is not None and self.pool is not None:
             site.given_manager = Manager(ami, self.pool.queues)

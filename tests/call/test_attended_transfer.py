@@ -6,7 +6,7 @@ from ariagent.ami.events import AttendedTransferred
 from ariagent.ari.client import AriClient, NotFoundError
 from ariagent.ari.events import Channel
 from ariagent.call import presentation
-from ariagent.call.attended_transfer import SETTLE_S, AttendedTransfer, remote_party, shown_newcomer
+from ariagent.call.attended_transfer import SETTLE_S, AttendedTransfer, party_after_transfer, remote_party
 from ariagent.config import AsteriskSettings
 from ariagent.dialogue.introduction import Party
 
@@ -165,7 +165,7 @@ class TestWhatMayBeShown:
             "theirs": ("PJSIP/caller-1", presentation.NUMBER),
         }
         ari = Variables({named[key]: value for key, value in values.items()})
-        return await shown_newcomer(ari, Party("5551000", "Eve"), channel, "media", "leg")
+        return await party_after_transfer(ari, Party("5551000", "Eve"), channel, "media", "leg")
 
     async def test_is_shown_where_nothing_forbids_it(self) -> None:
         assert await self.shown() == Party("5551000", "Eve")

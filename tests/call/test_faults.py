@@ -191,7 +191,7 @@ async def blind_transfer_of_the_agent(office: Office, call: Call, patch: Patch) 
 
 
 async def identification(office: Office, call: Call, patch: Patch) -> None:
-    patch(driver, "shown_newcomer", later_boom)
+    patch(driver, "party_after_transfer", later_boom)
     office.registry.transferred(
         AttendedTransferred(
             "Success", "PJSIP/a-1", "PJSIP/a-2", "PJSIP/e-1", "5552000", "", SEAT, "03", "", linked_id="1.1"

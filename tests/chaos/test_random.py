@@ -342,10 +342,10 @@ class Stage:
         store = Store(self.directory / "state")
         try:
             async with asyncio.timeout(LIMIT_S):
-                while store.unended():
+                while store.unfinished_calls():
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            raise AssertionError(store.unended()) from None
+            raise AssertionError(store.unfinished_calls()) from None
 
     def records_are_right(self) -> None:
         """Every call began and ended once."""

@@ -521,7 +521,7 @@ def test_what_was_written_survives_kill_9_and_the_call_is_lost(directory: Path, 
     journal = Journal.open(directory, RecordsSettings())
     journal.begin("18.1", time.time())
     until(lambda: len(store.live()) == 1)
-    assert [row.state for row in store.unended() if row.call == call.call] == ["lost"]
+    assert [row.state for row in store.unfinished_calls() if row.call == call.call] == ["lost"]
     record = journal.resume(call.row, call.call, call.began)
     until(lambda: len(store.live()) == 2)
     record.tell(rec.CallerTurn("x", "still here"), time.time())
