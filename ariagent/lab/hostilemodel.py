@@ -353,9 +353,8 @@ async def _mcp_calls(attack: Attack) -> None:
     for n in range(50):
         response_id = f"resp_{n}"
         await attack.flood([_created(response_id)])
-        calls = (
-            {"id": f"item_{n}_{m}", "type": "mcp_call", "name": "x" * 1_000, "server_label": "crm"} for m in range(20)
-        )
+        shared = {"type": "mcp_call", "name": "x" * 1_000, "server_label": "crm"}
+        calls = ({"id": f"item_{n}_{m}", **shared} for m in range(20))
         await attack.flood(event("response.output_item.added", response_id=response_id, item=call) for call in calls)
 
 

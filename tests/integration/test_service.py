@@ -488,7 +488,7 @@ async def test_a_second_service_with_the_same_name_ends_the_first_and_its_caller
 
 
 @pytest.mark.parametrize("number", ["7000", "7001"])
-async def test_callers_of_a_killed_service_whose_records_are_lost_are_asked_anew_by_the_next(
+async def test_callers_of_a_killed_service_whose_records_are_lost_are_asked_again_by_the_next(
     number: str, bed: Any, sandbox: Any, dial: Any, tmp_path: Path
 ) -> None:
     model = await sandbox()
