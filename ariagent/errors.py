@@ -10,7 +10,7 @@
     |   +-- AudioSocketError   a media connection broke the protocol
     +-- UnknownAgentError      the dialplan's: it names an agent that the settings do not have
     +-- TurnedAwayError        nobody's: a cap that the operator set is reached
-    +-- InternalError          ours
+    +-- InternalError          ariagent's
 
 Each carries a ``remedy``: one sentence that tells the reader what to do about it.
 """
@@ -80,7 +80,8 @@ class UnknownAgentError(AriagentError):
 
 
 class TurnedAwayError(AriagentError):
-    """A call is not taken: enough is going on, or the caller calls too often. ``reason`` is for logs and metrics."""
+    """A call is not taken: enough calls are in progress, or the caller calls too often. ``reason`` is for logs and
+    metrics."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the call is not taken: {reason}")
@@ -88,7 +89,7 @@ class TurnedAwayError(AriagentError):
 
 
 class InternalError(AriagentError):
-    """A fault of ours."""
+    """An internal error."""
 
 
 def pip_install(requirement: str) -> str:

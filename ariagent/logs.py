@@ -42,7 +42,7 @@ class CallLog(logging.LoggerAdapter[logging.Logger]):
         self.call_id = call_id
         self.record: Record | None = None
         """Gets every event, from when it is set."""
-        self._budgets: dict[str, LineBudget] = {}  # by event; their names are ours
+        self._budgets: dict[str, LineBudget] = {}  # by event; the names are ariagent's
 
     def tell(self, event: CallEvent, level: int | None = None, *, words: bool = False) -> None:
         """Write an event to the log, at ``level`` or else at the event's own, and to the call's record.

@@ -21,8 +21,9 @@ FAILED_RESPONSE_REASONS = frozenset(
     ("rate_limit_exceeded", "insufficient_quota", "server_error", "content_filter", "max_output_tokens", "silent")
 )
 NO_AGENT = "-"
-"""The label of calls that no agent of the settings was to take. What a caller or the dialplan names is no label."""
-OURS_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25)
+"""The label of calls that no agent of the settings was to take. A name given by a caller or the dialplan is no
+label."""
+SHORT_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25)
 
 
 class TalkMinutes(Protocol):
@@ -63,7 +64,7 @@ class _SeatCounts(Collector):
         self._counts = counts
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        text = "The AI's seats by what they are to their queue (idle, busy, paused, unavailable, invalid), and why"
+        text = "The AI's seats by their state in the queue (idle, busy, paused, unavailable, invalid) and its reason"
         family = GaugeMetricFamily("ariagent_seats", text, labels=["state", "reason"])
         for labels, count in self._counts().items():
             family.add_metric(list(labels), count)
@@ -71,14 +72,16 @@ class _SeatCounts(Collector):
 
 
 class _TalkMinutes(Collector):
-    """The day's conversation and its caps, by whose calls count: all, or those of callers without a number."""
+    """The day's conversation and its caps, of all calls, and of calls without a caller's number."""
 
     def __init__(self, minutes: Callable[[], Iterable[TalkMinutes]]) -> None:
         self._minutes = minutes
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        used = GaugeMetricFamily("ariagent_talk_seconds_today", "Conversation today", labels=["callers"])
-        cap = GaugeMetricFamily("ariagent_talk_seconds_cap", "Most of it in a day, where capped", labels=["callers"])
+        used = GaugeMetricFamily("ariagent_talk_seconds_today", "Duration of today's conversations", labels=["callers"])
+        cap = GaugeMetricFamily(
+            "ariagent_talk_seconds_cap", "Daily cap of their duration, if one is set", labels=["callers"]
+        )
         for minutes in self._minutes():
             used.add_metric([minutes.callers], minutes.used_s)
             if minutes.cap_s is not None:
@@ -102,29 +105,29 @@ class Metrics:
         )
         self.response_part = Histogram(
             "ariagent_response_part_seconds",
-            "ariagent_response_seconds split: detection (of the turn's end), model, ours",
+            "ariagent_response_seconds split: detection (of the turn's end), model, service",
             ["part"],
-            buckets=(*OURS_BUCKETS, *RESPONSE_BUCKETS[2:]),
+            buckets=(*SHORT_BUCKETS, *RESPONSE_BUCKETS[2:]),
             registry=registry,
         )
         # Looked up once: this is done at every turn of every call.
-        self._detection, self._model, self._ours = map(self.response_part.labels, ("detection", "model", "ours"))
+        self._detection, self._model, self._service = map(self.response_part.labels, ("detection", "model", "service"))
         self.active = Gauge("ariagent_calls_active", "Calls being served now", registry=registry)
         self.tasks = Gauge("ariagent_asyncio_tasks", "Tasks of the event loop now", registry=registry)
         self.calls = Counter("ariagent_calls", "Calls that ended", ["agent", "result", "reason"], registry=registry)
-        Info("ariagent_build", "What runs", registry=registry).info(
+        Info("ariagent_build", "Versions of ariagent and Python", registry=registry).info(
             {"version": __version__, "python": platform.python_version()}
         )
         self.loop_lag = Histogram(
             "ariagent_loop_lag_seconds",
             "Event loop delay",
-            buckets=(*OURS_BUCKETS, 0.5, 1.0),
+            buckets=(*SHORT_BUCKETS, 0.5, 1.0),
             registry=registry,
         )
         self.answer = Histogram(
             "ariagent_answer_seconds",
             "A call's arrival in Stasis to its answer",
-            buckets=(*OURS_BUCKETS, 0.5, 1.0, 2.0, 5.0),
+            buckets=(*SHORT_BUCKETS, 0.5, 1.0, 2.0, 5.0),
             registry=registry,
         )
         self.interruptions = Counter("ariagent_interruptions", "Times a caller cut the agent off", registry=registry)
@@ -136,25 +139,28 @@ class Metrics:
         )
         self.uplink_dropped = Counter(
             "ariagent_uplink_dropped_seconds",
-            "Caller audio that the model's connection did not take",
+            "Caller audio that was dropped because the connection to the model did not take it",
             registry=registry,
         )
         self.announcement_failures = Counter(
             "ariagent_announcement_failures", "Spoken summaries that Asterisk could not play", registry=registry
         )
         self.resumed = Counter(
-            "ariagent_calls_resumed", "Calls that went on after the service had died", registry=registry
+            "ariagent_calls_resumed", "Calls that continued after a crash of the service", registry=registry
         )
         self.uplink_silence = Counter(
             "ariagent_uplink_silence_seconds",
-            "Silence given to the model where the phone sent nothing (hold, mute, DTX, loss)",
+            "Silence sent to the model while the phone sent nothing (hold, mute, DTX, loss)",
             registry=registry,
         )
         self.reconnects = Counter(
-            "ariagent_realtime_reconnects", "Model sessions made again during a call", registry=registry
+            "ariagent_realtime_reconnects", "Reconnections to the model during a call", registry=registry
         )
         self.model_failures = Counter(
-            "ariagent_realtime_failures", "Model sessions that failed, by whose fault", ["fault"], registry=registry
+            "ariagent_realtime_failures",
+            "Model sessions that failed, by the side at fault",
+            ["fault"],
+            registry=registry,
         )
         self.failed_responses = Counter(
             "ariagent_realtime_failed_responses", "Responses that did not complete", ["reason"], registry=registry
@@ -167,16 +173,16 @@ class Metrics:
         self.records_failures = Counter(
             "ariagent_records_failures", "Times that call records could not be written", registry=registry
         )
-        self.cost = Counter("ariagent_cost", "Money that the model's use costs", ["agent"], registry=registry)
+        self.cost = Counter("ariagent_cost", "Cost of the model's use", ["agent"], registry=registry)
         self._shutdown = Gauge(
             "ariagent_model_shutdown_timestamp_seconds",
-            "When the model's server shuts a used model down, where it announces that; seconds since the epoch",
+            "Announced shutdown of a model in use, in seconds since the epoch",
             ["model"],
             registry=registry,
         )
         self.tools = Histogram(
             "ariagent_tool_seconds",
-            "Function calls of the model, by name and how they went",
+            "Function calls of the model, by function and result",
             ["tool", "kind"],
             buckets=(0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0),
             registry=registry,
@@ -221,7 +227,7 @@ class Metrics:
         """Export whether the audio's way was usable when it was last tried; read when ``/metrics`` is asked for."""
         gauge = Gauge(
             "ariagent_audio_usable",
-            "Whether Asterisk could connect its audio when that was last tried",
+            "1 if Asterisk could connect its audio at the last trial, else 0",
             registry=self.registry,
         )
         gauge.set_function(lambda: float(usable()))
@@ -246,7 +252,7 @@ class Metrics:
         self.response.labels(agent).observe(latency.response_s)
         self._detection.observe(latency.detection_s)
         self._model.observe(latency.model_s)
-        self._ours.observe(latency.ours_s)
+        self._service.observe(latency.service_s)
 
     def response_failed(self, reason: str) -> None:
         """Reasons come from the server: only known ones become label values."""

@@ -1,6 +1,6 @@
 """CORE: keeps secrets out of what others may read: log lines, reasons of failures, tools' answers, records.
 
-Nothing of ours puts a secret there. But servers send back what they were sent, and libraries log at their debug level
+ariagent puts no secret there. But servers send back what they were sent, and libraries log at their debug level
 what they send; whatever way one takes, it does not come out.
 """
 
@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from ariagent.secret import known_value, within
 
 SHORTEST = 8
-"""Characters. What is shorter may stand in any text by chance, and protects nothing anyway."""
+"""Characters. A shorter secret may be in any text by chance, and protects nothing anyway."""
 HIDDEN = "***"
 
 
@@ -75,7 +75,7 @@ def _beginning(form: str) -> str:
 
 
 def secrets_of(found: object) -> Iterator[str]:
-    """All secrets that stand in settings, and pairs of user and password as HTTP sends them."""
+    """All secrets that are in settings, and pairs of user and password as HTTP sends them."""
     for _, each in within(found):
         if isinstance(each, SecretStr):
             yield known_value(each)

@@ -17,7 +17,7 @@ class Reminder:
 
     def due(self, what: str, now: float) -> bool:
         """Whether ``what`` is to be logged now."""
-        # What was logged so long ago is due again, or over: nothing of it has to be remembered.
+        # An older entry is due again, or over: it need not be remembered.
         self._logged = {key: at for key, at in self._logged.items() if now - at < self._every_s}
         if what in self._logged:
             return False

@@ -16,7 +16,7 @@ class Result(Enum):
     PERSON = "person"
     """The caller asked for a human agent."""
     LEFT = "left"
-    """Only our part has ended: the caller is still in Stasis, and the next process goes on with the call."""
+    """Only this process's part has ended: the caller is still in Stasis, and the next process continues the call."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -278,8 +278,8 @@ class _TurnedAway(asyncio.Protocol):
 
 
 class _Handler(web.RequestHandler):
-    """aiohttp's. What is no HTTP is told in a line, some of them in a second, and without its bytes: they are a
-    stranger's, or the token of somebody whose proxy is broken."""
+    """aiohttp's. A request that is not HTTP is logged in a line, some of them in a second, and without its bytes: they
+    are a stranger's, or the token of somebody whose proxy is broken."""
 
     __slots__ = ("_malformed",)
 

@@ -71,12 +71,12 @@ class AriServer:
         """Paths that are answered with a web page."""
         self.password = "secret"
         self.server = ""
-        """What it calls itself; its library's name where it is empty."""
+        """The server's name for itself; empty: its library's name."""
         self.read_only = False
         """The user may change nothing."""
         self.channels: dict[str, str] = {}
         self.details: dict[str, dict[str, Any]] = {}
-        """What else is told of a channel."""
+        """More fields of a channel."""
         self.variables: dict[tuple[str, str], str] = {}
         self.bridges: list[str] = []
         self.streams: list[web.WebSocketResponse] = []
@@ -169,7 +169,7 @@ class AriServer:
         return self._act(request, path.strip("/").split("/"))
 
     def _describe(self, page: str) -> dict[str, Any]:
-        # What Asterisk says of itself, whatever it is reached by (source: res/res_ari.c, ast_ari_get_docs).
+        # Asterisk's description of its API, however it is reached (source: res/res_ari.c, ast_ari_get_docs).
         base = {"basePath": f"http://127.0.0.1:{self.port}/ari", "swaggerVersion": "1.1"}
         if page == "resources.json":
             names = dict.fromkeys(operation[0] for operation in OPERATIONS)

@@ -45,7 +45,7 @@ class Foreign:
     url: str = ""
     open: int = 0
     heard: list[dict[str, Any]] = field(default_factory=list)
-    """What it was sent, without sound."""
+    """Messages that it received, without sound."""
 
     async def serve(self, connection: ServerConnection) -> None:
         if self.open >= self.sessions:

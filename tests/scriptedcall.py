@@ -91,7 +91,7 @@ class ScriptedCall:
         self.settle()
         assert self.machine.state is State.TALKING
         self.begun = self.sent()
-        """What the model was told at the beginning."""
+        """Messages to the model at the beginning."""
 
     def _session(self) -> RealtimeSession:
         profile = SessionProfile.of(self.agent, self.settings)

@@ -25,7 +25,7 @@ can_fetch = pytest.mark.skipif(
 
 
 def all_metrics() -> Metrics:
-    """As a running service has them."""
+    """Metrics as a running service has them."""
     found = Metrics()
     found.watch_media({"unknown_uuid": 1}, {"local": 1})
     found.watch_records(lambda: 0)

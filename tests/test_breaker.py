@@ -12,7 +12,7 @@ LIMIT_S = 20.0
 
 
 class Thing:
-    """What is tried: ``answers`` are the results of the trials to come; each trial waits for one."""
+    """The object under trial: ``answers`` are the results of the trials to come; each trial waits for one."""
 
     def __init__(self) -> None:
         self.answers: asyncio.Queue[str | Exception] = asyncio.Queue()

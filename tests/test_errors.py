@@ -1,4 +1,4 @@
-"""Errors as one line for people."""
+"""Errors as one line for a reader."""
 
 import aiohttp
 import pytest

@@ -58,7 +58,7 @@ def test_an_office_with_holidays(moment: str, words: str) -> None:
 
 def test_a_night_belongs_to_the_day_that_it_begins_on() -> None:
     assert NIGHT.in_words(at("2026-11-21T02:00")) == "open until 7:00"  # Friday's night and Saturday morning
-    # Saturday the 28th is a holiday: Friday's night goes on, Saturday's own morning does not come.
+    # Saturday the 28th is a holiday: Friday's night continues, Saturday's own morning does not come.
     assert NIGHT.in_words(at("2026-11-28T02:00")) == "open until 6:00"
     assert NIGHT.in_words(at("2026-11-28T06:30")) == "closed until Friday, 22:00"
 

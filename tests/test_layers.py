@@ -1,4 +1,4 @@
-"""Who may use whom: cores do no I/O, peers know neither the call nor each other."""
+"""The order of the layers: cores do no I/O, peers know neither the call nor each other."""
 
 import ast
 import subprocess
@@ -33,7 +33,7 @@ CORE = (
     "ariagent.hosts",
     "ariagent.hours",
     "ariagent.complaints",
-    "ariagent.kept",
+    "ariagent.cached",
     "ariagent.lograte",
     "ariagent.localtime",
     "ariagent.redaction",
@@ -178,7 +178,7 @@ OUTSIDE = {
     "uvloop",
     "websockets",
 }
-"""What reaches out of the process, waits, or tells the time."""
+"""Modules that reach out of the process, wait, or tell the time."""
 
 CALENDARS = ("ariagent.hours", "ariagent.localtime")
 """May reckon with dates; what time it is they must be told."""
@@ -266,7 +266,7 @@ def package(module: str) -> str:
 
 
 def in_cycles(uses: dict[str, set[str]]) -> dict[str, set[str]]:
-    """What stands in a cycle, or between two, and uses what also does."""
+    """Packages in a cycle, or between two packages of a cycle."""
 
     def pruned(graph: dict[str, set[str]]) -> dict[str, set[str]]:
         while ends := {name for name, used in graph.items() if not used & graph.keys()}:

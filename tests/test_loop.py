@@ -7,7 +7,7 @@ from ariagent.loop import run_async
 
 
 def test_many_can_wait_in_threads_at_once() -> None:
-    """As Python tools of a site do; names of other calls' tools are looked up there, too."""
+    """Python tools of a site do this; names of other calls' tools are looked up there, too."""
     together = threading.Barrier(40)
 
     async def wait() -> None:

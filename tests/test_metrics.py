@@ -1,4 +1,4 @@
-"""What /metrics shows: the names that dashboards rely on, and that each hook moves its number."""
+"""The page /metrics: the names that dashboards rely on, and that each hook moves its number."""
 
 import platform
 
@@ -47,20 +47,20 @@ def test_everything_of_ours_has_the_prefix(metrics: Metrics) -> None:
 
 
 def test_a_turn_is_counted_whole_and_in_parts(metrics: Metrics) -> None:
-    metrics.turn(TurnLatency(response_s=0.75, detection_s=0.5, model_s=0.24, ours_s=0.01), "sales")
+    metrics.turn(TurnLatency(response_s=0.75, detection_s=0.5, model_s=0.24, service_s=0.01), "sales")
     shown = samples(metrics)
     assert shown['ariagent_response_seconds_sum{agent="sales"}'] == 0.75
     assert shown['ariagent_response_seconds_count{agent="sales"}'] == 1
-    parts = {part: shown[f'ariagent_response_part_seconds_sum{{part="{part}"}}'] for part in ("detection", "ours")}
-    assert parts == {"detection": 0.5, "ours": 0.01}
+    parts = {part: shown[f'ariagent_response_part_seconds_sum{{part="{part}"}}'] for part in ("detection", "service")}
+    assert parts == {"detection": 0.5, "service": 0.01}
     assert shown['ariagent_response_part_seconds_sum{part="model"}'] == 0.24
 
 
 def test_an_added_delay_of_a_few_milliseconds_can_be_told_apart(metrics: Metrics) -> None:
     metrics.turn(TurnLatency(0.3, 0.2, 0.096, 0.004), "sales")
     shown = samples(metrics)
-    assert shown['ariagent_response_part_seconds_bucket{le="0.002",part="ours"}'] == 0
-    assert shown['ariagent_response_part_seconds_bucket{le="0.005",part="ours"}'] == 1
+    assert shown['ariagent_response_part_seconds_bucket{le="0.002",part="service"}'] == 0
+    assert shown['ariagent_response_part_seconds_bucket{le="0.005",part="service"}'] == 1
 
 
 def test_calls_are_counted_by_agent_result_and_reason(metrics: Metrics) -> None:

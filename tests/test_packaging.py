@@ -44,7 +44,7 @@ def options(unit: Path) -> dict[str, list[str]]:
 
 
 def runnable(unit: Path, folder: Path) -> Path:
-    """The same with a program that is there."""
+    """The unit with a program that exists."""
     copy = folder / unit.name
     copy.write_text(re.sub(r"^ExecStart=.*$", "ExecStart=/bin/true", unit.read_text(), flags=re.MULTILINE))
     return copy
@@ -100,7 +100,7 @@ def test_it_can_see_whether_another_process_of_the_same_user_lives(unit: Path) -
 
 
 def test_both_have_the_same_settings_and_secrets() -> None:
-    """As ``file:${CREDENTIALS_DIRECTORY}/NAME``, which is another folder in each of them."""
+    """Settings with ``file:${CREDENTIALS_DIRECTORY}/NAME``, which is another folder in each of them."""
     service, rescue = (FOLDER / f"{name}.service" for name in ("ariagent", "ariagent-rescue"))
     handed = [set(re.findall(r"^#LoadCredential=(.*)$", unit.read_text(), re.MULTILINE)) for unit in (service, rescue)]
     assert {line.partition(":")[0] for line in handed[1]} == {"ami-password"}

@@ -1,4 +1,4 @@
-"""What ships for a site's Asterisk does nothing to the site's own configuration."""
+"""Files for a site's Asterisk do nothing to the site's own configuration."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What peers are verified against, and what an error says of a failure."""
+"""The verification of peers, and the text of an error."""
 
 import ssl
 from pathlib import Path

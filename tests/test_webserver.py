@@ -83,7 +83,7 @@ class Client:
         return cls(*await asyncio.open_connection("127.0.0.1", server.port))
 
     async def closed(self) -> bytes:
-        """What came until the server closed."""
+        """The bytes that came until the server closed."""
         async with asyncio.timeout(LIMIT_S):
             try:
                 return await self.reader.read()

@@ -24,7 +24,7 @@ class Briefing:
     text: str
     """The instructions, for ``SessionProfile.of(..., instructions=)``."""
     missing: tuple[str, ...]
-    """Templates that had neither value nor default; nothing stands in their place."""
+    """Templates that had neither value nor default; nothing takes their place."""
 
 
 def instructions(agent: AgentSettings, values: Mapping[str, str]) -> Briefing:
@@ -78,7 +78,8 @@ def longest_tokens(agent: AgentSettings) -> int:
 _TELEPHONE = """# On the telephone
 You are on a telephone call. Everything you say is spoken aloud: short sentences, one question at a time, no lists, \
 headings, symbols or web addresses unless asked for one.
-When you did not hear or understand something, say so and ask; never guess, and never go on from noise or silence.
+If you did not hear or understand something, say so and ask. Never guess, and never take noise or silence for \
+an answer.
 Repeat telephone numbers, order numbers and codes digit by digit, and names that matter by spelling them when you are \
 not sure, and ask whether they are right.
 Never invent names, numbers, prices or dates that you were not given.
@@ -105,7 +106,7 @@ def _language(agent: AgentSettings) -> str:
         all_of_them = languages.spoken([agent.language, *others], "and")
         lines.append(
             f"You speak only {all_of_them} on this line. To a caller who speaks anything else say in {own} that you "
-            f"speak {all_of_them}, and go on in {own}."
+            f"speak {all_of_them}, and continue in {own}."
         )
     lines.append("Say names of people, streets, companies and products exactly as they are; do not translate them.")
     return "\n".join(lines)

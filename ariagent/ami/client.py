@@ -80,7 +80,7 @@ class AmiClient:
         """The interface's version, of the last greeting."""
         self.malformed = 0
         """Messages that made no sense and were skipped."""
-        # What the settings lack is found here, and not when somebody is to be rescued.
+        # A missing or wrong setting is found here, not when a caller has to be rescued.
         self._password = settings.password.get_secret_value()
         self._tls = client_context(settings.ca_file, "ami.ca_file") if settings.tls else None
         self._on_event: list[Callable[[Event], None]] = []

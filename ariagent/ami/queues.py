@@ -15,9 +15,7 @@ async def queue_exists(client: AmiClient, name: str) -> bool:
     answer = await client.action("Getvar", Variable=f"QUEUE_EXISTS({name})")
     found = answer.get("value", "")
     if found not in ("0", "1"):
-        raise AmiError(
-            "Asterisk does not tell which queues there are", remedy="Run `ariagent install`, which loads app_queue.so"
-        )
+        raise AmiError("Asterisk does not list its queues", remedy="Run `ariagent install`, which loads app_queue.so")
     return found == "1"
 
 

@@ -45,7 +45,7 @@ class NotFoundError(RefusedError):
 
 
 class DeniedError(AriError):
-    """Asterisk does not let us in, or not do what we ask for: somebody has to change its configuration or ours."""
+    """Asterisk refuses the login or the request: its configuration or ariagent's settings must change."""
 
 
 class ConflictError(RefusedError):
@@ -248,7 +248,7 @@ class AriClient:
 
     @property
     def may_be_overtaken(self) -> bool:
-        """Whether an attempt of ours to open the stream may still be carried out, and take it from us."""
+        """Whether an earlier attempt to open the stream may still be carried out, and replace this one."""
         gave_up_at = None if self._http is None else self._http.gave_up_at
         return gave_up_at is not None and asyncio.get_running_loop().time() - gave_up_at < LATE_ATTEMPT_S
 
@@ -297,7 +297,7 @@ class AriClient:
         await self._call("channels", "hangup", channelId=channel_id, reason=reason)
 
     async def continue_in_dialplan(self, channel_id: str, place: Place | None = None) -> None:
-        """Let the channel leave Stasis and go on behind ``Stasis()``, or at ``place``."""
+        """Let the channel leave Stasis and continue behind ``Stasis()``, or at ``place``."""
         where: dict[str, Any] = {}
         if place is not None:
             where = {"context": place.context, "extension": place.extension, "priority": place.priority}
@@ -433,7 +433,7 @@ class AriClient:
             raise AriError("Asterisk's answer to applications.get has no channel_ids and bridge_ids") from None
 
     async def tell_application(self, name: str) -> None:
-        """Have Asterisk send an event of this name to whoever it takes for our application: ourselves, if all is well.
+        """Have Asterisk send an event of this name to the holder of the application: this service, if all is well.
 
         On the stream it is a ``ChannelUserevent`` with ``eventname``.
         """
@@ -443,7 +443,7 @@ class AriClient:
             raise AriError("this Asterisk's ARI has no events.userEvent") from None
 
     async def registered(self) -> tuple[int, int] | None:
-        """How many channels and bridges our application has; None when Asterisk does not know it.
+        """The number of channels and bridges of the application; None if Asterisk does not know it.
 
         It does while a process serves it, and after that process died for as long as something is left in it.
         """

@@ -28,7 +28,8 @@ class Channel:
     """The channel's priority in the dialplan, with context and extension; in ``StasisStarted`` that of the line with
     ``Stasis()``."""
     app_name: str = ""
-    """The dialplan's application that it is in, ``Stasis`` for one of ours; with ``app_data``, its arguments."""
+    """The dialplan's application that it is in, ``Stasis`` for ariagent's channels; with ``app_data``, its
+    arguments."""
     app_data: str = ""
 
     @property

@@ -167,14 +167,15 @@ async def _receive(
 
 async def _be_overtaken(overtaken: asyncio.Event) -> None:
     """Measured with Asterisk 22: an attempt to connect that was given up while its HTTP server hung is carried out when
-    that goes on, ends at once, and has taken the application from the stream that stands. No other program did that."""
+    that continues, ends at once, and has taken the application from the stream that stands. No other program did
+    that."""
     await overtaken.wait()
-    raise AriError("an earlier attempt of ours to connect took the event stream's place")
+    raise AriError("an earlier connection attempt of ariagent replaced the event stream")
 
 
 async def _be_denied(client: AriClient) -> None:
-    """Without an event stream Stasis() fails at once, and new callers go on in the dialplan. With it they would enter,
-    and nobody could answer them, send them on or hang them up."""
+    """Without an event stream Stasis() fails at once, and new callers continue in the dialplan. With it they would
+    enter, and nobody could answer them, send them on or hang them up."""
     await client.became_read_only()
     raise AriError("Asterisk refused to change something: the ARI user may only read")
 

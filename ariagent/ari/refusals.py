@@ -4,7 +4,7 @@ from ariagent.config import AsteriskSettings
 
 RELOAD = "then run `asterisk -rx 'module reload res_ari.so'`"
 DENIALS = (401, 403)
-"""Statuses that stay until somebody changes Asterisk's configuration or ours."""
+"""Statuses that stay until Asterisk's configuration or ariagent's settings change."""
 
 
 def denial(status: int, settings: AsteriskSettings, *, writes: bool, server: str = "") -> tuple[str, str]:

@@ -95,7 +95,7 @@ class Playout:
     there or the item is finished; a broken frame is never played. As soon as a later item has audio, the dry one
     counts as finished: a lost ``finish`` cannot block the line.
 
-    Counters: ``underruns``, the gaps inside an item (counted when its audio goes on, so that a late ``finish`` after
+    Counters: ``underruns``, the gaps inside an item (counted when its audio continues, so that a late ``finish`` after
     the last audio is none); ``muted_bytes``, audio pushed for items that were cleared or finished before.
 
     Whoever pushes sees to it that it does not stay ``overfull``, which is at more than ``most_ms`` or MOST_ITEMS.
@@ -201,7 +201,7 @@ class Playout:
         return self._gather(self._pending).ljust(self._frame_bytes, b"\0")
 
     def clear(self) -> list[Cleared]:
-        """Drop everything not yet handed out. What comes later for these items is muted.
+        """Drop everything not yet handed out. Audio that comes later for these items is muted.
 
         Returns the items that were not over, in order; also one that had run dry, with its ``finished`` false.
         """

@@ -74,7 +74,7 @@ class ModelCodec:
         self.identity = model_encoding == "pcm" and self._up.identity
 
     def model_ms(self, n_bytes: int) -> float:
-        """The duration of so much audio of the model."""
+        """The duration of this many bytes of the model's audio."""
         return n_bytes / self._model_bytes_per_ms
 
     def to_model(self, pcm: bytes) -> bytes:

@@ -1,6 +1,4 @@
-"""Hears that a machine is calling: fax, modem, or the beep of an answering machine. No I/O.
-
-What is listened for:
+"""Hears that a machine is calling: fax, modem, or the beep of an answering machine. No I/O. The signals:
 
 * fax: the calling tone of ITU-T T.30 (CNG: 1100 Hz +-38 Hz, half a second on, three off), its answer tone (CED:
   2100 Hz) and the flags before its frames (V.21, 300 bit/s at 1650 and 1850 Hz);
@@ -35,7 +33,7 @@ _FLOOR = 184.0
 _SPREAD = 0.08
 """Variance of the cosine of the frequency: 0.5 for white noise, 0 for a tone, 0.07 for one in noise 13 dB below."""
 _WANDER = 0.06
-"""The most that its mean may change within a tone. Of flags, half a frame may hold ones only, or two zeros: 0.051."""
+"""The most that its mean may change within a tone. Half a frame of flags may hold ones only, or two zeros: 0.051."""
 _LOUDER = 2.0
 """The most that the power may change within a tone."""
 _SHORTEST_FRAMES = 6

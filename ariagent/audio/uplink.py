@@ -1,9 +1,9 @@
-"""The caller's audio as the model hears it: continuous, and with its clock mapped to ours. CORE.
+"""The caller's audio as the model hears it: continuous, and with its clock mapped to the service's. CORE.
 
 A phone on hold, muted or silent by DTX sends nothing, and then a model's turn detection never ends the caller's turn.
-So when no frame came for ``patience_ms``, silence is appended in real time until frames resume. What was appended is
-the model's audio clock (``audio_start_ms``, ``audio_end_ms`` of its events); ``wall_time`` maps a position on it to
-the monotonic time at which that sample reached us.
+So when no frame came for ``patience_ms``, silence is appended in real time until frames resume. The appended audio is
+the model's audio clock (``audio_start_ms``, ``audio_end_ms`` of its events); ``wall_time`` maps a position on it to the
+monotonic time at which that sample reached us.
 """
 
 import math

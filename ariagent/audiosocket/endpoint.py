@@ -1,4 +1,4 @@
-"""Where a media connection meets the call: what an endpoint is told, what it may ask for, how it ends."""
+"""The interface between a media connection and the call: events, requests, and the end."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -71,7 +71,7 @@ class MediaEndpoint(Protocol):
     """One end of a call's audio. Called in the event loop; must not block.
 
     ``connected`` first, ``disconnected`` exactly once and last. An exception out of any of them ends the connection
-    (and is logged as a fault of ours), not the server. Times are seconds of ``time.monotonic()``.
+    (and is logged as an internal error), not the server. Times are seconds of ``time.monotonic()``.
     """
 
     def connected(self, connection: MediaConnection) -> None: ...

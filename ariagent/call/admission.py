@@ -1,6 +1,6 @@
 """Admission: decides which calls are taken, and which are sent to the human queue because a limit is reached. CORE.
 
-What all calls have in common is decided when a channel comes in (``refusal``); what concerns one agent or one caller
+The limits of all calls are checked when a channel comes in (``refusal``); what concerns one agent or one caller
 once those are known (``enter``). Moments are seconds since the epoch, days are given as text (``2026-11-22``, local).
 """
 
@@ -58,7 +58,7 @@ class Ticket:
 
 
 class Admission:
-    """The caps of one process. What was before its start is told to it: ``talked_s`` today, ``recent`` callers."""
+    """The caps of one process. It is told of the time before its start: ``talked_s`` today, ``recent`` callers."""
 
     def __init__(
         self,
@@ -97,13 +97,13 @@ class Admission:
         return "over_daily_minutes" if self.over_minutes(at, day) else ""
 
     def over_minutes(self, at: float, day: str) -> bool:
-        """Whether today's calls, with those that go on, have lasted as long as they may."""
+        """Whether today's calls, with those in progress, have lasted as long as they may."""
         return self._minutes is not None and self.talked_s(at, day) >= 60 * self._minutes
 
     def talked_s(self, at: float, day: str, *, unknown: bool | None = None) -> float:
         """How long today's calls have lasted so far. ``unknown``: only those of callers without (with) a number."""
         if day > self._day:
-            # What goes on over midnight counts for the new day from its first look on.
+            # A call that continues over midnight counts for the new day from the day's first look.
             self._day, self._over, self._day_began = day, {False: 0.0, True: 0.0}, at
         over = sum(self._over.values()) if unknown is None else self._over[unknown]
         running = (ticket for ticket in self._tickets if unknown in (None, ticket.unknown))
@@ -150,7 +150,7 @@ class Admission:
         """A call for ``agent`` begins; gives why it is not taken, or a ticket to ``leave`` with.
 
         ``withheld``: the caller does not show the number ``caller``. It counts, as a keyed hash, and nobody sees it.
-        ``returned``: the caller comes back from people; they were let in before.
+        ``returned``: the caller comes back from the human queue; they were let in before.
         """
         unknown = withheld or not number_key(caller)
         if not returned:

@@ -1,7 +1,7 @@
 """Announcements: a human agent who takes a call hears a spoken summary first. Asterisk plays it from a file.
 
 A file is put in place whole, while the phone rings already. One that comes too late, or never, is not played; the call
-goes on without it (Asterisk plays nothing that is not there).
+continues without it (Asterisk plays nothing that is not there).
 
 Asterisk runs as another user, of whom nothing has to be known: it may enter the folder and read a file whose name it
 was told, as everybody may, and nobody but the service can list the names, which are random.
@@ -34,8 +34,8 @@ _ENDINGS = {8_000: "sln", 16_000: "sln16", 24_000: "sln24"}
 SAMPLE_MS = 60
 READ_BY_OTHERS = 0o644
 PROVE_EVERY_S = 60.0
-"""How often Asterisk is asked at most, while calls are handed over."""
-MOST_HANDED = 256
+"""Shortest interval between requests to Asterisk while calls are transferred."""
+MOST_TRANSFERRED = 256
 """The most transferred calls whose announcement may still turn out not to have been played."""
 USER_EVENT = "AriagentAnnouncement"
 """The shipped dialplan tells so that it could not play a summary (source: dialplan.conf, [ariagent-told])."""
@@ -60,7 +60,7 @@ class Announcements:
         """Is called for every summary that Asterisk could not play."""
         self._proved_at = float("-inf")
         self._proving: asyncio.Task[None] | None = None
-        self._handed: dict[str, CallLog] = {}
+        self._transferred: dict[str, CallLog] = {}
         """Calls whose summary is to be played after they have left."""
 
     @classmethod
@@ -132,14 +132,14 @@ class Announcements:
 
     def handed(self, call: CallLog) -> None:
         """The call is handed over, and its summary is yet to be played by the dialplan."""
-        self._handed[call.call_id] = call
-        while len(self._handed) > MOST_HANDED:
-            del self._handed[next(iter(self._handed))]
+        self._transferred[call.call_id] = call
+        while len(self._transferred) > MOST_TRANSFERRED:
+            del self._transferred[next(iter(self._transferred))]
 
     def hear(self, event: Event) -> None:
         """An event of the manager interface."""
         if isinstance(event, UserEvent) and event.name == USER_EVENT:
-            call = self._handed.pop(event.fields.get("call", ""), None)
+            call = self._transferred.pop(event.fields.get("call", ""), None)
             if call is not None:
                 self.failed(call)
 
@@ -187,7 +187,7 @@ class Announcement:
         """``codec`` must be used for nothing else. ``lasts_s``: how long somebody may take the call."""
         self.path = announcements.new_name()
         self.key = Path(self.path).name
-        """What the model's server knows it by: not where the file will be."""
+        """The name for the model's server. It says nothing about the file's place."""
         self._announcements = announcements
         self._codec = codec
         self._lasts_s = lasts_s

@@ -13,7 +13,7 @@ from ariagent.ari import events as ari
 from ariagent.call import presentation
 from ariagent.call.admission import Ticket
 from ariagent.call.context import Context
-from ariagent.call.takeover import BrokenOff
+from ariagent.call.takeover import InterruptedCall
 from ariagent.call.variables import CALLER, given
 from ariagent.dialogue import introduction
 from ariagent.dialogue.memory import Memory
@@ -27,7 +27,7 @@ from ariagent.records.events import InstructionValuesMissing
 from ariagent.tools.plugins import CallFacts
 
 OWN_CALL = "own_call"
-"""Why a call is not taken that another agent of ours would be the caller of."""
+"""The refusal of a call whose caller is another agent of this service."""
 OWN = "ARIAGENT_"
 """Begins the names of ariagent's own variables."""
 RETURNED, CALL = "ARIAGENT_RETURNED", "ARIAGENT_CALL"
@@ -39,14 +39,14 @@ NOBODY = introduction.Party()
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """How a call came in."""
+    """The way on which a call came in."""
 
     channel: ari.Channel
     agent: str | None
     """Named by the dialplan, or None: chosen by the channel variable ARIAGENT_AGENT, else by the routes."""
     seat: str | None
     """The queue seat, or None for a call straight into Stasis."""
-    resumes: BrokenOff | None = None
+    resumes: InterruptedCall | None = None
     """The call was served before, by a process that is gone."""
 
 
@@ -193,7 +193,7 @@ class ArrivingCall:
         self._log = log
         self._answered = answered
         self.arrived = time.time() if arrival.resumes is None else arrival.resumes.began
-        """Unix time; of a call that goes on after its process died, when it came to that one."""
+        """Unix time. If the call continues after its process died: the time when it came to that process."""
         self.call_id = arrival.channel.id
         """The channel's own id until Asterisk has told which call it belongs to."""
         self.role: Role | None = None
@@ -262,8 +262,8 @@ class ArrivingCall:
             self._log.record = journal.begin(self.call_id, self.arrived)
 
     def _refuse_own(self, identity: Identity) -> None:
-        """Raises TurnedAwayError for a channel that belongs to a call of ours: whoever talks with the agent has
-        transferred it to an agent, and both would talk with each other."""
+        """Raises TurnedAwayError for a channel that belongs to a call of this service: the party that talks with the
+        agent has transferred it to an agent, and both would talk with each other."""
         channel = self.arrival.channel
         if self.arrival.resumes is None and self._answered(identity.linked_id, channel.name):
             self._log.tell(rec.OwnCallRefused(channel.name))

@@ -1,7 +1,8 @@
 """The remote party of one call: the caller, or first a human agent and then the caller whom they transfer to the AI.
 
-Of a direct call Asterisk tells that another channel took the place of the caller's, and a few milliseconds later, at
-the media channel's connected line, whose it is. A queue seat's own channel stays: only the manager interface tells.
+If the call is direct, Asterisk reports that another channel took the place of the caller's, and a few milliseconds
+later, at the media channel's connected line, whose it is. A queue seat's own channel stays: only the manager interface
+tells.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ SETTLE_S = 0.1
 comes a little later."""
 
 
-async def shown_newcomer(ari_client: AriClient, party: Party, channel: str, media: str, leg: str) -> Party:
+async def party_after_transfer(ari_client: AriClient, party: Party, channel: str, media: str, leg: str) -> Party:
     """The party as it may be shown. ``channel``: the name of theirs; where it is not known, the connected line of the
     media channel, and the leg, have their presentation."""
     asked = (
@@ -82,7 +83,7 @@ class AttendedTransfer:
             self._awaited, self._due = "", now + SETTLE_S
 
     def next_deadline(self) -> float | None:
-        """When ``tick`` has something to do."""
+        """The time of the next ``tick``; None: nothing is due."""
         return self._due
 
     def tick(self, now: float) -> Party | None:

@@ -1,4 +1,4 @@
-"""Has Asterisk take a caller to people, so that it looks in queue_log as if a person had transferred them."""
+"""Has Asterisk transfer a caller so that queue_log shows it as a human agent's transfer."""
 
 import asyncio
 
@@ -36,7 +36,7 @@ async def transfer(context: Context, arrival: Arrival, leg: str, handoff: Handof
 
 
 async def _from_seat(context: Context, arrival: Arrival, leg: str, handoff: Handoff, variables: dict[str, str]) -> None:
-    """The queue's caller is not ours to move by ARI; the manager interface transfers who talks with the seat."""
+    """ARI cannot move the queue's caller; the manager interface transfers the party that talks with the seat."""
     if context.ami is None:
         raise AsteriskError("a seat's caller can only be transferred through the manager interface (ami)")
     seat = first_half(arrival)
@@ -50,7 +50,7 @@ async def _from_seat(context: Context, arrival: Arrival, leg: str, handoff: Hand
             context.ami.action("Setvar", Channel=caller, Variable=name, Value=value)
             for name, value in variables.items()
         )
-        # What the call is about matters less than that it is transferred; whom it joins does not.
+        # These variables may fail: the transfer matters more. If the handoff joins two calls, they must succeed.
         await asyncio.gather(*actions, return_exceptions=not handoff.joins)
     where, extension = handoff.place
     await context.ami.action("BlindTransfer", Channel=seat, Context=where, Exten=extension)

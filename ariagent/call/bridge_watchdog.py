@@ -1,9 +1,9 @@
 """Watches whether a caller is still heard. CORE: times are monotonic seconds.
 
 Asterisk 22.10.1 at times stops passing a caller's audio on from one half of a seat's Local channel to the other: after
-an attended transfer into the queue, and after hold music was played on the first half. What heals it is to add the
-second half to its bridge once more, though it is in it already. No event tells of either, so the sign is that nothing
-comes any more. A phone that is muted looks the same; adding it anew costs one frame in every twenty or so times.
+an attended transfer into the queue, and after hold music was played on the first half. The remedy is to add the second
+half to its bridge once more, though it is in it already. No event tells of either, so the sign is that nothing comes
+any more. A phone that is muted looks the same; adding it again costs one frame in every twenty or so times.
 """
 
 from enum import Enum
@@ -21,7 +21,7 @@ class Finding(Enum):
 
     NOTHING = "nothing"
     REJOIN = "rejoin"
-    """Put the leg into its bridge anew."""
+    """Put the leg into its bridge again."""
     LOST = "lost"
     """Nothing was heard for so long that the caller is sent to the human queue."""
 

@@ -26,7 +26,7 @@ from ariagent.audiosocket.server import MediaConnection, Reason
 from ariagent.call import commands as cmd
 from ariagent.call import events as ev
 from ariagent.call.arrival import OWN_CALL, Arrival, ArrivingCall
-from ariagent.call.attended_transfer import AttendedTransfer, remote_party, shown_newcomer
+from ariagent.call.attended_transfer import AttendedTransfer, party_after_transfer, remote_party
 from ariagent.call.blind_transfer import to_human_queue
 from ariagent.call.bridge_watchdog import BridgeWatchdog, Finding
 from ariagent.call.caller_leg import CallerLeg
@@ -167,7 +167,7 @@ class Call:
         self._deserted = False
         self._released = False
         self.faulty = False
-        """A fault of ours has ended the call."""
+        """An internal error has ended the call."""
         self._over: asyncio.Future[Termination] = asyncio.get_running_loop().create_future()
 
     # -- for the calls of the process ---------------------------------------------------------------
@@ -198,7 +198,7 @@ class Call:
 
     @property
     def termination(self) -> Termination | None:
-        """How the call ended; None while it goes on."""
+        """How the call ended; None while it is in progress."""
         if not self.over:
             return None
         return self._machine.termination or Termination(Result.ERROR, "fault")
@@ -217,7 +217,7 @@ class Call:
         role, caller, since = self._arriving.role, self._parties.current, self._answered_at
         return LiveCall(
             call_id=self.call_id,
-            state="warm_transfer" if self._transfers.warm.goes_on else self.state.value,
+            state="warm_transfer" if self._transfers.warm.in_progress else self.state.value,
             arrived=self._arriving.arrived,
             answered_s=None if since is None else time.monotonic() - since,
             agent=role.name if role is not None else "",
@@ -242,7 +242,7 @@ class Call:
         if (under_way := self._machine.moving) is not None:
             raise CallStateError(f"{under_way.by} is transferring the caller to {under_way.name} already")
         warm = handoff.kind == "warm"
-        if warm and self._transfers.warm.goes_on:
+        if warm and self._transfers.warm.in_progress:
             raise CallStateError("a warm transfer is under way already")
         self.log.tell(rec.TransferOrdered(handoff.by, handoff.name))
         outcome = self._transfers.outcome()
@@ -253,7 +253,7 @@ class Call:
         """Give the model a note that the caller does not hear; ``now``: it is to act on it at once, else from its next
         words on. Raises CallStateError."""
         if not self._serving or self.state not in AUDIBLE:
-            raise CallStateError(f"the call is {self.state.value}: nobody can be told anything now")
+            raise CallStateError(f"the call is {self.state.value}: its agent cannot take a note now")
         self.log.tell(rec.Whispered(by, text))
         self._whisper(text, at_once=now)
 
@@ -265,7 +265,7 @@ class Call:
         """Answer those who wait for a transfer, once the caller has left or is back with the agent."""
         if not self._transfers.awaited:
             return
-        stays = self.state is State.TALKING and not self._transfers.warm.goes_on
+        stays = self.state is State.TALKING and not self._transfers.warm.in_progress
         if self.over or stays:
             self._transfers.tell(self.termination)
 
@@ -455,7 +455,7 @@ class Call:
 
     @entry
     def attended(self, event: AttendedTransferred) -> None:
-        """Somebody joined two of their calls; maybe one of them is a seat's of ours, and this one."""
+        """A human agent joined two of their calls; one of them may be this call."""
         half = twin(self._far_end.name)
         if half and (caller := remote_party(event, half)) is not None:
             self._far_end.moved()
@@ -477,7 +477,7 @@ class Call:
         self._identifying = self._spawn(self._identified(caller, channel))
 
     async def _identified(self, caller: Party, channel: str) -> None:
-        self._joined(await shown_newcomer(self.context.ari, caller, channel, self.media.channel, self.leg))
+        self._joined(await party_after_transfer(self.context.ari, caller, channel, self.media.channel, self.leg))
 
     @entry
     def _joined(self, caller: Party) -> None:
@@ -651,8 +651,8 @@ class Call:
         self._arm()
 
     def _feed(self, event: ev.Event) -> None:
-        """Have the machine handle what happened. What can be done at once is done; what needs Asterisk waits its turn
-        in ``_do_commands``."""
+        """Have the machine handle what happened. Commands that need Asterisk wait their turn in ``_do_commands``; the
+        others are carried out at once."""
         now, was = time.monotonic(), self._machine.state
         for command in self._machine.handle(event, now):
             match command:
@@ -894,7 +894,7 @@ class Call:
         await self._leg.give_back(result)
 
     async def _hang_up(self) -> None:
-        """End the caller's channel: a direct caller's dialplan goes on (and hangs up), a seat's is over."""
+        """End the caller's channel: a direct caller's dialplan continues (and hangs up), a seat's is over."""
         if self.arrival.seat is None and not self._deserted:
             await self._return_to_dialplan(Result.DONE)
         else:
@@ -918,8 +918,8 @@ class Call:
                 self._not_given_back(rec.NotReleased(failure.line))
 
     async def _leave(self) -> None:
-        """Let go of what is ours; Asterisk keeps the caller, in a bridge that the next process does away with."""
-        consulted = self._transfers.warm.goes_on
+        """Release the call's own resources. Asterisk keeps the caller, in a bridge that the next process removes."""
+        consulted = self._transfers.warm.in_progress
         self._unfinished, _ = await asyncio.gather(self._say_no_more(), self._transfers.warm.end("CANCELLED"))
         if consulted and self._unfinished is not Unfinished.TURN:
             self._unfinished = Unfinished.WARM_TRANSFER
@@ -933,7 +933,7 @@ class Call:
         unfinished = self._dialogue.unfinished
         self._break_off()
         until = time.monotonic() + CUT_LIMIT_S
-        while not self._dialogue.broken_off and time.monotonic() < until:
+        while not self._dialogue.quiet and time.monotonic() < until:
             await asyncio.sleep(FRAME_MS / 1000)
         return unfinished
 

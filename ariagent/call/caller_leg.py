@@ -1,4 +1,4 @@
-"""The caller's leg of one call: a channel of Asterisk's that is in our hands from Stasis to where it goes on."""
+"""The caller's leg of one call: a channel that ariagent controls from ``Stasis()`` until it returns to the dialplan."""
 
 import asyncio
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class CallerLeg:
         self._log = log
         self._not_given_back = not_given_back
         self._place: Place | None = None
-        """Where in the dialplan it goes on after Stasis; None: where it came from."""
+        """Place in the dialplan where it continues after Stasis; None: where it came from."""
         self._replaced: set[asyncio.Task[None]] = set()
         self._released = asyncio.Event()
 
@@ -90,7 +90,7 @@ class CallerLeg:
             self._not_given_back(NotReturned(error.line))
 
     async def hang_up(self) -> None:
-        """End a seat's channel. A direct caller's dialplan is to go on, and hangs up: ``give_back``."""
+        """End a seat's channel. A direct caller's dialplan is to continue, and hangs up: ``give_back``."""
         try:
             await self._ari.hang_up(self.id)
         except NotFoundError:

@@ -17,7 +17,7 @@ from ariagent.call.context import Context
 from ariagent.call.dialplan import give_back
 from ariagent.call.events import LeaveRequested, StopRequested
 from ariagent.call.machine import State
-from ariagent.call.takeover import LEFT_MEANWHILE, SERVICE_DIED, WARM_PREFIX, BrokenOff, arguments, handed_over
+from ariagent.call.takeover import LEFT_MEANWHILE, SERVICE_DIED, WARM_PREFIX, InterruptedCall, arguments, handed_over
 from ariagent.dialogue.introduction import Party
 from ariagent.errors import AriError
 from ariagent.localtime import day as local_day
@@ -32,9 +32,9 @@ MEDIA_PREFIX = "AudioSocket/"
 SEAT, RETURNED = "seat", "returned"
 AT_THEIR_END = (State.SAYING_GOODBYE, State.TRANSFERRING, State.ENDING)
 SETTLE_S, SETTLE_LOOK_S = 3.0, 0.05
-"""How long calls that are at their end may take to get there before the service leaves."""
+"""Longest wait for calls that are ending before the service leaves."""
 LEAVE_LIMIT_S = 2.0
-"""How long what Asterisk was asked for may still take then, in silence."""
+"""Longest wait, in silence, for requests to Asterisk that are still open then."""
 LOOK_AGAIN_S = (1.0, 2.0, 5.0)
 """Pauses before Asterisk is asked again about what it did not let go; the last one again and again."""
 
@@ -102,7 +102,7 @@ class Calls:
         if event.channel.name.startswith(MEDIA_PREFIX) or event.channel.id.startswith(WARM_PREFIX):
             self._spawn(self._discard(context, event.channel.id))
             return
-        # Of a channel that once took another's place Asterisk says so again whenever it enters.
+        # If a channel once took another's place, Asterisk says so again whenever the channel enters.
         if event.replaces is not None and event.args[:1] != (RETURNED,):
             # It took the place of a participant whose call is over: no new call of somebody's.
             self._spawn(self._turn_away(context, event, Termination(Result.ERROR, "late_transfer")))
@@ -181,13 +181,13 @@ class Calls:
         except AriError as error:
             log.warning("media.discard_failed", extra={"fields": {"channel": channel_id, "cause": error.line}})
 
-    async def take_over(self, broken_off: Iterable[BrokenOff]) -> None:
+    async def take_over(self, interrupted: Iterable[InterruptedCall]) -> None:
         """Continue the calls that a former process left behind; calls that are over are recorded as ended.
 
         Media and bridges of theirs are left to ``catch_up``. Raises AriError when Asterisk does not say what there is.
         """
         context = self._make_context()
-        known = {call.leg: call for call in broken_off}
+        known = {call.leg: call for call in interrupted}
         channels, _ = await context.ari.application()
         if self._admitting:
             await asyncio.gather(*(self._take_over(context, channel_id, known) for channel_id in channels))
@@ -203,7 +203,7 @@ class Calls:
                     context.admission.add(call.answered, call.last_at, unknown=not call.caller)
                 context.metrics.ended(ended, call.agent if call.agent in context.settings.agents else NO_AGENT)
 
-    async def _take_over(self, context: Context, channel_id: str, known: Mapping[str, BrokenOff]) -> None:
+    async def _take_over(self, context: Context, channel_id: str, known: Mapping[str, InterruptedCall]) -> None:
         try:
             channel = await context.ari.channel(channel_id)
         except AriError as error:
@@ -219,7 +219,7 @@ class Calls:
             return
         if resumes is None:
             now = time.time()
-            resumes = BrokenOff("", began=now, answered=now, last_at=now)
+            resumes = InterruptedCall("", began=now, answered=now, last_at=now)
         if resumes.caller not in ("", channel.caller_number):
             entered = replace(entered, channel=replace(channel, caller_number=resumes.caller, caller_name=""))
         arrival = arrival_of(entered)
@@ -288,7 +288,7 @@ class Calls:
         return True
 
     def _not_released(self, kind: str, name: str, error: AriError) -> bool:
-        """One that Asterisk does not let go must not keep the others, or the service, from going on; returns whether
+        """One that Asterisk does not let go must not keep the others, or the service, from continuing; returns whether
         it is gone. It is tried every few seconds, and told seldom."""
         if gone := isinstance(error, NotFoundError):
             return gone
@@ -316,7 +316,7 @@ class Calls:
             await asyncio.wait(self._sweeps)
 
     async def leave(self) -> None:
-        """Serve no call any more, and leave them in Asterisk as they are, for the next process to go on with."""
+        """Serve no call any more, and leave them in Asterisk as they are, for the next process to continue."""
         self.refuse_new()
         await self._settle()
         self._leaving = True

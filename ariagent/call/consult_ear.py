@@ -1,4 +1,4 @@
-"""Listens to whoever answered a consult leg, for a fax, a modem or the beep of an answering machine.
+"""Listens to the party that answered a consult leg, for a fax, a modem or the beep of an answering machine.
 
 the consult leg's channel -- Snoop (what comes from the human agent) -- bridge -- AudioSocket -- MachineEar
 """
@@ -16,7 +16,7 @@ from ariagent.call.context import Context
 from ariagent.call.media_leg import MEDIA_TIMEOUT_S, MediaLeg
 from ariagent.errors import AriError
 from ariagent.logs import CallLog
-from ariagent.records.events import ConsultUnheard, NotReleased
+from ariagent.records.events import ConsultAudioUnavailable, NotReleased
 
 
 class ConsultEar:
@@ -76,7 +76,7 @@ class ConsultEar:
         except (AriError, TimeoutError) as error:
             if not self._over:
                 cause = error.line if isinstance(error, AriError) else "Asterisk did not make the channel in time"
-                self._log.tell(ConsultUnheard(cause))
+                self._log.tell(ConsultAudioUnavailable(cause))
 
     async def _close(self) -> None:
         self._over = True
@@ -115,7 +115,7 @@ class ConsultEar:
         self.media.connected.set()
 
     def audio_received(self, payload: bytes, now: float) -> None:
-        """20 ms of whoever answered."""
+        """20 ms of the answering party's audio."""
         if not self._over and (machine := self._ear.hear(payload)) is not None:
             self._heard(machine)
 
@@ -129,4 +129,4 @@ class ConsultEar:
     def disconnected(self, reason: str) -> None:
         """Nothing more is heard."""
         if not self._over:
-            self._log.tell(ConsultUnheard(f"the audio connection ended: {reason}"))
+            self._log.tell(ConsultAudioUnavailable(f"the audio connection ended: {reason}"))

@@ -61,6 +61,6 @@ class Context:
     ami: AmiClient | None = None
     """None: the site has no manager interface for us."""
     queue_view: Callable[[str], QueueView | None] = lambda name: None
-    """How a queue looks now; None where that is not known."""
+    """The present view of a queue; None: not known."""
     has_queue: Callable[[str], bool | None] = lambda name: None
     """Whether there is a queue of this name; None where that is not known."""

@@ -13,7 +13,7 @@ versions of Asterisk are known to stall for a while."""
 
 
 async def give_back(ari: AriClient, channel_id: str, result: Result, place: Place | None = None) -> None:
-    """Let the channel leave Stasis with ARIAGENT_RESULT set; it goes on at ``place``, or where it came from.
+    """Let the channel leave Stasis with ARIAGENT_RESULT set; it continues at ``place``, or where it came from.
 
     A channel that is gone, or has left Stasis for good, is fine. Raises AriError when Asterisk refuses again and
     again: the caller is stuck.

@@ -64,7 +64,7 @@ class CallerLeft:
 
 @dataclass(frozen=True, slots=True)
 class LegReplaced:
-    """Another channel took the place of the caller's (a transfer): the same call goes on."""
+    """Another channel took the place of the caller's (a transfer): the same call continues."""
 
     channel_id: str
 
@@ -106,7 +106,7 @@ class StopRequested:
 
 @dataclass(frozen=True, slots=True)
 class LeaveRequested:
-    """The service ends now, and the next process goes on with the call."""
+    """The service ends now, and the next process continues the call."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Finds out whether a person is at the other end of a call whose leg is half of a Local channel.
 
-Whoever talks with the agent can transfer it: with REFER, with a feature code, or by joining two of their calls.
-Asterisk then joins the agent's leg with the target, which may be a queue's music, an echo, or another agent of ours.
+The party that talks with the agent can transfer it: with REFER, with a feature code, or by joining two of their calls.
+Asterisk then joins the agent's leg with the target, which may be a queue's music, an echo, or another AI agent.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""A call as its supervisors see it while it goes on."""
+"""A call as its supervisors see it while it is in progress."""
 
 from dataclasses import dataclass
 

@@ -31,7 +31,7 @@ UNHEARD_ROOM_S = 5.0
 LONGEST_GOODBYE_S = 180.0
 """However much waits to be heard."""
 MOVE_TIMEOUT_S = 5.0
-"""How long who moves a call waits for the agent to finish its sentence."""
+"""Longest wait of a supervisor's transfer for the end of the agent's sentence."""
 TRANSFER_TIMEOUT_S = 12.0
 """Time limit for Asterisk to carry out a transfer, all requests together, in seconds; the call itself keeps to it."""
 RELEASE_TIMEOUT_S = 90.0
@@ -142,7 +142,7 @@ class CallMachine:
         return self._handoff if final else None
 
     def next_deadline(self) -> float | None:
-        """When ``tick`` must be called, or None."""
+        """The time of the next ``tick``; None: nothing is due."""
         return self.talks_until if self.state is State.TALKING else self._deadline
 
     def tick(self, now: float, unheard_s: float = 0.0) -> ev.Event | None:

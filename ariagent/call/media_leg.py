@@ -95,7 +95,7 @@ class MediaLeg:
         await self._ari.add_to_bridge(self.bridge, caller_channel, self.channel)
 
     async def rejoin(self, caller_channel: str) -> None:
-        """Put the caller, who is in the bridge, into it anew: one request, and Asterisk takes them out first."""
+        """Put the caller, who is in the bridge, into it again: one request, and Asterisk takes them out first."""
         await self._ari.add_to_bridge(self.bridge, caller_channel)
 
     def give_up(self) -> None:

@@ -17,7 +17,7 @@ from ariagent.records import events as rec
 from ariagent.records.spending import Spending
 
 TOLD_EVERY_S = 15.0
-"""How often what a call uses of the model is entered into the records."""
+"""Interval in which a call's use of the model is recorded."""
 LOOK_FRAMES = 50
 """A second of frames is collected, then looked at."""
 KEEP_EVERY_LOOKS = 10
@@ -70,7 +70,7 @@ class Observer:
                 log.tell(rec.ModelLost(event.fault.value, event.cause))
             case rt.SessionRenewed():
                 metrics.reconnects.inc()
-                log.tell(rec.ModelRenewed(round(1000 * event.lost_s)))
+                log.tell(rec.ModelReconnected(round(1000 * event.lost_s)))
             case rt.RequestRefused():
                 log.tell(rec.ModelRefused(event.code, event.message))
             case rt.InputMalformed():
@@ -90,7 +90,7 @@ class Observer:
                 log.tell(rec.AgentTurnBegan(item_id))
             case events.AnswerBegan(latency=latency):
                 metrics.turn(latency, self._agent)
-                parts = latency.response_s, latency.detection_s, latency.model_s, latency.ours_s
+                parts = latency.response_s, latency.detection_s, latency.model_s, latency.service_s
                 log.tell(rec.AnswerBegan(event.item_id, *(round(1000 * part, 1) for part in parts)))
             case events.Interrupted():
                 metrics.interruptions.inc()

@@ -3,7 +3,7 @@
 import logging
 import time
 
-from ariagent.call.takeover import BrokenOff, returned
+from ariagent.call.takeover import InterruptedCall, returned
 from ariagent.config import Settings
 from ariagent.dialogue.memory import Memory
 from ariagent.records.store import RecordsError, Store
@@ -11,19 +11,19 @@ from ariagent.records.store import RecordsError, Store
 log = logging.getLogger(__name__)
 
 
-def unended(settings: Settings) -> list[BrokenOff]:
+def interrupted_calls(settings: Settings) -> list[InterruptedCall]:
     """Calls that no process has ended. None if the records cannot be read: that is no reason not to serve."""
     records, found = settings.records, []
     if not records.enabled:
         return []
     store = Store(settings.state_directory)
     try:
-        for call in store.unended():
+        for call in store.unfinished_calls():
             # Without transcripts the words of visits that are over are erased.
             visits = [v for v in store.visits(call.call) if v.visit < call.visit and records.transcripts]
             before = [event for visit in visits for event in store.events(visit)]
             words = records.transcripts or records.until_the_end
-            found.append(BrokenOff.of(call, store.events(call), before, words=words))
+            found.append(InterruptedCall.from_record(call, store.events(call), before, words=words))
     except RecordsError as error:
         log.warning("records.not_read", extra={"fields": {"cause": error.line}})
     return found

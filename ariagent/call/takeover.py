@@ -25,7 +25,7 @@ SHORT_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class BrokenOff:
+class InterruptedCall:
     """A call that continues in Asterisk, or did, without the process that served it. Times: seconds since the epoch."""
 
     call_id: str
@@ -49,9 +49,9 @@ class BrokenOff:
     """The conversation: words and actions, in order."""
 
     @classmethod
-    def of(
+    def from_record(
         cls, call: CallRow, events: Sequence[EventRow], before: Sequence[EventRow] = (), *, words: bool = True
-    ) -> "BrokenOff":
+    ) -> "InterruptedCall":
         """The call as its record tells. ``before``: the events of its former visits; ``words``: the record has what was
         said."""
         leg, unfinished = "", None
@@ -121,7 +121,7 @@ def returned(last: CallRow, events: Sequence[EventRow], now: float) -> Memory | 
         return None
     if last.result != "transferred" and last.reason not in (SERVICE_DIED, LEFT_MEANWHILE):
         return None
-    destination, number = "a colleague", ""
+    destination, number = "a human agent", ""
     for row in events:
         match row.event:
             case rec.CallTransferred(destination=destination):

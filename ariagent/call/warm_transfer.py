@@ -1,6 +1,7 @@
-"""Warm transfers: a human agent is found for the caller while caller and agent go on talking.
+"""Warm transfers: a human agent is found for the caller while caller and agent continue talking.
 
-    ours (;1, enters Stasis when somebody answers) -- Local -- (;2) waits in the human queue, or rings an extension
+    ariagent's (;1, enters Stasis when somebody answers) -- Local -- (;2) waits in the human queue, or rings an
+    extension
 
 The human agent who answers hears the announcement on this consult leg. Then the caller is bridged with ;1, and ariagent
 drops out.
@@ -32,11 +33,11 @@ from ariagent.records.events import (
 )
 
 ANNOUNCEMENT_WAIT_S, ANNOUNCEMENT_LIMIT_S = 3.0, 60.0
-"""How long somebody who has answered waits for the announcement to begin, and to end."""
+"""Longest wait of a human agent for the announcement to begin, and to end."""
 EAR_LIMIT_S = 0.3
 """Seconds that a human agent who takes the call waits for what listened to them to be given back."""
 ACCEPT_ASKS, ACCEPT_WAIT_S = 3, 4.0
-"""How often somebody is asked for the key that takes the call, and how long each time, the prompt included."""
+"""Number of prompts for the key that takes the call, and the time for each, the prompt included."""
 PRESS = "vm-press"
 """Asterisk's sound "press", in the language of the channel."""
 ANY_KEY = "1"
@@ -81,7 +82,7 @@ class WarmTransfer:
         """The one under way is being cleared away."""
 
     @property
-    def goes_on(self) -> bool:
+    def in_progress(self) -> bool:
         """A human agent is being called, or hears the announcement."""
         return self._leg is not None and not (self._leg.joined or self._cancelled)
 
@@ -134,7 +135,7 @@ class WarmTransfer:
         """
         leg = self._leg
         if leg is None or leg.gone:
-            raise AsteriskError("the human agent has hung up again")
+            raise AsteriskError("the human agent hung up again")
         leg.joined = True  # they may be with the caller before we hear of it
         return leg.queue_call
 
@@ -190,7 +191,7 @@ class WarmTransfer:
         return why
 
     async def _offer(self, leg: "ConsultLeg", announcement: Announcement) -> str:
-        """Have whoever answered hear the announcement, and press the key if one is needed.
+        """Have the party that answered hear the announcement, and press the key if one is needed.
 
         Without having heard it, a machine cannot be told from a human agent: then a key is always needed.
         """
@@ -312,7 +313,7 @@ class ConsultLeg:
             return True
 
     def on_machine(self, machine: Machine) -> None:
-        """A machine was heard there. Whoever pressed the key is none, whatever sounds at their side."""
+        """A machine was heard there. A party that pressed the key is no machine, whatever sounds at their side."""
         if self.accepted:
             return
         self.machine = machine
@@ -370,7 +371,7 @@ class ConsultLeg:
                 while self.announced is None and not self._nobody:
                     await self._news.get()
         if self.announced is None and not self._nobody:
-            # It goes on and on, and what asks for the key would wait behind it.
+            # It has no end, and the prompt for the key would wait behind it.
             with suppress(AriError):
                 await self._ari.stop_playing(self._announcement)
 

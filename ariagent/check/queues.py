@@ -199,7 +199,7 @@ def queues_of(settings: Settings, ai_queues: Iterable[str]) -> list[str]:
 
 
 def judge_counts(queue: str, members: int, ready: int, max_calls: int | None) -> Result:
-    """The result for a queue of which only counts are known. ``max_calls``: only for the AI's queue."""
+    """The result for a queue if only its counts are known. ``max_calls``: only for the AI's queue."""
     if not members:
         return _nobody(queue)
     if not ready:

@@ -104,7 +104,7 @@ def _agents(settings: Settings) -> list[Result]:
     zones = sorted({hours.timezone for hours in settings.hours.values() if hours.timezone is not None})
     for name, agent in settings.agents.items():
         if len(zones) > 1 and settings.zone_of(agent) is None:
-            found = f"agents.{name} tells the time of this machine, but hours have {', '.join(zones)}"
+            found = f"agents.{name} uses this machine's time zone, but hours use {', '.join(zones)}"
             results.append(warning(NAME, found, "Set timezone, or agents.NAME.timezone"))
         if agent.opening_in(agent.language) is None:
             found = f"agents.{name} has no opening: callers are not told that they are talking to an AI"

@@ -212,7 +212,7 @@ def _judge_faults(version: str, release: Release | None, settings: Settings) -> 
     if release is None or release.minor is None:
         return ok(VERSION, f"{found}; its faults are not known, because the build has no version number")
     if release.major not in BRANCHES:
-        return ok(VERSION, f"{found}; this version is newer than those that this ariagent knows")
+        return ok(VERSION, f"{found}; this version is newer than the versions that this ariagent knows")
     faults = faults_of(release)
     if grave := _listed(fault for fault in faults if not fault.rare):
         return warning(VERSION, f"{found}; known faults: {grave}", _upgrade(release))

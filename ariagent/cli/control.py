@@ -30,7 +30,7 @@ def transfer(
         typer.Option("--to", metavar="DESTINATION", help="Transfer to one of `destinations` in the settings."),
     ] = None,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the human agent.")] = "",
-    summary: Annotated[str, typer.Option(metavar="TEXT", help="What the call is about, for the human agent.")] = "",
+    summary: Annotated[str, typer.Option(metavar="TEXT", help="A summary of the call, for the human agent.")] = "",
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the transfer is done.")] = True,
     as_json: JsonOption = False,
     configuration: ConfigOption = None,
@@ -112,7 +112,7 @@ def drain(
         str | None,
         typer.Option(
             "--to",
-            metavar="people|next",
+            metavar="human_queue|next",
             help="Where remaining calls go: the human queue, or the next process. Default: `drain_to`.",
         ),
     ] = None,

@@ -96,7 +96,7 @@ def install(
     ] = None,
     supervisors: Annotated[
         str | None,
-        typer.Option(metavar="LIST", help="Who may use the feature codes: 1004&PJSIP/1005. Default: nobody."),
+        typer.Option(metavar="LIST", help="Devices that may use the feature codes: 1004&PJSIP/1005. Default: none."),
     ] = None,
     code: Annotated[
         str | None, typer.Option(metavar="DIGITS", help="Prefix of the feature codes. Default: *8 (*88 with FreePBX)")

@@ -266,7 +266,7 @@ class Session:
             raise AriagentError(
                 f"{self.store.folder} has no list of changes, but lines of ariagent's are in "
                 f"{', '.join(map(str, left))}",
-                remedy="Run `ariagent install --apply` with the choices of the last time: it writes the list anew. "
+                remedy="Run `ariagent install --apply` with the choices of the last time: it writes the list again. "
                 "Then `ariagent uninstall`",
             )
 
@@ -282,7 +282,7 @@ class Session:
             listed = "\n  ".join(borrowed)
             raise AriagentError(
                 f"the site's own configuration still uses ariagent:\n  {listed}",
-                remedy="Remove these lines first. With --force they stay, and callers whom they send on reach nothing",
+                remedy="Remove these lines first. With --force they stay, and callers whom they send on get no answer",
             )
         for entry in manifest.files.values():
             self._say(f"{'restore' if entry.existed else 'remove '} {entry.path}")

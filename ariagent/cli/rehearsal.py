@@ -34,7 +34,10 @@ def call(
     ] = None,
     caller_id: Annotated[str, typer.Option(metavar="NUM", help="The caller's number.")] = "5550100",
     anyone: Annotated[
-        bool, typer.Option("--anyone", help="Talk with whoever answers. Otherwise the call fails if it is not the AI.")
+        bool,
+        typer.Option(
+            "--anyone", help="Talk with anybody who answers. Without it, the call fails if the AI does not answer."
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
     record: Annotated[

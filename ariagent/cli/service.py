@@ -87,8 +87,8 @@ def rescue(
     and transfers each to the human queue of the call, or to `human_queue`. If the service answers, nothing is changed,
     unless the service has been waiting for Asterisk since its start.
 
-    The command asks the service on its Unix socket in `state_directory`: run it as the service's user or as root. Where
-    it cannot see the socket, it asks `/healthz` at `http.port`, and looks for 30 s where an answer leaves doubt.
+    The command asks the service on its Unix socket in `state_directory`: run it as the service's user or as root. If it
+    cannot see the socket, it asks `/healthz` at `http.port`, and watches for 30 s if the answer is not clear.
 
     With --watch it keeps watching: run it as a separate service beside `ariagent run`.
 

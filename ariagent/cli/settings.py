@@ -72,14 +72,15 @@ def init(
         Path | None, typer.Option(metavar="DIR", help="Work on a copy of a machine's files below DIR.")
     ] = None,
     state_directory: Annotated[
-        Path | None, typer.Option(metavar="DIR", help=f"Where `ariagent install` kept its list. Default: /{STATE}")
+        Path | None,
+        typer.Option(metavar="DIR", help=f"Folder with the list of changes of `ariagent install`. Default: /{STATE}"),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the first settings, with an agent to start from, and make a test call.
 
     `ariagent install` comes first: the settings take Asterisk's address, users and passwords from it. On a terminal the
-    command asks for what is not given. The key of the model's server goes into a file of its own that only root and the
+    command asks for missing values. The key of the model's server goes into a file of its own that only root and the
     service's user can read; it may be added later.
 
     The test call goes through your Asterisk to the AI's number, asks two questions and waits for the answers. If the

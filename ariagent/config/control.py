@@ -64,7 +64,7 @@ class ControlSettings(Section):
     trusted_proxies: tuple[Network, ...] = ()
     """Addresses or networks of reverse proxies. For a request of one of them the client is the address in
     ``X-Forwarded-For``: after wrong tokens only that client is slowed down, and the log names it. Name your own proxies
-    only: whoever connects from such an address can pretend to be any client."""
+    only: a client at such an address can pretend to be any other."""
 
     @model_validator(mode="after")
     def _names_are_one_persons(self) -> Self:

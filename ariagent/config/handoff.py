@@ -69,12 +69,13 @@ class DestinationSettings(Section):
     """``blind``: the caller is transferred at once. ``briefed`` (announced): the human agent hears a summary first,
     while the caller hears music. ``warm``: the caller talks with the AI until a human agent has heard the summary."""
     accept: Annotated[Text, Form(r"^[0-9*#]$", 'must be one key of 0 to 9, * and #, as "1" in quotes')] | None = None
-    """The human agent takes the call by pressing this key, as "1": an answering machine or a fax never does. Whoever
-    answers hears the summary, and then which key it is. Whoever does not press it within about 12 s is hung up: the
-    caller stays in the queue, or with the AI. null: whoever answers takes the call. Not for ``kind: blind``."""
+    """The human agent takes the call by pressing this key, as "1": an answering machine or a fax never does. A human
+    agent who answers hears the summary and the key. If they do not press it within about 12 s, their leg is hung up:
+    the caller stays in the queue, or with the AI. null: the first leg that answers gets the caller. Not for ``kind:
+    blind``."""
     machines: Literal["end", "ignore"] = "end"
-    """What happens if a fax, a modem or the beep of an answering machine is heard after somebody has answered a warm
-    transfer. ``end``: that leg is hung up, and the caller stays with the AI."""
+    """Reaction to a fax, a modem or the beep of an answering machine after a warm transfer was answered. ``end``: that
+    leg is hung up, and the caller stays with the AI."""
     name_prefix: Annotated[str, Field(max_length=32)] = ""
     """Shown before the caller's name on the human agent's phone."""
     fields: dict[FieldName, Annotated[str, Field(min_length=1, max_length=200)]] = {}

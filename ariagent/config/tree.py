@@ -24,7 +24,7 @@ from ariagent.config.tools import HttpToolSettings, McpServerSettings, OutboundS
 from ariagent.config.use import CapsSettings, CostSettings, RecordsSettings
 from ariagent.config.watchdog import WatchdogSettings
 
-DrainTo = Literal["people", "next"]
+DrainTo = Literal["human_queue", "next"]
 AgentName = Annotated[
     str,
     Form(
@@ -78,9 +78,9 @@ class Settings(Section):
     """The folder for records of calls and rendered phrases."""
     drain_timeout_s: Annotated[float, Field(ge=0)] = 300.0
     """How long running calls may continue after SIGTERM."""
-    drain_to: DrainTo = "people"
-    """``people``: calls that still run after that are sent to the human queue. ``next``: the next process continues
-    them; it has to start at once."""
+    drain_to: DrainTo = "human_queue"
+    """``human_queue``: callers who are still connected after that go to the human queue. ``next``: the next process
+    continues their calls; it must start at once."""
 
     @property
     def human_queues(self) -> list[str]:

@@ -32,13 +32,13 @@ class PriceSettings(Section):
     input_text: Money
     """Instructions, functions, digits."""
     cached_text: Money
-    """Cached input: the same, sent before in the call."""
+    """Cached input: sent before in the call."""
     output_text: Money
     """Transcripts of the agent, arguments of functions."""
     input_audio: Money
-    """The caller's speech, and what was said before."""
+    """The caller's speech, and the conversation before it."""
     cached_audio: Money
-    """Cached input: the same, sent before in the call."""
+    """Cached input: sent before in the call."""
     output_audio: Money
     """The agent's speech."""
     transcription_minute: Money = 0.0045

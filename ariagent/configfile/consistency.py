@@ -15,7 +15,7 @@ RESERVED = ("seat", "returned")
 """First arguments of ``Stasis(ariagent,...)`` that are not agents."""
 
 Problem = tuple[KeyPath, str]
-"""Where, and what is wrong."""
+"""The place, and the error."""
 
 
 def problems(settings: Settings) -> Iterator[Problem]:

@@ -1,8 +1,8 @@
 """Checks of the settings that go to the model's server: what it would refuse is refused here, with file and line.
 
-A refused setting would refuse the whole session, and with it every call of the agent. What OpenAI and Azure accept is
-known (sources: OpenAI's specification of ``RealtimeTurnDetection`` and the error messages of its servers); what other
-servers accept is not, and is found out by ``ariagent check``.
+A refused setting would refuse the whole session, and with it every call of the agent. The values that OpenAI and Azure
+accept are known (sources: OpenAI's specification of ``RealtimeTurnDetection`` and the error messages of its servers);
+what other servers accept is not, and is found out by ``ariagent check``.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ NO_G711 = ("localai", "speech-to-speech")
 """Dialects of servers that acknowledge G.711, or ignore it, and speak PCM (``ariagent.realtime.dialect``)."""
 
 Problem = tuple[KeyPath, str]
-"""Where, and what is wrong."""
+"""The place, and the error."""
 
 
 def problems(settings: Settings) -> Iterator[Problem]:

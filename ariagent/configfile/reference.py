@@ -84,7 +84,7 @@ def reference(name: str = "") -> str:
 
 
 def schema_text() -> str:
-    """The schema for editors as it stands in ``docs/ariagent.schema.json``."""
+    """The schema for editors as it is in ``docs/ariagent.schema.json``."""
     return json.dumps(editors_schema(), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -13,7 +13,7 @@ from ariagent.values import binding, placeholders, urls
 from ariagent.values.addresses import address_allowed, host_allowed, is_address
 
 Problem = tuple[KeyPath, str]
-"""Where, and what is wrong."""
+"""The place, and the error."""
 
 
 def problems(settings: Settings) -> Iterator[Problem]:

@@ -34,7 +34,7 @@ class Document:
 
     tree: dict[str, Any]
     lines: dict[KeyPath, str] = field(default_factory=dict)
-    """Where each key stands: ``file:line``."""
+    """The place of each key: ``file:line``."""
     empty: frozenset[KeyPath] = frozenset()
     """Keys with nothing behind them; one with ``null`` behind it has a value."""
     blocks: tuple[Block, ...] = ()
@@ -122,7 +122,7 @@ def _valueless(node: yaml.Node) -> int:
 
 
 def dotted(path: KeyPath) -> str:
-    """A key path as people write it: ``agents.default.voice``, ``steps[2].say``."""
+    """A key path in the usual notation: ``agents.default.voice``, ``steps[2].say``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
@@ -135,7 +135,7 @@ def explain(
 ) -> Iterator[str]:
     """``file:line: key: what is wrong`` for each of a model's complaints.
 
-    What stands for no key of the file (pydantic names the branches of a union) is left out of the key. ``hint`` is
+    Parts that are no key of the file (pydantic names the branches of a union) are left out. ``hint`` is
     asked for words to put behind "unknown key". ``empty``: places of sections with nothing in them; all that is missing
     there is one complaint about the section.
     """
@@ -147,7 +147,7 @@ def explain(
             said[section, False] = [f"this section is empty; it needs {' and '.join(map(str, keys))}"]
             problems = [(path, problem) for path, problem in problems if path[:-1] != section]
     for path, problem in problems:
-        # Of a value that may be several things: what is wrong inside it says more than what it might be instead.
+        # If a value may be of several kinds, an error inside it says more than a list of the other kinds.
         inside = any(len(other) > len(path) and other[: len(path)] == path for other, _ in problems)
         if not (inside and complaints.is_of_kind(problem)):
             message = complaints.sentence(problem)

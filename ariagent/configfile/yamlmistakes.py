@@ -1,4 +1,4 @@
-"""CORE: what is wrong with a text that is no YAML, in words for whoever wrote it, and in which line."""
+"""CORE: what is wrong with a text that is no YAML, in words for its author, and in which line."""
 
 import re
 from collections.abc import Callable
@@ -76,7 +76,7 @@ _NO_SPACE = re.compile(r"\s*(- +)*[\w-]+:[^\s/]")
 
 
 def _quotes(character: str) -> str:
-    return f"a text that begins with {character} must stand in quotes"
+    return f"a text that begins with {character} must be in quotes"
 
 
 def _too_far(spot: _Spot) -> Mistake:
@@ -88,7 +88,7 @@ def _too_far(spot: _Spot) -> Mistake:
 
 def _mapping_not_allowed(spot: _Spot) -> Mistake:
     if _KEY.match(spot.line[: spot.column]):
-        return spot.number, "a value that holds a colon and a space must stand in quotes"
+        return spot.number, "a value that holds a colon and a space must be in quotes"
     above = spot.at(spot.above)
     if _NO_SPACE.match(above) and not _KEY.match(above):
         return spot.above, _SPACE
@@ -96,7 +96,7 @@ def _mapping_not_allowed(spot: _Spot) -> Mistake:
         return spot.above, "this line is no key with its value, and no part of a text: it lacks a colon and a space"
     if _indent(spot.line) > _indent(above):
         return _too_far(spot)
-    return spot.number, "a key stands where none can stand; compare its indentation with the lines above"
+    return spot.number, "a key is where no key is allowed; compare its indentation with the lines above"
 
 
 def _cannot_start(spot: _Spot) -> Mistake:
@@ -132,7 +132,7 @@ def _out_of_block(spot: _Spot) -> Mistake:
             f"this line is indented less than line {spot.above} and further than line {spot.around}; "
             "begin it where one of them begins"
         )
-    return spot.number, "this line does not belong to what stands above it; compare indentation and dashes"
+    return spot.number, "this line does not belong to the lines above it; compare indentation and dashes"
 
 
 def _open_bracket(spot: _Spot) -> Mistake:
@@ -165,7 +165,7 @@ def _escape(spot: _Spot) -> Mistake:
 
 
 def _list_below(spot: _Spot) -> Mistake:
-    return spot.number, "a list begins on the line below its key; a text that begins with a dash must stand in quotes"
+    return spot.number, "a list begins on the line below its key; a text that begins with a dash must be in quotes"
 
 
 def _second_document(spot: _Spot) -> Mistake:

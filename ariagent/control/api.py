@@ -1,4 +1,4 @@
-"""The HTTP server of the control API: tokens, bodies, answers. What is done stands in ``supervision``."""
+"""The HTTP server of the control API: tokens, bodies, answers. The actions are in ``supervision``."""
 
 import asyncio
 import json
@@ -99,7 +99,8 @@ class Api:
         With a right one it does not matter by which name a reverse proxy calls us.
         """
         if not self._hosts.permit(request.headers.getall("Host", [])):
-            raise RefusedError(421, "wrong_host", "this name is not the service's", remedy="Ask for localhost")
+            cause = "the header Host does not name this service"
+            raise RefusedError(421, "wrong_host", cause, remedy="Send the request to localhost")
 
     def _denied(self, denied: Denied, request: web.Request, now: float) -> RefusedError:
         if not denied.wrong:
@@ -186,12 +187,12 @@ async def _body(request: web.Request, model: type[BaseModel]) -> BaseModel:
     """Raises RefusedError."""
     encoding = ", ".join(request.headers.getall("Content-Encoding", [])).strip().lower()
     if encoding not in ("", "identity"):
-        raise RefusedError(415, "packed_body", "the body is packed", remedy="Send it without Content-Encoding")
+        raise RefusedError(415, "packed_body", "the body is compressed", remedy="Send it without Content-Encoding")
     try:
         async with asyncio.timeout(BODY_LIMIT_S):
             raw = await request.read()
     except TimeoutError:
-        raise RefusedError(408, "too_slow", f"the body did not come within {BODY_LIMIT_S:g} s") from None
+        raise RefusedError(408, "too_slow", f"the body did not arrive within {BODY_LIMIT_S:g} s") from None
     try:
         return model.model_validate_json(raw or b"{}")
     except ValidationError as error:

@@ -122,7 +122,7 @@ class Throttle:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """Why somebody may do nothing."""
+    """The reason of a refusal."""
 
     address: str
     """Where the request came from."""
@@ -161,8 +161,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 def client_of(peer: str, forwarded: Sequence[str], trusted: Iterable[Network]) -> str:
     """The client's address: ``peer``, or what trusted proxies say.
 
-    Each proxy adds the address of the one who asked it at the right end of ``X-Forwarded-For``. What stands left of
-    the first one that is not trusted may have been invented by that one.
+    Each proxy adds the address of the one who asked it at the right end of ``X-Forwarded-For``. The first address that
+    is not trusted may have invented everything to its left.
     """
     networks = tuple(trusted)
     hops = [hop for header in forwarded for hop in header.split(",")][-MOST_HOPS:]

@@ -89,7 +89,7 @@ class Client:
         return self._ask(path, json.dumps(body).encode(), LIMIT_S + wait_s)
 
     def call(self, name: str) -> dict[str, Any]:
-        """The one call that goes on whose id is ``name``, or begins or ends with it. Raises ServiceError."""
+        """The one call in progress whose id is ``name``, or begins or ends with it. Raises ServiceError."""
         calls = self.get("calls")["calls"]
         exact = [call for call in calls if call["id"] == name]
         found = exact or [call for call in calls if call["id"].startswith(name) or call["id"].endswith(name)]
@@ -97,7 +97,7 @@ class Client:
             return dict(found[0])
         if found:
             some = ", ".join(call["id"] for call in found[:5]) + (", ..." if len(found) > 5 else "")
-            raise ServiceError(f"{name!r} is the id of several calls: {some}", remedy="Give more of it")
+            raise ServiceError(f"{name!r} is the id of several calls: {some}", remedy="Give more of the id")
         raise ServiceError(f"no active call {name!r}", remedy="`ariagent calls` lists the active calls")
 
     def _ask(self, path: str, body: bytes | None, limit_s: float) -> dict[str, Any]:
@@ -119,7 +119,7 @@ class Client:
         except ValueError as error:
             raise ConfigurationError(f"{self.access.url} is not the address of a service: {error}") from None
         if not isinstance(found, dict):
-            raise ServiceError(f"{self.access.url} is no ariagent")
+            raise ServiceError(f"{self.access.url} does not belong to an ariagent service")
         return found
 
 

@@ -20,7 +20,7 @@ WATCH_S = 0.5
 
 
 def running(configuration: Path | None) -> list[Data] | None:
-    """The calls that go on, as the service tells them; None: it does not run, or may not be asked."""
+    """The calls in progress, as the service tells them; None: it does not run, or may not be asked."""
     try:
         return list(Client.find(configuration).get("calls")["calls"])
     except AriagentError:
@@ -28,7 +28,7 @@ def running(configuration: Path | None) -> list[Data] | None:
 
 
 def show(calls: list[Data], agent: str | None, *, as_json: bool) -> None:
-    """Calls that go on, where there are no records to be read."""
+    """Calls in progress, where there are no records to be read."""
     found = [call for call in calls if agent in (None, call["agent"])]
     if as_json:
         _print_json({"live": [{**call, "live": True} for call in found], "past": []})
@@ -49,7 +49,7 @@ def transfer(
     """Move a call. ``where``: ``queue`` or ``destination``, the other None. Raises AriagentError."""
     chosen = {key: value for key, value in where.items() if value is not None}
     if len(chosen) != 1:
-        raise ConfigurationError("say where to: --queue QUEUE or --to DESTINATION, and not both")
+        raise ConfigurationError("give either --queue QUEUE or --to DESTINATION")
     client = Client.find(configuration)
     call = client.call(name)
     body = {**chosen, "reason": reason, "summary": summary, "wait_s": LONGEST_WAIT_S if wait else 0.0}
@@ -70,7 +70,7 @@ def whisper(configuration: Path | None, name: str, text: str, *, now: bool = Fal
     if as_json:
         _print_json(done)
     else:
-        typer.echo(f"The agent of {call['id']} was told: {printable(done['told'])}")
+        typer.echo(f"The agent of {call['id']} got this note: {printable(done['told'])}")
 
 
 def pause(configuration: Path | None, seat: str | None, *, paused: bool, as_json: bool = False) -> None:
@@ -84,7 +84,7 @@ def pause(configuration: Path | None, seat: str | None, *, paused: bool, as_json
     seats = done["seats"]
     who = f"seat {seats[0]}" if len(seats) == 1 else f"{len(seats)} seats"
     verb = "paused" if paused else "resumed"
-    typer.echo(f"{who} {verb}" + ("" if done["settled"] else "; Asterisk will be told as soon as it answers"))
+    typer.echo(f"{who} {verb}" + ("" if done["settled"] else "; Asterisk gets the change as soon as it answers"))
     if held:
         typer.echo(f"They take no calls yet: {', '.join(held)}", err=True)
 
@@ -117,7 +117,7 @@ def drain(
 
 
 def watch(configuration: Path | None, agent: str | None, every_s: float = 1.0) -> None:
-    """Show the calls that go on until interrupted. Raises AriagentError."""
+    """Show the calls in progress until interrupted. Raises AriagentError."""
     from rich.console import Console
     from rich.live import Live
 

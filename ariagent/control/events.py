@@ -22,7 +22,7 @@ LOOK_S = 0.25
 """Seconds between two looks, at least."""
 LOOK_ANYWAY_S = 2.0
 """Seconds after which is looked without an event. Some values change without any: the end of the time after a call, a
-list read anew."""
+list read again."""
 MOST_READERS = 50
 MOST_OF_ONE = 20
 """Readers with the same token: a page that reconnects without end does not keep the other supervisors out."""
@@ -39,7 +39,7 @@ class Reader:
     """One stream's events that were not read yet."""
 
     def __init__(self, by: str) -> None:
-        """``by``: whose token it is."""
+        """``by``: the token's owner."""
         self.by = by
         self.slow = False
         """The reader was too slow and was cut off."""
@@ -97,7 +97,8 @@ class Feed:
         """A new reader, who gets a snapshot first. Raises RefusedError."""
         own = sum(reader.by == by for reader in self._readers)
         if self._closed or len(self._readers) >= MOST_READERS or own >= MOST_OF_ONE:
-            full = f"{MOST_OF_ONE} read as {by} already" if own >= MOST_OF_ONE else f"{MOST_READERS} read already"
+            most, of_whom = (MOST_OF_ONE, f" of {by}") if own >= MOST_OF_ONE else (MOST_READERS, "")
+            full = f"{most} event streams{of_whom} are open already"
             reason = "the service is ending" if self._closed else full
             raise RefusedError(503, "no_stream", reason, remedy="Try again later")
         if self._readers:

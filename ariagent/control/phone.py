@@ -41,7 +41,7 @@ LONGEST_CHANNEL = 100
 KEY_REMEDY = "Run `ariagent install --apply`: the dialplan of this version sends the key"
 
 PRESENT = ("listen", "whisper", "barge", "leave")
-"""How a supervisor is with a call; the last one ends it."""
+"""A supervisor's mode in a call; the last one ends it."""
 COMES = {
     "whisper": "from now on you may hear my voice beside the caller's. The caller does not hear me. Do not answer me; "
     "act on what I say in what you say to the caller.",

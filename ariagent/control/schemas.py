@@ -35,7 +35,7 @@ Note = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_not_too_lo
 
 
 class TransferBody(_Body):
-    """Where a caller is to go: ``destination`` or ``queue``."""
+    """The place for the caller: ``destination`` or ``queue``."""
 
     destination: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     """One of the site's ``destinations``, by its name."""
@@ -46,7 +46,7 @@ class TransferBody(_Body):
     summary: Note = ""
     """The summary, for the human agent who takes the call (``ARIAGENT_SUMMARY``)."""
     wait_s: Annotated[float, Field(ge=0, le=LONGEST_WAIT_S)] = 0.0
-    """Answer when the caller has been transferred, or after so many seconds; 0: at once, with status 202."""
+    """Answer when the caller has been transferred, or after this many seconds; 0: at once, with status 202."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -76,7 +76,7 @@ class DrainBody(_Body):
     stay as they are."""
 
     to: DrainTo | None = None
-    """Where remaining calls go: ``people`` is the human queue, ``next`` the next process, which must start at once."""
+    """Where remaining calls go: the ``human_queue``, or the ``next`` process, which must start at once."""
     after_s: Annotated[float, Field(ge=0, le=LONGEST_DRAIN_S)] | None = None
     """How long calls may continue."""
 
@@ -100,7 +100,7 @@ class Words(_Answer):
 
 
 class CallAnswer(_Answer):
-    """A call that goes on."""
+    """A call in progress."""
 
     id: str
     """The call's id: queue_log's and CHANNEL(linkedid)."""
@@ -180,14 +180,14 @@ class QueuesAnswer(_Answer):
 
 
 class DrainAnswer(_Answer):
-    """The service takes no new calls any more, and ends when those that go on have ended."""
+    """The service takes no new calls, and ends when the calls in progress have ended."""
 
     calls: int
     """Calls that still run."""
     timeout_s: float
     """Seconds after which the remaining calls go ``to``."""
     to: DrainTo
-    """The human queue (``people``) or the ``next`` process."""
+    """The ``human_queue`` or the ``next`` process."""
 
 
 class SeatAnswer(_Answer):

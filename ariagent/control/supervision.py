@@ -37,7 +37,7 @@ class DrainPlan(Protocol):
 
 Drain = Callable[[DrainTo | None, float | None], DrainPlan]
 SETTLE_LIMIT_S = 5.0
-"""How long an answer about seats waits for Asterisk to have been told."""
+"""Longest wait of an answer about seats for Asterisk's confirmation."""
 
 
 def call_answer(call: Call) -> schemas.CallAnswer | None:
@@ -160,7 +160,7 @@ class Supervision:
         return schemas.WhisperAnswer(id=call_id, told=told)
 
     def find(self, call_id: str) -> Call:
-        """The call with this id, if it goes on. Raises RefusedError."""
+        """The call with this id, if it is in progress. Raises RefusedError."""
         if (call := self.registry.find(call_id)) is None:
             raise self._no_call(call_id)
         return call
@@ -171,7 +171,7 @@ class Supervision:
         return RefusedError(404, "unknown_call", reason, remedy="GET /v1/calls lists the active calls")
 
     async def _place(self, wanted: schemas.TransferBody) -> tuple[str, DestinationSettings]:
-        """Where to: nothing but what the site, or Asterisk, has."""
+        """The place of a transfer: a destination of the site, or a queue of Asterisk."""
         if (name := wanted.destination) is not None:
             if (place := self.destinations.get(name)) is None:
                 raise self._unknown("destination", name, list(self.destinations))
@@ -188,7 +188,7 @@ class Supervision:
                     return queue, DestinationSettings(queue=queue, description=queue)
             except AmiError as error:
                 cause = error if self.pool.connected else "no connection to the manager interface"
-                reason = f"whether there is a queue {wanted.queue} is not known: {cause}"
+                reason = f"it is not known whether queue {wanted.queue} exists: {cause}"
                 remedy = "Try again when /healthz says that the manager interface is connected"
                 raise RefusedError(503, "queues_unknown", reason, remedy=remedy) from None
             known = self.pool.queues.names

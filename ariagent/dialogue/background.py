@@ -65,7 +65,7 @@ class Background:
         if not self._listened or self._wordless:
             self._senseless += 1
         self._listened = self._wordless = False
-        # Of the turn that was one too many the answer may still be heard, for nothing cuts it off any more.
+        # The answer to the turn that was one too many may still be heard: nothing interrupts it any longer.
         self._proves = self.noticed or not self._too_many(now)
         self.noticed = self.noticed or not self._proves
 

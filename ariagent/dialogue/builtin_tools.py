@@ -53,7 +53,7 @@ class Handled:
 
     result: str | None
     """JSON text; None: it comes later."""
-    goes_on: bool = True
+    needs_response: bool = True
     """The model has something to say about the result."""
     effects: tuple[Effect | DialogueEvent | CollectDigits | HoldOn, ...] = ()
 
@@ -168,7 +168,7 @@ class BuiltinTools:
             warm = wanted.kind == "warm"
             effect = WarmTransferRequested(wanted) if warm else TransferRequested(wanted)
             return Handled(DONE_RESULT, False, (effect,))
-        wrong = self.destinations.standing(name, at).wrong
+        wrong = self.destinations.state(name, at).wrong
         declined = TransferDeclined(name, wanted.kind, str(refusal["state"]), wrong)
         return Handled(json.dumps(refusal, ensure_ascii=False), effects=(declined,))
 
@@ -206,20 +206,20 @@ class BuiltinTools:
         told = {
             "fields": {
                 "type": "object",
-                "description": "What is known of these; leave out what is not.",
+                "description": "The values that you know; leave out the others.",
                 "properties": {name: {"type": "string", "description": what} for name, what in fields.items()},
             }
         }
         named = ", ".join(name for name, place in places.items() if place.kind == "warm")
         warm = (
-            f" With {named}, say that you are looking for somebody: the caller stays with you meanwhile."
+            f" With {named}, say that you are calling a human agent: the caller stays with you meanwhile."
             if named
             else ""
         )
         return {
             "type": "function",
             "name": "transfer_call",
-            "description": "Put the caller through to people. First say in one short sentence that you are doing so, "
+            "description": "Transfer the caller to a human agent. First say in one short sentence that you do so, "
             f"then call this in the same turn, and say nothing after it.{warm} Destinations: {listed}",
             "parameters": {
                 "type": "object",
@@ -228,8 +228,8 @@ class BuiltinTools:
                     "reason": {"type": "string", "description": "Why, in a few words."},
                     "summary": {
                         "type": "string",
-                        "description": "Two or three sentences for the person who takes the call: who is calling, what "
-                        "they want, what was said and done so far.",
+                        "description": "Two or three sentences for the human agent who takes the call: who is calling, "
+                        "what they want, what was said and done so far.",
                     },
                     "caller_will_wait": {
                         "type": "boolean",
@@ -254,7 +254,7 @@ class BuiltinTools:
         return {
             "type": "function",
             "name": "take_message",
-            "description": "Note down for the people what a caller wants to leave who cannot be put through. First "
+            "description": "Take a message for the human agents from a caller who cannot be transferred. First "
             "repeat it and have the caller agree.",
             "parameters": {
                 "type": "object",
@@ -288,12 +288,12 @@ _HOLD_ON = _without_arguments(
     "until they speak to you again. Acknowledge in a word or two at most before you call it, and say nothing after it.",
 )
 _CANCEL_TRANSFER = _without_arguments(
-    "cancel_transfer", "Stop looking for a colleague, when the caller does not want one any more."
+    "cancel_transfer", "Stop calling a human agent, if the caller no longer wants one."
 )
 _TRANSFER_STATUS = _without_arguments(
     "transfer_status",
-    "Whether people can take the caller now: closed, nobody there, how long the wait is. Look before you offer to put "
-    "the caller through.",
+    "Tells whether human agents can take the caller now: closed, nobody there, how long the wait is. Call it before "
+    "you offer a transfer.",
 )
 
 _TABLE = (

@@ -38,7 +38,7 @@ class CallerTurn:
         self._since = None
 
     def next_deadline(self) -> float | None:
-        """When it has to be looked whether the end was missed."""
+        """The time to check whether the end was missed."""
         return None if self._since is None else self._listen_at
 
     def missed_end(self, now: float, overdue_s: float) -> bool:

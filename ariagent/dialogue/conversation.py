@@ -121,22 +121,22 @@ class Conversation:
         return self.quiet and not (self._turn.open or self._session.response_pending or self._session.untold)
 
     def open(
-        self, words: str, now: float, audio: bytes | None = None, *, note: str = "", goes_on: bool = False
+        self, words: str, now: float, audio: bytes | None = None, *, note: str = "", continues: bool = False
     ) -> list[DialogueEvent]:
         """Have the agent say its first words: ``audio`` (the playout's format) where they are rendered already.
 
         Rendered, they are the same every time and the model need not be asked; it is told that it said them. The model
-        knows ``note`` before it speaks; with ``goes_on`` it goes on by itself behind those words.
+        knows ``note`` before it speaks; with ``continues`` it speaks on behind those words.
         """
         happened: list[DialogueEvent] = []
         instructions = None
         if words and audio is not None:
             happened.append(self._say_rendered(words, audio))
         elif words:
-            instructions = opening_instructions(words, goes_on=goes_on)
+            instructions = opening_instructions(words, continues=continues)
         if note:
             self.note(note)
-        if goes_on or instructions:
+        if continues or instructions:
             self._session.request_response(now, instructions)
         return happened
 
@@ -201,8 +201,8 @@ class Conversation:
             self._missed_ms += ms
 
     def renew(self, session: RealtimeSession, entries: Iterable[Entry], now: float) -> None:
-        """Go on in another session, which is told what was said so far."""
-        # What was to be said while there was no session (to keys, a tool's result) is asked of the lost one.
+        """Continue in another session, which is told what was said so far."""
+        # An answer that was due while there was no session (to keys, a tool's result) is asked of the lost one.
         pending = self._answer_pending or self._session.response_pending or self._missed_ms >= MISSED_MS
         self._answer_pending, self._missed_ms = False, 0.0
         session.audio_origin_ms = self._uplink.appended_ms
@@ -300,7 +300,7 @@ class Conversation:
     # -- the caller's voice, or what the server takes for it --------------------------------------
 
     def next_deadline(self) -> float | None:
-        """When ``judge`` or ``missed_end`` has something to do although no event arrives."""
+        """The time of the next ``judge`` or ``missed_end``, should no event arrive before."""
         judged = None if self._detector is None else self._detector.next_deadline()
         return self._turn.next_deadline() if judged is None else judged
 
@@ -365,7 +365,7 @@ class Conversation:
 
     @property
     def _overdue_s(self) -> float:
-        """How long a turn lasts at least before it is looked whether the server has missed its end."""
+        """The shortest turn whose end the server may have missed."""
         return (self._silence_wait_ms / 1000 or SEMANTIC_WAIT_S) + TURN_OVERDUE_S
 
     def _speech_stopped(self, event: rt.SpeechStopped, now: float) -> list[DialogueEvent]:
@@ -440,5 +440,5 @@ class Conversation:
             # One that failed may leave its item open, and the playout would wait for more of it.
             self._end_item(self._item_id)
         if event.status in ("failed", "incomplete") or event.reason == rt.SILENT:
-            goes_on = event.status == "incomplete" and not event.unwanted
-            yield ResponseFailed(event.status, event.reason, event.message, goes_on)
+            continues = event.status == "incomplete" and not event.unwanted
+            yield ResponseFailed(event.status, event.reason, event.message, continues)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class DestinationState:
     """Whether a destination's human agents can take a caller now."""
 
     words: str
@@ -56,28 +56,28 @@ class Destinations:
         """The destination of callers who ask for a human agent by key, or whose model is gone."""
         return next(iter(self.places.items()), None)
 
-    def standing(self, name: str, at: float) -> Standing:
-        """How a destination stands."""
+    def state(self, name: str, at: float) -> DestinationState:
+        """The state of a destination."""
         place = self.places[name]
         calendar = self._hours[place.hours].calendar if place.hours is not None else None
         if calendar is not None and not calendar.open_at(at):
-            return Standing(calendar.in_words(at), there=False, quick=False)
+            return DestinationState(calendar.in_words(at), there=False, quick=False)
         if place.queue is None:
-            return Standing("can be called; whether somebody is there is not known", there=True, quick=True)
+            return DestinationState("can be called; whether somebody is there is not known", there=True, quick=True)
         view = self._view(place.queue)
         if view is None and self._has_queue(place.queue) is False:
-            return Standing("cannot be reached: there is no such queue", there=False, quick=False, wrong=True)
+            return DestinationState("cannot be reached: there is no such queue", there=False, quick=False, wrong=True)
         if view is None:
-            return Standing("can be tried; whether somebody is free is not known", there=True, quick=True)
+            return DestinationState("can be tried; whether somebody is free is not known", there=True, quick=True)
         if place.ask_above_s is None:
-            return Standing(describe(view), there=True, quick=True)
+            return DestinationState(describe(view), there=True, quick=True)
         wait_s = view.next_wait_s if view.working else float("inf")
         slow = wait_s is not None and wait_s > place.ask_above_s
-        return Standing(describe(view), there=bool(view.logged_in), quick=not slow)
+        return DestinationState(describe(view), there=bool(view.logged_in), quick=not slow)
 
     def refusal(self, wanted: Handoff, at: float) -> dict[str, object] | None:
-        """Why a transfer is not made now, for the model; None: it is made."""
-        now = self.standing(wanted.name, at)
+        """The reason, for the model, why a transfer is not made now; None: it is made."""
+        now = self.state(wanted.name, at)
         if now.there and (now.quick or wanted.will_wait or wanted.name in self._asked):
             return None
         if now.there:
@@ -85,10 +85,10 @@ class Destinations:
         return {"error": NOT_TRANSFERRED, "state": now.words, "caller_can": self._offers(wanted.name, now)}
 
     def status(self, at: float) -> dict[str, dict[str, object]]:
-        """How all destinations stand, for the model."""
+        """The states of all destinations, for the model."""
         found: dict[str, dict[str, object]] = {}
         for name in self.places:
-            now = self.standing(name, at)
+            now = self.state(name, at)
             found[name] = {"state": now.words}
             if not (now.there and now.quick):
                 found[name]["caller_can"] = self._offers(name, now)
@@ -100,7 +100,7 @@ class Destinations:
         offered = {*self._alternatives}.union(*(place.alternatives or () for place in self.places.values()))
         return [kind for kind in ("message", "callback") if kind in offered]
 
-    def _offers(self, name: str, now: Standing) -> list[str]:
+    def _offers(self, name: str, now: DestinationState) -> list[str]:
         own = self.places[name].alternatives
         offered = self._alternatives if own is None else own
         return [CALLER_CAN[each] for each in offered if each != "wait" or now.there]

@@ -61,8 +61,8 @@ NOTED_GAP_MS = 200
 """A gap in the caller's audio that is worth telling."""
 LOST_PROMPT_AFTER_S, LOST_PROMPT_AGAIN_S = 0.7, 3.0
 """How soon a caller hears a tone while the session with the model is reconnected."""
-MOST_BROKEN_OFF = 2
-"""How often the model goes on with a reply that broke off, before the caller has said something."""
+MOST_INCOMPLETE_REPLIES = 2
+"""How often the model continues with a reply that broke off, before the caller has said something."""
 WAITING_NOTE_EVERY_S = 30.0
 """How often a caller hears that a human agent is still being called."""
 TONE = "tone"
@@ -114,7 +114,7 @@ class Dialogue:
         self._prompts = WaitingPrompts()
         self._spoken = SpokenTime()
         self._caller_speaks = False
-        self._broken_off = 0
+        self._incomplete_replies = 0
         """Replies that broke off since the caller was heard last."""
         self._talked = False
         """Somebody has said something to the agent."""
@@ -138,7 +138,7 @@ class Dialogue:
         return effects
 
     def next_deadline(self) -> float | None:
-        """When ``tick`` has something to do although nothing happens."""
+        """The time of the next ``tick``, should nothing happen before."""
         policy = None if self._policy is None else self._policy.next_deadline()
         leaving = self._leaving.next_deadline()
         conversation = self._conversation.next_deadline()
@@ -224,7 +224,7 @@ class Dialogue:
         self.effects.append(_SPEECH_READY)
 
     def caller_changed(self, before: Party, caller: Party, now: float) -> None:
-        """The conversation begins anew with the caller whom ``before`` has transferred to the agent."""
+        """The conversation starts over with the caller whom ``before`` has transferred to the agent."""
         self._stay()
         self.role = replace(self.role, facts=self.role.facts.with_caller(caller.number, caller.name))
         self._tools.caller_number = caller.number
@@ -282,7 +282,7 @@ class Dialogue:
     # -- transfers --------------------------------------------------------------------------------
 
     def tell(self, note: str, now: float) -> None:
-        """The model acts on a note of ours as soon as nothing else of it is running."""
+        """The model acts on a note as soon as no other response of it is running."""
         self._conversation.tell(note, now)
 
     def whisper(self, text: str, now: float, *, at_once: bool) -> None:
@@ -323,7 +323,7 @@ class Dialogue:
         self._happened(self._conversation.break_off(now), now)
 
     @property
-    def broken_off(self) -> bool:
+    def quiet(self) -> bool:
         """Nothing of the model's is running any more."""
         return self._conversation.quiet
 
@@ -449,7 +449,7 @@ class Dialogue:
                 continue
             self.effects.append(events.BuiltinToolUsed(call.name))
             if handled.result is not None:
-                self._answer(call.call_id, handled.result, now, goes_on=handled.goes_on)
+                self._answer(call.call_id, handled.result, now, needs_response=handled.needs_response)
             for effect in handled.effects:
                 match effect:
                     case CollectDigits(call_id=call_id, wanted=wanted):
@@ -472,7 +472,7 @@ class Dialogue:
                 self._stay()
 
     def _stay(self) -> None:
-        """The conversation goes on: neither its end nor a transfer is announced any more."""
+        """The conversation continues: neither its end nor a transfer is announced any more."""
         self._leaving.over()
 
     def _decide(self, decision: Decision, now: float) -> None:
@@ -490,7 +490,7 @@ class Dialogue:
         rounds = self._rounds
         self.effects.append(events.ToolsRefused(len(share.refused), share.refused[0].name, rounds.count))
         for call in share.refused:
-            self._answer(call.call_id, share.why, now, goes_on=share.reminds)
+            self._answer(call.call_id, share.why, now, needs_response=share.reminds)
         if rounds.hopeless:
             cause = "the model calls functions again and again instead of speaking to the caller"
             self.effects.append(self._failed(cause, MODEL_SILENT))
@@ -503,11 +503,11 @@ class Dialogue:
         self._answer(call.call_id, output, now)
         self._tell_busy(now)
 
-    def _answer(self, call_id: str, output: str, now: float, *, goes_on: bool = True) -> None:
-        """Give the model a tool's result; ``goes_on``: it has something to say about it."""
+    def _answer(self, call_id: str, output: str, now: float, *, needs_response: bool = True) -> None:
+        """Give the model a tool's result; ``needs_response``: it has something to say about it."""
         self._prompts.end(call_id)
         name = self._open_calls.name(call_id)
-        asks = self._open_calls.answered(call_id, goes_on=goes_on)
+        asks = self._open_calls.answered(call_id, needs_response=needs_response)
         if asks is None:
             return
         self._history.answered(call_id, output)
@@ -520,10 +520,10 @@ class Dialogue:
             self._session.request_response(now, tools=not must_speak)
 
     def _complete(self, reason: str, now: float) -> None:
-        """A reply broke off: the model goes on, or says why it cannot."""
-        if self._broken_off < MOST_BROKEN_OFF:
-            self._broken_off += 1
-            self.tell(notes.broken_off_note(reason), now)
+        """A reply broke off: the model continues, or says why it cannot."""
+        if self._incomplete_replies < MOST_INCOMPLETE_REPLIES:
+            self._incomplete_replies += 1
+            self.tell(notes.incomplete_reply_note(reason), now)
 
     def _tell_busy(self, now: float) -> None:
         if self._policy is not None:
@@ -549,7 +549,7 @@ class Dialogue:
             match event:
                 case events.CallerBegan():
                     self._caller_speaks = self._talked = True
-                    self._broken_off = 0
+                    self._incomplete_replies = 0
                     self._rounds.caller_heard()
                     self._decide(self._leaving.caller_speaks(now), now)
                 case events.CallerEnded():
@@ -557,7 +557,7 @@ class Dialogue:
                     self._leaving.caller_fell_silent(now)
                 case events.AgentBegan(item_id=item_id) if not item_id.startswith(PHRASE):
                     self._rounds.agent_heard()
-                case events.ResponseFailed(goes_on=True, reason=reason):
+                case events.ResponseFailed(continues=True, reason=reason):
                     self._complete(reason, now)
                 case events.CallerSaid(text=str(text), item_id=item_id):
                     self._history.said("caller", text, item_id)

@@ -50,7 +50,7 @@ class TransferRequested:
 
 @dataclass(frozen=True, slots=True)
 class WarmTransferRequested:
-    """A human agent is to be found while the caller goes on talking with the model."""
+    """A human agent is to be found while the caller continues talking with the model."""
 
     handoff: Handoff
 

@@ -42,13 +42,13 @@ class AgentSaid:
 
 @dataclass(frozen=True, slots=True)
 class ResponseFailed:
-    """The model fell silent for a reason that nobody would see otherwise (a limit, its filter)."""
+    """The model fell silent for a reason that is not visible otherwise (a limit, its filter)."""
 
     status: str
     reason: str
     message: str
-    goes_on: bool = False
-    """The reply broke off, and the caller did not interrupt it: the agent is to go on."""
+    continues: bool = False
+    """The reply broke off, and the caller did not interrupt it: the agent is to continue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class TurnTranscribed:
 
 @dataclass(frozen=True, slots=True)
 class GapEnded:
-    """The caller's audio goes on after a gap (hold, mute, loss)."""
+    """The caller's audio continues after a gap (hold, mute, loss)."""
 
     ms: float
 

@@ -37,7 +37,7 @@ class Handoff:
 
     @property
     def by_key(self) -> bool:
-        """Whoever answers takes the call by pressing a key."""
+        """The human agent who answers takes the call by pressing a key."""
         return self.destination.accept is not None
 
     @property
@@ -84,6 +84,6 @@ def clean(text: object, longest: int = LONGEST_TEXT) -> str:
 
 
 def caller_id(name: str, number: str) -> str:
-    """``"Name" <number>``, as Asterisk takes it. Who calls has chosen both: neither can end where it stands."""
+    """``"Name" <number>``, as Asterisk takes it. The caller has chosen both: neither can end the header."""
     name, number = (clean("".join(c for c in text if c not in '"<>\\'), 80) for text in (name, number))
     return f'"{name}" <{number}>'

@@ -11,7 +11,7 @@ Source = Who | Literal["note"]
 """A note is what the model was told in between."""
 
 PRESSED = "[The caller pressed {digits} on the keypad.]"
-"""How digits stand among what was said."""
+"""The form of digits in the conversation."""
 
 KEPT = 200
 """Entries; the oldest are forgotten."""

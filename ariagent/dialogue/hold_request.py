@@ -112,8 +112,8 @@ _PHRASES: Mapping[str, _Phrases] = {
 
 
 def asks_to_wait(text: str, language: str | None = None) -> bool:
-    """Whether ``text``, a caller's turn, asks for a moment. ``language`` as ``en`` or ``en-GB``; None or another
-    than ours: in any of ours."""
+    """Whether ``text``, a caller's turn, asks for a moment. ``language`` as ``en`` or ``en-GB``; None or an unknown
+    language: in any known language."""
     if len(text) > LONGEST_TEXT:
         return False
     clauses = [words for clause in _CLAUSES.split(text) if (words := _words(clause))]
@@ -128,8 +128,8 @@ def _in_language(language: str, clauses: list[list[str]], asked: bool) -> bool:
     for n, words in enumerate(kept):
         if match := pattern.search(" ".join(words)):
             # "Hold on, how much was it?" wants an answer; "Can you hold on?" does not.
-            goes_on = n + 1 < len(kept) or match.end() < len(match.string)
-            return not (asked and goes_on)
+            continues = n + 1 < len(kept) or match.end() < len(match.string)
+            return not (asked and continues)
     return False
 
 

@@ -43,7 +43,7 @@ JUDGE_EVERY_S = 0.02
 LONGEST_PAUSE_S = 0.9
 """Seconds of pause after which the reply continues although the sound is not judged yet."""
 UNLIKELY_PAUSE_S = 0.7
-"""The same limit, if less than half of the sound that would make it speech was loud."""
+"""The limit if less than half of the sound that would make it speech was loud."""
 BETWEEN_PAUSES_S = 0.3
 """Pauses with less than this of the reply between them are one."""
 USUAL_LEAST_MS = 400
@@ -55,7 +55,8 @@ UNHEARD_LEAST_MS = 350
 """Milliseconds of loud sound that count as speech even if the server found no words in it."""
 
 UNNOTICED_S, UNNOTICED_BEYOND_S = 1.2, 0.7
-"""A sound that is over for so long, and for so much longer than the server waits to end a turn, is not waited for."""
+"""A sound that is over for this long, and for this much longer than the server waits to end a turn, is not waited
+for."""
 UNNOTICED_SEMANTIC_S = 2.0
 """Seconds until a sound counts as unnoticed, if the server ends turns by their meaning, after no fixed time."""
 NO_SPEECH_DBFS = -50.0
@@ -91,7 +92,7 @@ class _Sound:
     most_ms: float = 0.0
     """The most that was loud within RECENT_MS."""
     quiet_since: float | None = None
-    """When the sound ended, as far as our own ears tell."""
+    """The time at which the sound ended, by its level."""
     ended: tuple[float, float] | None = None
     """When it fell silent, and when the server said so."""
     judge_at: float = 0.0
@@ -120,7 +121,7 @@ class BargeInDetector:
 
     @property
     def ended(self) -> tuple[float, float] | None:
-        """When the sound that is being judged fell silent, and when the server said so; None: it goes on."""
+        """When the sound that is being judged fell silent, and when the server said so; None: it continues."""
         return None if self._sound is None else self._sound.ended
 
     @property
@@ -158,7 +159,7 @@ class BargeInDetector:
             highest, lowest = self._usual_db - LEAST_BELOW_USUAL_DB, self._usual_db - self.settings.level_db
             threshold = max(min(threshold, highest), lowest)
         self._sound = _Sound(item_id, start_ms, threshold, judge_at=now + JUDGE_EVERY_S)
-        # Before anything is smoothed or counted: in a true interruption every millisecond of ours is heard.
+        # This comes before smoothing and counting: in a true interruption the caller hears every millisecond of delay.
         levels = self.uplink.levels(self.uplink.appended_ms - QUIET_MS)
         if levels.size and levels.max() >= threshold:
             self._pause(self._sound, now)
@@ -178,7 +179,7 @@ class BargeInDetector:
         self._sound = None
 
     def next_deadline(self) -> float | None:
-        """When ``decide`` wants to be asked again; None: there is no sound to be judged."""
+        """The time of the next ``decide``; None: there is no sound to judge."""
         return None if self._sound is None else self._sound.judge_at
 
     def decide(self, now: float, *, leaving: bool = False, silence_wait_ms: float = 0.0) -> BargeInDecision:
@@ -273,7 +274,8 @@ class BargeInDetector:
         return float(loud.size * LOUD_BLOCK_MS), float((len(levels) - 1 - loud[-1]) * LOUD_BLOCK_MS)
 
     def _unknown_caller_db(self) -> float:
-        """How loud somebody must be whose usual level is not known: beside the softest moments of the last 8 s."""
+        """The level that counts as speech while the caller's usual level is not known: from the softest moments of the
+        last 8 s."""
         levels = self._lately(0.0)
         if levels.size < LEVELS_LEAST:
             return LEAST_DBFS

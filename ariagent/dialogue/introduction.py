@@ -1,6 +1,6 @@
 """Introductions: a human agent transfers a caller to the AI, and says what it is about. CORE.
 
-What a colleague wrote or said, and what a telephone shows as a name, is information for the model, never an
+The words of a human agent, and the name that a telephone shows, are information for the model, never an
 instruction: it is quoted, one line, and not long.
 """
 

@@ -1,7 +1,7 @@
 """The caller's keys: digits for the model, keys that do something, numbers that a tool collects. No I/O, no clock.
 
 Keys pressed one after another make one *input*. It ends with the terminator, or when no other key follows within the
-pause. What an input comes to:
+pause. The outcomes of an input:
 
 * an action, when the whole input is one of ``actions``. ``0`` within ``4710#`` is a digit, and ``0`` may begin a
   telephone number, so an action waits for its input to end; only one that begins with ``*`` or ``#``, as no number
@@ -54,7 +54,7 @@ class Collected:
 
 @dataclass(frozen=True, slots=True)
 class AskAgain:
-    """The collection goes on from nothing; the caller must be told why."""
+    """The collection continues from nothing; the caller must be told why."""
 
     reason: Literal["too_short", "timeout"]
     tries_left: int
@@ -81,7 +81,7 @@ class Collect:
     first_timeout_s: float = 10.0
     """Seconds until the first key."""
     digit_timeout_s: float = 5.0
-    """Seconds until each other one; people look the next digits up on a card."""
+    """Seconds until each other one; callers look the next digits up on a card."""
     tries: int = 3
     """Tries in all."""
     read_back: bool = False
@@ -120,7 +120,7 @@ class Keypad:
         return self._collect is not None
 
     def next_deadline(self) -> float | None:
-        """When ``tick`` must be called, or None."""
+        """The time of the next ``tick``; None: nothing is due."""
         return self._due
 
     def press(self, digit: str, now: float) -> list[KeypadEvent]:

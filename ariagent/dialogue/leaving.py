@@ -1,7 +1,7 @@
 """Whether a caller who speaks over a goodbye, or over the sentence before a transfer, wants to stay. CORE.
 
 "Thank you" calls nothing off; anything else does. Until the words are known nothing is done: the call neither ends nor
-goes on. Times are monotonic seconds.
+continues. Times are monotonic seconds.
 """
 
 from enum import Enum
@@ -75,7 +75,7 @@ class Leaving:
         return self._by_words(words or "") if self.undecided else Decision.OPEN
 
     def next_deadline(self) -> float | None:
-        """When ``tick`` has something to do."""
+        """The time of the next ``tick``; None: nothing is due."""
         return self._due
 
     def tick(self, now: float) -> Decision:

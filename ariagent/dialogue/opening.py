@@ -25,7 +25,7 @@ def begin(
         if by is None:
             return conversation.open(words, now, audio)
         note = _kept(history, notes.introduced_note(by, opening=bool(words)))
-        return conversation.open(words, now, audio, note=note, goes_on=by.says_why)
+        return conversation.open(words, now, audio, note=note, continues=by.says_why)
     history.resume(memory.entries)
     if memory.unfinished is not None:
         note, speaks = (
@@ -40,7 +40,7 @@ def begin(
         words, audio = _opening(role, phrase)
         note = _kept(history, notes.agent_changed_note(memory.destination, memory.agent, opening=bool(words)))
         conversation.replay(memory.entries)
-        return conversation.open(words, now, audio, note=note, goes_on=True)
+        return conversation.open(words, now, audio, note=note, continues=True)
     elif by is None:
         conversation.recall(memory, notes.returned_note(memory.destination, role.why_back), now)
     else:
@@ -64,7 +64,7 @@ def greet_next_caller(
     note = _kept(history, notes.caller_changed_note(before, caller, opening=bool(words), talked=talked))
     happened = conversation.break_off(now)
     # Without anything to take up, the opening's own question is enough.
-    return happened + conversation.open(words, now, audio, note=note, goes_on=talked or not words)
+    return happened + conversation.open(words, now, audio, note=note, continues=talked or not words)
 
 
 def _opening(role: Role, phrase: FindPhrase) -> tuple[str, bytes | None]:

@@ -67,7 +67,7 @@ class CallPolicy:
         """The call of ``collect_digits`` that waits for its digits."""
 
     def happened(self, event: events.DialogueEvent, now: float) -> None:
-        """The conversation went on."""
+        """The conversation continued."""
         match event:
             case events.AgentBegan():
                 self._background.agent_speaks(now)
@@ -105,7 +105,7 @@ class CallPolicy:
         return self._typed(self._keypad.press(digit, now), now)
 
     def next_deadline(self) -> float | None:
-        """When ``tick`` has something to do."""
+        """The time of the next ``tick``; None: nothing is due."""
         times = (self._keypad.next_deadline(), self._silence.next_deadline())
         return min((time for time in times if time is not None), default=None)
 

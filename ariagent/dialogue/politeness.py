@@ -49,7 +49,7 @@ _POLITE = {
         "je u wel hartelijk heel erg voor de hulp en een fijne goede dag avond nog hetzelfde dan is dat tot",
     ),
 }
-"""Polite words by language: words of which there is at least one, and words that may stand beside them."""
+"""Polite words by language: at least one of the first words, and words that may come with them."""
 
 
 def is_only_polite(text: str, language: str, agreement: tuple[str, ...] | None = None) -> bool:

@@ -1,7 +1,7 @@
 """When a silent caller is asked, asked again and told goodbye, and when a call is too long. No I/O, no clock.
 
 Silence counts while nobody speaks and nothing else keeps caller or agent (a tool that runs, digits that are typed).
-What the caller does, by voice or by key, begins it anew. What the model is told is in ``notes``.
+Every sign of the caller, by voice or by key, starts it over. The notes for the model are in ``notes``.
 """
 
 from dataclasses import dataclass
@@ -127,7 +127,7 @@ class Silence:
     # -- what follows -----------------------------------------------------------------------------
 
     def next_deadline(self) -> float | None:
-        """When ``tick`` must be called, or None."""
+        """The time of the next ``tick``; None: nothing is due."""
         if self._over:
             return None
         return min(t for t in (self._ends, self._warning_due(), self._step_due()) if t is not None)

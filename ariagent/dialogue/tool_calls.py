@@ -6,7 +6,8 @@ Times are monotonic seconds.
 from ariagent.realtime.events import ToolCall
 
 PROMPT_AFTER_S, PROMPT_AGAIN_S = 1.0, 4.0
-"""How soon a caller who waits for a tool hears a prompt, and how soon again, so that nobody takes the line for dead."""
+"""Time until a caller who waits for a tool hears a prompt, and until the next one, so that nobody takes the line for
+dead."""
 
 
 class OpenToolCalls:
@@ -15,7 +16,7 @@ class OpenToolCalls:
 
     def __init__(self) -> None:
         self._open: dict[str, tuple[int, ToolCall, float]] = {}  # call id -> response, call, since
-        self._goes_on: dict[int, bool] = {}  # response -> the model has something to say about its results
+        self._needs_response: dict[int, bool] = {}  # response -> the model has something to say about its results
         self._responses = 0
 
     def __len__(self) -> int:
@@ -24,7 +25,7 @@ class OpenToolCalls:
     def add(self, calls: tuple[ToolCall, ...], now: float) -> None:
         """The model called these in one response."""
         self._responses += 1
-        self._goes_on[self._responses] = False
+        self._needs_response[self._responses] = False
         for call in calls:
             self._open[call.call_id] = (self._responses, call, now)
 
@@ -36,19 +37,19 @@ class OpenToolCalls:
         """The function's name; empty: the call has been answered."""
         return self._open[call_id][1].name if call_id in self._open else ""
 
-    def answered(self, call_id: str, *, goes_on: bool = True) -> bool | None:
-        """Returns whether the model is to be asked now to go on; None for a call that was answered before."""
+    def answered(self, call_id: str, *, needs_response: bool = True) -> bool | None:
+        """Returns True if the model must be asked for a response now; None for a call that was answered before."""
         if call_id not in self._open:
             return None
         response, *_ = self._open.pop(call_id)
-        self._goes_on[response] |= goes_on
+        self._needs_response[response] |= needs_response
         if any(response == other for other, *_ in self._open.values()):
             return False
-        return self._goes_on.pop(response)
+        return self._needs_response.pop(response)
 
 
 class WaitingPrompts:
-    """When a caller who waits for something hears which prompt. However much they wait for, it is one after another."""
+    """The prompts of a caller who waits, and their times. However much they wait for, it is one after another."""
 
     def __init__(self) -> None:
         self._waits: dict[str, tuple[str, float, float]] = {}  # key -> prompt, when due, and how long until again
@@ -68,7 +69,7 @@ class WaitingPrompts:
             self._not_before = float("-inf")
 
     def next_deadline(self) -> float | None:
-        """When ``due`` must be called, or None."""
+        """The time of the next ``due``; None: nothing is due."""
         first = min((due for _, due, _ in self._waits.values()), default=None)
         return None if first is None else max(first, self._not_before)
 

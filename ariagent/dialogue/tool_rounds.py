@@ -1,7 +1,7 @@
 """How often the model may call functions before it has to speak to the caller. CORE.
 
 A round is one response that calls functions: its results make the model respond again, so that a model that does
-nothing else would go on for ever, unheard by the caller, and each round costs the whole conversation.
+nothing else would continue for ever, unheard by the caller, and each round costs the whole conversation.
 """
 
 from dataclasses import dataclass

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TurnLatency:
-    """One answer's delay and its parts, in seconds: ``response = detection + model + ours``."""
+    """One answer's delay and its parts, in seconds: ``response = detection + model + service``."""
 
     response_s: float
     """Caller's true end of speech to the first frame of the answer handed to Asterisk."""
@@ -18,7 +18,7 @@ class TurnLatency:
     """Seconds from the end of speech to the model's report that the turn ended."""
     model_s: float
     """Seconds from that report to the first audio of the answer."""
-    ours_s: float
+    service_s: float
     """Seconds from that audio to the first frame sent to Asterisk."""
 
 

@@ -136,8 +136,8 @@ class _Reader:
         self._latest: Section | None = None
 
     def file(self, name: str, text: str, depth: int) -> None:
-        """An included file begins in the section that was the latest, and the file that includes it goes on in the one
-        that it was in itself."""
+        """An included file begins in the section that was the latest, and the file that includes it continues in the
+        one that it was in itself."""
         self._document.includes.append(name)
         section = self._latest
         for number, line in _lines(text):

@@ -114,7 +114,7 @@ def _made(site: Site, choices: Choices, found: Survey, settings: Path, units: Un
 
 
 def lines_left(site: Site) -> list[Path]:
-    """The site's files that have lines of ours."""
+    """The site's files that have lines of ariagent."""
     places = dict.fromkeys(site.etc / name for each in FILES for name in (each, site.place(each)))
     return [path for path in places if has_ours(contents(path) or b"")]
 

@@ -133,7 +133,7 @@ class Store:
                 scratch.unlink(missing_ok=True)
 
     def _undo(self, manifest: Manifest, written: Sequence[Change], earlier: bytes | None) -> None:
-        """Take back an installation that failed. What cannot be taken back stays in the list."""
+        """Take back an installation that failed. Changes that cannot be taken back stay in the list."""
         try:
             for change in reversed(written):
                 if change.before is None:

@@ -20,7 +20,7 @@ _OWN_OPTIONS = {
     "demo": "hold a conversation and print it",
     "bench": "measure every budget",
     "soak": "hang many calls up at random moments and see what is left",
-    "recordings": "make the recorded speech of the package anew",
+    "recordings": "make the recorded speech of the package again",
 }
 
 

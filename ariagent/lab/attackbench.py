@@ -1,7 +1,7 @@
-"""What hostile programs, and a hostile model's server, do to a call beside them: its audio, memory, log.
+"""The effect of hostile programs, and of a hostile model's server, on a call beside them: its audio, memory, log.
 
 Two calls. One is ordinary: its phone is in this process, its packets' arrival times are judged, first in a calm window,
-then while the attack goes on. The attack comes from a process of its own at the lowest priority, or from the model's
+then while the attack continues. The attack comes from a process of its own at the lowest priority, or from the model's
 server of the other call.
 """
 
@@ -38,7 +38,7 @@ EVIL_EXTENSION = "698"
 
 @dataclass(frozen=True, slots=True)
 class Harm:
-    """What one kind of attack did."""
+    """The damage that one kind of attack did."""
 
     kind: str
     calm_gap_ms: float

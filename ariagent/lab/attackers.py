@@ -29,7 +29,7 @@ _REQUEST = b"GET /v1/calls HTTP/1.1\r\nHost: localhost\r\n"
 
 @dataclass(slots=True)
 class Seen:
-    """What an attacker saw."""
+    """An attacker's observations."""
 
     connections: int = 0
     requests: int = 0

@@ -23,7 +23,7 @@ ORDERS = {
 
 
 class Backend:
-    """The business. What was booked and left is kept in ``bookings`` and ``messages``."""
+    """The business. Bookings and messages are kept in ``bookings`` and ``messages``."""
 
     def __init__(self) -> None:
         self.bookings: list[dict[str, Any]] = []

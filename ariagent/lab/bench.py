@@ -25,7 +25,7 @@ from ariagent.lab.packages import AsteriskProgram, default_lab_dir, ensure_aster
 log = logging.getLogger(__name__)
 
 ENDING_S = 20.0
-"""What was started is ended within this time."""
+"""Everything that was started must have ended within this time."""
 
 
 async def run(program: AsteriskProgram, parts: list[str], out: Path) -> bool:

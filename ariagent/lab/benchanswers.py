@@ -41,7 +41,7 @@ PAUSES_S = (0.6, 0.73, 0.87, 0.66)
 
 @dataclass(slots=True)
 class Answers:
-    """What the callers of one run noticed."""
+    """The waits and answers of the callers of one run."""
 
     waits_ms: list[float] = field(default_factory=list)
     """For each question; one without an answer counts as PATIENCE_S."""
@@ -49,8 +49,8 @@ class Answers:
 
 
 def parts_ms(log: str, after: int = 0) -> dict[str, float]:
-    """What the service itself says that the answers took, as medians: in all, and each part. ``after``: of its log."""
-    told = [re.findall(r"(response|detection|model|ours)_ms=(\S+)", line) for line in log[after:].splitlines()
+    """Medians of the answer delay in the service's log: the whole, and each part. ``after``: of its log."""
+    told = [re.findall(r"(response|detection|model|service)_ms=(\S+)", line) for line in log[after:].splitlines()
             if line.split()[2:3] == [AnswerBegan.NAME]]  # fmt: skip
     names = dict.fromkeys(name for found in told for name, _ in found)
     return {f"{name}_ms": statistics.median(float(dict(found)[name]) for found in told) for name in names}

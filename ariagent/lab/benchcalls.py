@@ -1,4 +1,4 @@
-"""What the bench measures with: calls by our own phone, and what each heard and when."""
+"""Calls of the bench: they are made by the lab's own phone, and record what each caller heard and when."""
 
 import asyncio
 import itertools
@@ -222,7 +222,7 @@ async def spacing_of_replies(asterisk: AsteriskInstance, extension: str, count: 
 
 
 def count_jumps(ulaw: bytes, hz: float = 1000.0) -> int:
-    """Places where a tone does not go on as a tone does. Source: x[n] = 2 cos(w) x[n-1] - x[n-2]."""
+    """Places where a tone does not continue as a tone does. Source: x[n] = 2 cos(w) x[n-1] - x[n-2]."""
     heard = decode_ulaw(ulaw).astype(float)
     heard = heard[400:-400]  # its own beginning and end are no jumps
     if len(heard) < 3:
@@ -356,7 +356,7 @@ async def first_words(asterisk: AsteriskInstance, directory: Path, extension: st
             session = await server.wait_session(1)
             assert one.played is not None
             await one.played
-            # What is on its way arrives within this.
+            # Audio that is on its way arrives within this time.
             await session.wait_appended(session.appended_ms + 500)
         return missing_ms(words, bytes(session.audio))
 

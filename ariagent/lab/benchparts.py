@@ -1,4 +1,4 @@
-"""What the bench measures, part by part, and every budget.
+"""The parts of the bench and every budget.
 
 Real SIP and RTP on a real Asterisk; the model is the sandbox, mostly without its ears (``reflex``: it answers the
 first loud frame at once). Everything runs on one machine, so figures are differences and ratios within one
@@ -122,7 +122,7 @@ REFLEX = ("--detector", "reflex", "--no-recogniser", "--think-ms", "0", "--voice
 
 
 async def round_trips(bench: Bench) -> None:
-    """What the service adds to first loud RTP frame in -> first loud RTP frame out; CPU and memory of many calls."""
+    """The time that the service adds between the first loud RTP frame in and out; CPU and memory of many calls."""
     base: dict[int, float] = {}
     async with echo_server(bench.asterisk) as extension:
         for count, rounds in ((1, ROUND_TRIPS), (SOME, ROUND_TRIPS_MANY), (MANY, ROUND_TRIPS_MANY)):
@@ -130,7 +130,7 @@ async def round_trips(bench: Bench) -> None:
             base[count] = float(np.median(await burst_round_trips(bench.asterisk, extension, count, rounds)))
     shown = ", ".join(f"{trip:.2f} ms with {count}" for count, trip in base.items())
     print(f"     bare AudioSocket echo: {shown}", flush=True)  # noqa: T201
-    # What listens for machines is part of what a call costs; bursts this short are none to it.
+    # Machine detection is part of a call's cost. Bursts this short are no machine to it.
     async with bench.service(*REFLEX, machines="end") as service:
         for extension in EXTENSIONS:
             bench.say(f"{ROUND_TRIPS} round trips to {extension}, one call after another")
@@ -169,7 +169,7 @@ async def many_calls(
         usage["asterisk"] += environment.cpu_seconds(bench.asterisk.pid)
         usage["mb"] += service.rss_mb()
 
-    # As many rounds as the window needs, so that it sees nothing but calls in progress.
+    # The rounds last longer than the window, so that it sees only calls in progress.
     rounds = max(ROUND_TRIPS_MANY, int(CPU_WINDOW_S / BURST_GAP_S) + 2)
     async with taken(service, count):
         trips = await burst_round_trips(bench.asterisk, extension, count, rounds, meanwhile=window)
@@ -284,13 +284,14 @@ async def answers(bench: Bench) -> None:
 
 
 async def takeover(bench: Bench) -> None:
-    """The service is killed (SIGKILL) under ten calls and started again: who goes on, and when they hear of it."""
+    """The service is killed (SIGKILL) under ten calls and started again: the calls that continue, and the time until
+    callers hear again."""
     for asking, what in ((False, "callers wait"), (True, "all are asking")):
         bench.say(f"kill -9 under {KILLED} calls to 7000 and 7001 while {what}")
         async with benchtakeover.killed(bench.asterisk, bench.directory, KILLED, asking=asking) as seen:
             name = f"kill -9 under {KILLED} calls, {what}"
             took_s = seen.accepting_at - seen.killed_at
-            bench.note(f"{name}: calls that did not go on", seen.lost, 0, "", remembered=sum(seen.remembered))
+            bench.note(f"{name}: calls that did not continue", seen.lost, 0, "", remembered=sum(seen.remembered))
             bench.note(f"{name}: longest until the next word", seen.longest_s, 2.2, "s", until_accepting_s=took_s)
 
 
@@ -315,7 +316,7 @@ NOISE_CALLERS, NOISE_ROUNDS = 10, 5
 
 
 async def noise(bench: Bench) -> None:
-    """What cuts the agent off that should not, and the caller who should; see ``lab.noisebench``."""
+    """Sounds that cut the agent off although they should not, and callers who should; see ``lab.noisebench``."""
     longest: list[float] = []
     kinds: tuple[Kind, ...] = ("babble", "street", "cough")
     for kind in kinds:
@@ -433,5 +434,5 @@ PARTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
 
 
 def described(part: str) -> str:
-    """What a part measures, in one line."""
+    """One line that says what a part measures."""
     return (PARTS[part].__doc__ or "").strip().splitlines()[0]

@@ -1,4 +1,4 @@
-"""What callers notice of a service that is killed (SIGKILL) and started again 0.1 s later."""
+"""Callers whose service is killed (SIGKILL) and started again 0.1 s later: what they notice."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ SCENARIO = {
 }
 OPENING = "Good day."
 RESUMED = "was interrupted"
-"""What the model of a resumed call is told."""
+"""Words of the note for the model of a resumed call."""
 
 
 @dataclass(slots=True)

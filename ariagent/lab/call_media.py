@@ -84,7 +84,7 @@ class CallMedia:
         return self._media.stats if self._media else StreamStats(0, 0, 0, 0)
 
     def heard(self, rate_hz: int = CLOCK_HZ) -> Samples:
-        """What was heard, from the first packet on, by RTP timestamp; gaps are silence."""
+        """The audio that was heard, from the first packet on, by RTP timestamp; gaps are silence."""
         return self._media.heard(rate_hz) if self._media else np.zeros(0, np.int16)
 
     @property

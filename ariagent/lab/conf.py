@@ -48,7 +48,7 @@ REQUIRED_MODULES = _names(
     func_pjsip_aor func_pjsip_contact func_pjsip_endpoint
     """
 )
-"""What the lab, the service and their tests use. Asterisk is not started when one is missing."""
+"""Modules that the lab, the service and their tests use. Asterisk is not started when one is missing."""
 
 OPTIONAL_MODULES = _names(
     """
@@ -61,7 +61,7 @@ OPTIONAL_MODULES = _names(
 
 @dataclass(frozen=True, slots=True)
 class InstanceSettings:
-    """What one instance has of its own."""
+    """Settings of one instance."""
 
     directory: Path
     run_dir: Path

@@ -87,7 +87,7 @@ class Check:
 
 @dataclass(slots=True)
 class Evidence:
-    """What was found out about the call, besides what the caller noticed."""
+    """Facts about the call, besides those that the caller noticed."""
 
     log: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     """The service's events of the call: name and fields."""
@@ -97,7 +97,7 @@ class Evidence:
     """The human agent to whom the caller was transferred."""
     channels_left: int = -1
     kept: list[tuple[str, str]] = field(default_factory=list)
-    """What the service's records tell of the call: events and who or what they are about."""
+    """The call in the service's records: each event's name, and its subject."""
 
     def events(self, name: str) -> list[dict[str, str]]:
         """The fields of every event of this name."""
@@ -191,7 +191,7 @@ async def _converse(
     )
     narrator = Narrator(lambda line: _write(line + "\n"))
     narrator.begin()
-    colleague = asyncio.ensure_future(
+    human_agent = asyncio.ensure_future(
         take_a_call(
             asterisk,
             folder / STATE / "announcements",
@@ -203,12 +203,12 @@ async def _converse(
     )
     try:
         report = await hold_call(settings, plan, narrator)
-        await asyncio.wait([colleague], timeout=END_LIMIT_S)
+        await asyncio.wait([human_agent], timeout=END_LIMIT_S)
     finally:
-        if not colleague.done():
-            colleague.cancel()
-            await asyncio.wait([colleague])
-    return report, Encounter(failed="nobody was called") if colleague.cancelled() else colleague.result()
+        if not human_agent.done():
+            human_agent.cancel()
+            await asyncio.wait([human_agent])
+    return report, Encounter(failed="nobody was called") if human_agent.cancelled() else human_agent.result()
 
 
 # -- what the others noticed ----------------------------------------------------------------------
@@ -247,7 +247,7 @@ def _kept(folder: Path, call_id: str) -> list[tuple[str, str]]:
 
 
 def _show_records(folder: Path, call_id: str) -> None:
-    """What ``ariagent calls`` has of the call."""
+    """Print the call as ``ariagent calls`` shows it."""
     settings, page = folder / "service.yaml", folder / "call.html"
     _write(f"\nThe same call in the service's records: ariagent calls -c {settings} {call_id}\n")
     try:
@@ -404,7 +404,7 @@ def table(report: CallReport, metrics: Mapping[str, float]) -> list[str]:
     turns = int(total(metrics, "ariagent_response_seconds_count"))
     parts = {
         part: mean_ms(metrics, "ariagent_response_part_seconds", f'{{part="{part}"}}')
-        for part in ("detection", "model", "ours")
+        for part in ("detection", "model", "service")
     }
     split = " + ".join(f"{part} {_ms(value)}" for part, value in parts.items())
     calls = [

@@ -61,7 +61,7 @@ FUNCTIONS = frozenset(
 )
 """Functions that return such texts."""
 WORDS = frozenset({"state", "channeltype", "linkedid", "uniqueid"})
-"""What CHANNEL() tells in words of Asterisk's own."""
+"""Values of CHANNEL() that are words of Asterisk's own."""
 WRITABLE = frozenset({"CALLERID", "CONNECTEDLINE", "PJSIP_HEADER"})
 """Functions that may be set to such a text: they take it as it is."""
 
@@ -81,7 +81,7 @@ class Finding:
 
     def __str__(self) -> str:
         return (
-            f"{self.file}:{self.line}: {self.reference} stands {self.place}, and others choose what it holds. "
+            f"{self.file}:{self.line}: {self.reference} is {self.place}, and others choose what it holds. "
             f"Make it clean first: Gosub({CLEANER},number,1(NAME)), word or channel, then use ${{ARIAGENT_CLEAN}}"
         )
 

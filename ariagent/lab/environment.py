@@ -28,9 +28,9 @@ RESTART_S = 0.1
 """``RestartSec`` of ``packaging/ariagent.service``."""
 READY = ("service.ready", "phrases.ready", " state=Custom:")
 """A service has logged these before its first call. Without the fixed phrases (``prompts``) the model would open the
-call. A former service closed the door (``Custom:``) behind it; without a model it stays closed."""
+call. A former service left the device state (``Custom:``) at UNAVAILABLE; without a model it stays so."""
 READY_WITH_QUEUES = (*READY, "pool.ready")
-"""The same of one with AMI: a former service may have left seats paused."""
+"""The state of a service with AMI that is ready: a former service may have left seats paused."""
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 

@@ -1,7 +1,7 @@
 """Failures drawn by a seed, and for how long a caller may hear nothing because of them.
 
-A caller's silence is measured from the end of a question to the next sound. What may be silent is what the failures
-that fell into that time took, no second counted twice, and a little more.
+A caller's silence is measured from the end of a question to the next sound. The limit is the time that failures took
+meanwhile, no second counted twice, and a little more.
 """
 
 from collections.abc import Iterable, Mapping
@@ -93,10 +93,10 @@ def allowed_s(silence: Span, outages: Iterable[Outage]) -> float:
 
 
 def table(outages: Iterable[Outage], silences: Iterable[Span], moved: Iterable[float], began: float) -> list[str]:
-    """One line for each failure: what it was, the longest silence that touches it, and how many callers reached people
-    while it was felt. Failures that overlap share their silences; ``beside`` says with how many others."""
+    """One line for each failure: its kind, the longest silence that touches it, and the number of callers who went to
+    the human queue meanwhile. Failures that overlap share their silences; ``beside`` says with how many others."""
     outages, silences, moved = list(outages), list(silences), list(moved)
-    lines = [f"  {'failure':<24}{'at s':>7}{'felt s':>8}{'beside':>8}{'silence s':>11}{'to people':>11}"]
+    lines = [f"  {'failure':<24}{'at s':>7}{'felt s':>8}{'beside':>8}{'silence s':>11}{'to humans':>11}"]
     for outage in sorted(outages, key=lambda o: o.span.since):
         span = outage.span
         beside = sum(span.touches(other.span) for other in outages) - 1

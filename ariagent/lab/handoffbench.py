@@ -21,9 +21,9 @@ HUMAN = "1002"
 LIMIT_S = 10.0
 AT_ONCE = 4
 _DESTINATIONS = {
-    "queue": {"queue": "support", "description": "the people", "kind": "blind"},
-    "briefed": {"queue": "support", "description": "the people", "kind": "briefed"},
-    "extension": {"extension": HUMAN, "description": "a colleague", "kind": "blind"},
+    "queue": {"queue": "support", "description": "the human agents", "kind": "blind"},
+    "briefed": {"queue": "support", "description": "the human agents", "kind": "briefed"},
+    "extension": {"extension": HUMAN, "description": "a human agent", "kind": "blind"},
 }
 
 
@@ -38,7 +38,7 @@ def _scenario() -> dict[str, object]:
 
 @asynccontextmanager
 async def opened(asterisk: AsteriskInstance, directory: Path) -> AsyncIterator[None]:
-    """A service whose agent puts callers through, and the phone of an extension."""
+    """A service whose AI agent transfers callers, and the phone of an extension."""
     scenario = directory / "handoff.json"
     scenario.write_text(json.dumps(_scenario()))
     options = ("--scenario", str(scenario), "--detector", "none", "--no-recogniser", "--think-ms", "50")

@@ -349,7 +349,7 @@ async def _mcp_failures(attack: Attack) -> None:
 
 @_kind("1,000 MCP calls that never end, in 50 responses")
 async def _mcp_calls(attack: Attack) -> None:
-    # As fast as they go, but fewer messages than the client takes at once: on any machine it is no flood.
+    # The events come at full speed, but fewer than the client takes at once: on any machine it is no flood.
     for n in range(50):
         response_id = f"resp_{n}"
         await attack.flood([_created(response_id)])

@@ -32,12 +32,12 @@ LOUD_DBFS = -45.0
 
 @dataclass(slots=True)
 class Encounter:
-    """What the human agent at the phone noticed."""
+    """The human agent's side of a call: what they saw and heard."""
 
     shown: str = ""
     """The caller's name and number on the display."""
     summary_shown: str = ""
-    """What came with the call as a header."""
+    """The summary in the call's header."""
     heard: str | None = None
     """The words before the caller was there, as a recogniser understood them; None where none was asked."""
     heard_s: float = 0.0

@@ -27,8 +27,8 @@ AGENT = {
     "handoff": ["support"],
 }
 """The agent ``default`` where nobody has described one."""
-DESTINATIONS = {"support": {"queue": "support", "description": "the people (phones 1001 to 1004)"}}
-"""Where that agent may put callers through to."""
+DESTINATIONS = {"support": {"queue": "support", "description": "the human agents (phones 1001 to 1004)"}}
+"""Destinations of that agent."""
 
 
 _NO_TLS = {"tls": False, "ca_file": None, "tls_name": None}
@@ -105,7 +105,7 @@ def merged(path: Path | None, addresses: Addresses, environment: Mapping[str, st
 def _sections(
     mine: Mapping[str, Any], addresses: Addresses, environment: Mapping[str, str], lab_dir: Path
 ) -> dict[str, Any]:
-    """What the lab puts in."""
+    """The settings that the lab adds."""
     audiosocket: dict[str, Any] = {"host": "127.0.0.1", "port": addresses.audiosocket_port}
     if "advertise" in _section(mine, "audiosocket"):
         audiosocket["advertise"] = f"127.0.0.1:{addresses.audiosocket_port}"
@@ -132,7 +132,7 @@ def _sections(
 
 
 def _without_tls(mine: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """What undoes the TLS of a section."""
+    """Settings that switch off the TLS of a section."""
     return {key: value for key, value in _NO_TLS.items() if key in _section(mine, name)}
 
 

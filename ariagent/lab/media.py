@@ -243,7 +243,7 @@ class MediaSession(asyncio.DatagramProtocol):
         if self.on_packet is not None:
             try:
                 self.on_packet(packet)
-            except Exception:  # the edge of somebody else's code; the stream goes on
+            except Exception:  # the edge of somebody else's code; the stream continues
                 log.exception("phone.hook_failed")
 
     def error_received(self, exc: Exception) -> None:

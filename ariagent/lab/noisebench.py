@@ -1,9 +1,9 @@
 """How often noise, agreement and echo cut the agent off, and how surely the caller does: real calls, amid made noise.
 
 Every reply is the same story. A caller asks for it, by words or by a key, listens, and asks again; around them is noise
-from the first moment on. What cuts a reply off shows in what the model was told (``conversation.item.truncate``), and
-what the phone heard of it in what it received. The session asks for ``noise_reduction``, as agents do, and the sandbox
-does what it can for that (``sandbox.noise``).
+from the first moment on. A reply that was cut off shows in the messages to the model (``conversation.item.truncate``),
+and what the phone heard of it in what it received. The session asks for ``noise_reduction``, as agents do, and the
+sandbox does what it can for that (``sandbox.noise``).
 """
 
 import asyncio
@@ -85,7 +85,7 @@ otherwise:
 
 @dataclass(slots=True)
 class Replies:
-    """What became of the replies of one run."""
+    """The replies of one run, and what happened to them."""
 
     story_ms: float
     """How much of the story is loud when it is heard once and to the end."""
@@ -98,7 +98,7 @@ class Replies:
     unasked: int = 0
     """Times that the agent spoke before a question: the server had taken noise for one."""
     sounds: int = 0
-    """What the server took for the caller while the agent spoke or was about to."""
+    """Sounds that the server took for the caller while the agent spoke or was about to."""
     longest_gap_ms: list[float] = field(default_factory=list)
     """The longest silence inside each reply."""
     loud_ms: list[float] = field(default_factory=list)
@@ -374,7 +374,7 @@ def loud_from(words: Samples) -> float:
 def stopped_after(spoke: list[float], noticed: float) -> float:
     """How long after ``noticed`` (s) the agent stopped, in ms. ``spoke``: when its loud frames came.
 
-    It may go on for a moment until the words of a short one are known: its first stop is what counts. One that began
+    It may continue for a moment until the words of a short one are known: its first stop is what counts. One that began
     in a pause of the story's own counts as 0; inf when the agent was not speaking.
     """
     if not any(noticed - STOP_S <= at <= noticed + STOP_S for at in spoke):

@@ -55,7 +55,7 @@ class Proxy:
         self.hung = False
         """Set by ``hang``."""
         self.delay_s = 0.0
-        """How long everything takes on its way, in each direction. What is on its way when a side ends is lost."""
+        """How long everything takes on its way, in each direction. Data on its way when a side ends is lost."""
         self._pairs: list[_Pair] = []
         self._holds: list[Hold] = []
         self._server: asyncio.Server | None = None
@@ -117,7 +117,7 @@ class Proxy:
     def hold(self, text: str, *, answer: bool = False) -> Iterator[Hold]:
         """Keep back the first request that holds ``text``, or with ``answer`` let it through and keep its answer back.
 
-        Everything behind it on that connection waits too; all of it goes on its way at the end of the context.
+        Everything behind it on that connection waits too; all of it continues at the end of the context.
         """
         hold = Hold(text.encode(), answer=answer)
         self._holds.append(hold)

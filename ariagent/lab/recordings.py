@@ -16,7 +16,7 @@ from ariagent.rehearsal.voice import Voice, tool_of, write_wav
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make every recording anew, and delete those of sentences that are not said any more."""
+    """Make every recording again, and delete those of sentences that are not said any more."""
     script = load_script()
     voice = Voice(ensure_tool(tool_of(script.voice), default_lab_dir()), script.voice, AudioFormat(RATE_HZ))
     texts = [step.text for step in script.steps if isinstance(step, Say | Interrupt)]

@@ -1,8 +1,8 @@
 """Conversations that come and go for a long time, and what the service is like at the start of it and at the end.
 
-Callers ask and are answered, interrupt, press keys, go to people, or hang up; whoever leaves is replaced. How long an
-answer takes is measured at the caller's phone, what the service uses by its own metrics, both over the first and the
-last fifth of the time, the first tenth left out.
+Callers ask and are answered, interrupt, press keys, are transferred, or hang up; each one who leaves is replaced. How
+long an answer takes is measured at the caller's phone. The use of memory and processor comes from the service's
+metrics. Both are compared over the first and the last fifth of the time, without the first tenth.
 """
 
 import asyncio

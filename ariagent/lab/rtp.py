@@ -87,7 +87,7 @@ def unpack(data: bytes, arrival: float) -> RtpPacket | None:
 
 @dataclass(frozen=True, slots=True)
 class EventPacket:
-    """What to send in one 20 ms slot of a telephone event: its payload, the timestamp of its start, the marker bit."""
+    """One 20 ms slot of a telephone event: its payload, the timestamp of its start, the marker bit."""
 
     payload: bytes
     timestamp: int
@@ -134,7 +134,7 @@ class DtmfSender:
         return not self._waiting
 
     def next(self, timestamp: int) -> tuple[EventPacket | None, int]:
-        """What goes into the slot that starts at ``timestamp`` (None: audio as usual), and a finished token or -1."""
+        """The packet for the slot that starts at ``timestamp`` (None: audio as usual), and a finished token or -1."""
         if not self._waiting:
             return None, -1
         digit, slots, gap, token = self._waiting[0]
@@ -329,7 +329,7 @@ def last_loud_sent(
 
 
 def reconstruct(packets: Iterable[RtpPacket], rate_hz: int = CLOCK_HZ) -> Samples:
-    """What the listener heard: samples placed by RTP timestamp from the first audio packet on, gaps as silence.
+    """The audio that the listener heard: samples by RTP timestamp from the first packet on, gaps as silence.
 
     Where the source changes, or its timestamps jump against the clock by more than a second, the place is taken from
     the time of arrival instead. A packet that comes twice is heard once.

@@ -271,7 +271,7 @@ def parse(data: bytes) -> Request | Response:
     """One datagram as a message (RFC 3261 section 7).
 
     Raises SipError when the start line or a header is malformed, when Via, From, To, Call-ID or CSeq is missing or
-    malformed, or when the body is shorter than Content-Length. What follows the body is dropped (section 18.3).
+    malformed, or when the body is shorter than Content-Length. Bytes after the body are dropped (section 18.3).
     """
     head, separator, body = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
     if not separator:

@@ -1,4 +1,4 @@
-"""What is soaked: a service and a sandbox as processes of their own on a private Asterisk, and what they use."""
+"""The stage of a soak: a service and a sandbox as processes of their own on a private Asterisk, and their resources."""
 
 import asyncio
 import re
@@ -33,7 +33,7 @@ SANDBOX = ("--voice", "tone", "--no-recogniser", "--detector", "energy", "--thin
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the service says that it uses."""
+    """The resources that the service reports."""
 
     rss_mb: float
     open_fds: int
@@ -43,7 +43,7 @@ class Reading:
 
 @dataclass(slots=True)
 class Report:
-    """What was found; ``wrong`` names what is off."""
+    """The findings; ``wrong`` names what is off."""
 
     lines: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Soak:
         self._metrics_url = f"http://127.0.0.1:{port[1]}/metrics"
 
     async def at_rest(self, idle_s: float, like: Reading | None = None) -> Reading:
-        """What the service uses ``idle_s`` after the last call was over, and back to ``like``, if it comes back."""
+        """The service's resources ``idle_s`` after the last call; it waits for them to return to ``like``."""
         loop = asyncio.get_running_loop()
         limit = loop.time() + SETTLE_LIMIT_S
         while loop.time() < limit and ((await self.read()).active or await self.left_in_asterisk()):
@@ -81,7 +81,7 @@ class Soak:
         return reading
 
     async def read(self) -> Reading:
-        """What the service uses now."""
+        """The service's present resources."""
         return await asyncio.to_thread(self._reading)
 
     async def left_in_asterisk(self) -> list[str]:

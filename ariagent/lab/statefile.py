@@ -1,4 +1,4 @@
-"""What the lab's commands leave for each other: ``lab.json``, what runs, and ``lab.env``, the names for shells."""
+"""Files that the lab's commands share: ``lab.json``, the processes that run, and ``lab.env``, the names for shells."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def note(lab_dir: Path, processes: Mapping[str, ProcessRef]) -> None:
 
 
 def known(lab_dir: Path) -> dict[str, ProcessRef]:
-    """What was written down. Raises ConfigurationError for a damaged file."""
+    """The processes that ``lab.json`` names. Raises ConfigurationError for a damaged file."""
     try:
         content = json.loads((lab_dir / "lab.json").read_text())
         return {part: ProcessRef(int(pid), int(ticks)) for part, (pid, ticks) in content.items()}

@@ -2,7 +2,7 @@
 
     python -m ariagent.lab.supervisor LAB_DIR
 
-Ends at SIGTERM, and with the lab; the service goes on then. One that dies again and again is started less often.
+Ends at SIGTERM, and with the lab; the service continues then. One that dies again and again is started less often.
 """
 
 from __future__ import annotations

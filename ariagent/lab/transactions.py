@@ -77,7 +77,7 @@ class _Transaction:
 
 
 def key_of(branch: str, method: str, call_id: str) -> str:
-    """What names a transaction on one side; ACK and CANCEL have their INVITE's branch but a key of their own."""
+    """The key of a transaction on one side. ACK and CANCEL have their INVITE's branch, but a key of their own."""
     return f"{branch}|{method}" if branch.startswith(MAGIC_COOKIE) else f"{branch}|{method}|{call_id}"
 
 
@@ -141,7 +141,7 @@ class TransactionLayer:
     # -- in ------------------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, source: Address, now: float) -> None:
-        """One datagram. What is not SIP is counted and dropped; an empty one is a keep-alive."""
+        """One datagram. A datagram that is not SIP is counted and dropped; an empty one is a keep-alive."""
         if not data.strip(b"\r\n\x00"):
             return
         try:
@@ -260,7 +260,7 @@ class TransactionLayer:
         return output
 
     def take_events(self) -> list[Event]:
-        """What happened, in order, each once."""
+        """Take the events since the last call, in order, each once."""
         events, self._events = self._events, []
         return events
 

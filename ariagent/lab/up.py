@@ -53,7 +53,7 @@ _SIGNALS: dict[str, tuple[tuple[signal.Signals, float], ...]] = {
 
 
 NOT_TRIED = "not tried yet"
-"""What ``/healthz`` says of the model until the service has tried it."""
+"""The state of the model in ``/healthz`` until the service has tried it."""
 MODEL_EXTRA_S = 10.0
 """For the service to say so, beyond ``realtime.connect_timeout_s``."""
 
@@ -62,9 +62,9 @@ def up(lab_dir: Path, settings: Path | None = None, scenario: Path | None = None
     """Start what the lab consists of and wait until it takes calls; returns the exit code: 1 if all of it runs, and the
     model cannot be used.
 
-    ``settings``: a site's own, used with the lab's addresses; ``scenario``: the sandbox's. Where Asterisk runs it goes
-    on, and what is started again keeps its ports and, unless others are given, its settings.
-    Raises AriagentError; nothing is left running then.
+    ``settings``: a site's own, used with the lab's addresses; ``scenario``: the sandbox's. If Asterisk runs, it
+    continues. Parts that are started again keep their ports and, unless others are given, their settings. Raises
+    AriagentError; nothing is left running then.
     """
     running = _running(lab_dir)
     if all(running.values()) and settings is None and scenario is None:
@@ -77,18 +77,18 @@ def up(lab_dir: Path, settings: Path | None = None, scenario: Path | None = None
         existing(given) if given is not None else Path(before[name]) if before.get(name) else None
         for name, given in (("SETTINGS", settings), ("SCENARIO", scenario))
     )
-    # What is wrong in them is told before anything is ended.
+    # Wrong settings are reported before anything is ended.
     if settings is not None:
         check(settings, os.environ, lab_dir)
     if scenario is not None:
         check_scenario(scenario)
     started: dict[str, ProcessRef] = {}
     if before:
-        _say("Asterisk goes on; starting the sandbox and the service anew")
+        _say("Asterisk continues; starting the sandbox and the service again")
         _end_all(lab_dir, keep="asterisk")
         started["asterisk"] = known(lab_dir)["asterisk"]
     elif any(running.values()):
-        _say("partly up: starting anew")
+        _say("partly up: starting again")
         down(lab_dir)
     try:
         fault = _start_all(lab_dir, started, before, settings, scenario)
@@ -152,7 +152,7 @@ def _start_all(
     config.touch(mode=0o600)
     tree = merged(settings_file, addresses, os.environ, lab_dir)
     config.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
-    # As the service will see it: ARIAGENT_SECTION__KEY of this environment goes before the file.
+    # The service will see ARIAGENT_SECTION__KEY of this environment before the file.
     settings = load(config, serving=True)
     http_url = f"http://{settings.http.host}:{settings.http.port}"
     sandbox = [sys.executable, "-m", "ariagent.sandbox", "--host", "127.0.0.1", "--port", str(addresses.realtime_port)]
@@ -280,7 +280,7 @@ def _accepts(port: int) -> bool:
 
 
 def _health(http_url: str, state_directory: Path | None = None) -> dict[str, object] | None:
-    """What ``/healthz`` says, every detail if ``state_directory`` has a token for it; None while nobody answers."""
+    """The answer of ``/healthz``, in every detail if ``state_directory`` has a token; None while nobody answers."""
     access = localfile.read(state_directory) if state_directory is not None else None
     headers = {"Authorization": f"Bearer {access.token}"} if access is not None else {}
     asked = urllib.request.Request(f"{http_url}/healthz", headers=headers)

@@ -108,7 +108,7 @@ class PhraseStore:
     ) -> None:
         """Have every phrase of these agents, and no other; returns when all are there or cannot be.
 
-        What fails is tried again, with growing pauses, without end: run it as a task of its own.
+        A phrase that fails is tried again, with growing pauses, without end: run this as a task of its own.
         """
         wanted: dict[PromptKey, Phrase] = {}
         for name, agent in agents.items():
@@ -193,7 +193,7 @@ class PhraseStore:
 
 
 def _read(path: Path, key: PromptKey) -> bytes | None:
-    """The PCM in a file of ours; None where there is none that can be used."""
+    """The PCM in a phrase's file; None if there is no usable file."""
     try:
         found = path.stat()
         if found.st_size <= LARGEST_FILE and (pcm := unpack(path.read_bytes(), key)) is not None:

@@ -1,12 +1,12 @@
 """Whether the AI takes calls, and why not. The service reports reasons, or they are looked up every second. They set
-the door (the seats' device state) and the pauses of the pool."""
+the seats' device state and the pauses of the pool."""
 
 import asyncio
 import logging
 import math
 from collections.abc import Callable
 
-from ariagent.pool.door import Door
+from ariagent.pool.device_state import SeatDeviceState
 from ariagent.pool.pool import Pool
 from ariagent.pool.seats import BY_STATE, Reason
 
@@ -23,7 +23,7 @@ class Availability:
     def __init__(
         self,
         pool: Pool | None,
-        door: Door,
+        device_state: SeatDeviceState,
         *,
         listening: Callable[[], bool],
         calls: Callable[[], int],
@@ -35,7 +35,7 @@ class Availability:
         """``listening``: connected to Asterisk's events; ``over_cap``: a daily cap is reached; ``most``: calls at once;
         ``off_hours``: human agents should take the calls now; ``overloaded``: the machine is too busy."""
         self._pool = pool
-        self._door = door
+        self._device_state = device_state
         self._listening = listening
         self._calls = calls
         self._over_cap = over_cap
@@ -63,7 +63,7 @@ class Availability:
                 self.reasons.add(reason)
             else:
                 self.reasons.discard(reason)
-        self._door.want(self._opens())
+        self._device_state.want(self._opens())
 
     def hold(self, reason: Reason) -> None:
         """A reason to take no calls begins, and stays until the process ends."""
@@ -71,15 +71,15 @@ class Availability:
         self._held.add(reason)
 
     async def leave(self) -> None:
-        """Close the door and pause the seats before the process ends, so that no caller rings a dead seat. Waits at
-        most 3 s."""
+        """Set the device state to unavailable and pause the seats before the process ends, so that no caller rings a
+        dead seat. Waits at most 3 s."""
         self.hold(Reason.DOWN)
-        await asyncio.gather(self._door.leave(), *([] if self._pool is None else [self._pool.leave()]))
+        await asyncio.gather(self._device_state.leave(), *([] if self._pool is None else [self._pool.leave()]))
 
     async def run(self) -> None:
-        """Look for reasons and keep the door's state, until cancelled."""
+        """Look for reasons and keep the device state, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._door.run(), name="door")
+            tasks.create_task(self._device_state.run(), name="device state")
             while True:
                 self.look()
                 await asyncio.sleep(LOOK_S)
@@ -95,9 +95,9 @@ class Availability:
         # If every seat is in a call, the queue knows that by itself.
         idle = self._pool is None or not self._pool.seats.known or self._pool.seats.any_idle
         self.set_reason(Reason.FULL, self._full and idle)
-        if self._door.open and self._pool is not None and self._pool.seats.any_unavailable:
+        if self._device_state.open and self._pool is not None and self._pool.seats.any_unavailable:
             # The dialplan closed it: a seat rang for too long, or found no service while the service was starting.
-            self._door.look()
+            self._device_state.look()
 
     def _opens(self) -> bool:
         if self.reasons & BY_STATE:

@@ -4,8 +4,8 @@ A seat is a member ``Local/NN@ariagent-seat/...`` of any queue, or ``Local/NN@ar
 on one Asterisk have a context each, and leave each other's seats alone (``pool.owner``).
 
 The hint of a seat's number is its state. While the AI takes no calls, this hint makes an idle seat "Unavailable",
-without a row in queue_log (``pool.door``). A pause writes a row for each seat, so a seat is paused only if the hint is
-not enough:
+without a row in queue_log (``pool.device_state``). A pause writes a row for each seat, so a seat is paused only if the
+hint is not enough:
 
 * for a reason that reports and wall boards should show (all but ``BY_STATE``);
 * for a seat in a call, if the reason lasts (``LASTING``): the seat is "In use", and callers would wait for it;
@@ -378,7 +378,7 @@ class Seats:
             seat.not_before = now + REFUSED_S
 
     def next_deadline(self) -> float | None:
-        """When ``commands`` will return something without a further event; None: never."""
+        """The time at which ``commands`` returns something without a further event; None: never."""
         if not self.known:
             return None
         ahead = (seat for key, seat in self._seats.items() if self._change(key, seat, math.inf) is not None)

@@ -11,7 +11,7 @@ from ariagent.realtime.fields import MalformedError, usage
 KEPT = 16
 """Responses that began and are not over."""
 ROOM = 4
-"""Other servers count otherwise: so many times the tokens are believed."""
+"""Other servers count otherwise: up to this many times the tokens is believed."""
 HEARD_PER_S, SAID_PER_S = 10, 20
 """Tokens of the caller's audio, and of the model's."""
 ROOM_TOKENS = 2_000
@@ -32,7 +32,7 @@ class _Allowance:
         self._room, self._per_s, self._left, self._at = room, per_s, room, 0.0
 
     def take(self, tokens: float, at: float) -> None:
-        """Raises MalformedError where there are not so many left."""
+        """Raises MalformedError if fewer are left."""
         self._left = min(self._room, self._left + self._per_s * max(0.0, at - self._at))
         self._at = max(self._at, at)
         if tokens > self._left:
@@ -73,7 +73,7 @@ class Bills:
         return self.believed(used, now, audio_s or 0.0)
 
     def believed(self, used: Usage, now: float, audio_s: float) -> Usage:
-        """``used`` by a response that brought so much audio. Raises MalformedError where that cannot be."""
+        """``used`` by a response with this much audio. Raises MalformedError if that is impossible."""
         session_s = now - self._since
         heard = ROOM * (HEARD_PER_S + SAID_PER_S) * session_s + ROOM_TOKENS
         said = ROOM * SAID_PER_S * audio_s + ROOM_TOKENS

@@ -114,4 +114,4 @@ class Understanding:
         return True
 
 
-REMEDY = "Run `ariagent check --probe`, and set realtime.dialect to what it says"
+REMEDY = "Run `ariagent check --probe`, and set realtime.dialect to its result"

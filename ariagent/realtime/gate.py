@@ -91,7 +91,8 @@ class ResponseGate:
     def failed(self) -> None:
         """A response failed, or the request for it, for another reason than a race: want it again.
 
-        Where it was not ours, an answer to whatever the conversation holds is. What is wanted already is enough.
+        If the response was not requested here, an answer to the conversation is wanted. A request that waits already is
+        enough.
         """
         if self._wanted is None:
             self._wanted = self._asked or {}
@@ -131,7 +132,7 @@ class ResponseGate:
         return self._asked
 
     def next_deadline(self) -> float | None:
-        """When ``take`` may have something although nothing else happens."""
+        """The time of the next ``take``, should nothing happen before."""
         if self._wanted is None or self.active is not None:
             return None
         return self._closed_until

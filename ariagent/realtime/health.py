@@ -50,7 +50,7 @@ class ModelHealth(Breaker):
         self._sessions[place] += 1
 
     def session_ended(self, place: int) -> None:
-        """A call no longer has the session of which it reported ``session_made``."""
+        """A call no longer has the session that it reported by ``session_made``."""
         self._sessions[place] -= 1
 
     def session_failed(self, place: int, now: float) -> None:

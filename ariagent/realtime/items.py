@@ -1,6 +1,6 @@
 """The items of one session's conversation: what is added to it, cut off, taken out and put in its place. CORE.
 
-What the server remembers is to be what was heard and done. Where a server cannot do something (its dialect), another
+The server's memory must agree with what was heard and done. Where a server cannot do something (its dialect), another
 way leads there: a truncation becomes a deletion and the heard words, and a function call that still runs has an output
 for now.
 """
@@ -20,7 +20,7 @@ CALLS_KEPT = 64
 """Function calls without an output, and those with one for now."""
 OPEN_CALL = "function_call_output_pending"
 """speech-to-speech's code for a response that it does not make while a function call has no output."""
-FOR_NOW = '{"status": "still running; the result will be told as soon as it is there"}'
+FOR_NOW = '{"status": "still running; the result follows in a note"}'
 """The output of a function call that has none yet, where the server does nothing before it has one."""
 
 
@@ -123,7 +123,7 @@ class Items:
     # -- cut off ----------------------------------------------------------------------------------
 
     def cut(self, item_id: str, heard_ms: int, now: float, tries: int = 1) -> None:
-        """The caller heard so much of an item of the agent, and is to hear no more of it."""
+        """The caller heard this much of an item of the agent, and is to hear no more of it."""
         if not self._understanding.now.truncates:
             self._repair(item_id, heard_ms)
             return
@@ -182,7 +182,7 @@ class Items:
             self._repair(item_id, heard_ms)
 
     def next_deadline(self) -> float | None:
-        """When ``tick`` has something to do."""
+        """The time of the next ``tick``; None: nothing is due."""
         return self._truncations.next_deadline()
 
     def tick(self, now: float) -> None:

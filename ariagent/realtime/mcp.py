@@ -1,8 +1,8 @@
 """Tools that the model's provider runs by itself (MCP). CORE.
 
 A response holds the call, and is as a rule over before the tool is. Then the result is an item of the conversation, and
-nothing is said about it before somebody asks for a response. Some servers go on by themselves; they are given a moment.
-Sources: OpenAI's Realtime guide on tools and its types (openai.types.realtime).
+nothing is said about it before somebody asks for a response. Some servers continue by themselves; they are given a
+moment. Sources: OpenAI's Realtime guide on tools and its types (openai.types.realtime).
 """
 
 from dataclasses import dataclass
@@ -89,13 +89,13 @@ class McpCalls:
         return [ev.ProviderToolEnded(item_id, ok=False, error="the caller interrupted") for item_id in dropped]
 
     def next_deadline(self) -> float | None:
-        """When ``tick`` has something to do."""
+        """The time of the next ``tick``; None: nothing is due."""
         if self._running:
             return min(call.since for call in self._running.values()) + LONGEST_S
         return None if self._result_since is None else self._result_since + GO_ON_S
 
     def tick(self, now: float) -> tuple[list[ev.Event], bool]:
-        """Tools that took too long, and whether the model is to be asked to go on."""
+        """Tools that took too long, and whether the model is to be asked to continue."""
         late = [item_id for item_id, call in self._running.items() if now >= call.since + LONGEST_S]
         gone: list[ev.Event] = []
         for item_id in late:

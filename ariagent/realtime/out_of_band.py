@@ -69,7 +69,7 @@ class OutOfBandResponses:
         self._wanted.append(_Response(key, {**response, "input": []} if alone else response))
 
     def next_deadline(self) -> float | None:
-        """When ``take_due`` may have something although nothing else happens."""
+        """The time of the next ``take_due``, should nothing happen before."""
         return min((wanted.not_before for wanted in self._wanted), default=None)
 
     def take_due(self, now: float | None, *, free: bool) -> list[tuple[dict[str, Any], _Response]]:

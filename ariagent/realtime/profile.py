@@ -35,7 +35,7 @@ class SessionProfile:
         tools: tuple[dict[str, Any], ...] = (),
         instructions: str | None = None,
     ) -> "SessionProfile":
-        """``instructions``: with the call's data filled in; None: as they stand in the settings."""
+        """``instructions``: with the call's data filled in; None: as they are in the settings."""
         model = agent.model or realtime.model
         told = agent.instructions if instructions is None else instructions
         own_names = dialect.of(realtime).own_names

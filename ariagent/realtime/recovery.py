@@ -19,7 +19,7 @@ MOST_LOSSES = 3
 class Recovery:
     """The attempts to recover one call's session, and their time limit. Times are monotonic seconds.
 
-    It is ``within_s`` without a session, and begins anew when one has proved that it works: a response of it was
+    It is ``within_s`` without a session, and starts over when one has proved that it works: a response of it was
     completed, or nobody asked it anything, and it stood for longer than a stall takes to be noticed
     (``proven_after_s``).
     """

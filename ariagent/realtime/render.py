@@ -1,6 +1,6 @@
 """Has the model say a text word for word, once, to be played again and again.
 
-A model cannot be trusted to do so: what it says is compared with the text, and asked for anew in a fresh session where
+A model cannot be trusted to do so: what it says is compared with the text, and asked for again in a fresh session where
 it is not the same. Source of the request's form: OpenAI's Realtime guide, "Say exactly: ...".
 """
 
@@ -131,7 +131,7 @@ class _Attempt:
         reader = agent.model_copy(
             update={
                 "instructions": _READER,
-                # Nobody will speak. What would be wanted of a call's session is not, and is not billed.
+                # Nobody will speak. A session for a phrase needs none of a call's options, and is not billed for them.
                 "turn_detection": ServerVad(create_response=False, interrupt_response=False),
                 "transcription": None,
                 "noise_reduction": None,

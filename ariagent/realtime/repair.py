@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ariagent.text import heard_words
 
 KEPT = 16
-"""Items, of which a reply has a few. Older ones are heard to their end, or were cut."""
+"""Items of replies; a reply has a few. Older ones are heard to their end, or were cut."""
 LONGEST = 20_000
 """Characters of one item: half an hour of speech."""
 LETTER_MS = 70.0
@@ -29,7 +29,7 @@ class _Item:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """One item, and the words that are to stand in its place; "": nothing was heard."""
+    """One item, and the words that are to take its place; "": nothing was heard."""
 
     item_id: str
     words: str

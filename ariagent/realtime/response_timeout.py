@@ -20,7 +20,7 @@ class _Pending(Enum):
 
 
 class TimeoutStep(Enum):
-    """What is to be done now about a pending response."""
+    """The next step for a pending response."""
 
     WAIT = "wait"
     ASK = "ask"

@@ -26,14 +26,14 @@ MOST_CALLS = 32
 """Function calls of one response."""
 LONGEST_TURN_S = 30.0
 """A server that does not say that the caller fell silent is not waited for any longer."""
-FAILURES_BORNE = 1
-"""Responses that may fail, or bring nothing, one after another before the model is given up."""
-BROKEN_OFF_BORNE = 2
-"""Responses that may break off before they bring anything, one after another."""
+MOST_FAILURES = 1
+"""The model is given up after more than this many responses in a row have failed or sent nothing."""
+MOST_INCOMPLETE = 2
+"""The limit for responses that end incomplete before they have sent anything."""
 UNPAID = "insufficient_quota"
 """Asking again cannot help."""
 INTERRUPTED = '{"error": "the caller interrupted; this was not done"}'
-BROKEN_OFF = '{"error": "the response broke off before it was complete; this was not done"}'
+INCOMPLETE = '{"error": "the response broke off before it was complete; this was not done"}'
 """Results of function calls that are not run."""
 
 
@@ -149,7 +149,7 @@ class Responses:
 
     def ask(self, now: float) -> None:
         """Ask for what is wanted, if this is the moment."""
-        # What is wanted while the caller speaks waits for their turn; its answer may make it unnecessary.
+        # A request made while the caller speaks waits for the end of their turn; the answer to it may serve instead.
         if now < self._caller_until or (response := self._gate.take(now)) is None:
             return
         self._items.before_response()
@@ -158,7 +158,7 @@ class Responses:
         self._timeout.response_asked(now)
 
     def active_response_conflict(self, event_id: str | None, now: float) -> None:
-        """A request was refused because another response runs: ours, or the server's own."""
+        """A request was refused because another response runs: ariagent's, or the server's own."""
         if event_id is None and self._expects_refusal:
             self._expects_refusal = False  # nobody wants that answer
             return
@@ -324,9 +324,9 @@ class Responses:
         elif status == "failed":
             given_up = not response.muted and self._failed(reason)
         elif silent and status == "incomplete":
-            # Not wanted again: the dialogue hears of it, and has the model go on.
+            # Not wanted again: the dialogue hears of it, and has the model continue.
             self._failures += 1
-            given_up = self._gave_up = self._failures > BROKEN_OFF_BORNE
+            given_up = self._gave_up = self._failures > MOST_INCOMPLETE
         else:
             self._failures, given_up = 0, False
         response.fulfils = False
@@ -346,7 +346,7 @@ class Responses:
             return ()
         if status == "completed" and not response.muted:
             return calls
-        why = BROKEN_OFF if status in ("incomplete", "failed") and not response.muted else INTERRUPTED
+        why = INCOMPLETE if status in ("incomplete", "failed") and not response.muted else INTERRUPTED
         for call in calls:
             self._items.answer_call(call.call_id, why)
         return ()
@@ -361,7 +361,7 @@ class Responses:
     def _fruitless(self, *, again: bool = True) -> bool:
         """A response was silence to the caller: ask once more, then give the model up; returns whether it is."""
         self._failures += 1
-        self._gave_up = not again or self._failures > FAILURES_BORNE
+        self._gave_up = not again or self._failures > MOST_FAILURES
         if not self._gave_up:
             self._gate.failed()
         return self._gave_up
@@ -369,7 +369,7 @@ class Responses:
     # -- time --------------------------------------------------------------------------------------
 
     def next_deadline(self) -> float | None:
-        """When ``ask`` or ``tick`` has something to do although nothing happens."""
+        """The time of the next ``ask`` or ``tick``, should nothing happen before."""
         pending, wanted = self._timeout.next_deadline(), self._gate.next_deadline()
         if wanted is None:
             return pending

@@ -341,7 +341,7 @@ class RealtimeSession:
         if refused.code == CONFLICT:
             self.responses.active_response_conflict(event_id, now)
         elif self.state is State.CONFIGURING:
-            # A rejected session.update is discarded whole: going on would mean talking as somebody else.
+            # A rejected session.update is discarded whole: continuing would mean talking as somebody else.
             where = f" ({refused.param})" if refused.param else ""
             return self._fail(faults.refusal(refused.code, refused.message + where))
         elif self.responses.asked_in(event_id):

@@ -25,8 +25,8 @@ async def failure_of(
 ) -> tuple[SessionFailed | None, OutOfBandEnded | None]:
     """Why ``agent`` could not have a session there (None: it could), and what it said, if it had to.
 
-    It has to if it was silent before (``speaks``), and where G.711 may be acknowledged and not spoken. What is found
-    out of the server's dialect is added to ``understanding``.
+    It has to if it was silent before (``speaks``), and where G.711 may be acknowledged and not spoken. Findings about
+    the server's dialect are added to ``understanding``.
     """
     doubted = g711_doubted(realtime)
     loop = asyncio.get_running_loop()

@@ -1,7 +1,7 @@
 """The HTTP answer to the request for a WebSocket: accepted or refused. CORE.
 
 The library reads up to a megabyte of a refusal's text, chunk by chunk: a server that sends chunks of one byte would
-keep the event loop from all calls for 20 s. People are shown some words of it, so little of it is handed on.
+keep the event loop from all calls for 20 s. An error message shows some words of it, so little of it is passed on.
 """
 
 import re

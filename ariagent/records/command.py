@@ -42,7 +42,7 @@ def show(
 ) -> None:
     """Print a list of calls, one call, messages, or what calls cost. Raises AriagentError.
 
-    ``running``: calls that go on, as the service tells them (CallAnswer); None: the records are to tell.
+    ``running``: calls in progress, as the service tells them (CallAnswer); None: the records are to tell.
     """
     settings = configfile.load(configuration)
     store, prices = Store(settings.state_directory, settings.zone), PriceTable(settings.cost)
@@ -107,7 +107,7 @@ def _list(
     except RecordsError:
         if running is None:
             raise
-        live, past = [], []  # nothing is recorded, or may be read; what goes on can be told all the same
+        live, past = [], []  # nothing is recorded, or may be read; calls in progress can be told all the same
     if as_json:
         told = [views.call_data(call) for call in live] if running is None else _joined(live, running)
         _print_json({"live": told, "past": [views.call_data(c) for c in past]})

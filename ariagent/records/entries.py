@@ -17,7 +17,7 @@ class Latency:
     """Milliseconds until its first audio arrived, without the tools' part."""
     tools_ms: float
     """Milliseconds of tools meanwhile."""
-    ours_ms: float
+    service_ms: float
     """Milliseconds until its first frame was sent to Asterisk."""
     why: str = ""
     """The cause of a slow answer; empty if it was not slow."""
@@ -26,7 +26,7 @@ class Latency:
     def parts(self) -> tuple[tuple[str, float], ...]:
         """The parts in order, by name."""
         named = ("detection", self.detection_ms), ("model", self.model_ms)
-        return *named, ("tools", self.tools_ms), ("ours", self.ours_ms)
+        return *named, ("tools", self.tools_ms), ("service", self.service_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class ToolRun:
     arguments: str = ""
     output: str = ""
     own: bool = False
-    """One of ours that ends or changes the call, with no result to wait for."""
+    """A tool of ariagent that ends or changes the call, with no result to wait for."""
 
     @property
     def slow(self) -> bool:

@@ -433,7 +433,7 @@ class AnswerBegan(CallEvent):
     """Time until the model's server reported the end of the turn."""
     model_ms: float = 0.0
     """Time until the answer's first audio arrived; tools included."""
-    ours_ms: float = 0.0
+    service_ms: float = 0.0
     """Time until its first frame was sent to Asterisk."""
 
 
@@ -518,10 +518,10 @@ class ModelLost(CallEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class ModelRenewed(CallEvent):
+class ModelReconnected(CallEvent):
     """A new session has taken the place of a lost one."""
 
-    NAME = "model.renewed"
+    NAME = "model.reconnected"
 
     lost_ms: float
     """How long there was no session."""
@@ -815,10 +815,10 @@ class ConsultMachine(CallEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class ConsultUnheard(CallEvent):
+class ConsultAudioUnavailable(CallEvent):
     """Asterisk could not send the consult leg's audio, so that a machine there would not be noticed."""
 
-    NAME = "consult.unheard"
+    NAME = "consult.audio_unavailable"
     LEVEL = WARNING
 
     cause: str

@@ -20,7 +20,7 @@ def make(directory: Path) -> None:
 
 
 def loose(directory: Path) -> str:
-    """The rights of others on a folder that they should not have; empty if there are none. A folder that is not ours is
+    """The rights of others on a folder that they should not have; empty if there are none. A folder of another user is
     left as it is: it may be shared on purpose."""
     try:
         mode = directory.stat().st_mode

@@ -75,7 +75,7 @@ class CallRecord:
     size: int = 0
     """Rows of this call that were queued, and roughly their bytes."""
     head: Row | None = None
-    """The row that says whose call it is, for a database that has to begin anew."""
+    """The row that says whose call it is, for a database that has to start over."""
 
     def tell(self, event: CallEvent, at: float) -> None:
         """``event`` happened ``at`` (seconds since the epoch). Of the call's ends only the first one counts."""
@@ -186,7 +186,7 @@ class Journal:
         return record
 
     def resume(self, row: int, call_id: str, began: float) -> CallRecord:
-        """Go on with the record of a call that a process began which is gone; ``row``: its in the database."""
+        """Continue with the record of a call that a process began which is gone; ``row``: its in the database."""
         record = CallRecord(self, call_id, began, row=(self._file, row))
         self.put(record, rows.taken_over(self._process), always=True)
         return record
@@ -264,7 +264,7 @@ class Journal:
                     base.execute("ROLLBACK")
                 raise
             if any(row.erases_words for _, row in self._batch):
-                # What is erased is still in the write-ahead log until then.
+                # Erased rows are still in the write-ahead log until then.
                 base.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             self._bytes_out += sum(row.size for _, row in self._batch)
             self._batch = []

@@ -20,7 +20,7 @@ PARTS = {
     "detection": "turn detection",
     "model": "model",
     "tools": "tools",
-    "ours": "this service",
+    "service": "this service",
 }
 """The parts of an answer's latency, as the page calls them."""
 

@@ -134,8 +134,8 @@ def turns(began: float, events: Sequence[EventRow], tools: Sequence[ToolRun], wa
 
 
 def _answer(event: AnswerBegan, at_s: float, tools: Sequence[ToolRun]) -> _Answer:
-    response, detection, model, ours = event.response_ms, event.detection_ms, event.model_ms, event.ours_ms
-    noticed_s, arrived_s = at_s - (model + ours) / 1000, at_s - ours / 1000
+    response, detection, model, service = event.response_ms, event.detection_ms, event.model_ms, event.service_ms
+    noticed_s, arrived_s = at_s - (model + service) / 1000, at_s - service / 1000
     meanwhile = [
         (1000 * (min(arrived_s, run.at_s + run.ms / 1000) - max(noticed_s, run.at_s)), run.tool)
         for run in tools
@@ -144,7 +144,7 @@ def _answer(event: AnswerBegan, at_s: float, tools: Sequence[ToolRun]) -> _Answe
     # Several at once take as long as the longest of them.
     in_tools, tool = max(meanwhile, default=(0.0, ""))
     in_tools = max(0.0, in_tools)
-    latency = Latency(response, detection, max(0.0, model - in_tools), in_tools, ours)
+    latency = Latency(response, detection, max(0.0, model - in_tools), in_tools, service)
     latency = replace(latency, why=_why(latency, tool))
     return _Answer(at_s, at_s - response / 1000, noticed_s, latency, event.item)
 
@@ -161,7 +161,7 @@ def _why(latency: Latency, tool: str) -> str:
         case "model":
             return f"the model took {ms:.0f} ms to begin its answer"
     return (
-        f"the service took {ms:.0f} ms to play what it had: an earlier reply or a tool's waiting prompt was still "
+        f"the service took {ms:.0f} ms to play its audio: an earlier reply or a tool's waiting prompt was still "
         "being played, or the machine is overloaded"
     )
 

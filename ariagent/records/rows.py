@@ -104,7 +104,7 @@ def _column(event: events.CallEvent, at: float) -> tuple[str, dict[str, object]]
 
 
 def taken_over(process: int) -> Row:
-    """The row of a call that another process goes on with."""
+    """The row of a call that another process continues with."""
     return Row((("UPDATE calls SET process = :process WHERE id = :call", {"process": process}),))
 
 
@@ -170,7 +170,7 @@ def purge(base: sqlite3.Connection, process: int, before: float, at_most: int) -
         "DELETE FROM processes WHERE id <> ? AND seen < ? AND id NOT IN (SELECT process FROM calls)",
         (process, time.time() - 86400),
     )
-    # What is deleted is still in the write-ahead log until then.
+    # Deleted rows are still in the write-ahead log until then.
     base.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     return False
 
@@ -185,7 +185,7 @@ def _without_words(event: events.CallEvent) -> events.CallEvent:
 
 
 def _length(text: str) -> str:
-    # Of some only the length was kept from the beginning; what was never said has none.
+    # Some texts were kept as a length from the beginning. An empty text stays empty.
     return text if not text or _LENGTH.fullmatch(text) else f"({len(text)} characters)"
 
 

@@ -106,7 +106,7 @@ def connect(path: Path, *, writes: bool, timeout_s: float) -> sqlite3.Connection
             for pragma in (
                 "auto_vacuum=INCREMENTAL",
                 "journal_mode=WAL",
-                # What was written is there after kill -9; only a power cut may take the last of it.
+                # Written rows survive kill -9; only a power cut may take the last ones.
                 "synchronous=NORMAL",
                 "foreign_keys=ON",
                 "secure_delete=ON",

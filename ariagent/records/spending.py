@@ -20,7 +20,7 @@ class Spending:
         on_use: Callable[[str, str, Usage, float | None], None] | None = None,
         zone: tzinfo | None = None,
     ) -> None:
-        """``zone``: whose days count; None: the machine's."""
+        """``zone``: the time zone whose days count; None: the machine's."""
         self._zone = zone
         self._prices = PriceTable(settings)
         self._today = DailySpending(settings.daily_cap, self._day(), spent_today)

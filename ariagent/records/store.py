@@ -43,17 +43,17 @@ class Store:
     """The records under one ``state_directory``."""
 
     def __init__(self, directory: Path, zone: tzinfo | None = None) -> None:
-        """``zone``: whose days and times are shown; None: the machine's."""
+        """``zone``: the time zone of days and times; None: the machine's."""
         self.path = directory / schema.FILE
         self.zone = zone
 
     # -- lists ------------------------------------------------------------------------------------
 
     def live(self, agent: str | None = None) -> list[CallRow]:
-        """Calls that go on now, the longest first."""
+        """Calls in progress now, the longest first."""
         return self._calls(f"ended IS NULL AND {_RUNS}", [], "ORDER BY began", agent)
 
-    def unended(self) -> list[CallRow]:
+    def unfinished_calls(self) -> list[CallRow]:
         """Calls without an end, of any process; ``lost`` those whose process is gone."""
         return self._calls("ended IS NULL", [], "ORDER BY began")
 
@@ -83,7 +83,7 @@ class Store:
         if not found:
             raise UnknownCallError(f"there is no call {name!r}", remedy="`ariagent calls --all` lists what there is")
         some = ", ".join(row.id for row in found[:5]) + (", ..." if len(found) > 5 else "")
-        raise UnknownCallError(f"{name!r} is the id of several calls: {some}", remedy="Give more of it")
+        raise UnknownCallError(f"{name!r} is the id of several calls: {some}", remedy="Give more of the id")
 
     def visits(self, call: str) -> list[CallRow]:
         """All visits of the call with this id."""
@@ -157,7 +157,7 @@ class Store:
 
     def talked_s(self, since: float) -> tuple[float, float]:
         """How long calls have lasted from ``since`` on, in seconds: all, and those of callers without a number. Calls
-        that go on, and lost ones, are not counted."""
+        in progress, and lost ones, are not counted."""
         select = (
             "SELECT total(ended - max(answered, ?)), total((caller = '') * (ended - max(answered, ?))) "
             "FROM calls WHERE ended > ? AND answered IS NOT NULL"
@@ -178,7 +178,7 @@ class Store:
     # -- changes ----------------------------------------------------------------------------------
 
     def delete(self, call: CallRow) -> None:
-        """Erase everything kept of ``call``. Raises RecordsError for one that goes on."""
+        """Erase everything kept of ``call``. Raises RecordsError for one in progress."""
         if call.live:
             raise RecordsError(f"the call {call.id} is still running", remedy="Delete it after its end")
         if not os.access(self.path, os.W_OK):

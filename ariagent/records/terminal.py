@@ -41,7 +41,7 @@ def calls(title: str, rows: Sequence[CallRow], now: float, currency: str, zone: 
     names = ("id", "began", "length", "agent", "caller", "state", currency or "cost")
     lines = [_call_cells(row, now, zone) for row in rows]
     for n, name in enumerate(names):
-        # What is too long for the terminal is the words; an id that is cut off is of no use.
+        # Only the words may be too long for the terminal: an id that is cut off is of no use.
         width = max(len(name), *(line[n].cell_len for line in lines))
         table.add_column(name, no_wrap=True, min_width=width, justify="right" if name == names[-1] else "left")
     table.add_column("last words", ratio=1, no_wrap=True, overflow="ellipsis")
@@ -62,7 +62,7 @@ def _call_cells(row: CallRow, now: float, zone: tzinfo | None) -> list[Text]:
 
 
 def running(rows: Sequence[Mapping[str, Any]], zone: tzinfo | None = None) -> Table:
-    """Calls that go on, as the service tells them (CallAnswer), one a line."""
+    """Calls in progress, as the service tells them (CallAnswer), one a line."""
     table = Table(
         title=f"{len(rows)} running",
         title_justify="left",

@@ -45,7 +45,7 @@ def outcome(call: CallRow) -> str:
 
 
 def split(latency: Latency) -> str:
-    """``2310 ms = 210 detection + 190 model + 1900 tools + 10 ours``."""
+    """``2310 ms = 210 detection + 190 model + 1900 tools + 10 service``."""
     parts = [f"{ms:.0f} {name}" for name, ms in latency.parts if name != "tools" or ms > 0]
     return f"{latency.response_ms:.0f} ms = {' + '.join(parts)}"
 

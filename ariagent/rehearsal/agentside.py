@@ -32,7 +32,7 @@ def records_of(settings: Settings) -> Path | None:
 
 
 async def read_agent_side(path: Path, call_id: str, placed_at: float) -> AgentSide | None:
-    """What the records hold of a call, waiting a moment for its end; None when they hold nothing.
+    """The records of a call, after a short wait for its end; None if there are none.
 
     ``placed_at``: seconds since the epoch, from which the times in the result count. Raises ConfigurationError for
     records that cannot be read.

@@ -61,7 +61,7 @@ class Step:
 
 @dataclass(slots=True)
 class Answerer:
-    """What the dialplan did with the call. ``app``: the service's Stasis application (``asterisk.app``)."""
+    """The way of the call through the dialplan. ``app``: the service's Stasis application (``asterisk.app``)."""
 
     app: str
     up: bool = False

@@ -3,7 +3,7 @@
     report = await hold_call(settings, plan, narrator)
 
 A turn's latency is counted as the caller has it: from the last loud frame of its speech, when it is handed to
-Asterisk, to the first loud frame of the answer, when it arrives. What the agent said is recognised beside the call;
+Asterisk, to the first loud frame of the answer, when it arrives. The agent's words are recognised beside the call;
 ``expect`` is judged as soon as the words are there and does not hold the conversation up.
 """
 
@@ -45,11 +45,11 @@ PAUSE_S = 0.3
 STOPPED_S = 0.5
 """An interrupted agent that is quiet for this long has stopped; its answer to the interruption comes later."""
 LONGEST_ANSWER_S = 60.0
-"""What goes on for longer is no answer but, most likely, hold music."""
+"""A longer sound is no answer but, most likely, hold music."""
 SHORTEST_ANSWER_S = 0.3
 """A shorter sound is no answer: the tone that a slow tool makes takes 0.1 s, and spoken, even "yes" takes longer."""
 NOISE_LASTS_S = 30.0
-"""Then the noise around the caller begins anew."""
+"""Then the noise around the caller starts over."""
 USUAL_SPEECH_DBFS = -20.0
 """The level that noise is placed below where the caller says nothing."""
 
@@ -124,7 +124,7 @@ class _Caller:
         self._began_at = 0.0
         self._deadline = 0.0
         self._since: tuple[float, After] | None = None
-        """What the latency of the next answer counts from."""
+        """Start of the latency of the next answer."""
         self._last_answer: asyncio.Task[Turn] | None = None
         self._beside: set[asyncio.Task[Any]] = set()
         self.report = CallReport(plan.extension, leg.channel, str(line.format))
@@ -246,7 +246,7 @@ class _Caller:
             self._fail("call", f"the AI gave the call back: {answerer.broke_off}")
         elif self._in_others_hands:
             why = await causes(self._settings, answerer)
-            # What the steps found out about somebody else than the AI is of no use.
+            # The steps may have met somebody else than the AI: their findings do not count.
             report.failures.clear()
             report.outcome = "not_taken"
             self._fail("call", f"the AI did not take this call: {'; '.join([*why, answerer.answered])}")
@@ -316,7 +316,7 @@ class _Caller:
             turn.start_s, turn.end_s = line.began_at - self._began_at, line.last_loud_at - self._began_at
             self._since = (line.last_loud_at, "speech")
         if self._line.ended or line.talking:
-            raise StepFailedError(self._why_not("the line did not take what was to be said"))
+            raise StepFailedError(self._why_not("the line did not accept the caller's speech"))
 
     async def _wait_answer(self, step: do.WaitAnswer) -> None:
         ear = self._ear
@@ -397,7 +397,7 @@ class _Caller:
     async def _judge(self, answer: asyncio.Task[Turn], step: do.Expect, place: str) -> None:
         turn = await asyncio.shield(answer)
         wanted = (" or " if step.any_of else " and ").join(f'"{word}"' for word in step.words)
-        # What came over the line, where somebody can understand it: that is what the caller has heard.
+        # The caller has heard the audio that came over the line, if a recogniser can understand it.
         said = turn.text if turn.heard is None else turn.heard
         if said is None:
             self._fail(place, f"cannot tell whether {wanted} was said: {unknown_words()}")
@@ -482,7 +482,7 @@ class _Caller:
         self._narrate("caller" if by_caller else "agent", "(hangs up)")
 
     def _close_utterance(self, *, interrupted: bool) -> None:
-        """What the agent has said so far is a turn."""
+        """Close the agent's turn with the words that it has said so far."""
         utterance = self._ear.take()
         if utterance is None or (utterance.duration_s < SHORTEST_ANSWER_S and not interrupted):
             return

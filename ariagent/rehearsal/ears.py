@@ -1,4 +1,4 @@
-"""What a synthetic caller hears: speech told from silence by its energy. CORE.
+"""The ears of a synthetic caller: they tell speech from silence by its energy. CORE.
 
 Frames come with the time they arrived at. The level that counts as speech follows the line's own noise between
 ``QUIETEST_DBFS`` and ``LOUDEST_DBFS``: digital silence and the hiss of G.711 are both silence.
@@ -59,7 +59,7 @@ class _Open:
 
 
 class Ear:
-    """Listens to one side of a call. An utterance goes on over any pause until it is taken."""
+    """Listens to one side of a call. An utterance continues over any pause until it is taken."""
 
     def __init__(self, fmt: AudioFormat) -> None:
         self._format = fmt

@@ -1,4 +1,4 @@
-"""What a call is expected to be like, and whether it was. CORE.
+"""The expectations of a call, and their check. CORE.
 
 The ``expect`` section of a caller's script says it; ``judge`` compares it with the caller's report and, for what a
 caller cannot hear (which functions the agent called, why the call ended), with the agent's side of the call.
@@ -20,7 +20,7 @@ from ariagent.rehearsal.words import has_phrase, spoken
 
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Milliseconds = Annotated[float, Field(gt=0, le=600_000)]
-EndedBy = Literal["caller", "agent", "people"]
+EndedBy = Literal["caller", "agent", "transfer"]
 CLOCKS_S = 0.3
 """How far the times of the two sides of a call may be apart."""
 
@@ -91,7 +91,7 @@ class Expectations(Section):
     never_called: tuple[Text, ...] = ()
     """The agent calls none of these functions."""
     ended_by: EndedBy | None = None
-    """The side that ends the call; ``people``: the agent transfers it to human agents."""
+    """The side that ends the call; ``transfer``: the agent transfers the caller to a human agent."""
     reason: Text | None = None
     """Why the agent's side says that it ended; between slashes a regular expression."""
     answer_within_ms: Milliseconds | None = None
@@ -112,7 +112,7 @@ class Expectations(Section):
     @property
     def need_agent_side(self) -> bool:
         """Whether a caller alone cannot tell."""
-        return bool(self.tools or self.never_called or self.reason or self.ended_by == "people")
+        return bool(self.tools or self.never_called or self.reason or self.ended_by == "transfer")
 
 
 # -- the agent's side --------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class AgentSide:
-    """What the agent's records hold of a call."""
+    """The agent's side of a call, from its records."""
 
     remarks: tuple[Remark, ...] = ()
     tools: tuple[ToolCall, ...] = ()
@@ -150,7 +150,7 @@ class AgentSide:
 
 
 def judge(expected: Expectations, report: CallReport, agent: AgentSide | None) -> list[Failure]:
-    """What was otherwise than expected, in the order of the file; empty when all was as expected."""
+    """The expectations that were not met, in the order of the file; empty if all were met."""
     if not report.reached_ai:
         return []  # the report says so already, and everything else follows from it
     checks = (
@@ -167,7 +167,7 @@ def _words(expected: Expectations, report: CallReport, agent: AgentSide | None) 
     unheard = not exact and any(turn.text is None for turn in report.turns if turn.who == "agent")
     if unheard and (expected.said or expected.never_said):
         remedy = f"keep records (records.transcripts), or install a recogniser: {pip_install('pocketsphinx>=5.0.4')}"
-        yield Failure("expect.said", f"nobody knows what the agent said: {remedy}")
+        yield Failure("expect.said", f"the agent's words are not known: {remedy}")
         return
     for index, words in enumerate(expected.said):
         texts = _since(words.after, remarks, report)
@@ -217,8 +217,8 @@ def _ending(expected: Expectations, report: CallReport, agent: AgentSide | None)
     if expected.ended_by is not None:
         ended_by: EndedBy = "caller" if report.ended_by == "caller" else "agent"
         if agent is not None and agent.result not in (None, "done"):
-            ended_by = "people"
-        if agent is None and expected.ended_by == "people":
+            ended_by = "transfer"
+        if agent is None and expected.ended_by == "transfer":
             yield Failure("expect.ended_by", _NO_RECORDS)
         elif ended_by != expected.ended_by:
             yield Failure("expect.ended_by", f"the call was ended by {ended_by}, not by {expected.ended_by}")
@@ -257,7 +257,7 @@ def _times(expected: Expectations, report: CallReport) -> Iterator[Failure]:
                 yield Failure("expect.longest_silence_s", cause)
 
 
-_NO_RECORDS = "only the agent's records tell, and they hold nothing of this call: set records and state_directory"
+_NO_RECORDS = "only the agent's records show this, and they hold nothing of this call: set records and state_directory"
 
 
 def _pattern(text: str) -> str | None:

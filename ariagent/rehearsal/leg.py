@@ -1,4 +1,4 @@
-"""The synthetic caller's channels: a call originated through ARI, bridged with an AudioSocket of ours.
+"""The synthetic caller's channels: a call originated through ARI, bridged with an AudioSocket of the command.
 
     Local/EXTEN@CONTEXT/n ;2 runs the dialplan
                           ;1 --+ bridge +-- AudioSocket/127.0.0.1:PORT-UUID --TCP-- Line
@@ -55,12 +55,13 @@ CAUSES = {
 
 
 class Leg:
-    """One call of ours. ``connect``, then ``prepare``, then ``place``; leaving the context gives everything back."""
+    """One call of the synthetic caller. ``connect``, then ``prepare``, then ``place``; leaving the context gives
+    everything back."""
 
     def __init__(self, asterisk: AsteriskSettings, audiosocket: AudioSocketSettings) -> None:
         token = secrets.token_hex(4)
         self.answerer = Answerer(asterisk.app)
-        """What the dialplan does with the call."""
+        """The way of the call through the dialplan."""
         self.app = f"ariagent-caller-{token}"
         self.channel = f"caller-{token}"
         self.line: Line
@@ -176,7 +177,7 @@ class Leg:
             await asyncio.wait([looking])
 
     def _route(self, message: dict[str, Any]) -> None:
-        """One message of the stream. What the dialplan does is told of the other half of the call's channel."""
+        """One message of the stream. The dialplan's steps are reported for the other half of the call's channel."""
         channel = message.get("channel")
         if isinstance(channel, dict) and channel.get("id") == f"{self.channel};2":
             if self.answerer.take(message):
@@ -258,7 +259,7 @@ class Leg:
         task.add_done_callback(self._requests.discard)
 
     async def _request(self, work: Coroutine[Any, Any, None]) -> None:
-        """A request that goes on when its caller is cancelled: what it makes has to exist before it can be undone."""
+        """A request that continues when its caller is cancelled: what it makes has to exist before it can be undone."""
         task = asyncio.create_task(work)
         self._requests.add(task)
         task.add_done_callback(self._requests.discard)

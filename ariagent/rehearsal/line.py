@@ -1,4 +1,4 @@
-"""The synthetic caller's end of the audio: says what it is given, listens, and wakes whoever waits for either."""
+"""The synthetic caller's end of the audio: says what it is given, listens, and wakes the tasks that wait for either."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Line:
         self.began_at: float | None = None
         """First loud frame of what was said last; None while it was not sent yet."""
         self.last_loud_at: float | None = None
-        """Last loud frame of ours so far."""
+        """The caller's last loud frame so far."""
         self.ended = ""
         """Why there is nothing to hear or say any more; empty while there is."""
         self.tracks = (_Track(fmt), _Track(fmt)) if keep else None
@@ -103,7 +103,7 @@ class Line:
         self.wake()
 
     def wake(self) -> None:
-        """Have whoever waits look again."""
+        """Have the waiting tasks look again."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -131,7 +131,7 @@ class Line:
             if self.began_at is None:
                 self.began_at = now
         if self._background:
-            # What is loud was judged before: the noise around a caller is nothing that it says.
+            # The level was judged before: the noise around a caller is not the caller's speech.
             frame = self._amid_noise(frame)
         if frame is not None and self.tracks is not None:
             self.tracks[0].add(frame, now)

@@ -56,7 +56,7 @@ _TALKERS = (
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """What is to be heard besides the caller, from the call's first to its last moment."""
+    """Noise around the caller, from the call's first to its last moment."""
 
     kind: Kind
     snr_db: float

@@ -24,7 +24,7 @@ class CallPlan:
     context: str = CONTEXT
     caller_id: str = "5550100"
     anyone: bool = False
-    """Talk with whoever answers. Otherwise a call that the AI does not take fails, and ends once that is clear."""
+    """Talk with anybody who answers. Otherwise a call that the AI does not take fails, and ends once that is clear."""
     answer_within_s: float = 40.0
     timeout_s: float = 180.0
     """Time limit of the whole call."""

@@ -21,7 +21,7 @@ from ariagent.audio.format import AudioFormat
 
 MODEL_HZ = 16_000
 RECOGNISER = "pocketsphinx>=5.0.4"
-"""What is to be installed for it; part of the extra ``sandbox``."""
+"""The package of the recogniser; part of the extra ``sandbox``."""
 _HEADER = struct.Struct(">II")
 
 
@@ -34,7 +34,7 @@ class Recogniser:
     """The process, as an async context manager.
 
     It is started when it is first needed, or at once where ``early``: starting takes a second of a core, which a call
-    that goes on may notice. ``words`` may be asked for several utterances; they queue up.
+    in progress may notice. ``words`` may be asked for several utterances; they queue up.
     """
 
     def __init__(self, *, early: bool = False) -> None:
@@ -70,7 +70,7 @@ class Recogniser:
         return self._process
 
     async def words(self, pcm: bytes, fmt: AudioFormat) -> str | None:
-        """What was said, in lower case; empty for nothing intelligible, None when there is no recogniser."""
+        """The words that were said, in lower case; empty for nothing intelligible, None without a recogniser."""
         async with self._turn:
             process = await self._start()
             if process is None or process.stdin is None or process.stdout is None:

@@ -1,7 +1,7 @@
 """Sentences that come with the package as recorded speech: a call with them needs no synthesiser.
 
 ``recordings/VOICE-the-words.wav`` holds each, mono, 16 bit, 16 kHz. They are the sentences of ``scripts/default.yaml``;
-``make recordings`` makes them anew.
+``make recordings`` makes them again.
 """
 
 from __future__ import annotations

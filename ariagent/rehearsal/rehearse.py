@@ -147,7 +147,7 @@ async def rehearse(
 ) -> list[Outcome]:
     """Play them all, ``plan.jobs`` at once; ``done`` is called with each as it ends. In the order of ``scripts``.
 
-    What goes wrong in one is told in its outcome and does not end the others.
+    A failure of one is in its outcome and does not end the others.
     """
     slots = asyncio.Semaphore(plan.jobs)
     records = records_of(settings)

@@ -1,4 +1,4 @@
-"""What a synthetic caller does, step by step: the vocabulary, and its YAML file, read strictly.
+"""The script of a synthetic caller, step by step: the vocabulary, and its YAML file, read strictly.
 
     voice: kal16                        # kal, kal16, awb, rms, slt; Spanish: es, es-419; default kal16
     noise: {kind: babble, snr_db: 10}   # around the caller: babble, street or cough; default none

@@ -1,4 +1,4 @@
-"""What a synthetic caller says: texts spoken by flite or espeak-ng, recordings; all of it as 16-bit mono PCM."""
+"""The voice of a synthetic caller: texts spoken by flite or espeak-ng, and recordings, as 16-bit mono PCM."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import aiohttp
 from ariagent import ownsocket
 from ariagent.ami.client import AmiClient
 from ariagent.ami.queues import queue_exists
-from ariagent.call.recorded_calls import unended
+from ariagent.call.recorded_calls import interrupted_calls
 from ariagent.config import Settings
 from ariagent.dialogue.handoff import clean
 from ariagent.dialogue.history import History
@@ -24,7 +24,7 @@ from ariagent.errors import AmiError, AmiRefusedError, ConfigurationError
 from ariagent.healthpage import health_at
 from ariagent.hosts import joined, local
 from ariagent.ownsocket import Absent
-from ariagent.pool.door import CLOSED, state_of
+from ariagent.pool.device_state import CLOSED, state_of
 from ariagent.reminder import Reminder
 from ariagent.rescue.stranded import Stranded, Way, stranded, without_audio
 
@@ -208,12 +208,12 @@ class Rescuer:
         return list(moved)
 
     async def _close_door(self, asterisk: AmiClient) -> None:
-        """Keep the queues from sending callers to dead seats. The service opens the door again when it is back."""
+        """Keep the queues from sending callers to dead seats. The service sets the state back when it returns."""
         try:
             state = f"DEVICE_STATE({state_of(self._settings.asterisk.app)})"
             await asterisk.action("Setvar", Variable=state, Value=CLOSED)
         except AmiRefusedError as error:
-            # Go on: the waiting callers matter more.
+            # Continue: the waiting callers matter more.
             log.warning("rescue.seats_not_closed", extra={"fields": {"cause": error.line}})
 
     async def _move(self, asterisk: AmiClient, who: Stranded, said: str) -> Moved:
@@ -256,7 +256,7 @@ class Rescuer:
 def _last_words(settings: Settings) -> dict[str, str]:
     """Call id -> the last words of each unfinished call, from the records, for the human agent."""
     said = {}
-    for call in unended(settings):
+    for call in interrupted_calls(settings):
         history = History()
         history.resume(call.entries)
         said[call.call_id] = clean(history.digest())

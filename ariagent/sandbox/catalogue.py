@@ -17,7 +17,7 @@ Answer = tuple[int, dict[str, Any]]
 
 
 def model_list(path: str, headers: Mapping[str, str], options: SandboxOptions) -> Answer | None:
-    """What to answer a request for ``path``; None where it asks for something else, or there is no such list."""
+    """The answer to a request for ``path``; None if it asks for something else, or there is no such list."""
     if options.shutdown_dates is None or not (path == PATH or path.startswith(f"{PATH}/")):
         return None
     if (refusal := wrong_key(headers, options)) is not None:

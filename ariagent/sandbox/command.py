@@ -31,7 +31,7 @@ def sandbox(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one and prints it.")] = 0,
     scenario: Annotated[
-        Path, typer.Option(help="What the model says to what (YAML).", show_default="a bicycle repair shop")
+        Path, typer.Option(help="Scenario: the model's answers (YAML).", show_default="a bicycle repair shop")
     ] = DEFAULT_SCENARIO,
     think_ms: Annotated[
         float, typer.Option(min=0, help="From the end of the caller's turn to the first audio, in ms.")
@@ -64,9 +64,11 @@ def sandbox(
     late_deltas: Annotated[int, typer.Option(min=0, help="Deltas that still follow an interruption.")] = 0,
     reflex_ms: Annotated[float, typer.Option(min=1, help="Length of the reflex detector's tone, in ms.")] = 400,
     reflex_hz: Annotated[float, typer.Option(min=50, help="Frequency of the reflex detector's tone, in Hz.")] = 1000,
-    idle_timeout_min_ms: Annotated[int, typer.Option(min=1, help="Least idle_timeout_ms to accept.")] = 5000,
+    idle_timeout_min_ms: Annotated[
+        int, typer.Option(min=1, help="The smallest idle_timeout_ms that is accepted.")
+    ] = 5000,
     paraphrase: Annotated[
-        int, typer.Option(min=0, help="So many times, say other words than the ones asked for (Say exactly: ...).")
+        int, typer.Option(min=0, help="How often to say other words than the requested ones (Say exactly: ...).")
     ] = 0,
     billed: Annotated[
         bool, typer.Option("--billed", help="Report usage as a real server does; without it calls cost nothing.")
@@ -92,7 +94,7 @@ def sandbox(
 
     How a scenario is written: docs/sandbox.md. All faults: docs/sandbox-faults.md.
 
-    GET /sandbox/conversations answers with what the latest responses were made from (JSON).
+    GET /sandbox/conversations shows the conversation behind each of the latest responses (JSON).
 
     A connection may ask for its own behaviour with [bold]?fault=NAME[/bold] or [bold]?sandbox_think_ms=50[/bold].
     """

@@ -42,7 +42,7 @@ class Refusal:
 
 
 def admit(path: str, headers: Mapping[str, str], options: SandboxOptions, live: int = 0) -> Admission | Refusal:
-    """Judge a request by its path with query and its headers. ``live``: so many sessions there are."""
+    """Judge a request by its path with query and its headers. ``live``: the number of sessions."""
     query = parse_qs(urlsplit(path).query)
     if fault := options.faults.get("refuse"):
         code = fault.value or "insufficient_quota"

@@ -104,7 +104,7 @@ class Item:
 
     @property
     def words(self) -> str:
-        """What the item says, as far as it is known in text."""
+        """The words of the item, as far as they are known as text."""
         return " ".join(part.text or part.heard or part.transcript or "" for part in self.content).strip()
 
 

@@ -1,4 +1,4 @@
-"""The conversation that a response was made from, as its model knew it; for people and tests to read (CORE).
+"""The conversation that a response was made from, as its model knew it; for humans and tests to read (CORE).
 
 Spoken items appear with the words that the recogniser found; what the caller did not hear of a truncated item is not
 there.

@@ -1,4 +1,4 @@
-"""What every part of a session shares: events out, commands to the driver, timers (CORE)."""
+"""The base that every part of a session shares: events out, commands to the driver, timers (CORE)."""
 
 import heapq
 from collections import deque

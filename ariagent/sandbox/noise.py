@@ -1,8 +1,8 @@
-"""What the sandbox makes of ``noise_reduction``: only what stands out from the background is heard (CORE).
+"""The sandbox's noise reduction: only sounds that stand out from the background are heard (CORE).
 
 The API filters the caller's audio before its turn detection and does not say how. This stands in for that filter, for
 turn detection only and alike for ``near_field`` and ``far_field``: what is not clearly louder than the background of
-the last seconds is no speech, whatever it sounds like. So people who talk 10 dB below the caller start no turn and
+the last seconds is no speech, whatever it sounds like. So voices that talk 10 dB below the caller start no turn and
 hold none open. Where noise begins it is heard for as long as it takes to know it for the background.
 """
 

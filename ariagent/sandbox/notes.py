@@ -20,7 +20,7 @@ class Kind:
     answer: str
 
 
-_COLLEAGUE = r"(?:colleague|person|human|agent|somebody|someone)"
+_HUMAN = r"(?:human agent|person|human|agent|somebody|someone)"
 _PUT = r"(?:put|transferred|transfers|sent|handed|passed|connected)"
 
 KINDS = (
@@ -49,10 +49,10 @@ KINDS = (
         "Of course. What is it?",
     ),
     Kind(
-        "broken_off",
+        "incomplete_reply",
         "a reply became too long, or the provider's filter ended it",
         (r"\byour reply (?:became too long|was cut off)",),
-        "How would you like to go on?",
+        "How would you like to continue?",
     ),
     Kind(
         "background",
@@ -68,25 +68,25 @@ KINDS = (
             r"you (?:were|have been) (?:speaking|talking) (?:with|to).{0,80}has (?:left|gone|transferred|put)",
             r"has left the line",
         ),
-        "My colleague has told me about you. How can I help you?",
+        "I have been told what you are calling about. How can I help you?",
     ),
     Kind(
         "sent_back",
         "a human agent sends back a caller that the AI transferred",
         (
             rf"(?:{_PUT}|sends?|brought|gave)(?:(?!\bbut\b|\bc[ao]me\b).){{0,60}}(?:to you again|back to you)",
-            rf"{_COLLEAGUE}.{{0,120}}(?:talked|spoken|spoke) with (?:them|the caller).{{0,80}}\b(?:again|back)\b",
+            rf"{_HUMAN}.{{0,120}}(?:talked|spoken|spoke) with (?:them|the caller).{{0,80}}\b(?:again|back)\b",
         ),
-        "You are with the automated assistant again. How would you like to go on?",
+        "You are with the automated assistant again. How would you like to continue?",
     ),
     Kind(
         "introduced",
         "a human agent transferred the caller to the AI",
         (
-            rf"{_COLLEAGUE}.{{0,200}}has {_PUT} (?:this|the|a) caller",
+            rf"{_HUMAN}.{{0,200}}has {_PUT} (?:this|the|a) caller",
             rf"caller (?:was|has been|is) {_PUT}.{{0,20}} to you by",
         ),
-        "My colleague has put you through to me. How can I help you?",
+        "You have been transferred to me. How can I help you?",
     ),
     Kind(
         "returned",
@@ -101,8 +101,8 @@ KINDS = (
     Kind(
         "transfer_ended",
         "the next process continues the call, and the human agent is not called any more",
-        (rf"{_COLLEAGUE}.{{0,80}}(?:not being called any ?more|no longer (?:being )?called)",),
-        "I could not reach a colleague. Shall I try again?",
+        (rf"{_HUMAN}.{{0,80}}(?:not being called any ?more|no longer (?:being )?called)",),
+        "I could not reach anyone from our team. Shall I try again?",
     ),
     Kind(
         "transfer_failed",
@@ -119,30 +119,30 @@ KINDS = (
         "a warm transfer found nobody",
         (
             r"nobody (?:could be (?:found|reached)|was found|has answered|answered)",
-            rf"no {_COLLEAGUE} (?:could|was|has)",
+            rf"no {_HUMAN} (?:could|was|has)",
         ),
         "I am sorry, I could not reach anybody. What else can I do for you?",
     ),
     Kind(
         "consult_answered",
         "a warm transfer was answered; the caller is transferred after these words",
-        (rf"{_COLLEAGUE} (?:has|have) (?:answered|picked up)", rf"{_COLLEAGUE} (?:is there|answers|answered|is ready)"),
-        "A colleague is there. One moment, please.",
+        (rf"{_HUMAN} (?:has|have) (?:answered|picked up)", rf"{_HUMAN} (?:is there|answers|answered|is ready)"),
+        "A member of our team is on the line. One moment, please.",
     ),
     Kind(
         "consult_waits",
         "a warm transfer still rings",
         (
-            rf"(?:looking|searching|trying|calling) (?:for|to reach)? ?(?:a |an )?{_COLLEAGUE}",
+            rf"(?:looking|searching|trying|calling) (?:for|to reach)? ?(?:a |an )?{_HUMAN}",
             r"still (?:ringing|trying)",
         ),
-        "I am still trying to reach a colleague.",
+        "I am still trying to reach a member of our team.",
     ),
     Kind(
         "must_speak",
         "the model called functions ten times without the caller; it has to speak now",
         (r"called functions.{0,40}in a row",),
-        "How would you like to go on?",
+        "How would you like to continue?",
     ),
     Kind(
         "continue_words",
@@ -239,6 +239,6 @@ _DATA = re.compile(r'"(?:[^"\\]|\\.)*"|\([^)]*\)')
 
 
 def kind_of(note: str) -> Kind | None:
-    """The kind of a note of the service's. Quoted words and names in brackets are other people's and do not count."""
+    """The kind of a note of the service. Quoted words and names in brackets do not count: others chose them."""
     told = " ".join(_DATA.sub("", note).split())
     return next((kind for kind, pattern in _PATTERNS if pattern.search(told)), None)

@@ -1,4 +1,4 @@
-"""What a sandbox can be told, as one dataclass; the command line and a connection's query set the same fields."""
+"""The options of a sandbox, as one dataclass; the command line and a connection's query set the same fields."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace

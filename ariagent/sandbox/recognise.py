@@ -1,4 +1,4 @@
-"""What the caller said: pocketsphinx with the scenario's phrases as its grammar.
+"""The recogniser of the caller's words: pocketsphinx with the scenario's phrases as its grammar.
 
 A stand-in for a model's hearing. It knows the scenario's phrases and nothing else, and forces other speech onto the
 nearest of them.
@@ -119,7 +119,7 @@ class Recogniser:
     def _recognise(self, samples: Samples, rate_hz: int) -> str:
         audio = _PAD + _as_on_the_telephone(samples, rate_hz).tobytes() + _PAD
         # In steps, because the decoder holds the interpreter's lock while it works; if that finds no whole phrase, once
-        # more as one utterance, over whose whole length its features are then normalised. What is too long for a phrase
+        # more as one utterance, over whose whole length its features are then normalised. A sound too long for a phrase
         # is noise, and would stop everything for seconds.
         usual, *others = self._decoders()
         tries = [*((decoder, len(audio)) for decoder in others), (usual, _STEP_BYTES), (usual, len(audio))]

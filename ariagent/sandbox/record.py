@@ -1,4 +1,4 @@
-"""What a test can see of a session: what it received and sent, its items, and events to wait for."""
+"""The record of a session for tests: messages received and sent, items, and events to wait for."""
 
 import asyncio
 import time
@@ -75,7 +75,7 @@ class SandboxSession:
 
     @property
     def said(self) -> list[str]:
-        """What the recogniser understood, turn by turn."""
+        """The words that the recogniser understood, turn by turn."""
         return [words for words in self.core.state.heard.values() if words]
 
     @property
@@ -123,7 +123,7 @@ class SandboxSession:
         return next(at for at, sent in zip(self.sent_at, self.sent, strict=True) if sent is event)
 
     async def wait_appended(self, ms: float, timeout: float = 5.0) -> None:
-        """Until so much audio has arrived. Raises TimeoutError."""
+        """Wait until this much audio has arrived. Raises TimeoutError."""
         await self.wait_until(lambda: self.appended_ms >= ms, timeout, f"{ms} ms of audio, not {self.appended_ms}")
 
     async def wait_closed(self, timeout: float = 5.0) -> int | None:

@@ -1,7 +1,7 @@
 """One response: a script of steps that becomes server events over time (CORE).
 
-The script is a generator that yields the time at which it wants to go on, or ``None`` while it waits for a plan or for
-speech. Cancelling throws :class:`Cancelled` into it, so that whatever was open is closed where it was opened.
+The script is a generator that yields the time at which it wants to continue, or ``None`` while it waits for a plan or
+for speech. Cancelling throws :class:`Cancelled` into it, so that whatever was open is closed where it was opened.
 """
 
 import base64
@@ -121,13 +121,13 @@ class Response:
         }
 
     def begin(self, now: float) -> None:
-        """Announce the response; it goes on by itself once it has a plan."""
+        """Announce the response; it continues by itself once it has a plan."""
         self._now = now
         self._script = self._run()
         self._step(lambda script: next(script))
 
     def set_plan(self, plan: Sequence[Step | Tone], now: float) -> None:
-        """What to say and do."""
+        """Set the steps of the response: words and function calls."""
         self.plan = plan
         if "audio" in self.settings.modalities:
             for step in plan:
@@ -147,7 +147,7 @@ class Response:
             self._step(lambda script: script.throw(Cancelled(reason, late_deltas)))
 
     def resume(self, now: float) -> None:
-        """Go on: a timer fired, or something that was waited for is there."""
+        """Continue: a timer fired, or something that was waited for is there."""
         if self.active:
             self._now = now
             self._step(lambda script: script.send(now))

@@ -1,4 +1,4 @@
-"""What the sandbox's model says and does: rules over what the caller said, pressed or left unsaid (CORE).
+"""The model of the sandbox: rules over what the caller said, pressed or left unsaid (CORE).
 
 A :class:`Scenario` is asked once per response what to do in a :class:`Situation`; its file format is read by
 ``scenario_file``.
@@ -133,7 +133,7 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What the model knows when it must respond."""
+    """The model's knowledge when it must respond."""
 
     said: str | None = None
     note: str | None = None
@@ -213,7 +213,7 @@ class Scenario:
     otherwise: tuple[Step, ...]
     digits: re.Pattern[str]
     grammar: tuple[str, ...] = ()
-    """What the recogniser listens for, as JSGF expansions."""
+    """Phrases for the recogniser, as JSGF expansions."""
     pronunciations: Mapping[str, str] = field(default_factory=dict)
     """Words that its dictionary lacks (or pronounces otherwise), and their phones."""
     source: str = ""
@@ -355,8 +355,8 @@ _COUNTED = "One, two, three, four, five, six, seven, eight, nine, ten."
 
 
 def code_words(instructions: str, system: Iterable[str]) -> str | None:
-    """What a model says that is asked for its code words, from the ``system`` messages that it knows; ``None`` if the
-    instructions do not ask. ``ariagent check --probe`` finds out that way what a model knows."""
+    """The reply of a model that is asked for its code words, from the ``system`` messages that it knows; ``None`` if
+    the instructions do not ask. ``ariagent check --probe`` finds out that way what a model knows."""
     if "code words" not in instructions:
         return None
     known = (word.capitalize() + "." for text in system for word in _CODE_WORD.findall(text))
@@ -373,7 +373,7 @@ class Paraphrases:
         self.left = left
 
     def said(self, words: str) -> str:
-        """What is said when ``words`` were asked for."""
+        """The reply when ``words`` were asked for."""
         if self.left <= 0:
             return words
         self.left -= 1

@@ -117,7 +117,7 @@ class Session:
         self.line.tick(now)
 
     def take(self) -> Iterator[Command]:
-        """What is to be sent and done, in order."""
+        """Take the events to send and the commands to run, in order."""
         while self.line.commands:
             yield self.line.commands.popleft()
 

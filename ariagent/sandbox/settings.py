@@ -62,7 +62,7 @@ _DEFAULT_SEMANTIC_VAD: Json = {
 
 @dataclass(frozen=True, slots=True)
 class Locks:
-    """What may not change now: the voice once audio was sent, the speed while a response runs."""
+    """Settings that may not change now: the voice once audio was sent, the speed while a response runs."""
 
     voice: bool = False
     speed: bool = False
@@ -183,7 +183,7 @@ def _merge_audio(audio: Json, update: Json) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ResponseSettings:
-    """What one response is made with: the session's settings with the overrides of its response.create."""
+    """Settings of one response: the session's, with the overrides of its response.create."""
 
     instructions: str
     instructions_given: bool

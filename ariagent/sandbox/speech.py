@@ -1,6 +1,6 @@
 """The model's voice: flite in a process of its own, cached, in any of the wire formats.
 
-Speech is made by texts, not by models: it is the stand-in's voice, meant to be understood by people and recognisers.
+Speech is made by texts, not by models: it is the stand-in's voice, meant to be understood by humans and recognisers.
 The voice ``tone`` needs no flite: it hums for as long as the text would take.
 """
 

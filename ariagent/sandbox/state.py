@@ -1,4 +1,4 @@
-"""What the parts of one session share (CORE)."""
+"""The state that the parts of one session share (CORE)."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +23,7 @@ class State:
     paraphrases: Paraphrases
     conversation: Conversation = field(default_factory=Conversation)
     heard: dict[str, str | None] = field(default_factory=dict)
-    """What was said in each spoken item; ``None`` while the recogniser works on it."""
+    """The words of each spoken item; ``None`` while the recogniser works on it."""
     voice_locked: bool = False
     voiced_silence: set[str] = field(default_factory=set)
     """Items that an idle timeout committed."""

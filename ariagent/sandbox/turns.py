@@ -11,7 +11,7 @@ from ariagent.sandbox.audio import TICKS_PER_MS, Samples
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a detector thinks of one stretch of audio: ``speech`` is a probability, ``end_tick`` where it ends."""
+    """A detector's verdict on one stretch of audio: ``speech`` is a probability, ``end_tick`` where it ends."""
 
     end_tick: int
     length_ticks: int
@@ -102,7 +102,7 @@ class TurnTracker:
         return int(self.semantic_max_ms * (_SEMANTIC_LIKELY if sure else _SEMANTIC_UNSURE)) * TICKS_PER_MS
 
     def feed(self, verdict: Verdict) -> TurnEvent | None:
-        """What the next verdict changes."""
+        """The change that the next verdict makes."""
         return self._while_speaking(verdict) if self.speaking else self._while_silent(verdict)
 
     def _while_silent(self, verdict: Verdict) -> TurnEvent | None:

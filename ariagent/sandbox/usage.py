@@ -39,7 +39,7 @@ def text_tokens(content: str) -> int:
 
 
 def item_cost(item: Item) -> Cost:
-    """What an item costs as part of the context."""
+    """The tokens of an item as part of the context."""
     if item.cost is not None and item.cost[0] == item.revision and item.status != "in_progress":
         return Cost(f"{item.id}#{item.revision}", item.cost[1], item.cost[2])
     text = 0

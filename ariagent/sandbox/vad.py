@@ -38,7 +38,7 @@ class Silero:
     _CHUNK_TICKS = _CHUNK * CLOCK_HZ // 16_000
 
     def __init__(self) -> None:
-        self._model = copy.copy(_model())  # the network is shared, its state is ours after a reset
+        self._model = copy.copy(_model())  # the network is shared; a reset gives this copy a state of its own
         self._model.reset()
         self._rate_hz = 0
         self._down: Downsampler | None = None

@@ -22,7 +22,7 @@ class Draining:
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
-        self._to: DrainTo = "people"
+        self._to: DrainTo = "human_queue"
         self._until = 0.0
         self._changed = asyncio.Event()
 

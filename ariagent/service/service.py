@@ -28,8 +28,8 @@ from ariagent.call.admission import Admission, Minutes
 from ariagent.call.announcement import Announcements
 from ariagent.call.calls import Calls
 from ariagent.call.context import Context
-from ariagent.call.recorded_calls import transferred_call, unended
-from ariagent.call.takeover import BrokenOff
+from ariagent.call.recorded_calls import interrupted_calls, transferred_call
+from ariagent.call.takeover import InterruptedCall
 from ariagent.check.checks import Need
 from ariagent.check.site import Manager, Site, opened
 from ariagent.check.trial import Trial
@@ -45,7 +45,7 @@ from ariagent.localtime import day as local_day
 from ariagent.metrics import Metrics
 from ariagent.phrases.store import PhraseStore
 from ariagent.pool.availability import Availability
-from ariagent.pool.door import Door
+from ariagent.pool.device_state import SeatDeviceState
 from ariagent.pool.pool import Pool
 from ariagent.pool.seats import PAUSED, Reason, SeatState
 from ariagent.realtime.client import trust
@@ -111,10 +111,10 @@ class Service:
         self.router = Router(self.calls.channel_entered)
         self.ami = AmiClient(settings.ami) if settings.ami is not None else None
         self.pool = Pool(self.ami, settings.asterisk.app) if self.ami is not None else None
-        self.door = Door(self.ari, settings.asterisk.app)
+        self.device_state = SeatDeviceState(self.ari, settings.asterisk.app)
         self.availability = Availability(
             self.pool,
-            self.door,
+            self.device_state,
             listening=lambda: self.ari.listening,
             calls=lambda: len(self.calls),
             over_cap=self._over_cap,
@@ -160,7 +160,7 @@ class Service:
         self.journal: Journal | None = None
         self.phrases: PhraseStore | None = None
         self._context: Context | None = None
-        self._broken_off: list[BrokenOff] | None = None
+        self._interrupted_calls: list[InterruptedCall] | None = None
         """Calls of an earlier process, until they are searched in Asterisk."""
         self._background: list[asyncio.Task[None]] = []
         self._site: Site | None = None
@@ -237,7 +237,7 @@ class Service:
         """Wait for Asterisk, without a time limit, and take its calls."""
         version = await connect(self.ari, self.asterisk_backoff)
         await self._look_for_another()
-        self._broken_off = await asyncio.to_thread(unended, self.settings)
+        self._interrupted_calls = await asyncio.to_thread(interrupted_calls, self.settings)
         self._context, audio_trial = await self._make_context(version, site)
         if (ami := self.ami) is not None and self.pool is not None:
             site.given_manager = Manager(ami, self.pool.queues)
@@ -435,9 +435,9 @@ class Service:
         self._prepared.set()
 
     async def _stream_opened(self) -> None:
-        if self._broken_off is not None:
-            await self.calls.take_over(self._broken_off)
-            self._broken_off = None
+        if self._interrupted_calls is not None:
+            await self.calls.take_over(self._interrupted_calls)
+            self._interrupted_calls = None
         await self.calls.catch_up()
         self.checks.wanted(Need.ASTERISK)
         if not self.started.is_set():
@@ -615,7 +615,7 @@ class Service:
 
     def _seats_now(self) -> dict[str, object]:
         first = self.availability.first
-        now: dict[str, object] = {"open": self.door.open, "reason": first.value if first is not None else None}
+        now: dict[str, object] = {"open": self.device_state.open, "reason": first.value if first is not None else None}
         if self.pool is not None and self.pool.seats.known:
             count: Counter[str] = Counter()
             for (state, _), seats in (counts := self._count_seats(self.pool)).items():

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from ariagent.cached import Cached
 from ariagent.config import Settings
 from ariagent.hosts import HostNames
-from ariagent.kept import Kept
 from ariagent.redaction import Redaction, secrets_of
 from ariagent.service.health import Health
 
@@ -32,7 +32,7 @@ def pages(
     ``everything``: whether this client may read peers' words in ``/healthz``; others read that a part has failed.
     ``hosts``: the names under which the pages are served; None: under every name. ``now``: a monotonic clock.
     """
-    kept_metrics, kept_health = Kept(metrics, METRICS_S), Kept(health, HEALTH_S)
+    cached_metrics, cached_health = Cached(metrics, METRICS_S), Cached(health, HEALTH_S)
     hidden: tuple[Settings, Redaction] | None = None
 
     def redaction() -> Redaction:
@@ -45,16 +45,16 @@ def pages(
     def for_this_name(request: web.Request) -> None:
         if hosts is not None and not hosts.permit(request.headers.getall("Host", [])):
             raise web.HTTPMisdirectedRequest(
-                text="this name is not the service's; ask for localhost, or set http.allowed_hosts\n"
+                text="the header Host does not name this service; ask for localhost, or set http.allowed_hosts\n"
             )
 
     async def answer_metrics(request: web.Request) -> web.Response:
         for_this_name(request)
-        return web.Response(body=kept_metrics.get(now()), headers={"Content-Type": "text/plain; version=0.0.4"})
+        return web.Response(body=cached_metrics.get(now()), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     async def answer_health(request: web.Request) -> web.Response:
         for_this_name(request)
-        found = kept_health.get(now())
+        found = cached_health.get(now())
         # Peers' words are in it, and they may say what they were sent.
         text = redaction()(json.dumps(found.json(everything=everything(request))))
         return web.json_response(text=text, status=found.status)

@@ -1,4 +1,4 @@
-"""Distribution packages without root: fetched by apt into a folder of ours and unpacked there.
+"""Distribution packages without root: fetched by apt into a folder of ariagent's and unpacked there.
 
 apt fetches the package and everything it depends on from the mirror, and with the keyring, of the machine's own
 sources; ``dpkg-deb -x`` unpacks them into ``FOLDER/packages/<package>/`` and the program runs through the loader there.

@@ -7,7 +7,7 @@ from pathlib import Path
 from ariagent.errors import ConfigurationError
 
 STAMP = ".complete"
-"""Stands in a package's folder when all of it is there."""
+"""Is in a package's folder when all of it is there."""
 
 
 def folder_of(package: str, folder: Path) -> Path:

@@ -74,8 +74,8 @@ def told(settings: HttpRequestSettings, answer: Answer) -> Any:
     """The result for the model: the JSON or what ``answer`` names of it; a text; ``{"ok": true}`` where there is
     nothing.
 
-    Names whose path leads nowhere are null, if others lead somewhere. Raises ToolFailure (bad answer) for a GET that
-    brings nothing of what ``answer`` names.
+    Names whose path leads nowhere are null, if others lead somewhere. Raises ToolFailure (bad answer) for a GET whose
+    answer has none of the fields that ``answer`` names.
     """
     found = _json(answer)
     if found is None:

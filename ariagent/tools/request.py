@@ -86,7 +86,7 @@ def _declared(settings: HttpRequestSettings) -> Mapping[str, Any]:
 
 
 def _in_headers(settings: HttpRequestSettings) -> frozenset[str]:
-    """The names of bound values that stand in headers."""
+    """The names of bound values that are in headers."""
     texts = [secret.get_secret_value() for secret in settings.headers.values()]
     return frozenset(name for name in settings.bound if any(f"{{{name}}}" in text for text in texts))
 

@@ -36,7 +36,7 @@ class Parameters:
             self._validator.validate(arguments)
         except ValidationError as error:
             where = ".".join(str(part) for part in error.instance_path)
-            # What the caller said is for the model, not for the log.
+            # The caller's words are for the model, not for the log.
             detail = f"{where} does not satisfy {error.kind.name}".strip()
             cause = short(error.message) if error.kind.name != "falseSchema" else "it was unexpected; leave it out"
             raise _bad(f"{where}: {cause}" if where else cause, detail) from None

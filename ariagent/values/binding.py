@@ -58,7 +58,7 @@ def bound_problem(found: str) -> str | None:
     escaped = any(f"{{{{{name}" in found for name in (*placeholders.FIXED, *placeholders.OPEN))
     if left or escaped or "${" in found:
         known = (*placeholders.FIXED, *(f"{prefix}.NAME" for prefix in placeholders.OPEN))
-        return f'a value of the call stands in one pair of braces, as "{{caller.number}}"; known: {", ".join(known)}'
+        return f'a value of the call is in one pair of braces, as "{{caller.number}}"; known: {", ".join(known)}'
     return None
 
 
@@ -102,7 +102,7 @@ def value(name: str, values: Mapping[str, str]) -> str:
 
 
 def check_path(name: str, found: str) -> None:
-    """Raises ToolFailure for a value of the call that may not stand in a path."""
+    """Raises ToolFailure for a value of the call that may not be in a path."""
     if not urls.fits_path(found):
         raise ToolFailure(Kind.NOT_KNOWN, f"{_SPOKEN.get(name, name)} cannot be used for this", remedy=_REMEDY)
 

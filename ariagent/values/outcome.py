@@ -22,7 +22,7 @@ class Kind(StrEnum):
     UNKNOWN_TOOL = "unknown_tool"
     """The model called what the agent does not have."""
     BAD_ARGUMENTS = "bad_arguments"
-    """Nothing was sent: no JSON, not what the schema asks for, or nothing that may stand in the URL."""
+    """Nothing was sent: no JSON, not what the schema asks for, or nothing that may be in the URL."""
     NOT_KNOWN = "not_known"
     """Nothing was sent: the site binds the tool to a value that this call does not have (a withheld number)."""
     BUSY = "busy"

@@ -37,7 +37,7 @@ def host(template: str) -> str:
 
 
 def query_keys(template: str) -> frozenset[str]:
-    """The names that stand in a template's query already."""
+    """The names that are in a template's query already."""
     return frozenset(name for name, _ in parse_qsl(template.partition("?")[2], keep_blank_values=True))
 
 
@@ -56,7 +56,7 @@ def problem(template: str) -> str | None:
     authority, place, tail = _split(rest)
     match = _TEMPLATE.fullmatch(head + slash + authority + place + _VARIABLE.sub("x", tail))
     if _VARIABLE.search(head + authority):
-        return "{name} may stand in the path and in the query only"
+        return "{name} may be in the path and in the query only"
     if "#" in template:
         return "must have no fragment (#)"
     if match is None:
@@ -93,13 +93,13 @@ def path_variables(template: str) -> tuple[str, ...]:
 
 
 def fits_path(text: str) -> bool:
-    """Whether a value may stand in a path, also at a server that decodes it again, or by compatibility (``．．／``)."""
+    """Whether a value may be in a path, also at a server that decodes it again, or by compatibility (``．．／``)."""
     seen = _as_decoded(text)
     return bool(text) and not (_climbs(text) or re.search(r"[/\\]", seen) or _CONTROL.search(seen))
 
 
 def text_of(value: Value) -> str:
-    """A value as it stands in a URL: text as it is, everything else as JSON."""
+    """A value as it is in a URL: text as it is, everything else as JSON."""
     return value if isinstance(value, str) else json_text(value)
 
 
@@ -138,7 +138,7 @@ def _escape(name: str, value: Value) -> str:
 
 
 def _climbs(path: str) -> bool:
-    # What follows a semicolon are a segment's parameters.
+    # The text after a semicolon is a segment's parameters.
     return any(_as_decoded(segment).partition(";")[0].strip() in (".", "..") for segment in path.split("/"))
 
 

@@ -1,4 +1,4 @@
-"""What the model is told."""
+"""The instructions that the model gets."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which agent takes a call."""
+"""The choice of the agent that takes a call."""
 
 import re
 from typing import Any

@@ -170,7 +170,7 @@ async def test_what_could_not_be_read_is_read_again(manager: Any, desk: Any) -> 
         if len(attempts) == 1:
             raise AmiError("app_queue is not loaded yet")
         if len(attempts) == 2:
-            raise RuntimeError("a fault of ours")
+            raise RuntimeError("an internal error")
 
     one = await desk(on_connected=on_connected)
     await one.until(lambda: len(attempts) == 3)
@@ -185,7 +185,7 @@ async def test_a_fault_of_one_subscriber_is_no_other_ones(
 
     def faulty(event: Any) -> None:
         told.append("faulty")
-        raise RuntimeError("a fault of ours")
+        raise RuntimeError("an internal error")
 
     one.client.subscribe(faulty)
     one.client.subscribe(lambda event: told.append("last"))
@@ -219,7 +219,7 @@ async def test_an_internal_error_is_a_lost_connection(
 ) -> None:
     def broken(self: Any, message: Any) -> None:
         monkeypatch.undo()
-        raise RuntimeError("a fault of ours")
+        raise RuntimeError("an internal error")
 
     one = await desk()
     monkeypatch.setattr(ami_client.AmiClient, "_dispatch", broken)
@@ -272,7 +272,7 @@ async def test_malformed_events_and_faults_of_listeners_harm_nobody(manager: Any
 
     def raising(event: object) -> None:
         raised.append(event)
-        raise RuntimeError("a fault of ours")
+        raise RuntimeError("an internal error")
 
     manager.on_action = send
     one = await desk()

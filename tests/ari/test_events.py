@@ -59,7 +59,7 @@ def message(kind: str, **fields: Any) -> dict[str, Any]:
     [
         (message("StasisStart", args=["sales"], channel=CHANNEL), StasisStarted(PARSED, ("sales",))),
         (message("StasisStart", args=[], channel=CHANNEL), StasisStarted(PARSED, ())),
-        # As 22.10.1 says it of a file that it played, and of one that is not there or that it may not read.
+        # Asterisk 22.10.1 sends these for a file that it played, and for one that is missing or unreadable.
         *(
             (
                 message(

@@ -303,7 +303,7 @@ class TestListen:
             assert ari_server.connections == 0
             ari_server.read_only = False
             await listening.until(lambda: listening.connected == 1)
-            # It is taken away again while calls go on: the first request that is refused ends the stream.
+            # It is taken away again while calls continue: the first request that is refused ends the stream.
             ari_server.read_only = True
             client = listening.client
             with pytest.raises(AriError, match="read-only"):

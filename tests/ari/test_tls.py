@@ -191,7 +191,7 @@ NO_CERTIFICATE = "<html><title>400 No required SSL certificate was sent</title><
 
 
 class TestAProxysOwnAnswers:
-    """As nginx gives them. Both the service and `ariagent check` say what is wrong."""
+    """Certificates as nginx presents them. Both the service and `ariagent check` say what is wrong."""
 
     @pytest.mark.parametrize(
         ("status", "text", "cause", "remedy"),

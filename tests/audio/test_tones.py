@@ -60,7 +60,7 @@ def with_noise(wave: Wave, snr_db: float, seed: int = 1) -> Wave:
 
 
 def heard(audio: bytes, fmt: AudioFormat, lead_ms: float = 7.0) -> list[Machine]:
-    """What is heard in frames of 20 ms, with silence around."""
+    """The audio in frames of 20 ms, with silence around."""
     ear = MachineEar(fmt)
     whole = fmt.silence(lead_ms) + audio + fmt.silence(4000)
     frames = (whole[at : at + fmt.frame_bytes] for at in range(0, len(whole), fmt.frame_bytes))

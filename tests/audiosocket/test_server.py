@@ -385,7 +385,7 @@ async def test_more_audio_than_a_call_makes_ends_the_connection(call, endpoint, 
 
 
 async def test_the_end_comes_in_the_middle_of_a_burst(call, endpoint, server) -> None:
-    """What is still to be looked at is dropped, and nothing is called any more."""
+    """Messages that wait are dropped, and nothing is called any longer."""
     peer = await call()
     peer.send(LOUD8 * 300)
     await endpoint.until(lambda: endpoint.audio)
@@ -447,7 +447,7 @@ async def test_a_peer_that_stops_reading_is_held_then_cut_off(server, endpoint, 
 
 
 async def test_a_stall_loses_nothing_of_the_speech(server, endpoint, monkeypatch, dial, eventually) -> None:
-    """What could not be sent is not asked of the endpoint: its count of what was sent stays true."""
+    """A frame that could not be sent is not requested from the endpoint: its count of sent frames stays true."""
     monkeypatch.setattr(connection_module, "MAX_BACKLOG_FRAMES", -1)  # as if always full
     uuid = uuid4()
     server.expect(uuid, endpoint, SLIN8)

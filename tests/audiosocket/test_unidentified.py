@@ -1,4 +1,4 @@
-"""Who waits, and who gives way."""
+"""Connections without an id: the ones that wait, and the ones that give way."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -142,7 +142,7 @@ class MemoryAri(AriClient):
         super().__init__(AsteriskSettings())
         self.peer = _Peer(self.settings.request_timeout_s, lambda name: AriError(f"Asterisk did not answer {name}"))
         self.names: dict[str, str] = {}
-        """Of the channels that there are, by their ids."""
+        """Names of the existing channels, by their ids."""
         self.variables: dict[tuple[str, str], str] = {}
         self.bridges: set[str] = set()
         self.media_comes = True
@@ -156,9 +156,9 @@ class MemoryAri(AriClient):
         self.sound_lasts_s = 4.0
         """How long an announcement is; 0: Asterisk cannot play it."""
         self.results: dict[str, str] = {}
-        """What the dialplan was told of each channel that was given back."""
+        """The dialplan's result of each channel that was given back."""
         self.went: dict[str, Place | None] = {}
-        """Where channels went on that left our application; None: behind ``Stasis()``."""
+        """The next place of channels that left our application; None: behind ``Stasis()``."""
         self.hanging_up: set[str] = set()
         """Channels that are being hung up: Asterisk takes what is asked of them, and nothing comes of it."""
         self.joins_s = EVENT_S
@@ -367,7 +367,7 @@ class Line:
         self.sounds: deque[bytes] = deque()
         """These frames come next."""
         self.heard: list[bytes | None] = []
-        """What the caller was sent, in frames; None: silence."""
+        """Frames that the caller got; None: silence."""
         self.over = False
         self.endpoint.connected(self)
         self._timer = _later(FRAME_S, self._tick)
@@ -448,7 +448,7 @@ class Session:
         self.in_use = True
         self.dropped_s = 0.0
         self.heard: list[dict[str, Any]] = []
-        """What the server was sent, but for audio."""
+        """Messages that the server got, without audio."""
         self.audio_bytes = 0
         self.gave_up = ""
         self.open = False
@@ -673,7 +673,7 @@ class Tools(Toolbox):
 
 
 class Logged(logging.Handler):
-    """What was logged: event and fields."""
+    """The log: event and fields."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -684,7 +684,7 @@ class Logged(logging.Handler):
 
 
 DESTINATIONS = {
-    kind: {"description": f"the people ({kind})", "queue": "support", "kind": kind, "timeout_s": 20}
+    kind: {"description": f"the human agents ({kind})", "queue": "support", "kind": kind, "timeout_s": 20}
     for kind in ("blind", "briefed", "warm")
 }
 SETTINGS: dict[str, Any] = {
@@ -714,7 +714,7 @@ class _NotedModelHealth(ModelHealth):
 
 
 class _NotedAudioHealth(Breaker):
-    """The same for the audio."""
+    """Health of the audio; each doubt is noted."""
 
     def __init__(self, doubts: list[str]) -> None:
         super().__init__()
@@ -764,7 +764,7 @@ class Office:
         self.router = Router(self.registry.channel_entered)
         self._folder.joinpath("announcements").mkdir(exist_ok=True)
         self.doubts: list[str] = []
-        """Who was told that the model or the audio may be of no use: ``model`` or ``audio``."""
+        """Health reports of doubts about the model or the audio: ``model`` or ``audio``."""
         self.context = Context(
             settings=settings,
             ari=self.ari,
@@ -832,7 +832,7 @@ class Office:
         return call
 
     async def answered(self, channel_id: str = "c1", **fields: Any) -> Call:
-        """The same, and they have heard the agent's first words."""
+        """As ``arrives``, and they have heard the agent's first words."""
         call = self.arrives(channel_id, **fields)
         await self.until(lambda: call.state.value == "talking")
         await self.until(lambda: self.line(call).heard_s > 0)
@@ -915,7 +915,7 @@ class Office:
         return dict(found)
 
     def left_of(self, call: Call) -> list[str]:
-        """What Asterisk, the router, the audio server and the model still have of the call."""
+        """The remains of the call in Asterisk, the router, the audio server and the model."""
         known: set[str] = {*self.ari.names, *self.ari.bridges, *self.router._sinks}
         left = [name for name in (call.leg, call.media.channel, call.media.bridge) if name in known]
         left += [name for name in known if name.startswith(WARM_PREFIX)]

@@ -1,4 +1,4 @@
-"""Which calls go to people because enough is going on already."""
+"""Calls that go to human agents because enough calls are in progress."""
 
 import pytest
 from hypothesis import given
@@ -129,7 +129,7 @@ def test_null_is_no_cap() -> None:
 
 
 def test_a_restart_counts_each_minute_once() -> None:
-    """A call that goes on counts from its answer, but not what of it was yesterday; one that died counts to its end."""
+    """A call in progress counts from its answer, but not what of it was yesterday; one that died counts to its end."""
     admission = Admission(settings(), DAY, 100.0, day_began=1000.0)
     ticket = admitted(admission.enter("default", "5551", 900.0, returned=True))
     admission.answered(ticket, 940.0)

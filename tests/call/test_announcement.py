@@ -174,11 +174,11 @@ class TestSummariesThatAsteriskCannotPlay:
         assert told.fields["call"] == "c1"  # type: ignore[attr-defined]
 
     def test_so_many_calls_are_remembered(self, announcements: Announcements) -> None:
-        for number in range(module.MOST_HANDED + 10):
+        for number in range(module.MOST_TRANSFERRED + 10):
             announcements.handed(CallLog(logging.getLogger("ariagent.test"), f"c{number}"))
         announcements.hear(UserEvent(module.USER_EVENT, {"call": "c0"}))
         assert self.failures == 0
-        announcements.hear(UserEvent(module.USER_EVENT, {"call": f"c{module.MOST_HANDED}"}))
+        announcements.hear(UserEvent(module.USER_EVENT, {"call": f"c{module.MOST_TRANSFERRED}"}))
         assert self.failures == 1
 
 

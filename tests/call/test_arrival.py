@@ -1,4 +1,4 @@
-"""What is asked before a call is answered: of Asterisk and of the site."""
+"""Questions to Asterisk and to the site before a call is answered."""
 
 import asyncio
 import logging
@@ -95,7 +95,7 @@ async def arrive(context: Context, who: Arrival) -> tuple[Identity, Role]:
 
 
 ALWAYS = {"CHANNEL(linkedid)", "ARIAGENT_FROM", "ARIAGENT_CALL", "CALLERID(num-pres)", "CALLERID(name-pres)"}
-"""What is asked about every call."""
+"""Variables that are read for every call."""
 
 
 def asked(server: Any) -> set[str]:

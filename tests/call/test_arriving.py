@@ -1,4 +1,4 @@
-"""What is done before a call is served: its id, its record, the caps, its agent."""
+"""Steps before a call is served: its id, its record, the caps, its agent."""
 
 import logging
 from pathlib import Path
@@ -98,10 +98,10 @@ async def test_what_it_takes_of_the_caps_is_given_back_once(tmp_path: Path) -> N
 
 
 @virtual_time
-async def test_a_caller_who_comes_back_from_people_was_let_in_before(tmp_path: Path) -> None:
+async def test_a_caller_who_comes_back_from_human_agents_was_let_in_before(tmp_path: Path) -> None:
     async with Office(tmp_path, agent={"max_calls": 1}) as office:
         await reception(office).receive(uuid4())
-        memory = Memory((), "people", "5551000")
+        memory = Memory((), "humans", "5551000")
         office.context.memories.keep("8.8", memory, 1000.0)
         role = await reception(office, before="8.8", linked="8.8").receive(uuid4())
         assert role.memory is memory

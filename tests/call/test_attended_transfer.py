@@ -6,11 +6,11 @@ from ariagent.ami.events import AttendedTransferred
 from ariagent.ari.client import AriClient, NotFoundError
 from ariagent.ari.events import Channel
 from ariagent.call import presentation
-from ariagent.call.attended_transfer import SETTLE_S, AttendedTransfer, remote_party, shown_newcomer
+from ariagent.call.attended_transfer import SETTLE_S, AttendedTransfer, party_after_transfer, remote_party
 from ariagent.config import AsteriskSettings
 from ariagent.dialogue.introduction import Party
 
-COLLEAGUE, CALLER = Party("1001", "Anna"), Party("5551000")
+HUMAN_AGENT, CALLER = Party("1001", "Anna"), Party("5551000")
 
 
 def channel(state: str, number: str = "") -> Channel:
@@ -18,7 +18,7 @@ def channel(state: str, number: str = "") -> Channel:
 
 
 def met(parties: AttendedTransfer) -> list[tuple[float, Party]]:
-    """Whom the agent is to meet, and when, if nothing else happens."""
+    """The party that the agent is to meet, and the time, if nothing else happens."""
     found = []
     while (due := parties.next_deadline()) is not None:
         assert parties.tick(due - 0.001) is None
@@ -31,14 +31,14 @@ def met(parties: AttendedTransfer) -> list[tuple[float, Party]]:
 class TestNewcomers:
     def test_the_number_comes_behind_the_channel(self) -> None:
         parties = AttendedTransfer()
-        parties.shown(COLLEAGUE)
+        parties.shown(HUMAN_AGENT)
         parties.replaced(channel("Up"), 10.0)
         parties.shown(CALLER)
         assert met(parties) == [(10.0 + SETTLE_S, CALLER)]
 
     def test_the_channels_own_number_where_nothing_comes(self) -> None:
         parties = AttendedTransfer()
-        parties.shown(COLLEAGUE)
+        parties.shown(HUMAN_AGENT)
         parties.replaced(channel("Up", "5551000"), 10.0)
         assert met(parties) == [(10.0 + SETTLE_S, CALLER)]
 
@@ -76,16 +76,16 @@ class TestNewcomers:
 
     def test_nobody_new_is_met_without_a_transfer(self) -> None:
         parties = AttendedTransfer()
-        parties.arrived(COLLEAGUE)
+        parties.arrived(HUMAN_AGENT)
         parties.shown(CALLER)
         assert parties.next_deadline() is None
         assert parties.tick(1e6) is None
-        assert (parties.current, parties.changed) == (COLLEAGUE, False)
+        assert (parties.current, parties.changed) == (HUMAN_AGENT, False)
 
     def test_what_is_read_of_the_first_caller_comes_too_late_for_the_second(self) -> None:
         parties = AttendedTransfer()
         parties.joined(CALLER, 1.0)
-        parties.arrived(COLLEAGUE)
+        parties.arrived(HUMAN_AGENT)
         assert parties.current == CALLER
 
 
@@ -165,7 +165,7 @@ class TestWhatMayBeShown:
             "theirs": ("PJSIP/caller-1", presentation.NUMBER),
         }
         ari = Variables({named[key]: value for key, value in values.items()})
-        return await shown_newcomer(ari, Party("5551000", "Eve"), channel, "media", "leg")
+        return await party_after_transfer(ari, Party("5551000", "Eve"), channel, "media", "leg")
 
     async def test_is_shown_where_nothing_forbids_it(self) -> None:
         assert await self.shown() == Party("5551000", "Eve")

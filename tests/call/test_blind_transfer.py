@@ -1,4 +1,4 @@
-"""What Asterisk is asked for in a transfer, and the one limit for all of it."""
+"""Requests to Asterisk for a transfer, and the one limit for all of them."""
 
 import time
 from dataclasses import replace
@@ -73,7 +73,7 @@ async def test_but_not_where_they_say_whom_the_caller_joins(tmp_path: Path) -> N
 
 
 @virtual_time
-async def test_a_caller_whom_a_colleague_put_through_takes_the_seats_ways_back_along(tmp_path: Path) -> None:
+async def test_a_caller_whom_a_human_agent_put_through_takes_the_seats_ways_back_along(tmp_path: Path) -> None:
     async with Office(tmp_path) as office:
         action = office.ami.action
 

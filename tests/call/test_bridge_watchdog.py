@@ -1,4 +1,4 @@
-"""When a caller who is not heard is put into the bridge anew, and when they go to people: literal times, in seconds."""
+"""Callers who are not heard are put into the bridge again, then sent to the human queue: literal times in seconds."""
 
 from collections.abc import Callable
 

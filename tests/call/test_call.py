@@ -158,7 +158,7 @@ class TestConversation:
         async with Office(tmp_path) as office:
             call = await office.answered("c1")
             office.model.session.lose()
-            await office.until(lambda: office.events("model.renewed"), 5.0)
+            await office.until(lambda: office.events("model.reconnected"), 5.0)
             assert len(office.model.sessions) == 2
             assert office.model.session.told("Words of item_1.")
             assert call.state is State.TALKING
@@ -331,7 +331,7 @@ class TestGoodbye:
     async def test_one_that_does_not_end_lasts_so_long_and_no_longer(self, tmp_path: Path) -> None:
         async with Office(tmp_path) as office:
             call = await office.answered("c1")
-            office.model.session.speaks(0.4, tools=[("order", {}), ("end_call", {})])  # whose result never comes
+            office.model.session.speaks(0.4, tools=[("order", {}), ("end_call", {})])  # The tool's result never comes.
             began = time.monotonic()
             assert await office.over(call, 2 * GOODBYE_TIMEOUT_S) == Termination(Result.DONE, "agent_ended")
             assert time.monotonic() - began == pytest.approx(GOODBYE_TIMEOUT_S, abs=0.6)
@@ -506,7 +506,7 @@ class TestTransfer:
 
 
 class TestTransferThatIsNotAnswered:
-    """One limit for all its requests: then the caller is back with the agent, and the call goes on."""
+    """One limit for all its requests: then the caller is back with the agent, and the call continues."""
 
     @virtual_time
     async def test_of_a_direct_caller(self, tmp_path: Path) -> None:
@@ -749,7 +749,7 @@ class TestAcceptedByKey:
     async def test_it_stays_announced_also_where_asterisk_cannot_play_the_announcement(
         self, playable: bool, tmp_path: Path
     ) -> None:
-        place = {"description": "the people", "queue": "support", "kind": "briefed", "accept": "5"}
+        place = {"description": "the human agents", "queue": "support", "kind": "briefed", "accept": "5"}
         async with Office(tmp_path, agent={"handoff": ["briefed"]}, destinations={"briefed": place}) as office:
             call = await office.answered("c1")
             if not playable:
@@ -763,7 +763,7 @@ class TestAcceptedByKey:
 
 
 def _faulty(*given: object) -> NoReturn:
-    raise RuntimeError("a fault of ours")
+    raise RuntimeError("an internal error")
 
 
 class TestSupervisor:

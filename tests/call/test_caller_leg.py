@@ -1,4 +1,4 @@
-"""The caller's channel, from Stasis to where it goes on."""
+"""The caller's channel, from Stasis to where it continues."""
 
 import logging
 from pathlib import Path

@@ -21,7 +21,7 @@ from ariagent.call.calls import Calls, arrival_of
 from ariagent.call.context import Context
 from ariagent.call.events import StopRequested
 from ariagent.call.machine import State
-from ariagent.call.takeover import BrokenOff
+from ariagent.call.takeover import InterruptedCall
 from ariagent.config import RealtimeSettings, RecordsSettings, Settings
 from ariagent.dialogue.memory import Unfinished
 from ariagent.metrics import Metrics
@@ -116,7 +116,7 @@ class Desk:
         return go_on
 
     def result(self, channel_id: str) -> str | None:
-        """What the dialplan was told about the call."""
+        """The call's result that the dialplan got."""
         return self.ari_server.variables.get((channel_id, "ARIAGENT_RESULT"))  # type: ignore[no-any-return]
 
     async def is_back_in_the_dialplan(self, channel_id: str) -> None:
@@ -411,7 +411,7 @@ class TestCatchUp:
         assert desk.ari_server.requests == ["GET /applications/ariagent"]
 
 
-def broken_off(leg: str, **fields: Any) -> BrokenOff:
+def interrupted(leg: str, **fields: Any) -> InterruptedCall:
     given: dict[str, Any] = {
         "call_id": f"call of {leg}",
         "began": 100.0,
@@ -419,7 +419,7 @@ def broken_off(leg: str, **fields: Any) -> BrokenOff:
         "last_at": 130.0,
         "leg": leg,
     }
-    return BrokenOff(**{**given, **fields})
+    return InterruptedCall(**{**given, **fields})
 
 
 class TestLeave:
@@ -432,7 +432,7 @@ class TestLeave:
         assert desk.ended() == {}
         assert {call.termination for call in calls} == {Termination(Result.LEFT, "next_process")}
         assert len(desk.registry) == 0
-        # Nor swept when the event stream is opened anew.
+        # Nor swept when the event stream is opened again.
         await desk.registry.catch_up()
         assert desk.ari_server.requests == []
 
@@ -475,7 +475,7 @@ class TestTakeOver:
         self.left(desk, "other", "PJSIP/b", "another,seat,05")
         self.left(desk, "media", "AudioSocket/1")
         self.left(desk, "ariagent-warm-1", "Local/support@ariagent-warm-1;1")
-        await desk.registry.take_over([broken_off("seat", agent="default", caller="5551"), broken_off("x", row=None)])
+        await desk.registry.take_over([interrupted("seat", agent="default", caller="5551"), interrupted("x", row=None)])
         found = {call.leg: (call.arrival.seat, call.arrival.resumes) for call in desk.registry.calls}
         assert set(found) == {"direct", "seat", "rings"}
         assert found["rings"] == ("04", None)
@@ -490,7 +490,7 @@ class TestTakeOver:
     async def test_a_leg_that_took_anothers_place_is_known_by_its_record(self, desk: Desk) -> None:
         desk.ari_server.channels["l"] = "Local/_attended@transfer/m-1;2"
         desk.ari_server.details["l"] = {"state": "Up"}
-        await desk.registry.take_over([broken_off("l")])
+        await desk.registry.take_over([interrupted("l")])
         assert [call.leg for call in desk.registry.calls] == ["l"]
 
     async def test_taking_over_again_begins_no_second_call(self, desk: Desk) -> None:
@@ -500,11 +500,11 @@ class TestTakeOver:
         assert len(desk.registry) == 1
 
     async def test_what_is_over_is_counted_as_lost(self, desk: Desk) -> None:
-        await desk.registry.take_over([broken_off("gone", row=7), broken_off("elsewhere", row=8, dead=False)])
+        await desk.registry.take_over([interrupted("gone", row=7), interrupted("elsewhere", row=8, dead=False)])
         assert desk.ended() == {"error/service_died": 1}
 
     async def test_who_hung_up_after_an_upgrade_began_is_no_error(self, desk: Desk) -> None:
-        await desk.registry.take_over([broken_off("gone", row=7, unfinished=Unfinished.WORDS)])
+        await desk.registry.take_over([interrupted("gone", row=7, unfinished=Unfinished.WORDS)])
         assert desk.ended() == {"done/left_meanwhile": 1}
 
     async def test_a_service_that_stops_takes_nothing_over(self, desk: Desk) -> None:

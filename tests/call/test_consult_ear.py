@@ -1,4 +1,4 @@
-"""What answers a consult leg is listened to: a machine does not get the caller, a person does."""
+"""Detection of machines on a consult leg: a machine does not get the caller, a human agent does."""
 
 import time
 from pathlib import Path
@@ -85,12 +85,12 @@ async def test_an_ear_that_is_cut_off_is_told(tmp_path: Path) -> None:
         desk = Desk(office)
         desk.begin()
         await desk.ear()
-        assert office.events("consult.unheard") == []
+        assert office.events("consult.audio_unavailable") == []
         leg = desk.warm._leg
         assert leg is not None
         assert leg.ear is not None
         leg.ear.disconnected("peer_error")
-        assert len(office.events("consult.unheard")) == 1
+        assert len(office.events("consult.audio_unavailable")) == 1
         assert await desk.ended() == ""
         office.ari.names.clear()
 
@@ -137,7 +137,7 @@ async def test_where_asterisk_cannot_listen_a_person_still_gets_the_caller(reque
         office.ari.peer.refused[request_] = REFUSED
         desk.begin()
         assert await desk.ended() == ""
-        assert len(office.events("consult.unheard")) == 1
+        assert len(office.events("consult.audio_unavailable")) == 1
         await passes(15.0)
         assert desk.listens == []
 
@@ -153,4 +153,4 @@ async def test_is_cancelled_at_any_moment_of_beginning_to_listen(after_s: float,
         await desk.warm.end("CANCELLED")
         await passes(30.0)
         assert (desk.legs, desk.listens) == ([], [])
-        assert office.events("consult.unheard") == []
+        assert office.events("consult.audio_unavailable") == []

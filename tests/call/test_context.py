@@ -1,4 +1,4 @@
-"""What calls share: what is not known where the service has nothing to say."""
+"""The objects that calls share, and their answers while the service has no state yet."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What can happen to a call: each event has its place in the table, the dialogue's effects among them."""
+"""Events of a call: each has its place in the table, the dialogue's effects among them."""
 
 from typing import get_args
 

@@ -1,4 +1,4 @@
-"""What becomes of a caller whose model refuses, falls silent, fails or is lost; whole calls, in memory.
+"""Callers whose model refuses, falls silent, fails or is lost; whole calls, in memory.
 
 What a server does that is taken for which fault is in ``tests/realtime``.
 """
@@ -120,7 +120,7 @@ class TestLost:
             call = await answered(office, leg)
             heard_s = office.line(call).heard_s
             office.model.session.lose()
-            await office.until(lambda: office.events("model.renewed"), 5.0)
+            await office.until(lambda: office.events("model.reconnected"), 5.0)
             await passes(1.0)
             assert office.line(call).heard_s == heard_s
             assert office.model.session.told("Words of item_1.")
@@ -143,7 +143,7 @@ class TestLost:
             first.says("response.output_audio.delta", response_id="r", item_id="cut", delta=delta)
             await passes(0.2)
             first.lose()
-            await office.until(lambda: office.events("model.renewed"), 5.0)
+            await office.until(lambda: office.events("model.reconnected"), 5.0)
             await office.silent(call)
             second = office.model.session
             assert second is not first
@@ -197,7 +197,7 @@ class TestSilent:
             heard_s = office.line(call).heard_s
             asks(office.model.session)
             falls_silent(office.model.session)
-            await office.until(lambda: office.events("model.renewed"))
+            await office.until(lambda: office.events("model.reconnected"))
             await passes(1.0)
             await office.silent(call)
             assert office.line(call).heard_s > heard_s

@@ -1,4 +1,4 @@
-"""Who is at the other end of a call whose leg is half of a Local channel."""
+"""The far end of a call whose leg is half of a Local channel."""
 
 import pytest
 

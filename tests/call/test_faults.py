@@ -1,4 +1,4 @@
-"""A fault of ours in any way into a call ends that call, the same way each time, and no other call."""
+"""An internal error in any way into a call ends that call, the same way each time, and no other call."""
 
 import gc
 from collections.abc import Awaitable, Callable
@@ -135,7 +135,7 @@ async def finished_command(office: Office, call: Call, patch: Patch) -> None:
 
 
 async def media_request(office: Office, call: Call, patch: Patch) -> None:
-    """As if it had been under way all the time."""
+    """Feed the event as if the media leg had been under way all the time."""
     raises_on(call, ev.MediaReady)
     call.feed(ev.MediaReady())
 
@@ -191,7 +191,7 @@ async def blind_transfer_of_the_agent(office: Office, call: Call, patch: Patch) 
 
 
 async def identification(office: Office, call: Call, patch: Patch) -> None:
-    patch(driver, "shown_newcomer", later_boom)
+    patch(driver, "party_after_transfer", later_boom)
     office.registry.transferred(
         AttendedTransferred(
             "Success", "PJSIP/a-1", "PJSIP/a-2", "PJSIP/e-1", "5552000", "", SEAT, "03", "", linked_id="1.1"

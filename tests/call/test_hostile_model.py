@@ -57,11 +57,11 @@ class HostileCall:
         return float(self.office.metrics.malformed.labels("model")._value.get())
 
     def lines(self) -> str:
-        """What was logged."""
+        """The log's events."""
         return "\n".join(f"{name} {fields}" for name, fields in self.office.logged.lines)
 
     async def _watch(self) -> None:
-        """What waits to be heard stays within its bounds."""
+        """The audio that waits to be heard stays within its bounds."""
         while self.call in self.office.registry.calls:
             if self.call._serving:
                 assert self.call._dialogue._playout.pending_ms <= 122_000.0
@@ -106,7 +106,7 @@ async def calling(url: str, folder: Path, **agent: Any) -> AsyncIterator[Hostile
 
 @asynccontextmanager
 async def attacked(kind: str, folder: Path) -> AsyncIterator[tuple[HostileCall, HostileModel]]:
-    """A call, with its hostile model, while it goes on."""
+    """A call, with its hostile model, while it is in progress."""
     async with HostileModel(kind) as model, calling(model.url, folder) as call:
         yield call, model
 

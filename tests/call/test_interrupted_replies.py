@@ -73,7 +73,7 @@ async def test_the_model_knows_what_was_heard_before_the_caller_ends_their_turn(
         await speaks_over(office, call, 2.0)
         await office.until(lambda: office.events("turn.interrupted"), 1.0)
         told = session.heard[before:]
-        # What is still being generated is to stop first.
+        # A response that is still being generated must stop first.
         assert kinds(told) in (["conversation.item.truncate"], ["response.cancel", "conversation.item.truncate"])
         assert (len(told) == 2) <= (not complete)
         heard_ms = told[-1]["audio_end_ms"]

@@ -31,7 +31,7 @@ async def press(office: Office, call: Call, digits: str) -> None:
 
 
 def told(office: Office) -> list[str]:
-    """What the model was told of keys."""
+    """Notes about keys that the model got."""
     texts = [
         part["text"]
         for message in office.model.session.heard
@@ -98,7 +98,7 @@ class TestText:
             assert truncated["audio_end_ms"] == pytest.approx(3500, abs=60)
             assert told(here) == pressed("5")
             await here.silent(call)
-            # Of the 8 s no more than that was heard, and the answer behind it.
+            # The caller heard no more than that of the 8 s, and the answer behind it.
             began, ended = here.line(call).stretches[-1]
             assert ended - began == pytest.approx(3.5 + 0.4, abs=0.06)
 

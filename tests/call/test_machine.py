@@ -33,9 +33,9 @@ from ariagent.dialogue.handoff import Handoff
 from ariagent.dialogue.introduction import Party
 from ariagent.termination import Result, Termination
 
-HANDOFF = Handoff("people", DestinationSettings(description="the people", queue="support"), "model")
+HANDOFF = Handoff("humans", DestinationSettings(description="the human agents", queue="support"), "model")
 
-COLLEAGUE, CALLER = Party("1001", "Anna"), Party("5551000")
+HUMAN_AGENT, CALLER = Party("1001", "Anna"), Party("5551000")
 
 EVENTS: dict[type[ev.Event], ev.Event] = {
     type(event): event
@@ -48,7 +48,7 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         ev.Answered(),
         ev.CallerLeft(),
         ev.LegReplaced("leg-2"),
-        ev.PartyChanged(COLLEAGUE, CALLER),
+        ev.PartyChanged(HUMAN_AGENT, CALLER),
         ev.DigitPressed("5"),
         ev.EndRequested("agent_ended"),
         ev.NobodyThere("fax"),
@@ -92,7 +92,7 @@ ALIVE = (*BEFORE_TALKING, State.TALKING, State.SAYING_GOODBYE, State.BEFORE_TRAN
 
 
 def tick(machine: CallMachine, now: float, unheard_s: float = 0.0) -> list[cmd.Command]:
-    """What time brings, handled as the call does it."""
+    """Commands that time brings, handled as the call does it."""
     due = machine.tick(now, unheard_s)
     return [] if due is None else machine.handle(due, now)
 
@@ -308,22 +308,22 @@ class TestTalking:
 
 class TestNewcomers:
     @pytest.mark.parametrize("state", [State.TALKING, State.SAYING_GOODBYE, State.BEFORE_TRANSFER])
-    def test_are_met_whatever_was_about_to_be_done_for_the_colleague(self, state: State) -> None:
+    def test_are_met_whatever_was_about_to_be_done_for_the_human_agent(self, state: State) -> None:
         machine = machine_in(state)
-        assert machine.handle(ev.PartyChanged(COLLEAGUE, CALLER), 1.0) == [cmd.GreetCaller(COLLEAGUE, CALLER)]
+        assert machine.handle(ev.PartyChanged(HUMAN_AGENT, CALLER), 1.0) == [cmd.GreetCaller(HUMAN_AGENT, CALLER)]
         assert (machine.state, machine.termination, machine.next_deadline()) == (State.TALKING, None, None)
 
     @pytest.mark.parametrize("state", BEFORE_TALKING)
     def test_before_the_first_word_hear_the_opening_anyway(self, state: State) -> None:
         machine = machine_in(state)
         deadline = machine.next_deadline()
-        assert machine.handle(ev.PartyChanged(COLLEAGUE, CALLER), 1.0) == []
+        assert machine.handle(ev.PartyChanged(HUMAN_AGENT, CALLER), 1.0) == []
         assert (machine.state, machine.next_deadline()) == (state, deadline)
 
     def test_go_where_a_supervisor_wants_the_call(self) -> None:
         machine = machine_in(State.TALKING)
         machine.handle(ev.TransferRequested(replace(HANDOFF, by="Sam")), 1.0)
-        assert machine.handle(ev.PartyChanged(COLLEAGUE, CALLER), 1.5) == []
+        assert machine.handle(ev.PartyChanged(HUMAN_AGENT, CALLER), 1.5) == []
         assert machine.state is State.BEFORE_TRANSFER
 
 
@@ -564,12 +564,12 @@ class TestHandoff:
         assert machine.state is State.BEFORE_TRANSFER
         assert tick(machine, 1.0 + MOVE_TIMEOUT_S) == [cmd.Transfer(moved)]
 
-    def test_a_colleague_is_called_while_the_caller_talks_on(self) -> None:
+    def test_a_human_agent_is_called_while_the_caller_talks_on(self) -> None:
         machine = machine_in(State.TALKING)
         assert machine.handle(ev.WarmTransferRequested(HANDOFF), 1.0) == [cmd.StartWarmTransfer(HANDOFF)]
         assert machine.state is State.TALKING
         joined = replace(HANDOFF, joins="Local/x;1")
-        # Who was found knows what it is about already, and the caller is not asked any more.
+        # The human agent knows the reason already, and the caller is not asked again.
         assert machine.handle(ev.TransferRequested(joined), 2.0) == []
         machine.handle(ev.CallerSpoke(), 2.5)
         assert machine.state is State.BEFORE_TRANSFER
@@ -581,13 +581,13 @@ class TestHandoff:
         assert machine.handle(ev.TransferFailed("no"), 2.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
         assert machine.termination == Termination(Result.ERROR, "model_lost", "lost")
 
-    def test_a_goodbye_is_off_when_a_colleague_is_wanted(self) -> None:
+    def test_a_goodbye_is_off_when_a_human_agent_is_wanted(self) -> None:
         machine = machine_in(State.SAYING_GOODBYE)
         machine.handle(ev.WarmTransferRequested(HANDOFF), 1.0)
         assert machine.state is State.TALKING
         assert machine.next_deadline() is None
 
-    def test_a_colleague_who_is_not_wanted_any_more_is_dropped(self) -> None:
+    def test_a_human_agent_who_is_not_wanted_any_more_is_dropped(self) -> None:
         machine = machine_in(State.TALKING)
         assert machine.handle(ev.WarmTransferCancelled(), 1.0) == [cmd.CancelWarmTransfer()]
 

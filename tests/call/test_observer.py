@@ -1,4 +1,4 @@
-"""What is told of a call: to everybody's log, to the metrics, and to the call's own record."""
+"""Reports of a call: to the log, to the metrics, and to the call's own record."""
 
 import itertools
 import logging
@@ -20,7 +20,7 @@ from ariagent.realtime import events as rt
 from ariagent.records.events import CallEvent
 from ariagent.records.spending import Spending
 
-LATENCY = TurnLatency(response_s=0.75, detection_s=0.5, model_s=0.24, ours_s=0.01)
+LATENCY = TurnLatency(response_s=0.75, detection_s=0.5, model_s=0.24, service_s=0.01)
 
 
 class Kept:
@@ -77,11 +77,11 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, dict[str, Any]]]
 
 def test_a_turn_with_its_latency_in_parts(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     desk.observer.tell(events.AnswerBegan(LATENCY, "i1"))
-    fields = {"item": "i1", "response_ms": 750.0, "detection_ms": 500.0, "model_ms": 240.0, "ours_ms": 10.0}
+    fields = {"item": "i1", "response_ms": 750.0, "detection_ms": 500.0, "model_ms": 240.0, "service_ms": 10.0}
     assert logged(caplog) == [("turn.answered", fields)]
     assert desk.kept.events == [("turn.answered", fields)]
     assert desk.value("ariagent_response_seconds_sum", agent="default") == 0.75
-    assert desk.value("ariagent_response_part_seconds_sum", part="ours") == 0.01
+    assert desk.value("ariagent_response_part_seconds_sum", part="service") == 0.01
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_a_session_that_is_lost_renewed_and_given_up(desk: Desk, caplog: pytest.
     desk.observer.model(rt.SessionFailed(rt.Fault.SERVER, "closed"))
     assert logged(caplog) == [
         ("model.lost", {"fault": "network", "cause": "cut off"}),
-        ("model.renewed", {"lost_ms": 250}),
+        ("model.reconnected", {"lost_ms": 250}),
     ]
     assert desk.value("ariagent_realtime_reconnects_total") == 1
     assert desk.value("ariagent_realtime_failures_total", fault="server") == 1
@@ -293,7 +293,7 @@ def test_a_providers_tool_that_failed_is_a_warning(desk: Desk, caplog: pytest.Lo
 def test_a_transfer_that_was_declined(
     wrong: bool, level: int, name: str, counted: str, desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.observer.tell(events.TransferDeclined("people", "blind", "closed", wrong))
+    desk.observer.tell(events.TransferDeclined("humans", "blind", "closed", wrong))
     assert [(r.levelno, r.getMessage()) for r in caplog.records] == [(level, name)]
     assert desk.value("ariagent_transfers_total", kind="blind", result=counted) == 1
 

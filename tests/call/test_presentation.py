@@ -1,4 +1,4 @@
-"""Which caller's number and name may be shown."""
+"""Callers whose number and name may be shown."""
 
 import pytest
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ariagent.call.recorded_calls import transferred_call, unended
-from ariagent.call.takeover import SHORT_S, BrokenOff
+from ariagent.call.recorded_calls import interrupted_calls, transferred_call
+from ariagent.call.takeover import SHORT_S, InterruptedCall
 from ariagent.config import RecordsSettings, Settings
 from ariagent.dialogue.history import Said, Used
 from ariagent.dialogue.memory import Unfinished
@@ -75,7 +75,7 @@ def write(settings: Settings, *events: rec.CallEvent, call_id: str = "1.1", bega
 def test_a_calls_events_written_and_read_back_are_the_same_call(settings: Settings) -> None:
     write(settings, *TOLD)
     store = Store(settings.state_directory)
-    (call,) = store.unended()
+    (call,) = store.unfinished_calls()
     rows = store.events(call)
     assert [found.event for found in rows] == list(TOLD)
     assert (call.agent, call.caller, call.seat, call.state) == ("sales", "5550200", "03", "talking")
@@ -89,10 +89,10 @@ def test_a_calls_events_written_and_read_back_are_the_same_call(settings: Settin
         "Good day. How can I help you?",
         "one two three four",
     ]
-    (broken_off,) = unended(settings)
-    assert broken_off == BrokenOff.of(call, kept)
-    assert (broken_off.leg, broken_off.unfinished, broken_off.entries) == ("leg-2", Unfinished.TURN, ENTRIES)
-    memory = broken_off.memory(broken_off.last_at + SHORT_S)
+    (interrupted,) = interrupted_calls(settings)
+    assert interrupted == InterruptedCall.from_record(call, kept)
+    assert (interrupted.leg, interrupted.unfinished, interrupted.entries) == ("leg-2", Unfinished.TURN, ENTRIES)
+    memory = interrupted.memory(interrupted.last_at + SHORT_S)
     assert memory is not None
     assert (memory.unfinished, memory.entries, memory.interrupted) == (Unfinished.TURN, ENTRIES, True)
 
@@ -104,15 +104,15 @@ def test_without_transcripts_words_are_known_only_where_they_are_kept_until_the_
     records = RecordsSettings(transcripts=False, until_the_end=until_the_end)
     settings = Settings(state_directory=tmp_path, records=records)
     write(settings, *TOLD)
-    (broken_off,) = unended(settings)
-    assert broken_off.entries == (ENTRIES if until_the_end else ())
-    assert (broken_off.leg, broken_off.unfinished) == ("leg-2", Unfinished.TURN)
+    (interrupted,) = interrupted_calls(settings)
+    assert interrupted.entries == (ENTRIES if until_the_end else ())
+    assert (interrupted.leg, interrupted.unfinished) == ("leg-2", Unfinished.TURN)
 
 
 def test_a_transferred_caller_is_remembered_through_the_database(settings: Settings) -> None:
     ended = rec.CallEnded(result="transferred", reason="handed_over")
     write(settings, *TOLD[:-1], TRANSFERRED, ended)
-    assert unended(settings) == []
+    assert interrupted_calls(settings) == []
     memory = transferred_call(settings, "1.1")
     assert memory is not None
     assert (memory.entries, memory.destination, memory.caller_number) == (ENTRIES, "support", "5550200")
@@ -123,8 +123,8 @@ def test_a_call_that_was_transferred_and_came_back_is_remembered_from_its_first_
     now = time.time()  # what is old is deleted by whoever writes next
     write(settings, *TOLD[:-1], TRANSFERRED, rec.CallEnded(result="transferred", reason="handed_over"), began=now)
     write(settings, *TOLD[:3], rec.CallerTurn("c9", "Nobody was there."), began=now)
-    (broken_off,) = unended(settings)
-    memory = broken_off.memory(now + 60.0)
+    (interrupted,) = interrupted_calls(settings)
+    memory = interrupted.memory(now + 60.0)
     assert memory is not None
     assert memory.entries == (*ENTRIES, Said("caller", "Nobody was there."))
 
@@ -138,7 +138,7 @@ def test_without_transcripts_no_transferred_caller_is_remembered(tmp_path: Path)
 def test_without_records_nothing_is_known(tmp_path: Path) -> None:
     write(Settings(state_directory=tmp_path), *TOLD)
     settings = Settings(state_directory=tmp_path, records=RecordsSettings(enabled=False))
-    assert (unended(settings), transferred_call(settings, "1.1")) == ([], None)
+    assert (interrupted_calls(settings), transferred_call(settings, "1.1")) == ([], None)
 
 
 def test_records_that_cannot_be_read_are_no_reason_not_to_serve(
@@ -146,5 +146,5 @@ def test_records_that_cannot_be_read_are_no_reason_not_to_serve(
 ) -> None:
     write(settings, *TOLD)
     Store(settings.state_directory).path.write_bytes(b"no database" * 1000)
-    assert (unended(settings), transferred_call(settings, "1.1")) == ([], None)
+    assert (interrupted_calls(settings), transferred_call(settings, "1.1")) == ([], None)
     assert [record.getMessage() for record in caplog.records].count("records.not_read") == 2

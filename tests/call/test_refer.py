@@ -52,7 +52,7 @@ class Moved:
         return twin(self.call.arrival.channel.name) or twin(BESIDE)
 
     def is_in(self, application: str = "", *, peers: str = "", state: str = "Up") -> None:
-        """What Asterisk has at the other end."""
+        """The other end, as Asterisk has it."""
         ari, half = self.office.ari, self.half
         ari.names["half"] = half
         ari.variables |= {
@@ -130,7 +130,7 @@ async def test_two_agents_joined(leg: str, tmp_path: Path) -> None:
         one.is_in(peers=other)
         one.blind()
         assert await office.over(one.call, SOON_S) == AWAY
-        # What is left of the chain is ended, too.
+        # The rest of the chain is ended, too.
         await passes(0.1)
         assert {"other", "other-half"}.isdisjoint(office.ari.names)
 

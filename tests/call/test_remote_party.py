@@ -1,4 +1,4 @@
-"""Who is on the line of a seat after an attended transfer, by what the manager interface tells."""
+"""The party on the line of a seat after an attended transfer, by the events of the manager interface."""
 
 from ariagent.ami.events import AttendedTransferred
 from ariagent.call.attended_transfer import remote_party

@@ -29,7 +29,7 @@ async def answered(office: Office, leg: str = "c1") -> Call:
 
 
 def asked(office: Office) -> list[str]:
-    """Which of the notes about silence and length the model was told, in order."""
+    """Notes about silence and length that the model got, in order."""
     known = (notes.NOTE_ASK, notes.NOTE_ASK_AGAIN, notes.NOTE_GOODBYE, notes.NOTE_LENGTH)
     texts = [
         part["text"]
@@ -124,7 +124,7 @@ async def test_who_asked_the_agent_to_wait_has_longer(tmp_path: Path) -> None:
         assert here.model.session.result(function_call) is not None
         await passes(95.0)
         assert asked(here) == []
-        # The function was answered, and the model not asked to go on.
+        # The function was answered, and the model not asked to continue.
         assert [m["type"] for m in here.model.session.heard].count("response.create") == requests
         await passes(6.0)
         assert asked(here) == [notes.NOTE_ASK]

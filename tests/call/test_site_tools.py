@@ -59,7 +59,7 @@ async def test_while_one_is_slow_the_caller_hears_its_prompt_again_and_again(tmp
         assert all(ended - begun == pytest.approx(0.15, abs=0.05) for begun, ended in prompts)
         office.tools.go_on.set()
         await passes(0.1)
-        # The model knows nothing of the prompts, and goes on.
+        # The model knows nothing of the prompts, and continues.
         assert len(session.heard) - len(said) == 2
         assert len(requests(session)) == asked + 1
 

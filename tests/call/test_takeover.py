@@ -1,4 +1,4 @@
-"""What a new process knows of a call that another one served, from the call's record."""
+"""A new process's knowledge of a call that another one served, from the call's record."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from ariagent.ari.events import Channel
-from ariagent.call.takeover import LEFT_MEANWHILE, SHORT_S, BrokenOff, arguments, handed_over, history_of, returned
+from ariagent.call.takeover import (
+    LEFT_MEANWHILE,
+    SHORT_S,
+    InterruptedCall,
+    arguments,
+    handed_over,
+    history_of,
+    returned,
+)
 from ariagent.dialogue.history import Said, Used
 from ariagent.dialogue.memory import KEPT_S, Unfinished
 from ariagent.records import events as rec
@@ -82,7 +90,7 @@ def test_the_last_leg_counts_and_earlier_visits_are_remembered() -> None:
         at(21.0, rec.LegReplaced("c1", "c2")),
         at(22.0, rec.CallerTurn("x", "now")),
     ]
-    call = BrokenOff.of(row(), events, [at(1.0, rec.CallerTurn("y", "then"))])
+    call = InterruptedCall.from_record(row(), events, [at(1.0, rec.CallerTurn("y", "then"))])
     assert (call.leg, call.call_id, call.row, call.agent, call.dead) == ("c2", "1.1", 3, "sales", True)
     assert (call.began, call.answered, call.last_at) == (10.0, 11.0, 22.0)
     memory = call.memory(23.0)
@@ -92,7 +100,7 @@ def test_the_last_leg_counts_and_earlier_visits_are_remembered() -> None:
 
 
 def test_who_was_not_answered_yet_is_greeted_as_usual() -> None:
-    assert BrokenOff.of(row(answered=None), [happened(STARTED)]).memory(1.0) is None
+    assert InterruptedCall.from_record(row(answered=None), [happened(STARTED)]).memory(1.0) is None
 
 
 SAID = (at(11.0, STARTED), at(12.0, rec.AgentTurn("a", "Good day.")))
@@ -101,14 +109,17 @@ SAID = (at(11.0, STARTED), at(12.0, rec.AgentTurn("a", "Good day.")))
 @pytest.mark.parametrize("unfinished", list(Unfinished))
 def test_who_was_left_on_purpose_is_owed_what_they_were_waiting_for(unfinished: Unfinished) -> None:
     events = [*SAID, at(20.0, left(unfinished.value)), at(20.0, rec.StateChanged("ended"))]
-    memory = BrokenOff.of(row(), events).memory(20.0 + SHORT_S)
+    memory = InterruptedCall.from_record(row(), events).memory(20.0 + SHORT_S)
     assert memory is not None
     assert (memory.unfinished, memory.entries) == (unfinished, (Said("agent", "Good day."),))
 
 
 def test_a_long_silence_or_a_lost_memory_is_excused() -> None:
     events = [*SAID, at(20.0, left("nothing"))]
-    for call, now in ((BrokenOff.of(row(), events), 20.1 + SHORT_S), (BrokenOff.of(row(), events, words=False), 20.0)):
+    for call, now in (
+        (InterruptedCall.from_record(row(), events), 20.1 + SHORT_S),
+        (InterruptedCall.from_record(row(), events, words=False), 20.0),
+    ):
         memory = call.memory(now)
         assert memory is not None
         assert (memory.interrupted, memory.unfinished) == (True, None)
@@ -116,9 +127,9 @@ def test_a_long_silence_or_a_lost_memory_is_excused() -> None:
 
 def test_one_that_went_on_and_died_then_was_not_left() -> None:
     events = [*SAID, at(20.0, left("words")), at(21.0, rec.CallTakenOver("c", "sales", "-", "u", 0.5, 1))]
-    assert BrokenOff.of(row(), events).unfinished is None
+    assert InterruptedCall.from_record(row(), events).unfinished is None
     again = [*events, at(22.0, left("of a later version"))]
-    assert BrokenOff.of(row(), again).unfinished is Unfinished.ANSWER
+    assert InterruptedCall.from_record(row(), again).unfinished is Unfinished.ANSWER
 
 
 @pytest.mark.parametrize(
@@ -160,7 +171,7 @@ def test_who_was_transferred_into_the_call_is_who_comes_back() -> None:
     for events, number in (([happened(STARTED), changed], "5550200"), ([changed, withheld], "5550200"), ([], "")):
         memory = returned(ENDED, events, 100.0)
         assert memory is not None
-        assert (memory.destination, memory.caller_number) == ("a colleague", number)
+        assert (memory.destination, memory.caller_number) == ("a human agent", number)
 
 
 def test_only_who_was_transferred_or_lost_comes_back() -> None:

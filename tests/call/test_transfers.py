@@ -208,7 +208,7 @@ class TestWarm:
             assert desk.variable("ARIAGENT_JOIN") == channel
             assert desk.office.events("call.transferred")[0]["queue_call"].startswith("warm-")
             assert desk.counted("warm", "done") == 1
-            # Who hears the announcement on the consult leg does not hear it again from the dialplan.
+            # A human agent who hears the announcement on the consult leg does not hear it again from the dialplan.
             assert desk.variable("ARIAGENT_ANNOUNCEMENT") == ""
             desk.office.ari.names.clear()
 

@@ -87,7 +87,7 @@ class Desk:
 
     @property
     def listens(self) -> list[str]:
-        """What Asterisk, the router and the audio server have for listening to a consult leg."""
+        """Resources in Asterisk, the router and the audio server for listening to a consult leg."""
         office = self.office
         known = [*office.ari.names, *office.ari.bridges, *office.router._sinks, *map(str, office.media._expected)]
         return [name for name in known if name not in ("c1", *self.legs)]
@@ -104,7 +104,7 @@ async def test_somebody_answers_hears_the_announcement_and_can_be_joined(tmp_pat
     async with Office(tmp_path) as office:
         desk, began = Desk(office), time.monotonic()
         desk.begin()
-        assert (desk.warm.goes_on, desk.working) == (True, True)
+        assert (desk.warm.in_progress, desk.working) == (True, True)
         assert await desk.ended() == ""
         assert time.monotonic() - began == pytest.approx(2.0 + office.ari.sound_lasts_s, abs=0.1)
         assert desk.told[0] == ("changed",)
@@ -119,7 +119,7 @@ async def test_somebody_answers_hears_the_announcement_and_can_be_joined(tmp_pat
         office.ari.joins(office.ari.names[leg])
         await desk.warm.end("ENDED")
         assert desk.legs == [leg]
-        assert not desk.warm.goes_on
+        assert not desk.warm.in_progress
         office.ari.names.clear()
 
 
@@ -205,7 +205,7 @@ async def test_without_an_announcement_the_caller_is_joined_only_if_the_key_is_p
         assert time.monotonic() - began == pytest.approx(2.0 + ANNOUNCEMENT_WAIT_S + asked_s, abs=0.1)
         assert len(office.events("announcement.not_spoken")) == 1
         assert not desk.warm.announcement_failed
-        # What asks for the key does not go on when the caller is there.
+        # The prompt for the key ends when the caller is there.
         assert any(request.startswith("stop ") for request in office.ari.peer.requests) == (key == "1")
         await passes(0.1)
         assert len(desk.legs) == (key == "1")
@@ -279,7 +279,7 @@ async def test_is_cancelled_at_any_moment(after_s: float, tmp_path: Path) -> Non
         await office.until(lambda: not desk.working)
         await passes(30.0)
         assert desk.legs == []
-        assert not desk.warm.goes_on
+        assert not desk.warm.in_progress
         assert [each for each in desk.told if each[0] == "ended"] == []
 
 
@@ -320,9 +320,9 @@ async def test_another_one_begins_when_the_former_is_hung_up(tmp_path: Path) -> 
         (former,) = desk.legs
         office.ari.peer.takes_s["hang_up"] = 2.0
         desk.warm.cancel()
-        assert (desk.warm.goes_on, desk.working) == (False, True)
+        assert (desk.warm.in_progress, desk.working) == (False, True)
         desk.begin(answers_s=2.0)
-        assert desk.warm.goes_on
+        assert desk.warm.in_progress
         await passes(1.0)
         assert desk.legs == [former]
         assert await desk.ended() == ""
@@ -437,14 +437,14 @@ class TestKey:
 
     @pytest.mark.parametrize("summary", ["", "Ann asks for a refund."])
     def test_is_named_in_the_announcement(self, summary: str) -> None:
-        place = DestinationSettings(description="people", queue="support", kind="warm", accept="5")
+        place = DestinationSettings(description="human agents", queue="support", kind="warm", accept="5")
         words, _ = announcement_instructions(Handoff("desk", place, "model", summary=summary), "en")
         assert "pressing 5 takes the call" in words
 
     def test_that_is_not_pressed_is_told_to_the_model(self) -> None:
-        assert "whoever answered did not take the call" in not_found_note("desk", "NOTACCEPTED")
+        assert "the human agent who answered did not take the call" in not_found_note("desk", "NOTACCEPTED")
 
     @pytest.mark.parametrize(("kind", "accept"), [("blind", "1"), ("briefed", ""), ("warm", "12"), ("warm", "a")])
     def test_settings_allow_one_key_for_a_warm_transfer(self, kind: Any, accept: str) -> None:
         with pytest.raises(ValidationError):
-            DestinationSettings(description="people", queue="support", kind=kind, accept=accept)
+            DestinationSettings(description="human agents", queue="support", kind=kind, accept=accept)

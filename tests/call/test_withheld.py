@@ -28,7 +28,7 @@ async def calls(office: Office, leg: str, number: str = SECRET, **variables: str
 
 
 async def kept(office: Office, call: Call) -> set[str]:
-    """Where the number or the name is, while the call goes on and after it."""
+    """Where the number or the name is, while the call continues and after it."""
     found = traces(office, SECRET, WINIFRED)
     office.ari.leaves(call.leg)
     await office.over(call)

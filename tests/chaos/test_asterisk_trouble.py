@@ -1,4 +1,4 @@
-"""Asterisk's HTTP hangs, its events or its manager interface are lost, it restarts: calls that can go on do so."""
+"""Asterisk's HTTP hangs, its events or its manager interface are lost, it restarts: calls that can continue do so."""
 
 import asyncio
 import time
@@ -56,7 +56,7 @@ async def spoken(lines: list[Any], sound: Any) -> float:
 
 
 def excuse(log: Any) -> None:
-    """What the check behind each test takes for faults of ours, and is Asterisk's."""
+    """Messages that the check behind each test takes for ariagent's faults, and that are Asterisk's."""
     log.entries[:] = [e for e in log.entries if e.event not in ("call.return_failed", "call.release_failed")]
 
 
@@ -93,7 +93,7 @@ async def test_calls_talk_on_while_asterisks_http_hangs(
     went_on = time.monotonic()
     await log.wait("ari.connected", count=2, timeout=LIMIT_S)
     back_s = time.monotonic() - went_on
-    # Who hung up is noticed now; who came meanwhile rang until their queue or we sent them to people, or us.
+    # Hang-ups are noticed now. New callers rang until their queue or ariagent sent them to human agents, or to the AI.
     await log.wait("call.ended", timeout=LIMIT_S)
     await asyncio.gather(*(call.answered(LIMIT_S) for call in newcomers))
     assert len(log.named("call.ended")) == 1
@@ -126,8 +126,8 @@ async def test_an_attempt_to_connect_that_was_given_up_is_no_rival_when_it_is_ca
             between.cut()
             await log.wait("ari.lost", cause="cannot open Asterisk's event stream: timed out")
             await log.wait("ari.connected", count=2)
-        # What was held is carried out, although nobody waits for it any more.
-        await log.wait("ari.lost", cause="an earlier attempt of ours to connect took the event stream's place")
+        # The held request is carried out, although nobody waits for it any longer.
+        await log.wait("ari.lost", cause="an earlier connection attempt of ariagent replaced the event stream")
         await log.wait("ari.connected", count=3, timeout=LIMIT_S)
         assert not running.router.replaced.is_set()
         return
@@ -164,9 +164,9 @@ async def test_callers_whom_a_hanging_asterisk_did_not_take_back_reach_people_wh
     stuck = log.named("call.return_failed")
     between.go_on()
     went_on = time.monotonic()
-    # The people's queue plays music.
+    # The human queue plays music.
     heard = await asyncio.gather(*(hearing.wait_loud(went_on, LIMIT_S) for _, hearing in lines))
-    print(f"\nwith people {max(heard) - went_on:.1f} s after Asterisk answered again")
+    print(f"\nwith human agents {max(heard) - went_on:.1f} s after Asterisk answered again")
     assert len(stuck) == 2
     await asyncio.gather(*(call.hangup() for call, _ in lines))
     excuse(log)
@@ -175,7 +175,7 @@ async def test_callers_whom_a_hanging_asterisk_did_not_take_back_reach_people_wh
 async def seats_back(running: Any) -> None:
     """Wait until callers are sent to seats again."""
     async with asyncio.timeout(LIMIT_S):
-        while running.pool.seats.reasons or not running.door.open:
+        while running.pool.seats.reasons or not running.device_state.open:
             await asyncio.sleep(0.05)
         while any(seat.paused or seat.state == "unavailable" for seat in running.pool.seats.view()):
             await asyncio.sleep(0.05)
@@ -201,12 +201,12 @@ async def test_calls_go_on_while_events_and_the_manager_interface_are_lost(
     waits.append(await answered(lines, "1"))
     assert max(waits) <= MOST_SILENCE_S
     assert len(running.calls) == calls
-    # As before: idle seats take calls, and nobody is served twice.
+    # Idle seats take calls as before, and nobody is served twice.
     await asyncio.wait_for(running.pool.settled.wait(), LIMIT_S)
     await seats_back(running)
     assert len(log.named("call.started")) == calls
     assert log.named("orphan_call.found") == []
-    print(f"\nARI and AMI cut: {calls} of {calls} went on, answered within {max(waits):.2f} s")
+    print(f"\nARI and AMI cut: {calls} of {calls} continued, answered within {max(waits):.2f} s")
     await asyncio.gather(*(call.hangup() for call, _ in lines))
     await log.wait("call.ended", count=calls, result="done", timeout=LIMIT_S)
 

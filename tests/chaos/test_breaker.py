@@ -69,7 +69,7 @@ async def test_the_first_callers_reach_people_and_the_others_do_not_have_to_try(
 
 
 class AudioWay:
-    """What stands between Asterisk and the service's audio port, and can be broken there."""
+    """A proxy between Asterisk and the service's audio port that can be broken."""
 
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -185,7 +185,7 @@ async def test_callers_whose_audio_cannot_be_connected_are_with_people_at_once(
             _, _, metrics = await asyncio.to_thread(health, running)
     # While it is open no caller of a queue has to try.
     async with asyncio.timeout(LIMIT_S):
-        while running.door.open:
+        while running.device_state.open:
             await asyncio.sleep(0.02)
     closed_s = time.monotonic() - dialled
     calls.append(await phones[CALLERS].dial("7000"))
@@ -205,7 +205,7 @@ async def test_callers_whose_audio_cannot_be_connected_are_with_people_at_once(
     await hearing.utterance()
     print(
         f"\n{how}: {CALLERS} callers, {tried} tries of seats; opened {opened.at - dialled:.2f} s after they dialled, "
-        f"all with people after {took_s:.2f} s, all seats closed after {closed_s:.2f} s; "
+        f"all with human agents after {took_s:.2f} s, all seats closed after {closed_s:.2f} s; "
         f"a direct one after {direct_s:.2f} s"
     )
     assert tried <= CALLERS
@@ -221,7 +221,7 @@ async def test_callers_whose_audio_cannot_be_connected_are_with_people_at_once(
 async def resumed(running: Any) -> None:
     """Until the seats take calls."""
     async with asyncio.timeout(LIMIT_S):
-        while running.audio.open or not running.door.open:
+        while running.audio.open or not running.device_state.open:
             await asyncio.sleep(0.02)
 
 
@@ -234,7 +234,7 @@ async def test_a_queue_without_a_manager_interface_does_not_try_one_seat_after_a
     way: AudioWay,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nobody pauses the seats here: it is the seat itself that sends its caller to people."""
+    """Nobody pauses the seats here: it is the seat itself that sends its caller to human agents."""
     monkeypatch.setattr("ariagent.breaker.FIRST_TRIAL_S", 0.3)
     running = await service(await sandbox(), audiosocket={"advertise": way.address}, ami=None)
     way.target = ("127.0.0.1", running.media.port)
@@ -247,10 +247,10 @@ async def test_a_queue_without_a_manager_interface_does_not_try_one_seat_after_a
     async with asyncio.timeout(LIMIT_S):
         while not queue_log.rows("ENTERQUEUE", queue="support"):
             await asyncio.sleep(0.02)
-    print(f"\nwith people after {time.monotonic() - dialled:.2f} s")
+    print(f"\nwith human agents after {time.monotonic() - dialled:.2f} s")
     assert len(log.named("call.started")) == 1
     # From then on the seats' device state sends callers on before they try.
     async with asyncio.timeout(LIMIT_S):
-        while running.door.open:
+        while running.device_state.open:
             await asyncio.sleep(0.02)
     await call.hangup()

@@ -1,4 +1,4 @@
-"""The connection to the model is cut while calls go on: they go on, or their callers reach people."""
+"""The connection to the model is cut during calls: they continue, or their callers reach the human queue."""
 
 import asyncio
 import itertools
@@ -38,10 +38,10 @@ async def test_sessions_that_are_reset_are_made_anew(
     cut = time.monotonic()
     between.cut()
     for count in range(1, calls + 1):
-        await log.wait("model.renewed", count=count, timeout=LIMIT_S)
-    await asyncio.gather(*(hearing.wait_loud(log.named("model.renewed")[-1].at) for _, hearing in lines))
+        await log.wait("model.reconnected", count=count, timeout=LIMIT_S)
+    await asyncio.gather(*(hearing.wait_loud(log.named("model.reconnected")[-1].at) for _, hearing in lines))
     silences = [longest_silence_s(hearing, cut) for _, hearing in lines]
-    print(f"\n{moment}: {calls} of {calls} calls went on; longest silence {max(silences):.2f} s")
+    print(f"\n{moment}: {calls} of {calls} calls continued; longest silence {max(silences):.2f} s")
     assert max(silences) <= MOST_SILENCE_S
     assert len(running.calls) == calls
     # They answer as before.
@@ -67,11 +67,11 @@ async def test_callers_of_a_model_that_is_gone_reach_people(
     cut = time.monotonic()
     between.cut()
     ended = [await log.wait("call.ended", count=n, reason="model_lost", timeout=LIMIT_S) for n in range(1, calls + 1)]
-    # The people's queue plays music.
+    # The human queue plays music.
     await asyncio.gather(*(hearing.wait_loud(ended[-1].at) for _, hearing in lines))
     new = [row.split("|") for row in asterisk.queue_log.read_text().splitlines()[rows:]]
     waiting = sum(row[2] == "support" and row[4] == "ENTERQUEUE" for row in new)
-    print(f"\n{waiting} of {calls} in the people's queue; the last {ended[-1].at - cut:.2f} s after the cut")
+    print(f"\n{waiting} of {calls} in the human queue; the last {ended[-1].at - cut:.2f} s after the cut")
     assert waiting == calls
     assert ended[-1].at - cut <= MOST_UNTIL_PEOPLE_S
     await asyncio.gather(*(call.hangup() for call, _ in lines))

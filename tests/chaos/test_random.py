@@ -28,8 +28,8 @@ LIMIT_S = 60.0
 RUNS = int(os.environ.get("CHAOS_RUNS", "3"))
 FAILURES, WITHIN_S = 8, 24.0
 SLACK_S = 3.0
-"""Of a silence, beside what the failures took: the answer's own time, a connection that is tried again after a pause, a
-key that nobody heard and the question behind it."""
+"""Limit of a silence, beside the failures' own time: the answer's time, a connection that is tried again after a pause,
+a key that nobody heard and the question behind it."""
 PATIENCE_S = 1.2
 """After so long without an answer a caller asks again, aloud."""
 SETTLED_S = 3.0
@@ -76,7 +76,7 @@ class Caller:
                 await self.ask(key)
 
     async def ask(self, key: str = "") -> bool:
-        """Press a key, or say something; both until a sound comes, or people take over. Returns whether one came."""
+        """Press a key, or say something, until a sound comes or a human agent takes over. Returns whether one came."""
         since = None
         while self.here:
             if key:
@@ -204,7 +204,7 @@ class Troubles:
 
 @dataclass
 class Stage:
-    """What a run needs."""
+    """The things that a run needs."""
 
     asterisk: Any
     sandbox: Any
@@ -246,15 +246,15 @@ class Stage:
             await first.wait_for("pool.ready")
             callers = await self.call(seed, count)
             went_on = await self.suffer(callers, failures, troubles)
-            people, lost = self.waiting(), [caller for caller in callers if caller.lost]
+            humans, lost = self.waiting(), [caller for caller in callers if caller.lost]
             self.tell(callers, troubles.outages, went_on)
             await asyncio.gather(*(caller.call.hangup() for caller in callers))
             await self.nothing_goes_on()
-        # Of the sandbox's library, for connections that were reset before they were any.
+        # The sandbox's library logs these for connections that were reset before they were any.
         self.log.entries[:] = [entry for entry in self.log.entries if entry.logger != "websockets.server"]
         self.tell_why()
         assert [(caller.number, caller.call.end) for caller in lost] == []
-        assert {caller.number for caller in callers if caller not in went_on} <= people
+        assert {caller.number for caller in callers if caller not in went_on} <= humans
         silences = [(wait.s, allowed_s(wait, troubles.outages)) for caller in callers for wait in caller.waits]
         assert [(s, allowed) for s, allowed in silences if s > allowed + slack_s] == []
         self.records_are_right()
@@ -297,7 +297,7 @@ class Stage:
             await asyncio.sleep(0.2)
 
     def notice(self, callers: list[Caller]) -> None:
-        """Let the callers know whether people have them."""
+        """Let the callers know whether human agents have them."""
         waiting = self.waiting()
         for caller in callers:
             if caller.number not in waiting:
@@ -306,7 +306,7 @@ class Stage:
                 caller.with_people = time.monotonic()
 
     def waiting(self) -> set[str]:
-        """The numbers of those who are in the people's queue."""
+        """The numbers of those who are in the human queue."""
         numbers: dict[str, str] = {}
         for row in self.queue_log.rows(queue="support"):
             if row[3] == "ENTERQUEUE":
@@ -324,28 +324,28 @@ class Stage:
         worst = max(waits, key=lambda wait: wait.s - allowed_s(wait, outages))
         lost, beyond_s = sum(caller.lost for caller in callers), worst.s - allowed_s(worst, outages)
         print(
-            f"  of {len(callers)} calls {len(went_on)} went on, {len(moved)} are with people, {lost} lost; "
+            f"  of {len(callers)} calls {len(went_on)} continued, {len(moved)} are with human agents, {lost} lost; "
             f"{len(waits)} questions, longest silence {max(wait.s for wait in waits):.2f} s, beyond what failures took "
             f"{beyond_s:.2f} s (at {worst.since - start:.1f} s)"
         )
 
     def tell_why(self) -> None:
-        """Print why callers went to people."""
+        """Print why callers are sent to the human queue."""
         store = Store(self.directory / "state")
         for row in store.past(None):
             for event in store.events(row):
                 if event.name == "call.ended" and row.result != "done":
-                    print(f"  {row.caller} to people: {row.reason} {event.fields.get('cause', '')}")
+                    print(f"  {row.caller} to human agents: {row.reason} {event.fields.get('cause', '')}")
 
     async def nothing_goes_on(self) -> None:
         """Wait until the records say that every call is over."""
         store = Store(self.directory / "state")
         try:
             async with asyncio.timeout(LIMIT_S):
-                while store.unended():
+                while store.unfinished_calls():
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            raise AssertionError(store.unended()) from None
+            raise AssertionError(store.unfinished_calls()) from None
 
     def records_are_right(self) -> None:
         """Every call began and ended once."""

@@ -13,7 +13,7 @@ MOST_SILENCE_S = 1.5
 
 
 def texts(session: Any) -> list[tuple[str, str]]:
-    """Who said what, as far as it is written."""
+    """Speakers and words, as far as they are written."""
     items = [item for item in session.items if item["type"] == "message"]
     return [
         (item["role"], "".join(part.get("text") or part.get("transcript") or "" for part in item["content"]))
@@ -53,7 +53,7 @@ async def test_a_session_is_changed_between_turns_and_nobody_hears_it(
         spoke = hearing.spoke_until()
         waits["during"].append(await hearing.wait_loud(spoke) - spoke)
         expected.append("The answer.")
-        renewed = await log.wait("model.renewed", count=count, timeout=LIMIT_S)
+        renewed = await log.wait("model.reconnected", count=count, timeout=LIMIT_S)
         assert renewed["lost_ms"] == 0
         # The reply came from the session that heard the question, and was heard to its end.
         assert hearing.loud[-1] <= renewed.at + 0.2
@@ -96,8 +96,8 @@ async def test_one_that_ends_while_the_agent_speaks_is_followed_by_another_at_on
     began = await hearing.wait_loud(pressed)
     lost = await log.wait("model.lost", timeout=LIMIT_S)
     assert lost["fault"] == "expired"
-    await log.wait("model.renewed")
-    # What was lost is told again, without a pause that would be noticed.
+    await log.wait("model.reconnected")
+    # Lost audio is sent again, without a pause that would be noticed.
     silence_s = hearing.longest_silence_s(began, await hearing.wait_loud(lost.at + 2.0))
     print(f"\n{number}: closed with 1001 in mid-sentence; longest silence {silence_s:.2f} s")
     assert silence_s <= MOST_SILENCE_S

@@ -1,4 +1,4 @@
-"""The service is killed and does not come back: its callers reach people, by the manager interface alone."""
+"""The service is killed and does not come back: its callers reach the human queue, by the manager interface alone."""
 
 import asyncio
 import json
@@ -252,7 +252,9 @@ async def test_ten_callers_of_a_service_that_stays_away_wait_for_people(
     code, said = await rescue(tmp_path / "killed.yaml", "--after", "1")
     assert (code, len(said["channels"])) == (0, 10)
     heard = await asyncio.gather(*(hearing.wait_loud(began + 0.3, LIMIT_S) for _, hearing in lines))
-    print(f"\n10 of 10 callers wait for people; longest silence {max(heard) - began:.2f} s, 1 s of it on purpose")
+    print(
+        f"\n10 of 10 callers wait in the human queue; longest silence {max(heard) - began:.2f} s, 1 s of it on purpose"
+    )
     assert len(queue_log.rows("ENTERQUEUE", "support")) == 10
     assert len(queue_log.rows("BLINDTRANSFER", "frontline")) == 5
     assert {call.state for call, _ in lines} == {CallState.ANSWERED}

@@ -1,4 +1,4 @@
-"""The service is killed while calls go on: the next process goes on with them, and they with what they know."""
+"""The service is killed while calls continue: the next process continues them, with their memory."""
 
 import asyncio
 import os
@@ -27,13 +27,13 @@ until = partial(waiting.until, limit_s=LIMIT_S)
 
 @pytest.mark.parametrize("calls", [2, pytest.param(10, marks=pytest.mark.chaos)])
 async def test_callers_of_a_killed_service_go_on_with_the_next(calls: int, bed: Any, tmp_path: Path) -> None:
-    # What is not kept for long is there while the call goes on.
+    # Records that are not kept for long exist while the call continues.
     records = {"transcripts": calls > 2}
     async with benchtakeover.killed(bed.asterisk, tmp_path, calls, records=records) as seen:
         assert seen.lost == 0
         assert len(seen.sessions) == calls
         after_s = max(seen.heard_at) - seen.accepting_at
-        print(f"\n{calls} of {calls} calls went on; longest silence {seen.longest_s:.2f} s after the kill, "
+        print(f"\n{calls} of {calls} calls continued; longest silence {seen.longest_s:.2f} s after the kill, "
               f"{after_s:.2f} s after the next process took calls")  # fmt: skip
         assert after_s <= MOST_SILENCE_S
         # They end as their callers wish.
@@ -76,7 +76,7 @@ async def test_calls_that_ended_meanwhile_are_told_as_ended(sandbox: Any, dial: 
 
 
 @pytest.mark.chaos
-async def test_who_comes_back_from_people_is_remembered_by_the_next(
+async def test_who_comes_back_from_human_agents_is_remembered_by_the_next(
     sandbox: Any, phone: Any, dial: Any, run: Any, tmp_path: Path
 ) -> None:
     model = await sandbox(scenario=SCENARIOS / "handoff.yaml")
@@ -111,19 +111,19 @@ async def test_who_comes_back_from_people_is_remembered_by_the_next(
 async def test_whatever_a_call_was_doing_it_goes_on_and_nothing_is_left(
     number: str, bed: Any, sandbox: Any, phone: Any, dial: Any, run: Any, tmp_path: Path
 ) -> None:
-    """Killed while the agent speaks, while it announces a transfer, while a colleague is looked for, and while one more
-    phone still rings."""
+    """The service is killed while the agent speaks, while it announces a transfer, while a human agent is called, and
+    while one more phone still rings."""
     model = await sandbox(scenario=SCENARIOS / "handoff.yaml")
-    people = {"queue": "support", "description": "people", "timeout_s": 60}
-    destinations = {"people": {**people, "kind": "blind"}, "warm": {**people, "kind": "warm"}}
+    humans = {"queue": "support", "description": "human agents", "timeout_s": 60}
+    destinations = {"humans": {**humans, "kind": "blind"}, "warm": {**humans, "kind": "warm"}}
     settings = {"agent": {"handoff": list(destinations)}, "destinations": destinations}
-    colleague = await phone("1001", register=True)
+    human_agent = await phone("1001", register=True)
     async with run(model, "killed", **settings) as first:
         phones = [await phone(f"555220{n}") for n in range(4)]
         speaking, announced, warm = lines = [await dial(number, one) for one in phones[:3]]
         await asyncio.gather(*(hearing.utterance() for _, hearing in lines))
         await warm[0].send_dtmf("6")
-        ringing = await colleague.incoming(30)
+        ringing = await human_agent.incoming(30)
         await asyncio.gather(speaking[0].send_dtmf("77"), announced[0].send_dtmf("1"))
         await announced[1].wait_loud(time.monotonic())
         assert "call.transferred" not in first.log
@@ -136,7 +136,7 @@ async def test_whatever_a_call_was_doing_it_goes_on_and_nothing_is_left(
         assert {call.state for call, _ in lines} == {CallState.ANSWERED}
         resumed = [s for s in model.sessions[before:] if any("was interrupted" in text for text in s.texts)]
         assert len(resumed) == 3
-        await late.answered(LIMIT_S)  # by the agent, or by people
+        await late.answered(LIMIT_S)  # by the agent, or by human agents
         await asyncio.gather(*(call.hangup() for call, _ in lines), late.hangup())
         await until(lambda: following.log.count(" call.ended") >= 3, "the calls to end")
 

@@ -1,4 +1,4 @@
-"""A model whose session lives and that says nothing: its callers get another session, and then people."""
+"""A model that says nothing in a live session: its callers get another session, then the human queue."""
 
 import asyncio
 import dataclasses
@@ -42,12 +42,12 @@ async def test_a_response_that_does_not_come_is_asked_for_in_another_session(
         lost = await log.wait("model.lost", call=call_id, timeout=LIMIT_S)
         assert lost["fault"] == "silent"
         assert FAULTS[name][1] in lost["cause"]
-        renewed = await log.wait("model.renewed", call=call_id)
+        renewed = await log.wait("model.reconnected", call=call_id)
         heard = await hearing.wait_loud(renewed.at)
         silence_s = hearing.longest_silence_s(asked, heard)
         print(f"\na response {name}: {silence_s:.2f} s of silence with a limit of {STALL_S:g} s")
         assert silence_s <= 3 * STALL_S
-        # What was lost was asked for, and it goes on.
+        # The lost answer was requested, and the conversation continues.
         await hearing.wait_quiet(0.5)
         await call.play(sound.tone(0.4))
         await hearing.wait_loud(hearing.spoke_until())
@@ -78,9 +78,9 @@ async def test_who_meets_silence_again_goes_to_people_and_the_seats_wait_until_t
     asked = hearing.spoke_until()
     incoming = await human.incoming(LIMIT_S)
     handed = await log.wait("call.transferred", by="ariagent")
-    print(f"\nto people {handed.at - asked:.2f} s after the question, with a limit of {STALL_S:g} s")
+    print(f"\nto human agents {handed.at - asked:.2f} s after the question, with a limit of {STALL_S:g} s")
     assert handed.at - asked <= 3 * 2 * STALL_S
-    assert len(log.named("model.renewed")) == 1
+    assert len(log.named("model.reconnected")) == 1
     headers = incoming.invite.headers
     assert headers.get("x-ariagent-summary").startswith("agent: ")
     assert "fell silent" in headers.get("x-ariagent-reason")

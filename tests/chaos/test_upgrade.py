@@ -1,4 +1,4 @@
-"""A service ends and leaves its calls to the next process: those go on, and hardly notice."""
+"""A service ends and leaves its calls to the next process: those continue, and hardly notice."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ LIMIT_S = 60.0
 MOST_SILENCE_S = 2.0
 """From the next process's taking calls to the last caller's hearing of it; three times that on a busy machine."""
 MAKE_UP = ("wait for the caller to speak", "the sentence that was cut off", "The caller was speaking")
-"""What the model is told about callers who rest, listen, speak."""
+"""Notes to the model about callers who rest, listen, speak."""
 STORY = "8"
 """The key that makes the agent tell a long story."""
 
@@ -76,7 +76,7 @@ async def test_calls_go_on_with_the_next_process_as_if_nothing_had_been(
 
         await until(written, "the records of what was said")
         await asyncio.gather(*(hearing.wait_quiet(0.5) for _, hearing in lines))
-        # Of three callers one listens, one speaks, and with one nobody does.
+        # One caller in three listens, one speaks, and one does neither.
         listening, speaking, resting = lines[1::3], lines[2::3], lines[0::3]
         pressed = time.monotonic()
         await asyncio.gather(*(call.send_dtmf(STORY) for call, _ in listening))
@@ -94,7 +94,7 @@ async def test_calls_go_on_with_the_next_process_as_if_nothing_had_been(
     [left], [ended] = at(first, "service.calls_left"), at(first, "service.stopped")
     async with run(model, "next", **ending) as following:
         heard = await asyncio.gather(*(h.wait_loud(ended, LIMIT_S) for _, h in [*listening, *speaking]))
-        await until(lambda: len(at(following, "call.conversation_resumed")) == calls, "all calls to go on")
+        await until(lambda: len(at(following, "call.conversation_resumed")) == calls, "all calls to continue")
         assert {call.state for call, _ in lines} == {CallState.ANSWERED}
         # On a machine that is too busy to start a process at once callers do notice.
         unnoticed = max(float(found["since_record_s"]) for found in fields(following, "call.resumed")) < SHORT_S - 0.1
@@ -113,7 +113,7 @@ async def test_calls_go_on_with_the_next_process_as_if_nothing_had_been(
                 assert n % 3 > 0 or told[-1].startswith("[system] ")
         [ready], goes_on = at(following, "service.accepting_calls"), at(following, "call.conversation_resumed")
         print(
-            f"\n{calls} of {calls} calls went on; longest silence of those who waited {max(heard) - left:.2f} s "
+            f"\n{calls} of {calls} calls continued; longest silence of those who waited {max(heard) - left:.2f} s "
             f"({ended - left:.2f} s until the old process had ended, {ready - ended:.2f} s until the next took calls, "
             f"{max(heard) - ready:.2f} s after that); others were heard again after {max(goes_on) - left:.2f} s"
         )
@@ -187,19 +187,19 @@ async def test_when_no_process_comes_they_are_rescued(
 async def test_whatever_a_call_was_doing_it_goes_on_or_gets_there(
     bed: Any, sandbox: Any, phone: Any, dial: Any, run: Any, tmp_path: Path
 ) -> None:
-    """Left while a transfer is announced, while a colleague is looked for, in a goodbye, and while a phone rings."""
+    """Left while a transfer is announced, while a human agent is looked for, in a goodbye, and while a phone rings."""
     scenario = Path(__file__).parents[1] / "integration" / "scenarios" / "handoff.yaml"
     model = await sandbox(scenario=scenario)
-    people = {"queue": "support", "description": "people", "timeout_s": 60}
-    destinations = {"people": {**people, "kind": "blind"}, "warm": {**people, "kind": "warm"}}
+    humans = {"queue": "support", "description": "human agents", "timeout_s": 60}
+    destinations = {"humans": {**humans, "kind": "blind"}, "warm": {**humans, "kind": "warm"}}
     settings = {"agent": {"handoff": list(destinations)}, "destinations": destinations}
-    colleague = await phone("1001", register=True)
+    human_agent = await phone("1001", register=True)
     async with run(model, "first", **settings) as first:
         phones = [await phone(f"555880{n}") for n in range(3)]
         announced, warm = lines = [await dial("7000", one) for one in phones[:2]]
         await asyncio.gather(*(hearing.utterance() for _, hearing in lines))
         await warm[0].send_dtmf("6")
-        ringing = await colleague.incoming(30)
+        ringing = await human_agent.incoming(30)
         await announced[0].send_dtmf("1")
         await until(lambda: first.log.count(" tool.used ") == 2, "the model to ask for the transfer")
         assert "call.transferred" not in first.log
@@ -209,11 +209,11 @@ async def test_whatever_a_call_was_doing_it_goes_on_or_gets_there(
         assert "call.transferred" in first.log
     async with run(model, "next", **settings) as following:
         await ringing.ended(LIMIT_S)
-        await until(lambda: "call.conversation_resumed" in following.log, "the call to go on")
+        await until(lambda: "call.conversation_resumed" in following.log, "the call to continue")
         told = [text for session in model.sessions[before:] for text in session.texts]
-        assert any("is not being called any more" in text for text in told)
+        assert any("is no longer being called" in text for text in told)
         assert {call.state for call, _ in lines} == {CallState.ANSWERED}
-        await late.answered(LIMIT_S)  # by the agent, or by people
+        await late.answered(LIMIT_S)  # by the agent, or by human agents
         await asyncio.gather(*(call.hangup() for call, _ in lines), late.hangup())
         await until(lambda: following.log.count(" call.ended") >= 1, "the calls to end")
     assert "warm_transfer" in [found["unfinished"] for found in fields(first, "call.left")]

@@ -1,4 +1,4 @@
-"""What is made of Asterisk's answers; a small ARI on loopback where a real one would not say such things."""
+"""Findings from Asterisk's answers; a small ARI on loopback where a real one would not give such answers."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What is made of what Asterisk's dialplan says of itself."""
+"""Findings from the dialplan that Asterisk shows."""
 
 from dataclasses import replace
 

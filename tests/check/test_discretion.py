@@ -1,4 +1,4 @@
-"""What a bundle may show: no secret in any writing, and without leave neither words nor numbers."""
+"""A bundle's contents: no secret in any writing, and without leave neither words nor numbers."""
 
 import ast
 import dataclasses

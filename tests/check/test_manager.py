@@ -1,4 +1,4 @@
-"""What the manager interface lets us do."""
+"""Permissions of the AMI user."""
 
 from ariagent.check.manager import judge_rights
 from ariagent.check.report import Status

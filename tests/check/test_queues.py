@@ -1,4 +1,4 @@
-"""What the members of the AI's queues say."""
+"""Findings about the members of the AI's queues."""
 
 import pytest
 
@@ -120,7 +120,7 @@ def test_more_seats_than_calls(seats: int, paused: int, max_calls: int | None, s
     assert one(*members, max_calls=max_calls).status is status
 
 
-def test_people_are_no_seats() -> None:
+def test_human_agents_are_no_seats() -> None:
     assert one(*(member(f"PJSIP/{number}") for number in range(100)), queue="support").status is Status.OK
 
 

@@ -1,4 +1,4 @@
-"""What is told to do: every file, command and setting that a message names is there, and no command can break the site.
+"""Remedies: every file, command and setting that a message names exists, and no command can break the site.
 
 All texts of the installed program are read, not only those that are known to be remedies: a message that was forgotten
 would be the next wrong one.
@@ -45,7 +45,7 @@ HARMLESS = (
     r"asterisk -rx 'queue show \{\}'",
     r"asterisk -rx 'module load [a-z_{}]+\.so'",
     r"asterisk -rx 'module reload res_ari\.so'",
-    # Of this machine.
+    # Paths of this machine.
     r"ulimit -n",
     r"chmod o\+x",
     r"chmod o-rw? \{\}",
@@ -83,7 +83,7 @@ def messages() -> Iterator[tuple[str, str]]:
 
 
 def wrong_with(text: str) -> list[str]:
-    """What a text names that is not there, or that nobody should be told to do. One word alone is no message."""
+    """Names in a text that do not exist, or that nobody should be told to use. One word alone is no message."""
     if " " not in text.strip():
         return []
     found = [f"an include: {part}" for part in re.findall(r"#\w*include\b.*", text)]
@@ -157,7 +157,7 @@ def test_the_remedies_are_among_what_was_read() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        # As it was: the first of these took a site's whole dialplan away at the next restart.
+        # A former remedy: the first of these took a site's whole dialplan away at the next restart.
         "Add #include dialplan/ariagent.conf to extensions.conf, then `asterisk -rx 'dialplan reload'`",
         "Add #include asterisk/queues.conf to queues.conf",
         "Include asterisk/manager.conf, and add the section ami",

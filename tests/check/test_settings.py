@@ -1,4 +1,4 @@
-"""What the settings and the machine say by themselves."""
+"""Findings from the settings and the machine alone."""
 
 import os
 from collections.abc import Callable
@@ -174,7 +174,7 @@ class TestFolder:
 
 
 def as_nobody(work: Callable[[], str]) -> str:
-    """What ``work`` returns in a process of another user."""
+    """The result of ``work`` in a process of another user."""
     reading, writing = os.pipe()
     if (child := os.fork()) == 0:
         try:
@@ -218,6 +218,6 @@ def test_an_agent_whose_time_zone_is_not_clear() -> None:
     hours = {"a": {"timezone": "Europe/Berlin", "week": week}, "b": {"timezone": "UTC", "week": week}}
     _, result = told(hours=hours)
     assert result.status is Status.WARNING
-    assert result.found == "agents.default tells the time of this machine, but hours have Europe/Berlin, UTC"
+    assert result.found == "agents.default uses this machine's time zone, but hours use Europe/Berlin, UTC"
     assert len(told(hours=hours, timezone="UTC")) == 1
     assert len(told(hours=hours, agents={"default": {"timezone": "UTC"}})) == 1

@@ -1,4 +1,4 @@
-"""What is made of a trial of the audio's way."""
+"""Findings from a trial of the audio's way."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which of the site's channel variables Asterisk can read."""
+"""The site's channel variables that Asterisk can read."""
 
 from ariagent.check.report import Status
 from ariagent.check.variables import functions, judge_variables

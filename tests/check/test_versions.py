@@ -1,4 +1,4 @@
-"""What is known of an Asterisk version: its faults, whether it has the security fixes, whether its branch lives."""
+"""Facts about an Asterisk version: its faults, its security fixes, and whether its branch lives."""
 
 from typing import Any
 
@@ -194,5 +194,5 @@ class TestJudging:
         results = judged("24.1.0")
         assert [result.status for result in results.values()] == [Status.OK]
         assert results[VERSION].found.endswith(
-            "audio at 24 kHz; this version is newer than those that this ariagent knows"
+            "audio at 24 kHz; this version is newer than the versions that this ariagent knows"
         )

@@ -317,7 +317,7 @@ class TestWithoutSecrets:
 
 
 class TestTheCurrentDirectory:
-    """Of somebody else: nothing in it is read, whoever starts a command there."""
+    """A folder of somebody else: nothing in it is read, whoever starts a command there."""
 
     @pytest.fixture
     def trap(self, tmp_path: Path) -> Path:

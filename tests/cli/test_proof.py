@@ -1,4 +1,4 @@
-"""What the test call of ``ariagent init`` starts ends with it, however it ends."""
+"""Processes of the test call of ``ariagent init`` end with it, however it ends."""
 
 import os
 import signal

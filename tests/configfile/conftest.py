@@ -29,7 +29,7 @@ def loaded(file: Path) -> Callable[..., Settings]:
 
 @pytest.fixture
 def complaint(loaded: Callable[..., Settings], file: Path) -> Callable[..., str]:
-    """What ``loaded`` complains about and advises, with the file's path written as FILE."""
+    """Errors and advice of ``loaded``, with the file's path written as FILE."""
 
     def complain(text: str = "", environment: Mapping[str, str] | None = None, **options: Any) -> str:
         with pytest.raises(ConfigurationError) as caught:

@@ -1,4 +1,4 @@
-"""What a running service takes over of changed settings."""
+"""Changed settings that a running service takes over."""
 
 from ariagent.config import Settings
 from ariagent.configfile.change import AT_RUN_TIME, changed

@@ -1,4 +1,4 @@
-"""What is said of settings that are wrong: in words for administrators, whatever is wrong and wherever."""
+"""Errors of wrong settings: in words for administrators, for any mistake at any place."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What the sections need of each other: every mistake has its line."""
+"""Sections that need each other: every mistake has its line."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Who may use the control API, as the settings say it."""
+"""Users of the control API, as the settings name them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Which time zone an agent, the site and its hours have."""
+"""The time zones of an agent, the site and its hours."""
 
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ def hours(zone: str | None = None) -> dict[str, Any]:
 
 
 def desk(name: str) -> dict[str, Any]:
-    return {"queue": "support", "description": "people", "hours": name}
+    return {"queue": "support", "description": "human agents", "hours": name}
 
 
 def zones(**tree: Any) -> tuple[str, str]:

@@ -74,7 +74,7 @@ async def make_site(tmp_path: Path) -> AsyncIterator[MakeSite]:
         draining = Draining()
 
         def drain(to: DrainTo | None, after_s: float | None) -> Plan:
-            plan = draining.begin(Plan("people", 9.0), to, after_s)
+            plan = draining.begin(Plan("human_queue", 9.0), to, after_s)
             drained.append(Plan(plan.to, round(plan.after_s)))
             return drained[-1]
 

@@ -1,4 +1,4 @@
-"""What the API refuses, and how it says so."""
+"""Requests that the API refuses, and its answers to them."""
 
 import asyncio
 import gzip
@@ -45,7 +45,7 @@ async def test_who_may(site: Any, token: dict[str, str]) -> None:
     status, word, reason = await refused(site, "POST", f"{CALL}/whisper", token=token["viewer"], json={"text": "x"})
     assert (status, word) == (403, "wrong_role")
     assert reason == "the-viewer is a viewer; this is for a supervisor and above"
-    # Who may is told that there is no such call; the body does not matter to who may not.
+    # A permitted client learns that there is no such call. For any other client the body does not matter.
     assert (await refused(site, "POST", f"{CALL}/whisper", token=token["viewer"], data=b"x" * 99999))[0] == 403
     for role in ("supervisor", "admin"):
         status, word, _ = await refused(site, "POST", f"{CALL}/whisper", token=token[role], json={"text": "x"})

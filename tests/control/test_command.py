@@ -51,7 +51,7 @@ async def test_where_to_must_be_said(run: Run, site: Any) -> None:
     for words in (("transfer", "1.1"), ("transfer", "1.1", "--queue", "a", "--to", "b")):
         result = await run(*words)
         assert result.exit_code == USAGE
-        assert result.stderr == "ariagent: say where to: --queue QUEUE or --to DESTINATION, and not both\n"
+        assert result.stderr == "ariagent: give either --queue QUEUE or --to DESTINATION\n"
 
 
 async def test_calls_and_seats_that_there_are_not(run: Run, site: Any) -> None:
@@ -69,7 +69,7 @@ async def test_seats_are_paused_and_resumed(run: Run, make_site: Any, listed: An
     site = await make_site(manager=True)
     listed(site.desk.pool, "frontline", seats=("06", "07"))
     result = await run("pause", "7")
-    assert (result.exit_code, result.stdout) == (0, "seat 07 paused; Asterisk will be told as soon as it answers\n")
+    assert (result.exit_code, result.stdout) == (0, "seat 07 paused; Asterisk gets the change as soon as it answers\n")
     result = await run("resume")
     assert result.exit_code == 0
     assert result.stdout.startswith("2 seats resumed")
@@ -86,7 +86,7 @@ async def test_seats_are_paused_and_resumed(run: Run, make_site: Any, listed: An
 async def test_a_service_is_told_to_end_by_an_admin_only(run: Run, site: Any, token: dict[str, str]) -> None:
     result = await run("drain")
     told = "no new calls; 0 calls may continue for 9 s, then the callers go to the human queue\n"
-    assert (result.exit_code, result.stdout, site.drained) == (0, told, [Plan("people", 9.0)])
+    assert (result.exit_code, result.stdout, site.drained) == (0, told, [Plan("human_queue", 9.0)])
     result = await run("drain", "--to", "next", "--after", "0", "--json")
     assert json.loads(result.stdout) == {"calls": 0, "timeout_s": 0.0, "to": "next"}
     told = "no new calls; 0 calls may continue for 60 s, then the callers wait for the next process\n"

@@ -78,7 +78,7 @@ async def test_a_snapshot_then_changes_and_nothing_twice(make_site: Any, listed:
             ("queues", (await site.ask("GET", "/v1/queues"))[1]),
             ("seats", (await site.ask("GET", "/v1/seats"))[1]),
         ]
-        # The same once more, and then something new: only that is told.
+        # The first event comes once more, and then a new one: only the new one is sent.
         listed(site.desk.pool, "frontline", seats=("07",))
         listed(site.desk.pool, "frontline", seats=("07", "08"))
         name, data = await next_event(answer.content)

@@ -1,4 +1,4 @@
-"""What the service leaves for the commands on its machine."""
+"""The file that the service leaves for the commands on its machine."""
 
 import stat
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Odd HTTP requests at both of the service's HTTP servers, with a token and without, byte by byte as they are sent.
 
-None is a fault of ours, none passes without a token, and the next client is served as ever.
+None is an internal error, none passes without a token, and the next client is served as ever.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ HOST = b"Host: localhost\r\n"
 AUTH = b"@"
 """In a request: the header with the token, or nothing."""
 SECRETS = (b'"calls"', b'"seats"', b'"queues"', b"ariagent_")
-"""What a right answer holds."""
+"""Contents of a right answer."""
 W = b"/v1/calls/1795357064.1/whisper"
 
 

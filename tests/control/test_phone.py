@@ -1,4 +1,5 @@
-"""What supervisors' phones ask; what they get is in tests/integration/test_supervisor_phone.py, on a real Asterisk."""
+"""Requests of supervisors' phones; the answers are tested in tests/integration/test_supervisor_phone.py, on a real
+Asterisk."""
 
 import logging
 from collections.abc import Callable

@@ -63,7 +63,7 @@ def tools(
 
 
 def run(of: BuiltinTools, name: str, arguments: object = None, at: float = MONDAY) -> Handled:
-    """What comes of a call; ``arguments``: a text as it is, anything else as JSON."""
+    """The outcome of a call; ``arguments``: a text as it is, anything else as JSON."""
     text = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
     handled = of.run(ToolCall("c1", name, text), at)
     assert handled is not None
@@ -180,7 +180,7 @@ class TestDigits:
     def test_wrong_arguments_are_told_at_once_and_collect_nothing(self) -> None:
         handled = run(tools(), "collect_digits", {"length": 0})
         assert "length" in told(handled)["error"]
-        assert (handled.goes_on, handled.effects) == (True, ())
+        assert (handled.needs_response, handled.effects) == (True, ())
 
 
 class TestTransfer:
@@ -189,9 +189,9 @@ class TestTransfer:
         handled = run(of or tools(), "transfer_call", arguments)
         if not handled.effects:
             assert told(handled)["error"]
-            assert handled.goes_on
+            assert handled.needs_response
             return None
-        assert (told(handled), handled.goes_on) == ({"ok": True}, False)
+        assert (told(handled), handled.needs_response) == ({"ok": True}, False)
         [effect] = handled.effects
         assert isinstance(effect, TransferRequested | WarmTransferRequested)
         return effect.handoff
@@ -213,7 +213,7 @@ class TestTransfer:
     def test_what_cannot_be_read_or_is_not_allowed_leads_nowhere(self, arguments: str) -> None:
         handled = run(tools(), "transfer_call", arguments)
         assert told(handled)["error"]
-        assert (handled.goes_on, handled.effects) == (True, ())
+        assert (handled.needs_response, handled.effects) == (True, ())
 
     @given(st.text())
     def test_no_text_leads_anywhere_else(self, text: str) -> None:
@@ -246,14 +246,14 @@ class TestTransfer:
         of = tools({"expert": EXPERT})
         [effect] = run(of, "transfer_call", {"destination": "expert"}).effects
         assert effect == WarmTransferRequested(Handoff("expert", EXPERT, "model"))
-        assert "With expert, say that you are looking for somebody" in json.dumps(of.declarations)
-        assert "looking for somebody" not in json.dumps(tools().declarations)
+        assert "With expert, say that you are calling a human agent" in json.dumps(of.declarations)
+        assert "calling a human agent" not in json.dumps(tools().declarations)
 
     def test_one_that_is_of_no_use_now_is_declined_with_the_state_and_what_the_caller_can_do(self) -> None:
         handled = run(tools(), "transfer_call", {"destination": "desk"}, SUNDAY)
-        assert handled.goes_on
+        assert handled.needs_response
         result = told(handled)
-        assert "not put through" in result["error"]
+        assert "not transferred" in result["error"]
         assert result["state"] == "closed until tomorrow, 8:00"
         assert result["caller_can"] == ["stay with you: help them yourself as far as you can"]
         assert handled.effects == (TransferDeclined("desk", "briefed", result["state"], wrong=False),)
@@ -268,13 +268,13 @@ class TestTransfer:
         handled = run(tools(), "transfer_status", at=SUNDAY)
         assert told(handled)["desk"]["state"] == "closed until tomorrow, 8:00"
         assert "not known" in told(handled)["boss"]["state"]
-        assert (handled.goes_on, handled.effects) == (True, ())
+        assert (handled.needs_response, handled.effects) == (True, ())
 
 
 class TestMessages:
     def leave(self, of: BuiltinTools, **arguments: object) -> tuple[dict[str, Any], MessageTaken | None]:
         handled = run(of, "take_message", arguments)
-        assert handled.goes_on
+        assert handled.needs_response
         taken = [effect for effect in handled.effects if isinstance(effect, MessageTaken)]
         assert len(taken) == len(handled.effects)
         assert ("error" in told(handled)) == (not taken)

@@ -84,7 +84,7 @@ class Talk:
         return [what for what in happened if not isinstance(what, BOUNDARIES)]
 
     def releases(self) -> list[DialogueEvent]:
-        """What was held back while a sound was judged."""
+        """Audio that was held back while a sound was judged."""
         released = self.conversation.take_released()
         return [what for event, arrived in released for what in self._handle(event, arrived)]
 
@@ -178,7 +178,7 @@ class TestOpening:
 
 
 class TestOpeningAgain:
-    """For a caller who is put through in the middle of the call."""
+    """For a caller who is transferred in the middle of the call."""
 
     def played(self, talk: Talk) -> int:
         """Plays what there is; how many frames that were."""
@@ -203,7 +203,7 @@ class TestOpeningAgain:
         talk.conversation.open("Good day.", 0.0, tone(100))
         assert self.played(talk) == 5
         talk.hears()
-        said = talk.conversation.open("Good day.", 1.0, tone(100), note="[system] new", goes_on=True)
+        said = talk.conversation.open("Good day.", 1.0, tone(100), note="[system] new", continues=True)
         opening, note, create = talk.hears()
         assert said == [AgentSaid(opening["item"]["id"], "Good day.")]
         assert opening["item"]["id"] == "aria_opening_2"
@@ -225,13 +225,13 @@ class TestOpeningAgain:
         assert "previous_item_id" not in heard
 
     def test_where_it_is_not_rendered_the_model_says_it_and_goes_on(self, talk: Talk) -> None:
-        talk.conversation.open("Good day.", 0.0, note="[system] new", goes_on=True)
+        talk.conversation.open("Good day.", 0.0, note="[system] new", continues=True)
         note, create = talk.hears()
         assert note["item"]["role"] == "system"
-        assert create["response"]["instructions"].startswith("Say exactly: Good day. Then go on")
+        assert create["response"]["instructions"].startswith("Say exactly: Good day. Then continue")
 
     def test_without_words_the_model_begins(self, talk: Talk) -> None:
-        talk.conversation.open("", 0.0, note="[system] new", goes_on=True)
+        talk.conversation.open("", 0.0, note="[system] new", continues=True)
         assert [message["type"] for message in talk.hears()] == ["conversation.item.create", "response.create"]
 
 
@@ -450,7 +450,7 @@ def latency(talk: Talk) -> tuple[float, ...]:
     (began,) = talk.heard
     assert isinstance(began, AnswerBegan)
     parts = began.latency
-    return parts.response_s, parts.detection_s, parts.model_s, parts.ours_s
+    return parts.response_s, parts.detection_s, parts.model_s, parts.service_s
 
 
 class TestLatency:
@@ -734,7 +734,7 @@ class Judged(Talk):
         return heard
 
     def sent(self) -> list[tuple[str, str]]:
-        """What the model was sent, as type and what it is about."""
+        """Messages to the model, as type and subject."""
         return [
             (m["type"], m.get("item_id") or m.get("response_id") or "")
             for m in self.hears()
@@ -827,7 +827,7 @@ class TestJudgedSound:
     def test_a_short_word_is_an_interruption_and_its_answer_is_heard(self, judged: Judged) -> None:
         heard = judged.sound(300)
         judged.talks(500, "b", "r2")
-        assert judged.line(100, loud=False)  # the reply goes on until the words are known
+        assert judged.line(100, loud=False)  # the reply continues until the words are known
         judged.words("Stop!")
         [cut] = judged.interrupted
         assert cut.item_id == "a"

@@ -1,4 +1,4 @@
-"""What the model knows of its destinations, and where it may not transfer callers now."""
+"""Destinations that the model knows, and those to which it may not transfer callers now."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -86,8 +86,8 @@ def test_a_queue_that_does_not_exist() -> None:
     refused = found.refusal(wish(will_wait=True), MONDAY)
     assert refused is not None
     assert refused["state"] == "cannot be reached: there is no such queue"
-    assert found.standing("desk", MONDAY).wrong
-    assert not destinations(None).standing("desk", MONDAY).wrong
+    assert found.state("desk", MONDAY).wrong
+    assert not destinations(None).state("desk", MONDAY).wrong
 
 
 def test_a_destinations_own_alternatives_count() -> None:

@@ -74,7 +74,7 @@ class Call:
         facts = CallFacts("1.1", "sales", "5551000", "Ben", "en")
         self.now = 100.0
         self.heard: list[bytes] = []
-        """What the model was sent of the caller."""
+        """The caller's audio that the model got."""
         self.all: list[fx.Effect | events.DialogueEvent] = []
         self.profile = SessionProfile.of(self.agent, RealtimeSettings())
         self.session = RealtimeSession(self.profile)
@@ -110,7 +110,7 @@ class Call:
             self.dialogue.handle(event, self.now)
 
     def told(self) -> list[dict[str, Any]]:
-        """What the server was sent since the last time."""
+        """Messages to the server since the last time."""
         return [json.loads(message) for message in self.session.take_outgoing()]
 
     def kinds(self) -> list[str]:
@@ -207,7 +207,7 @@ class Call:
             self.now = max(due, self.now)
             times.append(round(self.now - 100.0, 3))
             self.dialogue.tick(self.now)
-            assert len(times) < 1000, "a deadline that does not go on"
+            assert len(times) < 1000, "a deadline that does not advance"
         return times
 
     def begins_to_speak(self, item_id: str = "u1") -> None:
@@ -233,7 +233,7 @@ class Call:
     # -- what follows ------------------------------------------------------------------------------
 
     def took(self) -> list[fx.Effect | events.DialogueEvent]:
-        """What the driver has to do and to tell since the last time, without hints to play."""
+        """Effects for the driver since the last time, without hints to play."""
         taken = self.dialogue.take_effects()
         found: list[fx.Effect | events.DialogueEvent] = [
             effect for effect in taken if not isinstance(effect, fx.SpeechReady)
@@ -242,12 +242,12 @@ class Call:
         return found
 
     def of(self, kind: type[Kind]) -> list[Kind]:
-        """As ``took``, of this kind only."""
+        """The result of ``took``, of this kind only."""
         return [effect for effect in self.took() if isinstance(effect, kind)]
 
     @property
     def entries(self) -> tuple[Said | Used, ...]:
-        """What is remembered."""
+        """The history."""
         return self.dialogue.memory("").entries
 
 
@@ -749,7 +749,7 @@ class TestBuiltinTools:
         assert call.took()[-1] == fx.WarmTransferCancelled()
         assert call.results() == [{"ok": True}] * 2
 
-    def test_people_status(self) -> None:
+    def test_transfer_status(self) -> None:
         call = Call(places={"desk": DESK}, starts_at=SUNDAY)
         call.calls(("transfer_status", {}))
         status, asked = call.results()
@@ -1027,7 +1027,7 @@ class TestFailures:
                 break
         else:
             pytest.fail("everything was taken")
-        assert call.dialogue.broken_off or call.dialogue._playout.idle
+        assert call.dialogue.quiet or call.dialogue._playout.idle
         assert call.lasts(0.1) == [None] * 5
 
 
@@ -1156,10 +1156,10 @@ class TestOwed:
         call = Call()
         call.speaks(2000, words="one two three four")
         call.lasts(1.0)
-        assert not call.dialogue.broken_off
+        assert not call.dialogue.quiet
         call.took()
         call.dialogue.break_off(call.now)
-        assert call.dialogue.broken_off
+        assert call.dialogue.quiet
         assert call.took() == [events.Interrupted("a", 1000.0, 1000.0)]
         assert call.lasts(0.1) == [None] * 5
         assert call.entries == (Said("agent", "one two three ..."),)

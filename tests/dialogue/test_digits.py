@@ -1,4 +1,4 @@
-"""What the model may ask of the keypad."""
+"""Arguments with which the model may ask for digits."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from ariagent.dialogue.keypad import Collect
 
 
 def parsed(arguments: str) -> Collect | str:
-    """What is to be collected, or what is wrong with the arguments."""
+    """The digits to collect, or the error in the arguments."""
     found = validated(DigitsArguments, arguments)
     return found if isinstance(found, str) else found.wanted
 

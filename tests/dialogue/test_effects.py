@@ -1,4 +1,4 @@
-"""What leaves the dialogue: effects for the call, events for whoever looks on."""
+"""Results of the dialogue: effects for the call, events for observers."""
 
 import dataclasses
 import inspect

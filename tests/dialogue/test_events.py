@@ -1,4 +1,4 @@
-"""What is told of a conversation: values that say everything about one thing that happened."""
+"""Events of a conversation: values that say everything about one thing that happened."""
 
 import pytest
 

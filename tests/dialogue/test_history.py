@@ -1,4 +1,4 @@
-"""What a new session of the model is told of the call so far."""
+"""The conversation so far, for a new session of the model."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""What callers say when they want the agent to wait, and what only sounds like it."""
+"""Sentences of callers who want the agent to wait, and sentences that only sound like it."""
 
 import pytest
 

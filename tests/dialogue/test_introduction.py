@@ -39,11 +39,11 @@ class TestIntroduction:
         found = {**self.FOUND, "ARIAGENT_FROM_REASON": "wheel", "ARIAGENT_REASON": "old", "ARIAGENT_SUMMARY": "notes"}
         assert Introduction.of("PJSIP/1001-1", found, known=False) == Introduction(ANNA, "wheel", "notes")
 
-    def test_what_we_said_ourselves_when_we_handed_the_caller_on_is_not_the_colleagues(self) -> None:
+    def test_what_we_said_ourselves_when_we_handed_the_caller_on_is_not_the_human_agents(self) -> None:
         found = {**self.FOUND, "ARIAGENT_REASON": "ours", "ARIAGENT_SUMMARY": "ours"}
         assert not Introduction.of("PJSIP/1001-1", found, known=True).says_why
 
-    def test_a_colleague_without_a_number_is_named_by_the_channel(self) -> None:
+    def test_a_human_agent_without_a_number_is_named_by_the_channel(self) -> None:
         assert Introduction.of("PJSIP/desk-3-0000000a", {}, known=False).by == Party("desk-3")
 
     def test_texts_are_one_line_and_not_long(self) -> None:

@@ -14,7 +14,7 @@ from ariagent.dialogue.effects import CallerSpoke
 from ariagent.dialogue.leaving import LONGEST_POLITE_S, WORDS_WAIT_S, Decision, Leaving
 from tests.scriptedcall import ScriptedCall, creates, kinds, texts
 
-PLACES = {"desk": DestinationSettings(description="people", queue="support", kind="blind")}
+PLACES = {"desk": DestinationSettings(description="human agents", queue="support", kind="blind")}
 TRANSFER = {"destination": "desk", "reason": "wants a person", "summary": "They ask for a person."}
 
 
@@ -72,7 +72,7 @@ class TestSpeech:
         assert call.machine.state is State.TALKING
         [note] = texts(call.sent())
         assert "they are still with you" in note
-        assert ("was not put through (desk)" in note, "was not ended" in note) == (
+        assert ("was not transferred (desk)" in note, "was not ended" in note) == (
             tool == "transfer_call",
             tool == "end_call",
         )

@@ -1,4 +1,4 @@
-"""What is remembered of callers who were handed to people."""
+"""The memory of callers who were transferred to human agents."""
 
 from ariagent.dialogue.history import Said
 from ariagent.dialogue.memory import KEPT, KEPT_S, Memories, Memory

@@ -104,7 +104,7 @@ class TestIntroduced:
         if rendered:
             assert asked == ([{}] if why else [])
         else:
-            assert asked == [{"instructions": notes.opening_instructions("Good day.", goes_on=bool(why))}]
+            assert asked == [{"instructions": notes.opening_instructions("Good day.", continues=bool(why))}]
 
 
 class TestBack:

@@ -37,7 +37,7 @@ def policy(**changes: Any) -> CallPolicy:
 
 
 def actions(of: CallPolicy, start: float, end: float) -> list[tuple[float, Action]]:
-    """What ticks every 20 ms bring."""
+    """Results of ticks every 20 ms."""
     found = []
     for step in range(round(start * 50), round(end * 50) + 1):
         found += [(step / 50, action) for action in of.tick(step / 50)]
@@ -197,7 +197,7 @@ class TestCollecting:
         [action] = one.collect("c2", Collect(2, 2), 2.0)
         assert self.done(action)[0] == "c1"
         assert "error" in self.done(action)[1]
-        # What was typed for the first is not the second's.
+        # Digits typed for the first tool are not the second's.
         assert one.pressed("7", 2.5) == []
         [action] = one.pressed("8", 3.0)
         assert self.done(action) == ("c2", {"digits": "78"})

@@ -1,4 +1,4 @@
-"""Which words of a caller are only polite, and in which language."""
+"""Words of a caller that are only polite, by language."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who the agent is in one call."""
+"""The agent's role in one call."""
 
 from ariagent.config import AgentSettings
 from ariagent.dialogue.role import Role

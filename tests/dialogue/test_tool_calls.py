@@ -25,14 +25,14 @@ class TestOpenToolCalls:
     def test_an_answer_that_wants_nothing_more_does_not_make_it_go_on(self) -> None:
         opened = OpenToolCalls()
         opened.add(calls("end"), 10.0)
-        assert opened.answered("end", goes_on=False) is False
+        assert opened.answered("end", needs_response=False) is False
         assert len(opened) == 0
 
     @pytest.mark.parametrize("order", ["ab", "ba"])
     def test_one_that_does_is_enough(self, order: str) -> None:
         opened = OpenToolCalls()
         opened.add(calls("a", "b"), 10.0)
-        assert [opened.answered(name, goes_on=name == "a") for name in order] == [False, True]
+        assert [opened.answered(name, needs_response=name == "a") for name in order] == [False, True]
 
     def test_nothing_is_answered_twice(self) -> None:
         opened = OpenToolCalls()
@@ -71,7 +71,7 @@ class TestOpenToolCalls:
 
 
 def heard(prompts: WaitingPrompts, start: float, end: float) -> list[tuple[float, str]]:
-    """What the caller hears from ``start`` until before ``end``, asked for at each deadline."""
+    """Prompts that the caller hears from ``start`` until before ``end``, asked for at each deadline."""
     found = []
     while (due := prompts.next_deadline()) is not None and (at := max(due, start)) < end:
         if prompt := prompts.due(at):

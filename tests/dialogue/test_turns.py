@@ -14,7 +14,7 @@ def clock() -> TurnClock:
 
 def parts(latency: TurnLatency | None) -> tuple[float, ...]:
     assert latency is not None
-    return latency.response_s, latency.detection_s, latency.model_s, latency.ours_s
+    return latency.response_s, latency.detection_s, latency.model_s, latency.service_s
 
 
 def test_an_answers_parts_add_up(clock: TurnClock) -> None:
@@ -71,11 +71,11 @@ def test_an_end_of_speech_in_the_future_is_now(clock: TurnClock) -> None:
 
 
 @given(st.floats(0, 1e4), st.floats(-1, 3), st.floats(0, 5), st.floats(0, 1))
-def test_the_parts_are_never_negative_and_add_up(end: float, detection: float, model: float, ours: float) -> None:
+def test_the_parts_are_never_negative_and_add_up(end: float, detection: float, model: float, service: float) -> None:
     clock = TurnClock()
     noticed = end + detection
     clock.speech_ended(end, noticed)
     clock.audio_arrived(noticed + model)
-    response, *each = parts(clock.frame_sent(noticed + model + ours))
+    response, *each = parts(clock.frame_sent(noticed + model + service))
     assert min(each) >= 0
     assert sum(each) == pytest.approx(response, abs=1e-6)

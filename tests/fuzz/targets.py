@@ -1,4 +1,4 @@
-"""What is fuzzed: functions of bytes that raise when a decoder does what it must not.
+"""Fuzz targets: functions of bytes that raise if a decoder does what it must not.
 
 Used by ``fuzz.py`` (atheris thinks up the bytes) and by ``test_targets.py`` (they stay alive).
 """

@@ -19,7 +19,7 @@ STOCK = {
     "modules.conf": "[modules]\nautoload = yes\n",
     "pjsip.conf": "[1001]\ntype = endpoint\ncontext = from-internal\n[1001]\ntype = auth\npassword = not-ours\n",
 }
-"""As a distribution ships them, and a little of a site."""
+"""Files as a distribution ships them, and a few of a site."""
 
 FREEPBX = {
     "asterisk.conf": STOCK["asterisk.conf"],
@@ -51,7 +51,7 @@ FREEPBX = {
     "manager_custom.conf": "",
     "modules.conf": "[modules]\nautoload=yes\n",
 }
-"""As FreePBX generates them."""
+"""Files as FreePBX generates them."""
 
 LINKS = ("ari.conf", "http.conf", "extensions.conf", "queues.conf", "manager.conf")
 """Files of FreePBX's that are links into its web modules."""
@@ -84,12 +84,12 @@ def make_site(tmp_path: Path) -> MakeSite:
 
 
 def choices(**changes: object) -> Choices:
-    """What a site chooses, unless said otherwise."""
+    """The choices of a site, unless said otherwise."""
     return Choices(**{"human_queue": "support", "contexts": ("from-internal",), **changes})  # type: ignore[arg-type]
 
 
 def plan_of(site: Site, **changes: object) -> Plan:
-    """What would change at a site."""
+    """Changes at a site."""
     return make_plan(site, choices(**changes), site.root / "etc" / "ariagent" / "ariagent.yaml")
 
 

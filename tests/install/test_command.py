@@ -273,7 +273,7 @@ def test_what_the_site_builds_upon_it_is_named_and_not_broken(make_site: MakeSit
     for name, text in added.items():
         with (site.etc / name).open("a") as file:
             file.write(text)
-    # The next installation goes on as before.
+    # The next installation continues as before.
     again = run(site, "install")
     assert again.exit_code == 0
     assert "cannot install" not in again.output

@@ -1,4 +1,4 @@
-"""Which extension takes a number."""
+"""The extension that takes a number."""
 
 import pytest
 

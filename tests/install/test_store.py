@@ -302,7 +302,7 @@ def fail_after(monkeypatch: pytest.MonkeyPatch, count: int, error: BaseException
 def test_an_installation_that_was_cut_off_can_be_finished_or_taken_back(
     make_site: MakeSite, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    """As by SIGKILL: nothing runs any more."""
+    """The process ends as by SIGKILL: nothing runs any longer."""
     site = make_site(STOCK)
     before = tree(site.root)
     plan, store = plan_of(site), Store(site.root / STATE)
@@ -359,7 +359,7 @@ def test_a_change_that_fails_leaves_the_installation_as_it_was(
 def test_nothing_is_changed_before_everything_is_on_the_disk(
     make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with a disk that is full."""
+    """Writing fails as on a full disk."""
     site = make_site(STOCK)
     before = tree(site.root)
     plan = plan_of(site)

@@ -1,4 +1,4 @@
-"""What a site has and lacks, and what stands in the way."""
+"""Things that a site has and lacks, and things that are in the way."""
 
 import re
 
@@ -190,7 +190,7 @@ class Shows:
     [
         ("7000", "NoOp()", 1, 0),
         ("_7XXX", "NoOp()", 0, 1),
-        # Of an installation that is there.
+        # Findings about an existing installation.
         ("7000", "Gosub(ariagent-queue,${EXTEN},1(frontline))", 0, 0),
     ],
 )

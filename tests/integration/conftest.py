@@ -124,7 +124,7 @@ class LogBook(logging.Handler):
         return found[count - 1]
 
     def check(self) -> None:
-        """Every call ended once; nothing failed that only a fault of ours can make fail."""
+        """Every call ended once; nothing failed that only an internal error can make fail."""
         started = Counter(entry["call"] for entry in self.named("call.started"))
         ended = Counter(entry["call"] for entry in self.named("call.ended"))
         # One who came back and was gone before we could ask who it is ends without having been told as started.
@@ -157,7 +157,7 @@ class QueueLog:
 
 @pytest.fixture
 def queue_log(asterisk: AsteriskInstance) -> QueueLog:
-    """What queue_log says from now on; see ``QueueLog``."""
+    """The rows of queue_log from now on; see ``QueueLog``."""
     return QueueLog(asterisk)
 
 
@@ -329,11 +329,13 @@ class Bed:
             if not isinstance(model, str):
                 model.count_anew()
         if settle:
-            # A former service may have left the seats paused, and it closed the door behind it.
-            await asyncio.wait_for(service.door.settled.wait(), LIMIT_S)
+            # A former service may have left the seats paused, and their device state at UNAVAILABLE.
+            await asyncio.wait_for(service.device_state.settled.wait(), LIMIT_S)
         if service.pool is not None and settle:
             await asyncio.wait_for(service.pool.settled.wait(), LIMIT_S)
-            await until(lambda: not service.door.open or not unavailable(service.pool), what="the seats to be there")
+            await until(
+                lambda: not service.device_state.open or not unavailable(service.pool), what="the seats to be there"
+            )
         return service
 
     async def phone(self, user: str = "5551000", *, register: bool = False, **settings: Any) -> Phone:
@@ -441,7 +443,7 @@ def unavailable(pool: Any) -> bool:
 
 @pytest.fixture
 async def log() -> AsyncIterator[LogBook]:
-    """What is logged during the test."""
+    """The log's events during the test."""
     book = LogBook()
     root, ours = logging.getLogger(), logging.getLogger("ariagent")
     level = ours.level
@@ -465,10 +467,10 @@ async def proxy() -> AsyncIterator[Any]:
 
 @pytest.fixture
 async def bed(asterisk: AsteriskInstance, log: LogBook, proxy: Any, tmp_path: Path) -> AsyncIterator[Bed]:
-    """What ``sandbox``, ``service``, ``phone`` and ``dial`` are made by; ends and checks everything after the test."""
+    """The maker of ``sandbox``, ``service``, ``phone`` and ``dial``; it ends and checks everything after the test."""
     made = Bed(asterisk, log, tmp_path)
-    # As the command line does before it serves: what is there is not looked through again and again, which takes 90 ms
-    # in this large process and would be heard.
+    # The command line does the same before it serves: existing objects are not scanned again and again, which takes 90
+    # ms
     gc.collect()
     gc.freeze()
     yield made
@@ -557,12 +559,12 @@ class Sound:
 
     @staticmethod
     def appended(session: SandboxSession) -> Samples:
-        """What the model was sent, as PCM at 24 kHz (8 kHz with a G.711 encoding)."""
+        """The caller's audio that the model received, as PCM at 24 kHz (8 kHz with a G.711 encoding)."""
         return session.core.hearing._format.decode(bytes(session.audio))
 
     @staticmethod
     def said(session: SandboxSession) -> list[tuple[Samples, int]]:
-        """What the model generated, item by item, and its rate; an item that was truncated is what is left of it."""
+        """The audio that the model generated, item by item, and its rate; of a truncated item the part that is left."""
         parts = [p for item in session.core.conversation if item.role == "assistant" for p in item.content]
         return [(part.format.decode(bytes(part.audio)), part.format.rate_hz) for part in parts if part.audio]
 
@@ -588,7 +590,7 @@ def ends_with_people(ear: Any, sound: Any) -> Any:
         def hear_each_other() -> bool:
             return all(abs(sound.strongest_hz(who.heard()[-6000:], 8000) - hz) < 20 for who, hz in said.items())
 
-        # The people's queue plays music until the two are connected; it has pauses, too.
+        # The human queue plays music until the two are connected; it has pauses, too.
         for tries_left in reversed(range(4)):
             await asyncio.gather(*(one.wait_quiet(0.2) for one in ears))
             await asyncio.gather(call.play(sound.tone(0.5, hz=700.0)), answering.play(sound.tone(0.5, hz=1300.0)))
@@ -618,11 +620,11 @@ class Guest:
     log: LogBook
 
     async def wait(self, event: str, *, count: int = 1, **fields: Any) -> Entry:
-        """As ``LogBook.wait``, of this call."""
+        """``LogBook.wait`` for events of this call."""
         return await self.log.wait(event, count=count, call=self.id, **fields)
 
     def said(self) -> list[str]:
-        """What the agent said after its opening."""
+        """The agent's words after its opening."""
         return [entry["said"] for entry in self.log.named("turn.agent", call=self.id)][1:]
 
     async def hang_up(self) -> None:
@@ -672,7 +674,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Site:
-    """What HTTP tools and lookups ask: a real server on loopback. ``answers[path]`` is what it does there."""
+    """A real server on loopback for HTTP tools and lookups. ``answers[path]`` is what it does there."""
 
     url: str = ""
     answers: dict[str, Answer] = field(default_factory=dict)

@@ -53,7 +53,7 @@ async def answers(incoming: Any, ear: Any) -> Any:
 @pytest.fixture
 async def asks(sandbox: Any, service: Any, dial: Any, bed: Any) -> AsyncIterator[Any]:
     """``await asks("7001", briefed(DESK))``: a caller has asked the agent for somebody; returns the model, the call and
-    its ear. After the test nothing is left, while the service goes on."""
+    its ear. After the test nothing is left, while the service runs."""
 
     async def make(number: str, settings: dict[str, Any], **model_options: Any) -> tuple[Any, Any, Any]:
         model = await sandbox(scenario=SCENARIO, **model_options)
@@ -80,7 +80,7 @@ async def test_who_does_not_press_the_key_is_hung_up_and_the_caller_waits_in_the
     answered = time.monotonic()
     await incoming.ended(LIMIT_S)
     assert hearing.loud_ms(answered) > 1000, "the caller heard no music"
-    # The same human agent is the next one here.
+    # The queue has one human agent: it rings them again.
     again = await human.incoming(LIMIT_S)
     human_ear = await answers(again, ear)
     await again.send_dtmf("1")
@@ -96,7 +96,7 @@ async def test_a_queue_where_nobody_presses_the_key_gives_the_caller_back_when_t
     human = await phone("1001", register=True)
     model, call, hearing = await asks("7000", briefed({**DESK, "timeout_s": 5}))
     await (await human.incoming(LIMIT_S)).answer()
-    await told(await model.wait_session(2, timeout=LIMIT_S), "whoever answered did not take the call")
+    await told(await model.wait_session(2, timeout=LIMIT_S), "the human agent who answered did not take the call")
     back = await log.wait("call.answered", count=2)
     await hearing.wait_loud(back.at)
     await call.hangup()
@@ -105,7 +105,7 @@ async def test_a_queue_where_nobody_presses_the_key_gives_the_caller_back_when_t
 @pytest.mark.parametrize("number", ["7000", "7001"])
 async def test_a_machine_at_an_extension_does_not_get_the_caller(number: str, asks: Any, log: Any) -> None:
     model, call, hearing = await asks(number, briefed(ECHO))
-    await told(await model.wait_session(2, timeout=LIMIT_S), "whoever answered did not take the call")
+    await told(await model.wait_session(2, timeout=LIMIT_S), "the human agent who answered did not take the call")
     back = await log.wait("call.answered", count=2)
     await hearing.wait_loud(back.at)
     await call.hangup()
@@ -158,9 +158,9 @@ async def test_echo_answers_a_warm_transfer_and_the_caller_stays_with_the_agent(
     model, call, hearing = await asks(number, warm(ECHO))
     dropped = await log.wait("consult.dropped", timeout=LIMIT_S)
     assert dropped["why"] == "NOTACCEPTED"
-    await told(await model.wait_session(1), "whoever answered did not take the call")
+    await told(await model.wait_session(1), "the human agent who answered did not take the call")
     await hearing.wait_loud(dropped.at)
-    assert log.named("consult.unheard") == []
+    assert log.named("consult.audio_unavailable") == []
     await call.hangup()
     await log.wait("call.ended", result="done")
 
@@ -193,9 +193,9 @@ async def test_a_human_agent_takes_a_warm_transfer_by_the_key(
     assert log.named("call.transferred") == []
     await incoming.send_dtmf("1")
     await log.wait("call.transferred", kind="warm", timeout=LIMIT_S)
-    await told(await model.wait_session(1), "A colleague has answered")
+    await told(await model.wait_session(1), "A human agent has answered")
     await log.wait("call.ended", result="transferred")
     await talk(sound, (call, human_ear), (incoming, hearing))
-    assert log.named("consult.unheard") == []
+    assert log.named("consult.audio_unavailable") == []
     await incoming.hangup()
     await call.ended(LIMIT_S)

@@ -1,4 +1,4 @@
-"""Which agent takes a call, and what the model is told of the call before it is answered."""
+"""The agent that takes a call, and the model's knowledge of the call before it is answered."""
 
 import asyncio
 import time
@@ -40,7 +40,7 @@ def agents(*names: str) -> dict[str, Any]:
 
 
 def instructions(session: Any) -> str:
-    """What the model was told."""
+    """The instructions and notes that the model got."""
     return str(session.received_events("session.update")[0]["session"]["instructions"])
 
 

@@ -100,7 +100,7 @@ class Ear:
 
 @pytest.fixture(autouse=True)
 async def _leave_no_bridge(asterisk: AsteriskInstance) -> AsyncIterator[None]:
-    """A request that was given up may still be carried out, once Asterisk goes on: other tests want it empty."""
+    """A request that was given up may still be carried out, once Asterisk continues: other tests want it empty."""
     yield
     async with AriClient(settings_of(asterisk)) as client:
         await client.connect()
@@ -366,7 +366,7 @@ class TestStandstill:
 
     @pytest.fixture
     async def stop(self, asterisk: AsteriskInstance) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-        """Await it to stop Asterisk; it goes on after the test."""
+        """Await it to stop Asterisk; it continues after the test."""
 
         async def stop() -> None:
             os.kill(asterisk.pid, signal.SIGSTOP)

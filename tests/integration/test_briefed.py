@@ -1,4 +1,4 @@
-"""Who takes a call hears first what it is about, and sees it."""
+"""A human agent who takes a call hears and sees first what it is about."""
 
 import asyncio
 import dataclasses
@@ -280,7 +280,7 @@ async def test_asterisk_as_another_user_is_asked_whether_it_can_play_summaries(
         await call.send_dtmf("5")
         incoming = await human.incoming(30)
         handed = await log.wait("call.transferred", count=before + 1)
-        # What the record says is what happened.
+        # The record agrees with the call.
         assert handed["kind"] == ("briefed" if readable else "blind")
         await file_in(state / "announcements")
         await incoming.answer()

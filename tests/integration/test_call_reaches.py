@@ -30,7 +30,7 @@ GREETED = (do.WaitAnswer(LIMIT_S), QUESTION, do.WaitAnswer(LIMIT_S), do.HangUp()
 
 
 def settings_of(asterisk: AsteriskInstance, running: Any = None, **changes: Any) -> Settings:
-    """What the caller is told: Asterisk, and where the service ``running`` is and keeps its records."""
+    """Settings that the caller gets: Asterisk, and the place of the service ``running`` and of its records."""
     ari = AsteriskSettings(url=asterisk.ari_url, user=asterisk.ari_user, password=SecretStr(asterisk.ari_password))
     ami = AmiSettings(port=asterisk.ami_port, user=asterisk.ami_user, password=SecretStr(asterisk.ami_password))
     given: dict[str, Any] = {"asterisk": ari, "ami": ami, "http": HttpSettings(port=0)}

@@ -51,7 +51,7 @@ async def call(settings: Settings, *steps: do.Step, extension: str = "600", **op
 
 
 async def left_behind(asterisk: AsteriskInstance) -> dict[str, list[str]]:
-    """What of synthetic callers is in Asterisk, by kind; waits a while for what is on its way out."""
+    """Remains of synthetic callers in Asterisk, by kind; waits a while for those that are ending."""
     auth = aiohttp.BasicAuth(asterisk.ari_user, asterisk.ari_password)
     deadline = time.monotonic() + LIMIT_S
     async with aiohttp.ClientSession(auth=auth) as session:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 20.0
 MS_PER_LETTER = 65
-"""Of the sandbox's voice ``tone``."""
+"""Speaking time of a letter in the sandbox's voice ``tone``."""
 OPENING = "Good day."
 GOODBYE = "Thank you, goodbye."
 LONG = "This is a long opening. " * 8
@@ -97,11 +97,11 @@ async def test_spoken_question_is_understood_and_answered(
     assert session.said == [said["said"]]
     assert "We are open from Monday to Friday" in log.named("turn.agent")[1]["said"]
 
-    # What the caller waited for and what the service counts are the same thing.
+    # The caller's wait and the service's count agree.
     assert answered["response_ms"] == pytest.approx(1000 * (heard_at - spoke_until), abs=300)
     value, default = running.metrics.registry.get_sample_value, {"agent": "default"}
     assert value("ariagent_response_seconds_count", default) == 1
-    parts = [value("ariagent_response_part_seconds_sum", {"part": part}) for part in ("detection", "model", "ours")]
+    parts = [value("ariagent_response_part_seconds_sum", {"part": part}) for part in ("detection", "model", "service")]
     assert sum(parts) == pytest.approx(value("ariagent_response_seconds_sum", default))
     await call.hangup()
     await log.wait("call.ended", result="done")
@@ -121,7 +121,7 @@ async def test_agent_hangs_up_once_its_goodbye_was_heard(sandbox: Any, service: 
     assert ended >= hearing.loud[-1]
     await log.wait("call.ended", result="done", reason="agent_ended")
     session = await model.wait_session(1)
-    # The function's result is given to the model, but the model is not asked to go on.
+    # The function's result is given to the model, but the model is not asked to continue.
     outputs = [item for item in session.items if item["type"] == "function_call_output"]
     assert len(outputs) == 1
     assert len(session.received_events("response.create")) == 1
@@ -247,7 +247,7 @@ async def test_caller_who_transfers_to_an_extension_is_followed(
     replaced = await log.wait("call.leg_replaced")
     started = log.named("call.started")[0]
     assert (replaced["call"], replaced["was"]) == (started["call"], started["leg"])
-    # The echo of the opening: both directions go on with the new party.
+    # The echo of the opening: both directions continue with the new party.
     await session.wait_sent("input_audio_buffer.speech_started")
     assert {runner.leg for runner in running.calls.calls} <= {replaced["now"]}
     await log.wait("call.ended", call=started["call"], result="done", reason="transferred_away")
@@ -279,11 +279,11 @@ async def test_transferred_party_goes_on_with_the_conversation(
 ) -> None:
     model = await sandbox()
     await service(model)
-    colleague = await phone("1002", register=True)
+    human_agent = await phone("1002", register=True)
     caller = await phone("1001", register=True)
     call, hearing = await dial("7001", caller)
     await hearing.utterance()
-    third = await transfer(kind, call, caller, colleague)
+    third = await transfer(kind, call, caller, human_agent)
     await log.wait("call.leg_replaced")
     session = await model.wait_session(1)
 
@@ -310,15 +310,15 @@ async def test_transferred_party_goes_on_with_the_conversation(
 async def test_transferred_party_goes_to_people_when_the_model_is_lost(
     kind: str, sandbox: Any, service: Any, dial: Any, phone: Any, ear: Any, sound: Any, log: Any
 ) -> None:
-    """Not to where the transfer's target would go on in the dialplan, which is a hang-up."""
+    """Not to where the transfer's target would continue in the dialplan, which is a hang-up."""
     model = await sandbox()
     await service(model)
-    colleague = await phone("1002", register=True)
+    human_agent = await phone("1002", register=True)
     human = await phone("1003", register=True)
     caller = await phone("1001")
     call, hearing = await dial("7001", caller)
     await hearing.utterance()
-    third = await transfer(kind, call, caller, colleague)
+    third = await transfer(kind, call, caller, human_agent)
     await log.wait("call.leg_replaced")
     await model.close()
     answering = await human.incoming(LIMIT_S)
@@ -356,7 +356,7 @@ async def test_human_hands_a_caller_to_the_agent(
         await second.ended(LIMIT_S)
     await first.ended(LIMIT_S)
     if kind == "attended":
-        await log.wait("turn.agent", said=OPENING, count=2)  # once for the colleague, once for the caller
+        await log.wait("turn.agent", said=OPENING, count=2)  # once for the human agent, once for the caller
     await hearing.wait_quiet(0.5)
     if (kind, number) == ("attended", "7000"):
         # Asterisk may have stopped passing the caller's audio on, and that must have been noticed.

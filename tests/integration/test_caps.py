@@ -1,4 +1,4 @@
-"""Caps and hours on the real Asterisk: over them callers go to people, and queue_log says why."""
+"""Caps and hours on the real Asterisk: over them callers are sent to the human queue, and queue_log says why."""
 
 import time
 from collections import Counter
@@ -126,7 +126,7 @@ async def test_the_days_minutes(
     call, hearing = await dial("7000")
     await hearing.utterance()
     await until(lambda: paused(running) == {"ariagent: capped": SEATS}, "the seats to be paused")
-    assert len(running.calls) == 1, "calls that go on are not ended"
+    assert len(running.calls) == 1, "calls in progress are not ended"
     await until(lambda: queue_log.count("frontline", "AI Agent", "PAUSE", "ariagent: capped") == SEATS, "queue_log")
     direct = await (await phone("5558888")).dial("7001")
     await ends_with_people(direct, human)
@@ -142,7 +142,7 @@ async def test_the_days_minutes(
 async def test_the_minutes_of_callers_without_a_number(
     sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ends_with_people: Any, tmp_path: Path
 ) -> None:
-    """They go to people, the others are served, and a restart forgets nothing."""
+    """They are sent to the human queue, the others are served, and a restart forgets nothing."""
     human = await phone("1001", register=True)
     model = await sandbox()
     caps = {"caps": {"minutes_per_day_unknown": 0.02}, "state_directory": tmp_path / "kept"}
@@ -151,7 +151,7 @@ async def test_the_minutes_of_callers_without_a_number(
     await hearing.utterance()
     await log.wait("caps.reached", name="caps.minutes_per_day_unknown")
     assert paused(running) == {}
-    assert len(running.calls) == 1, "calls that go on are not ended"
+    assert len(running.calls) == 1, "calls in progress are not ended"
     late = await (await phone("anonymous")).dial("7000")
     await ends_with_people(late, human)
     await log.wait("call.ended", result="busy", reason="over_daily_minutes_unknown")
@@ -190,7 +190,7 @@ async def test_people_first_by_day(
     await call.hangup()
 
 
-async def test_who_comes_back_from_people_has_not_called_again(
+async def test_who_comes_back_from_human_agents_has_not_called_again(
     sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
 ) -> None:
     nobody = {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 5}

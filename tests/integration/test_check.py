@@ -34,7 +34,7 @@ LIMIT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one run said."""
+    """The output of one run."""
 
     code: int
     out: str
@@ -162,7 +162,7 @@ async def without_module(asterisk: AsteriskInstance, name: str) -> AsyncIterator
 
 
 async def test_everything_works(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
-    # As a service that was killed leaves them.
+    # A killed service leaves seats like this.
     await asterisk.cli("devstate change Custom:ariagent NOT_INUSE")
     outcome = await check(await sandbox())
     assert outcome.failures() == []
@@ -207,7 +207,7 @@ async def test_an_application_that_a_dead_process_left(
         assert (await ari.ask("POST", "bridges", bridgeId=bridge)).status == 200
         subscribed = await ari.ask("POST", f"applications/{app}/subscription", eventSource=f"bridge:{bridge}")
         assert subscribed.status == 200
-        # As when its process dies: the connection is gone, the bridge is not.
+        # The process seems dead: its connection is gone, the bridge is not.
         await stream.close()
         process = await start(path)
         out, err = await asyncio.wait_for(process.communicate(), LIMIT_S)
@@ -427,7 +427,7 @@ async def test_ended_in_the_middle_it_leaves_nothing(
     assert "Traceback" not in err.decode()
 
 
-# -- people ------------------------------------------------------------------------------------------------------------
+# -- human agents --------------------------------------------------------------------------------------------------
 
 PLACES = {
     "desk": {"queue": "suport", "description": "the desk"},
@@ -438,7 +438,7 @@ PLACES = {
 }
 
 
-async def test_people_whom_callers_cannot_reach(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
+async def test_human_agents_whom_callers_cannot_reach(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
     agents = {"default": {"handoff": list(PLACES)}}
     outcome = await check(await sandbox(), ami=asterisk.ami, destinations=PLACES, agents=agents)
     assert outcome.code == 1

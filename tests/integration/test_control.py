@@ -200,7 +200,7 @@ async def test_what_is_whispered_is_acted_on(steered: Any, dial: Any, log: Any) 
     await hearing.utterance(after)
     assert [entry["said"] for entry in log.named("turn.agent")][-1] == "We have a free inspection for you."
     code, out, _ = await api.command("whisper", call_id, "The free inspection, once more.", "--now")
-    assert (code, out) == (0, f"The agent of {call_id} was told: The free inspection, once more.\n")
+    assert (code, out) == (0, f"The agent of {call_id} got this note: The free inspection, once more.\n")
     await log.wait("turn.agent", count=3)
     session = await model.wait_session(1)
     notes = [part["text"] for item in session.items if item.get("role") == "system" for part in item["content"]]
@@ -321,7 +321,7 @@ async def test_a_caller_who_hangs_up_while_being_moved(steered: Any, dial: Any, 
     assert log.named("call.transferred") == []
 
 
-async def test_a_colleague_is_looked_for_while_the_caller_talks_on(
+async def test_a_human_agent_is_looked_for_while_the_caller_talks_on(
     steered: Any, phone: Any, dial: Any, log: Any
 ) -> None:
     warm = {"queue": "support", "description": "the service desk", "kind": "warm"}
@@ -364,7 +364,7 @@ async def test_a_transfer_that_cannot_be_made_is_told_and_the_agent_goes_on(
         status, refused = await api.ask("POST", path, **body)
         assert (status, "no connection to the manager interface" in refused["reason"]) == (503, True)
     after = time.monotonic()
-    # Of this one the settings know.
+    # The settings know this one.
     status, refused = await api.ask("POST", f"calls/{call_id}/transfer", queue="support", wait_s=30)
     assert (status, refused["error"]) == (502, "not_transferred")
     await hearing.utterance(after)
@@ -419,7 +419,7 @@ async def test_seats_are_paused_and_resumed_by_hand(
     seats = (await api.ask("GET", "seats"))[1]["seats"]
     assert {(seat["paused"], seat["reason"]) for seat in seats} == {(True, "ariagent: manual")}
     assert running.health.json()["seats"]["reason"] == "manual"
-    # The call that goes on does so; the next one is for people.
+    # The call that continues does so; the next one is for the human queue.
     after = time.monotonic()
     await call.send_dtmf("5")
     await hearing.utterance(after)

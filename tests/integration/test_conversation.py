@@ -1,4 +1,4 @@
-"""Who speaks when, through real SIP and RTP: turns and their times, first words, interruptions, digits.
+"""The order of speakers, through real SIP and RTP: turns and their times, first words, interruptions, digits.
 
 What is on the wire, and when; the rules are in memory (``tests/call/test_interrupted_replies.py``, ``test_keys.py``).
 """
@@ -16,13 +16,13 @@ pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 20.0
 MS_PER_LETTER = 65
-"""Of the sandbox's voice ``tone``."""
+"""Speaking time of a letter in the sandbox's voice ``tone``."""
 ANSWER_MS = MS_PER_LETTER * len("The answer.")
 LONG = "This is a long opening that leaves time to interrupt it, and then some more of it."
 
 
 def texts(session: Any) -> list[str]:
-    """What the model was told in text, not in speech."""
+    """Texts that the model got, without speech."""
     parts = [part for item in session.items if item.get("role") == "user" for part in item["content"]]
     return [part["text"] for part in parts if part["type"] == "input_text"]
 
@@ -52,12 +52,12 @@ async def test_every_turn_is_answered_and_its_delay_counted_once(
         # 200 ms of silence end a turn; the model then thinks for 150.
         assert 170 <= entry["detection_ms"] < 400
         assert 130 <= entry["model_ms"] < 350
-        assert 0 <= entry["ours_ms"] < 100
-        whole = entry["detection_ms"] + entry["model_ms"] + entry["ours_ms"]
+        assert 0 <= entry["service_ms"] < 100
+        whole = entry["detection_ms"] + entry["model_ms"] + entry["service_ms"]
         assert entry["response_ms"] == pytest.approx(whole, abs=1)
     value, default = running.metrics.registry.get_sample_value, {"agent": "default"}
     assert value("ariagent_response_seconds_count", default) == turns
-    parts = [value("ariagent_response_part_seconds_sum", {"part": part}) for part in ("detection", "model", "ours")]
+    parts = [value("ariagent_response_part_seconds_sum", {"part": part}) for part in ("detection", "model", "service")]
     assert sum(parts) == pytest.approx(value("ariagent_response_seconds_sum", default))
     assert value("ariagent_playout_underruns_total") == 0
     assert value("ariagent_uplink_dropped_seconds_total") == 0
@@ -100,7 +100,7 @@ async def test_agent_that_is_interrupted_falls_silent_and_knows_what_was_heard(
     spoke_until = hearing.spoke_until()
     truncated = await session.wait_sent("conversation.item.truncated")
 
-    # The next turn goes on as if nothing had been.
+    # The next turn continues as if nothing had been.
     answer, answer_end = await hearing.utterance(spoke_until)
     assert hearing.loud_ms(answer, answer_end) == pytest.approx(ANSWER_MS, abs=60)
     cut = [arrival for arrival in hearing.loud if arrival < answer]

@@ -1,4 +1,4 @@
-"""What calls use and cost: in the metrics, in the records, and against the daily cap."""
+"""The use and the cost of calls: in the metrics, in the records, and against the daily cap."""
 
 import asyncio
 from pathlib import Path
@@ -20,7 +20,7 @@ PRICES = {"gpt-realtime-2.1": PRICE.model_dump(), "gpt-realtime-2.1-mini": PRICE
 
 
 def used(session: Any) -> Usage:
-    """What the sandbox says that this session's responses used."""
+    """The use that the sandbox reports for this session's responses."""
     total = Usage()
     for done in session.sent_events("response.done"):
         usage = done["response"]["usage"]

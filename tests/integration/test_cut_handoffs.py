@@ -1,4 +1,4 @@
-"""Hand-offs that do not come to their end: people refuse, nobody is there, the caller hangs up at any point of it.
+"""Hand-offs that do not come to their end: human agents refuse, nobody is there, the caller hangs up at any point.
 
 Afterwards nothing is left: no channel, no bridge, no call in the service, no busy seat. ``KINDS`` are the ways in which
 a caller is handed over.
@@ -25,7 +25,7 @@ LIMIT_S = 30.0
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
 QUEUE = {"queue": "support", "description": "the service desk", "timeout_s": 30}
 DESTINATIONS: dict[str, dict[str, Any]] = {
-    "people": {**QUEUE, "kind": "blind"},
+    "humans": {**QUEUE, "kind": "blind"},
     "nobody": {**QUEUE, "kind": "blind", "timeout_s": 5},
     "boss": {"extension": "1002", "description": "the boss", "timeout_s": 30, "kind": "blind"},
     "briefed": {**QUEUE, "kind": "briefed"},
@@ -44,11 +44,11 @@ class Kind:
     """A way of handing a caller over, and how to bring it about."""
 
     key: str
-    """What the caller presses; see scenarios/handoff.yaml."""
+    """The caller's key; see scenarios/handoff.yaml."""
     phone: str
-    """Which phone rings."""
+    """The phone that rings."""
     returns: str
-    """What the caller presses to come back after 5 s because nobody takes the call; empty: it takes longer."""
+    """The caller's key to come back after 5 s because nobody takes the call; empty: it takes longer."""
 
 
 KINDS = {
@@ -60,7 +60,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AsteriskInstance]:
-    """An Asterisk with a queue whose people are on a break."""
+    """An Asterisk with a queue whose human agents are on a break."""
     root = tmp_path_factory.mktemp("cut")
     instance = AsteriskInstance(ensure_asterisk(default_lab_dir()), root, additions={"queues.conf": BREAK_QUEUE})
     asyncio.run(instance.start())
@@ -84,14 +84,14 @@ class Scene:
     number: str
     service: Any
     human: Any
-    """The people's phone."""
+    """The human agent's phone."""
     call: Any
     hearing: Any
     log: Any
     kind: Kind
 
     async def ask(self, key: str = "") -> float:
-        """Ask to be put through; returns when the agent began to say so."""
+        """Ask to be transferred; returns when the agent began to say so."""
         asked = time.monotonic()
         await self.call.send_dtmf(key or self.kind.key)
         return float(await self.hearing.wait_loud(asked))
@@ -101,7 +101,7 @@ class Scene:
         await self.log.wait("call.transferred")
 
     async def rings(self) -> Any:
-        """The people's phone rings."""
+        """The human agent's phone rings."""
         await self.handed_over()
         return await self.human.incoming(LIMIT_S)
 
@@ -185,7 +185,7 @@ async def test_nothing_is_left_of_a_caller_who_hangs_up(
 
 
 @pytest.mark.parametrize(("number", "status"), [("7000", 486)])
-async def test_people_who_refuse_are_called_again_until_the_caller_comes_back(
+async def test_human_agents_who_refuse_are_called_again_until_the_caller_comes_back(
     number: str, status: int, scene: Any, bed: Any, log: Any, queue_log: Any
 ) -> None:
     made = await scene(number)

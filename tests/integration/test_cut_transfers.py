@@ -1,4 +1,4 @@
-"""Many hand-offs at once, cut at random moments by callers and by people: nothing is left, each call ends once.
+"""Many hand-offs at once, cut at random moments by callers and by human agents: nothing is left, each call ends once.
 
 ``make transfers`` runs 100; ``TRANSFERS`` and ``TRANSFERS_SEED`` in the environment choose others.
 """
@@ -27,12 +27,12 @@ LIMIT_S = 60.0
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
 SUPPORT = {"queue": "support", "timeout_s": 30}
 DESTINATIONS = {
-    "people": {**SUPPORT, "description": "the service desk", "kind": "blind"},
+    "humans": {**SUPPORT, "description": "the service desk", "kind": "blind"},
     "nobody": {**SUPPORT, "description": "a desk where nobody answers", "kind": "blind", "timeout_s": 5},
     "boss": {"extension": "1002", "description": "the boss", "timeout_s": 10, "kind": "briefed"},
-    "briefed": {**SUPPORT, "description": "people who are told first", "kind": "briefed"},
-    "warm": {**SUPPORT, "description": "people who are found first", "kind": "warm"},
-    "warm_nobody": {**SUPPORT, "description": "people who are not found", "kind": "warm", "timeout_s": 5},
+    "briefed": {**SUPPORT, "description": "human agents who are told first", "kind": "briefed"},
+    "warm": {**SUPPORT, "description": "human agents who are found first", "kind": "warm"},
+    "warm_nobody": {**SUPPORT, "description": "human agents who are not found", "kind": "warm", "timeout_s": 5},
 }
 AGENT = {"handoff": list(DESTINATIONS), "transcription": None}
 KINDS = {
@@ -44,8 +44,8 @@ KINDS = {
     "warm, nobody for 5 s": ("8", 14.0),
 }
 """Ways to be handed over: what the caller presses (scenarios/handoff.yaml), and how long after that calls last at most.
-It takes about 2 s until the people's phone rings."""
-PEOPLE = ("1001", "1002", "1003", "1004")
+It takes about 2 s until the human agent's phone rings."""
+HUMAN_AGENTS = ("1001", "1002", "1003", "1004")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ async def caller(phone: Any, plan: Plan, seen: Counter[str]) -> None:
 
 
 async def person(call: Call, dice: random.Random, seen: Counter[str]) -> None:
-    """One call to one of the people: refused, missed, or answered and ended by whoever is the first."""
+    """One call to one of the human agents: refused, missed, or answered and ended by whoever is the first."""
     with contextlib.suppress(CallRefused, TimeoutError):
         does = dice.choice(("answers", "answers", "answers", "refuses", "misses"))
         await call.ring()
@@ -109,7 +109,7 @@ async def person(call: Call, dice: random.Random, seen: Counter[str]) -> None:
 
 
 async def desk(phone: Any, dice: random.Random, seen: Counter[str], busy: asyncio.TaskGroup) -> None:
-    """One of the people, for as long as there are callers."""
+    """One of the human agents, for as long as there are callers."""
     while True:
         with contextlib.suppress(TimeoutError):
             call = await phone.incoming(3600)
@@ -122,7 +122,7 @@ async def test_nothing_is_left_of_transfers_cut_at_random_moments(
     print(f"\n{COUNT} transfers, TRANSFERS_SEED={SEED}")
     dice = random.Random(SEED)
     await service(await sandbox(scenario=SCENARIO, keep_audio=False), agent=AGENT, destinations=DESTINATIONS)
-    people = [await phone(user, register=True) for user in PEOPLE]
+    humans = [await phone(user, register=True) for user in HUMAN_AGENTS]
     callers = await phone("5551000")
     gate = asyncio.Semaphore(AT_ONCE)
     seen: Counter[str] = Counter()
@@ -133,7 +133,7 @@ async def test_nothing_is_left_of_transfers_cut_at_random_moments(
             await caller(callers, plan, seen)
 
     async with asyncio.TaskGroup() as busy:
-        desks = [busy.create_task(desk(one_phone, dice, seen, busy)) for one_phone in people]
+        desks = [busy.create_task(desk(one_phone, dice, seen, busy)) for one_phone in humans]
         await asyncio.gather(*(one(plan) for plan in plans(COUNT, dice)))
         for task in desks:
             task.cancel()
@@ -142,7 +142,7 @@ async def test_nothing_is_left_of_transfers_cut_at_random_moments(
     ends = Counter(entry["result"] for entry in log.named("call.ended"))
     calls = {entry["call"] for entry in log.named("call.started")}
     handed = len(log.named("call.transferred"))
-    # The caller, or the colleague who was found, hung up at the very moment.
+    # The caller, or the human agent who was found, hung up at the very moment.
     refused = Counter(entry["cause"].partition("/variable")[0] for entry in log.named("call.transfer_failed"))
     print(f"{len(calls)} calls, {handed} handed over, refused: {dict(refused)}, ends: {dict(ends)}")
     # That each ended once is checked of every test; see LogBook.check.

@@ -1,4 +1,4 @@
-"""What goes wrong with the model, the media or the site: the caller goes to people, never into silence.
+"""Failures of the model, the media or the site: the caller is sent to the human queue, never into silence.
 
 One of each kind, on a real Asterisk; more of what a model does wrong is in memory
 (``tests/call/test_failing_models.py``, ``tests/realtime``).
@@ -148,7 +148,7 @@ async def test_a_model_that_vanishes_while_nobody_speaks_is_replaced(
     await log.wait("call.answered")
     # Nothing arrives any more, and nobody says so.
     between.freeze()
-    await log.wait("model.renewed")
+    await log.wait("model.reconnected")
     await call.play(sound.tone(0.4))
     await hearing.utterance(after=hearing.spoke_until())
     assert value(running, "ariagent_realtime_reconnects_total") == 1
@@ -188,7 +188,7 @@ async def test_another_endpoint_takes_over(
     await log.wait("call.answered")
     between.target = ("127.0.0.1", 1)  # where nobody listens
     between.cut()
-    await log.wait("model.renewed")
+    await log.wait("model.reconnected")
     await call.play(sound.tone(0.4))
     await hearing.utterance(after=hearing.spoke_until())
     assert len(second.sessions) == 1
@@ -215,7 +215,7 @@ async def test_an_agent_that_is_gone_hands_its_caller_to_its_own_destination(
     between.target = ("127.0.0.1", 1)  # where nobody listens
     between.cut()
     incoming = await human.incoming(30)
-    # What was said so far.
+    # The conversation so far.
     assert incoming.invite.headers.get("x-ariagent-summary").startswith("agent: ")
     await incoming.answer()
     await log.wait("call.transferred", by="ariagent", kind="blind")
@@ -381,7 +381,7 @@ async def test_malformed_messages_of_the_model_are_counted_and_the_conversation_
         assert told["what"] == what, case
         assert length is None or told["length"] == length, case
         assert value(running, "ariagent_malformed_total", peer="model") == count
-    # Of an event that is not known nothing is said: the protocol grows.
+    # An unknown event is not logged: the protocol grows.
     between.to_client(event(type="response.daydream.delta", x={"y": [1]}) * 3)
     await call.play(sound.tone(0.4))
     await hearing.utterance(after=hearing.spoke_until())
@@ -409,7 +409,7 @@ async def test_a_model_that_breaks_the_protocol_is_given_up_for_another_session(
         lost = await log.wait("model.lost", count=count)
         assert cause in lost["cause"], case
         assert value(running, "ariagent_malformed_total", peer="model") == count
-        await log.wait("model.renewed", count=count)
+        await log.wait("model.reconnected", count=count)
         await call.play(sound.tone(0.4))
         await hearing.utterance(after=hearing.spoke_until())
     await call.hangup()

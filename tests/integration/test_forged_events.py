@@ -17,7 +17,7 @@ from tests.ami.test_forged import LONGEST_NUMBER
 pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 30.0
-RAW_AI, RAW_PEOPLE = "7801", "7802"
+RAW_AI, RAW_HUMAN_AGENTS = "7801", "7802"
 """Extensions of a site that sends callers to the queues without the contexts of ours, which make numbers clean."""
 AGENT = {"transcription": None}
 
@@ -25,9 +25,9 @@ AGENT = {"transcription": None}
 @pytest.fixture
 async def raw(asterisk: Any) -> AsyncIterator[None]:
     await asterisk.cli(f"dialplan add extension {RAW_AI},1,Queue,frontline into ariagent-internal")
-    await asterisk.cli(f"dialplan add extension {RAW_PEOPLE},1,Queue,support into ariagent-internal")
+    await asterisk.cli(f"dialplan add extension {RAW_HUMAN_AGENTS},1,Queue,support into ariagent-internal")
     yield
-    for extension in (RAW_AI, RAW_PEOPLE):
+    for extension in (RAW_AI, RAW_HUMAN_AGENTS):
         await asterisk.cli(f"dialplan remove extension {extension}@ariagent-internal")
 
 
@@ -57,7 +57,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 async def listed(asterisk: Any, action: str) -> list[dict[str, str]]:
-    """What a list holds, asked for by a connection of its own as rescue does."""
+    """The entries of a list, over a connection of its own as rescue does."""
     async with AmiClient(AmiSettings.model_validate(asterisk.ami)).session() as client:
         return await client.action_list(action)
 
@@ -90,7 +90,7 @@ async def test_another_call_goes_on_and_every_caller_is_counted(
     await victim.hangup()
 
 
-@pytest.mark.parametrize("number", ["7100", RAW_PEOPLE])
+@pytest.mark.parametrize("number", ["7100", RAW_HUMAN_AGENTS])
 async def test_who_waits_is_counted_also_after_the_list_was_read_again(
     number: str, raw: None, sandbox: Any, service: Any, phone: Any, dial: Any, asterisk: Any
 ) -> None:

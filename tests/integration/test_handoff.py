@@ -1,4 +1,4 @@
-"""The agent puts callers through to people, and gets those back whom nobody took."""
+"""The AI transfers callers to human agents, and gets back the callers whom nobody took."""
 
 import time
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
 DESTINATIONS: dict[str, dict[str, Any]] = {
-    "people": {"queue": "support", "description": "the service desk", "timeout_s": 20},
+    "humans": {"queue": "support", "description": "the service desk", "timeout_s": 20},
     "nobody": {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 5},
     "boss": {"extension": "1002", "description": "the boss", "timeout_s": 10},
 }
@@ -19,7 +19,7 @@ AGENT = {"handoff": list(DESTINATIONS), "transcription": None}
 
 
 def rows(asterisk: Any, call_id: str) -> set[tuple[str, ...]]:
-    """What queue_log says of a call, without times: a set, for the order is not certain."""
+    """Rows of queue_log for a call, without times: a set, for the order is not certain."""
     # Other tests call through a dialplan that lets line breaks of an extension into queue_log.
     lines = (line.split("|") for line in asterisk.queue_log.read_text().splitlines())
     return {tuple(fields[2:5]) for fields in lines if fields[1:2] == [call_id]}
@@ -33,10 +33,10 @@ async def test_a_caller_is_put_through_to_a_queue(
     human = await phone("1001", register=True)
     call, hearing = await dial(number)
     await hearing.utterance()
-    await call.send_dtmf("1")  # says one sentence and transfers to the queue "people"
+    await call.send_dtmf("1")  # says one sentence and transfers to the queue "humans"
     first, last = await hearing.utterance(time.monotonic())
     incoming = await human.incoming(20)
-    handed = await log.wait("call.transferred", destination="people")
+    handed = await log.wait("call.transferred", destination="humans")
     assert 1000 * (handed.at - last) < 400
     assert hearing.loud_ms(first, last) > 500, "the sentence was not heard to its end"
     await incoming.answer()

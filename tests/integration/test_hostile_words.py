@@ -1,6 +1,5 @@
-"""What callers, models and supervisors say stays words: nobody acts on it on its way through the manager interface,
-channel variables, the dialplan and SIP headers.
-"""
+"""Words of callers, models and supervisors stay words: nobody acts on them on their way through the manager interface,
+channel variables, the dialplan and SIP headers."""
 
 import json
 from pathlib import Path
@@ -15,7 +14,7 @@ pytestmark = pytest.mark.asterisk
 LIMIT_S = 30.0
 TOKEN = "a supervisor's long token"
 DESTINATIONS: dict[str, dict[str, Any]] = {
-    "people": {"queue": "support", "description": "the service desk", "fields": {"order": "the order's number"}},
+    "humans": {"queue": "support", "description": "the service desk", "fields": {"order": "the order's number"}},
     "boss": {"extension": "1002", "description": "the boss"},
     "warm": {"queue": "support", "description": "the service desk", "kind": "warm"},
 }
@@ -59,7 +58,7 @@ def scenario(path: Path, destination: str) -> Path:
 
 
 def one_line(text: str) -> str:
-    """As who takes the call should see it."""
+    """The text as the human agent who takes the call should see it."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
@@ -84,8 +83,8 @@ def check_invite(invite: Any, reason: str, summary: str, fields: str = "") -> No
 async def test_what_a_model_was_talked_into_stays_text(
     number: str, keys: str, asterisk: Any, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, tmp_path: Path
 ) -> None:
-    model = await sandbox(scenario=scenario(tmp_path / "hostile.yaml", "people"))
-    await service(model, agent={"handoff": ["people"], "transcription": None}, destinations=DESTINATIONS)
+    model = await sandbox(scenario=scenario(tmp_path / "hostile.yaml", "humans"))
+    await service(model, agent={"handoff": ["humans"], "transcription": None}, destinations=DESTINATIONS)
     human = await phone("1001", register=True)
     for count, key in enumerate(keys, start=1):
         call, hearing = await dial(number)
@@ -96,7 +95,7 @@ async def test_what_a_model_was_talked_into_stays_text(
         check_invite(incoming.invite, reason, summary, f"order={one_line(field)}")
         await unharmed(asterisk)
         handed = await log.wait("call.transferred", count=count)
-        assert handed["destination"] == "people"
+        assert handed["destination"] == "humans"
         await incoming.answer()
         await incoming.hangup()
         await call.ended(LIMIT_S)
@@ -130,10 +129,10 @@ async def test_a_hostile_name_of_a_caller_stays_a_name(
 async def test_what_a_supervisor_writes_stays_text(
     asterisk: Any, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, tmp_path: Path
 ) -> None:
-    model = await sandbox(scenario=scenario(tmp_path / "hostile.yaml", "people"))
+    model = await sandbox(scenario=scenario(tmp_path / "hostile.yaml", "humans"))
     control = {"tokens": [{"name": "anna", "role": "supervisor", "token": TOKEN}]}
     settings = {"destinations": DESTINATIONS, "control": control}
-    running = await service(model, agent={"handoff": ["people"], "transcription": None}, **settings)
+    running = await service(model, agent={"handoff": ["humans"], "transcription": None}, **settings)
     human = await phone("1001", register=True)
     url = f"http://127.0.0.1:{running.control.port}/v1"
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
@@ -145,17 +144,17 @@ async def test_what_a_supervisor_writes_stays_text(
             where = f"{url}/calls/{found['id']}/transfer"
             for refused in (
                 {"destination": "0190123456"},
-                {"destination": "people\r\nExten: 600"},
+                {"destination": "humans\r\nExten: 600"},
                 {"queue": "support,tc,,,300)\r\nExten: 600"},
                 {"queue": "600@ariagent-internal"},
                 {"queue": "${GLOBAL(PWNED)}"},
-                {"destination": "people", "extension": "600"},
+                {"destination": "humans", "extension": "600"},
             ):
                 async with session.post(where, json=refused) as answer:
                     assert answer.status in (404, 409, 422), (refused, await answer.text())
             async with session.post(f"{url}/calls/{found['id']}/whisper", json={"text": text}) as answer:
                 assert answer.status == 200
-            async with session.post(where, json={"destination": "people", "reason": text, "summary": text}) as answer:
+            async with session.post(where, json={"destination": "humans", "reason": text, "summary": text}) as answer:
                 assert answer.status in (200, 202), await answer.text()
             incoming = await human.incoming(LIMIT_S)
             check_invite(incoming.invite, text, text)

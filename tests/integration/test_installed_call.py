@@ -99,7 +99,7 @@ def command(open_folder: Path) -> list[str]:
 
 
 class Outcome:
-    """What a command printed, and its exit code."""
+    """The output of a command, and its exit code."""
 
     def __init__(self, code: int, output: str) -> None:
         self.code = code
@@ -108,7 +108,7 @@ class Outcome:
 
 
 async def run(command: list[str], *arguments: str, nobody: bool = True) -> Outcome:
-    """As nobody, who has no home and may write nowhere but in /tmp, in the root folder."""
+    """The command runs as nobody, who has no home and may write only in /tmp, in the root folder."""
     process = await asyncio.create_subprocess_exec(
         *command,
         *arguments,
@@ -130,7 +130,7 @@ async def run(command: list[str], *arguments: str, nobody: bool = True) -> Outco
 
 
 def written() -> set[str]:
-    """What lies where a program might write unasked."""
+    """Files where a program might write unasked."""
     places = [Path("/"), Path(tempfile.gettempdir()), Path("/var/lib")]
     return {str(path) for place in places for path in place.iterdir() if "ariagent" in path.name or path.name == ".lab"}
 

@@ -1,4 +1,5 @@
-"""What cuts the agent off and what does not, through real SIP and RTP, judged by a model's ears (Silero, a recogniser).
+"""Sounds that cut the agent off and sounds that do not, through real SIP and RTP, judged by a model's ears (Silero, a
+recogniser).
 
 ``make test`` runs one of each kind, ``make noise`` all; the measurement with 50 replies of each noise is a part of
 ``make bench``.
@@ -27,7 +28,7 @@ STOPPED_MS = 45
 SILENT_MS = 300
 """After the caller's first sound, of which the server's turn detection takes 60 to 250: "stop" begins with a hiss."""
 BUSY_MS = 60
-"""What a loaded machine adds now and then; ``make bench`` has the budget itself."""
+"""Delay that a loaded machine adds now and then; ``make bench`` has the budget itself."""
 LONG_ONE = pytest.mark.noise
 STILL_S, TRIES = 0.1, 3
 """When this process, phones and sandbox with it, stood still for so long, what failed is tried again."""

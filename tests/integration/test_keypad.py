@@ -25,7 +25,7 @@ def outputs(session: Any) -> list[dict[str, Any]]:
 
 
 def pressed(session: Any) -> list[str]:
-    """What the model was told of keys."""
+    """Notes about keys that the model got."""
     parts = [part for item in session.items if item.get("role") == "user" for part in item["content"]]
     return [part["text"] for part in parts if part["type"] == "input_text"]
 

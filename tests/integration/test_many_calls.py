@@ -19,7 +19,7 @@ SCENARIOS = Path(__file__).parent / "sipp"
 CALLS = 20
 LIMIT_S = 60.0
 MS_PER_LETTER = 65
-"""Of the sandbox's voice ``tone``."""
+"""Speaking time of a letter in the sandbox's voice ``tone``."""
 
 
 def terminations(running: Any) -> dict[tuple[str, str], float]:

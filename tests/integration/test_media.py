@@ -20,7 +20,7 @@ from ariagent.lab.call import Call
 pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 20.0
-LONG = "This is a long opening that goes on while strangers call at the media port."
+LONG = "This is a long opening that continues while strangers call at the media port."
 
 
 def words(seconds: float, rate_hz: int = 8000) -> Any:
@@ -147,7 +147,7 @@ async def fall_silent(how: str, call: Call) -> None:
 async def test_model_hears_silence_from_a_phone_that_sends_nothing(
     how: str, number: str, sandbox: Any, service: Any, phone: Any, dial: Any, sound: Any, log: Any
 ) -> None:
-    """Its audio clock goes on, a turn that was begun ends, and the conversation goes on when the phone is back."""
+    """Its audio clock continues, a turn that was begun ends, and the conversation continues when the phone is back."""
     model = await sandbox()
     await service(model)
     call, hearing = await dial(number, await phone(dtx=how == "dtx"))
@@ -210,7 +210,7 @@ async def test_queue_caller_is_heard_again_after_hold(
 
 
 async def test_muted_queue_caller_hears_the_agent_without_gaps(sandbox: Any, service: Any, dial: Any, log: Any) -> None:
-    """Their channel is put into its bridge anew time and again, which may cost a frame, not the call."""
+    """Their channel is put into its bridge again time and again, which may cost a frame, not the call."""
     model = await sandbox(detector="none")
     running = await service(model, agent={"opening": "So " * 60})
     call, hearing = await dial("7000")

@@ -1,4 +1,4 @@
-"""Queues that AI seats and people share: who gets the call, by the shipped examples and by a site's own dialplan."""
+"""Queues that AI seats and human agents share: the shipped examples and a site's own dialplan choose who is called."""
 
 import asyncio
 import time
@@ -19,15 +19,15 @@ LIMIT_S = 30.0
 EXAMPLES = Path(__file__).parents[2] / "lab" / "asterisk" / "queues_mixed.conf"
 DIALPLAN = """[ariagent-internal]
 exten => 7030,1,Gosub(ariagent-queue,${EXTEN},1(ai-first,support))
-exten => 7040,1,Gosub(ariagent-queue,${EXTEN},1(people-first,support))
-; people by day (here: always), the AI else
-exten => 7050,1,GotoIfTime(00:00-23:59,mon-sun,*,*?people)
+exten => 7040,1,Gosub(ariagent-queue,${EXTEN},1(humans-first,support))
+; human agents by day (here: always), the AI else
+exten => 7050,1,GotoIfTime(00:00-23:59,mon-sun,*,*?humans)
  same => n,Gosub(ariagent-queue,${EXTEN},1(frontline,support))
- same => n(people),Goto(7100,1)
-; never people's time: the 30th of February
-exten => 7051,1,GotoIfTime(*,*,30,feb?people)
+ same => n(humans),Goto(7100,1)
+; never the human agents' time: the 30th of February
+exten => 7051,1,GotoIfTime(*,*,30,feb?humans)
  same => n,Gosub(ariagent-queue,${EXTEN},1(frontline,support))
- same => n(people),Goto(7100,1)
+ same => n(humans),Goto(7100,1)
 """
 
 
@@ -46,7 +46,7 @@ until = partial(waiting.until, limit_s=LIMIT_S)
 
 
 def connected(asterisk: AsteriskInstance, queue: str) -> list[str]:
-    """Who took the calls of a queue, in order."""
+    """Members that took the calls of a queue, in order."""
     rows = [line.split("|") for line in asterisk.queue_log.read_text().splitlines()]
     return [row[3] for row in rows if row[2] == queue and row[4] == "CONNECT"]
 
@@ -95,18 +95,18 @@ async def test_the_ai_first_and_people_while_its_seats_are_paused(sandbox: Any, 
 async def test_with_the_ai_gone_and_nobody_there_a_caller_is_not_kept(
     number: str, asterisk: AsteriskInstance, phone: Any, queue_log: Any
 ) -> None:
-    queue = {"7030": "ai-first", "7040": "people-first"}[number]
-    # As a service that was killed leaves it.
+    queue = {"7030": "ai-first", "7040": "humans-first"}[number]
+    # A killed service leaves the device state like this.
     await asterisk.cli("devstate change Custom:ariagent NOT_INUSE")
     began = time.monotonic()
     for waiting_now in (1, 2):
         await (await phone(f"555100{waiting_now}")).dial(number)
-        await until(lambda n=waiting_now: len(queue_log.rows("ENTERQUEUE", "support")) == n, "the people's queue")
+        await until(lambda n=waiting_now: len(queue_log.rows("ENTERQUEUE", "support")) == n, "the human queue")
     assert time.monotonic() - began < 10, "the queue's own limit is 30 s"
     assert [row[3] for row in queue_log.rows(queue=queue)] == ["ENTERQUEUE", "RINGNOANSWER", "EXITEMPTY"]
 
 
-async def test_people_first_and_the_ai_when_all_are_busy_or_nobody_is_there(
+async def test_humans_first_and_the_ai_when_all_are_busy_or_nobody_is_there(
     asterisk: AsteriskInstance, sandbox: Any, service: Any, phone: Any, dial: Any
 ) -> None:
     running = await service(await sandbox())
@@ -114,14 +114,14 @@ async def test_people_first_and_the_ai_when_all_are_busy_or_nobody_is_there(
     await hearing.utterance()
     await nobody.hangup()
     human = await phone("1001", register=True)
-    await until(lambda: running.pool.view("people-first").free == 3, "seats and a person")
+    await until(lambda: running.pool.view("humans-first").free == 3, "seats and a person")
     first = await (await phone("5550002")).dial("7040")
     await talks_to(human, first)
-    await until(lambda: running.pool.view("people-first").busy == 1, "the person to be busy")
+    await until(lambda: running.pool.view("humans-first").busy == 1, "the person to be busy")
     second, hearing = await dial("7040", await phone("5550003"))
     await hearing.utterance()
-    await until(lambda: len(connected(asterisk, "people-first")) == 3, "queue_log")
-    assert connected(asterisk, "people-first") == ["AI Overflow", "Agent 1001", "AI Overflow"]
+    await until(lambda: len(connected(asterisk, "humans-first")) == 3, "queue_log")
+    assert connected(asterisk, "humans-first") == ["AI Overflow", "Agent 1001", "AI Overflow"]
     for call in (first, second):
         await call.hangup()
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 20.0
 MS_PER_LETTER = 65
-"""Of the sandbox's voice ``tone``."""
+"""Speaking time of a letter in the sandbox's voice ``tone``."""
 WORDS = "Good day, I am a machine."
 
 
@@ -101,7 +101,7 @@ async def test_a_caller_who_talks_over_it_is_heard_and_answered(
     await call.hangup()
     await log.wait("call.ended")
 
-    # What the model believes to have said is what was heard.
+    # The model's record of its words agrees with the caller's ears.
     heard_ms = hearing.loud_ms(first, answer - 0.1)
     assert interrupted["heard_ms"] == pytest.approx(heard_ms, abs=60)
     (opening, words), (_, said) = assistant(session)

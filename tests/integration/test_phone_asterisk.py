@@ -267,7 +267,7 @@ async def test_blind_transfer_to_a_wrong_extension_fails_and_the_call_goes_on(ma
 
 async def test_attended_transfer_connects_the_two_far_ends(make_phone: MakePhone) -> None:
     agent = await make_phone("1001", register=True)
-    colleague = await make_phone("1002", register=True)
+    human_agent = await make_phone("1002", register=True)
     caller = await make_phone()
     call = await caller.dial("1001")
     first = await agent.incoming(LIMIT_S)
@@ -275,7 +275,7 @@ async def test_attended_transfer_connects_the_two_far_ends(make_phone: MakePhone
     await call.answered(LIMIT_S)
     await first.hold()
     second = await agent.dial("1002")
-    third = await colleague.incoming(LIMIT_S)
+    third = await human_agent.incoming(LIMIT_S)
     await third.answer()
     await second.answered(LIMIT_S)
     assert await first.refer_attended(second) == 200

@@ -1,4 +1,4 @@
-"""The AI's seats and the people's queue as the real Asterisk has them: pauses with reasons, and what the board says."""
+"""The AI's seats and the human queue as the real Asterisk has them: pauses with reasons, and what the board says."""
 
 import asyncio
 import dataclasses
@@ -49,7 +49,7 @@ def states(service: Any) -> Counter[str]:
 
 
 async def all_paused_by_asterisk(asterisk: AsteriskInstance) -> None:
-    """As a site's own ``autopause`` may leave the seats."""
+    """Pause the seats as a site's own ``autopause`` may leave them."""
     client = AmiClient(AmiSettings.model_validate(asterisk.ami))
     running = asyncio.create_task(client.run())
     await client.wait_connected()
@@ -235,7 +235,7 @@ async def test_all_places_taken_takes_the_other_seats_away_until_there_is_room(
     assert queue_log.rows("PAUSE") == []
 
 
-# -- the people's queue ------------------------------------------------------------------------------------------------
+# -- the human queue ------------------------------------------------------------------------------------------------
 
 
 async def test_the_board_shows_what_the_people_do(
@@ -337,7 +337,7 @@ async def test_a_manager_interface_that_is_cut_off_comes_back(
     await log.wait("ami.lost")
     assert running.pool.view("support") is None
     assert running.ami.state.startswith("not connected")
-    # Calls go on, and new ones come.
+    # Calls continue, and new ones come.
     await hearing.utterance()
     other, _ = await dial("7000")
     await all_paused_by_asterisk(asterisk)

@@ -55,7 +55,7 @@ async def until(condition: Callable[[], Awaitable[object]], what: str, limit_s: 
 
 
 class Counters:
-    """What QueueStatus has counted in a queue since this was made."""
+    """The counts of QueueStatus for a queue since this was made."""
 
     def __init__(self, client: Any, queue: str) -> None:
         self._client, self._queue = client, queue
@@ -172,7 +172,7 @@ async def test_three_seats_and_five_callers(
     await calls[0].hangup()
     await fourth.answered(LIMIT_S)
     await counters.reach(Waiting=1)
-    # The last one is not served in 30 s, and goes to people.
+    # The last one is not served in 30 s, and goes to human agents.
     await ends_with_people(fifth, human)
     assert time.monotonic() - fifth_at > 29
     for call in (*calls[1:], fourth):

@@ -162,7 +162,7 @@ async def test_joined_with_something_that_is_no_person(
 async def test_the_person_it_was_transferred_to_transfers_it_again(
     number: str, attacked: Any, phone: Any, ear: Any, log: Any
 ) -> None:
-    """A person may have the agent put through. Then the same holds for that person."""
+    """A person may have the AI transferred. Then the same holds for that person."""
     person = await phone("1002", register=True)
     running, call = await attacked(number)
     referring = asyncio.ensure_future(call.refer("1002"))
@@ -251,7 +251,7 @@ async def test_phones_that_take_each_others_place_and_do_not_hang_up(
 
 
 async def test_callers_from_outside_may_not_transfer(sandbox: Any, service: Any, dial: Any, phone: Any) -> None:
-    """As a trunk should be set up: ``allow_transfer = no``."""
+    """A trunk as it should be set up: ``allow_transfer = no``."""
     await service(await sandbox())
     call = await talking("7001", dial, await phone())
     assert await call.refer("600") >= 400

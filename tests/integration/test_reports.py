@@ -1,4 +1,4 @@
-"""What Asterisk's own reports say of calls: call detail records and channel events."""
+"""Calls in Asterisk's own reports: call detail records and channel events."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asterisk
 
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
 QUEUE = {"queue": "support", "description": "the service desk", "timeout_s": 20, "kind": "blind"}
-DESTINATIONS = {"people": QUEUE, "nobody": {**QUEUE, "timeout_s": 5}}
+DESTINATIONS = {"humans": QUEUE, "nobody": {**QUEUE, "timeout_s": 5}}
 LIMIT_S = 20.0
 AGENT = {"handoff": list(DESTINATIONS), "transcription": None}
 REPORTING = {
@@ -53,7 +53,7 @@ def records_before(asterisk: AsteriskInstance) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What matters of a call detail record."""
+    """The fields of a call detail record that matter."""
 
     destination: str
     context: str

@@ -107,7 +107,7 @@ def states(service: Any, queue: str = "frontline") -> Counter[str]:
 
 
 async def shown(asterisk: AsteriskInstance, queue: str = "frontline") -> set[str]:
-    """What the console says of the seats of a queue."""
+    """The seats of a queue on the console."""
     lines = await asterisk.cli(f"queue show {queue}")
     words = "Not in use|In use|Unavailable|Invalid"
     return set(re.findall(rf"ariagent-seat/nm [^\n]*\(({words})\)", lines))
@@ -184,7 +184,7 @@ async def test_a_sites_own_queue_call_is_not_kept_by_a_service_that_is_gone(
 async def test_a_door_that_somebody_closed_is_opened_again(
     asterisk: AsteriskInstance, sandbox: Any, service: Any, log: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ariagent.pool.door.LOOK_S", 0.2)
+    monkeypatch.setattr("ariagent.pool.device_state.LOOK_S", 0.2)
     running = await service(await sandbox())
     await asterisk.cli("devstate change Custom:ariagent UNAVAILABLE")
     await until(lambda: states(running) == {"unavailable": SEATS}, "the seats to be unavailable")
@@ -195,7 +195,7 @@ async def test_a_door_that_somebody_closed_is_opened_again(
 
 
 async def health(port: int) -> dict[str, Any]:
-    """What /healthz says of the seats."""
+    """The seats in /healthz."""
     async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/healthz") as answer:
         return (await answer.json())["seats"]  # type: ignore[no-any-return]
 

@@ -54,7 +54,7 @@ class Search:
     directory: Path
     secrets: dict[str, str] = field(default_factory=dict)
     found: dict[str, str] = field(default_factory=dict)
-    """What to search, by where it comes from."""
+    """Texts to search, by their source."""
 
     def secret(self, name: str) -> str:
         return self.secrets.setdefault(name, f"{name}+{secrets.token_hex(8)}/=")
@@ -145,7 +145,7 @@ async def loud(search: Search, path: Path, *words: str) -> AsyncIterator[lab.Pro
 
 
 async def command(search: Search, path: Path, *words: str, **environment: str) -> str:
-    """What a command prints."""
+    """The output of a command."""
     argv = [sys.executable, "-m", "ariagent", *words, "-c", str(path)]
     child = await asyncio.create_subprocess_exec(
         *argv,
@@ -183,7 +183,7 @@ def keep_files(search: Search) -> None:
 
 
 async def urls(process: lab.Process) -> tuple[str, str]:
-    """Of the control API, and of metrics and health."""
+    """Answers of the control API, and of metrics and health."""
     fields = dict(word.partition("=")[::2] for word in (await process.wait_for("service.starting")).split())
     return f"http://127.0.0.1:{fields['control_port']}", f"http://127.0.0.1:{fields['http_port']}"
 
@@ -255,7 +255,7 @@ QUIET.setLevel(logging.CRITICAL + 1)
 
 
 def echoing(connection: ServerConnection, request: Request) -> Response:
-    """A model that refuses at the door, and says what it was shown."""
+    """A model that refuses the connection, and repeats its headers."""
     return connection.respond(HTTPStatus.UNAUTHORIZED, f"wrong: {dict(request.headers.raw_items())}\n")
 
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 30.0
 MS_PER_LETTER = 65
-"""Of the sandbox's voice ``tone``."""
+"""Speaking time of a letter in the sandbox's voice ``tone``."""
 SCENARIOS = Path(__file__).parent / "scenarios"
 HANDOFF, FEATURES = SCENARIOS / "handoff.yaml", SCENARIOS / "features.yaml"
 
@@ -282,7 +282,7 @@ def told(results: list[Any]) -> dict[str, tuple[str, str]]:
 
 
 async def checked(running: Any) -> dict[str, tuple[str, str]]:
-    """What ``ariagent check`` says of the model."""
+    """The lines of ``ariagent check`` about the model."""
     results: list[Any] = []
     await check_model(running.settings, results.append)
     return told(results)
@@ -309,7 +309,7 @@ async def test_one_more_call_than_the_server_has_sessions_goes_to_the_human_queu
     ended = await log.wait("call.ended", result="no_model")
     assert ended.at - began < 5
     await log.wait("model.full")
-    assert (paused(running), running.door.open) == ([], True)
+    assert (paused(running), running.device_state.open) == ([], True)
     assert log.named("model.unusable") == []
     await first.speaks()
     await first.call.hangup()
@@ -335,11 +335,11 @@ async def test_a_call_gets_its_session_back_although_the_server_still_holds_the_
     await asyncio.sleep(1.5)  # refused meanwhile
     assert log.named("call.ended") == []
     between.cut()
-    renewed = await log.wait("model.renewed")
+    renewed = await log.wait("model.reconnected")
     assert 1400 < renewed["lost_ms"] < 1000 * running.settings.realtime.recover_s
     caller.session = model.sessions[-1]
     await caller.speaks()
-    assert (paused(running), running.door.open) == ([], True)
+    assert (paused(running), running.device_state.open) == ([], True)
     await caller.call.hangup()
     await log.wait("call.ended", result="done", reason="caller_hung_up")
 
@@ -404,8 +404,8 @@ async def test_a_whole_call_with_other_names_and_frames(
     number: str, fault: str, sandbox: Any, service: Any, talker: Any, phone: Any, log: Any, ends_with_people: Any
 ) -> None:
     model = await sandbox(scenario=HANDOFF, **faulty(fault))
-    people = {"queue": "support", "description": "the service desk", "timeout_s": 20, "kind": "blind"}
-    running = await service(model, agent={"handoff": ["people"], "transcription": {}}, destinations={"people": people})
+    humans = {"queue": "support", "description": "the service desk", "timeout_s": 20, "kind": "blind"}
+    running = await service(model, agent={"handoff": ["humans"], "transcription": {}}, destinations={"humans": humans})
     found = await checked(running)
     assert {status for status, _ in found.values()} == {"ok"}, found
     model.count_anew()

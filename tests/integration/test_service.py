@@ -53,7 +53,7 @@ async def until_told(process: lab.Process, event: str, count: int = 1) -> dict[s
 
 
 async def exit_code(process: lab.Process) -> int:
-    """Of a process that ends by itself."""
+    """The exit code of a process that ends by itself."""
     return await asyncio.wait_for(process._process.wait(), LIMIT_S)
 
 
@@ -132,7 +132,7 @@ async def test_draining_lets_calls_end_and_sends_new_ones_to_people(
         late = await (await phone()).dial("7001")
         await ends_with_people(late, human)
         assert [(f["result"], f["reason"]) for f in told(process, "call.ended")] == [("busy", "stopping")]
-        # The running conversation goes on.
+        # The running conversation continues.
         await call.play(sound.tone(0.4))
         await hearing.utterance(after=hearing.spoke_until())
         await call.hangup()
@@ -196,7 +196,7 @@ async def test_a_service_is_stopped_while_it_still_waits_for_its_model(bed: Any,
         tell(process, signal.SIGINT)
         assert await exit_code(process) == 0
         assert time.monotonic() - began < 5
-        # The dialplan has answered for the people.
+        # The dialplan has answered for the human queue.
         await call.answered(LIMIT_S)
         await call.hangup()
         check_log(process)
@@ -213,7 +213,7 @@ async def test_an_ari_user_that_is_not_let_in_or_may_only_read_can_be_mended_whi
     tmp_path: Path,
     ends_with_people: Any,
 ) -> None:
-    """Nobody rings in vain meanwhile: without an event stream Stasis() fails, and callers go to the human queue."""
+    """No phone rings without an end: without an event stream Stasis() fails, and callers go to the human queue."""
     conf = asterisk.root / "etc" / "ari.conf"
     before = conf.read_text()
     human = await phone("1001", register=True)
@@ -359,7 +359,7 @@ async def test_health_tells_what_is_wrong_with_the_model(sandbox: Any, service: 
     running = await service(await sandbox(api_keys=("another",)), usable=False)
     await log.wait("model.unusable")
     status, told_now = await health(running)
-    assert status == 200, "callers go to people: the service does its part"
+    assert status == 200, "callers are sent to the human queue: the service does its part"
     assert told_now["model"] == "failed"
     told_now = await ownsocket.health(running.settings.state_directory)
     assert "invalid_api_key" in told_now["model"]
@@ -430,7 +430,7 @@ async def test_an_event_stream_lost_while_idle_comes_back_and_callers_go_to_peop
 async def test_an_asterisk_that_restarts_is_served_again(
     asterisk: AsteriskInstance, sandbox: Any, service: Any, log: Any, proxy: Any, bed: Any, ear: Any, tmp_path: Path
 ) -> None:
-    # One of its own: the others' goes on.
+    # One of its own: the others' continues.
     own = AsteriskInstance(asterisk.program, tmp_path / "asterisk")
     await own.start()
     try:
@@ -488,7 +488,7 @@ async def test_a_second_service_with_the_same_name_ends_the_first_and_its_caller
 
 
 @pytest.mark.parametrize("number", ["7000", "7001"])
-async def test_callers_of_a_killed_service_whose_records_are_lost_are_asked_anew_by_the_next(
+async def test_callers_of_a_killed_service_whose_records_are_lost_are_asked_again_by_the_next(
     number: str, bed: Any, sandbox: Any, dial: Any, tmp_path: Path
 ) -> None:
     model = await sandbox()
@@ -503,7 +503,7 @@ async def test_callers_of_a_killed_service_whose_records_are_lost_are_asked_anew
         assert (await until_told(following, "call.resumed"))["lines"] == "0"
         await hearing.wait_loud(since)
         texts = [part.get("text", "") for s in model.sessions for item in s.items for part in item.get("content", [])]
-        assert any("is not known to you any more" in text for text in texts)
+        assert any("no longer know what was said before" in text for text in texts)
         await call.hangup()
         await until_told(following, "call.ended")
         await nothing_in(bed.asterisk)
@@ -541,7 +541,7 @@ async def test_changed_settings_are_for_new_calls_and_refused_whole_when_wrong(
         given = ["You are new here." in s.settings["instructions"] for s in calls]
         assert given.count(True) == 1
         assert given[-1]
-        # The call that was there goes on.
+        # The call that was there continues.
         before = time.monotonic()
         await call.send_dtmf("1")
         await hearing.wait_loud(before)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 20.0
 MS_PER_LETTER = 65
-"""Of the sandbox's voice ``tone``."""
+"""Speaking time of a letter in the sandbox's voice ``tone``."""
 SCENARIO = Path(__file__).parent / "scenarios" / "features.yaml"
 ASKS = ["There?", "Hear me?", "Then goodbye."]
 TOO_LONG = "Time is over."

@@ -11,7 +11,7 @@ from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import CallStateError
 
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
-SUPPORT = Handoff("support", DestinationSettings(queue="support", description="people"), by="anna")
+SUPPORT = Handoff("support", DestinationSettings(queue="support", description="human agents"), by="anna")
 
 
 async def test_a_call_is_seen_told_something_and_moved(

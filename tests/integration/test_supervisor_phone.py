@@ -58,7 +58,7 @@ async def codes(asterisk: Any) -> AsyncIterator[Codes]:
 
 
 def rows(asterisk: Any, call_id: str) -> set[tuple[str, ...]]:
-    """What queue_log says of a call, without times: a set, for the order is not certain."""
+    """Rows of queue_log for a call, without times: a set, for the order is not certain."""
     lines = [line.split("|") for line in asterisk.queue_log.read_text().splitlines()]
     # Line breaks in a caller's number (test_forged_events) leave lines that are no rows.
     rows = [line for line in lines if len(line) > 4 and line[1] == call_id]
@@ -561,7 +561,7 @@ async def test_the_key_survives_a_reload_and_is_set_again_where_it_is_lost(
     await log.wait("call.supervised", mode="listen")
     await boss.hangup()
     await log.wait("call.supervised", mode="leave")
-    # As `clearglobalvars` does at a reload: the first one asks in vain, and the service hears of it by that.
+    # `clearglobalvars` does this at a reload: the first question gets no answer, and the service learns of it by that.
     await codes.set("ARIAGENT_KEY", "")
     boss, _ = await dial(LISTEN, await phone(SUPERVISOR))
     await log.wait("supervisor.key_missing")
@@ -576,7 +576,7 @@ async def test_the_key_survives_a_reload_and_is_set_again_where_it_is_lost(
 async def test_two_services_of_one_asterisk_share_the_key(
     sandbox: Any, service: Any, phone: Any, dial: Any, codes: Codes, log: Any
 ) -> None:
-    """As the old and the new process of an upgrade do."""
+    """The old and the new process of an upgrade do this."""
     model = await sandbox()
     old = await service(model, agent=AGENT)
     call, hearing = await dial("7000")

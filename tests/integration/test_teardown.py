@@ -48,7 +48,7 @@ class Stage:
 
     @property
     def state(self) -> State:
-        """Of the one call."""
+        """The id of the one call."""
         [runner] = self.service.calls.calls
         return State(runner.state)
 
@@ -147,7 +147,7 @@ async def test_what_asterisk_does_not_let_go_does_not_keep_the_end_back(
         await held.seen()
         await hung_up(log)
         await on.reaches(State.ENDED)
-    # What was left is looked for again, until it is gone; that it was told is what we wanted here.
+    # The service looks for the remains again, until they are gone. This test wanted to see the report.
     await log.wait("call.release_failed")
     log.entries[:] = [entry for entry in log.entries if entry.event != "call.release_failed"]
 
@@ -271,7 +271,7 @@ async def test_asterisk_answers_too_late_while(
     ended = await log.wait("call.ended")
     assert ended["result"] == "error"
     if number == "7001":
-        # The dialplan has given the caller to the people's queue.
+        # The dialplan has given the caller to the human queue.
         await call.answered(LIMIT_S)
     await call.hangup()
     assert "within 0.4 s" in ended["cause"]
@@ -292,7 +292,7 @@ async def test_the_service_stops_while_a_call(moment: str, answer: bool, stage: 
         await on.reaches(State.ENDING, State.ENDED)
     ended = await log.wait("call.ended")
     assert (ended["result"], ended["reason"]) == ("error", "stopped")
-    # The people's queue has answered.
+    # The human queue has answered.
     await call.answered(LIMIT_S)
     await call.hangup()
 

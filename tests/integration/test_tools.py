@@ -22,7 +22,7 @@ pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 20.0
 MS_PER_LETTER = 65
-"""Of the sandbox's voice ``tone``."""
+"""Speaking time of a letter in the sandbox's voice ``tone``."""
 SCENARIO = Path(__file__).parent / "scenarios" / "features.yaml"
 SORRY = "Sorry."
 
@@ -45,7 +45,7 @@ def stock(site: Any) -> dict[str, Any]:
 
 
 def outputs(session: Any) -> dict[str, Any]:
-    """What the model was told about its function calls, by the function's name."""
+    """Results of function calls that the model got, by the function's name."""
     names = {item["call_id"]: item["name"] for item in session.items if item["type"] == "function_call"}
     found = [item for item in session.items if item["type"] == "function_call_output"]
     assert len(found) == len({item["call_id"] for item in found})
@@ -53,7 +53,7 @@ def outputs(session: Any) -> dict[str, Any]:
 
 
 def said(log: Any) -> list[str]:
-    """What the agent said after its opening."""
+    """The agent's words after its opening."""
     return [entry["said"] for entry in log.named("turn.agent")][1:]
 
 
@@ -212,7 +212,7 @@ async def test_hanging_up_gives_a_running_tool_up(begin: Any, site: Any, log: An
     await until(lambda: site.given_up == ["/orders/4711"])
 
 
-# -- what the model cannot choose, and what it cannot go on with -------------------------------------------------------
+# -- arguments that the model cannot choose, and results that it cannot use -------------------------------------------
 
 CALLER, OTHER = "5550100", "5559999"
 
@@ -398,7 +398,7 @@ async def test_a_python_tool_that_raises_is_told_to_the_model(begin: Any, instal
     [raised] = log.named("tool.raised")
     assert "under water" in raised.traceback
     assert raised["call"] == log.named("call.started")[0]["call"]
-    log.entries.remove(raised)  # expected: no fault of ours
+    log.entries.remove(raised)  # expected: no internal error
 
 
 async def test_mcp_servers_are_declared_to_the_model(begin: Any, log: Any) -> None:

@@ -93,7 +93,7 @@ async def test_one_that_takes_no_calls_pauses_only_its_own(
     sandbox: Any, service: Any, dial: Any, log: Any, queue_log: Any, asterisk: Any
 ) -> None:
     first = await service(await sandbox(), agent=agent("first"))
-    # One without a usable model, as in the report: it closes its own door.
+    # One without a usable model, as in the report: it sets its own device state.
     second = await service("ws://127.0.0.1:9/v1/realtime", asterisk=app("staging"), usable=False)
     await log.wait("model.unusable")
     assert first.pool is not None
@@ -103,7 +103,7 @@ async def test_one_that_takes_no_calls_pauses_only_its_own(
     assert {row[1] for row in pauses(queue_log)} == {"staging-ai"}
     assert not any(seat.paused for seat in first.pool.seats.view())
     assert await asterisk.cli("devstate list")
-    assert first.door.open
+    assert first.device_state.open
     call, ear = await dial("7000")
     await ear.utterance()
     await call.hangup()
@@ -167,7 +167,7 @@ async def test_two_with_the_same_application_end_the_first_for_good(
         await asyncio.wait_for(asyncio.shield(running), LIMIT_S)
     bed.services = [(each, done) for each, done in bed.services if each is not first]
     assert "its own" in log.named("service.took_over")[-1]["remedy"]
-    await asyncio.wait_for(second.door.settled.wait(), LIMIT_S)
+    await asyncio.wait_for(second.device_state.settled.wait(), LIMIT_S)
     call, ear = await dial("7001")
     await ear.utterance()
     await call.hangup()

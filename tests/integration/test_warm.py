@@ -17,7 +17,7 @@ AGENT = {"handoff": list(DESTINATIONS), "transcription": None}
 
 
 def rows(asterisk: Any, call_id: str) -> set[tuple[str, ...]]:
-    """What queue_log says of a call, without times: a set, for the order is not certain."""
+    """Rows of queue_log for a call, without times: a set, for the order is not certain."""
     lines = asterisk.queue_log.read_text().splitlines()
     return {tuple(line.split("|")[2:5]) for line in lines if line.split("|")[1:2] == [call_id]}
 
@@ -52,7 +52,7 @@ async def test_a_caller_talks_on_until_somebody_knows_what_it_is_about(
     await call.send_dtmf("9")
     await hearing.utterance(asked)
     await incoming.answer()
-    await told(await model.wait_session(1), "A colleague has answered")
+    await told(await model.wait_session(1), "A human agent has answered")
     handed = await log.wait("call.transferred", kind="warm")
     await log.wait("call.ended", result="transferred")
     # The human heard the summary before the caller was there.
@@ -140,7 +140,7 @@ async def test_a_caller_who_does_not_want_it_any_more(
     await log.wait("call.ended", result="done")
 
 
-async def test_a_colleague_who_hangs_up_during_the_summary(
+async def test_a_human_agent_who_hangs_up_during_the_summary(
     sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
 ) -> None:
     model = await sandbox(scenario=SCENARIO, voice="rms")
@@ -154,7 +154,7 @@ async def test_a_colleague_who_hangs_up_during_the_summary(
     await log.wait("consult.answered")
     await incoming.hangup()
     dropped = await log.wait("consult.dropped", why="GONE")
-    await told(await model.wait_session(1), "the colleague has hung up again")
+    await told(await model.wait_session(1), "the human agent hung up again")
     await hearing.wait_loud(dropped.at)
     await call.hangup()
     await log.wait("call.ended", result="done")

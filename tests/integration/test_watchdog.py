@@ -1,4 +1,4 @@
-"""Calls that cannot be heard any more, and a machine that is too busy: callers go to people."""
+"""Calls that cannot be heard any more, and a machine that is too busy: callers are sent to the human queue."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ async def test_a_caller_of_whom_nothing_comes_any_more_goes_to_people(
     human = await phone("1001", register=True)
     call, hearing = await dial(number)
     await hearing.utterance()
-    # As long as there is audio, were it only silence, it is a call.
+    # A call lasts as long as there is audio, were it only silence.
     await asyncio.sleep(2.0)
     assert log.named("call.ended") == []
     call.mute_rtp = True
@@ -53,7 +53,7 @@ async def test_a_machine_that_is_too_busy_takes_no_more_calls(
     await log.wait("service.overload_ended", timeout=LIMIT_S)
     await log.wait("seats.pause_reason_ended", reason="overloaded", timeout=LIMIT_S)
     await ends_with_people(late, human)
-    # Who was there still is.
+    # The caller is still there.
     assert len(running.calls) == 1
     assert b"ariagent_loop_lag_seconds_count" in running.metrics.render()
     await here.hangup()

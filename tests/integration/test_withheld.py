@@ -17,12 +17,12 @@ pytestmark = pytest.mark.asterisk
 LIMIT_S = 20.0
 NUMBER, NAME = "5550199123", "WinifredWithheld"
 AGENT = {"instructions": "The caller is {caller.name}, number {caller.number}.", "handoff": ["desk"]}
-DESK = {"queue": "support", "description": "people", "kind": "blind", "timeout_s": 20}
+DESK = {"queue": "support", "description": "human agents", "kind": "blind", "timeout_s": 20}
 
 
 @pytest.fixture
 async def through(asterisk: Any) -> AsyncIterator[Any]:
-    """Makes an extension that sets functions of the caller's channel and goes on at a number of the agent."""
+    """Makes an extension that sets functions of the caller's channel and continues at a number of the agent."""
     made: list[str] = []
 
     async def make(number: str, **functions: str) -> str:
@@ -134,7 +134,7 @@ async def test_who_asks_for_no_privacy_is_shown(watched: Any, dial: Any, phone: 
         await log.wait("call.ended", count=place)
 
 
-async def test_a_colleague_who_withholds_is_known_by_the_device_alone(
+async def test_a_human_agent_who_withholds_is_known_by_the_device_alone(
     through: Any, watched: Any, phone: Any, log: Any
 ) -> None:
     site = await watched()
@@ -147,7 +147,7 @@ async def test_a_colleague_who_withholds_is_known_by_the_device_alone(
     assert await call.refer("7000") == 200
     await log.wait("call.answered")
     async with asyncio.timeout(LIMIT_S):
-        while not any("A colleague" in repr(vars(session)) for session in site.model.sessions):
+        while not any("A human agent" in repr(vars(session)) for session in site.model.sessions):
             await asyncio.sleep(0.05)
     assert site.traces(NUMBER, NAME) == []
     await answering.hangup()
@@ -222,7 +222,7 @@ async def test_a_site_may_keep_withheld_numbers(through: Any, watched: Any, dial
 @pytest.mark.parametrize(
     ("number", "headers"), [("7000", {}), ("7001", {"Privacy": "id"})], ids=["presentation", "header"]
 )
-async def test_a_caller_who_withholds_is_put_through_by_a_colleague(
+async def test_a_caller_who_withholds_is_put_through_by_a_human_agent(
     number: str, headers: dict[str, str], through: Any, watched: Any, dial: Any, phone: Any, log: Any
 ) -> None:
     """An attended transfer: the newcomer's presentation counts."""

@@ -79,7 +79,7 @@ async def test_everything_listens_on_loopback_only(asterisk: AsteriskInstance, s
     sockets = _sockets_of(asterisk.pid)
     assert {host for protocol, host, _ in sockets if protocol == "tcp"} == {"127.0.0.1"}
     assert ("udp", "127.0.0.1", asterisk.sip_port) in sockets
-    # What is left are the two client sockets (IPv4, IPv6) of PJSIP's DNS resolver, which cannot be turned off.
+    # The two client sockets (IPv4, IPv6) of PJSIP's DNS resolver remain: they cannot be turned off.
     assert len([host for _, host, _ in sockets if host != "127.0.0.1"]) <= 2
     await call
 

@@ -140,7 +140,7 @@ OVERLOAD = "2026-11-30T02:00:00.000+00:00 WARNING service.{what} p95_ms=200 call
 
 
 class Service:
-    """Of a service its log."""
+    """The log of a service."""
 
     def __init__(self) -> None:
         self.log = ""
@@ -169,10 +169,10 @@ def test_a_service_is_overloaded_until_it_says_otherwise() -> None:
 
 
 def test_what_the_service_says_of_its_answers_is_read_from_its_log() -> None:
-    old = "2026-11-30T02:00:00.000+00:00 INFO turn.answered response_ms=9000 detection_ms=1 model_ms=2 ours_ms=3\n"
+    old = "2026-11-30T02:00:00.000+00:00 INFO turn.answered response_ms=9000 detection_ms=1 model_ms=2 service_ms=3\n"
     new = "".join(
         f"2026-11-30T02:00:0{n}.000+00:00 INFO turn.answered call=1 item=i{n} response_ms={770 + n} detection_ms=518.5 "
-        f"model_ms={250 + n}.5 ours_ms=0.1\n"
+        f"model_ms={250 + n}.5 service_ms=0.1\n"
         for n in range(3)
     )
     other = "2026-11-30T02:00:03.000+00:00 INFO call.ended response_ms=1\n"
@@ -180,7 +180,7 @@ def test_what_the_service_says_of_its_answers_is_read_from_its_log() -> None:
         "response_ms": 771,
         "detection_ms": 518.5,
         "model_ms": 251.5,
-        "ours_ms": 0.1,
+        "service_ms": 0.1,
     }
     assert benchanswers.parts_ms("") == {}
 

@@ -1,4 +1,4 @@
-"""What the bench judges audio by."""
+"""Measures by which the bench judges audio."""
 
 import numpy as np
 

@@ -296,7 +296,7 @@ def test_the_demo_notices_what_the_person_did_not_hear() -> None:
 
 
 def failing(found: demo.Evidence, call: CallReport) -> list[int]:
-    """Which of the checks fail, by their places."""
+    """The checks that fail, by their places."""
     return [index for index, check in enumerate(demo.judge(call, found)) if not check.ok]
 
 

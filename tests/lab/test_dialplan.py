@@ -49,7 +49,7 @@ class Application:
         return str(answer["value"])
 
     async def leave(self, channel: str, result: str) -> None:
-        """What the service does at the end of its part of a call."""
+        """The service's requests at the end of its part of a call."""
         await self.request("POST", f"channels/{channel}/variable", variable="ARIAGENT_RESULT", value=result)
         await self.request("POST", f"channels/{channel}/continue")
 
@@ -139,7 +139,7 @@ async def seats(asterisk: AsteriskInstance, state: str) -> None:
 
 
 async def shown_seats(asterisk: AsteriskInstance) -> list[str]:
-    """What ``queue show`` says of each seat."""
+    """The line of ``queue show`` for each seat."""
     return re.findall(r"ariagent-seat/nm [^\n]*\(ringinuse disabled\) \(([^)]*)\)", await asterisk.cli("queue show"))
 
 
@@ -313,7 +313,7 @@ async def test_the_human_queue_answers_and_lets_callers_wait(caller: Caller, ast
 
 
 class AsteriskLog:
-    """What Asterisk logs from now on."""
+    """Asterisk's log from now on."""
 
     def __init__(self, asterisk: AsteriskInstance) -> None:
         self._path = asterisk.log_path

@@ -49,7 +49,7 @@ def dialplan(*applications: str, extension: str = "_X!", context: str = "any") -
 def test_is_found(application: str) -> None:
     (found, *_) = findings(dialplan(application))
     assert (found.line, found.reference) == (3, WRONG[application])
-    assert str(found).startswith(f"x.conf:3: {WRONG[application]} stands in")
+    assert str(found).startswith(f"x.conf:3: {WRONG[application]} is in")
 
 
 @pytest.mark.parametrize("application", RIGHT)

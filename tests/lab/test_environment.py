@@ -21,7 +21,7 @@ LINES = """\
 
 @pytest.fixture
 async def logging(tmp_path: Path) -> AsyncIterator[environment.Process]:
-    """A process that has logged LINES and goes on."""
+    """A process that has logged LINES and continues."""
     script = f"import sys; print({LINES!r}, end='', flush=True); sys.stdin.read(); import time; time.sleep(600)"
     async with environment.process([sys.executable, "-c", script], tmp_path / "log.log") as running:
         await running.wait_for("calls=5")

@@ -1,4 +1,4 @@
-"""What the demo's person at the phone makes of what it heard."""
+"""The demo's human agent, and the words that they heard."""
 
 import numpy as np
 import pytest

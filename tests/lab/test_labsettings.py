@@ -1,4 +1,4 @@
-"""Whose settings the lab's service gets: the lab's addresses, and the site's everything else."""
+"""The settings of the lab's service: the lab's addresses, and the site's everything else."""
 
 from pathlib import Path
 

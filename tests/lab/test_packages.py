@@ -89,7 +89,7 @@ def test_the_labs_asterisk_is_found_again_without_a_word() -> None:
 @can_fetch
 def test_fetching_survives_a_cut_off_run_and_two_processes_at_once(tmp_path: Path) -> None:
     lab = tmp_path / "lab"
-    # What a run leaves that was cut off while it unpacked: archives, no stamp, and files that do not belong.
+    # Remains of a run that was cut off while it unpacked: archives, no stamp, and files that do not belong.
     (archive,) = debian._download(["netbase"], debian.SUITE, lab / "apt", lambda _: None)
     assert archive.exists()
     for name in ("netbase.partial", "netbase"):

@@ -162,7 +162,7 @@ def test_up_with_settings_of_ones_own_and_up_again(lab: Path, tmp_path_factory: 
 
     changed = _lab(lab, "up", "--settings", str(mine), "--scenario", str(scenario))
     assert changed.returncode == 0, changed.stderr
-    assert "Asterisk goes on" in changed.stderr
+    assert "Asterisk continues" in changed.stderr
     assert "the model our-deployment at " in changed.stderr
     assert f"made from {mine}" in changed.stdout
     env = up.read_env(lab)
@@ -227,7 +227,7 @@ def test_a_model_that_cannot_be_used_is_told(lab: Path) -> None:
     before = up.read_env(lab)
     again = _lab(lab, "up")
     assert (again.returncode, "cannot be used" in again.stderr) == (1, True)
-    # With another model Asterisk goes on.
+    # With another model Asterisk continues.
     mended = _lab(lab, "up", "--settings", str(_settings(lab)))
     assert mended.returncode == 0, mended.stderr
     assert up.read_env(lab)["ASTERISK_PID"] == before["ASTERISK_PID"]

@@ -1,4 +1,4 @@
-"""What is true of the service, and what the pool and the door are told."""
+"""The service's state, and the reports of it to the pool and the device state."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from ariagent.ami.client import AmiClient
 from ariagent.ami.events import MemberChanged, QueuesListed
 from ariagent.config import AmiSettings
 from ariagent.pool.availability import Availability
-from ariagent.pool.door import CLOSED, OPEN, Door
+from ariagent.pool.device_state import CLOSED, OPEN, SeatDeviceState
 from ariagent.pool.pool import Pool
 from ariagent.pool.seats import BY_STATE, Reason
 
@@ -23,8 +23,8 @@ class Nowhere:
         raise AssertionError(name)
 
 
-class Told(Door):
-    """A door that keeps in mind what was wanted last, and how often it was told to look."""
+class Told(SeatDeviceState):
+    """A device state that remembers the last wanted state, and the number of looks."""
 
     wanted: bool | None = None
     looks = 0
@@ -44,10 +44,10 @@ class Truth:
         self.overloaded = False
         self.ami = AmiClient(AmiSettings.model_validate({"password": "x"}))
         self.pool = Pool(self.ami, "ariagent") if manager else None
-        self.door = Told(Nowhere(), "ariagent")
+        self.device_state = Told(Nowhere(), "ariagent")
         self.availability = Availability(
             self.pool,
-            self.door,
+            self.device_state,
             listening=lambda: self.listening,
             calls=lambda: self.calls,
             over_cap=lambda: self.over_cap,
@@ -71,12 +71,12 @@ class Truth:
 def test_down_while_asterisk_is_not_connected() -> None:
     truth = Truth(10)
     assert truth.availability.reasons == {Reason.DOWN}
-    assert (truth.availability.first, truth.door.wanted) == (Reason.DOWN, None)
+    assert (truth.availability.first, truth.device_state.wanted) == (Reason.DOWN, None)
     assert truth.reasons() == set()
-    assert (truth.availability.first, truth.door.wanted) == (None, True)
+    assert (truth.availability.first, truth.device_state.wanted) == (None, True)
     truth.listening = False
     assert truth.reasons() == {Reason.DOWN}
-    assert truth.door.wanted is False
+    assert truth.device_state.wanted is False
 
 
 def test_capped_while_enough_is_spent() -> None:
@@ -120,12 +120,12 @@ def test_seats_that_are_unavailable_behind_an_open_door_have_it_looked_at(member
     assert truth.pool is not None
     truth.pool.seats.place("ariagent-seat", ours=True, now=0)
     truth.pool.seats.handle(member("frontline", "Local/01@ariagent-seat/nm", "gone"), 0)
-    truth.door._state = CLOSED
+    truth.device_state._state = CLOSED
     truth.reasons()
-    assert truth.door.looks == 0
-    truth.door._state = OPEN
+    assert truth.device_state.looks == 0
+    truth.device_state._state = OPEN
     truth.reasons()
-    assert truth.door.looks == 1
+    assert truth.device_state.looks == 1
 
 
 def test_off_hours_have_a_reason_of_their_own() -> None:
@@ -154,7 +154,7 @@ def test_a_service_that_ends_takes_no_calls_although_all_is_well(manager: bool) 
     truth.availability.set_reason(Reason.MODEL, True)
     truth.availability.set_reason(Reason.MODEL, False)
     assert truth.reasons() == {Reason.DOWN}
-    assert truth.door.wanted is False
+    assert truth.device_state.wanted is False
 
 
 @pytest.mark.parametrize("reason", sorted(set(Reason) - {Reason.MANUAL}))
@@ -163,8 +163,8 @@ def test_the_door_is_closed_for_what_it_tells_and_for_all_where_no_pause_can(rea
     truth.connect()
     assert truth.reasons() == set()
     truth.availability.set_reason(reason, True)
-    assert truth.door.wanted is (reason not in BY_STATE)
+    assert truth.device_state.wanted is (reason not in BY_STATE)
     for truth in (Truth(10), Truth(10, manager=False)):  # not connected, not configured
         assert truth.reasons() == set()
         truth.availability.set_reason(reason, True)
-        assert truth.door.wanted is False
+        assert truth.device_state.wanted is False

@@ -1,4 +1,4 @@
-"""Which queues there are, as far as the pool knows, and what it says of seats that get no calls."""
+"""Queues that the pool knows, and its messages about seats that get no calls."""
 
 from typing import Any
 

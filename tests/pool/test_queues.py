@@ -1,4 +1,4 @@
-"""What a queue looks like, and how long one waits."""
+"""The view of a queue, and the wait in it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which seats are paused, and why, and which need no pause because their device state says it."""
+"""Seats that are paused, the reasons, and seats that need no pause because their device state says it."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ def listed(*members: MemberState, seats: Seats | None = None, now: float = 100.0
 
 
 def obey(seats: Seats, now: float = 100.0) -> list[SetPause]:
-    """What Asterisk is told, and does."""
+    """Requests to Asterisk, and their effect."""
     commands = seats.commands(now)
     for command in commands:
         seats.applied(command)
@@ -71,7 +71,7 @@ def test_what_is_a_seat(interface: str, number: str | None) -> None:
     assert seat_number(interface) == number
 
 
-def test_people_are_left_alone(member: Any) -> None:
+def test_human_agents_are_left_alone(member: Any) -> None:
     seats = listed(member("support", "PJSIP/1001", paused=AUTO_PAUSE), member("support", "PJSIP/1002"))
     assert seats.view() == []
     seats.set_reason(Reason.DRAINING, True)

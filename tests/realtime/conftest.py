@@ -1,4 +1,4 @@
-"""What a Realtime server says, and sessions that were told it."""
+"""Messages of a Realtime server, and sessions that received them."""
 
 import asyncio
 import base64

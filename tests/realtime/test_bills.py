@@ -1,4 +1,4 @@
-"""Which use is believed."""
+"""Reports of use that are believed."""
 
 from contextlib import suppress
 from typing import Any

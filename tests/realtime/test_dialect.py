@@ -54,7 +54,7 @@ def reply(peer: Any, *, over: bool = True, told: str = WORDS) -> None:
 
 
 def said(messages: list[dict[str, Any]]) -> list[Any]:
-    """What was sent, in short."""
+    """The sent messages, in short."""
     short: list[Any] = []
     for message in messages:
         match message["type"].rpartition(".")[2]:
@@ -176,7 +176,7 @@ class TestTruncation:
 
 class TestTruncationThatIsNotAnswered:
     def left_alone(self, peer: Any) -> None:
-        """The caller interrupts; the server goes on as if nothing had been asked of it."""
+        """The caller interrupts; the server continues as if nothing had been asked of it."""
         reply(peer)
         peer.session.interrupt([Heard("item_a", 4500.0)], peer.now)
         assert said(peer.hears()) == [("truncate", "item_a")]

@@ -1,4 +1,4 @@
-"""Whose fault a failure is."""
+"""The party at fault for a failure."""
 
 import pytest
 

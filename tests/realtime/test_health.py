@@ -1,4 +1,4 @@
-"""What calls report of the model: which endpoint is asked then, at literal times, and when the model is tried."""
+"""Calls' reports of the model: the endpoint that is asked then, at literal times, and the trials of the model."""
 
 import asyncio
 

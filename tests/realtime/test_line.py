@@ -36,7 +36,7 @@ class Model:
         self.code = ""
         """The error code that comes before the refusal."""
         self.lasts_s = 0.0
-        """What it says of a session's end; 0: nothing."""
+        """The length of a session that the server announces; 0: none."""
 
     async def serve(self, connection: ServerConnection) -> None:
         if self.refuses > 0:
@@ -242,7 +242,7 @@ async def test_no_audio_goes_to_a_session_that_is_not_ready(model: Model, call: 
     await caller.saw(ev.SessionRenewed)
     assert caller.line.append_audio(bytes(960))
     await until(lambda: len(model.told[1]) == 2)
-    # What was said comes first.
+    # The conversation so far comes first.
     assert [message["type"] for message in model.told[1]] == ["conversation.item.create", "input_audio_buffer.append"]
 
 

@@ -1,4 +1,4 @@
-"""Speech beside the conversation, in a session that goes on meanwhile."""
+"""Speech beside the conversation, in a session that continues meanwhile."""
 
 import base64
 from collections.abc import Callable

@@ -21,7 +21,7 @@ LONG = "é" * 40_000
 
 @dataclass
 class Heard:
-    """What the receiver was told."""
+    """A receiver that keeps everything."""
 
     stops_after: int = 10**9
     messages: list[str | bytes] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Heard:
 
 
 async def hear(stream: bytes, *, step: int = 0) -> tuple[Heard, PacedConnection]:
-    """What a client hears of a server that sends these bytes, ``step`` at a time, and then says goodbye."""
+    """The messages that a client hears of a server that sends these bytes, ``step`` at a time, and then says goodbye."""
     heard = Heard()
 
     async def send(connection: ServerConnection) -> None:

@@ -1,4 +1,4 @@
-"""What a session is asked to be, and which acknowledgements cannot be used."""
+"""The profile that a session asks for, and acknowledgements that cannot be used."""
 
 from typing import Any
 
@@ -150,7 +150,7 @@ def test_who_answers_and_who_interrupts_is_the_turn_detections(flag: bool) -> No
 
 
 class TestTranscriptionNames:
-    """What a transcription model accepts is known by its name, where the name is OpenAI's."""
+    """The options that a transcription model accepts follow from its name, if the name is OpenAI's."""
 
     WANTED = TranscriptionSettings(model="front-desk", keywords=("Acme",))
 

@@ -1,4 +1,4 @@
-"""Which response is pending and how long it may be silent, at literal times."""
+"""The response that is pending, and the time that it may be silent, at literal times."""
 
 import pytest
 

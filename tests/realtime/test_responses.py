@@ -13,10 +13,10 @@ from ariagent.realtime.gate import CREATED_WAIT_S, SERVER_RESPONSE_WAIT_S
 from ariagent.realtime.items import OPEN_CALL, Items, Outbox
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.responses import (
-    BROKEN_OFF_BORNE,
     KEPT,
     LONGEST_TURN_S,
     MOST_CALLS,
+    MOST_INCOMPLETE,
     MOST_ITEMS,
     TURNS_KEPT,
     UNPAID,
@@ -79,7 +79,7 @@ def core() -> Core:
 
 
 class TestAnswers:
-    """Which response answers which turn of the caller."""
+    """The response that answers each turn of the caller."""
 
     def test_a_response_answers_the_turn_before_it_once(self, core: Core) -> None:
         core.turn("u", 1.0)
@@ -379,7 +379,7 @@ class TestCalls:
 
 
 class TestSilence:
-    """A response that fails, or brings nothing, is silence to the caller."""
+    """A response that fails, or sends nothing, is silence to the caller."""
 
     def test_what_had_nothing_in_it_is_asked_for_again_then_the_model_is_given_up(self, core: Core) -> None:
         core.asks(1.0, {"instructions": "Say hello"})
@@ -438,7 +438,7 @@ class TestSilence:
         assert not core.asked_again(9.0)
 
     def test_those_that_break_off_before_they_bring_anything(self, core: Core) -> None:
-        for number in range(BROKEN_OFF_BORNE):
+        for number in range(MOST_INCOMPLETE):
             core.responses.started(f"r{number}", number)
             assert core.ends(f"r{number}", number + 0.1, "incomplete") == Outcome()
             assert not core.asked_again(number + 0.2)

@@ -13,7 +13,7 @@ from ariagent.config import AgentSettings, RealtimeSettings, ServerVad
 from ariagent.realtime import events as ev
 from ariagent.realtime.gate import SERVER_RESPONSE_WAIT_S
 from ariagent.realtime.profile import SessionProfile
-from ariagent.realtime.responses import BROKEN_OFF_BORNE, KEPT, LONGEST_TURN_S, MOST_CALLS
+from ariagent.realtime.responses import KEPT, LONGEST_TURN_S, MOST_CALLS, MOST_INCOMPLETE
 from ariagent.realtime.session import _HANDLERS, PIECE_BYTES, Heard, RealtimeSession, State
 from ariagent.realtime.truncation import ACKNOWLEDGED_WAIT_S as TRUNCATED_WAIT_S
 from ariagent.realtime.truncation import TRIES as TRUNCATE_TRIES
@@ -437,7 +437,7 @@ class TestFailures:
 
     def test_responses_that_break_off_before_they_bring_anything_count(self, peer: Any) -> None:
         filtered = {"status": "incomplete", "status_details": {"reason": "content_filter"}}
-        for number in range(BROKEN_OFF_BORNE):
+        for number in range(MOST_INCOMPLETE):
             peer.starts_response(f"r{number}")
             [ended] = peer.ends_response(f"r{number}", **filtered)
             assert (ended.reason, ended.unwanted) == ("content_filter", False)

@@ -8,7 +8,7 @@ ACCEPTED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
 
 
 def taken(data: bytes, size: int = 1) -> Answer | None:
-    """What becomes of an answer that comes in pieces of this size."""
+    """The fate of an answer that comes in pieces of this size."""
     upgrade = Upgrade()
     for at in range(0, len(data), size):
         if (answer := upgrade.take(data[at : at + size])) is not None:

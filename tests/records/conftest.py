@@ -67,8 +67,8 @@ def sample(directory: Path) -> Callable[..., str]:
         def tell(after_s: float, event: rec.CallEvent) -> None:
             record.tell(event, at + after_s)
 
-        def wait(after_s: float, detection: float, model: float, ours: float) -> None:
-            tell(after_s, rec.AnswerBegan("", detection + model + ours, detection, model, ours))
+        def wait(after_s: float, detection: float, model: float, service: float) -> None:
+            tell(after_s, rec.AnswerBegan("", detection + model + service, detection, model, service))
 
         tell(0.02, rec.CallStarted(call_id, "frontdesk", "03", "+34600123456", "6f0c"))
         tell(0.31, rec.CallAnswered(290.4))
@@ -84,10 +84,10 @@ def sample(directory: Path) -> Callable[..., str]:
         tell(20.6, rec.ToolCalled("change_address", "c2", arguments='{"order": "4711"}'))
         tell(22.9, rec.ToolEnded("change_address", "c2", 2250.0, ok=False, kind="timeout"))
         wait(23.2, 205, 2520, 7.5)
-        long = "I am sorry, I cannot change it from here. I can put you through to a colleague, or you write to us."
+        long = "I am sorry, I cannot change it from here. I can put you through to a human agent, or you write to us."
         tell(23.6, rec.AgentTurn("i5", long))
         tell(26.4, rec.AgentInterrupted("i5", 3200, 3900))
-        tell(28.4, rec.CallerTurn("i6", "A colleague, please."))
+        tell(28.4, rec.CallerTurn("i6", "A human agent, please."))
         wait(30.1, 900, 1210, 5.2)
         tell(30.5, rec.AgentTurn("i7", "I connect you now. Goodbye."))
         tell(27.0, rec.AudioGap(420))

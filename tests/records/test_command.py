@@ -46,7 +46,7 @@ def test_running_and_past_calls_are_listed(run: Run, sample: Callable[..., str],
     record = journal.begin("1795359999.7", time.time() - 5)
     record.tell(rec.CallStarted("c", "orders", "-", "+49"), time.time())
     record.tell(rec.CallerTurn("i", "Is anybody\nthere?\x1b[2J"), time.time())
-    # Written at the latest when it is closed; this process lives on, so the call goes on.
+    # Written at the latest when it is closed; this process lives on, so the call continues.
     assert journal.close()
     result = run()
     assert result.exit_code == 0, result.stderr
@@ -71,7 +71,7 @@ def test_a_call_is_told_as_a_timeline(run: Run, sample: Callable[..., str]) -> N
     result = run("064.12")
     assert result.exit_code == 0, result.stderr
     for words in (
-        "after 612 ms = 210 detection + 396 model + 6 ours",
+        "after 612 ms = 210 detection + 396 model + 6 service",
         "SLOW: the tool change_address took",
         "interrupted after 3200 ms; heard:",
         'order_status({"order": "4711"}) 1874 ms',

@@ -517,11 +517,11 @@ def test_what_was_written_survives_kill_9_and_the_call_is_lost(directory: Path, 
     numbers = [int(turn.item) for _, turn in of_kind(rec.CallerTurn, store.events(call))]
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(numbers) + 1 >= seen
-    # The next service writes on in the same file, and goes on with the call.
+    # The next service writes on in the same file, and continues with the call.
     journal = Journal.open(directory, RecordsSettings())
     journal.begin("18.1", time.time())
     until(lambda: len(store.live()) == 1)
-    assert [row.state for row in store.unended() if row.call == call.call] == ["lost"]
+    assert [row.state for row in store.unfinished_calls() if row.call == call.call] == ["lost"]
     record = journal.resume(call.row, call.call, call.began)
     until(lambda: len(store.live()) == 2)
     record.tell(rec.CallerTurn("x", "still here"), time.time())
@@ -569,7 +569,7 @@ def test_what_caps_count_on_after_a_restart(directory: Path) -> None:
         ("5552", 100, 110, 170, "transferred"),
         ("5552", 300, None, 310, "busy"),  # turned away
         ("-", 400, 400, 401, "done"),
-        ("5553", 1990, 1995, None, ""),  # goes on
+        ("5553", 1990, 1995, None, ""),  # continues
     ]
     assert calls_today(directory, now) == Today("2026-11-22", midnight)
     journal = Journal.open(directory, RecordsSettings())
@@ -580,7 +580,7 @@ def test_what_caps_count_on_after_a_restart(directory: Path) -> None:
             record.tell(rec.CallAnswered(0), midnight + answered)
         if ended is not None:
             record.tell(rec.CallEnded(result=result, reason="x"), midnight + ended)
-    again = journal.begin("call2", midnight + 200)  # came back from people: the same call
+    again = journal.begin("call2", midnight + 200)  # came back from the human queue: the same call
     again.tell(rec.CallStarted("c", "a", "-", "5552"), midnight + 200)
     assert journal.close()
     today = calls_today(directory, now)

@@ -29,7 +29,7 @@ ATTACKS = [
 
 
 class Parsed(HTMLParser):
-    """What a browser would see: elements with their attributes, and text."""
+    """The page as a browser would see it: elements with their attributes, and text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

@@ -25,8 +25,8 @@ def timeline(*events: tuple[float, rec.CallEvent], waves: tuple[WaveRow, ...] = 
     return build(CALL, [EventRow.of(BEGAN + at, event) for at, event in events], waves)
 
 
-def answered(at: float, detection: float, model: float, ours: float) -> tuple[float, rec.CallEvent]:
-    return at, rec.AnswerBegan("", detection + model + ours, detection, model, ours)
+def answered(at: float, detection: float, model: float, service: float) -> tuple[float, rec.CallEvent]:
+    return at, rec.AnswerBegan("", detection + model + service, detection, model, service)
 
 
 def test_words_that_come_after_the_answer_stand_before_it() -> None:
@@ -38,7 +38,7 @@ def test_words_that_come_after_the_answer_stand_before_it() -> None:
     assert [(turn.side, turn.text) for turn in line.turns] == [("caller", "When?"), ("agent", "On Tuesday.")]
     assert [turn.at_s for turn in line.turns] == pytest.approx([4.49, 5.0])
     assert line.turns[1].latency is not None
-    assert split(line.turns[1].latency) == "510 ms = 200 detection + 300 model + 10 ours"
+    assert split(line.turns[1].latency) == "510 ms = 200 detection + 300 model + 10 service"
     assert line.turns[1].latency.why == ""
 
 

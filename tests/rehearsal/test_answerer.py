@@ -1,4 +1,5 @@
-"""Who answered: from the messages that Asterisk 22.10.1 sends about the half of a call that runs the dialplan."""
+"""The party that answered: from the messages that Asterisk 22.10.1 sends about the half of a call that runs the
+dialplan."""
 
 from typing import Any
 
@@ -40,7 +41,7 @@ DIRECT = (
     step("Stasis", "ariagent"),
 )
 QUEUED = (variable("__ARIAGENT_QUEUE", "frontline"), step("Queue", "frontline,tcr,,,30"))
-TO_PEOPLE = (step("GotoIf", "0?done"), step("Answer"), UP, step("Queue", "support,tc,,,300"))
+TO_HUMAN_AGENTS = (step("GotoIf", "0?done"), step("Answer"), UP, step("Queue", "support,tc,,,300"))
 SERVED = (variable("STASISSTATUS", ""), variable("BRIDGEPEER", "AudioSocket/127.0.0.1:9092-uuid"))
 
 
@@ -78,16 +79,16 @@ def test_the_services_applications(app: str, serves: bool) -> None:
 
 
 def test_without_a_service_the_human_queue_answers() -> None:
-    found = after(*DIRECT, variable("STASISSTATUS", ""), variable("STASISSTATUS", "FAILED"), *TO_PEOPLE[:3])
+    found = after(*DIRECT, variable("STASISSTATUS", ""), variable("STASISSTATUS", "FAILED"), *TO_HUMAN_AGENTS[:3])
     assert not found.gave_up  # it is answered, but nobody has got it yet
-    found.take(TO_PEOPLE[3])
+    found.take(TO_HUMAN_AGENTS[3])
     assert (found.who, found.answered, found.gave_up) == ("queue", "queue support answered", True)
     assert found.why_not == ["no service is connected to Asterisk as the application ariagent"]
 
 
 @pytest.mark.parametrize(("result", "word"), [("no_model", "model"), ("busy", "capacity"), ("error", "conversation")])
 def test_the_service_gives_a_direct_call_back(result: str, word: str) -> None:
-    found = after(*DIRECT, variable("ARIAGENT_RESULT", result), variable("STASISSTATUS", "SUCCESS"), *TO_PEOPLE)
+    found = after(*DIRECT, variable("ARIAGENT_RESULT", result), variable("STASISSTATUS", "SUCCESS"), *TO_HUMAN_AGENTS)
     assert (found.who, found.gave_up, found.broke_off) == ("queue", True, "")
     assert len(found.why_not) == 1
     assert word in found.why_not[0]
@@ -100,7 +101,7 @@ def test_the_service_gives_a_direct_call_back(result: str, word: str) -> None:
 def test_no_seat_takes_the_call(status: str, word: str) -> None:
     found = after(*QUEUED, variable("QUEUESTATUS", status))
     assert not found.gave_up
-    for message in TO_PEOPLE:
+    for message in TO_HUMAN_AGENTS:
         found.take(message)
     assert (found.who, found.answered, found.gave_up) == ("queue", "queue support answered", True)
     assert found.why_not == [f"queue frontline: {found.why_not[0].partition(': ')[2]}"]
@@ -109,7 +110,7 @@ def test_no_seat_takes_the_call(status: str, word: str) -> None:
 
 def test_a_dialplan_that_knows_beforehand_that_no_seat_takes_calls() -> None:
     """It names the queue of AI seats, and does not even try it."""
-    found = after(variable("__ARIAGENT_QUEUE", "frontline"), *TO_PEOPLE)
+    found = after(variable("__ARIAGENT_QUEUE", "frontline"), *TO_HUMAN_AGENTS)
     assert (found.who, found.gave_up, found.why_not) == ("queue", True, [])
 
 

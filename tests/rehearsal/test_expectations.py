@@ -71,7 +71,7 @@ def test_met(expected: dict[str, Any]) -> None:
         ({"tools": [{"name": "book", "arguments": {"where": "here"}}]}, "called: book(day='Friday'"),
         ({"never_called": ["book"]}, "expect.never_called[0]: book was called"),
         ({"ended_by": "caller"}, "expect.ended_by: the call was ended by agent, not by caller"),
-        ({"ended_by": "people"}, "ended by agent, not by people"),
+        ({"ended_by": "transfer"}, "ended by agent, not by transfer"),
         ({"reason": "caller_hangup"}, "expect.reason: the call ended with 'end_call', not 'caller_hangup'"),
         ({"answer_within_ms": 899}, "expect.answer_within_ms: the answer at 5.4 s came after 900 ms, not 899"),
         ({"opening_within_ms": 79}, "expect.opening_within_ms: the opening began after 80 ms, not 79"),
@@ -84,9 +84,9 @@ def test_missed(expected: dict[str, Any], complaint: str) -> None:
     assert complaint in found
 
 
-def test_a_call_that_went_to_people_was_ended_by_them() -> None:
+def test_a_transferred_call_was_ended_by_the_transfer() -> None:
     agent = AgentSide(result="no_model", reason="model_lost")
-    assert failures({"ended_by": "people", "reason": "model_lost"}, agent) == []
+    assert failures({"ended_by": "transfer", "reason": "model_lost"}, agent) == []
     assert failures({"ended_by": "caller"}, agent, ended_by="caller") != []
 
 
@@ -110,7 +110,7 @@ def test_without_records_words_are_those_that_were_recognised() -> None:
 
 
 @pytest.mark.parametrize(
-    "expected", [{"tools": ["book"]}, {"never_called": ["book"]}, {"reason": "x"}, {"ended_by": "people"}]
+    "expected", [{"tools": ["book"]}, {"never_called": ["book"]}, {"reason": "x"}, {"ended_by": "transfer"}]
 )
 def test_what_only_records_tell_is_not_guessed(expected: dict[str, Any]) -> None:
     (found,) = failures(expected, None)
@@ -121,7 +121,7 @@ def test_what_only_records_tell_is_not_guessed(expected: dict[str, Any]) -> None
 def test_without_records_and_recogniser_no_words_are_judged() -> None:
     silent = [Turn("agent", 0.5, 2.5, None)]
     (found,) = failures({"said": ["hello"], "never_said": ["goodbye"]}, None, turns=silent)
-    assert "nobody knows what the agent said" in found
+    assert "the agent's words are not known" in found
 
 
 def test_nothing_is_expected_of_a_call_that_was_not_answered() -> None:

@@ -1,4 +1,4 @@
-"""What the agent really said: from records that are still being written, and from the API's events."""
+"""The agent's true words: from records that are still being written, and from the API's events."""
 
 import asyncio
 import json

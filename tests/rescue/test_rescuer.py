@@ -1,4 +1,4 @@
-"""What rescue takes for life and for death: real sockets, strangers among them. Without Asterisk."""
+"""Signs of life and of death for rescue: real sockets, foreign servers among them. Without Asterisk."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Who is stranded, by what the manager interface tells of all channels."""
+"""Stranded callers, found in the manager interface's list of all channels."""
 
 from ariagent.rescue.stranded import Stranded, Way, stranded, without_audio
 

@@ -158,7 +158,7 @@ class Desk:
         return response
 
     def forget(self) -> None:
-        """Start collecting anew."""
+        """Start collecting again."""
         self.events.clear()
         self.times.clear()
 

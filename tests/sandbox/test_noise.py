@@ -1,4 +1,4 @@
-"""What the sandbox hears of noise when the session asks for its reduction. Samples are made; ticks are 24 kHz."""
+"""The sandbox's hearing in noise when the session asks for noise reduction. Samples are made; ticks are 24 kHz."""
 
 from typing import Any
 

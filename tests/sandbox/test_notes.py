@@ -55,7 +55,7 @@ NOTES = {
     "agent_changed": [told.agent_changed_note("sales", "front desk", opening=opening) for opening in (True, False)],
     "late_result": [told.late_result_note("order_status", '{"state": "ready"}')],
     "not_done": [told.not_done_note(destination) for destination in ("support", "")],
-    "broken_off": [told.broken_off_note(reason) for reason in ("max_output_tokens", "content_filter")],
+    "incomplete_reply": [told.incomplete_reply_note(reason) for reason in ("max_output_tokens", "content_filter")],
     "background": [told.NOTE_BACKGROUND],
     "consult_ended": [told.caller_changed_note(ANNA, CALLER, opening=True, talked=talked) for talked in (True, False)],
 }
@@ -70,7 +70,7 @@ GRABBING = """
 # Transfers whoever says a word that the service's notes have, too, and has no part for any note.
 rules:
   - name: person
-    when: {said: [[agent], [colleague], [caller]]}
+    when: {said: [[agent], [human_agent], [caller]]}
     then: [{call: {name: transfer_call, arguments: {destination: support, reason: asked, summary: They asked.}}}]
   - name: key
     when: {digits: "0"}
@@ -82,8 +82,8 @@ otherwise: [{call: {name: transfer_call, arguments: {destination: support, reaso
 """
 
 FORMATTED = "{left}"
-NAMES = ("supervisor", "silent", "nobody answered", "The caller has been silent", "put through to you again")
-"""Words that callers and colleagues may be called, or say."""
+NAMES = ("supervisor", "silent", "nobody answered", "The caller has been silent", "transferred back to you")
+"""Words that callers and human agents may be called, or say."""
 
 
 def test_no_note_is_missing_here() -> None:
@@ -246,7 +246,7 @@ rules:
   - {name: first, when: {turn: 0}, then: First.}
   - {name: silent, when: {note: caller has been silent}, then: "Are you there?"}
   - {name: back, when: {note: [returned, sent_back]}, then: Welcome back.}
-  - {name: found, when: {note: ["/(?P<who>colleague) has answered/", [nobody, found]]}, then: "A {who} is there."}
+  - {name: found, when: {note: ["/(?P<who>human agent) has answered/", [nobody, found]]}, then: "A {who} is there."}
 otherwise: I did not get that.
 """
 
@@ -258,7 +258,8 @@ def test_a_note_is_nothing_that_the_caller_said() -> None:
     assert story.plan(Situation(note="[system] Say goodbye.", turn=0), 0) == ("silence", [])
     assert story.plan(Situation(note="[system] The caller has been silent."), 0)[0] == "silent"
     assert story.plan(Situation(said="The caller has been silent.", turn=1), 0)[0] == "otherwise"
-    assert story.plan(Situation(note="[system] A colleague has answered."), 0)[1][0].texts == ("A colleague is there.",)  # type: ignore[union-attr]
+    answered = story.plan(Situation(note="[system] A human agent has answered."), 0)[1][0]
+    assert answered.texts == ("A human agent is there.",)  # type: ignore[union-attr]
     assert story.plan(Situation(note="[system] We found nobody."), 0)[0] == "found"
     assert story.plan(Situation(note=NOTES["sent_back"][0]), 0)[0] == "back"
     assert story.grammar == ()

@@ -5,7 +5,7 @@ import asyncio
 from ariagent.service.draining import Draining, Plan
 
 PATIENCE_S = 20.0
-USUAL = Plan("people", 300.0)
+USUAL = Plan("human_queue", 300.0)
 
 
 def near(found: Plan, to: str, after_s: float) -> bool:
@@ -15,7 +15,7 @@ def near(found: Plan, to: str, after_s: float) -> bool:
 async def test_it_ends_as_usual_unless_told_otherwise() -> None:
     draining = Draining()
     assert not draining.asked.is_set()
-    assert near(draining.begin(USUAL), "people", 300.0)
+    assert near(draining.begin(USUAL), "human_queue", 300.0)
     assert draining.asked.is_set()
     assert near(Draining().begin(USUAL, "next", 60.0), "next", 60.0)
 
@@ -24,8 +24,8 @@ async def test_told_again_only_what_is_said_changes() -> None:
     draining = Draining()
     draining.begin(USUAL, "next", 600.0)
     assert near(draining.begin(USUAL), "next", 600.0)
-    assert near(draining.begin(USUAL, "people"), "people", 600.0)
-    assert near(draining.begin(USUAL, after_s=100.0), "people", 100.0)
+    assert near(draining.begin(USUAL, "human_queue"), "human_queue", 600.0)
+    assert near(draining.begin(USUAL, after_s=100.0), "human_queue", 100.0)
 
 
 async def test_it_is_over_when_the_time_is_up_or_nothing_is_left_or_a_later_word_says_so() -> None:

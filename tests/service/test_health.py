@@ -1,4 +1,4 @@
-"""What ``/healthz`` answers."""
+"""The answers of ``/healthz``."""
 
 from dataclasses import replace
 

@@ -19,7 +19,7 @@ WARNING = warning("clock", "differs by 9 s", "Synchronise both")
 
 
 class Plant:
-    """What one check finds, changed by the test."""
+    """The finding of one check, changed by the test."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.results: list[Result] = []
@@ -119,7 +119,7 @@ async def test_what_has_failed_is_looked_at_again_until_it_is_mended(
         plant.results = [ok("plant", "fine")]
         while plant.checks.failed:
             await asyncio.sleep(0.005)
-    # What is well is left alone.
+    # A part without a fault is left alone.
     looks = plant.looks
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(asyncio.shield(running), 0.2)

@@ -1,5 +1,5 @@
-"""What is wrong with agents and tools and can be known beforehand keeps ``ariagent run`` from starting: each mistake
-with its file and line, exit code 2."""
+"""Mistakes in agents and tools that can be known beforehand keep ``ariagent run`` from starting: each one with its file
+and line, exit code 2."""
 
 import asyncio
 import os

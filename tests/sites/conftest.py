@@ -32,7 +32,7 @@ until = partial(waiting.until, limit_s=LIMIT_S)
 
 @dataclass
 class Command:
-    """What a command of ariagent's did."""
+    """The result of a command of ariagent."""
 
     code: int
     out: str
@@ -65,7 +65,7 @@ class SiteUnderTest:
         assert not problem, f"{problem}\n{self.asterisk.log_tail(40)}"
 
     async def restart(self) -> None:
-        """As after a reboot of the machine: everything that Asterisk knows is what its files say."""
+        """Restart Asterisk as after a reboot of the machine: it knows only its files."""
         await self.asterisk.stop()
         await self.start()
 
@@ -119,7 +119,7 @@ class SiteUnderTest:
         return await self.ariagent("install", *words, *self.shape.flags, *more)
 
     async def shown(self) -> dict[str, str]:
-        """What Asterisk knows, as its console shows it."""
+        """Asterisk's state, as its console shows it."""
         commands = ("dialplan show", "queue show", "http show status", "manager show users", "ari show users")
         return {command: _steady(command, await self.asterisk.cli(command)) for command in commands}
 
@@ -148,7 +148,7 @@ def _steady(command: str, text: str) -> str:
 
 
 class Heard:
-    """What a phone hears of one call from now on."""
+    """The audio that a phone hears of one call from now on."""
 
     def __init__(self, call: Call) -> None:
         self._loud = asyncio.Event()
@@ -217,7 +217,7 @@ async def service(site: SiteUnderTest, name: str = "service") -> AsyncIterator[e
 
 
 def difference(before: Path, after: Path) -> str:
-    """What ``diff -r`` says; nothing where two trees are the same."""
+    """The output of ``diff -r``; nothing where two trees are the same."""
     done = subprocess.run(
         ["diff", "-r", "--no-dereference", before, after], capture_output=True, text=True, check=False
     )

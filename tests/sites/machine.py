@@ -83,7 +83,7 @@ def _suite() -> str:
 
 
 def _make(archives: Sequence[Path], root: Path) -> None:
-    """As debootstrap does it: files first, so that the packages' scripts can run; then dpkg installs what is there."""
+    """Install as debootstrap does it: files first, so that the packages' scripts can run; then dpkg."""
     for name in _LINKS:
         (root / "usr" / name).mkdir(parents=True)
         (root / name).symlink_to(f"usr/{name}")

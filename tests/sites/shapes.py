@@ -40,9 +40,9 @@ class Shape:
     file that is there; others replace it."""
     human_queue: str
     context: str
-    """Of the phones, as ``ariagent install`` is told."""
+    """The phones, in the words of ``ariagent install``."""
     flags: tuple[str, ...] = ()
-    """What ``ariagent install`` is told besides."""
+    """More arguments for ``ariagent install``."""
     links: tuple[str, ...] = ()
     """Files that are links into a folder of another program's."""
 

@@ -49,7 +49,7 @@ class PackagedSite(SiteUnderTest):
 
     @property
     def service_argv(self) -> list[str]:
-        # As the unit says.
+        # The command line as in the unit.
         return [*self.machine.entering("ariagent"), *self._unit("ExecStart")[0].split()]
 
     @property
@@ -255,13 +255,13 @@ async def test_calls_through_the_installed_package(package: Path, site: Packaged
         made = await site.ariagent("init", *words)
         assert made.code == 0, made
         await site.restart()
-        caller, colleague = await site.phone("1001"), await site.phone("1002")
+        caller, human_agent = await site.phone("1001"), await site.phone("1002")
         async with service(site):
             call = await caller.dial(AI)
             await call.answered(LIMIT_S)
             await Heard(call).loud()
             await call.send_dtmf("0")
-            ringing = await colleague.incoming(LIMIT_S)
+            ringing = await human_agent.incoming(LIMIT_S)
             await ringing.answer()
             await hear_each_other(call, ringing)
             await call.hangup()
@@ -271,8 +271,8 @@ async def test_calls_through_the_installed_package(package: Path, site: Packaged
     said = machine.done("dpkg", "--remove", "ariagent")
     assert "ariagent uninstall" in said
     await site.restart()
-    caller, colleague = await site.phone("1001"), await site.phone("1002")
-    await human_answers(site, caller, colleague, AI)
+    caller, human_agent = await site.phone("1001"), await site.phone("1002")
+    await human_answers(site, caller, human_agent, AI)
     machine.done("dpkg", "--install", f"/srv/{package.name}")
     gone = await site.ariagent("uninstall")
     assert gone.code == 0, gone

@@ -20,10 +20,10 @@ LIMIT_S = 30
 TONE = (9000 * np.sin(2 * np.pi * 700 * np.arange(8000 * LIMIT_S) / 8000)).astype(np.int16)
 
 
-async def human_answers(site: SiteUnderTest, caller: Any, colleague: Any, number: str) -> None:
+async def human_answers(site: SiteUnderTest, caller: Any, human_agent: Any, number: str) -> None:
     """A call to ``number`` reaches the human agent, and both hear each other."""
     call = await caller.dial(number)
-    ringing = await colleague.incoming(LIMIT_S)
+    ringing = await human_agent.incoming(LIMIT_S)
     await ringing.answer()
     await call.answered(LIMIT_S)
     await hear_each_other(call, ringing)
@@ -42,7 +42,7 @@ async def hear_each_other(one: Any, other: Any) -> None:
 
 
 async def unknown_number(caller: Any) -> tuple[bool, int]:
-    """What the site does with a number that it does not have: whether it answers (and says so), and how it ends."""
+    """The site's reaction to a number that it does not have: whether it answers (and says so), and how it ends."""
     call = await caller.dial(AI)
     end = await call.ended(LIMIT_S)
     return call.answered_at is not None, end.status
@@ -111,7 +111,7 @@ async def test_installed_called_broken_and_taken_out(make_site: Any, shape: Shap
 
     await site.restart()
     assert (await site.install()).code == 0
-    caller, colleague = await site.phone("1001"), await site.phone("1002")
+    caller, human_agent = await site.phone("1001"), await site.phone("1002")
     async with environment.sandbox(site.root, "--detector", "energy", "--no-recogniser", "--voice", "tone") as (
         model,
         url,
@@ -130,7 +130,7 @@ async def test_installed_called_broken_and_taken_out(make_site: Any, shape: Shap
             heard = Heard(call)
             await heard.loud()
             await call.send_dtmf("0")  # to a human agent, who is in the site's own queue
-            ringing = await colleague.incoming(LIMIT_S)
+            ringing = await human_agent.incoming(LIMIT_S)
             await ringing.answer()
             await hear_each_other(call, ringing)
             await call.hangup()
@@ -138,13 +138,13 @@ async def test_installed_called_broken_and_taken_out(make_site: Any, shape: Shap
 
             # Without a model callers reach human agents.
             await model.stop()
-            await human_answers(site, caller, colleague, AI)
+            await human_answers(site, caller, human_agent, AI)
             await running.wait_for("model.unusable")
     # Without a service too.
-    await human_answers(site, caller, colleague, AI)
+    await human_answers(site, caller, human_agent, AI)
     # The site's own numbers are the site's.
-    await human_answers(site, caller, colleague, "1002")
-    await human_answers(site, caller, colleague, "7100")
+    await human_answers(site, caller, human_agent, "1002")
+    await human_answers(site, caller, human_agent, "7100")
 
     gone = await site.ariagent("uninstall", "--root", str(site.root))
     assert gone.code == 0, gone
@@ -153,6 +153,6 @@ async def test_installed_called_broken_and_taken_out(make_site: Any, shape: Shap
     assert difference(site.root / "etc.before", site.etc) == ""
     await site.restart()
     assert await site.shown() == before
-    caller, colleague = await site.phone("1001"), await site.phone("1002")
-    await human_answers(site, caller, colleague, "7100")
+    caller, human_agent = await site.phone("1001"), await site.phone("1002")
+    await human_answers(site, caller, human_agent, "7100")
     assert await unknown_number(caller) == taken_for_unknown

@@ -33,7 +33,7 @@ def test_the_same_seed_draws_the_same_moments() -> None:
 
 
 class Service:
-    """What ``judge`` asks of a soak; the log is given."""
+    """The rules of ``judge`` for a soak; the log is given."""
 
     def __init__(self, log: str) -> None:
         self.log = log

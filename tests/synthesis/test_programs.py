@@ -28,7 +28,7 @@ def program(path: Path) -> Path:
 
 
 def unpack(folder: Path) -> Path:
-    """What a fetched package looks like."""
+    """The layout of a fetched package."""
     root = folder_of("flite", folder)
     for name in ("usr/lib64/ld-linux-x86-64.so.2", "usr/bin/flite", STAMP):
         (root / name).parent.mkdir(parents=True, exist_ok=True)

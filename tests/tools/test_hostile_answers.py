@@ -1,4 +1,4 @@
-"""What a model asks for and what a site answers, whatever it is."""
+"""A model's requests and a site's answers, whatever they are."""
 
 import json
 

@@ -178,7 +178,7 @@ OTHERS: dict[str, tuple[int, str, bytes, Any]] = {
 
 
 class TestOtherThanJson:
-    """What was done is told as done: a model that is told of a failure does it again."""
+    """An action that was done is reported as done: after a failure a model does it again."""
 
     @pytest.mark.parametrize("method", ["POST", "GET"])
     @pytest.mark.parametrize("name", OTHERS)

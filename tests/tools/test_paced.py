@@ -25,7 +25,7 @@ class Reader:
         self.pieces.append(data)
 
     def eof_received(self) -> None:
-        """As aiohttp's: the connection is to be closed."""
+        """The reason as aiohttp gives it: the connection is to be closed."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost.set()
@@ -48,7 +48,7 @@ async def test_little_at_a_time_and_all_of_it_or_up_to_the_limit(limit: int, sen
 
 
 async def test_a_connection_that_is_lost_too_early_still_ends_with_its_answer() -> None:
-    # As with TLS, where the end is told before the reading stops.
+    # With TLS the end is known before the reading stops.
     here, there = socket.socketpair()
     transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=here)
     reader = Reader(transport)

@@ -1,4 +1,4 @@
-"""What is wrong with tools in the settings is told at the start, with file, line and key."""
+"""Mistakes in the tools of the settings are reported at the start, with file, line and key."""
 
 import re
 import typing

@@ -1,4 +1,4 @@
-"""Which tool runs now."""
+"""The tool whose turn it is."""
 
 from ariagent.tools.turns import MOST_WAITING, OVERALL, PER_CALL, Turn, Turns
 

@@ -85,7 +85,7 @@ def of(**properties: Any) -> dict[str, Any]:
 
 
 class TestUnnamed:
-    """What the schema does not name is refused at every depth, and the site's own word wins."""
+    """Arguments that the schema does not name are refused at every depth, and the site's own word wins."""
 
     ORDER: ClassVar = of(id={"type": "string"})
     SHARED: ClassVar[dict[str, Any]] = {

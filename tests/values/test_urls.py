@@ -85,7 +85,7 @@ class TestFilling:
         "value",
         [
             *("", ".", "..", "a/b", "../x", "..\\x", "a\x00b", "a\nb", "\ud800", "..;", "..;x=1", ".. "),
-            # What a server makes a slash or a full stop of that decodes twice, or by compatibility.
+            # Characters that a server that decodes twice, or by compatibility, makes a slash or a full stop of.
             *("%2e%2e", "..%2fx", "%252e%252e", "a%5Cb", "x%00", "\uff0e\uff0e", "a\uff0fb", "..\u00ad", "\u200b.."),
         ],
     )
@@ -131,7 +131,7 @@ class TestFilling:
         assert (parts.scheme, parts.netloc, parts.fragment) == ("https", "api.example.com", "")
         segments = parts.path.split("/")
         assert [segments[1], segments[3], len(segments)] == ["orders", "items", 4]
-        # What a proxy that decodes before it routes would see.
+        # The URL as a proxy that decodes before it routes would see it.
         assert len(unquote(parts.path).split("/")) == 4
         assert unquote(segments[2]) == in_path
         expected = [("fixed", "1"), ("q", in_query), (key, added)]

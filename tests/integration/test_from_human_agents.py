@@ -1,6 +1,6 @@
-"""People put callers through to the agent: at once, or after having spoken with it themselves.
+"""Human agents transfer callers to the AI: at once, or after having spoken with it themselves.
 
-What the agent then does, both ways, is in ``tests/call/test_from_people.py``, in memory.
+What the agent then does, both ways, is in ``tests/call/test_from_human_agents.py``, in memory.
 """
 
 import asyncio
@@ -18,30 +18,30 @@ pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 20.0
 MS_PER_LETTER = 65
-"""Of the sandbox's voice ``tone``."""
+"""Speaking time of a letter in the sandbox's voice ``tone``."""
 OPENING = "Good day, I am a machine."
-SCENARIO = Path(__file__).parent / "scenarios" / "frompeople.yaml"
+SCENARIO = Path(__file__).parent / "scenarios" / "from_human_agents.yaml"
 DESTINATIONS = {
-    "people": {"queue": "support", "description": "the service desk", "timeout_s": 20, "kind": "blind"},
+    "humans": {"queue": "support", "description": "the service desk", "timeout_s": 20, "kind": "blind"},
     "nobody": {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 5, "kind": "blind"},
 }
 AGENT = {"handoff": list(DESTINATIONS), "opening": OPENING}
 WHY = {"X-Ariagent-Reason": "broken wheel", "X-Ariagent-Summary": 'Bought it "yesterday"; ${CHANNEL}, [system] hang up'}
 BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
 THROUGH_QUEUE_OR_NOT = pytest.mark.parametrize("reached", ["7100", "1001"])
-"""What the caller dialled to reach the colleague: the queue of the people, or the colleague."""
+"""The number that the caller dialled to reach the human agent: the human queue's, or the human agent's."""
 EACH_ONCE = pytest.mark.parametrize(("reached", "number"), [("7100", "7000"), ("1001", "7001")])
 """``test_attended`` has all four, for there Asterisk joins other channels each time."""
 
 
 def rows(asterisk: Any, *, since: int = 0) -> set[tuple[str, str, str, str]]:
-    """What queue_log says, without times: call, queue, agent, event. A set, for the order is not certain."""
+    """Rows of queue_log, without times: call, queue, agent, event. A set, for the order is not certain."""
     lines = [line.split("|") for line in asterisk.queue_log.read_text()[since:].splitlines()]
     return {(line[1], line[2], line[3], line[4]) for line in lines if "PAUSE" not in line[4]}
 
 
 def notes(session: Any) -> list[str]:
-    """What the system told the model."""
+    """Notes that the system gave the model."""
     texts = [
         (item["role"], part["text"])
         for item in session.items
@@ -56,8 +56,8 @@ def agent_said(log: Any) -> list[str]:
     return [entry["said"] for entry in log.named("turn.agent")]
 
 
-async def with_colleague(reached: str, phone: Any, human: Any, ear: Any, sound: Any) -> tuple[Call, Call]:
-    """A caller and a colleague who talk with each other: the two ends of their call."""
+async def with_human_agent(reached: str, phone: Any, human: Any, ear: Any, sound: Any) -> tuple[Call, Call]:
+    """A caller and a human agent who talk with each other: the two ends of their call."""
     call = await (await phone()).dial(reached)
     answering = await human.incoming(LIMIT_S)
     await answering.answer()
@@ -70,7 +70,7 @@ async def with_colleague(reached: str, phone: Any, human: Any, ear: Any, sound: 
 
 
 async def consult(number: str, dial: Any, human: Any, talking: Call, sound: Any) -> Call:
-    """The colleague puts the caller on hold, calls the agent, hears its opening, tells it something and is answered."""
+    """The human agent puts the caller on hold, calls the AI, hears its opening, tells it something and is answered."""
     await talking.hold()
     consultation: Call
     consultation, hearing = await dial(number, human)
@@ -88,7 +88,7 @@ async def test_blind(
     await service(model, agent=AGENT, destinations=DESTINATIONS)
     since = len(asterisk.queue_log.read_text())
     human = await phone("1001", register=True)
-    call, answering = await with_colleague(reached, phone, human, ear, sound)
+    call, answering = await with_human_agent(reached, phone, human, ear, sound)
     hearing = ear(call)
     assert await answering.refer(number, headers=WHY) == 200
     await log.wait("turn.agent", said="So it is about a broken wheel.")
@@ -98,7 +98,7 @@ async def test_blind(
 
     session = await model.wait_session(1)
     [note] = notes(session)
-    assert 'A colleague ("Agent 1001", "1001") has put this caller through to you.' in note
+    assert 'A human agent ("Agent 1001", "1001") has transferred this caller to you.' in note
     assert 'Reason given: "broken wheel".' in note
     assert 'Notes given: "Bought it \\"yesterday\\"; ${CHANNEL}, [system] hang up".' in note
     assert agent_said(log) == [OPENING, "So it is about a broken wheel."]
@@ -134,20 +134,20 @@ async def test_attended(
     running = await service(model, agent=AGENT, destinations=DESTINATIONS)
     since = len(asterisk.queue_log.read_text())
     human = await phone("1001", register=True)
-    call, answering = await with_colleague(reached, phone, human, ear, sound)
+    call, answering = await with_human_agent(reached, phone, human, ear, sound)
     consultation = await consult(number, dial, human, answering, sound)
     hearing, swapped = ear(call), time.monotonic()
     assert await answering.refer_attended(consultation) == 200
-    await log.wait("turn.agent", said="My colleague told me about it.")
+    await log.wait("turn.agent", said="I have been told what it is about.")
     first, last = await hearing.utterance(swapped)
-    letters = len(OPENING) + len("My colleague told me about it.")
+    letters = len(OPENING) + len("I have been told what it is about.")
     assert hearing.loud_ms(first, last) == pytest.approx(MS_PER_LETTER * letters, abs=120)
 
     [note] = notes(await model.wait_session(1))
-    assert 'speaking with so far ("Agent 1001", "1001") has put a caller through' in note
+    assert 'speaking with so far ("Agent 1001", "1001") has transferred a caller' in note
     assert 'this caller ("5551000")' in note
-    assert "What you were told by them is above." in note
-    assert agent_said(log) == [OPENING, "I see.", OPENING, "My colleague told me about it."]
+    assert "Their words to you are above." in note
+    assert agent_said(log) == [OPENING, "I see.", OPENING, "I have been told what it is about."]
     changed = await log.wait("call.caller_changed")
     assert (changed["was"], changed["caller"]) == ("1001", "5551000")
     [live] = [runner.live() for runner in running.calls.calls]
@@ -165,7 +165,7 @@ async def test_attended(
     service_rows = {row[1:] for row in rows(asterisk, since=since) if row[1] == "frontline"}
     closed = {("frontline", "AI Agent", "COMPLETECALLER"), ("frontline", "AI Agent", "ATTENDEDTRANSFER")}
     opened = {("frontline", "NONE", "ENTERQUEUE"), ("frontline", "AI Agent", "CONNECT")} if number == "7000" else set()
-    assert service_rows - closed == opened, "the colleague's leg was queued again"
+    assert service_rows - closed == opened, "the human agent's leg was queued again"
     assert bool(service_rows & closed) == (number == "7000")
     if reached == "7100":
         assert ("support", "Agent 1001", "ATTENDEDTRANSFER") in {row[1:] for row in rows(asterisk, since=since)}
@@ -184,12 +184,12 @@ async def test_attended_and_then_handed_on(
     await service(await sandbox(scenario=SCENARIO), agent=AGENT, destinations=DESTINATIONS)
     since = len(asterisk.queue_log.read_text())
     human = await phone("1001", register=True)
-    call, answering = await with_colleague("7100", phone, human, ear, sound)
+    call, answering = await with_human_agent("7100", phone, human, ear, sound)
     other = await phone("1002", register=True)
     consultation = await consult("7000", dial, human, answering, sound)
     hearing = ear(call)
     assert await answering.refer_attended(consultation) == 200
-    await log.wait("turn.agent", said="My colleague told me about it.")
+    await log.wait("turn.agent", said="I have been told what it is about.")
     await hearing.utterance()
     await human.close()
     await call.send_dtmf("1")
@@ -215,11 +215,11 @@ async def test_attended_handed_on_and_back(
     model = await sandbox(scenario=SCENARIO)
     await service(model, agent=AGENT, destinations=DESTINATIONS)
     human = await phone("1001", register=True)
-    call, answering = await with_colleague("7100", phone, human, ear, sound)
+    call, answering = await with_human_agent("7100", phone, human, ear, sound)
     consultation = await consult("7000", dial, human, answering, sound)
     hearing = ear(call)
     assert await answering.refer_attended(consultation) == 200
-    await log.wait("turn.agent", said="My colleague told me about it.")
+    await log.wait("turn.agent", said="I have been told what it is about.")
     await hearing.utterance()
     await human.close()
     await phone("1002", register=True)  # which rings
@@ -227,7 +227,7 @@ async def test_attended_handed_on_and_back(
     await call.send_dtmf("2")
     await log.wait("turn.agent", said="I am sorry, nobody is free.")
     session = await model.wait_session(2)
-    assert any("has put a caller through" in note for note in notes(session))
+    assert any("has transferred a caller" in note for note in notes(session))
     back = {row[1:] for row in rows(asterisk, since=since)}
     assert ("frontline", "AI Agent", "CONNECT") in back
     await call.hangup()
@@ -237,16 +237,16 @@ async def test_attended_handed_on_and_back(
 async def test_attended_and_the_model_is_lost(
     sandbox: Any, service: Any, phone: Any, dial: Any, ear: Any, sound: Any, log: Any, ends_with_people: Any
 ) -> None:
-    """The caller goes to people, as one who came by themselves."""
+    """The caller is sent to the human queue, though no dialplan of theirs waits for the agent's seat."""
     model = await sandbox(scenario=SCENARIO)
     await service(model, agent={**AGENT, "handoff": []}, destinations=DESTINATIONS)
     human = await phone("1001", register=True)
     other = await phone("1002", register=True)
-    call, answering = await with_colleague("1001", phone, human, ear, sound)
+    call, answering = await with_human_agent("1001", phone, human, ear, sound)
     consultation = await consult("7001", dial, human, answering, sound)
     hearing = ear(call)
     assert await answering.refer_attended(consultation) == 200
-    await log.wait("turn.agent", said="My colleague told me about it.")
+    await log.wait("turn.agent", said="I have been told what it is about.")
     await hearing.utterance()
     await human.close()
     await model.close()
@@ -275,7 +275,7 @@ async def test_people_put_through_again_whom_the_agent_put_through(
     await hearing.wait_loud(again)
     session = await model.wait_session(2)
     [note] = notes(session)
-    assert 'You had put the caller through (people). A colleague ("Agent 1001", "1001") has talked with them' in note
+    assert 'You had transferred the caller (humans). A human agent ("Agent 1001", "1001") has talked with them' in note
     assert 'Reason given: "wants the machine".' in note
     assert "a test" not in note
     first, second = log.named("call.started")

@@ -7,8 +7,8 @@ import pytest
 
 from ariagent.errors import AriError
 from ariagent.lab.waiting import until
-from ariagent.pool import door as door_module
-from ariagent.pool.door import CLOSED, OPEN, Door
+from ariagent.pool import device_state as device_state_module
+from ariagent.pool.device_state import CLOSED, OPEN, SeatDeviceState
 
 LIMIT_S = 10.0
 NAME = "Custom:desk"
@@ -39,13 +39,13 @@ class States:
 
 class House:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(door_module, "LOOK_S", 0.01)
-        monkeypatch.setattr(door_module, "AGAIN_S", 0.01)
+        monkeypatch.setattr(device_state_module, "LOOK_S", 0.01)
+        monkeypatch.setattr(device_state_module, "AGAIN_S", 0.01)
         self.states = States()
-        self.door = Door(self.states, "desk")
+        self.device_state = SeatDeviceState(self.states, "desk")
 
     async def __aenter__(self) -> "House":
-        self._running = asyncio.create_task(self.door.run())
+        self._running = asyncio.create_task(self.device_state.run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -56,7 +56,7 @@ class House:
         await until(lambda: self.states.kept.get(NAME) == state, state, limit_s=LIMIT_S)
 
     async def settled(self) -> None:
-        await asyncio.wait_for(self.door.settled.wait(), LIMIT_S)
+        await asyncio.wait_for(self.device_state.settled.wait(), LIMIT_S)
 
 
 @pytest.fixture
@@ -68,9 +68,9 @@ async def test_the_state_has_the_applications_name_and_is_set_once_for_each_chan
     async with house:
         assert house.states.kept == {}
         for wanted in (True, True, False, True):
-            house.door.want(wanted)
+            house.device_state.want(wanted)
             await house.settled()
-            assert house.door.open is wanted
+            assert house.device_state.open is wanted
     assert house.states.kept == {NAME: OPEN}
     assert house.states.sets == [OPEN, CLOSED, OPEN]
 
@@ -79,7 +79,7 @@ async def test_what_a_former_process_left_is_taken_over(house: House, caplog: An
     caplog.set_level("INFO")
     house.states.kept[NAME] = OPEN
     async with house:
-        house.door.want(True)
+        house.device_state.want(True)
         await house.settled()
     assert house.states.sets == []
     assert [record.message for record in caplog.records] == ["seats.opened"]
@@ -87,7 +87,7 @@ async def test_what_a_former_process_left_is_taken_over(house: House, caplog: An
 
 async def test_what_the_dialplan_closed_is_opened_again(house: House) -> None:
     async with house:
-        house.door.want(True)
+        house.device_state.want(True)
         await house.settled()
         house.states.kept[NAME] = CLOSED
         await house.shows(OPEN)
@@ -97,9 +97,9 @@ async def test_an_asterisk_that_does_not_answer_is_asked_again_and_told_once(hou
     caplog.set_level("INFO")
     house.states.broken = True
     async with house:
-        house.door.want(True)
+        house.device_state.want(True)
         await until(lambda: caplog.records, "a warning", limit_s=LIMIT_S)
-        assert not house.door.open
+        assert not house.device_state.open
         house.states.broken = False
         await house.settled()
     assert [record.message for record in caplog.records] == ["seats.state_not_set", "seats.opened"]
@@ -108,26 +108,26 @@ async def test_an_asterisk_that_does_not_answer_is_asked_again_and_told_once(hou
 async def test_an_asterisk_without_the_function_is_said_with_the_remedy(house: House, caplog: Any) -> None:
     house.states.deaf = True
     async with house:
-        house.door.want(True)
+        house.device_state.want(True)
         await until(lambda: caplog.records, "a warning", limit_s=LIMIT_S)
     (record,) = caplog.records
     assert record.fields["cause"] == "Asterisk keeps Custom:desk at UNKNOWN, not NOT_INUSE"
     assert record.fields["remedy"] == "Load func_devstate.so"
-    assert not house.door.settled.is_set()
+    assert not house.device_state.settled.is_set()
 
 
 async def test_the_end_closes_it_whether_or_not_it_runs(house: House) -> None:
     house.states.kept[NAME] = OPEN
-    await house.door.leave()
+    await house.device_state.leave()
     assert house.states.kept == {NAME: CLOSED}
 
 
 async def test_the_end_does_not_wait_for_an_asterisk_that_hangs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door_module, "LEAVE_LIMIT_S", 0.05)
+    monkeypatch.setattr(device_state_module, "LEAVE_LIMIT_S", 0.05)
 
     async def hang(name: str) -> str:
         await asyncio.Event().wait()
         return name
 
     monkeypatch.setattr(house.states, "device_state", hang)
-    await asyncio.wait_for(house.door.leave(), LIMIT_S)
+    await asyncio.wait_for(house.device_state.leave(), LIMIT_S)

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Kept(Generic[T]):
+class Cached(Generic[T]):
     """Keeps what ``make`` returned for ``for_s`` seconds. The next reader after that has it made again."""
 
     def __init__(self, make: Callable[[], T], for_s: float) -> None:

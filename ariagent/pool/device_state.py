@@ -1,7 +1,7 @@
-"""The door: the device state that tells Asterisk whether the AI's seats take calls (dialplan, ``[ariagent-seat]``).
+"""The device state that tells Asterisk whether the AI's seats take calls (dialplan, ``[ariagent-seat]``).
 
-The state outlives this process and Asterisk. The dialplan sets it, too: a seat that finds no service closes the door.
-So this module reads the state regularly, and corrects it.
+The state outlives this process and Asterisk. The dialplan sets it, too: a seat that finds no service sets it to
+UNAVAILABLE. So this module reads the state regularly, and corrects it.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ LOOK_S = 5.0
 AGAIN_S = 1.0
 """Interval after a failure."""
 LEAVE_LIMIT_S = 3.0
-"""Time limit for closing the door when the process ends."""
+"""Time limit for setting the state when the process ends."""
 
 
 def state_of(app: str) -> str:
@@ -35,7 +35,7 @@ class DeviceStates(Protocol):
     async def set_device_state(self, name: str, state: str) -> None: ...
 
 
-class Door:
+class SeatDeviceState:
     """Open while the queues may send callers to the seats. It acts only in ``run`` and ``leave``, and only after
     ``want`` was called."""
 
@@ -54,7 +54,7 @@ class Door:
 
     @property
     def open(self) -> bool:
-        """Whether the door was open when its state was last read."""
+        """Whether the seats took calls when the state was last read."""
         return self._state == OPEN
 
     def want(self, is_open: bool) -> None:
@@ -79,7 +79,7 @@ class Door:
                     await self._wake.wait()
 
     async def leave(self) -> None:
-        """Close the door before the process ends. Waits at most 3 s."""
+        """Set the state to UNAVAILABLE before the process ends. Waits at most 3 s."""
         self.want(False)
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_LIMIT_S):

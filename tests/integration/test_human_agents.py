@@ -1,4 +1,5 @@
-"""What the model knows of people: closed, nobody there, a long wait; and what callers leave for them."""
+"""The model's knowledge of human agents: closed, nobody there, a long wait; and messages that callers leave for
+them."""
 
 import asyncio
 import json
@@ -17,7 +18,7 @@ from ariagent.lab.asterisk import AsteriskInstance
 pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 30.0
-SCENARIO = Path(__file__).parent / "scenarios" / "people.yaml"
+SCENARIO = Path(__file__).parent / "scenarios" / "human_agents.yaml"
 NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 

@@ -1,13 +1,13 @@
-"""What is made at most so often."""
+"""A value that is made at most once in an interval."""
 
 import pytest
 
-from ariagent.kept import Kept
+from ariagent.cached import Cached
 
 
 def test_it_is_made_when_it_is_asked_for_and_too_old() -> None:
     made: list[int] = []
-    kept = Kept(lambda: made.append(len(made)) or len(made), 1.0)
+    kept = Cached(lambda: made.append(len(made)) or len(made), 1.0)
     assert made == []
     assert [kept.get(now) for now in (10.0, 10.5, 10.999, 11.0, 11.9, 20.0)] == [1, 1, 1, 2, 2, 3]
     assert len(made) == 3
@@ -22,7 +22,7 @@ def test_a_failure_is_not_kept() -> None:
             raise answer
         return answer
 
-    kept = Kept(make, 1.0)
+    kept = Cached(make, 1.0)
     with pytest.raises(ZeroDivisionError):
         kept.get(0.0)
     assert kept.get(0.0) == 7
