@@ -112,12 +112,12 @@ class CallMachine:
             raise IllegalEventError(self.state, event) from None
         commands = list(action(self, event, now))
         if following is not self.state:
-            self.state = following
-            self._finish_by = now + LONGEST_GOODBYE_S
             if following is State.TRANSFERRING:
                 if self._handoff is None:
                     raise InternalError("a call is to be handed over to nobody")
                 commands.append(cmd.Transfer(self._handoff))
+            self.state = following
+            self._finish_by = now + LONGEST_GOODBYE_S
             if following is State.BEFORE_TRANSFER:
                 self._deadline = now + (MOVE_TIMEOUT_S if self.moving is not None else GOODBYE_TIMEOUT_S)
             elif following is State.SAYING_GOODBYE:

@@ -29,13 +29,13 @@ TOKENS_PER_S = 20
 """The rate of the model's speech (source: OpenAI's Realtime guide on costs)."""
 
 MOST_AT_ONCE = 20
-"""Frames or messages that are handled before other calls have their turn."""
+"""Frames that are handled before other calls have their turn; two such steps may fall into one turn."""
 MOST_WORK_S = 0.004
 """Seconds of work at once: a frame of audio is due every 20 ms and call."""
 
 
 class Allowance:
-    """The rest of one session's limit. Times are seconds of one monotonic clock."""
+    """What is left of one of a session's limits. Times are seconds of one monotonic clock."""
 
     __slots__ = ("_at", "_left", "limit")
 

@@ -147,6 +147,8 @@ class RealtimeClient:
             failed = [self._without_tls(error) or self._unreachable(str(error) or type(error).__name__)]
         finally:
             self.session.closed(None, "")
+            if self._over.done() and not self._over.cancelled():
+                self._over.exception()  # it may have come too late to be raised
             if self._timer is not None:
                 self._timer.cancel()
         for event in failed:
@@ -176,8 +178,10 @@ class RealtimeClient:
             )
             self._connection = connection
             try:
-                self.flush()
-                if self._closing or await self._over:
+                over = self._over.done()
+                if not over:
+                    self.flush()
+                if (self._closing and not over) or await self._over:
                     return []
             finally:
                 await _close(connection)

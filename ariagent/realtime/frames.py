@@ -17,7 +17,7 @@ class FrameCutter:
     def __init__(self) -> None:
         self._head = b""  # the head of a frame, as far as it came
         self._left = 0  # bytes of the last frame that are still to come
-        self._fragments = False  # a message began whose last frame did not
+        self._in_message = False  # a message has begun, but not its last frame
 
     def cut(self, data: bytes, at: int) -> tuple[int, int, int]:
         """Cut one piece of ``data``, from ``at``: the rest of a frame, or one that begins there, as far as it is there.
@@ -25,7 +25,7 @@ class FrameCutter:
         Returns the end of the piece; how many frames begin in it (0 or 1); where the text of a whole message begins
         in it, or 0 where the piece is anything else.
         """
-        if not (self._left or self._head or self._fragments) and (text := _text(data, at)):
+        if not (self._left or self._head or self._in_message) and (text := _text(data, at)):
             return text[1], 1, text[0]  # nearly always
         begun = 0
         if not self._left:
@@ -40,7 +40,7 @@ class FrameCutter:
             at += size - known
             begun = 1
             if head[0] & 0x0F in (_CONTINUATION, _TEXT, _BINARY):
-                self._fragments = not head[0] & _LAST
+                self._in_message = not head[0] & _LAST
         end = min(at + self._left, len(data))
         self._left -= end - at
         return end, begun, 0
@@ -48,15 +48,15 @@ class FrameCutter:
 
 def _text(data: bytes, at: int) -> tuple[int, int] | None:
     """Where the text begins and ends, if a whole text message of a server is there, of at most 65,535 bytes."""
-    there = len(data) - at
-    if there < 4 or data[at] != _WHOLE_TEXT:
+    if len(data) < at + 4 or data[at] != _WHOLE_TEXT:  # a text of one byte may be the library's, too
         return None
     length, start = data[at + 1], at + 2
     if length == 126:
         length, start = data[at + 2] << 8 | data[at + 3], at + 4
     elif length > 126:
         return None
-    return (start, start + length) if start + length <= at + there else None
+    end = start + length
+    return (start, end) if end <= len(data) else None
 
 
 def _head_size(head: bytes) -> int | None:

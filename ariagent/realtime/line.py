@@ -202,7 +202,7 @@ class ModelLine:
 
     def _elsewhere(self) -> "asyncio.Task[None] | None":
         """The first session, at another endpoint; None: there is none."""
-        if not self._note_failure():
+        if self._closed or not self._note_failure():
             return None
         self.client, self._failure = self._new(), None
         return self._start(self.client)

@@ -1,5 +1,6 @@
 """A WebSocket connection whose peer cannot keep the event loop from other calls."""
 
+import asyncio
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -11,6 +12,9 @@ from websockets.protocol import CONNECTING, OPEN
 from ariagent.realtime.budget import MOST_AT_ONCE, MOST_WORK_S
 from ariagent.realtime.frames import FrameCutter
 from ariagent.realtime.upgrade import Answer, Upgrade
+
+LAST_WORK_S = 0.020
+"""Longest time for the messages that wait when the peer closes the connection: other calls lose a frame at most."""
 
 
 class Receiver(Protocol):
@@ -29,9 +33,9 @@ class Receiver(Protocol):
 class PacedConnection(ClientConnection):
     """Hands messages to its receiver as they arrive, few at a time, and gives the event loop to other calls in between.
 
-    A whole text message, which nearly all are, takes no way through the library: that takes longer to parse it and to
-    wake a task than everything else that is done with it. Control frames, fragments and long frames are the library's,
-    and so are all rules of the protocol.
+    A whole text message, as nearly all are, bypasses the library, which would spend more time on parsing it and waking
+    a task than the service spends on the message. Everything else (control frames, fragments, binary, long and partly
+    arrived frames) goes through the library. It enforces the protocol, except that ``_take`` checks UTF-8.
     """
 
     def __init__(self, *given: Any, receiver: Receiver, **named: Any) -> None:
@@ -40,11 +44,15 @@ class PacedConnection(ClientConnection):
         self._cutter = FrameCutter()
         self._upgrade: Upgrade | None = Upgrade()  # until the HTTP answer is there
         self._unread = b""
-        self._fragments: list[Frame] = []
+        self._message = bytearray()  # the fragments of a message so far
+        self._is_text = False
+        self._until_closed: asyncio.TimerHandle | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._unread = b""
+        if self._until_closed is not None:
+            self._until_closed.cancel()
         self._receiver.lost()
 
     def data_received(self, data: bytes) -> None:
@@ -52,7 +60,7 @@ class PacedConnection(ClientConnection):
             if (answer := self._upgrade.take(data)) is not None:
                 self._answered(answer)
         elif self._unread:
-            self._unread += data  # read before reading was paused
+            self._unread += data  # delivered although reading is paused
         else:
             self._read(data)
 
@@ -60,6 +68,11 @@ class PacedConnection(ClientConnection):
         if self._upgrade is not None and (answer := self._upgrade.take(b"", is_all=True)) is not None:
             self._answered(answer)
             return
+        # Over TLS, the connection is closed at once, although reading is paused. The last message says why.
+        began = perf_counter()
+        while self._unread and not self.transport.is_closing() and perf_counter() - began < LAST_WORK_S:
+            data, self._unread = self._unread, b""
+            self._read(data)
         super().eof_received()
 
     def _answered(self, answer: Answer) -> None:
@@ -83,6 +96,7 @@ class PacedConnection(ClientConnection):
                 self._take(data[text:end], is_text=True)
             else:
                 super().data_received(data[at:end])
+                self._close_in_time()
             if end == len(data):
                 return
             at = end
@@ -94,7 +108,7 @@ class PacedConnection(ClientConnection):
 
     def _continue(self) -> None:
         data, self._unread = self._unread, b""
-        if self.transport.is_closing():
+        if not data or self.transport.is_closing():
             return
         self._read(data)
         if not (self._unread or self.transport.is_closing()):
@@ -104,11 +118,12 @@ class PacedConnection(ClientConnection):
         if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
             super().process_event(event)
             return
-        self._fragments.append(event)
+        if event.opcode is not Opcode.CONT:
+            self._is_text = event.opcode is Opcode.TEXT
+        self._message += event.data
         if event.fin:
-            first, message = self._fragments[0], b"".join(frame.data for frame in self._fragments)
-            self._fragments = []
-            self._take(message, is_text=first.opcode is Opcode.TEXT)
+            message, self._message = bytes(self._message), bytearray()
+            self._take(message, is_text=self._is_text)
 
     def _take(self, message: bytes, *, is_text: bool) -> None:
         try:
@@ -116,5 +131,11 @@ class PacedConnection(ClientConnection):
         except UnicodeDecodeError as error:
             self.protocol.fail(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
             self.send_data()
+            self._close_in_time()
             return
         self._receiver.received(whole)
+
+    def _close_in_time(self) -> None:
+        """Do not wait long for a peer that has ended the session, or has broken the protocol, and stays connected."""
+        if self.protocol.close_expected() and self._until_closed is None:
+            self._until_closed = self.loop.call_later(self.close_timeout or 0.0, self.transport.abort)

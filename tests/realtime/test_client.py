@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -248,6 +249,29 @@ class TestConnection:
         realtime = RealtimeSettings(url=await listen(hold), api_key=SecretStr("sk-1"), connect_timeout_s=PATIENCE_S)
         with pytest.raises(RuntimeError, match="the receiver's"):
             await within(RealtimeClient(realtime, SessionProfile.of(AgentSettings(), realtime), broken).run())
+
+    async def test_an_error_of_the_receiver_that_comes_with_the_end_is_not_complained_of_later(
+        self, listen: Listen, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        made: list[RealtimeClient] = []
+
+        def broken(event: Event) -> None:
+            made[0]._closing = True  # as ``close`` does first
+            raise RuntimeError("the receiver's")
+
+        async def script(connection: ServerConnection) -> None:
+            error = {"type": "invalid_request_error", "code": "x", "message": "no"}
+            await connection.send(json.dumps({"type": "error", "error": error}))
+            await connection.wait_closed()
+
+        realtime = RealtimeSettings(url=await listen(script), api_key=SecretStr("sk-1"), connect_timeout_s=PATIENCE_S)
+        made.append(RealtimeClient(realtime, SessionProfile.of(AgentSettings(), realtime), broken))
+        with suppress(RuntimeError):
+            await within(made[0].run())
+        made.clear()
+        gc.collect()
+        await asyncio.sleep(0)
+        assert caplog.records == []
 
 
 class TestRefusal:

@@ -500,3 +500,16 @@ async def test_nothing_follows_a_close_in_the_middle_of_a_recovery(model: Model,
         await caller.running
     assert len(caller.events) == seen
     assert len(model.connections) == 1
+
+
+async def test_nothing_follows_a_close_that_comes_as_the_first_session_fails(
+    model: Model, other: Model, call: Make
+) -> None:
+    model.refuses = 1
+    caller = await call(other)
+    async with asyncio.timeout(LIMIT_S):
+        while caller.line._failure is None:
+            await asyncio.sleep(0)
+    await caller.line.close()
+    await asyncio.wait_for(asyncio.wait((caller.running,)), LIMIT_S)
+    assert other.connections == []

@@ -1,7 +1,9 @@
 """The connection's messages: each as it was sent, in order, whatever frames carried it; broken ones end it."""
 
 import asyncio
+import gc
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,10 +11,12 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.frames import OP_BINARY, OP_CONT, OP_PING, CloseCode
+from websockets.frames import OP_BINARY, OP_CLOSE, OP_CONT, OP_PING, CloseCode, Frame
 
 from ariagent.lab.hostilemodel import frame
+from ariagent.realtime.budget import MOST_WORK_S
 from ariagent.realtime.paced import PacedConnection
+from ariagent.tls import client_context
 
 PATIENCE_S = 20.0
 LONG = "é" * 40_000
@@ -45,7 +49,7 @@ class Heard:
 
 
 async def hear(stream: bytes, *, step: int = 0) -> tuple[Heard, PacedConnection]:
-    """The messages that a client hears of a server that sends these bytes, ``step`` at a time, and then says goodbye."""
+    """The messages of a server that sends these bytes, ``step`` at a time, and then says goodbye."""
     heard = Heard()
 
     async def send(connection: ServerConnection) -> None:
@@ -58,17 +62,30 @@ async def hear(stream: bytes, *, step: int = 0) -> tuple[Heard, PacedConnection]
     return heard, await served(heard, send)
 
 
-async def served(heard: Heard, send: Callable[[ServerConnection], Awaitable[None]]) -> PacedConnection:
-    """A connection to a server that does ``send``, once it is over."""
-    async with asyncio.timeout(PATIENCE_S), serve(send, "127.0.0.1", 0, close_timeout=0.5, compression=None) as server:
+async def served(
+    heard: Heard, send: Callable[[ServerConnection], Awaitable[None]], authority: Any = None
+) -> PacedConnection:
+    """A connection to a server that does ``send``, once it is over; by TLS with a certificate of ``authority``."""
+    tls = None if authority is None else authority.issue("localhost").server()
+    listening = serve(send, "127.0.0.1", 0, close_timeout=0.5, compression=None, ssl=tls)
+    async with asyncio.timeout(PATIENCE_S), listening as server:
         port = next(iter(server.sockets)).getsockname()[1]
 
         def made(*given: Any, **named: Any) -> PacedConnection:
             heard.connection = PacedConnection(*given, receiver=heard, **named)
             return heard.connection
 
-        options = {"create_connection": made, "compression": None, "max_size": 100_000, "close_timeout": 0.5}
-        connection = await connect(f"ws://127.0.0.1:{port}/", proxy=None, **options)  # type: ignore[arg-type]
+        options: dict[str, Any] = {
+            "create_connection": made,
+            "compression": None,
+            "max_size": 100_000,
+            "close_timeout": 0.5,
+        }
+        url = f"ws://127.0.0.1:{port}/"
+        if authority is not None:
+            url = f"wss://localhost:{port}/"
+            options["ssl"] = client_context(authority.file, "test")
+        connection = await connect(url, proxy=None, ping_interval=None, **options)  # type: ignore[arg-type]
         try:
             await heard.gone.wait()
         finally:
@@ -148,3 +165,66 @@ async def test_nothing_more_is_heard_when_no_more_is_wanted() -> None:
 
     await served(heard, send)
     assert len(heard.messages) == 30
+
+
+@pytest.mark.parametrize(
+    "end",
+    [frame(b"no UTF-8: \xff"), frame(b"continues nothing", OP_CONT), frame(b"\x03\xe9over", OP_CLOSE)],
+    ids=["utf-8", "protocol", "goodbye"],
+)
+async def test_a_server_that_does_not_hang_up_then_is_not_waited_for(end: bytes) -> None:
+    async def send(connection: ServerConnection) -> None:
+        transport = connection.transport
+        connection.data_received = lambda data: None  # type: ignore[method-assign]  # it answers no goodbye
+        transport.write(frame(b"before") + end)
+        await connection.wait_closed()
+
+    heard = Heard()
+    await served(heard, send)
+    assert heard.messages == ["before"]
+
+
+async def test_the_last_messages_are_heard_though_tls_closes_at_once(authority: Any) -> None:
+    """However slowly: with the first ones the turn of this connection is over."""
+    texts = [str(n) for n in range(8)]
+
+    class Slow(Heard):
+        def received(self, message: str | bytes) -> None:
+            super().received(message)
+            busy_until = time.perf_counter() + MOST_WORK_S / 2
+            while time.perf_counter() < busy_until:
+                pass
+
+    async def send(connection: ServerConnection) -> None:
+        connection.transport.write(b"".join(frame(text.encode()) for text in texts))
+        connection.transport.close()
+
+    heard = Slow()
+    await served(heard, send, authority)
+    assert heard.messages == texts
+
+
+async def test_fragments_without_content_take_no_memory() -> None:
+    kept = []
+
+    class Counting(Heard):
+        def spend(self, frames: int, size: int) -> bool:
+            if self.frames % 500 == 0:
+                kept.append(sum(isinstance(each, Frame) for each in gc.get_objects()))
+            return super().spend(frames, size)
+
+    async def send(connection: ServerConnection) -> None:
+        empty = frame(b"", OP_CONT, fin=False)
+        connection.transport.write(frame(b"x", fin=False) + empty * 3_000 + frame(b"y", OP_CONT))
+        await connection.close()
+
+    heard = Counting()
+    await served(heard, send)
+    assert heard.messages == ["xy"]
+    assert max(kept) < min(kept) + 100
+
+
+async def test_a_second_message_in_fragments_begins_with_nothing_of_the_first() -> None:
+    pieces = frame(b"a", OP_BINARY, fin=False) + frame(b"b", OP_CONT) + frame(b"c", fin=False) + frame(b"d", OP_CONT)
+    heard, _ = await hear(pieces)
+    assert heard.messages == [b"ab", "cd"]
