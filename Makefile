@@ -3,7 +3,7 @@
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
-LAB    := $(PYTHON) -m ariagent.lab
+LAB    := $(PYTHON) -m lab
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test js sites deb deb-test rehearsals noise bench soak transfers chaos fuzz lint types lab-up lab-down lab-status docs recordings clean
@@ -20,7 +20,7 @@ demo: $(STAMP) ## hold a conversation through a real Asterisk, offline, and prin
 SHORT := not rehearsal and not chaos and not noise and not sites and not deb
 
 test: setup ## run every test but the longer ones of make sites, make rehearsals, make noise and make chaos
-	@$(PYTHON) tests/sandbox/js/fetch.py || echo "so tests/sandbox/test_js_sdk.py is skipped"
+	@PYTHONPATH=. $(PYTHON) tests/sandbox/js/fetch.py || echo "so tests/sandbox/test_js_sdk.py is skipped"
 	@echo "running the tests: units, then calls through a real Asterisk"
 	@$(PYTHON) -m pytest -n 4 --dist worksteal -m "$(SHORT)" || { \
 	    test $$? -eq 1 || exit 1; \
@@ -28,7 +28,7 @@ test: setup ## run every test but the longer ones of make sites, make rehearsals
 	    $(PYTHON) -m pytest --last-failed --last-failed-no-failures none --maxfail 5 -m "$(SHORT)"; }
 
 js: $(STAMP) ## fetch Node and the official JavaScript SDK, which judges the sandbox in tests, into .lab/js
-	@$(PYTHON) tests/sandbox/js/fetch.py
+	@PYTHONPATH=. $(PYTHON) tests/sandbox/js/fetch.py
 
 rehearsals: setup ## the templates' rehearsals through a real Asterisk: 23 callers, two minutes
 	@$(PYTHON) -m pytest -m rehearsal tests/integration/test_rehearse.py
@@ -65,7 +65,7 @@ fuzz: $(STAMP) ## feed the decoders what atheris thinks up; SECONDS=60 for each 
 lint: $(STAMP) ## ruff: rules and formatting; in the dialplans no text of a caller where Asterisk would obey it
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
-	@$(PYTHON) -m ariagent.lab.dialplanlint
+	@$(PYTHON) -m lab.dialplanlint
 
 types: $(STAMP) ## mypy --strict
 	@$(PYTHON) -m mypy

@@ -1,6 +1,7 @@
 """Who may use whom: cores do no I/O, peers know neither the call nor each other."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -297,7 +298,7 @@ def test_packages_have_no_cycles() -> None:
 
 @pytest.mark.parametrize("peer", PEERS)
 def test_a_peer_knows_neither_the_call_nor_another_peer(peer: str) -> None:
-    others = ("call", "dialogue", "service", "cli", "metrics", "pool", "records", "control", "sandbox", "lab", *PEERS)
+    others = ("call", "dialogue", "service", "cli", "metrics", "pool", "records", "control", "sandbox", *PEERS)
     foreign = tuple(f"ariagent.{other}" for other in others if other != peer)
     used = {
         (module, name)
@@ -309,11 +310,23 @@ def test_a_peer_knows_neither_the_call_nor_another_peer(peer: str) -> None:
     assert used == set()
 
 
-BENCH = ("ariagent.sandbox", "ariagent.lab")
+BENCH = ("ariagent.sandbox",)
 CALLER = ("ariagent.rehearsal", "ariagent.synthesis")
 """The synthetic caller, which a production machine has, too."""
 COMMANDS = "ariagent.cli."
 """The command line: nobody needs it."""
+
+
+BESIDE = ("lab", "tests")
+"""What a checkout has beside the package, and no installation."""
+
+
+@pytest.mark.parametrize("module", list(modules()))
+def test_the_package_needs_nothing_that_lies_beside_it(module: str) -> None:
+    """Not as an import, and not as a program that it starts."""
+    assert not {name for name in imports(module) if name.split(".")[0] in BESIDE}
+    texts = [node.value for node in ast.walk(source(module)) if isinstance(node, ast.Constant)]
+    assert not [text for text in texts if isinstance(text, str) and re.match(r"(ariagent\.)?lab\.\w+$", text)]
 
 
 @pytest.mark.parametrize("module", [name for name in modules() if not name.startswith(BENCH)])
@@ -342,7 +355,7 @@ def test_only_the_realtime_peer_knows_the_wires_event_names() -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(wire)
     }
     assert users
-    assert {user.split(".")[1] for user in users} <= {"realtime", "sandbox", "lab"}
+    assert {user.split(".")[1] for user in users} <= {"realtime", "sandbox"}
 
 
 @pytest.mark.parametrize("module", [name for name in modules() if name.startswith("ariagent.audio.")])

@@ -18,7 +18,7 @@ from ariagent.cli import app
 from ariagent.config import Settings
 
 ROOT = Path(ariagent.__file__).parent
-NOT_INSTALLED = ("lab", "sandbox", "templates")
+NOT_INSTALLED = ("sandbox", "templates")
 PAGES = (
     "configfile/reference.py",
     "check/versionspage.py",

@@ -11,13 +11,13 @@ import pytest
 from pydantic import SecretStr
 
 from ariagent.config import AmiSettings, AsteriskSettings, HttpSettings, Settings
-from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.packages import default_lab_dir, ensure_asterisk
 from ariagent.rehearsal import script as do
 from ariagent.rehearsal.caller import hold_call
 from ariagent.rehearsal.plan import CallPlan
 from ariagent.rehearsal.report import CallReport, Narrator
 from ariagent.rehearsal.script import Script
+from lab.asterisk import AsteriskInstance
+from lab.packages import default_lab_dir, ensure_asterisk
 
 pytestmark = pytest.mark.asterisk
 
@@ -212,7 +212,7 @@ async def site(folder: Path) -> AsyncIterator[AsteriskInstance]:
 
 async def test_a_sites_own_way_to_the_ai(tmp_path: Path) -> None:
     """Behind a Local channel of the site's, and answered before the AI is asked; the context is named by its flag."""
-    from ariagent.lab import environment
+    from lab import environment
 
     async with (
         site(tmp_path / "site") as asterisk,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ariagent.lab.call import Call
 from ariagent.sandbox.options import DEFAULT_SCENARIO
+from lab.call import Call
 
 pytestmark = pytest.mark.asterisk
 

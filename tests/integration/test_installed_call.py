@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from ariagent.lab import environment as bed
+from lab import environment as bed
 
 pytestmark = pytest.mark.asterisk
 
@@ -218,7 +218,5 @@ async def test_it_loads_neither_the_lab_nor_the_sandbox_nor_what_fetches(
     assert "exit 1" in done.output
     loaded = set(done.output.rpartition("\nloaded ")[2].split())
     assert "ariagent.rehearsal.caller" in loaded
-    bench = {
-        name for name in loaded if name.startswith(("ariagent.lab", "ariagent.sandbox", "ariagent.synthesis.debian"))
-    }
+    bench = {name for name in loaded if name.startswith(("lab", "ariagent.sandbox", "ariagent.synthesis.debian"))}
     assert bench == set()

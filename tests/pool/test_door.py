@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from ariagent.errors import AriError
-from ariagent.lab.waiting import until
 from ariagent.pool import door as door_module
 from ariagent.pool.door import CLOSED, OPEN, Door
+from lab.waiting import until
 
 LIMIT_S = 10.0
 NAME = "Custom:desk"

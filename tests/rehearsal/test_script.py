@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from ariagent.errors import ConfigurationError
-from ariagent.lab.demo import SCRIPT
 from ariagent.rehearsal import script as do
 from ariagent.rehearsal.script import DEFAULT_SCRIPT, load_script, parse_script
+from lab.demo import SCRIPT
 
 SOURCE = Path("talk.yaml")
 

@@ -8,11 +8,11 @@ import pytest
 
 from ariagent.audio.format import SLIN8, SLIN24, AudioFormat
 from ariagent.errors import ConfigurationError
-from ariagent.lab.packages import default_lab_dir, ensure_tool
 from ariagent.rehearsal.ears import level_dbfs
 from ariagent.rehearsal.recognise import Recogniser
 from ariagent.rehearsal.voice import Voice, read_wav, recording, trimmed
 from ariagent.rehearsal.words import has_phrase, spoken
+from lab.packages import default_lab_dir, ensure_tool
 
 
 @pytest.fixture(scope="session")
