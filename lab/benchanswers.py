@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from ariagent.audio.format import SLIN8
+from ariagent.caller.recorded import recorded
+from ariagent.caller.voice import recording
 from ariagent.records.events import AnswerBegan
-from ariagent.rehearsal.recorded import recorded
-from ariagent.rehearsal.voice import recording
 from lab import environment
 from lab.asterisk import AsteriskInstance
 from lab.benchcalls import PATIENCE_S, BenchCall, Samples, calls_up

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from ariagent.caller.noise import Kind
 from ariagent.errors import AriagentError
-from ariagent.rehearsal.noise import Kind
 from lab import (
     attackbench,
     attackers,

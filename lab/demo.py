@@ -29,18 +29,18 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
+from ariagent import extras
 from ariagent.audio.format import SLIN8
+from ariagent.caller.caller import hold_call
+from ariagent.caller.plan import CallPlan
+from ariagent.caller.report import CallReport, Narrator
+from ariagent.caller.script import load_script
+from ariagent.caller.voice import Voice
 from ariagent.config import AsteriskSettings, HttpSettings, Settings
-from ariagent.errors import AriagentError, ConfigurationError, pip_install
+from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.records import command
 from ariagent.records.events import AgentTurn, CallerTurn
 from ariagent.records.store import RecordsError, Store
-from ariagent.rehearsal.caller import hold_call
-from ariagent.rehearsal.plan import CallPlan
-from ariagent.rehearsal.recognise import RECOGNISER, available
-from ariagent.rehearsal.report import CallReport, Narrator
-from ariagent.rehearsal.script import load_script
-from ariagent.rehearsal.voice import Voice
 from ariagent.synthesis.programs import fetched
 from lab import environment
 from lab.asterisk import AsteriskInstance
@@ -128,10 +128,7 @@ async def _until_told(lab_dir: Path, *, verbose: bool) -> int:
 async def _demo(lab_dir: Path, *, verbose: bool) -> int:
     program = await asyncio.to_thread(ensure_asterisk, lab_dir)
     await asyncio.to_thread(ensure_tool, "flite", lab_dir)
-    if not available():
-        raise ConfigurationError(
-            "the recogniser is not installed", remedy=f"Run: {pip_install(RECOGNISER)} (make demo does)"
-        )
+    extras.demand("rehearsal", "make demo")
     folder = lab_dir / "demo"
     shutil.rmtree(folder, ignore_errors=True)
     began = time.monotonic()

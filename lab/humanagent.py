@@ -12,9 +12,9 @@ import numpy as np
 import soxr
 
 from ariagent.audio.format import SLIN8, SLIN24, AudioFormat
-from ariagent.rehearsal.ears import level_dbfs
-from ariagent.rehearsal.recognise import Recogniser
-from ariagent.rehearsal.voice import Voice
+from ariagent.caller.ears import level_dbfs
+from ariagent.caller.recognise import Recogniser
+from ariagent.caller.voice import Voice
 from lab.asterisk import AsteriskInstance
 from lab.call import Call
 from lab.phone import Phone

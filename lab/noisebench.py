@@ -19,8 +19,8 @@ import numpy as np
 
 from ariagent.audio.format import SLIN8
 from ariagent.audio.g711 import decode_ulaw
-from ariagent.rehearsal.noise import Kind, NoiseMaker, active_level_dbfs, placed
-from ariagent.rehearsal.voice import Voice
+from ariagent.caller.noise import Kind, NoiseMaker, active_level_dbfs, placed
+from ariagent.caller.voice import Voice
 from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.record import SandboxSession
 from ariagent.sandbox.server import SandboxServer

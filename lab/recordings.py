@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ariagent.audio.format import AudioFormat
-from ariagent.rehearsal.recorded import FOLDER, RATE_HZ, file_name
-from ariagent.rehearsal.script import Interrupt, Say, load_script
-from ariagent.rehearsal.voice import Voice, tool_of, write_wav
+from ariagent.caller.recorded import FOLDER, RATE_HZ, file_name
+from ariagent.caller.script import Interrupt, Say, load_script
+from ariagent.caller.voice import Voice, tool_of, write_wav
 from lab.packages import default_lab_dir, ensure_tool
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from ariagent.audio.format import AudioFormat
 from ariagent.audio.resample import Resampler
-from ariagent.rehearsal.voice import Voice
+from ariagent.caller.voice import Voice
 from ariagent.sandbox.faults import Faults
 from ariagent.sandbox.options import DEFAULT_SCENARIO
 from ariagent.synthesis.programs import fetched

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import pytest
 
-from ariagent.rehearsal.noise import Kind
+from ariagent.caller.noise import Kind
 from lab import noisebench
 from lab.asterisk import AsteriskInstance
 from lab.noisebench import AGREEMENT, LONG, SHORT, Cut, NoiseBench, Replies

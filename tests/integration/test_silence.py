@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ariagent.audio.format import AudioFormat
-from ariagent.rehearsal.voice import Voice
+from ariagent.caller.voice import Voice
 from ariagent.synthesis.programs import fetched
 from lab.packages import default_lab_dir
 

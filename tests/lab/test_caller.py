@@ -18,8 +18,8 @@ import pytest
 from ariagent.audio.format import SLIN24
 from ariagent.audiosocket.frames import Kind, audio_frame, uuid_frame
 from ariagent.audiosocket.server import AudioSocketServer
-from ariagent.rehearsal.line import Line
-from ariagent.rehearsal.report import WIDTH, CallReport, Entry, Failure, Interruption, Narrator, Turn, lines_of
+from ariagent.caller.line import Line
+from ariagent.caller.report import WIDTH, CallReport, Entry, Failure, Interruption, Narrator, Turn, lines_of
 from lab import demo
 from lab.humanagent import Encounter
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ariagent.audio.format import SLIN8
+from ariagent.caller.voice import Voice as CallersVoice
 from ariagent.errors import ConfigurationError
-from ariagent.rehearsal.voice import Voice as CallersVoice
 from ariagent.sandbox import audio as sound
 from ariagent.sandbox import speech
 from ariagent.sandbox.recognise import Recogniser, known_word

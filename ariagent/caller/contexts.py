@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 
 from ariagent.ari.client import AriClient
+from ariagent.caller import CONTEXT
 from ariagent.errors import AriError
-from ariagent.rehearsal import CONTEXT
 
 USUAL = (
     CONTEXT,

@@ -16,8 +16,8 @@ import numpy as np
 from ariagent import privatefile
 from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.endpoint import MediaConnection
-from ariagent.rehearsal.ears import Ear, Silences, level_dbfs
-from ariagent.rehearsal.noise import mixed
+from ariagent.caller.ears import Ear, Silences, level_dbfs
+from ariagent.caller.noise import mixed
 
 T = TypeVar("T")
 

@@ -1,7 +1,7 @@
 """The words of an answer, approximately: pocketsphinx with its general English model, in a process of its own.
 
 Recognising takes about a third of the audio's length on one core and would hold up the audio of the call, so it has
-its own process at low priority, one utterance at a time. ``python -m ariagent.rehearsal.recognise`` is that process.
+its own process at low priority, one utterance at a time. ``python -m ariagent.caller.recognise`` is that process.
 It reads ``rate, length`` (two big-endian 32-bit numbers) and so many bytes of PCM, and writes one line of JSON for
 each.
 """
@@ -20,13 +20,11 @@ from typing import Self
 from ariagent.audio.format import AudioFormat
 
 MODEL_HZ = 16_000
-RECOGNISER = "pocketsphinx>=5.0.4"
-"""What is to be installed for it; part of the extra ``sandbox``."""
 _HEADER = struct.Struct(">II")
 
 
 def available() -> bool:
-    """Whether pocketsphinx is installed."""
+    """Whether pocketsphinx is installed: part of the extra ``rehearsal``."""
     return importlib.util.find_spec("pocketsphinx") is not None
 
 

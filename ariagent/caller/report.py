@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from ariagent.rehearsal.answerer import Who
+from ariagent.caller.answerer import Who
 
 WIDTH = 120
 _TEXT_COLUMN = 29

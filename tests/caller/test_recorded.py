@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from ariagent.audio.format import SLIN8, SLIN24
-from ariagent.rehearsal.plan import programs_needed
-from ariagent.rehearsal.recognise import Recogniser
-from ariagent.rehearsal.recorded import FOLDER, RATE_HZ, file_name, recorded
-from ariagent.rehearsal.script import HangUp, Interrupt, Say, WaitAnswer, load_script, parse_script
-from ariagent.rehearsal.voice import recording
-from ariagent.rehearsal.words import has_phrase
+from ariagent.caller.plan import programs_needed
+from ariagent.caller.recognise import Recogniser
+from ariagent.caller.recorded import FOLDER, RATE_HZ, file_name, recorded
+from ariagent.caller.script import HangUp, Interrupt, Say, WaitAnswer, load_script, parse_script
+from ariagent.caller.voice import recording
+from ariagent.caller.words import has_phrase
 
 SCRIPT = load_script()
 SENTENCES = [step.text for step in SCRIPT.steps if isinstance(step, Say | Interrupt)]

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ariagent.errors import pip_install
-from ariagent.rehearsal import CONTEXT
-from ariagent.rehearsal import script as do
-from ariagent.rehearsal.recognise import RECOGNISER
-from ariagent.rehearsal.recorded import recorded
-from ariagent.rehearsal.voice import tool_of
+from ariagent import extras
+from ariagent.caller import CONTEXT
+from ariagent.caller import script as do
+from ariagent.caller.recorded import recorded
+from ariagent.caller.voice import tool_of
 from ariagent.synthesis.programs import Finder, installed
 
 
@@ -67,5 +66,5 @@ def unknown_words() -> str:
     """Why the agent's words are not known, and what to do."""
     return (
         "the agent's words are not known. Run this on the service's machine as a user who may read its records "
-        f"(state_directory), or install a speech recogniser: {pip_install(RECOGNISER)}"
+        f"(state_directory), or install a speech recogniser: {extras.install('rehearsal')}"
     )

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ariagent.audio.format import SLIN8, SLIN16, SLIN24, AudioFormat
-from ariagent.rehearsal.noise import KINDS, NOISE_HZ, Kind, NoiseMaker, active_level_dbfs, mixed, placed, single_cough
-from ariagent.rehearsal.voice import Samples, Voice
+from ariagent.caller.noise import KINDS, NOISE_HZ, Kind, NoiseMaker, active_level_dbfs, mixed, placed, single_cough
+from ariagent.caller.voice import Samples, Voice
 from lab.packages import default_lab_dir, ensure_tool
 
 

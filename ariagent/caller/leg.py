@@ -25,11 +25,11 @@ from ariagent.ari.listener import Router
 from ariagent.audio.format import AudioFormat
 from ariagent.audio.rates import choose_format
 from ariagent.audiosocket.server import AudioSocketServer
+from ariagent.caller import contexts
+from ariagent.caller.answerer import Answerer
+from ariagent.caller.line import Line
 from ariagent.config import AsteriskSettings, AudioSocketSettings
 from ariagent.errors import AriError, AsteriskError
-from ariagent.rehearsal import contexts
-from ariagent.rehearsal.answerer import Answerer
-from ariagent.rehearsal.line import Line
 
 log = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from ariagent.caller.truewords import RecordedWords, ToldWords, sentences, true_words
 from ariagent.config import RecordsSettings, Settings
 from ariagent.records import events as rec
 from ariagent.records.journal import Journal
 from ariagent.records.model import EventRow
 from ariagent.records.store import Store
-from ariagent.rehearsal.truewords import RecordedWords, ToldWords, sentences, true_words
 
 LIMIT_S = 10.0
 

@@ -5,7 +5,7 @@ import pytest
 
 from ariagent.audio import g711
 from ariagent.audio.format import SLIN8, SLIN24, AudioFormat
-from ariagent.rehearsal.ears import Ear, Silences, level_dbfs
+from ariagent.caller.ears import Ear, Silences, level_dbfs
 
 FRAME_S = 0.02
 

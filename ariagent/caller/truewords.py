@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 import aiohttp
@@ -21,10 +22,10 @@ from ariagent.config import Settings
 from ariagent.control.client import Client
 from ariagent.control.localfile import Access
 from ariagent.errors import AriagentError
+from ariagent.records import schema
 from ariagent.records.events import AgentInterrupted, AgentTurn, AgentTurnBegan
 from ariagent.records.model import EventRow
 from ariagent.records.store import RecordsError, Store
-from ariagent.rehearsal.agentside import records_of
 from ariagent.text import heard_words
 
 Origin = Literal["records", "api"]
@@ -48,6 +49,12 @@ class TrueWords(Protocol):
         known. Each sentence is returned once.
         """
         ...
+
+
+def records_of(settings: Settings) -> Path | None:
+    """Where the service keeps its records; None when there are none here, or none that this user may read."""
+    path = settings.state_directory / schema.FILE
+    return path if settings.records.enabled and os.access(path, os.R_OK) else None
 
 
 @asynccontextmanager

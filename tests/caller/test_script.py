@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from ariagent.caller import script as do
+from ariagent.caller.script import DEFAULT_SCRIPT, load_script, parse_script
 from ariagent.errors import ConfigurationError
-from ariagent.rehearsal import script as do
-from ariagent.rehearsal.script import DEFAULT_SCRIPT, load_script, parse_script
 from lab.demo import SCRIPT
 
 SOURCE = Path("talk.yaml")

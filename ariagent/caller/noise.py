@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ariagent.audio.format import AudioFormat
-from ariagent.rehearsal.ears import level_dbfs
-from ariagent.rehearsal.voice import Samples, converted, read_wav, trimmed, write_wav
+from ariagent.caller.ears import level_dbfs
+from ariagent.caller.voice import Samples, converted, read_wav, trimmed, write_wav
 from ariagent.synthesis.speaking import speak
 
 Kind = Literal["babble", "street", "cough"]

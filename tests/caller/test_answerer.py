@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from ariagent.ami.events import MemberState, MemberStatus
-from ariagent.rehearsal.answerer import Answerer
-from ariagent.rehearsal.plan import CallPlan, no_extension
-from ariagent.rehearsal.script import HangUp, Script
-from ariagent.rehearsal.whynot import told_by_health, told_by_seats
+from ariagent.caller.answerer import Answerer
+from ariagent.caller.plan import CallPlan, no_extension
+from ariagent.caller.script import HangUp, Script
+from ariagent.caller.whynot import told_by_health, told_by_seats
 
 Message = dict[str, Any]
 

@@ -6,11 +6,11 @@ import signal
 import sys
 
 from ariagent import logs
+from ariagent.caller.caller import hold_call
+from ariagent.caller.plan import CallPlan, unknown_words
+from ariagent.caller.report import CallReport, Narrator
 from ariagent.config import Settings
 from ariagent.loop import run_async
-from ariagent.rehearsal.caller import hold_call
-from ariagent.rehearsal.plan import CallPlan, unknown_words
-from ariagent.rehearsal.report import CallReport, Narrator
 
 
 def hold(settings: Settings, plan: CallPlan, *, as_json: bool, quiet: bool) -> int:

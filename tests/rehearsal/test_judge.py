@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from ariagent.caller import script as do
+from ariagent.caller.expectations import Expectations
+from ariagent.caller.report import CallReport, Interruption, Turn, Wait
+from ariagent.caller.script import parse_script, with_patience
 from ariagent.errors import ConfigurationError
-from ariagent.rehearsal import script as do
-from ariagent.rehearsal.expectations import AgentSide, Expectations, Remark, ToolCall, judge
-from ariagent.rehearsal.report import CallReport, Interruption, Turn, Wait
-from ariagent.rehearsal.script import parse_script, with_patience
+from ariagent.rehearsal.judge import AgentSide, Remark, ToolCall, judge
 
 AGENT = AgentSide(
     remarks=(Remark(0.4, "Hello, this is Ann's office."), Remark(6.0, "Mañana, a las diez. Until Friday then!")),

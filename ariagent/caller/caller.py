@@ -20,21 +20,21 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ariagent import privatefile
+from ariagent.caller import script as do
+from ariagent.caller.ears import Utterance
+from ariagent.caller.leg import CAUSES, Leg
+from ariagent.caller.line import Line
+from ariagent.caller.noise import Noise, NoiseMaker, active_level_dbfs, placed
+from ariagent.caller.plan import CallPlan, no_extension, unknown_words
+from ariagent.caller.recognise import Recogniser
+from ariagent.caller.recorded import recorded
+from ariagent.caller.report import After, CallReport, Digits, Entry, Failure, Interruption, Narrator, Turn, Wait
+from ariagent.caller.truewords import TrueWords, true_words
+from ariagent.caller.voice import Voice, recording, tool_of
+from ariagent.caller.whynot import causes
+from ariagent.caller.words import has_phrase
 from ariagent.config import Settings
 from ariagent.errors import AriError, ConfigurationError
-from ariagent.rehearsal import script as do
-from ariagent.rehearsal.ears import Utterance
-from ariagent.rehearsal.leg import CAUSES, Leg
-from ariagent.rehearsal.line import Line
-from ariagent.rehearsal.noise import Noise, NoiseMaker, active_level_dbfs, placed
-from ariagent.rehearsal.plan import CallPlan, no_extension, unknown_words
-from ariagent.rehearsal.recognise import Recogniser
-from ariagent.rehearsal.recorded import recorded
-from ariagent.rehearsal.report import After, CallReport, Digits, Entry, Failure, Interruption, Narrator, Turn, Wait
-from ariagent.rehearsal.truewords import TrueWords, true_words
-from ariagent.rehearsal.voice import Voice, recording, tool_of
-from ariagent.rehearsal.whynot import causes
-from ariagent.rehearsal.words import has_phrase
 
 T = TypeVar("T")
 

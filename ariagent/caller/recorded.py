@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ariagent.rehearsal.words import spoken
+from ariagent.caller.words import spoken
 
 FOLDER = Path(__file__).parent / "recordings"
 RATE_HZ = 16_000

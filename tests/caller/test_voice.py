@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from ariagent.audio.format import SLIN8, SLIN24, AudioFormat
+from ariagent.caller.ears import level_dbfs
+from ariagent.caller.recognise import Recogniser
+from ariagent.caller.voice import Voice, read_wav, recording, trimmed
+from ariagent.caller.words import has_phrase, spoken
 from ariagent.errors import ConfigurationError
-from ariagent.rehearsal.ears import level_dbfs
-from ariagent.rehearsal.recognise import Recogniser
-from ariagent.rehearsal.voice import Voice, read_wav, recording, trimmed
-from ariagent.rehearsal.words import has_phrase, spoken
 from lab.packages import default_lab_dir, ensure_tool
 
 

@@ -11,12 +11,12 @@ from ariagent import ownsocket
 from ariagent.ami.client import AmiClient
 from ariagent.ami.events import MemberState, MemberStatus
 from ariagent.ami.queues import read_members
+from ariagent.caller.answerer import Answerer
 from ariagent.config import Settings
 from ariagent.errors import AmiError
 from ariagent.healthpage import health_at
 from ariagent.hosts import joined, local
 from ariagent.pool.seats import AUTO_PAUSE, seat_number
-from ariagent.rehearsal.answerer import Answerer
 from ariagent.service.health import NOT_TRIED
 
 HEALTH_LIMIT_S = 3.0

@@ -33,12 +33,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from ariagent.caller.expectations import Expectations, ToolUse, Words
+from ariagent.caller.noise import Kind, Noise
 from ariagent.complaints import KeyPath
 from ariagent.config import Section
 from ariagent.configfile import yamlfile
 from ariagent.errors import ConfigurationError
-from ariagent.rehearsal.expectations import Expectations, ToolUse, Words
-from ariagent.rehearsal.noise import Kind, Noise
 
 DEFAULT_SCRIPT = Path(__file__).parent / "scripts" / "default.yaml"
 DEFAULT_VOICE = "kal16"
