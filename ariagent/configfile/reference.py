@@ -7,6 +7,7 @@ from typing import Any
 
 from ariagent.config import Settings
 from ariagent.configfile.schema import schema as editors_schema
+from ariagent.values.docstrings import described
 
 _HEAD = """# Configuration
 
@@ -42,7 +43,7 @@ Node = dict[str, Any]
 
 def reference() -> str:
     """The whole page, Markdown."""
-    schema = Settings.model_json_schema()
+    schema = described(Settings)
     page = [_HEAD, "## At the top", "", *_table(schema, "", schema)]
     for title, model in _sections(schema, "", schema):
         intro = [_prose(model["description"]), ""] if model.get("description") else []

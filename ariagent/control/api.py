@@ -4,8 +4,10 @@ import asyncio
 import json
 import logging
 import math
+import threading
 import time
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any
 
 from aiohttp import web
@@ -34,6 +36,20 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _WORDS = {400: "bad_request", 404: "unknown_path", 405: "wrong_method", 413: "too_large"}
 
 
+_making = threading.Lock()
+"""Two threads that parse Python at once fail in Python 3.11 (``SystemError``, gh-106905)."""
+
+
+@cache
+def _made() -> bytes:
+    return json.dumps(document(ROUTES, __version__)).encode()
+
+
+def _document() -> bytes:
+    with _making:
+        return _made()
+
+
 class Api:
     """Answers requests. ``now`` is a monotonic clock."""
 
@@ -52,7 +68,6 @@ class Api:
         self._hosts = hosts
         self._lines = LineBudget()
         self._now = now
-        self._document = json.dumps(document(ROUTES, __version__)).encode()
 
     def application(self) -> web.Application:
         """The routes of ``ROUTES``, each behind its role."""
@@ -153,7 +168,8 @@ class Api:
 
     async def _openapi(self, request: web.Request) -> web.Response:
         self._for_this_name(request)
-        return web.Response(body=self._document, content_type="application/json", charset="utf-8")
+        # Made at the first request, and beside the calls: it takes a moment.
+        return web.Response(body=await asyncio.to_thread(_document), content_type="application/json", charset="utf-8")
 
     async def _events(self, request: web.Request, grant: Grant) -> web.StreamResponse:
         reader = self._feed.join(grant.name)
