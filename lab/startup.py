@@ -1,4 +1,4 @@
-"""``python -m lab startup``: what ``ariagent run`` costs until it is ready, beside an earlier commit.
+"""``python -m lab startup``: what ``ariagent run`` costs until calls can come in, beside an earlier commit.
 
 A start is nearly all imports. After a crash it is silence for the callers.
 """
@@ -81,18 +81,24 @@ def _settings(asterisk: AsteriskInstance, folder: Path, url: str, name: str) -> 
     return path
 
 
+def _ready(checkout: Path) -> bytes:
+    """What a service logs once calls can come in; ``service.ready`` is later today."""
+    told = any("service.accepting_calls" in path.read_text() for path in (checkout / "ariagent").rglob("service.py"))
+    return b" service.accepting_calls" if told else b" service.ready"
+
+
 async def _start(checkout: Path, settings: Path) -> tuple[float, float]:
     argv = [sys.executable, "-m", "ariagent", "run", "-c", str(settings)]
     # Compiled once, as an installation is.
     environ = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONPYCACHEPREFIX": str(settings.parent / "compiled")}
     environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    loop = asyncio.get_running_loop()
+    loop, ready = asyncio.get_running_loop(), _ready(checkout)
     began = loop.time()
     with tempfile.NamedTemporaryFile() as log:
         child = await asyncio.create_subprocess_exec(*argv, cwd="/", env=environ, stdout=log, stderr=log)
         try:
             async with asyncio.timeout(environment.START_LIMIT_S):
-                while b" service.ready" not in Path(log.name).read_bytes():
+                while ready not in Path(log.name).read_bytes():
                     if child.returncode is not None:
                         raise RuntimeError(f"the service ended: {Path(log.name).read_text()[-2000:]}")
                     await asyncio.sleep(0.005)

@@ -148,9 +148,9 @@ async def test_without_a_service_it_says_so(
 
 LOADED = """
 import sys
-from ariagent.cli import app
+from ariagent.cli import application
 try:
-    app(sys.argv[1:], prog_name="ariagent")
+    application()(sys.argv[1:], prog_name="ariagent")
 except SystemExit as ended:
     print("exit", ended.code)
 print("loaded", *(name for name in sys.modules if name.startswith("ariagent.")))
