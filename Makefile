@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 LAB    := $(PYTHON) -m lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test js sites deb deb-test rehearsals noise bench soak transfers chaos fuzz lint types lab-up lab-down lab-status docs recordings clean
+.PHONY: help setup demo test js sites deb deb-test rehearsals noise bench soak transfers chaos fuzz lint types lock newest lab-up lab-down lab-status docs recordings clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -70,6 +70,15 @@ lint: $(STAMP) ## ruff: rules and formatting; in the dialplans no text of a call
 types: $(STAMP) ## mypy --strict
 	@$(PYTHON) -m mypy
 
+lock: $(STAMP) ## make .ci/lock.txt anew: the newest releases of all that development needs, with their hashes
+	@.ci/lock
+
+newest: $(STAMP) ## test with the newest releases that pyproject.toml allows, not the locked ones; without Asterisk
+	@.ci/venv .lab/newest
+	@.lab/newest/bin/python -m pip install -qq --disable-pip-version-check --upgrade --upgrade-strategy eager --editable '.[dev]'
+	@.lab/newest/bin/python -m pip freeze --exclude-editable >.lab/newest.txt
+	@.lab/newest/bin/python -m pytest -q -n 2 -m "not asterisk and $(SHORT)" --ignore tests/integration --ignore tests/lab
+
 lab-up: $(STAMP) ## start Asterisk, the sandbox and the service; SETTINGS=my.yaml SCENARIO=mine.yaml for your own
 	@$(LAB) up $(if $(SETTINGS),--settings '$(SETTINGS)') $(if $(SCENARIO),--scenario '$(SCENARIO)')
 
@@ -94,8 +103,9 @@ clean: ## stop the lab and delete everything that was made here, .venv and .lab 
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Made again only when what it was made from changes. A cut-off run leaves no stamp and is repaired by the next.
-$(STAMP): pyproject.toml setup.cfg .ci/venv
+$(STAMP): pyproject.toml setup.cfg .ci/venv .ci/lock.txt
 	@.ci/venv $(VENV)
 	@echo "installing ariagent and its tools into $(VENV) (a minute or two the first time)"
-	@$(PYTHON) -m pip install -qq --disable-pip-version-check --editable '.[dev]'
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --require-hashes --requirement .ci/lock.txt
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
