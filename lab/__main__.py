@@ -20,6 +20,7 @@ _OWN_OPTIONS = {
     "demo": "hold a conversation and print it",
     "bench": "measure every budget",
     "soak": "hang many calls up at random moments and see what is left",
+    "startup": "what a start costs, beside an earlier commit",
     "recordings": "make the recorded speech of the package anew",
 }
 

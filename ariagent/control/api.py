@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import math
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from functools import cache
@@ -36,18 +35,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _WORDS = {400: "bad_request", 404: "unknown_path", 405: "wrong_method", 413: "too_large"}
 
 
-_making = threading.Lock()
-"""Two threads that parse Python at once fail in Python 3.11 (``SystemError``, gh-106905)."""
-
-
 @cache
-def _made() -> bytes:
-    return json.dumps(document(ROUTES, __version__)).encode()
-
-
 def _document() -> bytes:
-    with _making:
-        return _made()
+    return json.dumps(document(ROUTES, __version__)).encode()
 
 
 class Api:

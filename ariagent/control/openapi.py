@@ -9,7 +9,6 @@ from pydantic.json_schema import models_json_schema
 
 from ariagent.control import schemas
 from ariagent.control.routes import EVENT_STREAM, Route
-from ariagent.values.docstrings import describe
 
 _PREFIX = "#/components/schemas/"
 _REFUSALS = {
@@ -34,7 +33,6 @@ def document(routes: Iterable[Route], version: str) -> dict[str, Any]:
     models = {model for route in table for model in (route.body, route.answers) if model is not None}
     named = sorted(models | {schemas.ErrorAnswer}, key=lambda model: model.__name__)
     _, definitions = models_json_schema([(model, "validation") for model in named], ref_template=f"{_PREFIX}{{model}}")
-    describe(named, definitions["$defs"])
     paths: dict[str, dict[str, Any]] = {}
     for route in table:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)

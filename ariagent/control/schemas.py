@@ -17,11 +17,11 @@ LONGEST_DRAIN_S = 86_400.0
 class _Body(BaseModel):
     """A body without unknown fields and without values of another type."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
 class _Answer(BaseModel):
-    model_config = ConfigDict(from_attributes=True, frozen=True, defer_build=True)
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True, frozen=True)
 
 
 def _not_too_long(text: str) -> str:

@@ -1,13 +1,13 @@
 """The docstrings below the fields of pydantic's models, for the documents that are made of them.
 
 pydantic can read them itself (``use_attribute_docstrings``), but does so with each import: a tenth of a second of every
-start.
+start for the settings. This is for commands, not for the service: Python 3.11 cannot parse in two threads at once.
 """
 
 import ast
 import inspect
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -15,21 +15,16 @@ from pydantic import BaseModel
 Schema = dict[str, Any]
 
 
-def describe(models: Iterable[type[BaseModel]], schemas: dict[str, Schema]) -> None:
-    """Add the docstrings of the fields of these models, and of models in them, to their JSON Schemas, by name."""
-    seen: set[type[BaseModel]] = set()
-    for model in [each for root in models for each in _within(root, seen)]:
-        properties: dict[str, Schema] = schemas.get(model.__name__, {}).get("properties", {})
-        for name, text in _below_fields(model).items():
+def described(model: type[BaseModel]) -> Schema:
+    """``model``'s JSON Schema with the docstrings of its fields, and of the fields of models in it."""
+    schema = model.model_json_schema()
+    schemas = {**schema.get("$defs", {}), model.__name__: schema}
+    for each in _within(model, set()):
+        properties: dict[str, Schema] = schemas.get(each.__name__, {}).get("properties", {})
+        for name, text in _below_fields(each).items():
             if name in properties and "description" not in properties[name]:
                 # In the order of pydantic's own keys.
                 properties[name] = dict(sorted({**properties[name], "description": text}.items()))
-
-
-def described(model: type[BaseModel]) -> Schema:
-    """``model``'s JSON Schema with all docstrings."""
-    schema = model.model_json_schema()
-    describe([model], {**schema.get("$defs", {}), model.__name__: schema})
     return schema
 
 
