@@ -3,10 +3,10 @@
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
-LAB    := $(PYTHON) -m ariagent.lab
+LAB    := $(PYTHON) -m lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test js sites deb deb-test rehearsals noise bench soak transfers chaos fuzz lint types lab-up lab-down lab-status docs site recordings clean
+.PHONY: help setup demo test js sites deb deb-test rehearsals noise bench soak transfers chaos fuzz lint types lock newest lab-up lab-down lab-status docs site recordings clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -20,7 +20,7 @@ demo: $(STAMP) ## hold a conversation through a real Asterisk, offline, and prin
 SHORT := not rehearsal and not chaos and not noise and not sites and not deb
 
 test: setup ## run every test but the longer ones of make sites, make rehearsals, make noise and make chaos
-	@$(PYTHON) tests/sandbox/js/fetch.py || echo "so tests/sandbox/test_js_sdk.py is skipped"
+	@PYTHONPATH=. $(PYTHON) tests/sandbox/js/fetch.py || echo "so tests/sandbox/test_js_sdk.py is skipped"
 	@echo "running the tests: units, then calls through a real Asterisk"
 	@$(PYTHON) -m pytest -n 4 --dist worksteal -m "$(SHORT)" || { \
 	    test $$? -eq 1 || exit 1; \
@@ -28,7 +28,7 @@ test: setup ## run every test but the longer ones of make sites, make rehearsals
 	    $(PYTHON) -m pytest --last-failed --last-failed-no-failures none --maxfail 5 -m "$(SHORT)"; }
 
 js: $(STAMP) ## fetch Node and the official JavaScript SDK, which judges the sandbox in tests, into .lab/js
-	@$(PYTHON) tests/sandbox/js/fetch.py
+	@PYTHONPATH=. $(PYTHON) tests/sandbox/js/fetch.py
 
 rehearsals: setup ## the templates' rehearsals through a real Asterisk: 23 callers, two minutes
 	@$(PYTHON) -m pytest -m rehearsal tests/integration/test_rehearse.py
@@ -65,10 +65,19 @@ fuzz: $(STAMP) ## feed the decoders what atheris thinks up; SECONDS=60 for each 
 lint: $(STAMP) ## ruff: rules and formatting; in the dialplans no text of a caller where Asterisk would obey it
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
-	@$(PYTHON) -m ariagent.lab.dialplanlint
+	@$(PYTHON) -m lab.dialplanlint
 
 types: $(STAMP) ## mypy --strict
 	@$(PYTHON) -m mypy
+
+lock: $(STAMP) ## make .ci/lock.txt anew: the newest releases of all that development needs, with their hashes
+	@.ci/lock
+
+newest: $(STAMP) ## test with the newest releases that pyproject.toml allows, not the locked ones; without Asterisk
+	@.ci/venv .lab/newest
+	@.lab/newest/bin/python -m pip install -qq --disable-pip-version-check --upgrade --upgrade-strategy eager --editable '.[dev]'
+	@.lab/newest/bin/python -m pip freeze --exclude-editable >.lab/newest.txt
+	@.lab/newest/bin/python -m pytest -q -n 2 -m "not asterisk and $(SHORT)" --ignore tests/integration --ignore tests/lab
 
 lab-up: $(STAMP) ## start Asterisk, the sandbox and the service; SETTINGS=my.yaml SCENARIO=mine.yaml for your own
 	@$(LAB) up $(if $(SETTINGS),--settings '$(SETTINGS)') $(if $(SCENARIO),--scenario '$(SCENARIO)')
@@ -105,8 +114,9 @@ clean: ## stop the lab and delete everything that was made here, .venv and .lab 
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Made again only when what it was made from changes. A cut-off run leaves no stamp and is repaired by the next.
-$(STAMP): pyproject.toml setup.cfg .ci/venv
+$(STAMP): pyproject.toml setup.cfg .ci/venv .ci/lock.txt
 	@.ci/venv $(VENV)
 	@echo "installing ariagent and its tools into $(VENV) (a minute or two the first time)"
-	@$(PYTHON) -m pip install -qq --disable-pip-version-check --editable '.[dev]'
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --require-hashes --requirement .ci/lock.txt
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -16,7 +16,6 @@ Each carries a ``remedy``: one sentence that tells the reader what to do about i
 """
 
 import os
-import sys
 
 
 class AriagentError(Exception):
@@ -90,11 +89,6 @@ class TurnedAwayError(AriagentError):
 
 class InternalError(AriagentError):
     """An internal error."""
-
-
-def pip_install(requirement: str) -> str:
-    """The command that installs a Python package where this program finds it, however it was installed itself."""
-    return f"{sys.executable} -m pip install '{requirement}'"
 
 
 def why(error: BaseException) -> str:

@@ -22,8 +22,8 @@ from aiohttp import WSMsgType, web
 from pydantic import SecretStr
 
 from ariagent.config import AsteriskSettings
-from ariagent.lab.packages import default_lab_dir
 from ariagent.synthesis.programs import LAB
+from lab.packages import default_lab_dir
 
 # Programs that speak are the lab's in every test, and in what tests start.
 os.environ[LAB] = str(default_lab_dir())

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from ariagent.call.admission import Minutes
-from ariagent.lab.packages import default_lab_dir, ensure_tool
 from ariagent.metrics import Metrics
 from ariagent.synthesis.sources import candidates, system_sources
+from lab.packages import default_lab_dir, ensure_tool
 
 ROOT = Path(__file__).parents[1]
 RULES = ROOT / "packaging" / "ariagent-alerts.yml"

@@ -14,7 +14,7 @@ import yaml
 from aiohttp import web
 from typer.testing import CliRunner
 
-from ariagent.cli import app
+from ariagent.cli import application
 from ariagent.config import AudioSocketSettings, HttpSettings, Settings
 from tests.containerfile import COMPOSE, CONTAINERFILE, ROOT, copied, recipe
 
@@ -52,7 +52,7 @@ def test_the_image_runs_as_nobody_in_particular() -> None:
 def test_it_starts_the_service_with_its_usual_settings() -> None:
     words = [*values("ENTRYPOINT"), *values("CMD")]
     assert words[0] == "ariagent"
-    assert CliRunner().invoke(app, [*words[1:], "--help"]).exit_code == 0
+    assert CliRunner().invoke(application(), [*words[1:], "--help"]).exit_code == 0
     assert {int(port) for port in values("EXPOSE")} == PORTS
     assert Path(values("VOLUME")[0]) == Settings().state_directory
     assert values("ENV") == ["CREDENTIALS_DIRECTORY", "/run/secrets"]
@@ -110,6 +110,6 @@ def test_the_compose_example(name: str) -> None:
     assert {source for source, *_ in volumes if not source.startswith("/")} == set(EXAMPLE["volumes"])
     assert str(Settings().state_directory) in [target for _, target, *_ in volumes]
     command = service.get("command", values("CMD"))
-    assert CliRunner().invoke(app, [*command, "--help"]).exit_code == 0, shlex.join(command)
+    assert CliRunner().invoke(application(), [*command, "--help"]).exit_code == 0, shlex.join(command)
     if name == "ariagent":
         assert seconds(service["stop_grace_period"]) > Settings().drain_timeout_s

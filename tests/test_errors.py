@@ -4,7 +4,7 @@ import aiohttp
 import pytest
 
 from ariagent.errors import AriagentError, told, why
-from ariagent.lab.ports import free_tcp_port
+from lab.ports import free_tcp_port
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The order of the layers: cores do no I/O, peers know neither the call nor each other."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -130,9 +131,10 @@ CORE = (
     "ariagent.values.schema",
     "ariagent.values.urls",
     "ariagent.tools.turns",
-    "ariagent.rehearsal.answerer",
-    "ariagent.rehearsal.expectations",
-    "ariagent.rehearsal.words",
+    "ariagent.caller.answerer",
+    "ariagent.caller.expectations",
+    "ariagent.caller.words",
+    "ariagent.rehearsal.judge",
     "ariagent.text",
     "ariagent.sandbox.accepted",
     "ariagent.sandbox.beta",
@@ -297,7 +299,7 @@ def test_packages_have_no_cycles() -> None:
 
 @pytest.mark.parametrize("peer", PEERS)
 def test_a_peer_knows_neither_the_call_nor_another_peer(peer: str) -> None:
-    others = ("call", "dialogue", "service", "cli", "metrics", "pool", "records", "control", "sandbox", "lab", *PEERS)
+    others = ("call", "dialogue", "service", "cli", "metrics", "pool", "records", "control", "sandbox", *PEERS)
     foreign = tuple(f"ariagent.{other}" for other in others if other != peer)
     used = {
         (module, name)
@@ -309,20 +311,57 @@ def test_a_peer_knows_neither_the_call_nor_another_peer(peer: str) -> None:
     assert used == set()
 
 
-BENCH = ("ariagent.sandbox", "ariagent.lab")
-CALLER = ("ariagent.rehearsal", "ariagent.synthesis")
-"""The synthetic caller, which a production machine has, too."""
+EXTRAS = ("ariagent.rehearsal", "ariagent.sandbox")
+"""Each comes to work with the extra of its name."""
+CALLER = ("ariagent.caller", "ariagent.synthesis")
+"""The synthetic caller, which every installation has."""
 COMMANDS = "ariagent.cli."
 """The command line: nobody needs it."""
+BESIDE = ("lab", "tests")
+"""What a checkout has beside the package, and no installation."""
 
 
-@pytest.mark.parametrize("module", [name for name in modules() if not name.startswith(BENCH)])
-def test_the_service_does_not_need_its_test_bench(module: str) -> None:
-    bench = {name for name in imports(module) if name.startswith(BENCH)}
-    assert not bench or module == "ariagent.cli.rehearsal"
+@pytest.mark.parametrize("module", list(modules()))
+def test_the_package_needs_nothing_that_lies_beside_it(module: str) -> None:
+    """Not as an import, and not as a program that it starts."""
+    assert not {name for name in imports(module) if name.split(".")[0] in BESIDE}
+    texts = [node.value for node in ast.walk(source(module)) if isinstance(node, ast.Constant)]
+    assert not [text for text in texts if isinstance(text, str) and re.match(r"(ariagent\.)?lab\.\w+$", text)]
 
 
-@pytest.mark.parametrize("module", [name for name in modules() if not name.startswith((*BENCH, *CALLER))])
+def loads_with(module: str) -> set[str]:
+    """What is loaded with ``module``: its imports outside functions, but those that serve types only."""
+    found: set[str] = set()
+    todo: list[ast.AST] = [source(module)]
+    while todo:
+        node = todo.pop()
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                continue
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+                todo += node.orelse
+                continue
+            case ast.Import(names=names):
+                found |= {alias.name for alias in names}
+            case ast.ImportFrom(module=str(origin), names=names):
+                found |= {origin, *(f"{origin}.{alias.name}" for alias in names)}
+        todo += ast.iter_child_nodes(node)
+    return found
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if not name.startswith(EXTRAS)])
+def test_only_a_command_needs_an_extra_and_only_while_it_runs(module: str) -> None:
+    assert module.startswith(COMMANDS) or not {name for name in imports(module) if name.startswith(EXTRAS)}
+    assert not {name for name in loads_with(module) if name.startswith(EXTRAS)}
+
+
+def test_imports_inside_functions_are_not_loaded_with_a_module() -> None:
+    assert "ariagent.rehearsal.rehearse" in imports("ariagent.cli.rehearsal") - loads_with("ariagent.cli.rehearsal")
+    assert "ariagent.configfile" in loads_with("ariagent.cli.rehearsal")
+    assert "ariagent.sandbox.session" in loads_with("ariagent.sandbox.record")
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if not name.startswith((*EXTRAS, *CALLER))])
 def test_only_the_command_line_knows_the_synthetic_caller(module: str) -> None:
     assert module.startswith(COMMANDS) or not {name for name in imports(module) if name.startswith(CALLER)}
 
@@ -342,7 +381,7 @@ def test_only_the_realtime_peer_knows_the_wires_event_names() -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(wire)
     }
     assert users
-    assert {user.split(".")[1] for user in users} <= {"realtime", "sandbox", "lab"}
+    assert {user.split(".")[1] for user in users} <= {"realtime", "sandbox"}
 
 
 @pytest.mark.parametrize("module", [name for name in modules() if name.startswith("ariagent.audio.")])

@@ -10,8 +10,8 @@ import pytest
 
 from ariagent.config import Settings
 from ariagent.errors import ConfigurationError
-from ariagent.lab.packages import default_lab_dir, ensure_tool
 from ariagent.records import folder
+from lab.packages import default_lab_dir, ensure_tool
 
 FOLDER = Path(__file__).parents[1] / "packaging"
 UNITS = sorted(FOLDER.glob("*.service"))

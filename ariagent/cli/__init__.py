@@ -4,22 +4,56 @@
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from ariagent import __version__
-from ariagent.cli import calls, check, control, install, rehearsal, service, settings
 
-app = typer.Typer(
-    name="ariagent",
-    help="An AI voice agent beside Asterisk: it answers calls and transfers callers to human agents.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-)
+MODULES = {
+    "run": "service",
+    "call": "rehearsal",
+    "install": "install",
+    "uninstall": "install",
+    "files": "install",
+    "init": "settings",
+    "transfer": "control",
+    "whisper": "control",
+    "pause": "control",
+    "resume": "control",
+    "drain": "control",
+    "sandbox": "rehearsal",
+    "rehearse": "rehearsal",
+    "schema": "settings",
+    "check": "check",
+    "rescue": "service",
+    "calls": "calls",
+    "version": "about",
+}
+"""The commands in the order of the help, each with its module here, which has a function of the same name."""
+
+
+def application(names: Iterable[str] = MODULES) -> typer.Typer:
+    """The command line with these commands. Only their modules are loaded."""
+    app = typer.Typer(
+        name="ariagent",
+        help="An AI voice agent beside Asterisk: it answers calls and transfers callers to human agents.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+    for name in names:
+        # The sandbox has options of its own, and shows its own help.
+        passed_on = name == "sandbox"
+        app.command(
+            add_help_option=not passed_on,
+            context_settings={"allow_extra_args": passed_on, "ignore_unknown_options": passed_on},
+        )(getattr(import_module(f"ariagent.cli.{MODULES[name]}"), name))
+    return app
 
 
 def _print_version(wanted: bool) -> None:
@@ -28,8 +62,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def main_options(
+def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
@@ -37,42 +70,11 @@ def main_options(
     """An AI voice agent beside Asterisk: it answers calls and transfers callers to human agents."""
 
 
-_COMMANDS: tuple[Callable[..., None], ...] = (
-    service.run,
-    rehearsal.call,
-    install.install,
-    install.uninstall,
-    install.files,
-    settings.init,
-    control.transfer,
-    control.whisper,
-    control.pause,
-    control.resume,
-    control.drain,
-    rehearsal.sandbox,
-    rehearsal.rehearse,
-    settings.schema,
-    check.check,
-    service.rescue,
-    calls.calls,
-)
-for _command in _COMMANDS:
-    # The sandbox has options of its own, and shows its own help.
-    passed_on = _command is rehearsal.sandbox
-    app.command(
-        add_help_option=not passed_on,
-        context_settings={"allow_extra_args": passed_on, "ignore_unknown_options": passed_on},
-    )(_command)
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    typer.echo(__version__)
-
-
 def main() -> None:
     """Entry point of the ``ariagent`` command."""
+    named = sys.argv[1:2]
+    # A service starts in half the time without the other commands.
+    app = application(named if named and named[0] in MODULES else MODULES)
     try:
         app(prog_name="ariagent")
     except KeyboardInterrupt:

@@ -24,14 +24,14 @@ from typing import Any
 
 from ariagent import configfile
 from ariagent.ari.client import AriClient
+from ariagent.caller import CONTEXT
+from ariagent.caller.call_command import hold
+from ariagent.caller.plan import CallPlan
+from ariagent.caller.script import DEFAULT_SCRIPT, load_script
 from ariagent.config import Settings
 from ariagent.errors import AriagentError
 from ariagent.install.plan import SERVICE_USER
 from ariagent.loop import run_async
-from ariagent.rehearsal import CONTEXT
-from ariagent.rehearsal.call_command import hold
-from ariagent.rehearsal.plan import CallPlan
-from ariagent.rehearsal.script import DEFAULT_SCRIPT, load_script
 from ariagent.secret import lost
 from ariagent.synthesis.programs import installed
 

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from ariagent import configfile
+from ariagent import configfile, extras
+from ariagent.caller import CONTEXT
 from ariagent.cli.options import ConfigOption, fail
 from ariagent.errors import AriagentError
-from ariagent.rehearsal import CONTEXT
 
 FetchOption = Annotated[
     bool,
@@ -64,9 +64,9 @@ def call(
     Exit code 0: the AI took the call, and everything went as the script expects; 1: it did not, or Asterisk did not
     answer or refused the login; 2: wrong usage, or the settings or the script do not load.
     """
-    from ariagent.rehearsal.call_command import hold
-    from ariagent.rehearsal.plan import CallPlan
-    from ariagent.rehearsal.script import DEFAULT_SCRIPT, load_script
+    from ariagent.caller.call_command import hold
+    from ariagent.caller.plan import CallPlan
+    from ariagent.caller.script import DEFAULT_SCRIPT, load_script
     from ariagent.synthesis.programs import fetched, installed
 
     try:
@@ -137,17 +137,18 @@ def rehearse(
 
     The calls go through the real Asterisk to the running service and its model, and cost as much as other calls. The
     agent's words and actions come from the service's records (state_directory) if this user may read them. Otherwise a
-    speech recogniser, if one is installed, guesses the words. A speech synthesiser (flite) speaks the callers'
-    sentences. ariagent/templates has agents with rehearsals to start from.
+    speech recogniser guesses the words. A speech synthesiser (flite) speaks the callers' sentences. ariagent/templates
+    has agents with rehearsals to start from. The recogniser comes with the extra `rehearsal`, which this command needs.
 
     Exit code 0: all as expected; 1: not all as expected, or Asterisk did not answer or refused; 2: wrong usage, or the
     settings or rehearsals do not load.
     """
-    from ariagent.rehearsal.rehearse import Plan
-    from ariagent.rehearsal.rehearse_command import run_rehearsals
-    from ariagent.synthesis.programs import fetched, installed
-
     try:
+        extras.demand("rehearsal", "ariagent rehearse")
+        from ariagent.rehearsal.rehearse import Plan
+        from ariagent.rehearsal.rehearse_command import run_rehearsals
+        from ariagent.synthesis.programs import fetched, installed
+
         find = fetched if fetch else installed
         plan = Plan(exten, context, jobs=jobs, timeout_s=timeout, record_dir=record, find=find)
         code = run_rehearsals(

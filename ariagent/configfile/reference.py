@@ -8,6 +8,7 @@ from typing import Any
 
 from ariagent.config import Settings
 from ariagent.configfile.schema import schema as editors_schema
+from ariagent.values.docstrings import described
 
 _MADE = "This page is made from the code by `make docs`; do not edit it."
 _HEAD = f"""# Configuration
@@ -74,7 +75,7 @@ Node = dict[str, Any]
 
 def reference(name: str = "") -> str:
     """A page, Markdown: the first one, or one of those beside it."""
-    schema = Settings.model_json_schema()
+    schema = described(Settings)
     page = [_PAGES[name].rstrip()] if name else [_HEAD, "## Top level", "", *_table(schema, "", schema)]
     for title, model in _sections(schema, "", schema):
         if _ON_PAGE.get(re.split(r"[.\[,]", title)[0], "") == name:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ariagent.config.tree import Settings
+from ariagent.values.docstrings import described
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -12,7 +13,7 @@ _NOISE = ("title", "writeOnly", "discriminator")
 
 def schema() -> dict[str, Any]:
     """The schema, draft 2020-12. It refuses unknown keys. A secret is text."""
-    made = Settings.model_json_schema()
+    made = described(Settings)
     definitions = {name: _tidy(each) for name, each in sorted(made.pop("$defs").items())}
     return {
         "$schema": DIALECT,

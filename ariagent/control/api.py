@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any
 
 from aiohttp import web
@@ -34,6 +35,11 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _WORDS = {400: "bad_request", 404: "unknown_path", 405: "wrong_method", 413: "too_large"}
 
 
+@cache
+def _document() -> bytes:
+    return json.dumps(document(ROUTES, __version__)).encode()
+
+
 class Api:
     """Answers requests. ``now`` is a monotonic clock."""
 
@@ -52,7 +58,6 @@ class Api:
         self._hosts = hosts
         self._lines = LineBudget()
         self._now = now
-        self._document = json.dumps(document(ROUTES, __version__)).encode()
 
     def application(self) -> web.Application:
         """The routes of ``ROUTES``, each behind its role."""
@@ -154,7 +159,8 @@ class Api:
 
     async def _openapi(self, request: web.Request) -> web.Response:
         self._for_this_name(request)
-        return web.Response(body=self._document, content_type="application/json", charset="utf-8")
+        # Made at the first request, and beside the calls: it takes a moment.
+        return web.Response(body=await asyncio.to_thread(_document), content_type="application/json", charset="utf-8")
 
     async def _events(self, request: web.Request, grant: Grant) -> web.StreamResponse:
         reader = self._feed.join(grant.name)

@@ -1,4 +1,1 @@
-"""The synthetic caller and rehearsals: what `ariagent call` and `ariagent rehearse` need on a production machine."""
-
-CONTEXT = "ariagent-internal"
-"""The shipped dialplan's context, in which extensions are called unless another is named."""
+"""Rehearsals: suites of synthetic callers with expectations, `ariagent rehearse`. Part of the extra ``rehearsal``."""

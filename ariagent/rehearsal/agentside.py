@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ariagent.config import Settings
 from ariagent.errors import ConfigurationError
 from ariagent.records import events as rec
 from ariagent.records import schema
-from ariagent.rehearsal.expectations import AgentSide, Remark, ToolCall
+from ariagent.rehearsal.judge import AgentSide, Remark, ToolCall
 
 WRITTEN_LIMIT_S = 5.0
 """Records are written a moment after things happen."""
@@ -23,12 +21,6 @@ _EVENTS = (
     "WHERE calls.call = ? AND events.name IN (?, ?) ORDER BY events.id"
 )
 _ENDS = "SELECT ended, result, reason FROM calls WHERE call = ? ORDER BY visit"
-
-
-def records_of(settings: Settings) -> Path | None:
-    """Where the service keeps its records; None when there are none here, or none that this user may read."""
-    path = settings.state_directory / schema.FILE
-    return path if settings.records.enabled and os.access(path, os.R_OK) else None
 
 
 async def read_agent_side(path: Path, call_id: str, placed_at: float) -> AgentSide | None:

@@ -16,15 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ariagent.caller import CONTEXT
+from ariagent.caller.caller import hold_call
+from ariagent.caller.plan import CallPlan
+from ariagent.caller.report import CallReport, Entry, Failure, Narrator, lines_of
+from ariagent.caller.script import Script, load_script
+from ariagent.caller.truewords import records_of
 from ariagent.config import Settings
 from ariagent.errors import AriagentError, ConfigurationError
-from ariagent.rehearsal import CONTEXT
-from ariagent.rehearsal.agentside import read_agent_side, records_of
-from ariagent.rehearsal.caller import hold_call
-from ariagent.rehearsal.expectations import AgentSide, judge
-from ariagent.rehearsal.plan import CallPlan
-from ariagent.rehearsal.report import CallReport, Entry, Failure, Narrator, lines_of
-from ariagent.rehearsal.script import Script, load_script
+from ariagent.rehearsal.agentside import read_agent_side
+from ariagent.rehearsal.judge import AgentSide, judge
 from ariagent.synthesis.programs import Finder, installed
 
 FIRST_CALLS_APART_S = 0.4

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ariagent import configfile, logs, privatefile
+from ariagent.caller.plan import programs_needed
+from ariagent.caller.script import with_patience
 from ariagent.errors import ConfigurationError
 from ariagent.loop import run_async
 from ariagent.rehearsal.junit import junit
-from ariagent.rehearsal.plan import programs_needed
 from ariagent.rehearsal.rehearse import Outcome, Plan, called, load_rehearsals, rehearse
-from ariagent.rehearsal.script import with_patience
 
 
 def run_rehearsals(

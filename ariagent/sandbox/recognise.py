@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ariagent.errors import ConfigurationError, pip_install
+from ariagent import extras
+from ariagent.errors import ConfigurationError
 from ariagent.sandbox.audio import Samples
 from ariagent.sandbox.speech import resampled
 
@@ -45,8 +46,8 @@ def _decoder(**options: Any) -> Any:
         from pocketsphinx import Decoder
     except ImportError as error:
         raise ConfigurationError(
-            f"recognition needs the package pocketsphinx ({error})",
-            remedy=f"Run: {pip_install('pocketsphinx>=5.0.4')}, or give --no-recogniser",
+            f"recognition needs the extra sandbox ({error})",
+            remedy=f"Run: {extras.install('sandbox')}, or give --no-recogniser",
         ) from error
     return Decoder(lm=None, samprate=float(_HZ), loglevel="FATAL", **options)
 

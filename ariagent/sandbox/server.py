@@ -84,10 +84,11 @@ class SandboxServer:
     # -- life --
 
     async def start(self) -> None:
-        """Listen. Raises :class:`ConfigurationError` for a bad scenario, a missing tool or a taken port."""
+        """Listen. Raises :class:`ConfigurationError` for a bad scenario, a missing tool or extra, or a taken port."""
         options = self.options
         speech.check_voice(options.voice)
         known = recognise.known_word if options.recogniser else None
+        await asyncio.to_thread(_detector, options)  # its model is missed now and not by the first session
         self._scenario = await asyncio.to_thread(load_scenario, options.scenario, known)
         self.options = replace(options, faults=options.faults + self._scenario.faults)
         find = programs.fetched if options.fetch else programs.installed

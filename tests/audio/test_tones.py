@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from ariagent.audio.format import SLIN8, SLIN16, SLIN24, AudioFormat
 from ariagent.audio.g711 import decode_alaw, decode_ulaw, encode_alaw, encode_ulaw
 from ariagent.audio.tones import VOICEMAIL_WITHIN_S, Machine, MachineEar
-from ariagent.lab.codecs import G722, convert_rate
-from ariagent.lab.music import chords
-from ariagent.lab.packages import default_lab_dir, ensure_tool
-from ariagent.rehearsal.noise import KINDS, NOISE_HZ, NoiseMaker
-from ariagent.rehearsal.voice import Voice, tool_of
+from ariagent.caller.noise import KINDS, NOISE_HZ, NoiseMaker
+from ariagent.caller.voice import Voice, tool_of
+from lab.codecs import G722, convert_rate
+from lab.music import chords
+from lab.packages import default_lab_dir, ensure_tool
 
 Wave = NDArray[np.float64]
 FORMATS = (SLIN8, SLIN16, SLIN24)

@@ -16,12 +16,12 @@ from ariagent.call.call import Call
 from ariagent.call.machine import State
 from ariagent.dialogue.effects import MODEL_LOST
 from ariagent.dialogue.tool_rounds import MOST_CALLS
-from ariagent.lab.hostilemodel import HostileModel
 from ariagent.loop import run_async
 from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.events import Usage
 from ariagent.records.events import CallEvent
 from ariagent.termination import Result
+from lab.hostilemodel import HostileModel
 from tests.call.incall import Office
 
 PATIENCE_S = 60.0

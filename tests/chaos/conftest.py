@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ariagent.lab import environment as lab
+from lab import environment as lab
 
 _PATH = Path(__file__).parents[1] / "integration" / "conftest.py"
 _spec = importlib.util.spec_from_file_location("integration_fixtures", _PATH)

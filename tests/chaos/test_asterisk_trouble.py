@@ -10,7 +10,7 @@ import pytest
 
 from ariagent.ari import client
 from ariagent.errors import ConfigurationError
-from ariagent.lab.asterisk import AsteriskInstance
+from lab.asterisk import AsteriskInstance
 
 LIMIT_S = 60.0
 HUNG_S = 30.0

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from ariagent.lab import attackbench, attackers, hostilemodel
-from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.attackbench import Harm
+from lab import attackbench, attackers, hostilemodel
+from lab.asterisk import AsteriskInstance
+from lab.attackbench import Harm
 
 EXTRA_GAP_MS = 20.0
 """One frame."""

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ariagent.control import localfile
-from ariagent.lab.proxy import Proxy
+from lab.proxy import Proxy
 
 LIMIT_S = 60.0
 CALLERS = 5

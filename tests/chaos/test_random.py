@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from ariagent.lab import environment as lab
-from ariagent.lab.call_setup import CallState
-from ariagent.lab.faultinjection import KINDS, Failure, Outage, Span, allowed_s, draw, table
-from ariagent.lab.proxy import Proxy
 from ariagent.records.store import Store
 from ariagent.sandbox.faults import Faults
 from ariagent.sandbox.line import Close
+from lab import environment as lab
+from lab.call_setup import CallState
+from lab.faultinjection import KINDS, Failure, Outage, Span, allowed_s, draw, table
+from lab.proxy import Proxy
 
 LIMIT_S = 60.0
 RUNS = int(os.environ.get("CHAOS_RUNS", "3"))

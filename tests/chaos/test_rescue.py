@@ -15,13 +15,13 @@ import pytest
 from aiohttp import web
 
 from ariagent import configfile
-from ariagent.lab import environment as lab
-from ariagent.lab.call_setup import CallState
-from ariagent.lab.ports import free_tcp_port
 from ariagent.records.store import Store
 from ariagent.rescue import rescuer as rescuer_module
 from ariagent.rescue.rescuer import Rescuer, Sign
 from ariagent.webserver import WebServer
+from lab import environment as lab
+from lab.call_setup import CallState
+from lab.ports import free_tcp_port
 
 LIMIT_S = 60.0
 AGENT = {"opening": "Good day.", "machines": "ignore", "transcription": None}

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from ariagent.lab import benchtakeover, waiting
-from ariagent.lab import environment as lab
-from ariagent.lab.call_setup import CallState
 from ariagent.records.store import Store
+from lab import benchtakeover, waiting
+from lab import environment as lab
+from lab.call_setup import CallState
 
 LIMIT_S = 60.0
 SCENARIOS = Path(__file__).parents[1] / "integration" / "scenarios"

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from ariagent.call.takeover import SHORT_S
-from ariagent.lab import environment as lab
-from ariagent.lab import waiting
-from ariagent.lab.call_setup import CallState
-from ariagent.lab.ports import free_tcp_port
 from ariagent.records.store import Store
+from lab import environment as lab
+from lab import waiting
+from lab.call_setup import CallState
+from lab.ports import free_tcp_port
 
 LIMIT_S = 60.0
 MOST_SILENCE_S = 2.0

@@ -152,7 +152,7 @@ def logged_fields() -> set[str]:
     found = {field.name for _, field in CALL_FIELDS if field.type in (str, str | None)}
     root = Path(ariagent.__file__).parent
     for path in root.rglob("*.py"):
-        if path.relative_to(root).parts[0] in ("lab", "sandbox"):
+        if path.relative_to(root).parts[0] == "sandbox":
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in EVENTS:

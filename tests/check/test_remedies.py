@@ -14,11 +14,11 @@ import typer.main
 from pydantic import BaseModel
 
 import ariagent
-from ariagent.cli import app
+from ariagent.cli import application
 from ariagent.config import Settings
 
 ROOT = Path(ariagent.__file__).parent
-NOT_INSTALLED = ("lab", "sandbox", "templates")
+NOT_INSTALLED = ("sandbox", "templates")
 PAGES = (
     "configfile/reference.py",
     "check/versionspage.py",
@@ -106,7 +106,7 @@ def wrong_with(text: str) -> list[str]:
 def _wrong_command(command: str) -> list[str]:
     if command.startswith("ariagent "):
         _, name, *options = command.split()
-        known = typer.main.get_command(app).commands.get(name)  # type: ignore[attr-defined]
+        known = typer.main.get_command(application()).commands.get(name)  # type: ignore[attr-defined]
         if known is None:
             return [f"a command that is not there: {command}"]
         flags = {flag for parameter in known.params for flag in (*parameter.opts, *parameter.secondary_opts)}

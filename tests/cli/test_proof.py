@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ariagent.lab.processes import ProcessRef
+from lab.processes import ProcessRef
 
 LIMIT_S = 30.0
 HOLD = """

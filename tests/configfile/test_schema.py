@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from ariagent.agents.briefing import call_values, instructions
 from ariagent.agents.choose import ArrivalFacts, choose
-from ariagent.cli import app
+from ariagent.cli import application
 from ariagent.config import Settings
 from ariagent.configfile import load
 from ariagent.configfile.schema import schema
@@ -127,6 +127,6 @@ def test_secrets_are_text_and_no_secret_is_in_it() -> None:
 
 
 def test_the_command_prints_it() -> None:
-    result = CliRunner().invoke(app, ["schema"])
+    result = CliRunner().invoke(application(), ["schema"])
     assert result.exit_code == 0
     assert json.loads(result.output) == schema()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ariagent.cli import app
+from ariagent.cli import application
 from ariagent.control import localfile
 from ariagent.service.draining import Plan
 
@@ -26,7 +26,7 @@ def run(tmp_path: Path) -> Run:
     async def invoke(*words: str, configuration: bool = True, **environment: str) -> Any:
         argv = [*words, "-c", str(settings)] if configuration else [*words]
         runner = CliRunner(env={"COLUMNS": "200", **environment})
-        return await asyncio.to_thread(runner.invoke, app, argv)
+        return await asyncio.to_thread(runner.invoke, application(), argv)
 
     return invoke
 

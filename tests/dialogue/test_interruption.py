@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ariagent.audio.format import SLIN8
 from ariagent.audio.uplink import Uplink
+from ariagent.caller.noise import single_cough
 from ariagent.config.agents import InterruptionSettings
 from ariagent.dialogue.interruption import AGREEMENT, LONGEST_PAUSE_S, WORDS_WAIT_S, BargeInDecision, BargeInDetector
-from ariagent.rehearsal.noise import single_cough
 
 Wave = NDArray[np.float64]
 _RNG = np.random.default_rng(7)

@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from ariagent import configfile
-from ariagent.cli import app, options
+from ariagent.cli import application, options
 from ariagent.install.asteriskconf import parse
 from ariagent.install.site import Site
 from tests.install.conftest import FREEPBX, STOCK, MakeSite, tree
@@ -21,7 +21,7 @@ runner = CliRunner()
 
 
 def run(site: Site, *words: str, **options: Any) -> Result:
-    return runner.invoke(app, [words[0], "--root", str(site.root), *words[1:]], **options)
+    return runner.invoke(application(), [words[0], "--root", str(site.root), *words[1:]], **options)
 
 
 def install(site: Site, *words: str, **options: Any) -> Result:
@@ -122,21 +122,21 @@ def test_as_json(make_site: MakeSite) -> None:
 
 
 def test_a_machine_without_asterisk(tmp_path: Path) -> None:
-    result = runner.invoke(app, ["install", "--root", str(tmp_path)])
+    result = runner.invoke(application(), ["install", "--root", str(tmp_path)])
     assert result.exit_code == 1
     assert "there is no Asterisk configuration" in result.output
     assert "--root DIR" in result.output
 
 
 def test_shipped_files_are_listed_printed_and_written(tmp_path: Path) -> None:
-    listed = runner.invoke(app, ["files"])
+    listed = runner.invoke(application(), ["files"])
     assert "dialplan/dialplan.conf" in listed.output
-    printed = runner.invoke(app, ["files", "asterisk/queues.conf"])
+    printed = runner.invoke(application(), ["files", "asterisk/queues.conf"])
     assert printed.output.startswith("; The queue of AI seats.")
-    written = runner.invoke(app, ["files", "--to", str(tmp_path / "x")])
+    written = runner.invoke(application(), ["files", "--to", str(tmp_path / "x")])
     assert written.exit_code == 0
     assert (tmp_path / "x" / "asterisk" / "queues.conf").read_text() == printed.output
-    assert runner.invoke(app, ["files", "nosuch"]).exit_code == 2
+    assert runner.invoke(application(), ["files", "nosuch"]).exit_code == 2
 
 
 def test_a_service_on_another_machine(make_site: MakeSite) -> None:
@@ -297,7 +297,7 @@ def test_how_to_go_on_can_be_pasted(make_site: MakeSite, monkeypatch: pytest.Mon
     site = make_site(STOCK, {"queues.conf": "[general]\n[Support Team]\nmember => PJSIP/1001\n"})
     words = ["install", "--root", str(site.root), "--human-queue", "Support Team", "--context", "from-internal"]
     monkeypatch.setattr(sys, "argv", ["/opt/ariagent/bin/ariagent", *words])
-    line = runner.invoke(app, words).output.strip().splitlines()[-1]
+    line = runner.invoke(application(), words).output.strip().splitlines()[-1]
     assert shlex.split(line.partition("To write them: ")[2]) == [*sys.argv, "--apply"]
 
 
@@ -306,9 +306,9 @@ def test_a_root_is_the_same_from_every_folder(make_site: MakeSite, monkeypatch: 
     before = tree(site.root)
     monkeypatch.chdir(site.root.parent)
     words = ["install", "--root", site.root.name, "--human-queue", "support", "--context", "from-internal", "--apply"]
-    assert runner.invoke(app, words).exit_code == 0
+    assert runner.invoke(application(), words).exit_code == 0
     monkeypatch.chdir(site.root)
-    assert runner.invoke(app, ["uninstall", "--root", "."]).exit_code == 0
+    assert runner.invoke(application(), ["uninstall", "--root", "."]).exit_code == 0
     assert tree(site.root) == before
     assert not (site.root / "var" / "lib").exists()
 
@@ -356,10 +356,10 @@ def test_another_asterisk_needs_a_list_of_its_own(make_site: MakeSite, tmp_path:
         (folder / "asterisk.conf").write_text(f"[directories]\nastetcdir => {folder}\nastrundir => {tmp_path}\n")
     place = ["--state-directory", str(tmp_path / "state"), "-c", str(tmp_path / "conf" / "ariagent.yaml")]
     words = ["install", "--no-units", "--human-queue", "support", "--context", "from-internal", "--apply", *place]
-    done = runner.invoke(app, [*words, "--asterisk-conf", str(site.conf)])
+    done = runner.invoke(application(), [*words, "--asterisk-conf", str(site.conf)])
     assert done.exit_code == 0, done.output
     before = tree(other)
-    second = runner.invoke(app, [*words, "--asterisk-conf", str(other / "asterisk.conf")])
+    second = runner.invoke(application(), [*words, "--asterisk-conf", str(other / "asterisk.conf")])
     assert second.exit_code == 1
     assert str(site.conf) in second.output
     assert tree(other) == before

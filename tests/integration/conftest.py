@@ -26,19 +26,19 @@ from aiohttp import web
 from numpy.typing import NDArray
 
 from ariagent.config import AsteriskSettings, Settings
-from ariagent.lab import waiting
-from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.call import Call
-from ariagent.lab.codecs import Codec, make_codec
-from ariagent.lab.packages import default_lab_dir, ensure_asterisk, ensure_tool
-from ariagent.lab.phone import Phone
-from ariagent.lab.proxy import Proxy
-from ariagent.lab.rtp import CODEC_OF_PAYLOAD, RtpPacket, peak_of
 from ariagent.redaction import Redaction, secrets_of
 from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.record import SandboxSession
 from ariagent.sandbox.server import SandboxServer
 from ariagent.service.service import Service
+from lab import waiting
+from lab.asterisk import AsteriskInstance
+from lab.call import Call
+from lab.codecs import Codec, make_codec
+from lab.packages import default_lab_dir, ensure_asterisk, ensure_tool
+from lab.phone import Phone
+from lab.proxy import Proxy
+from lab.rtp import CODEC_OF_PAYLOAD, RtpPacket, peak_of
 
 LIMIT_S = 20.0
 """For what must happen, on a busy machine."""

@@ -23,7 +23,7 @@ from ariagent.audio.format import SLIN24
 from ariagent.audiosocket.server import AudioSocketServer, MediaConnection
 from ariagent.config import AsteriskSettings
 from ariagent.errors import AriError
-from ariagent.lab.asterisk import AsteriskInstance
+from lab.asterisk import AsteriskInstance
 
 pytestmark = pytest.mark.asterisk
 

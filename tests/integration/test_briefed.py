@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from ariagent.call import announcement as announcement_module
-from ariagent.lab import environment as lab
-from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.packages import default_lab_dir
+from lab import environment as lab
+from lab.asterisk import AsteriskInstance
+from lab.packages import default_lab_dir
 
 BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from ariagent.caller import script as do
+from ariagent.caller.caller import hold_call
+from ariagent.caller.plan import CallPlan
+from ariagent.caller.report import CallReport, Narrator
+from ariagent.caller.script import Script
 from ariagent.config import AmiSettings, AsteriskSettings, HttpSettings, Settings
-from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.packages import default_lab_dir, ensure_asterisk
-from ariagent.rehearsal import script as do
-from ariagent.rehearsal.caller import hold_call
-from ariagent.rehearsal.plan import CallPlan
-from ariagent.rehearsal.report import CallReport, Narrator
-from ariagent.rehearsal.script import Script
+from lab.asterisk import AsteriskInstance
+from lab.packages import default_lab_dir, ensure_asterisk
 
 pytestmark = pytest.mark.asterisk
 
@@ -100,7 +100,7 @@ async def test_without_records_a_recognisers_guess_is_called_one(
     assert opening.words_from == "recogniser"
     assert any("agent    (sounds like) " in line for line in shown)
     # Without a recogniser either, how long it spoke is all that is known.
-    monkeypatch.setattr("ariagent.rehearsal.recognise.available", lambda: False)
+    monkeypatch.setattr("ariagent.caller.recognise.available", lambda: False)
     report, shown = await call(settings, "7001", do.WaitAnswer(LIMIT_S), do.HangUp())
     [opening] = [turn for turn in report.turns if turn.who == "agent"]
     assert (opening.text, report.wordless, report.outcome) == (None, True, "ok")
@@ -212,7 +212,7 @@ async def site(folder: Path) -> AsyncIterator[AsteriskInstance]:
 
 async def test_a_sites_own_way_to_the_ai(tmp_path: Path) -> None:
     """Behind a Local channel of the site's, and answered before the AI is asked; the context is named by its flag."""
-    from ariagent.lab import environment
+    from lab import environment
 
     async with (
         site(tmp_path / "site") as asterisk,

@@ -19,15 +19,15 @@ from pydantic import SecretStr
 
 from ariagent.audio.format import SLIN8
 from ariagent.audio.waiting_tone import waiting_tone
+from ariagent.caller import script as do
+from ariagent.caller.caller import hold_call
+from ariagent.caller.plan import CallPlan
+from ariagent.caller.report import CallReport, Narrator
+from ariagent.caller.script import Script
 from ariagent.config import AsteriskSettings, Settings
 from ariagent.errors import AriError
-from ariagent.lab import environment as bed
-from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.rehearsal import script as do
-from ariagent.rehearsal.caller import hold_call
-from ariagent.rehearsal.plan import CallPlan
-from ariagent.rehearsal.report import CallReport, Narrator
-from ariagent.rehearsal.script import Script
+from lab import environment as bed
+from lab.asterisk import AsteriskInstance
 
 pytestmark = pytest.mark.asterisk
 

@@ -9,13 +9,13 @@ import pytest
 
 from ariagent.audio.format import AudioFormat
 from ariagent.audio.resample import Resampler
-from ariagent.lab.call import Call
-from ariagent.lab.call_setup import CallRefused, CallState
-from ariagent.lab.packages import default_lab_dir
-from ariagent.rehearsal.voice import Voice
+from ariagent.caller.voice import Voice
 from ariagent.sandbox.faults import Faults
 from ariagent.sandbox.options import DEFAULT_SCENARIO
 from ariagent.synthesis.programs import fetched
+from lab.call import Call
+from lab.call_setup import CallRefused, CallState
+from lab.packages import default_lab_dir
 
 pytestmark = pytest.mark.asterisk
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ariagent.lab import waiting
-from ariagent.lab.asterisk import AsteriskInstance
+from lab import waiting
+from lab.asterisk import AsteriskInstance
 
 pytestmark = pytest.mark.asterisk
 

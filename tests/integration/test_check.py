@@ -24,8 +24,8 @@ from ariagent.check.report import Result, Status
 from ariagent.check.site import opened
 from ariagent.check.transfers import check_transfers
 from ariagent.configfile import load
-from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.packages import default_lab_dir, ensure_asterisk
+from lab.asterisk import AsteriskInstance
+from lab.packages import default_lab_dir, ensure_asterisk
 
 pytestmark = pytest.mark.asterisk
 

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 import yaml
 
-from ariagent.lab import waiting
+from lab import waiting
 
 pytestmark = pytest.mark.asterisk
 

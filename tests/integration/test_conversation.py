@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ariagent.lab.benchcalls import missing_ms
+from lab.benchcalls import missing_ms
 
 pytestmark = pytest.mark.asterisk
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from ariagent.lab.call import Call
-from ariagent.lab.phone import CallRefused
+from lab.call import Call
+from lab.phone import CallRefused
 
 pytestmark = pytest.mark.asterisk
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from ariagent.audiosocket.frames import Kind
-from ariagent.lab.call_setup import CallState
 from ariagent.sandbox.faults import Faults
+from lab.call_setup import CallState
 
 pytestmark = pytest.mark.asterisk
 

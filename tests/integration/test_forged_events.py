@@ -10,8 +10,8 @@ import pytest
 
 from ariagent.ami.client import AmiClient
 from ariagent.config import AmiSettings
-from ariagent.lab.call_setup import CallState
 from ariagent.rescue.stranded import stranded
+from lab.call_setup import CallState
 from tests.ami.test_forged import LONGEST_NUMBER
 
 pytestmark = pytest.mark.asterisk

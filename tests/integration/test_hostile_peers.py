@@ -16,8 +16,8 @@ from uuid import UUID
 
 import pytest
 
-from ariagent.lab import environment as lab
-from ariagent.lab import waiting
+from lab import environment as lab
+from lab import waiting
 
 pytestmark = pytest.mark.asterisk
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ariagent.lab.asterisk import AsteriskInstance
+from lab.asterisk import AsteriskInstance
 
 pytestmark = pytest.mark.asterisk
 

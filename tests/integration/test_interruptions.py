@@ -12,10 +12,10 @@ from typing import TypeVar
 
 import pytest
 
-from ariagent.lab import noisebench
-from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.noisebench import AGREEMENT, LONG, SHORT, Cut, NoiseBench, Replies
-from ariagent.rehearsal.noise import Kind
+from ariagent.caller.noise import Kind
+from lab import noisebench
+from lab.asterisk import AsteriskInstance
+from lab.noisebench import AGREEMENT, LONG, SHORT, Cut, NoiseBench, Replies
 
 pytestmark = pytest.mark.asterisk
 

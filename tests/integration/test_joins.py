@@ -12,7 +12,7 @@ import pytest
 
 from ariagent.ari import events as ari
 from ariagent.call.warm_transfer import JOIN_S, ConsultLeg
-from ariagent.lab.call import Call
+from lab.call import Call
 
 pytestmark = pytest.mark.asterisk
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ariagent.audio.g711 import encode_ulaw
-from ariagent.lab import ports
-from ariagent.lab.phone import Phone
+from lab import ports
+from lab.phone import Phone
 
 pytestmark = pytest.mark.asterisk
 

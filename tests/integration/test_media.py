@@ -14,8 +14,8 @@ import pytest
 from ariagent.audio.resample import Resampler
 from ariagent.audiosocket.frames import Kind
 from ariagent.call.machine import State
-from ariagent.lab import waiting
-from ariagent.lab.call import Call
+from lab import waiting
+from lab.call import Call
 
 pytestmark = pytest.mark.asterisk
 

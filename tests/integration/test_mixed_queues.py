@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from ariagent.lab import waiting
-from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.packages import default_lab_dir, ensure_asterisk
+from lab import waiting
+from lab.asterisk import AsteriskInstance
+from lab.packages import default_lab_dir, ensure_asterisk
 
 pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 30.0
-EXAMPLES = Path(__file__).parents[2] / "lab" / "asterisk" / "queues_mixed.conf"
+EXAMPLES = Path(__file__).parents[2] / "lab" / "site" / "queues_mixed.conf"
 DIALPLAN = """[ariagent-internal]
 exten => 7030,1,Gosub(ariagent-queue,${EXTEN},1(ai-first,support))
 exten => 7040,1,Gosub(ariagent-queue,${EXTEN},1(humans-first,support))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ariagent.audio.resample import Resampler
-from ariagent.lab.call_setup import CallState
 from ariagent.sandbox.faults import Faults
+from lab.call_setup import CallState
 
 pytestmark = pytest.mark.asterisk
 

@@ -9,10 +9,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.codecs import Samples
-from ariagent.lab.phone import Call, CallRefused, CallState, Phone, RegistrationRefused
-from ariagent.lab.rtp import first_loud, first_loud_sent, spacing
+from lab.asterisk import AsteriskInstance
+from lab.codecs import Samples
+from lab.phone import Call, CallRefused, CallState, Phone, RegistrationRefused
+from lab.rtp import first_loud, first_loud_sent, spacing
 
 pytestmark = pytest.mark.asterisk
 

@@ -17,11 +17,11 @@ from ariagent.ami.client import AmiClient
 from ariagent.ami.events import AgentConnected, AttendedTransferred
 from ariagent.config import AmiSettings
 from ariagent.errors import AmiRefusedError
-from ariagent.lab import environment as lab
-from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.call_setup import CallState
 from ariagent.pool.queues import describe
 from ariagent.pool.seats import AUTO_PAUSE, Reason
+from lab import environment as lab
+from lab.asterisk import AsteriskInstance
+from lab.call_setup import CallState
 
 pytestmark = pytest.mark.asterisk
 

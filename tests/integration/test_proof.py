@@ -14,7 +14,7 @@ import yaml
 
 from ariagent.cli.proof import prove
 from ariagent.errors import AriError
-from ariagent.lab.asterisk import AsteriskInstance
+from lab.asterisk import AsteriskInstance
 
 pytestmark = pytest.mark.asterisk
 

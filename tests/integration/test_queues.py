@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.packages import default_lab_dir, ensure_asterisk
+from lab.asterisk import AsteriskInstance
+from lab.packages import default_lab_dir, ensure_asterisk
 
 pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 30.0
-EXAMPLES = Path(__file__).parents[2] / "lab" / "asterisk" / "queues_examples.conf"
+EXAMPLES = Path(__file__).parents[2] / "lab" / "site" / "queues_examples.conf"
 SHARED = ("71", "72", "73")
 """Seats that two queues of these tests have in common."""
 QUEUES = f'#include "{EXAMPLES}"\n' + "".join(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ariagent.cli import app
+from ariagent.cli import application
 from ariagent.config import RecordsSettings
 from ariagent.records import events as rec
 from ariagent.records.journal import Journal
@@ -46,7 +46,7 @@ def calls(tmp_path: Path) -> Calls:
             )
         )
         command = ["calls", "-c", str(settings), *words]
-        result = await asyncio.to_thread(CliRunner(env={"COLUMNS": "200"}).invoke, app, command)
+        result = await asyncio.to_thread(CliRunner(env={"COLUMNS": "200"}).invoke, application(), command)
         assert result.exit_code == 0, result.output
         return str(result.output)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ariagent.lab.call import Call
+from lab.call import Call
 
 pytestmark = pytest.mark.asterisk
 

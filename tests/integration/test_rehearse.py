@@ -13,11 +13,11 @@ import pytest
 import yaml
 
 import ariagent
-from ariagent.lab import environment
-from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.backend import Backend
-from ariagent.lab.packages import default_lab_dir
 from ariagent.sandbox.options import DEFAULT_SCENARIO
+from lab import environment
+from lab.asterisk import AsteriskInstance
+from lab.backend import Backend
+from lab.packages import default_lab_dir
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.rehearsal]
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.packages import default_lab_dir, ensure_asterisk
+from lab.asterisk import AsteriskInstance
+from lab.packages import default_lab_dir, ensure_asterisk
 
 pytestmark = pytest.mark.asterisk
 

@@ -24,12 +24,12 @@ from ariagent.check.queues import check_queues
 from ariagent.check.report import Result, Status
 from ariagent.check.site import opened
 from ariagent.config import AmiSettings, Settings
-from ariagent.lab import environment as lab
-from ariagent.lab import waiting
-from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.packages import default_lab_dir, ensure_asterisk
-from ariagent.lab.ports import free_tcp_port
 from ariagent.pool.seats import INVALID_REMEDY, Reason
+from lab import environment as lab
+from lab import waiting
+from lab.asterisk import AsteriskInstance
+from lab.packages import default_lab_dir, ensure_asterisk
+from lab.ports import free_tcp_port
 
 pytestmark = pytest.mark.asterisk
 

@@ -26,8 +26,8 @@ from websockets.http11 import Request, Response
 
 from ariagent.configfile import load
 from ariagent.errors import ConfigurationError
-from ariagent.lab import environment as lab
 from ariagent.redaction import HIDDEN, Redaction
+from lab import environment as lab
 
 pytestmark = pytest.mark.asterisk
 

@@ -18,8 +18,8 @@ import pytest
 import yaml
 
 from ariagent.check.model import check_model
-from ariagent.lab import waiting
 from ariagent.sandbox.faults import Faults
+from lab import waiting
 
 pytestmark = pytest.mark.asterisk
 

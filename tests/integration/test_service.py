@@ -18,10 +18,10 @@ import yaml
 
 from ariagent import ownsocket
 from ariagent.control import localfile
-from ariagent.lab import environment as lab
-from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.call_setup import CallState
-from ariagent.lab.proxy import Proxy
+from lab import environment as lab
+from lab.asterisk import AsteriskInstance
+from lab.call_setup import CallState
+from lab.proxy import Proxy
 
 pytestmark = pytest.mark.asterisk
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from ariagent.audio.format import AudioFormat
-from ariagent.lab.packages import default_lab_dir
-from ariagent.rehearsal.voice import Voice
+from ariagent.caller.voice import Voice
 from ariagent.synthesis.programs import fetched
+from lab.packages import default_lab_dir
 
 pytestmark = pytest.mark.asterisk
 

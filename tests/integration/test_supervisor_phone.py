@@ -12,7 +12,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from ariagent.lab.call_setup import CallRefused, CallState
+from lab.call_setup import CallRefused, CallState
 
 pytestmark = pytest.mark.asterisk
 

@@ -15,11 +15,11 @@ from pydantic import SecretStr
 from ariagent.ari.client import AriClient
 from ariagent.call.machine import State
 from ariagent.config import AsteriskSettings
-from ariagent.lab.call import Call
-from ariagent.lab.call_setup import CallState
-from ariagent.lab.proxy import Proxy
 from ariagent.sandbox.faults import Faults
 from ariagent.sandbox.server import SandboxServer
+from lab.call import Call
+from lab.call_setup import CallState
+from lab.proxy import Proxy
 
 pytestmark = pytest.mark.asterisk
 

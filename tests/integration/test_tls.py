@@ -20,9 +20,9 @@ from ariagent.ami.client import AmiClient
 from ariagent.ari.client import AriClient
 from ariagent.config import AmiSettings, AsteriskSettings
 from ariagent.errors import AsteriskError, ConfigurationError
-from ariagent.lab import ports
-from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.packages import default_lab_dir, ensure_asterisk
+from lab import ports
+from lab.asterisk import AsteriskInstance
+from lab.packages import default_lab_dir, ensure_asterisk
 
 pytestmark = pytest.mark.asterisk
 

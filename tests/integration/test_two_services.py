@@ -13,10 +13,10 @@ from ariagent.check.checks import Need, quick, run_checks
 from ariagent.check.site import opened
 from ariagent.config import AmiSettings, Settings
 from ariagent.errors import ConfigurationError
-from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.packages import default_lab_dir, ensure_asterisk
 from ariagent.pool.owner import applications
 from ariagent.service.service import Service
+from lab.asterisk import AsteriskInstance
+from lab.packages import default_lab_dir, ensure_asterisk
 
 pytestmark = pytest.mark.asterisk
 

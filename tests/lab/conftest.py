@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.packages import AsteriskProgram, default_lab_dir, ensure_asterisk, ensure_tool
+from lab.asterisk import AsteriskInstance
+from lab.packages import AsteriskProgram, default_lab_dir, ensure_asterisk, ensure_tool
 
 _NO_QUEUE, _CLOSED = "Set(ARIAGENT_HUMAN_QUEUE=nosuchqueue)", "Set(ARIAGENT_HUMAN_QUEUE=closed)"
 _RESORT = "Set(ARIAGENT_LAST_RESORT=ariagent-internal,7920,1)"

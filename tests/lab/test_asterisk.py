@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from ariagent.errors import AsteriskError, ConfigurationError
-from ariagent.lab import conf, ports
-from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.packages import AsteriskProgram
-from ariagent.lab.processes import ProcessRef
+from lab import conf, ports
+from lab.asterisk import AsteriskInstance
+from lab.packages import AsteriskProgram
+from lab.processes import CHECKOUT, ProcessRef
 
 SCENARIOS = Path(__file__).parent / "sipp"
 
@@ -116,15 +116,15 @@ async def test_a_port_taken_in_between_is_replaced(
 async def test_it_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
     script = (
         "import asyncio, sys, time; from pathlib import Path\n"
-        "from ariagent.lab.asterisk import AsteriskInstance\n"
-        "from ariagent.lab.packages import default_lab_dir, ensure_asterisk\n"
+        "from lab.asterisk import AsteriskInstance\n"
+        "from lab.packages import default_lab_dir, ensure_asterisk\n"
         "instance = AsteriskInstance(ensure_asterisk(default_lab_dir()), Path(sys.argv[1]))\n"
         "asyncio.run(instance.start())\n"
         "print(instance.pid, flush=True)\n"
         "time.sleep(600)\n"
     )
     parent = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", script, str(tmp_path / "instance"), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-c", script, str(tmp_path / "instance")), cwd=CHECKOUT, stdout=asyncio.subprocess.PIPE
     )
     assert parent.stdout is not None
     process = ProcessRef.of(int(await parent.stdout.readline()))
@@ -137,14 +137,18 @@ async def test_it_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
 async def test_a_daemon_outlives_the_process_that_started_it(tmp_path: Path) -> None:
     script = (
         "import asyncio, sys; from pathlib import Path\n"
-        "from ariagent.lab.asterisk import AsteriskInstance\n"
-        "from ariagent.lab.packages import default_lab_dir, ensure_asterisk\n"
+        "from lab.asterisk import AsteriskInstance\n"
+        "from lab.packages import default_lab_dir, ensure_asterisk\n"
         "instance = AsteriskInstance(ensure_asterisk(default_lab_dir()), Path(sys.argv[1]))\n"
         "asyncio.run(instance.start(daemon=True))\n"
         "print(instance.pid)\n"
     )
     done = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-c", script, str(tmp_path / "instance")], stdout=subprocess.PIPE, check=True
+        subprocess.run,
+        [sys.executable, "-c", script, str(tmp_path / "instance")],
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        check=True,
     )
     process = ProcessRef.of(int(done.stdout))
     assert process is not None

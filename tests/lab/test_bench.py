@@ -10,11 +10,11 @@ from typing import cast
 import pytest
 
 from ariagent.errors import AriagentError, ConfigurationError
-from ariagent.lab import bench, benchanswers, environment
-from ariagent.lab.asterisk import AsteriskInstance
-from ariagent.lab.benchparts import PARTS, Bench, overloaded, taken
-from ariagent.lab.benchrows import Row, Run
-from ariagent.lab.packages import AsteriskProgram
+from lab import bench, benchanswers, environment
+from lab.asterisk import AsteriskInstance
+from lab.benchparts import PARTS, Bench, overloaded, taken
+from lab.benchrows import Row, Run
+from lab.packages import AsteriskProgram
 
 
 def test_without_arguments_all_parts_are_measured() -> None:

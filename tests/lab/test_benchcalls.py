@@ -4,7 +4,7 @@ import numpy as np
 
 from ariagent.audio.g711 import encode_ulaw
 from ariagent.audio.resample import Resampler
-from ariagent.lab.benchcalls import RATE_HZ, Samples, _noise_words, count_jumps, missing_ms, tone
+from lab.benchcalls import RATE_HZ, Samples, _noise_words, count_jumps, missing_ms, tone
 
 
 def at_24k(heard: Samples) -> bytes:

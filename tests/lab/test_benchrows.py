@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ariagent.errors import ConfigurationError
-from ariagent.lab.benchrows import Change, Row, Run, compare, previous, side_by_side
+from lab.benchrows import Change, Row, Run, compare, previous, side_by_side
 
 
 def ms(measured: float, name: str = "a delay", budget: float = 30) -> Row:

@@ -18,10 +18,10 @@ import pytest
 from ariagent.audio.format import SLIN24
 from ariagent.audiosocket.frames import Kind, audio_frame, uuid_frame
 from ariagent.audiosocket.server import AudioSocketServer
-from ariagent.lab import demo
-from ariagent.lab.humanagent import Encounter
-from ariagent.rehearsal.line import Line
-from ariagent.rehearsal.report import WIDTH, CallReport, Entry, Failure, Interruption, Narrator, Turn, lines_of
+from ariagent.caller.line import Line
+from ariagent.caller.report import WIDTH, CallReport, Entry, Failure, Interruption, Narrator, Turn, lines_of
+from lab import demo
+from lab.humanagent import Encounter
 
 FRAME_BYTES = SLIN24.frame_bytes
 LIMIT_S = 10.0

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import aiohttp
 import pytest
 
-from ariagent.lab.asterisk import AsteriskInstance
+from lab.asterisk import AsteriskInstance
 
 LIMIT_S = 20.0
 STATE = "Custom:ariagent"

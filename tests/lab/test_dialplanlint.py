@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ariagent.lab.dialplanlint import findings, ours
+from lab.dialplanlint import findings, ours
 
 DOCS = Path(__file__).parents[2] / "docs"
 WRONG = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ariagent.errors import AriagentError
-from ariagent.lab import environment
+from lab import environment
 
 LINES = """\
 2026-11-30T02:00:00.000+00:00 INFO service.ready port=1

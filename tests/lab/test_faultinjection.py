@@ -2,7 +2,7 @@
 
 import pytest
 
-from ariagent.lab.faultinjection import KINDS, Failure, Outage, Span, allowed_s, draw, table
+from lab.faultinjection import KINDS, Failure, Outage, Span, allowed_s, draw, table
 
 
 def outage(since: float, until: float) -> Outage:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from ariagent.lab.benchcalls import tone
-from ariagent.lab.codecs import make_codec
-from ariagent.lab.handoffbench import gap_after_first_sound
-from ariagent.lab.rtp import RtpPacket
+from lab.benchcalls import tone
+from lab.codecs import make_codec
+from lab.handoffbench import gap_after_first_sound
+from lab.rtp import RtpPacket
 
 FRAME = 160
 

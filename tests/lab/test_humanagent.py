@@ -5,7 +5,7 @@ import pytest
 import soxr
 
 from ariagent.audio.g711 import decode_alaw, encode_alaw
-from ariagent.lab.humanagent import likeness
+from lab.humanagent import likeness
 
 
 def noise(seconds: float, rate_hz: int, seed: int) -> np.ndarray:

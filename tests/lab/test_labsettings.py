@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ariagent.errors import ConfigurationError
-from ariagent.lab.labsettings import AGENT, SANDBOX_KEY, Addresses, check, merged
+from lab.labsettings import AGENT, SANDBOX_KEY, Addresses, check, merged
 
 ARI = {"url": "http://127.0.0.1:7", "user": "ariagent", "password": "p"}
 LAB = Addresses(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ariagent.lab.noisebench import Replies, stopped_after
+from lab.noisebench import Replies, stopped_after
 
 TALK = [at / 50 for at in range(500)]
 """Loud frames of an agent who talks from 0 to 10 s."""

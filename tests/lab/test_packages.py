@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from ariagent.errors import ConfigurationError
-from ariagent.lab import packages
 from ariagent.synthesis import debian
 from ariagent.synthesis.sources import candidates, system_sources
+from lab import packages
+from lab.processes import CHECKOUT
 
 can_fetch = pytest.mark.skipif(
     shutil.which("apt-get") is None or not candidates(system_sources()), reason="apt has no Debian mirror here"
@@ -96,13 +97,11 @@ def test_fetching_survives_a_cut_off_run_and_two_processes_at_once(tmp_path: Pat
         (lab / "packages" / name).mkdir(parents=True)
         (lab / "packages" / name / "stray").touch()
     script = (
-        "import sys; from pathlib import Path; from ariagent.lab.packages import ensure_package; "
+        "import sys; from pathlib import Path; from lab.packages import ensure_package; "
         "print(ensure_package('netbase', Path(sys.argv[1])))"
     )
-    both = [
-        subprocess.Popen([sys.executable, "-c", script, str(lab)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(2)
-    ]
+    argv = [sys.executable, "-c", script, str(lab)]
+    both = [subprocess.Popen(argv, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
     outcomes = [(*process.communicate(timeout=240), process.returncode) for process in both]
     root = lab / "packages" / "netbase"
     for stdout, stderr, code in outcomes:

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from ariagent.errors import AsteriskError, ConfigurationError
-from ariagent.lab.codecs import Samples
-from ariagent.lab.digest import digest_fields
-from ariagent.lab.phone import Call, CallRefused, CallState, Phone, RegistrationRefused
-from ariagent.lab.rtp import first_loud, first_loud_sent, spacing
-from ariagent.lab.sdp import Sdp, make_offer
-from ariagent.lab.sip import Headers, Request, Response, make_response, parse
+from lab.codecs import Samples
+from lab.digest import digest_fields
+from lab.phone import Call, CallRefused, CallState, Phone, RegistrationRefused
+from lab.rtp import first_loud, first_loud_sent, spacing
+from lab.sdp import Sdp, make_offer
+from lab.sip import Headers, Request, Response, make_response, parse
 
 LIMIT_S = 10.0
 T1_S = 0.05

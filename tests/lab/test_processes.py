@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ariagent.lab.processes import ProcessRef, end_process, private_log
+from lab.processes import ProcessRef, end_process, private_log
 
 TERM = ((signal.SIGTERM, 30.0),)
 

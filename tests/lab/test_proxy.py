@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from ariagent.lab.proxy import Proxy
+from lab.proxy import Proxy
 
 LIMIT_S = 20.0
 

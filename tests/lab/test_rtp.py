@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ariagent.errors import ConfigurationError
-from ariagent.lab.codecs import Samples, convert_rate, make_codec
-from ariagent.lab.rtp import (
+from lab.codecs import Samples, convert_rate, make_codec
+from lab.rtp import (
     AudioQueue,
     DtmfReceiver,
     DtmfSender,

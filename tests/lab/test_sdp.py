@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ariagent.errors import ConfigurationError
-from ariagent.lab.sdp import Direction, Sdp, make_answer, make_offer
-from ariagent.lab.sip import SipError
+from lab.sdp import Direction, Sdp, make_answer, make_offer
+from lab.sip import SipError
 
 OFFER = (
     b"v=0\r\no=- 42 7 IN IP4 192.0.2.1\r\ns=x\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"

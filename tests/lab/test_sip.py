@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import ariagent.lab
+import lab
 from ariagent.errors import InternalError
-from ariagent.lab.digest import Challenge, digest_response
-from ariagent.lab.sip import (
+from lab.digest import Challenge, digest_response
+from lab.sip import (
     Headers,
     NameAddr,
     Request,
@@ -220,7 +220,7 @@ def test_unknown_algorithm_is_not_usable() -> None:
 
 @pytest.mark.parametrize("module", ["sip", "digest", "transactions", "dialog", "sdp", "codecs", "rtp"])
 def test_core_module_imports_no_io_and_no_clock(module: str) -> None:
-    source = (Path(ariagent.lab.__file__).parent / f"{module}.py").read_text()
+    source = (Path(lab.__file__).parent / f"{module}.py").read_text()
     imported = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

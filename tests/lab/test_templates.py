@@ -9,14 +9,14 @@ from urllib.error import HTTPError
 import pytest
 
 import ariagent
+from ariagent.caller import script as do
+from ariagent.caller.script import Script
 from ariagent.configfile import load
-from ariagent.lab.backend import Backend
-from ariagent.rehearsal import script as do
 from ariagent.rehearsal.rehearse import load_rehearsals
-from ariagent.rehearsal.script import Script
 from ariagent.sandbox.options import DEFAULT_SCENARIO
 from ariagent.sandbox.recognise import known_word
 from ariagent.sandbox.scenario_file import load_scenario
+from lab.backend import Backend
 
 TEMPLATES = sorted(path.parent for path in (Path(ariagent.__file__).parent / "templates").glob("*/agent.yaml"))
 

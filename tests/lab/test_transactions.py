@@ -2,8 +2,8 @@
 
 import pytest
 
-from ariagent.lab.sip import Headers, Request, Response, make_response, parse
-from ariagent.lab.transactions import (
+from lab.sip import Headers, Request, Response, make_response, parse
+from lab.transactions import (
     AckReceived,
     RequestReceived,
     ResponseReceived,

@@ -15,10 +15,10 @@ import pytest
 
 from ariagent.configfile import load
 from ariagent.errors import ConfigurationError
-from ariagent.lab import up
-from ariagent.lab.packages import AsteriskProgram, default_lab_dir
-from ariagent.lab.ports import free_tcp_port
-from ariagent.lab.processes import ProcessRef
+from lab import up
+from lab.packages import AsteriskProgram, default_lab_dir
+from lab.ports import free_tcp_port
+from lab.processes import ProcessRef, lab_command
 
 
 def test_status_of_a_lab_that_never_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,7 +68,7 @@ def test_read_env_of_a_lab_that_is_down(tmp_path: Path) -> None:
 
 def _lab(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "ariagent.lab", *command],
+        lab_command("__main__", *command),
         env={**os.environ, "ARIAGENT_LAB": str(folder), **environment},
         capture_output=True,
         text=True,
@@ -260,7 +260,7 @@ def test_a_wrong_setting_leaves_nothing_running(lab: Path) -> None:
 )
 def test_commands(tmp_path: Path, arguments: list[str], code: int, text: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "ariagent.lab", *arguments],
+        lab_command("__main__", *arguments),
         env={**os.environ, "ARIAGENT_LAB": str(tmp_path)},
         capture_output=True,
         text=True,

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from ariagent.errors import AriError
-from ariagent.lab.waiting import until
 from ariagent.pool import device_state as device_state_module
 from ariagent.pool.device_state import CLOSED, OPEN, SeatDeviceState
+from lab.waiting import until
 
 LIMIT_S = 10.0
 NAME = "Custom:desk"

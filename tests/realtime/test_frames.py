@@ -6,8 +6,8 @@ import struct
 import pytest
 from websockets.frames import OP_BINARY, OP_CONT, OP_PING, OP_TEXT
 
-from ariagent.lab.hostilemodel import frame
 from ariagent.realtime.frames import FrameCutter
+from lab.hostilemodel import frame
 
 SIZES = (0, 1, 125, 126, 127, 65_535, 65_536, 70_000)
 

@@ -8,7 +8,6 @@ import pytest
 from pydantic import SecretStr
 
 from ariagent.config import AgentSettings, RealtimeSettings
-from ariagent.lab.hostilemodel import KINDS, HostileModel
 from ariagent.loop import run_async
 from ariagent.realtime.budget import MOST_AT_ONCE
 from ariagent.realtime.client import RealtimeClient
@@ -16,6 +15,7 @@ from ariagent.realtime.events import AudioArrived, Event, Fault, SessionFailed, 
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.responses import _Response, _Turn
 from ariagent.realtime.session import RealtimeSession
+from lab.hostilemodel import KINDS, HostileModel
 
 PATIENCE_S = 60.0
 NOT_HEARD = {"tiny_items_slowly", "fast_audio"}

@@ -13,10 +13,10 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.frames import OP_BINARY, OP_CLOSE, OP_CONT, OP_PING, CloseCode, Frame
 
-from ariagent.lab.hostilemodel import frame
 from ariagent.realtime.budget import MOST_WORK_S
 from ariagent.realtime.paced import PacedConnection
 from ariagent.tls import client_context
+from lab.hostilemodel import frame
 
 PATIENCE_S = 20.0
 LONG = "é" * 40_000

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from ariagent.errors import ConfigurationError
-from ariagent.lab.packages import default_lab_dir, ensure_package, loader
 from ariagent.records import page
 from ariagent.records.store import Store
 from ariagent.records.timeline import build
+from lab.packages import default_lab_dir, ensure_package, loader
 
 PACKAGE = "chromium-headless-shell"
 Browse = Callable[..., str]

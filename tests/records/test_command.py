@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from typer.testing import CliRunner
 
-from ariagent.cli import app
+from ariagent.cli import application
 from ariagent.config import RecordsSettings
 from ariagent.errors import ConfigurationError
 from ariagent.records import events as rec
@@ -29,7 +29,7 @@ def run(directory: Path, tmp_path: Path) -> Run:
     )
 
     def invoke(*words: str) -> Any:
-        return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["calls", "-c", str(settings), *words])
+        return CliRunner(env={"COLUMNS": "200"}).invoke(application(), ["calls", "-c", str(settings), *words])
 
     return invoke
 

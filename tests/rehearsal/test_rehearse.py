@@ -6,16 +6,17 @@ from xml.etree import ElementTree
 
 import pytest
 
+from ariagent.caller.report import CallReport, Digits, Failure, Turn
+from ariagent.caller.script import HangUp, Script, parse_script
+from ariagent.caller.truewords import records_of
 from ariagent.config import RecordsSettings, Settings
 from ariagent.errors import ConfigurationError
 from ariagent.records import events as rec
 from ariagent.records.journal import Journal
-from ariagent.rehearsal.agentside import read_agent_side, records_of
-from ariagent.rehearsal.expectations import AgentSide, Remark, ToolCall
+from ariagent.rehearsal.agentside import read_agent_side
+from ariagent.rehearsal.judge import AgentSide, Remark, ToolCall
 from ariagent.rehearsal.junit import junit
 from ariagent.rehearsal.rehearse import Outcome, Plan, called, load_rehearsals
-from ariagent.rehearsal.report import CallReport, Digits, Failure, Turn
-from ariagent.rehearsal.script import HangUp, Script, parse_script
 
 
 @pytest.fixture

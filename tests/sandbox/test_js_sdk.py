@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ariagent.errors import ResourceError
-from ariagent.lab.packages import default_lab_dir
+from lab.packages import default_lab_dir
 
 JS = Path(__file__).parent / "js"
 LIMIT_S = 60

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from ariagent.audio.format import SLIN8
+from ariagent.caller.voice import Voice as CallersVoice
 from ariagent.errors import ConfigurationError
-from ariagent.lab.packages import default_lab_dir, ensure_tool
-from ariagent.rehearsal.voice import Voice as CallersVoice
 from ariagent.sandbox import audio as sound
 from ariagent.sandbox import speech
 from ariagent.sandbox.recognise import Recogniser, known_word
 from ariagent.sandbox.scenario_file import load_scenario, parse_scenario
+from lab.packages import default_lab_dir, ensure_tool
 
 
 @pytest.mark.parametrize("fmt", [sound.PCM, sound.PCMU, sound.PCMA])

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from ariagent.config import Settings
-from ariagent.lab import waiting
 from ariagent.metrics import Metrics
 from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.server import SandboxServer
 from ariagent.service.shutdownwatch import ShutdownWatch
+from lab import waiting
 
 NAME = "ariagent_model_shutdown_timestamp_seconds"
 

