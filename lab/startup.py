@@ -82,7 +82,7 @@ def _settings(asterisk: AsteriskInstance, folder: Path, url: str, name: str) -> 
 
 
 def _ready(checkout: Path) -> bytes:
-    """What a service logs once calls can come in; ``service.ready`` is later today."""
+    """The event of a service once calls can come in; ``service.ready`` is later today."""
     told = any("service.accepting_calls" in path.read_text() for path in (checkout / "ariagent").rglob("service.py"))
     return b" service.accepting_calls" if told else b" service.ready"
 

@@ -17,7 +17,7 @@ import pytest
 import typer
 import yaml
 
-from ariagent.cli import app
+from ariagent.cli import application
 from ariagent.config import RecordsSettings, Settings
 from ariagent.install import asteriskconf
 from ariagent.records.events import AgentTurn, CallAnswered, CallEnded, CallStarted
@@ -245,7 +245,7 @@ def test_a_block_runs(block: Block, settings: Path, tmp_path: Path) -> None:
 
 def commands() -> dict[str, set[str]]:
     """Command -> its options."""
-    group: Any = typer.main.get_command(app)
+    group: Any = typer.main.get_command(application())
     options = {
         name: {option for each in command.params for option in (*each.opts, *each.secondary_opts)} | {"--help"}
         for name, command in group.commands.items()

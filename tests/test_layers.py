@@ -1,10 +1,10 @@
 """The order of the layers: cores do no I/O, peers know neither the call nor each other."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -191,18 +191,20 @@ FILES = {"fileinput", "glob", "io", "os", "pathlib", "shutil", "tempfile"}
 PEERS = ("audiosocket", "ari", "ami", "realtime")
 
 
-def modules() -> Iterator[str]:
-    for path in sorted(ROOT.rglob("*.py")):
-        parts = path.relative_to(ROOT.parent).with_suffix("").parts
-        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+@functools.cache
+def modules() -> tuple[str, ...]:
+    paths = [path.relative_to(ROOT.parent).with_suffix("").parts for path in sorted(ROOT.rglob("*.py"))]
+    return tuple(".".join(parts[:-1] if parts[-1] == "__init__" else parts) for parts in paths)
 
 
+@functools.cache
 def source(module: str) -> ast.Module:
     path = ROOT.parent.joinpath(*module.split("."))
     return ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())
 
 
-def imports(module: str) -> set[str]:
+@functools.cache
+def imports(module: str) -> frozenset[str]:
     """Full names of what ``module`` imports, wherever in it, and of what it imports from there if that is a module."""
     known = set(modules())
     found: set[str] = set()
@@ -214,10 +216,11 @@ def imports(module: str) -> set[str]:
             assert node.module is not None
             found.add(node.module)
             found |= {full for alias in node.names if (full := f"{node.module}.{alias.name}") in known}
-    return found
+    return frozenset(found)
 
 
-def closure(module: str) -> set[str]:
+@functools.cache
+def closure(module: str) -> frozenset[str]:
     """``module`` and everything of ours that it leads to."""
     seen: set[str] = set()
     todo = [module]
@@ -226,7 +229,7 @@ def closure(module: str) -> set[str]:
         if here not in seen:
             seen.add(here)
             todo += [name for name in imports(here) if name.startswith("ariagent.")]
-    return seen
+    return frozenset(seen)
 
 
 @pytest.mark.parametrize("module", CORE)
@@ -318,7 +321,7 @@ CALLER = ("ariagent.caller", "ariagent.synthesis")
 COMMANDS = "ariagent.cli."
 """The command line: nobody needs it."""
 BESIDE = ("lab", "tests")
-"""What a checkout has beside the package, and no installation."""
+"""Folders that only a checkout has, beside the package."""
 
 
 @pytest.mark.parametrize("module", list(modules()))
@@ -330,7 +333,7 @@ def test_the_package_needs_nothing_that_lies_beside_it(module: str) -> None:
 
 
 def loads_with(module: str) -> set[str]:
-    """What is loaded with ``module``: its imports outside functions, but those that serve types only."""
+    """The modules loaded with ``module``: its imports outside functions, but those that serve types only."""
     found: set[str] = set()
     todo: list[ast.AST] = [source(module)]
     while todo:

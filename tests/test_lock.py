@@ -39,7 +39,7 @@ def locked() -> dict[str, list[Version]]:
 @pytest.mark.parametrize("requirement", WANTED, ids=lambda requirement: requirement.name)
 def test_it_has_what_the_project_wants(requirement: Requirement) -> None:
     versions = locked()[canonicalize_name(requirement.name)]
-    assert all(version in requirement.specifier for version in versions), "make lock makes it anew"
+    assert all(version in requirement.specifier for version in versions), "make lock makes it again"
 
 
 def test_every_package_has_hashes() -> None:

@@ -1,4 +1,4 @@
-"""What a call is expected to be like: the ``expect`` section of a caller's script. CORE."""
+"""The expectations of a call: the ``expect`` section of a caller's script. CORE."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ MOST_WORK_S = 0.004
 
 
 class Allowance:
-    """What is left of one of a session's limits. Times are seconds of one monotonic clock."""
+    """The remainder of one of a session's limits. Times are seconds of one monotonic clock."""
 
     __slots__ = ("_at", "_left", "limit")
 

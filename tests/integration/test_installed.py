@@ -41,7 +41,7 @@ def command(wheel: Path, open_folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def rehearsing(wheel: Path, open_folder: Path) -> list[str]:
-    """The same with the extra for rehearsals."""
+    """A wheel installed with the extra for rehearsals."""
     pytest.importorskip("pocketsphinx")
     return install(wheel, open_folder / "rehearsing", "rehearsal")
 

@@ -1,4 +1,4 @@
-"""What a start costs: this checkout against itself."""
+"""The CPU time of a start: this checkout against itself."""
 
 import subprocess
 from pathlib import Path
