@@ -325,7 +325,22 @@ KEYS = set(keys(SETTINGS, SETTINGS))
 SOURCE = "\n".join(file.read_text() for file in sorted((ROOT / "ariagent").rglob("*.py")))
 EVENTS = set(re.findall(r"[\"']([a-z_]+\.[a-z_]+)[\"']", SOURCE))
 """Log events, and other names of that form."""
-OTHERS = ("conf", "py", "service", "sock", "txt", "wav", "yaml", "yml", "com", "smith", "body", "to_thread")
+OTHERS = (
+    "conf",
+    "py",
+    "service",
+    "sock",
+    "txt",
+    "wav",
+    "yaml",
+    "yml",
+    "com",
+    "smith",
+    "toml",
+    "apply_mask",
+    "body",
+    "to_thread",
+)
 """The ends of files' names, and of other names that are neither a key nor an event."""
 
 
