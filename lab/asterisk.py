@@ -199,6 +199,17 @@ class AsteriskInstance(AsteriskProcess):
         """Asterisk's queue_log file."""
         return self.root / "log" / "queue_log"
 
+    def queue_rows(self, call_id: str | None = None, *, since: int = 0) -> list[list[str]]:
+        """Rows of queue_log, of one call or all: time, call id, queue, agent, event, data. ``since``: rows before that
+        number are left out.
+
+        A line that is being written, or that is a part of one (a line break in a caller's number), is no row.
+        """
+        text = self.queue_log.read_text(errors="replace")
+        rows = [line.split("|") for line in text[: text.rfind("\n") + 1].splitlines()]
+        rows = [row for row in rows if len(row) >= 5][since:]
+        return rows if call_id is None else [row for row in rows if row[1] == call_id]
+
     @property
     def environment(self) -> dict[str, str]:
         """The instance in the names of ``lab.env``."""

@@ -226,8 +226,7 @@ async def _gather(
             break
         await asyncio.sleep(0.1)
     found.metrics = await _metrics(service)
-    rows = asterisk.queue_log.read_text(errors="replace").splitlines()
-    found.queue_log = [row for row in rows if row.split("|")[1:2] == [f"{report.channel};2"]]
+    found.queue_log = ["|".join(row) for row in asterisk.queue_rows(f"{report.channel};2")]
     return found
 
 

@@ -60,6 +60,14 @@ class Allowance:
         return f"more than {self.limit.at_once:,} {self.limit.what} at once and {self.limit.per_s:,} a second"
 
 
+class Budget:
+    """The allowances of one session."""
+
+    def __init__(self) -> None:
+        self.frames, self.bytes = Allowance(FRAMES), Allowance(BYTES)
+        self.events, self.malformed = Allowance(EVENTS), Allowance(MALFORMED)
+
+
 def most_unheard_s(max_output_tokens: int | str) -> float:
     """How much speech may wait to be heard: the longest response that the agent's settings allow (``inf``: any)."""
     longest_s = max_output_tokens / TOKENS_PER_S if isinstance(max_output_tokens, int) else MOST_UNHEARD_S

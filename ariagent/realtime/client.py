@@ -17,7 +17,7 @@ from websockets.protocol import OPEN
 
 from ariagent.config import RealtimeSettings
 from ariagent.proxies import uses_proxy
-from ariagent.realtime.budget import BYTES, EVENTS, FRAMES, MALFORMED, Allowance
+from ariagent.realtime.budget import Allowance, Budget
 from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.events import (
     AudioArrived,
@@ -123,8 +123,7 @@ class RealtimeClient:
         self._closing = False
         self._telling = False
         """An event is being handed on."""
-        self._frames, self._bytes = Allowance(FRAMES), Allowance(BYTES)
-        self._events, self._malformed = Allowance(EVENTS), Allowance(MALFORMED)
+        self._budget = Budget()
         self._connecting: asyncio.Timeout
         self._over: asyncio.Future[bool] = self._loop.create_future()
         """True: the end of the session was told. False: the connection is gone."""
@@ -218,8 +217,8 @@ class RealtimeClient:
     def spend(self, frames: int, size: int) -> bool:
         """Count frames and bytes that arrived."""
         now = self._loop.time()
-        self._spend(self._frames, frames, now)
-        self._spend(self._bytes, size, now)
+        self._spend(self._budget.frames, frames, now)
+        self._spend(self._budget.bytes, size, now)
         return self._given_up is None
 
     def _spend(self, allowance: Allowance, amount: float, now: float) -> None:
@@ -312,10 +311,10 @@ class RealtimeClient:
         if isinstance(event, AudioEnded):
             return event
         now = self._loop.time()
-        self._spend(self._events, 1, now)
+        self._spend(self._budget.events, 1, now)
         match event:
             case InputMalformed():
-                self._spend(self._malformed, 1, now)
+                self._spend(self._budget.malformed, 1, now)
             case SessionFailed():
                 return replace(event, cause=self._redact(event.cause[:LONGEST_CAUSE]))
             case RequestRefused() | ResponseEnded() if event.message:

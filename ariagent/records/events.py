@@ -429,11 +429,11 @@ class AnswerBegan(CallEvent):
     item: str
     response_ms: float
     """Time since the true end of the caller's speech."""
-    detection_ms: float = 0.0
+    detection_ms: float
     """Time until the model's server reported the end of the turn."""
-    model_ms: float = 0.0
+    model_ms: float
     """Time until the answer's first audio arrived; tools included."""
-    service_ms: float = 0.0
+    service_ms: float
     """Time until its first frame was sent to Asterisk."""
 
 

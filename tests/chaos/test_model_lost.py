@@ -62,14 +62,14 @@ async def test_callers_of_a_model_that_is_gone_reach_people(
     await service(f"ws://{between.address}/v1/realtime")
     lines = await talking(calls)
     await asyncio.gather(*(hearing.wait_quiet(0.5) for _, hearing in lines))
-    rows = len(asterisk.queue_log.read_text().splitlines())
+    rows = len(asterisk.queue_rows())
     between.target = ("127.0.0.1", 1)  # where nobody listens
     cut = time.monotonic()
     between.cut()
     ended = [await log.wait("call.ended", count=n, reason="model_lost", timeout=LIMIT_S) for n in range(1, calls + 1)]
     # The human queue plays music.
     await asyncio.gather(*(hearing.wait_loud(ended[-1].at) for _, hearing in lines))
-    new = [row.split("|") for row in asterisk.queue_log.read_text().splitlines()[rows:]]
+    new = asterisk.queue_rows(since=rows)
     waiting = sum(row[2] == "support" and row[4] == "ENTERQUEUE" for row in new)
     print(f"\n{waiting} of {calls} in the human queue; the last {ended[-1].at - cut:.2f} s after the cut")
     assert waiting == calls

@@ -174,8 +174,7 @@ async def test_unknown_number_is_404_and_no_call_of_ours(sandbox: Any, service: 
 
 def rows_of(asterisk: Any, call_id: str) -> list[list[str]]:
     """queue_log's rows of one call: [event, agent, data...]."""
-    rows = [line.split("|") for line in asterisk.queue_log.read_text().splitlines()]
-    return [[row[4], row[3], *row[5:]] for row in rows if row[1] == call_id]
+    return [[row[4], row[3], *row[5:]] for row in asterisk.queue_rows(call_id)]
 
 
 @pytest.mark.parametrize("ends", ["caller", "agent"])

@@ -123,8 +123,7 @@ async def steered(sandbox: Any, service: Any, tmp_path: Path) -> AsyncIterator[A
 
 def rows(asterisk: Any, call_id: str) -> set[tuple[str, ...]]:
     """queue_log's queue, agent and verb of a call: a set, for the order is not certain."""
-    lines = [line.split("|") for line in asterisk.queue_log.read_text().splitlines()]
-    return {tuple(line[2:5]) for line in lines if line[1] == call_id}
+    return {tuple(row[2:5]) for row in asterisk.queue_rows(call_id)}
 
 
 until = partial(waiting.until, limit_s=LIMIT_S)
@@ -254,8 +253,7 @@ async def test_of_two_supervisors_one_moves_the_call_and_the_other_is_told(
     assert refused == {"error": "wrong_state", "reason": f"{by} is transferring the caller to desk already"}
     await ends_with_people(call, human)
     assert len(log.named("call.transferred")) == 1
-    lines = [line for line in asterisk.queue_log.read_text().splitlines() if f"|{call_id}|" in line]
-    assert len([line for line in lines if "|BLINDTRANSFER|" in line]) == 1
+    assert [row[4] for row in asterisk.queue_rows(call_id)].count("BLINDTRANSFER") == 1
 
 
 @pytest.fixture
@@ -400,12 +398,11 @@ async def test_seats_are_paused_and_resumed_by_hand(
     steered: Any, asterisk: Any, phone: Any, dial: Any, ends_with_people: Any
 ) -> None:
     _, running, api = await steered()
-    before = asterisk.queue_log.read_text()
+    before = len(asterisk.queue_rows())
 
     def written(verb: str) -> set[tuple[str, ...]]:
         """Queue, agent and reason."""
-        lines = [line.split("|") for line in asterisk.queue_log.read_text().removeprefix(before).splitlines()]
-        return {(line[2], line[3], line[5]) for line in lines if line[4] == verb}
+        return {(row[2], row[3], row[5]) for row in asterisk.queue_rows(since=before) if row[4] == verb}
 
     human = await phone("1001", register=True)
     call, hearing = await dial("7000")

@@ -36,8 +36,7 @@ EACH_ONCE = pytest.mark.parametrize(("reached", "number"), [("7100", "7000"), ("
 
 def rows(asterisk: Any, *, since: int = 0) -> set[tuple[str, str, str, str]]:
     """Rows of queue_log, without times: call, queue, agent, event. A set, for the order is not certain."""
-    lines = [line.split("|") for line in asterisk.queue_log.read_text()[since:].splitlines()]
-    return {(line[1], line[2], line[3], line[4]) for line in lines if "PAUSE" not in line[4]}
+    return {(row[1], row[2], row[3], row[4]) for row in asterisk.queue_rows(since=since) if "PAUSE" not in row[4]}
 
 
 def notes(session: Any) -> list[str]:
@@ -86,7 +85,7 @@ async def test_blind(
 ) -> None:
     model = await sandbox(scenario=SCENARIO)
     await service(model, agent=AGENT, destinations=DESTINATIONS)
-    since = len(asterisk.queue_log.read_text())
+    since = len(asterisk.queue_rows())
     human = await phone("1001", register=True)
     call, answering = await with_human_agent(reached, phone, human, ear, sound)
     hearing = ear(call)
@@ -132,7 +131,7 @@ async def test_attended(
 ) -> None:
     model = await sandbox(scenario=SCENARIO)
     running = await service(model, agent=AGENT, destinations=DESTINATIONS)
-    since = len(asterisk.queue_log.read_text())
+    since = len(asterisk.queue_rows())
     human = await phone("1001", register=True)
     call, answering = await with_human_agent(reached, phone, human, ear, sound)
     consultation = await consult(number, dial, human, answering, sound)
@@ -182,7 +181,7 @@ async def test_attended_and_then_handed_on(
     asterisk: Any, sandbox: Any, service: Any, phone: Any, dial: Any, ear: Any, sound: Any, log: Any
 ) -> None:
     await service(await sandbox(scenario=SCENARIO), agent=AGENT, destinations=DESTINATIONS)
-    since = len(asterisk.queue_log.read_text())
+    since = len(asterisk.queue_rows())
     human = await phone("1001", register=True)
     call, answering = await with_human_agent("7100", phone, human, ear, sound)
     other = await phone("1002", register=True)
@@ -223,7 +222,7 @@ async def test_attended_handed_on_and_back(
     await hearing.utterance()
     await human.close()
     await phone("1002", register=True)  # which rings
-    since = len(asterisk.queue_log.read_text())
+    since = len(asterisk.queue_rows())
     await call.send_dtmf("2")
     await log.wait("turn.agent", said="I am sorry, nobody is free.")
     session = await model.wait_session(2)

@@ -20,9 +20,7 @@ AGENT = {"handoff": list(DESTINATIONS), "transcription": None}
 
 def rows(asterisk: Any, call_id: str) -> set[tuple[str, ...]]:
     """Rows of queue_log for a call, without times: a set, for the order is not certain."""
-    # Other tests call through a dialplan that lets line breaks of an extension into queue_log.
-    lines = (line.split("|") for line in asterisk.queue_log.read_text().splitlines())
-    return {tuple(fields[2:5]) for fields in lines if fields[1:2] == [call_id]}
+    return {tuple(row[2:5]) for row in asterisk.queue_rows(call_id)}
 
 
 @BOTH_WAYS

@@ -171,8 +171,7 @@ async def test_a_long_wait_is_told_first_and_then_the_caller_waits(
     async with asyncio.timeout(LIMIT_S):
         while ("support", "Agent 1001", "CONNECT") not in rows:
             await asyncio.sleep(0.05)
-            lines = (line.split("|") for line in asterisk.queue_log.read_text().splitlines())
-            rows = {tuple(line[2:5]) for line in lines if line[1] == handed["call"]}
+            rows = {tuple(row[2:5]) for row in asterisk.queue_rows(handed["call"])}
     assert ("frontline", "AI Agent", "BLINDTRANSFER") in rows
     await answering.hangup()
     await call.ended(LIMIT_S)

@@ -47,8 +47,7 @@ until = partial(waiting.until, limit_s=LIMIT_S)
 
 def connected(asterisk: AsteriskInstance, queue: str) -> list[str]:
     """Members that took the calls of a queue, in order."""
-    rows = [line.split("|") for line in asterisk.queue_log.read_text().splitlines()]
-    return [row[3] for row in rows if row[2] == queue and row[4] == "CONNECT"]
+    return [row[3] for row in asterisk.queue_rows() if row[2] == queue and row[4] == "CONNECT"]
 
 
 async def talks_to(human: Any, call: Any) -> Any:

@@ -18,8 +18,7 @@ AGENT = {"handoff": list(DESTINATIONS), "transcription": None}
 
 def rows(asterisk: Any, call_id: str) -> set[tuple[str, ...]]:
     """Rows of queue_log for a call, without times: a set, for the order is not certain."""
-    lines = asterisk.queue_log.read_text().splitlines()
-    return {tuple(line.split("|")[2:5]) for line in lines if line.split("|")[1:2] == [call_id]}
+    return {tuple(row[2:5]) for row in asterisk.queue_rows(call_id)}
 
 
 def texts(session: Any) -> list[str]:

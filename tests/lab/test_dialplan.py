@@ -256,13 +256,12 @@ async def test_one_seat_finds_that_the_service_is_gone_and_tells_all(
     caller: Caller, asterisk: AsteriskInstance
 ) -> None:
     await seats(asterisk, "NOT_INUSE")
-    before = asterisk.queue_log.read_text()
+    before = len(asterisk.queue_rows())
     call = await caller.dial("7000")
     await caller.answered(call)
     await waiting(asterisk, "support")
     assert set(await shown_seats(asterisk)) == {"Unavailable"}
-    logged = asterisk.queue_log.read_text().removeprefix(before).splitlines()
-    assert [line.split("|")[2:5] for line in logged] == [
+    assert [row[2:5] for row in asterisk.queue_rows(since=before)] == [
         ["frontline", "NONE", "ENTERQUEUE"],
         ["frontline", "AI Agent", "RINGNOANSWER"],
         ["frontline", "NONE", "EXITEMPTY"],
@@ -373,5 +372,4 @@ async def test_a_caller_who_was_served_by_a_human_agent_gets_no_last_resort(
 
 def rows(asterisk: AsteriskInstance, call_id: str) -> list[list[str]]:
     """The rows of queue_log of one call: time, call id, queue, agent, event, data."""
-    found = [line.split("|") for line in asterisk.queue_log.read_text().splitlines()]
-    return [row for row in found if row[1:2] == [call_id]]
+    return asterisk.queue_rows(call_id)

@@ -70,7 +70,8 @@ def attacked(words: str) -> str:
         *("leg", "seat", "code", "model", "result", "reason"),
     )
     fields: dict[str, object] = dict.fromkeys(keys, words)
-    numbers = {"heard_ms": 0, "dropped_ms": 500, "response_ms": 3000, "model_ms": 2900, "ms": 2000, "ok": False}
+    answer = {"response_ms": 3000, "detection_ms": 90, "model_ms": 2900, "service_ms": 10}
+    numbers = {"heard_ms": 0, "dropped_ms": 500, "ms": 2000, "ok": False, **answer}
     events = [EventRow(BEGAN + n, name, {**fields, **numbers}) for n, name in enumerate(names)]
     assert [row.name for row in events if row.event is None] == ["x.new", words], "all others are understood"
     prices = PriceTable(CostSettings(currency=words))
