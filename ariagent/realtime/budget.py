@@ -29,7 +29,7 @@ TOKENS_PER_S = 20
 """The rate of the model's speech (source: OpenAI's Realtime guide on costs)."""
 
 MOST_AT_ONCE = 20
-"""Frames that are handled before other calls have their turn; two such steps may fall into one turn."""
+"""Frames that are handled before other calls have their turn."""
 MOST_WORK_S = 0.004
 """Seconds of work at once: a frame of audio is due every 20 ms and call."""
 

@@ -111,6 +111,10 @@ class PacedConnection(ClientConnection):
         if not data or self.transport.is_closing():
             return
         self._read(data)
+        if not self._unread:
+            self.loop.call_soon(self._resume)  # not in this turn, which would read on at once
+
+    def _resume(self) -> None:
         if not (self._unread or self.transport.is_closing()):
             self.transport.resume_reading()
 

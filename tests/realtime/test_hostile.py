@@ -108,7 +108,7 @@ def elements(session: RealtimeSession) -> tuple[int, int]:
 def test_is_contained_in_its_session(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         watched = run_async(_attack(kind))
-    # The rest of one read and the beginning of the next may come in one turn.
+    # The first bytes of the session come with the HTTP answer: two steps in one turn.
     assert watched.most_messages <= 2 * MOST_AT_ONCE
     assert watched.most_frames <= 2 * MOST_AT_ONCE
     most, characters = elements(watched.client.session)
