@@ -58,7 +58,7 @@ class Ticket:
 
 
 class Admission:
-    """The caps of one process. It is told of the time before its start: ``talked_s`` today, ``recent`` callers."""
+    """The caps of one process. ``talked_s`` (today) and ``recent`` (callers) count from before its start."""
 
     def __init__(
         self,

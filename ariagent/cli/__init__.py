@@ -73,7 +73,7 @@ def _options(
 def main() -> None:
     """Entry point of the ``ariagent`` command."""
     named = sys.argv[1:2]
-    # A service starts in half the time without the other commands.
+    # Only the module of this command is loaded: a start takes less time.
     app = application(named if named and named[0] in MODULES else MODULES)
     try:
         app(prog_name="ariagent")

@@ -27,8 +27,8 @@ def run(configuration: ConfigOption = None) -> None:
 
     The environment overrides every setting: `ARIAGENT_SECTION__KEY`, for instance `ARIAGENT_REALTIME__API_KEY`.
 
-    Exit code 0: ended by a signal; 1: a port or a folder cannot be used, or another program took over the Stasis
-    application; 2: wrong usage, or the settings do not load.
+    Exit code 0: ended by a signal; 1: a port or a folder cannot be used; 2: wrong usage, the settings do not load, or
+    another program took over the Stasis application.
     """
     from ariagent.service.service import Service
 

@@ -101,12 +101,8 @@ class Feed:
             full = f"{most} event streams{of_whom} are open already"
             reason = "the service is ending" if self._closed else full
             raise RefusedError(503, "no_stream", reason, remedy="Try again later")
-        if self._readers:
-            for call in self._supervision.registry.calls:
-                self._call_changed(call)
-        else:
-            found = ((call, call_answer(call)) for call in self._supervision.registry.calls)
-            self._calls = {call: answer for call, answer in found if answer is not None}
+        for call in self._supervision.registry.calls:
+            self._report(call)
         self._look()
         reader = Reader(by)
         parts: dict[str, BaseModel] = {"queues": self._supervision.queues(), "seats": self._supervision.seats()}
@@ -153,8 +149,10 @@ class Feed:
             self._wake.set()
 
     def _call_changed(self, call: Call) -> None:
-        if not self._readers:
-            return
+        if self._readers:
+            self._report(call)
+
+    def _report(self, call: Call) -> None:
         now = call_answer(call) if call in self._supervision.registry.calls else None
         if now is None:
             if (known := self._calls.pop(call, None)) is not None:

@@ -79,6 +79,16 @@ async def consult(number: str, dial: Any, human: Any, talking: Call, sound: Any)
     return consultation
 
 
+async def join(number: str, call: Call, answering: Call, human: Any, dial: Any, ear: Any, sound: Any, log: Any) -> None:
+    """The human agent consults the AI, joins the caller with it, and leaves. The AI has spoken to the caller."""
+    consultation = await consult(number, dial, human, answering, sound)
+    hearing = ear(call)
+    assert await answering.refer_attended(consultation) == 200
+    await log.wait("turn.agent", said="I have been told what it is about.")
+    await hearing.utterance()
+    await human.close()
+
+
 @EACH_ONCE
 async def test_blind(
     number: str, reached: str, asterisk: Any, sandbox: Any, service: Any, phone: Any, ear: Any, sound: Any, log: Any
@@ -185,12 +195,7 @@ async def test_attended_and_then_handed_on(
     human = await phone("1001", register=True)
     call, answering = await with_human_agent("7100", phone, human, ear, sound)
     other = await phone("1002", register=True)
-    consultation = await consult("7000", dial, human, answering, sound)
-    hearing = ear(call)
-    assert await answering.refer_attended(consultation) == 200
-    await log.wait("turn.agent", said="I have been told what it is about.")
-    await hearing.utterance()
-    await human.close()
+    await join("7000", call, answering, human, dial, ear, sound, log)
     await call.send_dtmf("1")
     incoming = await other.incoming(LIMIT_S)
     assert incoming.remote_user == "5551000"
@@ -215,12 +220,7 @@ async def test_attended_handed_on_and_back(
     await service(model, agent=AGENT, destinations=DESTINATIONS)
     human = await phone("1001", register=True)
     call, answering = await with_human_agent("7100", phone, human, ear, sound)
-    consultation = await consult("7000", dial, human, answering, sound)
-    hearing = ear(call)
-    assert await answering.refer_attended(consultation) == 200
-    await log.wait("turn.agent", said="I have been told what it is about.")
-    await hearing.utterance()
-    await human.close()
+    await join("7000", call, answering, human, dial, ear, sound, log)
     await phone("1002", register=True)  # which rings
     since = len(asterisk.queue_rows())
     await call.send_dtmf("2")
@@ -242,12 +242,7 @@ async def test_attended_and_the_model_is_lost(
     human = await phone("1001", register=True)
     other = await phone("1002", register=True)
     call, answering = await with_human_agent("1001", phone, human, ear, sound)
-    consultation = await consult("7001", dial, human, answering, sound)
-    hearing = ear(call)
-    assert await answering.refer_attended(consultation) == 200
-    await log.wait("turn.agent", said="I have been told what it is about.")
-    await hearing.utterance()
-    await human.close()
+    await join("7001", call, answering, human, dial, ear, sound, log)
     await model.close()
     await ends_with_people(call, other)
     await log.wait("call.ended", result="error", reason="model_lost")
