@@ -109,6 +109,7 @@ class CallRecord:
             erases = self.journal.erases_words
             row = rows.event(event, at, words=not erases, erases_words=erases, redact=self.journal.redact)
             self.journal.put(self, row, always=True)
+            self.journal.write_soon()
 
 
 class Journal:
@@ -140,7 +141,7 @@ class Journal:
         self._seen_due = self._purge_due = 0.0
         self._closing = threading.Event()
         self._give_up = 0.0
-        self._flush = threading.Condition()
+        self._due = threading.Event()
         self._thread: threading.Thread | None = None
 
     @classmethod
@@ -207,14 +208,17 @@ class Journal:
         self._bytes_in += row.size
         self._queue.append((record, row))
 
+    def write_soon(self) -> None:
+        """Write what is queued without waiting for more: somebody may ask for the call that has just ended."""
+        self._due.set()
+
     def close(self, timeout_s: float = 3.0) -> bool:
         """Write what is queued and close; waits up to ``timeout_s``. Returns whether everything was written."""
         if self._thread is None:
             return True
         self._give_up = time.monotonic() + timeout_s
         self._closing.set()
-        with self._flush:
-            self._flush.notify()
+        self.write_soon()
         self._thread.join(timeout_s + LAST_RETRY_S)
         left = len(self._queue) + len(self._batch)
         self.dropped += left
@@ -240,9 +244,8 @@ class Journal:
             if last and (not (self._queue or self._batch) or time.monotonic() >= self._give_up):
                 self._disconnect()
                 return
-            with self._flush:
-                if not self._closing.is_set():
-                    self._flush.wait(wait_s)
+            self._due.wait(wait_s)
+            self._due.clear()
             if last:
                 time.sleep(LAST_RETRY_S)
 

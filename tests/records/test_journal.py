@@ -71,6 +71,19 @@ def test_what_happened_can_be_read_back_in_order(journal: Journal, store: Store)
     assert [(wave.side, wave.start_s, wave.peaks) for wave in store.waves(call)] == [("caller", 0.0, b"\0\x80\xff")]
 
 
+def test_a_call_that_ended_is_written_at_once(
+    monkeypatch: pytest.MonkeyPatch, directory: Path, store: Store, until: Until
+) -> None:
+    # Its caller rang off, and somebody types `ariagent calls`.
+    monkeypatch.setattr("ariagent.records.journal.FLUSH_S", 3600.0)
+    journal = Journal.open(directory, RecordsSettings())
+    record = journal.begin("17.1", NOW)
+    record.tell(STARTED, NOW)
+    record.tell(ENDED, NOW + 1)
+    until(lambda: written(store) == 2)
+    assert journal.close()
+
+
 def test_it_is_for_its_owner_only(journal: Journal, directory: Path) -> None:
     # Others may pass through, for Asterisk has to reach the spoken summaries, but see nothing.
     assert directory.stat().st_mode & 0o777 == 0o711
