@@ -20,6 +20,8 @@ RESYNC_S = 60.0
 """How often the queues are read again: Asterisk sends no event for averages and for a reload of queues."""
 MENDED_S = 5.0
 """Seconds between two looks while there are invalid seats: an administrator may be reloading the queues."""
+PAUSES_AT_ONCE = 60
+"""The most pauses that wait for Asterisk's answer together. One after another, 60 of them would delay every start."""
 FAULT_PAUSE_S = 5.0
 LEAVE_LIMIT_S = 3.0
 """Time limit for pausing the seats when the process ends."""
@@ -217,11 +219,12 @@ class Pool:
             log.warning("queues.not_read", extra={"fields": {"cause": error.line}})
 
     async def _tell_asterisk(self) -> None:
-        """Send every due pause, one after another. Returns early if the connection is lost."""
+        """Send every due pause, many at a time. Returns early if the connection is lost."""
         async with self._working:
             while commands := self.seats.commands(time.monotonic()):
-                for command in commands:
-                    if not await self._set_pause(command):
+                for first in range(0, len(commands), PAUSES_AT_ONCE):
+                    together = commands[first : first + PAUSES_AT_ONCE]
+                    if not all(await asyncio.gather(*map(self._set_pause, together))):
                         return
                 self._log_done(commands)
             if self.seats.known:
