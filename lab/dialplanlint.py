@@ -200,6 +200,7 @@ def _steps(file: str, text: str) -> Iterator[_Step]:
         if kind in ("exten", "same"):
             if kind == "exten":
                 extension, _, rest = rest.partition(",")
+                extension = extension.partition("/")[0]  # behind it: for which callers' numbers
             priority, _, rest = rest.partition(",")
             if priority.strip() == "hint":
                 continue  # no application: the name of a device

@@ -82,7 +82,8 @@ def shown(text: str) -> Iterator[tuple[str, str]]:
 
 
 def takes(extension: str, number: str) -> bool:
-    """Whether an extension of the dialplan, or its pattern, matches this number."""
+    """Whether an extension of the dialplan, or its pattern, matches this number, for some caller at least."""
+    extension = extension.partition("/")[0]  # behind it: for which callers' numbers
     if not extension.startswith("_"):
         # Hyphens are not part of an extension.
         return extension.replace("-", "") == number.replace("-", "")

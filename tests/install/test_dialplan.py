@@ -31,6 +31,9 @@ def dialplan(text: str) -> Document:
         ("_+1X.", "+17000", True),
         ("_7x0x", "7000", True),
         ("_[", "[", True),
+        ("7000/5551", "7000", True),
+        ("_7XXX/_1.", "7000", True),
+        ("_7XXX/_1.", "8000", False),
     ],
 )
 def test_patterns(extension: str, number: str, wanted: bool) -> None:

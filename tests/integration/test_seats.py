@@ -28,6 +28,7 @@ from ariagent.pool.seats import INVALID_REMEDY, Reason
 from lab import environment as lab
 from lab import waiting
 from lab.asterisk import AsteriskInstance
+from lab.call import CallRefused
 from lab.packages import default_lab_dir, ensure_asterisk
 from lab.ports import free_tcp_port
 
@@ -53,8 +54,10 @@ exten => 7901,1,Queue(one,tcr,,,30)
  same => n,Goto(7100,1)
 exten => 7902,1,Gosub(ariagent-queue,${EXTEN},1(one,support))
 exten => 7903,1,Gosub(ariagent-queue,${EXTEN},1(kept,support))
+exten => 7904,1,Dial(Local/05@ariagent-seat/n,20)
+ same => n,ExecIf($["${DIALSTATUS}" = "BUSY"]?Hangup(17):Hangup(21))
 """
-"""7900, 7901: a site's own way into a queue, without anything of ariagent's."""
+"""7900, 7901: a site's own way into a queue, without anything of ariagent's. 7904: a seat without a queue."""
 
 
 def database(path: Path) -> None:
@@ -179,6 +182,17 @@ async def test_a_sites_own_queue_call_is_not_kept_by_a_service_that_is_gone(
     async with lab.service(asterisk, tmp_path, settings, "next"):
         assert await shown(asterisk) == {"Not in use"}
     assert len(queue_log.rows(queue="frontline")) == 3
+
+
+async def test_a_seat_that_takes_no_calls_is_busy_at_once(asterisk: AsteriskInstance, phone: Any) -> None:
+    # Asterisk finds its extension without the switch, because the call has a caller's number.
+    await asterisk.cli("devstate change Custom:ariagent UNAVAILABLE")
+    caller = await phone()
+    began = time.monotonic()
+    with pytest.raises(CallRefused) as refusal:
+        await (await caller.dial("7904")).answered(LIMIT_S)
+    assert refusal.value.status == 486
+    assert time.monotonic() - began < SOON_S
 
 
 async def test_a_door_that_somebody_closed_is_opened_again(

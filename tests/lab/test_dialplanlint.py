@@ -65,7 +65,16 @@ def test_a_variable_that_was_set_to_such_a_text_is_one_also_by_way_of_others() -
 
 @pytest.mark.parametrize(
     ("extension", "plain"),
-    [("7000", True), ("_100[1-4]", True), ("_NXXXXXX", True), ("_X.", False), ("_X!", False), ("_[a-z)]", False)],
+    [
+        ("7000", True),
+        ("_100[1-4]", True),
+        ("_NXXXXXX", True),
+        ("_X.", False),
+        ("_X!", False),
+        ("_[a-z)]", False),
+        ("_XX/_.", True),
+        ("_X./1", False),
+    ],
 )
 def test_an_extension_is_its_patterns(extension: str, plain: bool) -> None:
     assert (findings(dialplan("Dial(PJSIP/${EXTEN})", extension=extension)) == []) == plain
