@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 LAB    := $(PYTHON) -m lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test js sites deb deb-test rehearsals noise bench soak transfers chaos fuzz lint types lock newest lab-up lab-down lab-status docs site recordings clean
+.PHONY: help setup demo test test-all long js sites deb deb-test rehearsals noise bench soak transfers chaos fuzz lint types lock newest lab-up lab-down lab-status docs site recordings clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -17,15 +17,18 @@ setup: $(STAMP) ## create .venv and fetch what the lab needs (Asterisk, flite, s
 demo: $(STAMP) ## hold a conversation through a real Asterisk, offline, and print it; VERBOSE=1 for what was understood
 	@$(LAB) demo $(if $(VERBOSE),--verbose)
 
-SHORT := not rehearsal and not chaos and not noise and not sites and not deb
-
-test: setup ## run every test but the longer ones of make sites, make rehearsals, make noise and make chaos
+test: setup ## run the short tests: units, and calls through a real Asterisk; one of each kind of the longer ones
 	@PYTHONPATH=. $(PYTHON) tests/sandbox/js/fetch.py || echo "so tests/sandbox/test_js_sdk.py is skipped"
-	@echo "running the tests: units, then calls through a real Asterisk"
-	@$(PYTHON) -m pytest -n 4 --dist worksteal -m "$(SHORT)" || { \
-	    test $$? -eq 1 || exit 1; \
-	    echo "what failed beside three others is run again by itself: a busy machine is late, a fault stays"; \
-	    $(PYTHON) -m pytest --last-failed --last-failed-no-failures none --maxfail 5 -m "$(SHORT)"; }
+	@$(LAB) test
+
+test-all: test long sites rehearsals noise transfers chaos ## run every test, a small soak and a small bench: an hour
+	@$(LAB) soak 60
+	@$(LAB) bench $(BENCH_IN_SMALL)
+
+BENCH_IN_SMALL := opening interruption handoff
+
+long: setup ## the permutations and the long waits that make test has one each of
+	@$(PYTHON) -m pytest -q -n 4 --dist worksteal -m "long and not chaos"
 
 js: $(STAMP) ## fetch Node and the official JavaScript SDK, which judges the sandbox in tests, into .lab/js
 	@PYTHONPATH=. $(PYTHON) tests/sandbox/js/fetch.py
@@ -77,7 +80,7 @@ newest: $(STAMP) ## test with the newest releases that pyproject.toml allows, no
 	@.ci/venv .lab/newest
 	@.lab/newest/bin/python -m pip install -qq --disable-pip-version-check --upgrade --upgrade-strategy eager --editable '.[dev]'
 	@.lab/newest/bin/python -m pip freeze --exclude-editable >.lab/newest.txt
-	@.lab/newest/bin/python -m pytest -q -n 2 -m "not asterisk and $(SHORT)" --ignore tests/integration --ignore tests/lab
+	@.lab/newest/bin/python -m pytest -q -n 2 -m "not asterisk and not deb and not long" $(addprefix --ignore=tests/,integration lab chaos soak sites)
 
 lab-up: $(STAMP) ## start Asterisk, the sandbox and the service; SETTINGS=my.yaml SCENARIO=mine.yaml for your own
 	@$(LAB) up $(if $(SETTINGS),--settings '$(SETTINGS)') $(if $(SCENARIO),--scenario '$(SCENARIO)')

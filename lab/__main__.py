@@ -17,6 +17,7 @@ from lab import up
 from lab.packages import default_lab_dir, ensure_asterisk, ensure_tool, stderr_progress
 
 _OWN_OPTIONS = {
+    "test": "run the short tests, in two groups at the same time",
     "demo": "hold a conversation and print it",
     "bench": "measure every budget",
     "soak": "hang many calls up at random moments and see what is left",

@@ -1,0 +1,116 @@
+"""``python -m lab test``: the short tests, in two groups at the same time, and each group's time beside its budget.
+
+The group "calls" holds tests that call through a real Asterisk. They mostly wait, so many run at once. The group
+"units" needs only the processor. It runs with a lower priority, in the time that the calls leave.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.processes import CHECKOUT
+
+SHORT = "not rehearsal and not chaos and not noise and not sites and not deb and not long"
+"""The marker expression of the short tests."""
+CALLS = ("tests/integration", "tests/chaos", "tests/soak", "tests/sites", "tests/lab")
+NICE = 10
+"""Steps by which the units' priority is lower: the calls get the processor when they need it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Tests that run together."""
+
+    name: str
+    workers: int
+    budget_s: float
+    """Wall time on 2 cores, with nothing else running."""
+    paths: tuple[str, ...]
+    without: tuple[str, ...] = ()
+    nice: int = 0
+
+    def argv(self, rest: Sequence[str]) -> list[str]:
+        """The command that runs the group."""
+        ignored = [f"--ignore={path}" for path in self.without]
+        argv = [sys.executable, "-m", "pytest", "-n", str(self.workers), "--dist", "worksteal", "-m", SHORT]
+        return [*argv, *ignored, *rest, *self.paths]
+
+
+GROUPS = (
+    Group("calls", workers=8, budget_s=270, paths=CALLS),
+    Group("units", workers=2, budget_s=270, paths=("tests",), without=CALLS, nice=NICE),
+)
+
+
+@dataclass(slots=True)
+class Running:
+    """A group that was started."""
+
+    group: Group
+    process: subprocess.Popen[bytes]
+    log: Path | None
+    """Its output, if it does not go to the terminal."""
+    seconds: float = 0.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the groups; 1 if a test failed in one of them."""
+    parser = argparse.ArgumentParser(prog="python -m lab test", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", choices=[group.name for group in GROUPS], help="run this group alone")
+    parser.epilog = "All other options and arguments are pytest's."
+    options, rest = parser.parse_known_args(argv)
+    chosen = [group for group in GROUPS if options.only in (None, group.name)]
+    began = time.monotonic()
+    running = [_start(group, rest, shown=group is chosen[0]) for group in chosen]
+    try:
+        _wait(running, began)
+    except KeyboardInterrupt:
+        # The terminal has told the groups too. They end what they started.
+        _wait(running, began)
+        return 130
+    return _report(running, time.monotonic() - began)
+
+
+def _start(group: Group, rest: Sequence[str], *, shown: bool) -> Running:
+    """Start a group. ``shown``: its output is seen while it runs, not afterwards."""
+    if shown:
+        return Running(group, subprocess.Popen(group.argv(rest), cwd=CHECKOUT), None)
+    log = CHECKOUT / ".lab" / f"test-{group.name}.log"
+    log.parent.mkdir(exist_ok=True)
+    with log.open("wb") as output:
+        argv = ["nice", "-n", str(group.nice), *group.argv(rest)]
+        process = subprocess.Popen(argv, cwd=CHECKOUT, stdout=output, stderr=subprocess.STDOUT)
+    return Running(group, process, log)
+
+
+def _wait(running: Sequence[Running], began: float) -> None:
+    """Wait for all of them."""
+    left = {each.process.pid: each for each in running if each.process.returncode is None}
+    while left:
+        pid, status = os.wait()
+        if (each := left.pop(pid, None)) is not None:
+            each.process.returncode = os.waitstatus_to_exitcode(status)
+            each.seconds = time.monotonic() - began
+
+
+def _report(running: Sequence[Running], seconds: float) -> int:
+    """Show the output that was kept, and a line for each group; returns the exit code of all."""
+    for each in running:
+        if each.log is not None:
+            sys.stdout.write(f"\n{each.group.name}:\n{each.log.read_text(errors='replace')}")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    sys.stdout.write("\n")
+    for each in running:
+        state = "passed" if each.process.returncode == 0 else "FAILED"
+        sys.stdout.write(f"{each.group.name:8} {state:8} {each.seconds:5.0f} s of {each.group.budget_s:.0f} s\n")
+    sys.stdout.write(f"together          {seconds:5.0f} s, {used.ru_utime + used.ru_stime:.0f} s of CPU\n")
+    sys.stdout.flush()
+    return int(any(each.process.returncode for each in running))
