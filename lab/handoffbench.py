@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from ariagent.sandbox.speech import TONE_MS_PER_LETTER
 from lab import environment
 from lab.asterisk import AsteriskInstance
 from lab.benchcalls import AGENT, LOUD, SOFT, BenchCall, calls_up
@@ -14,6 +15,9 @@ from lab.phone import Phone
 from lab.rtp import RtpPacket, peak_of
 
 SENTENCE = "One moment, I am putting you through."
+SENTENCE_S = len(SENTENCE) * TONE_MS_PER_LETTER / 1000
+"""Its length in the voice that hums."""
+FRAME_S = 0.02
 KEYS = {"queue": "1", "briefed": "2", "extension": "3"}
 """Where to, and what the caller presses for it."""
 HUMAN = "1002"
@@ -80,15 +84,22 @@ async def _silence(one: BenchCall, key: str) -> float:
     return gap_ms
 
 
-def gap_after_first_sound(packets: Sequence[RtpPacket]) -> float | None:
-    """The gap from the last packet of the first sound to the first of the next, in ms; None: not all of it is there."""
+def gap_after_first_sound(packets: Sequence[RtpPacket], lasts_s: float = SENTENCE_S) -> float | None:
+    """The gap from the last packet of the first sound to the first of the next, in ms; None: not all of it is there.
+
+    ``lasts_s``: length of the first sound. Between it and the next one there may be no packet at all, which alone does
+    not show where it ended.
+    """
     codec = make_codec("ulaw")
+    first: float | None = None
     last: float | None = None
     silent = False
     for packet in sorted(packets, key=lambda packet: packet.arrival):
         if packet.payload_type != 0:
             continue
         peak = peak_of(codec.decode(packet.payload))
+        first = packet.arrival if first is None and peak >= LOUD else first
+        silent = silent or (first is not None and packet.arrival - first > lasts_s + FRAME_S)
         if last is None or not silent:
             if peak >= LOUD:
                 last = packet.arrival

@@ -31,6 +31,12 @@ def test_packets_that_did_not_come_are_silence_too() -> None:
     assert gap_after_first_sound(there) == pytest.approx(320)
 
 
+def test_a_sound_that_follows_without_a_silent_packet_is_the_next_one() -> None:
+    heard = packets((0.5, 9000), (0.04, 0), (2.0, 4000), (4.0, 0), (2.0, 4000))
+    there = [packet for packet in heard if not 0.5 <= packet.arrival < 0.54]
+    assert gap_after_first_sound(there, lasts_s=0.5) == pytest.approx(60)
+
+
 @pytest.mark.parametrize("parts", [((0.5, 0),), ((0.5, 9000),), ((0.2, 0), (0.5, 9000), (0.3, 0))])
 def test_without_a_second_sound_there_is_none(parts: tuple[tuple[float, int], ...]) -> None:
     assert gap_after_first_sound(packets(*parts)) is None
