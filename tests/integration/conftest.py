@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import uvloop
 from aiohttp import web
 from numpy.typing import NDArray
 
@@ -54,6 +55,12 @@ AGENT = {
     "machines": "ignore",
 }
 """Settings of the agent ``default``; ``service(agent={...})`` changes some."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The service's own loop. It takes a tenth less time than asyncio's."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")
