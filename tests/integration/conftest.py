@@ -35,7 +35,7 @@ from ariagent.service.service import Service
 from lab import waiting
 from lab.asterisk import AsteriskInstance
 from lab.call import Call
-from lab.codecs import Codec, make_codec
+from lab.codecs import SILENCE, Codec, make_codec
 from lab.conf import FEW_SEATS
 from lab.packages import default_lab_dir, ensure_asterisk, ensure_tool
 from lab.phone import Phone
@@ -197,8 +197,11 @@ class Ear:
         name = CODEC_OF_PAYLOAD.get(packet.payload_type)
         if name is None:
             return
-        codec = self._codecs.setdefault(packet.payload_type, make_codec(name))
         self.packets.append(packet)
+        if packet.payload == SILENCE.get(name):
+            return
+        if (codec := self._codecs.get(packet.payload_type)) is None:
+            codec = self._codecs[packet.payload_type] = make_codec(name)
         if peak_of(codec.decode(packet.payload)) >= self._threshold:
             self.loud.append(packet.arrival)
             self._changed.set()
@@ -380,7 +383,7 @@ class Bed:
         """Wait until no call is left: none in the services, no channel, no bridge, no busy seat."""
         for service, _ in self.services:
             await until(lambda s=service: not len(s.calls) and not s.media.open_connections, what="calls to end")
-        await self._nothing_in_asterisk()
+        await self.nothing_in_asterisk()
         for service, _ in self.services:
             if (pool := service.pool) is not None:
                 await until(lambda p=pool: not any(seat.busy for seat in p.seats.view()), what="the seats to be idle")
@@ -399,10 +402,10 @@ class Bed:
             await self._sandboxes.aclose()
         await self._resume_seats()
         try:
-            await self._nothing_in_asterisk()
+            await self.nothing_in_asterisk()
         finally:
             await self.asterisk.cli("channel request hangup all")
-        await self._no_task()
+        await self.no_task()
         self.log.check()
         self._no_secret()
         wrong = [(phone.user, phone.faults, phone.malformed) for phone in self.phones]
@@ -423,13 +426,14 @@ class Bed:
         for interface in re.findall(r"\((Local/\d+@ariagent-seat\S*)[^\n]*paused:ariagent: manual", shown):
             await self.asterisk.cli(f"queue unpause member {interface}")
 
-    async def _nothing_in_asterisk(self) -> None:
+    async def nothing_in_asterisk(self, limit_s: float = LIMIT_S) -> None:
+        """Wait until Asterisk has no channel and no bridge. Raises AssertionError that names them."""
         for command in ("core show channels concise", "bridge show all"):
-            deadline = time.monotonic() + LIMIT_S
+            deadline = time.monotonic() + limit_s
             # The list of bridges has a heading.
             while lines := [x for x in (await self.asterisk.cli(command)).splitlines() if x and "Bridge-ID" not in x]:
                 assert time.monotonic() < deadline, (command, lines)
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.02)
 
     def _no_secret(self) -> None:
         """No log line, and nothing that was written in the test's folder but settings, holds a password."""
@@ -442,12 +446,14 @@ class Bed:
                 texts.append((path.name, path.read_bytes().decode("latin-1")))
         assert [where for where, text in texts if redact(text) != text or redact_too(text) != text] == []
 
-    async def _no_task(self) -> None:
+    async def no_task(self, limit_s: float = LIMIT_S) -> None:
+        """Wait until this test has no task but its own. Raises AssertionError that names them."""
+
         def left() -> list[str]:
             mine = asyncio.current_task()
             return [str(task) for task in asyncio.all_tasks() - self._before if task is not mine]
 
-        deadline = time.monotonic() + LIMIT_S
+        deadline = time.monotonic() + limit_s
         while left():
             assert time.monotonic() < deadline, left()
             await asyncio.sleep(0.02)
