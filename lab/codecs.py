@@ -73,10 +73,6 @@ class G722:
 _CODECS: dict[str, type[Ulaw] | type[Alaw] | type[G722]] = {"ulaw": Ulaw, "alaw": Alaw, "g722": G722}
 
 
-SILENCE = {codec.name: codec().encode(np.zeros(FRAME_TICKS, np.int16)) for codec in (Ulaw, Alaw)}
-"""Most frames of a call: 20 ms of silence by codec. A frame of G.722 depends on those before it."""
-
-
 def make_codec(name: str) -> Codec:
     """A fresh codec: ``ulaw``, ``alaw`` or ``g722``."""
     return _CODECS[name]()

@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 
 from ariagent.errors import AsteriskError
-from lab.codecs import CLOCK_HZ, FRAME_TICKS, SILENCE, Codec, Samples, convert_rate, make_codec
+from lab.codecs import CLOCK_HZ, FRAME_TICKS, Codec, Samples, convert_rate, make_codec
 from lab.rtp import (
     AudioQueue,
     DtmfReceiver,
@@ -194,10 +194,8 @@ class MediaSession(asyncio.DatagramProtocol):
             frame, finished = self._audio.next_frame(self.codec.rate_hz // 50)
             if frame is not None or not self.dtx:
                 peak = 0 if frame is None else peak_of(frame)
-                payload = SILENCE.get(self.codec.name) if frame is None else None
-                if payload is None:
-                    pcm = np.zeros(self.codec.rate_hz // 50, np.int16) if frame is None else frame
-                    payload = self.codec.encode(pcm)
+                pcm = np.zeros(self.codec.rate_hz // 50, np.int16) if frame is None else frame
+                payload = self.codec.encode(pcm)
                 self._send(now, payload, self._payload_type, timestamp, not self._talking, peak)
             self._talking = frame is not None or not self.dtx
             self._finish(finished, True)

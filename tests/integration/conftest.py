@@ -35,7 +35,7 @@ from ariagent.service.service import Service
 from lab import waiting
 from lab.asterisk import AsteriskInstance
 from lab.call import Call
-from lab.codecs import SILENCE, Codec, make_codec
+from lab.codecs import Codec, make_codec
 from lab.conf import FEW_SEATS
 from lab.packages import default_lab_dir, ensure_asterisk, ensure_tool
 from lab.phone import Phone
@@ -198,8 +198,6 @@ class Ear:
         if name is None:
             return
         self.packets.append(packet)
-        if packet.payload == SILENCE.get(name):
-            return
         if (codec := self._codecs.get(packet.payload_type)) is None:
             codec = self._codecs[packet.payload_type] = make_codec(name)
         if peak_of(codec.decode(packet.payload)) >= self._threshold:
