@@ -5,6 +5,9 @@ PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 LAB    := $(PYTHON) -m lab
 
+# Without compiled files every process of a test compiles what it imports, and every worker rewrites every test.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all long js sites deb deb-test rehearsals noise bench soak transfers chaos fuzz lint types lock newest lab-up lab-down lab-status docs site recordings clean
 

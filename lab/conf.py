@@ -16,7 +16,10 @@ from ariagent.install.render import Additions, site_files
 
 PHONES = ("1001", "1002", "1003", "1004")
 SEATS = 60
-"""Number of seats, enough for the tests of many calls."""
+"""Number of seats, enough for measurements of many calls."""
+FEW_SEATS = 24
+"""Enough for most tests: none has more than 20 calls at once. Asterisk and the service tell each other of every seat,
+at each start."""
 HUMAN_QUEUE = "support"
 
 

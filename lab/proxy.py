@@ -231,7 +231,8 @@ class _Pair:
     def let_go(self, *, answer: bool) -> None:
         if answer:
             kept, self._answers = self._answers, None
-            self.near.writelines(kept or [])
+            if not self.near.is_closing():
+                self.near.writelines(kept or [])
         else:
             self._held = False
             if self.up is not None:

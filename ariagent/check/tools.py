@@ -86,10 +86,10 @@ def _server(host: str) -> Peer:
 
 
 def _plugins(settings: Settings) -> Iterator[Result]:
-    points = plugins.installed()
-    for name in dict.fromkeys(name for agent in settings.agents.values() for name in agent.tools):
-        if name in settings.tools:
-            continue
+    names = dict.fromkeys(name for agent in settings.agents.values() for name in agent.tools)
+    elsewhere = [name for name in names if name not in settings.tools]
+    points = plugins.installed() if elsewhere else {}
+    for name in elsewhere:
         if name not in points:
             remedy = f"Add it to tools, or install a package with this entry point in the group {plugins.GROUP}"
             yield failed(f"tool {name}", "there is no tool of this name", remedy)

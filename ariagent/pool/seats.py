@@ -464,6 +464,8 @@ class Seats:
     def _reason_for(self, seat: _Seat) -> Reason | None:
         if seat.number in self._manual:
             return Reason.MANUAL
+        if not self.reasons:  # each event asks this of each seat
+            return None
         return next((reason for reason in Reason if reason in self.reasons and self._needs_pause(seat, reason)), None)
 
     @staticmethod

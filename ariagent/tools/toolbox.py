@@ -65,8 +65,9 @@ class Toolbox:
         self._gate = Gate(settings.outbound.per_host)
         self._tools: dict[str, _Ready] = {}
         self._abandoned: set[asyncio.Task[Any]] = set()
-        points = plugins.installed()
-        for name in dict.fromkeys(name for agent in settings.agents.values() for name in agent.tools):
+        names = dict.fromkeys(name for agent in settings.agents.values() for name in agent.tools)
+        points = plugins.installed() if names else {}  # reads the metadata of every package
+        for name in names:
             source: HttpToolSettings | Tool | None = settings.tools.get(name)
             if name in points:
                 if source is not None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from lab import environment as lab
+from lab.conf import SEATS
 
 _PATH = Path(__file__).parents[1] / "integration" / "conftest.py"
 _spec = importlib.util.spec_from_file_location("integration_fixtures", _PATH)
@@ -20,6 +21,12 @@ __import__("sys").modules[_spec.name] = _module
 _spec.loader.exec_module(_module)
 _fixture = type(_module.bed)
 globals().update({name: found for name, found in vars(_module).items() if isinstance(found, _fixture)})
+
+
+@pytest.fixture(scope="session")
+def seats() -> int:
+    """How many seats ``asterisk`` has."""
+    return SEATS
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -127,6 +127,10 @@ async def test_an_interrupted_sentence_is_shown_as_far_as_it_was_heard(
     assert "while it is being told" not in cut.text
 
 
+def all_seats(asterisk: Any) -> str:
+    return f"all {asterisk.seats} seats of queue frontline"
+
+
 @pytest.mark.parametrize("extension", ["7000", "7001"])
 async def test_no_service(extension: str, asterisk: Any, unused_tcp_port: int) -> None:
     """The human queue answers at once; the caller does not stay to hear its music."""
@@ -137,7 +141,7 @@ async def test_no_service(extension: str, asterisk: Any, unused_tcp_port: int) -
     cause = cause_of(report)
     assert "queue support answered" in cause
     assert f"the service does not answer at http://127.0.0.1:{unused_tcp_port}/healthz" in cause
-    assert ("all 60 seats of queue frontline" if extension == "7000" else "no service is connected") in cause
+    assert (all_seats(asterisk) if extension == "7000" else "no service is connected") in cause
     assert report.turns == []
 
 
@@ -153,7 +157,7 @@ async def test_a_model_that_cannot_be_used(extension: str, asterisk: Any, servic
     assert "queue support answered" in cause
     assert "model: cannot reach the model at 127.0.0.1:9" in cause
     if extension == "7000":
-        assert "all 60 seats of queue frontline are Unavailable: the service does not take calls" in cause
+        assert f"{all_seats(asterisk)} are Unavailable: the service does not take calls" in cause
 
 
 async def test_seats_that_are_paused_by_hand(asterisk: Any, sandbox: Any, service: Any) -> None:
@@ -161,7 +165,8 @@ async def test_seats_that_are_paused_by_hand(asterisk: Any, sandbox: Any, servic
     running.pool.pause()
     await all_paused(running)
     report, _ = await call(settings_of(asterisk, running), "7000")
-    assert "all 60 seats of queue frontline are paused (ariagent: manual); queue support answered" in cause_of(report)
+    paused = f"{all_seats(asterisk)} are paused (ariagent: manual); queue support answered"
+    assert paused in cause_of(report)
     running.pool.resume()
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from lab import waiting
 from lab.asterisk import AsteriskInstance
+from lab.conf import FEW_SEATS as SEATS
 
 pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 30.0
-SEATS = 60
 
 
 until = partial(waiting.until, limit_s=LIMIT_S)

@@ -25,6 +25,7 @@ from ariagent.check.site import opened
 from ariagent.check.transfers import check_transfers
 from ariagent.configfile import load
 from lab.asterisk import AsteriskInstance
+from lab.conf import FEW_SEATS
 from lab.packages import default_lab_dir, ensure_asterisk
 
 pytestmark = pytest.mark.asterisk
@@ -75,7 +76,8 @@ def quiet_model_server() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AsteriskInstance]:
     """One for these tests alone: from which modules were unloaded (22.10.1) may crash a while later."""
-    instance = AsteriskInstance(ensure_asterisk(default_lab_dir()), tmp_path_factory.mktemp("asterisk"))
+    folder = tmp_path_factory.mktemp("asterisk")
+    instance = AsteriskInstance(ensure_asterisk(default_lab_dir()), folder, seats=FEW_SEATS)
     asyncio.run(instance.start())
     yield instance
     asyncio.run(instance.stop())
@@ -173,7 +175,7 @@ async def test_everything_works(check: Check, sandbox: Any, asterisk: AsteriskIn
     status, found = outcome.one("audio connection")
     assert status == "ok"
     assert "sends audio (slin/24000)" in found
-    assert outcome.one("queues")[1] == "frontline has 60 members, 60 can take a call now"
+    assert outcome.one("queues")[1] == f"frontline has {FEW_SEATS} members, {FEW_SEATS} can take a call now"
     assert outcome.one("application")[0] == "warning"
     assert outcome.one("model connection")[0] == "ok"
     assert outcome.one("agent default")[0] == "ok"
@@ -477,14 +479,14 @@ async def test_paused_members_are_counted_and_asterisks_log_stays_clean(
     await pool.settled.wait()
     assert (await check(model, ami=asterisk.ami)).one("queues") == (
         "ok",
-        "frontline has 60 members: 0 in calls, 0 unavailable, 1 paused (1 for ariagent: manual)",
+        f"frontline has {FEW_SEATS} members: 0 in calls, 0 unavailable, 1 paused (1 for ariagent: manual)",
     )
     pool.pause()
     await pool.settled.wait()
     status, found = (await check(model, ami=asterisk.ami)).one("queues")
     assert (status, found.partition(";")[0]) == (
         "warning",
-        "all 60 members of frontline are paused (60 for ariagent: manual)",
+        f"all {FEW_SEATS} members of frontline are paused ({FEW_SEATS} for ariagent: manual)",
     )
     pool.resume()
     await pool.settled.wait()

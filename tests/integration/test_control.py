@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from lab import waiting
+from lab.conf import FEW_SEATS
 
 pytestmark = pytest.mark.asterisk
 
@@ -379,7 +380,7 @@ async def test_a_calls_life_as_events(steered: Any, phone: Any, dial: Any) -> No
         snapshot = await wait("snapshot")
         assert snapshot["calls"] == []
         assert {queue["name"] for queue in snapshot["queues"]["queues"]} == {"frontline", "support"}
-        assert len(snapshot["seats"]["seats"]) == 60
+        assert len(snapshot["seats"]["seats"]) == FEW_SEATS
         call, hearing = await dial("7000")
         began = await wait("call")
         assert (began["answered_s"], began["caller"]) == (None, "5551000")
@@ -410,7 +411,7 @@ async def test_seats_are_paused_and_resumed_by_hand(
     status, done = await api.ask("POST", "seats/pause", seat="7")
     assert (status, done) == (200, {"seats": ["07"], "paused": True, "settled": True})
     code, out, err = await api.command("pause")
-    assert (code, out, err) == (0, "60 seats paused\n", "")
+    assert (code, out, err) == (0, f"{FEW_SEATS} seats paused\n", "")
     await until(lambda: written("PAUSE"), "queue_log")
     assert written("PAUSE") == {("frontline", "AI Agent", "ariagent: manual")}
     seats = (await api.ask("GET", "seats"))[1]["seats"]
@@ -426,7 +427,7 @@ async def test_seats_are_paused_and_resumed_by_hand(
     await call.hangup()
 
     code, out, err = await api.command("resume")
-    assert (code, out, err) == (0, "60 seats resumed\n", "")
+    assert (code, out, err) == (0, f"{FEW_SEATS} seats resumed\n", "")
     assert written("UNPAUSE") == {("frontline", "AI Agent", "ariagent: manual")}
     call, hearing = await dial("7000")
     await hearing.utterance()

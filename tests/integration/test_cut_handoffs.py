@@ -17,6 +17,7 @@ import pytest
 
 from ariagent.call.machine import State
 from lab.asterisk import AsteriskInstance
+from lab.conf import FEW_SEATS
 from lab.packages import default_lab_dir, ensure_asterisk
 
 pytestmark = pytest.mark.asterisk
@@ -62,7 +63,9 @@ KINDS = {
 def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AsteriskInstance]:
     """An Asterisk with a queue whose human agents are on a break."""
     root = tmp_path_factory.mktemp("cut")
-    instance = AsteriskInstance(ensure_asterisk(default_lab_dir()), root, additions={"queues.conf": BREAK_QUEUE})
+    instance = AsteriskInstance(
+        ensure_asterisk(default_lab_dir()), root, seats=FEW_SEATS, additions={"queues.conf": BREAK_QUEUE}
+    )
     asyncio.run(instance.start())
     yield instance
     asyncio.run(instance.stop())

@@ -1,6 +1,7 @@
 """The commands as a production machine has them: installed from the wheel, as nobody, in ``/``."""
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -58,6 +59,14 @@ class Outcome:
 
 async def run(command: list[str], *arguments: str, nobody: bool = True) -> Outcome:
     """The command runs as nobody, who has no home and may write only in /tmp, in the root folder."""
+    identity = someone(nobody=nobody)
+
+    def become() -> None:  # uvloop takes no user
+        if identity:
+            os.setgroups(identity["extra_groups"])
+            os.setgid(identity["group"])
+            os.setuid(identity["user"])
+
     process = await asyncio.create_subprocess_exec(
         *command,
         *arguments,
@@ -66,7 +75,7 @@ async def run(command: list[str], *arguments: str, nobody: bool = True) -> Outco
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        **someone(nobody=nobody),
+        preexec_fn=become,
     )
     try:
         output, _ = await asyncio.wait_for(process.communicate(), LIMIT_S)

@@ -11,6 +11,7 @@ import pytest
 
 from lab import waiting
 from lab.asterisk import AsteriskInstance
+from lab.conf import FEW_SEATS
 from lab.packages import default_lab_dir, ensure_asterisk
 
 pytestmark = pytest.mark.asterisk
@@ -36,7 +37,7 @@ def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AsteriskInsta
     """An Asterisk with the mixed queues."""
     additions = {"queues.conf": f'#include "{EXAMPLES}"\n', "extensions.conf": DIALPLAN}
     root = tmp_path_factory.mktemp("mixed")
-    instance = AsteriskInstance(ensure_asterisk(default_lab_dir()), root, additions=additions)
+    instance = AsteriskInstance(ensure_asterisk(default_lab_dir()), root, seats=FEW_SEATS, additions=additions)
     asyncio.run(instance.start())
     yield instance
     asyncio.run(instance.stop())

@@ -22,11 +22,11 @@ from ariagent.pool.seats import AUTO_PAUSE, Reason
 from lab import environment as lab
 from lab.asterisk import AsteriskInstance
 from lab.call_setup import CallState
+from lab.conf import FEW_SEATS as SEATS
 
 pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 30.0
-SEATS = 60
 
 
 async def until(condition: Callable[[], object], what: str = "") -> None:

@@ -43,7 +43,7 @@ def settings_file(asterisk: AsteriskInstance, tmp_path: Path, **sections: Any) -
         "asterisk": ari,
         "ami": asterisk.ami,
         "agents": {"default": AGENT},
-        "max_calls": 60,
+        "max_calls": asterisk.seats,
         **sections,
     }
     path.write_text(yaml.safe_dump(tree))

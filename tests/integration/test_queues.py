@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lab.asterisk import AsteriskInstance
+from lab.conf import FEW_SEATS
 from lab.packages import default_lab_dir, ensure_asterisk
 
 pytestmark = pytest.mark.asterisk
@@ -39,7 +40,7 @@ def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AsteriskInsta
     """An Asterisk with the example queues, and two more that share three seats."""
     additions = {"queues.conf": QUEUES, "extensions.conf": DIALPLAN}
     root = tmp_path_factory.mktemp("queues")
-    instance = AsteriskInstance(ensure_asterisk(default_lab_dir()), root, additions=additions)
+    instance = AsteriskInstance(ensure_asterisk(default_lab_dir()), root, seats=FEW_SEATS, additions=additions)
     asyncio.run(instance.start())
     yield instance
     asyncio.run(instance.stop())

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from lab.asterisk import AsteriskInstance
+from lab.conf import FEW_SEATS
 from lab.packages import default_lab_dir, ensure_asterisk
 
 pytestmark = pytest.mark.asterisk
@@ -36,7 +37,7 @@ def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AsteriskInsta
     """An Asterisk that writes call detail records and channel events."""
     program = ensure_asterisk(default_lab_dir())
     root = tmp_path_factory.mktemp("reporting")
-    instance = AsteriskInstance(program, root, additions=REPORTING, modules=MODULES)
+    instance = AsteriskInstance(program, root, seats=FEW_SEATS, additions=REPORTING, modules=MODULES)
     (root / "log" / "cdr-csv").mkdir(parents=True)
     (root / "log" / "cel-custom").mkdir()
     for path in (root / "log" / "cdr-csv" / "Master.csv", root / "log" / "cel-custom" / "cel.csv"):
