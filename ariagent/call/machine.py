@@ -407,17 +407,17 @@ Some events do not change the state:
 * `LegReplaced`: another channel replaces the caller's channel.
 * `PartyChanged`: a human agent has transferred a caller to the AI during the call. The agent greets the caller.
 
-Every state has a time limit:
+Every state has a time limit. "Human queue" means that the caller is sent there, with this result and reason:
 
 | state | longest time | after that |
 |---|---|---|
-| `preparing`, `media_ready` | {prepare} s after the call's arrival | the caller is sent to the human queue (`no_model`, `model_unreachable`) |
-| `model_ready` | {prepare} s after the call's arrival | the caller is sent to the human queue (`error`, `media_failed`) |
-| `answering` | {answer} s | the caller is sent to the human queue (`error`, `media_failed`) |
-| `talking` | `agents.NAME.length.longest_s` until the goodbye, and {overtime} s | the caller is sent to the human queue (`too_long`) |
-| `saying_goodbye` | {drain} s; longer if speech is still in the playout (at most {longest} s) | the call is hung up |
+| `preparing`, `media_ready` | {prepare} s after the call's arrival | human queue (`no_model`, `model_unreachable`) |
+| `model_ready` | {prepare} s after the call's arrival | human queue (`error`, `media_failed`) |
+| `answering` | {answer} s | human queue (`error`, `media_failed`) |
+| `talking` | `agents.NAME.length.longest_s` until the goodbye, and {overtime} s | human queue (`too_long`) |
+| `saying_goodbye` | {drain} s; longer if speech is still in the playout (at most {longest} s) | ariagent hangs up |
 | `before_transfer` | as `saying_goodbye`; {move} s if a supervisor transfers the call | `transferring` |
-| `transferring` | {transfer} s | `talking`; if the agent is gone, the caller is sent to the human queue |
+| `transferring` | {transfer} s | `talking`; if the agent is gone, human queue |
 | `ending` | {release} s | `ended`; ariagent keeps trying to release channels and bridges (`call.release_failed`) |
 
 During a warm transfer the state is `talking`. ariagent waits for a human agent for the destination's `timeout_s` and

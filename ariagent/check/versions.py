@@ -142,7 +142,9 @@ ADVISORIES = (
     Advisory("GHSA-746q-794h-cc7f", "Asterisk reads a message out of bounds", "chan_ooh323"),
     Advisory("GHSA-h5hv-jmgj-92q2", "Asterisk does not check the length of a message's numbers", "chan_ooh323"),
     Advisory("GHSA-x348-j6c9-77f3", "the trace overflows a buffer", "chan_ooh323"),
-    Advisory("GHSA-xgj6-2gc5-5x9c", "the script runs files from a folder that every user may write to", "ast_loggrabber"),
+    Advisory(
+        "GHSA-xgj6-2gc5-5x9c", "the script runs files from a folder that every user may write to", "ast_loggrabber"
+    ),
 )
 """The advisories that the releases of FIXES_OF list. 20.20.1 lists all but GHSA-h5hv-jmgj-92q2."""
 
