@@ -33,7 +33,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PAGE_SIZE = (1628, 1787)
 """Pixels of a screenshot, at ``SCALE`` pixels for each pixel of CSS."""
 SCALE = 1.5
-COLUMNS = 120
+COLUMNS = 132
 COMMAND_LIMIT_S = 300.0
 CALLS = (("7000", "5550117"), ("7001", "5550142"))
 """Extension and caller's number of each call that ``ariagent calls`` shows, besides the demo's."""
@@ -89,10 +89,10 @@ async def _make(directory: Path, only: str | None) -> int:
     if wanted("call.svg", "demo.svg", "timeline.png"):
         conversation, _, record = (await _run("-m", "lab", "demo")).partition("\nThe same call in")
         if wanted("demo.svg"):
-            draw(conversation.strip("\n"), "make demo", directory / "demo.svg")
+            draw(conversation, "make demo", directory / "demo.svg")
         if wanted("call.svg"):
             shown = record.partition("\n")[2].partition("As a page with")[0]
-            draw(shown.strip("\n"), "ariagent calls ID", directory / "call.svg")
+            draw(shown, "ariagent calls ID", directory / "call.svg")
         if wanted("timeline.png"):
             await screenshot(lab_dir / "demo" / "call.html", directory / "timeline.png")
     if wanted("calls.svg", "check.svg"):
@@ -103,6 +103,7 @@ async def _make(directory: Path, only: str | None) -> int:
                 "realtime": {"url": url, "api_key": "sandbox"},
                 "agents": {"default": AGENT},
                 "destinations": DESTINATIONS,
+                "caps": {},
             }
             async with environment.service(asterisk, folder, settings):
                 await _show_service(folder / "service.yaml", directory, wanted("calls.svg"), wanted("check.svg"))
@@ -129,7 +130,7 @@ async def _run(*arguments: str) -> str:
         *arguments,
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "COLUMNS": str(COLUMNS), "FORCE_COLOR": "1", "TERM": "xterm-256color"},
+        env={**os.environ, "COLUMNS": str(COLUMNS - 1), "FORCE_COLOR": "1", "TERM": "xterm-256color"},
     )
     try:
         async with asyncio.timeout(COMMAND_LIMIT_S):
@@ -147,7 +148,7 @@ async def _run(*arguments: str) -> str:
 
 def draw(output: str, title: str, path: Path) -> None:
     """Write the output of a command as an SVG picture of a terminal. It may have ANSI colours."""
-    text = Text.from_ansi(output.replace(str(ROOT), SHOWN_ROOT))
+    text = Text.from_ansi(output.replace(str(ROOT), SHOWN_ROOT).strip("\n"))
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(text, soft_wrap=False)
     console.save_svg(str(path), title=title, code_format=_SVG, unique_id=path.stem)
