@@ -30,7 +30,7 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(text: str, page: Any, **_: Any) -> str:
     if page.file.src_uri in OUTSIDE.values():
         text = text.replace("[docs/README.md]", "[Documentation by task]").replace("](docs/", "](")
-    text = MADE.sub(r"![\2](images/\1)", text)
+    text = MADE.sub(r"[![\2](images/\1)](images/\1)", text)  # at full size with a click
     text = text.replace("[README.md](../", "[Introduction](../")
     text = re.sub(r"\]\(\.\./(\w+\.md)", lambda match: f"]({OUTSIDE[match[1]]}", text)
     return indented(re.sub(r"\[(?:docs/)?([\w-]+\.md)\]\(", lambda match: f"[{title(match[1])}](", text))
