@@ -9,7 +9,7 @@ LAB    := $(PYTHON) -m lab
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all long js sites deb deb-test rehearsals noise bench soak transfers chaos fuzz lint types lock newest lab-up lab-down lab-status docs site recordings clean
+.PHONY: help setup demo test test-all long js sites deb deb-test rehearsals noise bench soak transfers chaos fuzz lint types lock newest lab-up lab-down lab-status docs site pictures recordings clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -102,13 +102,19 @@ docs: $(STAMP) ## make the pages of docs/ that are made from the code
 	@$(PYTHON) -m ariagent.call.machine > docs/call-states.md
 	@$(PYTHON) -m ariagent.check.versionspage > docs/asterisk-versions.md
 
-site: .site/stamp ## build the documentation as a website into .site/html; fails if a link leads nowhere
+site: .site/stamp .site/pictures/made ## build the documentation as a website into .site/html, with its pictures; fails if a link leads nowhere
 	@NO_MKDOCS_2_WARNING=1 .site/venv/bin/mkdocs build --strict --config-file .ci/site/mkdocs.yml
 	@echo "open .site/html/index.html"
 
 .site/stamp: .ci/site/requirements.txt .ci/venv
 	@.ci/venv .site/venv
 	@.site/venv/bin/python -m pip install -qq --disable-pip-version-check --requirement .ci/site/requirements.txt
+	@touch $@
+
+pictures: .site/pictures/made ## make the pictures of the website from real calls: two minutes, and a browser for one of them
+
+.site/pictures/made: $(STAMP) $(shell find ariagent lab -name '*.py' -o -name '*.yaml')
+	@$(LAB) pictures .site/pictures
 	@touch $@
 
 recordings: $(STAMP) ## make the recorded sentences of `ariagent call` anew, after a change of its script

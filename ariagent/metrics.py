@@ -80,7 +80,7 @@ class _TalkMinutes(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         used = GaugeMetricFamily("ariagent_talk_seconds_today", "Duration of today's conversations", labels=["callers"])
         cap = GaugeMetricFamily(
-            "ariagent_talk_seconds_cap", "Daily cap of their duration, if one is set", labels=["callers"]
+            "ariagent_talk_seconds_cap", "Daily cap of the duration of conversations, if one is set", labels=["callers"]
         )
         for minutes in self._minutes():
             used.add_metric([minutes.callers], minutes.used_s)
@@ -105,7 +105,7 @@ class Metrics:
         )
         self.response_part = Histogram(
             "ariagent_response_part_seconds",
-            "ariagent_response_seconds split: detection (of the turn's end), model, service",
+            "The parts of ariagent_response_seconds: detection (turn detection), model, service (ariagent)",
             ["part"],
             buckets=(*SHORT_BUCKETS, *RESPONSE_BUCKETS[2:]),
             registry=registry,
@@ -139,7 +139,7 @@ class Metrics:
         )
         self.uplink_dropped = Counter(
             "ariagent_uplink_dropped_seconds",
-            "Caller audio that was dropped because the connection to the model did not take it",
+            "Caller audio that was dropped because the connection to the model was too slow",
             registry=registry,
         )
         self.announcement_failures = Counter(

@@ -23,6 +23,7 @@ _OWN_OPTIONS = {
     "soak": "hang many calls up at random moments and see what is left",
     "startup": "the CPU time of a start, beside an earlier commit",
     "recordings": "make the recorded speech of the package again",
+    "pictures": "make the pictures of the documentation site",
 }
 
 

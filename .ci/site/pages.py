@@ -1,5 +1,6 @@
 """A hook of mkdocs: README.md and CHANGELOG.md of the checkout become pages of the site, links show titles instead of
-files' names, and lists are indented as Python-Markdown wants them."""
+files' names, and lists are indented as Python-Markdown wants them. Pictures that ``make pictures`` has made appear
+where a page has the comment ``<!-- picture NAME: text -->``, and replace the checkout's files of the same name."""
 
 import re
 from pathlib import Path
@@ -10,6 +11,8 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[2]
 OUTSIDE = {"README.md": "overview.md", "CHANGELOG.md": "changelog.md"}
 """File of the checkout -> page of the site."""
+PICTURES = ROOT / ".site" / "pictures"
+MADE = re.compile(r"^<!-- picture ([\w.-]+): (.+) -->$", re.MULTILINE)
 INDENT = 4
 """Columns of each level of a list. CommonMark wants the width of the marker, which is 2 or 3."""
 
@@ -17,12 +20,17 @@ INDENT = 4
 def on_files(files: Files, config: Any) -> Files:
     for name, page in OUTSIDE.items():
         files.append(File.generated(config, page, content=(ROOT / name).read_text()))
+    for picture in sorted((*PICTURES.glob("*.svg"), *PICTURES.glob("*.png"))):
+        if (former := files.get_file_from_path(f"images/{picture.name}")) is not None:
+            files.remove(former)
+        files.append(File.generated(config, f"images/{picture.name}", abs_src_path=str(picture)))
     return files
 
 
 def on_page_markdown(text: str, page: Any, **_: Any) -> str:
     if page.file.src_uri in OUTSIDE.values():
         text = text.replace("[docs/README.md]", "[Documentation by task]").replace("](docs/", "](")
+    text = MADE.sub(r"[![\2](images/\1)](images/\1)", text)  # at full size with a click
     text = text.replace("[README.md](../", "[Introduction](../")
     text = re.sub(r"\]\(\.\./(\w+\.md)", lambda match: f"]({OUTSIDE[match[1]]}", text)
     return indented(re.sub(r"\[(?:docs/)?([\w-]+\.md)\]\(", lambda match: f"[{title(match[1])}](", text))

@@ -393,32 +393,35 @@ _PAGE = """# The states of a call
 
 Made from the table in `ariagent/call/machine.py` by `make docs`; do not edit.
 
-A call is `preparing` from its arrival on: the model's session and the media leg are made at the same time, while the
-phone rings. It is answered when both are there. Whatever ends it, everything is given back once, in `ending`.
+A new call is `preparing`. While the phone rings, ariagent makes the session with the model and the media leg at the
+same time. It answers the call when both are ready. Every call ends through `ending`, where ariagent releases its
+channels and bridges once.
 
 ```mermaid
 {diagram}
 ```
 
-Some events do not change the state. `DigitPressed` goes to the keypad while talking and in a goodbye, and is ignored in
-other states. `LegReplaced` makes another channel the caller's. `PartyChanged` makes the agent greet a caller who was
-transferred to it in the middle of the call.
+Some events do not change the state:
 
-Every state has a time limit:
+* `DigitPressed`: a key. In `talking` and `saying_goodbye` it goes to the keypad; other states ignore it.
+* `LegReplaced`: another channel replaces the caller's channel.
+* `PartyChanged`: a human agent has transferred a caller to the AI during the call. The agent greets the caller.
 
-| state | at most | then |
+Every state has a time limit. "Human queue" means that the caller is sent there, with this result and reason:
+
+| state | longest time | after that |
 |---|---|---|
-| `preparing`, `media_ready` | {prepare} s after its arrival | to the human queue: `no_model`, `model_unreachable` |
-| `model_ready` | {prepare} s after its arrival | to the human queue: `error`, `media_failed` |
-| `answering` | {answer} s | to the human queue: `error`, `media_failed` |
-| `talking` | `agents.NAME.length.longest_s` (goodbye) and {overtime} s | to the human queue: `too_long` |
-| `saying_goodbye` | {drain} s, longer while speech waits to be heard (at most {longest} s) | hung up |
-| `before_transfer` | the same; transferred by a supervisor: {move} s | `transferring` |
-| `transferring` | {transfer} s | `talking`; to the human queue if the agent is gone |
-| `ending` | {release} s | `ended`; ariagent tries again to release the rest (`call.release_failed`) |
+| `preparing`, `media_ready` | {prepare} s after the call's arrival | human queue (`no_model`, `model_unreachable`) |
+| `model_ready` | {prepare} s after the call's arrival | human queue (`error`, `media_failed`) |
+| `answering` | {answer} s | human queue (`error`, `media_failed`) |
+| `talking` | `agents.NAME.length.longest_s` until the goodbye, and {overtime} s | human queue (`too_long`) |
+| `saying_goodbye` | {drain} s; longer if speech is still in the playout (at most {longest} s) | ariagent hangs up |
+| `before_transfer` | as `saying_goodbye`; {move} s if a supervisor transfers the call | `transferring` |
+| `transferring` | {transfer} s | `talking`; if the agent is gone, human queue |
+| `ending` | {release} s | `ended`; ariagent keeps trying to release channels and bridges (`call.release_failed`) |
 
-A warm transfer waits for a human agent while `talking`: for the destination's `timeout_s` and 10 s, then for up to 60 s
-while the human agent hears the summary.
+During a warm transfer the state is `talking`. ariagent waits for a human agent for the destination's `timeout_s` and
+10 s. The human agent then hears the summary, for up to 60 s.
 """
 
 

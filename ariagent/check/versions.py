@@ -125,24 +125,26 @@ FIXES_OF = "2026-06-25"
 ADVISORIES = (
     Advisory("GHSA-vrfp-mg3q-3959", "a variable that is set through ARI can write files", "ARI", True),
     Advisory("GHSA-wcvv-g26m-wx5c", "a read-only ARI user can load a module (REST over WebSocket)", "ARI", True),
-    Advisory("GHSA-589g-qgf8-m6mx", "a SIP NOTIFY overflows a buffer, without a login", "res_pjsip_pubsub"),
-    Advisory("GHSA-8jw3-ccr9-xrmf", "a SIP NOTIFY is read past its end", "res_pjsip_pubsub"),
-    Advisory("GHSA-g8q2-p36q-94f6", "SIP over TCP that closes during SDP uses freed memory", "res_pjsip"),
+    Advisory("GHSA-589g-qgf8-m6mx", "a SIP NOTIFY overflows a buffer; the sender needs no login", "res_pjsip_pubsub"),
+    Advisory("GHSA-8jw3-ccr9-xrmf", "Asterisk reads past the end of a SIP NOTIFY", "res_pjsip_pubsub"),
+    Advisory("GHSA-g8q2-p36q-94f6", "Asterisk uses freed memory when a TCP connection closes during SDP", "res_pjsip"),
     Advisory("GHSA-vfhr-r9x9-c687", "real-time text (T.140) overflows a buffer", "res_rtp_asterisk"),
-    Advisory("GHSA-j2mm-57pq-jh94", "real-time text (T.140) is written out of bounds", "res_rtp_asterisk"),
+    Advisory("GHSA-j2mm-57pq-jh94", "Asterisk writes real-time text (T.140) out of bounds", "res_rtp_asterisk"),
     Advisory("GHSA-3rhj-hhw7-m6fw", "a login to AMI by HTTP can crash Asterisk", "AMI by HTTP"),
-    Advisory("GHSA-4pgv-j3mr-3rcp", "an HTTP error page shows what a link contains as HTML", "phone provisioning"),
-    Advisory("GHSA-ph27-3m5q-mj5m", "a user event reaches the database as SQL", "cel_pgsql, cel_tds"),
-    Advisory("GHSA-r6c2-hwc2-j4mp", "a SIP user name changes an LDAP query", "res_config_ldap"),
+    Advisory("GHSA-4pgv-j3mr-3rcp", "a link can insert HTML into an HTTP error page", "phone provisioning"),
+    Advisory("GHSA-ph27-3m5q-mj5m", "a user event can insert SQL (SQL injection)", "cel_pgsql, cel_tds"),
+    Advisory("GHSA-r6c2-hwc2-j4mp", "a SIP user name can change an LDAP query (injection)", "res_config_ldap"),
     Advisory("GHSA-8jhw-m2hg-vp3h", "playing a file overflows a buffer", "format_ogg_speex"),
-    Advisory("GHSA-qf8j-jp7h-c5hx", "decoding is written out of bounds", "codec_codec2"),
+    Advisory("GHSA-qf8j-jp7h-c5hx", "the decoder writes out of bounds", "codec_codec2"),
     Advisory("GHSA-q9fr-m7g8-6ph5", "a message overflows a buffer", "app_sms"),
     Advisory("GHSA-mxgm-8c6f-5p8f", "a namespace overflows a buffer", "res_xmpp"),
     Advisory("GHSA-3g56-cgrh-95p5", "dialled digits overflow a buffer", "chan_unistim"),
-    Advisory("GHSA-746q-794h-cc7f", "a message is read out of bounds", "chan_ooh323"),
-    Advisory("GHSA-h5hv-jmgj-92q2", "a message's numbers are read without a check of their length", "chan_ooh323"),
+    Advisory("GHSA-746q-794h-cc7f", "Asterisk reads a message out of bounds", "chan_ooh323"),
+    Advisory("GHSA-h5hv-jmgj-92q2", "Asterisk does not check the length of a message's numbers", "chan_ooh323"),
     Advisory("GHSA-x348-j6c9-77f3", "the trace overflows a buffer", "chan_ooh323"),
-    Advisory("GHSA-xgj6-2gc5-5x9c", "a script runs from a folder that everybody may write to", "ast_loggrabber"),
+    Advisory(
+        "GHSA-xgj6-2gc5-5x9c", "the script runs files from a folder that every user may write to", "ast_loggrabber"
+    ),
 )
 """The advisories that the releases of FIXES_OF list. 20.20.1 lists all but GHSA-h5hv-jmgj-92q2."""
 

@@ -80,18 +80,20 @@ Use Asterisk {wanted}. `ariagent check` reports on your Asterisk in the lines `a
 `asterisk security`. It warns if you should upgrade.
 
 Older versions from Asterisk {oldest} on work, with the faults below. Versions before {oldest} have no AudioSocket
-channel driver, and the check fails. ariagent treats a newer branch like 23.
+channel driver, and the check fails. ariagent treats branches after 23 like 23.
 
-ariagent's own tests run on 22.10.1. In November 2026, 112 of them were run on Ubuntu's packages of 20.6.0 and 18.10.0:
-calls, queues, transfers, announcements, keys and supervisors' phones work on both, at 8 kHz. The statements about other
+ariagent's own tests run on 22.10.1. In November 2026, 112 of them also ran on Ubuntu's packages of 20.6.0 and 18.10.0.
+Calls, queues, transfers, announcements, keys and supervisors' phones work on both, at 8 kHz. The statements about other
 versions come from Asterisk's change logs and issues.
 
-| version | audio | known faults | fixes of {day} | security fixes until | verdict |
+The letters in the column "known faults" are those of the [next table](#known-faults).
+
+| version | audio | known faults | fixes of {day} | end of security fixes | verdict |
 |---|---|---|---|---|---|
 {versions}
 
-A certified release has the faults of the release that it is made from: `certified-22.8-cert3` has those of 22.8.
-Certified releases have the security fixes from `certified-20.7-cert11` and `certified-22.8-cert3` on. A build from a
+A certified release has the faults of its base: `certified-22.8-cert3` has those of 22.8. Certified releases have the
+security fixes since `certified-20.7-cert11` and `certified-22.8-cert3`. A build from a
 branch's sources (`GIT-22-...`) has no number, so its faults are not known. A distribution may add fixes to an older
 version; the changelog of its package lists them.
 
@@ -107,22 +109,23 @@ branch, that branch never got the change. {rare} affect only supervisors at a ph
 
 ## Security fixes of {day}
 
-Releases of that day are 20.20.1, 21.12.3, 22.10.1, 23.4.1, certified-20.7-cert11 and certified-22.8-cert3. The change
-logs of 21.12.3, 22.10.1 and 23.4.1 list these {count} advisories; that of 20.20.1 lists all but GHSA-h5hv-jmgj-92q2.
+That day Asterisk released 20.20.1, 21.12.3, 22.10.1, 23.4.1, certified-20.7-cert11 and certified-22.8-cert3. The change
+logs of 21.12.3, 22.10.1 and 23.4.1 list these {count} advisories. The change log of 20.20.1 lists all but
+GHSA-h5hv-jmgj-92q2.
 ariagent uses ARI, so the first two affect every site. Each of the others affects only a site that loads the module and
 lets strangers reach it.
 
-| advisory | part | what |
+| advisory | part | fault |
 |---|---|---|
 {advisories}
 
-From these releases on, ARI programs may not call dangerous dialplan functions (`FILE`, `SHELL`, `DB`, `STAT` ...)
-unless `asterisk.conf` has `live_dangerously`. ariagent does not call them: leave that option off.
+Since these releases ARI programs may not call dangerous dialplan functions (`FILE`, `SHELL`, `DB`, `STAT` ...), unless
+`asterisk.conf` has `live_dangerously`. ariagent does not call them: leave that option off.
 
-## How to get a newer one
+## How to get a newer version
 
-* Debian: forky and sid have 22.10.1. Bookworm and trixie have no Asterisk.
-* FreePBX: it offers a release about a month after Asterisk's project does (22.10.1 on 2026-07-15).
+* Debian: forky and sid have 22.10.1. Bookworm and trixie have no Asterisk package.
+* FreePBX offers a release about a month after the Asterisk project does (22.10.1 on 2026-07-15).
 * Other systems: build it from the sources that [asterisk.org](https://www.asterisk.org/downloads/) links to. In
   `make menuselect`, choose `res_audiosocket`, `chan_audiosocket` and the modules `res_ari...`.
 

@@ -40,20 +40,20 @@ def check(
 ) -> None:
     """Check the installation: settings, Asterisk, audio, model, tools.
 
-    Prints a line for each check as soon as its result is known, and what to do: *ok*, *warning* (calls work, something
-    else does not), *failed* (calls do not work, or cannot be transferred as the settings say) or *skipped* (it needs
-    something that failed).
+    Prints a line for each check as soon as its result is known: *ok*, *warning* (calls work, but not everything),
+    *failed* (calls do not work, or cannot be transferred as the settings say) or *skipped* (the check needs something
+    that failed). The line of a fault ends with the remedy.
 
     You can run it beside the service. It changes nothing. It makes one or two AudioSocket channels in Asterisk; they
     last less than a second and have no call detail record. It opens and closes a session with the model for each agent.
     It calls nobody and sends no request to the tools.
 
-    --probe is for a server that is neither OpenAI's nor Azure's. It opens two sessions at once, has the model say some
-    words, and says which realtime.dialect fits the server. Do not run it on a server that is full of calls.
+    --probe is for a server that is neither OpenAI's nor Azure's. It opens two sessions at once, lets the model say
+    some words, and prints the realtime.dialect that fits the server. Do not run it on a server that is full of calls.
 
     --bundle FILE writes the results, versions, settings, Asterisk's state, metrics, health, the end of the log and the
-    newest calls' records to one file. Nothing is sent anywhere. Secrets are removed, and without --with-words also
-    spoken words and telephone numbers. Look at the file before you pass it on.
+    newest calls' records to one file. It sends nothing. It removes secrets, and without --with-words also spoken words
+    and telephone numbers. Read the file before you send it.
 
     Exit code 0: nothing failed; 1: something failed; 2: wrong usage, or the settings do not load.
     """

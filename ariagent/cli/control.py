@@ -99,8 +99,8 @@ def resume(seat: SeatArgument = None, as_json: JsonOption = False, configuration
 
 resume.__doc__ = f"""Resume the AI's seats, or one of them: they take calls from queues again.
 
-    It ends every pause, whoever made it. If the service cannot take calls (draining, no model, over a cap), the
-    command says so, and the seats stay paused for that reason.
+    It ends every pause, also those of other programs. If the service cannot take calls (draining, no model, over a
+    cap), the command prints this, and the seats stay paused for that reason.
 
         ariagent resume
         ariagent resume 07

@@ -148,7 +148,7 @@ def install(
         ariagent install --human-queue support --context from-internal
         ariagent install --apply
 
-    Exit code 0: done, or shown; 1: it cannot be installed, or Asterisk did not load all of it; 2: wrong usage.
+    Exit code 0: done, or the changes are shown; 1: not installed, or Asterisk did not load all of it; 2: wrong usage.
     """
     from ariagent.cli.install_session import Session
 
@@ -204,7 +204,7 @@ def uninstall(
     If a file has been changed since, only ariagent's lines are removed from it. The service's settings and records
     stay.
 
-    Exit code 0: done, or shown; 1: it cannot be undone, or the service is running; 2: wrong usage.
+    Exit code 0: the changes are undone, or shown; 1: they cannot be undone, or the service is running; 2: wrong usage.
     """
     from ariagent.cli.install_session import Session
 

@@ -59,7 +59,7 @@ def call(
     agent's words come from the service's records (state_directory) or its API (ARIAGENT_API_URL, ARIAGENT_API_TOKEN) if
     this user may read them. Otherwise a speech recogniser, if one is installed, guesses them.
 
-    If the human queue or something else answers in place of the AI, the call ends and the command says why.
+    If the human queue or something else answers in place of the AI, the command ends the call and prints the reason.
 
     Exit code 0: the AI took the call, and everything went as the script expects; 1: it did not, or Asterisk did not
     answer or refused the login; 2: wrong usage, or the settings or the script do not load.
@@ -104,7 +104,7 @@ def rehearse(
         typer.Option(
             "--filter",
             metavar="TEXT",
-            help="Only rehearsals whose file name or title contains TEXT, or matches it (*).",
+            help="Only rehearsals with TEXT in their file name or title (* and ? are wildcards).",
         ),
     ] = "",
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML.")] = None,

@@ -19,7 +19,7 @@ def run(configuration: ConfigOption = None) -> None:
     """Serve calls until a signal ends the service.
 
     If Asterisk does not answer or refuses the login, the service waits; the log and `/healthz` show the reason. When it
-    starts, the service runs the quick checks of `ariagent check` and logs what is wrong.
+    starts, the service runs the quick checks of `ariagent check` and logs each fault.
 
     Ctrl-C (SIGINT) ends it at once: the dialplan sends the callers to the human queue. SIGTERM drains: new calls are
     sent to the human queue, and running calls may continue for `drain_timeout_s`. Then the remaining callers go to the

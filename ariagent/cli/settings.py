@@ -45,7 +45,7 @@ def init(
         typer.Option(metavar="NAME", help="Queue for callers who ask for a human. Default: the installation's."),
     ] = None,
     api_key_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file whose first line is the key of the model's server.")
+        Path | None, typer.Option(metavar="FILE", help="A file with the key of the model's server in its first line.")
     ] = None,
     api_key_env: Annotated[
         str | None,
@@ -60,7 +60,7 @@ def init(
         bool | None,
         typer.Option(
             "--call/--no-call",
-            help="Make a test call at the end, or do not. Default: where the service will run on this machine.",
+            help="Make a test call at the end, or do not. Default: yes if the service runs on this machine.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace settings that are there.")] = False,
@@ -79,13 +79,13 @@ def init(
 ) -> None:
     """Write the first settings, with an agent to start from, and make a test call.
 
-    `ariagent install` comes first: the settings take Asterisk's address, users and passwords from it. On a terminal the
-    command asks for missing values. The key of the model's server goes into a file of its own that only root and the
-    service's user can read; it may be added later.
+    Run `ariagent install` first, because the settings take Asterisk's address, users and passwords from it. On a
+    terminal the command asks for missing values. It writes the key of the model's server into a separate file that only
+    root and the service's user can read. You may add the key later.
 
     The test call goes through your Asterisk to the AI's number, asks two questions and waits for the answers. If the
-    service does not run yet, it is started for this call and ended again. Without a key, a stand-in for the model
-    answers with tones: that proves the telephone path. With a key the call costs a few cents.
+    service does not run yet, the command starts it for this call. Without a key a local server answers with tones, to
+    test the telephone path. With a key the call costs a few cents.
 
         ariagent init --business "Harbour Cycles, a bicycle repair shop"
 

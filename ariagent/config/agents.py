@@ -42,7 +42,7 @@ class ServerVad(Section):
 
     type: Literal["server_vad"] = "server_vad"
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """How sure the detector must be that it hears speech."""
+    """The detector's confidence from which a sound is speech. A higher value ignores soft voices."""
     prefix_padding_ms: Annotated[int, Field(ge=0, le=5000)] = 300
     """Audio before the detected start that belongs to the turn."""
     silence_duration_ms: Annotated[int, Field(ge=50, le=10000)] = 500
@@ -74,7 +74,7 @@ class TranscriptionSettings(Section):
     model: str = "gpt-transcribe"
     """The transcription model."""
     language: TranscriptionLanguage | None = None
-    """The caller's language, for example ``en`` (ISO 639-1; of ``pt-BR``, ``pt`` is used). null: the server detects it,
+    """The caller's language, for example ``en`` (ISO 639-1; ``pt-BR`` counts as ``pt``). null: the server detects it,
     sometimes wrongly."""
     prompt: str | None = None
     """Words to expect, as a sentence."""
@@ -103,13 +103,13 @@ class SilenceSettings(Section):
     """If the caller says nothing, the agent asks once, asks again, and then says goodbye."""
 
     ask_after_s: Seconds = 10.0
-    """Silence after the agent's last word."""
+    """Seconds of silence after the agent's last word until it asks."""
     ask_again_after_s: Seconds = 10.0
-    """Silence after the first question."""
+    """Seconds of silence until it asks again."""
     goodbye_after_s: Seconds = 10.0
-    """Silence after the second question."""
+    """Seconds of silence until it says goodbye."""
     hold_on_s: Seconds = 180.0
-    """Used instead of these after the caller has asked to wait ("hold on"), and while the caller is on hold."""
+    """This time replaces the three above after the caller has asked to wait ("hold on"), and while they are on hold."""
 
 
 class LengthSettings(Section):
@@ -136,7 +136,7 @@ class KeypadSettings(Section):
 
 
 class AgentSettings(Section):
-    """One AI agent: who it is and how it talks."""
+    """One AI agent: its role, its voice, its tools."""
 
     instructions: str = "You are a friendly, brief telephone assistant. Say so when you do not know something."
     """The model's instructions: its role and its work. ariagent fills in ``{caller.number}``, ``{caller.name}``,
@@ -193,7 +193,7 @@ class AgentSettings(Section):
     """The agent's offers to callers who cannot be transferred now: to ``wait``, to leave a ``message``, to be called
     back (``callback``), to ``stay`` with the agent. ``ariagent calls --messages`` lists messages and callbacks."""
     max_calls: Annotated[int, Field(ge=1)] | None = None
-    """Most calls of this agent at once. One more is sent to the human queue. null: only the service's own limit."""
+    """Most calls of this agent at once. Further callers are sent to the human queue. null: only the service's limit."""
     mcp: tuple[str, ...] = ()
     """MCP servers that the model may use: names from ``mcp_servers``."""
     variables: tuple[VariableName, ...] = ()
@@ -241,7 +241,7 @@ class AgentSettings(Section):
 
 
 class RouteSettings(Section):
-    """The choice of the agent for a call. The first route whose given keys all match counts. ``*`` matches any text
+    """The choice of the agent for a call. The first route that matches in all its keys counts. ``*`` matches any text
     except an empty one."""
 
     agent: str

@@ -62,9 +62,9 @@ class ControlSettings(Section):
     writes a token for them to ``control.json`` in ``state_directory``. Only the service's user can read that file."""
 
     trusted_proxies: tuple[Network, ...] = ()
-    """Addresses or networks of reverse proxies. For a request of one of them the client is the address in
-    ``X-Forwarded-For``: after wrong tokens only that client is slowed down, and the log names it. Name your own proxies
-    only: a client at such an address can pretend to be any other."""
+    """Addresses or networks of reverse proxies. If a request comes from one of them, the client is the address in
+    ``X-Forwarded-For``: wrong tokens slow down only that client, and the log has its address. List only your own
+    proxies, because a client at such an address can pretend to be any other."""
 
     @model_validator(mode="after")
     def _names_are_one_persons(self) -> Self:

@@ -39,8 +39,8 @@ class AnnouncementSettings(Section):
 
     directory: LocalPath | None = None
     """The service writes the files there, and Asterisk reads them. null: ``announcements`` in ``state_directory``.
-    Every user of the machine may enter that folder, and nobody may list it. ``ariagent check`` asks Asterisk to play a
-    file there."""
+    Every user of the machine may enter that folder, but not list it. ``ariagent check`` lets Asterisk play a file
+    there."""
 
 
 class DestinationSettings(Section):
@@ -69,10 +69,10 @@ class DestinationSettings(Section):
     """``blind``: the caller is transferred at once. ``briefed`` (announced): the human agent hears a summary first,
     while the caller hears music. ``warm``: the caller talks with the AI until a human agent has heard the summary."""
     accept: Annotated[Text, Form(r"^[0-9*#]$", 'must be one key of 0 to 9, * and #, as "1" in quotes')] | None = None
-    """The human agent takes the call by pressing this key, as "1": an answering machine or a fax never does. A human
-    agent who answers hears the summary and the key. If they do not press it within about 12 s, their leg is hung up:
-    the caller stays in the queue, or with the AI. null: the first leg that answers gets the caller. Not for ``kind:
-    blind``."""
+    """The key, for example "1", with which the human agent takes the call. An answering machine or a fax never presses
+    it. A human agent who answers hears the summary and the key. If they do not press it within about 12 s, their leg is
+    hung up, and the caller stays in the queue or with the AI. null: the first leg that answers gets the caller. Not for
+    ``kind: blind``."""
     machines: Literal["end", "ignore"] = "end"
     """Reaction to a fax, a modem or the beep of an answering machine after a warm transfer was answered. ``end``: that
     leg is hung up, and the caller stays with the AI."""

@@ -84,12 +84,12 @@ CalendarName = Annotated[
 
 
 class Holiday(Section):
-    """A day with hours of its own."""
+    """A holiday."""
 
     date: Annotated[str, BeforeValidator(_date)]
     """``2026-12-24``, or ``"12-25"`` (in quotes) for every year."""
     hours: Ranges = ()
-    """The hours of that day. Without any it is closed all day."""
+    """The opening hours of that day. Without them it is closed all day."""
 
 
 class HoursSettings(Section):
@@ -133,8 +133,8 @@ class HoursSettings(Section):
 
 
 class PoolSettings(Section):
-    """When the AI's seats take calls. At other times they are paused. Needs ``ami``. Without either key they always
-    take calls."""
+    """The times when the AI's seats take calls. At other times they are paused. Needs ``ami``. Without either key the
+    seats always take calls."""
 
     calls_outside: CalendarName | None = None
     """The seats take calls only while these ``hours`` are closed: human agents by day, the AI at night."""

@@ -114,12 +114,12 @@ class AudioSocketSettings(Section):
     allowed: tuple[Network, ...] = ("127.0.0.0/8", "::1/128")
     """Networks from which connections are accepted."""
     handshake_timeout_s: Seconds = 2.0
-    """A connection that does not name its call within this time is closed."""
+    """The service closes a connection that does not send the UUID of its call within this time."""
     max_connections: Annotated[int, Field(ge=1)] = 1000
     """Most connections at once. Further ones are refused."""
     max_unidentified: Annotated[int, Field(ge=1)] = 64
-    """Most connections from one address that have not named their call yet. If there is one more, the oldest is closed.
-    Asterisk names the call at once."""
+    """Most connections from one address that have not sent the UUID of their call yet. For a further connection the
+    service closes the oldest. Asterisk sends the UUID at once."""
 
     @model_validator(mode="after")
     def _advertises_an_address(self) -> Self:
@@ -172,9 +172,9 @@ class RealtimeSettings(Section):
     """With ``wss``: a PEM file with the CA certificates that may have signed the server's certificate. null: the
     machine's CAs."""
     dialect: DialectName = "auto"
-    """How the server differs from OpenAI's (`docs/servers.md`). ``auto``: OpenAI and Azure are known by their host
-    names. With another server, calls find out some of the differences. ``ariagent check --probe`` finds all of
-    them."""
+    """The server's dialect of the protocol (`docs/servers.md`). ``auto``: ariagent recognises OpenAI and Azure by their
+    host names. With another server it finds some of the differences during calls. ``ariagent check --probe`` finds all
+    of them."""
     encoding: Literal["pcm", "pcmu", "pcma"] = "pcm"
     """Audio format of the session: ``pcm`` is 24 kHz; ``pcmu`` and ``pcma`` are G.711 (8 kHz)."""
     connect_timeout_s: Seconds = 8.0
@@ -188,7 +188,7 @@ class RealtimeSettings(Section):
     """If a session is lost during a call, ariagent reconnects within this time, with the conversation so far. If that
     fails, the caller goes to the human queue."""
     max_backlog_s: Seconds = 5.0
-    """How much of the caller's audio may wait for a slow network. Newer audio is dropped and counted."""
+    """Most seconds of the caller's audio that may wait for a slow network. Newer audio is dropped and counted."""
     fallback: FallbackSettings | None = None
 
     @property

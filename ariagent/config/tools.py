@@ -82,17 +82,17 @@ class HttpRequestSettings(Section):
     """One HTTP request that the service may make."""
 
     url: str
-    """The URL. In path and query ``{name}`` is replaced by an argument or a bound value, and ``{caller.number}`` and
-    other values of the call are filled in by ariagent. They are escaped."""
+    """The URL. In path and query ariagent replaces ``{name}`` by an argument or a bound value, and ``{caller.number}``
+    and the like by values of the call. It escapes all of them."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     """Arguments that are not in the URL are sent as a JSON object (POST, PUT, PATCH) or in the query (GET, DELETE)."""
     headers: Headers = {}
-    """Headers of the request. Values may be secrets (``${NAME}``, ``file:PATH``), and hold values of the call and bound
-    values (``{caller.number}``)."""
+    """Headers of the request. A header may be a secret (``${NAME}``, ``file:PATH``). It may contain values of the call
+    (``{caller.number}``) and bound values."""
     bound: dict[BoundName, str] = {}
     """Arguments that ariagent fills in from the call, for example ``customer: "{caller.number}"``. The model neither
-    sees nor chooses them. They go where the model's arguments go. Without a value and a default (``{queue|none}``)
-    nothing is sent."""
+    sees nor chooses them. ariagent sends them in the same place as the model's arguments. If one has neither a value
+    nor a default (``{queue|none}``), ariagent sends no request."""
     timeout_s: Timeout = 8.0
     """Time limit from the start of the request to the end of the answer, retries included."""
     retries: Annotated[int, Field(ge=0, le=5)] = 1
@@ -196,7 +196,7 @@ class McpServerSettings(Section):
     """A server of tools (Model Context Protocol). The model's provider connects to it, not ariagent."""
 
     url: HttpUrl
-    """The server's URL, as the model's provider reaches it."""
+    """The URL at which the model's provider reaches the server."""
     authorization: Annotated[Secret, judged(_empty)] | None = None
     """OAuth token for the server."""
     headers: Headers = {}
@@ -221,7 +221,7 @@ class OutboundSettings(Section):
     private: tuple[Network, ...] = ()
     """Private and loopback networks that are allowed, for example ``10.1.2.0/24``."""
     per_host: Annotated[int, Field(ge=1, le=1000)] = 32
-    """Requests to one host at the same time, of all calls. Others wait, fairly between calls."""
+    """Most requests to one host at the same time, in all calls. Further requests wait, and calls take turns."""
 
     @field_validator("allowed_hosts")
     @classmethod

@@ -69,18 +69,18 @@ class Settings(Section):
     rescue: RescueSettings = RescueSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
     human_queue: Queue | None = None
-    """The queue of human agents, for callers whom the AI cannot help. null: the dialplan's (``ARIAGENT_HUMAN_QUEUE``),
-    which ``ariagent install`` writes."""
+    """The queue of human agents, for callers that the AI cannot help. null: the queue in the dialplan
+    (``ARIAGENT_HUMAN_QUEUE``, which ``ariagent install`` writes)."""
     max_calls: Annotated[int, Field(ge=1)] = 10
-    """Most calls at once. One more is sent to the human queue. Set it to the number of AI seats (``ariagent install
-    --seats``)."""
+    """Most calls at once. Further callers are sent to the human queue. Set it to the number of AI seats
+    (``ariagent install --seats``)."""
     state_directory: LocalPath = Path("/var/lib/ariagent/state")
     """The folder for records of calls and rendered phrases."""
     drain_timeout_s: Annotated[float, Field(ge=0)] = 300.0
-    """How long running calls may continue after SIGTERM."""
+    """Seconds that running calls may continue after SIGTERM."""
     drain_to: DrainTo = "human_queue"
-    """``human_queue``: callers who are still connected after that go to the human queue. ``next``: the next process
-    continues their calls; it must start at once."""
+    """Destination of the callers who are left after ``drain_timeout_s``. ``human_queue``: they are sent to the human
+    queue. ``next``: the next process continues their calls; it must start at once."""
 
     @property
     def human_queues(self) -> list[str]:

@@ -57,7 +57,7 @@ PRICES = {
 
 
 class CostSettings(Section):
-    """Prices, and the daily limit."""
+    """Prices of the model's tokens, and a daily cap."""
 
     currency: str = "USD"
     """Currency of all amounts."""
@@ -78,5 +78,5 @@ class CapsSettings(Section):
     """Minutes of conversation a day, all calls together. Running calls continue. null: no cap. A day is that of
     ``timezone``."""
     minutes_per_day_unknown: Annotated[float, Field(gt=0)] | None = 60.0
-    """Minutes of conversation a day with callers without a number (withheld or unknown). Their minutes count in both.
-    null: no cap of their own."""
+    """Minutes of conversation a day with callers without a number (withheld or unknown). These minutes also count in
+    ``minutes_per_day``. null: no separate cap."""

@@ -29,7 +29,7 @@ About the file:
 
 * The environment overrides every key: `ARIAGENT_SECTION__KEY`, for instance `ARIAGENT_REALTIME__API_KEY` or
   `ARIAGENT_AGENTS__DEFAULT__VOICE`. Write lists, mappings and `null` as YAML.
-* Unknown keys are errors. An empty section has its defaults. `null` switches off what can be switched off.
+* Unknown keys are errors. An empty section has its defaults. `null` switches an optional feature off.
 * Relative paths are relative to the folder of the settings file.
 
 **Secrets** (`password`, `api_key`, values of `headers`, and others that say so) may be written in three ways:

@@ -37,7 +37,9 @@ def when(at: float, zone: tzinfo | None = None) -> str:
 
 def calls(title: str, rows: Sequence[CallRow], now: float, currency: str, zone: tzinfo | None = None) -> Table:
     """A list of calls, one a line."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, expand=True
+    )
     names = ("id", "began", "length", "agent", "caller", "state", currency or "cost")
     lines = [_call_cells(row, now, zone) for row in rows]
     for n, name in enumerate(names):
@@ -70,6 +72,7 @@ def running(rows: Sequence[Mapping[str, Any]], zone: tzinfo | None = None) -> Ta
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         padding=(0, 1, 0, 0),
+        expand=True,
     )
     lines = [_running_cells(row, zone) for row in rows]
     for n, name in enumerate(("id", "since", "agent", "caller", "queue", "lang", "state")):

@@ -22,7 +22,7 @@ STAND_IN = (
     "and its recogniser (pocketsphinx) knows that scenario's phrases only."
 )
 
-_FAULT_HELP = "Misbehave, NAME[:VALUE][@RESPONSE], several by comma. " + " ".join(
+_FAULT_HELP = "Faults, as NAME[:VALUE][@RESPONSE], separated by commas. " + " ".join(
     f"[bold]{name}[/bold]: {text}." for name, text in FAULTS.items()
 )
 

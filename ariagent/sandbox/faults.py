@@ -13,36 +13,40 @@ from ariagent.errors import ConfigurationError
 
 FAULTS = {
     "stall": "a response stops for good after VALUE ms of audio (500)",
-    "silent": "a response is never begun: turns stay unanswered, response.create too",
-    "empty": "a response completes with nothing in it",
-    "abort": "the TCP connection is reset in the middle of a frame after VALUE ms of audio of a response (500)",
-    "close": "the server closes with code VALUE (1011) after 500 ms of audio of a response",
+    "silent": "the server never begins a response, neither after a turn nor after response.create",
+    "empty": "a response completes without any content",
+    "abort": "the server resets the TCP connection in the middle of a frame, after VALUE ms of a response's audio "
+    "(500)",
+    "close": "the server closes with code VALUE (1011) after 500 ms of a response's audio",
     "close_1011": "the same as close:1011",
     "rate_limit": "a response fails with rate_limit_exceeded",
-    "content_filter": "a response ends incomplete, filtered, before anything is said",
+    "content_filter": "the provider's filter ends a response before it says anything",
     "late_created": "session.created comes VALUE ms late (2000)",
     "late_updated": "session.updated comes VALUE ms late (2000)",
     "no_updated": "session.updated never comes",
     "slow_reader": "the server waits VALUE ms between two reads (200)",
     "duplicate_delta": "every third audio delta is sent twice",
-    "format_mismatch": "PCM at 24 kHz comes back, and session.updated says so, although G.711 was asked for",
+    "format_mismatch": "the client requests G.711; session.updated shows PCM at 24 kHz, and the server sends it",
     "null_event_id": "errors never carry the client's event_id",
     "transcription_late": "transcripts come VALUE ms late (5000)",
     "transcription_fail": "transcriptions fail",
     "transcription_order": "the transcripts of two turns come in the wrong order",
-    "http": "the upgrade is refused with HTTP status VALUE (403)",
-    "hang": "the upgrade is never answered",
-    "refuse": "in-band refusal at connect with the error code VALUE (insufficient_quota)",
-    "no_truncated": "conversation.item.truncate is accepted, for unknown items too; nothing is done and nothing sent",
-    "g711_lies": "audio/pcmu and audio/pcma are acknowledged; PCM16 at 16 kHz is sent, and heard, instead",
-    "hold_stop": "speech_stopped, the commit, the transcript and response.created are held back until the answer's "
-    "first output, or until a running response is done; with stall a response stops before its first output",
-    "pending_calls": "while a function call has no output, response.create is refused (function_call_output_pending) "
-    "and a turn's answer fails (response_failed)",
-    "one_system": "of all system messages the model knows only the last one",
-    "no_parallel": "one response at a time: another one, out of band too, is refused "
+    "http": "the server refuses the upgrade with HTTP status VALUE (403)",
+    "hang": "the server never answers the upgrade",
+    "refuse": "the server accepts the connection, then refuses the session with the error code VALUE "
+    "(insufficient_quota)",
+    "no_truncated": "the server accepts conversation.item.truncate, also for unknown items, but does nothing and does "
+    "not answer",
+    "g711_lies": "the server acknowledges audio/pcmu and audio/pcma, but sends and expects PCM16 at 16 kHz",
+    "hold_stop": "the server sends speech_stopped, the commit, the transcript and response.created only with the "
+    "answer's first output, or when a running response is done; with stall a response stops before its "
+    "first output",
+    "pending_calls": "while a function call has no output, response.create is refused "
+    "(function_call_output_pending) and a turn's answer fails (response_failed)",
+    "one_system": "the model knows only the last system message",
+    "no_parallel": "only one response runs at a time; another one, also out of band, is refused "
     "(conversation_already_has_active_response)",
-    "slots": "at most VALUE sessions at a time (1): another one is refused (session_limit_reached, close 1008)",
+    "slots": "at most VALUE sessions at a time (1); another session is refused (session_limit_reached, close 1008)",
     "beta_items": "events have the names and shapes of the beta: conversation.item.created, response.audio.delta ...",
     "binary_frames": "events are sent as JSON in binary frames",
     "no_rate": "session.created and session.updated show audio/pcm without its rate",

@@ -1,5 +1,6 @@
 """``ariagent calls`` as an operator types it."""
 
+import io
 import json
 import time
 from collections.abc import Callable
@@ -9,14 +10,17 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from ariagent.cli import application
 from ariagent.config import RecordsSettings
 from ariagent.errors import ConfigurationError
 from ariagent.records import events as rec
+from ariagent.records import terminal
 from ariagent.records.command import moment
 from ariagent.records.journal import Journal
+from ariagent.records.store import Store
 
 Run = Callable[..., Any]
 
@@ -38,6 +42,23 @@ def test_without_records_it_says_so(run: Run) -> None:
     result = run()
     assert result.exit_code == 1
     assert "nothing was recorded in" in result.stderr
+
+
+def test_words_that_are_too_long_end_with_an_ellipsis(directory: Path) -> None:
+    journal = Journal.open(directory, RecordsSettings())
+    record = journal.begin("1795359999.7", 1795359999.0)
+    record.tell(rec.CallStarted("c", "orders", "-", "5551000"), 1795359999.0)
+    record.tell(rec.CallerTurn("i", "I want my money back. " * 10), 1795360000.0)
+    assert journal.close()
+    told = {"id": "1795359999.7", "began": 1795359999.0, "agent": "orders", "seat": "03", "caller": "5551000"}
+    told |= {"queue": "frontline", "language": "en", "state": "talking"}
+    told |= {"last_words": {"side": "caller", "text": "I want my money back. " * 10}}
+    rows = Store(directory).live()
+    for table in (terminal.calls("Past", rows, 1795360001.0, "USD"), terminal.running([told])):
+        console = Console(width=110, file=io.StringIO(), record=True)
+        console.print(table)
+        shown = [line for line in console.export_text().splitlines() if "1795359999.7" in line]
+        assert [line.rstrip()[-1] for line in shown] == ["…"]
 
 
 def test_running_and_past_calls_are_listed(run: Run, sample: Callable[..., str], directory: Path) -> None:
