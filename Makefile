@@ -5,6 +5,10 @@ PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 LAB    := $(PYTHON) -m lab
 
+# Container images often set this. Without kept bytecode each program that a test starts compiles all of ariagent (a
+# second), and each of pytest's workers all tests (ten seconds).
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test js sites deb deb-test rehearsals noise bench soak transfers chaos fuzz lint types lock newest lab-up lab-down lab-status docs site recordings clean
 
