@@ -30,6 +30,7 @@ from ariagent.synthesis.programs import fetched
 
 Json = dict[str, Any]
 
+
 @functools.cache
 def _server_events() -> TypeAdapter[Any]:
     # Imported here: it takes a second, which whoever only collects or runs other tests need not wait.

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+
 async def read(session: Any, done: Any) -> list[Any]:
     """Events up to the first for which ``done`` holds."""
     events = []
