@@ -193,6 +193,7 @@ class Desk:
 
 
 DeskMaker = Callable[..., Desk]
+_shipped_scenario = functools.cache(load_scenario)
 
 
 @pytest.fixture
@@ -209,7 +210,7 @@ def make_desk() -> DeskMaker:
         **options: Any,
     ) -> Desk:
         chosen = SandboxOptions(**{"detector": "energy", "faults": Faults.parse(faults), **options})
-        story = parse_scenario(scenario, "test.yaml") if scenario else load_scenario()
+        story = parse_scenario(scenario, "test.yaml") if scenario else _shipped_scenario()
         return Desk(chosen, story, model, transcription=transcription, observer=observer)
 
     return make
