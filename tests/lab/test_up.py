@@ -137,7 +137,7 @@ def up_status_down(lab: Path, environment: dict[str, str]) -> None:
     assert _lab(lab, "up", **environment).returncode == 0
     assert _lab(lab, "status").returncode == 0
 
-    # Without its Asterisk it is started anew.
+    # Without its Asterisk everything is started again.
     os.kill(int(env["ASTERISK_PID"]), signal.SIGKILL)
     again = _lab(lab, "up", **environment)
     assert again.returncode == 0, again.stderr
